@@ -1,0 +1,63 @@
+"""The one device there is, so that `device = "cuda" if cuda.is_available() else "cpu"` runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class device:  # noqa: N801  PyTorch's spelling
+    """A place for arrays; only `"cpu"` is one.
+
+    Raises `RuntimeError` for another.
+
+    >>> device("cpu")
+    device(type='cpu')
+    """
+
+    type: str
+
+    def __init__(self, type: Any, index: int | None = None) -> None:
+        name, _, number = str(type).partition(":")
+        if name != "cpu":
+            message = (
+                f"there is no device {type!r}: arrays are NumPy's and live on the CPU; use "
+                "device('cpu')"
+            )
+            raise RuntimeError(message)
+        self.type = name
+        self.index = int(number) if number else index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and other.type == self.type
+
+    def __hash__(self) -> int:
+        return hash(self.type)
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}')"
+
+    def __str__(self) -> str:
+        return self.type
+
+
+CPU = device("cpu")
+
+
+def check(given: Any) -> None:
+    """Raise where `given` is a device that there is not."""
+    if given is not None and given is not CPU:
+        device(given)
+
+
+class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
+    """What scripts ask about before they choose a device."""
+
+    @staticmethod
+    def is_available() -> bool:
+        """Tell that there is none."""
+        return False
+
+    @staticmethod
+    def device_count() -> int:
+        """Return 0."""
+        return 0

@@ -1,0 +1,45 @@
+"""The dtypes under PyTorch's names, and the default one. They are NumPy's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fc.errors import DtypeError
+
+float64 = double = np.dtype(np.float64)
+float32 = np.dtype(np.float32)
+float16 = half = np.dtype(np.float16)
+int64 = long = np.dtype(np.int64)
+int32 = np.dtype(np.int32)
+int16 = short = np.dtype(np.int16)
+int8 = np.dtype(np.int8)
+uint8 = np.dtype(np.uint8)
+bool_ = np.dtype(np.bool_)
+
+_default = float64
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """Return the dtype that Python floats become, and that layers are made of."""
+    return _default
+
+
+def set_default_dtype(d: Any) -> None:
+    """Make `d`, a float dtype, the one that Python floats become; arrays keep theirs.
+
+    Raises `DtypeError` for a dtype that is not a float.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.set_default_dtype(tg.float32)
+    >>> tg.tensor([1.5]).dtype
+    dtype('float32')
+    >>> tg.set_default_dtype(tg.float64)
+    """
+    global _default  # noqa: PLW0603  one process, one default, as in PyTorch
+    dtype = np.dtype(d)
+    if dtype.kind != "f":
+        message = f"the default dtype must be a float, got {dtype}: try float32 or float64"
+        raise DtypeError(message)
+    _default = dtype

@@ -1,0 +1,335 @@
+"""Tensors from data, and from sizes and a value."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc import dtypes
+from tinygrad_fc.device import check as check_device
+from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.functions.shape import sizes
+from tinygrad_fc.graph import Node, wrap
+
+if TYPE_CHECKING:
+    from tinygrad_fc.tensor import Tensor
+
+
+def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
+    """Return `data` as an array of numbers; Python floats become the default dtype."""
+    if isinstance(data, Node):
+        data = data._array
+    elif isinstance(data, list | tuple) and any(isinstance(v, Node) for v in data):
+        data = [v._array if isinstance(v, Node) else v for v in data]
+    try:
+        array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
+    except (ValueError, TypeError, OverflowError) as error:
+        message = f"cannot make a tensor of {data!r:.80}: {error}"
+        raise DtypeError(message) from error
+    if array.dtype.kind not in "fiub":
+        message = (
+            f"cannot make a tensor of {data!r:.80}: its elements are {array.dtype}, and tensors "
+            "hold real numbers or truth values; rows must have one length"
+        )
+        raise DtypeError(message)
+    if not array.dtype.isnative:  # as files bring it; all results are in the machine's own
+        array = array.astype(array.dtype.newbyteorder("="))
+    if dtype is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
+        first = data
+        while isinstance(first, list | tuple) and len(first):
+            first = first[0]
+        if not isinstance(first, np.ndarray | np.generic):
+            array = array.astype(dtypes.get_default_dtype(), copy=False)
+    return array
+
+
+def with_grad(array: Any, requires_grad: bool) -> Tensor:
+    """Return a tensor around `array`."""
+    made = wrap(array)
+    if requires_grad:
+        made.requires_grad = True
+    return made
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return a tensor with a copy of `data`: numbers, nested lists of them, or an array.
+
+    Arrays keep their dtype; Python floats become the default one. With `requires_grad` a
+    backward pass leaves the gradient in `.grad`. Raises `DtypeError` for what is not numbers, and
+    for whole numbers that should have a gradient.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    check_device(device)
+    return with_grad(as_array(data, dtype, copy=True), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return `data` as a tensor, sharing memory where it is an array, itself where it is a tensor.
+
+    >>> import numpy as np, tinygrad_fc as tg
+    >>> a = np.zeros(2)
+    >>> tg.as_tensor(a).fill_(1.0)
+    tensor([1., 1.])
+    >>> a
+    array([1., 1.])
+    """
+    check_device(device)
+    if isinstance(data, Node):
+        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined, return-value]
+    return with_grad(as_array(data, dtype), requires_grad=False)
+
+
+def clone(input: Tensor) -> Tensor:
+    """Return a copy, through which gradients flow.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.clone(tg.ones(2))
+    tensor([1., 1.])
+    """
+    return input.clone()
+
+
+def detach(input: Tensor) -> Tensor:
+    """Return the same memory as a tensor that records nothing.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.detach(tg.ones(2, requires_grad=True)).requires_grad
+    False
+    """
+    return input.detach()
+
+
+def from_numpy(ndarray: Any) -> Tensor:
+    """Return a tensor that shares the memory of an array.
+
+    Raises `TypeError` for what is not an array.
+
+    >>> import numpy as np, tinygrad_fc as tg
+    >>> tg.from_numpy(np.arange(3))
+    tensor([0, 1, 2])
+    """
+    if not isinstance(ndarray, np.ndarray):
+        message = f"from_numpy takes a NumPy array, got {type(ndarray).__name__}: use tensor(...)"
+        raise TypeError(message)
+    if not ndarray.dtype.isnative:
+        message = (
+            f"from_numpy shares memory, and that of dtype {ndarray.dtype.str} is not in this "
+            "machine's order of bytes: use tensor(...), which copies"
+        )
+        raise DtypeError(message)
+    return with_grad(as_array(ndarray), requires_grad=False)
+
+
+def full(
+    *shape: Any,
+    fill_value: Any = None,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return a tensor of a shape with one value everywhere: `full((2, 3), 0.5)`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.full((2,), 0.5)
+    tensor([0.5, 0.5])
+    """
+    check_device(device)
+    if fill_value is None and shape:
+        *shape, fill_value = shape  # type: ignore[assignment]
+    if fill_value is None or not (shape or size is not None):
+        message = "full takes a shape and a value: full((2, 3), 0.5)"
+        raise TypeError(message)
+    value = as_array(fill_value, dtype)
+    wanted = sizes(tuple(shape) if size is None else (size,))
+    return with_grad(np.full(wanted, value), requires_grad)
+
+
+def _sized(value: float) -> Any:
+    def make(
+        *shape: Any,
+        size: Any = None,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Tensor:
+        check_device(device)
+        shape = sizes(shape if size is None else (size,))
+        array = np.full(shape, value, dtype or dtypes.get_default_dtype())
+        return with_grad(array, requires_grad)
+
+    return make
+
+
+def _named(make: Any, name: str, doc: str) -> Any:
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = doc
+    return make
+
+
+zeros = _named(
+    _sized(0),
+    "zeros",
+    """Return a tensor of zeros of a shape.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(2)
+    tensor([0., 0.])
+    """,
+)
+ones = _named(
+    _sized(1),
+    "ones",
+    """Return a tensor of ones of a shape.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.ones(2)
+    tensor([1., 1.])
+    """,
+)
+empty = _named(
+    _sized(0),
+    "empty",
+    """Return a tensor of a shape to be filled; it holds zeros, not what memory held before.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.empty(2, 3).shape
+    (2, 3)
+    """,
+)
+
+
+def _alike(value: float) -> Any:
+    def make(
+        input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    ) -> Tensor:
+        check_device(device)
+        return with_grad(np.full(input.shape, value, dtype or input.dtype), requires_grad)
+
+    return make
+
+
+zeros_like = _named(
+    _alike(0),
+    "zeros_like",
+    """Return zeros of the shape and dtype of `input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros_like(tg.ones(2))
+    tensor([0., 0.])
+    """,
+)
+ones_like = _named(
+    _alike(1),
+    "ones_like",
+    """Return ones of the shape and dtype of `input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.ones_like(tg.zeros(2))
+    tensor([1., 1.])
+    """,
+)
+empty_like = _named(
+    _alike(0),
+    "empty_like",
+    """Return a tensor of the shape and dtype of `input` to be filled; it holds zeros.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.empty_like(tg.ones(2, 3)).shape
+    (2, 3)
+    """,
+)
+
+
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return `fill_value` everywhere, in the shape and dtype of `input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.full_like(tg.ones(2), 7)
+    tensor([7., 7.])
+    """
+    check_device(device)
+    return with_grad(np.full(input.shape, fill_value, dtype or input.dtype), requires_grad)
+
+
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return the (n, m) matrix with ones on its diagonal.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    check_device(device)
+    return with_grad(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
+
+
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return the numbers from `start` (0 if one is given) up to, not including, `end`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.arange(1, 2, 0.25)
+    tensor([1.  , 1.25, 1.5 , 1.75])
+    """
+    check_device(device)
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) / step < 0:
+        message = f"arange({start}, {end}, {step}) leads away from its end: check the sign of step"
+        raise ValueError(message)
+    if dtype is None and any(isinstance(v, float | np.floating) for v in (start, end, step)):
+        dtype = dtypes.get_default_dtype()
+    # As PyTorch counts: the last number is decided by one division, not by adding up.
+    count = math.ceil((end - start) / step)
+    return with_grad((start + np.arange(count) * step).astype(dtype or np.int64), requires_grad)
+
+
+def linspace(
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return `steps` numbers evenly spaced from `start` to `end`, both included.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.linspace(-7, 7, 3)
+    tensor([-7.,  0.,  7.])
+    """
+    check_device(device)
+    return with_grad(
+        np.linspace(start, end, steps, dtype=dtype or dtypes.get_default_dtype()), requires_grad
+    )

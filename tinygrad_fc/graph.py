@@ -1,0 +1,476 @@
+"""Record a call; walk back once.
+
+A recorded result keeps the operation that made it, its arguments and its number in the order of
+all calls. Walking back needs nothing else: later calls come first, each hands every argument its
+share of the gradient, and what an argument got from several calls is summed. Only here is it
+decided which rules are called, how broadcasting is undone, which dtype and shape a gradient has,
+what is freed, and whether a value that a rule reads is still the one of the forward pass.
+
+In-place changes take a number from the same counter. A value that changed after the call that
+needs it was recorded has the larger number; where nothing at all has changed since, which is the
+rule in training, that one comparison is the whole cost.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from heapq import heappop, heappush
+from itertools import count
+from operator import attrgetter
+from sys import getrefcount
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc import mode
+from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tinygrad_fc.op import Op
+    from tinygrad_fc.tensor import Tensor
+
+tick = count(1).__next__
+_number = attrgetter("_seq")
+_new = object.__new__
+_flags = mode.flags.get
+_RECORD, _WATCH = mode.RECORD, mode.WATCH
+_PLAIN = frozenset((float, int, bool, type(None)))
+_delivery = Lock()
+changing = RLock()
+"""Held while memory is changed in place and the change noted: no walk ends in between."""
+
+NOTHING = object()
+"""What a rule returns that has no gradient for its argument, which is then not reached."""
+
+# A training step frees its large arrays and asks for them again. glibc hands them back to the
+# system each time, and half of such a step goes into page faults, until it has seen a block of
+# this size freed: from then on it keeps them. The block is never touched, so it costs nothing.
+np.empty((1 << 25) - (1 << 16), np.uint8)
+
+
+class Node:
+    """What the graph knows of a tensor; `Tensor` adds what its users see."""
+
+    __slots__ = (
+        *("__weakref__", "_args", "_array", "_grad", "_op", "_parents", "_requires_grad", "_seq"),
+        *("_settings", "_watch"),
+    )
+
+    _array: Any
+    _requires_grad: bool
+    _grad: Any  # a Tensor, or None
+    _op: Op | None  # what made it, kept for messages when the rest is gone
+    _parents: list[Any] | None  # its arguments that require grad, None for one that does not
+    _args: list[Any] | None  # the arrays and numbers that it got; None: made by hand, or used
+    _settings: dict[str, Any]
+    _seq: int
+    _watch: Watch | None  # hooks and retained gradients; few tensors have any
+
+
+class Watch:
+    """What happens to a tensor's gradient when the walk has all of it."""
+
+    __slots__ = ("hooks", "retain")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Any] = {}
+        self.retain = False
+
+
+class state:  # noqa: N801  the one record of its kind, not a class to make more of
+    """Numbers of the last in-place change, of each array's last change, and of the last walk."""
+
+    changed = 0
+    walked = 0
+    changes: dict[int, int] = {}  # noqa: RUF012  by id of the owner of the memory
+    tensor: type[Any] = Node
+
+
+# Recording
+
+
+def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
+    """Call `op` on the arrays of `args`; return a tensor that remembers the call if it matters."""
+    arrays: list[Any] = []
+    parents: list[Any] = []
+    tracked = False
+    for a in args:
+        if isinstance(a, Node):
+            arrays.append(a._array)
+            if a._requires_grad:
+                tracked = True
+                parents.append(a)
+                continue
+        else:
+            arrays.append(a if a.__class__ in _PLAIN else _plain(a))
+        parents.append(None)
+    seq = tick() if tracked else 0  # before the values are read: another thread may change them
+    try:
+        out = op.forward(*arrays, **settings) if settings else op.forward(*arrays)
+    except Exception as error:
+        refusal = op.refusal(error, arrays, settings)
+        if refusal is error:
+            raise
+        raise refusal from error
+    if out.__class__ is not np.ndarray and isinstance(out, np.generic | float | int):
+        out = np.asarray(out)
+    t: Tensor = _new(state.tensor)
+    t._array = out
+    t._op = op
+    t._grad = t._watch = None
+    flags = _flags()
+    if flags & _WATCH:
+        op.watch(out, arrays)
+    if tracked and flags & _RECORD and op.rules is not None:
+        t._requires_grad = True
+        t._parents = parents
+        t._args = arrays
+        t._settings = settings
+        t._seq = seq
+    else:
+        t._requires_grad = False
+        t._parents = t._args = None
+        t._seq = 0
+    return t
+
+
+def wrap(array: Any) -> Tensor:
+    """Return a tensor around `array` that no call made."""
+    t: Tensor = _new(state.tensor)
+    t._array = array
+    t._op = t._parents = t._args = t._grad = t._watch = None
+    t._requires_grad = False
+    t._seq = tick()
+    return t
+
+
+def _plain(operand: Any) -> Any:
+    """Return an operand as an array of numbers; other libraries' arrays stay what they are."""
+    if not isinstance(operand, np.ndarray) and hasattr(operand, "__array_function__"):
+        return operand
+    array = np.asarray(operand)
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(
+            "operations take tensors, arrays and lists of real numbers, got "
+            f"{operand!r:.80}, whose elements are {array.dtype}"
+        )
+    return array
+
+
+# In-place changes
+
+
+def owner(array: Any) -> Any:
+    """Return the object that owns the memory of `array`, which all views of it share."""
+    while True:
+        base = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
+        if base is None:
+            return array
+        array = base
+
+
+def changed(*arrays: Any) -> None:
+    """Note that the memory of `arrays` has been changed in place.
+
+    Who changes it holds `changing` until this is done.
+    """
+    # A number of an array that is gone is harmless: whoever gets its id is recorded later.
+    state.changed = now = tick()
+    for array in arrays:
+        state.changes[id(array if array.base is None else owner(array))] = now
+
+
+def _unchanged(node: Any) -> None:
+    """Raise where a rule of `node` that will be called reads a value that changed since."""
+    op = node._op
+    for i, a in enumerate(node._parents):
+        if a is None:
+            continue
+        given, now = node._args[i], a._array
+        if (given.shape, given.dtype) != (now.shape, now.dtype):
+            raise GraphError(
+                f"{op.name} was computed from a tensor of shape {given.shape} and dtype "
+                f"{given.dtype}, which has data of shape {now.shape} and dtype {now.dtype} since: "
+                "compute the result anew, or call backward() before the change."
+            )
+        for what, array in op.reads(i, node._array, node._args):
+            if state.changes.get(id(owner(array)), 0) > node._seq:
+                raise GraphError(
+                    f"{op.name} needs its {what} of shape {np.shape(array)} for the derivative, "
+                    "and that was changed in place since the forward pass. Write the change out of "
+                    "place (`x = x + 1` for `x += 1` or `x.add_(1)`), change a copy "
+                    "(`x.clone()`), or call backward() before the change."
+                )
+
+
+# Walking back
+
+
+def backward(
+    roots: Sequence[Any],
+    seeds: Sequence[Any],
+    inputs: Sequence[Any] | None = None,
+    *,
+    retain: bool = False,
+    create: bool = False,
+    every: bool = False,
+) -> list[list[Any]]:
+    """Send `seeds`, the gradients of `roots`, back; return pairs of a tensor and its gradient.
+
+    The pairs are for `inputs` where they are given, and no rule is called that leads to none of
+    them; else for the tensors made by hand that were reached and those that retain theirs. A
+    gradient is an array that nobody else has; with `create`, which records the walk, a tensor.
+    With `every`, that one of the `inputs` is not reached is an error. On an error nothing is
+    changed: the graph may be walked again.
+    """
+    before = state.changed
+    wanted = needed = None
+    if inputs is not None:
+        wanted = {id(t) for t in inputs}
+        needed = _leading_to(roots, wanted)
+    walk = _Walk(wanted, needed)
+    for root, seed in zip(roots, seeds, strict=True):
+        walk.hand(root, seed)
+    del seeds
+    if create:
+        with mode.enable_grad():
+            walk.run(create=True)
+            found = [[t, g.clone()] for t, g in walk.found]
+    else:
+        walk.run(create=False)
+        found = walk.found
+        for pair in found:
+            _own(pair)
+    with changing:
+        moved = state.changed != before  # by another thread, or by a rule
+    if moved:
+        for node in walk.done:
+            _unchanged(node)
+    if every and inputs is not None:
+        _all_reached(inputs, {id(t) for t, _ in found})
+    state.walked = tick()
+    if not (retain or create):
+        for node in walk.done:
+            node._parents = node._args = None
+    return found
+
+
+def _all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
+    for k, t in enumerate(inputs):
+        if id(t) not in reached:
+            raise GraphError(
+                f"the outputs do not depend on input {k} (shape {t.shape}): pass allow_unused=True "
+                "for None in its place, or materialize_grads=True for zeros"
+            )
+
+
+def deliver(found: Iterable[list[Any]]) -> None:
+    """Add each gradient to its tensor's `.grad`."""
+    with _delivery:
+        for t, gradient in found:
+            g, old = gradient, t._grad
+            if old is None:
+                t._grad = g if isinstance(g, Node) else wrap(g)
+            elif isinstance(g, Node) or old._requires_grad:
+                t._grad = old + g
+            else:
+                g += old._array  # ours alone, and not seen by anybody yet
+                t._grad = wrap(g)
+
+
+def _leading_to(roots: Sequence[Any], wanted: set[int]) -> set[int]:
+    """Return the ids of all that `roots` depend on and that depends on the `wanted`, or is one."""
+    nodes: list[Any] = []
+    seen = set()
+    reached = list(roots)
+    while reached:
+        node = reached.pop()
+        if node is not None and id(node) not in seen:
+            seen.add(id(node))
+            if node._parents is not None:
+                nodes.append(node)
+                reached += node._parents
+            elif node._op is not None and id(node) not in wanted:
+                raise _used(node)
+    needed = set(wanted)
+    for node in sorted(nodes, key=_number):
+        if any(id(a) in needed for a in node._parents):
+            needed.add(id(node))
+    return needed
+
+
+class _Walk:
+    """One walk back: what is still to be done, later calls first, and what came of it."""
+
+    __slots__ = ("done", "ends", "found", "needed", "pending", "queue", "wanted")
+
+    def __init__(self, wanted: set[int] | None, needed: set[int] | None) -> None:
+        self.wanted, self.needed = wanted, needed
+        self.pending: dict[int, Any] = {}  # the gradient so far, by id of the tensor
+        self.queue: list[tuple[int, Any]] = []
+        self.ends: list[Any] = []
+        self.done: list[Any] = []
+        self.found: list[list[Any]] = []
+
+    def hand(self, a: Any, share: Any) -> None:
+        """Add `share` to the gradient of `a`, whose turn comes when all later calls are done."""
+        key = id(a)
+        if key in self.pending:
+            total = self.pending[key] + share
+            self.pending[key] = np.asarray(total) if isinstance(total, np.generic) else total
+            return
+        self.pending[key] = share
+        if a._op is None:
+            self.ends.append(a)
+        else:
+            heappush(self.queue, (-a._seq, a))
+
+    def run(self, *, create: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
+        """Walk until nothing is left, filling `found` and `done`."""
+        queue, pending, needed, ends = self.queue, self.pending, self.needed, self.ends
+        done, any_wanted = self.done.append, self.wanted is not None
+        watching = _flags() & _WATCH
+        while queue:
+            node = heappop(queue)[1]
+            g = pending.pop(id(node))
+            parents, args, settings, out = node._parents, node._args, node._settings, node._array
+            if needed is not None and not any(id(b) in needed for b in parents or ()):
+                self.arrived(node, g, create=create)  # one of the wanted: what made it is not used
+                continue
+            if parents is None:
+                raise _used(node)
+            if state.changed > node._seq:
+                _unchanged(node)
+            done(node)
+            if any_wanted or node._watch is not None:
+                g = self.arrived(node, g, create=create)
+            values = args
+            if create:
+                out = node
+                values = [v if a is None else a for v, a in zip(args, parents, strict=True)]
+            if node._op.outer is not None:
+                g = node._op.outer.rules[0](g, out, None)
+            for a, rule, array in zip(parents, node._op.rules, args):  # noqa: B905  Each has no end
+                if a is None or (needed is not None and id(a) not in needed):
+                    continue
+                share = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
+                if (
+                    share.__class__ is not np.ndarray
+                    or share.shape != array.shape
+                    or share.dtype is not array.dtype
+                ):
+                    if share is NOTHING:
+                        continue
+                    share = _fitted(share, array, node, a, create=create)
+                if watching:
+                    node._op.watch_rule(share, g, _named(node, a))
+                key = id(a)
+                if key in pending:
+                    self.hand(a, share)
+                else:
+                    pending[key] = share
+                    if a._op is None:
+                        ends.append(a)
+                    else:
+                        heappush(queue, (-a._seq, a))
+        for a in ends:
+            if a._watch is None and not any_wanted:
+                self.found.append([a, pending.pop(id(a))])
+            else:
+                self.arrived(a, pending.pop(id(a)), create=create)
+
+    def arrived(self, a: Any, g: Any, *, create: bool) -> Any:
+        """Take note of the whole gradient of `a`; return it, or what its hooks put in its place."""
+        watch = a._watch
+        if watch is not None and watch.hooks:
+            g = _shown(a, watch, g, create=create)
+        if self.wanted is not None:
+            keep = id(a) in self.wanted
+        else:
+            keep = a._op is None or (watch is not None and watch.retain)
+        if keep:
+            self.found.append([a, g])
+        return g
+
+
+def _used(node: Any) -> GraphError:
+    return GraphError(
+        f"the graph was already used: a backward pass went through the {node._op.name} that made "
+        f"the tensor of shape {node._array.shape}, and freed it. Compute the result anew for each "
+        "backward(); where a value is carried from one iteration to the next, cut it off with "
+        "detach(); or keep the graph with backward(retain_graph=True)."
+    )
+
+
+def _fitted(share: Any, array: Any, node: Any, a: Any, *, create: bool) -> Any:
+    """Return what a rule gave as the gradient of `array`: of its shape, dtype and kind."""
+    if create:
+        share = share if isinstance(share, Node) else wrap(np.asarray(share))
+    elif isinstance(share, Node):
+        share = share._array
+    elif isinstance(share, np.generic | float | int):
+        share = np.asarray(share)
+    if not hasattr(share, "astype") or share.dtype.kind not in "fiub":
+        raise GraphError(
+            f"the rule of {_named(node, a)} returned {share!r:.80}; expected an array of real "
+            f"numbers, the gradient of that argument, of shape {array.shape}"
+        )
+    if share.shape != array.shape:
+        if not _broadcast(array.shape, share.shape, node._array.shape):
+            raise ShapeError(
+                f"the rule of {_named(node, a)} returned a gradient of shape {share.shape}; "
+                f"expected {array.shape}, the shape of that argument (or what it broadcasts to in "
+                f"the result, which has shape {node._array.shape})"
+            )
+        extra = share.ndim - array.ndim
+        stretched = [extra + k for k, n in enumerate(array.shape) if n != share.shape[extra + k]]
+        share = share.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(array.shape)
+    return share if share.dtype == array.dtype else share.astype(array.dtype)
+
+
+def _named(node: Any, a: Any) -> str:
+    i = next(k for k, parent in enumerate(node._parents) if parent is a)
+    return f"{node._op.name} for {node._op.argument(i)}"
+
+
+def _broadcast(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
+    """Tell whether `shape` became `to` by the broadcasting that gave `result`."""
+    if len(shape) > len(to):
+        return False
+    padded = (1,) * (len(to) - len(shape)) + shape
+    aligned = (-1,) * (len(to) - len(result)) + result[max(0, len(result) - len(to)) :]
+    return all(n == m or (n == 1 and m == r) for n, m, r in zip(padded, to, aligned, strict=True))
+
+
+def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
+    """Show the whole gradient of `node` to its hooks; return it, or what they put in its place."""
+    # A copy, since the memory may be the seed's, or that of other gradients as well.
+    shown = g.clone() if create else wrap(g.copy())
+    with nullcontext() if create else mode.no_grad():
+        for hook in list(watch.hooks.values()):
+            given = hook(shown)
+            if given is None:
+                continue
+            if not isinstance(given, Node) or given._array.shape != node._array.shape:
+                raise ShapeError(
+                    f"a hook returned {given!r:.80} in place of a gradient; expected None, or a "
+                    f"tensor of shape {node._array.shape}"
+                )
+            if given._array.dtype != node._array.dtype:
+                given = given.to(node._array.dtype)  # type: ignore[attr-defined]
+            shown = given
+    return shown if create else shown._array
+
+
+def _own(pair: list[Any]) -> None:
+    """Make the gradient in `pair` an array whose memory nobody else has."""
+    # Counting references tells whether a rule handed out a fresh array, which need not be copied.
+    if getrefcount(pair[1]) != _ALONE or pair[1].base is not None or not pair[1].flags.writeable:
+        pair[1] = pair[1].copy()
+
+
+_PAIR: list[Any] = [None, np.zeros(1)]
+_ALONE = getrefcount(_PAIR[1])

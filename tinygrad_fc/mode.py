@@ -1,0 +1,236 @@
+"""Context-local switches: whether calls are recorded, and whether their values are watched.
+
+The state is one integer in a `ContextVar`, so that each thread and each async task has its own
+and the recorder reads it once a call. What a `with` block replaced is kept in a second one, a
+linked stack: a switch object holds no state and may be shared, nested and entered again.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+RECORD = 1
+WATCH = 2
+
+flags: ContextVar[int] = ContextVar("tinygrad_fc_flags", default=RECORD)
+_replaced: ContextVar[tuple[int, Any] | None] = ContextVar("tinygrad_fc_replaced", default=None)
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Switch:
+    """Turns one bit of the mode on or off, for a `with` block or for every call of a function."""
+
+    bit = RECORD
+
+    def __init__(self, on: Any) -> None:
+        if not isinstance(on, bool | int):
+            message = f"{type(self).__name__} takes True or False, got {on!r}"
+            raise TypeError(message)
+        self.on = bool(on)
+
+    def __enter__(self) -> Self:
+        before = flags.get()
+        _replaced.set((before, _replaced.get()))
+        flags.set(before | self.bit if self.on else before & ~self.bit)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        stack = _replaced.get()
+        if stack is None:
+            message = f"{type(self).__name__} is left where it was not entered"
+            raise RuntimeError(message)
+        flags.set(stack[0])
+        _replaced.set(stack[1])
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function, also one that is a generator, a coroutine or both."""
+        if inspect.isgeneratorfunction(function):
+            wrapped = self._generator(function)
+        elif inspect.isasyncgenfunction(function):
+            wrapped = self._async_generator(function)
+        elif inspect.iscoroutinefunction(function):
+
+            async def wrapped(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await function(*args, **kwargs)
+
+        else:
+
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return function(*args, **kwargs)
+
+        return functools.wraps(function)(wrapped)  # type: ignore[return-value]
+
+    def _generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        # The switch is on only while the body runs: the caller between two values has its own.
+        def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            generator = function(*args, **kwargs)
+            step, sent = generator.send, None
+            while True:
+                try:
+                    with self:
+                        value = step(sent)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    sent = yield value
+                    step = generator.send
+                except GeneratorExit:
+                    with self:
+                        generator.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001  handed on to the body, whatever it is
+                    step, sent = generator.throw, error
+
+        return wrapped
+
+    def _async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def wrapped(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            generator = function(*args, **kwargs)
+            step, sent = generator.asend, None
+            while True:
+                try:
+                    with self:
+                        value = await step(sent)
+                except StopAsyncIteration:
+                    return
+                try:
+                    sent = yield value
+                    step = generator.asend
+                except GeneratorExit:
+                    with self:
+                        await generator.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001  as above
+                    step, sent = generator.athrow, error
+
+        return wrapped
+
+
+class _Fixed(Switch):
+    """A switch whose setting is its name: `no_grad` decorates with and without parentheses."""
+
+    setting = True
+
+    def __new__(cls, function: Any = None) -> Any:
+        self = super().__new__(cls)
+        if function is None:
+            return self
+        if not callable(function):
+            message = f"{cls.__name__} takes no setting; got {function!r}"
+            raise TypeError(message)
+        self.on = cls.setting
+        return self(function)
+
+    def __init__(self) -> None:  # `__new__` took the function, if there was one
+        super().__init__(self.setting)
+
+
+class no_grad(_Fixed):  # noqa: N801  PyTorch's spelling
+    """Record nothing inside: results do not require grad. A context manager or decorator.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     (w * 2).requires_grad
+    False
+    """
+
+    setting = False
+
+
+class enable_grad(_Fixed):  # noqa: N801  PyTorch's spelling
+    """Record inside, though a `no_grad` is around it. A context manager or decorator.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0], requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     (w * 2).requires_grad
+    True
+    """
+
+
+class set_grad_enabled(Switch):  # noqa: N801  PyTorch's spelling
+    """Switch recording on or off, at once; as a context manager, until its end.
+
+    >>> import tinygrad_fc as tg
+    >>> with tg.set_grad_enabled(False):
+    ...     tg.is_grad_enabled()
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+        self._before: int | None = flags.get()
+        flags.set(self._before | RECORD if self.on else self._before & ~RECORD)
+
+    def _take_back(self) -> None:
+        # What was made to be entered or to decorate should not have switched at once; later on
+        # the object is a switch like the others, for whoever enters it.
+        if self._before is not None:
+            flags.set(self._before)
+            self._before = None
+
+    def __enter__(self) -> Self:
+        self._take_back()
+        return super().__enter__()
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function; see `Switch`."""
+        self._take_back()
+        return super().__call__(function)
+
+
+class inference_mode(Switch):  # noqa: N801  PyTorch's spelling
+    """`no_grad` under PyTorch's other name; `inference_mode(False)` records.
+
+    >>> import tinygrad_fc as tg
+    >>> with tg.inference_mode():
+    ...     tg.is_grad_enabled()
+    False
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        """Decorate where `mode` is a function; else make a switch."""
+        self = super().__new__(cls)
+        if callable(mode):
+            self.on = False
+            return self(mode)
+        return self
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(mode)
+        self.on = not mode
+
+
+class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
+    """Raise at the first operation that makes a NaN or an infinity from finite values.
+
+    The forward and the derivative rules are both watched; the error names the operation, the
+    index and the input there. It costs a pass over every result, so it is for finding a fault.
+
+    >>> import tinygrad_fc as tg
+    >>> with tg.autograd.detect_anomaly():
+    ...     tg.log(tg.tensor([1.0, 0.0]))
+    Traceback (most recent call last):
+        ...
+    tinygrad_fc.errors.AnomalyError: log made -inf at index (1,) from finite values: its ...
+    """
+
+    bit = WATCH
+
+    def __init__(self, check_nan: bool = True) -> None:
+        super().__init__(check_nan)
+
+
+def is_grad_enabled() -> bool:
+    """Tell whether calls are recorded here and now."""
+    return bool(flags.get() & RECORD)

@@ -1,0 +1,422 @@
+"""What an operation is, and the table of all of them.
+
+An operation is one row: a function of arrays, its domain, and one rule an argument, which takes
+the gradient of the result and gives the gradient of that argument:
+
+    op(np.multiply, domain=(real, real), rules=(lambda g, out, x, y: g * y,
+                                                lambda g, out, x, y: g * x))
+
+`g` is the gradient of the result, `out` the result, then come the operation's own arguments, and
+its settings by keyword. A rule is written in operators, ufuncs, slicing and the methods `.sum
+.reshape .swapaxes .astype`, so that the same line runs on arrays and, recorded, on tensors. It
+changes nothing in place, and leaves broadcasting, dtypes and unneeded arguments to the walk.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import sys
+from itertools import count
+from types import MethodType
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from tinygrad_fc.errors import (
+    AnomalyError,
+    DtypeError,
+    GraphError,
+    NoRuleError,
+    RangeError,
+    ShapeError,
+)
+from tinygrad_fc.graph import Node, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from tinygrad_fc.domain import Domain
+    from tinygrad_fc.tensor import Tensor
+
+    Rule = Callable[..., Any]
+
+table: dict[Any, Op] = {}
+"""Every row, by the function that users call: NumPy's, SciPy's, or the row itself."""
+
+# NumPy says what is wrong with infinities once a ufunc; a result that is infinite says it itself,
+# and a branch that `where` does not take must not say anything.
+quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+
+
+class Op:
+    """One row of the table, called like the function that it stands for.
+
+    Called with arrays it returns an array; with a tensor among its arguments, a tensor that
+    remembers the call.
+    """
+
+    __slots__ = ("domain", "forward", "function", "name", "outer", "rules", "settings")
+
+    outer: Any  # for a chain of two rows, the second one; else None
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        forward: Callable[..., Any],
+        domain: tuple[Domain, ...],
+        rules: Sequence[Rule | None] | Each | None,
+        settings: Mapping[str, Callable[..., Sequence[Any]]],
+        name: str,
+    ) -> None:
+        self.function = function
+        self.forward = forward
+        self.domain = domain
+        self.rules = rules
+        self.settings = settings
+        self.name = name
+        self.outer = None
+
+    def __call__(self, *args: Any, **settings: Any) -> Tensor:
+        """Return the result; for a type checker, of a call with a tensor among `args`."""
+        if not args and "input" in settings:  # PyTorch's name for the first operand
+            args = (settings.pop("input"),)
+        if "other" in settings:
+            args = (*args, settings.pop("other"))
+        for a in args:
+            if isinstance(a, Node):
+                # A ufunc would take one argument more for where to write.
+                many = len(args) > len(self.domain) and not isinstance(self.rules, Each)
+                if many or (settings and not settings.keys() <= self.settings.keys()):
+                    raise self._misused(args, settings)
+                return record(self, args, settings)
+        for a in args:
+            kind = type(a)
+            if kind is not np.ndarray and hasattr(kind, "__array_function__"):
+                # Other libraries' arrays, which know how to run or to note down an operation.
+                return kind.__array_function__(a, self, (kind,), args, settings)  # type: ignore[no-any-return]
+        return self.forward(*args, **settings)  # type: ignore[no-any-return]
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Op: ...
+
+    @overload
+    def __get__(
+        self, instance: object, owner: type[Any] | None = None
+    ) -> Callable[..., Tensor]: ...
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+        """As a function does: a row named in a class is a method of its instances."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def _misused(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
+        given = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
+        known = "".join(f", {name}=" for name in self.settings)
+        return TypeError(
+            f"{self.name} takes {len(self.domain)} tensors or arrays{known}, got {', '.join(given)}"
+        )
+
+    def argument(self, i: int) -> str:
+        """Return how to speak of argument `i`: its name where the forward function tells one."""
+        names = _names(self.forward if isinstance(self.rules, Each) else (self.rules or [None])[0])
+        return f"argument {i}" + (f" ({names[i + 2]})" if i + 2 < len(names) else "")
+
+    def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
+        """Yield what rule `i` reads the values of, by name: the result, or operands."""
+        rule: Any = self.rules[i] if self.rules is not None else None
+        names, others = _names(rule), None
+        if isinstance(rule, functools.partial):  # of an `Each`, whose operands have one name
+            rule, others = rule.func, inspect.getfullargspec(rule.func).varargs
+        used = _used(rule) if names else None
+        if used is None or names[1] in used or self.outer is not None:
+            yield "result", out
+        for j, array in enumerate(arrays):
+            name = names[j + 2] if j + 2 < len(names) else None
+            if used is None or (name or others) is None or (name or others) in used:
+                yield f"argument {j}" + (f" ({name})" if name else ""), array
+
+    def watch(self, out: Any, arrays: Sequence[Any]) -> None:
+        """Raise where `out` is not finite though all of `arrays` are."""
+        if _finite(out) or not all(_finite(a) for a in arrays):
+            return
+        at = tuple(int(k) for k in np.argwhere(~np.isfinite(out))[0])
+        there = [
+            f"argument {i} {_seen_from(np.shape(out), at, np.asarray(a))}"
+            for i, a in enumerate(arrays)
+            if np.size(a) and a is not None
+        ] or [f"arguments {tuple(arrays)!r:.80}"]
+        raise AnomalyError(
+            f"{self.name} made {out[at]} at index {at} from finite values: its "
+            f"{'; its '.join(there)}. Keep the argument inside the operation's domain (clamp it, "
+            "or add a small number), or look at what made it."
+        )
+
+    def watch_rule(self, share: Any, g: Any, named: str) -> None:
+        """Raise where the rule that is `named` made `share` not finite from a finite `g`."""
+        array, given = (a._array if isinstance(a, Node) else a for a in (share, g))
+        if not _finite(array) and _finite(given):
+            at = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+            raise AnomalyError(
+                f"the derivative of {named} is {array[at]} at index "
+                f"{at}, while the gradient of its result is finite: the argument lies where the "
+                "operation has no finite slope. Keep it away from there (clamp it, or add a small "
+                "number)."
+            )
+
+    def refusal(self, error: Exception, arrays: Sequence[Any], settings: Any) -> Exception:
+        """Return the error to raise where the forward function raised `error`."""
+        shapes = [np.shape(a) for a in arrays]
+        given = ", ".join(map(str, shapes)) + "".join(
+            f", {k}={v!r:.60}" for k, v in settings.items()
+        )
+        kind: type[Exception]
+        if isinstance(error, IndexError | np.exceptions.AxisError):
+            kind = RangeError
+        elif isinstance(error, ValueError):
+            kind = ShapeError
+        elif isinstance(error, TypeError):
+            kind = DtypeError
+        else:
+            return error
+        why = _clash(shapes) if isinstance(error, ValueError) and not settings else ""
+        return kind(f"{self.name} cannot take {given}: {why or error}")
+
+
+class Chain(Op):
+    """A row and an element-by-element one after it, as one call: one node, no array between.
+
+    Nothing is stated again. The second row's rule must read its result only, as that of sigmoid
+    does: the walk applies it first, then the rules of the first row.
+    """
+
+    __slots__ = ("inner",)
+
+    inner: Any
+
+    def __init__(self, inner: Op, outer: Op) -> None:
+        self.function = self
+        self.inner, self.outer = inner, outer
+        self.domain, self.settings = inner.domain, inner.settings
+        self.name = f"{inner.name} and {outer.name}"
+        self.forward = self._forward
+        table[self] = self
+
+    @property
+    def rules(self) -> Any:  # type: ignore[override]
+        """The rules of the first row."""
+        return self.inner.rules
+
+    def _forward(self, *arrays: Any) -> Any:
+        return self.outer.forward(self.inner.forward(*arrays))
+
+
+class Each:
+    """One rule for any number of arguments, told by its first argument which is meant."""
+
+    __slots__ = ("rule",)
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __iter__(self) -> Iterator[Rule]:
+        return map(self.__getitem__, count())
+
+    def __getitem__(self, i: int) -> Rule:
+        return functools.partial(self.rule, i)
+
+
+def row(
+    function: Callable[..., Any],
+    *,
+    domain: tuple[Domain, ...],
+    rules: Sequence[Rule | None] | Each | None = None,
+    forward: Callable[..., Any] | None = None,
+    settings: Mapping[str, Callable[..., Sequence[Any]]] | None = None,
+    name: str | None = None,
+) -> Op:
+    """Add a row, as `op` does, whose rules are proven by the laws and so need no watching."""
+    if not callable(function):
+        raise TypeError(f"op needs a function of arrays, got {function!r}")
+    called = str(name or getattr(function, "__name__", "op"))
+    forward = forward or function
+    if isinstance(rules, tuple | list):
+        wanted = function.nin if isinstance(function, np.ufunc) else len(domain)
+        if not len(rules) == len(domain) == wanted:
+            raise TypeError(
+                f"{called} takes {wanted} arrays, and has {len(domain)} words of domain and "
+                f"{len(rules)} rules: give one of each an argument, None for no rule"
+            )
+        rules = tuple(r or functools.partial(_no_rule, called, i) for i, r in enumerate(rules))
+    if any(word.restricted for word in domain):
+        forward = quiet(forward)
+    made = Op(
+        function,
+        forward=forward,
+        domain=domain,
+        rules=rules,
+        settings=settings or {},
+        name=called,
+    )
+    table[function] = table[made] = made
+    return made
+
+
+def op(
+    function: Callable[..., Any],
+    *,
+    domain: tuple[Domain, ...],
+    rules: Sequence[Rule | None] | None = None,
+    forward: Callable[..., Any] | None = None,
+    settings: Mapping[str, Callable[..., Sequence[Any]]] | None = None,
+    name: str | None = None,
+) -> Op:
+    """Add a row to the table: tensors may be handed to `function` from now on.
+
+    `function` is a ufunc or another function of arrays; `forward` runs in its place where a
+    faster spelling is known. `domain` holds a word of `tinygrad_fc.domain` for each argument, and
+    `rules` a rule for each, None for one that has no gradient; without rules the row is a
+    constant and its results never require grad. `settings` tells the legal keyword arguments.
+    Returns the row, which is called like `function`. Raises `TypeError` for a count that is off;
+    a rule that changes what it was handed, or returns a wrong shape, is refused when it runs.
+
+    >>> import numpy as np, tinygrad_fc as tg
+    >>> from tinygrad_fc.domain import real
+    >>> cube = tg.op(
+    ...     lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, out, x: g * 3 * x**2,)
+    ... )
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    tensor(12.)
+    """
+    called = str(name or getattr(function, "__name__", "op"))
+    if rules is not None:
+        rules = [r and _careful(called, i, r) for i, r in enumerate(rules)]
+    return row(
+        function, domain=domain, rules=rules, forward=forward, settings=settings, name=called
+    )
+
+
+def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
+    raise GraphError(
+        f"{name} has no rule for argument {i}, which requires grad. Add one to its row, or hand "
+        "the argument over as `x.detach()` where no gradient is wanted."
+    )
+
+
+def _careful(name: str, i: int, rule: Rule) -> Rule:
+    """Return `rule` getting read-only arrays, since nothing has proven that it changes none."""
+
+    @functools.wraps(rule)
+    def careful(*arrays: Any, **settings: Any) -> Any:
+        try:
+            return rule(*map(_readonly, arrays), **settings)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise GraphError(
+                f"the rule of {name} for argument {i} changes what it was handed in place, and "
+                "others need that. Write `g = g * 2` for `g *= 2`."
+            ) from error
+
+    return careful
+
+
+def missing(function: Any, count: int = 1) -> NoRuleError:
+    """Return the error for a function, of `count` arrays, that tensors cannot be handed to."""
+    name = _spelled(function)
+    count = getattr(function, "nin", count)
+    rule = f"lambda g, out, {', '.join('xyzuvw'[:count])}: ..."
+    return NoRuleError(
+        f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, "
+        f"domain=({'real, ' * count}), rules=({(rule + ', ') * count})), with the gradient of each "
+        "argument in place of the dots, and `from tinygrad_fc.domain import real`; or, where no "
+        f"gradient is wanted, hand it the array: {name}(x.numpy())"
+    )
+
+
+def _spelled(function: Any) -> str:
+    """Return how to write `function`, as `np.linalg.solve`; ufuncs do not tell where they are."""
+    name = getattr(function, "__name__", repr(function))
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        return f"{_spelled(owner)}.{name}"
+    for place in ("numpy", "numpy.linalg", "numpy.fft", "scipy.special"):
+        if getattr(sys.modules.get(place), name, None) is function:
+            return f"{place.replace('numpy', 'np')}.{name}"
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if module else name
+
+
+# A walk asks this of all rules where something changed in place, as batch norm does in each step.
+@functools.lru_cache(maxsize=4096)
+def _names(rule: Any) -> list[str]:
+    try:
+        return [
+            p.name for p in inspect.signature(rule).parameters.values() if p.kind < p.VAR_POSITIONAL
+        ]
+    except (TypeError, ValueError):
+        return []
+
+
+_METADATA = {"shape", "ndim", "dtype", "size"}
+
+
+@functools.lru_cache(maxsize=4096)
+def _used(rule: Any) -> set[str] | None:
+    """Return which parameters `rule` reads the values of; None where that cannot be told.
+
+    Its code says so: nobody has to state it beside the formula. `x.shape` reads no value.
+    """
+    code = getattr(inspect.unwrap(rule), "__code__", None)
+    if code is None:
+        return None
+    used: set[str] = set(code.co_cellvars)  # what a comprehension or a function inside reads
+    steps = list(dis.get_instructions(code))
+    for step, after in zip(steps, [*steps[1:], None], strict=True):
+        if "LOAD_FAST" in step.opname:
+            names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+            used.update(names[:-1])
+            attribute = after is not None and after.opname == "LOAD_ATTR"
+            if not (attribute and after is not None and after.argval in _METADATA):
+                used.add(names[-1])
+    return used
+
+
+def _seen_from(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
+    """Say what `array` is at index `at` of a result of `shape`, or where it lies."""
+    try:
+        return f"there is {np.broadcast_to(array, shape)[at]}"
+    except ValueError:
+        return f"has shape {array.shape} and lies within [{np.min(array):g}, {np.max(array):g}]"
+
+
+def _finite(array: Any) -> bool:
+    a = np.asarray(array)
+    return a.dtype.kind != "f" or bool(np.isfinite(a).all())
+
+
+def _readonly(array: Any) -> Any:
+    if type(array) is not np.ndarray:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _clash(shapes: Sequence[tuple[int, ...]]) -> str:
+    """Say on which axis `shapes` do not broadcast; nothing where they do."""
+    for axis in range(1, max(map(len, shapes), default=0) + 1):
+        sizes = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
+        if len(sizes) > 1:
+            told = " and ".join(map(str, sorted(sizes)))
+            return (
+                f"the shapes do not broadcast, since axis -{axis} (counted from the right) has "
+                f"sizes {told}, and neither is 1. Reshape or transpose one of them to match"
+            )
+    return ""

@@ -1,0 +1,30 @@
+"""The table of operations, one module a family: formulas and nothing else.
+
+To add an operation, add its row where its family is, or call `tinygrad_fc.op` in code of your own.
+"""
+
+from tinygrad_fc.ops import (
+    activation,
+    constant,
+    elementwise,
+    index,
+    layer,
+    linalg,
+    loss,
+    normal,
+    reduce,
+    shape,
+)
+
+__all__ = [
+    "activation",
+    "constant",
+    "elementwise",
+    "index",
+    "layer",
+    "linalg",
+    "loss",
+    "normal",
+    "reduce",
+    "shape",
+]

@@ -1,0 +1,264 @@
+"""Formulas element by element. Broadcasting is undone by the walk.
+
+Three helpers come first. A branch that was not taken sends back a gradient of exactly zero, and
+zero times a slope that is infinite there must stay zero, in every order: `product` and `quotient`
+are multiplication and division by that convention. An infinite gradient times a slope of zero is
+NaN all the same, but where that slope was such a zero itself: in `joint`, either zero wins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
+from tinygrad_fc.op import Op, quiet
+from tinygrad_fc.op import row as op
+
+LN2 = 0.6931471805599453
+LN10 = 2.302585092994046
+
+
+@quiet
+def _product(a: Any, b: Any) -> Any:
+    return np.where(a == 0, 0, a * b)
+
+
+@quiet
+def _quotient(a: Any, b: Any) -> Any:
+    return np.where(a == 0, 0, a / b)
+
+
+@quiet
+def _joint(a: Any, b: Any) -> Any:
+    return np.where((a == 0) | (b == 0), 0, a * b)
+
+
+product: Op = op(
+    _product,
+    name="product",
+    domain=(real, real),
+    rules=(lambda g, out, a, b: product(g, b), lambda g, out, a, b: joint(g, a)),
+)
+joint: Op = op(
+    _joint,
+    name="joint",
+    domain=(real, real),
+    rules=(lambda g, out, a, b: joint(g, b), lambda g, out, a, b: joint(g, a)),
+)
+quotient: Op = op(
+    _quotient,
+    name="quotient",
+    domain=(real, nonzero),
+    rules=(
+        lambda g, out, a, b: quotient(g, b),
+        lambda g, out, a, b: -quotient(joint(g, out), b),
+    ),
+)
+
+add = op(np.add, domain=(real, real), rules=(lambda g, out, x, y: g, lambda g, out, x, y: g))
+subtract = op(
+    np.subtract, domain=(real, real), rules=(lambda g, out, x, y: g, lambda g, out, x, y: -g)
+)
+multiply = op(
+    np.multiply,
+    forward=quiet(np.multiply),  # 0 times infinity, as x * log(x) has it at 0
+    domain=(real, real),
+    rules=(lambda g, out, x, y: product(g, y), lambda g, out, x, y: product(g, x)),
+)
+divide = op(
+    np.divide,
+    domain=(real, nonzero),
+    rules=(
+        lambda g, out, x, y: quotient(g, y),
+        lambda g, out, x, y: -quotient(product(g, out), y),
+    ),
+)
+
+
+def _power_slope(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # The slope of x**0 is 0 in every order, at x = 0 too, where that of its parts is not.
+    scaled = g * y if isinstance(y, int | float) and y else joint(g, y)
+    return product(scaled, power(x, y - 1))
+
+
+def _exponent_slope(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # At base 0 the power is flat in its exponent, though its logarithm is not finite.
+    return product(product(g, out), log(np.where((x == 0) & (y >= 0), 1, x)))
+
+
+power = op(
+    np.power,
+    forward=lambda x, y: x**y,  # which knows squares and roots when it sees them; np.power does not
+    domain=(positive, interval(-16, 16, special=(0, 1, 2, 0.5, -1, 3))),
+    rules=(_power_slope, _exponent_slope),
+)
+
+negative = op(np.negative, domain=(real,), rules=(lambda g, out, x: -g,))
+positive_ = op(np.positive, domain=(real,), rules=(lambda g, out, x: g,))
+absolute = op(np.absolute, domain=(real,), rules=(lambda g, out, x: g * np.sign(x),))
+reciprocal = op(
+    np.reciprocal, domain=(nonzero,), rules=(lambda g, out, x: -quotient(product(g, out), x),)
+)
+square = op(np.square, domain=(real,), rules=(lambda g, out, x: product(g, 2 * x),))
+sqrt = op(np.sqrt, domain=(positive,), rules=(lambda g, out, x: quotient(g, 2 * out),))
+
+# What is too large is infinite, without a word: a branch that is not taken may well be.
+exp = op(np.exp, forward=quiet(np.exp), domain=(real,), rules=(lambda g, out, x: product(g, out),))
+exp2 = op(
+    np.exp2,
+    forward=quiet(np.exp2),
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, out) * LN2,),
+)
+expm1 = op(
+    np.expm1,
+    forward=quiet(np.expm1),
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, out + 1),),
+)
+log = op(np.log, domain=(positive,), rules=(lambda g, out, x: quotient(g, x),))
+log2 = op(np.log2, domain=(positive,), rules=(lambda g, out, x: quotient(g, x * LN2),))
+log10 = op(np.log10, domain=(positive,), rules=(lambda g, out, x: quotient(g, x * LN10),))
+log1p = op(np.log1p, domain=(interval(-1, np.inf),), rules=(lambda g, out, x: quotient(g, 1 + x),))
+logaddexp = op(
+    np.logaddexp,
+    domain=(real, real),
+    rules=(
+        lambda g, out, x, y: product(g, np.exp(x - out)),
+        lambda g, out, x, y: product(g, np.exp(y - out)),
+    ),
+)
+
+sin = op(np.sin, domain=(real,), rules=(lambda g, out, x: product(g, np.cos(x)),))
+cos = op(np.cos, domain=(real,), rules=(lambda g, out, x: product(g, -np.sin(x)),))
+tan = op(np.tan, domain=(real,), rules=(lambda g, out, x: product(g, 1 + out * out),))
+arcsin = op(
+    np.arcsin,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
+)
+arccos = op(
+    np.arccos,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
+)
+arctan = op(np.arctan, domain=(real,), rules=(lambda g, out, x: quotient(g, 1 + x * x),))
+sinh = op(
+    np.sinh,
+    forward=quiet(np.sinh),
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, cosh(x)),),
+)
+cosh: Op = op(
+    np.cosh,
+    forward=quiet(np.cosh),
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, sinh(x)),),
+)
+arcsinh = op(np.arcsinh, domain=(real,), rules=(lambda g, out, x: quotient(g, np.hypot(1, x)),))
+arccosh = op(
+    np.arccosh,
+    domain=(interval(1, np.inf),),
+    rules=(lambda g, out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
+)
+arctanh = op(
+    np.arctanh,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, out, x: quotient(g, (1 - x) * (1 + x)),),
+)
+hypot = op(
+    np.hypot,
+    domain=(real, real),
+    rules=(
+        lambda g, out, x, y: product(g, quotient(x, out)),
+        lambda g, out, x, y: product(g, quotient(y, out)),
+    ),
+)
+arctan2 = op(
+    np.arctan2,
+    domain=(real, real),
+    rules=(
+        lambda g, out, x, y: product(g, quotient(y, x * x + y * y)),
+        lambda g, out, x, y: -product(g, quotient(x, x * x + y * y)),
+    ),
+)
+
+maximum = op(
+    np.maximum,
+    domain=(real, real),
+    rules=(
+        lambda g, out, x, y: np.where(x > y, g, np.where(x == y, g * 0.5, 0)),
+        lambda g, out, x, y: np.where(y > x, g, np.where(x == y, g * 0.5, 0)),
+    ),
+)
+minimum = op(
+    np.minimum,
+    domain=(real, real),
+    rules=(
+        lambda g, out, x, y: np.where(x < y, g, np.where(x == y, g * 0.5, 0)),
+        lambda g, out, x, y: np.where(y < x, g, np.where(x == y, g * 0.5, 0)),
+    ),
+)
+fmod = op(
+    np.fmod,
+    domain=(real, nonzero),
+    rules=(lambda g, out, x, y: g, lambda g, out, x, y: product(g, -np.trunc(quotient(x, y)))),
+)
+remainder = op(
+    np.remainder,
+    domain=(real, nonzero),
+    rules=(lambda g, out, x, y: g, lambda g, out, x, y: product(g, -np.floor(quotient(x, y)))),
+)
+where = op(
+    np.where,
+    domain=(boolean, real, real),
+    rules=(
+        None,
+        lambda g, out, c, x, y: np.where(c, g, 0),
+        lambda g, out, c, x, y: np.where(c, 0, g),
+    ),
+)
+# Where the bounds cross, the upper one wins: there the lower one has no slope. Where all three are
+# equal, x has it.
+clip = op(
+    np.clip,
+    domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),
+    rules=(
+        lambda g, out, x, low, high: np.where((x >= low) & (x <= high), g, 0),
+        lambda g, out, x, low, high: np.where((x < low) & (low < high), g, 0),
+        lambda g, out, x, low, high: np.where((x > high) | ((x < low) & (low >= high)), g, 0),
+    ),
+)
+
+
+# NumPy takes a 0-d array of the right dtype in half the time that a Python number costs it.
+ONE = {c: np.ones((), c) for c in "efdg"}
+
+
+def _one(x: Any) -> Any:
+    return ONE.get(x.dtype.char, 1)
+
+
+# To the far left exp overflows, and the quotient is the 0 that it should be: one branch serves
+# all, and a value keeps its digits as long as it is a normal number.
+@np.errstate(over="ignore")
+def _sigmoid(x: Any) -> Any:
+    one = _one(x)
+    return one / (one + np.exp(-x))
+
+
+sigmoid = op(
+    _sigmoid,
+    name="sigmoid",
+    domain=(real,),
+    rules=(lambda g, out, x: g * (out * (_one(out) - out)),),
+)
+tanh = op(np.tanh, domain=(real,), rules=(lambda g, out, x: g * (1 - out * out),))
+relu = op(
+    lambda x: np.maximum(x, 0),
+    name="relu",
+    domain=(real,),
+    rules=(lambda g, out, x: g * (out > 0),),
+)

@@ -1,0 +1,268 @@
+"""Reductions, and the row-wise functions built on one. `axis` is None, a number or several."""
+
+from __future__ import annotations
+
+import math
+from decimal import Context, Decimal, localcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.domain import axes, axis, filled, flag, real
+from tinygrad_fc.op import Op, quiet
+from tinygrad_fc.op import row as op
+from tinygrad_fc.ops.elementwise import product, quotient
+from tinygrad_fc.ops.shape import broadcast_to
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+over = {"axis": axes, "keepdims": flag}
+chosen = {"axis": filled, "keepdims": flag}
+corrected = {**over, "correction": lambda *_: (0, 1)}
+along = {"axis": axis}
+
+
+def _kept(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
+    """Return a reduction `v` from `shape` with the reduced axes in place, of size 1."""
+    if keepdims or v.ndim == len(shape):
+        return v
+    if axis is None:
+        return v.reshape((1,) * len(shape))
+    gone = {k % len(shape) for k in (axis if isinstance(axis, tuple) else (axis,))}
+    return v.reshape(tuple(1 if k in gone else n for k, n in enumerate(shape)))
+
+
+def _spread(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
+    """Return a reduction `v` from `shape`, repeated over the reduced axes."""
+    return broadcast_to(_kept(v, shape, axis, keepdims), shape=shape)
+
+
+def _count(shape: tuple[int, ...], axis: Any) -> int:
+    """Return how many elements of an array of `shape` are reduced to one."""
+    if axis is None:
+        return math.prod(shape)
+    n = 1
+    for k in axis if isinstance(axis, tuple) else (axis,):
+        n *= shape[k]
+    return n
+
+
+def _sum(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@quiet
+def _mean(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    if x.dtype.char == "e":
+        return x.mean(axis=axis, keepdims=keepdims)  # sums in float32, where ours would overflow
+    return np.true_divide(np.add.reduce(x, axis=axis, keepdims=keepdims), _count(x.shape, axis))
+
+
+sum_ = op(
+    np.sum,
+    forward=_sum,
+    domain=(real,),
+    settings=over,
+    rules=(lambda g, out, x, axis=None, keepdims=False: _spread(g, x.shape, axis, keepdims),),
+)
+mean = op(
+    np.mean,
+    forward=_mean,
+    domain=(real,),
+    settings=over,
+    rules=(
+        lambda g, out, x, axis=None, keepdims=False: (
+            _spread(g, x.shape, axis, keepdims) / max(_count(x.shape, axis), 1)
+        ),
+    ),
+)
+
+
+def _extreme_slope(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    # Ties share evenly.
+    hit = x == _spread(out, x.shape, axis, keepdims)
+    ties = hit.sum(axis=axis, keepdims=True)
+    return np.where(hit, _spread(g, x.shape, axis, keepdims), 0) / np.maximum(ties, 1).astype(
+        x.dtype
+    )
+
+
+amax = op(np.max, name="amax", domain=(real,), settings=chosen, rules=(_extreme_slope,))
+amin = op(np.min, name="amin", domain=(real,), settings=chosen, rules=(_extreme_slope,))
+
+
+def _degrees(shape: tuple[int, ...], axis: Any, correction: Any) -> Any:
+    return max(_count(shape, axis) - correction, 0)
+
+
+@quiet
+def _var(x: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
+    d = x - _mean(x, axis=axis, keepdims=True)
+    return np.true_divide(
+        _sum(d * d, axis=axis, keepdims=keepdims), _degrees(x.shape, axis, correction)
+    )
+
+
+def _var_slope(
+    g: Any, out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
+) -> Any:
+    d = x - mean(x, axis=axis, keepdims=True)
+    share = _spread(g, x.shape, axis, keepdims) * 2
+    return product(d, quotient(share, _degrees(x.shape, axis, correction)))
+
+
+def _std_slope(
+    g: Any, out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
+) -> Any:
+    # Where all are equal the numerator is 0, and so is the slope. One element alone always is, and
+    # has slope 0 in every order.
+    d = x - mean(x, axis=axis, keepdims=True)
+    below = _spread(out, x.shape, axis, keepdims) * _degrees(x.shape, axis, correction)
+    below = below + 1 if _count(x.shape, axis) == 1 else below
+    return _spread(g, x.shape, axis, keepdims) * quotient(d, below)
+
+
+var = op(_var, name="var", domain=(real,), settings=corrected, rules=(_var_slope,))
+std = op(
+    lambda x, **settings: np.sqrt(_var(x, **settings)),
+    name="std",
+    domain=(real,),
+    settings=corrected,
+    rules=(_std_slope,),
+)
+
+
+# Sums of exponentials. All shift by the largest element, so that nothing overflows, and add the
+# others to it through log1p, so that what is far below it keeps its digits.
+
+
+def _below(x: Any, axis: Any) -> tuple[Any, Any, Any]:
+    """Return the largest elements, x minus them, and the log of 1 plus the others' exponentials.
+
+    exp enlarges what the difference lost to rounding, so that is found (as in Knuth's two-sum)
+    and put back.
+    """
+    x = x if x.dtype.kind == "f" else x.astype(float)
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0)
+    d = x - top
+    shift = d - x
+    lost = (x - (d - shift)) - (top + shift)
+    e = np.exp(d) * (1 + np.where(np.isfinite(lost), lost, 0))
+    largest = d == 0
+    others = np.where(largest, 0, e).sum(axis=axis, keepdims=True)
+    return top, d, np.log1p(others + (largest.sum(axis=axis, keepdims=True) - 1).astype(x.dtype))
+
+
+@quiet
+def _logsumexp(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    if x.dtype.char == "e":
+        return _logsumexp(x.astype("f"), axis=axis, keepdims=keepdims).astype("e")
+    top, _, rest = _below(x, axis)
+    out = np.asarray(top + rest)
+    cancelled = np.abs(out) < np.abs(top) / 2
+    if cancelled.any():
+        out[cancelled] = _near_zero(_rows(x, axis)[cancelled.ravel()])
+    return out if keepdims else out.squeeze(axis)
+
+
+def _rows(x: Any, axis: Any) -> Any:
+    """Return `x` as a matrix: in each row the elements that a reduction makes one of."""
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    last = np.moveaxis(x, axes, range(-len(axes), 0))
+    return last.reshape(-1, _count(x.shape, axis))
+
+
+def _near_zero(rows: Any) -> Any:
+    """Return the logarithms of the summed exponentials of `rows`, where they come out near 0.
+
+    There the largest element and the logarithm of the rest cancel, as in normalised
+    probabilities, and what is left of them has its digits only from a wider type.
+    """
+    wide = np.dtype("d" if rows.dtype.char == "f" else "g")
+    top = rows.max(axis=-1).astype(wide)
+    out = top + np.log1p(np.exp(rows - top[:, None]).sum(axis=-1) - 1)
+    spare = 8 * np.finfo(wide).eps / np.finfo(rows.dtype).eps
+    lost = np.abs(out) < np.abs(top) * spare
+    out[lost] = [_exactly(row) for row in rows[lost].tolist()]
+    return out
+
+
+def _exactly(row: Sequence[float]) -> float:
+    with localcontext(Context(prec=50)):
+        top, *others = sorted(map(Decimal, row), reverse=True)
+        rest = sum(((x - top).exp() for x in others), Decimal(0))
+        log1p = rest - rest * rest / 2 if rest < Decimal("1e-25") else (1 + rest).ln()
+        return float(top + log1p)
+
+
+@quiet
+def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
+    _, d, rest = _below(x, axis)
+    return d - rest
+
+
+@quiet
+def _softmax(x: Any, *, axis: Any = -1) -> Any:
+    if not x.size:
+        return x.copy()
+    e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
+    return e / np.add.reduce(e, axis=axis, keepdims=True)
+
+
+def _softmax_slope(g: Any, out: Any, x: Any, axis: Any = -1) -> Any:
+    return out * (g - (g * out).sum(axis=axis, keepdims=True))
+
+
+logsumexp = op(
+    _logsumexp,
+    name="logsumexp",
+    domain=(real,),
+    settings=over,
+    rules=(
+        lambda g, out, x, axis=None, keepdims=False: (
+            _spread(g, x.shape, axis, keepdims) * softmax(x, axis=axis)
+        ),
+    ),
+)
+softmax: Op = op(
+    _softmax, name="softmax", domain=(real(..., "n"),), settings=along, rules=(_softmax_slope,)
+)
+log_softmax = op(
+    _log_softmax,
+    name="log_softmax",
+    domain=(real(..., "n"),),
+    settings=along,
+    rules=(lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),),
+)
+
+cumsum = op(
+    np.cumsum,
+    domain=(real(..., "n"),),
+    settings=along,
+    rules=(
+        lambda g, out, x, axis=-1: np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis),
+    ),
+)
+
+
+def _norm(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    # Scaled by the largest, so that squares neither overflow nor vanish.
+    top = np.max(np.abs(x), axis=axis, keepdims=True, initial=0)
+    scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(x.dtype)
+    out = scale * np.sqrt(np.square(x / scale).sum(axis=axis, keepdims=True))
+    return out if keepdims else out.squeeze(axis)
+
+
+norm = op(
+    _norm,
+    name="norm",
+    domain=(real,),
+    settings=over,
+    rules=(
+        lambda g, out, x, axis=None, keepdims=False: (
+            _spread(g, x.shape, axis, keepdims) * quotient(x, _spread(out, x.shape, axis, keepdims))
+        ),
+    ),
+)
