@@ -1,0 +1,222 @@
+"""Gradients on demand: `backward`, `grad`, and functions with a derivative of their own."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc import graph
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.functions.making import as_array
+from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.mode import detect_anomaly, enable_grad, inference_mode, no_grad, set_grad_enabled
+
+if TYPE_CHECKING:
+    from tinygrad_fc.autograd import function, functional
+    from tinygrad_fc.autograd.check import GradcheckError, gradcheck, gradgradcheck
+    from tinygrad_fc.autograd.function import Function
+    from tinygrad_fc.tensor import Tensor
+
+# Most training needs none of these: they are loaded when named.
+_LATER = {"Function": "function"} | dict.fromkeys(
+    ("GradcheckError", "gradcheck", "gradgradcheck"), "check"
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"function", "functional"}:
+        return import_module(f"{__name__}.{name}")
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+def _several(tensors: Any, what: str) -> list[Any]:
+    found = list(tensors) if isinstance(tensors, list | tuple) else [tensors]
+    for t in found:
+        if not isinstance(t, Node):
+            message = f"{what} must be tensors, got {type(t).__name__}: make one with tensor(...)"
+            raise TypeError(message)
+    return found
+
+
+def _seed(root: Any, gradient: Any) -> Any:
+    """Return the gradient of the result `root` itself, as an array or, recorded, a tensor."""
+    if not root._requires_grad:
+        made = f"it was made by {root._op.name}" if root._op is not None else "no operation made it"
+        raise GraphError(
+            "this result depends on no tensor that requires grad, so there is nothing to "
+            f"differentiate: {made} from tensors that do not require grad, or inside no_grad(). "
+            "Make the parameters with requires_grad=True, and look for a detach(), .data, .numpy() "
+            "or no_grad() on the way."
+        )
+    shape, dtype = root._array.shape, root._array.dtype
+    if gradient is None:
+        if root._array.size != 1:
+            raise ShapeError(
+                f"backward() needs a scalar, and this result has shape {shape}: use .mean() or "
+                ".sum(), or pass backward(weights), the weight of each element, of the same shape"
+            )
+        return np.ones(shape, dtype)
+    given = gradient._array.shape if isinstance(gradient, Node) else np.shape(gradient)
+    if given != shape:
+        raise ShapeError(
+            f"the weights of a result of shape {shape} must have its shape, got {given}"
+        )
+    if isinstance(gradient, Node) and gradient._requires_grad:
+        return gradient.to(dtype)  # type: ignore[attr-defined]
+    return as_array(gradient).astype(dtype, copy=False)
+
+
+def _run(
+    roots: Any,
+    gradients: Any,
+    inputs: Any,
+    retain_graph: bool | None,
+    create_graph: bool,
+    *,
+    every: bool = False,
+) -> list[list[Any]]:
+    outputs = _several(roots, "the results")
+    weights = (
+        list(gradients)
+        if isinstance(gradients, list | tuple)
+        else [gradients] * (gradients is not None)
+    )
+    if weights and len(weights) != len(outputs):
+        raise ShapeError(f"{len(outputs)} results need {len(outputs)} weights, got {len(weights)}")
+    seeds = [_seed(t, g) for t, g in zip(outputs, weights or [None] * len(outputs), strict=True)]
+    if create_graph:
+        seeds = [g if isinstance(g, Node) else wrap(g) for g in seeds]
+    else:
+        seeds = [g._array.astype(t._array.dtype, copy=False) if isinstance(g, Node) else g
+                 for t, g in zip(outputs, seeds, strict=True)]  # fmt: skip
+    retain = create_graph if retain_graph is None else retain_graph
+    return graph.backward(outputs, seeds, inputs, retain=retain, create=create_graph, every=every)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradients of the results `tensors` to the `.grad` of what they are made of.
+
+    `grad_tensors` weigh the elements of each. See `Tensor.backward` for the rest.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> tg.autograd.backward(w * 3, tg.tensor([1.0, 10.0]))
+    >>> w.grad
+    tensor([ 3., 30.])
+    """
+    wanted = None if inputs is None else _several(inputs, "inputs")
+    if wanted is not None and not wanted:
+        raise ValueError(
+            "inputs is empty: leave it out, and every tensor made by hand gets its gradient"
+        )
+    for t in wanted or ():
+        _must_require(t)
+    graph.deliver(_run(tensors, grad_tensors, wanted, retain_graph, create_graph))
+
+
+def _must_require(t: Any) -> None:
+    if not t._requires_grad:
+        raise GraphError(
+            f"a gradient was asked for a tensor of shape {t.shape} that does not require grad: "
+            "make it with requires_grad=True, or call requires_grad_() before it is used"
+        )
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor, ...]:
+    """Return the gradients of `outputs` with respect to `inputs`, leaving every `.grad` alone.
+
+    `grad_outputs` weigh the elements of `outputs`. An input that was not reached is an error,
+    None with `allow_unused`, zeros with `materialize_grads`. `create_graph` records the walk, for
+    gradients of gradients. Raises `GraphError` as `Tensor.backward` does.
+
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> (slope,) = tg.autograd.grad(x**3, x, create_graph=True)
+    >>> tg.autograd.grad(slope, x)
+    (tensor(18.),)
+    """
+    if is_grads_batched:
+        raise NotImplementedError("is_grads_batched is not there: call grad once for each gradient")
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "materialize_grads makes zeros of unused inputs, so allow_unused cannot be False"
+        )
+    wanted = _several(inputs, "inputs")
+    for t in wanted:
+        _must_require(t)
+    every = not (allow_unused or materialize_grads)
+    found = {
+        id(t): g if isinstance(g, Node) else wrap(g)
+        for t, g in _run(outputs, grad_outputs, wanted, retain_graph, create_graph, every=every)
+    }
+    result: list[Any] = []
+    for t in wanted:
+        g = found.get(id(t))
+        if g is None and materialize_grads:
+            g = wrap(np.zeros_like(t._array))
+        result.append(g)
+    return tuple(result)
+
+
+def explain(tensor: Tensor) -> str:
+    """Return why `tensor.grad` is what it is, in a sentence or two.
+
+    >>> import tinygrad_fc as tg
+    >>> print(tg.explain(tg.tensor([1.0], requires_grad=True)))
+    no gradient yet: backward() has not been called since this tensor was made
+    """
+    if tensor.grad is not None:
+        return "it has a gradient: backward passes have added it up since it was last set to None"
+    if not tensor.requires_grad:
+        return "it does not require grad: make it with requires_grad=True, or call requires_grad_()"
+    if not tensor.is_leaf:
+        made = tensor._op.name if tensor._op else "a call"  # type: ignore[attr-defined]
+        return (
+            f"it is a result (of {made}) and not a tensor that you made: gradients are left in "
+            "those. Call retain_grad() on it before backward(), or use autograd.grad"
+        )
+    if graph.state.walked < tensor._seq:
+        return "no gradient yet: backward() has not been called since this tensor was made"
+    return (
+        "not reached: no backward pass since it was made has led to it, or zero_grad() cleared "
+        "what it had. Was the result computed from this very tensor, and not from a copy, under "
+        "no_grad(), or through detach(), .data, .numpy()?"
+    )
+
+
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "explain",
+    "function",
+    "functional",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+]

@@ -1,0 +1,200 @@
+"""How the `backward` of a `Function` runs, as the rules of a row; and what of it is refused."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from tinygrad_fc import mode
+from tinygrad_fc.autograd.calls import NONE, Call, row
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.graph import NOTHING, Node, owner, record, state, tick
+from tinygrad_fc.op import Each, Op, _names
+from tinygrad_fc.ops.index import scatter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tinygrad_fc.autograd.function import Function
+
+
+def _whole(*operands: Any) -> Any:
+    return operands[-1].whole()
+
+
+def _pick(node: Any, array: Any, *, part: slice, mark: int | None) -> Any:
+    """Return a result as it is, not copied out of the node that stands for all."""
+    del node, part, mark
+    return array
+
+
+def _pick_slope(g: Any, out: Any, node: Any, array: Any, *, part: slice, mark: int | None) -> Any:
+    del out, array
+    share = scatter(g.reshape(-1), at=part, shape=node.shape)
+    if mark is None:
+        return share
+    reached = np.zeros(node.shape, g.dtype)
+    reached[mark] = 1
+    return share + reached
+
+
+class Row(Op):
+    """The row of a `Function`, whose rules for all arguments are one run of its `backward`."""
+
+    __slots__ = ("cut", "kind", "pick", "separate")
+
+    def __init__(self, kind: type[Function], *, separate: bool) -> None:
+        self.kind = kind
+        self.separate = separate
+        name = kind.__name__
+        whole = _whole
+        super().__init__(whole, forward=whole, domain=(), rules=None, settings={}, name=name)
+        self.pick = row(name, _pick, (_pick_slope, None))
+        self.cut = row(
+            f"the gradient of {name}", lambda share, *_: share, Each(partial(_cut, name))
+        )
+
+    @property
+    def rules(self) -> Any:
+        """The rules for one node: made anew for each of a walk, and gone with it."""
+        return _Shares(self)
+
+    @rules.setter
+    def rules(self, _: Any) -> None:
+        """Ignore what every other row has."""
+
+    def argument(self, i: int) -> str:
+        """Return how to speak of argument `i` of `apply`."""
+        names = _names(self.kind.forward)[not self.separate :]
+        return f"argument {i}" + (f" ({names[i]})" if i < len(names) else "")
+
+    def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
+        """Yield what was kept."""
+        del i, out
+        return arrays[-1].kept(arrays)  # type: ignore[no-any-return]
+
+    def watch(self, out: Any, arrays: Sequence[Any]) -> None:
+        """Raise where a result is not finite though all arguments are."""
+        del out
+        for r in arrays[-1].parts:
+            super().watch(r.array, [a for a in arrays[:-1] if a is not None])
+
+
+class _Shares:
+    """The rules of one node: one run of `backward`, and a gradient of it for each argument."""
+
+    __slots__ = ("given", "row", "shares")
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.given: Any = None
+        self.shares: list[Any] = []
+
+    def __getitem__(self, i: int) -> Any:
+        return partial(self.share, i)
+
+    def share(self, i: int, g: Any, out: Any, *values: Any) -> Any:
+        """Return the gradient of argument `i`."""
+        if self.given is not g:
+            self.given, self.shares = g, _run(self.row, g, out, values)
+        return self.shares[i]
+
+
+# One run of `backward`
+
+
+def in_place(error: Exception) -> bool:
+    """Tell whether `error` is about a change of memory that was lent, or is recorded."""
+    return any(words in str(error) for words in ("read-only", "would change"))
+
+
+def _run(row: Row, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
+    """Run the `backward` of a call; return a gradient for each argument, checked."""
+    call: Call = values[-1]
+    start = tick()
+    ctx = call.opened(row, out, values)
+    cotangents = list(call.cotangents(g))
+    try:
+        with nullcontext() if isinstance(g, Node) else mode.no_grad():
+            found = row.kind.backward(ctx, *cotangents)
+    except (ValueError, GraphError) as error:
+        if in_place(error):
+            raise GraphError(_changes(row.name)) from error
+        raise
+    for t in cotangents:
+        if t is not None and state.changes.get(id(owner(t._array)), 0) > start:
+            raise GraphError(_changes(row.name))
+    shares = _counted(row, found, len(values) - 1)
+    for i, share in enumerate(shares):
+        shares[i] = _checked(row, i, share, values[i], needed=call.needs[i])
+        if shares[i] is not NOTHING:
+            shares[i] = _tied(row, share, g, values) if isinstance(g, Node) else share._array
+    return shares
+
+
+def _changes(name: str) -> str:
+    return (
+        f"backward of {name} changes in place what it was handed (a gradient, or a saved tensor), "
+        "and others need that: write `g = g * 2` for `g *= 2` or `g.mul_(2)`, or change a copy "
+        "(g.clone())"
+    )
+
+
+def _counted(row: Row, found: Any, count: int) -> list[Any]:
+    shares = list(found) if isinstance(found, tuple | list) else [found]
+    if len(shares) < count or any(share is not None for share in shares[count:]):
+        raise GraphError(
+            f"backward of {row.name} returned {len(shares)} gradients; expected {count}, one for "
+            "each argument of forward after ctx: None for one that has no gradient"
+        )
+    return shares[:count]
+
+
+def _checked(row: Row, i: int, share: Any, value: Any, *, needed: bool) -> Any:
+    """Return the gradient `share` of argument `i`, `NOTHING` where there is none to pass on."""
+    if share is None or (value is not None and not needed):
+        return NOTHING
+    if value is None:
+        raise GraphError(
+            f"{_returned(row, i)} a gradient, though that is no tensor: return None in its place"
+        )
+    if not isinstance(share, Node):
+        raise TypeError(
+            f"{_returned(row, i)} {type(share).__name__}; expected a tensor of shape "
+            f"{value.shape}, or None where there is no gradient: wrap an array as tensor(array)"
+        )
+    if share._array.shape != value.shape:
+        raise ShapeError(
+            f"{_returned(row, i)} a gradient of shape {share._array.shape}; expected "
+            f"{value.shape}, the shape of that argument: sum over the axes that forward broadcast, "
+            "or reshape"
+        )
+    return share
+
+
+def _returned(row: Row, i: int) -> str:
+    return f"backward of {row.name} returned, for {row.argument(i)},"
+
+
+def _tied(row: Row, share: Any, g: Any, values: Sequence[Any]) -> Any:
+    """Return `share`, refusing to be differentiated where it was computed outside the graph.
+
+    A gradient is linear in `g`: if it is not zero, and `g` is recorded, it must be recorded too.
+    """
+    if share._requires_grad:
+        return share
+    sources = [g] if g._requires_grad and share._array.any() else []
+    if getattr(row.kind.backward, "once", False):
+        sources = [t for t in (g, *values) if isinstance(t, Node) and t._requires_grad]
+    return record(row.cut, (share, *sources), NONE) if sources else share
+
+
+def _cut(name: str, *_: Any) -> NoReturn:
+    raise GraphError(
+        f"the gradient of {name} was computed outside the graph (with numpy(), detach(), item(), "
+        "or once_differentiable), and so cannot be differentiated: compute it in backward with "
+        "operations of tensors, from g and the saved tensors"
+    )
