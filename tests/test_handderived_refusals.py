@@ -1,0 +1,150 @@
+"""What the document's network refuses: what it then says, and that nothing has changed."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tinygrad_fc.handderived import NeuralNetwork
+
+if TYPE_CHECKING:
+    from tinygrad_fc.handderived import Array
+
+COLUMN = [[0.5]]
+GOOD = (COLUMN, COLUMN)
+NAN = ([[math.nan]], COLUMN)
+
+BAD_NETWORKS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"sizes": [3]}, ValueError, r"sizes must name at least two layers, got \[3\]; list the neur"),
+    ({"sizes": []}, ValueError, r"at least two layers, got \[\]"),
+    ({"sizes": 3}, TypeError, r"sizes must be a list of whole numbers, got 3; list"),
+    ({"sizes": [3, 0]}, ValueError, r"sizes\[1\] must be at least 1, got 0; pass a larger"),
+    ({"sizes": [-3, 1]}, ValueError, r"sizes\[0\] must be at least 1, got -3"),
+    ({"sizes": [3, 1.0]}, TypeError, r"sizes\[1\] must be a whole number, got 1.0; pass an int"),
+    ({"sizes": [True, 1]}, TypeError, r"sizes\[0\] must be a whole number, got True"),
+    ({"sizes": "31"}, TypeError, r"sizes\[0\] must be a whole number, got '3'"),
+    ({"sizes": [1, 1], "act": 3}, TypeError, r"act must be a function of arrays, got 3; pass"),
+    ({"sizes": [1, 1], "cost_derivative": None}, TypeError, r"cost_derivative must be a function"),
+    ({"sizes": [1, 1], "act": np.tanh}, ValueError, r"one of them; pass act_derivative too"),
+    ({"sizes": [1, 1], "act_derivative": np.cos}, ValueError, r"one of them; pass act too"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), BAD_NETWORKS)
+def test_bad_network_says_what_was_expected(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        NeuralNetwork(**arguments)
+
+
+BAD_UPDATES: list[tuple[object, object, type[Exception], str]] = [
+    ([GOOD], -0.1, ValueError, r"learning_rate must be finite and at least 0, got -0.1; pass"),
+    ([GOOD], math.nan, ValueError, r"learning_rate must be finite and at least 0, got nan"),
+    ([GOOD], math.inf, ValueError, r"learning_rate must be finite and at least 0, got inf"),
+    ([GOOD], "0.1", TypeError, r"learning_rate must be a number, got '0.1'; pass for example"),
+    ([], 0.1, ValueError, r"must hold at least one pair \(x, y\), got none; check"),
+    (3, 0.1, TypeError, r"must be a list of pairs \(x, y\), got 3"),
+    ([GOOD, COLUMN], 0.1, TypeError, r"list of pairs \(x, y\), got list at 1; pair inputs"),
+    ([GOOD, 1.0], 0.1, TypeError, r"list of pairs \(x, y\), got float at 1"),
+    ([GOOD, NAN], 0.1, ValueError, r"x of \w+\[1\] must be finite, got nan at \(0, 0\); leave"),
+    ([GOOD, NAN[::-1]], 0.1, ValueError, r"y of \w+\[1\] must be finite, got nan at \(0, 0\)"),
+    ([GOOD, (COLUMN, [[-math.inf]])], 0.1, ValueError, r"must be finite, got -inf"),
+    (
+        [([0.5], COLUMN)],
+        0.1,
+        ValueError,
+        r"x of \w+\[0\] must have shape \(1, 1\), as sizes\[0\] is 1, got \(1,\); reshape it to",
+    ),
+    (
+        [(COLUMN, [[0.5], [0.5]])],
+        0.1,
+        ValueError,
+        r"y of \w+\[0\] must have shape \(1, 1\), as sizes\[2\] is 1, got \(2, 1\); give it 1 row",
+    ),
+    ([([[1, 2]], COLUMN)], 0.1, ValueError, r"got \(1, 2\); pass its columns one at a time"),
+    ([([["a"]], COLUMN)], 0.1, TypeError, r"x of \w+\[0\] must hold real numbers, got dtype <U1"),
+    ([([[1j]], COLUMN)], 0.1, TypeError, r"real numbers, got dtype complex128; convert it"),
+    ([([[1, 2], [3]], COLUMN)], 0.1, ValueError, r"1 rows of one length, got lists that are ragg"),
+]
+
+
+@pytest.mark.parametrize(("batch", "rate", "error", "message"), BAD_UPDATES)
+@pytest.mark.parametrize("method", ["update_batch", "SGD"])
+def test_bad_update_says_what_was_expected_and_changes_nothing(
+    method: str, batch: object, rate: object, error: type[Exception], message: str
+) -> None:
+    network = NeuralNetwork([1, 2, 1], rng=0)
+    arguments = (batch, rate) if method == "update_batch" else (batch, 1, 1, rate)
+    assert_refused(network, method, arguments, error, message)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batch_size", "error", "message"),
+    [
+        (-1, 1, ValueError, r"epochs must be at least 0, got -1"),
+        (1.5, 1, TypeError, r"epochs must be a whole number, got 1.5; pass an int of at least 0"),
+        (1, 0, ValueError, r"batch_size must be at least 1, got 0"),
+        (1, None, TypeError, r"batch_size must be a whole number, got None"),
+    ],
+)
+def test_bad_training_says_what_was_expected_and_changes_nothing(
+    epochs: object, batch_size: object, error: type[Exception], message: str
+) -> None:
+    network = NeuralNetwork([1, 2, 1], rng=0)
+    assert_refused(network, "SGD", ([GOOD], epochs, batch_size, 0.1), error, message)
+
+
+def test_step_that_overflows_is_not_taken() -> None:
+    network = NeuralNetwork([1, 1], lambda z: z, np.ones_like, rng=0)
+    batch = [([[1e200]], [[0.0]])]
+    with np.errstate(over="ignore", invalid="ignore"):
+        message = r"learning_rate=1.0 gives parameters that are not finite, .* smaller"
+        assert_refused(network, "update_batch", (batch, 1.0), FloatingPointError, message)
+
+
+def test_step_that_fails_midway_is_not_taken() -> None:
+    calls: list[int] = []
+
+    def failing(y: Array, target: Array) -> Array:
+        calls.append(1)
+        if len(calls) == 2:
+            raise ArithmeticError("second sample")
+        return y - target
+
+    network = NeuralNetwork([1, 2, 1], cost_derivative=failing, rng=0)
+    assert_refused(network, "update_batch", ([GOOD, GOOD], 1), ArithmeticError, "second sample")
+
+
+def assert_refused(
+    network: NeuralNetwork,
+    method: str,
+    arguments: tuple[object, ...],
+    error: type[Exception],
+    message: str,
+) -> None:
+    before = copy.deepcopy(network.weights + network.biases)
+    state = network.rng.bit_generator.state
+    with pytest.raises(error, match=message):
+        getattr(network, method)(*arguments)
+    assert network.rng.bit_generator.state == state
+    for old, new in zip(before, network.weights + network.biases, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "values", "message"),
+    [
+        ([1, 1], np.zeros(5), r"a must have shape \(1, m\) with .*, got \(5,\); reshape it to"),
+        ([2, 1], np.zeros((5, 2)), r"a must have shape \(2, m\) with .*got \(5, 2\); transpose it"),
+        ([2, 1], np.zeros((5, 3)), r"got \(5, 3\); give it 2 rows, or change sizes\[0\]"),
+        ([2, 1], np.full((2, 3), np.nan), r"a must be finite, got nan at \(0, 0\)"),
+    ],
+)
+def test_bad_inputs_say_what_was_expected(sizes: list[int], values: Array, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NeuralNetwork(sizes).feedforward(values)

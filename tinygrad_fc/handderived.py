@@ -1,0 +1,324 @@
+"""The document's network, with its derivatives worked out by hand: the oracle of this package.
+
+A line that computes cites the formula it writes down, by the document's number. Everything goes
+sample by sample, as the document has it, and nothing here knows of tensors or graphs: two programs
+that share no line agree only where both are right.
+
+Formulas count layers from 0, the input, to L, the output. The input has no parameters, so
+`weights[l - 1]` holds ω^(l), `biases[l - 1]` holds θ^(l) and `zs[l - 1]` z^(l), but `ys[l]` y^(l).
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["NeuralNetwork", "cost_derivative", "print_epoch", "sigmoid", "sigmoid_derivative"]
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Sample: TypeAlias = tuple[Array, Array]
+
+
+def sigmoid(z: npt.ArrayLike) -> Array:
+    """Squash every entry into (0, 1): 1 / (1 + exp(-z)), the document's Act of formula (2).
+
+    `z` has any shape and the result has the same, in float64. No finite `z` warns, and the
+    value keeps all its digits wherever it is a normal number, down to z = -708.
+
+    >>> sigmoid([0.0, 1e4])
+    array([0.5, 1. ])
+    """
+    # exp overflows from 709.79 on, where the quotient has left the normal numbers anyway.
+    return np.asarray(1 / (1 + np.exp(np.minimum(-np.asarray(z, np.float64), 709.0))))
+
+
+def sigmoid_derivative(z: npt.ArrayLike) -> Array:
+    """Slope of `sigmoid` at `z`: sigmoid(z) (1 - sigmoid(z)), Act' of formula (9).
+
+    `z` has any shape and the result, in (0, 1/4], has the same. Where the sigmoid is near 1 the
+    difference loses digits: the error is one rounding of 1, not of the slope.
+
+    >>> sigmoid_derivative([0.0, 1e4])
+    array([0.25, 0.  ])
+    """
+    y = sigmoid(z)
+    return np.asarray(y * (1 - y))
+
+
+def cost_derivative(y: Array, target: Array) -> Array:
+    """Slope of the squared distance, formula (5), in the outputs: 2 (y - target), formula (8).
+
+    `y` and `target` are columns (n_L, 1), and so is the result.
+
+    >>> cost_derivative(np.array([[0.75]]), np.array([[0.25]]))
+    array([[1.]])
+    """
+    return 2 * (y - target)
+
+
+def print_epoch(epoch: int, epochs: int) -> None:
+    """Print the line that `NeuralNetwork.SGD` shows after every epoch.
+
+    >>> print_epoch(1, 30)
+    epoch 1 of 30
+    """
+    sys.stdout.write(f"epoch {epoch} of {epochs}\n")
+
+
+class NeuralNetwork:
+    """A fully connected network trained by the document's formulas (4) and (13) to (38).
+
+    `sizes` lists the neurons of every layer, n_0 inputs first and n_L outputs last. The weights
+    of layer l are (n_l, n_(l-1)) and its biases (n_l, 1), drawn from the standard normal
+    distribution by `rng`, a seed or a Generator, which shuffles the samples as well.
+    `act` and `act_derivative` map an array of pre-activations z to one of its shape;
+    `cost_derivative(y, target)` is the slope of one sample's cost in its outputs.
+
+    Raises TypeError or ValueError for fewer than two layers, a layer that is not a positive whole
+    number of neurons, and an activation that comes without its own derivative.
+
+    >>> network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
+    >>> [w.shape for w in network.weights]
+    [(8, 1), (5, 8), (3, 5), (1, 3)]
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        act: Callable[[Array], Array] = sigmoid,
+        act_derivative: Callable[[Array], Array] = sigmoid_derivative,
+        cost_derivative: Callable[[Array, Array], Array] = cost_derivative,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        self.sizes = _checked_sizes(sizes)
+        _check_functions(act, act_derivative, cost_derivative)
+        self.act = act
+        self.act_derivative = act_derivative
+        self.cost_derivative = cost_derivative
+        self.rng = np.random.default_rng(rng)
+        shapes = list(zip(self.sizes[1:], self.sizes[:-1], strict=True))
+        self.weights: list[Array] = [self.rng.standard_normal(shape) for shape in shapes]
+        self.biases: list[Array] = [self.rng.standard_normal((n, 1)) for n, _ in shapes]
+
+    def feedforward(self, a: npt.ArrayLike) -> Array:
+        """Outputs of the network, layer by layer: formula (4).
+
+        `a` holds samples as columns (n_0, m) and the result their outputs (n_L, m).
+        Raises TypeError or ValueError if `a` has another height, or is not real and finite.
+
+        >>> network = NeuralNetwork([2, 1])
+        >>> network.weights, network.biases = [np.array([[1.0, -1.0]])], [np.array([[0.0]])]
+        >>> network.feedforward([[3.0, 1e4], [3.0, 0.0]])
+        array([[0.5, 1. ]])
+        """
+        return self._forward(_checked_columns(a, self.sizes[0], "a", "sizes[0]"))[1][-1]
+
+    def backprop(self, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[list[Array], list[Array]]:
+        """Derivatives of one sample's cost for every parameter: formulas (13) to (38).
+
+        `x` is a column (n_0, 1) and `y`, the expected output, one of (n_L, 1). Returns
+        `(weight_gradients, bias_gradients)`, two lists shaped as `weights` and `biases`.
+        Raises TypeError or ValueError if one has another shape, or is not real and finite.
+
+        >>> network = NeuralNetwork([2, 1])
+        >>> network.weights, network.biases = [np.array([[2.0, -1.0]])], [np.array([[0.0]])]
+        >>> network.backprop([[2.0], [4.0]], [[0.0]])
+        ([array([[0.5, 1. ]])], [array([[0.25]])])
+        """
+        return self._derivatives(*self._checked_sample(x, y, ""))
+
+    def update_batch(
+        self, batch: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], learning_rate: float
+    ) -> None:
+        """Move every parameter against the gradient of formula (6), once.
+
+        `batch` holds pairs (x, y) of columns (n_0, 1) and (n_L, 1), of which `backprop`
+        takes one at a time. Raises TypeError or ValueError if the batch is empty, a sample does not
+        fit or is not finite, or the learning rate is not a finite number of at least 0, and
+        FloatingPointError if the step overflows. The network is then as it was.
+
+        >>> network = NeuralNetwork([2, 1])
+        >>> network.weights, network.biases = [np.array([[2.0, -1.0]])], [np.array([[0.0]])]
+        >>> network.update_batch([([[2.0], [4.0]], [[0.0]])], learning_rate=1.0)
+        >>> network.weights, network.biases
+        ([array([[ 1.5, -2. ]])], [array([[-0.25]])])
+        """
+        rate = _checked_rate(learning_rate)
+        self._step(self._checked_samples(batch, "batch"), rate)
+
+    def SGD(  # noqa: N802 - the document's name
+        self,
+        training_data: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]],
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+        progress: Callable[[int, int], object] | None = print_epoch,
+    ) -> None:
+        """Stochastic gradient descent (section 3): shuffle, cut into batches, update, repeat.
+
+        `training_data` holds pairs (x, y) of columns (n_0, 1) and (n_L, 1); its own order is left
+        alone. The last batch of an epoch may be shorter, and is divided by its own length.
+        `progress(epoch, epochs)` is called after every epoch; None keeps quiet.
+        Raises what `update_batch` raises, and for a `batch_size` below 1 or `epochs` below 0,
+        before the first step.
+
+        >>> network = NeuralNetwork([1, 2, 1], rng=0)
+        >>> network.SGD([([[0.0]], [[0.5]])], epochs=2, batch_size=40, learning_rate=0.1)
+        epoch 1 of 2
+        epoch 2 of 2
+        """
+        epochs = _checked_count(epochs, "epochs", 0)
+        batch_size = _checked_count(batch_size, "batch_size", 1)
+        rate = _checked_rate(learning_rate)
+        samples = self._checked_samples(training_data, "training_data")
+        for epoch in range(1, epochs + 1):
+            order = self.rng.permutation(len(samples))
+            for start in range(0, len(samples), batch_size):
+                self._step([samples[i] for i in order[start : start + batch_size]], rate)
+            if progress is not None:
+                progress(epoch, epochs)
+
+    def _forward(self, a: Array) -> tuple[list[Array], list[Array]]:
+        zs: list[Array] = []
+        ys = [a]
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            zs.append(weight @ ys[-1] + bias)  # formula (3)
+            ys.append(self.act(zs[-1]))  # formula (2)
+        return zs, ys
+
+    def _derivatives(self, x: Array, target: Array) -> tuple[list[Array], list[Array]]:
+        zs, ys = self._forward(x)
+        d = self.cost_derivative(ys[-1], target) * self.act_derivative(zs[-1])  # formula (13)
+        bias_gradients = [d]  # formula (17)
+        weight_gradients = [d @ ys[-2].T]  # formula (14)
+        for layer in range(len(self.weights) - 1, 0, -1):
+            d = (self.weights[layer].T @ d) * self.act_derivative(zs[layer - 1])  # formula (36)
+            bias_gradients.append(d)  # formula (38)
+            weight_gradients.append(d @ ys[layer - 1].T)  # formula (37)
+        return weight_gradients[::-1], bias_gradients[::-1]
+
+    def _step(self, samples: list[Sample], learning_rate: float) -> None:
+        parameters = self.weights + self.biases
+        sums = [np.zeros(parameter.shape) for parameter in parameters]
+        for x, target in samples:
+            weight_gradients, bias_gradients = self._derivatives(x, target)
+            gradients = weight_gradients + bias_gradients
+            sums = [total + g for total, g in zip(sums, gradients, strict=True)]  # formula (6)
+        scale = learning_rate / len(samples)  # formula (6), its 1/bn
+        moved = [p - scale * total for p, total in zip(parameters, sums, strict=True)]
+        if not all(np.isfinite(parameter).all() for parameter in moved):
+            raise FloatingPointError(
+                f"a step with learning_rate={learning_rate} gives parameters that are not finite, "
+                "so it was not taken; pass a smaller learning_rate, or scale the samples down"
+            )
+        layers = len(self.weights)
+        self.weights, self.biases = moved[:layers], moved[layers:]
+
+    def _checked_samples(self, samples: object, what: str) -> list[Sample]:
+        if not isinstance(samples, Iterable):
+            raise TypeError(f"{what} must be a list of pairs (x, y), got {samples!r}")
+        pairs = list(samples)
+        if not pairs:
+            raise ValueError(
+                f"{what} must hold at least one pair (x, y), got none; check how it was selected"
+            )
+        for i, pair in enumerate(pairs):
+            if not isinstance(pair, Sequence | np.ndarray) or len(pair) != 2:
+                raise TypeError(
+                    f"{what} must be a list of pairs (x, y), got {type(pair).__name__} at {i}; "
+                    "pair inputs and targets with zip(inputs, targets)"
+                )
+        return [self._checked_sample(x, y, f" of {what}[{i}]") for i, (x, y) in enumerate(pairs)]
+
+    def _checked_sample(self, x: npt.ArrayLike, y: npt.ArrayLike, where: str) -> Sample:
+        last = len(self.sizes) - 1
+        return (
+            _checked_columns(x, self.sizes[0], f"x{where}", "sizes[0]", one=True),
+            _checked_columns(y, self.sizes[last], f"y{where}", f"sizes[{last}]", one=True),
+        )
+
+
+def _checked_columns(
+    values: npt.ArrayLike, rows: int, what: str, size: str, *, one: bool = False
+) -> Array:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{what} must be an array of {rows} rows of one length, got lists that are ragged"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{what} must hold real numbers, got dtype {array.dtype}; convert it to np.float64"
+        )
+    if array.ndim != 2 or array.shape[0] != rows or (one and array.shape[1] != 1):
+        expected = f"({rows}, 1)" if one else f"({rows}, m) with a sample in every column"
+        raise ValueError(
+            f"{what} must have shape {expected}, as {size} is {rows}, got {array.shape}; "
+            + _shape_fix(array.shape, rows, size, one=one)
+        )
+    if not np.isfinite(array).all():
+        index = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+        raise ValueError(
+            f"{what} must be finite, got {array[index]} at {index}; leave that sample out"
+        )
+    return array.astype(np.float64, copy=False)
+
+
+def _shape_fix(shape: tuple[int, ...], rows: int, size: str, *, one: bool) -> str:
+    if math.prod(shape) == rows:
+        return f"reshape it to ({rows}, 1)"
+    if one and shape[:1] == (rows,):
+        return "pass its columns one at a time"
+    if not one and rows == 1:
+        return "reshape it to (1, -1)"
+    if not one and shape[1:] == (rows,):
+        return "transpose it"
+    return f"give it {rows} rows, or change {size}"
+
+
+def _checked_count(value: object, what: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(
+            f"{what} must be a whole number, got {value!r}; pass an int of at least {least}"
+        )
+    if value < least:
+        raise ValueError(f"{what} must be at least {least}, got {value}; pass a larger one")
+    return int(value)
+
+
+def _checked_sizes(sizes: object) -> list[int]:
+    example = "list the neurons of every layer, input first, for example [2, 8, 1]"
+    if not isinstance(sizes, Iterable):
+        raise TypeError(f"sizes must be a list of whole numbers, got {sizes!r}; {example}")
+    layers = list(sizes)
+    if len(layers) < 2:
+        raise ValueError(f"sizes must name at least two layers, got {layers}; {example}")
+    return [_checked_count(n, f"sizes[{i}]", 1) for i, n in enumerate(layers)]
+
+
+def _checked_rate(value: object) -> float:
+    example = "pass for example learning_rate=0.1"
+    if not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"learning_rate must be a number, got {value!r}; {example}")
+    if not 0 <= value < np.inf:
+        raise ValueError(f"learning_rate must be finite and at least 0, got {value}; {example}")
+    return float(value)
+
+
+def _check_functions(act: object, act_derivative: object, cost_derivative: object) -> None:
+    named = {"act": act, "act_derivative": act_derivative, "cost_derivative": cost_derivative}
+    for name, function in named.items():
+        if not callable(function):
+            raise TypeError(
+                f"{name} must be a function of arrays, got {function!r}; pass one such as np.tanh"
+            )
+    # One default beside one function of the user's own would train on a wrong slope in silence.
+    if (act is sigmoid) != (act_derivative is sigmoid_derivative):
+        missing = "act" if act is sigmoid else "act_derivative"
+        raise ValueError(
+            f"act and act_derivative must be given together, got one of them; pass {missing} too"
+        )
