@@ -1,0 +1,246 @@
+"""What is done to all parameters or gradients of a model at once."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.functions.shape import cat
+from tinygrad_fc.graph import wrap
+from tinygrad_fc.mode import no_grad
+from tinygrad_fc.tensor import Tensor
+
+Tensors = Tensor | Iterable[Tensor]
+
+
+def get_total_norm(
+    tensors: Tensors,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Return the norm of all elements of the tensors, of any shapes, as a 0-d tensor.
+
+    Of order `norm_type`, which is the norm of the tensors' norms: 2 is the Euclidean one, `inf`
+    the largest absolute value. It is computed in double precision, and squares don't overflow.
+    `foreach` chooses how PyTorch computes it, and nothing here. Raises `RuntimeError` where it is
+    infinite or NaN, if `error_if_nonfinite`.
+
+    >>> import tinygrad_fc as tg
+    >>> get_total_norm([tg.tensor([3.0]), tg.tensor([[4.0]])])
+    tensor(5.)
+    """
+    del foreach
+    arrays = [tensor._array for tensor in _listed(tensors, "get_total_norm", "tensors")]
+    return _as_tensor(_total(arrays, norm_type, error_if_nonfinite), arrays)
+
+
+def _total(arrays: list[Any], norm_type: float, error_if_nonfinite: bool) -> float:
+    order = float(norm_type)
+    if not arrays:
+        return 0.0
+    with np.errstate(all="ignore"):
+        total = _norm(np.array([_norm(array, order) for array in arrays]), order)
+    if error_if_nonfinite and not math.isfinite(total):
+        raise RuntimeError(
+            f"The total norm of order {order} for gradients from `parameters` is non-finite "
+            f"({total}), so it cannot be clipped. `tinygrad_fc.autograd.detect_anomaly()` finds "
+            "where it arises; to scale by it anyway, set `error_if_nonfinite=False`"
+        )
+    return total
+
+
+def _as_tensor(total: float, arrays: list[Any]) -> Tensor:
+    dtype = np.result_type(*arrays) if arrays else get_default_dtype()
+    with np.errstate(over="ignore"):
+        return wrap(np.asarray(total, dtype))
+
+
+def _norm(array: Any, order: float) -> float:
+    """Return the norm of all elements, scaled where powers of them leave double precision."""
+    values = array.reshape(-1).astype(np.float64, copy=False)
+    if order == 2:
+        total = float(values @ values)
+        if 1e-290 < total < math.inf:
+            return math.sqrt(total)
+    size = np.abs(values)
+    if math.isinf(order):
+        return float(size.max(initial=0.0) if order > 0 else size.min(initial=math.inf))
+    if order == 0:
+        return float(np.count_nonzero(size))
+    largest = float(size.max(initial=0.0))
+    if order < 0 or not 0 < largest < math.inf:
+        largest = 1.0
+    total = ((size / largest) ** order).sum()
+    return largest * float(total ** (1 / order))
+
+
+def clip_grad_norm_(
+    parameters: Tensors,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scale all gradients down, in place, so that their norm together is at most `max_norm`.
+
+    By max_norm / (norm + 1e-6), if that is below 1, as PyTorch does; the norm, which is returned,
+    is that of `get_total_norm` (Pascanu et al., 2013). Parameters whose `.grad` is None don't
+    count. A norm that is NaN makes all gradients NaN, an infinite one makes the finite ones 0.
+
+    Raises `RuntimeError` in these cases if `error_if_nonfinite`, and changes nothing then;
+    `ValueError` for a `max_norm` that is negative or NaN.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w / 2).sum().backward()
+    >>> clip_grad_norm_([w], max_norm=1.0)
+    tensor(5.)
+    >>> w.grad
+    tensor([0.6, 0.8])
+    """
+    del foreach
+    given = _listed(parameters, "clip_grad_norm_", "parameters")
+    if not given and isinstance(parameters, Iterator):
+        warnings.warn(
+            "clip_grad_norm_ got no parameters from a generator, and clips nothing: one that was "
+            "used is empty; call model.parameters() anew",
+            stacklevel=2,
+        )
+    limit = _limit("max_norm", max_norm)
+    grads = [p.grad for p in given if p.grad is not None]
+    arrays = [grad._array for grad in grads]
+    total = _total(arrays, norm_type, error_if_nonfinite)
+    _scale(grads, limit, total)
+    return _as_tensor(total, arrays)
+
+
+def clip_grads_with_norm_(
+    parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scale all gradients by max_norm / (total_norm + 1e-6), if that is below 1, in place.
+
+    What `clip_grad_norm_` does once it knows the norm. Raises `ValueError` for a `max_norm` that is
+    negative or NaN.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0], requires_grad=True)
+    >>> w.sum().backward()
+    >>> clip_grads_with_norm_(w, 1.0, tg.tensor(4.0))
+    >>> w.grad
+    tensor([0.25])
+    """
+    del foreach
+    grads = _gradients(parameters, "clip_grads_with_norm_")
+    _scale(grads, _limit("max_norm", max_norm), float(total_norm))
+
+
+def _scale(grads: list[Tensor], limit: float, total: float) -> None:
+    with np.errstate(all="ignore"), no_grad():
+        scale = np.float64(limit) / (np.float64(total) + 1e-6)
+        if scale >= 1:
+            return
+        for grad in grads:
+            # float16 would round a small scale before it multiplies: it has few digits there.
+            grad.mul_(scale if grad.dtype == np.float16 else float(scale))
+
+
+def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
+    """Clamp every element of all gradients to [-clip_value, clip_value], in place.
+
+    Parameters whose `.grad` is None don't count. Raises `ValueError` for a `clip_value` that is
+    negative or NaN.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, -5.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> clip_grad_value_(w, 3.0)
+    >>> w.grad
+    tensor([ 2., -3.])
+    """
+    del foreach
+    limit = _limit("clip_value", clip_value)
+    with no_grad():
+        for grad in _gradients(parameters, "clip_grad_value_"):
+            grad.clamp_(-limit, limit)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """Return all elements of the parameters, of any shapes, one after another, as a vector (N,).
+
+    Gradients flow through it. Raises `ShapeError` for no parameters.
+
+    >>> import tinygrad_fc as tg
+    >>> parameters_to_vector([tg.ones(2), tg.zeros(1, 1)])
+    tensor([1., 1., 0.])
+    """
+    given = _listed(parameters, "parameters_to_vector", "parameters")
+    if not given:
+        raise ShapeError(
+            "parameters_to_vector got no parameters: a generator that was used is empty; call "
+            "model.parameters() anew"
+        )
+    return cat([parameter.reshape(-1) for parameter in given])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Make the parameters slices of `vec`, a vector (N,), in the shapes that they have.
+
+    They share its memory, and take its dtype, as in PyTorch. Raises `ShapeError` unless N is the
+    number of their elements, `DtypeError` for a vector that is not of floats, `TypeError` for what
+    is no tensor; nothing is changed then.
+
+    >>> import tinygrad_fc as tg
+    >>> layer = tg.nn.Linear(2, 1)
+    >>> vector_to_parameters(tg.tensor([1.0, 2.0, 3.0]), layer.parameters())
+    >>> layer.weight.tolist(), layer.bias.tolist()
+    ([[1.0, 2.0]], [3.0])
+    """
+    if not isinstance(vec, Tensor):
+        raise TypeError(f"vector_to_parameters takes a tensor, got a {type(vec).__name__}")
+    given = _listed(parameters, "vector_to_parameters", "parameters")
+    needed = sum(parameter.numel() for parameter in given)
+    if vec.shape != (needed,):
+        raise ShapeError(
+            f"vector_to_parameters got a tensor of shape {vec.shape}, and the parameters have "
+            f"{needed} elements: pass a vector of shape ({needed},)"
+        )
+    if any(parameter.requires_grad for parameter in given) and not vec.is_floating_point():
+        raise DtypeError(f"parameters are floats, and the vector is {vec.dtype}: use vec.double()")
+    end = 0
+    for parameter in given:
+        start, end = end, end + parameter.numel()
+        parameter.data = wrap(vec._array[start:end].reshape(parameter.shape))
+
+
+def _listed(tensors: Tensors, what: str, name: str) -> list[Tensor]:
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    if hasattr(tensors, "named_parameters"):
+        raise TypeError(
+            f"{what} takes {name}, got the {type(tensors).__name__} that has them: pass "
+            "model.parameters()"
+        )
+    given = list(tensors)
+    for tensor in given:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{what} takes tensors, got a {type(tensor).__name__} among them")
+    return given
+
+
+def _gradients(parameters: Tensors, what: str) -> list[Tensor]:
+    given = _listed(parameters, what, "parameters")
+    return [p.grad for p in given if p.grad is not None]
+
+
+def _limit(name: str, value: float) -> float:
+    limit = float(value)
+    if not limit >= 0:
+        raise ValueError(f"{name} must be at least 0, got {value!r}")
+    return limit
