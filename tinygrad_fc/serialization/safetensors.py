@@ -1,0 +1,276 @@
+"""Named arrays as bytes, in safetensors' format, version 0.x (huggingface/safetensors, README).
+
+Eight bytes say how long the header is; the header, JSON, says of each tensor its dtype, its shape
+and its place among the bytes that follow, which the tensors fill without gap or overlap. Strings
+about the whole stand under `__metadata__`. A reader believes none of it: everything is checked
+against how many bytes there are before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from itertools import accumulate
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+METADATA = "__metadata__"
+HEADER_LIMIT = 100_000_000  # the format's own
+
+_DEEPEST = 400  # levels of JSON, of which a structure 100 deep takes at most 300
+_NO_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^][{}"]++', re.DOTALL)
+
+_DTYPES = {
+    "BOOL": np.dtype("?"),
+    **{f"I{8 * n}": np.dtype(f"<i{n}") for n in (1, 2, 4, 8)},
+    **{f"U{8 * n}": np.dtype(f"<u{n}") for n in (1, 2, 4, 8)},
+    **{f"F{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)},
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_BF16 = "BF16"
+_STORED = {**_DTYPES, _BF16: np.dtype("<u2")}
+
+
+class FormatError(ValueError, RuntimeError):
+    """A file that is not in safetensors' format, or not whole, or that has what NumPy lacks."""
+
+
+class _Entry(NamedTuple):
+    """What the header says of a tensor, believed by now."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def holds(dtype: np.dtype[Any]) -> bool:
+    """Tell whether a file can hold arrays of `dtype`."""
+    return dtype.newbyteorder("<") in _NAMES
+
+
+# Writing
+
+
+def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
+    """Write arrays, of dtypes that `holds` is true of, and strings to a binary file.
+
+    Names other than `__metadata__` are kept in their order. Raises `ValueError` for a header
+    longer than the format has.
+    """
+    header: dict[str, Any] = {METADATA: metadata} if metadata else {}
+    # The widest elements first, as the format's own library does: each tensor then starts at a
+    # multiple of its element's size, and a reader may use it where it lies.
+    order = sorted(arrays, key=lambda name: -arrays[name].dtype.itemsize)
+    places, end = {}, 0
+    for name in order:
+        begin, end = end, end + arrays[name].nbytes
+        places[name] = [begin, end]
+    for name, array in arrays.items():
+        kind = _NAMES[array.dtype.newbyteorder("<")]
+        shape = list(array.shape)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": places[name]}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > HEADER_LIMIT:
+        raise ValueError(
+            f"the names and the structure of what is saved take {len(text)} bytes, and the format "
+            f"has {HEADER_LIMIT}: save arrays in place of long lists of numbers"
+        )
+    _put(file, len(text).to_bytes(8, "little") + text)
+    for name in order:
+        array = arrays[name]
+        if array.size:
+            stored = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            _put(file, stored.reshape(-1).view(np.uint8).data)
+
+
+def _put(file: Any, data: Any) -> None:
+    rest = memoryview(data)
+    while rest.nbytes:
+        # An unbuffered file may take a part only; what returns no count takes all.
+        written = file.write(rest)
+        rest = rest[len(rest) if written is None else written :]
+
+
+# Reading
+
+
+def read(file: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return arrays and strings from a binary file, from where it stands to its end.
+
+    Raises `FormatError` for anything but what the format allows.
+    """
+    file, size = _sized(file)
+    if size < 8:
+        raise _wrong(f"it has {size} bytes, and its length alone takes 8")
+    start = _take(file, 8)
+    length = int.from_bytes(start, "little")
+    if length > min(size - 8, HEADER_LIMIT):
+        raise _wrong(
+            f"its header would be {length} bytes long, where {size - 8} follow and the format has "
+            f"at most {HEADER_LIMIT}{_guess(start)}"
+        )
+    header = parse(_take(file, length), "the header")
+    if not isinstance(header, dict):
+        raise _wrong("its header is JSON, but not an object")
+    metadata = header.pop(METADATA, None)
+    metadata = {} if metadata is None else metadata
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise _wrong(f"{METADATA} is not an object of strings")
+    entries = [_believed(name, said, size - 8 - length) for name, said in header.items()]
+    _check_places(entries, size - 8 - length)
+    by_place = sorted(entries, key=lambda entry: (entry.begin, entry.end))
+    arrays = {entry.name: _array(file, entry) for entry in by_place}
+    return {name: arrays[name] for name in header}, metadata
+
+
+def parse(text: bytes, what: str) -> Any:
+    """Return what JSON says; raise `FormatError` where it is not JSON, or says a thing twice."""
+    try:
+        decoded = text.decode()
+        if not decoded.startswith("{"):
+            raise _wrong(f"{what} does not begin with '{{'")
+        # Counted beforehand: a program that lifts Python's limit would crash in the parser.
+        steps = (1 if c in "[{" else -1 for c in _NO_BRACKETS.sub("", decoded))
+        if max(accumulate(steps)) > _DEEPEST:
+            raise _wrong(f"{what} is nested too deeply")
+        return json.loads(decoded, object_pairs_hook=_unique, parse_constant=_constant)
+    except FormatError:
+        raise
+    except UnicodeDecodeError as error:
+        raise FormatError(f"not a safetensors file: {what} is not UTF-8: {error}") from error
+    except RecursionError as error:
+        raise FormatError(f"not a safetensors file: {what} is nested too deeply") from error
+    except ValueError as error:
+        raise FormatError(f"not a safetensors file: {what} is not JSON: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _wrong(f"it names {twice!r:.80} twice")
+    return made
+
+
+def _constant(word: str) -> NoReturn:
+    raise _wrong(f"{word} is no JSON")
+
+
+def _believed(name: str, said: Any, size: int) -> _Entry:
+    """Return what the header says of a tensor, if it can be."""
+    if not isinstance(said, dict):
+        raise _wrong(f"what it says of tensor {name!r:.80} is not an object")
+    missing = [key for key in ("dtype", "shape", "data_offsets") if key not in said]
+    if missing:
+        raise _wrong(f"tensor {name!r:.80} has no {missing[0]}")
+    kind, shape, places = said["dtype"], said["shape"], said["data_offsets"]
+    if not isinstance(kind, str) or kind not in _STORED:
+        raise FormatError(
+            f"tensor {name!r:.80} is of dtype {kind!r:.40}, which NumPy lacks: have it written as "
+            f"one of {', '.join(_STORED)}"
+        )
+    if not _counts(shape) or len(shape) > 64:
+        raise _wrong(f"tensor {name!r:.80} has a shape that is not a list of at most 64 sizes")
+    if not _counts(places) or len(places) != 2 or not places[0] <= places[1] <= size:
+        raise _wrong(
+            f"tensor {name!r:.80} has data_offsets {places!r:.80}, outside of the {size} bytes "
+            "after the header: is it truncated?"
+        )
+    begin, end = places
+    if math.prod(shape) * _STORED[kind].itemsize != end - begin:
+        raise _wrong(
+            f"tensor {name!r:.80} has {end - begin} bytes, not what shape {shape!r:.80} of "
+            f"{kind} takes"
+        )
+    return _Entry(name, kind, tuple(shape), begin, end)
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
+
+
+def _check_places(entries: list[_Entry], size: int) -> None:
+    """Raise unless the tensors fill the bytes after the header, one after another."""
+    reached = 0
+    for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+        if entry.begin != reached:
+            what = "overlaps another one" if entry.begin < reached else "follows a gap"
+            raise _wrong(f"tensor {entry.name!r:.80} at bytes {entry.begin} to {entry.end} {what}")
+        reached = entry.end
+    if reached != size:
+        raise _wrong(f"{size - reached} bytes follow its last tensor")
+
+
+def _array(file: Any, entry: _Entry) -> Any:
+    try:
+        array = np.empty(entry.shape, _STORED[entry.kind])
+    except ValueError as error:  # a size 0 beside sizes that NumPy cannot multiply
+        raise FormatError(f"tensor {entry.name!r:.80}: {error}") from error
+    flat = array.reshape(-1)
+    if flat.size:
+        _fill(file, flat.view(np.uint8).data)
+    if entry.kind == "BOOL":
+        # Any byte may stand there, and NumPy has only thought of 0 and 1.
+        np.not_equal(flat.view(np.uint8), 0, out=flat)
+    if entry.kind == _BF16:
+        # The upper half of a float32, by its definition.
+        return (flat.astype(np.uint32) << 16).view(np.float32).reshape(entry.shape)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+# Bytes
+
+
+def _sized(file: Any) -> tuple[Any, int]:
+    """Return a file to read from, and how many bytes are left in it."""
+    seekable = getattr(file, "seekable", None)
+    if seekable is None or not seekable():
+        data = file.read()
+        return io.BytesIO(data), len(data)
+    here = file.tell()
+    file.seek(0, io.SEEK_END)
+    end = file.tell()
+    file.seek(here)
+    return file, max(end - here, 0)
+
+
+def _take(file: Any, count: int) -> bytes:
+    data = bytearray(count)
+    _fill(file, memoryview(data))
+    return bytes(data)
+
+
+def _fill(file: Any, rest: memoryview) -> None:
+    """Read until `rest` is full, whose length the file has promised."""
+    while rest.nbytes:
+        if hasattr(file, "readinto"):
+            count = file.readinto(rest)
+        else:
+            got = file.read(min(rest.nbytes, 1 << 24))
+            count = len(got)
+            rest[:count] = got
+        if not count:
+            raise _wrong(f"it ended {rest.nbytes} bytes too early: it is truncated")
+        rest = rest[count:]
+
+
+def _guess(start: bytes) -> str:
+    """Return a hint at what a file is that begins with these bytes."""
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return (
+            ". It looks like a file of torch.save, a pickle, which could run any code and is not "
+            "loaded: under PyTorch, write it with safetensors.torch.save_file(model.state_dict(), "
+            "path)"
+        )
+    return ""
+
+
+def _wrong(what: str) -> FormatError:
+    return FormatError(f"not a safetensors file: {what}")

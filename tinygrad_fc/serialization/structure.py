@@ -1,0 +1,277 @@
+"""Nested dicts, lists and tuples as JSON, with the arrays in them under names.
+
+JSON's own values stand for themselves, and every other kind is an object with one key that names
+it: `{"tuple": [1, 2]}`, `{"dict": {"lr": 0.1}}`, `{"tensor": ["model.0.weight", false]}`. The table
+of kinds is all that reading can make: nothing in a file is called, looked up or imported.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.graph import wrap
+from tinygrad_fc.nn.parameter import Parameter
+from tinygrad_fc.serialization.safetensors import METADATA, FormatError, holds, parse
+from tinygrad_fc.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STRUCTURE = "tinygrad_fc.structure"
+VERSION = "tinygrad_fc.version"
+_VERSION = "1"
+_DEEPEST = 100
+_EXACT = 2**53  # whole numbers up to here are the same to every reader of JSON
+_DTYPES = {dtype.name: dtype for dtype in map(np.dtype, "?bhilBHILefd")}
+_DICTS: dict[str, type[dict[Any, Any]]] = {
+    "dict": dict,
+    "OrderedDict": OrderedDict,
+    "Counter": Counter,
+}
+_CONTAINERS = (list, tuple, *_DICTS.values())
+_KEYS = (type(None), bool, int, float, str, bytes)
+
+Path = tuple[Any, ...]
+
+
+def pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return arrays by name and the metadata that makes `obj` of them; none for a state dict.
+
+    Raises `TypeError` for what has no place in a file, `ValueError` for what contains itself or
+    is nested more than 100 deep.
+    """
+    packer = _Packer()
+    root = packer.packed(obj, ())
+    if root == {"dict": {name: {"tensor": [name, False]} for name in packer.arrays}}:
+        return packer.arrays, {}
+    text = json.dumps({"root": root}, separators=(",", ":"))
+    return packer.arrays, {VERSION: _VERSION, STRUCTURE: text}
+
+
+def unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
+    """Return what was packed; or tensors by name, where nothing says that it was more.
+
+    Raises `FormatError` for what `pack` cannot have written.
+    """
+    if STRUCTURE not in metadata:
+        return {name: wrap(array) for name, array in arrays.items()}
+    version = metadata.get(VERSION)
+    if version != _VERSION:
+        raise FormatError(
+            f"this checkpoint is of version {version!r:.40}, and this library reads {_VERSION}: "
+            "read it with the one that wrote it"
+        )
+    said = parse(metadata[STRUCTURE].encode(errors="surrogatepass"), "the structure")
+    if set(said) != {"root"}:
+        raise _wrong("has not one root")
+    maker = _Maker(dict(arrays))
+    made = maker.made(said["root"], 0)
+    if maker.arrays:
+        raise _wrong(f"has no place for tensor {next(iter(maker.arrays))!r:.80}")
+    return made
+
+
+# Writing
+
+
+class _Packer:
+    """Turns objects into JSON, and keeps the arrays that it meets under names of their own."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Any] = {}
+        self.open: set[int] = set()
+
+    def packed(self, value: Any, path: Path) -> Any:
+        kind = type(value)
+        if value is None or kind is bool or kind is str:
+            return value
+        if kind is int and abs(value) <= _EXACT:
+            return value
+        if kind is float and math.isfinite(value):
+            return value
+        if kind in _CONTAINERS:
+            return self.container(value, path)
+        if isinstance(value, Tensor) or kind in (np.ndarray, np.memmap):
+            return self.array(value, path)
+        for name, (of, packed, _) in _LEAVES.items():
+            if isinstance(value, of) and (kind is of or of not in _KEYS):
+                text = packed(value)
+                if text is not None:
+                    return {name: text}
+        raise _refusal(value, path)
+
+    def container(self, value: Any, path: Path) -> Any:
+        if id(value) in self.open:
+            raise ValueError(f"cannot save {_place(path)}: it contains itself")
+        if len(path) >= _DEEPEST:
+            raise ValueError(f"cannot save {_place(path):.80}…: nested more than {_DEEPEST} deep")
+        self.open.add(id(value))
+        kind = type(value)
+        made: Any
+        if kind in (list, tuple):
+            made = [self.packed(v, (*path, i)) for i, v in enumerate(value)]
+        elif all(type(key) is str for key in value):
+            made = {key: self.packed(v, (*path, key)) for key, v in value.items()}
+        else:
+            made = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
+        self.open.remove(id(value))
+        return made if kind is list else {kind.__name__: made}
+
+    def key(self, key: Any, path: Path) -> Any:
+        if not _is_key(key):
+            raise TypeError(
+                f"cannot save {_place(path)}: one of its keys is a {type(key).__name__}, and keys "
+                "are numbers, strings, truth values, None and tuples of them"
+            )
+        return self.packed(key, (*path, key))
+
+    def array(self, value: Any, path: Path) -> Any:
+        """Keep an array under a name; return that, and what else makes the value."""
+        array = np.asarray(value._array if isinstance(value, Tensor) else value)
+        if not holds(array.dtype):
+            raise TypeError(
+                f"cannot save {_place(path)}: its dtype is {array.dtype}, and files hold real "
+                "numbers of at most 64 bits and truth values"
+            )
+        # Half of a surrogate pair is a string to Python, and no UTF-8.
+        wanted = ".".join(map(str, path)).encode(errors="backslashreplace").decode()
+        name, number = wanted, 1
+        while name in self.arrays or name == METADATA:
+            number += 1
+            name = f"{wanted}#{number}"
+        self.arrays[name] = array
+        if not isinstance(value, Tensor):
+            return {"array": name}
+        kind = "parameter" if isinstance(value, Parameter) else "tensor"
+        return {kind: [name, bool(value._requires_grad)]}
+
+
+def _is_key(key: Any) -> bool:
+    return type(key) in _KEYS or (type(key) is tuple and all(map(_is_key, key)))
+
+
+def _place(path: Path) -> str:
+    return "".join(f"[{key!r}]" for key in path) or "this"
+
+
+def _refusal(value: Any, path: Path) -> TypeError:
+    hint = "Save what it is made of"
+    if hasattr(value, "state_dict"):
+        hint = "Save its state_dict(): save(model.state_dict(), path)"
+    elif hasattr(value, "get_state"):
+        hint = "Save its get_state()"
+    elif callable(value):
+        hint = "Of a model, save model.state_dict(); functions and classes stay in the program"
+    for base in (int, float, str, dict, list, tuple, np.ndarray):
+        if isinstance(value, base):
+            hint = f"Save it as a plain {base.__name__}"
+    return TypeError(
+        f"cannot save {_place(path)}: it is a {type(value).__name__}, and files hold tensors, "
+        "arrays, numbers, strings, and dicts, lists and tuples of them, so that loading runs no "
+        f"code. {hint}"
+    )
+
+
+# Reading
+
+
+class _Maker:
+    """Turns JSON back into objects; each array is used once, so that they stay as large as read."""
+
+    def __init__(self, arrays: dict[str, Any]) -> None:
+        self.arrays = arrays
+
+    def made(self, said: Any, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise _wrong("is nested too deeply")
+        if isinstance(said, list):
+            return [self.made(part, depth + 1) for part in said]
+        if not isinstance(said, dict):
+            return said
+        if len(said) != 1:
+            raise _wrong(f"has an object of {len(said)} keys where one names a kind")
+        ((kind, content),) = said.items()
+        if kind in _DICTS:
+            return self.mapping(_DICTS[kind], content, depth)
+        if kind == "tuple" and isinstance(content, list):
+            return tuple([self.made(part, depth + 1) for part in content])
+        if kind in ("array", "tensor", "parameter"):
+            return self.array(kind, content)
+        return _leaf(kind, content)
+
+    def mapping(self, kind: type[dict[Any, Any]], content: Any, depth: int) -> Any:
+        if isinstance(content, dict):
+            return kind({key: self.made(value, depth + 1) for key, value in content.items()})
+        made: dict[Any, Any] = {}
+        for pair in content if isinstance(content, list) else [None]:
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise _wrong("has a dict that is not of pairs")
+            key, value = (self.made(part, depth + 1) for part in pair)
+            if not _is_key(key) or key in made:
+                raise _wrong(f"has a dict with a key twice, or one that is none: {key!r:.80}")
+            made[key] = value
+        return kind(made)
+
+    def array(self, kind: str, content: Any) -> Any:
+        said = [content, False] if kind == "array" else content
+        if not isinstance(said, list) or len(said) != 2 or type(said[1]) is not bool:
+            raise _wrong(f"has a {kind} that is {content!r:.80}")
+        name, requires_grad = said
+        if not isinstance(name, str) or name not in self.arrays:
+            raise _wrong(f"uses tensor {name!r:.80} twice, or there is none of this name")
+        array = self.arrays.pop(name)
+        if requires_grad and array.dtype.kind != "f":
+            raise _wrong(f"has tensor {name!r:.80} require grad, which is of {array.dtype}")
+        if kind == "array":
+            return array
+        if kind == "parameter":
+            return Parameter(array, requires_grad)
+        made = wrap(array)
+        made.requires_grad = requires_grad
+        return made
+
+
+def _leaf(kind: str, content: Any) -> Any:
+    if kind not in _LEAVES:
+        raise _wrong(f"has a {kind!r:.40}, a kind that there is not")
+    try:
+        return _LEAVES[kind][2](content)
+    except (TypeError, ValueError, KeyError) as error:
+        raise _wrong(f"has {content!r:.80} for a {kind}") from error
+
+
+def _bytes(scalar: Any) -> bytes:
+    return np.asarray(scalar, scalar.dtype.newbyteorder("<")).tobytes()
+
+
+def _scalar(content: Any) -> Any:
+    name, digits = content
+    one = np.frombuffer(bytes.fromhex(digits), _DTYPES[name].newbyteorder("<"))
+    return one.astype(_DTYPES[name]).reshape(())[()]
+
+
+def _wrong(what: str) -> FormatError:
+    return FormatError(f"not a checkpoint of this library: its structure {what}")
+
+
+# What JSON lacks: the kind, what stands for it (None: nothing does), and what makes it again.
+_LEAVES: dict[str, tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "int": (int, hex, lambda digits: int(digits, 16)),
+    "float": (
+        float,
+        repr,
+        lambda word: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[word],
+    ),
+    "bytes": (bytes, bytes.hex, bytes.fromhex),
+    "dtype": (np.dtype, lambda d: d.name if d.name in _DTYPES else None, _DTYPES.__getitem__),
+    "scalar": (
+        np.generic,
+        lambda v: [v.dtype.name, _bytes(v).hex()] if v.dtype.name in _DTYPES else None,
+        _scalar,
+    ),
+}

@@ -1,0 +1,232 @@
+"""The loader: batches of a dataset, in an order."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from tinygrad_fc.graph import Node
+from tinygrad_fc.utils.data.collate import default_collate, default_convert
+from tinygrad_fc.utils.data.dataset import (
+    IterableDataset,
+    Rows,
+    TensorDataset,
+    columns_of,
+    fetch,
+    resolved,
+)
+from tinygrad_fc.utils.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    SequentialSampler,
+    batches,
+    positive,
+    size_of,
+)
+from tinygrad_fc.utils.data.table import Batch, is_table, numbers, pick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tinygrad_fc.generator import Generator
+
+T_co = TypeVar("T_co", covariant=True)
+
+_FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
+
+
+class DataLoader(Generic[T_co]):
+    """Batches of the samples of `dataset`: iterate over it once for every epoch.
+
+    `dataset` has `__getitem__` and `__len__`, or is an `IterableDataset`. Also an array or a pandas
+    table, whose rows are the samples, or a tuple of these, which is a `TensorDataset` of them.
+    `shuffle` reads it in random order, drawn from `generator`; `sampler` gives sample numbers in
+    another order, `batch_sampler` whole lists of them. `batch_size=None` makes no batches.
+    `drop_last` leaves out a last batch that is not full. `collate_fn` makes a batch of a list of
+    samples, `default_collate` unless given.
+
+    Batches are made here and now: options for worker processes raise `ValueError` if they ask for
+    any, as do options that contradict each other, and a `batch_size` below 1.
+
+    >>> loader = DataLoader(TensorDataset([[1.0], [2.0], [3.0]], [0, 1, 1]), batch_size=2)
+    >>> for x, y in loader:
+    ...     print(x.tolist(), y.tolist())
+    [[1.0], [2.0]] [0, 1]
+    [[3.0]] [1]
+    """
+
+    _made = False
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[Any] | None = None,
+        batch_sampler: Iterable[Any] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+    ) -> None:
+        _refuse_workers(
+            num_workers=num_workers,
+            timeout=timeout,
+            multiprocessing_context=multiprocessing_context,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+        )
+        self.dataset = dataset
+        self._streams = isinstance(dataset, IterableDataset)
+        self._rows = None if self._streams else _rows(dataset)
+        self._choose(batch_size, shuffle, sampler, batch_sampler, drop_last, generator)
+        # Memory is not pinned: there is one kind of it. The rest would be told to workers.
+        self.num_workers = num_workers
+        self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
+        self.timeout, self.worker_init_fn = timeout, worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self.in_order = in_order
+        self.generator = generator
+        if collate_fn is None:
+            whole = self.batch_sampler is None and self.batch_size is None
+            collate_fn = default_convert if whole else default_collate
+        self.collate_fn = collate_fn
+        self._made = True
+
+    def _choose(
+        self,
+        batch_size: Any,
+        shuffle: bool | None,
+        sampler: Any,
+        batch_sampler: Any,
+        drop_last: bool,
+        generator: Generator | None,
+    ) -> None:
+        """Decide on the order and the batches; raise where the options contradict each other."""
+        if self._streams and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError(
+                "an IterableDataset decides its own order: leave out shuffle, sampler and "
+                "batch_sampler, or shuffle in its __iter__"
+            )
+        if sampler is not None and shuffle:
+            raise ValueError("sampler option is mutually exclusive with shuffle: it is the order")
+        if batch_sampler is not None:
+            if batch_size != 1 or shuffle or sampler is not None or drop_last:
+                raise ValueError(
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
+                    "and drop_last: it decides on all of them"
+                )
+            batch_size = None
+        elif batch_size is None and drop_last:
+            raise ValueError(
+                "batch_size=None option disables auto-batching and is mutually exclusive with "
+                "drop_last"
+            )
+        if batch_size is not None:
+            batch_size = positive("batch_size", batch_size)
+        if sampler is None and not self._streams:
+            source = self.dataset if self._rows is None else self._rows
+            sampler = (
+                RandomSampler(source, generator=generator) if shuffle else SequentialSampler(source)
+            )
+        if batch_size is not None and not self._streams:
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.batch_size: int | None = batch_size
+        self.drop_last = drop_last
+        self.sampler, self.batch_sampler = sampler, batch_sampler
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._made and name in _FIXED:
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized: "
+                "make another one"
+            )
+        super().__setattr__(name, value)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._streams:
+            return self._stream()
+        collate, source = self.collate_fn, self.dataset
+        # Who collates an array's rows by hand gets them as they are there.
+        if self._rows is not None and (
+            collate is default_collate or not isinstance(source, np.ndarray | Node)
+        ):
+            source = self._rows
+        if self.batch_sampler is None:
+            return (collate(source[i]) for i in self.sampler)
+        return _loaded(source, self.batch_sampler, collate)
+
+    def _stream(self) -> Iterator[Any]:
+        samples, size = iter(self.dataset), self.batch_size
+        if size is None:
+            yield from map(self.collate_fn, samples)
+            return
+        while batch := list(islice(samples, size)):
+            if len(batch) == size or not self.drop_last:
+                yield self.collate_fn(batch)
+
+    def __len__(self) -> int:
+        if not self._streams:
+            return size_of(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        samples = size_of(self.dataset)
+        if self.batch_size is None:
+            return samples
+        full, rest = divmod(samples, self.batch_size)
+        return full + bool(rest and not self.drop_last)
+
+
+def get_worker_info() -> None:
+    """Return None, as everywhere outside of worker processes: there are none."""
+
+
+def _loaded(dataset: Any, batch_sampler: Any, collate: Callable[[Any], Any]) -> Iterator[Any]:
+    dataset, chosen = resolved(dataset)
+    columns: Any = columns_of(dataset) if collate is default_collate else None
+    bare = type(dataset) is Rows
+    whose = dataset.name if bare else type(dataset).__name__
+    for at in batches(batch_sampler, chosen):
+        known = None if columns is None else numbers(at)
+        if known is not None:
+            # What the general way below comes to, at half the cost of a small batch.
+            picked = pick(columns, known, whose=whose)
+            yield picked[0] if bare else picked
+            continue
+        samples = fetch(dataset, at)
+        if isinstance(samples, Batch) and collate is not default_collate:
+            samples = list(samples)
+        yield collate(samples)
+
+
+def _rows(dataset: Any) -> Rows | TensorDataset | None:
+    """Return the dataset that an array, a table or a tuple of these is; None for any other."""
+    if is_table(dataset):
+        return Rows(dataset)
+    if isinstance(dataset, np.ndarray | Node):
+        kind = dataset.dtype.kind  # type: ignore[union-attr]
+        return Rows(dataset) if kind in "fiub" else None
+    # Not of tensors: a tuple of those is a dataset of whole samples to PyTorch's users.
+    if isinstance(dataset, tuple) and len(dataset) > 1:
+        arrays = all(isinstance(part, np.ndarray) or is_table(part) for part in dataset)
+        return TensorDataset(*dataset) if arrays else None
+    return None
+
+
+def _refuse_workers(**options: Any) -> None:
+    for name, value in options.items():
+        if value:
+            raise ValueError(
+                f"{name}={value!r}: batches are made in this process, by indexing arrays, and "
+                f"there are no worker processes. Leave {name} out, or num_workers=0"
+            )

@@ -1,0 +1,261 @@
+"""Orders in which to read the samples of a dataset, and batches of them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from operator import index
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.functions.making import as_tensor
+from tinygrad_fc.random import multinomial, rng_of
+from tinygrad_fc.utils.data.table import each, numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tinygrad_fc.generator import Generator
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Sampler(Generic[T_co]):
+    """An order in which to read a dataset: a subclass has `__iter__`, which yields sample numbers.
+
+    Or lists of them, for use as a `batch_sampler`. With `__len__` too, the loader has a length.
+    """
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(
+            f"{type(self).__name__} has no `__iter__`: define one that yields sample numbers"
+        )
+
+
+class _Ordered(Sampler[int]):
+    """A sampler that knows its whole order beforehand, so that batches are slices of it."""
+
+    def _order(self) -> Any:
+        """Return the sample numbers, as a range or an array: drawn anew at every call."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(each(self._order()))
+
+
+class SequentialSampler(_Ordered):
+    """The samples of `data_source`, anything that has a length, from the first to the last.
+
+    >>> list(SequentialSampler("abc"))
+    [0, 1, 2]
+    """
+
+    def __init__(self, data_source: Any) -> None:
+        self.data_source = data_source
+
+    def _order(self) -> Any:
+        return range(size_of(self.data_source))
+
+    def __len__(self) -> int:
+        return size_of(self.data_source)
+
+
+class RandomSampler(_Ordered):
+    """The samples of `data_source` in random order, another one in every epoch.
+
+    Each comes once in a round of as many as there are; `num_samples` may be less, or more, which
+    takes several rounds. With `replacement` each number is drawn from all. `generator` is drawn
+    from when the iteration starts, and then no more, so that its state tells the epochs to come.
+
+    Raises `ValueError` for an empty `data_source` and for `num_samples` below 1, `TypeError` for
+    what has no length.
+
+    >>> import tinygrad_fc as tg
+    >>> sorted(RandomSampler("abc", generator=tg.Generator()))
+    [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        data_source: Any,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        if not isinstance(replacement, bool):
+            raise TypeError(f"replacement should be a boolean value, got {replacement!r}")
+        self.data_source = data_source
+        self.replacement = replacement
+        self._num_samples = None if num_samples is None else positive("num_samples", num_samples)
+        self.generator = generator
+        if not size_of(data_source):
+            raise ValueError(
+                "num_samples should be a positive integer value, but the dataset is empty: there "
+                "is nothing to draw from. Check what fills it (a path, a filter, a split)"
+            )
+
+    @property
+    def num_samples(self) -> int:
+        """How many are drawn: as many as there are now, unless told otherwise."""
+        return size_of(self.data_source) if self._num_samples is None else self._num_samples
+
+    def _order(self) -> Any:
+        rng, n, wanted = rng_of(self.generator), size_of(self.data_source), self.num_samples
+        if self.replacement:
+            return rng.integers(0, n, wanted)
+        if wanted <= n:
+            return rng.permutation(n)[:wanted]
+        rounds = [rng.permutation(n) for _ in range(-(-wanted // n))]
+        return np.concatenate(rounds)[:wanted]
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class SubsetRandomSampler(_Ordered):
+    """The numbers in `indices`, in random order, another one in every epoch.
+
+    >>> sorted(SubsetRandomSampler([7, 3, 5]))
+    [3, 5, 7]
+    """
+
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
+        self.indices = indices
+        self.generator = generator
+
+    def _order(self) -> Any:
+        order = rng_of(self.generator).permutation(len(self.indices))
+        known = numbers(self.indices)
+        if known is None:
+            raise TypeError("SubsetRandomSampler takes sample numbers, and got something else")
+        return np.asarray(known, np.intp)[order]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class WeightedRandomSampler(_Ordered):
+    """Numbers below N drawn by `weights`, of shape (N,), which need not sum to 1.
+
+    Without `replacement` they differ within an epoch. Raises `ValueError` for `num_samples` below
+    1 and for other shapes, and when it is read as `tinygrad_fc.multinomial` does: for weights that
+    are negative, not finite or all 0, and for fewer of them above 0 than should differ.
+
+    >>> list(WeightedRandomSampler([0.0, 1.0, 0.0], 3))
+    [1, 1, 1]
+    """
+
+    def __init__(
+        self,
+        weights: Any,
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        self.num_samples = positive("num_samples", num_samples)
+        if not isinstance(replacement, bool):
+            raise ValueError(f"replacement should be a boolean value, got {replacement!r}")  # noqa: TRY004  PyTorch's
+        self.weights = as_tensor(weights, dtype=np.float64)
+        if self.weights.ndim != 1:
+            raise ShapeError(
+                f"weights should be a 1d sequence, one for each sample, got {self.weights.shape}"
+            )
+        self.replacement = replacement
+        self.generator = generator
+
+    def _order(self) -> Any:
+        drawn = multinomial(
+            self.weights, self.num_samples, self.replacement, generator=self.generator
+        )
+        return drawn._array
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class BatchSampler(Sampler[list[int]]):
+    """Lists of `batch_size` numbers each from `sampler`, any iterable; the last may be shorter.
+
+    With `drop_last` a shorter one is left out. Raises `ValueError` for a `batch_size` that is not
+    a whole number of at least 1.
+
+    >>> list(BatchSampler(range(5), batch_size=2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, sampler: Iterable[Any], batch_size: int, drop_last: bool) -> None:
+        if not isinstance(drop_last, bool):
+            raise ValueError(f"drop_last should be a boolean value, got {drop_last!r}")  # noqa: TRY004  PyTorch's
+        self.sampler = sampler
+        self.batch_size = positive("batch_size", batch_size)
+        self.drop_last = drop_last
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rest = iter(self.sampler)
+        while batch := list(islice(rest, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+    def __len__(self) -> int:
+        full, rest = divmod(size_of(self.sampler), self.batch_size)
+        return full + bool(rest and not self.drop_last)
+
+
+def batches(batch_sampler: Any, chosen: Any = None) -> Iterator[Any]:
+    """Yield what `batch_sampler` does, as slices of the whole order where there is one.
+
+    With `chosen`, an array, what it holds at those numbers.
+    """
+    order = _order(batch_sampler)
+    if order is None:
+        for batch in batch_sampler:
+            yield batch if chosen is None else chosen[np.asarray(numbers(batch), np.intp)]
+        return
+    if chosen is not None:
+        order = chosen[np.asarray(order, np.intp)]
+    size = batch_sampler.batch_size
+    end = len(order) - (len(order) % size if batch_sampler.drop_last else 0)
+    for start in range(0, end, size):
+        yield order[start : start + size]
+
+
+def _order(batch_sampler: Any) -> Any:
+    """Return all numbers in order, as a range or an array; None where only asking tells them."""
+    if type(batch_sampler) is not BatchSampler:
+        return None
+    sampler: Any = batch_sampler.sampler
+    if type(sampler) in _ORDERED:
+        return sampler._order()
+    return numbers(sampler) if isinstance(sampler, range | np.ndarray) else None
+
+
+# By exact type: a subclass may have an `__iter__` of its own.
+_ORDERED = (SequentialSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
+
+
+def positive(name: str, value: Any) -> int:
+    """Return a whole number of at least 1; raise `ValueError` for anything else."""
+    try:
+        number = 0 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        given = type(value).__name__ if hasattr(value, "shape") else repr(value)
+        hint = ": pairs are loaded by DataLoader(TensorDataset(x, y))"
+        raise ValueError(
+            f"{name} should be a positive integer value, but got {name}={given:.80}"
+            + (hint if name == "batch_size" and hasattr(value, "shape") else "")
+        )
+    return number
+
+
+def size_of(data_source: Any) -> int:
+    """Return how many samples there are; raise `TypeError` where that cannot be told."""
+    try:
+        return len(data_source)
+    except TypeError as error:
+        raise TypeError(
+            f"{error}: a dataset has `__getitem__` and `__len__`, which says how many samples "
+            "there are; what only yields them is an IterableDataset"
+        ) from error
