@@ -1,0 +1,20 @@
+"""What every test runs under: Hypothesis's settings, and NumPy that raises instead of warning."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# No deadline: the first example of a test pays for imports, and a shared machine stalls at random.
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def _numpy_raises() -> Iterator[None]:
+    """A division by zero or an overflow is an error here; that exp(-800) rounds to 0 is not."""
+    with np.errstate(all="raise", under="ignore"):
+        yield

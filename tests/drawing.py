@@ -1,0 +1,138 @@
+"""What the properties of the engine are drawn from, and how a gradient is asked for in them.
+
+Cotangents are always random: a rule that is wrong in one element hides behind ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Array = np.ndarray[Any, Any]
+FLOATS = (np.float64, np.float32)
+
+
+def numbers(low: float = -3, high: float = 3, *, width: int = 64) -> st.SearchStrategy[float]:
+    """Return floats of a size at which no derivative here overflows, 0 and ±1 among them."""
+    floats = st.floats(low, high, width=width).map(lambda x: x if abs(x) > 1e-6 else 0.0)
+    return floats.filter(lambda x: low <= x <= high) | st.sampled_from(
+        [x for x in (0.0, 1.0, -1.0, 0.5) if low <= x <= high]
+    )
+
+
+shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def arrays(
+    shape: Any = shapes, *, dtype: Any = np.float64, low: float = -3, high: float = 3
+) -> st.SearchStrategy[Array]:
+    """Return arrays of floats, 0-d and empty ones included."""
+    width = 8 * np.dtype(dtype).itemsize
+    low, high = float(np.asarray(low, dtype)), float(np.asarray(high, dtype))
+    return hnp.arrays(dtype, shape, elements=numbers(low, high, width=width))
+
+
+def laid_out(a: Array, layout: str) -> Array:
+    """Return the values of `a` in another layout of memory."""
+    if layout == "fortran":
+        return np.asfortranarray(a)
+    if layout == "reversed":
+        return a[(slice(None, None, -1),) * a.ndim].copy()[(slice(None, None, -1),) * a.ndim]
+    if layout == "strided":
+        wide = np.full([2 * n for n in a.shape], 7, a.dtype)
+        wide[(slice(None, None, 2),) * a.ndim] = a
+        return wide[(slice(None, None, 2),) * a.ndim]
+    if layout == "readonly":
+        a = a.copy()
+        a.flags.writeable = False
+        return a
+    return a.copy()
+
+
+LAYOUTS = ("plain", "fortran", "reversed", "strided", "readonly")
+layouts = st.sampled_from(LAYOUTS)
+
+
+def T(array: Any) -> tg.Tensor:
+    """Return a tensor that requires grad, on the very memory of `array`."""
+    return tg.as_tensor(array).requires_grad_()
+
+
+def cotangent(shape: tuple[int, ...], seed: int, dtype: Any = np.float64) -> Array:
+    """Return random numbers, none of them 0 or 1."""
+    return np.asarray(np.random.default_rng(seed).uniform(1.1, 2.9, shape), dtype)
+
+
+def well_made(gradient: tg.Tensor | None, x: tg.Tensor) -> Array:
+    """Return the array of the gradient of `x`, which is as every gradient has to be."""
+    assert gradient is not None
+    assert gradient.shape == x.shape
+    assert gradient.dtype == x.dtype
+    array = gradient.numpy()
+    assert type(array) is np.ndarray
+    assert type(gradient.data.add_(0)) is tg.Tensor  # it can be updated in place
+    assert not np.shares_memory(array, x.numpy())
+    return array
+
+
+def gradients(
+    function: Callable[..., tg.Tensor], inputs: Sequence[tg.Tensor], seed: int
+) -> list[Array]:
+    """Return what `backward` under a random cotangent leaves in the `.grad` of `inputs`."""
+    for x in inputs:
+        x.grad = None
+    out = function(*inputs)
+    weights = cotangent(out.shape, seed, out.dtype)
+    kept = weights.copy()
+    out.backward(tg.from_numpy(weights))
+    assert np.array_equal(weights, kept)
+    return [well_made(x.grad, x) for x in inputs]
+
+
+def slopes(function: Callable[..., Any], inputs: Sequence[Array], seed: int) -> list[Array]:
+    """Return the same by differences of `function`, run on arrays of float64.
+
+    Fourth-order central differences: the error is some 1e-11 of the function's size.
+    """
+    h = 1e-3
+    weights = cotangent(np.shape(function(*inputs)), seed)
+    found = []
+    for i, x in enumerate(inputs):
+        slope = np.zeros(x.shape)
+        for at in np.ndindex(*x.shape):
+
+            def value(step: float, i: int = i, at: tuple[int, ...] = at) -> Any:
+                moved = [np.array(a) for a in inputs]
+                moved[i][at] += step
+                return (function(*moved) * weights).sum()
+
+            slope[at] = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
+        found.append(slope)
+    return found
+
+
+def close(actual: Any, expected: Any, *, tolerance: float = 1e-7) -> None:
+    """Fail unless all elements are within `tolerance` of each other, relative to the largest."""
+    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
+    assert actual.shape == expected.shape
+    scale = 1 + max(np.abs(expected).max(initial=0), np.abs(actual).max(initial=0))
+    assert np.abs(actual - expected).max(initial=0) <= tolerance * scale
+
+
+def same(actual: Any, expected: Any) -> None:
+    """Fail unless a tensor has exactly the values, the shape and the dtype of an array."""
+    assert type(actual) is tg.Tensor
+    array = actual.numpy()
+    assert type(array) is np.ndarray
+    assert array.shape == np.shape(expected)
+    assert array.dtype == np.asarray(expected).dtype
+    assert np.array_equal(array, expected, equal_nan=array.dtype.kind == "f")

@@ -1,0 +1,216 @@
+"""Numerical derivatives that say how far they may be off.
+
+A central difference is as wrong as its step is long, and as noisy as its step is short, so no
+single step is to be trusted. Here the step is halved fifteen times, the differences extrapolated
+to a step of 0 (Richardson), and each value of that tableau is given a bound: its disagreement
+with the values that it comes from, plus the rounding of the function, measured. A value counts
+only if no finer step contradicts it: coarse steps agree with each other by luck where the
+function oscillates. Of what is left the smallest bound wins; where nothing is left it is
+infinite, and nobody is alarmed.
+
+At a kink the slopes to the left and to the right differ. Half of that jump is added to the bound,
+without asking whether there is one: differentiable or not, a legal slope lies within.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Array = np.ndarray[Any, Any]
+    Function = Callable[..., Array]  # arrays to a flat array
+
+LEVELS = 16
+EPS = float(np.finfo(float).eps)
+SYMMETRIC = (4.0, 16.0, 64.0, 256.0, 1024.0)  # a central difference errs by h^2, h^4, ...
+LOPSIDED = (2.0, 8.0, 32.0, 128.0)  # a difference of one-sided slopes by h, h^3, ...
+STEP = 2.0**-8
+TINY = 2.0**-100  # the imaginary step: its square vanishes beside 1
+
+
+class Slope(NamedTuple):
+    """The derivatives of a function's results along a direction, and bounds on their errors."""
+
+    value: Array
+    error: Array
+    jump: Array
+    """How much the slopes to both sides differ at least; at most 0 where they may be the same."""
+    scale: Array
+    """How large the results and their slopes are: what their rounding is measured against."""
+
+    def summed(self, weights: Array) -> tuple[float, float]:
+        """Return the slope of the weighted sum of the results, and the bound on its error."""
+        used = weights != 0  # 0 times an infinite bound is nothing
+        w, value, error = weights[used], self.value[used], self.error[used]
+        return float((w * value).sum()), float((np.abs(w) * error).sum())
+
+    def agrees(self, other: Slope) -> Array:
+        """Tell for each result whether `other` is the same, to the bounds of both."""
+        return np.asarray(np.abs(self.value - other.value) <= self.error + other.error)
+
+
+def slope(
+    f: Function,
+    point: Sequence[Array],
+    direction: Sequence[Array],
+    *,
+    first: float = 0.25,
+    steep: float = 0.0,
+    eps: float = EPS,
+) -> Slope:
+    """Return the derivatives of `f` at `point` along `direction`, from steps of `first` and less.
+
+    `f` takes arrays as in `point` and returns a flat array. `point + t * direction` must lie
+    within the domain of `f` for |t| up to `first`. `steep` is the slope that `f` has at ordinary
+    places, see `steepness`: where it is much flatter, what it comes from was rounded all the same
+    (1 - tanh(x)^2 at 16 is a staircase). `eps` is that of the coarsest type that `f` computes in.
+    """
+
+    def along(t: float) -> Array:
+        return f(*(x + t * v for x, v in zip(point, direction, strict=True)))
+
+    with np.errstate(all="ignore"):
+        here = along(0.0)
+        h = first * 0.5 ** np.arange(LEVELS)[:, None]
+        up = np.array([along(t) for t in h[:, 0]], float)
+        down = np.array([along(-t) for t in h[:, 0]], float)
+        central = (up - down) / (2 * h)
+        coarsest = steep * max((np.abs(v).max(initial=0) for v in direction), default=0)
+        largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
+        # Arguments are as large as the direction: rounding them moves the result by slope * eps.
+        rounding = 2 * eps * (largest + 4 * np.abs(central) + coarsest)
+        near = _near(along, here)
+        # What is rougher by far is no rounding, but a jump.
+        noise = np.clip(near.rough.max(axis=0), rounding, 2.0**16 * rounding)
+        value, error = _extrapolated(central, noise / h, SYMMETRIC)
+        jump, doubt = _extrapolated((up - 2 * here + down) / h, 4 * noise / h, LOPSIDED)
+        error = error + (np.abs(jump) + doubt) / 2
+        torn = _torn(up - here, noise) | _torn(down - here, noise)
+        torn |= near.contradicts(value, error, rounding[-1], np.abs(up - down)[-1] / h[-1])
+        error = np.where(torn | ~np.isfinite(value + error), np.inf, error)
+        value = np.where(np.isfinite(error), value, 0)
+        scale = np.where(np.isfinite(here), np.abs(here), 0) + np.abs(value)
+        found = Slope(value, error, np.abs(jump) - doubt, scale)
+        other = _imaginary(f, point, direction, here, noise[-1])
+        return found if other is None else _closer(found, *other)
+
+
+def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) -> float:
+    """Return the largest slope of `f` where numbers are about 1: all, or those of one argument."""
+    most = 0.0
+    with np.errstate(all="ignore"):
+        for k in range(-1, len(point) if len(point) > 1 else 0):
+            place = [
+                o if k in (-1, i) else x
+                for i, (x, o) in enumerate(zip(point, ordinary, strict=True))
+            ]
+            rng = np.random.default_rng([k + 1, *(x.size for x in point)])
+            moved = [x + STEP * rng.choice((-1, 1), x.shape) for x in place]
+            slopes = np.abs(f(*moved) - f(*place)) / STEP
+            most = max(most, float(slopes[np.isfinite(slopes)].max(initial=0)))
+    return most
+
+
+class _Near(NamedTuple):
+    """What a function looks like at steps that are next to nothing, a row for each."""
+
+    steps: Array
+    slopes: Array
+    rough: Array
+    """Third differences, of which a smooth function has none here."""
+
+    def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
+        """Tell where slopes are not `value`: a staircase looks smooth from far away."""
+        noise = np.maximum(self.rough, rounding)
+        off = np.abs(self.slopes - value) - error - np.abs(self.slopes) / 256
+        # A kink is rough as well, but as much less as the step is shorter.
+        leaps = self.rough > 2.0**16 * rounding + 16 * self.steps * steepest
+        return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
+
+
+def _near(along: Callable[[float], Array], here: Array) -> _Near:
+    """Return what is seen at steps that are not centred: an odd function's rounding is odd too."""
+    steps = np.array([2.0**-22, 2.0**-30])
+    seen = np.array([[along(k * u) if k else here for k in range(-2, 4)] for u in steps], float)
+    slopes = (seen[:, -1] - seen[:, 0]) / (5 * steps[:, None])
+    rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 4
+    return _Near(steps[:, None], slopes, rough)
+
+
+def _torn(gap: Array, noise: Array) -> Array:
+    """Tell where results do not come together as the step vanishes: at a jump of the function."""
+    # Four halvings divide the gap by 16 where there is a slope.
+    return (np.abs(gap[-1]) > np.abs(gap[-5]) / 4) & (np.abs(gap[-1]) > 8 * noise[-1])
+
+
+def _extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[Array, Array]:
+    """Return the limit of `column`, a row for each halving of the step, and a bound on its error.
+
+    `noise` bounds the rounding of each entry; each entry of `powers` tells what halving the step
+    divides the next term of the error by.
+    """
+    raw, blur = column, 3 * noise
+    values = np.full((len(powers), *column.shape), np.nan)
+    errors = np.full_like(values, np.inf)
+    for j, p in enumerate(powers):
+        parents, column = column, column[1:] + (column[1:] - column[:-1]) / (p - 1)
+        noise = (p * noise[1:] + noise[:-1]) / (p - 1)
+        apart = np.maximum(np.abs(column - parents[1:]), np.abs(column - parents[:-1]))
+        values[j, j + 1 :] = column
+        errors[j, j + 1 :] = 2 * apart + 3 * noise
+    errors = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)
+    values = np.where(np.isfinite(errors), values, 0)
+    low, high = _left_open((values - errors).max(axis=0), (values + errors).min(axis=0))
+    errors = np.where((values - errors > high) | (values + errors < low), np.inf, errors)
+    # Differences come nearer as the step shrinks: what finer ones are far from is no limit.
+    low, high = _left_open(raw - blur, raw + blur)
+    far = np.abs(values - raw)
+    far[:, 1:] = 2 * np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1])) + errors[:, 1:]
+    errors = np.where((values - far > high) | (values + far < low), np.inf, errors)
+    errors, values = (a.reshape(len(a) * len(a[0]), *a.shape[2:]) for a in (errors, values))
+    best = errors.argmin(axis=0)[None]
+    return np.take_along_axis(values, best, 0)[0], np.take_along_axis(errors, best, 0)[0]
+
+
+def _left_open(low: Array, high: Array) -> tuple[Array, Array]:
+    """Return for each level the interval that all finer ones, which come later, leave open."""
+    beyond = np.full_like(low[:1], np.inf)
+    low = np.where(np.isnan(low), -np.inf, low)
+    high = np.where(np.isnan(high), np.inf, high)
+    low = np.maximum.accumulate(np.concatenate([-beyond, low[:0:-1]]))[::-1]
+    return low, np.minimum.accumulate(np.concatenate([beyond, high[:0:-1]]))[::-1]
+
+
+def _imaginary(
+    f: Function, point: Sequence[Array], direction: Sequence[Array], here: Array, noise: Array
+) -> tuple[Array, Array] | None:
+    """Return slopes and bounds by an imaginary step, where the function takes complex numbers."""
+    try:
+        out = f(*(x + 1j * TINY * v for x, v in zip(point, direction, strict=True)))
+    except (TypeError, ValueError, ArithmeticError, RuntimeWarning, np.exceptions.ComplexWarning):
+        return None
+    if out.dtype.kind != "c":
+        return None
+    value = out.imag / TINY
+    scale = np.abs(here) + np.abs(value)
+    same = np.isfinite(value) & (np.abs(out.real - here) <= 8 * EPS * np.abs(here))
+    return value, np.where(same, 64 * (noise + EPS * scale), np.inf)
+
+
+def _closer(found: Slope, value: Array, error: Array) -> Slope:
+    """Return `found`, closer where another opinion agrees and there is no kink.
+
+    A function that ignores half of a complex number (abs, comparisons) lies without a word, so
+    the imaginary step is never trusted alone.
+    """
+    agree = (np.abs(value - found.value) <= found.error) & (found.jump <= 0)
+    told = found.error <= np.abs(found.value) / 1024  # a lie does not agree to three digits
+    better = agree & told & (error < found.error)
+    return found._replace(
+        value=np.where(better, value, found.value),
+        error=np.where(better, error, found.error),
+    )

@@ -1,0 +1,311 @@
+"""The same program, with `tinygrad_fc` and with PyTorch in the place of `tg`, must say the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import arrays, cotangent, seeds
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc
+import tinygrad_fc.func  # loaded when named
+
+torch = pytest.importorskip("torch")
+LIBRARIES = (tinygrad_fc, torch)
+
+
+def plain(found: Any) -> Any:
+    """Return what a program returned with arrays in place of tensors, and its nests as tuples."""
+    if isinstance(found, tuple | list):
+        return tuple(map(plain, found))
+    if isinstance(found, dict):
+        return {k: plain(v) for k, v in found.items()}
+    return found.detach().numpy() if hasattr(found, "detach") else found
+
+
+def agree(a: Any, b: Any) -> None:
+    if isinstance(b, tuple):
+        assert isinstance(a, tuple)
+        assert len(a) == len(b)
+        for s, t in zip(a, b, strict=True):
+            agree(s, t)
+    elif isinstance(b, dict):
+        assert list(a) == list(b)
+        agree(tuple(a.values()), tuple(b.values()))
+    elif isinstance(b, np.ndarray):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    else:
+        assert a == b
+
+
+def compare(program: Any, *values: Any) -> None:
+    """Run `program(library, *tensors)` with both."""
+    results = []
+    for tg in LIBRARIES:
+        tensors = [tg.tensor(v.copy()) if isinstance(v, np.ndarray) else v for v in values]
+        results.append(plain(program(tg, *tensors)))
+    agree(*results)
+
+
+def several(tg: Any, x: Any, y: Any) -> Any:
+    return (x * y).sin().sum() * y, tg.exp(x) * x.sum()
+
+
+def number(tg: Any, x: Any, y: Any) -> Any:
+    return (x.sin() * (y * y).sum()).sum() + tg.tanh(x * y.sum()).sum() * y.sum()
+
+
+vectors = st.tuples(arrays((2,)), arrays((3, 1)))
+
+
+@given(vectors, seeds)
+def test_functional(xy: Any, seed: int) -> None:
+    def program(tg: Any, x: Any, y: Any, u: Any, w: Any, v: Any, z: Any) -> Any:
+        F = tg.autograd.functional
+        f = lambda x, y: several(tg, x, y)  # noqa: E731
+        n = lambda x, y: number(tg, x, y)  # noqa: E731
+        return (
+            F.vjp(f, (x, y), (u, w)),
+            F.jvp(f, (x, y), (v, z)),
+            F.jacobian(f, (x, y)),
+            F.jacobian(lambda x: f(x, y)[0], x),
+            F.jacobian(lambda x: f(x, y), x),
+            F.jacobian(lambda x, y: f(x, y)[1], (x, y)),
+            F.hessian(n, (x, y)),
+            F.hessian(lambda x: n(x, y), x),
+            F.vhp(n, (x, y), (v, z)),
+            F.hvp(n, (x, y), (v, z)),
+        )
+
+    shapes = ((3, 1), (2,), (2,), (3, 1))
+    compare(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # inside PyTorch
+@given(vectors, seeds)
+def test_func(xy: Any, seed: int) -> None:
+    def program(tg: Any, x: Any, y: Any, u: Any, w: Any, v: Any, z: Any) -> Any:
+        func = tg.func
+
+        def f(x: Any, y: Any) -> Any:
+            a, b = several(tg, x, y)
+            return {"a": a, "b": [b]}
+
+        def n(x: Any, y: Any) -> Any:
+            return number(tg, x, y)
+
+        value, pull = func.vjp(f, x, y)
+        return (
+            func.grad(n)(x, y),
+            func.grad(n, argnums=(1, 0))(x, y),
+            func.grad(lambda p: n(p["x"], p["y"]))({"x": x, "y": y}),
+            func.grad(lambda x, y: (n(x, y), x * 2), has_aux=True)(x, y),
+            func.grad_and_value(lambda x, y: (n(x, y), x * 2), has_aux=True)(x, y),
+            value,
+            pull({"a": u, "b": [w]}),
+            func.vjp(lambda x: (n(x, y), x * 2), x, has_aux=True)[2],
+            func.jvp(f, (x, y), (v, z)),
+            func.jacrev(f, argnums=(0, 1))(x, y),
+            func.jacrev(f, argnums=1)(x, y),
+            func.jacrev(lambda x: (n(x, y), x * 2), has_aux=True)(x),
+            func.hessian(n)(x, y),
+            func.hessian(n, argnums=(0, 1))(x, y),
+            func.grad(lambda x: func.grad(n, 1)(x, y).sum())(x),
+            func.jacrev(func.jacrev(lambda x: tg.exp(x) * x.sum()))(x),
+        )
+
+    shapes = ((3, 1), (2,), (2,), (3, 1))
+    compare(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
+
+
+def functions(tg: Any) -> Any:
+    """Return the same subclasses of `Function` for either library."""
+
+    class Exp(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            y = tg.exp(x)
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * ctx.saved_tensors[0]
+
+    class Two(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, factor: float, y: Any) -> Any:
+            ctx.save_for_backward(x, y)
+            ctx.factor = factor
+            ctx.set_materialize_grads(factor > 1)
+            above = x > y
+            ctx.mark_non_differentiable(above)
+            return x * y * factor, above, x**3, "note"
+
+        @staticmethod
+        def backward(ctx: Any, g: Any, above: Any, h: Any, note: Any) -> Any:
+            log.append((*(t is None for t in (g, above, h, note)), *ctx.needs_input_grad))
+            x, y = ctx.saved_tensors
+            gx = gy = None
+            if g is not None:
+                gx, gy = g * y * ctx.factor, (g * x).sum() * ctx.factor
+            if h is not None:
+                gx = h * 3 * x**2 if gx is None else gx + h * 3 * x**2
+            return gx, None, gy
+
+    class Apart(tg.autograd.Function):
+        @staticmethod
+        def forward(x: Any, factor: float = 2.0) -> Any:
+            return x * factor
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            log.append((len(inputs), tuple(output.shape), tg.is_grad_enabled()))
+            ctx.factor = inputs[1]
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * ctx.factor, None
+
+    log: list[Any] = []
+    return Exp, Two, Apart, log
+
+
+@given(vectors, st.sampled_from([0.5, 2.0]), st.sets(st.sampled_from([0, 2]), min_size=1))
+def test_function(xy: Any, factor: float, used: set[int]) -> None:
+    def program(tg: Any, x: Any, y: Any) -> Any:
+        exp, two, apart, log = functions(tg)
+        x.requires_grad_()
+        y = y.sum().detach().requires_grad_()
+        results = two.apply(exp.apply(apart.apply(x)), factor, y)
+        out = sum(results[k].sum() * (k + 1.5) for k in used)
+        slopes = tg.autograd.grad(out, (x, y), create_graph=True, allow_unused=True)
+        total = sum((s * s).sum() for s in slopes if s is not None)
+        seconds = tg.autograd.grad(total, (x, y), retain_graph=True, allow_unused=True)
+        results[0].sum().backward()
+        flags = [t.requires_grad for t in results[:3]]
+        return results[0], results[2], flags, slopes, seconds, x.grad, y.grad, log[:3]
+
+    compare(program, *xy)
+
+
+def test_a_gradient_of_none_is_none() -> None:
+    def program(tg: Any, x: Any) -> Any:
+        class First(tg.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Any, y: Any) -> Any:
+                ctx.mark_non_differentiable()
+                return x + y
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                assert ctx.needs_input_grad == (True, True)
+                return g * 2, None
+
+        x.requires_grad_()
+        y = tg.ones(2, dtype=x.dtype, requires_grad=True)
+        First.apply(x, y * 3).sum().backward()
+        return x.grad, y.grad
+
+    compare(program, np.array([1.0, 2.0]))
+
+
+def test_gradients_of_results_whose_graph_was_used_or_is_shared() -> None:
+    def program(tg: Any, x: Any) -> Any:
+        x.requires_grad_()
+        w = (x * 3).detach().requires_grad_()
+        outside = tg.exp(w)
+        found = [tg.autograd.grad((x * outside).sum(), x)]
+        outside.sum().backward()  # which the pass before left alone
+        middle = x * 2
+        (g,) = tg.autograd.grad((middle * middle).sum(), middle)
+        found.append(tg.autograd.grad(middle.sum(), x))  # as it did what it stopped at
+        return found, g, w.grad
+
+    compare(program, np.array([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_gradcheck(factor: float) -> None:
+    def program(tg: Any, x: Any) -> Any:
+        class Wrong(tg.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                ctx.save_for_backward(x)
+                return x * x
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                return g * 2 * factor * ctx.saved_tensors[0]
+
+        x.requires_grad_()
+        found = [
+            check(f, (x,), raise_exception=False)
+            for check in (tg.autograd.gradcheck, tg.autograd.gradgradcheck)
+            for f in (Wrong.apply, lambda x: (x.sin(), x.sum()), lambda x: x.detach() * 1)
+            if not (check is tg.autograd.gradgradcheck and f is not Wrong.apply)
+        ]
+        with pytest.raises(RuntimeError):
+            tg.autograd.gradcheck(lambda x: x.detach() * 1, (x,))
+        return found
+
+    compare(program, np.array([1.0, 2.0]))
+
+
+REFUSED = {
+    "too few gradients": lambda tg, x: custom(tg, lambda g: ()).apply(x).sum().backward(),
+    "too many gradients": lambda tg, x: custom(tg, lambda g: (g, g)).apply(x).sum().backward(),
+    "wrong shape": lambda tg, x: (
+        custom(tg, lambda g: g[:1].sum() * tg.ones(3)).apply(x).sum().backward()
+    ),
+    "no tensor": lambda tg, x: custom(tg, lambda g: 2.0).apply(x).sum().backward(),
+    "saved no tensor": lambda tg, x: saving(tg).apply(x),
+    "vjp without v": lambda tg, x: tg.autograd.functional.vjp(lambda x: x, x),
+    "jvp without v": lambda tg, x: tg.autograd.functional.jvp(lambda x: x, x),
+    "hessian of several": lambda tg, x: tg.autograd.functional.hessian(lambda x: x, x),
+    "strict": lambda tg, x: tg.autograd.functional.jacobian(lambda x: tg.ones(1), x, strict=True),
+    "a number to differentiate by": lambda tg, x: tg.autograd.functional.jacobian(lambda x: x, 2.0),
+    "grad of several": lambda tg, x: tg.func.grad(lambda x: x)(x),
+    "argnums": lambda tg, x: tg.func.grad(lambda x: x.sum(), argnums=2)(x),
+    "argnums twice": lambda tg, x: tg.func.grad(lambda x, y: x.sum(), argnums=(0, 0))(x, x),
+    "a pair": lambda tg, x: tg.func.grad(lambda x: x.sum(), has_aux=True)(x),
+    "weights": lambda tg, x: tg.func.vjp(lambda x: (x, x), x)[1](x),
+    "primals": lambda tg, x: tg.func.jvp(lambda x: x, x, (x,)),
+    "nothing to check": lambda tg, x: tg.autograd.gradcheck(lambda x: x, x.detach()),
+}
+
+
+def custom(tg: Any, rule: Any) -> Any:
+    class Custom(tg.autograd.Function):
+        @staticmethod
+        def forward(_ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(_ctx: Any, g: Any) -> Any:
+            return rule(g)
+
+    return Custom
+
+
+def saving(tg: Any) -> Any:
+    class Saving(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(3)
+            return x * 2
+
+    return Saving
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_both_refuse(what: str) -> None:
+    for tg in LIBRARIES:
+        x = tg.tensor([1.0, 2.0], requires_grad=True)
+        with pytest.raises((RuntimeError, TypeError, ValueError, AssertionError)):
+            REFUSED[what](tg, x)

@@ -1,0 +1,214 @@
+"""Batches, lengths, collating and refusals, side by side with PyTorch's."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.utils import data as ours
+
+torch = pytest.importorskip("torch")
+theirs = pytest.importorskip("torch.utils.data")
+
+LIBRARIES = ((tg, ours), (torch, theirs))
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+
+def plain(value: Any) -> Any:
+    """Return a batch of either library with arrays in place of tensors, and kinds by name."""
+    if isinstance(value, tg.Tensor | torch.Tensor):
+        array = value.numpy()
+        return array.dtype.name, array.tolist()
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value).__name__, [plain(part) for part in value]
+    return value
+
+
+def both(act: Any) -> tuple[Any, Any]:
+    """Return what `act` gives with either library, or the kind of error that it raises."""
+    results = []
+    for library, data in LIBRARIES:
+        try:
+            results.append(plain(act(library, data)))
+        except Exception as error:  # noqa: BLE001  whichever it is, it is compared
+            results.append(error)
+    return results[0], results[1]
+
+
+def assert_same(act: Any) -> None:
+    mine, yours = both(act)
+    if isinstance(yours, Exception):
+        # Ours is at least what theirs is, so that code which catches theirs catches ours.
+        assert isinstance(mine, type(yours)), (mine, yours)
+    else:
+        assert mine == yours
+
+
+def made(library: Any, data: Any, kind: str, n: int) -> Any:
+    x = np.arange(n * 3.0).reshape(n, 3)
+    if kind == "tensors":
+        return data.TensorDataset(library.tensor(x), library.arange(n))
+    if kind == "subset":
+        return data.Subset(made(library, data, "tensors", n), list(range(n))[::-2])
+    if kind == "concatenated":
+        half = made(library, data, "tensors", n)
+        return half + half
+    if kind == "array":
+        return x
+    return [{"x": row, "name": str(i), "i": i, "pair": Pair(0.5, i)} for i, row in enumerate(x)]
+
+
+@given(
+    kind=st.sampled_from(["tensors", "subset", "concatenated", "array", "list"]),
+    n=st.integers(0, 12),
+    batch_size=st.none() | st.integers(-1, 15),
+    drop_last=st.booleans(),
+    backwards=st.booleans(),
+)
+def test_batches(kind: str, n: int, batch_size: Any, drop_last: bool, backwards: bool):
+    def act(library: Any, data: Any) -> Any:
+        dataset = made(library, data, kind, n)
+        sampler = range(len(dataset) - 1, -1, -1) if backwards else None
+        loader = data.DataLoader(dataset, batch_size, sampler=sampler, drop_last=drop_last)
+        return len(loader), list(loader)
+
+    assert_same(act)
+
+
+parts = st.lists(st.integers(0, 6), min_size=1, max_size=4)
+
+
+@given(lengths=parts, n=st.integers(0, 12), kind=st.sampled_from(["whole", "fractions", "wrong"]))
+def test_lengths_of_splits(lengths: Any, n: int, kind: str):
+    total = sum(lengths)
+    if kind == "whole":
+        n = total
+    elif kind == "fractions" and total:
+        lengths = [length / total for length in lengths]
+
+    def act(_: Any, data: Any) -> Any:
+        return [len(split) for split in data.random_split(range(n), lengths)]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both say that a split is empty
+        mine, yours = both(act)
+    if isinstance(yours, Exception) and sum(lengths) > 1 and not isinstance(mine, Exception):
+        # Fractions whose sum in floats is a hair above 1, which PyTorch refuses.
+        assert kind == "fractions"
+        assert sum(mine[1]) == n
+    elif isinstance(yours, Exception):
+        assert isinstance(mine, type(yours))
+    else:
+        assert mine == yours
+
+
+SAMPLES = [
+    [1, 2],
+    [True, False],
+    [1.5, 2.5],
+    ["a", "b"],
+    [b"a", b"b"],
+    [(1, "a"), (2, "b")],
+    [[1.0, 2], [3.0, 4]],
+    [{"a": 1}, {"a": 2}],
+    [Pair(1, 2.0), Pair(3, 4.0)],
+    [np.float32(1), np.float32(2)],
+    [np.float64(1), np.float64(2)],
+    [np.int32(1), np.int32(2)],
+    [np.bool_(1), np.bool_(0)],
+    [np.zeros((2, 1), np.uint8), np.ones((2, 1), np.uint8)],
+    [range(3), range(3, 6)],
+    [{"x": [np.zeros(2), (1, "s")]}] * 3,
+    [None, None],
+    [np.array("a"), np.array("b")],
+    [np.zeros(2), np.zeros(3)],
+    [[1], [1, 2]],
+    [{"a": 1}, {"b": 2}],
+    [],
+    [object()],
+]
+
+
+@pytest.mark.parametrize("samples", SAMPLES, ids=repr)
+@pytest.mark.parametrize("function", ["default_collate", "default_convert"])
+def test_collating(samples: Any, function: str):
+    assert_same(lambda _, data: getattr(data, function)(samples))
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"shuffle": True, "sampler": [0]},
+    {"batch_sampler": [[0, 1], [2]]},
+    {"batch_sampler": [[0]], "shuffle": True},
+    {"batch_sampler": [[0]], "drop_last": True},
+    {"batch_sampler": [[0]], "batch_size": 3},
+    {"batch_size": None, "drop_last": True},
+    {"batch_size": 2.0},
+    {"batch_size": 0},
+    {"drop_last": "yes"},
+    {"num_workers": -1},
+    {"timeout": -1},
+    {"prefetch_factor": 2},
+    {"persistent_workers": True},
+    {"multiprocessing_context": "fork"},
+    {"sampler": [2, 0, 2], "batch_size": 2},
+    {"collate_fn": len, "batch_size": 2},
+    {"batch_size": None},
+    {"pin_memory": False, "worker_init_fn": print, "in_order": False, "pin_memory_device": ""},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+def test_options(options: Any):
+    def act(library: Any, data: Any) -> Any:
+        loader = data.DataLoader(made(library, data, "tensors", 5), **options)
+        kept = ("batch_size", "num_workers", "drop_last", "timeout", "pin_memory", "in_order")
+        return [getattr(loader, name) for name in kept], len(loader), list(loader)
+
+    assert_same(act)
+
+
+REFUSED: list[Any] = [
+    lambda _, data: data.RandomSampler([]),
+    lambda _, data: data.RandomSampler([1], num_samples=0),
+    lambda _, data: data.RandomSampler([1], replacement=1),
+    lambda _, data: data.WeightedRandomSampler([1.0], 0),
+    lambda _, data: data.WeightedRandomSampler([[1.0]], 1),
+    lambda _, data: data.WeightedRandomSampler([1.0], 1, replacement=1),
+    lambda _, data: data.BatchSampler([1], 0, drop_last=False),
+    lambda library, data: data.TensorDataset(library.zeros(2), library.zeros(3)),
+    lambda library, data: data.TensorDataset(library.zeros(2))[2],
+    lambda _, data: data.ConcatDataset([]),
+    lambda _, data: data.ConcatDataset([range(2)])[2],
+    lambda _, data: data.ConcatDataset([range(2)])[-3],
+    lambda _, data: data.Dataset()[0],
+    lambda _, data: data.DataLoader([], shuffle=True),
+    lambda _, data: setattr(data.DataLoader([1]), "batch_size", 3),
+]
+
+
+@pytest.mark.parametrize("act", REFUSED)
+def test_refusals(act: Any):
+    _, yours = both(act)
+    assert isinstance(yours, Exception)
+    assert_same(act)
+
+
+def test_names_are_where_pytorch_has_them():
+    for name in ours.__all__:
+        assert hasattr(theirs, name)
+    for module in ("dataset", "sampler", "dataloader"):
+        mine, yours = (getattr(data, module) for data in (ours, theirs))
+        for name in yours.__all__:
+            assert not hasattr(ours, name) or hasattr(mine, name)

@@ -1,0 +1,311 @@
+"""Modules, containers, hooks and first values, side by side with PyTorch's."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(autouse=True)
+def _float64() -> Any:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def net_class(library: Any) -> Any:
+    """Return the same model, written for the one library or the other."""
+    nn = library.nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 4, bias=False))
+            self.scale = nn.Parameter(library.ones(4))
+            self.register_buffer("shift", library.zeros(4))
+            self.register_buffer("scratch", library.zeros(1), persistent=False)
+            self.register_buffer("nothing", None)
+            self.register_parameter("none", None)
+            self.again = self.body[0]
+            self.heads = nn.ModuleDict({"b": nn.Linear(4, 2), "a": nn.Linear(4, 1)})
+            self.alias = self.scale
+
+        def forward(self, x: Any) -> Any:
+            x = self.body(x) * self.scale + self.shift
+            return self.heads["a"](x) * self.heads["b"](x).sum()
+
+        def extra_repr(self) -> str:
+            return "first=1\nsecond=2"
+
+    return Net
+
+
+# A model in either library: a new one joins by a line.
+MODELS = {
+    "linear": lambda lib: lib.nn.Linear(4, 3),
+    "no bias": lambda lib: lib.nn.Linear(4, 3, bias=False),
+    "sequential": lambda lib: lib.nn.Sequential(
+        lib.nn.Linear(4, 3), lib.nn.Sigmoid(), lib.nn.Linear(3, 2), lib.nn.ReLU(), lib.nn.Identity()
+    ),
+    "named": lambda lib: lib.nn.Sequential(
+        OrderedDict([("hidden", lib.nn.Linear(4, 3)), ("act", lib.nn.Tanh())])
+    ),
+    "nested": lambda lib: lib.nn.Sequential(
+        lib.nn.Sequential(lib.nn.Linear(4, 4), lib.nn.Tanh()),
+        lib.nn.Sequential(),
+        lib.nn.Linear(4, 1),
+    ),
+    "net": lambda lib: net_class(lib)(),
+}
+# Models that hold and have no forward.
+HOLDERS = {
+    "list": lambda lib: lib.nn.ModuleList(
+        [lib.nn.Linear(2, 2), lib.nn.Linear(2, 2), lib.nn.Tanh(), lib.nn.Sequential(lib.nn.ReLU())]
+    ),
+    "dict": lambda lib: lib.nn.ModuleDict({"x": lib.nn.Linear(2, 2), "y": lib.nn.ReLU()}),
+    "empty": lambda lib: lib.nn.Sequential(lib.nn.ModuleList(), lib.nn.ModuleDict()),
+    "parameters": lambda lib: lib.nn.ParameterList([lib.ones(2), lib.ones(2, 3)]),
+    "parameter": lambda lib: lib.nn.Sequential(lib.nn.ParameterList([lib.ones(2)])),
+}
+
+
+@pytest.fixture(params=[*MODELS, *HOLDERS])
+def pair(request: pytest.FixtureRequest) -> Any:
+    make = {**MODELS, **HOLDERS}[request.param]
+    return make(tg), make(torch)
+
+
+def names(of: Any) -> list[str]:
+    return [name for name, _ in of]
+
+
+def array(t: Any) -> Any:
+    return t.detach().numpy()
+
+
+def copied(ours: Any, theirs: Any) -> None:
+    """Copy the parameters of `theirs` to `ours`, by name."""
+    ours.load_state_dict({name: array(t) for name, t in theirs.state_dict().items()})
+
+
+def test_repr(pair: Any):
+    ours, theirs = pair
+    assert repr(ours) == repr(theirs).replace("torch.", "")
+
+
+def test_names(pair: Any):
+    ours, theirs = pair
+    for twice in (True, False):
+        for method in ("named_parameters", "named_buffers", "named_modules"):
+            found, expected = (
+                names(getattr(m, method)(prefix="p", remove_duplicate=twice)) for m in pair
+            )
+            assert found == expected
+    for method in ("named_children", "named_parameters", "named_buffers"):
+        assert names(getattr(ours, method)()) == names(getattr(theirs, method)())
+    for method in ("named_parameters", "named_buffers"):
+        found, expected = (names(getattr(m, method)(recurse=False)) for m in pair)
+        assert found == expected
+    for method in ("parameters", "buffers", "modules", "children"):
+        assert len(list(getattr(ours, method)())) == len(list(getattr(theirs, method)()))
+    assert [type(m).__name__ for m in ours.modules()] == [
+        type(m).__name__ for m in theirs.modules()
+    ]
+
+
+def test_state(pair: Any):
+    ours, theirs = pair
+    found, expected = ours.state_dict(prefix="p."), theirs.state_dict(prefix="p.")
+    assert [(k, v.shape) for k, v in found.items()] == [
+        (k, tuple(v.shape)) for k, v in expected.items()
+    ]
+    copied(ours, theirs)
+    theirs.load_state_dict({k: torch.tensor(array(v)) for k, v in ours.state_dict().items()})
+    for name, value in ours.state_dict().items():
+        np.testing.assert_array_equal(array(value), array(theirs.state_dict()[name]))
+
+
+def test_order_of_apply(pair: Any):
+    # PyTorch comes to a shared module once for each name; here it is one module.
+    logs: list[list[str]] = []
+    for module in pair:
+        seen: list[Any] = []
+        module.apply(seen.append)
+        first = [m for i, m in enumerate(seen) if not any(m is other for other in seen[:i])]
+        logs.append([type(m).__name__ for m in first])
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_forward_and_gradients(name: str, seed: int, n: int):
+    ours, theirs = MODELS[name](tg), MODELS[name](torch)
+    copied(ours, theirs)
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 4))
+    mine, yours = ours(tg.tensor(x)), theirs(torch.tensor(x))
+    np.testing.assert_allclose(array(mine), array(yours), rtol=1e-12, atol=1e-12)
+    g = rng.standard_normal(mine.shape)
+    mine.backward(tg.tensor(g))
+    yours.backward(torch.tensor(g))
+    expected = dict(theirs.named_parameters())
+    for path, p in ours.named_parameters():
+        np.testing.assert_allclose(
+            array(p.grad), array(expected[path].grad), rtol=1e-12, atol=1e-12
+        )
+
+
+# What is done to a list of layers, and what is left of it: a new line joins by itself.
+EDITS = {
+    "append": lambda net, lib: net.append(lib.nn.ReLU()),
+    "extend": lambda net, lib: net.extend([lib.nn.ReLU(), lib.nn.Tanh()]),
+    "insert": lambda net, lib: net.insert(1, lib.nn.ReLU()) and None,
+    "insert from the end": lambda net, lib: net.insert(-1, lib.nn.ReLU()) and None,
+    "insert too far": lambda net, lib: net.insert(9, lib.nn.ReLU()),
+    "replace": lambda net, lib: net.__setitem__(-1, lib.nn.ReLU()),
+    "replace nothing": lambda net, lib: net.__setitem__(7, lib.nn.ReLU()),
+    "delete": lambda net, lib: net.__delitem__(0),
+    "delete some": lambda net, lib: net.__delitem__(slice(0, 2)),
+    "pop": lambda net, lib: net.pop(1),
+    "slice": lambda net, lib: net[1:],
+    "item": lambda net, lib: net[-2],
+    "no item": lambda net, lib: net[3],
+    "add": lambda net, lib: net + type(net)(*[lib.nn.ReLU()]) if _sequential(net) else net[:1],
+    "not a module": lambda net, lib: net.append(3),
+    "not modules": lambda net, lib: net.extend(3),
+    "length": lambda net, lib: str(len(net)),
+    "add_module": lambda net, lib: net.add_module("7", lib.nn.ReLU()),
+    "no name": lambda net, lib: net.add_module("", lib.nn.ReLU()),
+    "dotted name": lambda net, lib: net.add_module("a.b", lib.nn.ReLU()),
+    "taken name": lambda net, lib: net.add_module("forward", lib.nn.ReLU()),
+}
+
+
+def _sequential(net: Any) -> bool:
+    return type(net).__name__ == "Sequential"
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("kind", ["Sequential", "ModuleList"])
+def test_editing(edit: str, kind: str, named: bool):
+    if edit.startswith("insert") and (named or (kind == "ModuleList" and edit != "insert")):
+        pytest.skip("PyTorch looks for numbers among the names, or inserts elsewhere than asked")
+    found = []
+    for lib in (tg, torch):
+        layers = [lib.nn.Linear(2, 2), lib.nn.Tanh(), lib.nn.Linear(2, 2)]
+        if kind == "Sequential" and named:
+            net = lib.nn.Sequential(OrderedDict(zip("abc", layers, strict=True)))
+        else:
+            net = getattr(lib.nn, kind)(*(layers if kind == "Sequential" else [layers]))
+        try:
+            result = repr(EDITS[edit](net, lib))
+        except Exception as error:  # noqa: BLE001  whatever it is, the other must raise one too
+            result = "raised"
+            del error
+        found.append((result, repr(net), names(net.named_children())))
+    assert found[0] == found[1]
+
+
+@given(st.lists(st.sampled_from(["pre", "pre first", "post", "post first", "changes"]), max_size=5))
+def test_order_of_hooks(kinds: list[str]):
+    logs = []
+    for lib in (tg, torch):
+        log: list[Any] = []
+        module = lib.nn.Identity()
+        for i, kind in enumerate(kinds):
+            first = kind.endswith("first")
+            if kind.startswith("pre"):
+                module.register_forward_pre_hook(
+                    lambda _, args, i=i, log=log: log.append((i, float(args[0]))), prepend=first
+                )
+            elif kind == "changes":
+                module.register_forward_hook(lambda _, args, out, i=i: out + i + args[0])
+            else:
+                module.register_forward_hook(
+                    lambda _, args, out, i=i, log=log: log.append((i, float(out))), prepend=first
+                )
+        log.append(float(module(lib.tensor(1.0))))
+        logs.append(log)
+    assert logs[0] == logs[1]
+
+
+@given(st.sets(st.sampled_from(["0.weight", "0.bias", "2.weight", "2.bias"])), st.booleans())
+def test_what_loading_returns(missing: set[str], more: bool):
+    found = []
+    for lib in (tg, torch):
+        net = lib.nn.Sequential(lib.nn.Linear(2, 2), lib.nn.Tanh(), lib.nn.Linear(2, 1))
+        state = {k: v for k, v in copy.deepcopy(net.state_dict()).items() if k not in missing}
+        if more:
+            state["3.weight"] = lib.ones(1)
+        keys = net.load_state_dict(state, strict=False)
+        found.append((keys.missing_keys, keys.unexpected_keys))
+        if missing or more:
+            with pytest.raises(RuntimeError):
+                net.load_state_dict(state)
+        state["0.weight"] = lib.ones(3)
+        with pytest.raises(RuntimeError):
+            net.load_state_dict(state, strict=False)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("nonlinearity", "param"),
+    [
+        *((name, None) for name in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu")),
+        *(("leaky_relu", slope) for slope in (0, 0.2, 5**0.5)),
+    ],
+)
+def test_gains(nonlinearity: str, param: float | None):
+    ours, theirs = (lib.nn.init.calculate_gain(nonlinearity, param) for lib in (tg, torch))
+    assert ours == pytest.approx(theirs, rel=1e-15)
+
+
+FILLS = {
+    "uniform_": {"a": -3.0, "b": 2.0},
+    "normal_": {"mean": 2.0, "std": 3.0},
+    "trunc_normal_": {"mean": 1.0, "std": 2.0, "a": -1.0, "b": 2.5},
+    "xavier_uniform_": {"gain": 2.0},
+    "xavier_normal_": {"gain": 2.0},
+    "kaiming_uniform_": {"a": 0.3, "mode": "fan_out"},
+    "kaiming_normal_": {"nonlinearity": "relu"},
+    "orthogonal_": {"gain": 2.0},
+    "eye_": {},
+    "zeros_": {},
+    "ones_": {},
+    "constant_": {"val": 7.0},
+}
+
+
+@pytest.mark.parametrize("name", FILLS)
+@pytest.mark.parametrize("defaults", [False, True])
+def test_first_values_have_the_same_quantiles(name: str, defaults: bool):
+    torch.manual_seed(0)
+    tg.manual_seed(0)
+    options = FILLS[name] if name == "constant_" or not defaults else {}
+    ours, theirs = (
+        np.sort(array(getattr(lib.nn.init, name)(lib.empty(150, 200), **options)).ravel())
+        for lib in (tg, torch)
+    )
+    scale = max(abs(theirs).max(), 1e-300)
+    steps = slice(300, None, 600)
+    np.testing.assert_allclose(ours[steps], theirs[steps], atol=0.02 * scale)
+    assert abs(ours).max() <= 1.3 * scale
+
+
+def test_layers_are_drawn_from_the_same_distribution():
+    torch.manual_seed(0)
+    ours, theirs = (lib.nn.Linear(50, 400) for lib in (tg, torch))
+    for name, p in ours.named_parameters():
+        mine, yours = (np.sort(array(t).ravel()) for t in (p, getattr(theirs, name)))
+        np.testing.assert_allclose(mine, yours, atol=0.1 * abs(yours).max())

@@ -1,0 +1,94 @@
+"""Clipping and vectors of parameters, side by side with PyTorch's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc.nn import utils
+
+torch = pytest.importorskip("torch")
+
+ORDERS = [2.0, 1.0, 3.0, 0.5, math.inf, -math.inf, 0.0, -1.0]
+values = st.sampled_from([0.0, 1.0, -2.5, 7.0, 0.125, math.inf, math.nan])
+shapes = hnp.array_shapes(min_dims=0, max_dims=2, max_side=3)
+
+
+def gradients(elements: Any) -> Any:
+    array = st.sampled_from([np.float64, np.float32]).flatmap(
+        lambda dtype: hnp.arrays(dtype, shapes, elements=elements)
+    )
+    return st.lists(st.none() | array, max_size=3)
+
+
+def parameters(library: Any, grads: Any) -> list[Any]:
+    made = []
+    for grad in grads:
+        shape, dtype = (
+            (2,) if grad is None else grad.shape,
+            "float64" if grad is None else grad.dtype,
+        )
+        p = library.nn.Parameter(library.zeros(shape, dtype=getattr(library, str(dtype))))
+        p.grad = None if grad is None else library.tensor(grad)
+        made.append(p)
+    return made
+
+
+def assert_same_gradients(ours: Any, theirs: Any) -> None:
+    for p, q in zip(ours, theirs, strict=True):
+        assert (p.grad is None) == (q.grad is None)
+        if p.grad is not None:
+            assert p.grad.numpy().dtype == q.grad.numpy().dtype
+            np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=2e-6, atol=1e-30)
+
+
+@given(gradients(values), st.sampled_from([0.0, 0.5, 3.0, math.inf]), st.sampled_from(ORDERS))
+def test_clipping_by_norm(grads: Any, max_norm: float, order: float):
+    ours, theirs = parameters(tg, grads), parameters(torch, grads)
+    mine = utils.clip_grad_norm_(ours, max_norm, order)
+    yours = torch.nn.utils.clip_grad_norm_(theirs, max_norm, order, foreach=False)
+    np.testing.assert_allclose(mine.numpy(), yours.numpy(), rtol=2e-6)
+    if any(grad is not None for grad in grads):
+        assert mine.numpy().dtype == yours.numpy().dtype
+    assert_same_gradients(ours, theirs)
+    for library, clip in ((tg, utils.clip_grad_norm_), (torch, torch.nn.utils.clip_grad_norm_)):
+        params = parameters(library, grads)
+        if math.isfinite(yours.item()):
+            clip(params, max_norm, order, error_if_nonfinite=True)
+        else:
+            with pytest.raises(RuntimeError, match="non-finite"):
+                clip(params, max_norm, order, error_if_nonfinite=True)
+
+
+@given(gradients(values), st.sampled_from([0.0, 0.5, 3.0, math.inf]))
+def test_clipping_by_value(grads: Any, limit: float):
+    ours, theirs = parameters(tg, grads), parameters(torch, grads)
+    utils.clip_grad_value_(ours, limit)
+    if any(grad is not None for grad in grads):  # PyTorch trips over none at all
+        torch.nn.utils.clip_grad_value_(theirs, limit)
+    assert_same_gradients(ours, theirs)
+
+
+def test_vectors():
+    sides = []
+    for library, functions in ((tg, utils), (torch, torch.nn.utils)):
+        model = library.nn.Linear(3, 2)
+        vector = library.arange(8.0)
+        functions.vector_to_parameters(vector, model.parameters())
+        vector[7] = 9.0
+        back = functions.parameters_to_vector(model.parameters())
+        sides.append((back.detach().numpy().tolist(), model.weight.tolist(), back.requires_grad))
+    assert sides[0] == sides[1]
+
+
+def test_names():
+    for name in dir(utils):
+        if name.endswith(("_", "norm", "vector", "parameters")) and not name.startswith("_"):
+            assert hasattr(torch.nn.utils, name)

@@ -1,0 +1,319 @@
+"""Activations: what they are, to the last digits, at their kinks and far out."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from decimal import Context, Decimal, localcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+from drawing import T, close, cotangent, numbers, slopes
+from drawing import gradients as gradients_of
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.ops.normal import erf, ndtr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = nn.functional
+
+# Every activation that treats each number by itself: a new one joins by a line.
+POINTWISE: dict[str, nn.Module] = {
+    "Sigmoid": nn.Sigmoid(),
+    "Tanh": nn.Tanh(),
+    "SiLU": nn.SiLU(),
+    "Mish": nn.Mish(),
+    "GELU": nn.GELU(),
+    "GELU tanh": nn.GELU("tanh"),
+    "Softplus": nn.Softplus(),
+    "Softplus, low": nn.Softplus(threshold=1),
+    "LogSigmoid": nn.LogSigmoid(),
+    "ELU": nn.ELU(0.5),
+    "SELU": nn.SELU(),
+    "CELU": nn.CELU(2.0),
+    "Softsign": nn.Softsign(),
+    "Tanhshrink": nn.Tanhshrink(),
+    "ReLU": nn.ReLU(),
+    "LeakyReLU": nn.LeakyReLU(),
+    "ReLU6": nn.ReLU6(),
+    "Hardtanh": nn.Hardtanh(),
+    "Hardsigmoid": nn.Hardsigmoid(),
+    "Hardswish": nn.Hardswish(),
+    "Hardshrink": nn.Hardshrink(),
+    "Softshrink": nn.Softshrink(),
+    "Threshold": nn.Threshold(0.5, -0.5),
+}
+every = pytest.mark.parametrize("name", POINTWISE)
+floats = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+
+@every
+@floats
+@given(st.data())
+def test_finite_and_silent_for_every_finite_number(name: str, dtype: Any, data: st.DataObject):
+    width = 8 * np.dtype(dtype).itemsize
+    # SELU enlarges, so what is nearly too large is left out.
+    most = float(np.finfo(dtype).max) / 2
+    element = st.floats(-most, most, width=width)
+    x = T(np.array(data.draw(st.lists(element, min_size=1, max_size=5)), dtype))
+    out = POINTWISE[name](x)
+    out.backward(tg.from_numpy(cotangent(out.shape, 0, dtype)))
+    assert x.grad is not None
+    for t in (out, x.grad):
+        assert t.dtype == dtype
+        assert t.shape == x.shape
+        assert np.isfinite(t.numpy()).all()
+
+
+@every
+def test_nan_stays(name: str):
+    assert np.isnan(POINTWISE[name](tg.tensor([math.nan])).numpy()).all()
+
+
+# Where the slope jumps, away from which it is held against differences.
+KINKS = np.array([-3, -1, -0.5, 0, 0.5, 1, 3, 6])
+
+
+@every
+@given(
+    hnp.arrays(float, hnp.array_shapes(min_dims=0, min_side=0, max_side=3), elements=numbers(-8, 8))
+)
+def test_gradient_is_the_slope(name: str, x: np.ndarray):
+    near = np.abs(x[..., None] - KINKS).min(axis=-1) < 0.01
+    x = np.asarray(x + 0.05 * near)
+    module = POINTWISE[name]
+    (found,) = gradients_of(module, [T(x)], 0)
+    (expected,) = slopes(lambda a: module(tg.tensor(a)).numpy(), [x], 0)
+    close(found, expected)
+
+
+# The slope at each kink: PyTorch's.
+AT_KINKS: list[tuple[nn.Module, list[float], list[float]]] = [
+    (nn.ReLU(), [0.0], [0.0]),
+    (nn.LeakyReLU(0.25), [0.0], [0.25]),
+    (nn.PReLU(init=0.25), [0.0], [0.25]),
+    (nn.ELU(2.0), [0.0], [2.0]),
+    (nn.ReLU6(), [0.0, 6.0], [0.0, 0.0]),
+    (nn.Hardtanh(), [-1.0, 1.0], [0.0, 0.0]),
+    (nn.Hardsigmoid(), [-3.0, 3.0], [0.0, 0.0]),
+    (nn.Hardswish(), [-3.0, 3.0], [0.0, 1.0]),
+    (nn.Hardshrink(), [-0.5, 0.5], [0.0, 0.0]),
+    (nn.Softshrink(), [-0.5, 0.5], [0.0, 0.0]),
+    (nn.Threshold(0.5, 1.0), [0.5], [0.0]),
+    (nn.Softsign(), [0.0], [1.0]),
+]
+
+
+@pytest.mark.parametrize(("module", "kinks", "expected"), AT_KINKS, ids=lambda v: str(v)[:12])
+def test_slope_at_a_kink(module: nn.Module, kinks: list[float], expected: list[float]):
+    x = tg.tensor(kinks, requires_grad=True)
+    module(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == expected
+
+
+# Last digits
+
+
+TWO_PI = Decimal("6.2831853071795864769252867665590057683943387987502116419498891846")
+
+
+def density(x: Decimal) -> Decimal:
+    return (-x * x / 2).exp() / TWO_PI.sqrt()
+
+
+def distribution(x: Decimal) -> Decimal:
+    """Return the normal distribution: near its centre by a series, else by a continued fraction."""
+    if abs(x) < 4:
+        term = total = x
+        for k in range(3, 203, 2):
+            term *= x * x / k
+            total += term
+        return Decimal("0.5") + total * density(x)
+    above = abs(x)
+    for k in range(400, 0, -1):
+        above = abs(x) + k / above
+    return 1 - density(x) / above if x > 0 else density(x) / above
+
+
+def sigmoid(x: Decimal) -> Decimal:
+    return 1 / (1 + (-x).exp())
+
+
+class Accurate(NamedTuple):
+    """A function, what it and its slope are exactly, and how many ulp of error pass."""
+
+    ours: Callable[[Any], Any]
+    exact: Callable[[Decimal], Decimal]
+    slope: Callable[[Decimal], Decimal]
+    ulps: int = 4
+
+
+EXACT = {
+    "silu": Accurate(
+        F.silu, lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1 + x * sigmoid(-x))
+    ),
+    "elu": Accurate(
+        F.elu, lambda x: x if x > 0 else x.exp() - 1, lambda x: min(x, Decimal(0)).exp()
+    ),
+    # The quotient of two polynomials of degree 8 costs a digit or two in the last place.
+    "ndtr": Accurate(ndtr, distribution, density, 6),
+    "gelu": Accurate(
+        F.gelu, lambda x: x * distribution(x), lambda x: distribution(x) + x * density(x), 6
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+@floats
+@given(x=st.floats(-40, 40, width=32))
+def test_last_digits(name: str, dtype: Any, x: float):
+    function, info = EXACT[name], np.finfo(dtype)
+    t = T(np.array(x, dtype))
+    out = function.ours(t)
+    out.backward()
+    assert t.grad is not None
+    found = Decimal(out.item())
+    with localcontext(Context(prec=60, traps=[])):
+        expected = function.exact(Decimal(x))
+        slope = function.slope(Decimal(x))
+        assert abs(Decimal(t.grad.item()) - slope) <= 4 * Decimal(float(info.eps))
+        if abs(expected) < Decimal(float(info.tiny)):
+            assert abs(found) <= info.tiny
+            return
+        ulp = Decimal(math.ldexp(float(info.eps), math.frexp(expected)[1] - 1))
+        assert abs(found - expected) <= function.ulps * ulp
+
+
+@given(st.floats(allow_nan=False))
+def test_error_function(x: float):
+    found = float(erf(np.array(x)))
+    assert abs(found - math.erf(x)) <= 6 * np.spacing(abs(math.erf(x)))
+    assert float(erf(np.array(-x))) == -found
+
+
+def test_error_function_of_whole_numbers_and_of_none():
+    assert float(erf(np.array(1))) == pytest.approx(math.erf(1), rel=1e-15)
+    assert erf(np.zeros((0, 3))).shape == (0, 3)
+    assert np.isnan(erf(np.array([math.nan]))).all()
+
+
+# What they have to do with each other
+
+
+@given(hnp.arrays(float, 4, elements=st.floats(-700, 700)))
+def test_relations(x: np.ndarray):
+    t = tg.tensor(x)
+
+    def same(a: Any, b: Any) -> None:
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-12)
+
+    same(F.softplus(t) - F.softplus(-t), t)
+    same(F.logsigmoid(t), -F.softplus(-t))
+    same(F.logsigmoid(t), F.binary_cross_entropy_with_logits(t, tg.ones(4), reduction="none") * -1)
+    same(F.silu(t) - F.silu(-t), t)
+    same(F.gelu(t) - F.gelu(-t), t)
+    same(F.softplus(t, beta=3.0), F.softplus(t * 3) / 3)
+    same(F.softmin(t, dim=0), F.softmax(-t, dim=0))
+    same(F.selu(t), F.elu(t, F.activation.SELU_ALPHA) * F.activation.SELU_SCALE)
+    same(F.celu(t, 2.0), F.elu(t / 2) * 2)
+    same(F.relu(t) - F.relu(-t), t)
+    same(F.leaky_relu(t, -1.0), t.abs())
+    same(F.hardtanh(F.hardtanh(t)), F.hardtanh(t))
+    same(F.softshrink(t) + F.hardtanh(t, -0.5, 0.5), t)
+    same(F.hardswish(t), t * F.relu6(t + 3) / 6)
+    same(F.glu(tg.stack([t, t])[None], dim=1)[0, 0], F.silu(t))
+    same(F.prelu(t, tg.tensor([0.25])), F.leaky_relu(t, 0.25))
+
+
+@given(st.floats(-40, 40))
+def test_approximate_gelu_is_near(x: float):
+    t = tg.tensor(x)
+    assert abs(F.gelu(t, "tanh") - F.gelu(t)).item() < 5e-4
+
+
+@given(st.floats(-100, 100), st.sampled_from([0.5, 5.0, 19.0]))
+def test_softplus_is_straight_above_a_low_threshold(x: float, threshold: float):
+    t = T(np.array(x))
+    out = F.softplus(t, threshold=threshold)
+    out.backward()
+    assert t.grad is not None
+    if x > threshold:
+        assert out.item() == x
+        assert t.grad.item() == 1
+    else:
+        assert out.item() == F.softplus(t).item()
+
+
+# As layers
+
+
+@pytest.mark.parametrize("make", [nn.ReLU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Hardtanh, nn.Mish])
+def test_inplace_leaves_the_input_as_it_is(make: Any):
+    x = tg.tensor([-2.0, 2.0])
+    assert make(inplace=True)(x).tolist() == make()(x).tolist()
+    assert x.tolist() == [-2.0, 2.0]
+
+
+@every
+def test_copies_are_the_same(name: str):
+    x = tg.tensor([-2.0, 0.3, 2.0])
+    for again in (copy.deepcopy(POINTWISE[name]), pickle.loads(pickle.dumps(POINTWISE[name]))):
+        assert repr(again) == repr(POINTWISE[name])
+        assert again(x).tolist() == POINTWISE[name](x).tolist()
+
+
+@given(st.integers(2, 4), st.integers(0, 2**32 - 1))
+def test_prelu_has_a_slope_a_channel(channels: int, seed: int):
+    rng = np.random.default_rng(seed)
+    x, w = rng.normal(size=(3, channels, 2)), rng.normal(size=channels)
+    x += np.where(x > 0, 0.1, -0.1)  # away from the kink
+    inputs = [T(x), T(w)]
+    found = gradients_of(F.prelu, inputs, seed)
+
+    def plain(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.where(a > 0, a, a * b[:, None])
+
+    close(F.prelu(*inputs).numpy(), plain(x, w))
+    for a, b in zip(found, slopes(plain, [x, w], seed), strict=True):
+        close(a, b)
+
+
+def test_prelu_of_another_number_of_channels_says_which_layer_it_is():
+    net = nn.Sequential(nn.Linear(2, 4), nn.PReLU(3))
+    with pytest.raises(nn.LayerError) as caught:
+        net(tg.zeros(5, 2))
+    assert "layer '1' of Sequential, PReLU(num_parameters=3), got an input of shape (5, 4)" in str(
+        caught.value
+    )
+    with pytest.raises(
+        tg.errors.ShapeError, match=r"each of the 4 channels of an input of shape \(5, 4\)"
+    ):
+        F.prelu(tg.zeros(5, 4), tg.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: F.glu(tg.zeros(2, 3)),
+            r"glu halves axis -1, whose size must be even, of \(2, 3\)",
+        ),
+        (lambda: F.gelu(tg.zeros(2), "x"), 'approximate is "none" or "tanh"'),
+        (lambda: F.softplus(tg.zeros(2), beta=0), "beta other than 0"),
+        (lambda: nn.Hardtanh(1.0, 1.0), "min_val < max_val, got 1.0 and 1.0"),
+        (lambda: F.softshrink(tg.zeros(2), -1), "lambd of at least 0"),
+        (lambda: nn.Softmax()(tg.zeros(2)), "dim=-1"),
+    ],
+)
+def test_messages(call: Callable[[], Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        call()

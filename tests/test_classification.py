@@ -1,0 +1,216 @@
+"""Losses of classes: how they agree, what they are where digits are lost, what they refuse."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from drawing import T, close, gradients, slopes
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = nn.functional
+seeds = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def classified(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(draw(seeds))
+    n, count = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    return rng.normal(size=(n, count)) * 3, rng.integers(0, count, n)
+
+
+@given(classified(), seeds)
+def test_cross_entropy_and_its_kin_agree(case: tuple[np.ndarray, np.ndarray], seed: int):
+    x, y = case
+    rng = np.random.default_rng(seed)
+    w, smoothing, ignored = rng.uniform(0.1, 2, x.shape[1]), rng.uniform(), int(rng.integers(-1, 5))
+    t, target, weight = tg.tensor(x), tg.tensor(y), tg.tensor(w)
+    each = -(x - np.log(np.exp(x).sum(axis=1, keepdims=True)))
+    plain = each[np.arange(len(y)), y]
+
+    def same(loss: Any, expected: Any) -> None:
+        close(loss.numpy(), expected, tolerance=1e-12)
+
+    same(F.cross_entropy(t, target, reduction="none"), plain)
+    same(F.cross_entropy(t, target), plain.mean())
+    same(F.cross_entropy(t, target, weight, reduction="sum"), (plain * w[y]).sum())
+    same(F.cross_entropy(t, target, weight), (plain * w[y]).sum() / w[y].sum())
+    same(F.nll_loss(t.log_softmax(1), target, weight), F.cross_entropy(t, target, weight).numpy())
+    hot = F.one_hot(target, x.shape[1]).double()
+    same(F.cross_entropy(t, hot), plain.mean())
+    same(F.cross_entropy(t, hot, weight, reduction="none"), plain * w[y])
+    mixed = (1 - smoothing) * plain + smoothing * each.mean(axis=1)
+    same(F.cross_entropy(t, target, label_smoothing=smoothing, reduction="none"), mixed)
+    same(F.cross_entropy(t, hot, label_smoothing=smoothing), mixed.mean())
+    kept = y != ignored
+    if kept.any():
+        left = F.cross_entropy(t, target, ignore_index=ignored)
+        same(left, F.cross_entropy(tg.tensor(x[kept]), tg.tensor(y[kept])).numpy())
+    spread = F.cross_entropy(tg.tensor(x.T[None]), tg.tensor(y[None]), reduction="none")
+    same(spread, plain[None])
+
+
+@given(classified(), st.sampled_from(["mean", "sum", "none"]), seeds)
+def test_gradient_of_cross_entropy(case: tuple[np.ndarray, np.ndarray], reduction: str, seed: int):
+    x, y = case
+    w = np.random.default_rng(seed).uniform(0.1, 2, x.shape[1])
+
+    def loss(a: Any) -> Any:
+        t = a if isinstance(a, tg.Tensor) else tg.tensor(a)
+        return F.cross_entropy(t, tg.tensor(y), tg.tensor(w), reduction=reduction)
+
+    (found,) = gradients(loss, [T(x)], seed)
+    close(found, slopes(lambda a: loss(a).numpy(), [x], seed)[0])
+    close(found.sum(axis=1), np.zeros(len(x)))
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=4))
+def test_cross_entropy_is_finite_for_every_finite_score(scores: list[float]):
+    spread = max(scores) - min(scores)
+    if not math.isfinite(spread):
+        return
+    x = T(np.array([scores]))
+    loss = F.cross_entropy(x, tg.tensor([0]))
+    loss.backward()
+    assert x.grad is not None
+    assert np.isfinite(loss.numpy())
+    assert np.isfinite(x.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("sure", [30.0, 50.0, 300.0])
+def test_a_sure_prediction_keeps_the_digits_of_its_loss(sure: float):
+    x = tg.tensor([[sure, 0.0]])
+    expected = math.log1p(math.exp(-sure))
+    for target in (tg.tensor([0]), tg.tensor([[1.0, 0.0]])):
+        assert F.cross_entropy(x, target).item() == pytest.approx(expected, rel=1e-14)
+
+
+def test_ignored_samples_may_be_anything():
+    x = tg.tensor([[0.0, math.inf], [1.0, 2.0]], requires_grad=True)
+    loss = F.cross_entropy(x, tg.tensor([-100, 1]), reduction="sum")
+    assert loss.item() == pytest.approx(math.log1p(math.exp(-1)))
+
+
+# Two classes
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([0.0, 1.0]))
+def test_logits_are_finite_and_silent(x: float, y: float):
+    t = T(np.array([x]))
+    loss = F.binary_cross_entropy_with_logits(t, tg.tensor([y]))
+    loss.backward()
+    assert t.grad is not None
+    assert np.isfinite(loss.numpy())
+    assert abs(t.grad.item()) <= 1
+
+
+@given(seeds)
+def test_logits_and_probabilities_agree(seed: int):
+    rng = np.random.default_rng(seed)
+    x, y, w = rng.normal(size=(3, 2)) * 3, rng.uniform(size=(3, 2)), rng.uniform(0.1, 3, 2)
+    scores, target, weight = tg.tensor(x), tg.tensor(y), tg.tensor(w)
+    logits = F.binary_cross_entropy_with_logits(scores, target, weight)
+    close(logits.numpy(), F.binary_cross_entropy(scores.sigmoid(), target, weight).numpy())
+    one = F.binary_cross_entropy_with_logits(scores, target, pos_weight=tg.ones(2))
+    close(one.numpy(), F.binary_cross_entropy_with_logits(scores, target).numpy())
+    weighted = F.binary_cross_entropy_with_logits(scores, target, pos_weight=weight)
+    p = 1 / (1 + np.exp(-x))
+    close(weighted.numpy(), -(w * y * np.log(p) + (1 - y) * np.log(1 - p)).mean())
+
+
+def test_a_certain_mistake_is_finite():
+    p = tg.tensor([0.0, 1.0], requires_grad=True)
+    loss = F.binary_cross_entropy(p, tg.tensor([1.0, 0.0]), reduction="none")
+    assert loss.tolist() == [100.0, 100.0]
+    loss.sum().backward()
+    assert p.grad is not None
+    assert np.isfinite(p.grad.numpy()).all()
+
+
+# As layers
+
+
+def test_weights_are_saved_and_not_learned():
+    loss = nn.CrossEntropyLoss(weight=tg.tensor([1.0, 2.0]))
+    assert list(loss.state_dict()) == ["weight"]
+    assert not list(loss.parameters())
+    assert list(nn.BCEWithLogitsLoss(pos_weight=tg.ones(2)).state_dict()) == ["pos_weight"]
+    assert not nn.BCEWithLogitsLoss().state_dict()
+
+
+# Messages
+
+MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: F.cross_entropy(tg.zeros(2, 3), tg.tensor([0, 3])),
+        RangeError,
+        r"a class index lies outside 0 to 2, .* of a prediction of shape \(2, 3\): it is 3",
+    ),
+    (
+        lambda: F.nll_loss(tg.zeros(2, 3), tg.tensor([-1, 0])),
+        RangeError,
+        "outside 0 to 2",
+    ),
+    (
+        lambda: F.cross_entropy(tg.zeros(2, 3), tg.tensor([[0], [1]])),
+        ShapeError,
+        r"for 3 classes, indices have shape \(2,\): .* target.reshape\(\(2,\)\)",
+    ),
+    (
+        lambda: F.cross_entropy(tg.zeros(2, 3), tg.tensor([0, 1, 2])),
+        ShapeError,
+        "there must be one target for each sample",
+    ),
+    (
+        lambda: F.cross_entropy(tg.zeros(2, 3), tg.zeros(2)),
+        DtypeError,
+        r"needs class indices, which are whole numbers, got float64: write target.long\(\)",
+    ),
+    (
+        lambda: F.cross_entropy(tg.zeros(1, 2), tg.tensor([[0, 1]])),
+        DtypeError,
+        "holds probabilities, which are floats; this one is int64",
+    ),
+    (
+        lambda: F.cross_entropy(tg.zeros(2, 3), tg.tensor([0, 1]), tg.ones(2)),
+        ShapeError,
+        r"a weight for each of the 3 classes, of shape \(3,\), got \(2,\)",
+    ),
+    (lambda: F.one_hot(tg.tensor([3]), 2), RangeError, "outside 0 to 1"),
+    (
+        lambda: F.binary_cross_entropy(tg.tensor([2.0]), tg.tensor([1.0])),
+        ValueError,
+        "an input that is none: apply sigmoid, or use binary_cross_entropy_with_logits",
+    ),
+    (
+        lambda: F.gaussian_nll_loss(tg.zeros(2), tg.zeros(2), tg.tensor([1.0, -1.0])),
+        ValueError,
+        "variances of at least 0",
+    ),
+    (
+        lambda: F.gaussian_nll_loss(tg.zeros(2, 3), tg.zeros(2, 3), tg.ones(3)),
+        ShapeError,
+        r"variances of shape \(3,\) do not fit a prediction of shape \(2, 3\)",
+    ),
+    (
+        lambda: F.mse_loss(tg.zeros(2), tg.zeros(2), weight=tg.ones(1)),
+        ShapeError,
+        r"a weight for each loss: the losses have shape \(2,\), and the weights \(1,\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), MESSAGES)
+def test_messages(call: Callable[[], Any], kind: type[Exception], message: str):
+    with pytest.raises(kind, match=message):
+        call()

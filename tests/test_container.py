@@ -1,0 +1,299 @@
+"""Containers do what lists and dicts do, and name their items as PyTorch's do."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+
+indices = st.integers(-6, 6)
+slices = st.slices(6)
+counts = st.integers(0, 3)
+
+
+class Item(nn.Module):
+    """A module with a number, so that one can tell which is where."""
+
+    number = 0
+
+    def __init__(self) -> None:
+        Item.number += 1
+        self.number = Item.number
+
+    def forward(self, x: Any) -> Any:
+        return [*x, self.number]
+
+
+class AsAList(RuleBasedStateMachine):
+    """Does the same to a container and to a list, and compares."""
+
+    kind: Any = nn.ModuleList
+
+    @initialize(count=counts)
+    def start(self, count: int):
+        self.model = [Item() for _ in range(count)]
+        self.container = self.make(self.model)
+
+    def make(self, items: list[Any]) -> Any:
+        return self.kind(items)
+
+    def both(self, act: Any) -> Any:
+        """Run `act` on the list and on the container: the same result, or IndexError from both."""
+        try:
+            expected = act(self.model)
+        except IndexError:
+            with pytest.raises(IndexError):
+                act(self.container)
+            return None
+        found = act(self.container)
+        if isinstance(expected, list):
+            assert type(found) is self.kind
+            found = list(found)
+        return found, expected
+
+    @rule(index=indices)
+    def get(self, index: int):
+        result = self.both(lambda items: items[index])
+        assert result is None or result[0] is result[1]
+
+    @rule(index=slices)
+    def part(self, index: slice):
+        found, expected = self.both(lambda items: items[index])
+        assert found == expected
+
+    @rule(index=indices)
+    def replace(self, index: int):
+        item = Item()
+        self.both(lambda items: items.__setitem__(index, item))
+
+    @rule(index=indices)
+    def delete(self, index: int):
+        self.both(lambda items: items.__delitem__(index))
+
+    @rule(index=slices)
+    def delete_part(self, index: slice):
+        self.both(lambda items: items.__delitem__(index))
+
+    @rule()
+    def append(self):
+        item = Item()
+        self.model.append(item)
+        assert self.container.append(item) is self.container
+
+    @rule(count=counts)
+    def extend(self, count: int):
+        items = [Item() for _ in range(count)]
+        self.model.extend(items)
+        assert self.container.extend(items) is self.container
+
+    @rule(index=indices)
+    def insert(self, index: int):
+        item = Item()
+        if -len(self.model) <= index <= len(self.model):
+            self.both(lambda items: items.insert(index, item))
+        else:
+            with pytest.raises(IndexError, match=f"index {index} is out of range"):
+                self.container.insert(index, item)
+
+    @rule(index=indices)
+    def pop(self, index: int):
+        result = self.both(lambda items: items.pop(index))
+        assert result is None or result[0] is result[1]
+
+    @rule(count=counts)
+    def add(self, count: int):
+        more = self.make([Item() for _ in range(count)])
+        assert list(self.container + more) == self.model + list(more)
+        self.container += more
+        self.model += list(more)
+
+    @rule(train=st.booleans())
+    def other_attributes_are_no_items(self, train: bool):
+        self.container.train(train)
+        self.container.note = "text"
+
+    @rule()
+    def copy(self):
+        twin = pickle.loads(pickle.dumps(copy.deepcopy(self.container)))
+        assert [item.number for item in twin] == [item.number for item in self.model]
+
+    @invariant()
+    def the_same(self):
+        assert list(self.container) == self.model
+        assert len(self.container) == len(self.model)
+        assert [name for name, _ in self.container.named_children()] == [
+            str(i) for i in range(len(self.model))
+        ]
+
+
+class SequentialAsAList(AsAList):
+    """A Sequential is a list too, and calls its items in order."""
+
+    kind = nn.Sequential
+
+    def make(self, items: list[Any]) -> Any:
+        return nn.Sequential(*items)
+
+    @rule(index=slices)
+    def part(self, index: slice):
+        # A slice keeps the names, as PyTorch's does.
+        part = self.container[index]
+        assert type(part) is nn.Sequential
+        names = [str(i) for i in range(len(self.model))][index]
+        assert [name for name, _ in part.named_children()] == names
+        assert list(part) == self.model[index]
+
+    @rule()
+    def call(self):
+        assert self.container([]) == [item.number for item in self.model]
+
+
+TestModuleList = AsAList.TestCase
+TestSequential = SequentialAsAList.TestCase
+
+
+def test_layers_with_names_keep_them_and_are_attributes():
+    net = nn.Sequential(OrderedDict(first=nn.Linear(2, 3), act=nn.Tanh(), last=nn.Linear(3, 1)))
+    assert list(net.state_dict()) == ["first.weight", "first.bias", "last.weight", "last.bias"]
+    assert net.act is net[1]
+    assert [name for name, _ in net[1:].named_children()] == ["act", "last"]
+    net.act = nn.ReLU()
+    assert net[1] is net.act
+    assert net(tg.zeros(5, 2)).shape == (5, 1)
+
+
+def test_a_subclass_adds_layers_as_attributes():
+    class Net(nn.Sequential):
+        def __init__(self) -> None:  # without super().__init__()
+            self.hidden = nn.Linear(2, 3)
+            self.width = 3
+            self.out = nn.Linear(3, 1)
+
+    net = Net()
+    assert len(net) == 2
+    assert net(tg.zeros(5, 2)).shape == (5, 1)
+
+
+def test_an_empty_sequential_returns_its_input():
+    x = tg.ones(2)
+    assert nn.Sequential()(x) is x
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (nn.Tanh, r"got the class Tanh: write Tanh\(\)"),
+        ([nn.Tanh()], r"got a list: hand over its items, `\*layers`"),
+        (np.tanh, r"got the function tanh: use the module for it"),
+        (3, r"got a int: 3"),
+    ],
+)
+def test_what_is_not_a_module(wrong: Any, told: str):
+    with pytest.raises(TypeError, match=f"Sequential holds modules, {told}"):
+        nn.Sequential(wrong)
+    with pytest.raises(TypeError, match=f"ModuleList holds modules, {told}"):
+        nn.ModuleList([wrong])
+    with pytest.raises(TypeError, match=f"ModuleDict holds modules, {told}"):
+        nn.ModuleDict({"a": wrong})
+    net = nn.Sequential(nn.Tanh())
+    with pytest.raises(TypeError, match=told):
+        net[0] = wrong
+    with pytest.raises(TypeError, match=told):
+        net.extend([nn.Tanh(), wrong])
+    assert len(net) == 1
+
+
+def test_wrong_places():
+    net = nn.Sequential(nn.Tanh())
+    with pytest.raises(IndexError, match="index 1 is out of range: this Sequential has 1 items"):
+        net[1]
+    with pytest.raises(TypeError, match=r"Sequential\.extend takes several at once, got a Tanh"):
+        net.extend(nn.Tanh())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a Sequential adds to a Sequential, not to a list"):
+        net + [nn.Tanh()]  # noqa: RUF005  what is tested
+    with pytest.raises(TypeError, match="unsupported operand"):
+        nn.ModuleList() + 3  # type: ignore[operator]
+
+
+def test_repr_of_lists_counts_equal_neighbours():
+    layers = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2)])
+    assert repr(layers) == (
+        "ModuleList(\n"
+        "  (0-1): 2 x Linear(in_features=2, out_features=2, bias=True)\n"
+        "  (2): Tanh()\n"
+        "  (3): Linear(in_features=2, out_features=2, bias=True)\n"
+        ")"
+    )
+    assert repr(nn.ModuleList()) == "ModuleList()"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["set", "pop", "del"]))))
+def test_a_module_dict_is_a_dict(steps: list[tuple[str, str]]):
+    model: dict[str, nn.Module] = {}
+    container = nn.ModuleDict()
+    for key, step in steps:
+        if step == "set":
+            model[key] = container[key] = nn.Tanh()
+        elif key in model:
+            if step == "pop":
+                assert container.pop(key) is model.pop(key)
+            else:
+                del container[key], model[key]
+        else:
+            with pytest.raises(KeyError):
+                container.pop(key)
+    assert list(container.items()) == list(model.items())
+    assert list(container.keys()) == list(container) == list(model)
+    assert list(container.values()) == list(model.values())
+    assert len(container) == len(model)
+    assert all((key in container) == (key in model) for key in "abcd")
+    assert [name for name, _ in container.named_children()] == list(model)
+    container.clear()
+    assert not len(container)
+
+
+def test_a_module_dict_takes_pairs_and_refuses_names_that_are_taken():
+    heads = nn.ModuleDict([("a", nn.Tanh())])  # type: ignore[arg-type]
+    heads.update({"b": nn.ReLU()})
+    assert heads.a is heads["a"]
+    with pytest.raises(KeyError, match="ModuleDict has an attribute 'keys' already"):
+        heads["keys"] = nn.Tanh()
+    with pytest.raises(KeyError, match="has a letter and no dot"):
+        heads["a.b"] = nn.Tanh()
+
+
+@given(st.lists(st.sampled_from(["tensor", "parameter", "number"]), max_size=4))
+def test_a_parameter_list_holds_parameters_and_whatever_else(kinds: list[str]):
+    make = {"tensor": lambda: tg.ones(2, 3), "parameter": lambda: nn.Parameter([1.0])}
+    values = [make[kind]() if kind in make else 7 for kind in kinds]
+    container = nn.ParameterList(values)
+    assert len(container) == len(values)
+    learned = [i for i, kind in enumerate(kinds) if kind != "number"]
+    assert list(container.state_dict()) == [str(i) for i in learned]
+    assert all(isinstance(container[i], nn.Parameter) for i in learned)
+    assert [item for item in container if item is not None and isinstance(item, int)] == [
+        value for value in values if isinstance(value, int)
+    ]
+    container.append(tg.zeros(1))
+    assert isinstance(container[-1], nn.Parameter)
+    assert len(container[:-1]) == len(values)
+
+
+def test_repr_of_parameters():
+    assert repr(nn.ParameterList([tg.ones(2, 3), 7])) == (
+        "ParameterList(\n"
+        "    (0): Parameter containing: [float64 of size 2x3]\n"
+        "    (1): Object of type: int\n"
+        ")"
+    )
+    assert repr(nn.ParameterList()) == "ParameterList()"

@@ -1,0 +1,293 @@
+"""Datasets, and batches of them: what they yield, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Sampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+    random_split,
+)
+
+X = np.arange(20.0).reshape(10, 2)
+Y = np.arange(10)
+
+
+class Squares(Dataset[Any]):
+    """Samples one by one, and nothing else."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, at: int) -> tuple[float, str]:
+        return at * at, f"number {at}"
+
+
+class AtOnce(Squares):
+    """PyTorch's protocol: a list of numbers in, a list of samples out."""
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        assert type(indices) is list
+        assert all(type(i) is int for i in indices)
+        return [(i, "at once") for i in indices]
+
+
+class Augmented(TensorDataset):
+    """What users write: a `__getitem__` around the one of TensorDataset."""
+
+    def __getitem__(self, at: Any) -> Any:
+        assert type(at) is int
+        x, y = super().__getitem__(at)
+        return x * 10, y
+
+
+class Countdown(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter([5, 4, 3, 2, 1])
+
+
+def generator(seed: int = 0) -> Any:
+    return tg.Generator().manual_seed(seed)
+
+
+def seen(loader: Any) -> list[Any]:
+    return [part.tolist() for _, part in loader]
+
+
+def order_of(loader: Any) -> list[int]:
+    return [i for batch in seen(loader) for i in batch]
+
+
+# Whole batches
+
+
+@given(
+    n=st.integers(1, 30),
+    batch_size=st.integers(1, 12),
+    shuffle=st.booleans(),
+    drop_last=st.booleans(),
+    dtype=st.sampled_from(["float64", "float32", "int64", "uint8", "bool"]),
+    layout=st.sampled_from(["C", "F", "strided", "readonly"]),
+)
+def test_batches_are_the_rows_of_all_tensors_in_one_order(
+    n: int, batch_size: int, shuffle: bool, drop_last: bool, dtype: str, layout: str
+):
+    x = np.arange(n * 6).reshape(n, 3, 2).astype(dtype)
+    if layout == "F":
+        x = np.asfortranarray(x)
+    elif layout == "strided":
+        x = np.repeat(x, 2, axis=0)[::-2]
+    x.flags.writeable = layout != "readonly"
+    dataset = TensorDataset(x, np.arange(n))
+    options = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
+    loader = DataLoader(dataset, **options, generator=generator())
+    batches = list(loader)
+    order = [i for _, y in batches for i in y.tolist()]
+    full = n - n % batch_size if drop_last else n
+    assert len(batches) == len(loader)
+    assert [len(y) for _, y in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert len(order) == full
+    assert len(set(order)) == full
+    if not shuffle:
+        assert order == list(range(full))
+    for batch in batches:
+        assert type(batch) is list
+        got, numbers = batch
+        assert got.dtype == x.dtype
+        np.testing.assert_array_equal(got.numpy(), x[numbers.numpy()])
+        assert not np.shares_memory(got.numpy(), x)
+    # Sample by sample, it is the same.
+    slow = DataLoader(dataset, **options, generator=generator(), collate_fn=list)
+    assert order == [y.item() for samples in slow for _, y in samples]
+
+
+@pytest.mark.parametrize("make", [list, np.array, tuple, tg.tensor])
+def test_subsets_of_subsets_are_read_whole_batches_at_a_time(make: Any):
+    inner = Subset(TensorDataset(X, Y), make([9, 7, 5, 3]))
+    outer = Subset(inner, make([3, 0, -2]))
+    assert seen(DataLoader(outer, batch_size=2)) == [[3, 9], [5]]
+    assert seen(DataLoader(outer, batch_sampler=[[2], [0, 1]])) == [[5], [3, 9]]
+    assert [y.tolist() for _, y in outer.__getitems__([0, 1])] == [3, 9]
+    assert inner[[0, 1]][1].tolist() == [9, 7]
+    assert outer[0][1].item() == 3
+
+
+def test_what_a_subclass_does_to_a_sample_is_done_in_a_batch_too():
+    class Doubled(Subset[Any]):
+        def __getitem__(self, at: Any) -> Any:
+            x, y = super().__getitem__(at)
+            return x, y * 2
+
+    dataset = Augmented(X, Y)
+    for shuffle in (False, True):
+        for x, y in DataLoader(dataset, batch_size=3, shuffle=shuffle):
+            np.testing.assert_array_equal(x.numpy(), X[y.numpy()] * 10)
+    assert seen(DataLoader(Doubled(TensorDataset(X, Y), [4, 2]), batch_size=2)) == [[8, 4]]
+    assert seen(DataLoader(Subset(Doubled(dataset, range(10)), [4, 2]), batch_size=2)) == [[8, 4]]
+
+
+def test_a_dataset_of_ones_own_may_fetch_many_at_once():
+    assert next(iter(DataLoader(Squares(3), batch_size=2)))[1] == ("number 0", "number 1")
+    ((numbers, words),) = DataLoader(AtOnce(4), batch_size=4)
+    assert (numbers.tolist(), words) == ([0, 1, 2, 3], ("at once",) * 4)
+    ((_, words),) = DataLoader(Subset(AtOnce(4), [2, 0]), batch_size=2, shuffle=True)
+    assert words == ("at once",) * 2
+
+
+def test_a_collate_fn_gets_a_list_of_samples():
+    def collate(samples: Any) -> Any:
+        assert type(samples) is list
+        samples.sort(key=lambda sample: -sample[1].item())
+        return samples[0]
+
+    x, y = next(iter(DataLoader(TensorDataset(X, Y), batch_size=4, collate_fn=collate)))
+    assert (x.tolist(), y.item()) == ([6.0, 7.0], 3)
+
+
+def test_a_batch_fetched_by_hand_is_a_sequence_of_samples():
+    batch = TensorDataset(X, Y).__getitems__([3, 1])
+    assert len(batch) == 2
+    assert [(x.tolist(), y.item()) for x, y in batch] == [([6.0, 7.0], 3), ([2.0, 3.0], 1)]
+    assert batch[1][1].item() == 1
+    assert [y.item() for _, y in batch[1:]] == [1]
+    assert [column.shape for column in default_collate(batch)] == [(2, 2), (2,)]
+
+
+def test_gradients_flow_through_batches():
+    x = tg.tensor(X, requires_grad=True)
+    for (batch,) in DataLoader(TensorDataset(x), batch_size=4):
+        (batch * 2).sum().backward()
+    assert x.grad.tolist() == [[2.0, 2.0]] * 10
+
+
+def test_changes_of_a_batch_do_not_reach_the_dataset():
+    for x, _ in DataLoader(TensorDataset(X, Y), batch_size=5):
+        x.zero_()
+    assert X[0, 1] == 1
+
+
+# Datasets
+
+
+def test_tensor_dataset_shares_memory_and_takes_what_as_tensor_takes():
+    array = np.zeros((3, 2))
+    dataset = TensorDataset(array, [1, 2, 3])
+    array[1] = 7
+    assert dataset[1][0].tolist() == [7, 7]
+    assert [t.tolist() for t in dataset[1:]] == [[[7, 7], [0, 0]], [2, 3]]
+    assert [t.tolist() for t in dataset[-1]] == [[0, 0], 3]
+    assert len(dataset) == 3
+    assert len(list(dataset)) == 3  # it ends by an IndexError
+
+
+def test_lengths_that_differ():
+    with pytest.raises(ValueError, match=r"shapes \(10, 2\), \(9,\): Size mismatch.*first axis"):
+        TensorDataset(X, Y[:9])
+    with pytest.raises(AssertionError, match="at least one tensor"):
+        TensorDataset()
+    with pytest.raises(ValueError, match="argument 0 of TensorDataset, a float, has no axis"):
+        TensorDataset(1.0)
+    with pytest.raises(TypeError, match="argument 0 of TensorDataset, a list, cannot be a tensor"):
+        TensorDataset(["a", "b"])
+    with pytest.raises(ValueError, match=r"shapes \(10, 2\), \(9,\)"):
+        DataLoader((X, Y[:9]))
+
+
+def test_concatenated_datasets():
+    both = TensorDataset(X, Y) + ConcatDataset([TensorDataset(X, Y + 10)])
+    assert len(both) == 20
+    assert [both[i][1].item() for i in (0, 9, 10, -1, -20)] == [0, 9, 10, 19, 0]
+    assert both.cumulative_sizes == [10, 20]
+    assert seen(DataLoader(both, batch_size=20)) == [list(range(20))]
+    for wrong in (20, -21):
+        with pytest.raises(IndexError, match=f"sample {wrong} of a ConcatDataset of 20 samples"):
+            both[wrong]
+    with pytest.raises(AssertionError, match="at least one dataset"):
+        ConcatDataset([])
+    with pytest.raises(AssertionError, match="dataset 1 of ConcatDataset is an IterableDataset"):
+        Squares(1) + Countdown()
+
+
+def test_a_dataset_says_what_it_lacks():
+    with pytest.raises(NotImplementedError, match="define `def __getitem__"):
+        Dataset()[0]
+    with pytest.raises(TypeError, match=r"no len\(\): a dataset has `__getitem__` and `__len__`"):
+        list(DataLoader(Dataset()))
+    with pytest.raises(TypeError, match="is an IterableDataset"):
+        DataLoader(zip(X, Y, strict=True), shuffle=True)
+    with pytest.raises(NotImplementedError, match="yields sample numbers"):
+        iter(Sampler())
+
+
+def test_streams():
+    assert [b.tolist() for b in DataLoader(Countdown(), batch_size=2)] == [[5, 4], [3, 2], [1]]
+    full = DataLoader(Countdown(), batch_size=2, drop_last=True)
+    assert [b.tolist() for b in full] == [[5, 4], [3, 2]]
+    assert list(DataLoader(Countdown(), batch_size=None)) == [5, 4, 3, 2, 1]
+    with pytest.raises(TypeError, match=r"no len"):
+        len(full)
+    for option in ({"shuffle": True}, {"sampler": [0]}, {"batch_sampler": [[0]]}):
+        with pytest.raises(ValueError, match="an IterableDataset decides its own order"):
+            DataLoader(Countdown(), **option)
+
+    class Counted(Countdown):
+        def __len__(self) -> int:
+            return 5
+
+    lengths = [
+        len(DataLoader(Counted(), batch_size=size, drop_last=last))
+        for size, last in ((2, False), (2, True), (5, True), (None, False))
+    ]
+    assert lengths == [3, 2, 1, 5]
+
+
+# Splitting
+
+
+@given(n=st.integers(1, 60), parts=st.lists(st.integers(0, 20), min_size=1, max_size=4))
+def test_a_split_deals_out_every_sample_once(n: int, parts: list[int]):
+    whole = [*parts, n]
+    total = sum(whole)
+    splits = random_split(range(total), whole, generator())
+    assert [len(split) for split in splits] == whole
+    assert sorted(i for split in splits for i in split) == list(range(total))
+    again = random_split(range(total), whole, generator())
+    assert [split.indices for split in again] == [split.indices for split in splits]
+    assert type(splits[0].indices) is list
+
+
+def test_fractions_give_what_is_left_over_to_the_first():
+    splits = random_split(range(10), [0.33, 0.33, 0.34], generator())
+    assert [len(split) for split in splits] == [4, 3, 3]
+    assert [len(split) for split in random_split(range(7), [0.5, 0.5])] == [4, 3]
+    # In floats these sum to a little more than 1.
+    thirds = [0.7, 0.2, 0.1 + 1e-16]
+    assert [len(split) for split in random_split(range(10), thirds)] == [7, 2, 1]
+    assert [len(split) for split in random_split(range(1), [0, 1])] == [0, 1]
+    with pytest.warns(UserWarning, match=r"split 1, 0\.1 of 3 samples, is empty"):
+        random_split(range(3), [0.9, 0.1])
+
+
+def test_splits_that_do_not_add_up():
+    with pytest.raises(ValueError, match=r"sum to 9, and the dataset has 10 samples.*fractions to"):
+        random_split(range(10), [6, 3])
+    with pytest.raises(ValueError, match="none negative"):
+        random_split(range(10), [11, -1])
+    with pytest.raises(TypeError, match="float"):
+        random_split(range(10), [5.0, 5.0])

@@ -1,0 +1,226 @@
+"""Samplers and the loader's options: in which order, and how many at a time."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.utils.data import (
+    BatchSampler,
+    DataLoader,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
+
+X = np.arange(20.0).reshape(10, 2)
+Y = np.arange(10)
+
+
+class Augmented(TensorDataset):
+    """What users write: a `__getitem__` around the one of TensorDataset."""
+
+    def __getitem__(self, at: Any) -> Any:
+        assert type(at) is int
+        x, y = super().__getitem__(at)
+        return x * 10, y
+
+
+def generator(seed: int = 0) -> Any:
+    return tg.Generator().manual_seed(seed)
+
+
+def seen(loader: Any) -> list[Any]:
+    return [part.tolist() for _, part in loader]
+
+
+def order_of(loader: Any) -> list[int]:
+    return [i for batch in seen(loader) for i in batch]
+
+
+# Orders
+
+
+def test_one_generator_gives_one_order_and_its_state_gives_the_epochs_to_come():
+    g = generator(7)
+    loader = DataLoader(TensorDataset(X, Y), batch_size=3, shuffle=True, generator=g)
+    first = seen(loader)
+    state = g.get_state()
+    then = [seen(loader) for _ in range(3)]
+    assert first != then[0]
+    g.set_state(state)
+    assert [seen(loader) for _ in range(3)] == then
+    assert seen(DataLoader(TensorDataset(X, Y), 3, shuffle=True, generator=generator(7))) == first
+    tg.manual_seed(3)
+    unseeded = DataLoader(TensorDataset(X, Y), batch_size=3, shuffle=True)
+    order = seen(unseeded)
+    tg.manual_seed(3)
+    assert seen(unseeded) == order
+
+
+def test_the_order_is_the_same_for_every_kind_of_dataset():
+    orders = [
+        order_of(DataLoader(d, 3, shuffle=True, generator=generator()))
+        for d in (TensorDataset(X, Y), Augmented(X, Y), Subset(TensorDataset(X, Y), range(10)))
+    ]
+    assert orders[0] == orders[1] == orders[2] == list(RandomSampler(Y, generator=generator()))
+    assert orders[0] == tg.randperm(10, generator=generator()).tolist()
+
+
+@given(n=st.integers(1, 9), wanted=st.integers(1, 30))
+def test_random_samples(n: int, wanted: int):
+    sampler = RandomSampler(range(n), num_samples=wanted, generator=generator())
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler) == wanted
+    for start in range(0, wanted - n + 1, n):
+        assert sorted(drawn[start : start + n]) == list(range(n))
+    again = list(RandomSampler(range(n), replacement=True, num_samples=wanted))
+    assert len(again) == wanted
+    assert set(again) <= set(range(n))
+    assert all(type(i) is int for i in drawn + again)
+
+
+def test_other_samplers():
+    assert list(SequentialSampler(X)) == list(range(10))
+    assert sorted(SubsetRandomSampler([4, 2, 9], generator())) == [2, 4, 9]
+    assert len(SubsetRandomSampler([4, 2, 9])) == 3
+    weighted = WeightedRandomSampler([0, 1, 3], 4000, generator=generator())
+    counts = np.bincount(list(weighted), minlength=3)
+    assert counts[0] == 0
+    assert 2800 < counts[2] < 3200
+    assert sorted(WeightedRandomSampler([1, 1, 1], 3, replacement=False)) == [0, 1, 2]
+    loader = DataLoader(TensorDataset(X, Y), batch_size=4, sampler=weighted)
+    assert len(loader) == 1000
+    assert set(order_of(loader)) == {1, 2}
+    batches = BatchSampler(SequentialSampler(Y), 4, drop_last=True)
+    assert list(batches) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert len(batches) == 2
+    assert len(BatchSampler(range(9), 4, drop_last=False)) == 3
+
+
+@pytest.mark.parametrize(
+    "order",
+    [[3, -1, 3], (3, -1, 3), np.array([3, 9, 3], np.uint64), tg.tensor([3, -1, 3]), range(3, 9, 2)],
+)
+def test_any_iterable_of_numbers_is_an_order(order: Any):
+    expected = [Y[int(i)] for i in order]
+    assert order_of(DataLoader(TensorDataset(X, Y), batch_size=2, sampler=order)) == expected
+    assert seen(DataLoader(TensorDataset(X, Y), batch_sampler=[order])) == [expected]
+
+
+def test_a_sampler_of_ones_own_decides():
+    class Backwards(SequentialSampler):
+        def __iter__(self) -> Any:
+            return iter(range(9, -1, -1))
+
+    class Pairs(Sampler[list[int]]):
+        def __iter__(self) -> Any:
+            yield [1, 2]
+            yield []
+            yield [5]
+
+    dataset = TensorDataset(X, Y)
+    loader = DataLoader(dataset, batch_size=10, sampler=Backwards(dataset))
+    assert seen(loader) == [list(range(9, -1, -1))]
+    assert seen(DataLoader(dataset, batch_sampler=Pairs())) == [[1, 2], [], [5]]
+    with pytest.raises(TypeError, match=r"no len\(\)"):
+        len(DataLoader(dataset, batch_sampler=Pairs()))
+
+
+def test_numbers_that_are_not_there():
+    dataset = TensorDataset(X, Y)
+    for wrong in ([10], [0, -11], range(8, 12), np.array([99])):
+        loader = DataLoader(dataset, batch_sampler=[wrong])
+        with pytest.raises(
+            IndexError, match="TensorDataset has 10 samples, and a sampler asked for"
+        ):
+            list(loader)
+    with pytest.raises(IndexError, match="the ndarray that DataLoader got has 10 samples"):
+        list(DataLoader(X, sampler=[10]))
+    with pytest.raises(IndexError):
+        list(DataLoader(dataset, sampler=SequentialSampler(range(11)), batch_size=4))
+    with pytest.raises(IndexError):
+        list(DataLoader(Subset(dataset, [1, 2]), sampler=[2]))
+
+
+# Options
+
+
+def test_an_empty_dataset():
+    empty = TensorDataset(X[:0], Y[:0])
+    assert list(DataLoader(empty)) == []
+    assert len(DataLoader(empty)) == 0
+    with pytest.raises(ValueError, match=r"num_samples should be a positive.*the dataset is empty"):
+        DataLoader(empty, shuffle=True)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, "4"])
+def test_batch_sizes_that_are_none(batch_size: Any):
+    with pytest.raises(ValueError, match="batch_size should be a positive integer value, but got"):
+        DataLoader(Y, batch_size=batch_size)
+
+
+def test_targets_in_place_of_a_batch_size():
+    with pytest.raises(ValueError, match=r"got batch_size=ndarray.*TensorDataset\(x, y\)"):
+        DataLoader(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_workers": 2}, "num_workers=2: batches are made in this process"),
+        ({"prefetch_factor": 2}, "prefetch_factor=2: .* no worker processes"),
+        ({"persistent_workers": True}, "persistent_workers=True"),
+        ({"timeout": 3}, "timeout=3"),
+        ({"multiprocessing_context": "spawn"}, "multiprocessing_context='spawn'"),
+        ({"shuffle": True, "sampler": [0]}, "mutually exclusive with shuffle"),
+        ({"batch_sampler": [[0]], "batch_size": 2}, "batch_sampler option is mutually exclusive"),
+        ({"batch_sampler": [[0]], "drop_last": True}, "batch_sampler option is mutually exclusive"),
+        ({"batch_size": None, "drop_last": True}, "batch_size=None option disables"),
+        ({"drop_last": 1}, "drop_last should be a boolean"),
+    ],
+)
+def test_options_that_contradict_each_other_or_are_not_there(options: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        DataLoader(TensorDataset(X, Y), **options)
+
+
+def test_samplers_refuse():
+    with pytest.raises(TypeError, match="replacement should be a boolean"):
+        RandomSampler(Y, replacement=1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="num_samples should be a positive integer"):
+        RandomSampler(Y, num_samples=0)
+    with pytest.raises(ValueError, match="num_samples should be a positive integer"):
+        WeightedRandomSampler([1.0], 0)
+    with pytest.raises(ValueError, match="replacement should be a boolean"):
+        WeightedRandomSampler([1.0], 1, replacement=2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="weights should be a 1d sequence"):
+        WeightedRandomSampler([[1.0]], 1)
+    with pytest.raises(TypeError, match="takes sample numbers"):
+        iter(SubsetRandomSampler(["a"]))  # type: ignore[list-item]
+
+
+def test_a_loader_stays_what_it_was_made():
+    loader = DataLoader(TensorDataset(X, Y), batch_size=4, pin_memory=True, num_workers=0)
+    for name in ("batch_size", "sampler", "batch_sampler", "drop_last", "dataset"):
+        with pytest.raises(
+            ValueError, match=f"{name} attribute should not be set after DataLoader"
+        ):
+            setattr(loader, name, None)
+    assert (loader.batch_size, loader.num_workers, loader.drop_last) == (4, 0, False)
+    assert isinstance(loader.sampler, SequentialSampler)
+    assert isinstance(loader.batch_sampler, BatchSampler)
+    assert loader.dataset[0][1].item() == 0
+    one, two = iter(loader), iter(loader)
+    assert next(one)[1].tolist() == next(two)[1].tolist()
+    assert seen(pickle.loads(pickle.dumps(loader))) == seen(loader)

@@ -1,0 +1,243 @@
+"""Every example, in a short form, as the command line runs it."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from sklearn.datasets import load_diabetes
+
+import tinygrad_fc as tg
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+class Run:
+    """Runs an example in this process, by path, and hands back what it printed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+
+    def __call__(self, script: str, *options: str) -> str:
+        self.monkeypatch.setattr("sys.argv", [script, *options])
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+        return self.capsys.readouterr().out
+
+    def refusal(self, script: str, *options: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            self(script, *options)
+        assert stop.value.code == 2
+        return self.capsys.readouterr().err
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    monkeypatch.syspath_prepend(EXAMPLES)  # as for `python examples/cosine.py`
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    return Run(monkeypatch, capsys)
+
+
+def value(printed: str, row: str) -> float:
+    """Read the number in the row of the table whose name begins with `row`."""
+    (number,) = re.findall(rf"│ {re.escape(row)}[^│]*│ +([\d.e+-]+)", printed)
+    return float(number)
+
+
+def without_seconds(printed: str) -> str:
+    return "\n".join(line for line in printed.splitlines() if "│" in line and "seconds" not in line)
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether `path` holds a picture with more than one colour in it."""
+    return bool(imread(path).std() > 0)
+
+
+def test_cosine_learns_the_curve_as_the_document_s_program_does(run: Run) -> None:
+    printed = run("cosine.py", "--no-plot")
+    assert value(printed, "train error") <= 0.0095
+    assert value(printed, "test error") > value(printed, "train error")
+
+
+@pytest.mark.parametrize("target", ["cos", "sin", "tan"])
+@pytest.mark.parametrize("engine", ["autograd", "handderived"])
+def test_cosine_finds_the_gradients_derived_by_hand(run: Run, target: str, engine: str) -> None:
+    printed = run("cosine.py", "--epochs", "3", "--target", target, "--engine", engine)
+    assert value(printed, "its largest difference") <= 1e-12 * value(printed, "largest gradient")
+    assert is_drawn(Path("cosine.png"))
+
+
+def test_cosine_ends_at_the_same_place_whoever_finds_the_gradients(run: Run) -> None:
+    by_autograd, by_hand = (
+        run("cosine.py", "--epochs", "5", "--no-plot", "--engine", engine)
+        for engine in ("autograd", "handderived")
+    )
+    for row in ("train error", "test error", "largest gradient"):
+        assert value(by_autograd, row) == value(by_hand, row)
+
+
+def test_digits_shows_its_mistakes(run: Run) -> None:
+    printed = run("digits.py", "--epochs", "2", "--output", "mistakes.png")
+    assert value(printed, "mistakes") > 0
+    assert is_drawn(Path("mistakes.png"))
+
+
+def test_digits_reads_what_it_never_saw(run: Run) -> None:
+    assert value(run("digits.py", "--no-plot"), "read right of 450 held out") >= 95
+
+
+def test_classification_reads_what_it_never_saw_and_stops_early(run: Run) -> None:
+    printed = run("classification.py", "--no-plot")
+    assert value(printed, "read right of 450 held out") >= 97.5
+    assert value(printed, "epochs") == value(printed, "the best of them") + 20 < 200
+    assert value(printed, "learning rate at the end") < 0.003
+    saved = tg.load("classification.safetensors")
+    validation_losses = [epoch[2] for epoch in saved["epochs"]]
+    assert validation_losses.index(min(validation_losses)) + 1 == value(printed, "the best of them")
+
+
+def test_classification_shows_its_layers_and_its_learning_curves(run: Run) -> None:
+    printed = run("classification.py", "--epochs", "2", "--output", "curves.png")
+    assert re.search(r"^  2 +BatchNorm1d +\(64, 128\) +256 +256$", printed, re.MULTILINE)
+    assert is_drawn(Path("curves.png"))
+
+
+def test_classification_goes_on_from_its_checkpoint_as_if_nothing_had_happened(run: Run) -> None:
+    at_once = run(
+        "classification.py", "--no-plot", "--epochs", "4", "--checkpoint", "a.safetensors"
+    )
+    run("classification.py", "--no-plot", "--epochs", "2")
+    resumed = run("classification.py", "--no-plot", "--epochs", "4", "--resume")
+    assert without_seconds(resumed) == without_seconds(at_once)
+    assert Path("classification.safetensors").read_bytes() == Path("a.safetensors").read_bytes()
+
+    finished = run("classification.py", "--no-plot", "--epochs", "3", "--resume")
+    assert without_seconds(finished) == without_seconds(at_once)
+
+
+def test_classification_resumes_only_what_it_saved_itself(run: Run) -> None:
+    refusal = run.refusal("classification.py", "--resume")
+    assert "there is no 'classification.safetensors'; train without --resume first" in refusal
+
+    run("classification.py", "--no-plot", "--epochs", "1")
+    with pytest.raises(SystemExit, match="is not of a run with --seed 3, and other seeds hold out"):
+        run("classification.py", "--resume", "--seed", "3")
+    tg.save({"weight": tg.zeros(1)}, "classification.safetensors")
+    with pytest.raises(SystemExit, match="is not of a run with --seed 0"):
+        run("classification.py", "--resume")
+
+
+def test_regression_is_as_good_as_a_linear_model(run: Run) -> None:
+    printed = run("regression.py", "--no-plot")
+    (row,) = (line.split() for line in printed.splitlines() if line.startswith("│ R²"))
+    network, linear = float(row[-4]), float(row[-2])
+    assert network > linear - 0.05
+    assert linear > 0.3
+
+
+def test_regression_draws_and_saves_a_model_that_takes_measurements_as_they_come(run: Run) -> None:
+    run(
+        "regression.py", "--epochs", "2", "--output", "learned.png", "--checkpoint", "b.safetensors"
+    )
+    assert is_drawn(Path("learned.png"))
+    saved = tg.load("b.safetensors")
+    measurements = load_diabetes(scaled=False).data
+    assert np.allclose(saved["measurement_mean"].numpy(), measurements.mean(0), rtol=0.1)
+    assert np.allclose(saved["measurement_std"].numpy(), measurements.std(0), rtol=0.2)
+
+
+def test_either_prints_the_same_numbers_under_both_libraries(run: Run) -> None:
+    pytest.importorskip("torch", reason="the other library is PyTorch")
+    ours, theirs = (
+        re.findall(r"\d+\.\d+", run("either.py", "--library", library, "--seed", "1"))
+        for library in ("tinygrad_fc", "torch")
+    )
+    assert len(ours) == 20 * 3
+    np.testing.assert_allclose(np.array(ours, float), np.array(theirs, float), rtol=0, atol=1e-10)
+
+
+def test_either_says_that_a_library_is_missing(run: Run) -> None:
+    run.monkeypatch.setitem(sys.modules, "torch", None)
+    refusal = run.refusal("either.py", "--library", "torch")
+    assert "install torch, or leave the option out" in refusal
+
+
+DRAWING = ["cosine.py", "digits.py", "classification.py", "regression.py"]
+SAVING = ["classification.py", "regression.py"]
+
+
+@pytest.mark.parametrize("script", [*DRAWING, "either.py"])
+def test_the_seed_decides(run: Run, script: str) -> None:
+    options = ["--epochs", "2", *(["--no-plot"] if script in DRAWING else [])]
+    first, again, other = (without_seconds(run(script, *options, "--seed", seed)) for seed in "112")
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("scripts", "options", "message"),
+    [
+        (
+            [*DRAWING, "either.py"],
+            ["--epochs", "-5"],
+            "--epochs: expected a whole number from 1 to 999999, got '-5'; try ",
+        ),
+        (
+            [*DRAWING, "either.py"],
+            ["--epochs", "0"],
+            "--epochs: expected a whole number from 1 to 999999, got '0'; try ",
+        ),
+        (
+            [*DRAWING, "either.py"],
+            ["--epochs", "many"],
+            "--epochs: expected a whole number from 1 to 999999, got 'many'; try ",
+        ),
+        (
+            [*DRAWING, "either.py"],
+            ["--seed", "1.5"],
+            "--seed: expected a whole number from 0 to 4294967295, got '1.5'; try 1",
+        ),
+        (
+            DRAWING,
+            ["--output", "picture"],
+            "expected a file that ends in .pdf, .png or .svg, got 'picture'",
+        ),
+        (
+            DRAWING,
+            ["--output", "lost/a.png"],
+            "got 'lost/a.png'; make the folder 'lost' first",
+        ),
+        (
+            DRAWING,
+            ["--no-plot", "--output", "a.png"],
+            "--output: not allowed with argument --no-plot",
+        ),
+        (
+            SAVING,
+            ["--checkpoint", "model.pt"],
+            "--checkpoint: expected a file that ends in .safetensors, got 'model.pt'; try ",
+        ),
+        (
+            SAVING,
+            ["--checkpoint", "lost/a.safetensors"],
+            "got 'lost/a.safetensors'; make the folder 'lost' first",
+        ),
+        (["either.py"], ["--library", "jax"], "--library: invalid choice: 'jax' (choose from "),
+    ],
+)
+def test_bad_options_are_refused(
+    run: Run, scripts: list[str], options: list[str], message: str
+) -> None:
+    for script in scripts:
+        assert message in run.refusal(script, *options)
+        assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("option", ["--target", "--engine"])
+def test_cosine_lists_what_there_is_to_choose(run: Run, option: str) -> None:
+    refusal = run.refusal("cosine.py", option, "cot")
+    assert f"{option}: invalid choice: 'cot' (choose from " in refusal

@@ -1,0 +1,446 @@
+"""Functions with a derivative of their own: what they compute, keep, free and refuse."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from drawing import FLOATS, T, arrays, close, cotangent, seeds
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.autograd import Function, grad
+
+
+class Exp(Function):
+    """Saves its result."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        y = tg.exp(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return g * y
+
+
+class Scaled(Function):
+    """Saves its arguments, between which something is no tensor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, factor: float, y: Any) -> Any:
+        ctx.save_for_backward(x, None, y)
+        ctx.factor = factor
+        return x * y * factor
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, nothing, y = ctx.saved_tensors
+        assert nothing is None
+        return g * y * ctx.factor, None, g * x * ctx.factor
+
+
+class Sine(Function):
+    """Keeps its argument as an attribute, set up apart."""
+
+    @staticmethod
+    def forward(x: Any, factor: float = 2.0) -> Any:
+        return tg.sin(x * factor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.x, ctx.factor = inputs
+        ctx.y = output
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * ctx.factor * tg.cos(ctx.x * ctx.factor) + 0 * ctx.y, None
+
+
+class Several(Function):
+    """Returns results of several kinds, and keeps them in a nest."""
+
+    materialize: ClassVar[bool] = True
+    got: ClassVar[list[Any]] = []
+
+    @classmethod
+    def results(cls, x: Any, y: Any) -> tuple[Any, Any, Any]:
+        return x * y, tg.exp(x), (y**3).sum()
+
+    @classmethod
+    def forward(cls, ctx: Any, x: Any, y: Any) -> Any:
+        product, power, cubes = cls.results(x, y)
+        ctx.kept = {"in": [x, y], "out": (power,)}
+        ctx.set_materialize_grads(cls.materialize)
+        rounded = tg.sin(x)
+        ctx.mark_non_differentiable(rounded)
+        return product, power, x > y, "a note", rounded, cubes
+
+    @classmethod
+    def backward(cls, ctx: Any, *gs: Any) -> Any:
+        cls.got.append(gs)
+        product, power, above, note, rounded, cubes = gs
+        assert note is None
+        if cls.materialize:
+            assert not above.numpy().any()
+            assert not rounded.numpy().any()
+        else:
+            assert above is rounded is None
+        x, y = ctx.kept["in"]
+        gx = gy = None
+        if product is not None:
+            gx, gy = product * y, product * x
+        if power is not None:
+            share = power * ctx.kept["out"][0]
+            gx = share if gx is None else gx + share
+        if cubes is not None:
+            share = cubes * 3 * y**2
+            gy = share if gy is None else gy + share
+        return gx, gy
+
+
+class Sparing(Several):
+    """Gets None where no gradient came from."""
+
+    materialize = False
+
+
+def derivatives(function: Any, inputs: Any, order: int, seed: int) -> list[Any]:
+    """Return the derivatives of each order, each of the last one under a random cotangent."""
+    out = function(*inputs)
+    found = []
+    for k in range(order):
+        weights = tg.from_numpy(cotangent(out.shape, seed + k, out.dtype))
+        slopes = grad((out * weights).sum(), inputs, create_graph=True, materialize_grads=True)
+        for slope, x in zip(slopes, inputs, strict=True):
+            assert slope.shape == x.shape
+            assert slope.dtype == x.dtype
+        found += [s.numpy() for s in slopes]
+        if not any(s.requires_grad for s in slopes):
+            break
+        out = sum((s.sum() for s in slopes[1:]), slopes[0])
+    return found
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Any, Any]:
+    dtype = draw(st.sampled_from(FLOATS))
+    x = draw(arrays(dtype=dtype))
+    return x, draw(arrays(x.shape, dtype=dtype))
+
+
+def same(ours: list[Any], plain: list[Any]) -> None:
+    assert len(ours) == len(plain)
+    for a, b in zip(ours, plain, strict=True):
+        close(a, b, tolerance=1e-4 if a.dtype == np.float32 else 1e-11)
+
+
+@given(pairs(), seeds)
+def test_derivatives_of_three_orders_are_those_of_the_operations(xy: Any, seed: int) -> None:
+    def ours(x: Any, y: Any) -> Any:
+        return Scaled.apply(Exp.apply(x), 0.5, y) + Sine.apply(x * y) + Sine.apply(y, factor=1.5)
+
+    def plain(x: Any, y: Any) -> Any:
+        return tg.exp(x) * y * 0.5 + tg.sin(x * y * 2.0) + tg.sin(y * 1.5)
+
+    inputs = [T(a) for a in xy]
+    assert np.array_equal(ours(*inputs).numpy(), plain(*inputs).numpy())
+    same(derivatives(ours, inputs, 3, seed), derivatives(plain, inputs, 3, seed))
+
+
+@given(pairs(), seeds, st.sets(st.sampled_from((0, 1, 2))), st.sampled_from((Several, Sparing)))
+def test_any_of_several_results(xy: Any, seed: int, used: set[int], kind: Any) -> None:
+    def mixed(results: Any) -> Any:
+        return sum((results[k].sin() for k in used), 0 * inputs[0])
+
+    def ours(x: Any, y: Any) -> Any:
+        product, power, above, note, rounded, cubes = kind.apply(x, y)
+        assert note == "a note"
+        assert above.dtype == bool
+        assert not above.requires_grad
+        assert not rounded.requires_grad
+        return mixed((product, power, cubes))
+
+    inputs = [T(a) for a in xy]
+    kind.got.clear()
+    a = derivatives(ours, inputs, 2, seed)
+    if kind is Sparing:
+        for gs in kind.got[:1]:
+            assert [gs[k] is not None for k in (0, 1, 5)] == [k in used for k in range(3)]
+    same(a, derivatives(lambda x, y: mixed(Several.results(x, y)), inputs, 2, seed))
+
+
+@given(pairs(), seeds)
+def test_results_that_are_arguments_or_views_of_them(xy: Any, seed: int) -> None:
+    class Handed(Function):
+        @staticmethod
+        def forward(_ctx: Any, x: Any, y: Any) -> Any:
+            return x, y.reshape(-1), x
+
+        @staticmethod
+        def backward(_ctx: Any, g: Any, h: Any, again: Any) -> Any:
+            return g + 2 * again, 3 * h.reshape(shape)
+
+    x, y = inputs = [T(a) for a in xy]
+    shape = x.shape
+    results = Handed.apply(x, y)
+    for r, a in zip(results, (x, y, x), strict=True):
+        assert r is not a
+        assert np.shares_memory(r.numpy(), a.numpy()) or not x.numel()
+    results[0].data.add_(0)  # what was only lent to forward is not read-only after it
+    same(
+        derivatives(lambda *xy: sum(r.sum() for r in Handed.apply(*xy)), inputs, 1, seed),
+        derivatives(lambda x, y: 3 * x.sum() + 3 * y.sum(), inputs, 1, seed),
+    )
+
+
+def test_results_of_several_dtypes_keep_theirs() -> None:
+    class Casts(Function):
+        @staticmethod
+        def forward(_ctx: Any, x: Any) -> Any:
+            return x * 2, x.double() * 3, x.half()
+
+        @staticmethod
+        def backward(_ctx: Any, *gs: Any) -> Any:
+            assert [g.dtype for g in gs] == [np.float32, np.float64, np.float16]
+            return gs[0] * 2 + gs[1] * 3 + gs[2]
+
+    x = T(np.array([1.0, 2.0], np.float32))
+    results = Casts.apply(x)
+    assert [r.dtype for r in results] == [np.float32, np.float64, np.float16]
+    (results[0].sum() + results[1].sum() * 10 + results[2].sum() * 100).backward()
+    assert x.grad.dtype == np.float32
+    assert x.grad.tolist() == [132.0, 132.0]
+
+
+def test_backward_runs_once_a_walk_for_all_arguments() -> None:
+    runs = []
+
+    class Sum(Function):
+        @staticmethod
+        def forward(ctx: Any, *xs: Any) -> Any:
+            ctx.count = len(xs)
+            return sum(xs)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            runs.append(g.numpy().copy())
+            return (g,) * ctx.count
+
+    xs = [T(np.array([1.0])) for _ in range(5)]
+    out = Sum.apply(*xs, xs[0])
+    out.backward(tg.tensor([3.0]), retain_graph=True)
+    out.backward(tg.tensor([4.0]))
+    assert [g.tolist() for g in runs] == [[3.0], [4.0]]
+    assert [x.grad.item() for x in xs] == [14.0, 7.0, 7.0, 7.0, 7.0]
+    with pytest.raises(tg.errors.GraphError, match=r"already used: .* the Sum that made"):
+        out.backward(tg.tensor([3.0]))
+
+
+def test_gradients_share_no_memory() -> None:
+    class Sum(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x + y
+
+        @staticmethod
+        def backward(_ctx: Any, g: Any) -> Any:
+            return g, g
+
+    x, y, seed = T(np.ones(3)), T(np.ones(3)), np.array([1.0, 2.0, 3.0])
+    Sum.apply(x, y).backward(tg.from_numpy(seed))
+    for a in (x.grad.numpy(), y.grad.numpy()):
+        assert a.tolist() == [1.0, 2.0, 3.0]
+        assert not np.shares_memory(a, seed)
+    assert not np.shares_memory(x.grad.numpy(), y.grad.numpy())
+    x.grad.add_(1)
+    y.grad.add_(1)
+
+
+def test_none_reaches_nothing() -> None:
+    class First(Function):
+        @staticmethod
+        def forward(_ctx: Any, x: Any, y: Any) -> Any:
+            return x * y
+
+        @staticmethod
+        def backward(_ctx: Any, g: Any) -> Any:
+            return g, None
+
+    x, y = T(np.ones(2)), T(np.ones(2))
+    First.apply(x, y * 2).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+    assert y.grad is None
+    assert grad(First.apply(x, y).sum(), (x, y), allow_unused=True)[1] is None
+    with pytest.raises(tg.errors.GraphError, match="do not depend on input 1"):
+        grad(First.apply(x, y).sum(), (x, y))
+
+
+def test_more_gradients_than_arguments_are_none() -> None:
+    class More(Function):
+        @staticmethod
+        def forward(_ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(_ctx: Any, g: Any) -> Any:
+            return g * 2, None, None
+
+    x = T(np.ones(1))
+    More.apply(x).backward()
+    assert x.grad.tolist() == [2.0]
+
+
+def test_needs_input_grad_and_requires_grad_inside() -> None:
+    seen = []
+
+    class Look(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, _k: int, y: Any) -> Any:
+            seen.append((ctx.needs_input_grad, x.requires_grad, y.requires_grad))
+            assert not (x * 2).requires_grad
+            ctx.save_for_backward(x, y)
+            return x * y
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            x, y = ctx.saved_tensors
+            seen.append((ctx.needs_input_grad, x.requires_grad, y.requires_grad))
+            return g * y, None, None
+
+    x, y = T(np.ones(1)), tg.ones(1)
+    out = Look.apply(x, 3, y)
+    assert out.requires_grad
+    assert not out.is_leaf
+    out.backward()
+    assert seen == [((True, False, False), True, False)] * 2
+    with tg.no_grad():
+        assert not Look.apply(x, 3, y).requires_grad
+    assert not Look.apply(y, 3, y).requires_grad
+    assert "Look" in repr(out)
+
+
+def test_arguments_by_name() -> None:
+    x = T(np.array([1.0]))
+    Scaled.apply(x, y=tg.tensor([2.0]), factor=3).backward()
+    assert x.grad.tolist() == [6.0]
+
+    class Named(Function):
+        @staticmethod
+        def forward(_ctx: Any, x: Any, *, shift: Any = 0) -> Any:
+            return x + shift
+
+        @staticmethod
+        def backward(_ctx: Any, g: Any) -> Any:
+            return g
+
+    assert Named.apply(x, shift=2).item() == 3.0
+    with pytest.raises(tg.errors.GraphError, match="Named was given shift, which requires grad"):
+        Named.apply(x, shift=x)
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        Scaled.apply(x, 2)
+
+
+def test_hooks_and_retained_gradients_of_results() -> None:
+    x, y = T(np.array([1.0])), T(np.array([2.0]))
+    product, power, *_ = Several.apply(x, y)
+    product.retain_grad()
+    power.register_hook(lambda g: g * 10)
+    (product * 3 + power).backward()
+    assert product.grad.tolist() == [3.0]
+    close(x.grad.numpy(), [6 + 10 * np.e])
+
+
+def test_code_that_differentiates_inside_backward() -> None:
+    class Checkpoint(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return (x * x).sin()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            with tg.enable_grad():
+                inner = x.detach().requires_grad_(x.requires_grad)
+                out = (inner * inner).sin()
+            return grad(out, inner, g)[0]
+
+    x = T(np.array([0.5, -2.0]))
+    Checkpoint.apply(x).backward(tg.tensor([2.0, 3.0]))
+    close(x.grad.numpy(), np.array([2.0, 3.0]) * 2 * x.numpy() * np.cos(x.numpy() ** 2))
+
+
+def test_tensors_kept_where_the_context_cannot_see_them() -> None:
+    class Box:
+        pass
+
+    class Square(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.box = Box()
+            ctx.box.x = x
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2 * ctx.box.x
+
+    x = T(np.array([1.0, 2.0]))
+    same(
+        derivatives(Square.apply, [x], 2, 5),
+        derivatives(lambda x: x * x, [x], 2, 5),
+    )
+
+
+# What is freed
+
+
+def test_a_call_dies_with_its_graph_by_reference_count() -> None:
+    x = T(np.ones(4))
+    gc.collect()
+    gc.disable()
+    try:
+        watched = []
+        for kind in (Exp, Several):
+            out = kind.apply(x, x) if kind is Several else kind.apply(x)
+            out = out[1] if kind is Several else out
+            watched.append(weakref.ref(out))
+            out = out.sum()
+            out.backward(retain_graph=True)
+            del out
+        assert [ref() for ref in watched] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_what_was_saved_is_freed_by_the_backward_pass() -> None:
+    class Keeps(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            between = x * 3
+            watched.append(weakref.ref(between))
+            ctx.save_for_backward(between)
+            return between * 2
+
+        @staticmethod
+        def backward(_ctx: Any, g: Any) -> Any:
+            return g * 6
+
+    watched: list[Any] = []
+    out = Keeps.apply(T(np.ones(3)))
+    assert watched[0]() is not None
+    out.sum().backward()
+    assert watched[0]() is None
+    with tg.no_grad():
+        held = Keeps.apply(T(np.ones(3)))
+    assert watched[1]() is None
+    assert held.tolist() == [6.0] * 3

@@ -1,0 +1,330 @@
+"""What functions with a derivative of their own refuse, by name, and how they say it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from drawing import T, seeds
+from hypothesis import given
+
+import tinygrad_fc as tg
+from tinygrad_fc.autograd import Function, grad
+from tinygrad_fc.autograd.function import once_differentiable
+
+
+class Broken(Function):
+    """Returns or does whatever a test asks for."""
+
+    forwards: ClassVar[Any]
+    backwards: ClassVar[Any]
+
+    @classmethod
+    def forward(cls, ctx: Any, x: Any, _k: Any = None) -> Any:
+        return cls.forwards(ctx, x)
+
+    @classmethod
+    def backward(cls, ctx: Any, g: Any) -> Any:
+        return cls.backwards(ctx, g)
+
+
+def broken(forwards: Any = None, backwards: Any = None) -> type[Broken]:
+    forwards, backwards = forwards or (lambda ctx, x: x * 2), backwards or (lambda ctx, g: g * 2)
+    return type(
+        "Broken",
+        (Broken,),
+        {"forwards": staticmethod(forwards), "backwards": staticmethod(backwards)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("backwards", "kind", "text"),
+    [
+        (
+            lambda ctx, g: (),
+            tg.errors.GraphError,
+            r"backward of Broken returned 0 gradients; expected 1, one for each argument of",
+        ),
+        (lambda ctx, g: (g, g), tg.errors.GraphError, r"returned 2 gradients; expected 1"),
+        (
+            lambda ctx, g: g[:2],
+            tg.errors.ShapeError,
+            r"argument 0 \(x\), a gradient of shape \(2,\); expected \(3,\), the shape of .*: sum",
+        ),
+        (
+            lambda ctx, g: g.sum(),
+            tg.errors.ShapeError,
+            r"a gradient of shape \(\); expected \(3,\)",
+        ),
+        (
+            lambda ctx, g: g[None] * tg.ones(2, 1),
+            tg.errors.ShapeError,
+            r"of shape \(2, 3\); expected",
+        ),
+        (
+            lambda ctx, g: g.numpy() * 2,
+            TypeError,
+            r"for argument 0 \(x\), ndarray; expected a tensor of shape \(3,\), or None .*: wrap",
+        ),
+        (lambda ctx, g: 2.0, TypeError, r"for argument 0 \(x\), float; expected a tensor"),
+        (
+            lambda ctx, g: g.mul_(2),
+            tg.errors.GraphError,
+            r"backward of Broken changes in place what it was handed .*: write `g = g \* 2` for",
+        ),
+        (
+            lambda ctx, g: g.data.zero_(),
+            tg.errors.GraphError,
+            r"changes in place what it was handed",
+        ),
+        (
+            lambda ctx, g: ctx.saved_tensors[0].add_(1),
+            tg.errors.GraphError,
+            r"changes in place what it was handed",
+        ),
+        (
+            lambda ctx, g: g.numpy().sort(),
+            tg.errors.GraphError,
+            r"changes in place what it was handed",
+        ),
+    ],
+)
+@pytest.mark.parametrize("create", [False, True])
+def test_refused_in_backward(backwards: Any, kind: Any, text: str, create: bool) -> None:
+    def forwards(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x * 2
+
+    x, z = T(np.array([3.0, 1.0, 2.0])), T(np.ones(3))
+    weights = np.array([2.0, 3.0, 4.0])
+    out = (broken(forwards, backwards).apply(x) * z) * 1
+    with pytest.raises(kind, match=text):
+        out.backward(tg.from_numpy(weights), create_graph=create)
+    # Nothing is half-changed.
+    assert x.grad is z.grad is None
+    assert x.tolist() == [3.0, 1.0, 2.0]
+    assert weights.tolist() == [2.0, 3.0, 4.0]
+    Broken.forward  # noqa: B018
+
+
+def test_a_recorded_gradient_changed_in_place_is_found_out() -> None:
+    def backwards(_ctx: Any, g: Any) -> Any:
+        g.detach().mul_(2)
+        return g * 2
+
+    x, w = T(np.ones(3)), T(np.full(3, 2.0))
+    out = broken(None, backwards).apply(x) * w
+    with pytest.raises(tg.errors.GraphError, match="backward of Broken changes in place"):
+        grad(out.sum(), x, create_graph=True)
+
+
+def test_a_gradient_for_what_is_no_tensor_is_refused() -> None:
+    kind = broken(None, lambda ctx, g: (g, g))
+    with pytest.raises(
+        tg.errors.GraphError, match=r"for argument 1 \(_k\), a gradient, though that is no tensor"
+    ):
+        kind.apply(T(np.ones(3)), 5).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("forwards", "kind", "text"),
+    [
+        (
+            lambda ctx, x: x.numpy() * 2,
+            TypeError,
+            r"forward of Broken must return a tensor or a tuple",
+        ),
+        (lambda ctx, x: 3.0, TypeError, r"got float, which would have no gradient"),
+        (lambda ctx, x: [x * 2, x], TypeError, r"got list, .* return \(x, y\) for \[x, y\]"),
+        (lambda ctx, x: (x * 2, np.ones(2)), TypeError, r"got ndarray"),
+        (lambda ctx, x: None, TypeError, r"got NoneType"),
+        (lambda ctx, x: (), TypeError, r"got NoneType"),
+        (
+            lambda ctx, x: x.mul_(2),
+            tg.errors.GraphError,
+            r"forward of Broken changes an argument in place, .* \(`x \* 2` for `x.mul_\(2\)`\)",
+        ),
+        (
+            lambda ctx, x: ctx.mark_dirty(x),
+            tg.errors.GraphError,
+            r"mark_dirty is not there, .* return a new tensor",
+        ),
+        (
+            lambda ctx, x: ctx.save_for_backward(x, 3),
+            TypeError,
+            r"save_for_backward keeps tensors, and argument 1 is int: keep other things as attr",
+        ),
+        (
+            lambda ctx, x: (ctx.mark_non_differentiable(x * 1), x * 2)[1:],
+            tg.errors.GraphError,
+            r"mark_non_differentiable in Broken got a tensor that forward does not return",
+        ),
+    ],
+)
+def test_refused_in_forward(forwards: Any, kind: Any, text: str) -> None:
+    x = T(np.array([3.0, 1.0]))
+    with pytest.raises(kind, match=text):
+        broken(forwards).apply(x)
+    assert x.tolist() == [3.0, 1.0]
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [6.0, 2.0]
+
+
+def test_what_is_missing() -> None:
+    class Neither(Function):
+        pass
+
+    class Forward(Function):
+        @staticmethod
+        def forward(_ctx: Any, x: Any) -> Any:
+            return x * 2
+
+    x = T(np.ones(1))
+    with pytest.raises(NotImplementedError, match=r"define forward\(ctx, \*args\)"):
+        Neither.apply(x)
+    with pytest.raises(NotImplementedError, match=r"define backward\(ctx, \*grads\)"):
+        Forward.apply(x).backward()
+    with pytest.raises(tg.errors.GraphError, match=r"write Forward.apply\(...\)"):
+        Forward()(x)
+
+
+def test_errors_of_the_functions_themselves_come_through() -> None:
+    def fail(*_: Any) -> Any:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        broken(fail).apply(T(np.ones(1)))
+    with pytest.raises(KeyError, match="mine"):
+        broken(None, fail).apply(T(np.ones(1))).backward()
+
+
+KEPT = {
+    "saved tensor 0": lambda ctx, x, y: ctx.save_for_backward(x),
+    "saved tensor 1": lambda ctx, x, y: ctx.save_for_backward(None, y),
+    "ctx.x": lambda ctx, x, y: setattr(ctx, "x", x),
+    "ctx.nest": lambda ctx, x, y: setattr(ctx, "nest", [1, {"x": x}]),
+    "ctx.y": lambda ctx, x, y: setattr(ctx, "y", (y,)),
+}
+
+
+@pytest.mark.parametrize("what", KEPT)
+@pytest.mark.parametrize("several", [False, True])
+@given(seed=seeds)
+def test_what_is_kept_must_not_change(what: str, several: bool, seed: int) -> None:
+    def forwards(ctx: Any, x: Any) -> Any:
+        y = x * 2
+        KEPT[what](ctx, x, y)
+        return (y, x * 3) if several else y
+
+    kind = broken(forwards)
+    kind.backward = staticmethod(lambda ctx, *gs: gs[0] * 2)  # type: ignore[method-assign]
+    x = T(np.random.default_rng(seed).normal(size=3))
+    y = kind.apply(x)
+    y = y[0] if several else y
+    victim = y if "y" in what or "1" in what else x
+    out = y.sum()
+    with tg.no_grad():
+        victim.add_(1)
+    with pytest.raises(
+        tg.errors.GraphError, match=rf"Broken needs its {what} of shape \(3,\) .* changed in place"
+    ):
+        out.backward()
+    assert x.grad is None
+
+
+def test_a_saved_tensor_from_between_must_not_change() -> None:
+    between = []
+
+    def forwards(ctx: Any, x: Any) -> Any:
+        between.append(x * 3)
+        between[0].add_(1)  # before it is saved it may
+        ctx.save_for_backward(between[0])
+        return x * 2
+
+    x = T(np.ones(3))
+    out = broken(forwards).apply(x).sum()
+    out.backward(retain_graph=True)
+    between[0].add_(1)
+    with pytest.raises(tg.errors.GraphError, match="Broken needs its saved tensor 0"):
+        out.backward()
+    assert x.grad.tolist() == [2.0] * 3
+
+
+def test_what_is_not_kept_may_change() -> None:
+    x = T(np.ones(3))
+    out = broken().apply(x)
+    with tg.no_grad():
+        x.add_(1)
+        out.add_(1)
+    out.backward(tg.tensor([1.0, 2.0, 3.0]))
+    assert x.grad.tolist() == [2.0, 4.0, 6.0]
+
+
+@pytest.mark.parametrize("cut", ["numpy", "detach", "once"])
+def test_a_gradient_cut_off_the_graph_cannot_be_differentiated(cut: str) -> None:
+    def backwards(ctx: Any, g: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        if cut == "numpy":
+            return tg.from_numpy(g.numpy() * 2 * x.numpy())
+        return (g * 2 * x).detach() if cut == "detach" else g * 2 * x
+
+    def forwards(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x * x
+
+    kind = broken(forwards, once_differentiable(backwards) if cut == "once" else backwards)
+    kind.backward = kind.backwards  # type: ignore[method-assign]
+    x, w = T(np.array([1.0, 2.0])), T(np.array([3.0, 4.0]))
+    (slope,) = grad((kind.apply(x) * w).sum(), x, create_graph=True)
+    assert slope.tolist() == [6.0, 16.0]
+    with pytest.raises(
+        tg.errors.GraphError,
+        match=r"the gradient of Broken was computed outside the graph .*numpy\(\)",
+    ):
+        grad(slope.sum(), w)
+    if cut == "once":
+        (slope,) = grad(kind.apply(x).sum(), x, create_graph=True)
+        with pytest.raises(
+            tg.errors.GraphError, match="the gradient of Broken was computed outside"
+        ):
+            grad(slope.sum(), x)
+
+
+def test_a_gradient_of_zero_need_not_be_part_of_the_graph() -> None:
+    x, w = T(np.array([1.0, 2.0])), T(np.array([3.0, 4.0]))
+    kind = broken(lambda ctx, x: x * 0 + 1, lambda ctx, g: tg.zeros(2))
+    (slope,) = grad((kind.apply(x) * w).sum(), x, create_graph=True)
+    assert slope.tolist() == [0.0, 0.0]
+    assert not slope.requires_grad
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_anomalies_name_the_function(several: bool) -> None:
+    def forwards(_ctx: Any, x: Any) -> Any:
+        y = tg.from_numpy(x.numpy() / np.array([1.0, np.nan]))
+        return (x * 2, y) if several else y
+
+    with (
+        tg.autograd.detect_anomaly(),
+        pytest.raises(tg.errors.AnomalyError, match="Broken made nan at"),
+    ):
+        broken(forwards).apply(T(np.ones(2)))
+    with (
+        tg.autograd.detect_anomaly(),
+        tg.no_grad(),
+        pytest.raises(tg.errors.AnomalyError, match="Broken made nan at"),
+    ):
+        broken(forwards).apply(tg.ones(2))
+
+    def backwards(_ctx: Any, g: Any) -> Any:
+        return g * tg.from_numpy(np.array([1.0, np.inf]))
+
+    out = broken(None, backwards).apply(T(np.ones(2))).sum()
+    with (
+        tg.autograd.detect_anomaly(),
+        pytest.raises(
+            tg.errors.AnomalyError, match=r"derivative of Broken for argument 0 \(x\) is inf"
+        ),
+    ):
+        out.backward()

@@ -1,0 +1,326 @@
+"""Derivatives of functions at a point, against formulas and against each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import FLOATS, T, arrays, close, cotangent, laid_out, seeds
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.autograd import functional as F
+from tinygrad_fc.errors import GraphError, ShapeError
+
+
+def two(x: Any, y: Any) -> Any:
+    """Return what depends on both inputs, and what depends on the first only."""
+    return (x * y).sin().sum() * y, tg.exp(x)
+
+
+def number(x: Any, y: Any) -> Any:
+    return (x.sin() * (y * y).sum()).sum() + (x**3).sum() + (y**2 * 0.5).sum() * y.sum()
+
+
+def numbered(weights: Any, function: Any) -> Any:
+    """Return `function` with its outputs weighed and added up."""
+
+    def value(*inputs: Any) -> Any:
+        outputs = function(*inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return sum((o * w).sum() for o, w in zip(outputs, weights, strict=True))
+
+    return value
+
+
+@st.composite
+def points(draw: st.DrawFn) -> tuple[Any, Any]:
+    dtype = draw(st.sampled_from(FLOATS))
+    y = draw(arrays(draw(st.sampled_from([(), (1,), (2,), (2, 1), (0,)])), dtype=dtype))
+    shape = draw(st.sampled_from([y.shape, (1,) * y.ndim, ()]))
+    x = draw(arrays(shape if np.broadcast_shapes(shape, y.shape) == y.shape else (), dtype=dtype))
+    return tg.from_numpy(x), tg.from_numpy(y)
+
+
+def like(tensors: Any, seed: int) -> tuple[Any, ...]:
+    """Return random numbers of the shapes and dtypes of `tensors`."""
+    return tuple(
+        tg.from_numpy(cotangent(t.shape, seed + k, t.dtype)) for k, t in enumerate(tensors)
+    )
+
+
+def inner(a: Any, b: Any) -> float:
+    return float(sum((s.numpy() * t.numpy()).sum() for s, t in zip(a, b, strict=True)))
+
+
+def within(a: Any, b: Any, t: Any) -> None:
+    close(a, b, tolerance=1e-4 if t.dtype == np.float32 else 1e-11)
+
+
+@given(points(), seeds)
+def test_products_and_jacobian_agree(xy: Any, seed: int) -> None:
+    outputs = two(*xy)
+    u, v = like(outputs, seed), like(xy, seed + 7)
+    jacobian = F.jacobian(two, xy)
+    for m, output in enumerate(outputs):
+        for k, t in enumerate(xy):
+            assert jacobian[m][k].shape == output.shape + t.shape
+            assert jacobian[m][k].dtype == t.dtype
+            assert not jacobian[m][k].requires_grad
+    table = [
+        [j.numpy().reshape(o.numel(), t.numel()) for j, t in zip(row, xy, strict=True)]
+        for row, o in zip(jacobian, outputs, strict=True)
+    ]
+    value, pulled = F.vjp(two, xy, u)
+    again, pushed = F.jvp(two, xy, v)
+    for a, b, o in zip(value, again, outputs, strict=True):
+        assert np.array_equal(a.numpy(), o.numpy())
+        assert np.array_equal(b.numpy(), o.numpy())
+    for k, t in enumerate(xy):
+        expected = sum(u[m].numpy().reshape(-1) @ table[m][k] for m in range(2))
+        within(pulled[k].numpy(), np.reshape(expected, t.shape), t)
+    for m, o in enumerate(outputs):
+        expected = sum(table[m][k] @ v[k].numpy().reshape(-1) for k in range(2))
+        within(pushed[m].numpy(), np.reshape(expected, o.shape), o)
+    # u^T (J v) = (u^T J) v
+    within(inner(u, pushed), inner(pulled, v), xy[0])
+    assert not any(t.requires_grad for t in (*value, *pulled, *again, *pushed))
+
+
+@given(points(), seeds)
+def test_second_derivatives_agree(xy: Any, seed: int) -> None:
+    v = like(xy, seed)
+    hessian = F.hessian(number, xy)
+    value, left = F.vhp(number, xy, v)
+    again, right = F.hvp(number, xy, v)
+    assert value.item() == again.item() == number(*xy).item()
+    table = [
+        [h.numpy().reshape(s.numel(), t.numel()) for h, t in zip(row, xy, strict=True)]
+        for row, s in zip(hessian, xy, strict=True)
+    ]
+    for k, t in enumerate(xy):
+        assert hessian[k][1 - k].shape == t.shape + xy[1 - k].shape
+        within(table[k][k], table[k][k].T, t)
+        within(table[k][1 - k], table[1 - k][k].T, t)
+        expected = sum(table[k][i] @ v[i].numpy().reshape(-1) for i in range(2))
+        within(left[k].numpy(), expected.reshape(t.shape), t)
+        within(right[k].numpy(), expected.reshape(t.shape), t)
+
+
+def test_formulas() -> None:
+    x = tg.tensor([1.0, 2.0, 3.0])
+    assert F.jacobian(lambda x: x**2, x).tolist() == np.diag([2.0, 4.0, 6.0]).tolist()
+    assert F.hessian(lambda x: (x**3).sum(), x).tolist() == np.diag([6.0, 12.0, 18.0]).tolist()
+    assert F.hessian(lambda x: (x**3).sum().reshape(1), x).shape == (3, 3)
+    weight = tg.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert F.jacobian(lambda x: weight @ x, x).tolist() == weight.tolist()
+    assert F.jacobian(lambda x: tg.tensor(1.0), x).tolist() == [0.0] * 3
+    assert F.vjp(lambda x: x.sum(), x)[1].tolist() == [1.0] * 3
+    assert F.jvp(lambda x: x * tg.tensor([2.0, 3.0]), tg.tensor(5.0))[1].tolist() == [2.0, 3.0]
+    assert F.vhp(lambda x: x**3, tg.tensor(2.0))[1].item() == 12.0
+    assert F.hvp(lambda x: x**3, tg.tensor(2.0))[1].item() == 12.0
+
+
+def test_nesting_follows_what_was_given() -> None:
+    x = tg.tensor([1.0, 2.0])
+
+    def shapes(found: Any) -> Any:
+        return tuple(map(shapes, found)) if isinstance(found, tuple) else found.shape
+
+    assert shapes(F.jacobian(lambda x: x, x)) == (2, 2)
+    assert shapes(F.jacobian(lambda x: x, (x,))) == ((2, 2),)
+    assert shapes(F.jacobian(lambda x: (x, x.sum()), x)) == ((2, 2), (2,))
+    assert shapes(F.jacobian(lambda x: (x,), (x,))) == (((2, 2),),)
+    assert shapes(F.hessian(lambda x: x.sum(), x)) == (2, 2)
+    assert shapes(F.hessian(lambda x: x.sum(), (x,))) == (((2, 2),),)
+    assert shapes(F.vjp(lambda x: (x,), x, x)) == (((2,),), (2,))
+    assert shapes(F.jvp(lambda x: x, (x,), (x,))) == ((2,), (2,))
+    assert shapes(F.vhp(lambda x: x.sum(), (x,), x)) == ((), ((2,),))
+    assert shapes(F.hvp(lambda x: x.sum(), x, (x,))) == ((), (2,))
+
+
+@given(points(), seeds)
+def test_with_create_graph_results_are_differentiated_in_turn(xy: Any, seed: int) -> None:
+    xy = tuple(T(t.numpy().copy()) for t in xy)
+    v = like(xy, seed)
+    hessian = F.hessian(number, xy)
+
+    def slope(*inputs: Any) -> Any:
+        return F.vjp(number, inputs, create_graph=True)[1]
+
+    def along(*inputs: Any) -> Any:
+        return F.jvp(number, inputs, v, create_graph=True)[1]
+
+    def jacobian(*inputs: Any) -> Any:
+        return F.jacobian(number, inputs, create_graph=True)
+
+    for function in (slope, jacobian):
+        for row, expected in zip(F.jacobian(function, xy), hessian, strict=True):
+            for a, b in zip(row, expected, strict=True):
+                within(a.numpy(), b.numpy(), a)
+    product = F.vhp(number, xy, v)[1]
+    for a, b in zip(F.vjp(along, xy)[1], product, strict=True):
+        within(a.numpy(), b.numpy(), a)
+    # Straight to the inputs, too, and by way of what was not an input.
+    found = F.vjp(number, xy, create_graph=True)[1]
+    for a, b in zip(tg.autograd.grad(found, xy, v, materialize_grads=True), product, strict=True):
+        within(a.numpy(), b.numpy(), a)
+    third = F.hessian(number, xy, create_graph=True)
+    assert all(h.requires_grad for row in third for h in row if h.numel())
+    value, seconds = F.hvp(number, xy, v, create_graph=True)
+    assert value.requires_grad
+    assert all(t.requires_grad for t in seconds)
+
+
+def test_v_is_part_of_the_graph_with_create_graph() -> None:
+    x, v = tg.tensor([1.0, 2.0]), T(np.array([3.0, 4.0]))
+    for product in (F.vjp, F.jvp):
+        (slope,) = tg.autograd.grad(product(lambda x: x**2, x, v, create_graph=True)[1].sum(), v)
+        assert slope.tolist() == [2.0, 4.0]
+        assert not product(lambda x: x**2, x, v)[1].requires_grad
+
+
+def test_an_input_that_comes_in_by_another_way_is_a_constant() -> None:
+    x = T(np.array([2.0, 3.0]))
+    assert F.jacobian(lambda y: x * y, x).tolist() == [[2.0, 0.0], [0.0, 3.0]]
+    found = F.vjp(lambda y: (x * y).sum(), x, create_graph=True)[1]
+    assert tg.autograd.grad(found.sum(), x)[0].tolist() == [1.0, 1.0]
+
+
+def test_graphs_outside_are_left_alone() -> None:
+    w, x = T(np.array([2.0, 3.0])), tg.tensor([1.0, 1.0])
+    outside = (w * w).exp()
+    for take in (F.jacobian, lambda f, x: F.vjp(f, x, x), lambda f, x: F.jvp(f, x, x)):
+        take(lambda x: x * outside, x)
+    F.hessian(lambda x: (x * x * outside).sum(), x)
+    assert w.grad is None
+    assert x.grad is None
+    assert not x.requires_grad
+    outside.sum().backward()
+    close(w.grad.numpy(), 2 * w.numpy() * np.exp(w.numpy() ** 2))
+
+
+def test_works_inside_no_grad() -> None:
+    x = T(np.array([1.0, 2.0]))
+    with tg.no_grad():
+        for take in (F.vjp, F.jvp):
+            _, found = take(lambda x: x**2, x, tg.tensor([1.0, 1.0]))
+            assert found.tolist() == [2.0, 4.0]
+        assert F.hessian(lambda x: (x**2).sum(), x).tolist() == [[2.0, 0.0], [0.0, 2.0]]
+        assert not tg.is_grad_enabled()
+    assert x.grad is None
+
+
+ALL = {
+    "vjp": lambda f, x, **k: F.vjp(f, x, **k)[1],
+    "jvp": lambda f, x, **k: F.jvp(f, x, **k)[1],
+    "vhp": lambda f, x, **k: F.vhp(f, x, **k)[1],
+    "hvp": lambda f, x, **k: F.hvp(f, x, **k)[1],
+    "jacobian": F.jacobian,
+    "hessian": F.hessian,
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_strict_refuses_independence(name: str) -> None:
+    take, x = ALL[name], tg.tensor(2.0)
+    assert take(lambda x: tg.tensor(3.0), x).item() == 0.0
+    with pytest.raises(
+        GraphError,
+        match=rf"{name}: .*output.* does not depend on .*input, which strict=True refuses",
+    ):
+        take(lambda x: tg.tensor(3.0), x, strict=True)
+    assert take(lambda x: x**3, x, strict=True).item() == (12.0)
+
+
+def test_strict_names_what_does_not_depend_on_what() -> None:
+    x, y = tg.tensor([1.0, 2.0]), tg.tensor([3.0])
+    with pytest.raises(GraphError, match="vjp: the output does not depend on input 1"):
+        F.vjp(lambda x, y: x, (x, y), x, strict=True)
+    with pytest.raises(
+        GraphError, match="jacobian: element 0 of output 1 does not depend on input 1"
+    ):
+        F.jacobian(lambda x, y: (x[0] * y, x), (x, y), strict=True)
+    with pytest.raises(GraphError, match="jvp: output 1 does not depend on any input"):
+        F.jvp(lambda x: (x, tg.ones(2)), x, x, strict=True)
+    for take in (F.vhp, F.hvp):
+        with pytest.raises(
+            GraphError, match="the gradient by input 1 does not depend on any input"
+        ):
+            take(lambda x, y: (x**2).sum() + y.sum(), (x, y), (x, y), strict=True)
+        with pytest.raises(GraphError, match="the output does not depend on input 1"):
+            take(lambda x, y: (x**2).sum(), (x, y), (x, y), strict=True)
+    with pytest.raises(GraphError, match="does not depend on"):
+        F.hessian(lambda x: x.sum(), x, strict=True)
+    with pytest.raises(GraphError, match="the product with v does not depend on input 0"):
+        F.vjp(lambda x: x.sum(), x, create_graph=True, strict=True)
+    with pytest.raises(GraphError, match="the derivative of output 0 does not depend on any input"):
+        F.jvp(lambda x: x * 2, x, x, create_graph=True, strict=True)
+    with pytest.raises(GraphError, match="row 0 of output 0 does not depend on input 0"):
+        F.jacobian(lambda x: x, T(np.ones(2)), create_graph=True, strict=True)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_no_tensor_is_refused(name: str) -> None:
+    take, x = ALL[name], tg.tensor(2.0)
+    with pytest.raises(TypeError, match=rf"{name}: inputs must be a tensor or .*, got float"):
+        take(lambda x: x, 2.0)
+    with pytest.raises(TypeError, match=rf"{name}: inputs must be .*, got int at index 1"):
+        take(lambda x, y: x, (x, 2))
+    with pytest.raises(TypeError, match=rf"{name}: what the function returns must be .*, got list"):
+        take(lambda x: [x], x)
+    with pytest.raises(tg.errors.DtypeError, match="only floats have gradients"):
+        take(lambda x: x, tg.tensor(2))
+
+
+def test_shapes_of_v() -> None:
+    x, y = tg.tensor([1.0, 2.0]), tg.tensor([3.0])
+    with pytest.raises(ShapeError, match="vjp: pass v, a tensor for each of the outputs"):
+        F.vjp(lambda x: x, x)
+    with pytest.raises(
+        ShapeError,
+        match=r"vjp: v must have the shapes of the outputs, \[\(2,\)\], and has \[\(1,\)\]",
+    ):
+        F.vjp(lambda x: x, x, y)
+    for take in (F.jvp, F.vhp, F.hvp):
+        with pytest.raises(ShapeError, match="pass v, a tensor for each of the inputs"):
+            take(lambda x: x.sum(), x)
+        with pytest.raises(
+            ShapeError, match=r"v must have the shapes of the inputs, .* has \[\(1,"
+        ):
+            take(lambda x: x.sum(), x, (y, x))
+        with pytest.raises(
+            TypeError, match="v must be a tensor or a tuple of tensors, got ndarray"
+        ):
+            take(lambda x: x.sum(), x, np.ones(2))
+    for take in (F.vhp, F.hvp, lambda f, x, v: F.hessian(f, x)):
+        with pytest.raises(
+            ShapeError, match=r"needs a function that returns one tensor of one element, got shapes"
+        ):
+            take(lambda x: x * 2, x, x)
+        with pytest.raises(ShapeError, match="one tensor of one element"):
+            take(lambda x: (x.sum(), x.sum()), x, x)
+
+
+def test_strategies() -> None:
+    x = tg.tensor([1.0, 2.0])
+    assert F.jacobian(lambda x: x * x, x, vectorize=True, strategy="reverse-mode").shape == (2, 2)
+    with pytest.raises(NotImplementedError, match='strategy "forward-mode" is not there'):
+        F.jacobian(lambda x: x, x, strategy="forward-mode")
+    with pytest.raises(NotImplementedError, match='hessian: strategy "forward-mode" is not there'):
+        F.hessian(lambda x: x.sum(), x, outer_jacobian_strategy="forward-mode")
+    with pytest.raises(ValueError, match="strategy is \"reverse-mode\", got 'sideways'"):
+        F.jacobian(lambda x: x, x, strategy="sideways")
+
+
+@pytest.mark.parametrize("layout", ["fortran", "reversed", "strided", "readonly"])
+def test_layouts(layout: str) -> None:
+    x = tg.from_numpy(laid_out(np.arange(6.0).reshape(2, 3), layout))
+    expected = np.diag(2 * np.arange(6.0)).reshape(2, 3, 2, 3)
+    assert np.array_equal(F.jacobian(lambda x: x * x, x).numpy(), expected)
+    transposed = F.jacobian(lambda x: (x * x).T, x).numpy()
+    assert np.array_equal(transposed, expected.swapaxes(0, 1))
+    assert np.array_equal(tg.func.jacrev(lambda x: (x * x).T)(x).numpy(), transposed)
+    assert np.array_equal(F.jvp(lambda x: (x * x).T, x, x)[1].numpy(), 2 * x.numpy().T ** 2)

@@ -1,0 +1,258 @@
+"""What `gradcheck` finds, what it does not complain of, and what it says."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from drawing import T, arrays, close, seeds
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.autograd import Function, GradcheckError, gradcheck, gradgradcheck
+from tinygrad_fc.autograd.slopes import slopes
+
+
+class Own(Function):
+    """x^2 y, with whatever derivative a test gives it."""
+
+    rule: ClassVar[Any]
+
+    @classmethod
+    def forward(cls, ctx: Any, x: Any, y: Any) -> Any:
+        ctx.save_for_backward(x, y)
+        return x * x * y
+
+    @classmethod
+    def backward(cls, ctx: Any, g: Any) -> Any:
+        return cls.rule(g, *ctx.saved_tensors)
+
+
+def own(rule: Any) -> Any:
+    return type("Own", (Own,), {"rule": staticmethod(rule)}).apply
+
+
+WRONG = {
+    "a factor": lambda g, x, y: (3 * g * x * y, g * x * x),
+    "a factor near 1": lambda g, x, y: (2.01 * g * x * y, g * x * x),
+    "a sign": lambda g, x, y: (2 * g * x * y, -g * x * x),
+    "nothing": lambda g, x, y: (2 * g * x * y, None),
+    "the cotangent left out": lambda g, x, y: (2 * x * y + 0 * g, g * x * x),
+    "the cotangent squared": lambda g, x, y: (2 * g * g * x * y, g * x * x),
+    "its size only": lambda g, x, y: (2 * abs(g) * x * y, g * x * x),
+    "one element only": lambda g, x, y: (2 * g * x * y * tg.tensor([1.0, 0.0, 1.0]), g * x * x),
+    "elements mixed up": lambda g, x, y: (2 * g * x * y, (g * x * x).flip(0)),
+    "the largest cotangent only": lambda g, x, y: (
+        2 * tg.where(abs(g) < abs(g).max(), 0.0, g) * x * y,
+        g * x * x,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@given(seed=seeds)
+def test_a_wrong_rule_is_found(what: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = (T(rng.uniform(0.5, 2, 3) * rng.choice([-1, 1], 3)) for _ in range(2))
+    with pytest.raises(
+        GradcheckError, match=r"the (derivative of output 0|gradient by argument 0)"
+    ):
+        gradcheck(own(WRONG[what]), (x, y))
+    assert gradcheck(own(WRONG[what]), (x, y), raise_exception=False) is False
+    assert x.grad is y.grad is None
+
+
+@settings(max_examples=25)
+@given(arrays((2,)), arrays((2, 2)))
+def test_right_gradients_pass(x: Any, y: Any) -> None:
+    assert gradcheck(own(lambda g, x, y: (2 * g * x * y, g * x * x)), (T(x), T(x)))
+
+    def f(x: Any, k: int, y: Any, z: Any) -> Any:
+        return (y * x).sin() * k, x > 0, "text", [x], (z * y).sum(), (y @ x).exp()
+
+    inputs = (T(x / 3), 2, T(y / 3), tg.tensor(2.0))
+    assert gradcheck(f, inputs)
+    assert gradgradcheck(f, inputs)
+    assert gradgradcheck(f, inputs, gen_non_contig_grad_outputs=True)
+
+
+def test_shapes_of_all_kinds() -> None:
+    for shape in ((), (0,), (1, 2), (2, 0, 3)):
+        x = T(np.full(shape, 0.7))
+        for f in (lambda x: x.exp(), lambda x: x.sum(), lambda x: x):
+            assert gradcheck(f, x)
+            assert gradgradcheck(f, x)
+    assert gradcheck(lambda x, y: x @ y, [T(np.eye(2)), T(np.ones((2, 3)))])
+    strided = T(np.arange(12.0).reshape(3, 4).T[::2, ::-1] / 10)
+    assert gradcheck(lambda x: x.sin(), strided)
+
+
+def test_the_message_names_the_entries() -> None:
+    def rule(g: Any, x: Any, y: Any) -> Any:
+        return 2 * g * x * y, g * x * x * tg.tensor([[1.0, 1.0], [1.0, 3.0]])
+
+    x, y = T(np.full((2, 2), 3.0)), T(np.ones((2, 2)))
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(lambda x, k, y: (x * 1, own(rule)(x, y)), (x, None, y))
+    text = str(caught.value)
+    assert text.startswith(
+        "the derivative of output 1 at (1, 1) by argument 2 at (1, 1) is 27 by backward, and 9 by "
+        "differences; they may differ by atol + rtol * |differences| = 0.00901. 1 of 16 such pairs "
+        "differ, for output 1 (2, 2) and argument 2 (2, 2)"
+    )
+
+
+def test_what_is_cut_off_must_be_constant() -> None:
+    x = T(np.array([1.0, 2.0]))
+    assert gradcheck(lambda x: tg.ones(2), x)
+    assert gradcheck(lambda x: (x * 2, x.detach()), x)
+    with pytest.raises(GradcheckError, match="is 0 by backward, and 4 by differences"):
+        gradcheck(lambda x: x.detach() ** 2, x)
+    with pytest.raises(ValueError, match="the function returned no tensor of floats"):
+        gradcheck(lambda x: x > 0, x)
+
+
+def test_second_derivatives() -> None:
+    class Cut(Function):
+        """Keeps what it computed on the way, which is a constant to the second derivative."""
+
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x * x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 3 * ctx.saved_tensors[0]
+
+    x = T(np.array([1.0, 2.0]))
+    assert gradcheck(Cut.apply, x)
+    with pytest.raises(
+        GradcheckError, match=r"output 0 at \(\d,\) by argument 0 at \(\d,\) is 0 by"
+    ):
+        gradgradcheck(Cut.apply, x)
+    assert gradgradcheck(Cut.apply, x, raise_exception=False) is False
+    assert gradgradcheck(lambda x: x**3, x, T(np.array([2.0, 3.0])))
+    assert gradgradcheck(lambda x: (x**3, x), x, [tg.tensor([2.0, 3.0]), T(np.ones(2))])
+    assert gradgradcheck(lambda x: x * 2, x)
+
+
+def test_a_rule_that_is_not_linear_is_found_entry_by_entry_where_it_can() -> None:
+    x, y = T(np.array([1.0, 2.0])), T(np.array([1.0, 2.0]))
+    with pytest.raises(GradcheckError, match="the derivative of output 0"):
+        gradcheck(own(WRONG["the cotangent squared"]), (x, y))
+    with pytest.raises(GradcheckError, match="argument 0 is not linear in what backward gets"):
+        gradcheck(own(WRONG["the largest cotangent only"]), (x, y))
+
+
+def test_a_backward_that_is_not_the_same_twice() -> None:
+    calls = iter(range(1000))
+
+    def rule(g: Any, x: Any, y: Any) -> Any:
+        return 2 * g * x * y * (1 + 1e-8 * next(calls)), g * x * x
+
+    x, y = T(np.array([1.0, 2.0])), T(np.array([1.0, 2.0]))
+    with pytest.raises(
+        GradcheckError, match=r"by argument 0 is not the same twice: .* nondet_tol = 0"
+    ):
+        gradcheck(own(rule), (x, y))
+    assert gradcheck(own(rule), (x, y), nondet_tol=1e-6)
+
+
+def test_a_backward_that_does_not_take_none_for_zero() -> None:
+    class Two(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.set_materialize_grads(False)
+            return x * 2, x * 3
+
+        @staticmethod
+        def backward(_ctx: Any, g: Any, h: Any) -> Any:
+            if g is None:
+                return 3 * h
+            return 2 * g if h is None else 2 * g + 3 * h + (h * 0).cos() - 1 + 1e-3 * (h == 0)
+
+    x = T(np.array([1.0, 2.0]))
+    with pytest.raises(
+        GradcheckError, match=r"only output 0 is used differs from .* None for zero"
+    ):
+        gradcheck(Two.apply, x, atol=1e-5, rtol=0)
+    assert gradcheck(Two.apply, x, check_undefined_grad=False)
+
+
+def test_tolerances_and_steps() -> None:
+    x, y = T(np.array([1.0])), T(np.array([1.0]))
+    off = own(lambda g, x, y: (2.01 * g * x * y, g * x * x))
+    assert gradcheck(off, (x, y), rtol=0.01)
+    assert gradcheck(off, (x, y), atol=0.1, rtol=0)
+    assert not gradcheck(off, (x, y), atol=1e-3, raise_exception=False)
+    # Between two kinks a step must not reach them.
+    near = T(np.array([2e-5]))
+    assert gradcheck(lambda x: abs(x) + abs(x - 1e-4), near, atol=1e-9, rtol=0)
+    assert gradcheck(lambda x: x.sqrt(), T(np.array([1e-4])), atol=0, rtol=1e-8)
+
+
+@given(st.floats(0.05, 20), st.sampled_from(["exp", "sin", "log", "sqrt", "cube"]))
+def test_extrapolated_slopes_are_better_than_one_difference(x: float, name: str) -> None:
+    f, slope = {
+        "exp": (lambda t: np.exp(-t), lambda t: -np.exp(-t)),
+        "sin": (np.sin, np.cos),
+        "log": (np.log, lambda t: 1 / t),
+        "sqrt": (np.sqrt, lambda t: 0.5 / np.sqrt(t)),
+        "cube": (lambda t: t**3, lambda t: 3 * t * t),
+    }[name]
+    (got,) = slopes(lambda t: np.array([f(t)]), x, 1e-6)
+    scale = max(abs(f(x)), abs(slope(x)), 1e-3)
+    assert abs(got - slope(x)) <= 3e-12 * scale
+
+
+def test_coarse_steps_that_agree_do_not_outvote_fine_ones() -> None:
+    found = slopes(lambda t: np.where(abs(np.array([t])) < 1e-5, t, 5 * t), 0.0, 1e-6)
+    assert found.tolist() == [1.0]
+
+
+def test_slopes_leave_out_what_is_not_finite() -> None:
+    with np.errstate(all="ignore"):
+        found = slopes(lambda t: np.array([np.log(t), t * t, np.nan * t]), 1e-5, 1e-6)
+    assert abs(found[0] - 1e5) < 50
+    close(found[1], np.array(2e-5))
+    assert np.isnan(found[2])
+
+
+def test_a_gradient_that_is_not_finite_differs() -> None:
+    x, y = T(np.array([1.0])), T(np.array([1.0]))
+    with pytest.raises(GradcheckError, match="is nan by backward"):
+        gradcheck(own(lambda g, x, y: (g * np.nan, g * x * x)), (x, y))
+
+
+def test_misuse() -> None:
+    x = T(np.array([1.0]))
+    with pytest.raises(ValueError, match="gradcheck: no input requires grad: make one with"):
+        gradcheck(lambda x: x, tg.ones(1))
+    with pytest.raises(ValueError, match="no input requires grad"):
+        gradcheck(lambda x: x, tg.ones(1), raise_exception=False)
+    with pytest.raises(
+        tg.errors.DtypeError, match="input 1 is float32, too coarse for differences"
+    ):
+        gradcheck(lambda x, y: x * y, (x, T(np.ones(1, np.float32))))
+    with pytest.raises(
+        NotImplementedError, match="gradcheck: fast_mode=True is not there: leave it"
+    ):
+        gradcheck(lambda x: x, x, fast_mode=True)
+    assert gradcheck(lambda x: x, x, fast_mode=False, check_backward_ad=True)
+    with pytest.raises(NotImplementedError, match="gradgradcheck: check_fwd_over_rev=True is not"):
+        gradgradcheck(lambda x: x, x, check_fwd_over_rev=True)
+    with pytest.raises(TypeError, match="gradcheck has no option 'epsilon'"):
+        gradcheck(lambda x: x, x, epsilon=1)
+    with pytest.raises(TypeError, match="gradcheck has no option 'epsilon'"):
+        gradgradcheck(lambda x: x, x, epsilon=1)
+
+
+def test_errors_of_the_function_come_through() -> None:
+    def fail(_: Any) -> Any:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        gradcheck(fail, T(np.ones(1)), raise_exception=False)

@@ -1,0 +1,270 @@
+"""Gradients have the right values, shapes, dtypes and memory, whatever the operands look like."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import (
+    FLOATS,
+    T,
+    arrays,
+    close,
+    cotangent,
+    gradients,
+    laid_out,
+    layouts,
+    seeds,
+    shapes,
+    slopes,
+    well_made,
+)
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc.domain import real
+
+
+def gathered(share: np.ndarray, shape: tuple[int, ...], places: np.ndarray) -> np.ndarray:
+    """Sum the elements of `share` that came from one element of an array of `shape`."""
+    size = int(np.prod(shape))
+    summed = np.bincount(places.ravel(), weights=share.ravel(), minlength=size)
+    return summed[:size].reshape(shape)
+
+
+def numbered(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(int(np.prod(shape))).reshape(shape)
+
+
+# Broadcasting, 0-d, matmul, reductions, indexing: rows 1 to 4, 7
+
+
+@given(st.data(), seeds, hnp.mutually_broadcastable_shapes(num_shapes=3, min_side=0, max_dims=3))
+def test_broadcasting_is_undone_for_every_operand(data: Any, seed: int, drawn: Any):
+    a, b, c = (data.draw(arrays(shape)) for shape in drawn.input_shapes)
+    g = cotangent(drawn.result_shape, seed)
+    got = gradients(lambda a, b, c: a * b - c, [T(a), T(b), T(c)], seed)
+    for x, share, grad in zip((a, b, c), (g * b, g * a, -g), got, strict=True):
+        places = np.broadcast_to(numbered(x.shape), g.shape)
+        close(grad, gathered(np.broadcast_to(share, g.shape), x.shape, places), tolerance=1e-14)
+
+
+@given(arrays(()), arrays(()), seeds)
+def test_gradients_of_0d_tensors_are_0d_arrays(a: Any, b: Any, seed: int):
+    x, y = T(a), T(b)
+    gradients(lambda x, y: x * y + x - y / 2 + x * x + tg.sin(y) * 3 + 1, [x, y], seed)
+    gradients(lambda x, y: (x * y + x).reshape(1, 1) @ y.reshape(1, 1), [x, y], seed)
+    mixed = T(np.ones((2, 2)))
+    gradients(lambda x, m: x * m + m * x + x, [x, mixed], seed)
+    (slope,) = tg.autograd.grad((x * x * x).sin() + x, x, create_graph=True)
+    well_made(slope.detach(), x)
+    well_made(*tg.autograd.grad(slope + slope * x, x), x)
+
+
+@given(
+    st.data(),
+    seeds,
+    hnp.mutually_broadcastable_shapes(signature="(m?,n),(n,p?)->(m?,p?)", min_side=0, max_dims=2),
+)
+def test_matmul_of_vectors_and_broadcast_batches(data: Any, seed: int, drawn: Any):
+    # The product is linear in each operand, so each element of a gradient is a product too, and
+    # with small whole numbers an exact one.
+    whole = st.integers(-4, 4).map(float)
+    a, b = (data.draw(hnp.arrays(float, shape, elements=whole)) for shape in drawn.input_shapes)
+    g = np.random.default_rng(seed).integers(2, 9, drawn.result_shape).astype(float)
+    x, y = T(a), T(b)
+    out = x @ y
+    assert out.shape == drawn.result_shape
+    out.backward(tg.from_numpy(g))
+    unit = np.zeros_like
+    for operand, product in ((x, lambda d: d @ b), (y, lambda d: a @ d)):
+        expected = np.zeros(operand.shape)
+        for at in np.ndindex(*operand.shape):
+            direction = unit(operand.numpy())
+            direction[at] = 1
+            expected[at] = (g * product(direction)).sum()
+        assert np.array_equal(well_made(operand.grad, operand), expected)
+
+
+@st.composite
+def reductions(draw: Any) -> tuple[np.ndarray, Any, bool]:
+    a = draw(arrays(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)))
+    several = st.lists(st.integers(-a.ndim, a.ndim - 1), unique_by=lambda k: k % a.ndim)
+    axis = draw(st.none() | several.map(tuple) if a.ndim else st.sampled_from([None, ()]))
+    if isinstance(axis, tuple) and len(axis) == 1 and draw(st.booleans()):
+        (axis,) = axis
+    return a, axis, draw(st.booleans())
+
+
+@given(reductions(), seeds)
+@example((np.ones((2, 0, 3)), (0, -2), False), 0)
+@example((np.ones((2, 3)), (), True), 0)
+def test_reductions_over_any_axes(drawn: Any, seed: int):
+    a, axis, keepdims = drawn
+    x = T(a)
+    out = tg.sum(x, axis=axis, keepdims=keepdims)
+    assert np.array_equal(out.numpy(), np.sum(a, axis=axis, keepdims=keepdims))
+    g = cotangent(out.shape, seed)
+    kept = np.sum(a, axis=axis, keepdims=True).shape
+    expected = np.broadcast_to(g.reshape(kept), a.shape)
+    (got,) = gradients(lambda x: tg.sum(x, axis=axis, keepdims=keepdims), [x], seed)
+    assert np.array_equal(got, expected)
+    count = a.size // max(g.size, 1)
+    (got,) = gradients(lambda x: tg.mean(x, axis=axis, keepdims=keepdims), [x], seed)
+    close(got, expected / max(count, 1), tolerance=1e-15)
+    if a.size:
+        largest = np.max(a, axis=axis, keepdims=True)
+        ties = (a == largest).sum(axis=axis, keepdims=True)
+        over = {"axis": axis, "keepdims": keepdims}
+        (got,) = gradients(lambda x: np.max(x, **over), [x], seed)
+        close(got, np.where(a == largest, expected / ties, 0), tolerance=1e-15)
+
+
+@given(st.data(), arrays(hnp.array_shapes(min_dims=1, max_dims=3, max_side=4)), seeds)
+def test_indexing_sends_each_element_back_where_it_came_from(data: Any, a: Any, seed: int):
+    at = data.draw(
+        hnp.basic_indices(a.shape, allow_newaxis=True)
+        | hnp.integer_array_indices(a.shape)
+        | hnp.arrays(bool, a.shape)
+        | hnp.arrays(bool, a.shape[:1])
+        | st.lists(st.integers(-a.shape[0], a.shape[0] - 1))
+    )
+    places = numbered(a.shape)[np.asarray(at, int) if isinstance(at, list) else at]
+    x = T(a)
+    assert np.array_equal(x[at].numpy(), a.ravel()[places])
+    (got,) = gradients(lambda x: x[at], [x], seed)
+    close(got, gathered(cotangent(places.shape, seed), a.shape, places), tolerance=1e-14)
+
+
+def test_repeated_indices_accumulate():
+    x = T(np.array([1.0, 2.0]))
+    x[[0, 0]].backward(tg.tensor([2.0, 3.0]))
+    assert x.grad.tolist() == [5, 0]
+
+
+# Fan-out and repeated passes: rows 5 and 6
+
+
+def test_fan_out_accumulates():
+    a = T(np.array(1.0))
+    b = a + a
+    (b * b).backward()
+    assert a.grad.item() == 8
+
+
+def test_sixty_doublings_call_each_rule_once():
+    calls = itertools.count()
+    double = tg.op(
+        lambda x, y: x + y,
+        name="double",
+        domain=(real, real),
+        rules=(lambda g, out, x, y: (next(calls), g)[1], lambda g, out, x, y: (next(calls), g)[1]),
+    )
+    x = y = T(np.array(1.0))
+    for _ in range(60):
+        y = double(y, y)
+    y.backward()
+    assert x.grad.item() == 2.0**60
+    assert next(calls) == 120
+
+
+# dtypes, layouts, memory: rows 8 to 10
+
+
+def program(x: Any, y: Any) -> Any:
+    """Pass through most families of the table, Python scalars included."""
+    z = (x * 2 + 1.5 - y / 3) ** 2 + (-x).exp() * 0.25 - 1 / (y * y + 2)
+    z = z.tanh() + x.sigmoid() * tg.where(x > 0, y, 0.5) + tg.maximum(x, 0.25) + tg.clamp(y, -1, 1)
+    z = z + (x * x + 1).sqrt().log() + x.softmax(dim=-1) + y.logsumexp(dim=-1, keepdim=True)
+    z = z @ z.mT - x.mean() + y.std() + z.sum(dim=0).relu()[..., :1]
+    return tg.stack([z, z * 3]).transpose(0, -1).flatten(1)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@given(st.data(), layouts, layouts, seeds)
+@settings(max_examples=40)
+def test_a_dtype_stays_through_every_rule_and_a_layout_changes_nothing(
+    dtype: Any, data: Any, layout: str, other: str, seed: int
+):
+    square = st.integers(1, 3).map(lambda n: (n + 1, n + 1))
+    a = data.draw(arrays(square, dtype=dtype))
+    b = data.draw(arrays(a.shape, dtype=dtype))
+    plain = [T(a.copy()), T(b.copy())]
+    out = program(*plain)
+    assert out.dtype == dtype
+    expected = gradients(program, plain, seed)
+    laid = [laid_out(a, layout), laid_out(b, other)]
+    x, y = T(laid[0]), T(laid[1])
+    weights = laid_out(cotangent(out.shape, seed, dtype), layout)
+    program(x, y).backward(tg.from_numpy(weights))
+    eps = np.finfo(dtype).eps
+    for t, array, e in zip((x, y), laid, expected, strict=True):
+        close(well_made(t.grad, t), e, tolerance=300 * eps)
+        assert np.array_equal(t.numpy(), array)
+    assert np.array_equal(laid[0], a)
+    assert np.array_equal(laid[1], b)
+
+
+@given(arrays(), seeds)
+def test_a_broadcast_cotangent_is_taken_and_left_alone(a: Any, seed: int):
+    x = T(a)
+    weights = np.broadcast_to(cotangent((), seed), (2, *a.shape))
+    tg.stack([x * 3, x]).backward(tg.from_numpy(weights))
+    close(well_made(x.grad, x), np.full(a.shape, 4 * weights.flat[0] if a.size else 0))
+
+
+@given(arrays(hnp.array_shapes(min_side=1)), seeds)
+def test_no_two_gradients_share_memory(a: Any, seed: int):
+    x, y, z = T(a), T(a.copy()), T(a.copy())
+    middle = y + z
+    middle.retain_grad()
+    seen = []
+    z.register_hook(seen.append)
+    weights = tg.from_numpy(cotangent(a.shape, seed))
+    (x + middle).backward(weights)
+    kept = [weights, *seen, *(t.grad for t in (x, y, z, middle))]
+    assert len(kept) == 6
+    for one, other in itertools.combinations(kept, 2):
+        assert not np.shares_memory(one.numpy(), other.numpy())
+    before = [t.numpy().copy() for t in kept]
+    for k, t in enumerate(kept):
+        t.data.add_(1)
+        assert all(
+            np.array_equal(u.numpy(), b) for u, b in zip(kept, before, strict=True) if u is not t
+        )
+        before[k] = t.numpy().copy()
+
+
+def test_a_result_that_is_its_own_gradient_does_not_hand_out_the_seed():
+    x = T(np.ones(2))
+    seed = tg.tensor([2.0, 3.0])
+    x.backward(seed)
+    x.grad.zero_()
+    assert seed.tolist() == [2, 3]
+    (g,) = tg.autograd.grad(x.reshape(1, 2).reshape(2), x, seed, create_graph=True)
+    g.data.zero_()
+    assert seed.tolist() == [2, 3]
+
+
+# The numerical reference of the tests
+
+
+def test_slopes_know_the_derivative_of_a_cube():
+    # The numerical reference of these tests, held against a derivative known by heart.
+    a = np.array([[0.5, -2.0]])
+    weights = cotangent((1, 2), 0)
+    (slope,) = slopes(lambda x: x**3, [a], 0)
+    close(slope, 3 * a**2 * weights, tolerance=1e-10)
+    (flat,) = slopes(lambda x: 0 * x, [a], 0)
+    assert not flat.any()
+
+
+@given(arrays(shapes), seeds)
+def test_a_program_of_one_step_against_differences(a: Any, seed: int):
+    (got,) = gradients(lambda x: tg.sin(x) * x, [T(a)], seed)
+    (expected,) = slopes(lambda x: np.sin(x) * x, [a], seed)
+    close(got, expected)

@@ -1,0 +1,341 @@
+"""The walk back: what it adds up, what it leaves alone, what hooks see of it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import (
+    T,
+    arrays,
+    close,
+    cotangent,
+    seeds,
+    well_made,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.domain import real
+from tinygrad_fc.errors import GraphError, ShapeError
+
+
+@given(arrays(), seeds, st.integers(2, 4))
+def test_each_pass_over_a_retained_graph_adds_the_gradient_once_more(a: Any, seed: int, times: int):
+    x = T(a)
+    middle = (x * x).sin()
+    out = middle * x + middle
+    middle.retain_grad()
+    weights = tg.from_numpy(cotangent(out.shape, seed))
+    out.backward(weights, retain_graph=True)
+    once, middle_once = x.grad.numpy().copy(), middle.grad.numpy().copy()
+    for k in range(2, times + 1):
+        out.backward(weights, retain_graph=k < times)
+        close(well_made(x.grad, x), k * once, tolerance=1e-14)
+        close(well_made(middle.grad, middle), k * middle_once, tolerance=1e-14)
+
+
+# What is walked, what is left
+
+
+def test_only_rules_that_lead_to_an_input_are_called():
+    calls: list[str] = []
+
+    def named(name: str) -> Any:
+        rules = (lambda g, out, x: (calls.append(name), g * 2)[1],)
+        return tg.op(lambda x: x * 2, name=name, domain=(real,), rules=rules)
+
+    x, y, constant = T(np.ones(2)), T(np.ones(2)), tg.ones(2)
+    out = named("left")(x) * named("right")(y) + named("constant")(constant)
+    tg.autograd.grad(out, x, tg.ones(2), retain_graph=True)
+    assert calls == ["left"]
+    out.backward(tg.ones(2), inputs=[y], retain_graph=True)
+    assert calls == ["left", "right"]
+    assert x.grad is None
+    out.backward(tg.ones(2))
+    assert sorted(calls[2:]) == ["left", "right"]
+
+
+@given(arrays((2,)), seeds)
+def test_grad_of_inputs_in_the_middle_repeated_and_the_output_itself(a: Any, seed: int):
+    x = T(a)
+    middle = x * 3
+    out = middle**2
+    weights = tg.from_numpy(cotangent((2,), seed))
+    got = tg.autograd.grad(out, [middle, x, out, middle], weights)
+    expected = [6 * a * weights.numpy(), 18 * a * weights.numpy(), weights.numpy()]
+    for g, e in zip(got, [*expected, expected[0]], strict=True):
+        close(well_made(g, x), e, tolerance=1e-14)
+    assert x.grad is None
+    assert middle.grad is None
+    for one, other in itertools.combinations([*got[:3], weights], 2):
+        assert not np.shares_memory(one.numpy(), other.numpy())
+
+
+@given(arrays((2,)), seeds)
+def test_several_outputs_add_up(a: Any, seed: int):
+    x = T(a)
+    y = x * x
+    u, v = tg.from_numpy(cotangent((2,), seed)), tg.from_numpy(cotangent((2,), seed + 1))
+    expected = 2 * a * u.numpy() + (u.numpy() + v.numpy()) * 0 + 6 * a * v.numpy() * 1
+    (got,) = tg.autograd.grad([y, y * 3], [x], [u, v], retain_graph=True)
+    close(got.numpy(), expected, tolerance=1e-14)
+    (got,) = tg.autograd.grad([y, y], x, [u, v], retain_graph=True)
+    close(got.numpy(), 2 * a * (u.numpy() + v.numpy()), tolerance=1e-14)
+    tg.autograd.backward([y.sum(), (y * 3).sum()])
+    close(x.grad.numpy(), 8 * a, tolerance=1e-14)
+
+
+def test_unused_inputs_are_refused_none_or_zeros():
+    x, unused = T(np.ones(2)), T(np.ones((2, 3), np.float32))
+    out = (x * 2).sum()
+    with pytest.raises(
+        GraphError, match=r"do not depend on input 1 \(shape \(2, 3\)\).*allow_unused"
+    ):
+        tg.autograd.grad(out, [x, unused], retain_graph=True)
+    g, none = tg.autograd.grad(out, [x, unused], retain_graph=True, allow_unused=True)
+    assert g.tolist() == [2, 2]
+    assert none is None
+    _, zeros = tg.autograd.grad(out, [x, unused], retain_graph=True, materialize_grads=True)
+    assert np.array_equal(well_made(zeros, unused), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="allow_unused cannot be False"):
+        tg.autograd.grad(out, x, allow_unused=False, materialize_grads=True)
+    with pytest.raises(GraphError, match=r"shape \(3,\) that does not require grad"):
+        tg.autograd.grad(out, [x, tg.ones(3)])
+    # None of that has used the graph, though the call without retain_graph was refused late.
+    out.backward()
+
+
+def test_an_unused_input_that_is_refused_leaves_the_graph_to_be_walked():
+    x, unused = T(np.ones(2)), T(np.ones(2))
+    out = (x * 2).sum()
+    with pytest.raises(GraphError, match="do not depend on input 0"):
+        tg.autograd.grad(out, [unused])
+    with pytest.raises(GraphError, match="do not depend on input 1"):
+        tg.autograd.grad(out, [x, unused])
+    out.backward()
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_backward_with_inputs_delivers_to_them_alone():
+    x, y = T(np.ones(2)), T(np.ones(2))
+    middle = x * y
+    (middle * 2).sum().backward(inputs=[middle, y])
+    assert x.grad is None
+    assert y.grad.tolist() == middle.grad.tolist() == [2, 2]
+    with pytest.raises(ValueError, match="inputs is empty"):
+        (x * y).sum().backward(inputs=[])
+    with pytest.raises(TypeError, match="inputs must be tensors, got int"):
+        (x * y).sum().backward(inputs=[1])
+
+
+def test_backward_of_a_tensor_made_by_hand_and_of_a_retaining_root():
+    x = T(np.array(2.0))
+    x.backward()
+    assert x.grad.item() == 1
+    assert tg.autograd.grad(x, x)[0].item() == 1
+    y = x * 3
+    y.retain_grad()
+    y.register_hook(lambda g: g * 5)
+    y.backward()
+    assert y.grad.item() == 5
+    assert x.grad.item() == 16
+    (x * 3).backward()  # what starts a walk is nobody's to change
+    assert x.grad.item() == 19
+
+
+@given(arrays((2,)), seeds)
+def test_retained_gradients_of_results(a: Any, seed: int):
+    x = T(a)
+    middle = x * 2
+    middle.retain_grad()
+    middle.retain_grad()
+    assert middle.retains_grad
+    assert not middle.is_leaf
+    out = middle**2
+    weights = tg.from_numpy(cotangent((2,), seed))
+    out.backward(weights)
+    close(well_made(middle.grad, middle), 4 * a * weights.numpy(), tolerance=1e-14)
+    assert out.grad is None
+    x.retain_grad()  # nothing to do for a tensor made by hand
+    assert not x.retains_grad
+    with pytest.raises(GraphError, match="does not require grad"):
+        tg.ones(2).retain_grad()
+
+
+# Hooks
+
+
+@given(arrays((2,)), seeds)
+def test_hooks_see_the_whole_gradient_once_and_in_order(a: Any, seed: int):
+    x = T(a)
+    middle = x * 2
+    seen: list[tuple[str, list[float]]] = []
+    middle.register_hook(lambda g: seen.append(("first", g.tolist())))
+    middle.register_hook(lambda g: g * 10)
+    middle.register_hook(lambda g: seen.append(("third", g.tolist())))
+    x.register_hook(lambda g: seen.append(("made by hand", g.tolist())))
+    weights = cotangent((2,), seed)
+    (middle + middle).backward(tg.from_numpy(weights))
+    assert [name for name, _ in seen] == ["first", "third", "made by hand"]
+    close(seen[0][1], 2 * weights, tolerance=1e-15)
+    close(seen[1][1], 20 * weights, tolerance=1e-15)
+    close(x.grad.numpy(), 40 * weights, tolerance=1e-15)
+
+
+def test_a_hook_can_be_taken_out_and_may_take_itself_out():
+    x = T(np.ones(2))
+    calls = []
+    handle = x.register_hook(calls.append)
+    x.sum().backward()
+    handle.remove()
+    handle.remove()
+    x.sum().backward()
+    assert len(calls) == 1
+
+    def once(g: Any) -> None:
+        calls.append(g)
+        handle.remove()
+
+    handle = x.register_hook(once)
+    other = x.register_hook(calls.append)
+    x.sum().backward()
+    x.sum().backward()
+    assert len(calls) == 4
+    other.remove()
+    with x.register_hook(calls.append):
+        x.sum().backward()
+    x.sum().backward()
+    assert len(calls) == 5
+
+
+def test_a_hook_under_create_graph_is_part_of_the_graph():
+    x = T(np.array([2.0]))
+    x.register_hook(lambda g: g * x)
+    (g,) = tg.autograd.grad((x**2).sum(), x, create_graph=True)
+    assert g.tolist() == [8]  # 2x · x
+    (second,) = tg.autograd.grad(g.sum(), x)
+    assert second.tolist() == [16]  # the hook's x again: (4x) · x
+
+
+@pytest.mark.parametrize("given_back", [tg.ones(3), np.ones(2), 5])
+def test_a_hook_that_returns_no_gradient_is_refused_and_nothing_happened(given_back: Any):
+    x, y = T(np.ones(2)), T(np.ones(2))
+    middle = x * y
+    handle = middle.register_hook(lambda g: given_back)
+    with pytest.raises(ShapeError, match=r"a hook returned .*tensor of shape \(2,\)"):
+        middle.sum().backward()
+    handle.remove()
+    assert x.grad is y.grad is None
+    middle.sum().backward()
+    assert x.grad.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_hook_that_changes_the_gradient_in_place_changes_that_of_its_tensor_alone(
+    create_graph: bool,
+):
+    # The memory could be the seed's, or that of another tensor's gradient as well.
+    x, y = T(np.ones(2)), T(np.ones(2))
+    seed = tg.tensor([2.0, 3.0])
+    kept = []
+    x.register_hook(lambda g: kept.append(g.mul_(10)))
+    (x + y).backward(seed, create_graph=create_graph)
+    assert seed.tolist() == [2, 3]
+    assert x.grad.tolist() == [20, 30]
+    assert y.grad.tolist() == [2, 3]
+    kept[0].zero_()
+    assert x.grad.tolist() == [20, 30]
+
+
+def test_a_hook_gives_gradients_of_its_tensors_dtype():
+    x = T(np.ones(2, np.float32))
+    x.register_hook(lambda g: g.double() * 2)
+    x.sum().backward()
+    assert well_made(x.grad, x).tolist() == [2, 2]
+    (g,) = tg.autograd.grad(x.sum(), x, create_graph=True)
+    assert g.dtype == np.float32
+    with pytest.raises(GraphError, match="does not require grad"):
+        tg.ones(2).register_hook(print)
+
+
+# Errors leave everything as it was
+
+
+def broken(kind: str) -> Any:
+    rule = {
+        "raises": lambda g, out, x: 1 / 0,
+        "shape": lambda g, out, x: g[..., None, None] * np.ones((2, 5)),
+        "nothing": lambda g, out, x: None,
+    }[kind]
+    return tg.op(lambda x: x * 2, name="broken", domain=(real,), rules=(rule,))
+
+
+@pytest.mark.parametrize("kind", ["raises", "shape", "nothing"])
+@given(arrays((3,)), seeds)
+@settings(max_examples=10)
+def test_an_error_in_the_walk_leaves_gradients_and_graph(kind: str, a: Any, seed: int):
+    x, y = T(a), T(a.copy())
+    middle = x * y
+    middle.retain_grad()
+    bad = broken(kind)(middle)
+    good = middle * 3
+    weights = tg.from_numpy(cotangent((3,), seed))
+    good.backward(weights, retain_graph=True)
+    kept = [t.grad for t in (x, y, middle)]
+    values = [g.tolist() for g in kept]
+    with pytest.raises((ZeroDivisionError, GraphError, ShapeError)):
+        (bad + good).backward(weights)
+    assert all(t.grad is g for t, g in zip((x, y, middle), kept, strict=True))
+    assert [g.tolist() for g in kept] == values
+    good.backward(weights)
+    close(x.grad.numpy(), 2 * np.asarray(values[0]), tolerance=1e-14)
+
+
+def test_refused_calls_leave_gradients_and_graph():
+    x = T(np.ones(2))
+    out = x * x
+    plain = tg.ones(2) * 2
+    for call in (
+        out.backward,
+        lambda: out.backward(tg.ones(3)),
+        lambda: out.backward("ab"),
+        lambda: out.backward(np.array([1j, 2])),
+        lambda: out.backward([1.0, 2.0]),
+        lambda: out.backward(tg.ones(2), inputs=[tg.ones(2)]),
+        lambda: tg.autograd.backward([out, plain], [tg.ones(2), tg.ones(2)]),
+        lambda: tg.autograd.backward([out, out], [tg.ones(2)]),
+        lambda: tg.autograd.grad([out, 1], x),
+    ):
+        with pytest.raises((GraphError, ShapeError, TypeError)):
+            call()
+        assert x.grad is None
+    out.backward(tg.ones(2))
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_a_shape_that_changed_since_is_not_handed_a_gradient_of_the_old_one():
+    x = T(np.ones(2))
+    out = (x + 1).sum()
+    x.data = tg.ones(3)
+    with pytest.raises((GraphError, ShapeError), match=r"\(2,\).*\(3,\)|\(3,\).*\(2,\)"):
+        out.backward()
+    assert x.grad is None
+
+
+def test_a_gradient_must_fit_its_tensor():
+    x = T(np.ones(2, np.float32))
+    for wrong in (tg.ones(3, dtype=tg.float32), np.ones(2), 1.0):
+        with pytest.raises(ShapeError, match=r"its tensor's shape \(2,\)"):
+            x.grad = wrong
+    with pytest.raises(TypeError, match=r"float32.*float64"):
+        x.grad = tg.ones(2, dtype=tg.float64)
+    x.grad = None
+    x.grad = kept = tg.ones(2, dtype=tg.float32)
+    assert x.grad is kept
+    x.sum().backward()
+    assert x.grad.tolist() == [2, 2]
+    assert kept.tolist() == [1, 1]  # what somebody kept does not change under their hands

@@ -1,0 +1,187 @@
+"""First values: in place, unrecorded, from the distributions that the papers give."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import tinygrad_fc as tg
+from tinygrad_fc.nn import init
+
+matrices = st.lists(st.integers(1, 5), min_size=2, max_size=4).map(tuple)
+floats = st.sampled_from([tg.float64, tg.float32, tg.float16])
+
+RANDOM = [
+    init.uniform_,
+    init.normal_,
+    init.trunc_normal_,
+    init.xavier_uniform_,
+    init.xavier_normal_,
+    init.kaiming_uniform_,
+    init.kaiming_normal_,
+    init.orthogonal_,
+]
+FIXED = [init.zeros_, init.ones_, lambda t: init.constant_(t, 0.5)]
+
+
+def seeded(seed: int = 0) -> tg.Generator:
+    return tg.Generator().manual_seed(seed)
+
+
+@given(matrices, floats, st.sampled_from(RANDOM))
+def test_drawing_fills_in_place_records_nothing_and_is_reproducible(
+    shape: Any, dtype: Any, fill: Any
+):
+    tensor = tg.nn.Parameter(tg.zeros(shape, dtype=dtype))
+    array = tensor.numpy()
+    assert fill(tensor, generator=seeded()) is tensor
+    assert np.shares_memory(array, tensor.numpy())
+    assert array.any()
+    assert tensor.is_leaf
+    assert tensor.requires_grad
+    assert tensor.dtype == dtype
+    again = fill(tg.zeros(shape, dtype=dtype), generator=seeded())
+    np.testing.assert_array_equal(again.numpy(), array)
+    tg.manual_seed(0)
+    np.testing.assert_array_equal(fill(tg.zeros(shape, dtype=dtype)).numpy(), array)
+
+
+@given(matrices, floats, st.sampled_from(FIXED))
+def test_constants(shape: Any, dtype: Any, fill: Any):
+    tensor = fill(tg.nn.Parameter(tg.randn(shape, dtype=dtype)))
+    assert len(np.unique(tensor.numpy())) == 1
+    assert tensor.dtype == dtype
+    assert tensor.requires_grad
+
+
+@given(st.sampled_from(RANDOM + FIXED))
+def test_a_strided_view_is_filled_too(fill: Any):
+    base = tg.from_numpy(np.zeros((4, 6)))
+    fill(tg.from_numpy(base.data._array[::2, ::-2].T))
+    assert base.numpy()[::2, 1::2].any() or fill is init.zeros_
+    assert not base.numpy()[1::2].any()
+
+
+@pytest.mark.parametrize("fill", [*RANDOM, *FIXED, init.eye_])
+def test_what_is_filled_after_the_forward_pass_is_found_out_by_backward(fill: Any):
+    x = tg.ones(2, 2, requires_grad=True)
+    loss = (x * x).sum()
+    fill(x)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+@given(st.sampled_from([(0, 3), (3, 0)]), st.sampled_from(RANDOM + FIXED))
+def test_nothing_to_fill(shape: Any, fill: Any):
+    assert fill(tg.zeros(shape)).shape == shape
+
+
+LARGE = (120, 200)
+FAN_IN, FAN_OUT = 200, 120
+
+
+@pytest.mark.parametrize(
+    ("fill", "bound"),
+    [
+        (lambda t, g: init.uniform_(t, -0.5, 0.5, g), 0.5),
+        (lambda t, g: init.xavier_uniform_(t, 2.0, g), 2 * math.sqrt(6 / (FAN_IN + FAN_OUT))),
+        (lambda t, g: init.kaiming_uniform_(t, generator=g), math.sqrt(6 / FAN_IN)),
+        (lambda t, g: init.kaiming_uniform_(t, math.sqrt(5), generator=g), 1 / math.sqrt(FAN_IN)),
+        (
+            lambda t, g: init.kaiming_uniform_(t, 0, "fan_out", "tanh", g),
+            5 / 3 * math.sqrt(3 / FAN_OUT),
+        ),
+    ],
+)
+def test_even_distributions(fill: Any, bound: float):
+    values = fill(tg.empty(LARGE), seeded()).numpy().ravel()
+    assert abs(values).max() <= bound
+    assert stats.kstest(values, "uniform", (-bound, 2 * bound)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("fill", "mean", "std"),
+    [
+        (lambda t, g: init.normal_(t, 3.0, 0.1, g), 3.0, 0.1),
+        (lambda t, g: init.xavier_normal_(t, 2.0, g), 0.0, 2 * math.sqrt(2 / (FAN_IN + FAN_OUT))),
+        (lambda t, g: init.kaiming_normal_(t, generator=g), 0.0, math.sqrt(2 / FAN_IN)),
+        (
+            lambda t, g: init.kaiming_normal_(t, mode="fan_out", nonlinearity="relu", generator=g),
+            0.0,
+            math.sqrt(2 / FAN_OUT),
+        ),
+    ],
+)
+def test_normal_distributions(fill: Any, mean: float, std: float):
+    values = fill(tg.empty(LARGE), seeded()).numpy().ravel()
+    assert stats.kstest(values, "norm", (mean, std)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "a", "b"),
+    [(0, 1, -2, 2), (0, 0.02, -2, 2), (1, 2, 0, 9), (0, 1, 5, 6), (0, 1, -99, -8), (9, 1, -2, 2)],
+)
+def test_truncated_normal_distributions_far_out_too(mean: float, std: float, a: float, b: float):
+    values = init.trunc_normal_(tg.empty(5000), mean, std, a, b, seeded()).numpy()
+    assert values.min() >= a
+    assert values.max() <= b
+    expected = stats.truncnorm((a - mean) / std, (b - mean) / std, mean, std)
+    with np.errstate(all="ignore"):
+        assert stats.kstest(values, expected.cdf).pvalue > 1e-3
+
+
+def test_further_axes_multiply_the_fans():
+    wide = init.xavier_uniform_(tg.empty(4, 3, 50, 10), generator=seeded()).numpy()
+    assert abs(wide).max() <= math.sqrt(6 / (3 * 500 + 4 * 500))
+    assert abs(wide).max() > 0.99 * math.sqrt(6 / (3 * 500 + 4 * 500))
+
+
+@given(matrices, st.floats(0.1, 10), st.integers(0, 100))
+def test_orthogonal_rows_or_columns(shape: Any, gain: float, seed: int):
+    matrix = init.orthogonal_(tg.empty(shape), gain, seeded(seed)).numpy().reshape(shape[0], -1)
+    if shape[0] > matrix.shape[1]:
+        matrix = matrix.T
+    np.testing.assert_allclose(
+        matrix @ matrix.T, gain**2 * np.eye(len(matrix)), atol=1e-12 * gain**2
+    )
+
+
+def test_orthogonal_matrices_are_evenly_distributed():
+    # An entry of a random rotation of three dimensions is even over [-1, 1] (Archimedes).
+    generator = seeded()
+    entries = [init.orthogonal_(tg.empty(3, 3), 1, generator)[0, 0].item() for _ in range(2000)]
+    assert stats.kstest(entries, "uniform", (-1, 2)).pvalue > 1e-3
+
+
+@given(st.integers(1, 5), st.integers(1, 5))
+def test_identity(n: int, m: int):
+    np.testing.assert_array_equal(init.eye_(tg.randn(n, m)).numpy(), np.eye(n, m))
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (lambda: init.calculate_gain("swoosh"), "no gain is known for 'swoosh'; known are linear"),
+        (lambda: init.calculate_gain("leaky_relu", True), "must be a number, got True"),  # noqa: FBT003
+        (lambda: init.uniform_(tg.ones(2), 2, 1), r"from <= to, got \[2, 1\)"),
+        (lambda: init.normal_(tg.ones(2), 0, -1), "at least 0, got -1"),
+        (lambda: init.trunc_normal_(tg.ones(2), a=2, b=2), "needs a < b and std > 0, got a=2, b=2"),
+        (lambda: init.trunc_normal_(tg.ones(2), std=0), "std=0"),
+        (lambda: init.eye_(tg.ones(2)), r"2 dimensions, got shape \(2,\)"),
+        (lambda: init.xavier_normal_(tg.ones(2)), r"got shape \(2,\): a bias is filled by zeros_"),
+        (lambda: init.orthogonal_(tg.ones(2)), r"2 or more dimensions, got shape \(2,\)"),
+        (
+            lambda: init.kaiming_normal_(tg.ones(2, 2), mode="fan"),
+            "'fan_in' or 'fan_out', got 'fan'",
+        ),
+    ],
+)
+def test_what_cannot_be_filled(act: Any, told: str):
+    with pytest.raises(ValueError, match=told):
+        act()

@@ -1,0 +1,460 @@
+"""Changes in place: allowed where no graph needs the value, found out where one does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from drawing import FLOATS, T, arrays, close, cotangent, gradients, numbers, seeds, well_made
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Ways to memory that two tensors share, of a tensor of shape (2, 3).
+SHARING: dict[str, Callable[[Any], Any]] = {
+    "data": lambda x: x.data,
+    "data of data": lambda x: x.data.data,
+    "detach": lambda x: x.detach(),
+    "from_numpy": lambda x: tg.from_numpy(x.data._array),
+    "as_tensor": lambda x: tg.as_tensor(x.data._array),
+    "Parameter": lambda x: tg.nn.Parameter(x.data).data,
+    "a view of the array": lambda x: tg.from_numpy(x.data._array[:, ::-1].T),
+    "as_strided": lambda x: tg.from_numpy(np.lib.stride_tricks.as_strided(x.data._array)),
+    "a buffer": lambda x: tg.from_numpy(np.frombuffer(memoryview(x.data._array))),
+    "slice": lambda x: x.data[:, 1:],
+    "row": lambda x: x.data[1],
+    "element": lambda x: x.data[0, 0],
+    "iteration": lambda x: next(iter(x.data)),
+    "unbind": lambda x: x.data.unbind(1)[1],
+    "reversed": lambda x: x.data[::-1],
+    "newaxis": lambda x: x.data[None],
+    "T": lambda x: x.data.T,
+    "mT": lambda x: x.data.mT,
+    "t": lambda x: x.data.t(),
+    "transpose": lambda x: x.data.transpose(0, 1),
+    "permute": lambda x: x.data.permute(1, 0),
+    "swapaxes": lambda x: x.data.swapaxes(0, 1),
+    "reshape": lambda x: x.data.reshape(3, 2),
+    "view": lambda x: x.data.view(-1),
+    "flatten": lambda x: x.data.flatten(),
+    "squeeze": lambda x: x.data.reshape(1, 6).squeeze(0),
+    "unsqueeze": lambda x: x.data.unsqueeze(0),
+    "split": lambda x: x.data.split(1)[1],
+    "chunk": lambda x: x.data.chunk(3, 1)[2],
+    "flip by slice of a turned view": lambda x: x.data.T[::-1],
+    "contiguous": lambda x: x.data.contiguous(),
+    "a result's detach": lambda x: x.reshape(-1).detach(),
+    "a cast to itself": lambda x: x.data.to(x.dtype),
+}
+# Ways to change a tensor in place, all of which change its first element.
+CHANGING: dict[str, Callable[[Any], Any]] = {
+    "add_": lambda t: t.add_(1.0),
+    "sub_": lambda t: t.sub_(1.0),
+    "mul_": lambda t: t.mul_(-3.0),
+    "div_": lambda t: t.div_(-3.0),
+    "+=": lambda t: t.__iadd__(1.0),
+    "-=": lambda t: t.__isub__(1.0),
+    "*=": lambda t: t.__imul__(-3.0),
+    "/=": lambda t: t.__itruediv__(-3.0),
+    "zero_": lambda t: t.zero_(),
+    "fill_": lambda t: t.fill_(9.0),
+    "copy_": lambda t: t.copy_(tg.full(t.shape, 9.0)),
+    "clamp_": lambda t: t.clamp_(8, 9),
+    "normal_": lambda t: t.normal_(),
+    "uniform_": lambda t: t.uniform_(8, 9),
+    "setitem": lambda t: t.__setitem__(..., 9.0),
+    "setitem by mask": lambda t: t.__setitem__(t > -9, 9.0),
+    "setitem by index": lambda t: t.__setitem__((0,) * t.ndim, 9.0),
+}
+
+
+@pytest.mark.parametrize("sharing", sorted(SHARING))
+@given(how=st.sampled_from(sorted(CHANGING)), seed=seeds)
+@settings(max_examples=25)
+def test_a_change_through_any_tensor_that_shares_the_memory_is_found(
+    sharing: str, how: str, seed: int
+):
+    a = cotangent((2, 3), seed)
+    x = T(a)
+    product = x * x
+    shared = SHARING[sharing](x)
+    assert np.shares_memory(shared.numpy(), a)
+    before = a.copy()
+    with tg.no_grad():
+        CHANGING[how](shared)
+    assert not np.array_equal(a, before)
+    with pytest.raises(
+        GraphError, match=r"multiply needs its argument [01] .*of shape \(2, 3\).*changed"
+    ):
+        product.sum().backward()
+    assert x.grad is None
+    # Computed anew it is right.
+    weights = cotangent((2, 3), seed)
+    (x * x).backward(tg.from_numpy(weights))
+    close(well_made(x.grad, x), 2 * a * weights, tolerance=1e-15)
+
+
+@given(st.sampled_from(sorted(SHARING)), st.sampled_from(sorted(CHANGING)), seeds)
+def test_a_change_of_what_no_rule_reads_is_allowed(sharing: str, how: str, seed: int):
+    def only_shapes(x: Any) -> Any:
+        y = tg.cat([x, x.reshape(3, 2).T, -x / 3]).transpose(0, 1)
+        y = tg.stack([y, y.clone()]).flatten(1)[:, ::-1].expand(2, 2, 18)
+        z = x.mean(dim=0).squeeze()[[0, 0]].sum() + tg.stack([x, x]).sum()
+        return y.sum(dim=0).mean() + x.sum() + z + x.flip(0).sum()
+
+    a = cotangent((2, 3), seed)
+    x = T(a)
+    (expected,) = gradients(only_shapes, [x], seed)
+    x.grad = None
+    out = only_shapes(x)
+    with tg.no_grad():
+        CHANGING[how](SHARING[sharing](x))
+    out.backward(tg.tensor(cotangent((), seed)))
+    close(well_made(x.grad, x), expected, tolerance=1e-14)
+
+
+# What each operation reads: its operands, and the result or not.
+@pytest.mark.parametrize(
+    ("function", "reads"),
+    [
+        (lambda x, y: x + y, ""),
+        (lambda x, y: x * y, "xy"),
+        (lambda x, y: x * y.detach(), "y"),
+        (lambda x, y: x / y, "yo"),
+        (lambda x, y: x @ y.T, "xy"),
+        (lambda x, y: tg.exp(x) + 0 * y.detach(), "e"),
+        (lambda x, y: tg.sin(x), "x"),
+        (lambda x, y: tg.tanh(x), "o"),
+        (lambda x, y: tg.sigmoid(x), "o"),
+        (lambda x, y: tg.relu(x), "o"),
+        (lambda x, y: tg.log(x), "x"),
+        (lambda x, y: tg.sqrt(x), "o"),
+        (tg.maximum, "xy"),
+        (lambda x, y: tg.where(x.detach() > y.detach(), x, y), ""),
+        (lambda x, y: tg.softmax(x, -1), "o"),
+        (tg.nn.functional.linear, "xy"),
+    ],
+)
+@given(st.sampled_from("xyo"), seeds)
+@settings(max_examples=12)
+def test_exactly_what_is_read_must_stay(function: Any, reads: str, moved: str, seed: int):
+    x, y = T(cotangent((2, 3), seed)), T(cotangent((2, 3), seed + 1) - 1)
+    expected = gradients(
+        lambda x, y: (
+            function(x, y) + 0 * y + 0 * x if function(x, y).shape == (2, 3) else function(x, y) * 1
+        ),
+        [x, y],
+        seed,
+    )
+    x.grad = y.grad = None
+    out = function(x, y)
+    weights = tg.from_numpy(cotangent(out.shape, seed))
+    {"x": x, "y": y, "o": out}[moved].data.add_(1)
+    if moved in reads:
+        with pytest.raises(GraphError, match="changed in place"):
+            out.backward(weights)
+        return
+    out.backward(weights)
+    for t, e in zip((x, y), expected, strict=True):
+        if t.grad is not None:
+            close(t.grad.numpy(), e, tolerance=1e-13)
+
+
+def test_index_tensors_that_change_afterwards_do_not_move_the_gradient():
+    x = T(np.array([1.0, 2.0, 3.0]))
+    weights = tg.tensor([2.0, 3.0])
+    raw = np.array([0, 1])
+    for at in (tg.tensor([0, 1]), tg.from_numpy(raw), raw, [tg.tensor(0), tg.tensor(1)]):
+        x.grad = None
+        out = x[at]
+        for part in at if isinstance(at, list) else [at]:
+            np.add(part, 1, out=part) if isinstance(part, np.ndarray) else part.add_(1)
+        out.backward(weights)
+        assert x.grad.tolist() == [2, 3, 0]
+        raw -= raw[0]
+    mask = tg.tensor([True, False, False])
+    x.grad = None
+    out = x[mask]
+    mask.copy_(tg.tensor([False, False, True]))
+    out.backward(weights[:1])
+    assert x.grad.tolist() == [2, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["gather", "where", "masked_fill"])
+def test_operands_that_choose_are_watched_too(kind: str):
+    x = T(np.array([1.0, 2.0, 3.0]))
+    chooser = tg.tensor([0, 1, 1]) if kind == "gather" else tg.tensor([True, False, False])
+    out = {
+        "gather": lambda: x.gather(0, chooser),
+        "where": lambda: tg.where(chooser, x, 0.0),
+        "masked_fill": lambda: x.masked_fill(chooser, 0.0),
+    }[kind]()
+    chooser.fill_(1)
+    with pytest.raises(GraphError, match="changed in place"):
+        out.sum().backward()
+
+
+def test_a_replaced_array_counts_as_changed():
+    x = T(np.ones(2))
+    out = (x * x).sum()
+    x.data = tg.tensor([5.0, 5.0])
+    with pytest.raises(GraphError, match="changed in place"):
+        out.backward()
+    x.data = x.data
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [10, 10]
+
+
+def test_replaced_arrays_must_have_gradients_still():
+    x = T(np.ones(2))
+    with pytest.raises(DtypeError, match=r"int64.*(float|double)"):
+        x.data = tg.tensor([1, 2])
+    assert x.dtype == np.float64
+    plain = tg.ones(2)
+    plain.data = tg.tensor([1, 2])
+    assert plain.tolist() == [1, 2]
+
+
+def test_a_change_that_failed_is_no_change_and_one_that_failed_half_way_is_one():
+    x = T(np.array([1.0, 1e308]))
+    out = (x * tg.tensor([3.0, 0.0])).sum()
+    squares = (x * 1e-308 * x).sum()
+    for wrong in (tg.ones(3), tg.ones(2, 2), "text"):
+        with pytest.raises((ShapeError, DtypeError)):
+            x.data.add_(wrong)
+    with pytest.raises((ShapeError, IndexError)):
+        x.data[5] = 1
+    tg.autograd.grad(squares, x, retain_graph=True)
+    with pytest.raises(FloatingPointError):
+        x.data.mul_(10)  # NumPy writes first and raises then
+    with pytest.raises(GraphError, match="changed in place"):
+        squares.backward()
+    out.backward()
+    assert x.grad.tolist() == [3, 0]
+
+
+def test_the_update_after_backward_is_fine_in_all_its_spellings():
+    w = T(np.array([1.0, 2.0]))
+    lr = 0.5
+    for k in range(1, 4):
+        (w * w).sum().backward()
+        w.data -= lr * w.grad / k
+        w.data = w.data - 0 * w.grad
+        with tg.no_grad():
+            w -= 0 * w.grad
+            w.sub_(w.grad, alpha=0)
+            w[0] = w[0]
+        w.grad.zero_()
+        w.grad = None
+    assert w.is_leaf
+    assert w.requires_grad
+
+
+# What would have to be recorded is refused
+
+
+@pytest.mark.parametrize("how", sorted(CHANGING))
+def test_a_tensor_that_requires_grad_is_not_changed_while_recording(how: str):
+    x = T(np.array([[1.0, 2.0]]))
+    before = x.numpy().copy()
+    with pytest.raises(GraphError, match="Two ways work") as told:
+        CHANGING[how](x)
+    assert "with no_grad(): w -= lr * w.grad" in str(told.value)
+    assert "w.data -= lr * w.grad" in str(told.value)
+    assert np.array_equal(x.numpy(), before)
+    (x * 2).sum().backward()
+    with tg.no_grad():
+        CHANGING[how](x)
+    assert x.requires_grad
+    assert not np.array_equal(x.numpy(), before)
+
+
+@pytest.mark.parametrize("how", sorted(set(CHANGING) - {"+=", "-=", "*=", "/="}))
+def test_a_recorded_result_is_not_changed_while_recording(how: str):
+    x = T(np.array([[1.0, 2.0]]))
+    y = x * 2
+    before = y.numpy().copy()
+    with pytest.raises(GraphError, match="would change a recorded value in place"):
+        CHANGING[how](y)
+    assert np.array_equal(y.numpy(), before)
+    y.sum().backward()
+
+
+def test_a_value_that_requires_grad_is_not_written_into_a_plain_tensor():
+    x, plain = T(np.ones(2)), tg.zeros(2)
+    for change in (
+        lambda: plain.add_(x),
+        lambda: plain.copy_(x),
+        lambda: plain.__setitem__(0, x[0]),
+        lambda: plain.fill_(x[0]),
+        lambda: plain.clamp_(x, 2),
+        lambda: plain.clamp_(min=x),
+    ):
+        with pytest.raises(GraphError, match="out of place"):
+            change()
+    assert plain.tolist() == [0, 0]
+    with tg.no_grad():
+        plain.add_(x)
+    assert plain.tolist() == [1, 1]
+    assert not plain.requires_grad
+
+
+@given(arrays((2,)), arrays((2,), low=0.5), seeds)
+def test_augmented_assignment_between_recorded_tensors_rebinds(a: Any, b: Any, seed: int):
+    x, y = T(a), T(b)
+
+    def program(x: Any, y: Any) -> Any:
+        z = first = x * 1
+        z += y
+        assert z is not first
+        second = z
+        z *= y
+        z -= 2.0
+        z /= y * y
+        third = tg.ones(2)
+        third += z  # a plain tensor takes part by being rebound, too
+        assert first.tolist() == a.tolist()
+        assert second.tolist() == (a + b).tolist()
+        return third
+
+    weights = cotangent((2,), seed)
+    got = gradients(program, [x, y], seed)
+    close(got[0], weights / b, tolerance=1e-14)
+    close(got[1], weights * (-(a / b**2) + 4 / b**3), tolerance=1e-12)
+
+
+# In place: against the same change of an array
+
+
+@given(st.data(), st.sampled_from(FLOATS))
+def test_methods_change_memory_as_numpy_does(data: Any, dtype: Any):
+    drawn = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=1, base_shape=(2, 3)))
+    a = data.draw(arrays((2, 3), dtype=dtype))
+    b = data.draw(arrays(drawn.input_shapes[0], dtype=dtype, low=0.5))
+    fits = drawn.result_shape == a.shape
+    alpha = data.draw(numbers(-2, 2))
+    other = data.draw(st.sampled_from([tg.tensor(b), b, b.tolist()]))
+    for call, expected in (
+        (lambda t: t.add_(other), a + b),
+        (lambda t: t.sub_(other), a - b),
+        (lambda t: t.add_(tg.tensor(b), alpha=alpha), a + alpha * b),
+        (lambda t: t.sub_(tg.tensor(b), alpha=alpha), a - alpha * b),
+        (lambda t: t.mul_(other), a * b),
+        (lambda t: t.div_(other), a / b),
+        (lambda t: t.mul_(0).add_(b), 0 * a + b),
+        (lambda t: t.clamp_(tg.tensor(b), 2), np.clip(a, b, 2)),
+    ):
+        t = tg.from_numpy(a.copy())
+        memory = t.numpy()
+        if not fits:
+            with pytest.raises(ShapeError, match="cannot change"):
+                call(t)
+            assert np.array_equal(memory, a) or not memory.any()
+            continue
+        assert call(t) is t
+        assert t.dtype == dtype
+        assert np.shares_memory(memory, t.numpy())
+        assert np.array_equal(memory, np.asarray(expected, dtype))
+
+
+@given(st.data(), arrays((3, 2)))
+def test_setting_items_as_numpy_does(data: Any, a: Any):
+    at = data.draw(
+        hnp.basic_indices(a.shape, allow_newaxis=True)
+        | hnp.integer_array_indices(a.shape)
+        | hnp.arrays(bool, a.shape)
+        | hnp.arrays(bool, 3)
+    )
+    value = data.draw(arrays((2,)) | numbers().map(np.asarray))
+    expected = a.copy()
+    t = tg.tensor(a)
+    try:
+        expected[at] = value
+    except ValueError:
+        with pytest.raises(ShapeError, match=r"x\[\.\.\.\] = y cannot change"):
+            t[at] = tg.tensor(value)
+    else:
+        t[at] = tg.tensor(value)
+    assert np.array_equal(t.numpy(), expected)
+    index = tg.tensor(at) if isinstance(at, np.ndarray) else at
+    again = tg.tensor(a)
+    if np.ndim(value) == 0:
+        again[index] = float(value)
+        assert np.array_equal(again.numpy(), expected)
+
+
+@given(arrays((3, 3)))
+def test_memory_that_overlaps_itself_is_read_before_it_is_written(a: Any):
+    t = tg.tensor(a)
+    t.add_(t.T)
+    assert np.array_equal(t.numpy(), a + a.T)
+    t = tg.tensor(a)
+    t[1:] = t[:-1]
+    assert np.array_equal(t.numpy()[1:], a[:-1])
+    t = tg.tensor(a)
+    t.copy_(t.flip(0).T)
+    assert np.array_equal(t.numpy(), a[::-1].T)
+
+
+def test_dtypes_are_kept_or_refused():
+    whole = tg.tensor([1, 2])
+    with pytest.raises(DtypeError, match=r"add_ cannot change a tensor \(2,\) int64 by \(\) "):
+        whole.add_(0.5)
+    with pytest.raises(DtypeError, match="div_"):
+        whole.div_(2)
+    assert whole.add_(1).tolist() == [2, 3]
+    assert whole.copy_(tg.tensor([1.9, -1.9])).tolist() == [1, -1]  # as PyTorch casts
+    single = tg.ones(2, dtype=tg.float32)
+    assert single.add_(tg.ones(2)).dtype == np.float32
+    assert single.mul_(2).add_(0.5).dtype == np.float32
+    with pytest.raises(TypeError):
+        single.mul_(2, alpha=3)
+    with pytest.raises((TypeError, ValueError)):
+        single.clamp_()
+
+
+def test_read_only_memory_is_not_written():
+    for t in (
+        tg.zeros(3, 1).expand(3, 4),
+        tg.from_numpy(np.broadcast_to(np.zeros(3), (2, 3))),
+        tg.as_tensor(tg.zeros(3).numpy()),
+        tg.from_numpy(np.frombuffer(b"\0" * 16)),
+    ):
+        for change in (lambda t: t.add_(1), lambda t: t.zero_(), lambda t: t.__setitem__(0, 1.0)):
+            with pytest.raises((ShapeError, GraphError), match=r"read-only.*clone\(\)"):
+                change(t)
+        assert not t.numpy().any()
+        assert t.clone().add_(1).numpy().all()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_random_filling_stays_in_its_bounds_and_is_reproducible(seed: int):
+    def filled(*calls: Any) -> list[Any]:
+        tg.manual_seed(seed)
+        return [call(tg.zeros(4, 3)).tolist() for call in calls]
+
+    calls = (
+        lambda t: t.uniform_(),
+        lambda t: t.uniform_(-2, -1),
+        lambda t: t.uniform_(to=0.5),
+        lambda t: t.normal_(5, 0),
+        lambda t: t.normal_(mean=1, std=2),
+    )
+    first, second = filled(*calls), filled(*calls)
+    assert first == second
+    bounds = ((0, 1), (-2, -1), (0, 0.5), (5, 5))
+    for (low, high), values in zip(bounds, first, strict=False):
+        assert np.all((np.array(values) >= low) & (np.array(values) <= high))
+    with pytest.raises(ValueError, match="std"):
+        tg.zeros(2).normal_(0, -1)
+    with pytest.raises(ValueError, match="from"):
+        tg.zeros(2).uniform_(1, 0)
+    with pytest.raises(TypeError):
+        tg.zeros(2).uniform_(0, 1, 2)

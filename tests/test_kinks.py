@@ -1,0 +1,143 @@
+"""Derivatives where there is none, or where it is not finite: one convention each, held here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tinygrad_fc import Tensor
+
+floats = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+
+class Kink(NamedTuple):
+    """A function, where it is differentiated, and its gradients there."""
+
+    what: str
+    f: Callable[..., Any]
+    at: Sequence[Any]
+    gradients: Sequence[Any]
+
+
+# The table of the documentation: PyTorch's conventions where it has one.
+KINKS = (
+    Kink("relu", tg.relu, [0.0], [0.0]),
+    Kink("abs", tg.abs, [0.0], [0.0]),
+    Kink("maximum, tie", tg.maximum, [2.0, 2.0], [0.5, 0.5]),
+    Kink("minimum, tie", tg.minimum, [2.0, 2.0], [0.5, 0.5]),
+    Kink("clamp, at the lower bound", lambda x: tg.clamp(x, -1, 1), [-1.0], [1.0]),
+    Kink("clamp, at the upper bound", lambda x: tg.clamp(x, -1, 1), [1.0], [1.0]),
+    Kink("clamp, x at the lower bound", tg.clamp, [-1.0, -1.0, 1.0], [1.0, 0.0, 0.0]),
+    Kink("clamp, all equal", tg.clamp, [1.0, 1.0, 1.0], [1.0, 0.0, 0.0]),
+    Kink("clamp, bounds crossed", tg.clamp, [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]),
+    Kink("clamp, bounds equal", tg.clamp, [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]),
+    Kink("amax, ties", lambda x: x.amax(0), [[3.0, 1.0, 3.0]], [[0.5, 0.0, 0.5]]),
+    Kink("amin, ties", lambda x: x.amin(0), [[1.0, 3.0, 1.0]], [[0.5, 0.0, 0.5]]),
+    Kink("max of all, ties", lambda x: x.max(), [[[3.0, 1.0], [2.0, 3.0]]], [[[0.5, 0], [0, 0.5]]]),
+    Kink("min of all, ties", lambda x: x.min(), [[[1.0, 3.0], [1.0, 3.0]]], [[[0.5, 0], [0.5, 0]]]),
+    Kink("max of all, three", lambda x: x.max(), [[1.0, 1.0, 1.0]], [[1 / 3, 1 / 3, 1 / 3]]),
+    Kink("max over a dim, chosen", lambda x: x.max(0).values, [[1.0, 3.0, 3.0]], [[0.0, 1.0, 0.0]]),
+    Kink("min over a dim, chosen", lambda x: x.min(0).values, [[3.0, 1.0, 1.0]], [[0.0, 1.0, 0.0]]),
+    Kink("norm of 0", np.linalg.norm, [[0.0, 0.0]], [[0.0, 0.0]]),
+    Kink("hypot of 0", np.hypot, [0.0, 0.0], [0.0, 0.0]),
+    Kink("std of a constant", lambda x: x.std(), [[2.0, 2.0, 2.0]], [[0.0, 0.0, 0.0]]),
+    Kink("x**0 at 0", lambda x: x**0, [0.0], [0.0]),
+    Kink("x**0 at 0, a tensor", tg.pow, [0.0, 0.0], [0.0, 0.0]),
+    Kink("x**1 at 0", lambda x: x**1, [0.0], [1.0]),
+    Kink("x**2 at 0", lambda x: x**2, [0.0], [0.0]),
+    Kink("x**3 below 0", lambda x: x**3, [-2.0], [12.0]),
+    Kink("0**y", lambda y: 0.0**y, [2.0], [0.0]),
+    Kink("sqrt at 0", tg.sqrt, [0.0], [np.inf]),
+    Kink("log at 0", tg.log, [0.0], [np.inf]),
+)  # fmt: skip
+
+
+@floats
+@pytest.mark.parametrize("kink", KINKS, ids=lambda kink: kink.what)
+def test_derivative_at_kinks_and_ties(kink: Kink, dtype: Any) -> None:
+    args = [tg.tensor(np.array(x, dtype), requires_grad=True) for x in kink.at]
+    kink.f(*args).backward(tg.tensor(np.array(0.75, dtype)))  # never 1, which hides much
+    for t, expected in zip(args, kink.gradients, strict=True):
+        assert t.grad is not None
+        assert t.grad.dtype == dtype
+        np.testing.assert_array_max_ulp(
+            t.grad.numpy(), np.multiply(0.75, expected).astype(dtype), dtype=dtype
+        )
+
+
+# Branches that were not taken
+
+
+class Branch(NamedTuple):
+    """A function with places where it, or its slope, is not finite."""
+
+    what: str
+    f: Callable[[Tensor], Tensor]
+    at: Sequence[float]
+
+
+BRANCHES = (
+    Branch("sqrt", tg.sqrt, [0, -1, -4]),
+    Branch("sqrt of a difference", lambda x: (1 - x * x).sqrt(), [1, -1, 2]),
+    Branch("log", tg.log, [0, -1]),
+    Branch("log2", np.log2, [0, -1]),
+    Branch("log10", np.log10, [0, -1]),
+    Branch("log1p", np.log1p, [-1, -2]),
+    Branch("divide", lambda x: 1 / x, [0]),
+    Branch("divide by itself", lambda x: x / x, [0]),
+    Branch("divide by a difference", lambda x: x / (x - 1), [1]),
+    Branch("reciprocal", np.reciprocal, [0]),
+    Branch("root", lambda x: x**0.5, [0, -1]),
+    Branch("inverse power", lambda x: x**-1.5, [0, -1]),
+    Branch("power of itself", lambda x: x**x, [0, -0.5]),
+    Branch("power of a number", lambda x: (-2.0) ** x, [0.5]),
+    Branch("entropy", lambda x: x * x.log(), [0, -1]),
+    Branch("sin(x)/x", lambda x: x.sin() / x, [0]),
+    Branch("exp, overflow", lambda x: x.exp(), [1e3]),
+    Branch("exp of exp, overflow", lambda x: x.exp().exp(), [10, 1e3]),
+    Branch("expm1, overflow", np.expm1, [1e3]),
+    Branch("sinh, overflow", np.sinh, [1e3, -1e3]),
+    Branch("arcsin", np.arcsin, [1, -1, 2]),
+    Branch("arccos", np.arccos, [1, -1, 2]),
+    Branch("arccosh", np.arccosh, [1, 0]),
+    Branch("arctanh", np.arctanh, [1, -1, 2]),
+    Branch("log of sigmoid", lambda x: x.sigmoid().log(), [-1e3]),
+    Branch("fmod", lambda x: np.fmod(1.0, x), [0]),
+)
+
+
+@floats
+@pytest.mark.parametrize("branch", BRANCHES, ids=lambda branch: branch.what)
+def test_branch_not_taken_gives_exactly_zero_in_every_order(branch: Branch, dtype: Any) -> None:
+    x = tg.tensor(np.array(branch.at, dtype), requires_grad=True)
+    taken = tg.tensor(np.zeros(len(branch.at), bool))
+    y = tg.where(taken, branch.f(x), x * 3)
+    weights = tg.tensor(np.array([0.75, -1.25, 2.5][: len(branch.at)], dtype))
+    for order, slope in enumerate((3, 0, 0)):
+        # In the third order the walk adds up infinities on its way to where they are left out.
+        with np.errstate(invalid="ignore" if order == 2 else "raise"):
+            (y,) = tg.autograd.grad(y, x, weights, create_graph=True, materialize_grads=True)
+        assert (y.numpy() == slope * weights.numpy()).all()
+        if not y.requires_grad:
+            break
+
+
+def test_the_branch_that_was_taken_is_honest() -> None:
+    x = tg.tensor([0.0, 4.0, -1.0], requires_grad=True)
+    tg.where(x >= 0, x.sqrt(), x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [np.inf, 0.25, 1.0]
+
+
+def test_the_example_of_the_documentation() -> None:
+    x = tg.tensor([-1.0, -4.0], requires_grad=True)
+    tg.where(x > 0, tg.sqrt(x), x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1.0, 1.0]

@@ -1,0 +1,252 @@
+"""Rules broken on purpose: laws that found nothing wrong with these would be worth nothing."""
+
+from __future__ import annotations
+
+import copy
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+import scipy.special
+from hypothesis import Phase
+from kit import derivative, laws
+from kit.strategies import differentiable
+
+import tinygrad_fc as tg
+from tinygrad_fc.domain import interval, positive, real
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.op import Op, table
+from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops import index, linalg, reduce, shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kit.strategies import Case
+
+    Law = Callable[[Case], int]
+
+ALL: tuple[Law, ...] = (
+    *(laws.forward, laws.types, laws.float32, laws.purity, laws.layout, laws.linear, laws.zero),
+    *(laws.alone, derivative.slopes, derivative.second_slopes),
+)
+
+
+def finds(law: Law, op: Op) -> None:
+    """Assert that `law` has something against `op`."""
+    with pytest.raises((AssertionError, ShapeError, GraphError, FloatingPointError, ValueError)):
+        laws.check(law, op, share=1, derandomize=True, database=None, phases=(Phase.generate,))
+
+
+def broken(op: Op, i: int, rule: Callable[..., Any]) -> Op:
+    """Return a copy of `op`, not in the table, with another rule for argument `i`."""
+    other = copy.copy(op)
+    rules = [op.rules[k] for k in range(len(op.domain))]  # type: ignore[index]
+    rules[i] = rule
+    other.rules = tuple(rules)
+    return other
+
+
+# Every rule of the table, off by a millionth
+
+
+def _rules() -> list[Any]:
+    plain = [op for op in laws.smooth_rows() if type(op) is Op]  # chains borrow theirs
+    return [pytest.param(op, i, id=f"{op.name}-{i}") for op in plain for i in differentiable(op)]
+
+
+@pytest.mark.parametrize(("op", "i"), _rules())
+def test_a_millionth_is_found_in_every_rule(op: Op, i: int) -> None:
+    right = op.rules[i]  # type: ignore[index]
+    finds(derivative.slopes, broken(op, i, lambda *a, **s: right(*a, **s) * (1 + 1e-6)))
+
+
+# One bug of each kind
+
+
+class Bug(NamedTuple):
+    """What is wrong, the row and the argument, and the wrong rule."""
+
+    what: str
+    op: Op
+    i: int
+    rule: Callable[..., Any]
+
+
+def _right(op: Op, i: int = 0) -> Callable[..., Any]:
+    return op.rules[i]  # type: ignore[index,no-any-return]
+
+
+def _in_place(g: Any, _out: Any, _x: Any, y: Any) -> Any:
+    g *= 2
+    return g * y / 2
+
+
+def _argument_in_place(g: Any, _out: Any, _x: Any, y: Any) -> Any:
+    y += 1
+    return g * y
+
+
+def _by_assignment(g: Any, _out: Any, x: Any, at: Any) -> Any:
+    made = np.zeros_like(x)
+    made[at] = g
+    return made
+
+
+def _square_only(g: Any, out: Any, x: Any, y: Any) -> Any:
+    right = _right(linalg.matmul)(g, out, x, y)
+    square = right.ndim == 2 and right.shape[0] == right.shape[1] > 1
+    return right.swapaxes(0, 1) if square else right
+
+
+def _size_1_only(g: Any, out: Any, x: Any, axis: Any) -> Any:
+    return _right(reduce.cumsum)(g, out, x, axis=axis) * (2 if x.shape[axis] == 1 else 1)
+
+
+def _ties_not_shared(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    right = _right(reduce.amax)(g, out, x, axis=axis, keepdims=keepdims)
+    return right * (x == np.max(x, axis=axis, keepdims=True)).sum(axis=axis, keepdims=True)
+
+
+def _forgetful() -> Callable[..., Any]:
+    """Return a rule that is right at every second call."""
+    calls = count()
+    return lambda g, out, x: g * (1 + 1e-3 * (next(calls) % 2))
+
+
+def _memory_order(g: Any, _out: Any, x: Any) -> Any:
+    return g * 2 * (x if isinstance(x, tg.Tensor) else x.ravel(order="K").reshape(x.shape))
+
+
+def _half(g: Any, out: Any, x: Any) -> Any:
+    return g * (out.astype(np.float16) if x.dtype == np.float32 else out)
+
+
+def _detached(op: Op) -> Callable[..., Any]:
+    """Return the row's first rule, reading values that have lost their history."""
+
+    def off(g: Any, *arrays: Any, **settings: Any) -> Any:
+        plain = (a.detach() if isinstance(a, tg.Tensor) else a for a in arrays)
+        return _right(op)(g, *plain, **settings)
+
+    return off
+
+
+BUGS: dict[Law, tuple[Bug, ...]] = {
+    derivative.slopes: (
+        Bug("sign", e.subtract, 1, lambda g, out, x, y: g),
+        Bug("factor", e.square, 0, lambda g, out, x: g * x),
+        Bug("missing term", reduce.softmax, 0, lambda g, out, x, axis: g * out),
+        Bug("swapped arguments", e.multiply, 0, lambda g, out, x, y: g * x),
+        Bug("the other argument's", e.divide, 0, _right(e.divide, 1)),
+        Bug("branches swapped", e.where, 1, lambda g, out, c, x, y: np.where(c, 0, g)),
+        Bug("not transposed", linalg.matmul, 0, lambda g, out, x, y: g @ y),
+        Bug("transposed where square", linalg.matmul, 0, _square_only),
+        Bug("not turned round", reduce.cumsum, 0, lambda g, out, x, axis: g.cumsum(axis)),
+        Bug("repeated indices lost", index.getitem, 0, _by_assignment),
+        Bug("beyond 5 only", e.sigmoid, 0, lambda g, out, x: g * out * (1 - out) * (abs(x) < 5)),
+        Bug("size 1 only", reduce.cumsum, 0, _size_1_only),
+        Bug("0-d only", e.exp, 0, lambda g, out, x: g * out * (1 + (x.ndim == 0))),
+        Bug("ties counted twice", e.maximum, 0, lambda g, out, x, y: g * (x >= y)),
+        Bug("ties not shared", reduce.amax, 0, _ties_not_shared),
+        Bug("illegal at a kink", e.relu, 0, lambda g, out, x: g * ((x > 0) + 2 * (x == 0))),
+        Bug("ones for the gradient", e.sin, 0, lambda g, out, x: g * 0 + np.cos(x)),
+    ),
+    derivative.second_slopes: (
+        Bug("detached result", e.exp, 0, _detached(e.exp)),
+        Bug("detached argument", e.sin, 0, _detached(e.sin)),
+        Bug("detached other", e.multiply, 0, _detached(e.multiply)),
+        Bug("flat at 0", e.sin, 0, lambda g, out, x: np.where(g == 0, 0, g) * np.cos(x)),
+    ),
+    laws.linear: (
+        Bug("magnitude", e.sin, 0, lambda g, out, x: abs(g) * np.cos(x)),
+        Bug("square, little", e.sin, 0, lambda g, out, x: g * np.cos(x) + 1e-9 * g * g),
+    ),
+    laws.zero: (
+        Bug("offset", e.sin, 0, lambda g, out, x: g * np.cos(x) + 1e-300),
+        Bug("0 / 0", e.sqrt, 0, lambda g, out, x: g / (2 * out)),
+        Bug("0 * inf", e.reciprocal, 0, lambda g, out, x: -g * out * out),
+    ),
+    laws.purity: (
+        Bug("changes the gradient", e.multiply, 0, _in_place),
+        Bug("changes an argument", e.multiply, 0, _argument_in_place),
+        Bug("another result each time", e.positive_, 0, _forgetful()),
+    ),
+    laws.types: (
+        Bug("an axis more", e.exp, 0, lambda g, out, x: (g * out)[..., None] + np.zeros(2)),
+        Bug("another shape", shape.reshape, 0, lambda g, out, x, shape: g),
+    ),
+    laws.layout: (Bug("order of memory", e.square, 0, _memory_order),),
+    laws.float32: (Bug("float16 within", e.exp, 0, _half),),
+}
+
+
+@pytest.mark.parametrize(
+    ("law", "bug"),
+    [
+        pytest.param(law, bug, id=f"{law.__name__}-{bug.op.name}-{bug.what}")
+        for law, bugs in BUGS.items()
+        for bug in bugs
+    ],
+)
+def test_a_bug_of_each_kind_is_found(law: Law, bug: Bug) -> None:
+    finds(law, broken(bug.op, bug.i, bug.rule))
+
+
+def test_a_wrong_forward_is_found() -> None:
+    wrong = copy.copy(reduce.sum_)
+    wrong.forward = lambda x, axis=None, keepdims=False: np.sum(x, axis, keepdims=keepdims) * 1.5
+    finds(laws.forward, wrong)
+
+
+def test_a_law_that_compares_nothing_says_so() -> None:
+    flat = copy.copy(e.positive_)
+    flat.forward, flat.rules = np.zeros_like, (lambda g, out, x: g * 0,)
+    with pytest.raises(laws.NothingToldError, match="compared nothing"):
+        laws.check(derivative.slopes, flat)
+
+
+# Rows that users add
+
+
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    before = dict(table)
+    yield
+    table.clear()
+    table.update(before)
+
+
+def special_functions() -> tuple[Op, ...]:
+    """Add the rows with which SciPy's gamma function has derivatives of every order."""
+    ss = scipy.special
+    zeta = tg.op(ss.zeta, domain=(interval(1.5, 8), positive), rules=(
+        None, lambda g, out, s, x: e.product(-g * s, zeta(s + 1, x)),
+    ))  # fmt: skip
+    return (
+        zeta,
+        tg.op(ss.erfc, domain=(real,), rules=(
+            lambda g, out, x: g * (-2 / np.pi**0.5) * np.exp(-x * x),
+        )),
+        tg.op(ss.gammaln, domain=(positive,), rules=(lambda g, out, x: e.product(g, ss.psi(x)),)),
+        tg.op(ss.psi, domain=(positive,), rules=(lambda g, out, x: e.product(g, zeta(2, x)),)),
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("_restored")
+def test_a_row_that_users_add_joins_the_laws() -> None:
+    for op in special_functions():
+        assert op in laws.smooth_rows()
+        for law in ALL:
+            laws.check(law, op, share=10)
+
+
+@pytest.mark.usefixtures("_restored")
+def test_a_wrong_row_that_users_add_is_found() -> None:
+    wrong = tg.op(
+        scipy.special.erfc,
+        domain=(real,),
+        rules=(lambda g, out, x: g * (-2 / 3.14159**0.5) * np.exp(-x * x),),
+    )
+    finds(derivative.slopes, wrong)

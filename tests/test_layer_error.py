@@ -1,0 +1,125 @@
+"""Errors that say where in a model they arose."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+
+Module = nn.Module
+
+
+class Plain(Module):
+    """Holds whatever it is given, and never calls `super().__init__()`."""
+
+    def __init__(self, **held: Any) -> None:
+        for name, value in held.items():
+            setattr(self, name, value)
+
+
+def refused(module: Module, x: Any) -> nn.LayerError:
+    with pytest.raises(nn.LayerError) as caught:
+        module(x)
+    return caught.value
+
+
+def test_a_wrong_width_names_the_layer_its_path_what_came_before_and_the_fix():
+    net = Plain(body=nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(8, 3)))
+    type(net).forward = lambda self, x: self.body(x)  # type: ignore[method-assign]
+    try:
+        error = refused(net, tg.zeros(2, 4))
+    finally:
+        del type(net).forward
+    assert str(error) == (
+        "layer 'body.2' of Plain, Linear(in_features=8, out_features=3, bias=True), got an input "
+        "of shape (2, 5): axis -1 has size 5, but its in_features is 8. The layer before it, "
+        "'body.1' (Tanh()) returned (2, 5). Make its in_features 5, or make what comes before it "
+        "8 wide."
+    )
+    assert isinstance(error, ValueError | RuntimeError)
+    assert isinstance(error.__cause__, ValueError)
+
+
+class Written(Module):
+    """A forward of one's own, with layers in a list and an activation in between."""
+
+    def __init__(self) -> None:
+        self.first = nn.Linear(4, 5)
+        self.rest = [nn.Linear(8, 2)]
+
+    def forward(self, x: Any) -> Any:
+        return self.rest[0](self.first(x).tanh())
+
+
+def test_in_a_forward_of_ones_own_the_graph_tells_what_came_before():
+    message = str(refused(nn.Sequential(nn.Identity(), Written()), tg.zeros(2, 4)))
+    assert message.startswith("layer '1.rest.0' of Sequential, Linear(in_features=8, ")
+    assert "The layer before it, '1.first' (Linear(in_features=4, out_features=5, bias" in message
+    with tg.no_grad():
+        message = str(refused(Written(), tg.zeros(2, 4)))
+    assert "The layer before it" not in message
+    assert "Make its in_features 5, or make the input 8 wide." in message
+
+
+def test_the_place_of_a_layer_that_is_held_twice_is_the_one_that_failed():
+    layer = nn.Linear(4, 5)
+    message = str(refused(nn.Sequential(layer, nn.Tanh(), layer), tg.zeros(2, 4)))
+    assert message.startswith("layer '2' of Sequential")
+    assert "'1' (Tanh()) returned (2, 5)" in message
+
+
+def test_the_first_layer_of_an_inner_sequential_knows_what_came_before_that():
+    net = nn.Sequential(nn.Linear(4, 5), nn.Sequential(nn.Linear(8, 3)))
+    message = str(refused(net, tg.zeros(2, 4)))
+    assert message.startswith("layer '1.0' of Sequential")
+    assert "The layer before it, '0' (Linear(in_features=4, out_features=5, bias=True))" in message
+
+
+def test_samples_along_the_wrong_axis_and_numbers_without_one():
+    assert "Pass `x.T`: axis 0 has size 4" in str(refused(nn.Linear(4, 1), tg.zeros(4, 9)))
+    assert "Pass `x.reshape(-1, 1)`" in str(refused(nn.Linear(1, 1), tg.zeros(9)))
+    message = str(refused(nn.Linear(4, 1), tg.zeros(())))
+    assert (
+        "shape (): no axis, but its in_features is 4. Give the input an axis of size 4" in message
+    )
+
+
+def test_errors_cross_to_another_process_without_the_model():
+    net = nn.Sequential(nn.Linear(4, 5), nn.Linear(8, 2))
+    error = refused(net, tg.zeros(2, 4))
+    size = len(pickle.dumps(error))
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert size < 2000
+
+
+class Broken(Module):
+    def forward(self, x: Any) -> Any:
+        raise KeyError(x)
+
+
+def test_any_other_error_gets_a_note_of_where_it_was_raised():
+    net = nn.Sequential(nn.Tanh(), nn.Sequential(Broken()))
+    with pytest.raises(KeyError) as caught:
+        net(tg.zeros(1))
+    assert caught.value.__notes__ == ["raised in layer '1.0' of Sequential"]
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.args == caught.value.args
+    with pytest.raises(KeyError) as caught:
+        Broken()(tg.zeros(1))
+    assert caught.value.__notes__ == ["raised in Broken"]
+
+
+def test_a_layer_that_is_not_held_is_told_by_its_class():
+    hidden = Broken()
+
+    class Outer(Module):
+        def forward(self, x: Any) -> Any:
+            return hidden(x)
+
+    with pytest.raises(KeyError) as caught:
+        Outer()(1)
+    assert caught.value.__notes__ == ["raised in layer '<Broken>' of Outer"]

@@ -1,0 +1,149 @@
+"""L-BFGS: minima that are known, the calls of the closure, and what is refused."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optimizers_table import few, one_of, parameter, seeds
+
+import tinygrad_fc as tg
+from tinygrad_fc import optim
+
+w = parameter(2)
+
+
+def quadratic(seed: int, size: int) -> tuple[Any, Any, Any]:
+    """Return a positive definite matrix, a vector, and where their quadratic form is least."""
+    rng = np.random.default_rng(seed)
+    root = rng.standard_normal((size, size))
+    matrix, vector = root @ root.T + np.eye(size), rng.standard_normal(size)
+    return matrix, vector, np.linalg.solve(matrix, vector)
+
+
+@few
+@given(seeds, st.integers(1, 6), one_of(1, 2, 100))
+def test_lbfgs_finds_the_minimum_of_a_quadratic(seed: int, size: int, history: int):
+    matrix, vector, minimum = quadratic(seed, size)
+    x = parameter(size, seed=seed)
+    optimizer = optim.LBFGS(
+        [x],
+        max_iter=500,
+        max_eval=2000,
+        tolerance_change=0,
+        history_size=history,
+        line_search_fn="strong_wolfe",
+    )
+    losses = []
+
+    def closure() -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = 0.5 * (x @ tg.tensor(matrix) @ x) - tg.tensor(vector) @ x
+        loss.backward()
+        losses.append(loss.item())
+        return loss
+
+    with tg.no_grad():  # the closure records all the same
+        first = optimizer.step(closure)
+    assert first.item() == losses[0]
+    assert optimizer.state[x]["func_evals"] == len(losses)
+    np.testing.assert_allclose(x.numpy(), minimum, rtol=1e-4, atol=1e-6)
+
+
+def rosenbrock(p: tg.Tensor) -> tg.Tensor:
+    return 100 * (p[1] - p[0] ** 2) ** 2 + (1 - p[0]) ** 2
+
+
+@few
+@given(st.floats(-1.5, 1.5), st.floats(-0.5, 2), one_of(np.float32, np.float64))
+def test_each_strong_wolfe_step_goes_down_the_valley(a: float, b: float, dtype: Any):
+    p = tg.tensor(np.array([a, b], dtype), requires_grad=True)
+    optimizer = optim.LBFGS([p], max_iter=1, max_eval=30, line_search_fn="strong_wolfe")
+
+    def closure() -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = rosenbrock(p)
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(60)]
+    assert all(after <= before for before, after in pairwise(losses))
+    assert losses[-1] < 1e-6
+    assert p.dtype == dtype
+
+
+def test_lbfgs_counts_calls_and_stops_in_time():
+    p = tg.tensor([-1.2, 1.0], requires_grad=True)
+    calls = []
+    optimizer = optim.LBFGS([p], max_iter=50, max_eval=7, line_search_fn="strong_wolfe")
+
+    def closure() -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = rosenbrock(p)
+        loss.backward()
+        calls.append(p.tolist())
+        return loss
+
+    optimizer.step(closure)
+    # A line search may look once more than it has left.
+    assert 7 <= len(calls) <= 9
+    assert optimizer.state[p]["func_evals"] == len(calls)
+    assert optimizer.defaults["max_eval"] == 7
+    assert optim.LBFGS([p], max_iter=8).defaults["max_eval"] == 10
+
+
+def test_lbfgs_where_there_is_nothing_to_do_or_a_parameter_is_not_used():
+    used, unused = parameter(2), parameter(3)
+    before = unused.tolist()
+    optimizer = optim.LBFGS([used, unused])
+
+    def closure() -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = (used * used).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    np.testing.assert_allclose(used.numpy(), 0, atol=1e-7)
+    assert unused.tolist() == before
+    count = optimizer.state[used]["n_iter"]
+    optimizer.step(closure)
+    assert optimizer.state[used]["n_iter"] == count
+
+
+def test_a_closure_that_raises_in_a_line_search_leaves_the_parameters_where_they_were():
+    p = parameter(2)
+    before = p.tolist()
+    optimizer = optim.LBFGS([p], line_search_fn="strong_wolfe")
+
+    def closure() -> tg.Tensor:
+        if p.tolist() != before:
+            raise ArithmeticError
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with pytest.raises(ArithmeticError):
+        optimizer.step(closure)
+    assert p.tolist() == before
+
+
+def test_what_lbfgs_refuses():
+    with pytest.raises(
+        TypeError, match=r"LBFGS computes the loss several times .* step\(closure\)"
+    ):
+        optim.LBFGS([w]).step()
+    with pytest.raises(ValueError, match="LBFGS has one direction for all parameters: pass them"):
+        optim.LBFGS([{"params": [w]}, {"params": [parameter(1)]}])
+    optimizer = optim.LBFGS([w])
+    state = optimizer.state_dict()
+    state["state"] = {0: {"d": tg.zeros(3), "n_iter": 4}}
+    with pytest.raises(ValueError, match=r"has d of shape \(3,\) for LBFGS over .* of 2 elements"):
+        optimizer.load_state_dict(state)
+    assert not optimizer.state

@@ -1,0 +1,190 @@
+"""Losses: what they refuse, what they are made of, and what they are where digits are lost."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from drawing import T, close, cotangent
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.errors import DtypeError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = nn.functional
+seeds = st.integers(0, 2**32 - 1)
+
+# Every loss that compares a prediction with a target of its shape: a new one joins by a line.
+LOSSES: dict[str, Callable[..., Any]] = {
+    "mse_loss": F.mse_loss,
+    "l1_loss": F.l1_loss,
+    "smooth_l1_loss": F.smooth_l1_loss,
+    "huber_loss": F.huber_loss,
+    "binary_cross_entropy": F.binary_cross_entropy,
+    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
+    "kl_div": F.kl_div,
+    "poisson_nll_loss": F.poisson_nll_loss,
+    "gaussian_nll_loss": lambda x, y, **more: F.gaussian_nll_loss(x, y, tg.ones_like(x), **more),
+    "hinge_embedding_loss": F.hinge_embedding_loss,
+    "soft_margin_loss": F.soft_margin_loss,
+    "margin_ranking_loss": lambda x, y, **more: F.margin_ranking_loss(x, x * 2, y, **more),
+    "multilabel_soft_margin_loss": F.multilabel_soft_margin_loss,
+}
+every = pytest.mark.parametrize("name", LOSSES)
+
+
+@every
+@pytest.mark.parametrize("shapes", [((5, 1), (5,)), ((5,), (5, 1)), ((5, 2), (5,)), ((2,), ())])
+def test_no_loss_broadcasts(name: str, shapes: Any):
+    first, second = shapes
+    with pytest.raises(ShapeError) as caught:
+        LOSSES[name](tg.zeros(*first), tg.zeros(*second))
+    message = str(caught.value)
+    assert message.startswith(f"{name}: the prediction has shape {first} and the target {second}")
+    if math.prod(first) == math.prod(second):
+        assert message.endswith(f"target.reshape({first})")
+        assert "broadcasting would compare (5, 5), every one with every other" in message
+
+
+@every
+def test_predictions_are_tensors(name: str):
+    with pytest.raises(DtypeError, match=r"needs the target as a tensor or array, got list"):
+        LOSSES[name](tg.zeros(2), [0.0, 0.0])
+    if "lambda" not in repr(LOSSES[name]):
+        with pytest.raises(DtypeError, match=r"needs the prediction as a tensor, got ndarray"):
+            LOSSES[name](np.zeros(2), tg.zeros(2))
+
+
+@every
+@given(seeds, st.sampled_from([(3,), (2, 4), (1, 1), ()]))
+def test_reductions_are_of_what_none_gives(name: str, seed: int, shape: tuple[int, ...]):
+    if "multilabel" in name and not shape:
+        return
+    x, y = (np.random.default_rng(seed + k).uniform(0.01, 1, shape) for k in range(2))
+    each = LOSSES[name](tg.tensor(x), tg.tensor(y), reduction="none").numpy()
+    assert each.shape == (shape[:-1] if "multilabel" in name else shape)
+    for reduction, of in (("mean", np.mean), ("sum", np.sum)):
+        close(LOSSES[name](tg.tensor(x), tg.tensor(y), reduction=reduction).numpy(), of(each))
+    with pytest.raises(ValueError, match="reduction is one of mean, sum, none"):
+        LOSSES[name](tg.tensor(x), tg.tensor(y), reduction="average")
+
+
+@every
+@pytest.mark.parametrize("kind", [np.int64, np.bool_, np.float32])
+def test_float32_stays_whatever_the_target_is(name: str, kind: Any):
+    x = tg.tensor(np.full((2, 3), 0.5, np.float32), requires_grad=True)
+    loss = LOSSES[name](x, tg.tensor(np.ones((2, 3), kind)))
+    loss.backward()
+    assert loss.dtype == np.float32
+    assert x.grad is not None
+    assert x.grad.dtype == np.float32
+
+
+@every
+def test_wrong_reductions_are_found_early(name: str):
+    layers = {
+        "".join(c for c in n.lower() if c != "_"): getattr(nn, n)
+        for n in nn.__all__
+        if n.endswith("Loss")
+    }
+    wanted = name.replace("_", "").replace("binarycrossentropywithlogits", "bcewithlogitsloss")
+    wanted = wanted.replace("binarycrossentropy", "bceloss").replace("kldiv", "kldivloss")
+    with pytest.raises(ValueError, match="reduction is one of mean, sum, none"):
+        layers[wanted](reduction="average")
+
+
+# Numbers
+
+
+@given(seeds, st.floats(0.1, 5))
+def test_huber_is_between_the_square_and_the_distance(seed: int, delta: float):
+    x, y = (np.random.default_rng(seed + k).normal(size=6) * 3 for k in range(2))
+    d = np.abs(x - y)
+    found = F.huber_loss(tg.tensor(x), tg.tensor(y), "none", delta)
+    close(found.numpy(), np.where(d <= delta, d * d / 2, delta * (d - delta / 2)))
+    smooth = F.smooth_l1_loss(tg.tensor(x), tg.tensor(y), reduction="none", beta=delta)
+    close(smooth.numpy(), found.numpy() / delta)
+    straight = F.smooth_l1_loss(tg.tensor(x), tg.tensor(y), reduction="none", beta=0)
+    close(straight.numpy(), d)
+
+
+@given(seeds)
+def test_divergence_is_least_where_the_distributions_are_the_same(seed: int):
+    rng = np.random.default_rng(seed)
+    p, q = rng.dirichlet(np.ones(4), 3), rng.dirichlet(np.ones(4), 3)
+    log_p, target = tg.tensor(p).log(), tg.tensor(q)
+    divergence = F.kl_div(log_p, target, reduction="batchmean")
+    assert divergence.item() >= 0
+    close(F.kl_div(log_p, tg.tensor(p), reduction="sum").numpy(), 0)
+    logs = F.kl_div(log_p, target.log(), reduction="batchmean", log_target=True)
+    close(logs.numpy(), divergence.numpy())
+
+
+def test_a_class_without_probability_adds_nothing_to_the_divergence():
+    x = tg.tensor([0.5, 0.5]).log().requires_grad_()
+    loss = F.kl_div(x, tg.tensor([1.0, 0.0]), reduction="sum")
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2))
+    assert x.grad is not None
+    assert x.grad.tolist() == [-1.0, 0.0]
+
+
+@given(seeds)
+def test_gaussian_is_the_density(seed: int):
+    rng = np.random.default_rng(seed)
+    mean, x, var = rng.normal(size=4), rng.normal(size=4), rng.uniform(0.1, 3, 4)
+    found = F.gaussian_nll_loss(*map(tg.tensor, (mean, x, var)), full=True, reduction="none")
+    density = np.exp(-((x - mean) ** 2) / (2 * var)) / np.sqrt(2 * np.pi * var)
+    close(found.numpy(), -np.log(density))
+
+
+def test_a_variance_is_not_changed_and_learns_below_its_least():
+    var = tg.tensor([0.0, 2.0], requires_grad=True)
+    loss = F.gaussian_nll_loss(tg.ones(2), tg.zeros(2), var, eps=0.5, reduction="sum")
+    loss.backward()
+    assert var.tolist() == [0.0, 2.0]
+    assert var.grad is not None
+    close(var.grad.numpy(), [(1 / 0.5 - 1 / 0.5**2) / 2, (1 / 2 - 1 / 4) / 2])
+
+
+@given(seeds)
+def test_poisson_is_least_at_the_count(seed: int):
+    count = np.random.default_rng(seed).integers(2, 20, 3).astype(float)
+    rate = T(np.log(count))
+    F.poisson_nll_loss(rate, tg.tensor(count), reduction="sum").backward()
+    assert rate.grad is not None
+    close(rate.grad.numpy(), np.zeros(3))
+    full = F.poisson_nll_loss(rate.detach(), tg.tensor(count), full=True, reduction="none")
+    exact = [-math.log(math.exp(-n) * n**n / math.factorial(int(n))) for n in count]
+    assert np.abs(full.numpy() - exact).max() < 1 / (12 * count.min())  # Stirling's own error
+
+
+# Distances
+
+
+@given(seeds, st.sampled_from([1, 2, 3.0, math.inf, -math.inf, 0]))
+def test_distances(seed: int, p: float):
+    x, y = (np.random.default_rng(seed + k).normal(size=(3, 4)) for k in range(2))
+    found = F.pairwise_distance(tg.tensor(x), tg.tensor(y), p, eps=0.0)
+    close(found.numpy(), np.linalg.norm(x - y, p, axis=1))
+    unit = F.normalize(tg.tensor(x), dim=1)
+    close(np.linalg.norm(unit.numpy(), axis=1), np.ones(3))
+    cosine = F.cosine_similarity(tg.tensor(x), tg.tensor(y)).numpy()
+    close(cosine, (unit.numpy() * F.normalize(tg.tensor(y)).numpy()).sum(axis=1))
+    assert (np.abs(cosine) <= 1 + 1e-12).all()
+
+
+@pytest.mark.parametrize("p", [1, 2, 3.0, math.inf])
+def test_a_vector_of_zeros_has_finite_slopes(p: float):
+    x = tg.zeros(1, 3).requires_grad_()
+    F.pairwise_distance(x, tg.zeros(1, 3), p, eps=0.0).backward(tg.tensor(cotangent((1,), 0)))
+    F.cosine_similarity(x, tg.ones(1, 3)).sum().backward()
+    assert x.grad is not None
+    assert np.isfinite(x.grad.numpy()).all()

@@ -1,0 +1,230 @@
+"""What schedules refuse, before anything is changed."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from schedules_table import SCHEDULES, Options, drawn, falling, few, one_of, sgd
+
+import tinygrad_fc as tg
+from tinygrad_fc.optim import lr_scheduler
+from tinygrad_fc.optim.lr_scheduler import LRScheduler
+
+PART, COUNT = "between 0 and 1", "a whole number, at least 1"
+NUMBER, POSITIVE = "a finite number", "a finite number above 0"
+AT_LEAST_0 = "a finite number, at least 0"
+CYCLE = {"base_lr": 0.1, "max_lr": 1.0}
+ONE = {"max_lr": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("StepLR", {"step_size": 0}, f"step_size must be {POSITIVE}, got 0"),
+        ("StepLR", {"step_size": 1, "gamma": math.nan}, f"gamma must be {NUMBER}, got nan"),
+        ("MultiStepLR", {"milestones": [1], "gamma": "1"}, f"gamma must be {NUMBER}, got '1'"),
+        ("ExponentialLR", {"gamma": None}, f"gamma must be {NUMBER}, got None"),
+        ("ConstantLR", {"factor": 1.5}, f"factor must be {PART}, got 1.5"),
+        ("ConstantLR", {"total_iters": -1}, f"total_iters must be {AT_LEAST_0}, got -1"),
+        ("LinearLR", {"start_factor": 0}, "start_factor must be above 0 and at most 1, got 0"),
+        ("LinearLR", {"end_factor": -0.1}, f"end_factor must be {PART}, got -0.1"),
+        ("LinearLR", {"total_iters": None}, f"total_iters must be {AT_LEAST_0}, got None"),
+        ("PolynomialLR", {"power": math.inf}, f"power must be {AT_LEAST_0}, got inf"),
+        ("CosineAnnealingLR", {"T_max": 0}, f"T_max must be {POSITIVE}, got 0"),
+        ("CosineAnnealingLR", {"T_max": 1, "eta_min": "0"}, f"eta_min must be {NUMBER}, got '0'"),
+        ("CosineAnnealingWarmRestarts", {"T_0": 2.5}, f"T_0 must be {COUNT}, got 2.5"),
+        ("CosineAnnealingWarmRestarts", {"T_0": 2, "T_mult": 0}, f"T_mult must be {COUNT}, got 0"),
+        (
+            "LambdaLR",
+            {"lr_lambda": [falling]},
+            "lr_lambda has 1 values, and the optimizer 2 groups",
+        ),
+        ("OneCycleLR", ONE | {"total_steps": 0}, f"total_steps must be {COUNT}, got 0"),
+        (
+            "OneCycleLR",
+            ONE | {"total_steps": 9, "pct_start": 2},
+            f"pct_start must be {PART}, got 2",
+        ),
+        (
+            "OneCycleLR",
+            ONE | {"epochs": 1.5, "steps_per_epoch": 2},
+            f"epochs must be {COUNT}, got 1.5",
+        ),
+        (
+            "OneCycleLR",
+            ONE | {"total_steps": 9, "anneal_strategy": "sin"},
+            "anneal_strategy must be 'cos' or 'linear', got 'sin'",
+        ),
+        (
+            "OneCycleLR",
+            {"max_lr": [1.0], "total_steps": 9},
+            "max_lr has 1 values, and the optimizer 2 groups",
+        ),
+        (
+            "CyclicLR",
+            CYCLE | {"mode": "square"},
+            "mode must be one of triangular, triangular2, exp_range, got 'square'",
+        ),
+        ("CyclicLR", CYCLE | {"step_size_up": 0}, f"step_size_up must be {POSITIVE}, got 0"),
+        (
+            "CyclicLR",
+            CYCLE | {"max_momentum": [0.9]},
+            "max_momentum has 1 values, and the optimizer 2 groups",
+        ),
+        ("ReduceLROnPlateau", {"factor": 1.0}, "factor must be at least 0 and below 1, got 1.0"),
+        ("ReduceLROnPlateau", {"mode": "least"}, "mode must be 'min' or 'max', got 'least'"),
+        (
+            "ReduceLROnPlateau",
+            {"threshold_mode": "percent"},
+            "threshold_mode must be 'rel' or 'abs', got 'percent'",
+        ),
+        ("ReduceLROnPlateau", {"patience": -1}, f"patience must be {AT_LEAST_0}, got -1"),
+        ("ReduceLROnPlateau", {"min_lr": [0]}, "min_lr has 1 values, and the optimizer 2 groups"),
+    ],
+)
+def test_options_out_of_range(name: str, options: Options, told: str):
+    optimizer = sgd(0.5, 0.1)
+    before = str(optimizer.param_groups)
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{name}: {told}')}$"):
+        getattr(lr_scheduler, name)(optimizer, **options)
+    assert str(optimizer.param_groups) == before
+
+
+MADE = [*SCHEDULES, "ReduceLROnPlateau"]
+
+
+@pytest.mark.parametrize("name", MADE)
+@few
+@given(data=st.data())
+def test_what_is_no_optimizer(name: str, data: st.DataObject):
+    with pytest.raises(TypeError, match=f"^{name} schedules an optimizer, got a list$"):
+        getattr(lr_scheduler, name)([], **drawn(data, name))
+
+
+@pytest.mark.parametrize("name", ["LambdaLR", "MultiplicativeLR"])
+def test_what_is_no_function(name: str):
+    told = f"{name}: lr_lambda must be a function of the epoch, got 0.5"
+    optimizer = sgd(1.0)
+    with pytest.raises(TypeError, match=told):
+        getattr(lr_scheduler, name)(optimizer, 0.5)
+    assert "initial_lr" not in optimizer.param_groups[0]
+
+
+@pytest.mark.parametrize("name", ["OneCycleLR", "CyclicLR"])
+def test_what_has_no_momentum(name: str):
+    optimizer = tg.optim.Adagrad([tg.ones(1, requires_grad=True)])
+    options = {"max_lr": 1.0, **({"total_steps": 5} if name == "OneCycleLR" else {"base_lr": 0.1})}
+    told = f"{name} moves the momentum, which Adagrad has not: pass cycle_momentum=False"
+    before = str(optimizer.param_groups)
+    with pytest.raises(ValueError, match=told):
+        getattr(lr_scheduler, name)(optimizer, **options)
+    assert str(optimizer.param_groups) == before
+    getattr(lr_scheduler, name)(optimizer, **options, cycle_momentum=False)
+
+
+def test_one_cycle_needs_to_know_its_length():
+    with pytest.raises(ValueError, match="needs total_steps, or epochs and steps_per_epoch"):
+        lr_scheduler.OneCycleLR(sgd(1.0), 1.0, epochs=3)
+
+
+def test_a_negative_epoch():
+    scheduler = lr_scheduler.CosineAnnealingWarmRestarts(sgd(1.0), 2)
+    with pytest.raises(ValueError, match="epoch must be at least 0, got -1"):
+        scheduler.step(-1)
+
+
+def test_there_is_no_resuming_without_what_it_began_with():
+    told = (
+        r"StepLR with last_epoch=3 goes on from 'initial_lr', which param_groups\[0\] has not: "
+        "load the optimizer's state first, or begin with last_epoch=-1"
+    )
+    with pytest.raises(KeyError, match=told):
+        lr_scheduler.StepLR(sgd(1.0), 2, last_epoch=3)
+
+
+def test_a_schedule_of_ones_own_says_what_it_sets():
+    with pytest.raises(NotImplementedError, match=r"LRScheduler has no get_lr\(\)"):
+        LRScheduler(sgd(1.0))
+
+
+@few
+@given(one_of(*SCHEDULES, "ReduceLROnPlateau"), one_of(*SCHEDULES, "ReduceLROnPlateau"), st.data())
+def test_another_schedules_state_is_refused_and_changes_nothing(
+    name: str, other: str, data: st.DataObject
+):
+    if name == other or {name, other} == {"LambdaLR", "MultiplicativeLR"}:
+        return
+    scheduler = getattr(lr_scheduler, name)(sgd(1.0), **drawn(data, name))
+    state = getattr(lr_scheduler, other)(sgd(1.0), **drawn(data, other)).state_dict()
+    before = str(scheduler.state_dict())
+    with pytest.raises(
+        ValueError, match=f"^{name} remembers .*: it was saved by another schedule$"
+    ):
+        scheduler.load_state_dict(state)
+    assert str(scheduler.state_dict()) == before
+
+
+def test_a_state_for_other_groups_is_refused():
+    scheduler = lr_scheduler.StepLR(sgd(1.0), 2)
+    state = lr_scheduler.StepLR(sgd(1.0, 0.1), 2).state_dict()
+    told = "StepLR has an optimizer of 1 groups, and the state dict has 2 (base_lrs|_last_lr)"
+    with pytest.raises(ValueError, match=told):
+        scheduler.load_state_dict(state)
+    with pytest.raises(TypeError, match="StepLR loads a dict, got 3"):
+        scheduler.load_state_dict(3)
+
+
+def test_a_composite_refuses_a_state_before_any_part_has_changed():
+    def made(*gammas: float) -> lr_scheduler.ChainedScheduler:
+        optimizer = sgd(1.0)
+        return lr_scheduler.ChainedScheduler(
+            [lr_scheduler.ExponentialLR(optimizer, gamma) for gamma in gammas]
+        )
+
+    scheduler = made(0.5, 0.5)
+    before = str(scheduler.state_dict())
+    with pytest.raises(ValueError, match="ChainedScheduler has 2 schedules, and the state dict 1"):
+        scheduler.load_state_dict(made(0.1).state_dict())
+    state = made(0.1, 0.1).state_dict()
+    state["_schedulers"][1] = {"T_max": 3}
+    with pytest.raises(ValueError, match=r"ExponentialLR remembers .* has T_max besides"):
+        scheduler.load_state_dict(state)
+    assert str(scheduler.state_dict()) == before
+
+
+def test_a_group_that_came_too_late():
+    optimizer = sgd(1.0)
+    scheduler = lr_scheduler.LambdaLR(optimizer, falling)
+    optimizer.add_param_group({"params": [tg.ones(1, requires_grad=True)]})
+    with pytest.raises(
+        ValueError, match="LambdaLR has 1 learning rates, and the optimizer 2 groups"
+    ):
+        scheduler.step()
+
+
+def test_what_is_no_part_of_a_schedule():
+    optimizer = sgd(1.0)
+    part, other = (lr_scheduler.StepLR(each, 2) for each in (optimizer, sgd(1.0)))
+    plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
+    cases: list[tuple[list[Any], type[Exception], str]] = [
+        ([], ValueError, "{} got no schedules"),
+        ([part, optimizer], TypeError, "{} is made of schedules, got a SGD at index 1"),
+        ([part, plateau], ValueError, "{} got a ReduceLROnPlateau at index 1, whose step takes a"),
+        ([part, other], ValueError, "{} got a StepLR at index 1 that is for another optimizer"),
+    ]
+    before = str(optimizer.param_groups)
+    for parts, error, told in cases:
+        with pytest.raises(error, match=told.format("ChainedScheduler")):
+            lr_scheduler.ChainedScheduler(parts)
+        with pytest.raises(error, match=told.format("SequentialLR")):
+            lr_scheduler.SequentialLR(optimizer, parts, [1] * (len(parts) - 1))
+    with pytest.raises(ValueError, match="got 2 schedules and 2 milestones"):
+        lr_scheduler.SequentialLR(optimizer, [part, part], [1, 2])
+    with pytest.raises(ValueError, match=r"needs its milestones in order, got \[2, 1\]"):
+        lr_scheduler.SequentialLR(optimizer, [part, part, part], [2, 1])
+    assert str(optimizer.param_groups) == before

@@ -1,0 +1,322 @@
+"""What errors say: the operation, whole shapes, one sentence of cause and one of the fix."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import T
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.errors import AnomalyError, DtypeError, GraphError, NoRuleError, ShapeError
+
+# Words that newcomers do not have, in what this package says of itself.
+FOREIGN = re.compile(
+    r"\b(leaf|leaves|grad_fn|non-singleton|singleton|version counter|cotangent)\b", re.IGNORECASE
+)
+
+
+def told(call: Any, kind: type[BaseException] = Exception) -> str:
+    """Return what `call` is refused with."""
+    with pytest.raises(kind) as raised:
+        call()
+    message = str(raised.value)
+    assert not FOREIGN.search(message)
+    assert raised.value.__cause__ is not raised.value
+    return message
+
+
+def has(message: str, *parts: str) -> None:
+    for part in parts:
+        assert part in message
+
+
+# The table
+
+
+def test_wrong_width():
+    net = nn.Sequential(nn.Linear(4, 5), nn.Sigmoid(), nn.Linear(8, 3))
+    message = told(lambda: net(tg.zeros(2, 4)), ShapeError)
+    has(
+        message,
+        "layer '2' of Sequential",
+        "Linear(in_features=8",
+        "(2, 5)",
+        "axis -1",
+        "in_features is 8",
+    )
+    has(message, "The layer before it", "returned (2, 5)", "Make its in_features 5")
+
+
+BROADCASTING = {
+    "add": lambda x, y: x + y,
+    "multiply": lambda x, y: x * y,
+    "divide": lambda x, y: x / y,
+    "maximum": tg.maximum,
+    "equal": lambda x, y: x == y,
+    "where": lambda x, y: tg.where(x > 0, x, y),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BROADCASTING))
+@given(
+    hnp.array_shapes(max_dims=3, max_side=4),
+    hnp.array_shapes(max_dims=3, max_side=4),
+    st.booleans(),
+)
+def test_shapes_that_do_not_broadcast(name: str, one: Any, other: Any, recorded: bool):
+    try:
+        np.broadcast_shapes(one, other)
+    except ValueError:
+        pass
+    else:
+        assume(condition=False)
+    x, y = T(np.zeros(one)), tg.zeros(other)
+    message = told(lambda: BROADCASTING[name](x if recorded else x.detach(), y), ShapeError)
+    axis = next(k for k in range(1, 4) if {one[-k], other[-k]} - {1} > {max(one[-k], other[-k])})
+    sizes = sorted({one[-axis], other[-axis]})
+    has(message, f"{name} cannot take", str(one), str(other))
+    has(message, f"axis -{axis} (counted from the right)", f"sizes {sizes[0]} and {sizes[1]}")
+    has(message, "Reshape or transpose")
+
+
+def test_numpys_error_stays_reachable():
+    for call in (
+        lambda: tg.ones(2) + tg.ones(3),
+        lambda: tg.ones(2, 3) @ tg.ones(2, 3),
+        lambda: tg.ones(2).sum(dim=1),
+        lambda: tg.ones(2).reshape(3),
+        lambda: tg.ones(2)[5],
+        lambda: tg.ones(2).add_(tg.ones(3)),
+        lambda: tg.ones(2).__setitem__(5, 1.0),
+        lambda: tg.tensor([1, 2]).add_(0.5),
+        lambda: tg.tensor([[1], [2, 3]]),
+        lambda: tg.cat([tg.ones(2, 3), tg.ones(2, 2)]),
+        lambda: tg.einsum("ij,jk->ik", tg.ones(2, 3), tg.ones(2, 3)),
+    ):
+        with pytest.raises((ShapeError, DtypeError)) as raised:
+            call()
+        assert isinstance(raised.value.__cause__, (ValueError, TypeError, IndexError))
+        assert type(raised.value.__cause__).__module__.partition(".")[0] in ("builtins", "numpy")
+        assert isinstance(raised.value, RuntimeError)  # what PyTorch's users catch
+
+
+def test_an_error_of_numpys_own_kind_is_its_own_cause_no_longer():
+    with pytest.raises(FloatingPointError, match="overflow") as raised:
+        T(np.array([1e308])) + 1e308
+    assert raised.value.__cause__ is None
+
+
+def test_a_missing_axis_is_an_index_error_that_names_the_operation():
+    for call in (
+        lambda: tg.ones(2, 3).sum(dim=2),
+        lambda: tg.ones(2).squeeze(3),
+        lambda: tg.ones(2)[2],
+    ):
+        with pytest.raises(IndexError, match=r"sum|squeeze|indexing") as raised:
+            call()
+        assert isinstance(raised.value, ShapeError)
+
+
+def test_loss_shapes_differ():
+    message = told(lambda: nn.MSELoss()(tg.zeros(5, 1), tg.zeros(5)), ShapeError)
+    has(message, "mse_loss", "prediction has shape (5, 1) and the target (5,)")
+    has(message, "broadcasting would compare (5, 5)", "target.reshape((5, 1))")
+
+
+@given(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0).filter(lambda s: np.prod(s) != 1))
+def test_backward_on_what_is_no_scalar(shape: Any):
+    x = T(np.zeros(shape))
+    for call in (
+        (x * 2).backward,
+        lambda: tg.autograd.grad(x * 2, x),
+        lambda: tg.autograd.backward(x * 2),
+    ):
+        has(told(call, ShapeError), str(shape), "use .mean() or .sum(), or pass backward(weights)")
+    message = told(lambda: (x * 2).backward(tg.zeros(*shape, 1)), ShapeError)
+    has(message, str(shape), str((*shape, 1)))
+
+
+def test_nothing_requires_grad():
+    x = T(np.ones(2))
+    cause = "this result depends on no tensor that requires grad"
+    for result, made in (
+        ((tg.ones(2) * 2).sum(), "sum"),
+        ((x.detach() * 2).mean(), "mean"),
+        (tg.tensor(1.0), "no operation"),
+        ((x > 0).sum(), "sum"),
+    ):
+        message = told(result.backward, GraphError)
+        has(
+            message, cause, made, "requires_grad=True", "detach()", ".data", ".numpy()", "no_grad()"
+        )
+    with tg.no_grad():
+        unrecorded = (x * 2).sum()
+    has(told(unrecorded.backward, GraphError), cause, "sum", "no_grad()")
+    has(told(lambda: tg.autograd.grad(unrecorded, x), GraphError), cause)
+
+
+def test_second_backward():
+    x = T(np.ones(2))
+    out = (x * x).sum()
+    out.backward()
+    has(
+        told(out.backward, GraphError), "already used", "sum", "()", "detach()", "retain_graph=True"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "parts"),
+    [
+        (lambda x: x * x, ("multiply needs its argument", "of shape (2,)")),
+        (lambda x: x / 2 + x**2, ("power needs its argument 0 (x)",)),
+        (tg.log, ("log needs its argument 0 (x)",)),
+        (
+            lambda x: x.reshape(1, 2) @ tg.ones(2, 2) @ x,
+            ("matmul needs its argument 1 (y) of shape (2,)",),
+        ),
+    ],
+)
+def test_changed_in_place(call: Any, parts: tuple[str, ...]):
+    x = T(np.ones(2))
+    out = call(x).sum()
+    x.data.add_(1)
+    message = told(out.backward, GraphError)
+    has(message, *parts, "changed in place since the forward pass")
+    has(message, "`x = x + 1` for `x += 1`", "x.clone()")
+
+
+def test_a_changed_result_is_called_so():
+    x = T(np.ones(2))
+    y = x.tanh()
+    y.data.add_(1)
+    has(
+        told(y.sum().backward, GraphError),
+        "tanh needs its result of shape (2,)",
+        "changed in place",
+    )
+
+
+def test_an_update_that_cannot_be_recorded():
+    w = T(np.ones(2))
+    (w * w).sum().backward()
+
+    def update() -> None:
+        nonlocal w
+        w -= 0.1 * w.grad
+
+    message = told(update, GraphError)
+    has(message, "-= would change a tensor that requires grad", "Two ways work")
+    has(message, "`with no_grad(): w -= lr * w.grad`", "`w.data -= lr * w.grad`")
+    for way in ("with tg.no_grad():\n    w -= 0.1 * w.grad", "w.data -= 0.1 * w.grad"):
+        before = w.numpy().copy()
+        exec(way, {"w": w, "tg": tg})  # noqa: S102  what the message says is what works
+        assert np.allclose(w.numpy(), before - 0.1 * w.grad.numpy())
+
+
+def test_why_a_gradient_is_none():
+    x, apart = T(np.ones(2)), T(np.ones(2))
+    has(tg.explain(x), "backward() has not been called since")
+    y = x * 2
+    y.sum().backward()
+    has(tg.explain(x), "it has a gradient")
+    has(tg.explain(y), "it is a result (of multiply)", "retain_grad()")
+    has(tg.explain(apart), "not reached", "detach()", "zero_grad()")
+    has(tg.explain(tg.ones(2)), "does not require grad", "requires_grad=True")
+    with tg.no_grad():
+        made = (x * 2).requires_grad_()
+    has(tg.explain(made), "backward() has not been called since")
+    x.grad = None
+    has(tg.explain(x), "zero_grad()")
+    for explained in map(tg.explain, (x, y, apart, made)):
+        assert not FOREIGN.search(explained)
+
+
+def test_integer_data():
+    message = told(lambda: tg.tensor([1, 2], requires_grad=True), DtypeError)
+    has(message, "only floats have gradients", "int64", "tensor([1., 2.])", "x.double()")
+
+
+def test_empty_optimizer():
+    message = told(lambda: tg.SGD([], lr=0.1), ValueError)
+    has(message, "no parameters")
+    assert re.search(r"requires_grad|Parameter", message)
+
+
+def test_not_a_number_under_detect_anomaly():
+    x = T(np.array([[1.0, 2.0], [3.0, 0.0]]))
+    with tg.autograd.detect_anomaly():
+        message = told((x * 1).log, AnomalyError)
+    has(message, "log made -inf at index (1, 1)", "argument 0 there is 0.0", "clamp")
+
+
+def test_no_rule_for_a_function_of_numpys():
+    message = told(lambda: np.linalg.solve(T(np.eye(2)), np.ones(2)), NoRuleError)
+    has(
+        message,
+        "np.linalg.solve has no rule",
+        "tinygrad_fc.op(np.linalg.solve, domain=(real, real, )",
+    )
+    has(message, "np.linalg.solve(x.numpy())")
+
+
+# Others that newcomers meet
+
+
+@pytest.mark.parametrize(
+    ("call", "parts"),
+    [
+        (lambda: tg.tensor("text"), ("cannot make a tensor of 'text'", "real numbers")),
+        (lambda: tg.tensor([[1.0], [1.0, 2.0]]), ("cannot make a tensor of",)),
+        (lambda: tg.tensor([1.0, None]), ("cannot make a tensor of", "object")),
+        (lambda: tg.tensor(1j), ("cannot make a tensor of", "complex128")),
+        (lambda: tg.zeros(2, device="cuda"), ("there is no device 'cuda'", "CPU")),
+        (
+            lambda: tg.ones(2, 3).item(),
+            ("item() needs a tensor of one element", "(2, 3)", "tolist()"),
+        ),
+        (lambda: bool(tg.ones(2)), ("ambiguous", "(2,)", ".any()", ".all()")),
+        (lambda: len(tg.tensor(1.0)), ("0-d tensor has no length", "item()")),
+        (lambda: list(tg.tensor(1.0)), ("0-d tensor", "item()")),
+        (lambda: [1, 2][tg.tensor(1.0)], ("only whole numbers index", "float64", "long()")),
+        (
+            lambda: tg.mm(tg.ones(2), tg.ones(2)),
+            ("mm: argument 0 must be a matrix", "(2,)", "matmul"),
+        ),
+        (lambda: tg.bmm(tg.ones(2, 1, 1), tg.ones(3, 1, 1)), ("bmm", "(2, 1, 1)", "(3, 1, 1)")),
+        (lambda: tg.cat([]), ("cat needs at least one tensor",)),
+        (lambda: tg.stack([]), ("stack needs at least one tensor",)),
+        (lambda: tg.stack([tg.ones(2), tg.ones(3)]), ("stack cannot take (2,), (3,)",)),
+        (lambda: tg.ones(5).split([2, 2]), ("[2, 2] must add up to 5",)),
+        (lambda: tg.ones(2, 2, 2).t(), ("t() is for at most 2 dimensions", "(2, 2, 2)", "mT")),
+        (lambda: tg.ones(2).softmax(), ("softmax needs the dimension that sums to 1",)),
+        (lambda: tg.ones(2).clamp(), ("clamp needs a bound",)),
+        (lambda: tg.ones(2).sum(dim=0, axis=0), ("give dim or axis, not both",)),
+        (lambda: tg.zeros(0).max(), ("amax cannot take (0,)",)),
+        (lambda: tg.ones(3).gather(0, tg.tensor([3])), ("gather", "0 to 2")),
+        (lambda: tg.ones(3).topk(4), ("topk: k = 4 is out of range", "(3,)")),
+        (lambda: tg.arange(0, 3, -1), ("arange(0, 3, -1)", "sign of step")),
+        (lambda: tg.einsum("ij->i", tg.ones(2)), ("einsum", "'ij'", "1 dim")),
+        (lambda: tg.autograd.grad(T(np.ones(())), [2]), ("inputs must be tensors, got int",)),
+        (lambda: tg.ones(2).retain_grad(), ("does not require grad",)),
+    ],
+)
+def test_other_refusals(call: Any, parts: tuple[str, ...]):
+    has(told(call), *parts)
+
+
+def test_no_message_in_the_engine_uses_foreign_words():
+    root = Path(tg.__file__).parent
+    for path in root.rglob("*.py"):
+        if path.name == "handderived.py":
+            continue
+        source = path.read_text()
+        for raised in re.findall(r'raise \w+\(\s*((?:f?"[^"\n]*"\s*)+)', source):
+            assert not FOREIGN.search(raised), (path.name, raised)

@@ -1,0 +1,479 @@
+"""The switches: for a block, a function, a generator, a task; and always put back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from drawing import T
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.errors import AnomalyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Iterator
+
+
+@pytest.fixture(autouse=True)
+def _recording_before_and_after() -> Iterator[None]:
+    assert tg.is_grad_enabled()
+    yield
+    assert tg.is_grad_enabled()
+
+
+SWITCHES = {
+    "no_grad": (tg.no_grad, False),
+    "enable_grad": (tg.enable_grad, True),
+    "inference_mode": (tg.inference_mode, False),
+    "inference_mode(False)": (lambda: tg.inference_mode(mode=False), True),
+    "set_grad_enabled(False)": (lambda: tg.set_grad_enabled(False), False),
+    "set_grad_enabled(True)": (lambda: tg.set_grad_enabled(True), True),
+    "set_grad_enabled(mode=False)": (lambda: tg.set_grad_enabled(mode=False), False),
+}
+switches = st.lists(st.sampled_from(sorted(SWITCHES)), max_size=6)
+
+
+class OopsError(Exception):
+    pass
+
+
+@given(switches, st.integers(0, 6))
+def test_switches_nest_and_are_put_back_though_an_error_passes(names: list[str], fails: int):
+    x = T(np.ones(2))
+
+    def nested(k: int, *, expected: bool) -> None:
+        assert tg.is_grad_enabled() is expected
+        assert (x * 2).requires_grad is expected
+        if k == fails:
+            raise OopsError
+        if k < len(names):
+            switch, on = SWITCHES[names[k]]
+            try:
+                with switch():
+                    nested(k + 1, expected=on)
+            finally:
+                assert tg.is_grad_enabled() is expected
+
+    if fails <= len(names):
+        with pytest.raises(OopsError):
+            nested(0, expected=True)
+    else:
+        nested(0, expected=True)
+
+
+def test_one_switch_may_be_shared_nested_and_entered_again():
+    off, on = tg.no_grad(), tg.enable_grad()
+    for _ in range(2):
+        with off:
+            with off, on:
+                assert tg.is_grad_enabled()
+                with off:
+                    assert not tg.is_grad_enabled()
+                assert tg.is_grad_enabled()
+            assert not tg.is_grad_enabled()
+        assert tg.is_grad_enabled()
+
+
+@pytest.mark.parametrize("name", sorted(SWITCHES))
+def test_every_switch_decorates(name: str):
+    switch, on = SWITCHES[name]
+
+    @switch()
+    def told(x: int, *, fail: bool = False) -> tuple[int, bool]:
+        """Tell."""
+        if fail:
+            raise OopsError
+        return x, tg.is_grad_enabled()
+
+    assert told.__name__ == "told"
+    assert told.__doc__ == "Tell."
+    assert told(3) == (3, on)
+    with pytest.raises(OopsError):
+        told(3, fail=True)
+    assert tg.is_grad_enabled()
+    with tg.set_grad_enabled(not on):
+        assert told(4) == (4, on)
+        assert tg.is_grad_enabled() is not on
+
+
+def test_decorators_without_parentheses():
+    @tg.no_grad
+    def without() -> bool:
+        return tg.is_grad_enabled()
+
+    @tg.inference_mode
+    def inferring() -> bool:
+        return tg.is_grad_enabled()
+
+    @tg.no_grad()
+    @tg.enable_grad
+    def both() -> bool:
+        return tg.is_grad_enabled()
+
+    class Holder:
+        @tg.no_grad()
+        def method(self) -> bool:
+            return tg.is_grad_enabled()
+
+    assert (without(), inferring(), both(), Holder().method()) == (False, False, True, False)
+
+
+def test_settings_that_are_none_are_refused():
+    for call in (
+        lambda: tg.no_grad("x"),
+        lambda: tg.set_grad_enabled("off"),
+        lambda: tg.inference_mode(None),
+    ):
+        with pytest.raises(TypeError, match="takes"):
+            call()
+
+
+def test_set_grad_enabled_holds_as_a_statement():
+    tg.set_grad_enabled(False)
+    assert not tg.is_grad_enabled()
+    tg.set_grad_enabled(True)
+    assert tg.is_grad_enabled()
+    with tg.no_grad():
+        tg.set_grad_enabled(True)
+        assert tg.is_grad_enabled()
+    assert tg.is_grad_enabled()
+
+
+# Generators
+
+
+def test_a_generator_switches_only_while_its_body_runs():
+    log: list[tuple[str, bool]] = []
+
+    @tg.no_grad()
+    def body(n: int) -> Generator[int, str, str]:
+        """Count."""
+        for k in range(n):
+            log.append(("in", tg.is_grad_enabled()))
+            log.append((str((yield k)), tg.is_grad_enabled()))
+        return "done"
+
+    generator = body(2)
+    assert log == []
+    assert next(generator) == 0
+    assert tg.is_grad_enabled()
+    assert generator.send("first") == 1
+    assert tg.is_grad_enabled()
+    with pytest.raises(StopIteration) as stop:
+        generator.send("second")
+    assert stop.value.value == "done"
+    assert log == [("in", False), ("first", False), ("in", False), ("second", False)]
+    assert body.__doc__ == "Count."
+
+    def outer() -> Generator[int, str, str]:
+        return (yield from body(0))
+
+    with pytest.raises(StopIteration) as stop:
+        next(outer())
+    assert stop.value.value == "done"
+
+
+def test_a_generator_hands_errors_and_its_end_to_the_body():
+    seen: list[tuple[str, bool]] = []
+
+    @tg.no_grad()
+    def body() -> Generator[str, None, None]:
+        try:
+            while True:
+                try:
+                    yield "value"
+                except OopsError:
+                    seen.append(("caught", tg.is_grad_enabled()))
+        finally:
+            seen.append(("closed", tg.is_grad_enabled()))
+
+    generator = body()
+    assert next(generator) == "value"
+    assert generator.throw(OopsError()) == "value"
+    assert tg.is_grad_enabled()
+    generator.close()
+    assert seen == [("caught", False), ("closed", False)]
+    assert tg.is_grad_enabled()
+
+    generator = body()
+    next(generator)
+    with pytest.raises(ValueError, match="mine"):
+        generator.throw(ValueError("mine"))
+    with pytest.raises(StopIteration):
+        next(generator)
+    generator = body()
+    generator.close()  # before it began: the body never ran
+    assert [name for name, _ in seen] == ["caught", "closed", "closed"]
+
+
+def test_a_body_that_goes_on_when_closed_is_an_error_as_without_the_switch():
+    @tg.no_grad()
+    def stubborn() -> Generator[int, None, None]:
+        try:
+            yield 1
+        except GeneratorExit:
+            yield 2
+
+    generator = stubborn()
+    next(generator)
+    with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
+        generator.close()
+
+
+def test_two_generators_in_turn_do_not_disturb_each_other():
+    @tg.no_grad()
+    def off() -> Generator[bool, None, None]:
+        while True:
+            yield tg.is_grad_enabled()
+
+    @tg.enable_grad()
+    def on() -> Generator[bool, None, None]:
+        while True:
+            yield tg.is_grad_enabled()
+
+    a, b = off(), on()
+    for _ in range(3):
+        assert next(a) is False
+        assert next(b) is True
+        with tg.no_grad():
+            assert next(b) is True
+            assert not tg.is_grad_enabled()
+    a.close()
+    b.close()
+
+
+# Tasks and threads
+
+
+def test_async_functions_and_generators_and_tasks():
+    @tg.no_grad()
+    async def off() -> bool:
+        await asyncio.sleep(0)
+        return tg.is_grad_enabled()
+
+    @tg.no_grad()
+    async def values(n: int) -> AsyncGenerator[bool, None]:
+        for _ in range(n):
+            await asyncio.sleep(0)
+            yield tg.is_grad_enabled()
+
+    async def block() -> list[bool]:
+        seen = []
+        with tg.no_grad():
+            for _ in range(3):
+                await asyncio.sleep(0)
+                seen.append(tg.is_grad_enabled())
+        return seen
+
+    async def plain() -> list[bool]:
+        seen = []
+        for _ in range(5):
+            seen.append(tg.is_grad_enabled())
+            await asyncio.sleep(0)
+        return seen
+
+    async def main() -> None:
+        a, b, c, d = await asyncio.gather(off(), plain(), block(), plain())
+        assert a is False
+        assert b == d == [True] * 5
+        assert c == [False] * 3
+        seen = [(value, tg.is_grad_enabled()) async for value in values(2)]
+        assert seen == [(False, True)] * 2
+        with tg.no_grad():
+            assert (
+                await asyncio.create_task(plain()) == [False] * 5
+            )  # a task starts as its maker is
+        assert tg.is_grad_enabled()
+
+    asyncio.run(main())
+
+
+def test_an_async_generator_hands_values_errors_and_its_end_to_the_body():
+    seen: list[tuple[Any, bool]] = []
+
+    @tg.no_grad()
+    async def body() -> AsyncGenerator[int, str]:
+        try:
+            try:
+                seen.append(((yield 1), tg.is_grad_enabled()))
+            except OopsError:
+                seen.append(("caught", tg.is_grad_enabled()))
+            yield 2
+        finally:
+            seen.append(("closed", tg.is_grad_enabled()))
+
+    async def main() -> None:
+        for step in (lambda g: g.asend("sent"), lambda g: g.athrow(OopsError())):
+            generator = body()
+            assert await anext(generator) == 1
+            assert await step(generator) == 2
+            assert tg.is_grad_enabled()
+            await generator.aclose()
+            assert tg.is_grad_enabled()
+
+    asyncio.run(main())
+    assert seen == [("sent", False), ("closed", False), ("caught", False), ("closed", False)]
+
+
+def test_a_thread_has_switches_of_its_own():
+    inside, done = threading.Event(), threading.Event()
+    seen = []
+
+    def work() -> None:
+        seen.append(tg.is_grad_enabled())
+        with tg.no_grad():
+            inside.set()
+            done.wait(5)
+            seen.append(tg.is_grad_enabled())
+        seen.append(tg.is_grad_enabled())
+
+    with tg.no_grad():
+        thread = threading.Thread(target=work)
+        thread.start()
+    assert inside.wait(5)
+    assert tg.is_grad_enabled()
+    done.set()
+    thread.join()
+    assert seen == [True, False, True]
+
+
+@given(st.lists(switches, min_size=8, max_size=8))
+def test_eight_threads_switch_at_once(programs: list[list[str]]):
+    def work(names: list[str]) -> bool:
+        for name in names:
+            switch, on = SWITCHES[name]
+            with switch():
+                if (T(np.ones(1)) * 2).requires_grad is not on:
+                    return False
+        return tg.is_grad_enabled()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, programs))
+
+
+# What is recorded
+
+
+def test_what_is_made_unrecorded_is_as_made_by_hand():
+    x = T(np.array([2.0]))
+    with tg.no_grad():
+        y = x * 3
+        made = tg.ones(2, requires_grad=True)
+    assert not y.requires_grad
+    assert y.is_leaf
+    assert made.requires_grad
+    y.requires_grad_()
+    (y * x).backward()
+    assert y.grad.tolist() == [2]
+    assert x.grad.tolist() == [6]
+
+
+def test_backward_runs_under_no_grad_and_create_graph_records_all_the_same():
+    x = T(np.array([2.0]))
+    y = x**3
+    with tg.no_grad():
+        y.backward(retain_graph=True)
+        assert not x.grad.requires_grad
+        (slope,) = tg.autograd.grad(y, x, create_graph=True)
+        assert not tg.is_grad_enabled()
+    assert tg.autograd.grad(slope, x)[0].tolist() == [12]
+
+
+def test_a_hook_runs_unrecorded_unless_the_walk_is_recorded():
+    x = T(np.ones(1))
+    seen = []
+    x.register_hook(lambda g: seen.append(tg.is_grad_enabled()))
+    (x * x).backward()
+    (x * x).backward(create_graph=True)
+    assert seen == [False, True]
+
+
+# detect_anomaly
+
+
+@pytest.mark.parametrize("operation", [tg.log, tg.sqrt])
+@given(st.integers(0, 5))
+def test_anomalies_are_named_with_index_and_input(operation: Any, at: int):
+    a = np.full((2, 3), 2.0)
+    a[divmod(at, 3)] = -1.0
+    x = T(a)
+    with tg.autograd.detect_anomaly(), pytest.raises(AnomalyError) as told:
+        tg.sum(operation(x * 1))
+    message = str(told.value)
+    assert message.startswith(
+        f"{operation.name} made nan at index {divmod(at, 3)} from finite values"
+    )
+    assert "argument 0 there is -1.0" in message
+    assert np.isnan(operation(x).numpy()).sum() == 1
+
+
+@given(st.integers(0, 2))
+def test_the_first_operation_is_named_though_later_ones_are_not_finite_too(depth: int):
+    x = T(np.array([[1.0, 0.0]]))
+
+    def program() -> None:
+        y = x
+        for _ in range(depth):
+            y = y * 2
+        ((y.log() * 2).exp() + 1).sum()
+
+    with (
+        tg.autograd.detect_anomaly(),
+        pytest.raises(AnomalyError, match=r"^log made -inf at index \(0, 1\)"),
+    ):
+        program()
+
+
+def test_an_anomaly_from_operands_of_other_shapes_and_from_numbers():
+    x = T(np.ones((2, 2)))
+    with tg.autograd.detect_anomaly():
+        for divisor, told in (
+            (tg.tensor([2.0, 0.0]), r"argument 1 .*0"),
+            (tg.tensor([True, False]), r"argument 1 .*False"),
+            (0, r"argument 1 .*0"),
+            ([1, 0], r"argument 1 .*0"),
+        ):
+            with pytest.raises(
+                AnomalyError, match=r"divide made inf at index \(0, [01]\).*" + told
+            ):
+                x / divisor
+
+
+def test_an_infinite_derivative_is_found_in_the_walk():
+    x = T(np.array([4.0, 0.0]))
+    with tg.autograd.detect_anomaly():
+        y = x.sqrt()
+        with pytest.raises(
+            AnomalyError, match=r"derivative of sqrt for argument 0.* is inf at index \(1,\)"
+        ):
+            y.sum().backward()
+        assert x.grad is None
+        with pytest.raises(AnomalyError, match=r"inf at index \(1,\)"):
+            tg.autograd.grad(x.sqrt().sum(), x, create_graph=True)
+    y.sum().backward()
+    assert x.grad.tolist() == [0.25, np.inf]
+
+
+def test_what_came_in_not_finite_is_nobodys_fault_and_constants_are_watched_too():
+    x = T(np.array([np.nan, np.inf, 1.0]))
+    with tg.autograd.detect_anomaly():
+        (x * 2).sum()
+        (x * 2)[:1].backward()
+        with pytest.raises(AnomalyError, match="log made -inf"):
+            tg.log(tg.zeros(1))
+    with tg.autograd.detect_anomaly(check_nan=False):
+        tg.log(tg.zeros(1))
+    tg.log(tg.zeros(1))
+
+
+def test_anomalies_are_watched_for_in_no_grad_and_no_grad_in_them():
+    with tg.autograd.detect_anomaly(), tg.no_grad(), pytest.raises(AnomalyError):
+        tg.log(tg.zeros(1))
+    with tg.no_grad(), tg.autograd.detect_anomaly():
+        assert not tg.is_grad_enabled()

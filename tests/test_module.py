@@ -1,0 +1,315 @@
+"""What a module holds, says, saves and loads."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+
+Module, Parameter = nn.Module, nn.Parameter
+
+
+class Plain(Module):
+    """Holds whatever it is given, and never calls `super().__init__()`."""
+
+    def __init__(self, **held: Any) -> None:
+        for name, value in held.items():
+            setattr(self, name, value)
+
+
+class Model(NamedTuple):
+    """A module, and what the one who built it knows of it."""
+
+    module: Module
+    parameters: list[tuple[str, Any]]  # by path, under every path
+    modules: list[tuple[str, Module]]
+
+
+# A recipe: how to build a part, drawn without building anything.
+_parameter = st.just(("parameter", None))
+_other = st.sampled_from([None, 3, "text", 2.5]).map(lambda value: ("other", value))
+_again = st.integers(0, 9).map(lambda i: ("again", i))
+_names = st.sampled_from(["a", "b", "weight", "x1", "_hidden"])
+
+
+def _inside(part: Any) -> Any:
+    named = st.dictionaries(_names, part, max_size=3)
+    return st.one_of(
+        st.lists(part, max_size=3).map(lambda items: (list, items)),
+        st.lists(part, max_size=3).map(lambda items: (tuple, items)),
+        named.map(lambda items: ("dict", items)),
+        named.map(lambda items: ("module", items)),
+    )
+
+
+_parts = st.recursive(st.one_of(_parameter, _other, _again), _inside, max_leaves=8)
+_models = st.dictionaries(_names, _parts, max_size=4)
+
+
+class Builder:
+    """Builds a module from a recipe and notes, beside it, what should be found in it."""
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []  # parameters and modules, to be held again elsewhere
+        self.found: dict[int, tuple[list[Any], list[Any]]] = {}  # of each: parameters, modules
+
+    def build(self, recipe: dict[str, Any]) -> Model:
+        root = self.module(recipe)
+        modules = list(self.below(root, ""))
+        parameters = [
+            (f"{path}.{name}" if path else name, value)
+            for path, module in modules
+            for name, value in self.found[id(module)][0]
+        ]
+        return Model(root, parameters, modules)
+
+    def module(self, items: dict[str, Any]) -> Module:
+        mine: tuple[list[Any], list[Any]] = ([], [])
+        value = Plain(**{name: self.part(item, name, mine) for name, item in items.items()})
+        self.found[id(value)] = mine
+        self.made.append(value)  # only when it is whole: so that nothing holds itself
+        return value
+
+    def part(self, recipe: Any, path: str, mine: tuple[list[Any], list[Any]]) -> Any:
+        kind, content = recipe
+        if kind == "other":
+            return content
+        if kind == "dict":
+            return {key: self.part(item, f"{path}.{key}", mine) for key, item in content.items()}
+        if kind in (list, tuple):
+            return kind(self.part(item, f"{path}.{i}", mine) for i, item in enumerate(content))
+        value = self.item(kind, content)
+        if value is not None:
+            mine[isinstance(value, Module)].append((path, value))
+        return value
+
+    def item(self, kind: Any, content: Any) -> Any:
+        if kind == "module":
+            return self.module(content)
+        if kind == "again":
+            return self.made[content % len(self.made)] if self.made else None
+        self.made.append(Parameter(np.full(2, float(len(self.made)))))
+        return self.made[-1]
+
+    def below(self, module: Module, path: str) -> Any:
+        yield path, module
+        for name, child in self.found[id(module)][1]:
+            yield from self.below(child, f"{path}.{name}" if path else name)
+
+
+def build(recipe: dict[str, Any]) -> Model:
+    return Builder().build(recipe)
+
+
+def first_of_each(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return [
+        (name, value)
+        for i, (name, value) in enumerate(named)
+        if not any(value is other for _, other in named[:i])
+    ]
+
+
+def same(found: Any, expected: Any) -> bool:
+    found, expected = list(found), list(expected)
+    return len(found) == len(expected) and all(
+        a == b and x is y for (a, x), (b, y) in zip(found, expected, strict=True)
+    )
+
+
+@given(_models)
+def test_parameters_and_modules_are_found_by_walking_attributes(recipe: dict[str, Any]):
+    module, parameters, modules = build(recipe)
+    # A module that is held twice has its paths under both, but its parts once.
+    assert same(module.named_parameters(), first_of_each(parameters))
+    assert same(module.named_parameters(remove_duplicate=False), parameters)
+    assert same(module.named_modules(), first_of_each(modules))
+    assert same(module.named_modules(remove_duplicate=False), modules)
+    assert [id(p) for p in module.parameters()] == [id(p) for _, p in first_of_each(parameters)]
+    assert [id(m) for m in module.modules()] == [id(m) for _, m in first_of_each(modules)]
+    assert list(module.state_dict()) == [name for name, _ in parameters]
+    for name, value in parameters:
+        assert module.get_parameter(name) is value
+    for name, value in modules:
+        assert module.get_submodule(name) is value
+    assert {id(m) for m in module.children()} <= {id(m) for _, m in modules[1:]}
+
+
+@given(_models)
+def test_copies_and_pickles_hold_the_same_and_share_nothing(recipe: dict[str, Any]):
+    module, parameters, _ = build(recipe)
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        found = list(twin.named_parameters(remove_duplicate=False))
+        assert [name for name, _ in found] == [name for name, _ in parameters]
+        for (_, ours), (_, theirs) in zip(parameters, found, strict=True):
+            assert type(theirs) is Parameter
+            assert not np.shares_memory(ours.numpy(), theirs.numpy())
+            np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+        assert len(list(twin.parameters())) == len(list(module.parameters()))
+
+
+@given(_models, st.data())
+def test_load_state_dict_tells_all_at_once_and_changes_nothing_when_it_refuses(
+    recipe: dict[str, Any], data: st.DataObject
+):
+    module, _, _ = build(recipe)
+    state = {name: value.clone() + 1 for name, value in module.state_dict().items()}
+    one_of_them = st.sampled_from(sorted(state)) if state else st.nothing()
+    missing = data.draw(st.sets(one_of_them)) if state else set()
+    reshaped = (data.draw(st.sets(one_of_them)) if state else set()) - missing
+    unexpected = data.draw(st.sets(st.sampled_from(["new", "a.new"])))
+    given_ = {name: value for name, value in state.items() if name not in missing}
+    given_ |= {name: tg.zeros(3, 3) for name in reshaped}
+    given_ |= {name: tg.zeros(1) for name in unexpected}
+    before = {name: value.tolist() for name, value in module.state_dict().items()}
+    if missing or reshaped or unexpected:
+        with pytest.raises(RuntimeError, match="nothing was loaded") as caught:
+            module.load_state_dict(given_)
+        for name in missing | unexpected:
+            assert f'"{name}"' in str(caught.value)
+        for name in reshaped:
+            assert f"size mismatch for {name}: got values of shape (3, 3)" in str(caught.value)
+        assert {name: value.tolist() for name, value in module.state_dict().items()} == before
+    if not reshaped:
+        keys = module.load_state_dict(given_, strict=False)
+        assert set(keys.missing_keys) == missing
+        assert set(keys.unexpected_keys) == unexpected
+
+
+def test_training_is_set_on_every_module_and_true_at_first():
+    net = nn.Sequential(Plain(inner=[Plain()]), nn.Tanh())
+    assert all(module.training for module in net.modules())
+    assert net.eval() is net
+    assert not any(module.training for module in net.modules())
+    assert all(module.training for module in net.train().modules())
+    with pytest.raises(ValueError, match="training mode is True or False, got 1"):
+        net.train(1)  # type: ignore[arg-type]
+
+
+def test_gradients_are_forgotten_or_zeroed_and_parameters_frozen():
+    layer = nn.Linear(2, 1)
+    layer(tg.ones(1, 2)).sum().backward()
+    layer.zero_grad(set_to_none=False)
+    assert layer.weight.grad.tolist() == [[0, 0]]
+    layer.zero_grad()
+    assert layer.weight.grad is None
+    assert not any(p.requires_grad for p in layer.requires_grad_(requires_grad=False).parameters())
+    assert not layer(tg.ones(1, 2)).requires_grad
+    assert all(p.requires_grad for p in layer.requires_grad_().parameters())
+
+
+def test_apply_comes_to_each_module_once_and_to_what_is_below_first():
+    shared = nn.Tanh()
+    net = nn.Sequential(nn.Sequential(nn.Linear(1, 1), shared), shared)
+    seen: list[Module] = []
+    assert net.apply(seen.append) is net
+    assert [id(m) for m in seen] == [id(m) for m in (net[0][0], shared, net[0], net)]
+
+
+def test_a_parameter_shares_memory_and_is_never_a_result():
+    array = np.zeros(2)
+    parameter = Parameter(array)
+    assert np.shares_memory(parameter.numpy(), array)
+    made = tg.ones(2, requires_grad=True) * 2
+    assert Parameter(made).is_leaf
+    assert np.shares_memory(Parameter(made).numpy(), made.numpy())
+    assert Parameter().shape == (0,)
+    assert type(parameter + 1) is tg.Tensor
+    assert not Parameter(array, requires_grad=False).requires_grad
+    with pytest.raises(TypeError, match="only floats have gradients"):
+        Parameter(np.arange(3))
+
+
+def test_what_would_take_a_parameters_place_unnoticed_is_refused():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(
+        TypeError,
+        match=r"'weight' of Linear is a Parameter, and a Tensor would take its place unnoticed",
+    ):
+        layer.weight = layer.weight - 1.0  # type: ignore[assignment]
+    net = Plain(inner=layer)
+    with pytest.raises(TypeError, match=r"'inner' of Plain is a Module, and a int would take"):
+        net.inner = 3
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    layer.bias = Parameter(tg.zeros(2))
+    assert len(list(layer.parameters())) == 2
+    del layer.weight
+    assert [name for name, _ in layer.named_parameters()] == ["bias"]
+
+
+@pytest.mark.parametrize("method", ["register_parameter", "register_buffer", "add_module"])
+def test_registering_checks_names_and_kinds(method: str):
+    good: Any = {
+        "register_parameter": Parameter([1.0]),
+        "register_buffer": tg.ones(1),
+        "add_module": nn.Tanh(),
+    }[method]
+    net = Plain(taken=3)
+    register = getattr(net, method)
+    register("new", good)
+    register("new", good)  # again, in its own place
+    register("empty", None)
+    register("empty", good)
+    assert net.new is good
+    with pytest.raises(TypeError, match="a name in a module is a string, got 3"):
+        register(3, good)
+    for name in ("", "a.b"):
+        with pytest.raises(KeyError, match=f"has a letter and no dot, got '{name}'"):
+            register(name, good)
+    for name in ("taken", "forward"):
+        with pytest.raises(KeyError, match=f"Plain has an attribute '{name}' already"):
+            register(name, good)
+    with pytest.raises(TypeError, match=r"'other' must be a \w+ or None, got a int"):
+        register("other", 3)
+    assert not hasattr(net, "other")
+
+
+def test_a_class_in_place_of_a_module_is_told():
+    with pytest.raises(TypeError, match="got Tanh, a class: call it"):
+        Module().register_module("act", nn.Tanh)  # type: ignore[arg-type]
+
+
+def test_paths_that_lead_nowhere():
+    net = nn.Sequential(nn.Linear(1, 1))
+    with pytest.raises(AttributeError, match=r"no module at '1'; the nearest are '0', ''"):
+        net.get_submodule("1")
+    with pytest.raises(AttributeError, match=r"no parameter at '0\.wieght'; .*'0\.weight'"):
+        net.get_parameter("0.wieght")
+    with pytest.raises(AttributeError, match=r"Sequential has no buffer at 'mean'$"):
+        net.get_buffer("mean")
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = net.nothing  # type: ignore[attr-defined]
+
+
+def test_numbered_attributes_are_not_offered_for_completion():
+    assert "0" not in dir(nn.Sequential(nn.Tanh()))
+    assert "training" in dir(nn.Sequential(nn.Tanh()))
+
+
+def test_repr_nests_and_shows_settings():
+    class Net(Module):
+        def __init__(self) -> None:
+            self.body = nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU())
+            self.heads = {"a": nn.Identity()}
+
+        def extra_repr(self) -> str:
+            return "depth=2"
+
+    assert repr(Net()) == (
+        "Net(\n"
+        "  depth=2\n"
+        "  (body): Sequential(\n"
+        "    (0): Linear(in_features=2, out_features=3, bias=False)\n"
+        "    (1): ReLU()\n"
+        "  )\n"
+        "  (heads.a): Identity()\n"
+        ")"
+    )

@@ -1,0 +1,180 @@
+"""A model's state: saved, loaded, copied, shared, buffers and all."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+
+Module, Parameter = nn.Module, nn.Parameter
+
+
+class Plain(Module):
+    """Holds whatever it is given, and never calls `super().__init__()`."""
+
+    def __init__(self, **held: Any) -> None:
+        for name, value in held.items():
+            setattr(self, name, value)
+
+
+def test_a_loaded_model_is_the_saved_one():
+    net, other = (nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)) for _ in range(2))
+    result = other.load_state_dict(net.state_dict())
+    assert repr(result) == "<All keys matched successfully>"
+    missing, unexpected = result
+    assert (missing, unexpected) == ([], [])
+    x = tg.randn(5, 3)
+    np.testing.assert_array_equal(net(x).numpy(), other(x).numpy())
+
+
+def test_state_shares_memory_is_detached_and_is_loaded_from_arrays_too():
+    layer = nn.Linear(2, 2)
+    state = layer.state_dict()
+    assert np.shares_memory(state["weight"].numpy(), layer.weight.numpy())
+    assert not state["weight"].requires_grad
+    assert layer.state_dict(keep_vars=True)["weight"] is layer.weight
+    assert list(layer.state_dict(prefix="layer.")) == ["layer.weight", "layer.bias"]
+    layer.load_state_dict({"weight": np.eye(2, dtype=np.float32), "bias": np.zeros(2)})
+    assert layer.weight.dtype == np.float64
+    np.testing.assert_array_equal(layer.weight.numpy(), np.eye(2))
+
+
+def test_assign_takes_the_memory_and_the_dtype():
+    layer, weight = nn.Linear(2, 2, bias=False), tg.ones(2, 2, dtype=tg.float32)
+    parameter = layer.weight
+    layer.load_state_dict({"weight": weight}, assign=True)
+    assert layer.weight is parameter
+    assert parameter.dtype == np.float32
+    assert np.shares_memory(parameter.numpy(), weight.numpy())
+
+
+def test_values_loaded_after_the_forward_pass_are_found_out_by_backward():
+    layer = nn.Linear(2, 1, bias=False)
+    weight, x = layer.weight.tolist(), tg.ones(3, 2, requires_grad=True)
+    loss = layer(x).sum()
+    layer.load_state_dict({"weight": np.zeros((1, 2))}, assign=True)
+    loss.backward()  # other memory: what was computed from the old values is right still
+    assert x.grad.tolist() == weight * 3
+    loss = layer(x).sum()
+    layer.load_state_dict({"weight": np.ones((1, 2))})
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_what_cannot_be_loaded():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"takes a dict of values by path, got a list"):
+        layer.load_state_dict([])  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="bias should be numbers of dtype float64"):
+        layer.load_state_dict({"weight": np.eye(2), "bias": np.array(["a", "b"])})
+    two = Plain(a={"b.c": Parameter([1.0]), "b": {"c": Parameter([2.0])}})
+    with pytest.raises(KeyError, match=r"two tensors of Plain have the path 'a\.b\.c'"):
+        two.state_dict()
+
+
+def test_a_model_that_lies_below_itself_is_no_harm():
+    outer = Plain(w=Parameter([1.0]))
+    inner = Plain(up=outer, v=Parameter([2.0]), aside=[])
+    outer.inner = inner
+    inner.aside.append(inner.aside)
+    inner.aside.append(Plain(sibling=inner))
+    assert [name for name, _ in outer.named_parameters()] == ["w", "inner.v"]
+    assert list(outer.state_dict()) == ["w", "inner.v"]
+    assert [name for name, _ in inner.named_parameters()] == ["v", "up.w"]
+    twin = pickle.loads(pickle.dumps(copy.deepcopy(outer)))
+    assert twin.inner.up is twin
+    twin.load_state_dict({"w": [5.0], "inner.v": [6.0]})
+    assert "(up): (...)" in repr(outer.train())
+    assert not outer.eval().inner.training
+
+
+def test_siblings_that_all_know_each_other_are_no_harm():
+    parts = [Plain(w=Parameter([float(i)])) for i in range(12)]
+    for part in parts:
+        part.others = parts
+    assert len(Plain(parts=parts).state_dict()) == 12
+
+
+def test_a_shared_layer_is_saved_under_each_of_its_names_and_counted_once():
+    shared = nn.Linear(2, 2)
+    net = Plain(a=shared, b=[shared])
+    assert list(net.state_dict()) == ["a.weight", "a.bias", "b.0.weight", "b.0.bias"]
+    assert len(list(net.parameters())) == 2
+    twin = copy.deepcopy(net)
+    assert twin.a is twin.b[0]
+    twin.load_state_dict(net.state_dict())
+
+
+class Running(Module):
+    """Has buffers, saved and not."""
+
+    def __init__(self) -> None:
+        self.scale = Parameter(tg.ones(2))
+        self.register_buffer("mean", tg.zeros(2))
+        self.register_buffer("count", tg.tensor(0))
+        self.register_buffer("scratch", tg.zeros(1), persistent=False)
+        self.register_buffer("none", None)
+
+
+def test_buffers_are_state_that_is_not_learned():
+    net = Plain(part=Running())
+    names = ["part.mean", "part.count", "part.scratch"]
+    assert [name for name, _ in net.named_buffers()] == names
+    assert [name for name, _ in net.named_parameters()] == ["part.scale"]
+    assert list(net.state_dict()) == ["part.scale", "part.mean", "part.count"]
+    net.part.mean = net.part.mean + 1.0
+    assert net.get_buffer("part.mean").tolist() == [1, 1]
+    with pytest.raises(TypeError, match="buffer 'mean' must be a Tensor or None, got a list"):
+        net.part.mean = [1.0]
+    del net.part.mean
+    net.part.mean = [1.0]  # an attribute like any other again
+    assert list(net.state_dict()) == ["part.scale", "part.count"]
+
+
+def test_a_buffer_of_one_module_is_not_one_of_another():
+    Running()
+    assert not list(nn.Linear(1, 1).buffers())
+
+
+def test_a_copied_parameter_has_no_gradient_and_stays_frozen():
+    parameter = Parameter([1.0])
+    (parameter * 2).sum().backward()
+    frozen = Parameter([1.0], requires_grad=False)
+    for twin in (copy.deepcopy(parameter), pickle.loads(pickle.dumps(parameter))):
+        assert twin.grad is None
+        assert twin.requires_grad
+    for twin in (copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
+        assert not twin.requires_grad
+
+
+def test_models_are_copied_after_a_forward_and_a_backward_pass():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Sigmoid())
+    net(tg.ones(1, 2)).sum().backward()
+    x = tg.randn(3, 2)
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        np.testing.assert_array_equal(twin(x).numpy(), net(x).numpy())
+
+
+def test_dtypes_of_the_whole_model_in_place():
+    net = Plain(part=Running())
+    scale = net.part.scale
+    scale.sum().backward()
+    assert net.to(tg.float32) is net
+    assert net.part.scale is scale
+    assert {scale.dtype, scale.grad.dtype, net.part.mean.dtype} == {np.dtype(np.float32)}
+    assert net.part.count.dtype == np.int64
+    assert net.double().part.mean.dtype == np.float64
+    assert net.half().part.mean.dtype == np.float16
+    assert net.to("cpu").part.mean.dtype == np.float16
+    assert net.to(tg.device("cpu"), tg.float64).part.mean.dtype == np.float64
+    assert net.to(tg.zeros(1, dtype=tg.float32)).part.mean.dtype == np.float32
+    assert net.to(device="cpu", dtype=tg.float64).part.mean.dtype == np.float64
+    assert net.float().part.mean.dtype == np.float32
+    with pytest.raises(TypeError, match="a module's dtype must be a float, got int64"):
+        net.to(tg.int64)

@@ -1,0 +1,178 @@
+"""Clipping gradients, and parameters as one vector."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.nn import utils
+
+FLOATS = [np.float64, np.float32, np.float16]
+ORDERS = [2, 1, 3, 0.5, math.inf, "inf", -math.inf, 0, -1]
+
+
+def parameters(*grads: Any) -> list[Any]:
+    made = []
+    for grad in grads:
+        p = nn.Parameter(np.zeros(np.shape(grad), np.asarray(grad).dtype))
+        p.grad = tg.tensor(grad)
+        made.append(p)
+    return made
+
+
+values = st.floats(-100, 100, width=16).map(lambda v: v if abs(v) > 1e-3 else 0.0)
+gradients = st.sampled_from(FLOATS).flatmap(
+    lambda dtype: st.lists(
+        hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=2, max_side=3), elements=values),
+        min_size=1,
+        max_size=3,
+    )
+)
+
+
+@given(
+    grads=gradients, max_norm=st.floats(0, 300), order=st.sampled_from([2.0, 1.0, 3.0, math.inf])
+)
+def test_the_norm_is_at_most_what_it_may_be_and_the_direction_stays(
+    grads: Any, max_norm: float, order: float
+):
+    params = parameters(*grads)
+    flat = np.concatenate([np.float64(g).reshape(-1) for g in grads])
+    eps = np.finfo(grads[0].dtype).eps
+    total = utils.clip_grad_norm_(params, max_norm, order)
+    expected = np.linalg.norm(flat, order)
+    assert (total.shape, total.dtype) == ((), grads[0].dtype)
+    np.testing.assert_allclose(total.item(), expected, rtol=4 * eps)
+    clipped = np.concatenate([np.float64(p.grad.numpy()).reshape(-1) for p in params])
+    scale = min(1.0, max_norm / (expected + 1e-6))
+    np.testing.assert_allclose(clipped, flat * scale, rtol=8 * eps, atol=1e-7)
+    if scale == 1:
+        np.testing.assert_array_equal(clipped, flat)
+    for p, grad in zip(params, grads, strict=True):
+        assert (p.grad.shape, p.grad.dtype) == (grad.shape, grad.dtype)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_norm_of_all_is_the_norm_of_the_norms(order: Any):
+    tensors = [tg.tensor([3.0, -4.0]), tg.tensor([[12.0]])]
+    expected = {2: 13, 1: 19, 3: 1819 ** (1 / 3), 0.5: (3**0.5 + 2 + 12**0.5) ** 2, -1: 1.5}
+    expected |= {math.inf: 12, "inf": 12, -math.inf: 3, 0: 2}
+    assert utils.get_total_norm(tensors, order).item() == pytest.approx(expected[order], rel=1e-14)
+
+
+def test_norms_that_overflow_on_the_way_do_not():
+    for scale in (1e300, 1e-300, 5e-324):
+        params = parameters([3 * scale, 4 * scale])
+        expected = np.hypot(3 * scale, 4 * scale)
+        for order in (2, 3):
+            total = utils.get_total_norm([p.grad for p in params], order).item()
+            assert total == pytest.approx(
+                expected if order == 2 else 91 ** (1 / 3) * scale, rel=1e-9
+            )
+    half = parameters(np.full(9, 60000, np.float16))
+    assert utils.clip_grad_norm_(half, 3.0).item() == math.inf  # 180000 is none of float16's
+    np.testing.assert_allclose(half[0].grad.numpy(), 1, rtol=1e-3)
+
+
+def test_norms_that_are_not_finite():
+    params = parameters([1.0, math.inf], [2.0])
+    with pytest.raises(
+        RuntimeError, match=r"total norm of order 2\.0 .* non-finite \(inf\).*detect"
+    ):
+        utils.clip_grad_norm_(params, 1.0, error_if_nonfinite=True)
+    assert params[1].grad.tolist() == [2.0]
+    assert utils.clip_grad_norm_(params, 1.0).item() == math.inf
+    np.testing.assert_array_equal(params[0].grad.numpy(), [0, math.nan])
+    assert params[1].grad.tolist() == [0.0]
+    params = parameters([1.0], [math.nan])
+    assert math.isnan(utils.clip_grad_norm_(params, 1.0).item())
+    assert math.isnan(params[0].grad.item())
+
+
+def test_values_are_clipped_in_place():
+    params = parameters([1.0, -5.0, math.inf, math.nan], np.float32(3))
+    grads = [p.grad for p in params]
+    assert utils.clip_grad_value_(params, np.float64(2)) is None
+    np.testing.assert_array_equal(params[0].grad.numpy(), [1, -2, 2, math.nan])
+    assert params[1].grad.dtype == np.float32
+    assert [p.grad for p in params] == grads  # the same tensors
+
+
+def test_parameters_without_gradients_and_one_alone():
+    p, q = parameters([3.0, 4.0], [1.0])
+    q.grad = None
+    assert utils.clip_grad_norm_(iter([p, q]), 1).item() == 5
+    assert utils.clip_grad_norm_(p, 0.5).item() == pytest.approx(1)
+    utils.clip_grads_with_norm_([q], 1.0, tg.tensor(2.0))
+    assert utils.clip_grad_norm_([q], 1.0).item() == 0
+    assert utils.get_total_norm([]).item() == 0
+    assert q.grad is None
+    with pytest.warns(UserWarning, match=r"no parameters from a generator.*model\.parameters\(\)"):
+        utils.clip_grad_norm_(iter([]), 1.0)
+
+
+def test_a_gradient_that_a_graph_needs_is_noted_as_changed():
+    w = tg.tensor([2.0], requires_grad=True)
+    (w**3).sum().backward(create_graph=True)
+    later = (w.grad * w.grad).sum()
+    utils.clip_grad_norm_([w], 1.0)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        later.backward()
+
+
+def test_what_cannot_be_clipped():
+    model = nn.Linear(2, 1)
+    for value in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="max_norm must be at least 0, got"):
+            utils.clip_grad_norm_(model.parameters(), value)
+        with pytest.raises(ValueError, match="clip_value must be at least 0, got"):
+            utils.clip_grad_value_(model.parameters(), value)
+    with pytest.raises(
+        TypeError, match=r"got the Linear that has them: pass model\.parameters\(\)"
+    ):
+        utils.clip_grad_norm_(model, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="clip_grad_value_ takes tensors, got a str among them"):
+        utils.clip_grad_value_(["weight"], 1.0)  # type: ignore[list-item]
+
+
+def test_parameters_go_into_a_vector_and_out_of_it():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    vector = utils.parameters_to_vector(model.parameters())
+    assert vector.shape == (11,)
+    (vector * tg.arange(11.0)).sum().backward()
+    assert model[1].bias.grad.tolist() == [10.0]
+    model.zero_grad()
+    before = list(model.parameters())
+    utils.vector_to_parameters(tg.arange(11.0), model.parameters())
+    assert model[0].weight.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert list(map(id, model.parameters())) == list(map(id, before))
+    np.testing.assert_array_equal(
+        utils.parameters_to_vector(model.parameters()).numpy(), np.arange(11)
+    )
+    shared = tg.zeros(11)
+    utils.vector_to_parameters(shared, model.parameters())
+    shared[10] = 5.0
+    assert model[1].bias.tolist() == [5.0]
+
+
+def test_vectors_that_do_not_fit_change_nothing():
+    model = nn.Linear(2, 1)
+    before = utils.parameters_to_vector(model.parameters()).tolist()
+    for wrong in (tg.zeros(2), tg.zeros(4), tg.zeros(3, 1)):
+        with pytest.raises(ValueError, match=r"have 3 elements: pass a vector of shape \(3,\)"):
+            utils.vector_to_parameters(wrong, model.parameters())
+    with pytest.raises(TypeError, match="parameters are floats, and the vector is int64"):
+        utils.vector_to_parameters(tg.arange(3), model.parameters())
+    with pytest.raises(TypeError, match="takes a tensor, got a list"):
+        utils.vector_to_parameters([0.0, 0.0, 0.0], model.parameters())  # type: ignore[arg-type]
+    assert utils.parameters_to_vector(model.parameters()).tolist() == before
+    with pytest.raises(RuntimeError, match=r"no parameters: a generator that was used is empty"):
+        utils.parameters_to_vector(iter([]))

@@ -1,0 +1,212 @@
+"""Normalisation: what comes out, what is remembered of it, and what its gradient leaves out."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from drawing import T, close, gradients, slopes
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.errors import ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = nn.functional
+seeds = st.integers(0, 2**32 - 1)
+
+# Each layer for four channels, the axes that it normalises over in (N, 4, L), and whether it
+# takes off a mean: a new one joins by a line.
+LAYERS: dict[str, tuple[Callable[..., nn.Module], tuple[int, ...], bool]] = {
+    "BatchNorm1d": (lambda **more: nn.BatchNorm1d(4, **more), (0, 2), True),
+    "InstanceNorm1d": (lambda **more: nn.InstanceNorm1d(4, **more), (2,), True),
+    "LayerNorm": (lambda **more: nn.LayerNorm((4, 3), **more), (1, 2), True),
+    "RMSNorm": (lambda **more: nn.RMSNorm((4, 3), **more), (1, 2), False),
+    "GroupNorm": (lambda **more: nn.GroupNorm(1, 4, **more), (1, 2), True),
+}
+every = pytest.mark.parametrize("name", LAYERS)
+
+
+def drawn(seed: int, *shape: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=shape) * rng.choice((0.5, 1, 4)) + rng.normal()
+
+
+@every
+@given(seeds)
+def test_mean_is_0_and_square_1(name: str, seed: int):
+    make, axes, centred = LAYERS[name]
+    out = make(eps=0.0)(tg.tensor(drawn(seed, 5, 4, 3))).numpy()
+    close((out**2).mean(axis=axes), np.ones_like(out.mean(axis=axes)))
+    if centred:
+        close(out.mean(axis=axes), np.zeros_like(out.mean(axis=axes)))
+
+
+@every
+@given(seeds, st.floats(0.1, 10), st.floats(-10, 10))
+def test_scale_and_place_of_the_input_do_not_matter(
+    name: str, seed: int, scale: float, shift: float
+):
+    make, _, centred = LAYERS[name]
+    x, layer = drawn(seed, 5, 4, 3), make(eps=0.0)
+    moved = x * scale + (shift if centred else 0)
+    close(layer(tg.tensor(moved)).numpy(), layer(tg.tensor(x)).numpy())
+
+
+@every
+@given(seeds)
+def test_gradients(name: str, seed: int):
+    make, axes, centred = LAYERS[name]
+    layer, x = make(eps=0.1), drawn(seed, 3, 4, 3)
+    (found,) = gradients(layer, [T(x)], seed)
+    close(found, slopes(lambda a: layer(tg.tensor(a)).numpy(), [x], seed)[0], tolerance=1e-6)
+    if centred:  # what all of a row have in common changes nothing
+        close(found.sum(axis=axes), np.zeros_like(found.sum(axis=axes)))
+
+
+@every
+def test_constant_input_is_no_trouble(name: str):
+    make, *_ = LAYERS[name]
+    x = T(np.full((2, 4, 3), 7.0))
+    out = make()(x)
+    (out * tg.tensor(drawn(0, *out.shape))).sum().backward()
+    assert x.grad is not None
+    assert np.isfinite(x.grad.numpy()).all()
+    assert np.isfinite(out.numpy()).all()
+
+
+@every
+def test_float32_stays(name: str):
+    make, *_ = LAYERS[name]
+    layer = make(dtype=tg.float32)
+    x = T(drawn(0, 2, 4, 3).astype(np.float32))
+    out = layer(x)
+    out.sum().backward()
+    assert out.dtype == np.float32
+    for p in (x, *layer.parameters()):
+        assert p.grad is not None
+        assert p.grad.dtype == np.float32
+    assert all(b.dtype in (np.float32, np.int64) for b in layer.buffers())
+
+
+@every
+def test_copies_are_the_same(name: str):
+    make, *_ = LAYERS[name]
+    layer, x = make(), tg.tensor(drawn(0, 2, 4, 3))
+    layer(x)
+    for again in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert repr(again) == repr(layer)
+        assert again.eval()(x).tolist() == layer.eval()(x).tolist()
+        layer.train()
+
+
+@given(seeds)
+def test_relations(seed: int):
+    x = tg.tensor(drawn(seed, 3, 4, 5))
+    one = F.group_norm(x, 1)
+    close(one.numpy(), F.layer_norm(x, (4, 5)).numpy())
+    close(F.group_norm(x, 4).numpy(), F.instance_norm(x).numpy())
+    alone = F.batch_norm(x[:1], None, None, training=True)
+    close(alone.numpy(), F.instance_norm(x[:1]).numpy())
+    centred = x - x.mean((1, 2), keepdim=True)
+    close(F.rms_norm(centred, (4, 5), eps=1e-5).numpy(), F.layer_norm(x, (4, 5)).numpy())
+
+
+# What batch norm remembers
+
+
+@given(seeds, st.sampled_from([0.1, 1.0, None]), st.integers(1, 4))
+def test_running_statistics(seed: int, momentum: float | None, batches: int):
+    layer = nn.BatchNorm1d(3, momentum=momentum)
+    mean, var = np.zeros(3), np.ones(3)
+    assert layer.running_mean is not None
+    memory = layer.running_mean.data
+    for k in range(batches):
+        x = drawn(seed + k, 6, 3)
+        layer(tg.tensor(x))
+        share = 1 / (k + 1) if momentum is None else momentum
+        mean += share * (x.mean(axis=0) - mean)
+        var += share * (x.var(axis=0, ddof=1) - var)
+    assert layer.num_batches_tracked is not None
+    assert layer.running_var is not None
+    assert layer.num_batches_tracked.item() == batches
+    close(layer.running_mean.numpy(), mean)
+    close(layer.running_var.numpy(), var)
+    assert memory.tolist() == layer.running_mean.tolist()  # changed in place
+    layer.eval()
+    x = drawn(seed, 1, 3)
+    close(layer(tg.tensor(x)).detach().numpy(), (x - mean) / np.sqrt(var + 1e-5))
+    close(layer.running_mean.numpy(), mean)
+    again = nn.BatchNorm1d(3)
+    again.load_state_dict(layer.state_dict())
+    assert again.eval()(tg.tensor(x)).tolist() == layer(tg.tensor(x)).tolist()
+    layer.reset_running_stats()
+    assert layer.running_var.tolist() == [1.0, 1.0, 1.0]
+    assert layer.num_batches_tracked.item() == 0
+
+
+def test_gradients_after_eval_flow_to_all():
+    layer = nn.BatchNorm1d(2).eval()
+    x = tg.tensor([[1.0, 2.0]], requires_grad=True)
+    layer(x).sum().backward()
+    for p in (x, layer.weight, layer.bias):
+        assert p is not None
+        assert p.grad is not None
+    assert x.grad is not None
+    close(x.grad.numpy(), np.full((1, 2), 1 / np.sqrt(1 + 1e-5)))
+
+
+def test_what_is_not_wanted_is_not_there():
+    assert [n for n, _ in nn.BatchNorm1d(2, affine=False).named_parameters()] == []
+    assert [n for n, _ in nn.BatchNorm1d(2, bias=False).named_parameters()] == ["weight"]
+    assert list(nn.BatchNorm1d(2, affine=False, track_running_stats=False).state_dict()) == []
+    assert list(nn.LayerNorm(2, elementwise_affine=False).state_dict()) == []
+    layer = nn.BatchNorm1d(2, track_running_stats=False).eval()
+    x = drawn(0, 4, 2)
+    close(layer(tg.tensor(x)).detach().numpy(), (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5))
+
+
+# Messages
+
+
+def test_a_wrong_width_names_the_layer_and_what_came_before():
+    net = nn.Sequential(nn.Linear(2, 5), nn.BatchNorm1d(4))
+    with pytest.raises(nn.LayerError) as caught:
+        net(tg.zeros(3, 2))
+    message = str(caught.value)
+    assert message.startswith("layer '1' of Sequential, BatchNorm1d(4, ")
+    assert "got an input of shape (3, 5): axis 1 has size 5, but its num_features is 4" in message
+    assert "The layer before it, '0' (Linear(in_features=2, out_features=5, bias=True))" in message
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: nn.LayerNorm(3)(tg.zeros(2, 4)), nn.LayerError, "axis -1 has size 4, but its"),
+        (lambda: nn.LayerNorm((2, 3))(tg.zeros(4, 3)), nn.LayerError, "axis -2 has size 4"),
+        (lambda: nn.LayerNorm((2, 3))(tg.zeros(3)), ShapeError, "needs an axis -2"),
+        (lambda: nn.GroupNorm(2, 4)(tg.zeros(2, 6)), nn.LayerError, "num_channels is 4"),
+        (lambda: nn.GroupNorm(2, 3), ValueError, "3 channels evenly among 2 groups"),
+        (lambda: nn.BatchNorm1d(3)(tg.zeros(3)), ShapeError, r"\(N, C\) or \(N, C, L\), got shape"),
+        (lambda: nn.BatchNorm1d(3)(tg.zeros(1, 3)), ValueError, "more than one value a channel"),
+        (lambda: nn.InstanceNorm1d(3)(tg.zeros(2, 3, 1)), ValueError, "more than one value"),
+        (lambda: F.group_norm(tg.zeros(2, 4), 3), ShapeError, "cannot make 3 groups"),
+        (lambda: F.layer_norm(tg.zeros(2, 4), (3,)), ShapeError, r"of sizes \(3,\)"),
+        (
+            lambda: F.batch_norm(tg.zeros(2, 3), tg.zeros(1), tg.ones(1)),
+            ShapeError,
+            "a value for each of the 3 channels",
+        ),
+        (lambda: F.batch_norm(tg.zeros(2, 3), None, None), ValueError, "outside of training"),
+    ],
+)
+def test_messages(call: Callable[[], Any], kind: type[Exception], message: str):
+    with pytest.raises(kind, match=message):
+        call()

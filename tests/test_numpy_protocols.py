@@ -1,0 +1,508 @@
+"""Tensors among NumPy's arrays and functions: recorded with the right gradient, or refused."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import FLOATS, T, arrays, close, cotangent, gradients, numbers, seeds, slopes
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc.domain import real
+from tinygrad_fc.errors import DtypeError, GraphError, NoRuleError
+from tinygrad_fc.op import table
+
+OPERATORS = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": operator.pow,
+    "%": operator.mod,
+    "@": operator.matmul,
+    "//": operator.floordiv,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+FLAT = {"//", "==", "!=", "<", "<=", ">", ">="}
+# What may stand beside a tensor, made of an array.
+OTHERS = {
+    "array": lambda a: a,
+    "read-only array": lambda a: np.broadcast_to(a, a.shape),
+    "reversed array": lambda a: a[::-1].copy()[::-1],
+    "array of another dtype": lambda a: a.astype(np.float32).astype(float),
+    "list": lambda a: a.tolist(),
+    "tuple": lambda a: tuple(map(tuple, a.tolist())) if a.ndim > 1 else tuple(a.tolist()),
+    "tensor": tg.tensor,
+    "float": lambda a: float(a.flat[0]),
+    "int": lambda a: round(float(a.flat[0])) + 2,
+    "NumPy scalar": lambda a: a.flat[0],
+    "0-d array": lambda a: np.asarray(a.flat[0]),
+    "0-d tensor": lambda a: tg.tensor(a.flat[0]),
+}
+
+
+@pytest.mark.parametrize("symbol", sorted(OPERATORS))
+@given(
+    st.sampled_from(sorted(OTHERS)),
+    st.booleans(),
+    arrays((2, 2), low=0.5),
+    arrays((2,), low=0.5) | arrays((2, 2), low=0.5),
+    seeds,
+)
+@settings(max_examples=40)
+def test_operators_in_either_order_with_anything_of_numbers(
+    symbol: str, kind: str, reflected: bool, a: Any, b: Any, seed: int
+):
+    # No two of these are equal, so that comparisons are away from their jumps.
+    a, b = np.round(a * 4) / 4 + 0.03, np.round(b * 4) / 4 + 0.17
+    operate, other = OPERATORS[symbol], OTHERS[kind](b)
+
+    def both(x: Any, other: Any) -> Any:
+        return operate(other, x) if reflected else operate(x, other)
+
+    plain = other.numpy() if isinstance(other, tg.Tensor) else np.asarray(other)
+    if symbol == "@" and plain.ndim == 0:
+        with pytest.raises((ValueError, TypeError), match="matmul cannot take"):
+            both(T(a), other)
+        return
+    x = T(a)
+    if symbol in ("%", "//"):  # stay away from their jumps, further than the differences go
+        quotient = np.divide(plain, a) if reflected else np.divide(a, plain)
+        assume(np.abs(quotient - np.round(quotient)).min() > 0.05)
+    out = both(x, other)
+    assert type(out) is tg.Tensor
+    assert out.numpy().dtype.kind in "fb"
+    expected = both(x.numpy(), plain)
+    assert np.array_equal(out.numpy(), expected)
+    assert out.dtype == expected.dtype
+    assert out.requires_grad is (symbol not in FLAT)
+    if out.requires_grad:
+        (got,) = gradients(lambda x: both(x, other), [x], seed)
+        (wanted,) = slopes(lambda x: both(x, plain), [x.numpy()], seed)
+        close(got, wanted, tolerance=1e-6)
+
+
+@given(
+    arrays((2,), dtype=np.float32, low=0.5),
+    numbers(0.5, 3),
+    st.sampled_from(sorted(set(OPERATORS) - {"@"})),
+)
+def test_python_numbers_are_weak_and_numpys_are_not(a: Any, c: float, symbol: str):
+    operate = OPERATORS[symbol]
+    x = T(a)
+    for both in (operate, lambda x, c: operate(c, x)):
+        for number in (c, 2, True, np.float64(c), np.float32(c), np.asarray(c), np.ones((), int)):
+            out = both(x, number)
+            assert out.dtype == both(a, number).dtype
+            if out.requires_grad:
+                (got,) = tg.autograd.grad(out.sum(), x)
+                assert got.dtype == np.float32
+
+
+@pytest.mark.parametrize("made", ["ndarray += tensor", "tensor += ndarray"])
+def test_augmented_assignment_with_arrays(made: str):
+    x, a = T(np.ones(2)), np.ones(2)
+    if made == "ndarray += tensor":
+        for step in (operator.iadd, operator.imul, operator.imatmul, operator.ipow):
+            with pytest.raises(GraphError, match=r"a = a \+ t"):
+                step(a, x)
+        a += x.detach()
+        assert type(a) is np.ndarray
+        assert a.tolist() == [2, 2]
+        return
+    y = x * 1
+    y += a
+    assert y.requires_grad
+    y.sum().backward()
+    assert x.grad.tolist() == [1, 1]
+
+
+# NumPy's functions
+
+
+FUNCTIONS = {
+    **{
+        f.__name__: (f, (0.3, 0.9))
+        for f in (np.exp, np.log, np.sqrt, np.sin, np.cos, np.tanh, np.square)
+    },
+    **{
+        f.__name__: (f, (0.3, 0.9))
+        for f in (np.negative, np.abs, np.positive, np.reciprocal, np.log1p)
+    },
+    **{f.__name__: (f, (0.3, 0.9)) for f in (np.expm1, np.arctan, np.sinh, np.cosh, np.arcsin)},
+    "sum": (np.sum, None),
+    "sum(axis)": (lambda x: np.sum(x, axis=0), None),
+    "sum(positional)": (lambda x: np.sum(x, 1), None),
+    "sum(all)": (lambda x: np.sum(a=x, axis=(0, -1), keepdims=True), None),
+    "mean": (lambda x: np.mean(x, axis=-1, keepdims=True), None),
+    "max": (lambda x: np.max(x, axis=0), None),
+    "amin": (lambda x: np.amin(x, 1, keepdims=True), None),
+    "var": (np.var, None),
+    "std": (lambda x: np.std(x, axis=0, ddof=1), None),
+    "cumsum": (np.cumsum, None),
+    "cumsum(axis)": (lambda x: np.cumsum(x, axis=1), None),
+    "norm": (np.linalg.norm, None),
+    "norm(axis)": (lambda x: np.linalg.norm(x, axis=1, keepdims=True), None),
+    "where": (lambda x: np.where(np.eye(3) > 0, x, 0.0), None),
+    "maximum": (lambda x: np.maximum(x, 0.2), None),
+    "minimum": (lambda x: np.minimum(0.2, x), None),
+    "clip": (lambda x: np.clip(x, -0.4, 0.6), None),
+    "clip(max)": (lambda x: np.clip(x, None, 0.6), None),
+    "clip(named)": (lambda x: np.clip(x, min=-0.4, max=0.6), None),
+    "matmul": (lambda x: np.matmul(x, x), None),
+    "dot": (lambda x: np.dot(x, np.ones(3)), None),
+    "dot(number)": (lambda x: np.dot(2.0, x), None),
+    "dot(stack)": (lambda x: np.dot(x, CUBE), None),
+    "dot(into a stack)": (lambda x: np.dot(CUBE.swapaxes(1, 2), x), None),
+    "outer": (lambda x: np.outer(x, [1.0, 2.0]), None),
+    "outer(reflected)": (lambda x: np.outer(np.arange(2.0), x), None),
+    "einsum": (lambda x: np.einsum("ij,kj->ik", x, x), None),
+    "einsum(trace)": (lambda x: np.einsum("ii", x), None),
+    "transpose": (np.transpose, None),
+    "transpose(axes)": (lambda x: np.transpose(x, (1, 0)), None),
+    "swapaxes": (lambda x: np.swapaxes(x, 0, 1), None),
+    "reshape": (lambda x: np.reshape(x, (1, 9)), None),
+    "ravel": (np.ravel, None),
+    "squeeze": (lambda x: np.squeeze(x[None], axis=0), None),
+    "expand_dims": (lambda x: np.expand_dims(x, 1), None),
+    "expand_dims(axis)": (lambda x: np.expand_dims(x, axis=(0, -1)), None),
+    "broadcast_to": (lambda x: np.broadcast_to(x, (2, 3, 3)), None),
+    "flip": (np.flip, None),
+    "flip(axis)": (lambda x: np.flip(x, axis=1), None),
+    "concatenate": (lambda x: np.concatenate([x, np.ones((1, 3)), x]), None),
+    "concatenate(axis)": (lambda x: np.concatenate((x, x), axis=-1), None),
+    "concatenate(flat)": (lambda x: np.concatenate([x, np.ones(2)], axis=None), None),
+    "stack": (lambda x: np.stack([x, 2 * x], axis=1), None),
+    "copy": (np.copy, None),
+    "add.reduce": (np.add.reduce, None),
+    "add.reduce(axis)": (lambda x: np.add.reduce(x, 1, keepdims=True), None),
+    "add.reduce(None)": (lambda x: np.add.reduce(x, axis=None), None),
+    "maximum.reduce": (lambda x: np.maximum.reduce(x, axis=(0, 1)), None),
+    "add(keywords)": (lambda x: np.add(x, 2.0), None),
+    "hypot": (lambda x: np.hypot(x, 1.0), None),
+    "arctan2": (lambda x: np.arctan2(1.0, x + 2), None),
+    "logaddexp": (lambda x: np.logaddexp(x, 0.3), None),
+}
+CUBE = np.random.default_rng(0).normal(size=(2, 3, 4))
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+@given(seeds, st.sampled_from(FLOATS))
+@settings(max_examples=8)
+def test_numpys_functions_are_recorded_and_mean_what_numpy_means(name: str, seed: int, dtype: Any):
+    function, bounds = FUNCTIONS[name]
+    # Of a permutation, no two elements tie and none lies within reach of a bound.
+    a = np.random.default_rng(seed).permutation(9).reshape(3, 3) * 0.19 - 0.71
+    if bounds:
+        a = bounds[0] + (a - a.min()) / np.ptp(a) * (bounds[1] - bounds[0])
+    a = a.astype(dtype)
+    x = T(a)
+    out = function(x)
+    assert type(out) is tg.Tensor
+    assert out.requires_grad
+    expected = function(a)
+    assert out.shape == expected.shape
+    if name != "dot(number)":  # where NumPy's own takes the number for float64
+        assert out.dtype == expected.dtype
+    close(out.detach().numpy(), expected, tolerance=20 * np.finfo(dtype).eps)
+    (got,) = gradients(function, [x], seed)
+    (wanted,) = slopes(function, [a.astype(float)], seed)
+    close(got, wanted, tolerance=1e-6 if dtype == np.float64 else 2e-5)
+
+
+def test_functions_without_a_slope_and_about_shapes():
+    x = T(np.array([[0.2, -1.7], [2.5, 0.0]]))
+    for function in (
+        np.sign,
+        np.floor,
+        np.ceil,
+        np.trunc,
+        np.rint,
+        np.isnan,
+        np.isfinite,
+        np.signbit,
+    ):
+        out = function(x)
+        assert type(out) is tg.Tensor
+        assert not out.requires_grad
+        assert np.array_equal(out.numpy(), function(x.numpy()))
+    for function in (np.argmax, np.argmin, np.all, np.any, np.count_nonzero, np.argsort):
+        for axis in (0, -1):
+            out = function(x, axis=axis)
+            assert not out.requires_grad
+            assert np.array_equal(out.numpy(), function(x.numpy(), axis=axis))
+    assert (np.shape(x), np.ndim(x), np.size(x)) == ((2, 2), 2, 4)
+    for like in (np.zeros_like, np.ones_like):
+        assert np.array_equal(like(x).numpy(), like(x.numpy()))
+        assert not like(x).requires_grad
+    assert np.full_like(x, 7).tolist() == [[7, 7], [7, 7]]
+    assert np.array_equal(x, x.numpy())
+    assert not np.array_equal(x.numpy(), x + 1)
+    assert np.allclose(x, x + 1e-12)
+    (rows, columns) = np.where(x > 0)
+    assert rows.tolist() == [0, 1]
+    assert columns.tolist() == [0, 0]
+    np.testing.assert_allclose(x.detach(), x.numpy())
+    assert np.asarray(x > 0).dtype == bool
+
+
+# What has no rule
+
+
+NOT_THERE = {
+    "np.linalg.solve": (np.linalg.solve, lambda x: (x, np.ones(2))),
+    "np.linalg.inv": (np.linalg.inv, lambda x: (x,)),
+    "np.sort": (np.sort, lambda x: (x,)),
+    "np.percentile": (np.percentile, lambda x: (x, 50)),
+    "np.histogram": (np.histogram, lambda x: (x,)),
+    "np.cbrt": (np.cbrt, lambda x: (x,)),
+    "np.heaviside": (np.heaviside, lambda x: (x, 0.5)),
+    "np.divmod": (np.divmod, lambda x: (x, 2.0)),
+    "np.modf": (np.modf, lambda x: (x,)),
+    "np.vstack": (np.vstack, lambda x: ([x, x],)),
+    "np.cross": (np.cross, lambda x: (x[0], np.ones(2))),
+    "np.multiply.outer": (np.multiply.outer, lambda x: (x, np.ones(2))),
+    "np.multiply.reduce": (np.multiply.reduce, lambda x: (x,)),
+    "np.add.accumulate": (np.add.accumulate, lambda x: (x,)),
+    "np.fft.fft": (np.fft.fft, lambda x: (x,)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NOT_THERE))
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_function_without_a_rule_raises_with_the_line_that_would_add_one(
+    name: str, recorded: bool
+):
+    function, arguments = NOT_THERE[name]
+    x = T(np.array([[2.0, 1.0], [1.0, 3.0]]))
+    if not recorded:
+        x = x.detach()
+    with pytest.raises(NoRuleError) as told:
+        function(*arguments(x))
+    message = str(told.value)
+    assert message.startswith(
+        f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, domain=(real"
+    )
+    assert f"{name}(x.numpy())" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["np.linalg.solve", "np.cbrt", "np.heaviside", "np.multiply.outer", "np.sort"]
+)
+def test_the_line_that_would_add_a_rule_adds_one(name: str):
+    function, arguments = NOT_THERE[name]
+    x = T(np.array([[2.0, 1.0], [1.0, 3.0]]))
+    with pytest.raises(NoRuleError) as told:
+        function(*arguments(x))
+    line = str(told.value).partition("Add one: ")[2].partition(", with the gradient")[0]
+    row = eval(line.replace("...", "g * 0"), {"tinygrad_fc": tg, "np": np, "real": real})  # noqa: S307  our own text
+    try:
+        out = function(*arguments(x))
+        plain = function(*(a.numpy() if isinstance(a, tg.Tensor) else a for a in arguments(x)))
+        assert np.array_equal(out.numpy(), plain)
+        assert out.requires_grad
+    finally:
+        del table[row], table[function]
+
+
+def test_a_rule_for_a_function_of_scipys_is_a_line():
+    special = pytest.importorskip("scipy.special")
+    x = T(np.array([0.5, -1.0]))
+    with pytest.raises(
+        NoRuleError, match=r"tinygrad_fc\.op\(scipy\.special\.erf, domain=\(real, \)"
+    ):
+        special.erf(x)
+    row = tg.op(
+        special.erf, domain=(real,), rules=(lambda g, out, x: g * 2 / np.pi**0.5 * np.exp(-x * x),)
+    )
+    try:
+        (got,) = gradients(special.erf, [x], 0)
+        (wanted,) = slopes(special.erf, [x.numpy()], 0)
+        close(got, wanted)
+    finally:
+        del table[row], table[special.erf]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, a: np.add(x, 1, where=np.array([True, False])),
+        lambda x, a: np.exp(x, dtype=np.float32),
+        lambda x, a: np.add(x, 1, casting="unsafe"),
+        lambda x, a: np.sum(x, dtype=np.float32),
+        lambda x, a: np.sum(x, initial=3.0),
+        lambda x, a: np.sum(x, where=np.array([True, False])),
+        lambda x, a: np.mean(x, where=np.array([True, False])),
+        lambda x, a: np.max(x, initial=0.0),
+        lambda x, a: np.add.reduce(x, initial=1.0),
+        lambda x, a: np.concatenate([x, x], dtype=np.float32),
+        lambda x, a: np.reshape(x, (2, 1), order="F"),
+        lambda x, a: np.var(x, mean=1.0),
+        lambda x, a: np.clip(x, 0, 1, dtype=np.float32),
+    ],
+)
+def test_arguments_that_are_not_there_are_refused_by_name(call: Any):
+    x, a = T(np.ones(2)), np.zeros(2)
+    with pytest.raises(
+        DtypeError, match=r"of a tensor.*(where|dtype|casting|initial|order|mean|positional)"
+    ):
+        call(x, a)
+    with pytest.raises(DtypeError):
+        call(x.detach(), a)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (tg.exp, "exp takes 1 tensors or arrays, got 2 arguments"),
+        (lambda x, y: tg.exp(x, y.numpy()), "exp takes 1"),
+        (lambda x, y: x.maximum(y, y), "maximum takes 2"),
+        (lambda x, y: tg.mul(x, 2.0, y), "multiply takes 2"),
+        (lambda x, y: tg.exp(x, out=y), "exp takes 1 tensors or arrays, got 1 arguments, out="),
+        (lambda x, y: tg.exp(x, where=y > 0), "where="),
+        (lambda x, y: tg.exp(x, dtype=np.float32), "dtype="),
+        (lambda x, y: tg.relu(x, inplace=True), "inplace="),
+        (lambda x, y: tg.eq(x, y, out=y), "equal takes 2"),
+    ],
+)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_function_writes_into_none_of_its_arguments(call: Any, told: str, recorded: bool):
+    # NumPy's take an array more, to write the result to.
+    x, y = tg.tensor([1.0, 2.0], requires_grad=recorded), tg.zeros(2)
+    with pytest.raises(TypeError, match=told):
+        call(x, y)
+    assert y.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, a: np.add(x, 1, out=a),
+        lambda x, a: np.add(1, a, out=x),
+        np.exp,
+        lambda x, a: np.add.reduce(x, axis=0, out=a[0:1].reshape(())),
+        lambda x, a: np.sum(x, out=a[:1].reshape(())),
+        lambda x, a: np.matmul(x, np.eye(2), out=a),
+        lambda x, a: np.concatenate([x[:1], x[1:]], out=a),
+        lambda x, a: np.add.at(a, [0], x[:1]),
+        lambda x, a: np.copyto(a, x),
+        lambda x, a: np.put(a, [0], x[:1]),
+        lambda x, a: a.__setitem__(slice(None), x),
+        lambda x, a: np.dot(x, x, out=a[:1].reshape(())),
+    ],
+)
+def test_a_gradient_is_not_lost_in_an_array_that_is_written(call: Any):
+    x, a = T(np.ones(2)), np.zeros(2)
+    with pytest.raises((GraphError, DtypeError, NoRuleError)):
+        call(x, a)
+    assert a.tolist() == [0, 0]
+    assert x.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        np.asarray,
+        np.array,
+        np.ascontiguousarray,
+        lambda x: np.array([x, x]),
+        lambda x: np.array([x[0], 1.0]),
+        lambda x: np.array([x, x], dtype=object),
+        lambda x: np.asarray(x, dtype=np.float32),
+        lambda x: np.mean([x, x]),
+        lambda x: np.sum([x[0], x[1]]),
+        lambda x: np.exp([x, x]),
+        np.vectorize(float),
+        lambda x: np.array(x.data.requires_grad_()),
+        lambda x: np.random.default_rng(0).normal(x),
+        np.from_dlpack,
+        lambda x: tg.tensor([[x]]),
+    ],
+)
+def test_a_conversion_that_would_drop_the_gradient_is_refused(call: Any):
+    x = T(np.ones(2))
+    with pytest.raises((GraphError, NoRuleError, BufferError), match=r"detach|numpy\(\)"):
+        call(x)
+
+
+@given(arrays((2,)))
+def test_a_tensor_that_records_nothing_is_an_array_to_numpy(a: Any):
+    x = tg.tensor(a)
+    assert np.shares_memory(np.asarray(x), x.numpy())
+    assert not np.asarray(x).flags.writeable
+    made = np.array(x)
+    made += 1
+    assert np.array_equal(x.numpy(), a)
+    assert np.asarray(x, dtype=np.float32).dtype == np.float32
+    assert np.array_equal(np.array([x, x]), [a, a])
+    assert np.array_equal(np.from_dlpack(x), a)
+    with pytest.raises(ValueError, match="copy"):
+        np.array(x, dtype=np.float32, copy=False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.array([1, 2], dtype=object),
+        np.array([None, 1.0], dtype=object),
+        np.array(["a", "b"]),
+        np.array([1j, 2]),
+        1j,
+        "text",
+        ["a", 1.0],
+        np.array(["2020-01-01", "2020-01-02"], dtype="M8[D]"),
+        {"a": 1},
+        object(),
+    ],
+)
+@pytest.mark.parametrize("reflected", [False, True])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_what_is_not_real_numbers_is_refused_and_makes_no_object_array(
+    other: Any, reflected: bool, recorded: bool
+):
+    x = T(np.ones(2)) if recorded else tg.ones(2)
+    for operate in (operator.add, operator.mul, operator.truediv, np.maximum):
+        with pytest.raises((DtypeError, TypeError)):
+            operate(other, x) if reflected else operate(x, other)
+
+
+def test_an_array_library_of_ones_own_gives_way_to_tensors():
+    class Other(np.ndarray):
+        pass
+
+    x = T(np.ones(2))
+    other = np.arange(2.0).view(Other)
+    for out in (x + other, other + x, np.add(other, x)):
+        assert type(out) is tg.Tensor
+        assert type(out.numpy()) is np.ndarray
+        assert out.tolist() == [1, 2]
+
+
+@given(arrays(hnp.array_shapes(max_dims=2, max_side=3)), seeds)
+def test_a_chain_of_numpys_functions_alone(a: Any, seed: int):
+    def chain(x: Any) -> Any:
+        y = np.exp(-np.square(x)) + np.where(x > 0, np.sqrt(np.abs(x) + 1), 0.5 * x)
+        return np.sum(np.stack([y, 2 * y]), axis=0) @ np.ones(y.shape[-1])
+
+    # Away from the jump of `where`.
+    a = np.where(np.abs(a) < 0.01, 0.5, a)
+    (got,) = gradients(chain, [T(a)], seed)
+    (wanted,) = slopes(chain, [a], seed)
+    close(got, wanted, tolerance=1e-7)
+    weights = cotangent(np.shape(chain(a)), seed)
+    x = T(a)
+    (first,) = tg.autograd.grad(chain(x), x, tg.from_numpy(weights), create_graph=True)
+    tg.autograd.grad(first.sum(), x)

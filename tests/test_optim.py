@@ -1,0 +1,397 @@
+"""Optimizers: steps against formulas in plain NumPy, state, groups, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.optim import SGD, Optimizer
+
+seeds = st.integers(0, 2**32 - 1)
+rates = st.floats(0, 1)
+
+
+def parameter(*shape: int, seed: int = 0, dtype: Any = np.float64) -> tg.Tensor:
+    values = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    return tg.tensor(values, requires_grad=True)
+
+
+def give(p: tg.Tensor, gradient: Any) -> None:
+    p.grad = None if gradient is None else tg.tensor(np.asarray(gradient, p.dtype))
+
+
+@st.composite
+def sgd_options(draw: st.DrawFn) -> dict[str, Any]:
+    options = {
+        "lr": draw(rates),
+        "momentum": draw(st.sampled_from([0, 0.5, 0.9])),
+        "dampening": draw(st.sampled_from([0, 0.3])),
+        "weight_decay": draw(st.sampled_from([0, 0.1])),
+        "maximize": draw(st.booleans()),
+    }
+    options["nesterov"] = (
+        options["momentum"] > 0 and options["dampening"] == 0 and draw(st.booleans())
+    )
+    return options
+
+
+def sgd_formula(p: Any, g: Any, v: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    """One step as the documentation of PyTorch's SGD writes it down: new p and new velocity."""
+    lr, momentum, dampening = options["lr"], options["momentum"], options["dampening"]
+    g = (-g if options["maximize"] else g) + options["weight_decay"] * p
+    if momentum:
+        v = g if v is None else momentum * v + (1 - dampening) * g
+        g = g + momentum * v if options["nesterov"] else v
+    return p - lr * g, v
+
+
+shapes = st.sampled_from([(), (0,), (2, 3)])
+
+
+@given(sgd_options(), shapes, seeds, st.lists(st.booleans(), min_size=1, max_size=6))
+def test_sgd_steps_as_its_formula_says(
+    options: dict[str, Any], shape: tuple[int, ...], seed: int, given_: list[bool]
+):
+    p = parameter(*shape, seed=seed)
+    optimizer = SGD([p], **options)
+    rng = np.random.default_rng(seed)
+    expected, velocity = p.numpy().copy(), None
+    for has_gradient in given_:
+        gradient = rng.standard_normal(shape) if has_gradient else None
+        give(p, gradient)
+        assert optimizer.step() is None
+        if has_gradient:
+            expected, velocity = sgd_formula(expected, gradient, velocity, options)
+            np.testing.assert_array_equal(p.grad.numpy(), gradient)
+        scale = 3 + np.max(abs(expected), initial=0)
+        scale += 0 if velocity is None else np.max(abs(velocity), initial=0)
+        np.testing.assert_allclose(p.numpy(), expected, rtol=0, atol=1e-14 * scale)
+        kept = optimizer.state[p].get("momentum_buffer")
+        assert (kept is None) == (velocity is None)
+        if kept is not None:
+            np.testing.assert_allclose(kept.numpy(), velocity, rtol=0, atol=1e-14 * scale)
+
+
+@given(sgd_options())
+def test_float32_stays_float32_and_memory_stays_where_it_is(options: dict[str, Any]):
+    for lr in (options["lr"], np.float64(options["lr"]), tg.tensor(options["lr"])):
+        p = parameter(3, dtype=np.float32)
+        array = p.numpy()
+        optimizer = SGD([p], **{**options, "lr": lr})
+        for _ in range(2):
+            give(p, np.ones(3))
+            optimizer.step()
+        assert p.dtype == np.float32
+        assert np.shares_memory(array, p.numpy())
+        assert all(t.dtype == np.float32 for t in optimizer.state[p].values())
+
+
+def test_zero_d_parameters_too():
+    p = parameter()
+    give(p, 2.0)
+    start = p.item()
+    optimizer = SGD([p], lr=0.5, momentum=0.5)
+    optimizer.step()
+    optimizer.step()
+    assert p.item() == pytest.approx(start - 1.0 - 1.5)
+    assert p.shape == ()
+
+
+def test_a_step_records_nothing_and_is_found_out_by_a_later_backward():
+    w = parameter(2)
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    SGD([w], lr=0.1).step()
+    assert w.is_leaf
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_a_parameter_without_a_gradient_is_left_alone_and_so_is_its_momentum():
+    a, b = parameter(2), parameter(2)
+    optimizer = SGD([a, b], lr=0.1, momentum=0.9, weight_decay=0.1)
+    give(a, [1, 1])
+    give(b, [1, 1])
+    optimizer.step()
+    before, velocity = b.tolist(), optimizer.state[b]["momentum_buffer"].tolist()
+    optimizer.zero_grad()
+    give(a, [1, 1])
+    optimizer.step()
+    assert b.tolist() == before
+    assert optimizer.state[b]["momentum_buffer"].tolist() == velocity
+
+
+@given(st.permutations([0, 0, 1, 1, 2]))
+def test_a_parameter_that_is_given_twice_steps_once(order: list[int]):
+    tensors = [parameter(1, seed=i) for i in range(3)]
+    expected = [t.item() - 0.5 for t in tensors]
+    for t in tensors:
+        give(t, [1.0])
+    optimizer = SGD([tensors[i] for i in order], lr=0.5)
+    optimizer.step()
+    assert [t.item() for t in tensors] == expected
+    first = list(dict.fromkeys(order))
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(tensors[i]) for i in first]
+
+
+def test_groups_have_their_own_options_and_change_at_any_time():
+    a, b, c = (parameter(1, seed=i) for i in range(3))
+    optimizer = SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.1)
+    optimizer.add_param_group({"params": iter([c]), "lr": 0.0, "note": "frozen"})
+    before = [t.item() for t in (a, b, c)]
+    for t in (a, b, c):
+        give(t, [1.0])
+    optimizer.step()
+    assert [t.item() for t in (a, b, c)] == [before[0] - 0.1, before[1] - 0.5, before[2]]
+    optimizer.param_groups[0]["lr"] = 1.0
+    optimizer.step()
+    assert a.item() == before[0] - 0.1 - 1.0
+    assert optimizer.param_groups[2]["note"] == "frozen"
+
+
+def test_a_closure_is_called_with_recording_on_and_its_loss_returned():
+    w = parameter(2)
+    optimizer = SGD([w], lr=0.1)
+    before = w.numpy().copy()
+
+    def closure() -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    with tg.no_grad():
+        loss = optimizer.step(closure)
+    assert loss.item() == pytest.approx((before**2).sum())
+    np.testing.assert_allclose(w.numpy(), 0.8 * before)
+
+
+def test_gradients_are_forgotten_or_zeroed():
+    a, b = parameter(2), parameter(2)
+    optimizer = SGD([a, b], lr=0.1)
+    (a * a).sum().backward(create_graph=True)
+    kept = a.grad
+    optimizer.zero_grad(set_to_none=False)
+    assert a.grad.tolist() == [0, 0]
+    assert not a.grad.requires_grad
+    assert b.grad is None
+    assert kept.numpy().any()
+    optimizer.zero_grad()
+    assert a.grad is None
+
+
+@given(sgd_options(), seeds, st.integers(0, 3), st.sampled_from(["dict", "deepcopy", "pickle"]))
+def test_training_goes_on_bit_for_bit_from_a_saved_state(
+    options: dict[str, Any], seed: int, steps: int, how: str
+):
+    def train(net: nn.Module, optimizer: Optimizer, steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            net(tg.ones(2, 3)).square().mean().backward()
+            optimizer.step()
+
+    tg.manual_seed(seed)
+    options["lr"] *= 0.1
+    net = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
+    optimizer = SGD(net.parameters(), **options)
+    train(net, optimizer, steps)
+    if how == "dict":
+        saved = copy.deepcopy((net.state_dict(), optimizer.state_dict()))
+        twin = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
+        other = SGD(twin.parameters(), lr=0.7)
+        twin.load_state_dict(saved[0])
+        other.load_state_dict(saved[1])
+        loaded = other.state_dict()
+        saved[0].clear()
+        saved[1].clear()
+        assert str(loaded) == str(optimizer.state_dict())
+    elif how == "deepcopy":
+        twin, other = copy.deepcopy((net, optimizer))
+    else:
+        twin, other = pickle.loads(pickle.dumps((net, optimizer)))
+    train(net, optimizer, 2)
+    train(twin, other, 2)
+    for p, q in zip(net.parameters(), twin.parameters(), strict=True):
+        assert p is not q
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+
+
+def test_the_state_dict_is_pytorchs():
+    a, b = parameter(1), parameter(2)
+    optimizer = SGD([{"params": [a], "lr": 0.5}, {"params": [b]}], lr=0.1, momentum=0.9)
+    give(b, [1, 2])
+    optimizer.step()
+    state = optimizer.state_dict()
+    assert list(state) == ["state", "param_groups"]
+    assert list(state["state"]) == [1]
+    assert state["state"][1]["momentum_buffer"].tolist() == [1, 2]
+    assert [group["params"] for group in state["param_groups"]] == [[0], [1]]
+    assert [group["lr"] for group in state["param_groups"]] == [0.5, 0.1]
+    assert set(state["param_groups"][0]) == {
+        *("params", "lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"),
+        *("foreach", "differentiable", "fused"),
+    }
+
+
+def test_a_loaded_state_gets_the_parameters_dtype_and_missing_options_their_defaults():
+    p = parameter(2, dtype=np.float32)
+    optimizer = SGD([p], lr=0.1, weight_decay=0.5)
+    group = {"params": [7], "lr": 0.2, "momentum": 0.9}
+    optimizer.load_state_dict(
+        {"state": {7: {"momentum_buffer": np.ones(2), "n": 3}}, "param_groups": [group]}
+    )
+    assert optimizer.state[p]["momentum_buffer"].dtype == np.float32
+    assert optimizer.state[p]["n"] == 3
+    assert optimizer.param_groups[0]["weight_decay"] == 0.5
+    assert optimizer.param_groups[0]["params"][0] is p
+
+
+def test_parameters_by_name():
+    net = nn.Sequential(nn.Linear(1, 1))
+    optimizer = SGD(net.named_parameters(), lr=0.1)
+    names = optimizer.state_dict()["param_groups"][0]["param_names"]
+    assert names == ["0.weight", "0.bias"]
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert optimizer.param_groups[0]["param_names"] == names
+    w = parameter(1)
+    twice = SGD([("a", w), ("b", parameter(1)), ("again", w)], lr=0.1)
+    assert twice.param_groups[0]["param_names"] == ["a", "b"]
+    with pytest.raises(ValueError, match="one group with names and one without"):
+        optimizer.add_param_group({"params": [w]})
+    with pytest.raises(ValueError, match="some parameters with names and some without"):
+        SGD([("a", w), parameter(1)], lr=0.1)
+
+
+def test_repr_is_pytorchs():
+    assert repr(SGD([parameter(1)], lr=0.1)) == (
+        "SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n"
+        "    foreach: None\n    fused: None\n    lr: 0.1\n    maximize: False\n    momentum: 0\n"
+        "    nesterov: False\n    weight_decay: 0\n)"
+    )
+
+
+# What is refused, before anything is changed
+
+w = parameter(2)
+result = parameter(2) * 2
+frozen = np.zeros(2)
+frozen.flags.writeable = False
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "told"),
+    [
+        ([], ValueError, r"SGD got no parameters\. What counts: tensors made with requires_grad"),
+        (iter(()), ValueError, "A generator is empty once it was used"),
+        (nn.Tanh().parameters(), ValueError, "the nn.Parameters that a Module holds"),
+        (nn.Linear(1, 1), TypeError, r"got the Linear that has them: pass model\.parameters\(\)"),
+        (w, TypeError, r"takes several parameters, got one Tensor: pass \[tensor\]"),
+        ({"params": [w]}, TypeError, "got a dict: pass .group. where it is a group"),
+        ({w}, TypeError, "needs its parameters in an order, got a set: pass a list"),
+        (3, TypeError, "takes a list of parameters, got 3"),
+        ([3.0], TypeError, "optimizes tensors, got a float. What counts"),
+        ([nn.Linear(1, 1)], TypeError, "optimizes tensors, got a Linear. What counts"),
+        ([result], ValueError, r"got the result of \w+, of shape \(2,\): changing it changes"),
+        ([tg.from_numpy(frozen).requires_grad_()], ValueError, r"\(2,\) whose memory is read-only"),
+        ([{"lr": 3}], TypeError, "a group of SGD is a dict with 'params', got {'lr': 3}"),
+        ([{"params": [w]}, w], TypeError, "a group of SGD is a dict with 'params'"),
+        ([{"params": {w}}], TypeError, "got a set: pass a list"),
+        (
+            [{"params": [w]}, {"params": [w]}],
+            ValueError,
+            r"parameter \(2,\) in more than one group",
+        ),
+    ],
+)
+def test_what_is_no_parameter(params: Any, error: type[Exception], told: str):
+    with pytest.raises(error, match=told):
+        SGD(params, lr=0.1)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf"), "0.1", None])
+@pytest.mark.parametrize("option", ["lr", "momentum", "weight_decay"])
+def test_options_out_of_range(option: str, wrong: Any):
+    told = f"SGD: {option} must be a finite number, at least 0, got {wrong!r}"
+    with pytest.raises(ValueError, match=told):
+        SGD([w], **{option: wrong})
+    with pytest.raises(ValueError, match=told):
+        SGD([{"params": [w], option: wrong}])
+    optimizer = SGD([w], lr=0.1)
+    with pytest.raises(ValueError, match=told):
+        optimizer.add_param_group({"params": [parameter(1)], option: wrong})
+    assert len(optimizer.param_groups) == 1
+    state = optimizer.state_dict()
+    if (option, wrong) == ("lr", -1.0):
+        return  # a schedule may have led it there
+    state["param_groups"][0][option] = wrong
+    with pytest.raises(ValueError, match=told):
+        optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"nesterov": True}, "nesterov needs a momentum above 0 and a dampening of 0"),
+        ({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "nesterov needs a momentum"),
+        ({"dampening": float("nan")}, "dampening must be a finite number, got nan"),
+        ({"foreach": True}, "foreach=True is not there: parameters are updated one after"),
+        ({"fused": True}, "fused=True is not there"),
+        ({"differentiable": True}, "differentiable=True is not there"),
+    ],
+)
+def test_options_that_do_not_go(options: dict[str, Any], told: str):
+    with pytest.raises(ValueError, match=told):
+        SGD([w], lr=0.1, **options)
+
+
+def test_other_ways_to_the_same_result_may_be_switched_off():
+    SGD([w], lr=0.1, foreach=False, fused=False, differentiable=False)
+
+
+def test_a_learning_rate_that_became_nan_changes_nothing():
+    a, b = parameter(1), parameter(1)
+    optimizer = SGD([{"params": [a]}, {"params": [b]}], lr=0.1)
+    give(a, [1.0])
+    before = a.tolist()
+    optimizer.param_groups[1]["lr"] = float("nan")
+    with pytest.raises(ValueError, match="the learning rate of a group is NaN"):
+        optimizer.step()
+    assert a.tolist() == before
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    optimizer = SGD([parameter(2)], lr=0.1, momentum=0.9)
+    state = SGD([parameter(2), parameter(1)], lr=0.5).state_dict()
+    with pytest.raises(ValueError, match=r"groups of \[1\] parameters, and .* groups of \[2\]"):
+        optimizer.load_state_dict(state)
+    state = optimizer.state_dict()
+    state["state"] = {0: {"momentum_buffer": tg.zeros(3)}}
+    state["param_groups"][0]["lr"] = 0.5
+    with pytest.raises(ValueError, match=r"momentum_buffer of shape \(3,\) for .* shape \(2,\)"):
+        optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert not optimizer.state
+
+
+def test_an_optimizer_of_ones_own():
+    class Sign(Optimizer):
+        def _update(self, group: dict[str, Any]) -> None:
+            for p in group["params"]:
+                p.data = p.data - group["lr"] * tg.tensor(np.sign(p.grad.numpy()))
+
+    p = parameter(2)
+    start = p.numpy().copy()
+    give(p, [5.0, -7.0])
+    Sign([p], {"lr": 0.5}).step()
+    np.testing.assert_allclose(p.numpy(), start - [0.5, -0.5])
+    with pytest.raises(NotImplementedError, match="Optimizer has no `_update"):
+        Optimizer([p], {}).step()

@@ -1,0 +1,323 @@
+"""Adam and its kin, RMSprop, Adagrad, Adadelta, Rprop, ASGD: steps, and what is kept.
+
+What all optimizers share, groups and parameters, is tested with SGD in test_optim.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optimizers_table import (
+    EVERY,
+    OPTIMIZERS,
+    Kept,
+    Options,
+    drawn,
+    few,
+    give,
+    one_of,
+    parameter,
+    seeds,
+    shapes,
+)
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+
+each = pytest.mark.parametrize("name", OPTIMIZERS)
+
+
+def first(name: str, p: Any, optimizer: optim.Optimizer) -> Kept:
+    """Return what the formula begins with."""
+    special = {"mu_product": 1.0, "eta": optimizer.defaults["lr"], "mu": 1.0}
+    special["step_size"] = np.full(p.shape, optimizer.defaults["lr"])
+    special["sum"] = np.full(p.shape, optimizer.defaults.get("initial_accumulator_value", 0.0))
+    probe = parameter(*p.shape)
+    give(probe, np.ones(p.shape))
+    twin = getattr(optim, name)([{"params": [probe], **optimizer.defaults}])
+    twin.step()
+    return {key: special.get(key, np.zeros(p.shape)) for key in twin.state[probe]} | {"step": 0}
+
+
+def step_by_formula(name: str, p: Any, g: Any, kept: Kept, options: Options) -> Any:
+    kept["step"] += 1
+    g = -g if options["maximize"] else g
+    if name == "AdamW" or options.get("decoupled_weight_decay"):
+        p = p - options["lr"] * options["weight_decay"] * p
+    else:
+        g = g + options.get("weight_decay", 0) * p
+    return OPTIMIZERS[name][0](p, g, kept, options)
+
+
+@each
+@few
+@given(data=st.data(), shape=shapes, seed=seeds)
+def test_steps_are_as_the_formula_says(
+    name: str, data: st.DataObject, shape: tuple[int, ...], seed: int
+):
+    options = drawn(data, name)
+    p = parameter(*shape, seed=seed)
+    optimizer = getattr(optim, name)([p], **options)
+    kept = first(name, p.numpy(), optimizer)
+    rng = np.random.default_rng(seed)
+    expected = p.numpy().copy()
+    for _ in range(8):
+        gradient = rng.standard_normal(shape) + 0.5
+        give(p, gradient)
+        assert optimizer.step() is None
+        expected = step_by_formula(name, expected, gradient, kept, options)
+        np.testing.assert_array_equal(p.grad.numpy(), gradient)
+        np.testing.assert_allclose(p.numpy(), expected, rtol=1e-11, atol=1e-11)
+        assert optimizer.state[p].keys() == kept.keys()
+        for key, value in optimizer.state[p].items():
+            np.testing.assert_allclose(value.numpy(), kept[key], rtol=1e-11, atol=1e-11)
+
+
+@each
+@few
+@given(data=st.data(), seed=seeds, layout=one_of("rows", "columns", "gaps"))
+def test_large_parameters_step_as_their_elements_do(
+    name: str, data: st.DataObject, seed: int, layout: str
+):
+    options = drawn(data, name)
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal(40_000)
+    shape = (200, 200)
+    if layout == "gaps":
+        start = np.zeros((200, 400))[:, ::2]
+        start[...] = values.reshape(shape)
+    else:
+        start = values.reshape(shape, order="C" if layout == "rows" else "F")
+    whole = tg.from_numpy(start).requires_grad_()
+    at = (slice(None, None, 40), slice(None, None, 50))
+    some = tg.tensor(np.ascontiguousarray(whole.numpy()[at]), requires_grad=True)
+    optimizer = getattr(optim, name)([whole, some], **options)
+    for _ in range(2):
+        gradient = rng.standard_normal(shape)
+        give(whole, gradient)
+        give(some, gradient[at])
+        optimizer.step()
+    np.testing.assert_allclose(whole.numpy()[at], some.numpy(), rtol=1e-14, atol=1e-14)
+    for key, value in optimizer.state[some].items():
+        large = optimizer.state[whole][key].numpy()
+        np.testing.assert_allclose(large[at] if value.ndim else large, value.numpy(), rtol=1e-14)
+
+
+@each
+@few
+@given(data=st.data())
+def test_float32_stays_float32_and_memory_stays_where_it_is(name: str, data: st.DataObject):
+    options = drawn(data, name)
+    for lr in (options["lr"], np.float64(options["lr"]), tg.tensor(options["lr"])):
+        p = parameter(3, dtype=np.float32)
+        array = p.numpy()
+        optimizer = getattr(optim, name)([p], **{**options, "lr": lr})
+        state = optimizer.state[p]
+        kept: list[list[int]] = []
+        for k in range(3):
+            give(p, [1.0, -1.0, k])
+            optimizer.step()
+            kept.append([id(value._array) for value in state.values()])
+        assert kept[0] == kept[1] == kept[2]
+        assert np.shares_memory(array, p.numpy())
+        assert p.dtype == np.float32
+        for value in state.values():
+            assert value.dtype == (np.float32 if value.ndim else np.float64)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_steps_are_counted_in_pytorchs_dtype(dtype: Any):
+    tg.set_default_dtype(dtype)
+    try:
+        p = parameter(2, dtype=np.float16)
+        optimizer = optim.NAdam([p])
+        give(p, [1, 1])
+        optimizer.step()
+        state = optimizer.state[p]
+    finally:
+        tg.set_default_dtype(np.float64)
+    dtypes = [state[key].dtype for key in ("step", "mu_product", "exp_avg")]
+    assert dtypes == [dtype, dtype, np.float16]
+
+
+@each
+@few
+@given(data=st.data())
+def test_a_parameter_without_a_gradient_is_left_alone_and_so_is_its_state(
+    name: str, data: st.DataObject
+):
+    options = drawn(data, name)
+    a, b = parameter(2), parameter(2)
+    optimizer = getattr(optim, name)([a, b], **options)
+    for with_gradient in ([a, b], [a], [a]):
+        optimizer.zero_grad()
+        for p in with_gradient:
+            give(p, [1.0, -2.0])
+        before = b.tolist(), str(optimizer.state[b])
+        optimizer.step()
+        if b.grad is None:
+            assert (b.tolist(), str(optimizer.state[b])) == before
+
+
+def test_only_adagrad_keeps_something_before_the_first_step():
+    for name in OPTIMIZERS:
+        p = parameter(2)
+        optimizer = getattr(optim, name)([p])
+        optimizer.step()
+        assert list(optimizer.state) == ([p] if name == "Adagrad" else [])
+
+
+@each
+def test_a_parameter_that_is_given_twice_steps_once(name: str):
+    a, b = parameter(2), parameter(2)
+    optimizer = getattr(optim, name)([a, a, b])
+    give(a, [1.0, 2.0])
+    give(b, [1.0, 2.0])
+    optimizer.step()
+    assert a.tolist() == b.tolist()
+    assert optimizer.state[a]["step"].item() == 1
+
+
+@each
+def test_a_step_records_nothing_and_is_found_out_by_a_later_backward(name: str):
+    w = parameter(2)
+    optimizer = getattr(optim, name)([w])
+    (w * w).sum().backward()
+    optimizer.step()
+    kept = [value for value in optimizer.state[w].values() if value.ndim]
+    losses = [(w * w).sum(), *[(value * w).sum() for value in kept]]
+    optimizer.step()
+    assert w.is_leaf
+    for loss in losses:
+        with pytest.raises(RuntimeError, match="changed in place"):
+            loss.backward()
+
+
+def train(net: nn.Module, optimizer: optim.Optimizer, steps: int) -> None:
+    for _ in range(steps):
+
+        def closure() -> tg.Tensor:
+            optimizer.zero_grad()
+            loss = net(tg.ones(2, 3)).square().mean()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@few
+@given(
+    data=st.data(),
+    seed=seeds,
+    steps=st.integers(0, 3),
+    how=one_of("dict", "deepcopy", "pickle"),
+)
+def test_training_goes_on_bit_for_bit_from_a_saved_state(
+    name: str, data: st.DataObject, seed: int, steps: int, how: str
+):
+    options = {"lr": 0.01, **data.draw(st.fixed_dictionaries(EVERY[name]))}
+    tg.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
+    optimizer = getattr(optim, name)(net.parameters(), **options)
+    train(net, optimizer, steps)
+    if how == "dict":
+        saved = copy.deepcopy((net.state_dict(), optimizer.state_dict()))
+        twin = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
+        other = getattr(optim, name)(twin.parameters(), lr=0.7)
+        twin.load_state_dict(saved[0])
+        other.load_state_dict(saved[1])
+        loaded = other.state_dict()
+        saved[0].clear()
+        saved[1].clear()
+        assert str(loaded) == str(optimizer.state_dict())
+    elif how == "deepcopy":
+        twin, other = copy.deepcopy((net, optimizer))
+    else:
+        twin, other = pickle.loads(pickle.dumps((net, optimizer)))
+    train(net, optimizer, 2)
+    train(twin, other, 2)
+    for p, q in zip(net.parameters(), twin.parameters(), strict=True):
+        assert p is not q
+        np.testing.assert_array_equal(p.numpy(), q.numpy())
+
+
+# Of one optimizer each
+
+
+def test_steps_counted_by_plain_numbers_are_gone_on_from():
+    p = parameter(2)
+    give(p, [1.0, 1.0])
+    optimizer = optim.Adam([p])
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    state["state"][0]["step"] = 7
+    optimizer.load_state_dict(state)
+    optimizer.step()
+    assert optimizer.state[p]["step"].item() == 8
+
+
+def test_options_that_need_more_state_may_be_switched_on_at_any_time():
+    p = parameter(2)
+    give(p, [1.0, 1.0])
+    for optimizer, option, key in (
+        (optim.Adam([p]), {"amsgrad": True}, "max_exp_avg_sq"),
+        (optim.RMSprop([p]), {"momentum": 0.9}, "momentum_buffer"),
+        (optim.RMSprop([p]), {"centered": True}, "grad_avg"),
+    ):
+        optimizer.step()
+        assert key not in optimizer.state[p]
+        optimizer.param_groups[0].update(option)
+        optimizer.step()
+        assert optimizer.state[p][key].shape == p.shape
+
+
+def test_adamw_decays_apart_from_the_gradient_whatever_state_it_loads():
+    p = parameter(2)
+    optimizer = optim.AdamW([p])
+    optimizer.load_state_dict(optim.Adam([p]).state_dict())
+    assert optimizer.param_groups[0]["decoupled_weight_decay"] is True
+    assert optimizer.param_groups[0]["weight_decay"] == 0
+
+
+def test_betas_may_be_a_list_that_nobody_shares():
+    a, b = parameter(1), parameter(1)
+    betas = [0.5, 0.9]
+    optimizer = optim.Adam([{"params": [a]}, {"params": [b]}], betas=betas)
+    betas[0] = 0.0
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.5, 0.9)] * 2
+
+
+@given(st.floats(-1e3, 1e3), st.integers(1, 400))
+def test_centered_rmsprop_stays_finite_where_the_variance_is_zero(gradient: float, steps: int):
+    p = parameter(1)
+    optimizer = optim.RMSprop([p], alpha=0.9, centered=True)
+    give(p, [gradient])
+    for _ in range(steps):
+        optimizer.step()
+    assert np.isfinite(p.item())
+
+
+def test_asgd_keeps_the_mean_of_where_the_parameter_was():
+    p = parameter(3)
+    optimizer = optim.ASGD([p], lr=0.1, lambd=0, alpha=0, t0=0)
+    been = []
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        give(p, rng.standard_normal(3))
+        optimizer.step()
+        been.append(p.numpy().copy())
+    # The first two have the same weight, as mu is 1 for both: the first is forgotten.
+    np.testing.assert_allclose(optimizer.state[p]["ax"].numpy(), np.mean(been[1:], axis=0))
+
+
+def test_names_are_loaded_when_they_are_named():
+    assert set(optim.__all__) <= set(dir(optim))
+    with pytest.raises(AttributeError, match=r"'tinygrad_fc\.optim' has no attribute 'Lion'"):
+        _ = optim.Lion

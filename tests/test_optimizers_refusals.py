@@ -1,0 +1,153 @@
+"""What optimizers refuse, before anything is changed."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from optimizers_table import EVERY, OPTIMIZERS, give, parameter
+
+import tinygrad_fc as tg
+from tinygrad_fc import optim
+
+w = parameter(2)
+AT_LEAST_0 = "a finite number, at least 0"
+BETAS = "two numbers, each at least 0 and below 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "words", "wrongs"),
+    [
+        *(
+            (name, option, AT_LEAST_0, (-1.0, math.nan, math.inf, "1", None))
+            for name, options in {
+                "Adam": "lr eps weight_decay",
+                "AdamW": "lr eps weight_decay",
+                "Adamax": "lr eps weight_decay",
+                "NAdam": "lr eps weight_decay momentum_decay",
+                "RAdam": "lr eps weight_decay",
+                "RMSprop": "lr eps weight_decay momentum",
+                "Adagrad": "lr lr_decay weight_decay initial_accumulator_value eps",
+                "Adadelta": "lr eps weight_decay",
+                "Rprop": "lr",
+                "ASGD": "lr lambd weight_decay",
+                "LBFGS": "lr",
+            }.items()
+            for option in options.split()
+        ),
+        *(
+            (name, "betas", BETAS, ((0.9,), (0.9, 1.0), (-0.1, 0.9), (math.nan, 0.9), 0.9, "ab"))
+            for name in ("Adam", "AdamW", "Adamax", "NAdam", "RAdam")
+        ),
+        ("RMSprop", "alpha", "between 0 and 1", (-0.1, 1.1, math.nan, "1")),
+        ("Adadelta", "rho", "between 0 and 1", (-0.1, 1.1, math.nan, "1")),
+        (
+            "Rprop",
+            "etas",
+            "two numbers, the first between 0 and 1, the second above 1",
+            ((0.0, 1.2), (0.5, 1.0), (1.0, 1.2), (0.5, math.inf), (0.5,), 0.5),
+        ),
+        (
+            "Rprop",
+            "step_sizes",
+            "two numbers, at least 0 and the second at least the first",
+            ((2, 1), (-1, 1), (math.nan, 1), 1),
+        ),
+        ("ASGD", "alpha", "a finite number", (math.nan, math.inf, "1")),
+        ("ASGD", "t0", "a number", (math.nan, "1", None)),
+        *(
+            ("LBFGS", option, "a whole number, at least 1", (0, -1, 1.5, "2"))
+            for option in ("max_iter", "max_eval", "history_size")
+        ),
+        ("LBFGS", "tolerance_grad", "a finite number", (math.nan, "1", None)),
+        ("LBFGS", "tolerance_change", "a finite number", (math.nan, "1", None)),
+        ("LBFGS", "line_search_fn", "None or 'strong_wolfe'", ("armijo",)),
+    ],
+)
+def test_options_out_of_range(name: str, option: str, words: str, wrongs: tuple[Any, ...]):
+    make = getattr(optim, name)
+    for wrong in wrongs:
+        told = f"^{re.escape(f'{name}: {option} must be {words}, got {wrong!r}')}$"
+        with pytest.raises(ValueError, match=told):
+            make([w], **{option: wrong})
+        with pytest.raises(ValueError, match=told):
+            make([{"params": [w], option: wrong}])
+
+
+OTHER_WAYS = ("foreach", "capturable", "differentiable", "fused")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_other_ways_to_the_same_result(name: str):
+    make = getattr(optim, name)
+    there = [way for way in OTHER_WAYS if way in make([w]).defaults]
+    assert {"foreach", "differentiable"} <= set(there)
+    make([w], **dict.fromkeys(there, False))
+    for way in there:
+        with pytest.raises(ValueError, match=f"{way}=True is not there: parameters are updated"):
+            make([w], **{way: True})
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_learning_rate_that_became_nan_changes_nothing(name: str):
+    p = parameter(2)
+    before = p.tolist()
+    optimizer = getattr(optim, name)([p])
+    give(p, [1.0, 1.0])
+    optimizer.param_groups[0]["lr"] = math.nan
+    with pytest.raises(ValueError, match="the learning rate of a group is NaN"):
+        optimizer.step(lambda: tg.tensor(1.0))
+    assert p.tolist() == before
+
+
+def test_another_optimizers_state_is_refused_and_changes_nothing():
+    p = parameter(2)
+    give(p, [1.0, 1.0])
+    other = optim.SGD([p], lr=0.5, momentum=0.9)
+    other.step()
+    optimizer = optim.Adam([p], lr=0.1)
+    told = (
+        "Adam keeps exp_avg, exp_avg_sq, step for a parameter, and the state dict has only "
+        "momentum_buffer: it was saved by another optimizer"
+    )
+    with pytest.raises(ValueError, match=told):
+        optimizer.load_state_dict(other.state_dict())
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert not optimizer.state
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("exp_avg", np.zeros(3), r"the state dict has exp_avg of shape \(3,\) for a parameter of"),
+        ("exp_avg", np.zeros(()), r"Adam keeps exp_avg of shape \(\) and dtype float64, and the"),
+        ("step", np.zeros(2), r"Adam keeps one number as step, and the state dict has tensor\("),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(key: str, value: Any, told: str):
+    p = parameter(2)
+    give(p, [1.0, 1.0])
+    optimizer = optim.Adam([p])
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    state["state"][0][key] = tg.tensor(value)
+    before = str(optimizer.state_dict())
+    with pytest.raises(ValueError, match=told):
+        optimizer.load_state_dict(state)
+    assert str(optimizer.state_dict()) == before
+
+
+def test_a_parameter_that_became_another_one_is_refused():
+    p = parameter(2)
+    optimizer = optim.Adam([p])
+    give(p, [1.0, 1.0])
+    optimizer.step()
+    p.data = tg.zeros(2, dtype=tg.float32)
+    give(p, [1.0, 1.0])
+    with pytest.raises(ValueError, match=r"and the parameter has shape .* float32: what is"):
+        optimizer.step()
+    assert p.tolist() == [0, 0]

@@ -1,0 +1,235 @@
+"""The proof: on random networks, autograd gives the derivatives that the document derives by hand.
+
+How close is close enough is measured for every network (`kit.networks`), so that the properties
+hold where units saturate and yet see a relative error of 1e-9 in a single rule, as the last tests
+show.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import Phase
+from kit.networks import (
+    ACTIVATIONS,
+    EPS,
+    NORMAL,
+    Activation,
+    Array,
+    Case,
+    agree,
+    algebraic,
+    allowance,
+    batch_cost,
+    by_hand,
+    by_rows,
+    flat,
+    forward,
+    hessian_by_hand,
+    hold,
+    parameters,
+    slopes_at,
+    unflat,
+)
+
+import tinygrad_fc as tg
+from tinygrad_fc.ops import elementwise, linalg, loss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinygrad_fc import Tensor
+
+every = pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
+
+
+def gradient(cost: Tensor, of: list[Any], **options: Any) -> Array:
+    return flat(g.detach() for g in tg.autograd.grad(cost, of, **options))
+
+
+# Gradients of a sample
+
+
+def by_layers(case: Case) -> Array:
+    """Formula (6) for batches of one."""
+    model = case.model()
+    of = parameters(model)
+    batches = zip(tg.tensor(case.x)[:, None], tg.tensor(case.target)[:, None], strict=True)
+    return np.array([gradient(batch_cost(model(x), y), of) for x, y in batches])
+
+
+def by_costs(case: Case) -> Array:
+    """Formula (5) for a whole batch, and backwards from one sample's cost after the other."""
+    model = case.model()
+    of = parameters(model)
+    costs = ((model(tg.tensor(case.x)) - tg.tensor(case.target)) ** 2).sum(dim=1)
+    return np.array([gradient(cost, of, retain_graph=True) for cost in costs])
+
+
+def by_tensors(case: Case) -> Array:
+    """Formulas (3), (2) and (5) as they are written, on columns."""
+    weights = [tg.tensor(w, requires_grad=True) for w in case.network.weights]
+    biases = [tg.tensor(b, requires_grad=True) for b in case.network.biases]
+    found = []
+    for x, target in case.samples():
+        y = tg.tensor(x)
+        for w, b in zip(weights, biases, strict=True):
+            y = case.activation.recorded(w @ y + b)
+        found.append(gradient(((y - tg.tensor(target)) ** 2).sum(), weights + biases))
+    return np.array(found)
+
+
+def check_samples(case: Case, way: Callable[[Case], Array]) -> None:
+    agree(case, way(case), by_hand(case), allowance(case))
+
+
+WAYS = {
+    "layers": lambda case: check_samples(case, by_layers),
+    "costs": lambda case: check_samples(case, by_costs),
+    "tensors": lambda case: check_samples(case, by_tensors),
+    "rows": lambda case: check_samples(case, by_rows),
+}
+"""The last is what the measure is taken with."""
+
+
+@every
+@pytest.mark.parametrize("way", WAYS)
+def test_gradient_of_a_sample(activation: Activation, way: str) -> None:
+    """Every weight's derivative is that of (14) and (37), every bias's that of (17) and (38)."""
+    hold(WAYS[way], activation)
+
+
+# The gradient of a batch
+
+
+def check_batch(case: Case) -> None:
+    model = case.model()
+    cost = batch_cost(model(tg.tensor(case.x)), tg.tensor(case.target))
+    found = gradient(cost, parameters(model))
+    agree(case, found, by_hand(case).mean(axis=0), allowance(case, mean=True))
+
+
+@every
+def test_gradient_of_a_batch(activation: Activation) -> None:
+    """The derivatives of (6) are the means of those of (5), which (14), (17), (37), (38) give."""
+    hold(check_batch, activation)
+
+
+# The gradients of the sums
+
+
+def deltas(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
+    """Return what the sums of a batch keep as their gradients, and are given when asked for."""
+    cost = batch_cost(ys[-1], tg.tensor(case.target))
+    asked = tg.autograd.grad(cost, zs, retain_graph=True)
+    cost.backward()
+    for z, d in zip(zs, asked, strict=True):
+        np.testing.assert_array_equal(z.grad.numpy(), d.numpy())
+    return [d.numpy() for d in asked]
+
+
+def check_deltas(case: Case) -> None:
+    found = len(case.x) * np.concatenate(deltas(case, *forward(case)), axis=1)
+    biases = slice(-found.shape[1], None)  # by hand, d is their gradient: (17) and (38)
+    agree(case, found, by_hand(case)[:, biases], allowance(case)[:, biases])
+
+
+@every
+def test_gradient_of_the_sums(activation: Activation) -> None:
+    """The gradient of z^(l) is the d^(l) of (12), which (13) and (36) give by hand."""
+    hold(check_deltas, activation)
+
+
+def check_recurrence(case: Case) -> None:
+    zs, ys = forward(case)
+    ds, slopes = deltas(case, zs, ys), slopes_at(case, zs, ys)
+    error = ys[-1].detach().numpy() - case.target
+    expected = 2 / len(case.x) * error * slopes[-1]  # formula (13)
+    assert (abs(ds[-1] - expected) <= 8 * EPS * abs(expected) + NORMAL).all()
+    for layer in range(len(ds) - 1, 0, -1):
+        weight, d, slope = case.network.weights[layer], ds[layer], slopes[layer - 1]
+        expected = (d @ weight) * slope  # formula (36)
+        terms = (abs(d) @ abs(weight)) * abs(slope)
+        rounding = (len(weight) + 8) * EPS * terms + NORMAL
+        assert (abs(ds[layer - 1] - expected) <= rounding).all()
+
+
+@every
+def test_gradient_of_the_sums_from_that_of_the_layer_after(activation: Activation) -> None:
+    """Formulas (13) and (36), of autograd's own z, y and d: to the rounding of one formula."""
+    hold(check_recurrence, activation)
+
+
+# The second order
+
+
+def check_curvature(case: Case) -> None:
+    model = case.model()
+    of = parameters(model)
+    cost = batch_cost(model(tg.tensor(case.x)), tg.tensor(case.target))
+    slopes = tg.autograd.grad(cost, of, create_graph=True)
+    direction = np.random.default_rng(0).uniform(-1, 1, sum(p.numel() for p in of))
+    along = unflat(direction, case.network)
+    slope = sum((g * tg.tensor(v)).sum() for g, v in zip(slopes, along, strict=True))
+    found = gradient(slope, of)
+    expected = hessian_by_hand(case, direction).mean(axis=0)
+    agree(case, found, expected, allowance(case, mean=True, direction=direction))
+
+
+@every
+def test_hessian_times_a_direction(activation: Activation) -> None:
+    """The gradient of the gradient is the slope of (13) to (38), taken by an imaginary step."""
+    hold(check_curvature, activation)
+
+
+# What a wrong rule does
+
+RULES = {
+    "linear's input": (linalg.linear, 0),
+    "linear's weight": (linalg.linear, 1),
+    "linear's bias": (linalg.linear, 2),
+    "sigmoid": (elementwise.sigmoid, 0),
+    "tanh": (elementwise.tanh, 0),
+    "the user's": (algebraic, 0),
+    "the loss": (loss.squared_error, 0),
+    "matmul's left": (linalg.matmul, 0),
+    "matmul's right": (linalg.matmul, 1),
+}
+"""A row and which of its rules."""
+LAYERS = [name for name in RULES if "matmul" not in name]
+ACTS = ["sigmoid", "tanh", "the user's"]
+SUMS = ["linear's input", "the loss", *ACTS]
+FINDS: dict[str, tuple[Callable[[Case], None], list[str]]] = {
+    "layers": (WAYS["layers"], LAYERS),
+    "costs": (WAYS["costs"], [name for name in LAYERS if name != "the loss"]),
+    "tensors": (WAYS["tensors"], [*ACTS, "matmul's left", "matmul's right"]),
+    "batch": (check_batch, LAYERS),
+    "sums": (check_deltas, SUMS),
+    "sums from the layer after": (check_recurrence, SUMS),
+    "second order": (check_curvature, LAYERS),
+}
+"""What each property finds: an error in any rule that it goes through."""
+
+
+FIRST = {"max_examples": 100, "phases": [Phase.generate], "database": None}
+
+
+def off(rule: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **settings: rule(*args, **settings) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("found_by", "name"), [(found_by, name) for found_by in FINDS for name in FINDS[found_by][1]]
+)
+def test_relative_error_of_1e_9_in_a_rule_is_found(
+    found_by: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their 100 examples suffice if a factor of (11), (14) or (36) to (38) is that wrong."""
+    row, wrong = RULES[name]
+    rules = [off(rule) if i == wrong else rule for i, rule in enumerate(row.rules)]
+    monkeypatch.setattr(row, "rules", rules)
+    activation = next((a for a in ACTIVATIONS if a.recorded is row), ACTIVATIONS[0])
+    with pytest.raises(AssertionError):
+        hold(FINDS[found_by][0], activation, options=FIRST)

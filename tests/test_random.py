@@ -1,0 +1,263 @@
+"""Random tensors: the right distributions, the same numbers again from the same state."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import tinygrad_fc as tg
+from tinygrad_fc import random
+
+FLOATS = [tg.float64, tg.float32, tg.float16]
+shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+seeds = st.integers(-(2**63), 2**64 - 1)
+
+# Draws of every kind: float32 and small whole numbers use half of what the generator makes.
+DRAWS = [
+    lambda g: tg.rand(3, generator=g),
+    lambda g: tg.rand(3, generator=g, dtype=tg.float32),
+    lambda g: tg.randn(2, generator=g),
+    lambda g: tg.randn(5, generator=g, dtype=tg.float16),
+    lambda g: tg.randint(7, (3,), generator=g),
+    lambda g: tg.randint(0, 200, (3,), generator=g, dtype=tg.uint8),
+    lambda g: tg.randperm(5, generator=g),
+    lambda g: tg.bernoulli(tg.tensor([0.3, 0.5]), generator=g),
+    lambda g: tg.multinomial(tg.tensor([0.3, 0.5, 0.2]), 2, generator=g),
+    lambda g: tg.normal(0.0, tg.ones(3), generator=g),
+    lambda g: tg.rand_like(tg.zeros(2), generator=g),
+    lambda g: tg.randn_like(tg.zeros(2), generator=g),
+]
+draws = st.lists(st.sampled_from(DRAWS), max_size=5)
+
+
+def values(draws: Any, generator: Any) -> list[Any]:
+    return [draw(generator).tolist() for draw in draws]
+
+
+@given(seeds, draws, draws)
+def test_a_generator_goes_on_from_its_state_and_starts_again_from_its_seed(
+    seed: int, before: Any, after: Any
+):
+    generator = tg.Generator()
+    assert generator.manual_seed(seed) is generator
+    assert generator.initial_seed() == seed % 2**64
+    first = values(before, generator)
+    state = generator.get_state()
+    twins = [
+        tg.Generator().set_state(state),
+        generator.clone_state(),
+        copy.deepcopy(generator),
+        pickle.loads(pickle.dumps(generator)),
+    ]
+    then = values(after, generator)
+    for twin in twins:
+        assert values(after, twin) == then
+        assert twin.initial_seed() == generator.initial_seed()
+    assert values(before, generator.manual_seed(seed)) == first
+    assert (state.dtype, state.ndim) == (np.uint8, 1)
+
+
+@given(seeds, draws)
+def test_what_is_drawn_without_a_generator_comes_from_the_default_one(seed: int, draws: Any):
+    assert tg.manual_seed(seed) is random.default_generator
+    found = values(draws, None)
+    assert found == values(draws, tg.Generator().manual_seed(seed))
+
+
+def test_a_new_generator_starts_as_pytorchs_does_and_seed_from_nowhere():
+    assert tg.Generator().initial_seed() == 67280421310721
+    assert values(DRAWS, tg.Generator("cpu")) == values(DRAWS, tg.Generator())
+    generator = tg.Generator()
+    assert generator.seed() == generator.initial_seed()
+    assert generator.seed() != generator.seed()
+
+
+def test_numpys_generator_serves_as_well():
+    assert values(DRAWS, np.random.default_rng(0)) == values(DRAWS, np.random.default_rng(0))
+
+
+def test_threads_share_a_generator_and_no_number():
+    generator = tg.Generator().manual_seed(0)
+    expected = tg.rand(4000, generator=generator).tolist()
+    generator.manual_seed(0)
+
+    def draw(_: int) -> list[float]:
+        return [tg.rand((), generator=generator).item() for _ in range(500)]
+
+    with ThreadPoolExecutor(8) as pool:
+        drawn = [value for part in pool.map(draw, range(8)) for value in part]
+    assert sorted(drawn) == sorted(expected)
+
+
+@given(shapes, st.sampled_from(FLOATS), st.booleans())
+def test_shapes_dtypes_and_gradients(shape: Any, dtype: Any, requires_grad: bool):
+    settings = {"dtype": dtype, "requires_grad": requires_grad, "device": "cpu"}
+    for make in (tg.rand, tg.randn):
+        ways = [make(*shape, **settings), make(shape, **settings), make(size=shape, **settings)]
+        for made in ways:
+            assert (made.shape, made.dtype) == (shape, dtype)
+            assert made.requires_grad == requires_grad
+        assert make(list(shape)).dtype == np.float64
+    for like in (tg.rand_like, tg.randn_like):
+        made = like(tg.zeros(shape, dtype=dtype), requires_grad=requires_grad)
+        assert (made.shape, made.dtype, made.requires_grad) == (shape, dtype, requires_grad)
+        assert like(tg.zeros(shape), dtype=dtype).dtype == dtype
+
+
+def test_the_default_dtype_is_drawn_in():
+    tg.set_default_dtype(tg.float32)
+    try:
+        made = [tg.rand(2), tg.randn(2), tg.normal(0.0, 1.0, (2,))]
+    finally:
+        tg.set_default_dtype(tg.float64)
+    assert {t.dtype for t in made} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_distributions_are_the_ones_that_are_named(dtype: Any):
+    generator = tg.Generator().manual_seed(1)
+    how = {"generator": generator, "dtype": dtype}
+    uniform, normal = tg.rand(20_000, **how).numpy(), tg.randn(20_000, **how).numpy()
+    assert (uniform >= 0).all()
+    assert (uniform < 1).all()
+    # float16's own spacing is up to 2^-11, which a test of 20,000 numbers does not see.
+    assert stats.kstest(uniform.astype(float), "uniform").pvalue > 1e-3
+    assert stats.kstest(normal.astype(float), "norm").pvalue > 1e-3
+
+
+@given(st.floats(-1e3, 1e3), st.floats(0, 1e3), st.sampled_from(FLOATS))
+def test_uniform_numbers_stay_below_their_bound(low: float, width: float, dtype: Any):
+    array = np.empty(500, dtype)
+    low, high = float(dtype.type(low)), float(dtype.type(low + width))
+    random.fill_uniform(array, low, high, tg.Generator())
+    assert (array >= low).all()
+    assert (array < high).all() or low == high
+
+
+@given(st.integers(-5, 5), st.integers(1, 6), shapes, st.sampled_from(["i8", "i4", "f4"]))
+def test_whole_numbers_lie_within_their_bounds(low: int, width: int, shape: Any, dtype: str):
+    made = tg.randint(low, low + width, shape, dtype=np.dtype(dtype))
+    assert (made.shape, made.dtype) == (shape, np.dtype(dtype))
+    assert set(made.numpy().ravel()) <= set(range(low, low + width))
+    assert set(tg.randint(low, low + width, (400,)).tolist()) == set(range(low, low + width))
+    ways = [tg.randint(width, shape), tg.randint(width, size=shape), tg.randint(0, width, shape)]
+    ways += [tg.randint(high=width, size=shape), tg.randint(low=0, high=width, size=shape)]
+    assert {(made.shape, made.dtype.name) for made in ways} == {(shape, "int64")}
+
+
+@given(st.integers(0, 20), seeds)
+def test_permutations(n: int, seed: int):
+    made = tg.randperm(n, generator=tg.Generator().manual_seed(seed))
+    assert made.dtype == np.int64
+    assert sorted(made.tolist()) == list(range(n))
+    assert tg.randperm(n, dtype=tg.int32).dtype == np.int32
+
+
+def test_every_permutation_is_as_likely():
+    generator = tg.Generator().manual_seed(2)
+    drawn = [tuple(tg.randperm(3, generator=generator).tolist()) for _ in range(3000)]
+    counts = [drawn.count(each) for each in set(drawn)]
+    assert len(counts) == 6
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_bernoulli_is_one_as_often_as_it_should(dtype: Any):
+    p = tg.tensor([0.0, 0.1, 0.5, 1.0], dtype=dtype)
+    many = tg.ones(5000, 4, dtype=dtype) * p
+    found = tg.bernoulli(many, generator=tg.Generator().manual_seed(3))
+    assert (found.dtype, found.shape) == (dtype, (5000, 4))
+    counts = found.numpy().astype(int).sum(axis=0)
+    assert (counts[0], counts[3]) == (0, 5000)
+    assert all(stats.binomtest(counts[k], 5000, float(p[k])).pvalue > 1e-3 for k in (1, 2))
+    assert tg.bernoulli(tg.zeros(3, dtype=dtype), 1.0).tolist() == [1, 1, 1]
+
+
+@given(st.data())
+def test_categories_are_different_without_replacement_and_never_of_weight_0(data: st.DataObject):
+    rows, n = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 5))
+    weight = st.one_of(st.just(0.0), st.floats(1e-300, 1e300))
+    row = st.lists(weight, min_size=n, max_size=n).filter(any)
+    weights = np.array([data.draw(row) for _ in range(rows)])
+    most = int((weights > 0).sum(axis=1).min())
+    count = data.draw(st.integers(1, most))
+    some = tg.multinomial(tg.tensor(weights), count)
+    assert (some.shape, some.dtype) == ((rows, count), np.int64)
+    again = tg.multinomial(tg.tensor(weights), 7, replacement=True)
+    for drawn, repeated, mine in zip(some.tolist(), again.tolist(), weights, strict=True):
+        assert len(set(drawn)) == count
+        assert all(mine[k] > 0 for k in drawn + repeated)
+    assert tg.multinomial(tg.tensor(weights[0]), count).shape == (count,)
+
+
+def test_categories_are_as_likely_as_their_weights():
+    generator, weights = tg.Generator().manual_seed(4), np.array([1.0, 0.0, 2.0, 5.0])
+    p = weights / weights.sum()
+    drawn = tg.multinomial(tg.tensor(weights), 5000, True, generator=generator)  # noqa: FBT003
+    counts = np.bincount(drawn.numpy(), minlength=4)
+    assert stats.chisquare(counts[p > 0], 5000 * p[p > 0]).pvalue > 1e-3
+    pairs = tg.multinomial(tg.ones(5000, 4) * tg.tensor(weights), 2, generator=generator).numpy()
+    expected = {(i, j): p[i] * p[j] / (1 - p[i]) for i in (0, 2, 3) for j in (0, 2, 3) if i != j}
+    counts = [int((pairs == pair).all(axis=1).sum()) for pair in expected]
+    assert stats.chisquare(counts, 5000 * np.array(list(expected.values()))).pvalue > 1e-3
+
+
+def test_normal_of_tensors_and_numbers():
+    mean, std = tg.tensor([[1.0], [100.0]]), tg.tensor([0.0, 1.0, 5.0], dtype=tg.float32)
+    generator = tg.Generator().manual_seed(5)
+    made = tg.normal(mean, std, generator=generator)
+    assert (made.shape, made.dtype) == ((2, 3), np.float64)
+    assert made[:, 0].tolist() == [1, 100]
+    assert tg.normal(std, 0.0).dtype == np.float32
+    assert tg.normal(3.0, tg.zeros(2)).tolist() == [3, 3]
+    many = tg.normal(2.0, 3.0, (20_000,), generator=generator)
+    assert stats.kstest(many.numpy(), "norm", (2, 3)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "told"),
+    [
+        (lambda: tg.manual_seed(2**64), ValueError, r"in \[-2\*\*63, 2\*\*64\), got 1844674"),
+        (lambda: tg.Generator("cuda"), RuntimeError, "there is no device 'cuda'"),
+        (lambda: tg.rand(2, generator=3), TypeError, "must be a Generator, got int"),
+        (lambda: tg.rand(-1), ValueError, r"no negative sizes, got \(-1,\)"),
+        (lambda: tg.rand(2, dtype=tg.int64), TypeError, "need a float dtype, got int64"),
+        (lambda: tg.randint(3, 3, (2,)), ValueError, r"low < high, got \[3, 3\)"),
+        (lambda: tg.randint(0, 300, (2,), dtype=tg.uint8), ValueError, "out of bounds"),
+        (lambda: tg.randint(3), TypeError, r"takes \(high, size\) or \(low, high, size\)"),
+        (lambda: tg.randperm(-1), ValueError, "n is -1: at least 0"),
+        (lambda: tg.bernoulli(tg.tensor([2.0])), ValueError, r"probabilities in \[0, 1\]"),
+        (lambda: tg.bernoulli(tg.tensor([np.nan])), ValueError, r"probabilities in \[0, 1\]"),
+        (lambda: tg.bernoulli(tg.tensor([1])), TypeError, "need a float dtype, got int64"),
+        (lambda: tg.multinomial(tg.zeros(2), 1), ValueError, "weights that are all 0"),
+        (lambda: tg.multinomial(tg.tensor([-1.0, 2]), 1), ValueError, "at least 0"),
+        (lambda: tg.multinomial(tg.tensor([np.inf, 2]), 1), ValueError, "finite weights"),
+        (lambda: tg.multinomial(tg.ones(2), 3), ValueError, "3 different .* where 2 have"),
+        (lambda: tg.multinomial(tg.ones(2), 0), ValueError, "got num_samples=0"),
+        (lambda: tg.multinomial(tg.ones(1, 1, 1), 1), ValueError, r"got \(1, 1, 1\)"),
+        (lambda: tg.multinomial(tg.tensor([1, 2]), 1), TypeError, "float dtype, got int64"),
+        (lambda: tg.normal(0.0, -1.0, (2,)), ValueError, "standard deviation is at least 0"),
+        (lambda: tg.normal(tg.ones(2), 1.0, (2,)), TypeError, "leave out size"),
+        (lambda: tg.normal(0.0, 1.0), TypeError, "needs a size"),
+        (lambda: tg.Generator().set_state(tg.zeros(45)), TypeError, "uint8, got float64"),
+        (
+            lambda: tg.Generator().set_state(tg.zeros(3, dtype=tg.uint8)),
+            ValueError,
+            r"has shape \(\d+,\), got \(3,\)",
+        ),
+        (lambda: random.fill_uniform(np.ones(1), 2, 1), ValueError, r"got \[2, 1\)"),
+        (lambda: random.fill_uniform(np.ones(1), -1e308, 1e308), ValueError, "from <= to"),
+        (lambda: random.fill_normal(np.ones(1), 0, -1), ValueError, "at least 0, got -1"),
+    ],
+)
+def test_what_cannot_be_drawn(act: Any, error: type[Exception], told: str):
+    with pytest.raises(error, match=told):
+        act()

@@ -1,0 +1,38 @@
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for name, text in BLOCKS if name == language]
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_runs_as_it_stands(code: str, tmp_path: Path) -> None:
+    script = tmp_path / "readme.py"
+    script.write_text(code, encoding="utf-8")
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def test_two_commands_one_for_the_main_job_and_one_for_the_tests() -> None:
+    main_job, tests = (command.splitlines() for command in blocks("sh"))
+    assert [line.split(" && ")[-1] for line in main_job] == ["python examples/cosine.py"]
+    assert [line.split(" && ")[-1] for line in tests] == ["pytest"]
+
+
+def test_every_block_is_python_or_one_of_the_commands() -> None:
+    assert {name for name, _ in BLOCKS} == {"python", "sh"}
+    assert README.count("```") == 2 * len(BLOCKS)
+
+
+def test_the_map_shows_what_exists() -> None:
+    places = re.findall(r"^\| `([^`]+)`", README.partition("## Map")[2], re.MULTILINE)
+    assert places
+    for place in places:
+        assert (ROOT / place).exists(), place

@@ -1,0 +1,274 @@
+"""Files: what comes back, what is refused, and what a crash leaves."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import os
+import struct
+from collections import Counter, OrderedDict, defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc.serialization import load, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DTYPES = [np.dtype(c) for c in "?bhilBHILefd"]
+
+
+def saved(obj: Any) -> bytes:
+    file = io.BytesIO()
+    save(obj, file)
+    return file.getvalue()
+
+
+def loaded(data: bytes) -> Any:
+    return load(io.BytesIO(data))
+
+
+def there_and_back(obj: Any) -> Any:
+    return loaded(saved(obj))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def same(a: Any, b: Any) -> bool:
+    """Tell whether two values are of one kind and equal, NaNs too, to the last bit."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        pairs = list(zip(a.items(), b.items(), strict=True))
+        return all(same(ka, kb) and same(va, vb) for (ka, va), (kb, vb) in pairs)
+    if isinstance(a, tg.Tensor):
+        a, b = ((t.requires_grad, t._array) for t in (a, b))
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray | np.generic):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, float):
+        return struct.pack("<d", a) == struct.pack("<d", b) or (math.isnan(a) and math.isnan(b))
+    return bool(a == b)
+
+
+# What can be saved
+
+arrays = hnp.arrays(
+    st.sampled_from(DTYPES), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+)
+floats = hnp.arrays(st.sampled_from(DTYPES[-3:]), hnp.array_shapes(min_dims=0, max_dims=2))
+keys = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.tuples(inner, inner),
+    max_leaves=3,
+)
+leaves = (
+    keys
+    | st.just(math.nan)
+    | st.integers(-(2**70), 2**70)
+    | st.binary(max_size=4)
+    | arrays
+    | arrays.map(tg.from_numpy)
+    | floats.map(lambda a: tg.tensor(a, requires_grad=True))
+    | floats.map(tg.nn.Parameter)
+    | arrays.filter(lambda a: a.size).map(lambda a: a.reshape(-1)[0])
+    | st.sampled_from(DTYPES)
+)
+structures = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(keys, inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        | st.dictionaries(keys, inner, max_size=2).map(OrderedDict)
+    ),
+    max_leaves=8,
+)
+
+
+@given(structures)
+@example({"a": {"b": tg.zeros(1)}, "a.b": tg.ones(2), "a.b#2": tg.ones(3)})
+@example({"__metadata__": tg.zeros(1), "": tg.ones(1), "\ud800": tg.ones(2)})
+@example({2: "int", "2": "str", 1.5: "float", True: 0} | {(1, (2,)): None})
+@example([-0.0, math.inf, -math.inf, 5e-324, 2**63, -(2**64), 10**5000, np.float64(0.1)])
+@example(Counter("abca"))
+def test_it_comes_back_as_it_was(obj: Any):
+    assert same(there_and_back(obj), obj)
+
+
+@given(st.dictionaries(st.text(max_size=5), arrays.map(tg.from_numpy), max_size=5))
+def test_a_state_dict_keeps_its_order_and_needs_no_metadata(state: dict[str, Any]):
+    data = saved(state)
+    back = loaded(data)
+    assert list(back) == list(state)
+    assert same(back, state)
+    if all(name.isascii() and name != "__metadata__" for name in state):
+        assert "__metadata__" not in header_of(data)
+
+
+def test_arrays_of_any_layout():
+    base = np.arange(24.0).reshape(4, 6)
+    broadcast = np.broadcast_to(np.float32(3), (2, 3))
+    odd = [base.T, base[::-1, ::2], np.asfortranarray(base), broadcast, base.astype(">f8")]
+    for array in odd:
+        back = there_and_back(array)
+        np.testing.assert_array_equal(back, array)
+        assert back.dtype.isnative
+        back += 1  # its memory is its own
+
+
+def test_tensors_are_aligned_for_readers_that_map_the_file():
+    data = saved(
+        {"flag": tg.ones(3, dtype=tg.bool), "w": tg.ones(2), "h": tg.ones(3, dtype=tg.half)}
+    )
+    header = header_of(data)
+    size = int.from_bytes(data[:8], "little")
+    assert size % 8 == 0
+    assert [header[name]["data_offsets"][0] for name in ("w", "h", "flag")] == [0, 16, 22]
+
+
+def test_what_two_places_share_is_two_when_it_comes_back():
+    t = tg.ones(2)
+    back = there_and_back([t, t])
+    assert not np.shares_memory(back[0].numpy(), back[1].numpy())
+
+
+def header_of(data: bytes) -> Any:
+    size = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + size])
+
+
+# What cannot
+
+
+class Colour(int):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("obj", "message"),
+    [
+        (
+            tg.nn.Linear(1, 1),
+            r"cannot save this: it is a Linear.*save\(model\.state_dict\(\), path\)",
+        ),
+        ({"model": tg.nn.Linear(1, 1)}, r"cannot save \['model'\].*state_dict"),
+        (
+            {"f": [len]},
+            r"cannot save \['f'\]\[0\]: it is a builtin_function.*save model\.state_dict",
+        ),
+        (tg.Generator(), r"Save its get_state\(\)"),
+        (tg.optim.SGD([tg.zeros(1, requires_grad=True)]), "state_dict"),
+        ({1, 2}, "it is a set"),
+        (1j, "it is a complex"),
+        (np.zeros(2, complex), "its dtype is complex128, and files hold real numbers"),
+        (tg.from_numpy(np.zeros(2, np.longdouble)), "its dtype is"),
+        (np.array(["a"]), "its dtype is <U1"),
+        (np.longdouble(1), "it is a longdouble"),
+        (np.dtype("U3"), "cannot save this"),
+        (np.ma.array([1.0]), "it is a MaskedArray.*plain ndarray"),
+        (Colour(3), "it is a Colour.*plain int"),
+        (np.str_("a"), "it is a str_.*plain str"),
+        (defaultdict(list), "it is a defaultdict.*plain dict"),
+        ({"a": [{tg.int64: 1}]}, r"cannot save \['a'\]\[0\]: one of its keys is a "),
+        ({frozenset(): 1}, "one of its keys is a frozenset"),
+    ],
+)
+def test_what_has_no_place_in_a_file(obj: Any, message: str, tmp_path: Path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError, match=message):
+        save(obj, path)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["x"]
+
+
+def test_what_contains_itself_or_is_too_deep():
+    ring: Any = {"a": []}
+    ring["a"].append(ring)
+    with pytest.raises(ValueError, match=r"cannot save \['a'\]\[0\]: it contains itself"):
+        saved(ring)
+    deep: Any = 1
+    for _ in range(100):
+        deep = [deep]
+    assert there_and_back(deep) == deep
+    with pytest.raises(ValueError, match="nested more than 100 deep"):
+        saved([deep])
+    twice = [1]
+    assert there_and_back([twice, twice]) == [[1], [1]]
+
+
+# Where to and from
+
+
+def test_paths_and_files_of_all_kinds(tmp_path: Path):
+    state = {"w": tg.arange(3)}
+    for path in (tmp_path / "a", str(tmp_path / "b"), os.fsencode(tmp_path / "c")):
+        save(state, path)
+        assert same(load(path), state)
+    with gzip.open(tmp_path / "d", "wb") as file:
+        save(state, file)
+    with gzip.open(tmp_path / "d") as file:
+        assert same(load(file), state)
+    with (tmp_path / "e").open("wb", buffering=0) as file:
+        save(state, file)
+    with (tmp_path / "e").open("rb", buffering=0) as file:
+        assert same(load(file), state)
+
+    class Pipe:  # reads only, and a little at a time
+        def __init__(self, data: bytes) -> None:
+            self.file = io.BytesIO(data)
+
+        def read(self, size: int = -1) -> bytes:
+            return self.file.read(size)
+
+    assert same(load(Pipe(saved(state))), state)
+
+    class Slow(io.BytesIO):
+        def readinto(self, into: Any) -> int:
+            return super().readinto(memoryview(into)[:3])
+
+    assert same(load(Slow(saved(state))), state)
+
+
+def test_loading_goes_on_from_where_a_file_stands():
+    file = io.BytesIO()
+    file.write(b"before")
+    save({"a": 1}, file)
+    file.seek(6)
+    assert load(file) == {"a": 1}
+
+
+def test_what_is_no_place():
+    with pytest.raises(
+        TypeError, match=r"save takes a path or a binary file, got a int: save\(obj"
+    ):
+        save({}, 3)
+    with pytest.raises(TypeError, match=r"load takes a path or a binary file, got a dict"):
+        load({})
+    with pytest.raises(TypeError, match="file for text: open it with mode 'wb'"):
+        save({}, io.StringIO())
+    with pytest.raises(TypeError, match="file for text: open it with mode 'rb'"):
+        load(io.StringIO())
+    with pytest.raises(FileNotFoundError):
+        load("/nowhere/at/all")
+
+
+def test_options_of_pytorchs(tmp_path: Path):
+    save({"a": tg.zeros(1)}, tmp_path / "a")
+    for location in (None, "cpu", tg.device("cpu"), {"cuda:0": "cpu"}, lambda storage, _: storage):
+        assert load(tmp_path / "a", map_location=location, weights_only=False)["a"].shape == (1,)
+    with pytest.raises(RuntimeError, match="there is no device 'cuda'"):
+        load(tmp_path / "a", "cuda")

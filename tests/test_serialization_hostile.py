@@ -1,0 +1,253 @@
+"""Files that are damaged or hostile: each is refused for what is wrong with it."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import struct
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import serialization
+from tinygrad_fc.serialization import FormatError, load, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def saved(obj: Any) -> bytes:
+    file = io.BytesIO()
+    save(obj, file)
+    return file.getvalue()
+
+
+def loaded(data: bytes) -> Any:
+    return load(io.BytesIO(data))
+
+
+def assembled(header: Any, body: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + body
+
+
+def entry(dtype: Any = "F32", shape: Any = (1,), offsets: Any = (0, 4)) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+def structured(root: Any, **tensors: Any) -> bytes:
+    text = root if isinstance(root, str) else json.dumps({"root": root})
+    metadata = {"tinygrad_fc.version": "1", "tinygrad_fc.structure": text}
+    return assembled({"__metadata__": metadata, **tensors}, b"\0" * (4 * len(tensors)))
+
+
+TWO = {"a": entry(), "b": entry(offsets=(4, 8))}
+HOSTILE = {
+    "nothing": (b"", "it has 0 bytes"),
+    "too short": (b"1234567", "it has 7 bytes"),
+    "a header longer than the file": (
+        assembled({}, length=100),
+        "would be 100 bytes long, where 2",
+    ),
+    "an absurd header": (b"\xff" * 64, "would be 18446744073709551615 bytes long"),
+    "a zip": (b"PK\3\4" + b"\0" * 60, "It looks like a file of torch.save, a pickle"),
+    "a pickle": (b"\x80\2" + b"\xff" * 60, "which could run any code and is not loaded"),
+    "no JSON": (assembled(b"{nonsense}"), "the header is not JSON"),
+    "not an object": (assembled(b"[1, 2]"), "does not begin with '{'"),
+    "a string": (assembled(b'"a"'), "does not begin with '{'"),
+    "an empty header": (assembled(b""), "does not begin with '{'"),
+    "not UTF-8": (assembled(b'{"\xff": 1}'), "the header is not UTF-8"),
+    "UTF-16": (assembled('{"a": 1}'.encode("utf-16")), "the header is not UTF-8"),
+    "NaN": (assembled(b'{"a": NaN}'), "NaN is no JSON"),
+    "a number of many digits": (assembled(b'{"a": 1' + b"0" * 9999 + b"}"), "not JSON: Exceeds"),
+    "twice the same name": (assembled(b'{"a": 1, "b": 2, "a": 3}'), "names 'a' twice"),
+    "twice the same field": (assembled(b'{"a": {"dtype": 1, "dtype": 2}}'), "names 'dtype' twice"),
+    "deep lists": (assembled(b'{"a":' + b"[" * 10**5 + b"]" * 10**5 + b"}"), "nested too deeply"),
+    "deep objects": (assembled(b'{"a":' * 10**5 + b"1" + b"}" * 10**5), "nested too deeply"),
+    "a deep list behind quotes": (
+        assembled(b'{"\\\\":"\\"]",' + b"[" * 10**5),
+        "nested too deeply",
+    ),
+    "quotes without an end": (assembled(b'{"' + b'\\"' * 10**5 + b"\\"), "the header is not JSON"),
+    "brackets in a string": (assembled({"[" * 500: 1}), "is not an object"),
+    "metadata that is a list": (assembled({"__metadata__": []}), "not an object of strings"),
+    "metadata of numbers": (assembled({"__metadata__": {"a": 1}}), "not an object of strings"),
+    "a number for a tensor": (assembled({"a": 1}), "of tensor 'a' is not an object"),
+    "no dtype": (assembled({"a": {"shape": [1]}}), "tensor 'a' has no dtype"),
+    "no shape": (assembled({"a": {"dtype": "F32"}}), "tensor 'a' has no shape"),
+    "F8": (
+        assembled({"a": entry("F8_E4M3", (4,))}, b"\0" * 4),
+        "dtype 'F8_E4M3', which NumPy lacks",
+    ),
+    "an unknown dtype": (assembled({"a": entry("os.system")}), "of dtype 'os.system'"),
+    "a dtype that is a list": (assembled({"a": entry(["F32"])}), "is of dtype"),
+    "a shape that is a number": (
+        assembled({"a": entry(shape=1)}, b"1234"),
+        "has a shape that is not",
+    ),
+    "a negative size": (assembled({"a": entry(shape=(-1,))}, b"1234"), "has a shape that is not"),
+    "half a size": (assembled({"a": entry(shape=(1.0,))}, b"1234"), "has a shape that is not"),
+    "a true size": (assembled({"a": entry(shape=(True,))}, b"1234"), "has a shape that is not"),
+    "many sizes": (assembled({"a": entry(shape=(1,) * 65)}, b"1234"), "at most 64 sizes"),
+    "huge sizes": (assembled({"a": entry(shape=(2**62, 2**62))}, b"1234"), "what shape"),
+    "huge sizes of nothing": (
+        assembled({"a": entry(shape=(0, 2**62, 2**62), offsets=(0, 0))}),
+        "tensor 'a': ",
+    ),
+    "a wrong shape": (assembled({"a": entry(shape=(2,))}, b"1234"), "has 4 bytes, not what shape"),
+    "offsets that are a string": (assembled({"a": entry(offsets="04")}, b"1234"), "data_offsets"),
+    "three offsets": (assembled({"a": entry(offsets=(0, 4, 8))}, b"1234"), "data_offsets"),
+    "offsets turned round": (assembled({"a": entry(offsets=(4, 0))}, b"1234"), "data_offsets"),
+    "negative offsets": (assembled({"a": entry(offsets=(-4, 0))}, b"1234"), "data_offsets"),
+    "offsets past the end": (assembled({"a": entry(offsets=(4, 8))}, b"1234"), "outside of the 4"),
+    "a truncated body": (assembled(TWO, b"1234567"), "outside of the 7 bytes.*is it truncated"),
+    "trailing bytes": (assembled(TWO, b"123456789"), "1 bytes follow its last tensor"),
+    "an overlap": (assembled({"a": entry(), "b": entry()}, b"1234"), "overlaps another"),
+    "a gap": (assembled({"b": entry(offsets=(4, 8))}, b"12345678"), "follows a gap"),
+    "a structure of tomorrow": (
+        assembled({"__metadata__": {"tinygrad_fc.structure": "{}", "tinygrad_fc.version": "2"}}),
+        "of version '2', and this library reads 1",
+    ),
+    "no root": (structured("{}"), "has not one root"),
+    "a structure that is not JSON": (structured("{"), "the structure is not JSON"),
+    "a structure of half characters": (structured('{"\ud800": 1}'), "the structure is not UTF-8"),
+    "a deep structure": (structured(json.loads("[" * 200 + "]" * 200)), "too deeply"),
+    "code": (structured({"function": "os.system"}), "has a 'function', a kind that there is not"),
+    "two kinds": (structured({"int": "1", "float": "inf"}), "an object of 2 keys"),
+    "no kind": (structured({}), "an object of 0 keys"),
+    "a number that is none": (structured({"int": "zz"}), "has 'zz' for a int"),
+    "a number in a list": (structured({"int": [1]}), "for a int"),
+    "a float that is none": (structured({"float": "1.5"}), "has '1.5' for a float"),
+    "a float in a list": (structured({"float": []}), "for a float"),
+    "bytes that are none": (structured({"bytes": "0"}), "has '0' for a bytes"),
+    "a dtype that is code": (structured({"dtype": "O"}), "has 'O' for a dtype"),
+    "a scalar of objects": (structured({"scalar": ["object", "00"]}), "for a scalar"),
+    "a scalar too short": (structured({"scalar": ["float64", "00"]}), "for a scalar"),
+    "a scalar alone": (structured({"scalar": 3}), "for a scalar"),
+    "a tuple of a number": (structured({"tuple": 3}), "a kind that there is not"),
+    "a dict of a number": (structured({"dict": 3}), "not of pairs"),
+    "a dict of triples": (structured({"dict": [[1, 2, 3]]}), "not of pairs"),
+    "a dict with a list for a key": (
+        structured({"dict": [[[], 1]]}),
+        "a key twice, or one that is",
+    ),
+    "a dict with a key twice": (structured({"dict": [[1, 1], [True, 2]]}), "a key twice"),
+    "a counter of lists": (structured({"Counter": [[[], 1]]}), "a key twice, or one that is none"),
+    "a tensor that is not there": (structured({"tensor": ["a", False]}), "or there is none"),
+    "a tensor twice": (structured([{"array": "a"}, {"array": "a"}], a=entry()), "uses tensor 'a'"),
+    "a tensor left over": (structured(1, a=entry()), "has no place for tensor 'a'"),
+    "a tensor by number": (structured({"tensor": 0}, a=entry()), "has a tensor that is 0"),
+    "a tensor of a list": (structured({"tensor": [[], True]}, a=entry()), "uses tensor"),
+    "a maybe": (structured({"tensor": ["a", 1]}, a=entry()), "has a tensor that is"),
+    "whole numbers that require grad": (
+        structured({"tensor": ["a", True]}, a=entry("I32")),
+        "require grad, which is of int32",
+    ),
+}
+
+
+def test_a_deep_header_is_no_crash_where_recursion_is_unlimited():
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        with pytest.raises(FormatError, match="nested too deeply"):
+            loaded(assembled(b'{"a":' + b"[" * 10**6))
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_for_what_is_wrong(name: str, tmp_path: Path):
+    data, message = HOSTILE[name]
+    (tmp_path / "hostile").write_bytes(data)
+    for f in (io.BytesIO(data), tmp_path / "hostile"):
+        with pytest.raises(FormatError, match=message) as caught:
+            load(f)
+        assert len(str(caught.value)) < 1000
+    assert issubclass(FormatError, ValueError)
+
+
+VALID = [
+    saved({"w": tg.arange(6.0).reshape(2, 3), "b": tg.ones(2, dtype=tg.bool)}),
+    saved(
+        {
+            "model": {"w": tg.ones(2, 2), "half": tg.ones(3, dtype=tg.half)},
+            "state": {0: {"step": tg.tensor(3), "buffer": None}, (1, 2): [0.1, math.inf, 2**70]},
+            "scalar": np.float32(3),
+            "parameter": tg.nn.Parameter([1.0]),
+            "dtype": tg.int8,
+            "bytes": b"123",
+        }
+    ),
+]
+
+
+@given(
+    data=st.sampled_from(VALID),
+    changes=st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), max_size=4),
+    cut=st.none() | st.integers(0, 10**4),
+    more=st.binary(max_size=3),
+)
+def test_damaged_files_load_or_are_refused(data: bytes, changes: Any, cut: Any, more: bytes):
+    damaged = bytearray(data)
+    for at, byte in changes:
+        damaged[at % len(damaged)] = byte
+    with suppress(FormatError):
+        loaded(bytes(damaged[:cut]) + more)
+
+
+TOKENS = [
+    *(b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\ud800", b"null", b"true", b"-1", b"1e9"),
+    *(b"9" * 30, b"NaN", b"dtype", b"shape", b"tensor", b"scalar", b"root", b"int", b" "),
+]
+
+
+@given(
+    data=st.sampled_from(VALID),
+    edits=st.lists(
+        st.tuples(st.integers(0, 10**4), st.integers(0, 6), st.sampled_from(TOKENS)), max_size=3
+    ),
+)
+def test_headers_with_tokens_out_of_place_load_or_are_refused(data: bytes, edits: Any):
+    size = int.from_bytes(data[:8], "little")
+    header, body = data[8 : 8 + size], data[8 + size :]
+    for at, width, token in edits:
+        start = at % (len(header) + 1)
+        header = header[:start] + token + header[start + width :]
+    with suppress(FormatError):
+        loaded(assembled(header, body))
+
+
+def test_a_file_that_shrinks_while_it_is_read():
+    class Shrinking(io.BytesIO):
+        def readinto(self, into: Any) -> int:
+            return 0 if self.tell() > 20 else super().readinto(into)
+
+    with pytest.raises(FormatError, match="too early: it is truncated"):
+        load(Shrinking(saved({"w": tg.zeros(100)})))
+
+
+def test_bytes_that_are_no_truth_values_are_true():
+    data = assembled({"a": entry("BOOL", (3,), (0, 3))}, b"\0\1\7")
+    assert loaded(data)["a"].numpy().view(np.uint8).tolist() == [0, 1, 1]
+
+
+def test_bf16_is_float32_here():
+    values = np.array([1.0, -2.5, np.inf, 3e38], np.float32)
+    body = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+    back = loaded(assembled({"a": entry("BF16", (4,), (0, 8))}, body))["a"]
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back.numpy(), values, rtol=2**-8)
+
+
+def test_a_header_too_long_to_read_is_not_written(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(serialization.safetensors, "HEADER_LIMIT", 100)
+    with pytest.raises(ValueError, match="the format has 100: save arrays in place of long lists"):
+        saved(list(range(100)))

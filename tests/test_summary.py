@@ -1,0 +1,332 @@
+"""The table of a model's layers: what it counts, what it shows, and that it leaves no trace."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.nn.summary import Summary, summary
+from tinygrad_fc.random import default_generator
+
+
+class Plain(nn.Module):
+    """Holds what it is given, and does with its inputs what it is told."""
+
+    def __init__(self, does: Any, **held: Any) -> None:
+        self.does = does
+        for name, value in held.items():
+            setattr(self, name, value)
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.does(self, *inputs)
+
+
+def rows(shown: Summary) -> list[list[str]]:
+    """Split the lines between the rules into path, class, output shape, parameters, trainable."""
+    lines = str(shown).splitlines()
+    first, last = (i for i, line in enumerate(lines) if set(line) == {"-"})
+    kind, output = (lines[0].index(name) for name in ("class", "output shape"))
+    return [
+        [line[:kind].rstrip(), line[kind:output].rstrip(), *line[output:].rsplit(maxsplit=2)]
+        for line in lines[first + 1 : last]
+    ]
+
+
+# What it counts
+
+widths = st.lists(st.integers(1, 20), min_size=2, max_size=6)
+
+
+@given(widths, st.integers(1, 9), st.booleans(), st.data())
+def test_shapes_and_counts_are_those_of_the_network(
+    widths: list[int], batch: int, bias: bool, data: st.DataObject
+):
+    layers: list[Any] = []
+    expected = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out, bias=bias), nn.Tanh()]
+        count = n_out * (n_in + bias)
+        expected += [(count, [(batch, n_out)]), (0, [(batch, n_out)])]
+    frozen = data.draw(st.sampled_from(layers[::2]))
+    frozen.requires_grad_(requires_grad=False)
+    shown = summary(nn.Sequential(*layers), (batch, widths[0]))
+
+    assert [(row.parameters, row.outputs) for row in shown.layers[1:]] == expected
+    assert shown.layers[0].outputs == expected[-1][1]
+    assert shown.parameters == sum(count for count, _ in expected)
+    assert shown.trainable == shown.parameters - sum(p.numel() for p in frozen.parameters())
+    assert shown.parameters == sum(row.parameters for row in shown.layers)
+    assert shown.trainable == sum(row.trainable for row in shown.layers)
+    assert shown.parameter_bytes == 8 * shown.parameters
+    assert shown.input_bytes == 8 * batch * widths[0]
+    assert shown.output_bytes == 8 * batch * 2 * sum(widths[1:])
+
+
+def test_the_table_indents_by_depth_and_gives_the_paths_of_get_submodule():
+    block = Plain(lambda self, x: x + self.layers[1](self.layers[0](x)), layers=None)
+    block.layers = [nn.Linear(4, 4), nn.ReLU()]
+    model = nn.Sequential(nn.Linear(3, 4), block, nn.Linear(4, 2))
+    model[0].requires_grad_(requires_grad=False)
+    shown = summary(model, (5, 3))
+    assert rows(shown) == [
+        ["model", "Sequential", "(5, 2)", "-", "-"],
+        ["  0", "Linear", "(5, 4)", "16", "0"],
+        ["  1", "Plain", "(5, 4)", "-", "-"],
+        ["    1.layers.0", "Linear", "(5, 4)", "20", "20"],
+        ["    1.layers.1", "ReLU", "(5, 4)", "-", "-"],
+        ["  2", "Linear", "(5, 2)", "10", "10"],
+    ]
+    assert str(shown).splitlines()[-3].split() == ["total", "46", "30"]
+    for row in shown.layers:
+        assert type(model.get_submodule(row.path)).__name__ == row.kind
+
+
+def test_shared_layers_and_shared_parameters_count_once():
+    shared, tied = nn.Linear(3, 3), nn.Linear(3, 3, bias=False)
+    tied.weight = shared.weight
+    shown = summary(nn.Sequential(shared, nn.Tanh(), shared, tied), (2, 3))
+    assert shown.parameters == 12
+    assert rows(shown) == [
+        ["model", "Sequential", "(2, 3)", "-", "-"],
+        ["  0", "Linear", "2 x (2, 3)", "12", "12"],
+        ["  1", "Tanh", "(2, 3)", "-", "-"],
+        ["  2", "Linear", "same as 0", "-", "-"],
+        ["  3", "Linear", "(2, 3)", "-", "-"],
+    ]
+
+
+def test_a_module_that_lies_below_itself_is_shown_once_more_and_not_endlessly():
+    model = Plain(lambda self, x: x, layer=nn.Linear(2, 2))
+    model.layer.outer = model
+    assert rows(summary(model, (1, 2)))[1:] == [
+        ["  layer", "Linear", "not called", "6", "6"],
+        ["    layer.outer", "Plain", "same as model", "-", "-"],
+    ]
+
+
+def test_calls_with_other_shapes_and_results_of_several_tensors_are_written_out():
+    layer = nn.Identity()
+    model = Plain(
+        lambda self, x: {"a": self.layer(x), "b": (self.layer(x[0]), self.layer(x), None)},
+        layer=layer,
+    )
+    shown = summary(model, (2, 3))
+    assert rows(shown)[0][2] == "{a: (2, 3), b: [(3,), (2, 3), NoneType]}"
+    assert rows(shown)[1][2] == "2 x (2, 3), (3,)"
+    assert shown.layers[1].outputs == [(2, 3), (3,), (2, 3)]
+
+
+def test_layers_that_hand_on_their_input_take_no_memory():
+    model = nn.Sequential(nn.Identity(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(6, 1), nn.Tanh())
+    assert summary(model, (4, 2, 3)).output_bytes == 4 * 8 + 4 * 8
+
+
+def test_buffers_and_dtypes_count_in_the_memory():
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8)).float()
+    shown = summary(model, (2, 4))
+    assert shown.buffers == 8 + 8 + 1
+    assert shown.buffer_bytes == sum(b.numel() * b.element_size() for b in model.buffers())
+    assert shown.parameter_bytes == 4 * (4 * 8 + 8 + 16)
+    assert shown.input_bytes == 4 * 2 * 4
+    assert str(shown).endswith(
+        "memory: parameters 224 B, buffers 72 B,\n        input 32 B, outputs 128 B"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (2**20 - 1, "1024.0 KiB"),
+        (2**20, "1.0 MiB"),
+        (3 * 2**29, "1.5 GiB"),
+        (2**42, "4096.0 GiB"),
+    ],
+)
+def test_memory_is_written_in_powers_of_1024(count: int, text: str):
+    assert f"input {text}," in str(Summary([], 0, 0, 0, 0, 0, count, 0))
+
+
+def test_it_is_plain_text_and_the_same_at_the_prompt_and_in_print():
+    shown = summary(nn.Linear(2, 1), (1, 2))
+    assert repr(shown) == str(shown) == f"{shown}"
+    assert str(shown).isascii()
+    lines = str(shown).splitlines()
+    assert not any(line != line.rstrip() for line in lines)
+    assert len({len(line) for line in lines[:-2]}) == 1
+
+
+# What it is given
+
+
+def test_several_inputs_are_a_list_of_shapes_and_may_have_their_own_dtypes():
+    model = Plain(
+        lambda self, i, x: self.layer(self.table(i) + x),
+        table=nn.Embedding(10, 4),
+        layer=nn.Linear(4, 2),
+    )
+    for shapes in ([(5,), (5, 4)], ((5,), (5, 4)), [[5], [5, 4]]):
+        shown = summary(model, shapes, dtypes=[tg.int64, tg.float64])
+        assert shown.layers[0].outputs == [(5, 2)]
+        assert shown.input_bytes == 8 * (5 + 5 * 4)
+    assert summary(nn.Embedding(10, 4), (5, 3), tg.int64).layers[0].outputs == [(5, 3, 4)]
+
+
+def test_a_shape_is_a_tuple_or_a_list_and_may_have_no_batch_axis_or_be_empty():
+    model = nn.Sequential(nn.Linear(3, 2))
+    for shape in ((3,), [3], (np.int64(3),)):
+        assert summary(model, shape).layers[0].outputs == [(2,)]
+    assert summary(model, (0, 3)).layers[0].outputs == [(0, 2)]
+    assert summary(nn.Tanh(), ()).layers[0].outputs == [()]
+    assert summary(Plain(lambda self: tg.zeros(7)), []).layers[0].outputs == [(7,)]
+
+
+def test_the_inputs_are_of_the_parameters_dtype():
+    seen = []
+    model = Plain(lambda self, x: seen.append(x.dtype), layer=nn.Linear(1, 1).float())
+    summary(model, (1,))
+    summary(Plain(lambda self, x: seen.append(x.dtype)), (1,))
+    assert seen == [tg.float32, tg.get_default_dtype()]
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "error", "message"),
+    [
+        (nn.Tanh, (1,), TypeError, "an instance of a Module, got the class Tanh"),
+        (len, (1,), TypeError, "an instance of a Module, got <built-in function len>"),
+        (nn.Tanh(), 3, TypeError, "begins with the batch axis, got 3: summary(model, (32, 64))"),
+        (nn.Tanh(), "32", TypeError, "begins with the batch axis, got '32'"),
+        (nn.Tanh(), tg.zeros(2), TypeError, "begins with the batch axis, got tensor"),
+        (nn.Tanh(), (2.5, 3), TypeError, "is a whole number, got (2.5, 3)"),
+        (nn.Tanh(), (None, 3), TypeError, "is a whole number, got (None, 3)"),
+        (nn.Tanh(), (-1, 3), ValueError, "any number of samples will do, such as 1"),
+        (nn.Tanh(), [(1, 2), 3], TypeError, "or a list of a shape for each input, got"),
+    ],
+)
+def test_what_is_no_shape_is_refused(model: Any, shape: Any, error: type, message: str):
+    with pytest.raises(error) as refused:
+        summary(model, shape)
+    assert message in str(refused.value)
+
+
+def test_dtypes_that_are_not_one_for_each_input_are_refused():
+    with pytest.raises(TypeError, match="one for all inputs or one for each"):
+        summary(nn.Tanh(), (1, 2), dtypes=[tg.float64, tg.float64])
+
+
+def test_a_forward_that_fails_says_where_and_what_it_was_given():
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(8, 3))
+    with pytest.raises(nn.LayerError, match="layer '2' of Sequential") as refused:
+        summary(model, (2, 4))
+    assert "over input of shape (2, 4) and dtype float64" in refused.value.__notes__[-1]
+
+
+# That it leaves no trace
+
+
+def everything(model: nn.Module) -> Any:
+    """All that could change: attributes, values, switches, the random numbers to come."""
+    return (
+        [sorted(vars(module)) for module in model.modules()],
+        [vars(module).get("training") for module in model.modules()],
+        [dict(module._hooks or {}) for module in model.modules()],
+        [id(tensor) for tensor in (*model.parameters(), *model.buffers())],
+        [tensor.tolist() for tensor in model.state_dict().values()],
+        [parameter.grad for parameter in model.parameters()],
+        default_generator.get_state().tolist(),
+        tg.is_grad_enabled(),
+    )
+
+
+def noisy() -> nn.Sequential:
+    """A model with dropout and batch norm, some in eval mode, and hooks of its own."""
+    model = nn.Sequential(
+        nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
+    )
+    model[1].eval()
+    model[2][0].register_forward_hook(lambda module, args, output: output * 2)
+    return model
+
+
+@pytest.mark.parametrize("width", [3, 4])
+def test_the_model_and_the_random_numbers_are_as_they_were(width: int):
+    model = noisy()
+    before = everything(model)
+    if width == 3:
+        summary(model, (5, width))
+    else:
+        with pytest.raises(nn.LayerError):
+            summary(model, (5, width))
+    assert everything(model) == before
+
+
+def test_buffers_that_even_eval_mode_changes_are_put_back():
+    def change(self: Any, x: Any) -> Any:
+        self.calls.add_(1)
+        self.kept.data = tg.ones(3)
+        self.last = x.detach().sum()
+        self.noise = tg.rand(3)
+        return x
+
+    model = Plain(change)
+    model.register_buffer("calls", tg.zeros(1))
+    model.register_buffer("kept", tg.full((2,), float("nan")))
+    model.register_buffer("last", None)
+    model.register_buffer("noise", tg.zeros(3))
+    held = dict(vars(model))
+    values = copy.deepcopy(model.state_dict())
+    generator = default_generator.get_state().tolist()
+    summary(model, (2, 2))
+    assert vars(model) == held
+    assert all(
+        np.array_equal(value.numpy(), values[name].numpy(), equal_nan=True)
+        for name, value in model.state_dict().items()
+    )
+    assert default_generator.get_state().tolist() == generator
+
+
+def test_a_graph_recorded_before_can_still_be_walked():
+    model = noisy()
+    loss = model(tg.rand(6, 3)).sum()
+    summary(model, (2, 3))
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_dropout_is_off_and_nothing_is_recorded():
+    seen = []
+    model = Plain(lambda self, x: seen.append((self.training, self.layer(x).requires_grad)))
+    model.layer = nn.Linear(2, 2)
+    summary(model, (1, 2))
+    assert seen == [(False, False)]
+
+
+def test_hooks_of_the_model_s_own_may_change_what_is_shown():
+    model = nn.Sequential(nn.Linear(2, 3))
+    handle = model[0].register_forward_hook(lambda module, args, output: output[:, :1])
+    assert summary(model, (4, 2)).layers[1].outputs == [(4, 1)]
+    handle.remove()
+    assert summary(model, (4, 2)).layers[1].outputs == [(4, 3)]
+
+
+def test_numpy_s_warnings_about_made_up_values_are_not_shown():
+    model = Plain(lambda self, x: tg.tensor(np.log(0 * x.numpy())))
+    assert summary(model, (2,)).layers[0].outputs == [(2,)]
+
+
+def test_a_model_still_pickles_afterwards():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    before = pickle.dumps(model)
+    summary(model, (1, 2))
+    assert pickle.dumps(model) == before

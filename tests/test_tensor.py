@@ -1,0 +1,206 @@
+"""What a tensor is to Python: numbers, lists, truth, copies, text, and other dtypes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import T, arrays, close, gradients, numbers, same, shapes
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+
+filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)
+
+
+@given(arrays(filled, dtype=np.float64) | hnp.arrays(np.int64, filled) | hnp.arrays(bool, filled))
+def test_numbers_lists_truth_length_and_iteration(a: Any):
+    x = tg.tensor(a)
+    assert x.tolist() == a.tolist()
+    if a.size == 1:
+        assert x.item() == a.item()
+        assert type(x.item()) is type(a.item())
+        assert float(x) == float(a.item())
+        assert int(x) == int(a.item())
+        assert bool(x) is bool(a.item())
+        if a.dtype.kind == "f":
+            with pytest.raises(TypeError, match="index"):
+                range(x)
+        elif a.dtype.kind == "i" and abs(a.item()) < 100:
+            assert list(range(x)) == list(range(a.item()))
+    else:
+        for call in (x.item, lambda: float(x), lambda: int(x), lambda: bool(x)):
+            with pytest.raises(ValueError, match="shape"):
+                call()
+    if a.ndim:
+        assert len(x) == len(a)
+        for got, expected in zip(x, a, strict=True):
+            same(got, expected)
+        assert a.flat[0] in x
+        assert 12345.5 not in x
+
+
+@given(arrays((3,)))
+def test_rows_of_an_iteration_are_recorded(a: Any):
+    (g,) = gradients(lambda x: sum(k * row for k, row in enumerate(x)), [T(a)], 0)
+    close(g / g[1], [0, 1, 2])
+
+
+@given(arrays())
+def test_equality_is_elementwise_and_identity_is_for_dicts_and_sets(a: Any):
+    x, y = tg.tensor(a), tg.tensor(a)
+    same(x == y, np.ones(a.shape, bool))
+    same(x != y, np.zeros(a.shape, bool))
+    assert hash(x) != hash(y)
+    held = {x: "x", y: "y"}
+    assert held[x] == "x"
+    assert held[y] == "y"
+    assert len({x, y, x}) == 2
+    assert x in {x, 1}
+    assert x not in {y, 1}
+    x.data.add_(1)
+    assert held[x] == "x"
+    for other in (None, "text", object()):
+        assert (x == other) is False
+        assert (x != other) is True
+    assert x in [None, "text", x]
+
+
+@given(
+    arrays(shapes) | hnp.arrays(np.int64, shapes) | hnp.arrays(bool, shapes),
+    st.booleans(),
+    st.booleans(),
+)
+def test_copies_by_pickle_and_deepcopy(a: Any, requires_grad: bool, walked: bool):
+    requires_grad = requires_grad and a.dtype.kind == "f"
+    x = tg.tensor(a, requires_grad=requires_grad)
+    if requires_grad and walked:
+        (x * 3).sum().backward()
+    for made in (
+        copy.deepcopy(x),
+        *(
+            pickle.loads(pickle.dumps(x, protocol))
+            for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+        ),
+    ):
+        same(made, a)
+        assert made.requires_grad is requires_grad
+        assert made.is_leaf
+        assert not np.shares_memory(made.numpy(), x.numpy())
+        if x.grad is None:
+            assert made.grad is None
+        else:
+            same(made.grad, x.grad.numpy())
+            assert not np.shares_memory(made.grad.numpy(), x.grad.numpy())
+        if requires_grad:
+            made.data.add_(1)
+            gradients(lambda t: t * 2, [made], 0)
+    twice = copy.deepcopy([x, x])
+    assert twice[0] is twice[1]
+
+
+def test_copies_after_a_forward_leave_the_graph_behind():
+    x = T(np.ones(2))
+    y = (x * 2).relu()
+    for made in (copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
+        assert made.tolist() == [2, 2]
+        assert made.is_leaf
+        made.sum().backward()
+        assert x.grad is None
+    model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Sigmoid())
+    out = model(tg.ones(4, 2))
+    for made in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        same(made(tg.ones(4, 2)).detach(), out.detach().numpy())
+        assert not np.shares_memory(made[0].weight.numpy(), model[0].weight.numpy())
+    out.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [
+        (lambda: tg.tensor([1.0, 2.5]), "tensor([1. , 2.5])"),
+        (lambda: tg.tensor(3.0), "tensor(3.)"),
+        (lambda: tg.tensor([1, 2]), "tensor([1, 2])"),
+        (lambda: tg.tensor(7), "tensor(7)"),
+        (lambda: tg.tensor(data=True), "tensor(True)"),
+        (lambda: tg.tensor([True, False]), "tensor([ True, False])"),
+        (lambda: tg.zeros(0), "tensor([])"),
+        (lambda: tg.zeros(0, 3), "tensor([], size=(0, 3))"),
+        (lambda: tg.ones(1, dtype=tg.float32), "tensor([1.], dtype=float32)"),
+        (lambda: tg.ones(1, requires_grad=True), "tensor([1.], requires_grad=True)"),
+        (lambda: tg.ones(1, requires_grad=True) * 2, "tensor([2.], made_by=multiply)"),
+        (lambda: tg.tensor(1e-10), "tensor(1.0000e-10)"),
+        (lambda: tg.tensor(float("nan")), "tensor(nan)"),
+        (lambda: tg.tensor(float("-inf")), "tensor(-inf)"),
+        (lambda: tg.tensor(1e30), "tensor(1.0000e+30)"),
+        (lambda: tg.tensor([[1.0], [2.0]]), "tensor([[1.],\n        [2.]])"),
+    ],
+)
+def test_how_a_tensor_is_shown(made: Any, shown: str):
+    assert repr(made()) == str(made()) == shown
+
+
+@given(numbers())
+def test_formatting(value: float):
+    assert f"{tg.tensor(value):.3f}" == f"{value:.3f}"
+    assert f"{tg.tensor([value])}" == repr(tg.tensor([value]))
+    with pytest.raises((TypeError, ValueError)):
+        f"{tg.tensor([value, value]):.3f}"
+
+
+@given(arrays(), st.sampled_from([tg.float64, tg.float32, tg.int64, tg.bool]))
+def test_casts(a: Any, dtype: Any):
+    x = T(a)
+    for got in (
+        x.to(dtype),
+        x.type_as(tg.zeros(1, dtype=dtype)),
+        x.to(dtype=dtype),
+        x.to("cpu", dtype),
+        x.to(tg.ones(1, dtype=dtype)),
+    ):
+        same(got, a.astype(dtype))
+        assert got.requires_grad is (dtype.kind == "f")
+    assert x.to("cpu") is x.to(tg.device("cpu")) is x.to(x.dtype) is x.cpu() is x.double() is x
+    assert x.to(copy=True) is not x
+    assert x.to(x.dtype, copy=True) is not x
+    assert not np.shares_memory(x.to(copy=True).numpy(), a)
+    for call, kind in (
+        (x.float, "f4"),
+        (x.half, "f2"),
+        (x.long, "i8"),
+        (x.int, "i4"),
+        (x.bool, "?"),
+    ):
+        same(call(), a.astype(kind))
+    (g,) = gradients(lambda x: x.float() * 2 + x.half().double(), [x], 0)
+    assert g.shape == a.shape
+    with pytest.raises(RuntimeError, match="no device 'cuda"):
+        x.to("cuda:0")
+
+
+@given(arrays(hnp.array_shapes(min_dims=2, max_dims=3, min_side=2, max_side=3)))
+def test_contiguous_is_itself_or_a_copy_in_order(a: Any):
+    x = tg.tensor(a)
+    assert x.contiguous() is x
+    assert x.is_contiguous()
+    turned = x.mT
+    assert not turned.is_contiguous()
+    same(turned.contiguous(), a.swapaxes(-1, -2))
+    assert turned.contiguous().is_contiguous()
+    (g,) = gradients(lambda x: x.mT.contiguous() * 2, [T(a)], 0)
+    assert g.shape == a.shape
+
+
+def test_devices_are_the_cpu():
+    device = "cuda" if tg.cuda.is_available() else "cpu"
+    assert tg.ones(2, device=device).to(device).device == tg.device("cpu")
+    assert str(tg.device("cpu:0")) == "cpu"
+    assert tg.cuda.device_count() == 0
+    for wrong in ("cuda", "mps", 0):
+        with pytest.raises(RuntimeError, match="no device"):
+            tg.device(wrong)

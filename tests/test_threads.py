@@ -1,0 +1,162 @@
+"""Threads over shared parameters: every result is right, or a clear error."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from drawing import (
+    T,
+    close,
+    seeds,
+    well_made,
+)
+from hypothesis import given, settings
+
+import tinygrad_fc as tg
+from tinygrad_fc.domain import real
+from tinygrad_fc.errors import GraphError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@given(seeds)
+@settings(max_examples=5)
+def test_eight_threads_over_shared_parameters(seed: int):
+    rng = np.random.default_rng(seed)
+    w, b = T(rng.normal(size=(6, 4))), T(rng.normal(size=6))
+    data = [rng.normal(size=(7, 4)) for _ in range(8)]
+    start = threading.Barrier(8)
+
+    def loss(x: Any) -> Any:
+        return (tg.nn.functional.linear(x, w, b).tanh() ** 2).sum()
+
+    def work(k: int) -> list[np.ndarray]:
+        x = T(data[k])
+        start.wait()
+        total = [np.zeros(t.shape) for t in (w, b, x)]
+        for _ in range(20):
+            for t, g in zip(total, tg.autograd.grad(loss(x), [w, b, x]), strict=True):
+                np.add(t, g.numpy(), out=t)
+            loss(x).backward()
+        assert x.grad is not None
+        close(x.grad.numpy(), total[2], tolerance=1e-12)
+        return total[:2]
+
+    with ThreadPoolExecutor(8) as pool:
+        totals = list(pool.map(work, range(8)))
+    expected = [np.zeros(w.shape), np.zeros(b.shape)]
+    for x, total in zip(data, totals, strict=True):
+        h = np.tanh(x @ w.numpy().T + b.numpy())
+        delta = 2 * h * (1 - h * h)
+        for t, e, share in zip(total, expected, (delta.T @ x, delta.sum(0)), strict=True):
+            close(t, 20 * share, tolerance=1e-12)
+            np.add(e, 20 * share, out=e)
+    close(well_made(w.grad, w), expected[0], tolerance=1e-12)
+    close(well_made(b.grad, b), expected[1], tolerance=1e-12)
+
+
+@pytest.fixture
+def _impatient() -> Iterator[None]:
+    """Let threads take turns as often as the interpreter can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_gradient_fits_its_result_though_others_change_the_parameters():
+    w = T(np.ones(3))
+    done = threading.Event()
+
+    def change() -> None:
+        for k in itertools.cycle(range(1, 10)):
+            w.data.fill_(k)
+            if done.is_set():
+                break
+
+    def work(_: int) -> int:
+        right = 0
+        for _ in range(300):
+            out = (w * w).sum()
+            try:
+                (g,) = tg.autograd.grad(out, w)
+            except GraphError:
+                continue
+            assert g.tolist() == [2 * (out.item() / 3) ** 0.5] * 3
+            right += 1
+        return right
+
+    with ThreadPoolExecutor(4) as pool:
+        changer = pool.submit(change)
+        try:
+            list(pool.map(work, range(3)))
+        finally:
+            done.set()
+        changer.result()
+    assert work(0) == 300
+
+
+def elsewhere(change: Any) -> None:
+    """Run `change` to its end in another thread."""
+    thread = threading.Thread(target=change)
+    thread.start()
+    thread.join()
+
+
+def test_a_change_by_another_thread_during_the_walk_is_found():
+    w, x = T(np.ones(3)), T(np.ones(3))
+    inner = w * x
+    out = inner * 2
+    out.register_hook(lambda g: elsewhere(lambda: w.data.add_(1)))
+    with pytest.raises(GraphError, match="multiply needs its argument 0"):
+        out.sum().backward()
+    assert w.grad is x.grad is None
+
+
+def test_a_change_by_another_thread_while_a_result_is_made_is_found():
+    # The forward function saw the old values, the rule would see the new ones.
+    w = T(np.ones(3))
+
+    def forward(x: Any) -> Any:
+        out = x * x
+        elsewhere(lambda: w.data.add_(1))
+        return out
+
+    square = tg.op(
+        forward, name="slow_square", domain=(real,), rules=(lambda g, out, x: g * 2 * x,)
+    )
+    with pytest.raises(GraphError, match="slow_square needs its argument 0"):
+        square(w).sum().backward()
+
+
+def test_a_change_that_is_still_being_made_is_found():
+    # A walk that begins and ends while another thread writes has read some of what it wrote.
+    w = T(np.ones(3))
+    out = (w * w).sum()
+    begun, walked = threading.Event(), threading.Event()
+
+    class Slow(np.ndarray):
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any) -> Any:
+            (target,) = out
+            np.add(target, 1, out=target)
+            begun.set()
+            walked.wait(0.2)
+            return target
+
+    slow = tg.tensor([1.0, 1.0, 1.0])
+    slow._array = slow._array.view(Slow)
+    changer = threading.Thread(target=lambda: w.data.add_(slow))
+    changer.start()
+    begun.wait()
+    with pytest.raises(GraphError, match="multiply needs its argument"):
+        out.backward()
+    walked.set()
+    changer.join()
