@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
@@ -92,6 +92,32 @@ def test_float32_stays_float32_and_memory_stays_where_it_is(options: dict[str, A
         assert p.dtype == np.float32
         assert np.shares_memory(array, p.numpy())
         assert all(t.dtype == np.float32 for t in optimizer.state[p].values())
+
+
+def test_a_momentum_that_was_set_to_zero_leaves_the_velocity_alone():
+    p = parameter(2)
+    optimizer = SGD([p], lr=0.5, momentum=0.5, nesterov=True, maximize=True)
+    give(p, [1.0, 2.0])
+    optimizer.step()
+    before, velocity = p.numpy().copy(), optimizer.state[p]["momentum_buffer"].tolist()
+    optimizer.param_groups[0]["momentum"] = 0
+    optimizer.step()
+    np.testing.assert_allclose(p.numpy(), before + np.array([0.5, 1.0]))
+    assert optimizer.state[p]["momentum_buffer"].tolist() == velocity
+
+
+@given(sgd_options(), seeds, st.sampled_from(["C", "F"]))
+@settings(max_examples=20)
+def test_large_parameters_step_as_their_elements_do(options: dict[str, Any], seed: int, order: Any):
+    values = np.random.default_rng(seed).standard_normal((2, 300, 400))
+    whole = tg.from_numpy(np.asarray(values[0], order=order)).requires_grad_()
+    some = tg.tensor(values[0, ::50, ::50], requires_grad=True)
+    optimizer = SGD([whole, some], **options)
+    for _ in range(2):
+        give(whole, values[1])
+        give(some, values[1, ::50, ::50])
+        optimizer.step()
+    np.testing.assert_array_equal(whole.numpy()[::50, ::50], some.numpy())
 
 
 def test_zero_d_parameters_too():

@@ -5,6 +5,7 @@ What all optimizers share, groups and parameters, is tested with SGD in test_opt
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 from typing import Any
@@ -195,6 +196,20 @@ def test_a_step_records_nothing_and_is_found_out_by_a_later_backward(name: str):
     optimizer.step()
     assert w.is_leaf
     for loss in losses:
+        with pytest.raises(RuntimeError, match="changed in place"):
+            loss.backward()
+
+
+@pytest.mark.parametrize("name", ["SGD", *OPTIMIZERS])
+def test_a_step_that_raises_half_way_is_found_out_as_well(name: str):
+    w = parameter(2, dtype=np.float32)
+    optimizer = getattr(optim, name)([w], lr=3e38)
+    before, loss = w.tolist(), (w * w).sum()
+    give(w, [3e38, -3e38])
+    for _ in range(2):
+        with contextlib.suppress(FloatingPointError):
+            optimizer.step()
+    if w.tolist() != before:
         with pytest.raises(RuntimeError, match="changed in place"):
             loss.backward()
 

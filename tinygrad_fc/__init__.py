@@ -94,7 +94,7 @@ from tinygrad_fc.mode import (
     no_grad,
     set_grad_enabled,
 )
-from tinygrad_fc.nn import Linear, MSELoss, Sigmoid
+from tinygrad_fc.nn import Linear, MSELoss, Sigmoid, summary
 from tinygrad_fc.op import Op, op
 from tinygrad_fc.ops.constant import equal as eq
 from tinygrad_fc.ops.constant import greater as gt
@@ -261,6 +261,7 @@ __all__ = [
     "std",
     "sub",
     "sum",
+    "summary",
     "t",
     "tanh",
     "tensor",

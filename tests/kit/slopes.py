@@ -59,13 +59,13 @@ def slope(
     direction: Sequence[Array],
     *,
     first: float = 0.25,
-    steep: float = 0.0,
+    steep: Array | float = 0.0,
     eps: float = EPS,
 ) -> Slope:
     """Return the derivatives of `f` at `point` along `direction`, from steps of `first` and less.
 
     `f` takes arrays as in `point` and returns a flat array. `point + t * direction` must lie
-    within the domain of `f` for |t| up to `first`. `steep` is the slope that `f` has at ordinary
+    within the domain of `f` for |t| up to `first`. `steep` are the slopes that `f` has at ordinary
     places, see `steepness`: where it is much flatter, what it comes from was rounded all the same
     (1 - tanh(x)^2 at 16 is a staircase). `eps` is that of the coarsest type that `f` computes in.
     """
@@ -99,20 +99,18 @@ def slope(
         return found if other is None else _closer(found, *other)
 
 
-def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) -> float:
-    """Return the largest slope of `f` where numbers are about 1: all, or those of one argument."""
-    most = 0.0
+def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) -> Array:
+    """Return the largest slope of each result where numbers are about 1: all, or one argument's."""
+    found = []
     with np.errstate(all="ignore"):
         for k in range(-1, len(point) if len(point) > 1 else 0):
-            place = [
-                o if k in (-1, i) else x
-                for i, (x, o) in enumerate(zip(point, ordinary, strict=True))
-            ]
+            both = enumerate(zip(point, ordinary, strict=True))
+            place = [o if k in (-1, i) else x for i, (x, o) in both]
             rng = np.random.default_rng([k + 1, *(x.size for x in point)])
-            moved = [x + STEP * rng.choice((-1, 1), x.shape) for x in place]
-            slopes = np.abs(f(*moved) - f(*place)) / STEP
-            most = max(most, float(slopes[np.isfinite(slopes)].max(initial=0)))
-    return most
+            # Not in step, along which many a function is flat.
+            moved = [x + STEP * rng.uniform(-1, 1, x.shape) for x in place]
+            found.append(np.abs(f(*moved) - f(*place)) / STEP)
+    return np.max(np.where(np.isfinite(found), found, 0), axis=0)
 
 
 class _Near(NamedTuple):
@@ -166,10 +164,11 @@ def _extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple
     values = np.where(np.isfinite(errors), values, 0)
     low, high = _left_open((values - errors).max(axis=0), (values + errors).min(axis=0))
     errors = np.where((values - errors > high) | (values + errors < low), np.inf, errors)
-    # Differences come nearer as the step shrinks: what finer ones are far from is no limit.
+    # Differences come nearer as the step shrinks: what finer ones are farther from is no limit.
     low, high = _left_open(raw - blur, raw + blur)
     far = np.abs(values - raw)
-    far[:, 1:] = 2 * np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1])) + errors[:, 1:]
+    far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
+    far = far * 1.25 + blur
     errors = np.where((values - far > high) | (values + far < low), np.inf, errors)
     errors, values = (a.reshape(len(a) * len(a[0]), *a.shape[2:]) for a in (errors, values))
     best = errors.argmin(axis=0)[None]

@@ -1,6 +1,6 @@
 """Layers, containers and losses, in PyTorch's spelling."""
 
-from tinygrad_fc.nn import functional, init
+from tinygrad_fc.nn import functional, init, utils
 from tinygrad_fc.nn.activation import (
     CELU,
     ELU,
@@ -64,6 +64,7 @@ from tinygrad_fc.nn.rectifier import (
     Softshrink,
     Threshold,
 )
+from tinygrad_fc.nn.summary import Summary, summary
 
 __all__ = [
     "CELU",
@@ -127,6 +128,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "Summary",
     "Tanh",
     "Tanhshrink",
     "Threshold",
@@ -134,4 +136,6 @@ __all__ = [
     "Unflatten",
     "functional",
     "init",
+    "summary",
+    "utils",
 ]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from decimal import Context, Decimal, localcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tinygrad_fc.domain import axes, axis, filled, flag, real
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
+from tinygrad_fc.ops.digits import near_zero
 from tinygrad_fc.ops.elementwise import product, quotient
 from tinygrad_fc.ops.shape import broadcast_to
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 over = {"axis": axes, "keepdims": flag}
 chosen = {"axis": filled, "keepdims": flag}
@@ -163,7 +160,7 @@ def _logsumexp(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     out = np.asarray(top + rest)
     cancelled = np.abs(out) < np.abs(top) / 2
     if cancelled.any():
-        out[cancelled] = _near_zero(_rows(x, axis)[cancelled.ravel()])
+        out[cancelled] = near_zero(_rows(x, axis)[cancelled.ravel()])
     return out if keepdims else out.squeeze(axis)
 
 
@@ -172,29 +169,6 @@ def _rows(x: Any, axis: Any) -> Any:
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     last = np.moveaxis(x, axes, range(-len(axes), 0))
     return last.reshape(-1, _count(x.shape, axis))
-
-
-def _near_zero(rows: Any) -> Any:
-    """Return the logarithms of the summed exponentials of `rows`, where they come out near 0.
-
-    There the largest element and the logarithm of the rest cancel, as in normalised
-    probabilities, and what is left of them has its digits only from a wider type.
-    """
-    wide = np.dtype("d" if rows.dtype.char == "f" else "g")
-    top = rows.max(axis=-1).astype(wide)
-    out = top + np.log1p(np.exp(rows - top[:, None]).sum(axis=-1) - 1)
-    spare = 8 * np.finfo(wide).eps / np.finfo(rows.dtype).eps
-    lost = np.abs(out) < np.abs(top) * spare
-    out[lost] = [_exactly(row) for row in rows[lost].tolist()]
-    return out
-
-
-def _exactly(row: Sequence[float]) -> float:
-    with localcontext(Context(prec=50)):
-        top, *others = sorted(map(Decimal, row), reverse=True)
-        rest = sum(((x - top).exp() for x in others), Decimal(0))
-        log1p = rest - rest * rest / 2 if rest < Decimal("1e-25") else (1 + rest).ln()
-        return float(top + log1p)
 
 
 @quiet

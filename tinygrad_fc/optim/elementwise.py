@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import Tensor
 
-PIECE = 1 << 17
+CACHED = 1 << 19
 """Bytes. A formula goes over its arrays several times: a piece of each stays in the cache."""
 
 
@@ -24,13 +24,13 @@ def in_pieces(formula: Callable[..., None], arrays: Sequence[Any], numbers: Sequ
     first = arrays[0]
     if (
         first.__class__ is not np.ndarray
-        or first.nbytes <= PIECE
+        or first.nbytes * len(arrays) <= CACHED
         or not all(array.flags.c_contiguous for array in arrays)
     ):
         formula(*arrays, *numbers)
         return
     flat = [array.reshape(-1) for array in arrays]
-    piece = PIECE // first.itemsize
+    piece = CACHED // (len(arrays) * first.itemsize) & -64  # whole cache lines
     for start in range(0, first.size, piece):
         formula(*[array[start : start + piece] for array in flat], *numbers)
 
@@ -88,26 +88,28 @@ class Elementwise(Optimizer):
         following: Sequence[float] = ()
         numbers: Sequence[Any] = ()
         touched: list[Any] = []
-        for p in group["params"]:
-            if p._grad is None:
-                continue
-            array, state = p._array, self.state[p]
-            self._begin(array, state, kept, counted)
-            arrays = [array, *[state[name]._array for name in kept]]
-            counts = [state[name]._array for name in counted]
-            now = (array.dtype, *map(float, counts))
-            if now != at:  # most often, the numbers of one parameter are those of the next
-                at = now
-                following, numbers = self._advance(group, *now[1:])
-                if array.__class__ is np.ndarray:
-                    # NumPy takes a 0-d array in two thirds of the time of a Python number.
-                    numbers = [np.asarray(n, array.dtype) for n in numbers]
-            in_pieces(descend, [p._grad._array, *arrays], numbers)
-            for count, value in zip(counts, following, strict=True):
-                count.fill(value)
-            touched += arrays
-            touched += counts
-        changed(*touched)
+        try:
+            for p in group["params"]:
+                if p._grad is None:
+                    continue
+                array, state = p._array, self.state[p]
+                self._begin(array, state, kept, counted)
+                arrays = [array, *[state[name]._array for name in kept]]
+                counts = [state[name]._array for name in counted]
+                now = (array.dtype, *map(float, counts))
+                if now != at:  # most often, the numbers of one parameter are those of the next
+                    at = now
+                    following, numbers = self._advance(group, *now[1:])
+                    if array.__class__ is np.ndarray:
+                        # NumPy takes a 0-d array in two thirds of the time of a Python number.
+                        numbers = [np.asarray(n, array.dtype) for n in numbers]
+                touched += arrays
+                touched += counts
+                in_pieces(descend, [p._grad._array, *arrays], numbers)
+                for count, value in zip(counts, following, strict=True):
+                    count.fill(value)
+        finally:  # NumPy may have been told to raise where a number gets too large
+            changed(*touched)
 
     def _begin(
         self, array: Any, state: dict[str, Any], kept: dict[str, float], counted: dict[str, float]

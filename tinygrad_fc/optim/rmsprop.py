@@ -20,7 +20,7 @@ class RMSprop(Elementwise):
     """Divides the gradient g by the root of a running average of its square.
 
     v = alpha * v + (1 - alpha) * g^2, p = p - lr * g / (sqrt(v) + eps) (Tieleman and Hinton,
-    2012; Graves, 2013, formulas 38 to 45). If `centered`, v - a^2 takes the place of v below the
+    2012; Graves, 2013). If `centered`, v - a^2 takes the place of v below the
     root, where a is a running average of the gradients: an estimate of their variance. With
     `momentum` m, the quotient is added to b = m * b, and p = p - lr * b. `weight_decay` d puts
     g + d * p in place of g; `maximize` moves along the gradient.

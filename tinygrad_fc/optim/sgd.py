@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.graph import changed, wrap
-from tinygrad_fc.optim.elementwise import PIECE, in_pieces, prepared
+from tinygrad_fc.optim.elementwise import CACHED, in_pieces, prepared
 from tinygrad_fc.optim.optimizer import AT_LEAST_0, NUMBER, Group, Limit, Optimizer, unsupported
 
 if TYPE_CHECKING:
@@ -76,29 +76,32 @@ class SGD(Optimizer):
         # Python floats, so that float32 stays float32; a learning rate may be a tensor of one.
         lr, decay, momentum = map(float, (group["lr"], group["weight_decay"], group["momentum"]))
         maximize = group["maximize"]
-        formula = _nesterov if group["nesterov"] else _momentum if momentum else _against
+        with_velocity = _nesterov if group["nesterov"] else _momentum
+        formula = with_velocity if momentum else _against
         descend = prepared(formula, maximize=maximize, decay=decay)
         touched: list[Any] = []
         dtype: Any = None
         rate: Any = lr
-        for p in group["params"]:
-            grad = p._grad
-            if grad is None:
-                continue
-            array, g = p._array, grad._array
-            if array.dtype is not dtype:
-                # NumPy takes a 0-d array in two thirds of the time of a Python number.
-                dtype, rate = array.dtype, np.asarray(lr, array.dtype)
-            if momentum:
-                v, share = self._velocity(p, group)
-                in_pieces(descend, (g, array, v), (rate, momentum, share))
-                touched.append(v)
-            elif decay or maximize or array.nbytes > PIECE:
-                in_pieces(descend, (g, array), (rate,))
-            else:
-                array -= rate * g
-            touched.append(array)
-        changed(*touched)
+        try:
+            for p in group["params"]:
+                grad = p._grad
+                if grad is None:
+                    continue
+                array, g = p._array, grad._array
+                touched.append(array)
+                if array.dtype is not dtype:
+                    # NumPy takes a 0-d array in two thirds of the time of a Python number.
+                    dtype, rate = array.dtype, np.asarray(lr, array.dtype)
+                if momentum:
+                    v, share = self._velocity(p, group)
+                    touched.append(v)
+                    in_pieces(descend, (g, array, v), (rate, momentum, share))
+                elif decay or maximize or 2 * array.nbytes > CACHED:
+                    in_pieces(descend, (g, array), (rate,))
+                else:
+                    array -= rate * g
+        finally:  # NumPy may have been told to raise where a number gets too large
+            changed(*touched)
 
     def _velocity(self, p: Any, group: Group) -> tuple[Any, float]:
         """Return the velocity of `p`, and the share of the gradient that it takes in."""

@@ -11,8 +11,8 @@ from typing import Any
 from tinygrad_fc.optim.optimizer import Group, Limit, Optimizer
 from tinygrad_fc.tensor import Tensor
 
-_PER_GROUP = {"_last_lr", "base_lrs", "lr_lambdas", "min_lrs"}
-_OTHERS = {"_get_lr_called_within_step"}  # what PyTorch's state has and ours has no use for
+_PER_GROUP = {"base_lrs", "lr_lambdas", "min_lrs"}
+_OTHERS = {"_get_lr_called_within_step"}  # what a state of PyTorch's has, of no use here
 
 
 class LRScheduler:
@@ -20,8 +20,8 @@ class LRScheduler:
 
     Made with `last_epoch=-1`, it takes the learning rates that it finds for those to begin with
     (`group["initial_lr"]` remembers them for all schedules), and sets the first. To resume a
-    schedule without its state, make it with the `last_epoch` that was reached, on an optimizer
-    whose groups have "initial_lr", as those of a loaded state have.
+    schedule without its state, make it with the `last_epoch` that was finished, on an optimizer
+    whose groups have "initial_lr", as those of a loaded state have: it is then at the next one.
 
     Raises `TypeError` for what is no optimizer, and `KeyError` where "initial_lr" is missing.
 
@@ -36,6 +36,7 @@ class LRScheduler:
     """
 
     _is_initial: bool = False
+    _get_lr_called_within_step = True  # schedules written for PyTorch may warn if it is not
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = checked(self, optimizer)
@@ -129,12 +130,11 @@ class LRScheduler:
                 f"{name} remembers {', '.join(known)}, and the state dict has {what}: it was saved "
                 "by another schedule"
             )
-        count = len(self.optimizer.param_groups)
         for key in _PER_GROUP & state.keys():
-            if len(state[key]) != count:
+            if len(state[key]) != len(known[key]):
                 raise ValueError(
-                    f"{name} has an optimizer of {count} groups, and the state dict has "
-                    f"{len(state[key])} {key}"
+                    f"{name} has {len(known[key])} {key}, and the state dict {len(state[key])}: "
+                    "it was saved with another number of groups"
                 )
 
     def _load(self, state: dict[str, Any]) -> None:
