@@ -186,8 +186,9 @@ def test_last_digits(name: str, dtype: Any, x: float):
         expected = function.exact(Decimal(x))
         slope = function.slope(Decimal(x))
         assert abs(Decimal(t.grad.item()) - slope) <= 4 * Decimal(float(info.eps))
-        if abs(expected) < Decimal(float(info.tiny)):
-            assert abs(found) <= info.tiny
+        # GELU may be a normal number while the share of the distribution in it is none.
+        if abs(expected) < 40 * Decimal(float(info.tiny)):
+            assert abs(found) <= 40 * info.tiny
             return
         ulp = Decimal(math.ldexp(float(info.eps), math.frexp(expected)[1] - 1))
         assert abs(found - expected) <= function.ulps * ulp

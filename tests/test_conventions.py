@@ -363,3 +363,15 @@ def test_mse_loss_refuses_shapes_that_would_broadcast(n: int):
         tg.MSELoss(reduction="average")
     with pytest.raises(ValueError, match="reduction is one of"):
         tg.nn.functional.mse_loss(tg.zeros(2), tg.zeros(2), reduction="average")
+
+
+def test_a_target_that_is_no_number_is_refused_and_told():
+    x, y = tg.zeros(3, 2), tg.zeros(3, 2)
+    y[1, 0] = np.nan
+    with pytest.raises(ValueError, match=r"mse_loss: the target is NaN at index \(1, 0\)"):
+        tg.nn.functional.mse_loss(x, y)
+
+
+def test_a_batch_of_no_samples_has_no_mean():
+    with pytest.raises(ShapeError, match="no samples to average over"):
+        tg.nn.functional.mse_loss(tg.zeros(0, 2), tg.zeros(0, 2), reduction="batchmean")

@@ -188,3 +188,14 @@ def test_a_vector_of_zeros_has_finite_slopes(p: float):
     F.cosine_similarity(x, tg.ones(1, 3)).sum().backward()
     assert x.grad is not None
     assert np.isfinite(x.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_nothing_to_compare(reduction: str):
+    x = tg.zeros(0, 3).requires_grad_()
+    loss = F.mse_loss(x, tg.zeros(0, 3), reduction=reduction)
+    assert np.isnan(loss.numpy()).any() == (reduction == "mean")
+    if reduction != "none":
+        loss.backward()
+        assert x.grad is not None
+        assert x.grad.shape == (0, 3)

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
+from tinygrad_fc.domain import real
 from tinygrad_fc.errors import AnomalyError, DtypeError, GraphError, NoRuleError, ShapeError
 
 # Words that newcomers do not have, in what this package says of itself.
@@ -320,3 +321,39 @@ def test_no_message_in_the_engine_uses_foreign_words():
         source = path.read_text()
         for raised in re.findall(r'raise \w+\(\s*((?:f?"[^"\n]*"\s*)+)', source):
             assert not FOREIGN.search(raised), (path.name, raised)
+
+
+def test_a_row_of_ours_is_not_replaced():
+    words, rules = (real, real), (lambda g, out, x, y: g * 0, lambda g, out, x, y: g * 0)
+    with pytest.raises(ValueError, match="multiply has a row already"):
+        tg.op(np.multiply, domain=words, rules=rules)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"domain": real, "rules": (lambda g, out, x: g,)}, "domain is a tuple of words"),
+        ({"domain": ("real",), "rules": (lambda g, out, x: g,)}, "domain is a tuple of words"),
+        ({"domain": (real,), "rules": lambda g, out, x: g}, "rules is a tuple of functions"),
+    ],
+)
+def test_a_row_that_is_none_is_refused(row: dict[str, Any], told: str):
+    with pytest.raises(TypeError, match=told):
+        tg.op(lambda x: x, name="same", **row)
+
+
+def test_a_loss_that_is_called_where_it_should_be_made():
+    with pytest.raises(TypeError, match=r"nn.MSELoss\(\)\(prediction, target\)"):
+        tg.nn.MSELoss(tg.zeros(2, 1), tg.zeros(2, 1))
+
+
+def test_matrices_that_do_not_fit():
+    with pytest.raises(ShapeError, match=r"axis 1 of the first has size 3 .* Transpose one"):
+        tg.ones(2, 3) @ tg.ones(2, 3)
+
+
+def test_a_gradient_that_was_not_recorded_names_create_graph():
+    a = tg.tensor(2.0, requires_grad=True)
+    (slope,) = tg.autograd.grad(a**3, a)
+    with pytest.raises(GraphError, match="create_graph=True"):
+        tg.autograd.grad(slope, a)

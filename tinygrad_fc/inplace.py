@@ -31,10 +31,11 @@ def _change(t: Any, what: str, change: Callable[[Any], Any], *operands: Any) -> 
     """Run `change` on the array of `t`, and note it."""
     if _tracked(t, *operands):
         if t._requires_grad and t.is_leaf:
+            change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
             message = (
                 f"{what} would change a tensor that requires grad, and the change cannot be "
-                "recorded. Two ways work: `with no_grad(): w -= lr * w.grad`, or "
-                "`w.data -= lr * w.grad`"
+                f"recorded. Two ways work: `with no_grad(): {change_of.format('w')}`, or "
+                f"`{change_of.format('w.data')}`"
             )
         else:
             message = (

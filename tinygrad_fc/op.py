@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from tinygrad_fc.domain import Domain
 from tinygrad_fc.errors import (
     AnomalyError,
     DtypeError,
@@ -37,11 +38,11 @@ from tinygrad_fc.graph import Node, record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tinygrad_fc.domain import Domain
     from tinygrad_fc.tensor import Tensor
 
     Rule = Callable[..., Any]
 
+ours: set[Any] = set()  # the rows of this package, noted when all are there
 table: dict[Any, Op] = {}
 """Every row, by the function that users call: NumPy's, SciPy's, or the row itself."""
 
@@ -295,7 +296,22 @@ def op(
     tensor(12.)
     """
     called = str(name or getattr(function, "__name__", "op"))
+    if table.get(function) in ours:
+        raise ValueError(
+            f"{called} has a row already, which operators and methods go by. For a derivative of "
+            f"your own, give a function of your own a row: op(lambda *xs: {called}(*xs), ...)"
+        )
+    if not isinstance(domain, tuple | list) or not all(isinstance(d, Domain) for d in domain):
+        raise TypeError(
+            f"{called}: domain is a tuple of words of tinygrad_fc.domain, one an argument, such as "
+            f"(real, positive); got {domain!r}"
+        )
     if rules is not None:
+        if not isinstance(rules, tuple | list) or not all(r is None or callable(r) for r in rules):
+            raise TypeError(
+                f"{called}: rules is a tuple of functions (g, out, *arrays), one an argument; got "
+                f"{rules!r:.80}"
+            )
         rules = [r and _careful(called, i, r) for i, r in enumerate(rules)]
     return row(
         function, domain=domain, rules=rules, forward=forward, settings=settings, name=called

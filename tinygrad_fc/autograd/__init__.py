@@ -46,12 +46,17 @@ def _several(tensors: Any, what: str) -> list[Any]:
 def _seed(root: Any, gradient: Any) -> Any:
     """Return the gradient of the result `root` itself, as an array or, recorded, a tensor."""
     if not root._requires_grad:
-        made = f"it was made by {root._op.name}" if root._op is not None else "no operation made it"
+        made = (
+            "no operation made it"
+            if root._op is None
+            else f"it was made by {root._op.name} from tensors that do not require grad, or inside "
+            "no_grad()"
+        )
         raise GraphError(
             "this result depends on no tensor that requires grad, so there is nothing to "
-            f"differentiate: {made} from tensors that do not require grad, or inside no_grad(). "
-            "Make the parameters with requires_grad=True, and look for a detach(), .data, .numpy() "
-            "or no_grad() on the way."
+            f"differentiate: {made}. Make the parameters with requires_grad=True, look for a "
+            "detach(), .data, .numpy() or no_grad() on the way; and where it is a gradient that "
+            "should be differentiated again, compute that with create_graph=True."
         )
     shape, dtype = root._array.shape, root._array.dtype
     if gradient is None:

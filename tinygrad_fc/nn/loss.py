@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_fc.graph import Node
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn.functional.reduction import BATCHED, REDUCTIONS, chosen
 from tinygrad_fc.nn.module import Module
@@ -27,12 +28,18 @@ class Loss(Module):
 
     def __init__(
         self,
-        size_average: bool | None = None,
+        size_average: Any = None,
         reduce: bool | None = None,
         reduction: str = "mean",
         **weights: Any,
     ) -> None:
         super().__init__()
+        if isinstance(size_average, Node):
+            name = type(self).__name__
+            raise TypeError(
+                f"{name}(...) takes settings, got a tensor: make the loss, then call it, as in "
+                f"nn.{name}()(prediction, target)"
+            )
         self.reduction = chosen(reduction, size_average, reduce, self.reductions)
         for name, value in weights.items():
             self.register_buffer(name, value)

@@ -3,6 +3,7 @@
 To add an operation, add its row where its family is, or call `tinygrad_fc.op` in code of your own.
 """
 
+from tinygrad_fc.op import ours, table
 from tinygrad_fc.ops import (
     activation,
     constant,
@@ -15,6 +16,8 @@ from tinygrad_fc.ops import (
     reduce,
     shape,
 )
+
+ours.update(table.values())
 
 __all__ = [
     "activation",

@@ -73,16 +73,19 @@ STEEP = 2 * math.sqrt(2 / math.pi)
 BENT = STEEP * 0.044715
 
 
+def _rise(c: Any) -> Any:
+    return c * (STEEP + BENT * c * c)
+
+
 def _gelu_tanh_slope(g: Any, out: Any, x: Any) -> Any:
     c = clip(x, -ENDS, ENDS)
-    rise = c * (STEEP + BENT * c * c)
+    rise = _rise(c)
     slope = sigmoid(rise) * sigmoid(-rise) * (STEEP + 3 * BENT * c * c)
     return g * (sigmoid(rise) + c * slope)
 
 
 def _gelu_tanh(x: Any) -> Any:
-    c = np.clip(x, -ENDS, ENDS)
-    return x * sigmoid(c * (STEEP + BENT * c * c))
+    return x * sigmoid(_rise(np.clip(x, -ENDS, ENDS)))
 
 
 gelu_tanh = op(_gelu_tanh, name="gelu", domain=(real,), rules=(_gelu_tanh_slope,))

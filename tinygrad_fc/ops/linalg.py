@@ -17,7 +17,15 @@ from tinygrad_fc.ops.shape import broadcast_to
 
 def _matmul(x: Any, y: Any) -> Any:
     # For two matrices `dot` is the same product at half the cost of the call.
-    return x.dot(y) if x.__class__ is y.__class__ is np.ndarray and x.ndim == 2 == y.ndim else x @ y
+    if x.__class__ is y.__class__ is np.ndarray and x.ndim == 2 == y.ndim:
+        try:
+            return x.dot(y)
+        except ValueError as error:
+            raise ValueError(
+                f"axis 1 of the first has size {x.shape[1]} and axis 0 of the second {y.shape[0]}, "
+                "and they must be one size. Transpose one of them (x.T)"
+            ) from error
+    return x @ y
 
 
 def _left(g: Any, out: Any, x: Any, y: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.graph import Node
+from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
 
 if TYPE_CHECKING:
@@ -62,6 +63,18 @@ def _mismatch(shape: tuple[int, ...], other: tuple[int, ...]) -> str:
     )
 
 
+def measured(loss: str, target: Any) -> None:
+    """Raise `ValueError` where a target is not a number: no prediction would be right."""
+    missing = np.argwhere(np.isnan(plain(target)))
+    if len(missing):
+        at = tuple(int(k) for k in missing[0])
+        raise ValueError(
+            f"{loss}: the target is NaN at index {at} ({len(missing)} of {plain(target).size} "
+            "are), and so would be the loss and every gradient; expected numbers. Drop those "
+            "samples, or fill them in, before training"
+        )
+
+
 def floats(target: Any, input: Tensor) -> Any:
     """Return whole numbers and truth values as floats of the prediction's dtype."""
     array = target._array if isinstance(target, Node) else target
@@ -95,6 +108,8 @@ def reduced(each: Tensor, reduction: str) -> Tensor:
     """Return the mean or sum of the losses of `each` element, or them as they are."""
     if reduction == "mean":
         return r.mean(each)
+    if reduction == "batchmean":
+        return e.divide(r.sum_(each), each.shape[0] if each.ndim else 1)
     return r.sum_(each) if reduction == "sum" else each
 
 

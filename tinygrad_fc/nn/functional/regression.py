@@ -15,6 +15,7 @@ from tinygrad_fc.nn.functional.reduction import (
     chosen,
     compared,
     floats,
+    measured,
     plain,
     reduced,
     weighted,
@@ -39,7 +40,7 @@ def mse_loss(
     `reduction` is `"mean"` over all elements, `"sum"`, `"none"`, or `"batchmean"`: summed over the
     outputs and averaged over the batch, which is formula (6). Squares are multiplied by `weight`,
     of the same shape, and a mean is divided by its sum. Raises `ShapeError` where shapes differ,
-    `ValueError` for another reduction.
+    `ValueError` for another reduction, and for a target that has a NaN.
 
     >>> import tinygrad_fc as tg
     >>> x, y = tg.tensor([[1.0, 2.0]]), tg.tensor([[0.0, 0.0]])
@@ -57,11 +58,19 @@ def mse_loss(
         count = input._array.size
     elif reduction == "batchmean":
         count = shape[0] if shape else 1
+        if not count:
+            raise ShapeError(
+                f"mse_loss: a batch of shape {shape} has no samples to average over; pass at "
+                "least one"
+            )
     elif reduction == "sum":
         count = 1
     else:
         return reduced((input - target) ** 2, reduction)
-    return record(l.squared_error, (input, target), {"count": count})
+    out = record(l.squared_error, (input, target), {"count": count})
+    if out._array != out._array:  # NaN, and only then worth asking why
+        measured("mse_loss", target)
+    return out
 
 
 def l1_loss(
@@ -165,9 +174,7 @@ def kl_div(
         each = e.exp(target) * (target - input)
     else:
         each = e.product(target, e.log(target)) - target * input
-    if reduction != "batchmean":
-        return reduced(each, reduction)
-    return each.sum() / (input.shape[0] if input.ndim else 1)
+    return reduced(each, reduction)
 
 
 def poisson_nll_loss(
