@@ -297,3 +297,19 @@ def test_repr_of_parameters():
         ")"
     )
     assert repr(nn.ParameterList()) == "ParameterList()"
+
+
+def test_layers_that_are_patched_are_called_as_they_are(monkeypatch: pytest.MonkeyPatch):
+    net = tg.nn.Sequential(tg.nn.Linear(2, 2), tg.nn.Sigmoid())
+    x = tg.ones(1, 2)
+    net[0].forward = lambda x: x * 2
+    assert np.array_equal(net(x).numpy(), tg.sigmoid(x * 2).numpy())
+    del net[0].forward
+    monkeypatch.setattr(tg.nn.Sigmoid, "forward", lambda self, x: x * 0 + 7)
+    assert (net(x) == 7).all()
+
+
+def test_a_hook_may_set_attributes():
+    net = tg.nn.Sequential(tg.nn.Linear(1, 1), tg.nn.Sigmoid(), tg.nn.Tanh())
+    net[2].register_forward_hook(lambda module, given, out: setattr(net, "last", out.detach()))
+    assert net(tg.zeros(1, 1)).shape == net.last.shape

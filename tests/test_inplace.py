@@ -459,3 +459,13 @@ def test_random_filling_stays_in_its_bounds_and_is_reproducible(seed: int):
         tg.zeros(2).uniform_(1, 0)
     with pytest.raises(TypeError):
         tg.zeros(2).uniform_(0, 1, 2)
+
+
+def test_a_change_that_numpy_makes_at_a_tensor_s_request_is_noticed():
+    x = T(np.array([1.0, 2.0, 3.0]))
+    m = np.ones(3)
+    t = tg.from_numpy(m)
+    y = (x * t).sum()
+    np.multiply(t, 0.0, out=m)
+    with pytest.raises(GraphError, match="changed in place"):
+        y.backward()

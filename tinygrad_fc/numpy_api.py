@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_fc import functions as f
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
-from tinygrad_fc.graph import Node, record
+from tinygrad_fc.graph import Node, changed, changing, record
 from tinygrad_fc.op import missing, table
 from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
@@ -33,7 +33,10 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
             )
         plain = [a._array if isinstance(a, Node) else a for a in inputs]
         if not any(isinstance(a, Node) for a in kwargs["out"]):
-            return getattr(called, method)(*plain, **kwargs)
+            with changing:  # a tensor may share the array
+                result = getattr(called, method)(*plain, **kwargs)
+                changed(*(a for a in kwargs["out"] if a is not None))
+            return result
     if method == "reduce" and called in REDUCED:
         settings = {"axis": kwargs.pop("axis", 0), "keepdims": kwargs.pop("keepdims", False)}
         return _plain(called, REDUCED[called], inputs, settings, kwargs)

@@ -79,10 +79,9 @@ def slope(
         up = np.array([along(t) for t in h[:, 0]], float)
         down = np.array([along(-t) for t in h[:, 0]], float)
         central = (up - down) / (2 * h)
-        coarsest = steep * max((np.abs(v).max(initial=0) for v in direction), default=0)
+        size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
         largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
-        # Arguments are as large as the direction: rounding them moves the result by slope * eps.
-        rounding = 2 * eps * (largest + 4 * np.abs(central) + coarsest)
+        rounding = 2 * eps * (largest + 4 * np.abs(central) + steep * size)
         near = _near(along, here)
         # What is rougher by far is no rounding, but a jump.
         noise = np.clip(near.rough.max(axis=0), rounding, 2.0**16 * rounding)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, Self, TypeVar, overload
 
 from tinygrad_fc.nn.error import rise
-from tinygrad_fc.nn.linear import ACTIVATED, Linear
+from tinygrad_fc.nn.linear import ACTIVATED, WEIGHED
 from tinygrad_fc.nn.module import Module, indented
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.tensor import Tensor
@@ -181,17 +181,22 @@ class Sequential(_Numbered[Module]):
         at = ""
         waiting: Any = None  # a Linear: with an activation after it, the two are one call
         try:
-            for name, layer in self.__dict__.items():
+            for name, layer in tuple(self.__dict__.items()):
                 if not isinstance(layer, Module):
                     continue
                 if waiting is not None:
-                    row = ACTIVATED.get(layer.__class__)
+                    row = ACTIVATED.get(layer.__class__.forward)
                     if row is not None and not layer._hooks and "forward" not in layer.__dict__:
                         input, waiting = waiting.forward(input, row), None
                         continue
                     input, waiting = waiting(input), None
                 at = name
-                if layer.__class__ is Linear and layer.bias is not None and not layer._hooks:
+                if (
+                    layer.__class__.forward is WEIGHED
+                    and getattr(layer, "bias", None) is not None
+                    and not layer._hooks
+                    and "forward" not in layer.__dict__
+                ):
                     waiting = layer
                 else:
                     input = layer(input)

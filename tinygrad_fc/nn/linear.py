@@ -92,12 +92,13 @@ class Linear(Module):
         )
 
 
-ACTIVATED: dict[type[Module], Op] = {
-    Sigmoid: linalg.linear_sigmoid,
-    Tanh: linalg.linear_tanh,
-    ReLU: linalg.linear_relu,
+WEIGHED: Any = Linear.forward
+ACTIVATED: dict[Any, Op] = {
+    Sigmoid.forward: linalg.linear_sigmoid,
+    Tanh.forward: linalg.linear_tanh,
+    ReLU.forward: linalg.linear_relu,
 }
-"""The row of a Linear and what follows it; see `Sequential`."""
+"""The row of a Linear and what follows it, by the `forward` of that; see `Sequential`."""
 
 
 class Identity(Module):

@@ -20,10 +20,10 @@ class RMSprop(Elementwise):
     """Divides the gradient g by the root of a running average of its square.
 
     v = alpha * v + (1 - alpha) * g^2, p = p - lr * g / (sqrt(v) + eps) (Tieleman and Hinton,
-    2012; Graves, 2013). If `centered`, v - a^2 takes the place of v below the
-    root, where a is a running average of the gradients: an estimate of their variance. With
-    `momentum` m, the quotient is added to b = m * b, and p = p - lr * b. `weight_decay` d puts
-    g + d * p in place of g; `maximize` moves along the gradient.
+    2012). If `centered`, v - a^2 takes the place of v below the root, where a is a running
+    average of the gradients: an estimate of their variance (Graves, 2013). With `momentum` m, the
+    quotient is added to b = m * b, and p = p - lr * b. `weight_decay` d puts g + d * p in place
+    of g; `maximize` moves along the gradient.
 
     `ValueError` where an option is negative or not finite, or alpha above 1, and as in
     `Optimizer`.
