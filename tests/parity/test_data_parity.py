@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any, NamedTuple
 
@@ -141,7 +142,12 @@ SAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("samples", SAMPLES, ids=repr)
+def named(value: object) -> str:
+    """Return an id that is the same in every process."""
+    return re.sub(r" at 0x\w+", "", repr(value))
+
+
+@pytest.mark.parametrize("samples", SAMPLES, ids=named)
 @pytest.mark.parametrize("function", ["default_collate", "default_convert"])
 def test_collating(samples: Any, function: str):
     assert_same(lambda _, data: getattr(data, function)(samples))
@@ -169,7 +175,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+@pytest.mark.parametrize("options", OPTIONS, ids=named)
 def test_options(options: Any):
     def act(library: Any, data: Any) -> Any:
         loader = data.DataLoader(made(library, data, "tensors", 5), **options)
