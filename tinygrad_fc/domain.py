@@ -59,7 +59,9 @@ class Domain:
         return f"{self.name}({', '.join(told)})"
 
 
-def interval(low: float, high: float, special: tuple[float, ...] = ()) -> Domain:
+def interval(
+    low: float, high: float, special: tuple[float, ...] = (), without: tuple[float, ...] = ()
+) -> Domain:
     """Return the numbers between `low` and `high`, with `special` values worth trying.
 
     Raises `ValueError` where nothing lies between them.
@@ -70,7 +72,7 @@ def interval(low: float, high: float, special: tuple[float, ...] = ()) -> Domain
     if not low < high:
         message = f"interval({low}, {high}) is empty: low must be less than high"
         raise ValueError(message)
-    return Domain(f"interval({low:g}, {high:g})", float(low), float(high), special)
+    return Domain(f"interval({low:g}, {high:g})", float(low), float(high), special, without)
 
 
 def index(n: int | str) -> Domain:

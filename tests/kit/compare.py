@@ -68,12 +68,14 @@ def agree(
     eps: float = EPS,
     *,
     lines: int = 2,
+    kinks: bool = True,
 ) -> int:
     """Hold `vjp`, the gradients at `places`, against slopes of `f`; return how many were compared.
 
     Results whose slope is well known are compared by themselves, so that those at a kink, whose
     bound is as large as the kink, hide nothing; these are compared among themselves. `eps` is
-    that of the coarsest type that `f` computes in; `lines` tells along how many to compare.
+    that of the coarsest type that `f` computes in; `lines` tells along how many to compare, and
+    `kinks` whether to judge at kinks too.
     """
     compared = 0
     steep = steepness(f, [p.x for p in places], [p.ordinary for p in places])
@@ -88,7 +90,7 @@ def agree(
         for part in [resolved] * bool(resolved.any() or not k) + [vague] * bool(vague.any()):
             used = np.where(part, w, 0)
             if not claim(vjp(used), v, used).allows(found):
-                _confirm(measure, vjp, used, places, v, found)
+                _confirm(measure, vjp, used, places, v, found, kinks=kinks)
         if vague.any() and len(chosen) == lines:
             chosen.append(_in_step(places))
         compared += int((resolved & (found.value != 0)).sum())
@@ -102,6 +104,8 @@ def _confirm(
     places: Sequence[Place],
     v: Direction,
     found: Slope,
+    *,
+    kinks: bool,
 ) -> None:
     """Raise unless other steps, the gradients' own rounding or a kink explain a disagreement.
 
@@ -109,7 +113,7 @@ def _confirm(
     """
     other = measure([p.x for p in places], v, first=13 / 64)
     torn, rough = _around(measure, places, found)
-    w = np.where(other.agrees(found) & ~torn, w, 0)
+    w = np.where(other.agrees(found) & ~(torn if kinks else torn | rough), w, 0)
     gradients = vjp(w)
     moves = zip(spread(partial(vjp, w), EPS), v, strict=True)
     own = sum(float((r * np.abs(d))[d != 0].sum()) for r, d in moves)

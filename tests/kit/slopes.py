@@ -103,11 +103,12 @@ def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) ->
     found = []
     with np.errstate(all="ignore"):
         for k in range(-1, len(point) if len(point) > 1 else 0):
-            both = enumerate(zip(point, ordinary, strict=True))
-            place = [o if k in (-1, i) else x for i, (x, o) in both]
-            rng = np.random.default_rng([k + 1, *(x.size for x in point)])
-            # Not in step, along which many a function is flat.
-            moved = [x + STEP * rng.uniform(-1, 1, x.shape) for x in place]
+            place, moved = list(point), list(point)
+            for i in range(len(point)) if k < 0 else (k,):
+                # Not in step, along which many a function is flat.
+                rng = np.random.default_rng([k + 1, i, point[i].size])
+                place[i] = ordinary[i]
+                moved[i] = ordinary[i] + STEP * rng.uniform(-1, 1, point[i].shape)
             found.append(np.abs(f(*moved) - f(*place)) / STEP)
     return np.max(np.where(np.isfinite(found), found, 0), axis=0)
 

@@ -201,14 +201,16 @@ minimum = op(
         lambda g, out, x, y: np.where(y < x, g, np.where(x == y, g * 0.5, 0)),
     ),
 )
+# Few wraps: among many, their slope is lost from sight.
+dividend, divisor = interval(-16, 16, (0, 1, -1)), interval(-4, 4, (1, -1, 0.5), without=(0,))
 fmod = op(
     np.fmod,
-    domain=(real, nonzero),
+    domain=(dividend, divisor),
     rules=(lambda g, out, x, y: g, lambda g, out, x, y: product(g, -np.trunc(quotient(x, y)))),
 )
 remainder = op(
     np.remainder,
-    domain=(real, nonzero),
+    domain=(dividend, divisor),
     rules=(lambda g, out, x, y: g, lambda g, out, x, y: product(g, -np.floor(quotient(x, y)))),
 )
 where = op(
