@@ -65,9 +65,9 @@ class Module:
         # Nearly every call has one positional argument; handing it on by itself, not as *args,
         # takes a third off the cost of a call.
         try:
-            if self._hooks or more or settings or x is _NOTHING:
+            if self._hooks or settings or x is _NOTHING:
                 return hooks.call(self, more if x is _NOTHING else (x, *more), settings)
-            return self.forward(x)
+            return self.forward(x, *more) if more else self.forward(x)
         except Exception as error:
             rise(error, self)
             raise

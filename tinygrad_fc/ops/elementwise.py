@@ -8,6 +8,8 @@ NaN all the same, but where that slope was such a zero itself: in `joint`, eithe
 
 from __future__ import annotations
 
+import contextvars
+import threading
 from typing import Any
 
 import numpy as np
@@ -243,20 +245,39 @@ def _one(x: Any) -> Any:
     return ONE.get(x.dtype.char, 1)
 
 
+class _Silent(threading.local):
+    """A thread's way to call a ufunc without warnings, at no cost; `np.errstate` takes 0.8 µs."""
+
+    def __init__(self) -> None:
+        context = contextvars.Context()
+        context.run(np.errstate(all="ignore").__enter__)
+        self.call = context.run
+
+
+_silent = _Silent()
+
+
 # To the far left exp overflows, and the quotient is the 0 that it should be: one branch serves
 # all, and a value keeps its digits as long as it is a normal number.
-@np.errstate(over="ignore")
 def _sigmoid(x: Any) -> Any:
     one = _one(x)
-    return one / (one + np.exp(-x))
+    if x.__class__ is np.ndarray:
+        below = _silent.call(np.exp, -x)
+    else:
+        with np.errstate(over="ignore"):
+            below = np.exp(-x)
+    below += one
+    return one / below
 
 
-sigmoid = op(
-    _sigmoid,
-    name="sigmoid",
-    domain=(real,),
-    rules=(lambda g, out, x: g * (out * (_one(out) - out)),),
-)
+def _sigmoid_slope(g: Any, out: Any, x: Any) -> Any:
+    share = _one(out) - out
+    share *= out
+    share *= g
+    return share
+
+
+sigmoid = op(_sigmoid, name="sigmoid", domain=(real,), rules=(_sigmoid_slope,))
 tanh = op(np.tanh, domain=(real,), rules=(lambda g, out, x: g * (1 - out * out),))
 relu = op(
     lambda x: np.maximum(x, 0),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import Tensor
 
-CACHED = 1 << 19
+CACHED = 1 << 20
 """Bytes. A formula goes over its arrays several times: a piece of each stays in the cache."""
 
 
