@@ -185,6 +185,9 @@ class Op:
         else:
             return error
         why = _clash(shapes) if isinstance(error, ValueError) and not settings else ""
+        nothing = [i for i, a in enumerate(arrays) if a is None]
+        if nothing and isinstance(error, TypeError):
+            why = f"{self.argument(nothing[0])} is None; hand over a tensor, an array or a number"
         return kind(f"{self.name} cannot take {given}: {why or error}")
 
 

@@ -92,7 +92,11 @@ def _run(
         else [gradients] * (gradients is not None)
     )
     if weights and len(weights) != len(outputs):
-        raise ShapeError(f"{len(outputs)} results need {len(outputs)} weights, got {len(weights)}")
+        raise ShapeError(
+            f"{len(outputs)} results need {len(outputs)} weights, each a tensor or array of the "
+            f"shape of its result, got {len(weights)} in a {type(gradients).__name__}; for one "
+            "result of several elements, make a tensor of them"
+        )
     seeds = [_seed(t, g) for t, g in zip(outputs, weights or [None] * len(outputs), strict=True)]
     if create_graph:
         seeds = [g if isinstance(g, Node) else wrap(g) for g in seeds]

@@ -26,7 +26,11 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
     try:
         array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
     except (ValueError, TypeError, OverflowError) as error:
-        message = f"cannot make a tensor of {data!r:.80}: {error}"
+        message = (
+            f"cannot make a tensor of {data!r:.80}: all rows must have one length, and all "
+            "elements be real numbers or truth values; tensors are put together by stack or cat "
+            f"({error})"
+        )
         raise DtypeError(message) from error
     if array.dtype.kind not in "fiub":
         message = (

@@ -156,8 +156,8 @@ class Optimizer:
         for option, limit in self.limits.items():
             value = options[option]
             try:
-                holds = limit.holds(value)
-            except TypeError:
+                holds = bool(limit.holds(value))
+            except (TypeError, ValueError):  # ValueError: an array of several
                 holds = False
             if not holds:
                 raise ValueError(
