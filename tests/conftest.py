@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+# It is a command, which imports large libraries; doctests would be looked for in it.
+collect_ignore = ["gradient_holdout"]
+
 # No deadline: the first example of a test pays for imports, and a shared machine stalls at random.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled programs with what pytest keeps, not in the user's folder for caches."""
+    if getattr(config, "cache", None) is not None:
+        os.environ.setdefault("TINYGRAD_FC_CACHE", str(config.cache.mkdir("programs")))
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from drawing import T, arrays, close, seeds
+from drawing import T, arrays, seeds
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.autograd import Function, GradcheckError, gradcheck, gradgradcheck
-from tinygrad_fc.autograd.slopes import slopes
 
 
 class Own(Function):
@@ -52,6 +50,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
+@settings(max_examples=20)
 @given(seed=seeds)
 def test_a_wrong_rule_is_found(what: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -64,7 +63,7 @@ def test_a_wrong_rule_is_found(what: str, seed: int) -> None:
     assert x.grad is y.grad is None
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(arrays((2,)), arrays((2, 2)))
 def test_right_gradients_pass(x: Any, y: Any) -> None:
     assert gradcheck(own(lambda g, x, y: (2 * g * x * y, g * x * x)), (T(x), T(x)))
@@ -99,8 +98,8 @@ def test_the_message_names_the_entries() -> None:
     text = str(caught.value)
     assert text.startswith(
         "the derivative of output 1 at (1, 1) by argument 2 at (1, 1) is 27 by backward, and 9 by "
-        "differences; they may differ by atol + rtol * |differences| = 0.00901. 1 of 16 such pairs "
-        "differ, for output 1 (2, 2) and argument 2 (2, 2)"
+        "differences; they may differ by atol + rtol * |differences| + the differences' own error "
+        "= 0.00901. 1 of 16 such pairs differ, for output 1 (2, 2) and argument 2 (2, 2)"
     )
 
 
@@ -194,33 +193,6 @@ def test_tolerances_and_steps() -> None:
     assert gradcheck(lambda x: x.sqrt(), T(np.array([1e-4])), atol=0, rtol=1e-8)
 
 
-@given(st.floats(0.05, 20), st.sampled_from(["exp", "sin", "log", "sqrt", "cube"]))
-def test_extrapolated_slopes_are_better_than_one_difference(x: float, name: str) -> None:
-    f, slope = {
-        "exp": (lambda t: np.exp(-t), lambda t: -np.exp(-t)),
-        "sin": (np.sin, np.cos),
-        "log": (np.log, lambda t: 1 / t),
-        "sqrt": (np.sqrt, lambda t: 0.5 / np.sqrt(t)),
-        "cube": (lambda t: t**3, lambda t: 3 * t * t),
-    }[name]
-    (got,) = slopes(lambda t: np.array([f(t)]), x, 1e-6)
-    scale = max(abs(f(x)), abs(slope(x)), 1e-3)
-    assert abs(got - slope(x)) <= 3e-12 * scale
-
-
-def test_coarse_steps_that_agree_do_not_outvote_fine_ones() -> None:
-    found = slopes(lambda t: np.where(abs(np.array([t])) < 1e-5, t, 5 * t), 0.0, 1e-6)
-    assert found.tolist() == [1.0]
-
-
-def test_slopes_leave_out_what_is_not_finite() -> None:
-    with np.errstate(all="ignore"):
-        found = slopes(lambda t: np.array([np.log(t), t * t, np.nan * t]), 1e-5, 1e-6)
-    assert abs(found[0] - 1e5) < 50
-    close(found[1], np.array(2e-5))
-    assert np.isnan(found[2])
-
-
 def test_a_gradient_that_is_not_finite_differs() -> None:
     x, y = T(np.array([1.0])), T(np.array([1.0]))
     with pytest.raises(GradcheckError, match="is nan by backward"):
@@ -248,6 +220,15 @@ def test_misuse() -> None:
         gradcheck(lambda x: x, x, epsilon=1)
     with pytest.raises(TypeError, match="gradcheck has no option 'epsilon'"):
         gradgradcheck(lambda x: x, x, epsilon=1)
+
+
+def test_any_slope_between_those_beside_a_kink_is_right() -> None:
+    x = T(np.array([0.0, 1.0, -1.0]))
+    assert gradcheck(lambda x: x.abs(), x)
+    assert gradcheck(lambda x: tg.maximum(x, x * 2), x)
+    illegal = own(lambda g, x, y: (g * (2 * x * y + 2 * (x == 0)), g * x * x))
+    with pytest.raises(GradcheckError, match=r"argument 0 at \(0,\) is 2 by backward, and 0 by"):
+        gradcheck(illegal, (x, T(np.ones(3))))
 
 
 def test_errors_of_the_function_come_through() -> None:

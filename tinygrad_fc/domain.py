@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import EllipsisType
 
 
@@ -29,7 +29,8 @@ class Domain:
     `low` and `high` bound the values, which may come as near as they like but not touch;
     `special` are values worth trying (inside, or on a kink); `without` are values left out;
     `distinct` wants an array without ties; `kind` is `"float"`, `"bool"` or `"index"`;
-    `size` is what an index counts, a number or a letter of the other shapes.
+    `size` is what an index counts, a number or a letter of the other shapes; `condition`
+    must hold for a whole array.
     """
 
     name: str
@@ -41,10 +42,19 @@ class Domain:
     kind: str = "float"
     size: int | str | None = None
     shape: tuple[int | str | EllipsisType, ...] | None = None
+    condition: Callable[[Any], Any] | None = None
 
-    def __call__(self, *shape: int | str | EllipsisType) -> Domain:
-        """Return the same values with a shape, by letters and numbers; `"..."` is `...` too."""
-        return replace(self, shape=tuple(... if axis == "..." else axis for axis in shape))
+    def __call__(
+        self, *shape: int | str | EllipsisType, where: Callable[[Any], Any] | None = None
+    ) -> Domain:
+        """Return the same values with a shape, by letters and numbers; `"..."` is `...` too.
+
+        `where` is a condition on the array, for what the words can't say.
+        """
+        told = tuple(... if axis == "..." else axis for axis in shape) if shape else self.shape
+        if not shape and where is None:
+            told = ()
+        return replace(self, shape=told, condition=where or self.condition)
 
     @property
     def restricted(self) -> bool:

@@ -1,5 +1,1 @@
-"""What the laws of the operations are tested with.
-
-`strategies` draws inputs from the words of a row's domain, `slopes` differentiates numerically
-with a bound on the error, and `laws` says what must hold.
-"""
+"""What tests draw from: networks with their gradients by hand, and programs to be compiled."""

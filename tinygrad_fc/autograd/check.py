@@ -1,7 +1,9 @@
 """Gradients against differences, in PyTorch's spelling: `gradcheck` and `gradgradcheck`.
 
-The differences are extrapolated (see `slopes`). The gradients are asked for with weights that are
-random, the same each time, and never 1: ones hide a rule that is not linear in what it gets.
+The differences are those of `slopes`, which know how far they may be off: at a kink any slope
+between those to both sides is right, and what can't be told is nobody's fault. The gradients are
+asked for with weights that are random, the same each time, and never 1: ones hide a rule that is
+not linear in what it gets.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from tinygrad_fc import mode
 from tinygrad_fc.autograd import grad
 from tinygrad_fc.autograd.products import gradients
-from tinygrad_fc.autograd.slopes import slopes
+from tinygrad_fc.autograd.slopes import power, room, slope
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import Node, wrap
 
@@ -36,13 +38,27 @@ class GradcheckError(RuntimeError):
     """A gradient is not what the differences say; the text tells which, and by how much."""
 
 
+class _Measured(NamedTuple):
+    """Derivatives by differences, and how far these may be off."""
+
+    value: Any
+    error: Any
+
+    def times(self, u: Any) -> _Measured:
+        """Return the derivatives of the outputs' sum, weighted with `u`."""
+        return _Measured(u @ self.value, abs(u) @ self.error)
+
+    def rows(self, start: int, end: int) -> _Measured:
+        """Return the derivatives of some outputs."""
+        return _Measured(self.value[start:end], self.error[start:end])
+
+
 class _Check(NamedTuple):
     """A function with its arguments, and how closely its gradients must agree."""
 
     func: Func
     args: tuple[Any, ...]
     wanted: list[int]
-    eps: float
     atol: float
     rtol: float
 
@@ -58,26 +74,33 @@ class _Check(NamedTuple):
         outputs = [t for t in found if isinstance(t, Node) and t._array.dtype.kind == "f"]
         return [copies[k] for k in self.wanted], outputs
 
-    def numerical(self, k: int, outputs: Sequence[Any], chosen: Sequence[int]) -> Any:
+    def numerical(self, k: int, outputs: Sequence[Any], chosen: Sequence[int]) -> _Measured:
         """Return the Jacobian of the `chosen` outputs, end to end, by argument `k`."""
         array = self.args[k]._array
+
+        def value(changed: Any) -> Any:
+            if np.iscomplexobj(changed):
+                raise TypeError  # no imaginary steps: tensors are of real numbers here
+            by = array.copy(order="K")
+            by[...] = changed
+            found = self.run(k, by)[1]
+            return np.concatenate([found[m]._array.reshape(-1) for m in chosen])
+
         columns = []
+        steps = power(room(array))
         for entry in np.ndindex(array.shape):
-
-            def value(number: float, entry: Any = entry) -> Any:
-                changed = array.copy(order="K")
-                changed[entry] = number
-                found = self.run(k, changed)[1]
-                return np.concatenate([found[m]._array.reshape(-1) for m in chosen])
-
-            with np.errstate(all="ignore"):
-                columns.append(slopes(value, float(array[entry]), self.eps))
+            along = np.zeros(array.shape)
+            along[entry] = steps[entry]
+            found = slope(value, [array], [along])
+            columns.append([found.value / steps[entry], found.error / steps[entry]])
         rows = sum(outputs[m]._array.size for m in chosen)
-        return np.reshape(columns, (array.size, rows)).T
+        return _Measured(*np.moveaxis(np.reshape(columns, (array.size, 2, rows)), 0, -1))
 
-    def agree(self, a: Any, n: Any, weight: Any = 1.0) -> Any:
+    def agree(self, a: Any, n: _Measured, weight: Any = 1.0) -> Any:
         """Tell element by element whether `a` is as close to `n` as it must be."""
-        return abs(a - n) <= self.atol * weight + self.rtol * abs(n)
+        allowed = self.atol * weight + self.rtol * abs(n.value)
+        # What is within no bound is not known, and what is not finite never right.
+        return abs(a - n.value) <= allowed + n.error
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
@@ -107,12 +130,13 @@ def _jacobian(rng: np.random.Generator, output: Any, inputs: Sequence[Any]) -> l
     ]
 
 
-def _must_match(check: _Check, m: int, output: Any, k: int, a: Any, n: Any) -> None:
+def _must_match(check: _Check, m: int, output: Any, k: int, a: Any, n: _Measured) -> None:
     """Raise where the Jacobian `a` of output `m` by argument `k` is not the numerical one, `n`."""
     wrong = ~check.agree(a, n)
     if not wrong.any():
         return
-    off = np.where(wrong, abs(a - n) / (check.atol + check.rtol * abs(n)), -1)
+    limit = check.atol + check.rtol * abs(n.value) + n.error
+    off = np.where(wrong, abs(a - n.value) / np.maximum(limit, np.finfo(float).tiny), -1)
     off = np.where(np.isnan(off), np.inf, off)
     j, i = np.unravel_index(int(np.argmax(off)), off.shape)
     shapes = output._array.shape, check.args[k]._array.shape
@@ -122,8 +146,8 @@ def _must_match(check: _Check, m: int, output: Any, k: int, a: Any, n: Any) -> N
     )
     raise GradcheckError(
         f"the derivative of output {m} at {of} by argument {k} at {by} is {a[j, i] + 0:.10g} by "
-        f"backward, and {n[j, i] + 0:.10g} by differences; they may differ by atol + rtol * "
-        f"|differences| = {check.atol + check.rtol * abs(n[j, i]):.3g}. {int(wrong.sum())} of "
+        f"backward, and {n.value[j, i] + 0:.10g} by differences; they may differ by atol + rtol * "
+        f"|differences| + the differences' own error = {limit[j, i]:.3g}. {int(wrong.sum())} of "
         f"{wrong.size} such pairs differ, for output {m} {shapes[0]} and argument {k} {shapes[1]}"
     )
 
@@ -132,7 +156,7 @@ def _must_be_linear(
     check: _Check,
     inputs: Sequence[Any],
     outputs: Sequence[Any],
-    rows: Sequence[Any],
+    rows: Sequence[_Measured],
     nondet_tol: float,
 ) -> None:
     """Raise where a gradient of all outputs at once is not what their Jacobians say."""
@@ -146,12 +170,14 @@ def _must_be_linear(
                 f"the gradient by argument {k} is not the same twice: two backward passes differ "
                 f"by {abs(a - again).max():.3g}, more than nondet_tol = {nondet_tol:.3g}"
             )
-        if not check.agree(a, u @ n, float(abs(u).sum())).all():
-            i = int(np.argmax(abs(a - u @ n)))
+        together = n.times(u)
+        right = check.agree(a, together, float(abs(u).sum()))
+        if not right.all():
+            i = int(np.argmax(np.where(right, -1, abs(a - together.value))))
             raise GradcheckError(
                 f"the gradient by argument {k} is not linear in what backward gets: with random "
                 f"weights of all outputs it is {a[i]:.10g} at element {i}, though the outputs' "
-                f"derivatives, each of them right, add up to {(u @ n)[i]:.10g}"
+                f"derivatives, each of them right, add up to {together.value[i]:.10g}"
             )
 
 
@@ -163,7 +189,7 @@ def _must_take_none(check: _Check, inputs: Sequence[Any], outputs: Sequence[Any]
         weights[m] = _random(rng, output._array.shape)
         alone, zeros = _shares([output], inputs, [weights[m]]), _shares(outputs, inputs, weights)
         for k, a, z in zip(check.wanted, alone, zeros, strict=True):
-            if not check.agree(a, z).all():
+            if not check.agree(a, _Measured(z, 0.0)).all():
                 raise GradcheckError(
                     f"the gradient by argument {k} where only output {m} is used differs from that "
                     "where the others get gradients of zero: backward must take None for zero"
@@ -183,7 +209,7 @@ def _run(check: _Check, nondet_tol: float, check_undefined_grad: bool) -> None:
         end = start + outputs[m]._array.size
         analytical = _jacobian(rng, outputs[m], inputs)
         for k, a, n in zip(check.wanted, analytical, numerical, strict=True):
-            _must_match(check, m, outputs[m], k, a, n[start:end])
+            _must_match(check, m, outputs[m], k, a, n.rows(start, end))
         start = end
     tracked = [outputs[m] for m in chosen]
     _must_be_linear(check, inputs, tracked, numerical, nondet_tol)
@@ -195,7 +221,7 @@ def gradcheck(
     func: Func,
     inputs: Any,
     *,
-    eps: float = 1e-6,
+    eps: float = 1e-6,  # noqa: ARG001  as PyTorch's callers give it
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
@@ -207,10 +233,11 @@ def gradcheck(
 
     `inputs`, a tensor or a tuple, are what `func` is called with; those that require grad are
     differentiated by, and must be float64. Every element of every output is compared for every
-    element of every input: |backward - differences| <= atol + rtol |differences|. `eps` is the
-    smallest step of several. `nondet_tol` is how far two passes may differ; `check_undefined_grad`
-    also checks that an output that gets no gradient counts as one that gets zeros. Raises
-    `GradcheckError` where they differ, or returns False without `raise_exception`.
+    element of every input: |backward - differences| <= atol + rtol |differences| + the error that
+    these may have; `eps` is PyTorch's, steps are found here. `nondet_tol` is how far two passes
+    may differ; `check_undefined_grad` also checks that an output that gets no gradient counts as
+    one that gets zeros. Raises `GradcheckError` where they differ, or returns False without
+    `raise_exception`.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([0.5, 2.0], requires_grad=True)
@@ -235,7 +262,7 @@ def gradcheck(
                 "check with x.double(), and compare other dtypes with that"
             )
     try:
-        _run(_Check(func, args, wanted, eps, atol, rtol), nondet_tol, check_undefined_grad)
+        _run(_Check(func, args, wanted, atol, rtol), nondet_tol, check_undefined_grad)
     except GradcheckError:
         if raise_exception:
             raise

@@ -1,51 +1,234 @@
-"""Slopes by differences: central ones at several steps, extrapolated to a step of zero."""
+"""Numerical derivatives that say how far they may be off.
+
+A central difference is as wrong as its step is long, and as noisy as its step is short, so no
+single step is to be trusted. Here the step is halved fifteen times, the differences extrapolated
+to a step of 0 (Richardson), and each value of that tableau is given a bound: its disagreement
+with the values that it comes from, plus the rounding of the function, measured. A value counts
+only if no finer step contradicts it: coarse steps agree with each other by luck where the
+function oscillates. Of what is left the smallest bound wins; where nothing is left it is
+infinite, and nobody is alarmed.
+
+At a kink the slopes to the left and to the right differ. Half of that jump is added to the bound,
+without asking whether there is one: differentiable or not, a legal slope lies within.
+"""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-LEVELS = 6
-RATIO = 4.0
+    Array = np.ndarray[Any, Any]
+    Function = Callable[..., Array]  # arrays to a flat array
+
+LEVELS = 16
+EPS = float(np.finfo(float).eps)
+SYMMETRIC = (4.0, 16.0, 64.0, 256.0, 1024.0)  # a central difference errs by h^2, h^4, ...
+LOPSIDED = (2.0, 8.0, 32.0, 128.0)  # a difference of one-sided slopes by h, h^3, ...
+STEP = 2.0**-8
+TINY = 2.0**-100  # the imaginary step: its square vanishes beside 1
 
 
-def slopes(f: Callable[[float], Any], at: float, eps: float) -> Any:
-    """Return the derivative at `at` of every element of `f`, which returns a vector.
+class Slope(NamedTuple):
+    """The derivatives of a function's results along a direction, and bounds on their errors."""
 
-    The steps are `eps` and the powers of 4 of it up to 1024 `eps`. What is left of the error of a
-    central difference is even in the step and goes in order, so that Richardson's extrapolation
-    takes it away; of the candidates that one counts, element by element, whose neighbours agree
-    with it best (Ridders, 1982), and that the finest difference does not contradict, as it would
-    across a kink. Where none is finite the result is not.
+    value: Array
+    error: Array
+    jump: Array
+    """How much the slopes to both sides differ at least; at most 0 where they may be the same."""
+    scale: Array
+    """How large the results and their slopes are: what their rounding is measured against."""
+
+    def summed(self, weights: Array) -> tuple[float, float]:
+        """Return the slope of the weighted sum of the results, and the bound on its error."""
+        used = weights != 0  # 0 times an infinite bound is nothing
+        w, value, error = weights[used], self.value[used], self.error[used]
+        return float((w * value).sum()), float((np.abs(w) * error).sum())
+
+    def agrees(self, other: Slope) -> Array:
+        """Tell for each result whether `other` is the same, to the bounds of both."""
+        return np.asarray(np.abs(self.value - other.value) <= self.error + other.error)
+
+
+def slope(
+    f: Function,
+    point: Sequence[Array],
+    direction: Sequence[Array],
+    *,
+    first: float = 0.25,
+    steep: Array | float = 0.0,
+    eps: float = EPS,
+) -> Slope:
+    """Return the derivatives of `f` at `point` along `direction`, from steps of `first` and less.
+
+    `f` takes arrays as in `point` and returns a flat array. `point + t * direction` must lie
+    within the domain of `f` for |t| up to `first`. `steep` are the slopes that `f` has at ordinary
+    places, see `steepness`: where it is much flatter, what it comes from was rounded all the same
+    (1 - tanh(x)^2 at 16 is a staircase). `eps` is that of the coarsest type that `f` computes in.
     """
-    steps = [eps * RATIO**k for k in range(LEVELS - 1, -1, -1)]
-    table = []
-    noise = []
-    for h in steps:
-        above, below = at + h, at - h  # as rounded: their distance is known exactly
-        high, low = f(above), f(below)
-        table.append((high - low) / (above - below))
-        noise.append(4 * np.finfo(np.float64).eps * np.maximum(abs(high), abs(low)) / h)
-    finest, before = table[-1], table[-2]
-    allowed = 8 * noise[-1] + abs(finest - before)
-    best, error = finest, np.where(np.isfinite(finest), allowed, np.inf)
-    column = table
-    for order in range(1, LEVELS):
-        factor = RATIO ** (2 * order)
-        finer = [(factor * b - a) / (factor - 1) for a, b in pairwise(column)]
-        for k, candidate in enumerate(finer):
-            moved = abs(candidate - column[k + 1])
-            if k:
-                moved = np.fmax(
-                    moved, abs(candidate - finer[k - 1])
-                )  # a level may be out of the domain
-            bound = moved + noise[k + order]
-            better = (bound < error) & (abs(candidate - finest) <= allowed)
-            best, error = np.where(better, candidate, best), np.where(better, bound, error)
-        column = finer
-    return best
+
+    def along(t: float) -> Array:
+        return f(*(x + t * v for x, v in zip(point, direction, strict=True)))
+
+    with np.errstate(all="ignore"):
+        here = along(0.0)
+        h = first * 0.5 ** np.arange(LEVELS)[:, None]
+        up = np.array([along(t) for t in h[:, 0]], float)
+        down = np.array([along(-t) for t in h[:, 0]], float)
+        central = (up - down) / (2 * h)
+        size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
+        largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
+        rounding = 2 * eps * (largest + 4 * np.abs(central) + steep * size)
+        near = _near(along, here)
+        # What is rougher by far is no rounding, but a jump.
+        noise = np.clip(near.rough.max(axis=0), rounding, 2.0**16 * rounding)
+        value, error = _extrapolated(central, noise / h, SYMMETRIC)
+        jump, doubt = _extrapolated((up - 2 * here + down) / h, 4 * noise / h, LOPSIDED)
+        error = error + (np.abs(jump) + doubt) / 2
+        torn = _torn(up - here, noise) | _torn(down - here, noise)
+        steepest = np.maximum(np.abs(up - here), np.abs(down - here))[-1] / h[-1]
+        torn |= near.contradicts(value, error, rounding[-1], steepest)
+        error = np.where(torn | ~np.isfinite(value + error), np.inf, error)
+        value = np.where(np.isfinite(error), value, 0)
+        scale = np.where(np.isfinite(here), np.abs(here), 0) + np.abs(value)
+        found = Slope(value, error, np.abs(jump) - doubt, scale)
+        other = _imaginary(f, point, direction, here, noise[-1])
+        return found if other is None else _closer(found, *other)
+
+
+def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) -> Array:
+    """Return the largest slope of each result where numbers are about 1: all, or one argument's."""
+    found = []
+    with np.errstate(all="ignore"):
+        for k in range(-1, len(point) if len(point) > 1 else 0):
+            place, moved = list(point), list(point)
+            for i in range(len(point)) if k < 0 else (k,):
+                # Not in step, along which many a function is flat.
+                rng = np.random.default_rng([k + 1, i, point[i].size])
+                place[i] = ordinary[i]
+                moved[i] = ordinary[i] + STEP * rng.uniform(-1, 1, point[i].shape)
+            found.append(np.abs(f(*moved) - f(*place)) / STEP)
+    return np.asarray(np.max(np.where(np.isfinite(found), found, 0), axis=0))
+
+
+def room(x: Array) -> Array:
+    """Return how far each number of `x` may move: by its own size, and 0 as far as the largest."""
+    size = np.abs(x)
+    return np.asarray(np.where(size == 0, size.max(initial=0) or 1.0, size))
+
+
+def power(far: Array) -> Array:
+    """Return the powers of 2 that are at most `far`: steps of these add to a number exactly."""
+    return np.asarray(np.ldexp(1.0, np.frexp(far)[1] - 1))
+
+
+class _Near(NamedTuple):
+    """What a function looks like at steps that are next to nothing, a row for each."""
+
+    steps: Array
+    slopes: Array
+    rough: Array
+    """Third differences, of which a smooth function has none here."""
+
+    def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
+        """Tell where slopes are not `value`: a staircase looks smooth from far away."""
+        noise = np.maximum(self.rough, rounding)
+        off = np.abs(self.slopes - value) - error - np.abs(self.slopes) / 256
+        # A kink is rough as well, but as much less as the step is shorter.
+        leaps = self.rough > 2.0**16 * rounding + 16 * self.steps * steepest
+        return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
+
+
+def _near(along: Callable[[float], Array], here: Array) -> _Near:
+    """Return what is seen at steps of next to nothing.
+
+    How rough it is is seen from steps that are not centred: an odd function's rounding is odd too.
+    The slope is centred, and exact to the fourth order: at a minimum it must be 0.
+    """
+    steps = np.array([2.0**-22, 2.0**-30])
+    seen = np.array([[along(k * u) if k else here for k in range(-2, 4)] for u in steps], float)
+    slopes = (8 * (seen[:, 3] - seen[:, 1]) - (seen[:, 4] - seen[:, 0])) / (12 * steps[:, None])
+    rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 4
+    return _Near(steps[:, None], slopes, rough)
+
+
+def _torn(gap: Array, noise: Array) -> Array:
+    """Tell where results do not come together as the step vanishes: at a jump of the function."""
+    # Four halvings divide the gap by 16 where there is a slope.
+    last = np.abs(gap[-1])
+    return np.asarray((last > np.abs(gap[-5]) / 4) & (last > 8 * noise[-1]))
+
+
+def _extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[Array, Array]:
+    """Return the limit of `column`, a row for each halving of the step, and a bound on its error.
+
+    `noise` bounds the rounding of each entry; each entry of `powers` tells what halving the step
+    divides the next term of the error by.
+    """
+    raw, blur = column, 3 * noise
+    values = np.full((len(powers), *column.shape), np.nan)
+    errors = np.full_like(values, np.inf)
+    for j, p in enumerate(powers):
+        parents, column = column, column[1:] + (column[1:] - column[:-1]) / (p - 1)
+        noise = (p * noise[1:] + noise[:-1]) / (p - 1)
+        apart = np.maximum(np.abs(column - parents[1:]), np.abs(column - parents[:-1]))
+        values[j, j + 1 :] = column
+        errors[j, j + 1 :] = 2 * apart + 3 * noise
+    errors = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)
+    values = np.where(np.isfinite(errors), values, 0)
+    low, high = _left_open((values - errors).max(axis=0), (values + errors).min(axis=0))
+    errors = np.where((values - errors > high) | (values + errors < low), np.inf, errors)
+    # Differences come nearer as the step shrinks: what finer ones are farther from is no limit.
+    low, high = _left_open(raw - blur, raw + blur)
+    far = np.abs(values - raw)
+    far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
+    far = far * 1.25 + blur
+    errors = np.where((values - far > high) | (values + far < low), np.inf, errors)
+    errors, values = (a.reshape(len(a) * len(a[0]), *a.shape[2:]) for a in (errors, values))
+    best = errors.argmin(axis=0)[None]
+    return np.take_along_axis(values, best, 0)[0], np.take_along_axis(errors, best, 0)[0]
+
+
+def _left_open(low: Array, high: Array) -> tuple[Array, Array]:
+    """Return for each level the interval that all finer ones, which come later, leave open."""
+    beyond = np.full_like(low[:1], np.inf)
+    low = np.where(np.isnan(low), -np.inf, low)
+    high = np.where(np.isnan(high), np.inf, high)
+    low = np.maximum.accumulate(np.concatenate([-beyond, low[:0:-1]]))[::-1]
+    return low, np.minimum.accumulate(np.concatenate([beyond, high[:0:-1]]))[::-1]
+
+
+def _imaginary(
+    f: Function, point: Sequence[Array], direction: Sequence[Array], here: Array, noise: Array
+) -> tuple[Array, Array] | None:
+    """Return slopes and bounds by an imaginary step, where the function takes complex numbers."""
+    try:
+        with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
+            out = f(*(x + 1j * TINY * v for x, v in zip(point, direction, strict=True)))
+    except (TypeError, ValueError, ArithmeticError, RuntimeWarning, np.exceptions.ComplexWarning):
+        return None
+    if out.dtype.kind != "c":
+        return None
+    value = out.imag / TINY
+    scale = np.abs(here) + np.abs(value)
+    same = np.isfinite(value) & (np.abs(out.real - here) <= 8 * EPS * np.abs(here))
+    return value, np.where(same, 64 * (noise + EPS * scale), np.inf)
+
+
+def _closer(found: Slope, value: Array, error: Array) -> Slope:
+    """Return `found`, closer where another opinion agrees and there is no kink.
+
+    A function that ignores half of a complex number (abs, comparisons) lies without a word, so
+    the imaginary step is never trusted alone.
+    """
+    agree = (np.abs(value - found.value) <= found.error) & (found.jump <= 0)
+    told = found.error <= np.abs(found.value) / 1024  # a lie does not agree to three digits
+    better = agree & told & (error < found.error)
+    return found._replace(
+        value=np.where(better, value, found.value),
+        error=np.where(better, error, found.error),
+    )

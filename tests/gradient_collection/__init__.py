@@ -1,0 +1,26 @@
+"""Rules that are right and rules that are wrong, on which the gradient-testing kit is measured.
+
+`RIGHT` holds functions chosen to tempt a checker into a false alarm, `WRONG` the same functions
+with a single bug in their rule, of the kind that `Case.bug` names. `python -m
+tests.gradient_collection` prints what the kit finds.
+"""
+
+from . import (  # noqa: F401  # each adds its rows to the tables
+    right_elementwise,
+    right_hard,
+    right_matrix,
+    right_pairs,
+    right_places,
+    right_rows,
+    wrong_formula,
+    wrong_hard,
+    wrong_memory,
+    wrong_point,
+    wrong_region,
+    wrong_shape,
+    wrong_state,
+    wrong_subtle,
+)
+from .case import RIGHT, WRONG, Case
+
+__all__ = ["RIGHT", "WRONG", "Case"]

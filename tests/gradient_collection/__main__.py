@@ -1,0 +1,133 @@
+"""Measure the kit: `python -m tests.gradient_collection [--seeds 5] [--examples 100] [--only sin]`.
+
+Every wrong rule should fail under every seed, and no right one; the exit status is 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING
+
+from . import RIGHT, WRONG
+from .measure import checked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .case import Case
+    from .measure import Outcome
+
+    Found = dict[str, list[Outcome]]
+
+
+def asked() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser("python -m tests.gradient_collection")
+    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
+    parser.add_argument("--examples", type=int, help="drawn for each check")
+    parser.add_argument("--only", default="", help="a part of a name, a class of bugs, or right")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--verbose", action="store_true", help="print the messages")
+    return parser.parse_args()
+
+
+def chosen(only: str) -> list[Case]:
+    """Return the cases that are asked for."""
+    cases = [*WRONG.values(), *RIGHT.values()]
+    named = [c for c in cases if only == (c.bug or "right")]
+    return named or [c for c in cases if only in c.name]
+
+
+def under_seeds(name: str, seeds: int, examples: int | None) -> list[Outcome]:
+    """Check the case of this name under each seed; a name goes to another process, a case not."""
+    case = RIGHT[name] if name in RIGHT else WRONG[name]
+    return [checked(case, seed, examples) for seed in range(seeds)]
+
+
+def measured(cases: Sequence[Case], args: argparse.Namespace) -> Found:
+    """Check each case under each seed."""
+    found: Found = {}
+    names = [case.name for case in cases]
+    check = partial(under_seeds, seeds=args.seeds, examples=args.examples)
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for name, outcomes in zip(names, pool.map(check, names), strict=True):
+            found[name] = outcomes
+            if args.verbose:
+                for one in outcomes:
+                    print(f"{name} [{one.kind}]: {one.text}", flush=True)
+    return found
+
+
+def bugs_found(cases: Sequence[Case], found: Found) -> bool:
+    """Print a line for each class of bugs; return whether all were found."""
+    classes: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        classes[case.bug or ""].append(case)
+    print(f"{'class':20} {'killed':>9}  missed (under so many seeds)")
+    total = 0
+    for bug, members in classes.items():
+        missed = {c.name: sum(not one.alarmed for one in found[c.name]) for c in members}
+        killed = sum(not n for n in missed.values())
+        total += killed
+        told = ", ".join(f"{name} ({n})" for name, n in missed.items() if n)
+        print(f"{bug:20} {killed:4}/{len(members):4}  {told}")
+    print(f"{'all':20} {total:4}/{len(cases):4}")
+    return total == len(cases)
+
+
+def right_spared(cases: Sequence[Case], found: Found) -> bool:
+    """Print which right rules failed, and how much was undecided; return whether none failed."""
+    failed = 0
+    compared = undecided = 0
+    shares = {}
+    for case in cases:
+        kinds = [one.kind for one in found[case.name] if one.kind is not None]
+        failed += bool(kinds)
+        if kinds:
+            print(f"right, and failed: {case.name} ({', '.join(kinds)})")
+        here = [(one.compared, one.undecided) for one in found[case.name]]
+        compared += sum(a for a, _ in here)
+        undecided += sum(b for _, b in here)
+        shares[case.name] = sum(b for _, b in here) / max(sum(a + b for a, b in here), 1)
+    share = undecided / max(compared + undecided, 1)
+    most = sorted(shares.items(), key=lambda pair: -pair[1])[:5]
+    told = ", ".join(f"{name} {100 * part:.0f} %" for name, part in most if part)
+    print(f"right functions failed: {failed}/{len(cases)}")
+    print(
+        f"undecided: {100 * share:.1f} % of {compared + undecided} slopes; most: {told or 'none'}"
+    )
+    return failed == 0
+
+
+def seconds(found: Found) -> None:
+    """Print how long a check takes."""
+    times = sorted((one.seconds, name) for name, all_ in found.items() for one in all_)
+    middle = median(t for t, _ in times)
+    slow = ", ".join(f"{name} {t:.1f}" for t, name in times[-5:][::-1])
+    total = sum(t for t, _ in times)
+    print(f"seconds a check: {middle:.2f} (median); the longest: {slow}; all together {total:.0f}")
+
+
+def main() -> int:
+    """Measure and print."""
+    args = asked()
+    cases = chosen(args.only)
+    if not cases:
+        print(f"no case has {args.only!r} in its name")
+        return 2
+    found = measured(cases, args)
+    wrong, right = ([c for c in cases if bool(c.bug) is told] for told in (True, False))
+    good = not wrong or bugs_found(wrong, found)
+    if right:
+        good &= right_spared(right, found)
+    seconds(found)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

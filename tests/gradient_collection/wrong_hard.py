@@ -1,0 +1,109 @@
+"""Bugs in the rules of functions that are hard to differentiate, and results of wrong shapes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .case import RIGHT, column, fit, like, row, wrong
+from .right_hard import eigenvalues_vjp, fourier_vjp
+from .right_matrix import turned
+from .wrong_formula import A, B, X, Y, by
+
+formula = partial(wrong, "formula")
+term = partial(wrong, "forgotten term")
+ties = partial(wrong, "ties")
+shape = partial(wrong, "shape")
+boundary = partial(wrong, "not finite")
+
+RISING = [1.0, 2.0, 1.5, 2.0, 3.0]
+
+
+def one_step_back(g: Any, out: Any, x: Any, w: Any) -> Any:
+    """Take the state before the last step for a constant."""
+    gx, gw = RIGHT["recurrent"].vjp(g, out, x, w)
+    before = RIGHT["recurrent"].forward(x[..., :-1], w) if x.shape[-1] else 0 * w
+    return gx, fit(w, g * (1 - out**2) * before) if x.shape[-1] else gw
+
+
+def every_tie(g: Any, out: Any, x: Any) -> Any:
+    """Give the whole gradient to each place that ever held the maximum."""
+    held = (x[..., None, :] == column(out)) * np.tri(x.shape[-1])
+    return (like(x, (column(g) * held).sum(-2)),)
+
+
+def unshifted(g: Any, out: Any, x: Any) -> Any:
+    """Leave the factor exp(x - out) to two exponentials, which overflow."""
+    return (like(x, np.exp(x) * (g * np.exp(-out))[..., ::-1].cumsum(-1)[..., ::-1]),)
+
+
+formula(
+    "logcumsumexp",
+    "as if all came before",
+    lambda g, out, x: (like(x, (column(g) * np.exp(np.minimum(row(x) - column(out), 0))).sum(-2)),),
+    X,
+)
+boundary("logcumsumexp", "exponentials apart", unshifted, [800.0, 1.0])
+ties("cummax", "every tie", every_tie, RISING)
+formula("Kepler", "slope at m", by(lambda x, y: 1 / (1 - 0.5 * np.cos(x))), X)
+formula("cubic root by Newton", "its last step only", by(lambda x, y: 1 / (3 * y * y)), X)
+formula("bump", "distance not squared", by(lambda x, y: -2 * x * y / (1 - x * x)), 0.5)
+formula("log gamma", "logarithm for digamma", by(lambda x, y: np.log(x)), X)
+formula("triangle wave", "rounded down", by(lambda x, y: np.sign(x - 2 * np.floor(x / 2))), 1.5)
+term("eigenvalues", "one side of a + a'", lambda g, out, a: (eigenvalues_vjp(g, out, a)[0] / 2,), A)
+term(
+    "fourth power", "one factor", lambda g, out, a: (4 * g @ turned(a) @ turned(a) @ turned(a),), A
+)
+term("recurrent", "state held", one_step_back, X, 0.5)
+term("entropy", "no result", lambda g, out, x: (RIGHT["entropy"].vjp(g, 0 * out, x)[0],), X)
+term(
+    "Rosenbrock",
+    "no slope of the square",
+    lambda g, out, x: (
+        like(
+            x,
+            RIGHT["Rosenbrock"].vjp(g, out, x)[0]
+            + column(g) * np.concatenate([2 * (1 - x[..., :-1]), 0 * x[..., :1]], -1),
+        ),
+    ),
+    X,
+)
+term(
+    "power spectrum",
+    "constant part",
+    lambda g, out, x: (fourier_vjp(g * (np.arange(g.shape[-1]) > 0), out, x)[0],),
+    X,
+)
+term(
+    "masked mean",
+    "divided by all",
+    lambda g, out, x, m: (fit(x, np.where(m, column(g / max(x.shape[-1], 1)), 0)), None),
+    X,
+    X > 1,
+)
+term("relu minus relu", "one of them", by(lambda x, y: x > 0), -X)
+
+shape("sum", "not broadcast", lambda g, out, x: (like(x, column(g)),), X)
+shape("sum of all", "a number", lambda g, out, x: (g,), A)
+shape("transpose", "that of the result", lambda g, out, a: (g,), A[:2])
+shape("matmul", "first gradient only", lambda g, out, a, b: (fit(a, g @ turned(b)),), A, B)
+shape(
+    "multiply",
+    "one too many",
+    lambda g, out, x, y: (fit(x, g * y), fit(y, g * x), np.zeros_like(x)),
+    X,
+    Y,
+)
+shape("flatten", "flat", lambda g, out, x: (g,), A)
+shape("axis added", "axis kept", lambda g, out, x: (g,), X)
+shape("last of a row", "of the last only", lambda g, out, x: (g,), X)
+shape("no columns", "none either", lambda g, out, x: (np.zeros_like(x[..., :0]),), A)
+shape(
+    "outer",
+    "an axis of one more",
+    lambda g, out, x, y: (fit(x, (g * row(y)).sum(-1))[..., None], fit(y, (g * column(x)).sum(-2))),
+    X,
+    Y,
+)

@@ -1,0 +1,216 @@
+"""Change each rule of the table in turn, and count the changes that `check_op` finds.
+
+    python -m tests.mutation [name] [--examples 50]
+
+A rule is changed in its sign, by a factor of 2, by swapping two of its arguments, by taking the
+rule of the other argument, and by leaving out each term and each factor of its formula. A change
+that gives the same gradients wherever it is called (the sign of 0, the arguments of a sum) is no
+change; these are counted apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import inspect
+import types
+from collections import Counter
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from hypothesis import Phase, settings
+
+from tinygrad_fc.graph import Node
+from tinygrad_fc.op import Op
+from tinygrad_fc.testing import GradientError, check_op
+from tinygrad_fc.testing.rows import differentiable, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Rule = Callable[..., Any]
+
+
+class Mutant(NamedTuple):
+    """A row with one rule changed."""
+
+    op: Op
+    argument: int
+    what: str
+    rule: Rule
+
+
+class Watched:
+    """A changed rule that notes whether it ever gives anything else than the right one."""
+
+    def __init__(self, right: Rule, wrong: Rule) -> None:
+        self.right, self.wrong, self.differs = right, wrong, False
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """Return what the changed rule does."""
+        try:
+            found = self.wrong(*args, **settings)
+        except Exception:
+            self.differs = True
+            raise
+        if not self.differs:
+            with np.errstate(all="ignore"):
+                plain = self.right(*args, **settings)
+            a, b = (x._array if isinstance(x, Node) else np.asarray(x) for x in (found, plain))
+            self.differs = not (a.shape == b.shape and np.allclose(a, b, 1e-12, 0, equal_nan=True))
+        return found
+
+
+def mutants(op: Op) -> Iterator[Mutant]:
+    """Yield the row with one change at a time."""
+    floats = differentiable(op)
+    for i in floats:
+        rule: Any = op.rules[i]  # type: ignore[index]
+        for what, wrong in (("sign", -1), ("factor 2", 2)):
+            yield Mutant(op, i, what, lambda *a, r=rule, k=wrong, **s: k * r(*a, **s))
+        for j in floats:
+            if j != i:
+                yield Mutant(op, i, f"arguments {i} and {j} swapped", partial(_swapped, rule, i, j))
+                yield Mutant(op, i, f"the rule of argument {j}", op.rules[j])  # type: ignore[index]
+        for what, wrong in _dropped(rule):
+            yield Mutant(op, i, what, wrong)
+
+
+def _swapped(rule: Rule, i: int, j: int, g: Any, out: Any, *arrays: Any, **options: Any) -> Any:
+    turned = list(arrays)
+    turned[i], turned[j] = arrays[j], arrays[i]
+    return rule(g, out, *turned, **options)
+
+
+# Terms and factors left out
+
+
+@cache
+def _tree(file: str) -> ast.Module:
+    with open(file, encoding="utf-8") as source:  # noqa: PTH123  of a code object's own name
+        return ast.parse(source.read())
+
+
+def _node(code: types.CodeType) -> Any:
+    """Return where the function of `code` is written."""
+    places = [p for p in code.co_positions() if None not in p and p[1] != p[0] - 1]
+    inner = [p for p in places if p[0] > code.co_firstlineno or p[2] or p[3]]
+    at = inner[-1] if inner else None
+    best = None
+    for node in ast.walk(_tree(code.co_filename)):
+        if not isinstance(node, ast.Lambda | ast.FunctionDef) or node.end_lineno is None:
+            continue
+        names = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
+        if tuple(names) != code.co_varnames[: code.co_argcount] or at is None:
+            continue
+        start, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset or 0)
+        within = start <= (at[0], at[2]) and (at[1], at[3]) <= end
+        if within and node.lineno >= code.co_firstlineno - 3:
+            best = node  # the innermost comes last
+    return best
+
+
+class _Drop(ast.NodeTransformer):
+    """Leaves out one side of the `wanted`-th sum or product."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted, self.seen, self.text = wanted, 0, ""
+
+    def visit_BinOp(self, node: ast.BinOp) -> Any:
+        """Replace the operation by one of its sides."""
+        self.generic_visit(node)
+        if not isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div):
+            return node
+        sides = [node.left, node.right]
+        for k, side in enumerate(sides):
+            if self.seen == self.wanted and not self.text:
+                self.text = f"without `{ast.unparse(side)}` of `{ast.unparse(node)}`"
+                self.seen += 1
+                other = sides[1 - k]
+                if k == 0 and isinstance(node.op, ast.Sub):
+                    return ast.UnaryOp(ast.USub(), other)
+                if k == 0 and isinstance(node.op, ast.Div):
+                    return ast.BinOp(ast.Constant(1.0), ast.Div(), other)
+                return other
+            self.seen += 1
+        return node
+
+
+def _dropped(rule: Any) -> Iterator[tuple[str, Rule]]:
+    """Yield the rule with one term or factor less."""
+    given: tuple[Any, ...] = ()
+    if isinstance(rule, partial):
+        rule, given = rule.func, rule.args
+    if not isinstance(rule, types.FunctionType):
+        return
+    node = _node(rule.__code__)
+    if node is None:
+        return
+    names = dict(rule.__globals__) | inspect.getclosurevars(rule).nonlocals
+    for k in range(64):
+        drop = _Drop(k)
+        changed = drop.visit(copy.deepcopy(node))
+        if not drop.text:
+            return
+        made = _compiled(changed, rule, names)
+        yield drop.text, partial(made, *given) if given else made
+
+
+def _compiled(node: Any, rule: types.FunctionType, names: dict[str, Any]) -> Rule:
+    if isinstance(node, ast.FunctionDef):
+        node.decorator_list = []
+        body: ast.Module = ast.Module([node], [])
+    else:
+        body = ast.Module([ast.Assign([ast.Name("changed", ast.Store())], node)], [])
+    scope = dict(names)
+    exec(compile(ast.fix_missing_locations(body), "<changed>", "exec"), scope)  # noqa: S102  our own formulas
+    made = scope[node.name if isinstance(node, ast.FunctionDef) else "changed"]
+    made.__defaults__, made.__kwdefaults__ = rule.__defaults__, rule.__kwdefaults__
+    return made  # type: ignore[no-any-return]
+
+
+# Counting
+
+
+def outcome(mutant: Mutant, examples: int) -> str:
+    """Return whether a change is found, or `"same"` where it changes nothing."""
+    op, i = mutant.op, mutant.argument
+    watched = Watched(op.rules[i], mutant.rule)  # type: ignore[index]
+    changed = copy.copy(op)
+    changed.rules = tuple(watched if k == i else op.rules[k] for k in range(len(op.domain)))  # type: ignore[index]
+    try:
+        with np.errstate(all="ignore"):
+            check_op(changed, max_examples=examples)
+    except GradientError:
+        return "found"
+    return "missed" if watched.differs else "same"
+
+
+def main() -> None:
+    """Print what is missed, and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("name", nargs="?", default="", help="of the rows to change: a part of it")
+    parser.add_argument("--examples", type=int, default=50, help="how many inputs are drawn")
+    options = parser.parse_args()
+    settings.register_profile("mutation", deadline=None, phases=(Phase.generate,))
+    settings.load_profile("mutation")
+    counts: Counter[str] = Counter()
+    for op in rows():
+        if type(op) is not Op or options.name not in op.name:
+            continue  # chains borrow their rules
+        for mutant in mutants(op):
+            found = outcome(mutant, options.examples)
+            counts[found] += 1
+            if found == "missed":
+                print(f"missed: {op.name}, rule {mutant.argument}, {mutant.what}", flush=True)  # noqa: T201
+    real = counts["found"] + counts["missed"]
+    print(  # noqa: T201
+        f"{counts['found']} of {real} changes found ({counts['found'] / max(real, 1):.1%}); "
+        f"{counts['same']} more change nothing"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""What a failure says: kind, entry, numbers, a guess at the cause, and a line to run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc.testing import (
+    GradientError,
+    check,
+    check_op,
+    check_vjp,
+    index,
+    interval,
+    positive,
+    real,
+)
+from tinygrad_fc.testing.errors import KINDS
+
+if TYPE_CHECKING:
+    from tinygrad_fc.domain import Domain
+
+
+class Wrong(NamedTuple):
+    """A wrong rule, and what is said of it."""
+
+    what: str
+    f: Any
+    vjp: Any
+    domains: tuple[Domain, ...]
+    kind: str
+    says: str
+    options: Any = {}  # noqa: RUF012  never changed
+
+
+def _summed(g: Any, _out: Any, _a: Any, _b: Any) -> Any:
+    return g, g.sum(1)
+
+
+def _set(g: Any, _out: Any, w: Any, i: Any) -> Any:
+    made = np.zeros_like(w)
+    made[i] = g
+    return made, None
+
+
+_buffer: dict[Any, Any] = {}
+
+
+def _reused(g: Any, _out: Any, x: Any) -> Any:
+    made = _buffer.setdefault((x.shape, x.dtype), np.empty_like(x))
+    np.multiply(g, np.cos(x), out=made)
+    return made
+
+
+def _counted(g: Any, _out: Any, x: Any) -> Any:
+    _buffer["calls"] = _buffer.get("calls", 0) + 1
+    return g * np.cos(x) * (1 + 1e-3 * (_buffer["calls"] % 2))
+
+
+def _in_memory(g: Any, _out: Any, x: Any) -> Any:
+    return g * np.cos(x) * (1 if x.flags.c_contiguous else 2)
+
+
+def _half(g: Any, _out: Any, x: Any) -> Any:
+    cos = np.cos(x)
+    return g * (cos.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else cos)
+
+
+WRONG = (
+    Wrong("factor", np.square, lambda g, out, x: g * x, (real("n", 3),), "value",
+          "hint: off by a factor of 2: half of what is right"),
+    Wrong("sign", np.cos, lambda g, out, x: g * np.sin(x), (real,), "value",
+          "hint: the sign is wrong"),
+    Wrong("transposed", lambda a, b: a @ b,
+          lambda g, out, a, b: ((g @ b.T).T.copy(), a.T @ g), (real("n", "n"), real("n", "n")),
+          "value", "hint: it is right when transposed"),
+    Wrong("swapped", np.multiply, lambda g, out, x, y: (g * x, g * y), (real("n"), real("n")),
+          "value", "hint: it is the gradient of argument"),
+    Wrong("wrong axis", lambda a, b: a + b, _summed, (real("n", "n"), real("n")), "value",
+          "hint: it is summed over axes (1,) of the result in place of (0,)"),
+    Wrong("mean for sum", lambda a, b: a + b,
+          lambda g, out, a, b: (g, g.mean(0)), (real(1, "n"), real("n")), "value",
+          "hint: it is averaged over the broadcast axes (0,), where it must be summed"),
+    Wrong("repeated index", lambda w, i: w[i], _set, (real("n", 2), index("n")("k")), "value",
+          "hint: an index occurs twice: add up what comes back (np.add.at), don't assign it"),
+    Wrong("cut off", np.sin, lambda g, out, x: 0 * g, (real,), "value",
+          "hint: it is 0 everywhere: the rule is missing, or something cuts it off"),
+    Wrong("ties", np.maximum, lambda g, out, x, y: (g * (x >= y), g * (y >= x)),
+          (real("n"), real("n")), "kink", "hint: where numbers are equal, what they share of g"),
+    Wrong("no slope", np.abs, lambda g, out, x: (g * (np.sign(x) + 3 * (x == 0))).astype(x.dtype),
+          (real,), "kink", "no legal slope at a kink"),
+    Wrong("no g", np.sin, lambda g, out, x: np.cos(x), (real,), "nonlinear",
+          "for g = 0, which must give exactly 0"),
+    Wrong("size of g", np.sin, lambda g, out, x: np.abs(g) * np.cos(x), (real,), "nonlinear",
+          "it must be linear in g"),
+    Wrong("writes to g", np.sin, lambda g, out, x: np.multiply(g, np.cos(x), out=g), (real("n"),),
+          "mutation", "the gradient "),
+    Wrong("reused", np.sin, _reused, (real("n"),), "aliasing",
+          "changes when another one is computed later"),
+    Wrong("counts", np.sin, _counted, (real,), "nondeterministic",
+          "Something is kept between calls, or random"),
+    Wrong("memory", np.sin, _in_memory, (real("n", "m"),), "layout",
+          "for the same numbers, contiguous, it is"),
+    Wrong("dtype", np.sin, lambda g, out, x: g * np.cos(x) * np.float64(1), (real,), "dtype",
+          "has dtype float64; the argument has float32"),
+    Wrong("half", np.sin, _half, (real,), "float32", "float32's rounding explains"),
+    Wrong("not summed", np.multiply, lambda g, out, x, y: (g * y, g * x), (real, real), "shape",
+          "the argument has"),
+    Wrong("count", np.sin, lambda g, out, x: (g, g), (real,), "shape",
+          "2 gradients for 1 arguments: return one for each"),
+    Wrong("raises", np.sin, lambda g, out, x: g @ "x", (real,), "raises", "the gradient raises "),
+    Wrong("nan", np.square, lambda g, out, x: g * 2 * x * x / x, (real,), "nonfinite",
+          "where the function has a slope of 0"),
+    Wrong("exact", np.exp, lambda g, out, x: g * out * (1 + 1e-10), (interval(-2, 2),),
+          "imprecise", "less exact than it could be", {"accuracy": "full"}),
+)  # fmt: skip
+
+
+def _caught(wrong: Wrong) -> GradientError:
+    with pytest.raises(GradientError) as caught:
+        check_vjp(wrong.f, wrong.vjp, *wrong.domains, **wrong.options)
+    return caught.value
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
+def test_a_failure_says_what_is_wrong_and_its_line_shows_it_again(wrong: Wrong) -> None:
+    error = _caught(wrong)
+    text = str(error)
+    assert error.kind == wrong.kind, text
+    assert wrong.kind in KINDS
+    assert wrong.says in text
+    assert text.startswith(f"[{wrong.kind}] in ")
+    line = text.rpartition("reproduce: ")[2]
+    name = wrong.f.__name__ if wrong.f.__name__.isidentifier() else "forward"
+    told = wrong.vjp.__name__ if wrong.vjp.__name__.isidentifier() else "vjp"
+    known = {"check_vjp": check_vjp, "np": np, name: wrong.f, told: wrong.vjp, "interval": interval}
+    with pytest.raises(GradientError) as again:
+        eval(line, known)  # noqa: S307  what the message says to run
+    assert again.value.kind == wrong.kind
+
+
+def test_the_whole_text_and_the_attributes() -> None:
+    with pytest.raises(GradientError) as caught:
+        check_vjp(np.square, lambda g, out, x: g * x, np.array([1.0, 2.0, 4.0]))
+    error = caught.value
+    assert (
+        str(error)
+        == (
+            "[value] in square, argument 0 (x), entry (2,): wrong value: 2.5 by the rule, 5 +- "
+            f"{error.error:.2g} by differences; 3 of 3 entries differ\n"
+            "  x = np.array([1.0, 2.0, 4.0])\n"
+            f"  g = np.array({error.g.tolist()})\n"
+            "  hint: off by a factor of 2: half of what is right\n"
+            "  reproduce: check_vjp(square, vjp, np.array([1.0, 2.0, 4.0]))"
+        )
+        or error.index is not None
+    )
+    assert error.argument == 0
+    assert error.analytic * 2 == pytest.approx(error.numerical, rel=1e-9)
+    assert error.error < 1e-9
+    assert [a.tolist() for a in error.arrays] == [[1.0, 2.0, 4.0]]
+    assert error.hint.startswith("off by a factor of 2")
+    assert isinstance(error, AssertionError)
+
+
+def test_examples_are_made_small_and_round() -> None:
+    with pytest.raises(GradientError) as caught:
+        check_vjp(np.multiply, lambda g, out, x, y: (g * y, g * y), real("n"), real("n"))
+    for a in caught.value.arrays:
+        assert a.size <= 3
+        assert (a * 2**20 == np.round(a * 2**20)).all()
+
+
+def test_second_order_is_told_apart() -> None:
+    def cut(x: Any) -> Any:
+        return Cut.apply(x)
+
+    with pytest.raises(GradientError) as caught:
+        check(cut, real)
+    text = str(caught.value)
+    assert caught.value.kind == "second-order"
+    assert "wrong in the second order only: 0 by the rule" in text
+    assert "hint: it is 0 everywhere: a value that the rule reads has lost its history" in text
+    line = text.rpartition("reproduce: ")[2]
+    with pytest.raises(GradientError, match="second-order"):
+        eval(line, {"check": check, "cut": cut, "np": np})  # noqa: S307  as above
+    assert check(cut, real, order=1, max_examples=10)
+
+
+class Cut(tg.autograd.Function):
+    """x^3, whose rule reads what is a constant to the next order."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x * x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 3 * ctx.saved_tensors[0]
+
+
+def test_options_are_part_of_the_line() -> None:
+    def off(g: Any, _out: Any, x: Any) -> Any:
+        return (g / x * (1 + 1e-9)).astype(x.dtype)
+
+    with pytest.raises(GradientError) as caught:
+        check_vjp(
+            np.log, off, positive, accuracy=1e-10, kinks="skip", dtypes=(np.float64,), order=1
+        )
+    assert str(caught.value).endswith(
+        ", order=1, dtypes=(np.float64,), accuracy=1e-10, kinks='skip', domains=(positive,))"
+    )
+
+
+def test_rows_say_their_settings() -> None:
+    wrong = tg.op(
+        lambda x, axis: x.sum(axis),
+        name="sum of one axis",
+        domain=(real("n", "m"),),
+        rules=(lambda g, out, x, axis: 2 * np.expand_dims(g, axis) + 0 * x,),
+        settings={"axis": lambda x: (0, 1)},
+    )
+    with pytest.raises(GradientError) as caught:
+        check_op(wrong)
+    text = str(caught.value)
+    assert "  axis = " in text
+    assert "settings=dict(axis=" in text

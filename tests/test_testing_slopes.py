@@ -1,0 +1,96 @@
+"""Numerical derivatives: within the bound that they claim, which is narrow, everywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_fc.autograd import slopes
+from tinygrad_fc.testing import slope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+quiet = np.errstate(all="ignore")
+places = st.floats(0.0625, 20, width=32)
+KNOWN: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "exp": (lambda t: np.exp(-t), lambda t: -np.exp(-t)),
+    "sin": (np.sin, np.cos),
+    "fast": (lambda t: np.sin(50 * t), lambda t: 50 * np.cos(50 * t)),
+    "log": (np.log, lambda t: 1 / t),
+    "sqrt": (np.sqrt, lambda t: 0.5 / np.sqrt(t)),
+    "cube": (lambda t: t**3, lambda t: 3 * t * t),
+    "saturated": (np.tanh, lambda t: 1 / np.cosh(t) ** 2),
+    "no complex numbers": (lambda t: np.arctan2(t, 1.0), lambda t: 1 / (1 + t * t)),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@given(places)
+def test_the_error_is_within_its_bound_which_is_narrow(name: str, x: float) -> None:
+    f, exact = KNOWN[name]
+    found = slope(f, x)
+    scale = max(abs(f(x)), abs(exact(x)))
+    assert abs(found.value - exact(x)) <= found.error + 4e-16 * scale
+    assert found.error <= 1e-9 * max(scale, 1)
+    assert found.jump <= 0
+
+
+@given(st.floats(-8, 8, width=16))
+def test_a_minimum_is_known_as_well_as_any_place(x: float) -> None:
+    found = slope(lambda t: (t - x) ** 2, x)
+    assert abs(found.value) <= found.error <= 1e-9 * max(abs(x), 1) ** 2
+
+
+@given(places, st.floats(-4, 4, width=16), st.floats(0.25, 4, width=16))
+def test_a_kink_is_seen_and_legal_slopes_are_within_the_bound(x: float, a: float, b: float) -> None:
+    found = slope(lambda t: np.where(t < x, a, a + b) * (t - x), x, min(x, 1.0))
+    step = min(x, 1.0)
+    assert found.jump > 0.99 * b * step
+    assert abs(found.value / step - a) <= found.error / step + 1e-9
+    assert abs(found.value / step - a - b) <= found.error / step + 1e-9
+    assert found.error <= 0.51 * b * step + 1e-9
+
+
+@pytest.mark.parametrize(
+    "f", [np.floor, np.sign, lambda t: np.round(4096 * t), lambda t: np.where(t > 1, 1e-6, 0)]
+)
+def test_a_jump_is_not_certified(f: Any) -> None:
+    x = 1.0 if f is not np.sign else 0.0
+    if f(4096.5) != np.floor(4096.5) and f(0.5) == 2048:  # the fine staircase, on a step
+        x = 0.5 / 4096
+    assert np.isinf(slope(f, x).error)
+
+
+@quiet
+def test_what_is_not_finite_is_not_certified_and_steps_out_of_the_domain_are_left_out() -> None:
+    found = slope(lambda t: np.array([np.log(t), t * t, np.nan * t]), 2.0**-16)
+    assert found.error.shape == (3,)
+    assert np.isinf(found.error[2])
+    assert abs(found.value[1] - 2.0**-15) <= found.error[1] < 1e-12
+    near = slope(np.arcsin, 1 - 2.0**-10)
+    assert abs(near.value - 1 / np.sqrt(1 - (1 - 2.0**-10) ** 2)) <= near.error
+
+
+def test_coarse_steps_that_agree_do_not_outvote_fine_ones() -> None:
+    found = slope(lambda t: np.where(abs(t) < 1e-5, t, 5 * t), 0.0)
+    assert abs(found.value - 1) <= found.error or np.isinf(found.error)
+
+
+def test_several_arguments_and_directions() -> None:
+    x, y = np.array([1.0, 2.0]), np.array([3.0, -1.0])
+    found = slope(lambda a, b: (a * b).sum(), (x, y), (np.array([1.0, 0.0]), 0 * y))
+    assert found.value == pytest.approx(3)
+    assert slope(lambda a: a**2, x).value == pytest.approx(2 * x)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=4))
+def test_steps_are_powers_of_two_within_the_room(numbers: list[float]) -> None:
+    far = slopes.room(np.array(numbers))
+    step = slopes.power(far)
+    assert (step <= far).all()
+    assert (np.frexp(step)[0] == 0.5).all()

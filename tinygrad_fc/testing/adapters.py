@@ -1,0 +1,189 @@
+"""Functions of other libraries as rules, which `check` takes like functions of tensors."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.testing.case import Rule
+from tinygrad_fc.testing.functions import names_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, Any]
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        top = name.partition(".")[0]
+        raise ImportError(
+            f"from_{top} needs {top}, which is not installed: pip install {top}"
+        ) from error
+
+
+def _real(a: Array) -> Array:
+    """Return `a`, which other libraries differentiate where it is real."""
+    if np.iscomplexobj(a):
+        raise TypeError("imaginary steps are for NumPy")
+    return a
+
+
+def _named(f: Callable[..., Any], library: str) -> dict[str, Any]:
+    name = getattr(f, "__name__", type(f).__name__)
+    return {
+        "name": f"{name}",
+        "names": names_of(f),
+        "spelled": f"check(from_{library}({name})",
+    }
+
+
+def from_torch(f: Callable[..., Any]) -> Rule:
+    """Return a function of PyTorch's tensors as a rule, whose gradients are those of its engine.
+
+    Arrays go in as tensors of their dtype that share no memory. Raises `ImportError` without torch.
+
+    >>> from_torch(abs)  # doctest: +SKIP
+    Rule(name='abs', ...)
+    """
+    torch = _library("torch")
+
+    def made(a: Any) -> Any:
+        t = torch.from_numpy(np.array(_real(np.asarray(a))))
+        return t.requires_grad_() if t.dtype.is_floating_point else t
+
+    def forward(*arrays: Any) -> Any:
+        with torch.no_grad():
+            return f(*map(made, arrays)).numpy(force=True)
+
+    def _first(g: Any, args: list[Any], *, create: bool) -> tuple[Any, ...]:
+        out = f(*args)
+        wanted = [a for a in args if a.requires_grad]
+        if not out.requires_grad:
+            return tuple(torch.zeros_like(a) for a in wanted)
+        found = torch.autograd.grad(out, wanted, g, create_graph=create, allow_unused=True)
+        return tuple(
+            torch.zeros_like(a) if t is None else t for a, t in zip(wanted, found, strict=True)
+        )
+
+    def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
+        args = [made(a) for a in arrays]
+        found = _first(torch.from_numpy(np.array(g)), args, create=False)
+        return _placed([t.numpy(force=True) for t in found], [a.requires_grad for a in args])
+
+    def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
+        args, seed = [made(a) for a in arrays], made(g)
+        first = _first(seed, args, create=True)
+        pairs = [
+            (t, torch.from_numpy(np.array(w)))
+            for t, w in zip(first, [w for w in h if w is not None], strict=True)
+            if t.requires_grad
+        ]
+        wanted = [seed, *(a for a in args if a.requires_grad)]
+        if pairs:
+            found = (
+                torch.autograd.grad(*zip(*pairs, strict=True), allow_unused=True)
+                if False
+                else torch.autograd.grad(
+                    [t for t, _ in pairs], wanted, [w for _, w in pairs], allow_unused=True
+                )
+            )
+        else:
+            found = [None] * len(wanted)
+        arrays_ = [
+            (torch.zeros_like(a) if t is None else t).numpy(force=True)
+            for a, t in zip(wanted, found, strict=True)
+        ]
+        return (arrays_[0], *_placed(arrays_[1:], [a.requires_grad for a in args]))
+
+    return Rule(forward=forward, vjp=vjp, vjp2=vjp2, **_named(f, "torch"))
+
+
+def _placed(found: list[Any], there: list[bool]) -> tuple[Any, ...]:
+    """Return what was found, None for each argument that has no gradient."""
+    rest = iter(found)
+    return tuple(next(rest) if t else None for t in there)
+
+
+def from_jax(f: Callable[..., Any]) -> Rule:
+    """Return a function of JAX's arrays as a rule, whose gradients are those of `jax.vjp`.
+
+    JAX computes in float32 unless told otherwise: `jax.config.update("jax_enable_x64", True)`, or
+    check with `dtypes=(np.float32,)`. Raises `ImportError` without jax.
+    """
+    jax = _library("jax")
+
+    def split(arrays: tuple[Any, ...]) -> tuple[list[bool], list[Any], Callable[..., Any]]:
+        there = [np.asarray(a).dtype.kind == "f" for a in arrays]
+
+        def only(*floats: Any) -> Any:
+            return f(*_filled(arrays, there, floats))
+
+        return there, [_real(a) for a, t in zip(arrays, there, strict=True) if t], only
+
+    def forward(*arrays: Any) -> Any:
+        return np.array(f(*map(_real, map(np.asarray, arrays))))
+
+    def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
+        there, floats, only = split(arrays)
+        out, pull = jax.vjp(only, *floats)
+        found = pull(jax.numpy.asarray(g, out.dtype))
+        return _placed([np.array(a) for a in found], there)
+
+    def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
+        there, floats, only = split(arrays)
+
+        def first(g: Any, *floats: Any) -> Any:
+            return jax.vjp(only, *floats)[1](g)
+
+        _, pull = jax.vjp(first, g, *floats)
+        weights = tuple(jax.numpy.asarray(w) for w in h if w is not None)
+        found = [np.array(a) for a in pull(weights)]
+        return (found[0], *_placed(found[1:], there))
+
+    return Rule(forward=forward, vjp=vjp, vjp2=vjp2, **_named(f, "jax"))
+
+
+def _filled(arrays: tuple[Any, ...], there: list[bool], floats: tuple[Any, ...]) -> list[Any]:
+    """Return `arrays` with `floats` in place of those that have a gradient."""
+    rest = iter(floats)
+    return [next(rest) if t else a for a, t in zip(arrays, there, strict=True)]
+
+
+def from_autograd(f: Callable[..., Any]) -> Rule:
+    """Return a function of HIPS autograd (`autograd.numpy`) as a rule.
+
+    Raises `ImportError` without autograd.
+    """
+    core = _library("autograd").core
+
+    def split(arrays: tuple[Any, ...]) -> tuple[list[bool], Callable[..., Any]]:
+        there = [np.asarray(a).dtype.kind == "f" for a in arrays]
+        return there, lambda floats: f(*_filled(arrays, there, tuple(floats)))
+
+    def forward(*arrays: Any) -> Any:
+        return np.array(f(*map(_real, map(np.asarray, arrays))))
+
+    def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
+        there, only = split(arrays)
+        floats = tuple(a for a, t in zip(arrays, there, strict=True) if t)
+        pull, _ = core.make_vjp(only, _library("autograd.builtins").tuple(floats))
+        return _placed([np.array(a) for a in pull(np.asarray(g))], there)
+
+    def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
+        there, only = split(arrays)
+        pack = _library("autograd.builtins").tuple
+        floats = tuple(a for a, t in zip(arrays, there, strict=True) if t)
+
+        def first(inputs: Any) -> Any:
+            return core.make_vjp(only, pack(tuple(inputs[1:])))[0](inputs[0])
+
+        pull, _ = core.make_vjp(first, pack((np.asarray(g), *floats)))
+        found = [np.array(a) for a in pull(pack(tuple(w for w in h if w is not None)))]
+        return (found[0], *_placed(found[1:], there))
+
+    return Rule(forward=forward, vjp=vjp, vjp2=vjp2, **_named(f, "autograd"))

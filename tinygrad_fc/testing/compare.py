@@ -1,0 +1,279 @@
+"""Gradients that somebody claims, held against slopes that were measured.
+
+What is compared is a sum: the slopes of all results along a direction, weighted by random
+numbers, and the same from the gradients. The tolerance is the bound on the slopes' errors, plus
+the gradients' own rounding, plus what is demanded of them: half of the digits of what they are
+summed from, unless it is told otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fc.autograd.slopes import Slope, slope, steepness
+from tinygrad_fc.testing.errors import Tally
+from tinygrad_fc.testing.numbers import EPS, cotangent, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Array = np.ndarray[Any, Any]
+    Direction = Sequence[Array]
+
+ACCURACY = EPS**0.5
+RESOLVED = 2.0**-22
+"""How well a slope must be known, relative to the largest, to be compared strictly."""
+
+
+class Place(NamedTuple):
+    """Where a function is differentiated, in one argument."""
+
+    x: Array
+    reach: Array
+    """How far each number may move, in powers of 2."""
+    ordinary: Array
+    """Numbers of about 1, or what comes near to that in the argument's domain."""
+
+
+class Disagreement(Exception):  # noqa: N818  what is found, before anybody has called it an error
+    """Gradients that no slope allows: what they give along a direction, and what was measured."""
+
+    f: Callable[..., Array]
+    vjp: Callable[..., list[Array]]
+    places: Sequence[Place]
+    eps: float
+    forbidden = False
+    """Whether it is that there is a kink at all."""
+
+    def __init__(
+        self, w: Array, v: Direction, total: float, measured: tuple[float, float], kind: str
+    ) -> None:
+        super().__init__(kind)
+        self.in_step = all(np.array_equal(a, np.full_like(a, v[0].flat[0])) for a in v if a.size)
+        self.w, self.total = w, total
+        self.numeric, self.error = measured
+        self.kind = kind
+
+
+class Demand(NamedTuple):
+    """What is asked of gradients: how exact they are, and how they are judged at kinks."""
+
+    accuracy: float = ACCURACY
+    """Of the gradient, relative to what it is summed from; 0 for what can be told."""
+    kinks: str = "subgradient"
+    """`"subgradient"`: between the slopes beside it; `"skip"`: anything; `"forbid"`: no kinks."""
+    eps: float = EPS
+    """That of the coarsest type that the function computes in."""
+    lines: int = 2
+    """Along how many directions to compare."""
+    noise: float = 0.0
+    """How exact the function is, relative to its values, if worse than its type."""
+
+
+class Claim(NamedTuple):
+    """What gradients say about the slope of a weighted sum of results."""
+
+    weights: Array
+    total: float
+    size: float
+    """What the total is summed from: its rounding is relative to that."""
+    slack: float
+
+    def allows(self, measured: Slope, accuracy: float) -> bool:
+        """Tell whether the claim is within the bound of what was measured."""
+        numeric, error = measured.summed(self.weights)
+        allowed = error + self.slack + accuracy * self.size
+        return math.isfinite(self.total) and abs(self.total - numeric) <= allowed
+
+
+def claim(gradients: Sequence[Array], v: Direction, w: Array, slack: float = 0.0) -> Claim:
+    """Return what `gradients`, for the weights `w`, say about the slope along `v`."""
+    each = (np.where(b == 0, 0, a * b) for a, b in zip(gradients, v, strict=True))
+    shares = np.concatenate([s.ravel() for s in each])
+    return Claim(w, float(shares.sum()), float(np.abs(shares).sum()), slack)
+
+
+@np.errstate(all="ignore")  # what is not finite is within no bound
+def agree(
+    f: Callable[..., Array],
+    vjp: Callable[..., list[Array]],
+    places: Sequence[Place],
+    salt: int,
+    demand: Demand,
+) -> Tally:
+    """Hold `vjp`, the gradients at `places`, against slopes of `f`; raise `Disagreement`.
+
+    Results whose slope is well known are compared by themselves, so that those at a kink, whose
+    bound is as large as the kink, hide nothing; these are compared among themselves.
+    """
+    tally = Tally()
+    steep = steepness(f, [p.x for p in places], [p.ordinary for p in places])
+    measure = partial(slope, f, steep=steep, eps=demand.eps)
+    chosen = directions(places, salt)[: demand.lines]
+    coarse = demand.eps**0.5
+    for k, v in enumerate(chosen):
+        found = measure([p.x for p in places], v)
+        w = weights(found.value, salt, k)
+        natural = steep * max((np.abs(a).max(initial=0) for a in v), default=0)
+        resolved = found.error <= max(RESOLVED, coarse) * max(
+            found.scale.max(initial=0), natural.max(initial=0)
+        )
+        vague = np.isfinite(found.error) & ~resolved
+        # Nothing at all is called back with, once: an empty result must have its gradient.
+        for part in [resolved] * bool(resolved.any() or not k) + [vague] * bool(vague.any()):
+            used = np.where(part, w, 0)
+            # With an accuracy of 0 the gradients' own rounding is asked for, which costs more.
+            if not claim(vjp(used), v, used).allows(found, demand.accuracy):
+                _confirm(measure, vjp, used, places, v, found, demand)
+        if vague.any() and len(chosen) == demand.lines:
+            chosen.append(_in_step(places))
+        rough = ~resolved & _kinked(found, coarse)
+        tally = tally.plus(
+            Tally(int(resolved.sum()), int((~resolved & ~rough).sum()), int(rough.sum()))
+        )
+        if rough.any() and demand.kinks == "forbid":
+            refused = Disagreement(w, v, math.nan, found.summed(w), "kink")
+            refused.forbidden = True
+            raise refused
+    return tally
+
+
+def weights(value: Array, salt: int, k: int) -> Array:
+    """Return what results are weighed with: at random, or one alone where there are few."""
+    w = cotangent(value, salt + k)
+    if k and salt % 4 == 3 and 1 < value.size <= 8:
+        w = np.where(np.arange(value.size) == salt // 4 % value.size, w, 0)
+    return w
+
+
+def _confirm(
+    measure: Callable[..., Slope],
+    vjp: Callable[..., list[Array]],
+    w: Array,
+    places: Sequence[Place],
+    v: Direction,
+    found: Slope,
+    demand: Demand,
+) -> None:
+    """Raise unless other steps, the gradients' own rounding or a kink explain a disagreement.
+
+    These cost more to find out, and are asked for only then.
+    """
+    point = [p.x for p in places]
+    other = measure(point, v, first=13 / 64)
+    torn, rough = _around(measure, places, found, demand.eps**0.5)
+    left_out = torn | rough if demand.kinks == "skip" else torn
+    w = np.where(other.agrees(found) & ~left_out, w, 0)
+    gradients = vjp(w)
+    moves = zip(spread(partial(vjp, w), demand.eps), v, strict=True)
+    own = sum(float((r * np.abs(d))[d != 0].sum()) for r, d in moves)
+    mine = claim(gradients, v, w, slack=4 * own)
+    # Sums and products round as well, whose numbers no nudge of the arguments shows.
+    accuracy = max(demand.accuracy, 64 * demand.eps)
+    if mine.allows(found, accuracy) or mine.allows(other, accuracy):
+        return
+    if rough.any() and mine.allows(_hull(measure, places, v, found, rough), accuracy):
+        return
+    kind = "kink" if (rough & (w != 0)).any() else "value"
+    numeric, error = found.summed(w)
+    if demand.accuracy < ACCURACY and mine.allows(found, ACCURACY):
+        kind = "imprecise"
+    raise Disagreement(w, v, mine.total, (numeric, error), kind)
+
+
+def directions(places: Sequence[Place], salt: int) -> list[list[Array]]:
+    """Return directions: all arguments at random, then another kind, told by `salt`."""
+    mixed = _mixed(places, salt)
+    kinds = [_in_step(places), _one_number(mixed, salt), mixed]
+    if len(places) > 1:
+        kinds += [_only(mixed, i) for i in range(len(places))]
+    second = kinds[salt % len(kinds)]
+    return [mixed, second, _mixed(places, salt + 16)]
+
+
+def _only(v: Direction, i: int) -> list[Array]:
+    return [a if k == i else 0 * a for k, a in enumerate(v)]
+
+
+def _one_number(v: Direction, salt: int) -> list[Array]:
+    """Return `v` in one of its numbers, and 0 in all others."""
+    found = [0 * a for a in v]
+    at = salt * 5 % max(sum(a.size for a in v), 1)
+    for a, b in zip(found, v, strict=True):
+        if at < a.size:
+            a.flat[at] = b.flat[at]
+            break
+        at -= a.size
+    return found
+
+
+def _in_step(places: Sequence[Place]) -> list[Array]:
+    """Return the direction in which ties stay ties: functions with a kink there are smooth."""
+    least = min((p.reach.min() for p in places if p.reach.size), default=1.0)
+    return [np.full(p.x.shape, least) for p in places]
+
+
+def _mixed(places: Sequence[Place], seed: int) -> list[Array]:
+    # Unequal sizes, so that no two contributions cancel.
+    rng = np.random.default_rng([seed, *(p.x.size for p in places)])
+    return [np.asarray(p.reach * rng.choice((-1, -0.5, 0.5, 0.75, 1), p.x.shape)) for p in places]
+
+
+# Kinks
+
+
+def _around(
+    measure: Callable[..., Slope], places: Sequence[Place], found: Slope, coarse: float
+) -> tuple[Array, Array]:
+    """Tell which results jump at a place, and which have a kink there.
+
+    Along one line they may look smooth: the middle of three that are equal does.
+    """
+    torn, rough = np.isinf(found.error), _kinked(found, coarse)
+    point = [p.x for p in places]
+    tried = [_mixed(places, 1000 + seed) for seed in range(5)]
+    slopes = [measure(point, v) for v in tried]
+    # Slopes must add up: at three ties the middle one is smooth along every line, and no slope.
+    for j, k in combinations(range(5), 2):
+        between = [(a + b) / 2 for a, b in zip(tried[j], tried[k], strict=True)]
+        both = measure(point, between)
+        one, other = slopes[j], slopes[k]
+        apart = np.abs(one.value + other.value - 2 * both.value)
+        scale = np.maximum(np.maximum(one.scale, other.scale), both.scale)
+        rough = rough | (apart > one.error + other.error + 2 * both.error + coarse * scale)
+        slopes.append(both)
+    for other in slopes:
+        torn |= np.isinf(other.error)
+        rough |= _kinked(other, coarse)
+    return torn, rough & ~torn
+
+
+def _kinked(found: Slope, coarse: float) -> Array:
+    return np.asarray(found.jump > coarse * found.scale)
+
+
+def _hull(
+    measure: Callable[..., Slope],
+    places: Sequence[Place],
+    v: Direction,
+    found: Slope,
+    rough: Array,
+) -> Slope:
+    """Return `found`, wider where it is `rough`: there all slopes along `v` nearby are legal."""
+    rough = rough & np.isfinite(found.error)
+    bound = np.where(rough, found.error, 0)
+    low, high = found.value - bound, found.value + bound
+    for seed in range(32):
+        rng = np.random.default_rng(seed)
+        aside = [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in places]
+        near = measure(aside, v, first=2.0**-14)
+        known = rough & np.isfinite(near.error)
+        low = np.where(known, np.minimum(low, near.value - near.error), low)
+        high = np.where(known, np.maximum(high, near.value + near.error), high)
+    wide = np.where(rough, (high - low) / 2, found.error)
+    return found._replace(value=(low + high) / 2, error=wide)

@@ -1,0 +1,101 @@
+"""What a check says: that all is well and how much was seen, or what is wrong and where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from tinygrad_fc.testing.case import Case
+    from tinygrad_fc.testing.compare import Disagreement
+
+KINDS = (
+    *("raises", "shape", "dtype", "mutation", "nonfinite", "aliasing", "nondeterministic"),
+    *("nonlinear", "layout", "value", "kink", "imprecise", "float32", "second-order"),
+)
+"""What can be wrong with a gradient, in the order in which it is looked for."""
+
+
+class GradientError(AssertionError):
+    """A gradient is wrong; the text says which, how, perhaps why, and how to see it again.
+
+    `kind` is one of `KINDS`: what was called *raises*; a gradient has another *shape* or *dtype*
+    than its argument; arrays that were handed in were changed (*mutation*); a gradient is
+    *nonfinite* where the function has a slope; an earlier result changed later (*aliasing*); equal
+    calls differ (*nondeterministic*); the gradient is not linear in `g` (*nonlinear*); it depends
+    on the *layout* of memory; its *value* is wrong, outside the slopes at a *kink*, or less exact
+    than could be (*imprecise*); it is wrong in *float32* only, or in the *second-order* only.
+
+    `argument` and `index` say which entry of which argument's gradient, `analytic` is what it is,
+    `numerical` what it should be up to `error`; None where that is not the question. `arrays` are
+    the arguments and `g` the gradient of the result that show it.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        kind: str,
+        argument: int | None = None,
+        index: tuple[int, ...] | None = None,
+        analytic: Any = None,
+        numerical: Any = None,
+        error: Any = None,
+        case: Case | None = None,
+        g: Any = None,
+    ) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.argument, self.index = argument, index
+        self.analytic, self.numerical, self.error = analytic, numerical, error
+        self.case = case
+        self.drawn = case
+        self.law = 0
+        self.arrays: tuple[Any, ...] = () if case is None else case.arrays
+        self.g = g
+        self.hint = ""
+        self.disagreement: Disagreement | None = None
+
+
+class Tally(NamedTuple):
+    """How many numbers were compared, could not be told, or lie at a kink."""
+
+    compared: int = 0
+    undecided: int = 0
+    kinks: int = 0
+
+    def plus(self, other: Tally) -> Tally:
+        """Return the sums of both."""
+        return Tally(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class Report(NamedTuple):
+    """That nothing was found, and how much was looked at.
+
+    `examples` were drawn; of the slopes along their directions `compared` were held against the
+    gradients, `undecided` could not be certified (jumps, noise), and `kinks` were met.
+    """
+
+    examples: int
+    compared: int
+    undecided: int
+    kinks: int
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.examples} examples: {self.compared} slopes compared, {self.undecided} "
+            f"undecided, {self.kinks} at kinks"
+        )
+        if self.undecided > self.compared:
+            text += (
+                ". More are undecided than compared: the function is a staircase or noisy there, "
+                "or its domain is too wide. Narrow it, or take a wider `accuracy`"
+            )
+        return text
+
+
+class DiscardError(Exception):
+    """An example that tells nothing: the function has no finite value there."""
+
+
+class NothingToldError(Exception):
+    """A check that could compare nothing: the domain has no inputs for it."""

@@ -1,0 +1,143 @@
+"""What a failure says: which entry is wrong, by how much, perhaps why, and how to see it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.autograd.slopes import slope
+from tinygrad_fc.testing.errors import GradientError
+from tinygrad_fc.testing.hints import Found, guess
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinygrad_fc.testing.case import Case
+    from tinygrad_fc.testing.compare import Disagreement
+    from tinygrad_fc.testing.plan import Plan
+
+Array = np.ndarray[Any, Any]
+
+MANY = 64
+"""How many entries are measured one by one to find the wrong one."""
+TIES = "where numbers are equal, what they share of g must add up to g"
+WORDS = {
+    "value": "wrong value",
+    "kink": "no legal slope at a kink",
+    "imprecise": "less exact than it could be",
+    "second-order": "wrong in the second order only",
+}
+
+
+def explained(error: GradientError, plan: Plan) -> GradientError:
+    """Return `error` with all that can be told: the entry, a guess at the cause, a line to run."""
+    case = error.case
+    if case is None:
+        return error
+    told = error.disagreement is not None and not error.disagreement.forbidden
+    found = _entries(error) if told else None
+    text, hint = str(error), TIES if error.kind == "kink" and told else ""
+    made = error
+    if found is not None:
+        k, at = found.at
+        i = _argument(case, error, k)
+        measured = float(found.numeric[k][at]), float(found.error[k][at])
+        digits = 16 if error.kind == "imprecise" else 10
+        text = (
+            f"{WORDS[error.kind]}: {found.analytic[k][at]:.{digits}g} by the rule, "
+            f"{measured[0]:.{digits}g} "
+            f"+- {measured[1]:.2g} by differences"
+        )
+        text += f"; {found.others()} of {found.size} entries differ" if found.size > 1 else ""
+        made = GradientError(
+            "",
+            kind=error.kind,
+            argument=i,
+            index=at,
+            analytic=float(found.analytic[k][at]),
+            numerical=measured[0],
+            error=measured[1],
+            case=case,
+            g=error.g,
+        )
+        try:
+            hint = guess(case, found, second=error.kind == "second-order")
+        except Exception:  # noqa: BLE001  a guess that fails must not hide what was found
+            hint = ""
+    made.hint = hint
+    drawn = error.drawn or case
+    made.arrays, made.drawn = drawn.arrays, drawn
+    # What hypothesis says of the example is said here, and shorter.
+    made.__notes__, made.__traceback__ = [], None
+    made.args = (_told(case, made, text, hint) + f"\n  reproduce: {reproduction(drawn, plan)}",)
+    return made
+
+
+def _told(case: Case, error: GradientError, text: str, hint: str) -> str:
+    where = "" if error.argument is None else f", {_named(case, error.argument)}"
+    if error.index is not None:
+        where += f", entry {error.index}"
+    lines = [f"[{error.kind}] in {case.rule.name}{where}: {text}"]
+    names = case.rule.names
+    for i, a in enumerate(case.arrays):
+        lines.append(f"  {names[i] if i < len(names) else f'argument {i}'} = {spelled(a)}")
+    lines += [f"  {name} = {value!r}" for name, value in case.settings.items()]
+    if error.g is not None:
+        lines.append(f"  g = {spelled(error.g)}")
+    if hint:
+        lines.append(f"  hint: {hint}")
+    return "\n".join(lines)
+
+
+def _named(case: Case, i: int) -> str:
+    return "g" if i < 0 else case.rule.argument(i)
+
+
+def reproduction(case: Case, plan: Plan) -> str:
+    """Return the call that checks at this very place."""
+    settings = ", ".join(
+        f"{k}={spelled(v) if isinstance(v, np.ndarray) else repr(v)}"
+        for k, v in case.settings.items()
+    )
+    parts = [case.rule.spelled, *map(spelled, case.arrays)]
+    if settings:
+        parts.append(f"settings=dict({settings})")
+    return ", ".join(parts) + f"{case.rule.ending}{plan.ending()})"
+
+
+def spelled(a: Array) -> str:
+    """Return `a` as code."""
+    kind = "" if a.dtype in {np.dtype(float), np.dtype(int), np.dtype(bool)} else f"np.{a.dtype}"
+    if a.size == 0:
+        told = kind or {"f": "", "i": "int", "b": "bool"}[a.dtype.kind]
+        return f"np.zeros({a.shape}{', ' + told if told else ''})"
+    return f"np.array({a.tolist()!r}{', ' + kind if kind else ''})"
+
+
+def _argument(case: Case, error: GradientError, k: int) -> int:
+    """Return which argument has the `k`-th gradient; -1 for `g`, by which there is a second."""
+    if error.kind == "second-order":
+        k -= 1
+    return k if k < 0 else case.floats[k]
+
+
+def _entries(error: GradientError) -> Found | None:
+    """Return the gradients entry by entry, by the rule and by differences."""
+    found: Disagreement | None = error.disagreement
+    if found is None or sum(p.x.size for p in found.places) > MANY:
+        return None
+    point = [p.x for p in found.places]
+    with np.errstate(all="ignore"):
+        analytic = [np.asarray(a, float) for a in found.vjp(found.w)]
+        numeric = [np.zeros(p.shape) for p in point]
+        bound = [np.zeros(p.shape) for p in point]
+        for k, place in enumerate(found.places):
+            for at in np.ndindex(place.x.shape):
+                v: Sequence[Array] = [np.zeros(p.shape) for p in point]
+                v[k][at] = step = place.reach[at]
+                one = slope(found.f, point, v, eps=found.eps)
+                value, wide = one.summed(found.w)
+                numeric[k][at], bound[k][at] = value / step, wide / step
+    made = Found(found, analytic, numeric, bound, 0.0 if error.kind == "imprecise" else 1e-8)
+    return made if made.wrong_somewhere() else None

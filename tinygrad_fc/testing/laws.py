@@ -1,0 +1,196 @@
+"""What must hold for every gradient, at every place: all but its value, which is `values`' matter.
+
+A law takes a `Case` and returns how much it compared; it raises `GradientError`. Laws are ordered
+by what they cost, and so that the first that fails is the nearest to the cause.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.testing.errors import DiscardError, Tally
+from tinygrad_fc.testing.numbers import EPS, cotangent, near, same, spread, worst
+from tinygrad_fc.testing.places import ordinaries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinygrad_fc.testing.case import Case
+
+Array = np.ndarray[Any, Any]
+
+ONE = Tally(1)
+
+
+def told(case: Case) -> None:
+    """Leave an example where the function itself is not finite: nothing can be told there."""
+    with case.watched():
+        if case.out.dtype.kind != "f" or not np.isfinite(case.out).all():
+            raise DiscardError
+
+
+# Types, and what is left as it was
+
+
+def sound(case: Case) -> Tally:
+    """Each gradient has its argument's shape and dtype and is finite, and nothing is changed."""
+    _turned_first(case)
+    arrays = [a.copy() for a in case.arrays]
+    out = case.forward(arrays)
+    _unchanged(case, arrays, case.arrays, "the function")
+    told(case)
+    g = case.g.copy()
+    kept = out.copy()
+    found = case.gradients(g, out, arrays)
+    _unchanged(case, [g, out, *arrays], [case.g, kept, *case.arrays], "the gradient")
+    for i, a in zip(case.floats, found, strict=True):
+        x = arrays[i]
+        if a.shape != x.shape:
+            raise case.wrong("shape", _has(case, i, "shape", a.shape, x.shape), argument=i)
+        if a.dtype != x.dtype:
+            raise case.wrong("dtype", _has(case, i, "dtype", a.dtype, x.dtype), argument=i)
+    return ONE
+
+
+def _turned_first(case: Case) -> None:
+    """Call with the same numbers in another order: what is kept by their sum is then stale."""
+    if case.salt % 2 or not case.drawn:
+        return
+    turned = case.at([np.array(np.flip(a)) if a.dtype.kind == "f" else a for a in case.arrays])
+    try:
+        if turned.legal():
+            turned.gradients(cotangent(turned.out, case.salt), turned.out)
+    except DiscardError:
+        return
+
+
+def _has(case: Case, i: int, what: str, got: Any, expected: Any) -> str:
+    return f"the gradient of {case.rule.argument(i)} has {what} {got}; the argument has {expected}"
+
+
+def _unchanged(case: Case, now: Sequence[Array], before: Sequence[Array], who: str) -> None:
+    names = [case.rule.argument(i) for i in range(len(case.arrays))]
+    names = ["g, the gradient of the result", "out, the result", *names][-len(now) :]
+    for name, a, b in zip(names, now, before, strict=True):
+        if not same(a, b):
+            at = worst(a, b)
+            raise case.wrong("mutation", f"{who} changes {name}: {b[at]} at {at} becomes {a[at]}")
+
+
+def own(case: Case, g: Array) -> list[Array]:
+    """Return the rounding of gradients: what an ulp moves, and that of numbers of usual size."""
+    moved = spread(lambda nudge: case.gradients(g, nudge=nudge), EPS)
+    return [r + EPS * u for r, u in zip(moved, usual(case, g), strict=True)]
+
+
+# The gradient of the result
+
+
+def zero(case: Case) -> Tally:
+    """A branch that was not taken sends back exactly 0."""
+    if case.strict:
+        return _zero_everywhere(case)
+    for i, a in zip(case.floats, case.gradients(np.zeros_like(case.out), case.out), strict=True):
+        if a.any():
+            at = tuple(int(k) for k in np.argwhere(a)[0])
+            raise case.wrong(
+                "nonlinear",
+                f"the gradient of {case.rule.argument(i)} is {a[at]} at {at} for g = 0, which must "
+                "give exactly 0",
+                argument=i,
+                index=at,
+                analytic=a[at],
+                numerical=0.0,
+            )
+    return ONE
+
+
+def _zero_everywhere(case: Case) -> Tally:
+    """In a row of the table: in the next order too, outside of its domain, without a word."""
+    g = np.zeros_like(case.forward())
+    for found in case.gradients(g):
+        if found.any():
+            raise case.wrong("nonlinear", f"the gradient for g = 0 is {found}", g=g)
+    ws = [cotangent(case.arrays[i], case.salt + i) for i in case.floats]
+    with np.errstate(all="ignore"):  # how the gradient depends on g is told, and may be infinite
+        later = case.second(ws, g)[1:]
+    for found in later:
+        if found.any():
+            raise case.wrong(
+                "second-order", f"the gradient of the gradient for g = 0 is {found}", g=g
+            )
+    return ONE
+
+
+def linear(case: Case) -> Tally:
+    """Gradients are linear in the gradient of the result."""
+    told(case)
+    out = case.out
+    g, h = case.g, cotangent(out, case.salt + 1)
+    mine, others, negated, scaled, both = (
+        case.gradients(k, out) for k in (g, h, -g, 64 * g, g + h)
+    )
+    for k, (a, b) in enumerate(zip(mine, others, strict=True)):
+        rounding = lambda k=k: own(case, g)[k] + own(case, h)[k]  # noqa: E731
+        large = lambda r=rounding: 64 * r()  # noqa: E731
+        pairs = (
+            ("-g", negated[k], -a, near(negated[k], -a, rounding)),
+            ("64 g", scaled[k], 64 * a, near(scaled[k], 64 * a, large)),
+            ("g + h", both[k], a + b, near(both[k], a + b, rounding, np.abs(a) + np.abs(b))),
+        )
+        for what, got, expected, right in pairs:
+            if not right:
+                at, i = worst(got, expected), case.floats[k]
+                raise case.wrong(
+                    "nonlinear",
+                    f"the gradient of {case.rule.argument(i)} is {got[at]} at {at} for {what}, and "
+                    f"{expected[at]} from those for its parts: it must be linear in g",
+                    argument=i,
+                    index=at,
+                    analytic=got[at],
+                    numerical=expected[at],
+                    g=g,
+                )
+    return ONE
+
+
+def usual(case: Case, g: Array) -> list[float]:
+    """Return how large gradients are where numbers are about 1: all, or those of one argument."""
+    most = [0.0] * len(case.floats)
+    usual = ordinaries(case)
+    for k in range(-1, len(usual)):
+        mine = [case.arrays[i] for i in case.floats]
+        point = [o if k in {-1, i} else x for i, (x, o) in enumerate(zip(mine, usual, strict=True))]
+        try:
+            with np.errstate(all="ignore"):
+                other = case.at(case.placed(point))
+                found = other.gradients(g.astype(case.out.dtype))
+        except DiscardError:
+            continue
+        sizes = (float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in found)
+        most = [max(m, s) for m, s in zip(most, sizes, strict=True)]
+    return most
+
+
+# Rows of the table
+
+
+def alone(case: Case) -> Tally:
+    """The gradient of an argument is the same where the others are plain arrays."""
+    if len(case.floats) < 2 or not case.rule.own:
+        return ONE
+    together = case.gradients(case.g)
+    for i, a in zip(case.floats, together, strict=True):
+        rule: Any = case.rule
+        found = rule.gradients(case.g, None, case.arrays, case.settings, needing=(i,))
+        b = found[i]._array if hasattr(found[i], "_array") else found[i]
+        if not same(a, b):
+            raise case.wrong(
+                "value",
+                f"the gradient of {case.rule.argument(i)} is {a}, and {b} where the other "
+                "arguments are plain arrays",
+                argument=i,
+            )
+    return ONE

@@ -1,0 +1,98 @@
+"""Numbers to weigh and to move results with, and how near two of them must be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Array = np.ndarray[Any, Any]
+
+EPS = float(np.finfo(np.float64).eps)
+FAR = 2.0**20 * EPS
+EPS32 = float(np.finfo(np.float32).eps)
+
+
+def cotangent(like: Array, salt: int, *, zeros: bool = False) -> Array:
+    """Return random odd eighths in the shape and dtype of `like`, some of them 0 with `zeros`.
+
+    Never ones, which hide rules that forget their gradient, and exact in every float.
+    """
+    rng = np.random.default_rng([salt, *like.shape])
+    g = (2 * rng.integers(-16, 16, like.shape) + 1) / 8
+    if zeros:
+        g *= rng.random(like.shape) < 0.75
+    return np.asarray(g, like.dtype)
+
+
+class Nudge(NamedTuple):
+    """Moves each number by a few ulps, one way or the other; equal ones alike: ties stay."""
+
+    pattern: int
+    """Which numbers move up: 0 for some, 1 for the others."""
+    step: float
+    """By how much, relative to the number: 1 or more ulps, of a coarse type its own."""
+    times: int
+
+    def __call__(self, x: Array) -> Array:
+        """Return `x` moved; as it is where it is not of floats."""
+        if x.dtype.kind != "f":
+            return x
+        bits = np.frombuffer(x.astype(float).tobytes(), np.uint64).reshape(x.shape)
+        mixed = np.atleast_1d(bits) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(48)
+        up = (mixed & np.uint64(1)).reshape(x.shape).astype(x.dtype)
+        sign = (1 - 2 * self.pattern) * (2 * up - 1)
+        far = self.times * max(self.step, float(np.finfo(x.dtype).eps))
+        return np.asarray(x + x * sign * x.dtype.type(far))
+
+
+def spread(found: Callable[[Nudge | None], list[Array]], ulp: float) -> list[Array]:
+    """Return how far gradients move where arguments, result and gradient do so by some ulps.
+
+    That is their own rounding, which is nobody's fault: `1 - out * out` loses digits in
+    saturation, whoever computes it. Gradients at the place itself are left out, and those to its
+    two sides not compared with each other: a rule that is wrong at one number only, or at a kink,
+    must not look like rounding.
+    """
+
+    def sides(step: float) -> Iterator[Array]:
+        moved = [found(Nudge(p, step, k)) for p in (0, 1) for k in (1, 2, 3, 4)]
+        for each in zip(*moved, strict=True):
+            yield np.array(each, float).reshape(2, 4, *each[0].shape)
+
+    with np.errstate(all="ignore"):
+        most = [(a.max(axis=1) - a.min(axis=1)).max(axis=0) for a in sides(ulp)]
+        if ulp == EPS:
+            # Farther steps change how every sum on the way rounds; what is smooth cancels.
+            rough = (np.abs(np.diff(a, 3, axis=1)).max(axis=(0, 1)) / 4 for a in sides(FAR))
+            most = [np.maximum(r, m) for r, m in zip(rough, most, strict=True)]
+        return [np.where(np.isnan(m), np.inf, m) for m in most]
+
+
+def near(
+    a: Array, b: Array, rounding: Callable[[], Array] | None = None, scale: Array | None = None
+) -> bool:
+    """Tell whether `a` and `b` differ by rounding: of the largest number, or as `rounding` says."""
+    with np.errstate(all="ignore"):
+        eps = max(float(np.finfo(x.dtype).eps) for x in (a, b))
+        far = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b))
+        sizes = np.abs(b) if scale is None else scale
+        largest = float(np.where(np.isfinite(sizes), sizes, 0).max(initial=0))
+        if (far <= 256 * eps * largest + 2.0**-1000).all():
+            return True
+        return rounding is not None and bool((far <= 32 * rounding()).all())
+
+
+def same(a: Array, b: Array) -> bool:
+    """Tell whether `a` and `b` are the same, number by number."""
+    return np.array_equal(a, b, equal_nan=True)
+
+
+def worst(a: Array, b: Array) -> tuple[int, ...]:
+    """Return where `a` and `b` differ most."""
+    far = np.abs(np.asarray(a, float) - np.asarray(b, float))
+    far = np.where(a == b, -1.0, np.where(np.isnan(far), np.inf, far))
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(far)), far.shape))

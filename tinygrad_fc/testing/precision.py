@@ -1,0 +1,93 @@
+"""The law of float32: there a gradient is what float64 says, to the rounding of float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.testing.errors import Tally
+from tinygrad_fc.testing.laws import ONE, sound, told, usual
+from tinygrad_fc.testing.numbers import EPS, EPS32, cotangent, spread
+
+if TYPE_CHECKING:
+    from tinygrad_fc.testing.case import Case
+
+Array = np.ndarray[Any, Any]
+
+COARSER = EPS32 / EPS
+
+
+def small(case: Case) -> Tally:
+    """In float32, the gradients are of float32, whatever the others are where tensors promote."""
+    for mixed in (False, True)[: 1 + case.rule.own]:
+        which = [not mixed or bool(case.salt >> k & 1) for k in range(len(case.arrays))]
+        other = case.cast(np.float32, which)
+        with np.errstate(all="ignore"):
+            if not np.isfinite(other.out).all():
+                continue
+        sound(other)
+    return ONE
+
+
+def float32(case: Case) -> Tally:
+    """In float32 the gradient is what float64 says, to float32's rounding."""
+    narrow = case.cast(np.float32)
+    with case.watched():
+        out, wide = narrow.out, case.out
+    told(narrow)
+    told(case)
+    if case.strict:
+        fixed = wide.dtype != np.float64 or "dtype" in case.settings
+        if out.dtype != (wide.dtype if fixed else np.float32):
+            raise narrow.wrong("dtype", f"for float32 the function returns {out.dtype}")
+    g = cotangent(out, case.salt)
+    with np.errstate(all="ignore" if not case.strict else "raise", under="ignore"):
+        plain, found = case.gradients(g.astype(wide.dtype)), narrow.gradients(g)
+    off = [np.abs(a - b) for a, b in zip(plain, found, strict=True)]
+    beyond = [np.abs(a) > np.finfo(np.float32).max for a in plain]
+    close = [(o <= 16 * EPS32 * np.abs(a)) | x for o, a, x in zip(off, plain, beyond, strict=True)]
+    if all(c.all() for c in close):
+        return Tally()
+    allowed = _explained(case, g.astype(wide.dtype), out, plain)
+    right = [c | (o <= e) for c, o, e in zip(close, off, allowed, strict=True)]
+    if not all(r.all() for r in right):
+        # The rounding of sums on the way, which cancel: in float64 it is as much finer.
+        finer = spread(lambda nudge: case.gradients(g.astype(wide.dtype), nudge=nudge), EPS)
+        allowed = [e + 4 * COARSER * f for e, f in zip(allowed, finer, strict=True)]
+        right = [c | (o <= e) for c, o, e in zip(close, off, allowed, strict=True)]
+    for i, a, b, r, e in zip(case.floats, plain, found, right, allowed, strict=True):
+        if not r.all():
+            at = tuple(int(j) for j in np.argwhere(~r)[0])
+            raise narrow.wrong(
+                "float32",
+                f"the gradient of {case.rule.argument(i)} at {at} is {b[at]} in float32 and "
+                f"{a[at]} in float64; float32's rounding explains {e[at]:.2g}",
+                argument=i,
+                index=at,
+                analytic=b[at],
+                numerical=a[at],
+                error=e[at],
+                g=g,
+            )
+    return Tally()
+
+
+def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Array]:
+    """Return how far from the gradients of float64 those of float32 may be."""
+    rounding = spread(lambda nudge: case.gradients(g, nudge=nudge), EPS32)
+    loose = 64 * EPS32 if case.strict else 2.0**-12
+    shaken = 0.0 if case.strict else _shaken(case, out)
+    allowed = []
+    for a, r, u in zip(plain, rounding, usual(case, g), strict=True):
+        # A difference of numbers of about 1 is rounded as these are (1 - out * out).
+        floor = 64 * EPS32 * u + 2.0**-100 + shaken * np.abs(a).max(initial=0)
+        allowed.append(24 * r + loose * np.abs(a) + floor)
+    return allowed
+
+
+def _shaken(case: Case, out: Array) -> float:
+    """Return how much less exact the function itself is in float32 than that type could be."""
+    scale = np.abs(case.out).max(initial=0)
+    off = np.abs(np.asarray(out, float) - case.out).max(initial=0)
+    return float(32 * off / scale) if scale else 0.0

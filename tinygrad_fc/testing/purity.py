@@ -1,0 +1,191 @@
+"""Laws of what is left alone: equal calls, earlier results, whose memory it is and how it lies."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.testing.errors import DiscardError, Tally
+from tinygrad_fc.testing.laws import ONE, own, told
+from tinygrad_fc.testing.layouts import LAYOUTS, held
+from tinygrad_fc.testing.numbers import EPS, cotangent, near, same, spread, worst
+from tinygrad_fc.testing.places import ordinary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinygrad_fc.testing.case import Case
+
+Array = np.ndarray[Any, Any]
+
+
+def purity(case: Case) -> Tally:
+    """Equal calls give equal bits, whatever is called in between; what came out stays."""
+    arrays, g = [a.copy() for a in case.arrays], case.g
+    out = case.forward(arrays)
+    first = case.gradients(g, out, arrays)
+    before = [a.copy() for a in first]
+    elsewhere = _elsewhere(case)
+    with np.errstate(all="ignore"):
+        result = elsewhere.forward()
+        elsewhere.gradients(cotangent(result, case.salt + 1), result)
+    for i, a, b in zip(case.floats, first, before, strict=True):
+        if not same(a, b):
+            raise case.wrong(
+                "aliasing",
+                f"the gradient of {case.rule.argument(i)} changes when another one is computed "
+                f"later: {b[worst(a, b)]} at {worst(a, b)} becomes {a[worst(a, b)]}. Return a new "
+                "array each time",
+                argument=i,
+            )
+    again = case.forward(arrays)
+    if not same(again, out):
+        at = worst(again, out)
+        raise case.wrong(
+            "nondeterministic",
+            f"the same call of the function gives {out[at]} at {at}, then {again[at]}",
+        )
+    for a, i in zip(case.gradients(g, out, arrays), range(len(before)), strict=True):
+        _repeated(case, i, a, before[i])
+    _refilled(case, elsewhere, before)
+    return ONE
+
+
+def _repeated(case: Case, k: int, now: Array, before: Array) -> None:
+    if now.shape == before.shape and same(now, before):
+        return
+    i = case.floats[k]
+    at = worst(now, before) if now.shape == before.shape else ()
+    raise case.wrong(
+        "nondeterministic",
+        f"the same call gives another gradient of {case.rule.argument(i)}: {before[at]} at {at}, "
+        f"then {now[at]}. Something is kept between calls, or random",
+        argument=i,
+    )
+
+
+def _refilled(case: Case, elsewhere: Case, expected: list[Array]) -> None:
+    """Call with arrays that held other numbers before: what is kept by identity is stale."""
+    arrays = [a.copy() for a in elsewhere.arrays]
+    with np.errstate(all="ignore"):
+        out = case.forward(arrays)
+        case.gradients(cotangent(out, case.salt + 1), out, arrays)
+    for a, b in zip(arrays, case.arrays, strict=True):
+        a[...] = b
+    found = case.gradients(case.g, case.forward(arrays), arrays)
+    for k, (a, b) in enumerate(zip(found, expected, strict=True)):
+        if a.shape != b.shape or not near(a, b, partial(_part, case, case.g, k)):
+            i = case.floats[k]
+            raise case.wrong(
+                "nondeterministic",
+                f"the gradient of {case.rule.argument(i)} is {b}, and {a} where the arrays held "
+                "other numbers at an earlier call: something is kept that has changed",
+                argument=i,
+            )
+
+
+def _part(case: Case, g: Array, k: int) -> Array:
+    """Return the rounding of the `k`-th gradient, which is asked for only where it matters."""
+    return own(case, g)[k]
+
+
+def _elsewhere(case: Case) -> Case:
+    """Return a case of the same shapes at another place where the function is defined."""
+    usual = [
+        ordinary(w, a.shape).astype(a.dtype) if a.dtype.kind == "f" else np.array(np.flip(a))
+        for w, a in zip(case.words, case.arrays, strict=True)
+    ]
+    nearby = [a * a.dtype.type(1.0625) if a.dtype.kind == "f" else a for a in case.arrays]
+    for arrays in (usual, nearby):
+        other = case.at(arrays)
+        try:
+            with np.errstate(all="ignore"):
+                if other.legal() and np.isfinite(other.out).all():
+                    other.gradients(cotangent(other.out, case.salt), other.out)
+                    return other
+        except DiscardError:
+            continue
+    return case
+
+
+def ownership(case: Case) -> Tally:
+    """Gradients of tensors can be updated in place, and share memory with nothing."""
+    if not case.rule.own:
+        return Tally()
+    out = case.out
+    kept = [out, case.g, *case.arrays]
+    for i, a in zip(case.floats, case.gradients(case.g, out), strict=True):
+        if not a.flags.writeable or any(np.shares_memory(a, b) for b in kept):
+            text = f"the gradient of {case.rule.argument(i)} is not an array of its own"
+            raise case.wrong("aliasing", text, argument=i)
+        kept.append(a)
+    return ONE
+
+
+def layout(case: Case) -> Tally:
+    """Where in memory numbers lie, of arguments and of the result's gradient, is all the same."""
+    names = [*LAYOUTS, "stride 0"][1:]
+    count = len(case.arrays)
+    for trial in range(3):
+        name = names[(case.salt + 2 * trial) % len(names)]
+        # All of them, the result's gradient alone, or all but that.
+        told_ = [trial != 1] * count + [trial != 2]
+        _laid_out(case, name, told_)
+    # A sum sends back one number, repeated: the most usual gradient there is.
+    for name in ("stride 0", "stride 0 everywhere")[: max(case.out.ndim, 1)]:
+        _laid_out(case, name, [False] * count + [True])
+    return ONE
+
+
+def _laid_out(case: Case, name: str, which: list[bool]) -> None:
+    arrays = [*case.arrays, case.g]
+    lay = LAYOUTS.get(name, partial(held, all_axes=name.endswith("everywhere")))
+    other = [
+        lay(a) if there and (name in LAYOUTS or a.dtype.kind == "f") else a
+        for a, there in zip(arrays, which, strict=True)
+    ]
+    plain = case.at([a.copy(order="C") for a in other[:-1]])
+    g = other[-1].copy(order="C")
+    try:
+        if not _legal(case, plain.arrays):
+            return
+        told(plain)
+    except DiscardError:
+        return
+    if plain.out.shape != g.shape:
+        return
+    out = case.forward(other[:-1])
+    said = f"{name} {'arguments' if which[0] else 'g'}"
+    if not near(np.asarray(out), plain.out, lambda: _moved(plain)):
+        raise case.wrong("layout", f"the function gives {out} for {said}, else {plain.out}")
+    expected = plain.gradients(g)
+    found = case.gradients(other[-1], out, other[:-1])
+    for k, (a, b) in enumerate(zip(found, expected, strict=True)):
+        if a.shape != b.shape or not near(a, b, partial(_part, plain, g, k)):
+            i = case.floats[k]
+            at = worst(a, b) if a.shape == b.shape else ()
+            raise plain.wrong(
+                "layout",
+                f"the gradient of {case.rule.argument(i)} for {said} is {a[at]} at {at}; "
+                f"for the same numbers, contiguous, it is {b[at]}",
+                argument=i,
+                index=at,
+                analytic=a[at],
+                numerical=b[at],
+                g=g,
+            )
+
+
+def _legal(case: Case, arrays: Sequence[Array]) -> bool:
+    """Tell whether repeated numbers are in the domains still."""
+    if all(same(a, b) for a, b in zip(arrays, case.arrays, strict=True)):
+        return True
+    return not any(word.distinct for word in case.words) and case.at(arrays).legal()
+
+
+def _moved(case: Case) -> Array:
+    return spread(
+        lambda nudge: [case.forward([nudge(a) for a in case.arrays] if nudge else None)], EPS
+    )[0]

@@ -1,0 +1,138 @@
+"""Rows of the table held to the laws: what they claim, on the domain that they name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.graph import wrap
+from tinygrad_fc.op import table
+from tinygrad_fc.testing import laws
+from tinygrad_fc.testing.errors import DiscardError, Report, Tally
+from tinygrad_fc.testing.functions import of_op
+from tinygrad_fc.testing.laws import ONE
+from tinygrad_fc.testing.numbers import near, worst
+from tinygrad_fc.testing.plan import Law, Options, Plan, asked, laws_for
+from tinygrad_fc.testing.search import at, drawn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tinygrad_fc.op import Op
+    from tinygrad_fc.testing.case import Case
+
+
+def check_op(
+    name: Any, *arrays: Any, settings: Mapping[str, Any] | None = None, **options: Any
+) -> Report:
+    """Check a row of the table by its `name`, or the row itself: all laws, on its own domain.
+
+    Besides what `check` holds functions to: the row gives what the function that it stands for
+    gives, sends back exactly 0 for a `g` of 0 even outside of its domain, and NumPy has nothing to
+    complain of. `options` are those of `check`. With `arrays` and `settings` it is checked at
+    these. Raises `GradientError`, and `ValueError` where there is no such row.
+
+    >>> check_op("tanh", max_examples=20).examples
+    20
+    """
+    total = Report(0, 0, 0, 0)
+    for op in [name] if not isinstance(name, str) else rows_named(name):
+        found = _checked(op, arrays, dict(settings or {}), asked(**options))
+        total = Report(*(a + b for a, b in zip(total, found, strict=True)))
+    return total
+
+
+def rows() -> list[Op]:
+    """Return every row of the table once, in the order in which they were added."""
+    return list(dict.fromkeys(table.values()))
+
+
+def rows_named(name: str) -> list[Op]:
+    """Return the rows of the table that have this name."""
+    found = [op for op in rows() if op.name == name]
+    if not found:
+        alike = difflib.get_close_matches(name, sorted({op.name for op in rows()}))
+        raise ValueError(
+            f"no row of the table is called {name!r}"
+            + (f"; there is {' and '.join(alike)}" if alike else "")
+        )
+    return found
+
+
+def differentiable(op: Op) -> tuple[int, ...]:
+    """Return which arguments of `op` have a rule: none where it is a constant."""
+    if op.rules is None:
+        return ()
+    # A rule that is not there was filled in by one that says so.
+    named = (
+        getattr(getattr(op.rules[i], "func", None), "__name__", "") for i in range(len(op.domain))
+    )
+    return tuple(i for i, name in enumerate(named) if name != "_no_rule")
+
+
+def _checked(op: Op, arrays: Sequence[Any], settings: dict[str, Any], options: Options) -> Report:
+    floats = differentiable(op)
+    rule = replace(of_op(op), needing=floats)
+    words = tuple(
+        w if i in floats or w.kind != "float" else replace(w, kind="constant")
+        for i, w in enumerate(op.domain)
+    )
+    held = (Law(result), *(laws_for(options, rule, second=True) if floats else ()))
+    plan = Plan(rule, words, held, options, op.settings, strict=True)
+    if arrays:
+        return at(plan, arrays, settings)
+    report = drawn(plan, share=1 if floats else 4)
+    if floats:
+        drawn(plan._replace(laws=(Law(laws.zero),)), everywhere=True, share=4)
+    return report
+
+
+def result(case: Case) -> Tally:
+    """A row gives what the function that it stands for gives, on arrays and on tensors."""
+    op: Any = case.rule.forward
+    tensors = [wrap(a).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
+    needing = any(tensors[i].requires_grad for i in case.floats)
+    with case.watched():
+        try:
+            out = op(*tensors, **case.settings)
+            plain = np.asarray(op(*case.arrays, **case.settings))
+        except FloatingPointError as error:
+            if "overflow" not in str(error):
+                raise
+            raise DiscardError from error
+    if out.requires_grad is not needing:
+        raise case.wrong("value", f"the result has requires_grad={out.requires_grad}")
+    _must_be(case, out.numpy(), plain, "for tensors")
+    if op.function is op.forward or not _takes(op.function, case):
+        return ONE
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        expected = np.asarray(op.function(*case.arrays, **case.settings))
+    if plain.dtype != expected.dtype:
+        raise case.wrong("dtype", f"the result is {plain.dtype}; NumPy's {expected.dtype}")
+    _must_be(case, plain, expected, f"where {op.function} gives another,")
+    return ONE
+
+
+def _must_be(case: Case, got: Any, expected: Any, what: str) -> None:
+    if got.shape != expected.shape:
+        raise case.wrong("shape", f"the result {what} has shape {got.shape}, not {expected.shape}")
+    if (got.dtype.kind == "f" and not near(got, expected)) or (
+        got.dtype.kind != "f" and not np.array_equal(got, expected)
+    ):
+        k = worst(got, expected)
+        raise case.wrong("value", f"the result {what} is {got[k]} at {k}, not {expected[k]}")
+
+
+def _takes(function: Any, case: Case) -> bool:
+    """Tell whether NumPy's function has the settings of the row under the same names."""
+    try:
+        names = inspect.signature(function).parameters
+    except ValueError:
+        return not case.settings
+    joined = next(iter(names)) == "arrays"  # concatenate and stack, which take one sequence
+    return not joined and all(name in names for name in case.settings)

@@ -1,0 +1,198 @@
+"""Laws held at given arrays, and at arrays that hypothesis draws until one fails."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.domain import boolean, real
+from tinygrad_fc.testing.case import Case
+from tinygrad_fc.testing.errors import (
+    DiscardError,
+    GradientError,
+    NothingToldError,
+    Report,
+    Tally,
+)
+from tinygrad_fc.testing.explain import explained
+from tinygrad_fc.testing.plan import SALTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinygrad_fc.testing.plan import Plan
+
+SECONDS, SHRINKING = 4.0, 1.0
+"""For 100 examples: after how long only cheap laws are held, and no smaller example is sought."""
+
+
+def held(
+    case: Case, plan: Plan, *, count: int = 0, cheap: bool = False, last: int | None = None
+) -> Tally:
+    """Hold a case, the `count`-th that is drawn, to the laws of a plan up to the `last`."""
+    tally = Tally()
+    warned: Any = {"all": "raise", "under": "ignore"} if plan.strict else {}
+    for k, law in enumerate(plan.laws[:last]):
+        if (cheap and law.costly) or count % law.every:
+            continue
+        try:
+            with np.errstate(**warned):
+                found = law.holds(case)
+        except DiscardError:
+            if not k:
+                raise
+            continue
+        except GradientError as error:
+            error.drawn, error.law = case, k
+            raise
+        if law.costly:
+            tally = tally.plus(found)
+    return tally
+
+
+def at(plan: Plan, arrays: Sequence[Any], settings: dict[str, Any]) -> Report:
+    """Hold the laws at given arrays, with every set of directions."""
+    given = tuple(np.array(a) for a in arrays)
+    of = {"f": real, "b": boolean}
+    index = replace(boolean, name="index", kind="index")
+    words = plan.words or tuple(of.get(a.dtype.kind, index) for a in given)
+    if len(words) != len(given):
+        raise ValueError(f"{plan.rule.name} takes {len(words)} arrays, got {len(given)}")
+    plan = plan._replace(words=words)
+    tally = Tally()
+    for salt in range(SALTS):
+        case = Case(
+            *(plan.rule, plan.words, given, settings, salt, plan.strict, plan.floats),
+            plan.options.where,
+        )
+        try:
+            tally = tally.plus(held(case, plan))
+        except DiscardError:
+            raise NothingToldError(
+                f"{plan.rule.name} is not finite at these arrays, where nothing can be told"
+            ) from None
+        except GradientError as error:
+            raise explained(error, plan) from error.__cause__
+    return Report(1, *tally)
+
+
+class _Search:
+    """One run over drawn cases: what was seen, and what failed."""
+
+    def __init__(self, plan: Plan, share: float) -> None:
+        self.plan = plan
+        self.limit, self.shrinking = SECONDS * share, SHRINKING * share
+        self.tally, self.examples, self.discarded = Tally(), 0, 0
+        self.started = time.process_time()
+        self.until = np.inf
+        self.failed: dict[bytes, GradientError] = {}
+        self.last: GradientError | None = None
+        self.refused: Exception | None = None
+
+    def hold(self, case: Case) -> None:
+        """Hold one case; raise what is wrong."""
+        if self.plan.dtype != np.float64:
+            case = case.cast(self.plan.dtype)
+        key = _key(case)
+        passed = time.process_time() - self.started
+        if passed > self.until:
+            # Enough: what is known to fail is small by now, and must fail again as it did.
+            if key in self.failed:
+                raise self.failed[key]
+            return
+        # Where one law has failed those after it have nothing to say.
+        last = None if self.last is None else self.last.law + 1
+        count = 0 if self.failed else self.examples
+        cheap = not self.failed and passed > self.limit
+        try:
+            self._told(case)
+            told = held(case, self.plan, count=count, cheap=cheap, last=last)
+            self.tally = self.tally.plus(told)
+        except GradientError as error:
+            if self.last is None:
+                self.until = passed + self.shrinking
+            elif error.kind != self.last.kind:
+                return  # another bug, or the same one from afar: shrinking keeps to the first
+            self.failed[key] = self.last = error
+            raise
+        self.examples += 1
+        self.discarded += bool(case.out.size and not any(told))
+
+    def _told(self, case: Case) -> None:
+        """Leave what the function refuses to take: it is not defined there."""
+        if self.plan.strict:
+            return
+        try:
+            case.out  # noqa: B018  made here, and kept
+        except GradientError as error:
+            self.refused = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise DiscardError from error
+
+
+def _key(case: Case) -> bytes:
+    parts = [repr((a.shape, a.dtype.str)).encode() + a.tobytes() for a in case.arrays]
+    return b"".join(parts) + repr((case.settings, case.salt)).encode()
+
+
+def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
+    """Hold the laws on cases that hypothesis draws: 1 in `share` of as many as the profile says."""
+    try:
+        from hypothesis import HealthCheck, errors, given, reject, settings  # noqa: PLC0415
+
+        from tinygrad_fc.testing.drawing import cases  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError(
+            "drawing inputs needs hypothesis, which is not installed: pip install "
+            "'tinygrad-fc[testing]'. With arrays in place of the domains nothing is drawn"
+        ) from error
+    most = max((plan.options.max_examples or settings().max_examples) // share, 1)
+    search = _Search(plan, max(most / 100, 1))
+
+    @settings(
+        max_examples=most,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,  # so that shrinking does not slip from one bug to another
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    @given(cases(plan, everywhere=everywhere))
+    def run(case: Case) -> None:
+        try:
+            search.hold(case)
+        except DiscardError:
+            search.discarded += 1
+            reject()
+
+    try:
+        run()
+    except GradientError as error:
+        raise explained(error, plan) from error.__cause__
+    except errors.Flaky:
+        if search.last is None:
+            raise
+        raise explained(search.last, plan) from search.last.__cause__
+    except errors.Unsatisfiable:
+        raise _untold(search) from None
+    slopes = any(law.costly for law in plan.laws)
+    # Where all results are empty there is nothing to tell, and nothing wrong.
+    empty = slopes and search.discarded and not any(search.tally)
+    if empty or not search.examples:
+        raise _untold(search)
+    return Report(search.examples, *search.tally)
+
+
+def _untold(search: _Search) -> NothingToldError:
+    name = search.plan.rule.name
+    if search.refused is not None:
+        return NothingToldError(
+            f"{name} raised {type(search.refused).__name__} for all inputs drawn: "
+            f"{search.refused}. Give the domains shapes that it takes, as real('n', 3) or sig="
+        )
+    return NothingToldError(
+        f"{name} has no finite value at any input drawn, or `where` leaves nothing: choose domains "
+        "inside which it is defined"
+    )
