@@ -259,13 +259,13 @@ def test_not_a_number_under_detect_anomaly():
 
 
 def test_no_rule_for_a_function_of_numpys():
-    message = told(lambda: np.linalg.solve(T(np.eye(2)), np.ones(2)), NoRuleError)
+    message = told(lambda: np.convolve(T(np.ones(2)), np.ones(2)), NoRuleError)
     has(
         message,
-        "np.linalg.solve has no rule",
-        "tinygrad_fc.op(np.linalg.solve, domain=(real, real, )",
+        "np.convolve has no rule",
+        "tinygrad_fc.op(np.convolve, domain=(real, real, )",
     )
-    has(message, "np.linalg.solve(x.numpy())")
+    has(message, "np.convolve(x.numpy())")
 
 
 # Others that newcomers meet

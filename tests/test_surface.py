@@ -123,6 +123,12 @@ def test_tensor_takes_numbers_lists_arrays_and_tensors(data: Any, shape: Any):
 
 ELEMENTWISE: dict[str, Any] = {
     **{name: (name, (0.2, 2.0)) for name in ("exp", "log", "sqrt", "square", "sin", "cos", "tanh")},
+    **{name: (name, (0.2, 2.0)) for name in ("log1p", "log2", "log10", "reciprocal", "isnan")},
+    **{name: (name, (-1.2, 1.2)) for name in ("expm1", "tan", "sinh", "cosh", "exp2", "isinf")},
+    **{name: (name, (-2.0, 2.0)) for name in ("sign", "floor", "ceil", "round", "trunc")},
+    **{name: (name, (-2.0, 2.0)) for name in ("isfinite", "logical_not")},
+    **{name: (name.replace("a", "arc", 1), (-0.9, 0.9)) for name in ("asin", "acos", "atan")},
+    "rsqrt": (lambda a: 1 / np.sqrt(a), (0.2, 2.0)),
     "abs": ("abs", (-2.0, 2.0)),
     "neg": ("negative", (-2.0, 2.0)),
     "relu": (lambda a: np.maximum(a, 0), (-2.0, 2.0)),
@@ -142,12 +148,14 @@ def test_functions_of_one_tensor(name: str, data: Any, shape: Any, dtype: Any):
         getattr(tg, name)(input=tg.tensor(a)),
     ):
         assert got.shape == shape
-        assert got.dtype == dtype
+        assert got.dtype == expected.dtype
         close(got.numpy(), expected, tolerance=4 * np.finfo(dtype).eps)
 
 
 BINARY: dict[str, Any] = {
-    **{name: name for name in ("add", "maximum", "minimum")},
+    **{name: name for name in ("add", "maximum", "minimum", "fmod", "remainder", "floor_divide")},
+    **{name: name for name in ("logical_and", "logical_or", "logical_xor", "hypot", "logaddexp")},
+    "atan2": "arctan2",
     "sub": "subtract",
     "mul": "multiply",
     "div": "divide",
@@ -212,6 +220,14 @@ def test_arguments_of_sums_quotients_bounds_and_choices(a: Any, b: Any, c: float
     same(whole.clamp(2), np.array([2, 2, 3]))
     same(whole.clamp(max=2), np.array([1, 2, 2]))
     same(whole & 1, np.array([1, 0, 1]))
+
+
+@given(numbers(), numbers(), st.floats(0, 1))
+def test_what_lies_between_two_numbers(a: float, b: float, weight: float):
+    x, y = tg.tensor(a), tg.tensor(b)
+    assert x.lerp(y, 0.0).item() == a
+    assert x.lerp(y, 1.0).item() == b
+    close(tg.lerp(x, y, weight).numpy(), a + weight * (b - a), tolerance=1e-15)
 
 
 # Reducing

@@ -8,7 +8,7 @@ that all of it reproduces.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc import autograd, nn, optim
+from tinygrad_fc import autograd, linalg, nn, optim
 from tinygrad_fc.autograd import explain
 from tinygrad_fc.device import cuda, device
 from tinygrad_fc.dtypes import bool_ as bool
@@ -30,6 +30,39 @@ from tinygrad_fc.dtypes import (
 )
 from tinygrad_fc.dtypes import float32 as float
 from tinygrad_fc.dtypes import int32 as int
+from tinygrad_fc.functions.arranging import (
+    diag,
+    hstack,
+    movedim,
+    ravel,
+    roll,
+    tril,
+    triu,
+    unflatten,
+    vstack,
+)
+from tinygrad_fc.functions.comparison import (
+    allclose,
+    equal,
+    isclose,
+)
+from tinygrad_fc.functions.indexing import (
+    gather,
+    index_add,
+    index_select,
+    masked_select,
+    narrow,
+    nonzero,
+    scatter,
+    scatter_add,
+    select,
+    take_along_dim,
+)
+from tinygrad_fc.functions.linalg import (
+    det,
+    slogdet,
+)
+from tinygrad_fc.functions.linalg import inv as inverse
 from tinygrad_fc.functions.making import (
     arange,
     as_tensor,
@@ -48,8 +81,47 @@ from tinygrad_fc.functions.making import (
     zeros,
     zeros_like,
 )
-from tinygrad_fc.functions.pointwise import add, clamp, div, masked_fill, pow, sub, where
-from tinygrad_fc.functions.products import addmm, bmm, dot, einsum, mm, mv, outer
+from tinygrad_fc.functions.norms import p_norm as norm
+from tinygrad_fc.functions.order import (
+    argsort,
+    bincount,
+    median,
+    searchsorted,
+    sort,
+    topk,
+    unique,
+)
+from tinygrad_fc.functions.pointwise import (
+    add,
+    addcdiv,
+    addcmul,
+    clamp,
+    clamp_max,
+    clamp_min,
+    digamma,
+    div,
+    lerp,
+    masked_fill,
+    nan_to_num,
+    polygamma,
+    pow,
+    round,
+    sub,
+    where,
+)
+from tinygrad_fc.functions.products import (
+    addmm,
+    bmm,
+    dot,
+    einsum,
+    inner,
+    kron,
+    mm,
+    mv,
+    outer,
+    tensordot,
+    trace,
+)
 from tinygrad_fc.functions.reduction import (
     all,
     amax,
@@ -57,36 +129,43 @@ from tinygrad_fc.functions.reduction import (
     any,
     argmax,
     argmin,
+    count_nonzero,
     log_softmax,
     logsumexp,
     max,
     mean,
     min,
     softmax,
-    std,
     sum,
-    var,
+)
+from tinygrad_fc.functions.repeating import (
+    broadcast_to,
+    meshgrid,
+    repeat_interleave,
+    tile,
+)
+from tinygrad_fc.functions.scan import (
+    cumprod,
+    cumsum,
+    prod,
 )
 from tinygrad_fc.functions.shape import (
-    argsort,
     cat,
     chunk,
     flatten,
     flip,
-    gather,
     numel,
     permute,
     reshape,
-    sort,
     split,
     squeeze,
     stack,
     t,
-    topk,
     transpose,
     unbind,
     unsqueeze,
 )
+from tinygrad_fc.functions.spread import std, var, var_mean
 from tinygrad_fc.mode import (
     enable_grad,
     inference_mode,
@@ -96,6 +175,24 @@ from tinygrad_fc.mode import (
 )
 from tinygrad_fc.nn import Linear, MSELoss, Sigmoid, summary
 from tinygrad_fc.op import Op, op
+from tinygrad_fc.ops.angle import arccos as acos
+from tinygrad_fc.ops.angle import arcsin as asin
+from tinygrad_fc.ops.angle import arctan as atan
+from tinygrad_fc.ops.angle import arctan2 as atan2
+from tinygrad_fc.ops.angle import cosh, hypot, sinh, tan
+from tinygrad_fc.ops.constant import (
+    ceil,
+    floor,
+    isfinite,
+    isinf,
+    isnan,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    sign,
+    trunc,
+)
 from tinygrad_fc.ops.constant import equal as eq
 from tinygrad_fc.ops.constant import greater as gt
 from tinygrad_fc.ops.constant import greater_equal as ge
@@ -106,19 +203,31 @@ from tinygrad_fc.ops.elementwise import absolute as abs
 from tinygrad_fc.ops.elementwise import (
     cos,
     exp,
+    exp2,
+    expm1,
     log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
     maximum,
     minimum,
+    reciprocal,
     relu,
+    rsqrt,
     sigmoid,
     sin,
     sqrt,
     square,
     tanh,
+    xlogy,
 )
 from tinygrad_fc.ops.elementwise import multiply as mul
 from tinygrad_fc.ops.elementwise import negative as neg
+from tinygrad_fc.ops.gamma import lgamma
 from tinygrad_fc.ops.linalg import matmul
+from tinygrad_fc.ops.normal import erf
+from tinygrad_fc.ops.remainder import floor_divide, fmod, remainder
 from tinygrad_fc.optim import SGD
 from tinygrad_fc.random import (
     Generator,
@@ -136,7 +245,7 @@ from tinygrad_fc.random import (
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tinygrad_fc import func, utils
+    from tinygrad_fc import func, testing, utils
     from tinygrad_fc.serialization import load, save
 
 __all__ = [
@@ -148,9 +257,13 @@ __all__ = [
     "Sigmoid",
     "Tensor",
     "abs",
+    "acos",
     "add",
+    "addcdiv",
+    "addcmul",
     "addmm",
     "all",
+    "allclose",
     "amax",
     "amin",
     "any",
@@ -159,18 +272,33 @@ __all__ = [
     "argmin",
     "argsort",
     "as_tensor",
+    "asin",
+    "atan",
+    "atan2",
     "autograd",
     "bernoulli",
+    "bincount",
     "bmm",
     "bool",
+    "broadcast_to",
     "cat",
+    "ceil",
     "chunk",
     "clamp",
+    "clamp_max",
+    "clamp_min",
     "clone",
     "cos",
+    "cosh",
+    "count_nonzero",
     "cuda",
+    "cumprod",
+    "cumsum",
+    "det",
     "detach",
     "device",
+    "diag",
+    "digamma",
     "div",
     "dot",
     "double",
@@ -179,8 +307,12 @@ __all__ = [
     "empty_like",
     "enable_grad",
     "eq",
+    "equal",
+    "erf",
     "exp",
+    "exp2",
     "explain",
+    "expm1",
     "eye",
     "flatten",
     "flip",
@@ -188,6 +320,9 @@ __all__ = [
     "float16",
     "float32",
     "float64",
+    "floor",
+    "floor_divide",
+    "fmod",
     "from_numpy",
     "full",
     "full_like",
@@ -197,37 +332,67 @@ __all__ = [
     "get_default_dtype",
     "gt",
     "half",
+    "hstack",
+    "hypot",
+    "index_add",
+    "index_select",
     "inference_mode",
+    "inner",
     "int",
     "int8",
     "int16",
     "int32",
     "int64",
+    "inverse",
     "is_grad_enabled",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "kron",
     "le",
+    "lerp",
+    "lgamma",
+    "linalg",
     "linspace",
     "load",
     "log",
+    "log1p",
+    "log2",
+    "log10",
     "log_softmax",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
     "logsumexp",
     "long",
     "lt",
     "manual_seed",
     "masked_fill",
+    "masked_select",
     "matmul",
     "max",
     "maximum",
     "mean",
+    "median",
+    "meshgrid",
     "min",
     "minimum",
     "mm",
+    "movedim",
     "mul",
     "multinomial",
     "mv",
+    "nan_to_num",
+    "narrow",
     "ne",
     "neg",
     "nn",
     "no_grad",
+    "nonzero",
+    "norm",
     "normal",
     "numel",
     "ones",
@@ -236,21 +401,37 @@ __all__ = [
     "optim",
     "outer",
     "permute",
+    "polygamma",
     "pow",
+    "prod",
     "rand",
     "rand_like",
     "randint",
     "randn",
     "randn_like",
     "randperm",
+    "ravel",
+    "reciprocal",
     "relu",
+    "remainder",
+    "repeat_interleave",
     "reshape",
+    "roll",
+    "round",
+    "rsqrt",
     "save",
+    "scatter",
+    "scatter_add",
+    "searchsorted",
+    "select",
     "set_default_dtype",
     "set_grad_enabled",
     "short",
     "sigmoid",
+    "sign",
     "sin",
+    "sinh",
+    "slogdet",
     "softmax",
     "sort",
     "split",
@@ -263,16 +444,29 @@ __all__ = [
     "sum",
     "summary",
     "t",
+    "take_along_dim",
+    "tan",
     "tanh",
     "tensor",
+    "tensordot",
+    "tile",
     "topk",
+    "trace",
     "transpose",
+    "tril",
+    "triu",
+    "trunc",
     "uint8",
     "unbind",
+    "unflatten",
+    "unique",
     "unsqueeze",
     "utils",
     "var",
+    "var_mean",
+    "vstack",
     "where",
+    "xlogy",
     "zeros",
     "zeros_like",
 ]
@@ -280,7 +474,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 # What training does not need is imported when it is named.
-_LATER = {"func": "func", "load": "serialization", "save": "serialization", "utils": "utils"}
+_LATER = {
+    "func": "func",
+    "load": "serialization",
+    "save": "serialization",
+    "testing": "testing",
+    "utils": "utils",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,8 @@ Each is also the built-in error that NumPy's users expect and the `RuntimeError`
 users expect, so that code written for either catches it.
 """
 
+import numpy as np
+
 
 class ShapeError(ValueError, RuntimeError):
     """Shapes that do not fit together, or that an operation or layer cannot take."""
@@ -27,3 +29,11 @@ class AnomalyError(GraphError):
 
 class RangeError(ShapeError, IndexError):
     """An index or an axis that is not there."""
+
+
+class LinAlgError(np.linalg.LinAlgError, RuntimeError):
+    """A matrix that is singular, or not positive definite, where it has to be the contrary."""
+
+
+class DivisionError(ZeroDivisionError, RuntimeError):
+    """Whole numbers divided by 0, which has no whole result."""

@@ -1,7 +1,7 @@
 """NumPy's own functions on tensors: `np.exp(t)`, `np.sum(t, axis=0)`, `array * t`.
 
-A function with a row leads to the row. The few whose signature says more than arrays and
-settings stand here, with NumPy's meaning: `np.std(t)` divides by n.
+A function with a row leads to the row. Those whose signature says more than arrays and settings
+stand in `numpy_names`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc import functions as f
-from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+from tinygrad_fc.errors import DtypeError, GraphError
 from tinygrad_fc.graph import Node, changed, changing, record
+from tinygrad_fc.numpy_names import ADAPTERS
 from tinygrad_fc.op import missing, table
 from tinygrad_fc.ops import reduce as r
-from tinygrad_fc.ops import shape as s
-from tinygrad_fc.ops.elementwise import multiply
+from tinygrad_fc.ops import scan
 
-MATRIX = 2
-REDUCED = {np.add: r.sum_, np.maximum: r.amax, np.minimum: r.amin}
+REDUCED = {np.add: r.sum_, np.multiply: scan.prod, np.maximum: r.amax, np.minimum: r.amin}
 
 
 def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
@@ -76,99 +74,3 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     arrays = [given.pop(name) for name in names[: len(row.domain)]]
     settings = {k: given.pop(k) for k in list(given) if k in row.settings}
     return _plain(called, row, arrays, settings, given)
-
-
-def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    return f.pointwise.where(condition, x, y)
-
-
-def _cumsum(a: Any, axis: Any = None) -> Any:
-    return r.cumsum(a.reshape(-1) if axis is None else a, axis=0 if axis is None else axis)
-
-
-def _concatenate(arrays: Any, axis: Any = 0) -> Any:
-    if axis is None:
-        return f.shape.cat([np.reshape(a, -1) for a in arrays])  # type: ignore[misc]
-    return f.shape.cat(arrays, axis)
-
-
-def _dot(a: Any, b: Any) -> Any:
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return multiply(a, b)
-    if np.ndim(b) <= MATRIX:
-        return a @ b
-    # Every row of a with every matrix of b, where matmul would pair them.
-    letters, free = "abcdefghijklmnopqrstuvwxy", np.ndim(a) - 1
-    left, right = letters[:free], letters[free : free + np.ndim(b) - 1]
-    equation = f"{left}z,{right[:-1]}z{right[-1]}->{left}{right}"
-    operands = (x if isinstance(x, Node) else np.asarray(x) for x in (a, b))
-    return f.products.einsum(equation, *operands)
-
-
-def _squeeze(a: Any, axis: Any = None) -> Any:
-    gone = axis if isinstance(axis, tuple | list) else () if axis is None else (axis,)
-    if any(a.shape[k] != 1 for k in gone):
-        raise ShapeError(
-            f"squeeze takes out axes of size 1, and of a tensor of shape {a.shape} was told {axis}"
-        )
-    return f.shape.squeeze(a, axis)
-
-
-def _expand_dims(a: Any, axis: Any) -> Any:
-    several = axis if isinstance(axis, tuple | list) else (axis,)
-    ndim = a.ndim + len(several)
-    for k in sorted(f.shape.wrapped(k, ndim, "expand_dims") for k in several):
-        a = f.shape.unsqueeze(a, k)
-    return a
-
-
-ADAPTERS: dict[Any, Any] = {
-    np.where: _where,
-    np.cumsum: _cumsum,
-    np.concatenate: _concatenate,
-    np.stack: lambda arrays, axis=0: f.shape.stack(arrays, axis),
-    np.transpose: lambda a, axes=None: s.transpose(
-        a, axes=tuple(range(a.ndim))[::-1] if axes is None else tuple(axes)
-    ),
-    np.reshape: lambda a, shape: s.reshape(a, shape=shape),
-    np.ravel: lambda a: s.reshape(a, shape=(-1,)),
-    np.squeeze: _squeeze,
-    np.expand_dims: _expand_dims,
-    np.broadcast_to: lambda array, shape: s.broadcast_to(array, shape=shape),
-    np.flip: lambda m, axis=None: s.flip(m, axis=axis),
-    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: f.pointwise.clamp(
-        a, min if a_min is None else a_min, max if a_max is None else a_max
-    ),
-    np.amax: lambda a, axis=None, *, keepdims=False: r.amax(a, axis=axis, keepdims=keepdims),
-    np.amin: lambda a, axis=None, *, keepdims=False: r.amin(a, axis=axis, keepdims=keepdims),
-    np.var: lambda a, axis=None, *, ddof=0, keepdims=False: r.var(
-        a, axis=axis, correction=ddof, keepdims=keepdims
-    ),
-    np.std: lambda a, axis=None, *, ddof=0, keepdims=False: r.std(
-        a, axis=axis, correction=ddof, keepdims=keepdims
-    ),
-    np.dot: _dot,
-    np.outer: lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)),
-    np.einsum: f.products.einsum,
-    np.shape: lambda a: a.shape,
-    np.ndim: lambda a: a.ndim,
-    np.size: lambda a: a.numel(),
-    np.zeros_like: lambda a, dtype=None: f.making.zeros_like(a, dtype=dtype),
-    np.ones_like: lambda a, dtype=None: f.making.ones_like(a, dtype=dtype),
-    np.full_like: lambda a, fill_value, dtype=None: f.making.full_like(a, fill_value, dtype=dtype),
-    np.linalg.norm: lambda x, ord=None, axis=None, keepdims=False: _norm(x, ord, axis, keepdims),
-    np.array_equal: lambda a1, a2: bool(np.array_equal(_detached(a1), _detached(a2))),
-    np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: bool(
-        np.allclose(_detached(a), _detached(b), rtol, atol)
-    ),
-}
-
-
-def _norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
-    if ord is None or (ord == 2 and isinstance(axis, int)):
-        return r.norm(x, axis=axis, keepdims=keepdims)
-    raise missing(np.linalg.norm)
-
-
-def _detached(a: Any) -> Any:
-    return a._array if isinstance(a, Node) else a

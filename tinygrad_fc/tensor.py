@@ -1,7 +1,7 @@
 """Tensor: an array, and the call that made it.
 
 Operators call the recorder directly; NumPy's protocols lead `np.exp(t)` and `array * t` to the
-same rows. Most methods are the functions of `tinygrad_fc.functions`, under the same names.
+same rows. What it is beside its operations stands in `basics`, what is a function too in `methods`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc import inplace, random
-from tinygrad_fc.basics import Basics
+from tinygrad_fc import inplace
 from tinygrad_fc.device import check, device
-from tinygrad_fc.functions import pointwise, products, reduction, shape
 from tinygrad_fc.functions.making import as_array
 from tinygrad_fc.graph import Node, record, state
+from tinygrad_fc.methods import Methods
 from tinygrad_fc.ops import constant as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index, linalg
+from tinygrad_fc.ops import index, linalg, remainder
 from tinygrad_fc.ops import shape as s
 
 NONE: dict[str, Any] = {}
@@ -43,7 +42,7 @@ def _index(at: Any) -> Any:
     return at
 
 
-class Tensor(Basics):
+class Tensor(Methods):
     """An array of numbers that remembers the call that made it.
 
     `Tensor(data, requires_grad=False, dtype=None)` copies `data` as `tinygrad_fc.tensor` does,
@@ -59,7 +58,7 @@ class Tensor(Basics):
     """
 
     __slots__ = ()
-    __hash__ = Basics.__hash__
+    __hash__ = Methods.__hash__
 
     def __init__(self, data: Any, requires_grad: bool = False, *, dtype: Any = None) -> None:
         self._fresh(as_array(data, dtype, copy=True))
@@ -105,16 +104,16 @@ class Tensor(Basics):
         return record(linalg.matmul, (other, self), NONE)
 
     def __mod__(self, other: Any) -> Tensor:
-        return record(e.remainder, (self, other), NONE)
+        return record(remainder.remainder, (self, other), NONE)
 
     def __rmod__(self, other: Any) -> Tensor:
-        return record(e.remainder, (other, self), NONE)
+        return record(remainder.remainder, (other, self), NONE)
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return record(c.floor_divide, (self, other), NONE)
+        return record(remainder.floor_divide, (self, other), NONE)
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return record(c.floor_divide, (other, self), NONE)
+        return record(remainder.floor_divide, (other, self), NONE)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, NUMBERS):  # `x == None` is asked in good faith
@@ -171,48 +170,6 @@ class Tensor(Basics):
     add_, sub_, mul_, div_ = inplace.methods
     copy_, fill_, zero_, clamp_ = inplace.copy_, inplace.fill_, inplace.zero_, inplace.clamp_
     normal_, uniform_ = inplace.normal_, inplace.uniform_
-
-    # Functions, which are methods under the same names
-
-    abs, neg, exp, log, sqrt, square = e.absolute, e.negative, e.exp, e.log, e.sqrt, e.square
-    sin, cos, tanh, sigmoid, relu = e.sin, e.cos, e.tanh, e.sigmoid, e.relu
-    mul, maximum, minimum, matmul = e.multiply, e.maximum, e.minimum, linalg.matmul
-    eq, ne, lt, le, gt, ge = c.equal, c.not_equal, c.less, c.less_equal, c.greater, c.greater_equal
-    add, sub, div, clamp, pow = (
-        *(pointwise.add, pointwise.sub, pointwise.div, pointwise.clamp, pointwise.pow),
-    )
-    masked_fill = pointwise.masked_fill
-    sum, mean, amax, amin, max, min = (
-        *(
-            reduction.sum,
-            reduction.mean,
-            reduction.amax,
-            reduction.amin,
-            reduction.max,
-            reduction.min,
-        ),
-    )
-    argmax, argmin, var, std = reduction.argmax, reduction.argmin, reduction.var, reduction.std
-    all, any, logsumexp = reduction.all, reduction.any, reduction.logsumexp
-    softmax, log_softmax = reduction.softmax, reduction.log_softmax
-    mm, mv, dot, bmm, outer, addmm = (
-        *(products.mm, products.mv, products.dot, products.bmm, products.outer, products.addmm),
-    )
-    reshape, view, permute, t = shape.reshape, shape.view, shape.permute, shape.t
-    squeeze, unsqueeze, flatten, expand = (
-        shape.squeeze,
-        shape.unsqueeze,
-        shape.flatten,
-        shape.expand,
-    )
-    transpose, flip, gather = shape.transpose, shape.flip, shape.gather
-    split, chunk, unbind = shape.split, shape.chunk, shape.unbind
-    bernoulli, multinomial = random.bernoulli, random.multinomial
-    sort, argsort, topk = shape.sort, shape.argsort, shape.topk
-
-    def where(self, condition: Any, other: Any) -> Tensor:
-        """Return its elements where `condition` holds, and `other` elsewhere."""
-        return pointwise.where(condition, self, other)  # type: ignore[no-any-return]
 
     def swapaxes(self, axis1: Any, axis2: Any) -> Tensor:
         """Return it with two axes exchanged."""

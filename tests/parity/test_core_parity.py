@@ -1,184 +1,47 @@
 """The core functions and methods against PyTorch's: one line of a table each.
 
-A line is a function of the library `t` (this one, or PyTorch) and of tensors, and what its
-arguments are drawn from. Values, dtypes and shapes, gradients under random cotangents, and the
-gradients of those gradients must agree. To add a name, add its line.
+To add a name, add its line; what a line is stands in `against_torch`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from against_torch import (
+    Table,
+    alike,
+    alike_in_value_and_type,
+    along,
+    compare,
+    gathered,
+    index_of,
+    indexed,
+    keep,
+    multiplied,
+    numbers,
+    refused,
+    several,
+    shaped,
+    some,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import tinygrad_fc as tg
-
 torch = pytest.importorskip("torch")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-Drawn = tuple[list[tuple[int, ...]], dict[str, Any]]  # the shapes of tensors, and other arguments
-
-
-class Line(NamedTuple):
-    """A call, what it is drawn from, and the values of its tensors.
-
-    `ties`: equal elements and kinks are drawn too, and the conventions there must agree.
-    """
-
-    call: Callable[..., Any]
-    drawn: st.SearchStrategy[Drawn]
-    low: float = -2.0
-    high: float = 2.0
-    ties: bool = True
-
-
-@pytest.fixture(autouse=True)
-def _one_default_dtype() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
-# What arguments are drawn from
-
-
-def shaped(*shape: int) -> st.SearchStrategy[Drawn]:
-    return st.just(([shape], {}))
-
-
-def some(
-    min_dims: int = 0, max_dims: int = 3, min_side: int = 0, **more: Any
-) -> st.SearchStrategy[Drawn]:
-    shape = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=3)
-    return st.tuples(shape.map(lambda s: [s]), st.fixed_dictionaries(more))
-
-
-def several(count: int, min_side: int = 0, **more: Any) -> st.SearchStrategy[Drawn]:
-    shapes = hnp.mutually_broadcastable_shapes(
-        num_shapes=count, min_side=min_side, max_dims=3, max_side=3
-    )
-    return st.tuples(shapes.map(lambda s: list(s.input_shapes)), st.fixed_dictionaries(more))
-
-
-def multiplied(signature: str) -> st.SearchStrategy[Drawn]:
-    shapes = hnp.mutually_broadcastable_shapes(
-        signature=signature, min_side=0, max_dims=2, max_side=3
-    )
-    return st.tuples(shapes.map(lambda s: list(s.input_shapes)), st.just({}))
-
-
-@st.composite
-def along(
-    draw: st.DrawFn,
-    name: str = "dim",
-    min_side: int = 1,
-    *,
-    many: bool = False,
-    none: bool = False,
-    **more: Any,
-) -> Drawn:
-    """Draw a shape and an axis of it, or several, or none."""
-    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=min_side, max_side=3))
-    n = len(shape)
-    dims: Any = st.integers(-n, n - 1)
-    if many:
-        dims |= st.lists(st.integers(-n, n - 1), min_size=1, unique_by=lambda k: k % n).map(tuple)
-    if none:
-        dims |= st.none()
-    return [shape], {name: draw(dims), **{k: draw(s) for k, s in more.items()}}
-
-
-@st.composite
-def indexed(draw: st.DrawFn) -> Drawn:
-    shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
-    at = draw(
-        hnp.integer_array_indices(shape)
-        | hnp.arrays(bool, shape)
-        | hnp.arrays(bool, shape[:1])
-        | hnp.basic_indices(shape, allow_newaxis=True).filter(no_negative_step)
-    )
-    return [shape], {"at": at}
-
-
-def no_negative_step(at: Any) -> bool:  # which PyTorch has not
-    return all(
-        (p.step or 1) > 0 for p in (at if isinstance(at, tuple) else (at,)) if isinstance(p, slice)
-    )
-
-
-@st.composite
-def gathered(draw: st.DrawFn) -> Drawn:
-    shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
-    dim = draw(st.integers(-len(shape), len(shape) - 1))
-    sides = [draw(st.integers(1, 4 if k == dim % len(shape) else n)) for k, n in enumerate(shape)]
-    at = draw(hnp.arrays(np.int64, tuple(sides), elements=st.integers(0, shape[dim] - 1)))
-    return [shape], {"dim": dim, "at": at}
-
-
-@st.composite
-def alike(draw: st.DrawFn, name: str, *, off: bool = False) -> Drawn:
-    """Draw several tensors of one shape, or of one but along an axis, and that axis."""
-    shape = draw(hnp.array_shapes(max_dims=3, min_side=1, max_side=3))
-    dim = draw(st.integers(-len(shape) - (not off), len(shape) - off))
-    shapes = []
-    for _ in range(draw(st.integers(1, 3))):
-        sides = list(shape)
-        if off:
-            sides[dim] = draw(st.integers(0, 3))
-        shapes.append(tuple(sides))
-    return shapes, {name: dim}
-
-
-keep = st.booleans()
-numbers = st.sampled_from([-1.5, -1, 0.5, 2, 3])
-
-
-def index_of(t: Any, at: Any) -> Any:
-    """Return an index with the tensors of the library `t` in place of arrays."""
-    if isinstance(at, tuple):
-        return tuple(index_of(t, part) for part in at)
-    return t.tensor(at) if isinstance(at, np.ndarray) else at
-
+pytestmark = pytest.mark.usefixtures("default_float64")
 
 # The table
 
 
-def both(name: str) -> tuple[Any, Any]:
-    """Return a name as a function and as a method."""
-    return (
-        lambda t, *tensors, **k: getattr(t, name)(*tensors, **k),
-        lambda t, x, *tensors, **k: getattr(x, name)(*tensors, **k),
-    )
-
-
-LINES: dict[str, Line] = {}
-# Rounded results never require grad here; PyTorch's do, and have no gradient or one of zeros.
-FLAT = {"//", "x // c", "c // x", "div(rounding)"}
-
-
-def line(
-    name: str,
-    drawn: Any,
-    low: float = -2.0,
-    high: float = 2.0,
-    *,
-    ties: bool = True,
-    call: Any = None,
-) -> None:
-    if call is not None:
-        LINES[name] = Line(call, drawn, low, high, ties)
-        return
-    function, method = both(name)
-    LINES[name], LINES[f"Tensor.{name}"] = (
-        Line(c, drawn, low, high, ties) for c in (function, method)
-    )
+LINES = Table()
+line = LINES.line
 
 
 for unary in ("abs", "neg", "exp", "square", "sin", "cos", "tanh", "sigmoid", "relu"):
@@ -203,7 +66,7 @@ line(
 )
 for symbol in ("+", "-", "*", "/", "**", "//", "%", "<", ">="):
     source = f"lambda t, x, y: x {symbol} y"
-    line(symbol, several(2), 0.5, ties=symbol not in "//%", call=eval(source))  # noqa: S307  the table's own text
+    line(symbol, several(2), 0.5, ties=symbol not in "//%", flat=symbol == "//", call=eval(source))  # noqa: S307  the table's own text
     for left, right in (("x", "c"), ("c", "x")):
         if (left, symbol) == ("c", "%"):  # PyTorch has no derivative of it
             continue
@@ -213,6 +76,7 @@ for symbol in ("+", "-", "*", "/", "**", "//", "%", "<", ">="):
             some(c=st.sampled_from([0.7, 2, 3])),
             0.5,
             ties=symbol not in "//%",
+            flat=symbol == "//",
             call=eval(source),  # noqa: S307  the text of two lines above
         )
 line("add(alpha)", several(2, alpha=numbers), call=lambda t, x, y, alpha: t.add(x, y, alpha=alpha))
@@ -223,6 +87,7 @@ line(
     several(2, mode=rounding.filter(bool)),
     0.5,
     ties=False,
+    flat=True,
     call=lambda t, x, y, mode: t.div(x, y, rounding_mode=mode),
 )
 line("clamp", some(min=st.sampled_from([-1, 0.5, None]), max=st.sampled_from([-1.5, 1, 1.0])))
@@ -416,99 +281,12 @@ line(
 line("numel", some(), call=lambda t, x: t.tensor([x.numel(), x.dim(), t.numel(x), *x.size()]))
 
 
-def values(shape: tuple[int, ...], rng: Any, entry: Line, dtype: Any) -> np.ndarray:
-    """Draw random values: half of the time from a grid, so that some are equal or at a kink."""
-    if entry.ties and rng.random() < 0.5:
-        grid = np.arange(np.ceil(entry.low * 2), entry.high * 2 + 1) / 2
-        return rng.choice(grid, shape).astype(dtype)
-    return rng.uniform(entry.low, entry.high, shape).astype(dtype)
-
-
-def listed(result: Any) -> list[Any]:
-    return list(result) if isinstance(result, (tuple, list)) else [result]
-
-
-def dtype_name(x: Any) -> str:
-    return str(x.dtype).removeprefix("torch.")
-
-
-def agree(ours: Any, theirs: Any, dtype: Any) -> None:
-    a, b = (
-        np.asarray(ours.detach().numpy(), float),
-        np.asarray(theirs.detach().numpy(force=True), float),
-    )
-    assert a.shape == b.shape
-    scale = 1 + np.abs(np.nan_to_num(b)).max(initial=0)
-    np.testing.assert_allclose(a, b, rtol=0, atol=200 * np.finfo(dtype).eps * scale)
-
-
-def weighed(outs: list[Any], weights: list[Any]) -> tuple[list[Any], list[Any]]:
-    pairs = [(out, w) for out, w in zip(outs, weights, strict=True) if out.requires_grad]
-    return [out for out, _ in pairs], [w for _, w in pairs]
-
-
-def slopes_of(t: Any, outs: Any, inputs: Any, weights: Any, **settings: Any) -> list[Any]:
-    return list(
-        t.autograd.grad(
-            *weighed(outs, weights)[:1],
-            inputs,
-            weighed(outs, weights)[1],
-            allow_unused=True,
-            **settings,
-        )
-    )
-
-
 @pytest.mark.parametrize("name", sorted(LINES))
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @given(st.data(), st.integers(0, 2**32 - 1))
 @settings(max_examples=6)
 def test_values_gradients_and_their_gradients(name: str, dtype: Any, data: Any, seed: int):
-    entry, rng = LINES[name], np.random.default_rng(seed)
-    shapes, settings_ = data.draw(entry.drawn)
-    arrays = [values(shape, rng, entry, dtype) for shape in shapes]
-    ours = [tg.tensor(a, requires_grad=True) for a in arrays]
-    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
-    outs, wanted = (
-        listed(entry.call(tg, *ours, **settings_)),
-        listed(entry.call(torch, *theirs, **settings_)),
-    )
-    assert len(outs) == len(wanted)
-    for x, y in zip(outs, wanted, strict=True):
-        assert dtype_name(x) == dtype_name(y)
-        assert x.requires_grad == (y.requires_grad and name not in FLAT)
-        agree(x, y, np.float16 if "float16" in dtype_name(y) else dtype)
-    if not any(x.requires_grad for x in outs):
-        return
-    weights = [rng.uniform(0.5, 2, tuple(y.shape)).astype(dtype_name(y)) for y in wanted]
-    first = slopes_of(tg, outs, ours, [tg.tensor(w) for w in weights], create_graph=True)
-    expected = slopes_of(
-        torch, wanted, theirs, [torch.tensor(w) for w in weights], create_graph=True
-    )
-    for x, g, e in zip(ours, first, expected, strict=True):
-        if e is None or g is None:  # no gradient, and a gradient of zeros, are the same
-            assert all(v is None or not v.detach().numpy().any() for v in (g, e))
-            continue
-        assert g.dtype == x.dtype
-        agree(g, e, dtype)
-    pairs = [(g, e) for g, e in zip(first, expected, strict=True) if None not in (g, e)]
-    second(pairs, ours, theirs, rng, dtype)
-
-
-def second(pairs: Any, ours: Any, theirs: Any, rng: Any, dtype: Any) -> None:
-    """Compare the gradients of gradients, where PyTorch has any."""
-    pairs = [(g, e) for g, e in pairs if e.requires_grad and e.numel()]
-    if not pairs:
-        return
-    weights = [rng.uniform(0.5, 2, tuple(e.shape)).astype(dtype) for _, e in pairs]
-    expected = slopes_of(torch, [e for _, e in pairs], theirs, [torch.tensor(w) for w in weights])
-    if not any(g.requires_grad for g, _ in pairs):
-        assert not any(e is not None and e.numpy(force=True).any() for e in expected)
-        return
-    found = slopes_of(tg, [g for g, _ in pairs], ours, [tg.tensor(w) for w in weights])
-    for x, g, e in zip(ours, found, expected, strict=True):
-        zeros = np.zeros(x.shape)
-        agree(tg.tensor(zeros) if g is None else g, torch.tensor(zeros) if e is None else e, dtype)
+    compare(LINES[name], data, seed, dtype)
 
 
 # What PyTorch refuses, and so do we
@@ -637,12 +415,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_what_pytorch_refuses_is_refused(name: str):
-    with pytest.raises((RuntimeError, TypeError, ValueError, IndexError, BufferError)) as theirs:
-        REFUSED[name](torch)
-    with pytest.raises((RuntimeError, TypeError, ValueError, IndexError, BufferError)) as ours:
-        REFUSED[name](tg)
-    if isinstance(theirs.value, IndexError) and "nothing" not in name:
-        assert isinstance(ours.value, (IndexError, TypeError))
+    refused(REFUSED[name], kind="nothing" not in name)
 
 
 # What has no gradient: values and dtypes
@@ -789,7 +562,4 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_values_and_dtypes(name: str):
-    for x, y in zip(listed(PLAIN[name](tg)), listed(PLAIN[name](torch)), strict=True):
-        assert dtype_name(x) == dtype_name(y)
-        assert x.shape == tuple(y.shape)
-        np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-14, atol=0)
+    alike_in_value_and_type(PLAIN[name])

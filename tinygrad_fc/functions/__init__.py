@@ -1,5 +1,37 @@
 """Functions in PyTorch's spelling; a name that is also a method is the same function there."""
 
-from tinygrad_fc.functions import making, pointwise, products, reduction, shape
+from tinygrad_fc.functions import (
+    alike,
+    arranging,
+    comparison,
+    indexing,
+    linalg,
+    making,
+    norms,
+    order,
+    pointwise,
+    products,
+    reduction,
+    repeating,
+    scan,
+    shape,
+    spread,
+)
 
-__all__ = ["making", "pointwise", "products", "reduction", "shape"]
+__all__ = [
+    "alike",
+    "arranging",
+    "comparison",
+    "indexing",
+    "linalg",
+    "making",
+    "norms",
+    "order",
+    "pointwise",
+    "products",
+    "reduction",
+    "repeating",
+    "scan",
+    "shape",
+    "spread",
+]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import Node, record, wrap
-from tinygrad_fc.ops import constant
+from tinygrad_fc.ops import choice, constant, gamma, remainder
 from tinygrad_fc.ops import elementwise as e
 
 if TYPE_CHECKING:
@@ -46,11 +47,18 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode is None:
         return e.divide(input, other)
     if rounding_mode == "floor":
-        return constant.floor_divide(input, other)
+        return remainder.floor_divide(input, other)
     if rounding_mode == "trunc":
+        if _whole(input) and _whole(other):
+            return remainder.floor_divide(e.subtract(input, remainder.fmod(input, other)), other)
         return constant.trunc(e.divide(input, other)).type_as(input)
     message = f'rounding_mode is None, "trunc" or "floor", got {rounding_mode!r}'
     raise ValueError(message)
+
+
+def _whole(x: Any) -> bool:
+    dtype = x._array.dtype if isinstance(x, Node) else np.asarray(x).dtype
+    return bool(dtype.kind in "iub")
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
@@ -111,3 +119,102 @@ def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
     tensor([0., 2.])
     """
     return e.where(mask, value, input)
+
+
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Return `input`, and `min` where that is larger; the slope at the bound is 1.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.clamp_min(tg.tensor([-2.0, 0.5]), 0)
+    tensor([0. , 0.5])
+    """
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Return `input`, and `max` where that is smaller; the slope at the bound is 1.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.clamp_max(tg.tensor([-2.0, 0.5]), 0)
+    tensor([-2.,  0.])
+    """
+    return clamp(input, max=max)
+
+
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """Return `input` rounded to whole numbers, or to so many decimals; halves to the even one.
+
+    The result never requires grad: it is flat wherever it has a slope.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.round(tg.tensor([0.5, 1.5, 2.25]))
+    tensor([0., 2., 2.])
+    """
+    return constant.rint(input) if decimals == 0 else constant.round_(input, decimals=decimals)
+
+
+def nan_to_num(
+    input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """Return `input` with numbers in place of NaN and infinities, by default 0 and the largest.
+
+    Where something was put in its place the gradient is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nan_to_num(tg.tensor([1.0, float("nan"), float("inf")]), posinf=9.0)
+    tensor([1., 0., 9.])
+    """
+    return choice.nan_to_num(input, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
+
+
+def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """Return `input + weight * (end - input)`, broadcast: `input` at 0, `end` at 1, both exactly.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.lerp(tg.tensor([0.0, 10.0]), tg.tensor([1.0, 20.0]), 0.25)
+    tensor([ 0.25, 12.5 ])
+    """
+    return choice.lerp(input, end, weight)
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """Return `input + value * tensor1 * tensor2`, broadcast.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.addcmul(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]), value=10)
+    tensor([31., 81.])
+    """
+    return add(input, tensor1 * tensor2, alpha=value)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """Return `input + value * tensor1 / tensor2`, broadcast. Raises `DtypeError` for whole numbers.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.addcdiv(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([2.0, 4.0]), value=10)
+    tensor([6., 6.])
+    """
+    if "f" not in {x.dtype.kind for x in (tensor1, tensor2)}:
+        message = "addcdiv divides floats, got two of whole numbers: use x.double() or x.float()"
+        raise DtypeError(message)
+    return add(input, tensor1 / tensor2, alpha=value)
+
+
+def digamma(input: Tensor) -> Tensor:
+    """Return the slope of `lgamma`, the logarithm of the gamma function.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.digamma(tg.tensor([1.0, 2.0]))
+    tensor([-0.5772,  0.4228])
+    """
+    return gamma.polygamma(input, n=0)
+
+
+def polygamma(n: int, input: Tensor) -> Tensor:
+    """Return derivative `n` of `digamma`. Raises `ShapeError` for an order below 0 or above 100.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.polygamma(1, tg.tensor([1.0, 2.0]))
+    tensor([1.6449, 0.6449])
+    """
+    return gamma.polygamma(input, n=n)

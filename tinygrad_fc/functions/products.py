@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.functions.arranging import diag
+from tinygrad_fc.functions.shape import wrapped
 from tinygrad_fc.ops import linalg
 
 if TYPE_CHECKING:
@@ -98,6 +101,101 @@ def addmm(
     out = mm(mat1, mat2)
     out = out if alpha == 1 else out * alpha
     return out if beta == 0 else out + (input if beta == 1 else input * beta)
+
+
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """Return the inner products of the last axes: (..., k) and (***, k) give (..., ***).
+
+    A 0-d tensor multiplies. Raises `ShapeError` where the last sizes differ.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.inner(tg.ones(2, 3), tg.ones(3))
+    tensor([3., 3.])
+    """
+    if not input.ndim or not other.ndim:
+        return input * other
+    if input.shape[-1] != other.shape[-1]:
+        message = (
+            f"inner: the last axes differ, {input.shape} and {other.shape}: they must be one size"
+        )
+        raise ShapeError(message)
+    return tensordot(input, other, ([-1], [-1]))
+
+
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+    """Return the sum of products over `dims`: of the last axes of `a` with the first of `b`.
+
+    `dims` says how many, or which: a list of axes of `a` and one of `b`. The other axes of `a`
+    come first, then those of `b`. Raises `ShapeError` where the sizes differ and neither is 1.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensordot(tg.ones(2, 3, 4), tg.ones(4, 3), dims=([1, 2], [1, 0]))
+    tensor([12., 12.])
+    """
+    left, right = _paired(a, b, dims)
+    for x, y in zip(left, right, strict=True):
+        n, m = a.shape[x], b.shape[y]
+        if n != m and 1 in (n, m):  # as PyTorch does: the one is repeated, so the other is summed
+            a = a if n == 1 else a.sum(x, keepdim=True)
+            b = b if m == 1 else b.sum(y, keepdim=True)
+        elif n != m:
+            message = (
+                f"tensordot: axis {x} of {a.shape} and axis {y} of {b.shape} have sizes {n} and "
+                f"{m}, and they must be one"
+            )
+            raise ShapeError(message)
+    rest = [k for k in range(a.ndim) if k not in left], [k for k in range(b.ndim) if k not in right]
+    shape = tuple([a.shape[k] for k in rest[0]] + [b.shape[k] for k in rest[1]])
+    count = math.prod(a.shape[k] for k in left)
+    rows, columns = (math.prod(shape[: len(rest[0])]), math.prod(shape[len(rest[0]) :]))
+    flat = a.permute(*rest[0], *left).reshape(rows, count)
+    other = b.permute(*right, *rest[1]).reshape(count, columns)
+    return linalg.matmul(flat, other).reshape(shape)
+
+
+def _paired(a: Tensor, b: Tensor, dims: Any) -> tuple[list[int], list[int]]:
+    """Return the axes of both that `tensordot` sums over, counted from the front."""
+    if hasattr(dims, "tolist"):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if not 0 <= dims <= min(a.ndim, b.ndim):
+            message = f"tensordot: dims={dims} is out of range for shapes {a.shape} and {b.shape}"
+            raise ShapeError(message)
+        dims = range(a.ndim - dims, a.ndim), range(dims)
+    left, right = ([k] if isinstance(k, int) else list(k) for k in dims)
+    left = [wrapped(k, a.ndim, "tensordot") for k in left]
+    right = [wrapped(k, b.ndim, "tensordot") for k in right]
+    if len(left) != len(right) or len(set(left)) < len(left) or len(set(right)) < len(right):
+        message = f"tensordot needs as many axes of one as of the other, none twice: got {dims}"
+        raise ShapeError(message)
+    return left, right
+
+
+def kron(input: Tensor, other: Tensor) -> Tensor:
+    """Return Kronecker's product: each element of `input` in turn times the whole of `other`.
+
+    Shapes (n, m, ...) and (k, l, ...) give (n * k, m * l, ...).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.kron(tg.tensor([1.0, 10.0]), tg.tensor([1.0, 2.0]))
+    tensor([ 1.,  2., 10., 20.])
+    """
+    ndim = max(input.ndim, other.ndim)
+    first, second = ((1,) * (ndim - x.ndim) + x.shape for x in (input, other))
+    left = input.reshape(tuple(m for n in first for m in (n, 1)))
+    right = other.reshape(tuple(m for n in second for m in (1, n)))
+    return (left * right).reshape(tuple(n * m for n, m in zip(first, second, strict=True)))
+
+
+def trace(input: Tensor) -> Tensor:
+    """Return the sum of the diagonal of a matrix (n, m).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.trace(tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(5.)
+    """
+    _ranked("trace", (input, 2))
+    return diag(input).sum()
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -216,57 +216,6 @@ def argmin(
     return constant.argmin(input, **over(dim, keepdim, axis, keepdims))
 
 
-def _spread_of(
-    row: Any, input: Tensor, dim: Any, unbiased: Any, correction: Any, settings: Any
-) -> Tensor:
-    if isinstance(dim, bool):  # PyTorch's var(x, unbiased)
-        dim, unbiased = None, dim
-    if correction is None:
-        correction = 1 if unbiased is None else int(unbiased)
-    elif unbiased is not None:
-        message = "give correction or unbiased, not both"
-        raise TypeError(message)
-    return row(input, correction=correction, **over(dim, *settings))  # type: ignore[no-any-return]
-
-
-def var(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
-    """Return the variance over `dim`, divided by the count less `correction` (1 by default).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([1.0, 2.0, 3.0]).var()
-    tensor(1.)
-    """
-    return _spread_of(r.var, input, dim, unbiased, correction, (keepdim, axis, keepdims))
-
-
-def std(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
-    """Return the standard deviation over `dim`; see `var`. Where all are equal its slope is 0.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([1.0, 2.0, 3.0]).std()
-    tensor(1.)
-    """
-    return _spread_of(r.std, input, dim, unbiased, correction, (keepdim, axis, keepdims))
-
-
 def all(
     input: Tensor,
     dim: Dim = None,
@@ -299,6 +248,17 @@ def any(
     tensor(True)
     """
     return constant.any_(input, **over(dim, keepdim, axis, keepdims))
+
+
+def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Tensor:
+    """Return how many elements over `dim` are not 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.count_nonzero(tg.tensor([[1.0, 0.0], [2.0, 3.0]]), dim=0)
+    tensor([2, 1])
+    """
+    chosen = over(dim, keepdim=False, axis=axis, keepdims=None)["axis"]
+    return constant.count_nonzero(input, axis=chosen)
 
 
 def logsumexp(

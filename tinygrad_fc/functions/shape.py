@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import GraphError, RangeError, ShapeError
-from tinygrad_fc.functions.reduction import ValuesIndices
 from tinygrad_fc.graph import Node, wrap
-from tinygrad_fc.ops import constant
-from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
@@ -267,82 +264,6 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """
     dim = wrapped(dim, input.ndim, "unbind")
     return tuple(input[(slice(None),) * dim + (k,)] for k in range(input.shape[dim]))
-
-
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Return `out[i][j] = input[index[i][j]][j]` (for `dim=0`): an element for each index.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.gather(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, tg.tensor([[1], [0]]))
-    tensor([[2.],
-            [3.]])
-    """
-    dim = wrapped(dim, input.ndim or 1, "gather")
-    at = index._array if isinstance(index, Node) else np.asarray(index)
-    if at.dtype.kind not in "iu" or at.ndim != input.ndim:
-        message = (
-            f"gather needs whole numbers of {input.ndim} dimensions, got {at.dtype} of shape "
-            f"{at.shape}"
-        )
-        raise ShapeError(message)
-    if any(n > m for k, (n, m) in enumerate(zip(at.shape, input.shape, strict=True)) if k != dim):
-        message = f"gather: index {at.shape} is larger than the tensor {input.shape} off axis {dim}"
-        raise ShapeError(message)
-    if at.size and (at.min() < 0 or at.max() >= (input.shape or (1,))[dim]):
-        last = (input.shape or (1,))[dim] - 1
-        message = f"gather: an index lies outside 0 to {last}, the indices of axis {dim}"
-        raise RangeError(message)
-    if not input.ndim:
-        return input.reshape(1)[at.reshape(-1)].reshape(())
-    return i.gather(input, at, axis=dim)
-
-
-def sort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
-) -> ValuesIndices:
-    """Return the elements in order along `dim`, and where they were; equal ones keep their order.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([3.0, 1.0, 2.0]).sort().indices
-    tensor([1, 2, 0])
-    """
-    del stable  # it always is
-    at = argsort(input, dim, descending)
-    return ValuesIndices(gather(input, dim, at) if input.ndim else input, at)
-
-
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """Return the indices that sort along `dim`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([3.0, 1.0, 2.0]).argsort(descending=True)
-    tensor([0, 2, 1])
-    """
-    del stable
-    if not input.ndim:
-        return constant.argmax(input)
-    dim = wrapped(dim, input.ndim, "sort")
-    return constant.argsort(input, axis=dim, descending=bool(descending))
-
-
-def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> ValuesIndices:
-    """Return the `k` largest (or smallest) elements along `dim` in order, and where they were.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).values
-    tensor([3., 2.])
-    """
-    del sorted  # they always are
-    axis = wrapped(dim, input.ndim or 1, "topk")
-    if not 0 <= k <= (input.shape or (1,))[axis]:
-        message = f"topk: k = {k} is out of range for axis {dim} of shape {input.shape}"
-        raise ShapeError(message)
-    at = argsort(input, dim, descending=largest)
-    if input.ndim:
-        at = at[(slice(None),) * axis + (slice(k),)]
-    return ValuesIndices(gather(input, dim, at) if input.ndim else input, at)
 
 
 def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:

@@ -6,28 +6,42 @@ To add an operation, add its row where its family is, or call `tinygrad_fc.op` i
 from tinygrad_fc.op import ours, table
 from tinygrad_fc.ops import (
     activation,
+    angle,
+    choice,
     constant,
     elementwise,
+    gamma,
     index,
     layer,
     linalg,
     loss,
     normal,
     reduce,
+    remainder,
+    scan,
     shape,
+    singular,
+    solve,
 )
 
 ours.update(table.values())
 
 __all__ = [
     "activation",
+    "angle",
+    "choice",
     "constant",
     "elementwise",
+    "gamma",
     "index",
     "layer",
     "linalg",
     "loss",
     "normal",
     "reduce",
+    "remainder",
+    "scan",
     "shape",
+    "singular",
+    "solve",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axis, boolean, filled, flag, nonzero, real
+from tinygrad_fc.domain import axis, boolean, filled, flag, real
 from tinygrad_fc.op import row as op
 
 equal, not_equal, less, less_equal, greater, greater_equal = (
@@ -16,14 +16,34 @@ equal, not_equal, less, less_equal, greater, greater_equal = (
 logical_and, logical_or, logical_xor = (
     op(f, domain=(real, real)) for f in (np.logical_and, np.logical_or, np.logical_xor)
 )
-sign, floor, ceil, trunc, rint, isnan, isinf, isfinite, signbit, logical_not = (
-    op(f, domain=(real,))
-    for f in (
-        *(np.sign, np.floor, np.ceil, np.trunc, np.rint),
-        *(np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_not),
-    )
+isnan, isinf, isfinite, signbit, logical_not = (
+    op(f, domain=(real,)) for f in (np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_not)
 )
-floor_divide = op(np.floor_divide, domain=(real, nonzero))
+
+
+def _whole(function: Any) -> Any:
+    """Return `function` that gives whole numbers and truth values back as they are."""
+    return lambda x: function(x) if x.dtype.kind == "f" else np.array(x)
+
+
+floor, ceil, trunc, rint = (
+    op(f, forward=_whole(f), domain=(real,)) for f in (np.floor, np.ceil, np.trunc, np.rint)
+)
+sign = op(
+    np.sign,
+    forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x),
+    domain=(real,),
+)
+round_ = op(np.round, domain=(real,), settings={"decimals": lambda *_: (0, 1, -1)})
+isclose = op(
+    np.isclose,
+    domain=(real, real),
+    settings={
+        "rtol": lambda *_: (1e-5, 0.5),
+        "atol": lambda *_: (1e-8, 0.0),
+        "equal_nan": flag,
+    },
+)
 # Whole numbers and truth values only, for which the bits are what they combine.
 bitwise_and, bitwise_or, bitwise_xor = (
     op(f, domain=(boolean, boolean)) for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor)

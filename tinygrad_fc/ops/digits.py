@@ -8,7 +8,6 @@ left in that: so the worst rows are summed in whole numbers, as long as it takes
 from __future__ import annotations
 
 import math
-from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -58,5 +57,7 @@ def _exp(x: float, bits: int) -> int:
 @lru_cache(1 << 14)
 def _power(k: int, bits: int) -> int:
     """Return exp(k / 256) * 2**bits."""
+    from decimal import Context, Decimal, localcontext  # noqa: PLC0415  rare, and takes time
+
     with localcontext(Context(prec=bits // 3 + 9)):
         return int((Decimal(k) / 256).exp() * (1 << bits))

@@ -15,11 +15,33 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
+from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
 
+DOUBLE = np.dtype(float)
 LN2 = 0.6931471805599453
 LN10 = 2.302585092994046
+
+
+def floats(function: Any, count: int = 1) -> Any:
+    """Return `function` that takes whole numbers and truth values for floats of the default dtype.
+
+    NumPy would take small ones for float16. `count` arrays, where it is no ufunc, which tells.
+    """
+
+    def of_one(x: Any) -> Any:
+        if getattr(x, "dtype", DOUBLE).kind == "f":
+            return function(x)
+        return function(x.astype(get_default_dtype()))
+
+    def of_several(*arrays: Any) -> Any:
+        if any(hasattr(a, "dtype") and a.dtype.kind == "f" for a in arrays):
+            return function(*arrays)
+        dtype = get_default_dtype()
+        return function(*(a.astype(dtype) if hasattr(a, "dtype") else a for a in arrays))
+
+    return of_one if getattr(function, "nin", count) == 1 else of_several
 
 
 @quiet
@@ -101,31 +123,71 @@ negative = op(np.negative, domain=(real,), rules=(lambda g, out, x: -g,))
 positive_ = op(np.positive, domain=(real,), rules=(lambda g, out, x: g,))
 absolute = op(np.absolute, domain=(real,), rules=(lambda g, out, x: g * np.sign(x),))
 reciprocal = op(
-    np.reciprocal, domain=(nonzero,), rules=(lambda g, out, x: -quotient(product(g, out), x),)
+    np.reciprocal,
+    forward=floats(np.reciprocal),
+    domain=(nonzero,),
+    rules=(lambda g, out, x: -quotient(product(g, out), x),),
 )
 square = op(np.square, domain=(real,), rules=(lambda g, out, x: product(g, 2 * x),))
-sqrt = op(np.sqrt, domain=(positive,), rules=(lambda g, out, x: quotient(g, 2 * out),))
+sqrt = op(
+    np.sqrt,
+    forward=floats(np.sqrt),
+    domain=(positive,),
+    rules=(lambda g, out, x: quotient(g, 2 * out),),
+)
+rsqrt = op(
+    floats(lambda x: 1 / np.sqrt(x)),
+    name="rsqrt",
+    domain=(positive,),
+    rules=(lambda g, out, x: quotient(product(g, out), -2 * x),),
+)
 
 # What is too large is infinite, without a word: a branch that is not taken may well be.
-exp = op(np.exp, forward=quiet(np.exp), domain=(real,), rules=(lambda g, out, x: product(g, out),))
+exp = op(
+    np.exp,
+    forward=quiet(floats(np.exp)),
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, out),),
+)
 exp2 = op(
     np.exp2,
-    forward=quiet(np.exp2),
+    forward=quiet(floats(np.exp2)),
     domain=(real,),
     rules=(lambda g, out, x: product(g, out) * LN2,),
 )
 expm1 = op(
     np.expm1,
-    forward=quiet(np.expm1),
+    forward=quiet(floats(np.expm1)),
     domain=(real,),
     rules=(lambda g, out, x: product(g, out + 1),),
 )
-log = op(np.log, domain=(positive,), rules=(lambda g, out, x: quotient(g, x),))
-log2 = op(np.log2, domain=(positive,), rules=(lambda g, out, x: quotient(g, x * LN2),))
-log10 = op(np.log10, domain=(positive,), rules=(lambda g, out, x: quotient(g, x * LN10),))
-log1p = op(np.log1p, domain=(interval(-1, np.inf),), rules=(lambda g, out, x: quotient(g, 1 + x),))
+log = op(
+    np.log,
+    forward=floats(np.log),
+    domain=(positive,),
+    rules=(lambda g, out, x: quotient(g, x),),
+)
+log2 = op(
+    np.log2,
+    forward=floats(np.log2),
+    domain=(positive,),
+    rules=(lambda g, out, x: quotient(g, x * LN2),),
+)
+log10 = op(
+    np.log10,
+    forward=floats(np.log10),
+    domain=(positive,),
+    rules=(lambda g, out, x: quotient(g, x * LN10),),
+)
+log1p = op(
+    np.log1p,
+    forward=floats(np.log1p),
+    domain=(interval(-1, np.inf),),
+    rules=(lambda g, out, x: quotient(g, 1 + x),),
+)
 logaddexp = op(
     np.logaddexp,
+    forward=floats(np.logaddexp),
     domain=(real, real),
     rules=(
         lambda g, out, x, y: product(g, np.exp(x - out)),
@@ -133,60 +195,35 @@ logaddexp = op(
     ),
 )
 
-sin = op(np.sin, domain=(real,), rules=(lambda g, out, x: product(g, np.cos(x)),))
-cos = op(np.cos, domain=(real,), rules=(lambda g, out, x: product(g, -np.sin(x)),))
-tan = op(np.tan, domain=(real,), rules=(lambda g, out, x: product(g, 1 + out * out),))
-arcsin = op(
-    np.arcsin,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
-)
-arccos = op(
-    np.arccos,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
-)
-arctan = op(np.arctan, domain=(real,), rules=(lambda g, out, x: quotient(g, 1 + x * x),))
-sinh = op(
-    np.sinh,
-    forward=quiet(np.sinh),
-    domain=(real,),
-    rules=(lambda g, out, x: product(g, cosh(x)),),
-)
-cosh: Op = op(
-    np.cosh,
-    forward=quiet(np.cosh),
-    domain=(real,),
-    rules=(lambda g, out, x: product(g, sinh(x)),),
-)
-arcsinh = op(np.arcsinh, domain=(real,), rules=(lambda g, out, x: quotient(g, np.hypot(1, x)),))
-arccosh = op(
-    np.arccosh,
-    domain=(interval(1, np.inf),),
-    rules=(lambda g, out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
-)
-arctanh = op(
-    np.arctanh,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, out, x: quotient(g, (1 - x) * (1 + x)),),
-)
-hypot = op(
-    np.hypot,
-    domain=(real, real),
+
+# Nothing times the logarithm of nothing is nothing.
+def _xlogy(x: Any, y: Any) -> Any:
+    log_y = np.log(y) if hasattr(y, "dtype") else float(np.log(y))  # a weak number stays weak
+    return np.where((x == 0) & (y == y), 0, x * log_y)  # noqa: PLR0124  which NaN is not
+
+
+xlogy: Op = op(
+    floats(_xlogy, 2),
+    name="xlogy",
+    domain=(real, positive),
     rules=(
-        lambda g, out, x, y: product(g, quotient(x, out)),
-        lambda g, out, x, y: product(g, quotient(y, out)),
-    ),
-)
-arctan2 = op(
-    np.arctan2,
-    domain=(real, real),
-    rules=(
-        lambda g, out, x, y: product(g, quotient(y, x * x + y * y)),
-        lambda g, out, x, y: -product(g, quotient(x, x * x + y * y)),
+        lambda g, out, x, y: np.where((x == 0) & (y <= 0), 0, xlogy(g, y)),
+        lambda g, out, x, y: quotient(joint(g, x), y),
     ),
 )
 
+sin = op(
+    np.sin,
+    forward=floats(np.sin),
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, np.cos(x)),),
+)
+cos = op(
+    np.cos,
+    forward=floats(np.cos),
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, -np.sin(x)),),
+)
 maximum = op(
     np.maximum,
     domain=(real, real),
@@ -203,18 +240,7 @@ minimum = op(
         lambda g, out, x, y: np.where(y < x, g, np.where(x == y, g * 0.5, 0)),
     ),
 )
-# Few wraps: among many, their slope is lost from sight.
-dividend, divisor = interval(-16, 16, (0, 1, -1)), interval(-4, 4, (1, -1, 0.5), without=(0,))
-fmod = op(
-    np.fmod,
-    domain=(dividend, divisor),
-    rules=(lambda g, out, x, y: g, lambda g, out, x, y: product(g, -np.trunc(quotient(x, y)))),
-)
-remainder = op(
-    np.remainder,
-    domain=(dividend, divisor),
-    rules=(lambda g, out, x, y: g, lambda g, out, x, y: product(g, -np.floor(quotient(x, y)))),
-)
+
 where = op(
     np.where,
     domain=(boolean, real, real),
@@ -239,10 +265,11 @@ clip = op(
 
 # NumPy takes a 0-d array of the right dtype in half the time that a Python number costs it.
 ONE = {c: np.ones((), c) for c in "efdg"}
+UNIT = 1
 
 
 def _one(x: Any) -> Any:
-    return ONE.get(x.dtype.char, 1)
+    return ONE.get(x.dtype.char, UNIT)
 
 
 class _Silent(threading.local):
@@ -261,6 +288,8 @@ _silent = _Silent()
 # all, and a value keeps its digits as long as it is a normal number.
 def _sigmoid(x: Any) -> Any:
     one = _one(x)
+    if one is UNIT:
+        return _sigmoid(np.asarray(x, get_default_dtype()))
     if x.__class__ is np.ndarray:
         below = _silent.call(np.exp, -x)
     else:
@@ -278,7 +307,12 @@ def _sigmoid_slope(g: Any, out: Any, x: Any) -> Any:
 
 
 sigmoid = op(_sigmoid, name="sigmoid", domain=(real,), rules=(_sigmoid_slope,))
-tanh = op(np.tanh, domain=(real,), rules=(lambda g, out, x: g * (1 - out * out),))
+tanh = op(
+    np.tanh,
+    forward=floats(np.tanh),
+    domain=(real,),
+    rules=(lambda g, out, x: g * (1 - out * out),),
+)
 relu = op(
     lambda x: np.maximum(x, 0),
     name="relu",

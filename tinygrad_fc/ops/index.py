@@ -59,7 +59,7 @@ scatter: Op = op(
 )
 
 
-def _along(x: Any, at: Any, axis: int) -> tuple[Any, ...]:
+def along(at: Any, axis: int) -> tuple[Any, ...]:
     """Return the full index that `take_along_axis` stands for."""
     grid = [
         np.arange(n).reshape([-1 if j == k else 1 for j in range(at.ndim)])
@@ -71,7 +71,7 @@ def _along(x: Any, at: Any, axis: int) -> tuple[Any, ...]:
 
 def _put_along_axis(g: Any, at: Any, *, axis: int, shape: Any) -> Any:
     out = np.zeros(shape, g.dtype)
-    np.add.at(out, _along(out, at, axis), g)
+    np.add.at(out, along(at, axis), g)
     return out
 
 
@@ -88,7 +88,7 @@ def _fitting(x: Any, at: Any) -> list[int]:
 
 # As PyTorch's gather: the index may be smaller than x, and picks element by element.
 gather = op(
-    lambda x, at, axis: x[_along(x, at, axis)],
+    lambda x, at, axis: x[along(at, axis)],
     name="gather",
     domain=(real("b", "n"), index("n")("c", "k")),
     settings={"axis": _fitting},

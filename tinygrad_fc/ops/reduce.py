@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axes, axis, filled, flag, real
+from tinygrad_fc.domain import apart, axes, axis, filled, flag, real
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
 from tinygrad_fc.ops.digits import near_zero
@@ -22,15 +22,18 @@ along = {"axis": axis}
 
 def _kept(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
     """Return a reduction `v` from `shape` with the reduced axes in place, of size 1."""
-    if keepdims or v.ndim == len(shape):
-        return v
+    return v if keepdims or v.ndim == len(shape) else v.reshape(_ones(shape, axis))
+
+
+def _ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+    """Return `shape` with 1 for the reduced axes."""
     if axis is None:
-        return v.reshape((1,) * len(shape))
+        return (1,) * len(shape)
     gone = {k % len(shape) for k in (axis if isinstance(axis, tuple) else (axis,))}
-    return v.reshape(tuple(1 if k in gone else n for k, n in enumerate(shape)))
+    return tuple(1 if k in gone else n for k, n in enumerate(shape))
 
 
-def _spread(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
+def spread(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
     """Return a reduction `v` from `shape`, repeated over the reduced axes."""
     return broadcast_to(_kept(v, shape, axis, keepdims), shape=shape)
 
@@ -61,7 +64,7 @@ sum_ = op(
     forward=_sum,
     domain=(real,),
     settings=over,
-    rules=(lambda g, out, x, axis=None, keepdims=False: _spread(g, x.shape, axis, keepdims),),
+    rules=(lambda g, out, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims),),
 )
 mean = op(
     np.mean,
@@ -70,7 +73,7 @@ mean = op(
     settings=over,
     rules=(
         lambda g, out, x, axis=None, keepdims=False: (
-            _spread(g, x.shape, axis, keepdims) / max(_count(x.shape, axis), 1)
+            spread(g, x.shape, axis, keepdims) / max(_count(x.shape, axis), 1)
         ),
     ),
 )
@@ -78,15 +81,28 @@ mean = op(
 
 def _extreme_slope(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     # Ties share evenly.
-    hit = x == _spread(out, x.shape, axis, keepdims)
+    hit = x == spread(out, x.shape, axis, keepdims)
     ties = hit.sum(axis=axis, keepdims=True)
-    return np.where(hit, _spread(g, x.shape, axis, keepdims), 0) / np.maximum(ties, 1).astype(
+    return np.where(hit, spread(g, x.shape, axis, keepdims), 0) / np.maximum(ties, 1).astype(
         x.dtype
     )
 
 
 amax = op(np.max, name="amax", domain=(real,), settings=chosen, rules=(_extreme_slope,))
 amin = op(np.min, name="amin", domain=(real,), settings=chosen, rules=(_extreme_slope,))
+
+
+def _median(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """Return the middle one, of an even number the lower, as PyTorch does and NumPy does not."""
+    ordered = np.sort(_rows(x, axis), axis=-1)
+    middle = ordered[:, (ordered.shape[-1] - 1) // 2]
+    if x.dtype.kind == "f":
+        middle = np.where(np.isnan(ordered[:, -1]), ordered[:, -1], middle)
+    out = middle.reshape(_ones(x.shape, axis))
+    return out if keepdims else out.squeeze(axis)
+
+
+median = op(_median, name="median", domain=(apart,), settings=chosen, rules=(_extreme_slope,))
 
 
 def _degrees(shape: tuple[int, ...], axis: Any, correction: Any) -> Any:
@@ -105,7 +121,7 @@ def _var_slope(
     g: Any, out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
 ) -> Any:
     d = x - mean(x, axis=axis, keepdims=True)
-    share = _spread(g, x.shape, axis, keepdims) * 2
+    share = spread(g, x.shape, axis, keepdims) * 2
     return product(d, quotient(share, _degrees(x.shape, axis, correction)))
 
 
@@ -115,9 +131,9 @@ def _std_slope(
     # Where all are equal the numerator is 0, and so is the slope. One element alone always is, and
     # has slope 0 in every order.
     d = x - mean(x, axis=axis, keepdims=True)
-    below = _spread(out, x.shape, axis, keepdims) * _degrees(x.shape, axis, correction)
+    below = spread(out, x.shape, axis, keepdims) * _degrees(x.shape, axis, correction)
     below = below + 1 if _count(x.shape, axis) == 1 else below
-    return _spread(g, x.shape, axis, keepdims) * quotient(d, below)
+    return spread(g, x.shape, axis, keepdims) * quotient(d, below)
 
 
 var = op(_var, name="var", domain=(real,), settings=corrected, rules=(_var_slope,))
@@ -196,7 +212,7 @@ logsumexp = op(
     settings=over,
     rules=(
         lambda g, out, x, axis=None, keepdims=False: (
-            _spread(g, x.shape, axis, keepdims) * softmax(x, axis=axis)
+            spread(g, x.shape, axis, keepdims) * softmax(x, axis=axis)
         ),
     ),
 )
@@ -209,15 +225,6 @@ log_softmax = op(
     domain=(real(..., "n"),),
     settings=along,
     rules=(lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),),
-)
-
-cumsum = op(
-    np.cumsum,
-    domain=(real(..., "n"),),
-    settings=along,
-    rules=(
-        lambda g, out, x, axis=-1: np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis),
-    ),
 )
 
 
@@ -236,7 +243,7 @@ norm = op(
     settings=over,
     rules=(
         lambda g, out, x, axis=None, keepdims=False: (
-            _spread(g, x.shape, axis, keepdims) * quotient(x, _spread(out, x.shape, axis, keepdims))
+            spread(g, x.shape, axis, keepdims) * quotient(x, spread(out, x.shape, axis, keepdims))
         ),
     ),
 )

@@ -1,0 +1,292 @@
+"""How functions of tensors are held against PyTorch's: what a line of a table is, and its check.
+
+A line is a function of the library `t` (this one, or PyTorch) and of tensors, and what its
+arguments are drawn from. Values, dtypes and shapes, gradients under random cotangents, and the
+gradients of those gradients must agree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+
+torch = pytest.importorskip("torch")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Drawn = tuple[list[tuple[int, ...]], dict[str, Any]]  # the shapes of tensors, and other arguments
+
+
+class Line(NamedTuple):
+    """A call, what it is drawn from, and the values of its tensors.
+
+    `ties`: equal elements and kinks are drawn too, and the conventions there must agree. `flat`:
+    rounded results, which never require grad here; PyTorch's do, and have none or one of zeros.
+    `rough`: how many times the usual rounding is allowed, where PyTorch's is large.
+    """
+
+    call: Callable[..., Any]
+    drawn: st.SearchStrategy[Drawn]
+    low: float = -2.0
+    high: float = 2.0
+    ties: bool = True
+    flat: bool = False
+    rough: float = 1
+
+
+# What arguments are drawn from
+
+
+def shaped(*shape: int) -> st.SearchStrategy[Drawn]:
+    return st.just(([shape], {}))
+
+
+def some(
+    min_dims: int = 0, max_dims: int = 3, min_side: int = 0, **more: Any
+) -> st.SearchStrategy[Drawn]:
+    shape = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=3)
+    return st.tuples(shape.map(lambda s: [s]), st.fixed_dictionaries(more))
+
+
+def several(count: int, min_side: int = 0, **more: Any) -> st.SearchStrategy[Drawn]:
+    shapes = hnp.mutually_broadcastable_shapes(
+        num_shapes=count, min_side=min_side, max_dims=3, max_side=3
+    )
+    return st.tuples(shapes.map(lambda s: list(s.input_shapes)), st.fixed_dictionaries(more))
+
+
+def multiplied(signature: str) -> st.SearchStrategy[Drawn]:
+    shapes = hnp.mutually_broadcastable_shapes(
+        signature=signature, min_side=0, max_dims=2, max_side=3
+    )
+    return st.tuples(shapes.map(lambda s: list(s.input_shapes)), st.just({}))
+
+
+@st.composite
+def along(
+    draw: st.DrawFn,
+    name: str = "dim",
+    min_side: int = 1,
+    *,
+    many: bool = False,
+    none: bool = False,
+    **more: Any,
+) -> Drawn:
+    """Draw a shape and an axis of it, or several, or none."""
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=min_side, max_side=3))
+    n = len(shape)
+    dims: Any = st.integers(-n, n - 1)
+    if many:
+        dims |= st.lists(st.integers(-n, n - 1), min_size=1, unique_by=lambda k: k % n).map(tuple)
+    if none:
+        dims |= st.none()
+    return [shape], {name: draw(dims), **{k: draw(s) for k, s in more.items()}}
+
+
+@st.composite
+def indexed(draw: st.DrawFn) -> Drawn:
+    shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
+    at = draw(
+        hnp.integer_array_indices(shape)
+        | hnp.arrays(bool, shape)
+        | hnp.arrays(bool, shape[:1])
+        | hnp.basic_indices(shape, allow_newaxis=True).filter(no_negative_step)
+    )
+    return [shape], {"at": at}
+
+
+def no_negative_step(at: Any) -> bool:  # which PyTorch has not
+    return all(
+        (p.step or 1) > 0 for p in (at if isinstance(at, tuple) else (at,)) if isinstance(p, slice)
+    )
+
+
+@st.composite
+def gathered(draw: st.DrawFn) -> Drawn:
+    shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
+    dim = draw(st.integers(-len(shape), len(shape) - 1))
+    sides = [draw(st.integers(1, 4 if k == dim % len(shape) else n)) for k, n in enumerate(shape)]
+    at = draw(hnp.arrays(np.int64, tuple(sides), elements=st.integers(0, shape[dim] - 1)))
+    return [shape], {"dim": dim, "at": at}
+
+
+@st.composite
+def alike(draw: st.DrawFn, name: str, *, off: bool = False) -> Drawn:
+    """Draw several tensors of one shape, or of one but along an axis, and that axis."""
+    shape = draw(hnp.array_shapes(max_dims=3, min_side=1, max_side=3))
+    dim = draw(st.integers(-len(shape) - (not off), len(shape) - off))
+    shapes = []
+    for _ in range(draw(st.integers(1, 3))):
+        sides = list(shape)
+        if off:
+            sides[dim] = draw(st.integers(0, 3))
+        shapes.append(tuple(sides))
+    return shapes, {name: dim}
+
+
+keep = st.booleans()
+numbers = st.sampled_from([-1.5, -1, 0.5, 2, 3])
+
+
+def index_of(t: Any, at: Any) -> Any:
+    """Return an index with the tensors of the library `t` in place of arrays."""
+    if isinstance(at, tuple):
+        return tuple(index_of(t, part) for part in at)
+    return t.tensor(at) if isinstance(at, np.ndarray) else at
+
+
+def both(name: str) -> tuple[Any, Any]:
+    """Return a name as a function and as a method."""
+    return (
+        lambda t, *tensors, **k: getattr(t, name)(*tensors, **k),
+        lambda t, x, *tensors, **k: getattr(x, name)(*tensors, **k),
+    )
+
+
+class Table(dict[str, Line]):
+    """Lines by name."""
+
+    def line(
+        self,
+        name: str,
+        drawn: Any,
+        low: float = -2.0,
+        high: float = 2.0,
+        *,
+        ties: bool = True,
+        flat: bool = False,
+        rough: float = 1,
+        call: Any = None,
+    ) -> None:
+        """Add a line: for a name, which is a function and a method, one for each."""
+        if call is not None:
+            self[name] = Line(call, drawn, low, high, ties, flat, rough)
+            return
+        for call_, name_ in zip(both(name), (name, f"Tensor.{name}"), strict=True):
+            self[name_] = Line(call_, drawn, low, high, ties, flat, rough)
+
+
+# The check
+
+
+def values(shape: tuple[int, ...], rng: Any, entry: Line, dtype: Any) -> np.ndarray:
+    """Draw random values: half of the time from a grid, so that some are equal or at a kink."""
+    if entry.ties and rng.random() < 0.5:
+        grid = np.arange(np.ceil(entry.low * 2), entry.high * 2 + 1) / 2
+        return rng.choice(grid, shape).astype(dtype)
+    return rng.uniform(entry.low, entry.high, shape).astype(dtype)
+
+
+def listed(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+def dtype_name(x: Any) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+def agree(ours: Any, theirs: Any, dtype: Any, rough: float = 1) -> None:
+    a, b = (
+        np.asarray(ours.detach().numpy(), float),
+        np.asarray(theirs.detach().numpy(force=True), float),
+    )
+    assert a.shape == b.shape
+    scale = 1 + np.abs(np.nan_to_num(b)).max(initial=0)
+    np.testing.assert_allclose(a, b, rtol=0, atol=200 * rough * np.finfo(dtype).eps * scale)
+
+
+def weighed(outs: list[Any], weights: list[Any]) -> tuple[list[Any], list[Any]]:
+    pairs = [(out, w) for out, w in zip(outs, weights, strict=True) if out.requires_grad]
+    return [out for out, _ in pairs], [w for _, w in pairs]
+
+
+def slopes_of(t: Any, outs: Any, inputs: Any, weights: Any, **settings: Any) -> list[Any]:
+    return list(
+        t.autograd.grad(
+            *weighed(outs, weights)[:1],
+            inputs,
+            weighed(outs, weights)[1],
+            allow_unused=True,
+            **settings,
+        )
+    )
+
+
+def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
+    """Draw arguments for a line, and compare all that is there to compare."""
+    rng = np.random.default_rng(seed)
+    shapes, settings_ = data.draw(entry.drawn)
+    arrays = [values(shape, rng, entry, dtype) for shape in shapes]
+    ours = [tg.tensor(a, requires_grad=True) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    outs, wanted = (
+        listed(entry.call(tg, *ours, **settings_)),
+        listed(entry.call(torch, *theirs, **settings_)),
+    )
+    assert len(outs) == len(wanted)
+    for x, y in zip(outs, wanted, strict=True):
+        assert dtype_name(x) == dtype_name(y)
+        assert x.requires_grad == (y.requires_grad and not entry.flat)
+        agree(x, y, np.float16 if "float16" in dtype_name(y) else dtype, entry.rough)
+    if not any(x.requires_grad for x in outs):
+        return
+    weights = [rng.uniform(0.5, 2, tuple(y.shape)).astype(dtype_name(y)) for y in wanted]
+    first = slopes_of(tg, outs, ours, [tg.tensor(w) for w in weights], create_graph=True)
+    expected = slopes_of(
+        torch, wanted, theirs, [torch.tensor(w) for w in weights], create_graph=True
+    )
+    for x, g, e in zip(ours, first, expected, strict=True):
+        if e is None or g is None:  # no gradient, and a gradient of zeros, are the same
+            assert all(v is None or not v.detach().numpy().any() for v in (g, e))
+            continue
+        assert g.dtype == x.dtype
+        agree(g, e, dtype, entry.rough)
+    pairs = [(g, e) for g, e in zip(first, expected, strict=True) if None not in (g, e)]
+    second(pairs, ours, theirs, rng, dtype, entry.rough)
+
+
+def second(pairs: Any, ours: Any, theirs: Any, rng: Any, dtype: Any, rough: float) -> None:
+    """Compare the gradients of gradients, where PyTorch has any."""
+    pairs = [(g, e) for g, e in pairs if e.requires_grad and e.numel()]
+    if not pairs:
+        return
+    weights = [rng.uniform(0.5, 2, tuple(e.shape)).astype(dtype) for _, e in pairs]
+    expected = slopes_of(torch, [e for _, e in pairs], theirs, [torch.tensor(w) for w in weights])
+    if not any(g.requires_grad for g, _ in pairs):
+        assert not any(e is not None and e.numpy(force=True).any() for e in expected)
+        return
+    found = slopes_of(tg, [g for g, _ in pairs], ours, [tg.tensor(w) for w in weights])
+    for x, g, e in zip(ours, found, expected, strict=True):
+        zeros = np.zeros(x.shape)
+        agree(
+            tg.tensor(zeros) if g is None else g,
+            torch.tensor(zeros) if e is None else e,
+            dtype,
+            rough,
+        )
+
+
+def refused(call: Callable[[Any], Any], *, kind: bool = True) -> None:
+    """Check that both libraries refuse a call; with `kind`, by an error of the same kind."""
+    errors = (RuntimeError, TypeError, ValueError, IndexError, BufferError)
+    with pytest.raises(errors) as theirs:
+        call(torch)
+    with pytest.raises(errors) as ours:
+        call(tg)
+    if kind and isinstance(theirs.value, IndexError):
+        assert isinstance(ours.value, (IndexError, TypeError))
+
+
+def alike_in_value_and_type(call: Callable[[Any], Any]) -> None:
+    """Check that both libraries give the same numbers, dtypes and shapes, without gradients."""
+    for x, y in zip(listed(call(tg)), listed(call(torch)), strict=True):
+        assert dtype_name(x) == dtype_name(y)
+        assert x.shape == tuple(y.shape)
+        np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-14, atol=0)

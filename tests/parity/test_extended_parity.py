@@ -1,0 +1,528 @@
+"""The extended functions and methods against PyTorch's: one line of a table each."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from against_torch import (
+    Drawn,
+    Table,
+    alike,
+    along,
+    compare,
+    gathered,
+    keep,
+    numbers,
+    several,
+    shaped,
+    some,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+torch = pytest.importorskip("torch")
+
+
+pytestmark = pytest.mark.usefixtures("default_float64")
+
+
+# What arguments are drawn from
+
+
+@st.composite
+def picked(draw: st.DrawFn) -> Drawn:
+    """Draw a shape, an axis of it, and indices along that."""
+    shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
+    dim = draw(st.integers(-len(shape), len(shape) - 1))
+    at = draw(st.lists(st.integers(0, shape[dim] - 1), max_size=4))
+    return [shape], {"dim": dim, "at": np.array(at, np.int64)}
+
+
+@st.composite
+def added(draw: st.DrawFn) -> Drawn:
+    """Draw what `index_add` takes: as above, and the shape of what is added."""
+    (shape,), settings_ = draw(picked())
+    source = list(shape)
+    source[settings_["dim"]] = len(settings_["at"])
+    return [shape, tuple(source)], {**settings_, "alpha": draw(st.sampled_from([1, -0.5, 2]))}
+
+
+@st.composite
+def scattered(draw: st.DrawFn, *, once: bool = False) -> Drawn:
+    """Draw what `scatter` takes: two shapes, an axis and indices, no place twice if `once`."""
+    shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
+    dim = draw(st.integers(0, len(shape) - 1))
+    sides = [draw(st.integers(1, n)) for n in shape]
+    if once:
+        order = np.random.default_rng(draw(st.integers(0, 99))).permuted(
+            np.broadcast_to(
+                np.arange(shape[dim]).reshape([-1 if k == dim else 1 for k in range(len(shape))]),
+                [n if k != dim else shape[dim] for k, n in enumerate(sides)],
+            ),
+            axis=dim,
+        )
+        at = order[tuple(slice(n) for n in sides)]
+    else:
+        at = draw(hnp.arrays(np.int64, tuple(sides), elements=st.integers(0, shape[dim] - 1)))
+    # PyTorch has the gradient of what is put for the shape of the index only.
+    return [shape, tuple(sides)], {"dim": dim - len(shape) * draw(keep), "at": at.copy()}
+
+
+@st.composite
+def rolled(draw: st.DrawFn) -> Drawn:
+    shape = draw(hnp.array_shapes(max_dims=3, max_side=3, min_side=1))
+    dims = draw(st.lists(st.integers(-len(shape), len(shape) - 1), min_size=1, max_size=3))
+    return [shape], {"shifts": tuple(draw(st.integers(-4, 4)) for _ in dims), "dims": tuple(dims)}
+
+
+@st.composite
+def moved(draw: st.DrawFn) -> Drawn:
+    shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
+    n = draw(st.integers(0, len(shape)))
+    source, destination = (tuple(draw(st.permutations(range(len(shape))))[:n]) for _ in range(2))
+    return [shape], {"source": source, "destination": destination}
+
+
+@st.composite
+def squares(draw: st.DrawFn, *more: str) -> Drawn:
+    """Draw the shape of a batch of square matrices, and of what goes with it: letters of axes."""
+    letters = {"n": draw(st.integers(1, 4)), "k": draw(st.integers(1, 2)), "b": 2}
+    batch = draw(st.sampled_from(["", "b"]))
+    return [tuple(letters[c] for c in batch + m) for m in ("nn", *more)], {}
+
+
+# The table
+
+
+LINES = Table()
+line = LINES.line
+
+# Element by element
+
+for name in ("sign", "floor", "ceil", "round", "trunc"):
+    line(name, some(), flat=True)
+line("round(decimals)", some(), flat=True, ties=False, call=lambda t, x: t.round(x, decimals=1))
+for name in ("isnan", "isinf", "isfinite", "logical_not"):
+    line(name, some())
+for name in ("expm1", "exp2", "erf", "sinh", "cosh", "atan"):
+    line(name, some())
+line("tan", some(), -1.2, 1.2)
+for name in ("reciprocal", "log1p", "log2", "log10", "rsqrt"):
+    line(name, some(), 0.5, 4.0)
+# PyTorch has ten digits of the derivatives of digamma.
+for name in ("lgamma", "digamma"):
+    line(name, some(), 0.5, 4.0, rough=1e5)
+line("lgamma(below 0)", some(), -1.9, -1.1, ties=False, rough=1e5, call=lambda t, x: t.lgamma(x))
+line("digamma(below 0)", some(), -0.9, -0.1, ties=False, rough=1e5, call=lambda t, x: t.digamma(x))
+line(
+    "polygamma",
+    some(n=st.integers(1, 3)),
+    0.5,
+    4,
+    rough=1e5,
+    call=lambda t, x, n: t.polygamma(n, x),
+)
+line("Tensor.polygamma", some(), 0.5, 4, rough=1e5, call=lambda t, x: x.polygamma(1))
+for name in ("asin", "acos"):
+    line(name, some(), -0.9, 0.9, ties=False)
+for name in ("atan2", "hypot"):
+    line(name, several(2), 0.5)
+line("logaddexp", several(2))
+line("xlogy", several(2), 0.0, 2.0, ties=False)
+line("xlogy(0)", several(1), 0.5, call=lambda t, y: t.xlogy(y.detach() * 0, y))
+line("xlogy(number)", some(c=numbers), 0.5, call=lambda t, x, c: t.xlogy(c, x))
+line("xlogy(by a number)", some(), call=lambda t, x: t.xlogy(x, 2.5))
+for name in ("logical_and", "logical_or", "logical_xor"):
+    line(name, several(2))
+line("isclose", several(2, rtol=st.sampled_from([0.5, 0.0]), atol=st.sampled_from([1e-8, 0.5])))
+line("allclose", several(2), call=lambda t, x, y: t.tensor([t.allclose(x, y), x.allclose(x)]))
+line("equal", several(2), call=lambda t, x, y: t.tensor([t.equal(x, y), x.equal(x.clone())]))
+line("fmod", several(2), 0.5, 4, ties=False)
+line("fmod(number)", some(c=numbers), ties=False, call=lambda t, x, c: t.fmod(x, c))
+line("remainder", several(2), 0.5, 4, ties=False)
+line("remainder(number)", some(c=numbers), ties=False, call=lambda t, x, c: x.remainder(c))
+line("floor_divide", several(2), 0.5, 4, ties=False, flat=True)
+line("lerp", several(3))
+line("lerp(number)", several(2, w=numbers), call=lambda t, x, y, w: x.lerp(y, weight=w))
+line("addcmul", several(3, value=numbers))
+line("addcdiv", several(3, value=numbers), 0.5)
+line("clamp_min", several(2), ties=False)
+line("clamp_max", several(2), ties=False)
+line("clamp_min(number)", some(min=numbers), call=lambda t, x, min: t.clamp_min(x, min))
+line("clamp_max(number)", some(max=numbers), call=lambda t, x, max: x.clamp_max(max=max))
+line(
+    "nan_to_num",
+    some(nan=st.sampled_from([0.0, 2.0, None]), posinf=numbers | st.none()),
+    call=lambda t, x, **k: t.nan_to_num(
+        t.where(x > 1, math.inf, t.where(x < -1, math.nan, x)), **k
+    ),
+)
+line("Tensor.nan_to_num", some(), call=lambda t, x: (x * x).nan_to_num(neginf=2.0))
+
+# Reductions and scans
+
+line("prod", some(min_side=1))
+line("prod(dim)", along(keepdim=keep), call=lambda t, x, dim, keepdim: t.prod(x, dim, keepdim))
+line("prod(dtype)", some(), call=lambda t, x: x.prod(dtype=t.float64))
+line("cumsum", along())
+line("cumprod", along())
+line("cumsum(dtype)", along(), call=lambda t, x, dim: t.cumsum(x, dim, dtype=t.float64))
+line("median", some(min_side=1))
+line(
+    "median(dim)",
+    along(keepdim=keep),
+    ties=False,
+    call=lambda t, x, dim, keepdim: tuple(t.median(x, dim, keepdim)),
+)
+line(
+    "median(values)",
+    along(keepdim=keep),
+    call=lambda t, x, dim, keepdim: x.median(dim, keepdim).values.detach(),
+)
+line(
+    "var_mean",
+    along(many=True, keepdim=keep, correction=st.sampled_from([0, 1]), min_side=3),
+    ties=False,
+    call=lambda t, x, dim, **k: t.var_mean(x, dim, **k),
+)
+line("var_mean(all)", shaped(2, 3), ties=False, call=lambda t, x: t.var_mean(x))
+line("count_nonzero", along(many=True, none=True))
+
+# Norms
+
+orders = st.sampled_from([1, 2, 3, 2.5, 0.5, -1, math.inf, -math.inf])
+line("norm", some(min_side=1), ties=False)
+line(
+    "norm(p)",
+    along(many=True, keepdim=keep, p=orders),
+    ties=False,
+    rough=10,
+    call=lambda t, x, p, dim, keepdim: t.norm(x, p, dim, keepdim),
+)
+line(
+    "norm(0)",
+    along(many=True, keepdim=keep),
+    flat=True,
+    call=lambda t, x, dim, keepdim: t.norm(x, 0, dim, keepdim),
+)
+line("norm(fro)", shaped(2, 3), ties=False, call=lambda t, x: x.norm("fro", dim=(0, 1)))
+line("norm(dtype)", shaped(3), ties=False, call=lambda t, x: t.norm(x, dtype=t.float64))
+line(
+    "linalg.vector_norm",
+    along(many=True, none=True, keepdim=keep, ord=orders),
+    ties=False,
+    rough=10,
+    call=lambda t, x, **k: t.linalg.vector_norm(x, **k),
+)
+line(
+    "linalg.vector_norm(ties)",
+    along(ord=st.sampled_from([1, math.inf])),
+    0.5,
+    call=lambda t, x, **k: t.linalg.vector_norm(x, **k),
+)
+line(
+    "linalg.norm(matrix)",
+    some(2, 2, 1, ord=st.sampled_from([None, "fro", 1, -1, math.inf, -math.inf])),
+    ties=False,
+    call=lambda t, x, ord: t.linalg.norm(x, ord),
+)
+line(
+    "linalg.norm(dims)",
+    some(3, 3, 1, ord=st.sampled_from([None, "fro", 1, -math.inf]), keepdim=keep),
+    ties=False,
+    call=lambda t, x, **k: t.linalg.norm(x, dim=(2, 0), **k),
+)
+line(
+    "linalg.norm(vector)",
+    along(ord=orders),
+    ties=False,
+    rough=10,
+    call=lambda t, x, **k: t.linalg.norm(x, **k),
+)
+line("linalg.matrix_norm", shaped(2, 2, 3), ties=False, call=lambda t, x: t.linalg.matrix_norm(x))
+
+line(
+    "linalg.norm(singular values)",
+    some(2, 3, 1, ord=st.sampled_from([2, -2, "nuc"]), keepdim=keep),
+    ties=False,
+    rough=1e3,
+    call=lambda t, x, **k: t.linalg.matrix_norm(x, **k),
+)
+line(
+    "linalg.svdvals",
+    some(2, 3, 1),
+    ties=False,
+    rough=1e3,
+    call=lambda t, x: t.linalg.svdvals(x),
+)
+line("norm(nuc)", some(2, 2, 1), ties=False, rough=1e3, call=lambda t, x: t.norm(x, "nuc"))
+
+# Linear equations
+
+
+def apart(t: Any, x: Any) -> Any:
+    """Return square matrices that are far from singular: `x` and 9 on the diagonal."""
+    return x + 9 * t.eye(x.shape[-1], dtype=x.dtype)
+
+
+line("linalg.inv", squares(), ties=False, call=lambda t, x: t.linalg.inv(apart(t, x)))
+line("inverse", squares(), ties=False, call=lambda t, x: apart(t, x).inverse())
+line(
+    "linalg.solve",
+    squares("nk"),
+    ties=False,
+    call=lambda t, x, y: t.linalg.solve(apart(t, x), y),
+)
+line(
+    "linalg.solve(vector)",
+    squares("n"),
+    ties=False,
+    call=lambda t, x, y: t.linalg.solve(apart(t, x), y),
+)
+line(
+    "linalg.solve(right)",
+    squares("kn"),
+    ties=False,
+    call=lambda t, x, y: t.linalg.solve(apart(t, x), y, left=False),
+)
+line(
+    "linalg.solve(broadcast)",
+    shaped(3, 3).map(lambda d: ([d[0][0], (2, 3, 1)], {})),
+    ties=False,
+    call=lambda t, x, y: t.linalg.solve(apart(t, x), y),
+)
+# PyTorch fails at the second derivative of a determinant of float32 where float64 is the default.
+line("linalg.det", squares(), ties=False, rough=1e4, call=lambda t, x: t.linalg.det(x.double()))
+line(
+    "det", squares(), ties=False, rough=1e4, call=lambda t, x: (t.det(x.double()), x.double().det())
+)
+line("det(type)", squares(), ties=False, call=lambda t, x: x.detach().det())
+line(
+    "linalg.slogdet",
+    squares(),
+    ties=False,
+    call=lambda t, x: (
+        t.linalg.slogdet(apart(t, x)).logabsdet,
+        t.slogdet(apart(t, -x).detach()).sign,
+    ),
+)
+line("slogdet", squares(), ties=False, call=lambda t, x: apart(t, x).slogdet().logabsdet)
+
+
+def definite(t: Any, x: Any) -> Any:
+    return x @ x.mT + 2 * t.eye(x.shape[-1], dtype=x.dtype)
+
+
+line("linalg.cholesky", squares(), ties=False, call=lambda t, x: t.linalg.cholesky(definite(t, x)))
+line(
+    "linalg.cholesky(upper)",
+    squares(),
+    ties=False,
+    call=lambda t, x: t.linalg.cholesky(definite(t, x), upper=True),
+)
+
+# Products
+
+line("trace", some(2, 2))
+line(
+    "inner",
+    st.sampled_from([[(2, 3), (3,)], [(3,), (3,)], [(2, 1, 3), (4, 3)], [(), (2,)]]).map(
+        lambda s: (s, {})
+    ),
+)
+line(
+    "tensordot",
+    st.sampled_from(
+        [
+            ([(2, 3, 4), (3, 4, 2)], 2),
+            ([(2, 3), (3,)], 1),
+            ([(2,), (3, 1)], 0),
+            ([(2, 3, 4), (4, 5, 2)], ([0, -1], [2, 0])),
+            ([(2, 1), (3, 4)], ([1], [0])),
+        ]
+    ).map(lambda s: (s[0], {"dims": s[1]})),
+    call=lambda t, x, y, dims: t.tensordot(x, y, dims=dims),
+)
+line(
+    "kron",
+    st.sampled_from([[(2, 3), (3, 2)], [(2,), (3,)], [(2, 1, 2), (3,)], [(), (2,)]]).map(
+        lambda s: (s, {})
+    ),
+)
+
+# Elements picked and put
+
+line(
+    "index_select",
+    picked(),
+    call=lambda t, x, dim, at: t.index_select(x, dim, t.tensor(at)),
+)
+line("Tensor.index_select", picked(), call=lambda t, x, dim, at: x.index_select(dim, t.tensor(at)))
+line(
+    "index_add",
+    added(),
+    call=lambda t, x, y, dim, at, alpha: t.index_add(x, dim, t.tensor(at), y, alpha=alpha),
+)
+line(
+    "Tensor.index_add",
+    added(),
+    call=lambda t, x, y, dim, at, alpha: x.index_add(dim, t.tensor(at), y),
+)
+line("select", along(index=st.just(0)))
+line("select(last)", along(), call=lambda t, x, dim: t.select(x, dim, -1))
+line("narrow", along(min_side=2, start=st.sampled_from([0, 1, -1]), length=st.sampled_from([0, 1])))
+line("masked_select", several(2), call=lambda t, x, m: t.masked_select(x, m > 0))
+line("Tensor.masked_select", several(2), call=lambda t, x, m: x.masked_select(m > 0))
+line(
+    "scatter",
+    scattered(once=True),
+    call=lambda t, x, y, dim, at: t.scatter(x, dim, t.tensor(at), y),
+)
+line(
+    "scatter(value)",
+    scattered(),
+    call=lambda t, x, y, dim, at: (x.scatter(dim, t.tensor(at), value=2.5), y),
+)
+line(
+    "scatter(value by position)",
+    scattered(),
+    call=lambda t, x, y, dim, at: (x.scatter(dim, t.tensor(at), 2.5), y),
+)
+line(
+    "scatter_add",
+    scattered(),
+    call=lambda t, x, y, dim, at: t.scatter_add(x, dim, t.tensor(at), y),
+)
+line(
+    "Tensor.scatter_add",
+    scattered(),
+    call=lambda t, x, y, dim, at: x.scatter_add(dim, t.tensor(at), y),
+)
+line(
+    "take_along_dim",
+    along(),
+    call=lambda t, x, dim: t.take_along_dim(x, x.argsort(dim=dim, stable=True), dim),
+)
+line(
+    "take_along_dim(broadcast)",
+    shaped(1, 3),
+    call=lambda t, x: x.take_along_dim(t.tensor([[0], [2]]), dim=1),
+)
+line(
+    "take_along_dim(flat)", shaped(2, 3), call=lambda t, x: t.take_along_dim(x, t.tensor([[5, 0]]))
+)
+line("nonzero", some(), call=lambda t, x: (t.nonzero(x), x.nonzero()))
+line("nonzero(tuple)", some(), call=lambda t, x: t.nonzero(x, as_tuple=True))
+line("gather(method)", gathered(), call=lambda t, x, dim, at: x.gather(dim, t.tensor(at)))
+
+# Order
+
+line("argsort(stable)", along(descending=keep), call=lambda t, x, **k: x.argsort(stable=True, **k))
+line(
+    "unique",
+    some(),
+    call=lambda t, x: t.unique(x.detach(), return_inverse=True, return_counts=True),
+)
+line("unique(method)", some(), call=lambda t, x: x.detach().unique())
+line(
+    "unique(dim)",
+    along(),
+    call=lambda t, x, dim: t.unique(x.detach(), return_inverse=True, return_counts=True, dim=dim),
+)
+line(
+    "bincount",
+    some(1, 1),
+    0,
+    4,
+    call=lambda t, x: (t.bincount(x.long()), x.long().bincount(minlength=3)),
+)
+line(
+    "bincount(weights)",
+    some(1, 1, 1),
+    0,
+    4,
+    call=lambda t, x: t.bincount(x.long(), x.detach(), minlength=2),
+)
+line(
+    "searchsorted",
+    shaped(5).map(lambda d: ([d[0][0], (2, 3)], {})),
+    call=lambda t, x, y: (
+        t.searchsorted(x.sort().values, y),
+        t.searchsorted(x.sort().values, y, right=True, out_int32=True),
+        t.searchsorted(x, y, side="right", sorter=x.argsort()),
+        t.searchsorted(x.sort().values, 0.5),
+    ),
+)
+line(
+    "searchsorted(rows)",
+    shaped(2, 4).map(lambda d: ([d[0][0], (2, 3)], {})),
+    call=lambda t, x, y: t.searchsorted(x.sort().values, y),
+)
+
+# Other shapes
+
+line("repeat", some(1, 2), call=lambda t, x: (x.repeat(2, 1, 3), x.repeat((0, 2)), x.repeat(1, 2)))
+line("tile", some(dims=st.sampled_from([(2,), (1, 2), (2, 1, 3, 2), (0,)])))
+line("tile(numbers)", some(), call=lambda t, x: x.tile(2, 1))
+line(
+    "repeat_interleave",
+    along(repeats=st.integers(0, 3)),
+    call=lambda t, x, dim, repeats: t.repeat_interleave(x, repeats, dim),
+)
+line("repeat_interleave(flat)", some(), call=lambda t, x: x.repeat_interleave(2))
+line(
+    "repeat_interleave(each)",
+    shaped(2, 3),
+    call=lambda t, x: x.repeat_interleave(t.tensor([2, 0, 1]), dim=1, output_size=3),
+)
+line("broadcast_to", some(), call=lambda t, x: t.broadcast_to(x, (2, *x.shape)))
+line("Tensor.broadcast_to", some(), call=lambda t, x: x.broadcast_to((2, *x.shape)))
+line("expand_as", some(), call=lambda t, x: x.expand_as(t.zeros(2, *x.shape)))
+line("hstack", alike("dim"), call=lambda t, *xs, dim: t.hstack(xs))
+line("vstack", alike("dim"), call=lambda t, *xs, dim: t.vstack(xs))
+line("hstack(numbers)", shaped(), call=lambda t, x: t.hstack([x, x * 2]))
+line("vstack(numbers)", shaped(), call=lambda t, x: t.vstack((x, x * 2)))
+for name in ("tril", "triu"):
+    line(name, some(2, 3, diagonal=st.integers(-3, 3)))
+line("diag", some(1, 2, 3, diagonal=st.integers(-2, 2)))
+line("roll", rolled())
+line("roll(flat)", some(shifts=st.integers(-5, 5)), call=lambda t, x, shifts: t.roll(x, shifts))
+line("movedim", moved())
+line("movedim(number)", some(2), call=lambda t, x: x.movedim(0, -1))
+line("ravel", some())
+line("unflatten", shaped(6, 2), call=lambda t, x: t.unflatten(x, 0, (2, -1)))
+line("Tensor.unflatten", shaped(2, 6), call=lambda t, x: x.unflatten(-1, (3, 2)))
+line(
+    "meshgrid",
+    st.tuples(
+        st.lists(st.integers(0, 3).map(lambda n: (n,)), min_size=1, max_size=3),
+        st.fixed_dictionaries({"indexing": st.sampled_from(["ij", "xy"])}),
+    ),
+    call=lambda t, *xs, indexing: t.meshgrid(*xs, indexing=indexing),
+)
+line("meshgrid(list)", shaped(2), call=lambda t, x: t.meshgrid([x, x * 2], indexing="ij"))
+line(
+    "new_zeros",
+    some(),
+    call=lambda t, x: (
+        x.new_zeros(2, 3),
+        x.new_ones((2,)),
+        x.new_zeros(1, dtype=t.int64),
+        x.new_full((2,), 3),
+        x.new_full([2], 3.5, dtype=t.float64),
+        x.new_zeros(()),
+        x.long().new_zeros(size=(2,)),
+    ),
+)
+
+
+@pytest.mark.parametrize("name", sorted(LINES))
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@given(st.data(), st.integers(0, 2**32 - 1))
+@settings(max_examples=6)
+def test_values_gradients_and_their_gradients(name: str, dtype: Any, data: Any, seed: int):
+    compare(LINES[name], data, seed, dtype)

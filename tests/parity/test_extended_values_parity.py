@@ -1,0 +1,423 @@
+"""The extended functions where there is no gradient: whole numbers, edges, refusals, signatures."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from against_torch import alike_in_value_and_type, refused
+
+import tinygrad_fc as tg
+
+torch = pytest.importorskip("torch")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("default_float64")
+
+# What PyTorch refuses, and so do we
+
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "isclose": lambda t: t.isclose(t.ones(2), t.ones(2), rtol=-1.0),
+    "addcdiv of whole numbers": lambda t: t.addcdiv(*[t.tensor([1])] * 3),
+    "floor_divide by 0": lambda t: t.tensor([1]).floor_divide(t.tensor([0])),
+    "// by 0": lambda t: t.tensor([1]) // 0,
+    "div by 0": lambda t: t.div(t.tensor([1]), t.tensor([0]), rounding_mode="floor"),
+    "trunc by 0": lambda t: t.div(t.tensor([1]), t.tensor([0]), rounding_mode="trunc"),
+    "remainder by 0": lambda t: t.tensor([1]) % t.tensor([0]),
+    "fmod by 0": lambda t: t.fmod(t.tensor([1]), t.tensor([0])),
+    "addcmul shapes": lambda t: t.addcmul(t.ones(2), t.ones(3), t.ones(3)),
+    "lerp shapes": lambda t: t.lerp(t.ones(2), t.ones(3), 0.5),
+    "prod dim": lambda t: t.ones(2).prod(1),
+    "cumsum dim": lambda t: t.ones(2).cumsum(1),
+    "cumsum without dim": lambda t: t.ones(2).cumsum(),
+    "cumprod 0-d": lambda t: t.tensor(1.0).cumprod(1),
+    "median dim": lambda t: t.ones(2).median(1),
+    "median over nothing": lambda t: t.ones(2, 0).median(1),
+    "count_nonzero": lambda t: t.count_nonzero(t.ones(2), dim=1),
+    "norm of whole numbers": lambda t: t.norm(t.tensor([1, 2])),
+    "norm order of a vector": lambda t: t.linalg.vector_norm(t.ones(2), "fro"),
+    "inv of half": lambda t: t.linalg.inv(t.eye(2).half()),
+    "vector_norm of whole numbers": lambda t: t.linalg.vector_norm(t.tensor([1, 2])),
+    "matrix_norm of a vector": lambda t: t.linalg.matrix_norm(t.ones(2)),
+    "matrix_norm order": lambda t: t.linalg.matrix_norm(t.ones(2, 2), 3),
+    "norm order of a stack": lambda t: t.linalg.norm(t.ones(2, 2, 2), 1),
+    "norm fro of a vector": lambda t: t.linalg.norm(t.ones(2), "fro"),
+    "inv of no square": lambda t: t.linalg.inv(t.ones(2, 3)),
+    "inv of a vector": lambda t: t.linalg.inv(t.ones(2)),
+    "inv of whole numbers": lambda t: t.linalg.inv(t.tensor([[1]])),
+    "inv singular": lambda t: t.linalg.inv(t.ones(2, 2)),
+    "inv of a batch": lambda t: t.linalg.inv(t.stack([t.eye(2), t.zeros(2, 2)])),
+    "solve singular": lambda t: t.linalg.solve(t.zeros(2, 2), t.ones(2)),
+    "solve of none": lambda t: t.linalg.solve(t.zeros(2, 2), t.ones(2, 0)),
+    "solve shapes": lambda t: t.linalg.solve(t.eye(2), t.ones(3, 1)),
+    "solve dtypes": lambda t: t.linalg.solve(t.eye(2), t.ones(2).float()),
+    "solve left": lambda t: t.linalg.solve(t.eye(2), t.ones(2), left=False),
+    "det of no square": lambda t: t.linalg.det(t.ones(2, 3)),
+    "slogdet of a vector": lambda t: t.linalg.slogdet(t.ones(2)),
+    "cholesky": lambda t: t.linalg.cholesky(-t.eye(2)),
+    "cholesky of zeros": lambda t: t.linalg.cholesky(t.zeros(2, 2)),
+    "cholesky of a batch": lambda t: t.linalg.cholesky(t.stack([t.eye(2), -t.eye(2)])),
+    "cholesky of no square": lambda t: t.linalg.cholesky(t.ones(2, 1)),
+    "trace": lambda t: t.trace(t.ones(2)),
+    "inner": lambda t: t.inner(t.ones(2), t.ones(3)),
+    "tensordot": lambda t: t.tensordot(t.ones(2, 3), t.ones(4, 3), dims=1),
+    "tensordot many": lambda t: t.tensordot(t.ones(2), t.ones(2), dims=2),
+    "tensordot pairs": lambda t: t.tensordot(t.ones(2, 2), t.ones(2, 2), dims=([0, 1], [0])),
+    "index_select": lambda t: t.ones(2).index_select(0, t.tensor([2])),
+    "index_select matrix": lambda t: t.ones(2).index_select(0, t.tensor([[0]])),
+    "index_select floats": lambda t: t.ones(2).index_select(0, t.tensor([0.0])),
+    "index_select dim": lambda t: t.ones(2).index_select(1, t.tensor([0])),
+    "select": lambda t: t.ones(2).select(0, 2),
+    "select 0-d": lambda t: t.tensor(1.0).select(0, 0),
+    "narrow": lambda t: t.ones(3).narrow(0, 2, 2),
+    "narrow length": lambda t: t.ones(3).narrow(0, 2, -1),
+    "masked_select": lambda t: t.ones(2).masked_select(t.ones(2)),
+    "masked_select shapes": lambda t: t.ones(2).masked_select(t.ones(3) > 0),
+    "index_add": lambda t: t.ones(2).index_add(0, t.tensor([2]), t.ones(1)),
+    "index_add shapes": lambda t: t.ones(2).index_add(0, t.tensor([0]), t.ones(2)),
+    "index_add dtypes": lambda t: t.ones(2).index_add(0, t.tensor([0]), t.tensor([1])),
+    "scatter": lambda t: t.ones(2).scatter(0, t.tensor([2]), t.ones(1)),
+    "scatter nothing": lambda t: t.ones(2).scatter(0, t.tensor([1])),
+    "scatter dims": lambda t: t.ones(2).scatter(0, t.tensor([[0]]), t.ones(1)),
+    "scatter small": lambda t: t.ones(2).scatter(0, t.tensor([0, 1]), t.ones(1)),
+    "scatter dtypes": lambda t: t.ones(2).scatter(0, t.tensor([0]), t.tensor([1])),
+    "scatter reduce": lambda t: t.ones(2).scatter(0, t.tensor([0]), t.ones(1), reduce="mean"),
+    "scatter_add": lambda t: t.ones(2).scatter_add(0, t.tensor([-1]), t.ones(1)),
+    "scatter_add dtypes": lambda t: t.ones(2).scatter_add(0, t.tensor([0]), t.tensor([1])),
+    "take_along_dim": lambda t: t.take_along_dim(t.ones(2, 2), t.tensor([0]), 0),
+    "bincount": lambda t: t.bincount(t.tensor([-1])),
+    "bincount floats": lambda t: t.bincount(t.tensor([1.0])),
+    "bincount weights": lambda t: t.bincount(t.tensor([1]), t.ones(2)),
+    "searchsorted": lambda t: t.searchsorted(t.ones(2, 3), t.ones(3, 2)),
+    "searchsorted side": lambda t: t.searchsorted(t.ones(2), t.ones(2), side="middle"),
+    "searchsorted both": lambda t: t.searchsorted(t.ones(2), t.ones(2), right=True, side="left"),
+    "repeat": lambda t: t.ones(2, 2).repeat(2),
+    "repeat -1": lambda t: t.ones(2).repeat(-1),
+    "repeat_interleave": lambda t: t.ones(2).repeat_interleave(-1),
+    "repeat_interleave each": lambda t: t.ones(2).repeat_interleave(t.tensor([1, 2, 3]), dim=0),
+    "repeat_interleave floats": lambda t: t.ones(2).repeat_interleave(t.tensor([1.0, 2.0]), dim=0),
+    "broadcast_to": lambda t: t.ones(2).broadcast_to((3,)),
+    "hstack": lambda t: t.hstack([t.ones(2, 2), t.ones(3, 2)]),
+    "vstack": lambda t: t.vstack([t.ones(2), t.ones(3)]),
+    "vstack nothing": lambda t: t.vstack([]),
+    "diag 0-d": lambda t: t.diag(t.tensor(1.0)),
+    "diag 3-d": lambda t: t.diag(t.ones(1, 1, 1)),
+    "tril": lambda t: t.ones(2).tril(),
+    "roll": lambda t: t.ones(2).roll((1, 1), 0),
+    "roll dim": lambda t: t.ones(2).roll(1, 1),
+    "movedim": lambda t: t.ones(2, 2).movedim((0, 1), (0, 0)),
+    "movedim count": lambda t: t.ones(2, 2).movedim((0, 1), 0),
+    "unflatten": lambda t: t.ones(6).unflatten(0, (4, 2)),
+    "unflatten -1s": lambda t: t.ones(6).unflatten(0, (-1, -1)),
+    "meshgrid": lambda t: t.meshgrid(t.ones(2, 2), indexing="ij"),
+    "meshgrid indexing": lambda t: t.meshgrid(t.ones(2), indexing="yx"),
+    "polygamma": lambda t: t.polygamma(-1, t.ones(2)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_pytorch_refuses_is_refused(name: str):
+    refused(REFUSED[name], kind="nothing" not in name)
+
+
+# What has no gradient: values and dtypes
+
+nan, inf = math.nan, math.inf
+
+
+def small(t: Any) -> Any:
+    return t.tensor([7, 200, 3], dtype=t.uint8)
+
+
+PLAIN: dict[str, Callable[[Any], Any]] = {
+    **{
+        f"{name} of whole numbers": lambda t, name=name: (
+            getattr(t, name)(t.tensor([1, 0, 1])),
+            getattr(t.tensor([1, 0], dtype=t.int32), name)(),
+            getattr(t, name)(t.tensor([True, False])),
+        )
+        for name in (
+            *("reciprocal", "expm1", "log1p", "log2", "log10", "rsqrt", "erf", "tan", "atan"),
+            *("asin", "acos", "sinh", "cosh", "exp2", "lgamma", "digamma", "isnan", "isinf"),
+            *("isfinite", "logical_not", "sign", "exp", "sqrt", "sigmoid", "nan_to_num"),
+        )
+    },
+    **{
+        f"{name} of small numbers": lambda t, name=name: getattr(t, name)(small(t))
+        for name in ("reciprocal", "exp2", "log2", "tan", "erf", "floor", "ceil", "round", "trunc")
+    },
+    "rounded": lambda t: (
+        t.tensor([-3, 4]).floor(),
+        t.tensor([-3, 4]).round(),
+        t.tensor([-0.5, 0.5, 1.5, 2.5, -2.5]).round(),
+        t.round(t.tensor([0.125, 1250.0]), decimals=2),
+        t.round(t.tensor([0.125, 1250.0]), decimals=-2),
+        t.tensor([-1.5, 1.5, -0.2]).trunc(),
+        t.tensor([-0.0, 2.0, -3.0]).sign(),
+    ),
+    "binary of whole numbers": lambda t: (
+        t.atan2(t.tensor([1, 2]), t.tensor([2, 0])),
+        t.xlogy(t.tensor([0, 2]), t.tensor([0, 3])),
+        t.fmod(t.tensor([7, -7]), t.tensor([3, 3])),
+        t.remainder(t.tensor([7, -7]), t.tensor([3, 3])),
+        t.remainder(7, t.tensor([2, -2])),
+        t.floor_divide(t.tensor([7, -7]), 2),
+        t.div(t.tensor([7, -7]), 2, rounding_mode="trunc"),
+        t.logical_and(t.tensor([1, 0]), t.tensor([2.0, 1.0])),
+        t.logical_xor(t.tensor([1, 0]), t.tensor([True, True])),
+        t.addcmul(t.tensor([1]), t.tensor([2]), t.tensor([3]), value=2),
+        t.clamp_min(t.tensor([1, 5]), 3),
+        t.clamp_max(t.tensor([1, 5]), 3),
+    ),
+    "remainders of floats": lambda t: (
+        t.fmod(t.tensor([5.5, -5.5, 1.0]), 2),
+        t.remainder(t.tensor([5.5, -5.5]), t.tensor([-2.0, 2.0])),
+        t.fmod(t.tensor([1.0]), 0.0),
+        t.remainder(t.tensor([1.0]), 0.0),
+        t.floor_divide(t.tensor([1.0, -1.0]), 0.0),
+    ),
+    "weak numbers": lambda t: (
+        t.xlogy(t.ones(2).float(), 2.0),
+        t.xlogy(2.0, t.ones(2).float()),
+        t.lerp(t.ones(2).float(), t.zeros(2).float(), 0.3),
+        t.addcdiv(t.ones(2).float(), t.ones(2).float(), t.ones(2).float(), value=0.1),
+        t.clamp_min(t.ones(2).float(), 1.5),
+        t.nan_to_num(t.ones(2).float(), nan=1.5),
+    ),
+    "lerp at its ends": lambda t: (
+        t.lerp(t.tensor(0.1), t.tensor(0.3), 1.0),
+        t.lerp(t.tensor(0.1), t.tensor(1e17), t.tensor([0.0, 0.4, 0.5, 1.0])),
+    ),
+    "special values": lambda t: (
+        t.xlogy(t.tensor([0.0, 0.0, 0.0, nan]), t.tensor([0.0, -1.0, nan, 0.0])),
+        t.erf(t.tensor([inf, -inf, nan, 0.0])),
+        t.lgamma(t.tensor([inf, 0.0, -1.0, nan, 1.0, 2.0])),
+        t.digamma(t.tensor([inf, -1.0, nan])),
+        t.logaddexp(t.tensor([inf, -inf]), t.tensor([1.0, -inf])),
+        t.hypot(t.tensor([1e200, 0.0]), t.tensor([1e200, 0.0])),
+        t.nan_to_num(t.tensor([nan, inf, -inf, 2.0])),
+        t.nan_to_num(t.tensor([nan, inf, -inf, 2.0]).float()),
+        t.rsqrt(t.tensor([0.0, 4.0, inf, -1.0])),
+    ),
+    "isclose": lambda t: (
+        t.isclose(t.tensor([nan, inf, -inf, 1.0]), t.tensor([nan, inf, inf, 1.0])),
+        t.isclose(t.tensor([nan]), t.tensor([nan]), equal_nan=True),
+        t.isclose(t.tensor([1, 2]), t.tensor([1, 3])),
+        t.tensor([t.equal(t.tensor([nan]), t.tensor([nan])), t.equal(t.ones(2), t.ones(1, 2))]),
+    ),
+    "products of whole numbers": lambda t: (
+        t.tensor([2, 3]).prod(),
+        small(t).prod(),
+        t.tensor([True, False]).prod(),
+        t.tensor([[2, 3]]).prod(1, keepdim=True),
+        t.tensor([2, 3]).prod(dtype=t.float32),
+        t.zeros(0).prod(),
+        t.zeros(0, 2).prod(0),
+    ),
+    "scans of whole numbers": lambda t: (
+        t.tensor([2, 3]).cumsum(0),
+        small(t).cumsum(0),
+        t.tensor([True, True]).cumsum(0),
+        t.tensor([2, 3], dtype=t.int32).cumprod(-1),
+        t.tensor([2, 3]).cumsum(0, dtype=t.float32),
+        t.tensor(2.0).cumsum(0),
+        t.zeros(0).cumprod(0),
+    ),
+    "median": lambda t: (
+        t.tensor([3, 1, 2, 4]).median(),
+        *t.tensor([[3, 1], [2, 4]]).median(0),
+        *t.tensor([[3.0, nan], [2.0, 4.0]]).median(1, keepdim=True),
+        t.tensor([1.0, nan, 2.0]).median(),
+        t.zeros(0).median(),
+        *t.tensor(3.0).median(0),
+    ),
+    "count_nonzero": lambda t: (
+        t.count_nonzero(t.tensor([0, 1, 2])),
+        t.tensor([[0.0, nan], [0.0, 1.0]]).count_nonzero(0),
+        t.count_nonzero(t.ones(2, 3, 4), dim=(0, 2)),
+        t.count_nonzero(t.zeros(0)),
+    ),
+    "norms at 0": lambda t: (
+        t.norm(t.zeros(3)),
+        t.norm(t.zeros(3), 3),
+        t.linalg.vector_norm(t.zeros(0)),
+        t.linalg.vector_norm(t.tensor([0.0, 2.0]), -1),
+        t.linalg.vector_norm(t.tensor([0.0, 2.0]), 0),
+        t.linalg.vector_norm(t.tensor([inf, 2.0]), 3),
+        t.linalg.vector_norm(t.tensor([nan, 2.0]), 3),
+        t.linalg.norm(t.ones(2, 2).float(), inf),
+        t.linalg.vector_norm(t.ones(2).float(), -2),
+    ),
+    "no matrices": lambda t: (
+        t.linalg.inv(t.zeros(0, 0)),
+        t.linalg.det(t.zeros(0, 0)),
+        *t.linalg.slogdet(t.zeros(0, 0)),
+        t.linalg.solve(t.zeros(0, 0), t.zeros(0, 2)),
+        t.linalg.cholesky(t.zeros(0, 0)),
+        t.linalg.inv(t.zeros(0, 2, 2)),
+        t.linalg.det(t.zeros(0, 2, 2)),
+        t.linalg.solve(t.zeros(0, 2, 2), t.zeros(0, 2, 1)),
+    ),
+    "singular": lambda t: (
+        t.linalg.det(t.ones(3, 3)),
+        *t.linalg.slogdet(t.ones(2, 2)),
+        *t.linalg.slogdet(t.tensor([[0.0, 1.0], [1.0, 0.0]])),
+    ),
+    "small floats": lambda t: (
+        t.linalg.inv(t.eye(2).float()),
+        t.linalg.solve(t.eye(2).float(), t.ones(2).float()),
+        t.linalg.det(t.eye(2).float()),
+        *t.linalg.slogdet(t.eye(2).float()),
+        t.linalg.cholesky(t.eye(2).float()),
+        t.linalg.vector_norm(t.ones(2).float(), 3),
+        t.median(t.ones(2).float()),
+        t.prod(t.ones(2).float()),
+        *t.var_mean(t.arange(3).float()),
+        t.kron(t.eye(2).float(), t.ones(2).float()),
+    ),
+    "triangles": lambda t: (
+        t.tensor([[True, True], [True, True]]).tril(),
+        t.ones(2, 3, dtype=t.int64).triu(1),
+        t.zeros(0, 2).tril(),
+        t.diag(t.tensor([1, 2]), -1),
+        t.diag(t.zeros(0)),
+        t.diag(t.ones(2, 3), 2),
+        t.trace(t.tensor([[1, 2], [3, 4]])),
+        t.trace(t.ones(2, 3)),
+    ),
+    "picked": lambda t: (
+        t.tensor(3.0).index_select(0, t.tensor([0])),
+        t.tensor([1, 2]).index_select(0, t.tensor([1, 1], dtype=t.int32)),
+        t.ones(2, 3).index_select(1, t.tensor([], dtype=t.int64)),
+        t.tensor(2.0).masked_select(t.tensor([True, False])),
+        t.nonzero(t.tensor(2.0)),
+        t.nonzero(t.tensor(0.0)),
+        *t.nonzero(t.tensor(2.0), as_tuple=True),
+        t.tensor([1, 0, 2]).nonzero(),
+        t.tensor(1.0).scatter(0, t.tensor(0), t.tensor(5.0)),
+        t.tensor(1.0).scatter_add(0, t.tensor(0), t.tensor(5.0)),
+        t.tensor(1.0).index_add(0, t.tensor([0]), t.tensor(2.0)),
+        t.tensor([1, 2]).scatter(0, t.tensor([0]), 7),
+        t.ones(3).scatter(0, t.tensor([1, 1]), t.tensor([2.0, 3.0]), reduce="add"),
+        t.ones(3).scatter(0, t.tensor([1, 2]), t.tensor([2.0, 3.0]), reduce="multiply"),
+        t.ones(3).scatter(0, t.tensor([], dtype=t.int64), t.tensor([])),
+    ),
+    "counted": lambda t: (
+        t.bincount(t.tensor([], dtype=t.int64)),
+        t.bincount(t.tensor([], dtype=t.int64), minlength=2),
+        t.bincount(t.tensor([1, 3, 1], dtype=t.int32), t.tensor([0.5, 2.0, 1.0]).float()),
+        t.bincount(t.tensor([1]), t.tensor([2])),
+        *t.unique(t.tensor([3, 1, 3]), return_counts=True),
+        t.unique(t.tensor([True, False, True])),
+        t.unique(t.zeros(0)),
+        t.unique(t.tensor([nan, nan, 1.0])),
+    ),
+    "searchsorted": lambda t: (
+        t.searchsorted(t.tensor([1, 3, 5]), t.tensor([3, 6])),
+        t.searchsorted(t.tensor([1.0, 3.0]), 2.0),
+        t.searchsorted(t.zeros(0), t.tensor([1.0])),
+    ),
+    "repeated": lambda t: (
+        t.tensor(2.0).repeat(2),
+        t.tensor(2.0).repeat(2, 0),
+        t.tensor([1, 2]).tile(3),
+        t.tensor(2.0).tile((2, 2)),
+        t.repeat_interleave(t.tensor([1, 0, 2])),
+        t.tensor(2.0).repeat_interleave(2),
+        *t.meshgrid(t.tensor(1.0), t.tensor([2.0, 3.0]), indexing="ij"),
+        t.zeros(0, 2).roll(1, 0),
+        t.zeros(0).roll(1),
+        t.tensor(1.0).roll(1),
+        t.tensor(1.0).ravel(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_values_and_dtypes(name: str):
+    with np.errstate(all="ignore"):
+        alike_in_value_and_type(PLAIN[name])
+
+
+# Names and order of arguments
+
+SIGNATURES = [
+    "isclose",
+    "allclose",
+    "equal",
+    "nan_to_num",
+    "atan2",
+    "fmod",
+    "logaddexp",
+    "xlogy",
+    "hypot",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "remainder",
+    "floor_divide",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "clamp_min",
+    "clamp_max",
+    "cumsum",
+    "cumprod",
+    "norm",
+    "inner",
+    "tensordot",
+    "kron",
+    "index_select",
+    "broadcast_to",
+    "select",
+    "diag",
+    "argsort",
+    "tril",
+    "triu",
+    "index_add",
+    "masked_select",
+    "scatter",
+    "scatter_add",
+    "nonzero",
+    "unique",
+    "bincount",
+    "roll",
+    "narrow",
+    "take_along_dim",
+    "movedim",
+    "ravel",
+    "median",
+    "prod",
+    "var_mean",
+    "count_nonzero",
+    "searchsorted",
+]
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_arguments_have_pytorchs_names_in_its_order(name: str):
+    theirs = inspect.signature(torch.overrides.get_testing_overrides()[getattr(torch, name)])
+    wanted = [p for p in theirs.parameters if p != "out"]
+    function = getattr(tg, name)
+    if isinstance(function, tg.Op):  # which knows its arrays by PyTorch's two names
+        assert len(function.domain) == len(wanted)
+        return
+    ours = list(inspect.signature(function).parameters)
+    if wanted[0] == "self":
+        wanted[0] = "input"
+    assert [p for p in ours if p in wanted] == wanted
+
+
+@pytest.mark.parametrize("name", sorted({"atan2", "hypot", "fmod", "remainder", "logaddexp"}))
+def test_operands_by_name(name: str):
+    alike_in_value_and_type(
+        lambda t: (
+            getattr(t, name)(input=t.tensor([2.5]), other=t.tensor([2.0])),
+            getattr(t.tensor([2.5]), name)(other=t.tensor([2.0])),
+        )
+    )

@@ -1,0 +1,132 @@
+"""The gamma function's logarithm, its derivatives, and the error function, to the last digits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import FLOATS, T, close
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+
+special = pytest.importorskip("scipy.special")
+
+positive = st.floats(1e-6, 1e6)
+below = st.floats(-30, -0.01).filter(lambda x: abs(x - round(x)) > 0.01)
+
+
+def ulps(found: float, expected: float) -> float:
+    return abs(found - expected) / float(np.spacing(abs(expected)))
+
+
+# The oracle has its own rounding, so that more ulps pass than are ours; beside 1 and 2 it has no
+# digits at all.
+@given(positive)
+def test_lgamma(x: float):
+    found, expected = tg.lgamma(tg.tensor(x)).item(), math.lgamma(x)
+    assert ulps(found, expected) <= 12 or abs(found - expected) < 1e-15
+
+
+@pytest.mark.parametrize(
+    ("x", "exact"),  # from 50 digits
+    [
+        (1 + 2.0**-40, -5.2497458900760178e-13),
+        (1 - 2.0**-40, 5.2497458900896244e-13),
+        (2 + 2.0**-40, 3.8452011276491287e-13),
+        (2 - 2.0**-40, -3.8452011276437939e-13),
+        (1 + 2.0**-20, -5.5047500661488668e-07),
+        (1.0, 0.0),
+        (2.0, 0.0),
+    ],
+)
+def test_lgamma_beside_its_zeros(x: float, exact: float):
+    found = tg.lgamma(tg.tensor(x)).item()
+    assert found == exact or ulps(found, exact) <= 2
+
+
+@given(below)
+def test_lgamma_below_0(x: float):
+    close(tg.lgamma(tg.tensor(x)).item(), math.lgamma(x), tolerance=4e-15)
+
+
+@given(positive, st.integers(0, 6))
+def test_polygamma(x: float, n: int):
+    expected = float(special.polygamma(n, x))
+    assume(np.isfinite(expected))
+    found = tg.polygamma(n, tg.tensor(x)).item()
+    assert ulps(found, expected) <= 32 or (n == 0 and abs(found - expected) < 4e-16)
+
+
+@given(below)
+def test_digamma_below_0(x: float):
+    expected = float(special.digamma(x))
+    scale = abs(math.pi / math.tan(math.pi * x)) + abs(float(special.digamma(1 - x)))
+    assert abs(tg.digamma(tg.tensor(x)).item() - expected) <= 1e-14 * scale
+
+
+@pytest.mark.parametrize(
+    ("n", "x", "exact"),  # from 120 digits
+    [
+        (2, -2.5, -0.108204051641727403),
+        (20, -2.5, -9182070.2049456267),
+        (60, -2.5, -5.3954073535867212e48),
+        (60, 5.0, -1.9187173745379167e39),
+        (100, 0.7, -4.1219395015915057e173),
+        (100, 300.0, -2.1295392226500303e-92),
+    ],
+)
+def test_high_derivatives(n: int, x: float, exact: float):
+    found = tg.polygamma(n, tg.tensor(x)).item()
+    assert abs(found - exact) <= 4e-14 * abs(exact)
+
+
+@given(st.floats(0.05, 50) | below, st.integers(1, 4))
+def test_recurrence_of_the_derivatives(x: float, n: int):
+    """The difference of neighbours is a power: of x itself, with no oracle but arithmetic."""
+    here, there = (tg.polygamma(n, tg.tensor(v)).item() for v in (x, x + 1.0))
+    step = (-1) ** n * math.factorial(n) * x ** -(n + 1)
+    scale = abs(here) + abs(there) + abs(step)
+    assert abs(there - here - step) <= 1e-12 * scale
+
+
+@given(st.floats(0.1, 20) | below)
+def test_every_derivative_of_lgamma_is_the_next_polygamma(x: float):
+    t = T(np.array(x))
+    y = tg.lgamma(t)
+    for n in range(5):
+        (y,) = tg.autograd.grad(y, t, create_graph=True)
+        assert y.item() == tg.polygamma(n, tg.tensor(x)).item()
+    assert tg.digamma(t).item() == tg.polygamma(0, t).item()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_dtypes_shapes_and_poles(dtype: Any):
+    for f in (tg.lgamma, tg.digamma, lambda t: tg.polygamma(1, t), tg.erf):
+        for shape in ((), (0, 2), (2, 3)):
+            out = f(tg.ones(shape, dtype=dtype))
+            assert out.dtype == dtype
+            assert out.shape == shape
+        assert np.isnan(f(tg.tensor(math.nan)).item())
+    poles = tg.tensor([0.0, -1.0, -2.0])
+    assert tg.lgamma(poles).tolist() == [math.inf] * 3
+    assert np.isnan(tg.digamma(poles).numpy()[1:]).all()
+    with pytest.raises(ValueError, match="from 0 to 100"):
+        tg.polygamma(-1, poles)
+
+
+@given(st.floats(allow_nan=False))
+@example(0.4687)
+@example(0.66291)
+def test_error_function_within_4_ulp(x: float):
+    assert ulps(tg.erf(tg.tensor(x)).item(), math.erf(x)) <= 4
+
+
+@given(st.floats(-6, 6))
+def test_slope_of_the_error_function(x: float):
+    t = T(np.array(x))
+    tg.erf(t).backward()
+    close(t.grad.item(), 2 / math.sqrt(math.pi) * math.exp(-x * x), tolerance=4e-16)

@@ -1,0 +1,303 @@
+"""Linear equations, determinants, Cholesky's factor and norms: what must hold of any matrix."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import FLOATS, T, close, cotangent, gradients, seeds, slopes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
+
+la = tg.linalg
+sizes = st.integers(1, 5)
+
+
+def some(*shape: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def regular(n: int, seed: int, *batch: int) -> np.ndarray:
+    """Return matrices whose diagonal is larger than the rest: none is near to singular."""
+    return some(*batch, n, n, seed=seed) + 3 * n * np.eye(n)
+
+
+def definite(n: int, seed: int, *batch: int) -> np.ndarray:
+    a = some(*batch, n, n, seed=seed)
+    return a @ a.swapaxes(-1, -2) + np.eye(n)
+
+
+batches = st.sampled_from([(), (2,), (2, 3), (0,)])
+
+
+# Linear equations
+
+
+@given(sizes, batches, seeds)
+def test_inverse_and_solution_undo_the_matrix(n: int, batch: tuple[int, ...], seed: int):
+    a, b = regular(n, seed, *batch), some(*batch, n, 2, seed=seed + 1)
+    A, B = tg.tensor(a), tg.tensor(b)
+    close((A @ la.inv(A)).numpy(), np.broadcast_to(np.eye(n), a.shape), tolerance=1e-12)
+    close((A @ la.solve(A, B)).numpy(), b, tolerance=1e-12)
+    close((la.solve(A, B.mT, left=False) @ A).numpy(), b.swapaxes(-1, -2), tolerance=1e-12)
+    vector = b[..., 0]
+    close((A @ la.solve(A, tg.tensor(vector))[..., None]).numpy()[..., 0], vector, tolerance=1e-12)
+
+
+@given(st.integers(1, 3), st.sampled_from([(), (2,)]), seeds)
+@settings(max_examples=20)
+def test_gradients_are_slopes(n: int, batch: tuple[int, ...], seed: int):
+    a, b, d = regular(n, seed, *batch), some(n, 3, seed=seed), definite(n, seed, *batch)
+    for ours, numpys, inputs in (
+        (la.inv, np.linalg.inv, [a]),
+        (la.solve, np.linalg.solve, [a, b]),
+        (la.det, np.linalg.det, [a]),
+        (lambda a: la.slogdet(a).logabsdet, lambda a: np.linalg.slogdet(a)[1], [a]),
+        (
+            la.cholesky,
+            lambda a: np.linalg.cholesky((a + a.swapaxes(-1, -2)) / 2),
+            [d],
+        ),
+    ):
+        found = gradients(ours, [T(x.copy()) for x in inputs], seed)
+        for got, wanted in zip(found, slopes(numpys, inputs, seed), strict=True):
+            close(got, wanted, tolerance=1e-8)
+
+
+# Determinants
+
+
+def by_permutations(x: Any) -> Any:
+    """Return the determinant by its definition: right at any matrix, as are its derivatives."""
+    n = x.shape[-1]
+    total = 0.0
+    for p in itertools.permutations(range(n)):
+        sign = (-1) ** sum(p[i] > p[j] for i in range(n) for j in range(i + 1, n))
+        term: Any = float(sign)
+        for i in range(n):
+            term = term * x[i, p[i]]
+        total = total + term
+    return total
+
+
+@st.composite
+def of_any_rank(draw: st.DrawFn) -> np.ndarray:
+    """Draw a matrix of any rank, 0 included, or one whose rows repeat."""
+    n = draw(st.integers(1, 4))
+    rank, seed = draw(st.integers(0, n)), draw(seeds)
+    if draw(st.booleans()):
+        return draw(hnp.arrays(float, (n, n), elements=st.sampled_from([0.0, 1.0, -1.0, 2.0])))
+    return some(n, rank, seed=seed) @ some(rank, n, seed=seed + 1)
+
+
+@given(of_any_rank(), seeds)
+@settings(max_examples=30)
+def test_determinant_has_every_derivative_at_singular_matrices(a: Any, seed: int):
+    x, y = T(a.copy()), T(a.copy())
+    out, expected = la.det(x), by_permutations(y)
+    rng = np.random.default_rng(seed)
+    for _ in range(3):
+        close(out.detach().numpy(), expected.detach().numpy(), tolerance=1e-11)
+        if not (out.requires_grad and expected.requires_grad):
+            break
+        weights = tg.tensor(rng.uniform(0.5, 2, out.shape))
+        (out,), (expected,) = (
+            tg.autograd.grad(v, t, weights, create_graph=True, materialize_grads=True)
+            for v, t in ((out, x), (expected, y))
+        )
+
+
+@given(st.integers(5, 7), st.integers(0, 2), seeds, st.booleans())
+def test_gradient_of_larger_determinants_is_the_adjugate(
+    n: int, defect: int, seed: int, zeros: bool
+):
+    a = some(n, n - defect, seed=seed) @ some(n - defect, n, seed=seed + 1)
+    if zeros:  # so that a singular value is 0 to the last digit
+        a[0], a[:, -1] = 0, 0
+    x = T(a)
+    la.det(x).backward()
+    minors = [
+        [(-1) ** (i + j) * np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) for j in range(n)]
+        for i in range(n)
+    ]
+    scale = np.linalg.norm(a, 2) ** (n - 1)
+    close(x.grad.numpy() / scale, np.array(minors) / scale, tolerance=1e-12)
+
+
+@given(sizes, batches, seeds)
+def test_logarithm_of_the_determinant(n: int, batch: tuple[int, ...], seed: int):
+    a = regular(n, seed, *batch)
+    x = T(a)
+    sign, log = la.slogdet(x)
+    assert not sign.requires_grad
+    close((sign * log.exp()).detach().numpy(), np.linalg.det(a), tolerance=1e-12)
+    g = cotangent(log.shape, seed)
+    log.backward(tg.tensor(g))
+    inverse = np.linalg.inv(a).swapaxes(-1, -2)
+    close(x.grad.numpy(), g[..., None, None] * inverse, tolerance=1e-12)
+
+
+def test_determinants_beyond_floats():
+    x = T(1e-3 * np.eye(200))
+    assert la.det(x).item() == 0
+    sign, log = la.slogdet(x)
+    assert (sign.item(), log.item()) == (1, pytest.approx(-600 * math.log(10)))
+    log.backward()
+    close(x.grad.numpy(), 1e3 * np.eye(200))
+
+
+# Cholesky's factor
+
+
+@given(sizes, batches, seeds, st.booleans())
+def test_factor_and_its_symmetric_gradient(n: int, batch: tuple[int, ...], seed: int, upper: bool):
+    a = definite(n, seed, *batch)
+    x = T(a)
+    out = la.cholesky(x, upper=upper)
+    low = out.mT if upper else out
+    close((low @ low.mT).detach().numpy(), a, tolerance=1e-12)
+    assert np.array_equal(np.tril(low.detach().numpy()), low.detach().numpy())
+    out.backward(tg.tensor(cotangent(out.shape, seed)))
+    close(x.grad.numpy(), x.grad.mT.numpy(), tolerance=1e-12)
+
+
+# Norms
+
+
+@given(hnp.arrays(float, (3, 4), elements=st.floats(-3, 3)), st.integers(-2, 1))
+def test_norms_are_numpys(a: Any, dim: int):
+    x = tg.tensor(a)
+    for order in (0, 1, 2, 3, 2.5, math.inf, -math.inf):
+        with np.errstate(all="ignore"):
+            expected = np.linalg.norm(a, order, axis=dim)
+        close(la.vector_norm(x, order, dim).numpy(), expected, tolerance=1e-12)
+        close(la.norm(x, order, dim, keepdim=True).squeeze(dim).numpy(), expected, tolerance=1e-12)
+    for order in ("fro", 1, -1, math.inf, -math.inf, 2, -2, "nuc"):
+        close(la.norm(x, order).numpy(), np.linalg.norm(a, order), tolerance=1e-12)
+        close(la.matrix_norm(x, order).numpy(), np.linalg.norm(a, order), tolerance=1e-12)
+    close(la.norm(x).numpy(), np.linalg.norm(a), tolerance=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 2.5, 1.5, 0.5, math.inf])
+def test_norm_of_zeros_has_a_slope_of_0(order: float):
+    x = T(np.zeros(3))
+    la.vector_norm(x, order).backward()
+    assert not x.grad.numpy().any()
+    y = T(np.array([0.0, 2.0]))
+    la.vector_norm(y, order).backward()
+    assert y.grad.numpy()[0] == 0
+    assert np.isfinite(y.grad.numpy()).all()
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([(), (2,), (0,)]), seeds)
+@settings(max_examples=20)
+def test_singular_values_and_their_slopes(n: int, m: int, batch: tuple[int, ...], seed: int):
+    a = some(*batch, n, m, seed=seed)
+    x = T(a.copy())
+    out = la.svdvals(x)
+    close(out.detach().numpy(), np.linalg.svdvals(a), tolerance=1e-12)
+    u, _, v = np.linalg.svd(a, full_matrices=False)
+    g = cotangent(out.shape, seed)
+    out.backward(tg.tensor(g))
+    close(x.grad.numpy(), (u * g[..., None, :]) @ v, tolerance=1e-10)
+
+
+@given(seeds, st.sampled_from([2, -2, "nuc"]))
+@settings(max_examples=20)
+def test_norms_by_singular_values_in_the_second_order(seed: int, order: Any):
+    a, w = some(3, 2, seed=seed), some(3, 2, seed=seed + 1)
+    s = np.linalg.svdvals(a)
+    if np.abs(s[0] - s[1]) < 0.2 or s[1] < 0.2:
+        return
+
+    def slope(x: tg.Tensor) -> tg.Tensor:
+        (g,) = tg.autograd.grad(la.matrix_norm(x, order), x, create_graph=True)
+        return (g * tg.tensor(w)).sum()
+
+    x = T(a)
+    (found,) = tg.autograd.grad(slope(x), x)
+    h = 1e-5
+    for at in np.ndindex(3, 2):
+        step = np.zeros((3, 2))
+        step[at] = h
+        rise = slope(T(a + step)).item() - slope(T(a - step)).item()
+        close(found.numpy()[at], rise / (2 * h), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("order", [2, -2, "nuc"])
+def test_norms_by_singular_values_where_these_are_equal_or_0(order: Any):
+    for a in (np.zeros((2, 3)), np.eye(3), np.ones((2, 2)), np.zeros((2, 0, 3))):
+        if a.size == 0 and order != "nuc":
+            continue
+        x = T(a)
+        la.matrix_norm(x, order).sum().backward()
+        assert np.isfinite(x.grad.numpy()).all()
+        assert (np.linalg.norm(x.grad.numpy().reshape(-1, a.shape[-1]), 2) if a.size else 0) < 1.01
+    assert np.isnan(la.matrix_norm(tg.full((2, 2), math.nan), order).item())
+
+
+# Dtypes, and what is refused
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_dtypes_stay(dtype: Any):
+    a = tg.tensor(definite(3, 0).astype(dtype), requires_grad=True)
+    b = tg.ones(3, dtype=dtype)
+    for out in (
+        *(la.inv(a), la.solve(a, b), la.det(a), *la.slogdet(a), la.cholesky(a)),
+        *(
+            la.norm(a),
+            la.norm(a, 1),
+            la.norm(a, 2),
+            a.norm("nuc"),
+            la.vector_norm(a, 3),
+            la.vector_norm(a, -1),
+        ),
+        *(a.norm(), a.det(), a.inverse(), a.trace(), tg.kron(a, b), tg.inner(a, b)),
+    ):
+        assert out.dtype == dtype
+        if out.requires_grad:
+            (g,) = tg.autograd.grad(out.sum(), a, retain_graph=True)
+            assert g.dtype == dtype
+
+
+ONE_ZERO = np.stack([np.eye(2), np.zeros((2, 2))])
+SINGULAR = r"inv: the matrix of shape \(2, 2\) is singular.*add a small number to the diagonal"
+ONE_OF_TWO = r"matrix \(1,\) of the batch of shape \(2, 2\) is singular"
+INDEFINITE = "cholesky: the matrix of shape .* is not positive definite.*eigenvalue"
+WIDTH = r"solve: the matrix \(2, 2\) needs a right side of 2 rows, got \(3, 1\)"
+REFUSED = {
+    "inv, singular": (lambda: la.inv(tg.ones(2, 2)), LinAlgError, SINGULAR),
+    "inv, one of a batch": (lambda: la.inv(tg.tensor(ONE_ZERO)), LinAlgError, ONE_OF_TWO),
+    "solve, singular": (lambda: la.solve(tg.zeros(2, 2), tg.ones(2)), LinAlgError, "is singular"),
+    "cholesky": (lambda: la.cholesky(-tg.eye(2)), LinAlgError, INDEFINITE),
+    "no square": (lambda: la.inv(tg.ones(2, 3)), ShapeError, r"inv needs square .*\(2, 3\)"),
+    "whole numbers": (lambda: la.det(tg.eye(2).long()), DtypeError, r"needs float64.*x\.double"),
+    "right side": (lambda: la.solve(tg.eye(2), tg.ones(3, 1)), ShapeError, WIDTH),
+    "two dtypes": (lambda: la.solve(tg.eye(2), tg.ones(2).float()), DtypeError, "one dtype"),
+    "order of a vector": (lambda: tg.norm(tg.ones(2), "x"), ShapeError, "that is a number"),
+    "order": (lambda: la.norm(tg.eye(2), 3), ShapeError, "the norm of a matrix is of order"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+def test_refusals_teach(case: str):
+    call, error, message = REFUSED[case]
+    with pytest.raises(error, match=message) as told:
+        call()
+    if error is LinAlgError:  # NumPy's users and PyTorch's catch it
+        assert isinstance(told.value, np.linalg.LinAlgError)
+        assert isinstance(told.value, RuntimeError)
+
+
+def test_a_matrix_of_nan_is_no_singular_one():
+    x = tg.full((2, 2), math.nan)
+    assert np.isnan(la.inv(x).numpy()).all()
+    assert np.isnan(la.solve(x, tg.ones(2)).numpy()).all()

@@ -1,0 +1,208 @@
+"""Elements picked, put, repeated and ordered: against loops, and each adjoint against its pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import T, arrays, close, cotangent, same, seeds
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc.errors import DivisionError, DtypeError, GraphError, RangeError, ShapeError
+
+
+@st.composite
+def put(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+    """Draw an array, what is put into it, an axis, and indices along that, repeats included."""
+    shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
+    dim = draw(st.integers(0, len(shape) - 1))
+    sides = tuple(draw(st.integers(1, 4 if k == dim else n)) for k, n in enumerate(shape))
+    at = draw(hnp.arrays(np.int64, sides, elements=st.integers(0, shape[dim] - 1)))
+    return draw(arrays(shape)), draw(arrays(sides)), dim, at
+
+
+@given(put(), seeds)
+def test_scattered_elements_stand_where_a_loop_puts_them(drawn: Any, seed: int):
+    a, b, dim, at = drawn
+    expected, added, writer = a.copy(), a.copy(), np.full(a.shape, -1)
+    for number, k in enumerate(np.ndindex(at.shape)):
+        there = (*k[:dim], at[k], *k[dim + 1 :])
+        expected[there] = b[k]
+        added[there] += b[k]
+        writer[there] = number
+    x, y, index = T(a.copy()), T(b.copy()), tg.tensor(at)
+    out = tg.scatter(x, dim, index, y)
+    same(out.detach(), expected)
+    close(x.scatter_add(dim, index, y).detach().numpy(), added, tolerance=1e-14)
+    g = cotangent(a.shape, seed)
+    out.backward(tg.tensor(g))
+    # Each place has one writer, which alone has its gradient; what nobody wrote keeps its own.
+    assert np.array_equal(x.grad.numpy(), np.where(writer < 0, g, 0))
+    shares = np.zeros(b.size)
+    shares[writer[writer >= 0]] = g[writer >= 0]
+    assert np.array_equal(y.grad.numpy(), shares.reshape(b.shape))
+
+
+@given(put())
+def test_gather_and_scatter_add_are_adjoint(drawn: Any):
+    a, b, dim, at = drawn
+    index = tg.tensor(at)
+    picked = tg.gather(tg.tensor(a), dim, index)
+    spread = tg.scatter_add(tg.zeros(a.shape), dim, index, tg.tensor(b))
+    close((picked.numpy() * b).sum(), (spread.numpy() * a).sum(), tolerance=1e-12)
+
+
+@given(st.data(), arrays(hnp.array_shapes(max_dims=3, max_side=3)), seeds)
+def test_slices_picked_and_added_back(data: Any, a: Any, seed: int):
+    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
+    at = np.array(data.draw(st.lists(st.integers(0, a.shape[dim] - 1), max_size=4)), np.int64)
+    x, index = T(a.copy()), tg.tensor(at)
+    out = x.index_select(dim, index)
+    same(out.detach(), np.take(a, at, dim))
+    g = cotangent(out.shape, seed)
+    out.backward(tg.tensor(g))
+    added = tg.index_add(tg.zeros(a.shape), dim, index, tg.tensor(g))
+    close(x.grad.numpy(), added.numpy(), tolerance=1e-14)
+    twice = tg.index_add(tg.zeros(a.shape), dim, index, tg.tensor(g), alpha=-2)
+    close(twice.numpy(), -2 * added.numpy(), tolerance=1e-14)
+
+
+@pytest.mark.parametrize("name", ["index_add", "index_select", "bincount", "scatter", "unique"])
+def test_an_index_that_changes_afterwards_does_not_move_the_gradient(name: str):
+    at, x, y = tg.tensor([0, 1]), T(np.array([1.0, 2.0])), T(np.array([3.0, 4.0]))
+    out = {
+        "index_add": lambda: x.index_add(0, at, y),
+        "index_select": lambda: y.index_select(0, at),
+        "bincount": lambda: at.bincount(y),
+        "scatter": lambda: x.scatter(0, at, y),
+        "unique": lambda: y.unique()[at],
+    }[name]()
+    at.fill_(0)
+    out.backward(tg.tensor([5.0, 7.0]))
+    assert y.grad.tolist() == [5, 7]
+
+
+@given(st.data(), arrays(hnp.array_shapes(max_dims=3, max_side=4)))
+def test_order_undone_and_medians(data: Any, a: Any):
+    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
+    x = tg.tensor(a)
+    same(tg.take_along_dim(x, x.argsort(dim), dim), np.sort(a, dim))
+    middle = np.sort(a, dim).take((a.shape[dim] - 1) // 2, dim)
+    values, at = x.median(dim)
+    same(values, middle)
+    same(tg.gather(x, dim, at.unsqueeze(dim)).squeeze(dim), middle)
+    same(x.median(), np.asarray(np.sort(a, None)[(a.size - 1) // 2]))
+
+
+@pytest.mark.parametrize("f", [tg.amax, tg.amin, tg.median])
+def test_ties_share_evenly(f: Any):
+    x = T(np.array([2.0, 2.0, 2.0, 2.0]))
+    f(x).backward(tg.tensor(0.75))
+    assert x.grad.tolist() == [0.1875] * 4
+
+
+def test_median_of_a_dim_goes_to_the_chosen():
+    x = T(np.array([[1.0, 3.0, 1.0, 1.0]]))
+    values, at = x.median(1)
+    values.backward(tg.tensor([0.75]))
+    assert x.grad.tolist() == [[0.75 * (k == at.item()) for k in range(4)]]
+
+
+@given(arrays(hnp.array_shapes(max_dims=2, max_side=4)), seeds)
+def test_unique_is_put_together_again(a: Any, seed: int):
+    x = T(np.round(a))
+    values, inverse, counts = x.unique(return_inverse=True, return_counts=True)
+    same(values.detach()[inverse], x.numpy())
+    assert counts.sum().item() == a.size
+    g = cotangent(values.shape, seed)
+    values.backward(tg.tensor(g))
+    close(x.grad.sum().item(), g.sum(), tolerance=1e-12)
+
+
+@given(st.lists(st.integers(0, 5)), st.integers(0, 8), seeds)
+def test_counts_and_their_weights(numbers: list[int], minlength: int, seed: int):
+    at = np.array(numbers, np.int64)
+    same(tg.bincount(tg.tensor(at), minlength=minlength), np.bincount(at, minlength=minlength))
+    weights = T(cotangent(at.shape, seed))
+    out = tg.tensor(at).bincount(weights, minlength)
+    close(out.detach().numpy(), np.bincount(at, weights.numpy(), minlength), tolerance=1e-14)
+    g = cotangent(out.shape, seed + 1)
+    out.backward(tg.tensor(g))
+    assert np.array_equal(weights.grad.numpy(), g[at])
+
+
+@given(arrays((2, 3)), st.integers(0, 2), st.integers(0, 2), seeds)
+def test_repeats_are_numpys_and_sum_back(a: Any, n: int, m: int, seed: int):
+    for function, reference in (
+        (lambda x: x.repeat(m, n, m), lambda x: np.tile(x, (m, n, m))),
+        (lambda x: x.tile(n), lambda x: np.tile(x, n)),
+        (lambda x: x.repeat_interleave(n, 1), lambda x: np.repeat(x, n, 1)),
+        (
+            lambda x: tg.repeat_interleave(x, tg.tensor([n, m]), 0),
+            lambda x: np.repeat(x, [n, m], 0),
+        ),
+        (lambda x: x.roll((n, -m), (0, 1)), lambda x: np.roll(x, (n, -m), (0, 1))),
+        (lambda x: x.tril(n - 1), lambda x: np.tril(x, n - 1)),
+        (lambda x: x.diag(n - 1), lambda x: np.diag(x, n - 1)),
+        (lambda x: tg.kron(x, tg.ones(n, m)), lambda x: np.kron(x, np.ones((n, m)))),
+        (lambda x: x.unflatten(1, (3, -1)), lambda x: x.reshape(2, 3, 1)),
+    ):
+        x = T(a.copy())
+        out = function(x)
+        assert np.array_equal(out.detach().numpy(), reference(a))
+        g = cotangent(out.shape, seed)
+        out.backward(tg.tensor(g))
+        # Linear: the gradient's product with x is the result's with what it was weighed by.
+        close((x.grad.numpy() * a).sum(), (out.detach().numpy() * g).sum(), tolerance=1e-12)
+
+
+@given(arrays(hnp.array_shapes(max_dims=3, max_side=4)), st.floats(-3, 3))
+def test_places_in_an_order(a: Any, v: float):
+    rows = np.sort(a, -1)
+    values = np.full((*a.shape[:-1], 1), v)
+    found = tg.searchsorted(tg.tensor(rows), tg.tensor(values)).numpy()
+    assert np.array_equal(found, (rows < v).sum(-1, keepdims=True))
+    found = tg.searchsorted(tg.tensor(rows), tg.tensor(values), right=True).numpy()
+    assert np.array_equal(found, (rows <= v).sum(-1, keepdims=True))
+
+
+@given(arrays(hnp.array_shapes(max_dims=3, max_side=3)))
+def test_views_of_a_part_share_memory(a: Any):
+    x = tg.as_tensor(a)
+    for part in (x.narrow(0, 0, 1), x.select(-1, 0), x.movedim(0, -1), x.ravel(), x.expand_as(x)):
+        assert np.shares_memory(part.numpy(), a)
+
+
+WRONG = {
+    "index": (lambda: tg.ones(2).index_select(0, tg.tensor([2])), RangeError, "outside 0 to 1"),
+    "floats": (lambda: tg.ones(2).gather(0, tg.tensor([0.0])), DtypeError, r"index\.long\(\)"),
+    "mask": (lambda: tg.ones(2).masked_select(tg.ones(2)), DtypeError, r"mask\.bool\(\)"),
+    "narrow": (lambda: tg.ones(3).narrow(0, 2, 2), RangeError, "narrow: 2 slices from 2 on"),
+    "roll": (lambda: tg.ones(3).roll((1, 1), 0), ShapeError, "a shift for each dim"),
+    "dtypes": (
+        lambda: tg.ones(2).index_add(0, tg.tensor([0]), tg.tensor([1])), DtypeError, "cast one",
+    ),
+    "multiply": (
+        lambda: T(np.ones(2)).scatter(0, tg.tensor([0]), tg.ones(1), reduce="multiply"),
+        GraphError, "has no gradient",
+    ),
+    "by 0": (lambda: tg.tensor([1]) // 0, DivisionError, r"divides by 0.*x\.double\(\)"),
+    "remainder": (lambda: tg.tensor([1]) % tg.tensor([0]), ZeroDivisionError, "remainder"),
+    "addcdiv": (lambda: tg.addcdiv(*[tg.tensor([1])] * 3), DtypeError, "addcdiv divides floats"),
+    "tensordot": (
+        lambda: tg.tensordot(tg.ones(2, 3), tg.ones(4, 3), 1), ShapeError, "sizes 3 and 4",
+    ),
+    "inner": (lambda: tg.inner(tg.ones(2), tg.ones(3)), ShapeError, "the last axes differ"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", sorted(WRONG))
+def test_refusals_teach(case: str):
+    call, error, message = WRONG[case]
+    with pytest.raises(error, match=message) as told:
+        call()
+    assert isinstance(told.value, RuntimeError)  # which PyTorch's users catch

@@ -1,0 +1,298 @@
+"""Elements picked by their indices, and put back there, in PyTorch's spelling."""
+
+from __future__ import annotations
+
+from operator import index as whole
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
+from tinygrad_fc.functions.shape import wrapped
+from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops import index as i
+from tinygrad_fc.ops import shape as s
+
+if TYPE_CHECKING:
+    from tinygrad_fc.tensor import Tensor
+
+
+def plain(x: Any) -> Any:
+    """Return the array of a tensor, or of what can be made one."""
+    return x._array if isinstance(x, Node) else np.asarray(x)
+
+
+def _indices(index: Any, n: int, what: str) -> Any:
+    """Return `index` as an array of whole numbers, which are from 0 to below `n`."""
+    at = plain(index)
+    if at.dtype.kind not in "iu":
+        message = f"{what} needs whole numbers for indices, got {at.dtype}: use index.long()"
+        raise DtypeError(message)
+    if at.size and (at.min() < 0 or at.max() >= n):
+        message = f"{what}: an index lies outside 0 to {n - 1}, the indices along that dimension"
+        raise RangeError(message)
+    return at
+
+
+def _before(dim: int, *at: Any) -> tuple[Any, ...]:
+    return (slice(None),) * dim + at
+
+
+def _element_by_element(
+    input: Any, dim: int, index: Any, what: str, *, within: Any
+) -> tuple[int, Any]:
+    """Return `dim` from the front and the indices, which are no larger than `within` elsewhere."""
+    dim = wrapped(dim, input.ndim or 1, what)
+    at = _indices(index, (input.shape or (1,))[dim], what)
+    if not input.ndim == at.ndim == within.ndim:
+        message = (
+            f"{what} needs as many dimensions in the index, {at.shape}, as in the tensors, "
+            f"{input.shape} and {within.shape}"
+        )
+        raise ShapeError(message)
+    fits = [n <= m for n, m in zip(at.shape, within.shape, strict=True)]
+    elsewhere = [n <= m for n, m in zip(at.shape, input.shape, strict=True)]
+    if at.size and not (
+        all(fits[k] or (within is input and k == dim) for k in range(at.ndim))
+        and all(elsewhere[k] or k == dim for k in range(at.ndim))
+    ):
+        message = (
+            f"{what}: index {at.shape} is larger than the tensors {input.shape} and "
+            f"{within.shape} off axis {dim}"
+        )
+        raise ShapeError(message)
+    return dim, at
+
+
+def _one_dtype(source: Any, input: Any, what: str) -> None:
+    if source.dtype != input.dtype:
+        message = f"{what} brings {source.dtype} to {input.dtype}: cast one, source.type_as(x)"
+        raise DtypeError(message)
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Return `out[i][j] = input[index[i][j]][j]` (for `dim=0`): an element for each index.
+
+    `index` has as many dimensions as `input`, and is no larger but along `dim`. Raises `ShapeError`
+    where it is, `RangeError` for an index that is not there.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.gather(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, tg.tensor([[1], [0]]))
+    tensor([[2.],
+            [3.]])
+    """
+    dim, at = _element_by_element(input, dim, index, "gather", within=input)
+    if not input.ndim:
+        return input.reshape(1)[at.reshape(-1)].reshape(())
+    return i.gather(input, at, axis=dim)
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """Return an element for each of `indices` along `dim`, which broadcast with `input` elsewhere.
+
+    Without `dim` both are flattened. It undoes `argsort` and `argmax(keepdim=True)`.
+
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor([[3.0, 1.0, 2.0]])
+    >>> tg.take_along_dim(x, x.argsort(1), 1)
+    tensor([[1., 2., 3.]])
+    """
+    if dim is None:
+        return input.reshape(-1)[_indices(indices, input.numel(), "take_along_dim").reshape(-1)]
+    at = plain(indices)
+    if at.ndim != input.ndim:
+        message = (
+            f"take_along_dim needs indices of {input.ndim} dimensions, as the tensor "
+            f"{input.shape} has, got {at.shape}"
+        )
+        raise ShapeError(message)
+    dim = wrapped(dim, input.ndim, "take_along_dim")
+    both = np.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, at)))
+    wide, at = ((*both[:dim], x.shape[dim], *both[dim + 1 :]) for x in (input, at))
+    return gather(s.broadcast_to(input, shape=wide), dim, np.broadcast_to(plain(indices), at))  # type: ignore[arg-type]
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Return the slices along `dim` that `index`, a vector of whole numbers, names.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.index_select(tg.tensor([1.0, 2.0, 3.0]), 0, tg.tensor([2, 0, 2]))
+    tensor([3., 1., 3.])
+    """
+    dim = wrapped(dim, input.ndim or 1, "index_select")
+    at = _indices(index, (input.shape or (1,))[dim], "index_select")
+    if at.ndim > 1:
+        message = f"index_select needs a vector of indices, got shape {at.shape}"
+        raise RangeError(message)
+    if not input.ndim:
+        return input
+    return input[_before(dim, at.reshape(-1))]
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """Return one slice along `dim`, without that axis.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.select(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, -1)
+    tensor([2., 4.])
+    """
+    return input[_before(wrapped(dim, input.ndim, "select"), whole(index))]
+
+
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """Return the `length` slices from `start` on along `dim`, which share memory with `input`.
+
+    Raises `RangeError` where they are not all there.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.narrow(tg.arange(5), 0, 1, 3)
+    tensor([1, 2, 3])
+    """
+    dim = wrapped(dim, input.ndim, "narrow")
+    n, first = input.shape[dim], whole(start)
+    first = first + n if first < 0 else first
+    if not 0 <= first <= first + length <= n:
+        message = (
+            f"narrow: {length} slices from {start} on are not in a tensor {input.shape}, which "
+            f"has {n} along axis {dim}"
+        )
+        raise RangeError(message)
+    return input[_before(dim, slice(first, first + length))]
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """Return the elements where `mask` is true, as a vector; the two broadcast.
+
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor([1.0, -2.0, 3.0])
+    >>> tg.masked_select(x, x > 0)
+    tensor([1., 3.])
+    """
+    chosen = plain(mask)
+    if chosen.dtype != bool:
+        message = f"masked_select needs truth values, got {chosen.dtype}: use mask.bool()"
+        raise DtypeError(message)
+    try:
+        shape = np.broadcast_shapes(input.shape, chosen.shape)
+    except ValueError as error:
+        message = f"masked_select: the mask {chosen.shape} does not broadcast with {input.shape}"
+        raise ShapeError(message) from error
+    return s.broadcast_to(input, shape=shape)[np.broadcast_to(chosen, shape)]
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Return the indices of elements that are not 0: (k, ndim), or a vector for each axis.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nonzero(tg.tensor([[0.0, 2.0], [3.0, 0.0]]))
+    tensor([[0, 1],
+            [1, 0]])
+    """
+    array = plain(input)
+    if as_tuple:
+        return tuple(wrap(k) for k in np.nonzero(np.atleast_1d(array)))
+    return wrap(np.argwhere(array))
+
+
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
+) -> Tensor:
+    """Return `input` with `alpha` times the slices of `source` added to those that `index` names.
+
+    `index` (k,), and `source` of `input`'s shape but k along `dim`. Repeated indices add up.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.index_add(tg.zeros(3), 0, tg.tensor([0, 2, 0]), tg.tensor([1.0, 2.0, 3.0]))
+    tensor([4., 0., 2.])
+    """
+    dim = wrapped(dim, input.ndim or 1, "index_add")
+    at = _indices(index, (input.shape or (1,))[dim], "index_add").reshape(-1).copy()
+    wanted = (*input.shape[:dim], at.size, *input.shape[dim + 1 :]) if input.ndim else ()
+    if source.shape != wanted:
+        message = (
+            f"index_add to a tensor {input.shape} along axis {dim} needs a source of shape "
+            f"{wanted} for {at.size} indices, got {source.shape}"
+        )
+        raise ShapeError(message)
+    _one_dtype(source, input, "index_add")
+    share = source if alpha == 1 else source * alpha
+    if not input.ndim:
+        return input + share
+    return input + i.scatter(share, at=_before(dim, at), shape=input.shape)
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """Return `input` with each element of `src` added where its index says: `gather`'s contrary.
+
+    `out[index[i][j]][j] += src[i][j]` for `dim=0`. Repeated indices add up.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.scatter_add(tg.zeros(3), 0, tg.tensor([0, 2, 0]), tg.tensor([1.0, 2.0, 3.0]))
+    tensor([4., 0., 2.])
+    """
+    dim, at = _element_by_element(input, dim, index, "scatter_add", within=src)
+    _one_dtype(src, input, "scatter_add")
+    part = src[tuple(slice(n) for n in at.shape)]
+    if not input.ndim:
+        return input + part
+    return input + i.put_along_axis(part, at, axis=dim, shape=input.shape)
+
+
+def scatter(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Tensor:
+    """Return `input` with each element of `src`, or one `value`, put where its index says.
+
+    `out[index[i][j]][j] = src[i][j]` for `dim=0`. Of those with one index the last wins, and it
+    alone has a gradient. `reduce="add"` is `scatter_add`, `"multiply"` has no gradient. Raises
+    `ValueError` for another.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
+    tensor([6., 0., 5.])
+    """
+    source = src if value is None else value
+    if source is None:
+        raise TypeError("scatter needs what to put: src, a tensor, or value, a number")
+    if not isinstance(source, Node):
+        if isinstance(source, float) and input.dtype.kind != "f":
+            message = f"scatter puts {source} into {input.dtype}: use a whole number, or x.double()"
+            raise DtypeError(message)
+        source = wrap(np.full(np.shape(plain(index)), source, input.dtype))
+    if reduce == "add":
+        return scatter_add(input, dim, index, source)
+    if reduce not in (None, "multiply"):
+        message = f'scatter: reduce is None, "add" or "multiply", got {reduce!r}'
+        raise ValueError(message)
+    _one_dtype(source, input, "scatter")
+    dim, at = _element_by_element(input, dim, index, "scatter", within=source)
+    if not input.ndim:
+        out: Tensor = source.clone()
+        return out
+    if reduce is not None:
+        return _multiplied(input, i.along(at, dim), source, at.shape)
+    winner = np.full(input.shape, -1)
+    winner[i.along(at, dim)] = np.arange(at.size).reshape(at.shape)
+    part = source[tuple(slice(n) for n in at.shape)].reshape(-1)
+    if not at.size:
+        return input.clone()
+    return e.where(winner >= 0, part[np.maximum(winner, 0)], input)
+
+
+def _multiplied(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> Tensor:
+    if input.requires_grad or source.requires_grad:
+        message = (
+            'scatter with reduce="multiply" has no gradient, as in PyTorch: hand it x.detach(), or '
+            "add logarithms with scatter_add"
+        )
+        raise GraphError(message)
+    out = input._array.copy()
+    np.multiply.at(out, at, source._array[tuple(slice(n) for n in shape)])
+    return wrap(out)

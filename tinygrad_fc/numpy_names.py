@@ -1,0 +1,240 @@
+"""NumPy's names whose signature says more than arrays and settings, with NumPy's meaning.
+
+`np.std(t)` divides by n, `np.median(t)` is the mean of the two middle ones, `np.solve` has no
+batch of vectors. Whatever can be is handed to the function that has PyTorch's name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_fc import functions as f
+from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.ops import constant as c
+from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops import reduce as r
+from tinygrad_fc.ops import scan
+from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops.elementwise import multiply
+
+MATRIX = 2
+
+
+def _tensor(a: Any) -> Any:
+    return a if isinstance(a, Node) else wrap(np.asarray(a))
+
+
+def _detached(a: Any) -> Any:
+    return a._array if isinstance(a, Node) else a
+
+
+def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    return f.pointwise.where(condition, x, y)
+
+
+def _running(row: Any, a: Any, axis: Any) -> Any:
+    return row(a.reshape(-1) if axis is None else a, axis=0 if axis is None else axis)
+
+
+def _concatenate(arrays: Any, axis: Any = 0) -> Any:
+    if axis is None:
+        return f.shape.cat([np.reshape(a, -1) for a in arrays])  # type: ignore[misc]
+    return f.shape.cat(arrays, axis)
+
+
+def _dot(a: Any, b: Any) -> Any:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return multiply(a, b)
+    if np.ndim(b) <= MATRIX:
+        return a @ b
+    # Every row of a with every matrix of b, where matmul would pair them.
+    letters, free = "abcdefghijklmnopqrstuvwxy", np.ndim(a) - 1
+    left, right = letters[:free], letters[free : free + np.ndim(b) - 1]
+    equation = f"{left}z,{right[:-1]}z{right[-1]}->{left}{right}"
+    operands = (x if isinstance(x, Node) else np.asarray(x) for x in (a, b))
+    return f.products.einsum(equation, *operands)
+
+
+def _squeeze(a: Any, axis: Any = None) -> Any:
+    gone = axis if isinstance(axis, tuple | list) else () if axis is None else (axis,)
+    if any(a.shape[k] != 1 for k in gone):
+        raise ShapeError(
+            f"squeeze takes out axes of size 1, and of a tensor of shape {a.shape} was told {axis}"
+        )
+    return f.shape.squeeze(a, axis)
+
+
+def _expand_dims(a: Any, axis: Any) -> Any:
+    several = axis if isinstance(axis, tuple | list) else (axis,)
+    ndim = a.ndim + len(several)
+    for k in sorted(f.shape.wrapped(k, ndim, "expand_dims") for k in several):
+        a = f.shape.unsqueeze(a, k)
+    return a
+
+
+# Order
+
+
+def _flat(a: Any, axis: Any) -> tuple[Any, int]:
+    """Return `a` and the axis to work along: of the flattened array where none is told."""
+    return (a.reshape(-1), 0) if axis is None else (a, axis)
+
+
+def _median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    over = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    gone = [f.shape.wrapped(k, a.ndim, "median") for k in over]
+    rest = [k for k in range(a.ndim) if k not in gone]
+    rows = a.permute(*rest, *gone).reshape(*(a.shape[k] for k in rest), -1)
+    ordered, n = f.order.sort(rows).values, rows.shape[-1]
+    out = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
+    out = e.where(np.isnan(ordered[..., -1]), ordered[..., -1], out)  # where all NaN stand
+    return out.reshape([1 if k in gone else a.shape[k] for k in range(a.ndim)]) if keepdims else out
+
+
+def _unique(
+    ar: Any, *, return_inverse: bool = False, return_counts: bool = False, axis: Any = None
+) -> Any:
+    return f.order.unique(ar, True, return_inverse, return_counts, axis)  # noqa: FBT003  PyTorch's
+
+
+def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
+    a, k = _flat(_tensor(arr), axis)
+    at = _detached(indices)
+    if not isinstance(at, np.ndarray) or at.dtype.kind not in "iu":
+        raise DtypeError(f"take_along_axis needs an array of whole numbers, got {indices!r:.60}")
+    return f.indexing.take_along_dim(a, np.where(at < 0, at + a.shape[k], at), k)  # type: ignore[arg-type]
+
+
+def _take(a: Any, indices: Any, axis: Any = None) -> Any:
+    x, k = _flat(_tensor(a), axis)
+    before = (slice(None),) * f.shape.wrapped(k, x.ndim, "take")
+    return x[(*before, np.asarray(_detached(indices)))]
+
+
+def _nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    del copy  # nothing is written over
+    return f.pointwise.nan_to_num(x, nan, posinf, neginf)
+
+
+# Matrices
+
+
+def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    a = f.arranging.movedim(a, (axis1, axis2), (-2, -1))
+    down, right = max(-offset, 0), max(offset, 0)
+    k = np.arange(max(min(a.shape[-2] - down, a.shape[-1] - right), 0))
+    return a[..., k + down, k + right]
+
+
+def _float(a: Any) -> Any:
+    """Return whole numbers as float64, as NumPy's linear algebra takes them."""
+    a = _tensor(a)
+    return a if a.dtype.kind == "f" else a.to(np.float64)
+
+
+def _solve(a: Any, b: Any) -> Any:
+    a, b = _float(a), _float(b)
+    dtype = np.result_type(a.dtype, b.dtype)
+    a, b = a.to(dtype), b.to(dtype)
+    if b.ndim == 1:
+        return f.linalg.solve(a, b[:, None])[..., 0]
+    return f.linalg.solve(a, b[None] if b.shape == a.shape[:-1] else b)
+
+
+def _meshgrid(*xi: Any, indexing: str = "xy") -> Any:
+    return f.repeating.meshgrid(*(_tensor(x).reshape(-1) for x in xi), indexing=indexing)
+
+
+ADAPTERS: dict[Any, Any] = {
+    np.where: _where,
+    np.nonzero: _where,
+    np.cumsum: lambda a, axis=None: _running(scan.cumsum, a, axis),
+    np.cumprod: lambda a, axis=None: _running(scan.cumprod, a, axis),
+    np.concatenate: _concatenate,
+    np.stack: lambda arrays, axis=0: f.shape.stack(arrays, axis),
+    np.transpose: lambda a, axes=None: s.transpose(
+        a, axes=tuple(range(a.ndim))[::-1] if axes is None else tuple(axes)
+    ),
+    np.reshape: lambda a, shape: s.reshape(a, shape=shape),
+    np.ravel: lambda a: s.reshape(a, shape=(-1,)),
+    np.squeeze: _squeeze,
+    np.expand_dims: _expand_dims,
+    np.broadcast_to: lambda array, shape: s.broadcast_to(array, shape=shape),
+    np.flip: lambda m, axis=None: s.flip(m, axis=axis),
+    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: f.pointwise.clamp(
+        a, min if a_min is None else a_min, max if a_max is None else a_max
+    ),
+    np.amax: lambda a, axis=None, *, keepdims=False: r.amax(a, axis=axis, keepdims=keepdims),
+    np.amin: lambda a, axis=None, *, keepdims=False: r.amin(a, axis=axis, keepdims=keepdims),
+    np.var: lambda a, axis=None, *, ddof=0, keepdims=False: r.var(
+        a, axis=axis, correction=ddof, keepdims=keepdims
+    ),
+    np.std: lambda a, axis=None, *, ddof=0, keepdims=False: r.std(
+        a, axis=axis, correction=ddof, keepdims=keepdims
+    ),
+    np.dot: _dot,
+    np.outer: lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)),
+    np.einsum: f.products.einsum,
+    np.shape: lambda a: a.shape,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a: a.numel(),
+    np.zeros_like: lambda a, dtype=None: f.making.zeros_like(a, dtype=dtype),
+    np.ones_like: lambda a, dtype=None: f.making.ones_like(a, dtype=dtype),
+    np.full_like: lambda a, fill_value, dtype=None: f.making.full_like(a, fill_value, dtype=dtype),
+    np.array_equal: lambda a1, a2: bool(np.array_equal(_detached(a1), _detached(a2))),
+    np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: bool(
+        np.allclose(_detached(a), _detached(b), rtol, atol)
+    ),
+    np.sort: lambda a, axis=-1: f.order.sort(*_flat(a, axis)).values,
+    np.median: _median,
+    np.unique: _unique,
+    np.bincount: lambda x, weights=None, minlength=0: f.order.bincount(
+        x, None if weights is None else _tensor(weights).to(np.float64), minlength
+    ),
+    np.searchsorted: lambda a, v, side="left", sorter=None: f.order.searchsorted(
+        a, v, side=side, sorter=sorter
+    ),
+    np.take_along_axis: _take_along_axis,
+    np.take: _take,
+    np.argwhere: f.indexing.nonzero,
+    np.flatnonzero: lambda a: f.indexing.nonzero(a.reshape(-1), as_tuple=True)[0],
+    np.around: lambda a, decimals=0: f.pointwise.round(a, decimals=decimals),
+    np.fix: lambda x: c.trunc(x),  # noqa: PLW0108  a row has no signature
+    np.nan_to_num: _nan_to_num,
+    np.hstack: lambda tup: f.arranging.hstack([_tensor(x) for x in tup]),
+    np.vstack: lambda tup: f.arranging.vstack([_tensor(x) for x in tup]),
+    np.tile: lambda A, reps: f.repeating.tile(A, reps if np.ndim(reps) else (reps,)),
+    np.repeat: lambda a, repeats, axis=None: f.repeating.repeat_interleave(a, repeats, axis),
+    np.roll: lambda a, shift, axis=None: f.arranging.roll(a, shift, axis),
+    np.moveaxis: f.arranging.movedim,
+    np.meshgrid: _meshgrid,
+    np.tril: lambda m, k=0: f.arranging.tril(m, k),
+    np.triu: lambda m, k=0: f.arranging.triu(m, k),
+    np.diag: lambda v, k=0: f.arranging.diag(v, k),
+    np.diagonal: _diagonal,
+    np.trace: lambda a, offset=0, axis1=0, axis2=1: _diagonal(a, offset, axis1, axis2).sum(-1),
+    np.inner: lambda a, b: f.products.inner(_tensor(a), _tensor(b)),
+    np.vdot: lambda a, b: f.products.dot(_tensor(a).reshape(-1), _tensor(b).reshape(-1)),
+    np.tensordot: lambda a, b, axes=2: f.products.tensordot(_tensor(a), _tensor(b), axes),
+    np.kron: lambda a, b: f.products.kron(_tensor(a), _tensor(b)),
+    np.linalg.norm: lambda x, ord=None, axis=None, keepdims=False: f.norms.norm(
+        _float(x), ord, axis, keepdims
+    ),
+    np.linalg.solve: _solve,
+    np.linalg.inv: lambda a: f.linalg.inv(_float(a)),
+    np.linalg.det: lambda a: f.linalg.det(_float(a)),
+    np.linalg.slogdet: lambda a: f.linalg.slogdet(_float(a)),
+    np.linalg.cholesky: lambda a, *, upper=False: f.linalg.cholesky(_float(a), upper=upper),
+    np.linalg.svdvals: lambda x: f.norms.svdvals(_float(x)),
+    np.linalg.vector_norm: lambda x, *, axis=None, keepdims=False, ord=2: f.norms.vector_norm(
+        _float(x), ord, axis, keepdims
+    ),
+    np.linalg.matrix_norm: lambda x, *, keepdims=False, ord="fro": f.norms.matrix_norm(
+        _float(x), ord, (-2, -1), keepdims
+    ),
+}
