@@ -241,3 +241,11 @@ def test_bad_options_are_refused(
 def test_cosine_lists_what_there_is_to_choose(run: Run, option: str) -> None:
     refusal = run.refusal("cosine.py", option, "cot")
     assert f"{option}: invalid choice: 'cot' (choose from " in refusal
+
+
+def test_the_compiled_program_cites_the_formulas_and_learns_the_curve(run: Run) -> None:
+    printed = run("compiled.py", "--epochs", "2000")
+    cited = re.findall(r"= .*# \(?(\d+)\)", printed)
+    assert cited == ["3", "2", "3", "2", "5", "13", "14", "17", "36", "37", "38"]
+    assert value(printed, "error in the last epoch") < 0.05
+    assert value(printed, "faster by") > 0

@@ -36,3 +36,16 @@ def test_the_map_shows_what_exists() -> None:
     assert places
     for place in places:
         assert (ROOT / place).exists(), place
+
+
+def test_the_program_that_is_shown_is_the_one_that_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = blocks("python")
+    (k,) = (k for k, text in enumerate(code) if "@tg.compile" in text)
+    script = tmp_path / "readme.py"
+    script.write_text(code[k], encoding="utf-8")
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out.strip() == code[k + 1].strip()
+    for line in re.findall(r"^\| \(.* `(.*)` \|$", README, re.MULTILINE):
+        assert line in code[k + 1]

@@ -245,7 +245,8 @@ from tinygrad_fc.random import (
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tinygrad_fc import func, testing, utils
+    from tinygrad_fc import compiler, func, testing, utils
+    from tinygrad_fc.compiler import compile  # noqa: A004  PyTorch's name
     from tinygrad_fc.serialization import load, save
 
 __all__ = [
@@ -288,6 +289,8 @@ __all__ = [
     "clamp_max",
     "clamp_min",
     "clone",
+    "compile",
+    "compiler",
     "cos",
     "cosh",
     "count_nonzero",
@@ -475,6 +478,8 @@ __version__ = "0.1.0"
 
 # What training does not need is imported when it is named.
 _LATER = {
+    "compile": "compiler",
+    "compiler": "compiler",
     "func": "func",
     "load": "serialization",
     "save": "serialization",

@@ -11,7 +11,7 @@ from tinygrad_fc.device import CPU, device
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functions.making import as_array
-from tinygrad_fc.graph import Node, Watch, backward, changed, deliver, tick, wrap
+from tinygrad_fc.graph import Node, Watch, backward, changed, deliver, state, tick, wrap
 from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops.elementwise import ONE
 
@@ -157,6 +157,7 @@ class Basics(Node):
                 "this is a result, which requires grad as its operands do: use x.detach()"
             )
         self._requires_grad = bool(value)
+        state.structure += 1
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Make gradients flow to it, or not; return itself."""
@@ -252,6 +253,7 @@ class Basics(Node):
             raise GraphError(
                 "this tensor does not require grad: a hook on it would never be called"
             )
+        state.structure += 1
         handle = RemovableHandle(self._watched().hooks)
         handle.hooks[handle.id] = hook
         return handle
@@ -353,6 +355,7 @@ class RemovableHandle:
     def remove(self) -> None:
         """Take the hook out; once is enough."""
         self.hooks.pop(self.id, None)
+        state.structure += 1
 
     def __enter__(self) -> Self:
         return self

@@ -85,6 +85,7 @@ class state:  # noqa: N801  the one record of its kind, not a class to make more
 
     changed = 0
     walked = 0
+    structure = 0  # how often a module, a hook or a `requires_grad` was set: what the compiler asks
     changes: dict[int, int] = {}  # noqa: RUF012  by id of the owner of the memory
     tensor: type[Any] = Node
 
@@ -242,8 +243,7 @@ def backward(
     else:
         walk.run(create=False)
         found = walk.found
-        for pair in found:
-            _own(pair)
+        _own(found)
     with changing:
         moved = state.changed != before  # by another thread, or by a rule
     if moved:
@@ -273,7 +273,7 @@ def deliver(found: Iterable[list[Any]]) -> None:
         for t, gradient in found:
             g, old = gradient, t._grad
             if old is None:
-                t._grad = g if isinstance(g, Node) else wrap(g)
+                t._grad = wrap(g) if g.__class__ is np.ndarray or not isinstance(g, Node) else g
             elif isinstance(g, Node) or old._requires_grad:
                 t._grad = old + g
             else:
@@ -465,12 +465,21 @@ def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
     return shown if create else shown._array
 
 
-def _own(pair: list[Any]) -> None:
-    """Make the gradient in `pair` an array whose memory nobody else has."""
-    # Counting references tells whether a rule handed out a fresh array, which need not be copied.
-    if getrefcount(pair[1]) != _ALONE or pair[1].base is not None or not pair[1].flags.writeable:
-        pair[1] = pair[1].copy()
+def _own(found: list[list[Any]]) -> None:
+    """Make each gradient in `found` an array whose memory nobody else has."""
+    for pair in found:
+        g = pair[1]
+        # Counting references tells whether a rule handed out a fresh array, which is the tensor's
+        # own; what somebody else has too is copied.
+        if getrefcount(g) != _ALONE or g.base is not None or not g.flags.writeable:
+            pair[1] = g.copy()
 
 
-_PAIR: list[Any] = [None, np.zeros(1)]
-_ALONE = getrefcount(_PAIR[1])
+def _references() -> int:
+    """Return how many references there are to an array in a pair that is looked at."""
+    pair: list[Any] = [None, np.zeros(1)]
+    g = pair[1]
+    return getrefcount(g)
+
+
+_ALONE = _references()

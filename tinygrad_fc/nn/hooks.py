@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.basics import RemovableHandle
+from tinygrad_fc.graph import state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,14 +13,21 @@ if TYPE_CHECKING:
     from tinygrad_fc.nn.module import Module
 
 
-@dataclass(frozen=True)
 class Hook:
     """A function to call, and what PyTorch's `register_forward_hook` lets one ask for."""
 
-    function: Callable[..., Any]
-    before: bool
-    with_kwargs: bool = False
-    always_call: bool = False
+    __slots__ = ("always_call", "before", "function", "with_kwargs")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        before: bool,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> None:
+        self.function, self.before = function, before
+        self.with_kwargs, self.always_call = with_kwargs, always_call
 
 
 def add(hooks: dict[int, Hook], hook: Hook, *, prepend: bool) -> RemovableHandle:
@@ -31,6 +38,7 @@ def add(hooks: dict[int, Hook], hook: Hook, *, prepend: bool) -> RemovableHandle
         hooks.clear()
     hooks[handle.id] = hook
     hooks.update(others)
+    state.structure += 1
     return handle
 
 

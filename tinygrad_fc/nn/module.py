@@ -8,14 +8,13 @@ attribute, as fast as Python has them; layers in a list count; and a subclass th
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from itertools import chain
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from tinygrad_fc import dtypes
+from tinygrad_fc import dtypes, graph
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import hooks, state, walk
@@ -171,6 +170,8 @@ class Module:
     def _at(self, path: str, what: str, named: Iterable[tuple[str, T]]) -> T:
         found = dict(named)
         if path not in found:
+            from difflib import get_close_matches  # noqa: PLC0415  rare, and an import takes time
+
             near = get_close_matches(path, found, n=3, cutoff=0)
             raise AttributeError(
                 f"{type(self).__name__} has no {what} at {path!r}"
@@ -234,9 +235,11 @@ class Module:
         if name in self._buffer_names and not isinstance(value, Tensor | None):
             raise TypeError(f"buffer {name!r} must be a Tensor or None, got {_told(value)}")
         super().__setattr__(name, value)
+        graph.state.structure += 1
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
+        graph.state.structure += 1
         if name in self._buffer_names:
             vars(self)["_buffer_names"].pop(name)
 

@@ -1,0 +1,368 @@
+"""Calls of compiled functions: arguments, results, derivatives, random numbers, epochs, threads."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_compile import batch, perceptron, seeds, sgd, training
+from twins import Training, Twins, same, step
+
+import tinygrad_fc as tg
+from tinygrad_fc import func, nn, optim
+from tinygrad_fc.generator import default_generator
+from tinygrad_fc.nn import functional as F
+
+few = settings(max_examples=max(5, settings.default.max_examples // 10))
+
+
+def agree(function: Any, *args: Any, calls: int = 3) -> Any:
+    """Call a function and what is compiled of it, and compare; return the latter."""
+    compiled = tg.compile(function, backend="numpy")
+    for _ in range(calls):
+        before = default_generator.get_state()
+        expected = function(*args)
+        after = default_generator.get_state()
+        default_generator.set_state(before)
+        same("result", compiled(*args), expected)
+        same("random numbers", default_generator.get_state(), after)
+    assert len(compiled.programs) == 1
+    return compiled
+
+
+X, Y = batch()
+
+
+@few
+@given(seed=seeds, order=st.integers(1, 3))
+def test_derivatives_of_every_order(seed: int, order: int):
+    x = tg.tensor(np.random.default_rng(seed).standard_normal(4))
+
+    def derivative(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        y = (x.sin() * x.exp()).sum() + (x**3).prod()
+        found = []
+        for _ in range(order):
+            (g,) = tg.autograd.grad(y, x, create_graph=True)
+            found.append(g.detach())
+            y = (g * g).sum()
+        return found
+
+    agree(derivative, x)
+
+
+def test_functions_of_functions():
+    def loss(v: Any, x: Any) -> Any:
+        return ((x @ v).tanh() ** 2).sum()
+
+    v = tg.tensor([0.1, 0.2, 0.3, 0.4])
+    agree(func.grad(loss), v, X)
+    agree(func.hessian(loss), v, X)
+    agree(func.jacrev(lambda v: (X @ v).sigmoid()), v)
+
+
+def test_random_numbers_are_drawn_anew():
+    def noisy(x: Any) -> Any:
+        return (
+            x + tg.randn(6, 4) * 0.1,
+            tg.rand_like(x),
+            tg.randint(5, (3,)),
+            tg.randperm(6),
+            tg.bernoulli(x),
+            F.dropout(x, 0.5),
+            nn.init.uniform_(tg.empty(3), -1.0, 2.0),
+        )
+
+    compiled = agree(noisy, X)
+    assert not np.array_equal(compiled(X)[0].numpy(), compiled(X)[0].numpy())
+    own = tg.Generator()
+    drawn = tg.compile(lambda: tg.rand(3, generator=own), backend="numpy")
+    same(
+        "draws",
+        [drawn(), drawn()],
+        [tg.rand(3, generator=g) for g in [tg.Generator()] for _ in "12"],
+    )
+
+
+def test_arrays_in_and_out():
+    compiled = agree(lambda x, y: x * 2 + np.exp(y).mean(axis=0), X.numpy(), X.numpy())
+    assert type(compiled(X.numpy(), X.numpy())) is np.ndarray
+
+
+def test_arrays_from_outside_are_read_at_every_call():
+    outside = np.ones(4)
+    compiled = agree(lambda x: x + outside, X)
+    outside[1] = 5
+    same("result", compiled(X), X + outside)
+
+
+def test_trees():
+    def nested(tree: Any, *more: Any, **named: Any) -> Any:
+        return {
+            "sum": tree["a"] + more[0][0],
+            "same": (tree["a"], named["z"]),
+            "n": 3,
+            "none": None,
+        }
+
+    compiled = tg.compile(nested, backend="numpy")
+    for _ in range(2):
+        found = compiled({"a": X}, [X, Y], z=Y)
+        assert found["same"][0] is X
+        assert found["same"][1] is Y
+        assert (found["n"], found["none"]) == (3, None)
+        same("sum", found["sum"], X + X)
+    assert len(compiled.programs) == 1
+
+
+def test_what_is_returned_is_nobody_elses():
+    v = tg.tensor([1.0, 2.0])
+    compiled = tg.compile(lambda x: (x * 2, v.detach(), x.reshape(-1)), backend="numpy")
+    x = tg.tensor([[1.0, 2.0]])
+    first = compiled(x)
+    second = compiled(x)
+    second[0].mul_(3)
+    second[1].mul_(3)
+    second[2].mul_(3)
+    same("first", first[0], x * 2)
+    same("x", x, tg.tensor([[1.0, 2.0]]))
+
+
+def test_gradients_of_arguments():
+    def cubes(x: Any) -> None:
+        (x**3).sum().backward()
+
+    compiled = tg.compile(cubes, backend="numpy")
+    x, y = (tg.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    for _ in range(3):
+        compiled(x)
+        cubes(y)
+        same("grad", x.grad, y.grad)
+
+
+def test_a_gradient_that_somebody_holds_is_left_alone():
+    twins = Twins(perceptron)
+    twins.step(X, Y)
+    held = [p.grad for p in twins.pair[1].model.parameters()]
+    before = [g.numpy().copy() for g in held]
+    twins.step(X, Y)
+    same("held", [g.numpy() for g in held], before)
+
+
+def test_changes_in_place():
+    def changed(x: Any, v: Any) -> Any:
+        x.add_(1)
+        x[0] = 5.0
+        x[1:, 0] *= 2.0
+        x.T[1].sub_(v)
+        v[...] = x.sum(dim=1)
+        return x * 2
+
+    compiled = tg.compile(changed, backend="numpy")
+    (x, v), (a, b) = ((tg.ones(3, 3), tg.ones(3)) for _ in range(2))
+    for _ in range(3):
+        same("result", compiled(x, v), changed(a, b))
+        same("changed", [x, v], [a, b])
+
+
+def test_a_change_is_noted_for_graphs_outside():
+    v = tg.tensor([1.0, 2.0], requires_grad=True)
+    compiled = tg.compile(lambda: v.data.mul_(2), backend="numpy")
+    loss = (v * v).sum()
+    compiled()
+    with pytest.raises(tg.errors.GraphError, match="changed in place"):
+        loss.backward()
+
+
+def test_clipped_gradients():
+    def clipped(t: Training, x: Any, y: Any) -> Any:
+        t.optimizer.zero_grad()
+        loss = t.loss(t.model(x), y)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(t.model.parameters(), 0.1)
+        nn.utils.clip_grad_value_(t.model.parameters(), 0.05)
+        t.optimizer.step()
+        return norm
+
+    twins = Twins(perceptron, clipped)
+    for k in range(3):
+        twins.step(*batch(k))
+
+
+def test_no_grad_is_part_of_the_signature():
+    v = tg.tensor([1.0], requires_grad=True)
+    compiled = tg.compile(lambda x: x * v, backend="numpy")
+    assert compiled(X).requires_grad
+    with tg.no_grad():
+        assert not compiled(X).requires_grad
+    assert compiled(X).requires_grad
+    assert len(compiled.programs) == 2
+
+
+def test_nested():
+    inner = tg.compile(lambda x: x * 2, backend="numpy")
+    agree(lambda x: inner(x) + 1, X)
+
+
+class Trainer:
+    """A step that is a method."""
+
+    def __init__(self) -> None:
+        self.training = perceptron()
+        self.factor = 2.0
+
+    @tg.compile(backend="numpy")
+    def step(self, x: Any, y: Any) -> Any:
+        """One step."""
+        return step(self.training, x, y) * self.factor
+
+
+def test_methods_and_their_attributes():
+    one, other = Trainer(), Trainer()
+    assert Trainer.step.__doc__ == "One step."
+    for factor in (2.0, 2.0, 0.5):
+        for trainer in (one, other):
+            trainer.factor = factor
+            expected = step(perceptron_like(trainer.training), X, Y) * factor
+            same("loss", trainer.step(X, Y), expected)
+
+
+def perceptron_like(t: Training) -> Training:
+    twin = perceptron()
+    twin.model.load_state_dict(t.model.state_dict())
+    return twin
+
+
+def test_copies_are_traced_anew():
+    compiled = agree(step_of_numbers, X)
+    for twin in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+        assert not twin.programs
+        same("result", twin(X), compiled(X))
+
+
+def step_of_numbers(x: Any) -> Any:
+    return x * 2
+
+
+def test_modules():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Dropout())
+    compiled = tg.compile(model, backend="numpy")
+    model.eval()
+    with tg.no_grad():
+        same("result", compiled(X), model(X))
+    assert list(compiled.parameters()) == list(model.parameters())
+
+
+def test_under_detect_anomaly_every_operation_is_watched():
+    compiled = tg.compile(lambda x: x.log(), backend="numpy")
+    compiled(tg.ones(2))
+    with tg.autograd.detect_anomaly(), pytest.raises(tg.errors.AnomalyError, match="log made"):
+        compiled(tg.zeros(2))
+
+
+def test_threads():
+    t = perceptron()
+    compiled = tg.compile(step, backend="numpy")
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(20):
+                compiled(t, X, Y)
+                (X * 2).sum()
+        except BaseException as error:  # noqa: BLE001  told to the test
+            errors.append(error)
+
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert len(compiled.programs) == 1
+
+
+def test_an_import_of_the_package_leaves_the_compiler_out():
+    code = (
+        "import sys, tinygrad_fc; sys.exit(any('tinygrad_fc.compiler' in m for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+
+
+# Epochs
+
+MADE: dict[str, Any] = {
+    "plain": perceptron,
+    "momentum": lambda: perceptron(optimizer=lambda m: sgd(m, momentum=0.9)),
+    "Adam": lambda: perceptron(optimizer=lambda m: optim.Adam(m.parameters())),
+    "RAdam": lambda: perceptron(optimizer=lambda m: optim.RAdam(m.parameters())),
+    "dropout": lambda: training(nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5))),
+    "batch norm": lambda: training(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))),
+}
+
+
+def accumulated(t: Training, x: Any, y: Any) -> Any:
+    loss = t.loss(t.model(x), y)
+    loss.backward()
+    return loss.detach()
+
+
+@pytest.mark.parametrize("made", MADE)
+@pytest.mark.parametrize("function", [step, accumulated], ids=["step", "accumulated"])
+def test_epochs(made: str, function: Any):
+    x, y = batch(n=12)
+    rng = np.random.default_rng(0)
+    tg.manual_seed(0)
+    one = MADE[made]()
+    tg.manual_seed(0)
+    other = MADE[made]()
+    compiled = tg.compile(lambda x, y: function(other, x, y), backend="numpy")
+    for _ in range(3):
+        order = rng.permutation(12).reshape(3, 4)
+        before = default_generator.get_state()
+        expected = [function(one, x[rows], y[rows]) for rows in order]
+        default_generator.set_state(before)
+        same("losses", compiled.epoch(order, x, y), tg.stack(expected))
+        names, theirs = dict(other.tensors()), dict(one.tensors())
+        assert names.keys() == theirs.keys()
+        for name, tensor in theirs.items():
+            same(name, names[name], tensor)
+
+
+def test_an_epoch_that_diverges():
+    x, y = batch(n=12)
+    one, other = (perceptron(optimizer=lambda m: sgd(m, lr=1e200)) for _ in range(2))
+    other.model.load_state_dict(one.model.state_dict())
+    compiled = tg.compile(lambda x, y: step(other, x, y), backend="numpy")
+    order = np.arange(12).reshape(6, 2)
+    with np.errstate(all="ignore"):
+        for _ in range(2):
+            expected = [step(one, x[rows], y[rows]) for rows in order]
+            same("losses", compiled.epoch(tg.from_numpy(order), x, y), tg.stack(expected))
+
+
+def test_epochs_that_are_refused():
+    compiled = tg.compile(lambda x: x.sum(), backend="numpy")
+    for order, error, message in (
+        ([], tg.errors.DtypeError, "order holds row numbers"),
+        ([1, 2], tg.errors.ShapeError, r"order is a matrix \(steps, batch\)"),
+        (np.zeros((0, 2), int), ValueError, "order has no steps"),
+        ([[0, 6]], IndexError, "order has rows from 0 to 6, and the data have 6"),
+    ):
+        with pytest.raises(error, match=message):
+            compiled.epoch(order, X)
+    with pytest.raises(TypeError, match="data 0 is a tensor or an array"):
+        compiled.epoch([[0]], 3.0)
+    with pytest.raises(tg.errors.ShapeError, match="must have one number"):
+        compiled.epoch([[0]], X, X[:2])
+    with pytest.raises(ValueError, match="data 0 requires grad"):
+        compiled.epoch([[0]], tg.ones(2, requires_grad=True))
+    same("from the back", compiled.epoch([[-1, 0]], X), tg.stack([X[[-1, 0]].sum()]))

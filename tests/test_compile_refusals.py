@@ -1,0 +1,336 @@
+"""What cannot be compiled is refused when it is traced, with the line, and nothing is changed."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import re
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from twins import same
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+from tinygrad_fc.compiler import CompileError
+from tinygrad_fc.generator import default_generator
+
+w = tg.tensor([1.0, 2.0], requires_grad=True)
+result = w * 2
+optimizer = optim.SGD([w], lr=0.1)
+schedule = optim.lr_scheduler.StepLR(optimizer, 1)
+generator = np.random.default_rng(0)
+lbfgs = optim.LBFGS([w])
+kept: list[Any] = []
+outside = np.ones(3)
+
+
+def branch(x: Any) -> Any:
+    return x if x.sum() > 0 else -x  # here
+
+
+def truth(x: Any) -> Any:
+    assert (x > 0).all()  # here
+    return x
+
+
+def loop(x: Any) -> Any:
+    while x.max() < 10:  # here
+        x = x * 2
+    return x
+
+
+def largest(x: Any) -> Any:
+    return max(x[0], x[1])  # here
+
+
+def item(x: Any) -> Any:
+    return x * x.mean().item()  # here
+
+
+def as_float(x: Any) -> Any:
+    return x * float(x.mean())  # here
+
+
+def square_root(x: Any) -> Any:
+    return x * math.sqrt(x.sum())  # here
+
+
+def counted(x: Any) -> Any:
+    for _ in range(int(x.sum())):  # here
+        x = x * 2
+    return x
+
+
+def indexed(x: Any) -> Any:
+    return [1, 2][x.argmax()] * x  # here
+
+
+def as_list(x: Any) -> Any:
+    return tg.tensor(x.tolist())  # here
+
+
+def printed(x: Any) -> Any:
+    print(x)  # noqa: T201  # here
+    return x
+
+
+def formatted(x: Any) -> str:
+    return f"the sum is {x.sum()}"  # here
+
+
+def array(x: Any) -> Any:
+    return tg.from_numpy(np.array(x.numpy()) * 2)  # here
+
+
+def masked(x: Any) -> Any:
+    return x[x > 1]  # here
+
+
+def found(x: Any) -> Any:
+    return np.nonzero(x.numpy())  # here
+
+
+def unique(x: Any) -> Any:
+    return np.unique(x.numpy())  # here
+
+
+def numpy_made(x: Any) -> Any:
+    return x + np.linspace(0, 1, 2)  # here
+
+
+def numpy_number(x: Any) -> Any:
+    return x * outside.mean()  # here
+
+
+def numpy_random(x: Any) -> Any:
+    return x + np.random.rand(2)  # noqa: NPY002  # here
+
+
+def numpy_random_number(x: Any) -> Any:
+    return x * generator.random()  # here
+
+
+def generator_made(x: Any) -> Any:
+    rng = np.random.default_rng()
+    return x * rng.random()  # here
+
+
+def python_random(x: Any) -> Any:
+    return x * random.random()  # noqa: S311  # here
+
+
+def clock(x: Any) -> Any:
+    return x * time.perf_counter()  # here
+
+
+def seeded(x: Any) -> Any:
+    tg.manual_seed(0)  # here
+    return x * tg.rand(2)
+
+
+def scheduled(x: Any) -> None:
+    (x * w).sum().backward()
+    optimizer.step()
+    schedule.step()  # here
+
+
+def rate_set(x: Any) -> None:
+    optimizer.param_groups[0]["lr"] = 0.5  # here
+    (x * w).sum().backward()
+
+
+def frozen(x: Any) -> Any:
+    w.requires_grad_(requires_grad=False)  # here
+    return x * w
+
+
+def leaked(x: Any) -> Any:
+    y = x * 2  # here
+    kept.append(y)
+    return y
+
+
+def from_a_graph(x: Any) -> Any:
+    return x * result  # here
+
+
+def line_search(x: Any) -> Any:
+    return lbfgs.step((x * w).sum)  # here
+
+
+REFUSED = {
+    branch: "a branch on the value of a traced tensor of shape ()",
+    truth: "a branch on the value of a traced tensor",
+    loop: "a branch on the value of a traced tensor",
+    largest: "a branch on the value of a traced tensor",
+    item: "item() asks for the value of a traced tensor",
+    as_float: "float() asks for the value",
+    square_root: "float() asks for the value",
+    counted: "int() asks for the value",
+    indexed: "its use as an index or a count asks for the value",
+    as_list: "tolist() asks for the value",
+    printed: "printing a traced tensor of shape (2,) asks for its value",
+    formatted: "printing a traced tensor of shape () asks for its value",
+    array: "NumPy asks for the value of a traced tensor",
+    masked: "choosing elements by a mask",
+    found: "cannot note down np.nonzero",
+    unique: "cannot note down np.unique",
+    numpy_made: "is made by NumPy inside of the function",
+    numpy_number: "a number of NumPy's, np.float64(1.0), is made inside of the function",
+    numpy_random: "numbers are drawn from np.random inside of the function",
+    numpy_random_number: "numbers are drawn from generator inside of the function",
+    generator_made: "numbers are drawn from rng inside of the function",
+    python_random: "numbers are drawn from random inside of the function",
+    clock: "time.perf_counter() tells another value in every call",
+    seeded: "a generator is seeded",
+    scheduled: "a scheduler takes its step",
+    rate_set: "the option 'lr' of an optimizer is set",
+    frozen: "requires_grad of a tensor from outside is changed",
+    leaked: "a tensor of shape (2,), the result of multiply, that the function made is kept",
+    from_a_graph: "is the result of multiply, whose graph",
+    line_search: "LBFGS decides by values",
+}
+
+
+@pytest.mark.parametrize("function", REFUSED, ids=lambda f: f.__name__)
+def test_refusals_name_the_line_and_change_nothing(function: Any):
+    compiled = tg.compile(function, backend="numpy")
+    before, state = w.numpy().copy(), default_generator.get_state()
+    for _ in range(2):
+        with pytest.raises(CompileError, match=re.escape(REFUSED[function])) as caught:
+            compiled(tg.tensor([1.0, 3.0]))
+        message = str(caught.value)
+        assert re.search(rf"^{re.escape(__file__)}:\d+: .*# here\n", message), message
+        assert message.endswith(".")
+    same("w", w.numpy(), before)
+    same("random numbers", default_generator.get_state(), state)
+    assert w.grad is None
+    assert w.requires_grad
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert not compiled.programs
+    kept.clear()
+
+
+def test_an_error_at_the_end_of_a_step_leaves_all_as_it_was():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Dropout())
+    adam = optim.Adam(model.parameters())
+
+    @tg.compile(backend="numpy")
+    def bad(x: Any) -> float:
+        model.train()
+        adam.zero_grad()
+        loss = model(x).sum()
+        loss.backward()
+        adam.step()
+        model[0].weight.data = model[0].weight * 2
+        return float(loss)
+
+    model.eval()
+    before, generated = copy.deepcopy(model.state_dict()), default_generator.get_state()
+    with pytest.raises(CompileError, match="float"):
+        bad(tg.ones(4, 2))
+    for name, value in model.state_dict().items():
+        same(name, value, before[name])
+    same("random numbers", default_generator.get_state(), generated)
+    assert all(p.grad is None for p in model.parameters())
+    assert not adam.state
+    assert not model.training
+    model(tg.ones(4, 2)).sum().backward()  # eager goes on as before
+
+
+def test_errors_of_the_function_itself_come_through():
+    compiled = tg.compile(lambda x: x @ x, backend="numpy")
+    with pytest.raises(tg.errors.ShapeError, match="matmul cannot take"):
+        compiled(tg.ones(2, 3))
+    with pytest.raises(ZeroDivisionError):
+        tg.compile(lambda x: x * (1 / 0), backend="numpy")(tg.ones(2))
+
+
+def test_an_argument_that_is_found_outside_as_well_is_refused():
+    compiled = tg.compile(lambda v: (v * w).sum(), backend="numpy")
+    with pytest.raises(CompileError, match="is an argument, and the function finds it outside"):
+        compiled(w)
+
+
+def test_an_argument_with_a_graph_is_refused():
+    with pytest.raises(CompileError, match="argument 0 is the result of multiply"):
+        tg.compile(lambda v: v * 2, backend="numpy")(result)
+
+
+def test_a_backend_that_is_not_there():
+    with pytest.raises(ValueError, match="backend is one of numpy, numba, auto, got 'c'"):
+        tg.compile(branch, backend="c")
+
+
+def test_a_graph_stays_inside():
+    compiled = tg.compile(lambda x: (x * w).sum(), backend="numpy")
+    loss = compiled(tg.ones(2))
+    assert loss.requires_grad
+    told = "the graph stayed inside it: call backward"
+    with pytest.raises(tg.errors.GraphError, match=told):
+        loss.backward()
+    with pytest.raises(tg.errors.GraphError, match=told):
+        (loss * 2).backward()
+    with pytest.raises(tg.errors.GraphError, match=told):
+        tg.autograd.grad(compiled(tg.ones(2)), w, allow_unused=True)
+    with pytest.raises(tg.errors.GraphError, match=told):
+        tg.func.grad(compiled)(tg.ones(2))
+
+
+def test_what_is_no_function():
+    def generator() -> Any:
+        yield 1
+
+    with pytest.raises(TypeError, match="generator is a generator or a coroutine"):
+        tg.compile(generator)
+    with pytest.raises(TypeError, match="compile takes a function, got 3"):
+        tg.compile(3)
+
+
+def test_memory_that_is_shared():
+    base = tg.zeros(4)
+    part = tg.from_numpy(base.data._array[1:])
+
+    @tg.compile(backend="numpy")
+    def changes(x: Any) -> Any:
+        part.add_(x)
+        return base * 2
+
+    with pytest.raises(CompileError, match="shares its memory"):
+        changes(tg.ones(3))
+
+
+def test_a_number_that_is_counted_up_is_told_of():
+    count = 0
+
+    @tg.compile(backend="numpy")
+    def counted(x: Any) -> Any:
+        return x * count
+
+    for count in range(31):
+        same("result", counted(tg.ones(1)), tg.ones(1) * count)
+    count = 100
+    with pytest.warns(UserWarning, match="counted has been traced 32 times"):
+        counted(tg.ones(1))
+
+
+def test_no_source_before_the_first_call():
+    compiled = tg.compile(branch, backend="numpy")
+    with pytest.raises(CompileError, match="branch has no program yet: call it first"):
+        _ = compiled.source
+
+
+def test_a_tensor_that_escaped_is_of_no_use():
+    escaped: list[Any] = []
+
+    def hides(x: Any) -> Any:
+        escaped.append(x.numpy())
+        return x * 2
+
+    tg.compile(hides, backend="numpy")(tg.ones(2))
+    with pytest.raises(CompileError, match="is used after the function was traced"):
+        escaped[0] + 1

@@ -1,0 +1,250 @@
+"""`compile`, and what it returns."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+import numpy as np
+
+from tinygrad_fc import mode
+from tinygrad_fc.compiler.epoch import batch_of, checked, joined
+from tinygrad_fc.compiler.program import Argument, CompileError, run
+from tinygrad_fc.compiler.session import running, tracing
+from tinygrad_fc.compiler.shell import MISS, UNFIT, Miss, Shell
+from tinygrad_fc.compiler.trace import one_at_a_time, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinygrad_fc.compiler.program import Program
+
+_MANY, _MOST = 32, 63
+"""How many traces are worth a warning, and how many older programs are kept beside the last."""
+_BACKENDS = {"numpy": "numpy_backend", "numba": "native", "auto": "auto"}
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Compiled(Generic[P, R]):
+    """A function that is traced at its first call and replayed in later ones; see `compile`."""
+
+    def __init__(self, function: Callable[P, R], backend: str | None) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self._function = function
+        self.backend = backend
+        self._shells: list[Shell] = []
+        self._traces = 0
+        self._call: Any = _nothing
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do what the function does, in the way of its program."""
+        if running.watch is not None and tracing() is not None:
+            return self._function(*args, **kwargs)
+        result = self._call(args, kwargs)
+        return self._other(args, kwargs, result) if result.__class__ is Miss else result  # type: ignore[no-any-return]
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+        """As a function does: a compiled method belongs to its instance."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __getattr__(self, name: str) -> Any:
+        """Find what else is asked for in what was compiled, such as a model's `parameters`."""
+        if name.startswith("_"):
+            raise AttributeError(f"a compiled function has no attribute {name!r}")
+        return getattr(self._function, name)
+
+    def __reduce__(self) -> Any:
+        """As a copy, it is traced anew."""
+        return Compiled, (self._function, self.backend)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.__name__}>"
+
+    def _other(self, args: Any, kwargs: Any, missed: Any) -> Any:
+        """Call with another program than that of the last call: an older one, or a new one."""
+        if mode.flags.get() & mode.WATCH:  # every operation is to be watched
+            return self._function(*args, **kwargs)
+        last, known = self._call, list(self._shells)
+        result, missed = self._one_of(
+            [s for s in known if s.call is not last], args, kwargs, missed
+        )
+        if result.__class__ is not Miss:
+            return result
+        try:
+            with one_at_a_time:
+                # Another thread may have traced it in the meantime.
+                new = [shell for shell in self._shells if shell not in known]
+                result, missed = self._one_of(new, args, kwargs, missed)
+                return self._traced(args, kwargs) if result.__class__ is Miss else result
+        except CompileError:
+            if missed is not UNFIT:
+                raise
+            # It has been compiled, but for other values, of which the library goes another way.
+            return self._function(*args, **kwargs)
+
+    def _one_of(self, shells: list[Shell], args: Any, kwargs: Any, missed: Any) -> Any:
+        """Return the result of the first that fits, or why none does."""
+        for shell in shells:
+            result = shell.call(args, kwargs)
+            if result.__class__ is not Miss:
+                self._call = shell.call
+                return result, missed
+            missed = UNFIT if result is UNFIT else missed
+        return missed, missed
+
+    def _traced(self, args: Any, kwargs: Any) -> Any:
+        name = self.__name__
+        flags = mode.flags.get()
+        program = trace(self._function, args, kwargs, name)
+        if program.once:
+            kernel: Any = functools.partial(_interpreted, program)
+        else:
+            kernel = _backend(self.backend).build(program)
+        shell = Shell(program, kernel, args, kwargs, flags)
+        result = shell.first(args, kwargs)
+        if not program.once:
+            self._shells[_MOST:] = []
+            self._shells.insert(0, shell)
+            self._call = shell.call
+            self._traces += 1
+            if self._traces == _MANY:
+                warnings.warn(_many(name), stacklevel=4)
+        return self._function(*args, **kwargs) if result.__class__ is Miss else result
+
+    def epoch(self, order: Any, *data: Any) -> Any:
+        """Return what `self(*(x[rows] for x in data))` returns for each row of `order`, stacked.
+
+        `order` (steps, batch) holds row numbers, `data` are tensors and arrays (N, ...). All steps
+        are one call of a program, so that the interpreter is left once: training goes as it does
+        step by step, but for options of optimizers that would be changed in between. Raises
+        `ValueError` where `order` has no step, `IndexError` for a row that is not there.
+
+        >>> import tinygrad_fc as tg
+        >>> total = tg.zeros(())
+        >>> @tg.compile(backend="numpy")
+        ... def add(x):
+        ...     total.add_(x.sum())
+        ...     return x.sum()
+        >>> add.epoch([[0, 1], [2, 3]], tg.tensor([1.0, 2.0, 3.0, 4.0])), total
+        (tensor([3., 7.]), tensor(10.))
+        """
+        rows, whole = checked(order, data)
+        done: list[Any] = []
+        step: Callable[..., Any] = self
+        while len(done) < len(rows):
+            batch = tuple(batch_of(x, rows[len(done)]) for x in data)
+            rest = self._looped(batch, rows[len(done) :], whole)
+            if rest.__class__ is not Miss:
+                return joined(done, rest)
+            done.append(step(*batch))
+        return joined(done, None)
+
+    def _looped(self, batch: Any, rows: Any, whole: Any) -> Any:
+        """Do all of `rows` by one call, where there is a program for it."""
+        for shell in self._shells:
+            if shell.loop is None:
+                carried = shell.steady()
+                if carried is None:
+                    shell.loop = False
+                    continue
+                of = shell.program.inputs.items()
+                taken = frozenset(n for n, source in of if isinstance(source, Argument))
+                shell.loop = _backend(self.backend).build_loop(shell.program, taken, carried)
+            if shell.loop:
+                result = shell.epoch(batch, {}, rows, whole, shell.loop)
+                if result.__class__ is not Miss:
+                    return result
+        return MISS
+
+    @property
+    def programs(self) -> list[Program]:
+        """The programs so far, one for each signature, the last one first."""
+        return [shell.program for shell in self._shells]
+
+    @property
+    def program(self) -> Program:
+        """The program of the last trace that serves many calls."""
+        return self._last().program
+
+    def _last(self) -> Shell:
+        if not self._shells:
+            raise CompileError(f"{self.__name__} has no program yet: call it first")
+        return self._shells[0]
+
+    @property
+    def source(self) -> str:
+        """The program of the last trace, as the NumPy that one would have written."""
+        kernel: Any = self._last().kernel
+        return str(kernel.source)
+
+
+def _many(name: str) -> str:
+    return (
+        f"{name} has been traced {_MANY} times: an argument, or something that it goes by, differs "
+        "in nearly every call. Hand it over as an argument, a number that is counted up as a "
+        "tensor; or leave it outside"
+    )
+
+
+def _nothing(args: Any, kwargs: Any) -> Any:
+    del args, kwargs
+    return MISS
+
+
+def _interpreted(program: Program, *inputs: Any) -> Any:
+    quiet: Any = dict.fromkeys(program.quiet, "ignore")
+    with np.errstate(**quiet):
+        return run(program, inputs)
+
+
+def _backend(name: str | None) -> Any:
+    if name is None:
+        name = "auto" if find_spec("numba") and find_spec("tinygrad_fc.compiler.auto") else "numpy"
+    return import_module(f"tinygrad_fc.compiler.{_BACKENDS[name]}")
+
+
+@overload
+def compile_(function: Callable[P, R], *, backend: str | None = None) -> Compiled[P, R]: ...
+@overload
+def compile_(
+    function: None = None, *, backend: str | None = None
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+def compile_(function: Any = None, *, backend: str | None = None) -> Any:
+    """Return `function` as a program that does the same, without the cost of a graph.
+
+    For any function of tensors and arrays: a whole training step, a forward pass, a gradient. Its
+    first call runs it once with stand-ins for arrays, and notes down what is done; later ones
+    replay that. Parameters, buffers, options and state that it reads outside are read anew at
+    every call, and what it changes there is changed; each signature (shapes, dtypes, Python
+    values, modes) has a program of its own. `backend` is "numpy", "numba" or "auto", which
+    measures both, and is the default where Numba is installed. `CompileError`, with the line,
+    where the function asks for values (a branch, `item()`, printing), and nothing is changed then.
+
+    >>> import tinygrad_fc as tg
+    >>> @tg.compile(backend="numpy")
+    ... def double(x):
+    ...     return x * 2
+    >>> double(tg.tensor([1.0, 2.0]))
+    tensor([2., 4.])
+    """
+    if backend is not None and backend not in _BACKENDS:
+        raise ValueError(f"backend is one of {', '.join(_BACKENDS)}, got {backend!r}")
+    if function is None:
+        return functools.partial(compile_, backend=backend)
+    if not callable(function):
+        raise TypeError(f"compile takes a function, got {function!r:.80}")
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"compile takes a function that runs from its first line to its last, and "
+            f"{function.__name__} is a generator or a coroutine: compile the step that it repeats"
+        )
+    return Compiled(function, backend)

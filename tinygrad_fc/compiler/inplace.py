@@ -1,0 +1,168 @@
+"""Which arrays are changed in place, and where: of parameters, and of large temporaries.
+
+A line `new_w = w - lr * w_grad` becomes `w -= lr * w_grad` where nobody reads the old `w` after it.
+Where somebody does, or where it is not an operation of elements, the new values are stored at the
+end, when everything else is done.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.compiler.layout import elementwise, nbytes
+from tinygrad_fc.compiler.program import Change
+from tinygrad_fc.compiler.spelling import AUGMENTED, BINARY
+
+if TYPE_CHECKING:
+    from tinygrad_fc.compiler.page import Line
+    from tinygrad_fc.compiler.program import Instruction
+    from tinygrad_fc.compiler.source import Writer
+
+COMMUTATIVE = frozenset((np.add, np.multiply, np.bitwise_and, np.bitwise_or))
+LARGE = 1 << 15
+"""From so many bytes on, memory that is used again is worth a line of its own."""
+
+
+def change_in_place(writer: Writer) -> list[Change]:
+    """Rewrite the lines of `writer` that can change an array in place; return what is left."""
+    changes = [w for w in writer.program.writes if isinstance(w, Change) and w.target != w.number]
+    return [w for w in changes if not _changed(writer, w, changes)]
+
+
+def _changed(writer: Writer, change: Change, changes: list[Change]) -> bool:
+    target, number = change
+    program, lines = writer.program, writer.lines
+    step = writer.made.get(number)
+    at = next((i for i, line in enumerate(lines) if line.number == number), None)
+    if step is None or at is None or not elementwise(step) or lines[at].stores is not None:
+        return False
+    if program.values[number] != program.values[target]:
+        return False
+    others = [n for n in program.outputs() if n != number]
+    others += [w.number for w in changes if w is not change and w.number != number]
+    if any(target in writer.owners[n] for n in others):
+        return False
+    to = _after_readers(lines, at, target)
+    if to is None:
+        return False
+    if number not in writer.indifferent and any(number in line.reads for line in lines[to:]):
+        return False
+    name = writer.names.variables[target]
+    old = writer.names.variables[number]
+    line = lines.pop(at)
+    line.text = [text + writer.comment(number) for text in _update(writer, step, target, name)]
+    line.stores = target
+    lines.insert(to - 1, line)
+    # From here on the memory of the target holds the new value.
+    writer.texts[number] = writer.texts[target]
+    for n, own in writer.owners.items():
+        if number in own:
+            writer.owners[n] = own - {number} | writer.owners[target]
+    _rename(writer, lines[to:], re.compile(rf"\b{old}\b"), old, name)
+    return True
+
+
+def _rename(writer: Writer, lines: list[Line], word: re.Pattern[str], old: str, name: str) -> None:
+    """Have `lines`, and what stands within lines to come, speak of `name` in place of `old`."""
+    for line in lines:
+        if any(old in text for text in line.text):
+            line.text = [word.sub(name, text) for text in line.text]
+    for n in writer.inside:
+        text = writer.texts[n]
+        if old in text.text:
+            writer.texts[n] = text._replace(text=word.sub(name, text.text))
+
+
+def _after_readers(lines: list[Line], at: int, target: int) -> int | None:
+    """Return behind which line the one at `at` can change `target`; None where there is none.
+
+    That is after every `expect`, and after all that reads the old values.
+    """
+    line = lines[at]
+    to = at + 1
+    for i in range(at + 1, len(lines)):
+        if lines[i].kind == "expect" or target in lines[i].reads:
+            to = i + 1
+    for passed in lines[at + 1 : to]:
+        if line.number in passed.reads or (
+            passed.stores is not None and passed.stores in line.reads
+        ):
+            return None
+    return to
+
+
+def _update(writer: Writer, step: Instruction, target: int, name: str) -> list[str]:
+    """Return the lines that make the array of `target` what `step` makes of it."""
+    steps = _spine(writer, step, target)
+    if steps:
+        return [_augmented(writer, one, first, name) for one, first in steps]
+    args = [writer.argument(step, k).text for k in range(len(step.args))]
+    return [f"{writer.speller.function(step.function)}({', '.join(args)}, out={name})"]
+
+
+def _spine(writer: Writer, step: Instruction, target: int) -> list[tuple[Instruction, int]]:
+    """Return instructions that change `target` one after the other, and which argument that is.
+
+    Empty where the first of them does not start from `target` itself.
+    """
+    if step.function not in AUGMENTED or not elementwise(step):
+        return []
+    for first in (0, 1) if step.function in COMMUTATIVE else (0,):
+        n = step.args[first]
+        if n == target:
+            return [(step, first)]
+        alike = writer.program.values[n] == writer.program.values[target]
+        others = writer.reads.get(step.args[1 - first], frozenset())
+        if n in writer.inside and alike and target not in others:
+            before = _spine(writer, writer.made[n], target)
+            if before:
+                return [*before, (step, first)]
+    return []
+
+
+def _augmented(writer: Writer, step: Instruction, first: int, name: str) -> str:
+    return f"{name} {BINARY[step.function][0]}= {writer.argument(step, 1 - first).text}"
+
+
+# Large temporaries
+
+
+def memory_used_again(writer: Writer, step: Instruction) -> list[str] | None:
+    """Return lines that work out a large value in one array; None where one line does."""
+    if nbytes(writer.program, step.out) < LARGE or not _own_memory(writer, step):
+        return None
+    name = writer.names.variables[step.out]
+    lines = _worked_out(writer, step, name)
+    return lines if len(lines) > 1 else None
+
+
+def _own_memory(writer: Writer, step: Instruction) -> bool:
+    # What has no shape may be a NumPy scalar, which cannot be changed.
+    shape = writer.program.values[step.out].shape
+    return bool(shape) and elementwise(step) and step.out in writer.ordered
+
+
+def _worked_out(writer: Writer, step: Instruction, name: str) -> list[str]:
+    """Return the lines that leave in the variable `name` what `step` makes."""
+    program = writer.program
+    args = [writer.argument(step, k) for k in range(len(step.args))]
+    if _own_memory(writer, step):
+        for k, n in enumerate(step.args):
+            inner = writer.made.get(n)
+            if inner is None or n not in writer.inside or n not in writer.ordered:
+                continue
+            if program.values[n] != program.values[step.out] or writer.owners[n] != {n}:
+                continue
+            before = _worked_out(writer, inner, name)
+            return [*before, _again(writer, step, k, name, [a.text for a in args])]
+    return [f"{name} = {writer.speller.expression(step, args).text}"]
+
+
+def _again(writer: Writer, step: Instruction, k: int, name: str, args: list[Any]) -> str:
+    if step.function in AUGMENTED and (k == 0 or step.function in COMMUTATIVE):
+        return f"{name} {BINARY[step.function][0]}= {args[1 - k]}"
+    args[k] = name
+    return f"{writer.speller.function(step.function)}({', '.join(args)}, out={name})"

@@ -1,0 +1,225 @@
+"""The program so far: values, instructions, and the refusals of what is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.compiler import known
+from tinygrad_fc.compiler.number import Number
+from tinygrad_fc.compiler.program import CompileError, Instruction, Program, Value, evaluate
+from tinygrad_fc.compiler.refusal import UnknownError, asked_by, asker, refusal
+from tinygrad_fc.compiler.session import suspended
+from tinygrad_fc.compiler.tracer import Tracer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tinygrad_fc.compiler.program import Place
+
+_SCALARS = (bool, int, float, np.generic)
+_HOW = (
+    "a traced function is run once to see what it does, and its values differ from call to call. "
+    "Write where(condition, x, y) for a branch on values; return tensors, and look at their values "
+    "outside of the compiled function"
+)
+
+
+class Notes:
+    """The program so far."""
+
+    function: Any  # how a call of a function is noted: see `Recorder`
+
+    def __init__(self, name: str) -> None:
+        self.program = Program(name)
+        self.place: Place | None = None
+        self.depth = 0  # inside how many operations: there, a value that is asked for is unknown
+        self.over = False
+        self._constants: dict[Any, int] = {}
+        self._arrays: dict[
+            int, tuple[Any, list[int]]
+        ] = {}  # kept alive, so that an id is one's own
+        self._numbers: dict[Any, int] = {}
+        self._expected: set[tuple[int, bool]] = set()
+
+    # Values
+
+    def _new(self, value: Value) -> int:
+        self.program.values.append(value)
+        return len(self.program.values) - 1
+
+    def constant(self, value: Any) -> int:
+        """Return the number of a constant: a Python number, or an array."""
+        if isinstance(value, np.ndarray):
+            _, numbers = self._arrays.setdefault(id(value), (value, []))
+            for number in numbers:
+                if known.alike(self.program.constants[number], value):
+                    return number
+            number = self._new(Value(value.shape, value.dtype))
+            self.program.constants[number] = value.copy()
+            numbers.append(number)
+            return number
+        key = (type(value), repr(value))
+        if key not in self._constants:
+            shaped = Value((), value.dtype) if isinstance(value, np.generic) else plain(value)
+            self._constants[key] = number = self._new(shaped)
+            if isinstance(value, np.generic):
+                value = np.asarray(value)
+            self.program.constants[number] = value
+        return self._constants[key]
+
+    def raw(self, array: Any) -> Tracer:
+        """Return what stands for an array that is none of ours: here, a constant."""
+        return Tracer(self, self.constant(array), array)
+
+    def input_number(self, source: Any, value: Any) -> int:
+        """Return the number of an input that is a plain number or a generator."""
+        key = known.key(source)
+        if key not in self._numbers:
+            self._numbers[key] = self._new(plain(value))
+            self.program.inputs[self._numbers[key]] = source
+        return self._numbers[key]
+
+    def operand(self, a: Any) -> tuple[int, Any]:
+        """Return the number of an operand, and its value in the call that is traced."""
+        if type(a) is Tracer:
+            return a.number, a.shadow
+        if type(a) is Number:
+            return a.at, a.value
+        if isinstance(a, np.ndarray):
+            stand_in = self.raw(a)
+            return stand_in.number, stand_in.shadow
+        if isinstance(a, _SCALARS):
+            return self.constant(a), a
+        if isinstance(a, list | tuple):
+            made = self.stacked(a)
+            return made.number, made.shadow
+        raise TypeError(f"not a number or an array: {a!r:.80}")
+
+    def stacked(self, parts: Sequence[Any]) -> Any:
+        """Return an array of a list of numbers and arrays, nested."""
+        if not known.traced(parts):
+            return self.raw(np.asarray(parts))
+        rows = [self.array(part) for part in parts]
+        return self.function(np.stack, (rows,), {})
+
+    def array(self, a: Any) -> Any:
+        """Return `a`, whatever it is, as a tracer."""
+        if type(a) is Tracer:
+            return a
+        if type(a) is Number:
+            return self.emit("fill", None, (a,), {"shape": (), "dtype": np.asarray(a.value).dtype})
+        if isinstance(a, list | tuple):
+            return self.stacked(a)
+        return self.raw(np.asarray(a))
+
+    # Instructions
+
+    def emit(
+        self, kind: str, function: Any, operands: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
+        """Note down one instruction; return what it makes, a tracer or a number."""
+        if self.over:
+            raise CompileError(
+                "an array of a compiled function is used after the function was traced: it stands "
+                "for other values in every call. Return what is needed outside"
+            )
+        found = [self.operand(a) for a in operands]
+        numbers, shadows = tuple(n for n, _ in found), [s for _, s in found]
+        if kind == "call":
+            with suspended():
+                made = evaluate(kind, function, shadows, settings)
+        else:
+            made = evaluate(kind, function, shadows, settings)
+        number = kind in {"number", "item"}
+        if not number:
+            if not isinstance(made, np.ndarray | np.generic | bool | int | float):
+                self.unknown(f"{called(function)}, which makes no array")
+            made = np.asarray(made)
+        if not number:
+            self._note_quiet(function)
+        out = self._new(plain(made) if number else Value(made.shape, made.dtype))
+        self.program.instructions.append(
+            Instruction(kind, function, numbers, settings, out, self.place)
+        )
+        return Number(self, out, made) if number else Tracer(self, out, made)
+
+    def _note_quiet(self, function: Any) -> None:
+        now: Any = np.geterr()
+        if "ignore" in now.values():
+            off = {k for k, v in now.items() if v == "ignore"} - {"under"}  # of which nobody hears
+            self.program.quiet |= off & known.WARNINGS.get(function, off)
+
+    # Plain numbers
+
+    def number(self, function: Callable[..., Any], operands: Sequence[Any]) -> Any:
+        """Note down arithmetic on plain numbers."""
+        return self.emit("number", function, operands, {})
+
+    def item(self, x: Tracer, asked: str) -> Any:
+        """Note down that the one element of an array is taken as a number."""
+        if asker() == "user":
+            return self.given_out(x, asked_by(asked))
+        if self.depth:
+            return self.unknown("a number that is taken from an array")
+        return self.emit("item", None, (x,), {})
+
+    def truth(self, x: Any) -> Any:
+        """Return the truth of `x` in this call, and note that the program is for this truth."""
+        if asker() == "user":
+            return self.given_out(x, "if")
+        if self.depth:
+            self.unknown("a branch on values")
+        number, value = self.operand(x)
+        found = bool(value)
+        if (number, found) not in self._expected:
+            self._expected.add((number, found))
+            self.program.instructions.append(
+                Instruction("expect", None, (number,), {"value": found}, -1, self.place)
+            )
+        return found
+
+    # Refusals
+
+    def given_out(self, x: Any, asked: str) -> Any:
+        """Refuse to hand out values."""
+        if self.depth:
+            self.unknown(f"{asked} of an array")
+        if asked == "if":
+            raise refusal(f"a branch on the value of a traced {self._told(x)}:", _HOW + ".")
+        raise refusal(f"{asked} asks for the value of a traced {self._told(x)}:", _HOW + ".")
+
+    def _told(self, x: Any) -> str:
+        return f"tensor of shape {x.shape}" if type(x) is Tracer else "number"
+
+    def text(self, x: Any) -> str:
+        """Return how `x` is shown: in messages of the library only."""
+        if asker() == "user":
+            raise refusal(f"printing a traced {self._told(x)} asks for its value:", _HOW + ".")
+        return f"<traced {self._told(x)}>"
+
+    def unknown(self, what: str) -> Any:
+        """Refuse what cannot be noted down."""
+        raise refusal(
+            f"the tracer cannot note down {what}; only arithmetic on values, of shapes that are "
+            "the same in every call.",
+            "Do it outside of the compiled function, or make it an operation of its own with "
+            "tinygrad_fc.op.",
+            kind=UnknownError if self.depth else CompileError,
+        )
+
+
+def plain(value: Any) -> Value:
+    """Return what is known of a plain number, or of what is no array."""
+    for kind in (bool, int, float):
+        if isinstance(value, kind):
+            return Value(None, np.dtype(kind))
+    return Value(None, None)
+
+
+def called(function: Any) -> str:
+    """Return how to speak of a function."""
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__name__", repr(function))
+    return f"{module.replace('numpy', 'np')}.{name}" if module else name

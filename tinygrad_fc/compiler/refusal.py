@@ -1,0 +1,120 @@
+"""What cannot be compiled: the error, and the line of the user's code that it names."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.compiler.program import CompileError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  of every frame
+_PACKAGE = os.path.dirname(_HERE[:-1]) + os.sep  # noqa: PTH120  as above
+_NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep  # noqa: PTH100, PTH120  as above
+_PYTHON = sysconfig.get_path("stdlib") + os.sep
+_SITE = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
+_kinds: dict[str, str] = {}
+
+CONVERSIONS = frozenset(
+    (
+        *("item", "tolist", "numpy", "__float__", "__int__", "__index__", "__bool__", "__array__"),
+        *("__contains__", "__repr__", "__format__", "__len__", "__iter__", "text", "_plain"),
+    )
+)
+"""Methods of a tensor that hand its values out: whoever calls them is who asks."""
+
+
+class UnknownError(CompileError):
+    """Something that the tracer cannot note down piece by piece, though perhaps as a whole."""
+
+
+def kind_of(filename: str) -> str:
+    """Return whose code is in a file.
+
+    "compiler", "library", "other" (NumPy, Python), "third" (another package) or "user".
+    """
+    kind = _kinds.get(filename)
+    if kind is None:
+        if filename.startswith(_HERE):
+            kind = "compiler"
+        elif filename.startswith(_PACKAGE):
+            kind = "library"
+        elif filename.startswith((_NUMPY, "<frozen")):
+            kind = "other"
+        elif filename.startswith(_SITE):
+            kind = "third"
+        else:
+            kind = "other" if filename.startswith(_PYTHON) else "user"
+        _kinds[filename] = kind
+    return kind
+
+
+def asker() -> str:
+    """Return whose code asks for a value just now: "library" or "user"."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        kind = kind_of(frame.f_code.co_filename)
+        if kind in ("user", "third"):
+            return "user"
+        if kind == "library" and frame.f_code.co_name not in CONVERSIONS:
+            return "library"
+        frame = frame.f_back
+    return "user"
+
+
+_ASKED = {
+    "__bool__": "if",
+    "__float__": "float()",
+    "__int__": "int()",
+    "__index__": "its use as an index or a count",
+    "tolist": "tolist()",
+    "__array__": "NumPy",
+    "__contains__": "in",
+}
+
+
+def asked_by(otherwise: str) -> str:
+    """Return the way in which the user's code asks for a value: the outermost conversion."""
+    frame: FrameType | None = sys._getframe(1)
+    found = otherwise
+    while frame is not None and kind_of(frame.f_code.co_filename) not in ("user", "third"):
+        found = _ASKED.get(frame.f_code.co_name, found)
+        frame = frame.f_back
+    return found
+
+
+def user_frame() -> FrameType | None:
+    """Return the innermost frame of the user's code."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and kind_of(frame.f_code.co_filename) != "user":
+        frame = frame.f_back
+    return frame
+
+
+def place() -> str:
+    """Return the line of the user's code that runs now: `file:line: text`."""
+    frame = user_frame()
+    return line(frame) if frame is not None else "an unknown line"
+
+
+def line(frame: FrameType) -> str:
+    """Return the line that `frame` is at: `file:line: text`."""
+    return line_of(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+
+
+def line_of(name: str, number: int, names: Any = None) -> str:
+    """Return a line of a file: `file:line: text`."""
+    text = linecache.getline(name, number, names).strip()
+    return f"{name}:{number}" + (f": {text}" if text else "")
+
+
+def refusal(what: str, advice: str, at: str | None = None, kind: Any = CompileError) -> Any:
+    """Return the error for `what` cannot be compiled, with the line and what to do."""
+    return kind(f"{at or place()}\n{what} {advice}")

@@ -1,0 +1,235 @@
+"""Run a function once with tracers; return what it did as a program."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.compiler import standins
+from tinygrad_fc.compiler.boundary import Boundary
+from tinygrad_fc.compiler.number import Number
+from tinygrad_fc.compiler.program import (
+    Argument,
+    Change,
+    Held,
+    Option,
+    Result,
+    Same,
+    State,
+)
+from tinygrad_fc.compiler.refusal import line_of, refusal
+from tinygrad_fc.compiler.tracer import Tracer
+from tinygrad_fc.compiler.tree import flatten, unflatten
+from tinygrad_fc.compiler.watch import SLOTS, Watch
+from tinygrad_fc.graph import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinygrad_fc.compiler.program import Program
+
+one_at_a_time = RLock()
+"""Held while a trace runs: the stand-ins answer for one thread at a time."""
+
+
+def trace(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Program:
+    """Return the program of `function` for arguments like these; nothing is changed.
+
+    Raises `CompileError` for what no program can replay, and what the function raises.
+    """
+    watch = Watch(name)
+    leaves, spec = flatten((args, kwargs))
+    watch.program.leaves = len(leaves)
+    watch.argument_names = _argument_names(function, args)
+    stand_ins = _stand_ins(watch, leaves)
+    boundary = Boundary(watch, function)
+    with one_at_a_time:
+        with standins.placed(watch):
+            before = sys.getprofile()
+            sys.setprofile(boundary.event)
+            try:
+                given, named = unflatten(spec, stand_ins)
+                made = function(*given, **named)
+            except BaseException:
+                watch.over = True
+                raise
+            finally:
+                sys.setprofile(before)
+                watch.restore()
+            watch.program.result = _result(watch, made)
+            watch.program.writes = list(watch.writes())
+            _apart(watch)
+        watch.over = True
+        del made, given, named
+        boundary.close(function)
+    _close(watch, stand_ins)
+    return watch.program
+
+
+def _apart(watch: Watch) -> None:
+    """Refuse to change memory that another input sees."""
+    for write in watch.program.writes:
+        if isinstance(write, Change):
+            mine = watch.memory[write.target]
+            for number, array in watch.memory.items():
+                if number != write.target and np.may_share_memory(array, mine):
+                    raise refusal(
+                        f"an array of shape {mine.shape} is changed, and another one, of shape "
+                        f"{array.shape}, that the function goes by shares its memory.",
+                        "Make one of them a copy: clone().",
+                    )
+
+
+def _argument_names(function: Any, args: Any) -> list[str]:
+    """Return the names of arguments by position, as long as each is one leaf."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    found = list(code.co_varnames[: code.co_argcount]) if code else []
+    plain = [not isinstance(a, tuple | list | dict) for a in args]
+    return found[: plain.index(False) if False in plain else len(plain)]
+
+
+def _stand_ins(watch: Watch, leaves: list[Any]) -> list[Any]:
+    """Return what the function gets in place of its arguments: tensors of tracers."""
+    known: dict[int, Any] = {}
+    made = []
+    for index, leaf in enumerate(leaves):
+        if id(leaf) in known:
+            made.append(known[id(leaf)])
+            continue
+        stand_in = leaf
+        if isinstance(leaf, Node):
+            stand_in = _tensor(watch, index, leaf)
+        elif isinstance(leaf, np.ndarray):
+            stand_in = watch.enter(Argument(index), leaf)
+        elif isinstance(leaf, np.generic):
+            watch.given[id(leaf)] = index
+        known[id(leaf)] = stand_in
+        made.append(stand_in)
+    return made
+
+
+def _tensor(watch: Watch, index: int, given: Any) -> Any:
+    if not given.is_leaf:
+        raise refusal(
+            f"argument {index} is the result of {given._op.name}, whose graph the compiled function "
+            "does not see.",
+            "Hand over x.detach(), or compute it inside.",
+        )
+    t = object.__new__(type(given))
+    t._array = watch.enter(Argument(index), given._array)
+    t._op = t._parents = t._args = t._grad = None
+    t._watch = given._watch
+    t._requires_grad, t._seq = given._requires_grad, given._seq
+    watch.arguments[id(t)] = (index, given)
+    watch.given[id(given)] = index
+    watch.outside[id(t)] = t
+    return t
+
+
+def _result(watch: Watch, made: Any) -> Any:
+    """Return the tree of results."""
+    leaves, spec = flatten(made)
+    seen: dict[int, Any] = {}
+    found = []
+    for leaf in leaves:
+        if id(leaf) not in seen:
+            seen[id(leaf)] = _leaf(watch, leaf)
+        found.append(seen[id(leaf)])
+    return unflatten(spec, found)
+
+
+def _leaf(watch: Watch, leaf: Any) -> Any:
+    if type(leaf) is Tracer:
+        return Result(leaf.number, array=True)
+    if type(leaf) is Number:
+        return Result(leaf.at, array=True)
+    if not isinstance(leaf, Node):
+        return leaf
+    if id(leaf) in watch.arguments or watch.is_outside(leaf):
+        return Same(watch.source(leaf))
+    return Result(leaf._array.number, SLOTS["_requires_grad"].__get__(leaf))
+
+
+def names(watch: Watch) -> dict[int, str]:
+    """Return what to call the inputs in the source: parameters by their paths in the model."""
+    below = {id(m) for top in watch.modules.values() for m in top.modules() if m is not top}
+    found: dict[int, str] = {}
+    for top in watch.modules.values():
+        if id(top) not in below:
+            for path, tensor in (*top.named_parameters(), *top.named_buffers()):
+                found.setdefault(id(tensor), path)
+    named: dict[int, str] = {}
+    for number, source in watch.program.inputs.items():
+        match source:
+            case Held(tensor) if id(tensor) in found:
+                named[number] = found[id(tensor)]
+            case State(_, tensor, key) if id(tensor) in found:
+                named[number] = f"{found[id(tensor)]}.{key}"
+            case Option(_, group, key, item):
+                named[number] = f"{key}{group or ''}" + ("" if item is None else f"_{item + 1}")
+            case Argument(index) if index < len(watch.argument_names):
+                named[number] = watch.argument_names[index]
+    return named
+
+
+def _close(watch: Watch, stand_ins: list[Any]) -> None:
+    """Look for what escaped: tensors of the trace that somebody still has."""
+    program = watch.program
+    program.attributes = [(m, name, value) for m, name, _, value in watch.assigned.values()]
+    program.names = names(watch)
+    program.guards = list(watch.guards.values())
+    program.once = any(kept.fresh for kept in watch.kept.values())
+    temporary, made = watch.temporary, watch.made
+    inputs = program.inputs
+    for name in (
+        *(
+            "arrays",
+            "memory",
+            "grads",
+            "kept",
+            "made_by",
+            "boxes",
+            "inputs",
+            "supplied",
+            "generators",
+        ),
+        *("arguments", "outside", "sources", "own", "modules", "assigned", "guards"),
+    ):
+        vars(watch)[name] = {}
+    stand_ins.clear()
+    for reference, at, number in temporary:
+        array = reference()
+        if array is None:
+            raise refusal(
+                f"an array of shape {program.values[number].shape} is made by NumPy inside of the "
+                "function, and its values would be those of the first call for ever.",
+                "Make it outside, or from tensors; for random numbers use tinygrad_fc.rand or "
+                "randn, which draw anew at every call.",
+                at,
+            )
+        inputs[number] = Held(array)
+        del array
+    alive = _alive(made)
+    if alive:
+        del alive
+        gc.collect()
+        alive = _alive(made)
+    if alive:
+        t, at = alive[0]
+        by = SLOTS["_op"].__get__(t)
+        raise refusal(
+            f"a tensor of shape {SLOTS['_array'].__get__(t).shape}"
+            f"{f', the result of {by.name},' if by else ''} that the function made is kept outside "
+            "of it (in an attribute, a list, a global name), where later calls would not renew it.",
+            "Return it, or copy its values into a tensor that is there: kept.copy_(t).",
+            line_of(*at),
+        )
+
+
+def _alive(made: list[Any]) -> list[Any]:
+    """Return the tensors that are still there, and the lines that made them."""
+    return [(t, at) for t, at in ((reference(), at) for reference, at in made) if t is not None]

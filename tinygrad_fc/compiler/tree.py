@@ -1,0 +1,40 @@
+"""Arguments and results as a list of leaves, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_fc.compiler.program import Result, Same
+
+
+def flatten(tree: Any) -> tuple[list[Any], Any]:
+    """Return the leaves of nested tuples, lists and dicts, and how they were nested."""
+    leaves: list[Any] = []
+    return leaves, _taken(tree, leaves)
+
+
+def _taken(tree: Any, leaves: list[Any]) -> Any:
+    if isinstance(tree, Result | Same):
+        leaves.append(tree)
+        return None
+    if type(tree) in (tuple, list) or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
+        return type(tree), [_taken(part, leaves) for part in tree]
+    if type(tree) is dict:
+        return dict, {key: _taken(part, leaves) for key, part in tree.items()}
+    leaves.append(tree)
+    return None
+
+
+def unflatten(spec: Any, leaves: Any) -> Any:
+    """Return `leaves`, nested as `spec` says."""
+    return _built(spec, iter(leaves))
+
+
+def _built(spec: Any, leaves: Any) -> Any:
+    if spec is None:
+        return next(leaves)
+    kind, parts = spec
+    if kind is dict:
+        return {key: _built(part, leaves) for key, part in parts.items()}
+    made = [_built(part, leaves) for part in parts]
+    return kind(*made) if hasattr(kind, "_fields") else kind(made)
