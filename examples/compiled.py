@@ -40,10 +40,10 @@ class TwoLayers(nn.Module):
 def main() -> None:
     """Show the program of a small network, then run the document's experiment."""
     options = parser("The document's experiment as one compiled program.", epochs=5000).parse_args()
-    console = Console()
+    console = Console(width=max(Console().width, 104))  # the program's lines are that long
     step = compiled(TwoLayers(), backend="numpy")
     step(tg.rand(8, 2), tg.rand(8, 1))
-    console.print(Syntax(step.source, "python", background_color="default", word_wrap=True))
+    console.print(Syntax(step.source, "python", background_color="default"))
 
     model = make_model(options.seed)
     x, y = points(TRAINED, 200, lambda x: (np.cos(x) + 1) / 2)

@@ -1,4 +1,4 @@
-"""Test gradients by properties: a bug found and made small, then functions of other libraries.
+"""Test gradients by properties: bugs found and made small, one of them PyTorch's.
 
     python examples/gradient_testing.py
 
@@ -61,6 +61,32 @@ def find_a_bug() -> GradientError:
     return found
 
 
+def find_a_bug_in_torch() -> GradientError | None:
+    """Return what is wrong with the second derivative of `torch.pow`; None where nothing is.
+
+    The slope of a^b by a is b a^(b - 1). PyTorch returns a constant 0 in its place where b is 0,
+    and a constant has no slope by b; but that is a^(b - 1) (1 + b log a), which is 1 / a there. A
+    test at random numbers meets no b of 0. The kit tries 0 because it is a special value of `real`.
+    """
+    if find_spec("torch") is None:
+        say("\nPyTorch is not installed: its functions are left out")
+        return None
+    import torch  # noqa: PLC0415  only this part needs it
+
+    def power(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return torch.pow(a, b)
+
+    say("\ntorch.pow, first derivatives:")
+    say(str(check(from_torch(power), positive, real, order=1)))
+    say("\ntorch.pow, second derivatives:")
+    try:
+        say(str(check(from_torch(power), positive, real)))
+    except GradientError as error:
+        say(str(error))
+        return error
+    return None
+
+
 def check_a_row_of_scipy() -> None:
     """Give a function of SciPy a derivative, in one row, and have the row checked."""
     import scipy.special as ss  # noqa: PLC0415  only this part needs it
@@ -77,7 +103,6 @@ def check_a_row_of_scipy() -> None:
 def check_a_function_of_torch() -> None:
     """Hold PyTorch's own derivatives, of both orders, to the same laws."""
     if find_spec("torch") is None:
-        say("\nPyTorch is not installed: its functions are left out")
         return
     import torch  # noqa: PLC0415  only this part needs it
 
@@ -86,12 +111,13 @@ def check_a_function_of_torch() -> None:
 
 
 def main() -> None:
-    """Find a bug, then check functions of this package, of SciPy and of PyTorch."""
+    """Find a bug, check functions of this package, SciPy and PyTorch, and find one in there."""
     find_a_bug()
     say("\na layer of tensors, first and second derivatives:")
     say(str(check(lambda x, w: (x @ w).tanh(), real("batch", "n"), real("n", "m"))))
     check_a_row_of_scipy()
     check_a_function_of_torch()
+    find_a_bug_in_torch()
 
 
 if __name__ == "__main__":

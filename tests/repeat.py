@@ -16,7 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-SUITE = ("test_laws.py", "test_testing.py", "test_testing_messages.py", "test_testing_slopes.py")
+SUITE = (
+    *("test_laws.py", "test_testing.py", "test_testing_adapters.py", "test_testing_messages.py"),
+    "test_testing_slopes.py",
+)
 
 
 def command(seed: int, files: list[str]) -> list[str]:

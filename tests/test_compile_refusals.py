@@ -115,8 +115,8 @@ def numpy_random_number(x: Any) -> Any:
 
 
 def generator_made(x: Any) -> Any:
-    rng = np.random.default_rng()
-    return x * rng.random()  # here
+    rng = np.random.default_rng()  # here
+    return x * rng.random()
 
 
 def python_random(x: Any) -> Any:
@@ -173,7 +173,7 @@ REFUSED = {
     counted: "int() asks for the value",
     indexed: "its use as an index or a count asks for the value",
     as_list: "tolist() asks for the value",
-    printed: "printing a traced tensor of shape (2,) asks for its value",
+    printed: "what is printed inside of the function would be printed by its first call only",
     formatted: "printing a traced tensor of shape () asks for its value",
     array: "NumPy asks for the value of a traced tensor",
     masked: "choosing elements by a mask",
@@ -183,7 +183,7 @@ REFUSED = {
     numpy_number: "a number of NumPy's, np.float64(1.0), is made inside of the function",
     numpy_random: "numbers are drawn from np.random inside of the function",
     numpy_random_number: "numbers are drawn from generator inside of the function",
-    generator_made: "numbers are drawn from rng inside of the function",
+    generator_made: "numbers are drawn from the system inside of the function",
     python_random: "numbers are drawn from random inside of the function",
     clock: "time.perf_counter() tells another value in every call",
     seeded: "a generator is seeded",

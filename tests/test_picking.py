@@ -197,6 +197,27 @@ WRONG = {
         lambda: tg.tensordot(tg.ones(2, 3), tg.ones(4, 3), 1), ShapeError, "sizes 3 and 4",
     ),
     "inner": (lambda: tg.inner(tg.ones(2), tg.ones(3)), ShapeError, "the last axes differ"),
+    "alpha": (
+        lambda: tg.tensor([1]).index_add(0, tg.tensor([0]), tg.tensor([1]), alpha=2.5),
+        DtypeError, "a whole alpha",
+    ),
+    "power": (lambda: tg.tensor([2]) ** tg.tensor([-1]), DtypeError, r"x\.double\(\)"),
+    "along": (
+        lambda: tg.ones(3, 2).take_along_dim(tg.tensor([[0], [1]]), 1),
+        ShapeError, "do not broadcast with",
+    ),
+    "sorter": (
+        lambda: tg.searchsorted(tg.ones(2), 1.0, sorter=tg.tensor([0, 2])),
+        RangeError, "numbers outside 0 to 1",
+    ),
+    "median": (lambda: tg.ones(2, 2).median((0, 1)), DtypeError, "one whole number"),
+    "sort": (lambda: tg.tensor(1.0).sort(1), RangeError, "out of range"),
+    "shifts": (lambda: tg.ones(2).roll(1.5), DtypeError, "whole numbers or a tuple"),
+    "nuclear": (lambda: tg.ones(2, 2).norm("nuc", 0), ShapeError, "over 2 dims"),
+    "of 0-d": (
+        lambda: tg.tensor(1.0).index_select(0, tg.tensor([], dtype=tg.int64)),
+        RangeError, "takes one index",
+    ),
 }  # fmt: skip
 
 

@@ -23,9 +23,6 @@ from tinygrad_fc.testing import (
     check_op,
     check_vjp,
     derivatives,
-    from_autograd,
-    from_jax,
-    from_torch,
     index,
     interval,
     networks,
@@ -127,7 +124,7 @@ def test_accuracy_is_the_users_demand() -> None:
     def worse(g: Any, out: Any, x: Any) -> Any:
         return (g * out * 1.001).astype(x.dtype)
 
-    double = {"dtypes": (np.float64,)}
+    double: Any = {"dtypes": (np.float64,)}
     assert check_vjp(np.exp, worse, interval(-2, 2), accuracy=0.01, max_examples=20, **double)
     with pytest.raises(GradientError):
         check_vjp(np.exp, worse, interval(-2, 2), **double)
@@ -154,7 +151,7 @@ def test_kinks_may_be_skipped_or_forbidden() -> None:
 
 
 def test_float32_alone() -> None:
-    only = {"dtypes": (np.float32,)}
+    only: Any = {"dtypes": (np.float32,)}
     assert check_vjp(np.sin, cosine, real, max_examples=20, **only).compared
     with pytest.raises(GradientError):
         check_vjp(np.sin, lambda g, out, x: g * np.sin(x), real, **only)
@@ -274,31 +271,6 @@ def test_networks_run_back(drawn: Any) -> None:
 def test_networks_have_right_gradients(drawn: Any) -> None:
     model, x = drawn
     check(model, x.numpy())
-
-
-# Other libraries
-
-
-def test_functions_of_torch() -> None:
-    torch = pytest.importorskip("torch")
-    assert check(from_torch(torch.tanh), real, max_examples=20).compared
-    assert check(from_torch(lambda x, y: x * y), real("n"), real("n"), max_examples=20).compared
-    with pytest.raises(GradientError) as caught:
-        check(from_torch(lambda x: x * x.detach()), real)
-    assert caught.value.kind in {"value", "second-order"}
-
-
-def test_functions_of_jax() -> None:
-    jax = pytest.importorskip("jax")
-    rule = from_jax(jax.numpy.tanh)
-    assert check(rule, real("n", 2), dtypes=(np.float32,), max_examples=5).compared
-
-
-def test_functions_of_autograd() -> None:
-    numpy = pytest.importorskip("autograd.numpy")
-    double = {"dtypes": (np.float64,), "max_examples": 20}
-    assert check(from_autograd(numpy.tanh), interval(-4, 4), **double).compared
-    assert check(from_autograd(lambda x, y: x @ y), real("n"), real("n"), **double).compared
 
 
 def test_nothing_of_others_is_loaded_before_it_is_named() -> None:

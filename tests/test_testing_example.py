@@ -40,3 +40,16 @@ def test_its_bug_is_made_small() -> None:
     assert x.size <= 3
     assert found.kind in {"nonfinite", "float32"}
     assert abs(x).max() > 88  # the largest that float32 takes
+
+
+def test_its_bug_in_torch_is_one_as_long_as_torch_has_it() -> None:
+    torch = pytest.importorskip("torch")
+    a, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (1.0, 0.0))
+    (first,) = torch.autograd.grad(torch.pow(a, b), a, create_graph=True)
+    (mixed,) = torch.autograd.grad(first, b)  # of b a^(b - 1): 1 at (1, 0)
+    found = runpy.run_path(str(PAGE))["find_a_bug_in_torch"]()
+    assert (found is None) is (float(mixed) == 1)
+    if found is not None:
+        assert found.kind == "second-order"
+        assert (found.arrays[1] == 0).any()
+        assert max(x.size for x in found.arrays) <= 3

@@ -335,6 +335,19 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
         t.tensor(1.0).roll(1),
         t.tensor(1.0).ravel(),
     ),
+    "0-d along (0,)": lambda t: (
+        *(t.tensor(2.0).sum((0,)), t.tensor(2.0).amax((-1,)), t.tensor(2.0).norm(dim=(0,))),
+        *t.var_mean(t.tensor(2.0), 0, correction=0),
+        t.tensor(2.0).movedim(0, -1),
+    ),
+    "truth values clamped": lambda t: (
+        t.tensor([True, False]).clamp(max=0),
+        t.tensor([True, False]).clamp_min(0.5),
+    ),
+    "a diagonal that is not there": lambda t: (t.ones(2, 3).diag(-9), t.zeros(0, 3).diag(-1)),
+    "norms of matrices without rows": lambda t: [
+        t.linalg.norm(t.zeros(0, 3), p) for p in (2, math.inf)
+    ],
 }
 
 

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc import dtypes, generator, mode
-from tinygrad_fc.compiler.boundary import alike, same_contents
 from tinygrad_fc.compiler.finding import MISS, Finding
 from tinygrad_fc.compiler.program import Argument, Gradient, Held, Option, Random, State
+from tinygrad_fc.compiler.reach import alike, same_contents
 from tinygrad_fc.compiler.tree import flatten
 from tinygrad_fc.compiler.watch import hooks_of
 from tinygrad_fc.graph import Node, state
 
+_RARE = ("_buffer_names", "_hooks")
+"""Containers of modules of which `state.structure` tells."""
 _SAME_BY_VALUE = (bool, int, float, str, bytes, type(None))
 
 
@@ -91,9 +93,11 @@ class Entering(Finding):
         self.names["unmoved"] = unmoved
 
     def of_a_module(self, container: Any) -> bool:
-        """Tell whether a container is an attribute of a module."""
-        guards = self.program.guards
-        return any(guard.kind == "attribute" and guard.value is container for guard in guards)
+        """Tell whether a container is one of those by which every module is what it is."""
+        return any(
+            guard.kind == "attribute" and guard.value is container and guard.subject[1] in _RARE
+            for guard in self.program.guards
+        )
 
     def guard_grad(self, source: Any, there: Any) -> None:
         """Write that a gradient is there, or not."""
@@ -130,6 +134,19 @@ class Entering(Finding):
     def guard_cell(self, subject: Any, value: Any) -> None:
         """Write that a name of an enclosing function stands for what it stood for."""
         self.same(f"{self.name(subject[0], 'n')}.cell_contents", value)
+
+    def guard_slot(self, subject: Any, value: Any) -> None:
+        """Write that an attribute that is in no dict stands for what it stood for."""
+        self.names.setdefault("getattr", getattr)
+        self.same(f"getattr({self.name(subject[0], 'n')}, {subject[1]!r}, MISS)", value)
+
+    def guard_defaults(self, subject: Any, value: Any) -> None:
+        """Write that the defaults of a function are those that they were."""
+        self.check(f"{self.name(subject[0], 'n')}.{subject[1]} is not {self.name(value, 'z')}")
+
+    def guard_values(self, subject: Any, value: Any) -> None:
+        """Write that a small array holds what it held."""
+        self.check(f"{self.name(subject[0], 'n')}.tobytes() != {self.name(value, 'z')}")
 
     def guard_contents(self, subject: Any, value: Any) -> None:
         """Write that a container holds what it held."""
@@ -197,7 +214,7 @@ def holds(kind: str, subject: Any, value: Any) -> bool:
             return not held or bool(subject.tensor._requires_grad) is value
         case "attribute":
             found: Any = getattr(subject[0], subject[1], None)
-            return found is value or (type(found) is type(value) is float and found == value)
+            return same_contents((found,), (value,))
         case "hooks":
             return alike(hooks_of(subject[0]), value)
         case "names":

@@ -193,11 +193,12 @@ class Notes:
     def _told(self, x: Any) -> str:
         return f"tensor of shape {x.shape}" if type(x) is Tracer else "number"
 
-    def text(self, x: Any) -> str:
-        """Return how `x` is shown: in messages of the library only."""
+    def text(self, x: Any, spec: str = "") -> str:
+        """Return how `x` is shown: in messages of the library only, which are of this call."""
         if asker() == "user":
             raise refusal(f"printing a traced {self._told(x)} asks for its value:", _HOW + ".")
-        return f"<traced {self._told(x)}>"
+        value = self.operand(x)[1]
+        return format(value[()] if isinstance(value, np.ndarray) else value, spec)
 
     def unknown(self, what: str) -> Any:
         """Refuse what cannot be noted down."""

@@ -52,7 +52,7 @@ class Number:
         return self._recorder.text(self)
 
     def __format__(self, spec: str) -> Any:
-        return self._recorder.text(self)
+        return self._recorder.text(self, spec)
 
     __hash__: Any = None  # nothing may depend on its value
 

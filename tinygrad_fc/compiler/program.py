@@ -231,8 +231,8 @@ class Guard(NamedTuple):
     `kind` is "grad" (whether the .grad of a tensor is there), "requires_grad", "hooks" (of a
     tensor), "same" (two tensors share an array), "state" (what is kept for a parameter), "option"
     and "groups" of an optimizer, "attribute" and "names" of a module; and of the user's code
-    "global" (a name, or an attribute of an object), "cell" (of a closure), "contents" of a
-    container.
+    "global" (a name, or an attribute of an object), "slot" (such an attribute), "cell" (of a
+    closure), "defaults" of a function, "contents" of a container, "values" of a small array.
     """
 
     kind: str

@@ -115,8 +115,8 @@ def _stand_ins(watch: Watch, leaves: list[Any]) -> list[Any]:
 def _tensor(watch: Watch, index: int, given: Any) -> Any:
     if not given.is_leaf:
         raise refusal(
-            f"argument {index} is the result of {given._op.name}, whose graph the compiled function "
-            "does not see.",
+            f"argument {index} is the result of {given._op.name}, whose graph the compiled "
+            "function does not see.",
             "Hand over x.detach(), or compute it inside.",
         )
     t = object.__new__(type(given))

@@ -154,7 +154,7 @@ class Tracer:
         return self._recorder.given_out(self, "tolist()")
 
     def __format__(self, spec: str) -> Any:
-        return self._recorder.text(self)
+        return self._recorder.text(self, spec)
 
     def __contains__(self, element: Any) -> bool:
         return bool(self._recorder.ufunc(np.equal, (self, element)).any())

@@ -10,6 +10,7 @@ left alone. An error has nothing to take back.
 from __future__ import annotations
 
 import copy
+import sys
 import weakref
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler import known
-from tinygrad_fc.compiler.boundary import contents
 from tinygrad_fc.compiler.kept import Draws, Kept, Options
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import (
@@ -32,10 +32,12 @@ from tinygrad_fc.compiler.program import (
     Replace,
     Value,
 )
+from tinygrad_fc.compiler.reach import contents
 from tinygrad_fc.compiler.recorder import Recorder
-from tinygrad_fc.compiler.refusal import refusal, user_frame
+from tinygrad_fc.compiler.refusal import kind_of, refusal, user_frame
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.graph import Node
+from tinygrad_fc.nn.module import Module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +72,7 @@ class Watch(Recorder):
         self.assigned: dict[tuple[int, str], list[Any]] = {}
         self.own: dict[int, Any] = {}  # optimizers that the function makes itself
         self.ones: dict[Any, Any] = {}
+        self.inside: Any = _nothing  # notes what is in an attribute of a module: see `reach`
         self.calls = 0
         self.argument_names: list[str] = []
         self.made_by: dict[int, tuple[Any, int]] = {}
@@ -280,7 +283,14 @@ class Watch(Recorder):
             return
         self.modules.setdefault(id(module), module)
         self.guard("attribute", (module, name), value)
-        if type(value) in (list, dict):
+        if name not in object.__getattribute__(module, "__dict__"):
+            # An attribute of its class, of which `state.structure` knows nothing.
+            kind = next((k for k in type(module).__mro__ if name in vars(k)), Module)
+            if kind_of(getattr(sys.modules.get(kind.__module__), "__file__", None) or "") == "user":
+                self.guard("global", (vars(kind), name), vars(kind)[name])
+        if name not in ("_buffer_names", "_hooks"):  # which raise `state.structure`
+            self.inside(value)
+        elif type(value) is dict:
             self.guard("contents", (value,), contents(value))
 
     def assign_attribute(self, module: Any, name: str, value: Any) -> None:
@@ -327,6 +337,10 @@ class Watch(Recorder):
             yield Leave(self.source(node), left)
         for kept in self.kept.values():
             yield from kept.begun()
+
+
+def _nothing(value: Any) -> None:
+    """Stand for what there is to note before anybody can."""
 
 
 def hooks_of(tensor: Any) -> tuple[Any, ...]:

@@ -81,13 +81,15 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     (3, 4, 2)
     """
     old, new = (
-        [wrapped(k, input.ndim, "movedim") for k in sizes((v,))] for v in (source, destination)
+        [wrapped(k, input.ndim or 1, "movedim") for k in sizes((v,))] for v in (source, destination)
     )
     if len(old) != len(new) or len(set(old)) != len(old) or len(set(new)) != len(new):
         message = (
             f"movedim needs a place for each axis, and no axis twice: {source} to {destination}"
         )
         raise ShapeError(message)
+    if not input.ndim:
+        return input
     order = [k for k in range(input.ndim) if k not in old]
     for place, axis in sorted(zip(new, old, strict=True)):
         order.insert(place, axis)
@@ -145,11 +147,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         n = input.shape[0]
         k = np.arange(n)
         return i.scatter(input, at=(k + down, k + right), shape=(n + abs(diagonal),) * 2)
-    n = min(input.shape[0] - down, input.shape[1] - right)
-    if n < 0:
-        message = f"diag: there is no diagonal {diagonal} in a matrix {input.shape}"
-        raise ShapeError(message)
-    k = np.arange(n)
+    k = np.arange(max(min(input.shape[0] - down, input.shape[1] - right), 0))
     return input[k + down, k + right]
 
 

@@ -108,7 +108,14 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         )
         raise ShapeError(message)
     dim = wrapped(dim, input.ndim, "take_along_dim")
-    both = np.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, at)))
+    _indices(at, input.shape[dim], "take_along_dim")
+    try:
+        both = np.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, at)))
+    except ValueError as error:
+        message = (
+            f"take_along_dim: indices {at.shape} do not broadcast with {input.shape} off axis {dim}"
+        )
+        raise ShapeError(message) from error
     wide, at = ((*both[:dim], x.shape[dim], *both[dim + 1 :]) for x in (input, at))
     return gather(s.broadcast_to(input, shape=wide), dim, np.broadcast_to(plain(indices), at))  # type: ignore[arg-type]
 
@@ -126,6 +133,9 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         message = f"index_select needs a vector of indices, got shape {at.shape}"
         raise RangeError(message)
     if not input.ndim:
+        if at.size != 1:
+            message = f"index_select of a 0-d tensor takes one index, got {at.size}"
+            raise RangeError(message)
         return input
     return input[_before(dim, at.reshape(-1))]
 
@@ -216,6 +226,9 @@ def index_add(
         )
         raise ShapeError(message)
     _one_dtype(source, input, "index_add")
+    if input.dtype.kind in "iub" and not isinstance(alpha, int | np.integer):
+        message = f"index_add of {input.dtype} takes a whole alpha, got {alpha}: use x.double()"
+        raise DtypeError(message)
     share = source if alpha == 1 else source * alpha
     if not input.ndim:
         return input + share

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 
+def _largest(x: Any, **settings: Any) -> Any:
+    """Return the largest of numbers from 0 on: 0 among none, as of a matrix without rows."""
+    return (r.amax if x.shape[settings["axis"]] else r.sum_)(x, **settings)
+
+
 def _floats(x: Any) -> None:
     if x.dtype.kind != "f":
         message = f"a norm needs floats, got {x.dtype}: use x.double() or x.float()"
@@ -81,7 +86,7 @@ def matrix_norm(
     >>> tg.linalg.matrix_norm(tg.tensor([[1.0, -2.0], [3.0, 4.0]]), math.inf)
     tensor(7.)
     """
-    if ord not in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf) or len(dim) != 2:
+    if ord not in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf) or np.shape(dim) != (2,):
         message = (
             'the norm of a matrix is of order "fro", "nuc", 1, -1, 2, -2, inf or -inf, over 2 '
             f"dims; got {ord!r} over {dim}"
@@ -93,13 +98,13 @@ def matrix_norm(
     if ord in (2, -2, "nuc"):
         _floats(A if dtype is None else A.to(dtype))
         values = svdvals(movedim(A if dtype is None else A.to(dtype), (lines, columns), (-2, -1)))
-        row = {2: r.amax, -2: r.amin, "nuc": r.sum_}[ord]
+        row: Any = {2: _largest, -2: r.amin, "nuc": r.sum_}[ord]
         out = row(values, axis=-1)
         kept = tuple(1 if k in (lines, columns) else n for k, n in enumerate(A.shape))
-        return out.reshape(kept) if keepdim else out
+        return out.reshape(kept) if keepdim else out  # type: ignore[no-any-return]
     summed, kept_ = (lines, columns) if abs(ord) == 1 else (columns, lines)
     sums = vector_norm(A, 1, summed, keepdim=True, dtype=dtype)
-    out = (r.amax if ord > 0 else r.amin)(sums, axis=kept_, keepdims=True)
+    out = (_largest if ord > 0 else r.amin)(sums, axis=kept_, keepdims=True)
     return out if keepdim else out.squeeze((lines, columns))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import RangeError, ShapeError
 from tinygrad_fc.functions.indexing import gather, plain
 from tinygrad_fc.functions.reduction import ValuesIndices, over
 from tinygrad_fc.functions.shape import wrapped
@@ -41,9 +41,9 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     tensor([0, 2, 1])
     """
     del stable
+    dim = wrapped(dim, input.ndim or 1, "sort")
     if not input.ndim:
         return constant.argmax(input)
-    dim = wrapped(dim, input.ndim, "sort")
     return constant.argsort(input, axis=dim, descending=bool(descending))
 
 
@@ -88,10 +88,11 @@ def median(
         if not input.numel():
             return input.sum() * np.nan
         return r.median(input, axis=None, keepdims=bool(keepdims))
+    one: Any = dim if axis is None else axis
+    along = wrapped(one, input.ndim or 1, "median")
     settings = over(dim, keepdim, axis, keepdims)
     if not input.ndim:
         return ValuesIndices(input, constant.argmax(input))
-    along = wrapped(settings["axis"], input.ndim, "median")
     n = input.shape[along]
     if not n:
         message = f"median over axis {along} of a tensor {input.shape} has no elements to choose"
@@ -197,6 +198,9 @@ def searchsorted(
         if order.shape != rows.shape or order.dtype.kind not in "iu":
             message = f"searchsorted: a sorter of {rows.shape} whole numbers, got {order.shape}"
             raise ShapeError(message)
+        if order.size and not 0 <= order.min() <= order.max() < rows.shape[-1]:
+            message = f"searchsorted: the sorter has numbers outside 0 to {rows.shape[-1] - 1}"
+            raise RangeError(message)
         rows = np.take_along_axis(rows, order, -1)
     where = "right" if right or side == "right" else "left"
     if rows.ndim == 1:

@@ -73,6 +73,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if min is None and max is None:
         message = "clamp needs a bound: pass min, max or both"
         raise ValueError(message)
+    if input.dtype.kind == "b":
+        input = input.to(np.int64)
     limits = np.finfo if input.dtype.kind == "f" else np.iinfo
     low = -np.inf if limits is np.finfo else int(np.iinfo(input.dtype).min)
     high = np.inf if limits is np.finfo else int(np.iinfo(input.dtype).max)

@@ -35,8 +35,8 @@ def over(dim: Any, keepdim: bool, axis: Any, keepdims: Any) -> dict[str, Any]:
         dim = axis
     elif isinstance(dim, tuple | list) and not dim:
         dim = None  # as in PyTorch; for NumPy's `axis=()` nothing is reduced
-    if isinstance(dim, list):
-        dim = tuple(dim)
+    if isinstance(dim, tuple | list):  # NumPy has axis 0 of a 0-d array, but not axes (0,)
+        dim = dim[0] if len(dim) == 1 else tuple(dim)
     return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
 
 
@@ -134,10 +134,11 @@ def _extreme(
         return full(input, axis=None, keepdims=bool(keepdims))
     if isinstance(dim, Node | np.ndarray):
         return pair(input, dim)
-    settings = over(dim, keepdim, axis, keepdims)
-    if isinstance(settings["axis"], tuple):
-        message = f"max and min with indices take one dim, got {settings['axis']}: use amax or amin"
+    one = dim if axis is None else axis
+    if isinstance(one, tuple | list):
+        message = f"max and min with indices take one dim, got {one}: use amax or amin"
         raise ShapeError(message)
+    settings = over(dim, keepdim, axis, keepdims)
     at = pick(input, axis=settings["axis"], keepdims=True)
     values = i.gather(input, at, axis=settings["axis"] % input.ndim) if input.ndim else input
     if not settings["keepdims"] and input.ndim:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import GraphError, RangeError, ShapeError
+from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.graph import Node, wrap
 from tinygrad_fc.ops import shape as s
 
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 
 def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """Return a shape that was given as whole numbers or as one sequence of them."""
-    if len(given) == 1 and not hasattr(given[0], "__index__"):
-        given = tuple(given[0])
-    return tuple(whole(n) for n in given)
+    try:
+        if len(given) == 1 and not hasattr(given[0], "__index__"):
+            given = tuple(given[0])
+        return tuple(whole(n) for n in given)
+    except TypeError as error:
+        message = f"sizes, dims and shifts are whole numbers or a tuple of them, got {given!r:.60}"
+        raise DtypeError(message) from error
 
 
 def wrapped(dim: int, ndim: int, what: str) -> int:
-    """Return `dim` counted from the front; raise `ShapeError` where there is no such axis."""
+    """Return `dim` counted from the front; raise `RangeError` where there is no such axis."""
+    if not hasattr(dim, "__index__"):
+        message = f"{what}: dim is one whole number, got {dim!r:.60}"
+        raise DtypeError(message)
     if not -ndim <= dim < ndim:
         message = (
             f"{what}: dim {dim} is out of range, a tensor of {ndim} dimensions has {-ndim} to "

@@ -2,79 +2,74 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tinygrad_fc.domain import interval, real
-from tinygrad_fc.op import Op, quiet
-from tinygrad_fc.op import row as op
-from tinygrad_fc.ops.elementwise import floats, product, quotient, sqrt
+from tinygrad_fc.ops.elementwise import product, quotient, sqrt
+from tinygrad_fc.ops.floats import curve
 
-tan = op(
+if TYPE_CHECKING:
+    from tinygrad_fc.op import Op
+
+tan = curve(
     np.tan,
-    forward=floats(np.tan),
     domain=(real,),
     rules=(lambda g, out, x: product(g, 1 + out * out),),
 )
-arcsin = op(
+arcsin = curve(
     np.arcsin,
-    forward=floats(np.arcsin),
     domain=(interval(-1, 1),),
     rules=(lambda g, out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
 )
-arccos = op(
+arccos = curve(
     np.arccos,
-    forward=floats(np.arccos),
     domain=(interval(-1, 1),),
     rules=(lambda g, out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
 )
-arctan = op(
+arctan = curve(
     np.arctan,
-    forward=floats(np.arctan),
     domain=(real,),
     rules=(lambda g, out, x: quotient(g, 1 + x * x),),
 )
-sinh = op(
+sinh = curve(
     np.sinh,
-    forward=quiet(floats(np.sinh)),
+    overflows=True,
     domain=(real,),
     rules=(lambda g, out, x: product(g, cosh(x)),),
 )
-cosh: Op = op(
+cosh: Op = curve(
     np.cosh,
-    forward=quiet(floats(np.cosh)),
+    overflows=True,
     domain=(real,),
     rules=(lambda g, out, x: product(g, sinh(x)),),
 )
-arcsinh = op(
+arcsinh = curve(
     np.arcsinh,
-    forward=floats(np.arcsinh),
     domain=(real,),
     rules=(lambda g, out, x: quotient(g, np.hypot(1, x)),),
 )
-arccosh = op(
+arccosh = curve(
     np.arccosh,
-    forward=floats(np.arccosh),
     domain=(interval(1, np.inf),),
     rules=(lambda g, out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
 )
-arctanh = op(
+arctanh = curve(
     np.arctanh,
-    forward=floats(np.arctanh),
     domain=(interval(-1, 1),),
     rules=(lambda g, out, x: quotient(g, (1 - x) * (1 + x)),),
 )
-hypot = op(
+hypot = curve(
     np.hypot,
-    forward=floats(np.hypot),
     domain=(real, real),
     rules=(
         lambda g, out, x, y: product(g, quotient(x, out)),
         lambda g, out, x, y: product(g, quotient(y, out)),
     ),
 )
-arctan2 = op(
+arctan2 = curve(
     np.arctan2,
-    forward=floats(np.arctan2),
     domain=(real, real),
     rules=(
         lambda g, out, x, y: product(g, quotient(y, x * x + y * y)),

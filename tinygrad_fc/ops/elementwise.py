@@ -16,32 +16,13 @@ import numpy as np
 
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
 from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
+from tinygrad_fc.ops.floats import curve, floats
 
-DOUBLE = np.dtype(float)
 LN2 = 0.6931471805599453
 LN10 = 2.302585092994046
-
-
-def floats(function: Any, count: int = 1) -> Any:
-    """Return `function` that takes whole numbers and truth values for floats of the default dtype.
-
-    NumPy would take small ones for float16. `count` arrays, where it is no ufunc, which tells.
-    """
-
-    def of_one(x: Any) -> Any:
-        if getattr(x, "dtype", DOUBLE).kind == "f":
-            return function(x)
-        return function(x.astype(get_default_dtype()))
-
-    def of_several(*arrays: Any) -> Any:
-        if any(hasattr(a, "dtype") and a.dtype.kind == "f" for a in arrays):
-            return function(*arrays)
-        dtype = get_default_dtype()
-        return function(*(a.astype(dtype) if hasattr(a, "dtype") else a for a in arrays))
-
-    return of_one if getattr(function, "nin", count) == 1 else of_several
 
 
 @quiet
@@ -112,9 +93,20 @@ def _exponent_slope(g: Any, out: Any, x: Any, y: Any) -> Any:
     return product(product(g, out), log(np.where((x == 0) & (y >= 0), 1, x)))
 
 
+def _power(x: Any, y: Any) -> Any:
+    try:
+        return x**y  # which knows squares and roots when it sees them; np.power does not
+    except ValueError as error:
+        if "negative integer powers" not in str(error):
+            raise
+        raise DtypeError(
+            "power of whole numbers to a negative one has no whole result: use floats (x.double())"
+        ) from error
+
+
 power = op(
     np.power,
-    forward=lambda x, y: x**y,  # which knows squares and roots when it sees them; np.power does not
+    forward=_power,
     domain=(positive, interval(-16, 16, special=(0, 1, 2, 0.5, -1, 3))),
     rules=(_power_slope, _exponent_slope),
 )
@@ -124,14 +116,13 @@ positive_ = op(np.positive, domain=(real,), rules=(lambda g, out, x: g,))
 absolute = op(np.absolute, domain=(real,), rules=(lambda g, out, x: g * np.sign(x),))
 reciprocal = op(
     np.reciprocal,
-    forward=floats(np.reciprocal),
+    forward=floats(lambda x: 1 / x),  # of whole numbers too, which np.reciprocal leaves whole
     domain=(nonzero,),
     rules=(lambda g, out, x: -quotient(product(g, out), x),),
 )
 square = op(np.square, domain=(real,), rules=(lambda g, out, x: product(g, 2 * x),))
-sqrt = op(
+sqrt = curve(
     np.sqrt,
-    forward=floats(np.sqrt),
     domain=(positive,),
     rules=(lambda g, out, x: quotient(g, 2 * out),),
 )
@@ -143,51 +134,46 @@ rsqrt = op(
 )
 
 # What is too large is infinite, without a word: a branch that is not taken may well be.
-exp = op(
+exp = curve(
     np.exp,
-    forward=quiet(floats(np.exp)),
+    overflows=True,
     domain=(real,),
     rules=(lambda g, out, x: product(g, out),),
 )
-exp2 = op(
+exp2 = curve(
     np.exp2,
-    forward=quiet(floats(np.exp2)),
+    overflows=True,
     domain=(real,),
     rules=(lambda g, out, x: product(g, out) * LN2,),
 )
-expm1 = op(
+expm1 = curve(
     np.expm1,
-    forward=quiet(floats(np.expm1)),
+    overflows=True,
     domain=(real,),
     rules=(lambda g, out, x: product(g, out + 1),),
 )
-log = op(
+log = curve(
     np.log,
-    forward=floats(np.log),
     domain=(positive,),
     rules=(lambda g, out, x: quotient(g, x),),
 )
-log2 = op(
+log2 = curve(
     np.log2,
-    forward=floats(np.log2),
     domain=(positive,),
     rules=(lambda g, out, x: quotient(g, x * LN2),),
 )
-log10 = op(
+log10 = curve(
     np.log10,
-    forward=floats(np.log10),
     domain=(positive,),
     rules=(lambda g, out, x: quotient(g, x * LN10),),
 )
-log1p = op(
+log1p = curve(
     np.log1p,
-    forward=floats(np.log1p),
     domain=(interval(-1, np.inf),),
     rules=(lambda g, out, x: quotient(g, 1 + x),),
 )
-logaddexp = op(
+logaddexp = curve(
     np.logaddexp,
-    forward=floats(np.logaddexp),
     domain=(real, real),
     rules=(
         lambda g, out, x, y: product(g, np.exp(x - out)),
@@ -212,15 +198,13 @@ xlogy: Op = op(
     ),
 )
 
-sin = op(
+sin = curve(
     np.sin,
-    forward=floats(np.sin),
     domain=(real,),
     rules=(lambda g, out, x: product(g, np.cos(x)),),
 )
-cos = op(
+cos = curve(
     np.cos,
-    forward=floats(np.cos),
     domain=(real,),
     rules=(lambda g, out, x: product(g, -np.sin(x)),),
 )
@@ -307,9 +291,8 @@ def _sigmoid_slope(g: Any, out: Any, x: Any) -> Any:
 
 
 sigmoid = op(_sigmoid, name="sigmoid", domain=(real,), rules=(_sigmoid_slope,))
-tanh = op(
+tanh = curve(
     np.tanh,
-    forward=floats(np.tanh),
     domain=(real,),
     rules=(lambda g, out, x: g * (1 - out * out),),
 )

@@ -40,7 +40,7 @@ def spread(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
 
 def _count(shape: tuple[int, ...], axis: Any) -> int:
     """Return how many elements of an array of `shape` are reduced to one."""
-    if axis is None:
+    if axis is None or not shape:
         return math.prod(shape)
     n = 1
     for k in axis if isinstance(axis, tuple) else (axis,):

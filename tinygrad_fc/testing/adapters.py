@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_fc.testing.case import Rule
 from tinygrad_fc.testing.functions import names_of
+from tinygrad_fc.testing.layouts import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ def from_torch(f: Callable[..., Any]) -> Rule:
     torch = _library("torch")
 
     def made(a: Any) -> Any:
-        t = torch.from_numpy(np.array(_real(np.asarray(a))))
+        t = torch.from_numpy(aligned(_real(np.asarray(a))))
         return t.requires_grad_() if t.dtype.is_floating_point else t
 
     def forward(*arrays: Any) -> Any:
@@ -72,26 +73,21 @@ def from_torch(f: Callable[..., Any]) -> Rule:
 
     def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
         args = [made(a) for a in arrays]
-        found = _first(torch.from_numpy(np.array(g)), args, create=False)
+        found = _first(torch.from_numpy(aligned(np.asarray(g))), args, create=False)
         return _placed([t.numpy(force=True) for t in found], [a.requires_grad for a in args])
 
     def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
         args, seed = [made(a) for a in arrays], made(g)
         first = _first(seed, args, create=True)
         pairs = [
-            (t, torch.from_numpy(np.array(w)))
+            (t, torch.from_numpy(aligned(np.asarray(w))))
             for t, w in zip(first, [w for w in h if w is not None], strict=True)
             if t.requires_grad
         ]
         wanted = [seed, *(a for a in args if a.requires_grad)]
         if pairs:
-            found = (
-                torch.autograd.grad(*zip(*pairs, strict=True), allow_unused=True)
-                if False
-                else torch.autograd.grad(
-                    [t for t, _ in pairs], wanted, [w for _, w in pairs], allow_unused=True
-                )
-            )
+            outs, weights = zip(*pairs, strict=True)
+            found = torch.autograd.grad(outs, wanted, weights, allow_unused=True)
         else:
             found = [None] * len(wanted)
         arrays_ = [
@@ -123,7 +119,11 @@ def from_jax(f: Callable[..., Any]) -> Rule:
         def only(*floats: Any) -> Any:
             return f(*_filled(arrays, there, floats))
 
-        return there, [_real(a) for a, t in zip(arrays, there, strict=True) if t], only
+        return (
+            there,
+            [aligned(_real(np.asarray(a))) for a, t in zip(arrays, there, strict=True) if t],
+            only,
+        )
 
     def forward(*arrays: Any) -> Any:
         return np.array(f(*map(_real, map(np.asarray, arrays))))

@@ -6,8 +6,9 @@ rows of the table, which are functions of tensors with settings. Behind `Rule` t
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ class Rule:
     names: tuple[str, ...] = ()
     spelled: str = ""
     ending: str = ""
+    calls: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
+    """How often anything was called, copies of the rule included."""
     needing: tuple[int, ...] | None = None
     """Which arguments a gradient is asked for, where not for all of floats."""
 
@@ -208,7 +211,8 @@ class Case:
 
     @contextmanager
     def _blamed(self, what: str) -> Iterator[None]:
-        """Tell an exception of what is called apart from those of the check."""
+        """Tell an exception of what is called apart from those of the check, and count the call."""
+        self.rule.calls["all"] += 1
         try:
             with self.watched():
                 yield

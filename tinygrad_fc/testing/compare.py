@@ -253,6 +253,13 @@ def _around(
     return torn, rough & ~torn
 
 
+def kinked(f: Callable[..., Array], places: Sequence[Place], eps: float) -> bool:
+    """Tell whether `f` jumps or has a kink at `places`, in any of its results."""
+    measure = partial(slope, f, eps=eps)
+    found = measure([p.x for p in places], _mixed(places, 1000))
+    return any(a.any() for a in _around(measure, places, found, eps**0.5))
+
+
 def _kinked(found: Slope, coarse: float) -> Array:
     return np.asarray(found.jump > coarse * found.scale)
 

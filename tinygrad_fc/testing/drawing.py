@@ -168,6 +168,11 @@ def _floats(draw: st.DrawFn, word: Domain, shape: Shape) -> Array:
     # Two bytes an element, in one draw: that is fast, and shrinks element by element all the same.
     raw = np.frombuffer(draw(st.binary(min_size=2 * n, max_size=2 * n)), np.uint8).reshape(n, 2)
     kind, m = _kinds(draw, raw[:, 0].astype(int), raw[:, 1].astype(int))
+    return numbers(word, kind, m).reshape(shape)
+
+
+def numbers(word: Domain, kind: Array, m: Array) -> Array:
+    """Return numbers in `word` for bytes: what kind each is of, and which of these."""
     special = word.special or (float(_within(word, np.array(1), np.array(192))),)
     middle = np.array(special, float)
     x = np.where(kind % 4 == 0, middle[m % len(middle)], _within(word, kind, m))
@@ -176,8 +181,8 @@ def _floats(draw: st.DrawFn, word: Domain, shape: Shape) -> Array:
     x = np.where(outside, middle[0], x)
     if word.distinct:
         order = np.argsort(x, kind="stable")
-        x[order] += np.arange(n)
-    return x.reshape(shape)
+        x[order] += np.arange(x.size)
+    return np.asarray(x)
 
 
 def _whole(draw: st.DrawFn, shape: Shape, low: int, high: int) -> Array:

@@ -30,8 +30,11 @@ WORDS = {
 }
 
 
-def explained(error: GradientError, plan: Plan) -> GradientError:
-    """Return `error` with all that can be told: the entry, a guess at the cause, a line to run."""
+def explained(error: GradientError, plan: Plan, right: str = "") -> GradientError:
+    """Return `error` with all that can be told: the entry, a guess at the cause, a line to run.
+
+    `right` is what sets apart the examples at which all was well.
+    """
     case = error.case
     if case is None:
         return error
@@ -70,7 +73,8 @@ def explained(error: GradientError, plan: Plan) -> GradientError:
     made.arrays, made.drawn = drawn.arrays, drawn
     # What hypothesis says of the example is said here, and shorter.
     made.__notes__, made.__traceback__ = [], None
-    made.args = (_told(case, made, text, hint) + f"\n  reproduce: {reproduction(drawn, plan)}",)
+    lines = [_told(case, made, text, hint), f"  right at: {right}"][: 1 + bool(right)]
+    made.args = ("\n".join([*lines, f"  reproduce: {reproduction(drawn, plan)}"]),)
     return made
 
 

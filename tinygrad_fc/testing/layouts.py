@@ -11,6 +11,21 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+ALIGNMENT = 64
+"""In bytes: what the widest vector units load at once."""
+
+
+def aligned(x: Array) -> Array:
+    """Return a copy of `x` that begins where every vector unit is content.
+
+    Libraries of linear algebra add up in another order elsewhere, and differ by an ulp.
+    """
+    memory = np.empty(x.nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    made = memory[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+    made[...] = x
+    return made
+
 
 def _strided(x: Array) -> Array:
     buffer = np.full((*x.shape, 3), 7, x.dtype)

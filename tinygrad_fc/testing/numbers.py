@@ -32,7 +32,7 @@ class Nudge(NamedTuple):
     """Moves each number by a few ulps, one way or the other; equal ones alike: ties stay."""
 
     pattern: int
-    """Which numbers move up: 0 for some, 1 for the others."""
+    """Which numbers move up: even for some, odd for the others; each pair chooses by itself."""
     step: float
     """By how much, relative to the number: 1 or more ulps, of a coarse type its own."""
     times: int
@@ -43,23 +43,23 @@ class Nudge(NamedTuple):
             return x
         bits = np.frombuffer(x.astype(float).tobytes(), np.uint64).reshape(x.shape)
         mixed = np.atleast_1d(bits) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(48)
-        up = (mixed & np.uint64(1)).reshape(x.shape).astype(x.dtype)
-        sign = (1 - 2 * self.pattern) * (2 * up - 1)
+        up = (mixed >> np.uint64(self.pattern // 2) & np.uint64(1)).reshape(x.shape).astype(x.dtype)
+        sign = (1 - 2 * (self.pattern % 2)) * (2 * up - 1)
         far = self.times * max(self.step, float(np.finfo(x.dtype).eps))
         return np.asarray(x + x * sign * x.dtype.type(far))
 
 
-def spread(found: Callable[[Nudge | None], list[Array]], ulp: float) -> list[Array]:
+def spread(found: Callable[[Nudge | None], list[Array]], ulp: float, first: int = 0) -> list[Array]:
     """Return how far gradients move where arguments, result and gradient do so by some ulps.
 
     That is their own rounding, which is nobody's fault: `1 - out * out` loses digits in
     saturation, whoever computes it. Gradients at the place itself are left out, and those to its
     two sides not compared with each other: a rule that is wrong at one number only, or at a kink,
-    must not look like rounding.
+    must not look like rounding. `first` chooses other directions.
     """
 
     def sides(step: float) -> Iterator[Array]:
-        moved = [found(Nudge(p, step, k)) for p in (0, 1) for k in (1, 2, 3, 4)]
+        moved = [found(Nudge(p, step, k)) for p in (first, first + 1) for k in (1, 2, 3, 4)]
         for each in zip(*moved, strict=True):
             yield np.array(each, float).reshape(2, 4, *each[0].shape)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fc.testing.errors import DiscardError, Tally
 from tinygrad_fc.testing.laws import ONE, own, told
-from tinygrad_fc.testing.layouts import LAYOUTS, held
+from tinygrad_fc.testing.layouts import LAYOUTS, aligned, held
 from tinygrad_fc.testing.numbers import EPS, cotangent, near, same, spread, worst
 from tinygrad_fc.testing.places import ordinary
 
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 
 def purity(case: Case) -> Tally:
     """Equal calls give equal bits, whatever is called in between; what came out stays."""
-    arrays, g = [a.copy() for a in case.arrays], case.g
+    arrays, g = [aligned(a) for a in case.arrays], aligned(case.g)
     out = case.forward(arrays)
     first = case.gradients(g, out, arrays)
     before = [a.copy() for a in first]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from tinygrad_fc.domain import boolean, real
 from tinygrad_fc.testing.case import Case
+from tinygrad_fc.testing.common import Seen
 from tinygrad_fc.testing.errors import (
     DiscardError,
     GradientError,
@@ -21,12 +24,26 @@ from tinygrad_fc.testing.explain import explained
 from tinygrad_fc.testing.plan import SALTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.testing.plan import Plan
 
-SECONDS, SHRINKING = 4.0, 1.0
-"""For 100 examples: after how long only cheap laws are held, and no smaller example is sought."""
+CALLS, SHRINKING = 60_000, 15_000
+"""For 100 examples: after how many calls only cheap laws are held, and no smaller one is sought.
+
+Calls are counted, not seconds: what is found is the same on a busy machine.
+"""
+SECONDS = 60.0
+"""As for CALLS: only for functions so slow that nobody would wait for the rest."""
+
+
+@contextmanager
+def _quiet(plan: Plan) -> Iterator[None]:
+    """Keep still what Python says of means of nothing, where NumPy is kept so as well."""
+    with warnings.catch_warnings():
+        if not plan.strict:
+            warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def held(
@@ -69,7 +86,8 @@ def at(plan: Plan, arrays: Sequence[Any], settings: dict[str, Any]) -> Report:
             plan.options.where,
         )
         try:
-            tally = tally.plus(held(case, plan))
+            with _quiet(plan):
+                tally = tally.plus(held(case, plan))
         except DiscardError:
             raise NothingToldError(
                 f"{plan.rule.name} is not finite at these arrays, where nothing can be told"
@@ -84,21 +102,24 @@ class _Search:
 
     def __init__(self, plan: Plan, share: float) -> None:
         self.plan = plan
-        self.limit, self.shrinking = SECONDS * share, SHRINKING * share
+        self.limit, self.shrinking = CALLS * share, SHRINKING * share
+        self.seconds = SECONDS * share
         self.tally, self.examples, self.discarded = Tally(), 0, 0
-        self.started = time.process_time()
+        self.started, self.called = time.process_time(), plan.rule.calls["all"]
         self.until = np.inf
         self.failed: dict[bytes, GradientError] = {}
         self.last: GradientError | None = None
         self.refused: Exception | None = None
+        self.seen = Seen()
 
     def hold(self, case: Case) -> None:
         """Hold one case; raise what is wrong."""
         if self.plan.dtype != np.float64:
             case = case.cast(self.plan.dtype)
         key = _key(case)
-        passed = time.process_time() - self.started
-        if passed > self.until:
+        calls = self.plan.rule.calls["all"] - self.called
+        late = time.process_time() - self.started > self.seconds
+        if calls > self.until or (late and self.failed):
             # Enough: what is known to fail is small by now, and must fail again as it did.
             if key in self.failed:
                 raise self.failed[key]
@@ -106,20 +127,34 @@ class _Search:
         # Where one law has failed those after it have nothing to say.
         last = None if self.last is None else self.last.law + 1
         count = 0 if self.failed else self.examples
-        cheap = not self.failed and passed > self.limit
+        cheap = not self.failed and (calls > self.limit or late)
         try:
-            self._told(case)
-            told = held(case, self.plan, count=count, cheap=cheap, last=last)
+            with _quiet(self.plan):
+                self._told(case)
+                told = held(case, self.plan, count=count, cheap=cheap, last=last)
             self.tally = self.tally.plus(told)
         except GradientError as error:
             if self.last is None:
-                self.until = passed + self.shrinking
+                self.until = calls + self.shrinking
             elif error.kind != self.last.kind:
                 return  # another bug, or the same one from afar: shrinking keeps to the first
             self.failed[key] = self.last = error
+            self.seen.add(case, wrong=True)
             raise
+        if not cheap:
+            self.seen.add(case, wrong=False)
         self.examples += 1
         self.discarded += bool(case.out.size and not any(told))
+
+    def begin(self, cases: Iterator[Case]) -> None:
+        """Hold the cases that each check begins with, up to the first that fails."""
+        for case in cases:
+            try:
+                self.hold(case)
+            except DiscardError:
+                self.discarded += 1
+            except GradientError:
+                return
 
     def _told(self, case: Case) -> None:
         """Leave what the function refuses to take: it is not defined there."""
@@ -143,6 +178,7 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
         from hypothesis import HealthCheck, errors, given, reject, settings  # noqa: PLC0415
 
         from tinygrad_fc.testing.drawing import cases  # noqa: PLC0415
+        from tinygrad_fc.testing.fixed import fixed  # noqa: PLC0415
     except ImportError as error:
         raise ImportError(
             "drawing inputs needs hypothesis, which is not installed: pip install "
@@ -150,9 +186,11 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
         ) from error
     most = max((plan.options.max_examples or settings().max_examples) // share, 1)
     search = _Search(plan, max(most / 100, 1))
+    search.begin(fixed(plan, most // 2, wide=everywhere))
+    # What fails there is sought again among what is drawn, which is made small.
 
     @settings(
-        max_examples=most,
+        max_examples=most - search.examples,
         deadline=None,
         database=None,
         report_multiple_bugs=False,  # so that shrinking does not slip from one bug to another
@@ -167,17 +205,24 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
             search.discarded += 1
             reject()
 
+    failed = search.last
     try:
         run()
     except GradientError as error:
-        raise explained(error, plan) from error.__cause__
+        failed = error
     except errors.Flaky:
         if search.last is None:
             raise
-        raise explained(search.last, plan) from search.last.__cause__
-    except errors.Unsatisfiable:
-        raise _untold(search) from None
-    slopes = any(law.costly for law in plan.laws)
+        failed = search.last
+    except errors.Unsatisfiable:  # where the first cases have told all that there is, well
+        pass
+    if failed is not None:
+        raise explained(failed, plan, search.seen.said()) from failed.__cause__
+    return _report(search)
+
+
+def _report(search: _Search) -> Report:
+    slopes = any(law.costly for law in search.plan.laws)
     # Where all results are empty there is nothing to tell, and nothing wrong.
     empty = slopes and search.discarded and not any(search.tally)
     if empty or not search.examples:

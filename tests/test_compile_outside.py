@@ -1,0 +1,253 @@
+"""What Python alone reads outside of a compiled function is never silently baked in."""
+
+from __future__ import annotations
+
+import array
+import contextvars
+import datetime as dt
+import functools
+import itertools
+import os
+import uuid
+from collections import defaultdict, deque
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from twins import same
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.compiler import CompileError
+
+X = tg.tensor([1.0, 2.0])
+LARGE = np.ones(10000)
+CONTEXT = contextvars.ContextVar("CONTEXT", default=1.0)
+
+
+class Slots:
+    """An object without a dict."""
+
+    __slots__ = ("n",)
+
+
+class Property:
+    """An object whose attribute is computed, from one of the class at first."""
+
+    _n = 1.0
+
+    @property
+    def n(self) -> float:
+        """Return the number."""
+        return self._n
+
+
+class Net(nn.Module):
+    """A model with everything that a model may go by."""
+
+    factor = 1.0
+
+    def __init__(self) -> None:
+        self.layers: list[Any] = [nn.Tanh()]
+        self.options = {"k": [1.0]}
+        self.scale = np.ones(1)
+        self.sign = 0.0
+
+    def forward(self, x: Any) -> Any:
+        """Return what depends on all of it."""
+        for layer in self.layers:
+            x = layer(x)
+        x = x * self.options["k"][0] * float(self.scale[0]) * self.factor
+        return x + tg.tensor([1.0, -1.0]) / (x * self.sign)
+
+
+def with_slots() -> Any:
+    o = Slots()
+    o.n = 1.0
+    return (lambda x: x * o.n), lambda k: setattr(o, "n", k)
+
+
+def with_property() -> Any:
+    o = Property()
+    return (lambda x: x * o.n), lambda k: setattr(o, "_n", k)
+
+
+def with_getattr() -> Any:
+    o = SimpleNamespace(n=1.0)
+    return (lambda x: x * getattr(o, "n")), lambda k: setattr(o, "n", k)  # noqa: B009  the point
+
+
+def with_vars() -> Any:
+    o = SimpleNamespace(n=1.0)
+    return (lambda x: x * vars(o)["n"]), lambda k: setattr(o, "n", k)
+
+
+def with_nested_objects() -> Any:
+    o = SimpleNamespace(a=SimpleNamespace(b=[SimpleNamespace(n=1.0)]))
+    return (lambda x: x * o.a.b[0].n), lambda k: setattr(o.a.b[0], "n", k)
+
+
+def with_helper() -> Any:
+    n = 1.0
+
+    def helper() -> float:
+        return n
+
+    def change(k: float) -> None:
+        nonlocal n
+        n = k
+
+    return (lambda x: x * helper()), change
+
+
+def with_default() -> Any:
+    def scaled(x: Any, n: float = 1.0) -> Any:
+        return x * n
+
+    return scaled, lambda k: setattr(scaled, "__defaults__", (k,))
+
+
+def with_default_of_helper() -> Any:
+    held = [1.0]
+
+    def helper(n: list[float] = held) -> float:
+        return n[0]
+
+    return (lambda x: x * helper()), lambda k: held.__setitem__(0, k)
+
+
+def with_attribute_of_function() -> Any:
+    def helper() -> None: ...
+
+    helper.n = 1.0  # type: ignore[attr-defined]
+    return (lambda x: x * helper.n), lambda k: setattr(helper, "n", k)  # type: ignore[attr-defined]
+
+
+def with_partial() -> Any:
+    held = [1.0]
+    return functools.partial(lambda n, x: x * n[0], held), lambda k: held.__setitem__(0, k)
+
+
+def with_an_array_in_a_list() -> Any:
+    held = [np.ones(2)]
+    return (lambda x: x * float(held[0][0])), held[0].fill
+
+
+def with_a_list_in_a_tuple() -> Any:
+    held = ([1.0],)
+    return (lambda x: x * held[0][0]), lambda k: held[0].__setitem__(0, k)
+
+
+def element(container: Any, at: Any = 0) -> Any:
+    return (lambda x: x * float(container[at])), lambda k: container.__setitem__(at, k)
+
+
+OUTSIDE: dict[str, Any] = {
+    "an array": lambda: element(np.ones(2)),
+    "a list": lambda: element([1.0]),
+    "a long list": lambda: element([1.0] * 100),
+    "a deque": lambda: element(deque([1.0])),
+    "a defaultdict": lambda: element(defaultdict(float, a=1.0), "a"),
+    "an array of Python's": lambda: element(array.array("d", [1.0])),
+    **{
+        f.__name__: f
+        for f in (
+            *(with_slots, with_property, with_getattr, with_vars, with_nested_objects),
+            *(with_helper, with_default, with_default_of_helper, with_attribute_of_function),
+            *(with_partial, with_an_array_in_a_list, with_a_list_in_a_tuple),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_python_reads_is_read_anew(name: str):
+    function, change = OUTSIDE[name]()
+    compiled = tg.compile(function, backend="numpy")
+    for k in (1.0, 3.0, 3.0, 0.0, -0.0, 5.0):
+        change(k)
+        same("result", compiled(X), function(X))
+        same("signs", np.signbit(compiled(X).numpy()), np.signbit(function(X).numpy()))
+    count = len(compiled.programs)
+    compiled(X)
+    assert len(compiled.programs) == count, "what stays as it is needs no other program"
+
+
+CHANGES: dict[str, Any] = {
+    "layers": lambda net: net.layers.append(nn.Sigmoid()),
+    "options": lambda net: net.options["k"].__setitem__(0, 2.0),
+    "an array": lambda net: net.scale.fill(3.0),
+    "the class": lambda net: setattr(type(net), "factor", 2.0),
+    "the sign of zero": lambda net: setattr(net, "sign", -0.0),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_model_goes_by(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Net, "factor", 1.0)
+    net = Net()
+    compiled = tg.compile(net, backend="numpy")
+    with np.errstate(divide="ignore"):
+        for _ in range(2):
+            same("result", compiled(X), net(X))
+        assert len(compiled.programs) == 1
+        CHANGES[name](net)
+        same("result", compiled(X), net(X))
+
+
+def test_objects_that_the_function_makes_are_its_own():
+    class Made:
+        def __init__(self) -> None:
+            self.n, self.items = 0, []
+
+    def update(made: Any, x: Any) -> None:
+        made.n += 1
+        made.items.append(x * made.n)
+
+    def function(x: Any) -> Any:
+        made = Made()
+        update(made, x)
+        update(made, x)
+        return made.items[0] + made.items[1]
+
+    compiled = tg.compile(function, backend="numpy")
+    for _ in range(3):
+        same("result", compiled(X), function(X))
+    assert len(compiled.programs) == 1
+
+
+def test_messages_of_the_library_have_the_values_of_the_call():
+    rows = nn.Embedding(3, 2)
+    compiled = tg.compile(rows, backend="numpy")
+    compiled(tg.tensor([0, 1]))
+    for function in (rows, compiled):
+        with pytest.raises(tg.errors.RangeError, match="5 to 7 are asked for, of 3 rows"):
+            function(tg.tensor([5, 7]))
+
+
+counter, steps = itertools.count(), iter([1.0, 2.0])
+REFUSED: dict[str, tuple[Any, str]] = {
+    "an iterator": (lambda x: x * next(steps), "goes by an iterator"),
+    "a counter": (lambda x: x * next(counter), "goes by an iterator"),
+    "a large array": (lambda x: x * float(LARGE[0]), "too large to be looked at in every call"),
+    "a date": (
+        lambda x: x * dt.datetime.now().timestamp(),  # noqa: DTZ005  the point
+        "tells another value in every call",
+    ),
+    "the system's chance": (lambda x: x * (uuid.uuid4().int % 7), "drawn from the system"),
+    "the environment": (lambda x: x * len(os.environ["PATH"]), "a variable of the environment"),
+    "a context": (lambda x: x * CONTEXT.get(), "is read inside of the function"),
+    "a file": (
+        lambda x: x * len(open(__file__).read()),  # noqa: SIM115, PTH123  the point
+        "what open.. gives is read inside",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_looked_at_is_refused(name: str):
+    function, message = REFUSED[name]
+    with pytest.raises(CompileError, match=message) as caught:
+        tg.compile(function, backend="numpy")(X)
+    assert str(caught.value).startswith(f"{__file__}:")
