@@ -154,7 +154,7 @@ def test_the_whole_text_and_the_attributes() -> None:
         "  x = np.array([1.0, 2.0, 4.0])\n"
         f"  g = np.array({error.g.tolist()})\n"
         "  hint: off by a factor of 2: half of what is right\n"
-        "  reproduce: check_vjp(square, vjp, np.array([1.0, 2.0, 4.0]))"
+        "  reproduce: check_vjp(np.square, vjp, np.array([1.0, 2.0, 4.0]))"
     )
     assert error.analytic == right / 2
     assert abs(error.numerical - right) <= error.error

@@ -348,7 +348,7 @@ def _careful(name: str, i: int, rule: Rule) -> Rule:
 
 def missing(function: Any, count: int = 1) -> NoRuleError:
     """Return the error for a function, of `count` arrays, that tensors cannot be handed to."""
-    name = _spelled(function)
+    name = spelling(function)
     count = getattr(function, "nin", count)
     rule = f"lambda g, out, {', '.join('xyzuvw'[:count])}: ..."
     return NoRuleError(
@@ -359,12 +359,12 @@ def missing(function: Any, count: int = 1) -> NoRuleError:
     )
 
 
-def _spelled(function: Any) -> str:
+def spelling(function: Any) -> str:
     """Return how to write `function`, as `np.linalg.solve`; ufuncs do not tell where they are."""
     name = getattr(function, "__name__", repr(function))
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc):
-        return f"{_spelled(owner)}.{name}"
+        return f"{spelling(owner)}.{name}"
     for place in ("numpy", "numpy.linalg", "numpy.fft", "scipy.special"):
         if getattr(sys.modules.get(place), name, None) is function:
             return f"{place.replace('numpy', 'np')}.{name}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fc.domain import Domain
 from tinygrad_fc.testing.case import Rule
-from tinygrad_fc.testing.functions import names_of, of_function
+from tinygrad_fc.testing.functions import names_of, of_function, pasted
 from tinygrad_fc.testing.places import ordinary
 from tinygrad_fc.testing.plan import Plan, asked, laws_for
 from tinygrad_fc.testing.search import at, drawn
@@ -69,16 +69,11 @@ def check_vjp(
     True
     """
     names = names_of(forward)
-    name = getattr(forward, "__name__", type(forward).__name__)
-    told = getattr(vjp, "__name__", "vjp")
-    ending = f", vjp2={getattr(vjp2, '__name__', 'vjp2')}" if vjp2 else ""
-    called = f"check_vjp({_said(name, 'forward')}, {_said(told, 'vjp')}"
-    rule = Rule(_said(name, "forward"), forward, vjp, vjp2, names, called, ending)
-    return _checked(rule, inputs, **options)
-
-
-def _said(name: str, otherwise: str) -> str:
-    return name if name.isidentifier() else otherwise
+    name = getattr(forward, "__name__", "")
+    ending = f", vjp2={pasted(vjp2, 'vjp2')}" if vjp2 else ""
+    called = f"check_vjp({pasted(forward, 'forward')}, {pasted(vjp, 'vjp')}"
+    name = name if name.isidentifier() else "forward"
+    return _checked(Rule(name, forward, vjp, vjp2, names, called, ending), inputs, **options)
 
 
 def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
