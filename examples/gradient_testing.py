@@ -10,6 +10,7 @@ large numbers, layouts of memory. What fails is made as small as it goes, with a
 
 from __future__ import annotations
 
+import argparse
 from importlib.util import find_spec
 
 import numpy as np
@@ -112,6 +113,7 @@ def check_a_function_of_torch() -> None:
 
 def main() -> None:
     """Find a bug, check functions of this package, SciPy and PyTorch, and find one in there."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     find_a_bug()
     say("\na layer of tensors, first and second derivatives:")
     say(str(check(lambda x, w: (x @ w).tanh(), real("batch", "n"), real("n", "m"))))

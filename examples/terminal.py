@@ -106,7 +106,7 @@ def follow(
         TextColumn("training"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("epochs, {task.description} {task.fields[now]:#.4g}"),
+        TextColumn("epochs, {task.description} {task.fields[now]}"),
         TimeElapsedColumn(),
         TextColumn("<"),
         TimeRemainingColumn(),
@@ -114,9 +114,9 @@ def follow(
     )
     # Products as small as these gain nothing from threads, and wait for them on a busy machine.
     with threadpool_limits(1), bar:
-        task = bar.add_task(what, total=epochs, completed=done, now=float("nan"))
+        task = bar.add_task(what, total=epochs, completed=done, now="")
         for now in training:
-            bar.update(task, advance=1, now=now)
+            bar.update(task, advance=1, now=f"{now:#.4g}")
         bar.update(task, total=bar.tasks[task].completed)
 
 

@@ -25,7 +25,10 @@ def _restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_restored")
-def test_the_page_runs_and_finds_its_bug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_runs_and_finds_its_bug(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [PAGE.name])
     runpy.run_path(str(PAGE), run_name="__main__")
     printed = capsys.readouterr().out
     assert "in softplus, argument 0 (x), entry (" in printed

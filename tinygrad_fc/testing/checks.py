@@ -30,9 +30,10 @@ def check(
 ) -> Report:
     """Check the derivatives of `f`, a function of tensors, on inputs drawn from domains.
 
-    `inputs` are a domain for each argument: `real`, `positive`, `interval(0, 1)`; called, with axes
-    by letters and numbers (`real("batch", 3)`), or shaped by `sig="(n,m),(m)->(n)"`. Arrays in
-    their place are checked as they are (`domains=` may say where these may move). The options:
+    `inputs` are a domain for each argument: `real`, `positive`, `interval(0, 1)`, which draw shapes
+    that broadcast; called, with axes by letters and numbers (`real("batch", 3)`); or shaped by
+    `sig="(n,m),(m)->(n)"`, with leading axes that broadcast, as NumPy's gufuncs have them. Arrays
+    in their place are checked as they are (`domains=` may say where these may move). The options:
     `order` 2 checks second derivatives, too; `dtypes=(np.float64,)` leaves out float32;
     `where(*arrays)` is a condition on what is drawn; `accuracy` is demanded of the gradient itself,
     by default half of its digits, `"full"` for all that can be told; `noise` is how exact `f` is,
@@ -88,6 +89,8 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
     ...     return (x * x).sum(dim=1).tanh()
     >>> test_model()
     """
+    if any(inspect.isfunction(domain) for domain in domains):
+        raise TypeError("derivatives takes a domain for each argument: write @derivatives(real)")
 
     def decorate(f: Callable[..., Any]) -> Any:
         parameters = list(inspect.signature(f).parameters.values())
