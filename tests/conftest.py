@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tinygrad_fc.op import table
+
 # It is a command, which imports large libraries; doctests would be looked for in it.
 collect_ignore = ["gradient_holdout"]
 
@@ -20,6 +22,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled programs with what pytest keeps, not in the user's folder for caches."""
     if getattr(config, "cache", None) is not None:
         os.environ.setdefault("TINYGRAD_FC_CACHE", str(config.cache.mkdir("programs")))
+
+
+@pytest.fixture
+def _table_restored() -> Iterator[None]:
+    """The operations that a test adds are gone after it."""
+    before = dict(table)
+    yield
+    table.clear()
+    table.update(before)
 
 
 @pytest.fixture(autouse=True)

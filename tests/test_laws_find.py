@@ -13,7 +13,7 @@ from hypothesis import Phase, settings
 
 import tinygrad_fc as tg
 from tinygrad_fc.domain import interval, positive, real
-from tinygrad_fc.op import Op, table
+from tinygrad_fc.op import Op
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg, reduce, scan, shape
 from tinygrad_fc.testing import GradientError, NothingToldError, check_op
@@ -224,14 +224,6 @@ def test_a_row_that_compares_nothing_says_so() -> None:
 # Rows that users add
 
 
-@pytest.fixture
-def _restored() -> Iterator[None]:
-    before = dict(table)
-    yield
-    table.clear()
-    table.update(before)
-
-
 def special_functions() -> tuple[Op, ...]:
     """Add the rows with which SciPy's gamma function has derivatives of every order."""
     ss = scipy.special
@@ -248,7 +240,7 @@ def special_functions() -> tuple[Op, ...]:
     )  # fmt: skip
 
 
-@pytest.mark.usefixtures("_restored")
+@pytest.mark.usefixtures("_table_restored")
 def test_a_row_that_users_add_joins_the_laws() -> None:
     for op in special_functions():
         assert op in rows()
@@ -256,7 +248,7 @@ def test_a_row_that_users_add_joins_the_laws() -> None:
 
 
 @finding
-@pytest.mark.usefixtures("_restored")
+@pytest.mark.usefixtures("_table_restored")
 def test_a_wrong_row_that_users_add_is_found() -> None:
     wrong = tg.op(
         scipy.special.erfc,

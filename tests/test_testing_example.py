@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-from tinygrad_fc.op import table
 
 PAGE = Path(__file__).parents[1] / "examples" / "gradient_testing.py"
 
 
-@pytest.fixture
-def _restored() -> Iterator[None]:
-    before = dict(table)
-    yield
-    table.clear()
-    table.update(before)
-
-
-@pytest.mark.usefixtures("_restored")
+@pytest.mark.usefixtures("_table_restored")
 def test_the_page_runs_and_finds_its_bug(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

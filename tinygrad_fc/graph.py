@@ -273,7 +273,7 @@ def deliver(found: Iterable[list[Any]]) -> None:
         for t, gradient in found:
             g, old = gradient, t._grad
             if old is None:
-                t._grad = wrap(g) if g.__class__ is np.ndarray or not isinstance(g, Node) else g
+                t._grad = g if isinstance(g, Node) else wrap(g)
             elif isinstance(g, Node) or old._requires_grad:
                 t._grad = old + g
             else:

@@ -6,7 +6,6 @@ import functools
 import inspect
 import warnings
 from importlib import import_module
-from importlib.util import find_spec
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -207,9 +206,8 @@ def _interpreted(program: Program, *inputs: Any) -> Any:
 
 
 def _backend(name: str | None) -> Any:
-    if name is None:
-        name = "auto" if find_spec("numba") and find_spec("tinygrad_fc.compiler.auto") else "numpy"
-    return import_module(f"tinygrad_fc.compiler.{_BACKENDS[name]}")
+    # Where Numba is missing, "auto" is NumPy.
+    return import_module(f"tinygrad_fc.compiler.{_BACKENDS[name or 'auto']}")
 
 
 @overload

@@ -17,7 +17,7 @@ from tinygrad_fc.compiler.program import Part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMPARED, EITHER, XOR, BOTH, SHIFTED, SUM, PRODUCT, SIGN, POWER, ATOM = range(10)
+COMPARED, EITHER, XOR, BOTH, SUM, PRODUCT, SIGN, POWER, ATOM = range(9)
 """How tightly Python's operators bind, loosest first."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.tracer import Tracer
+from tinygrad_fc.compiler.tracer import Tracer, Unknown
 from tinygrad_fc.graph import Node
 
 
@@ -20,7 +20,7 @@ def _arithmetic(function: Any, *, swapped: bool = False) -> Any:
     return method
 
 
-class Number:
+class Number(Unknown):
     """Stands for a plain Python number; its place in the program is found when it is used."""
 
     __slots__ = ("_at", "_recorder", "_source", "value")
@@ -36,23 +36,8 @@ class Number:
             self._at = self._recorder.input_number(self._source, self.value)
         return self._at
 
-    def __bool__(self) -> Any:
-        return self._recorder.truth(self)
-
-    def __float__(self) -> Any:
-        return self._recorder.given_out(self, "float()")
-
-    def __int__(self) -> Any:
-        return self._recorder.given_out(self, "int()")
-
-    def __index__(self) -> Any:
-        return self._recorder.given_out(self, "its use as an index or a count")
-
     def __repr__(self) -> Any:
         return self._recorder.text(self)
-
-    def __format__(self, spec: str) -> Any:
-        return self._recorder.text(self, spec)
 
     __hash__: Any = None  # nothing may depend on its value
 

@@ -149,7 +149,7 @@ def _leaf(watch: Watch, leaf: Any) -> Any:
         return Result(leaf.at, array=True)
     if not isinstance(leaf, Node):
         return leaf
-    if id(leaf) in watch.arguments or watch.is_outside(leaf):
+    if watch.is_known(leaf):
         return Same(watch.source(leaf))
     return Result(leaf._array.number, SLOTS["_requires_grad"].__get__(leaf))
 

@@ -49,7 +49,30 @@ def _unary(ufunc: Any) -> Any:
     return lambda self: self._recorder.ufunc(ufunc, (self,))
 
 
-class Tracer:
+class Unknown:
+    """What has no value while it is traced: who asks for one is refused, or it is noted down."""
+
+    __slots__ = ()
+
+    _recorder: Any
+
+    def __bool__(self) -> Any:
+        return self._recorder.truth(self)
+
+    def __float__(self) -> Any:
+        return self._recorder.given_out(self, "float()")
+
+    def __int__(self) -> Any:
+        return self._recorder.given_out(self, "int()")
+
+    def __index__(self) -> Any:
+        return self._recorder.given_out(self, "its use as an index or a count")
+
+    def __format__(self, spec: str) -> Any:
+        return self._recorder.text(self, spec)
+
+
+class Tracer(Unknown):
     """Stands for an array."""
 
     __slots__ = (
@@ -134,27 +157,12 @@ class Tracer:
             return self[at].item()
         return self._recorder.item(self, "item()")
 
-    def __bool__(self) -> Any:
-        return self._recorder.truth(self)
-
-    def __float__(self) -> Any:
-        return self._recorder.given_out(self, "float()")
-
-    def __int__(self) -> Any:
-        return self._recorder.given_out(self, "int()")
-
-    def __index__(self) -> Any:
-        return self._recorder.given_out(self, "its use as an index or a count")
-
     def __array__(self, *_: Any, **__: Any) -> Any:
         return self._recorder.given_out(self, "NumPy")
 
     def tolist(self) -> Any:
         """Refuse to return its elements."""
         return self._recorder.given_out(self, "tolist()")
-
-    def __format__(self, spec: str) -> Any:
-        return self._recorder.text(self, spec)
 
     def __contains__(self, element: Any) -> bool:
         return bool(self._recorder.ufunc(np.equal, (self, element)).any())

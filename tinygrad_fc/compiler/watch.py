@@ -89,6 +89,13 @@ class Watch(Recorder):
         """Tell whether the trace did not make `node`."""
         return type(_array.__get__(node)) is not Tracer
 
+    def is_known(self, node: Any) -> bool:
+        """Tell whether `node` is an argument or from outside; one in the making is neither."""
+        try:
+            return id(node) in self.arguments or self.is_outside(node)
+        except AttributeError:
+            return False
+
     def source(self, node: Any) -> Any:
         """Return where a tensor from outside is found."""
         key = id(node)
@@ -188,7 +195,7 @@ class Watch(Recorder):
 
     def read_grad(self, node: Any) -> Any:
         """Return the `.grad` of a tensor."""
-        if id(node) not in self.arguments and not self.is_outside(node):
+        if not self.is_known(node):
             return _grad.__get__(node)
         if id(node) in self.grads:
             return self.grads[id(node)]
@@ -201,11 +208,7 @@ class Watch(Recorder):
 
     def set_grad(self, node: Any, value: Any) -> None:
         """Set the `.grad` of a tensor; that of one from outside is kept here."""
-        try:
-            outside = id(node) in self.arguments or self.is_outside(node)
-        except AttributeError:
-            outside = False
-        if outside:
+        if self.is_known(node):
             self.source(node)
             self.outside[id(node)] = node
             self.grads[id(node)] = value
@@ -221,11 +224,7 @@ class Watch(Recorder):
 
     def set_requires_grad(self, node: Any, value: bool) -> None:
         """Set whether a tensor requires grad, of the trace's own only."""
-        try:
-            outside = id(node) in self.arguments or self.is_outside(node)
-        except AttributeError:
-            outside = False
-        if outside and _requires_grad.__get__(node) != value:
+        if self.is_known(node) and _requires_grad.__get__(node) != value:
             raise refusal(
                 "requires_grad of a tensor from outside is changed:",
                 "Freeze or unfreeze it outside of the compiled function.",

@@ -40,6 +40,16 @@ def over(dim: Any, keepdim: bool, axis: Any, keepdims: Any) -> dict[str, Any]:
     return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
 
 
+def counted(input: Tensor, dtype: Any) -> Tensor:
+    """Return `input` as `dtype`; where none is given, sums and products of whole numbers are int64.
+
+    NumPy does so by itself for all but unsigned ones.
+    """
+    if dtype is None and input.dtype.kind == "u":
+        dtype = np.int64
+    return input if dtype is None else input.to(dtype)
+
+
 def sum(
     input: Tensor,
     dim: Dim = None,
@@ -55,11 +65,7 @@ def sum(
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=0)
     tensor([4., 6.])
     """
-    if dtype is None and input.dtype.kind == "u":
-        dtype = np.int64
-    if dtype is not None:
-        input = input.to(dtype)
-    return r.sum_(input, **over(dim, keepdim, axis, keepdims))
+    return r.sum_(counted(input, dtype), **over(dim, keepdim, axis, keepdims))
 
 
 def mean(

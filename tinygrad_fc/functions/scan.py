@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tinygrad_fc.functions.reduction import Dim, over
+from tinygrad_fc.functions.reduction import Dim, counted, over
 from tinygrad_fc.functions.shape import wrapped
 from tinygrad_fc.ops import scan
 
@@ -14,19 +12,12 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 
-def _counted(input: Tensor, dtype: Any) -> Tensor:
-    """Return `input` as `dtype`: where none is given, whole numbers become int64."""
-    if dtype is None and input.dtype.kind in "iub":
-        dtype = np.int64
-    return input if dtype is None else input.to(dtype)
-
-
 def _running(row: Any, input: Tensor, dim: Any, dtype: Any, axis: Any) -> Tensor:
     chosen = dim if axis is None else axis
     if chosen is None:
         raise TypeError(f"{row.name} needs the dimension to run along: {row.name}(x, dim=0)")
     along = wrapped(chosen, input.ndim or 1, row.name)
-    input = _counted(input, dtype)
+    input = counted(input, dtype)
     if not input.ndim:
         return row(input.reshape(1), axis=0).reshape(())  # type: ignore[no-any-return]
     return row(input, axis=along)  # type: ignore[no-any-return]
@@ -75,4 +66,4 @@ def prod(
     >>> x.grad
     tensor([0., 6., 0.])
     """
-    return scan.prod(_counted(input, dtype), **over(dim, keepdim, axis, keepdims))
+    return scan.prod(counted(input, dtype), **over(dim, keepdim, axis, keepdims))
