@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAGE = Path(__file__).parents[1] / "examples" / "gradient_testing.py"
+
+
+settings.register_profile("same inputs", settings.get_profile("default"), derandomize=True)
+
+
+@pytest.fixture(autouse=True)
+def _same_inputs() -> Iterator[None]:
+    """How small a failure gets hangs by the draw: what is told of the page is of one draw."""
+    name = settings.get_current_profile_name()
+    settings.load_profile("same inputs")
+    yield
+    settings.load_profile(name)
 
 
 @pytest.mark.usefixtures("_table_restored")
