@@ -67,6 +67,14 @@ def test_a_jump_is_not_certified(f: Any) -> None:
     assert np.isinf(slope(f, x).error)
 
 
+@given(st.floats(12, 24, width=32), st.floats(1, 2.0**40, width=32))
+def test_a_flat_stair_of_rounded_numbers_is_not_certified(x: float, c: float) -> None:
+    """Far out the slope of tanh is a few eps, and what it is multiplied with hides that."""
+    found = slope(lambda t: c * (1 - np.tanh(t) ** 2), x)
+    exact = -2 * c * np.tanh(x) / np.cosh(x) ** 2
+    assert abs(found.value - exact) <= found.error + 4e-16 * c
+
+
 @quiet
 def test_what_is_not_finite_is_not_certified_and_steps_out_of_the_domain_are_left_out() -> None:
     found = slope(lambda t: np.array([np.log(t), t * t, np.nan * t]), 2.0**-16)

@@ -91,6 +91,7 @@ def slope(
         error = error + (np.abs(jump) + doubt) / 2
         torn = _torn(up - here, noise) | _torn(down - here, noise)
         steepest = np.maximum(np.abs(up - here), np.abs(down - here))[-1] / h[-1]
+        torn |= near.flat & (_stair(up - here, noise) | _stair(down - here, noise))
         torn |= near.contradicts(value, error, rounding[-1], steepest)
         error = np.where(torn | ~np.isfinite(value + error), np.inf, error)
         value = np.where(np.isfinite(error), value, 0)
@@ -133,6 +134,8 @@ class _Near(NamedTuple):
     slopes: Array
     rough: Array
     """Third differences, of which a smooth function has none here."""
+    flat: Array
+    """Whether nothing changes at all: a flat place, or a stair of rounded numbers."""
 
     def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
         """Tell where slopes are not `value`: a staircase looks smooth from far away."""
@@ -153,7 +156,20 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
     seen = np.array([[along(k * u) if k else here for k in range(-2, 4)] for u in steps], float)
     slopes = (8 * (seen[:, 3] - seen[:, 1]) - (seen[:, 4] - seen[:, 0])) / (12 * steps[:, None])
     rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 4
-    return _Near(steps[:, None], slopes, rough)
+    return _Near(steps[:, None], slopes, rough, (seen == here).all(axis=(0, 1)))
+
+
+def _stair(gap: Array, noise: Array) -> Array:
+    """Tell where a function that does not change near by may be rounded by more than `noise`.
+
+    What is rounded on the way is a staircase, flat from near: 1 - tanh(x)^2 at 16 moves by eps or
+    not at all. Beyond the edge of its stair it goes on as a slope does, by twice as much for twice
+    the way; beyond the edge of a place that is flat indeed it takes more than that to catch up.
+    """
+    moved = gap != 0
+    last = np.where(moved.any(axis=0), LEVELS - 1 - moved[::-1].argmax(axis=0), 0)[None]
+    tread, before = (np.abs(np.take_along_axis(gap, k, 0)) for k in (last, np.maximum(last - 1, 0)))
+    return np.asarray((tread > noise[-1]) & (before <= 3.5 * tread))[0]
 
 
 def _torn(gap: Array, noise: Array) -> Array:
