@@ -75,6 +75,13 @@ def test_a_flat_stair_of_rounded_numbers_is_not_certified(x: float, c: float) ->
     assert abs(found.value - exact) <= found.error + 4e-16 * c
 
 
+def test_fine_steps_are_believed_where_coarse_ones_agree() -> None:
+    """What is rounded beside it hides the small and fast part only where rounding is seen."""
+    f = lambda t: np.tanh(t) + np.tanh(6144 * t) / 1e11  # noqa: E731
+    found = slopes.slope(f, [np.array([0.0])], [np.array([1.0])], steep=1e4)
+    assert abs(found.value - 1 - 6.144e-8) <= found.error
+
+
 @quiet
 def test_what_is_not_finite_is_not_certified_and_steps_out_of_the_domain_are_left_out() -> None:
     found = slope(lambda t: np.array([np.log(t), t * t, np.nan * t]), 2.0**-16)

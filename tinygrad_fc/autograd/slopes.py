@@ -82,12 +82,17 @@ def slope(
         central = (up - down) / (2 * h)
         size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
         largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
-        rounding = 2 * eps * (largest + 4 * np.abs(central) + steep * size)
+        least = 2 * eps * (largest + 4 * np.abs(central))
+        rounding = least + 2 * eps * steep * size
         near = _near(along, here)
+        rough = near.rough.max(axis=0)
         # What is rougher by far is no rounding, but a jump.
-        noise = np.clip(near.rough.max(axis=0), rounding, 2.0**16 * rounding)
-        value, error = _extrapolated(central, noise / h, SYMMETRIC)
-        jump, doubt = _extrapolated((up - 2 * here + down) / h, 4 * noise / h, LOPSIDED)
+        noise = np.clip(rough, rounding, 2.0**16 * rounding)
+        seen = np.clip(rough, least, noise)
+        unseen = np.nan_to_num(noise - seen) / h
+        value, error = _extrapolated(central, seen / h, unseen, SYMMETRIC)
+        lopsided = (up - 2 * here + down) / h
+        jump, doubt = _extrapolated(lopsided, 4 * seen / h, 4 * unseen, LOPSIDED)
         error = error + (np.abs(jump) + doubt) / 2
         torn = _torn(up - here, noise) | _torn(down - here, noise)
         steepest = np.maximum(np.abs(up - here), np.abs(down - here))[-1] / h[-1]
@@ -179,20 +184,23 @@ def _torn(gap: Array, noise: Array) -> Array:
     return np.asarray((last > np.abs(gap[-5]) / 4) & (last > 8 * noise[-1]))
 
 
-def _extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[Array, Array]:
+def _extrapolated(
+    column: Array, noise: Array, unseen: Array, powers: Sequence[float]
+) -> tuple[Array, Array]:
     """Return the limit of `column`, a row for each halving of the step, and a bound on its error.
 
-    `noise` bounds the rounding of each entry; each entry of `powers` tells what halving the step
-    divides the next term of the error by.
+    `noise` is the rounding of each entry as far as it is seen, and `unseen` what there may be
+    beside it, which makes bounds wider and contradicts nothing. Each entry of `powers` tells what
+    halving the step divides the next term of the error by.
     """
     raw, blur = column, 3 * noise
     values = np.full((len(powers), *column.shape), np.nan)
-    errors = np.full_like(values, np.inf)
+    errors, wider = np.full_like(values, np.inf), np.zeros_like(values)
     for j, p in enumerate(powers):
         parents, column = column, column[1:] + (column[1:] - column[:-1]) / (p - 1)
-        noise = (p * noise[1:] + noise[:-1]) / (p - 1)
+        noise, unseen = ((p * n[1:] + n[:-1]) / (p - 1) for n in (noise, unseen))
         apart = np.maximum(np.abs(column - parents[1:]), np.abs(column - parents[:-1]))
-        values[j, j + 1 :] = column
+        values[j, j + 1 :], wider[j, j + 1 :] = column, 3 * unseen
         errors[j, j + 1 :] = 2 * apart + 3 * noise
     errors = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)
     values = np.where(np.isfinite(errors), values, 0)
@@ -203,7 +211,7 @@ def _extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple
     far = np.abs(values - raw)
     far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
     far = far * 1.25 + blur
-    errors = np.where((values - far > high) | (values + far < low), np.inf, errors)
+    errors = np.where((values - far > high) | (values + far < low), np.inf, errors) + wider
     errors, values = (a.reshape(len(a) * len(a[0]), *a.shape[2:]) for a in (errors, values))
     best = errors.argmin(axis=0)[None]
     return np.take_along_axis(values, best, 0)[0], np.take_along_axis(errors, best, 0)[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.testing.errors import Tally
-from tinygrad_fc.testing.laws import ONE, sound, told, usual
+from tinygrad_fc.testing.laws import ONE, invisible, sound, told, usual
 from tinygrad_fc.testing.numbers import EPS, EPS32, cotangent, spread
 
 if TYPE_CHECKING:
@@ -100,9 +100,10 @@ def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Arr
     loose = 64 * EPS32 if case.strict else 2.0**-12
     shaken = 0.0 if case.strict else _shaken(case, out)
     allowed = []
-    for a, r, u in zip(plain, rounding, usual(case, g), strict=True):
+    unseen = invisible(case, g, case.out)
+    for a, r, u, o in zip(plain, rounding, usual(case, g), unseen, strict=True):
         # A difference of numbers of about 1 is rounded as these are (1 - out * out).
-        floor = 64 * EPS32 * u + 2.0**-100 + shaken * np.abs(a).max(initial=0)
+        floor = EPS32 * (64 * u + 8 * o) + 2.0**-100 + shaken * np.abs(a).max(initial=0)
         allowed.append(24 * r + loose * np.abs(a) + floor)
     return allowed
 
