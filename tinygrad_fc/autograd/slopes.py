@@ -165,7 +165,7 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
 
 
 def _stair(gap: Array, noise: Array) -> Array:
-    """Tell where a function that does not change near by may be rounded by more than `noise`.
+    """Tell where a function that does not change near by may be rounded by far more than `noise`.
 
     What is rounded on the way is a staircase, flat from near: 1 - tanh(x)^2 at 16 moves by eps or
     not at all. Beyond the edge of its stair it goes on as a slope does, by twice as much for twice
@@ -174,7 +174,7 @@ def _stair(gap: Array, noise: Array) -> Array:
     moved = gap != 0
     last = np.where(moved.any(axis=0), LEVELS - 1 - moved[::-1].argmax(axis=0), 0)[None]
     tread, before = (np.abs(np.take_along_axis(gap, k, 0)) for k in (last, np.maximum(last - 1, 0)))
-    return np.asarray((tread > noise[-1]) & (before <= 3.5 * tread))[0]
+    return np.asarray((tread > 4 * noise[-1]) & (before <= 3.5 * tread))[0]
 
 
 def _torn(gap: Array, noise: Array) -> Array:
