@@ -40,7 +40,7 @@ class Tensors(Rule):
         needing: Sequence[int] | None = None,
     ) -> Sequence[Any]:
         """Return the gradients of `arrays`; `out` stands in for the result where it is given."""
-        given, args = _recorded(arrays, self.needing if needing is None else needing)
+        given, args = self._recorded(arrays, self.needing if needing is None else needing)
         parts = _parts(self.forward(*given, **settings))
         if out is not None and len(parts) == 1 and parts[0]._op is not None:
             parts[0]._array = out
@@ -51,7 +51,7 @@ class Tensors(Rule):
         self, h: Sequence[Any], g: Array, arrays: Sequence[Any], settings: dict[str, Any]
     ) -> Sequence[Any]:
         """Return the gradients of `g` and `arrays`, for those of what `gradients` returns."""
-        given, args = _recorded(arrays, self.needing)
+        given, args = self._recorded(arrays, self.needing)
         seed = wrap(np.asarray(g)).requires_grad_()
         first = _walked(_parts(self.forward(*given, **settings)), args, seed, create=True)
         told = [
@@ -67,20 +67,25 @@ class Tensors(Rule):
         mine = next(found)._array
         return [mine, *(None if a is None else next(found)._array for a in args)]
 
+    def _recorded(
+        self, arrays: Sequence[Any], needing: Sequence[int] | None
+    ) -> tuple[list[Any], list[Any]]:
+        """Return what to call with, and the tensors among it that require grad, else None.
+
+        Those that do not are plain arrays for a row, which takes them; a function may call methods.
+        """
+        given, args = [], []
+        for i, a in enumerate(arrays):
+            floats = np.asarray(a).dtype.kind == "f"
+            t = wrap(np.asarray(a)) if floats and (needing is None or i in needing) else None
+            other = a if isinstance(self.forward, Op) else _tensor(a)
+            given.append(other if t is None else t.requires_grad_())
+            args.append(t)
+        return given, args
+
 
 def _tensor(array: Any) -> Any:
     return wrap(np.asarray(array)) if np.asarray(array).dtype.kind == "f" else array
-
-
-def _recorded(arrays: Sequence[Any], needing: Sequence[int] | None) -> tuple[list[Any], list[Any]]:
-    """Return what to call with, and the tensors among it that require grad, else None."""
-    given, args = [], []
-    for i, a in enumerate(arrays):
-        floats = np.asarray(a).dtype.kind == "f"
-        t = wrap(np.asarray(a)) if floats and (needing is None or i in needing) else None
-        given.append(a if t is None else t.requires_grad_())
-        args.append(t)
-    return given, args
 
 
 def _parts(value: Any) -> list[Any]:

@@ -213,7 +213,7 @@ def usual(case: Case, g: Array) -> list[float]:
 
 
 def alone(case: Case) -> Tally:
-    """The gradient of an argument is the same where the others are plain arrays."""
+    """The gradient of an argument is the same where the others have none."""
     if len(case.floats) < 2 or not case.rule.own:
         return ONE
     together = case.gradients(case.g)
@@ -225,7 +225,7 @@ def alone(case: Case) -> Tally:
             raise case.wrong(
                 "value",
                 f"the gradient of {case.rule.argument(i)} is {a}, and {b} where the other "
-                "arguments are plain arrays",
+                "arguments require none",
                 argument=i,
             )
     return ONE

@@ -1,0 +1,51 @@
+"""Right gradients at places where rounding, or what a function refuses, makes them look wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.gradient_collection import RIGHT
+from tinygrad_fc import linalg, nn
+from tinygrad_fc.testing import check, check_vjp, real
+
+quiet = np.errstate(all="ignore")
+SATURATED = ("layer norm", [64.0, 0.0], [0.0, 1.0], [0.0, 0.0])
+"""Two numbers, normalised, are 1 and -1 wherever they lie: all that their gradient is cancels."""
+ALIKE = (
+    *("attention", [[-16.0, -16.0]] * 2, [[-16.0, -16.0]] * 2),
+    [[-15.98828125, -16.03125], [-15.998046875, -16.01708984375]],
+)
+"""Equal keys: the gradient of the query is 0, and what it is summed from is not."""
+FAST = ("recurrent", [[0.0, -4.0, 2.75], [10240.0, 13.25, 3.375]], [0.00067138671875, 320.0])
+"""A small part changes within 1e-4, the rest within 1: coarse steps agree about the rest."""
+
+
+@quiet
+@pytest.mark.parametrize("place", [SATURATED, ALIKE, FAST], ids=lambda place: place[0])
+def test_rounding_is_not_taken_for_a_wrong_gradient(place: Any) -> None:
+    name, *arrays = place
+    right = RIGHT[name]
+    assert check_vjp(right.forward, right.vjp, *map(np.array, arrays), sig=right.sig).compared
+
+
+@pytest.mark.parametrize("z", [14.0, 15.7, 16.36, 17.2, 18.5, 19.3])
+def test_a_network_in_saturation_has_a_right_second_order(z: float) -> None:
+    model = nn.Sequential(nn.Linear(2, 1), nn.Tanh(), nn.Linear(1, 3)).double()
+    model[0].weight.data[...] = z
+    model[0].bias.data[...] = 0
+    assert check(model, np.array([[1.0, 0.0], [0.0, -1.0], [0.5, 0.5]])).compared
+
+
+def test_arguments_without_a_gradient_are_tensors_too() -> None:
+    assert check(lambda a, b: a.exp() * b.sigmoid(), real, real, max_examples=20).compared
+
+
+def test_a_function_may_refuse_arguments_of_several_types() -> None:
+    def well(a: Any) -> bool:
+        return bool(a.size == 0 or np.linalg.cond(a) < 1000)
+
+    domain = real("n", "n", where=well)
+    assert check(linalg.solve, domain, real("n", "k"), max_examples=20).compared
