@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 quiet = np.errstate(all="ignore")
+CANCELLING: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "(t - 1)^7": (
+        lambda t: ((((((t - 7) * t + 21) * t - 35) * t + 35) * t - 21) * t + 7) * t - 1,
+        lambda t: 7 * (t - 1) ** 6,
+    ),
+    "cosine": (lambda t: 1 - np.cos(t), np.sin),
+    "exp": (lambda t: np.exp(t) - 1, np.exp),
+    "sqrt": (
+        lambda t: np.sqrt(t * t + 1) - t,
+        lambda t: -1 / (np.hypot(t, 1) * (np.hypot(t, 1) + t)),
+    ),
+    "log": (lambda t: np.log(t * t + 1) - 2 * np.log(t), lambda t: -2 / (t * (t * t + 1))),
+    "beside a large one": (lambda t: (1e5 + np.sin(t)) - 1e5, np.cos),
+}
+"""Functions that lose digits, so that their size tells nothing of their rounding."""
+
 places = st.floats(0.0625, 20, width=32)
 KNOWN: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "exp": (lambda t: np.exp(-t), lambda t: -np.exp(-t)),
@@ -39,6 +55,15 @@ def test_the_error_is_within_its_bound_which_is_narrow(name: str, x: float) -> N
     # At a crest of the fast one, where coarse steps see other waves, it may be undecided.
     assert found.error <= 1e-9 * max(scale, 1) or (name == "fast" and np.isinf(found.error))
     assert found.jump <= 0
+
+
+@pytest.mark.parametrize("name", CANCELLING)
+@given(st.floats(2.0**-6, 4, width=32), st.integers(0, 12))
+def test_sums_that_cancel_are_known_no_better_than_they_are(name: str, x: float, k: int) -> None:
+    f, exact = CANCELLING[name]
+    step = np.array([2.0**-k * min(float(slopes.power(np.array(x))), 1)])
+    found = slopes.slope(f, [np.array([x])], [step])
+    assert abs(found.value - exact(x) * step) <= found.error + 1e-15 * abs(exact(x) * step)
 
 
 @given(st.floats(-8, 8, width=16))

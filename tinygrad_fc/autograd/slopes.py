@@ -85,9 +85,10 @@ def slope(
         least = 2 * eps * (largest + 4 * np.abs(central))
         rounding = least + 2 * eps * steep * size
         near = _near(along, here)
-        rough = near.rough.max(axis=0)
-        # What is rougher by far is no rounding, but a jump.
-        noise = np.clip(rough, rounding, 2.0**16 * rounding)
+        rough = np.maximum(near.rough.max(axis=0), _scatter(central, h))
+        # What is rougher by far is no rounding, but a jump. Of sums that cancel, little is left.
+        around = np.where(np.isfinite(rounding), rounding, 0).max(axis=0)
+        noise = np.clip(rough, rounding, np.maximum(rounding, 2.0**32 * around))
         seen = np.clip(rough, least, noise)
         unseen = np.nan_to_num(noise - seen) / h
         value, error = _extrapolated(central, seen / h, unseen, SYMMETRIC)
@@ -157,11 +158,21 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
     How rough it is is seen from steps that are not centred: an odd function's rounding is odd too.
     The slope is centred, and exact to the fourth order: at a minimum it must be 0.
     """
-    steps = np.array([2.0**-22, 2.0**-30])
+    # Whole multiples of what is rounded to are not rounded at all: these have more digits.
+    steps = np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
     seen = np.array([[along(k * u) if k else here for k in range(-2, 4)] for u in steps], float)
     slopes = (8 * (seen[:, 3] - seen[:, 1]) - (seen[:, 4] - seen[:, 0])) / (12 * steps[:, None])
     rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 4
     return _Near(steps[:, None], slopes, rough, (seen == here).all(axis=(0, 1)))
+
+
+def _scatter(central: Array, h: Array) -> Array:
+    """Return how rough a function is by its finest differences, whose errors are h^4 and nothing.
+
+    Steps of next to nothing round alike, and see less of it.
+    """
+    fine = (4 * central[-4:] - central[-5:-1]) / 3
+    return np.asarray((np.abs(np.diff(fine, axis=0)) * h[-3:]).max(axis=0) / 1.5)
 
 
 def _stair(gap: Array, noise: Array) -> Array:
