@@ -14,6 +14,8 @@ collect_ignore = ["gradient_holdout"]
 
 # No deadline: the first example of a test pays for imports, and a shared machine stalls at random.
 settings.register_profile("default", deadline=None, print_blob=True)
+# The same examples each time, so that a change is judged by what it changes.
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
