@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -29,6 +31,7 @@ from tinygrad_fc.testing import (
     nonzero,
     positive,
     real,
+    slope,
     tensors,
 )
 
@@ -197,43 +200,234 @@ def test_rows_are_checked_by_name_at_arrays_or_drawn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("options", "kind", "text"),
     [
-        ({"order": 3}, "order is 1 or 2, got 3"),
-        ({"dtypes": (np.float16,)}, "dtypes are float64 and float32, or one of them"),
-        ({"dtypes": ()}, "dtypes are"),
-        ({"accuracy": -1}, 'accuracy is a positive number or "full"; got -1'),
-        ({"kinks": "none"}, "kinks is one of 'subgradient', 'skip', 'forbid'; got 'none'"),
-        ({"noise": -1.0}, "noise is how exact the function is"),
-        ({"sig": "n->n"}, "is no signature with one result: write the axes"),
-        ({"sig": "(n),(n)->()"}, "has 2 arguments, and 1 domains are given: one each"),
+        ({"order": 3}, ValueError, "order is 1 for first derivatives, or 2 for second ones too"),
+        ({"order": "2"}, TypeError, "order is 1 for .*; got '2'"),
+        ({"order": True}, TypeError, "order is 1 for .*; got True"),
+        ({"dtypes": np.float16}, ValueError, "dtypes is np.float64, np.float32 or a tuple of both"),
+        ({"dtypes": ()}, ValueError, r"dtypes is .*; got \(\)"),
+        ({"dtypes": 3}, TypeError, "dtypes is .*; got 3"),
+        ({"accuracy": -1}, ValueError, 'a positive number, relative to the gradient, or "full"'),
+        ({"accuracy": True}, TypeError, "accuracy is .*; got True"),
+        ({"accuracy": "a"}, TypeError, "accuracy is .*; got 'a'"),
+        ({"accuracy": np.nan}, ValueError, "accuracy is .*; got nan"),
+        ({"kinks": "none"}, ValueError, "one of 'subgradient', 'skip', 'forbid'; got 'none'"),
+        ({"noise": -1.0}, ValueError, "noise is how exact the function is, relative to it"),
+        ({"noise": np.nan}, ValueError, "noise is .*; got nan"),
+        ({"noise": "a"}, TypeError, "noise is .*; got 'a'"),
+        ({"max_examples": 0}, ValueError, "max_examples is .* at least 1; got 0"),
+        ({"max_examples": "a"}, TypeError, "max_examples is .*; got 'a'"),
+        ({"where": 3}, TypeError, "where is a function of the drawn arrays .*; got 3"),
+        ({"where": lambda x, y: True}, TypeError, r"\(x, y\) can't be called with 1 argument"),
+        ({"where": lambda x: x > 0}, TypeError, r"an array of shape .*: write np.all\(...\)"),
+        ({"sig": 3}, TypeError, "sig is a string such as"),
+        ({"sig": "n->n"}, ValueError, "is no signature with one result: write the axes"),
+        ({"sig": "(n),(n)->()"}, ValueError, "has 2 arguments, and 1 domains are given: one each"),
+        ({"domains": (real,)}, ValueError, "have their domains already: leave it out"),
+        ({"max_example": 3}, TypeError, "check has no option 'max_example'; perhaps 'max_examples"),
+        ({"foo": 3}, TypeError, "check has no option 'foo'; its options are order, sig, where, "),
     ],
-)
-def test_options_that_make_no_sense(options: Any, text: str) -> None:
-    with pytest.raises(ValueError, match=text):
+)  # fmt: skip
+def test_options_that_make_no_sense(options: Any, kind: Any, text: str) -> None:
+    with pytest.raises(kind, match=text):
         check(tg.exp, real, **options)
 
 
-def test_what_is_no_domain() -> None:
-    with pytest.raises(ValueError, match="needs a domain for each argument"):
-        check(tg.exp)
-    with pytest.raises(TypeError, match="a domain is a word such as real"):
-        check(tg.mul, real, 3)
-    with pytest.raises(TypeError, match="max_example"):
-        check(tg.exp, real, max_example=3)
+@pytest.mark.parametrize("dtype", [np.float32, "float32", np.dtype(np.float32)])
+def test_a_dtype_alone_is_that_one(dtype: Any) -> None:
+    with pytest.raises(GradientError, match=r", dtypes=\(np.float32,\)\)$"):
+        check_vjp(np.sin, lambda g, out, x: 2 * g, real, dtypes=dtype)
 
 
-def test_nothing_told_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("given", "kind", "text"),
+    [
+        ((), ValueError, "check needs a domain for each argument"),
+        ((float,), TypeError, "a domain is a word such as real, .* or an array of real num"),
+        (("real",), TypeError, "or an array of real numbers; got 'real'"),
+        ((np.array([1j]),), TypeError, "or an array of real numbers; got array"),
+        (([[1.0], [1.0, 2.0]],), TypeError, "or an array of real numbers; got"),
+        ((3,), ValueError, "check is given an array of int64: only float64 and float32 have"),
+        ((np.float16(1),), ValueError, "an array of float16: only float64 and float32"),
+        ((index(3),), ValueError, r"check is given index\(3\): only floats have a gradient"),
+        ((real, 3), TypeError, "got 3. Give domains for all arguments, or arrays for all"),
+        ((real, real), TypeError, "exp takes 1, and gets 2 arguments. Give a domain or an array"),
+        ((real, index("k")), ValueError, r"index\('k'\) indexes an axis 'k', and no argument has"),
+    ],
+)  # fmt: skip
+def test_what_is_no_domain(given: Any, kind: Any, text: str) -> None:
+    with pytest.raises(kind, match=text):
+        check(tg.exp, *given)
+
+
+@pytest.mark.parametrize(
+    ("domains", "kind", "text"),
+    [
+        (real, TypeError, r"one for each array, as in domains=\(real,\); got real"),
+        ((real, real), ValueError, r"of its kind: float; got real \(float\), real \(float\)"),
+        ((index(2),), ValueError, r"of its kind: float; got index\(2\) \(index\)"),
+    ],
+)
+def test_domains_of_given_arrays_that_are_none(domains: Any, kind: Any, text: str) -> None:
+    with pytest.raises(kind, match=text):
+        check(tg.exp, np.ones(2), domains=domains)
+
+
+def test_tensors_are_arrays_too() -> None:
+    assert check(tg.exp, tg.tensor([1.0, 2.0], requires_grad=True)).compared
+
+
+def _two(_g: Any, _x: Any) -> Any:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: check(3, real), "what check takes is a function of tensors, an operation, or a"),
+        (lambda: check(lambda x: x, real, real), r"\(x\) can't be called with 2 arguments: too ma"),
+        (lambda: check(lambda x: None, real), "must return tensors or arrays of real numbers, and"),
+        (lambda: check(lambda x: "a", np.ones(2)), "real numbers, and returned 'a'"),
+        (lambda: check_vjp(3, cosine, real), "forward is a function of arrays; got 3"),
+        (lambda: check_vjp(np.sin, None, real), r"vjp is vjp\(g, out, \*arrays\), .*; got None"),
+        (lambda: check_vjp(np.sin, _two, real), r"_two\(_g, _x\) can't be called with 3 argument"),
+        (lambda: check_vjp(np.sin, cosine, real, vjp2=3), r"vjp2 is vjp2\(h, g, \*arrays\), .* 3"),
+        (lambda: check_vjp(np.sin, cosine, real, foo=1), "check_vjp has no option 'foo'; .* vjp2"),
+        (lambda: derivatives(tg.relu.__call__), "write @derivatives"),
+        (lambda: derivatives(real)(3), "what derivatives decorates is a function .*; got 3"),
+        (lambda: derivatives(real, real)(lambda x: x), "can't be called with 2 arguments"),
+        (lambda: derivatives(real, foo=1), "derivatives has no option 'foo'"),
+        (lambda: check_op(3), "check_op takes the name of a row, such as 'tanh', or the row"),
+        (lambda: check_op("exp", sig="()->()"), "check_op has no option 'sig'"),
+        (lambda: check_op("exp", "a"), "an array of real numbers; got 'a'"),
+        (lambda: check_op("sum", settings={"axis": 1}), "and no arrays: without these all"),
+        (lambda: slope(3, 1.0), "f is a function of arrays; got 3"),
+        (lambda: slope(np.sin, "a"), "x is an array of real numbers; got 'a'"),
+        (lambda: slope(np.sin, 1.0, "q"), "direction is an array of real numbers; got 'q'"),
+        (lambda: slope(np.sin, (1.0, 2.0)), "sin takes 1, and gets 2 arguments. x is a tuple"),
+        (lambda: slope(lambda x: None, 1.0), "f must return tensors or arrays of real numbers"),
+        (lambda: arrays(3), r"a domain is a word such as real, .*; got 3"),
+        (lambda: tensors(real, dtype=int), "dtype is that of floats"),
+        (lambda: networks(layers=3), "layers is how many there are, least and most, .*; got 3"),
+        (lambda: networks(inputs="a"), "inputs is a width: a whole number, at least 1; got 'a'"),
+        (lambda: networks(activations=(3,)), "each of activations is a class of modules"),
+    ],
+)  # fmt: skip
+def test_what_is_of_another_type(call: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (derivatives, "derivatives needs a domain for each argument"),
+        (lambda: check_op("exp", 3), "argument 0 .* of exp is of int64: only float64 and float32"),
+        (lambda: slope(np.sin, np.ones(3), np.ones(2)), r"broadcasts to it: \(3,\); got \(2,\)"),
+        (lambda: arrays(index("k")), "indexes an axis 'k', and no argument has one"),
+        (lambda: networks(layers=(3, 1)), r"least and most, as in \(1, 3\); got \(3, 1\)"),
+        (lambda: networks(inputs=0), "inputs is a width: .*; got 0"),
+        (lambda: networks(activations=()), "activations is empty: give one at least"),
+        (lambda: real("n?", -1), "an axis of real is a letter .*; got -1"),
+        (lambda: real("n m"), "an axis of real is .*; got 'n m'"),
+        (lambda: real(..., "..."), "has `...` twice"),
+        (lambda: interval(np.nan, 1), r"interval\(nan, 1\) is empty: low must be less than high"),
+        (lambda: interval(0, 1, special=(2,)), "the special value 2 is outside"),
+        (lambda: interval(-1, 1, (0,), without=(0,)), "the special value 0 is outside"),
+        (lambda: index(0), "index takes the size of the axis that it counts: .*; got 0"),
+        (lambda: index("n?"), r"index takes .*; got 'n\?'"),
+    ],
+)  # fmt: skip
+def test_what_is_of_no_use(call: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: real(3.5), "an axis of real is a letter .*; got 3.5"),
+        (lambda: real((2, 3)), r"an axis of real is .*; got \(2, 3\)"),
+        (lambda: real(where=3), "where is a function of the array .*; got 3"),
+        (lambda: interval("a", 1), r"interval takes two numbers, .*; got interval\('a', 1, "),
+        (lambda: interval(0, 1, special=0.5), "interval takes .*special=0.5"),
+        (lambda: index(2.5), "index takes the size of the axis .*; got 2.5"),
+        (lambda: index(True), "index takes the size of the axis .*; got True"),
+        (lambda: check(tg.exp, real(where=lambda x: x > 0)), "where= is a condition on whole arr"),
+    ],
+)  # fmt: skip
+def test_words_of_another_type(call: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        call()
+
+
+ODD = (
+    st.none() | st.booleans() | st.floats() | st.integers(max_value=-1) | st.tuples() | st.just("")
+)
+
+
+@given(ODD)
+def test_whatever_is_no_axis_is_named_and_words_stay_as_they_were(odd: Any) -> None:
+    for word in (real, index):
+        with pytest.raises((TypeError, ValueError), match=re.escape(f"; got {odd!r}") + "$"):
+            word(odd)
+    for name in ("max_examples", "order", "sig", "kinks", "dtypes"):
+        if odd is not None:
+            with pytest.raises(
+                (TypeError, ValueError), match=re.escape(f"got {odd!r}") + "|no sig"
+            ):
+                check(tg.exp, real, **{name: odd})
+
+
+def test_nothing_told_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(NothingToldError, match="has no finite value at any input drawn"):
         check_vjp(lambda x: x * np.nan, lambda g, out, x: g, real)
-    with pytest.raises(NothingToldError, match="raised ValueError for all inputs drawn: not mine"):
+    with pytest.raises(
+        NothingToldError, match=r"(\d+) of \1 inputs drawn raised ValueError: not mi"
+    ):
         check_vjp(_refuses, cosine, real)
     with pytest.raises(NothingToldError, match="not finite at these arrays"):
         check_vjp(np.log, lambda g, out, x: g / x, np.array(-1.0))
+    for place in (real, np.ones(2)):
+        with pytest.raises(NothingToldError, match="returns bool wherever it was called: only flo"):
+            check(lambda x: x > 0, place)
+    told = capsys.readouterr()
+    assert told.out == told.err == ""  # no seeds
 
 
 def _refuses(_: Any) -> Any:
     raise ValueError("not mine")
+
+
+def test_inputs_at_which_the_function_raises_are_counted() -> None:
+    def f(x: Any) -> Any:
+        if x.shape[-1:] != (3,):
+            raise ValueError("three columns")
+        return x * 2.0
+
+    def doubled(g: Any, _out: Any, _x: Any) -> Any:
+        return 2 * g
+
+    assert check_vjp(f, doubled, real("n", "m"), where=lambda x: x.shape[1] == 3).raised == 0
+    report = check_vjp(f, doubled, real("n", "m"))
+    assert report.raised * 3 > report.examples
+    assert str(report).endswith(
+        f". {report.raised} of {report.raised + report.examples} inputs drawn raised ValueError: "
+        "three columns; give domains shapes that it takes (sig=, or real('n', 3)), or a condition "
+        "(where=)"
+    )
+    assert "raised" not in str(report._replace(raised=report.examples // 3))
+    both = report.plus(Report(1, 2, 3, 4, 5, "other"))
+    assert both[:1] + both[4:] == (report.examples + 1, report.raised + 5, "other")
+
+    def hardly(x: Any) -> Any:
+        if x.shape != (3, 3, 3):
+            raise ValueError("a cube")
+        return x * 2.0
+
+    with pytest.raises(NothingToldError, match="inputs drawn raised ValueError: a cube; give dom"):
+        check_vjp(hardly, doubled, real)
 
 
 # Strategies

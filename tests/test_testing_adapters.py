@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tinygrad_fc.testing import (
     GradientError,
+    NothingToldError,
     check,
     from_autograd,
     from_jax,
@@ -36,3 +39,15 @@ def test_functions_of_autograd() -> None:
     double = {"dtypes": (np.float64,), "max_examples": 20}
     assert check(from_autograd(numpy.tanh), interval(-4, 4), **double).compared
     assert check(from_autograd(lambda x, y: x @ y), real("n"), real("n"), **double).compared
+
+
+@pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
+def test_what_is_no_function_of_one_result(adapter: Any) -> None:
+    library = adapter.__name__.removeprefix("from_")
+    pytest.importorskip(library)
+    with pytest.raises(TypeError, match=r"f is a function of .*; got 3"):
+        adapter(3)
+    with pytest.raises(TypeError, match=r"<lambda>\(x\) can't be called with 2 arguments"):
+        check(adapter(lambda x: x), real, real)
+    with pytest.raises(NothingToldError, match=f"{adapter.__name__} takes a function that returns"):
+        check(adapter(lambda x: (x, x)), real, max_examples=5)

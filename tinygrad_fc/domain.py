@@ -11,8 +11,11 @@ is not called takes any shape that broadcasts with the others'.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import permutations
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +23,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import EllipsisType
+
+
+_LETTER = r"[^\W\d]\w*"
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,22 @@ class Domain:
         """Return the same values with a shape, by letters and numbers; `"..."` is `...` too.
 
         `where` is a condition on the array, for what the words can't say.
+
+        Raises `TypeError` or `ValueError` for what is no axis.
         """
-        told = tuple(... if axis == "..." else axis for axis in shape) if shape else self.shape
+        given: Any = where
+        if not (given is None or callable(given)):
+            message = f"where is a function of the array that tells whether to take it; got {given}"
+            raise TypeError(message)
+        told = tuple(_axis(axis, self.name) for axis in shape) if shape else self.shape
+        if shape.count(...) + shape.count("...") > 1:
+            message = f"{self.name}{shape} has `...` twice: it stands for all other axes, once"
+            raise ValueError(message)
         if not shape and where is None:
             told = ()
-        return replace(self, shape=told, condition=where or self.condition)
+        return replace(
+            self, shape=told, condition=partial(holds, where) if where else self.condition
+        )
 
     @property
     def restricted(self) -> bool:
@@ -69,25 +86,82 @@ class Domain:
         return f"{self.name}({', '.join(told)})"
 
 
+def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
+    """Tell whether arrays meet a condition; raises `TypeError` where it tells of each number."""
+    told = condition(*arrays)
+    if np.ndim(told):
+        message = (
+            "where= is a condition on whole arrays, and returned an array of shape "
+            f"{np.shape(told)}: write np.all(...) around it, or choose a domain such as positive"
+        )
+        raise TypeError(message)
+    return bool(told)
+
+
+def _size(value: Any, letter: str, least: int, message: str) -> Any:
+    """Return the size of an axis, a number or a letter; raise `message` where it is none."""
+    named = isinstance(value, str)
+    number = isinstance(value, Integral) and not isinstance(value, bool)
+    if (named and re.fullmatch(letter, value)) or (number and value >= least):
+        return value if named else int(value)
+    raise (ValueError if named or number else TypeError)(f"{message}; got {value!r:.80}")
+
+
+def _axis(axis: Any, name: str) -> Any:
+    """Return an axis of the shape of `name`."""
+    if axis is ... or axis == "...":
+        return ...
+    message = (
+        f'an axis of {name} is a letter ("n", or "n?" where it may be left out), a whole number '
+        "(its least size), or `...` for any axes"
+    )
+    return _size(axis, rf"{_LETTER}\??", 0, message)
+
+
+def _numbers(values: Any) -> bool:
+    return isinstance(values, tuple | list) and all(isinstance(v, Real) for v in values)
+
+
 def interval(
-    low: float, high: float, special: tuple[float, ...] = (), without: tuple[float, ...] = ()
+    low: float, high: float, special: Sequence[float] = (), without: Sequence[float] = ()
 ) -> Domain:
     """Return the numbers between `low` and `high`, with `special` values worth trying.
 
-    Raises `ValueError` where nothing lies between them.
+    Raises `ValueError` where nothing lies between them, or a special value does not.
 
     >>> interval(-1, 1, special=(0.5,))
     interval(-1, 1)
     """
+    if not (_numbers((low, high)) and _numbers(special) and _numbers(without)):
+        message = (
+            "interval takes two numbers, and tuples of numbers as special= and without=; got "
+            f"interval({low!r}, {high!r}, special={special!r}, without={without!r})"
+        )
+        raise TypeError(message)
     if not low < high:
         message = f"interval({low}, {high}) is empty: low must be less than high"
         raise ValueError(message)
-    return Domain(f"interval({low:g}, {high:g})", float(low), float(high), special, without)
+    for v in special:
+        if not low < v < high or v in without:
+            message = (
+                f"interval({low}, {high}): the special value {v} is outside, where nothing is drawn"
+            )
+            raise ValueError(message)
+    name = f"interval({low:g}, {high:g})"
+    return Domain(name, float(low), float(high), tuple(special), tuple(without))
 
 
 def index(n: int | str) -> Domain:
-    """Return whole numbers that index an axis of size `n`, repeats and negative ones included."""
-    return Domain(f"index({n})", kind="index", size=n)
+    """Return whole numbers that index an axis of size `n`, repeats and negative ones included.
+
+    Raises `TypeError` or `ValueError` where `n` is no size, a number or a letter of a shape.
+    """
+    message = (
+        "index takes the size of the axis that it counts: a whole number, at least 1, or a letter "
+        'of a shape, as index("n") beside real("n")'
+    )
+    size = _size(n, _LETTER, 1, message)
+    return Domain(f"index({size!r})", kind="index", size=size)
 
 
 real = Domain("real", special=(0.0, 1.0, -1.0, 0.5))

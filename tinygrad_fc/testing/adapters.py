@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_fc.testing.case import Rule
 from tinygrad_fc.testing.functions import names_of
 from tinygrad_fc.testing.layouts import aligned
+from tinygrad_fc.testing.options import function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +35,25 @@ def _real(a: Array) -> Array:
     return a
 
 
-def _named(f: Callable[..., Any], library: str) -> dict[str, Any]:
+def _rule(library: str, f: Callable[..., Any], forward: Any, vjp: Any, vjp2: Any) -> Rule:
+    """Return the rule of a library's function."""
     name = getattr(f, "__name__", type(f).__name__)
-    return {
-        "name": f"{name}",
-        "names": names_of(f),
-        "spelled": f"check(from_{library}({name})",
-    }
+    forward.__name__, forward.__wrapped__ = (
+        name,
+        f,
+    )  # whose signature says how many arguments it takes
+    spelled = f"check(from_{library}({name})"
+    return Rule(name, forward, vjp, vjp2, names=names_of(f), spelled=spelled)
+
+
+def _one(out: Any, library: str) -> Any:
+    """Return `out`, the one result of a library's function."""
+    if not hasattr(out, "dtype"):
+        raise TypeError(
+            f"from_{library} takes a function that returns one tensor or array, and it returned "
+            f"{out!r:.80}: join or choose what is checked, as by a lambda"
+        )
+    return out
 
 
 def from_torch(f: Callable[..., Any]) -> Rule:
@@ -51,6 +64,7 @@ def from_torch(f: Callable[..., Any]) -> Rule:
     >>> from_torch(abs)  # doctest: +SKIP
     Rule(name='abs', ...)
     """
+    function("f", f, "a function of PyTorch's tensors")
     torch = _library("torch")
 
     def made(a: Any) -> Any:
@@ -59,7 +73,7 @@ def from_torch(f: Callable[..., Any]) -> Rule:
 
     def forward(*arrays: Any) -> Any:
         with torch.no_grad():
-            return f(*map(made, arrays)).numpy(force=True)
+            return _one(f(*map(made, arrays)), "torch").numpy(force=True)
 
     def _first(g: Any, args: list[Any], *, create: bool) -> tuple[Any, ...]:
         out = f(*args)
@@ -96,7 +110,7 @@ def from_torch(f: Callable[..., Any]) -> Rule:
         ]
         return (arrays_[0], *_placed(arrays_[1:], [a.requires_grad for a in args]))
 
-    return Rule(forward=forward, vjp=vjp, vjp2=vjp2, **_named(f, "torch"))
+    return _rule("torch", f, forward, vjp, vjp2)
 
 
 def _placed(found: list[Any], there: list[bool]) -> tuple[Any, ...]:
@@ -111,6 +125,7 @@ def from_jax(f: Callable[..., Any]) -> Rule:
     JAX computes in float32 unless told otherwise: `jax.config.update("jax_enable_x64", True)`, or
     check with `dtypes=(np.float32,)`. Raises `ImportError` without jax.
     """
+    function("f", f, "a function of JAX's arrays")
     jax = _library("jax")
 
     def split(arrays: tuple[Any, ...]) -> tuple[list[bool], list[Any], Callable[..., Any]]:
@@ -126,7 +141,7 @@ def from_jax(f: Callable[..., Any]) -> Rule:
         )
 
     def forward(*arrays: Any) -> Any:
-        return np.array(f(*map(_real, map(np.asarray, arrays))))
+        return np.array(_one(f(*map(_real, map(np.asarray, arrays))), "jax"))
 
     def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
         there, floats, only = split(arrays)
@@ -145,7 +160,7 @@ def from_jax(f: Callable[..., Any]) -> Rule:
         found = [np.array(a) for a in pull(weights)]
         return (found[0], *_placed(found[1:], there))
 
-    return Rule(forward=forward, vjp=vjp, vjp2=vjp2, **_named(f, "jax"))
+    return _rule("jax", f, forward, vjp, vjp2)
 
 
 def _filled(arrays: tuple[Any, ...], there: list[bool], floats: tuple[Any, ...]) -> list[Any]:
@@ -159,6 +174,7 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
 
     Raises `ImportError` without autograd.
     """
+    function("f", f, "a function of autograd's arrays")
     core = _library("autograd").core
 
     def split(arrays: tuple[Any, ...]) -> tuple[list[bool], Callable[..., Any]]:
@@ -166,7 +182,7 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
         return there, lambda floats: f(*_filled(arrays, there, tuple(floats)))
 
     def forward(*arrays: Any) -> Any:
-        return np.array(f(*map(_real, map(np.asarray, arrays))))
+        return np.array(_one(f(*map(_real, map(np.asarray, arrays))), "autograd"))
 
     def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
         there, only = split(arrays)
@@ -186,4 +202,4 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
         found = [np.array(a) for a in pull(pack(tuple(w for w in h if w is not None)))]
         return (found[0], *_placed(found[1:], there))
 
-    return Rule(forward=forward, vjp=vjp, vjp2=vjp2, **_named(f, "autograd"))
+    return _rule("autograd", f, forward, vjp, vjp2)

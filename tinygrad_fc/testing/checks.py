@@ -5,22 +5,27 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.domain import Domain
+from tinygrad_fc.testing import options as told
 from tinygrad_fc.testing.case import Rule
 from tinygrad_fc.testing.functions import names_of, of_function, pasted
 from tinygrad_fc.testing.places import ordinary
-from tinygrad_fc.testing.plan import Plan, asked, laws_for
+from tinygrad_fc.testing.plan import Plan, laws_for
 from tinygrad_fc.testing.search import at, drawn
 from tinygrad_fc.testing.signature import parsed, shaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from tinygrad_fc.domain import Domain
     from tinygrad_fc.testing.errors import Report
+
+TENSORS = "a function of tensors, an operation, or a Rule such as from_torch(f)"
+VJP = "vjp(g, out, *arrays), the gradient of each array where g is that of the result"
+VJP2 = "vjp2(h, g, *arrays), the gradients of g and of each array, for h, those of vjp's results"
 
 
 def check(
@@ -32,8 +37,10 @@ def check(
 
     `inputs` are a domain for each argument: `real`, `positive`, `interval(0, 1)`, which draw shapes
     that broadcast; called, with axes by letters and numbers (`real("batch", 3)`); or shaped by
-    `sig="(n,m),(m)->(n)"`, with leading axes that broadcast, as NumPy's gufuncs have them. Arrays
-    in their place are checked as they are (`domains=` may say where these may move). The options:
+    `sig="(n,m),(m)->(n)"`, with leading axes that broadcast, as NumPy's gufuncs have them: where
+    one try shows that `f` takes none, it is checked without. Arrays in their place are checked as
+    they are (`domains=(real,)` may say where these may move). Inputs at which `f` raises tell
+    nothing; where that are more than 9 in 10, `NothingToldError` is raised. The options:
     `order` 2 checks second derivatives, too; `dtypes=(np.float64,)` leaves out float32;
     `where(*arrays)` is a condition on what is drawn; `accuracy` is demanded of the gradient itself,
     by default half of its digits, `"full"` for all that can be told; `noise` is how exact `f` is,
@@ -46,7 +53,11 @@ def check(
     >>> report.compared > 100
     True
     """
-    return _checked(of_function(f), inputs, **options)
+    asked = _asked("check", inputs, options)
+    called = f.forward if isinstance(f, Rule) else f
+    told.function("what check takes", called, TENSORS)
+    told.takes(called, asked.inputs.many, told.EACH)
+    return _checked(of_function(f), asked)
 
 
 def check_vjp(
@@ -69,12 +80,21 @@ def check_vjp(
     >>> report.compared > report.undecided
     True
     """
+    asked = _asked("check_vjp", inputs, options)
+    count = asked.inputs.many
+    told.function("forward", forward, "a function of arrays")
+    told.takes(forward, count, told.EACH)
+    told.function("vjp", vjp, VJP)
+    told.takes(vjp, count + 2, f"It is {VJP}")
+    if vjp2 is not None:
+        told.function("vjp2", vjp2, VJP2)
+        told.takes(vjp2, count + 2, f"It is {VJP2}")
     names = names_of(forward)
     name = getattr(forward, "__name__", "")
     ending = f", vjp2={pasted(vjp2, 'vjp2')}" if vjp2 else ""
     called = f"check_vjp({pasted(forward, 'forward')}, {pasted(vjp, 'vjp')}"
     name = name if name.isidentifier() else "forward"
-    return _checked(Rule(name, forward, vjp, vjp2, names, called, ending), inputs, **options)
+    return _checked(Rule(name, forward, vjp, vjp2, names, called, ending), asked)
 
 
 def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -89,11 +109,15 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
     ...     return (x * x).sum(dim=1).tanh()
     >>> test_model()
     """
-    if any(inspect.isfunction(domain) for domain in domains):
+    if any(inspect.isroutine(domain) for domain in domains):
         raise TypeError("derivatives takes a domain for each argument: write @derivatives(real)")
+    asked = _asked("derivatives", domains, options)
 
     def decorate(f: Callable[..., Any]) -> Any:
+        told.function("what derivatives decorates", f, "a function of tensors")
         parameters = list(inspect.signature(f).parameters.values())
+        if len(parameters) < len(domains):
+            told.takes(f, len(domains), "Give a domain for each argument")
         kept = parameters[: len(parameters) - len(domains)]
         drawn = names_of(f, len(kept))
 
@@ -102,7 +126,7 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
             before = [*args, *(kwargs[p.name] for p in kept[len(args) :])]
             rule = of_function(functools.partial(f, *before))
             rule = replace(rule, name=f.__name__, names=drawn, spelled=f"check({f.__name__}")
-            _checked(rule, domains, **options)
+            _checked(rule, asked)
 
         del test.__wrapped__  # pytest would ask for the drawn arguments
         test.__signature__ = inspect.Signature(kept)  # type: ignore[attr-defined]
@@ -111,27 +135,30 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
     return decorate
 
 
-def _checked(
-    rule: Rule, inputs: Sequence[Any], *, domains: Sequence[Domain] | None = None, **options: Any
-) -> Report:
-    told = asked(**options)
-    if not inputs:
-        raise ValueError(f"{rule.spelled}, ...) needs a domain for each argument, such as `real`")
-    words = tuple(d for d in inputs if isinstance(d, Domain))
-    held = laws_for(told, rule, second=rule.own or rule.vjp2 is not None)
-    plan = Plan(rule, tuple(domains or ()), held, told, {})
-    if not words:
-        return at(plan, inputs, {})
-    if len(words) < len(inputs):
-        odd = next(d for d in inputs if not isinstance(d, Domain))
-        raise TypeError(
-            f"a domain is a word such as real, positive or interval(0, 1), got {odd!r:.80}; "
-            "give domains for all arguments, or arrays for all"
-        )
-    words = shaped(inputs, told.sig)
-    if told.sig is not None and not _batched(rule, words, told.sig):
-        words = shaped(inputs, told.sig, batch=False)
-    return drawn(plan._replace(words=words))
+class _Asked(NamedTuple):
+    options: told.Options
+    inputs: told.Inputs
+
+
+def _asked(called: str, given: Sequence[Any], options: Mapping[str, Any]) -> _Asked:
+    """Return what a check is asked for, proven to make sense."""
+    told.known(called, options, [*told.NAMES, *["vjp2"] * (called == "check_vjp")])
+    plain = {name: value for name, value in options.items() if name != "domains"}
+    found = told.asked(**plain)
+    inputs = told.inputs(called, given, options.get("domains"), found.sig)
+    if found.where is not None:
+        told.takes(options["where"], inputs.many, "where= is called with all arguments")
+    return _Asked(found, inputs)
+
+
+def _checked(rule: Rule, asked: _Asked) -> Report:
+    options, (words, arrays) = asked
+    held = laws_for(options, rule, second=rule.own or rule.vjp2 is not None)
+    plan = Plan(rule, words, held, options, {})
+    if arrays:
+        return at(plan, arrays, {})
+    batched = options.sig is None or _batched(rule, shaped(words, options.sig), options.sig)
+    return drawn(plan._replace(words=shaped(words, options.sig, batch=batched)))
 
 
 def _batched(rule: Rule, words: Sequence[Domain], sig: str) -> bool:

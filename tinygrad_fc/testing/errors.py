@@ -72,13 +72,34 @@ class Report(NamedTuple):
     """That nothing was found, and how much was looked at.
 
     `examples` were drawn; of the slopes along their directions `compared` were held against the
-    gradients, `undecided` could not be certified (jumps, noise), and `kinks` were met.
+    gradients, `undecided` could not be certified (jumps, noise), and `kinks` were met. At `raised`
+    further inputs the function raised, `refusal` at the last of them.
     """
 
     examples: int
     compared: int
     undecided: int
     kinks: int
+    raised: int = 0
+    refusal: str = ""
+
+    def plus(self, other: Report) -> Report:
+        """Return the sums of both."""
+        return Report(
+            self.examples + other.examples,
+            self.compared + other.compared,
+            self.undecided + other.undecided,
+            self.kinks + other.kinks,
+            self.raised + other.raised,
+            other.refusal or self.refusal,
+        )
+
+    def refused(self) -> str:
+        """Return how often the function raised, and what to do about it."""
+        return (
+            f"{self.raised} of {self.examples + self.raised} inputs drawn raised {self.refusal}; "
+            "give domains shapes that it takes (sig=, or real('n', 3)), or a condition (where=)"
+        )
 
     def __str__(self) -> str:
         text = (
@@ -90,6 +111,8 @@ class Report(NamedTuple):
                 ". More are undecided than compared: the function is a staircase or noisy there, "
                 "or its domain is too wide. Narrow it, or take a wider `accuracy`"
             )
+        if self.raised * 3 > self.examples:
+            text += f". {self.refused()}"
         return text
 
 
@@ -98,4 +121,4 @@ class DiscardError(Exception):
 
 
 class NothingToldError(Exception):
-    """A check that could compare nothing: the domain has no inputs for it."""
+    """A check that could compare nothing, or little since the function raised at most inputs."""

@@ -8,9 +8,10 @@ import numpy as np
 
 from tinygrad_fc.autograd import slopes
 from tinygrad_fc.graph import Node
+from tinygrad_fc.testing.options import arrays_of, function, returned, takes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def slope(f: Callable[..., Any], x: Any, direction: Any = 1.0) -> slopes.Slope:
@@ -27,20 +28,33 @@ def slope(f: Callable[..., Any], x: Any, direction: Any = 1.0) -> slopes.Slope:
     >>> bool(abs(found.value - np.cos(1.0)) <= found.error < 1e-11)
     True
     """
-    point = x if isinstance(x, tuple) else (x,)
-    along = direction if isinstance(direction, tuple) else (direction,) * len(point)
-    points = [np.asarray(a, float) for a in point]
-    directions = [
-        np.broadcast_to(np.asarray(v, float), a.shape) for v, a in zip(along, points, strict=True)
-    ]
+    function("f", f, "a function of arrays")
+    points = [a.astype(float) for a in arrays_of(x if isinstance(x, tuple) else (x,), "x")]
+    along = direction if isinstance(direction, tuple) else (direction,) * len(points)
+    steps = arrays_of(along, "direction")
+    takes(f, len(points), "x is a tuple of arrays, one for each argument")
+    try:
+        directions = [
+            np.broadcast_to(v.astype(float), a.shape) for v, a in zip(steps, points, strict=True)
+        ]
+    except ValueError:
+        raise ValueError(
+            f"direction is an array for each of x, that broadcasts to it: {_shapes(points)}; got "
+            f"{_shapes(steps)}"
+        ) from None
     shape: tuple[int, ...] = ()
 
     def flat(*arrays: Any) -> Any:
         nonlocal shape
         found = f(*arrays)
         out = np.asarray(found._array if isinstance(found, Node) else found)
+        returned("f", out)
         shape = out.shape
         return out.ravel()
 
     found = slopes.slope(flat, points, directions)
     return slopes.Slope(*(np.reshape(a, shape) for a in found))
+
+
+def _shapes(arrays: Sequence[Any]) -> str:
+    return ", ".join(str(a.shape) for a in arrays)

@@ -1,4 +1,4 @@
-"""What is checked and how: what was asked for, proven to make sense, and the laws that follow."""
+"""What is checked and how: what was asked for, and the laws that follow from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.testing import laws, purity
-from tinygrad_fc.testing.compare import ACCURACY, Demand
+from tinygrad_fc.testing.compare import ACCURACY
 from tinygrad_fc.testing.precision import float32, small
 from tinygrad_fc.testing.values import finite, second_values, values
 
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from tinygrad_fc.domain import Domain
     from tinygrad_fc.testing.case import Case, Rule
     from tinygrad_fc.testing.errors import Tally
+    from tinygrad_fc.testing.options import Options
 
-FLOATS = (np.float64, np.float32)
 SALTS = 16
 """How many sets of directions there are; a place is tried with one of them."""
-KINKS = ("subgradient", "skip", "forbid")
 
 
 class Law(NamedTuple):
@@ -34,17 +33,6 @@ class Law(NamedTuple):
     """1 in this many: what costs much, or fails at any place if at one, is held less often."""
     costly: bool = False
     """Whether it is left out when a check has taken too long, and its slopes are counted."""
-
-
-class Options(NamedTuple):
-    """What `check` is asked for."""
-
-    order: int = 2
-    sig: str | None = None
-    where: Callable[..., Any] | None = None
-    dtypes: tuple[Any, ...] = FLOATS
-    demand: Demand = Demand()
-    max_examples: int | None = None
 
 
 class Plan(NamedTuple):
@@ -83,39 +71,6 @@ class Plan(NamedTuple):
             words = ", ".join(repr(replace(word, shape=None)) for word in self.words)
             told.append(f"domains=({words},)")
         return "".join(f", {t}" for t in told)
-
-
-def asked(
-    *,
-    order: int = 2,
-    sig: str | None = None,
-    where: Callable[..., Any] | None = None,
-    dtypes: Sequence[Any] = FLOATS,
-    accuracy: float | str | None = None,
-    noise: float = 0.0,
-    kinks: str = "subgradient",
-    max_examples: int | None = None,
-) -> Options:
-    """Return what is asked for; raises `ValueError` where it makes no sense."""
-    if order not in {1, 2}:
-        raise ValueError(f"order is 1 or 2, got {order!r}: the derivative, or that of the rule too")
-    kinds = tuple(np.dtype(d) for d in dtypes)
-    if not kinds or not {np.dtype(d) for d in FLOATS}.issuperset(kinds):
-        raise ValueError(f"dtypes are float64 and float32, or one of them; got {dtypes!r}")
-    if kinks not in KINKS:
-        raise ValueError(f"kinks is one of {', '.join(map(repr, KINKS))}; got {kinks!r}")
-    if accuracy is None:
-        wanted = ACCURACY
-    elif accuracy == "full":
-        wanted = 0.0
-    elif isinstance(accuracy, int | float) and accuracy > 0:
-        wanted = float(accuracy)
-    else:
-        raise ValueError(f'accuracy is a positive number or "full"; got {accuracy!r}')
-    if noise < 0:
-        raise ValueError(f"noise is how exact the function is, relative to it; got {noise!r}")
-    demand = Demand(wanted, kinks, noise=float(noise))
-    return Options(order, sig, where, kinds, demand, max_examples)
 
 
 def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:

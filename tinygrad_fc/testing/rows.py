@@ -5,26 +5,28 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.graph import wrap
-from tinygrad_fc.op import table
+from tinygrad_fc.op import Op, table
 from tinygrad_fc.testing import laws
 from tinygrad_fc.testing.errors import DiscardError, Report, Tally
 from tinygrad_fc.testing.functions import of_op
 from tinygrad_fc.testing.laws import ONE
 from tinygrad_fc.testing.numbers import near, worst
-from tinygrad_fc.testing.plan import Law, Options, Plan, asked, laws_for
+from tinygrad_fc.testing.options import FLOATS, NAMES, ONLY, arrays_of, asked, known
+from tinygrad_fc.testing.plan import Law, Plan, laws_for
 from tinygrad_fc.testing.search import at, drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from tinygrad_fc.op import Op
     from tinygrad_fc.testing.case import Case
+    from tinygrad_fc.testing.options import Options
 
 
 def check_op(
@@ -40,10 +42,20 @@ def check_op(
     >>> check_op("tanh", max_examples=20).examples
     20
     """
-    total = Report(0, 0, 0, 0)
-    for op in [name] if not isinstance(name, str) else rows_named(name):
-        found = _checked(op, arrays, dict(settings or {}), asked(**options))
-        total = Report(*(a + b for a, b in zip(total, found, strict=True)))
+    known("check_op", options, [n for n in NAMES if n not in {"sig", "domains"}])  # the row's own
+    told, given, total = asked(**options), arrays_of(arrays), Report(0, 0, 0, 0)
+    if not isinstance(name, str | Op):
+        raise TypeError(
+            f"check_op takes the name of a row, such as 'tanh', or the row; got {name!r:.80}"
+        )
+    if settings is not None and not (isinstance(settings, Mapping) and arrays):
+        raise TypeError(
+            "settings is a dict of a row's settings at given arrays, as in check_op('sum', "
+            f"np.ones((2, 3)), settings={{'axis': 1}}); got {settings!r:.80}"
+            + (" and no arrays: without these all settings are tried" if not arrays else "")
+        )
+    for op in [name] if isinstance(name, Op) else rows_named(name):
+        total = total.plus(_checked(op, given, dict(settings or {}), told))
     return total
 
 
@@ -85,6 +97,9 @@ def _checked(op: Op, arrays: Sequence[Any], settings: dict[str, Any], options: O
     held = (Law(result), *(laws_for(options, rule, second=True) if floats else ()))
     plan = Plan(rule, words, held, options, op.settings, strict=True)
     if arrays:
+        for i in floats[: len(arrays)]:
+            if arrays[i].dtype not in FLOATS:
+                raise ValueError(f"{rule.argument(i)} of {op.name} is of {arrays[i].dtype}: {ONLY}")
         return at(plan, arrays, settings)
     report = drawn(plan, share=1 if floats else 4)
     if floats:

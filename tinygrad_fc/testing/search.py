@@ -21,6 +21,7 @@ from tinygrad_fc.testing.errors import (
     Tally,
 )
 from tinygrad_fc.testing.explain import explained
+from tinygrad_fc.testing.options import returned
 from tinygrad_fc.testing.plan import SALTS
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ def at(plan: Plan, arrays: Sequence[Any], settings: dict[str, Any]) -> Report:
         )
         try:
             with _quiet(plan):
+                returned(plan.rule.name, case.out)
+                if not plan.strict and case.out.dtype.kind != "f":
+                    raise _no_floats(plan.rule.name, case.out.dtype)
                 tally = tally.plus(held(case, plan))
         except DiscardError:
             raise NothingToldError(
@@ -109,7 +113,8 @@ class _Search:
         self.until = np.inf
         self.failed: dict[bytes, GradientError] = {}
         self.last: GradientError | None = None
-        self.refused: Exception | None = None
+        self.raised, self.refusal = 0, ""
+        self.dtypes: set[np.dtype[Any]] = set()
         self.seen = Seen()
 
     def hold(self, case: Case) -> None:
@@ -161,10 +166,18 @@ class _Search:
         if self.plan.strict:
             return
         try:
-            case.out  # noqa: B018  made here, and kept
+            returned(self.plan.rule.name, case.out)
         except GradientError as error:
-            self.refused = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            cause = error.__cause__ or error
+            self.raised, self.refusal = self.raised + 1, f"{type(cause).__name__}: {cause}"
             raise DiscardError from error
+        self.dtypes.add(case.out.dtype)
+
+
+def _no_floats(name: str, dtype: Any) -> NothingToldError:
+    return NothingToldError(
+        f"{name} returns {dtype} wherever it was called: only floats have a gradient"
+    )
 
 
 def _key(case: Case) -> bytes:
@@ -176,6 +189,7 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
     """Hold the laws on cases that hypothesis draws: 1 in `share` of as many as the profile says."""
     try:
         from hypothesis import HealthCheck, errors, given, reject, settings  # noqa: PLC0415
+        from hypothesis.reporting import with_reporter  # noqa: PLC0415
 
         from tinygrad_fc.testing.drawing import cases  # noqa: PLC0415
         from tinygrad_fc.testing.fixed import fixed  # noqa: PLC0415
@@ -207,7 +221,9 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
 
     failed = search.last
     try:
-        run()
+        # All that is told is told here: what hypothesis prints are seeds, and cases without names.
+        with with_reporter(lambda _: None):
+            run()
     except GradientError as error:
         failed = error
     except errors.Flaky:
@@ -222,22 +238,18 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
 
 
 def _report(search: _Search) -> Report:
+    report = Report(search.examples, *search.tally, search.raised, search.refusal)
     slopes = any(law.costly for law in search.plan.laws)
     # Where all results are empty there is nothing to tell, and nothing wrong.
     empty = slopes and search.discarded and not any(search.tally)
-    if empty or not search.examples:
-        raise _untold(search)
-    return Report(search.examples, *search.tally)
-
-
-def _untold(search: _Search) -> NothingToldError:
     name = search.plan.rule.name
-    if search.refused is not None:
-        return NothingToldError(
-            f"{name} raised {type(search.refused).__name__} for all inputs drawn: "
-            f"{search.refused}. Give the domains shapes that it takes, as real('n', 3) or sig="
+    if report.raised and (empty or report.raised > 9 * report.examples):
+        raise NothingToldError(f"{name}: {report.refused()}")
+    if empty and search.dtypes and not {d.kind for d in search.dtypes} & {"f"}:
+        raise _no_floats(name, " or ".join(sorted(map(str, search.dtypes))))
+    if empty or not search.examples:
+        raise NothingToldError(
+            f"{name} has no finite value at any input drawn, or none meets `where`: choose "
+            "domains inside which it is defined"
         )
-    return NothingToldError(
-        f"{name} has no finite value at any input drawn, or `where` leaves nothing: choose domains "
-        "inside which it is defined"
-    )
+    return report

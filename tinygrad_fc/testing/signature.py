@@ -6,11 +6,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_fc.domain import Domain
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinygrad_fc.domain import Domain
-
+WORD = "a domain is a word such as real, positive or interval(0, 1)"
 _CORE = r"\(\s*(?:\w+\??\s*(?:,\s*\w+\??\s*)*)?\)"
 _WHOLE = re.compile(rf"\s*({_CORE}(?:\s*,\s*{_CORE})*)\s*->\s*({_CORE})\s*")
 
@@ -18,10 +19,25 @@ _WHOLE = re.compile(rf"\s*({_CORE}(?:\s*,\s*{_CORE})*)\s*->\s*({_CORE})\s*")
 def shaped(words: Sequence[Domain], sig: str | None, *, batch: bool = True) -> tuple[Domain, ...]:
     """Return `words` with the shapes that `sig` gives them, after broadcast axes with `batch`.
 
-    Raises `ValueError` where `sig` is none, or names another number of arguments.
+    Raises `TypeError` where a word is none, `ValueError` where `sig` is none, or names another
+    number of arguments, or an index counts an axis that is nowhere.
     """
-    if sig is None:
-        return tuple(words)
+    for word in words:
+        if not isinstance(word, Domain):
+            raise TypeError(f"{WORD}; got {word!r:.80}")
+    found = tuple(words) if sig is None else _given(words, sig, batch=batch)
+    letters = {axis for word in found for axis in word.shape or ()}
+    for word in found:
+        if isinstance(word.size, str) and word.size not in letters:
+            raise ValueError(
+                f"{word!r} indexes an axis {word.size!r}, and no argument has one: name it in a "
+                f"shape, as in real({word.size!r}), or give its size, as in index(3)"
+            )
+    return found
+
+
+def _given(words: Sequence[Domain], sig: str, *, batch: bool) -> tuple[Domain, ...]:
+    """Return `words` with the shapes of `sig` where they have none of their own."""
     cores, _ = parsed(sig)
     if len(cores) != len(words):
         raise ValueError(
@@ -36,6 +52,8 @@ def shaped(words: Sequence[Domain], sig: str | None, *, batch: bool = True) -> t
 
 def parsed(sig: str) -> tuple[list[tuple[Any, ...]], tuple[Any, ...]]:
     """Return the axes of each argument, and those of the result."""
+    if not isinstance(sig, str):
+        raise TypeError(f"sig is a string such as '(n,m),(m)->(n)'; got {sig!r:.80}")
     found = _WHOLE.fullmatch(sig)
     if found is None:
         raise ValueError(
