@@ -193,6 +193,17 @@ CONFIRMED: dict[str, Loss] = {
         2.0,
         "x is copied to both results; the gradient raises, although the function broadcasts",
     ),
+    "torch.nn.functional.multi_margin_loss": Loss(
+        "nondeterministic",
+        "no rows: x of shape (0, 2)",
+        lambda: float(
+            functional.multi_margin_loss(
+                torch.zeros(0, 2).double(), torch.zeros(0, dtype=torch.long)
+            )
+        ),
+        "one number, the same at every call",
+        "the mean of no losses is never written: what the memory held before is returned",
+    ),
     "torch.kron": Loss(
         "raises",
         "a transposed a",

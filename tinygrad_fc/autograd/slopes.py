@@ -62,13 +62,15 @@ def slope(
     first: float = 0.25,
     steep: Array | float = 0.0,
     eps: float = EPS,
+    noise: float = 0.0,
 ) -> Slope:
     """Return the derivatives of `f` at `point` along `direction`, from steps of `first` and less.
 
     `f` takes arrays as in `point` and returns a flat array. `point + t * direction` must lie
     within the domain of `f` for |t| up to `first`. `steep` are the slopes that `f` has at ordinary
     places, see `steepness`: where it is much flatter, what it comes from was rounded all the same
-    (1 - tanh(x)^2 at 16 is a staircase). `eps` is that of the coarsest type that `f` computes in.
+    (1 - tanh(x)^2 at 16 is a staircase). `eps` is that of the coarsest type that `f` computes in,
+    and `noise` how exact it is, relative to its results, if worse than that.
     """
 
     def along(t: float) -> Array:
@@ -82,28 +84,28 @@ def slope(
         central = (up - down) / (2 * h)
         size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
         largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
-        least = 2 * eps * (largest + 4 * np.abs(central))
+        least = 2 * max(eps, noise) * largest + 8 * eps * np.abs(central)
         rounding = least + 2 * eps * steep * size
         near = _near(along, here)
-        rough = np.maximum(near.rough.max(axis=0), _scatter(central, h))
+        rough = _rougher(near, central, h)
         # What is rougher by far is no rounding, but a jump. Of sums that cancel, little is left.
         around = np.where(np.isfinite(rounding), rounding, 0).max(axis=0)
-        noise = np.clip(rough, rounding, np.maximum(rounding, 2.0**32 * around))
-        seen = np.clip(rough, least, noise)
-        unseen = np.nan_to_num(noise - seen) / h
+        blur = np.clip(rough, rounding, np.maximum(rounding, 2.0**32 * around))
+        seen = np.clip(rough, least, blur)
+        unseen = np.nan_to_num(blur - seen) / h
         value, error = _extrapolated(central, seen / h, unseen, SYMMETRIC)
         lopsided = (up - 2 * here + down) / h
         jump, doubt = _extrapolated(lopsided, 4 * seen / h, 4 * unseen, LOPSIDED)
         error = error + (np.abs(jump) + doubt) / 2
-        torn = _torn(up - here, noise) | _torn(down - here, noise)
+        torn = _torn(up - here, blur) | _torn(down - here, blur)
         steepest = np.maximum(np.abs(up - here), np.abs(down - here))[-1] / h[-1]
-        torn |= near.flat & (_stair(up - here, noise) | _stair(down - here, noise))
+        torn |= near.flat & (_stair(up - here, blur) | _stair(down - here, blur))
         torn |= near.contradicts(value, error, rounding[-1], steepest)
         error = np.where(torn | ~np.isfinite(value + error), np.inf, error)
         value = np.where(np.isfinite(error), value, 0)
         scale = np.where(np.isfinite(here), np.abs(here), 0) + np.abs(value)
         found = Slope(value, error, np.abs(jump) - doubt, scale)
-        other = _imaginary(f, point, direction, here, noise[-1])
+        other = _imaginary(f, point, direction, here, blur[-1])
         return found if other is None else _closer(found, *other)
 
 
@@ -162,17 +164,22 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
     steps = np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
     seen = np.array([[along(k * u) if k else here for k in range(-2, 4)] for u in steps], float)
     slopes = (8 * (seen[:, 3] - seen[:, 1]) - (seen[:, 4] - seen[:, 0])) / (12 * steps[:, None])
-    rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 4
+    rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 2
     return _Near(steps[:, None], slopes, rough, (seen == here).all(axis=(0, 1)))
 
 
-def _scatter(central: Array, h: Array) -> Array:
+def _rougher(near: _Near, central: Array, h: Array) -> Array:
     """Return how rough a function is by its finest differences, whose errors are h^4 and nothing.
 
-    Steps of next to nothing round alike, and see less of it.
+    Steps of next to nothing round alike, and see less of it. Where they see far less, in slopes
+    too, it is no rounding, but what a function does between steps as long as the finest.
     """
     fine = (4 * central[-4:] - central[-5:-1]) / 3
-    return np.asarray((np.abs(np.diff(fine, axis=0)) * h[-3:]).max(axis=0) / 1.5)
+    scatter = (np.abs(np.diff(fine, axis=0)) * h[-3:]).max(axis=0) / 1.5
+    rough = near.rough.max(axis=0)
+    apart = (np.abs(near.slopes - central[-1]) * near.steps).max(axis=0)
+    noise = scatter <= 64 * np.maximum(rough, apart)
+    return np.asarray(np.where(noise, np.maximum(rough, scatter), rough))
 
 
 def _stair(gap: Array, noise: Array) -> Array:

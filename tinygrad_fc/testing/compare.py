@@ -30,6 +30,10 @@ RESOLVED = 2.0**-22
 """How well a slope must be known, relative to the largest, to be compared strictly."""
 
 
+INNER = 2.0**-4
+"""How much smaller than ordinary numbers are that are as good, next to 0."""
+
+
 class Place(NamedTuple):
     """Where a function is differentiated, in one argument."""
 
@@ -74,6 +78,11 @@ class Demand(NamedTuple):
     noise: float = 0.0
     """How exact the function is, relative to its values, if worse than its type."""
 
+    @property
+    def blur(self) -> float:
+        """How exact what is measured is at best."""
+        return max(self.eps, self.noise)
+
 
 class Claim(NamedTuple):
     """What gradients say about the slope of a weighted sum of results."""
@@ -112,12 +121,14 @@ def agree(
     bound is as large as the kink, hide nothing; these are compared among themselves.
     """
     tally = Tally()
-    steep = steepness(f, [p.x for p in places], [p.ordinary for p in places])
-    measure = partial(slope, f, steep=steep, eps=demand.eps)
+    here = [p.x for p in places]
+    steep, inner = (steepness(f, here, [n * p.ordinary for p in places]) for n in (1, INNER))
+    # Behind large weights a network has its slopes near 0, and is flat where numbers are about 1.
+    measure = partial(slope, f, steep=np.maximum(steep, inner), eps=demand.eps, noise=demand.noise)
     chosen = directions(places, salt)[: demand.lines]
-    coarse = demand.eps**0.5
+    coarse = demand.blur**0.5
     for k, v in enumerate(chosen):
-        found = measure([p.x for p in places], v)
+        found = measure(here, v)
         w = weights(found.value, salt, k)
         natural = steep * max((np.abs(a).max(initial=0) for a in v), default=0)
         resolved = found.error <= max(RESOLVED, coarse) * max(
@@ -166,15 +177,15 @@ def _confirm(
     """
     point = [p.x for p in places]
     other = measure(point, v, first=13 / 64)
-    torn, rough = _around(measure, places, found, demand.eps**0.5)
+    torn, rough = _around(measure, places, found, demand.blur**0.5)
     left_out = torn | rough if demand.kinks == "skip" else torn
     w = np.where(other.agrees(found) & ~left_out, w, 0)
     gradients = vjp(w)
-    moves = zip(spread(partial(vjp, w), demand.eps), v, strict=True)
+    moves = zip(spread(partial(vjp, w), demand.blur), v, strict=True)
     own = sum(float((r * np.abs(d))[d != 0].sum()) for r, d in moves)
     mine = claim(gradients, v, w, slack=4 * own)
     # Sums and products round as well, whose numbers no nudge of the arguments shows.
-    accuracy = max(demand.accuracy, 64 * demand.eps)
+    accuracy = max(demand.accuracy, 64 * demand.blur)
     if mine.allows(found, accuracy) or mine.allows(other, accuracy):
         return
     if rough.any() and mine.allows(_hull(measure, places, v, found, rough), accuracy):

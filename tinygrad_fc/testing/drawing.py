@@ -171,10 +171,14 @@ def _floats(draw: st.DrawFn, word: Domain, shape: Shape) -> Array:
     return numbers(word, kind, m).reshape(shape)
 
 
+def special(word: Domain) -> tuple[float, ...]:
+    """Return the values of `word` that are worth trying, or any one of it."""
+    return word.special or (float(_within(word, np.array(1), np.array(192))),)
+
+
 def numbers(word: Domain, kind: Array, m: Array) -> Array:
     """Return numbers in `word` for bytes: what kind each is of, and which of these."""
-    special = word.special or (float(_within(word, np.array(1), np.array(192))),)
-    middle = np.array(special, float)
+    middle = np.array(special(word), float)
     x = np.where(kind % 4 == 0, middle[m % len(middle)], _within(word, kind, m))
     x = x.astype(np.float32).astype(float)
     outside = (x <= word.low) | (x >= word.high) | np.isin(x, word.without)

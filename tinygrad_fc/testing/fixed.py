@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.testing.case import Case
-from tinygrad_fc.testing.drawing import anywhere, numbers
+from tinygrad_fc.testing.drawing import anywhere, numbers, special
 from tinygrad_fc.testing.plan import SALTS
 
 if TYPE_CHECKING:
@@ -76,12 +76,7 @@ def forms(words: Sequence[Domain]) -> list[Form]:
 
 def grid_size(words: Sequence[Domain]) -> int:
     """Return how many tuples there are of a special value for each argument."""
-    return min(math.prod(len(_special(w)) for w in words), MOST)
-
-
-def _special(word: Domain) -> tuple[float, ...]:
-    inside = tuple(v for v in word.special if word.low < v < word.high and v not in word.without)
-    return inside or (1.0,)
+    return min(math.prod(len(special(w)) for w in words), MOST)
 
 
 def _shape(form: Form, i: int, word: Domain, letters: dict[str, int]) -> Shape:
@@ -108,8 +103,8 @@ def _floats(form: Form, i: int, word: Domain, shape: Shape, repeats: int) -> Arr
     rng = np.random.default_rng([i, *shape, len(form.values)])
     n = math.prod(shape)
     if form.values == GRID:
-        special = _special(word)
-        found = np.array([special[k // repeats % len(special)] for k in range(n)], float)
+        tried = special(word)
+        found = np.array([tried[k // repeats % len(tried)] for k in range(n)], float)
         return found.reshape(shape)
     kind, m = rng.integers(0, 256, n), rng.integers(0, 256, n)
     if form.values == SPECIAL:
@@ -125,7 +120,7 @@ def _floats(form: Form, i: int, word: Domain, shape: Shape, repeats: int) -> Arr
     if form.values == SAME:
         m = 0 * m + 136
     if form.values == NEAR and word.kind == "float" and not word.distinct:
-        at = _special(word)[-1]
+        at = special(word)[-1]
         near = at + np.ldexp(m - 128.0, -8 - 5 * (kind % 2))
         inside = (near > word.low) & (near < word.high) & ~np.isin(near, word.without)
         return np.where(inside, near, at).reshape(shape)
@@ -155,7 +150,7 @@ def _arrays(form: Form, words: Sequence[Domain]) -> tuple[Array, ...] | None:
             made = _whole(form, shape, n)
         else:
             made = _floats(form, i, word, shape, repeats)
-            repeats *= len(_special(word))
+            repeats *= len(special(word))
         if made is None:
             return None
         found.append(made)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd.slopes import room
-from tinygrad_fc.testing.errors import DiscardError, Tally
+from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
 from tinygrad_fc.testing.numbers import EPS, cotangent, near, same, spread, worst
 from tinygrad_fc.testing.places import ordinaries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.testing.case import Case
 
@@ -182,22 +182,38 @@ def blur(case: Case, g: Array, k: int) -> Array:
 def invisible(case: Case, g: Array, out: Array) -> list[Array]:
     """Return how large gradients are by which the result, over all of `x`, moves by itself.
 
-    An eps of that is lost in the rounding of `out`: rules that compute it from what they share
-    with `out` have no digit of it left (two numbers, normalised, are 1 and -1 wherever they lie).
+    An eps of that is lost in the rounding of `out`, or of what it is elsewhere: rules that compute
+    it from what they share with `out` have no digit of it left (two numbers, normalised, are 1 and
+    -1 wherever they lie).
     """
+    sizes = np.abs(np.asarray(out, float))
+    for point in _elsewhere(case):
+        try:
+            with np.errstate(all="ignore"):
+                other = np.abs(case.at(case.placed(point)).out)
+        except (DiscardError, GradientError):
+            continue
+        sizes = np.where(np.isfinite(other), np.maximum(sizes, other), sizes)
     with np.errstate(all="ignore"):
-        each = np.abs(np.asarray(g, float) * out)
+        each = np.abs(np.asarray(g, float)) * sizes
     total = each[np.isfinite(each)].sum()
     return [total / room(np.asarray(case.arrays[i], float)) for i in case.floats]
+
+
+def _elsewhere(case: Case) -> Iterator[list[Array]]:
+    """Yield the arguments with ordinary numbers in place of all of them, and of each."""
+    usual = ordinaries(case)
+    mine = [case.arrays[i] for i in case.floats]
+    yield usual
+    for k, i in enumerate(case.floats):
+        for sign in (1, -1)[: 1 + (case.words[i].low < -1)]:
+            yield [*mine[:k], sign * usual[k], *mine[k + 1 :]]
 
 
 def usual(case: Case, g: Array) -> list[float]:
     """Return how large gradients are where numbers are about 1: all, or those of one argument."""
     most = [0.0] * len(case.floats)
-    usual = ordinaries(case)
-    for k in range(-1, len(usual)):
-        mine = [case.arrays[i] for i in case.floats]
-        point = [o if k in {-1, i} else x for i, (x, o) in enumerate(zip(mine, usual, strict=True))]
+    for point in _elsewhere(case):
         try:
             with np.errstate(all="ignore"):
                 other = case.at(case.placed(point))

@@ -21,7 +21,7 @@ def ordinary(word: Domain, shape: tuple[int, ...]) -> Array:
     rng = np.random.default_rng(shape)
     x = rng.choice((-7, -5, -3, 2, 4, 6, 8), shape) / 8.0
     low, high = word.low, word.high
-    if high - low <= 64:
+    if high - low <= 64 and not low < -1 < 1 < high:
         x = (low + high) / 2 + (high - low) / 2 * (x - 1 / 16)
     elif low > -np.inf and not low < -1:
         x = low + np.abs(x)

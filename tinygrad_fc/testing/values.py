@@ -98,7 +98,7 @@ def values(case: Case, demand: Demand | None = None) -> Tally:
         try:
             return agree(f, vjp, where, case.salt, demand)
         except Disagreement as found:
-            found.f, found.vjp, found.places, found.eps = f, vjp, where, demand.eps
+            found.f, found.vjp, found.places, found.eps = f, vjp, where, demand.blur
             raise _told_of(case, found) from None
         except FloatingPointError as error:
             raise DiscardError from error
@@ -135,7 +135,7 @@ def second_values(case: Case, demand: Demand | None = None) -> Tally:
             return agree(f, vjp, [at, *where], case.salt, demand)
         except Disagreement as found:
             # At a kink of the function itself there is no second derivative to be wrong.
-            if kinked(flat(case), where, demand.eps):
+            if kinked(flat(case), where, demand.blur):
                 raise DiscardError from None
             found.f, found.vjp, found.places, found.eps = f, vjp, [at, *where], demand.eps
             raise _told_of(case, found, "second-order", g=g) from None
@@ -202,7 +202,6 @@ def coarsest(case: Case) -> float:
 
 
 def _fitted(case: Case, demand: Demand) -> Demand:
-    eps = max(coarsest(case), demand.noise)
-    coarse = eps > EPS and demand.accuracy
-    accuracy = max(demand.accuracy, eps**0.5) if coarse else demand.accuracy
-    return demand._replace(eps=eps, accuracy=accuracy)
+    demand = demand._replace(eps=coarsest(case))
+    coarse = demand.blur > EPS and demand.accuracy
+    return demand._replace(accuracy=max(demand.accuracy, demand.blur**0.5)) if coarse else demand
