@@ -11,6 +11,7 @@ from tinygrad_fc.device import CPU, device
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functions.making import as_array
+from tinygrad_fc.functions.refusals import taught
 from tinygrad_fc.graph import Node, Watch, backward, changed, deliver, state, tick, wrap
 from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops.elementwise import ONE
@@ -48,6 +49,7 @@ class Basics(Node):
         """Where it lives: the CPU."""
         return CPU
 
+    @taught
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or one size of it."""
         return self.shape if dim is None else self.shape[dim]

@@ -106,7 +106,7 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
                 parents.append(a)
                 continue
         else:
-            arrays.append(a if a.__class__ in _PLAIN else _plain(a))
+            arrays.append(a if a.__class__ in _PLAIN else operand(a, op))
         parents.append(None)
     seq = tick() if tracked else 0  # before the values are read: another thread may change them
     try:
@@ -148,15 +148,21 @@ def wrap(array: Any) -> Tensor:
     return t
 
 
-def _plain(operand: Any) -> Any:
-    """Return an operand as an array of numbers; other libraries' arrays stay what they are."""
-    if not isinstance(operand, np.ndarray) and hasattr(operand, "__array_function__"):
-        return operand
-    array = np.asarray(operand)
+def operand(given: Any, op: Op) -> Any:
+    """Return what was given to `op` as an array of numbers; other libraries' stay what they are."""
+    if not isinstance(given, np.ndarray) and hasattr(given, "__array_function__"):
+        return given
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DtypeError(
+            f"{op.name} takes tensors, arrays and lists of real numbers, got {given!r:.80}, "
+            "whose rows must have one length"
+        ) from error
     if array.dtype.kind not in "fiub":
         raise DtypeError(
-            "operations take tensors, arrays and lists of real numbers, got "
-            f"{operand!r:.80}, whose elements are {array.dtype}"
+            f"{op.name} takes tensors, arrays and lists of real numbers, got {given!r:.80}, "
+            f"whose elements are {array.dtype}"
         )
     return array
 

@@ -42,7 +42,7 @@ def _running(row: Any, a: Any, axis: Any) -> Any:
 def _concatenate(arrays: Any, axis: Any = 0) -> Any:
     if axis is None:
         return f.shape.cat([np.reshape(a, -1) for a in arrays])  # type: ignore[misc]
-    return f.shape.cat(arrays, axis)
+    return f.shape.cat(list(arrays), axis)
 
 
 def _dot(a: Any, b: Any) -> Any:
@@ -54,8 +54,7 @@ def _dot(a: Any, b: Any) -> Any:
     letters, free = "abcdefghijklmnopqrstuvwxy", np.ndim(a) - 1
     left, right = letters[:free], letters[free : free + np.ndim(b) - 1]
     equation = f"{left}z,{right[:-1]}z{right[-1]}->{left}{right}"
-    operands = (x if isinstance(x, Node) else np.asarray(x) for x in (a, b))
-    return f.products.einsum(equation, *operands)
+    return f.products.einsum(equation, _tensor(a), _tensor(b))
 
 
 def _squeeze(a: Any, axis: Any = None) -> Any:
@@ -156,7 +155,7 @@ ADAPTERS: dict[Any, Any] = {
     np.cumsum: lambda a, axis=None: _running(scan.cumsum, a, axis),
     np.cumprod: lambda a, axis=None: _running(scan.cumprod, a, axis),
     np.concatenate: _concatenate,
-    np.stack: lambda arrays, axis=0: f.shape.stack(arrays, axis),
+    np.stack: lambda arrays, axis=0: f.shape.stack(list(arrays), axis),
     np.transpose: lambda a, axes=None: s.transpose(
         a, axes=tuple(range(a.ndim))[::-1] if axes is None else tuple(axes)
     ),

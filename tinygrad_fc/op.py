@@ -80,7 +80,7 @@ class Op:
         self.name = name
         self.outer = None
 
-    def __call__(self, *args: Any, **settings: Any) -> Tensor:
+    def __call__(self, *args: Any, **settings: Any) -> Tensor:  # noqa: C901  one call, for speed
         """Return the result; for a type checker, of a call with a tensor among `args`."""
         if not args and "input" in settings:  # PyTorch's name for the first operand
             args = (settings.pop("input"),)
@@ -95,10 +95,23 @@ class Op:
                 return record(self, args, settings)
         for a in args:
             kind = type(a)
-            if kind is not np.ndarray and hasattr(kind, "__array_function__"):
+            if kind is np.ndarray:
+                continue
+            if hasattr(kind, "__array_function__"):
                 # Other libraries' arrays, which know how to run or to note down an operation.
                 return kind.__array_function__(a, self, (kind,), args, settings)  # type: ignore[no-any-return]
-        return self.forward(*args, **settings)  # type: ignore[no-any-return]
+            if kind not in _PYTHONS and not (_numbers(a) or (a is None and a is not args[0])):
+                raise self.refusal(TypeError(), args, settings)
+        try:
+            return self.forward(*args, **settings)  # type: ignore[no-any-return]
+        except _REFUSED as error:
+            refusal = self.refusal(error, args, settings)
+            if refusal is error:
+                raise
+            if not isinstance(error, AttributeError) or not _lists(args):
+                raise refusal from error
+        # Numbers and lists have not what a formula asks an array for.
+        return self(*map(np.asarray, args), **settings)
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Op: ...
@@ -171,23 +184,24 @@ class Op:
 
     def refusal(self, error: Exception, arrays: Sequence[Any], settings: Any) -> Exception:
         """Return the error to raise where the forward function raised `error`."""
-        shapes = [np.shape(a) for a in arrays]
-        given = ", ".join(map(str, shapes)) + "".join(
+        odd = next((i for i, a in enumerate(arrays) if not _numbers(a)), None)
+        shapes = [np.shape(a) if odd is None or a is None or _numbers(a) else a for a in arrays]
+        given = ", ".join(f"{shape!r:.60}" for shape in shapes) + "".join(
             f", {k}={v!r:.60}" for k, v in settings.items()
         )
         kind: type[Exception]
+        if isinstance(error, GraphError) or not isinstance(error, _REFUSED):
+            return error
         if isinstance(error, IndexError | np.exceptions.AxisError):
             kind = RangeError
-        elif isinstance(error, ValueError):
-            kind = ShapeError
-        elif isinstance(error, TypeError):
-            kind = DtypeError
         else:
-            return error
-        why = _clash(shapes) if isinstance(error, ValueError) and not settings else ""
-        nothing = [i for i, a in enumerate(arrays) if a is None]
-        if nothing and isinstance(error, TypeError):
-            why = f"{self.argument(nothing[0])} is None; hand over a tensor, an array or a number"
+            kind = ShapeError if isinstance(error, ValueError) and odd is None else DtypeError
+        why = _clash(shapes) if kind is ShapeError and not settings else ""
+        if odd is not None and kind is DtypeError:
+            why = (
+                f"{self.argument(odd)} is {arrays[odd]!r:.60}; hand over a tensor, an array or a "
+                "number"
+            )
         return kind(f"{self.name} cannot take {given}: {why or error}")
 
 
@@ -413,6 +427,25 @@ def _seen_from(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
         return f"there is {np.broadcast_to(array, shape)[at]}"
     except ValueError:
         return f"has shape {array.shape} and lies within [{np.min(array):g}, {np.max(array):g}]"
+
+
+_PYTHONS = frozenset((float, int, bool))
+_REFUSED = (IndexError, ValueError, TypeError, AttributeError)
+
+
+def _numbers(operand: Any) -> bool:
+    """Tell whether `operand` is, or can be made, an array of numbers."""
+    if operand is None:
+        return False
+    try:
+        return (getattr(operand, "dtype", None) or np.asarray(operand).dtype).kind in "fiub"
+    except ValueError:  # rows of several lengths
+        return False
+
+
+def _lists(operands: Sequence[Any]) -> bool:
+    """Tell whether `operands` are numbers throughout, and not all of them in arrays."""
+    return all(map(_numbers, operands)) and not all(isinstance(a, np.ndarray) for a in operands)
 
 
 def _finite(array: Any) -> bool:

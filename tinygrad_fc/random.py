@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from tinygrad_fc import dtypes
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functions.making import as_array, with_grad
+from tinygrad_fc.functions.refusals import teach
 from tinygrad_fc.functions.shape import sizes
 from tinygrad_fc.generator import (
     Generator,
@@ -316,3 +318,6 @@ def normal(
     array = np.empty(shape, dtype or dtypes.get_default_dtype())
     fill_normal(array, 0.0, 1.0, generator)
     return with_grad(np.asarray(array * std + mean, array.dtype), requires_grad)
+
+
+teach(sys.modules[__name__])

@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_fc import inplace
 from tinygrad_fc.device import check, device
 from tinygrad_fc.functions.making import as_array
+from tinygrad_fc.functions.refusals import taught
 from tinygrad_fc.graph import Node, record, state
 from tinygrad_fc.methods import Methods
 from tinygrad_fc.ops import constant as c
@@ -187,6 +188,7 @@ class Tensor(Methods):
 
     # Other dtypes
 
+    @taught
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return it with another dtype, itself where nothing changes; devices are the CPU only."""
         given = [*args, *(kwargs[k] for k in ("dtype", "device", "other") if k in kwargs)]
@@ -206,6 +208,7 @@ class Tensor(Methods):
             return self
         return self.astype(self.dtype if dtype is None else dtype)
 
+    @taught
     def astype(self, dtype: Any) -> Tensor:
         """Return it with another dtype; a cast between floats is part of the graph."""
         dtype = np.dtype(dtype)

@@ -17,6 +17,13 @@ from tinygrad_fc.functions import (
     shape,
     spread,
 )
+from tinygrad_fc.functions.refusals import teach
+
+for _module in (
+    *(alike, arranging, comparison, indexing, linalg, making, norms, order, pointwise, products),
+    *(reduction, repeating, scan, shape, spread),
+):
+    teach(_module)
 
 __all__ = [
     "alike",

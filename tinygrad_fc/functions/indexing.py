@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 def plain(x: Any) -> Any:
     """Return the array of a tensor, or of what can be made one."""
-    return x._array if isinstance(x, Node) else np.asarray(x)
+    if isinstance(x, Node):
+        return x._array
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{x!r:.60} is no tensor, and no array of numbers")
+    return array
 
 
 def _indices(index: Any, n: int, what: str) -> Any:

@@ -13,6 +13,8 @@ from tinygrad_fc.functions.shape import wrapped
 from tinygrad_fc.ops import linalg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinygrad_fc.tensor import Tensor
 
 
@@ -213,7 +215,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return linalg.linear(input, weight, bias)
 
 
-def einsum(equation: str, *operands: Any) -> Tensor:
+def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     """Return the sums of products that `equation` names, in Einstein's convention.
 
     Letters name axes; those that the result does not name are summed over; `...` stands for
@@ -226,8 +228,9 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     """
     if len(operands) == 1 and isinstance(operands[0], tuple | list):
         operands = tuple(operands[0])
-    terms, result = _explicit(equation, [x.ndim for x in operands])
-    plain = [_diagonal(x, term) for x, term in zip(operands, terms, strict=True)]
+    given: Any = operands
+    terms, result = _explicit(equation, [x.ndim for x in given])
+    plain = [_diagonal(x, term) for x, term in zip(given, terms, strict=True)]
     kept = ",".join(term for _, term in plain)
     return linalg.einsum_(*(x for x, _ in plain), equation=f"{kept}->{result}")
 

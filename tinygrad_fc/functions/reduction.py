@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.graph import Node
+from tinygrad_fc.graph import Node, operand, wrap
 from tinygrad_fc.ops import constant
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
@@ -65,7 +65,11 @@ def sum(
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=0)
     tensor([4., 6.])
     """
-    return r.sum_(counted(input, dtype), **over(dim, keepdim, axis, keepdims))
+    try:
+        input = counted(input, dtype)
+    except AttributeError:  # of numbers and lists
+        input = counted(wrap(operand(input, r.sum_)), dtype)
+    return r.sum_(input, **over(dim, keepdim, axis, keepdims))
 
 
 def mean(

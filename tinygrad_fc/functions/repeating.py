@@ -13,6 +13,8 @@ from tinygrad_fc.graph import wrap
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinygrad_fc.tensor import Tensor
 
 
@@ -110,7 +112,7 @@ def repeat_interleave(
     return x[(slice(None),) * along + (at,)]
 
 
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple[Tensor, ...]:
     """Return the coordinates of a grid: for vectors (n,), (m,), ... tensors (n, m, ...).
 
     With `indexing="xy"` the first two axes are exchanged, as plotting has them. Raises
@@ -122,7 +124,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     tensor([[0, 1, 2],
             [0, 1, 2]])
     """
-    vectors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], tuple | list) else tensors
+    # PyTorch takes one list of them as well.
+    vectors: Any = tensors[0] if tensors and isinstance(tensors[0], tuple | list) else tensors
     if not vectors or any(v.ndim > 1 for v in vectors) or indexing not in ("ij", "xy"):
         message = (
             'meshgrid needs vectors, and indexing "ij" or "xy"; got shapes '

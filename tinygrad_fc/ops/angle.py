@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,11 +68,19 @@ hypot = curve(
         lambda g, out, x, y: product(g, quotient(y, out)),
     ),
 )
+
+
+def _over_square(v: Any, x: Any, y: Any) -> Any:
+    """Return v / (x * x + y * y), whose squares neither overflow nor vanish."""
+    radius = hypot(x, y)
+    return quotient(quotient(v, radius), radius)
+
+
 arctan2 = curve(
     np.arctan2,
     domain=(real, real),
     rules=(
-        lambda g, out, x, y: product(g, quotient(y, x * x + y * y)),
-        lambda g, out, x, y: -product(g, quotient(x, x * x + y * y)),
+        lambda g, out, x, y: product(g, _over_square(y, x, y)),
+        lambda g, out, x, y: -product(g, _over_square(x, x, y)),
     ),
 )

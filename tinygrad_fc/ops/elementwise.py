@@ -172,12 +172,24 @@ log1p = curve(
     domain=(interval(-1, np.inf),),
     rules=(lambda g, out, x: quotient(g, 1 + x),),
 )
-logaddexp = curve(
-    np.logaddexp,
+# Of two exponentials, the part that the first has in their sum. What rounding takes from the
+# logarithm of the sum, as it does from large ones, exp would enlarge: the difference keeps it.
+part: Op = op(
+    quiet(lambda x, y: 1 / (1 + np.exp(y - x))),
+    name="part",
     domain=(real, real),
     rules=(
-        lambda g, out, x, y: product(g, np.exp(x - out)),
-        lambda g, out, x, y: product(g, np.exp(y - out)),
+        lambda g, out, x, y: product(g, out * part(y, x)),
+        lambda g, out, x, y: -product(g, out * part(y, x)),
+    ),
+)
+logaddexp = curve(
+    np.logaddexp,
+    overflows=True,  # which NumPy says of NaN
+    domain=(real, real),
+    rules=(
+        lambda g, out, x, y: product(g, part(x, y)),
+        lambda g, out, x, y: product(g, part(y, x)),
     ),
 )
 

@@ -27,18 +27,24 @@ def whole(function: Any) -> Any:
     return forward
 
 
+def _count_slope(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # How often y was taken from x, which is a whole number up to rounding. That of x / y is not
+    # for sure: 1.0 / 0.1 is 10, and 1.0 % 0.1 has taken 9 of them.
+    return product(g, -np.rint(quotient(x - out, y)))
+
+
 # Few wraps: among many, their slope is lost from sight.
 dividend, divisor = interval(-16, 16, (0, 1, -1)), interval(-4, 4, (1, -1, 0.5), without=(0,))
 fmod = op(
     np.fmod,
     forward=whole(np.fmod),
     domain=(dividend, divisor),
-    rules=(lambda g, out, x, y: g, lambda g, out, x, y: product(g, -np.trunc(quotient(x, y)))),
+    rules=(lambda g, out, x, y: g, _count_slope),
 )
 remainder = op(
     np.remainder,
     forward=whole(np.remainder),
     domain=(dividend, divisor),
-    rules=(lambda g, out, x, y: g, lambda g, out, x, y: product(g, -np.floor(quotient(x, y)))),
+    rules=(lambda g, out, x, y: g, _count_slope),
 )
 floor_divide = op(np.floor_divide, forward=whole(np.floor_divide), domain=(real, nonzero))

@@ -1,0 +1,197 @@
+"""What functions say of arguments that they cannot take, and numbers in place of tensors."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import timeit
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import arrays, same
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc import linalg
+from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.functions import refusals
+
+FUNCTIONS = {
+    name: getattr(place, name)
+    for place in (tg, linalg)
+    for name in place.__all__
+    if inspect.isfunction(getattr(place, name)) and "functions" in getattr(place, name).__module__
+}
+TAUGHT = sorted(n for n, f in FUNCTIONS.items() if f.__name__ not in refusals.BARE)
+ROWS = sorted(n for n in tg.__all__ if isinstance(getattr(tg, n), tg.Op))
+NO_TENSOR = [None, "text", object(), {1: 2}, [None], ["text"]]
+RAGGED = [[1.0], [1.0, 2.0]]  # a list of what two tensors can be made of
+
+
+def refused(name: str, call: Any, *words: str) -> str:
+    """Return what `call` is refused with; it names the function or is an error of the package."""
+    with pytest.raises((TypeError, ValueError, IndexError)) as raised:
+        call()
+    assert isinstance(raised.value, RuntimeError)
+    message = str(raised.value)
+    for word in (name, *words):
+        assert word in message
+    return message
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+@settings(max_examples=20)
+@given(st.sampled_from(NO_TENSOR))
+def test_what_is_no_tensor_is_refused_by_name(name: str, wrong: Any):
+    function, x = FUNCTIONS[name], tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    for key, parameter in inspect.signature(function).parameters.items():
+        if parameter.annotation not in ("Tensor", "Sequence[Tensor]"):
+            continue
+        others = {
+            k: 0 if p.annotation in ("int", "Any") else x
+            for k, p in inspect.signature(function).parameters.items()
+            if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+        }
+        if key in others:
+            refused(function.__name__, lambda o=others, k=key: function(**{**o, k: wrong}))
+
+
+@pytest.mark.parametrize("name", ROWS)
+@settings(max_examples=30)
+@given(st.sampled_from([*NO_TENSOR, RAGGED]), st.booleans())
+def test_what_is_no_operand_is_refused_by_name(name: str, wrong: Any, plain: bool):
+    row = getattr(tg, name)
+    # `x == None` is asked in good faith.
+    asked = name in ("eq", "ne") or name.startswith("logical_")
+    for k in range(len(row.domain) if wrong is not None else 0 if asked else 1):
+        operands: list[Any] = [2.0 if plain else tg.ones(2)] * len(row.domain)
+        operands[k] = wrong
+        refused(row.name, lambda o=operands: row(*o))
+
+
+X = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "kron": (lambda: tg.kron(X, None), ("needs a tensor for `other`, got None",)),
+    "inner": (lambda: tg.inner("a", X), ("needs a tensor for `input`, got 'a'",)),
+    "index_add": (lambda: tg.index_add(X, 0, None, X), ("needs a tensor for `index`, got None",)),
+    "meshgrid": (lambda: tg.meshgrid(X[0], None), ("list or tuple of tensors", "`tensors`")),
+    "tensordot": (lambda: tg.tensordot(X, X, "a"), ("dims: 'a'", "called as tensordot(a, b, dim")),
+    "fmod": (lambda: tg.fmod(X, None), ("argument 1 (y) is None", "a tensor, an array or a num")),
+    "hypot": (lambda: tg.hypot(None, 1.0), ("argument 0 (x) is None",)),
+    "arctan2": (lambda: tg.atan2("a", 1.0), ("argument 0 (x) is 'a'",)),
+    "diag": (lambda: tg.diag(X, 1.5), ("needs one whole number for `diagonal`, got 1.5",)),
+    "tril": (lambda: X.tril(None), ("needs one whole number for `diagonal`, got None",)),
+    "topk": (lambda: X.topk(None), ("needs one whole number for `k`, got None",)),
+    "select": (lambda: X.select(0, "a"), ("needs one whole number for `index`, got 'a'",)),
+    "narrow": (lambda: X.narrow(0, None, 1), ("start: None", "called as narrow(input, dim,")),
+    "isclose": (lambda: X.isclose(X, rtol=None), ("needs one number for `rtol`, got None",)),
+    "vstack": (lambda: tg.vstack(X), ("needs a list or tuple of tensors, [x, y],", "(2, 2)")),
+    "hstack": (lambda: tg.hstack(X), ("needs a list or tuple of tensors, [x, y],",)),
+    "amax": (lambda: X.amax("x"), ("a whole number or a tuple of them for `dim`, got 'x'",)),
+    "cumsum": (lambda: X.cumsum("x"), ("needs one whole number for `dim`, got 'x'",)),
+    "norm": (lambda: tg.norm(None), ("needs a tensor for `input`, got None",)),
+    "eye": (lambda: tg.eye(2, dtype=3), ("dtype: 3", "called as eye(n, m=None")),
+    "to": (lambda: X.to(3), ("(3,)", "called as to(")),
+    "sum": (lambda: tg.sum(None), ("takes tensors, arrays and lists of real numbers, got None",)),
+    "add": (lambda: X + RAGGED, ("takes tensors", "rows must have one length")),
+    "multiply": (lambda: X * "a", ("takes tensors", "got 'a', whose elements are <U1")),
+}
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_the_argument_at_fault_is_named(name: str):
+    call, words = WRONG[name]
+    refused(name, call, *words)
+
+
+@pytest.mark.parametrize("dim", [9, -3])
+@pytest.mark.parametrize("name", ["sum", "prod", "amax", "median", "cumsum", "select", "all"])
+def test_an_axis_that_is_not_there_is_a_range_error(name: str, dim: int):
+    function = getattr(tg, name)
+    with pytest.raises(RangeError, match=rf"{name}.*{dim}"):
+        function(X, dim, *([0] if name == "select" else []))
+
+
+def test_what_was_raised_stays_reachable_and_what_teaches_stays_as_it_is():
+    with pytest.raises(DtypeError) as raised:
+        tg.kron(X, None)
+    assert isinstance(raised.value.__cause__, AttributeError)
+    with pytest.raises(ShapeError, match=r"^inner: the last axes differ"):
+        tg.inner(X, tg.ones(3))
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'other'") as told:
+        tg.kron(X)  # type: ignore[call-arg]
+    assert not isinstance(told.value, RuntimeError)
+
+
+# Numbers, lists and arrays in place of tensors
+
+
+@given(arrays(st.just((2, 2))), arrays(st.just((2, 2))))
+def test_lists_are_taken_for_tensors(a: Any, b: Any):
+    at = np.array([1, 0])
+    for f in (
+        tg.kron,
+        tg.inner,
+        tg.tensordot,
+        tg.mm,
+        tg.addcmul,
+        lambda x, y, *z: tg.index_add(x, 0, at.tolist(), y),
+        lambda x, y, *z: tg.scatter_add(x, 1, at[:, None].tolist(), y),
+        lambda x, y, *z: tg.hstack([x, y]),
+        lambda x, y, *z: tg.meshgrid(x[0], y[1])[1],
+        lambda x, y, *z: tg.einsum("ij,jk", x, y),
+        lambda x, y, *z: tg.tril(x),
+        lambda x, y, *z: tg.sum(x),
+        lambda x, y, *z: tg.var_mean(x)[0],
+    ):
+        third = [a] if f is tg.addcmul else []
+        expected = f(*map(tg.tensor, (a, b, *third)))
+        out = f(*(v.tolist() for v in (a, b, *third)))
+        assert isinstance(out, tg.Tensor)
+        same(out, expected.numpy())
+
+
+@given(st.floats(-4, 4), hnp.arrays(np.float64, 3, elements=st.floats(1, 4)))
+def test_numbers_are_operands_of_every_row(number: float, a: Any):
+    for f in (tg.fmod, tg.atan2, tg.hypot, tg.logaddexp, tg.remainder, tg.floor_divide):
+        same(f(number, tg.tensor(a)), f(tg.tensor(number), tg.tensor(a)).numpy())
+        assert np.array_equal(f(number, a.tolist()), f(np.asarray(number), a))
+    for g in (tg.floor, tg.trunc, tg.sign, tg.ceil, tg.erf, tg.lgamma, tg.sigmoid):
+        assert np.array_equal(g(a.tolist()), g(a))
+
+
+def test_a_gradient_flows_beside_what_was_made_a_tensor():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    tg.kron([3.0, 4.0], x).backward(tg.tensor([1.0, 0.0, 0.0, 10.0]))
+    assert x.grad.tolist() == [3.0, 40.0]
+
+
+# What a function that teaches is
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_it_is_the_function_that_it_was(name: str):
+    function = FUNCTIONS[name]
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert function.__doc__
+    assert function.__globals__ is vars(inspect.getmodule(inspect.unwrap(function)))
+    assert inspect.signature(function) == inspect.signature(inspect.unwrap(function))
+
+
+def test_functions_of_each_training_step_have_nothing_around_them():
+    for name in ("add", "sub", "mean", "sum", "softmax", "reshape"):
+        assert inspect.unwrap(getattr(tg, name)) is getattr(tg, name)
+
+
+def test_what_it_costs_is_next_to_nothing():
+    x = tg.ones(3)
+    # In turn, since a machine's speed changes; the best of each.
+    runs = [
+        [timeit.timeit(lambda f=f: f(x, 0), number=200) for f in (tg.cumsum, bare)]
+        for bare in [inspect.unwrap(tg.cumsum)] * 30
+    ]
+    taught, bare = map(min, zip(*runs, strict=True))
+    assert taught < bare * 1.5
