@@ -192,7 +192,7 @@ def _stair(gap: Array, noise: Array) -> Array:
     moved = gap != 0
     last = np.where(moved.any(axis=0), LEVELS - 1 - moved[::-1].argmax(axis=0), 0)[None]
     tread, before = (np.abs(np.take_along_axis(gap, k, 0)) for k in (last, np.maximum(last - 1, 0)))
-    return np.asarray((tread > 4 * noise[-1]) & (before <= 3.5 * tread))[0]
+    return np.asarray(((tread > 4 * noise[-1]) & (before <= 3.5 * tread))[0])
 
 
 def _torn(gap: Array, noise: Array) -> Array:
