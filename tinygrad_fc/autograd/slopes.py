@@ -82,16 +82,12 @@ def slope(
         up = np.array([along(t) for t in h[:, 0]], float)
         down = np.array([along(-t) for t in h[:, 0]], float)
         central = (up - down) / (2 * h)
-        size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
         largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
         least = 2 * max(eps, noise) * largest + 8 * eps * np.abs(central)
+        size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
         rounding = least + 2 * eps * steep * size
         near = _near(along, here)
-        rough = _rougher(near, central, h)
-        # What is rougher by far is no rounding, but a jump. Of sums that cancel, little is left.
-        around = np.where(np.isfinite(rounding), rounding, 0).max(axis=0)
-        blur = np.clip(rough, rounding, np.maximum(rounding, 2.0**32 * around))
-        seen = np.clip(rough, least, blur)
+        blur, seen = _blurred(_rougher(near, central, h), rounding, least)
         unseen = np.nan_to_num(blur - seen) / h
         value, error = _extrapolated(central, seen / h, unseen, SYMMETRIC)
         lopsided = (up - 2 * here + down) / h
@@ -180,6 +176,14 @@ def _rougher(near: _Near, central: Array, h: Array) -> Array:
     apart = (np.abs(near.slopes - central[-1]) * near.steps).max(axis=0)
     noise = scatter <= 64 * np.maximum(rough, apart)
     return np.asarray(np.where(noise, np.maximum(rough, scatter), rough))
+
+
+def _blurred(rough: Array, rounding: Array, least: Array) -> tuple[Array, Array]:
+    """Return how far off results may be that are `rough`, and as much of it as is seen."""
+    # What is rougher by far is no rounding, but a jump. Of sums that cancel, little is left.
+    around = np.where(np.isfinite(rounding), rounding, 0).max(axis=0)
+    blur = np.clip(rough, rounding, np.maximum(rounding, 2.0**32 * around))
+    return blur, np.clip(rough, least, blur)
 
 
 def _stair(gap: Array, noise: Array) -> Array:
