@@ -66,7 +66,10 @@ torch_function("cdist", torch.cdist, real("n", "d"), real("m", "d"), order=1)
 torch_function(
     "cdist 1", lambda x, y: torch.cdist(x, y, 1), real("n", "d"), real("m", "d"), order=1
 )
-torch_function("nn.functional.pdist", functional.pdist, real("n", "d"), order=1)
+# Of no points its gradient ends the process.
+torch_function(
+    "nn.functional.pdist", functional.pdist, real("n", "d"), where=lambda x: len(x) > 0, order=1
+)
 torch_function("nn.functional.glu", lambda x: functional.glu(torch.cat([x, x * x], -1)), NM)
 torch_function(
     "nn.functional.layer_norm",
