@@ -114,9 +114,9 @@ class Compiled(Generic[P, R]):
             self._shells[_MOST:] = []
             self._shells.insert(0, shell)
             self._call = shell.call
-            self._traces += 1
-            if self._traces == _MANY:
-                warnings.warn(_many(name), stacklevel=4)
+        self._traces += 1
+        if self._traces == _MANY:
+            warnings.warn(_many(name), stacklevel=4)
         return self._function(*args, **kwargs) if result.__class__ is Miss else result
 
     def epoch(self, order: Any, *data: Any) -> Any:
@@ -182,8 +182,25 @@ class Compiled(Generic[P, R]):
     @property
     def source(self) -> str:
         """The program of the last trace, as the NumPy that one would have written."""
-        kernel: Any = self._last().kernel
-        return str(kernel.source)
+        return self._last().source
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The source of every program, by what it was traced for; the last one first.
+
+        A second program for arguments alike (another mode, another learning state) is `#2`.
+
+        >>> import tinygrad_fc as tg
+        >>> double = tg.compile(lambda x: x * 2, backend="numpy")
+        >>> _ = double(tg.ones(3)), double(tg.ones(2, 2)), double(tg.ones(3, requires_grad=True))
+        >>> list(double.sources)
+        ['float64[3] #2', 'float64[2, 2]', 'float64[3]']
+        """
+        found: dict[str, str] = {}
+        for shell in reversed(self._shells):
+            count = 1 + sum(key.split(" #")[0] == shell.signature for key in found)
+            found[shell.signature + (f" #{count}" if count > 1 else "")] = shell.source
+        return dict(reversed(found.items()))
 
 
 def _many(name: str) -> str:

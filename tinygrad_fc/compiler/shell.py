@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_fc.compiler import known
 from tinygrad_fc.compiler.finding import MISS, UNFIT, Miss
 from tinygrad_fc.compiler.program import Begin, Gradient, Leave, Replace, State
+from tinygrad_fc.compiler.tree import signature
 from tinygrad_fc.compiler.writer import Writer
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Shell:
         self, program: Program, kernel: Callable[..., Any], args: Any, kwargs: Any, flags: int
     ) -> None:
         self.program, self.kernel = program, kernel
+        self.signature = signature(args, kwargs)
         writer = Writer(program, kernel, (args, kwargs), flags)
         self.text = writer.text()
         code = compile(self.text, f"<calls of {program.name}>", "exec")
@@ -37,6 +39,12 @@ class Shell:
         self.first: Any = writer.names["first"]
         self.epoch: Any = writer.names["epoch"]
         self.loop: Any = None
+
+    @property
+    def source(self) -> str:
+        """The program, as the NumPy that one would have written."""
+        kernel: Any = self.kernel
+        return str(kernel.source)
 
     def steady(self) -> dict[int, int] | None:
         """Return which inputs take a value of the step before; None where no second step fits.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_fc.compiler.program import Result, Same
+from tinygrad_fc.graph import Node
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
@@ -38,3 +41,20 @@ def _built(spec: Any, leaves: Any) -> Any:
         return {key: _built(part, leaves) for key, part in parts.items()}
     made = [_built(part, leaves) for part in parts]
     return kind(*made) if hasattr(kind, "_fields") else kind(made)
+
+
+def signature(args: Any, kwargs: Any) -> str:
+    """Return how a call is told from others: `float64[40, 1], train=True`."""
+    named = [f"{name}={_shown(value)}" for name, value in kwargs.items()]
+    return ", ".join([*map(_shown, args), *named])
+
+
+def _shown(value: Any) -> str:
+    array = value._array if isinstance(value, Node) else value
+    if isinstance(array, np.ndarray):
+        return f"{array.dtype}{list(array.shape)}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_shown(part)}' for key, part in value.items())}}}"
+    return f"{value!r:.40}"
