@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler.elements import HARMLESS
 from tinygrad_fc.compiler.reach import RANDOM, Reach
 from tinygrad_fc.compiler.refusal import kind_of, line, line_of, refusal
 from tinygrad_fc.compiler.tracer import Tracer
@@ -50,6 +51,8 @@ class Boundary:
     def event(self, frame: FrameType, event: str, arg: Any) -> None:
         """Take note of one event of the interpreter."""
         kind = kind_of(frame.f_code.co_filename)
+        if kind == "user" and str(frame.f_globals.get("__name__")).startswith("namedtuple_"):
+            return  # Python's own code, which is in no file
         if event == "call" and kind == "user":
             self.reach.entered(frame)
         elif event == "call":
@@ -103,6 +106,8 @@ class Boundary:
             raise self._by_chance("the system", line(user))
         if kind != "user":
             return
+        if arg in HARMLESS:
+            self.reach.elements.harmless(frame)
         if module == _CLOCKS.get(name):
             raise refusal(
                 f"{module}.{name}() tells another value in every call, and the program would keep "

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc import dtypes, generator, mode
+from tinygrad_fc.compiler.contents import alike, same_contents
 from tinygrad_fc.compiler.finding import MISS, Finding
-from tinygrad_fc.compiler.program import Argument, Gradient, Held, Option, Random, State
-from tinygrad_fc.compiler.reach import alike, same_contents
+from tinygrad_fc.compiler.program import Argument, Change, Gradient, Held, Option, Random, State
 from tinygrad_fc.compiler.tree import flatten
 from tinygrad_fc.compiler.watch import hooks_of
 from tinygrad_fc.graph import Node, state
@@ -173,6 +173,31 @@ class Entering(Finding):
             else:
                 self.array(number, source, value)
 
+    def apart(self) -> None:
+        """Write that no argument sees memory that is changed, nor one that is changed another's.
+
+        The trace has looked at its own arguments, which need not be those of the next call.
+        """
+        inputs = self.program.inputs
+        arrays = [n for n in inputs if self.program.values[n].shape is not None]
+        given = [n for n in arrays if isinstance(inputs[n], Argument)]
+        changed = {w.target for w in self.program.writes if isinstance(w, Change)}
+        self.changed += [f"w{n}" for n in arrays if n in changed and self.is_kept(n)]
+        self.names.update(owners=self.owners, shared=self.shared, share=np.may_share_memory)
+        for n in given:
+            if self.changed:
+                # By an id alone, since this is asked of every batch.
+                self.lines.append((f"b = v{n}.base", True))
+                self.check(f"id(v{n} if b is None else b) in owners and shared(v{n})")
+            for m in arrays:
+                pair = n in changed or (m in changed and not self.is_kept(m))
+                if m != n and pair and (m not in given or m not in changed or n < m):
+                    self.check(f"share(v{n}, v{m})")
+
+    def is_kept(self, number: int) -> bool:
+        """Tell whether an input is an array that is the same in most calls."""
+        return isinstance(self.program.inputs[number], Held | State)
+
     def plain(self, number: int, value: Any) -> None:
         """Write that an input is a plain number of the kind that it was, or of a class below it."""
         kind = {"b": bool, "i": int, "f": float}[value.dtype.kind]
@@ -190,7 +215,7 @@ class Entering(Finding):
             bare = not isinstance(self.leaves[source.index], Node)
         self.add(f"v{number} = {found}" + ("" if bare else "._array"))
         dtype = self.name(value.dtype, "d")
-        if isinstance(source, Held | State):
+        if self.is_kept(number):
             self.names[f"w{number}"] = np.broadcast_to(np.zeros((), value.dtype), value.shape)
             other = f"v{number} is not w{number} and not known('w{number}', v{number})"
             self.add(f"if {other}: return MISS")

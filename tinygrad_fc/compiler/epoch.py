@@ -57,12 +57,12 @@ def joined(done: list[Any], rest: Any) -> Any:
         return rest
     trees = [flatten(each) for each in done]
     columns = zip(*(leaves for leaves, _ in trees), strict=True)
-    before = [_stacked(list(column)) for column in columns]
-    spec = trees[0][1]
-    if rest is not None:
+    if rest is None:
+        stacked = [_stacked(list(column)) for column in columns]
+    else:
         after, _ = flatten(rest)
-        before = [_appended(a, b) for a, b in zip(before, after, strict=True)]
-    return unflatten(spec, before)
+        stacked = [_appended(list(a), b) for a, b in zip(columns, after, strict=True)]
+    return unflatten(trees[0][1], stacked)
 
 
 def _stacked(column: list[Any]) -> Any:
@@ -75,10 +75,11 @@ def _stacked(column: list[Any]) -> Any:
     return np.stack(column) if isinstance(first, np.ndarray) else first
 
 
-def _appended(a: Any, b: Any) -> Any:
+def _appended(column: list[Any], b: Any) -> Any:
+    if column[0] is b:  # a tensor from outside, or what is no array
+        return b
+    a = _stacked(column)
     if isinstance(b, Node) and isinstance(a, Node):
-        if a is b:
-            return b
         return _like(wrap(np.concatenate([a._array, b._array])), b)
     return np.concatenate([a, b]) if isinstance(b, np.ndarray) else b
 

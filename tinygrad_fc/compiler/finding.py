@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinygrad_fc.compiler.program import Argument, Gradient, Held, Option, State
 from tinygrad_fc.compiler.tree import flatten
 from tinygrad_fc.graph import owner
@@ -30,6 +32,8 @@ class Finding:
         self.lines: list[tuple[str, bool]] = []
         self.ids: dict[int, str] = {}
         self.done: dict[Any, str] = {}
+        self.changed: list[str] = []  # names of arrays that are known, and changed by every call
+        self.owners: set[int] = set()  # ids of what owns their memory
 
     def like(self, name: str, array: Any) -> bool:
         """Tell whether `array` is like the one of before, and take its place if it is."""
@@ -38,7 +42,15 @@ class Finding:
             return False
         self.names[name] = array
         self.names["i" + name] = id(owner(array))
+        self.owners.clear()
+        for changed in (self.names[name] for name in self.changed):
+            self.owners.update(map(id, (changed, changed.base, owner(changed))))
+        self.owners.discard(id(None))
         return True
+
+    def shared(self, array: Any) -> bool:
+        """Tell whether memory that is changed is seen by `array`, of the same owner."""
+        return any(np.may_share_memory(array, self.names[name]) for name in self.changed)
 
     def name(self, thing: Any, letter: str) -> str:
         """Return a name for an object."""

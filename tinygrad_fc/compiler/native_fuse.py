@@ -57,7 +57,8 @@ class Schedule:
 
     def _claim(self) -> None:
         plan = self.plan
-        made = {node.out for node in plan.nodes}
+        # What is drawn has memory of its own: NumPy has made it.
+        made = {node.out for node in plan.nodes if node.kind != "draw"}
         for position, number in enumerate(plan.program.outputs()):
             if plan.is_array(number):
                 own = number in made and number not in self.outputs

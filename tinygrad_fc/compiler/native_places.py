@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.compiler.native_each import code
-from tinygrad_fc.compiler.program import Change
+from tinygrad_fc.compiler.program import results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Places:
 
     def __init__(self, program: Program, plan: Plan, schedule: Schedule, loop: Loop | None) -> None:
         self.program, self.plan, self.schedule, self.loop = program, plan, schedule, loop
-        self.results = len([w for w in program.writes if not isinstance(w, Change)])
+        self.results = len(program.outputs()) - len(results(program.result))
         """The position of the first output that is a result."""
         self.homes: dict[int, str] = {}
         self.givens: list[Given] = []

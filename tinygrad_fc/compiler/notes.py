@@ -19,10 +19,18 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.program import Place
 
 _SCALARS = (bool, int, float, np.generic)
-_HOW = (
-    "a traced function is run once to see what it does, and its values differ from call to call. "
-    "Write where(condition, x, y) for a branch on values; return tensors, and look at their values "
-    "outside of the compiled function"
+_WHY = "a traced function is run once to see what it does, and its values differ from call to call."
+_ADVICE = {
+    "if": "Write where(condition, x, y) for a choice between values, or branch outside of it.",
+    "in": "Write where(condition, x, y) for a choice between values, or look for it outside.",
+    "print": "Return the tensor, and print it outside of the compiled function.",
+    "its use as an index or a count": "Write x[i] with a tensor x to choose by a tensor i; hand "
+    "over a count as an argument, of which each value has a program of its own.",
+}
+"""What to do instead, by how a value is asked for."""
+_OUTSIDE = (
+    "Compute with the tensor as it is; where its value is to be seen, as in a log, return it, and "
+    "call item() or numpy() on what the compiled function returns."
 )
 
 
@@ -36,6 +44,7 @@ class Notes:
         self.place: Place | None = None
         self.depth = 0  # inside how many operations: there, a value that is asked for is unknown
         self.over = False
+        self.broken: str | None = None  # why the trace was given up
         self._constants: dict[Any, int] = {}
         self._arrays: dict[
             int, tuple[Any, list[int]]
@@ -120,11 +129,7 @@ class Notes:
         self, kind: str, function: Any, operands: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
         """Note down one instruction; return what it makes, a tracer or a number."""
-        if self.over:
-            raise CompileError(
-                "an array of a compiled function is used after the function was traced: it stands "
-                "for other values in every call. Return what is needed outside"
-            )
+        self.still()
         found = [self.operand(a) for a in operands]
         numbers, shadows = tuple(n for n, _ in found), [s for _, s in found]
         if kind == "call":
@@ -159,6 +164,7 @@ class Notes:
 
     def item(self, x: Tracer, asked: str) -> Any:
         """Note down that the one element of an array is taken as a number."""
+        self.still()
         if asker() == "user":
             return self.given_out(x, asked_by(asked))
         if self.depth:
@@ -184,24 +190,44 @@ class Notes:
 
     def given_out(self, x: Any, asked: str) -> Any:
         """Refuse to hand out values."""
+        self.still()
         if self.depth:
             self.unknown(f"{asked} of an array")
-        if asked == "if":
-            raise refusal(f"a branch on the value of a traced {self._told(x)}:", _HOW + ".")
-        raise refusal(f"{asked} asks for the value of a traced {self._told(x)}:", _HOW + ".")
+        told = "a branch on the value of" if asked == "if" else f"{asked} asks for the value of"
+        raise self._refused(f"{told} a traced {self._told(x)}", asked)
+
+    def _refused(self, what: str, asked: str) -> Any:
+        return refusal(f"{what}: {_WHY}", _ADVICE.get(asked, _OUTSIDE))
 
     def _told(self, x: Any) -> str:
         return f"tensor of shape {x.shape}" if type(x) is Tracer else "number"
 
     def text(self, x: Any, spec: str = "") -> str:
         """Return how `x` is shown: in messages of the library only, which are of this call."""
+        self.still()
         if asker() == "user":
-            raise refusal(f"printing a traced {self._told(x)} asks for its value:", _HOW + ".")
+            raise self._refused(f"printing a traced {self._told(x)} asks for its value", "print")
         value = self.operand(x)[1]
         return format(value[()] if isinstance(value, np.ndarray) else value, spec)
 
+    def still(self) -> None:
+        """Refuse what is asked of a stand-in that outlived its trace."""
+        if not self.over:
+            return
+        if self.broken is None:
+            raise CompileError(
+                "an array of a compiled function is used after the function was traced: it stands "
+                "for other values in every call. Return what is needed outside"
+            )
+        raise CompileError(
+            f"this was made while {self.program.name} was traced, which was given up "
+            f"({self.broken}), so it has no values: take it out of where the function put it (a "
+            "list, an attribute), and return what is needed outside"
+        )
+
     def unknown(self, what: str) -> Any:
         """Refuse what cannot be noted down."""
+        self.still()
         raise refusal(
             f"the tracer cannot note down {what}; only arithmetic on values, of shapes that are "
             "the same in every call.",

@@ -16,7 +16,7 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
-from operator import is_
+from operator import attrgetter, methodcaller
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -29,8 +29,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler import known
+from tinygrad_fc.compiler.contents import contents, held, still
+from tinygrad_fc.compiler.elements import Elements, is_array
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.number import Number
+from tinygrad_fc.compiler.program import Change
 from tinygrad_fc.compiler.refusal import kind_of, line, refusal
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.generator import Generator
@@ -57,7 +61,8 @@ _CONTAINERS = (list, dict, set, deque, Mapping, bytearray, array)
 _SIMPLE = (bool, int, float, str, bytes, type(None), tuple, np.ndarray, Node, Module, *_CONTAINERS)
 """What is looked at of classes, whose other attributes are methods."""
 _DYNAMIC = frozenset(("getattr", "vars", "hasattr", "__dict__"))
-"""Names by which code reads attributes that it does not name."""
+_GETTERS = (attrgetter, methodcaller)
+"""Names, and objects, by which code reads attributes that it does not name."""
 
 
 class Reach:
@@ -66,7 +71,9 @@ class Reach:
     def __init__(self, watch: Watch, root: Any, chance: Callable[[Any, str], None]) -> None:
         self.watch, self._chance = watch, chance
         watch.inside = self.inside
-        self.arrays: dict[int, tuple[Any, str]] = {}
+        self.elements = Elements()
+        watch.taken_whole = self.elements.whole
+        self.arrays: dict[int, tuple[Any, Any, str]] = {}  # with what is in them
         self._functions: dict[Any, list[Any]] = {}
         self._passing: list[tuple[Any, list[Any]]] = []  # handed over, and the guards of it
         self._at = ""
@@ -85,8 +92,12 @@ class Reach:
         code, names, there = frame.f_code, frame.f_globals, frame.f_locals
         self._at = line(frame)
         globals_, attributes = _names_of(code)
-        if not _DYNAMIC.isdisjoint(globals_ | attributes):
+        found = [(name, names[name]) for name in globals_ & names.keys()] + list(there.items())
+        getter = any(isinstance(value, _GETTERS) for _, value in found)
+        if getter or not _DYNAMIC.isdisjoint(globals_ | attributes):
             attributes = _Every(attributes)
+            self.elements.dynamic = True
+        self.elements.entered(frame, found)
         for name in sorted(globals_ & names.keys()):
             self._gone_by("global", (names, name), names[name], attributes)
         for function in self._those(code, there):
@@ -115,7 +126,7 @@ class Reach:
             function
             for function in self._functions[code]
             if all(
-                _held(cell) is there.get(name, MISS)
+                held(cell) is there.get(name, MISS)
                 for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
             )
         ]
@@ -132,8 +143,10 @@ class Reach:
             if held is None:
                 continue
             found = held[name]
+            self.elements.attribute(name, found)
             if isinstance(found, MemberDescriptorType):
                 value = getattr(owner, name, MISS)
+                self.elements.attribute(name, value)
                 self._gone_by("slot", (owner, name), value, attributes, deep)
             elif type(held) is dict:
                 self._gone_by("global", (held, name), found, attributes, deep)
@@ -156,12 +169,14 @@ class Reach:
 
     def _inside(self, value: Any, attributes: frozenset[str], deep: int) -> None:
         """Note what is in a value."""
-        if issubclass(type(value), np.ndarray):  # a tracer says that it is one
-            self.arrays.setdefault(id(value), (value, self._at))
+        if is_array(value):
+            if id(value) not in self.arrays:
+                self.arrays[id(value)] = (value, value.copy(), self._at)
         elif isinstance(value, (*_CONTAINERS, tuple)):
             parts = list(value.values() if isinstance(value, Mapping) else value)
             if any(map(self._fresh, parts)):
                 return
+            self.elements.held(parts)
             if not isinstance(value, tuple):
                 self.watch.guard("contents", (value,), contents(value))
             if deep and not all(isinstance(part, str | int | float | Node) for part in parts):
@@ -177,8 +192,9 @@ class Reach:
         elif deep:
             self._object(value, attributes, deep - 1)
 
-    def inside(self, value: Any) -> None:
+    def inside(self, name: str, value: Any) -> None:
         """Note what is in an attribute of a module, which the code of its class may read."""
+        self.elements.attribute(name, value)
         if isinstance(value, (*_CONTAINERS, tuple, np.ndarray)):
             self._inside(value, frozenset(), _DEEP)
 
@@ -189,18 +205,46 @@ class Reach:
     def close(self) -> None:
         """Look at what was there before: arrays that Python alone reads, and objects."""
         self._forget()
-        for held, at in self.arrays.values():
-            box, _ = self.watch.supplied.get(id(held), (None, ""))
-            if box is not None or id(held) in self.watch.boxes:
-                continue
-            if held.nbytes > _SMALL:
+        for found, before, at in self.arrays.values():
+            if not known.alike(found, before):
+                self.undo()
                 raise refusal(
-                    f"the function goes by what is in an array of NumPy's from outside, of shape "
-                    f"{held.shape}, which is too large to be looked at in every call.",
-                    "Make it a tensor, or take what is needed of it outside, and hand that over.",
+                    f"{_told(found)} is changed by NumPy inside of the function, which would be "
+                    "done by its first call only.",
+                    "Make it a tensor, and change that, or do it outside.",
                     at,
                 )
-            self.watch.guard("values", (held,), held.tobytes())
+            box, _ = self.watch.supplied.get(id(found), (None, ""))
+            whole = box is not None or id(found) in self.watch.boxes
+            if not whole or self.elements.may_be_read(found):
+                self._read(found, at, whole=whole)
+        self.watch.program.once = not all(map(still, self.watch.guards.values()))
+
+    def undo(self) -> None:
+        """Give arrays from outside back what was in them."""
+        for found, before, _ in self.arrays.values():
+            if not known.alike(found, before):
+                found[...] = before
+
+    def _read(self, array: Any, at: str, *, whole: bool) -> None:
+        """Note that the program goes by elements of an array."""
+        if array.nbytes > _SMALL and not whole:  # of one that is whole, all is read anyway
+            raise refusal(
+                f"the function goes by what is in {_told(array)}, which is too large to be looked "
+                "at in every call.",
+                "Make it a tensor, or take what is needed of it outside, and hand that over.",
+                at,
+            )
+        writes, memories = self.watch.program.writes, self.watch.memories()
+        changed = [memories[w.target] for w in writes if isinstance(w, Change)]
+        if any(np.may_share_memory(array, memory) for memory in changed):
+            raise refusal(
+                f"elements of {_told(array)} are taken out of it, and the function changes its "
+                "memory.",
+                "Return the tensor that is changed, and look at its values outside.",
+                at,
+            )
+        self.watch.guard("values", (array,), array.tobytes())
 
     def _forget(self) -> None:
         """Take back the guards of objects that the function made itself: nobody has them now."""
@@ -239,47 +283,15 @@ def _holders(owner: Any) -> list[Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _names_of(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the global names and the attributes that some code reads."""
+    """Return the global names and the attributes that some code reads, or sets."""
     loads = {"global": set[str](), "attribute": set[str]()}
     for step in dis.get_instructions(code):
-        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"):
             loads["global"].add(step.argval)
-        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+        elif step.opname in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR"):
             loads["attribute"].add(step.argval)
     return frozenset(loads["global"]), frozenset(loads["attribute"])
 
 
-def _held(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # it is empty
-        return MISS
-
-
-def contents(value: Any) -> Any:
-    """Return what a container holds, to be compared by identity."""
-    return tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
-
-
-def same_contents(value: Any, before: Any) -> bool:
-    """Tell whether a container holds what it held."""
-    now = contents(value)
-    if len(now) != len(before):
-        return False
-    if isinstance(value, Mapping):
-        pairs = zip(now, before, strict=True)
-        return all(a[0] == b[0] and _one(a[1], b[1]) for a, b in pairs)
-    return alike(now, before) or all(map(_one, now, before))
-
-
-def alike(now: Any, before: Any) -> bool:
-    """Tell whether two sequences hold the same objects."""
-    return len(now) == len(before) and all(map(is_, now, before))
-
-
-def _one(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    if type(a) is not type(b) or not isinstance(a, int | float | str | bytes):
-        return False
-    return bool(a == b) and (a != 0 or repr(a) == repr(b))  # 0.0 is -0.0, but for its sign
+def _told(array: Any) -> str:
+    return f"an array of NumPy's from outside, of shape {array.shape},"

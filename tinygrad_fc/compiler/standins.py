@@ -15,6 +15,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc import generator
+from tinygrad_fc.compiler.elements import is_array
 from tinygrad_fc.compiler.kept import States
 from tinygrad_fc.compiler.program import CompileError, Place
 from tinygrad_fc.compiler.refusal import UnknownError, refusal
@@ -68,6 +69,8 @@ def _noted(watch: Watch, op: Any, function: Any, rule: int, *args: Any, **settin
     """Call the function of an operation, or one of its rules; note it down whole if need be."""
     if any(isinstance(a, Node) for a in args):  # a recorded walk: its parts are operations
         return function(*args, **settings)
+    if any(type(a) is Tracer for a in args):  # the methods of an array know no tracers
+        args = tuple(watch.array(a) if is_array(a) else a for a in args)
     before, mark = watch.place, len(watch.program.instructions)
     call = watch.call_of(args[1]) if rule >= 0 else None
     watch.place = Place(watch.calls if call is None else call, op.name, rule)

@@ -42,6 +42,15 @@ def trace(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Pr
     Raises `CompileError` for what no program can replay, and what the function raises.
     """
     watch = Watch(name)
+    try:
+        return _traced(watch, function, args, kwargs)
+    except BaseException as error:
+        watch.over, watch.broken = True, (str(error) or type(error).__name__).split("\n")[0]
+        _let_go(watch)
+        raise
+
+
+def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) -> Program:
     leaves, spec = flatten((args, kwargs))
     watch.program.leaves = len(leaves)
     watch.argument_names = _argument_names(function, args)
@@ -55,7 +64,7 @@ def trace(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Pr
                 given, named = unflatten(spec, stand_ins)
                 made = function(*given, **named)
             except BaseException:
-                watch.over = True
+                boundary.reach.undo()
                 raise
             finally:
                 sys.setprofile(before)
@@ -72,10 +81,11 @@ def trace(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Pr
 
 def _apart(watch: Watch) -> None:
     """Refuse to change memory that another input sees."""
+    memory = watch.memories()
     for write in watch.program.writes:
         if isinstance(write, Change):
-            mine = watch.memory[write.target]
-            for number, array in watch.memory.items():
+            mine = memory[write.target]
+            for number, array in memory.items():
                 if number != write.target and np.may_share_memory(array, mine):
                     raise refusal(
                         f"an array of shape {mine.shape} is changed, and another one, of shape "
@@ -182,24 +192,10 @@ def _close(watch: Watch, stand_ins: list[Any]) -> None:
     program.attributes = [(m, name, value) for m, name, _, value in watch.assigned.values()]
     program.names = names(watch)
     program.guards = list(watch.guards.values())
-    program.once = any(kept.fresh for kept in watch.kept.values())
+    program.once |= any(kept.fresh for kept in watch.kept.values())
     temporary, made = watch.temporary, watch.made
     inputs = program.inputs
-    for name in (
-        *(
-            "arrays",
-            "memory",
-            "grads",
-            "kept",
-            "made_by",
-            "boxes",
-            "inputs",
-            "supplied",
-            "generators",
-        ),
-        *("arguments", "outside", "sources", "own", "modules", "assigned", "guards"),
-    ):
-        vars(watch)[name] = {}
+    _let_go(watch)
     stand_ins.clear()
     for reference, at, number in temporary:
         array = reference()
@@ -228,6 +224,16 @@ def _close(watch: Watch, stand_ins: list[Any]) -> None:
             "Return it, or copy its values into a tensor that is there: kept.copy_(t).",
             line_of(*at),
         )
+
+
+def _let_go(watch: Watch) -> None:
+    """Let go of what a trace has seen: something that escaped from it may live on."""
+    for name in (
+        *("arrays", "memory", "grads", "kept", "made_by", "boxes", "inputs", "supplied"),
+        *("generators", "arguments", "outside", "sources", "own", "modules", "assigned", "guards"),
+    ):
+        vars(watch)[name] = {}
+    watch.inside = watch.taken_whole = None
 
 
 def _alive(made: list[Any]) -> list[Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler import known
+from tinygrad_fc.compiler.contents import contents
 from tinygrad_fc.compiler.kept import Draws, Kept, Options
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import (
@@ -32,7 +33,6 @@ from tinygrad_fc.compiler.program import (
     Replace,
     Value,
 )
-from tinygrad_fc.compiler.reach import contents
 from tinygrad_fc.compiler.recorder import Recorder
 from tinygrad_fc.compiler.refusal import kind_of, refusal, user_frame
 from tinygrad_fc.compiler.tracer import Tracer
@@ -73,6 +73,7 @@ class Watch(Recorder):
         self.own: dict[int, Any] = {}  # optimizers that the function makes itself
         self.ones: dict[Any, Any] = {}
         self.inside: Any = _nothing  # notes what is in an attribute of a module: see `reach`
+        self.taken_whole: Any = _nothing  # notes where an array is taken whole: see `elements`
         self.calls = 0
         self.argument_names: list[str] = []
         self.made_by: dict[int, tuple[Any, int]] = {}
@@ -125,11 +126,12 @@ class Watch(Recorder):
     def entered(self, node: Any, array: Any) -> Tracer:
         """Return the tracer for an array from outside, which is an input from now on."""
         source = self.source(node)
-        if id(array) in self.boxes:
-            first = self.outside[id(self.boxes[id(array)])]
+        there = self.boxes.get(id(array))
+        first = self.outside.get(id(there))  # None where it is that of an argument
+        if there is not None and first is not None:
             if first is not node:
                 self.guard("same", (node, first), None)
-            return self.boxes[id(array)]
+            return there
         if not isinstance(array, np.ndarray):
             raise refusal(
                 f"a tensor holds a {type(array).__module__}.{type(array).__name__}.",
@@ -178,8 +180,10 @@ class Watch(Recorder):
         """Return what stands for an array that is none of ours."""
         key = id(array)
         if key in self.boxes and self.outside.get(key) is array:
+            self.taken_whole(array)
             return self.boxes[key]
         if key in self.supplied:
+            self.taken_whole(array)
             box, _ = self.supplied[key]
             if box is None:
                 box = self.enter(Held(array), array, array.copy())
@@ -288,7 +292,7 @@ class Watch(Recorder):
             if kind_of(getattr(sys.modules.get(kind.__module__), "__file__", None) or "") == "user":
                 self.guard("global", (vars(kind), name), vars(kind)[name])
         if name not in ("_buffer_names", "_hooks"):  # which raise `state.structure`
-            self.inside(value)
+            self.inside(name, value)
         elif type(value) is dict:
             self.guard("contents", (value,), contents(value))
 
@@ -320,6 +324,11 @@ class Watch(Recorder):
 
     # The end
 
+    def memories(self) -> dict[int, Any]:
+        """Return the arrays of inputs: themselves, where the trace goes by copies of them."""
+        real = {number: reference() for reference, _, number in self.temporary}
+        return {**self.memory, **{n: array for n, array in real.items() if array is not None}}
+
     def writes(self) -> Iterator[Any]:
         """Yield what a call leaves behind."""
         for number, box in self.inputs.items():
@@ -329,16 +338,15 @@ class Watch(Recorder):
             yield Replace(self.sources[key], box.number)
         for key, grad in self.grads.items():
             node = self.outside[key]
-            there = _grad.__get__(self.real(node))
-            if grad is there:
-                continue
+            if grad is not None and grad is _grad.__get__(self.real(node)):
+                continue  # None is set anew: the next call may find something there
             left = None if grad is None else self.read_array(grad).number
             yield Leave(self.source(node), left)
         for kept in self.kept.values():
             yield from kept.begun()
 
 
-def _nothing(value: Any) -> None:
+def _nothing(*_: Any) -> None:
     """Stand for what there is to note before anybody can."""
 
 

@@ -154,6 +154,7 @@ class Writer(Entering):
         self.arguments()
         self.guards(self.flags)
         self.gather()
+        self.apart()
         outputs = program.outputs()
         names = [f"y{k}" for k in range(len(outputs))]
         inputs = ", ".join(f"v{number}" for number in program.inputs)
