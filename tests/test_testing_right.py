@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,14 @@ import pytest
 
 from tests.gradient_collection import RIGHT
 from tinygrad_fc import linalg, nn
-from tinygrad_fc.testing import check, check_vjp, real
+from tinygrad_fc.testing import (
+    GradientError,
+    NothingToldError,
+    check,
+    check_op,
+    check_vjp,
+    real,
+)
 
 quiet = np.errstate(all="ignore")
 SATURATED = ("layer norm", [64.0, 0.0], [0.0, 1.0], [0.0, 0.0])
@@ -49,3 +57,26 @@ def test_a_function_may_refuse_arguments_of_several_types() -> None:
 
     domain = real("n", "n", where=well)
     assert check(linalg.solve, domain, real("n", "k"), max_examples=20).compared
+
+
+@pytest.mark.parametrize(("a", "b"), [(88.0, 0.0), (709.5, -4.0), (709.5, -100.0), (704.0, 0.5)])
+def test_numbers_on_the_way_may_be_larger_than_any_float(a: float, b: float) -> None:
+    x, y = np.array(a), np.array([b, b])
+    for f in (
+        lambda a, b: a.exp() * b.sigmoid(),
+        lambda a, b: b.exp() * a.exp() * 0.5,
+        lambda a, b: (b.tanh() * a.exp()).sum(),
+    ):
+        with suppress(NothingToldError):  # of results that are infinite
+            check(f, x, y)
+
+
+def test_nonlinear_is_seen_where_numbers_overflow() -> None:
+    with pytest.raises(GradientError) as caught:
+        check_vjp(np.exp, lambda g, out, x: g * np.abs(g) * out, np.array([709.5]))
+    assert caught.value.kind == "nonlinear"
+
+
+def test_both_slopes_at_a_kink_are_legal_beside_large_numbers() -> None:
+    settings = {"alpha": 2.0, "scale": 1.0, "input_scale": 1.0}
+    assert check_op("elu", np.array([61440.0, -0.3125, -9.75, 0.0]), settings=settings).kinks

@@ -135,3 +135,16 @@ def test_steps_are_powers_of_two_within_the_room(numbers: list[float]) -> None:
     step = slopes.power(far)
     assert (step <= far).all()
     assert (np.frexp(step)[0] == 0.5).all()
+
+
+@given(st.floats(-4, 16), st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]), st.booleans())
+def test_both_sides_of_a_kink_are_within_the_bound(rate: float, left: float, bent: bool) -> None:
+    def f(t: Any) -> Any:
+        s = 2.0**rate
+        beyond = np.expm1(np.minimum(t, 0) * s) / s if bent else t / (1 + s * np.abs(t))
+        return np.where(t > 0, 1.5 * t, left * beyond)
+
+    found = slope(f, 0.0)
+    low, high = found.value - found.error, found.value + found.error
+    assert low <= min(left, 1.5) + 1e-3
+    assert high >= max(left, 1.5) - 1e-3

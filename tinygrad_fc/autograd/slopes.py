@@ -30,6 +30,8 @@ EPS = float(np.finfo(float).eps)
 SYMMETRIC = (4.0, 16.0, 64.0, 256.0, 1024.0)  # a central difference errs by h^2, h^4, ...
 LOPSIDED = (2.0, 8.0, 32.0, 128.0)  # a difference of one-sided slopes by h, h^3, ...
 STEP = 2.0**-8
+CALM = 2.0**-16
+"""How much smaller cotangents are taken where numbers on the way are larger than any float."""
 TINY = 2.0**-100  # the imaginary step: its square vanishes beside 1
 
 
@@ -97,7 +99,8 @@ def slope(
         steepest = np.maximum(np.abs(up - here), np.abs(down - here))[-1] / h[-1]
         torn |= near.flat & (_stair(up - here, blur) | _stair(down - here, blur))
         torn |= near.contradicts(value, error, rounding[-1], steepest)
-        error = np.where(torn | ~np.isfinite(value + error), np.inf, error)
+        beyond = ~np.isfinite((np.abs(value) + error) / CALM)  # in sums of these, all is infinite
+        error = np.where(torn | beyond, np.inf, error)
         value = np.where(np.isfinite(error), value, 0)
         scale = np.where(np.isfinite(here), np.abs(here), 0) + np.abs(value)
         found = Slope(value, error, np.abs(jump) - doubt, scale)
@@ -138,14 +141,19 @@ class _Near(NamedTuple):
     slopes: Array
     rough: Array
     """Third differences, of which a smooth function has none here."""
+    jumps: Array
+    """How much the slopes to both sides differ."""
     flat: Array
     """Whether nothing changes at all: a flat place, or a stair of rounded numbers."""
 
     def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
         """Tell where slopes are not `value`: a staircase looks smooth from far away."""
-        noise = np.maximum(self.rough, rounding)
-        off = np.abs(self.slopes - value) - error - np.abs(self.slopes) / 256
         # A kink is rough as well, but as much less as the step is shorter.
+        kink = np.abs(self.jumps[0] - self.jumps[1]) <= self.jumps[0] / 64
+        kink &= self.rough[1] <= self.rough[0] / 64
+        noise = np.maximum(np.where(kink, self.rough[1], self.rough), rounding)
+        half = np.where(kink, self.jumps[0] / 2, 0)
+        off = np.abs(self.slopes - value) + half - error - (np.abs(self.slopes) + half) / 4096
         leaps = self.rough > 2.0**16 * rounding + 16 * self.steps * steepest
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
@@ -161,7 +169,9 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
     seen = np.array([[along(k * u) if k else here for k in range(-2, 4)] for u in steps], float)
     slopes = (8 * (seen[:, 3] - seen[:, 1]) - (seen[:, 4] - seen[:, 0])) / (12 * steps[:, None])
     rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 2
-    return _Near(steps[:, None], slopes, rough, (seen == here).all(axis=(0, 1)))
+    sides = 4 * (seen[:, 3] + seen[:, 1]) - 6 * here - seen[:, 4] - seen[:, 0]
+    flat = (seen == here).all(axis=(0, 1))
+    return _Near(steps[:, None], slopes, rough, np.abs(sides) / (2 * steps[:, None]), flat)
 
 
 def _rougher(near: _Near, central: Array, h: Array) -> Array:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.autograd.slopes import CALM
 from tinygrad_fc.testing.errors import GradientError, Tally
 from tinygrad_fc.testing.laws import ONE, invisible, sound, told, usual
 from tinygrad_fc.testing.numbers import EPS, EPS32, cotangent, spread
@@ -52,6 +53,9 @@ def float32(case: Case) -> Tally:
     g = cotangent(out, case.salt)
     with np.errstate(all="ignore" if not case.strict else "raise", under="ignore"):
         plain, found = case.gradients(g.astype(wide.dtype)), narrow.gradients(g)
+        if not all(np.isfinite(a).all() for a in found):  # numbers on the way overflow
+            g = g * np.float32(CALM)
+            plain, found = case.gradients(g.astype(wide.dtype)), narrow.gradients(g)
     with np.errstate(invalid="ignore"):  # at the edge of a domain both may be infinite
         off = [np.where(a == b, 0, np.abs(a - b)) for a, b in zip(plain, found, strict=True)]
     beyond = [np.abs(a) > np.finfo(np.float32).max for a in plain]
