@@ -22,8 +22,8 @@ class Loss(NamedTuple):
     there should have been.
     """
 
-    kind: str
-    """How the kit calls it."""
+    kinds: str
+    """How the kit calls it, one word or several."""
     where: str
     returned: Callable[[], float]
     right: float | str
@@ -180,7 +180,7 @@ CONFIRMED: dict[str, Loss] = {
         "renorm returns x itself there, to both sides",
     ),
     "torch.linalg.det": Loss(
-        "second-order",
+        "second-order value",
         "a = ((0, 0), (0, 0)), the slope of the gradients' sum by a[0, 0]",
         lambda: second(torch.linalg.det, [[0.0, 0.0], [0.0, 0.0]]),
         1.0,

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
+class Elsewhere(Rule):
+    """A function of another library, which may choose loops by where its memory happens to lie."""
+
+    repeatable = False
+
+
 def _library(name: str) -> Any:
     try:
         return import_module(name)
@@ -43,7 +49,7 @@ def _rule(library: str, f: Callable[..., Any], forward: Any, vjp: Any, vjp2: Any
         f,
     )  # whose signature says how many arguments it takes
     spelled = f"check(from_{library}({name})"
-    return Rule(name, forward, vjp, vjp2, names=names_of(f), spelled=spelled)
+    return Elsewhere(name, forward, vjp, vjp2, names=names_of(f), spelled=spelled)
 
 
 def _one(out: Any, library: str) -> Any:

@@ -50,6 +50,8 @@ class Rule:
 
     own = False
     """Whether the tensors of this package are behind it, which keep more promises."""
+    repeatable = True
+    """Whether equal calls must give equal bits, and not only to rounding."""
 
     def result(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Array:
         """Return what the function makes of `arrays`."""
