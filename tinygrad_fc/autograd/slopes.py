@@ -143,6 +143,8 @@ class _Near(NamedTuple):
     """Third differences, of which a smooth function has none here."""
     jumps: Array
     """How much the slopes to both sides differ."""
+    middles: Array
+    """What lies between these: at a kink the curves beside it do not cancel in `slopes`."""
     flat: Array
     """Whether nothing changes at all: a flat place, or a stair of rounded numbers."""
 
@@ -152,8 +154,10 @@ class _Near(NamedTuple):
         kink = np.abs(self.jumps[0] - self.jumps[1]) <= self.jumps[0] / 64
         kink &= self.rough[1] <= self.rough[0] / 64
         noise = np.maximum(np.where(kink, self.rough[1], self.rough), rounding)
-        half = np.where(kink, self.jumps[0] / 2, 0)
-        off = np.abs(self.slopes - value) + half - error - (np.abs(self.slopes) + half) / 4096
+        slopes, half = (
+            np.where(kink, *each) for each in ((self.middles, self.slopes), (self.jumps[0] / 2, 0))
+        )
+        off = np.abs(slopes - value) + half - error - (np.abs(slopes) + half) / 4096
         leaps = self.rough > 2.0**16 * rounding + 16 * self.steps * steepest
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
@@ -169,9 +173,10 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
     seen = np.array([[along(k * u) if k else here for k in range(-2, 4)] for u in steps], float)
     slopes = (8 * (seen[:, 3] - seen[:, 1]) - (seen[:, 4] - seen[:, 0])) / (12 * steps[:, None])
     rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 2
-    sides = 4 * (seen[:, 3] + seen[:, 1]) - 6 * here - seen[:, 4] - seen[:, 0]
+    right = (4 * seen[:, 3] - 3 * here - seen[:, 4]) / (2 * steps[:, None])
+    left = (3 * here - 4 * seen[:, 1] + seen[:, 0]) / (2 * steps[:, None])
     flat = (seen == here).all(axis=(0, 1))
-    return _Near(steps[:, None], slopes, rough, np.abs(sides) / (2 * steps[:, None]), flat)
+    return _Near(steps[:, None], slopes, rough, np.abs(right - left), (left + right) / 2, flat)
 
 
 def _rougher(near: _Near, central: Array, h: Array) -> Array:
