@@ -18,7 +18,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 SUITE = (
     *("test_laws.py", "test_testing.py", "test_testing_adapters.py", "test_testing_messages.py"),
-    "test_testing_slopes.py",
+    *("test_testing_slopes.py", "test_testing_find.py", "test_testing_right.py"),
 )
 
 

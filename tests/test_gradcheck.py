@@ -237,3 +237,15 @@ def test_errors_of_the_function_come_through() -> None:
 
     with pytest.raises(KeyError, match="mine"):
         gradcheck(fail, T(np.ones(1)), raise_exception=False)
+
+
+def test_a_function_that_is_random_is_refused() -> None:
+    x = T([0.5, 2.0, -1.0])
+    rng = np.random.default_rng(0)
+    with pytest.raises(GradcheckError, match="output 0 is not the same twice: two calls"):
+        gradcheck(lambda x: x * float(rng.random()), x)
+    assert gradcheck(lambda x: x * (1 + 1e-13 * float(rng.random())), x, nondet_tol=1e-12)
+
+
+def test_an_infinite_gradient_is_the_same_twice() -> None:
+    assert gradcheck(tg.sqrt, T([0.0, 1.0]))

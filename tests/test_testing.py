@@ -312,6 +312,9 @@ def _two(_g: Any, _x: Any) -> Any:
         (lambda: networks(layers=3), "layers is how many there are, least and most, .*; got 3"),
         (lambda: networks(inputs="a"), "inputs is a width: a whole number, at least 1; got 'a'"),
         (lambda: networks(activations=(3,)), "each of activations is a class of modules"),
+        (lambda: networks(activations=(nn.Tanh(),)), r"each of act.* a class .*; got 'Tanh\(\)'"),
+        (lambda: networks(activations=nn.Tanh), "activations is a sequence of classes"),
+        (lambda: slope(lambda x: (x, x[0]), np.ones(2)), "f must return one tensor or array"),
     ],
 )  # fmt: skip
 def test_what_is_of_another_type(call: Any, text: str) -> None:
@@ -326,6 +329,7 @@ def test_what_is_of_another_type(call: Any, text: str) -> None:
         (lambda: check_op("exp", 3), "argument 0 .* of exp is of int64: only float64 and float32"),
         (lambda: slope(np.sin, np.ones(3), np.ones(2)), r"broadcasts to it: \(3,\); got \(2,\)"),
         (lambda: arrays(index("k")), "indexes an axis 'k', and no argument has one"),
+        (lambda: slope(lambda x: x[x > 1], np.array([1.0, 2.0])), "one shape everywhere, and re"),
         (lambda: networks(layers=(3, 1)), r"least and most, as in \(1, 3\); got \(3, 1\)"),
         (lambda: networks(inputs=0), "inputs is a width: .*; got 0"),
         (lambda: networks(activations=()), "activations is empty: give one at least"),

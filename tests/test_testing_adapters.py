@@ -69,3 +69,13 @@ def test_what_is_no_function_of_one_result(adapter: Any) -> None:
         check(adapter(lambda x: x), real, real)
     with pytest.raises(NothingToldError, match=f"{adapter.__name__} takes a function that returns"):
         check(adapter(lambda x: (x, x)), real, max_examples=5)
+
+
+@pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
+def test_float32_alone_and_a_line_that_can_be_run(adapter: Any) -> None:
+    pytest.importorskip(adapter.__name__.removeprefix("from_"))
+    narrow = {"dtypes": np.float32, "max_examples": 5}
+    assert check(adapter(lambda x, y: x * y * y), real("n"), real("n"), **narrow).compared
+    with pytest.raises(GradientError) as caught:
+        check(adapter(lambda x: x.nothing if x.ndim == 0 else abs(x)), real, kinks="forbid")
+    assert f"reproduce: check({adapter.__name__}(f), " in str(caught.value)

@@ -239,3 +239,29 @@ def test_rows_say_their_settings() -> None:
     text = str(caught.value)
     assert "  axis = " in text
     assert "settings=dict(axis=" in text
+
+
+def test_a_sum_of_kinks_is_told_what_to_ask_for() -> None:
+    def hinged(x: Any) -> Any:
+        return x.relu() - 0.5 * (-x).relu()
+
+    with pytest.raises(GradientError, match="hint: it must lie between the slopes") as caught:
+        check(hinged, real)
+    assert "the rule is missing" not in str(caught.value)
+    assert check(hinged, real, kinks="skip", max_examples=10).compared
+
+
+def test_a_rule_of_the_rule_of_another_shape_or_that_raises() -> None:
+    def cube(g: Any, _out: Any, x: Any) -> Any:
+        return 3 * g * x * x
+
+    def flat(h: Any, g: Any, x: Any) -> Any:
+        return 3 * h * x * x, np.ravel(6 * h * g * x)
+
+    def none(_h: Any, _g: Any, _x: Any) -> Any:
+        raise NotImplementedError("not yet")
+
+    text = r"the gradient of the gradient has shape \(4,\) for argument 0 \(x\), which has \(2, 2\)"
+    for rule, said in ((flat, text), (none, "not yet; where there is none, order=1 leaves it out")):
+        with pytest.raises(GradientError, match=said):
+            check_vjp(lambda x: x**3, cube, np.ones((2, 2)), vjp2=rule)

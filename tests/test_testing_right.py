@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -71,6 +72,23 @@ def test_numbers_on_the_way_may_be_larger_than_any_float(a: float, b: float) -> 
             check(f, x, y)
 
 
+@pytest.mark.parametrize("a", [100.0, 1024.0])
+def test_what_overflows_beside_nothing_is_no_wrong_gradient(a: float) -> None:
+    def vjp(g: Any, _out: Any, a: Any, b: Any) -> Any:
+        return g.sum(keepdims=True) * np.exp(a), -g + 0 * b
+
+    with suppress(NothingToldError):
+        check_vjp(lambda a, b: np.exp(a) - b, vjp, np.array([a]), np.zeros(0))
+
+
+def test_nan_for_an_empty_result_is_wrong_where_nothing_overflows() -> None:
+    with pytest.raises(GradientError) as caught, warnings.catch_warnings(action="ignore"):
+        check_vjp(
+            np.add, lambda g, out, a, b: (g.mean(0, keepdims=True), g), np.ones(1), np.ones(0)
+        )
+    assert caught.value.kind == "nonfinite"
+
+
 def test_nonlinear_is_seen_where_numbers_overflow() -> None:
     with pytest.raises(GradientError) as caught:
         check_vjp(np.exp, lambda g, out, x: g * np.abs(g) * out, np.array([709.5]))
@@ -80,3 +98,13 @@ def test_nonlinear_is_seen_where_numbers_overflow() -> None:
 def test_both_slopes_at_a_kink_are_legal_beside_large_numbers() -> None:
     settings = {"alpha": 2.0, "scale": 1.0, "input_scale": 1.0}
     assert check_op("elu", np.array([61440.0, -0.3125, -9.75, 0.0]), settings=settings).kinks
+
+
+def test_a_slope_beyond_float32_is_legal_however_small_its_share() -> None:
+    x = np.array([0.000213623046875, 7.25])
+    assert check_op("power", x, np.array([[-9.5625, -14.0], [-9.5, 0.0]]))
+
+
+def test_an_imaginary_step_that_ignores_a_little_is_not_taken() -> None:
+    x = np.array([-5.7220458984375e-05, 0.0])  # of whose abs the slope is 1e-5 of the whole
+    assert check_op("binary_cross_entropy_with_logits", x, np.array([14336.0]))

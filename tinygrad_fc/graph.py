@@ -433,7 +433,8 @@ def _fitted(share: Any, array: Any, node: Any, a: Any, *, create: bool) -> Any:
             )
         extra = share.ndim - array.ndim
         stretched = [extra + k for k, n in enumerate(array.shape) if n != share.shape[extra + k]]
-        share = share.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(array.shape)
+        with np.errstate(invalid="ignore"):  # infinities that cancel say so by themselves
+            share = share.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(array.shape)
     return share if share.dtype == array.dtype else share.astype(array.dtype)
 
 

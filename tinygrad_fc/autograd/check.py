@@ -8,6 +8,7 @@ not linear in what it gets.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -152,6 +153,26 @@ def _must_match(check: _Check, m: int, output: Any, k: int, a: Any, n: _Measured
     )
 
 
+def _apart(a: Any, b: Any) -> float:
+    """Return how much two arrays differ; infinities and NaN by nothing where both have them."""
+    with np.errstate(invalid="ignore"):
+        off = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, abs(a - b))
+    return float(np.nan_to_num(off, nan=np.inf).max(initial=0))
+
+
+def _must_be_the_same(check: _Check, outputs: Sequence[Any], nondet_tol: float) -> None:
+    """Raise where a second call gives something else: of that no difference tells anything."""
+    for m, (t, again) in enumerate(zip(outputs, check.run()[1], strict=True)):
+        one, other = t._array, again._array
+        apart = _apart(one, other) if one.shape == other.shape else math.inf
+        if apart > nondet_tol:
+            raise GradcheckError(
+                f"output {m} is not the same twice: two calls of the function differ by "
+                f"{apart:.3g}, more than nondet_tol = {nondet_tol:.3g}. Where it is random, as "
+                "dropout is, seed it in the function, or check it without"
+            )
+
+
 def _must_be_linear(
     check: _Check,
     inputs: Sequence[Any],
@@ -165,10 +186,11 @@ def _must_be_linear(
     u = np.concatenate([w.reshape(-1) for w in weights])
     first, second = (_shares(outputs, inputs, weights) for _ in range(2))
     for k, a, again, n in zip(check.wanted, first, second, rows, strict=True):
-        if a.size and not abs(a - again).max() <= nondet_tol:
+        apart = _apart(a, again)
+        if apart > nondet_tol:
             raise GradcheckError(
                 f"the gradient by argument {k} is not the same twice: two backward passes differ "
-                f"by {abs(a - again).max():.3g}, more than nondet_tol = {nondet_tol:.3g}"
+                f"by {apart:.3g}, more than nondet_tol = {nondet_tol:.3g}"
             )
         together = n.times(u)
         right = check.agree(a, together, float(abs(u).sum()))
@@ -201,6 +223,7 @@ def _run(check: _Check, nondet_tol: float, check_undefined_grad: bool) -> None:
     inputs, outputs = check.run()
     if not outputs:
         raise ValueError("gradcheck: the function returned no tensor of floats")
+    _must_be_the_same(check, outputs, nondet_tol)
     # Where nothing is recorded everything is checked, against zero.
     chosen = [m for m, t in enumerate(outputs) if t._requires_grad] or list(range(len(outputs)))
     numerical = [check.numerical(k, outputs, chosen) for k in check.wanted]

@@ -288,6 +288,7 @@ def _closer(found: Slope, value: Array, error: Array) -> Slope:
     """
     agree = (np.abs(value - found.value) <= found.error) & (found.jump <= 0)
     told = found.error <= np.abs(found.value) / 1024  # a lie does not agree to three digits
+    error = np.maximum(error, 2 * np.abs(value - found.value))  # nor is one of what adds little
     better = agree & told & (error < found.error)
     return found._replace(
         value=np.where(better, value, found.value),

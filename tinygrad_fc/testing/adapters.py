@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.testing.case import Rule
-from tinygrad_fc.testing.functions import names_of
+from tinygrad_fc.testing.functions import names_of, pasted
 from tinygrad_fc.testing.layouts import aligned
 from tinygrad_fc.testing.options import function
 
@@ -48,7 +48,7 @@ def _rule(library: str, f: Callable[..., Any], forward: Any, vjp: Any, vjp2: Any
         name,
         f,
     )  # whose signature says how many arguments it takes
-    spelled = f"check(from_{library}({name})"
+    spelled = f"check(from_{library}({pasted(f, 'f')})"
     return Elsewhere(name, forward, vjp, vjp2, names=names_of(f), spelled=spelled)
 
 
@@ -161,9 +161,10 @@ def from_jax(f: Callable[..., Any]) -> Rule:
         def first(g: Any, *floats: Any) -> Any:
             return jax.vjp(only, *floats)[1](g)
 
-        _, pull = jax.vjp(first, g, *floats)
-        weights = tuple(jax.numpy.asarray(w) for w in h if w is not None)
-        found = [np.array(a) for a in pull(weights)]
+        made, pull = jax.vjp(first, g, *floats)
+        told = (w for w in h if w is not None)
+        weights = (jax.numpy.asarray(w, a.dtype) for w, a in zip(told, made, strict=True))
+        found = [np.array(a) for a in pull(tuple(weights))]
         return (found[0], *_placed(found[1:], there))
 
     return _rule("jax", f, forward, vjp, vjp2)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+SECOND = "the gradient of the gradient"
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -178,14 +180,23 @@ class Case:
         used = list(self.arrays)
         if nudge is not None:
             used, g = [nudge(a) for a in used], nudge(g)
-        with self._blamed("the gradient of the gradient"):
+        with self._blamed(SECOND):
             found = self.rule.second(self._all(h), g, used, self.settings)
         if not count:
             return [np.asarray(a) for a in found]
         if not found:
             raise self.wrong("shape", "the gradient of the gradient has no entry for g")
         own = np.asarray(found[0]) if found[0] is not None else np.zeros_like(g)
-        return [own, *self._counted(found[1:], used)]
+        seconds = [own, *self._counted(found[1:], used)]
+        for k, (a, x) in enumerate(zip(seconds, [g, *(used[i] for i in self.floats)], strict=True)):
+            if a.shape != np.shape(x):
+                of = self.rule.argument(self.floats[k - 1]) if k else "g"
+                raise self.wrong(
+                    "shape",
+                    f"the gradient of the gradient has shape {a.shape} for {of}, which has "
+                    f"{np.shape(x)}",
+                )
+        return seconds
 
     def _all(self, h: Sequence[Array]) -> Sequence[Any]:
         """Return `h` with None for each argument that has no gradient."""
@@ -225,6 +236,8 @@ class Case:
             if overflow or not self.drawn:  # the function need not be defined everywhere
                 raise DiscardError from error
             kind, text = "raises", f"{what} raises {type(error).__name__}: {error}"
+            if what == SECOND:
+                text += "; where there is none, order=1 leaves it out"
             if isinstance(error, ShapeError):
                 kind = "shape"
             elif isinstance(error, GraphError | ValueError) and "in place" in f"{error}":

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.slopes import slope
 from tinygrad_fc.testing.errors import GradientError
-from tinygrad_fc.testing.hints import Found, guess
+from tinygrad_fc.testing.hints import ZERO, Found, guess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,10 @@ Array = np.ndarray[Any, Any]
 MANY = 64
 """How many entries are measured one by one to find the wrong one."""
 TIES = "where numbers are equal, what they share of g must add up to g"
+SUM = (
+    "it must lie between the slopes to both sides; where several kinks meet, as in relu(x) - "
+    "relu(-x), the rules of the parts need not add up to that: kinks='skip' leaves kinks out"
+)
 WORDS = {
     "value": "wrong value",
     "kink": "no legal slope at a kink",
@@ -40,7 +44,9 @@ def explained(error: GradientError, plan: Plan, right: str = "") -> GradientErro
         return error
     told = error.disagreement is not None and not error.disagreement.forbidden
     found = _entries(error) if told else None
-    text, hint = str(error), TIES if error.kind == "kink" and told else ""
+    text, hint, kink = str(error), "", ""
+    if error.kind == "kink" and error.disagreement is not None and told:
+        hint, kink = TIES, TIES if error.disagreement.in_step else SUM
     made = error
     if found is not None:
         k, at = found.at
@@ -68,6 +74,8 @@ def explained(error: GradientError, plan: Plan, right: str = "") -> GradientErro
             hint = guess(case, found, second=error.kind == "second-order")
         except Exception:  # noqa: BLE001  a guess that fails must not hide what was found
             hint = ""
+        # At a kink 0 may be what a rule says there: that none is missing, other places tell.
+        hint = kink if kink and (not hint or hint.startswith(ZERO)) else hint
     made.hint = hint
     drawn = error.drawn or case
     made.arrays, made.drawn = drawn.arrays, drawn

@@ -26,9 +26,11 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
 SPECIAL, SMALL, WHOLE, SIZES = "special", "small", "whole", "sizes"
-GRID, SAME, NEAR = "grid", "same", "near"
+GRID, SAME, NEAR, LARGE = "grid", "same", "near", "large"
 """What the numbers are: special values, eighths, whole ones, of all sizes; all tuples of special
-values, one for each argument; the same for all arguments, or nearly."""
+values, one for each argument; the same for all arguments, or nearly; large, but not by far."""
+POWERS = (4, 5, 6, 7, 8, 9)
+"""Of 2: what grows as fast as an exponential is finite there, or not by far."""
 MOST = 64
 """How many tuples of special values are tried at once."""
 
@@ -47,6 +49,8 @@ class Form(NamedTuple):
     values: str = SMALL
     more: int = 0
     """How much longer than its least size an axis is that has one."""
+    at: int = -1
+    """Which special value numbers are near to; which power of 2 large ones are."""
 
 
 def forms(words: Sequence[Domain]) -> list[Form]:
@@ -68,10 +72,14 @@ def forms(words: Sequence[Domain]) -> list[Form]:
         parts = [Form(b, 2, part=(i, p)) for b, p in told for i in batched]
     more = [square._replace(values=v) for v in (SAME, SIZES, NEAR)]
     more += [Form((3,), 3, values=v) for v in (SPECIAL, NEAR, WHOLE, SIZES, SAME)]
+    least = max((len(special(w)) for w in words if w.kind == "float"), default=1)
+    more += [Form((3,), 3, values=NEAR, at=k) for k in range(min(least, 4))]
+    # One alone: where one number in an array overflows, nothing is told of the others.
+    far = [Form((1,), 1, values=LARGE, at=k) for k in POWERS]
     if plain:
         more.insert(0, Form((grid_size(words),), 1, values=GRID))
     rest = zip_longest(empty, parts, more, one, single)
-    return usual + [f for several in rest for f in several if f is not None]
+    return usual + [f for several in rest for f in several if f is not None] + far
 
 
 def grid_size(words: Sequence[Domain]) -> int:
@@ -115,12 +123,14 @@ def _floats(form: Form, i: int, word: Domain, shape: Shape, repeats: int) -> Arr
         kind |= 3
     elif form.values == NEAR:
         m = 128 + m % 16 - 8
+    elif form.values == LARGE:
+        kind = 0 * kind + 4 * (16 + form.at) + 3
     else:
         kind, m = 0 * kind + 1, 128 + m % 32 - 16
     if form.values == SAME:
         m = 0 * m + 136
     if form.values == NEAR and word.kind == "float" and not word.distinct:
-        at = special(word)[-1]
+        at = special(word)[form.at % len(special(word))]
         near = at + np.ldexp(m - 128.0, -8 - 5 * (kind % 2))
         inside = (near > word.low) & (near < word.high) & ~np.isin(near, word.without)
         return np.where(inside, near, at).reshape(shape)

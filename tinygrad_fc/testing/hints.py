@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 CLOSE = 1e-5
+ZERO = "it is 0 everywhere"
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ def _alike(a: Array, n: Array) -> bool:
 def _nothing(_case: Case, found: Found, k: int, second: bool) -> Iterator[str]:
     if not found.analytic[k].any():
         yield (
-            "it is 0 everywhere: a value that the rule reads has lost its history (detached, or "
+            f"{ZERO}: a value that the rule reads has lost its history (detached, or "
             "turned into an array)"
             if second
-            else "it is 0 everywhere: the rule is missing, or something cuts it off"
+            else f"{ZERO}: the rule is missing, or something cuts it off"
         )
 
 

@@ -54,7 +54,20 @@ def sound(case: Case) -> Tally:
             raise case.wrong("shape", _has(case, i, "shape", a.shape, x.shape), argument=i)
         if a.dtype != x.dtype:
             raise case.wrong("dtype", _has(case, i, "dtype", a.dtype, x.dtype), argument=i)
+    if out.size == 0 and not case.strict and _overflows(case, found):
+        raise DiscardError
     return ONE
+
+
+def _overflows(case: Case, found: Sequence[Array]) -> bool:
+    """Tell whether gradients are finite at ordinary numbers, and not here.
+
+    What a function computes on the way may be infinite, and an empty result hides that.
+    """
+    if all(np.isfinite(a).all() for a in found):
+        return False
+    other = case.at(case.placed(ordinaries(case)))
+    return all(np.isfinite(a).all() for a in other.gradients(other.g, other.out))
 
 
 def _turned_first(case: Case) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,18 +43,39 @@ def slope(f: Callable[..., Any], x: Any, direction: Any = 1.0) -> slopes.Slope:
             f"direction is an array for each of x, that broadcasts to it: {_shapes(points)}; got "
             f"{_shapes(steps)}"
         ) from None
-    shape: tuple[int, ...] = ()
+    shape: tuple[int, ...] | None = None
 
     def flat(*arrays: Any) -> Any:
         nonlocal shape
-        found = f(*arrays)
-        out = np.asarray(found._array if isinstance(found, Node) else found)
-        returned("f", out)
-        shape = out.shape
+        try:
+            out = _result(f(*arrays))
+        except (ArithmeticError, ValueError):
+            if shape is None or any(map(np.iscomplexobj, arrays)):
+                raise
+            return np.full(math.prod(shape), np.nan)  # a step out of its domain
+        shape = out.shape if shape is None else shape
+        if out.shape != shape:
+            raise ValueError(
+                f"f must return one shape everywhere, and returned {shape} and {out.shape}: what "
+                "is chosen by value, as by x[x > 0], has no slope"
+            )
         return out.ravel()
 
     found = slopes.slope(flat, points, directions)
-    return slopes.Slope(*(np.reshape(a, shape) for a in found))
+    return slopes.Slope(*(np.reshape(a, shape or ()) for a in found))
+
+
+def _result(found: Any) -> Any:
+    """Return what a function returned as one array; raises `TypeError` where it is none."""
+    try:
+        out = np.asarray(found._array if isinstance(found, Node) else found)
+    except ValueError as error:  # arrays of different shapes
+        raise TypeError(
+            f"f must return one tensor or array of real numbers, and returned {found!r:.80}: "
+            "choose one, or join them, as by a lambda"
+        ) from error
+    returned("f", out)
+    return out
 
 
 def _shapes(arrays: Sequence[Any]) -> str:

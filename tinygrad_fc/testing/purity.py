@@ -40,6 +40,9 @@ def purity(case: Case) -> Tally:
                 "array each time",
                 argument=i,
             )
+    # At once, too: what a function keeps for its gradient is that of another call by now.
+    for k, a in enumerate(case.gradients(g, out, arrays)):
+        _repeated(case, k, a, before[k])
     again = case.forward(arrays)
     if not _equal(case, again, out, lambda: _moved(case)):
         at = worst(again, out)

@@ -139,10 +139,11 @@ class _Search:
                 told = held(case, self.plan, count=count, cheap=cheap, last=last)
             self.tally = self.tally.plus(told)
         except GradientError as error:
-            if self.last is None:
-                self.until = calls + self.shrinking
-            elif error.kind != self.last.kind:
+            # Of what the first cases showed, the nearest to the cause is made small.
+            nearer = self.until == np.inf and self.last and error.law < self.last.law
+            if self.last and error.kind != self.last.kind and not nearer:
                 return  # another bug, or the same one from afar: shrinking keeps to the first
+            self.until = min(self.until, calls + self.shrinking)
             self.failed[key] = self.last = error
             self.seen.add(case, wrong=True)
             raise
@@ -159,6 +160,7 @@ class _Search:
             except DiscardError:
                 self.discarded += 1
             except GradientError:
+                self.until = np.inf  # making it small begins where it is found again
                 return
 
     def _told(self, case: Case) -> None:

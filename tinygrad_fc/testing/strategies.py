@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+ACTIVATION = "a class of modules, or what makes one, so that no two networks share one"
 ACTIVATIONS = (nn.Tanh, nn.Sigmoid, nn.Softplus, nn.SiLU, nn.ReLU)
 
 
@@ -108,9 +110,15 @@ def networks(
         whole("layers", value, "least and most, whole numbers that are at least 1")
     if layers[0] > layers[1]:
         raise ValueError(text)
+    if not isinstance(activations, Iterable):
+        raise TypeError(
+            "activations is a sequence of classes of modules, such as (nn.Tanh, nn.ReLU); got "
+            f"{activations!r:.80}"
+        )
     made = tuple(activations)
     for activation in made:
-        function("each of activations", activation, "a class of modules, or what makes one")
+        one = None if isinstance(activation, nn.Module) else activation
+        function("each of activations", one or repr(activation), ACTIVATION)
     if not made:
         raise ValueError("activations is empty: give one at least, such as nn.Tanh")
     return _networks(inputs, outputs, (layers[0], layers[1]), made)
