@@ -359,6 +359,7 @@ def test_what_is_of_no_use(call: Any, text: str) -> None:
         (lambda: index(2.5), "index takes the size of the axis .*; got 2.5"),
         (lambda: index(True), "index takes the size of the axis .*; got True"),
         (lambda: check(tg.exp, real(where=lambda x: x > 0)), "where= is a condition on whole arr"),
+        (lambda: check(tg.exp, real(where=lambda x, y: True)), "where= of real is called with its"),
     ],
 )  # fmt: skip
 def test_words_of_another_type(call: Any, text: str) -> None:

@@ -181,17 +181,19 @@ def _confirm(
     """
     point = [p.x for p in places]
     other = measure(point, v, first=13 / 64)
-    torn, rough = _around(measure, places, found, demand.blur**0.5)
-    left_out = torn | rough if demand.kinks == "skip" else torn
-    w = np.where(other.agrees(found) & ~left_out, w, 0)
-    gradients = vjp(w)
-    moves = zip(spread(partial(vjp, w), demand.blur), v, strict=True)
-    own = sum(float((r * np.abs(d))[d != 0].sum()) for r, d in moves)
-    mine = claim(gradients, v, w, slack=4 * own)
     # Sums and products round as well, whose numbers no nudge of the arguments shows.
     accuracy = max(demand.accuracy, 64 * demand.blur)
+    w = np.where(other.agrees(found), w, 0)
+    mine = _rounded(vjp, w, v, demand.blur)
     if mine.allows(found, accuracy) or mine.allows(other, accuracy):
         return
+    torn, rough = _around(measure, places, found, demand.blur**0.5)
+    left_out = torn | rough if demand.kinks == "skip" else torn
+    if left_out.any():
+        w = np.where(left_out, 0, w)
+        mine = _rounded(vjp, w, v, demand.blur)
+        if mine.allows(found, accuracy) or mine.allows(other, accuracy):
+            return
     if rough.any() and mine.allows(_hull(measure, places, v, found, rough), accuracy):
         return
     kind = "kink" if (rough & (w != 0)).any() else "value"
@@ -199,6 +201,13 @@ def _confirm(
     if demand.accuracy < ACCURACY and mine.allows(found, ACCURACY):
         kind = "imprecise"
     raise Disagreement(w, v, mine.total, (numeric, error), kind)
+
+
+def _rounded(vjp: Callable[..., list[Array]], w: Array, v: Direction, eps: float) -> Claim:
+    """Return what gradients say, with as much slack as their own rounding explains."""
+    moves = zip(spread(partial(vjp, w), eps), v, strict=True)
+    own = sum(float((r * np.abs(d))[d != 0].sum()) for r, d in moves)
+    return claim(vjp(w), v, w, slack=4 * own)
 
 
 def directions(places: Sequence[Place], salt: int) -> list[list[Array]]:

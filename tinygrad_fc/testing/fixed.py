@@ -26,11 +26,13 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
 SPECIAL, SMALL, WHOLE, SIZES = "special", "small", "whole", "sizes"
-GRID, SAME, NEAR, LARGE = "grid", "same", "near", "large"
+GRID, SAME, NEAR, POWER = "grid", "same", "near", "power"
 """What the numbers are: special values, eighths, whole ones, of all sizes; all tuples of special
-values, one for each argument; the same for all arguments, or nearly; large, but not by far."""
-POWERS = (4, 5, 6, 7, 8, 9)
-"""Of 2: what grows as fast as an exponential is finite there, or not by far."""
+values, one for each argument; the same for all arguments, or nearly; about a power of 2."""
+POWERS = (-7, -14, 4, 5, 6, 7, 8, 9)
+"""Of 2: what is small for float32, and where exponentials are finite, or not by far."""
+LONG = 9
+"""Longer than what is drawn: axes are, for some rules, cut into pieces of 8."""
 MOST = 64
 """How many tuples of special values are tried at once."""
 
@@ -50,7 +52,7 @@ class Form(NamedTuple):
     more: int = 0
     """How much longer than its least size an axis is that has one."""
     at: int = -1
-    """Which special value numbers are near to; which power of 2 large ones are."""
+    """Which special value numbers are near to; which power of 2 they are about."""
 
 
 def forms(words: Sequence[Domain]) -> list[Form]:
@@ -75,7 +77,8 @@ def forms(words: Sequence[Domain]) -> list[Form]:
     least = max((len(special(w)) for w in words if w.kind == "float"), default=1)
     more += [Form((3,), 3, values=NEAR, at=k) for k in range(min(least, 4))]
     # One alone: where one number in an array overflows, nothing is told of the others.
-    far = [Form((1,), 1, values=LARGE, at=k) for k in POWERS]
+    far = [Form((1,), 1, values=POWER, at=k) for k in POWERS]
+    far += [Form((LONG,), 1)] * bool(batched) + [Form((1,), LONG)] * bool(letters)
     if plain:
         more.insert(0, Form((grid_size(words),), 1, values=GRID))
     rest = zip_longest(empty, parts, more, one, single)
@@ -123,7 +126,7 @@ def _floats(form: Form, i: int, word: Domain, shape: Shape, repeats: int) -> Arr
         kind |= 3
     elif form.values == NEAR:
         m = 128 + m % 16 - 8
-    elif form.values == LARGE:
+    elif form.values == POWER:
         kind = 0 * kind + 4 * (16 + form.at) + 3
     else:
         kind, m = 0 * kind + 1, 128 + m % 32 - 16

@@ -192,6 +192,9 @@ def inputs(called: str, given: Sequence[Any], domains: Any, sig: str | None) -> 
             f"{called} is given {', '.join(map(repr, words))}: only floats have a gradient. Give "
             "one argument at least a domain such as `real`"
         )
+    for word in words:
+        if isinstance(word.condition, partial):
+            takes(word.condition.args[0], 1, f"where= of {word} is called with its array alone")
     shaped(words, sig)
     return Inputs(words)
 
