@@ -120,6 +120,47 @@ def live(backend: str, happened: Any) -> None:
             agreed(name, tensors[name], tensor)
 
 
+def swapped_parameters(t: Training) -> None:
+    first, second = (group["params"] for group in t.optimizer.param_groups)
+    first[0], second[0] = second[0], first[0]
+
+
+def no_velocity(t: Training) -> None:
+    for state in t.optimizer.state.values():
+        state["momentum_buffer"] = None
+
+
+def a_gradient_with_the_values(t: Training) -> None:
+    for p in t.model.parameters():
+        p.grad = p.detach()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "change",
+    [swapped_parameters, no_velocity, a_gradient_with_the_values],
+    ids=lambda f: f.__name__,
+)
+def test_other_things_in_the_same_places(change: Any, backend: str):
+    def two_groups() -> Training:
+        model = nn.Linear(3, 2)
+        groups = [{"params": [model.weight], "lr": 0.5}, {"params": [model.bias]}]
+        return Training(model, optim.SGD(groups, lr=0.1, momentum=0.5), nn.MSELoss())
+
+    pair = []
+    for _ in range(2):
+        tg.manual_seed(0)
+        pair.append(two_groups())
+    compiled, x, y = tg.compile(pair[1], backend=backend), tg.ones(4, 3), tg.zeros(4, 2)
+    for k in range(7):
+        if k == 3:
+            for t in pair:
+                change(t)
+        near("loss", compiled(x, y), pair[0](x, y))
+        for (name, a), (_, b) in zip(*(t.tensors() for t in pair), strict=True):
+            near(name, b, a)
+
+
 @few
 @given(happened=happenings)
 def test_whatever_happens_between_calls(happened: Any):

@@ -51,6 +51,25 @@ def test_arguments_that_share_memory():
     same("x", x, tg.ones(3))
 
 
+def test_what_is_kept_comes_to_share_the_memory_that_is_changed():
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+
+    @tg.compile(backend="numpy")
+    def step() -> None:
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step()
+    optimizer.state[w]["momentum_buffer"] = w.detach()[:]
+    before = w.numpy().copy()
+    with pytest.raises(CompileError, match="shares its memory"):
+        step()
+    np.testing.assert_array_equal(w.numpy(), before)
+
+
 def test_an_argument_with_the_array_of_a_tensor_from_outside():
     w = tg.tensor([1.0, 2.0])
     compiled = tg.compile(lambda x: x * w, backend="numpy")

@@ -7,6 +7,8 @@ are compiled, each with many things in it, as compiling is what takes the time.
 from __future__ import annotations
 
 import operator
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,9 +93,9 @@ def _unaligned(a: Any) -> Any:
     return out
 
 
-def _in_place() -> Program:
+def _in_place(first: Any = float, second: Any = float) -> Program:
     make = Maker("in_place")
-    x, y = make.input(np.ones((4, 3))), make.input(np.ones((4, 3)))
+    x, y = make.input(np.ones((4, 3), first)), make.input(np.ones((4, 3), second))
     total = make.ufunc(np.add, x, y)
     make.change(x, total)
     make.change(y, make.do("getitem", None, x, at=(slice(None, None, -1),)))
@@ -104,13 +106,28 @@ def _in_place() -> Program:
 @pytest.mark.parametrize("first", LAYOUTS)
 @pytest.mark.parametrize("second", LAYOUTS)
 def test_layouts(first: str, second: str):
-    program, kernel = once("in place", _in_place)
     rng = np.random.default_rng(0)
     plain = [rng.standard_normal((4, 3)) for _ in range(2)]
-    expected = run(program, changed := [a.copy() for a in plain])
     given_ = [LAYOUTS[k](a.copy()) for k, a in zip((first, second), plain, strict=True)]
+    kinds = [a.dtype for a in given_]
+    program, kernel = once(("in place", *map(str, kinds)), lambda: _in_place(*kinds))
+    expected = run(program, changed := [a.copy() for a in plain])
     outputs = kernel(*given_)
     agree(leaves(outputs) + leaves(given_), leaves(expected) + leaves(changed))
+
+
+def test_the_other_byte_order_after_unaligned_memory():
+    """Numba keeps for the one the type of the other, if it has met that first."""
+    code = (
+        "import numpy as np, tinygrad_fc as tg\n"
+        "x = np.arange(1.0, 4.0)\n"
+        "unaligned = np.frombuffer(bytearray(1) + bytearray(x), float, 3, 1)\n"
+        "swapped = x.astype(x.dtype.newbyteorder())\n"
+        "double = tg.compile(lambda x: x * 2, backend='numba')\n"
+        "for given in (unaligned, swapped, unaligned):\n"
+        "    assert double(given).tolist() == [2.0, 4.0, 6.0], given\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)  # noqa: S603  ours
 
 
 def test_read_only_input():

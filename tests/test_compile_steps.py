@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
 from test_compile import batch, perceptron, sgd, training
-from twins import Training, Twins, step
+from twins import Training, Twins, same, state_of, step
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
@@ -183,3 +184,34 @@ def test_steps(case: str):
     for k in range(4):
         twins.step(*batch(k))
     assert len(twins.compiled.programs) <= 2
+
+
+RATED = (
+    *("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam"),
+    *("ASGD", "Rprop"),
+)
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("name", RATED)
+def test_a_tensor_as_the_learning_rate_is_read_at_every_call(name: str, shape: tuple[int, ...]):
+    def optimizer(model: Any) -> Any:
+        return getattr(optim, name)(model.parameters(), lr=tg.full(shape, 0.1))
+
+    twins = Twins(lambda: perceptron(optimizer=optimizer))
+    for k in range(3):
+        twins.step(*batch(k))
+    twins.both(lambda t: t.optimizer.param_groups[0]["lr"].mul_(0.5))
+    programs = len(twins.compiled.programs)
+    for k in range(2):
+        twins.step(*batch(k))
+    assert len(twins.compiled.programs) == programs
+    twins.both(lambda t: t.optimizer.param_groups[0].update(lr=tg.tensor(0.02)))
+    twins.step(*batch(4))
+    twins.both(lambda t: t.optimizer.param_groups[0].update(lr=0.01))
+    twins.step(*batch(5))
+    before = state_of(twins.pair[1])
+    twins.both(lambda t: t.optimizer.param_groups[0].update(lr=tg.tensor(math.nan)))
+    with pytest.raises(ValueError, match="learning rate of a group is NaN"):
+        twins.compiled(twins.pair[1], *batch(6))
+    same("parameters", list(state_of(twins.pair[1]).values()), list(before.values()))

@@ -107,14 +107,25 @@ def _sign(x: Any) -> Any:
     return np.sign(x)
 
 
+def _alike(function: Any) -> Any:
+    """Return a function that is an instruction of LLVM's, and so takes numbers of one type."""
+
+    def checked(*args: Any) -> Any:
+        kinds = {np.asarray(x).dtype for x in args}
+        assert len(kinds) == 1, f"operands must be of the same type, got {kinds}"
+        return function(*args)
+
+    return checked
+
+
 def scope() -> dict[str, Any]:
     """Return what generated source may name, in Python."""
     one = {
         **{name: getattr(np, name) for name in ("sqrt", "exp", "tanh", "fabs", "floor", "ceil")},
-        **{name: getattr(np, name) for name in ("trunc", "rint", "copysign", "isnan", "signbit")},
-        **{name: getattr(np, name) for name in ("fmod", "expm1", "log", "log2", "log10", "log1p")},
+        **{name: getattr(np, name) for name in ("trunc", "rint", "isnan", "signbit")},
+        **{name: getattr(np, name) for name in ("expm1", "log", "log2", "log10", "log1p")},
         **{name: getattr(np, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "hypot")},
-        **{name: getattr(np, name) for name in ("maximum", "minimum")},
+        **{name: _alike(getattr(np, name)) for name in ("maximum", "minimum", "copysign", "fmod")},
         **{f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "sinh", "cosh")},
         "atanh": np.arctanh,
         "atan2": np.arctan2,
@@ -123,10 +134,10 @@ def scope() -> dict[str, Any]:
         "erf": lambda x: type(x)(math.erf(x)),
         "erfc": lambda x: type(x)(math.erfc(x)),
         "sign": _sign,
-        "select": lambda c, x, y: x if c else y,
-        "plus": lambda x, y: x + y,
-        "times": lambda x, y: x * y,
-        "madd": lambda t, x, y: t + x * y,
+        "select": lambda c, x, y: _alike(lambda x, y: x if c else y)(x, y),
+        "plus": _alike(lambda x, y: x + y),
+        "times": _alike(lambda x, y: x * y),
+        "madd": _alike(lambda t, x, y: t + x * y),
     }
     types = {kind: np.dtype(kind if kind != "b1" else "?").type for kind in CODES}
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from contextvars import ContextVar
+from io import TextIOBase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _DEEP = 3
 _CLOCKS = {
     **dict.fromkeys(("time", "time_ns", "perf_counter", "perf_counter_ns"), "time"),
     **dict.fromkeys(("monotonic", "monotonic_ns", "process_time", "process_time_ns"), "time"),
+    **dict.fromkeys(("thread_time", "thread_time_ns", "clock_gettime", "clock_gettime_ns"), "time"),
     **dict.fromkeys(("localtime", "gmtime", "ctime", "strftime"), "time"),
     **dict.fromkeys(("now", "utcnow", "today"), "datetime"),
 }
@@ -69,8 +71,12 @@ class Boundary:
         caller = _user(frame.f_back)
         if caller is None:
             return
+        if frame.f_code.co_name == "handle" and frame.f_globals.get("__name__") == "logging":
+            raise _printed(line(caller))  # as a warning is not, which is given once in any case
         if frame.f_code is _ENVIRONMENT:
             raise _read("a variable of the environment", line(caller))
+        if kind == "other" and caller is frame.f_back:
+            self.reach.read_whole(frame)
         if kind in ("library", "compiler"):
             self._drawn(line(caller))
             for value in list(frame.f_locals.values()):
@@ -117,12 +123,8 @@ class Boundary:
             )
         if isinstance(of, ContextVar) or arg is open or arg is input:
             raise _read(f"what {name}() gives", line(frame))
-        if arg is print:
-            raise refusal(
-                "what is printed inside of the function would be printed by its first call only.",
-                "Return what is to be seen, and print it outside of the compiled function.",
-                line(frame),
-            )
+        if arg is print or (isinstance(of, TextIOBase) and name in ("write", "writelines")):
+            raise _printed(line(frame))
         if isinstance(of, random.Random):
             raise self._by_chance("random", line(frame))
 
@@ -159,6 +161,14 @@ class Boundary:
         for source, before, name in self.chances.values():
             if not _same(before, _state(source)):
                 raise self._by_chance(name, at)
+
+
+def _printed(at: str) -> Exception:
+    return refusal(  # type: ignore[no-any-return]
+        "what is printed inside of the function would be printed by its first call only.",
+        "Return what is to be seen, and print it outside of the compiled function.",
+        at,
+    )
 
 
 def _read(what: str, at: str) -> Exception:

@@ -227,6 +227,14 @@ def _backend(name: str | None) -> Any:
     return import_module(f"tinygrad_fc.compiler.{_BACKENDS[name or 'auto']}")
 
 
+def _is_paused(function: Any) -> bool:
+    return (
+        inspect.isgeneratorfunction(function)
+        or inspect.iscoroutinefunction(function)
+        or inspect.isasyncgenfunction(function)
+    )
+
+
 @overload
 def compile_(function: Callable[P, R], *, backend: str | None = None) -> Compiled[P, R]: ...
 @overload
@@ -257,9 +265,10 @@ def compile_(function: Any = None, *, backend: str | None = None) -> Any:
         return functools.partial(compile_, backend=backend)
     if not callable(function):
         raise TypeError(f"compile takes a function, got {function!r:.80}")
-    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+    if _is_paused(function) or _is_paused(getattr(function, "__call__", None)):  # noqa: B004
         raise TypeError(
             f"compile takes a function that runs from its first line to its last, and "
-            f"{function.__name__} is a generator or a coroutine: compile the step that it repeats"
+            f"{getattr(function, '__name__', type(function).__name__)} is a generator or a "
+            "coroutine: compile the step that it repeats"
         )
     return Compiled(function, backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from operator import is_
 from typing import Any
@@ -23,6 +24,31 @@ def still(guard: Any) -> bool:
             return same_contents(subject[0], value)
         case _:
             return True
+
+
+def taken_back(guard: Any) -> None:
+    """Make what the function went by what it was before."""
+    kind, subject, value = guard
+    if still(guard):
+        return
+    match kind:
+        case "global" if type(subject[0]) is dict:
+            if value is MISS:
+                subject[0].pop(subject[1], None)
+            else:
+                subject[0][subject[1]] = value
+        case "cell" if value is not MISS:
+            subject[0].cell_contents = value
+        case "slot" if value is not MISS:
+            setattr(subject[0], subject[1], value)
+        case "contents" if isinstance(subject[0], list | bytearray):
+            subject[0][:] = value
+        case "contents" if isinstance(subject[0], dict | set):
+            subject[0].clear()
+            subject[0].update(value)
+        case "contents" if isinstance(subject[0], deque):
+            subject[0].clear()
+            subject[0].extend(value)
 
 
 def held(cell: Any) -> Any:

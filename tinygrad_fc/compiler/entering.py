@@ -9,9 +9,9 @@ import numpy as np
 from tinygrad_fc import dtypes, generator, mode
 from tinygrad_fc.compiler.contents import alike, same_contents
 from tinygrad_fc.compiler.finding import MISS, Finding
+from tinygrad_fc.compiler.guarding import hooks_of
 from tinygrad_fc.compiler.program import Argument, Change, Gradient, Held, Option, Random, State
 from tinygrad_fc.compiler.tree import flatten
-from tinygrad_fc.compiler.watch import hooks_of
 from tinygrad_fc.graph import Node, state
 
 _RARE = ("_buffer_names", "_hooks")
@@ -39,7 +39,7 @@ class Entering(Finding):
                 self.check(f"a{k} is not a{seen[id(leaf)]}")
                 continue
             for j, other in enumerate(self.leaves[:k]):
-                if isinstance(leaf, Node) and isinstance(other, Node):
+                if any(isinstance(leaf, k) and isinstance(other, k) for k in (Node, np.ndarray)):
                     self.check(f"a{k} is a{j}")
             seen[id(leaf)] = k
             self.argument(f"a{k}", leaf)
@@ -114,17 +114,28 @@ class Entering(Finding):
         for key in keys:
             self.check(f"{key!r} not in {kept}")
 
+    def guard_kept(self, source: Any, value: Any) -> None:
+        """Write that what is kept, which is neither a number nor a tensor, is what it was."""
+        found = f"{self.kept(source.optimizer, source.tensor)}[{source.key!r}]"
+        self.check(f"{found} is not {self.name(value, 'z')}")
+
     def guard_groups(self, optimizer: Any, groups: Any) -> None:
-        """Write that an optimizer has as many groups, of as many parameters."""
+        """Write that an optimizer has as many groups, of the same parameters."""
         of = self.name(optimizer, "o")
         found = self.local((of, "groups"), "q", f"{of}.param_groups")
         self.check(f"len({found}) != {len(groups)}")
         for k, params in enumerate(groups):
-            self.check(f"len({self.group(optimizer, k)}['params']) != {len(params)}")
+            held = f"{self.group(optimizer, k)}['params']"
+            self.check(f"len({held}) != {len(params)}")
+            if params:
+                names = "".join(f"p{i}, " for i in range(len(params)))
+                self.lines.append((f"{names}= {held}", True))
+                others = (f"p{i} is not {self.name(p, 't')}" for i, p in enumerate(params))
+                self.check(" or ".join(others))
 
-    def guard_same(self, tensors: Any, _: Any) -> None:
+    def guard_same(self, sources: Any, _: Any) -> None:
         """Write that two tensors share an array."""
-        one, other = (self.name(t, "t") for t in tensors)
+        one, other = map(self.tensor, sources)
         self.check(f"{one}._array is not {other}._array")
 
     def guard_global(self, subject: Any, value: Any) -> None:
@@ -157,7 +168,15 @@ class Entering(Finding):
     # Inputs
 
     def gather(self) -> None:
-        """Write how the inputs are found."""
+        """Write how the inputs are found; where one is of another kind, this is no call for it."""
+        start = len(self.lines)
+        self._gather()
+        if len(self.lines) > start:
+            self.lines[start:] = [(" " + line, guard) for line, guard in self.lines[start:]]
+            self.lines.insert(start, ("try:", False))
+            self.add("except (AttributeError, LookupError, TypeError): return MISS")
+
+    def _gather(self) -> None:
         for number, source in self.program.inputs.items():
             value = self.program.values[number]
             if isinstance(source, Option):
@@ -180,8 +199,9 @@ class Entering(Finding):
         """
         inputs = self.program.inputs
         arrays = [n for n in inputs if self.program.values[n].shape is not None]
-        given = [n for n in arrays if isinstance(inputs[n], Argument)]
+        given = [n for n in arrays if isinstance(inputs[n], Argument | Gradient)]
         changed = {w.target for w in self.program.writes if isinstance(w, Change)}
+        self.steady += [f"w{n}" for n in arrays if self.is_kept(n)]
         self.changed += [f"w{n}" for n in arrays if n in changed and self.is_kept(n)]
         self.names.update(owners=self.owners, shared=self.shared, share=np.may_share_memory)
         for n in given:
@@ -242,6 +262,8 @@ def holds(kind: str, subject: Any, value: Any) -> bool:
             return same_contents((found,), (value,))
         case "hooks":
             return alike(hooks_of(subject[0]), value)
+        case "method":
+            return vars(subject[0]).get(subject[1], MISS) is value
         case "names":
             return tuple(vars(subject[0])) == tuple(value)
         case _:

@@ -33,6 +33,7 @@ class Finding:
         self.ids: dict[int, str] = {}
         self.done: dict[Any, str] = {}
         self.changed: list[str] = []  # names of arrays that are known, and changed by every call
+        self.steady: list[str] = []  # names of all arrays that are known
         self.owners: set[int] = set()  # ids of what owns their memory
 
     def like(self, name: str, array: Any) -> bool:
@@ -40,6 +41,9 @@ class Finding:
         before = self.names[name]
         if array.shape != before.shape or array.dtype != before.dtype:
             return False
+        for other in self.steady if name in self.changed else self.changed:
+            if other != name and np.may_share_memory(array, self.names[other]):
+                return False
         self.names[name] = array
         self.names["i" + name] = id(owner(array))
         self.owners.clear()

@@ -60,6 +60,8 @@ class Kept(dict):  # type: ignore[type-arg]
         value = super().__getitem__(key)
         if key not in self.new and type(value) in (int, float):
             return Number(self.watch, None, value, State(self.optimizer, self.tensor, key))
+        if key not in self.new and not isinstance(value, Node):
+            self.watch.guard("kept", State(self.optimizer, self.tensor, key), value)
         return value
 
     def get(self, key: str, default: Any = None) -> Any:

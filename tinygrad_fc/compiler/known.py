@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PLAIN = frozenset(
     getattr(np, name)
     for name in (
-        *("dot", "vdot", "inner", "outer", "tensordot", "einsum", "kron", "cross", "trace"),
+        *("dot", "vdot", "inner", "tensordot", "einsum", "kron", "cross", "trace"),
         *("concatenate", "stack", "vstack", "hstack", "dstack", "column_stack", "tile", "roll"),
         *("flip", "rot90", "diag", "diagonal", "tril", "triu", "take", "take_along_axis"),
         *("mean", "var", "std", "median", "nanmean", "nansum", "cumsum", "cumprod", "diff"),
@@ -141,6 +141,12 @@ def _truth(ufunc: Any) -> Any:
     return noted
 
 
+def _outer(recorder: Recorder, a: Any, b: Any, out: Any = None) -> Any:
+    rows, columns = (recorder.reshape(recorder.array(x), -1) for x in (a, b))
+    made = recorder.outer(np.multiply, rows, columns)
+    return made if out is None else recorder.stored(out, made)
+
+
 def _where(recorder: Recorder, condition: Any, *choices: Any) -> Any:
     if not choices:
         return recorder.unknown("np.where of a condition alone")
@@ -212,7 +218,8 @@ def _of_shadows(function: Any) -> Any:
     """Return a function that asks for shapes and dtypes only."""
 
     def noted(recorder: Recorder, *args: Any, **kwargs: Any) -> Any:
-        del recorder
+        if function in (np.may_share_memory, np.shares_memory):
+            recorder.layout(f"np.{function.__name__}")
         plain = [a.shadow if type(a) is Tracer else a for a in args]
         plain = [a.value if type(a) is Number else a for a in plain]
         return function(*plain, **kwargs)
@@ -235,6 +242,7 @@ SPECIAL: dict[Any, Any] = {
     np.any: _truth(np.logical_or),
     np.all: _truth(np.logical_and),
     np.where: _where,
+    np.outer: _outer,
     np.zeros_like: lambda recorder, a, dtype=None, **rest: _full_like(
         recorder, a, 0, dtype, **rest
     ),

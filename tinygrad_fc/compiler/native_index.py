@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.compiler.native_each import cast
 from tinygrad_fc.compiler.native_loops import Access, Lines, Nest, index, write
 from tinygrad_fc.compiler.native_step import missing
 from tinygrad_fc.compiler.native_views import Where, strides_of
@@ -162,18 +163,22 @@ def copy_into(
     where: Where,
     lines: Lines,
     memory: Callable[[int], str],
+    *,
+    to: Any = None,
 ) -> None:
-    """Write a copy of a value into a memory."""
+    """Write a copy of a value into a memory, whose dtype is `to` where it is another one."""
+    source_dtype = plan.dtype(source)
+    to = source_dtype if to is None else to
     shape = plan.shape(source)
     nest = Nest(shape)
     where = Where(
         where.start, tuple(0 if n == 1 else s for n, s in zip(shape, where.strides, strict=True))
     )
     if source in plan.literals:
-        nest.stores.append(Access(plan.literals[source], target, where))
+        nest.stores.append(Access(cast(plan.literals[source], source_dtype, to), target, where))
     else:
         nest.loads.append(Access("v", memory(plan.root(source)), plan.where(source)))
-        nest.stores.append(Access("v", target, where))
+        nest.stores.append(Access(cast("v", source_dtype, to), target, where))
     write(nest, lines)
 
 
@@ -185,16 +190,14 @@ def write_join(plan: Plan, node: Node, lines: Lines, memory: Callable[[int], str
     axis = named.pop("axis", inputs[1] if len(inputs) > 1 else 0)
     if named or axis is None:
         raise missing(step, " with axis None, or with more than an axis")
-    strides = strides_of(node.shape)
+    strides, to = strides_of(node.shape), plan.dtype(node.out)
     axis %= len(node.shape)
     stacked, start = step.function is np.stack, 0
     for part in inputs[0]:
         source = step.args[part.index]
         shape = plan.shape(source)
         own = (*strides[:axis], *strides[axis + 1 :]) if stacked else strides
-        if plan.dtype(source) != plan.dtype(node.out):
-            raise missing(step, " of several dtypes")
-        copy_into(plan, source, memory(node.out), Where(start, own), lines, memory)
+        copy_into(plan, source, memory(node.out), Where(start, own), lines, memory, to=to)
         start += strides[axis] * (1 if stacked else shape[axis])
 
 

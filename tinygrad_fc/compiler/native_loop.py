@@ -50,7 +50,10 @@ class Repeated:
                 f"of {self.batch}, and got an array of shape {order.shape}"
             )
         outputs = [
-            np.empty((*((len(order),) if k >= self.results else ()), *(shape or ())), dtype)
+            np.empty(
+                (*((len(order),) if k >= self.results else ()), *(shape or ())),
+                dtype.newbyteorder("="),
+            )
             for k, (shape, dtype) in enumerate(self.made.outputs)
         ]
         given, back = self._given(inputs, outputs)
@@ -58,8 +61,10 @@ class Repeated:
         for old, new in back:
             old[...] = new
         return tuple(
-            array.item() if shape is None and k < self.results else array
-            for k, (array, (shape, _)) in enumerate(zip(outputs, self.made.outputs, strict=True))
+            array.item() if shape is None and k < self.results else array.astype(dtype, copy=False)
+            for k, (array, (shape, dtype)) in enumerate(
+                zip(outputs, self.made.outputs, strict=True)
+            )
         )
 
     def _given(self, inputs: Sequence[Any], outputs: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -126,20 +126,20 @@ maximum, minimum = (_made(_extreme(sign), 2) for sign in (">=", "<="))
 def _plus(b: Any, kind: Any, args: Any) -> Any:
     if isinstance(kind, types.Float):
         return b.fadd(*args, flags=LOOSE)
-    return b.add(*args)
+    return b.or_(*args) if kind == types.boolean else b.add(*args)
 
 
 def _times(b: Any, kind: Any, args: Any) -> Any:
     if isinstance(kind, types.Float):
         return b.fmul(*args, flags=LOOSE)
-    return b.mul(*args)
+    return b.mul(*args)  # of one bit, it is "and"
 
 
 def _madd(b: Any, kind: Any, args: Any) -> Any:
     total, x, y = args
     if isinstance(kind, types.Float):
         return b.fadd(total, b.fmul(x, y, flags=LOOSE), flags=LOOSE)
-    return b.add(total, b.mul(x, y))
+    return _plus(b, kind, (total, b.mul(x, y)))
 
 
 plus, times, madd = _made(_plus, 2), _made(_times, 2), _made(_madd, 3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.native_each import loop_dtypes
+from tinygrad_fc.compiler.native_each import cast, loop_dtypes
 from tinygrad_fc.compiler.native_plan import SMALL, Node, Plan
 from tinygrad_fc.compiler.native_step import Plain, elementwise, given, inputs_of, missing
 from tinygrad_fc.compiler.program import Part
@@ -129,19 +129,26 @@ def product(plan: Plan, step: Instruction, x: int, y: int) -> None:
     else:
         work = math.prod(out) * a[-1]
         matrices = math.prod(out[:-2]) if len(b) > 2 else 1
-        small = work // max(matrices, 1) <= SMALL or plan.dtype(step.out).kind != "f"
-        if plan.dtype(step.out).kind == "b":
-            raise missing(step, " of truth values")
-        pair = (x, y) if small else (_packed(plan, x), _packed(plan, y))
+        to = plan.dtype(step.out)
+        small = work // max(matrices, 1) <= SMALL or to.kind != "f"
+        pair = (x, y) if small else (_packed(plan, x, to), _packed(plan, y, to))
         plan.nodes.append(Node("product", step.out, pair, out, step, settings={"small": small}))
 
 
-def _packed(plan: Plan, number: int) -> int:
-    """Return a factor as BLAS can read it: a copy where neither of its axes is without gaps."""
+def _packed(plan: Plan, number: int, to: np.dtype[Any]) -> int:
+    """Return a factor as BLAS can read it.
+
+    A copy where it has another dtype than `to`, or neither of its axes is without gaps.
+    """
+    source = plan.dtype(number)
     strides = plan.where(number).strides[-2:]
     rows, columns = plan.shape(number)[-2:] if len(strides) == 2 else (1, len(plan.shape(number)))
-    if len(strides) < 2 or rows == 1 or columns == 1 or (1 in strides and min(strides) > 0):
+    thin = len(strides) < 2 or rows == 1 or columns == 1
+    if source == to and (thin or (1 in strides and min(strides) > 0)):
         return number
-    new = plan.add(plan.shape(number), plan.dtype(number))
-    plan.nodes.append(Node("each", new, (number,), plan.shape(number)))
+    shape = plan.shape(number)
+    new = plan.add(shape, to)
+    plan.nodes.append(
+        Node("each", new, (number,), shape, spelled=lambda names: cast(names[0], source, to))
+    )
     return new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,9 +45,11 @@ class Shell:
 
 def kernel_of(program: Program, native: Native, function: Any) -> Any:
     """Return the kernel around a native function: straight code, in which nothing is looked up."""
-    shell = Shell(program, native)
+    shell, mending = Shell(program, native), Mending(program, native)
+    if mending.swapped:
+        function = partial(mending.at_once, function)
     shell.bound |= {"native": function, "fail": failed, "drawn": _drawn}
-    shell.bound["careful"] = Mending(program, native).call
+    shell.bound["careful"] = mending.call
     return shell.made("kernel", _lines(shell, native))
 
 
@@ -60,9 +63,13 @@ def _lines(shell: Shell, native: Native) -> list[str]:
         lines.append(f"d{step.out} = drawn(step{step.out}, ({given}))")
     results = []
     for position, (shape, dtype) in enumerate(native.outputs):
-        shell.bound[f"D{position}"] = dtype
+        shell.bound[f"D{position}"] = dtype.newbyteorder("=")
         lines.append(f"o{position} = empty({shape or ()}, D{position})")
-        results.append(f"o{position}" + (".item(), " if shape is None else ", "))
+        way = ".item()" if shape is None else ""
+        if shape is not None and not dtype.isnative:  # as that of a view of an input is
+            shell.bound[f"E{position}"] = dtype
+            way = f".astype(E{position})"
+        results.append(f"o{position}{way}, ")
     lines += [
         "try:",
         f"    status = native({passed})",
@@ -100,6 +107,16 @@ class Mending:
             for k, g in enumerate(native.givens)
             if g.kind == "input" and g.ndim is not None and program.values[g.number].dtype
         ]
+        self.swapped = any(dtype and not dtype.isnative for _, dtype, _ in self.inputs)
+        """Whether an input is of the other byte order."""
+
+    def at_once(self, native: Any, *args: Any) -> int:
+        """Call `native` with `args` mended, without an error that asks for it.
+
+        Numba keeps one type for unaligned arrays and those of the other byte order, that of
+        whichever it has met first: it may read the one as the other, and raise nothing.
+        """
+        return self.call(native, args, TypeError("an input is not what the program was made for"))
 
     def call(self, native: Any, args: Sequence[Any], error: Exception) -> int:
         """Call `native` with `args` mended; raise `error` where there is nothing to mend."""

@@ -229,7 +229,7 @@ class Writer:
 
     def _total(self, node: Node, names: list[str]) -> Total:
         dtype, settings = self.plan.dtype(node.out), node.settings
-        source = self.plan.dtype(node.args[0])
+        sources = map(self.plan.dtype, node.args)
         function = settings["function"]
         return Total(
             self.homes[node.out],
@@ -238,7 +238,7 @@ class Writer:
             function,
             dtype,
             first_of(function, dtype, settings["initial"]),
-            tuple(cast(name, source, dtype) for name in names),
+            tuple(cast(name, s, dtype) for name, s in zip(names, sources, strict=True)),
             math.prod(self.plan.shape(node.out)),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from tinygrad_fc.compiler import known
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import CompileError, Instruction, Program, Value, evaluate
-from tinygrad_fc.compiler.refusal import UnknownError, asked_by, asker, refusal
+from tinygrad_fc.compiler.refusal import UnknownError, asked_by, asker, kind_of, refusal
 from tinygrad_fc.compiler.session import suspended
 from tinygrad_fc.compiler.tracer import Tracer
 
@@ -45,6 +46,7 @@ class Notes:
         self.depth = 0  # inside how many operations: there, a value that is asked for is unknown
         self.over = False
         self.broken: str | None = None  # why the trace was given up
+        self.refused: CompileError | None = None  # the first refusal, to be raised in any case
         self._constants: dict[Any, int] = {}
         self._arrays: dict[
             int, tuple[Any, list[int]]
@@ -224,6 +226,26 @@ class Notes:
             f"({self.broken}), so it has no values: take it out of where the function put it (a "
             "list, an attribute), and return what is needed outside"
         )
+
+    def heed(self) -> None:
+        """Raise what was refused, where the function caught that and went on."""
+        if self.refused is not None:
+            raise self.refused
+
+    def layout(self, name: str) -> None:
+        """Refuse to tell the user's code how the memory of an array lies."""
+        frame = sys._getframe(1)
+        while frame.f_back is not None and (
+            kind_of(frame.f_code.co_filename) == "compiler"
+            or frame.f_code.co_name == "is_contiguous"
+        ):
+            frame = frame.f_back
+        if kind_of(frame.f_code.co_filename) == "user":
+            raise refusal(
+                f"{name} tells how the memory of an array lies, which may be otherwise in another "
+                "call.",
+                "Ask for it outside of the compiled function, and hand over what follows from it.",
+            )
 
     def unknown(self, what: str) -> Any:
         """Refuse what cannot be noted down."""

@@ -198,6 +198,8 @@ class Program:
     writes: list[Any] = field(default_factory=list)
     result: Any = None
     """The tree of what is returned, with `Result` and `Same` for tensors."""
+    copied: list[Any] = field(default_factory=list)
+    """What is in that tree and made by the function: every call returns a copy."""
     guards: list[Guard] = field(default_factory=list)
     attributes: list[tuple[Any, str, Any]] = field(default_factory=list)
     """Attributes of modules that the function sets: module, name, value."""
@@ -229,10 +231,11 @@ class Guard(NamedTuple):
     """What must be as it was for a trace to fit: see `compiler.watch`, which notes them.
 
     `kind` is "grad" (whether the .grad of a tensor is there), "requires_grad", "hooks" (of a
-    tensor), "same" (two tensors share an array), "state" (what is kept for a parameter), "option"
-    and "groups" of an optimizer, "attribute" and "names" of a module; and of the user's code
-    "global" (a name, or an attribute of an object), "slot" (such an attribute), "cell" (of a
-    closure), "defaults" of a function, "contents" of a container, "values" of a small array.
+    tensor), "same" (two tensors share an array), "state" (what is kept for a parameter) and "kept"
+    (one thing of that, neither number nor tensor), "option" and "groups" of an optimizer,
+    "attribute", "method" and "names" of a module; and of the user's code "global" (a name, or an
+    attribute of an object), "slot" (such an attribute), "cell" (of a closure), "defaults" of a
+    function, "contents" of a container, "values" of a small array.
     """
 
     kind: str

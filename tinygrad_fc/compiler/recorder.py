@@ -74,6 +74,8 @@ class Recorder(Notes):
             return self.assign(target, at, values[0], np.add)
         if method == "__call__" and not kwargs and ufunc.nout == 1:
             made = self.ufunc(ufunc, inputs)
+        elif method == "outer" and not kwargs and ufunc.nout == 1:
+            made = self.outer(ufunc, *inputs)
         elif method == "reduce":
             made = self.reduce(ufunc, inputs[0], *inputs[1:], **kwargs)
         elif ufunc.nout == 1:
@@ -84,6 +86,14 @@ class Recorder(Notes):
         if out is None:
             return made
         return self.stored(out[0], made)
+
+    def outer(self, ufunc: Any, x: Any, y: Any) -> Any:
+        """Note down a ufunc of each element of one with each of the other."""
+        apart = (1,) * np.ndim(self.operand(y)[1])
+        if apart and np.ndim(self.operand(x)[1]):
+            x = self.array(x)
+            x = self.reshape(x, (*x.shape, *apart))
+        return self.ufunc(ufunc, (x, y))
 
     def stored(self, target: Any, made: Tracer) -> Any:
         """Write a result into the array that was given as `out`."""

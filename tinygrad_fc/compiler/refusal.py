@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.program import CompileError
+from tinygrad_fc.compiler.session import tracing
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -117,4 +118,8 @@ def line_of(name: str, number: int, names: Any = None) -> str:
 
 def refusal(what: str, advice: str, at: str | None = None, kind: Any = CompileError) -> Any:
     """Return the error for `what` cannot be compiled, with the line and what to do."""
-    return kind(f"{at or place()}\n{what} {advice}")
+    error = kind(f"{at or place()}\n{what} {advice}")
+    watch = tracing()
+    if watch is not None and watch.refused is None and kind is CompileError:
+        watch.refused = error  # which the function may catch
+    return error

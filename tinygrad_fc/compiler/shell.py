@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinygrad_fc.compiler import known
 from tinygrad_fc.compiler.finding import MISS, UNFIT, Miss
-from tinygrad_fc.compiler.program import Begin, Gradient, Leave, Replace, State
-from tinygrad_fc.compiler.tree import signature
+from tinygrad_fc.compiler.program import Argument, Begin, Gradient, Leave, Replace, Same, State
+from tinygrad_fc.compiler.tree import flatten, signature
 from tinygrad_fc.compiler.writer import Writer
 
 if TYPE_CHECKING:
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.program import Program
 
 __all__ = ["MISS", "UNFIT", "Miss", "Shell"]
+
+
+def _is_broken(guard: Any, left: dict[Any, Any]) -> bool:
+    """Tell whether a guard may not hold after a step that leaves the gradients `left`."""
+    kind, subject, value = guard
+    if kind == "same":
+        return any(isinstance(each, Gradient | State) for each in subject)
+    after = left.get(known.key(subject), known) if kind == "grad" else known
+    return after is not known and (after is not None) is not value
+
+
+def _is_argument(result: Any) -> bool:
+    return isinstance(result, Same) and isinstance(result.source, Argument)
 
 
 class Shell:
@@ -53,11 +68,12 @@ class Shell:
         there, and what an optimizer keeps is what it was.
         """
         program = self.program
+        leaves, _ = flatten(program.result)
+        if any(isinstance(each, np.ndarray) or _is_argument(each) for each in leaves):
+            return None  # each step returns another one
         left = {known.key(w.of): w.number for w in program.writes if isinstance(w, Leave)}
-        for kind, subject, value in program.guards:
-            after = left.get(known.key(subject), known) if kind == "grad" else known
-            if after is not known and (after is not None) is not value:
-                return None
+        if any(_is_broken(guard, left) for guard in program.guards):
+            return None
         begun = {
             known.key(w.optimizer, w.tensor, w.key): w.number
             for w in program.writes

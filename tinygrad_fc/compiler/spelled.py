@@ -115,11 +115,21 @@ def _of_number(function: Any) -> Any:
     @functools.wraps(function)
     def noted(*args: Any) -> Any:
         watch = tracing()
-        if watch is None or not any(type(a) is Number for a in args):
+        if watch is None:
             return function(*args)
-        return watch.number(function, args)
+        numbers = [_number_in(a) for a in args]
+        if not any(type(a) is Number for a in numbers):
+            return function(*numbers)
+        return watch.number(function, numbers)
 
     return noted
+
+
+def _number_in(x: Any) -> Any:
+    """Return the traced number of a tensor of one element; what else is given as it is."""
+    if isinstance(x, Node):
+        x = x._array
+    return x.item() if type(x) is Tracer else x
 
 
 class _Math(SimpleNamespace):
@@ -145,10 +155,7 @@ class _Meta(type):
         watch = tracing()
         if watch is None:
             return float(x)
-        if isinstance(x, Node):
-            x = x._array
-        if type(x) is Tracer:
-            x = x.item()
+        x = _number_in(x)
         # A whole number does as well: Python's arithmetic gives a float where one is wanted.
         return x if type(x) is Number else float(x)
 

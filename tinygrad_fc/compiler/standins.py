@@ -83,7 +83,8 @@ def _noted(watch: Watch, op: Any, function: Any, rule: int, *args: Any, **settin
         out = function(*args, **settings)
     except UnknownError as error:
         if op is getitem:  # of whose result not even the shape is known
-            raise CompileError(str(error)) from None
+            watch.refused = watch.refused or CompileError(str(error))
+            raise watch.refused from None
         del watch.program.instructions[mark:]
         out = watch.generic(function, args, settings, "call")
     finally:
@@ -115,12 +116,17 @@ def _rules(op: Any) -> Any:
 
 # Modules
 
-_SET = Module.__setattr__
+_SET, _DEL = Module.__setattr__, Module.__delattr__
 
 
 def _attribute(self: Any, name: str) -> Any:
-    value = object.__getattribute__(self, name)
     watch = tracing()
+    try:
+        value = object.__getattribute__(self, name)
+    except AttributeError:
+        if watch is not None:
+            watch.no_attribute(self, name)
+        raise
     if watch is not None:
         watch.attribute(self, name, value)
     return value
@@ -131,6 +137,15 @@ def _set_attribute(self: Any, name: str, value: Any) -> None:
     if watch is not None:
         watch.assign_attribute(self, name, value)
     _SET(self, name, value)
+
+
+def _del_attribute(self: Any, name: str) -> None:
+    if tracing() is not None:
+        raise refusal(
+            f"the attribute {name!r} of a module is deleted:",
+            "Set it to None, or delete it outside of the compiled function.",
+        )
+    _DEL(self, name)
 
 
 # Optimizers
@@ -202,7 +217,8 @@ def placed(watch: Watch) -> Iterator[None]:
         for owner, name, value in [*_classes(), *replacements()]:
             undo.append((owner, name, vars(owner).get(name, _ABSENT)))
             setattr(owner, name, value)
-        running.watch, running.thread = watch, get_ident()
+        running.thread = get_ident()  # first: it is asked of where there is a trace
+        running.watch = watch
         yield
     finally:
         running.watch = None
@@ -223,6 +239,7 @@ def _classes() -> Iterator[tuple[Any, str, Any]]:
     yield Optimizer, "state", property(_state_of, _set_state)
     yield Module, "__getattribute__", _attribute
     yield Module, "__setattr__", _set_attribute
+    yield Module, "__delattr__", _del_attribute
     yield generator.Generator, "rng", property(_rng)
     for owner, name, what, advice in _refusals():
         yield owner, name, _refused(vars(owner)[name], what, advice)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import deque
+from collections.abc import Coroutine, Iterator
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc import mode
 from tinygrad_fc.compiler import standins
 from tinygrad_fc.compiler.boundary import Boundary
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import (
     Argument,
     Change,
+    CompileError,
     Held,
     Option,
     Result,
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.compiler.program import Program
 
+_COPIED = (np.ndarray, set, bytearray, deque)
+"""What a function may make anew in every call, of which the program has one."""
 one_at_a_time = RLock()
 """Held while a trace runs: the stand-ins answer for one thread at a time."""
 
@@ -56,18 +62,24 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
     watch.argument_names = _argument_names(function, args)
     stand_ins = _stand_ins(watch, leaves)
     boundary = Boundary(watch, function)
+    boundary.reach.handed(leaves)
     with one_at_a_time:
         with standins.placed(watch):
-            before = sys.getprofile()
+            before, flags = sys.getprofile(), mode.flags.get()
             sys.setprofile(boundary.event)
             try:
                 given, named = unflatten(spec, stand_ins)
                 made = function(*given, **named)
-            except BaseException:
+                watch.heed()
+                _same_mode(flags, boundary.reach.code)
+            except BaseException as error:
+                mode.flags.set(flags)
                 boundary.reach.undo()
+                if isinstance(error, CompileError):
+                    boundary.reach.take_back()
                 raise
             finally:
-                sys.setprofile(before)
+                _profiled(before)
                 watch.restore()
             watch.program.result = _result(watch, made)
             watch.program.writes = list(watch.writes())
@@ -77,6 +89,25 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
         boundary.close(function)
     _close(watch, stand_ins)
     return watch.program
+
+
+def _same_mode(before: int, code: Any) -> None:
+    if mode.flags.get() != before:
+        raise refusal(
+            "the function turns gradients on or off for what follows it, which would be done by "
+            "its first call only.",
+            "Do it outside, or within the function: with tinygrad_fc.set_grad_enabled(mode): ...",
+            line_of(code.co_filename, code.co_firstlineno) if code else None,
+        )
+
+
+def _profiled(by: Any) -> None:
+    """Have the interpreter tell of its events whom it told before."""
+    if by is None or callable(by):
+        sys.setprofile(by)
+    else:  # cProfile, which is no function of Python's
+        sys.setprofile(None)
+        by.enable()
 
 
 def _apart(watch: Watch) -> None:
@@ -157,7 +188,14 @@ def _leaf(watch: Watch, leaf: Any) -> Any:
         return Result(leaf.number, array=True)
     if type(leaf) is Number:
         return Result(leaf.at, array=True)
+    if isinstance(leaf, Iterator | Coroutine):
+        raise refusal(
+            f"the function returns {leaf!r:.60}, which the first call would use up.",
+            "Return a list or a tuple.",
+        )
     if not isinstance(leaf, Node):
+        if type(leaf) in _COPIED and not watch.is_reached(leaf):
+            watch.program.copied.append(leaf)
         return leaf
     if watch.is_known(leaf):
         return Same(watch.source(leaf))
@@ -233,7 +271,7 @@ def _let_go(watch: Watch) -> None:
         *("generators", "arguments", "outside", "sources", "own", "modules", "assigned", "guards"),
     ):
         vars(watch)[name] = {}
-    watch.inside = watch.taken_whole = None
+    watch.inside = watch.taken_whole = watch.refused = None
 
 
 def _alive(made: list[Any]) -> list[Any]:

@@ -130,12 +130,23 @@ class Tracer(Unknown):
     size = property(lambda self: self._shadow.size)
     itemsize = property(lambda self: self._shadow.itemsize)
     nbytes = property(lambda self: self._shadow.nbytes)
-    strides = property(lambda self: self._shadow.strides)
-    base = property(lambda self: self._parent)
+
+    @property
+    def strides(self) -> Any:
+        """How far its elements lie from each other."""
+        self._recorder.layout("strides")
+        return self._shadow.strides
+
+    @property
+    def base(self) -> Any:
+        """What it is a view of."""
+        self._recorder.layout("base")
+        return self._parent
 
     @property
     def flags(self) -> Any:
         """Its memory layout."""
+        self._recorder.layout("flags")
         if self._flags is None:
             self._flags = Flags(self._shadow)
         return self._flags

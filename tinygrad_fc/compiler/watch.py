@@ -10,22 +10,18 @@ left alone. An error has nothing to take back.
 from __future__ import annotations
 
 import copy
-import sys
 import weakref
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler import known
-from tinygrad_fc.compiler.contents import contents
+from tinygrad_fc.compiler.guarding import Guarding, hooks_of, nothing
 from tinygrad_fc.compiler.kept import Draws, Kept, Options
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import (
     Argument,
     Change,
     Gradient,
-    Guard,
     Held,
     Leave,
     Option,
@@ -33,11 +29,9 @@ from tinygrad_fc.compiler.program import (
     Replace,
     Value,
 )
-from tinygrad_fc.compiler.recorder import Recorder
-from tinygrad_fc.compiler.refusal import kind_of, refusal, user_frame
+from tinygrad_fc.compiler.refusal import refusal, user_frame
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.graph import Node
-from tinygrad_fc.nn.module import Module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +39,9 @@ if TYPE_CHECKING:
 SLOTS = {name: Node.__dict__[name] for name in ("_array", "_grad", "_requires_grad", "_op")}
 """The slots themselves, which go on to hold what is outside."""
 _array, _grad, _requires_grad, _op = SLOTS.values()
-_MISSING = object()
 
 
-class Watch(Recorder):
+class Watch(Guarding):
     """A recorder that knows what is outside."""
 
     def __init__(self, name: str) -> None:
@@ -65,24 +58,23 @@ class Watch(Recorder):
         self.kept: dict[tuple[int, int], Kept] = {}  # by ids of an optimizer and a tensor
         self.supplied: dict[int, tuple[Any, str]] = {}  # arrays handed over by the user's code
         self.temporary: list[tuple[Any, str, int]] = []
-        self.guards: dict[Any, Guard] = {}
         self.generators: dict[int, Any] = {}
         self.made: list[Any] = []
-        self.modules: dict[int, Any] = {}
-        self.assigned: dict[tuple[int, str], list[Any]] = {}
         self.own: dict[int, Any] = {}  # optimizers that the function makes itself
         self.ones: dict[Any, Any] = {}
-        self.inside: Any = _nothing  # notes what is in an attribute of a module: see `reach`
-        self.taken_whole: Any = _nothing  # notes where an array is taken whole: see `elements`
+        self.taken_whole: Any = nothing  # notes where an array is taken whole: see `elements`
         self.calls = 0
         self.argument_names: list[str] = []
         self.made_by: dict[int, tuple[Any, int]] = {}
 
-    def guard(self, kind: str, subject: Any, value: Any) -> None:
-        """Note that the trace is for this `value` only."""
-        self.guards.setdefault(
-            known.key(kind, type(subject).__name__, subject), Guard(kind, subject, value)
-        )
+    def is_reached(self, thing: Any) -> bool:
+        """Tell whether the function goes by a container, or an array, that it has not made."""
+        if id(thing) in self.boxes or id(thing) in self.supplied:
+            return True
+        for _, subject, value in self.guards.values():
+            if value is thing or (type(subject) is tuple and subject[0] is thing):
+                return True
+        return False
 
     # Tensors
 
@@ -130,7 +122,7 @@ class Watch(Recorder):
         first = self.outside.get(id(there))  # None where it is that of an argument
         if there is not None and first is not None:
             if first is not node:
-                self.guard("same", (node, first), None)
+                self.guard("same", (source, self.source(first)), None)
             return there
         if not isinstance(array, np.ndarray):
             raise refusal(
@@ -259,7 +251,7 @@ class Watch(Recorder):
 
     def groups(self, optimizer: Any, real: list[Any]) -> list[Any]:
         """Return what stands for the groups of an optimizer."""
-        self.guard("groups", optimizer, tuple(tuple(map(id, g["params"])) for g in real))
+        self.guard("groups", optimizer, tuple(tuple(g["params"]) for g in real))
         self.outside[id(optimizer)] = optimizer
         return [Options(self, optimizer, k, group) for k, group in enumerate(real)]
 
@@ -270,47 +262,6 @@ class Watch(Recorder):
             self.source(tensor)
             self.kept[key] = Kept(self, optimizer, tensor, real)
         return self.kept[key]
-
-    # Modules
-
-    def attribute(self, module: Any, name: str, value: Any) -> None:
-        """Note that the function goes by an attribute of a module."""
-        if (id(module), name) in self.assigned or type(value) is MethodType:
-            return
-        if name == "__dict__":
-            for key in [k for k in value if (id(module), k) not in self.assigned]:
-                self.attribute(module, key, value[key])
-            self.guard("names", (module,), tuple(value))
-            return
-        if name.startswith("__"):
-            return
-        self.modules.setdefault(id(module), module)
-        self.guard("attribute", (module, name), value)
-        if name not in object.__getattribute__(module, "__dict__"):
-            # An attribute of its class, of which `state.structure` knows nothing.
-            kind = next((k for k in type(module).__mro__ if name in vars(k)), Module)
-            if kind_of(getattr(sys.modules.get(kind.__module__), "__file__", None) or "") == "user":
-                self.guard("global", (vars(kind), name), vars(kind)[name])
-        if name not in ("_buffer_names", "_hooks"):  # which raise `state.structure`
-            self.inside(name, value)
-        elif type(value) is dict:
-            self.guard("contents", (value,), contents(value))
-
-    def assign_attribute(self, module: Any, name: str, value: Any) -> None:
-        """Note that the function sets an attribute of a module, which every call is to do."""
-        key = (id(module), name)
-        before = vars(module).get(name, _MISSING)
-        if key not in self.assigned:
-            self.assigned[key] = [module, name, before, value]
-        self.assigned[key][3] = value
-
-    def restore(self) -> None:
-        """Set attributes of modules back to what they were."""
-        for module, name, before, _ in self.assigned.values():
-            if before is _MISSING:
-                vars(module).pop(name, None)
-            else:
-                vars(module)[name] = before
 
     # Random numbers
 
@@ -344,13 +295,3 @@ class Watch(Recorder):
             yield Leave(self.source(node), left)
         for kept in self.kept.values():
             yield from kept.begun()
-
-
-def _nothing(*_: Any) -> None:
-    """Stand for what there is to note before anybody can."""
-
-
-def hooks_of(tensor: Any) -> tuple[Any, ...]:
-    """Return what is done with the gradient of a tensor."""
-    watch = tensor._watch
-    return () if watch is None else (watch.retain, *watch.hooks.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,8 @@ class Writer(Entering):
 
     def result(self, results: dict[int, str]) -> None:
         """Write what is returned."""
-        leaves, spec = flatten(self.program.result)
+        program = self.program
+        leaves, spec = flatten(program.result)
         made = []
         seen: dict[int, str] = {}
         for k, leaf in enumerate(leaves):
@@ -124,6 +126,9 @@ class Writer(Entering):
                 name = self.tensor(leaf.source)
             else:
                 name = self.name(leaf, "z")
+                if any(leaf is each for each in program.copied):
+                    self.names["copied"] = copy.copy
+                    name = f"copied({name})"
             made.append(name)
             seen[id(leaf)] = name
         if spec is None:
@@ -178,13 +183,16 @@ class Writer(Entering):
         found = dict(zip(map(id, results(program.result)), names[left:], strict=True))
         for module, name, value in program.attributes:
             there, new = self.name(module, "t"), self.name(value, "z")
-            self.add(f"if {there}.{name} is not {new}: {there}.{name} = {new}")
+            self.names["getattr"] = getattr
+            held = f"getattr({there}, {name!r}, MISS)"
+            self.add(f"if {held} is not {new}: {there}.{name} = {new}")
         self.result(found)
         body, self.lines = self.lines, []
         head = f" global {', '.join(self.owned)}\n" if self.owned else ""
         every = _written(prologue + body)
         first = _written([(line, False) for line, guard in prologue if not guard] + body)
         looped = _written(prologue + self.looped(inputs, body))
+        self.leaves = []  # which nobody needs any more, and may be large
         return (
             f"def call(args, kwargs):\n{head}{every}\n"
             f"def first(args, kwargs):\n{head}{first}\n"

@@ -1,0 +1,109 @@
+"""What a trace holds for, as guards, and the attributes of modules that it goes by or sets.
+
+A module is looked at through its attributes, each of which the function may go by; one that it
+sets, every call is to set.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+from tinygrad_fc.compiler import known
+from tinygrad_fc.compiler.attributes import is_users
+from tinygrad_fc.compiler.contents import contents
+from tinygrad_fc.compiler.finding import MISS
+from tinygrad_fc.compiler.program import Guard
+from tinygrad_fc.compiler.recorder import Recorder
+from tinygrad_fc.nn.module import Module
+
+_MISSING = object()
+
+
+class Guarding(Recorder):
+    """A recorder that notes what must be as it was."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.guards: dict[Any, Guard] = {}
+        self.modules: dict[int, Any] = {}
+        self.assigned: dict[tuple[int, str], list[Any]] = {}
+        self.inside: Any = nothing  # notes what is in an attribute of a module: see `reach`
+
+    def guard(self, kind: str, subject: Any, value: Any) -> None:
+        """Note that the trace is for this `value` only."""
+        self.guards.setdefault(
+            known.key(kind, type(subject).__name__, subject), Guard(kind, subject, value)
+        )
+
+    # Modules
+
+    def attribute(self, module: Any, name: str, value: Any) -> None:
+        """Note that the function goes by an attribute of a module."""
+        if (id(module), name) in self.assigned:
+            return
+        if type(value) is MethodType:
+            self._method(module, name)
+            return
+        if name == "__dict__":
+            for key in [k for k in value if (id(module), k) not in self.assigned]:
+                self.attribute(module, key, value[key])
+            self.guard("names", (module,), tuple(value))
+            return
+        if name.startswith("__"):
+            return
+        self.modules.setdefault(id(module), module)
+        self.guard("attribute", (module, name), value)
+        if name not in object.__getattribute__(module, "__dict__"):
+            self._of_class(module, name)
+        if name not in ("_buffer_names", "_hooks"):  # which raise `state.structure`
+            self.inside(name, value)
+        elif type(value) is dict:
+            self.guard("contents", (value,), contents(value))
+
+    def _of_class(self, module: Any, name: str) -> None:
+        """Note an attribute of the class of a module, of which `state.structure` knows nothing."""
+        kind = next((k for k in type(module).__mro__ if name in vars(k)), Module)
+        if is_users(kind):
+            self.guard("global", (vars(kind), name), vars(kind)[name])
+
+    def _method(self, module: Any, name: str) -> None:
+        """Note that a method is that of the class, or which one the module has instead."""
+        if name.startswith("__"):
+            return
+        own = object.__getattribute__(module, "__dict__").get(name, MISS)
+        self.modules.setdefault(id(module), module)
+        self.guard("method", (module, name), own)
+        if own is MISS:
+            self._of_class(module, name)
+
+    def no_attribute(self, module: Any, name: str) -> None:
+        """Note that the function may go by an attribute that a module has not."""
+        if (id(module), name) not in self.assigned and not name.startswith("__"):
+            self.guard("method", (module, name), MISS)
+
+    def assign_attribute(self, module: Any, name: str, value: Any) -> None:
+        """Note that the function sets an attribute of a module, which every call is to do."""
+        key = (id(module), name)
+        before = vars(module).get(name, _MISSING)
+        if key not in self.assigned:
+            self.assigned[key] = [module, name, before, value]
+        self.assigned[key][3] = value
+
+    def restore(self) -> None:
+        """Set attributes of modules back to what they were."""
+        for module, name, before, _ in self.assigned.values():
+            if before is _MISSING:
+                vars(module).pop(name, None)
+            else:
+                vars(module)[name] = before
+
+
+def nothing(*_: Any) -> None:
+    """Stand for what there is to note before anybody can."""
+
+
+def hooks_of(tensor: Any) -> tuple[Any, ...]:
+    """Return what is done with the gradient of a tensor."""
+    watch = tensor._watch
+    return () if watch is None else (watch.retain, *watch.hooks.values())
