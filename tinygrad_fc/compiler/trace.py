@@ -183,23 +183,23 @@ def _result(watch: Watch, made: Any) -> Any:
     return unflatten(spec, found)
 
 
-def _leaf(watch: Watch, leaf: Any) -> Any:
-    if type(leaf) is Tracer:
-        return Result(leaf.number, array=True)
-    if type(leaf) is Number:
-        return Result(leaf.at, array=True)
-    if isinstance(leaf, Iterator | Coroutine):
+def _leaf(watch: Watch, each: Any) -> Any:
+    if type(each) is Tracer:
+        return Result(each.number, array=True)
+    if type(each) is Number:
+        return Result(each.at, array=True)
+    if isinstance(each, Iterator | Coroutine):
         raise refusal(
-            f"the function returns {leaf!r:.60}, which the first call would use up.",
+            f"the function returns {each!r:.60}, which the first call would use up.",
             "Return a list or a tuple.",
         )
-    if not isinstance(leaf, Node):
-        if type(leaf) in _COPIED and not watch.is_reached(leaf):
-            watch.program.copied.append(leaf)
-        return leaf
-    if watch.is_known(leaf):
-        return Same(watch.source(leaf))
-    return Result(leaf._array.number, SLOTS["_requires_grad"].__get__(leaf))
+    if not isinstance(each, Node):
+        if type(each) in _COPIED and not watch.is_reached(each):
+            watch.program.copied.append(each)
+        return each
+    if watch.is_known(each):
+        return Same(watch.source(each))
+    return Result(each._array.number, SLOTS["_requires_grad"].__get__(each))
 
 
 def names(watch: Watch) -> dict[int, str]:
