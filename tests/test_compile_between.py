@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.threads import at_once
 from twins import Training, same, step
 
 import tinygrad_fc as tg
@@ -240,21 +240,9 @@ def test_threads_share_native_code():
     for training in (t, alone):
         training.model.eval()
     alone.model.load_state_dict(t.model.state_dict())
-    compiled, errors = tg.compile(step, backend="numba"), []
+    compiled = tg.compile(step, backend="numba")
     x, y = tg.ones(4, 4), tg.ones(4, 3)
-
-    def work() -> None:
-        try:
-            for _ in range(25):
-                compiled(t, x, y)
-        except BaseException as error:  # noqa: BLE001  told to the test
-            errors.append(error)
-
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    errors = at_once(lambda: compiled(t, x, y), 25)
     for _ in range(100):
         step(alone, x, y)
     assert not errors

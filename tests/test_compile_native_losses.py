@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 from kit.native_cases import agree
-from kit.native_interpreter import interpreted
+from kit.native_interpreter import interpreting
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
-from tinygrad_fc.compiler import native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,15 +110,7 @@ def trained(row: Row, options: dict[str, Any], dtype: str, **how: Any) -> list[A
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.loss)
 def test_each_loss_with_each_option(row: Row, dtype: str, monkeypatch: pytest.MonkeyPatch):
-    built: list[str] = []
-
-    def build(program: Any) -> Any:
-        kernel: Any = interpreted(program)
-        kernel.source = ""
-        built.append(kernel.native)
-        return kernel
-
-    monkeypatch.setattr(native, "build", build)
+    built = interpreting(monkeypatch)
     choices = all_of(row)
     for options in choices:
         with np.errstate(all="ignore"):  # scalars warn where native code does not

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from kit.native_cases import agree
-from kit.native_interpreter import interpreted
+from kit.native_interpreter import interpreted, interpreting
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
@@ -136,15 +136,7 @@ def trained(network: Network, steps: int, **how: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name: str, monkeypatch: pytest.MonkeyPatch):
-    built: list[str] = []
-
-    def build(program: Any) -> Any:
-        kernel: Any = interpreted(program)
-        kernel.source = ""
-        built.append(kernel.native)
-        return kernel
-
-    monkeypatch.setattr(native, "build", build)
+    built = interpreting(monkeypatch)
     with np.errstate(all="ignore"):  # scalars warn where native code does not
         made = trained(NETWORKS[name], 4, backend="numba")
     assert built

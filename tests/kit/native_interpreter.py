@@ -22,6 +22,8 @@ from tinygrad_fc.compiler.passes import optimized
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
     from tinygrad_fc.compiler.native_places import Native
     from tinygrad_fc.compiler.program import Program
 
@@ -194,6 +196,20 @@ def _strict(function: Any, native: Native) -> Any:
         return function(*args)
 
     return checked
+
+
+def interpreting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have compiled functions run in place of Numba; return what is written for it, as it comes."""
+    built: list[str] = []
+
+    def build(program: Any) -> Any:
+        kernel: Any = interpreted(program)
+        kernel.source = ""
+        built.append(kernel.native)
+        return kernel
+
+    monkeypatch.setattr(backend, "build", build)
+    return built
 
 
 def interpreted_loop(

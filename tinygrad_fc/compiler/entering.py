@@ -39,7 +39,7 @@ class Entering(Finding):
                 self.check(f"a{k} is not a{seen[id(leaf)]}")
                 continue
             for j, other in enumerate(self.leaves[:k]):
-                if any(isinstance(leaf, k) and isinstance(other, k) for k in (Node, np.ndarray)):
+                if any(isinstance(leaf, t) and isinstance(other, t) for t in (Node, np.ndarray)):
                     self.check(f"a{k} is a{j}")
             seen[id(leaf)] = k
             self.argument(f"a{k}", leaf)

@@ -17,8 +17,6 @@ from tinygrad_fc.compiler.program import Guard
 from tinygrad_fc.compiler.recorder import Recorder
 from tinygrad_fc.nn.module import Module
 
-_MISSING = object()
-
 
 class Guarding(Recorder):
     """A recorder that notes what must be as it was."""
@@ -85,7 +83,7 @@ class Guarding(Recorder):
     def assign_attribute(self, module: Any, name: str, value: Any) -> None:
         """Note that the function sets an attribute of a module, which every call is to do."""
         key = (id(module), name)
-        before = vars(module).get(name, _MISSING)
+        before = vars(module).get(name, MISS)
         if key not in self.assigned:
             self.assigned[key] = [module, name, before, value]
         self.assigned[key][3] = value
@@ -93,7 +91,7 @@ class Guarding(Recorder):
     def restore(self) -> None:
         """Set attributes of modules back to what they were."""
         for module, name, before, _ in self.assigned.values():
-            if before is _MISSING:
+            if before is MISS:
                 vars(module).pop(name, None)
             else:
                 vars(module)[name] = before

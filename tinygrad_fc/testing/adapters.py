@@ -44,10 +44,8 @@ def _real(a: Array) -> Array:
 def _rule(library: str, f: Callable[..., Any], forward: Any, vjp: Any, vjp2: Any) -> Rule:
     """Return the rule of a library's function."""
     name = getattr(f, "__name__", type(f).__name__)
-    forward.__name__, forward.__wrapped__ = (
-        name,
-        f,
-    )  # whose signature says how many arguments it takes
+    # The signature of `f` says how many arguments it takes.
+    forward.__name__, forward.__wrapped__ = name, f
     spelled = f"check(from_{library}({pasted(f, 'f')})"
     return Elsewhere(name, forward, vjp, vjp2, names=names_of(f), spelled=spelled)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.slopes import CALM, room
 from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
-from tinygrad_fc.testing.numbers import EPS, cotangent, near, same, spread, worst
+from tinygrad_fc.testing.numbers import EPS, cotangent, finite, near, same, spread, worst
 from tinygrad_fc.testing.places import ordinaries
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def _overflows(case: Case, found: Sequence[Array]) -> bool:
 
     What a function computes on the way may be infinite, and an empty result hides that.
     """
-    if all(np.isfinite(a).all() for a in found):
+    if finite(found):
         return False
     other = case.at(case.placed(ordinaries(case)))
-    return all(np.isfinite(a).all() for a in other.gradients(other.g, other.out))
+    return finite(other.gradients(other.g, other.out))
 
 
 def _turned_first(case: Case) -> None:
@@ -147,15 +147,11 @@ def linear(case: Case) -> Tally:
     g = case.g
     # Eighths are exact in every float; thirds are not, and a rule that rounds them is seen.
     h = np.asarray(cotangent(out, case.salt + 1) / 3, out.dtype)
-    mine, others, negated, scaled, both = (
-        case.gradients(k, out) for k in (g, h, -g, 64 * g, g + h)
-    )
     times = 64.0
-    if not all(np.isfinite(a).all() for a in (*scaled, *both)):  # numbers on the way overflow
+    mine, others, negated, scaled, both = _combined(case, g, h, times)
+    if not finite((*scaled, *both)):  # numbers on the way overflow
         times, g, h = 1 / 64, CALM * g, CALM * h
-        mine, others, negated, scaled, both = (
-            case.gradients(k, out) for k in (g, h, -g, g / 64, g + h)
-        )
+        mine, others, negated, scaled, both = _combined(case, g, h, times)
     for k, (a, b) in enumerate(zip(mine, others, strict=True)):
         rounding = lambda k=k: blur(case, g, k) + blur(case, h, k)  # noqa: E731
         large = lambda r=rounding: times * r()  # noqa: E731
@@ -181,6 +177,11 @@ def linear(case: Case) -> Tally:
                     g=g,
                 )
     return ONE
+
+
+def _combined(case: Case, g: Array, h: Array, times: float) -> list[list[Array]]:
+    """Return the gradients for `g`, for `h`, and for what is made of them."""
+    return [case.gradients(k, case.out) for k in (g, h, -g, times * g, g + h)]
 
 
 def blur(case: Case, g: Array, k: int) -> Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 Array = np.ndarray[Any, Any]
 
@@ -84,6 +84,11 @@ def near(
         if (far <= 256 * eps * largest + 2.0**-1000).all():
             return True
         return rounding is not None and bool((far <= 32 * rounding()).all())
+
+
+def finite(arrays: Iterable[Array]) -> bool:
+    """Tell whether all numbers are finite."""
+    return all(np.isfinite(a).all() for a in arrays)
 
 
 def same(a: Array, b: Array) -> bool:

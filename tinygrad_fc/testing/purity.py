@@ -41,8 +41,7 @@ def purity(case: Case) -> Tally:
                 argument=i,
             )
     # At once, too: what a function keeps for its gradient is that of another call by now.
-    for k, a in enumerate(case.gradients(g, out, arrays)):
-        _repeated(case, k, a, before[k])
+    _repeated(case, case.gradients(g, out, arrays), before)
     again = case.forward(arrays)
     if not _equal(case, again, out, lambda: _moved(case)):
         at = worst(again, out)
@@ -50,8 +49,7 @@ def purity(case: Case) -> Tally:
             "nondeterministic",
             f"the same call of the function gives {out[at]} at {at}, then {again[at]}",
         )
-    for a, i in zip(case.gradients(g, out, arrays), range(len(before)), strict=True):
-        _repeated(case, i, a, before[i])
+    _repeated(case, case.gradients(g, out, arrays), before)
     _refilled(case, elsewhere, before)
     return ONE
 
@@ -61,17 +59,18 @@ def _equal(case: Case, a: Array, b: Array, rounding: Callable[[], Array]) -> boo
     return same(a, b) or (not case.rule.repeatable and near(a, b, rounding))
 
 
-def _repeated(case: Case, k: int, now: Array, before: Array) -> None:
-    if now.shape == before.shape and _equal(case, now, before, partial(_part, case, case.g, k)):
-        return
-    i = case.floats[k]
-    at = worst(now, before) if now.shape == before.shape else ()
-    raise case.wrong(
-        "nondeterministic",
-        f"the same call gives another gradient of {case.rule.argument(i)}: {before[at]} at {at}, "
-        f"then {now[at]}. Something is kept between calls, or random",
-        argument=i,
-    )
+def _repeated(case: Case, now: list[Array], before: list[Array]) -> None:
+    for k, (a, b) in enumerate(zip(now, before, strict=True)):
+        if a.shape == b.shape and _equal(case, a, b, partial(_part, case, case.g, k)):
+            continue
+        i = case.floats[k]
+        at = worst(a, b) if a.shape == b.shape else ()
+        raise case.wrong(
+            "nondeterministic",
+            f"the same call gives another gradient of {case.rule.argument(i)}: {b[at]} at {at}, "
+            f"then {a[at]}. Something is kept between calls, or random",
+            argument=i,
+        )
 
 
 def _refilled(case: Case, elsewhere: Case, expected: list[Array]) -> None:

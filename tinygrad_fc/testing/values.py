@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd.slopes import CALM, slope
+from tinygrad_fc.testing import numbers
 from tinygrad_fc.testing.compare import Demand, Disagreement, Place, agree, kinked
 from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
 from tinygrad_fc.testing.laws import told
@@ -54,7 +55,7 @@ def anywhere(f: Callable[..., Array], size: int) -> Callable[..., Array]:
 def finite(case: Case) -> Tally:
     """A gradient is finite wherever the function has a slope, or slopes to both sides."""
     found = case.gradients(case.g, case.out)
-    if not all(np.isfinite(a).all() for a in found):
+    if not numbers.finite(found):
         found = case.gradients(case.g * CALM, case.out)  # that numbers on the way overflow is legal
     for k, (i, a) in enumerate(zip(case.floats, found, strict=True)):
         for at in map(tuple, np.argwhere(~np.isfinite(a))):
@@ -124,7 +125,7 @@ def second_values(case: Case, demand: Demand | None = None) -> Tally:
 
     # With zeros, where a rule that treats them apart must have the same slope as beside them.
     g = cotangent(out, case.salt, zeros=True)
-    if not all(np.isfinite(a).all() for a in case.gradients(case.g, out)):
+    if not numbers.finite(case.gradients(case.g, out)):
         raise DiscardError  # nor where the first is none by convention
     where = places(case)
     f = anywhere(first, sum(p.x.size for p in where))
