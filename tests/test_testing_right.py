@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.gradient_collection import RIGHT
 from tinygrad_fc import linalg, nn
@@ -108,3 +110,32 @@ def test_a_slope_beyond_float32_is_legal_however_small_its_share() -> None:
 def test_an_imaginary_step_that_ignores_a_little_is_not_taken() -> None:
     x = np.array([-5.7220458984375e-05, 0.0])  # of whose abs the slope is 1e-5 of the whole
     assert check_op("binary_cross_entropy_with_logits", x, np.array([14336.0]))
+
+
+@given(st.integers(2, 5), st.floats(-100, 100), st.integers(4, 22), st.integers(0, 2**20))
+@settings(max_examples=10)
+def test_the_std_of_numbers_close_to_each_other_has_the_gradient_it_can(
+    n: int, around: float, near: int, seed: int
+) -> None:
+    # However small the std of two is, no ulp moves its gradient, of which float32 has few digits.
+    drawn = np.random.default_rng(seed).standard_normal(n)
+    _std_is_right(np.float32(around * (1 + drawn * 2.0**-near)).astype(float))
+
+
+def test_the_std_of_two_numbers_close_to_each_other_has_the_gradient_it_can() -> None:
+    _std_is_right(np.array([-15.874999046325684, -15.87506103515625]))
+
+
+def _std_is_right(x: Any) -> None:
+    options = {"axis": None, "keepdims": False, "correction": 0}
+    assert check_op("std", x, settings=options).examples == 1
+
+
+def test_a_gradient_of_eight_bits_is_no_rounding_of_float32() -> None:
+    def vjp(g: Any, out: Any, x: Any) -> Any:
+        kept = (x - x.mean()) / (x.size * out)
+        return g * (np.round(kept * 256) / 256 if x.dtype == np.float32 else kept)
+
+    with pytest.raises(GradientError) as caught:
+        check_vjp(np.std, vjp, np.array([1.0, 2.0, 4.5]))
+    assert caught.value.kind == "float32"

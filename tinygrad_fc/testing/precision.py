@@ -20,6 +20,8 @@ COARSER = EPS32 / EPS
 DIRECTIONS, FACTOR = 4, 64
 """In how many directions arguments are moved where gradients are ill-conditioned, and how much
 more than by these moves they may be off."""
+FARTHER = (2.0**4, 2.0**8, 2.0**12, 2.0**16)
+"""By how many ulps, too: where a gradient turns there, an ulp moves it by that part of the turn."""
 
 
 def small(case: Case) -> Tally:
@@ -105,6 +107,10 @@ def _ill(case: Case, g: Array) -> list[Array]:
     for first in range(0, 2 * DIRECTIONS, 2):
         both = zip(most, moved(EPS32, first), moved(EPS, first), strict=True)
         most = [np.maximum(m, np.maximum(FACTOR * c, COARSER * FACTOR / 4 * f)) for m, c, f in both]
+    # The std of two numbers has one gradient, which no ulp moves, until they change places.
+    for times in FARTHER:
+        turned = moved(times * EPS32, 0)
+        most = [np.maximum(m, FACTOR / times * t) for m, t in zip(most, turned, strict=True)]
     # Sums that cancel to nothing in one place do not in the next.
     return [np.maximum(m, np.nan_to_num(m, posinf=0).max(initial=0) / 4) for m in most]
 

@@ -140,7 +140,7 @@ def second_values(case: Case, demand: Demand | None = None) -> Tally:
             # At a kink of the function itself there is no second derivative to be wrong.
             if kinked(flat(case), where, demand.blur):
                 raise DiscardError from None
-            found.f, found.vjp, found.places, found.eps = f, vjp, [at, *where], demand.eps
+            found.f, found.vjp, found.places, found.eps = f, vjp, [at, *where], demand.blur
             raise _told_of(case, found, "second-order", g=g) from None
         except FloatingPointError as error:
             raise DiscardError from error
