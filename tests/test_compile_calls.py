@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit.threads import at_once
-from test_compile import batch, perceptron, seeds, sgd, training
+from test_compile import batch, perceptron, seeds
 from twins import Training, Twins, same, step
 
 import tinygrad_fc as tg
-from tinygrad_fc import func, nn, optim
+from tinygrad_fc import func, nn
 from tinygrad_fc.generator import default_generator
 from tinygrad_fc.nn import functional as F
 
@@ -285,74 +285,3 @@ def test_an_import_of_the_package_leaves_the_compiler_out():
         "import sys, tinygrad_fc; sys.exit(any('tinygrad_fc.compiler' in m for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
-
-
-# Epochs
-
-MADE: dict[str, Any] = {
-    "plain": perceptron,
-    "momentum": lambda: perceptron(optimizer=lambda m: sgd(m, momentum=0.9)),
-    "Adam": lambda: perceptron(optimizer=lambda m: optim.Adam(m.parameters())),
-    "RAdam": lambda: perceptron(optimizer=lambda m: optim.RAdam(m.parameters())),
-    "dropout": lambda: training(nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5))),
-    "batch norm": lambda: training(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))),
-}
-
-
-def accumulated(t: Training, x: Any, y: Any) -> Any:
-    loss = t.loss(t.model(x), y)
-    loss.backward()
-    return loss.detach()
-
-
-@pytest.mark.parametrize("made", MADE)
-@pytest.mark.parametrize("function", [step, accumulated], ids=["step", "accumulated"])
-def test_epochs(made: str, function: Any):
-    x, y = batch(n=12)
-    rng = np.random.default_rng(0)
-    tg.manual_seed(0)
-    one = MADE[made]()
-    tg.manual_seed(0)
-    other = MADE[made]()
-    compiled = tg.compile(lambda x, y: function(other, x, y), backend="numpy")
-    for _ in range(3):
-        order = rng.permutation(12).reshape(3, 4)
-        before = default_generator.get_state()
-        expected = [function(one, x[rows], y[rows]) for rows in order]
-        default_generator.set_state(before)
-        same("losses", compiled.epoch(order, x, y), tg.stack(expected))
-        names, theirs = dict(other.tensors()), dict(one.tensors())
-        assert names.keys() == theirs.keys()
-        for name, tensor in theirs.items():
-            same(name, names[name], tensor)
-
-
-def test_an_epoch_that_diverges():
-    x, y = batch(n=12)
-    one, other = (perceptron(optimizer=lambda m: sgd(m, lr=1e200)) for _ in range(2))
-    other.model.load_state_dict(one.model.state_dict())
-    compiled = tg.compile(lambda x, y: step(other, x, y), backend="numpy")
-    order = np.arange(12).reshape(6, 2)
-    with np.errstate(all="ignore"):
-        for _ in range(2):
-            expected = [step(one, x[rows], y[rows]) for rows in order]
-            same("losses", compiled.epoch(tg.from_numpy(order), x, y), tg.stack(expected))
-
-
-def test_epochs_that_are_refused():
-    compiled = tg.compile(lambda x: x.sum(), backend="numpy")
-    for order, error, message in (
-        ([], tg.errors.DtypeError, "order holds row numbers"),
-        ([1, 2], tg.errors.ShapeError, r"order is a matrix \(steps, batch\)"),
-        (np.zeros((0, 2), int), ValueError, "order has no steps"),
-        ([[0, 6]], IndexError, "order has rows from 0 to 6, and the data have 6"),
-    ):
-        with pytest.raises(error, match=message):
-            compiled.epoch(order, X)
-    with pytest.raises(TypeError, match="data 0 is a tensor or an array"):
-        compiled.epoch([[0]], 3.0)
-    with pytest.raises(tg.errors.ShapeError, match="must have one number"):
-        compiled.epoch([[0]], X, X[:2])
-    with pytest.raises(ValueError, match="data 0 requires grad"):
-        compiled.epoch([[0]], tg.ones(2, requires_grad=True))
-    same("from the back", compiled.epoch([[-1, 0]], X), tg.stack([X[[-1, 0]].sum()]))

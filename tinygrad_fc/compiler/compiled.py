@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import numpy as np
 
 from tinygrad_fc import mode
-from tinygrad_fc.compiler.epoch import batch_of, checked, joined
+from tinygrad_fc.compiler.epoch import Part, batch_of, checked, joined
 from tinygrad_fc.compiler.program import Argument, CompileError, run
 from tinygrad_fc.compiler.session import running, tracing
 from tinygrad_fc.compiler.shell import MISS, UNFIT, Miss, Shell
@@ -120,12 +120,14 @@ class Compiled(Generic[P, R]):
         return self._function(*args, **kwargs) if result.__class__ is Miss else result
 
     def epoch(self, order: Any, *data: Any) -> Any:
-        """Return what `self(*(x[rows] for x in data))` returns for each row of `order`, stacked.
+        """Return what `self(*(x[rows] for x in data))` returns for each step of `order`, stacked.
 
-        `order` (steps, batch) holds row numbers, `data` are tensors and arrays (N, ...). All steps
-        are one call of a program, so that the interpreter is left once: training goes as it does
-        step by step, but for options of optimizers that would be changed in between. Raises
-        `ValueError` where `order` has no step, `IndexError` for a row that is not there.
+        `order` (steps, batch) holds row numbers, or is a list of them for each step, such as
+        `randperm(N).split(batch)`, whose last one may be smaller; `data` are tensors and arrays
+        (N, ...). Steps of one size are one call of a program, so that the interpreter is left once:
+        training goes as it does step by step, but for options of optimizers that would be changed
+        in between. Raises `ValueError` where `order` has no step, `IndexError` for a row that is
+        not there, `ShapeError` where steps return what cannot be stacked.
 
         >>> import tinygrad_fc as tg
         >>> total = tg.zeros(())
@@ -133,24 +135,33 @@ class Compiled(Generic[P, R]):
         ... def add(x):
         ...     total.add_(x.sum())
         ...     return x.sum()
-        >>> add.epoch([[0, 1], [2, 3]], tg.tensor([1.0, 2.0, 3.0, 4.0])), total
-        (tensor([3., 7.]), tensor(10.))
+        >>> add.epoch([[0, 1], [2, 3], [4]], tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0])), total
+        (tensor([3., 7., 5.]), tensor(15.))
         """
-        rows, whole = checked(order, data)
-        done: list[Any] = []
+        runs, whole = checked(order, data)
+        parts: list[Part] = []
+        for rows in runs:
+            self._run(rows, data, whole, parts)
+        return joined(parts)
+
+    def _run(self, rows: Any, data: Any, whole: Any, parts: list[Part]) -> None:
+        """Do steps of one size, and add what they return to `parts`."""
         step: Callable[..., Any] = self
-        while len(done) < len(rows):
-            batch = tuple(batch_of(x, rows[len(done)]) for x in data)
-            rest = self._looped(batch, rows[len(done) :], whole)
-            if rest.__class__ is not Miss:
-                return joined(done, rest)
-            done.append(step(*batch))
-        return joined(done, None)
+        for k in range(len(rows)):
+            batch = tuple(batch_of(x, rows[k]) for x in data)
+            if len(rows) > 1:  # one step alone is no loop
+                rest = self._looped(batch, rows[k:], whole)
+                if rest.__class__ is not Miss:
+                    parts.append(Part(rest, alone=False))
+                    return
+            parts.append(Part(step(*batch), alone=True))
 
     def _looped(self, batch: Any, rows: Any, whole: Any) -> Any:
         """Do all of `rows` by one call, where there is a program for it."""
         for shell in self._shells:
             if shell.loop is None:
+                if shell.epoch(batch, {}, rows, whole, None).__class__ is Miss:
+                    continue  # it is for another batch
                 carried = shell.steady()
                 if carried is None:
                     shell.loop = False

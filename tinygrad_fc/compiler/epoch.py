@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,20 +12,29 @@ from tinygrad_fc.compiler.tree import flatten, unflatten
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.graph import Node, wrap
 
+_ADVICE = "Write step.epoch(order, x, y) with, say, order = randperm(len(x)).split(32)"
+_RETURN = "Return what has one shape for all of them, such as a mean; or leave the smaller step out"
 
-def checked(order: Any, data: tuple[Any, ...]) -> tuple[Any, list[Any]]:
-    """Return the rows of each step, counted from the front, and the arrays of the data."""
-    rows = np.asarray(order._array if isinstance(order, Node) else order)
-    if rows.dtype.kind not in "iu":
-        raise DtypeError(
-            f"epoch: order holds row numbers, which are whole numbers, got {rows.dtype}"
-        )
-    if rows.ndim != 2:
-        raise ShapeError(
-            f"epoch: order is a matrix (steps, batch) of row numbers, got shape {rows.shape}"
-        )
-    if not len(rows):
+
+def checked(order: Any, data: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+    """Return the rows of each step, counted from the front, and the arrays of the data.
+
+    Steps in a row that are of one size are one matrix.
+    """
+    whole = _arrays(data)
+    counts = {len(x) for x in whole}
+    if len(counts) > 1:
+        raise ShapeError(f"epoch: the data have {sorted(counts)} rows, and must have one number")
+    count = counts.pop() if counts else 0
+    runs = _runs(order)
+    if not sum(map(len, runs)):
         raise ValueError("epoch: order has no steps: there would be nothing to return")
+    if data and not all(rows.shape[1] for rows in runs):
+        raise ValueError("epoch: order has a step without rows, whose mean is NaN: leave it out")
+    return [_from_the_front(rows, count) for rows in runs], whole
+
+
+def _arrays(data: tuple[Any, ...]) -> list[Any]:
     whole = []
     for k, x in enumerate(data):
         if not isinstance(x, Node | np.ndarray) or not np.ndim(
@@ -35,15 +46,50 @@ def checked(order: Any, data: tuple[Any, ...]) -> tuple[Any, list[Any]]:
                 f"epoch: data {k} requires grad, and its rows are results: detach() it"
             )
         whole.append(x._array if isinstance(x, Node) else x)
-    counts = {len(x) for x in whole}
-    if len(counts) > 1:
-        raise ShapeError(f"epoch: the data have {sorted(counts)} rows, and must have one number")
-    count = counts.pop() if counts else 0
+    return whole
+
+
+def _runs(order: Any) -> list[Any]:
+    """Return the steps of `order` as matrices, one for all that follow each other and are alike."""
+    order = order._array if isinstance(order, Node) else order
+    if isinstance(order, np.ndarray) and order.dtype.kind in "iu" and order.ndim == 2:
+        return [order]
+    if hasattr(order, "batch_sampler"):
+        raise TypeError(
+            "epoch: order holds row numbers, got a loader, which gives batches: write "
+            "step.epoch(loader.batch_sampler, x, y), with the tensors of its dataset"
+        )
+    if not isinstance(order, Iterable) or (isinstance(order, np.ndarray) and not order.ndim):
+        raise TypeError(f"epoch: order holds the rows of each step, got {order!r:.60}. {_ADVICE}")
+    steps = [_step(each, k) for k, each in enumerate(order)]
+    return [np.stack(list(run)) for _, run in groupby(steps, len)]
+
+
+def _step(each: Any, k: int) -> Any:
+    """Return the row numbers of step `k`."""
+    try:
+        rows = np.asarray(each._array if isinstance(each, Node) else each)
+    except ValueError:  # lists of several lengths
+        rows = np.empty(())
+    if rows.ndim != 1:
+        told = " ".join(repr(each).split())
+        raise ShapeError(
+            f"epoch: each step of order is a list of row numbers, and step {k} is {told:.60}. "
+            f"{_ADVICE}"
+        )
+    if rows.dtype.kind not in "iu" and rows.size:
+        raise DtypeError(
+            f"epoch: order holds row numbers, which are whole numbers, got {rows.dtype}. {_ADVICE}"
+        )
+    return rows.astype(np.intp)
+
+
+def _from_the_front(rows: Any, count: int) -> Any:
     if rows.size and not (-count <= rows.min() and rows.max() < count):
         raise IndexError(
             f"epoch: order has rows from {rows.min()} to {rows.max()}, and the data have {count}"
         )
-    return np.ascontiguousarray(np.where(rows < 0, rows + count, rows), np.intp), whole
+    return np.ascontiguousarray(np.where(rows < 0, rows + count, rows), np.intp)
 
 
 def batch_of(x: Any, rows: Any) -> Any:
@@ -51,37 +97,45 @@ def batch_of(x: Any, rows: Any) -> Any:
     return wrap(x._array[rows]) if isinstance(x, Node) else x[rows]
 
 
-def joined(done: list[Any], rest: Any) -> Any:
-    """Return what single steps returned, and what the rest of them did, stacked."""
-    if not done:
-        return rest
-    trees = [flatten(each) for each in done]
+class Part(NamedTuple):
+    """What some steps returned: one alone, or several, stacked."""
+
+    tree: Any
+    alone: bool
+
+
+def joined(parts: list[Part]) -> Any:
+    """Return what all steps returned, stacked."""
+    if len(parts) == 1 and not parts[0].alone:
+        return parts[0].tree
+    trees = [flatten(part.tree) for part in parts]
+    if any(spec != trees[0][1] for _, spec in trees):
+        raise ShapeError(f"epoch: all steps are done, but they return several things. {_RETURN}")
     columns = zip(*(leaves for leaves, _ in trees), strict=True)
-    if rest is None:
-        stacked = [_stacked(list(column)) for column in columns]
-    else:
-        after, _ = flatten(rest)
-        stacked = [_appended(list(a), b) for a, b in zip(columns, after, strict=True)]
-    return unflatten(trees[0][1], stacked)
+    return unflatten(trees[0][1], [_stacked(parts, list(column)) for column in columns])
 
 
-def _stacked(column: list[Any]) -> Any:
+def _stacked(parts: list[Part], column: list[Any]) -> Any:
     first = column[0]
-    if isinstance(first, Node):
-        if all(each is first for each in column[1:]) and len(column) > 1:
-            return first
-        made = wrap(np.stack([each._array for each in column]))
-        return _like(made, first)
-    return np.stack(column) if isinstance(first, np.ndarray) else first
-
-
-def _appended(column: list[Any], b: Any) -> Any:
-    if column[0] is b:  # a tensor from outside, or what is no array
-        return b
-    a = _stacked(column)
-    if isinstance(b, Node) and isinstance(a, Node):
-        return _like(wrap(np.concatenate([a._array, b._array])), b)
-    return np.concatenate([a, b]) if isinstance(b, np.ndarray) else b
+    if not isinstance(first, Node | np.ndarray):
+        if any(each != first for each in column):
+            raise ShapeError(
+                f"epoch: all steps are done, and they return {first!r:.30} and "
+                f"{column[-1]!r:.30}, which are no tensors. {_RETURN}"
+            )
+        return first
+    if len(column) > 1 and all(each is first for each in column):  # a tensor from outside
+        return first
+    arrays = [each._array if isinstance(each, Node) else each for each in column]
+    arrays = [a[None] if part.alone else a for a, part in zip(arrays, parts, strict=True)]
+    shapes = list(dict.fromkeys(a.shape[1:] for a in arrays))
+    if len(shapes) > 1:
+        raise ShapeError(
+            f"epoch: all steps are done, but what they return cannot be stacked, since it has "
+            f"shape {shapes[0]} and shape {shapes[1]}. {_RETURN}"
+        )
+    made = np.concatenate(arrays)
+    return _like(wrap(made), column[-1]) if isinstance(first, Node) else made
 
 
 def _like(made: Any, result: Any) -> Any:
