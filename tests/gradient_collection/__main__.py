@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     Found = dict[str, list[Outcome]]
 
+LIMIT = 5
+"""How many seconds a check may take."""
+
 
 def asked() -> argparse.Namespace:
     """Read the command line."""
@@ -110,7 +113,11 @@ def seconds(found: Found) -> None:
     middle = median(t for t, _ in times)
     slow = ", ".join(f"{name} {t:.1f}" for t, name in times[-5:][::-1])
     total = sum(t for t, _ in times)
-    print(f"seconds a check: {middle:.2f} (median); the longest: {slow}; all together {total:.0f}")
+    above = sum(t > LIMIT for t, _ in times)
+    print(
+        f"seconds a check: {middle:.2f} (median); above {LIMIT}: {above} of {len(times)}; the "
+        f"longest: {slow}; all together {total:.0f}"
+    )
 
 
 def main() -> int:

@@ -73,7 +73,8 @@ class Report(NamedTuple):
 
     `examples` were drawn; of the slopes along their directions `compared` were held against the
     gradients, `undecided` could not be certified (jumps, noise), and `kinks` were met. At `raised`
-    further inputs the function raised, `refusal` at the last of them.
+    further inputs the function raised, `refusal` at the last of them. At `left_out` no slope was
+    measured: the function is slow, and time was up.
     """
 
     examples: int
@@ -82,6 +83,7 @@ class Report(NamedTuple):
     kinks: int
     raised: int = 0
     refusal: str = ""
+    left_out: int = 0
 
     def plus(self, other: Report) -> Report:
         """Return the sums of both."""
@@ -92,6 +94,7 @@ class Report(NamedTuple):
             self.kinks + other.kinks,
             self.raised + other.raised,
             other.refusal or self.refusal,
+            self.left_out + other.left_out,
         )
 
     def refused(self) -> str:
@@ -110,6 +113,11 @@ class Report(NamedTuple):
             text += (
                 ". More are undecided than compared: the function is a staircase or noisy there, "
                 "or its domain is too wide. Narrow it, or take a wider `accuracy`"
+            )
+        if self.left_out:
+            text += (
+                f". At {self.left_out} no slope was measured, since the function is slow: a larger "
+                "`max_examples` gives a check more time"
             )
         if self.raised * 3 > self.examples:
             text += f". {self.refused()}"

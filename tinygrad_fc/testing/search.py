@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 CALLS, SHRINKING = 60_000, 15_000
 """For 100 examples: after how many calls only cheap laws are held, and no smaller one is sought.
 
-Calls are counted, not seconds: what is found is the same on a busy machine.
+Calls come first, not seconds: what is found is the same on a busy machine.
 """
-SECONDS = 60.0
-"""As for CALLS: only for functions so slow that nobody would wait for the rest."""
+SLOPES, SECONDS = 3.5, 4.5
+"""For 100 examples of a slow function: how long slopes are measured, and how long anything is done.
+
+These are the processor's seconds, so that other programs take nothing away.
+"""
 
 
 @contextmanager
@@ -107,8 +110,8 @@ class _Search:
     def __init__(self, plan: Plan, share: float) -> None:
         self.plan = plan
         self.limit, self.shrinking = CALLS * share, SHRINKING * share
-        self.seconds = SECONDS * share
-        self.tally, self.examples, self.discarded = Tally(), 0, 0
+        self.slopes, self.seconds = SLOPES * share, SECONDS * share
+        self.tally, self.examples, self.discarded, self.left_out = Tally(), 0, 0, 0
         self.started, self.called = time.process_time(), plan.rule.calls["all"]
         self.until = np.inf
         self.failed: dict[bytes, GradientError] = {}
@@ -123,16 +126,17 @@ class _Search:
             case = case.cast(self.plan.dtype)
         key = _key(case)
         calls = self.plan.rule.calls["all"] - self.called
-        late = time.process_time() - self.started > self.seconds
-        if calls > self.until or (late and self.failed):
+        spent = time.process_time() - self.started
+        if calls > self.until or spent > self.seconds:
             # Enough: what is known to fail is small by now, and must fail again as it did.
             if key in self.failed:
                 raise self.failed[key]
+            self.left_out += 1
             return
         # Where one law has failed those after it have nothing to say.
         last = None if self.last is None else self.last.law + 1
         count = 0 if self.failed else self.examples
-        cheap = not self.failed and (calls > self.limit or late)
+        cheap = not self.failed and (calls > self.limit or spent > self.slopes)
         try:
             with _quiet(self.plan):
                 self._told(case)
@@ -147,7 +151,9 @@ class _Search:
             self.failed[key] = self.last = error
             self.seen.add(case, wrong=True)
             raise
-        if not cheap:
+        if cheap:
+            self.left_out += 1
+        else:
             self.seen.add(case, wrong=False)
         self.examples += 1
         self.discarded += bool(case.out.size and not any(told))
@@ -240,7 +246,7 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
 
 
 def _report(search: _Search) -> Report:
-    report = Report(search.examples, *search.tally, search.raised, search.refusal)
+    report = Report(search.examples, *search.tally, search.raised, search.refusal, search.left_out)
     slopes = any(law.costly for law in search.plan.laws)
     # Where all results are empty there is nothing to tell, and nothing wrong.
     empty = slopes and search.discarded and not any(search.tally)
