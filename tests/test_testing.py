@@ -115,6 +115,38 @@ def _fit(x: Any, g: Any) -> Any:
     return np.asarray(g.sum(axes, keepdims=True)).astype(x.dtype)
 
 
+@settings(max_examples=60)
+@given(arrays(real("n>=2", 3), positive(...), real("n", "m>=5"), index("m")("m")))
+def test_numbers_are_sizes_and_letters_may_have_a_least_one(drawn: Any) -> None:
+    x, _, y, i = drawn
+    assert x.shape[1] == 3
+    assert len(x) == len(y) >= 2
+    assert y.shape[1] == len(i) >= 5
+
+
+def test_sizes_are_kept_by_what_is_tried_first_and_by_signatures() -> None:
+    seen: set[Any] = set()
+
+    def f(a: Any, b: Any) -> Any:
+        seen.add((a.shape, b.shape))
+        return a.sum() + (b * b).sum()
+
+    model = nn.Linear(3, 2, dtype=np.float64)
+    assert check(model, real("batch", 3)).raised == 0
+    check(f, real("n>=2", 3), real(2), max_examples=80)
+    assert {a[1] for a, _ in seen} == {3}
+    assert {b for _, b in seen} == {(2,)}
+    assert {a[0] for a, _ in seen} >= {2, 3, 4}
+    assert min(a[0] for a, _ in seen) == 2
+    for of_result, batch in (("()", False), ("(3)", True)):
+        seen.clear()
+        g = f if not batch else lambda a, b: (seen.add((a.shape, b.shape)), a * b.sum(-1))[1]
+        sized = check(g, real, real, sig=f"(3),(m>=2)->{of_result}", max_examples=40)
+        assert sized.compared
+        assert {a[-1] for a, _ in seen} == {3}
+        assert min(b[-1] for _, b in seen) == 2
+
+
 def test_accuracy_is_the_users_demand() -> None:
     def off(g: Any, out: Any, _x: Any) -> Any:
         return g * out * (1 + 1e-10)
@@ -335,6 +367,8 @@ def test_what_is_of_another_type(call: Any, text: str) -> None:
         (lambda: networks(activations=()), "activations is empty: give one at least"),
         (lambda: real("n?", -1), "an axis of real is a letter .*; got -1"),
         (lambda: real("n m"), "an axis of real is .*; got 'n m'"),
+        (lambda: real("n>=a"), 'an axis of real is a letter .*"n>=2" for one of 2 or more'),
+        (lambda: real("n>=2?"), r"an axis of real is .* that very size, .*; got 'n>=2\?'"),
         (lambda: real(..., "..."), "has `...` twice"),
         (lambda: interval(np.nan, 1), r"interval\(nan, 1\) is empty: low must be less than high"),
         (lambda: interval(0, 1, special=(2,)), "the special value 2 is outside"),
@@ -423,8 +457,8 @@ def test_inputs_at_which_the_function_raises_are_counted() -> None:
         "(where=)"
     )
     assert "raised" not in str(report._replace(raised=report.examples // 3))
-    both = report.plus(Report(1, 2, 3, 4, 5, "other"))
-    assert both[:1] + both[4:] == (report.examples + 1, report.raised + 5, "other")
+    both = report.plus(Report(1, 2, 3, 4, 5, "other", 6))
+    assert both[:1] + both[4:] == (report.examples + 1, report.raised + 5, "other", 6)
 
     def hardly(x: Any) -> Any:
         if x.shape != (3, 3, 3):

@@ -82,7 +82,7 @@ WRONG = (
     Wrong("wrong axis", lambda a, b: a + b, _summed, (real("n", "n"), real("n")), "value",
           "hint: it is summed over axes (1,) of the result in place of (0,)"),
     Wrong("mean for sum", lambda a, b: a + b,
-          lambda g, out, a, b: (g, g.mean(0)), (real(1, "n"), real("n")), "value",
+          lambda g, out, a, b: (g, g.mean(0)), (real("m>=1", "n"), real("n")), "value",
           "hint: it is averaged over the broadcast axes (0,), where it must be summed"),
     Wrong("repeated index", lambda w, i: w[i], _set, (real("n", 2), index("n")("k")), "value",
           "hint: an index occurs twice: add up what comes back (np.add.at), don't assign it"),

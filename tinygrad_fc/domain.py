@@ -4,8 +4,8 @@ A row of the table says `domain=(real, positive)`, and whoever draws inputs for 
 laws, `tinygrad_fc.testing`) knows from that where its derivative may be asked for. Calling a word
 fixes the shape: `real(..., "n", "k")` by letters, where a letter stands for one size wherever it
 occurs in the row, `...` for any axes (broadcast between arguments), `"n?"` for an axis that may be
-left out where `...` stands for none, and a number for an axis of at least that size. A word that
-is not called takes any shape that broadcasts with the others'.
+left out where `...` stands for none, `"n>=2"` for one that is at least so long, and a number for an
+axis of that very size. A word that is not called takes any shape that broadcasts with the others'.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import EllipsisType
 
 
 _LETTER = r"[^\W\d]\w*"
+_NAMED = re.compile(rf"({_LETTER})(\??)(?:>=(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,37 @@ def _axis(axis: Any, name: str) -> Any:
     if axis is ... or axis == "...":
         return ...
     message = (
-        f'an axis of {name} is a letter ("n", or "n?" where it may be left out), a whole number '
-        "(its least size), or `...` for any axes"
+        f'an axis of {name} is a letter ("n", "n>=2" for one of 2 or more, "n?" where it may be '
+        "left out), a whole number for that very size, or `...` for any axes"
     )
-    return _size(axis, rf"{_LETTER}\??", 0, message)
+    return _size(axis, rf"{_LETTER}(\?|>=\d+)?", 0, message)
+
+
+class Named(NamedTuple):
+    """What a letter of a shape says."""
+
+    letter: str
+    optional: bool
+    least: int
+
+
+def named(axis: str) -> Named:
+    """Return what is said by an axis with a letter: `"n"`, `"n?"` or `"n>=2"`."""
+    found = _NAMED.fullmatch(axis)
+    if found is None:
+        raise ValueError(f"{axis!r} names no axis")
+    return Named(found[1], bool(found[2]), int(found[3] or 0))
+
+
+def least(words: Iterable[Domain]) -> dict[str, int]:
+    """Return how long, at least, each axis with a letter is, in the order of the letters."""
+    found: dict[str, int] = {}
+    for word in words:
+        for axis in word.shape or ():
+            if isinstance(axis, str):
+                letter, _, size = named(axis)
+                found[letter] = max(size, found.get(letter, 0))
+    return found
 
 
 def _numbers(values: Any) -> bool:

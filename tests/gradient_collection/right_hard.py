@@ -230,10 +230,10 @@ unary("two steps", lambda x: np.floor(x) + np.floor(2 * x) / 2, lambda x, y: 0 *
 unary("relu minus relu", lambda x: np.maximum(x, 0) - np.maximum(-x, 0), lambda x, y: 1.0, real)
 right("logcumsumexp", logcumsumexp, logcumsumexp_vjp, real, sig="(n)->(n)", where=nonempty)
 right("cummax", lambda x: np.maximum.accumulate(x, axis=-1), cummax_vjp, real, sig="(n)->(n)")
-right("two largest", top_two, top_two_vjp, real("n", 2))
-right("hinge", hinge, hinge_vjp, real("n", 1))
+right("two largest", top_two, top_two_vjp, real("n", "p>=2"))
+right("hinge", hinge, hinge_vjp, real("n", "p>=1"))
 right("entropy", entropy, entropy_vjp, real, sig="(n)->()", where=nonempty)
-right("Rosenbrock", rosenbrock, rosenbrock_vjp, real("n", 1))
+right("Rosenbrock", rosenbrock, rosenbrock_vjp, real("n", "p>=1"))
 right(
     "eigenvalues",
     lambda a: np.linalg.eigvalsh(a + turned(a)),
@@ -243,14 +243,14 @@ right(
     where=spread,
 )
 right("fourth power", power_four, power_four_vjp, real, sig="(n,n)->(n,n)")
-right("power spectrum", fourier, fourier_vjp, real("n", 1))
+right("power spectrum", fourier, fourier_vjp, real("n", "p>=1"))
 right("recurrent", recurrent, recurrent_vjp, real, real, sig="(n),()->()")
 right("masked mean", masked_mean, masked_mean_vjp, real, boolean, sig="(n),(n)->()")
 right(
     "last of a row",
     pick_last,
     lambda g, out, x: (like(x, column(g) * (np.arange(x.shape[-1]) == x.shape[-1] - 1)),),
-    real("n", 1),
+    real("n", "p>=1"),
 )
 right("no columns", lambda x: x[..., :0], lambda g, out, x: (np.zeros_like(x),), real("n", "m"))
 right("axis added", lambda x: x[..., None], lambda g, out, x: (g[..., 0],), real)

@@ -102,9 +102,12 @@ right(
     real("n", "m"),
 )
 right("pad", lambda x: np.pad(x, 1), lambda g, out, x: (g[1:-1, 1:-1],), real("n", "m"))
-right("diff", lambda x: np.diff(x, axis=-1), diff_vjp, real("n", 1))
+right("diff", lambda x: np.diff(x, axis=-1), diff_vjp, real("n", "p>=1"))
 right(
-    "larger neighbour", lambda x: np.maximum(x[..., :-1], x[..., 1:]), neighbours_vjp, real("n", 1)
+    "larger neighbour",
+    lambda x: np.maximum(x[..., :-1], x[..., 1:]),
+    neighbours_vjp,
+    real("n", "p>=1"),
 )
 right(
     "gather",

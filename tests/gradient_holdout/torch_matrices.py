@@ -57,7 +57,7 @@ torch_function("outer", torch.outer, real(N), real(M))
 torch_function("kron", torch.kron, real(N, M), real(K, "l"))
 torch_function("einsum", lambda a, b: torch.einsum("ij,kj->ki", a, b), real(N, M), real(K, M))
 torch_function("trace", torch.trace, ANY)
-torch_function("diagonal", lambda a: torch.diagonal(a, 1), real(1, 2))
+torch_function("diagonal", lambda a: torch.diagonal(a, 1), real("p>=1", "q>=2"))
 torch_function("linalg.det", torch.linalg.det, SQUARE)
 torch_function("linalg.slogdet", lambda a: torch.linalg.slogdet(a)[1], SQUARE, where=well_posed)
 torch_function("linalg.inv", torch.linalg.inv, SQUARE, where=well_posed)
@@ -93,8 +93,8 @@ torch_function("linalg.qr", lambda a: torch.linalg.qr(a)[1].abs(), SQUARE, where
 torch_function(
     "linalg.lstsq",
     lambda a, b: torch.linalg.lstsq(a, b)[0],
-    real(3, 2),
-    real(3, M),
+    real("p>=3", "q>=2"),
+    real("p>=3", M),
     where=lambda a, b: a.shape[0] == b.shape[0] >= a.shape[1] and separate(a),
 )
 
@@ -105,60 +105,71 @@ torch_function(
 torch_function(
     "nn.functional.conv1d",
     lambda x, w: functional.conv1d(x, w, padding=1, stride=2),
-    real("b", "c", 3),
-    real("o", "c", 2),
+    real("b", "c", "p>=3"),
+    real("o", "c", "q>=2"),
 )
-torch_function("nn.functional.conv2d", functional.conv2d, real(1, "c", 3, 3), real("o", "c", 2, 1))
+torch_function(
+    "nn.functional.conv2d",
+    functional.conv2d,
+    real("p>=1", "c", "q>=3", "r>=3"),
+    real("o", "c", "s>=2", "u>=1"),
+)
 torch_function(
     "nn.functional.conv_transpose1d",
     lambda x, w: functional.conv_transpose1d(x, w, stride=2),
-    real("b", "c", 2),
-    real("c", "o", 2),
+    real("b", "c", "p>=2"),
+    real("c", "o", "q>=2"),
 )
 torch_function(
-    "nn.functional.max_pool1d", lambda x: functional.max_pool1d(x, 2, 1), real(1, "c", 3)
+    "nn.functional.max_pool1d", lambda x: functional.max_pool1d(x, 2, 1), real("p>=1", "c", "q>=3")
 )
 torch_function(
-    "nn.functional.avg_pool1d", lambda x: functional.avg_pool1d(x, 2, 1), real(1, "c", 3)
+    "nn.functional.avg_pool1d", lambda x: functional.avg_pool1d(x, 2, 1), real("p>=1", "c", "q>=3")
 )
 torch_function(
     "nn.functional.adaptive_avg_pool1d",
     lambda x: functional.adaptive_avg_pool1d(x, 2),
-    real(1, 1, 3),
+    real("p>=1", "q>=1", "r>=3"),
 )
-torch_function("nn.functional.lp_pool1d", lambda x: functional.lp_pool1d(x, 3, 2), real(1, "c", 3))
+torch_function(
+    "nn.functional.lp_pool1d", lambda x: functional.lp_pool1d(x, 3, 2), real("p>=1", "c", "q>=3")
+)
 torch_function(
     "nn.functional.interpolate linear",
     lambda x: functional.interpolate(x, scale_factor=2, mode="linear"),
-    real(1, 1, 2),
+    real("p>=1", "q>=1", "r>=2"),
 )
 torch_function(
     "nn.functional.interpolate bicubic",
     lambda x: functional.interpolate(x, scale_factor=2, mode="bicubic"),
-    real(1, 1, 2, 2),
+    real("p>=1", "q>=1", "r>=2", "s>=2"),
 )
 torch_function(
     "nn.functional.grid_sample",
     lambda x, g: functional.grid_sample(x, torch.stack([g, g * g], -1)[None], align_corners=False),
-    real(1, 1, 3, 3),
-    interval(-1.2, 1.2, (0.0, 0.5))(2, 2),
+    real("p>=1", "q>=1", "r>=3", "s>=3"),
+    interval(-1.2, 1.2, (0.0, 0.5))("u>=2", "v>=2"),
     where=lambda x, g: x.shape[0] == 1,
     order=1,
 )
 torch_function(
-    "nn.functional.pad reflect", lambda x: functional.pad(x, (1, 1), mode="reflect"), real("c", 2)
+    "nn.functional.pad reflect",
+    lambda x: functional.pad(x, (1, 1), mode="reflect"),
+    real("c", "p>=2"),
 )
 torch_function(
     "nn.functional.pad circular",
     lambda x: functional.pad(x, (1, 1), mode="circular"),
-    real("c", 1, 2),
+    real("c", "p>=1", "q>=2"),
 )
 torch_function(
     "nn.functional.pixel_shuffle",
     lambda x: functional.pixel_shuffle(torch.cat([x] * 4, 0), 2),
-    real(1, "n", "m"),
+    real("p>=1", "n", "m"),
 )
-torch_function("nn.functional.unfold", lambda x: functional.unfold(x, 2), real(1, 1, 2, 2))
+torch_function(
+    "nn.functional.unfold", lambda x: functional.unfold(x, 2), real("p>=1", "q>=1", "r>=2", "s>=2")
+)
 torch_function(
     "nn.functional.scaled_dot_product_attention",
     functional.scaled_dot_product_attention,

@@ -49,7 +49,11 @@ torch_function(
     SHARE("n", "m"),
 )
 torch_function(
-    "nn.functional.kl_div", functional.kl_div, real("n", 1), positive("n", 1), kinks="skip"
+    "nn.functional.kl_div",
+    functional.kl_div,
+    real("n", "p>=1"),
+    positive("n", "q>=1"),
+    kinks="skip",
 )
 torch_function(
     "nn.functional.poisson_nll_loss",
@@ -79,9 +83,9 @@ torch_function(
 torch_function(
     "nn.functional.triplet_margin_loss",
     functional.triplet_margin_loss,
-    real("n", 1),
-    real("n", 1),
-    real("n", 1),
+    real("n", "p>=1"),
+    real("n", "q>=1"),
+    real("n", "r>=1"),
 )
 torch_function(
     "nn.functional.cosine_embedding_loss",
@@ -113,7 +117,7 @@ torch_function(
     lambda x, t: functional.ctc_loss(
         x.log_softmax(-1)[:, None], t[None] % 2 + 1, [len(x)], [len(t)]
     ),
-    interval(-20, 20)(4, 3),
+    interval(-20, 20)("p>=4", "q>=3"),
     index(2)(1),
     where=lambda x, t: len(x) >= 2 * len(t),
     order=1,

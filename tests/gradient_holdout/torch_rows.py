@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NM = real("n", "m")
-SOME = real("n", 1)
+SOME = real("n", "p>=1")
 
 
 def along(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,24 +35,24 @@ for _name in ("cumsum", "cumprod", "logcumsumexp", "softmax", "log_softmax"):
 for _name in ("max", "min", "median", "mode", "sort", "cummax", "cummin"):
     torch_function(_name, first(getattr(torch, _name)), SOME)
 for _name in ("var", "std"):
-    torch_function(_name, along(getattr(torch, _name)), real("n", 2))
+    torch_function(_name, along(getattr(torch, _name)), real("n", "p>=2"))
 for _p in (1, 2, 3, float("inf")):
     torch_function(
         f"linalg.vector_norm {_p}", lambda x, p=_p: torch.linalg.vector_norm(x, p, -1), SOME
     )
-torch_function("topk", lambda x: torch.topk(x, 2)[0], real("n", 2))
-torch_function("kthvalue", lambda x: torch.kthvalue(x, 2)[0], apart("n", 2))
+torch_function("topk", lambda x: torch.topk(x, 2)[0], real("n", "p>=2"))
+torch_function("kthvalue", lambda x: torch.kthvalue(x, 2)[0], apart("n", "p>=2"))
 torch_function("quantile", lambda x: torch.quantile(x, 0.3, -1), SOME)
 torch_function("msort", torch.msort, NM)
-torch_function("diff", lambda x: torch.diff(x, n=2), real("n", 3))
+torch_function("diff", lambda x: torch.diff(x, n=2), real("n", "p>=3"))
 torch_function("trapezoid", torch.trapezoid, real("n", "m"), real("n", "m"))
-torch_function("cumulative_trapezoid", torch.cumulative_trapezoid, real("n", 2))
+torch_function("cumulative_trapezoid", torch.cumulative_trapezoid, real("n", "p>=2"))
 torch_function("renorm", lambda x: torch.renorm(x, 2, 0, 1.5), SOME)
-torch_function("cov", torch.cov, real("n", 2))
+torch_function("cov", torch.cov, real("n", "p>=2"))
 torch_function(
     "nn.functional.normalize",
     functional.normalize,
-    real("n", 2),
+    real("n", "p>=2"),
     where=lambda x: bool((abs(x).max(-1) > 1e-3).all()),
 )
 torch_function(
@@ -84,11 +84,13 @@ torch_function(
     real("n", "m"),
     real("m"),
 )
-torch_function("nn.functional.group_norm", lambda x: functional.group_norm(x, 2), real(1, "c", "l"))
+torch_function(
+    "nn.functional.group_norm", lambda x: functional.group_norm(x, 2), real("p>=1", "c", "l")
+)
 torch_function(
     "nn.functional.batch_norm",
     lambda x, w, b: functional.batch_norm(x, None, None, w, b, training=True),
-    real(2, "c"),
+    real("p>=2", "c"),
     real("c"),
     real("c"),
 )
@@ -156,17 +158,19 @@ torch_function(
 torch_function("repeat_interleave", lambda x: x.repeat_interleave(3, 0), real("n", "m"))
 torch_function("roll", lambda x: x.roll((1, 2), (0, 1)), NM)
 torch_function("tril", torch.tril, NM)
-torch_function("as_strided", lambda x: x.as_strided((2, 2), (1, 1)), real(3))
-torch_function("unfold", lambda x: x.unfold(-1, 2, 1), real("n", 2))
+torch_function("as_strided", lambda x: x.as_strided((2, 2), (1, 1)), real("p>=3"))
+torch_function("unfold", lambda x: x.unfold(-1, 2, 1), real("n", "p>=2"))
 torch_function(
-    "fft.rfft", lambda x: torch.view_as_real(torch.fft.rfft(x)).square().sum(-1), real("n", 1)
+    "fft.rfft", lambda x: torch.view_as_real(torch.fft.rfft(x)).square().sum(-1), real("n", "p>=1")
 )
-torch_function("fft.irfft", lambda x: torch.fft.irfft(torch.complex(x, x * x)), real("n", 2))
-torch_function("special.softmax of log", lambda x: torch.softmax(x.log(), -1), positive("n", 1))
+torch_function("fft.irfft", lambda x: torch.fft.irfft(torch.complex(x, x * x)), real("n", "p>=2"))
+torch_function(
+    "special.softmax of log", lambda x: torch.softmax(x.log(), -1), positive("n", "p>=1")
+)
 torch_function(
     "cross",
     torch.linalg.cross,
-    interval(-9, 9)("n", 3),
-    interval(-9, 9)("n", 3),
+    interval(-9, 9)("n", "p>=3"),
+    interval(-9, 9)("n", "q>=3"),
     where=lambda x, y: x.shape[-1] == y.shape[-1] == 3,
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.domain import least, named
 from tinygrad_fc.testing import options as told
 from tinygrad_fc.testing.case import Rule
 from tinygrad_fc.testing.functions import names_of, of_function, pasted
@@ -36,16 +37,17 @@ def check(
     """Check the derivatives of `f`, a function of tensors, on inputs drawn from domains.
 
     `inputs` are a domain for each argument: `real`, `positive`, `interval(0, 1)`, which draw shapes
-    that broadcast; called, with axes by letters and numbers (`real("batch", 3)`); or shaped by
-    `sig="(n,m),(m)->(n)"`, with leading axes that broadcast, as NumPy's gufuncs have them: where
-    one try shows that `f` takes none, it is checked without. Arrays in their place are checked as
-    they are (`domains=(real,)` may say where these may move). Inputs at which `f` raises tell
-    nothing; where that are more than 9 in 10, `NothingToldError` is raised. The options:
-    `order` 2 checks second derivatives, too; `dtypes=(np.float64,)` leaves out float32;
-    `where(*arrays)` is a condition on what is drawn; `accuracy` is demanded of the gradient itself,
-    by default half of its digits, `"full"` for all that can be told; `noise` is how exact `f` is,
-    relative to it, if worse than its type; `kinks` is `"subgradient"` (between the slopes beside
-    it), `"skip"` or `"forbid"`; `max_examples`. Raises `GradientError`, or returns a `Report`.
+    that broadcast; called, with axes by letters (`"n>=2"` for one of 2 or more) and by their sizes,
+    as `real("batch", 3)`; or shaped by `sig="(n,m),(m)->(n)"`, with leading axes that broadcast, as
+    NumPy's gufuncs have them: where one try shows that `f` takes none, it is checked without.
+    Arrays in their place are checked as they are (`domains=(real,)` may say where these may move).
+    Inputs at which `f` raises tell nothing; where that are more than 9 in 10, `NothingToldError` is
+    raised. The options: `order` 2 checks second derivatives, too; `dtypes=(np.float64,)` leaves out
+    float32; `where(*arrays)` is a condition on what is drawn; `accuracy` is demanded of the
+    gradient itself, by default half of its digits, `"full"` for all that can be told; `noise` is
+    how exact `f` is, relative to it, if worse than its type; `kinks` is `"subgradient"` (between
+    the slopes beside it), `"skip"` or `"forbid"`; `max_examples`. Raises `GradientError`, or
+    returns a `Report`.
 
     >>> import tinygrad_fc as tg
     >>> from tinygrad_fc.domain import real
@@ -164,11 +166,11 @@ def _checked(rule: Rule, asked: _Asked) -> Report:
 def _batched(rule: Rule, words: Sequence[Domain], sig: str) -> bool:
     """Tell whether a function takes broadcast axes before those of its signature."""
     cores, result = parsed(sig)
-    letters = sorted({a for core in cores for a in core if isinstance(a, str)})
-    sizes = {a.rstrip("?"): 2 + k for k, a in enumerate(letters)}
+    shortest = least(replace(word, shape=core) for word, core in zip(words, cores, strict=True))
+    sizes = {letter: max(2 + k, shortest[letter]) for k, letter in enumerate(sorted(shortest))}
 
     def shape(core: tuple[Any, ...]) -> tuple[int, ...]:
-        return (7, *(a if isinstance(a, int) else sizes.get(a.rstrip("?"), 1) for a in core))
+        return (7, *(a if isinstance(a, int) else sizes.get(named(a).letter, 1) for a in core))
 
     arrays = [
         ordinary(w, shape(core)) if w.kind == "float" else np.zeros(shape(core), np.intp)

@@ -19,6 +19,7 @@ import numpy as np
 from hypothesis import reject
 from hypothesis import strategies as st
 
+from tinygrad_fc.domain import least, named
 from tinygrad_fc.testing.case import Case
 from tinygrad_fc.testing.plan import SALTS
 
@@ -40,7 +41,6 @@ _COMMON = st.sampled_from((2, 3, 2, 3, 4, 1))
 _TEN = st.integers(0, 9)
 _RANK = st.sampled_from((1, 2, 2, 0, 1, 2, 2, 3))
 _BATCH = st.sampled_from((0, 0, 0, 1, 1, 2))  # beside other axes
-_EXTRA = st.integers(0, 2)
 _BYTE = st.integers(0, 255)
 _SALT = st.integers(0, SALTS - 1)
 _FLAVOUR = st.integers(0, 11)
@@ -68,6 +68,7 @@ def _shapes(draw: st.DrawFn, words: Sequence[Domain]) -> tuple[list[Shape], dict
     flavour = draw(_FLAVOUR)
     size = _sizes(draw, flavour)
     letters: dict[str, int] = {}
+    shortest = least(words)
     patterns: list[Sequence[Any]] = [(...,) if w.shape is None else w.shape for w in words]
     several = sum(... in pattern for pattern in patterns) > 1
     rank = _RANK if all(len(p) == 1 for p in patterns) else _BATCH
@@ -85,14 +86,21 @@ def _shapes(draw: st.DrawFn, words: Sequence[Domain]) -> tuple[list[Shape], dict
             if axis is ...:
                 shape += part
             elif isinstance(axis, int):
-                shape += (axis + draw(_EXTRA),)
-            elif not axis.endswith("?") or part or draw(_TEN) < 7:
-                letter = axis.rstrip("?")
+                shape += (axis,)
+            else:
+                letter, optional, _ = named(axis)
+                if optional and not part and draw(_TEN) > 6:
+                    continue
                 if letter not in letters:
-                    letters[letter] = size()
+                    letters[letter] = long_enough(size(), shortest[letter])
                 shape += (letters[letter],)
         found.append(shape)
     return found, letters
+
+
+def long_enough(size: int, shortest: int) -> int:
+    """Return `size`, or one that is at least the shortest, and not always that."""
+    return size if size >= shortest else shortest + size % 3
 
 
 def _part(how: int, i: int, count: int, batch: Shape, draw: st.DrawFn) -> Shape:

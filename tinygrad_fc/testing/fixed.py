@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.domain import least, named
 from tinygrad_fc.testing.case import Case
-from tinygrad_fc.testing.drawing import anywhere, numbers, special
+from tinygrad_fc.testing.drawing import anywhere, long_enough, numbers, special
 from tinygrad_fc.testing.plan import SALTS
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ class Form(NamedTuple):
     part: tuple[int, Shape] | None = None
     """Which argument has other axes for `...`, and these."""
     values: str = SMALL
-    more: int = 0
-    """How much longer than its least size an axis is that has one."""
     at: int = -1
     """Which special value numbers are near to; which power of 2 they are about."""
 
@@ -58,11 +57,11 @@ class Form(NamedTuple):
 def forms(words: Sequence[Domain]) -> list[Form]:
     """Return what is tried for arguments of these domains: what is least first."""
     patterns = [(...,) if w.shape is None else w.shape for w in words]
-    letters = list(dict.fromkeys(a for p in patterns for a in p if isinstance(a, str)))
+    letters = least(words)
     batched = [i for i, p in enumerate(patterns) if ... in p]
     plain = all(p == (...,) for p in patterns)
     ones, square = Form((1,), 1), Form((2, 2), 2, values=SPECIAL)
-    usual = [Form((), 2), ones, Form((2,), 3, more=1), square, Form((2, 3), 0, values=WHOLE)]
+    usual = [Form((), 2), ones, Form((2,), 3), square, Form((2, 3), 0, values=WHOLE)]
     empty = [Form((2,), 2, (k, 0)) for k in range(len(letters))]
     empty += [Form(b, 2) for b in ((0,), (2, 0), (0, 2))] * bool(batched)
     one = [Form((2,), 3, (k, 1), values=WHOLE) for k in range(len(letters))]
@@ -74,8 +73,8 @@ def forms(words: Sequence[Domain]) -> list[Form]:
         parts = [Form(b, 2, part=(i, p)) for b, p in told for i in batched]
     more = [square._replace(values=v) for v in (SAME, SIZES, NEAR)]
     more += [Form((3,), 3, values=v) for v in (SPECIAL, NEAR, WHOLE, SIZES, SAME)]
-    least = max((len(special(w)) for w in words if w.kind == "float"), default=1)
-    more += [Form((3,), 3, values=NEAR, at=k) for k in range(min(least, 4))]
+    most = max((len(special(w)) for w in words if w.kind == "float"), default=1)
+    more += [Form((3,), 3, values=NEAR, at=k) for k in range(min(most, 4))]
     # One alone: where one number in an array overflows, nothing is told of the others.
     far = [Form((1,), 1, values=POWER, at=k) for k in POWERS]
     far += [Form((LONG,), 1)] * bool(batched) + [Form((1,), LONG)] * bool(letters)
@@ -90,7 +89,9 @@ def grid_size(words: Sequence[Domain]) -> int:
     return min(math.prod(len(special(w)) for w in words), MOST)
 
 
-def _shape(form: Form, i: int, word: Domain, letters: dict[str, int]) -> Shape:
+def _shape(
+    form: Form, i: int, word: Domain, letters: dict[str, int], shortest: dict[str, int]
+) -> Shape:
     """Return the shape of argument `i`, and note how long the axes with letters are."""
     batch = form.batch
     if form.part is not None and form.part[0] == i:
@@ -100,13 +101,13 @@ def _shape(form: Form, i: int, word: Domain, letters: dict[str, int]) -> Shape:
         if axis is ...:
             shape += batch
         elif isinstance(axis, int):
-            shape += (axis + form.more,)
-        elif batch or not axis.endswith("?") or form.more:
-            name, k = axis.rstrip("?"), len(letters)
+            shape += (axis,)
+        elif batch or not named(axis).optional:
+            letter, k = named(axis).letter, len(letters)
             usual = form.size or (4, 3, 2, 5)[k % 4]
-            odd = form.odd is not None and form.odd[0] == k
-            letters.setdefault(name, form.odd[1] if form.odd and odd else usual)
-            shape += (letters[name],)
+            size = form.odd[1] if form.odd is not None and form.odd[0] == k else usual
+            letters.setdefault(letter, long_enough(size, shortest[letter]))
+            shape += (letters[letter],)
     return shape
 
 
@@ -153,7 +154,8 @@ def _whole(form: Form, shape: Shape, n: int) -> Array | None:
 def _arrays(form: Form, words: Sequence[Domain]) -> tuple[Array, ...] | None:
     """Return arrays of this form, None where there are none: an index into nothing."""
     letters: dict[str, int] = {}
-    shapes = [_shape(form, i, w, letters) for i, w in enumerate(words)]
+    shortest = least(words)
+    shapes = [_shape(form, i, w, letters, shortest) for i, w in enumerate(words)]
     found, repeats = [], 1
     for i, (word, shape) in enumerate(zip(words, shapes, strict=True)):
         if word.kind == "bool":
@@ -175,11 +177,16 @@ def fixed(plan: Plan, most: int, *, wide: bool = False) -> Iterator[Case]:
     words = plan.words
     if wide:
         words = tuple(anywhere(w) if w.kind == "float" else w for w in words)
-    made = 0
+    made, seen = 0, set()
     for k, form in zip(count(), forms(words), strict=False):
         arrays = _arrays(form, words)
         if arrays is None:
             continue
+        # Where a domain fixes all sizes forms give the same.
+        same = repr([(a.shape, a.tobytes()) for a in arrays])
+        if same in seen:
+            continue
+        seen.add(same)
         choices = {name: list(legal(*arrays)) for name, legal in plan.settings.items()}
         if not all(choices.values()):
             continue

@@ -6,13 +6,14 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.domain import Domain
+from tinygrad_fc.domain import Domain, least
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WORD = "a domain is a word such as real, positive or interval(0, 1)"
-_CORE = r"\(\s*(?:\w+\??\s*(?:,\s*\w+\??\s*)*)?\)"
+_AXIS = r"\w+(?:\?|>=\d+)?"
+_CORE = rf"\(\s*(?:{_AXIS}\s*(?:,\s*{_AXIS}\s*)*)?\)"
 _WHOLE = re.compile(rf"\s*({_CORE}(?:\s*,\s*{_CORE})*)\s*->\s*({_CORE})\s*")
 
 
@@ -26,7 +27,7 @@ def shaped(words: Sequence[Domain], sig: str | None, *, batch: bool = True) -> t
         if not isinstance(word, Domain):
             raise TypeError(f"{WORD}; got {word!r:.80}")
     found = tuple(words) if sig is None else _given(words, sig, batch=batch)
-    letters = {axis for word in found for axis in word.shape or ()}
+    letters = least(found)
     for word in found:
         if isinstance(word.size, str) and word.size not in letters:
             raise ValueError(
@@ -65,5 +66,5 @@ def parsed(sig: str) -> tuple[list[tuple[Any, ...]], tuple[Any, ...]]:
 
 
 def _axes(core: str) -> tuple[Any, ...]:
-    names = re.findall(r"\w+\??", core)
+    names = re.findall(_AXIS, core)
     return tuple(int(n) if n.isdigit() else n for n in names)
