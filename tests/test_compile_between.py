@@ -58,7 +58,7 @@ BETWEEN: dict[str, Any] = {
     ),
     "frozen": lambda t: t.model[0].weight.requires_grad_(requires_grad=False),
     "not frozen": lambda t: t.model.requires_grad_(requires_grad=True),
-    "a hook": lambda t: t.model[0].weight.register_hook(lambda g: g * 0.5),
+    "a hook": lambda t: t.model[0].requires_grad_().weight.register_hook(lambda g: g * 0.5),
     "a module's hook": lambda t: t.model[1].register_forward_hook(lambda m, x, out: out * 0.9),
     "a seed": lambda t: tg.manual_seed(7),
     "data": lambda t: setattr(t.model[0].weight, "data", t.model[0].weight.data * 0.9),

@@ -28,11 +28,25 @@ class Arrays:
     def __init__(self, watch: Watch, elements: Elements) -> None:
         self._watch, self._elements = watch, elements
         self._known: dict[int, tuple[Any, Any, str]] = {}
+        self._memory: dict[int, Any] = {}
 
     def note(self, array: Any, at: str) -> None:
         """Note that the line `at` can see an array."""
         if id(array) not in self._known:
             self._known[id(array)] = (array, array.copy(), at)
+
+    def note_memory(self, value: Any, at: str) -> bool:
+        """Note memory that Python reads without NumPy: a memoryview, an array of ctypes'."""
+        if isinstance(value, bytes | np.generic):  # which nobody changes
+            return False
+        if id(value) not in self._memory:
+            try:
+                found = np.frombuffer(value, np.uint8)
+            except (TypeError, ValueError, BufferError):  # it has none, or none in one piece
+                return False
+            self._memory[id(value)] = value
+            self.note(found, at)
+        return True
 
     def close(self) -> None:
         """Look at what was there before, after the function has run."""

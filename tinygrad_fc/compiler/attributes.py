@@ -6,7 +6,7 @@ import dis
 import functools
 import sys
 from operator import attrgetter, methodcaller
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinygrad_fc.compiler.refusal import kind_of
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _DYNAMIC = frozenset(("getattr", "vars", "hasattr", "__dict__"))
 """Names by which code reads attributes that it does not name."""
 _BY_WORD = frozenset(("getattr", "hasattr", "globals"))
+KEEPING = type(functools.lru_cache(None)(int))
+"""The class of functions that keep their results, and need not be run."""
 GETTERS = (attrgetter, methodcaller)
 """Objects by which code reads attributes that it does not name."""
 _LOADS = {
@@ -76,6 +78,12 @@ class Look:
         made.names, made.probed = self.names, self.probed
         return made
 
+    def through(self, names: Names) -> Look:
+        """Return the same look, at the names of other code."""
+        made = Look(names, every=self.every)
+        made.seen, made.deep = self.seen, self.deep
+        return made
+
     def of(self, there: Any) -> frozenset[str]:
         """Return the attributes that may be read of an object, which has those of a dict."""
         if not self.every:
@@ -94,6 +102,8 @@ def is_method(found: Any) -> bool:
     """Tell whether what a class holds is a method, or a property, of the user's."""
     for name in ("__func__", "fget", "func"):
         found = getattr(found, name, found)
+    if type(found) is KEEPING:
+        found = found.__wrapped__
     return type(found) is FunctionType and kind_of(found.__code__.co_filename) == "user"
 
 
@@ -116,6 +126,8 @@ def is_seen(owner: Any, name: str, value: Any) -> bool:
     if isinstance(owner, ModuleType):
         kind = kind_of(getattr(owner, "__file__", None) or "<frozen")
         # Of the modules of others, what is there to be changed, such as `sys.argv`.
-        changing = type(value) in (list, dict, set) and name != "modules"
-        return kind == "user" or (changing and kind in ("other", "third"))
+        if kind == "other":
+            return type(value) in (list, dict, set) and name != "modules"
+        code = (type, ModuleType, FunctionType, BuiltinFunctionType)
+        return kind == "user" or (kind == "third" and not isinstance(value, code))
     return True

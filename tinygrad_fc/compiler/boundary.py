@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 import random
-from contextvars import ContextVar
-from io import TextIOBase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.compiler.elements import HARMLESS
+from tinygrad_fc.compiler.impure import Impure, asking, kept
 from tinygrad_fc.compiler.reach import RANDOM, Reach
 from tinygrad_fc.compiler.refusal import kind_of, line, line_of, refusal
 from tinygrad_fc.compiler.tracer import Tracer
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.watch import Watch
 
 _DEEP = 3
-_CLOCKS = {
-    **dict.fromkeys(("time", "time_ns", "perf_counter", "perf_counter_ns"), "time"),
-    **dict.fromkeys(("monotonic", "monotonic_ns", "process_time", "process_time_ns"), "time"),
-    **dict.fromkeys(("thread_time", "thread_time_ns", "clock_gettime", "clock_gettime_ns"), "time"),
-    **dict.fromkeys(("localtime", "gmtime", "ctime", "strftime"), "time"),
-    **dict.fromkeys(("now", "utcnow", "today"), "datetime"),
-}
-
-
-_ENVIRONMENT = type(os.environ).__getitem__.__code__
 
 
 class Boundary:
@@ -46,6 +35,7 @@ class Boundary:
         self.watch = watch
         self.chances: dict[int, tuple[Any, Any, str]] = {}
         self.scalars: dict[int, tuple[Any, str]] = {}
+        self._impure = Impure()
         self.reach = Reach(watch, function, self._chance)
         for source, name in ((random._inst, "random"), (np.random.mtrand._rand, "np.random")):
             self._chance(source, name)
@@ -58,6 +48,8 @@ class Boundary:
         if event == "call" and kind == "user":
             self.reach.entered(frame)
         elif event == "call":
+            if kind == "third":
+                self.reach.entered_package(frame)
             self._called(frame, kind)
         elif event == "return" and kind == "user":
             for name, value in list(frame.f_locals.items()):
@@ -68,13 +60,10 @@ class Boundary:
 
     def _called(self, frame: FrameType, kind: str) -> None:
         """Take note of a call of what is no user's code."""
-        caller = _user(frame.f_back)
+        caller = _caller(frame.f_back)
         if caller is None:
             return
-        if frame.f_code.co_name == "handle" and frame.f_globals.get("__name__") == "logging":
-            raise _printed(line(caller))  # as a warning is not, which is given once in any case
-        if frame.f_code is _ENVIRONMENT:
-            raise _read("a variable of the environment", line(caller))
+        self._impure.called(frame)
         if kind == "other" and caller is frame.f_back:
             self.reach.read_whole(frame)
         if kind in ("library", "compiler"):
@@ -105,27 +94,14 @@ class Boundary:
             self.chances[id(source)] = (source, _state(source), name)
 
     def _asked(self, frame: FrameType, arg: Any, kind: str) -> None:
-        name, of = getattr(arg, "__name__", ""), getattr(arg, "__self__", None)
-        module = getattr(arg, "__module__", "") or getattr(of, "__module__", "")
-        user = _user(frame) if name == "urandom" else None
-        if user is not None:
-            raise self._by_chance("the system", line(user))
-        if kind != "user":
-            return
-        if arg in HARMLESS:
+        if getattr(arg, "__name__", "") == "urandom":
+            user = asking(frame)
+            if user is not None:
+                raise self._by_chance("the system", line(user))
+        self._impure.called_c(frame, arg)
+        if kind == "user" and arg in HARMLESS:
             self.reach.elements.harmless(frame)
-        if module == _CLOCKS.get(name):
-            raise refusal(
-                f"{module}.{name}() tells another value in every call, and the program would keep "
-                "that of the first.",
-                "Call it outside of the compiled function.",
-                line(frame),
-            )
-        if isinstance(of, ContextVar) or arg is open or arg is input:
-            raise _read(f"what {name}() gives", line(frame))
-        if arg is print or (isinstance(of, TextIOBase) and name in ("write", "writelines")):
-            raise _printed(line(frame))
-        if isinstance(of, random.Random):
+        if kind == "user" and isinstance(getattr(arg, "__self__", None), random.Random):
             raise self._by_chance("random", line(frame))
 
     def _by_chance(self, name: str, at: str) -> Exception:
@@ -160,27 +136,13 @@ class Boundary:
     def _drawn(self, at: str) -> None:
         for source, before, name in self.chances.values():
             if not _same(before, _state(source)):
+                if isinstance(source, io.IOBase):
+                    raise refusal(*kept(f"what the file {name} gives"), at)
                 raise self._by_chance(name, at)
 
 
-def _printed(at: str) -> Exception:
-    return refusal(  # type: ignore[no-any-return]
-        "what is printed inside of the function would be printed by its first call only.",
-        "Return what is to be seen, and print it outside of the compiled function.",
-        at,
-    )
-
-
-def _read(what: str, at: str) -> Exception:
-    return refusal(  # type: ignore[no-any-return]
-        f"{what} is read inside of the function, and the program would keep that of the first "
-        "call.",
-        "Read it outside of the compiled function, and hand it over.",
-        at,
-    )
-
-
-def _user(frame: FrameType | None) -> FrameType | None:
+def _caller(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of the code, the user's or a package's, that calls by Python's own code."""
     while frame is not None and kind_of(frame.f_code.co_filename) == "other":
         frame = frame.f_back
     found = frame is not None and kind_of(frame.f_code.co_filename) in ("user", "third")
@@ -188,6 +150,11 @@ def _user(frame: FrameType | None) -> FrameType | None:
 
 
 def _state(source: Any) -> Any:
+    if isinstance(source, io.IOBase):
+        try:
+            return source.tell() if source.readable() else None
+        except (OSError, ValueError):  # it is a terminal, or closed, or in the middle of a loop
+            return None
     if isinstance(source, random.Random):
         return source.getstate()
     if isinstance(source, np.random.Generator):

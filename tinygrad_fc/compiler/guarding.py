@@ -42,6 +42,7 @@ class Guarding(Recorder):
             return
         if type(value) is MethodType:
             self._method(module, name)
+            self.inside(name, value.__func__)  # which may keep its results
             return
         if name == "__dict__":
             for key in [k for k in value if (id(module), k) not in self.assigned]:

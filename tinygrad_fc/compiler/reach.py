@@ -31,6 +31,7 @@ import numpy as np
 from tinygrad_fc.compiler.arrays import Arrays
 from tinygrad_fc.compiler.attributes import (
     GETTERS,
+    KEEPING,
     Look,
     holders,
     is_method,
@@ -42,8 +43,10 @@ from tinygrad_fc.compiler.contents import contents, held, still, taken_back
 from tinygrad_fc.compiler.elements import Elements, is_array
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.number import Number
+from tinygrad_fc.compiler.program import Guard
 from tinygrad_fc.compiler.refusal import line, refusal
 from tinygrad_fc.compiler.tracer import Tracer
+from tinygrad_fc.compiler.unseen import behind, of_package, where_type_is_asked
 from tinygrad_fc.generator import Generator
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
@@ -78,6 +81,7 @@ class Reach:
         self.arrays = Arrays(watch, self.elements)
         self._functions: dict[Any, list[Any]] = {}
         self._passing: dict[int, tuple[Any, list[Any]]] = {}  # handed over, and the guards of it
+        self._packages: dict[Any, Guard] = {}
         self._at = ""
         while isinstance(root, functools.partial | MethodType) or hasattr(root, "__wrapped__"):
             if isinstance(root, functools.partial):
@@ -92,6 +96,14 @@ class Reach:
     def entered(self, frame: FrameType) -> None:
         """Note what the code of a frame goes by."""
         code, there, outside = frame.f_code, frame.f_locals, frame.f_globals
+        asked = where_type_is_asked(frame)
+        if asked is not None:
+            raise refusal(
+                "type() of an array is not np.ndarray while the function is traced, which another "
+                "class stands in for.",
+                "Write isinstance(x, np.ndarray), which is true of both.",
+                asked,
+            )
         self._at = line(frame)
         names = names_of(code)
         found = [(name, outside[name]) for name in names.globals & outside.keys()]
@@ -116,6 +128,11 @@ class Reach:
                 if code is not self.code and len(self.watch.guards) > before:
                     _, of = self._passing.setdefault(id(there[name]), (there[name], []))
                     of += list(self.watch.guards)[before:]
+
+    def entered_package(self, frame: FrameType) -> None:
+        """Note the numbers and words that the code of another package goes by."""
+        for of, name, value in of_package(frame):
+            self._packages.setdefault((id(of), name), Guard("global", (of, name), value))
 
     def _those(self, code: CodeType, there: Any) -> list[Any]:
         """Return the functions of some code that may run in a frame: a frame does not tell."""
@@ -174,6 +191,8 @@ class Reach:
         if isinstance(value, RANDOM):
             self._chance(value, str(subject[-1]))
             return
+        if isinstance(value, io.IOBase):
+            self._chance(value, str(subject[-1]))
         if not isinstance(value, _NO_GUARD):
             self.watch.guard(kind, subject, value)
         if value is not MISS:
@@ -209,11 +228,6 @@ class Reach:
             if not all(isinstance(part, str | int | float | Node) for part in parts):
                 for part in parts:
                     self._inside(part, look)
-        elif isinstance(value, functools.partial):
-            for part in (value.args, value.keywords, value.func):
-                self._inside(part, look)
-        elif isinstance(value, ref):
-            self._inside(value(), look)
         elif isinstance(value, Iterator) and not isinstance(value, io.IOBase | Tracer):
             raise refusal(
                 f"the function goes by an iterator, {value!r:.60}, which goes on in every call, "
@@ -221,8 +235,22 @@ class Reach:
                 "Take the next outside of the compiled function, and hand it over.",
                 self._at,
             )
-        else:
+        elif not self._through(value, look) and not self.arrays.note_memory(value, self._at):
             self._object(value, look)
+
+    def _through(self, value: Any, look: Look) -> bool:
+        """Note what is behind a value that stands for others; return False if it does not."""
+        if isinstance(value, functools.partial):
+            for part in (value.args, value.keywords, value.func):
+                self._inside(part, look)
+        elif type(value) is KEEPING:
+            for kind, subject, found, names in behind(value):
+                self._gone_by(kind, subject, found, look.through(names))
+        elif isinstance(value, ref):
+            self._inside(value(), look)
+        else:
+            return False
+        return True
 
     def read_whole(self, frame: FrameType) -> None:
         """Note all that is in objects that are handed to code that is not looked at."""
@@ -239,7 +267,7 @@ class Reach:
     def inside(self, name: str, value: Any) -> None:
         """Note what is in an attribute of a module, which the code of its class may read."""
         self.elements.attribute(name, value)
-        if isinstance(value, (*_CONTAINERS, tuple, np.ndarray)):
+        if isinstance(value, (*_CONTAINERS, tuple, np.ndarray, KEEPING)):
             self._inside(value, Look())
 
     def _fresh(self, value: Any) -> bool:
@@ -250,6 +278,9 @@ class Reach:
         """Look at what was there before: arrays that Python alone reads, and objects."""
         self._forget()
         self.arrays.close()
+        # What a package has changed meanwhile is a count, or a clock, of its own.
+        for guard in filter(still, self._packages.values()):
+            self.watch.guard(*guard)
         self.watch.program.once = not all(map(still, self.watch.guards.values()))
 
     def undo(self) -> None:
