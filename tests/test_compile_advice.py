@@ -14,9 +14,11 @@ from test_compile_refusals import (
     branch,
     counted,
     formatted,
+    formatted_to_places,
     indexed,
     item,
     largest,
+    leaked,
     loop,
     printed,
     square_root,
@@ -33,7 +35,8 @@ ADVICE = {
     **dict.fromkeys((counted,), "call item() or numpy() on what the compiled function returns"),
     indexed: "Write x[i] with a tensor x",
     printed: "Return what is to be seen, and print it outside",
-    formatted: "Return the tensor, and print it outside",
+    **dict.fromkeys((formatted, formatted_to_places), "Return the tensor, and print it outside"),
+    leaked: "keep what the compiled function returns, as in kept.append(leaked(...))",
 }
 
 

@@ -7,6 +7,7 @@ import math
 import random
 import re
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ schedule = optim.lr_scheduler.StepLR(optimizer, 1)
 generator = np.random.default_rng(0)
 lbfgs = optim.LBFGS([w])
 kept: list[Any] = []
+held: Any = SimpleNamespace(last=None)
+last: Any = None
 outside = np.ones(3)
 
 
@@ -80,6 +83,10 @@ def printed(x: Any) -> Any:
 
 def formatted(x: Any) -> str:
     return f"the sum is {x.sum()}"  # here
+
+
+def formatted_to_places(x: Any) -> str:
+    return f"the sum is {x.sum():.3f}"  # here
 
 
 def array(x: Any) -> Any:
@@ -149,9 +156,23 @@ def frozen(x: Any) -> Any:
 
 
 def leaked(x: Any) -> Any:
-    y = x * 2  # here
-    kept.append(y)
+    y = x * 2
+    kept.append(y)  # here
     return y
+
+
+def leaked_from_a_helper(x: Any) -> Any:
+    def helper(y: Any) -> Any:
+        held.last = (y * w).sum()  # here
+        return held.last
+
+    return helper(x * 2)
+
+
+def leaked_into_a_name(x: Any) -> Any:
+    global last  # noqa: PLW0603  the point
+    last = x * 2  # here
+    return last
 
 
 def from_a_graph(x: Any) -> Any:
@@ -174,7 +195,8 @@ REFUSED = {
     indexed: "its use as an index or a count asks for the value",
     as_list: "tolist() asks for the value",
     printed: "what is printed inside of the function would be printed by its first call only",
-    formatted: "printing a traced tensor of shape () asks for its value",
+    formatted: "printing or formatting a traced tensor of shape () asks for its value",
+    formatted_to_places: "printing or formatting a traced tensor of shape () asks for its value",
     array: "NumPy asks for the value of a traced tensor",
     masked: "choosing elements by a mask",
     found: "cannot note down np.nonzero",
@@ -190,7 +212,9 @@ REFUSED = {
     scheduled: "a scheduler takes its step",
     rate_set: "the option 'lr' of an optimizer is set",
     frozen: "requires_grad of a tensor from outside is changed",
-    leaked: "a tensor of shape (2,), the result of multiply, that the function made is kept",
+    leaked: "the result of multiply, that the function made is kept outside of it, in kept, where",
+    leaked_from_a_helper: "that the function made is kept outside of it, in .last, where",
+    leaked_into_a_name: "that the function made is kept outside of it, in last, where",
     from_a_graph: "is the result of multiply, whose graph",
     line_search: "LBFGS decides by values",
 }
@@ -212,7 +236,7 @@ def test_refusals_name_the_line_and_change_nothing(function: Any):
     assert w.requires_grad
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert not compiled.programs
-    kept.clear()
+    assert (kept, held.last, last) == ([], None, None), "what was put there is taken back"
 
 
 def test_an_error_at_the_end_of_a_step_leaves_all_as_it_was():

@@ -42,7 +42,7 @@ class Elements:
 
     def __init__(self) -> None:
         self.dynamic = False  # attributes are read that the code does not name
-        self._codes: dict[CodeType, None] = {}
+        self.codes: dict[CodeType, None] = {}
         self._variables: dict[int, set[tuple[CodeType, str]]] = defaultdict(set)
         self._attributes: dict[int, set[str]] = defaultdict(set)
         self._loose: set[int] = set()  # found in containers, whose elements have no name
@@ -53,7 +53,7 @@ class Elements:
 
     def entered(self, frame: FrameType, named: Iterable[tuple[str, Any]]) -> None:
         """Take note of the variables of a frame that are arrays."""
-        self._codes[frame.f_code] = None
+        self.codes[frame.f_code] = None
         for name, value in named:
             if is_array(value):
                 self._variables[id(value)].add((frame.f_code, name))
@@ -92,7 +92,7 @@ class Elements:
             return True
         places = self._whole[id(array)] | self._harmless
         todo = [(code, name, False) for code, name in self._variables[id(array)]]
-        todo += [(code, n, True) for n in self._attributes[id(array)] for code in self._codes]
+        todo += [(code, n, True) for n in self._attributes[id(array)] for code in self.codes]
         done = set(todo)
         for code, name, attribute in todo:
             for alias, takers in _loads(code, name, attribute=attribute):

@@ -168,7 +168,8 @@ class Notes:
         """Note down that the one element of an array is taken as a number."""
         self.still()
         if asker() == "user":
-            return self.given_out(x, asked_by(asked))
+            asked = asked_by(asked)
+            return self.text(x) if asked == "print" else self.given_out(x, asked)
         if self.depth:
             return self.unknown("a number that is taken from an array")
         return self.emit("item", None, (x,), {})
@@ -208,7 +209,9 @@ class Notes:
         """Return how `x` is shown: in messages of the library only, which are of this call."""
         self.still()
         if asker() == "user":
-            raise self._refused(f"printing a traced {self._told(x)} asks for its value", "print")
+            raise self._refused(
+                f"printing or formatting a traced {self._told(x)} asks for its value", "print"
+            )
         value = self.operand(x)[1]
         return format(value[()] if isinstance(value, np.ndarray) else value, spec)
 

@@ -39,7 +39,7 @@ from tinygrad_fc.compiler.attributes import (
     is_users,
     names_of,
 )
-from tinygrad_fc.compiler.contents import contents, held, still, taken_back
+from tinygrad_fc.compiler.contents import contents, held, still
 from tinygrad_fc.compiler.elements import Elements, is_array
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.number import Number
@@ -117,7 +117,7 @@ class Reach:
         for function in self._those(code, there):
             for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
                 if name in there:
-                    self._gone_by("cell", (cell,), there[name], look.anew())
+                    self._gone_by("cell", (cell, name), there[name], look.anew())
             for kind in ("__defaults__", "__kwdefaults__"):
                 self.watch.guard("defaults", (function, kind), getattr(function, kind))
                 self._inside(getattr(function, kind), look.anew())
@@ -286,11 +286,6 @@ class Reach:
     def undo(self) -> None:
         """Give arrays from outside back what was in them."""
         self.arrays.undo()
-
-    def take_back(self) -> None:
-        """Undo what a function that is refused has done to what it goes by."""
-        for guard in self.watch.guards.values():
-            taken_back(guard)
 
     def _forget(self) -> None:
         """Take back the guards of objects that the function made itself: nobody has them now."""

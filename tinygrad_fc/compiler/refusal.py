@@ -78,6 +78,7 @@ _ASKED = {
     "tolist": "tolist()",
     "__array__": "NumPy",
     "__contains__": "in",
+    "__format__": "print",
 }
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from tinygrad_fc import mode
 from tinygrad_fc.compiler import standins
 from tinygrad_fc.compiler.boundary import Boundary
+from tinygrad_fc.compiler.contents import taken_back
+from tinygrad_fc.compiler.escaped import place_of
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import (
     Argument,
@@ -32,7 +34,8 @@ from tinygrad_fc.compiler.watch import SLOTS, Watch
 from tinygrad_fc.graph import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from types import CodeType
 
     from tinygrad_fc.compiler.program import Program
 
@@ -52,6 +55,9 @@ def trace(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Pr
         return _traced(watch, function, args, kwargs)
     except BaseException as error:
         watch.over, watch.broken = True, (str(error) or type(error).__name__).split("\n")[0]
+        if isinstance(error, CompileError):
+            for guard in watch.guards.values() or watch.program.guards:
+                taken_back(guard)
         _let_go(watch)
         raise
 
@@ -72,11 +78,9 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
                 made = function(*given, **named)
                 watch.heed()
                 _same_mode(flags, boundary.reach.code)
-            except BaseException as error:
+            except BaseException:
                 mode.flags.set(flags)
                 boundary.reach.undo()
-                if isinstance(error, CompileError):
-                    boundary.reach.take_back()
                 raise
             finally:
                 _profiled(before)
@@ -87,7 +91,7 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
         watch.over = True
         del made, given, named
         boundary.close(function)
-    _close(watch, stand_ins)
+    _close(watch, stand_ins, boundary.reach.elements.codes)
     return watch.program
 
 
@@ -224,7 +228,7 @@ def names(watch: Watch) -> dict[int, str]:
     return named
 
 
-def _close(watch: Watch, stand_ins: list[Any]) -> None:
+def _close(watch: Watch, stand_ins: list[Any], codes: Iterable[CodeType]) -> None:
     """Look for what escaped: tensors of the trace that somebody still has."""
     program = watch.program
     program.attributes = [(m, name, value) for m, name, _, value in watch.assigned.values()]
@@ -253,15 +257,24 @@ def _close(watch: Watch, stand_ins: list[Any]) -> None:
         gc.collect()
         alive = _alive(made)
     if alive:
-        t, at = alive[0]
-        by = SLOTS["_op"].__get__(t)
-        raise refusal(
-            f"a tensor of shape {SLOTS['_array'].__get__(t).shape}"
-            f"{f', the result of {by.name},' if by else ''} that the function made is kept outside "
-            "of it (in an attribute, a list, a global name), where later calls would not renew it.",
-            "Return it, or copy its values into a tensor that is there: kept.copy_(t).",
-            line_of(*at),
-        )
+        raise _escaped(program, alive, codes)
+
+
+def _escaped(program: Program, alive: list[Any], codes: Iterable[CodeType]) -> Any:
+    """Return the error for tensors of the trace that somebody keeps, themselves or their graph."""
+    found = ((t, place_of(t, program.guards, codes)) for t, _ in reversed(alive))
+    t, place = next((each for each in found if each[1]), (alive[-1][0], None))
+    by = SLOTS["_op"].__get__(t)
+    return refusal(
+        f"a tensor of shape {SLOTS['_array'].__get__(t).shape}"
+        f"{f', the result of {by.name},' if by else ''} that the function made is kept outside of "
+        f"it, in {place.name if place else 'a list, an attribute or a global name'}, where later "
+        "calls would not renew it.",
+        "Return it, and keep what the compiled function returns, as in "
+        f"kept.append({program.name}(...)); or copy its values into a tensor that is there "
+        "already, kept.copy_(t).",
+        place.line if place else line_of(*alive[-1][1]),
+    )
 
 
 def _let_go(watch: Watch) -> None:

@@ -1,0 +1,60 @@
+"""Where a tensor is kept that a traced function made, and the line that put it there."""
+
+from __future__ import annotations
+
+import dis
+import gc
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tinygrad_fc.compiler.contents import held
+from tinygrad_fc.compiler.refusal import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import CodeType
+
+    from tinygrad_fc.compiler.program import Guard
+
+_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "STORE_NAME", "LOAD_DEREF", "STORE_DEREF")
+_ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR")
+
+
+class Place(NamedTuple):
+    """How the user's code calls what keeps a tensor, and the line that names it last."""
+
+    name: str
+    line: str
+
+
+def place_of(tensor: Any, guards: Iterable[Guard], codes: Iterable[CodeType]) -> Place | None:
+    """Return where `tensor` is kept; None where that is nothing that the function goes by."""
+    holders = gc.get_referrers(tensor)
+    guards = list(guards)
+    for kind, subject, _ in guards:
+        container: Any = subject[0] if kind in ("contents", "global", "cell") else None
+        if not any(container is each for each in holders):
+            continue
+        names = [(kind, subject)]
+        if kind == "contents":  # by which name it goes is told by what leads to it
+            names = [(k, of) for k, of, found in guards if found is subject[0]]
+        elif (held(container) if kind == "cell" else container.get(subject[1])) is not tensor:
+            continue
+        for name in (of[1] for k, of in names if k in ("global", "cell", "attribute", "slot")):
+            place = _named(name, codes)
+            if place is not None:
+                return place
+    return None
+
+
+def _named(name: str, codes: Iterable[CodeType]) -> Place | None:
+    """Return the last line that names `name`, of those that store it if there are any."""
+    found: list[tuple[bool, str, str]] = []
+    for code in codes:
+        for step in dis.get_instructions(code):
+            attribute = step.opname in _ATTRIBUTE
+            if step.argval == name and (attribute or step.opname in _GLOBAL) and step.positions:
+                line = line_of(code.co_filename, step.positions.lineno or 0)
+                shown = f".{name}" if attribute else name
+                found.append((step.opname.startswith("STORE"), shown, line))
+    stores = [each for each in found if each[0]] or found
+    return Place(*stores[-1][1:]) if stores else None
