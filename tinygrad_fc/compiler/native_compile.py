@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.compiler.native_places import Given, Native
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds after which whoever waits is told what for."""
 _TYPES = {
     "b1": types.boolean,
@@ -88,18 +88,16 @@ def _type(given: Given) -> Any:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Say on a terminal what is going on, if it takes long, and in the end how long it took."""
-    stream = sys.stderr
-    if stream is None or not stream.isatty():
-        yield
-        return
+    """Say what is going on, if it takes long, and in the end how long it took.
+
+    On a terminal, in a notebook or in a log: whoever waits for a first call looks there.
+    """
     start = time.perf_counter()
     said = threading.Event()
 
     def say() -> None:
         said.set()
-        stream.write(f"compiling {what} to native code, once ...")
-        stream.flush()
+        _tell(f"compiling {what} to native code, once for these shapes and dtypes ...")
 
     timer = threading.Timer(PATIENCE, say)
     timer.daemon = True
@@ -110,5 +108,10 @@ def waiting(what: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         if said.is_set():
-            stream.write(f" {time.perf_counter() - start:.1f} s\n")
-            stream.flush()
+            _tell(f" {time.perf_counter() - start:.1f} s\n")
+
+
+def _tell(text: str) -> None:
+    with suppress(AttributeError, OSError, ValueError):  # there is no stream, or it is closed
+        sys.stderr.write(text)
+        sys.stderr.flush()
