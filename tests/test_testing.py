@@ -426,6 +426,8 @@ def test_nothing_told_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
         NothingToldError, match=r"(\d+) of \1 inputs drawn raised ValueError: not mi"
     ):
         check_vjp(_refuses, cosine, real)
+    with pytest.raises(NothingToldError, match=r"'Tensor' ob.* that is for the function to mend"):
+        check(lambda x: x.nothing(), real)
     with pytest.raises(NothingToldError, match="not finite at these arrays"):
         check_vjp(np.log, lambda g, out, x: g / x, np.array(-1.0))
     for place in (real, np.ones(2)):

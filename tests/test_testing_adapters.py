@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,4 +79,61 @@ def test_float32_alone_and_a_line_that_can_be_run(adapter: Any) -> None:
     assert check(adapter(lambda x, y: x * y * y), real("n"), real("n"), **narrow).compared
     with pytest.raises(GradientError) as caught:
         check(adapter(lambda x: x.nothing if x.ndim == 0 else abs(x)), real, kinks="forbid")
-    assert f"reproduce: check({adapter.__name__}(f), " in str(caught.value)
+    line = str(caught.value).rpartition("reproduce: ")[2]
+    assert line.startswith(f"check({adapter.__name__}(lambda x: x.nothing if x.ndim == 0 else abs(")
+    with pytest.raises(GradientError):
+        eval(line, {"check": check, adapter.__name__: adapter, "np": np})  # noqa: S307  as said
+
+
+# Functions of other libraries that are given without telling whose they are
+
+
+def _refused(f: Any, *inputs: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=rf"{says}, and gets tensors of this package here"):
+        check(f, *(inputs or (real,)))
+
+
+def test_a_function_of_torch_is_told_from_one_of_ours() -> None:
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    for inputs in ((real,), (np.ones(2),)):
+        _refused(torch.tanh, *inputs, says="^torch.tanh is a function of PyTorch's tensors")
+        _refused(
+            lambda x: torch.tanh(x) * 2, *inputs, says=r"^lambda x: torch.tanh\(x\) \* 2 is a.*"
+        )
+    for f in (functional.relu, torch.nn.ReLU(), torch.Tensor.exp, torch.special.entr):
+        _refused(f, says="PyTorch's tensors")
+    _refused(partial(torch.softmax, dim=-1), says="PyTorch's tensors")
+    with pytest.raises(
+        TypeError, match=r"write check\(from_torch\(torch.tanh\), ...\), with `from"
+    ):
+        check(torch.tanh, real)
+
+
+def test_a_rule_of_torch_that_would_not_be_run() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 3 * ctx.saved_tensors[0]
+
+    apply = Wrong.apply
+    for f in (Wrong.apply, lambda x: Wrong.apply(x) + 1, lambda x: apply(x) + 1):
+        _refused(f, says="PyTorch's tensors")
+        with pytest.raises(GradientError, match=r"\[value\]"):
+            check(from_torch(f), real, order=1)
+
+
+def test_functions_of_jax_and_autograd_are_told_from_ours() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    anp = pytest.importorskip("autograd.numpy")
+    for f in (jnp.tanh, lambda x: jnp.tanh(x) * 2):
+        _refused(f, says="a function of JAX's arrays")
+    for g in (anp.tanh, lambda x: anp.tanh(x) * 2):
+        _refused(g, says="a function of autograd's arrays")

@@ -13,6 +13,7 @@ from tinygrad_fc.testing import (
     check,
     check_op,
     check_vjp,
+    derivatives,
     index,
     interval,
     positive,
@@ -154,7 +155,7 @@ def test_the_whole_text_and_the_attributes() -> None:
         "  x = np.array([1.0, 2.0, 4.0])\n"
         f"  g = np.array({error.g.tolist()})\n"
         "  hint: off by a factor of 2: half of what is right\n"
-        "  reproduce: check_vjp(np.square, vjp, np.array([1.0, 2.0, 4.0]))"
+        "  reproduce: check_vjp(np.square, lambda g, out, x: g * x, np.array([1.0, 2.0, 4.0]))"
     )
     assert error.analytic == right / 2
     assert abs(error.numerical - right) <= error.error
@@ -239,6 +240,103 @@ def test_rows_say_their_settings() -> None:
     text = str(caught.value)
     assert "  axis = " in text
     assert "settings=dict(axis=" in text
+
+
+# Lines to paste
+
+
+def pasted(call: Any, **known: Any) -> str:
+    """Return the line that a failure says to run, which fails as the check did."""
+    with pytest.raises(GradientError) as caught:
+        call()
+    line = str(caught.value).rpartition("reproduce: ")[2]
+    there = {"check": check, "check_vjp": check_vjp, "check_op": check_op, "np": np, "tg": tg}
+    there |= {"real": real, "positive": positive}
+    with pytest.raises(GradientError) as again:
+        eval(line, there | known)  # noqa: S307  what the message says to run
+    assert again.value.kind == caught.value.kind
+    return line
+
+
+def test_lambdas_are_pasted_as_they_are_written() -> None:
+    line = pasted(lambda: check_vjp(lambda x: x * x, lambda g, out, x: g * x, np.array(3.0)))
+    assert line == "check_vjp(lambda x: x * x, lambda g, out, x: g * x, np.array(3.0))"
+    several = lambda x: (  # noqa: E731  of two lines
+        x * x.detach()
+    )
+    assert pasted(lambda: check(several, np.ones(2))).startswith("check(lambda x: x * x.detach(), ")
+
+
+def test_what_a_lambda_finds_around_it_is_named() -> None:
+    scale = 2.0
+    line = pasted(
+        lambda: check(lambda x, k=scale: x.detach() * x * scale * k, np.array(3.0)), scale=2.0
+    )
+    assert line.startswith("check(lambda x, k=scale: x.detach() * x * scale * k, ")
+    assert line.endswith("  # with scale as it got them")
+
+
+def test_what_has_no_source_is_told_of() -> None:
+    f = eval("lambda x: x * x.detach()")  # noqa: S307  of which there is no file
+    line = pasted(lambda: check(f, np.array(3.0)), f=f)
+    assert line == "check(f, np.array(3.0))  # with f what was checked"
+
+
+class Square:
+    """A function that is an object, a method, a method of the class."""
+
+    def __call__(self, x: Any) -> Any:
+        return x * x.detach()
+
+    def method(self, x: Any) -> Any:
+        return self(x)
+
+    @classmethod
+    def of_class(cls, x: Any) -> Any:
+        return cls()(x)
+
+    @staticmethod
+    def of_none(x: Any) -> Any:
+        return Square()(x)
+
+
+def test_objects_and_methods() -> None:
+    square = Square()
+    for f in (square, square.method):
+        line = pasted(lambda f=f: check(f, np.array(3.0)), f=f)
+        assert line == "check(f, np.array(3.0))  # with f what was checked"
+    for g in (Square.of_class, Square.of_none):
+        line = pasted(lambda g=g: check(g, np.array(3.0)), Square=Square)
+        assert line == f"check(Square.{g.__name__}, np.array(3.0))"
+
+
+def test_functions_of_libraries_are_pasted_by_their_place() -> None:
+    assert pasted(lambda: check(tg.relu, np.array(0.0), kinks="forbid")).startswith("check(tg.relu")
+    soft = tg.nn.functional.leaky_relu
+    line = pasted(lambda: check(soft, np.array(0.0), kinks="forbid"))
+    assert line.startswith("check(tg.nn.functional.leaky_relu, ")
+
+
+@derivatives(real("n", 2), positive("n"))
+def decorated(x: Any, y: Any) -> Any:
+    return x.detach() * x * y.unsqueeze(1)
+
+
+class TestDecorated:
+    @derivatives(real(2), max_examples=10)
+    def method(self, scale: Any, x: Any) -> Any:
+        return scale * x * x.detach()
+
+
+def test_decorated_functions_are_pasted_undecorated() -> None:
+    line = pasted(decorated, decorated=decorated)
+    assert line.startswith("check(decorated.function, np.array(")
+    test = TestDecorated()
+    line = pasted(lambda: test.method(scale=2.0), TestDecorated=TestDecorated, self=test, scale=2.0)
+    assert line.startswith("check(lambda x: TestDecorated.method.function(self, scale, x), np.arra")
+    assert line.endswith("  # with self and scale as it got them")
+    nameless = derivatives(real)(lambda x: x * x.detach())
+    assert pasted(nameless).startswith("check((lambda x: x * x.detach()), np.array(")
 
 
 def test_a_sum_of_kinks_is_told_what_to_ask_for() -> None:

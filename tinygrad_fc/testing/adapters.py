@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.testing.case import Rule
-from tinygrad_fc.testing.functions import names_of, pasted
+from tinygrad_fc.testing.functions import names_of
 from tinygrad_fc.testing.layouts import aligned
 from tinygrad_fc.testing.options import function
+from tinygrad_fc.testing.pasting import note, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,11 @@ def _rule(library: str, f: Callable[..., Any], forward: Any, vjp: Any, vjp2: Any
     name = getattr(f, "__name__", type(f).__name__)
     # The signature of `f` says how many arguments it takes.
     forward.__name__, forward.__wrapped__ = name, f
-    spelled = f"check(from_{library}({pasted(f, 'f')})"
-    return Elsewhere(name, forward, vjp, vjp2, names=names_of(f), spelled=spelled)
+    here = spelled(f, "f")
+    called = f"check(from_{library}({here.text})"
+    return Elsewhere(
+        *(name, forward, vjp, vjp2), names=names_of(f), spelled=called, note=note(here)
+    )
 
 
 def _one(out: Any, library: str) -> Any:

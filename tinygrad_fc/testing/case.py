@@ -47,6 +47,8 @@ class Rule:
     ending: str = ""
     calls: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
     """How often anything was called, copies of the rule included."""
+    note: str = ""
+    """A comment on the call that checks it: what names in there stand for."""
     needing: tuple[int, ...] | None = None
     """Which arguments a gradient is asked for, where not for all of floats."""
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.domain import least, named
+from tinygrad_fc.testing import foreign
 from tinygrad_fc.testing import options as told
 from tinygrad_fc.testing.case import Rule
-from tinygrad_fc.testing.functions import names_of, of_function, pasted
+from tinygrad_fc.testing.errors import GradientError, NothingToldError
+from tinygrad_fc.testing.functions import names_of, of_function
+from tinygrad_fc.testing.pasting import note, spelled
 from tinygrad_fc.testing.places import ordinary
 from tinygrad_fc.testing.plan import Plan, laws_for
 from tinygrad_fc.testing.search import at, drawn
@@ -58,6 +61,8 @@ def check(
     asked = _asked("check", inputs, options)
     called = f.forward if isinstance(f, Rule) else f
     told.function("what check takes", called, TENSORS)
+    if not isinstance(f, Rule) and (error := foreign.refused(f)):
+        raise error
     told.takes(called, asked.inputs.many, told.EACH)
     return _checked(of_function(f), asked)
 
@@ -91,19 +96,25 @@ def check_vjp(
     if vjp2 is not None:
         told.function("vjp2", vjp2, VJP2)
         told.takes(vjp2, count + 2, f"It is {VJP2}")
-    names = names_of(forward)
+    here = [spelled(forward, "forward"), spelled(vjp, "vjp")]
+    here += [spelled(vjp2, "vjp2")] * (vjp2 is not None)
+    called, *second = f"check_vjp({here[0].text}, {here[1].text}", *(s.text for s in here[2:])
     name = getattr(forward, "__name__", "")
-    ending = f", vjp2={pasted(vjp2, 'vjp2')}" if vjp2 else ""
-    called = f"check_vjp({pasted(forward, 'forward')}, {pasted(vjp, 'vjp')}"
-    name = name if name.isidentifier() else "forward"
-    return _checked(Rule(name, forward, vjp, vjp2, names, called, ending), asked)
+    rule = Rule(
+        *(name if name.isidentifier() else "forward", forward, vjp, vjp2, names_of(forward)),
+        spelled=called,
+        ending="".join(f", vjp2={text}" for text in second),
+        note=note(*here),
+    )
+    return _checked(rule, asked)
 
 
 def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make a test of a function of tensors: its derivatives are checked on drawn inputs.
 
     The function's last parameters are drawn, one for each of the `domains`; those before them
-    (`self`, pytest's fixtures) are handed over as they come. `options` are those of `check`.
+    (`self`, pytest's fixtures) are handed over as they come. `options` are those of `check`. The
+    function itself stays at hand as the test's `function`.
 
     >>> from tinygrad_fc.domain import real
     >>> @derivatives(real("batch", 3), max_examples=20)
@@ -127,14 +138,27 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
         def test(*args: Any, **kwargs: Any) -> None:
             before = [*args, *(kwargs[p.name] for p in kept[len(args) :])]
             rule = of_function(functools.partial(f, *before))
-            rule = replace(rule, name=f.__name__, names=drawn, spelled=f"check({f.__name__}")
-            _checked(rule, asked)
+            called, told = _undecorated(f, [p.name for p in kept], drawn)
+            _checked(replace(rule, name=f.__name__, names=drawn, spelled=called, note=told), asked)
 
         del test.__wrapped__  # pytest would ask for the drawn arguments
-        test.__signature__ = inspect.Signature(kept)  # type: ignore[attr-defined]
+        made: Any = test
+        made.function = f  # which a line to paste calls
+        made.__signature__ = inspect.Signature(kept)
         return test
 
     return decorate
+
+
+def _undecorated(f: Any, kept: Sequence[str], drawn: Sequence[str]) -> tuple[str, str]:
+    """Return how a line to paste checks a decorated function, and what it must be told besides."""
+    here = spelled(f, "test")
+    called = f"({here.text})" if here.text.startswith("lambda") else f"{here.text}.function"
+    if not kept:
+        return f"check({called}", note(here)
+    arguments = ", ".join(drawn)
+    call = f"lambda {arguments}: {called}({', '.join(kept)}, {arguments})"
+    return f"check({call}", note(here._replace(reads=tuple(kept)))
 
 
 class _Asked(NamedTuple):
@@ -157,10 +181,16 @@ def _checked(rule: Rule, asked: _Asked) -> Report:
     options, (words, arrays) = asked
     held = laws_for(options, rule, second=rule.own or rule.vjp2 is not None)
     plan = Plan(rule, words, held, options, {})
-    if arrays:
-        return at(plan, arrays, {})
-    batched = options.sig is None or _batched(rule, shaped(words, options.sig), options.sig)
-    return drawn(plan._replace(words=shaped(words, options.sig, batch=batched)))
+    try:
+        if arrays:
+            return at(plan, arrays, {})
+        batched = options.sig is None or _batched(rule, shaped(words, options.sig), options.sig)
+        return drawn(plan._replace(words=shaped(words, options.sig, batch=batched)))
+    except (GradientError, NothingToldError) as error:
+        raises = isinstance(error, NothingToldError) or error.kind == "raises"
+        if rule.own and raises and (other := foreign.explained(rule.forward)):
+            raise other from error
+        raise
 
 
 def _batched(rule: Rule, words: Sequence[Domain], sig: str) -> bool:

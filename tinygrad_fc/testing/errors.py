@@ -15,6 +15,13 @@ KINDS = (
 """What can be wrong with a gradient, in the order in which it is looked for."""
 
 
+MISTAKES = {
+    *("AttributeError", "NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError"),
+    *("TypeError", "KeyError", "NotImplementedError", "NoRuleError"),
+}
+"""What is raised, if at all inputs, by a function that is wrong, or of something else."""
+
+
 class GradientError(AssertionError):
     """A gradient is wrong; the text says which, how, perhaps why, and how to see it again.
 
@@ -99,9 +106,12 @@ class Report(NamedTuple):
 
     def refused(self) -> str:
         """Return how often the function raised, and what to do about it."""
+        text = f"{self.raised} of {self.examples + self.raised} inputs drawn raised {self.refusal}"
+        if not self.examples and self.refusal.partition(":")[0] in MISTAKES:
+            return f"{text}; that is for the function to mend, no domain changes it"
         return (
-            f"{self.raised} of {self.examples + self.raised} inputs drawn raised {self.refusal}; "
-            "give domains shapes that it takes (sig=, or real('n', 3)), or a condition (where=)"
+            f"{text}; give domains shapes that it takes (sig=, or real('n', 3)), or a condition "
+            "(where=)"
         )
 
     def __str__(self) -> str:

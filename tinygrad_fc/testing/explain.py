@@ -46,7 +46,10 @@ def explained(error: GradientError, plan: Plan, right: str = "") -> GradientErro
     found = _entries(error) if told else None
     text, hint, kink = str(error), "", ""
     if error.kind == "kink" and error.disagreement is not None and told:
-        hint, kink = TIES, TIES if error.disagreement.in_step else SUM
+        # One number alone has nobody to share with.
+        several = sum(case.arrays[i].size for i in case.floats) > 1
+        hint = TIES if several else SUM
+        kink = hint if error.disagreement.in_step else SUM
     made = error
     if found is not None:
         k, at = found.at
@@ -115,7 +118,7 @@ def reproduction(case: Case, plan: Plan) -> str:
     parts = [case.rule.spelled, *map(spelled, case.arrays)]
     if settings:
         parts.append(f"settings=dict({settings})")
-    return ", ".join(parts) + f"{case.rule.ending}{plan.ending()})"
+    return ", ".join(parts) + f"{case.rule.ending}{plan.ending()}){case.rule.note}"
 
 
 def spelled(a: Array) -> str:

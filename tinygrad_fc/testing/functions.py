@@ -10,8 +10,9 @@ import numpy as np
 
 from tinygrad_fc import autograd, mode
 from tinygrad_fc.graph import Node, wrap
-from tinygrad_fc.op import Op, spelling
+from tinygrad_fc.op import Op
 from tinygrad_fc.testing.case import Rule
+from tinygrad_fc.testing.pasting import note, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,19 +127,11 @@ def of_function(f: Any) -> Rule:
     """Return a function of tensors as a rule."""
     if isinstance(f, Rule):
         return f
+    here = spelled(f, "f")
     if isinstance(f, Op):
-        return replace(of_op(f), spelled=f"check({f.name}")
+        return replace(of_op(f), spelled=f"check({here.text}", note=note(here))
     name = getattr(f, "__name__", type(f).__name__)
-    return Tensors(name, f, f, names=names_of(f), spelled=f"check({pasted(f, 'f')}")
-
-
-def pasted(function: Any, otherwise: str) -> str:
-    """Return how a line to paste speaks of `function`: as `np.tanh`, or `otherwise` of a lambda."""
-    spelled = spelling(function)
-    if spelled.startswith(("np.", "scipy.")):
-        return spelled
-    name = getattr(function, "__name__", "")
-    return name if name.isidentifier() else otherwise
+    return Tensors(*(name, f, f), names=names_of(f), spelled=f"check({here.text}", note=note(here))
 
 
 def of_op(op: Op) -> Rule:
