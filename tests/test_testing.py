@@ -228,6 +228,19 @@ def test_rows_are_checked_by_name_at_arrays_or_drawn() -> None:
         check_op("multipl")
 
 
+@pytest.mark.usefixtures("_table_restored")
+def test_rows_of_the_first_order_alone() -> None:
+    once = tg.op(
+        lambda x: x * x,
+        name="square, once",
+        domain=(real,),
+        rules=(lambda g, out, x: np.asarray(np.ldexp(g * x, 1)),),  # ldexp has no row itself
+    )
+    assert check_op(once, order=1, max_examples=20).compared
+    with pytest.raises(GradientError, match="where there is none, order=1 leaves it out"):
+        check_op(once)
+
+
 # What is refused
 
 

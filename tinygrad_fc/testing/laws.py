@@ -25,6 +25,9 @@ Array = np.ndarray[Any, Any]
 ONE = Tally(1)
 TERMS = 128
 """How many ulps of its terms a gradient may be off, of which 32 times as much is allowed."""
+UNSEEN = 2.0**-38
+"""As much may be left, at least, where terms cancel wherever arguments lie, which nobody sees: one
+number, normalised, is 0, and its gradient is of sums 1 / sqrt(1e-5) times as large."""
 
 
 def told(case: Case) -> None:
@@ -104,10 +107,10 @@ def own(case: Case, g: Array) -> list[Array]:
 # The gradient of the result
 
 
-def zero(case: Case) -> Tally:
+def zero(case: Case, order: int = 2) -> Tally:
     """A branch that was not taken sends back exactly 0."""
     if case.strict:
-        return _zero_everywhere(case)
+        return _zero_everywhere(case, order)
     for i, a in zip(case.floats, case.gradients(np.zeros_like(case.out), case.out), strict=True):
         if a.any():
             at = tuple(int(k) for k in np.argwhere(a)[0])
@@ -123,12 +126,14 @@ def zero(case: Case) -> Tally:
     return ONE
 
 
-def _zero_everywhere(case: Case) -> Tally:
-    """In a row of the table: in the next order too, outside of its domain, without a word."""
+def _zero_everywhere(case: Case, order: int) -> Tally:
+    """In a row of the table: in all orders, outside of its domain, without a word."""
     g = np.zeros_like(case.forward())
     for found in case.gradients(g):
         if found.any():
             raise case.wrong("nonlinear", f"the gradient for g = 0 is {found}", g=g)
+    if order < 2:
+        return ONE
     ws = [cotangent(case.arrays[i], case.salt + i) for i in case.floats]
     with np.errstate(all="ignore"):  # how the gradient depends on g is told, and may be infinite
         later = case.second(ws, g)[1:]
@@ -195,8 +200,9 @@ def blur(case: Case, g: Array, k: int) -> Array:
     turned = [case.gradients(np.asarray(s * g, g.dtype), case.out)[k] for s in signs]
     terms = np.max([np.abs(a[np.isfinite(a)]).max(initial=0) for a in turned])
     eps = float(np.finfo(g.dtype).eps)
-    sizes = TERMS * terms + 2 * usual(case, g)[k] + 8 * invisible(case, g, case.out)[k]
-    return np.asarray(own(case, g)[k] + eps * sizes)
+    sizes = eps * (TERMS * terms + 2 * usual(case, g)[k])
+    unseen = max(8 * eps, UNSEEN) * invisible(case, g, case.out)[k]
+    return np.asarray(own(case, g)[k] + sizes + unseen)
 
 
 def invisible(case: Case, g: Array, out: Array) -> list[Array]:

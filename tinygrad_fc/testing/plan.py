@@ -79,7 +79,8 @@ def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:
     found = [Law(laws.sound), Law(finite)]
     if both:
         found.append(Law(small, 2))
-    found += [Law(purity.purity), Law(laws.zero), Law(laws.linear), Law(purity.layout)]
+    zero = partial(laws.zero, order=options.order)
+    found += [Law(purity.purity), Law(zero), Law(laws.linear), Law(purity.layout)]
     if rule.own:
         found += [Law(purity.ownership, 2), Law(laws.alone, 2)]
     found.append(Law(partial(values, demand=options.demand), costly=True))

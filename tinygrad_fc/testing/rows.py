@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,7 +104,8 @@ def _checked(op: Op, arrays: Sequence[Any], settings: dict[str, Any], options: O
         return at(plan, arrays, settings)
     report = drawn(plan, share=1 if floats else 4)
     if floats:
-        drawn(plan._replace(laws=(Law(laws.zero),)), everywhere=True, share=4)
+        zero = Law(partial(laws.zero, order=options.order))
+        drawn(plan._replace(laws=(zero,)), everywhere=True, share=4)
     return report
 
 
