@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCRIPT = """
-import re
 import sys
 import numpy as np
 sys.path.insert(0, {tests!r})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import pydoc
 import subprocess
 import sys
 from typing import Any
@@ -285,3 +286,30 @@ def test_an_import_of_the_package_leaves_the_compiler_out():
         "import sys, tinygrad_fc; sys.exit(any('tinygrad_fc.compiler' in m for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+    assert {"compile", "compiler", "func", "load", "save", "testing", "utils"} <= set(dir(tg))
+
+
+def test_help_calls_it_by_its_name():
+    assert tg.compile.__name__ == tg.compile.__qualname__ == "compile"
+    assert pydoc.render_doc(tg.compile, renderer=pydoc.plaintext).startswith(
+        "Python Library Documentation: function compile in module"
+    )
+    assert pickle.loads(pickle.dumps(tg.compile)) is tg.compile
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_an_index_that_is_not_there_is_the_errors_of_the_library(backend: str):
+    kept = tg.zeros(4)
+
+    @tg.compile(backend=backend)
+    def picked(x: Any, at: Any) -> Any:
+        kept.copy_(x)
+        return x[at]
+
+    x = tg.tensor([1.0, 2.0, 3.0, 4.0])
+    for _ in range(3):
+        same("result", picked(x, tg.tensor([1, -1])), tg.tensor([2.0, 4.0]))
+    with pytest.raises(tg.errors.RangeError, match=r"picked, compiled: .*picked.__wrapped__"):
+        picked(x, tg.tensor([1, 4]))
+    with pytest.raises(tg.errors.RangeError, match="indexing cannot take"):
+        picked.__wrapped__(x, tg.tensor([1, 4]))

@@ -338,8 +338,18 @@ def test_a_number_that_is_counted_up_is_told_of():
     for count in range(31):
         same("result", counted(tg.ones(1)), tg.ones(1) * count)
     count = 100
-    with pytest.warns(UserWarning, match="counted has been traced 32 times"):
+    told = "counted has been traced 32 times.* something outside .* Hand it over as an argument"
+    with pytest.warns(UserWarning, match=told):
         counted(tg.ones(1))
+
+
+def test_shapes_that_differ_in_every_call_are_told_of():
+    double = tg.compile(lambda x: x * 2, backend="numpy")
+    for size in range(1, 32):
+        double(tg.ones(size))
+    told = r"other arguments \(float64\[30\]; float64\[31\]; float64\[32\]; ...\).*drop_last=True"
+    with pytest.warns(UserWarning, match=told):
+        double(tg.ones(32))
 
 
 def test_no_source_before_the_first_call():

@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
-from tinygrad_fc.compiler.compiled import Compiled
-from tinygrad_fc.compiler.compiled import compile_ as compile  # noqa: A004  PyTorch's name
+from tinygrad_fc.compiler.compiled import (
+    Compiled,
+    compile,  # noqa: A004  PyTorch's name
+)
 from tinygrad_fc.compiler.program import CompileError, Program
 
 __all__ = ["CompileError", "Compiled", "Program", "compile"]

@@ -33,7 +33,18 @@ R = TypeVar("R")
 
 
 class Compiled(Generic[P, R]):
-    """A function that is traced at its first call and replayed in later ones; see `compile`."""
+    """A function that is traced at its first call and replayed in later ones; see `compile`.
+
+    It is called as the function is, and has its attributes. `source` is the program of the last
+    trace, `sources` and `programs` are all of them, `epoch` runs many steps in one call.
+
+    >>> import tinygrad_fc as tg
+    >>> square = tg.compile(lambda x: x * x, backend="numpy")
+    >>> square(tg.tensor([3.0]))
+    tensor([9.])
+    >>> print(square.source.splitlines()[-2].strip())
+    result = x * x
+    """
 
     def __init__(self, function: Callable[P, R], backend: str | None) -> None:
         functools.update_wrapper(self, function, updated=())
@@ -116,7 +127,7 @@ class Compiled(Generic[P, R]):
             self._call = shell.call
         self._traces += 1
         if self._traces == _MANY:
-            warnings.warn(_many(name), stacklevel=4)
+            warnings.warn(_many(name, [s.signature for s in self._shells]), stacklevel=4)
         return self._function(*args, **kwargs) if result.__class__ is Miss else result
 
     def epoch(self, order: Any, *data: Any) -> Any:
@@ -192,14 +203,18 @@ class Compiled(Generic[P, R]):
 
     @property
     def source(self) -> str:
-        """The program of the last trace, as the NumPy that one would have written."""
+        """The program of the last trace, as the NumPy that one would have written.
+
+        After a batch of another size that is the program for it: `sources` has all of them.
+        """
         return self._last().source
 
     @property
     def sources(self) -> dict[str, str]:
         """The source of every program, by what it was traced for; the last one first.
 
-        A second program for arguments alike (another mode, another learning state) is `#2`.
+        Programs for arguments alike are numbered in the order of their traces: the second, for
+        another mode, say, or once an optimizer has its state, is `#2`.
 
         >>> import tinygrad_fc as tg
         >>> double = tg.compile(lambda x: x * 2, backend="numpy")
@@ -214,11 +229,18 @@ class Compiled(Generic[P, R]):
         return dict(reversed(found.items()))
 
 
-def _many(name: str) -> str:
+def _many(name: str, signatures: list[str]) -> str:
+    several = list(dict.fromkeys(signatures))
+    told = f"{name} has been traced {_MANY} times, which takes longer than it saves: "
+    if len(several) > _MANY // 2:
+        return (
+            f"{told}nearly every call has other arguments ({'; '.join(several[2::-1])}; ...), and "
+            "each shape, and each number of Python's, has a program of its own. Make batches of "
+            "one size (drop_last=True, or pad them), and numbers tensors"
+        )
     return (
-        f"{name} has been traced {_MANY} times: an argument, or something that it goes by, differs "
-        "in nearly every call. Hand it over as an argument, a number that is counted up as a "
-        "tensor; or leave it outside"
+        f"{told}something outside that it goes by is another in nearly every call. Hand it over "
+        "as an argument, a number that is counted up as a tensor; or leave it outside"
     )
 
 
@@ -247,21 +269,35 @@ def _is_paused(function: Any) -> bool:
 
 
 @overload
-def compile_(function: Callable[P, R], *, backend: str | None = None) -> Compiled[P, R]: ...
+def compile(  # noqa: A001  PyTorch's name
+    function: Callable[P, R], *, backend: str | None = None
+) -> Compiled[P, R]: ...
 @overload
-def compile_(
+def compile(  # noqa: A001  PyTorch's name
     function: None = None, *, backend: str | None = None
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
-def compile_(function: Any = None, *, backend: str | None = None) -> Any:
+def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa: A001  as above
     """Return `function` as a program that does the same, without the cost of a graph.
 
     For any function of tensors and arrays: a whole training step, a forward pass, a gradient. Its
     first call runs it once with stand-ins for arrays, and notes down what is done; later ones
     replay that. Parameters, buffers, options and state that it reads outside are read anew at
-    every call, and what it changes there is changed; each signature (shapes, dtypes, Python
-    values, modes) has a program of its own. `backend` is "numpy", "numba" or "auto", which
-    measures both, and is the default where Numba is installed. `CompileError`, with the line,
-    where the function asks for values (a branch, `item()`, printing), and nothing is changed then.
+    every call, and what it changes there is changed. Each signature has a program of its own:
+    shapes, dtypes, Python values, modes; so a smaller last batch is traced, and made native code,
+    once more. `backend` is "numpy", "numba" or "auto", which measures both, and is the default
+    where Numba is installed.
+
+    What comes back is a `Compiled`: `source` shows its program, `epoch` runs many steps in one
+    call. Results are arrays of their own: what is a view in `function` (`x[0]`, `x.T`) is a copy.
+    Their graph stays inside, where `backward()` belongs; `__wrapped__` is `function` itself.
+
+    Raises `CompileError`, with the line, where the function asks for values (a branch, `item()`,
+    printing), reads files, clocks or random numbers that are not the library's, or keeps tensors
+    outside; then nothing is changed. Whatever else it goes by (global names, attributes, closures,
+    containers, arrays) is looked at in every call, and traced anew when it changes. Not seen, and
+    kept as they were in the first call, are: what another installed package holds but for numbers
+    and words in its modules; what objects of Python's own modules hold (a thread's name); `id()`;
+    and names set in modules of Python's or NumPy's (`math.pi = 3`). Hand those over as arguments.
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")
@@ -273,7 +309,7 @@ def compile_(function: Any = None, *, backend: str | None = None) -> Any:
     if backend is not None and backend not in _BACKENDS:
         raise ValueError(f"backend is one of {', '.join(_BACKENDS)}, got {backend!r}")
     if function is None:
-        return functools.partial(compile_, backend=backend)
+        return functools.partial(compile, backend=backend)
     if not callable(function):
         raise TypeError(f"compile takes a function, got {function!r:.80}")
     if _is_paused(function) or _is_paused(getattr(function, "__call__", None)):  # noqa: B004

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from tinygrad_fc.compiler.program import (
     results,
 )
 from tinygrad_fc.compiler.tree import flatten, unflatten
+from tinygrad_fc.errors import DivisionError, RangeError
 from tinygrad_fc.graph import state, tick, wrap
 
 if TYPE_CHECKING:
@@ -177,6 +179,8 @@ class Writer(Entering):
         for number in drawing:
             self.add(f"  v{number}.bit_generator.state = b{number}")
         self.add("  return UNFIT")
+        self.names["eager"] = functools.partial(_as_eager, program.name)
+        self.add(" except (IndexError, ZeroDivisionError) as error: raise eager(error) from error")
         start = len(self.lines)
         self.leave(names[:left])
         self.lines[start:] = [(" " + line, c) for line, c in self.lines[start:]]
@@ -219,6 +223,16 @@ class Writer(Entering):
             if line == " except Unfit:":
                 made += [(line, False) for line in back]
         return [(line, False) for line in lines] + made
+
+
+def _as_eager(name: str, error: Exception) -> Exception:
+    """Return the library's own error for one of NumPy's, or of native code."""
+    if isinstance(error, RuntimeError):  # as all of the library's are
+        return error
+    kind = RangeError if isinstance(error, IndexError) else DivisionError
+    return kind(
+        f"{name}, compiled: {error}. It itself, {name}.__wrapped__(...), tells the line that does"
+    )
 
 
 def _written(lines: list[tuple[str, bool]]) -> str:
