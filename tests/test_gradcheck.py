@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -249,3 +250,17 @@ def test_a_function_that_is_random_is_refused() -> None:
 
 def test_an_infinite_gradient_is_the_same_twice() -> None:
     assert gradcheck(tg.sqrt, T([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("name", ["eps", "atol", "rtol", "nondet_tol"])
+@pytest.mark.parametrize("wrong", ["1", None, True, -1, -1e-9, math.nan, math.inf])
+@pytest.mark.parametrize("check", [gradcheck, gradgradcheck])
+def test_tolerances_are_numbers(check: Any, wrong: Any, name: str):
+    kind = ValueError if type(wrong) in {int, float} else TypeError
+    with pytest.raises(kind, match=rf"{name} is a number that is not negative, .*; got {wrong!r}"):
+        check(lambda x: x * x, T(np.ones(2)), **{name: wrong})
+
+
+def test_what_gradcheck_checks_is_a_function():
+    with pytest.raises(TypeError, match="func is a function of tensors; got 3"):
+        gradcheck(3, T(np.ones(2)))

@@ -147,6 +147,11 @@ def test_sizes_are_kept_by_what_is_tried_first_and_by_signatures() -> None:
         assert min(b[-1] for _, b in seen) == 2
 
 
+def test_signatures_of_what_returns_several_or_another_size() -> None:
+    assert check(lambda x: (x, x.sum()), real, sig="(n)->()", max_examples=10).compared
+    assert check(lambda x: x.reshape(-1), real, sig="(n,m)->(k)", max_examples=10).compared
+
+
 def test_accuracy_is_the_users_demand() -> None:
     def off(g: Any, out: Any, _x: Any) -> Any:
         return g * out * (1 + 1e-10)
@@ -226,6 +231,23 @@ def test_rows_are_checked_by_name_at_arrays_or_drawn() -> None:
     assert check_op("argmax", max_examples=8).examples == 2
     with pytest.raises(ValueError, match="no row of the table is called 'multipl'; there is"):
         check_op("multipl")
+
+
+@pytest.mark.usefixtures("_table_restored")
+def test_of_rows_of_ones_own_with_one_name_the_last_is_checked() -> None:
+    def cube(factor: int) -> None:
+        tg.op(
+            lambda x: x**3,
+            name="third power",
+            domain=(real,),
+            rules=(lambda g, out, x: factor * g * x**2,),
+        )
+
+    cube(2)
+    with pytest.raises(GradientError):
+        check_op("third power")
+    cube(3)  # as a notebook's cell does that is mended and run again
+    assert check_op("third power", max_examples=20).compared
 
 
 @pytest.mark.usefixtures("_table_restored")
@@ -378,6 +400,10 @@ def test_what_is_of_another_type(call: Any, text: str) -> None:
         (lambda: networks(layers=(3, 1)), r"least and most, as in \(1, 3\); got \(3, 1\)"),
         (lambda: networks(inputs=0), "inputs is a width: .*; got 0"),
         (lambda: networks(activations=()), "activations is empty: give one at least"),
+        (lambda: check_vjp(lambda a: a, cosine, real, sig="(n)->()"),
+         r"sig '\(n\)->\(\)' says that forward returns \(\) for \(2,\), and it returned \(2,\)"),
+        (lambda: check(lambda a, b: a @ b, real, real, sig="(n,m),(m,n)->(m)"),
+         r"returns \(2,\) for \(3, 2\) and \(2, 3\), and it returned \(3, 3\)"),
         (lambda: real("n?", -1), "an axis of real is a letter .*; got -1"),
         (lambda: real("n m"), "an axis of real is .*; got 'n m'"),
         (lambda: real("n>=a"), 'an axis of real is a letter .*"n>=2" for one of 2 or more'),
@@ -537,3 +563,7 @@ def test_nothing_of_others_is_loaded_before_it_is_named() -> None:
         "    else:\n        raise AssertionError\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  our own code
+
+
+def test_all_names_are_listed() -> None:
+    assert set(tg.testing.__all__) <= set(dir(tg.testing))

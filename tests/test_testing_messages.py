@@ -339,6 +339,38 @@ def test_decorated_functions_are_pasted_undecorated() -> None:
     assert pasted(nameless).startswith("check((lambda x: x * x.detach()), np.array(")
 
 
+@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.parametrize(
+    ("f", "rule"),
+    [
+        (lambda x: -x * np.log(x), lambda g, out, x: -g * (1 + np.log(x))),
+        (lambda x: np.sqrt(x), lambda g, out, x: g / 2 / out),  # noqa: PLW0108  no row of ours
+    ],
+)
+def test_a_row_that_says_nothing_outside_of_its_domain(f: Any, rule: Any) -> None:
+    tg.op(f, name="inside", domain=(positive,), rules=(rule,))
+    with pytest.raises(GradientError, match=r"hint: for g = 0 a row must give exactly 0") as caught:
+        check_op("inside")
+    assert "np.where(x > 0, x, 1) for x" in str(caught.value)
+    assert pasted(lambda: check_op("inside")).startswith("check_op('inside', np.array(")
+    tg.op(
+        f,
+        name="inside",
+        domain=(positive,),
+        rules=(lambda g, out, x: rule(g, np.where(x > 0, out, 1), np.where(x > 0, x, 1)),),
+    )
+    assert check_op("inside", max_examples=20)  # as the hint says
+
+
+@pytest.mark.usefixtures("_table_restored")
+def test_what_a_row_lacks_is_no_matter_of_types() -> None:
+    tg.op(lambda x: x.nothing, name="lacks", domain=(real,), rules=(lambda g, out, x: g,))
+    with pytest.raises(
+        GradientError, match=r"\[raises\] in lacks: the function raises AttributeErr"
+    ):
+        check_op("lacks")
+
+
 def test_a_sum_of_kinks_is_told_what_to_ask_for() -> None:
     def hinged(x: Any) -> Any:
         return x.relu() - 0.5 * (-x).relu()
@@ -359,7 +391,18 @@ def test_a_rule_of_the_rule_of_another_shape_or_that_raises() -> None:
     def none(_h: Any, _g: Any, _x: Any) -> Any:
         raise NotImplementedError("not yet")
 
+    def narrow(h: Any, g: Any, x: Any) -> Any:
+        return (3 * h * x * x).astype(np.float32), 6 * h * g * x
+
+    def wide(h: Any, g: Any, x: Any) -> Any:
+        return 3 * h * x * x, 6 * h * g * np.array(x, float)
+
+    of_g, of_x = (
+        "float32 for g, which has float64",
+        r"float64 for argument 0 \(x\), which has float32",
+    )
     text = r"the gradient of the gradient has shape \(4,\) for argument 0 \(x\), which has \(2, 2\)"
-    for rule, said in ((flat, text), (none, "not yet; where there is none, order=1 leaves it out")):
+    told = "not yet; where there is none, order=1 leaves it out"
+    for rule, said in ((flat, text), (none, told), (narrow, of_g), (wide, of_x)):
         with pytest.raises(GradientError, match=said):
             check_vjp(lambda x: x**3, cube, np.ones((2, 2)), vjp2=rule)

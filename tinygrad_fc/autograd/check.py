@@ -9,6 +9,7 @@ not linear in what it gets.
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -244,7 +245,7 @@ def gradcheck(
     func: Func,
     inputs: Any,
     *,
-    eps: float = 1e-6,  # noqa: ARG001  as PyTorch's callers give it
+    eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
@@ -268,6 +269,10 @@ def gradcheck(
     True
     """
     _must_be_here("gradcheck", others)
+    if not callable(func):
+        raise TypeError(f"gradcheck: func is a function of tensors; got {func!r:.80}")
+    for name, value in (("eps", eps), ("atol", atol), ("rtol", rtol), ("nondet_tol", nondet_tol)):
+        _must_be_size(name, value)
     args = (
         inputs
         if isinstance(inputs, tuple)
@@ -343,6 +348,14 @@ def gradgradcheck(
         return tuple(g for g in found if g is not None)
 
     return gradcheck(slope, (*args, *weights), **options)
+
+
+def _must_be_size(name: str, value: Any) -> None:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
+        raise (ValueError if number else TypeError)(
+            f"gradcheck: {name} is a number that is not negative, such as 1e-5; got {value!r:.80}"
+        )
 
 
 def _must_be_here(name: str, others: dict[str, Any]) -> None:

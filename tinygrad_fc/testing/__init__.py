@@ -70,3 +70,7 @@ def __getattr__(name: str) -> Any:
             f"{__name__}.{name} is a strategy of hypothesis, which is not installed: pip install "
             "'tinygrad-fc[testing]'"
         ) from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_DRAWN})

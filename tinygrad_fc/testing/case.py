@@ -191,13 +191,12 @@ class Case:
         own = np.asarray(found[0]) if found[0] is not None else np.zeros_like(g)
         seconds = [own, *self._counted(found[1:], used)]
         for k, (a, x) in enumerate(zip(seconds, [g, *(used[i] for i in self.floats)], strict=True)):
-            if a.shape != np.shape(x):
-                of = self.rule.argument(self.floats[k - 1]) if k else "g"
-                raise self.wrong(
-                    "shape",
-                    f"the gradient of the gradient has shape {a.shape} for {of}, which has "
-                    f"{np.shape(x)}",
-                )
+            of = self.rule.argument(self.floats[k - 1]) if k else "g"
+            for what, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
+                if got != expected:
+                    raise self.wrong(
+                        what, f"{SECOND} has {what} {got} for {of}, which has {expected}"
+                    )
         return seconds
 
     def _all(self, h: Sequence[Array]) -> Sequence[Any]:

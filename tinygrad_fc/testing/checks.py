@@ -14,7 +14,7 @@ from tinygrad_fc.testing import foreign
 from tinygrad_fc.testing import options as told
 from tinygrad_fc.testing.case import Rule
 from tinygrad_fc.testing.errors import GradientError, NothingToldError
-from tinygrad_fc.testing.functions import names_of, of_function
+from tinygrad_fc.testing.functions import names_of, of_function, returns_several
 from tinygrad_fc.testing.pasting import note, spelled
 from tinygrad_fc.testing.places import ordinary
 from tinygrad_fc.testing.plan import Plan, laws_for
@@ -194,21 +194,45 @@ def _checked(rule: Rule, asked: _Asked) -> Report:
 
 
 def _batched(rule: Rule, words: Sequence[Domain], sig: str) -> bool:
-    """Tell whether a function takes broadcast axes before those of its signature."""
+    """Tell whether a function takes broadcast axes before those of its signature.
+
+    Raises `ValueError` where it returns, without them, another shape than the signature says.
+    """
     cores, result = parsed(sig)
     shortest = least(replace(word, shape=core) for word, core in zip(words, cores, strict=True))
-    sizes = {letter: max(2 + k, shortest[letter]) for k, letter in enumerate(sorted(shortest))}
+    sizes: dict[str, int] = {}
+    for letter in sorted(shortest):
+        sizes[letter] = max(2, shortest[letter], 1 + max(sizes.values(), default=0))
 
     def shape(core: tuple[Any, ...]) -> tuple[int, ...]:
-        return (7, *(a if isinstance(a, int) else sizes.get(named(a).letter, 1) for a in core))
+        return tuple(a if isinstance(a, int) else sizes.get(named(a).letter, 1) for a in core)
 
+    shapes = [shape(core) for core in cores]
+    if _shape(rule, words, [(7, *s) for s in shapes]) == (7, *shape(result)):
+        return True
+    found = _shape(rule, words, shapes)
+    known = sizes.keys() >= {named(a).letter for a in result if isinstance(a, str)}
+    if found is not None and known and found != shape(result):
+        raise ValueError(
+            f"sig {sig!r} says that {rule.name} returns {shape(result)} for "
+            f"{' and '.join(map(str, shapes))}, and it returned {found}: what stands behind -> is "
+            "the shape of the result"
+        )
+    return False
+
+
+def _shape(
+    rule: Rule, words: Sequence[Domain], shapes: Sequence[tuple[int, ...]]
+) -> tuple[int, ...] | None:
+    """Return the shape of what a function returns; None where it raises, or returns several."""
     arrays = [
-        ordinary(w, shape(core)) if w.kind == "float" else np.zeros(shape(core), np.intp)
-        for w, core in zip(words, cores, strict=True)
+        ordinary(w, s) if w.kind == "float" else np.zeros(s, bool if w.kind == "bool" else np.intp)
+        for w, s in zip(words, shapes, strict=True)
     ]
     try:
         with np.errstate(all="ignore"):
-            out = rule.result(arrays, {})
-    except Exception:  # noqa: BLE001  whatever it raises, it takes no such axes
-        return False
-    return bool(out.shape == shape(result))
+            found = rule.result(arrays, {})
+            several = rule.own and returns_several(rule, arrays)
+    except Exception:  # noqa: BLE001  whatever it raises, it takes no such arrays
+        return None
+    return None if several else found.shape

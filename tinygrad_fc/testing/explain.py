@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_fc.autograd.slopes import slope
 from tinygrad_fc.testing.errors import GradientError
 from tinygrad_fc.testing.hints import ZERO, Found, guess
+from tinygrad_fc.testing.laws import zero
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,11 @@ TIES = "where numbers are equal, what they share of g must add up to g"
 SUM = (
     "it must lie between the slopes to both sides; where several kinks meet, as in relu(x) - "
     "relu(-x), the rules of the parts need not add up to that: kinks='skip' leaves kinks out"
+)
+OUTSIDE = (
+    "for g = 0 a row must give exactly 0, and silently, outside of its domain too: 0 is what comes "
+    "back through a branch that where() did not take. Keep what it divides by, or takes the "
+    "logarithm of, inside: np.where(x > 0, x, 1) for x"
 )
 WORDS = {
     "value": "wrong value",
@@ -44,7 +50,7 @@ def explained(error: GradientError, plan: Plan, right: str = "") -> GradientErro
         return error
     told = error.disagreement is not None and not error.disagreement.forbidden
     found = _entries(error) if told else None
-    text, hint, kink = str(error), "", ""
+    text, hint, kink = str(error), OUTSIDE if _outside(error, plan) else "", ""
     if error.kind == "kink" and error.disagreement is not None and told:
         # One number alone has nobody to share with.
         several = sum(case.arrays[i].size for i in case.floats) > 1
@@ -87,6 +93,13 @@ def explained(error: GradientError, plan: Plan, right: str = "") -> GradientErro
     lines = [_told(case, made, text, hint), f"  right at: {right}"][: 1 + bool(right)]
     made.args = ("\n".join([*lines, f"  reproduce: {reproduction(drawn, plan)}"]),)
     return made
+
+
+def _outside(error: GradientError, plan: Plan) -> bool:
+    """Tell whether it is that a row of the table gives something for nothing."""
+    law: Any = plan.laws[error.law].holds
+    silent = error.kind != "raises" or isinstance(error.__cause__, FloatingPointError)
+    return plan.strict and getattr(law, "func", law) is zero and silent
 
 
 def _told(case: Case, error: GradientError, text: str, hint: str) -> str:

@@ -97,6 +97,12 @@ def _parts(value: Any) -> list[Any]:
     return floats or parts
 
 
+def returns_several(rule: Rule, arrays: Sequence[Any]) -> bool:
+    """Tell whether a function of tensors returns several, which `result` joins."""
+    with mode.no_grad():
+        return isinstance(rule.forward(*map(_tensor, arrays)), tuple | list)
+
+
 def _joined(arrays: Sequence[Array]) -> Array:
     """Return the one array, or several end to end."""
     return arrays[0] if len(arrays) == 1 else np.concatenate([a.ravel() for a in arrays])

@@ -87,5 +87,7 @@ def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:
     if both:
         found.append(Law(float32, costly=True))
     if second and options.order > 1:
+        if both and rule.vjp2 is not None:
+            found.append(Law(laws.second_type, 4))
         found.append(Law(partial(second_values, demand=options.demand), costly=True))
     return tuple(found)
