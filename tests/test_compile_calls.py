@@ -19,6 +19,8 @@ from twins import Training, Twins, same, step
 
 import tinygrad_fc as tg
 from tinygrad_fc import func, nn
+from tinygrad_fc.compiler import CompileError
+from tinygrad_fc.compiler.tree import flatten
 from tinygrad_fc.generator import default_generator
 from tinygrad_fc.nn import functional as F
 
@@ -103,6 +105,43 @@ def test_arrays_from_outside_are_read_at_every_call():
     compiled = agree(lambda x: x + outside, X)
     outside[1] = 5
     same("result", compiled(X), X + outside)
+
+
+NUMBERS: dict[str, Any] = {
+    "a sum": lambda x: x.sum(),
+    "an element": lambda x: x[0, 1],
+    "of several": lambda x: (np.exp(x[0, 0]), {"n": x.max() - 1}),
+    "cast": lambda x: x.sum().astype(np.float32).copy(),
+    "no number": lambda x: x[0, 1, ...],
+    "of no axis": lambda x: np.squeeze(x[:1, :1]),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_numpys_stay_numbers(name: str):
+    compiled = agree(NUMBERS[name], X.numpy())
+    for found, expected in zip(
+        flatten(compiled(X.numpy()))[0], flatten(NUMBERS[name](X.numpy()))[0], strict=True
+    ):
+        assert type(found) is type(expected)
+
+
+CHANGING: dict[str, tuple[Any, Any]] = {
+    "a list": (lambda a, x: a.append(x * 2), lambda x: [x]),
+    "a dict": (lambda a, x: a.update(y=x * 2), lambda x: {"x": x}),
+    "an element": (lambda a, x: a.__setitem__(0, a[0] * 2), lambda x: [x, x]),
+    "nested": (lambda a, x: a[0]["k"].pop(), lambda x: ({"k": [x, 1]},)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_arguments_that_get_other_contents_are_refused(name: str):
+    function, made = CHANGING[name]
+    argument = made(X)
+    with pytest.raises(CompileError, match="that is an argument gets other contents") as caught:
+        tg.compile(function, backend="numpy")(argument, X)
+    assert str(caught.value).startswith(f"{__file__}:")
+    same("nothing is changed", argument, made(X))
 
 
 def test_trees():

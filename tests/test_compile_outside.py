@@ -124,6 +124,26 @@ def with_attribute_of_function() -> Any:
     return (lambda x: x * helper.n), lambda k: setattr(helper, "n", k)  # type: ignore[attr-defined]
 
 
+def with_a_class_between() -> Any:
+    class Base:
+        n = 1.0
+
+    class Between(Base): ...
+
+    o = type("Own", (Between,), {"__module__": __name__})()
+    return (lambda x: x * o.n), lambda k: setattr(Between, "n", k)
+
+
+def with_a_method_of_a_class_between() -> Any:
+    class Base(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * 1.0
+
+    class Own(Base): ...
+
+    return Own(), lambda k: setattr(Own, "forward", lambda self, x: x * k)
+
+
 def with_partial() -> Any:
     held = [1.0]
     return functools.partial(lambda n, x: x * n[0], held), lambda k: held.__setitem__(0, k)
@@ -155,7 +175,8 @@ OUTSIDE: dict[str, Any] = {
         for f in (
             *(with_slots, with_property, with_getattr, with_vars, with_nested_objects),
             *(with_helper, with_default, with_default_of_helper, with_attribute_of_function),
-            *(with_partial, with_an_array_in_a_list, with_a_list_in_a_tuple),
+            *(with_a_class_between, with_a_method_of_a_class_between, with_partial),
+            *(with_an_array_in_a_list, with_a_list_in_a_tuple),
         )
     },
 }

@@ -169,6 +169,26 @@ def leaked_from_a_helper(x: Any) -> Any:
     return helper(x * 2)
 
 
+class Keeping(nn.Module):
+    """A model that keeps a tensor."""
+
+    def __init__(self) -> None:
+        self.first: Any = None
+
+    def forward(self, x: Any) -> Any:
+        """Return what was kept first, or keep it."""
+        if self.first is None:
+            self.first = x * 2  # here
+        return self.first
+
+
+model = Keeping()
+
+
+def leaked_into_a_model(x: Any) -> Any:
+    return model(x) + 1
+
+
 def leaked_into_a_name(x: Any) -> Any:
     global last  # noqa: PLW0603  the point
     last = x * 2  # here
@@ -214,6 +234,7 @@ REFUSED = {
     frozen: "requires_grad of a tensor from outside is changed",
     leaked: "the result of multiply, that the function made is kept outside of it, in kept, where",
     leaked_from_a_helper: "that the function made is kept outside of it, in .last, where",
+    leaked_into_a_model: "that the function made is kept outside of it, in .first, where",
     leaked_into_a_name: "that the function made is kept outside of it, in last, where",
     from_a_graph: "is the result of multiply, whose graph",
     line_search: "LBFGS decides by values",
@@ -236,7 +257,9 @@ def test_refusals_name_the_line_and_change_nothing(function: Any):
     assert w.requires_grad
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert not compiled.programs
-    assert (kept, held.last, last) == ([], None, None), "what was put there is taken back"
+    assert (kept, held.last, last, model.first) == ([], None, None, None), (
+        "what was put there is taken back"
+    )
 
 
 def test_an_error_at_the_end_of_a_step_leaves_all_as_it_was():

@@ -93,9 +93,14 @@ class Look:
 
 def is_users(kind: type) -> bool:
     """Tell whether a class is the user's."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return of_users(kind.__module__)
+
+
+def of_users(module: str) -> bool:
+    """Tell whether a module is the user's."""
+    file = getattr(sys.modules.get(module), "__file__", None)
     # What is run as it is typed is in no file.
-    return kind_of(file or "") == "user" if file or kind.__module__ == "__main__" else False
+    return kind_of(file or "") == "user" if file or module == "__main__" else False
 
 
 def is_method(found: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_fc.compiler.elements import HARMLESS
 from tinygrad_fc.compiler.impure import Impure, asking, kept
 from tinygrad_fc.compiler.reach import RANDOM, Reach
-from tinygrad_fc.compiler.refusal import kind_of, line, line_of, refusal
+from tinygrad_fc.compiler.refusal import kind_of, line, refusal
 from tinygrad_fc.compiler.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -115,9 +115,8 @@ class Boundary:
 
     def close(self, function: Any) -> None:
         """Refuse what went by chance."""
-        code = self.reach.code
         self.reach.close()
-        self._drawn(line_of(code.co_filename, code.co_firstlineno) if code else str(function))
+        self._drawn(self.reach.line or str(function))
         self.chances.clear()
         there = {id(guard.value) for guard in self.watch.guards.values()}
         for guard in self.watch.guards.values():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType
 
-    from tinygrad_fc.compiler.program import Guard
+    from tinygrad_fc.compiler.program import Program
 
 _GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "STORE_NAME", "LOAD_DEREF", "STORE_DEREF")
 _ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR")
@@ -26,10 +26,12 @@ class Place(NamedTuple):
     line: str
 
 
-def place_of(tensor: Any, guards: Iterable[Guard], codes: Iterable[CodeType]) -> Place | None:
+def place_of(tensor: Any, program: Program, codes: Iterable[CodeType]) -> Place | None:
     """Return where `tensor` is kept; None where that is nothing that the function goes by."""
-    holders = gc.get_referrers(tensor)
-    guards = list(guards)
+    for _, name, value in program.attributes:
+        if value is tensor:
+            return _named(name, codes)
+    holders, guards = gc.get_referrers(tensor), program.guards
     for kind, subject, _ in guards:
         container: Any = subject[0] if kind in ("contents", "global", "cell") else None
         if not any(container is each for each in holders):

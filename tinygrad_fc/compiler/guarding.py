@@ -15,7 +15,6 @@ from tinygrad_fc.compiler.contents import contents
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.program import Guard
 from tinygrad_fc.compiler.recorder import Recorder
-from tinygrad_fc.nn.module import Module
 
 
 class Guarding(Recorder):
@@ -62,9 +61,10 @@ class Guarding(Recorder):
 
     def _of_class(self, module: Any, name: str) -> None:
         """Note an attribute of the class of a module, of which `state.structure` knows nothing."""
-        kind = next((k for k in type(module).__mro__ if name in vars(k)), Module)
-        if is_users(kind):
-            self.guard("global", (vars(kind), name), vars(kind)[name])
+        for kind in filter(is_users, type(module).__mro__):
+            self.guard("global", (vars(kind), name), vars(kind).get(name, MISS))
+            if name in vars(kind):
+                break
 
     def _method(self, module: Any, name: str) -> None:
         """Note that a method is that of the class, or which one the module has instead."""

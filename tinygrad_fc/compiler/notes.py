@@ -140,6 +140,7 @@ class Notes:
         else:
             made = evaluate(kind, function, shadows, settings)
         number = kind in {"number", "item"}
+        scalar = isinstance(made, np.generic)
         if not number:
             if not isinstance(made, np.ndarray | np.generic | bool | int | float):
                 self.unknown(f"{called(function)}, which makes no array")
@@ -150,7 +151,11 @@ class Notes:
         self.program.instructions.append(
             Instruction(kind, function, numbers, settings, out, self.place)
         )
-        return Number(self, out, made) if number else Tracer(self, out, made)
+        if number:
+            return Number(self, out, made)
+        stand_in = Tracer(self, out, made)
+        stand_in._scalar = scalar
+        return stand_in
 
     def _note_quiet(self, function: Any) -> None:
         now: Any = np.geterr()

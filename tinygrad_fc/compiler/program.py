@@ -165,11 +165,12 @@ class Begin(NamedTuple):
 
 
 class Result(NamedTuple):
-    """In the tree of results: a fresh tensor, or, if `array`, a fresh array."""
+    """In the tree of results: a fresh tensor, or, if `array`, a fresh array, or its one element."""
 
     number: int
     requires_grad: bool = False
     array: bool = False
+    scalar: bool = False
 
 
 class Same(NamedTuple):

@@ -38,13 +38,14 @@ from tinygrad_fc.compiler.attributes import (
     is_seen,
     is_users,
     names_of,
+    of_users,
 )
 from tinygrad_fc.compiler.contents import contents, held, still
 from tinygrad_fc.compiler.elements import Elements, is_array
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import Guard
-from tinygrad_fc.compiler.refusal import line, refusal
+from tinygrad_fc.compiler.refusal import line, line_of, refusal
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.compiler.unseen import behind, of_package, where_type_is_asked
 from tinygrad_fc.generator import Generator
@@ -92,6 +93,11 @@ class Reach:
         self.code: Any = getattr(root, "__code__", None)
         if isinstance(root, FunctionType):
             self._functions[self.code] = [root]
+
+    @property
+    def line(self) -> str | None:
+        """The line where the function begins."""
+        return line_of(self.code.co_filename, self.code.co_firstlineno) if self.code else None
 
     def entered(self, frame: FrameType) -> None:
         """Note what the code of a frame goes by."""
@@ -158,11 +164,11 @@ class Reach:
         own, places = holders(owner)
         every = own is not None and not isinstance(owner, ModuleType)
         for name in sorted(look.of(own) if every else look.names):
-            held = next((each for each in places if name in each), None)
-            if held is None:
+            at = next((k for k, each in enumerate(places) if name in each), None)
+            if at is None:
                 self._absent(owner, name, own, look)
                 continue
-            found = held[name]
+            held, found = places[at], places[at][name]
             if not is_seen(owner, name, found):
                 continue
             self.elements.attribute(name, found)
@@ -174,8 +180,13 @@ class Reach:
                 self._gone_by("global", (held, name), found, look)
             elif isinstance(found, _SIMPLE) or is_method(found):
                 self._gone_by("global", (held, name), found, look)
-                if own is not None:  # the object may get one of its own
-                    self.watch.guard("global", (own, name), MISS)
+                self._not_in(places[:at], name)
+
+    def _not_in(self, places: list[Any], name: str) -> None:
+        """Note that an object has no attribute, nor one of its classes that are the user's."""
+        for place in places:
+            if type(place) is dict or of_users(place["__module__"]):
+                self.watch.guard("global", (place, name), MISS)
 
     def _absent(self, owner: Any, name: str, own: Any, look: Look) -> None:
         """Note that an attribute is not there, where the code may ask whether it is."""

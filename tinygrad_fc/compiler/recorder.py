@@ -29,6 +29,7 @@ class Recorder(Notes):
         if np.may_share_memory(made._shadow, of.shadow) or kind == "expand":
             made._parent, made._how = of, (kind, settings, tuple(operands[1:]))
             made._seen = of._version
+        made._scalar |= of._scalar and not made.ndim
         return made
 
     def emit_like(self, of: Tracer, how: Any) -> Tracer:
@@ -236,7 +237,9 @@ class Recorder(Notes):
         dtype = np.dtype(dtype)
         if dtype == x.dtype:
             return x.copy() if copy else x
-        return self.emit("cast", None, (x,), {"dtype": dtype})  # type: ignore[no-any-return]
+        made: Tracer = self.emit("cast", None, (x,), {"dtype": dtype})
+        made._scalar = x._scalar
+        return made
 
     def fill(self, target: Tracer, value: Any) -> None:
         """Note down `target.fill(value)`."""

@@ -77,7 +77,9 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
                 given, named = unflatten(spec, stand_ins)
                 made = function(*given, **named)
                 watch.heed()
-                _same_mode(flags, boundary.reach.code)
+                at = boundary.reach.line
+                _same_mode(flags, at)
+                _same_arguments(flatten((given, named)), (stand_ins, spec), at)
             except BaseException:
                 mode.flags.set(flags)
                 boundary.reach.undo()
@@ -95,13 +97,24 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
     return watch.program
 
 
-def _same_mode(before: int, code: Any) -> None:
+def _same_arguments(after: Any, before: Any, at: str | None) -> None:
+    (leaves, spec), (stand_ins, same) = after, before
+    if spec != same or any(a is not b for a, b in zip(leaves, stand_ins, strict=True)):
+        raise refusal(
+            "a list or a dict that is an argument gets other contents in the function, which "
+            "would be done to a copy.",
+            "Return what is new, and put it there outside of the compiled function.",
+            at,
+        )
+
+
+def _same_mode(before: int, at: str | None) -> None:
     if mode.flags.get() != before:
         raise refusal(
             "the function turns gradients on or off for what follows it, which would be done by "
             "its first call only.",
             "Do it outside, or within the function: with tinygrad_fc.set_grad_enabled(mode): ...",
-            line_of(code.co_filename, code.co_firstlineno) if code else None,
+            at,
         )
 
 
@@ -189,7 +202,7 @@ def _result(watch: Watch, made: Any) -> Any:
 
 def _leaf(watch: Watch, each: Any) -> Any:
     if type(each) is Tracer:
-        return Result(each.number, array=True)
+        return Result(each.number, array=True, scalar=each._scalar)
     if type(each) is Number:
         return Result(each.at, array=True)
     if isinstance(each, Iterator | Coroutine):
@@ -262,7 +275,7 @@ def _close(watch: Watch, stand_ins: list[Any], codes: Iterable[CodeType]) -> Non
 
 def _escaped(program: Program, alive: list[Any], codes: Iterable[CodeType]) -> Any:
     """Return the error for tensors of the trace that somebody keeps, themselves or their graph."""
-    found = ((t, place_of(t, program.guards, codes)) for t, _ in reversed(alive))
+    found = ((t, place_of(t, program, codes)) for t, _ in reversed(alive))
     t, place = next((each for each in found if each[1]), (alive[-1][0], None))
     by = SLOTS["_op"].__get__(t)
     return refusal(

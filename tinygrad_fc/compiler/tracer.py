@@ -77,7 +77,7 @@ class Tracer(Unknown):
 
     __slots__ = (
         *("__weakref__", "_at", "_how", "_parent", "_recorder", "_seen", "_shadow", "_version"),
-        "_flags",
+        *("_flags", "_scalar"),
     )
     __array_priority__ = 500
 
@@ -87,6 +87,7 @@ class Tracer(Unknown):
         self._how: Any = None  # and how: kind, function, settings, further arguments
         self._seen = self._version = 0
         self._flags: Any = None
+        self._scalar = False  # NumPy makes a number of its own in place of an array of none
 
     # An array, to whoever asks: so that all take the ways that they take with arrays.
     __class__: Any = property(lambda self: np.ndarray)  # noqa: ARG005  as a property is called
@@ -301,7 +302,9 @@ class Tracer(Unknown):
     def copy(self, order: str = "C") -> Any:
         """Return memory of its own with the same value."""
         del order
-        return Tracer(self._recorder, self.number, self._shadow)
+        made = Tracer(self._recorder, self.number, self._shadow)
+        made._scalar = self._scalar
+        return made
 
     __copy__ = copy
 

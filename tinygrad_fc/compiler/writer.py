@@ -120,7 +120,7 @@ class Writer(Entering):
                 made.append(seen[id(leaf)])
                 continue
             if isinstance(leaf, Result):
-                name = results[id(leaf)]
+                name = results[id(leaf)] + ("[()]" if leaf.scalar else "")
                 if not leaf.array:
                     self.tensor_of(f"l{k}", name, requires_grad=leaf.requires_grad)
                     name = f"l{k}"
