@@ -17,6 +17,7 @@ REGIONS: dict[str, Callable[[Any], Any]] = {
     "around one": lambda x: (np.abs(x - 1) < 0.1) & (x != 1),
     "around minus one": lambda x: (np.abs(x + 1) < 0.1) & (x != -1),
     "a few hundreds": lambda x: (x > 256) & (x < 600),
+    "a few hundreds below 0": lambda x: (x < -256) & (x > -600),
 }
 
 
@@ -48,3 +49,12 @@ def test_a_gradient_read_from_the_last_call_of_the_function() -> None:
     with pytest.raises(GradientError, match="Something is kept between calls") as caught:
         check_vjp(sine, lambda g, out, x: g * kept[x.shape, x.dtype], real)
     assert caught.value.kind == "nondeterministic"
+
+
+def test_beside_an_empty_array() -> None:
+    def twice(g: Any, _out: Any, x: Any, _b: Any) -> Any:
+        return g[:, None] + 0 * x, 2 * g
+
+    with pytest.raises(GradientError) as caught:
+        check_vjp(lambda x, b: x.sum(1) + b, twice, np.zeros((2, 0)), np.ones(2))
+    assert caught.value.argument == 1

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.slopes import CALM, Slope, slope, steepness
 from tinygrad_fc.testing.errors import Tally
-from tinygrad_fc.testing.numbers import EPS, cotangent, spread
+from tinygrad_fc.testing.numbers import EPS, STILL, cotangent, product, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ class Disagreement(Exception):  # noqa: N818  what is found, before anybody has 
         self, w: Array, v: Direction, total: float, measured: tuple[float, float], kind: str
     ) -> None:
         super().__init__(kind)
-        self.in_step = all(np.array_equal(a, np.full_like(a, v[0].flat[0])) for a in v if a.size)
+        self.in_step = len(np.unique(np.concatenate([a.ravel() for a in v]))) == 1
         self.w, self.total = w, total
         self.numeric, self.error = measured
         self.kind = kind
@@ -184,14 +184,16 @@ def _confirm(
     # Sums and products round as well, whose numbers no nudge of the arguments shows.
     accuracy = max(demand.accuracy, 64 * demand.blur)
     w = np.where(other.agrees(found), w, 0)
-    mine = _rounded(vjp, w, v, demand.blur)
+    still = (found.value == 0) & (other.value == 0)
+    unseen = STILL * demand.blur * float(np.abs(w[still]).sum()) * product(point)
+    mine = _rounded(vjp, w, v, demand.blur, unseen)
     if mine.allows(found, accuracy) or mine.allows(other, accuracy):
         return
     torn, rough = _around(measure, places, found, demand.blur**0.5)
     left_out = torn | rough if demand.kinks == "skip" else torn
     if left_out.any():
         w = np.where(left_out, 0, w)
-        mine = _rounded(vjp, w, v, demand.blur)
+        mine = _rounded(vjp, w, v, demand.blur, unseen)
         if mine.allows(found, accuracy) or mine.allows(other, accuracy):
             return
     if rough.any() and mine.allows(_hull(measure, places, v, found, rough), accuracy):
@@ -203,11 +205,16 @@ def _confirm(
     raise Disagreement(w, v, mine.total, (numeric, error), kind)
 
 
-def _rounded(vjp: Callable[..., list[Array]], w: Array, v: Direction, eps: float) -> Claim:
-    """Return what gradients say, with as much slack as their own rounding explains."""
+def _rounded(
+    vjp: Callable[..., list[Array]], w: Array, v: Direction, eps: float, unseen: float
+) -> Claim:
+    """Return what gradients say, with as much slack as their own rounding explains, and `unseen`.
+
+    That is what no place shows, where results do not move at all.
+    """
     moves = zip(spread(partial(vjp, w), eps), v, strict=True)
     own = sum(float((r * np.abs(d))[d != 0].sum()) for r, d in moves)
-    return claim(vjp(w), v, w, slack=4 * own)
+    return claim(vjp(w), v, w, slack=4 * own + unseen)
 
 
 def directions(places: Sequence[Place], salt: int) -> list[list[Array]]:
