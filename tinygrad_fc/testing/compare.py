@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.slopes import CALM, Slope, slope, steepness
 from tinygrad_fc.testing.errors import Tally
-from tinygrad_fc.testing.numbers import EPS, STILL, cotangent, product, spread
+from tinygrad_fc.testing.numbers import EPS, cotangent, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,16 +184,14 @@ def _confirm(
     # Sums and products round as well, whose numbers no nudge of the arguments shows.
     accuracy = max(demand.accuracy, 64 * demand.blur)
     w = np.where(other.agrees(found), w, 0)
-    still = (found.value == 0) & (other.value == 0)
-    unseen = STILL * demand.blur * float(np.abs(w[still]).sum()) * product(point)
-    mine = _rounded(vjp, w, v, demand.blur, unseen)
+    mine = _rounded(vjp, w, v, demand.blur)
     if mine.allows(found, accuracy) or mine.allows(other, accuracy):
         return
     torn, rough = _around(measure, places, found, demand.blur**0.5)
     left_out = torn | rough if demand.kinks == "skip" else torn
     if left_out.any():
         w = np.where(left_out, 0, w)
-        mine = _rounded(vjp, w, v, demand.blur, unseen)
+        mine = _rounded(vjp, w, v, demand.blur)
         if mine.allows(found, accuracy) or mine.allows(other, accuracy):
             return
     if rough.any() and mine.allows(_hull(measure, places, v, found, rough), accuracy):
@@ -205,16 +203,11 @@ def _confirm(
     raise Disagreement(w, v, mine.total, (numeric, error), kind)
 
 
-def _rounded(
-    vjp: Callable[..., list[Array]], w: Array, v: Direction, eps: float, unseen: float
-) -> Claim:
-    """Return what gradients say, with as much slack as their own rounding explains, and `unseen`.
-
-    That is what no place shows, where results do not move at all.
-    """
+def _rounded(vjp: Callable[..., list[Array]], w: Array, v: Direction, eps: float) -> Claim:
+    """Return what gradients say, with as much slack as their own rounding explains."""
     moves = zip(spread(partial(vjp, w), eps), v, strict=True)
     own = sum(float((r * np.abs(d))[d != 0].sum()) for r, d in moves)
-    return claim(vjp(w), v, w, slack=4 * own + unseen)
+    return claim(vjp(w), v, w, slack=4 * own)
 
 
 def directions(places: Sequence[Place], salt: int) -> list[list[Array]]:
