@@ -10,7 +10,7 @@ import itertools
 import os
 import uuid
 from collections import defaultdict, deque
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,36 @@ def with_a_method_of_a_class_between() -> Any:
     return Own(), lambda k: setattr(Own, "forward", lambda self, x: x * k)
 
 
+def with_another_class() -> Any:
+    held = SimpleNamespace(kind=type("First", (), {"n": 1.0}))
+    return (lambda x: x * held.kind.n), lambda k: setattr(held, "kind", type("N", (), {"n": k}))
+
+
+def with_another_function_of_pythons() -> Any:
+    held = SimpleNamespace(f=max)
+    return (lambda x: x * held.f(2.0, 3.0)), lambda k: setattr(held, "f", max if k == 1 else min)
+
+
+def with_another_module() -> Any:
+    module = ModuleType("settings")
+    module.n = 1.0  # type: ignore[attr-defined]
+
+    def change(k: float) -> None:
+        nonlocal module
+        module = ModuleType("settings")
+        module.n = k  # type: ignore[attr-defined]
+
+    return (lambda x: x * module.n), change
+
+
+def with_another_function_for_a_class() -> Any:
+    @functools.singledispatch
+    def scaled(x: Any) -> Any:
+        return x * 1.0
+
+    return (lambda x: scaled(x) + 0), lambda k: scaled.register(tg.Tensor, lambda x: x * k)
+
+
 def with_partial() -> Any:
     held = [1.0]
     return functools.partial(lambda n, x: x * n[0], held), lambda k: held.__setitem__(0, k)
@@ -175,7 +205,9 @@ OUTSIDE: dict[str, Any] = {
         for f in (
             *(with_slots, with_property, with_getattr, with_vars, with_nested_objects),
             *(with_helper, with_default, with_default_of_helper, with_attribute_of_function),
-            *(with_a_class_between, with_a_method_of_a_class_between, with_partial),
+            *(with_another_class, with_another_function_of_pythons, with_another_module),
+            *(with_another_function_for_a_class, with_a_class_between),
+            *(with_a_method_of_a_class_between, with_partial),
             *(with_an_array_in_a_list, with_a_list_in_a_tuple),
         )
     },
@@ -272,3 +304,23 @@ def test_what_cannot_be_looked_at_is_refused(name: str):
     with pytest.raises(CompileError, match=message) as caught:
         tg.compile(function, backend="numpy")(X)
     assert str(caught.value).startswith(f"{__file__}:")
+
+
+def test_another_generator_is_drawn_from():
+    held = SimpleNamespace(generator=tg.Generator().manual_seed(1))
+    noisy = tg.compile(lambda x: x + tg.rand(2, generator=held.generator), backend="numpy")
+    noisy(X)
+    for seed in (2, 3):
+        held.generator = tg.Generator().manual_seed(seed)
+        same("draw", noisy(X), X + tg.rand(2, generator=tg.Generator().manual_seed(seed)))
+
+
+def test_closures_that_the_function_makes_may_hold_its_arguments():
+    def function(x: Any, k: float = 2.0) -> Any:
+        total = sum(x * each for each in (1.0, k))
+        return [y for each in (1.0, k) if (y := total * each) is not None]
+
+    compiled = tg.compile(function, backend="numpy")
+    for _ in range(2):
+        same("result", compiled(X), function(X))
+    assert len(compiled.programs) == 1

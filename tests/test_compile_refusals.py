@@ -169,6 +169,11 @@ def leaked_from_a_helper(x: Any) -> Any:
     return helper(x * 2)
 
 
+def argument_kept(x: Any) -> Any:
+    held.last = x  # here
+    return x * 2
+
+
 class Keeping(nn.Module):
     """A model that keeps a tensor."""
 
@@ -232,10 +237,11 @@ REFUSED = {
     scheduled: "a scheduler takes its step",
     rate_set: "the option 'lr' of an optimizer is set",
     frozen: "requires_grad of a tensor from outside is changed",
-    leaked: "the result of multiply, that the function made is kept outside of it, in kept, where",
-    leaked_from_a_helper: "that the function made is kept outside of it, in .last, where",
-    leaked_into_a_model: "that the function made is kept outside of it, in .first, where",
-    leaked_into_a_name: "that the function made is kept outside of it, in last, where",
+    leaked: "result of multiply, that the function made is kept outside of the function, in kept,",
+    leaked_from_a_helper: "that the function made is kept outside of the function, in .last, where",
+    argument_kept: "a tensor of shape (2,), an argument, is kept outside of the function, in .last",
+    leaked_into_a_model: "that the function made is kept outside of the function, in .first, where",
+    leaked_into_a_name: "that the function made is kept outside of the function, in last, where",
     from_a_graph: "is the result of multiply, whose graph",
     line_search: "LBFGS decides by values",
 }

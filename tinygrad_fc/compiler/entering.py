@@ -138,6 +138,10 @@ class Entering(Finding):
         one, other = map(self.tensor, sources)
         self.check(f"{one}._array is not {other}._array")
 
+    def guard_strides(self, source: Any, value: Any) -> None:
+        """Write that the memory of an array lies as it did."""
+        self.check(f"{self.raw(source)}.strides != {value}")
+
     def guard_global(self, subject: Any, value: Any) -> None:
         """Write that a global name, or an attribute, stands for what it stood for."""
         self.same(f"{self.name(subject[0], 'n')}.get({subject[1]!r}, MISS)", value)
@@ -227,13 +231,16 @@ class Entering(Finding):
             f"(v{number} := plain(v{number}, {kind.__name__})) is MISS: return MISS"
         )
 
-    def array(self, number: int, source: Any, value: Any) -> None:
-        """Write how an input that is an array is found, and what it must be."""
-        found = self.tensor(source)
+    def raw(self, source: Any) -> str:
+        """Return the expression for the array at a source."""
         bare = isinstance(source, Held) and not isinstance(source.tensor, Node)
         if isinstance(source, Argument):
             bare = not isinstance(self.leaves[source.index], Node)
-        self.add(f"v{number} = {found}" + ("" if bare else "._array"))
+        return self.tensor(source) + ("" if bare else "._array")
+
+    def array(self, number: int, source: Any, value: Any) -> None:
+        """Write how an input that is an array is found, and what it must be."""
+        self.add(f"v{number} = {self.raw(source)}")
         dtype = self.name(value.dtype, "d")
         if self.is_kept(number):
             self.names[f"w{number}"] = np.broadcast_to(np.zeros((), value.dtype), value.shape)

@@ -252,7 +252,7 @@ SPECIAL: dict[Any, Any] = {
     np.ones_like: lambda recorder, a, dtype=None, **rest: _full_like(recorder, a, 1, dtype, **rest),
     np.full_like: _full_like,
     np.copyto: _copyto,
-    np.copy: lambda recorder, a, **_: recorder.array(a).copy(),
+    np.copy: lambda recorder, a, order="K", **_: recorder.array(a).copy(order),
     np.reshape: lambda recorder, a, shape, order="C", **_: recorder.reshape(
         recorder.array(a), shape, order
     ),

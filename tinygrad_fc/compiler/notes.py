@@ -53,6 +53,7 @@ class Notes:
         ] = {}  # kept alive, so that an id is one's own
         self._numbers: dict[Any, int] = {}
         self._expected: set[tuple[int, bool]] = set()
+        self.reshaped: list[tuple[Any, Any]] = []  # which are views, or copies, by how memory lies
 
     # Values
 

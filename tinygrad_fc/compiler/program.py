@@ -236,7 +236,7 @@ class Guard(NamedTuple):
     (one thing of that, neither number nor tensor), "option" and "groups" of an optimizer,
     "attribute", "method" and "names" of a module; and of the user's code "global" (a name, or an
     attribute of an object), "slot" (such an attribute), "cell" (of a closure), "defaults" of a
-    function, "contents" of a container, "values" of a small array.
+    function, "contents" of a container, "values" of a small array, "strides" of an input.
     """
 
     kind: str

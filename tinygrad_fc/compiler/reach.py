@@ -19,6 +19,7 @@ from types import (
     BuiltinFunctionType,
     CellType,
     FunctionType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
@@ -47,7 +48,7 @@ from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import Guard
 from tinygrad_fc.compiler.refusal import line, line_of, refusal
 from tinygrad_fc.compiler.tracer import Tracer
-from tinygrad_fc.compiler.unseen import behind, of_package, where_type_is_asked
+from tinygrad_fc.compiler.unseen import behind, of_package, refuse_type
 from tinygrad_fc.generator import Generator
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
@@ -61,10 +62,9 @@ if TYPE_CHECKING:
 _DEEP = 100
 """How deep what the function goes by may be nested."""
 RANDOM = (np.random.Generator, np.random.RandomState, random.Random)
-_NO_GUARD = (ModuleType, type, BuiltinFunctionType, Tracer, Number, Generator)
 _NOT_LOOKED_INTO = (
     *(Module, MethodType, np.ndarray, CellType),
-    *(*RANDOM, *_NO_GUARD),
+    *(*RANDOM, ModuleType, type, BuiltinFunctionType, Tracer, Number, Generator),
 )
 _CONTAINERS = (list, dict, set, deque, Mapping, bytearray, array, MutableSequence, MutableSet)
 _SIMPLE = (bool, int, float, str, bytes, type(None), tuple, np.ndarray, Node, Module, *_CONTAINERS)
@@ -102,14 +102,7 @@ class Reach:
     def entered(self, frame: FrameType) -> None:
         """Note what the code of a frame goes by."""
         code, there, outside = frame.f_code, frame.f_locals, frame.f_globals
-        asked = where_type_is_asked(frame)
-        if asked is not None:
-            raise refusal(
-                "type() of an array is not np.ndarray while the function is traced, which another "
-                "class stands in for.",
-                "Write isinstance(x, np.ndarray), which is true of both.",
-                asked,
-            )
+        refuse_type(frame)
         self._at = line(frame)
         names = names_of(code)
         found = [(name, outside[name]) for name in names.globals & outside.keys()]
@@ -121,12 +114,7 @@ class Reach:
         for name in sorted(names.globals):
             self._gone_by("global", (outside, name), outside.get(name, MISS), look.anew())
         for function in self._those(code, there):
-            for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-                if name in there:
-                    self._gone_by("cell", (cell, name), there[name], look.anew())
-            for kind in ("__defaults__", "__kwdefaults__"):
-                self.watch.guard("defaults", (function, kind), getattr(function, kind))
-                self._inside(getattr(function, kind), look.anew())
+            self._held(function, there, look)
         for name in (*code.co_varnames, *code.co_freevars):
             if name in there:
                 before = len(self.watch.guards)
@@ -134,6 +122,19 @@ class Reach:
                 if code is not self.code and len(self.watch.guards) > before:
                     _, of = self._passing.setdefault(id(there[name]), (there[name], []))
                     of += list(self.watch.guards)[before:]
+
+    def _held(self, function: Any, there: Any, look: Look) -> None:
+        """Note what a function holds: its closure, and the defaults of its arguments."""
+        for name, cell in zip(
+            function.__code__.co_freevars, function.__closure__ or (), strict=True
+        ):
+            if name in there:
+                self._gone_by("cell", (cell, name), there[name], look.anew())
+        for kind in ("__defaults__", "__kwdefaults__"):
+            value = getattr(function, kind)
+            if value is not None:  # where there are none, others would be of no use
+                self.watch.guard("defaults", (function, kind), value)
+                self._inside(value, look.anew())
 
     def entered_package(self, frame: FrameType) -> None:
         """Note the numbers and words that the code of another package goes by."""
@@ -204,7 +205,7 @@ class Reach:
             return
         if isinstance(value, io.IOBase):
             self._chance(value, str(subject[-1]))
-        if not isinstance(value, _NO_GUARD):
+        if not _stays(kind, subject, value):
             self.watch.guard(kind, subject, value)
         if value is not MISS:
             self._inside(value, look)
@@ -257,6 +258,8 @@ class Reach:
         elif type(value) is KEEPING:
             for kind, subject, found, names in behind(value):
                 self._gone_by(kind, subject, found, look.through(names))
+        elif isinstance(getattr(value, "registry", None), MappingProxyType):  # singledispatch
+            self._inside(value.registry, look)
         elif isinstance(value, ref):
             self._inside(value(), look)
         else:
@@ -287,6 +290,7 @@ class Reach:
 
     def close(self) -> None:
         """Look at what was there before: arrays that Python alone reads, and objects."""
+        self._functions.clear()  # which may hold tensors in their closures
         self._forget()
         self.arrays.close()
         # What a package has changed meanwhile is a count, or a clock, of its own.
@@ -311,3 +315,13 @@ class Reach:
                     self.watch.guards.update(guards)
                 del found, guards
         self._passing.clear()
+
+
+def _stays(kind: str, subject: Any, value: Any) -> bool:
+    """Tell whether a name is not looked at in every call: those of what a file imports."""
+    if isinstance(value, Tracer | Number):
+        return True
+    imported = kind == "global" and "__name__" in subject[0]
+    return imported and (
+        isinstance(value, ModuleType) or (isinstance(value, type) and not is_users(value))
+    )

@@ -27,25 +27,29 @@ class Recorder(Notes):
         of = operands[0]
         made: Tracer = self.emit(kind, None, operands, settings)
         if np.may_share_memory(made._shadow, of.shadow) or kind == "expand":
-            made._parent, made._how = of, (kind, settings, tuple(operands[1:]))
-            made._seen = of._version
+            self._linked(made, of, (kind, None, settings, tuple(operands[1:])))
         made._scalar |= of._scalar and not made.ndim
         return made
 
+    def _linked(self, made: Tracer, of: Tracer, how: Any) -> None:
+        made._parent, made._how, made._seen = of, how, of._version
+
     def emit_like(self, of: Tracer, how: Any) -> Tracer:
         """Make a view anew, after what it is a view of has changed."""
-        kind, settings, others = how
-        return self.emit(kind, None, (of, *others), settings)  # type: ignore[no-any-return]
+        kind, function, settings, others = how
+        return self.emit(kind, function, (of, *others), settings)  # type: ignore[no-any-return]
 
     def write_through(self, view: Tracer, new: Tracer) -> None:
         """Write the new value of a view into what it is a view of."""
-        of, (kind, settings, others) = view._parent, view._how
+        of, (kind, function, settings, others) = view._parent, view._how
         if kind == "getitem":
             whole = self.emit("put", None, (of, new, *others), {"at": known.later(settings["at"])})
         elif kind == "reshape":
             whole = self.emit("reshape", None, (new,), {"shape": of.shape})
         elif kind == "transpose":
             whole = self.emit("transpose", None, (new,), {"axes": known.inverse(settings["axes"])})
+        elif view._shadow.flags.writeable and function is not None:
+            self.unknown(f"a change of what {called(function)} returns, which is a view")
         else:
             raise ValueError("assignment destination is read-only")
         of._write(whole)
@@ -161,7 +165,11 @@ class Recorder(Notes):
             "inputs": tuple(known.template(a, operands) for a in args),
             "named": {k: known.template(v, operands) for k, v in kwargs.items()},
         }
-        return self.emit(kind, function, operands, settings)
+        made = self.emit(kind, function, operands, settings)
+        of = operands[0] if operands else None
+        if type(made) is type(of) is Tracer and np.may_share_memory(made._shadow, of.shadow):
+            self._linked(made, of, (kind, function, settings, tuple(operands[1:])))
+        return made
 
     def getitem(self, x: Tracer, at: Any) -> Any:
         """Note down `x[at]`."""
@@ -225,7 +233,10 @@ class Recorder(Notes):
             self.unknown(f"reshaping in the order {order!r}")
         wanted = tuple(map(int, shape)) if isinstance(shape, tuple | list) else (int(shape),)
         # Of the sizes that NumPy finds out, the program has the numbers.
-        return self.view("reshape", (x,), {"shape": np.empty(x.shape, "?").reshape(wanted).shape})
+        shape = np.empty(x.shape, "?").reshape(wanted).shape
+        made = self.view("reshape", (x,), {"shape": shape})
+        self.reshaped.append((x, made))
+        return made
 
     def transpose(self, x: Tracer, axes: Any) -> Any:
         """Note down `x.transpose(axes)`."""
@@ -236,7 +247,7 @@ class Recorder(Notes):
         """Note down `x.astype(dtype)`."""
         dtype = np.dtype(dtype)
         if dtype == x.dtype:
-            return x.copy() if copy else x
+            return x.copy("K") if copy else x
         made: Tracer = self.emit("cast", None, (x,), {"dtype": dtype})
         made._scalar = x._scalar
         return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from collections import deque
 from collections.abc import Coroutine, Iterator
 from threading import RLock
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _COPIED = (np.ndarray, set, bytearray, deque)
 """What a function may make anew in every call, of which the program has one."""
+_SOMEWHERE = "a list, an attribute or a global name"
 one_at_a_time = RLock()
 """Held while a trace runs: the stand-ins answer for one thread at a time."""
 
@@ -89,6 +91,7 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
                 watch.restore()
             watch.program.result = _result(watch, made)
             watch.program.writes = list(watch.writes())
+            watch.lying()
             _apart(watch)
         watch.over = True
         del made, given, named
@@ -185,6 +188,7 @@ def _tensor(watch: Watch, index: int, given: Any) -> Any:
     watch.arguments[id(t)] = (index, given)
     watch.given[id(given)] = index
     watch.outside[id(t)] = t
+    watch.made.append((weakref.ref(t), None))
     return t
 
 
@@ -277,17 +281,21 @@ def _escaped(program: Program, alive: list[Any], codes: Iterable[CodeType]) -> A
     """Return the error for tensors of the trace that somebody keeps, themselves or their graph."""
     found = ((t, place_of(t, program, codes)) for t, _ in reversed(alive))
     t, place = next((each for each in found if each[1]), (alive[-1][0], None))
-    by = SLOTS["_op"].__get__(t)
+    by, at = SLOTS["_op"].__get__(t), next(at for each, at in alive if each is t)
+    made = f"{f', the result of {by.name},' if by else ''} that the function made"
     return refusal(
-        f"a tensor of shape {SLOTS['_array'].__get__(t).shape}"
-        f"{f', the result of {by.name},' if by else ''} that the function made is kept outside of "
-        f"it, in {place.name if place else 'a list, an attribute or a global name'}, where later "
+        f"a tensor of shape {SLOTS['_array'].__get__(t).shape}{made if at else ', an argument,'} "
+        f"is kept outside of the function, in {place.name if place else _SOMEWHERE}, where later "
         "calls would not renew it.",
         "Return it, and keep what the compiled function returns, as in "
         f"kept.append({program.name}(...)); or copy its values into a tensor that is there "
         "already, kept.copy_(t).",
-        place.line if place else line_of(*alive[-1][1]),
+        place.line if place else line_of(*(at or _start(next(iter(codes))))),
     )
+
+
+def _start(code: CodeType) -> tuple[str, int]:
+    return code.co_filename, code.co_firstlineno
 
 
 def _let_go(watch: Watch) -> None:

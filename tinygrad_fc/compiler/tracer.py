@@ -110,7 +110,7 @@ class Tracer(Unknown):
         if self._parent is not None:
             self._recorder.write_through(self, new)
             self._seen = self._parent._version
-        self._at, self._shadow = new._at, new._shadow
+        self._at, self._shadow = new._at, laid_out(new._shadow, self._shadow)
         self._version += 1
 
     @property
@@ -222,7 +222,7 @@ class Tracer(Unknown):
     __hash__: Any = None  # as arrays have none
 
     def __pos__(self) -> Any:
-        return self.copy()
+        return self.copy("K")
 
     def __pow__(self, other: Any) -> Any:
         if isinstance(other, Node):
@@ -299,17 +299,17 @@ class Tracer(Unknown):
         """Return it with another dtype."""
         return self._recorder.cast(self, dtype, copy=copy)
 
-    def copy(self, order: str = "C") -> Any:
+    def copy(self, order: Any = "C") -> Any:
         """Return memory of its own with the same value."""
-        del order
-        made = Tracer(self._recorder, self.number, self._shadow)
+        made = Tracer(self._recorder, self.number, np.asarray(self.shadow, order=order))
         made._scalar = self._scalar
         return made
 
-    __copy__ = copy
+    def __copy__(self) -> Any:
+        return self.copy("K")
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self.copy()
+        return self.copy("K")
 
     def fill(self, value: Any) -> None:
         """Set every element."""
@@ -318,6 +318,19 @@ class Tracer(Unknown):
     def dot(self, other: Any) -> Any:
         """Return the product with `other`."""
         return self._recorder.function(np.dot, (self, other), {})
+
+
+def laid_out(array: Any, like: Any) -> Any:
+    """Return `array` in memory that lies as `like` does, by which it is told what views it has."""
+    if array.strides == like.strides or not array.size:
+        return array
+    spans = [(n - 1) * step for n, step in zip(like.shape, like.strides, strict=True)]
+    start = -sum(min(span, 0) for span in spans)
+    size = start + sum(max(span, 0) for span in spans) + like.itemsize
+    room = np.empty(size, np.uint8)
+    made: Any = np.ndarray(like.shape, like.dtype, room.data, start, like.strides)
+    made[...] = array
+    return made
 
 
 def _method(function: Any) -> Any:

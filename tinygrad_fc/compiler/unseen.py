@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_fc.compiler.attributes import KEEPING, Names, names_of
 from tinygrad_fc.compiler.contents import held
 from tinygrad_fc.compiler.finding import MISS
-from tinygrad_fc.compiler.refusal import kind_of, line_of
+from tinygrad_fc.compiler.refusal import kind_of, line_of, refusal
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.graph import Node
 
@@ -69,16 +69,20 @@ def of_package(frame: FrameType) -> Iterator[tuple[Any, str, Any]]:
             )
 
 
-def where_type_is_asked(frame: FrameType) -> str | None:
-    """Return the line that compares the type of an array to NumPy's, which a tracer's is not."""
+def refuse_type(frame: FrameType) -> None:
+    """Refuse code that compares the type of an array to NumPy's, which a tracer's is not."""
     code, there = frame.f_code, frame.f_locals.values()
     names = names_of(code)
     if "type" not in names.globals or "ndarray" not in names.globals | names.attributes:
-        return None
+        return
     arrays = any(type(value) is Tracer for value in there)
     if not arrays and not ("numpy" in names.attributes and any(isinstance(v, Node) for v in there)):
-        return None
+        return
     for step in dis.get_instructions(code):
         if step.opname == "LOAD_GLOBAL" and step.argval == "type" and step.positions:
-            return line_of(code.co_filename, step.positions.lineno or 0, frame.f_globals)
-    return None
+            raise refusal(
+                "type() of an array is not np.ndarray while the function is traced, which another "
+                "class stands in for.",
+                "Write isinstance(x, np.ndarray), which is true of both.",
+                line_of(code.co_filename, step.positions.lineno or 0, frame.f_globals),
+            )

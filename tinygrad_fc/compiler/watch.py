@@ -280,6 +280,21 @@ class Watch(Guarding):
         real = {number: reference() for reference, _, number in self.temporary}
         return {**self.memory, **{n: array for n, array in real.items() if array is not None}}
 
+    def lying(self) -> None:
+        """Note how the memory lies of inputs that are reshaped and written to.
+
+        By that it is told whether the two are one memory: whether a change of one is the other's.
+        """
+        numbers = {id(box): number for number, box in self.inputs.items()}
+        for x, made in self.reshaped:
+            root = x
+            while root._parent is not None:
+                root = root._parent
+            if id(root) in numbers and (root._version or made._version):
+                number = numbers[id(root)]
+                self.guard("strides", self.program.inputs[number], self.memory[number].strides)
+        self.reshaped.clear()
+
     def writes(self) -> Iterator[Any]:
         """Yield what a call leaves behind."""
         for number, box in self.inputs.items():
