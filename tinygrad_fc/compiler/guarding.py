@@ -62,6 +62,8 @@ class Guarding(Recorder):
     def _of_class(self, module: Any, name: str) -> None:
         """Note an attribute of the class of a module, of which `state.structure` knows nothing."""
         for kind in filter(is_users, type(module).__mro__):
+            if name[0] == "_" and name not in vars(kind):  # as each call of a module asks for some
+                continue
             self.guard("global", (vars(kind), name), vars(kind).get(name, MISS))
             if name in vars(kind):
                 break

@@ -19,7 +19,6 @@ from types import (
     BuiltinFunctionType,
     CellType,
     FunctionType,
-    MappingProxyType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
@@ -258,8 +257,8 @@ class Reach:
         elif type(value) is KEEPING:
             for kind, subject, found, names in behind(value):
                 self._gone_by(kind, subject, found, look.through(names))
-        elif isinstance(getattr(value, "registry", None), MappingProxyType):  # singledispatch
-            self._inside(value.registry, look)
+        elif isinstance(value, FunctionType) and "registry" in vars(value):  # singledispatch
+            self._inside(vars(value)["registry"], look)
         elif isinstance(value, ref):
             self._inside(value(), look)
         else:
