@@ -144,6 +144,12 @@ def with_a_method_of_a_class_between() -> Any:
     return Own(), lambda k: setattr(Own, "forward", lambda self, x: x * k)
 
 
+def with_a_class_of_a_class() -> Any:
+    meta = type("Meta", (type,), {"n": 1.0, "__module__": __name__})
+    made = meta("Made", (), {"__module__": __name__})
+    return (lambda x: x * made.n), lambda k: setattr(meta, "n", k)
+
+
 def with_another_class() -> Any:
     held = SimpleNamespace(kind=type("First", (), {"n": 1.0}))
     return (lambda x: x * held.kind.n), lambda k: setattr(held, "kind", type("N", (), {"n": k}))
@@ -205,7 +211,8 @@ OUTSIDE: dict[str, Any] = {
         for f in (
             *(with_slots, with_property, with_getattr, with_vars, with_nested_objects),
             *(with_helper, with_default, with_default_of_helper, with_attribute_of_function),
-            *(with_another_class, with_another_function_of_pythons, with_another_module),
+            *(with_a_class_of_a_class, with_another_class),
+            *(with_another_function_of_pythons, with_another_module),
             *(with_another_function_for_a_class, with_a_class_between),
             *(with_a_method_of_a_class_between, with_partial),
             *(with_an_array_in_a_list, with_a_list_in_a_tuple),

@@ -117,7 +117,7 @@ def holders(owner: Any) -> tuple[Any, list[Any]]:
     if isinstance(owner, ModuleType):
         return vars(owner), [vars(owner)]
     if isinstance(owner, type):
-        return None, [vars(kind) for kind in owner.__mro__[:-1]]
+        return None, [vars(kind) for kind in (*owner.__mro__[:-1], *type(owner).__mro__[:-2])]
     own = getattr(owner, "__dict__", None)
     own = own if type(own) is dict else None
     kinds = [] if isinstance(owner, Node) else [vars(kind) for kind in type(owner).__mro__[:-1]]
