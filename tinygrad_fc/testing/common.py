@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.domain import named
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinygrad_fc.testing.case import Case
 
 Array = np.ndarray[Any, Any]
@@ -19,7 +23,6 @@ def traits(case: Case) -> frozenset[str]:
     """Return what is special about an example, in words that follow "without"."""
     arrays = [case.arrays[i] for i in case.floats]
     shapes = [a.shape for a in arrays]
-    indices = [x for w, x in zip(case.words, case.arrays, strict=True) if w.kind == "index"]
     told = {
         "an empty array": any(0 in s for s in shapes),
         "a 0-d array": () in shapes,
@@ -30,9 +33,26 @@ def traits(case: Case) -> frozenset[str]:
         "a 0 among the numbers": any((a == 0).any() for a in arrays),
         "a negative number": any((a < 0).any() for a in arrays),
         "a number beyond 64": any((np.abs(a) > 64).any() for a in arrays),
-        "a repeated index": any(map(_repeats, indices)),
+        "a repeated index": repeated(case),
     }
     return frozenset(name for name, there in told.items() if there)
+
+
+def repeated(case: Case) -> bool:
+    """Tell whether an index occurs twice, -1 and the last one being the same."""
+    sizes: dict[Any, int] = {}
+    for word, x in zip(case.words, case.arrays, strict=True):
+        for axis, size in zip(reversed(word.shape or ()), reversed(x.shape), strict=False):
+            if axis is ...:
+                break
+            sizes[named(axis).letter if isinstance(axis, str) else axis] = size
+    pairs = [(w, x) for w, x in zip(case.words, case.arrays, strict=True) if w.kind == "index"]
+    return any(_repeats(x % max(_count(w.size, sizes), 1)) for w, x in pairs)
+
+
+def _count(size: int | str | None, sizes: dict[Any, int]) -> int:
+    """Return how many an index may choose from; more than there are where that is not told."""
+    return size if isinstance(size, int) else sizes.get(size, 1 << 30)
 
 
 def _repeats(x: Array) -> bool:
@@ -54,14 +74,15 @@ class Seen:
         else:
             self.wrong = found if self.wrong is None else self.wrong & found
 
-    def said(self) -> str:
+    def said(self, others: Sequence[Case] = ()) -> str:
         """Return what sets the wrong ones apart, nothing where it is nothing, or little is known.
 
-        What all wrong ones have, and no right one.
+        What all wrong ones have, the `others` too, and no right one.
         """
         if self.wrong is None or len(self.right) < FEW:
             return ""
-        apart = sorted(self.wrong.difference(*self.right))
+        wrong = self.wrong.intersection(*map(traits, others))
+        apart = sorted(wrong.difference(*self.right))
         if not apart:
             return ""
         return f"all {len(self.right)} examples without {' and '.join(apart)}"

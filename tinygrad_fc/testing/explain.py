@@ -6,32 +6,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.slopes import slope
+from tinygrad_fc.op import Op
 from tinygrad_fc.testing.errors import GradientError
-from tinygrad_fc.testing.hints import ZERO, Found, guess
+from tinygrad_fc.testing.hints import guess
 from tinygrad_fc.testing.laws import zero
+from tinygrad_fc.testing.probes import elsewhere, entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tinygrad_fc.testing.case import Case
-    from tinygrad_fc.testing.compare import Disagreement
+    from tinygrad_fc.testing.common import Seen
     from tinygrad_fc.testing.plan import Plan
+    from tinygrad_fc.testing.probes import Found, Probe
 
 Array = np.ndarray[Any, Any]
 
-MANY = 64
-"""How many entries are measured one by one to find the wrong one."""
 TIES = "where numbers are equal, what they share of g must add up to g"
 SUM = (
-    "it must lie between the slopes to both sides; where several kinks meet, as in relu(x) - "
-    "relu(-x), the rules of the parts need not add up to that: kinks='skip' leaves kinks out"
+    "where several kinks meet, as in relu(x) - relu(-x), the rules of the parts need not add up to "
+    "a slope between those to both sides: kinks='skip' leaves kinks out"
+)
+TYPES = (
+    "float32 times an array of whole numbers, as np.where(x > 0, 1, 0), or of float64 is float64: "
+    "end with .astype(x.dtype)"
 )
 OUTSIDE = (
     "for g = 0 a row must give exactly 0, and silently, outside of its domain too: 0 is what comes "
     "back through a branch that where() did not take. Keep what it divides by, or takes the "
     "logarithm of, inside: np.where(x > 0, x, 1) for x"
 )
+STEPS = 2.0 ** np.array([-8, -16, -24, -32])
+"""How far from 0 a slope is looked at that may be infinite there."""
 WORDS = {
     "value": "wrong value",
     "kink": "no legal slope at a kink",
@@ -40,59 +46,108 @@ WORDS = {
 }
 
 
-def explained(error: GradientError, plan: Plan, right: str = "") -> GradientError:
+def explained(error: GradientError, plan: Plan, seen: Seen | None = None) -> GradientError:
     """Return `error` with all that can be told: the entry, a guess at the cause, a line to run.
 
-    `right` is what sets apart the examples at which all was well.
+    `seen` knows what sets it apart from the examples at which all was well.
     """
     case = error.case
     if case is None:
         return error
     told = error.disagreement is not None and not error.disagreement.forbidden
-    found = _entries(error) if told else None
-    text, hint, kink = str(error), OUTSIDE if _outside(error, plan) else "", ""
-    if error.kind == "kink" and error.disagreement is not None and told:
-        # One number alone has nobody to share with.
-        several = sum(case.arrays[i].size for i in case.floats) > 1
-        hint = TIES if several else SUM
-        kink = hint if error.disagreement.in_step else SUM
-    made = error
+    found = entries(error) if told else None
+    probes = elsewhere(error, plan) if told else []
+    made, text = error, str(error)
     if found is not None:
-        k, at = found.at
-        i = _argument(case, error, k)
-        measured = float(found.numeric[k][at]), float(found.error[k][at])
-        digits = 16 if error.kind == "imprecise" else 10
-        text = (
-            f"{WORDS[error.kind]}: {found.analytic[k][at]:.{digits}g} by the rule, "
-            f"{measured[0]:.{digits}g} "
-            f"+- {measured[1]:.2g} by differences"
-        )
-        text += f"; {found.others()} of {found.size} entries differ" if found.size > 1 else ""
-        made = GradientError(
-            "",
-            kind=error.kind,
-            argument=i,
-            index=at,
-            analytic=float(found.analytic[k][at]),
-            numerical=measured[0],
-            error=measured[1],
-            case=case,
-            g=error.g,
-        )
-        try:
-            hint = guess(case, found, second=error.kind == "second-order")
-        except Exception:  # noqa: BLE001  a guess that fails must not hide what was found
-            hint = ""
-        # At a kink 0 may be what a rule says there: that none is missing, other places tell.
-        hint = kink if kink and (not hint or hint.startswith(ZERO)) else hint
-    made.hint = hint
+        made, text = _measured(error, case, found)
+    made.hint = _hint(error, case, found, probes) or _hint_besides(error, plan)
     drawn = error.drawn or case
     made.arrays, made.drawn = drawn.arrays, drawn
     # What hypothesis says of the example is said here, and shorter.
     made.__notes__, made.__traceback__ = [], None
-    lines = [_told(case, made, text, hint), f"  right at: {right}"][: 1 + bool(right)]
+    right = seen.said([p.case for p in probes if p.found is not None]) if seen else ""
+    lines = [_told(case, made, text, made.hint), f"  right at: {right}"][: 1 + bool(right)]
     made.args = ("\n".join([*lines, f"  reproduce: {reproduction(drawn, plan)}"]),)
     return made
+
+
+def _measured(error: GradientError, case: Case, found: Found) -> tuple[GradientError, str]:
+    """Return the error of the entry that is the most wrong, and what is said of it."""
+    k, at = found.at
+    analytic = float(found.analytic[k][at])
+    numeric, bound = float(found.numeric[k][at]), float(found.error[k][at])
+    digits = 16 if error.kind == "imprecise" else 10
+    text = f"{WORDS[error.kind]}: {analytic:.{digits}g} by the rule, "
+    if error.kind == "kink":
+        sides = (numeric - bound, numeric + bound)
+        low, high = (0.0 if abs(side) < 1e-3 * bound else side for side in sides)
+        text += f"between {low:.3g} and {high:.3g}, the slopes to both sides, by differences"
+    else:
+        text += f"{numeric:.{digits}g} +- {bound:.2g} by differences"
+    text += f"; {found.others()} of {found.size} entries differ" if found.size > 1 else ""
+    made = GradientError(
+        "",
+        kind=error.kind,
+        argument=_argument(case, error, k),
+        index=at,
+        analytic=analytic,
+        numerical=numeric,
+        error=bound,
+        case=case,
+        g=error.g,
+    )
+    return made, text
+
+
+def _hint(error: GradientError, case: Case, found: Found | None, probes: Sequence[Probe]) -> str:
+    """Return a guess at why a gradient is not what differences say, nothing where none holds."""
+    if error.disagreement is None or error.disagreement.forbidden:
+        return ""
+    if error.kind != "kink":
+        second = error.kind == "second-order"
+        return "" if found is None else guess(case, found, probes, second=second)
+    # One number alone has nobody to share with.
+    several = sum(case.arrays[i].size for i in case.floats) > 1
+    if several and (found is None or error.disagreement.in_step):
+        return TIES
+    return SUM if case.rule.own and not isinstance(case.rule.forward, Op) else ""
+
+
+def _hint_besides(error: GradientError, plan: Plan) -> str:
+    """Return what follows from the law that failed by itself."""
+    if _outside(error, plan):
+        return OUTSIDE
+    case = error.case
+    if error.kind == "dtype" and error.argument is not None and case and not case.rule.own:
+        return TYPES
+    return _beyond(error) if error.kind in {"nonlinear", "nonfinite"} else ""
+
+
+def _beyond(error: GradientError) -> str:
+    """Return which domain leaves out a number at which the function has no slope."""
+    case, i, at = error.case, error.argument, error.index
+    if case is None or i is None or at is None or np.isfinite(error.analytic) or case.strict:
+        return ""
+    if case.arrays[i][at]:
+        return ""
+    here, above, below = (_results(case, i, at, h) for h in (0.0, STEPS, -STEPS))
+    slopes = np.abs(above - here) / STEPS[:, None]
+    if not (slopes[1:] > 2 * slopes[:-1]).all(0).any():
+        return ""
+    word = "nonzero" if np.isfinite(below).all() else "positive"
+    return f"the function has no finite slope at 0: {word} is a domain that leaves 0 out"
+
+
+def _results(case: Case, i: int, at: tuple[int, ...], steps: Any) -> Array:
+    """Return the results with numbers in place of one of an argument's."""
+    found = []
+    for h in np.atleast_1d(steps):
+        moved = list(case.arrays)
+        moved[i] = moved[i].copy()
+        moved[i][at] = h
+        with np.errstate(all="ignore"):
+            found.append(np.asarray(case.rule.result(moved, case.settings), float).ravel())
+    return np.array(found)
 
 
 def _outside(error: GradientError, plan: Plan) -> bool:
@@ -148,24 +203,3 @@ def _argument(case: Case, error: GradientError, k: int) -> int:
     if error.kind == "second-order":
         k -= 1
     return k if k < 0 else case.floats[k]
-
-
-def _entries(error: GradientError) -> Found | None:
-    """Return the gradients entry by entry, by the rule and by differences."""
-    found: Disagreement | None = error.disagreement
-    if found is None or sum(p.x.size for p in found.places) > MANY:
-        return None
-    point = [p.x for p in found.places]
-    with np.errstate(all="ignore"):
-        analytic = [np.asarray(a, float) for a in found.vjp(found.w)]
-        numeric = [np.zeros(p.shape) for p in point]
-        bound = [np.zeros(p.shape) for p in point]
-        for k, place in enumerate(found.places):
-            for at in np.ndindex(place.x.shape):
-                v: Sequence[Array] = [np.zeros(p.shape) for p in point]
-                v[k][at] = step = place.reach[at]
-                one = slope(found.f, point, v, eps=found.eps)
-                value, wide = one.summed(found.w)
-                numeric[k][at], bound[k][at] = value / step, wide / step
-    made = Found(found, analytic, numeric, bound, 0.0 if error.kind == "imprecise" else 1e-8)
-    return made if made.wrong_somewhere() else None

@@ -241,7 +241,7 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
     except errors.Unsatisfiable:  # where the first cases have told all that there is, well
         pass
     if failed is not None:
-        raise explained(failed, plan, search.seen.said()) from failed.__cause__
+        raise explained(failed, plan, search.seen) from failed.__cause__
     return _report(search)
 
 
