@@ -144,6 +144,54 @@ def with_a_method_of_a_class_between() -> Any:
     return Own(), lambda k: setattr(Own, "forward", lambda self, x: x * k)
 
 
+def with_options_of_a_model() -> Any:
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            self.options = SimpleNamespace(n=1.0)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            self.layers = nn.ModuleList([Layer(), Layer()])
+            self.options = [SimpleNamespace(inner=SimpleNamespace(n=1.0))]
+
+        def forward(self, x: Any) -> Any:
+            for layer in self.layers:
+                x = x * layer.options.n
+            return x * self.options[0].inner.n
+
+    model = Model()
+
+    def change(k: float) -> None:
+        model.layers[1].options.n = k
+        model.options[0].inner.n = k
+
+    return model, change
+
+
+class Holder:
+    """An object that hands out what it holds, in several ways."""
+
+    def __init__(self) -> None:
+        self._held = [SimpleNamespace(n=1.0)]
+
+    def first(self) -> Any:
+        """Return the first."""
+        return self._held[0]
+
+    second = property(first)
+
+    def __getitem__(self, k: int) -> Any:
+        return self._held[k]
+
+    def __iter__(self) -> Any:
+        return iter(self._held)
+
+
+def returned(how: Any) -> Any:
+    held = Holder()
+    return (lambda x: x * how(held).n), lambda k: setattr(held._held[0], "n", k)
+
+
 def with_a_class_of_a_class() -> Any:
     meta = type("Meta", (type,), {"n": 1.0, "__module__": __name__})
     made = meta("Made", (), {"__module__": __name__})
@@ -200,6 +248,10 @@ def element(container: Any, at: Any = 0) -> Any:
 
 
 OUTSIDE: dict[str, Any] = {
+    "what a method returns": lambda: returned(lambda held: held.first()),
+    "what a property is": lambda: returned(lambda held: held.second),
+    "what an index finds": lambda: returned(lambda held: held[0]),
+    "what a loop finds": lambda: returned(lambda held: next(iter(held))),
     "an array": lambda: element(np.ones(2)),
     "a list": lambda: element([1.0]),
     "a long list": lambda: element([1.0] * 100),
@@ -211,7 +263,8 @@ OUTSIDE: dict[str, Any] = {
         for f in (
             *(with_slots, with_property, with_getattr, with_vars, with_nested_objects),
             *(with_helper, with_default, with_default_of_helper, with_attribute_of_function),
-            *(with_a_class_of_a_class, with_another_class),
+            *(with_options_of_a_model, with_a_class_of_a_class),
+            with_another_class,
             *(with_another_function_of_pythons, with_another_module),
             *(with_another_function_for_a_class, with_a_class_between),
             *(with_a_method_of_a_class_between, with_partial),
@@ -287,7 +340,25 @@ def test_messages_of_the_library_have_the_values_of_the_call():
 
 
 counter, steps = itertools.count(), iter([1.0, 2.0])
+
+
+class Drawing(nn.Module):
+    """A model that goes on, or draws."""
+
+    def __init__(self) -> None:
+        self.steps, self.rng = iter([1.0, 2.0]), np.random.default_rng(0)
+
+    def forward(self, x: Any, way: str) -> Any:
+        """Return what is another in each call."""
+        return x * (next(self.steps) if way == "steps" else self.rng.random())
+
+
+drawing, chance = Drawing(), Drawing()
+chance.steps = None
 REFUSED: dict[str, tuple[Any, str]] = {
+    "an iterator of a model": (lambda x: drawing(x, "steps"), "goes by an iterator"),
+    "chance of a model": (lambda x: chance(x, "rng"), "drawn from rng"),
+    "classes": (lambda x: x * len(Holder.__subclasses__()), "what __subclasses__.. gives"),
     "an iterator": (lambda x: x * next(steps), "goes by an iterator"),
     "a counter": (lambda x: x * next(counter), "goes by an iterator"),
     "a large array": (lambda x: x * float(LARGE[0]), "too large to be looked at in every call"),

@@ -135,11 +135,11 @@ def with_a_structure() -> Any:
 # Other packages
 
 
-def package(source: str, **there: Any) -> Any:
+def package(source: str, folder: str = "a_package", **there: Any) -> Any:
     """Return a module as if it were installed."""
-    made = ModuleType("a_package")
-    made.__file__ = f"<installed {len(refusal._kinds)}>"
-    refusal._kinds[made.__file__] = "third"
+    made = ModuleType(folder)
+    made.__file__ = f"{refusal._SITE[0]}{folder}/made_{len(refusal._kinds)}.py"
+    assert refusal.kind_of(made.__file__) == "third"
     vars(made).update(there)
     exec(compile(source, made.__file__, "exec"), vars(made))  # noqa: S102  the point
     return made
@@ -152,16 +152,35 @@ def with_a_number_of_a_package() -> Any:
 
 def with_a_function_of_a_package() -> Any:
     made = package("scale = 1.0\ndef f(x): return x * scale")
-    return made.f, lambda k: setattr(made, "scale", k)
+    return (lambda x: made.f(x) + 0), lambda k: setattr(made, "scale", k)
 
 
 def with_options_of_a_package() -> Any:
     options = SimpleNamespace(scale=1.0)
     made = package("def f(x): return x * options.scale", options=options)
-    return made.f, lambda k: setattr(options, "scale", k)
+    return (lambda x: made.f(x) + 0), lambda k: setattr(options, "scale", k)
+
+
+def with_a_model_of_a_package() -> Any:
+    source = """
+class Net(nn.Module):
+    def __init__(self):
+        self.options = Options(n=1.0)
+    def forward(self, x):
+        return x * self.options.n
+"""
+    net = package(source, nn=nn, Options=SimpleNamespace).Net()
+    return (lambda x: net(x) + 0), lambda k: setattr(net.options, "n", k)
+
+
+def with_a_program_that_is_installed() -> Any:
+    source = "def step(x): return helper(x)\ndef helper(x): return x * held.n[0]"
+    made = package(source, held=SimpleNamespace(n=[1.0]), folder="a_program")
+    return made.step, lambda k: made.held.n.__setitem__(0, k)
 
 
 NOTICED = (
+    *(with_a_model_of_a_package, with_a_program_that_is_installed),
     *(with_kept_results, with_kept_results_of_a_helper, with_kept_results_of_a_method),
     *(with_kept_results_of_a_model, with_a_memoryview, with_an_array_of_ctypes, with_a_structure),
     *(with_a_number_of_a_package, with_a_function_of_a_package, with_options_of_a_package),
@@ -192,7 +211,7 @@ def test_the_counts_and_clocks_of_a_package_are_its_own():
         "    return x * 2\n"
     )
     made = package(source, clock=time.perf_counter)
-    compiled = tg.compile(made.f, backend="numpy")
+    compiled = tg.compile(lambda x: made.f(x) + 0, backend="numpy")
     for _ in range(3):
         same("result", compiled(X), X * 2)
     assert len(compiled.programs) == 1

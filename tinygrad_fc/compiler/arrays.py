@@ -74,7 +74,7 @@ class Arrays:
         """Note that the program goes by elements of an array."""
         if array.nbytes > _SMALL and not whole:  # of one that is whole, all is read anyway
             raise refusal(
-                f"the function goes by what is in {_told(array)}, which is too large to be looked "
+                f"the function goes by what is in {_told(array)} which is too large to be looked "
                 "at in every call.",
                 "Make it a tensor, or take what is needed of it outside, and hand that over.",
                 at,

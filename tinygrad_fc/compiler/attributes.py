@@ -14,7 +14,7 @@ from tinygrad_fc.graph import Node
 from tinygrad_fc.optim.optimizer import Optimizer
 
 if TYPE_CHECKING:
-    from types import CodeType
+    from types import CodeType, FrameType
 
 _DYNAMIC = frozenset(("getattr", "vars", "hasattr", "__dict__"))
 """Names by which code reads attributes that it does not name."""
@@ -60,6 +60,17 @@ def names_of(code: CodeType) -> Names:
         globals_ |= words if "globals" in globals_ else frozenset()
     probed = words | attributes if handles else words | stored
     return Names(globals_, attributes, probed, not _DYNAMIC.isdisjoint(globals_ | attributes))
+
+
+def with_callers(names: Names, frame: FrameType) -> Names:
+    """Return names with those of the code that has called: it may read of what is returned."""
+    attributes: set[str] = set()
+    caller = frame.f_back
+    while caller is not None and kind_of(caller.f_code.co_filename) != "compiler":
+        if kind_of(caller.f_code.co_filename) == "user":
+            attributes |= names_of(caller.f_code).attributes
+        caller = caller.f_back
+    return names._replace(attributes=names.attributes | attributes)
 
 
 class Look:
@@ -117,7 +128,8 @@ def holders(owner: Any) -> tuple[Any, list[Any]]:
     if isinstance(owner, ModuleType):
         return vars(owner), [vars(owner)]
     if isinstance(owner, type):
-        return None, [vars(kind) for kind in (*owner.__mro__[:-1], *type(owner).__mro__[:-2])]
+        meta: type = type(owner)
+        return None, [vars(kind) for kind in (*owner.__mro__[:-1], *meta.__mro__[:-2])]
     own = getattr(owner, "__dict__", None)
     own = own if type(own) is dict else None
     kinds = [] if isinstance(owner, Node) else [vars(kind) for kind in type(owner).__mro__[:-1]]

@@ -13,6 +13,7 @@ from tinygrad_fc.compiler.impure import Impure, asking, kept
 from tinygrad_fc.compiler.reach import RANDOM, Reach
 from tinygrad_fc.compiler.refusal import kind_of, line, refusal
 from tinygrad_fc.compiler.tracer import Tracer
+from tinygrad_fc.nn.module import Module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ class Boundary:
             self.reach.entered(frame)
         elif event == "call":
             if kind == "third":
-                self.reach.entered_package(frame)
+                self._called_package(frame)
             self._called(frame, kind)
         elif event == "return" and kind == "user":
             for name, value in list(frame.f_locals.items()):
@@ -57,6 +58,14 @@ class Boundary:
                     raise self._by_chance(name, line(frame))
         elif event == "c_call":
             self._asked(frame, arg, kind)
+
+    def _called_package(self, frame: FrameType) -> None:
+        """Take note of a call in another package: in a model of one, as if it were the user's."""
+        owner = frame.f_locals.get(next(iter(frame.f_code.co_varnames), ""))
+        if isinstance(owner, Module):
+            self.reach.entered(frame)
+        else:
+            self.reach.entered_package(frame)
 
     def _called(self, frame: FrameType, kind: str) -> None:
         """Take note of a call of what is no user's code."""

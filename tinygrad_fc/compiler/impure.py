@@ -125,13 +125,19 @@ class Impure:
             _refuse(frame, _PRINTED)
         elif name in _DATES and getattr(of, "__module__", "") == "datetime":
             _refuse(frame, _clock(name, "datetime"))
-        elif users and name in _OF_LOCKS and type(of).__module__ in _STATEFUL:
+        elif (users and name == "__subclasses__") or (
+            users and name in _OF_LOCKS and type(of).__module__ in _STATEFUL
+        ):
             _refuse(frame, _read(name))
         elif isinstance(of, io.IOBase) and (users or not isinstance(of, _IN_MEMORY)):
             if name in _OF_FILES:
                 _refuse(frame, _read(name))
             elif name in ("write", "writelines"):
                 _refuse(frame, _PRINTED if isinstance(of, io.TextIOBase) else _done(name))
+
+
+def _is_of_lock(name: str, of: Any) -> bool:
+    return name in _OF_LOCKS and type(of).__module__ in _STATEFUL
 
 
 def _out_of(frame: FrameType | None, module: str) -> FrameType | None:

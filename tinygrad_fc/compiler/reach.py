@@ -39,13 +39,14 @@ from tinygrad_fc.compiler.attributes import (
     is_users,
     names_of,
     of_users,
+    with_callers,
 )
 from tinygrad_fc.compiler.contents import contents, held, still
 from tinygrad_fc.compiler.elements import Elements, is_array
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import Guard
-from tinygrad_fc.compiler.refusal import line, line_of, refusal
+from tinygrad_fc.compiler.refusal import adopt, line, line_of, refusal
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.compiler.unseen import behind, of_package, refuse_type
 from tinygrad_fc.generator import Generator
@@ -65,6 +66,7 @@ _NOT_LOOKED_INTO = (
     *(Module, MethodType, np.ndarray, CellType),
     *(*RANDOM, ModuleType, type, BuiltinFunctionType, Tracer, Number, Generator),
 )
+_IN_MODULES = (Node, str, int, float, type(None))
 _CONTAINERS = (list, dict, set, deque, Mapping, bytearray, array, MutableSequence, MutableSet)
 _SIMPLE = (bool, int, float, str, bytes, type(None), tuple, np.ndarray, Node, Module, *_CONTAINERS)
 """What is looked at of classes, whose other attributes are methods."""
@@ -90,6 +92,8 @@ class Reach:
             else:
                 root = root.__func__ if isinstance(root, MethodType) else root.__wrapped__
         self.code: Any = getattr(root, "__code__", None)
+        if self.code is not None:
+            adopt(self.code.co_filename)
         if isinstance(root, FunctionType):
             self._functions[self.code] = [root]
 
@@ -109,7 +113,7 @@ class Reach:
         every = names.dynamic or any(isinstance(value, GETTERS) for _, value in found)
         self.elements.dynamic |= every
         self.elements.entered(frame, found)
-        look = Look(names, every=every)
+        look = Look(with_callers(names, frame), every=every)
         for name in sorted(names.globals):
             self._gone_by("global", (outside, name), outside.get(name, MISS), look.anew())
         for function in self._those(code, there):
@@ -159,6 +163,8 @@ class Reach:
 
     def _object(self, owner: Any, look: Look) -> None:
         """Note the attributes that the code names, of an object, a class or a module."""
+        if isinstance(owner, Module):
+            self._module(owner, look)
         if isinstance(owner, _NOT_LOOKED_INTO) and not isinstance(owner, ModuleType | type):
             return
         own, places = holders(owner)
@@ -181,6 +187,22 @@ class Reach:
             elif isinstance(found, _SIMPLE) or is_method(found):
                 self._gone_by("global", (held, name), found, look)
                 self._not_in(places[:at], name)
+
+    def _module(self, owner: Any, look: Look) -> None:
+        """Note what is in the objects that a module and those in it have, such as their options.
+
+        That a module has them is noted when the attribute is read: see `Guarding.attribute`.
+        """
+        own = object.__getattribute__(owner, "__dict__")
+        for name, value in list(own.items()):
+            if isinstance(value, RANDOM) and name in look.names:
+                self._chance(value, name)
+            elif isinstance(value, Iterator) and name not in look.names:
+                continue
+            elif isinstance(value, Module) or (
+                (look.every or name in look.names) and not isinstance(value, _IN_MODULES)
+            ):
+                self._inside(value, look)
 
     def _not_in(self, places: list[Any], name: str) -> None:
         """Note that an object has no attribute, nor one of its classes that are the user's."""

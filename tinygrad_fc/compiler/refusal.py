@@ -22,6 +22,7 @@ _NUMPY = os.path.dirname(os.path.abspath(np.__file__)) + os.sep  # noqa: PTH100,
 _PYTHON = sysconfig.get_path("stdlib") + os.sep
 _SITE = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
 _kinds: dict[str, str] = {}
+_adopted: list[str] = []
 
 CONVERSIONS = frozenset(
     (
@@ -50,11 +51,24 @@ def kind_of(filename: str) -> str:
         elif filename.startswith((_NUMPY, "<frozen")):
             kind = "other"
         elif filename.startswith(_SITE):
-            kind = "third"
+            kind = "user" if filename.startswith(tuple(_adopted)) else "third"
         else:
             kind = "other" if filename.startswith(_PYTHON) else "user"
         _kinds[filename] = kind
     return kind
+
+
+def adopt(filename: str) -> None:
+    """Take the package that a file belongs to, where that is installed, for the user's own.
+
+    Who has installed a program, and runs it, compiles functions of that package.
+    """
+    if kind_of(filename) != "third":
+        return
+    site = max((path for path in _SITE if filename.startswith(path)), key=len)
+    package = site + filename[len(site) :].split(os.sep, maxsplit=1)[0]
+    _kinds.update({name: "user" for name in _kinds if name.startswith(package)})
+    _adopted.append(package)
 
 
 def asker() -> str:
