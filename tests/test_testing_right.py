@@ -112,7 +112,7 @@ def test_an_imaginary_step_that_ignores_a_little_is_not_taken() -> None:
     assert check_op("binary_cross_entropy_with_logits", x, np.array([14336.0]))
 
 
-@given(st.integers(2, 5), st.floats(-100, 100), st.integers(4, 22), st.integers(0, 2**20))
+@given(st.integers(2, 5), st.floats(0.0625, 128), st.integers(4, 22), st.integers(0, 2**20))
 @settings(max_examples=10)
 def test_the_std_of_numbers_close_to_each_other_has_the_gradient_it_can(
     n: int, around: float, near: int, seed: int
@@ -139,3 +139,22 @@ def test_a_gradient_of_eight_bits_is_no_rounding_of_float32() -> None:
     with pytest.raises(GradientError) as caught:
         check_vjp(np.std, vjp, np.array([1.0, 2.0, 4.5]))
     assert caught.value.kind == "float32"
+
+
+@given(st.integers(-10, 10), st.integers(-10, 10), st.integers(-8, 8), st.integers(1, 2))
+@settings(max_examples=10)
+def test_what_is_constant_may_have_the_rounding_of_a_gradient(
+    far: int, large: int, k: int, n: int
+) -> None:
+    x, w, b = np.ldexp(np.full((n, 1), -1.25), far), np.ldexp(np.array([0.875]), large), np.ones(1)
+
+    def layer_norm(x: Any, w: Any, b: Any) -> Any:
+        centred = x - x.mean(-1, keepdims=True)
+        return w * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) + b
+
+    def vjp(g: Any, _out: Any, x: Any, w: Any, _b: Any) -> Any:
+        # Of one number it is 0: what is left is of the rounding of numbers 316 times as large.
+        left = (g * w / np.sqrt(np.asarray(1e-5, x.dtype))) * np.finfo(x.dtype).eps * k / 8
+        return left, np.zeros_like(w), g.sum(0)
+
+    assert check_vjp(layer_norm, vjp, x, w, b * 2.0**-large).compared

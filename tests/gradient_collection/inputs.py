@@ -6,6 +6,8 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_fc.domain import named
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from .case import Array, Case
 
-SIZES = {"n": 3, "m": 4, "k": 3, "d": 2, "c": 2, "v": 4}
+SIZES = {"n": 3, "m": 4, "k": 3, "d": 2, "c": 2, "v": 4, "p": 3}
 
 
 def shapes(case: Case, sizes: dict[str, int], batch: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -27,7 +29,7 @@ def shapes(case: Case, sizes: dict[str, int], batch: tuple[int, ...]) -> list[tu
         axes = (...,) if word.shape is None else word.shape
         shape: tuple[int, ...] = ()
         for a in axes:
-            shape += (3, 4) if a is ... else (sizes[a] if isinstance(a, str) else max(a, 3),)
+            shape += (3, 4) if a is ... else (sizes[named(a).letter] if isinstance(a, str) else a,)
         found.append(shape)
     return found
 

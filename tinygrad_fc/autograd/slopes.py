@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.autograd.richardson import extrapolated
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -30,6 +32,8 @@ EPS = float(np.finfo(float).eps)
 SYMMETRIC = (4.0, 16.0, 64.0, 256.0, 1024.0)  # a central difference errs by h^2, h^4, ...
 LOPSIDED = (2.0, 8.0, 32.0, 128.0)  # a difference of one-sided slopes by h, h^3, ...
 STEP = 2.0**-8
+COARSEST = 2.0**-16
+"""How coarse rounding may be, beside how far results move: what is coarser is a jump."""
 CALM = 2.0**-16
 """How much smaller cotangents are taken where numbers on the way are larger than any float."""
 TINY = 2.0**-100  # the imaginary step: its square vanishes beside 1
@@ -85,15 +89,17 @@ def slope(
         down = np.array([along(-t) for t in h[:, 0]], float)
         central = (up - down) / (2 * h)
         largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
+        near = _near(along, here)
         least = 2 * max(eps, noise) * largest + 8 * eps * np.abs(central)
+        far = np.fmax(np.abs(up - here), np.abs(down - here)).max(axis=0, initial=0)
+        least = np.maximum(least, np.where(near.grain <= far * COARSEST, near.grain, 0))
         size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
         rounding = least + 2 * eps * steep * size
-        near = _near(along, here)
         blur, seen = _blurred(_rougher(near, central, h), rounding, least)
         unseen = np.nan_to_num(blur - seen) / h
-        value, error = _extrapolated(central, seen / h, unseen, SYMMETRIC)
+        value, error = extrapolated(central, seen / h, unseen, SYMMETRIC)
         lopsided = (up - 2 * here + down) / h
-        jump, doubt = _extrapolated(lopsided, 4 * seen / h, 4 * unseen, LOPSIDED)
+        jump, doubt = extrapolated(lopsided, 4 * seen / h, 4 * unseen, LOPSIDED)
         error = error + (np.abs(jump) + doubt) / 2
         torn = _torn(up - here, blur) | _torn(down - here, blur)
         steepest = np.maximum(np.abs(up - here), np.abs(down - here))[-1] / h[-1]
@@ -147,6 +153,8 @@ class _Near(NamedTuple):
     """What lies between these: at a kink the curves beside it do not cancel in `slopes`."""
     flat: Array
     """Whether nothing changes at all: a flat place, or a stair of rounded numbers."""
+    grain: Array
+    """What all results are whole multiples of: of a difference of large numbers, their rounding."""
 
     def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
         """Tell where slopes are not `value`: a staircase looks smooth from far away."""
@@ -176,21 +184,37 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
     right = (4 * seen[:, 3] - 3 * here - seen[:, 4]) / (2 * steps[:, None])
     left = (3 * here - 4 * seen[:, 1] + seen[:, 0]) / (2 * steps[:, None])
     flat = (seen == here).all(axis=(0, 1))
-    return _Near(steps[:, None], slopes, rough, np.abs(right - left), (left + right) / 2, flat)
+    grain = np.where(flat, 0, _grain(seen.reshape(12, here.size)))
+    jumps, middles = np.abs(right - left), (left + right) / 2
+    return _Near(steps[:, None], slopes, rough, jumps, middles, flat, grain)
+
+
+def _grain(numbers: Array) -> Array:
+    """Return the power of 2 that all numbers of a column are whole multiples of, 0 for none."""
+    mantissa, exponent = np.frexp(np.where(np.isfinite(numbers), numbers, 0))
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    lowest = np.ldexp((whole & -whole).astype(float), exponent - 53)
+    least = np.where(whole == 0, np.inf, lowest).min(axis=0, initial=np.inf)
+    return np.asarray(np.where(np.isinf(least), 0, least))
 
 
 def _rougher(near: _Near, central: Array, h: Array) -> Array:
     """Return how rough a function is by its finest differences, whose errors are h^4 and nothing.
 
     Steps of next to nothing round alike, and see less of it. Where they see far less, in slopes
-    too, it is no rounding, but what a function does between steps as long as the finest.
+    too, it is no rounding, but what a function does between steps as long as the finest. Three
+    differences may all be small by chance; eight, with errors of h^6, are not.
     """
-    fine = (4 * central[-4:] - central[-5:-1]) / 3
-    scatter = (np.abs(np.diff(fine, axis=0)) * h[-3:]).max(axis=0) / 1.5
+    fine = (4 * central[1:] - central[:-1]) / 3
+    finer = (16 * fine[1:] - fine[:-1]) / 15
     rough = near.rough.max(axis=0)
     apart = (np.abs(near.slopes - central[-1]) * near.steps).max(axis=0)
-    noise = scatter <= 64 * np.maximum(rough, apart)
-    return np.asarray(np.where(noise, np.maximum(rough, scatter), rough))
+    found = rough
+    for few in (fine[-4:], finer[-9:]):
+        scatter = (np.abs(np.diff(few, axis=0)) * h[1 - len(few) :]).max(axis=0) / 1.5
+        noise = scatter <= 64 * np.maximum(rough, apart)
+        found = np.where(noise, np.maximum(found, scatter), found)
+    return np.asarray(found)
 
 
 def _blurred(rough: Array, rounding: Array, least: Array) -> tuple[Array, Array]:
@@ -219,48 +243,6 @@ def _torn(gap: Array, noise: Array) -> Array:
     # Four halvings divide the gap by 16 where there is a slope.
     last = np.abs(gap[-1])
     return np.asarray((last > np.abs(gap[-5]) / 4) & (last > 8 * noise[-1]))
-
-
-def _extrapolated(
-    column: Array, noise: Array, unseen: Array, powers: Sequence[float]
-) -> tuple[Array, Array]:
-    """Return the limit of `column`, a row for each halving of the step, and a bound on its error.
-
-    `noise` is the rounding of each entry as far as it is seen, and `unseen` what there may be
-    beside it, which makes bounds wider and contradicts nothing. Each entry of `powers` tells what
-    halving the step divides the next term of the error by.
-    """
-    raw, blur = column, 3 * noise
-    values = np.full((len(powers), *column.shape), np.nan)
-    errors, wider = np.full_like(values, np.inf), np.zeros_like(values)
-    for j, p in enumerate(powers):
-        parents, column = column, column[1:] + (column[1:] - column[:-1]) / (p - 1)
-        noise, unseen = ((p * n[1:] + n[:-1]) / (p - 1) for n in (noise, unseen))
-        apart = np.maximum(np.abs(column - parents[1:]), np.abs(column - parents[:-1]))
-        values[j, j + 1 :], wider[j, j + 1 :] = column, 3 * unseen
-        errors[j, j + 1 :] = 2 * apart + 3 * noise
-    errors = np.where(np.isfinite(values) & np.isfinite(errors), errors, np.inf)
-    values = np.where(np.isfinite(errors), values, 0)
-    low, high = _left_open((values - errors).max(axis=0), (values + errors).min(axis=0))
-    errors = np.where((values - errors > high) | (values + errors < low), np.inf, errors)
-    # Differences come nearer as the step shrinks: what finer ones are farther from is no limit.
-    low, high = _left_open(raw - blur, raw + blur)
-    far = np.abs(values - raw)
-    far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
-    far = far * 1.25 + blur
-    errors = np.where((values - far > high) | (values + far < low), np.inf, errors) + wider
-    errors, values = (a.reshape(len(a) * len(a[0]), *a.shape[2:]) for a in (errors, values))
-    best = errors.argmin(axis=0)[None]
-    return np.take_along_axis(values, best, 0)[0], np.take_along_axis(errors, best, 0)[0]
-
-
-def _left_open(low: Array, high: Array) -> tuple[Array, Array]:
-    """Return for each level the interval that all finer ones, which come later, leave open."""
-    beyond = np.full_like(low[:1], np.inf)
-    low = np.where(np.isnan(low), -np.inf, low)
-    high = np.where(np.isnan(high), np.inf, high)
-    low = np.maximum.accumulate(np.concatenate([-beyond, low[:0:-1]]))[::-1]
-    return low, np.minimum.accumulate(np.concatenate([beyond, high[:0:-1]]))[::-1]
 
 
 def _imaginary(

@@ -52,6 +52,8 @@ class Form(NamedTuple):
     values: str = SMALL
     at: int = -1
     """Which special value numbers are near to; which power of 2 they are about."""
+    negative: bool = False
+    """Whether those of the first argument are less than 0."""
 
 
 def forms(words: Sequence[Domain]) -> list[Form]:
@@ -76,7 +78,7 @@ def forms(words: Sequence[Domain]) -> list[Form]:
     most = max((len(special(w)) for w in words if w.kind == "float"), default=1)
     more += [Form((3,), 3, values=NEAR, at=k) for k in range(min(most, 4))]
     # One alone: where one number in an array overflows, nothing is told of the others.
-    far = [Form((1,), 1, values=POWER, at=k) for k in POWERS]
+    far = [Form((1,), 1, values=POWER, at=k, negative=n) for k in POWERS for n in (False, True)]
     far += [Form((LONG,), 1)] * bool(batched) + [Form((1,), LONG)] * bool(letters)
     if plain:
         more.insert(0, Form((grid_size(words),), 1, values=GRID))
@@ -129,6 +131,7 @@ def _floats(form: Form, i: int, word: Domain, shape: Shape, repeats: int) -> Arr
         m = 128 + m % 16 - 8
     elif form.values == POWER:
         kind = 0 * kind + 4 * (16 + form.at) + 3
+        m = m if i else m % 128 + 128 * (not form.negative)
     else:
         kind, m = 0 * kind + 1, 128 + m % 32 - 16
     if form.values == SAME:

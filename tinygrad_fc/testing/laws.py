@@ -12,7 +12,17 @@ import numpy as np
 
 from tinygrad_fc.autograd.slopes import CALM, room
 from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
-from tinygrad_fc.testing.numbers import EPS, cotangent, finite, near, same, spread, worst
+from tinygrad_fc.testing.numbers import (
+    EPS,
+    STILL,
+    cotangent,
+    finite,
+    near,
+    product,
+    same,
+    spread,
+    worst,
+)
 from tinygrad_fc.testing.places import ordinaries
 
 if TYPE_CHECKING:
@@ -25,9 +35,6 @@ Array = np.ndarray[Any, Any]
 ONE = Tally(1)
 TERMS = 128
 """How many ulps of its terms a gradient may be off, of which 32 times as much is allowed."""
-UNSEEN = 2.0**-38
-"""As much may be left, at least, where terms cancel wherever arguments lie, which nobody sees: one
-number, normalised, is 0, and its gradient is of sums 1 / sqrt(1e-5) times as large."""
 
 
 def told(case: Case) -> None:
@@ -208,9 +215,14 @@ def blur(case: Case, g: Array, k: int) -> Array:
     turned = [case.gradients(np.asarray(s * g, g.dtype), case.out)[k] for s in signs]
     terms = np.max([np.abs(a[np.isfinite(a)]).max(initial=0) for a in turned])
     eps = float(np.finfo(g.dtype).eps)
-    sizes = eps * (TERMS * terms + 2 * usual(case, g)[k])
-    unseen = max(8 * eps, UNSEEN) * invisible(case, g, case.out)[k]
-    return np.asarray(own(case, g)[k] + sizes + unseen)
+    sizes = TERMS * terms + 2 * usual(case, g)[k] + 8 * invisible(case, g, case.out)[k]
+    return np.asarray(own(case, g)[k] + eps * (sizes + STILL / 32 * products(case, g)[k]))
+
+
+def products(case: Case, g: Array) -> list[Array]:
+    """Return how large gradients are of the product of all arguments."""
+    most = float(np.abs(np.asarray(g, float)).sum()) * product(case.arrays)
+    return [most / room(np.asarray(case.arrays[i], float)) for i in case.floats]
 
 
 def invisible(case: Case, g: Array, out: Array) -> list[Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,12 @@ Array = np.ndarray[Any, Any]
 EPS = float(np.finfo(np.float64).eps)
 FAR = 2.0**20 * EPS
 EPS32 = float(np.finfo(np.float32).eps)
+STILL = 2.0**16
+"""How many ulps of the product of all arguments may be left of what cancels wherever they lie.
+
+No place shows of what size it is: one number, normalised, is 0, and its gradient is a difference
+of numbers that are 1 / sqrt(1e-5) times as large as the weight behind.
+"""
 
 
 def cotangent(like: Array, salt: int, *, zeros: bool = False) -> Array:
@@ -84,6 +91,12 @@ def near(
         if (far <= 256 * eps * largest + 2.0**-1000).all():
             return True
         return rounding is not None and bool((far <= 32 * rounding()).all())
+
+
+def product(arrays: Iterable[Array]) -> float:
+    """Return how large the product of all arrays can be, leaving out those of less than 1."""
+    floats = (np.abs(a) for a in arrays if a.dtype.kind == "f")
+    return math.prod(max(1.0, float(a.max(initial=0))) for a in floats)
 
 
 def finite(arrays: Iterable[Array]) -> bool:

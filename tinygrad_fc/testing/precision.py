@@ -8,8 +8,8 @@ import numpy as np
 
 from tinygrad_fc.autograd.slopes import CALM
 from tinygrad_fc.testing.errors import GradientError, Tally
-from tinygrad_fc.testing.laws import ONE, invisible, sound, told, usual
-from tinygrad_fc.testing.numbers import EPS, EPS32, cotangent, spread
+from tinygrad_fc.testing.laws import ONE, invisible, products, sound, told, usual
+from tinygrad_fc.testing.numbers import EPS, EPS32, STILL, cotangent, spread
 
 if TYPE_CHECKING:
     from tinygrad_fc.testing.case import Case
@@ -121,10 +121,11 @@ def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Arr
     loose = 64 * EPS32 if case.strict else 2.0**-12
     shaken = 0.0 if case.strict else _shaken(case, out)
     allowed = []
-    unseen = invisible(case, g, case.out)
-    for a, r, u, o in zip(plain, rounding, usual(case, g), unseen, strict=True):
+    sizes = usual(case, g), invisible(case, g, case.out), products(case, g)
+    for a, r, u, o, p in zip(plain, rounding, *sizes, strict=True):
         # A difference of numbers of about 1 is rounded as these are (1 - out * out).
         floor = EPS32 * (64 * u + 8 * o) + 2.0**-100 + shaken * np.abs(a).max(initial=0)
+        floor = floor + np.where(np.abs(a) <= STILL * EPS * p, STILL / 16 * EPS32 * p, 0)
         allowed.append(24 * r + loose * np.abs(a) + floor)
     return allowed
 
