@@ -36,7 +36,27 @@ def test_the_page_runs_and_finds_its_bug(
     printed = capsys.readouterr().out
     assert "in softplus, argument 0 (x), entry (" in printed
     assert "reproduce: check_vjp(softplus, textbook, np.array(" in printed
-    assert printed.count(" slopes compared") >= 3
+    assert printed.count(" slopes compared") >= 5
+    assert "hint: the function has no finite slope at 0: positive is a domain" in printed
+    assert all(f"\n{k}. " in printed for k in range(1, 6))
+
+
+@pytest.mark.usefixtures("_table_restored")
+def test_the_page_runs_without_torch_and_scipy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = runpy.run_path(str(PAGE))
+    for part in ("check_a_row_of_scipy", "find_a_bug_in_torch"):
+        monkeypatch.setitem(page[part].__globals__, "find_spec", lambda _: None)
+        assert page[part]() is None
+    printed = capsys.readouterr().out
+    assert "SciPy is not installed: its function is left out" in printed
+    assert "PyTorch is not installed: its functions are left out" in printed
+
+
+def test_what_the_usual_test_passes() -> None:
+    page = runpy.run_path(str(PAGE))
+    assert page["usual_test"]() < 1e-8
 
 
 def test_its_bug_is_made_small() -> None:
