@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygrad_fc.compiler.elements import HARMLESS
 from tinygrad_fc.compiler.impure import Impure, asking, kept
-from tinygrad_fc.compiler.reach import RANDOM, Reach
+from tinygrad_fc.compiler.objects import RANDOM
+from tinygrad_fc.compiler.reach import Reach
 from tinygrad_fc.compiler.refusal import kind_of, line, refusal
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.nn.module import Module

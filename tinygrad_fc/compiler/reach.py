@@ -10,46 +10,25 @@ from __future__ import annotations
 import functools
 import gc
 import io
-import random
 import sys
-from array import array
-from collections import deque
-from collections.abc import Iterator, Mapping, MutableSequence, MutableSet
-from types import (
-    BuiltinFunctionType,
-    CellType,
-    FunctionType,
-    MemberDescriptorType,
-    MethodType,
-    ModuleType,
-)
+from collections.abc import Iterator, Mapping
+from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
 
 from tinygrad_fc.compiler.arrays import Arrays
-from tinygrad_fc.compiler.attributes import (
-    GETTERS,
-    KEEPING,
-    Look,
-    holders,
-    is_method,
-    is_seen,
-    is_users,
-    names_of,
-    of_users,
-    with_callers,
-)
+from tinygrad_fc.compiler.attributes import GETTERS, KEEPING, Look, is_users, names_of, with_callers
 from tinygrad_fc.compiler.contents import contents, held, still
 from tinygrad_fc.compiler.elements import Elements, is_array
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.number import Number
+from tinygrad_fc.compiler.objects import CONTAINERS, RANDOM, Objects
 from tinygrad_fc.compiler.program import Guard
 from tinygrad_fc.compiler.refusal import adopt, line, line_of, refusal
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.compiler.unseen import behind, of_package, refuse_type
-from tinygrad_fc.generator import Generator
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
 
@@ -61,18 +40,9 @@ if TYPE_CHECKING:
 
 _DEEP = 100
 """How deep what the function goes by may be nested."""
-RANDOM = (np.random.Generator, np.random.RandomState, random.Random)
-_NOT_LOOKED_INTO = (
-    *(Module, MethodType, np.ndarray, CellType),
-    *(*RANDOM, ModuleType, type, BuiltinFunctionType, Tracer, Number, Generator),
-)
-_IN_MODULES = (Node, str, int, float, type(None))
-_CONTAINERS = (list, dict, set, deque, Mapping, bytearray, array, MutableSequence, MutableSet)
-_SIMPLE = (bool, int, float, str, bytes, type(None), tuple, np.ndarray, Node, Module, *_CONTAINERS)
-"""What is looked at of classes, whose other attributes are methods."""
 
 
-class Reach:
+class Reach(Objects):
     """Notes as guards what the frames of the user's code go by, when they are entered."""
 
     def __init__(self, watch: Watch, root: Any, chance: Callable[[Any, str], None]) -> None:
@@ -148,7 +118,7 @@ class Reach:
         """Return the functions of some code that may run in a frame: a frame does not tell."""
         if code not in self._functions:
             plain = not code.co_freevars and not any(
-                isinstance(value, (*_CONTAINERS, np.ndarray)) for value in there.values()
+                isinstance(value, (*CONTAINERS, np.ndarray)) for value in there.values()
             )
             found = [] if plain else gc.get_referrers(code)
             self._functions[code] = [f for f in found if isinstance(f, FunctionType)]
@@ -160,63 +130,6 @@ class Reach:
                 for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
             )
         ]
-
-    def _object(self, owner: Any, look: Look) -> None:
-        """Note the attributes that the code names, of an object, a class or a module."""
-        if isinstance(owner, Module):
-            self._module(owner, look)
-        if isinstance(owner, _NOT_LOOKED_INTO) and not isinstance(owner, ModuleType | type):
-            return
-        own, places = holders(owner)
-        every = own is not None and not isinstance(owner, ModuleType)
-        for name in sorted(look.of(own) if every else look.names):
-            at = next((k for k, each in enumerate(places) if name in each), None)
-            if at is None:
-                self._absent(owner, name, own, look)
-                continue
-            held, found = places[at], places[at][name]
-            if not is_seen(owner, name, found):
-                continue
-            self.elements.attribute(name, found)
-            if isinstance(found, MemberDescriptorType):
-                value = getattr(owner, name, MISS)
-                self.elements.attribute(name, value)
-                self._gone_by("slot", (owner, name), value, look)
-            elif held is own:
-                self._gone_by("global", (held, name), found, look)
-            elif isinstance(found, _SIMPLE) or is_method(found):
-                self._gone_by("global", (held, name), found, look)
-                self._not_in(places[:at], name)
-
-    def _module(self, owner: Any, look: Look) -> None:
-        """Note what is in the objects that a module and those in it have, such as their options.
-
-        That a module has them is noted when the attribute is read: see `Guarding.attribute`.
-        """
-        own = object.__getattribute__(owner, "__dict__")
-        for name, value in list(own.items()):
-            if isinstance(value, RANDOM) and name in look.names:
-                self._chance(value, name)
-            elif isinstance(value, Iterator) and name not in look.names:
-                continue
-            elif isinstance(value, Module) or (
-                (look.every or name in look.names) and not isinstance(value, _IN_MODULES)
-            ):
-                self._inside(value, look)
-
-    def _not_in(self, places: list[Any], name: str) -> None:
-        """Note that an object has no attribute, nor one of its classes that are the user's."""
-        for place in places:
-            if type(place) is dict or of_users(place["__module__"]):
-                self.watch.guard("global", (place, name), MISS)
-
-    def _absent(self, owner: Any, name: str, own: Any, look: Look) -> None:
-        """Note that an attribute is not there, where the code may ask whether it is."""
-        if name in look.probed and is_seen(owner, name, None):
-            if own is not None:
-                self.watch.guard("global", (own, name), MISS)
-            elif isinstance(owner, type) and is_users(owner):
-                self.watch.guard("global", (vars(owner), name), MISS)
 
     def _gone_by(self, kind: str, subject: Any, value: Any, look: Look) -> None:
         if self._fresh(value):
@@ -251,7 +164,7 @@ class Reach:
         look.deep -= 1
 
     def _parts(self, value: Any, look: Look) -> None:
-        if isinstance(value, (*_CONTAINERS, tuple)) and not isinstance(value, Module):
+        if isinstance(value, (*CONTAINERS, tuple)) and not isinstance(value, Module):
             parts = list(value.values() if isinstance(value, Mapping) else value)
             if any(map(self._fresh, parts)):
                 return
@@ -296,13 +209,13 @@ class Reach:
     def handed(self, leaves: list[Any]) -> None:
         """Note what is in arguments that are containers of a kind of their own."""
         for leaf in leaves:
-            if isinstance(leaf, (*_CONTAINERS, functools.partial)):
+            if isinstance(leaf, (*CONTAINERS, functools.partial)):
                 self._inside(leaf, Look())
 
     def inside(self, name: str, value: Any) -> None:
         """Note what is in an attribute of a module, which the code of its class may read."""
         self.elements.attribute(name, value)
-        if isinstance(value, (*_CONTAINERS, tuple, np.ndarray, KEEPING)):
+        if isinstance(value, (*CONTAINERS, tuple, np.ndarray, KEEPING)):
             self._inside(value, Look())
 
     def _fresh(self, value: Any) -> bool:
