@@ -64,7 +64,8 @@ def finite(case: Case) -> Tally:
                 raise case.wrong(
                     "nonfinite",
                     f"the gradient of {case.rule.argument(i)} is {a[at]} at "
-                    f"{tuple(map(int, at))}, where the function has a slope of {numeric:.6g}",
+                    f"{tuple(map(int, at))}, where the function has a slope of {numeric:.6g} +- "
+                    f"{error:.2g}",
                     argument=i,
                     index=tuple(map(int, at)),
                     analytic=a[at],
