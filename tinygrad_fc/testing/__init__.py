@@ -8,8 +8,8 @@ hypothesis (`pip install 'tinygrad-fc[testing]'`); checking at given arrays does
 
 Reading order: `case` (what is tested, and where), `laws` and `values` (what must hold), `compare`
 and `autograd.slopes` (what a derivative is held against), `drawing` (which inputs are tried),
-`explain` and `hints` (what a failure says), `options` (what may be asked for), `checks` (all of it
-together).
+`explain`, `probes` and `hints` (what a failure says), `options` (what may be asked for), `checks`
+(all of it together).
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ FEW = 16
 """As many entries where it is only to be seen whether a guess holds."""
 ALIKE, UNLIKE, TRIED = 3, 3, 32
 """At how many places of the same shapes, and of others, a guess must hold; how many are tried."""
+CLOSE = 1e-5
+"""How near gradients are that are taken for the same, of which one may be right by chance."""
 SECONDS = 0.5
 """How long places are sought: nobody waits for a guess."""
 
@@ -184,3 +186,38 @@ def _same(one: Case, other: Case) -> bool:
         a.shape == b.shape and np.array_equal(a, b)
         for a, b in zip(one.arrays, other.arrays, strict=True)
     )
+
+
+class Wrong:
+    """One gradient that is wrong, at one place."""
+
+    def __init__(self, case: Case, found: Found, k: int, *, second: bool) -> None:
+        self.case, self.found, self.k, self.second = case, found, k, second
+        self.a, self.n = found.analytic[k], found.numeric[k]
+
+    @property
+    def i(self) -> int:
+        """Which argument it is the gradient of; -1 for that of the result."""
+        k = self.k - self.second
+        return k if k < 0 else self.case.floats[k]
+
+    @property
+    def g(self) -> Array:
+        """The gradient of the result."""
+        return np.asarray(self.found.disagreement.w, self.case.out.dtype).reshape(
+            self.case.out.shape
+        )
+
+    def again(self, g: Array, out: Array, arrays: Sequence[Array]) -> Array:
+        """Return what the rule gives for other arrays."""
+        case = self.case
+        found = case.gradients(np.asarray(g), np.asarray(out), list(arrays))
+        return np.asarray(found[self.k], float)
+
+
+def alike(a: Array, n: Array) -> bool:
+    """Tell whether two gradients are the same to a few digits."""
+    if a.shape != n.shape or not a.size:
+        return False
+    scale = np.abs(n).max()
+    return bool(scale > 0 and (np.abs(a - n) <= CLOSE * (np.abs(n) + 1e-3 * scale)).all())

@@ -1,0 +1,149 @@
+"""Factors that a gradient is off by: constants, sizes of axes, inner derivatives."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.testing.probes import CLOSE, alike
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinygrad_fc.testing.case import Case
+    from tinygrad_fc.testing.probes import Wrong
+
+Array = np.ndarray[Any, Any]
+
+KNOWN = {
+    "ln 10": math.log(10),
+    "ln 2": math.log(2),
+    "pi": math.pi,
+    "2 pi": 2 * math.pi,
+    "sqrt(2)": math.sqrt(2),
+    "sqrt(pi)": math.sqrt(math.pi),
+    "sqrt(2 pi)": math.sqrt(2 * math.pi),
+    "2 / sqrt(pi)": 2 / math.sqrt(math.pi),
+}
+"""Constants that are left out of derivatives."""
+
+
+def _sizes(w: Wrong) -> dict[str, int]:
+    """Return the sizes of arrays and axes, by what they are called."""
+    found = {}
+    for i, x in enumerate(w.case.arrays):
+        name = w.case.rule.argument(i)
+        found.update({f"the size of axis {j - x.ndim} of {name}": s for j, s in enumerate(x.shape)})
+        found[f"how many numbers {name} has"] = x.size
+    found["how many results there are"] = w.case.out.size
+    return found
+
+
+def _ratio(w: Wrong) -> float:
+    """Return how many times as large as it should be a gradient is where it is wrong, or NaN."""
+    wrong = w.found.excess(w.k) > 0
+    a, n = w.a[wrong], w.n[wrong]
+    at = int(np.argmax(np.abs(n)))
+    ratio = float(a[at] / n[at]) if n[at] else math.nan
+    return ratio if ratio and alike(a, ratio * n) else math.nan
+
+
+def factor(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
+    """A factor that is the same for all entries of a gradient: a constant, or made of sizes."""
+    ratios = [_ratio(w) for w in several]
+    if not all(map(math.isfinite, ratios)):
+        return ""
+    sizes = [_sizes(w) for w in several]
+    if all(math.isclose(r, ratios[0], rel_tol=2 * CLOSE) for r in ratios):
+        same = next(
+            (n for n, s in sizes[0].items() if all(z.get(n) == s for z in sizes) and s > 1
+             and (math.isclose(ratios[0], s) or math.isclose(ratios[0], 1 / s))), "",
+        )  # fmt: skip
+        told = _constant(ratios[0])
+        return f"{told} (or a sum and a mean confused: so large is {same})" if same else told
+    return _of_sizes(ratios, sizes)
+
+
+def _constant(ratio: float) -> str:
+    """Return what is said of a gradient that is `ratio` times what it should be."""
+    if math.isclose(ratio, -1, rel_tol=CLOSE):
+        return "the sign is wrong"
+    for factor, text in ((2, "twice what is right"), (0.5, "half of what is right")):
+        if math.isclose(ratio, factor, rel_tol=CLOSE):
+            return f"off by a factor of 2: {text}"
+    return f"it lacks the factor {_number(1 / ratio)}"
+
+
+def _number(value: float) -> str:
+    """Return a number as a fraction, or a constant, where it is one."""
+    near = Fraction(value).limit_denominator(12)
+    if math.isclose(near, value, rel_tol=CLOSE):
+        return str(near)
+    for name, known in KNOWN.items():
+        if math.isclose(value, known, rel_tol=CLOSE):
+            return name
+        if math.isclose(value, 1 / known, rel_tol=CLOSE):
+            return f"1 / ({name})"
+    return f"{value:.7g}"
+
+
+def _of_sizes(ratios: Sequence[float], sizes: Sequence[dict[str, int]]) -> str:
+    """Return what is said where a gradient is off by the size of something."""
+    names = [n for n in sizes[0] if all(n in s for s in sizes)]
+    known = list(zip(ratios, sizes, strict=True))
+    for constant, told in ((1.0, ""), (2.0, "twice "), (0.5, "half of "), (-1.0, "minus ")):
+        for n in names:
+            if all(math.isclose(r, constant * s[n], rel_tol=CLOSE) for r, s in known):
+                return f"it is too large by {told}{n}: a sum for a mean?"
+            if all(s[n] and math.isclose(r, constant / s[n], rel_tol=CLOSE) for r, s in known):
+                return f"it is too small by {told}{n}: a mean for a sum?"
+    for n in names:
+        for m in names:
+            if all(s[m] and math.isclose(r, s[n] / s[m], rel_tol=CLOSE) for r, s in known):
+                return f"it is too large by {n} over {m}"
+    return ""
+
+
+def inner(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
+    """A factor that depends on the arguments: what the chain rule multiplies by."""
+    for power in (1, -1, 2, 0.5, -2, -0.5):
+        for name in _bases(several[0]):
+            bases = [_bases(w).get(name) for w in several]
+            known = [b.ravel() for b in bases if b is not None]
+            if len(known) < len(several):
+                continue
+            ratio = np.concatenate([(w.n / w.a).ravel() for w in several])
+            base = np.concatenate(known) ** power
+            told = np.concatenate([((w.n != 0) | (w.a != 0)).ravel() for w in several])
+            constant = (ratio / base)[told]
+            if len(set(base[told].tolist())) < 4 or not np.isfinite(constant).all():
+                continue
+            if np.allclose(constant, constant[0], rtol=CLOSE, atol=0):
+                factor = _written(float(constant[0]), name, power)
+                return f"it lacks the factor {factor}: an inner derivative, by the chain rule?"
+    return ""
+
+
+def _bases(w: Wrong) -> dict[str, Array]:
+    """Return what a missing factor may be made of, by name."""
+    shape, out = w.a.shape, np.asarray(w.case.out, float)
+    found = {}
+    if out.shape in {shape, shape[:-1]}:
+        found["out"] = out if out.shape == shape else np.broadcast_to(out[..., None], shape)
+    for i, x in enumerate(w.case.arrays):
+        if x.shape == shape and x.dtype.kind == "f":
+            names = w.case.rule.names
+            name = names[i] if i < len(names) else f"argument {i}"
+            found = {name: x.astype(float), f"log({name})": np.log(x), **found}
+    return found
+
+
+def _written(constant: float, name: str, power: float) -> str:
+    told = _number(constant)
+    root = f"sqrt({name})" if abs(power) == 0.5 else name + "^2" * (abs(power) == 2)
+    if power < 0:
+        return f"{told} / {root}"
+    return root if told == "1" else f"-{root}" if told == "-1" else f"{told} {root}"
