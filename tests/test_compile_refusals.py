@@ -372,6 +372,22 @@ def test_a_number_that_is_counted_up_is_told_of():
         counted(tg.ones(1))
 
 
+def test_a_count_that_the_function_keeps_is_told_of():
+    held = SimpleNamespace(steps=0)
+
+    def counting(x: Any) -> Any:
+        held.steps += 1
+        return x * 2
+
+    counted = tg.compile(counting, backend="numpy")
+    for _ in range(31):
+        counted(tg.ones(1))
+    told = "steps outside that it goes by is another in nearly every call, as the function changes"
+    with pytest.warns(UserWarning, match=told):
+        counted(tg.ones(1))
+    assert held.steps == 32
+
+
 def test_shapes_that_differ_in_every_call_are_told_of():
     double = tg.compile(lambda x: x * 2, backend="numpy")
     for size in range(1, 32):

@@ -127,7 +127,8 @@ class Compiled(Generic[P, R]):
             self._call = shell.call
         self._traces += 1
         if self._traces == _MANY:
-            warnings.warn(_many(name, [s.signature for s in self._shells]), stacklevel=4)
+            signatures = [s.signature for s in self._shells]
+            warnings.warn(_many(name, signatures, program.changing), stacklevel=4)
         return self._function(*args, **kwargs) if result.__class__ is Miss else result
 
     def epoch(self, order: Any, *data: Any) -> Any:
@@ -229,7 +230,7 @@ class Compiled(Generic[P, R]):
         return dict(reversed(found.items()))
 
 
-def _many(name: str, signatures: list[str]) -> str:
+def _many(name: str, signatures: list[str], changing: str) -> str:
     several = list(dict.fromkeys(signatures))
     told = f"{name} has been traced {_MANY} times, which takes longer than it saves: "
     if len(several) > _MANY // 2:
@@ -239,7 +240,8 @@ def _many(name: str, signatures: list[str]) -> str:
             "one size (drop_last=True, or pad them), and numbers tensors"
         )
     return (
-        f"{told}something outside that it goes by is another in nearly every call. Hand it over "
+        f"{told}{changing or 'something'} outside that it goes by is another in nearly every call, "
+        f"{'as the function changes it' if changing else 'whoever changes it'}. Hand it over "
         "as an argument, a number that is counted up as a tensor; or leave it outside"
     )
 
@@ -295,10 +297,11 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     printing), reads files, clocks or random numbers that are not the library's, or keeps tensors
     outside; then nothing is changed. Whatever else it goes by (global names, attributes, closures,
     containers, arrays) is looked at in every call, and traced anew when it changes. Not seen, and
-    kept as they were in the first call, are: what another installed package holds but for numbers
-    and words in its modules; what objects of Python's own modules hold (a thread's name); `id()`;
-    names set in modules of Python's or NumPy's (`math.pi = 3`), and code and classes that are put
-    in place of others (autoreload in a notebook). Hand over what changes, or compile anew.
+    kept as they were in the first call, are: what another installed package holds but for models,
+    and numbers and words in its modules; what objects of Python's own modules hold (a thread's
+    name); `id()`; names set in modules of Python's or NumPy's (`math.pi = 3`), and code and classes
+    that are put in place of others (autoreload in a notebook). Hand over what changes, or compile
+    anew.
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")

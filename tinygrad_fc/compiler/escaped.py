@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType
 
-    from tinygrad_fc.compiler.program import Program
+    from tinygrad_fc.compiler.program import Guard, Program
 
 _GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "STORE_NAME", "LOAD_DEREF", "STORE_DEREF")
 _ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR")
@@ -26,22 +26,36 @@ class Place(NamedTuple):
     line: str
 
 
+def name_of(guard: Guard, guards: Iterable[Guard]) -> str:
+    """Return by what name the function goes by what a guard is about, if that can be told."""
+    names = _names(guard, guards)
+    return names[0] if names else "something"
+
+
+def _names(guard: Guard, guards: Iterable[Guard]) -> list[str]:
+    """Return the names of something; those of a container are found by what leads to it."""
+    of = [(guard.kind, guard.subject)]
+    if guard.kind == "contents":
+        of = [(kind, subject) for kind, subject, value in guards if value is guard.subject[0]]
+    return [s[1] for kind, s in of if kind in ("global", "cell", "attribute", "slot")]
+
+
 def place_of(tensor: Any, program: Program, codes: Iterable[CodeType]) -> Place | None:
     """Return where `tensor` is kept; None where that is nothing that the function goes by."""
     for _, name, value in program.attributes:
         if value is tensor:
             return _named(name, codes)
     holders, guards = gc.get_referrers(tensor), program.guards
-    for kind, subject, _ in guards:
+    for guard in guards:
+        kind, subject, _ = guard
         container: Any = subject[0] if kind in ("contents", "global", "cell") else None
         if not any(container is each for each in holders):
             continue
-        names = [(kind, subject)]
-        if kind == "contents":  # by which name it goes is told by what leads to it
-            names = [(k, of) for k, of, found in guards if found is subject[0]]
-        elif (held(container) if kind == "cell" else container.get(subject[1])) is not tensor:
+        if kind == "cell" and held(container) is not tensor:
             continue
-        for name in (of[1] for k, of in names if k in ("global", "cell", "attribute", "slot")):
+        if kind == "global" and container.get(subject[1]) is not tensor:
+            continue
+        for name in _names(guard, guards):
             place = _named(name, codes)
             if place is not None:
                 return place

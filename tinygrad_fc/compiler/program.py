@@ -212,6 +212,8 @@ class Program:
     """The floating-point warnings ("over", ...) that some operation is quiet about."""
     once: bool = False
     """Whether it fits no second call, since it creates state that the first call lacks."""
+    changing: str = ""
+    """What Python's own state the function changes, and goes by, in every call."""
 
     def outputs(self) -> list[int]:
         """Return the numbers of the values that a kernel returns, in this order.

@@ -22,6 +22,7 @@ from tinygrad_fc.compiler.arrays import Arrays
 from tinygrad_fc.compiler.attributes import GETTERS, KEEPING, Look, is_users, names_of, with_callers
 from tinygrad_fc.compiler.contents import contents, held, still
 from tinygrad_fc.compiler.elements import Elements, is_array
+from tinygrad_fc.compiler.escaped import name_of
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.objects import CONTAINERS, RANDOM, Objects
@@ -230,7 +231,11 @@ class Reach(Objects):
         # What a package has changed meanwhile is a count, or a clock, of its own.
         for guard in filter(still, self._packages.values()):
             self.watch.guard(*guard)
-        self.watch.program.once = not all(map(still, self.watch.guards.values()))
+        guards = list(self.watch.guards.values())
+        changed = [guard for guard in guards if not still(guard)]
+        self.watch.program.once = bool(changed)
+        if changed:
+            self.watch.program.changing = name_of(changed[0], guards)
 
     def undo(self) -> None:
         """Give arrays from outside back what was in them."""
