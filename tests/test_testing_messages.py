@@ -273,13 +273,13 @@ def test_what_a_lambda_finds_around_it_is_named() -> None:
         lambda: check(lambda x, k=scale: x.detach() * x * scale * k, np.array(3.0)), scale=2.0
     )
     assert line.startswith("check(lambda x, k=scale: x.detach() * x * scale * k, ")
-    assert line.endswith("  # with scale as it got them")
+    assert line.endswith("  # where scale is from where it was checked")
 
 
 def test_what_has_no_source_is_told_of() -> None:
     f = eval("lambda x: x * x.detach()")  # noqa: S307  of which there is no file
     line = pasted(lambda: check(f, np.array(3.0)), f=f)
-    assert line == "check(f, np.array(3.0))  # with f what was checked"
+    assert line == "check(f, np.array(3.0))  # where f is what was checked"
 
 
 class Square:
@@ -304,7 +304,7 @@ def test_objects_and_methods() -> None:
     square = Square()
     for f in (square, square.method):
         line = pasted(lambda f=f: check(f, np.array(3.0)), f=f)
-        assert line == "check(f, np.array(3.0))  # with f what was checked"
+        assert line == "check(f, np.array(3.0))  # where f is what was checked"
     for g in (Square.of_class, Square.of_none):
         line = pasted(lambda g=g: check(g, np.array(3.0)), Square=Square)
         assert line == f"check(Square.{g.__name__}, np.array(3.0))"
@@ -334,7 +334,7 @@ def test_decorated_functions_are_pasted_undecorated() -> None:
     test = TestDecorated()
     line = pasted(lambda: test.method(scale=2.0), TestDecorated=TestDecorated, self=test, scale=2.0)
     assert line.startswith("check(lambda x: TestDecorated.method.function(self, scale, x), np.arra")
-    assert line.endswith("  # with self and scale as it got them")
+    assert line.endswith("  # where self and scale are from where it was checked")
     nameless = derivatives(real)(lambda x: x * x.detach())
     assert pasted(nameless).startswith("check((lambda x: x * x.detach()), np.array(")
 

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_fc.testing.probes import CLOSE, alike
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.testing.case import Case
     from tinygrad_fc.testing.probes import Wrong
@@ -92,19 +92,25 @@ def _number(value: float) -> str:
 
 def _of_sizes(ratios: Sequence[float], sizes: Sequence[dict[str, int]]) -> str:
     """Return what is said where a gradient is off by the size of something."""
-    names = [n for n in sizes[0] if all(n in s for s in sizes)]
-    known = list(zip(ratios, sizes, strict=True))
-    for constant, told in ((1.0, ""), (2.0, "twice "), (0.5, "half of "), (-1.0, "minus ")):
-        for n in names:
-            if all(math.isclose(r, constant * s[n], rel_tol=CLOSE) for r, s in known):
-                return f"it is too large by {told}{n}: a sum for a mean?"
-            if all(s[n] and math.isclose(r, constant / s[n], rel_tol=CLOSE) for r, s in known):
-                return f"it is too small by {told}{n}: a mean for a sum?"
-    for n in names:
-        for m in names:
-            if all(s[m] and math.isclose(r, s[n] / s[m], rel_tol=CLOSE) for r, s in known):
-                return f"it is too large by {n} over {m}"
+    names = [n for n in sizes[0] if all(s.get(n, 0) > 0 for s in sizes)]
+    for text, expected in _claims({n: np.array([s[n] for s in sizes], float) for n in names}):
+        if np.allclose(ratios, expected, rtol=CLOSE, atol=0):
+            return text
     return ""
+
+
+def _claims(sizes: dict[str, Array]) -> Iterator[tuple[str, Array]]:
+    """Yield what may be said, and how many times too large gradients are where that is so."""
+    for constant, told in ((1.0, ""), (2.0, "twice "), (0.5, "half of "), (-1.0, "minus ")):
+        for n, size in sizes.items():
+            yield f"it is too large by {told}{n}: a sum for a mean?", constant * size
+            yield f"it is too small by {told}{n}: a mean for a sum?", constant / size
+    for n, size in sizes.items():
+        yield f"it is divided by {n}, where one less is right", 1 - 1 / size
+        yield f"it is divided by one less than {n}, where that itself is right", size / (size - 1)
+    for n, size in sizes.items():
+        for m, other in sizes.items():
+            yield f"it is too large by {n} over {m}", size / other
 
 
 def inner(several: Sequence[Wrong], _right: Sequence[Case]) -> str:

@@ -172,7 +172,11 @@ def _summed(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
                     if fits and alike(part.reshape(w.a.shape), w.a):
                         yield f"it is summed over axes {axes} of the result in place of {right}"
 
-    return "" if several[0].second else _common(several, found)
+    if several[0].second:
+        return ""
+    # Where all arguments broadcast to the result, which not all functions do everywhere.
+    known = [w for w in several if widened(w.case, w.k, w.found.disagreement.w) is not None]
+    return _common(known, found) if several[0] in known and len(known) > 1 else ""
 
 
 def _repeated(several: Sequence[Wrong], right: Sequence[Case]) -> str:

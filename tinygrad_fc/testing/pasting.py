@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tinygrad_fc.op import Op, spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import CodeType
 
 LONGEST = 100
@@ -75,9 +75,13 @@ def note(*several: Spelled) -> str:
     """Return a comment that says what stands for what, nothing where all is written out."""
     names = [s.stands for s in several if s.stands]
     reads = list(dict.fromkeys(name for s in several for name in s.reads))
-    told = [f"{' and '.join(names)} what was checked"] * bool(names)
-    told += [f"{' and '.join(reads)} as it got them"] * bool(reads)
-    return f"  # with {', '.join(told)}" if told else ""
+    told = [f"{_are(names)} what was checked"] * bool(names)
+    told += [f"{_are(reads)} from where it was checked"] * bool(reads)
+    return f"  # where {', and '.join(told)}" if told else ""
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _in_library(function: Any) -> str:
