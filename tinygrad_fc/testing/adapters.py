@@ -25,6 +25,12 @@ class Elsewhere(Rule):
     repeatable = False
 
 
+class Compiled(Elsewhere):
+    """A function that is compiled for each shape, which takes more time than all else."""
+
+    patience = 4
+
+
 def _library(name: str) -> Any:
     try:
         return import_module(name)
@@ -42,16 +48,21 @@ def _real(a: Array) -> Array:
     return a
 
 
-def _rule(library: str, f: Callable[..., Any], forward: Any, vjp: Any, vjp2: Any) -> Rule:
+def _rule(
+    library: str,
+    f: Callable[..., Any],
+    forward: Any,
+    vjp: Any,
+    vjp2: Any,
+    kind: type[Elsewhere] = Elsewhere,
+) -> Rule:
     """Return the rule of a library's function."""
     name = getattr(f, "__name__", type(f).__name__)
     # The signature of `f` says how many arguments it takes.
     forward.__name__, forward.__wrapped__ = name, f
     here = spelled(f, "f")
     called = f"check(from_{library}({here.text})"
-    return Elsewhere(
-        *(name, forward, vjp, vjp2), names=names_of(f), spelled=called, note=note(here)
-    )
+    return kind(*(name, forward, vjp, vjp2), names=names_of(f), spelled=called, note=note(here))
 
 
 def _one(out: Any, library: str) -> Any:
@@ -131,7 +142,8 @@ def from_jax(f: Callable[..., Any]) -> Rule:
     """Return a function of JAX's arrays as a rule, whose gradients are those of `jax.vjp`.
 
     JAX computes in float32 unless told otherwise: `jax.config.update("jax_enable_x64", True)`, or
-    check with `dtypes=(np.float32,)`. Raises `ImportError` without jax.
+    check with `dtypes=(np.float32,)`. It compiles for each shape, so that a check takes up to 20
+    seconds. Raises `ImportError` without jax.
     """
     function("f", f, "a function of JAX's arrays")
     jax = _library("jax")
@@ -169,7 +181,7 @@ def from_jax(f: Callable[..., Any]) -> Rule:
         found = [np.array(a) for a in pull(tuple(weights))]
         return (found[0], *_placed(found[1:], there))
 
-    return _rule("jax", f, forward, vjp, vjp2)
+    return _rule("jax", f, forward, vjp, vjp2, Compiled)
 
 
 def _filled(arrays: tuple[Any, ...], there: list[bool], floats: tuple[Any, ...]) -> list[Any]:

@@ -56,6 +56,8 @@ class Rule:
     """Whether the tensors of this package are behind it, which keep more promises."""
     repeatable = True
     """Whether equal calls must give equal bits, and not only to rounding."""
+    patience = 1
+    """How many times as long as usual a check may take."""
 
     def result(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Array:
         """Return what the function makes of `arrays`."""

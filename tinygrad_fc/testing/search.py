@@ -110,8 +110,10 @@ class _Search:
     def __init__(self, plan: Plan, share: float) -> None:
         self.plan = plan
         self.limit, self.shrinking = CALLS * share, SHRINKING * share
+        share *= plan.rule.patience
         self.slopes, self.seconds = SLOPES * share, SECONDS * share
-        self.tally, self.examples, self.discarded, self.left_out = Tally(), 0, 0, 0
+        self.tally, self.examples, self.discarded = Tally(), 0, 0
+        self.flat, self.left_out = 0, 0
         self.started, self.called = time.process_time(), plan.rule.calls["all"]
         self.until = np.inf
         self.failed: dict[bytes, GradientError] = {}
@@ -152,7 +154,7 @@ class _Search:
             self.seen.add(case, wrong=True)
             raise
         if cheap:
-            self.left_out += 1
+            self.flat += 1
         else:
             self.seen.add(case, wrong=False)
         self.examples += 1
@@ -212,7 +214,7 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
     # What fails there is sought again among what is drawn, which is made small.
 
     @settings(
-        max_examples=most - search.examples,
+        max_examples=max(most - search.examples - search.left_out, 1),
         deadline=None,
         database=None,
         report_multiple_bugs=False,  # so that shrinking does not slip from one bug to another
@@ -246,7 +248,8 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
 
 
 def _report(search: _Search) -> Report:
-    report = Report(search.examples, *search.tally, search.raised, search.refusal, search.left_out)
+    left_out = search.flat + search.left_out
+    report = Report(search.examples, *search.tally, search.raised, search.refusal, left_out)
     slopes = any(law.costly for law in search.plan.laws)
     # Where all results are empty there is nothing to tell, and nothing wrong.
     empty = slopes and search.discarded and not any(search.tally)
