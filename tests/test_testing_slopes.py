@@ -58,6 +58,13 @@ def test_the_error_is_within_its_bound_which_is_narrow(name: str, x: float) -> N
     assert found.jump <= 0
 
 
+@given(st.integers(3, 9), st.floats(0.0625, 16))
+def test_the_slope_of_a_power_at_0_is_certain(n: int, a: float) -> None:
+    for f in (lambda t: a * t**n, lambda t: np.tanh(a * t) ** n):
+        found = slope(f, 0.0)
+        assert abs(found.value) <= found.error <= 1e-6 * a**n
+
+
 @pytest.mark.parametrize("name", CANCELLING)
 @given(st.floats(2.0**-6, 4, width=32), st.integers(0, 12))
 @example(0.044714998453855515, 2)  # the finest steps round alike

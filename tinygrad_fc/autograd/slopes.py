@@ -161,6 +161,7 @@ class _Near(NamedTuple):
         # A kink is rough as well, but as much less as the step is shorter.
         kink = np.abs(self.jumps[0] - self.jumps[1]) <= self.jumps[0] / 64
         kink &= self.rough[1] <= self.rough[0] / 64
+        kink &= self.jumps[0] > np.abs(self.middles - self.slopes)[0]  # a cubic at 0 has none
         noise = np.maximum(np.where(kink, self.rough[1], self.rough), rounding)
         slopes, half = (
             np.where(kink, *each) for each in ((self.middles, self.slopes), (self.jumps[0] / 2, 0))
