@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.testing.plan import Plan
 
-CALLS, SHRINKING = 60_000, 15_000
+CALLS, SHRINKING = 60_000, 30_000
 """For 100 examples: after how many calls only cheap laws are held, and no smaller one is sought.
 
 Calls come first, not seconds: what is found is the same on a busy machine.
