@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def test_the_page_runs_and_finds_its_bug(
     printed = capsys.readouterr().out
     assert "in softplus, argument 0 (x), entry (" in printed
     assert "reproduce: check_vjp(softplus, textbook, np.array(" in printed
-    assert printed.count(" slopes compared") >= 5
+    assert printed.count(" slopes compared") >= 4 + (find_spec("torch") is not None)
     assert "hint: the function has no finite slope at 0: positive is a domain" in printed
     assert all(f"\n{k}. " in printed for k in range(1, 6))
 

@@ -27,9 +27,10 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 
 SPECIAL, SMALL, WHOLE, SIZES = "special", "small", "whole", "sizes"
-GRID, SAME, NEAR, POWER = "grid", "same", "near", "power"
+GRID, SAME, NEAR, POWER, EVEN = "grid", "same", "near", "power", "even"
 """What the numbers are: special values, eighths, whole ones, of all sizes; all tuples of special
-values, one for each argument; the same for all arguments, or nearly; about a power of 2."""
+values, one for each argument; the same for all arguments, or nearly; about a power of 2; all over
+what is drawn most."""
 POWERS = (-7, -14, 4, 5, 6, 7, 8, 9)
 """Of 2: what is small for float32, and where exponentials are finite, or not by far."""
 LONG = 9
@@ -79,7 +80,8 @@ def forms(words: Sequence[Domain]) -> list[Form]:
     more += [Form((3,), 3, values=NEAR, at=k) for k in range(min(most, 4))]
     # One alone: where one number in an array overflows, nothing is told of the others.
     far = [Form((1,), 1, values=POWER, at=k, negative=n) for k in POWERS for n in (False, True)]
-    far += [Form((LONG,), 1)] * bool(batched) + [Form((1,), LONG)] * bool(letters)
+    far += [Form((LONG,), 1, values=EVEN)] * bool(batched)
+    far += [Form((1,), LONG, values=EVEN)] * bool(letters)
     if plain:
         more.insert(0, Form((grid_size(words),), 1, values=GRID))
     rest = zip_longest(empty, parts, more, one, single)
@@ -129,6 +131,8 @@ def _floats(form: Form, i: int, word: Domain, shape: Shape, repeats: int) -> Arr
         kind |= 3
     elif form.values == NEAR:
         m = 128 + m % 16 - 8
+    elif form.values == EVEN:
+        kind, m = 0 * kind + 1, 4 + rng.permutation(np.arange(n) * 248 // max(n - 1, 1))
     elif form.values == POWER:
         kind = 0 * kind + 4 * (16 + form.at) + 3
         m = m if i else m % 128 + 128 * (not form.negative)
