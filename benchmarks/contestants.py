@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-# BLAS and XLA read these once, at import. One thread each: thread pools on a few cores would
-# measure each other.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+import one_thread  # noqa: F401  before NumPy
 
-import numpy as np  # noqa: E402
+# isort: split
+import numpy as np
 
-import tinygrad_fc  # noqa: E402
-from tinygrad_fc.handderived import NeuralNetwork  # noqa: E402
+import tinygrad_fc
+from tinygrad_fc.handderived import NeuralNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

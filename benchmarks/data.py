@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import importlib
 import json
-import os
 import random
 import statistics
 import sys
@@ -21,14 +20,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
+import one_thread  # noqa: F401  before NumPy
 
-import numpy as np  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+# isort: split
 
-from tinygrad_fc.utils.data import DataLoader, TensorDataset, random_split  # noqa: E402
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tinygrad_fc.utils.data import DataLoader, TensorDataset, random_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,7 +11,6 @@ ratio is the median of the ratios within rounds. PyTorch runs on one thread, wit
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import statistics
 import time
@@ -19,16 +18,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-# BLAS reads these once, at import.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
+import one_thread  # noqa: F401  before NumPy
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+# isort: split
 
-import tinygrad_fc  # noqa: E402
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import tinygrad_fc
 
 if TYPE_CHECKING:
     from collections.abc import Callable

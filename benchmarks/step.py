@@ -24,6 +24,9 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+import one_thread  # noqa: F401  before NumPy
+
+# isort: split
 import numpy as np
 from contestants import RATIOS, ROWS, Contestant, Row, contestants, installed
 from experiment import experiment

@@ -1,0 +1,10 @@
+"""Hold BLAS and XLA to one thread each: they read this once, so import it before NumPy.
+
+Thread pools on a few cores would measure each other.
+"""
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
