@@ -403,6 +403,23 @@ def test_no_source_before_the_first_call():
         _ = compiled.source
 
 
+def test_no_source_after_the_call_that_makes_what_an_optimizer_keeps():
+    layer = nn.Linear(2, 1)
+    optimizer = optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+
+    @tg.compile(backend="numpy")
+    def step(x: Any) -> None:
+        optimizer.zero_grad()
+        layer(x).sum().backward()
+        optimizer.step()
+
+    step(tg.ones(3, 2))
+    with pytest.raises(CompileError, match="call it once more, as that call made what an optimi"):
+        _ = step.source
+    step(tg.ones(3, 2))
+    assert "def step(" in step.source
+
+
 def test_a_tensor_that_escaped_is_of_no_use():
     escaped: list[Any] = []
 

@@ -567,3 +567,19 @@ def test_nothing_of_others_is_loaded_before_it_is_named() -> None:
 
 def test_all_names_are_listed() -> None:
     assert set(tg.testing.__all__) <= set(dir(tg.testing))
+
+
+def test_parameters_with_a_default_are_left_alone_and_missing_ones_named() -> None:
+    @derivatives(real, max_examples=10)
+    def scaled(x: Any, scale: float = 2.0) -> Any:
+        assert scale == 2.0
+        return (x * scale).tanh()
+
+    scaled()
+
+    @derivatives(real)
+    def two(x: Any, y: Any) -> Any:
+        return x * y
+
+    with pytest.raises(TypeError, match="2 parameters and 1 of them drawn: hand over x, or"):
+        two()

@@ -199,7 +199,10 @@ class Compiled(Generic[P, R]):
 
     def _last(self) -> Shell:
         if not self._shells:
-            raise CompileError(f"{self.__name__} has no program yet: call it first")
+            again = (
+                "once more, as that call made what an optimizer keeps" if self._traces else "first"
+            )
+            raise CompileError(f"{self.__name__} has no program yet: call it {again}")
         return self._shells[0]
 
     @property

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TENSORS = "a function of tensors, an operation, or a Rule such as from_torch(f)"
 VJP = "vjp(g, out, *arrays), the gradient of each array where g is that of the result"
 VJP2 = "vjp2(h, g, *arrays), the gradients of g and of each array, for h, those of vjp's results"
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def check(
@@ -58,6 +59,7 @@ def check(
     >>> report.compared > 100
     True
     """
+    __tracebackhide__ = True
     asked = _asked("check", inputs, options)
     called = f.forward if isinstance(f, Rule) else f
     told.function("what check takes", called, TENSORS)
@@ -87,6 +89,7 @@ def check_vjp(
     >>> report.compared > report.undecided
     True
     """
+    __tracebackhide__ = True
     asked = _asked("check_vjp", inputs, options)
     count = asked.inputs.many
     told.function("forward", forward, "a function of arrays")
@@ -112,9 +115,9 @@ def check_vjp(
 def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make a test of a function of tensors: its derivatives are checked on drawn inputs.
 
-    The function's last parameters are drawn, one for each of the `domains`; those before them
-    (`self`, pytest's fixtures) are handed over as they come. `options` are those of `check`. The
-    function itself stays at hand as the test's `function`.
+    The function's last parameters without a default are drawn, one for each of the `domains`; those
+    before them (`self`, pytest's fixtures) are handed over as they come. `options` are those of
+    `check`. The function itself stays at hand as the test's `function`.
 
     >>> from tinygrad_fc.domain import real
     >>> @derivatives(real("batch", 3), max_examples=20)
@@ -128,7 +131,8 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
 
     def decorate(f: Callable[..., Any]) -> Any:
         told.function("what derivatives decorates", f, "a function of tensors")
-        parameters = list(inspect.signature(f).parameters.values())
+        every = inspect.signature(f).parameters.values()
+        parameters = [p for p in every if p.default is p.empty and p.kind in POSITIONAL]
         if len(parameters) < len(domains):
             told.takes(f, len(domains), "Give a domain for each argument")
         kept = parameters[: len(parameters) - len(domains)]
@@ -136,6 +140,13 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
 
         @functools.wraps(f)
         def test(*args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
+            missing = [p.name for p in kept[len(args) :] if p.name not in kwargs]
+            if missing:
+                raise TypeError(
+                    f"{f.__name__} has {len(parameters)} parameters and {len(domains)} of them "
+                    f"drawn: hand over {', '.join(missing)}, or give a domain for each"
+                )
             before = [*args, *(kwargs[p.name] for p in kept[len(args) :])]
             rule = of_function(functools.partial(f, *before))
             called, told = _undecorated(f, [p.name for p in kept], drawn)
@@ -178,6 +189,7 @@ def _asked(called: str, given: Sequence[Any], options: Mapping[str, Any]) -> _As
 
 
 def _checked(rule: Rule, asked: _Asked) -> Report:
+    __tracebackhide__ = True
     options, (words, arrays) = asked
     held = laws_for(options, rule, second=rule.own or rule.vjp2 is not None)
     plan = Plan(rule, words, held, options, {})

@@ -76,6 +76,7 @@ def held(
 
 def at(plan: Plan, arrays: Sequence[Any], settings: dict[str, Any]) -> Report:
     """Hold the laws at given arrays, with every set of directions."""
+    __tracebackhide__ = True
     given = tuple(np.array(a) for a in arrays)
     of = {"f": real, "b": boolean}
     index = replace(boolean, name="index", kind="index")
@@ -197,6 +198,7 @@ def _key(case: Case) -> bytes:
 
 def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
     """Hold the laws on cases that hypothesis draws: 1 in `share` of as many as the profile says."""
+    __tracebackhide__ = True  # what failed is told, and the way here is nobody's matter
     try:
         from hypothesis import HealthCheck, errors, given, reject, settings  # noqa: PLC0415
         from hypothesis.reporting import with_reporter  # noqa: PLC0415
