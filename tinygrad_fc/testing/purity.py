@@ -14,7 +14,7 @@ from tinygrad_fc.testing.numbers import EPS, cotangent, near, same, spread, wors
 from tinygrad_fc.testing.places import ordinary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tinygrad_fc.testing.case import Case
 
@@ -60,11 +60,7 @@ def _equal(case: Case, a: Array, b: Array, rounding: Callable[[], Array]) -> boo
 
 
 def _repeated(case: Case, now: list[Array], before: list[Array]) -> None:
-    for k, (a, b) in enumerate(zip(now, before, strict=True)):
-        if a.shape == b.shape and _equal(case, a, b, partial(_part, case, case.g, k)):
-            continue
-        i = case.floats[k]
-        at = worst(a, b) if a.shape == b.shape else ()
+    for i, a, b, at in _apart(case, case.g, now, before, partial(_equal, case)):
         raise case.wrong(
             "nondeterministic",
             f"the same call gives another gradient of {case.rule.argument(i)}: {b[at]} at {at}, "
@@ -82,15 +78,26 @@ def _refilled(case: Case, elsewhere: Case, expected: list[Array]) -> None:
     for a, b in zip(arrays, case.arrays, strict=True):
         a[...] = b
     found = case.gradients(case.g, case.forward(arrays), arrays)
-    for k, (a, b) in enumerate(zip(found, expected, strict=True)):
-        if a.shape != b.shape or not near(a, b, partial(_part, case, case.g, k)):
-            i = case.floats[k]
-            raise case.wrong(
-                "nondeterministic",
-                f"the gradient of {case.rule.argument(i)} is {b}, and {a} where the arrays held "
-                "other numbers at an earlier call: something is kept that has changed",
-                argument=i,
-            )
+    for i, a, b, _ in _apart(case, case.g, found, expected, near):
+        raise case.wrong(
+            "nondeterministic",
+            f"the gradient of {case.rule.argument(i)} is {b}, and {a} where the arrays held other "
+            "numbers at an earlier call: something is kept that has changed",
+            argument=i,
+        )
+
+
+def _apart(
+    case: Case,
+    g: Array,
+    now: Sequence[Array],
+    before: Sequence[Array],
+    equal: Callable[[Array, Array, Callable[[], Array]], bool],
+) -> Iterator[tuple[int, Array, Array, tuple[int, ...]]]:
+    """Yield the gradients that are others than before: of which argument, both, and where."""
+    for k, (i, a, b) in enumerate(zip(case.floats, now, before, strict=True)):
+        if a.shape != b.shape or not equal(a, b, partial(_part, case, g, k)):
+            yield i, a, b, worst(a, b) if a.shape == b.shape else ()
 
 
 def _part(case: Case, g: Array, k: int) -> Array:
@@ -169,20 +176,17 @@ def _laid_out(case: Case, name: str, which: list[bool]) -> None:
         raise case.wrong("layout", f"the function gives {out} for {said}, else {plain.out}")
     expected = plain.gradients(g)
     found = case.gradients(other[-1], out, other[:-1])
-    for k, (a, b) in enumerate(zip(found, expected, strict=True)):
-        if a.shape != b.shape or not near(a, b, partial(_part, plain, g, k)):
-            i = case.floats[k]
-            at = worst(a, b) if a.shape == b.shape else ()
-            raise plain.wrong(
-                "layout",
-                f"the gradient of {case.rule.argument(i)} for {said} is {a[at]} at {at}; "
-                f"for the same numbers, contiguous, it is {b[at]}",
-                argument=i,
-                index=at,
-                analytic=a[at],
-                numerical=b[at],
-                g=g,
-            )
+    for i, a, b, at in _apart(plain, g, found, expected, near):
+        raise plain.wrong(
+            "layout",
+            f"the gradient of {case.rule.argument(i)} for {said} is {a[at]} at {at}; "
+            f"for the same numbers, contiguous, it is {b[at]}",
+            argument=i,
+            index=at,
+            analytic=a[at],
+            numerical=b[at],
+            g=g,
+        )
 
 
 def _legal(case: Case, arrays: Sequence[Array]) -> bool:
