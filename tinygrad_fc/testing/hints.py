@@ -155,9 +155,7 @@ def _summed(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
     from tinygrad_fc.testing.values import widened  # noqa: PLC0415
 
     def found(w: Wrong) -> Iterator[str]:
-        whole = widened(w.case, w.k, w.found.disagreement.w)
-        if whole is None:
-            return
+        whole = wide[id(w)]
         extra = whole.ndim - w.a.ndim
         right = tuple(range(extra)) + tuple(
             i + extra for i, s in enumerate(w.a.shape) if s == 1 != whole.shape[i + extra]
@@ -175,8 +173,10 @@ def _summed(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
     if several[0].second:
         return ""
     # Where all arguments broadcast to the result, which not all functions do everywhere.
-    known = [w for w in several if widened(w.case, w.k, w.found.disagreement.w) is not None]
-    return _common(known, found) if several[0] in known and len(known) > 1 else ""
+    measured = ((w, widened(w.case, w.k, w.found.disagreement.w)) for w in several)
+    wide = {id(w): whole for w, whole in measured if whole is not None}
+    known = [w for w in several if id(w) in wide]
+    return _common(known, found) if id(several[0]) in wide and len(known) > 1 else ""
 
 
 def _repeated(several: Sequence[Wrong], right: Sequence[Case]) -> str:
