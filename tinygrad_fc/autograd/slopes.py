@@ -91,7 +91,8 @@ def slope(
         largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
         near = _near(along, here)
         least = 2 * max(eps, noise) * largest + 8 * eps * np.abs(central)
-        far = np.fmax(np.abs(up - here), np.abs(down - here)).max(axis=0, initial=0)
+        right, left = up - here, down - here
+        far = np.fmax(np.abs(right), np.abs(left)).max(axis=0, initial=0)
         least = np.maximum(least, np.where(near.grain <= far * COARSEST, near.grain, 0))
         size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
         rounding = least + 2 * eps * steep * size
@@ -101,9 +102,9 @@ def slope(
         lopsided = (up - 2 * here + down) / h
         jump, doubt = extrapolated(lopsided, 4 * seen / h, 4 * unseen, LOPSIDED)
         error = error + (np.abs(jump) + doubt) / 2
-        torn = _torn(up - here, blur) | _torn(down - here, blur)
-        steepest = np.maximum(np.abs(up - here), np.abs(down - here))[-1] / h[-1]
-        torn |= near.flat & (_stair(up - here, blur) | _stair(down - here, blur))
+        torn = _torn(right, blur) | _torn(left, blur)
+        steepest = np.maximum(np.abs(right[-1]), np.abs(left[-1])) / h[-1]
+        torn |= near.flat & (_stair(right, blur) | _stair(left, blur))
         torn |= near.contradicts(value, error, rounding[-1], steepest)
         beyond = ~np.isfinite((np.abs(value) + error) / CALM)  # in sums of these, all is infinite
         error = np.where(torn | beyond, np.inf, error)
