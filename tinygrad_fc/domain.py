@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 _LETTER = r"[^\W\d]\w*"
-_NAMED = re.compile(rf"({_LETTER})(\??)(?:>=(\d+))?")
+_NAMED = rf"({_LETTER})(?:(\?)|>=(\d+))?"
+"""An axis with a letter: `"n"`, `"n?"` or `"n>=2"`."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _axis(axis: Any, name: str) -> Any:
         f'an axis of {name} is a letter ("n", "n>=2" for one of 2 or more, "n?" where it may be '
         "left out), a whole number for that very size, or `...` for any axes"
     )
-    return _size(axis, rf"{_LETTER}(\?|>=\d+)?", 0, message)
+    return _size(axis, _NAMED, 0, message)
 
 
 class Named(NamedTuple):
@@ -129,7 +130,7 @@ class Named(NamedTuple):
 
 def named(axis: str) -> Named:
     """Return what is said by an axis with a letter: `"n"`, `"n?"` or `"n>=2"`."""
-    found = _NAMED.fullmatch(axis)
+    found = re.fullmatch(_NAMED, axis)
     if found is None:
         raise ValueError(f"{axis!r} names no axis")
     return Named(found[1], bool(found[2]), int(found[3] or 0))
