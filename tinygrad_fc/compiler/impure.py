@@ -125,9 +125,7 @@ class Impure:
             _refuse(frame, _PRINTED)
         elif name in _DATES and getattr(of, "__module__", "") == "datetime":
             _refuse(frame, _clock(name, "datetime"))
-        elif (users and name == "__subclasses__") or (
-            users and name in _OF_LOCKS and type(of).__module__ in _STATEFUL
-        ):
+        elif users and (name == "__subclasses__" or _is_of_lock(name, of)):
             _refuse(frame, _read(name))
         elif isinstance(of, io.IOBase) and (users or not isinstance(of, _IN_MEMORY)):
             if name in _OF_FILES:
