@@ -149,8 +149,8 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
                 )
             before = [*args, *(kwargs[p.name] for p in kept[len(args) :])]
             rule = of_function(functools.partial(f, *before))
-            called, told = _undecorated(f, [p.name for p in kept], drawn)
-            _checked(replace(rule, name=f.__name__, names=drawn, spelled=called, note=told), asked)
+            called, said = _undecorated(f, [p.name for p in kept], drawn)
+            _checked(replace(rule, name=f.__name__, names=drawn, spelled=called, note=said), asked)
 
         del test.__wrapped__  # pytest would ask for the drawn arguments
         made: Any = test
