@@ -153,10 +153,15 @@ def test_epochs_that_are_refused():
     ):
         with pytest.raises(error, match=message):
             compiled.epoch(order, X)
-    with pytest.raises(TypeError, match="data 0 is a tensor or an array"):
-        compiled.epoch([[0]], 3.0)
-    with pytest.raises(tg.errors.ShapeError, match="must have one number"):
-        compiled.epoch([[0]], X, X[:2])
+    for data, message in (
+        ((3.0,), "data 0 is a tensor or an array .* got 3.0$"),
+        ((X, tg.tensor(3.0)), r"data 1 .* got a Tensor of shape \(\): what is one for all steps"),
+        ((X, [[1.0]] * 6), r"data 1 .* got a list: make it a tensor once, with tg\.tensor\("),
+    ):
+        with pytest.raises(TypeError, match=message):
+            compiled.epoch([[0]], *data)
+    with pytest.raises(tg.errors.ShapeError, match="data 0 has 6, data 1 has 2, data 2 has 6"):
+        compiled.epoch([[0]], X, X[:2], X)
     with pytest.raises(ValueError, match="data 0 requires grad"):
         compiled.epoch([[0]], tg.ones(2, requires_grad=True))
     assert not compiled.programs, "nothing is done before all is looked at"

@@ -22,10 +22,7 @@ def checked(order: Any, data: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
     Steps in a row that are of one size are one matrix.
     """
     whole = _arrays(data)
-    counts = {len(x) for x in whole}
-    if len(counts) > 1:
-        raise ShapeError(f"epoch: the data have {sorted(counts)} rows, and must have one number")
-    count = counts.pop() if counts else 0
+    count = _count(whole)
     runs = _runs(order)
     if not sum(map(len, runs)):
         raise ValueError("epoch: order has no steps: there would be nothing to return")
@@ -40,13 +37,37 @@ def _arrays(data: tuple[Any, ...]) -> list[Any]:
         if not isinstance(x, Node | np.ndarray) or not np.ndim(
             x._array if isinstance(x, Node) else x
         ):
-            raise TypeError(f"epoch: data {k} is a tensor or an array (N, ...), got {x!r:.80}")
+            raise TypeError(
+                f"epoch: data {k} is a tensor or an array (N, ...), of which each step takes some "
+                f"rows, got {_told(x)}"
+            )
         if isinstance(x, Node) and x._requires_grad:
             raise ValueError(
                 f"epoch: data {k} requires grad, and its rows are results: detach() it"
             )
         whole.append(x._array if isinstance(x, Node) else x)
     return whole
+
+
+def _told(x: Any) -> str:
+    """Return what `x` is, and how it becomes data."""
+    if isinstance(x, Node | np.ndarray):
+        return f"a {type(x).__name__} of shape (): what is one for all steps, read in the function"
+    if isinstance(x, list | tuple):
+        return f"a {type(x).__name__}: make it a tensor once, with tg.tensor(...)"
+    return f"{x!r:.80}"
+
+
+def _count(whole: list[Any]) -> int:
+    """Return how many rows the data have."""
+    counts = [len(x) for x in whole]
+    if len(set(counts)) > 1:
+        told = ", ".join(f"data {k} has {count}" for k, count in enumerate(counts))
+        raise ShapeError(
+            f"epoch: the data, counted from 0, differ in their numbers of rows: {told}. A row of "
+            "each is one sample: hand over as many rows of all"
+        )
+    return counts[0] if counts else 0
 
 
 def _runs(order: Any) -> list[Any]:
