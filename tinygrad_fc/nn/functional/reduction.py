@@ -39,7 +39,8 @@ def compared(loss: str, input: Any, target: Any) -> None:
         return
     if other is None:
         raise DtypeError(
-            f"{loss} needs the target as a tensor or array, got {type(target).__name__}"
+            f"{loss} needs the target as a tensor or array, got {type(target).__name__}: "
+            "tensor(...) makes one"
         )
     raise ShapeError(f"{loss}: {_mismatch(shape, other)}")
 
