@@ -139,6 +139,8 @@ def test_what_cannot_be_clipped():
         TypeError, match=r"got the Linear that has them: pass model\.parameters\(\)"
     ):
         utils.clip_grad_norm_(model, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"clip_grad_norm_ .* call it, model\.parameters\(\)"):
+        utils.clip_grad_norm_(model.parameters, 1.0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="clip_grad_value_ takes tensors, got a str among them"):
         utils.clip_grad_value_(["weight"], 1.0)  # type: ignore[list-item]
 

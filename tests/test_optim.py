@@ -319,6 +319,13 @@ frozen.flags.writeable = False
         (iter(()), ValueError, "A generator is empty once it was used"),
         (nn.Tanh().parameters(), ValueError, "the nn.Parameters that a Module holds"),
         (nn.Linear(1, 1), TypeError, r"got the Linear that has them: pass model\.parameters\(\)"),
+        (
+            nn.Linear(1, 1).parameters,
+            TypeError,
+            r"got the function Module.parameters itself, .*: call it, model\.parameters\(\)",
+        ),
+        ([{"params": nn.Linear(1, 1).parameters}], TypeError, r"call it, model\.parameters\(\)"),
+        ([{"params": nn.Linear(1, 1)}], TypeError, r"got the Linear that has them: pass model"),
         (w, TypeError, r"takes several parameters, got one Tensor: pass \[tensor\]"),
         ({"params": [w]}, TypeError, "got a dict: pass .group. where it is a group"),
         ({w}, TypeError, "needs its parameters in an order, got a set: pass a list"),

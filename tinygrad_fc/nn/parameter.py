@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FunctionType, MethodType
 from typing import Any, Self
 
 import numpy as np
@@ -58,3 +59,18 @@ def forget_grad(tensor: Tensor, *, set_to_none: bool) -> None:
     else:
         # Fresh ones: whoever kept the old gradient, or a graph through it, keeps its values.
         tensor._grad = wrap(np.zeros_like(tensor._grad._array))
+
+
+def refuse_holder(given: Any, what: str, name: str) -> None:
+    """Raise `TypeError` where a module stands for what is in it, or a method for what it gives."""
+    if hasattr(given, "named_parameters"):
+        raise TypeError(
+            f"{what} takes {name}, got the {type(given).__name__} that has them: pass "
+            "model.parameters()"
+        )
+    if isinstance(given, FunctionType | MethodType):
+        called = given.__name__ if isinstance(given, MethodType) else "parameters"
+        raise TypeError(
+            f"{what} takes {name}, got the function {given.__qualname__} itself, without its "
+            f"brackets: call it, model.{called}()"
+        )

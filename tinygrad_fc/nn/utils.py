@@ -14,6 +14,7 @@ from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functions.shape import cat
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.mode import no_grad
+from tinygrad_fc.nn.parameter import refuse_holder
 from tinygrad_fc.tensor import Tensor
 
 Tensors = Tensor | Iterable[Tensor]
@@ -222,11 +223,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
 def _listed(tensors: Tensors, what: str, name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         return [tensors]
-    if hasattr(tensors, "named_parameters"):
-        raise TypeError(
-            f"{what} takes {name}, got the {type(tensors).__name__} that has them: pass "
-            "model.parameters()"
-        )
+    refuse_holder(tensors, what, name)
     given = list(tensors)
     for tensor in given:
         if not isinstance(tensor, Tensor):

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_fc.functions.making import as_array
 from tinygrad_fc.graph import changing, wrap
 from tinygrad_fc.mode import enable_grad
-from tinygrad_fc.nn.parameter import forget_grad
+from tinygrad_fc.nn.parameter import forget_grad, refuse_holder
 from tinygrad_fc.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
@@ -78,11 +78,6 @@ class Optimizer:
         name = type(self).__name__
         if isinstance(params, Tensor):
             raise TypeError(f"{name} takes several parameters, got one Tensor: pass [tensor]")
-        if hasattr(params, "named_parameters"):
-            raise TypeError(
-                f"{name} takes parameters, got the {type(params).__name__} that has them: pass "
-                "model.parameters()"
-            )
         _ordered(params, name)
         if isinstance(params, Mapping):
             raise TypeError(
@@ -294,6 +289,7 @@ def pair(values: Any) -> Any:
 
 
 def _ordered(params: Any, name: str) -> None:
+    refuse_holder(params, name, "parameters")
     if isinstance(params, set | frozenset):
         raise TypeError(f"{name} needs its parameters in an order, got a set: pass a list")
     if not isinstance(params, Iterable):
