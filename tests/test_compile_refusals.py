@@ -200,6 +200,48 @@ def leaked_into_a_name(x: Any) -> Any:
     return last
 
 
+class Net(nn.Module):
+    """A model of two layers."""
+
+    def __init__(self) -> None:
+        self.layers = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
+
+
+class Lazy(nn.Module):
+    """A model that makes its layer when it is called first."""
+
+    layer = None
+
+    def forward(self, x: Any) -> Any:
+        """Make the layer, and call it."""
+        self.layer = self.layer or nn.Linear(2, 1)  # here
+        return self.layer(x)
+
+
+lazy = Lazy()
+
+
+def layer_made(x: Any) -> Any:
+    return nn.Linear(2, 2)(x)  # here
+
+
+def norm_made(x: Any) -> Any:
+    return nn.Sequential(nn.Tanh(), nn.BatchNorm1d(2))(x[None])  # here
+
+
+def model_made(x: Any) -> Any:
+    net = Net()  # here
+    return net.layers(x[None])
+
+
+def layer_made_late(x: Any) -> Any:
+    return lazy(x)
+
+
+def loss_made(x: Any) -> Any:
+    return nn.CrossEntropyLoss(weight=x)(x[None] * w, tg.tensor([0]))  # here
+
+
 def from_a_graph(x: Any) -> Any:
     return x * result  # here
 
@@ -242,6 +284,11 @@ REFUSED = {
     argument_kept: "a tensor of shape (2,), an argument, is kept outside of the function, in .last",
     leaked_into_a_model: "that the function made is kept outside of the function, in .first, where",
     leaked_into_a_name: "that the function made is kept outside of the function, in last, where",
+    layer_made: "a Linear is made inside of the function: its weight would be made anew in every",
+    norm_made: "a BatchNorm1d is made inside of the function: its weight would be made anew",
+    model_made: "a Net is made inside of the function: its weight would be made anew",
+    layer_made_late: "a Linear is made inside of the function",
+    loss_made: "a CrossEntropyLoss is made inside of the function: its weight",
     from_a_graph: "is the result of multiply, whose graph",
     line_search: "LBFGS decides by values",
 }

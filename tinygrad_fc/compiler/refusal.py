@@ -120,6 +120,31 @@ def place() -> str:
     return line(frame) if frame is not None else "an unknown line"
 
 
+def refuse_made(module: Any, name: str) -> None:
+    """Refuse that a module gets a tensor of the trace while it is made, as parameters are."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and kind_of(frame.f_code.co_filename) == "compiler":
+        frame = frame.f_back
+    made, by = None, None
+    while frame is not None and kind_of(frame.f_code.co_filename) != "compiler":
+        code, there = frame.f_code, frame.f_locals
+        of = there.get(code.co_varnames[0]) if code.co_name == "__init__" else None
+        if of is module or (made is not None and hasattr(of, "named_parameters")):
+            made, by = of, frame.f_back
+        frame = frame.f_back
+    if made is None:
+        return
+    while by is not None and kind_of(by.f_code.co_filename) not in ("user", "compiler"):
+        by = by.f_back
+    raise refusal(
+        f"a {type(made).__name__} is made inside of the function: its {name} would be made anew "
+        "in every call, and nothing would be learned.",
+        "Make it outside of the compiled function, and call it inside; or call its function in "
+        "nn.functional, which takes tensors as they are.",
+        line(by) if by is not None else None,
+    )
+
+
 def line(frame: FrameType) -> str:
     """Return the line that `frame` is at: `file:line: text`."""
     return line_of(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)

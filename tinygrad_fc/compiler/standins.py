@@ -18,7 +18,7 @@ from tinygrad_fc import generator
 from tinygrad_fc.compiler.elements import is_array
 from tinygrad_fc.compiler.kept import States
 from tinygrad_fc.compiler.program import CompileError, Place
-from tinygrad_fc.compiler.refusal import UnknownError, refusal
+from tinygrad_fc.compiler.refusal import UnknownError, refusal, refuse_made
 from tinygrad_fc.compiler.session import running, tracing
 from tinygrad_fc.compiler.spelled import replacements
 from tinygrad_fc.compiler.tracer import Tracer
@@ -135,6 +135,8 @@ def _attribute(self: Any, name: str) -> Any:
 def _set_attribute(self: Any, name: str, value: Any) -> None:
     watch = tracing()
     if watch is not None:
+        if isinstance(value, Node) and not watch.is_outside(value):
+            refuse_made(self, name)
         watch.assign_attribute(self, name, value)
     _SET(self, name, value)
 
