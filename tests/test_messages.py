@@ -313,6 +313,31 @@ def test_other_refusals(call: Any, parts: tuple[str, ...]):
     has(told(call), *parts)
 
 
+def test_names_that_are_not_there_say_what_to_take():
+    for call, *parts in (
+        (lambda: nn.Conv2d, "Conv2d", "for fully connected networks", "Flatten()", "Linear"),
+        (lambda: nn.functional.conv2d, "conv2d", "for fully connected networks"),
+        (lambda: nn.LSTM, "recurrent layers are not there", "Flatten()"),
+        (lambda: nn.MultiheadAttention, "attention is not there", "take PyTorch"),
+        (lambda: nn.BatchNorm2d, "BatchNorm1d"),
+        (lambda: nn.Dropout1d, "Dropout is there"),
+        (lambda: nn.LazyLinear, "Linear(in_features, out_features)"),
+        (lambda: tg.backends, "live on the CPU"),
+        (lambda: tg.jit, "compile(step)"),
+        (lambda: tg.complex64, "real numbers"),
+    ):
+        has(told(call, AttributeError), "has no attribute", *parts)
+    for module in (tg, nn, nn.functional):
+        for name in ("anything", "Quantile", "__path_", "__conv__"):
+            assert told(lambda m=module, n=name: getattr(m, n)).endswith(f"attribute {name!r}")
+        assert not hasattr(module, "Conv2d")
+        assert getattr(module, "Conv2d", 1) == 1
+    for moved in (tg.ones(2).cuda, nn.Linear(1, 1).cuda):
+        has(told(moved, RuntimeError), "live on the CPU", "leave cuda() out", "to(device)")
+    model = nn.Linear(1, 1)
+    assert model.cpu() is model
+
+
 def test_no_message_in_the_engine_uses_foreign_words():
     root = Path(tg.__file__).parent
     for path in root.rglob("*.py"):

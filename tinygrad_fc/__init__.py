@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc import autograd, linalg, nn, optim
+from tinygrad_fc.absent import absent
 from tinygrad_fc.autograd import explain
 from tinygrad_fc.device import cuda, device
 from tinygrad_fc.dtypes import bool_ as bool
@@ -489,11 +490,13 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_LATER[name]}")
-    return module if _LATER[name] == name else getattr(module, name)
+if not TYPE_CHECKING:  # to a type checker, a module with this has every name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise absent(__name__, name)
+        module = import_module(f"{__name__}.{_LATER[name]}")
+        return module if _LATER[name] == name else getattr(module, name)
 
 
 def __dir__() -> list[str]:

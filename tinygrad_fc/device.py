@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 
 class device:  # noqa: N801  PyTorch's spelling
@@ -47,6 +47,16 @@ def check(given: Any) -> None:
     """Raise where `given` is a device that there is not."""
     if given is not None and given is not CPU:
         device(given)
+
+
+def moved(self: Any, device: Any = None, **settings: Any) -> NoReturn:
+    """Raise `RuntimeError`, as `to("cuda")` does: there is no GPU."""
+    del self, device, settings
+    message = (
+        "there is no device 'cuda': arrays are NumPy's and live on the CPU; leave cuda() out, or "
+        "write to(device), with device = 'cuda' if cuda.is_available() else 'cpu'"
+    )
+    raise RuntimeError(message)
 
 
 class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc import inplace
-from tinygrad_fc.device import check, device
+from tinygrad_fc.device import check, device, moved
 from tinygrad_fc.functions.making import as_array
 from tinygrad_fc.functions.refusals import taught
 from tinygrad_fc.graph import Node, record, state
@@ -244,6 +244,8 @@ class Tensor(Methods):
     def cpu(self) -> Tensor:
         """Return itself: it is there."""
         return self
+
+    cuda = moved
 
 
 state.tensor = Tensor

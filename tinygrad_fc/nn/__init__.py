@@ -1,5 +1,8 @@
 """Layers, containers and losses, in PyTorch's spelling."""
 
+from typing import TYPE_CHECKING
+
+from tinygrad_fc.absent import absent
 from tinygrad_fc.nn import functional, init, utils
 from tinygrad_fc.nn.activation import (
     CELU,
@@ -139,3 +142,9 @@ __all__ = [
     "summary",
     "utils",
 ]
+
+
+if not TYPE_CHECKING:  # to a type checker, a module with this has every name
+
+    def __getattr__(name: str) -> None:
+        raise absent(__name__, name)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 
 from tinygrad_fc import dtypes, graph
+from tinygrad_fc.device import moved
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import hooks, state, walk
@@ -289,6 +290,12 @@ class Module:
         before = wrap(np.zeros((), np.uint16))
         after = before.to(*args, **kwargs)
         return self if after is before else self._cast(after.dtype)
+
+    def cpu(self) -> Self:
+        """Return the module: it is there."""
+        return self
+
+    cuda = moved
 
     def double(self) -> Self:
         """Do `to(float64)`."""

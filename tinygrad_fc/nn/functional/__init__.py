@@ -1,5 +1,8 @@
 """Layers, activations and losses as functions, in PyTorch's spelling: one family a module."""
 
+from typing import TYPE_CHECKING
+
+from tinygrad_fc.absent import absent
 from tinygrad_fc.functions.products import linear
 from tinygrad_fc.functions.reduction import log_softmax, softmax
 from tinygrad_fc.nn.functional.activation import (
@@ -125,3 +128,9 @@ __all__ = [
     "threshold",
     "triplet_margin_loss",
 ]
+
+
+if not TYPE_CHECKING:  # to a type checker, a module with this has every name
+
+    def __getattr__(name: str) -> None:
+        raise absent(__name__, name)
