@@ -62,6 +62,14 @@ class Net(nn.Module):
         return x + tg.tensor([1.0, -1.0]) / (x * self.sign)
 
 
+class Negated(Net):
+    """A model that does something else."""
+
+    def forward(self, x: Any) -> Any:
+        """Return the same, negated."""
+        return -super().forward(x)
+
+
 def with_slots() -> Any:
     o = Slots()
     o.n = 1.0
@@ -293,6 +301,7 @@ CHANGES: dict[str, Any] = {
     "an array": lambda net: net.scale.fill(3.0),
     "the class": lambda net: setattr(type(net), "factor", 2.0),
     "the sign of zero": lambda net: setattr(net, "sign", -0.0),
+    "its class": lambda net: setattr(net, "__class__", Negated),
 }
 
 

@@ -50,7 +50,7 @@ class Guarding(Recorder):
             return
         if name.startswith("__"):
             return
-        self.modules.setdefault(id(module), module)
+        self._gone_by_module(module)
         self.guard("attribute", (module, name), value)
         if name not in object.__getattribute__(module, "__dict__"):
             self._of_class(module, name)
@@ -58,6 +58,11 @@ class Guarding(Recorder):
             self.inside(name, value)
         elif type(value) is dict:
             self.guard("contents", (value,), contents(value))
+
+    def _gone_by_module(self, module: Any) -> None:
+        """Note that the function goes by a module, whose class says what it does."""
+        self.modules.setdefault(id(module), module)
+        self.guard("attribute", (module, "__class__"), type(module))
 
     def _of_class(self, module: Any, name: str) -> None:
         """Note an attribute of the class of a module, of which `state.structure` knows nothing."""
@@ -73,7 +78,7 @@ class Guarding(Recorder):
         if name.startswith("__"):
             return
         own = object.__getattribute__(module, "__dict__").get(name, MISS)
-        self.modules.setdefault(id(module), module)
+        self._gone_by_module(module)
         self.guard("method", (module, name), own)
         if own is MISS:
             self._of_class(module, name)
