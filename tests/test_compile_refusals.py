@@ -420,19 +420,25 @@ def test_a_number_that_is_counted_up_is_told_of():
 
 
 def test_a_count_that_the_function_keeps_is_told_of():
-    held = SimpleNamespace(steps=0)
+    model: Any = nn.Tanh()
+    for held in (SimpleNamespace(steps=0), model):
+        held.steps = 0
 
-    def counting(x: Any) -> Any:
-        held.steps += 1
-        return x * 2
+        def counting(x: Any, held: Any = held) -> Any:
+            held.steps += 1
+            return x * 2
 
-    counted = tg.compile(counting, backend="numpy")
-    for _ in range(31):
-        counted(tg.ones(1))
-    told = "steps outside that it goes by is another in nearly every call, as the function changes"
-    with pytest.warns(UserWarning, match=told):
-        counted(tg.ones(1))
-    assert held.steps == 32
+        counted = tg.compile(counting, backend="numpy")
+        for _ in range(31):
+            counted(tg.ones(1))
+        told = "steps outside that it goes by is .* as the function changes it. Make a number a t"
+        with pytest.warns(UserWarning, match=told):
+            counted(tg.ones(1))
+        assert held.steps == 32
+        held.steps = tg.tensor(0)
+        programs = [(counted(tg.ones(1)), counted.program)[1] for _ in range(3)]
+        assert programs[0] is programs[2], "as the advice has it"
+        same("the count", held.steps, tg.tensor(3))
 
 
 def test_shapes_that_differ_in_every_call_are_told_of():

@@ -242,10 +242,16 @@ def _many(name: str, signatures: list[str], changing: str) -> str:
             "each shape, and each number of Python's, has a program of its own. Make batches of "
             "one size (drop_last=True, or pad them), and numbers tensors"
         )
+    if changing:
+        return (
+            f"{told}{changing} outside that it goes by is another in nearly every call, as the "
+            f"function changes it. Make a number a tensor, {changing} = tensor(0), which one "
+            "program counts up; or change it outside of the compiled function"
+        )
     return (
-        f"{told}{changing or 'something'} outside that it goes by is another in nearly every call, "
-        f"{'as the function changes it' if changing else 'whoever changes it'}. Hand it over "
-        "as an argument, a number that is counted up as a tensor; or leave it outside"
+        f"{told}something outside that it goes by is another in nearly every call, whoever changes "
+        "it. Hand it over as an argument, a number that is counted up as a tensor; or leave it "
+        "outside"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tinygrad_fc.compiler import known
 from tinygrad_fc.compiler.attributes import is_users
-from tinygrad_fc.compiler.contents import contents
+from tinygrad_fc.compiler.contents import contents, same_contents
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.program import Guard
 from tinygrad_fc.compiler.recorder import Recorder
@@ -95,6 +95,15 @@ class Guarding(Recorder):
         if key not in self.assigned:
             self.assigned[key] = [module, name, before, value]
         self.assigned[key][3] = value
+
+    def changing(self) -> str:
+        """Return an attribute of a module that the function goes by, and sets to something else."""
+        for kind, subject, value in self.guards.values():
+            if kind == "attribute":
+                set_to = self.assigned.get((id(subject[0]), subject[1]), (value,))[-1]
+                if not same_contents((set_to,), (value,)):
+                    return str(subject[1])
+        return ""
 
     def restore(self) -> None:
         """Set attributes of modules back to what they were."""

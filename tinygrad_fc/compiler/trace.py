@@ -251,6 +251,7 @@ def _close(watch: Watch, stand_ins: list[Any], codes: Iterable[CodeType]) -> Non
     program.attributes = [(m, name, value) for m, name, _, value in watch.assigned.values()]
     program.names = names(watch)
     program.guards = list(watch.guards.values())
+    program.changing = program.changing or watch.changing()
     program.once |= any(kept.fresh for kept in watch.kept.values())
     temporary, made = watch.temporary, watch.made
     inputs = program.inputs
