@@ -37,8 +37,8 @@ class Domain:
     `low` and `high` bound the values, which may come as near as they like but not touch;
     `special` are values worth trying (inside, or on a kink); `without` are values left out;
     `distinct` wants an array without ties; `kind` is `"float"`, `"bool"` or `"index"`;
-    `size` is what an index counts, a number or a letter of the other shapes; `condition`
-    must hold for a whole array.
+    `size` is what an index counts, a number or a letter of the other shapes, and one with `low` 0
+    does not count from the end; `condition` must hold for a whole array.
     """
 
     name: str
@@ -180,8 +180,11 @@ def interval(
     return Domain(name, float(low), float(high), tuple(special), tuple(without))
 
 
-def index(n: int | str) -> Domain:
-    """Return whole numbers that index an axis of size `n`, repeats and negative ones included.
+def index(n: int | str, *, negative: bool = True) -> Domain:
+    """Return whole numbers that index an axis of size `n`, repeats included.
+
+    Negative ones count from the end: `negative=False` leaves them out, for functions that take none
+    (class indices of a loss).
 
     Raises `TypeError` or `ValueError` where `n` is no size, a number or a letter of a shape.
     """
@@ -190,7 +193,9 @@ def index(n: int | str) -> Domain:
         'of a shape, as index("n") beside real("n")'
     )
     size = _size(n, _LETTER, 1, message)
-    return Domain(f"index({size!r})", kind="index", size=size)
+    if negative:
+        return Domain(f"index({size!r})", kind="index", size=size)
+    return Domain(f"index({size!r}, negative=False)", low=0, kind="index", size=size)
 
 
 real = Domain("real", special=(0.0, 1.0, -1.0, 0.5))

@@ -148,13 +148,15 @@ def _floats(form: Form, i: int, word: Domain, shape: Shape, repeats: int) -> Arr
     return numbers(word, kind, m).reshape(shape)
 
 
-def _whole(form: Form, shape: Shape, n: int) -> Array | None:
-    """Return indices: the same one again and again, or each in turn from either end."""
+def _whole(form: Form, word: Domain, shape: Shape, n: int) -> Array | None:
+    """Return indices: the same one again and again, or each in turn, from either end if legal."""
     size = math.prod(shape)
     if size and not n:
         return None
     each = np.arange(size) * (form.values not in {SPECIAL, SAME})
-    turned = np.where(each % 3 == 2, -1, 1) * (each % max(n, 1))
+    turned = each % max(n, 1)
+    if word.low < 0:
+        turned = np.where(each % 3 == 2, -1, 1) * turned
     return turned.astype(np.intp).reshape(shape)
 
 
@@ -169,7 +171,7 @@ def _arrays(form: Form, words: Sequence[Domain]) -> tuple[Array, ...] | None:
             made: Array | None = (np.arange(math.prod(shape)) % 3 != 1).reshape(shape)
         elif word.kind == "index":
             n = letters.get(word.size, 0) if isinstance(word.size, str) else int(word.size or 0)
-            made = _whole(form, shape, n)
+            made = _whole(form, word, shape, n)
         else:
             made = _floats(form, i, word, shape, repeats)
             repeats *= len(special(word))
