@@ -290,7 +290,7 @@ def test_rows_of_the_first_order_alone() -> None:
         ({"where": lambda x: x > 0}, TypeError, r"an array of shape .*: write np.all\(...\)"),
         ({"sig": 3}, TypeError, "sig is a string such as"),
         ({"sig": "n->n"}, ValueError, "is no signature with one result: write the axes"),
-        ({"sig": "(n),(n)->()"}, ValueError, "has 2 arguments, and 1 domains are given: one each"),
+        ({"sig": "(n),(n)->()"}, ValueError, "has 2 arguments for 1 domain: give one domain for"),
         ({"domains": (real,)}, ValueError, "have their domains already: leave it out"),
         ({"max_example": 3}, TypeError, "check has no option 'max_example'; perhaps 'max_examples"),
         ({"foo": 3}, TypeError, "check has no option 'foo'; its options are order, sig, where, "),

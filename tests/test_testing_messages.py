@@ -111,7 +111,7 @@ WRONG = (
     Wrong("not summed", np.multiply, lambda g, out, x, y: (g * y, g * x), (real, real), "shape",
           "the argument has"),
     Wrong("count", np.sin, lambda g, out, x: (g, g), (real,), "shape",
-          "2 gradients for 1 arguments: return one for each"),
+          "2 gradients for 1 argument: return one for each"),
     Wrong("raises", np.sin, lambda g, out, x: g @ "x", (real,), "raises", "the gradient raises "),
     Wrong("nan", np.square, lambda g, out, x: g * 2 * x * x / x, (real,), "nonfinite",
           "where the function has a slope of 0"),

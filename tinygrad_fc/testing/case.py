@@ -17,6 +17,7 @@ import numpy as np
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.testing.errors import DiscardError, GradientError
 from tinygrad_fc.testing.numbers import FAR, Nudge, cotangent
+from tinygrad_fc.testing.texts import counted, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -215,8 +216,8 @@ class Case:
         if len(found) != len(self.floats):
             raise self.wrong(
                 "shape",
-                f"{len(found)} gradients for {len(arrays)} arguments: return one for each, None "
-                "for an argument that has none",
+                f"{counted(len(found), 'gradient')} for {counted(len(arrays), 'argument')}: return "
+                "one for each, None for an argument that has none",
             )
         pairs = zip(found, self.floats, strict=True)
         return [np.zeros_like(arrays[i]) if a is None else np.asarray(a) for a, i in pairs]
@@ -238,7 +239,7 @@ class Case:
             overflow = isinstance(error, FloatingPointError) and "overflow" in str(error)
             if overflow or not self.drawn:  # the function need not be defined everywhere
                 raise DiscardError from error
-            kind, text = "raises", f"{what} raises {type(error).__name__}: {error}"
+            kind, text = "raises", f"{what} raises {said(error)}"
             if what == SECOND:
                 text += "; where there is none, order=1 leaves it out"
             if isinstance(error, ShapeError):

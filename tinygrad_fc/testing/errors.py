@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tinygrad_fc.testing.texts import advice, counted
+
 if TYPE_CHECKING:
     from tinygrad_fc.testing.case import Case
     from tinygrad_fc.testing.compare import Disagreement
@@ -13,13 +15,6 @@ KINDS = (
     *("nonlinear", "layout", "value", "kink", "imprecise", "float32", "second-order"),
 )
 """What can be wrong with a gradient, in the order in which it is looked for."""
-
-
-MISTAKES = {
-    *("AttributeError", "NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError"),
-    *("TypeError", "KeyError", "NotImplementedError", "NoRuleError"),
-}
-"""What is raised, if at all inputs, by a function that is wrong, or of something else."""
 
 
 class GradientError(AssertionError):
@@ -107,17 +102,12 @@ class Report(NamedTuple):
     def refused(self) -> str:
         """Return how often the function raised, and what to do about it."""
         text = f"{self.raised} of {self.examples + self.raised} inputs drawn raised {self.refusal}"
-        if not self.examples and self.refusal.partition(":")[0] in MISTAKES:
-            return f"{text}; that is for the function to mend, no domain changes it"
-        return (
-            f"{text}; give domains shapes that it takes (sig=, or real('n', 3)), or a condition "
-            "(where=)"
-        )
+        return f"{text}; {advice(self.refusal, always=not self.examples)}"
 
     def __str__(self) -> str:
         text = (
-            f"{self.examples} examples: {self.compared} slopes compared, {self.undecided} "
-            f"undecided, {self.kinks} at kinks"
+            f"{counted(self.examples, 'example')}: {counted(self.compared, 'slope')} compared, "
+            f"{self.undecided} undecided, {self.kinks} at kinks"
         )
         if self.undecided > self.compared:
             text += (

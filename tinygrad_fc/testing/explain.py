@@ -11,6 +11,7 @@ from tinygrad_fc.testing.errors import GradientError
 from tinygrad_fc.testing.hints import guess
 from tinygrad_fc.testing.laws import zero
 from tinygrad_fc.testing.probes import elsewhere, entries
+from tinygrad_fc.testing.texts import of_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ SUM = (
     "where several kinks meet, as in relu(x) - relu(-x), the rules of the parts need not add up to "
     "a slope between those to both sides: kinks='skip' leaves kinks out"
 )
-TYPES = (
+WIDE = (
     "float32 times an array of whole numbers, as np.where(x > 0, 1, 0), or of float64 is float64: "
     "end with .astype(x.dtype)"
 )
@@ -61,7 +62,7 @@ def explained(error: GradientError, plan: Plan, seen: Seen | None = None) -> Gra
     if found is not None:
         made, text = _measured(error, case, found)
     made.hint = _hint(error, case, found, probes) or _hint_besides(error, plan)
-    drawn = error.drawn or case
+    drawn = _pasted(error, case)
     made.arrays, made.drawn = drawn.arrays, drawn
     # What hypothesis says of the example is said here, and shorter.
     made.__notes__, made.__traceback__ = [], None
@@ -69,6 +70,13 @@ def explained(error: GradientError, plan: Plan, seen: Seen | None = None) -> Gra
     lines = [_told(case, made, text, made.hint), f"  right at: {right}"][: 1 + bool(right)]
     made.args = ("\n".join([*lines, f"  reproduce: {reproduction(drawn, plan)}"]),)
     return made
+
+
+def _pasted(error: GradientError, case: Case) -> Case:
+    """Return where it is seen again: in float32 where that alone fails, beside nothing else."""
+    drawn = error.drawn or case
+    narrow = error.kind in {"dtype", "raises"} and _narrowed(case, drawn)
+    return case if narrow else drawn
 
 
 def _measured(error: GradientError, case: Case, found: Found) -> tuple[GradientError, str]:
@@ -118,9 +126,38 @@ def _hint_besides(error: GradientError, plan: Plan) -> str:
     if _outside(error, plan):
         return OUTSIDE
     case = error.case
+    if error.kind == "raises" and case is not None:
+        return _refused(error, case)
     if error.kind == "dtype" and error.argument is not None and case and not case.rule.own:
-        return TYPES
+        return WIDE if case.arrays[error.argument].dtype == np.float32 else _narrow(case)
     return _beyond(error) if error.kind in {"nonlinear", "nonfinite"} else ""
+
+
+def _refused(error: GradientError, case: Case) -> str:
+    """Return which float type the function takes, where it takes one alone."""
+    if error.drawn is not None and _narrowed(case, error.drawn):
+        return 'it raises in float32 alone: dtypes="float64" leaves that out'
+    if not of_types(str(error)):
+        return ""
+    mine = case.arrays[case.floats[0]].dtype
+    other = np.dtype(np.float64 if mine == np.float32 else np.float32)
+    return f'its own numbers are {other}: check it with dtypes="{other}", or at arrays of {other}'
+
+
+def _narrow(case: Case) -> str:
+    """Return why a gradient may be of float32 where the argument is of float64."""
+    if case.rule.spelled.startswith("check(from_jax("):
+        return (
+            'JAX computes in float32 until jax.config.update("jax_enable_x64", True) is called: '
+            'do that first, or check with dtypes="float32"'
+        )
+    return 'some of its own numbers are of float32: dtypes="float32" checks it in that type alone'
+
+
+def _narrowed(case: Case, drawn: Case) -> bool:
+    """Tell whether a case is one that was drawn, in float32."""
+    pairs = zip(case.arrays, drawn.arrays, strict=True)
+    return any(a.dtype != b.dtype and a.dtype == np.float32 for a, b in pairs)
 
 
 def _beyond(error: GradientError) -> str:

@@ -17,6 +17,7 @@ from tinygrad_fc.graph import Node
 from tinygrad_fc.op import Each, Op
 from tinygrad_fc.testing.compare import ACCURACY, Demand
 from tinygrad_fc.testing.signature import WORD, parsed, shaped
+from tinygrad_fc.testing.texts import counted
 
 Array = np.ndarray[Any, Any]
 
@@ -140,10 +141,10 @@ def function(name: str, f: Any, expected: str) -> None:
 def takes(f: Callable[..., Any], count: int, advice: str) -> None:
     """Raise `TypeError` where it can be told that `f` can't be called with `count` arguments."""
     name = f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__)
-    many = "s" * (count != 1)
+    many = counted(count, "argument")
     wanted = _wanted(f)
     if wanted not in {None, count}:
-        raise TypeError(f"{name} takes {wanted}, and gets {count} argument{many}. {advice}")
+        raise TypeError(f"{name} takes {wanted}, and gets {many}. {advice}")
     try:
         signature = inspect.signature(f)
     except (TypeError, ValueError):
@@ -153,9 +154,7 @@ def takes(f: Callable[..., Any], count: int, advice: str) -> None:
     except TypeError as error:
         bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
         told = signature.replace(parameters=bare, return_annotation=signature.empty)
-        raise TypeError(
-            f"{name}{told} can't be called with {count} argument{many}: {error}. {advice}"
-        ) from None
+        raise TypeError(f"{name}{told} can't be called with {many}: {error}. {advice}") from None
 
 
 def _wanted(f: Any) -> int | None:

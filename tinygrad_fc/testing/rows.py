@@ -22,6 +22,7 @@ from tinygrad_fc.testing.numbers import near, worst
 from tinygrad_fc.testing.options import FLOATS, NAMES, ONLY, arrays_of, asked, known
 from tinygrad_fc.testing.plan import Law, Plan, laws_for
 from tinygrad_fc.testing.search import at, drawn
+from tinygrad_fc.testing.texts import said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,8 +128,7 @@ def result(case: Case) -> Tally:
                 raise DiscardError from error
             # What a formula lacks is told as Python tells it, not as an argument of another type.
             inner = error.__cause__ if isinstance(error.__cause__, AttributeError) else error
-            text = f"the function raises {type(inner).__name__}: {inner}"
-            raise case.wrong("raises", text) from error
+            raise case.wrong("raises", f"the function raises {said(inner)}") from error
     if out.requires_grad is not needing:
         raise case.wrong("value", f"the result has requires_grad={out.requires_grad}")
     _must_be(case, out.numpy(), plain, "for tensors")

@@ -23,6 +23,7 @@ from tinygrad_fc.testing.errors import (
 from tinygrad_fc.testing.explain import explained
 from tinygrad_fc.testing.options import returned
 from tinygrad_fc.testing.plan import SALTS
+from tinygrad_fc.testing.texts import counted, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +83,7 @@ def at(plan: Plan, arrays: Sequence[Any], settings: dict[str, Any]) -> Report:
     index = replace(boolean, name="index", kind="index")
     words = plan.words or tuple(of.get(a.dtype.kind, index) for a in given)
     if len(words) != len(given):
-        raise ValueError(f"{plan.rule.name} takes {len(words)} arrays, got {len(given)}")
+        raise ValueError(f"{plan.rule.name} takes {counted(len(words), 'array')}, got {len(given)}")
     plan = plan._replace(words=words)
     tally = Tally()
     for salt in range(SALTS):
@@ -180,7 +181,7 @@ class _Search:
             returned(self.plan.rule.name, case.out)
         except GradientError as error:
             cause = error.__cause__ or error
-            self.raised, self.refusal = self.raised + 1, f"{type(cause).__name__}: {cause}"
+            self.raised, self.refusal = self.raised + 1, said(cause)
             raise DiscardError from error
         self.dtypes.add(case.out.dtype)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.domain import Domain, least
+from tinygrad_fc.testing.texts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ def _given(words: Sequence[Domain], sig: str, *, batch: bool) -> tuple[Domain, .
     cores, _ = parsed(sig)
     if len(cores) != len(words):
         raise ValueError(
-            f"sig {sig!r} has {len(cores)} arguments, and {len(words)} domains are given: one each"
+            f"sig {sig!r} has {counted(len(cores), 'argument')} for "
+            f"{counted(len(words), 'domain')}: give one domain for each"
         )
     first: tuple[Any, ...] = (...,) if batch else ()
     return tuple(

@@ -1,0 +1,134 @@
+"""What a check advises where a function refuses what is drawn: types, indices, shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.nn import functional
+from tinygrad_fc.testing import (
+    GradientError,
+    NothingToldError,
+    arrays,
+    boolean,
+    check,
+    check_vjp,
+    from_jax,
+    from_torch,
+    index,
+    real,
+)
+from tinygrad_fc.testing.texts import INDICES, SHAPES, TYPES, advice, counted, of_types, said
+
+FEW: Any = {"max_examples": 2}
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["example", "slope"]))
+def test_a_count_fits_its_noun(many: int, thing: str) -> None:
+    assert counted(many, thing) == f"{many} {thing}" + ("" if many == 1 else "s")
+
+
+@given(st.text(), st.sampled_from([ValueError, RuntimeError]))
+def test_an_exception_is_told_as_part_of_a_sentence(text: str, kind: Any) -> None:
+    told = said(kind(text))
+    assert told.startswith(kind.__name__)
+    assert not told.endswith((": ", "\n"))
+    assert not told.endswith(".") or text.rstrip().endswith("..")
+
+
+# As PyTorch, JAX, NumPy and this package say it.
+@pytest.mark.parametrize(
+    ("refusal", "advised"),
+    [
+        ("RuntimeError: mat1 and mat2 must have the same dtype, but got Double and Float", TYPES),
+        ("RuntimeError: expected m1 and m2 to have the same dtype, but got: double != float",
+         TYPES),
+        ("RuntimeError: expected scalar type Float but found Double", TYPES),
+        ("TypeError: lax.dot_general requires the same dtypes, got float32, float64", TYPES),
+        ("IndexError: Target -1 is out of bounds", INDICES),
+        ("RuntimeError: expected scalar type Long but found Double", INDICES),
+        ("IndexError: index 5 is out of bounds for axis 0 with size 5", INDICES),
+        ("IndexError: arrays used as indices must be of integer (or boolean) type", INDICES),
+        ("IndexError: too many indices for array: array is 1-dimensional", SHAPES),
+        ("AxisError: axis 1 is out of bounds for array of dimension 1", SHAPES),
+        ("IndexError: tuple index out of range", SHAPES),
+        ("ValueError: matmul: operands could not be broadcast together", SHAPES),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_told_by_any_librarys_words(refusal: str, advised: str) -> None:
+    assert advice(refusal, always=True) == advised
+    assert of_types(refusal) is (advised == TYPES)
+
+
+# Types
+
+
+def test_a_model_of_one_float_type() -> None:
+    torch = pytest.importorskip("torch")
+    narrow = torch.nn.Linear(3, 2)
+    with pytest.raises(NothingToldError, match=r'Float; both .* are drawn: dtypes="float32", or '):
+        check(from_torch(narrow), real(2, 3), **FEW)
+    wide = torch.nn.Linear(3, 2).double()
+    with pytest.raises(GradientError, match=r"raises in float32 alone: dtypes=.float64. l") as told:
+        check(from_torch(wide), np.ones((2, 3)))
+    assert ", np.float32))  # where f is what was checked" in str(told.value)
+    with pytest.raises(GradientError, match=r"its own numbers are float32: check .* at arrays of"):
+        check(from_torch(narrow), np.ones((2, 3)))
+
+
+def test_what_computes_in_float32_alone() -> None:
+    def narrow(g: Any, _out: Any, x: Any) -> Any:
+        return np.float32(g * np.cos(x))
+
+    with pytest.raises(GradientError, match='its own numbers are of float32: dtypes="float32"'):
+        check_vjp(np.sin, narrow, np.ones(2))
+    jax = pytest.importorskip("jax")
+    if not jax.config.jax_enable_x64:
+        with pytest.raises(GradientError, match="hint: JAX computes in float32 until "):
+            check(from_jax(lambda x: x), np.ones(2))
+
+
+def test_what_fails_in_float32_is_seen_again_in_float32() -> None:
+    with pytest.raises(GradientError) as told:
+        check_vjp(np.sin, lambda g, out, x: g * np.float64(np.cos(x)), np.ones(2))
+    text = str(told.value)
+    assert told.value.kind == "dtype"
+    assert "  x = np.array([1.0, 1.0], np.float32)\n" in text
+    assert text.endswith("np.float64(np.cos(x)), np.array([1.0, 1.0], np.float32))")
+    assert told.value.arrays[0].dtype == np.float32
+
+
+# Indices
+
+
+@settings(max_examples=40)
+@given(arrays(real("b", "n>=1"), index("n", negative=False)("b"), index("n")("b")))
+def test_indices_count_from_the_end_unless_they_must_not(drawn: Any) -> None:
+    x, plain, either = drawn
+    assert ((plain >= 0) & (plain < x.shape[1])).all()
+    assert ((either >= -x.shape[1]) & (either < x.shape[1])).all()
+    assert repr(index("n", negative=False)("b")) == "index('n', negative=False)('b')"
+
+
+def test_indices_that_are_refused() -> None:
+    loss = functional.cross_entropy
+    with pytest.raises(NothingToldError, match=r'; index\("n"\) draws indices of an axis "n" that'):
+        check(loss, real(1, 2), boolean(1), **FEW)
+    few: Any = {"max_examples": 5, "order": 1, "dtypes": "float64"}
+    report = check(loss, real("b>=1", "n>=1"), index("n", negative=False)("b"), **few)
+    assert report.compared
+    assert report.raised == 0
+
+
+# Counts
+
+
+def test_one_is_told_as_one() -> None:
+    assert str(check(tg.sin, np.array(1.0))).startswith("1 example: ")
+    with pytest.raises(ValueError, match="has 2 arguments for 1 domain: give one domain for each"):
+        check(tg.exp, real, sig="(n),(n)->()")
