@@ -53,11 +53,14 @@ class Domain:
     condition: Callable[[Any], Any] | None = None
 
     def __call__(
-        self, *shape: int | str | EllipsisType, where: Callable[[Any], Any] | None = None
+        self,
+        *shape: int | str | EllipsisType | Sequence[int | str | EllipsisType],
+        where: Callable[[Any], Any] | None = None,
     ) -> Domain:
         """Return the same values with a shape, by letters and numbers; `"..."` is `...` too.
 
-        `where` is a condition on the array, for what the words can't say.
+        The axes may stand in a tuple, as NumPy has them: `real((3, 4))` is `real(3, 4)`. `where` is
+        a condition on the array, for what the words can't say.
 
         Raises `TypeError` or `ValueError` for what is no axis.
         """
@@ -65,12 +68,14 @@ class Domain:
         if not (given is None or callable(given)):
             message = f"where is a function of the array that tells whether to take it; got {given}"
             raise TypeError(message)
-        told = tuple(_axis(axis, self.name) for axis in shape) if shape else self.shape
-        if shape.count(...) + shape.count("...") > 1:
-            message = f"{self.name}{shape} has `...` twice: it stands for all other axes, once"
+        first = shape[0] if len(shape) == 1 else None
+        axes: Any = tuple(first) if isinstance(first, tuple | list) else shape
+        if axes.count(...) + axes.count("...") > 1:
+            message = f"{self.name}{axes} has `...` twice: it stands for all other axes, once"
             raise ValueError(message)
-        if not shape and where is None:
-            told = ()
+        told: Any = tuple(_axis(axis, self.name) for axis in axes)
+        if where is not None and not shape:  # a condition alone, on any shape
+            told = self.shape
         return replace(
             self, shape=told, condition=partial(holds, where) if where else self.condition
         )
@@ -114,8 +119,8 @@ def _axis(axis: Any, name: str) -> Any:
     if axis is ... or axis == "...":
         return ...
     message = (
-        f'an axis of {name} is a letter ("n", "n>=2" for one of 2 or more, "n?" where it may be '
-        "left out), a whole number for that very size, or `...` for any axes"
+        f'an axis of {name} is a name, as "n" or "batch" ("n>=2" for one of 2 or more, "n?" where '
+        "it may be left out), a whole number for that very size, or `...` for any axes"
     )
     return _size(axis, _NAMED, 0, message)
 
