@@ -125,6 +125,18 @@ def test_indices_that_are_refused() -> None:
     assert report.raised == 0
 
 
+# Axes
+
+AXES = st.lists(st.sampled_from(["n", "batch", "k>=2", "m?"]) | st.integers(0, 9), max_size=4)
+
+
+@given(AXES, st.sampled_from([tuple, list]))
+def test_axes_may_stand_in_a_tuple(axes: list[Any], kind: Any) -> None:
+    for word in (real, index("n")):
+        assert word(kind(axes)) == word(*axes)
+        assert word(kind([*axes, ...])) == word(*axes, ...)
+
+
 # Counts
 
 
@@ -132,3 +144,12 @@ def test_one_is_told_as_one() -> None:
     assert str(check(tg.sin, np.array(1.0))).startswith("1 example: ")
     with pytest.raises(ValueError, match="has 2 arguments for 1 domain: give one domain for each"):
         check(tg.exp, real, sig="(n),(n)->()")
+
+
+def test_entries_are_counted_in_the_argument_that_is_named() -> None:
+    with pytest.raises(GradientError, match=r"differences; 1 of its 2 entries differ\n"):
+        check_vjp(
+            lambda x, y: x * y,
+            lambda g, out, x, y: (g * y * np.array([1, 2], x.dtype), g * x),
+            *(np.array([1.0, 2.0]), np.array([3.0, 4.0])),
+        )

@@ -140,7 +140,7 @@ def test_at_a_kink_both_slopes_are_told() -> None:
         check_vjp(lambda x: np.maximum(x, 0), steep, np.array([0.0]))
     error = caught.value
     low, high = sorted((0.0, float(error.g[0])))
-    assert f"between {low:.3g} and {high:.3g}, the slopes to both sides, by diff" in str(error)
+    assert f"between {low:.3g} and {high:.3g}, g times the slopes to both sides" in str(error)
     assert not error.hint
 
 

@@ -114,7 +114,9 @@ WRONG = (
           "2 gradients for 1 argument: return one for each"),
     Wrong("raises", np.sin, lambda g, out, x: g @ "x", (real,), "raises", "the gradient raises "),
     Wrong("nan", np.square, lambda g, out, x: g * 2 * x * x / x, (real,), "nonfinite",
-          "where the function has a slope of 0"),
+          ", where it should be 0 +- "),
+    Wrong("nan at a kink", np.abs, lambda g, out, x: g * x / np.abs(x), (real,), "nonfinite",
+          ", where a kink leaves all between -0.125 and 0.125, g times the slopes to both sides"),
     Wrong("exact", np.exp, lambda g, out, x: g * out * (1 + 1e-10), (interval(-2, 2),),
           "imprecise", "less exact than it could be", {"accuracy": "full"}),
 )  # fmt: skip
@@ -151,7 +153,7 @@ def test_the_whole_text_and_the_attributes() -> None:
     right = 8.0 * error.g[2]
     assert str(error) == (
         f"[value] in square, argument 0 (x), entry (2,): wrong value: {right / 2:.10g} by the "
-        f"rule, {right:.10g} +- {error.error:.2g} by differences; 3 of 3 entries differ\n"
+        f"rule, {right:.10g} +- {error.error:.2g} by differences; 3 of its 3 entries differ\n"
         "  x = np.array([1.0, 2.0, 4.0])\n"
         f"  g = np.array({error.g.tolist()})\n"
         "  hint: off by a factor of 2: half of what is right\n"

@@ -11,7 +11,7 @@ from tinygrad_fc.testing.errors import GradientError
 from tinygrad_fc.testing.hints import guess
 from tinygrad_fc.testing.laws import zero
 from tinygrad_fc.testing.probes import elsewhere, entries
-from tinygrad_fc.testing.texts import of_types
+from tinygrad_fc.testing.texts import between, of_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,12 +87,11 @@ def _measured(error: GradientError, case: Case, found: Found) -> tuple[GradientE
     digits = 16 if error.kind == "imprecise" else 10
     text = f"{WORDS[error.kind]}: {analytic:.{digits}g} by the rule, "
     if error.kind == "kink":
-        sides = (numeric - bound, numeric + bound)
-        low, high = (0.0 if abs(side) < 1e-3 * bound else side for side in sides)
-        text += f"between {low:.3g} and {high:.3g}, the slopes to both sides, by differences"
+        text += f"{between(numeric, bound)}, g times the slopes to both sides, by differences"
     else:
         text += f"{numeric:.{digits}g} +- {bound:.2g} by differences"
-    text += f"; {found.others()} of {found.size} entries differ" if found.size > 1 else ""
+    wrong, size = int((found.excess(k) > 0).sum()), found.analytic[k].size
+    text += f"; {wrong} of its {size} entries differ" if size > 1 else ""
     made = GradientError(
         "",
         kind=error.kind,

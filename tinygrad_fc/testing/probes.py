@@ -48,11 +48,6 @@ class Found:
     digits: float
     """How far apart, relative to their size, the two may be besides."""
 
-    @property
-    def size(self) -> int:
-        """How many entries there are."""
-        return sum(a.size for a in self.analytic)
-
     def excess(self, k: int) -> Array:
         """Return how much farther apart the two are than the bound, relative to their size."""
         a, n = self.analytic[k], self.numeric[k]
@@ -68,10 +63,6 @@ class Found:
     def wrong_somewhere(self) -> bool:
         """Tell whether any single entry is wrong."""
         return any(map(self.wrong, range(len(self.analytic))))
-
-    def others(self) -> int:
-        """Return how many entries are wrong."""
-        return sum(int((self.excess(k) > 0).sum()) for k in range(len(self.analytic)))
 
     @property
     def at(self) -> tuple[int, tuple[int, ...]]:

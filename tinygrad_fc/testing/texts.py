@@ -36,6 +36,13 @@ def said(error: BaseException) -> str:
     return text if text.endswith("..") else text.removesuffix(".")
 
 
+def between(middle: float, bound: float) -> str:
+    """Return the two slopes at a kink, of which one is often 0, and rounding makes it nearly so."""
+    sides = (middle - bound, middle + bound)
+    low, high = (0.0 if abs(side) < 1e-3 * bound else side for side in sides)
+    return f"between {low:.3g} and {high:.3g}"
+
+
 def of_types(refusal: str) -> bool:
     """Tell whether what was raised is that float32 and float64 meet, in any library's words."""
     return bool(_DOUBLE.search(refusal) and _SINGLE.search(refusal))

@@ -13,6 +13,7 @@ from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
 from tinygrad_fc.testing.laws import told
 from tinygrad_fc.testing.numbers import EPS, cotangent
 from tinygrad_fc.testing.places import places
+from tinygrad_fc.testing.texts import between
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,13 +60,16 @@ def finite(case: Case) -> Tally:
         found = case.gradients(case.g * CALM, case.out)  # that numbers on the way overflow is legal
     for k, (i, a) in enumerate(zip(case.floats, found, strict=True)):
         for at in map(tuple, np.argwhere(~np.isfinite(a))):
-            numeric, error = measured(case, k, at, case.g)
+            numeric, error, kink = measured(case, k, at, case.g)
             if np.isfinite(error):
+                legal = f"it should be {numeric:.6g} +- {error:.2g}, g times the slope"
+                if kink:
+                    sides = between(numeric, error)
+                    legal = f"a kink leaves all {sides}, g times the slopes to both sides"
                 raise case.wrong(
                     "nonfinite",
                     f"the gradient of {case.rule.argument(i)} is {a[at]} at "
-                    f"{tuple(map(int, at))}, where the function has a slope of {numeric:.6g} +- "
-                    f"{error:.2g}",
+                    f"{tuple(map(int, at))}, where {legal}",
                     argument=i,
                     index=tuple(map(int, at)),
                     analytic=a[at],
@@ -77,15 +81,17 @@ def finite(case: Case) -> Tally:
     return Tally()
 
 
-def measured(case: Case, k: int, at: tuple[int, ...], w: Array) -> tuple[float, float]:
-    """Return the slope by entry `at` of the argument that is the `k`-th with a gradient."""
+def measured(case: Case, k: int, at: tuple[int, ...], w: Array) -> tuple[float, float, bool]:
+    """Return the slope by entry `at` of the `k`-th argument with a gradient: bound, kink or not."""
     here = places(case)
     v = [np.zeros(p.x.shape) for p in here]
     v[k][at] = step = here[k].reach[at]
     with np.errstate(all="ignore"):
         found = slope(flat(case), [p.x for p in here], v, eps=coarsest(case))
-    numeric, error = found.summed(np.asarray(w, float).ravel())
-    return numeric / step, error / step
+    weights = np.asarray(w, float).ravel()
+    numeric, error = found.summed(weights)
+    kink = bool((found.jump > coarsest(case) ** 0.5 * found.scale)[weights != 0].any())
+    return numeric / step, error / step, kink
 
 
 def values(case: Case, demand: Demand | None = None) -> Tally:
