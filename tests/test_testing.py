@@ -209,7 +209,7 @@ class TestMethods:
         return nn.Linear(3, 2, dtype=np.float64)
 
     @derivatives(real("batch", 3), max_examples=10, dtypes=(np.float64,))
-    def test_with_a_fixture(self, layer: Any, x: Any) -> Any:
+    def test_with_a_fixture(self, x: Any, *, layer: Any) -> Any:
         return layer(x)
 
 
@@ -363,7 +363,7 @@ def _two(_g: Any, _x: Any) -> Any:
         (lambda: check_vjp(np.sin, cosine, real, foo=1), "check_vjp has no option 'foo'; .* vjp2"),
         (lambda: derivatives(tg.relu.__call__), "write @derivatives"),
         (lambda: derivatives(real)(3), "what derivatives decorates is a function .*; got 3"),
-        (lambda: derivatives(real, real)(lambda x: x), "can't be called with 2 arguments"),
+        (lambda: derivatives(real, real)(lambda x: x), r"has 1 parameter to draw \(x\), .* 2 dom"),
         (lambda: derivatives(real, foo=1), "derivatives has no option 'foo'"),
         (lambda: check_op(3), "check_op takes the name of a row, such as 'tanh', or the row"),
         (lambda: check_op("exp", sig="()->()"), "check_op has no option 'sig'"),
@@ -575,9 +575,21 @@ def test_parameters_with_a_default_are_left_alone_and_missing_ones_named() -> No
 
     scaled()
 
-    @derivatives(real)
     def two(x: Any, y: Any) -> Any:
         return x * y
 
-    with pytest.raises(TypeError, match="2 parameters and 1 of them drawn: hand over x, or"):
-        two()
+    said = (
+        "two has 2 parameters to draw (x, y), and @derivatives gets 1 domain: give one domain for "
+        "each. What pytest hands over stands behind a star: def two(y, *, x)"
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+        derivatives(real)(two)
+
+    @derivatives(real, max_examples=5)
+    def starred(y: Any, *, x: Any) -> Any:
+        return two(x, y)
+
+    starred(x=2.0)
+    derivatives(real, real, max_examples=2)(lambda *both: both[0] * both[1])()
+    with pytest.raises(TypeError, match=r"^starred draws y alone: hand over x$"):
+        starred()

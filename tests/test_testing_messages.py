@@ -326,7 +326,7 @@ def decorated(x: Any, y: Any) -> Any:
 
 class TestDecorated:
     @derivatives(real(2), max_examples=10)
-    def method(self, scale: Any, x: Any) -> Any:
+    def method(self, x: Any, *, scale: Any) -> Any:
         return scale * x * x.detach()
 
 
@@ -335,7 +335,7 @@ def test_decorated_functions_are_pasted_undecorated() -> None:
     assert line.startswith("check(decorated.function, np.array(")
     test = TestDecorated()
     line = pasted(lambda: test.method(scale=2.0), TestDecorated=TestDecorated, self=test, scale=2.0)
-    assert line.startswith("check(lambda x: TestDecorated.method.function(self, scale, x), np.arra")
+    assert line.startswith("check(lambda x: TestDecorated.method.function(self, x, scale=scale), ")
     assert line.endswith("  # where self and scale are from where it was checked")
     nameless = derivatives(real)(lambda x: x * x.detach())
     assert pasted(nameless).startswith("check((lambda x: x * x.detach()), np.array(")

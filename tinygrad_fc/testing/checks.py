@@ -20,6 +20,7 @@ from tinygrad_fc.testing.places import ordinary
 from tinygrad_fc.testing.plan import Plan, laws_for
 from tinygrad_fc.testing.search import at, drawn
 from tinygrad_fc.testing.signature import parsed, shaped
+from tinygrad_fc.testing.texts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -115,9 +116,10 @@ def check_vjp(
 def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make a test of a function of tensors: its derivatives are checked on drawn inputs.
 
-    The function's last parameters without a default are drawn, one for each of the `domains`; those
-    before them (`self`, pytest's fixtures) are handed over as they come. `options` are those of
-    `check`. The function itself stays at hand as the test's `function`.
+    The function's parameters without a default are drawn, one for each of the `domains`. `self` is
+    handed over, and so is what stands behind a star, as pytest's fixtures do in `def test_model(x,
+    *, model)`. `options` are those of `check`. The function itself stays at hand as the test's
+    `function`.
 
     >>> from tinygrad_fc.domain import real
     >>> @derivatives(real("batch", 3), max_examples=20)
@@ -131,12 +133,13 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
 
     def decorate(f: Callable[..., Any]) -> Any:
         told.function("what derivatives decorates", f, "a function of tensors")
-        every = inspect.signature(f).parameters.values()
-        parameters = [p for p in every if p.default is p.empty and p.kind in POSITIONAL]
-        if len(parameters) < len(domains):
-            told.takes(f, len(domains), "Give a domain for each argument")
-        kept = parameters[: len(parameters) - len(domains)]
-        drawn = names_of(f, len(kept))
+        every = [p for p in inspect.signature(f).parameters.values() if p.default is p.empty]
+        positional = [p for p in every if p.kind in POSITIONAL]
+        of_class = positional[:1] if positional and positional[0].name in {"self", "cls"} else []
+        drawn = [p.name for p in positional[len(of_class) :]]
+        if len(drawn) != len(domains) and not any(p.kind is p.VAR_POSITIONAL for p in every):
+            raise TypeError(_unfit(f, drawn, len(domains)))
+        kept = [*of_class, *(p for p in every if p.kind is p.KEYWORD_ONLY)]
 
         @functools.wraps(f)
         def test(*args: Any, **kwargs: Any) -> None:
@@ -144,13 +147,12 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
             missing = [p.name for p in kept[len(args) :] if p.name not in kwargs]
             if missing:
                 raise TypeError(
-                    f"{f.__name__} has {len(parameters)} parameters and {len(domains)} of them "
-                    f"drawn: hand over {', '.join(missing)}, or give a domain for each"
+                    f"{f.__name__} draws {', '.join(drawn)} alone: hand over {', '.join(missing)}"
                 )
-            before = [*args, *(kwargs[p.name] for p in kept[len(args) :])]
-            rule = of_function(functools.partial(f, *before))
-            called, said = _undecorated(f, [p.name for p in kept], drawn)
-            _checked(replace(rule, name=f.__name__, names=drawn, spelled=called, note=said), asked)
+            rule = of_function(functools.partial(f, *args, **kwargs))
+            called, said = _undecorated(f, kept, drawn)
+            names = tuple(drawn)
+            _checked(replace(rule, name=f.__name__, names=names, spelled=called, note=said), asked)
 
         del test.__wrapped__  # pytest would ask for the drawn arguments
         made: Any = test
@@ -161,15 +163,34 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
     return decorate
 
 
-def _undecorated(f: Any, kept: Sequence[str], drawn: Sequence[str]) -> tuple[str, str]:
+def _unfit(f: Any, drawn: Sequence[str], many: int) -> str:
+    """Return what is said where the parameters of a test are not as many as its domains."""
+    text = (
+        f"{f.__name__} has {counted(len(drawn), 'parameter')} to draw "
+        f"({', '.join(drawn) or 'none'}), and @derivatives gets {counted(many, 'domain')}: "
+        "give one domain for each"
+    )
+    if len(drawn) <= many:
+        return text
+    first, rest = ", ".join(drawn[-many:]), ", ".join(drawn[:-many])
+    return (
+        f"{text}. What pytest hands over stands behind a star: def {f.__name__}({first}, *, {rest})"
+    )
+
+
+def _undecorated(
+    f: Any, kept: Sequence[inspect.Parameter], drawn: Sequence[str]
+) -> tuple[str, str]:
     """Return how a line to paste checks a decorated function, and what it must be told besides."""
     here = spelled(f, "test")
     called = f"({here.text})" if here.text.startswith("lambda") else f"{here.text}.function"
     if not kept:
         return f"check({called}", note(here)
-    arguments = ", ".join(drawn)
-    call = f"lambda {arguments}: {called}({', '.join(kept)}, {arguments})"
-    return f"check({call}", note(here._replace(reads=tuple(kept)))
+    named = [p.name for p in kept]
+    of_class = [p.name for p in kept if p.kind is not p.KEYWORD_ONLY]
+    handed = [*of_class, *drawn, *(f"{name}={name}" for name in named if name not in of_class)]
+    call = f"lambda {', '.join(drawn)}: {called}({', '.join(handed)})"
+    return f"check({call}", note(here._replace(reads=tuple(named)))
 
 
 class _Asked(NamedTuple):
