@@ -7,6 +7,7 @@ import math
 import random
 import re
 import time
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -242,6 +243,27 @@ def loss_made(x: Any) -> Any:
     return nn.CrossEntropyLoss(weight=x)(x[None] * w, tg.tensor([0]))  # here
 
 
+@dataclass
+class Pair:
+    """Two tensors."""
+
+    first: Any
+    second: Any
+
+
+def object_returned(x: Any) -> Any:  # here
+    return [Pair(1.0, x)]
+
+
+def set_returned(x: Any) -> Any:  # here
+    return {x * 2}
+
+
+def function_returned(x: Any) -> Any:  # here
+    y = x * 2
+    return lambda: y
+
+
 def from_a_graph(x: Any) -> Any:
     return x * result  # here
 
@@ -289,6 +311,9 @@ REFUSED = {
     model_made: "a Net is made inside of the function: its weight would be made anew",
     layer_made_late: "a Linear is made inside of the function",
     loss_made: "a CrossEntropyLoss is made inside of the function: its weight",
+    object_returned: "the function returns a Pair with tensors in it, which later",
+    set_returned: "the function returns a set with tensors in it",
+    function_returned: "the function returns a function with tensors in it",
     from_a_graph: "is the result of multiply, whose graph",
     line_search: "LBFGS decides by values",
 }

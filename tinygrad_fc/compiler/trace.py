@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
-from collections import deque
-from collections.abc import Coroutine, Iterator
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +15,16 @@ from tinygrad_fc.compiler import standins
 from tinygrad_fc.compiler.boundary import Boundary
 from tinygrad_fc.compiler.contents import taken_back
 from tinygrad_fc.compiler.escaped import place_of
-from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import (
     Argument,
     Change,
     CompileError,
     Held,
     Option,
-    Result,
-    Same,
     State,
 )
 from tinygrad_fc.compiler.refusal import line_of, refusal
-from tinygrad_fc.compiler.tracer import Tracer
+from tinygrad_fc.compiler.returned import returned
 from tinygrad_fc.compiler.tree import flatten, unflatten
 from tinygrad_fc.compiler.watch import SLOTS, Watch
 from tinygrad_fc.graph import Node
@@ -40,8 +35,6 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.compiler.program import Program
 
-_COPIED = (np.ndarray, set, bytearray, deque)
-"""What a function may make anew in every call, of which the program has one."""
 _SOMEWHERE = "a list, an attribute or a global name"
 one_at_a_time = RLock()
 """Held while a trace runs: the stand-ins answer for one thread at a time."""
@@ -89,7 +82,7 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
             finally:
                 _profiled(before)
                 watch.restore()
-            watch.program.result = _result(watch, made)
+            watch.program.result = returned(watch, made, at)
             watch.program.writes = list(watch.writes())
             watch.lying()
             _apart(watch)
@@ -190,37 +183,6 @@ def _tensor(watch: Watch, index: int, given: Any) -> Any:
     watch.outside[id(t)] = t
     watch.made.append((weakref.ref(t), None))
     return t
-
-
-def _result(watch: Watch, made: Any) -> Any:
-    """Return the tree of results."""
-    leaves, spec = flatten(made)
-    seen: dict[int, Any] = {}
-    found = []
-    for leaf in leaves:
-        if id(leaf) not in seen:
-            seen[id(leaf)] = _leaf(watch, leaf)
-        found.append(seen[id(leaf)])
-    return unflatten(spec, found)
-
-
-def _leaf(watch: Watch, each: Any) -> Any:
-    if type(each) is Tracer:
-        return Result(each.number, array=True, scalar=each._scalar)
-    if type(each) is Number:
-        return Result(each.at, array=True)
-    if isinstance(each, Iterator | Coroutine):
-        raise refusal(
-            f"the function returns {each!r:.60}, which the first call would use up.",
-            "Return a list or a tuple.",
-        )
-    if not isinstance(each, Node):
-        if type(each) in _COPIED and not watch.is_reached(each):
-            watch.program.copied.append(each)
-        return each
-    if watch.is_known(each):
-        return Same(watch.source(each))
-    return Result(each._array.number, SLOTS["_requires_grad"].__get__(each))
 
 
 def names(watch: Watch) -> dict[int, str]:
