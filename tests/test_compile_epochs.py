@@ -154,6 +154,7 @@ def test_epochs_that_are_refused():
         with pytest.raises(error, match=message):
             compiled.epoch(order, X)
     for data, message in (
+        ((), r"there are no data behind order to take rows of\. Write step\.epoch"),
         ((3.0,), "data 0 is a tensor or an array .* got 3.0$"),
         ((X, tg.tensor(3.0)), r"data 1 .* got a Tensor of shape \(\): what is one for all steps"),
         ((X, [[1.0]] * 6), r"data 1 .* got a list: make it a tensor once, with tg\.tensor\("),

@@ -219,7 +219,7 @@ class Lazy(nn.Module):
         return self.layer(x)
 
 
-lazy = Lazy()
+lazy, layer = Lazy(), nn.Linear(2, 1)
 
 
 def layer_made(x: Any) -> Any:
@@ -233,6 +233,10 @@ def norm_made(x: Any) -> Any:
 def model_made(x: Any) -> Any:
     net = Net()  # here
     return net.layers(x[None])
+
+
+def model_copied(x: Any) -> Any:
+    return copy.deepcopy(layer)(x)  # here
 
 
 def layer_made_late(x: Any) -> Any:
@@ -309,6 +313,7 @@ REFUSED = {
     layer_made: "a Linear is made inside of the function: its weight would be made anew in every",
     norm_made: "a BatchNorm1d is made inside of the function: its weight would be made anew",
     model_made: "a Net is made inside of the function: its weight would be made anew",
+    model_copied: "a Linear is copied or made inside of the function, in every call another one",
     layer_made_late: "a Linear is made inside of the function",
     loss_made: "a CrossEntropyLoss is made inside of the function: its weight",
     object_returned: "the function returns a Pair with tensors in it, which later",

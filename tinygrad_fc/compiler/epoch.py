@@ -26,6 +26,8 @@ def checked(order: Any, data: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
     runs = _runs(order)
     if not sum(map(len, runs)):
         raise ValueError("epoch: order has no steps: there would be nothing to return")
+    if not data and any(rows.size for rows in runs):
+        raise TypeError(f"epoch: there are no data behind order to take rows of. {_ADVICE}")
     if data and not all(rows.shape[1] for rows in runs):
         raise ValueError("epoch: order has a step without rows, whose mean is NaN: leave it out")
     return [_from_the_front(rows, count) for rows in runs], whole

@@ -245,6 +245,14 @@ def _escaped(program: Program, alive: list[Any], codes: Iterable[CodeType]) -> A
     found = ((t, place_of(t, program, codes)) for t, _ in reversed(alive))
     t, place = next((each for each in found if each[1]), (alive[-1][0], None))
     by, at = SLOTS["_op"].__get__(t), next(at for each, at in alive if each is t)
+    module = None if place else _module_of(t, program)
+    if module is not None and at:
+        return refusal(
+            f"a {type(module).__name__} is copied or made inside of the function, in every call "
+            "another one.",
+            "Copy it, or make it, outside of the compiled function, and call it inside.",
+            line_of(*at),
+        )
     made = f"{f', the result of {by.name},' if by else ''} that the function made"
     return refusal(
         f"a tensor of shape {SLOTS['_array'].__get__(t).shape}{made if at else ', an argument,'} "
@@ -255,6 +263,12 @@ def _escaped(program: Program, alive: list[Any], codes: Iterable[CodeType]) -> A
         "already, kept.copy_(t).",
         place.line if place else line_of(*(at or _start(next(iter(codes))))),
     )
+
+
+def _module_of(tensor: Any, program: Program) -> Any:
+    """Return the module that has a tensor, of those that the function goes by."""
+    modules = (s[0] for kind, s, _ in program.guards if kind in ("attribute", "method"))
+    return next((m for m in modules if any(v is tensor for v in vars(m).values())), None)
 
 
 def _start(code: CodeType) -> tuple[str, int]:
