@@ -144,6 +144,22 @@ def test_arguments_that_get_other_contents_are_refused(name: str):
     same("nothing is changed", argument, made(X))
 
 
+@few
+@given(orders=st.lists(st.permutations("abc"), min_size=2, max_size=3))
+def test_arguments_by_name_in_any_order(orders: list[list[str]]):
+    values = {key: tg.tensor([float(k), 1.0]) for k, key in enumerate("abc")}
+
+    def function(a: Any = None, b: Any = None, more: Any = None, **named: Any) -> Any:
+        found = {**(more or {"a": a, "b": b}), **named}
+        return found["a"] - 2 * found["b"] + 4 * found["c"], list(named), list(more or ())
+
+    compiled = tg.compile(function, backend="numpy")
+    for order in orders:
+        given = {key: values[key] for key in order}
+        same("by name", compiled(**given), function(**given))
+        same("in a dict", compiled(more=given), function(more=given))
+
+
 def test_trees():
     def nested(tree: Any, *more: Any, **named: Any) -> Any:
         return {

@@ -23,7 +23,8 @@ def _taken(tree: Any, leaves: list[Any]) -> Any:
     if type(tree) in (tuple, list) or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
         return type(tree), [_taken(part, leaves) for part in tree]
     if type(tree) is dict:
-        return dict, {key: _taken(part, leaves) for key, part in tree.items()}
+        # As pairs, since two dicts with their keys in another order are equal.
+        return dict, [(key, _taken(part, leaves)) for key, part in tree.items()]
     leaves.append(tree)
     return None
 
@@ -38,7 +39,7 @@ def _built(spec: Any, leaves: Any) -> Any:
         return next(leaves)
     kind, parts = spec
     if kind is dict:
-        return {key: _built(part, leaves) for key, part in parts.items()}
+        return {key: _built(part, leaves) for key, part in parts}
     made = [_built(part, leaves) for part in parts]
     return kind(*made) if hasattr(kind, "_fields") else kind(made)
 
