@@ -153,3 +153,18 @@ def test_entries_are_counted_in_the_argument_that_is_named() -> None:
             lambda g, out, x, y: (g * y * np.array([1, 2], x.dtype), g * x),
             *(np.array([1.0, 2.0]), np.array([3.0, 4.0])),
         )
+
+
+# What a function has no slope at, and no finite number
+
+
+def test_single_numbers_stay_arrays_where_only_nearby_ones_will_do() -> None:
+    point = np.array([0.0, 0.0]), np.array(0.0)
+    assert check(lambda x, y: x**y, *point, order=1, dtypes="float64").undecided
+
+
+def test_where_both_types_give_no_number_there_is_nothing_to_compare() -> None:
+    def rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+        return g * y * x ** (y - 1), g * out * np.log(x)
+
+    assert check_vjp(np.power, rule, np.array([-1.0]), np.array([0.0]), order=1)

@@ -66,7 +66,7 @@ def float32(case: Case) -> Tally:
             g = g * np.float32(CALM)
             plain, found = case.gradients(g.astype(wide.dtype)), narrow.gradients(g)
     with np.errstate(invalid="ignore"):  # at the edge of a domain both may be infinite
-        off = [np.where(a == b, 0, np.abs(a - b)) for a, b in zip(plain, found, strict=True)]
+        off = [_apart(a, b) for a, b in zip(plain, found, strict=True)]
     close = [(o <= 16 * EPS32 * np.abs(a)) | x for o, a, x in zip(off, plain, beyond, strict=True)]
     if all(c.all() for c in close):
         return Tally()
@@ -91,6 +91,11 @@ def float32(case: Case) -> Tally:
                 g=g,
             )
     return Tally()
+
+
+def _apart(a: Array, b: Array) -> Array:
+    """Return how far apart numbers are: not at all where both are infinite, or neither is any."""
+    return np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b))
 
 
 def _ill(case: Case, g: Array) -> list[Array]:

@@ -111,7 +111,9 @@ def _elsewhere(case: Case) -> Case:
         ordinary(w, a.shape).astype(a.dtype) if a.dtype.kind == "f" else np.array(np.flip(a))
         for w, a in zip(case.words, case.arrays, strict=True)
     ]
-    nearby = [a * a.dtype.type(1.0625) if a.dtype.kind == "f" else a for a in case.arrays]
+    nearby = [
+        np.asarray(a * a.dtype.type(1.0625)) if a.dtype.kind == "f" else a for a in case.arrays
+    ]
     for arrays in (usual, nearby):
         other = case.at(arrays)
         try:
