@@ -164,7 +164,4 @@ def test_single_numbers_stay_arrays_where_only_nearby_ones_will_do() -> None:
 
 
 def test_where_both_types_give_no_number_there_is_nothing_to_compare() -> None:
-    def rule(g: Any, out: Any, x: Any, y: Any) -> Any:
-        return g * y * x ** (y - 1), g * out * np.log(x)
-
-    assert check_vjp(np.power, rule, np.array([-1.0]), np.array([0.0]), order=1)
+    assert check(lambda x, y: x**y, np.array([-1.0]), np.array([0.0]), order=1).examples
