@@ -67,7 +67,9 @@ def float32(case: Case) -> Tally:
             plain, found = case.gradients(g.astype(wide.dtype)), narrow.gradients(g)
     with np.errstate(invalid="ignore"):  # at the edge of a domain both may be infinite
         off = [_apart(a, b) for a, b in zip(plain, found, strict=True)]
-    close = [(o <= 16 * EPS32 * np.abs(a)) | x for o, a, x in zip(off, plain, beyond, strict=True)]
+    sizes = (np.nan_to_num(np.abs(a), posinf=np.inf) for a in plain)
+    near = (o <= 16 * EPS32 * a for o, a in zip(off, sizes, strict=True))
+    close = [n | b for n, b in zip(near, beyond, strict=True)]
     if all(c.all() for c in close):
         return Tally()
     allowed = _explained(case, g.astype(wide.dtype), out, plain)
