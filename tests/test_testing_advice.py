@@ -21,6 +21,7 @@ from tinygrad_fc.testing import (
     from_jax,
     from_torch,
     index,
+    positive,
     real,
 )
 from tinygrad_fc.testing.texts import INDICES, SHAPES, TYPES, advice, counted, of_types, said
@@ -156,6 +157,36 @@ def test_entries_are_counted_in_the_argument_that_is_named() -> None:
 
 
 # What a function has no slope at, and no finite number
+
+
+def test_a_domain_that_is_too_wide_is_told_of() -> None:
+    only: Any = {"order": 1, "dtypes": "float64"}
+
+    def rule(g: Any, _out: Any, x: Any) -> Any:
+        return g / x
+
+    with pytest.warns(
+        UserWarning, match=r"^log: At \d+ of \d+ inputs drawn the result is NaN"
+    ) as w:
+        report = check_vjp(np.log, rule, real, max_examples=20, **only)
+    assert w[0].filename == __file__
+    assert report.nonfinite * 3 > report.examples
+    assert str(report).endswith(
+        f". At {report.nonfinite} of {report.nonfinite + report.examples} inputs drawn the result "
+        "is NaN or infinite, where nothing can be told: choose domains inside which it is defined, "
+        "such as positive or nonzero, or a condition (where=)"
+    )
+    inside = check_vjp(np.log, rule, positive, max_examples=20, **only)
+    assert inside.nonfinite == 0
+    assert "NaN" not in str(inside._replace(nonfinite=inside.examples // 3))
+    assert report.plus(report).nonfinite == 2 * report.nonfinite
+    assert not report._replace(nonfinite=9 * report.examples + 1).told
+
+    def wide(x: Any) -> Any:
+        return np.where(x.ndim == 0 and x == 1, x, np.nan)
+
+    with pytest.raises(NothingToldError, match="wide: At "):
+        check_vjp(wide, lambda g, out, x: g, real, max_examples=5, **only)
 
 
 def test_single_numbers_stay_arrays_where_only_nearby_ones_will_do() -> None:

@@ -76,7 +76,7 @@ class Report(NamedTuple):
     `examples` were drawn; of the slopes along their directions `compared` were held against the
     gradients, `undecided` could not be certified (jumps, noise), and `kinks` were met. At `raised`
     further inputs the function raised, `refusal` at the last of them. At `left_out` no slope was
-    measured: the function is slow, and time was up.
+    measured: the function is slow, and time was up. At `nonfinite` it gave NaN or an infinity.
     """
 
     examples: int
@@ -86,6 +86,7 @@ class Report(NamedTuple):
     raised: int = 0
     refusal: str = ""
     left_out: int = 0
+    nonfinite: int = 0
 
     def plus(self, other: Report) -> Report:
         """Return the sums of both."""
@@ -97,12 +98,30 @@ class Report(NamedTuple):
             self.raised + other.raised,
             other.refusal or self.refusal,
             self.left_out + other.left_out,
+            self.nonfinite + other.nonfinite,
         )
 
-    def refused(self) -> str:
-        """Return how often the function raised, and what to do about it."""
-        text = f"{self.raised} of {self.examples + self.raised} inputs drawn raised {self.refusal}"
-        return f"{text}; {advice(self.refusal, always=not self.examples)}"
+    @property
+    def told(self) -> bool:
+        """Whether the inputs at which something was told are 1 in 10 at least."""
+        return max(self.raised, self.nonfinite) <= 9 * self.examples
+
+    def unfit(self) -> list[str]:
+        """Return what to do about inputs that tell nothing, if they are many."""
+        texts = []
+        if self.nonfinite * 3 > self.examples:
+            texts.append(
+                f"At {self.nonfinite} of {self.examples + self.nonfinite} inputs drawn the result "
+                "is NaN or infinite, where nothing can be told: choose domains inside which it is "
+                "defined, such as positive or nonzero, or a condition (where=)"
+            )
+        if self.raised * 3 > self.examples:
+            total = self.examples + self.raised
+            texts.append(
+                f"{self.raised} of {total} inputs drawn raised {self.refusal}; "
+                f"{advice(self.refusal, always=not self.examples)}"
+            )
+        return texts
 
     def __str__(self) -> str:
         text = (
@@ -119,9 +138,7 @@ class Report(NamedTuple):
                 f". At {self.left_out} no slope was measured, since the function is slow: a larger "
                 "`max_examples` gives a check more time"
             )
-        if self.raised * 3 > self.examples:
-            text += f". {self.refused()}"
-        return text
+        return ". ".join([text, *self.unfit()])
 
 
 class DiscardError(Exception):

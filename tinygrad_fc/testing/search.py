@@ -120,7 +120,7 @@ class _Search:
         self.until = np.inf
         self.failed: dict[bytes, GradientError] = {}
         self.last: GradientError | None = None
-        self.raised, self.refusal = 0, ""
+        self.raised, self.refusal, self.nonfinite = 0, "", 0
         self.dtypes: set[np.dtype[Any]] = set()
         self.seen = Seen()
 
@@ -184,6 +184,7 @@ class _Search:
             self.raised, self.refusal = self.raised + 1, said(cause)
             raise DiscardError from error
         self.dtypes.add(case.out.dtype)
+        self.nonfinite += not np.isfinite(case.out).all()
 
 
 def _no_floats(name: str, dtype: Any) -> NothingToldError:
@@ -251,14 +252,19 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
 
 
 def _report(search: _Search) -> Report:
-    left_out = search.flat + search.left_out
-    report = Report(search.examples, *search.tally, search.raised, search.refusal, left_out)
+    report = Report(
+        *(search.examples, *search.tally),
+        raised=search.raised,
+        refusal=search.refusal,
+        left_out=search.flat + search.left_out,
+        nonfinite=search.nonfinite,
+    )
     slopes = any(law.costly for law in search.plan.laws)
     # Where all results are empty there is nothing to tell, and nothing wrong.
     empty = slopes and search.discarded and not any(search.tally)
     name = search.plan.rule.name
-    if report.raised and (empty or report.raised > 9 * report.examples):
-        raise NothingToldError(f"{name}: {report.refused()}")
+    if report.unfit() and (empty or not report.told):
+        raise NothingToldError(f"{name}: {'. '.join(report.unfit())}")
     if empty and search.dtypes and not {d.kind for d in search.dtypes} & {"f"}:
         raise _no_floats(name, " or ".join(sorted(map(str, search.dtypes))))
     if empty or not search.examples:
