@@ -167,3 +167,20 @@ def test_both_sides_of_a_kink_are_within_the_bound(rate: float, left: float, ben
     # What is seen next to the kink is the kink to 1 in 256.
     assert low <= min(left, 1.5) + 2.0**-7
     assert high >= max(left, 1.5) - 2.0**-7
+
+
+@quiet
+@pytest.mark.parametrize("at_once", [1, 9, 4096])
+@given(st.lists(st.lists(st.sampled_from((-1.0, 0.5, 1.0)), min_size=3, max_size=3), min_size=1))
+def test_several_slopes_at_once_are_those_of_each(at_once: int, signs: Any) -> None:
+    def f(x: Any, y: Any) -> Any:
+        return np.concatenate([np.sin(x) * y, np.abs(x), [np.log(y)]])
+
+    point = (np.array([0.0, 0.75, -2.0]), np.array(3.0))
+    lines = [(point, (np.array(v), np.array(2.0))) for v in signs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slopes, "AT_ONCE", at_once)
+        together = slopes.slopes(f, lines, steep=np.arange(7.0))
+    for (x, v), found in zip(lines, together, strict=True):
+        alone = slopes.slope(f, x, v, steep=np.arange(7.0))
+        assert all(map(np.array_equal, found, alone))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
     Function = Callable[..., Array]  # arrays to a flat array
+    Line = tuple[Sequence[Array], Sequence[Array]]  # a point and a direction
 
 LEVELS = 16
 EPS = float(np.finfo(float).eps)
@@ -37,6 +38,8 @@ COARSEST = 2.0**-16
 CALM = 2.0**-16
 """How much smaller cotangents are taken where numbers on the way are larger than any float."""
 TINY = 2.0**-100  # the imaginary step: its square vanishes beside 1
+AT_ONCE = 4096
+"""How many results are measured at once: each of NumPy's calls costs little for more of them."""
 
 
 class Slope(NamedTuple):
@@ -85,8 +88,9 @@ def slope(
     with np.errstate(all="ignore"):
         here = along(0.0)
         h = first * 0.5 ** np.arange(LEVELS)[:, None]
-        up = np.array([along(t) for t in h[:, 0]], float)
-        down = np.array([along(-t) for t in h[:, 0]], float)
+        steps = h[:, 0].tolist()  # which add to arrays in less time than NumPy's own numbers
+        up = np.array([along(t) for t in steps], float)
+        down = np.array([along(-t) for t in steps], float)
         central = (up - down) / (2 * h)
         largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
         near = _near(along, here)
@@ -113,6 +117,30 @@ def slope(
         found = Slope(value, error, np.abs(jump) - doubt, scale)
         other = _imaginary(f, point, direction, here, blur[-1])
         return found if other is None else _closer(found, *other)
+
+
+def slopes(
+    f: Function,
+    lines: Sequence[Line],
+    *,
+    steep: Array | float = 0.0,
+    **options: float,
+) -> list[Slope]:
+    """Return what `slope` does for each of several points and directions, in less time."""
+
+    def together(*arrays: Array) -> Array:
+        return np.concatenate([f(*each) for each in zip(*arrays, strict=True)])
+
+    found: list[Slope] = []
+    many = max(AT_ONCE // max(f(*lines[0][0]).size, 1), 1)
+    for some in (lines[k : k + many] for k in range(0, len(lines), many)):
+        sides = zip(*some, strict=True)
+        points, directions = ([np.stack(a) for a in zip(*s, strict=True)] for s in sides)
+        each = np.tile(steep, len(some)) if np.ndim(steep) else steep
+        whole = slope(together, points, directions, steep=each, **options)
+        parts = (np.split(a, len(some)) for a in whole)
+        found += [Slope(*part) for part in zip(*parts, strict=True)]
+    return found
 
 
 def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) -> Array:
@@ -180,7 +208,9 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
     """
     # Whole multiples of what is rounded to are not rounded at all: these have more digits.
     steps = np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
-    seen = np.array([[along(k * u) if k else here for k in range(-2, 4)] for u in steps], float)
+    seen = np.array(
+        [[along(k * u) if k else here for k in range(-2, 4)] for u in steps.tolist()], float
+    )
     slopes = (8 * (seen[:, 3] - seen[:, 1]) - (seen[:, 4] - seen[:, 0])) / (12 * steps[:, None])
     rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 2
     right = (4 * seen[:, 3] - 3 * here - seen[:, 4]) / (2 * steps[:, None])

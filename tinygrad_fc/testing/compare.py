@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.autograd.slopes import CALM, Slope, slope, steepness
+from tinygrad_fc.autograd.slopes import CALM, Slope, slopes, steepness
 from tinygrad_fc.testing.errors import Tally
 from tinygrad_fc.testing.numbers import EPS, STILL, cotangent, product, spread
 
@@ -124,11 +124,12 @@ def agree(
     here = [p.x for p in places]
     steep, inner = (steepness(f, here, [n * p.ordinary for p in places]) for n in (1, INNER))
     # Behind large weights a network has its slopes near 0, and is flat where numbers are about 1.
-    measure = partial(slope, f, steep=np.maximum(steep, inner), eps=demand.eps, noise=demand.noise)
+    measure = partial(slopes, f, steep=np.maximum(steep, inner), eps=demand.eps, noise=demand.noise)
     chosen = directions(places, salt)[: demand.lines]
+    found_along = measure([(here, v) for v in chosen])
     coarse = demand.blur**0.5
     for k, v in enumerate(chosen):
-        found = measure(here, v)
+        found = found_along[k]
         w = weights(found.value, salt, k)
         natural = steep * max((np.abs(a).max(initial=0) for a in v), default=0)
         resolved = found.error <= max(RESOLVED, coarse) * max(
@@ -147,6 +148,7 @@ def agree(
                 _confirm(measure, vjp, used, places, v, found, demand)
         if vague.any() and len(chosen) == demand.lines:
             chosen.append(_in_step(places))
+            found_along += measure([(here, chosen[-1])])
         rough = ~resolved & _kinked(found, coarse)
         tally = tally.plus(
             Tally(int(resolved.sum()), int((~resolved & ~rough).sum()), int(rough.sum()))
@@ -167,7 +169,7 @@ def weights(value: Array, salt: int, k: int) -> Array:
 
 
 def _confirm(
-    measure: Callable[..., Slope],
+    measure: Callable[..., list[Slope]],
     vjp: Callable[..., list[Array]],
     w: Array,
     places: Sequence[Place],
@@ -180,7 +182,7 @@ def _confirm(
     These cost more to find out, and are asked for only then.
     """
     point = [p.x for p in places]
-    other = measure(point, v, first=13 / 64)
+    (other,) = measure([(point, v)], first=13 / 64)
     # Sums and products round as well, whose numbers no nudge of the arguments shows.
     accuracy = max(demand.accuracy, 64 * demand.blur)
     w = np.where(other.agrees(found), w, 0)
@@ -217,11 +219,11 @@ def _rounded(
 
 
 def _unseen(
-    measure: Callable[..., Slope], w: Array, point: Sequence[Array], v: Direction, eps: float
+    measure: Callable[..., list[Slope]], w: Array, point: Sequence[Array], v: Direction, eps: float
 ) -> float:
     """Return how much gradients may be off that are 0: where an argument moves nothing at all."""
-    alone = (measure(point, _only(v, i)).value for i in range(len(point)))
-    still = sum(float(np.abs(w[value == 0]).sum()) for value in alone)
+    alone = measure([(point, _only(v, i)) for i in range(len(point))])
+    still = sum(float(np.abs(w[found.value == 0]).sum()) for found in alone)
     return STILL * eps * still * product(point)
 
 
@@ -267,7 +269,7 @@ def _mixed(places: Sequence[Place], seed: int) -> list[Array]:
 
 
 def _around(
-    measure: Callable[..., Slope], places: Sequence[Place], found: Slope, coarse: float
+    measure: Callable[..., list[Slope]], places: Sequence[Place], found: Slope, coarse: float
 ) -> tuple[Array, Array]:
     """Tell which results jump at a place, and which have a kink there.
 
@@ -276,17 +278,16 @@ def _around(
     torn, rough = np.isinf(found.error), _kinked(found, coarse)
     point = [p.x for p in places]
     tried = [_mixed(places, 1000 + seed) for seed in range(5)]
-    slopes = [measure(point, v) for v in tried]
+    pairs = list(combinations(range(5), 2))
+    tried += [[(a + b) / 2 for a, b in zip(tried[j], tried[k], strict=True)] for j, k in pairs]
+    along = measure([(point, v) for v in tried])
     # Slopes must add up: at three ties the middle one is smooth along every line, and no slope.
-    for j, k in combinations(range(5), 2):
-        between = [(a + b) / 2 for a, b in zip(tried[j], tried[k], strict=True)]
-        both = measure(point, between)
-        one, other = slopes[j], slopes[k]
+    for (j, k), both in zip(pairs, along[5:], strict=True):
+        one, other = along[j], along[k]
         apart = np.abs(one.value + other.value - 2 * both.value)
         scale = np.maximum(np.maximum(one.scale, other.scale), both.scale)
         rough = rough | (apart > one.error + other.error + 2 * both.error + coarse * scale)
-        slopes.append(both)
-    for other in slopes:
+    for other in along:
         torn |= np.isinf(other.error)
         rough |= _kinked(other, coarse)
     return torn, rough & ~torn
@@ -294,8 +295,8 @@ def _around(
 
 def kinked(f: Callable[..., Array], places: Sequence[Place], eps: float) -> bool:
     """Tell whether `f` jumps or has a kink at `places`, in any of its results."""
-    measure = partial(slope, f, eps=eps)
-    found = measure([p.x for p in places], _mixed(places, 1000))
+    measure = partial(slopes, f, eps=eps)
+    (found,) = measure([([p.x for p in places], _mixed(places, 1000))])
     return any(a.any() for a in _around(measure, places, found, eps**0.5))
 
 
@@ -304,7 +305,7 @@ def _kinked(found: Slope, coarse: float) -> Array:
 
 
 def _hull(
-    measure: Callable[..., Slope],
+    measure: Callable[..., list[Slope]],
     places: Sequence[Place],
     v: Direction,
     found: Slope,
@@ -314,10 +315,11 @@ def _hull(
     rough = rough & np.isfinite(found.error)
     bound = np.where(rough, found.error, 0)
     low, high = found.value - bound, found.value + bound
-    for seed in range(32):
-        rng = np.random.default_rng(seed)
-        aside = [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in places]
-        near = measure(aside, v, first=2.0**-14)
+    aside = [
+        [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in places]
+        for rng in map(np.random.default_rng, range(32))
+    ]
+    for near in measure([(point, v) for point in aside], first=2.0**-14):
         known = rough & np.isfinite(near.error)
         low = np.where(known, np.minimum(low, near.value - near.error), low)
         high = np.where(known, np.maximum(high, near.value + near.error), high)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.slopes import slope
+from tinygrad_fc.autograd.slopes import slopes
 from tinygrad_fc.testing.errors import GradientError
 from tinygrad_fc.testing.places import ordinaries
 
@@ -82,13 +82,16 @@ def entries(error: GradientError, most: int = MANY) -> Found | None:
         analytic = [np.asarray(a, float) for a in found.vjp(found.w)]
         numeric = [np.zeros(p.shape) for p in point]
         bound = [np.zeros(p.shape) for p in point]
-        for k, place in enumerate(found.places):
-            for at in np.ndindex(place.x.shape):
-                v: Sequence[Array] = [np.zeros(p.shape) for p in point]
-                v[k][at] = step = place.reach[at]
-                one = slope(found.f, point, v, eps=found.eps)
-                value, wide = one.summed(found.w)
-                numeric[k][at], bound[k][at] = value / step, wide / step
+        each = [(k, at) for k, p in enumerate(point) for at in np.ndindex(p.shape)]
+        directions = []
+        for k, at in each:
+            directions.append([np.zeros(p.shape) for p in point])
+            directions[-1][k][at] = found.places[k].reach[at]
+        along = slopes(found.f, [(point, v) for v in directions], eps=found.eps)
+        for (k, at), one in zip(each, along, strict=True):
+            step = found.places[k].reach[at]
+            value, wide = one.summed(found.w)
+            numeric[k][at], bound[k][at] = value / step, wide / step
     made = Found(found, analytic, numeric, bound, 0.0 if error.kind == "imprecise" else 1e-8)
     return made if made.wrong_somewhere() else None
 

@@ -51,14 +51,12 @@ def _quiet(plan: Plan) -> Iterator[None]:
         yield
 
 
-def held(
-    case: Case, plan: Plan, *, count: int = 0, cheap: bool = False, last: int | None = None
-) -> Tally:
-    """Hold a case, the `count`-th that is drawn, to the laws of a plan up to the `last`."""
+def held(case: Case, plan: Plan, *, count: int = 0, cheap: bool = False, since: int = 0) -> Tally:
+    """Hold a case, the `count`-th that is drawn, to the laws of a plan, `since` one of them."""
     tally = Tally()
     warned: Any = {"all": "raise", "under": "ignore"} if plan.strict else {}
-    for k, law in enumerate(plan.laws[:last]):
-        if (cheap and law.costly) or count % law.every:
+    for k, law in enumerate(plan.laws):
+        if k < since or (cheap and law.costly) or count % law.every:
             continue
         try:
             with np.errstate(**warned):
@@ -118,7 +116,8 @@ class _Search:
         self.flat, self.left_out = 0, 0
         self.started, self.called = time.process_time(), plan.rule.calls["all"]
         self.until = np.inf
-        self.failed: dict[bytes, GradientError] = {}
+        self.known: dict[bytes, GradientError | None] = {}
+        """What came of each case since one failed: to make it small, many are drawn again."""
         self.last: GradientError | None = None
         self.raised, self.refusal, self.nonfinite = 0, "", 0
         self.dtypes: set[np.dtype[Any]] = set()
@@ -130,37 +129,59 @@ class _Search:
             case = case.cast(self.plan.dtype)
         key = _key(case)
         calls = self.plan.rule.calls["all"] - self.called
+        if key in self.known:
+            self._again(self.known[key], calls)
+            return
         spent = time.process_time() - self.started
         if calls > self.until or spent > self.seconds:
-            # Enough: what is known to fail is small by now, and must fail again as it did.
-            if key in self.failed:
-                raise self.failed[key]
-            self.left_out += 1
+            self.left_out += 1  # enough: what is known to fail is small by now
             return
-        # Where one law has failed those after it have nothing to say.
-        last = None if self.last is None else self.last.law + 1
-        count = 0 if self.failed else self.examples
-        cheap = not self.failed and (calls > self.limit or spent > self.slopes)
+        cheap = self.last is None and (calls > self.limit or spent > self.slopes)
         try:
             with _quiet(self.plan):
                 self._told(case)
-                told = held(case, self.plan, count=count, cheap=cheap, last=last)
+                told = self._held(case, cheap=cheap)
             self.tally = self.tally.plus(told)
         except GradientError as error:
             # Of what the first cases showed, the nearest to the cause is made small.
             nearer = self.until == np.inf and self.last and error.law < self.last.law
             if self.last and error.kind != self.last.kind and not nearer:
+                self.known[key] = None
                 return  # another bug, or the same one from afar: shrinking keeps to the first
-            self.until = min(self.until, calls + self.shrinking)
-            self.failed[key] = self.last = error
+            if self.last and error.kind != self.last.kind:
+                self.known.clear()
+            self.known[key] = self.last = error
             self.seen.add(case, wrong=True)
-            raise
+            self._again(error, calls)
+        if self.last is not None:
+            self.known[key] = None
         if cheap:
             self.flat += 1
         else:
             self.seen.add(case, wrong=False)
         self.examples += 1
         self.discarded += bool(case.out.size and not any(told))
+
+    def _again(self, error: GradientError | None, calls: int) -> None:
+        """Raise what is wrong with a case, if anything, which is made small from here on."""
+        if error is not None:
+            self.until = min(self.until, calls + self.shrinking)
+            raise error
+
+    def _held(self, case: Case, *, cheap: bool) -> Tally:
+        """Hold a case to all laws, or to those up to the one that has failed."""
+        if self.last is None:
+            return held(case, self.plan, count=self.examples, cheap=cheap)
+        first, failed = (self.plan.laws[: self.last.law + k] for k in (0, 1))
+        if self.until == np.inf:
+            return held(case, self.plan._replace(laws=failed))
+        # To be made small it must fail at the same law again, which most of what is tried does not.
+        try:
+            return held(case, self.plan._replace(laws=failed), since=self.last.law)
+        except GradientError as found:
+            error = found
+        held(case, self.plan._replace(laws=first))  # what is nearer to the cause
+        raise error
 
     def begin(self, cases: Iterator[Case]) -> None:
         """Hold the cases that each check begins with, up to the first that fails."""
@@ -202,7 +223,7 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
     """Hold the laws on cases that hypothesis draws: 1 in `share` of as many as the profile says."""
     __tracebackhide__ = True  # what failed is told, and the way here is nobody's matter
     try:
-        from hypothesis import HealthCheck, errors, given, reject, settings  # noqa: PLC0415
+        from hypothesis import HealthCheck, Phase, errors, given, reject, settings  # noqa: PLC0415
         from hypothesis.reporting import with_reporter  # noqa: PLC0415
 
         from tinygrad_fc.testing.drawing import cases  # noqa: PLC0415
@@ -222,6 +243,8 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
         deadline=None,
         database=None,
         report_multiple_bugs=False,  # so that shrinking does not slip from one bug to another
+        # What sets failures apart is told here; to explain them hypothesis traces every line.
+        phases=[phase for phase in settings().phases if phase is not Phase.explain],
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
