@@ -115,6 +115,33 @@ def test_a_guess_of_a_part_says_so() -> None:
     assert hint == "it is 0 wherever it is wrong, and not elsewhere: a branch leaves something out"
 
 
+@pytest.mark.parametrize(
+    ("vjp", "called"),
+    [
+        (lambda out, g, x, y: (g * y, 0 * out + g * x), "out, g, x1, x2"),
+        (lambda x, y, g, out: (g * y, 0 * out + g * x), "x1, x2, g, out"),
+        (lambda g, x, y, out: (g * y, 0 * out + g * x), "g, x1, x2, out"),
+        (lambda a, b, c, d: (c * b, 0 * d + c * a), "x1, x2, g, out"),
+    ],
+)
+def test_arguments_in_another_order(vjp: Any, called: str) -> None:
+    hint = _hint(np.multiply, vjp, np.array([1.0, 2.0]), np.array([0.5, 4.0]))
+    assert hint == (
+        f"it would be right called as vjp({called}): it is called as vjp(g, out, x1, x2), with g "
+        "the gradient of the result"
+    )
+
+
+def test_an_order_that_explains_nothing_is_told_by_names_alone() -> None:
+    place = np.array([1.0, 2.0])
+    hint = _hint(np.sin, lambda out, g, x: 2 * out * np.cos(x) + g, place)
+    assert hint.endswith("the gradient of the result, and its parameters are (out, g, x)")
+    for vjp in (lambda g, out, x: 2 * g * np.cos(x), lambda a, b, c: 2 * a * np.cos(c)):
+        assert _hint(np.sin, vjp, place) == "off by a factor of 2: twice what is right"
+    swapped = _hint(lambda x: 1 / (1 + np.exp(-x)), lambda g, out, x: g * x * (1 - x), place)
+    assert swapped.startswith("it is right with out, the result, in place of")
+
+
 def test_what_differs_in_digits_gets_no_guess() -> None:
     assert not _hint(np.sin, lambda g, out, x: 1.00001 * g * np.cos(x), NEAR)
 

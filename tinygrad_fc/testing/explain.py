@@ -10,6 +10,7 @@ from tinygrad_fc.op import Op
 from tinygrad_fc.testing.errors import GradientError
 from tinygrad_fc.testing.hints import guess
 from tinygrad_fc.testing.laws import zero
+from tinygrad_fc.testing.orders import misordered
 from tinygrad_fc.testing.probes import elsewhere, entries
 from tinygrad_fc.testing.texts import between, of_types
 
@@ -61,8 +62,9 @@ def explained(error: GradientError, plan: Plan, seen: Seen | None = None) -> Gra
     made, text = error, str(error)
     if found is not None:
         made, text = _measured(error, case, found)
-    made.hint = _hint(error, case, found, probes) or _hint_besides(error, plan)
     drawn = _pasted(error, case)
+    made.hint = misordered(error.kind, drawn, plan)
+    made.hint = made.hint or _hint(error, case, found, probes) or _hint_besides(error, plan)
     made.arrays, made.drawn = drawn.arrays, drawn
     # What hypothesis says of the example is said here, and shorter.
     made.__notes__, made.__traceback__ = [], None
