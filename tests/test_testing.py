@@ -102,7 +102,7 @@ def test_signatures_give_shapes_and_batches_where_the_function_takes_them() -> N
         whole = g[..., None] * b[..., None, :], (g[..., None] * a).sum(-2)
         return tuple(_fit(x, s) for x, s in zip((a, b), whole, strict=True))
 
-    check_vjp(f, pulled, real, real, sig="(n,m),(m)->(n)", max_examples=200)
+    check_vjp(f, pulled, real, real, sig="(n,m),(m)->(n)", max_examples=60)
     assert {(2, 1), (3, 2)} <= seen
     assert any(b != a - 1 for a, b in seen)
     seen.clear()
@@ -131,9 +131,10 @@ def test_sizes_are_kept_by_what_is_tried_first_and_by_signatures() -> None:
         seen.add((a.shape, b.shape))
         return a.sum() + (b * b).sum()
 
+    once: Any = {"order": 1, "dtypes": (np.float64,)}  # shapes are those of all laws
     model = nn.Linear(3, 2, dtype=np.float64)
-    assert check(model, real("batch", 3)).raised == 0
-    check(f, real("n>=2", 3), real(2), max_examples=80)
+    assert check(model, real("batch", 3), max_examples=20).raised == 0
+    check(f, real("n>=2", 3), real(2), max_examples=80, **once)
     assert {a[1] for a, _ in seen} == {3}
     assert {b for _, b in seen} == {(2,)}
     assert {a[0] for a, _ in seen} >= {2, 3, 4}
@@ -141,7 +142,7 @@ def test_sizes_are_kept_by_what_is_tried_first_and_by_signatures() -> None:
     for of_result, batch in (("()", False), ("(3)", True)):
         seen.clear()
         g = f if not batch else lambda a, b: (seen.add((a.shape, b.shape)), a * b.sum(-1))[1]
-        sized = check(g, real, real, sig=f"(3),(m>=2)->{of_result}", max_examples=40)
+        sized = check(g, real, real, sig=f"(3),(m>=2)->{of_result}", max_examples=40, **once)
         assert sized.compared
         assert {a[-1] for a, _ in seen} == {3}
         assert min(b[-1] for _, b in seen) == 2
@@ -457,23 +458,24 @@ def test_whatever_is_no_axis_is_named_and_words_stay_as_they_were(odd: Any) -> N
 
 
 def test_nothing_told_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    few: Any = {"max_examples": 20}
     with pytest.raises(
         NothingToldError, match=r"At \d+ of \d+ inputs drawn the result is NaN or i"
     ):
-        check_vjp(lambda x: x * np.nan, lambda g, out, x: g, real)
+        check_vjp(lambda x: x * np.nan, lambda g, out, x: g, real, **few)
     with pytest.raises(NothingToldError, match="no finite value at any input drawn, or none meets"):
         check_vjp(np.sin, cosine, real, where=lambda x: False, max_examples=5)
     with pytest.raises(
         NothingToldError, match=r"(\d+) of \1 inputs drawn raised ValueError: not mi"
     ):
-        check_vjp(_refuses, cosine, real)
+        check_vjp(_refuses, cosine, real, **few)
     with pytest.raises(NothingToldError, match=r"'Tensor' ob.* that is for the function to mend"):
-        check(lambda x: x.nothing(), real)
+        check(lambda x: x.nothing(), real, **few)
     with pytest.raises(NothingToldError, match="not finite at these arrays"):
         check_vjp(np.log, lambda g, out, x: g / x, np.array(-1.0))
     for place in (real, np.ones(2)):
         with pytest.raises(NothingToldError, match="returns bool wherever it was called: only flo"):
-            check(lambda x: x > 0, place)
+            check(lambda x: x > 0, place, **few)
     told = capsys.readouterr()
     assert told.out == told.err == ""  # no seeds
 
@@ -491,9 +493,10 @@ def test_inputs_at_which_the_function_raises_are_counted() -> None:
     def doubled(g: Any, _out: Any, _x: Any) -> Any:
         return 2 * g
 
-    assert check_vjp(f, doubled, real("n", "m"), where=lambda x: x.shape[1] == 3).raised == 0
+    few: Any = {"max_examples": 30}
+    assert check_vjp(f, doubled, real("n", "m"), where=lambda x: x.shape[1] == 3, **few).raised == 0
     with pytest.warns(UserWarning, match=r"^f: .* inputs drawn raised ValueError: three columns"):
-        report = check_vjp(f, doubled, real("n", "m"))
+        report = check_vjp(f, doubled, real("n", "m"), **few)
     assert report.raised * 3 > report.examples
     assert str(report).endswith(
         f". {report.raised} of {report.raised + report.examples} inputs drawn raised ValueError: "
@@ -510,7 +513,7 @@ def test_inputs_at_which_the_function_raises_are_counted() -> None:
         return x * 2.0
 
     with pytest.raises(NothingToldError, match="inputs drawn raised ValueError: a cube; give dom"):
-        check_vjp(hardly, doubled, real)
+        check_vjp(hardly, doubled, real, max_examples=5)
 
 
 # Strategies

@@ -23,8 +23,8 @@ from tinygrad_fc.testing import (
 
 def test_functions_of_torch() -> None:
     torch = pytest.importorskip("torch")
-    assert check(from_torch(torch.tanh), real, max_examples=20).compared
-    assert check(from_torch(lambda x, y: x * y), real("n"), real("n"), max_examples=20).compared
+    assert check(from_torch(torch.tanh), real, max_examples=10).compared
+    assert check(from_torch(lambda x, y: x * y), real("n"), real("n"), max_examples=10).compared
     with pytest.raises(GradientError) as caught:
         check(from_torch(lambda x: x * x.detach()), real)
     assert caught.value.kind in {"value", "second-order"}
@@ -50,7 +50,8 @@ def test_equal_calls_of_torch_may_differ_by_rounding_alone(size: float) -> None:
 def test_functions_of_jax() -> None:
     jax = pytest.importorskip("jax")
     rule = from_jax(jax.numpy.tanh)
-    assert check(rule, real("n", 2), dtypes=(np.float32,), max_examples=5).compared
+    # Of one shape: another one is compiled anew.
+    assert check(rule, real(3, 2), dtypes=(np.float32,), max_examples=5).compared
 
 
 def test_functions_of_autograd() -> None:
@@ -76,7 +77,7 @@ def test_what_is_no_function_of_one_result(adapter: Any) -> None:
 def test_float32_alone_and_a_line_that_can_be_run(adapter: Any) -> None:
     pytest.importorskip(adapter.__name__.removeprefix("from_"))
     narrow = {"dtypes": np.float32, "max_examples": 5}
-    assert check(adapter(lambda x, y: x * y * y), real("n"), real("n"), **narrow).compared
+    assert check(adapter(lambda x, y: x * y * y), real(2), real(2), **narrow).compared
     with pytest.raises(GradientError) as caught:
         check(adapter(lambda x: x.nothing if x.ndim == 0 else abs(x)), real, kinks="forbid")
     line = str(caught.value).rpartition("reproduce: ")[2]

@@ -7,7 +7,7 @@ rows of the table, which are functions of tensors with settings. Behind `Rule` t
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from tinygrad_fc.testing.numbers import FAR, Nudge, cotangent
 from tinygrad_fc.testing.texts import counted, said
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from tinygrad_fc.domain import Domain
 
@@ -152,8 +153,9 @@ class Case:
 
     def forward(self, arrays: Sequence[Array] | None = None) -> Array:
         """Return what the function makes of `arrays`, by default those of the case."""
-        with self._blamed("the function"):
-            return self.rule.result(self.arrays if arrays is None else arrays, self.settings)
+        used = self.arrays if arrays is None else arrays
+        found: Array = self._blamed("the function", self.rule.result, used, self.settings)
+        return found
 
     def gradients(
         self,
@@ -174,8 +176,7 @@ class Case:
         if nudge is not None:
             # Farther than by rounding the result moves with the arguments, not by itself.
             g, out = nudge(g), out if nudge.step == FAR else nudge(np.asarray(out))
-        with self._blamed("the gradient"):
-            found = self.rule.gradients(g, out, used, self.settings)
+        found = self._blamed("the gradient", self.rule.gradients, g, out, used, self.settings)
         return self._counted(found, used)
 
     def second(
@@ -185,8 +186,7 @@ class Case:
         used = list(self.arrays)
         if nudge is not None:
             used, g = [nudge(a) for a in used], nudge(g)
-        with self._blamed(SECOND):
-            found = self.rule.second(self._all(h), g, used, self.settings)
+        found = self._blamed(SECOND, self.rule.second, self._all(h), g, used, self.settings)
         if not count:
             return [np.asarray(a) for a in found]
         if not found:
@@ -226,13 +226,12 @@ class Case:
         """Return the error for this place."""
         return GradientError(text, kind=kind, case=self, **details)
 
-    @contextmanager
-    def _blamed(self, what: str) -> Iterator[None]:
-        """Tell an exception of what is called apart from those of the check, and count the call."""
+    def _blamed(self, what: str, called: Callable[..., Any], *args: Any) -> Any:
+        """Count a call, and tell an exception of what is called apart from those of the check."""
         self.rule.calls["all"] += 1
         try:
             with self.watched():
-                yield
+                return called(*args)
         except (DiscardError, GradientError):
             raise
         except Exception as error:
@@ -250,8 +249,6 @@ class Case:
                 kind, text = "mutation", f"{what} writes to what it was handed: {error}"
             raise self.wrong(kind, text) from error
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self) -> AbstractContextManager[Any]:
         """Keep NumPy silent, except for rows of the table: there its warnings count."""
-        with nullcontext() if self.strict else np.errstate(all="ignore"):
-            yield
+        return nullcontext() if self.strict else np.errstate(all="ignore")
