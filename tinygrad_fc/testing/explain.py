@@ -12,6 +12,7 @@ from tinygrad_fc.testing.hints import guess
 from tinygrad_fc.testing.laws import zero
 from tinygrad_fc.testing.orders import misordered
 from tinygrad_fc.testing.probes import elsewhere, entries
+from tinygrad_fc.testing.smaller import smaller
 from tinygrad_fc.testing.texts import between, of_types
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def explained(error: GradientError, plan: Plan, seen: Seen | None = None) -> Gra
 
     `seen` knows what sets it apart from the examples at which all was well.
     """
+    if seen is not None and error.drawn is not None and not plan.strict:
+        error = smaller(error, plan)
     case = error.case
     if case is None:
         return error
