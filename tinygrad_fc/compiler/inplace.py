@@ -7,6 +7,7 @@ end, when everything else is done.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 COMMUTATIVE = frozenset((np.add, np.multiply, np.bitwise_and, np.bitwise_or))
 LARGE = 1 << 15
 """From so many bytes on, memory that is used again is worth a line of its own."""
+PIECE = 1 << 17
+"""How many bytes are changed at a time."""
 
 
 def change_in_place(writer: Writer) -> list[Change]:
@@ -98,7 +101,12 @@ def _update(writer: Writer, step: Instruction, target: int, name: str) -> list[s
     """Return the lines that make the array of `target` what `step` makes of it."""
     steps = _spine(writer, step, target)
     if steps:
-        return [_augmented(writer, one, first, name) for one, first in steps]
+        return [
+            text
+            for one, first in steps
+            for text in _in_pieces(writer, one, first, target)
+            or [_augmented(writer, one, first, name)]
+        ]
     args = [writer.argument(step, k).text for k in range(len(step.args))]
     return [f"{writer.speller.function(step.function)}({', '.join(args)}, out={name})"]
 
@@ -125,6 +133,45 @@ def _spine(writer: Writer, step: Instruction, target: int) -> list[tuple[Instruc
 
 def _augmented(writer: Writer, step: Instruction, first: int, name: str) -> str:
     return f"{name} {BINARY[step.function][0]}= {writer.argument(step, 1 - first).text}"
+
+
+def _in_pieces(writer: Writer, step: Instruction, first: int, target: int) -> list[str]:
+    """Return the lines that change `target` a piece after the other; none where one line is best.
+
+    What is worked out on the way, such as rate * gradient, then never leaves the caches.
+    """
+    shape = writer.program.values[target].shape
+    pieces = math.ceil(nbytes(writer.program, target) / PIECE)
+    n = step.args[1 - first]
+    if not shape or pieces < 2 or shape[0] < pieces or n not in writer.inside:
+        return []
+    found = _whole(writer, n, shape)
+    if found is None:
+        return []
+    rows = math.ceil(shape[0] / pieces)
+    i = writer.counter = writer.counter or writer.names.fresh("i")
+    words = "|".join(re.escape(writer.names.variables[m]) for m in found | {target})
+    line = _augmented(writer, step, first, writer.names.variables[target])
+    piece = re.sub(rf"\b(?:{words})\b", rf"\g<0>[{i} : {i} + {rows}]", line)
+    return [f"for {i} in range(0, {shape[0]}, {rows}):", f"    {piece}"]
+
+
+def _whole(writer: Writer, number: int, shape: tuple[int, ...]) -> set[int] | None:
+    """Return what an expression reads of that shape; None where its rows need other rows."""
+    if number not in writer.inside:
+        own = writer.program.values[number].shape or ()
+        if own == shape and number in writer.names.variables:
+            return {number}
+        return set() if len(own) < len(shape) else None
+    step, found = writer.made[number], set[int]()
+    if not elementwise(step):
+        return None
+    for n in step.args:
+        more = _whole(writer, n, shape)
+        if more is None:
+            return None
+        found |= more
+    return found
 
 
 # Large temporaries

@@ -46,9 +46,9 @@ class Writer:
     """Writes a program down, line by line."""
 
     def __init__(self, program: Program) -> None:
+        self.names = named(program)
         self.program = program
         self.speller = Speller(program)
-        self.names = named(program)
         self.made = {step.out: step for step in program.instructions}
         self.owners = memory(program)
         self.ordered = ordered(program)
@@ -62,6 +62,7 @@ class Writer:
         self.lines: list[Line] = []
         self.outputs: list[str] = []
         self.late: frozenset[int] = frozenset()
+        self.counter = ""
 
     def source(self) -> Source:
         """Return the whole text."""
