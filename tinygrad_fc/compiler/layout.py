@@ -51,7 +51,7 @@ def _in_order(step: Instruction, program: Program, found: set[int]) -> bool:
         # What is stretched along the first axes has no say.
         whole = [n for n in step.args if program.values[n].shape == shape]
         others = [n for n in step.args if n not in whole]
-        rows = all(n in found or len(program.values[n].shape or ()) <= 1 for n in others)
+        rows = all(n in found or _is_row(program.values[n].shape or ()) for n in others)
         return bool(whole) and rows and found.issuperset(whole)
     if step.kind in ("reduce", "reshape", "cast"):
         return step.args[0] in found
@@ -60,6 +60,11 @@ def _in_order(step: Instruction, program: Program, found: set[int]) -> bool:
     if step.kind != "function":
         return False
     return step.function is np.dot or (step.function in JOINING and found.issuperset(step.args))
+
+
+def _is_row(shape: tuple[int, ...]) -> bool:
+    """Tell whether an array has at most one axis along which there is a next element."""
+    return sum(n != 1 for n in shape) <= 1
 
 
 def indifferent(program: Program) -> set[int]:

@@ -30,7 +30,7 @@ def build(program: Program) -> Kernel:
     A kernel takes raw arrays, numbers and generators in the order of `program.inputs`, changes in
     place those that the program's `Change`s name, and returns a tuple, of `program.outputs()`, in
     memory that nobody else has. Where an `expect` fails it raises `Unfit` and has changed nothing.
-    What it computes is what `program.run` does, bit for bit.
+    What it computes is what `program.run` does, bit for bit but in large layers; see `columns`.
 
     >>> import numpy as np
     >>> from tinygrad_fc.compiler.program import Argument, Instruction, Program, Result, Value

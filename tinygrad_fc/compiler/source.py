@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler.columns import in_columns
 from tinygrad_fc.compiler.inplace import change_in_place, memory_used_again
 from tinygrad_fc.compiler.layout import indifferent, memory, ordered
 from tinygrad_fc.compiler.literals import ATOM, COMPARED, SIGN, Text
@@ -47,7 +48,7 @@ class Writer:
 
     def __init__(self, program: Program) -> None:
         self.names = named(program)
-        self.program = program
+        self.program = program = in_columns(program, self.names)
         self.speller = Speller(program)
         self.made = {step.out: step for step in program.instructions}
         self.owners = memory(program)
