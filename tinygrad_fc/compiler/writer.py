@@ -11,6 +11,7 @@ from tinygrad_fc import graph
 from tinygrad_fc.compiler import stub
 from tinygrad_fc.compiler.entering import Entering
 from tinygrad_fc.compiler.finding import UNFIT
+from tinygrad_fc.compiler.giving_back import given_back
 from tinygrad_fc.compiler.program import (
     Argument,
     Begin,
@@ -40,6 +41,7 @@ class Writer(Entering):
         super().__init__(program, arguments)
         self.flags = flags
         self.owned: list[str] = []  # global names that the code sets
+        self.given_back = given_back(program)
         self.names.update(
             kernel=self.settling(kernel),
             UNFIT=UNFIT,
@@ -70,6 +72,16 @@ class Writer(Entering):
             return made
 
         return choosing
+
+    def give_back(self) -> None:
+        """Write that gradients of the last call, which nobody else has, give their memory back.
+
+        A call that goes wrong then leaves none, as one that begins with `zero_grad` does.
+        """
+        for k in self.given_back:
+            tensor = self.tensor(self.program.writes[k].of)
+            self.add(f" g = {tensor}._grad")
+            self.add(f" if g is m{k} and refs(g) == 4: g._array = {tensor}._grad = None")
 
     def leave(self, results: list[str]) -> None:
         """Write what a call leaves behind."""
@@ -107,6 +119,10 @@ class Writer(Entering):
         self.owned.append(f"m{k}")
         self.add(f"g = {tensor}._grad")
         self.add(f"if g is m{k} and refs(g) == 4: g._array = {result}")
+        if k in self.given_back:
+            self.add(f"elif g is None and m{k} is not None and m{k}._array is None:")
+            self.add(f" {tensor}._grad = m{k}")
+            self.add(f" m{k}._array = {result}")
         self.add(f"else: m{k} = {tensor}._grad = wrap({result})")
 
     def result(self, results: dict[int, str]) -> None:
@@ -173,6 +189,7 @@ class Writer(Entering):
         prologue, self.lines = self.lines, []
         target = f"{', '.join(names)}, = " if names else ""
         self.add("with changing:")
+        self.give_back()
         self.add(" try:")
         self.add(f"  {target}kernel({inputs})")
         self.add(" except Unfit:")
