@@ -13,7 +13,7 @@ from kit.native_interpreter import interpreted
 from kit.programs import Maker
 
 import tinygrad_fc as tg
-from tinygrad_fc.compiler import native_reduce
+from tinygrad_fc.compiler import CompileError, native_reduce
 from tinygrad_fc.compiler.program import Part
 
 if TYPE_CHECKING:
@@ -84,6 +84,19 @@ def test_vectors_of_two_dtypes_from_outside():
     made = product(np.full(3, 2.0), np.full(3, 0.5, np.float32))
     assert made.dtype == np.float64
     assert made == 3
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "told"),
+    [
+        (lambda x, k: x * k, (tg.ones(2), np.float16(1.5)), "an array of float16"),
+        (lambda i, j: i // j, (tg.tensor([4, 2]), tg.tensor([2, 1])), "has no floor_divide: "),
+    ],
+)
+def test_what_native_code_lacks_is_named(function: Any, given: Any, told: str):
+    pytest.importorskip("numba")
+    with pytest.raises(CompileError, match=told):
+        tg.compile(function, backend="numba")(*given)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])

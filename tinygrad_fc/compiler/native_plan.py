@@ -77,6 +77,7 @@ class Plan:
         if array.dtype.str[1:] in CODES and array.size and _uniform(array):
             self.literals[number] = literal(array.flat[0], array.dtype)
         else:
+            self.check(number)
             self.constants[number] = np.array(array, array.dtype.newbyteorder("="), order="C")
 
     def check(self, number: int) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def missing(step: Instruction, what: str = "") -> CompileError:
     """Return the error for an instruction that there is no native code for."""
     name = step.function if isinstance(step.function, str) else None
+    if step.kind == "call" and step.place:  # of a function of ours, which nobody knows by its name
+        name = step.place.row
     name = name or getattr(step.function, "__name__", None) or step.kind
     place = f", in {step.place.row}" if step.place and step.place.row != name else ""
     return CompileError(
