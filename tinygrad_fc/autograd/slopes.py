@@ -132,6 +132,8 @@ def slopes(
         return np.concatenate([f(*each) for each in zip(*arrays, strict=True)])
 
     found: list[Slope] = []
+    if not lines:
+        return found
     many = max(AT_ONCE // max(f(*lines[0][0]).size, 1), 1)
     for some in (lines[k : k + many] for k in range(0, len(lines), many)):
         sides = zip(*some, strict=True)
