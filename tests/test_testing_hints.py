@@ -142,6 +142,15 @@ def test_an_order_that_explains_nothing_is_told_by_names_alone() -> None:
     assert swapped.startswith("it is right with out, the result, in place of")
 
 
+def test_a_gradient_that_is_forgotten() -> None:
+    place = np.array([1.0, 2.0])
+    for f, vjp, many in (
+        (np.sin, lambda g, out, x: None, 1),
+        (np.multiply, lambda g, out, x, y: (g * y, None), 2),
+    ):
+        assert _hint(f, vjp, *[place] * many).startswith("the rule returns None for it, which")
+
+
 def test_what_differs_in_digits_gets_no_guess() -> None:
     assert not _hint(np.sin, lambda g, out, x: 1.00001 * g * np.cos(x), NEAR)
 

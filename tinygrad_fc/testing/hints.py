@@ -100,6 +100,8 @@ def _cut(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
 def _nothing(several: Sequence[Wrong], right: Sequence[Case]) -> str:
     if any(w.a.any() for w in several):
         return ""
+    if not several[0].second and all(map(_no_gradient, several)):
+        return "the rule returns None for it, which stands for no gradient: is it forgotten?"
     if not several[0].second and any(c.gradients(c.g)[several[0].k].any() for c in right):
         return "it is 0 wherever it is wrong, and not elsewhere: a branch leaves something out"
     if several[0].second:
@@ -108,6 +110,15 @@ def _nothing(several: Sequence[Wrong], right: Sequence[Case]) -> str:
             "an array)"
         )
     return f"{ZERO}: the rule is missing, or something cuts it off"
+
+
+def _no_gradient(w: Wrong) -> bool:
+    """Tell whether a rule in plain NumPy says that an argument has no gradient."""
+    case = w.case
+    if case.rule.own:
+        return False
+    found = case.rule.gradients(case.g, case.out, case.arrays, case.settings)
+    return found[w.i if len(found) == len(case.arrays) else w.k] is None
 
 
 def _ones(several: Sequence[Wrong], _right: Sequence[Case]) -> str:

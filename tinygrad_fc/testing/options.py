@@ -215,6 +215,7 @@ def arrays_of(given: Sequence[Any], name: str = "") -> tuple[Array, ...]:
 
 def returned(name: str, out: Array) -> None:
     """Raise `TypeError` where a function returns what has no slope anywhere, such as None."""
+    __tracebackhide__ = True
     if out.dtype.kind not in KINDS:
         raise TypeError(
             f"{name} must return tensors or arrays of real numbers, and returned "

@@ -125,6 +125,7 @@ class _Search:
 
     def hold(self, case: Case) -> None:
         """Hold one case; raise what is wrong."""
+        __tracebackhide__ = True
         if self.plan.dtype != np.float64:
             case = case.cast(self.plan.dtype)
         key = _key(case)
@@ -185,6 +186,7 @@ class _Search:
 
     def begin(self, cases: Iterator[Case]) -> None:
         """Hold the cases that each check begins with, up to the first that fails."""
+        __tracebackhide__ = True
         for case in cases:
             try:
                 self.hold(case)
@@ -196,6 +198,7 @@ class _Search:
 
     def _told(self, case: Case) -> None:
         """Leave what the function refuses to take: it is not defined there."""
+        __tracebackhide__ = True
         if self.plan.strict:
             return
         try:
@@ -275,6 +278,7 @@ def drawn(plan: Plan, *, everywhere: bool = False, share: int = 1) -> Report:
 
 
 def _report(search: _Search) -> Report:
+    __tracebackhide__ = True
     report = Report(
         *(search.examples, *search.tally),
         raised=search.raised,

@@ -31,9 +31,12 @@ def counted(many: int, thing: str) -> str:
 
 
 def said(error: BaseException) -> str:
-    """Return what an exception says, as a part of a longer sentence."""
-    text = f"{type(error).__name__}: {error}".rstrip(": \n")
-    return text if text.endswith("..") else text.removesuffix(".")
+    """Return what an exception says, as a part of a longer sentence: the first line of it."""
+    first = str(error).strip().partition("\n")[0].rstrip()
+    if not first.endswith(".."):
+        first = first.removesuffix(".")
+    name = type(error).__name__
+    return f"{name}: {first}" if first else name
 
 
 def between(middle: float, bound: float) -> str:
