@@ -192,3 +192,8 @@ def test_single_numbers_stay_arrays_where_only_nearby_ones_will_do() -> None:
 
 def test_where_both_types_give_no_number_there_is_nothing_to_compare() -> None:
     assert check(lambda x, y: x**y, np.array([-1.0]), np.array([0.0]), order=1).examples
+
+
+def test_what_is_random_is_told_what_to_do() -> None:
+    with pytest.raises(GradientError, match=r"or random: set a seed inside .*model.eval\(\) for"):
+        check(lambda x: functional.dropout(x, 0.5), np.ones(20))

@@ -64,7 +64,8 @@ def _repeated(case: Case, now: list[Array], before: list[Array]) -> None:
         raise case.wrong(
             "nondeterministic",
             f"the same call gives another gradient of {case.rule.argument(i)}: {b[at]} at {at}, "
-            f"then {a[at]}. Something is kept between calls, or random",
+            f"then {a[at]}. Something is kept between calls, or random: set a seed inside the "
+            "function, or leave that part out (model.eval() for dropout)",
             argument=i,
         )
 
