@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-FEW = 8
-"""How many examples must be right before what they have in common means anything."""
+FEW = 6
+"""How many different examples must be right before what they have in common means anything."""
 
 
 def traits(case: Case) -> frozenset[str]:
