@@ -199,7 +199,7 @@ def test_float32_alone() -> None:
         check_vjp(np.sin, lambda g, out, x: g * np.sin(x), real, **only)
 
 
-@derivatives(real("batch", 3), interval(0.5, 2), max_examples=20)
+@derivatives(real("batch", 3), interval(0.5, 2)(3), max_examples=20)
 def test_derivatives_makes_a_test(x: Any, scale: Any) -> Any:
     return (x * scale).tanh()
 
