@@ -214,6 +214,19 @@ class TestMethods:
         return layer(x)
 
 
+def test_an_assertion_in_a_test_of_ones_own_is_no_refusal():
+    @derivatives(real("n"), max_examples=30)
+    def bounded(x: Any) -> Any:
+        assert (abs(x.detach().numpy()) < 100).all(), "too large"
+        return x * x
+
+    with pytest.raises(GradientError, match="raises AssertionError: too large") as caught:
+        bounded()
+    assert caught.value.kind == "raises"
+    (x,) = caught.value.arrays
+    assert x.size == 1
+
+
 def test_derivatives_fails_where_they_are_wrong() -> None:
     @derivatives(real)
     def cut(x: Any) -> Any:

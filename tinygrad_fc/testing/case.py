@@ -53,6 +53,8 @@ class Rule:
     """A comment on the call that checks it: what names in there stand for."""
     needing: tuple[int, ...] | None = None
     """Which arguments a gradient is asked for, where not for all of floats."""
+    asserts: bool = False
+    """Whether it is a test of the user's, in which an assertion that fails is a failure."""
 
     own = False
     """Whether the tensors of this package are behind it, which keep more promises."""

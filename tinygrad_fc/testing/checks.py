@@ -119,8 +119,8 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
 
     The function's parameters without a default are drawn, one for each of the `domains`. `self` is
     handed over, and so is what stands behind a star, as pytest's fixtures do in `def test_model(x,
-    *, model)`. `options` are those of `check`. The function itself stays at hand as the test's
-    `function`.
+    *, model)`. `options` are those of `check`. An assertion in it that fails, fails the test. The
+    function itself stays at hand as the test's `function`.
 
     >>> from tinygrad_fc.domain import real
     >>> @derivatives(real("batch", 3), max_examples=20)
@@ -153,7 +153,8 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
             rule = of_function(functools.partial(f, *args, **kwargs))
             called, said = _undecorated(f, kept, drawn)
             names = tuple(drawn)
-            _checked(replace(rule, name=f.__name__, names=names, spelled=called, note=said), asked)
+            rule = replace(rule, name=f.__name__, names=names, asserts=True)
+            _checked(replace(rule, spelled=called, note=said), asked)
 
         del test.__wrapped__  # pytest would ask for the drawn arguments
         made: Any = test

@@ -205,6 +205,8 @@ class _Search:
             returned(self.plan.rule.name, case.out)
         except GradientError as error:
             cause = error.__cause__ or error
+            if self.plan.rule.asserts and isinstance(cause, AssertionError):
+                raise
             self.raised, self.refusal = self.raised + 1, said(cause)
             raise DiscardError from error
         self.dtypes.add(case.out.dtype)
