@@ -243,7 +243,7 @@ def _only(v: Direction, i: int) -> list[Array]:
 
 def _one_number(v: Direction, salt: int) -> list[Array]:
     """Return `v` in one of its numbers, and 0 in all others."""
-    found = [0 * a for a in v]
+    found = [np.zeros_like(a) for a in v]  # 0 * a were no array where a has no axes
     at = salt * 5 % max(sum(a.size for a in v), 1)
     for a, b in zip(found, v, strict=True):
         if at < a.size:
