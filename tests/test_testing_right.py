@@ -122,8 +122,18 @@ def test_the_std_of_numbers_close_to_each_other_has_the_gradient_it_can(
     _std_is_right(np.float32(around * (1 + drawn * 2.0**-near)).astype(float))
 
 
-def test_the_std_of_two_numbers_close_to_each_other_has_the_gradient_it_can() -> None:
-    _std_is_right(np.array([-15.874999046325684, -15.87506103515625]))
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (-15.874999046325684, -15.87506103515625),
+        (127.00048828125, 126.9994888305664),
+        (86.63642120361328, 86.63641357421875),  # an ulp apart
+    ],
+)
+def test_the_std_of_two_numbers_close_to_each_other_has_the_gradient_it_can(
+    numbers: tuple[float, float],
+) -> None:
+    _std_is_right(np.array(numbers))
 
 
 def _std_is_right(x: Any) -> None:

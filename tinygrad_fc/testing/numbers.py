@@ -35,6 +35,10 @@ def cotangent(like: Array, salt: int, *, zeros: bool = False) -> Array:
     return np.asarray(g, like.dtype)
 
 
+NEIGHBOURS = 32
+"""The pattern in which a number and the next larger one move apart, or towards each other."""
+
+
 class Nudge(NamedTuple):
     """Moves each number by a few ulps, one way or the other; equal ones alike: ties stay."""
 
@@ -48,12 +52,18 @@ class Nudge(NamedTuple):
         """Return `x` moved; as it is where it is not of floats."""
         if x.dtype.kind != "f":
             return x
-        bits = np.frombuffer(x.astype(float).tobytes(), np.uint64).reshape(x.shape)
-        mixed = np.atleast_1d(bits) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(48)
-        up = (mixed >> np.uint64(self.pattern // 2) & np.uint64(1)).reshape(x.shape).astype(x.dtype)
+        up = self._up(x).reshape(x.shape).astype(x.dtype)
         sign = (1 - 2 * (self.pattern % 2)) * (2 * up - 1)
         far = self.times * max(self.step, float(np.finfo(x.dtype).eps))
         return np.asarray(x + x * sign * x.dtype.type(far))
+
+    def _up(self, x: Array) -> Array:
+        """Return which numbers move up, 1 or 0, where the pattern is even."""
+        if self.pattern >= NEIGHBOURS:
+            return np.unique(x, return_inverse=True)[1] & 1
+        bits = np.frombuffer(x.astype(float).tobytes(), np.uint64)
+        mixed = bits * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(48)
+        return mixed >> np.uint64(self.pattern // 2) & np.uint64(1)
 
 
 def spread(found: Callable[[Nudge | None], list[Array]], ulp: float, first: int = 0) -> list[Array]:

@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_fc.autograd.slopes import CALM
 from tinygrad_fc.testing.errors import GradientError, Tally
 from tinygrad_fc.testing.laws import ONE, invisible, products, sound, told, usual
-from tinygrad_fc.testing.numbers import EPS, EPS32, STILL, cotangent, spread
+from tinygrad_fc.testing.numbers import EPS, EPS32, NEIGHBOURS, STILL, cotangent, spread
 
 if TYPE_CHECKING:
     from tinygrad_fc.testing.case import Case
@@ -20,8 +20,9 @@ COARSER = EPS32 / EPS
 DIRECTIONS, FACTOR = 4, 64
 """In how many directions arguments are moved where gradients are ill-conditioned, and how much
 more than by these moves they may be off."""
-FARTHER = (2.0**4, 2.0**8, 2.0**12, 2.0**16)
-"""By how many ulps, too: where a gradient turns there, an ulp moves it by that part of the turn."""
+FARTHER = tuple(2.0**k for k in range(-3, 18, 2))
+"""By how many ulps, and up to four times as many, too, without a gap: where a gradient turns there,
+an ulp moves it by that part of the turn."""
 
 
 def small(case: Case) -> Tally:
@@ -116,8 +117,9 @@ def _ill(case: Case, g: Array) -> list[Array]:
         most = [np.maximum(m, np.maximum(FACTOR * c, COARSER * FACTOR / 4 * f)) for m, c, f in both]
     # The std of two numbers has one gradient, which no ulp moves, until they change places.
     for times in FARTHER:
-        turned = moved(times * EPS32, 0)
-        most = [np.maximum(m, FACTOR / times * t) for m, t in zip(most, turned, strict=True)]
+        for first in (NEIGHBOURS, 0, 2):
+            turned = moved(times * EPS32, first)
+            most = [np.maximum(m, FACTOR / times * t) for m, t in zip(most, turned, strict=True)]
     # Sums that cancel to nothing in one place do not in the next.
     return [np.maximum(m, np.nan_to_num(m, posinf=0).max(initial=0) / 4) for m in most]
 
