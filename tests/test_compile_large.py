@@ -98,6 +98,30 @@ def test_large_parameters_are_updated_a_piece_after_the_other():
     assert "weight_2 -= rate * weight_2_grad" in text
 
 
+VIEWS = {
+    "its first row": lambda w: w[0],
+    "a row as a matrix": lambda w: w[1:2],
+    "rows in another order": lambda w: w.flip(0),
+    "its transpose": lambda w: w.T,
+    "itself": lambda w: w.reshape(w.shape),
+    "no view": lambda w: w.mean(0),
+}
+
+
+@settings(max_examples=settings().max_examples // 4)
+@given(view=st.sampled_from(sorted(VIEWS)), change=st.sampled_from(("sub_", "mul_", "add_")))
+def test_a_large_array_is_changed_by_what_its_own_views_held_before(view: str, change: str):
+    def update(w: Any) -> None:
+        part = VIEWS[view](w)
+        getattr(w, change)(0.5 * (part + part.sigmoid()))
+
+    first = tg.randn(200, 200)
+    expected, got = first.clone(), first.clone()
+    update(expected)
+    tg.compile(lambda: update(got), backend="numpy")()
+    np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=1e-12, atol=1e-12)
+
+
 class Step:
     """A step of a network with a large first layer."""
 

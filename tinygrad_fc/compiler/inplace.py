@@ -145,7 +145,7 @@ def _in_pieces(writer: Writer, step: Instruction, first: int, target: int) -> li
     n = step.args[1 - first]
     if not shape or pieces < 2 or shape[0] < pieces or n not in writer.inside:
         return []
-    found = _whole(writer, n, shape)
+    found = _whole(writer, n, target)
     if found is None:
         return []
     rows = math.ceil(shape[0] / pieces)
@@ -156,10 +156,16 @@ def _in_pieces(writer: Writer, step: Instruction, first: int, target: int) -> li
     return [f"for {i} in range(0, {shape[0]}, {rows}):", f"    {piece}"]
 
 
-def _whole(writer: Writer, number: int, shape: tuple[int, ...]) -> set[int] | None:
-    """Return what an expression reads of that shape; None where its rows need other rows."""
+def _whole(writer: Writer, number: int, target: int) -> set[int] | None:
+    """Return what an expression reads of the shape of `target`; None where rows need other rows.
+
+    A view of `target`, such as its first row, holds rows that a piece before has changed.
+    """
     if number not in writer.inside:
-        own = writer.program.values[number].shape or ()
+        if number != target and target in writer.owners.get(number, ()):
+            return None
+        values = writer.program.values
+        shape, own = values[target].shape or (), values[number].shape or ()
         if own == shape and number in writer.names.variables:
             return {number}
         return set() if len(own) < len(shape) else None
@@ -167,7 +173,7 @@ def _whole(writer: Writer, number: int, shape: tuple[int, ...]) -> set[int] | No
     if not elementwise(step):
         return None
     for n in step.args:
-        more = _whole(writer, n, shape)
+        more = _whole(writer, n, target)
         if more is None:
             return None
         found |= more
