@@ -11,8 +11,9 @@ import functools
 import gc
 import io
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _DEEP = 100
 """How deep what the function goes by may be nested."""
+_OF_OWNERS = ("cell", "contents", "global", "slot")
+"""Kinds of guards whose subject begins with the object, or the dict of it, that they are about."""
 
 
 class Reach(Objects):
@@ -53,7 +56,6 @@ class Reach(Objects):
         watch.taken_whole = self.elements.whole
         self.arrays = Arrays(watch, self.elements)
         self._functions: dict[Any, list[Any]] = {}
-        self._passing: dict[int, tuple[Any, list[Any]]] = {}  # handed over, and the guards of it
         self._packages: dict[Any, Guard] = {}
         self._at = ""
         while isinstance(root, functools.partial | MethodType) or hasattr(root, "__wrapped__"):
@@ -91,11 +93,7 @@ class Reach(Objects):
             self._held(function, there, look)
         for name in (*code.co_varnames, *code.co_freevars):
             if name in there:
-                before = len(self.watch.guards)
                 self._object(there[name], look.anew())
-                if code is not self.code and len(self.watch.guards) > before:
-                    _, of = self._passing.setdefault(id(there[name]), (there[name], []))
-                    of += list(self.watch.guards)[before:]
 
     def _held(self, function: Any, there: Any, look: Look) -> None:
         """Note what a function holds: its closure, and the defaults of its arguments."""
@@ -242,18 +240,22 @@ class Reach(Objects):
         self.arrays.undo()
 
     def _forget(self) -> None:
-        """Take back the guards of objects that the function made itself: nobody has them now."""
-        left = -1
-        while left != len(self._passing):
-            left = len(self._passing)
-            for key in list(self._passing):
-                found = self._passing.pop(key)
-                guards = {key: self.watch.guards.pop(key) for key in found[1]}
-                if sys.getrefcount(found[0]) > 2:  # the tuple, and the argument
-                    self._passing[key] = found
-                    self.watch.guards.update(guards)
-                del found, guards
-        self._passing.clear()
+        """Take back the guards of what the function made itself: nobody else has it now.
+
+        That is for variables that a comprehension or an inner function shares, for containers, and
+        for objects, by their dicts; what was found in them may be of outside, and stays.
+        """
+        guards, left = self.watch.guards, -1
+        while left != len(guards):  # what something held that is gone may be next
+            left = len(guards)
+            about: dict[int, list[Any]] = defaultdict(list)
+            for key, guard in guards.items():
+                if guard.kind in _OF_OWNERS and type(guard.subject[0]) is not MappingProxyType:
+                    about[id(guard.subject[0])].append(key)
+            for keys in about.values():
+                if sys.getrefcount(guards[keys[0]].subject[0]) == len(keys) + 1:  # the argument
+                    for key in keys:
+                        del guards[key]
 
 
 def _stays(kind: str, subject: Any, value: Any) -> bool:
