@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
+from tinygrad_fc.compiler.naming import CALLED
 
 ACTIVATIONS = (nn.Sigmoid, nn.Tanh, nn.ReLU, nn.GELU, lambda: nn.Dropout(0.3))
 
@@ -120,6 +121,27 @@ def test_a_large_array_is_changed_by_what_its_own_views_held_before(view: str, c
     update(expected)
     tg.compile(lambda: update(got), backend="numpy")()
     np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=settings().max_examples // 4)
+@given(name=st.sampled_from(CALLED), other=st.sampled_from(CALLED))
+def test_names_that_the_source_speaks_of_are_hidden_by_no_variable(name: str, other: str):
+    model = nn.Module()
+    setattr(model, name, nn.Parameter(tg.ones(200, 200)))
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (getattr(model, name) * x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step.__name__ = other
+    compiled = tg.compile(step, backend="numpy")
+    losses = compiled.epoch([[0]] * 3, tg.ones(1, 200)).numpy()
+    assert "for i in range(" in compiled.source
+    np.testing.assert_allclose(losses, 40000 * (1 - 0.5 * np.arange(3)))
 
 
 class Step:

@@ -30,13 +30,20 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.program import Program
 
 
+CALLED = (
+    *("np", "math", "operator", "scipy", "tinygrad_fc", "Unfit", "range", "enumerate", "len"),
+    *("slice", "bool", "int", "float", "complex", "abs", "round", "divmod", "pow", "max", "min"),
+)
+"""Names that the source itself may speak of, and that no variable may hide."""
+
+
 @dataclass
 class Names:
     """The variables of the values that have one in any case, and the formulas of values."""
 
     variables: dict[int, str] = field(default_factory=dict)
     formulas: dict[int, str] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=lambda: {"np", "math", "operator", "Unfit"})
+    taken: set[str] = field(default_factory=lambda: set(CALLED))
 
     def give(self, number: int | None, name: str) -> None:
         """Call a value `name`, or something like it if that is taken; the first one stays."""
