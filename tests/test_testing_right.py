@@ -168,3 +168,18 @@ def test_what_is_constant_may_have_the_rounding_of_a_gradient(
         return left, np.zeros_like(w), g.sum(0)
 
     assert check_vjp(layer_norm, vjp, x, w, b * 2.0**-large).compared
+
+
+@pytest.mark.parametrize("m", [16.0, 1024.0, 4096.0, 2.0**20])
+def test_in_float32_what_turns_within_a_few_ulps_is_not_taken_for_flat(m: float) -> None:
+    # The variance of equal rows is 0, and eps alone is what the slope is made of.
+    def norm(x: Any) -> Any:
+        return (x - x.mean(axis=0)) / _deviation(x)
+
+    def vjp(g: Any, out: Any, x: Any) -> Any:
+        return (g - g.mean(axis=0) - out * (g * out).mean(axis=0)) / _deviation(x)
+
+    def _deviation(x: Any) -> Any:
+        return np.sqrt(x.var(axis=0) + x.dtype.type(1e-5))
+
+    assert check_vjp(norm, vjp, np.full((2, 3), m, np.float32)).examples == 1
