@@ -601,16 +601,16 @@ def test_parameters_with_a_default_are_left_alone_and_missing_ones_named() -> No
 
     said = (
         "two has 2 parameters to draw (x, y), and @derivatives gets 1 domain: give one domain for "
-        "each. What pytest hands over stands behind a star: def two(y, *, x)"
+        "each. What pytest hands over stands behind a star: def two(x, *, y)"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
         derivatives(real)(two)
 
     @derivatives(real, max_examples=5)
-    def starred(y: Any, *, x: Any) -> Any:
+    def starred(x: Any, *, y: Any) -> Any:
         return two(x, y)
 
-    starred(x=2.0)
+    starred(y=2.0)
     derivatives(real, real, max_examples=2)(lambda *both: both[0] * both[1])()
-    with pytest.raises(TypeError, match=r"^starred draws y alone: hand over x$"):
+    with pytest.raises(TypeError, match=r"^starred draws x alone: hand over y$"):
         starred()

@@ -13,6 +13,7 @@ from tinygrad_fc.testing import (
     GradientError,
     NothingToldError,
     check,
+    derivatives,
     from_autograd,
     from_jax,
     from_torch,
@@ -45,6 +46,24 @@ def test_equal_calls_of_torch_may_differ_by_rounding_alone(size: float) -> None:
         with pytest.raises(GradientError) as caught:
             check(from_torch(unsteady), interval(0.5, 1), **double)
         assert caught.value.kind in {"nondeterministic", "nonlinear"}
+
+
+def test_what_is_random_in_torch_is_told_so() -> None:
+    torch = pytest.importorskip("torch")
+    for f in (
+        torch.nn.Dropout(0.5),
+        lambda x: x * torch.rand_like(x),
+        lambda x: x.sin() + torch.randn(x.shape),
+    ):
+        with pytest.raises(GradientError, match="or random: set a seed") as caught:
+            check(from_torch(f), real)
+        assert caught.value.kind == "nondeterministic"
+
+
+def test_a_test_of_ones_own_is_of_this_librarys_tensors() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"another library's: write def test_tanh\(\)"):
+        derivatives(real)(from_torch(np.tanh))
 
 
 def test_functions_of_jax() -> None:

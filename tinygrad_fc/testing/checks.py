@@ -133,6 +133,11 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
     asked = _asked("derivatives", domains, options)
 
     def decorate(f: Callable[..., Any]) -> Any:
+        if isinstance(f, Rule):
+            raise TypeError(
+                f"derivatives draws tensors of tinygrad_fc, and {f.name} is another library's: "
+                f"write def test_{f.name}(): check(from_torch({f.name}), real) instead"
+            )
         told.function("what derivatives decorates", f, "a function of tensors")
         every = [p for p in inspect.signature(f).parameters.values() if p.default is p.empty]
         positional = [p for p in every if p.kind in POSITIONAL]
@@ -174,7 +179,7 @@ def _unfit(f: Any, drawn: Sequence[str], many: int) -> str:
     )
     if len(drawn) <= many:
         return text
-    first, rest = ", ".join(drawn[-many:]), ", ".join(drawn[:-many])
+    first, rest = ", ".join(drawn[:many]), ", ".join(drawn[many:])
     return (
         f"{text}. What pytest hands over stands behind a star: def {f.__name__}({first}, *, {rest})"
     )
