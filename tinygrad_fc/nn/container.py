@@ -187,7 +187,7 @@ class Sequential(_Numbered[Module]):
                 if waiting is not None:
                     row = ACTIVATED.get(layer.__class__.forward)
                     if row is not None and not layer._hooks and "forward" not in layer.__dict__:
-                        input, waiting = waiting.forward(input, row), None
+                        input, waiting = waiting.forward(input, row=row), None
                         continue
                     input, waiting = waiting(input), None
                 at = name

@@ -66,7 +66,7 @@ class Linear(Module):
             bound = 1 / math.sqrt(self.in_features)
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input: Tensor, row: Op = linalg.linear) -> Tensor:
+    def forward(self, input: Tensor, *, row: Op = linalg.linear) -> Tensor:
         # `row` is another where an activation follows, and both are one call.
         try:
             if self.bias is None:
