@@ -368,3 +368,12 @@ def test_an_index_that_is_not_there_is_the_errors_of_the_library(backend: str):
         picked(x, tg.tensor([1, 4]))
     with pytest.raises(tg.errors.RangeError, match="indexing cannot take"):
         picked.__wrapped__(x, tg.tensor([1, 4]))
+
+
+def test_what_is_compiled_says_who_runs_it():
+    for backend in ("numpy", "auto"):
+        double = tg.compile(lambda x: x * 2, backend=backend)
+        assert repr(double) == f"<compiled <lambda>, {backend}>"
+        for _ in range(20):
+            double(tg.ones(3))
+        assert repr(double) in {f"<compiled <lambda>, {each}>" for each in ("numpy", "numba")}

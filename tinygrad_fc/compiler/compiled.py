@@ -77,7 +77,10 @@ class Compiled(Generic[P, R]):
         return Compiled, (self._function, self.backend)
 
     def __repr__(self) -> str:
-        return f"<compiled {self.__name__}>"
+        """Tell which backend runs it: of "auto", that which it has chosen."""
+        kernel: Any = self._shells[0].kernel if self._shells else None
+        backend = getattr(kernel, "backend", self.backend) or "auto"
+        return f"<compiled {self.__name__}, {backend}>"
 
     def _other(self, args: Any, kwargs: Any, missed: Any) -> Any:
         """Call with another program than that of the last call: an older one, or a new one."""

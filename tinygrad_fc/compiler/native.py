@@ -46,7 +46,7 @@ def build(program: Program) -> Kernel:
     program = optimized(program)
     native = written_natively(program)
     kernel: Any = kernel_of(program, native, compiled(native, program))
-    kernel.source, kernel.native = source, native.source
+    kernel.source, kernel.native, kernel.backend = source, native.source, "numba"
     made: Kernel = kernel
     return made
 

@@ -62,6 +62,7 @@ def executed(source: Source, name: str) -> Kernel:
     linecache.cache[file] = (len(source.text), None, source.text.splitlines(keepends=True), file)
     scope: dict[str, Any] = dict(source.bound)
     exec(compile(source.text, file, "exec"), scope)  # noqa: S102  it is ours
-    kernel: Kernel = scope[source.text.rpartition("\ndef ")[2].partition("(")[0]]
-    kernel.source = source.text
-    return kernel
+    kernel: Any = scope[source.text.rpartition("\ndef ")[2].partition("(")[0]]
+    kernel.source, kernel.backend = source.text, "numpy"
+    made: Kernel = kernel
+    return made
