@@ -183,6 +183,14 @@ def test_a_domain_that_is_too_wide_is_told_of() -> None:
     assert "NaN" not in str(inside._replace(nonfinite=inside.examples // 3))
     assert report.plus(report).nonfinite == 2 * report.nonfinite
     assert not report._replace(nonfinite=9 * report.examples + 1).told
+    assert report.empty == 0
+    assert '"n>=1" as an axis "n"' in str(report._replace(empty=report.nonfinite))
+    mean = check_vjp(lambda x: x.sum() / x.size, _spread, real("n"), max_examples=20, **only)
+    assert mean.empty == mean.nonfinite > 0
+
+
+def _spread(g: Any, _out: Any, x: Any) -> Any:
+    return np.full(x.shape, g / max(x.size, 1))
 
 
 def test_single_numbers_stay_arrays_where_only_nearby_ones_will_do() -> None:

@@ -76,7 +76,8 @@ class Report(NamedTuple):
     `examples` were drawn; of the slopes along their directions `compared` were held against the
     gradients, `undecided` could not be certified (jumps, noise), and `kinks` were met. At `raised`
     further inputs the function raised, `refusal` at the last of them. At `left_out` no slope was
-    measured: the function is slow, and time was up. At `nonfinite` it gave NaN or an infinity.
+    measured: the function is slow, and time was up. At `nonfinite` it gave NaN or an infinity; in
+    `empty` of these an array was empty.
     """
 
     examples: int
@@ -87,6 +88,7 @@ class Report(NamedTuple):
     refusal: str = ""
     left_out: int = 0
     nonfinite: int = 0
+    empty: int = 0
 
     def plus(self, other: Report) -> Report:
         """Return the sums of both."""
@@ -99,6 +101,7 @@ class Report(NamedTuple):
             other.refusal or self.refusal,
             self.left_out + other.left_out,
             self.nonfinite + other.nonfinite,
+            self.empty + other.empty,
         )
 
     @property
@@ -110,10 +113,15 @@ class Report(NamedTuple):
         """Return what to do about inputs that tell nothing, if they are many."""
         texts = []
         if self.nonfinite * 3 > self.examples:
+            cure = (
+                "choose domains inside which it is defined, such as positive or nonzero, or a "
+                "condition (where=)"
+            )
+            if self.empty * 2 > self.nonfinite:
+                cure = 'most of these arrays are empty, and "n>=1" as an axis "n" leaves that out'
             texts.append(
                 f"At {self.nonfinite} of {self.examples + self.nonfinite} inputs drawn the result "
-                "is NaN or infinite, where nothing can be told: choose domains inside which it is "
-                "defined, such as positive or nonzero, or a condition (where=)"
+                f"is NaN or infinite, where nothing can be told: {cure}"
             )
         if self.raised * 3 > self.examples:
             total = self.examples + self.raised

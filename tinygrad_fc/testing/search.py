@@ -119,7 +119,7 @@ class _Search:
         self.known: dict[bytes, GradientError | None] = {}
         """What came of each case since one failed: to make it small, many are drawn again."""
         self.last: GradientError | None = None
-        self.raised, self.refusal, self.nonfinite = 0, "", 0
+        self.raised, self.refusal, self.nonfinite, self.empty = 0, "", 0, 0
         self.dtypes: set[np.dtype[Any]] = set()
         self.seen = Seen()
 
@@ -210,7 +210,9 @@ class _Search:
             self.raised, self.refusal = self.raised + 1, said(cause)
             raise DiscardError from error
         self.dtypes.add(case.out.dtype)
-        self.nonfinite += not np.isfinite(case.out).all()
+        if not np.isfinite(case.out).all():
+            self.nonfinite += 1
+            self.empty += not all(a.size for a in case.arrays)
 
 
 def _no_floats(name: str, dtype: Any) -> NothingToldError:
@@ -287,6 +289,7 @@ def _report(search: _Search) -> Report:
         refusal=search.refusal,
         left_out=search.flat + search.left_out,
         nonfinite=search.nonfinite,
+        empty=search.empty,
     )
     slopes = any(law.costly for law in search.plan.laws)
     # Where all results are empty there is nothing to tell, and nothing wrong.
