@@ -25,7 +25,7 @@ LAYOUTS: dict[str, Any] = {
 STEPS: dict[str, Any] = {
     "transposed": lambda t, k: t.T if t.ndim == 2 else t,
     "reshaped": lambda t, k: t.reshape(SHAPES[k % len(SHAPES)]) if t.numel() == 6 else t,
-    "a row": lambda t, k: t[k % len(t)] if t.ndim > 1 else t,
+    "a row": lambda t, k: t[k % len(t)] if t.ndim > 1 and len(t) else t,
     "a part": lambda t, k: t[k % 2 :],
     "backwards": lambda t, k: t.flip(0) + 0 if k % 2 else t[::1],
     "copied": lambda t, k: t.clone(),
