@@ -513,3 +513,16 @@ def test_a_tensor_that_escaped_is_of_no_use():
     tg.compile(hides, backend="numpy")(tg.ones(2))
     with pytest.raises(CompileError, match="is used after the function was traced"):
         escaped[0] + 1
+
+
+def test_an_array_that_another_library_does_not_take():
+    torch = pytest.importorskip("torch")
+
+    @tg.compile(backend="numpy")
+    def step(x: Any) -> Any:
+        torch.from_numpy(x.numpy())
+        return x * 2
+
+    told = r"(?s)torch\.from_numpy\(x\.numpy\(\)\)\nanother library .* raised TypeError\."
+    with pytest.raises(CompileError, match=told):
+        step(tg.ones(3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
 import weakref
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,9 @@ from tinygrad_fc.compiler.program import (
     Option,
     State,
 )
-from tinygrad_fc.compiler.refusal import line_of, refusal
+from tinygrad_fc.compiler.refusal import kind_of, line_of, refusal
 from tinygrad_fc.compiler.returned import returned
+from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.compiler.tree import flatten, unflatten
 from tinygrad_fc.compiler.watch import SLOTS, Watch
 from tinygrad_fc.graph import Node
@@ -54,7 +56,26 @@ def trace(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Pr
             for guard in watch.guards.values() or watch.program.guards:
                 taken_back(guard)
         _let_go(watch)
+        foreign = _of_another_library(error)
+        if foreign is not None:
+            raise foreign from error
         raise
+
+
+def _of_another_library(error: BaseException) -> CompileError | None:
+    """Return what to raise where another library did not know what to do with a stand-in."""
+    if isinstance(error, CompileError) or Tracer.__name__ not in str(error):
+        return None
+    at = "an unknown line"
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if kind_of(code.co_filename) == "user":
+            at = line_of(code.co_filename, number, frame.f_globals)
+    return CompileError(
+        f"{at}\nanother library was handed an array that stands for others in later calls, and "
+        f"raised {type(error).__name__}. Call it outside of the compiled function, and hand over "
+        "what it returns."
+    )
 
 
 def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) -> Program:
