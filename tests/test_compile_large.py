@@ -95,7 +95,7 @@ def test_small_layers_and_what_meets_rows_stay_rows():
 def test_large_parameters_are_updated_a_piece_after_the_other():
     tg.manual_seed(0)
     text = source([600, 128, 1], [nn.Sigmoid])
-    assert "for i in range(0, 128, 43):\n        weight_0[i : i + 43] -= rate * " in text
+    assert "in range(0, 128, 43):\n        piece = weight_0[i : i + 43]\n        piece -= rate * " in text
     assert "weight_2 -= rate * weight_2_grad" in text
 
 

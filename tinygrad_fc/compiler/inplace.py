@@ -149,11 +149,14 @@ def _in_pieces(writer: Writer, step: Instruction, first: int, target: int) -> li
     if found is None:
         return []
     rows = math.ceil(shape[0] / pieces)
-    i = writer.counter = writer.counter or writer.names.fresh("i")
+    if not writer.looping:
+        writer.looping = writer.names.fresh("i"), writer.names.fresh("piece")
+    (i, piece), name = writer.looping, writer.names.variables[target]
+    line = _augmented(writer, step, first, piece)
     words = "|".join(re.escape(writer.names.variables[m]) for m in found | {target})
-    line = _augmented(writer, step, first, writer.names.variables[target])
-    piece = re.sub(rf"\b(?:{words})\b", rf"\g<0>[{i} : {i} + {rows}]", line)
-    return [f"for {i} in range(0, {shape[0]}, {rows}):", f"    {piece}"]
+    rest = re.sub(rf"\b(?:{words})\b", rf"\g<0>[{i} : {i} + {rows}]", line)
+    start = f"{piece} = {name}[{i} : {i} + {rows}]"
+    return [f"for {i} in range(0, {shape[0]}, {rows}):", f"    {start}", f"    {rest}"]
 
 
 def _whole(writer: Writer, number: int, target: int) -> set[int] | None:

@@ -63,7 +63,7 @@ class Writer:
         self.lines: list[Line] = []
         self.outputs: list[str] = []
         self.late: frozenset[int] = frozenset()
-        self.counter = ""
+        self.looping: tuple[str, ...] = ()
 
     def source(self) -> Source:
         """Return the whole text."""
