@@ -1,9 +1,10 @@
 """Large layers with a sample in each column, as the document writes them.
 
-Of a matrix by the transpose of another, such as `x.dot(w.T)`, BLAS makes a product with more effort
-than otherwise. Where every other layer keeps its results, and all that is made of them element by
-element, as their transposes, half of these products are gone: a turned layer still is `w.dot(x.T)`,
-but the one after it `y.T.dot(w.T)`. Sums are then added up in another order.
+Of a matrix by the transpose of another, such as `x.dot(w.T)`, BLAS makes a product with more
+effort than otherwise. Where every other layer keeps its results, and all that is made of them
+element by element, as their transposes, half of these products are gone: a turned layer still is
+`w.dot(x.T)`, where a copy of a small x.T is worth it, but the one after it `y.T.dot(w.T)`. Sums
+are then added up in another order.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 LARGE = 1 << 18
 """From so many multiplications on, a layer is turned: below, views cost more than is gained."""
+
+SMALL = 1 << 16
+"""Up to so many elements inputs are worth a transposed copy."""
 
 
 def in_columns(program: Program, names: Names) -> Program:
@@ -136,7 +140,8 @@ class _Turning:
         if elementwise(step):
             args = tuple(self._beside(n, step) for n in step.args)
         else:
-            args = tuple(self._transpose(n, step) for n in step.args[::-1])
+            weight, x = (self._transpose(n, step) for n in step.args[::-1])
+            args = weight, x if step.args[0] in self.turned else self._in_order(x, step)
         out = self._new(step._replace(args=args), shape[::-1], dtype)
         self.columns[step.out] = out
         self.instructions.append(Instruction("transpose", None, (out,), {"axes": None}, step.out))
@@ -162,6 +167,15 @@ class _Turning:
         assert shape is not None  # noqa: S101  it is a matrix
         view = Instruction("transpose", None, (number,), {"axes": None}, -1, step.place)
         return self._new(view, shape[::-1], dtype)
+
+    def _in_order(self, number: int, step: Instruction) -> int:
+        """Return the same in C order, which BLAS is fastest with; of a large one a copy is slow."""
+        shape, dtype = self.values[number]
+        if math.prod(shape or ()) > SMALL:
+            return number
+        settings = {"inputs": (Part(0),), "named": {}}
+        made = Instruction("function", np.ascontiguousarray, (number,), settings, -1, step.place)
+        return self._new(made, shape or (), dtype)
 
     def _new(self, step: Instruction, shape: tuple[int, ...], dtype: Any) -> int:
         self.values.append(Value(shape, dtype))
