@@ -2,12 +2,13 @@
 
 One step is forward, backward and SGD for a sigmoid network under MSELoss; who takes part is in
 `contestants.py`. Contestants take turns in an order that is shuffled every round, so that a machine
-that slows down slows them all; a ratio is the median of the ratios within rounds. They first have
-to reach the same parameters from the same start: how fast a wrong step is means nothing. Beyond
-that: the document's whole experiment as one call, what an import costs, and whether a long chain of
+that slows down slows them all; a ratio is the median of the ratios within rounds, and of several
+processes, since where memory happens to lie is worth a few percent. They first have to reach the
+same parameters from the same start: how fast a wrong step is means nothing. Beyond that: the
+document's whole experiment as one call, what an import costs, and whether a long chain of
 operations costs time and memory in proportion to its length.
 
-    python benchmarks/step.py [--rounds N] [--quick] [--torch-compile] [--json]
+    python benchmarks/step.py [--rounds N] [--processes N] [--quick] [--torch-compile] [--json]
 """
 
 from __future__ import annotations
@@ -104,6 +105,41 @@ def measure(row: Row, entered: dict[str, Contestant], rounds: int, seconds: floa
         "difference": difference,
         "us": {name: seconds * 1e6 for name, seconds in times.items()},
         "ratios": ratios,
+    }
+
+
+def rows(options: argparse.Namespace) -> list[Figures]:
+    """Return the figures of all rows, measured here."""
+    libraries = installed()
+    rounds, seconds = (min(options.rounds, 7), 0.005) if options.quick else (options.rounds, 0.02)
+    found = []
+    for row in ROWS:
+        entered = contestants(row, libraries, slow=options.torch_compile)
+        found.append(measure(row, entered, rounds, seconds))
+    return found
+
+
+def rows_of_processes(options: argparse.Namespace) -> list[Figures]:
+    """Return the figures of all rows, as the medians of several processes."""
+    command = [sys.executable, __file__, "--rows", "--rounds", str(options.rounds)]
+    command += ["--torch-compile"] * options.torch_compile
+    runs = []
+    for _ in range(options.processes):
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603
+        runs.append(json.loads(done.stdout))
+    return [merged(list(each)) for each in zip(*runs, strict=True)]
+
+
+def merged(runs: list[Figures]) -> Figures:
+    """Return the medians of one row's figures in several processes."""
+    first = runs[0]
+    return {
+        "row": first["row"],
+        "difference": max(run["difference"] for run in runs),
+        **{
+            kind: {name: statistics.median(run[kind][name] for run in runs) for name in first[kind]}
+            for kind in ("us", "ratios")
+        },
     }
 
 
@@ -209,22 +245,25 @@ def ratios_table(steps: list[Figures]) -> Table:
 def main() -> None:
     """Measure what the options ask for, and report it."""
     parser = argparse.ArgumentParser(description="Time a training step against its rivals.")
-    parser.add_argument("--rounds", type=int, default=51, help="how often each takes its turn")
+    parser.add_argument("--rounds", type=int, default=21, help="how often each takes its turn")
+    parser.add_argument("--processes", type=int, default=5, help="in how many processes")
     parser.add_argument("--quick", action="store_true", help="a rough answer in seconds")
     parser.add_argument("--torch-compile", action="store_true", help="torch.compile too: minutes")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument(
+        "--rows", action="store_true", help="those of training steps alone, as JSON"
+    )
     options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {options.rounds}")
-    libraries = installed()
-    rounds, seconds = (min(options.rounds, 7), 0.005) if options.quick else (options.rounds, 0.02)
+    for name in ("rounds", "processes"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if options.rows:
+        print(json.dumps(rows(options)))
+        return
     lengths = CHAINS[:2] if options.quick else CHAINS
-    steps = []
-    for row in ROWS:
-        entered = contestants(row, libraries, slow=options.torch_compile)
-        steps.append(measure(row, entered, rounds, seconds))
+    alone = options.quick or options.processes == 1
     results: Figures = {
-        "steps": steps,
+        "steps": rows(options) if alone else rows_of_processes(options),
         "experiment": experiment(sample=20 if options.quick else 200),
         "import_ms": import_milliseconds(3 if options.quick else 9),
         "chains": [chain_cost(tinygrad_fc, length) for length in lengths],
