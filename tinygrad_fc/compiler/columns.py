@@ -10,13 +10,14 @@ are then added up in another order.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.layout import elementwise
+from tinygrad_fc.compiler.layout import elementwise, readers
+from tinygrad_fc.compiler.passes import alive
 from tinygrad_fc.compiler.program import Instruction, Part, Value
+from tinygrad_fc.compiler.rewriting import Rewriting
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.naming import Names
@@ -41,22 +42,17 @@ def in_columns(program: Program, names: Names) -> Program:
         for known in (names.variables, names.formulas):
             if number in known:
                 known[instead] = known.pop(number)
-    read = {n for step in work.instructions for n in step.args} | program.used()
-    kept = [s for s in work.instructions if s.out in read or s.kind in ("draw", "expect")]
-    return replace(program, instructions=kept, values=work.values)
+    return alive(work.done())
 
 
 def _turned(program: Program) -> set[int]:
     """Return the values that are to be kept as their transposes."""
     made = {step.out: step for step in program.instructions}
-    readers: dict[int, list[Instruction]] = {}
-    for step in program.instructions:
-        for n in step.args:
-            readers.setdefault(n, []).append(step)
+    read_by = readers(program)
     found: set[int] = set()
     for step in program.instructions:
         if _is_large_layer(program, step, made) and found.isdisjoint((step.out, step.args[0])):
-            found |= _with_all_beside(program, step.out, made, readers)
+            found |= _with_all_beside(program, step.out, made, read_by)
     return found
 
 
@@ -81,7 +77,7 @@ def _with_all_beside(
     program: Program,
     start: int,
     made: dict[int, Instruction],
-    readers: dict[int, list[Instruction]],
+    read_by: dict[int, list[Instruction]],
 ) -> set[int]:
     """Return `start` and whatever meets it element by element; none where not all can be turned."""
     shape = program.values[start].shape
@@ -100,7 +96,7 @@ def _with_all_beside(
             todo += [a for a in beside if a not in found]
         elif not _is_product(program, step):
             return set()
-        after = [s.out for s in readers.get(n, ()) if elementwise(s)]
+        after = [s.out for s in read_by.get(n, ()) if elementwise(s)]
         if any(program.values[out].shape != shape for out in after):
             return set()
         todo += [out for out in after if out not in found]
@@ -108,33 +104,31 @@ def _with_all_beside(
     return found
 
 
-class _Turning:
+class _Turning(Rewriting):
     """A program in which the values in `turned` are made as their transposes."""
 
     def __init__(self, program: Program, turned: set[int]) -> None:
-        self.program, self.turned, self.used = program, turned, program.used()
-        self.values = list(program.values)
-        self.instructions: list[Instruction] = []
+        super().__init__(program)
+        self.turned, self.used = turned, program.used()
         self.columns: dict[int, int] = {}  # of a value, the number of its transpose
-        self.views: dict[int, int] = {}  # of a value, that of one of its views
 
     def take(self, step: Instruction) -> None:
         """Take a step over, or what is done in its place."""
         if step.out in self.turned:
             self._turn(step)
         elif step.kind == "transpose" and step.args[0] in self.turned and step.out not in self.used:
-            self.views[step.out] = self.columns[step.args[0]]
+            self.names(step.out, self.columns[step.args[0]])
         else:
-            args = tuple(self.views.get(n, n) for n in step.args)
-            if step.function is np.dot and step.args[-1] in self.turned and self._is_row(args[0]):
-                args = self.columns[step.args[1]], args[0]
-            self.instructions.append(step._replace(args=args))
+            moved = self.moved(step)
+            if step.function is np.dot and step.args[-1] in self.turned and self._is_row(step):
+                moved = step._replace(args=(self.columns[step.args[1]], moved.args[0]))
+            self.keep(moved)
 
-    def _is_row(self, number: int) -> bool:
-        return len(self.values[number].shape or ()) == 1
+    def _is_row(self, product: Instruction) -> bool:
+        return len(self.values[product.args[0]].shape or ()) == 1
 
     def _turn(self, step: Instruction) -> None:
-        shape, dtype = self.program.values[step.out]
+        shape, dtype = self.values[step.out]
         assert shape is not None  # noqa: S101  it is a matrix
         args: tuple[int, ...]
         if elementwise(step):
@@ -144,7 +138,7 @@ class _Turning:
             args = weight, x if step.args[0] in self.turned else self._in_order(x, step)
         out = self._new(step._replace(args=args), shape[::-1], dtype)
         self.columns[step.out] = out
-        self.instructions.append(Instruction("transpose", None, (out,), {"axes": None}, step.out))
+        self.keep(Instruction("transpose", None, (out,), {"axes": None}, step.out))
 
     def _beside(self, number: int, step: Instruction) -> int:
         if number in self.turned:
@@ -159,8 +153,8 @@ class _Turning:
     def _transpose(self, number: int, step: Instruction) -> int:
         if number in self.turned:
             return self.columns[number]
-        number = self.views.get(number, number)
-        inner = next((s for s in self.instructions if s.out == number), None)
+        number = self.instead.get(number, number)
+        inner = self.made.get(number)
         if inner is not None and inner.kind == "transpose":
             return inner.args[0]
         shape, dtype = self.values[number]
@@ -180,5 +174,5 @@ class _Turning:
     def _new(self, step: Instruction, shape: tuple[int, ...], dtype: Any) -> int:
         self.values.append(Value(shape, dtype))
         number = len(self.values) - 1
-        self.instructions.append(step._replace(out=number))
+        self.keep(step._replace(out=number))
         return number

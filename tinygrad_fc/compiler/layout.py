@@ -67,19 +67,25 @@ def _is_row(shape: tuple[int, ...]) -> bool:
     return sum(n != 1 for n in shape) <= 1
 
 
-def indifferent(program: Program) -> set[int]:
-    """Return the values of which no bit of what is computed depends on how they lie."""
-    readers: dict[int, list[Instruction]] = {}
+def readers(program: Program) -> dict[int, list[Instruction]]:
+    """Return for each value that instructions read which these are."""
+    found: dict[int, list[Instruction]] = {}
     for step in program.instructions:
         for n in step.args:
-            readers.setdefault(n, []).append(step)
+            found.setdefault(n, []).append(step)
+    return found
+
+
+def indifferent(program: Program) -> set[int]:
+    """Return the values of which no bit of what is computed depends on how they lie."""
+    read_by = readers(program)
     found: set[int] = set()
     for n in reversed(
         [*program.inputs, *program.constants, *(s.out for s in program.instructions)]
     ):
         if all(
             (_only_moves(step) and step.out in found) or step.kind in ("expect", "item")
-            for step in readers.get(n, ())
+            for step in read_by.get(n, ())
         ):
             found.add(n)
     return found
