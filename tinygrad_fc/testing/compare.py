@@ -149,7 +149,7 @@ def agree(
         if vague.any() and len(chosen) == demand.lines:
             chosen.append(_in_step(places))
             found_along += measure([(here, chosen[-1])])
-        rough = ~resolved & _kinked(found, coarse)
+        rough = ~resolved & bent(found, coarse)
         tally = tally.plus(
             Tally(int(resolved.sum()), int((~resolved & ~rough).sum()), int(rough.sum()))
         )
@@ -275,7 +275,7 @@ def _around(
 
     Along one line they may look smooth: the middle of three that are equal does.
     """
-    torn, rough = np.isinf(found.error), _kinked(found, coarse)
+    torn, rough = np.isinf(found.error), bent(found, coarse)
     point = [p.x for p in places]
     tried = [_mixed(places, 1000 + seed) for seed in range(5)]
     pairs = list(combinations(range(5), 2))
@@ -289,7 +289,7 @@ def _around(
         rough = rough | (apart > one.error + other.error + 2 * both.error + coarse * scale)
     for other in along:
         torn |= np.isinf(other.error)
-        rough |= _kinked(other, coarse)
+        rough |= bent(other, coarse)
     return torn, rough & ~torn
 
 
@@ -300,7 +300,8 @@ def kinked(f: Callable[..., Array], places: Sequence[Place], eps: float) -> bool
     return any(a.any() for a in _around(measure, places, found, eps**0.5))
 
 
-def _kinked(found: Slope, coarse: float) -> Array:
+def bent(found: Slope, coarse: float) -> Array:
+    """Tell which results have a kink, of slopes that were measured along one line."""
     return np.asarray(found.jump > coarse * found.scale)
 
 

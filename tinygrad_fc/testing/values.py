@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.slopes import CALM, slope
 from tinygrad_fc.testing import numbers
-from tinygrad_fc.testing.compare import Demand, Disagreement, Place, agree, kinked
+from tinygrad_fc.testing.compare import Demand, Disagreement, Place, agree, bent, kinked
 from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
 from tinygrad_fc.testing.laws import told
 from tinygrad_fc.testing.numbers import EPS, cotangent
@@ -90,7 +90,7 @@ def measured(case: Case, k: int, at: tuple[int, ...], w: Array) -> tuple[float, 
         found = slope(flat(case), [p.x for p in here], v, eps=coarsest(case))
     weights = np.asarray(w, float).ravel()
     numeric, error = found.summed(weights)
-    kink = bool((found.jump > coarsest(case) ** 0.5 * found.scale)[weights != 0].any())
+    kink = bool(bent(found, coarsest(case) ** 0.5)[weights != 0].any())
     return numeric / step, error / step, kink
 
 
