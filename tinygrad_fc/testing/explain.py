@@ -95,8 +95,8 @@ def _measured(error: GradientError, case: Case, found: Found) -> tuple[GradientE
         text += f"{between(numeric, bound)}, g times the slopes to both sides, by differences"
     else:
         text += f"{numeric:.{digits}g} +- {bound:.2g} by differences"
-    wrong, size = int((found.excess(k) > 0).sum()), found.analytic[k].size
-    text += f"; {wrong} of its {size} entries differ" if size > 1 else ""
+    size = found.analytic[k].size
+    text += f"; {found.wrong(k)} of its {size} entries differ" if size > 1 else ""
     made = GradientError(
         "",
         kind=error.kind,

@@ -56,9 +56,9 @@ class Found:
         scale = np.abs(n) + np.abs(a) + 2.0**-1000
         return np.where(known, np.where(np.isnan(far), np.inf, far / scale), -1.0)
 
-    def wrong(self, k: int) -> bool:
-        """Tell whether any single entry of the `k`-th gradient is wrong."""
-        return bool((self.excess(k) > 0).any())
+    def wrong(self, k: int) -> int:
+        """Return how many single entries of the `k`-th gradient are wrong."""
+        return int((self.excess(k) > 0).sum())
 
     def wrong_somewhere(self) -> bool:
         """Tell whether any single entry is wrong."""
