@@ -233,7 +233,7 @@ def _values(draw: st.DrawFn, word: Domain, shape: Shape, letters: dict[str, int]
         return _whole(draw, shape, 0, 2).astype(bool)
     if word.kind == "index":
         n = letters[word.size] if isinstance(word.size, str) else int(word.size or 0)
-        return _whole(draw, shape, 0 if word.low == 0 else -n, n)
+        return _whole(draw, shape, -n if word.low < 0 else 0, n)
     return _floats(draw, word, shape)
 
 
