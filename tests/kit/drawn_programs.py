@@ -75,6 +75,15 @@ class _Drawn:
         self.make.constant(np.full((), self.draw(st.sampled_from((0, 1, 2, -0.5))), dtype))
         shape = self.draw(st.sampled_from(SHAPES))
         self.make.constant(self.draw(st.sampled_from((np.ones, np.zeros)))(shape, dtype))
+        if self.draw(st.booleans()):
+            self.in_order()
+
+    def in_order(self) -> None:
+        """Make an array that is known to lie in C order: its memory may be used again."""
+        shape = self.draw(st.sampled_from(SHAPES))
+        filled = self.make.do("fill", None, self.number(), shape=shape, dtype=np.dtype(float))
+        numbers = np.random.default_rng(self.draw(st.integers(0, 9))).standard_normal(shape)
+        self.make.ufunc(np.add, filled, self.make.constant(np.asarray(numbers)))
 
     def step(self) -> None:
         kind = self.draw(st.sampled_from(_KINDS))

@@ -3,8 +3,7 @@
 Of a matrix by the transpose of another, such as `x.dot(w.T)`, BLAS makes a product with more
 effort than otherwise. Where every other layer keeps its results, and all that is made of them
 element by element, as their transposes, half of these products are gone: a turned layer still is
-`w.dot(x.T)`, where a copy of a small x.T is worth it, but the one after it `y.T.dot(w.T)`. Sums
-are then added up in another order.
+`w.dot(x.T)`, but the one after it `y.T.dot(w.T)`. Sums are then added up in another order.
 """
 
 from __future__ import annotations
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 LARGE = 1 << 18
 """From so many multiplications on, a layer is turned: below, views cost more than is gained."""
-
-SMALL = 1 << 16
-"""Up to so many elements inputs are worth a transposed copy."""
 
 
 def in_columns(program: Program, names: Names) -> Program:
@@ -130,12 +126,10 @@ class _Turning(Rewriting):
     def _turn(self, step: Instruction) -> None:
         shape, dtype = self.values[step.out]
         assert shape is not None  # noqa: S101  it is a matrix
-        args: tuple[int, ...]
         if elementwise(step):
             args = tuple(self._beside(n, step) for n in step.args)
         else:
-            weight, x = (self._transpose(n, step) for n in step.args[::-1])
-            args = weight, x if step.args[0] in self.turned else self._in_order(x, step)
+            args = tuple(self._transpose(n, step) for n in step.args[::-1])
         out = self._new(step._replace(args=args), shape[::-1], dtype)
         self.columns[step.out] = out
         self.keep(Instruction("transpose", None, (out,), {"axes": None}, step.out))
@@ -161,15 +155,6 @@ class _Turning(Rewriting):
         assert shape is not None  # noqa: S101  it is a matrix
         view = Instruction("transpose", None, (number,), {"axes": None}, -1, step.place)
         return self._new(view, shape[::-1], dtype)
-
-    def _in_order(self, number: int, step: Instruction) -> int:
-        """Return the same in C order, which BLAS is fastest with; of a large one a copy is slow."""
-        shape, dtype = self.values[number]
-        if math.prod(shape or ()) > SMALL:
-            return number
-        settings = {"inputs": (Part(0),), "named": {}}
-        made = Instruction("function", np.ascontiguousarray, (number,), settings, -1, step.place)
-        return self._new(made, shape or (), dtype)
 
     def _new(self, step: Instruction, shape: tuple[int, ...], dtype: Any) -> int:
         self.values.append(Value(shape, dtype))

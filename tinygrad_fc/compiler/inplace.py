@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.source import Writer
 
 COMMUTATIVE = frozenset((np.add, np.multiply, np.bitwise_and, np.bitwise_or))
-LARGE = 1 << 15
+LARGE = 1 << 14
 """From so many bytes on, memory that is used again is worth a line of its own."""
 PIECE = 1 << 17
 """How many bytes are changed at a time."""
@@ -187,34 +187,54 @@ def _whole(writer: Writer, number: int, target: int) -> set[int] | None:
 
 
 def memory_used_again(writer: Writer, step: Instruction) -> list[str] | None:
-    """Return lines that work out a large value in one array; None where one line does."""
-    if nbytes(writer.program, step.out) < LARGE or not _own_memory(writer, step):
+    """Return lines that work out a large value in one array; None where it takes no such care."""
+    if not _own_memory(writer, step):
         return None
-    name = writer.names.variables[step.out]
-    lines = _worked_out(writer, step, name)
-    return lines if len(lines) > 1 else None
+    lines = _worked_out(writer, step, writer.names.variables[step.out])
+    return lines if len(lines) > 1 or "out=" in lines[0] else None
 
 
 def _own_memory(writer: Writer, step: Instruction) -> bool:
     # What has no shape may be a NumPy scalar, which cannot be changed.
     shape = writer.program.values[step.out].shape
-    return bool(shape) and elementwise(step) and step.out in writer.ordered
+    large = bool(shape) and nbytes(writer.program, step.out) >= LARGE
+    return large and elementwise(step) and step.out in writer.ordered
 
 
 def _worked_out(writer: Writer, step: Instruction, name: str) -> list[str]:
     """Return the lines that leave in the variable `name` what `step` makes."""
-    program = writer.program
     args = [writer.argument(step, k) for k in range(len(step.args))]
-    if _own_memory(writer, step):
-        for k, n in enumerate(step.args):
-            inner = writer.made.get(n)
-            if inner is None or n not in writer.inside or n not in writer.ordered:
-                continue
-            if program.values[n] != program.values[step.out] or writer.owners[n] != {n}:
-                continue
-            before = _worked_out(writer, inner, name)
-            return [*before, _again(writer, step, k, name, [a.text for a in args])]
+    texts: list[Any] = [a.text for a in args]
+    within = _within(writer, step)
+    if within:
+        k, *others = within
+        lines = _worked_out(writer, writer.made[step.args[k]], name)
+        for other in others:
+            inner = writer.made[step.args[other]]
+            if _within(writer, inner):
+                texts[other] = writer.names.fresh("t1")
+                lines += _worked_out(writer, inner, texts[other])
+        return [*lines, _again(writer, step, k, name, texts)]
+    for k in _own_arguments(writer, step):
+        if writer.spent(step.args[k], step):
+            function = writer.speller.function(step.function)
+            return [f"{name} = {function}({', '.join(texts)}, out={texts[k]})"]
     return [f"{name} = {writer.speller.expression(step, args).text}"]
+
+
+def _within(writer: Writer, step: Instruction) -> list[int]:
+    """Return those of `_own_arguments` that are expressions within that of `step`."""
+    return [k for k in _own_arguments(writer, step) if step.args[k] in writer.inside]
+
+
+def _own_arguments(writer: Writer, step: Instruction) -> list[int]:
+    """Return the arguments of which the memory would do for the result of `step`."""
+    if not _own_memory(writer, step):
+        return []
+    values, made = writer.program.values, writer.made
+    alike = [k for k, n in enumerate(step.args) if n in made and values[n] == values[step.out]]
+    own = [k for k in alike if writer.owners[step.args[k]] == {step.args[k]}]
+    return [k for k in own if step.args[k] in writer.ordered]
 
 
 def _again(writer: Writer, step: Instruction, k: int, name: str, args: list[Any]) -> str:

@@ -174,7 +174,8 @@ class Writer:
     def _put(self, step: Instruction, args: list[Text], reads: frozenset[int]) -> Line:
         index = step.settings["at"]
         at = self.speller.index(index, args)
-        if self._spent(step):
+        x = step.args[0]
+        if x in self.ordered and step.out not in self.names.variables and self.spent(x, step):
             self.names.variables[step.out] = args[0].text
             lines = []
         else:
@@ -188,12 +189,10 @@ class Writer:
             lines.append(f"{function}.at({name}, {spelled}, {args[1].text})")
         return Line(step.out, lines, reads)
 
-    def _spent(self, step: Instruction) -> bool:
-        """Tell whether the array that `step` changes a copy of can be changed itself."""
-        x = step.args[0]
+    def spent(self, x: int, step: Instruction) -> bool:
+        """Tell whether `step` may change the array of its argument `x`: nobody else reads it."""
         mine = x in self.made and self.owners[x] == {x} and bool(self.program.values[x].shape)
-        free = x in self.ordered and step.out not in self.names.variables
-        return mine and free and self.uses[x] == [step] and x not in self.inside
+        return mine and self.uses[x] == [step] and x not in self.inside
 
     def stands_within(self, step: Instruction, text: Text) -> bool:
         """Tell whether a value is written where it is used, and has no variable."""
