@@ -251,7 +251,7 @@ def multinomial(
         raise DtypeError(f"weights need a float dtype, got {weights.dtype}: try .float()")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("multinomial takes finite weights that are at least 0, and got others")
-    possible = int(np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1]))
+    possible = np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1])
     if possible == 0:
         raise ValueError("multinomial got a row of weights that are all 0: nothing can be drawn")
     if num_samples < 1:

@@ -9,16 +9,34 @@ import numpy as np
 from tinygrad_fc.compiler import known
 from tinygrad_fc.compiler.notes import Notes, called
 from tinygrad_fc.compiler.number import Number
-from tinygrad_fc.compiler.program import Part
+from tinygrad_fc.compiler.program import CompileError, Part
+from tinygrad_fc.compiler.refusal import refuse_to_catch
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.op import Op
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_NO_VALUES = (CompileError, AttributeError)
+_BY_VALUES = (IndexError, ArithmeticError, np.linalg.LinAlgError)
+"""Errors of NumPy's that tell of values; most others tell of shapes and dtypes."""
+
 
 class Recorder(Notes):
     """How operations on tracers are written into the program."""
+
+    def emit(
+        self, kind: str, function: Any, operands: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
+        """Note down one instruction; an error that values may be the reason of is not for a try."""
+        try:
+            return super().emit(kind, function, operands, settings)
+        except _NO_VALUES:
+            raise
+        except Exception as error:
+            if kind == "call" or function is np.power or isinstance(error, _BY_VALUES):
+                refuse_to_catch()
+            raise
 
     # Views
 

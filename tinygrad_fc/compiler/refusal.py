@@ -120,6 +120,18 @@ def place() -> str:
     return line(frame) if frame is not None else "an unknown line"
 
 
+def refuse_to_catch() -> None:
+    """Refuse, when the function has run, that it catches an error which is about to be raised.
+
+    For one that hangs on values, and tells them: nothing else in the program goes by them.
+    """
+    refusal(
+        "an error that depends on values is caught inside of the function, and what is done then "
+        "would be done in every call.",
+        "Catch it outside of the compiled function.",
+    )
+
+
 def refuse_made(module: Any, name: str) -> None:
     """Refuse that a module gets a tensor of the trace while it is made, as parameters are."""
     frame: FrameType | None = sys._getframe(1)

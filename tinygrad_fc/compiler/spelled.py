@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import generator
+from tinygrad_fc import errors, generator
 from tinygrad_fc.compiler import known
 from tinygrad_fc.compiler.number import Number
-from tinygrad_fc.compiler.refusal import asker
+from tinygrad_fc.compiler.refusal import asker, refuse_to_catch
 from tinygrad_fc.compiler.session import tracing
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.graph import Node
-from tinygrad_fc.nn.functional import reduction, regression
 from tinygrad_fc.ops import linalg
 from tinygrad_fc.optim import elementwise, sgd
 
@@ -174,15 +173,12 @@ def _whole(formula: Any, arrays: Any, numbers: Any) -> None:
 _IN_PIECES = elementwise.in_pieces
 
 
-def _measured(loss: str, target: Any) -> None:
-    """Look for a NaN in a target; where there is none, go by that."""
-    if tracing() is None:
-        _MEASURED(loss, target)
-    elif np.isnan(reduction.plain(target)).any():
-        _MEASURED(loss, reduction.plain(target).shadow)
-
-
-_MEASURED = reduction.measured
+def _evidence(array: Any) -> Any:
+    """Return what an error tells of: the array of the call that is traced."""
+    if type(array) is not Tracer:
+        return array
+    refuse_to_catch()
+    return array.shadow
 
 
 def _ones(n: int, kind: str) -> Any:
@@ -211,6 +207,8 @@ def _names(module: Any) -> Iterator[tuple[str, Any]]:
         yield "math", math_
     if there.get("rng_of") is generator.rng_of and module is not generator:
         yield "rng_of", _rng_of
+    if there.get("evidence") is errors.evidence and module is not errors:
+        yield "evidence", _evidence
     if "float" not in there and module.__name__.startswith(_COUNTING):
         yield "float", _Float
     if module.__name__ != "tinygrad_fc.op":  # whose caches are of rules, not of arrays
@@ -228,7 +226,6 @@ def replacements() -> Iterator[tuple[Any, str, Any]]:
     """Yield names of modules of this package, and what is put in their place."""
     for module in (elementwise, sgd):
         yield module, "in_pieces", _whole
-    yield regression, "measured", _measured
     for name, module in list(sys.modules.items()):
         if name.startswith("tinygrad_fc") and not name.startswith(_ELSEWHERE):
             for key, value in list(_names(module)):

@@ -52,7 +52,7 @@ def trace(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Pr
         return _traced(watch, function, args, kwargs)
     except BaseException as error:
         watch.over, watch.broken = True, (str(error) or type(error).__name__).split("\n")[0]
-        if isinstance(error, CompileError):
+        if isinstance(error, CompileError) or watch.refused is not None:
             for guard in watch.guards.values() or watch.program.guards:
                 taken_back(guard)
         _let_go(watch)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler.refusal import asker
 from tinygrad_fc.graph import Node
 
 if TYPE_CHECKING:
@@ -159,6 +160,8 @@ class Tracer(Unknown):
         return (self[k] for k in range(len(self._shadow)))
 
     def __repr__(self) -> str:
+        if asker() == "library":  # in the words of an error
+            return repr(self._shadow)
         return f"<traced array {self.shape} {self.dtype}>"
 
     # Out of it

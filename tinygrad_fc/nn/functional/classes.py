@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.errors import DtypeError, RangeError, ShapeError, evidence
 from tinygrad_fc.functions.shape import permute
 from tinygrad_fc.nn.functional.reduction import plain, predicted, reduced
 from tinygrad_fc.ops import elementwise as e
@@ -35,23 +35,23 @@ class Classes:
         self.indices, self.kept = indices.reshape(-1), None
         self.count = self.scores.shape[1]
         outside = self._outside()
-        if ignored is not None and (len(outside) or 0 <= ignored < self.count):
+        if ignored is not None and (outside or 0 <= ignored < self.count):
             self.kept = self.indices != ignored
             self.indices = np.where(self.kept, self.indices, 0)
             outside = self._outside()
-        if len(outside):
+        if outside:
+            y = evidence(self.indices)
+            wrong = y[(y < 0) | (y >= self.count)][0]
             raise RangeError(
                 f"{loss}: a class index lies outside 0 to {self.count - 1}, the classes of a "
-                f"prediction of shape {input.shape}: it is {outside[0]}"
+                f"prediction of shape {input.shape}: it is {wrong}"
             )
         self.weight = None if weight is None else class_weights(loss, weight, self.count)
         self.all_alike = self.weight is None and self.kept is None
 
-    def _outside(self) -> Any:
+    def _outside(self) -> bool:
         y = self.indices
-        if not y.size or (np.minimum.reduce(y) >= 0 and np.maximum.reduce(y) < self.count):
-            return ()
-        return y[(y < 0) | (y >= self.count)]
+        return y.size > 0 and not (np.minimum.reduce(y) >= 0 and np.maximum.reduce(y) < self.count)
 
     @property
     def counting(self) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.errors import DtypeError, ShapeError, evidence
 from tinygrad_fc.graph import Node
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
@@ -66,11 +66,12 @@ def _mismatch(shape: tuple[int, ...], other: tuple[int, ...]) -> str:
 
 def measured(loss: str, target: Any) -> None:
     """Raise `ValueError` where a target is not a number: no prediction would be right."""
-    missing = np.argwhere(np.isnan(plain(target)))
-    if len(missing):
-        at = tuple(int(k) for k in missing[0])
+    missing = np.isnan(plain(target))
+    if missing.any():
+        places = np.argwhere(evidence(missing))
+        at = tuple(int(k) for k in places[0])
         raise ValueError(
-            f"{loss}: the target is NaN at index {at} ({len(missing)} of {plain(target).size} "
+            f"{loss}: the target is NaN at index {at} ({len(places)} of {missing.size} "
             "are), and so would be the loss and every gradient; expected numbers. Drop those "
             "samples, or fill them in, before training"
         )
