@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -57,7 +57,15 @@ def _told(x: Any) -> str:
         return f"a {type(x).__name__} of shape (): what is one for all steps, read in the function"
     if isinstance(x, list | tuple):
         return f"a {type(x).__name__}: make it a tensor once, with tg.tensor(...)"
-    return f"{x!r:.80}"
+    if isinstance(x, Mapping):
+        names = ", ".join(f"batch[{key!r}]" for key in list(x)[:3]) + ", ..." * (len(x) > 3)
+        return (
+            f"a {type(x).__name__}: hand over what is in it one by one, as the arguments of the "
+            f"function, step.epoch(order, {names})"
+        )
+    if x is None or isinstance(x, int | float | str):
+        return f"{x!r:.80}"
+    return f"an object of type {type(x).__name__}. {_ADVICE}"
 
 
 def _count(whole: list[Any]) -> int:

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.compiler.refusal import kind_of, line, refusal
+from tinygrad_fc.compiler.session import tracing
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -60,7 +61,12 @@ _IN_MEMORY = (io.StringIO, io.BytesIO)
 """Files that Python's own code makes for its own use."""
 _PRINTED = (
     "what is printed inside of the function would be printed by its first call only.",
-    "Return what is to be seen, and print it outside of the compiled function.",
+    "Return what is to be seen, and print it outside of the compiled function; "
+    + "to look for a mistake, {name}.__wrapped__(...) runs it as it is written, and prints.",
+)
+_SAVED = (
+    "what is saved inside of the function would be saved by its first call only.",
+    "Call save() outside of the compiled function, after the steps whose results it is to keep.",
 )
 _IN_PYTHON = {
     **dict.fromkeys(
@@ -112,6 +118,8 @@ class Impure:
         if module == "logging" and frame.f_code.co_name == "handle":
             # As a warning is not refused, which is given once in any case.
             _refuse(_out_of(frame, module), _PRINTED)
+        elif module == "tinygrad_fc.serialization" and name == "save":
+            _refuse(frame.f_back, _SAVED)
         elif (module, name) in _IN_PYTHON:
             _refuse(frame, kept(_IN_PYTHON[module, name]))
 
@@ -147,7 +155,14 @@ def _out_of(frame: FrameType | None, module: str) -> FrameType | None:
 def _refuse(frame: FrameType | None, told: tuple[str, str]) -> None:
     by = asking(frame)
     if by is not None:
-        raise refusal(*told, line(by))
+        what, advice = told
+        raise refusal(what, advice.replace("{name}", _spoken()), line(by))
+
+
+def _spoken() -> str:
+    """Return how to speak of the function that is compiled."""
+    name = tracing().program.name
+    return name if name.isidentifier() else "compiled"
 
 
 def kept(what: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from tinygrad_fc.compiler import known
 from tinygrad_fc.compiler.notes import Notes, called
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.program import CompileError, Part
-from tinygrad_fc.compiler.refusal import refuse_to_catch
+from tinygrad_fc.compiler.refusal import asserted, refusal, refuse_to_catch
 from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.op import Op
 
@@ -37,6 +37,14 @@ class Recorder(Notes):
             if kind == "call" or function is np.power or isinstance(error, _BY_VALUES):
                 refuse_to_catch()
             raise
+
+    def _refused(self, what: str, asked: str) -> Any:
+        if asked == "if" and asserted():
+            return refusal(
+                f"{what}: the assertion is about values, which differ from call to call.",
+                "Return it, and check it outside of the compiled function.",
+            )
+        return super()._refused(what, asked)
 
     # Views
 

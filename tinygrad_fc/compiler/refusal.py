@@ -114,6 +114,16 @@ def user_frame() -> FrameType | None:
     return frame
 
 
+def asserted() -> bool:
+    """Tell whether the line of the user's code that runs now is an assertion."""
+    frame = user_frame()
+    if frame is None:
+        return False
+    code = frame.f_code
+    text = linecache.getline(code.co_filename, frame.f_lineno, frame.f_globals)
+    return text.split("(")[0].split()[:1] == ["assert"]
+
+
 def place() -> str:
     """Return the line of the user's code that runs now: `file:line: text`."""
     frame = user_frame()

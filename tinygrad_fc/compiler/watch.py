@@ -221,11 +221,23 @@ class Watch(Guarding):
     def set_requires_grad(self, node: Any, value: bool) -> None:
         """Set whether a tensor requires grad, of the trace's own only."""
         if self.is_known(node) and _requires_grad.__get__(node) != value:
-            raise refusal(
+            raise refusal(*self._kept_as_it_is(node, value=value))
+        _requires_grad.__set__(node, value)
+
+    def _kept_as_it_is(self, node: Any, *, value: bool) -> tuple[str, str]:
+        """Return what is told of a tensor whose requires_grad is changed, and what to do."""
+        if id(node) not in self.arguments:
+            return (
                 "requires_grad of a tensor from outside is changed:",
                 "Freeze or unfreeze it outside of the compiled function.",
             )
-        _requires_grad.__set__(node, value)
+        name = dict(enumerate(self.argument_names)).get(self.arguments[id(node)][0], "x")
+        made = f"{name} = {name}.detach()" + (".requires_grad_()" if value else "")
+        return (
+            "requires_grad of an argument is changed, which would change the caller's tensor:",
+            f"Write {made}, which is a tensor of the function's own"
+            + (", and gets a gradient of its own." if value else "."),
+        )
 
     def call_of(self, out: Any) -> int | None:
         """Return which call of an operation made `out`, numbered in their order."""
