@@ -299,7 +299,9 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     every call, and what it changes there is changed. Each signature has a program of its own:
     shapes, dtypes, Python values, modes; so a smaller last batch is traced, and made native code,
     once more. `backend` is "numpy", "numba" or "auto", which measures both, and is the default
-    where Numba is installed.
+    where Numba is installed. Native code is kept in a folder: `$TINYGRAD_FC_CACHE` if that is set
+    (empty: none), else `tinygrad_fc` in the user's folder for caches (`~/.cache` on Linux). To
+    clear it, delete the folder.
 
     What comes back is a `Compiled`: `source` shows its program, `epoch` runs many steps in one
     call. Results are arrays of their own: what is a view in `function` (`x[0]`, `x.T`) is a copy.
