@@ -61,8 +61,10 @@ _IN_MEMORY = (io.StringIO, io.BytesIO)
 """Files that Python's own code makes for its own use."""
 _PRINTED = (
     "what is printed inside of the function would be printed by its first call only.",
-    "Return what is to be seen, and print it outside of the compiled function; "
-    + "to look for a mistake, {name}.__wrapped__(...) runs it as it is written, and prints.",
+    (
+        "Return what is to be seen, and print it outside of the compiled function; to look for a "
+        "mistake, {name}.__wrapped__(...) runs it as it is written, and prints."
+    ),
 )
 _SAVED = (
     "what is saved inside of the function would be saved by its first call only.",
