@@ -172,6 +172,30 @@ def test_an_error_of_values_that_the_function_catches_is_refused_not_kept(name: 
     same("a right call", guarded(*right), function(*right))
 
 
+SINGULAR = ("inv", "inv of a batch", "solve", "cholesky")
+
+
+@pytest.mark.parametrize("name", SINGULAR)
+def test_a_singular_matrix_in_a_later_call_is_told_of_in_the_same_words(name: str):
+    function, (wrong, *rest) = WRONG[name]
+    compiled = tg.compile(function, backend="numpy")
+    right = tg.eye(2) * 2 + tg.zeros_like(wrong)
+    for _ in range(2):
+        same("a right call", compiled(right, *rest), function(right, *rest))
+    assert told(lambda: compiled(wrong, *rest)) == told(lambda: function(wrong, *rest))
+
+
+def test_the_gradient_at_a_singular_matrix_in_a_later_call():
+    @tg.compile(backend="numpy")
+    def gradient(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        tg.linalg.slogdet(x)[1].backward()
+        return x.grad
+
+    for x in (tg.eye(2) * 3, tg.ones(2, 2), tg.eye(2)):
+        same("gradient", gradient(x), gradient.__wrapped__(x))
+
+
 def test_an_error_of_shapes_may_be_caught():
     @tg.compile(backend="numpy")
     def turned(x: Any, y: Any) -> Any:

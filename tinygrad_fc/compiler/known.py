@@ -37,6 +37,9 @@ PLAIN = frozenset(
     for name in ("solve", "inv", "det", "cholesky", "norm", "pinv", "matrix_power", "multi_dot")
 )
 
+RAISING = frozenset(getattr(np.linalg, name) for name in ("solve", "inv", "cholesky"))
+"""Those of them that raise by values, which an operation may catch: it is noted down whole."""
+
 POWERS = {1: np.positive, -1: np.reciprocal, 0.5: np.sqrt, 2: np.square}
 """What NumPy's `x ** y` does in place of `np.power` for floats, by y."""
 

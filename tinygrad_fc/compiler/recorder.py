@@ -176,7 +176,7 @@ class Recorder(Notes):
         special = known.SPECIAL.get(function)
         if special is not None:
             return special(self, *args, **kwargs)
-        if function not in known.PLAIN:
+        if function not in known.PLAIN or (self.depth and function in known.RAISING):
             return self.unknown(called(function))
         out = kwargs.pop("out", None)
         made = self.generic(function, args, kwargs)
