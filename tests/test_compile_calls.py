@@ -377,3 +377,21 @@ def test_what_is_compiled_says_who_runs_it():
         for _ in range(20):
             double(tg.ones(3))
         assert repr(double) in {f"<compiled <lambda>, {each}>" for each in ("numpy", "numba")}
+
+
+@pytest.mark.parametrize("traced_under", ["ignore", "raise"])
+@given(x=st.floats(-1000, 1000))
+def test_as_quiet_as_eager_where_numbers_get_too_small(traced_under: Any, x: float):
+    def heard(function: Any) -> bool:
+        try:
+            with np.errstate(under="raise"):
+                function(tg.tensor([x, 1.0]))
+        except FloatingPointError:
+            return True
+        return False
+
+    for function in (tg.sigmoid, F.silu, F.softplus, tg.tanh, F.logsigmoid, tg.exp):
+        compiled = tg.compile(lambda x, function=function: function(x), backend="numpy")
+        with np.errstate(under=traced_under):
+            compiled(tg.zeros(2))
+        assert heard(function) or not heard(compiled)

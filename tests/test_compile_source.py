@@ -39,7 +39,7 @@ scale = np.array(0.0625)
 ones = np.ones(32)
 
 
-@np.errstate(over="ignore")
+@np.errstate(over="ignore", under="ignore")
 def step(x, target, weight1, bias1, weight2, bias2, lr):
     # Forward, formula (4)
     z1 = x.dot(weight1.T) + bias1  # (3)

@@ -113,7 +113,7 @@ def training_step(  # noqa: PLR0915  what a trace of a training step is, from fi
     x = make.input(rng.random((batch, sizes[0])).astype(dtype))
     target = make.input(rng.random((batch, sizes[-1])).astype(dtype))
     make.program.names |= {x: "x", target: "target"}
-    make.program.quiet = frozenset(("over",))
+    make.program.quiet = frozenset(("over", "under"))
     weights, biases = [], []
     for k, (n_in, n_out) in enumerate(pairwise(sizes), 1):
         weights.append(make.input(rng.standard_normal((n_out, n_in)).astype(dtype), f"weight{k}"))

@@ -161,7 +161,11 @@ class Notes:
     def _note_quiet(self, function: Any) -> None:
         now: Any = np.geterr()
         if "ignore" in now.values():
-            off = {k for k, v in now.items() if v == "ignore"} - {"under"}  # of which nobody hears
+            # Of "under" nobody hears by default, which tells nothing; but who expects numbers too
+            # large for a float expects some that are too small.
+            off = {
+                k for k, v in now.items() if v == "ignore" and (k != "under" or now["over"] == v)
+            }
             self.program.quiet |= off & known.WARNINGS.get(function, off)
 
     # Plain numbers

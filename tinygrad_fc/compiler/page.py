@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
@@ -100,6 +102,7 @@ def definition(name: str, inputs: Sequence[str], quiet: Collection[str]) -> list
         rows = [row] if len(row) <= LINE else [f"    {each}," for each in inputs]
         lines = [f"def {name}(", *rows, "):"]
     kinds = ", ".join(f'{kind}="ignore"' for kind in sorted(quiet))
+    kinds = kinds if len(quiet) < len(np.geterr()) else 'all="ignore"'
     return [f"@np.errstate({kinds})", *lines] if quiet else lines
 
 

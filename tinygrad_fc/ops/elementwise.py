@@ -289,7 +289,7 @@ def _sigmoid(x: Any) -> Any:
     if x.__class__ is np.ndarray:
         below = _silent.call(np.exp, -x)
     else:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             below = np.exp(-x)
     below += one
     return one / below
