@@ -19,6 +19,7 @@ TESTS = Path(__file__).parent
 SUITE = (
     *("test_laws.py", "test_testing.py", "test_testing_adapters.py", "test_testing_messages.py"),
     *("test_testing_slopes.py", "test_testing_find.py", "test_testing_right.py"),
+    "test_testing_glance.py",
 )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.autograd.differences import EPS, LOPSIDED, SYMMETRIC, along, seen
 from tinygrad_fc.autograd.richardson import extrapolated
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 LEVELS, FINER = 16, 4
 """How many steps there are, and how many more where steps of next to nothing move no number."""
-EPS = float(np.finfo(float).eps)
-SYMMETRIC = (4.0, 16.0, 64.0, 256.0, 1024.0)  # a central difference errs by h^2, h^4, ...
-LOPSIDED = (2.0, 8.0, 32.0, 128.0)  # a difference of one-sided slopes by h, h^3, ...
 STEP = 2.0**-8
 COARSEST = 2.0**-16
 """How coarse rounding may be, beside how far results move: what is coarser is a jump."""
@@ -82,30 +80,22 @@ def slope(
     (1 - tanh(x)^2 at 16 is a staircase). `eps` is that of the coarsest type that `f` computes in,
     and `noise` how exact it is, relative to its results, if worse than that.
     """
-
-    def along(t: float) -> Array:
-        return f(*(x + t * v for x, v in zip(point, direction, strict=True)))
-
+    line = along(f, point, direction)
     with np.errstate(all="ignore"):
-        here = along(0.0)
         h = first * 0.5 ** np.arange(LEVELS if eps <= EPS else LEVELS + FINER)[:, None]
-        steps = h[:, 0].tolist()  # which add to arrays in less time than NumPy's own numbers
-        up = np.array([along(t) for t in steps], float)
-        down = np.array([along(-t) for t in steps], float)
-        central = (up - down) / (2 * h)
-        largest = np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(here))
-        near = _near(along, here)
-        least = 2 * max(eps, noise) * largest + 8 * eps * np.abs(central)
-        right, left = up - here, down - here
+        found = seen(line, h)
+        here, central = found.here, found.central
+        near = _near(line, here)
+        least = found.rounding(eps, noise)
+        right, left = found.up - here, found.down - here
         far = np.fmax(np.abs(right), np.abs(left)).max(axis=0, initial=0)
         least = np.maximum(least, np.where(near.grain <= far * COARSEST, near.grain, 0))
         size = max((float(np.abs(a).max(initial=0)) for a in (*point, *direction)), default=0)
         rounding = least + 2 * eps * steep * size
-        blur, seen = _blurred(_rougher(near, central, h), rounding, least)
-        unseen = np.nan_to_num(blur - seen) / h
-        value, error = extrapolated(central, seen / h, unseen, SYMMETRIC)
-        lopsided = (up - 2 * here + down) / h
-        jump, doubt = extrapolated(lopsided, 4 * seen / h, 4 * unseen, LOPSIDED)
+        blur, visible = _blurred(_rougher(near, central, h), rounding, least)
+        unseen = np.nan_to_num(blur - visible) / h
+        value, error = extrapolated(central, visible / h, unseen, SYMMETRIC)
+        jump, doubt = extrapolated(found.lopsided, 4 * visible / h, 4 * unseen, LOPSIDED)
         error = error + (np.abs(jump) + doubt) / 2
         torn = _torn(right, blur) | _torn(left, blur)
         steepest = np.maximum(np.abs(right[-1]), np.abs(left[-1])) / h[-1]
@@ -117,19 +107,20 @@ def slope(
         error = np.where(torn | beyond, np.inf, error)
         value = np.where(np.isfinite(error), value, 0)
         scale = np.where(np.isfinite(here), np.abs(here), 0) + np.abs(value)
-        found = Slope(value, error, np.abs(jump) - doubt, scale)
+        measured = Slope(value, error, np.abs(jump) - doubt, scale)
         other = _imaginary(f, point, direction, here, blur[-1])
-        return found if other is None else _closer(found, *other)
+        return measured if other is None else _closer(measured, *other)
 
 
 def slopes(
     f: Function,
     lines: Sequence[Line],
+    measure: Callable[..., Slope] = slope,
     *,
-    steep: Array | float = 0.0,
+    steep: Array | float | None = None,
     **options: float,
 ) -> list[Slope]:
-    """Return what `slope` does for each of several points and directions, in less time."""
+    """Return what `measure` does for each of several points and directions, in less time."""
 
     def together(*arrays: Array) -> Array:
         return np.concatenate([f(*each) for each in zip(*arrays, strict=True)])
@@ -141,8 +132,8 @@ def slopes(
     for some in (lines[k : k + many] for k in range(0, len(lines), many)):
         sides = zip(*some, strict=True)
         points, directions = ([np.stack(a) for a in zip(*s, strict=True)] for s in sides)
-        each = np.tile(steep, len(some)) if np.ndim(steep) else steep
-        whole = slope(together, points, directions, steep=each, **options)
+        each: Any = {} if steep is None else {"steep": np.tile(steep, len(some))}
+        whole = measure(together, points, directions, **each, **options)
         parts = (np.split(a, len(some)) for a in whole)
         found += [Slope(*part) for part in zip(*parts, strict=True)]
     return found
@@ -205,7 +196,7 @@ class _Near(NamedTuple):
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
 
-def _near(along: Callable[[float], Array], here: Array) -> _Near:
+def _near(line: Callable[[float], Array], here: Array) -> _Near:
     """Return what is seen at steps of next to nothing.
 
     How rough it is is seen from steps that are not centred: an odd function's rounding is odd too.
@@ -214,7 +205,7 @@ def _near(along: Callable[[float], Array], here: Array) -> _Near:
     # Whole multiples of what is rounded to are not rounded at all: these have more digits.
     steps = np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
     seen = np.array(
-        [[along(k * u) if k else here for k in range(-2, 4)] for u in steps.tolist()], float
+        [[line(k * u) if k else here for k in range(-2, 4)] for u in steps.tolist()], float
     )
     slopes = (8 * (seen[:, 3] - seen[:, 1]) - (seen[:, 4] - seen[:, 0])) / (12 * steps[:, None])
     rough = np.abs(np.diff(seen, 3, axis=1)).max(axis=1, initial=0) / 2

@@ -10,38 +10,29 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.autograd.glance import glance
 from tinygrad_fc.autograd.slopes import CALM, Slope, slopes, steepness
+from tinygrad_fc.testing.directions import directions, in_step, only
 from tinygrad_fc.testing.errors import Tally
+from tinygrad_fc.testing.kinks import around, bent, hull
 from tinygrad_fc.testing.numbers import EPS, STILL, cotangent, product, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tinygrad_fc.testing.directions import Direction, Place
+
     Array = np.ndarray[Any, Any]
-    Direction = Sequence[Array]
 
 ACCURACY = EPS**0.5
 RESOLVED = 2.0**-22
 """How well a slope must be known, relative to the largest, to be compared strictly."""
-
-
 INNER = 2.0**-4
 """How much smaller than ordinary numbers are that are as good, next to 0."""
-
-
-class Place(NamedTuple):
-    """Where a function is differentiated, in one argument."""
-
-    x: Array
-    reach: Array
-    """How far each number may move, in powers of 2."""
-    ordinary: Array
-    """Numbers of about 1, or what comes near to that in the argument's domain."""
 
 
 class Disagreement(Exception):  # noqa: N818  what is found, before anybody has called it an error
@@ -122,10 +113,12 @@ def agree(
     """
     tally = Tally()
     here = [p.x for p in places]
+    chosen = directions(places, salt)[: demand.lines]
+    if (size := _at_a_glance(f, vjp, here, chosen, salt, demand)) is not None:
+        return Tally(size)
     steep, inner = (steepness(f, here, [n * p.ordinary for p in places]) for n in (1, INNER))
     # Behind large weights a network has its slopes near 0, and is flat where numbers are about 1.
     measure = partial(slopes, f, steep=np.maximum(steep, inner), eps=demand.eps, noise=demand.noise)
-    chosen = directions(places, salt)[: demand.lines]
     found_along = measure([(here, v) for v in chosen])
     coarse = demand.blur**0.5
     for k, v in enumerate(chosen):
@@ -147,7 +140,7 @@ def agree(
             if not mine.allows(found, demand.accuracy):
                 _confirm(measure, vjp, used, places, v, found, demand)
         if vague.any() and len(chosen) == demand.lines:
-            chosen.append(_in_step(places))
+            chosen.append(in_step(places))
             found_along += measure([(here, chosen[-1])])
         rough = ~resolved & bent(found, coarse)
         tally = tally.plus(
@@ -158,6 +151,31 @@ def agree(
             refused.forbidden = True
             raise refused
     return tally
+
+
+def _at_a_glance(
+    f: Callable[..., Array],
+    vjp: Callable[..., list[Array]],
+    here: Sequence[Array],
+    chosen: Sequence[Direction],
+    salt: int,
+    demand: Demand,
+) -> int | None:
+    """Return how many slopes are as claimed; None where a closer look has to tell.
+
+    They are known to within what is demanded of gradients, so that a closer look would allow the
+    same claims.
+    """
+    glances = slopes(f, [(here, v) for v in chosen], glance, eps=demand.eps, noise=demand.noise)
+    for k, (v, found) in enumerate(zip(chosen, glances, strict=True)):
+        if not np.isfinite(found.error).all():
+            return None
+        w = weights(found.value, salt, k)
+        mine = claim(vjp(w), v, w)
+        numeric, error = found.summed(w)
+        if not abs(mine.total - numeric) + error <= demand.accuracy * mine.size:
+            return None
+    return sum(found.value.size for found in glances)
 
 
 def weights(value: Array, salt: int, k: int) -> Array:
@@ -193,14 +211,14 @@ def _confirm(
     mine = mine._replace(slack=mine.slack + unseen)
     if mine.allows(found, accuracy) or mine.allows(other, accuracy):
         return
-    torn, rough = _around(measure, places, found, demand.blur**0.5)
+    torn, rough = around(measure, places, found, demand.blur**0.5)
     left_out = torn | rough if demand.kinks == "skip" else torn
     if left_out.any():
         w = np.where(left_out, 0, w)
         mine = _rounded(vjp, w, v, demand.blur, unseen)
         if mine.allows(found, accuracy) or mine.allows(other, accuracy):
             return
-    if rough.any() and mine.allows(_hull(measure, places, v, found, rough), accuracy):
+    if rough.any() and mine.allows(hull(measure, places, v, found, rough), accuracy):
         return
     kind = "kink" if (rough & (w != 0)).any() else "value"
     numeric, error = found.summed(w)
@@ -222,107 +240,6 @@ def _unseen(
     measure: Callable[..., list[Slope]], w: Array, point: Sequence[Array], v: Direction, eps: float
 ) -> float:
     """Return how much gradients may be off that are 0: where an argument moves nothing at all."""
-    alone = measure([(point, _only(v, i)) for i in range(len(point))])
+    alone = measure([(point, only(v, i)) for i in range(len(point))])
     still = sum(float(np.abs(w[found.value == 0]).sum()) for found in alone)
     return STILL * eps * still * product(point)
-
-
-def directions(places: Sequence[Place], salt: int) -> list[list[Array]]:
-    """Return directions: all arguments at random, then another kind, told by `salt`."""
-    mixed = _mixed(places, salt)
-    kinds = [_in_step(places), _one_number(mixed, salt), mixed]
-    if len(places) > 1:
-        kinds += [_only(mixed, i) for i in range(len(places))]
-    second = kinds[salt % len(kinds)]
-    return [mixed, second, _mixed(places, salt + 16)]
-
-
-def _only(v: Direction, i: int) -> list[Array]:
-    return [a if k == i else 0 * a for k, a in enumerate(v)]
-
-
-def _one_number(v: Direction, salt: int) -> list[Array]:
-    """Return `v` in one of its numbers, and 0 in all others."""
-    found = [np.zeros_like(a) for a in v]  # 0 * a were no array where a has no axes
-    at = salt * 5 % max(sum(a.size for a in v), 1)
-    for a, b in zip(found, v, strict=True):
-        if at < a.size:
-            a.flat[at] = b.flat[at]
-            break
-        at -= a.size
-    return found
-
-
-def _in_step(places: Sequence[Place]) -> list[Array]:
-    """Return the direction in which ties stay ties: functions with a kink there are smooth."""
-    least = min((p.reach.min() for p in places if p.reach.size), default=1.0)
-    return [np.full(p.x.shape, least) for p in places]
-
-
-def _mixed(places: Sequence[Place], seed: int) -> list[Array]:
-    # Unequal sizes, so that no two contributions cancel.
-    rng = np.random.default_rng([seed, *(p.x.size for p in places)])
-    return [np.asarray(p.reach * rng.choice((-1, -0.5, 0.5, 0.75, 1), p.x.shape)) for p in places]
-
-
-# Kinks
-
-
-def _around(
-    measure: Callable[..., list[Slope]], places: Sequence[Place], found: Slope, coarse: float
-) -> tuple[Array, Array]:
-    """Tell which results jump at a place, and which have a kink there.
-
-    Along one line they may look smooth: the middle of three that are equal does.
-    """
-    torn, rough = np.isinf(found.error), bent(found, coarse)
-    point = [p.x for p in places]
-    tried = [_mixed(places, 1000 + seed) for seed in range(5)]
-    pairs = list(combinations(range(5), 2))
-    tried += [[(a + b) / 2 for a, b in zip(tried[j], tried[k], strict=True)] for j, k in pairs]
-    along = measure([(point, v) for v in tried])
-    # Slopes must add up: at three ties the middle one is smooth along every line, and no slope.
-    for (j, k), both in zip(pairs, along[5:], strict=True):
-        one, other = along[j], along[k]
-        apart = np.abs(one.value + other.value - 2 * both.value)
-        scale = np.maximum(np.maximum(one.scale, other.scale), both.scale)
-        rough = rough | (apart > one.error + other.error + 2 * both.error + coarse * scale)
-    for other in along:
-        torn |= np.isinf(other.error)
-        rough |= bent(other, coarse)
-    return torn, rough & ~torn
-
-
-def kinked(f: Callable[..., Array], places: Sequence[Place], eps: float) -> bool:
-    """Tell whether `f` jumps or has a kink at `places`, in any of its results."""
-    measure = partial(slopes, f, eps=eps)
-    (found,) = measure([([p.x for p in places], _mixed(places, 1000))])
-    return any(a.any() for a in _around(measure, places, found, eps**0.5))
-
-
-def bent(found: Slope, coarse: float) -> Array:
-    """Tell which results have a kink, of slopes that were measured along one line."""
-    return np.asarray(found.jump > coarse * found.scale)
-
-
-def _hull(
-    measure: Callable[..., list[Slope]],
-    places: Sequence[Place],
-    v: Direction,
-    found: Slope,
-    rough: Array,
-) -> Slope:
-    """Return `found`, wider where it is `rough`: there all slopes along `v` nearby are legal."""
-    rough = rough & np.isfinite(found.error)
-    bound = np.where(rough, found.error, 0)
-    low, high = found.value - bound, found.value + bound
-    aside = [
-        [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in places]
-        for rng in map(np.random.default_rng, range(32))
-    ]
-    for near in measure([(point, v) for point in aside], first=2.0**-14):
-        known = rough & np.isfinite(near.error)
-        low = np.where(known, np.minimum(low, near.value - near.error), low)
-        high = np.where(known, np.maximum(high, near.value + near.error), high)
-    wide = np.where(rough, (high - low) / 2, found.error)
-    return found._replace(value=(low + high) / 2, error=wide)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd.slopes import power, room
-from tinygrad_fc.testing.compare import Place
+from tinygrad_fc.testing.directions import Place
 
 if TYPE_CHECKING:
     from tinygrad_fc.domain import Domain

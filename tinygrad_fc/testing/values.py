@@ -8,8 +8,10 @@ import numpy as np
 
 from tinygrad_fc.autograd.slopes import CALM, slope
 from tinygrad_fc.testing import numbers
-from tinygrad_fc.testing.compare import Demand, Disagreement, Place, agree, bent, kinked
+from tinygrad_fc.testing.compare import Demand, Disagreement, agree
+from tinygrad_fc.testing.directions import Place
 from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
+from tinygrad_fc.testing.kinks import bent, kinked
 from tinygrad_fc.testing.laws import told
 from tinygrad_fc.testing.numbers import EPS, cotangent
 from tinygrad_fc.testing.places import places

@@ -1,0 +1,62 @@
+"""Where a function is differentiated, and along which directions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Array = np.ndarray[Any, Any]
+    Direction = Sequence[Array]
+
+
+class Place(NamedTuple):
+    """Where a function is differentiated, in one argument."""
+
+    x: Array
+    reach: Array
+    """How far each number may move, in powers of 2."""
+    ordinary: Array
+    """Numbers of about 1, or what comes near to that in the argument's domain."""
+
+
+def directions(places: Sequence[Place], salt: int) -> list[list[Array]]:
+    """Return directions: all arguments at random, then another kind, told by `salt`."""
+    by_chance = mixed(places, salt)
+    kinds = [in_step(places), _one_number(by_chance, salt), by_chance]
+    if len(places) > 1:
+        kinds += [only(by_chance, i) for i in range(len(places))]
+    second = kinds[salt % len(kinds)]
+    return [by_chance, second, mixed(places, salt + 16)]
+
+
+def only(v: Direction, i: int) -> list[Array]:
+    """Return `v` for argument `i`, and 0 for all others."""
+    return [a if k == i else 0 * a for k, a in enumerate(v)]
+
+
+def _one_number(v: Direction, salt: int) -> list[Array]:
+    """Return `v` in one of its numbers, and 0 in all others."""
+    found = [np.zeros_like(a) for a in v]  # 0 * a were no array where a has no axes
+    at = salt * 5 % max(sum(a.size for a in v), 1)
+    for a, b in zip(found, v, strict=True):
+        if at < a.size:
+            a.flat[at] = b.flat[at]
+            break
+        at -= a.size
+    return found
+
+
+def in_step(places: Sequence[Place]) -> list[Array]:
+    """Return the direction in which ties stay ties: functions with a kink there are smooth."""
+    least = min((p.reach.min() for p in places if p.reach.size), default=1.0)
+    return [np.full(p.x.shape, least) for p in places]
+
+
+def mixed(places: Sequence[Place], seed: int) -> list[Array]:
+    """Return a direction at random, in unequal sizes: no two contributions cancel."""
+    rng = np.random.default_rng([seed, *(p.x.size for p in places)])
+    return [np.asarray(p.reach * rng.choice((-1, -0.5, 0.5, 0.75, 1), p.x.shape)) for p in places]
