@@ -71,13 +71,20 @@ def same_contents(value: Any, before: Any) -> bool:
         return False
     if isinstance(value, Mapping):
         pairs = zip(now, before, strict=True)
-        return all(a[0] == b[0] and _one(a[1], b[1]) for a, b in pairs)
+        return all(_key(a[0], b[0]) and _one(a[1], b[1]) for a, b in pairs)
     return alike(now, before) or all(map(_one, now, before))
 
 
 def alike(now: Any, before: Any) -> bool:
     """Tell whether two sequences hold the same objects."""
     return len(now) == len(before) and all(map(is_, now, before))
+
+
+def _key(a: Any, b: Any) -> bool:
+    """Tell whether two keys are one: `==` of tensors tells something of their elements."""
+    if type(a) is tuple and type(b) is tuple and len(a) == len(b):
+        return all(map(_key, a, b))
+    return _one(a, b)
 
 
 def _one(a: Any, b: Any) -> bool:

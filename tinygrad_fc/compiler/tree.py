@@ -10,6 +10,27 @@ from tinygrad_fc.compiler.program import Result, Same
 from tinygrad_fc.graph import Node
 
 
+class Itself:
+    """A key that is a tensor: another with the same elements is another key."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether both are one tensor."""
+        return type(other) is Itself and self.tensor is other.tensor
+
+    def __hash__(self) -> int:
+        """As that of the tensor."""
+        return hash(self.tensor)
+
+
+def _key(key: Any) -> Any:
+    return Itself(key) if isinstance(key, Node) else key
+
+
 def flatten(tree: Any) -> tuple[list[Any], Any]:
     """Return the leaves of nested tuples, lists and dicts, and how they were nested."""
     leaves: list[Any] = []
@@ -24,7 +45,7 @@ def _taken(tree: Any, leaves: list[Any]) -> Any:
         return type(tree), [_taken(part, leaves) for part in tree]
     if type(tree) is dict:
         # As pairs, since two dicts with their keys in another order are equal.
-        return dict, [(key, _taken(part, leaves)) for key, part in tree.items()]
+        return dict, [(_key(key), _taken(part, leaves)) for key, part in tree.items()]
     leaves.append(tree)
     return None
 
@@ -39,7 +60,9 @@ def _built(spec: Any, leaves: Any) -> Any:
         return next(leaves)
     kind, parts = spec
     if kind is dict:
-        return {key: _built(part, leaves) for key, part in parts}
+        return {
+            key.tensor if type(key) is Itself else key: _built(part, leaves) for key, part in parts
+        }
     made = [_built(part, leaves) for part in parts]
     return kind(*made) if hasattr(kind, "_fields") else kind(made)
 
