@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.layout import elementwise, nbytes
+from tinygrad_fc.compiler.layout import FRESH, elementwise, nbytes
 from tinygrad_fc.compiler.program import Change
 from tinygrad_fc.compiler.spelling import AUGMENTED, BINARY
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.page import Line
-    from tinygrad_fc.compiler.program import Instruction
+    from tinygrad_fc.compiler.program import Instruction, Program
     from tinygrad_fc.compiler.source import Writer
 
 COMMUTATIVE = frozenset((np.add, np.multiply, np.bitwise_and, np.bitwise_or))
@@ -33,6 +33,30 @@ def change_in_place(writer: Writer) -> list[Change]:
     """Rewrite the lines of `writer` that can change an array in place; return what is left."""
     changes = [w for w in writer.program.writes if isinstance(w, Change) and w.target != w.number]
     return [w for w in changes if not _changed(writer, w, changes)]
+
+
+def late_errors(program: Program) -> set[int]:
+    """Return the values that are not to be worked out later than they are: behind a change.
+
+    What may raise an error, such as rows of a table by numbers, comes before all changes that
+    follow it, or these were done by a call that failed.
+    """
+    targets = {w.number for w in program.writes if isinstance(w, Change)}
+    read_at = {n: k for k, step in enumerate(program.instructions) for n in step.args}
+    first = next((k for k, s in enumerate(program.instructions) if s.out in targets), None)
+    if first is None:
+        return set()
+    found, raising = set[int](), set[int]()
+    for step in program.instructions:
+        if _may_raise(step) or raising.intersection(step.args):
+            late = read_at.get(step.out, -1) >= first
+            (found if late else raising).add(step.out)
+    return found
+
+
+def _may_raise(step: Instruction) -> bool:
+    rows = step.kind == "getitem" and len(step.args) > 1
+    return rows or step.kind == "call" or (step.kind == "function" and step.function not in FRESH)
 
 
 def _changed(writer: Writer, change: Change, changes: list[Change]) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.columns import in_columns
-from tinygrad_fc.compiler.inplace import change_in_place, memory_used_again
+from tinygrad_fc.compiler.inplace import change_in_place, late_errors, memory_used_again
 from tinygrad_fc.compiler.layout import indifferent, memory, ordered
 from tinygrad_fc.compiler.literals import ATOM, COMPARED, SIGN, Text
 from tinygrad_fc.compiler.naming import named
@@ -58,6 +58,7 @@ class Writer:
         self.texts: dict[int, Text] = {n: Text(self.names.variables[n]) for n in program.inputs}
         self.reads: dict[int, frozenset[int]] = {n: frozenset((n,)) for n in program.inputs}
         self.inside: set[int] = set()
+        self.late_error = late_errors(program)
         self.hoisted: dict[tuple[Any, ...], str] = {}
         self.heading: list[str] = []
         self.lines: list[Line] = []
@@ -201,6 +202,8 @@ class Writer:
         if n in self.names.variables or step.kind == "draw" or None in readers:
             return False
         if any(reader is None or reader.kind == "put" for reader in readers):
+            return False
+        if n in self.late_error:  # its reader comes when an array has been changed
             return False
         if step.kind == "transpose" and text.text.endswith(".T") and len(text.text) < SHORT:
             return True
