@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import given, note
+from hypothesis import strategies as st
 from kit.drawn_programs import programs
 from kit.programs import Maker
 
 from tinygrad_fc.compiler import numpy_backend
+from tinygrad_fc.compiler.layout import ordered
 from tinygrad_fc.compiler.passes import optimized, passes
-from tinygrad_fc.compiler.program import Unfit, run
+from tinygrad_fc.compiler.program import Unfit, evaluate, run
 from tinygrad_fc.compiler.source import written
 
 if TYPE_CHECKING:
@@ -110,6 +112,36 @@ def test_kernel(drawn: tuple[Program, list[Any]]) -> None:
     assert_agree(kernel, program, inputs)
 
 
+@given(programs())
+def test_what_is_known_to_lie_in_order(drawn: tuple[Program, list[Any]]) -> None:
+    program, inputs = drawn
+    known: dict[int, Any] = {**program.constants, **dict(zip(program.inputs, inputs, strict=True))}
+    for step in program.instructions:
+        if step.kind != "expect":
+            with np.errstate(all="ignore"):
+                args = [known[n] for n in step.args]
+                known[step.out] = evaluate(step.kind, step.function, args, step.settings)
+    for n in ordered(program):
+        assert n not in known or np.asarray(known[n]).flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (3, 4), (4, 3, 2), (70, 80)])
+@given(data=st.data())
+def test_one_array_in_order_has_the_others_follow(shape: Any, data: st.DataObject) -> None:
+    make, inputs = Maker(), []
+    for k in range(2):
+        axes = data.draw(st.permutations(range(len(shape))))
+        every = [data.draw(st.sampled_from([1, -1, 2])) for _ in shape]
+        memory = np.ones([2 * n for n in shape]).transpose(axes).copy().transpose(np.argsort(axes))
+        x = memory[tuple(slice(None, None, s) for s in every)][tuple(map(slice, shape))]
+        inputs.append(x[:1] if k and data.draw(st.booleans()) else x)
+    c = make.constant(np.ones(shape, data.draw(st.sampled_from("fd?"))))
+    x, y = map(make.input, inputs)
+    made = make.ufunc(np.maximum, make.ufunc(np.add, x, c), y)
+    assert {c, made} <= ordered(make.program)
+    assert make.samples[made].flags.c_contiguous
+
+
 # One by one
 
 EDGES = np.array([0.0, -0.0, 1.0, -1.5, 5e-324, 1e308, math.inf, -math.inf, math.nan])
@@ -129,7 +161,7 @@ def test_algebra_holds_at_the_edges(function: Any, number: float, *, first: bool
     x = make.ufunc(np.add, make.input(EDGES), make.input(-0.0))  # which lies in C order
     c = make.constant(number)
     y = make.ufunc(function, *((c, x) if first else (x, c)))
-    z = make.ufunc(np.negative, make.ufunc(np.negative, y))
+    z = make.ufunc(np.positive, make.ufunc(np.negative, make.ufunc(np.negative, y)))
     program = ended(make, y, z, make.ufunc(np.subtract, y, make.ufunc(np.negative, z)))
     assert_agree(numpy_backend.build(program), program, [EDGES, -0.0])
 
@@ -143,7 +175,7 @@ def test_what_is_needless() -> None:
     one = make.constant(1.0)
     same = make.ufunc(np.multiply, one, make.ufunc(np.true_divide, x, one))
     turned = make.do("transpose", None, make.do("transpose", None, same, axes=None), axes=(-1, 0))
-    again = make.ufunc(np.negative, make.ufunc(np.negative, turned))
+    again = make.ufunc(np.negative, make.ufunc(np.positive, make.ufunc(np.negative, turned)))
     spread = make.do(
         "expand", None, make.do("reduce", np.add, y, axis=0, keepdims=True), shape=(2, 2)
     )

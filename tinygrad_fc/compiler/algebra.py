@@ -51,9 +51,9 @@ def _stretched_by_itself(step: Instruction, work: Rewriting) -> Instruction:
 
 
 def _neutral(step: Instruction, work: Rewriting) -> int | None:
-    """Return x where `step` is x * 1, x / 1, x - 0, x | 0 or --x."""
+    """Return x where `step` is x * 1, x / 1, x - 0, x | 0, +x or --x."""
     function, args = step.function, step.args
-    x: int | None = None
+    x: int | None = args[0] if function is np.positive else None
     if function is np.multiply:
         x = _beside(args, 1, work, either=True)
     elif function is np.true_divide:

@@ -47,12 +47,9 @@ def _in_order(step: Instruction, program: Program, found: set[int]) -> bool:
     if step.kind in ("draw", "fill", "put"):
         return True
     if elementwise(step):
+        # Where arguments lie in several orders, NumPy takes C order; what is stretched may have none.
         shape = program.values[step.out].shape
-        # What is stretched along the first axes has no say.
-        whole = [n for n in step.args if program.values[n].shape == shape]
-        others = [n for n in step.args if n not in whole]
-        rows = all(n in found or _is_row(program.values[n].shape or ()) for n in others)
-        return bool(whole) and rows and found.issuperset(whole)
+        return any(n in found and program.values[n].shape == shape for n in step.args)
     if step.kind in ("reduce", "reshape", "cast"):
         return step.args[0] in found
     if step.kind == "ufunc":
@@ -60,11 +57,6 @@ def _in_order(step: Instruction, program: Program, found: set[int]) -> bool:
     if step.kind != "function":
         return False
     return step.function is np.dot or (step.function in JOINING and found.issuperset(step.args))
-
-
-def _is_row(shape: tuple[int, ...]) -> bool:
-    """Tell whether an array has at most one axis along which there is a next element."""
-    return sum(n != 1 for n in shape) <= 1
 
 
 def readers(program: Program) -> dict[int, list[Instruction]]:
