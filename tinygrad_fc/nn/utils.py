@@ -144,9 +144,8 @@ def clip_grads_with_norm_(
 
 def _scale(grads: list[Tensor], limit: float, total: float) -> None:
     with np.errstate(all="ignore"), no_grad():
-        scale = np.float64(limit) / (np.float64(total) + 1e-6)
-        if scale >= 1:
-            return
+        # By 1 where they are short enough, not at all: compiled, that is one program for both.
+        scale = np.minimum(np.float64(limit) / (np.float64(total) + 1e-6), 1.0)
         for grad in grads:
             # float16 would round a small scale before it multiplies: it has few digits there.
             grad.mul_(scale if grad.dtype == np.float16 else float(scale))
