@@ -167,3 +167,59 @@ def test_epochs_that_are_refused():
         compiled.epoch([[0]], tg.ones(2, requires_grad=True))
     assert not compiled.programs, "nothing is done before all is looked at"
     same("from the back", compiled.epoch([[-1, 0]], X), tg.stack([X[[-1, 0]].sum()]))
+
+
+def _clipped() -> tuple[Any, Any]:
+    """Return a step whose program is another where all of the batch is 0, and its weight."""
+    weight = tg.ones(2, requires_grad=True)
+    optimizer = optim.SGD([weight], lr=0.125)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        norm = nn.utils.clip_grad_norm_([weight], 1.0)
+        optimizer.step()
+        return norm
+
+    return step, weight
+
+
+@few
+@given(st.lists(st.booleans(), min_size=2, max_size=24))
+def test_steps_that_go_another_way(zeros: list[bool]):
+    x = tg.tensor([[0.0, 0.0], [1.0, 2.0]])
+    order = [[int(not zero)] for zero in zeros]
+    (one, expected), (other, weight) = _clipped(), _clipped()
+    compiled = tg.compile(other, backend="numpy")
+    for rows in ([0], [1]):
+        one(x[rows])
+        compiled(x[rows])
+    norms = tg.stack([one(x[rows]) for rows in order])
+    same("norms", compiled.epoch(order, x), norms)
+    same("weight", weight, expected)
+
+
+@pytest.mark.parametrize("flips", [1, 2, 7])
+def test_a_step_that_goes_another_way_costs_few_others(flips: int, monkeypatch: pytest.MonkeyPatch):
+    done = []
+    build_loop = numpy_backend.build_loop
+
+    def counting(*args: Any) -> Any:
+        loop = build_loop(*args)
+
+        def counted(order: Any, *inputs: Any) -> Any:
+            done.append(len(order))
+            return loop(order, *inputs)
+
+        return counted
+
+    monkeypatch.setattr(numpy_backend, "build_loop", counting)
+    x = tg.tensor([[0.0, 0.0], [1.0, 2.0]])
+    step, _ = _clipped()
+    compiled = tg.compile(step, backend="numpy")
+    for rows in ([0], [1]):
+        compiled(x[rows])
+    order = np.ones((512, 1), int)
+    order[200 :: 512 // flips][:flips] = 0
+    compiled.epoch(order, x)
+    assert sum(done) < 512 * 2 * (flips + 2)

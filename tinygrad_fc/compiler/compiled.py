@@ -162,17 +162,23 @@ class Compiled(Generic[P, R]):
     def _run(self, rows: Any, data: Any, whole: Any, parts: list[Part]) -> None:
         """Do steps of one size, and add what they return to `parts`."""
         step: Callable[..., Any] = self
-        for k in range(len(rows)):
+        k, most = 0, len(rows)
+        while k < len(rows):
             batch = tuple(batch_of(x, rows[k]) for x in data)
-            if len(rows) > 1:  # one step alone is no loop
-                rest = self._looped(batch, rows[k:], whole)
-                if rest.__class__ is not Miss:
-                    parts.append(Part(rest, alone=False))
-                    return
-            parts.append(Part(step(*batch), alone=True))
+            some, result = rows[k : k + most], MISS
+            if len(some) > 1:  # one step alone is no loop
+                result = self._looped(batch, some, whole)
+            if result is UNFIT:  # by a step among them, which goes another way: fewer, then more
+                most = len(some) // 2
+                continue
+            alone = result.__class__ is Miss
+            parts.append(Part(step(*batch) if alone else result, alone=alone))
+            k += 1 if alone else len(some)
+            most = 2 * most if most < len(rows) else len(rows)
 
     def _looped(self, batch: Any, rows: Any, whole: Any) -> Any:
-        """Do all of `rows` by one call, where there is a program for it."""
+        """Do all of `rows` by one call, where there is a program for it; else none of them."""
+        missed = MISS
         for shell in self._shells:
             if shell.loop is None:
                 if shell.epoch(batch, {}, rows, whole, None).__class__ is Miss:
@@ -188,7 +194,8 @@ class Compiled(Generic[P, R]):
                 result = shell.epoch(batch, {}, rows, whole, shell.loop)
                 if result.__class__ is not Miss:
                     return result
-        return MISS
+                missed = UNFIT if result is UNFIT else missed
+        return missed
 
     @property
     def programs(self) -> list[Program]:
