@@ -142,6 +142,15 @@ def test_one_array_in_order_has_the_others_follow(shape: Any, data: st.DataObjec
     assert make.samples[made].flags.c_contiguous
 
 
+def test_what_is_made_of_an_array_that_is_changed_lies_as_that_does() -> None:
+    make = Maker()
+    w, g = make.input(np.ones((2, 3)), "w"), make.constant(np.ones((2, 3)))
+    moved = make.ufunc(np.add, w, g)
+    assert moved in ordered(make.program)
+    make.change(w, make.ufunc(np.multiply, moved, g))
+    assert not ordered(make.program).difference([g])
+
+
 # One by one
 
 EDGES = np.array([0.0, -0.0, 1.0, -1.5, 5e-324, 1e308, math.inf, -math.inf, math.nan])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinygrad_fc.compiler.program import VIEWS, Instruction, Program
+from tinygrad_fc.compiler.program import VIEWS, Change, Instruction, Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,8 +37,12 @@ def ordered(program: Program) -> set[int]:
         for n, a in program.constants.items()
         if isinstance(a, np.ndarray) and a.flags.c_contiguous
     }
+    # What is made of an array that is changed may be made in its memory, and lies as that does.
+    changed = {w.target for w in program.writes if isinstance(w, Change)}
     for step in program.instructions:
-        if _in_order(step, program, found):
+        if changed.intersection(step.args) and (elementwise(step) or step.kind in VIEWS):
+            changed.add(step.out)
+        elif _in_order(step, program, found):
             found.add(step.out)
     return found
 
@@ -47,7 +51,7 @@ def _in_order(step: Instruction, program: Program, found: set[int]) -> bool:
     if step.kind in ("draw", "fill", "put"):
         return True
     if elementwise(step):
-        # Where arguments lie in several orders, NumPy takes C order; what is stretched may have none.
+        # Where arguments lie in several orders, NumPy takes C order.
         shape = program.values[step.out].shape
         return any(n in found and program.values[n].shape == shape for n in step.args)
     if step.kind in ("reduce", "reshape", "cast"):
