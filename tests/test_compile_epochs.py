@@ -222,4 +222,4 @@ def test_a_step_that_goes_another_way_costs_few_others(flips: int, monkeypatch: 
     order = np.ones((512, 1), int)
     order[200 :: 512 // flips][:flips] = 0
     compiled.epoch(order, x)
-    assert sum(done) < 512 * 2 * (flips + 2)
+    assert sum(done) < 512 * 4 * (flips + 2)  # of two programs, of which one gives up at once
