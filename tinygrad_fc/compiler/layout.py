@@ -31,7 +31,7 @@ def elementwise(step: Instruction) -> bool:
 
 def ordered(program: Program) -> set[int]:
     """Return the numbers of the values that are known to lie in C order, whatever the inputs."""
-    found = {n for n, value in enumerate(program.values) if not value.shape}
+    found = {n for n, value in enumerate(program.values) if math.prod(value.shape or ()) <= 1}
     found |= {
         n
         for n, a in program.constants.items()
@@ -40,7 +40,9 @@ def ordered(program: Program) -> set[int]:
     # What is made of an array that is changed may be made in its memory, and lies as that does.
     changed = {w.target for w in program.writes if isinstance(w, Change)}
     for step in program.instructions:
-        if changed.intersection(step.args) and (elementwise(step) or step.kind in VIEWS):
+        shape, of = program.values[step.out].shape, changed.intersection(step.args)
+        same = elementwise(step) and any(program.values[n].shape == shape for n in of)
+        if same or (of and step.kind in VIEWS):
             changed.add(step.out)
         elif _in_order(step, program, found):
             found.add(step.out)
