@@ -7,6 +7,7 @@ import pickle
 import pydoc
 import subprocess
 import sys
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -395,3 +396,26 @@ def test_as_quiet_as_eager_where_numbers_get_too_small(traced_under: Any, x: flo
         with np.errstate(under=traced_under):
             compiled(tg.zeros(2))
         assert heard(function) or not heard(compiled)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.positive,
+        lambda x: x * 1,
+        lambda x: (x * 1).T.T,
+        lambda x: ((x - 0.0).reshape(-1).reshape(x.shape), x / 1),
+        lambda x: (x.detach(), x.T.T, +x),
+    ],
+)
+@pytest.mark.parametrize("shape", [(), (3,), (1, 1), (2, 3)])
+def test_results_share_memory_where_they_do_without_compiling(function: Any, shape: Any):
+    def shared(function: Any) -> list[bool]:
+        x = tg.zeros(shape)
+        results = [x, *flatten(function(x))[0]]
+        return [np.shares_memory(a.numpy(), b.numpy()) for a, b in combinations(results, 2)]
+
+    compiled = tg.compile(function, backend="numpy")
+    for _ in range(2):
+        pairs = zip(shared(compiled), shared(function), strict=True)
+        assert all(made <= expected for made, expected in pairs)

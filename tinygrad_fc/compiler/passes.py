@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.algebra import simpler
+from tinygrad_fc.compiler.layout import memory
 from tinygrad_fc.compiler.program import Part, evaluate
 from tinygrad_fc.compiler.rewriting import Rewriting
 
@@ -33,6 +34,9 @@ def optimized(program: Program) -> Program:
     What is asked of inputs (`expect`) comes first then. Inputs, outputs and writes are as before;
     instructions, constants and the numbers of values may be others.
     """
+    owners = memory(program)
+    own = (n for n in program.outputs() if owners[n].isdisjoint(program.inputs))
+    program = replace(program, own=frozenset(own))
     while True:
         before = program.instructions
         for one in passes:
@@ -71,10 +75,12 @@ def simplified(program: Program) -> Program:
     for before in program.instructions:
         step = work.moved(before)
         found = simpler(step, work)
-        if isinstance(found, int):
-            work.names(step.out, found)
-        else:
+        if not isinstance(found, int):
             work.keep(found)
+        elif found in program.inputs and step.out in program.own:
+            work.keep(step)
+        else:
+            work.names(step.out, found)
     return work.done()
 
 

@@ -210,6 +210,8 @@ class Program:
     """What to call a value in the source, where there is a name for it."""
     quiet: frozenset[str] = frozenset()
     """The floating-point warnings ("over", ...) that some operation is quiet about."""
+    own: frozenset[int] = frozenset()
+    """The results in memory of their own, for which no input may stand, though it is equal."""
     once: bool = False
     """Whether it fits no second call, since it creates state that the first call lacks."""
     changing: str = ""

@@ -69,6 +69,7 @@ class Rewriting:
             instructions=self.instructions,
             writes=writes,
             result=_renumbered(program.result, instead),
+            own=frozenset(instead.get(n, n) for n in program.own),
             names={**names, **{n: s for n, s in program.names.items() if n not in instead}},
         )
 
