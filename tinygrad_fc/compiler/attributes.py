@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
+import copy
 import dis
 import functools
 import sys
-from operator import attrgetter, methodcaller
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tinygrad_fc.compiler.getters import BY_WORD, MAKERS, words_in
 from tinygrad_fc.compiler.refusal import kind_of
 from tinygrad_fc.graph import Node
 from tinygrad_fc.optim.optimizer import Optimizer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import CodeType, FrameType
 
-_DYNAMIC = frozenset(("getattr", "vars", "hasattr", "__dict__"))
+_DYNAMIC = frozenset(("getattr", "vars", "hasattr", "__dict__", "__getattribute__"))
 """Names by which code reads attributes that it does not name."""
-_BY_WORD = frozenset(("getattr", "hasattr", "globals"))
+_DICTS = frozenset(("vars", "__dict__"))
+_FORMATS = frozenset(("format", "format_map"))
 KEEPING = type(functools.lru_cache(None)(int))
 """The class of functions that keep their results, and need not be run."""
-GETTERS = (attrgetter, methodcaller)
-"""Objects by which code reads attributes that it does not name."""
 _LOADS = {
     **dict.fromkeys(("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"), 0),
     **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR", "DELETE_ATTR"), 1),
+    **dict.fromkeys(("LOAD_SUPER_ATTR", "IMPORT_FROM"), 1),
 }
+MATCHED = "__match_args__"
+"""The attribute of a class that names those which a pattern reads by their places."""
 
 
 class Names(NamedTuple):
-    """The names in some code: of globals and attributes, and of what may well not be there."""
+    """The names in some code: of globals and attributes, and of what may well not be there.
+
+    Those that are `unloaded` are of attributes that no instruction of the code itself loads.
+    """
 
     globals: frozenset[str]
     attributes: frozenset[str]
     probed: frozenset[str]
+    unloaded: frozenset[str]
+    imported: frozenset[tuple[int, str]]  # by how many dots, and name
     dynamic: bool
+    makes: bool  # what reads attributes, perhaps elsewhere
+    whole: bool  # dicts of attributes are taken as they are
+
+    def and_read(self, names: frozenset[str]) -> Names:
+        """Return the same with attributes that something else reads."""
+        return self._replace(
+            attributes=self.attributes | names,
+            probed=self.probed | names,
+            unloaded=self.unloaded | names,
+        )
 
 
 @functools.lru_cache(maxsize=1024)
@@ -43,34 +62,95 @@ def names_of(code: CodeType) -> Names:
     """Return the names that some code reads, or sets."""
     found: tuple[set[str], set[str]] = (set(), set())
     stored: set[str] = set()  # which may be new
+    unloaded: set[str] = set()
+    imported: set[tuple[int, str]] = set()
     handles = False
-    for step in dis.get_instructions(code):
+    for step, level in zip(dis.get_instructions(code), _two_before(code), strict=True):
         if step.opname in _LOADS:
             found[_LOADS[step.opname]].add(step.argval)
         if step.opname == "STORE_ATTR":
             stored.add(step.argval)
+        elif step.opname == "IMPORT_FROM":
+            unloaded.add(step.argval)
+        elif step.opname == "IMPORT_NAME":
+            imported.add((level if isinstance(level, int) else 0, step.argval))
+        elif step.opname == "MATCH_CLASS":
+            unloaded |= _in_tuples(code) | {MATCHED}
         handles |= step.opname == "CHECK_EXC_MATCH"
-    globals_, attributes = map(frozenset, found)
+    globals_ = frozenset(found[0])
+    attributes = frozenset(found[1] | unloaded)
     if "get_last_lr" in attributes:  # of a schedule, whose own code is not looked at
         attributes |= {"_last_lr"}
     words: frozenset[str] = frozenset()
-    if not _BY_WORD.isdisjoint(globals_ | attributes):
-        words = frozenset(c for c in code.co_consts if isinstance(c, str) and c.isidentifier())
+    every = globals_ | attributes
+    if not BY_WORD.isdisjoint(every):
+        words = words_in(code.co_consts)
         attributes |= words
         globals_ |= words if "globals" in globals_ else frozenset()
-    probed = words | attributes if handles else words | stored
-    return Names(globals_, attributes, probed, not _DYNAMIC.isdisjoint(globals_ | attributes))
+    return Names(
+        globals=globals_,
+        attributes=attributes,
+        probed=words | attributes if handles else words | stored,
+        unloaded=words | unloaded,
+        imported=frozenset(imported),
+        dynamic=not _DYNAMIC.isdisjoint(every) or _by_unknown_text(code, found[1]),
+        makes=not MAKERS.isdisjoint(every),
+        whole=not _DICTS.isdisjoint(every),
+    )
+
+
+def _two_before(code: CodeType) -> Iterator[Any]:
+    """Yield for each instruction what the last but one before it is about: an import's dots."""
+    last, before = None, None
+    for step in dis.get_instructions(code):
+        yield before
+        last, before = step.argval, last
+
+
+def _in_tuples(code: CodeType) -> set[str]:
+    """Return the words in tuples among the constants, as the attributes in a pattern are."""
+    parts = (part for each in code.co_consts if type(each) is tuple for part in each)
+    return {part for part in parts if isinstance(part, str)}
+
+
+def _by_unknown_text(code: CodeType, attributes: set[str]) -> bool:
+    """Tell whether a text is formatted that is not in the code, and may name attributes."""
+    if _FORMATS.isdisjoint(attributes):
+        return False
+    return not any(isinstance(each, str) and "{" in each for each in code.co_consts)
 
 
 def with_callers(names: Names, frame: FrameType) -> Names:
     """Return names with those of the code that has called: it may read of what is returned."""
-    attributes: set[str] = set()
+    attributes, unloaded = names.attributes, names.unloaded
+    for caller in callers_of(frame):
+        found = names_of(caller.f_code)
+        attributes |= found.attributes
+        unloaded |= found.unloaded
+    return names._replace(attributes=attributes, unloaded=unloaded)
+
+
+def callers_of(frame: FrameType) -> Iterator[FrameType]:
+    """Yield the frames of the user's code that wait for `frame`."""
     caller = frame.f_back
     while caller is not None and kind_of(caller.f_code.co_filename) != "compiler":
         if kind_of(caller.f_code.co_filename) == "user":
-            attributes |= names_of(caller.f_code).attributes
+            yield caller
         caller = caller.f_back
-    return names._replace(attributes=names.attributes | attributes)
+
+
+def modules_of(frame: FrameType, names: Names) -> Iterator[ModuleType]:
+    """Yield the modules that some code imports itself, of those that are there already."""
+    for level, name in names.imported:
+        package = frame.f_globals.get("__package__") or ""
+        if level:
+            base = package.rsplit(".", level - 1)[0] if level > 1 else package
+            name = f"{base}.{name}" if name else base  # noqa: PLW2901  its full name
+        while name:
+            found = sys.modules.get(name)
+            if isinstance(found, ModuleType):
+                yield found
+            name = name.rpartition(".")[0]  # noqa: PLW2901  `import a.b` is of both
 
 
 class Look:
@@ -79,14 +159,16 @@ class Look:
     def __init__(self, names: Names | None = None, *, every: bool = False) -> None:
         self.names = names.attributes if names else frozenset()
         self.probed = names.probed if names else frozenset()
+        self.unloaded = names.unloaded if names else frozenset()
+        self.whole = names.whole if names else False
         self.every = every
         self.seen: set[int] = set()
         self.deep = 0
 
     def anew(self) -> Look:
         """Return the same, to start from something else."""
-        made = Look(every=self.every)
-        made.names, made.probed = self.names, self.probed
+        made = copy.copy(self)
+        made.seen, made.deep = set(), 0
         return made
 
     def through(self, names: Names) -> Look:
@@ -95,11 +177,25 @@ class Look:
         made.seen, made.deep = self.seen, self.deep
         return made
 
-    def of(self, there: Any) -> frozenset[str]:
-        """Return the attributes that may be read of an object, which has those of a dict."""
-        if not self.every:
+    def of(self, owner: Any, own: Any, places: list[Any]) -> frozenset[str]:
+        """Return the attributes that may be read of an object, by all in which they are found."""
+        if isinstance(owner, ModuleType):
             return self.names
-        return self.names | {k for k in there if isinstance(k, str) and k[:2] != "__"}
+        found = self.names
+        if MATCHED in found:
+            matched = found.union(*(_matched(place.get(MATCHED)) for place in places))
+            self.unloaded |= matched - found
+            found = matched
+        if not self.every:
+            return found
+        looked_in = [p for p in places if p is own or of_users(p.get("__module__", ""))]
+        return found.union(
+            k for place in looked_in for k in place if isinstance(k, str) and k[:2] != "__"
+        )
+
+
+def _matched(names: Any) -> Iterator[str]:
+    return (name for name in names if isinstance(name, str)) if type(names) is tuple else iter(())
 
 
 def is_users(kind: type) -> bool:

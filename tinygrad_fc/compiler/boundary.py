@@ -54,6 +54,7 @@ class Boundary:
                 self._called_package(frame)
             self._called(frame, kind)
         elif event == "return" and kind == "user":
+            self.reach.imported(frame)
             for name, value in list(frame.f_locals.items()):
                 if isinstance(value, RANDOM) and id(value) not in self.chances:
                     raise self._by_chance(name, line(frame))

@@ -53,8 +53,9 @@ class Objects:
         if isinstance(owner, _NOT_LOOKED_INTO) and not isinstance(owner, ModuleType | type):
             return
         own, places = holders(owner)
-        every = own is not None and not isinstance(owner, ModuleType)
-        for name in sorted(look.of(own) if every else look.names):
+        if look.whole and own is not None and not isinstance(owner, ModuleType):
+            self._inside(own, look)
+        for name in sorted(look.of(owner, own, places)):
             at = next((k for k, each in enumerate(places) if name in each), None)
             if at is None:
                 self._absent(owner, name, own, look)
@@ -62,16 +63,22 @@ class Objects:
             held, found = places[at], places[at][name]
             if not is_seen(owner, name, found):
                 continue
-            self.elements.attribute(name, found)
+            self._attribute(name, found, look)
             if isinstance(found, MemberDescriptorType):
                 value = getattr(owner, name, MISS)
-                self.elements.attribute(name, value)
+                self._attribute(name, value, look)
                 self._gone_by("slot", (owner, name), value, look)
             elif held is own:
                 self._gone_by("global", (held, name), found, look)
             elif isinstance(found, _SIMPLE) or is_method(found):
                 self._gone_by("global", (held, name), found, look)
                 self._not_in(places[:at], name)
+
+    def _attribute(self, name: str, value: Any, look: Look) -> None:
+        """Note an attribute that may be an array, by how the code comes to have it."""
+        self.elements.attribute(name, value)
+        if name in look.unloaded:
+            self.elements.held((value,))
 
     def _module(self, owner: Any, look: Look) -> None:
         """Note what is in the objects that a module and those in it have, such as their options.

@@ -20,11 +20,20 @@ from weakref import ref
 import numpy as np
 
 from tinygrad_fc.compiler.arrays import Arrays
-from tinygrad_fc.compiler.attributes import GETTERS, KEEPING, Look, is_users, names_of, with_callers
+from tinygrad_fc.compiler.attributes import (
+    KEEPING,
+    Look,
+    callers_of,
+    is_users,
+    modules_of,
+    names_of,
+    with_callers,
+)
 from tinygrad_fc.compiler.contents import contents, held, still
 from tinygrad_fc.compiler.elements import Elements, is_array
 from tinygrad_fc.compiler.escaped import name_of
 from tinygrad_fc.compiler.finding import MISS
+from tinygrad_fc.compiler.getters import KINDS, getter
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.objects import CONTAINERS, RANDOM, Objects
 from tinygrad_fc.compiler.program import Guard
@@ -58,6 +67,7 @@ class Reach(Objects):
         self._functions: dict[Any, list[Any]] = {}
         self._packages: dict[Any, Guard] = {}
         self._at = ""
+        self._read, self._every = frozenset[str](), False  # what getters read, wherever that is
         while isinstance(root, functools.partial | MethodType) or hasattr(root, "__wrapped__"):
             if isinstance(root, functools.partial):
                 self._inside((root.args, root.keywords), Look())
@@ -77,23 +87,62 @@ class Reach(Objects):
 
     def entered(self, frame: FrameType) -> None:
         """Note what the code of a frame goes by."""
-        code, there, outside = frame.f_code, frame.f_locals, frame.f_globals
         refuse_type(frame)
+        before = self._read, self._every
+        self._entered(frame)
+        while before != (self._read, self._every):  # a getter that is here is handed what is there
+            before = self._read, self._every
+            for each in (frame, *callers_of(frame)):
+                self._entered(each, again=True)
+        self._at = line(frame)
+
+    def _entered(self, frame: FrameType, *, again: bool = False) -> None:
+        code, there, outside = frame.f_code, frame.f_locals, frame.f_globals
         self._at = line(frame)
         names = names_of(code)
+        if names.makes:
+            self._reads(names.unloaded, every=True)
         found = [(name, outside[name]) for name in names.globals & outside.keys()]
         found += there.items()
-        every = names.dynamic or any(isinstance(value, GETTERS) for _, value in found)
+        every = names.dynamic or self._every or any(value is getattr for _, value in found)
         self.elements.dynamic |= every
-        self.elements.entered(frame, found)
-        look = Look(with_callers(names, frame), every=every)
+        if not again:
+            self.elements.entered(frame, found)
+        look = Look(with_callers(names, frame).and_read(self._read), every=every)
         for name in sorted(names.globals):
             self._gone_by("global", (outside, name), outside.get(name, MISS), look.anew())
         for function in self._those(code, there):
             self._held(function, there, look)
         for name in (*code.co_varnames, *code.co_freevars):
             if name in there:
-                self._object(there[name], look.anew())
+                self._local(there[name], look.anew())
+        self.imported(frame)
+
+    def imported(self, frame: FrameType) -> None:
+        """Note what code goes by of modules that it imports itself, once they are there."""
+        names = names_of(frame.f_code)
+        for module in modules_of(frame, names):
+            self._object(module, Look(with_callers(names, frame)))
+
+    def _reads(self, names: frozenset[str], *, every: bool) -> None:
+        """Note that something reads attributes, which may be handed any object."""
+        self._read |= names
+        self._every |= every
+
+    def _local(self, value: Any, look: Look) -> None:
+        """Note what is in a variable: containers there may be the function's own."""
+        if type(value) in (list, tuple, dict):
+            if id(value) not in look.seen and look.deep < _DEEP:
+                look.seen.add(id(value))
+                look.deep += 1
+                for part in list(value.values() if type(value) is dict else value):
+                    self._local(part, look)
+                look.deep -= 1
+        elif (read := getter(value)) is not None:
+            self._reads(read.names, every=read.every)
+            self._local(read.of, look)
+        else:
+            self._object(value, look)
 
     def _held(self, function: Any, there: Any, look: Look) -> None:
         """Note what a function holds: its closure, and the defaults of its arguments."""
@@ -188,6 +237,12 @@ class Reach(Objects):
         if isinstance(value, functools.partial):
             for part in (value.args, value.keywords, value.func):
                 self._inside(part, look)
+        elif (read := getter(value)) is not None:
+            self._reads(read.names, every=read.every)
+            if isinstance(read.of, RANDOM):
+                self._chance(read.of, value.__name__)
+            elif not isinstance(read.of, Tracer | Number | Node):
+                self._inside(read.of, look)
         elif type(value) is KEEPING:
             for kind, subject, found, names in behind(value):
                 self._gone_by(kind, subject, found, look.through(names))
@@ -202,19 +257,21 @@ class Reach(Objects):
     def read_whole(self, frame: FrameType) -> None:
         """Note all that is in objects that are handed to code that is not looked at."""
         for value in list(frame.f_locals.values()):
-            if is_users(type(value)):
-                self._object(value, Look(every=True))
+            parts = value.values() if type(value) is dict else value
+            for part in list(parts) if type(value) in (dict, tuple) else [value]:
+                if is_users(type(part)):
+                    self._object(part, Look(every=True))
 
     def handed(self, leaves: list[Any]) -> None:
         """Note what is in arguments that are containers of a kind of their own."""
         for leaf in leaves:
-            if isinstance(leaf, (*CONTAINERS, functools.partial)):
+            if isinstance(leaf, (*CONTAINERS, functools.partial, *KINDS)):
                 self._inside(leaf, Look())
 
     def inside(self, name: str, value: Any) -> None:
         """Note what is in an attribute of a module, which the code of its class may read."""
         self.elements.attribute(name, value)
-        if isinstance(value, (*CONTAINERS, tuple, np.ndarray, KEEPING)):
+        if isinstance(value, (*CONTAINERS, tuple, np.ndarray, KEEPING, *KINDS)):
             self._inside(value, Look())
 
     def _fresh(self, value: Any) -> bool:
