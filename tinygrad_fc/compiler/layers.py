@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.program import Instruction, Program
 
 PRODUCTS = (np.matmul, np.dot)
+ACTIVATIONS = frozenset(
+    (
+        *("sigmoid", "tanh", "relu", "leaky_relu", "elu", "hardtanh"),
+        *("gelu", "silu", "mish", "softplus", "logsigmoid"),
+    )
+)
+"""Rows that are activations wherever they stand; others are where a layer reads their result."""
 
 
 @dataclass
@@ -26,10 +33,13 @@ class Layer:
 
     call: int
     weight: int
+    x: int
     z: int
     y: int | None = None
     activation: int | None = None
     d: int | None = None
+    several: bool = False
+    """Whether z has several gradients, as it has where derivatives of derivatives are taken."""
     weight_grad: int | None = None
     bias_grad: int | None = None
 
@@ -50,7 +60,7 @@ def found_layers(program: Program) -> list[Layer]:
     made = {s.out: s for s in program.instructions}
     for layer in layers:
         if layer.y is None:
-            _find_activation(program, calls, layer)
+            _find_activation(program, calls, layer, {other.x for other in layers})
         _find_gradients(program, made, layer)
     return [by_call[call] for call in sorted(by_call)]
 
@@ -67,7 +77,7 @@ def _layer(program: Program, call: int, forward: list[Instruction]) -> Layer | N
     z, rest = product.out, forward[forward.index(product) + 1 :]
     if rest and rest[0].function is np.add and z in rest[0].args:
         z, rest = rest[0].out, rest[1:]
-    layer = Layer(call, weight, z)
+    layer = Layer(call, weight, base(made, product.args[0]), z)
     if rest:
         layer.y, layer.activation = rest[-1].out, call
     return layer
@@ -80,32 +90,46 @@ def base(made: dict[int, Instruction], number: int) -> int:
     return number
 
 
-def _find_activation(program: Program, calls: dict[int, list[Instruction]], layer: Layer) -> None:
-    """Note what call makes y of the z of `layer`, element by element, and of nothing else."""
+def _find_activation(
+    program: Program, calls: dict[int, list[Instruction]], layer: Layer, inputs: set[int]
+) -> None:
+    """Note what call makes y of the z of `layer`, and of nothing else.
+
+    `inputs` are the values that layers read.
+    """
     shape = program.values[layer.z].shape
     for call, steps in calls.items():
         forward = [s for s in steps if s.place is not None and s.place.rule < 0]
         inside = {s.out for s in forward}
         reads = {n for s in forward for n in s.args} - inside - set(program.constants)
-        alone = reads == {layer.z} and all(elementwise(s) for s in forward)
-        if alone and program.values[forward[-1].out].shape == shape:
-            layer.y, layer.activation = forward[-1].out, call
+        if reads != {layer.z} or program.values[forward[-1].out].shape != shape:
+            continue
+        y, place = forward[-1].out, forward[-1].place
+        known = place is not None and place.row in ACTIVATIONS
+        if known or (y in inputs and all(map(elementwise, forward))):
+            layer.y, layer.activation = y, call
             return
 
 
 def _find_gradients(program: Program, made: dict[int, Instruction], layer: Layer) -> None:
+    found: set[int] = set()
     for step in program.instructions:
         place = step.place
         if place is None or place.call != layer.call or "linear" not in place.row:
             continue
-        if place.rule == 0 and step.function in PRODUCTS:
+        product = step.function in PRODUCTS
+        if place.rule in (0, 1) and product:
             layer.d = base(made, step.args[0])
-        elif place.rule == 1 and step.function in PRODUCTS:
-            layer.d = base(made, step.args[0])
-            layer.weight_grad = step.out
-        elif place.rule == 2 and (step.kind == "reduce" or step.function in PRODUCTS):
+        elif place.rule == 2 and (product or step.kind == "reduce"):
             layer.d = base(made, step.args[-1])
+        else:
+            continue
+        found.add(layer.d)
+        if place.rule == 1:
+            layer.weight_grad = step.out
+        elif place.rule == 2:
             layer.bias_grad = step.out
+    layer.several = len(found) > 1
 
 
 # Formulas
@@ -121,20 +145,33 @@ def cited(program: Program, layers: list[Layer], losses: set[int]) -> dict[int, 
             found[layer.y] = "(2)"
     places = {n: made[n].place for n in losses if n in made}
     found |= {n: "(5), (6)" for n, place in places.items() if place and place.row == "mse_loss"}
-    loss_calls: set[int | None] = {place.call for place in places.values() if place}
     chain = [layer for layer in layers if layer.d is not None]
-    for k, layer in enumerate(chain):
-        last = k == len(chain) - 1
-        calls = loss_calls if last else {chain[k + 1].call}
-        stop: set[int | None] = set() if last else {chain[k + 1].d}
-        if layer.d is None or not _follows(made, layer.d, {*calls, layer.activation}, stop):
+    not_cost = {layer.call for layer in chain}
+    not_cost |= {s.place.call for s in made.values() if s.place and "norm" in s.place.row}
+    cost = {s.place.call for s in made.values() if s.place} - not_cost
+    for layer in chain:
+        if layer.d is None or layer.several:
             continue
-        formulas = ("(13)", "(14)", "(17)") if last else ("(36)", "(37)", "(38)")
-        parts = (layer.d, layer.weight_grad, layer.bias_grad)
+        above = _above(program, layer, chain)
+        formulas = ("(36)", "(37)", "(38)") if above else ("(13)", "(14)", "(17)")
+        calls = {above[0].call, layer.activation} if above else {*cost, layer.activation}
+        follows = len(above) < 2 and _follows(made, layer.d, calls, {a.d for a in above})
+        parts = (layer.d if follows else None, layer.weight_grad, layer.bias_grad)
         for number, formula in zip(parts, formulas, strict=True):
             if number is not None:
                 found.setdefault(number, formula)
     return found
+
+
+def _above(program: Program, layer: Layer, layers: list[Layer]) -> list[Layer]:
+    """Return the layers that read what comes of `layer`, with no layer between."""
+    reached = {layer.z, layer.y}
+    calls = {other.call for other in layers}
+    for step in program.instructions:
+        forward = step.place is None or (step.place.rule < 0 and step.place.call not in calls)
+        if forward and reached.intersection(step.args):
+            reached.add(step.out)
+    return [other for other in layers if other.x in reached and other is not layer]
 
 
 def _follows(
