@@ -133,6 +133,13 @@ class Entering(Finding):
                 others = (f"p{i} is not {self.name(p, 't')}" for i, p in enumerate(params))
                 self.check(" or ".join(others))
 
+    def guard_apart(self, outside: Any, _: Any) -> None:
+        """Write that no argument is one of the tensors from outside."""
+        self.names["outside"] = frozenset(map(id, outside))
+        for k, leaf in enumerate(self.leaves):
+            if isinstance(leaf, Node | np.ndarray):
+                self.check(f"id(a{k}) in outside")
+
     def guard_same(self, sources: Any, _: Any) -> None:
         """Write that two tensors share an array."""
         one, other = map(self.tensor, sources)

@@ -1,0 +1,110 @@
+"""Whether an argument is a tensor from outside, of which only `is` and the keys of dicts tell."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twins import same
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.compiler import CompileError
+
+X, W = tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0])
+A = np.array([1.0, 2.0])
+MODEL = nn.Linear(2, 2)
+BY = {W: 2.0}
+SET = {W}
+TOLD = "the function finds x outside as well, and asks which tensor"
+
+
+def by_is(x: Any) -> Any:
+    return x * 2 if x is W else x * 3
+
+
+def by_is_not(x: Any) -> Any:
+    return x * 2 if W is not x else x * 3
+
+
+def by_a_function(x: Any) -> Any:
+    return x * 2 if operator.is_(x, W) else x * 3
+
+
+def among_some(x: Any) -> Any:
+    those = [W]
+    return x * 2 if any(x is each for each in those) else x * 3
+
+
+def in_use(x: Any) -> Any:
+    return W * 5 if x is W else x + W
+
+
+def among_keys(x: Any) -> Any:
+    return x * BY.get(x, 3.0)
+
+
+def in_a_set(x: Any) -> Any:
+    return x * 2 if x in SET else x * 3
+
+
+ASKING = (by_is, by_is_not, by_a_function, among_some, in_use, among_keys, in_a_set)
+
+
+@given(function=st.sampled_from(ASKING), order=st.lists(st.booleans(), min_size=1, max_size=4))
+def test_what_an_argument_is_cannot_be_asked_silently(function: Any, order: list[bool]):
+    compiled = tg.compile(function, backend="numpy")
+    for outside in order:
+        if outside:
+            with pytest.raises(CompileError, match="finds it outside|" + TOLD):
+                compiled(W)
+        else:
+            same("result", compiled(X), function(X))
+
+
+def test_the_line_is_told():
+    with pytest.raises(
+        CompileError, match=r"test_compile_identity.py:\d+: return x \* 2 if x is W"
+    ):
+        tg.compile(by_is, backend="numpy")(W)
+
+
+def test_parameters_of_a_model():
+    def function(x: Any) -> Any:
+        return x * 2 if any(x is p for p in MODEL.parameters()) else x * 3
+
+    compiled = tg.compile(function, backend="numpy")
+    for _ in range(2):
+        same("result", compiled(X), X * 3)
+    with pytest.raises(CompileError, match=TOLD):
+        compiled(MODEL.weight)
+
+
+def test_an_array():
+    compiled = tg.compile(lambda x: tg.tensor(1.0) * x if x is A else x * 3.0, backend="numpy")
+    same("result", compiled(A + 1), (A + 1) * 3)
+    with pytest.raises(CompileError, match=TOLD):
+        compiled(A)
+
+
+def test_who_does_not_ask_may_hand_over_what_is_outside():
+    held = [W]
+
+    def function(x: Any, y: Any = None) -> Any:
+        alone = y is None
+        return x * len(held) if alone else x
+
+    compiled = tg.compile(function, backend="numpy")
+    for x in (W, X, W):
+        same("result", compiled(x), x * 1)
+    assert len(compiled.programs) == 1
+
+
+def test_arguments_are_compared_to_one_another():
+    compiled = tg.compile(lambda x, y: x * 2 if x is y else x + y, backend="numpy")
+    for x, y in ((X, X), (X, W), (W, W)):
+        same("result", compiled(x, y), x * 2 if x is y else x + y)

@@ -1,0 +1,74 @@
+"""Whether the user's code asks which tensor an argument is, by `is` or as a key.
+
+An argument has a stand-in, which is no tensor of outside. Where the code compares by identity, the
+arguments of a call must be none of the tensors that the function finds outside.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.compiler.attributes import names_of
+from tinygrad_fc.compiler.program import Held
+from tinygrad_fc.compiler.refusal import line_of
+from tinygrad_fc.graph import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import CodeType
+
+    from tinygrad_fc.compiler.program import Guard
+    from tinygrad_fc.compiler.watch import Watch
+
+_FUNCTIONS = frozenset(("is_", "is_not"))
+
+
+def compared(codes: Iterable[CodeType]) -> str | None:
+    """Return a line of the code that compares by identity, but to a constant such as None."""
+    for code in codes:
+        before = None
+        for step in dis.get_instructions(code):
+            number = step.positions.lineno if step.positions else None
+            if step.opname == "IS_OP" and before != "LOAD_CONST":
+                return line_of(code.co_filename, number or code.co_firstlineno)
+            before = step.opname
+        names = names_of(code)
+        if not _FUNCTIONS.isdisjoint(names.globals | names.attributes):
+            return line_of(code.co_filename, code.co_firstlineno)
+    return None
+
+
+def is_keyed(guards: Iterable[Guard]) -> bool:
+    """Tell whether tensors are keys of a dict, or in a set, that the function goes by."""
+    for kind, subject, value in guards:
+        if kind == "contents" and not isinstance(subject[0], list | tuple):
+            keyed = isinstance(subject[0], Mapping)
+            keys = [part[0] for part in value] if keyed else value
+            if (keyed or isinstance(subject[0], set)) and any(isinstance(k, Node) for k in keys):
+                return True
+    return False
+
+
+def found_outside(watch: Watch) -> list[Any]:
+    """Return the tensors and arrays that the function can compare an argument to."""
+    found = {id(each): each for guard in watch.guards.values() for each in _in(guard[1:])}
+    for source in watch.sources.values():
+        if isinstance(source, Held) and _is_one(source.tensor):
+            found[id(source.tensor)] = source.tensor
+    return list(found.values())
+
+
+def _in(value: Any) -> Iterator[Any]:
+    if _is_one(value):
+        yield value
+    elif type(value) is tuple:
+        for part in value:
+            yield from _in(part)
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, Node) or issubclass(type(value), np.ndarray)
