@@ -320,9 +320,9 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     containers, arrays) is looked at in every call, and traced anew when it changes. Not seen, and
     kept as they were in the first call, are: what another installed package holds but for models,
     and numbers and words in its modules; what objects of Python's own modules hold (a thread's
-    name); `id()`; names set in modules of Python's or NumPy's (`math.pi = 3`), and code and classes
-    that are put in place of others (autoreload in a notebook). Hand over what changes, or compile
-    anew.
+    name); `id()`; names set in modules of Python's or NumPy's (`math.pi = 3`); what a module has by
+    a name that is not in the code (`getattr(config, name)`); and code and classes that are put in
+    place of others (autoreload in a notebook). Hand over what changes, or compile anew.
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")
