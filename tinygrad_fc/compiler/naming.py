@@ -35,6 +35,8 @@ CALLED = (
     *("slice", "bool", "int", "float", "complex", "abs", "round", "divmod", "pow", "max", "min"),
 )
 """Names that the source itself may speak of, and that no variable may hide."""
+TINY = 1e-4
+"""Up to what a number that is added is called eps."""
 
 
 @dataclass
@@ -164,3 +166,39 @@ def _name_gradients(layer: Layer, names: Names) -> None:
     weight = names.variables.get(layer.weight)
     if weight is not None:
         names.give(layer.weight_grad, f"{weight}_grad")
+
+
+# What has no name of its own
+
+
+def of_number(text: str) -> str:
+    """Return what to call the array that holds a number: `text` is the expression of that.
+
+    >>> of_number("lr * n3 / (1 - betas_1 ** n2)"), of_number("1 - betas_1"), of_number("eps * n3")
+    ('rate', 'one_minus_betas_1', 'eps_array')
+    >>> of_number("1 - lr * weight_decay"), of_number("1 - n1"), of_number("1e-05")
+    ('value', 'value', 'value')
+    """
+    words = [word for word in re.findall(r"\b[^\W\d]\w*", text) if not re.fullmatch(r"n\d+", word)]
+    if "lr" in words and not text.startswith("1 - "):
+        return "rate"
+    if text == f"1 - {words[-1] if words else ''}":
+        return f"one_minus_{words[-1]}"
+    return f"{words[0]}_array" if len(set(words)) == 1 else "value"
+
+
+def of_constant(array: Any, function: Any) -> str:
+    """Return what to call a constant that `function` reads.
+
+    >>> of_constant(np.array(1e-5), np.add), of_constant(np.array(0.5), np.multiply)
+    ('eps', 'half')
+    """
+    if array.ndim == 0:
+        known = {1: "one", 2: "two", 0: "zero", 0.5: "half", -1: "minus_one"}
+        tiny = function is np.add and 0 < array.item() <= TINY
+        return "eps" if tiny else known.get(array.item(), "scale")
+    if array.ndim == 1 and array.dtype.kind == "i" and (array == np.arange(array.size)).all():
+        return "rows"
+    if array.size and (array == 1).all():
+        return "ones"
+    return "constant" if array.any() else "zeros"

@@ -15,7 +15,7 @@ from tinygrad_fc.compiler.columns import in_columns
 from tinygrad_fc.compiler.inplace import change_in_place, late_errors, memory_used_again
 from tinygrad_fc.compiler.layout import indifferent, memory, ordered
 from tinygrad_fc.compiler.literals import ATOM, COMPARED, SIGN, Text
-from tinygrad_fc.compiler.naming import named
+from tinygrad_fc.compiler.naming import named, of_constant, of_number
 from tinygrad_fc.compiler.page import (
     LINE,
     Line,
@@ -163,8 +163,7 @@ class Writer:
             if isinstance(w, Change) and w.number == number:
                 return f"new_{self.names.variables[w.target]}"
         if step.kind == "fill" and not step.settings["shape"]:
-            of = self.argument(step, 0).text
-            return "rate" if of == "lr" else f"{of}_array" if of.isidentifier() else "value"
+            return of_number(self.argument(step, 0).text)
         return {"draw": "drawn", "number": "n1", "item": "n1"}.get(step.kind, "t1")
 
     def comment(self, number: int) -> str:
@@ -216,9 +215,9 @@ class Writer:
         n = step.args[k]
         if n in self.texts:
             return self.texts[n]
-        return self.constant(self.program.constants[n])
+        return self.constant(self.program.constants[n], step.function)
 
-    def constant(self, value: Any) -> Text:
+    def constant(self, value: Any, function: Any = None) -> Text:
         """Return a plain number, or the variable of a constant made above the function."""
         if type(value) in (bool, int, float, type(None)):
             text = self.speller.literal(value)
@@ -231,7 +230,7 @@ class Writer:
             return Text(name)
         key = (value.dtype.str, value.shape, value.tobytes())
         if key not in self.hoisted:
-            self.hoisted[key] = self.names.fresh(_constant_name(value))
+            self.hoisted[key] = self.names.fresh(of_constant(value, function))
             made = f"{self.hoisted[key]} = {self.speller.array(value)}"
             if not value.ndim and not any("NumPy" in line for line in self.heading):
                 made += "  # which NumPy takes in half the time of a number"
@@ -286,19 +285,6 @@ class Writer:
         while (step := self.made.get(number)) and step.kind in ("reshape", "transpose"):
             number = step.args[0]
         return self.owners[number] == {number}
-
-
-def _constant_name(value: Any) -> str:
-    if value.ndim == 0:
-        known = {1: "one", 2: "two", 0: "zero", 0.5: "half", -1: "minus_one"}
-        return known.get(value.item(), "scale")
-    if value.ndim == 1 and value.dtype.kind == "i" and (value == np.arange(value.size)).all():
-        return "rows"
-    if value.size and (value == 1).all():
-        return "ones"
-    if not value.any():
-        return "zeros"
-    return "constant"
 
 
 def _uses(program: Program) -> dict[int, list[Instruction | None]]:
