@@ -384,6 +384,28 @@ def test_a_sum_of_kinks_is_told_what_to_ask_for() -> None:
     assert check(hinged, real, kinks="skip", max_examples=10).compared
 
 
+@pytest.mark.parametrize("place", [np.array([0.0]), np.array([0.0, 1.0, -1.0]), real])
+def test_at_a_kink_it_is_told_what_is_legal_and_how_to_leave_kinks_out(place: Any) -> None:
+    def steep(g: Any, _out: Any, x: Any) -> Any:
+        return (g * np.where(x > 0, 1, np.where(x == 0, 3, 0))).astype(x.dtype)
+
+    def hinge(x: Any) -> Any:
+        return np.maximum(x, 0)
+
+    for kinks in ("subgradient", "forbid"):
+        with pytest.raises(
+            GradientError, match="value between the slopes to both sides is leg"
+        ) as w:
+            check_vjp(hinge, steep, place, kinks=kinks)
+        assert w.value.kind == "kink"
+        assert str(w.value).count("kinks='skip' leaves") == 1
+    with pytest.raises(GradientError, match="asks for none: without that any value between") as w:
+        check(tg.relu, place, kinks="forbid")
+    assert str(w.value).count("kinks='skip' leaves kinks out") == 1
+    few: Any = {"max_examples": 20} if place is real else {}
+    assert check_vjp(hinge, steep, place, kinks="skip", **few)  # as it says
+
+
 def test_a_rule_of_the_rule_of_another_shape_or_that_raises() -> None:
     def cube(g: Any, _out: Any, x: Any) -> Any:
         return 3 * g * x * x

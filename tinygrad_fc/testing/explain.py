@@ -28,7 +28,11 @@ Array = np.ndarray[Any, Any]
 TIES = "where numbers are equal, what they share of g must add up to g"
 SUM = (
     "where several kinks meet, as in relu(x) - relu(-x), the rules of the parts need not add up to "
-    "a slope between those to both sides: kinks='skip' leaves kinks out"
+    "a slope between those to both sides"
+)
+LEGAL = (
+    "at a kink any value between the slopes to both sides is legal, and this one is not; where "
+    "kinks are not to be judged, kinks='skip' leaves them out"
 )
 WIDE = (
     "float32 times an array of whole numbers, as np.where(x > 0, 1, 0), or of float64 is float64: "
@@ -71,8 +75,10 @@ def explained(error: GradientError, plan: Plan, seen: Seen | None = None) -> Gra
     made.arrays, made.drawn = drawn.arrays, drawn
     # What hypothesis says of the example is said here, and shorter.
     made.__notes__, made.__traceback__ = [], None
+    lines = [_told(case, made, text, made.hint)]
+    lines += [f"  {LEGAL}"] * (error.kind == "kink" and told)
     right = seen.said([p.case for p in probes if p.found is not None]) if seen else ""
-    lines = [_told(case, made, text, made.hint), f"  right at: {right}"][: 1 + bool(right)]
+    lines += [f"  right at: {right}"] * bool(right)
     made.args = ("\n".join([*lines, f"  reproduce: {reproduction(drawn, plan)}"]),)
     return made
 

@@ -194,7 +194,10 @@ def _told_of(
         f"{found.error:.2g}, {where}"
     )
     if found.forbidden:
-        text = "there is a kink, and kinks='forbid' asks for none"
+        text = (
+            "there is a kink, and kinks='forbid' asks for none: without that any value between the "
+            "slopes to both sides is legal, and kinks='skip' leaves kinks out"
+        )
     made = case.wrong(
         kind or found.kind,
         text,
