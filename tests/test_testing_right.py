@@ -11,14 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tinygrad_fc as tg
 from tests.gradient_collection import RIGHT
 from tinygrad_fc import linalg, nn
 from tinygrad_fc.testing import (
     GradientError,
     NothingToldError,
+    boolean,
     check,
     check_op,
     check_vjp,
+    derivatives,
+    index,
     real,
 )
 
@@ -52,6 +56,24 @@ def test_a_network_in_saturation_has_a_right_second_order(z: float) -> None:
 
 def test_arguments_without_a_gradient_are_tensors_too() -> None:
     assert check(lambda a, b: a.exp() * b.sigmoid(), real, real, max_examples=20).compared
+
+
+@derivatives(real("b", "n>=1"), index("n")("b"), boolean("b"), max_examples=20)
+def test_indices_and_conditions_are_tensors_like_all_else(x: Any, i: Any, m: Any) -> Any:
+    assert all(isinstance(t, tg.Tensor) for t in (x, i, m))
+    assert (i.dtype, m.dtype) == (np.intp, bool)
+    rows = tg.arange(x.shape[0])
+    return tg.where(m, x[rows, i], (x * i.unsqueeze(1)).sum(dim=1))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_given_indices_are_tensors_too(order: int) -> None:
+    places = np.array([[1.0, 2.0], [3.0, 0.5]]), np.array([1, -1]), np.array([True, False])
+
+    def picked(x: Any, i: Any, m: Any) -> Any:
+        return tg.where(m.logical_not(), x[:, 0], x[[0, 1], i.long()] ** 3)
+
+    assert check(picked, *places, order=order).compared
 
 
 def test_a_function_may_refuse_arguments_of_several_types() -> None:

@@ -29,7 +29,7 @@ class Tensors(Rule):
         if not isinstance(self.forward, Op) and any(map(np.iscomplexobj, arrays)):
             raise TypeError("imaginary steps are for NumPy, and tensors are of real numbers")
         with mode.no_grad():
-            parts = _parts(self.forward(*map(_tensor, arrays), **settings))
+            parts = _parts(self.forward(*self._tensors(arrays), **settings))
         return _joined([t._array for t in parts])
 
     def gradients(
@@ -79,14 +79,16 @@ class Tensors(Rule):
         for i, a in enumerate(arrays):
             floats = np.asarray(a).dtype.kind == "f"
             t = wrap(np.asarray(a)) if floats and (needing is None or i in needing) else None
-            other = a if isinstance(self.forward, Op) else _tensor(a)
+            other = a if isinstance(self.forward, Op) else wrap(np.asarray(a))
             given.append(other if t is None else t.requires_grad_())
             args.append(t)
         return given, args
 
-
-def _tensor(array: Any) -> Any:
-    return wrap(np.asarray(array)) if np.asarray(array).dtype.kind == "f" else array
+    def _tensors(self, arrays: Sequence[Any]) -> list[Any]:
+        """Return `arrays` as a function gets them; whole numbers stay plain for a row."""
+        plain = isinstance(self.forward, Op)
+        every = map(np.asarray, arrays)
+        return [a if plain and a.dtype.kind != "f" else wrap(a) for a in every]
 
 
 def _parts(value: Any) -> list[Any]:
@@ -100,7 +102,9 @@ def _parts(value: Any) -> list[Any]:
 def returns_several(rule: Rule, arrays: Sequence[Any]) -> bool:
     """Tell whether a function of tensors returns several, which `result` joins."""
     with mode.no_grad():
-        return isinstance(rule.forward(*map(_tensor, arrays)), tuple | list)
+        return isinstance(rule, Tensors) and isinstance(
+            rule.forward(*rule._tensors(arrays)), tuple | list
+        )
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
