@@ -315,6 +315,28 @@ def test_options_that_make_no_sense(options: Any, kind: Any, text: str) -> None:
         check(tg.exp, real, **options)
 
 
+class Elsewhere:
+    """A dtype of another library."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@given(st.sampled_from(["torch", "tf", "a.b"]), st.sampled_from(["float32", "float64"]))
+def test_dtypes_of_another_library_are_told_what_they_are_here(library: str, name: str) -> None:
+    one = Elsewhere(f"{library}.{name}")
+    for several in (one, (one,), [np.float64, one]):
+        with pytest.raises(
+            TypeError, match=f"a tuple of both; got .*. Write np.{name} for {one}, "
+        ):
+            check(tg.exp, real, dtypes=several)
+    with pytest.raises(TypeError, match=rf"of both; got \({library}.float16,\)$"):
+        check(tg.exp, real, dtypes=(Elsewhere(f"{library}.float16"),))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, "float32", np.dtype(np.float32)])
 def test_a_dtype_alone_is_that_one(dtype: Any) -> None:
     with pytest.raises(GradientError, match=r", dtypes=\(np.float32,\)\)$"):
@@ -443,6 +465,13 @@ def test_what_is_of_no_use(call: Any, text: str) -> None:
         (lambda: real(where=3), "where is a function of the array .*; got 3"),
         (lambda: interval("a", 1), r"interval takes two numbers, .*; got interval\('a', 1, "),
         (lambda: interval(0, 1, special=0.5), "interval takes .*special=0.5"),
+        (index, r'index takes the size .*, as index\("n"\) beside real\("n"\); got None'),
+        (lambda: check(lambda w, i: w, real("n"), index),
+         r'is given without the size .*: write index\("n"\) beside real\("n"\), or index\(3\)$'),
+        (lambda: derivatives(real("n"), index), "index is given without the size of the axis it counts"),
+        (lambda: check(tg.exp, index), "index is given without the size of the axis it counts"),
+        (lambda: arrays(index), "index is given without the size of the axis it counts"),
+        (lambda: derivatives(interval), r"interval is given without its ends.* interval\(0, 1\)$"),
         (lambda: index(2.5), "index takes the size of the axis .*; got 2.5"),
         (lambda: index(True), "index takes the size of the axis .*; got True"),
         (lambda: check(tg.exp, real(where=lambda x: x > 0)), "where= is a condition on whole arr"),

@@ -185,7 +185,7 @@ def interval(
     return Domain(name, float(low), float(high), tuple(special), tuple(without))
 
 
-def index(n: int | str, *, negative: bool = True) -> Domain:
+def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
     """Return whole numbers that index an axis of size `n`, repeats included.
 
     Negative ones count from the end: `negative=False` leaves them out, for functions that take none

@@ -20,7 +20,7 @@ from tinygrad_fc.testing.pasting import note, spelled
 from tinygrad_fc.testing.places import ordinary
 from tinygrad_fc.testing.plan import Plan, laws_for
 from tinygrad_fc.testing.search import at, drawn
-from tinygrad_fc.testing.signature import parsed, shaped
+from tinygrad_fc.testing.signature import parsed, shaped, uncalled
 from tinygrad_fc.testing.texts import counted
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
     ...     return (x * x).sum(dim=1).tanh()
     >>> test_model()
     """
-    if any(inspect.isroutine(domain) for domain in domains):
+    if any(inspect.isroutine(domain) and not uncalled(domain) for domain in domains):
         raise TypeError("derivatives takes a domain for each argument: write @derivatives(real)")
     asked = _asked("derivatives", domains, options)
 

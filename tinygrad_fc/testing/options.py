@@ -16,7 +16,7 @@ from tinygrad_fc.domain import Domain, holds
 from tinygrad_fc.graph import Node
 from tinygrad_fc.op import Each, Op
 from tinygrad_fc.testing.compare import ACCURACY, Demand
-from tinygrad_fc.testing.signature import WORD, parsed, shaped
+from tinygrad_fc.testing.signature import WORD, parsed, shaped, uncalled
 from tinygrad_fc.testing.texts import counted
 
 Array = np.ndarray[Any, Any]
@@ -122,7 +122,9 @@ def asked(
 def _floats(dtypes: Any) -> tuple[Any, ...]:
     """Return the dtypes that are asked for, one alone included."""
     alone = isinstance(dtypes, str | type | np.dtype)
-    text = f"dtypes is np.float64, np.float32 or a tuple of both; got {dtypes!r:.80}"
+    text = (
+        f"dtypes is np.float64, np.float32 or a tuple of both; got {dtypes!r:.80}{_meant(dtypes)}"
+    )
     try:
         kinds = tuple(dict.fromkeys(map(np.dtype, (dtypes,) if alone else dtypes)))
     except TypeError:
@@ -130,6 +132,14 @@ def _floats(dtypes: Any) -> tuple[Any, ...]:
     if not kinds or not {np.dtype(d) for d in FLOATS}.issuperset(kinds):
         raise ValueError(text)
     return kinds
+
+
+def _meant(dtypes: Any) -> str:
+    """Return what to write for dtypes of another library, such as `torch.float32`; else nothing."""
+    several = dtypes if isinstance(dtypes, tuple | list) else (dtypes,)
+    names = {np.dtype(d).name for d in FLOATS}
+    told = [f"np.{n} for {d}" for d in map(str, several) for n in names if d.endswith(f".{n}")]
+    return f". Write {' and '.join(told)}, which is another library's" if told else ""
 
 
 def function(name: str, f: Any, expected: str) -> None:
@@ -179,7 +189,8 @@ def inputs(called: str, given: Sequence[Any], domains: Any, sig: str | None) -> 
     if len(words) < len(given):
         odd = next(d for d in given if not isinstance(d, Domain))
         raise TypeError(
-            f"{WORD}; got {odd!r:.80}. Give domains for all arguments, or arrays for all"
+            uncalled(odd)
+            or f"{WORD}; got {odd!r:.80}. Give domains for all arguments, or arrays for all"
         )
     if domains is not None:
         raise ValueError(
@@ -208,7 +219,9 @@ def arrays_of(given: Sequence[Any], name: str = "") -> tuple[Array, ...]:
         except (TypeError, ValueError):  # rows of different lengths
             array = np.array(None)
         if array.dtype.kind not in KINDS:
-            raise TypeError(f"{expected} an array of real numbers; got {value!r:.80}")
+            raise TypeError(
+                uncalled(value) or f"{expected} an array of real numbers; got {value!r:.80}"
+            )
         found.append(array)
     return tuple(found)
 

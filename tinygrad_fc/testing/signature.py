@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.domain import Domain, least
+from tinygrad_fc.domain import Domain, index, interval, least
 from tinygrad_fc.testing.texts import counted
 
 if TYPE_CHECKING:
@@ -18,6 +18,16 @@ _CORE = rf"\(\s*(?:{_AXIS}\s*(?:,\s*{_AXIS}\s*)*)?\)"
 _WHOLE = re.compile(rf"\s*({_CORE}(?:\s*,\s*{_CORE})*)\s*->\s*({_CORE})\s*")
 
 
+def uncalled(given: Any) -> str:
+    """Return what to write for a domain that lacks its size or its ends, nothing for all else."""
+    told = {
+        index: 'the size of the axis it counts: write index("n") beside real("n"), or index(3)',
+        interval: "its ends: write interval(0, 1)",
+    }
+    lacks = next((text for f, text in told.items() if f is given), "")
+    return f"{given.__name__} is given without {lacks}" if lacks else ""
+
+
 def shaped(words: Sequence[Domain], sig: str | None, *, batch: bool = True) -> tuple[Domain, ...]:
     """Return `words` with the shapes that `sig` gives them, after broadcast axes with `batch`.
 
@@ -26,7 +36,7 @@ def shaped(words: Sequence[Domain], sig: str | None, *, batch: bool = True) -> t
     """
     for word in words:
         if not isinstance(word, Domain):
-            raise TypeError(f"{WORD}; got {word!r:.80}")
+            raise TypeError(uncalled(word) or f"{WORD}; got {word!r:.80}")
     found = tuple(words) if sig is None else _given(words, sig, batch=batch)
     letters = least(found)
     for word in found:
