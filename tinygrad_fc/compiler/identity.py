@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_fc.compiler.attributes import names_of
 from tinygrad_fc.compiler.program import Held
-from tinygrad_fc.compiler.refusal import line_of
+from tinygrad_fc.compiler.refusal import line_of, refusal
 from tinygrad_fc.graph import Node
 
 if TYPE_CHECKING:
@@ -27,7 +27,35 @@ if TYPE_CHECKING:
 _FUNCTIONS = frozenset(("is_", "is_not"))
 
 
-def compared(codes: Iterable[CodeType]) -> str | None:
+def set_apart(
+    watch: Watch, codes: Iterable[CodeType], given: dict[int, int], first: str | None
+) -> None:
+    """Guard that arguments are none of the tensors from outside, where the code may ask for that.
+
+    `given` are the numbers of the arguments by their ids, and `first` is the line to name if no
+    other is known. Raises `CompileError` where an argument is one of these tensors already.
+    """
+    at = _compared(codes)
+    if at is None and not _is_keyed(watch.guards.values()):
+        return
+    found = _found_outside(watch)
+    for each in found:
+        number = given.get(id(each))
+        if number is not None:
+            name = dict(enumerate(watch.argument_names)).get(number, f"argument {number}")
+            raise refusal(
+                f"the function finds {name} outside as well, and asks which tensor an argument is, "
+                "by `is`, or as a key of a dict or a set: one that stands for it in every call is "
+                "another.",
+                "Ask outside of the compiled function, and hand over the answer, as in "
+                f"{watch.program.name}(x, x is weight).",
+                at or first,
+            )
+    if found:
+        watch.guard("apart", tuple(found), None)
+
+
+def _compared(codes: Iterable[CodeType]) -> str | None:
     """Return a line of the code that compares by identity, but to a constant such as None."""
     for code in codes:
         before = None
@@ -42,7 +70,7 @@ def compared(codes: Iterable[CodeType]) -> str | None:
     return None
 
 
-def is_keyed(guards: Iterable[Guard]) -> bool:
+def _is_keyed(guards: Iterable[Guard]) -> bool:
     """Tell whether tensors are keys of a dict, or in a set, that the function goes by."""
     for kind, subject, value in guards:
         if kind == "contents" and not isinstance(subject[0], list | tuple):
@@ -53,7 +81,7 @@ def is_keyed(guards: Iterable[Guard]) -> bool:
     return False
 
 
-def found_outside(watch: Watch) -> list[Any]:
+def _found_outside(watch: Watch) -> list[Any]:
     """Return the tensors and arrays that the function can compare an argument to."""
     found = {id(each): each for guard in watch.guards.values() for each in _in(guard[1:])}
     for source in watch.sources.values():

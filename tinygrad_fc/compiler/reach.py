@@ -34,7 +34,7 @@ from tinygrad_fc.compiler.elements import Elements, is_array
 from tinygrad_fc.compiler.escaped import name_of
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.getters import KINDS, getter
-from tinygrad_fc.compiler.identity import compared, found_outside, is_keyed
+from tinygrad_fc.compiler.identity import set_apart
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.objects import CONTAINERS, RANDOM, Objects
 from tinygrad_fc.compiler.program import Guard
@@ -289,33 +289,12 @@ class Reach(Objects):
         # What a package has changed meanwhile is a count, or a clock, of its own.
         for guard in filter(still, self._packages.values()):
             self.watch.guard(*guard)
-        self._apart()
+        set_apart(self.watch, self.elements.codes, self._given, self.line)
         guards = list(self.watch.guards.values())
         changed = [guard for guard in guards if not still(guard)]
         self.watch.program.once = bool(changed)
         if changed:
             self.watch.program.changing = name_of(changed[0], guards)
-
-    def _apart(self) -> None:
-        """Note that arguments are none of the tensors from outside, where the code may ask."""
-        at = compared(self.elements.codes)
-        if at is None and not is_keyed(self.watch.guards.values()):
-            return
-        found = found_outside(self.watch)
-        for each in found:
-            number = self._given.get(id(each))
-            if number is not None:
-                name = dict(enumerate(self.watch.argument_names)).get(number, f"argument {number}")
-                raise refusal(
-                    f"the function finds {name} outside as well, and asks which tensor an "
-                    "argument is, by `is`, or as a key of a dict or a set: one that stands for it "
-                    "in every call is another.",
-                    "Ask outside of the compiled function, and hand over the answer, as in "
-                    f"{self.watch.program.name}(x, x is weight).",
-                    at or self.line,
-                )
-        if found:
-            self.watch.guard("apart", tuple(found), None)
 
     def undo(self) -> None:
         """Give arrays from outside back what was in them."""
