@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import numpy as np
 
 from tinygrad_fc import mode
-from tinygrad_fc.compiler.epoch import Part, batch_of, checked, joined
-from tinygrad_fc.compiler.program import Argument, CompileError, run
+from tinygrad_fc.compiler.epoch import Part, checked, joined, steps
+from tinygrad_fc.compiler.program import CompileError, run
 from tinygrad_fc.compiler.session import running, tracing
 from tinygrad_fc.compiler.shell import MISS, UNFIT, Miss, Shell
 from tinygrad_fc.compiler.trace import one_at_a_time, trace
@@ -154,48 +154,11 @@ class Compiled(Generic[P, R]):
         (tensor([3., 7., 5.]), tensor(15.))
         """
         runs, whole = checked(order, data)
+        build = _backend(self.backend).build_loop
         parts: list[Part] = []
         for rows in runs:
-            self._run(rows, data, whole, parts)
+            parts += steps(self, self._shells, build, rows, data, whole)
         return joined(parts)
-
-    def _run(self, rows: Any, data: Any, whole: Any, parts: list[Part]) -> None:
-        """Do steps of one size, and add what they return to `parts`."""
-        step: Callable[..., Any] = self
-        k, most = 0, len(rows)
-        while k < len(rows):
-            batch = tuple(batch_of(x, rows[k]) for x in data)
-            some, result = rows[k : k + most], MISS
-            if len(some) > 1:  # one step alone is no loop
-                result = self._looped(batch, some, whole)
-            if result is UNFIT:  # by a step among them, which goes another way: fewer, then more
-                most = len(some) // 2
-                continue
-            alone = result.__class__ is Miss
-            parts.append(Part(step(*batch) if alone else result, alone=alone))
-            k += 1 if alone else len(some)
-            most = 2 * most if most < len(rows) else len(rows)
-
-    def _looped(self, batch: Any, rows: Any, whole: Any) -> Any:
-        """Do all of `rows` by one call, where there is a program for it; else none of them."""
-        missed = MISS
-        for shell in self._shells:
-            if shell.loop is None:
-                if shell.epoch(batch, {}, rows, whole, None).__class__ is Miss:
-                    continue  # it is for another batch
-                carried = shell.steady()
-                if carried is None:
-                    shell.loop = False
-                    continue
-                of = shell.program.inputs.items()
-                taken = frozenset(n for n, source in of if isinstance(source, Argument))
-                shell.loop = _backend(self.backend).build_loop(shell.program, taken, carried)
-            if shell.loop:
-                result = shell.epoch(batch, {}, rows, whole, shell.loop)
-                if result.__class__ is not Miss:
-                    return result
-                missed = UNFIT if result is UNFIT else missed
-        return missed
 
     @property
     def programs(self) -> list[Program]:

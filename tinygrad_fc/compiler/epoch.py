@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.compiler.program import Argument
+from tinygrad_fc.compiler.shell import MISS, UNFIT, Miss
 from tinygrad_fc.compiler.tree import flatten, unflatten
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.graph import Node, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tinygrad_fc.compiler.shell import Shell
 
 _ADVICE = "Write step.epoch(order, x, y) with, say, order = randperm(len(x)).split(32)"
 _RETURN = "Return what has one shape for all of them, such as a mean; or leave the smaller step out"
@@ -133,6 +140,54 @@ class Part(NamedTuple):
 
     tree: Any
     alone: bool
+
+
+def steps(
+    step: Callable[..., Any],
+    shells: list[Shell],
+    build: Callable[..., Any],
+    rows: Any,
+    data: Any,
+    whole: list[Any],
+) -> Iterator[Part]:
+    """Do the steps of `rows`, which are of one size: as many in one call as go the same way."""
+    k, most = 0, len(rows)
+    while k < len(rows):
+        batch = tuple(batch_of(x, rows[k]) for x in data)
+        some, result = rows[k : k + most], MISS
+        if len(some) > 1:  # one step alone is no loop
+            result = _looped(shells, build, batch, some, whole)
+        if result is UNFIT:  # by a step among them, which goes another way: fewer, then more
+            most = len(some) // 2
+            continue
+        alone = result.__class__ is Miss
+        yield Part(step(*batch) if alone else result, alone=alone)
+        k += 1 if alone else len(some)
+        most = min(2 * most, len(rows))
+
+
+def _looped(
+    shells: list[Shell], build: Callable[..., Any], batch: Any, rows: Any, whole: list[Any]
+) -> Any:
+    """Do all of `rows` by one call, where there is a program for it; else none of them."""
+    missed = MISS
+    for shell in shells:
+        if shell.loop is None:
+            if shell.epoch(batch, {}, rows, whole, None).__class__ is Miss:
+                continue  # it is for another batch
+            carried = shell.steady()
+            if carried is None:
+                shell.loop = False
+                continue
+            of = shell.program.inputs.items()
+            taken = frozenset(n for n, source in of if isinstance(source, Argument))
+            shell.loop = build(shell.program, taken, carried)
+        if shell.loop:
+            result = shell.epoch(batch, {}, rows, whole, shell.loop)
+            if result.__class__ is not Miss:
+                return result
+            missed = UNFIT if result is UNFIT else missed
+    return missed
 
 
 def joined(parts: list[Part]) -> Any:
