@@ -75,10 +75,21 @@ def test_a_network(hidden: list[Any], last: Any, loss: Any) -> None:
     expected |= {f"weight_{at}_grad": "(14)", f"bias_{at}_grad": "(17)"}
     if last:
         expected[f"y{k}"] = "(2)"
-    if loss is F.mse_loss:
-        expected["loss"] = "(5), (6)"
     model = nn.Sequential(*layers)
     assert cited(lambda x, target: loss(model(x), target), model) == expected
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batchmean"])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_the_cost_is_a_sum_over_outputs_and_a_mean_over_samples(
+    reduction: str, outputs: int, samples: int
+) -> None:
+    model = nn.Sequential(nn.Linear(3, outputs))
+    loss, target = nn.MSELoss(reduction=reduction), tg.zeros(samples, outputs)
+    found = cited(lambda x, _: loss(model(x[:samples]), target), model)
+    divisor = {"mean": samples * outputs, "sum": 1, "batchmean": samples}[reduction]
+    assert ("loss" in found) == (divisor == samples)
 
 
 def test_what_is_no_activation() -> None:

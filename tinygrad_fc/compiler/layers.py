@@ -6,8 +6,10 @@ document's derivation is what a layer's lines do, they cite it.
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -143,8 +145,7 @@ def cited(program: Program, layers: list[Layer], losses: set[int]) -> dict[int, 
         found[layer.z] = "(3)"
         if layer.y is not None:
             found[layer.y] = "(2)"
-    places = {n: made[n].place for n in losses if n in made}
-    found |= {n: "(5), (6)" for n, place in places.items() if place and place.row == "mse_loss"}
+    found |= {n: "(5), (6)" for n in losses if _is_mean_over_batch(program, made.get(n), made)}
     chain = [layer for layer in layers if layer.d is not None]
     not_cost = {layer.call for layer in chain}
     not_cost |= {s.place.call for s in made.values() if s.place and "norm" in s.place.row}
@@ -161,6 +162,21 @@ def cited(program: Program, layers: list[Layer], losses: set[int]) -> dict[int, 
             if number is not None:
                 found.setdefault(number, formula)
     return found
+
+
+def _is_mean_over_batch(
+    program: Program, step: Instruction | None, made: dict[int, Instruction]
+) -> bool:
+    """Tell whether `step` sums the squares of all outputs, and takes the mean over the samples."""
+    if step is None or step.place is None or step.place.row != "mse_loss":
+        return False
+    by: Any = 1
+    if step.function in (np.true_divide, operator.truediv):
+        by, step = program.constants.get(step.args[1]), made.get(step.args[0])
+    if step is None or step.function is not np.vdot or by is None:
+        return False
+    samples = (program.values[step.args[0]].shape or ())[:-1]
+    return bool(by == math.prod(samples))
 
 
 def _above(program: Program, layer: Layer, layers: list[Layer]) -> list[Layer]:
