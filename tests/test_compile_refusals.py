@@ -461,7 +461,7 @@ def test_a_count_that_the_function_keeps_is_told_of():
         counted = tg.compile(counting, backend="numpy")
         for _ in range(31):
             counted(tg.ones(1))
-        told = "steps outside that it goes by is .* as the function changes it. Make a number a t"
+        told = "steps outside that it goes by is .* as the function changes it. Change it out"
         with pytest.warns(UserWarning, match=told):
             counted(tg.ones(1))
         assert held.steps == 32
@@ -484,6 +484,22 @@ def test_no_source_before_the_first_call():
     compiled = tg.compile(branch, backend="numpy")
     with pytest.raises(CompileError, match="branch has no program yet: call it first"):
         _ = compiled.source
+
+
+def test_no_source_where_every_call_changes_what_it_goes_by():
+    count = 0
+
+    @tg.compile(backend="numpy")
+    def step(x: Any) -> Any:
+        nonlocal count
+        count += 1
+        return x * count
+
+    for _ in range(3):
+        step(tg.ones(1))
+    told = "no program that fits a second call: count outside .* Change it outside of the compiled"
+    with pytest.raises(CompileError, match=told):
+        _ = step.source
 
 
 def test_no_source_after_the_call_that_makes_what_an_optimizer_keeps():

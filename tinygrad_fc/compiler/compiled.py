@@ -53,6 +53,7 @@ class Compiled(Generic[P, R]):
         self.backend = backend
         self._shells: list[Shell] = []
         self._traces = 0
+        self._changing = ""  # what the function changed in its last trace, and goes by
         self._call: Any = _nothing
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -118,6 +119,7 @@ class Compiled(Generic[P, R]):
         name = self.__name__
         flags = mode.flags.get()
         program = trace(self._function, args, kwargs, name)
+        self._changing = program.changing
         if program.once:
             kernel: Any = functools.partial(_interpreted, program)
         else:
@@ -172,10 +174,12 @@ class Compiled(Generic[P, R]):
 
     def _last(self) -> Shell:
         if not self._shells:
-            again = (
-                "once more, as that call made what an optimizer keeps" if self._traces else "first"
-            )
-            raise CompileError(f"{self.__name__} has no program yet: call it {again}")
+            why = "yet: call it first"
+            if self._traces and self._changing:
+                why = f"that fits a second call: {_changed(self._changing)}"
+            elif self._traces:
+                why = "yet: call it once more, as that call made what an optimizer keeps"
+            raise CompileError(f"{self.__name__} has no program {why}")
         return self._shells[0]
 
     @property
@@ -216,15 +220,19 @@ def _many(name: str, signatures: list[str], changing: str) -> str:
             "one size (drop_last=True, or pad them), and numbers tensors"
         )
     if changing:
-        return (
-            f"{told}{changing} outside that it goes by is another in nearly every call, as the "
-            f"function changes it. Make a number a tensor, {changing} = tensor(0), which one "
-            "program counts up; or change it outside of the compiled function"
-        )
+        return f"{told}{_changed(changing)}"
     return (
         f"{told}something outside that it goes by is another in nearly every call, whoever changes "
         "it. Hand it over as an argument, a number that is counted up as a tensor; or leave it "
         "outside"
+    )
+
+
+def _changed(name: str) -> str:
+    return (
+        f"{name} outside that it goes by is another in nearly every call, as the function changes "
+        "it. Change it outside of the compiled function, by what that returns; a number that is "
+        "counted up can be a tensor, such as count = tensor(0), which one program serves"
     )
 
 

@@ -61,7 +61,7 @@ def compiled(native: Native, called: str, *, loop: bool) -> Any:
     function, file = cache.defined(native.source, name, scope())
     # Dividing by 0 gives what IEEE 754 says, as in NumPy. No `fastmath`: NaN and infinity stay what
     # they are, and sums that may be reordered say so themselves.
-    with waiting(called), warnings.catch_warnings():
+    with waiting(f"an epoch of {called}" if loop else called), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = _read_or_compiled(function, tuple(signature), file)
     made.disable_compile()
