@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
+from tests.gradient_collection import RIGHT
 from tinygrad_fc.nn import functional
 from tinygrad_fc.testing import (
     GradientError,
     NothingToldError,
+    Report,
     arrays,
     boolean,
     check,
@@ -21,6 +23,7 @@ from tinygrad_fc.testing import (
     from_jax,
     from_torch,
     index,
+    interval,
     positive,
     real,
 )
@@ -187,6 +190,50 @@ def test_a_domain_that_is_too_wide_is_told_of() -> None:
     assert '"n>=1" as an axis "n"' in str(report._replace(empty=report.nonfinite))
     mean = check_vjp(lambda x: x.sum() / x.size, _spread, real("n"), max_examples=20, **only)
     assert mean.empty == mean.nonfinite > 0
+
+
+def _narrow(x: Any) -> Any:
+    """Return a loss that is computed in float32, whatever comes in."""
+    return np.float64(np.float32(np.sin(x)).sum())
+
+
+def _cosine(g: Any, _out: Any, x: Any) -> Any:
+    return g * np.cos(x)
+
+
+def test_what_can_hardly_be_compared_is_told_of() -> None:
+    few: Any = {"max_examples": 20, "order": 1, "dtypes": "float64"}
+    domain = interval(0.25, 1.25)(3)
+    with pytest.warns(
+        UserWarning, match=r"^_narrow: Only \d+ of \d+ slopes could be .*noisy .*float64 in it, or "
+    ) as w:
+        report = check_vjp(_narrow, _cosine, domain, **few)
+    assert [one.filename for one in w] == [__file__]
+    assert str(report).count("could be compared") == 1
+    assert "More are undecided" not in str(report)
+    assert check_vjp(_narrow, _cosine, domain, noise=1e-6, **few).compared  # as it says
+
+
+FEWER = st.integers(0, 40)
+
+
+@given(st.integers(1, 100), FEWER, st.integers(0, 800), FEWER)
+def test_where_a_tenth_is_compared_or_half_as_many_as_examples_nothing_is_warned_of(
+    examples: int, compared: int, undecided: int, kinks: int
+) -> None:
+    report = Report(examples, compared, undecided, kinks)
+    few = compared + kinks < min(undecided / 9, examples / 2 - 1)
+    assert report.vague is few
+    assert bool(report.unfit()) is few
+    wrong = undecided > compared
+    assert ("f it should not be, take inputs at which it is smooth" in str(report)) is wrong or few
+
+
+@pytest.mark.parametrize("name", ["floor", "two steps"])
+def test_of_staircases_as_such_nothing_is_warned_of(name: str) -> None:
+    bug = RIGHT[name]
+    given_: Any = {"sig": bug.sig, "where": bug.where, "max_examples": 40, "order": 1}
+    assert check_vjp(bug.forward, bug.vjp, *bug.domains, **given_).undecided
 
 
 def _spread(g: Any, _out: Any, x: Any) -> Any:

@@ -48,7 +48,8 @@ def check(
     NumPy's gufuncs have them: where one try shows that `f` takes none, it is checked without.
     Arrays in their place are checked as they are (`domains=(real,)` may say where these may move).
     Inputs at which `f` raises, or is NaN or infinite, tell nothing: of 1 in 4 Python warns, and
-    where that are more than 9 in 10, `NothingToldError` is raised. The options: `order` 2 checks
+    where that are more than 9 in 10, `NothingToldError` is raised. Python warns as well where next
+    to no slope could be compared, as of a function that is noisy. The options: `order` 2 checks
     second derivatives, too; `dtypes=(np.float64,)` leaves out float32; `where(*arrays)` is a
     condition on what is drawn; `accuracy` is demanded of the gradient itself, by default half of
     its digits, `"full"` for all that can be told; `noise` is how exact `f` is, relative to it, if

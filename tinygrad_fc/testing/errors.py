@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from tinygrad_fc.testing.case import Case
     from tinygrad_fc.testing.compare import Disagreement
 
+SMOOTH = (
+    "take inputs at which it is smooth (another domain, or where=), compute in float64 in it, or "
+    "say how exact it is (noise=1e-6)"
+)
 KINDS = (
     *("raises", "shape", "dtype", "mutation", "nonfinite", "aliasing", "nondeterministic"),
     *("nonlinear", "layout", "value", "kink", "imprecise", "float32", "second-order"),
@@ -109,9 +113,24 @@ class Report(NamedTuple):
         """Whether the inputs at which something was told are 1 in 10 at least."""
         return max(self.raised, self.nonfinite) <= 9 * self.examples
 
+    @property
+    def vague(self) -> bool:
+        """Whether next to nothing was compared: 1 slope in 10, and 1 in 2 examples, at most.
+
+        What is drawn for right staircases is more than that; of a few examples nobody can tell.
+        """
+        judged = self.compared + self.kinks
+        return self.undecided > 9 * judged and self.examples - 2 > 2 * judged
+
     def unfit(self) -> list[str]:
         """Return what to do about inputs that tell nothing, if they are many."""
         texts = []
+        if self.vague:
+            texts.append(
+                f"Only {self.compared} of {self.compared + self.undecided + self.kinks} slopes "
+                "could be compared: the function is a staircase or noisy where it was called. If "
+                f"it should not be, {SMOOTH}"
+            )
         if self.nonfinite * 3 > self.examples:
             cure = (
                 "choose domains inside which it is defined, such as positive or nonzero, or a "
@@ -136,10 +155,10 @@ class Report(NamedTuple):
             f"{counted(self.examples, 'example')}: {counted(self.compared, 'slope')} compared, "
             f"{self.undecided} undecided, {self.kinks} at kinks"
         )
-        if self.undecided > self.compared:
+        if self.undecided > self.compared and not self.vague:
             text += (
-                ". More are undecided than compared: the function is a staircase or noisy there, "
-                "or its domain is too wide. Narrow it, or take a wider `accuracy`"
+                ". More are undecided than compared: the function is a staircase or noisy there. "
+                f"If it should not be, {SMOOTH}"
             )
         if self.left_out:
             text += (
