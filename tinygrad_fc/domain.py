@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import EllipsisType
 
+__tracebackhide__ = True  # pytest shows what was asked for, not how it was read
+
 
 _LETTER = r"[^\W\d]\w*"
 _NAMED = rf"({_LETTER})(?:(\?)|>=(\d+))?"

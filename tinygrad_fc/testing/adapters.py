@@ -32,6 +32,7 @@ class Compiled(Elsewhere):
 
 
 def _library(name: str) -> Any:
+    __tracebackhide__ = True
     try:
         return import_module(name)
     except ImportError as error:
@@ -83,6 +84,7 @@ def from_torch(f: Callable[..., Any]) -> Rule:
     >>> from_torch(abs)  # doctest: +SKIP
     Rule(name='abs', ...)
     """
+    __tracebackhide__ = True
     function("f", f, "a function of PyTorch's tensors")
     torch = _library("torch")
 
@@ -145,6 +147,7 @@ def from_jax(f: Callable[..., Any]) -> Rule:
     check with `dtypes=(np.float32,)`. It compiles for each shape, so that a check takes up to 20
     seconds. Raises `ImportError` without jax.
     """
+    __tracebackhide__ = True
     function("f", f, "a function of JAX's arrays")
     jax = _library("jax")
 
@@ -195,6 +198,7 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
 
     Raises `ImportError` without autograd.
     """
+    __tracebackhide__ = True
     function("f", f, "a function of autograd's arrays")
     core = _library("autograd").core
 

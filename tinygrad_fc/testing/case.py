@@ -65,12 +65,14 @@ class Rule:
 
     def result(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Array:
         """Return what the function makes of `arrays`."""
+        __tracebackhide__ = True
         return np.asarray(self.forward(*arrays, **settings))
 
     def gradients(
         self, g: Array, out: Any, arrays: Sequence[Any], settings: dict[str, Any]
     ) -> Sequence[Any]:
         """Return the gradients of `arrays`, or of those that have one."""
+        __tracebackhide__ = True
         return _listed(self.vjp(g, out, *arrays, **settings))
 
     def second(
@@ -141,6 +143,7 @@ class Case:
 
     def legal(self) -> bool:
         """Tell whether the arrays meet the conditions that domains can't say."""
+        __tracebackhide__ = True
         for word, x in zip(self.words, self.arrays, strict=True):
             if word.condition is not None and not word.condition(x):
                 return False
@@ -230,6 +233,7 @@ class Case:
 
     def _blamed(self, what: str, called: Callable[..., Any], *args: Any) -> Any:
         """Count a call, and tell an exception of what is called apart from those of the check."""
+        __tracebackhide__ = True
         self.rule.calls["all"] += 1
         try:
             with self.watched():

@@ -129,11 +129,13 @@ def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]],
     ...     return (x * x).sum(dim=1).tanh()
     >>> test_model()
     """
+    __tracebackhide__ = True
     if any(inspect.isroutine(domain) and not uncalled(domain) for domain in domains):
         raise TypeError("derivatives takes a domain for each argument: write @derivatives(real)")
     asked = _asked("derivatives", domains, options)
 
     def decorate(f: Callable[..., Any]) -> Any:
+        __tracebackhide__ = True
         if isinstance(f, Rule):
             raise TypeError(
                 f"derivatives draws tensors of tinygrad_fc, and {f.name} is another library's: "
@@ -208,6 +210,7 @@ class _Asked(NamedTuple):
 
 def _asked(called: str, given: Sequence[Any], options: Mapping[str, Any]) -> _Asked:
     """Return what a check is asked for, proven to make sense."""
+    __tracebackhide__ = True
     told.known(called, options, [*told.NAMES, *["vjp2"] * (called == "check_vjp")])
     plain = {name: value for name, value in options.items() if name != "domains"}
     found = told.asked(**plain)
@@ -242,6 +245,7 @@ def _batched(rule: Rule, words: Sequence[Domain], sig: str) -> bool:
 
     Raises `ValueError` where it returns, without them, another shape than the signature says.
     """
+    __tracebackhide__ = True
     cores, result = parsed(sig)
     shortest = least(replace(word, shape=core) for word, core in zip(words, cores, strict=True))
     sizes: dict[str, int] = {}

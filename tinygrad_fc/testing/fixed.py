@@ -183,6 +183,7 @@ def _arrays(form: Form, words: Sequence[Domain]) -> tuple[Array, ...] | None:
 
 def fixed(plan: Plan, most: int, *, wide: bool = False) -> Iterator[Case]:
     """Return the first cases of a check, `most` of them; with `wide` outside of the domain too."""
+    __tracebackhide__ = True
     words = plan.words
     if wide:
         words = tuple(anywhere(w) if w.kind == "float" else w for w in words)

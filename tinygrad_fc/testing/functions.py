@@ -26,6 +26,7 @@ class Tensors(Rule):
 
     def result(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Array:
         """Return what the function makes of `arrays`."""
+        __tracebackhide__ = True
         if not isinstance(self.forward, Op) and any(map(np.iscomplexobj, arrays)):
             raise TypeError("imaginary steps are for NumPy, and tensors are of real numbers")
         with mode.no_grad():
@@ -41,6 +42,7 @@ class Tensors(Rule):
         needing: Sequence[int] | None = None,
     ) -> Sequence[Any]:
         """Return the gradients of `arrays`; `out` stands in for the result where it is given."""
+        __tracebackhide__ = True
         given, args = self._recorded(arrays, self.needing if needing is None else needing)
         parts = _parts(self.forward(*given, **settings))
         if out is not None and len(parts) == 1 and parts[0]._op is not None:
@@ -52,6 +54,7 @@ class Tensors(Rule):
         self, h: Sequence[Any], g: Array, arrays: Sequence[Any], settings: dict[str, Any]
     ) -> Sequence[Any]:
         """Return the gradients of `g` and `arrays`, for those of what `gradients` returns."""
+        __tracebackhide__ = True
         given, args = self._recorded(arrays, self.needing)
         seed = wrap(np.asarray(g)).requires_grad_()
         first = _walked(_parts(self.forward(*given, **settings)), args, seed, create=True)

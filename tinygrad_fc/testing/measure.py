@@ -29,6 +29,7 @@ def slope(f: Callable[..., Any], x: Any, direction: Any = 1.0) -> slopes.Slope:
     >>> bool(abs(found.value - np.cos(1.0)) <= found.error < 1e-11)
     True
     """
+    __tracebackhide__ = True
     function("f", f, "a function of arrays")
     points = [a.astype(float) for a in arrays_of(x if isinstance(x, tuple) else (x,), "x")]
     along = direction if isinstance(direction, tuple) else (direction,) * len(points)

@@ -19,6 +19,8 @@ from tinygrad_fc.testing.compare import ACCURACY, Demand
 from tinygrad_fc.testing.signature import WORD, parsed, shaped, uncalled
 from tinygrad_fc.testing.texts import counted
 
+__tracebackhide__ = True  # pytest shows what was asked for, not how it was read
+
 Array = np.ndarray[Any, Any]
 
 FLOATS = (np.float64, np.float32)
@@ -228,7 +230,6 @@ def arrays_of(given: Sequence[Any], name: str = "") -> tuple[Array, ...]:
 
 def returned(name: str, out: Array) -> None:
     """Raise `TypeError` where a function returns what has no slope anywhere, such as None."""
-    __tracebackhide__ = True
     if out.dtype.kind not in KINDS:
         raise TypeError(
             f"{name} must return tensors or arrays of real numbers, and returned "

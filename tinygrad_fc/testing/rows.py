@@ -45,6 +45,7 @@ def check_op(
     >>> check_op("tanh", max_examples=20).examples
     20
     """
+    __tracebackhide__ = True
     known("check_op", options, [n for n in NAMES if n not in {"sig", "domains"}])  # the row's own
     told, given, total = asked(**options), arrays_of(arrays), Report(0, 0, 0, 0)
     if not isinstance(name, str | Op):
@@ -69,6 +70,7 @@ def rows() -> list[Op]:
 
 def rows_named(name: str) -> list[Op]:
     """Return the rows of the table that have this name, of those of users' own the last."""
+    __tracebackhide__ = True
     found = [op for op in rows() if op.name == name]
     # A cell that is run again adds its row again. A row is in the table by itself, in order.
     own = [op for op in table if op in found and op not in ours]
@@ -94,6 +96,7 @@ def differentiable(op: Op) -> tuple[int, ...]:
 
 
 def _checked(op: Op, arrays: Sequence[Any], settings: dict[str, Any], options: Options) -> Report:
+    __tracebackhide__ = True
     floats = differentiable(op)
     rule = replace(of_op(op), needing=floats)
     words = tuple(

@@ -12,6 +12,8 @@ from tinygrad_fc.testing.texts import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__tracebackhide__ = True  # pytest shows what was asked for, not how it was read
+
 WORD = "a domain is a word such as real, positive or interval(0, 1)"
 _AXIS = r"\w+(?:\?|>=\d+)?"
 _CORE = rf"\(\s*(?:{_AXIS}\s*(?:,\s*{_AXIS}\s*)*)?\)"

@@ -38,6 +38,7 @@ def arrays(
     >>> arrays(positive("n", 3)).example().shape[1] == 3  # doctest: +SKIP
     True
     """
+    __tracebackhide__ = True
     return _drawn(shaped(domains or (real,), sig), _floats(dtype)).map(_alone)
 
 
@@ -48,6 +49,7 @@ def tensors(
     requires_grad: bool = True,
 ) -> st.SearchStrategy[Any]:
     """Draw a tensor for a domain, or a tuple of them, as `arrays` does."""
+    __tracebackhide__ = True
 
     def made(found: tuple[Array, ...]) -> Any:
         return _alone(
@@ -100,6 +102,7 @@ def networks(
     ...     check(model, x)
     >>> test_networks()
     """
+    __tracebackhide__ = True
     for name, value in (("inputs", inputs), ("outputs", outputs)):
         if value is not None:
             whole(name, value, "a width: a whole number, at least 1")

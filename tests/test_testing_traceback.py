@@ -1,0 +1,114 @@
+"""What pytest shows of a check that fails: the user's lines and the message, none of the kit's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc.testing import (
+    arrays,
+    check,
+    check_op,
+    check_vjp,
+    derivatives,
+    from_jax,
+    from_torch,
+    index,
+    networks,
+    real,
+    slope,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KIT = (Path(tg.__file__).parent / "testing", Path(tg.__file__).with_name("domain.py"))
+PLACE = np.array([1.0, 2.0])
+
+
+def _cut(x: Any) -> Any:
+    return x * x.detach()
+
+
+def _asserts(x: Any) -> Any:
+    assert x.ndim < 2
+    return x
+
+
+def _raises(x: Any) -> Any:
+    return x.nothing
+
+
+@derivatives(real, max_examples=20)
+def cut(x: Any) -> Any:
+    return x * x.detach()
+
+
+@derivatives(real, max_examples=20)
+def asserts(x: Any) -> Any:
+    return _asserts(x)
+
+
+def _row() -> Any:
+    made = tg.op(
+        lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, out, x: g * 2 * x**2,)
+    )
+    return check_op(made, max_examples=20)
+
+
+FEW: Any = {"max_examples": 20}
+FAILING = {
+    "wrong": lambda: check(_cut, real, **FEW),
+    "wrong at": lambda: check(_cut, PLACE),
+    "wrong rule": lambda: check_vjp(np.sin, lambda g, out, x: g, real, **FEW),
+    "raises": lambda: check(_raises, real, **FEW),
+    "raises at": lambda: check(_raises, PLACE),
+    "rule raises": lambda: check_vjp(np.sin, lambda g, out, x: x.nothing, PLACE),
+    "decorated": cut,
+    "assertion": asserts,
+    "row": _row,
+    "row at": lambda: check_op("sum", PLACE, settings={"axis": 5}),
+    "row of float16": lambda: check_op("exp", np.float16(1)),
+    "no row": lambda: check_op("nothing"),
+    "no option": lambda: check(_cut, real, acuracy=1),
+    "no option of a row": lambda: check_op("exp", a=1),
+    "dtypes": lambda: check(_cut, real, dtypes=3),
+    "no domain": lambda: check(_cut, "a"),
+    "many domains": lambda: check(_cut, real, real),
+    "sig": lambda: check(lambda x: x, real, sig="(n)->()"),
+    "no sig": lambda: check(_cut, real, sig="n"),
+    "where": lambda: check(_cut, real, where=lambda x: x > 0),
+    "index": lambda: check(_cut, index(0)),
+    "axis": lambda: real("n n"),
+    "parameters": lambda: derivatives(real)(lambda x, y: x),
+    "no function": lambda: derivatives(real)(3),
+    "no function of torch": lambda: from_torch(3),  # type: ignore[arg-type]
+    "no function of jax": lambda: from_jax(3),  # type: ignore[arg-type]
+    "slope": lambda: slope(np.sin, None),
+    "strategy": lambda: arrays(3),  # type: ignore[arg-type]
+    "networks": lambda: networks(layers=(3, 1)),
+}
+
+
+def _shown(error: BaseException) -> Iterator[Path]:
+    """Yield the files of the frames that pytest shows, of the causes too."""
+    caught = pytest.ExceptionInfo.from_exception(error)
+    for entry in caught.traceback.filter(caught):
+        yield Path(entry.path)
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and cause.__traceback__ is not None:
+        yield from _shown(cause)
+
+
+@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.parametrize("name", FAILING)
+def test_the_kits_own_frames_are_hidden(name: str) -> None:
+    with pytest.raises(Exception, match=r"\w") as caught:
+        FAILING[name]()
+    shown = list(_shown(caught.value))
+    assert Path(__file__) in shown
+    assert not [path for path in shown if {path, *path.parents}.intersection(KIT)]
