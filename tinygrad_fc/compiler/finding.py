@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,9 +76,11 @@ class Finding:
         """Write that something must be what it was: a number by value, the rest by identity."""
         if type(value) in (int, float) and value == value and value != 0:  # noqa: PLR0124  no NaN
             kind = type(value).__name__
+            infinite = abs(value) == math.inf  # for which there is no literal
+            literal = self.name(value, "z") if infinite else repr(value)
             self.names.setdefault(kind, type(value))
             self.lines.append((f"n = {found}", True))
-            self.check(f"n.__class__ is not {kind} or n != {value!r}")
+            self.check(f"n.__class__ is not {kind} or n != {literal}")
         else:
             self.check(f"{found} is not {self.name(value, 'z')}")
 

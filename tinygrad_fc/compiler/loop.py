@@ -79,7 +79,7 @@ class _LoopWriter(Writer):
         lines = []
         targets = [self.names.variables[c.target] for c in self.program.writes[: self.carries]]
         for i, text in enumerate(last):
-            if text in targets:
-                last[i] = self.names.fresh(f"last_{text}")
+            if text.removesuffix(".copy()") in targets:
+                last[i] = self.names.fresh(f"last_{text.removesuffix('.copy()')}")
                 lines.append(f"{last[i]} = {text}")
         return [*lines, f"{', '.join(targets)} = {', '.join(self.outputs[: self.carries])}"]

@@ -260,7 +260,7 @@ class Writer:
         return self.constant(self.program.constants[number]).text
 
     def returned(self, before: list[str]) -> list[str]:
-        """Return the expressions of the outputs: each in memory of its own, or an input."""
+        """Return the expressions of the outputs: each in memory of its own."""
         parts: list[str] = []
         seen: set[int] = set()
         taken = {*self.program.inputs, *self.program.constants}
@@ -271,7 +271,7 @@ class Writer:
                 kept = self.names.fresh("old")
                 before.append(f"{kept} = {text}.copy()")
                 text = kept
-            elif array and n not in self.program.inputs:
+            elif array:
                 if self.program.values[n].shape == ():
                     text = f"np.array({text})"
                 elif own & seen or own & taken or not self.whole(n):
