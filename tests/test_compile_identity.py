@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -108,3 +109,40 @@ def test_arguments_are_compared_to_one_another():
     compiled = tg.compile(lambda x, y: x * 2 if x is y else x + y, backend="numpy")
     for x, y in ((X, X), (X, W), (W, W)):
         same("result", compiled(x, y), x * 2 if x is y else x + y)
+
+
+BATCHES = [X, W]
+
+
+class Phase(Enum):
+    TRAIN = 1
+
+
+class Options:
+    phase, act, kind = Phase.TRAIN, tg.relu, None
+
+
+def asks_for_an_enum(x: Any) -> Any:
+    return x * 2 if Options.phase is Phase.TRAIN else x
+
+
+def asks_for_a_function(x: Any) -> Any:
+    return x * 2 if Options.act is tg.relu else x
+
+
+def asks_for_a_class(x: Any) -> Any:
+    return x * 2 if type(MODEL) is nn.Linear else x
+
+
+def asks_for_none(x: Any) -> Any:
+    return x * 2 if None is not x and Options.kind is None else x
+
+
+@pytest.mark.parametrize(
+    "function", [asks_for_an_enum, asks_for_a_function, asks_for_a_class, asks_for_none]
+)
+def test_what_is_no_tensor_may_be_asked_for(function: Any):
+    compiled = tg.compile(lambda x: function(x) / len(BATCHES), backend="numpy")
+    for x in (*BATCHES, *BATCHES):
+        same("result", compiled(x), function(x) / 2)
+    assert len(compiled.programs) == 1

@@ -6,8 +6,10 @@ arguments of a call must be none of the tensors that the function finds outside.
 
 from __future__ import annotations
 
+import builtins
 import dis
 from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,16 +26,21 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.program import Guard
     from tinygrad_fc.compiler.watch import Watch
 
+_UNKNOWN, _VARIABLE = object(), object()
 _FUNCTIONS = frozenset(("is_", "is_not"))
 
 
 def set_apart(
-    watch: Watch, codes: Iterable[CodeType], given: dict[int, int], first: str | None
+    watch: Watch,
+    codes: Mapping[CodeType, Mapping[str, Any]],
+    given: dict[int, int],
+    first: str | None,
 ) -> None:
     """Guard that arguments are none of the tensors from outside, where the code may ask for that.
 
-    `given` are the numbers of the arguments by their ids, and `first` is the line to name if no
-    other is known. Raises `CompileError` where an argument is one of these tensors already.
+    `codes` are those of the user, with their global names, `given` the numbers of the arguments by
+    their ids, and `first` is the line to name if no other is known. Raises `CompileError` where an
+    argument is one of these tensors already.
     """
     at = _compared(codes)
     if at is None and not _is_keyed(watch.guards.values()):
@@ -55,19 +62,36 @@ def set_apart(
         watch.guard("apart", tuple(found), None)
 
 
-def _compared(codes: Iterable[CodeType]) -> str | None:
-    """Return a line of the code that compares by identity, but to a constant such as None."""
-    for code in codes:
-        before = None
+def _compared(codes: Mapping[CodeType, Mapping[str, Any]]) -> str | None:
+    """Return a line of the code that may compare tensors by identity."""
+    for code, outside in codes.items():
+        last: list[Any] = [_UNKNOWN, _UNKNOWN]  # what the last two instructions load
         for step in dis.get_instructions(code):
-            number = step.positions.lineno if step.positions else None
-            if step.opname == "IS_OP" and before != "LOAD_CONST":
+            if step.opname == "IS_OP" and not _tells(*last):
+                number = step.positions.lineno if step.positions else None
                 return line_of(code.co_filename, number or code.co_firstlineno)
-            before = step.opname
+            last = [last[-1], _loaded(step, last[-1], outside)]
         names = names_of(code)
         if not _FUNCTIONS.isdisjoint(names.globals | names.attributes):
             return line_of(code.co_filename, code.co_firstlineno)
     return None
+
+
+def _loaded(step: dis.Instruction, before: Any, outside: Mapping[str, Any]) -> Any:
+    """Return what an instruction loads, of constants, global names, and what is in classes."""
+    if step.opname == "LOAD_CONST":
+        return step.argval
+    if step.opname == "LOAD_GLOBAL":
+        return outside.get(step.argval, getattr(builtins, step.argval, _UNKNOWN))
+    if step.opname == "LOAD_ATTR" and isinstance(before, ModuleType | type):
+        return getattr(before, step.argval, _UNKNOWN)
+    return _VARIABLE if step.opname == "LOAD_FAST" else _UNKNOWN
+
+
+def _tells(first: Any, second: Any) -> bool:
+    """Tell whether one side of a comparison is known to be no tensor: None, a class, an enum."""
+    one = first if second is _VARIABLE else second
+    return one is not _UNKNOWN and one is not _VARIABLE and not _is_one(one)
 
 
 def _is_keyed(guards: Iterable[Guard]) -> bool:

@@ -67,6 +67,7 @@ class Reach(Objects):
         self.arrays = Arrays(watch, self.elements)
         self._functions: dict[Any, list[Any]] = {}
         self._packages: dict[Any, Guard] = {}
+        self._outside: dict[CodeType, dict[str, Any]] = {}  # the global names of code
         self._given: dict[int, int] = {}  # numbers of the arguments by their ids
         self._at = ""
         self._read, self._every = frozenset[str](), False  # what getters read, wherever that is
@@ -101,6 +102,7 @@ class Reach(Objects):
     def _entered(self, frame: FrameType, *, again: bool = False) -> None:
         code, there, outside = frame.f_code, frame.f_locals, frame.f_globals
         self._at = line(frame)
+        self._outside[code] = outside
         names = names_of(code)
         if names.makes:
             self._reads(names.unloaded, every=True)
@@ -289,7 +291,7 @@ class Reach(Objects):
         # What a package has changed meanwhile is a count, or a clock, of its own.
         for guard in filter(still, self._packages.values()):
             self.watch.guard(*guard)
-        set_apart(self.watch, self.elements.codes, self._given, self.line)
+        set_apart(self.watch, self._outside, self._given, self.line)
         guards = list(self.watch.guards.values())
         changed = [guard for guard in guards if not still(guard)]
         self.watch.program.once = bool(changed)
