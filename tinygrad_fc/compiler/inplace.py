@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 COMMUTATIVE = frozenset((np.add, np.multiply, np.bitwise_and, np.bitwise_or))
 LARGE = 1 << 14
 """From so many bytes on, memory that is used again is worth a line of its own."""
+ELIDED = 1 << 18
+"""From so many bytes on, NumPy itself uses the memory of a temporary again, and sooner."""
 PIECE = 1 << 17
 """How many bytes are changed at a time."""
 
@@ -235,7 +237,7 @@ def _worked_out(writer: Writer, step: Instruction, name: str) -> list[str]:
         lines = _worked_out(writer, writer.made[step.args[k]], name)
         for other in others:
             inner = writer.made[step.args[other]]
-            if _within(writer, inner):
+            if nbytes(writer.program, inner.out) < ELIDED and _within(writer, inner):
                 texts[other] = writer.names.fresh("t1")
                 lines += _worked_out(writer, inner, texts[other])
         return [*lines, _again(writer, step, k, name, texts)]
