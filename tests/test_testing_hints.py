@@ -86,6 +86,11 @@ BUGS = (
     Bug("not a sign", lambda x: x**2 * x, lambda g, out, x: 3 * g * np.abs(x) ** 1.5 * np.sign(x),
         (NEAR,), ""),
     Bug("not a factor", lambda x: x * np.exp(x), lambda g, out, x: g * np.exp(x), (NEAR,), ""),
+    Bug("not a factor of 16", lambda x: np.tanh(8 * x), lambda g, out, x: g * (1 - out),
+        (interval(0.75, 8),), ""),
+    Bug("not a power", lambda x: np.tanh(x * x), lambda g, out, x: g * (1 - out),
+        (interval(2.5, 9),), ""),
+    Bug("not 0 / x", lambda x: np.round(x * 64) / 64, lambda g, out, x: g, (real,), ""),
     Bug("no guess", softmax, lambda g, out, x: g * out * (1 - out), (MATRIX,), ""),
     Bug("not a domain", lambda x: x**3, lambda g, out, x: 3 * g * out / x, (real,), ""),
 )  # fmt: skip

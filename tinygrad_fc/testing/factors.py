@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+EXACT = 2.0**-22
+"""How exact, besides what differences leave open, a gradient is once it has what it lacked."""
 KNOWN = {
     "ln 10": math.log(10),
     "ln 2": math.log(2),
@@ -62,19 +64,34 @@ def factor(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
             (n for n, s in sizes[0].items() if all(z.get(n) == s for z in sizes) and s > 1
              and (math.isclose(ratios[0], s) or math.isclose(ratios[0], 1 / s))), "",
         )  # fmt: skip
-        told = _constant(ratios[0])
+        told = _constant(ratios[0], several)
         return f"{told} (or a sum and a mean confused: so large is {same})" if same else told
     return _of_sizes(ratios, sizes)
 
 
-def _constant(ratio: float) -> str:
+def _holds(several: Sequence[Wrong], factors: Sequence[Array]) -> bool:
+    """Tell whether gradients, times factors, are right to more digits than what is nearly so.
+
+    In the tail of a sigmoid, where all is nearly 0, a wrong formula is nearly the right one times a
+    factor.
+    """
+    for w, factor in zip(several, factors, strict=True):
+        wrong = w.found.excess(w.k) > 0
+        allowed = EXACT * np.abs(w.n) + 4 * w.found.error[w.k]
+        if not (np.abs(w.a * factor - w.n) <= allowed)[wrong].all():
+            return False
+    return True
+
+
+def _constant(ratio: float, several: Sequence[Wrong]) -> str:
     """Return what is said of a gradient that is `ratio` times what it should be."""
     if math.isclose(ratio, -1, rel_tol=CLOSE):
         return "the sign is wrong"
     for factor, text in ((2, "twice what is right"), (0.5, "half of what is right")):
         if math.isclose(ratio, factor, rel_tol=CLOSE):
             return f"off by a factor of 2: {text}"
-    return f"it lacks the factor {_number(1 / ratio)}"
+    holds = _holds(several, [np.array(1 / ratio)] * len(several))
+    return f"it lacks the factor {_number(1 / ratio)}" if holds else ""
 
 
 def _number(value: float) -> str:
@@ -127,7 +144,12 @@ def inner(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
             constant = (ratio / base)[told]
             if len(set(base[told].tolist())) < 4 or not np.isfinite(constant).all():
                 continue
-            if np.allclose(constant, constant[0], rtol=CLOSE, atol=0):
+            same = constant[0] and np.allclose(constant, constant[0], rtol=CLOSE, atol=0)
+            factors = [
+                constant[0] * b.reshape(w.n.shape) ** power
+                for b, w in zip(known, several, strict=True)
+            ]
+            if same and _holds(several, factors):
                 factor = _written(float(constant[0]), name, power)
                 return f"it lacks the factor {factor}: an inner derivative, by the chain rule?"
     return ""
