@@ -128,8 +128,8 @@ class Report(NamedTuple):
         if self.vague:
             texts.append(
                 f"Only {self.compared} of {self.compared + self.undecided + self.kinks} slopes "
-                "could be compared: the function is a staircase or noisy where it was called. If "
-                f"it should not be, {SMOOTH}"
+                "could be compared: the function is a staircase, noisy or next to flat where it "
+                f"was called. If it should not be, {SMOOTH}"
             )
         if self.nonfinite * 3 > self.examples:
             cure = (
