@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 import re
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from tinygrad_fc.testing import (
     slope,
     tensors,
 )
+from tinygrad_fc.testing.options import NAMES
 
 
 def cosine(g: Any, _out: Any, x: Any) -> Any:
@@ -611,6 +613,15 @@ def test_nothing_of_others_is_loaded_before_it_is_named() -> None:
         "    else:\n        raise AssertionError\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  our own code
+
+
+def test_help_tells_what_may_be_asked_for() -> None:
+    said = pydoc.plain(pydoc.render_doc(check))
+    for name in (*NAMES, "GradientError", "NothingToldError", "TypeError", "Report", '"n>=2"'):
+        assert f"`{name}" in said or f" {name}" in said
+    words = pydoc.plain(pydoc.render_doc(real))
+    for told in ('"n>=2"', "`where`", "`special`", "`TypeError`", '>>> real("batch", 3)'):
+        assert told in words.partition("Methods defined")[0]
 
 
 def test_all_names_are_listed() -> None:

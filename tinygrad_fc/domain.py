@@ -34,13 +34,21 @@ _NAMED = rf"({_LETTER})(?:(\?)|>=(\d+))?"
 
 @dataclass(frozen=True)
 class Domain:
-    """A set of values, and the shapes of arrays of them.
+    """A set of values, and the shapes of arrays of them: `real`, `positive`, `interval(0, 1)`.
 
-    `low` and `high` bound the values, which may come as near as they like but not touch;
-    `special` are values worth trying (inside, or on a kink); `without` are values left out;
-    `distinct` wants an array without ties; `kind` is `"float"`, `"bool"` or `"index"`;
-    `size` is what an index counts, a number or a letter of the other shapes, and one with `low` 0
-    does not count from the end; `condition` must hold for a whole array.
+    As it is, it draws any shapes that broadcast. Called, it has a shape: a letter or name is an
+    axis of one size wherever it occurs beside, `"n>=2"` one of 2 or more, `"n?"` one that may be
+    missing, a number one of that very size, `...` any other axes. `where` is a condition on the
+    array. An axis or a condition that is none raises `TypeError` or `ValueError`.
+
+    >>> real("batch", 3), positive(..., "n>=2"), index("n")("batch")
+    (real('batch', 3), positive(..., 'n>=2'), index('n')('batch'))
+
+    Of its fields `low` and `high` bound the values, which may come as near as they like but not
+    touch; `special` are values worth trying (inside, or on a kink); `without` are values left out;
+    `distinct` wants an array without ties; `kind` is `"float"`, `"bool"` or `"index"`; `size` is
+    what an index counts, a number or a letter of the other shapes, and one with `low` 0 does not
+    count from the end; `condition` must hold for a whole array.
     """
 
     name: str

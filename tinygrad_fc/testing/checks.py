@@ -44,17 +44,24 @@ def check(
 
     `inputs` are a domain for each argument: `real`, `positive`, `interval(0, 1)`, which draw shapes
     that broadcast; called, with axes by letters (`"n>=2"` for one of 2 or more) and by their sizes,
-    as `real("batch", 3)`; or shaped by `sig="(n,m),(m)->(n)"`, with leading axes that broadcast, as
-    NumPy's gufuncs have them: where one try shows that `f` takes none, it is checked without.
-    Arrays in their place are checked as they are (`domains=(real,)` may say where these may move).
-    Inputs at which `f` raises, or is NaN or infinite, tell nothing: of 1 in 4 Python warns, and
-    where that are more than 9 in 10, `NothingToldError` is raised. Python warns as well where next
-    to no slope could be compared, as of a function that is noisy. The options: `order` 2 checks
-    second derivatives, too; `dtypes=(np.float64,)` leaves out float32; `where(*arrays)` is a
-    condition on what is drawn; `accuracy` is demanded of the gradient itself, by default half of
-    its digits, `"full"` for all that can be told; `noise` is how exact `f` is, relative to it, if
-    worse than its type; `kinks` is `"subgradient"` (between the slopes beside it), `"skip"` or
-    `"forbid"`; `max_examples`. Raises `GradientError`, or returns a `Report`.
+    as `real("batch", 3)`. Arrays in their place are checked as they are (`domains=(real,)` may say
+    where these may move). The options, all by keyword:
+
+    - `order`: 2 for second derivatives too (the default), 1 for first ones alone.
+    - `sig`: shapes as NumPy's gufuncs have them, `"(n,m),(m)->(n)"`, with leading axes that
+      broadcast; where one try shows that `f` takes none, it is checked without.
+    - `dtypes`: `np.float64`, `np.float32` or, by default, both.
+    - `where(*arrays)`: a condition on what is drawn.
+    - `max_examples`: how many inputs are drawn; by default as many as hypothesis' profile says.
+    - `accuracy`: what is demanded of the gradient itself, relative to it; by default half of its
+      digits, `"full"` for all that can be told. `noise`: how exact `f` is, if worse than its type.
+    - `kinks`: `"subgradient"` takes any value between the slopes to both sides, `"skip"` leaves
+      kinks out, `"forbid"` takes none.
+
+    Returns a `Report`; raises `GradientError` where a gradient is wrong, `TypeError` or
+    `ValueError` for what can't be asked, and `NothingToldError` where `f` raises, or is NaN or
+    infinite, at more than 9 in 10 inputs. Python warns where it is at 1 in 4, and where next to no
+    slope could be compared, as of a function that is noisy.
 
     >>> import tinygrad_fc as tg
     >>> from tinygrad_fc.domain import real
