@@ -120,6 +120,7 @@ class Phase(Enum):
 
 class Options:
     phase, act, kind = Phase.TRAIN, tg.relu, None
+    tensor: Any = None
 
 
 def asks_for_an_enum(x: Any) -> Any:
@@ -146,3 +147,40 @@ def test_what_is_no_tensor_may_be_asked_for(function: Any):
     for x in (*BATCHES, *BATCHES):
         same("result", compiled(x), function(x) / 2)
     assert len(compiled.programs) == 1
+
+
+class Lazy(type):
+    @property
+    def there(cls) -> Any:
+        raise AssertionError("nobody asks for it")
+
+
+class Late(metaclass=Lazy):
+    pass
+
+
+HERE = [W, True]
+
+
+def asks_for_a_choice(x: Any) -> Any:
+    return x * 2 if x is (HERE[0] if HERE[1] else None) else x * 3
+
+
+def asks_for_what_is_replaced(x: Any) -> Any:
+    result = x * 2 if x is Options.tensor else x * 3
+    Options.tensor = None
+    return result
+
+
+@pytest.mark.parametrize("function", [asks_for_a_choice, asks_for_what_is_replaced])
+def test_what_may_be_a_tensor_is_asked_for(function: Any):
+    Options.tensor = W
+    with pytest.raises(CompileError, match=TOLD):
+        tg.compile(function, backend="numpy")(W)
+
+
+def test_nothing_is_run_to_find_out():
+    def function(x: Any, late: bool) -> Any:
+        return x if late and x is Late.there else x * 2
+
+    same("result", tg.compile(function, backend="numpy")(X, late=False), X * 2)

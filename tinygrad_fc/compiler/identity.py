@@ -6,10 +6,10 @@ arguments of a call must be none of the tensors that the function finds outside.
 
 from __future__ import annotations
 
-import builtins
 import dis
 from collections.abc import Mapping
-from types import ModuleType
+from enum import Enum, EnumMeta
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tinygrad_fc.compiler.attributes import names_of
 from tinygrad_fc.compiler.program import Held
 from tinygrad_fc.compiler.refusal import line_of, refusal
 from tinygrad_fc.graph import Node
+from tinygrad_fc.op import Op
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.program import Guard
     from tinygrad_fc.compiler.watch import Watch
 
-_UNKNOWN, _VARIABLE = object(), object()
 _FUNCTIONS = frozenset(("is_", "is_not"))
 
 
@@ -65,33 +65,51 @@ def set_apart(
 def _compared(codes: Mapping[CodeType, Mapping[str, Any]]) -> str | None:
     """Return a line of the code that may compare tensors by identity."""
     for code, outside in codes.items():
-        last: list[Any] = [_UNKNOWN, _UNKNOWN]  # what the last two instructions load
-        for step in dis.get_instructions(code):
-            if step.opname == "IS_OP" and not _tells(*last):
+        steps = list(dis.get_instructions(code))
+        for k, step in enumerate(steps):
+            if step.opname == "IS_OP" and not _tells(steps[:k], step, outside):
                 number = step.positions.lineno if step.positions else None
                 return line_of(code.co_filename, number or code.co_firstlineno)
-            last = [last[-1], _loaded(step, last[-1], outside)]
         names = names_of(code)
         if not _FUNCTIONS.isdisjoint(names.globals | names.attributes):
             return line_of(code.co_filename, code.co_firstlineno)
     return None
 
 
-def _loaded(step: dis.Instruction, before: Any, outside: Mapping[str, Any]) -> Any:
-    """Return what an instruction loads, of constants, global names, and what is in classes."""
-    if step.opname == "LOAD_CONST":
-        return step.argval
-    if step.opname == "LOAD_GLOBAL":
-        return outside.get(step.argval, getattr(builtins, step.argval, _UNKNOWN))
-    if step.opname == "LOAD_ATTR" and isinstance(before, ModuleType | type):
-        return getattr(before, step.argval, _UNKNOWN)
-    return _VARIABLE if step.opname == "LOAD_FAST" else _UNKNOWN
+def _tells(before: list[Any], comparison: Any, outside: Mapping[str, Any]) -> bool:
+    """Tell whether one side is known to be no tensor: None, a class, a function, an enum.
+
+    Nothing is run to find out: only what stands in dicts is looked at. Where one jumps to, another
+    value may have come from elsewhere.
+    """
+    if comparison.is_jump_target or not before:
+        return False
+    if before[-1].opname == "LOAD_FAST":
+        variable, before = before[-1], before[:-1]
+        constant = bool(before) and before[-1].opname == "LOAD_CONST"
+        return constant and not variable.is_jump_target
+    names = []
+    while before and before[-1].opname == "LOAD_ATTR" and not before[-1].is_jump_target:
+        names.append(before.pop().argval)
+    if not before or (before[-1].opname == "LOAD_CONST" and names):
+        return False
+    if before[-1].opname == "LOAD_CONST":
+        return True
+    if before[-1].opname != "LOAD_GLOBAL":
+        return False
+    found = outside.get(before[-1].argval)
+    for name in reversed(names):
+        found = _attribute(found, name)
+    return isinstance(found, type | FunctionType | BuiltinFunctionType | Enum | Op)
 
 
-def _tells(first: Any, second: Any) -> bool:
-    """Tell whether one side of a comparison is known to be no tensor: None, a class, an enum."""
-    one = first if second is _VARIABLE else second
-    return one is not _UNKNOWN and one is not _VARIABLE and not _is_one(one)
+def _attribute(owner: Any, name: str) -> Any:
+    """Return what a class or a module holds, as far as that is known without asking it."""
+    if isinstance(owner, EnumMeta):
+        return owner.__members__.get(name)
+    if isinstance(owner, ModuleType) and owner.__name__.partition(".")[0] == "tinygrad_fc":
+        return getattr(owner, name, None)  # which reads some of its files when they are asked for
+    return vars(owner).get(name) if isinstance(owner, ModuleType | type) else None
 
 
 def _is_keyed(guards: Iterable[Guard]) -> bool:

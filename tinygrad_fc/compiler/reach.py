@@ -102,7 +102,8 @@ class Reach(Objects):
     def _entered(self, frame: FrameType, *, again: bool = False) -> None:
         code, there, outside = frame.f_code, frame.f_locals, frame.f_globals
         self._at = line(frame)
-        self._outside[code] = outside
+        known = self._outside.setdefault(code, outside)
+        self._outside[code] = outside if known is outside else {}
         names = names_of(code)
         if names.makes:
             self._reads(names.unloaded, every=True)
