@@ -318,6 +318,27 @@ def test_what_a_model_goes_by(name: str, monkeypatch: pytest.MonkeyPatch):
         same("result", compiled(X), net(X))
 
 
+@pytest.mark.parametrize("values", [("a", None), (None, 2), (np.sin, None), (int, str), (1, "1")])
+def test_whatever_a_class_holds(values: Any):
+    class Options:
+        mode: Any = None
+
+    class Inherits(Options):
+        pass
+
+    marks = [SimpleNamespace(), SimpleNamespace()]
+    for one, other in (values, marks):
+
+        def function(x: Any, first: Any = one) -> Any:
+            return x * 2 if Options.mode == first and Inherits().mode == first else x * 3
+
+        Options.mode = one
+        compiled = tg.compile(function, backend="numpy")
+        for value in (one, other, one):
+            Options.mode = value
+            same("result", compiled(X), function(X))
+
+
 def test_objects_that_the_function_makes_are_its_own():
     class Made:
         def __init__(self) -> None:

@@ -34,7 +34,7 @@ _NOT_LOOKED_INTO = (
 _IN_MODULES = (Node, str, int, float, type(None))
 CONTAINERS = (list, dict, set, deque, Mapping, bytearray, array, MutableSequence, MutableSet)
 _SIMPLE = (bool, int, float, str, bytes, type(None), tuple, np.ndarray, Node, Module, *CONTAINERS)
-"""What is looked at of classes, whose other attributes are methods."""
+"""What is looked at of the classes of others, whose other attributes are methods."""
 
 
 class Objects:
@@ -70,7 +70,7 @@ class Objects:
                 self._gone_by("slot", (owner, name), value, look)
             elif held is own:
                 self._gone_by("global", (held, name), found, look)
-            elif isinstance(found, _SIMPLE) or is_method(found):
+            elif isinstance(found, _SIMPLE) or is_method(found) or _is_of_users(held):
                 self._gone_by("global", (held, name), found, look)
                 self._not_in(places[:at], name)
 
@@ -109,3 +109,8 @@ class Objects:
                 self.watch.guard("global", (own, name), MISS)
             elif isinstance(owner, type) and is_users(owner):
                 self.watch.guard("global", (vars(owner), name), MISS)
+
+
+def _is_of_users(held: Any) -> bool:
+    """Tell whether the dict of a class is that of one of the user's; classes in C lack the name."""
+    return of_users(held.get("__module__", ""))
