@@ -102,6 +102,35 @@ def test_an_epoch_leaves_what_the_last_step_had() -> None:
     assert w.grad.tolist() == [9, 12]
 
 
+def test_an_epoch_leaves_what_the_last_step_had_of_a_single_number() -> None:
+    a, b = tg.ones((), requires_grad=True), tg.ones((), requires_grad=True)
+    a.grad, b.grad = tg.tensor(0.0), tg.tensor(0.0)
+
+    @tg.compile(backend="numpy")
+    def step(x: Any) -> Any:
+        b.grad, a.grad = a.grad, None
+        (a * x.sum()).backward()
+        return x.sum()
+
+    step.epoch([[0], [1], [2]], tg.tensor([1.0, 2.0, 3.0]))
+    assert (a.grad.item(), b.grad.item()) == (3, 2)
+
+
+@pytest.mark.parametrize("number", [10**5000, 0.0, -0.0, math.nan], ids=["large", *"0-n"])
+def test_numbers_that_are_made_anew_need_no_other_program(number: Any) -> None:
+    class Options:
+        value = number
+
+    def function(x: Any) -> Any:
+        return x * math.copysign(2, Options.value if number < 1 else 1)
+
+    compiled, x = tg.compile(function, backend="numpy"), tg.ones(1)
+    for _ in range(3):
+        Options.value = number + 0 if isinstance(number, int) else float(str(number))
+        assert compiled(x).tolist() == function(x).tolist()
+    assert len(compiled.programs) == 1
+
+
 @pytest.mark.parametrize("limit", [math.inf, -math.inf])
 def test_numbers_without_a_literal(limit: float) -> None:
     class Options:

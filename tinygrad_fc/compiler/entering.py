@@ -58,9 +58,10 @@ class Entering(Finding):
             self.check(f"{found}.__class__ is not ndarray")
         elif type(leaf) in _SAME_BY_VALUE:
             self.check(f"{found}.__class__ is not {self.name(type(leaf), 'c')}")
-            # NaN is not itself, and 0.0 is -0.0, but for how they are written.
-            way = "repr({})" if type(leaf) is float else "{}"
-            self.check(f"{way.format(found)} != {(repr(leaf) if type(leaf) is float else leaf)!r}")
+            if type(leaf) is float:  # NaN is not itself, and 0.0 is -0.0, but as they are written
+                self.check(f"repr({found}) != {repr(leaf)!r}")
+            else:
+                self.check(f"{found} != {self.number(leaf) if type(leaf) is int else repr(leaf)}")
         else:
             self.check(f"{found} is not {self.name(leaf, 'z')}")
 

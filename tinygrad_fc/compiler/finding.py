@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,8 @@ class Miss:
 
 
 MISS, UNFIT = Miss(), Miss()
+_WIDE = 1e300
+"""Beyond that, numbers may have no literal: infinity, or one of too many digits."""
 """For the kinds and the guards; and for values that the kernel saw."""
 
 
@@ -74,15 +75,23 @@ class Finding:
 
     def same(self, found: str, value: Any) -> None:
         """Write that something must be what it was: a number by value, the rest by identity."""
-        if type(value) in (int, float) and value == value and value != 0:  # noqa: PLR0124  no NaN
-            kind = type(value).__name__
-            infinite = abs(value) == math.inf  # for which there is no literal
-            literal = self.name(value, "z") if infinite else repr(value)
-            self.names.setdefault(kind, type(value))
-            self.lines.append((f"n = {found}", True))
-            self.check(f"n.__class__ is not {kind} or n != {literal}")
-        else:
+        kind = type(value)
+        if kind not in (int, float):
             self.check(f"{found} is not {self.name(value, 'z')}")
+            return
+        self.names.setdefault(kind.__name__, kind)
+        self.lines.append((f"n = {found}", True))
+        if value != value:  # noqa: PLR0124  NaN
+            changed = "n == n"
+        elif kind is float and value == 0:
+            changed = f"n or repr(n) != {repr(value)!r}"  # there are two zeros
+        else:
+            changed = f"n != {self.number(value)}"
+        self.check(f"n.__class__ is not {kind.__name__} or {changed}")
+
+    def number(self, value: Any) -> str:
+        """Return the literal of a number, or a name where there is none."""
+        return repr(value) if abs(value) < _WIDE else self.name(value, "z")
 
     def local(self, key: Any, letter: str, expression: str) -> str:
         """Return the local variable for an expression, which is evaluated once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,7 +80,8 @@ class _LoopWriter(Writer):
         lines = []
         targets = [self.names.variables[c.target] for c in self.program.writes[: self.carries]]
         for i, text in enumerate(last):
-            if text.removesuffix(".copy()") in targets:
-                last[i] = self.names.fresh(f"last_{text.removesuffix('.copy()')}")
+            about = next((name for name in targets if re.search(rf"\b{name}\b", text)), None)
+            if about is not None:
+                last[i] = self.names.fresh(f"last_{about}")
                 lines.append(f"{last[i]} = {text}")
         return [*lines, f"{', '.join(targets)} = {', '.join(self.outputs[: self.carries])}"]
