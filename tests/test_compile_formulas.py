@@ -92,6 +92,14 @@ def test_the_cost_is_a_sum_over_outputs_and_a_mean_over_samples(
     assert ("loss" in found) == (divisor == samples)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batchmean"])
+def test_what_is_taken_of_the_outputs_is_not_the_cost_of_a_sample(reduction: str) -> None:
+    loss, model = nn.MSELoss(reduction=reduction), nn.Sequential(nn.Linear(3, 2))
+    for part in (lambda y: y[:, 0], lambda y: y.T, lambda y: y.reshape(-1)):
+        found = cited(lambda x, t, part=part: loss(part(model(x)), part(t)), model)
+        assert "loss" not in found
+
+
 def test_what_is_no_activation() -> None:
     model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
     for loss in (lambda y: ((y - 1) ** 2).mean(), lambda y: (y**2).mean(), lambda y: (-y).sum()):

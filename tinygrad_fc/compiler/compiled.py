@@ -175,10 +175,12 @@ class Compiled(Generic[P, R]):
     def _last(self) -> Shell:
         if not self._shells:
             why = "yet: call it first"
-            if self._traces and self._changing:
+            if self._traces > 1 and self._changing:
                 why = f"that fits a second call: {_changed(self._changing)}"
             elif self._traces:
-                why = "yet: call it once more, as that call made what an optimizer keeps"
+                why = (
+                    "yet: call it once more, as that call made what an optimizer keeps, or the like"
+                )
             raise CompileError(f"{self.__name__} has no program {why}")
         return self._shells[0]
 

@@ -145,7 +145,9 @@ def cited(program: Program, layers: list[Layer], losses: set[int]) -> dict[int, 
         found[layer.z] = "(3)"
         if layer.y is not None:
             found[layer.y] = "(2)"
-    found |= {n: "(5), (6)" for n in losses if _is_mean_over_batch(program, made.get(n), made)}
+    found |= {
+        n: "(5), (6)" for n in losses if _is_mean_over_batch(program, made.get(n), made, layers)
+    }
     chain = [layer for layer in layers if layer.d is not None]
     not_cost = {layer.call for layer in chain}
     not_cost |= {s.place.call for s in made.values() if s.place and "norm" in s.place.row}
@@ -165,7 +167,10 @@ def cited(program: Program, layers: list[Layer], losses: set[int]) -> dict[int, 
 
 
 def _is_mean_over_batch(
-    program: Program, step: Instruction | None, made: dict[int, Instruction]
+    program: Program,
+    step: Instruction | None,
+    made: dict[int, Instruction],
+    layers: list[Layer],
 ) -> bool:
     """Tell whether `step` sums the squares of all outputs, and takes the mean over the samples."""
     if step is None or step.place is None or step.place.row != "mse_loss":
@@ -175,7 +180,11 @@ def _is_mean_over_batch(
         by, step = program.constants.get(step.args[1]), made.get(step.args[0])
     if step is None or step.function is not np.vdot or by is None:
         return False
-    samples = (program.values[step.args[0]].shape or ())[:-1]
+    error = made.get(step.args[0])
+    outputs = {n for layer in layers for n in (layer.y, layer.z)}
+    if error is None or outputs.isdisjoint(error.args):  # what is taken of them may be turned
+        return False
+    samples = (program.values[error.out].shape or ())[:-1]
     return bool(by == math.prod(samples))
 
 
