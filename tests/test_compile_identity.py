@@ -112,6 +112,7 @@ def test_arguments_are_compared_to_one_another():
 
 
 BATCHES = [X, W]
+MARK = object()
 
 
 class Phase(Enum):
@@ -135,12 +136,28 @@ def asks_for_a_class(x: Any) -> Any:
     return x * 2 if type(MODEL) is nn.Linear else x
 
 
+def asks_for_a_builtin(x: Any) -> Any:
+    return x * 2 if type(BATCHES) is list and Options.act is not abs else x
+
+
+def asks_for_a_dtype(x: Any) -> Any:
+    return x * 2 if x.dtype is tg.float64 else x
+
+
+def asks_for_a_mark(x: Any) -> Any:
+    return x * 2 if Options.kind is not MARK else x
+
+
 def asks_for_none(x: Any) -> Any:
     return x * 2 if None is not x and Options.kind is None else x
 
 
 @pytest.mark.parametrize(
-    "function", [asks_for_an_enum, asks_for_a_function, asks_for_a_class, asks_for_none]
+    "function",
+    [
+        *(asks_for_an_enum, asks_for_a_function, asks_for_a_class, asks_for_none),
+        *(asks_for_a_builtin, asks_for_a_dtype, asks_for_a_mark),
+    ],
 )
 def test_what_is_no_tensor_may_be_asked_for(function: Any):
     compiled = tg.compile(lambda x: function(x) / len(BATCHES), backend="numpy")
@@ -156,7 +173,8 @@ class Lazy(type):
 
 
 class Late(metaclass=Lazy):
-    pass
+    def there(self) -> None:
+        """Stand where nobody finds it, as the class of the class has a property of that name."""
 
 
 HERE = [W, True]
@@ -172,7 +190,20 @@ def asks_for_what_is_replaced(x: Any) -> Any:
     return result
 
 
-@pytest.mark.parametrize("function", [asks_for_a_choice, asks_for_what_is_replaced])
+def asks_for_what_is_set(x: Any) -> Any:
+    global NOW  # noqa: PLW0603
+    NOW = W
+    result = x * 2 if x is NOW else x * 3
+    NOW = tg.relu
+    return result
+
+
+NOW: Any = tg.relu
+
+
+@pytest.mark.parametrize(
+    "function", [asks_for_a_choice, asks_for_what_is_replaced, asks_for_what_is_set]
+)
 def test_what_may_be_a_tensor_is_asked_for(function: Any):
     Options.tensor = W
     with pytest.raises(CompileError, match=TOLD):

@@ -6,10 +6,11 @@ arguments of a call must be none of the tensors that the function finds outside.
 
 from __future__ import annotations
 
+import builtins
 import dis
 from collections.abc import Mapping
-from enum import Enum, EnumMeta
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from enum import EnumMeta
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from tinygrad_fc.compiler.attributes import names_of
 from tinygrad_fc.compiler.program import Held
 from tinygrad_fc.compiler.refusal import line_of, refusal
 from tinygrad_fc.graph import Node
-from tinygrad_fc.op import Op
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,7 +67,7 @@ def _compared(codes: Mapping[CodeType, Mapping[str, Any]]) -> str | None:
     for code, outside in codes.items():
         steps = list(dis.get_instructions(code))
         for k, step in enumerate(steps):
-            if step.opname == "IS_OP" and not _tells(steps[:k], step, outside):
+            if step.opname == "IS_OP" and not _tells(steps, k, outside):
                 number = step.positions.lineno if step.positions else None
                 return line_of(code.co_filename, number or code.co_firstlineno)
         names = names_of(code)
@@ -76,13 +76,14 @@ def _compared(codes: Mapping[CodeType, Mapping[str, Any]]) -> str | None:
     return None
 
 
-def _tells(before: list[Any], comparison: Any, outside: Mapping[str, Any]) -> bool:
-    """Tell whether one side is known to be no tensor: None, a class, a function, an enum.
+def _tells(steps: list[Any], k: int, outside: Mapping[str, Any]) -> bool:
+    """Tell whether one side of comparison `k` is known to be no tensor: a class, a constant.
 
     Nothing is run to find out: only what stands in dicts is looked at. Where one jumps to, another
-    value may have come from elsewhere.
+    value may have come from elsewhere; and what is None may be a tensor at another time.
     """
-    if comparison.is_jump_target or not before:
+    before = steps[:k]
+    if steps[k].is_jump_target or not before:
         return False
     if before[-1].opname == "LOAD_FAST":
         variable, before = before[-1], before[:-1]
@@ -91,25 +92,30 @@ def _tells(before: list[Any], comparison: Any, outside: Mapping[str, Any]) -> bo
     names = []
     while before and before[-1].opname == "LOAD_ATTR" and not before[-1].is_jump_target:
         names.append(before.pop().argval)
-    if not before or (before[-1].opname == "LOAD_CONST" and names):
+    if before and before[-1].opname == "LOAD_CONST":
+        return not names
+    if not before or before[-1].opname != "LOAD_GLOBAL":
         return False
-    if before[-1].opname == "LOAD_CONST":
-        return True
-    if before[-1].opname != "LOAD_GLOBAL":
+    root = before[-1].argval
+    if any(step.opname == "STORE_GLOBAL" and step.argval == root for step in steps):
         return False
-    found = outside.get(before[-1].argval)
+    found = outside.get(root, vars(builtins).get(root))
     for name in reversed(names):
         found = _attribute(found, name)
-    return isinstance(found, type | FunctionType | BuiltinFunctionType | Enum | Op)
+    return found is not None and not _is_one(found)
 
 
 def _attribute(owner: Any, name: str) -> Any:
     """Return what a class or a module holds, as far as that is known without asking it."""
     if isinstance(owner, EnumMeta):
         return owner.__members__.get(name)
-    if isinstance(owner, ModuleType) and owner.__name__.partition(".")[0] == "tinygrad_fc":
-        return getattr(owner, name, None)  # which reads some of its files when they are asked for
-    return vars(owner).get(name) if isinstance(owner, ModuleType | type) else None
+    if isinstance(owner, ModuleType):
+        ours = owner.__name__.partition(".")[0] == "tinygrad_fc"  # some of it is read when asked
+        return getattr(owner, name, None) if ours else vars(owner).get(name)
+    if not isinstance(owner, type):
+        return None
+    meta: type = type(owner)
+    return None if any(name in vars(k) for k in meta.__mro__[:-2]) else vars(owner).get(name)
 
 
 def _is_keyed(guards: Iterable[Guard]) -> bool:
