@@ -339,6 +339,40 @@ def test_whatever_a_class_holds(values: Any):
             same("result", compiled(X), function(X))
 
 
+def test_what_a_class_holds_and_nobody_names_is_not_looked_into():
+    class Trainer:
+        ids = itertools.count()
+        meter = SimpleNamespace(total=0.0)
+
+        def __init__(self) -> None:
+            self.id = next(Trainer.ids)
+
+        def step(self, x: Any) -> Any:
+            return x * getattr(self, "factor", 2.0) + (x * 0).sum() * float(hasattr(self, "hook"))
+
+    trainer = Trainer()
+    compiled = tg.compile(trainer.step, backend="numpy")
+    for k in range(3):
+        Trainer.meter.total += k
+        same("result", compiled(X), X * 2)
+    assert len(compiled.programs) == 1
+
+
+def test_a_class_of_the_users_behind_one_in_c():
+    class Options:
+        act: Any = None
+
+    class State(dict, Options):  # type: ignore[type-arg]
+        def apply(self, x: Any) -> Any:
+            return x * 2 if self.act is None else x * 3
+
+    state = State()
+    compiled = tg.compile(state.apply, backend="numpy")
+    for act in (None, tg.relu, None):
+        Options.act = act
+        same("result", compiled(X), state.apply(X))
+
+
 def test_objects_that_the_function_makes_are_its_own():
     class Made:
         def __init__(self) -> None:

@@ -70,9 +70,19 @@ class Objects:
                 self._gone_by("slot", (owner, name), value, look)
             elif held is own:
                 self._gone_by("global", (held, name), found, look)
-            elif isinstance(found, _SIMPLE) or is_method(found) or _is_of_users(held):
-                self._gone_by("global", (held, name), found, look)
+            elif self._of_class(held, name, found, look):
                 self._not_in(places[:at], name)
+
+    def _of_class(self, held: Any, name: str, found: Any, look: Look) -> bool:
+        """Note what a class holds, if that is looked at."""
+        simple = isinstance(found, _SIMPLE) or is_method(found)
+        if simple or (name in look.names and _is_of_users(held)):
+            self._gone_by("global", (held, name), found, look)
+        elif _is_of_users(held):  # which code that reads any attribute may have, but not go into
+            self.watch.guard("global", (held, name), found)
+        else:
+            return False
+        return True
 
     def _attribute(self, name: str, value: Any, look: Look) -> None:
         """Note an attribute that may be an array, by how the code comes to have it."""
@@ -99,7 +109,7 @@ class Objects:
     def _not_in(self, places: list[Any], name: str) -> None:
         """Note that an object has no attribute, nor one of its classes that are the user's."""
         for place in places:
-            if type(place) is dict or of_users(place["__module__"]):
+            if type(place) is dict or _is_of_users(place):
                 self.watch.guard("global", (place, name), MISS)
 
     def _absent(self, owner: Any, name: str, own: Any, look: Look) -> None:
