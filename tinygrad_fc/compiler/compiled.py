@@ -178,9 +178,9 @@ class Compiled(Generic[P, R]):
             if self._traces > 1 and self._changing:
                 why = f"that fits a second call: {_changed(self._changing)}"
             elif self._traces:
-                why = (
-                    "yet: call it once more, as that call made what an optimizer keeps, or the like"
-                )
+                made = "made what an optimizer keeps"
+                made = f"changed {self._changing}, which it goes by" if self._changing else made
+                why = f"yet: call it once more, as that call {made}"
             raise CompileError(f"{self.__name__} has no program {why}")
         return self._shells[0]
 
