@@ -16,7 +16,7 @@ from tinygrad_fc.graph import Node, state
 
 _RARE = ("_buffer_names", "_hooks")
 """Containers of modules of which `state.structure` tells."""
-_SAME_BY_VALUE = (bool, int, float, str, bytes, type(None))
+_SAME_BY_VALUE = (bool, str, bytes, type(None))
 
 
 class Entering(Finding):
@@ -58,12 +58,9 @@ class Entering(Finding):
             self.check(f"{found}.__class__ is not ndarray")
         elif type(leaf) in _SAME_BY_VALUE:
             self.check(f"{found}.__class__ is not {self.name(type(leaf), 'c')}")
-            if type(leaf) is float:  # NaN is not itself, and 0.0 is -0.0, but as they are written
-                self.check(f"repr({found}) != {repr(leaf)!r}")
-            else:
-                self.check(f"{found} != {self.number(leaf) if type(leaf) is int else repr(leaf)}")
+            self.check(f"{found} != {leaf!r}")
         else:
-            self.check(f"{found} is not {self.name(leaf, 'z')}")
+            self.same(found, leaf)
 
     # Guards
 

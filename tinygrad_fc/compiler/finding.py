@@ -19,9 +19,9 @@ class Miss:
 
 
 MISS, UNFIT = Miss(), Miss()
+"""For the kinds and the guards; and for values that the kernel saw."""
 _WIDE = 1e300
 """Beyond that, numbers may have no literal: infinity, or one of too many digits."""
-"""For the kinds and the guards; and for values that the kernel saw."""
 
 
 class Finding:
@@ -86,12 +86,8 @@ class Finding:
         elif kind is float and value == 0:
             changed = f"n or repr(n) != {repr(value)!r}"  # there are two zeros
         else:
-            changed = f"n != {self.number(value)}"
+            changed = f"n != {repr(value) if abs(value) < _WIDE else self.name(value, 'z')}"
         self.check(f"n.__class__ is not {kind.__name__} or {changed}")
-
-    def number(self, value: Any) -> str:
-        """Return the literal of a number, or a name where there is none."""
-        return repr(value) if abs(value) < _WIDE else self.name(value, "z")
 
     def local(self, key: Any, letter: str, expression: str) -> str:
         """Return the local variable for an expression, which is evaluated once."""
