@@ -49,7 +49,7 @@ def set_apart(
     for each in found:
         number = given.get(id(each))
         if number is not None:
-            name = dict(enumerate(watch.argument_names)).get(number, f"argument {number}")
+            name = watch.argument_name(number, f"argument {number}")
             raise refusal(
                 f"the function finds {name} outside as well, and asks which tensor an argument is, "
                 "by `is`, or as a key of a dict or a set: one that stands for it in every call is "

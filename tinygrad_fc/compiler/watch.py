@@ -67,6 +67,11 @@ class Watch(Guarding):
         self.argument_names: list[str] = []
         self.made_by: dict[int, tuple[Any, int]] = {}
 
+    def argument_name(self, number: int, otherwise: str) -> str:
+        """Return the name of an argument by its number, where it is known."""
+        names = self.argument_names
+        return names[number] if number < len(names) else otherwise
+
     def is_reached(self, thing: Any) -> bool:
         """Tell whether the function goes by a container, or an array, that it has not made."""
         if id(thing) in self.boxes or id(thing) in self.supplied:
@@ -231,7 +236,7 @@ class Watch(Guarding):
                 "requires_grad of a tensor from outside is changed:",
                 "Freeze or unfreeze it outside of the compiled function.",
             )
-        name = dict(enumerate(self.argument_names)).get(self.arguments[id(node)][0], "x")
+        name = self.argument_name(self.arguments[id(node)][0], "x")
         made = f"{name} = {name}.detach()" + (".requires_grad_()" if value else "")
         return (
             "requires_grad of an argument is changed, which would change the caller's tensor:",
