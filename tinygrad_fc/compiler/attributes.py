@@ -65,7 +65,8 @@ def names_of(code: CodeType) -> Names:
     unloaded: set[str] = set()
     imported: set[tuple[int, str]] = set()
     handles = False
-    for step, level in zip(dis.get_instructions(code), _two_before(code), strict=True):
+    steps = list(dis.get_instructions(code))
+    for k, step in enumerate(steps):
         if step.opname in _LOADS:
             found[_LOADS[step.opname]].add(step.argval)
         if step.opname == "STORE_ATTR":
@@ -73,6 +74,7 @@ def names_of(code: CodeType) -> Names:
         elif step.opname == "IMPORT_FROM":
             unloaded.add(step.argval)
         elif step.opname == "IMPORT_NAME":
+            level = steps[k - 2].argval  # how many dots; what is loaded next are the names
             imported.add((level if isinstance(level, int) else 0, step.argval))
         elif step.opname == "MATCH_CLASS":
             unloaded |= _in_tuples(code) | {MATCHED}
@@ -97,14 +99,6 @@ def names_of(code: CodeType) -> Names:
         makes=not MAKERS.isdisjoint(every),
         whole=not _DICTS.isdisjoint(every),
     )
-
-
-def _two_before(code: CodeType) -> Iterator[Any]:
-    """Yield for each instruction what the last but one before it is about: an import's dots."""
-    last, before = None, None
-    for step in dis.get_instructions(code):
-        yield before
-        last, before = step.argval, last
 
 
 def _in_tuples(code: CodeType) -> set[str]:

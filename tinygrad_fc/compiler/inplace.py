@@ -216,8 +216,7 @@ def memory_used_again(writer: Writer, step: Instruction) -> list[str] | None:
     """Return lines that work out a large value in one array; None where it takes no such care."""
     if not _own_memory(writer, step):
         return None
-    lines = _worked_out(writer, step, writer.names.variables[step.out])
-    return lines if len(lines) > 1 or "out=" in lines[0] else None
+    return _worked_out(writer, step, writer.names.variables[step.out])
 
 
 def _own_memory(writer: Writer, step: Instruction) -> bool:

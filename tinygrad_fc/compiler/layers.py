@@ -145,9 +145,8 @@ def cited(program: Program, layers: list[Layer], losses: set[int]) -> dict[int, 
         found[layer.z] = "(3)"
         if layer.y is not None:
             found[layer.y] = "(2)"
-    found |= {
-        n: "(5), (6)" for n in losses if _is_mean_over_batch(program, made.get(n), made, layers)
-    }
+    costs = (n for n in losses if _is_mean_over_batch(program, n, made, layers))
+    found |= dict.fromkeys(costs, "(5), (6)")
     chain = [layer for layer in layers if layer.d is not None]
     not_cost = {layer.call for layer in chain}
     not_cost |= {s.place.call for s in made.values() if s.place and "norm" in s.place.row}
@@ -167,12 +166,10 @@ def cited(program: Program, layers: list[Layer], losses: set[int]) -> dict[int, 
 
 
 def _is_mean_over_batch(
-    program: Program,
-    step: Instruction | None,
-    made: dict[int, Instruction],
-    layers: list[Layer],
+    program: Program, number: int, made: dict[int, Instruction], layers: list[Layer]
 ) -> bool:
-    """Tell whether `step` sums the squares of all outputs, and takes the mean over the samples."""
+    """Tell whether a value is the sum of squares of all outputs, as a mean over the samples."""
+    step = made.get(number)
     if step is None or step.place is None or step.place.row != "mse_loss":
         return False
     by: Any = 1
