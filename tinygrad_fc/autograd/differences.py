@@ -46,16 +46,21 @@ def along(
     f: Callable[..., Array], point: Sequence[Array], direction: Sequence[Array]
 ) -> Callable[[float], Array]:
     """Return `f` as a function of how far one goes from `point`, in units of `direction`."""
+    pairs = list(zip(point, direction, strict=True))
 
     def moved(t: float) -> Array:
-        return f(*(x + t * v for x, v in zip(point, direction, strict=True)))
+        return f(*[x + t * v for x, v in pairs])
 
     return moved
 
 
-def seen(line: Callable[[float], Array], h: Array) -> Differences:
-    """Return what `line` gives at steps of `h`, a column, to both sides of 0."""
+def seen(line: Callable[[float], Array], h: Array, here: Array | None = None) -> Differences:
+    """Return what `line` gives at steps of `h`, a column, to both sides of 0; `here` is that at 0.
+
+    That is found out unless it is told.
+    """
     steps = h[:, 0].tolist()  # which add to arrays in less time than NumPy's own numbers
-    here = line(0.0)
+    if here is None:
+        here = line(0.0)
     up = np.array([line(t) for t in steps], float)
     return Differences(h, here, up, np.array([line(-t) for t in steps], float))

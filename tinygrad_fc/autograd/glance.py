@@ -35,6 +35,7 @@ def glance(
     *,
     eps: float = EPS,
     noise: float = 0.0,
+    here: Array | None = None,
 ) -> Slope:
     """Return the derivatives of `f` at `point` along `direction`, where that takes little.
 
@@ -44,12 +45,11 @@ def glance(
     longest, least = FINE if eps <= EPS else COARSE
     steps = [longest * 0.5**k for k in range(LEVELS)]
     with np.errstate(all="ignore"):
-        found = seen(along(f, point, direction), np.array([*steps, least])[:, None])
+        found = seen(along(f, point, direction), np.array([*steps, least])[:, None], here)
         blur = found.rounding(eps, noise) / found.h
         central, known = found.central, blur[:-1]
-        still = np.zeros_like(known)
-        value, error = extrapolated(central[:-1], known, still, SYMMETRIC[:TERMS])
-        jump, doubt = extrapolated(found.lopsided[:-1], 4 * known, still, LOPSIDED[:TERMS])
+        value, error = extrapolated(central[:-1], known, None, SYMMETRIC[:TERMS])
+        jump, doubt = extrapolated(found.lopsided[:-1], 4 * known, None, LOPSIDED[:TERMS])
         error = error + (np.abs(jump) + doubt) / 2
         smooth = (np.abs(central[-1] - value) <= error + 4 * blur[-1]) & (np.abs(jump) <= doubt)
         error = np.where(smooth, error, np.inf)

@@ -14,11 +14,13 @@ without asking whether there is one: differentiable or not, a legal slope lies w
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.autograd.chance import kept
 from tinygrad_fc.autograd.differences import EPS, LOPSIDED, SYMMETRIC, along, seen
 from tinygrad_fc.autograd.richardson import extrapolated
 
@@ -71,6 +73,7 @@ def slope(
     steep: Array | float = 0.0,
     eps: float = EPS,
     noise: float = 0.0,
+    here: Array | None = None,
 ) -> Slope:
     """Return the derivatives of `f` at `point` along `direction`, from steps of `first` and less.
 
@@ -78,12 +81,13 @@ def slope(
     within the domain of `f` for |t| up to `first`. `steep` are the slopes that `f` has at ordinary
     places, see `steepness`: where it is much flatter, what it comes from was rounded all the same
     (1 - tanh(x)^2 at 16 is a staircase). `eps` is that of the coarsest type that `f` computes in,
-    and `noise` how exact it is, relative to its results, if worse than that.
+    and `noise` how exact it is, relative to its results, if worse than that. `here` are its results
+    at `point`, where these are known.
     """
     line = along(f, point, direction)
     with np.errstate(all="ignore"):
         h = first * 0.5 ** np.arange(LEVELS if eps <= EPS else LEVELS + FINER)[:, None]
-        found = seen(line, h)
+        found = seen(line, h, here)
         here, central = found.here, found.central
         near = _near(line, here)
         least = found.rounding(eps, noise)
@@ -128,11 +132,16 @@ def slopes(
     found: list[Slope] = []
     if not lines:
         return found
-    many = max(AT_ONCE // max(f(*lines[0][0]).size, 1), 1)
+    point = lines[0][0]
+    here = np.array(f(*point))
+    one = all(p is point for p, _ in lines)
+    many = max(AT_ONCE // max(here.size, 1), 1)
     for some in (lines[k : k + many] for k in range(0, len(lines), many)):
         sides = zip(*some, strict=True)
         points, directions = ([np.stack(a) for a in zip(*s, strict=True)] for s in sides)
         each: Any = {} if steep is None else {"steep": np.tile(steep, len(some))}
+        if one:
+            each["here"] = np.tile(here, len(some))
         whole = measure(together, points, directions, **each, **options)
         parts = (np.split(a, len(some)) for a in whole)
         found += [Slope(*part) for part in zip(*parts, strict=True)]
@@ -147,11 +156,16 @@ def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) ->
             place, moved = list(point), list(point)
             for i in range(len(point)) if k < 0 else (k,):
                 # Not in step, along which many a function is flat.
-                rng = np.random.default_rng([k + 1, i, point[i].size])
                 place[i] = ordinary[i]
-                moved[i] = ordinary[i] + STEP * rng.uniform(-1, 1, point[i].shape)
+                moved[i] = ordinary[i] + STEP * _unequal(k + 1, i, point[i].shape)
             found.append(np.abs(f(*moved) - f(*place)) / STEP)
     return np.asarray(np.max(np.where(np.isfinite(found), found, 0), axis=0))
+
+
+@kept
+def _unequal(k: int, i: int, shape: tuple[int, ...]) -> Array:
+    rng = np.random.default_rng([k, i, math.prod(shape)])
+    return np.asarray(rng.uniform(-1, 1, shape))
 
 
 def room(x: Array) -> Array:

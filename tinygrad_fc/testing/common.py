@@ -63,15 +63,15 @@ class Seen:
     """The traits of examples, right and wrong."""
 
     def __init__(self) -> None:
-        self.right: list[frozenset[str]] = []
+        self.right: list[Case] = []  # of which traits are asked for where one is wrong
         self.wrong: frozenset[str] | None = None
 
     def add(self, case: Case, *, wrong: bool) -> None:
         """Note an example."""
-        found = traits(case)
         if not wrong:
-            self.right.append(found)
+            self.right.append(case)
         else:
+            found = traits(case)
             self.wrong = found if self.wrong is None else self.wrong & found
 
     def said(self, others: Sequence[Case] = ()) -> str:
@@ -82,7 +82,7 @@ class Seen:
         if self.wrong is None or len(self.right) < FEW:
             return ""
         wrong = self.wrong.intersection(*map(traits, others))
-        apart = sorted(wrong.difference(*self.right))
+        apart = sorted(wrong.difference(*map(traits, self.right)))
         if not apart:
             return ""
         return f"all {len(self.right)} examples without {' and '.join(apart)}"

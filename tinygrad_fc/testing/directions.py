@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from tinygrad_fc.autograd.chance import kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,5 +61,11 @@ def in_step(places: Sequence[Place]) -> list[Array]:
 
 def mixed(places: Sequence[Place], seed: int) -> list[Array]:
     """Return a direction at random, in unequal sizes: no two contributions cancel."""
-    rng = np.random.default_rng([seed, *(p.x.size for p in places)])
-    return [np.asarray(p.reach * rng.choice((-1, -0.5, 0.5, 0.75, 1), p.x.shape)) for p in places]
+    unequal = _unequal(seed, *(p.x.shape for p in places))
+    return [np.asarray(p.reach * v) for p, v in zip(places, unequal, strict=True)]
+
+
+@kept
+def _unequal(seed: int, *shapes: tuple[int, ...]) -> list[Array]:
+    rng = np.random.default_rng([seed, *map(math.prod, shapes)])
+    return [np.asarray(rng.choice((-1, -0.5, 0.5, 0.75, 1), shape)) for shape in shapes]

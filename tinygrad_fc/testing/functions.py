@@ -17,6 +17,7 @@ from tinygrad_fc.testing.pasting import note, spelled
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 Array = np.ndarray[Any, Any]
+UNRECORDED = mode.no_grad()
 
 
 class Tensors(Rule):
@@ -27,9 +28,10 @@ class Tensors(Rule):
     def result(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Array:
         """Return what the function makes of `arrays`."""
         __tracebackhide__ = True
-        if not isinstance(self.forward, Op) and any(map(np.iscomplexobj, arrays)):
+        ours = isinstance(self.forward, Op)
+        if not ours and any(np.asarray(a).dtype.kind == "c" for a in arrays):
             raise TypeError("imaginary steps are for NumPy, and tensors are of real numbers")
-        with mode.no_grad():
+        with UNRECORDED:
             parts = _parts(self.forward(*self._tensors(arrays), **settings))
         return _joined([t._array for t in parts])
 
@@ -78,13 +80,16 @@ class Tensors(Rule):
 
         Those that do not are plain arrays for a row, which takes them; a function may call methods.
         """
-        given, args = [], []
-        for i, a in enumerate(arrays):
-            floats = np.asarray(a).dtype.kind == "f"
-            t = wrap(np.asarray(a)) if floats and (needing is None or i in needing) else None
-            other = a if isinstance(self.forward, Op) else wrap(np.asarray(a))
-            given.append(other if t is None else t.requires_grad_())
-            args.append(t)
+        given: list[Any] = []
+        args: list[Any] = []
+        plain = isinstance(self.forward, Op)
+        for i, a in enumerate(map(np.asarray, arrays)):
+            if a.dtype.kind == "f" and (needing is None or i in needing):
+                given.append(wrap(a).requires_grad_())
+                args.append(given[-1])
+            else:
+                given.append(arrays[i] if plain else wrap(a))
+                args.append(None)
         return given, args
 
     def _tensors(self, arrays: Sequence[Any]) -> list[Any]:
@@ -104,7 +109,7 @@ def _parts(value: Any) -> list[Any]:
 
 def returns_several(rule: Rule, arrays: Sequence[Any]) -> bool:
     """Tell whether a function of tensors returns several, which `result` joins."""
-    with mode.no_grad():
+    with UNRECORDED:
         return isinstance(rule, Tensors) and isinstance(
             rule.forward(*rule._tensors(arrays)), tuple | list
         )
@@ -117,21 +122,19 @@ def _joined(arrays: Sequence[Array]) -> Array:
 
 def _walked(parts: Sequence[Any], args: Sequence[Any], g: Any, *, create: bool) -> list[Any]:
     """Return the gradients of `args`, None where there is none, for `g`, that of all results."""
-    shares, start = [], 0
+    outs, seeds, start = [], [], 0
     for t in parts:
-        size = t._array.size
-        whole = len(parts) == 1
-        shares.append(g if whole else g[start : start + size].reshape(t._array.shape))
-        start += size
-    reached = [(t, s) for t, s in zip(parts, shares, strict=True) if t._requires_grad]
+        array = t._array
+        share = g
+        if len(parts) > 1:
+            share = g[start : start + array.size].reshape(array.shape)
+            start += array.size
+        if t._requires_grad:
+            outs.append(t)
+            seeds.append(share if share._array.dtype == array.dtype else share.to(array.dtype))
     wanted = [a for a in args if a is not None]
-    if not reached or not wanted:
+    if not outs or not wanted:
         return [None if a is None else wrap(np.zeros_like(a._array)) for a in args]
-    outs, seeds = zip(*reached, strict=True)
-    seeds = tuple(
-        s.to(t._array.dtype) if s._array.dtype != t._array.dtype else s
-        for s, t in zip(seeds, outs, strict=True)
-    )
     found = iter(autograd.grad(outs, wanted, seeds, create_graph=create, materialize_grads=True))
     return [None if a is None else next(found) for a in args]
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.autograd.chance import kept
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -28,11 +30,14 @@ def cotangent(like: Array, salt: int, *, zeros: bool = False) -> Array:
 
     Never ones, which hide rules that forget their gradient, and exact in every float.
     """
-    rng = np.random.default_rng([salt, *like.shape])
-    g = (2 * rng.integers(-16, 16, like.shape) + 1) / 8
-    if zeros:
-        g *= rng.random(like.shape) < 0.75
-    return np.asarray(g, like.dtype)
+    return np.array(_eighths(salt, like.shape, zeros), like.dtype)
+
+
+@kept
+def _eighths(salt: int, shape: tuple[int, ...], zeros: bool) -> Array:
+    rng = np.random.default_rng([salt, *shape])
+    g = (2 * rng.integers(-16, 16, shape) + 1) / 8
+    return np.asarray(g * (rng.random(shape) < 0.75) if zeros else g)
 
 
 NEIGHBOURS = 32
@@ -93,6 +98,8 @@ def near(
     a: Array, b: Array, rounding: Callable[[], Array] | None = None, scale: Array | None = None
 ) -> bool:
     """Tell whether `a` and `b` differ by rounding: of the largest number, or as `rounding` says."""
+    if _bits(a) == _bits(b):
+        return True
     with np.errstate(all="ignore"):
         eps = max(float(np.finfo(x.dtype).eps) for x in (a, b))
         far = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b))
@@ -114,9 +121,14 @@ def finite(arrays: Iterable[Array]) -> bool:
     return all(np.isfinite(a).all() for a in arrays)
 
 
+def _bits(a: Array) -> tuple[Any, ...]:
+    """Return what is equal only of equal arrays, in less time than any look at their numbers."""
+    return a.shape, a.dtype, a.tobytes()
+
+
 def same(a: Array, b: Array) -> bool:
     """Tell whether `a` and `b` are the same, number by number."""
-    return np.array_equal(a, b, equal_nan=True)
+    return _bits(a) == _bits(b) or np.array_equal(a, b, equal_nan=True)
 
 
 def worst(a: Array, b: Array) -> tuple[int, ...]:

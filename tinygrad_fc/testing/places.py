@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.autograd.chance import kept
 from tinygrad_fc.autograd.slopes import power, room
 from tinygrad_fc.testing.directions import Place
 
@@ -18,8 +19,7 @@ Array = np.ndarray[Any, Any]
 
 def ordinary(word: Domain, shape: tuple[int, ...]) -> Array:
     """Return numbers in `word` that are neither large nor near to an edge: about 1, if they may."""
-    rng = np.random.default_rng(shape)
-    x = rng.choice((-7, -5, -3, 2, 4, 6, 8), shape) / 8.0
+    x = _about_one(shape)
     low, high = word.low, word.high
     if high - low <= 64 and not low < -1 < 1 < high:
         x = (low + high) / 2 + (high - low) / 2 * (x - 1 / 16)
@@ -27,7 +27,14 @@ def ordinary(word: Domain, shape: tuple[int, ...]) -> Array:
         x = low + np.abs(x)
     elif high < np.inf and not high > 1:
         x = high - np.abs(x)
-    return np.asarray(np.where(np.isin(x, word.without), 0.875 * x + 0.03125, x))
+    if word.without:
+        x = np.where(np.isin(x, word.without), 0.875 * x + 0.03125, x)
+    return np.array(x)
+
+
+@kept
+def _about_one(shape: tuple[int, ...]) -> Array:
+    return np.asarray(np.random.default_rng(shape).choice((-7, -5, -3, 2, 4, 6, 8), shape) / 8.0)
 
 
 def ordinaries(case: Case) -> list[Array]:

@@ -28,15 +28,15 @@ Array = np.ndarray[Any, Any]
 
 def flat(case: Case) -> Callable[..., Array]:
     """Return the function of the arguments that have a gradient, its results in one axis."""
-    kinds = [case.arrays[i].dtype for i in case.floats]
+    rule, settings, kinds = case.rule, case.settings, [case.arrays[i].dtype for i in case.floats]
 
     def f(*point: Array) -> Array:
         typed = [
-            np.asarray(x, None if np.iscomplexobj(x) else kind)
-            for x, kind in zip(point, kinds, strict=True)
+            x if x.dtype == kind or x.dtype.kind == "c" else x.astype(kind)
+            for x, kind in zip(map(np.asarray, point), kinds, strict=True)
         ]
-        case.rule.calls["all"] += 1
-        return case.rule.result(case.placed(typed), case.settings).ravel()
+        rule.calls["all"] += 1
+        return rule.result(case.placed(typed), settings).ravel()
 
     return anywhere(f, case.out.size)
 
