@@ -502,7 +502,7 @@ def test_whatever_is_no_axis_is_named_and_words_stay_as_they_were(odd: Any) -> N
 
 
 def test_nothing_told_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    few: Any = {"max_examples": 20}
+    few: Any = {"max_examples": 10}
     with pytest.raises(
         NothingToldError, match=r"At \d+ of \d+ inputs drawn the result is NaN or i"
     ):

@@ -135,7 +135,7 @@ def test_an_imaginary_step_that_ignores_a_little_is_not_taken() -> None:
 
 
 @given(st.integers(2, 5), st.floats(0.0625, 128), st.integers(4, 22), st.integers(0, 2**20))
-@settings(max_examples=10)
+@settings(max_examples=5)
 def test_the_std_of_numbers_close_to_each_other_has_the_gradient_it_can(
     n: int, around: float, near: int, seed: int
 ) -> None:
