@@ -88,6 +88,8 @@ BUGS = (
     Bug("not a factor", lambda x: x * np.exp(x), lambda g, out, x: g * np.exp(x), (NEAR,), ""),
     Bug("not a factor of 16", lambda x: np.tanh(8 * x), lambda g, out, x: g * (1 - out),
         (interval(0.75, 8),), ""),
+    Bug("not a root", lambda x: np.tanh(8 * x), lambda g, out, x: g * (1 - out),
+        (interval(0.75, 0.8125),), ""),  # where out is nearly 1, and any power of it
     Bug("not a power", lambda x: np.tanh(x * x), lambda g, out, x: g * (1 - out),
         (interval(2.5, 9),), ""),
     Bug("not 0 / x", lambda x: np.round(x * 64) / 64, lambda g, out, x: g, (real,), ""),

@@ -20,6 +20,8 @@ Array = np.ndarray[Any, Any]
 
 EXACT = 2.0**-22
 """How exact, besides what differences leave open, a gradient is once it has what it lacked."""
+VARIED = 2.0**-6
+"""How much what a missing factor is made of must vary, relative to the largest."""
 KNOWN = {
     "ln 10": math.log(10),
     "ln 2": math.log(2),
@@ -142,7 +144,7 @@ def inner(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
             base = np.concatenate(known) ** power
             told = np.concatenate([((w.n != 0) | (w.a != 0)).ravel() for w in several])
             constant = (ratio / base)[told]
-            if len(set(base[told].tolist())) < 4 or not np.isfinite(constant).all():
+            if not _varied(base[told]) or not np.isfinite(constant).all():
                 continue
             same = constant[0] and np.allclose(constant, constant[0], rtol=CLOSE, atol=0)
             factors = [
@@ -153,6 +155,13 @@ def inner(several: Sequence[Wrong], _right: Sequence[Case]) -> str:
                 factor = _written(float(constant[0]), name, power)
                 return f"it lacks the factor {factor}: an inner derivative, by the chain rule?"
     return ""
+
+
+def _varied(base: Array) -> bool:
+    """Tell whether numbers differ enough to be told from others: near 1 all powers look alike."""
+    sizes = np.abs(base)
+    most = sizes.max(initial=0)
+    return len(np.unique(base)) > 3 and bool(most - sizes.min(initial=most) > VARIED * most)
 
 
 def _bases(w: Wrong) -> dict[str, Array]:
