@@ -192,6 +192,21 @@ def test_a_domain_that_is_too_wide_is_told_of() -> None:
     assert mean.empty == mean.nonfinite > 0
 
 
+def test_arrays_that_are_empty_by_chance_are_no_news() -> None:
+    lost: Any = {"raised": 30, "raised_empty": 30, "nonfinite": 30, "empty": 30}
+    report = Report(30, 60, 0, 0, refusal="ValueError: zero-size array", **lost)
+    assert not report.unfit()
+    for more in ({"raised": 31}, {"raised_empty": 19}, {"nonfinite": 31}, {"empty": 19}):
+        assert len(report._replace(**more).unfit()) == 1
+
+    def vjp(g: Any, out: Any, x: Any) -> Any:
+        top = x == out[..., None]
+        return g[..., None] * top / top.sum(-1, keepdims=True)
+
+    largest = check_vjp(lambda x: x.max(-1), vjp, real("n", "m"), order=1, dtypes="float64")
+    assert largest.raised_empty == largest.raised > 0
+
+
 def _narrow(x: Any) -> Any:
     """Return a loss that is computed in float32, whatever comes in."""
     return np.float64(np.float32(np.sin(x)).sum())

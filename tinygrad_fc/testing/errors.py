@@ -81,7 +81,7 @@ class Report(NamedTuple):
     gradients, `undecided` could not be certified (jumps, noise), and `kinks` were met. At `raised`
     further inputs the function raised, `refusal` at the last of them. At `left_out` no slope was
     measured: the function is slow, and time was up. At `nonfinite` it gave NaN or an infinity; in
-    `empty` of these an array was empty.
+    `empty` of these an array was empty, as in `raised_empty` of those at which it raised.
     """
 
     examples: int
@@ -93,6 +93,7 @@ class Report(NamedTuple):
     left_out: int = 0
     nonfinite: int = 0
     empty: int = 0
+    raised_empty: int = 0
 
     def plus(self, other: Report) -> Report:
         """Return the sums of both."""
@@ -106,6 +107,7 @@ class Report(NamedTuple):
             self.left_out + other.left_out,
             self.nonfinite + other.nonfinite,
             self.empty + other.empty,
+            self.raised_empty + other.raised_empty,
         )
 
     @property
@@ -122,6 +124,14 @@ class Report(NamedTuple):
         judged = self.compared + self.kinks
         return self.undecided > 9 * judged and self.examples - 2 > 2 * judged
 
+    def _many(self, lost: int, empty: int) -> bool:
+        """Tell whether so many inputs tell nothing that it should be known.
+
+        How many arrays are empty is chance, and what means and maxima are of these no news: they
+        count where they are the most of all that is drawn.
+        """
+        return (lost - empty) * 3 > self.examples or lost > self.examples
+
     def unfit(self) -> list[str]:
         """Return what to do about inputs that tell nothing, if they are many."""
         texts = []
@@ -131,7 +141,7 @@ class Report(NamedTuple):
                 "could be compared: the function is a staircase, noisy or next to flat where it "
                 f"was called. If it should not be, {SMOOTH}"
             )
-        if self.nonfinite * 3 > self.examples:
+        if self._many(self.nonfinite, self.empty):
             cure = (
                 "choose domains inside which it is defined, such as positive or nonzero, or a "
                 "condition (where=)"
@@ -142,7 +152,7 @@ class Report(NamedTuple):
                 f"At {self.nonfinite} of {self.examples + self.nonfinite} inputs drawn the result "
                 f"is NaN or infinite, where nothing can be told: {cure}"
             )
-        if self.raised * 3 > self.examples:
+        if self._many(self.raised, self.raised_empty):
             total = self.examples + self.raised
             texts.append(
                 f"{self.raised} of {total} inputs drawn raised {self.refusal}; "

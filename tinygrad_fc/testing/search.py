@@ -119,7 +119,8 @@ class _Search:
         self.known: dict[bytes, GradientError | None] = {}
         """What came of each case since one failed: to make it small, many are drawn again."""
         self.last: GradientError | None = None
-        self.raised, self.refusal, self.nonfinite, self.empty = 0, "", 0, 0
+        self.raised, self.refusal, self.nonfinite = 0, "", 0
+        self.empty, self.raised_empty = 0, 0
         self.dtypes: set[np.dtype[Any]] = set()
         self.seen = Seen()
 
@@ -208,17 +209,22 @@ class _Search:
             if self.plan.rule.asserts and isinstance(cause, AssertionError):
                 raise
             self.raised, self.refusal = self.raised + 1, said(cause)
+            self.raised_empty += _hollow(case)
             raise DiscardError from error
         self.dtypes.add(case.out.dtype)
         if not np.isfinite(case.out).all():
             self.nonfinite += 1
-            self.empty += not all(a.size for a in case.arrays)
+            self.empty += _hollow(case)
 
 
 def _no_floats(name: str, dtype: Any) -> NothingToldError:
     return NothingToldError(
         f"{name} returns {dtype} wherever it was called: only floats have a gradient"
     )
+
+
+def _hollow(case: Case) -> bool:
+    return not all(a.size for a in case.arrays)
 
 
 def _key(case: Case) -> bytes:
@@ -290,6 +296,7 @@ def _report(search: _Search) -> Report:
         left_out=search.flat + search.left_out,
         nonfinite=search.nonfinite,
         empty=search.empty,
+        raised_empty=search.raised_empty,
     )
     slopes = any(law.costly for law in search.plan.laws)
     # Where all results are empty there is nothing to tell, and nothing wrong.
