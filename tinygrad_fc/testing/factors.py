@@ -75,12 +75,13 @@ def _holds(several: Sequence[Wrong], factors: Sequence[Array]) -> bool:
     """Tell whether gradients, times factors, are right to more digits than what is nearly so.
 
     In the tail of a sigmoid, where all is nearly 0, a wrong formula is nearly the right one times a
-    factor.
+    factor; and differences may leave open what is right there.
     """
     for w, factor in zip(several, factors, strict=True):
         wrong = w.found.excess(w.k) > 0
-        allowed = EXACT * np.abs(w.n) + 4 * w.found.error[w.k]
-        if not (np.abs(w.a * factor - w.n) <= allowed)[wrong].all():
+        digits, bound = EXACT * np.abs(w.n), 4 * w.found.error[w.k]
+        told = (np.abs(w.a * factor - w.n) <= digits + bound)[wrong].all()
+        if not told or not (bound <= digits)[wrong].any():
             return False
     return True
 
