@@ -28,9 +28,6 @@ class Tensors(Rule):
     def result(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Array:
         """Return what the function makes of `arrays`."""
         __tracebackhide__ = True
-        ours = isinstance(self.forward, Op)
-        if not ours and any(np.asarray(a).dtype.kind == "c" for a in arrays):
-            raise TypeError("imaginary steps are for NumPy, and tensors are of real numbers")
         with UNRECORDED:
             parts = _parts(self.forward(*self._tensors(arrays), **settings))
         return _joined([t._array for t in parts])
@@ -94,9 +91,12 @@ class Tensors(Rule):
 
     def _tensors(self, arrays: Sequence[Any]) -> list[Any]:
         """Return `arrays` as a function gets them; whole numbers stay plain for a row."""
-        plain = isinstance(self.forward, Op)
-        every = map(np.asarray, arrays)
-        return [a if plain and a.dtype.kind != "f" else wrap(a) for a in every]
+        every = [np.asarray(a) for a in arrays]
+        if isinstance(self.forward, Op):
+            return [wrap(a) if a.dtype.kind == "f" else a for a in every]
+        if any(a.dtype.kind == "c" for a in every):
+            raise TypeError("imaginary steps are for NumPy, and tensors are of real numbers")
+        return [wrap(a) for a in every]
 
 
 def _parts(value: Any) -> list[Any]:
