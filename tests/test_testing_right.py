@@ -54,6 +54,21 @@ def test_a_network_in_saturation_has_a_right_second_order(z: float) -> None:
     assert check(model, np.array([[1.0, 0.0], [0.0, -1.0], [0.5, 0.5]])).compared
 
 
+OUTER = {
+    "tanh of a square": lambda x, c: (x * x / 2 + x + c).tanh(),
+    "tanh of tanh": lambda x, c: (3 * x.tanh() + c).tanh(),
+    "tanh of tanh in saturation": lambda x, c: (3 * (x / 8 + 5.1875).tanh() + c).tanh(),
+    "sigmoid of sigmoid": lambda x, c: (3 * x.sigmoid() + 2 * c).sigmoid(),
+}
+
+
+@pytest.mark.parametrize("c", [9.0, 14.0])
+@pytest.mark.parametrize("f", OUTER.values(), ids=list(OUTER))
+def test_behind_a_bias_the_second_order_is_of_rounded_slopes(f: Any, c: float) -> None:
+    # 1 - out^2 is a staircase there, beside which the rest is smooth, and ordinary places none.
+    check(lambda x: f(x, c), np.arange(-2.0, 2.125, 0.5))
+
+
 def test_arguments_without_a_gradient_are_tensors_too() -> None:
     assert check(lambda a, b: a.exp() * b.sigmoid(), real, real, max_examples=20).compared
 

@@ -105,11 +105,13 @@ def agree(
     places: Sequence[Place],
     salt: int,
     demand: Demand,
+    lost: Callable[[], Array] | None = None,
 ) -> Tally:
     """Hold `vjp`, the gradients at `places`, against slopes of `f`; raise `Disagreement`.
 
     Results whose slope is well known are compared by themselves, so that those at a kink, whose
-    bound is as large as the kink, hide nothing; these are compared among themselves.
+    bound is as large as the kink, hide nothing; these are compared among themselves. Where they
+    disagree, `lost` may tell how steep what results come from is: see `steep` of `slopes.slope`.
     """
     tally = Tally()
     here = [p.x for p in places]
@@ -118,7 +120,8 @@ def agree(
         return Tally(size)
     steep, inner = (steepness(f, here, [n * p.ordinary for p in places]) for n in (1, INNER))
     # Behind large weights a network has its slopes near 0, and is flat where numbers are about 1.
-    measure = partial(slopes, f, steep=np.maximum(steep, inner), eps=demand.eps, noise=demand.noise)
+    steepest = np.maximum(steep, inner)
+    measure = partial(slopes, f, steep=steepest, eps=demand.eps, noise=demand.noise)
     found_along = measure([(here, v) for v in chosen])
     coarse = demand.blur**0.5
     for k, v in enumerate(chosen):
@@ -138,7 +141,11 @@ def agree(
                 used = used * CALM
                 mine = claim(vjp(used), v, used)
             if not mine.allows(found, demand.accuracy):
-                _confirm(measure, vjp, used, places, v, found, demand)
+                careful, closer = measure, found
+                if lost is not None:
+                    careful = partial(measure, steep=np.maximum(steepest, lost()))
+                    (closer,) = careful([(here, v)])
+                _confirm(careful, vjp, used, places, v, closer, demand)
         if vague.any() and len(chosen) == demand.lines:
             chosen.append(in_step(places))
             found_along += measure([(here, chosen[-1])])
@@ -220,8 +227,8 @@ def _confirm(
             return
     if rough.any() and mine.allows(hull(measure, places, v, found, rough), accuracy):
         return
-    kind = "kink" if (rough & (w != 0)).any() else "value"
     numeric, error = found.summed(w)
+    kind = "kink" if (rough & (w != 0)).any() else "value"
     if demand.accuracy < ACCURACY and mine.allows(found, ACCURACY):
         kind = "imprecise"
     raise Disagreement(w, v, mine.total, (numeric, error), kind)

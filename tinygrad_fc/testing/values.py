@@ -12,7 +12,7 @@ from tinygrad_fc.testing.compare import Demand, Disagreement, agree
 from tinygrad_fc.testing.directions import Place
 from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
 from tinygrad_fc.testing.kinks import bent, kinked
-from tinygrad_fc.testing.laws import told
+from tinygrad_fc.testing.laws import invisible, told
 from tinygrad_fc.testing.numbers import EPS, cotangent
 from tinygrad_fc.testing.places import places
 from tinygrad_fc.testing.texts import between
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.testing.numbers import Nudge
 
 Array = np.ndarray[Any, Any]
+
+LOST = 16
+"""How many times an eps of the result's own size a gradient may be off that is made from it."""
 
 
 def flat(case: Case) -> Callable[..., Array]:
@@ -132,6 +135,9 @@ def second_values(case: Case, demand: Demand | None = None) -> Tally:
         weights = [v.reshape(p.x.shape) for v, p in zip(pieces, where, strict=True)]
         return case.second(weights, g, nudge)
 
+    def lost() -> Array:
+        return LOST * np.concatenate([a.ravel() for a in invisible(case, g, out)])
+
     # With zeros, where a rule that treats them apart must have the same slope as beside them.
     g = cotangent(out, case.salt, zeros=True)
     if not numbers.finite(case.gradients(case.g, out)):
@@ -144,7 +150,7 @@ def second_values(case: Case, demand: Demand | None = None) -> Tally:
     demand = demand._replace(lines=1, kinks="skip")
     with case.watched():
         try:
-            return agree(f, vjp, [at, *where], case.salt, demand)
+            return agree(f, vjp, [at, *where], case.salt, demand, lost)
         except Disagreement as found:
             # At a kink of the function itself there is no second derivative to be wrong.
             if kinked(flat(case), where, demand.blur):
