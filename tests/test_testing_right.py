@@ -69,6 +69,32 @@ def test_behind_a_bias_the_second_order_is_of_rounded_slopes(f: Any, c: float) -
     check(lambda x: f(x, c), np.arange(-2.0, 2.125, 0.5))
 
 
+STAIRS = {
+    "cross entropy": lambda x: x * x - (1 - x.sigmoid()).log(),
+    "logit": lambda x: (x.sigmoid() / (1 - x.sigmoid())).log() + x.sin(),
+    "weight decay": lambda x: ((x * x) / 100 - (1 - x.sigmoid()).log()).sum(),
+}
+
+
+@pytest.mark.parametrize("x", [28.0, 31.0, 33.65625])
+@pytest.mark.parametrize("f", STAIRS.values(), ids=list(STAIRS))
+def test_a_staircase_beside_a_slope_is_no_wrong_gradient(f: Any, x: float) -> None:
+    check(f, np.array([x, 0.53125, -1.59375]), order=1)
+
+
+def test_what_climbs_by_jumps_is_undecided_and_what_does_not_is_wrong() -> None:
+    x = np.array(31.0)
+    assert check(STAIRS["cross entropy"], x, order=1).undecided
+    for slope in (2.0, -1.0):
+        with pytest.raises(GradientError, match="wrong value"):
+            check_vjp(
+                lambda x: x * x - np.log(1 - 1 / (1 + np.exp(-x))),
+                lambda g, _, x, slope=slope: g * (2 * x + slope),
+                x,
+                order=1,
+            )
+
+
 def test_arguments_without_a_gradient_are_tensors_too() -> None:
     assert check(lambda a, b: a.exp() * b.sigmoid(), real, real, max_examples=20).compared
 

@@ -8,6 +8,9 @@ measured. A value counts only if no finer step contradicts it: coarse steps agre
 by luck where the function oscillates. Of what is left the smallest bound wins; where nothing is
 left it is infinite, and nobody is alarmed.
 
+Rounding that no step shows is in no bound: beside a slope a staircase whose stairs are longer than
+the finest steps is not seen, see `testing.stairs`.
+
 At a kink the slopes to the left and to the right differ. Half of that jump is added to the bound,
 without asking whether there is one: differentiable or not, a legal slope lies within.
 """

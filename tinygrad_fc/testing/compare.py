@@ -20,6 +20,7 @@ from tinygrad_fc.testing.directions import directions, in_step, only
 from tinygrad_fc.testing.errors import Tally
 from tinygrad_fc.testing.kinks import around, bent, hull
 from tinygrad_fc.testing.numbers import EPS, STILL, cotangent, product, spread
+from tinygrad_fc.testing.stairs import climbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,7 +146,8 @@ def agree(
                 if lost is not None:
                     careful = partial(measure, steep=np.maximum(steepest, lost()))
                     (closer,) = careful([(here, v)])
-                _confirm(careful, vjp, used, places, v, closer, demand)
+                if not _confirmed(f, careful, vjp, used, places, v, closer, demand):
+                    resolved = resolved & ~part
         if vague.any() and len(chosen) == demand.lines:
             chosen.append(in_step(places))
             found_along += measure([(here, chosen[-1])])
@@ -193,7 +195,8 @@ def weights(value: Array, salt: int, k: int) -> Array:
     return w
 
 
-def _confirm(
+def _confirmed(
+    f: Callable[..., Array],
     measure: Callable[..., list[Slope]],
     vjp: Callable[..., list[Array]],
     w: Array,
@@ -201,10 +204,11 @@ def _confirm(
     v: Direction,
     found: Slope,
     demand: Demand,
-) -> None:
+) -> bool:
     """Raise unless other steps, the gradients' own rounding or a kink explain a disagreement.
 
-    These cost more to find out, and are asked for only then.
+    These cost more to find out, and are asked for only then. Where jumps explain it, slopes tell
+    nothing: it is False.
     """
     point = [p.x for p in places]
     (other,) = measure([(point, v)], first=13 / 64)
@@ -213,21 +217,23 @@ def _confirm(
     w = np.where(other.agrees(found), w, 0)
     mine = _rounded(vjp, w, v, demand.blur)
     if mine.allows(found, accuracy) or mine.allows(other, accuracy):
-        return
+        return True
     unseen = _unseen(measure, w, point, v, demand.blur)
     mine = mine._replace(slack=mine.slack + unseen)
     if mine.allows(found, accuracy) or mine.allows(other, accuracy):
-        return
+        return True
     torn, rough = around(measure, places, found, demand.blur**0.5)
     left_out = torn | rough if demand.kinks == "skip" else torn
     if left_out.any():
         w = np.where(left_out, 0, w)
         mine = _rounded(vjp, w, v, demand.blur, unseen)
         if mine.allows(found, accuracy) or mine.allows(other, accuracy):
-            return
+            return True
     if rough.any() and mine.allows(hull(measure, places, v, found, rough), accuracy):
-        return
+        return True
     numeric, error = found.summed(w)
+    if climbs(f, point, v, w, mine.total - numeric):
+        return False
     kind = "kink" if (rough & (w != 0)).any() else "value"
     if demand.accuracy < ACCURACY and mine.allows(found, ACCURACY):
         kind = "imprecise"
