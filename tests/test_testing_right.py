@@ -82,6 +82,16 @@ def test_a_staircase_beside_a_slope_is_no_wrong_gradient(f: Any, x: float) -> No
     check(f, np.array([x, 0.53125, -1.59375]), order=1)
 
 
+def squashed(x: Any) -> Any:
+    """Return what the logarithm of a probability changes by where actions are bounded by tanh."""
+    return -(1 - x.tanh() ** 2 + 1e-6).log().sum()
+
+
+@pytest.mark.parametrize("x", [(-4.625, 0.0, 0.0, -14.0), (-16.0,) * 3, (-15.0, -0.05078125)])
+def test_a_staircase_is_rough_where_numbers_are_smaller(x: Any) -> None:
+    check(lambda x, n: n + squashed(x), np.array(x), np.zeros(len(x)), order=1)
+
+
 def test_what_climbs_by_jumps_is_undecided_and_what_does_not_is_wrong() -> None:
     x = np.array(31.0)
     assert check(STAIRS["cross entropy"], x, order=1).undecided

@@ -165,6 +165,14 @@ def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) ->
     return np.asarray(np.max(np.where(np.isfinite(found), found, 0), axis=0))
 
 
+def roughness(f: Function, point: Sequence[Array], direction: Sequence[Array]) -> Array:
+    """Return how rough each result is at a place, from steps of next to nothing."""
+    with np.errstate(all="ignore"):
+        line = along(f, point, direction)
+        rough = _near(line, line(0.0)).rough.max(axis=0)
+    return np.where(np.isfinite(rough), rough, 0)
+
+
 @kept
 def _unequal(k: int, i: int, shape: tuple[int, ...]) -> Array:
     rng = np.random.default_rng([k, i, math.prod(shape)])

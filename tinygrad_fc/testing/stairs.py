@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 WAYS = 0.75 * 0.5 ** np.arange(8)
 """How long the ways are, in units of the direction: those that leave the domain are left out."""
-ALIKE, TRIED = 2, 4
+ALIKE, TRIED = 2, 6
 """On how many ways jumps must add what is missing, and of how many.
 
 Where the integral fails they may do so by chance, and a slope may be that of a jump.

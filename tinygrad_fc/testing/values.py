@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.slopes import CALM, slope
+from tinygrad_fc.autograd.slopes import CALM, roughness, slope
 from tinygrad_fc.testing import numbers
 from tinygrad_fc.testing.compare import Demand, Disagreement, agree
-from tinygrad_fc.testing.directions import Place
+from tinygrad_fc.testing.directions import Place, mixed
 from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
 from tinygrad_fc.testing.kinks import bent, kinked
 from tinygrad_fc.testing.laws import invisible, told
@@ -27,6 +27,9 @@ Array = np.ndarray[Any, Any]
 
 LOST = 16
 """How many times an eps of the result's own size a gradient may be off that is made from it."""
+
+NEARER = 0.47, 0.23
+"""How much smaller: no simple part, at which many a function has a kink."""
 
 
 def flat(case: Case) -> Callable[..., Array]:
@@ -111,12 +114,21 @@ def values(case: Case, demand: Demand | None = None) -> Tally:
     demand = _fitted(case, demand or Demand())
     with case.watched():
         try:
-            return agree(f, vjp, where, case.salt, demand)
+            return agree(f, vjp, where, case.salt, demand, lambda: _rough_nearer(f, where) / EPS)
         except Disagreement as found:
             found.f, found.vjp, found.places, found.eps = f, vjp, where, demand.blur
             raise _told_of(case, found) from None
         except FloatingPointError as error:
             raise DiscardError from error
+
+
+def _rough_nearer(f: Callable[..., Array], where: list[Place]) -> Array:
+    """Return how rough results are where numbers are smaller.
+
+    There `1 - tanh(x)^2` is rough that is a staircase here, whose stairs are too long to be seen.
+    """
+    v = mixed(where, 0)
+    return np.max([roughness(f, [p.x * t for p in where], v) for t in NEARER], axis=0)
 
 
 def second_values(case: Case, demand: Demand | None = None) -> Tally:
