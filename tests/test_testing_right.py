@@ -92,6 +92,18 @@ def test_a_staircase_is_rough_where_numbers_are_smaller(x: Any) -> None:
     check(lambda x, n: n + squashed(x), np.array(x), np.zeros(len(x)), order=1)
 
 
+@pytest.mark.parametrize("x", [(11.0,), (13.5,), (-14.0, 0.5)])
+def test_digits_that_float32_loses_on_the_way_are_no_fault_of_gradients(x: Any) -> None:
+    check(squashed, np.array(x), order=1)
+
+
+def test_a_factor_may_hide_what_float32_loses() -> None:
+    def entropy(x: Any, t: Any) -> Any:
+        return -(t * x.sigmoid().log() + (1 - t) * (1 - x.sigmoid()).log())
+
+    check(entropy, np.array([0.0, 14.75]), np.array([0.999755859375]))
+
+
 def test_what_climbs_by_jumps_is_undecided_and_what_does_not_is_wrong() -> None:
     x = np.array(31.0)
     assert check(STAIRS["cross entropy"], x, order=1).undecided

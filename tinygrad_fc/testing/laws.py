@@ -233,7 +233,7 @@ def invisible(case: Case, g: Array, out: Array) -> list[Array]:
     -1 wherever they lie).
     """
     sizes = np.abs(np.asarray(out, float))
-    for point in _elsewhere(case):
+    for point in elsewhere(case):
         try:
             with np.errstate(all="ignore"):
                 other = np.abs(case.at(case.placed(point)).out)
@@ -246,7 +246,7 @@ def invisible(case: Case, g: Array, out: Array) -> list[Array]:
     return [total / room(np.asarray(case.arrays[i], float)) for i in case.floats]
 
 
-def _elsewhere(case: Case) -> Iterator[list[Array]]:
+def elsewhere(case: Case) -> Iterator[list[Array]]:
     """Yield the arguments with ordinary numbers in place of all of them, and of each."""
     usual = ordinaries(case)
     mine = [case.arrays[i] for i in case.floats]
@@ -259,7 +259,7 @@ def _elsewhere(case: Case) -> Iterator[list[Array]]:
 def usual(case: Case, g: Array) -> list[float]:
     """Return how large gradients are where numbers are about 1: all, or those of one argument."""
     most = [0.0] * len(case.floats)
-    for point in _elsewhere(case):
+    for point in elsewhere(case):
         try:
             with np.errstate(all="ignore"):
                 other = case.at(case.placed(point))
