@@ -104,6 +104,14 @@ def test_a_factor_may_hide_what_float32_loses() -> None:
     check(entropy, np.array([0.0, 14.75]), np.array([0.999755859375]))
 
 
+@pytest.mark.parametrize(("a", "b"), [((0.0, 0.5), (4096.0, 0.5)), ((-(2.0**-11),), (-65536.0,))])
+def test_float32_may_be_at_the_other_side_of_a_kink(a: Any, b: Any) -> None:
+    def margin(a: Any, b: Any) -> Any:
+        return (((a - b) ** 2).sum() - ((a + b) ** 2).sum() + 1).relu()
+
+    check(margin, np.array(a), np.array(b), order=1)
+
+
 def test_what_climbs_by_jumps_is_undecided_and_what_does_not_is_wrong() -> None:
     x = np.array(31.0)
     assert check(STAIRS["cross entropy"], x, order=1).undecided

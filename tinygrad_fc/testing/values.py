@@ -128,7 +128,7 @@ def _rough_nearer(f: Callable[..., Array], where: list[Place]) -> Array:
     There `1 - tanh(x)^2` is rough that is a staircase here, whose stairs are too long to be seen.
     """
     v = mixed(where, 0)
-    return np.max([roughness(f, [p.x * t for p in where], v) for t in NEARER], axis=0)
+    return np.asarray(np.max([roughness(f, [p.x * t for p in where], v) for t in NEARER], axis=0))
 
 
 def second_values(case: Case, demand: Demand | None = None) -> Tally:
