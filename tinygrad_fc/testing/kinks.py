@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import combinations
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
+LINES = 12
+"""Along how many lines slopes are measured, and as often along what is between two of them."""
+
+
 def around(
     measure: Callable[..., list[Slope]], places: Sequence[Place], found: Slope, coarse: float
 ) -> tuple[Array, Array]:
@@ -29,8 +33,8 @@ def around(
     """
     torn, rough = np.isinf(found.error), bent(found, coarse)
     point = [p.x for p in places]
-    tried = [mixed(places, 1000 + seed) for seed in range(5)]
-    pairs = list(combinations(range(5), 2))
+    tried = [_uneven(places, 1000 + seed) for seed in range(LINES)]
+    pairs = list(pairwise((*range(LINES), 0)))
     tried += [[(a + b) / 2 for a, b in zip(tried[j], tried[k], strict=True)] for j, k in pairs]
     lines = [(point, v) for v in tried]
     # Where a glance is sure that both sides are alike a closer look says nothing else.
@@ -38,7 +42,7 @@ def around(
     if not all((one.error <= coarse / 4 * one.scale).all() for one in along):
         along = measure(lines)
     # Slopes must add up: at three ties the middle one is smooth along every line, and no slope.
-    for (j, k), both in zip(pairs, along[5:], strict=True):
+    for (j, k), both in zip(pairs, along[LINES:], strict=True):
         one, other = along[j], along[k]
         apart = np.abs(one.value + other.value - 2 * both.value)
         scale = np.maximum(np.maximum(one.scale, other.scale), both.scale)
@@ -47,6 +51,15 @@ def around(
         torn |= np.isinf(other.error)
         rough |= bent(other, coarse)
     return torn, rough & ~torn
+
+
+def _uneven(places: Sequence[Place], seed: int) -> Direction:
+    """Return a direction in which now one number, now another moves by far more than the rest.
+
+    Of x^2 and y^2 next to 0 the one that moves more is the larger, wherever both are equal.
+    """
+    sizes = mixed(places, seed + LINES)
+    return [np.where(s > 0, a, a / 8) for a, s in zip(mixed(places, seed), sizes, strict=True)]
 
 
 def kinked(f: Callable[..., Array], places: Sequence[Place], eps: float) -> bool:
