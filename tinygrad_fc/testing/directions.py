@@ -65,6 +65,21 @@ def mixed(places: Sequence[Place], seed: int) -> list[Array]:
     return [np.asarray(p.reach * v) for p, v in zip(places, unequal, strict=True)]
 
 
+def uneven(places: Sequence[Place], seed: int) -> list[Array]:
+    """Return a direction in which now one number, now another moves by far more than the rest.
+
+    Of x^2 and y^2 next to 0 the one that moves more is the larger, wherever both are equal.
+    """
+    sizes = _sizes(seed, *(p.x.shape for p in places))
+    return [np.asarray(a * s) for a, s in zip(mixed(places, seed), sizes, strict=True)]
+
+
+@kept
+def _sizes(seed: int, *shapes: tuple[int, ...]) -> list[Array]:
+    rng = np.random.default_rng([seed, 1, *map(math.prod, shapes)])
+    return [np.asarray(rng.choice((1, 2.0**-3, 2.0**-9), shape)) for shape in shapes]
+
+
 @kept
 def _unequal(seed: int, *shapes: tuple[int, ...]) -> list[Array]:
     rng = np.random.default_rng([seed, *map(math.prod, shapes)])

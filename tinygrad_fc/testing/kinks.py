@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.glance import glance
 from tinygrad_fc.autograd.slopes import Slope, slopes
-from tinygrad_fc.testing.directions import mixed
+from tinygrad_fc.testing.directions import mixed, uneven
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ def around(
     """
     torn, rough = np.isinf(found.error), bent(found, coarse)
     point = [p.x for p in places]
-    tried = [_uneven(places, 1000 + seed) for seed in range(LINES)]
+    tried = [uneven(places, 1000 + seed) for seed in range(LINES)]
     pairs = list(pairwise((*range(LINES), 0)))
     tried += [[(a + b) / 2 for a, b in zip(tried[j], tried[k], strict=True)] for j, k in pairs]
     lines = [(point, v) for v in tried]
@@ -51,15 +51,6 @@ def around(
         torn |= np.isinf(other.error)
         rough |= bent(other, coarse)
     return torn, rough & ~torn
-
-
-def _uneven(places: Sequence[Place], seed: int) -> Direction:
-    """Return a direction in which now one number, now another moves by far more than the rest.
-
-    Of x^2 and y^2 next to 0 the one that moves more is the larger, wherever both are equal.
-    """
-    sizes = mixed(places, seed + LINES)
-    return [np.where(s > 0, a, a / 8) for a, s in zip(mixed(places, seed), sizes, strict=True)]
 
 
 def kinked(f: Callable[..., Array], places: Sequence[Place], eps: float) -> bool:
