@@ -118,6 +118,18 @@ def test_a_gradient_may_be_smooth_along_every_line_and_have_no_slope(n: int, las
     check(lambda x, y: ((x - y) * (x + y)).abs().sum(), np.zeros(n), np.r_[np.zeros(n - 1), last])
 
 
+def test_kinks_that_are_skipped_are_skipped_beside_large_numbers() -> None:
+    def steep(g: Any, _out: Any, x: Any) -> Any:
+        return (g * np.where(x > 0, 1, np.where(x == 0, 3, 0))).astype(x.dtype)
+
+    x = np.array([[13.0, 30720.0], [0.5, 0.0], [5.125, -1.0]])
+    assert check_vjp(lambda x: np.maximum(x, 0), steep, x, kinks="skip").compared
+
+
+def test_eighths_may_round_alike_wherever_they_move() -> None:
+    check(lambda x: ((x + 0.001) ** 3 - x**3) / 0.001, np.array([1024.0, 1024.0]), order=1)
+
+
 def test_what_climbs_by_jumps_is_undecided_and_what_does_not_is_wrong() -> None:
     x = np.array(31.0)
     assert check(STAIRS["cross entropy"], x, order=1).undecided

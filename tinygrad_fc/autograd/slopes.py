@@ -166,11 +166,12 @@ def steepness(f: Function, point: Sequence[Array], ordinary: Sequence[Array]) ->
 
 
 def roughness(f: Function, point: Sequence[Array], direction: Sequence[Array]) -> Array:
-    """Return how rough each result is at a place, from steps of next to nothing."""
+    """Return how rough each result is at a place, from steps of next to nothing; kinks are not."""
     with np.errstate(all="ignore"):
         line = along(f, point, direction)
-        rough = _near(line, line(0.0)).rough.max(axis=0)
-    return np.where(np.isfinite(rough), rough, 0)
+        longer, shorter = _near(line, line(0.0)).rough
+    rounding = np.isfinite(longer) & (shorter > longer / 64)
+    return np.where(rounding, shorter, 0)
 
 
 @kept

@@ -123,6 +123,7 @@ def agree(
     # Behind large weights a network has its slopes near 0, and is flat where numbers are about 1.
     steepest = np.maximum(steep, inner)
     measure = partial(slopes, f, steep=steepest, eps=demand.eps, noise=demand.noise)
+    careful = partial(_careful, measure, steepest, lost)
     found_along = measure([(here, v) for v in chosen])
     coarse = demand.blur**0.5
     for k, v in enumerate(chosen):
@@ -136,18 +137,8 @@ def agree(
         # Nothing at all is called back with, once: an empty result must have its gradient.
         for part in [resolved] * bool(resolved.any() or not k) + [vague] * bool(vague.any()):
             used = np.where(part, w, 0)
-            # With an accuracy of 0 the gradients' own rounding is asked for, which costs more.
-            mine = claim(vjp(used), v, used)
-            if not math.isfinite(mine.total):
-                used = used * CALM
-                mine = claim(vjp(used), v, used)
-            if not mine.allows(found, demand.accuracy):
-                careful, closer = measure, found
-                if lost is not None:
-                    careful = partial(measure, steep=np.maximum(steepest, lost()))
-                    (closer,) = careful([(here, v)])
-                if not _confirmed(f, careful, vjp, used, places, v, closer, demand):
-                    resolved = resolved & ~part
+            if not _told(f, measure, vjp, used, places, v, found, demand, careful):
+                resolved = resolved & ~part
         if vague.any() and len(chosen) == demand.lines:
             chosen.append(in_step(places))
             found_along += measure([(here, chosen[-1])])
@@ -193,6 +184,42 @@ def weights(value: Array, salt: int, k: int) -> Array:
     if k and salt % 4 == 3 and 1 < value.size <= 8:
         w = np.where(np.arange(value.size) == salt // 4 % value.size, w, 0)
     return w
+
+
+def _told(
+    f: Callable[..., Array],
+    measure: Callable[..., list[Slope]],
+    vjp: Callable[..., list[Array]],
+    w: Array,
+    places: Sequence[Place],
+    v: Direction,
+    found: Slope,
+    demand: Demand,
+    careful: Callable[..., Slope | None],
+) -> bool:
+    """Tell whether slopes tell what gradients say; raise `Disagreement` where that is wrong."""
+    # With an accuracy of 0 the gradients' own rounding is asked for, which costs more.
+    mine = claim(vjp(w), v, w)
+    if not math.isfinite(mine.total):
+        w = w * CALM
+        mine = claim(vjp(w), v, w)
+    if mine.allows(found, demand.accuracy):
+        return True
+    blurred = careful([p.x for p in places], v)
+    if blurred is not None and mine.allows(blurred, max(demand.accuracy, 64 * demand.blur)):
+        return True
+    return _confirmed(f, measure, vjp, w, places, v, found, demand)
+
+
+def _careful(
+    measure: Callable[..., list[Slope]],
+    steep: Array,
+    lost: Callable[[], Array] | None,
+    point: Sequence[Array],
+    v: Direction,
+) -> Slope | None:
+    """Return slopes as exact as what is `lost` leaves them, where that is known."""
+    return None if lost is None else measure([(point, v)], steep=np.maximum(steep, lost()))[0]
 
 
 def _confirmed(
