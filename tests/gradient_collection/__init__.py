@@ -1,8 +1,8 @@
 """Rules that are right and rules that are wrong, on which the gradient-testing kit is measured.
 
-`RIGHT` holds functions chosen to tempt a checker into a false alarm, `WRONG` the same functions
-with a single bug in their rule, of the kind that `Case.bug` names. `python -m
-tests.gradient_collection` prints what the kit finds.
+`RIGHT` holds functions chosen to tempt a checker into a false alarm, `TENSORS` such ones of
+tensors, and `WRONG` those of `RIGHT` with a single bug in their rule, of the kind that `Case.bug`
+names. `python -m tests.gradient_collection` prints what the kit finds.
 """
 
 from . import (  # noqa: F401  # each adds its rows to the tables
@@ -21,6 +21,7 @@ from . import (  # noqa: F401  # each adds its rows to the tables
     wrong_state,
     wrong_subtle,
 )
-from .case import RIGHT, WRONG, Case
+from .case import RIGHT, WRONG, Case, Function
+from .right_tensors import TENSORS
 
-__all__ = ["RIGHT", "WRONG", "Case"]
+__all__ = ["RIGHT", "TENSORS", "WRONG", "Case", "Function"]

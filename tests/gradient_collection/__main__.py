@@ -13,13 +13,13 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from . import RIGHT, WRONG
+from . import RIGHT, TENSORS, WRONG
 from .measure import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .case import Case
+    from .case import Case, Function
     from .measure import Outcome
 
     Found = dict[str, list[Outcome]]
@@ -39,20 +39,20 @@ def asked() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(only: str) -> list[Case]:
+def chosen(only: str) -> list[Case | Function]:
     """Return the cases that are asked for."""
-    cases = [*WRONG.values(), *RIGHT.values()]
+    cases: list[Case | Function] = [*WRONG.values(), *RIGHT.values(), *TENSORS.values()]
     named = [c for c in cases if only == (c.bug or "right")]
     return named or [c for c in cases if only in c.name]
 
 
 def under_seeds(name: str, seeds: int, examples: int | None) -> list[Outcome]:
     """Check the case of this name under each seed; a name goes to another process, a case not."""
-    case = RIGHT[name] if name in RIGHT else WRONG[name]
+    case = {**RIGHT, **TENSORS, **WRONG}[name]
     return [checked(case, seed, examples) for seed in range(seeds)]
 
 
-def measured(cases: Sequence[Case], args: argparse.Namespace) -> Found:
+def measured(cases: Sequence[Case | Function], args: argparse.Namespace) -> Found:
     """Check each case under each seed."""
     found: Found = {}
     names = [case.name for case in cases]
@@ -66,9 +66,9 @@ def measured(cases: Sequence[Case], args: argparse.Namespace) -> Found:
     return found
 
 
-def bugs_found(cases: Sequence[Case], found: Found) -> bool:
+def bugs_found(cases: Sequence[Case | Function], found: Found) -> bool:
     """Print a line for each class of bugs; return whether all were found."""
-    classes: dict[str, list[Case]] = defaultdict(list)
+    classes: dict[str, list[Case | Function]] = defaultdict(list)
     for case in cases:
         classes[case.bug or ""].append(case)
     print(f"{'class':20} {'killed':>9}  missed (under so many seeds)")
@@ -83,7 +83,7 @@ def bugs_found(cases: Sequence[Case], found: Found) -> bool:
     return total == len(cases)
 
 
-def right_spared(cases: Sequence[Case], found: Found) -> bool:
+def right_spared(cases: Sequence[Case | Function], found: Found) -> bool:
     """Print which right rules failed, and how much was undecided; return whether none failed."""
     failed = 0
     compared = undecided = 0

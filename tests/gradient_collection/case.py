@@ -37,6 +37,16 @@ class Case:
     g: Any = None
 
 
+@dataclass(frozen=True)
+class Function:
+    """A function of tensors, whose gradient is that of autograd."""
+
+    name: str
+    f: Callable[..., Any]
+    domains: tuple[Domain, ...]
+    bug: None = None
+
+
 RIGHT: dict[str, Case] = {}
 WRONG: dict[str, Case] = {}
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from hypothesis import core
 
-from tinygrad_fc.testing import GradientError, check_vjp
+from tinygrad_fc.testing import GradientError, check, check_vjp
 from tinygrad_fc.testing.errors import KINDS
+
+from .case import Case, Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tinygrad_fc.testing import Report
-
-    from .case import Case
 
 
 class Outcome(NamedTuple):
@@ -63,8 +63,10 @@ def outcome(check: Callable[[], Report], seed: int | None) -> Outcome:
     return Outcome(None, str(report), seconds, report.compared, report.undecided)
 
 
-def checked(case: Case, seed: int | None, max_examples: int | None = None) -> Outcome:
+def checked(case: Case | Function, seed: int | None, max_examples: int | None = None) -> Outcome:
     """Check a case with the kit."""
+    if isinstance(case, Function):
+        return outcome(lambda: check(case.f, *case.domains, max_examples=max_examples), seed)
     options: dict[str, Any] = {"sig": case.sig, "where": case.where, "vjp2": case.vjp2}
     return outcome(
         lambda: check_vjp(
