@@ -86,7 +86,7 @@ def float32(case: Case) -> Tally:
         right = [c | (o <= e) for c, o, e in zip(close, off, allowed, strict=True)]
     for i, a, b, r, e in zip(case.floats, plain, found, right, allowed, strict=True):
         if not r.all():
-            if _elsewhere(case, out):
+            if _lies_apart(case, out):
                 raise DiscardError
             at = tuple(int(j) for j in np.argwhere(~r)[0])
             raise narrow.wrong(
@@ -150,7 +150,7 @@ def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Arr
     return allowed
 
 
-def _elsewhere(case: Case, out: Array) -> bool:
+def _lies_apart(case: Case, out: Array) -> bool:
     """Tell whether in float32 the function is at another side of a kink, or no digit of it left."""
     off = np.abs(np.asarray(out, float) - case.out)
     return bool((off > np.abs(case.out) / 2).any()) or kinked(flat(case), places(case), EPS)
