@@ -294,9 +294,9 @@ def _stair(gap: Array, noise: Array) -> Array:
 
 def _torn(gap: Array, noise: Array) -> Array:
     """Tell where results do not come together as the step vanishes: at a jump of the function."""
-    # Four halvings divide the gap by 16 where there is a slope.
-    last = np.abs(gap[-1])
-    return np.asarray((last > np.abs(gap[-5]) / 4) & (last > 8 * noise[-1]))
+    # Four halvings divide the gap by 16 where there is a slope; next to a crest one may be 0.
+    last, before = np.abs(gap[-1]), np.abs(gap[-6:-4]).max(axis=0)
+    return np.asarray((last > before / 4) & (last > 8 * noise[-1]))
 
 
 def _steady_elsewhere(fine: Array, value: Array, error: Array) -> Array:
