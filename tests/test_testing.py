@@ -553,11 +553,11 @@ def test_inputs_at_which_the_function_raises_are_counted() -> None:
     assert both[:1] + both[4:] == of_both
 
     def hardly(x: Any) -> Any:
-        if x.shape != (3, 3, 3):
-            raise ValueError("a cube")
+        if x.ndim < 30:  # as no array that is drawn
+            raise ValueError("30 axes")
         return x * 2.0
 
-    with pytest.raises(NothingToldError, match="inputs drawn raised ValueError: a cube; give dom"):
+    with pytest.raises(NothingToldError, match="inputs drawn raised ValueError: 30 axes; give dom"):
         check_vjp(hardly, doubled, real, max_examples=5)
 
 
