@@ -107,6 +107,7 @@ def test_nothing_wrong_passes_at_a_glance(x: float, by: float, sign: int, salt: 
                 here,
                 salt,
                 Demand(),
+                lost=lambda: np.zeros(1),
             )
         except Exception:  # noqa: BLE001  a Disagreement, which is all that `agree` raises
             return False

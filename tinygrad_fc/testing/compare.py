@@ -106,13 +106,13 @@ def agree(
     places: Sequence[Place],
     salt: int,
     demand: Demand,
-    lost: Callable[[], Array] | None = None,
+    lost: Callable[[], Array],
 ) -> Tally:
     """Hold `vjp`, the gradients at `places`, against slopes of `f`; raise `Disagreement`.
 
     Results whose slope is well known are compared by themselves, so that those at a kink, whose
     bound is as large as the kink, hide nothing; these are compared among themselves. Where they
-    disagree, `lost` may tell how steep what results come from is: see `steep` of `slopes.slope`.
+    disagree, `lost` tells how steep what results come from is: see `steep` of `slopes.slope`.
     """
     tally = Tally()
     here = [p.x for p in places]
@@ -123,7 +123,10 @@ def agree(
     # Behind large weights a network has its slopes near 0, and is flat where numbers are about 1.
     steepest = np.maximum(steep, inner)
     measure = partial(slopes, f, steep=steepest, eps=demand.eps, noise=demand.noise)
-    careful = partial(_careful, measure, steepest, lost)
+    held = _Held(
+        *(f, vjp, places, demand, measure),
+        careful=lambda lines: measure(lines, steep=np.maximum(steepest, lost())),
+    )
     found_along = measure([(here, v) for v in chosen])
     coarse = demand.blur**0.5
     for k, v in enumerate(chosen):
@@ -137,7 +140,7 @@ def agree(
         # Nothing at all is called back with, once: an empty result must have its gradient.
         for part in [resolved] * bool(resolved.any() or not k) + [vague] * bool(vague.any()):
             used = np.where(part, w, 0)
-            if not _told(f, measure, vjp, used, places, v, found, demand, careful):
+            if not _told(held, used, v, found):
                 resolved = resolved & ~part
         if vague.any() and len(chosen) == demand.lines:
             chosen.append(in_step(places))
@@ -186,57 +189,40 @@ def weights(value: Array, salt: int, k: int) -> Array:
     return w
 
 
-def _told(
-    f: Callable[..., Array],
-    measure: Callable[..., list[Slope]],
-    vjp: Callable[..., list[Array]],
-    w: Array,
-    places: Sequence[Place],
-    v: Direction,
-    found: Slope,
-    demand: Demand,
-    careful: Callable[..., Slope | None],
-) -> bool:
+class _Held(NamedTuple):
+    """What is held against what, and the two ways in which it is measured."""
+
+    f: Callable[..., Array]
+    vjp: Callable[..., list[Array]]
+    places: Sequence[Place]
+    demand: Demand
+    measure: Callable[..., list[Slope]]
+    careful: Callable[..., list[Slope]]
+    """With what is lost on the way, which takes longer."""
+
+
+def _told(held: _Held, w: Array, v: Direction, found: Slope) -> bool:
     """Tell whether slopes tell what gradients say; raise `Disagreement` where that is wrong."""
     # With an accuracy of 0 the gradients' own rounding is asked for, which costs more.
-    mine = claim(vjp(w), v, w)
+    demand, mine = held.demand, claim(held.vjp(w), v, w)
     if not math.isfinite(mine.total):
         w = w * CALM
-        mine = claim(vjp(w), v, w)
+        mine = claim(held.vjp(w), v, w)
     if mine.allows(found, demand.accuracy):
         return True
-    blurred = careful([p.x for p in places], v)
-    if blurred is not None and mine.allows(blurred, max(demand.accuracy, 64 * demand.blur)):
+    (blurred,) = held.careful([([p.x for p in held.places], v)])
+    if mine.allows(blurred, max(demand.accuracy, 64 * demand.blur)):
         return True
-    return _confirmed(f, measure, vjp, w, places, v, found, demand)
+    return _confirmed(held, w, v, found)
 
 
-def _careful(
-    measure: Callable[..., list[Slope]],
-    steep: Array,
-    lost: Callable[[], Array] | None,
-    point: Sequence[Array],
-    v: Direction,
-) -> Slope | None:
-    """Return slopes as exact as what is `lost` leaves them, where that is known."""
-    return None if lost is None else measure([(point, v)], steep=np.maximum(steep, lost()))[0]
-
-
-def _confirmed(
-    f: Callable[..., Array],
-    measure: Callable[..., list[Slope]],
-    vjp: Callable[..., list[Array]],
-    w: Array,
-    places: Sequence[Place],
-    v: Direction,
-    found: Slope,
-    demand: Demand,
-) -> bool:
+def _confirmed(held: _Held, w: Array, v: Direction, found: Slope) -> bool:
     """Raise unless other steps, the gradients' own rounding or a kink explain a disagreement.
 
     These cost more to find out, and are asked for only then. Where jumps explain it, slopes tell
     nothing: it is False.
     """
+    f, vjp, places, demand, measure, _ = held
     point = [p.x for p in places]
     (other,) = measure([(point, v)], first=13 / 64)
     # Sums and products round as well, whose numbers no nudge of the arguments shows.
