@@ -104,6 +104,17 @@ def test_a_factor_may_hide_what_float32_loses() -> None:
     check(entropy, np.array([0.0, 14.75]), np.array([0.999755859375]))
 
 
+@pytest.mark.parametrize(("large", "w"), [(200.0, 10.4375), (1024.0, 8.75), (1024.0, 10.5)])
+def test_what_is_saturated_may_be_rounded_more_coarsely_than_it_moves(
+    large: float, w: float
+) -> None:
+    # By the ulps tried in float64 tanh moved by whole ulps of its own, or not at all.
+    def f(x: Any, w: Any) -> Any:
+        return (x @ w).tanh() + (x * x).sum() * 0.001
+
+    check(f, np.array([[0.0, -1.0, 1.0]]), np.array([[large], [w], [1.0]]), order=1)
+
+
 @pytest.mark.parametrize(("a", "b"), [((0.0, 0.5), (4096.0, 0.5)), ((-(2.0**-11),), (-65536.0,))])
 def test_float32_may_be_at_the_other_side_of_a_kink(a: Any, b: Any) -> None:
     def margin(a: Any, b: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.testing.errors import DiscardError, GradientError
-from tinygrad_fc.testing.numbers import FAR, Nudge, cotangent
+from tinygrad_fc.testing.numbers import Nudge, cotangent
 from tinygrad_fc.testing.texts import counted, said
 
 if TYPE_CHECKING:
@@ -181,8 +181,7 @@ class Case:
         if out is None and (nudge is not None or not self.rule.own):
             out = self.forward(used)
         if nudge is not None:
-            # Farther than by rounding the result moves with the arguments, not by itself.
-            g, out = nudge(g), out if nudge.step == FAR else nudge(np.asarray(out))
+            g, out = nudge(g), nudge(np.asarray(out)) if nudge.rounds else out
         found = self._blamed("the gradient", self.rule.gradients, g, out, used, self.settings)
         return self._counted(found, used)
 

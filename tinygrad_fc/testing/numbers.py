@@ -52,6 +52,8 @@ class Nudge(NamedTuple):
     step: float
     """By how much, relative to the number: 1 or more ulps, of a coarse type its own."""
     times: int
+    rounds: bool
+    """Whether it is for rounding, by which results move, too. Farther these follow arguments."""
 
     def __call__(self, x: Array) -> Array:
         """Return `x` moved; as it is where it is not of floats."""
@@ -79,19 +81,34 @@ def spread(found: Callable[[Nudge | None], list[Array]], ulp: float, first: int 
     two sides not compared with each other: a rule that is wrong at one number only, or at a kink,
     must not look like rounding. `first` chooses other directions.
     """
-
-    def sides(step: float) -> Iterator[Array]:
-        moved = [found(Nudge(p, step, k)) for p in (first, first + 1) for k in (1, 2, 3, 4)]
-        for each in zip(*moved, strict=True):
-            yield np.array(each, float).reshape(2, 4, *each[0].shape)
-
     with np.errstate(all="ignore"):
-        most = [(a.max(axis=1) - a.min(axis=1)).max(axis=0) for a in sides(ulp)]
+        most = [
+            (a.max(axis=1) - a.min(axis=1)).max(axis=0)
+            for a in _sides(found, ulp, first, rounds=True)
+        ]
         if ulp == EPS:
-            # Farther steps change how every sum on the way rounds; what is smooth cancels.
-            rough = (np.abs(np.diff(a, 3, axis=1)).max(axis=(0, 1)) / 4 for a in sides(FAR))
-            most = [np.maximum(r, m) for r, m in zip(rough, most, strict=True)]
+            most = [np.maximum(r, m) for r, m in zip(rough(found, FAR, first), most, strict=True)]
         return [np.where(np.isnan(m), np.inf, m) for m in most]
+
+
+def rough(found: Callable[[Nudge | None], list[Array]], far: float, first: int = 0) -> list[Array]:
+    """Return what gradients move by at random where arguments do so by some steps of `far`.
+
+    Farther steps change how every sum on the way rounds; what is smooth cancels.
+    """
+    with np.errstate(all="ignore"):
+        sides = _sides(found, far, first, rounds=False)
+        return [np.abs(np.diff(a, 3, axis=1)).max(axis=(0, 1)) / 4 for a in sides]
+
+
+def _sides(
+    found: Callable[[Nudge | None], list[Array]], step: float, first: int, *, rounds: bool
+) -> Iterator[Array]:
+    """Yield what each gradient is at four steps to the one side, and to the other."""
+    patterns, times = (first, first + 1), (1, 2, 3, 4)
+    moved = [found(Nudge(p, step, k, rounds)) for p in patterns for k in times]
+    for each in zip(*moved, strict=True):
+        yield np.array(each, float).reshape(2, 4, *each[0].shape)
 
 
 def near(

@@ -10,7 +10,7 @@ from tinygrad_fc.autograd.slopes import CALM, room
 from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
 from tinygrad_fc.testing.kinks import kinked
 from tinygrad_fc.testing.laws import ONE, elsewhere, invisible, products, sound, told, usual
-from tinygrad_fc.testing.numbers import EPS, EPS32, NEIGHBOURS, STILL, cotangent, spread
+from tinygrad_fc.testing.numbers import EPS, EPS32, NEIGHBOURS, STILL, cotangent, rough, spread
 from tinygrad_fc.testing.places import places
 from tinygrad_fc.testing.values import flat
 
@@ -25,6 +25,9 @@ COARSER = EPS32 / EPS
 DIRECTIONS, FACTOR = 4, 64
 """In how many directions arguments are moved where gradients are ill-conditioned, and how much
 more than by these moves they may be off."""
+SPARSE = tuple(EPS * 2.0**k for k in (22.3, 25.1, 27.7))
+"""By how much arguments are moved, too, to see how numbers on the way are rounded: by no power of
+two, of which numbers on the way may move by whole ulps, so that nothing is rounded."""
 FARTHER = tuple(2.0**k for k in range(-3, 18, 2))
 """By how many ulps, and up to four times as many, too, without a gap: where a gradient turns there,
 an ulp moves it by that part of the turn."""
@@ -124,6 +127,13 @@ def _ill(case: Case, g: Array) -> Iterator[list[Array]]:
         both = zip(most, moved(EPS32, first), moved(EPS, first), strict=True)
         most = [np.maximum(m, np.maximum(FACTOR * c, COARSER * FACTOR / 4 * f)) for m, c, f in both]
         yield most
+    # In saturation many ulps of float64 may lie between one number on the way and the next.
+    for far in SPARSE:
+        for first in range(0, 2 * DIRECTIONS, 2):
+            found = rough(lambda nudge: case.gradients(g, nudge=nudge), far, first)
+            pairs = zip(most, found, strict=True)
+            most = [np.fmax(m, COARSER * FACTOR / 4 * f) for m, f in pairs]
+            yield most
     # The std of two numbers has one gradient, which no ulp moves, until they change places.
     for times in FARTHER:
         for first in (NEIGHBOURS, 0, 2):
