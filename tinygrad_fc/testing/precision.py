@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tinygrad_fc.testing.case import Case
+    from tinygrad_fc.testing.numbers import Nudge
 
 Array = np.ndarray[Any, Any]
 
@@ -119,20 +121,20 @@ def _ill(case: Case, g: Array) -> Iterator[list[Array]]:
     Bounds grow, and few are asked for where the first ones are wide enough.
     """
 
-    def moved(ulp: float, first: int) -> list[Array]:
-        return spread(lambda nudge: case.gradients(g, nudge=nudge), ulp, first)
+    def nudged(nudge: Nudge | None) -> list[Array]:
+        return case.gradients(g, nudge=nudge)
 
+    moved, finer = partial(spread, nudged), COARSER * FACTOR / 4
     most = [np.zeros(case.arrays[i].shape) for i in case.floats]
     for first in range(0, 2 * DIRECTIONS, 2):
         both = zip(most, moved(EPS32, first), moved(EPS, first), strict=True)
-        most = [np.maximum(m, np.maximum(FACTOR * c, COARSER * FACTOR / 4 * f)) for m, c, f in both]
+        most = [np.maximum(m, np.maximum(FACTOR * c, finer * f)) for m, c, f in both]
         yield most
     # In saturation many ulps of float64 may lie between one number on the way and the next.
     for far in SPARSE:
         for first in range(0, 2 * DIRECTIONS, 2):
-            found = rough(lambda nudge: case.gradients(g, nudge=nudge), far, first)
-            pairs = zip(most, found, strict=True)
-            most = [np.fmax(m, COARSER * FACTOR / 4 * f) for m, f in pairs]
+            pairs = zip(most, rough(nudged, far, first), strict=True)
+            most = [np.fmax(m, finer * f) for m, f in pairs]
             yield most
     # The std of two numbers has one gradient, which no ulp moves, until they change places.
     for times in FARTHER:
