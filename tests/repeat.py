@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 SAME = {"test_testing_example.py"}  # whose draws hang by no seed
 SUITE = [str(path) for path in sorted(TESTS.glob("test_testing*.py")) if path.name not in SAME]
-FRESH = 16
+FRESH = 32
 """After how many runs a process makes way for a new one: what was kept by then is gone as well."""
 
 
