@@ -60,7 +60,7 @@ def in_step(places: Sequence[Place]) -> list[Array]:
 
 
 def mixed(places: Sequence[Place], seed: int) -> list[Array]:
-    """Return a direction at random, in unequal sizes: no two contributions cancel."""
+    """Return a direction at random, in unequal sizes: contributions seldom cancel."""
     unequal = _unequal(seed, *(p.x.shape for p in places))
     return [np.asarray(p.reach * v) for p, v in zip(places, unequal, strict=True)]
 
