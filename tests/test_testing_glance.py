@@ -56,9 +56,9 @@ def test_lost_digits_are_seen_or_do_not_matter(name: str, x: float, k: int) -> N
     each = x * (1 + np.arange(16) / 256)
     step = np.full(16, 2.0**-k * min(reach(x), 1))
     found, expected = glance(f, [each], [step]), exact(each) * step
-    off = abs(found.value - expected) > 8 * found.error + 1e-9 * found.scale
+    within = abs(found.value - expected) <= 8 * found.error + 1e-9 * found.scale
     # Results on a lattice lie on a line by chance: three of a million places beside a large one.
-    assert off.sum() <= (name == "beside a large one")
+    assert within.sum() >= (15 if name == "beside a large one" else 16)
 
 
 @given(places, st.floats(-4, 4, width=16), st.floats(2.0**-10, 4), st.floats(-1e-3, 1e-3))
