@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.domain import apart, axes, axis, filled, flag, real
+from tinygrad_fc.domain import axes, axis, filled, flag, real
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
 from tinygrad_fc.ops.digits import near_zero
@@ -102,7 +102,18 @@ def _median(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     return out if keepdims else out.squeeze(axis)
 
 
-median = op(_median, name="median", domain=(apart,), settings=chosen, rules=(_extreme_slope,))
+def _no_three_equal(x: Any) -> bool:
+    return all(np.unique(x, return_counts=True)[1] < 3)
+
+
+# Of three equal ones none moves the median alone: its slope is 0 along each, and a share is not.
+median = op(
+    _median,
+    name="median",
+    domain=(real(where=_no_three_equal),),
+    settings=chosen,
+    rules=(_extreme_slope,),
+)
 
 
 def _degrees(shape: tuple[int, ...], axis: Any, correction: Any) -> Any:
