@@ -19,13 +19,13 @@ from tinygrad_fc.testing import (
     GradientError,
     NothingToldError,
     Report,
-    apart,
     arrays,
     boolean,
     check,
     check_op,
     check_vjp,
     derivatives,
+    distinct,
     index,
     interval,
     networks,
@@ -71,7 +71,7 @@ def test_functions_of_tensors_with_several_results_and_arguments() -> None:
     assert check(f, real("b", "n"), real("n", "m"), index("n")("k"), max_examples=20).compared
 
 
-@pytest.mark.parametrize("domain", [positive, nonzero, interval(-1, 1), apart, real("n", 2)])
+@pytest.mark.parametrize("domain", [positive, nonzero, interval(-1, 1), distinct, real("n", 2)])
 def test_words_are_kept(domain: Any) -> None:
     def f(x: Any) -> Any:
         assert ((x > domain.low) & (x < domain.high)).all()

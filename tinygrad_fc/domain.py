@@ -45,7 +45,8 @@ class Domain:
     (real('batch', 3), positive(..., 'n>=2'), index('n')('batch'))
 
     Of its fields `low` and `high` bound the values, which may come as near as they like but not
-    touch; `special` are values worth trying (inside, or on a kink); `without` are values left out;
+    touch unless it is `closed`; `special` are values worth trying (inside, or on a kink); `without`
+    are values left out;
     `distinct` wants an array without ties; `kind` is `"float"`, `"bool"` or `"index"`; `size` is
     what an index counts, a number or a letter of the other shapes, and one with `low` 0 does not
     count from the end; `condition` must hold for a whole array.
@@ -61,6 +62,7 @@ class Domain:
     size: int | str | None = None
     shape: tuple[int | str | EllipsisType, ...] | None = None
     condition: Callable[[Any], Any] | None = None
+    closed: bool = False
 
     def __call__(
         self,
@@ -89,6 +91,16 @@ class Domain:
         return replace(
             self, shape=told, condition=partial(holds, where) if where else self.condition
         )
+
+    def contains(self, x: Any) -> Any:
+        """Return elementwise whether `x` lies in the domain; NaN does where it is special."""
+        if self.closed:
+            inside = (x >= self.low) & (x <= self.high)
+        else:
+            inside = (x > self.low) & (x < self.high)
+        if any(v != v for v in self.special):  # noqa: PLR0124  NaN
+            inside |= np.isnan(x)
+        return inside & ~np.isin(x, self.without)
 
     @property
     def restricted(self) -> bool:
@@ -167,9 +179,16 @@ def _numbers(values: Any) -> bool:
 
 
 def interval(
-    low: float, high: float, special: Sequence[float] = (), without: Sequence[float] = ()
+    low: float,
+    high: float,
+    special: Sequence[float] = (),
+    without: Sequence[float] = (),
+    *,
+    closed: bool = False,
 ) -> Domain:
     """Return the numbers between `low` and `high`, with `special` values worth trying.
+
+    With `closed=True` the ends belong to it, infinite ones too; NaN does where it is special.
 
     Raises `ValueError` where nothing lies between them, or a special value does not.
 
@@ -186,13 +205,16 @@ def interval(
         message = f"interval({low}, {high}) is empty: low must be less than high"
         raise ValueError(message)
     for v in special:
-        if not low < v < high or v in without:
+        if (not low < v < high and not math.isnan(v)) or v in without:
             message = (
                 f"interval({low}, {high}): the special value {v} is outside, where nothing is drawn"
             )
             raise ValueError(message)
-    name = f"interval({low:g}, {high:g})"
-    return Domain(name, float(low), float(high), tuple(special), tuple(without))
+    ends = f"{low:g}, {high:g}" + ", closed=True" * closed
+    values = (*special, float(low), float(high)) if closed else tuple(special)
+    return Domain(
+        *(f"interval({ends})", float(low), float(high), values, tuple(without)), closed=closed
+    )
 
 
 def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
@@ -216,7 +238,7 @@ def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
 real = Domain("real", special=(0.0, 1.0, -1.0, 0.5))
 positive = Domain("positive", low=0.0, special=(1.0, 0.5, 2.0))
 nonzero = Domain("nonzero", without=(0.0,), special=(1.0, -1.0))
-apart = Domain("apart", distinct=True)
+distinct = Domain("distinct", special=(0.0, 1.0, -1.0, 0.5), distinct=True)
 boolean = Domain("boolean", kind="bool")
 
 

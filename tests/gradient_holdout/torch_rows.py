@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from tinygrad_fc.domain import apart, index, interval, nonzero, positive, real
+from tinygrad_fc.domain import distinct, index, interval, nonzero, positive, real
 
 from .entry import torch_function
 
@@ -41,7 +41,7 @@ for _p in (1, 2, 3, float("inf")):
         f"linalg.vector_norm {_p}", lambda x, p=_p: torch.linalg.vector_norm(x, p, -1), SOME
     )
 torch_function("topk", lambda x: torch.topk(x, 2)[0], real("n", "p>=2"))
-torch_function("kthvalue", lambda x: torch.kthvalue(x, 2)[0], apart("n", "p>=2"))
+torch_function("kthvalue", lambda x: torch.kthvalue(x, 2)[0], distinct("n", "p>=2"))
 torch_function("quantile", lambda x: torch.quantile(x, 0.3, -1), SOME)
 torch_function("msort", torch.msort, NM)
 torch_function("diff", lambda x: torch.diff(x, n=2), real("n", "p>=3"))

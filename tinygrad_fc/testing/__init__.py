@@ -17,7 +17,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.domain import Domain, apart, boolean, index, interval, nonzero, positive, real
+from tinygrad_fc.domain import Domain, boolean, distinct, index, interval, nonzero, positive, real
 from tinygrad_fc.testing.adapters import from_autograd, from_jax, from_torch
 from tinygrad_fc.testing.case import Rule
 from tinygrad_fc.testing.checks import check, check_vjp, derivatives
@@ -34,13 +34,13 @@ __all__ = [
     "NothingToldError",
     "Report",
     "Rule",
-    "apart",
     "arrays",
     "boolean",
     "check",
     "check_op",
     "check_vjp",
     "derivatives",
+    "distinct",
     "from_autograd",
     "from_jax",
     "from_torch",
