@@ -283,7 +283,8 @@ class Basics(Node):
         plain = gradient is None and inputs is None and not create_graph
         if plain and self._requires_grad and self._array.shape == ():
             # What training asks for, on the shortest way.
-            one = ONE[self._array.dtype.char]
+            plain_array = self._array.__class__ is np.ndarray
+            one = ONE[self._array.dtype.char] if plain_array else np.ones_like(self._array)
             deliver(backward((self,), (one,), retain=bool(retain_graph)))
             return
         from tinygrad_fc import autograd  # noqa: PLC0415  which is made of tensors

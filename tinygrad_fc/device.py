@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import numpy as np
+
+from tinygrad_fc.errors import DtypeError
+
 
 class device:  # noqa: N801  PyTorch's spelling
     """A place for arrays; only `"cpu"` is one.
@@ -41,6 +45,28 @@ class device:  # noqa: N801  PyTorch's spelling
 
 
 CPU = device("cpu")
+
+
+def computes_elsewhere(array: Any) -> bool:
+    """Return whether `array` is of another library that computes at once, such as CuPy."""
+    kind = type(array)
+    return (
+        kind is not np.ndarray
+        and hasattr(kind, "__array_function__")
+        and hasattr(kind, "__dlpack_device__")
+        and not isinstance(array, np.ndarray)
+    )
+
+
+def refuse_lazy(value: Any, name: str) -> None:
+    """Raise `DtypeError` where `value` is a Dask array, whose elements are not computed yet."""
+    if type(value).__module__.partition(".")[0] == "dask":
+        raise DtypeError(
+            f"{name} got a Dask array of shape {value.shape}, whose elements are not computed; "
+            "expected an array in memory. Train on its chunks with "
+            "tinygrad_fc.parallel.backward(model, loss_fn, x, y), or call x.compute() if the "
+            "array fits into memory"
+        )
 
 
 def check(given: Any) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import mode
+from tinygrad_fc.device import computes_elsewhere, refuse_lazy
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def wrap(array: Any) -> Tensor:
 def operand(given: Any, op: Op) -> Any:
     """Return what was given to `op` as an array of numbers; other libraries' stay what they are."""
     if not isinstance(given, np.ndarray) and hasattr(given, "__array_function__"):
+        refuse_lazy(given, op.name)
         return given
     try:
         array = np.asarray(given)
@@ -414,11 +416,11 @@ def _used(node: Any) -> GraphError:
 def _fitted(share: Any, array: Any, node: Any, a: Any, *, create: bool) -> Any:
     """Return what a rule gave as the gradient of `array`: of its shape, dtype and kind."""
     if create:
-        share = share if isinstance(share, Node) else wrap(np.asarray(share))
+        share = share if isinstance(share, Node) else wrap(as_plain(share))
     elif isinstance(share, Node):
         share = share._array
-    elif isinstance(share, np.generic | float | int):
-        share = np.asarray(share)
+    else:
+        share = as_plain(share)
     if not hasattr(share, "astype") or share.dtype.kind not in "fiub":
         raise GraphError(
             f"the rule of {_named(node, a)} returned {share!r:.80}; expected an array of real "
@@ -436,6 +438,19 @@ def _fitted(share: Any, array: Any, node: Any, a: Any, *, create: bool) -> Any:
         with np.errstate(invalid="ignore"):  # infinities that cancel say so by themselves
             share = share.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(array.shape)
     return share if share.dtype == array.dtype else share.astype(array.dtype)
+
+
+def as_plain(value: Any) -> Any:
+    """Return a scalar as an array, and an array of any library as it is."""
+    return np.asarray(value) if isinstance(value, np.generic | float | int) else value
+
+
+def constant_like(array: Any, other: Any) -> Any:
+    """Return a constant NumPy array with the dtype of `other` and in its library."""
+    like = other._array if isinstance(other, Node) else other
+    if computes_elsewhere(like):
+        return np.asarray(array, like.dtype, like=like)
+    return array.astype(like.dtype)
 
 
 def _named(node: Any, a: Any) -> str:
@@ -478,7 +493,12 @@ def _own(found: list[list[Any]]) -> None:
         g = pair[1]
         # Counting references tells whether a rule handed out a fresh array, which is the tensor's
         # own; what somebody else has too is copied.
-        if getrefcount(g) != _ALONE or g.base is not None or not g.flags.writeable:
+        if (
+            g.__class__ is not np.ndarray
+            or getrefcount(g) != _ALONE
+            or g.base is not None
+            or not g.flags.writeable
+        ):
             pair[1] = g.copy()
 
 

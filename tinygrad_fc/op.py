@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from tinygrad_fc.device import refuse_lazy
 from tinygrad_fc.domain import Domain
 from tinygrad_fc.errors import (
     AnomalyError,
@@ -98,8 +99,7 @@ class Op:
             if kind is np.ndarray:
                 continue
             if hasattr(kind, "__array_function__"):
-                # Other libraries' arrays, which know how to run or to note down an operation.
-                return kind.__array_function__(a, self, (kind,), args, settings)  # type: ignore[no-any-return]
+                return self._elsewhere(a, args, settings)  # type: ignore[no-any-return]
             if kind not in _PYTHONS and not (_numbers(a) or (a is None and a is not args[0])):
                 raise self.refusal(TypeError(), args, settings)
         try:
@@ -112,6 +112,15 @@ class Op:
                 raise refusal from error
         # Numbers and lists have not what a formula asks an array for.
         return self(*map(np.asarray, args), **settings)
+
+    def _elsewhere(self, array: Any, args: Any, settings: Any) -> Any:
+        """Return the result on arrays of another library, or of a tracer that records the call."""
+        kind = type(array)
+        out = kind.__array_function__(array, self, (kind,), args, settings)
+        if out is not NotImplemented:
+            return out
+        refuse_lazy(array, self.name)
+        return self.forward(*args, **settings)
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Op: ...

@@ -65,7 +65,7 @@ def _seed(root: Any, gradient: Any) -> Any:
                 f"backward() needs a scalar, and this result has shape {shape}: use .mean() or "
                 ".sum(), or pass backward(weights), the weight of each element, of the same shape"
             )
-        return np.ones(shape, dtype)
+        return np.ones_like(root._array)
     given = gradient._array.shape if isinstance(gradient, Node) else np.shape(gradient)
     if given != shape:
         raise ShapeError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_fc import dtypes
 from tinygrad_fc.device import check as check_device
+from tinygrad_fc.device import computes_elsewhere, refuse_lazy
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.functions.shape import sizes
 from tinygrad_fc.graph import Node, wrap
@@ -23,6 +24,9 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
         data = data._array
     elif isinstance(data, list | tuple) and any(isinstance(v, Node) for v in data):
         data = [v._array if isinstance(v, Node) else v for v in data]
+    if computes_elsewhere(data):
+        return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
+    refuse_lazy(data, "a tensor")
     try:
         array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
     except (ValueError, TypeError, OverflowError) as error:
@@ -216,7 +220,7 @@ def _alike(value: float) -> Any:
         input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
     ) -> Tensor:
         check_device(device)
-        return with_grad(np.full(input.shape, value, dtype or input.dtype), requires_grad)
+        return full_like(input, value, dtype=dtype, requires_grad=requires_grad)
 
     return make
 
@@ -268,7 +272,9 @@ def full_like(
     tensor([7., 7.])
     """
     check_device(device)
-    return with_grad(np.full(input.shape, fill_value, dtype or input.dtype), requires_grad)
+    like = input._array if isinstance(input, Node) else input
+    array = np.full_like(like, fill_value, dtype=dtype, order="C")
+    return with_grad(array, requires_grad)
 
 
 def eye(

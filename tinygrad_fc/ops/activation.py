@@ -106,7 +106,7 @@ def _elu_slope(
     g: Any, out: Any, x: Any, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0
 ) -> Any:
     left = exp(np.minimum(x, 0) * input_scale) * (alpha * scale * input_scale)
-    return g * ((x > 0) * x.dtype.type(scale) + (x <= 0) * left)
+    return g * ((x > 0).astype(x.dtype) * scale + (x <= 0) * left)
 
 
 # With its scales it is SELU and CELU too.
@@ -127,7 +127,7 @@ leaky_relu = op(
     domain=(real,),
     settings={"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)},
     rules=(
-        lambda g, out, x, negative_slope: g * ((x > 0) + (x <= 0) * x.dtype.type(negative_slope)),
+        lambda g, out, x, negative_slope: g * ((x > 0) + (x <= 0).astype(x.dtype) * negative_slope),
     ),
 )
 # At the bounds, unlike those of `clip`, the slope is 0.

@@ -64,9 +64,9 @@ argmax, argmin = (
 
 def _argsort(x: Any, *, axis: int = -1, descending: bool = False) -> Any:
     if not descending:
-        return np.argsort(x, axis=axis, stable=True)
+        return np.argsort(x, axis=axis, kind="stable")
     # From the back, so that equal elements keep their order when the result is turned round.
-    back = np.argsort(np.flip(x, axis), axis=axis, stable=True)
+    back = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
     return np.flip(x.shape[axis] - 1 - back, axis)
 
 

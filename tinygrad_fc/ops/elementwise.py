@@ -261,11 +261,10 @@ clip = op(
 
 # NumPy takes a 0-d array of the right dtype in half the time that a Python number costs it.
 ONE = {c: np.ones((), c) for c in "efdg"}
-UNIT = 1
 
 
 def _one(x: Any) -> Any:
-    return ONE.get(x.dtype.char, UNIT)
+    return ONE.get(x.dtype.char, 1) if x.__class__ is np.ndarray else 1
 
 
 class _Silent(threading.local):
@@ -283,9 +282,9 @@ _silent = _Silent()
 # To the far left exp overflows, and the quotient is the 0 that it should be: one branch serves
 # all, and a value keeps its digits as long as it is a normal number.
 def _sigmoid(x: Any) -> Any:
+    if x.dtype.kind != "f":
+        return _sigmoid(x.astype(get_default_dtype()))
     one = _one(x)
-    if one is UNIT:
-        return _sigmoid(np.asarray(x, get_default_dtype()))
     if x.__class__ is np.ndarray:
         below = _silent.call(np.exp, -x)
     else:

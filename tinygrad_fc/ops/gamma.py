@@ -16,6 +16,7 @@ import numpy as np
 
 from tinygrad_fc.domain import positive
 from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.graph import as_plain
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
 from tinygrad_fc.ops.elementwise import product
@@ -76,7 +77,7 @@ def _shifted(x: Any, low: float, most: int) -> tuple[Any, Any]:
 
 def _in_parts(x: Any, *parts: tuple[Any, Any]) -> Any:
     """Return for each of `x` what the function beside the first mask that holds for it gives."""
-    out, left = np.full(x.shape, np.nan), np.ones(x.shape, bool)
+    out, left = np.full_like(x, np.nan), np.ones_like(x, dtype=bool)
     for mask, function in parts:
         # By number: picking by truth values that are as good as random costs several times as much.
         chosen = np.flatnonzero(mask & left)
@@ -91,7 +92,7 @@ def _elementwise(function: Any) -> Any:
 
     @quiet
     def forward(x: Any, **settings: Any) -> Any:
-        x = np.asarray(x)
+        x = as_plain(x)
         out = function(x.astype(float, copy=False).ravel(), **settings).reshape(x.shape)
         return out.astype(x.dtype if x.dtype.kind == "f" else get_default_dtype(), copy=False)
 

@@ -24,7 +24,7 @@ def _basic(at: Any) -> bool:
 
 
 def _scatter(g: Any, *, at: Any, shape: Any) -> Any:
-    out = np.zeros(shape, g.dtype)
+    out = np.zeros(shape, g.dtype, like=g)
     if _basic(at):
         out[at] = g
     else:
@@ -70,7 +70,7 @@ def along(at: Any, axis: int) -> tuple[Any, ...]:
 
 
 def _put_along_axis(g: Any, at: Any, *, axis: int, shape: Any) -> Any:
-    out = np.zeros(shape, g.dtype)
+    out = np.zeros(shape, g.dtype, like=g)
     np.add.at(out, along(at, axis), g)
     return out
 

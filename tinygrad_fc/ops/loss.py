@@ -118,7 +118,7 @@ def _cross_entropy(x: Any, y: Any, *, count: Any = None) -> Any:
 
 
 def _hot(y: Any, classes: int) -> Any:
-    return (y % classes)[..., None] == np.arange(classes)
+    return (y % classes)[..., None] == np.arange(classes, like=y)
 
 
 cross_entropy = op(

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_fc.domain import real
 from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.graph import as_plain
 from tinygrad_fc.op import quiet
 from tinygrad_fc.op import row as op
 
@@ -115,9 +116,9 @@ def _pieces(x: Any, scale: float, near: Any, above: Any) -> Any:
 
     What is above `scale` times `x`, that is, in the normal distribution.
     """
-    x = np.asarray(x)
+    x = as_plain(x)
     wide = x.astype(float, copy=False).ravel()
-    out = np.empty(wide.shape)
+    out = np.empty_like(wide)
     for start in range(0, wide.size, BLOCK):
         part = wide[start : start + BLOCK]
         small = np.abs(part) < NEAR / scale

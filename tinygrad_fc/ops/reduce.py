@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import axes, axis, filled, flag, real
+from tinygrad_fc.graph import as_plain
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
 from tinygrad_fc.ops.digits import near_zero
@@ -161,6 +162,13 @@ std = op(
 # others to it through log1p, so that what is far below it keeps its digits.
 
 
+def _largest(x: Any, axis: Any, empty: float) -> Any:
+    """Return the largest elements over `axis`, which remains; `empty` where there are none."""
+    if _count(x.shape, axis):
+        return x.max(axis=axis, keepdims=True)
+    return x.sum(axis=axis, keepdims=True) + empty
+
+
 def _below(x: Any, axis: Any) -> tuple[Any, Any, Any]:
     """Return the largest elements, x minus them, and the log of 1 plus the others' exponentials.
 
@@ -168,7 +176,7 @@ def _below(x: Any, axis: Any) -> tuple[Any, Any, Any]:
     and put back.
     """
     x = x if x.dtype.kind == "f" else x.astype(float)
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = _largest(x, axis, -np.inf)
     top = np.where(np.isfinite(top), top, 0)
     d = x - top
     shift = d - x
@@ -184,9 +192,9 @@ def _logsumexp(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     if x.dtype.char == "e":
         return _logsumexp(x.astype("f"), axis=axis, keepdims=keepdims).astype("e")
     top, _, rest = _below(x, axis)
-    out = np.asarray(top + rest)
+    out = as_plain(top + rest)
     cancelled = np.abs(out) < np.abs(top) / 2
-    if cancelled.any():
+    if out.__class__ is np.ndarray and cancelled.any():  # other libraries have no wider floats
         out[cancelled] = near_zero(_rows(x, axis)[cancelled.ravel()])
     return out if keepdims else out.squeeze(axis)
 
@@ -208,7 +216,7 @@ def _log_softmax(x: Any, *, axis: Any = -1) -> Any:
 def _softmax(x: Any, *, axis: Any = -1) -> Any:
     if not x.size:
         return x.copy()
-    e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / np.add.reduce(e, axis=axis, keepdims=True)
 
 
@@ -241,7 +249,7 @@ log_softmax = op(
 
 def _norm(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     # Scaled by the largest, so that squares neither overflow nor vanish.
-    top = np.max(np.abs(x), axis=axis, keepdims=True, initial=0)
+    top = _largest(np.abs(x), axis, 0.0)
     scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(x.dtype)
     out = scale * np.sqrt(np.square(x / scale).sum(axis=axis, keepdims=True))
     return out if keepdims else out.squeeze(axis)

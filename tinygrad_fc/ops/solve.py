@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import interval, real
+from tinygrad_fc.graph import constant_like
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
 from tinygrad_fc.ops.elementwise import product
@@ -133,7 +134,7 @@ def _cofactors(a: Any) -> Any:
         return a.copy()
     rows, columns, signs = _minors(n)
     if n <= SMALL:
-        return np.linalg.det(a[..., rows, columns]) * signs.astype(a.dtype)
+        return np.linalg.det(a[..., rows, columns]) * constant_like(signs, a)
     return each(_by_singular_values, a.shape, a)
 
 
@@ -143,7 +144,7 @@ def _cofactors_slope(g: Any, out: Any, a: Any) -> Any:
         return g
     rows, columns, signs = _minors(a.shape[-1])
     at = (..., rows, columns)
-    shares = product((g * signs.astype(a.dtype))[..., None, None], cofactors(a[at]))
+    shares = product((g * constant_like(signs, a))[..., None, None], cofactors(a[at]))
     return scatter(shares, at=at, shape=a.shape)
 
 
@@ -179,7 +180,7 @@ def _cholesky(a: Any) -> Any:
 def _lower_half(x: Any) -> Any:
     n = x.shape[-1]
     halves = np.tril(np.ones((n, n))) - np.eye(n) / 2
-    return x * halves.astype(x.dtype)
+    return x * constant_like(halves, x)
 
 
 def _cholesky_slope(g: Any, out: Any, a: Any) -> Any:

@@ -1,0 +1,250 @@
+"""An array type that is as strict as CuPy's and computes with NumPy.
+
+A CuPy array never mixes with a NumPy array and never becomes one without `.get()`. The same holds
+for a `StrictArray`. It offers the ufuncs, functions, methods and arguments that CuPy offers: CuPy,
+which can be imported without a GPU, is asked for them; without CuPy, all of NumPy's are accepted.
+An operation whose laws hold on this type runs on a GPU without a transfer to the host.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+import re
+import warnings
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+cupy: ModuleType | None
+try:
+    with warnings.catch_warnings(action="ignore"):
+        import cupy
+except ImportError:
+    cupy = None
+
+LIBRARY: Any = np if cupy is None else cupy
+DTYPES = frozenset("?bhilqBHILQefdFD")
+"""The dtypes of CuPy by character: no long double, no objects, no strings."""
+REDUCIBLE = frozenset({np.add, np.multiply})
+ADDABLE = frozenset({np.add, np.subtract, np.maximum, np.minimum})  # have `at` in CuPy
+BOUND = frozenset({"__call__", "reduce", "accumulate", "at"})
+COMPARISONS = frozenset(
+    {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
+)
+TRANSFERS = frozenset({"asarray", "array"})
+"""Functions that copy NumPy arrays to the device; all others refuse them."""
+
+
+def strict(value: Any) -> Any:
+    """Return `value` with each NumPy array in it, also in tuples and lists, made strict."""
+    if isinstance(value, np.ndarray | np.generic):
+        return StrictArray(np.asarray(value))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(strict, value))
+    return type(value)(map(strict, value)) if isinstance(value, tuple | list) else value
+
+
+def plain(value: Any, where: str) -> Any:
+    """Return `value` with each strict array in it made a NumPy array; refuse NumPy arrays."""
+    if isinstance(value, StrictArray):
+        return value.array
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"{where}: Unsupported type {np.ndarray} of shape {value.shape}")
+    if isinstance(value, tuple | list):
+        return type(value)(plain(v, where) for v in value)
+    return {k: plain(v, where) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def host(value: Any) -> Any:
+    """Return an index with each strict array in it made a NumPy array; CuPy accepts both."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(host, value))
+    return value.array if isinstance(value, StrictArray) else value
+
+
+@functools.cache
+def parameters(method: str) -> tuple[str, ...] | None:
+    """Return the names of the parameters of a method of CuPy's arrays, None for any number."""
+    text = "" if cupy is None else getattr(cupy.ndarray, method).__doc__.partition("\n")[0]
+    found = re.search(r"\(self,?\s*(.*)\)", text)
+    if found is None or "*" in found[1]:
+        return None
+    return tuple(part.partition("=")[0].split()[-1] for part in found[1].split(",") if part.strip())
+
+
+class StrictArray:
+    """A NumPy array that computes with arrays of its own type and numbers only."""
+
+    __slots__ = ("array",)
+    __array_priority__ = 100
+    __hash__ = None  # type: ignore[assignment]
+
+    array: Any
+
+    def __init__(self, array: Any) -> None:
+        self.array = np.asarray(array)
+        if self.array.dtype.char not in DTYPES:
+            raise TypeError(f"Unsupported dtype {self.array.dtype}")
+
+    # Protocols
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        name = ufunc.__name__
+        if not hasattr(LIBRARY, name) or method not in BOUND:
+            return NotImplemented
+        legal = {"__call__": {"dtype", "casting", "out"}}.get(method, {"axis", "dtype", "keepdims"})
+        allowed = {"reduce": REDUCIBLE, "accumulate": REDUCIBLE, "at": ADDABLE}.get(method, {ufunc})
+        if not kwargs.keys() <= legal or ufunc not in allowed:
+            raise NotImplementedError(f"`cupy_{name}.{method}` of {', '.join(kwargs)}")
+        out = plain(kwargs.pop("out", ()), name)
+        if method == "at":
+            inputs = (inputs[0], host(inputs[1]), *inputs[2:])
+            return ufunc.at(*(a if k == 1 else plain(a, name) for k, a in enumerate(inputs)))
+        if ufunc in COMPARISONS:
+            inputs = tuple(
+                a.item() if isinstance(a, np.ndarray) and not a.ndim else a for a in inputs
+            )
+        result = getattr(ufunc, method)(
+            *plain(inputs, name), **kwargs, **({"out": out} if out else {})
+        )
+        return strict(result)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            path = func.__module__.split(".")[1:]
+            same = getattr(functools.reduce(getattr, path, LIBRARY), func.__name__)
+        except AttributeError:
+            return NotImplemented
+        if any(kind not in {StrictArray, np.ndarray} for kind in types):
+            return NotImplemented
+        inspect.signature(same).bind(*args, **kwargs)
+        if func.__name__ in TRANSFERS:
+            args, kwargs = host(args), {k: host(v) for k, v in kwargs.items()}
+        else:
+            args, kwargs = plain(args, func.__name__), plain(kwargs, func.__name__)
+        return strict(func(*args, **kwargs))
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        raise BufferError("the memory is on another device")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, 0)  # CUDA
+
+    # Elements
+
+    def __getitem__(self, at: Any) -> Any:
+        return strict(self.array[host(at)])
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        self.array[host(at)] = plain(value, "assignment")
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __iter__(self) -> Any:
+        return (self[k] for k in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.array)
+
+    def __int__(self) -> int:
+        return int(self.array)
+
+    def __float__(self) -> float:
+        return float(self.array)
+
+    def __repr__(self) -> str:
+        return f"StrictArray({self.array!r})"
+
+    def item(self) -> Any:
+        """Return the only element, on the host."""
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """Return the elements, on the host."""
+        return self.array.tolist()
+
+    def get(self) -> Any:
+        """Return the NumPy array."""
+        return self.array
+
+    # Attributes
+
+    @property
+    def flags(self) -> Any:
+        """The flags that CuPy has: not `writeable`."""
+        flags = self.array.flags
+        return SimpleNamespace(
+            c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous, owndata=flags.owndata
+        )
+
+    @property
+    def base(self) -> Any:
+        """The NumPy array, by which aliases are recognised."""
+        return self.array
+
+    @property
+    def device(self) -> str:
+        """A name of a device that is not the CPU."""
+        return "strict"
+
+
+def _method(name: str) -> Any:
+    def method(self: StrictArray, *args: Any, **kwargs: Any) -> Any:
+        known = parameters(name)
+        if known is not None and (len(args) > len(known) or not kwargs.keys() <= {*known}):
+            raise TypeError(f"{name}() takes {known}, got {len(args)} and {', '.join(kwargs)}")
+        function = getattr(self.array, name)
+        return strict(function(*plain(args, name), **plain(kwargs, name)))
+
+    return method
+
+
+def _operator(name: str, *, reflected: bool = False) -> Any:
+    function = getattr(operator, name)
+
+    def call(self: StrictArray, other: Any) -> Any:
+        if not isinstance(other, StrictArray | np.ndarray | np.generic | int | float | bool):
+            return NotImplemented
+        operands = (self.array, plain(other, name))
+        result = function(*reversed(operands) if reflected else operands)
+        return self if result is self.array else strict(result)
+
+    return call
+
+
+_METHODS = (
+    *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumprod", "cumsum"),
+    *("diagonal", "dot", "fill", "flatten", "max", "mean", "min", "nonzero", "prod", "ravel"),
+    *("repeat", "reshape", "round", "sort", "squeeze", "std", "sum", "swapaxes", "take", "trace"),
+    *("transpose", "var", "view"),
+)
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "xor")
+_COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+for _name in _METHODS:
+    setattr(StrictArray, _name, _method(_name))
+for _name in ("T", "dtype", "itemsize", "mT", "nbytes", "ndim", "shape", "size", "strides"):
+    setattr(
+        StrictArray,
+        _name,
+        property(lambda self, name=_name: strict(getattr(self.array, name))),
+    )
+for _name in (*_ARITHMETIC, "and_", "or_"):
+    _bare = _name.rstrip("_")
+    setattr(StrictArray, f"__{_bare}__", _operator(_name))
+    setattr(StrictArray, f"__r{_bare}__", _operator(_name, reflected=True))
+    setattr(StrictArray, f"__i{_bare}__", _operator(f"i{_bare}"))
+for _name in _COMPARISONS:
+    setattr(StrictArray, f"__{_name}__", _operator(_name))
+for _function in (operator.neg, operator.pos, operator.abs, operator.invert):
+    setattr(
+        StrictArray,
+        f"__{_function.__name__}__",
+        lambda self, function=_function: strict(function(self.array)),
+    )

@@ -1,0 +1,93 @@
+"""Every op stays within the array type that it was called with, in value and both derivatives."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from device.strict_array import StrictArray, cupy
+from tinygrad_fc.graph import wrap
+from tinygrad_fc.op import Op, ours, table
+from tinygrad_fc.testing import arrays
+
+OPS = [op for op in dict.fromkeys(table.values()) if op in ours]
+
+
+def results(op: Op, operands: Any, options: Any, seed: int, library: Any) -> list[Any]:
+    """Return the value of `op` and its first and second derivatives, as arrays of `library`."""
+    rng = np.random.default_rng(seed)
+
+    def random(array: Any) -> Any:
+        return wrap(library(rng.normal(size=array.shape).astype(array.dtype)))
+
+    tensors = [wrap(library(a)) for a in operands]
+    leaves = [t.requires_grad_() for t, d in zip(tensors, op.domain, strict=True) if _floats(t, d)]
+    out = op(*tensors, **options)
+    if not out.requires_grad:
+        return [out._array]
+    cotangent = random(out)
+    wanted = [t for t in leaves if _reached(out, t)]
+    first = tg.autograd.grad(out, wanted, cotangent, create_graph=True)
+    again = [t for t in first if t.requires_grad]
+    weights = [random(t) for t in again]
+    second = tg.autograd.grad(again, wanted, weights, materialize_grads=True) if again else ()
+    plain = tg.autograd.grad(op(*tensors, **options), wanted, cotangent)
+    return [t._array for t in (out, *first, *second, *plain)]
+
+
+def _floats(t: Any, domain: Any) -> bool:
+    return t.dtype.kind == "f" and domain.kind == "float"
+
+
+def _reached(out: Any, leaf: Any) -> bool:
+    try:
+        tg.autograd.grad(out.sum(), leaf, retain_graph=True)
+    except tg.GraphError:  # no rule for this argument
+        return False
+    return True
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+@settings(max_examples=25)
+@given(data=st.data(), seed=st.integers(0, 2**16))
+def test_ops_stay_within_the_array_type(op: Op, data: st.DataObject, seed: int) -> None:
+    drawn = data.draw(arrays(*op.domain))
+    operands = drawn if isinstance(drawn, tuple) else (drawn,)
+    options = {}
+    for name, legal in op.settings.items():
+        choices = list(legal(*operands))
+        assume(choices)
+        options[name] = data.draw(st.sampled_from(choices))
+    with np.errstate(all="ignore"):
+        expected = results(op, operands, options, seed, np.asarray)
+        strict = results(op, operands, options, seed, StrictArray)
+    for a, b in zip(expected, strict, strict=True):
+        assert isinstance(b, StrictArray)
+        assert b.dtype == a.dtype
+        size = np.abs(a[np.isfinite(a)]).max(initial=0) if a.dtype.kind == "f" else 0
+        np.testing.assert_allclose(b.array, a, rtol=1e-9, atol=1e-9 * size)
+
+
+def test_numpy_arrays_are_refused() -> None:
+    x = StrictArray(np.ones(3))
+    for mixed in (np.ones(3), np.ones(())):
+        with pytest.raises(TypeError, match="Unsupported type"):
+            x + mixed
+        with pytest.raises(TypeError, match="Unsupported type"):
+            np.maximum(mixed, x)
+    with pytest.raises(TypeError, match=r"\.get\(\)"):
+        np.asarray(x)
+
+
+@pytest.mark.skipif(cupy is None, reason="CuPy, which says what its arrays offer, is missing")
+def test_what_cupy_does_not_offer_is_refused() -> None:
+    x = StrictArray(np.ones(3))
+    with pytest.raises(NotImplementedError, match="maximum"):
+        np.maximum.reduce(x)
+    with pytest.raises(TypeError, match="initial"):
+        np.max(x, initial=0)
+    with pytest.raises(TypeError, match="dtype"):
+        StrictArray(np.ones(3, np.longdouble))
