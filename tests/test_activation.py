@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.ops.normal import erf, ndtr
+from tinygrad_fc.ops.special import erf, ndtr
 
 if TYPE_CHECKING:
     from collections.abc import Callable

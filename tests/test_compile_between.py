@@ -14,8 +14,8 @@ from twins import Training, same, step
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
-from tinygrad_fc.generator import default_generator
 from tinygrad_fc.optim import lr_scheduler
+from tinygrad_fc.random import default_generator
 
 native = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
 BACKENDS = ("numpy", pytest.param("numba", marks=native))

@@ -22,8 +22,8 @@ import tinygrad_fc as tg
 from tinygrad_fc import func, nn
 from tinygrad_fc.compiler import CompileError
 from tinygrad_fc.compiler.tree import flatten
-from tinygrad_fc.generator import default_generator
 from tinygrad_fc.nn import functional as F
+from tinygrad_fc.random import default_generator
 
 few = settings(max_examples=max(5, settings.default.max_examples // 10))
 

@@ -14,7 +14,7 @@ from twins import Training, same, step
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import numpy_backend
-from tinygrad_fc.generator import default_generator
+from tinygrad_fc.random import default_generator
 from tinygrad_fc.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
 
 few = settings(max_examples=max(5, settings.default.max_examples // 10))

@@ -14,8 +14,8 @@ from twins import same
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
-from tinygrad_fc.generator import default_generator
 from tinygrad_fc.nn import functional as F
+from tinygrad_fc.random import default_generator
 
 t, nan = tg.tensor, float("nan")
 

@@ -18,7 +18,7 @@ from twins import same
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
-from tinygrad_fc.generator import default_generator
+from tinygrad_fc.random import default_generator
 
 w = tg.tensor([1.0, 2.0], requires_grad=True)
 result = w * 2

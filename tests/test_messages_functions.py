@@ -17,13 +17,13 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_fc as tg
 from tinygrad_fc import linalg
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functions import refusals
+from tinygrad_fc.functional import refusals
 
 FUNCTIONS = {
     name: getattr(place, name)
     for place in (tg, linalg)
     for name in place.__all__
-    if inspect.isfunction(getattr(place, name)) and "functions" in getattr(place, name).__module__
+    if inspect.isfunction(getattr(place, name)) and "functional" in getattr(place, name).__module__
 }
 TAUGHT = sorted(n for n, f in FUNCTIONS.items() if f.__name__ not in refusals.BARE)
 ROWS = sorted(n for n in tg.__all__ if isinstance(getattr(tg, n), tg.Op))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tinygrad_fc as tg
-from tinygrad_fc.generator import default_generator
+from tinygrad_fc.random import default_generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -31,40 +31,7 @@ from tinygrad_fc.dtypes import (
 )
 from tinygrad_fc.dtypes import float32 as float
 from tinygrad_fc.dtypes import int32 as int
-from tinygrad_fc.functions.arranging import (
-    diag,
-    hstack,
-    movedim,
-    ravel,
-    roll,
-    tril,
-    triu,
-    unflatten,
-    vstack,
-)
-from tinygrad_fc.functions.comparison import (
-    allclose,
-    equal,
-    isclose,
-)
-from tinygrad_fc.functions.indexing import (
-    gather,
-    index_add,
-    index_select,
-    masked_select,
-    narrow,
-    nonzero,
-    scatter,
-    scatter_add,
-    select,
-    take_along_dim,
-)
-from tinygrad_fc.functions.linalg import (
-    det,
-    slogdet,
-)
-from tinygrad_fc.functions.linalg import inv as inverse
-from tinygrad_fc.functions.making import (
+from tinygrad_fc.functional.creation import (
     arange,
     as_tensor,
     clone,
@@ -82,25 +49,18 @@ from tinygrad_fc.functions.making import (
     zeros,
     zeros_like,
 )
-from tinygrad_fc.functions.norms import p_norm as norm
-from tinygrad_fc.functions.order import (
-    argsort,
-    bincount,
-    median,
-    searchsorted,
-    sort,
-    topk,
-    unique,
-)
-from tinygrad_fc.functions.pointwise import (
+from tinygrad_fc.functional.elementwise import (
     add,
     addcdiv,
     addcmul,
+    allclose,
     clamp,
     clamp_max,
     clamp_min,
     digamma,
     div,
+    equal,
+    isclose,
     lerp,
     masked_fill,
     nan_to_num,
@@ -110,9 +70,29 @@ from tinygrad_fc.functions.pointwise import (
     sub,
     where,
 )
-from tinygrad_fc.functions.products import (
+from tinygrad_fc.functional.indexing import (
+    argsort,
+    bincount,
+    gather,
+    index_add,
+    index_select,
+    masked_select,
+    median,
+    narrow,
+    nonzero,
+    scatter,
+    scatter_add,
+    searchsorted,
+    select,
+    sort,
+    take_along_dim,
+    topk,
+    unique,
+)
+from tinygrad_fc.functional.linalg import (
     addmm,
     bmm,
+    det,
     dot,
     einsum,
     inner,
@@ -120,10 +100,13 @@ from tinygrad_fc.functions.products import (
     mm,
     mv,
     outer,
+    slogdet,
     tensordot,
     trace,
 )
-from tinygrad_fc.functions.reduction import (
+from tinygrad_fc.functional.linalg import inv as inverse
+from tinygrad_fc.functional.linalg import p_norm as norm
+from tinygrad_fc.functional.reduction import (
     all,
     amax,
     amin,
@@ -131,43 +114,50 @@ from tinygrad_fc.functions.reduction import (
     argmax,
     argmin,
     count_nonzero,
+    cumprod,
+    cumsum,
     log_softmax,
     logsumexp,
     max,
     mean,
     min,
-    softmax,
-    sum,
-)
-from tinygrad_fc.functions.repeating import (
-    broadcast_to,
-    meshgrid,
-    repeat_interleave,
-    tile,
-)
-from tinygrad_fc.functions.scan import (
-    cumprod,
-    cumsum,
     prod,
+    softmax,
+    std,
+    sum,
+    var,
+    var_mean,
 )
-from tinygrad_fc.functions.shape import (
+from tinygrad_fc.functional.shape import (
+    broadcast_to,
     cat,
     chunk,
+    diag,
     flatten,
     flip,
+    hstack,
+    meshgrid,
+    movedim,
     numel,
     permute,
+    ravel,
+    repeat_interleave,
     reshape,
+    roll,
     split,
     squeeze,
     stack,
     t,
+    tile,
     transpose,
+    tril,
+    triu,
     unbind,
+    unflatten,
     unsqueeze,
+    vstack,
 )
-from tinygrad_fc.functions.spread import std, var, var_mean
-from tinygrad_fc.mode import (
+from tinygrad_fc.grad_mode import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -176,12 +166,7 @@ from tinygrad_fc.mode import (
 )
 from tinygrad_fc.nn import Linear, MSELoss, Sigmoid, summary
 from tinygrad_fc.op import Op, op
-from tinygrad_fc.ops.angle import arccos as acos
-from tinygrad_fc.ops.angle import arcsin as asin
-from tinygrad_fc.ops.angle import arctan as atan
-from tinygrad_fc.ops.angle import arctan2 as atan2
-from tinygrad_fc.ops.angle import cosh, hypot, sinh, tan
-from tinygrad_fc.ops.constant import (
+from tinygrad_fc.ops.comparison import (
     ceil,
     floor,
     isfinite,
@@ -194,18 +179,26 @@ from tinygrad_fc.ops.constant import (
     sign,
     trunc,
 )
-from tinygrad_fc.ops.constant import equal as eq
-from tinygrad_fc.ops.constant import greater as gt
-from tinygrad_fc.ops.constant import greater_equal as ge
-from tinygrad_fc.ops.constant import less as lt
-from tinygrad_fc.ops.constant import less_equal as le
-from tinygrad_fc.ops.constant import not_equal as ne
+from tinygrad_fc.ops.comparison import equal as eq
+from tinygrad_fc.ops.comparison import greater as gt
+from tinygrad_fc.ops.comparison import greater_equal as ge
+from tinygrad_fc.ops.comparison import less as lt
+from tinygrad_fc.ops.comparison import less_equal as le
+from tinygrad_fc.ops.comparison import not_equal as ne
 from tinygrad_fc.ops.elementwise import absolute as abs
+from tinygrad_fc.ops.elementwise import arccos as acos
+from tinygrad_fc.ops.elementwise import arcsin as asin
+from tinygrad_fc.ops.elementwise import arctan as atan
+from tinygrad_fc.ops.elementwise import arctan2 as atan2
 from tinygrad_fc.ops.elementwise import (
     cos,
+    cosh,
     exp,
     exp2,
     expm1,
+    floor_divide,
+    fmod,
+    hypot,
     log,
     log1p,
     log2,
@@ -215,20 +208,21 @@ from tinygrad_fc.ops.elementwise import (
     minimum,
     reciprocal,
     relu,
+    remainder,
     rsqrt,
     sigmoid,
     sin,
+    sinh,
     sqrt,
     square,
+    tan,
     tanh,
     xlogy,
 )
 from tinygrad_fc.ops.elementwise import multiply as mul
 from tinygrad_fc.ops.elementwise import negative as neg
-from tinygrad_fc.ops.gamma import lgamma
 from tinygrad_fc.ops.linalg import matmul
-from tinygrad_fc.ops.normal import erf
-from tinygrad_fc.ops.remainder import floor_divide, fmod, remainder
+from tinygrad_fc.ops.special import erf, lgamma
 from tinygrad_fc.optim import SGD
 from tinygrad_fc.random import (
     Generator,

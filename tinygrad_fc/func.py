@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import tree
 from tinygrad_fc.autograd.level import Level, sized
 from tinygrad_fc.autograd.products import gradients, pushed, rows, stacked
@@ -118,7 +118,7 @@ def vjp(func: Func, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     def pull(cotangents: Any) -> Any:
         weights = tree.flatten_like(at.out_spec, cotangents, "vjp: the weights")
         sized("vjp: the weights", weights, at.outputs)
-        create = mode.is_grad_enabled() and at.outside([*at.outputs, *weights])
+        create = grad_mode.is_grad_enabled() and at.outside([*at.outputs, *weights])
         return at.like_inputs(
             at.out(gradients(at.outputs, at.inputs, weights, create=create), at.inputs)
         )

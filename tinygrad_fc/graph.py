@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.device import computes_elsewhere, refuse_lazy
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 tick = count(1).__next__
 _number = attrgetter("_seq")
 _new = object.__new__
-_flags = mode.flags.get
-_RECORD, _WATCH = mode.RECORD, mode.WATCH
+_flags = grad_mode.flags.get
+_RECORD, _WATCH = grad_mode.RECORD, grad_mode.WATCH
 _PLAIN = frozenset((float, int, bool, type(None)))
 _delivery = Lock()
 changing = RLock()
@@ -245,7 +245,7 @@ def backward(
         walk.hand(root, seed)
     del seeds
     if create:
-        with mode.enable_grad():
+        with grad_mode.enable_grad():
             walk.run(create=True)
             found = [[t, g.clone()] for t, g in walk.found]
     else:
@@ -471,7 +471,7 @@ def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
     """Show the whole gradient of `node` to its hooks; return it, or what they put in its place."""
     # A copy, since the memory may be the seed's, or that of other gradients as well.
     shown = g.clone() if create else wrap(g.copy())
-    with nullcontext() if create else mode.no_grad():
+    with nullcontext() if create else grad_mode.no_grad():
         for hook in list(watch.hooks.values()):
             given = hook(shown)
             if given is None:

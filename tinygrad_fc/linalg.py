@@ -1,8 +1,17 @@
 """`torch.linalg`'s names: norms, linear equations, determinants and Cholesky's factor."""
 
 from tinygrad_fc.errors import LinAlgError
-from tinygrad_fc.functions.linalg import cholesky, det, inv, slogdet, solve
-from tinygrad_fc.functions.norms import matrix_norm, norm, svdvals, vector_norm
+from tinygrad_fc.functional.linalg import (
+    cholesky,
+    det,
+    inv,
+    matrix_norm,
+    norm,
+    slogdet,
+    solve,
+    svdvals,
+    vector_norm,
+)
 
 __all__ = [
     "LinAlgError",

@@ -1,37 +1,183 @@
-"""The functions that are methods of a tensor too, under the same names."""
+"""Methods of a tensor: functions under the same names, and changes in place.
+
+A method in place changes an array that no graph is being recorded through; a graph that needs the
+old values raises in its backward pass.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc import random
-from tinygrad_fc.basics import Basics
-from tinygrad_fc.functions import (
-    alike,
-    arranging,
-    comparison,
-    indexing,
-    norms,
-    order,
-    pointwise,
-    products,
-    reduction,
-    repeating,
-    scan,
-    shape,
-    spread,
-)
-from tinygrad_fc.functions import linalg as la
-from tinygrad_fc.ops import angle, gamma, linalg, normal
-from tinygrad_fc.ops import constant as c
+import numpy as np
+
+from tinygrad_fc import grad_mode, random
+from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
+from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
+from tinygrad_fc.functional import linalg as la
+from tinygrad_fc.graph import Node, changed, changing, record
+from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import remainder as rest
+from tinygrad_fc.ops import linalg, special
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinygrad_fc.tensor import Tensor
 
 
-class Methods(Basics):
+def _tracked(*operands: Any) -> bool:
+    if not grad_mode.flags.get() & grad_mode.RECORD:
+        return False
+    return any(isinstance(a, Node) and a._requires_grad for a in operands)
+
+
+def _change(t: Any, what: str, change: Callable[[Any], Any], *operands: Any) -> Tensor:
+    """Run `change` on the array of `t`, and note it."""
+    if _tracked(t, *operands):
+        if t._requires_grad and t.is_leaf:
+            change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
+            message = (
+                f"{what} would change a tensor that requires grad, and the change cannot be "
+                f"recorded. Two ways work: `with no_grad(): {change_of.format('w')}`, or "
+                f"`{change_of.format('w.data')}`"
+            )
+        else:
+            message = (
+                f"{what} would change a recorded value in place, and its gradient would be wrong. "
+                "Write it out of place (`x = x + y` for `x.add_(y)`, where() or stack() for "
+                "x[i] = y), or inside `with no_grad():` if no gradient is wanted"
+            )
+        raise GraphError(message)
+    with changing:
+        try:
+            change(t._array)
+        except (ValueError, TypeError, IndexError) as error:
+            raise _refusal(t, what, operands, error) from error
+        except BaseException:
+            # NumPy warns of an overflow, or raises as it was told to, when all is written.
+            changed(t._array)
+            raise
+        changed(t._array)
+    return t  # type: ignore[no-any-return]
+
+
+def _refusal(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -> Exception:
+    """Return the error to raise where NumPy raised `error` before it wrote anything."""
+    kind: type[Exception] = DtypeError if isinstance(error, TypeError) else ShapeError
+    if isinstance(error, IndexError):
+        kind = RangeError
+    hint = ""
+    if "read-only" in str(error):
+        hint = ": its memory is shared or borrowed, change a copy (x.clone())"
+    given = ", ".join(f"{np.shape(_array(o))} {getattr(_array(o), 'dtype', '')}" for o in operands)
+    return kind(
+        f"{what} cannot change a tensor {t.shape} {t.dtype} by {given or 'this'}: {error}{hint}"
+    )
+
+
+def _array(operand: Any) -> Any:
+    return operand._array if isinstance(operand, Node) else operand
+
+
+def _method(ufunc: Any, name: str) -> Any:
+    def scaled(self: Any, other: Any, *, alpha: float = 1) -> Any:
+        value = _array(other) if alpha == 1 else np.multiply(_array(other), alpha)
+        return _change(self, name, lambda a: ufunc(a, value, out=a), other)
+
+    def plain(self: Any, other: Any) -> Any:
+        value = _array(other)
+        return _change(self, name, lambda a: ufunc(a, value, out=a), other)
+
+    method = scaled if ufunc in (np.add, np.subtract) else plain
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"Do what `{name[:-1]}` does in place; return itself. See `Methods`."
+    return method
+
+
+def _operator(row: Any, symbol: str, method: Any) -> Any:
+    def operator(self: Any, other: Any) -> Any:
+        # Between recorded tensors `x += y` is `x = x + y`: Python binds the name to the new result.
+        if _tracked(self, other) and not (self._requires_grad and self.is_leaf):
+            return record(row, (self, other), {})
+        return method(self, other)
+
+    operator.__name__ = symbol
+    return operator
+
+
+methods = tuple(
+    _method(ufunc, name)
+    for ufunc, name in (
+        *((np.add, "add_"), (np.subtract, "sub_")),
+        *((np.multiply, "mul_"), (np.true_divide, "div_")),
+    )
+)
+operators = tuple(
+    _operator(row, symbol, _method(row.function, symbol))
+    for row, symbol in ((e.add, "+="), (e.subtract, "-="), (e.multiply, "*="), (e.divide, "/="))
+)
+
+
+def assign(self: Any, at: Any, value: Any) -> None:
+    """Set elements, as `x[at] = value` does."""
+    array = _array(value)
+
+    def change(a: Any) -> None:
+        a[at] = array
+
+    _change(self, "x[...] = y", change, value)
+
+
+def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
+    """Take over the values of `src`, which broadcasts; return itself."""
+    del non_blocking
+    array = _array(src)
+    return _change(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src)
+
+
+def fill_(self: Any, value: Any) -> Tensor:
+    """Set every element to `value`; return itself."""
+    array = _array(value)
+    return _change(self, "fill_", lambda a: a.fill(array), value)
+
+
+def zero_(self: Any) -> Tensor:
+    """Set every element to 0; return itself."""
+    return _change(self, "zero_", lambda a: a.fill(0))
+
+
+def clamp_(self: Any, min: Any = None, max: Any = None) -> Tensor:
+    """Keep every element within `min` and `max`; return itself."""
+    low, high = _array(min), _array(max)
+    if low is None and high is None:
+        message = "clamp_ needs a bound: pass min, max or both"
+        raise ValueError(message)
+    return _change(self, "clamp_", lambda a: np.clip(a, low, high, out=a), min, max)
+
+
+def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
+    """Draw every element from a normal distribution; return itself."""
+    if not std >= 0:
+        message = f"normal_ needs std >= 0, got {std}"
+        raise ValueError(message)
+    return _change(self, "normal_", lambda a: random.fill_normal(a, mean, std, generator))
+
+
+def uniform_(self: Any, *bounds: float, generator: Any = None, **named: float) -> Tensor:
+    """Draw every element uniformly `from` (0) `to` (1); return itself."""
+    # `from` is a word of Python's, so that only `**named` can take it by its name.
+    given = dict(zip(("from", "to"), bounds, strict=False))
+    if len(bounds) > 2 or named.keys() - {"from", "to"} or given.keys() & named.keys():
+        message = f"uniform_ takes `from` and `to`, got {bounds} and {named}"
+        raise TypeError(message)
+    low, high = {"from": 0.0, "to": 1.0, **given, **named}.values()
+    if not low <= high:
+        message = f"uniform_ needs from <= to, got from={low}, to={high}"
+        raise ValueError(message)
+    return _change(self, "uniform_", lambda a: random.fill_uniform(a, low, high, generator))
+
+
+class Methods(Node):
     """The part of `Tensor` that is stated elsewhere, each name once."""
 
     __slots__ = ()
@@ -44,47 +190,47 @@ class Methods(Basics):
         *(e.exp, e.exp2, e.expm1, e.log, e.log2, e.log10, e.log1p),
     )
     sqrt, rsqrt, square, reciprocal = e.sqrt, e.rsqrt, e.square, e.reciprocal
-    sin, cos, tan = e.sin, e.cos, angle.tan
-    asin, acos, atan, atan2 = angle.arcsin, angle.arccos, angle.arctan, angle.arctan2
-    sinh, cosh, tanh = angle.sinh, angle.cosh, e.tanh
-    hypot, logaddexp, xlogy = angle.hypot, e.logaddexp, e.xlogy
-    sigmoid, relu, erf = e.sigmoid, e.relu, normal.erf
-    lgamma, digamma = gamma.lgamma, pointwise.digamma
+    sin, cos, tan = e.sin, e.cos, e.tan
+    asin, acos, atan, atan2 = e.arcsin, e.arccos, e.arctan, e.arctan2
+    sinh, cosh, tanh = e.sinh, e.cosh, e.tanh
+    hypot, logaddexp, xlogy = e.hypot, e.logaddexp, e.xlogy
+    sigmoid, relu, erf = e.sigmoid, e.relu, special.erf
+    lgamma, digamma = special.lgamma, elementwise.digamma
     add, sub, mul, div, pow = (
-        *(pointwise.add, pointwise.sub, e.multiply, pointwise.div, pointwise.pow),
+        *(elementwise.add, elementwise.sub, e.multiply, elementwise.div, elementwise.pow),
     )
-    fmod, remainder, floor_divide = rest.fmod, rest.remainder, rest.floor_divide
-    maximum, minimum, masked_fill = e.maximum, e.minimum, pointwise.masked_fill
-    clamp, clamp_min, clamp_max = pointwise.clamp, pointwise.clamp_min, pointwise.clamp_max
-    lerp, addcmul, addcdiv = pointwise.lerp, pointwise.addcmul, pointwise.addcdiv
-    nan_to_num, round = pointwise.nan_to_num, pointwise.round
+    fmod, remainder, floor_divide = e.fmod, e.remainder, e.floor_divide
+    maximum, minimum, masked_fill = e.maximum, e.minimum, elementwise.masked_fill
+    clamp, clamp_min, clamp_max = elementwise.clamp, elementwise.clamp_min, elementwise.clamp_max
+    lerp, addcmul, addcdiv = elementwise.lerp, elementwise.addcmul, elementwise.addcdiv
+    nan_to_num, round = elementwise.nan_to_num, elementwise.round
     sign, floor, ceil, trunc = c.sign, c.floor, c.ceil, c.trunc
     isnan, isinf, isfinite = c.isnan, c.isinf, c.isfinite
     eq, ne, lt, le, gt, ge = c.equal, c.not_equal, c.less, c.less_equal, c.greater, c.greater_equal
     logical_and, logical_or, logical_xor, logical_not = (
         *(c.logical_and, c.logical_or, c.logical_xor, c.logical_not),
     )
-    isclose, allclose, equal = comparison.isclose, comparison.allclose, comparison.equal
+    isclose, allclose, equal = elementwise.isclose, elementwise.allclose, elementwise.equal
 
     # Reduced to fewer
 
-    sum, mean, prod = reduction.sum, reduction.mean, scan.prod
+    sum, mean, prod = reduction.sum, reduction.mean, reduction.prod
     amax, amin, max, min = reduction.amax, reduction.amin, reduction.max, reduction.min
-    argmax, argmin, var, std = reduction.argmax, reduction.argmin, spread.var, spread.std
+    argmax, argmin, var, std = reduction.argmax, reduction.argmin, reduction.var, reduction.std
     all, any, count_nonzero = reduction.all, reduction.any, reduction.count_nonzero
     logsumexp, softmax, log_softmax = reduction.logsumexp, reduction.softmax, reduction.log_softmax
-    norm, median = norms.p_norm, order.median
-    cumsum, cumprod = scan.cumsum, scan.cumprod
+    norm, median = la.p_norm, indexing.median
+    cumsum, cumprod = reduction.cumsum, reduction.cumprod
 
     # Products and matrices
 
     matmul, mm, mv, dot, bmm, outer, addmm = (
-        *(linalg.matmul, products.mm, products.mv, products.dot, products.bmm),
-        *(products.outer, products.addmm),
+        *(linalg.matmul, la.mm, la.mv, la.dot, la.bmm),
+        *(la.outer, la.addmm),
     )
-    inner, kron, trace = products.inner, products.kron, products.trace
+    inner, kron, trace = la.inner, la.kron, la.trace
     det, slogdet, inverse = la.det, la.slogdet, la.inv
-    diag, tril, triu = arranging.diag, arranging.tril, arranging.triu
+    diag, tril, triu = shape.diag, shape.tril, shape.triu
 
     # Another shape
 
@@ -92,14 +238,14 @@ class Methods(Basics):
         *(shape.reshape, shape.view, shape.permute, shape.t, shape.transpose),
     )
     squeeze, unsqueeze, flatten, unflatten, ravel = (
-        *(shape.squeeze, shape.unsqueeze, shape.flatten, arranging.unflatten, arranging.ravel),
+        *(shape.squeeze, shape.unsqueeze, shape.flatten, shape.unflatten, shape.ravel),
     )
-    expand, expand_as, broadcast_to = shape.expand, repeating.expand_as, repeating.broadcast_to
-    repeat, tile, repeat_interleave = repeating.repeat, repeating.tile, repeating.repeat_interleave
-    flip, roll, movedim = shape.flip, arranging.roll, arranging.movedim
+    expand, expand_as, broadcast_to = shape.expand, shape.expand_as, shape.broadcast_to
+    repeat, tile, repeat_interleave = shape.repeat, shape.tile, shape.repeat_interleave
+    flip, roll, movedim = shape.flip, shape.roll, shape.movedim
     split, chunk, unbind = shape.split, shape.chunk, shape.unbind
     new_zeros, new_ones, new_empty, new_full = (
-        *(alike.new_zeros, alike.new_ones, alike.new_empty, alike.new_full),
+        *(creation.new_zeros, creation.new_ones, creation.new_empty, creation.new_full),
     )
 
     # Elements picked, put and ordered
@@ -109,14 +255,14 @@ class Methods(Basics):
     )
     select, narrow, masked_select = indexing.select, indexing.narrow, indexing.masked_select
     scatter, scatter_add, index_add = indexing.scatter, indexing.scatter_add, indexing.index_add
-    nonzero, unique, bincount = indexing.nonzero, order.unique, order.bincount
-    sort, argsort, topk = order.sort, order.argsort, order.topk
+    nonzero, unique, bincount = indexing.nonzero, indexing.unique, indexing.bincount
+    sort, argsort, topk = indexing.sort, indexing.argsort, indexing.topk
     bernoulli, multinomial = random.bernoulli, random.multinomial
 
     def polygamma(self: Any, n: int) -> Tensor:
         """Return derivative `n` of `digamma`."""
-        return pointwise.polygamma(n, self)
+        return elementwise.polygamma(n, self)
 
     def where(self: Any, condition: Any, other: Any) -> Tensor:
         """Return its elements where `condition` holds, and `other` elsewhere."""
-        return pointwise.where(condition, self, other)  # type: ignore[no-any-return]
+        return elementwise.where(condition, self, other)  # type: ignore[no-any-return]

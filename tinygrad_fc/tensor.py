@@ -1,25 +1,31 @@
-"""Tensor: an array, and the call that made it.
+"""Tensor: an array, and the op that made it.
 
 Operators call the recorder directly; NumPy's protocols lead `np.exp(t)` and `array * t` to the
-same rows. What it is beside its operations stands in `basics`, what is a function too in `methods`.
+same ops. Methods that are functions too stand in `methods`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc import inplace
-from tinygrad_fc.device import check, device, moved
-from tinygrad_fc.functions.making import as_array
-from tinygrad_fc.functions.refusals import taught
-from tinygrad_fc.graph import Node, record, state
-from tinygrad_fc.methods import Methods
-from tinygrad_fc.ops import constant as c
+from tinygrad_fc import methods, numpy_dispatch
+from tinygrad_fc.device import CPU, check, device, moved
+from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+from tinygrad_fc.functional.arguments import as_array
+from tinygrad_fc.functional.refusals import taught
+from tinygrad_fc.graph import Node, Watch, backward, changed, deliver, record, state, tick, wrap
+from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index, linalg, remainder
+from tinygrad_fc.ops import index, linalg
 from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops.elementwise import ONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
 
 NONE: dict[str, Any] = {}
 NUMBERS = (Node, np.ndarray, np.generic, int, float, list, tuple)
@@ -43,7 +49,7 @@ def _index(at: Any) -> Any:
     return at
 
 
-class Tensor(Methods):
+class Tensor(methods.Methods):
     """An array of numbers that remembers the call that made it.
 
     `Tensor(data, requires_grad=False, dtype=None)` copies `data` as `tinygrad_fc.tensor` does,
@@ -59,12 +65,330 @@ class Tensor(Methods):
     """
 
     __slots__ = ()
-    __hash__ = Methods.__hash__
+    __hash__ = methods.Methods.__hash__
 
     def __init__(self, data: Any, requires_grad: bool = False, *, dtype: Any = None) -> None:
         self._fresh(as_array(data, dtype, copy=True))
         if requires_grad:
             self.requires_grad = True
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of its axes."""
+        return self._array.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its elements, one of NumPy's."""
+        return self._array.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return self._array.ndim  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> device:
+        """Where it lives: the CPU."""
+        return CPU
+
+    @taught
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or one size of it."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """Return how many axes it has."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """Return how many elements it has."""
+        return self._array.size  # type: ignore[no-any-return]
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Return how many bytes an element takes."""
+        return self._array.itemsize  # type: ignore[no-any-return]
+
+    def is_floating_point(self) -> bool:
+        """Tell whether its elements are floats."""
+        return self._array.dtype.kind == "f"  # type: ignore[no-any-return]
+
+    def is_contiguous(self) -> bool:
+        """Tell whether its elements lie one after another in memory."""
+        return bool(self._array.flags.c_contiguous)
+
+    # Out of it
+
+    def numpy(self) -> Any:
+        """Return the array, to be looked at: a read-only view, at any time."""
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> Any:
+        """Return its one element as a Python number; `ShapeError` where there are more, or none."""
+        if self._array.size != 1:
+            raise ShapeError(
+                f"item() needs a tensor of one element, got shape {self.shape}: use tolist()"
+            )
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """Return its elements as nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind not in "iub":
+            raise TypeError(f"only whole numbers index, got a tensor of {self.dtype}: use x.long()")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise ShapeError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous: ask (x > 0).any() or "
+                "(x > 0).all()"
+            )
+        return bool(self._array.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a 0-d tensor has no length: item() gives its number")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("a 0-d tensor has nothing to iterate over: item() gives its number")
+        return (self[k] for k in range(len(self)))
+
+    def __contains__(self, element: Any) -> bool:
+        return bool(
+            np.any(self._array == (element._array if isinstance(element, Node) else element))
+        )
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and not self.ndim else str(self), spec)
+
+    def __repr__(self) -> str:
+        return text("tensor(", self)
+
+    # Its place in the graph
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to it: as told, or since they flow to what it is made of."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self._array.dtype.kind != "f":
+            raise DtypeError(
+                f"only floats have gradients, and this tensor is {self.dtype}: write its data as "
+                "floats (tensor([1., 2.])), or cast it with x.double() or x.float() first"
+            )
+        if not self._requires_grad:
+            # A result that was not recorded is as good as made by hand, here and now.
+            self._op = None
+            self._seq = self._seq or tick()
+        elif not value and not self.is_leaf:
+            raise GraphError(
+                "this is a result, which requires grad as its operands do: use x.detach()"
+            )
+        self._requires_grad = bool(value)
+        state.structure += 1
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Make gradients flow to it, or not; return itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by hand, so that a backward pass leaves its gradient in `.grad`."""
+        return self._op is None or not self._requires_grad
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward passes have added up; None before the first."""
+        return self._grad  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and not (
+            isinstance(value, Node) and value._array.shape == self._array.shape
+        ):
+            raise ShapeError(
+                f"a gradient is None or a tensor of its tensor's shape {self.shape}, got "
+                f"{value!r:.80}"
+            )
+        if value is not None and value._array.dtype != self._array.dtype:
+            raise DtypeError(
+                f"a gradient is of its tensor's dtype {self.dtype}, got {value.dtype}: use "
+                "g.to(x.dtype)"
+            )
+        self._grad = value
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without the graph: changes show in both, and are noted in both."""
+        return wrap(self._array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        array = as_array(value)
+        if self._requires_grad and array.dtype.kind != "f":
+            raise DtypeError(
+                f"this tensor requires grad, and data of dtype {array.dtype} have no gradient: use "
+                "floats, value.double() or value.float()"
+            )
+        if self._grad is not None and array.shape != self._grad._array.shape:
+            raise ShapeError(
+                f"this tensor has a .grad of shape {self._grad.shape}, to which data of shape "
+                f"{array.shape} do not fit: set its .grad to None first"
+            )
+        changed(self._array)
+        if array is not self._array:
+            self._array = array
+            changed(array)
+
+    def detach(self) -> Tensor:
+        """Return the same memory as a tensor that records nothing."""
+        return wrap(self._array)
+
+    def clone(self) -> Tensor:
+        """Return a copy, through which gradients flow."""
+        return s.copy(self)
+
+    def contiguous(self) -> Tensor:
+        """Return itself, or a copy whose elements lie one after another."""
+        return self if self.is_contiguous() else s.copy(self)
+
+    def retain_grad(self) -> None:
+        """Have a backward pass leave the gradient in `.grad`, though this is a result."""
+        if not self._requires_grad:
+            raise GraphError(
+                "this tensor does not require grad: there will be no gradient to retain"
+            )
+        if not self.is_leaf:
+            self._watched().retain = True
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this is a result whose gradient is left in `.grad`."""
+        return self._watch is not None and self._watch.retain
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook` with the whole gradient in each backward pass; what it returns replaces it.
+
+        >>> import tinygrad_fc as tg
+        >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = w.register_hook(lambda g: g * 10)
+        >>> w.sum().backward()
+        >>> w.grad
+        tensor([10., 10.])
+        """
+        if not self._requires_grad:
+            raise GraphError(
+                "this tensor does not require grad: a hook on it would never be called"
+            )
+        state.structure += 1
+        handle = RemovableHandle(self._watched().hooks)
+        handle.hooks[handle.id] = hook
+        return handle
+
+    def _watched(self) -> Watch:
+        if self._watch is None:
+            self._watch = Watch()
+        return self._watch
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Sequence[Tensor] | None = None,
+    ) -> None:
+        """Add the gradient of this result to the `.grad` of what it is made of.
+
+        `gradient` weighs its elements, and is 1 for a scalar. `create_graph` records the walk, so
+        that gradients have gradients; `retain_graph` (like it by default) keeps the graph for
+        another pass; `inputs` are the only tensors that get theirs. Raises `GraphError` where
+        nothing requires grad, the graph was used, or a value changed in place; nothing is changed
+        then.
+        """
+        plain = gradient is None and inputs is None and not create_graph
+        if plain and self._requires_grad and self._array.shape == ():
+            # What training asks for, on the shortest way.
+            plain_array = self._array.__class__ is np.ndarray
+            one = ONE[self._array.dtype.char] if plain_array else np.ones_like(self._array)
+            deliver(backward((self,), (one,), retain=bool(retain_graph)))
+            return
+        from tinygrad_fc import autograd  # noqa: PLC0415  which is made of tensors
+
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    # In and out of other libraries
+
+    __array_priority__ = 1000
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return numpy_dispatch.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return numpy_dispatch.function(func, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self._requires_grad:
+            raise GraphError(
+                "NumPy asked for the array of a tensor that requires grad, and would drop its "
+                "gradient: use x.numpy() to look at the values, x.detach() to leave the graph, or "
+                "a function of tinygrad_fc to stay in it"
+            )
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self._requires_grad:
+            raise BufferError(
+                "another library asked for the memory of a tensor that requires grad, and would "
+                "drop its gradient: hand it x.detach()"
+            )
+        return self.detach()._array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = self._restored(self._array.copy(), self._requires_grad)
+        memo[id(self)] = made
+        made._grad = None if self._grad is None else self._grad.detach().clone()
+        return made
+
+    def __reduce__(self) -> Any:
+        grad = None if self._grad is None else self._grad._array
+        return _load, (type(self), np.asarray(self._array), self._requires_grad, grad)
+
+    def _fresh(self, array: Any) -> None:
+        """Make it a tensor that no call made, around `array`."""
+        self._array = array
+        self._op = self._parents = self._args = self._grad = self._watch = None
+        self._requires_grad = False
+        self._seq = tick()
+
+    @classmethod
+    def _restored(cls, array: Any, requires_grad: bool) -> Self:
+        made = cls.__new__(cls)
+        made._fresh(array)
+        made._requires_grad = requires_grad
+        return made
 
     # Operators
 
@@ -105,16 +429,16 @@ class Tensor(Methods):
         return record(linalg.matmul, (other, self), NONE)
 
     def __mod__(self, other: Any) -> Tensor:
-        return record(remainder.remainder, (self, other), NONE)
+        return record(e.remainder, (self, other), NONE)
 
     def __rmod__(self, other: Any) -> Tensor:
-        return record(remainder.remainder, (other, self), NONE)
+        return record(e.remainder, (other, self), NONE)
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return record(remainder.floor_divide, (self, other), NONE)
+        return record(e.floor_divide, (self, other), NONE)
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return record(remainder.floor_divide, (other, self), NONE)
+        return record(e.floor_divide, (other, self), NONE)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, NUMBERS):  # `x == None` is asked in good faith
@@ -165,12 +489,12 @@ class Tensor(Methods):
         return record(index.getitem, (self,), {"at": _index(at)})
 
     def __setitem__(self, at: Any, value: Any) -> None:
-        inplace.assign(self, _index(at), value)
+        methods.assign(self, _index(at), value)
 
-    __iadd__, __isub__, __imul__, __itruediv__ = inplace.operators
-    add_, sub_, mul_, div_ = inplace.methods
-    copy_, fill_, zero_, clamp_ = inplace.copy_, inplace.fill_, inplace.zero_, inplace.clamp_
-    normal_, uniform_ = inplace.normal_, inplace.uniform_
+    __iadd__, __isub__, __imul__, __itruediv__ = methods.operators
+    add_, sub_, mul_, div_ = methods.methods
+    copy_, fill_, zero_, clamp_ = methods.copy_, methods.fill_, methods.zero_, methods.clamp_
+    normal_, uniform_ = methods.normal_, methods.uniform_
 
     def swapaxes(self, axis1: Any, axis2: Any) -> Tensor:
         """Return it with two axes exchanged."""
@@ -246,6 +570,57 @@ class Tensor(Methods):
         return self
 
     cuda = moved
+
+
+class RemovableHandle:
+    """What `register_hook` returns: `remove()` takes the hook out again."""
+
+    __slots__ = ("hooks", "id")
+
+    def __init__(self, hooks: dict[int, Any]) -> None:
+        self.hooks = hooks
+        self.id = tick()
+
+    def remove(self) -> None:
+        """Take the hook out; once is enough."""
+        self.hooks.pop(self.id, None)
+        state.structure += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
+    made = kind._restored(array, requires_grad)
+    made._grad = None if grad is None else wrap(grad)
+    return made
+
+
+def text(start: str, t: Any) -> str:
+    """Return how a tensor is shown: PyTorch's way, with what made it in place of a class name."""
+    body = np.array2string(
+        t._array, separator=", ", precision=4, prefix=start, threshold=1000, floatmode="maxprec"
+    )
+    if not t._array.size:
+        body = "[]" if t._array.ndim == 1 else f"[], size={t._array.shape}"
+    if t._array.ndim == 0 and t._array.dtype.kind == "f":
+        body = (
+            np.format_float_positional(t._array, precision=4, trim=".")
+            if _plain(t._array)
+            else f"{t._array:.4e}"
+        )
+    if t._array.dtype not in (get_default_dtype(), np.int64, np.bool_):
+        body += f", dtype={t._array.dtype}"
+    if t._requires_grad:
+        body += ", requires_grad=True" if t.is_leaf else f", made_by={t._op.name}"
+    return f"{start}{body})"
+
+
+def _plain(value: Any) -> bool:
+    return not np.isfinite(value) or value == 0 or 1e-4 <= abs(value) < 1e8
 
 
 state.tensor = Tensor

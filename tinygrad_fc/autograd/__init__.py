@@ -9,9 +9,15 @@ import numpy as np
 
 from tinygrad_fc import graph
 from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.functions.making import as_array
+from tinygrad_fc.functional.arguments import as_array
+from tinygrad_fc.grad_mode import (
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
 from tinygrad_fc.graph import Node, wrap
-from tinygrad_fc.mode import detect_anomaly, enable_grad, inference_mode, no_grad, set_grad_enabled
 
 if TYPE_CHECKING:
     from tinygrad_fc.autograd import function, functional

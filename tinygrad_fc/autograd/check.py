@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
 from tinygrad_fc.autograd.products import gradients
 from tinygrad_fc.autograd.slopes import power, room, slopes
@@ -70,7 +70,7 @@ class _Check(NamedTuple):
         for k in self.wanted:
             array = by if k == replaced else copies[k]._array.copy(order="K")
             copies[k] = wrap(array).requires_grad_()
-        with mode.enable_grad():
+        with grad_mode.enable_grad():
             value = self.func(*copies)
         found = value if isinstance(value, tuple | list) else (value,)
         outputs = [t for t in found if isinstance(t, Node) and t._array.dtype.kind == "f"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.calls import Call, lent
 from tinygrad_fc.autograd.context import FunctionCtx
 from tinygrad_fc.autograd.rules import Row, in_place
@@ -95,7 +95,7 @@ class Function:
         args, named = _bound(cls, args, kwargs)
         ctx = FunctionCtx(tuple(isinstance(a, Node) and a._requires_grad for a in args))
         inputs = tuple(lent(a) if isinstance(a, Node) else a for a in args)
-        with mode.no_grad():
+        with grad_mode.no_grad():
             result = _forward(cls, ctx, inputs, named)
         results = result if isinstance(result, tuple) else (result,)
         _refuse(cls.__name__, ctx, results)
@@ -188,7 +188,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(backward)
     def once(ctx: Any, *grads: Any) -> Any:
-        with mode.no_grad():
+        with grad_mode.no_grad():
             return backward(ctx, *grads)
 
     once.once = True  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.products import fresh, gradients, pushed, rows, stacked
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.graph import Node, wrap
@@ -124,7 +124,7 @@ def vjp(
     >>> tg.autograd.functional.vjp(lambda x: x**2, x, tg.tensor([1.0, 10.0]))
     (tensor([1., 4.]), tensor([ 2., 40.]))
     """
-    with mode.enable_grad():
+    with grad_mode.enable_grad():
         at = _at("vjp", func, inputs, create_graph, strict)
         weights = at.weights(v, at.outputs, "the outputs")
         found = gradients(at.outputs, at.inputs, weights, create=create_graph)
@@ -146,7 +146,7 @@ def jvp(
     >>> tg.autograd.functional.jvp(lambda x: x.sum() * x, x, tg.tensor([1.0, 0.0]))
     (tensor([3., 6.]), tensor([4., 2.]))
     """
-    with mode.enable_grad():
+    with grad_mode.enable_grad():
         at = _at("jvp", func, inputs, create_graph, strict)
         weights = at.weights(v, at.inputs, "the inputs")
         found = pushed(at.outputs, at.inputs, weights, create=create_graph)
@@ -167,7 +167,7 @@ def vhp(
     >>> tg.autograd.functional.vhp(lambda x: (x**3).sum(), x, tg.tensor([1.0, 10.0]))
     (tensor(9.), tensor([  6., 120.]))
     """
-    with mode.enable_grad():
+    with grad_mode.enable_grad():
         at = _at("vhp", func, inputs, create_graph, strict)
         weights = at.weights(v, at.inputs, "the inputs")
         found = gradients(_slope(at), at.inputs, weights, create=create_graph)
@@ -188,7 +188,7 @@ def hvp(
     >>> tg.autograd.functional.hvp(lambda x: (x**3).sum(), x, tg.tensor([1.0, 10.0]))
     (tensor(9.), tensor([  6., 120.]))
     """
-    with mode.enable_grad():
+    with grad_mode.enable_grad():
         at = _at("hvp", func, inputs, create_graph, strict)
         weights = at.weights(v, at.inputs, "the inputs")
         found = pushed(_slope(at), at.inputs, weights, create=create_graph)
@@ -219,7 +219,7 @@ def jacobian(
     """
     del vectorize
     _reverse("jacobian", strategy)
-    with mode.enable_grad():
+    with grad_mode.enable_grad():
         at = _at("jacobian", func, inputs, create_graph, strict)
         found = []
         for m, output in enumerate(at.outputs):

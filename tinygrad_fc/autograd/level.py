@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import tree
 from tinygrad_fc.autograd.products import fresh
 from tinygrad_fc.errors import ShapeError
@@ -34,13 +34,13 @@ class Level:
         **named: Any,
     ) -> None:
         self.name = name
-        self.recording = mode.is_grad_enabled()
+        self.recording = grad_mode.is_grad_enabled()
         places = _places(name, argnums, len(args))
         chosen = [args[k] for k in places]
         leaves, self.spec = tree.flatten(chosen[0] if isinstance(argnums, int) else tuple(chosen))
         _floats(f"{name}: an argument to differentiate by", leaves)
         # Around it no_grad() decides whether the derivative is recorded, not whether there is one.
-        with mode.enable_grad():
+        with grad_mode.enable_grad():
             self.inputs = [fresh(t, create=self.recording) for t in leaves]
             copies = self.like_inputs(self.inputs)
             given = list(args)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
 from tinygrad_fc.graph import record, wrap
 from tinygrad_fc.ops import shape as s
@@ -48,7 +48,7 @@ def pushed(outputs: Maybe, inputs: Sequence[Any], v: Maybe, *, create: bool) -> 
     vector products", 2017).
     """
     tracked = [t for t in outputs if t is not None and t._requires_grad]
-    with mode.enable_grad():
+    with grad_mode.enable_grad():
         u = [wrap(np.zeros_like(t._array)).requires_grad_() for t in tracked]
         back = gradients(tracked, inputs, u, create=True)
     found = iter(gradients(back, u, v, create=create))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.calls import NONE, Call, row
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.graph import NOTHING, Node, owner, record, state, tick
@@ -118,7 +118,7 @@ def _run(row: Row, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
     ctx = call.opened(row, out, values)
     cotangents = list(call.cotangents(g))
     try:
-        with nullcontext() if isinstance(g, Node) else mode.no_grad():
+        with nullcontext() if isinstance(g, Node) else grad_mode.no_grad():
             found = row.kind.backward(ctx, *cotangents)
     except (ValueError, GraphError) as error:
         if in_place(error):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.epoch import Part, checked, joined, steps
 from tinygrad_fc.compiler.program import CompileError, run
 from tinygrad_fc.compiler.session import running, tracing
@@ -85,7 +85,7 @@ class Compiled(Generic[P, R]):
 
     def _other(self, args: Any, kwargs: Any, missed: Any) -> Any:
         """Call with another program than that of the last call: an older one, or a new one."""
-        if mode.flags.get() & mode.WATCH:  # every operation is to be watched
+        if grad_mode.flags.get() & grad_mode.WATCH:  # every operation is to be watched
             return self._function(*args, **kwargs)
         last, known = self._call, list(self._shells)
         result, missed = self._one_of(
@@ -117,7 +117,7 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         name = self.__name__
-        flags = mode.flags.get()
+        flags = grad_mode.flags.get()
         program = trace(self._function, args, kwargs, name)
         self._changing = program.changing
         if program.once:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc import dtypes, generator, mode
+from tinygrad_fc import dtypes, grad_mode, random
 from tinygrad_fc.compiler.contents import alike, same_contents
 from tinygrad_fc.compiler.finding import MISS, Finding
 from tinygrad_fc.compiler.guarding import hooks_of
@@ -66,7 +66,7 @@ class Entering(Finding):
 
     def guards(self, flags: int) -> None:
         """Write what must be as it was."""
-        self.names.update(flags=mode.flags.get, state=state, structure=state.structure)
+        self.names.update(flags=grad_mode.flags.get, state=state, structure=state.structure)
         self.check(f"flags() != {flags}")
         self.names.update(dtypes=dtypes, default=dtypes.get_default_dtype())
         self.check("dtypes._default is not default")
@@ -193,7 +193,7 @@ class Entering(Finding):
                 self.plain(number, value)
             elif isinstance(source, Random):
                 of = self.name(source.generator, "r")
-                ours = isinstance(source.generator, generator.Generator)
+                ours = isinstance(source.generator, random.Generator)
                 self.add(f"v{number} = {of}.rng" if ours else f"v{number} = {of}")
             elif value.shape is None:
                 self.add(f"v{number} = {self.tensor(source)}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.ops import activation, normal
+from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,8 +88,8 @@ SPELLED: dict[Any, str] = {
     np.left_shift: "{0} << {1}",
     np.right_shift: "{0} >> {1}",
     # Calls of the package's own rows, which branch on values and so are recorded as a whole.
-    normal.distribution: "0.5 * erfc({0} * -0.7071067811865476)",
-    normal.erf.forward: "erf({0})",
+    special.distribution: "0.5 * erfc({0} * -0.7071067811865476)",
+    special.erf.forward: "erf({0})",
     activation.gelu.forward: "{0} * (0.5 * erfc({0} * -0.7071067811865476))",
 }
 TRUTHS: dict[Any, str] = {

@@ -15,9 +15,9 @@ from tinygrad_fc.compiler.attributes import holders, is_method, is_seen, is_user
 from tinygrad_fc.compiler.finding import MISS
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.tracer import Tracer
-from tinygrad_fc.generator import Generator
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
+from tinygrad_fc.random import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import errors, generator
+from tinygrad_fc import errors, random
 from tinygrad_fc.compiler import known
 from tinygrad_fc.compiler.number import Number
 from tinygrad_fc.compiler.refusal import asker, refuse_to_catch
@@ -192,9 +192,12 @@ def _ones(n: int, kind: str) -> Any:
 _ONES: Callable[..., Any] = linalg._ones
 
 
+_RNG_OF = random.rng_of
+
+
 def _rng_of(given: Any) -> Any:
     watch = tracing()
-    found = generator.rng_of(given)
+    found = _RNG_OF(given)
     return watch.random(found, found) if watch and isinstance(found, np.random.Generator) else found
 
 
@@ -205,7 +208,7 @@ def _names(module: Any) -> Iterator[tuple[str, Any]]:
         yield "np", doubles_ if module.__name__ == "tinygrad_fc.nn.utils" else numpy_
     if there.get("math") is math:
         yield "math", math_
-    if there.get("rng_of") is generator.rng_of and module is not generator:
+    if there.get("rng_of") is _RNG_OF:
         yield "rng_of", _rng_of
     if there.get("evidence") is errors.evidence and module is not errors:
         yield "evidence", _evidence

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc import generator
+from tinygrad_fc import random
 from tinygrad_fc.compiler.elements import is_array
 from tinygrad_fc.compiler.kept import States
 from tinygrad_fc.compiler.program import CompileError, Place
@@ -200,7 +200,7 @@ def _refused(original: Any, what: str, advice: str) -> Any:
 
 # Random numbers
 
-_RNG = generator.Generator.__dict__["rng"]
+_RNG = random.Generator.__dict__["rng"]
 
 
 def _rng(self: Any) -> Any:
@@ -242,7 +242,7 @@ def _classes() -> Iterator[tuple[Any, str, Any]]:
     yield Module, "__getattribute__", _attribute
     yield Module, "__setattr__", _set_attribute
     yield Module, "__delattr__", _del_attribute
-    yield generator.Generator, "rng", property(_rng)
+    yield random.Generator, "rng", property(_rng)
     for owner, name, what, advice in _refusals():
         yield owner, name, _refused(vars(owner)[name], what, advice)
 
@@ -250,8 +250,8 @@ def _classes() -> Iterator[tuple[Any, str, Any]]:
 def _refusals() -> Iterator[tuple[Any, str, str, str]]:
     """Yield methods that no program can replay, and what to do instead."""
     outside = "Call it outside of the compiled function."
-    yield generator.Generator, "manual_seed", "a generator is seeded:", outside
-    yield generator.Generator, "set_state", "the state of a generator is set:", outside
+    yield random.Generator, "manual_seed", "a generator is seeded:", outside
+    yield random.Generator, "set_state", "the state of a generator is set:", outside
     yield Optimizer, "load_state_dict", "the state of an optimizer is loaded:", outside
     yield Optimizer, "add_param_group", "an optimizer gets another group:", outside
     for path, base, what in (

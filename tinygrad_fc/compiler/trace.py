@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import standins
 from tinygrad_fc.compiler.boundary import Boundary
 from tinygrad_fc.compiler.contents import taken_back
@@ -87,7 +87,7 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
     boundary.reach.handed(leaves)
     with one_at_a_time:
         with standins.placed(watch):
-            before, flags = sys.getprofile(), mode.flags.get()
+            before, flags = sys.getprofile(), grad_mode.flags.get()
             sys.setprofile(boundary.event)
             try:
                 given, named = unflatten(spec, stand_ins)
@@ -97,7 +97,7 @@ def _traced(watch: Watch, function: Callable[..., Any], args: Any, kwargs: Any) 
                 _same_mode(flags, at)
                 _same_arguments(flatten((given, named)), (stand_ins, spec), at)
             except BaseException:
-                mode.flags.set(flags)
+                grad_mode.flags.set(flags)
                 boundary.reach.undo()
                 raise
             finally:
@@ -126,7 +126,7 @@ def _same_arguments(after: Any, before: Any, at: str | None) -> None:
 
 
 def _same_mode(before: int, at: str | None) -> None:
-    if mode.flags.get() != before:
+    if grad_mode.flags.get() != before:
         raise refusal(
             "the function turns gradients on or off for what follows it, which would be done by "
             "its first call only.",

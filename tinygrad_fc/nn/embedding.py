@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any, Self
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functions.shape import flatten, wrapped
+from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.shape import flatten
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.error import LayerError
@@ -127,7 +128,7 @@ class Unflatten(Module):
         self.dim, self.unflattened_size = dim, unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
-        dim = wrapped(self.dim, input.ndim, "Unflatten")
+        dim = normalize_dim(self.dim, input.ndim, "Unflatten")
         shape, sizes = input.shape, tuple(self.unflattened_size)
         known = math.prod(n for n in sizes if n != -1)
         if sizes.count(-1) == 1 and known and shape[dim] % known == 0:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.basics import RemovableHandle
 from tinygrad_fc.graph import state
+from tinygrad_fc.tensor import RemovableHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ import numpy as np
 
 from tinygrad_fc import graph
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.generator import fill_normal, fill_uniform, rng_of
+from tinygrad_fc.random import fill_normal, fill_uniform, rng_of
 
 if TYPE_CHECKING:
-    from tinygrad_fc.generator import Generator
+    from tinygrad_fc.random import Generator
     from tinygrad_fc.tensor import Tensor
 
 _GAINS = {

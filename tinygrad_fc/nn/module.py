@@ -26,7 +26,7 @@ from tinygrad_fc.tensor import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tinygrad_fc.basics import RemovableHandle
+    from tinygrad_fc.tensor import RemovableHandle
 
 __all__ = ["LayerError", "Module", "Parameter"]
 

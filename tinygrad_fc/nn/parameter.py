@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.functions.making import as_array
+from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.tensor import Tensor
 

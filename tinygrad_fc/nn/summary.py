@@ -13,12 +13,12 @@ import numpy as np
 
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.generator import default_generator
+from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
-from tinygrad_fc.mode import no_grad
 from tinygrad_fc.nn import walk
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import Parameter
+from tinygrad_fc.random import default_generator
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:

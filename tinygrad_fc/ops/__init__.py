@@ -1,49 +1,23 @@
-"""The table of operations, one module a family: formulas and nothing else.
+"""The ops, one module a family: formulas and nothing else.
 
-To add an operation, add its row where its family is, or call `tinygrad_fc.op` in code of your own.
+To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """
 
 from tinygrad_fc.op import ours, table
 from tinygrad_fc.ops import (
     activation,
-    angle,
-    choice,
-    constant,
+    comparison,
     elementwise,
-    floats,
-    gamma,
     index,
-    layer,
     linalg,
     loss,
-    normal,
+    norm,
     reduce,
-    remainder,
-    scan,
     shape,
-    singular,
-    solve,
+    special,
 )
 
 ours.update(table.values())
 
-__all__ = [
-    "activation",
-    "angle",
-    "choice",
-    "constant",
-    "elementwise",
-    "floats",
-    "gamma",
-    "index",
-    "layer",
-    "linalg",
-    "loss",
-    "normal",
-    "reduce",
-    "remainder",
-    "scan",
-    "shape",
-    "singular",
-    "solve",
-]
+__all__ = ["activation", "comparison", "elementwise", "index", "linalg", "loss", "norm", "reduce"]
+__all__ += ["shape", "special"]

@@ -11,7 +11,7 @@ from tinygrad_fc.domain import real
 from tinygrad_fc.op import quiet
 from tinygrad_fc.op import row as op
 from tinygrad_fc.ops.elementwise import clip, exp, sigmoid
-from tinygrad_fc.ops.normal import HALF_ROOT, PEAK, bell, distribution, ndtr
+from tinygrad_fc.ops.special import HALF_ROOT, PEAK, bell, distribution, ndtr
 
 # Smooth
 

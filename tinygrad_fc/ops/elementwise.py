@@ -1,9 +1,9 @@
-"""Formulas element by element. Broadcasting is undone by the walk.
+"""Elementwise formulas. The backward pass undoes broadcasting.
 
-Three helpers come first. A branch that was not taken sends back a gradient of exactly zero, and
-zero times a slope that is infinite there must stay zero, in every order: `product` and `quotient`
-are multiplication and division by that convention. An infinite gradient times a slope of zero is
-NaN all the same, but where that slope was such a zero itself: in `joint`, either zero wins.
+A branch that was not taken sends back a gradient of exactly zero, and zero times an infinite
+derivative must stay zero, in every order: `product` and `quotient` are multiplication and division
+with that convention. An infinite gradient times a zero derivative is NaN all the same, unless that
+derivative was such a zero itself: in `joint`, either zero wins.
 """
 
 from __future__ import annotations
@@ -16,10 +16,49 @@ import numpy as np
 
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.errors import DivisionError, DtypeError
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
-from tinygrad_fc.ops.floats import curve, floats
+
+
+def floats(function: Any, count: int = 1) -> Any:
+    """Return `function` that takes whole numbers and truth values for floats of the default dtype.
+
+    NumPy would take small ones for float16. `count` arrays, where it is no ufunc, which tells.
+    """
+
+    # What floats give is of their dtype, so that one comparison is all that it costs them. What
+    # whole numbers give is not, and is not used.
+    def of_one(x: Any) -> Any:
+        out = function(x)
+        dtype = getattr(x, "dtype", None)
+        return out if out.dtype is dtype else _anew(function, out, x)
+
+    def of_several(*arrays: Any) -> Any:
+        out = function(*arrays)
+        dtype = out.dtype
+        for a in arrays:
+            if getattr(a, "dtype", None) is dtype:
+                return out
+        return _anew(function, out, *arrays)
+
+    return of_one if getattr(function, "nin", count) == 1 else of_several
+
+
+def _anew(function: Any, out: Any, *arrays: Any) -> Any:
+    """Return `out`, or where no array holds floats what `function` makes of them as floats."""
+    dtypes = [getattr(a, "dtype", None) for a in arrays]
+    if all(d is None for d in dtypes) or any(d is not None and d.kind == "f" for d in dtypes):
+        return out
+    dtype = get_default_dtype()
+    return function(*(a.astype(dtype) if hasattr(a, "dtype") else a for a in arrays))
+
+
+def curve(function: Any, *, overflows: bool = False, **row: Any) -> Op:
+    """Add the row of a ufunc that gives floats; one that `overflows` does so without a word."""
+    forward = floats(function)
+    return op(function, forward=quiet(forward) if overflows else forward, **row)
+
 
 LN2 = 0.6931471805599453
 LN10 = 2.302585092994046
@@ -313,3 +352,145 @@ relu = op(
     domain=(real,),
     rules=(lambda g, out, x: g * (out > 0),),
 )
+
+
+tan = curve(
+    np.tan,
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, 1 + out * out),),
+)
+arcsin = curve(
+    np.arcsin,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
+)
+arccos = curve(
+    np.arccos,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
+)
+arctan = curve(
+    np.arctan,
+    domain=(real,),
+    rules=(lambda g, out, x: quotient(g, 1 + x * x),),
+)
+sinh = curve(
+    np.sinh,
+    overflows=True,
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, cosh(x)),),
+)
+cosh: Op = curve(
+    np.cosh,
+    overflows=True,
+    domain=(real,),
+    rules=(lambda g, out, x: product(g, sinh(x)),),
+)
+arcsinh = curve(
+    np.arcsinh,
+    domain=(real,),
+    rules=(lambda g, out, x: quotient(g, np.hypot(1, x)),),
+)
+arccosh = curve(
+    np.arccosh,
+    domain=(interval(1, np.inf),),
+    rules=(lambda g, out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
+)
+arctanh = curve(
+    np.arctanh,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, out, x: quotient(g, (1 - x) * (1 + x)),),
+)
+hypot = curve(
+    np.hypot,
+    domain=(real, real),
+    rules=(
+        lambda g, out, x, y: product(g, quotient(x, out)),
+        lambda g, out, x, y: product(g, quotient(y, out)),
+    ),
+)
+
+
+def _over_square(v: Any, x: Any, y: Any) -> Any:
+    """Return v / (x * x + y * y), whose squares neither overflow nor vanish."""
+    radius = hypot(x, y)
+    return quotient(quotient(v, radius), radius)
+
+
+arctan2 = curve(
+    np.arctan2,
+    domain=(real, real),
+    rules=(
+        lambda g, out, x, y: product(g, _over_square(y, x, y)),
+        lambda g, out, x, y: -product(g, _over_square(x, x, y)),
+    ),
+)
+
+
+def _lerp(x: Any, y: Any, weight: Any) -> Any:
+    # From the nearer end, so that both ends are met.
+    d, near = y - x, np.abs(weight) < 0.5
+    return np.where(near, x + weight * d, y - d * (1 - weight))
+
+
+lerp = op(
+    _lerp,
+    name="lerp",
+    domain=(real, real, real),
+    rules=(
+        lambda g, out, x, y, weight: g * (1 - weight),
+        lambda g, out, x, y, weight: g * weight,
+        lambda g, out, x, y, weight: g * (y - x),
+    ),
+)
+nan_to_num = op(
+    np.nan_to_num,
+    forward=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(
+        x, nan=nan, posinf=posinf, neginf=neginf
+    ),
+    domain=(real,),
+    settings={
+        "nan": lambda *_: (0.0, 2.5),
+        "posinf": lambda *_: (None, 3.0),
+        "neginf": lambda *_: (None, -3.0),
+    },
+    rules=(lambda g, out, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),),
+)
+
+
+def whole(function: Any) -> Any:
+    """Return `function` that refuses whole numbers divided by 0, which NumPy says are 0."""
+
+    def forward(x: Any, y: Any) -> Any:
+        floats = any(getattr(a, "dtype", np.dtype(type(a))).kind == "f" for a in (x, y))
+        if not floats and not np.all(y):
+            raise DivisionError(
+                f"{function.__name__} of whole numbers divides by 0, which has no result: use "
+                "floats (x.double()), whose quotient is infinite, or leave the zeros out"
+            )
+        return function(x, y)
+
+    return forward
+
+
+def _count_slope(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # How often y was taken from x, which is a whole number up to rounding. That of x / y is not
+    # for sure: 1.0 / 0.1 is 10, and 1.0 % 0.1 has taken 9 of them.
+    return product(g, -np.rint(quotient(x - out, y)))
+
+
+# Few wraps: among many, their slope is lost from sight.
+dividend, divisor = interval(-16, 16, (0, 1, -1)), interval(-4, 4, (1, -1, 0.5), without=(0,))
+fmod = op(
+    np.fmod,
+    forward=whole(np.fmod),
+    domain=(dividend, divisor),
+    rules=(lambda g, out, x, y: g, _count_slope),
+)
+remainder = op(
+    np.remainder,
+    forward=whole(np.remainder),
+    domain=(dividend, divisor),
+    rules=(lambda g, out, x, y: g, _count_slope),
+)
+floor_divide = op(np.floor_divide, forward=whole(np.floor_divide), domain=(real, nonzero))

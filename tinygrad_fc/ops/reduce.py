@@ -1,9 +1,10 @@
-"""Reductions, and the row-wise functions built on one. `axis` is None, a number or several."""
+"""Reductions, row-wise functions built on them, running sums and products."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,9 +12,59 @@ from tinygrad_fc.domain import axes, axis, filled, flag, real
 from tinygrad_fc.graph import as_plain
 from tinygrad_fc.op import Op, quiet
 from tinygrad_fc.op import row as op
-from tinygrad_fc.ops.digits import near_zero
-from tinygrad_fc.ops.elementwise import product, quotient
+from tinygrad_fc.ops.elementwise import joint, product, quotient
 from tinygrad_fc.ops.shape import broadcast_to
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+WIDE = np.dtype("g")  # with more digits than float64, or on some machines just as many
+
+
+def near_zero(rows: Any) -> Any:
+    """Return the logarithm of the summed exponentials of each of `rows`."""
+    largest = np.arange(len(rows)), rows.argmax(axis=-1)
+    top = rows[largest].astype(WIDE)
+    e = np.exp(rows - top[:, None])
+    e[largest] = 0
+    out = top + np.log1p(e.sum(axis=-1))
+    spare = 8 * np.finfo(WIDE).eps / np.finfo(rows.dtype).eps
+    lost = np.abs(out) < np.abs(top) * spare
+    out[lost] = [_exactly(row) for row in rows[lost].tolist()]
+    return out
+
+
+def _exactly(row: Sequence[float]) -> float:
+    # Fixed-point numbers of twice a float's digits, below the largest element's first.
+    bits = 128 - min(math.frexp(max(row))[1], 0)
+    excess = sum(_exp(x, bits) for x in row if x > -math.inf) - (1 << bits)
+    return math.log1p(excess / (1 << bits))
+
+
+def _exp(x: float, bits: int) -> int:
+    """Return exp(x) * 2**bits: from the nearest 256th below, and a series for the rest."""
+    n, d = x.as_integer_ratio()
+    scaled = (n << bits) // d
+    k = scaled >> (bits - 8)
+    rest = scaled - (k << (bits - 8))
+    total = term = 1 << bits
+    j = 0
+    while term:
+        j += 1
+        term = (term * rest >> bits) // j
+        total += term
+    return total * _power(k, bits) >> bits
+
+
+@lru_cache(1 << 14)
+def _power(k: int, bits: int) -> int:
+    """Return exp(k / 256) * 2**bits."""
+    from decimal import Context, Decimal, localcontext  # noqa: PLC0415  rare, and takes time
+
+    with localcontext(Context(prec=bits // 3 + 9)):
+        return int((Decimal(k) / 256).exp() * (1 << bits))
+
 
 over = {"axis": axes, "keepdims": flag}
 chosen = {"axis": filled, "keepdims": flag}
@@ -265,4 +316,72 @@ norm = op(
             spread(g, x.shape, axis, keepdims) * quotient(x, spread(out, x.shape, axis, keepdims))
         ),
     ),
+)
+
+
+cumsum = op(
+    np.cumsum,
+    domain=(real(..., "n"),),
+    settings=along,
+    rules=(
+        lambda g, out, x, axis=-1: np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis),
+    ),
+)
+
+
+def _before(x: Any) -> Any:
+    """Return the product of what stands before each element of the last axis."""
+    running = cumprod(x, axis=-1)
+    return np.concatenate([np.ones_like(x[..., :1]), running[..., :-1]], axis=-1)
+
+
+def _cumprod_slope(g: Any, out: Any, x: Any, axis: Any = -1) -> Any:
+    if not x.size:
+        return g
+    x, g = x.swapaxes(axis, -1), g.swapaxes(axis, -1)
+    # A later result is what stands before an element, times the element, times the factors up to
+    # there: their sum is share[i] = g[i] + x[i + 1] * share[i + 1], in steps of 1, 2, 4, ...
+    share, factor, step = g[..., ::-1], x[..., ::-1], 1
+    factor = np.concatenate([np.ones_like(factor[..., :1]), factor[..., :-1]], axis=-1)
+    while step < x.shape[-1]:
+        later = product(share[..., :-step], factor[..., step:])
+        share = np.concatenate([share[..., :step], share[..., step:] + later], axis=-1)
+        both = joint(factor[..., :-step], factor[..., step:])
+        factor = np.concatenate([factor[..., :step], both], axis=-1)
+        step *= 2
+    return product(share[..., ::-1], _before(x)).swapaxes(axis, -1)
+
+
+cumprod: Op = op(
+    np.cumprod,
+    forward=quiet(np.cumprod),
+    domain=(real(..., "n"),),
+    settings=along,
+    rules=(_cumprod_slope,),
+)
+
+
+def _prod_slope(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    if not x.size:
+        return spread(g, x.shape, axis, keepdims)
+    # The axes that are reduced, last and made one.
+    over = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    gone = [k % x.ndim for k in over]
+    order = (*(k for k in range(x.ndim) if k not in gone), *gone)
+    row = np.transpose(x, order)
+    flat = row.reshape((*row.shape[: x.ndim - len(gone)], math.prod(x.shape[k] for k in gone)))
+    others: Any = joint(_before(flat), _before(flat[..., ::-1])[..., ::-1])
+    back = tuple(np.argsort(order).tolist())
+    others = np.transpose(others.reshape(row.shape), back)
+    return product(spread(g, x.shape, axis, keepdims), others)
+
+
+prod = op(
+    np.prod,
+    forward=quiet(
+        lambda x, axis=None, keepdims=False: np.multiply.reduce(x, axis=axis, keepdims=keepdims)
+    ),
+    domain=(real,),
+    settings={"axis": axes, "keepdims": flag},
+    rules=(_prod_slope,),
 )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.functions.making import as_array
+from tinygrad_fc.functional.arguments import as_array
+from tinygrad_fc.grad_mode import enable_grad
 from tinygrad_fc.graph import changed, changing, wrap
-from tinygrad_fc.mode import enable_grad
 from tinygrad_fc.optim.optimizer import AT_LEAST_0, NUMBER, Group, Limit, Optimizer
 from tinygrad_fc.optim.wolfe import Point, strong_wolfe
 from tinygrad_fc.tensor import Tensor

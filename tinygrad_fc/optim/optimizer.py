@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.functions.making import as_array
+from tinygrad_fc.functional.arguments import as_array
+from tinygrad_fc.grad_mode import enable_grad
 from tinygrad_fc.graph import changing, wrap
-from tinygrad_fc.mode import enable_grad
 from tinygrad_fc.nn.parameter import forget_grad, refuse_holder
 from tinygrad_fc.tensor import Tensor
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import autograd, mode
+from tinygrad_fc import autograd, grad_mode
 from tinygrad_fc.graph import Node, wrap
 from tinygrad_fc.op import Op
 from tinygrad_fc.testing.case import Rule
@@ -17,7 +17,7 @@ from tinygrad_fc.testing.pasting import note, spelled
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 Array = np.ndarray[Any, Any]
-UNRECORDED = mode.no_grad()
+UNRECORDED = grad_mode.no_grad()
 
 
 class Tensors(Rule):

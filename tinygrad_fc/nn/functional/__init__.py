@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.absent import absent
-from tinygrad_fc.functions.products import linear
-from tinygrad_fc.functions.reduction import log_softmax, softmax
+from tinygrad_fc.functional.linalg import linear
+from tinygrad_fc.functional.reduction import log_softmax, softmax
 from tinygrad_fc.nn.functional.activation import (
     celu,
     elu,

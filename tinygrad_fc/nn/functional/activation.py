@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functions import reduction
-from tinygrad_fc.functions.shape import chunk, wrapped
+from tinygrad_fc.functional import reduction
+from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.graph import record
 from tinygrad_fc.ops import activation as a
 from tinygrad_fc.ops import elementwise as e
@@ -154,7 +155,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     >>> tg.nn.functional.glu(tg.tensor([3.0, 0.0]))
     tensor([1.5])
     """
-    if not input.ndim or input.shape[wrapped(dim, input.ndim, "glu")] % 2:
+    if not input.ndim or input.shape[normalize_dim(dim, input.ndim, "glu")] % 2:
         raise ShapeError(f"glu halves axis {dim}, whose size must be even, of {input.shape}")
     first, second = chunk(input, 2, dim)
     return first * e.sigmoid(second)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError, evidence
-from tinygrad_fc.functions.shape import permute
+from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.nn.functional.reduction import plain, predicted, reduced
 from tinygrad_fc.ops import elementwise as e
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.generator import rng_of
 from tinygrad_fc.graph import record
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import layer
+from tinygrad_fc.ops import norm as n
+from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
@@ -35,7 +35,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0:
         return input
     scale = 1 / (1 - p) if p < 1 else 0.0
-    return record(layer.dropout, (input, _kept(input, p)), {"scale": scale})
+    return record(n.dropout, (input, _kept(input, p)), {"scale": scale})
 
 
 def alpha_dropout(

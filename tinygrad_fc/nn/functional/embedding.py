@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functions.products import einsum
+from tinygrad_fc.functional.linalg import einsum
 from tinygrad_fc.graph import changed
 from tinygrad_fc.nn.functional.reduction import plain
 from tinygrad_fc.ops import elementwise as e

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import changed, record
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import layer
+from tinygrad_fc.ops import norm as n
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ def normalized(
     x: Any, axis: tuple[int, ...], eps: float, weight: Any, bias: Any, *, centred: bool = True
 ) -> Tensor:
     """Return `x` normalised over `axis`, times `weight` plus `bias`, which broadcast."""
-    out = record(layer.normalized, (x,), {"axis": axis, "eps": eps, "centred": centred})
+    out = record(n.normalized, (x,), {"axis": axis, "eps": eps, "centred": centred})
     return scaled(out, weight, bias)
 
 
@@ -30,7 +30,7 @@ def scaled(x: Any, weight: Any, bias: Any) -> Tensor:
     """Return `x * weight + bias`, leaving out what is None."""
     if weight is None and bias is None:
         return x  # type: ignore[no-any-return]
-    return layer.affine(x, 1.0 if weight is None else weight, 0.0 if bias is None else bias)
+    return n.affine(x, 1.0 if weight is None else weight, 0.0 if bias is None else bias)
 
 
 def layer_norm(
@@ -171,7 +171,7 @@ def batch_norm(
     if mean is None or var is None:
         raise ValueError("batch_norm needs a running mean and variance outside of training")
     scale = (1.0 if weight is None else weight) / e.sqrt(var + eps)
-    return layer.affine(input, scale, (0.0 if bias is None else bias) - mean * scale)
+    return n.affine(input, scale, (0.0 if bias is None else bias) - mean * scale)
 
 
 def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, share: float) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import mode
+from tinygrad_fc import grad_mode
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import Node, record, wrap
 from tinygrad_fc.nn.functional.reduction import (
@@ -228,7 +228,7 @@ def gaussian_nll_loss(
     compared("gaussian_nll_loss", input, target)
     reduction = chosen(reduction)
     variance = _variance(input, var)
-    with mode.no_grad():
+    with grad_mode.no_grad():
         variance.clamp_(min=eps)
     distance = input - floats(target, input)
     each = (e.log(variance) + distance * distance / variance) * 0.5

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.errors import RangeError, ShapeError
-from tinygrad_fc.functions.making import as_tensor, tensor
-from tinygrad_fc.functions.shape import stack
+from tinygrad_fc.functional.creation import as_tensor, tensor
+from tinygrad_fc.functional.shape import stack
 from tinygrad_fc.graph import Node
 from tinygrad_fc.utils.data.table import Batch
 

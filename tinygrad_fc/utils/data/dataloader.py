@@ -30,7 +30,7 @@ from tinygrad_fc.utils.data.table import Batch, is_table, numbers, pick
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tinygrad_fc.generator import Generator
+    from tinygrad_fc.random import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -18,7 +18,7 @@ from tinygrad_fc.utils.data.sampler import size_of
 from tinygrad_fc.utils.data.table import Batch, column, each, is_table, numbers, pick
 
 if TYPE_CHECKING:
-    from tinygrad_fc.generator import Generator
+    from tinygrad_fc.random import Generator
     from tinygrad_fc.tensor import Tensor
 
 T_co = TypeVar("T_co", covariant=True)

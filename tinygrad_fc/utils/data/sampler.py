@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functions.making import as_tensor
+from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.random import multinomial, rng_of
 from tinygrad_fc.utils.data.table import each, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tinygrad_fc.generator import Generator
+    from tinygrad_fc.random import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functions.making import as_tensor
+from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.graph import Node, wrap
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Elements picked by their indices, and put back there, in PyTorch's spelling."""
+"""Indexing, scattering and sorting in PyTorch's spelling."""
 
 from __future__ import annotations
 
@@ -8,29 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
-from tinygrad_fc.functions.shape import wrapped
+from tinygrad_fc.functional.arguments import as_array, normalize_dim, reduction_axes
+from tinygrad_fc.functional.reduction import ValuesIndices
 from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
+from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 
-def plain(x: Any) -> Any:
-    """Return the array of a tensor, or of what can be made one."""
-    if isinstance(x, Node):
-        return x._array
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{x!r:.60} is no tensor, and no array of numbers")
-    return array
-
-
 def _indices(index: Any, n: int, what: str) -> Any:
     """Return `index` as an array of whole numbers, which are from 0 to below `n`."""
-    at = plain(index)
+    at = as_array(index)
     if at.dtype.kind not in "iu":
         message = f"{what} needs whole numbers for indices, got {at.dtype}: use index.long()"
         raise DtypeError(message)
@@ -48,7 +41,7 @@ def _element_by_element(
     input: Any, dim: int, index: Any, what: str, *, within: Any
 ) -> tuple[int, Any]:
     """Return `dim` from the front and the indices, which are no larger than `within` elsewhere."""
-    dim = wrapped(dim, input.ndim or 1, what)
+    dim = normalize_dim(dim, input.ndim or 1, what)
     at = _indices(index, (input.shape or (1,))[dim], what)
     if not input.ndim == at.ndim == within.ndim:
         message = (
@@ -105,14 +98,14 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         return input.reshape(-1)[_indices(indices, input.numel(), "take_along_dim").reshape(-1)]
-    at = plain(indices)
+    at = as_array(indices)
     if at.ndim != input.ndim:
         message = (
             f"take_along_dim needs indices of {input.ndim} dimensions, as the tensor "
             f"{input.shape} has, got {at.shape}"
         )
         raise ShapeError(message)
-    dim = wrapped(dim, input.ndim, "take_along_dim")
+    dim = normalize_dim(dim, input.ndim, "take_along_dim")
     _indices(at, input.shape[dim], "take_along_dim")
     try:
         both = np.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, at)))
@@ -122,7 +115,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         )
         raise ShapeError(message) from error
     wide, at = ((*both[:dim], x.shape[dim], *both[dim + 1 :]) for x in (input, at))
-    return gather(s.broadcast_to(input, shape=wide), dim, np.broadcast_to(plain(indices), at))  # type: ignore[arg-type]
+    return gather(s.broadcast_to(input, shape=wide), dim, np.broadcast_to(as_array(indices), at))  # type: ignore[arg-type]
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -132,7 +125,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     >>> tg.index_select(tg.tensor([1.0, 2.0, 3.0]), 0, tg.tensor([2, 0, 2]))
     tensor([3., 1., 3.])
     """
-    dim = wrapped(dim, input.ndim or 1, "index_select")
+    dim = normalize_dim(dim, input.ndim or 1, "index_select")
     at = _indices(index, (input.shape or (1,))[dim], "index_select")
     if at.ndim > 1:
         message = f"index_select needs a vector of indices, got shape {at.shape}"
@@ -152,7 +145,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     >>> tg.select(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, -1)
     tensor([2., 4.])
     """
-    return input[_before(wrapped(dim, input.ndim, "select"), whole(index))]
+    return input[_before(normalize_dim(dim, input.ndim, "select"), whole(index))]
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
@@ -164,7 +157,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     >>> tg.narrow(tg.arange(5), 0, 1, 3)
     tensor([1, 2, 3])
     """
-    dim = wrapped(dim, input.ndim, "narrow")
+    dim = normalize_dim(dim, input.ndim, "narrow")
     n, first = input.shape[dim], whole(start)
     first = first + n if first < 0 else first
     if not 0 <= first <= first + length <= n:
@@ -184,7 +177,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     >>> tg.masked_select(x, x > 0)
     tensor([1., 3.])
     """
-    chosen = plain(mask)
+    chosen = as_array(mask)
     if chosen.dtype != bool:
         message = f"masked_select needs truth values, got {chosen.dtype}: use mask.bool()"
         raise DtypeError(message)
@@ -204,7 +197,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     tensor([[0, 1],
             [1, 0]])
     """
-    array = plain(input)
+    array = as_array(input)
     if as_tuple:
         return tuple(wrap(k) for k in np.nonzero(np.atleast_1d(array)))
     return wrap(np.argwhere(array))
@@ -221,7 +214,7 @@ def index_add(
     >>> tg.index_add(tg.zeros(3), 0, tg.tensor([0, 2, 0]), tg.tensor([1.0, 2.0, 3.0]))
     tensor([4., 0., 2.])
     """
-    dim = wrapped(dim, input.ndim or 1, "index_add")
+    dim = normalize_dim(dim, input.ndim or 1, "index_add")
     at = _indices(index, (input.shape or (1,))[dim], "index_add").reshape(-1).copy()
     wanted = (*input.shape[:dim], at.size, *input.shape[dim + 1 :]) if input.ndim else ()
     if source.shape != wanted:
@@ -283,7 +276,7 @@ def scatter(
         if isinstance(source, float) and input.dtype.kind != "f":
             message = f"scatter puts {source} into {input.dtype}: use a whole number, or x.double()"
             raise DtypeError(message)
-        source = wrap(np.full(np.shape(plain(index)), source, input.dtype))
+        source = wrap(np.full(np.shape(as_array(index)), source, input.dtype))
     if reduce == "add":
         return scatter_add(input, dim, index, source)
     if reduce not in (None, "multiply"):
@@ -314,3 +307,202 @@ def _multiplied(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> 
     out = input._array.copy()
     np.multiply.at(out, at, source._array[tuple(slice(n) for n in shape)])
     return wrap(out)
+
+
+def sort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
+) -> ValuesIndices:
+    """Return the elements in order along `dim`, and where they were; equal ones keep their order.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([3.0, 1.0, 2.0]).sort().indices
+    tensor([1, 2, 0])
+    """
+    del stable  # it always is
+    at = argsort(input, dim, descending)
+    return ValuesIndices(gather(input, dim, at) if input.ndim else input, at)
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """Return the indices that sort along `dim`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([3.0, 1.0, 2.0]).argsort(descending=True)
+    tensor([0, 2, 1])
+    """
+    del stable
+    dim = normalize_dim(dim, input.ndim or 1, "sort")
+    if not input.ndim:
+        return c.argmax(input)
+    return c.argsort(input, axis=dim, descending=bool(descending))
+
+
+def topk(
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> ValuesIndices:
+    """Return the `k` largest (or smallest) elements along `dim` in order, and where they were.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).values
+    tensor([3., 2.])
+    """
+    del sorted  # they always are
+    axis = normalize_dim(dim, input.ndim or 1, "topk")
+    if not 0 <= k <= (input.shape or (1,))[axis]:
+        message = f"topk: k = {k} is out of range for axis {dim} of shape {input.shape}"
+        raise ShapeError(message)
+    at = argsort(input, dim, descending=largest)
+    if input.ndim:
+        at = at[(slice(None),) * axis + (slice(k),)]
+    return ValuesIndices(gather(input, dim, at) if input.ndim else input, at)
+
+
+def median(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """Return the median, the lower of two; over a `dim`, a pair of values and indices.
+
+    Of the whole, equal elements share the gradient evenly; over a `dim` it goes to the chosen
+    index. Where there is a NaN, it is the median. Raises `ShapeError` over no elements.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 5.0, 4.0, 2.0]]).median(dim=1)
+    ValuesIndices(values=tensor([2.]), indices=tensor([3]))
+    """
+    if dim is None and axis is None:
+        if not input.numel():
+            return input.sum() * np.nan
+        return r.median(input, axis=None, keepdims=bool(keepdims))
+    one: Any = dim if axis is None else axis
+    along = normalize_dim(one, input.ndim or 1, "median")
+    settings = reduction_axes(dim, keepdim, axis, keepdims)
+    if not input.ndim:
+        return ValuesIndices(input, c.argmax(input))
+    n = input.shape[along]
+    if not n:
+        message = f"median over axis {along} of a tensor {input.shape} has no elements to choose"
+        raise ShapeError(message)
+    ordered = as_array(argsort(input, along))
+    middle = ordered.take([(n - 1) // 2], along)
+    if input.dtype.kind == "f":
+        missing = np.isnan(input._array)
+        some = missing.any(along, keepdims=True)
+        middle = np.where(some, missing.argmax(along, keepdims=True), middle)
+    values, at = i.gather(input, middle, axis=along), wrap(middle)
+    if not settings["keepdims"]:
+        values, at = values.squeeze(along), at.squeeze(along)
+    return ValuesIndices(values, at)
+
+
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """Return the elements (or slices along `dim`) without repeats, in order.
+
+    With `return_inverse` also where each element is among them, with `return_counts` how often.
+    A gradient goes to the first of equal elements.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.unique(tg.tensor([3, 1, 3]), return_counts=True)
+    (tensor([1, 3]), tensor([1, 2]))
+    """
+    del sorted  # they always are
+    if dim is not None:
+        dim = normalize_dim(dim, input.ndim, "unique")
+    _, first, inverse, counts = np.unique(
+        input._array,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+        axis=dim,
+        equal_nan=False,
+    )
+    flat = input.reshape(-1) if dim is None else input
+    values = flat[(slice(None),) * (dim or 0) + (first,)]
+    shape = input.shape if dim is None else (input.shape[dim],)
+    more = [wrap(inverse.reshape(shape))] * return_inverse + [wrap(counts)] * return_counts
+    return (values, *more) if more else values
+
+
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """Return how often each whole number from 0 on stands in a vector, or the sum of its weights.
+
+    Gradients flow to the `weights` (k,). Raises `ShapeError` for what is no vector of whole numbers
+    from 0 on.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.bincount(tg.tensor([0, 2, 2]))
+    tensor([1, 0, 2])
+    """
+    at = np.array(as_array(input))
+    if at.ndim != 1 or at.dtype.kind not in "iu" or (at.size and at.min() < 0) or minlength < 0:
+        message = (
+            f"bincount needs a vector of whole numbers from 0 on, and minlength >= 0; got "
+            f"{at.dtype} of shape {at.shape} and minlength {minlength}"
+        )
+        raise ShapeError(message)
+    if weights is None:
+        return wrap(np.bincount(at, minlength=minlength))
+    if weights.shape != at.shape:
+        message = f"bincount needs a weight for each number: {weights.shape} for {at.shape}"
+        raise ShapeError(message)
+    weights = weights if weights.dtype == np.float32 else weights.to(np.float64)
+    most = int(at.max()) + 1 if at.size else 0
+    return i.scatter(weights, at=at, shape=(max(most, minlength),))
+
+
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+) -> Any:
+    """Return where in a row in order each of `input` would stand, before equal ones (or after).
+
+    `sorted_sequence` (n,) for `input` of any shape, or (..., n) for (..., k). `right=True` and
+    `side="right"` are the same; `sorter` gives the order of a sequence that has none.
+    Raises `ShapeError` where the rows differ.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.searchsorted(tg.tensor([1.0, 3.0, 5.0]), tg.tensor([3.0, 6.0]))
+    tensor([1, 3])
+    """
+    if side not in (None, "left", "right") or (side == "left" and right):
+        message = f'searchsorted: side is "left" or "right", got {side!r} with right={right}'
+        raise ShapeError(message)
+    rows, wanted = as_array(sorted_sequence), as_array(input)
+    if sorter is not None:
+        order = as_array(sorter)
+        if order.shape != rows.shape or order.dtype.kind not in "iu":
+            message = f"searchsorted: a sorter of {rows.shape} whole numbers, got {order.shape}"
+            raise ShapeError(message)
+        if order.size and not 0 <= order.min() <= order.max() < rows.shape[-1]:
+            message = f"searchsorted: the sorter has numbers outside 0 to {rows.shape[-1] - 1}"
+            raise RangeError(message)
+        rows = np.take_along_axis(rows, order, -1)
+    where = "right" if right or side == "right" else "left"
+    if rows.ndim == 1:
+        found = np.asarray(rows.searchsorted(wanted, where))
+    elif rows.ndim and rows.shape[:-1] == wanted.shape[:-1]:
+        found = np.empty(wanted.shape, np.int64)
+        for k in np.ndindex(rows.shape[:-1]):
+            found[k] = rows[k].searchsorted(wanted[k], where)
+    else:
+        message = (
+            f"searchsorted needs one row, or a row for each of the rows of values: got "
+            f"{rows.shape} for {wanted.shape}"
+        )
+        raise ShapeError(message)
+    return wrap(found.astype(np.int32 if out_int32 else np.int64))

@@ -1,4 +1,4 @@
-"""Element by element, in PyTorch's spelling: what is more than a row of the table."""
+"""Elementwise functions in PyTorch's spelling that are more than one op."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.graph import Node, record, wrap
-from tinygrad_fc.ops import choice, constant, gamma, remainder
+from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops import special
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
@@ -47,11 +49,11 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode is None:
         return e.divide(input, other)
     if rounding_mode == "floor":
-        return remainder.floor_divide(input, other)
+        return e.floor_divide(input, other)
     if rounding_mode == "trunc":
         if _whole(input) and _whole(other):
-            return remainder.floor_divide(e.subtract(input, remainder.fmod(input, other)), other)
-        return constant.trunc(e.divide(input, other)).type_as(input)
+            return e.floor_divide(e.subtract(input, e.fmod(input, other)), other)
+        return c.trunc(e.divide(input, other)).type_as(input)
     message = f'rounding_mode is None, "trunc" or "floor", got {rounding_mode!r}'
     raise ValueError(message)
 
@@ -99,7 +101,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         message = "where takes a condition alone, or a condition and what to choose from, both"
         raise TypeError(message)
     if isinstance(condition, Node) and condition._array.dtype != bool:
-        condition = record(constant.whole, (condition,), {"dtype": np.dtype(bool)})
+        condition = record(c.whole, (condition,), {"dtype": np.dtype(bool)})
     return e.where(condition, input, other)
 
 
@@ -152,7 +154,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     >>> tg.round(tg.tensor([0.5, 1.5, 2.25]))
     tensor([0., 2., 2.])
     """
-    return constant.rint(input) if decimals == 0 else constant.round_(input, decimals=decimals)
+    return c.rint(input) if decimals == 0 else c.round_(input, decimals=decimals)
 
 
 def nan_to_num(
@@ -166,7 +168,7 @@ def nan_to_num(
     >>> tg.nan_to_num(tg.tensor([1.0, float("nan"), float("inf")]), posinf=9.0)
     tensor([1., 0., 9.])
     """
-    return choice.nan_to_num(input, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
+    return e.nan_to_num(input, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
 
 
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
@@ -176,7 +178,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     >>> tg.lerp(tg.tensor([0.0, 10.0]), tg.tensor([1.0, 20.0]), 0.25)
     tensor([ 0.25, 12.5 ])
     """
-    return choice.lerp(input, end, weight)
+    return e.lerp(input, end, weight)
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
@@ -209,7 +211,7 @@ def digamma(input: Tensor) -> Tensor:
     >>> tg.digamma(tg.tensor([1.0, 2.0]))
     tensor([-0.5772,  0.4228])
     """
-    return gamma.polygamma(input, n=0)
+    return special.polygamma(input, n=0)
 
 
 def polygamma(n: int, input: Tensor) -> Tensor:
@@ -219,4 +221,44 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     >>> tg.polygamma(1, tg.tensor([1.0, 2.0]))
     tensor([1.6449, 0.6449])
     """
-    return gamma.polygamma(input, n=n)
+    return special.polygamma(input, n=n)
+
+
+def isclose(
+    input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Tensor:
+    """Tell where `|input - other| <= atol + rtol * |other|`, broadcast.
+
+    Infinities of one sign are close, and NaN is close to NaN with `equal_nan`. Raises `ShapeError`
+    for negative tolerances.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.isclose(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.1]))
+    tensor([ True, False])
+    """
+    if not (rtol >= 0 and atol >= 0):
+        message = f"isclose needs tolerances from 0 on, got rtol={rtol} and atol={atol}"
+        raise ShapeError(message)
+    return c.isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+def allclose(
+    input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Tell whether all elements are close, see `isclose`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.allclose(tg.tensor([1.0]), tg.tensor([1.0 + 1e-9]))
+    True
+    """
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors have one shape and the same elements; NaN equals nothing.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.equal(tg.ones(2), tg.ones(2, 1))
+    False
+    """
+    return bool(np.array_equal(as_array(input), as_array(other)))

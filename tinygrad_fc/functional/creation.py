@@ -1,4 +1,4 @@
-"""Tensors from data, and from sizes and a value."""
+"""Tensors from data, and tensors of a shape."""
 
 from __future__ import annotations
 
@@ -9,48 +9,12 @@ import numpy as np
 
 from tinygrad_fc import dtypes
 from tinygrad_fc.device import check as check_device
-from tinygrad_fc.device import computes_elsewhere, refuse_lazy
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.functions.shape import sizes
+from tinygrad_fc.functional.arguments import as_array, as_shape
 from tinygrad_fc.graph import Node, wrap
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
-
-
-def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
-    """Return `data` as an array of numbers; Python floats become the default dtype."""
-    if isinstance(data, Node):
-        data = data._array
-    elif isinstance(data, list | tuple) and any(isinstance(v, Node) for v in data):
-        data = [v._array if isinstance(v, Node) else v for v in data]
-    if computes_elsewhere(data):
-        return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
-    refuse_lazy(data, "a tensor")
-    try:
-        array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
-    except (ValueError, TypeError, OverflowError) as error:
-        message = (
-            f"cannot make a tensor of {data!r:.80}: all rows must have one length, and all "
-            "elements be real numbers or truth values; tensors are put together by stack or cat "
-            f"({error})"
-        )
-        raise DtypeError(message) from error
-    if array.dtype.kind not in "fiub":
-        message = (
-            f"cannot make a tensor of {data!r:.80}: its elements are {array.dtype}, and tensors "
-            "hold real numbers or truth values; rows must have one length"
-        )
-        raise DtypeError(message)
-    if not array.dtype.isnative:  # as files bring it; all results are in the machine's own
-        array = array.astype(array.dtype.newbyteorder("="))
-    if dtype is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
-        first = data
-        while isinstance(first, list | tuple) and len(first):
-            first = first[0]
-        if not isinstance(first, np.ndarray | np.generic):
-            array = array.astype(dtypes.get_default_dtype(), copy=False)
-    return array
 
 
 def with_grad(array: Any, requires_grad: bool) -> Tensor:
@@ -157,7 +121,7 @@ def full(
         message = "full takes a shape and a value: full((2, 3), 0.5)"
         raise TypeError(message)
     value = as_array(fill_value, dtype)
-    wanted = sizes(tuple(shape) if size is None else (size,))
+    wanted = as_shape(tuple(shape) if size is None else (size,))
     return with_grad(np.full(wanted, value), requires_grad)
 
 
@@ -170,7 +134,7 @@ def _sized(value: float) -> Any:
         requires_grad: bool = False,
     ) -> Tensor:
         check_device(device)
-        shape = sizes(shape if size is None else (size,))
+        shape = as_shape(shape if size is None else (size,))
         array = np.full(shape, value, dtype or dtypes.get_default_dtype())
         return with_grad(array, requires_grad)
 
@@ -343,3 +307,49 @@ def linspace(
     return with_grad(
         np.linspace(start, end, steps, dtype=dtype or dtypes.get_default_dtype()), requires_grad
     )
+
+
+def _new(make: Any, self: Tensor, size: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
+    if settings.get("dtype") is None:
+        settings["dtype"] = self.dtype
+    return make(*size, **settings)  # type: ignore[no-any-return]
+
+
+def new_zeros(self: Tensor, *size: Any, **settings: Any) -> Tensor:
+    """Return zeros of shape `size` and of this tensor's dtype, unless told another.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1, 2]).new_zeros(3)
+    tensor([0, 0, 0])
+    """
+    return _new(zeros, self, size, settings)
+
+
+def new_ones(self: Tensor, *size: Any, **settings: Any) -> Tensor:
+    """Return ones of shape `size` and of this tensor's dtype, unless told another.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1.0, 2.0]).new_ones((2, 1)).shape
+    (2, 1)
+    """
+    return _new(ones, self, size, settings)
+
+
+def new_empty(self: Tensor, *size: Any, **settings: Any) -> Tensor:
+    """Return a tensor of shape `size` to be filled, of this tensor's dtype, unless told another.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1.0, 2.0]).new_empty(2, 3).shape
+    (2, 3)
+    """
+    return _new(empty, self, size, settings)
+
+
+def new_full(self: Tensor, size: Any, fill_value: Any, **settings: Any) -> Tensor:
+    """Return one value everywhere, in shape `size` and this tensor's dtype, unless told another.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1, 2]).new_full((2,), 7)
+    tensor([7, 7])
+    """
+    return _new(full, self, (size, fill_value), settings)

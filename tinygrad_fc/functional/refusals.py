@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functions.making import as_array
+from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.graph import Node, wrap
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def teach(module: ModuleType) -> None:
 BARE = frozenset(
     (
         *("add", "sub", "div", "pow", "sum", "mean", "where", "linear", "softmax", "log_softmax"),
-        *("reshape", "view", "transpose"),
+        *("reshape", "view", "transpose", "manual_seed"),
     )
 )
 """Functions of each training step, in which the recorder alone tells what is wrong."""
@@ -83,7 +83,7 @@ BARE = frozenset(
 def taught(function: F) -> F:
     """Return `function`, which says what it cannot take.
 
-    >>> from tinygrad_fc.functions.refusals import taught
+    >>> from tinygrad_fc.functional.refusals import taught
     >>> taught(lambda input, k: input[k])([1, 2], 0)
     1
     """

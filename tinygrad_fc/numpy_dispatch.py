@@ -1,22 +1,25 @@
-"""NumPy's names whose signature says more than arrays and settings, with NumPy's meaning.
+"""NumPy's own functions on tensors: `np.exp(t)`, `np.sum(t, axis=0)`, `array * t`.
 
-`np.std(t)` divides by n, `np.median(t)` is the mean of the two middle ones, `np.solve` has no
-batch of vectors. Whatever can be is handed to the function that has PyTorch's name.
+A function that is an op leads to the op. Those whose signature says more than arrays and settings
+have an adapter here, with NumPy's meaning: `np.std(t)` divides by n, `np.median(t)` is the mean of
+the two middle elements.
 """
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 
-from tinygrad_fc import functions as f
-from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.graph import Node, wrap
-from tinygrad_fc.ops import constant as c
+from tinygrad_fc import functional as f
+from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.graph import Node, changed, changing, record, wrap
+from tinygrad_fc.op import missing, table
+from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
-from tinygrad_fc.ops import scan
 from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops.elementwise import multiply
 
@@ -32,7 +35,7 @@ def _detached(a: Any) -> Any:
 
 
 def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    return f.pointwise.where(condition, x, y)
+    return f.elementwise.where(condition, x, y)
 
 
 def _running(row: Any, a: Any, axis: Any) -> Any:
@@ -54,7 +57,7 @@ def _dot(a: Any, b: Any) -> Any:
     letters, free = "abcdefghijklmnopqrstuvwxy", np.ndim(a) - 1
     left, right = letters[:free], letters[free : free + np.ndim(b) - 1]
     equation = f"{left}z,{right[:-1]}z{right[-1]}->{left}{right}"
-    return f.products.einsum(equation, _tensor(a), _tensor(b))
+    return f.linalg.einsum(equation, _tensor(a), _tensor(b))
 
 
 def _squeeze(a: Any, axis: Any = None) -> Any:
@@ -69,7 +72,7 @@ def _squeeze(a: Any, axis: Any = None) -> Any:
 def _expand_dims(a: Any, axis: Any) -> Any:
     several = axis if isinstance(axis, tuple | list) else (axis,)
     ndim = a.ndim + len(several)
-    for k in sorted(f.shape.wrapped(k, ndim, "expand_dims") for k in several):
+    for k in sorted(normalize_dim(k, ndim, "expand_dims") for k in several):
         a = f.shape.unsqueeze(a, k)
     return a
 
@@ -84,10 +87,10 @@ def _flat(a: Any, axis: Any) -> tuple[Any, int]:
 
 def _median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     over = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    gone = [f.shape.wrapped(k, a.ndim, "median") for k in over]
+    gone = [normalize_dim(k, a.ndim, "median") for k in over]
     rest = [k for k in range(a.ndim) if k not in gone]
     rows = a.permute(*rest, *gone).reshape(*(a.shape[k] for k in rest), -1)
-    ordered, n = f.order.sort(rows).values, rows.shape[-1]
+    ordered, n = f.indexing.sort(rows).values, rows.shape[-1]
     out = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
     out = e.where(np.isnan(ordered[..., -1]), ordered[..., -1], out)  # where all NaN stand
     return out.reshape([1 if k in gone else a.shape[k] for k in range(a.ndim)]) if keepdims else out
@@ -96,7 +99,7 @@ def _median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 def _unique(
     ar: Any, *, return_inverse: bool = False, return_counts: bool = False, axis: Any = None
 ) -> Any:
-    return f.order.unique(ar, True, return_inverse, return_counts, axis)  # noqa: FBT003  PyTorch's
+    return f.indexing.unique(ar, True, return_inverse, return_counts, axis)  # noqa: FBT003  PyTorch's
 
 
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
@@ -109,7 +112,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
 
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     x, k = _flat(_tensor(a), axis)
-    before = (slice(None),) * f.shape.wrapped(k, x.ndim, "take")
+    before = (slice(None),) * normalize_dim(k, x.ndim, "take")
     return x[(*before, np.asarray(_detached(indices)))]
 
 
@@ -117,14 +120,14 @@ def _nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
     del copy  # nothing is written over
-    return f.pointwise.nan_to_num(x, nan, posinf, neginf)
+    return f.elementwise.nan_to_num(x, nan, posinf, neginf)
 
 
 # Matrices
 
 
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    a = f.arranging.movedim(a, (axis1, axis2), (-2, -1))
+    a = f.shape.movedim(a, (axis1, axis2), (-2, -1))
     down, right = max(-offset, 0), max(offset, 0)
     k = np.arange(max(min(a.shape[-2] - down, a.shape[-1] - right), 0))
     return a[..., k + down, k + right]
@@ -146,14 +149,14 @@ def _solve(a: Any, b: Any) -> Any:
 
 
 def _meshgrid(*xi: Any, indexing: str = "xy") -> Any:
-    return f.repeating.meshgrid(*(_tensor(x).reshape(-1) for x in xi), indexing=indexing)
+    return f.shape.meshgrid(*(_tensor(x).reshape(-1) for x in xi), indexing=indexing)
 
 
 ADAPTERS: dict[Any, Any] = {
     np.where: _where,
     np.nonzero: _where,
-    np.cumsum: lambda a, axis=None: _running(scan.cumsum, a, axis),
-    np.cumprod: lambda a, axis=None: _running(scan.cumprod, a, axis),
+    np.cumsum: lambda a, axis=None: _running(r.cumsum, a, axis),
+    np.cumprod: lambda a, axis=None: _running(r.cumprod, a, axis),
     np.concatenate: _concatenate,
     np.stack: lambda arrays, axis=0: f.shape.stack(list(arrays), axis),
     np.transpose: lambda a, axes=None: s.transpose(
@@ -165,7 +168,7 @@ ADAPTERS: dict[Any, Any] = {
     np.expand_dims: _expand_dims,
     np.broadcast_to: lambda array, shape: s.broadcast_to(array, shape=shape),
     np.flip: lambda m, axis=None: s.flip(m, axis=axis),
-    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: f.pointwise.clamp(
+    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: f.elementwise.clamp(
         a, min if a_min is None else a_min, max if a_max is None else a_max
     ),
     np.amax: lambda a, axis=None, *, keepdims=False: r.amax(a, axis=axis, keepdims=keepdims),
@@ -178,50 +181,52 @@ ADAPTERS: dict[Any, Any] = {
     ),
     np.dot: _dot,
     np.outer: lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)),
-    np.einsum: f.products.einsum,
+    np.einsum: f.linalg.einsum,
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a: a.numel(),
-    np.zeros_like: lambda a, dtype=None: f.making.zeros_like(a, dtype=dtype),
-    np.ones_like: lambda a, dtype=None: f.making.ones_like(a, dtype=dtype),
-    np.full_like: lambda a, fill_value, dtype=None: f.making.full_like(a, fill_value, dtype=dtype),
+    np.zeros_like: lambda a, dtype=None: f.creation.zeros_like(a, dtype=dtype),
+    np.ones_like: lambda a, dtype=None: f.creation.ones_like(a, dtype=dtype),
+    np.full_like: lambda a, fill_value, dtype=None: f.creation.full_like(
+        a, fill_value, dtype=dtype
+    ),
     np.array_equal: lambda a1, a2: bool(np.array_equal(_detached(a1), _detached(a2))),
     np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: bool(
         np.allclose(_detached(a), _detached(b), rtol, atol)
     ),
-    np.sort: lambda a, axis=-1: f.order.sort(*_flat(a, axis)).values,
+    np.sort: lambda a, axis=-1: f.indexing.sort(*_flat(a, axis)).values,
     np.median: _median,
     np.unique: _unique,
-    np.bincount: lambda x, weights=None, minlength=0: f.order.bincount(
+    np.bincount: lambda x, weights=None, minlength=0: f.indexing.bincount(
         x, None if weights is None else _tensor(weights).to(np.float64), minlength
     ),
-    np.searchsorted: lambda a, v, side="left", sorter=None: f.order.searchsorted(
+    np.searchsorted: lambda a, v, side="left", sorter=None: f.indexing.searchsorted(
         a, v, side=side, sorter=sorter
     ),
     np.take_along_axis: _take_along_axis,
     np.take: _take,
     np.argwhere: f.indexing.nonzero,
     np.flatnonzero: lambda a: f.indexing.nonzero(a.reshape(-1), as_tuple=True)[0],
-    np.around: lambda a, decimals=0: f.pointwise.round(a, decimals=decimals),
+    np.around: lambda a, decimals=0: f.elementwise.round(a, decimals=decimals),
     np.fix: lambda x: c.trunc(x),  # noqa: PLW0108  a row has no signature
     np.nan_to_num: _nan_to_num,
-    np.hstack: lambda tup: f.arranging.hstack([_tensor(x) for x in tup]),
-    np.vstack: lambda tup: f.arranging.vstack([_tensor(x) for x in tup]),
-    np.tile: lambda A, reps: f.repeating.tile(A, reps if np.ndim(reps) else (reps,)),
-    np.repeat: lambda a, repeats, axis=None: f.repeating.repeat_interleave(a, repeats, axis),
-    np.roll: lambda a, shift, axis=None: f.arranging.roll(a, shift, axis),
-    np.moveaxis: f.arranging.movedim,
+    np.hstack: lambda tup: f.shape.hstack([_tensor(x) for x in tup]),
+    np.vstack: lambda tup: f.shape.vstack([_tensor(x) for x in tup]),
+    np.tile: lambda A, reps: f.shape.tile(A, reps if np.ndim(reps) else (reps,)),
+    np.repeat: lambda a, repeats, axis=None: f.shape.repeat_interleave(a, repeats, axis),
+    np.roll: lambda a, shift, axis=None: f.shape.roll(a, shift, axis),
+    np.moveaxis: f.shape.movedim,
     np.meshgrid: _meshgrid,
-    np.tril: lambda m, k=0: f.arranging.tril(m, k),
-    np.triu: lambda m, k=0: f.arranging.triu(m, k),
-    np.diag: lambda v, k=0: f.arranging.diag(v, k),
+    np.tril: lambda m, k=0: f.shape.tril(m, k),
+    np.triu: lambda m, k=0: f.shape.triu(m, k),
+    np.diag: lambda v, k=0: f.shape.diag(v, k),
     np.diagonal: _diagonal,
     np.trace: lambda a, offset=0, axis1=0, axis2=1: _diagonal(a, offset, axis1, axis2).sum(-1),
-    np.inner: lambda a, b: f.products.inner(_tensor(a), _tensor(b)),
-    np.vdot: lambda a, b: f.products.dot(_tensor(a).reshape(-1), _tensor(b).reshape(-1)),
-    np.tensordot: lambda a, b, axes=2: f.products.tensordot(_tensor(a), _tensor(b), axes),
-    np.kron: lambda a, b: f.products.kron(_tensor(a), _tensor(b)),
-    np.linalg.norm: lambda x, ord=None, axis=None, keepdims=False: f.norms.norm(
+    np.inner: lambda a, b: f.linalg.inner(_tensor(a), _tensor(b)),
+    np.vdot: lambda a, b: f.linalg.dot(_tensor(a).reshape(-1), _tensor(b).reshape(-1)),
+    np.tensordot: lambda a, b, axes=2: f.linalg.tensordot(_tensor(a), _tensor(b), axes),
+    np.kron: lambda a, b: f.linalg.kron(_tensor(a), _tensor(b)),
+    np.linalg.norm: lambda x, ord=None, axis=None, keepdims=False: f.linalg.norm(
         _float(x), ord, axis, keepdims
     ),
     np.linalg.solve: _solve,
@@ -229,11 +234,69 @@ ADAPTERS: dict[Any, Any] = {
     np.linalg.det: lambda a: f.linalg.det(_float(a)),
     np.linalg.slogdet: lambda a: f.linalg.slogdet(_float(a)),
     np.linalg.cholesky: lambda a, *, upper=False: f.linalg.cholesky(_float(a), upper=upper),
-    np.linalg.svdvals: lambda x: f.norms.svdvals(_float(x)),
-    np.linalg.vector_norm: lambda x, *, axis=None, keepdims=False, ord=2: f.norms.vector_norm(
+    np.linalg.svdvals: lambda x: f.linalg.svdvals(_float(x)),
+    np.linalg.vector_norm: lambda x, *, axis=None, keepdims=False, ord=2: f.linalg.vector_norm(
         _float(x), ord, axis, keepdims
     ),
-    np.linalg.matrix_norm: lambda x, *, keepdims=False, ord="fro": f.norms.matrix_norm(
+    np.linalg.matrix_norm: lambda x, *, keepdims=False, ord="fro": f.linalg.matrix_norm(
         _float(x), ord, (-2, -1), keepdims
     ),
 }
+
+
+REDUCED = {np.add: r.sum_, np.multiply: r.prod, np.maximum: r.amax, np.minimum: r.amin}
+
+
+def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
+    """Call the row of a ufunc, or of its `reduce`."""
+    if kwargs.get("out") is not None:
+        if any(isinstance(a, Node) and a._requires_grad for a in (*inputs, *kwargs["out"])):
+            raise GraphError(
+                f"{called.__name__} was told to write a tensor that requires grad into an array, "
+                "which would drop its gradient: write `a = a + t` for `a += t`, or use t.detach()"
+            )
+        plain = [a._array if isinstance(a, Node) else a for a in inputs]
+        if not any(isinstance(a, Node) for a in kwargs["out"]):
+            with changing:  # a tensor may share the array
+                result = getattr(called, method)(*plain, **kwargs)
+                changed(*(a for a in kwargs["out"] if a is not None))
+            return result
+    if method == "reduce" and called in REDUCED:
+        settings = {"axis": kwargs.pop("axis", 0), "keepdims": kwargs.pop("keepdims", False)}
+        return _plain(called, REDUCED[called], inputs, settings, kwargs)
+    function = called if method == "__call__" else getattr(called, method)
+    row = table.get(function)
+    if row is None:
+        raise missing(function, len(inputs))
+    return _plain(called, row, inputs, {}, kwargs)
+
+
+def _plain(called: Any, row: Any, inputs: Any, settings: Any, rest: dict[str, Any]) -> Any:
+    rest = {k: v for k, v in rest.items() if v is not None}
+    if rest:
+        message = (
+            f"{called.__name__} of a tensor does not take {', '.join(rest)}: leave it out, or use "
+            "x.numpy()"
+        )
+        raise DtypeError(message)
+    return record(row, tuple(inputs), settings)
+
+
+def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call the row of another function of NumPy's, told its arguments as NumPy is."""
+    adapter = ADAPTERS.get(called)
+    if adapter is not None:
+        try:
+            inspect.signature(adapter).bind(*args, **kwargs)
+        except TypeError as error:
+            message = f"{called.__name__} of a tensor: {error}; leave that out, or use x.numpy()"
+            raise DtypeError(message) from error
+        return adapter(*args, **kwargs)
+    row = table.get(called)
+    if row is None:
+        raise missing(called, sum(isinstance(a, Node | np.ndarray) for a in args) or 1)
+    names = list(inspect.signature(called).parameters)
+    given = dict(zip(names, args, strict=False)) | kwargs
+    arrays = [given.pop(name) for name in names[: len(row.domain)]]
+    settings = {k: given.pop(k) for k in list(given) if k in row.settings}
+    return _plain(called, row, arrays, settings, given)

@@ -1,4 +1,4 @@
-"""Reductions in PyTorch's spelling. Each also takes NumPy's `axis` and `keepdims`."""
+"""Reductions, variances and running sums in PyTorch's spelling, with NumPy's `axis` too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.functional.arguments import Dim, normalize_dim, reduction_axes
 from tinygrad_fc.graph import Node, operand, wrap
-from tinygrad_fc.ops import constant
+from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import reduce as r
@@ -16,28 +17,12 @@ from tinygrad_fc.ops import reduce as r
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
-Dim = int | tuple[int, ...] | list[int] | None
-
 
 class ValuesIndices(NamedTuple):
     """What is found along a dimension, and where."""
 
     values: Any
     indices: Any
-
-
-def over(dim: Any, keepdim: bool, axis: Any, keepdims: Any) -> dict[str, Any]:
-    """Return the settings of a reduction from PyTorch's and NumPy's names for them."""
-    if axis is not None:
-        if dim is not None:
-            message = f"give dim or axis, not both: got dim={dim!r} and axis={axis!r}"
-            raise TypeError(message)
-        dim = axis
-    elif isinstance(dim, tuple | list) and not dim:
-        dim = None  # as in PyTorch; for NumPy's `axis=()` nothing is reduced
-    if isinstance(dim, tuple | list):  # NumPy has axis 0 of a 0-d array, but not axes (0,)
-        dim = dim[0] if len(dim) == 1 else tuple(dim)
-    return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
 
 
 def counted(input: Tensor, dtype: Any) -> Tensor:
@@ -69,7 +54,7 @@ def sum(
         input = counted(input, dtype)
     except AttributeError:  # of numbers and lists
         input = counted(wrap(operand(input, r.sum_)), dtype)
-    return r.sum_(input, **over(dim, keepdim, axis, keepdims))
+    return r.sum_(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
 def mean(
@@ -89,7 +74,7 @@ def mean(
     """
     if dtype is not None:
         input = input.to(dtype)
-    return r.mean(input, **over(dim, keepdim, axis, keepdims))
+    return r.mean(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
 def amax(
@@ -108,7 +93,7 @@ def amax(
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amax(dim=1)
     tensor([2., 4.])
     """
-    return r.amax(input, **over(dim if dim != () else None, keepdim, axis, keepdims))
+    return r.amax(input, **reduction_axes(dim if dim != () else None, keepdim, axis, keepdims))
 
 
 def amin(
@@ -127,7 +112,7 @@ def amin(
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amin(dim=1)
     tensor([1., 3.])
     """
-    return r.amin(input, **over(dim if dim != () else None, keepdim, axis, keepdims))
+    return r.amin(input, **reduction_axes(dim if dim != () else None, keepdim, axis, keepdims))
 
 
 def _extreme(
@@ -148,7 +133,7 @@ def _extreme(
     if isinstance(one, tuple | list):
         message = f"max and min with indices take one dim, got {one}: use amax or amin"
         raise ShapeError(message)
-    settings = over(dim, keepdim, axis, keepdims)
+    settings = reduction_axes(dim, keepdim, axis, keepdims)
     at = pick(input, axis=settings["axis"], keepdims=True)
     values = i.gather(input, at, axis=settings["axis"] % input.ndim) if input.ndim else input
     if not settings["keepdims"] and input.ndim:
@@ -173,7 +158,7 @@ def max(
     >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).max(dim=1).indices
     tensor([1, 0])
     """
-    return _extreme(r.amax, constant.argmax, e.maximum, input, dim, keepdim, axis, keepdims)
+    return _extreme(r.amax, c.argmax, e.maximum, input, dim, keepdim, axis, keepdims)
 
 
 def min(
@@ -190,7 +175,7 @@ def min(
     >>> tg.tensor([[1.0, 5.0], [3.0, 4.0]]).min(dim=1).values
     tensor([1., 3.])
     """
-    return _extreme(r.amin, constant.argmin, e.minimum, input, dim, keepdim, axis, keepdims)
+    return _extreme(r.amin, c.argmin, e.minimum, input, dim, keepdim, axis, keepdims)
 
 
 def argmax(
@@ -207,7 +192,7 @@ def argmax(
     >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmax(dim=1)
     tensor([1, 0])
     """
-    return constant.argmax(input, **over(dim, keepdim, axis, keepdims))
+    return c.argmax(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
 def argmin(
@@ -224,7 +209,7 @@ def argmin(
     >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmin(dim=1)
     tensor([0, 1])
     """
-    return constant.argmin(input, **over(dim, keepdim, axis, keepdims))
+    return c.argmin(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
 def all(
@@ -241,7 +226,7 @@ def all(
     >>> tg.tensor([True, False]).all()
     tensor(False)
     """
-    return constant.all_(input, **over(dim, keepdim, axis, keepdims))
+    return c.all_(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
 def any(
@@ -258,7 +243,7 @@ def any(
     >>> tg.tensor([True, False]).any()
     tensor(True)
     """
-    return constant.any_(input, **over(dim, keepdim, axis, keepdims))
+    return c.any_(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
 def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Tensor:
@@ -268,8 +253,8 @@ def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Tensor
     >>> tg.count_nonzero(tg.tensor([[1.0, 0.0], [2.0, 3.0]]), dim=0)
     tensor([2, 1])
     """
-    chosen = over(dim, keepdim=False, axis=axis, keepdims=None)["axis"]
-    return constant.count_nonzero(input, axis=chosen)
+    chosen = reduction_axes(dim, keepdim=False, axis=axis, keepdims=None)["axis"]
+    return c.count_nonzero(input, axis=chosen)
 
 
 def logsumexp(
@@ -286,7 +271,7 @@ def logsumexp(
     >>> tg.tensor([1000.0, 1000.0]).logsumexp(dim=0)
     tensor(1000.6931)
     """
-    return r.logsumexp(input, **over(dim, keepdim, axis, keepdims))
+    return r.logsumexp(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
 def _row(input: Any, dim: Any, axis: Any, what: str) -> int:
@@ -323,3 +308,132 @@ def log_softmax(
     if dtype is not None:
         input = input.to(dtype)
     return r.log_softmax(input, axis=_row(input, dim, axis, "log_softmax"))
+
+
+def _spread_of(
+    row: Any, input: Tensor, dim: Any, unbiased: Any, correction: Any, settings: Any
+) -> Tensor:
+    if isinstance(dim, bool):  # PyTorch's var(x, unbiased)
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    elif unbiased is not None:
+        message = "give correction or unbiased, not both"
+        raise TypeError(message)
+    return row(input, correction=correction, **reduction_axes(dim, *settings))  # type: ignore[no-any-return]
+
+
+def var(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """Return the variance over `dim`, divided by the count less `correction` (1 by default).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1.0, 2.0, 3.0]).var()
+    tensor(1.)
+    """
+    return _spread_of(r.var, input, dim, unbiased, correction, (keepdim, axis, keepdims))
+
+
+def std(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """Return the standard deviation over `dim`; see `var`. Where all are equal its slope is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1.0, 2.0, 3.0]).std()
+    tensor(1.)
+    """
+    return _spread_of(r.std, input, dim, unbiased, correction, (keepdim, axis, keepdims))
+
+
+def var_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the variance and the mean over `dim`; see `var`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.var_mean(tg.tensor([1.0, 2.0, 3.0]))
+    (tensor(1.), tensor(2.))
+    """
+    spread = var(input, dim, unbiased, keepdim, correction=correction, axis=axis, keepdims=keepdims)
+    over_ = None if isinstance(dim, bool) else dim
+    return spread, mean(input, over_, keepdim, axis=axis, keepdims=keepdims)
+
+
+def _running(row: Any, input: Tensor, dim: Any, dtype: Any, axis: Any) -> Tensor:
+    chosen = dim if axis is None else axis
+    if chosen is None:
+        raise TypeError(f"{row.name} needs the dimension to run along: {row.name}(x, dim=0)")
+    along = normalize_dim(chosen, input.ndim or 1, row.name)
+    input = counted(input, dtype)
+    if not input.ndim:
+        return row(input.reshape(1), axis=0).reshape(())  # type: ignore[no-any-return]
+    return row(input, axis=along)  # type: ignore[no-any-return]
+
+
+def cumsum(
+    input: Tensor, dim: int | None = None, *, dtype: Any = None, axis: int | None = None
+) -> Tensor:
+    """Return the sums of all elements up to each along `dim`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cumsum(tg.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([1., 3., 6.])
+    """
+    return _running(r.cumsum, input, dim, dtype, axis)
+
+
+def cumprod(
+    input: Tensor, dim: int | None = None, *, dtype: Any = None, axis: int | None = None
+) -> Tensor:
+    """Return the products of all elements up to each along `dim`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cumprod(tg.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([1., 2., 6.])
+    """
+    return _running(r.cumprod, input, dim, dtype, axis)
+
+
+def prod(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """Return the product over `dim` (all, one or several), of `input` cast to `dtype` if given.
+
+    Its derivatives are right where elements are 0, in every order.
+
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor([2.0, 0.0, 3.0], requires_grad=True)
+    >>> x.prod().backward()
+    >>> x.grad
+    tensor([0., 6., 0.])
+    """
+    return r.prod(counted(input, dtype), **reduction_axes(dim, keepdim, axis, keepdims))

@@ -1,0 +1,552 @@
+"""Shapes, axes, joining, splitting and repeating in PyTorch's spelling."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.functional.arguments import as_array, as_shape, normalize_dim
+from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops import index as i
+from tinygrad_fc.ops import shape as s
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinygrad_fc.tensor import Tensor
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """Return the same elements in another shape; one size may be -1, which is then found.
+
+    Raises `ShapeError` where the counts of elements differ.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.arange(6).reshape(2, -1).shape
+    (2, 3)
+    """
+    return s.reshape(input, shape=as_shape(shape))
+
+
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """Return the same memory in another shape, or, for a dtype, its bits read as that dtype.
+
+    Raises `ShapeError` where `reshape` would have to copy, since the order of the axes is another
+    than that of the memory; and `GraphError` for the bits of a tensor that requires grad.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.arange(6).view(3, 2).shape
+    (3, 2)
+    """
+    if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
+        if input.requires_grad:
+            message = (
+                "the bits of a tensor have no gradient: use x.detach().view(dtype), or x.to(dtype)"
+            )
+            raise GraphError(message)
+        return wrap(input._array.view(shape[0]))
+    out = reshape(input, *shape)
+    if input.numel() and not np.may_share_memory(out._array, input._array):
+        message = (
+            f"view cannot read a tensor {input.shape} as {out.shape} without a copy, since its "
+            "axes lie in memory in another order: use reshape"
+        )
+        raise ShapeError(message)
+    return out
+
+
+def permute(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
+    """Return the tensor with its axes in the order `dims`: `permute(x, (1, 0))`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(2, 3, 4).permute(2, 0, 1).shape
+    (4, 2, 3)
+    """
+    return s.transpose(input, axes=as_shape(axes if dims is None else (dims,)))
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Return the tensor with two axes exchanged.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(2, 3).transpose(0, 1).shape
+    (3, 2)
+    """
+    return s.swapaxes(input, axis1=dim0, axis2=dim1)
+
+
+def numel(input: Tensor) -> int:
+    """Return how many elements a tensor has.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.numel(tg.zeros(2, 3))
+    6
+    """
+    return input.numel()
+
+
+def t(input: Tensor) -> Tensor:
+    """Return the transposed matrix; a vector or 0-d tensor as it is.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(2, 3).t().shape
+    (3, 2)
+    """
+    if input.ndim > 2:
+        message = f"t() is for at most 2 dimensions, got shape {input.shape}: use .mT or permute"
+        raise ShapeError(message)
+    return s.swapaxes(input, axis1=0, axis2=1) if input.ndim == 2 else input
+
+
+def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
+    """Return the tensor without its axes of size 1, or without those of them that `dim` names.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(1, 2, 1).squeeze(0).shape
+    (2, 1)
+    """
+    dim = dim if axis is None else axis
+    gone = range(input.ndim) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
+    gone = [normalize_dim(k, input.ndim or 1, "squeeze") for k in gone]
+    return s.reshape(
+        input, shape=tuple(n for k, n in enumerate(input.shape) if n != 1 or k not in gone)
+    )
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """Return the tensor with a new axis of size 1 at `dim`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(3).unsqueeze(-1).shape
+    (3, 1)
+    """
+    at = normalize_dim(dim, input.ndim + 1, "unsqueeze")
+    return s.reshape(input, shape=(*input.shape[:at], 1, *input.shape[at:]))
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Return the tensor with the axes from `start_dim` to `end_dim` made one.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(2, 3, 4).flatten(1).shape
+    (2, 12)
+    """
+    first = normalize_dim(start_dim, input.ndim or 1, "flatten")
+    last = normalize_dim(end_dim, input.ndim or 1, "flatten")
+    if first > last:
+        message = f"flatten: start_dim {start_dim} comes after end_dim {end_dim}"
+        raise ShapeError(message)
+    shape = input.shape
+    whole = math.prod(shape[first : last + 1])
+    return s.reshape(input, shape=(*shape[:first], whole, *shape[last + 1 :]))
+
+
+def expand(input: Tensor, *shape: Any) -> Tensor:
+    """Return the tensor repeated, without a copy, along axes of size 1; -1 keeps a size.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(3, 1).expand(-1, 4).shape
+    (3, 4)
+    """
+    wanted = as_shape(shape)
+    extra = len(wanted) - input.ndim
+    kept = tuple(
+        input.shape[k - extra] if n == -1 and k >= extra else n for k, n in enumerate(wanted)
+    )
+    return s.broadcast_to(input, shape=kept)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """Return the tensors one after another along `dim`.
+
+    Raises `ShapeError` where their other sizes differ, and `ValueError` for none.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cat([tg.zeros(2, 3), tg.ones(1, 3)]).shape
+    (3, 3)
+    """
+    parts = tuple(tensors)
+    if not parts:
+        message = "cat needs at least one tensor, got none"
+        raise ShapeError(message)
+    dim = dim if axis is None else axis
+    ends, end = [], 0
+    for part in parts:
+        shape = np.shape(part._array if isinstance(part, Node) else part)
+        end += shape[normalize_dim(dim, len(shape), "cat")]
+        ends.append(end)
+    return s.concatenate(*parts, axis=dim, ends=tuple(ends))
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """Return tensors of one shape side by side along a new axis `dim`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.stack([tg.zeros(3), tg.ones(3)], dim=1).shape
+    (3, 2)
+    """
+    parts = tuple(tensors)
+    if not parts:
+        message = "stack needs at least one tensor, got none"
+        raise ShapeError(message)
+    return s.stack(*parts, axis=dim if axis is None else axis)
+
+
+def split(
+    tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0
+) -> tuple[Tensor, ...]:
+    """Return slices of a given size, the last one maybe smaller, or of given sizes, along `dim`.
+
+    >>> import tinygrad_fc as tg
+    >>> [part.tolist() for part in tg.arange(5).split(2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    dim = normalize_dim(dim, tensor.ndim, "split")
+    n = tensor.shape[dim]
+    if isinstance(split_size_or_sections, int | np.integer):
+        size = int(split_size_or_sections)
+        if size < 0 or (size == 0 and n):
+            message = f"split needs a positive size, got {size}"
+            raise ShapeError(message)
+        counts = [size] * (n // size) + [n % size] * (n % size > 0) if n else [0]
+    else:
+        counts = [int(k) for k in split_size_or_sections]
+        if math.fsum(counts) != n or any(k < 0 for k in counts):
+            message = f"split sizes {counts} must add up to {n}, the size of axis {dim}"
+            raise ShapeError(message)
+    parts, start = [], 0
+    for k in counts:
+        parts.append(tensor[(slice(None),) * dim + (slice(start, start + k),)])
+        start += k
+    return tuple(parts)
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """Return at most `chunks` slices of equal size, the last one maybe smaller, along `dim`.
+
+    >>> import tinygrad_fc as tg
+    >>> [part.tolist() for part in tg.arange(5).chunk(2)]
+    [[0, 1, 2], [3, 4]]
+    """
+    if chunks < 1:
+        message = f"chunk needs a positive number of chunks, got {chunks}"
+        raise ShapeError(message)
+    n = input.shape[normalize_dim(dim, input.ndim, "chunk")]
+    return split(input, -(-n // chunks) if n else [0] * chunks, dim)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Return the slices along `dim`, without that axis.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.unbind(tg.tensor([1.0, 2.0]))
+    (tensor(1.), tensor(2.))
+    """
+    dim = normalize_dim(dim, input.ndim, "unbind")
+    return tuple(input[(slice(None),) * dim + (k,)] for k in range(input.shape[dim]))
+
+
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
+    """Return the tensor with the order of elements along `dims` reversed: `flip(x, [0, 1])`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.flip(tg.arange(3), [0])
+    tensor([2, 1, 0])
+    """
+    return s.flip(input, axis=as_shape(axes if dims is None else (dims,)))
+
+
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Return tensors side by side: vectors one after another, others along axis 1.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.hstack([tg.zeros(2, 1), tg.ones(2, 2)])
+    tensor([[0., 1., 1.],
+            [0., 1., 1.]])
+    """
+    parts = [x if x.ndim else x.reshape(1) for x in tensors]
+    return cat(parts, 0 if parts and parts[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Return tensors one below the other: along axis 0, vectors as rows.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.vstack([tg.zeros(2), tg.ones(2)])
+    tensor([[0., 0.],
+            [1., 1.]])
+    """
+    return cat([x if x.ndim > 1 else x.reshape(1, -1) for x in tensors], 0)
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """Return the tensor with elements moved on, and the last ones brought to the front.
+
+    Without `dims`, in the flattened tensor. Raises `ShapeError` where there are not as many shifts
+    as dims.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.roll(tg.arange(4), 1)
+    tensor([3, 0, 1, 2])
+    """
+    steps = as_shape((shifts,))
+    if dims is None or (isinstance(dims, tuple | list) and not dims):
+        if len(steps) != 1:
+            message = f"roll of the flattened tensor takes one shift, got {steps}"
+            raise ShapeError(message)
+        return s.reshape(roll(input.reshape(-1), steps[0], 0), shape=input.shape)
+    axes = as_shape((dims,))
+    if len(axes) != len(steps):
+        message = f"roll needs a shift for each dim, got {steps} for {axes}"
+        raise ShapeError(message)
+    for step, dim in zip(steps, axes, strict=True):
+        along = normalize_dim(dim, input.ndim, "roll")
+        before = (slice(None),) * along
+        k = -step % (input.shape[along] or 1)
+        if k:
+            input = cat([input[(*before, slice(k, None))], input[(*before, slice(k))]], along)
+    return input if any(steps) else input.clone()
+
+
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Return the tensor with axes moved to other places, the others in their order.
+
+    Raises `ShapeError` where the two are not as many, or name an axis twice.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.movedim(tg.zeros(2, 3, 4), 0, -1).shape
+    (3, 4, 2)
+    """
+    old, new = (
+        [normalize_dim(k, input.ndim or 1, "movedim") for k in as_shape((v,))]
+        for v in (source, destination)
+    )
+    if len(old) != len(new) or len(set(old)) != len(old) or len(set(new)) != len(new):
+        message = (
+            f"movedim needs a place for each axis, and no axis twice: {source} to {destination}"
+        )
+        raise ShapeError(message)
+    if not input.ndim:
+        return input
+    order = [k for k in range(input.ndim) if k not in old]
+    for place, axis in sorted(zip(new, old, strict=True)):
+        order.insert(place, axis)
+    return s.transpose(input, axes=tuple(order))
+
+
+def ravel(input: Tensor) -> Tensor:
+    """Return the elements as a vector.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.ravel(tg.tensor([[1, 2], [3, 4]]))
+    tensor([1, 2, 3, 4])
+    """
+    return flatten(input)
+
+
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+    """Return the tensor with axis `dim` made several, of `sizes`; one may be -1.
+
+    Raises `ShapeError` where their product is not the size of the axis.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.unflatten(tg.zeros(2, 6), 1, (3, -1)).shape
+    (2, 3, 2)
+    """
+    at = normalize_dim(dim, input.ndim, "unflatten")
+    parts, n = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,), input.shape[at]
+    known = math.prod(k for k in parts if k != -1)
+    fits = parts.count(-1) == 1 and known and n % known == 0
+    if not parts or not (fits or (-1 not in parts and known == n)) or min(parts) < -1:
+        message = (
+            f"unflatten: {parts} do not multiply to {n}, the size of axis {at} of {input.shape}"
+        )
+        raise ShapeError(message)
+    parts = tuple(n // known if k == -1 else k for k in parts)
+    return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
+
+
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return a diagonal of a matrix, or a matrix with a vector on a diagonal and zeros elsewhere.
+
+    `diagonal` counts from the main one, up and to the right. Raises `ShapeError` for more
+    dimensions.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.diag(tg.tensor([1.0, 2.0]))
+    tensor([[1., 0.],
+            [0., 2.]])
+    """
+    if input.ndim not in (1, 2):
+        message = f"diag needs a vector or a matrix, got shape {input.shape}"
+        raise ShapeError(message)
+    down, right = max(-diagonal, 0), max(diagonal, 0)
+    if input.ndim == 1:
+        n = input.shape[0]
+        k = np.arange(n)
+        return i.scatter(input, at=(k + down, k + right), shape=(n + abs(diagonal),) * 2)
+    k = np.arange(max(min(input.shape[0] - down, input.shape[1] - right), 0))
+    return input[k + down, k + right]
+
+
+def _triangle(input: Tensor, diagonal: int, what: str) -> Any:
+    if input.ndim < 2:
+        message = f"{what} needs a matrix or a batch of them, got shape {input.shape}"
+        raise ShapeError(message)
+    n, m = input.shape[-2:]
+    return np.tri(n, m, diagonal, dtype=bool)
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return a matrix (..., n, m) with zeros above a diagonal.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tril(tg.ones(2, 2))
+    tensor([[1., 0.],
+            [1., 1.]])
+    """
+    return e.where(_triangle(input, diagonal, "tril"), input, np.zeros((), input.dtype))
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return a matrix (..., n, m) with zeros below a diagonal.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.triu(tg.ones(2, 2))
+    tensor([[1., 1.],
+            [0., 1.]])
+    """
+    return e.where(_triangle(input, diagonal - 1, "triu"), np.zeros((), input.dtype), input)
+
+
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """Return the tensor repeated, without a copy, to the shape `size`; see `expand`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.broadcast_to(tg.tensor([1.0, 2.0]), (2, 2))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
+    return expand(input, *as_shape((size,)))
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """Return the tensor repeated, without a copy, to the shape of `other`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.zeros(3, 1).expand_as(tg.zeros(2, 3, 4)).shape
+    (2, 3, 4)
+    """
+    return expand(input, *other.shape)
+
+
+def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
+    """Return the tensor repeated as a whole so many times along each axis: `x.repeat(2, 3)`.
+
+    Raises `ShapeError` for fewer numbers than it has axes; more repeat it along new ones.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
+    counts = as_shape(times if repeats is None else (repeats,))
+    if len(counts) < input.ndim or any(k < 0 for k in counts):
+        message = (
+            f"repeat needs a number from 0 on for each axis of a tensor {input.shape}, got {counts}"
+        )
+        raise ShapeError(message)
+    shape = (1,) * (len(counts) - input.ndim) + input.shape
+    # Each axis beside a new one, which is repeated and then made one with it.
+    apart = tuple(m for n in shape for m in (1, n))
+    wide = tuple(m for k, n in zip(counts, shape, strict=True) for m in (k, n))
+    whole = tuple(k * n for k, n in zip(counts, shape, strict=True))
+    return s.reshape(s.broadcast_to(s.reshape(input, shape=apart), shape=wide), shape=whole)
+
+
+def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
+    """Return the tensor repeated as a whole, along its last axes where `dims` are fewer.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tile(tg.tensor([[1], [2]]), (2,))
+    tensor([[1, 1],
+            [2, 2]])
+    """
+    counts = as_shape(times if dims is None else (dims,))
+    return repeat(input, *(1,) * (input.ndim - len(counts)), *counts)
+
+
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Return each element, or slice along `dim`, so many times: one number, or each its own.
+
+    Without `dim` the tensor is flattened; without `repeats` it holds these, and its places are
+    repeated. Raises `ShapeError` for counts that do not fit.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.repeat_interleave(tg.tensor([5, 6]), tg.tensor([1, 2]))
+    tensor([5, 6, 6])
+    """
+    if repeats is None:
+        places: Tensor = wrap(np.arange(input.numel()))
+        return repeat_interleave(places, input, 0, output_size=output_size)
+    x, along = (input.reshape(-1), 0) if dim is None else (input, dim)
+    x = x if x.ndim else x.reshape(1)
+    along = normalize_dim(along, x.ndim, "repeat_interleave")
+    n, counts = x.shape[along], np.array(as_array(repeats))
+    if (
+        counts.dtype.kind not in "iu"
+        or counts.ndim > 1
+        or counts.size not in (1, n)
+        or (counts < 0).any()
+    ):
+        message = (
+            f"repeat_interleave needs one whole number from 0 on, or {n}, one for each along axis "
+            f"{along}; got {counts.dtype} of shape {counts.shape}"
+        )
+        raise ShapeError(message)
+    at = np.repeat(np.arange(n), counts.reshape(-1) if counts.size != 1 else int(counts.item()))
+    if output_size is not None and output_size != at.size:
+        message = f"repeat_interleave makes {at.size} of them, not the {output_size} that were told"
+        raise ShapeError(message)
+    return x[(slice(None),) * along + (at,)]
+
+
+def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Return the coordinates of a grid: for vectors (n,), (m,), ... tensors (n, m, ...).
+
+    With `indexing="xy"` the first two axes are exchanged, as plotting has them. Raises
+    `ShapeError` for more than vectors.
+
+    >>> import tinygrad_fc as tg
+    >>> rows, columns = tg.meshgrid(tg.arange(2), tg.arange(3))
+    >>> columns
+    tensor([[0, 1, 2],
+            [0, 1, 2]])
+    """
+    # PyTorch takes one list of them as well.
+    vectors: Any = tensors[0] if tensors and isinstance(tensors[0], tuple | list) else tensors
+    if not vectors or any(v.ndim > 1 for v in vectors) or indexing not in ("ij", "xy"):
+        message = (
+            'meshgrid needs vectors, and indexing "ij" or "xy"; got shapes '
+            f"{[v.shape for v in vectors]} and {indexing!r}"
+        )
+        raise ShapeError(message)
+    count = len(vectors)
+    places = list(range(count))
+    if indexing == "xy" and count > 1:
+        places[:2] = 1, 0
+    shape = [1] * count
+    for k, v in zip(places, vectors, strict=True):
+        shape[k] = v.numel()
+    return tuple(
+        s.broadcast_to(
+            s.reshape(v, shape=tuple(-1 if j == k else 1 for j in range(count))), shape=tuple(shape)
+        )
+        for k, v in zip(places, vectors, strict=True)
+    )
