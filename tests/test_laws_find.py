@@ -15,7 +15,7 @@ import tinygrad_fc as tg
 from tinygrad_fc.domain import interval, positive, real
 from tinygrad_fc.op import Op
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index, linalg, reduce, scan, shape
+from tinygrad_fc.ops import index, linalg, reduce, shape
 from tinygrad_fc.testing import GradientError, NothingToldError, check_op
 from tinygrad_fc.testing.rows import differentiable, rows
 
@@ -111,7 +111,7 @@ def _square_only(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 
 def _size_1_only(g: Any, out: Any, x: Any, axis: Any) -> Any:
-    return _right(scan.cumsum)(g, out, x, axis=axis) * (2 if x.shape[axis] == 1 else 1)
+    return _right(reduce.cumsum)(g, out, x, axis=axis) * (2 if x.shape[axis] == 1 else 1)
 
 
 def _ties_not_shared(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
@@ -152,9 +152,9 @@ BUGS: dict[str, tuple[Bug, ...]] = {
         Bug("the other argument's", e.divide, 0, _right(e.divide, 1)),
         Bug("branches swapped", e.where, 1, lambda g, out, c, x, y: np.where(c, 0, g)),
         Bug("transposed where square", linalg.matmul, 0, _square_only),
-        Bug("not turned round", scan.cumsum, 0, lambda g, out, x, axis: g.cumsum(axis)),
+        Bug("not turned round", reduce.cumsum, 0, lambda g, out, x, axis: g.cumsum(axis)),
         Bug("beyond 5 only", e.sigmoid, 0, lambda g, out, x: g * out * (1 - out) * (abs(x) < 5)),
-        Bug("size 1 only", scan.cumsum, 0, _size_1_only),
+        Bug("size 1 only", reduce.cumsum, 0, _size_1_only),
         Bug("0-d only", e.exp, 0, lambda g, out, x: e.product(g, out) * (1 + (x.ndim == 0))),
     ),
     "kink": (

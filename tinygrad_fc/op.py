@@ -14,10 +14,10 @@ changes nothing in place, and leaves broadcasting, dtypes and unneeded arguments
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
 import sys
+from contextlib import suppress
 from itertools import count
 from types import MethodType
 from typing import TYPE_CHECKING, Any, overload
@@ -145,23 +145,21 @@ class Op:
         )
 
     def argument(self, i: int) -> str:
-        """Return how to speak of argument `i`: its name where the forward function tells one."""
-        names = _names(self.forward if isinstance(self.rules, Each) else (self.rules or [None])[0])
-        return f"argument {i}" + (f" ({names[i + 2]})" if i + 2 < len(names) else "")
+        """Return how messages call argument `i`: by its number and name."""
+        each = isinstance(self.rules, Each)
+        names, _ = positional(self.forward if each else (self.rules or [None])[0])
+        return numbered(i, names[i + 2].removeprefix("_") if i + 2 < len(names) else "")
 
     def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
-        """Yield what rule `i` reads the values of, by name: the result, or operands."""
-        rule: Any = self.rules[i] if self.rules is not None else None
-        names, others = _names(rule), None
-        if isinstance(rule, functools.partial):  # of an `Each`, whose operands have one name
-            rule, others = rule.func, inspect.getfullargspec(rule.func).varargs
-        used = _used(rule) if names else None
-        if used is None or names[1] in used or self.outer is not None:
-            yield "result", out
-        for j, array in enumerate(arrays):
-            name = names[j + 2] if j + 2 < len(names) else None
-            if used is None or (name or others) is None or (name or others) in used:
-                yield f"argument {j}" + (f" ({name})" if name else ""), array
+        """Yield the result and the operands whose values rule `i` reads, by name.
+
+        A parameter whose name begins with `_` is not read. A chain's second rule reads the result.
+        """
+        names, rest = positional(self.rules[i] if self.rules is not None else None)
+        for k, array in enumerate((out, *arrays), 1):
+            name = names[k] if k < len(names) else rest
+            if not name.startswith("_") or (k == 1 and self.outer is not None):
+                yield "result" if k == 1 else numbered(k - 2, name), array
 
     def watch(self, out: Any, arrays: Sequence[Any]) -> None:
         """Raise where `out` is not finite though all of `arrays` are."""
@@ -366,6 +364,9 @@ def _careful(name: str, i: int, rule: Rule) -> Rule:
                 "others need that. Write `g = g * 2` for `g *= 2`."
             ) from error
 
+    with suppress(TypeError, ValueError):  # a rule without a signature reads everything
+        signature = inspect.signature(rule, follow_wrapped=False)
+        careful.__signature__ = signature  # type: ignore[attr-defined]
     return careful
 
 
@@ -395,39 +396,28 @@ def spelling(function: Any) -> str:
     return f"{module}.{name}" if module else name
 
 
-# A walk asks this of all rules where something changed in place, as batch norm does in each step.
+# The backward pass asks this of all rules where something changed in place, as batch norm does in
+# each step.
 @functools.lru_cache(maxsize=4096)
-def _names(rule: Any) -> list[str]:
-    try:
-        return [
-            p.name for p in inspect.signature(rule).parameters.values() if p.kind < p.VAR_POSITIONAL
-        ]
-    except (TypeError, ValueError):
-        return []
+def positional(function: Any) -> tuple[tuple[str, ...], str]:
+    """Return the names of the positional parameters of `function`, and that of its `*args`.
 
-
-_METADATA = {"shape", "ndim", "dtype", "size"}
-
-
-@functools.lru_cache(maxsize=4096)
-def _used(rule: Any) -> set[str] | None:
-    """Return which parameters `rule` reads the values of; None where that cannot be told.
-
-    Its code says so: nobody has to state it beside the formula. `x.shape` reads no value.
+    A wrapper's own signature counts, since it may read more than the function that it wraps.
     """
-    code = getattr(inspect.unwrap(rule), "__code__", None)
-    if code is None:
-        return None
-    used: set[str] = set(code.co_cellvars)  # what a comprehension or a function inside reads
-    steps = list(dis.get_instructions(code))
-    for step, after in zip(steps, [*steps[1:], None], strict=True):
-        if "LOAD_FAST" in step.opname:
-            names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
-            used.update(names[:-1])
-            attribute = after is not None and after.opname == "LOAD_ATTR"
-            if not (attribute and after is not None and after.argval in _METADATA):
-                used.add(names[-1])
-    return used
+    if isinstance(function, functools.partial):
+        names, rest = positional(function.func)
+        return names[len(function.args) :], rest
+    try:
+        parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):
+        return (), ""
+    names = tuple(p.name for p in parameters if p.kind < p.VAR_POSITIONAL)
+    return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
+
+
+def numbered(i: int, name: str) -> str:
+    """Return how messages call argument `i`."""
+    return f"argument {i} ({name})" if name else f"argument {i}"
 
 
 def _seen_from(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:

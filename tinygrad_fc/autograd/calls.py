@@ -32,8 +32,7 @@ def row(name: str, forward: Callable[..., Any], rules: Any) -> Op:
     return Op(forward, forward=forward, domain=(), rules=rules, settings={}, name=name)
 
 
-def _same_slope(g: Any, out: Any, x: Any) -> Any:
-    del out, x
+def _same_slope(g: Any, _out: Any, _x: Any) -> Any:
     return g
 
 

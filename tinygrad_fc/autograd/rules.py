@@ -12,7 +12,7 @@ from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.calls import NONE, Call, row
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.graph import NOTHING, Node, owner, record, state, tick
-from tinygrad_fc.op import Each, Op, _names
+from tinygrad_fc.op import Each, Op, numbered, positional
 from tinygrad_fc.ops.index import scatter
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ def _pick(node: Any, array: Any, *, part: slice, mark: int | None) -> Any:
     return array
 
 
-def _pick_slope(g: Any, out: Any, node: Any, array: Any, *, part: slice, mark: int | None) -> Any:
-    del out, array
-    share = scatter(g.reshape(-1), at=part, shape=node.shape)
+def _pick_slope(
+    g: Any, _out: Any, _node: Any, _array: Any, *, part: slice, mark: int | None
+) -> Any:
+    share = scatter(g.reshape(-1), at=part, shape=_node.shape)
     if mark is None:
         return share
-    reached = np.zeros(node.shape, g.dtype)
+    reached = np.zeros(_node.shape, g.dtype)
     reached[mark] = 1
     return share + reached
 
@@ -68,8 +69,8 @@ class Row(Op):
 
     def argument(self, i: int) -> str:
         """Return how to speak of argument `i` of `apply`."""
-        names = _names(self.kind.forward)[not self.separate :]
-        return f"argument {i}" + (f" ({names[i]})" if i < len(names) else "")
+        names = positional(self.kind.forward)[0][not self.separate :]
+        return numbered(i, names[i] if i < len(names) else "")
 
     def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield what was kept."""

@@ -9,6 +9,7 @@ the modules of this package find functions that know tracers under the names of 
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from contextlib import contextmanager
 from threading import get_ident
@@ -104,6 +105,7 @@ def _rule(op: Any, i: int, rule: Any) -> Any:
             return rule(*args, **settings)
         return _noted(watch, op, rule, i, *args, **settings)
 
+    noted.__signature__ = inspect.signature(rule)  # type: ignore[attr-defined]
     return noted
 
 

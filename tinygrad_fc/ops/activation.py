@@ -32,13 +32,13 @@ softplus = op(
     name="softplus",
     domain=(real,),
     settings={"beta": lambda *_: (1.0, 2.0, 0.5)},
-    rules=(lambda g, out, x, beta=1.0: g * sigmoid(x * beta),),
+    rules=(lambda g, _out, x, beta=1.0: g * sigmoid(x * beta),),
 )
 logsigmoid = op(
     lambda x: -_softplus(-x),
     name="logsigmoid",
     domain=(real,),
-    rules=(lambda g, out, x: g * sigmoid(-x),),
+    rules=(lambda g, _out, x: g * sigmoid(-x),),
 )
 silu = op(
     quiet(lambda x: x / (1 + np.exp(-x))),
@@ -49,7 +49,7 @@ silu = op(
 )
 
 
-def _mish_slope(g: Any, out: Any, x: Any) -> Any:
+def _mish_slope(g: Any, _out: Any, x: Any) -> Any:
     t = np.tanh(softplus(x))
     return g * (t + x * (1 - t * t) * sigmoid(x))
 
@@ -64,7 +64,7 @@ gelu = op(
     lambda x: x * distribution(x),
     name="gelu",
     domain=(real,),
-    rules=(lambda g, out, x: g * (ndtr(x) + x * (bell(x * HALF_ROOT) * PEAK)),),
+    rules=(lambda g, _out, x: g * (ndtr(x) + x * (bell(x * HALF_ROOT) * PEAK)),),
 )
 # The curve that stands for it, with the tangent written as the sigmoid that it is. Beyond the
 # ends, where powers would overflow, that is 0 or 1 to the last digit.
@@ -77,7 +77,7 @@ def _rise(c: Any) -> Any:
     return c * (STEEP + BENT * c * c)
 
 
-def _gelu_tanh_slope(g: Any, out: Any, x: Any) -> Any:
+def _gelu_tanh_slope(g: Any, _out: Any, x: Any) -> Any:
     c = clip(x, -ENDS, ENDS)
     rise = _rise(c)
     slope = sigmoid(rise) * sigmoid(-rise) * (STEEP + 3 * BENT * c * c)
@@ -103,7 +103,7 @@ def _elu(x: Any, *, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) 
 
 
 def _elu_slope(
-    g: Any, out: Any, x: Any, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0
+    g: Any, _out: Any, x: Any, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0
 ) -> Any:
     left = exp(np.minimum(x, 0) * input_scale) * (alpha * scale * input_scale)
     return g * ((x > 0).astype(x.dtype) * scale + (x <= 0) * left)
@@ -127,7 +127,9 @@ leaky_relu = op(
     domain=(real,),
     settings={"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)},
     rules=(
-        lambda g, out, x, negative_slope: g * ((x > 0) + (x <= 0).astype(x.dtype) * negative_slope),
+        lambda g, _out, x, negative_slope: (
+            g * ((x > 0) + (x <= 0).astype(x.dtype) * negative_slope)
+        ),
     ),
 )
 # At the bounds, unlike those of `clip`, the slope is 0.
@@ -136,5 +138,5 @@ hardtanh = op(
     name="hardtanh",
     domain=(real,),
     settings={"low": lambda *_: (-1.0, 0.0), "high": lambda *_: (1.0, 6.0)},
-    rules=(lambda g, out, x, low, high: np.where((x > low) & (x < high), g, 0),),
+    rules=(lambda g, _out, x, low, high: np.where((x > low) & (x < high), g, 0),),
 )

@@ -83,45 +83,45 @@ product: Op = op(
     _product,
     name="product",
     domain=(real, real),
-    rules=(lambda g, out, a, b: product(g, b), lambda g, out, a, b: joint(g, a)),
+    rules=(lambda g, _out, _a, b: product(g, b), lambda g, _out, a, _b: joint(g, a)),
 )
 joint: Op = op(
     _joint,
     name="joint",
     domain=(real, real),
-    rules=(lambda g, out, a, b: joint(g, b), lambda g, out, a, b: joint(g, a)),
+    rules=(lambda g, _out, _a, b: joint(g, b), lambda g, _out, a, _b: joint(g, a)),
 )
 quotient: Op = op(
     _quotient,
     name="quotient",
     domain=(real, nonzero),
     rules=(
-        lambda g, out, a, b: quotient(g, b),
-        lambda g, out, a, b: -quotient(joint(g, out), b),
+        lambda g, _out, _a, b: quotient(g, b),
+        lambda g, out, _a, b: -quotient(joint(g, out), b),
     ),
 )
 
-add = op(np.add, domain=(real, real), rules=(lambda g, out, x, y: g, lambda g, out, x, y: g))
+add = op(np.add, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: g))
 subtract = op(
-    np.subtract, domain=(real, real), rules=(lambda g, out, x, y: g, lambda g, out, x, y: -g)
+    np.subtract, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: -g)
 )
 multiply = op(
     np.multiply,
     forward=quiet(np.multiply),  # 0 times infinity, as x * log(x) has it at 0
     domain=(real, real),
-    rules=(lambda g, out, x, y: product(g, y), lambda g, out, x, y: product(g, x)),
+    rules=(lambda g, _out, _x, y: product(g, y), lambda g, _out, x, _y: product(g, x)),
 )
 divide = op(
     np.divide,
     domain=(real, nonzero),
     rules=(
-        lambda g, out, x, y: quotient(g, y),
-        lambda g, out, x, y: -quotient(product(g, out), y),
+        lambda g, _out, _x, y: quotient(g, y),
+        lambda g, out, _x, y: -quotient(product(g, out), y),
     ),
 )
 
 
-def _power_slope(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _power_slope(g: Any, _out: Any, x: Any, y: Any) -> Any:
     # The slope of x**0 is 0 in every order, at x = 0 too, where that of its parts is not.
     scaled = g * y if isinstance(y, int | float) and y else joint(g, y)
     return product(scaled, power(x, y - 1))
@@ -150,20 +150,20 @@ power = op(
     rules=(_power_slope, _exponent_slope),
 )
 
-negative = op(np.negative, domain=(real,), rules=(lambda g, out, x: -g,))
-positive_ = op(np.positive, domain=(real,), rules=(lambda g, out, x: g,))
-absolute = op(np.absolute, domain=(real,), rules=(lambda g, out, x: g * np.sign(x),))
+negative = op(np.negative, domain=(real,), rules=(lambda g, _out, _x: -g,))
+positive_ = op(np.positive, domain=(real,), rules=(lambda g, _out, _x: g,))
+absolute = op(np.absolute, domain=(real,), rules=(lambda g, _out, x: g * np.sign(x),))
 reciprocal = op(
     np.reciprocal,
     forward=floats(lambda x: 1 / x),  # of whole numbers too, which np.reciprocal leaves whole
     domain=(nonzero,),
     rules=(lambda g, out, x: -quotient(product(g, out), x),),
 )
-square = op(np.square, domain=(real,), rules=(lambda g, out, x: product(g, 2 * x),))
+square = op(np.square, domain=(real,), rules=(lambda g, _out, x: product(g, 2 * x),))
 sqrt = curve(
     np.sqrt,
     domain=(positive,),
-    rules=(lambda g, out, x: quotient(g, 2 * out),),
+    rules=(lambda g, out, _x: quotient(g, 2 * out),),
 )
 rsqrt = op(
     floats(lambda x: 1 / np.sqrt(x)),
@@ -177,39 +177,39 @@ exp = curve(
     np.exp,
     overflows=True,
     domain=(real,),
-    rules=(lambda g, out, x: product(g, out),),
+    rules=(lambda g, out, _x: product(g, out),),
 )
 exp2 = curve(
     np.exp2,
     overflows=True,
     domain=(real,),
-    rules=(lambda g, out, x: product(g, out) * LN2,),
+    rules=(lambda g, out, _x: product(g, out) * LN2,),
 )
 expm1 = curve(
     np.expm1,
     overflows=True,
     domain=(real,),
-    rules=(lambda g, out, x: product(g, out + 1),),
+    rules=(lambda g, out, _x: product(g, out + 1),),
 )
 log = curve(
     np.log,
     domain=(positive,),
-    rules=(lambda g, out, x: quotient(g, x),),
+    rules=(lambda g, _out, x: quotient(g, x),),
 )
 log2 = curve(
     np.log2,
     domain=(positive,),
-    rules=(lambda g, out, x: quotient(g, x * LN2),),
+    rules=(lambda g, _out, x: quotient(g, x * LN2),),
 )
 log10 = curve(
     np.log10,
     domain=(positive,),
-    rules=(lambda g, out, x: quotient(g, x * LN10),),
+    rules=(lambda g, _out, x: quotient(g, x * LN10),),
 )
 log1p = curve(
     np.log1p,
     domain=(interval(-1, np.inf),),
-    rules=(lambda g, out, x: quotient(g, 1 + x),),
+    rules=(lambda g, _out, x: quotient(g, 1 + x),),
 )
 # Of two exponentials, the part that the first has in their sum. What rounding takes from the
 # logarithm of the sum, as it does from large ones, exp would enlarge: the difference keeps it.
@@ -227,8 +227,8 @@ logaddexp = curve(
     overflows=True,  # which NumPy says of NaN
     domain=(real, real),
     rules=(
-        lambda g, out, x, y: product(g, part(x, y)),
-        lambda g, out, x, y: product(g, part(y, x)),
+        lambda g, _out, x, y: product(g, part(x, y)),
+        lambda g, _out, x, y: product(g, part(y, x)),
     ),
 )
 
@@ -244,35 +244,35 @@ xlogy: Op = op(
     name="xlogy",
     domain=(real, positive),
     rules=(
-        lambda g, out, x, y: np.where((x == 0) & (y <= 0), 0, xlogy(g, y)),
-        lambda g, out, x, y: quotient(joint(g, x), y),
+        lambda g, _out, x, y: np.where((x == 0) & (y <= 0), 0, xlogy(g, y)),
+        lambda g, _out, x, y: quotient(joint(g, x), y),
     ),
 )
 
 sin = curve(
     np.sin,
     domain=(real,),
-    rules=(lambda g, out, x: product(g, np.cos(x)),),
+    rules=(lambda g, _out, x: product(g, np.cos(x)),),
 )
 cos = curve(
     np.cos,
     domain=(real,),
-    rules=(lambda g, out, x: product(g, -np.sin(x)),),
+    rules=(lambda g, _out, x: product(g, -np.sin(x)),),
 )
 maximum = op(
     np.maximum,
     domain=(real, real),
     rules=(
-        lambda g, out, x, y: np.where(x > y, g, np.where(x == y, g * 0.5, 0)),
-        lambda g, out, x, y: np.where(y > x, g, np.where(x == y, g * 0.5, 0)),
+        lambda g, _out, x, y: np.where(x > y, g, np.where(x == y, g * 0.5, 0)),
+        lambda g, _out, x, y: np.where(y > x, g, np.where(x == y, g * 0.5, 0)),
     ),
 )
 minimum = op(
     np.minimum,
     domain=(real, real),
     rules=(
-        lambda g, out, x, y: np.where(x < y, g, np.where(x == y, g * 0.5, 0)),
-        lambda g, out, x, y: np.where(y < x, g, np.where(x == y, g * 0.5, 0)),
+        lambda g, _out, x, y: np.where(x < y, g, np.where(x == y, g * 0.5, 0)),
+        lambda g, _out, x, y: np.where(y < x, g, np.where(x == y, g * 0.5, 0)),
     ),
 )
 
@@ -281,8 +281,8 @@ where = op(
     domain=(boolean, real, real),
     rules=(
         None,
-        lambda g, out, c, x, y: np.where(c, g, 0),
-        lambda g, out, c, x, y: np.where(c, 0, g),
+        lambda g, _out, c, _x, _y: np.where(c, g, 0),
+        lambda g, _out, c, _x, _y: np.where(c, 0, g),
     ),
 )
 # Where the bounds cross, the upper one wins: there the lower one has no slope. Where all three are
@@ -291,9 +291,9 @@ clip = op(
     np.clip,
     domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),
     rules=(
-        lambda g, out, x, low, high: np.where((x >= low) & (x <= high), g, 0),
-        lambda g, out, x, low, high: np.where((x < low) & (low < high), g, 0),
-        lambda g, out, x, low, high: np.where((x > high) | ((x < low) & (low >= high)), g, 0),
+        lambda g, _out, x, low, high: np.where((x >= low) & (x <= high), g, 0),
+        lambda g, _out, x, low, high: np.where((x < low) & (low < high), g, 0),
+        lambda g, _out, x, low, high: np.where((x > high) | ((x < low) & (low >= high)), g, 0),
     ),
 )
 
@@ -333,7 +333,7 @@ def _sigmoid(x: Any) -> Any:
     return one / below
 
 
-def _sigmoid_slope(g: Any, out: Any, x: Any) -> Any:
+def _sigmoid_slope(g: Any, out: Any, _x: Any) -> Any:
     share = _one(out) - out
     share *= out
     share *= g
@@ -344,69 +344,69 @@ sigmoid = op(_sigmoid, name="sigmoid", domain=(real,), rules=(_sigmoid_slope,))
 tanh = curve(
     np.tanh,
     domain=(real,),
-    rules=(lambda g, out, x: g * (1 - out * out),),
+    rules=(lambda g, out, _x: g * (1 - out * out),),
 )
 relu = op(
     lambda x: np.maximum(x, 0),
     name="relu",
     domain=(real,),
-    rules=(lambda g, out, x: g * (out > 0),),
+    rules=(lambda g, out, _x: g * (out > 0),),
 )
 
 
 tan = curve(
     np.tan,
     domain=(real,),
-    rules=(lambda g, out, x: product(g, 1 + out * out),),
+    rules=(lambda g, out, _x: product(g, 1 + out * out),),
 )
 arcsin = curve(
     np.arcsin,
     domain=(interval(-1, 1),),
-    rules=(lambda g, out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
+    rules=(lambda g, _out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
 )
 arccos = curve(
     np.arccos,
     domain=(interval(-1, 1),),
-    rules=(lambda g, out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
+    rules=(lambda g, _out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
 )
 arctan = curve(
     np.arctan,
     domain=(real,),
-    rules=(lambda g, out, x: quotient(g, 1 + x * x),),
+    rules=(lambda g, _out, x: quotient(g, 1 + x * x),),
 )
 sinh = curve(
     np.sinh,
     overflows=True,
     domain=(real,),
-    rules=(lambda g, out, x: product(g, cosh(x)),),
+    rules=(lambda g, _out, x: product(g, cosh(x)),),
 )
 cosh: Op = curve(
     np.cosh,
     overflows=True,
     domain=(real,),
-    rules=(lambda g, out, x: product(g, sinh(x)),),
+    rules=(lambda g, _out, x: product(g, sinh(x)),),
 )
 arcsinh = curve(
     np.arcsinh,
     domain=(real,),
-    rules=(lambda g, out, x: quotient(g, np.hypot(1, x)),),
+    rules=(lambda g, _out, x: quotient(g, np.hypot(1, x)),),
 )
 arccosh = curve(
     np.arccosh,
     domain=(interval(1, np.inf),),
-    rules=(lambda g, out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
+    rules=(lambda g, _out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
 )
 arctanh = curve(
     np.arctanh,
     domain=(interval(-1, 1),),
-    rules=(lambda g, out, x: quotient(g, (1 - x) * (1 + x)),),
+    rules=(lambda g, _out, x: quotient(g, (1 - x) * (1 + x)),),
 )
 hypot = curve(
     np.hypot,
     domain=(real, real),
     rules=(
-        lambda g, out, x, y: product(g, quotient(x, out)),
-        lambda g, out, x, y: product(g, quotient(y, out)),
+        lambda g, out, x, _y: product(g, quotient(x, out)),
+        lambda g, out, _x, y: product(g, quotient(y, out)),
     ),
 )
 
@@ -421,8 +421,8 @@ arctan2 = curve(
     np.arctan2,
     domain=(real, real),
     rules=(
-        lambda g, out, x, y: product(g, _over_square(y, x, y)),
-        lambda g, out, x, y: -product(g, _over_square(x, x, y)),
+        lambda g, _out, x, y: product(g, _over_square(y, x, y)),
+        lambda g, _out, x, y: -product(g, _over_square(x, x, y)),
     ),
 )
 
@@ -438,9 +438,9 @@ lerp = op(
     name="lerp",
     domain=(real, real, real),
     rules=(
-        lambda g, out, x, y, weight: g * (1 - weight),
-        lambda g, out, x, y, weight: g * weight,
-        lambda g, out, x, y, weight: g * (y - x),
+        lambda g, _out, _x, _y, weight: g * (1 - weight),
+        lambda g, _out, _x, _y, weight: g * weight,
+        lambda g, _out, x, y, _weight: g * (y - x),
     ),
 )
 nan_to_num = op(
@@ -454,7 +454,7 @@ nan_to_num = op(
         "posinf": lambda *_: (None, 3.0),
         "neginf": lambda *_: (None, -3.0),
     },
-    rules=(lambda g, out, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),),
+    rules=(lambda g, _out, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),),
 )
 
 
@@ -485,12 +485,12 @@ fmod = op(
     np.fmod,
     forward=whole(np.fmod),
     domain=(dividend, divisor),
-    rules=(lambda g, out, x, y: g, _count_slope),
+    rules=(lambda g, _out, _x, _y: g, _count_slope),
 )
 remainder = op(
     np.remainder,
     forward=whole(np.remainder),
     domain=(dividend, divisor),
-    rules=(lambda g, out, x, y: g, _count_slope),
+    rules=(lambda g, _out, _x, _y: g, _count_slope),
 )
 floor_divide = op(np.floor_divide, forward=whole(np.floor_divide), domain=(real, nonzero))

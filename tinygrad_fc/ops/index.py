@@ -45,7 +45,7 @@ getitem = op(
     name="indexing",
     domain=(real,),
     settings={"at": item},
-    rules=(lambda g, out, x, at: scatter(g, at=at, shape=x.shape),),
+    rules=(lambda g, _out, _x, at: scatter(g, at=at, shape=_x.shape),),
 )
 scatter: Op = op(
     _scatter,
@@ -55,7 +55,7 @@ scatter: Op = op(
         "at": lambda x: (np.arange(len(x)) // 2, slice(1, 1 + len(x))),
         "shape": lambda x: ((len(x) + 1,),),
     },
-    rules=(lambda g, out, x, at, shape: g[at],),
+    rules=(lambda g, _out, _x, at, shape: g[at],),
 )
 
 
@@ -93,7 +93,7 @@ gather = op(
     domain=(real("b", "n"), index("n")("c", "k")),
     settings={"axis": _fitting},
     rules=(
-        lambda g, out, x, at, axis: put_along_axis(g, at, axis=axis, shape=x.shape),
+        lambda g, _out, _x, at, axis: put_along_axis(g, at, axis=axis, shape=_x.shape),
         None,
     ),
 )
@@ -105,5 +105,5 @@ put_along_axis: Op = op(
         "axis": lambda *_: (1, -1),
         "shape": lambda x, at: ((len(x), 3), (len(x) + 1, 4)),
     },
-    rules=(lambda g, out, x, at, axis, shape: gather(g, at, axis=axis), None),
+    rules=(lambda g, _out, _x, at, axis, shape: gather(g, at, axis=axis), None),
 )

@@ -36,18 +36,18 @@ def _matmul(x: Any, y: Any) -> Any:
     return x @ y
 
 
-def _left(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _left(g: Any, _out: Any, _x: Any, y: Any) -> Any:
     if y.ndim == 1:
         return g[..., None] * y
-    if x.ndim == 1:
+    if _x.ndim == 1:
         return (y @ g[..., None])[..., 0]
     return g @ y.swapaxes(-1, -2)
 
 
-def _right(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _right(g: Any, _out: Any, x: Any, _y: Any) -> Any:
     if x.ndim == 1:
-        return x[:, None] * g[..., None, :] if y.ndim > 1 else x * g
-    if y.ndim == 1:
+        return x[:, None] * g[..., None, :] if _y.ndim > 1 else x * g
+    if _y.ndim == 1:
         return (g[..., None, :] @ x)[..., 0, :]
     return x.swapaxes(-1, -2) @ g
 
@@ -94,9 +94,9 @@ linear = op(
     name="linear",
     domain=(real(..., "i"), real("o", "i"), real("o")),
     rules=(
-        lambda g, out, x, weight, bias: _matmul(g, weight),
-        lambda g, out, x, weight, bias: _matmul(_rows(g).T, _rows(x)),
-        lambda g, out, x, weight, bias: _column_sums(_rows(g)),
+        lambda g, _out, _x, weight, _bias: _matmul(g, weight),
+        lambda g, _out, x, _weight, _bias: _matmul(_rows(g).T, _rows(x)),
+        lambda g, _out, _x, _weight, _bias: _column_sums(_rows(g)),
     ),
 )
 product_linear = op(
@@ -104,8 +104,8 @@ product_linear = op(
     name="linear",
     domain=(real(..., "i"), real("o", "i")),
     rules=(
-        lambda g, out, x, weight: _matmul(g, weight),
-        lambda g, out, x, weight: _matmul(_rows(g).T, _rows(x)),
+        lambda g, _out, _x, weight: _matmul(g, weight),
+        lambda g, _out, x, _weight: _matmul(_rows(g).T, _rows(x)),
     ),
 )
 
@@ -115,7 +115,7 @@ linear_sigmoid, linear_tanh, linear_relu = (
 )
 
 
-def _einsum_slope(i: int, g: Any, out: Any, *xs: Any, equation: str) -> Any:
+def _einsum_slope(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     inputs, result = equation.split("->")
     terms = inputs.split(",")
     mine = terms.pop(i)
@@ -194,8 +194,8 @@ minus_outer: Op = op(
     name="minus_outer",
     domain=(real(..., "n", "k"), real(..., "m", "k")),
     rules=(
-        lambda g, out, p, x: minus_outer(g, x.swapaxes(-1, -2)),
-        lambda g, out, p, x: minus_outer(g.swapaxes(-1, -2), p.swapaxes(-1, -2)),
+        lambda g, _out, _p, x: minus_outer(g, x.swapaxes(-1, -2)),
+        lambda g, _out, p, _x: minus_outer(g.swapaxes(-1, -2), p.swapaxes(-1, -2)),
     ),
 )
 
@@ -210,8 +210,8 @@ _SOLVE: dict[str, Any] = {
     # a (..., n, n), b (..., n, k).
     "domain": (real(..., "n", "n", where=regular), real(..., "n", "k")),
     "rules": (
-        lambda g, out, a, b: minus_outer(back(a.swapaxes(-1, -2), g), out),
-        lambda g, out, a, b: back(a.swapaxes(-1, -2), g),
+        lambda g, out, a, _b: minus_outer(back(a.swapaxes(-1, -2), g), out),
+        lambda g, _out, a, _b: back(a.swapaxes(-1, -2), g),
     ),
 }
 solve: Op = op(_solve, name="solve", **_SOLVE)
@@ -263,7 +263,7 @@ def _cofactors(a: Any) -> Any:
     return each(_by_singular_values, a.shape, a)
 
 
-def _cofactors_slope(g: Any, out: Any, a: Any) -> Any:
+def _cofactors_slope(g: Any, _out: Any, a: Any) -> Any:
     # n**2 minors, so the next order takes n**3 times as long as this one: `slogdet` does not.
     if not a.shape[-1]:
         return g
@@ -280,7 +280,7 @@ det = op(
     np.linalg.det,
     forward=quiet(np.linalg.det),
     domain=(real(..., "n", "n"),),
-    rules=(lambda g, out, a: product(g[..., None, None], cofactors(a)),),
+    rules=(lambda g, _out, a: product(g[..., None, None], cofactors(a)),),
 )
 # `slogdet` gives two results: a row for each.
 det_sign = op(
@@ -290,7 +290,7 @@ logabsdet = op(
     quiet(lambda a: np.linalg.slogdet(a).logabsdet),
     name="logabsdet",
     domain=(real(..., "n", "n", where=regular),),
-    rules=(lambda g, out, a: product(g[..., None, None], inv(a).swapaxes(-1, -2)),),
+    rules=(lambda g, _out, a: product(g[..., None, None], inv(a).swapaxes(-1, -2)),),
 )
 
 
@@ -308,7 +308,7 @@ def _lower_half(x: Any) -> Any:
     return x * constant_like(halves, x)
 
 
-def _cholesky_slope(g: Any, out: Any, a: Any) -> Any:
+def _cholesky_slope(g: Any, out: Any, _a: Any) -> Any:
     upper = out.swapaxes(-1, -2)
     half = _lower_half(-minus_outer(upper, g.swapaxes(-1, -2)))
     share = back(upper, back(upper, half).swapaxes(-1, -2))
@@ -345,7 +345,7 @@ eigenvectors = Op(
 """Those of symmetric matrices (..., n, n), in columns, with their values in order."""
 
 
-def _singular_slope(g: Any, out: Any, a: Any) -> Any:
+def _singular_slope(g: Any, _out: Any, a: Any) -> Any:
     # Eigenvectors of [[0, a], [a', 0]] are left and right singular vectors, one above the other,
     # and its eigenvalues those of a, and minus those of a.
     *batch, n, m = a.shape

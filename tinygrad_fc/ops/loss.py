@@ -30,8 +30,8 @@ squared_error = op(
     domain=(real("n", "m"), real("n", "m")),
     settings={"count": lambda x, *_: (1, max(len(x), 1), max(x.size, 1))},
     rules=(
-        lambda g, out, x, y, count: (x - y) * (g * (2 / count)),
-        lambda g, out, x, y, count: (y - x) * (g * (2 / count)),
+        lambda g, _out, x, y, count: (x - y) * (g * (2 / count)),
+        lambda g, _out, x, y, count: (y - x) * (g * (2 / count)),
     ),
 )
 
@@ -48,8 +48,8 @@ huber = op(
     domain=(real, real),
     settings={"delta": lambda *_: (1.0, 0.5, 2.0)},
     rules=(
-        lambda g, out, x, y, delta: g * clip(x - y, -delta, delta),
-        lambda g, out, x, y, delta: g * clip(y - x, -delta, delta),
+        lambda g, _out, x, y, delta: g * clip(x - y, -delta, delta),
+        lambda g, _out, x, y, delta: g * clip(y - x, -delta, delta),
     ),
 )
 
@@ -70,8 +70,8 @@ binary_cross_entropy = op(
     name="binary_cross_entropy",
     domain=(interval(0, 1), real),
     rules=(
-        lambda g, out, x, y: g * ((x - y) / np.maximum((1 - x) * x, NEAR)),
-        lambda g, out, x, y: product(g, np.maximum(log1p(-x), LEAST) - np.maximum(log(x), LEAST)),
+        lambda g, _out, x, y: g * ((x - y) / np.maximum((1 - x) * x, NEAR)),
+        lambda g, _out, x, _y: product(g, np.maximum(log1p(-x), LEAST) - np.maximum(log(x), LEAST)),
     ),
 )
 # A sum of numbers of one sign: nothing cancels.
@@ -80,8 +80,8 @@ binary_cross_entropy_with_logits = op(
     name="binary_cross_entropy_with_logits",
     domain=(real, real),
     rules=(
-        lambda g, out, x, y: g * (sigmoid(x) - y),
-        lambda g, out, x, y: g * -x,
+        lambda g, _out, x, y: g * (sigmoid(x) - y),
+        lambda g, _out, x, _y: g * -x,
     ),
 )
 
@@ -127,7 +127,7 @@ cross_entropy = op(
     domain=(real("n", "k"), index("k")("n")),
     settings=counts,
     rules=(
-        lambda g, out, x, y, count=None: (
+        lambda g, _out, x, y, count=None: (
             (softmax(x, axis=1) - _hot(y, x.shape[1])) * _column(g, count)
         ),
         None,
@@ -147,9 +147,9 @@ soft_cross_entropy = op(
     domain=(real("n", "k"), real("n", "k")),
     settings=counts,
     rules=(
-        lambda g, out, x, y, count=None: (
+        lambda g, _out, x, y, count=None: (
             (softmax(x, axis=1) * y.sum(axis=1, keepdims=True) - y) * _column(g, count)
         ),
-        lambda g, out, x, y, count=None: -log_softmax(x, axis=1) * _column(g, count),
+        lambda g, _out, x, _y, count=None: -log_softmax(x, axis=1) * _column(g, count),
     ),
 )

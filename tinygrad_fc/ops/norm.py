@@ -48,9 +48,9 @@ affine = op(
     name="affine",
     domain=(real, real, real),
     rules=(
-        lambda g, out, x, weight, bias: g * weight,
-        lambda g, out, x, weight, bias: g * x,
-        lambda g, out, x, weight, bias: g,
+        lambda g, _out, _x, weight, _bias: g * weight,
+        lambda g, _out, x, _weight, _bias: g * x,
+        lambda g, _out, _x, _weight, _bias: g,
     ),
 )
 dropout = op(
@@ -58,5 +58,5 @@ dropout = op(
     name="dropout",
     domain=(real, boolean),
     settings={"scale": lambda *_: (2.0, 1.25)},
-    rules=(lambda g, out, x, kept, scale: g * kept * scale, None),
+    rules=(lambda g, _out, _x, kept, scale: g * kept * scale, None),
 )

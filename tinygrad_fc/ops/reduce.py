@@ -116,7 +116,7 @@ sum_ = op(
     forward=_sum,
     domain=(real,),
     settings=over,
-    rules=(lambda g, out, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims),),
+    rules=(lambda g, _out, _x, axis=None, keepdims=False: spread(g, _x.shape, axis, keepdims),),
 )
 mean = op(
     np.mean,
@@ -124,8 +124,8 @@ mean = op(
     domain=(real,),
     settings=over,
     rules=(
-        lambda g, out, x, axis=None, keepdims=False: (
-            spread(g, x.shape, axis, keepdims) / max(_count(x.shape, axis), 1)
+        lambda g, _out, _x, axis=None, keepdims=False: (
+            spread(g, _x.shape, axis, keepdims) / max(_count(_x.shape, axis), 1)
         ),
     ),
 )
@@ -181,7 +181,7 @@ def _var(x: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False
 
 
 def _var_slope(
-    g: Any, out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
+    g: Any, _out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
 ) -> Any:
     d = x - mean(x, axis=axis, keepdims=True)
     share = spread(g, x.shape, axis, keepdims) * 2
@@ -271,7 +271,7 @@ def _softmax(x: Any, *, axis: Any = -1) -> Any:
     return e / np.add.reduce(e, axis=axis, keepdims=True)
 
 
-def _softmax_slope(g: Any, out: Any, x: Any, axis: Any = -1) -> Any:
+def _softmax_slope(g: Any, out: Any, _x: Any, axis: Any = -1) -> Any:
     return out * (g - (g * out).sum(axis=axis, keepdims=True))
 
 
@@ -281,7 +281,7 @@ logsumexp = op(
     domain=(real,),
     settings=over,
     rules=(
-        lambda g, out, x, axis=None, keepdims=False: (
+        lambda g, _out, x, axis=None, keepdims=False: (
             spread(g, x.shape, axis, keepdims) * softmax(x, axis=axis)
         ),
     ),
@@ -294,7 +294,7 @@ log_softmax = op(
     name="log_softmax",
     domain=(real(..., "n"),),
     settings=along,
-    rules=(lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),),
+    rules=(lambda g, out, _x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),),
 )
 
 
@@ -324,7 +324,9 @@ cumsum = op(
     domain=(real(..., "n"),),
     settings=along,
     rules=(
-        lambda g, out, x, axis=-1: np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis),
+        lambda g, _out, _x, axis=-1: np.flip(
+            np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis
+        ),
     ),
 )
 
@@ -335,7 +337,7 @@ def _before(x: Any) -> Any:
     return np.concatenate([np.ones_like(x[..., :1]), running[..., :-1]], axis=-1)
 
 
-def _cumprod_slope(g: Any, out: Any, x: Any, axis: Any = -1) -> Any:
+def _cumprod_slope(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
     if not x.size:
         return g
     x, g = x.swapaxes(axis, -1), g.swapaxes(axis, -1)
@@ -361,7 +363,7 @@ cumprod: Op = op(
 )
 
 
-def _prod_slope(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+def _prod_slope(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     if not x.size:
         return spread(g, x.shape, axis, keepdims)
     # The axes that are reduced, last and made one.

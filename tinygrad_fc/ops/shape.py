@@ -20,14 +20,14 @@ broadcast_to = op(
     forward=_broadcast_to,
     domain=(real,),
     settings={"shape": stretched},
-    rules=(lambda g, out, x, shape: g,),
+    rules=(lambda g, _out, _x, shape: g,),
 )
 reshape = op(
     np.reshape,
     forward=lambda x, shape: x.reshape(shape),
     domain=(real,),
     settings={"shape": reshaped},
-    rules=(lambda g, out, x, shape: g.reshape(x.shape),),
+    rules=(lambda g, _out, _x, shape: g.reshape(_x.shape),),
 )
 transpose = op(
     np.transpose,
@@ -35,7 +35,7 @@ transpose = op(
     domain=(real,),
     settings={"axes": order},
     rules=(
-        lambda g, out, x, axes: np.transpose(
+        lambda g, _out, _x, axes: np.transpose(
             g, axes=tuple(np.argsort([k % len(axes) for k in axes]).tolist())
         ),
     ),
@@ -45,30 +45,30 @@ swapaxes = op(
     forward=lambda x, axis1, axis2: x.swapaxes(axis1, axis2),
     domain=(real(..., "n"),),
     settings={"axis1": axis, "axis2": axis},
-    rules=(lambda g, out, x, axis1, axis2: g.swapaxes(axis1, axis2),),
+    rules=(lambda g, _out, _x, axis1, axis2: g.swapaxes(axis1, axis2),),
 )
 flip = op(
     np.flip,
     domain=(real,),
     settings={"axis": axis},
-    rules=(lambda g, out, x, axis: np.flip(g, axis=axis),),
+    rules=(lambda g, _out, _x, axis: np.flip(g, axis=axis),),
 )
 astype = op(
     lambda x, dtype: x.astype(dtype),
     name="astype",
     domain=(real,),
     settings={"dtype": lambda *_: (np.dtype("d"), np.dtype("f"))},
-    rules=(lambda g, out, x, dtype: g,),  # the walk casts it back
+    rules=(lambda g, _out, _x, dtype: g,),  # the walk casts it back
 )
 copy = op(
     np.copy,
     forward=lambda x: x.copy(),
     domain=(real,),
-    rules=(lambda g, out, x: g,),
+    rules=(lambda g, _out, _x: g,),
 )
 
 
-def _part(i: int, g: Any, out: Any, *xs: Any, axis: Any, ends: Any) -> Any:
+def _part(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
     start = 0 if i == 0 else ends[i - 1]
     return g[(slice(None),) * (axis % g.ndim) + (slice(start, ends[i]),)]
 
@@ -88,5 +88,5 @@ stack = op(
     forward=lambda *xs, axis: np.stack(xs, axis=axis),
     domain=(real("n"), real("n")),
     settings={"axis": lambda x, y: range(-x.ndim - 1, x.ndim + 1)},
-    rules=Each(lambda i, g, out, *xs, axis: g[(slice(None),) * (axis % g.ndim) + (i,)]),
+    rules=Each(lambda i, g, _out, *_xs, axis: g[(slice(None),) * (axis % g.ndim) + (i,)]),
 )

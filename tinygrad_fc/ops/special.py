@@ -236,13 +236,13 @@ polygamma: Op = op(
     name="polygamma",
     domain=(positive,),
     settings={"n": lambda *_: (0, 1, 2)},
-    rules=(lambda g, out, x, n: product(g, polygamma(x, n=n + 1)),),
+    rules=(lambda g, _out, x, n: product(g, polygamma(x, n=n + 1)),),
 )
 lgamma = op(
     _lgamma,
     name="lgamma",
     domain=(positive,),
-    rules=(lambda g, out, x: product(g, polygamma(x, n=0)),),
+    rules=(lambda g, _out, x: product(g, polygamma(x, n=0)),),
 )
 
 
@@ -384,11 +384,11 @@ erf = op(
     _erf,
     name="erf",
     domain=(real,),
-    rules=(lambda g, out, x: g * (bell(x) * (2 / math.sqrt(math.pi))),),
+    rules=(lambda g, _out, x: g * (bell(x) * (2 / math.sqrt(math.pi))),),
 )
 ndtr = op(
     distribution,
     name="ndtr",
     domain=(real,),
-    rules=(lambda g, out, x: g * (bell(x * HALF_ROOT) * PEAK),),
+    rules=(lambda g, _out, x: g * (bell(x * HALF_ROOT) * PEAK),),
 )
