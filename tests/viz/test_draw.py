@@ -1,0 +1,118 @@
+"""Pictures: boxes that do not overlap, valid SVG, folding, what is absent."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_graph import network, scalars, seeds, widths
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, viz
+from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.viz.layout import BOX_WIDTH, arrange, fold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@given(seeds, st.integers(1, 25))
+def test_boxes_do_not_overlap_and_edges_point_down(seed: int, count: int):
+    layout = arrange(fold(viz.graph(scalars(seed, count)[1])))
+    boxes = layout.boxes
+    for i, a in enumerate(boxes):
+        assert 0 <= a.x <= layout.width - BOX_WIDTH
+        assert 0 < a.y <= layout.height - a.height
+        for b in boxes[:i]:
+            apart = abs(a.x - b.x) >= BOX_WIDTH or a.y >= b.y + b.height or b.y >= a.y + a.height
+            assert apart
+    for source, target in layout.routes:
+        assert boxes[source].y + boxes[source].height < boxes[target].y
+
+
+@given(seeds, st.integers(1, 25))
+def test_edges_pass_through_no_box(seed: int, count: int):
+    layout = arrange(fold(viz.graph(scalars(seed, count)[1])))
+    for route in layout.routes.values():
+        for x, y in route:
+            assert not any(
+                b.x < x < b.x + BOX_WIDTH and b.y < y < b.y + b.height for b in layout.boxes
+            )
+
+
+def test_twenty_layers_are_one_column_without_the_layout_library(monkeypatch: Any):
+    monkeypatch.setitem(sys.modules, "fast_sugiyama", None)
+    model, x, y = network([6] * 21, "sigmoid", 0)
+    root = parsed(viz.draw(nn.functional.mse_loss(model(x), y)))
+    assert len(root.findall(f"{SVG}g")) == 41
+    with pytest.raises(ImportError, match=r"tinygrad-fc\[viz\]"):
+        viz.draw(scalars(0, 9)[1])
+
+
+def parsed(picture: viz.Picture) -> ET.Element:
+    return ET.fromstring(str(picture))  # noqa: S314  our own text
+
+
+@given(widths, seeds)
+def test_pictures_show_ops_shapes_and_leaves(sizes: list[int], seed: int):
+    model, x, y = network(sizes, "tanh", seed)
+    with viz.record(model):
+        loss = nn.functional.mse_loss(model(x), y)
+    for depth, boxes in ((None, 2 * len(sizes) - 1), (1, 2 * len(sizes) - 1), (0, 2)):
+        root = parsed(viz.draw(loss, depth=depth))
+        assert len(root.findall(f"{SVG}g")) == boxes
+        text = " ".join(root.itertext())
+        for name, p in model.named_parameters():
+            assert name in text
+            assert viz.graph(loss) is not None
+            assert " × ".join(map(str, p.shape)) in text
+
+
+def test_an_absent_gradient_is_not_a_zero():
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    text = str(viz.draw(w * 2))
+    assert "grad absent" in text
+    assert "grad 0" not in text
+    assert 'class="gradient"' not in text
+    zero = str(viz.draw((w * 0.0).sum()))
+    assert "absent" not in zero
+
+
+def test_names_are_escaped():
+    w = tg.tensor(1.0, requires_grad=True)
+    root = parsed(viz.draw(w.exp(), names={'<w> & "v"': w}))
+    assert '<w> & "v"' in " ".join(root.itertext())
+
+
+def test_a_large_graph_is_refused_unless_it_is_folded():
+    model = nn.Sequential(*(nn.Tanh() for _ in range(1200)))
+    with viz.record(model):
+        loss = model(tg.tensor(1.0, requires_grad=True))
+    with pytest.raises(ShapeError, match=r"1200 boxes.*depth=1.*viz\.record"):
+        viz.draw(loss)
+    assert len(parsed(viz.draw(loss, depth=0)).findall(f"{SVG}g")) == 1
+
+
+def test_pictures_are_shown_saved_and_the_same_each_time(tmp_path: Path):
+    loss = scalars(3, 8)[1]
+    picture = viz.draw(loss)
+    picture.save(tmp_path / "graph.svg")
+    assert (tmp_path / "graph.svg").read_text(encoding="utf-8") == picture._repr_svg_()
+    assert "save(" in repr(picture)
+    assert str(viz.draw(loss)) == str(picture)
+    assert viz.dot(loss) == viz.dot(loss)
+    assert viz.tree(loss) == viz.tree(loss)
+
+
+def test_dot_has_every_box_and_edge_and_escapes_quotes():
+    w = tg.tensor(1.0, requires_grad=True)
+    text = viz.dot(w.exp() * w, names={'a"b\\': w})
+    assert text.count("label=") == 2
+    assert "  0 -> 1" in text
+    assert r"a\"b\\" in text

@@ -1,0 +1,107 @@
+"""Explanations: numbers in them are those of the backward pass."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_graph import network, scalars, seeds, widths
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, viz
+from tinygrad_fc.errors import GraphError
+from tinygrad_fc.op import Op, table
+
+OPS = list({id(op): op for op in table.values() if op.outer is None}.values())
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_op_is_explained(op: Op):
+    text = viz.explain(op)
+    assert text.startswith(f"{op.name}(")
+    assert len(text.splitlines()) >= 2 + len(op.domain)
+
+
+def test_functions_of_numpy_are_explained_as_their_ops():
+    assert viz.explain(np.tanh) == viz.explain(tg.tanh)
+    assert "g * (y > 0)" in viz.explain(tg.relu)
+    assert "np.sin" in viz.explain(np.sin)
+
+
+@pytest.mark.parametrize("x", [3.0, None, len, nn.Linear(1, 1), "tanh"])
+def test_what_is_no_op_is_refused(x: Any):
+    with pytest.raises(TypeError, match="explain takes an op"):
+        viz.explain(x)
+
+
+@given(widths, st.sampled_from(["sigmoid", "tanh", "relu"]), seeds)
+def test_a_backward_pass_cites_the_formulas_of_the_document(
+    sizes: list[int], activation: str, seed: int
+):
+    model, x, y = network(sizes, activation, seed)
+    with viz.record(model):
+        loss = nn.functional.mse_loss(model(x), y)
+    cited = [int(k) for k in re.findall(r"formula \((\d+)\)", viz.explain(loss))]
+    hidden = [36, 33, 37, 38] * (len(sizes) - 2)
+    expected = [8, 13, 33, 14, 17, *hidden]
+    del expected[-3 if hidden else 2]  # the input gets no gradient
+    assert cited == expected
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_layers_that_the_document_does_not_have_cite_no_formula():
+    model, x, _ = network([2, 3, 2], "tanh", 0)
+    text = viz.explain(nn.functional.cross_entropy(model(x).exp(), tg.zeros(4).long()))
+    assert [int(k) for k in re.findall(r"formula \((\d+)\)", text)] == [33, 14, 17, 36, 37, 38]
+
+
+@given(seeds, st.integers(1, 5))
+def test_paths_sum_to_the_gradient(seed: int, count: int):
+    leaves, loss = scalars(seed, count)
+    for leaf in leaves:
+        total = tg.autograd.grad(loss, leaf, retain_graph=True, allow_unused=True)[0]
+        if total is None:
+            with pytest.raises(GraphError, match="no path leads"):
+                viz.explain(loss, leaf)
+            continue
+        first, *lines = viz.explain(loss, leaf, names={"w": leaf}).splitlines()
+        assert first.startswith("gradient of w: ")
+        assert f"over {len(lines)} path" in first
+        each = [float(line.rsplit(" = ", 1)[1]) for line in lines]
+        np.testing.assert_allclose(sum(each), total.item(), rtol=1e-2, atol=1e-2)
+        for line, value in zip(lines, each, strict=True):
+            factors = line.split(": ")[1].split(" = ")[0].split(" · ")
+            np.testing.assert_allclose(np.prod([*map(float, factors)]), value, rtol=1e-2)
+
+
+def test_paths_through_arrays_show_rules():
+    w = tg.tensor([[1.0], [2.0]], requires_grad=True)
+    loss = (w * tg.ones(2, 3)).exp().sum()
+    text = viz.explain(loss, w)
+    assert "[g * y]" in text
+    assert np.array2string(np.exp([[1.0], [2.0]]) * 3, precision=4) in text
+
+
+def test_too_many_paths_are_refused():
+    w = tg.tensor(1.0, requires_grad=True)
+    x = w
+    for _ in range(7):
+        x = x + x
+    with pytest.raises(GraphError, match="64 paths"):
+        viz.explain(x, w)
+    with pytest.raises(GraphError, match="scalar result"):
+        viz.explain(tg.ones(2) * w, w)
+
+
+def test_a_missing_gradient_is_explained():
+    x = tg.tensor([1.0], requires_grad=True)
+    assert "backward() has not been called" in viz.explain(x)
+    assert "retain_grad()" in viz.explain(x * tg.ones(2))
+    loss = (x * 2).sum()
+    loss.backward()
+    assert "retain_grad()" in viz.explain(loss)
+    assert "does not require grad" in viz.explain(tg.ones(1))

@@ -1,0 +1,98 @@
+"""A formula that is shown computes what the rule computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc.op import Op, table
+from tinygrad_fc.viz.explain import _required_settings, _sample
+from tinygrad_fc.viz.expression import Expression, forward_text, rule_text
+from tinygrad_fc.viz.graph import argument_name
+
+OPS = list({id(op): op for op in table.values() if op.outer is None and op.rules}.values())
+BUILTIN = {"np": np, "abs": abs, **{op.name: op for op in reversed(OPS)}}
+seeds = st.integers(0, 2**32 - 1)
+
+
+def names_of(op: Op) -> list[str]:
+    return [
+        f"x{i}" if " " in n else n for i in range(len(op.domain)) if (n := argument_name(op, i))
+    ]
+
+
+def evaluated(text: str, values: dict[str, Any]) -> Any:
+    with np.errstate(all="ignore"):
+        return eval(text, {**BUILTIN, **values})  # noqa: S307  that it is source is the point
+
+
+@settings(max_examples=5)
+@given(seed=seeds)
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_rule_texts_are_the_rules(op: Op, seed: int):
+    names = names_of(op)
+    arguments = [np.asarray(_sample(word, op.domain)) for word in op.domain]
+    rng = np.random.default_rng(seed)
+    arguments = [
+        a + rng.uniform(0, 2**-8, a.shape) if a.dtype.kind == "f" else a for a in arguments
+    ]
+    options = _required_settings(op, arguments)
+    values = dict(zip(names, arguments, strict=True))
+    for i, word in enumerate(op.domain):
+        if word.kind != "float":
+            continue
+        with np.errstate(all="ignore"):
+            try:
+                out = np.asarray(op.forward(*arguments, **options))
+                g = rng.uniform(1, 2, out.shape)
+                expected = op.rules[i](g, out, *arguments, **options)
+            except (TypeError, ValueError, IndexError, tg.errors.GraphError):
+                continue  # no rule, or settings that fit other shapes
+        if not np.isfinite(expected).all():
+            continue  # a matrix that has no factor
+        text = rule_text(op, i, names, arguments, options)
+        values |= {op.name: op, "g": g, "out" if "y" in names else "y": out}
+        np.testing.assert_allclose(evaluated(text, values), expected, rtol=1e-9, atol=1e-12)
+        if i == 0:
+            forward = forward_text(op, names, arguments, options)
+            np.testing.assert_allclose(evaluated(forward, values), out, rtol=1e-9, atol=1e-12)
+
+
+def test_work_in_place_reads_as_a_formula():
+    x, out = Expression("x", np.array([0.5])), Expression("buffer", np.zeros(1))
+    np.multiply(x, 2, out=out)
+    out += 1
+    np.exp(out, out=out)
+    out *= x
+    assert out.text == "np.exp(x * 2 + 1) * x"
+    np.testing.assert_allclose(out.value, np.exp(2) * 0.5)
+
+
+def test_parentheses_stand_where_python_needs_them():
+    x = Expression("x", np.array([[0.5, 2.0], [1.0, 3.0]]))
+    for value, text in (
+        (x - (x - 1), "x - (x - 1)"),
+        (-(x**2), "-x ** 2"),
+        ((-x) ** 2, "(-x) ** 2"),
+        (2 / (x * -3), "2 / (x * (-3))"),
+        ((x > 1) & (x < 3), "(x > 1) & (x < 3)"),
+        (~(x > 1), "~(x > 1)"),
+        (
+            (x + 1)[..., None, 0:1].sum(axis=-1, keepdims=True),
+            "(x + 1)[..., None, 0:1].sum(axis=-1, keepdims=True)",
+        ),
+        (
+            np.concatenate([x, x], axis=1).reshape(x.shape[0], -1),
+            "np.concatenate([x, x], axis=1).reshape(2, -1)",
+        ),
+        (np.zeros_like(x, dtype=np.float32), "np.zeros_like(x, dtype=float32)"),
+        (abs(x.T @ x.mT), "abs(x.T @ x.mT)"),
+    ):
+        assert value.text == text
+        if "dtype" not in text:
+            np.testing.assert_allclose(evaluated(text, {"x": x.value}), value.value)

@@ -1,0 +1,147 @@
+"""The structure that pictures and explanations read."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, viz
+from tinygrad_fc.errors import GraphError
+
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+seeds = st.integers(0, 2**32 - 1)
+widths = st.lists(st.integers(1, 5), min_size=2, max_size=5)
+
+
+def network(sizes: list[int], activation: str, seed: int) -> tuple[Any, Any, Any]:
+    """Return a model, inputs and targets."""
+    tg.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers), tg.randn(4, sizes[0]), tg.rand(4, sizes[-1])
+
+
+def scalars(seed: int, count: int) -> tuple[list[Any], Any]:
+    """Return leaves and the result of a random program over scalars."""
+    rng = np.random.default_rng(seed)
+    leaves = [tg.tensor(float(x), requires_grad=True) for x in rng.uniform(0.5, 1.5, 3)]
+    values = list(leaves)
+    for _ in range(count):
+        a, b = (values[k] for k in rng.integers(0, len(values), 2))
+        values.append([a + b, a * b, a - b, a.tanh(), a.sin()][rng.integers(5)])
+    return leaves, sum(values[3:], values[0] * 2)
+
+
+@given(widths, st.sampled_from([*ACTIVATIONS]), seeds)
+def test_networks_have_the_same_nodes_fused_and_recorded(
+    sizes: list[int], activation: str, seed: int
+):
+    model, x, y = network(sizes, activation, seed)
+    fused = viz.graph(nn.functional.mse_loss(model(x), y)).nodes
+    with viz.record(model):
+        loss = nn.functional.mse_loss(model(x), y)
+    nodes = viz.graph(loss).nodes
+    layers = len(sizes) - 1
+    assert [n.name for n in nodes] == ["linear", activation] * layers + ["mse_loss"]
+    assert [n.path for n in nodes] == [*map(str, range(2 * layers)), ""]
+    assert [n.name for n in fused] == [n.name for n in nodes]
+    loss.backward()
+    named = dict(model.named_parameters())
+    for node, other in zip(nodes, fused, strict=True):
+        np.testing.assert_allclose(other.value, node.value, rtol=1e-12, atol=1e-300)
+        np.testing.assert_allclose(other.gradient, node.gradient, rtol=1e-9, atol=1e-300)
+        for leaf in node.leaves:
+            if leaf.requires_grad:
+                np.testing.assert_array_equal(leaf.gradient, named[leaf.name].grad.numpy())
+                np.testing.assert_array_equal(leaf.value, named[leaf.name].numpy())
+
+
+@given(seeds, st.integers(1, 12))
+def test_gradients_are_those_of_the_nodes_and_change_no_grad(seed: int, count: int):
+    leaves, loss = scalars(seed, count)
+    leaves[0].grad = tg.tensor(7.0)
+    nodes = viz.graph(loss, names={"first": leaves[0]}).nodes
+    assert [leaf.grad is None for leaf in leaves] == [False, True, True]
+    assert leaves[0].grad.item() == 7
+    leaves[0].grad = None
+    for node in nodes:  # each node comes after what it reads
+        assert all(i is None or i < node.number for i in node.inputs)
+    loss.backward()
+    for node in nodes:
+        for leaf in node.leaves:
+            if leaf.name == "first":
+                assert leaf.gradient == leaves[0].grad.numpy()
+
+
+def test_values_and_gradients_that_are_not_there_are_none():
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    for node in (*viz.graph(w * 2).nodes, *viz.graph((w * 2).sum(), gradients=False).nodes):
+        assert node.gradient is None
+        assert all(leaf.gradient is None for leaf in node.leaves)
+
+
+def test_parameters_are_as_they_were_when_the_graph_was_read():
+    w = tg.tensor(3.0, requires_grad=True)
+    ((leaf, _),) = (node.leaves for node in viz.graph(w * 2).nodes)
+    with tg.no_grad():
+        w.add_(1)
+    assert leaf.value == 3
+
+
+def test_calls_nest_and_repeat():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            self.inner = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+
+        def forward(self, x: Any) -> Any:
+            return self.inner(self.inner(x)) + 1
+
+    model = Twice()
+    with viz.record(model):
+        loss = model(tg.ones(1, 2)).sum()
+    nodes = viz.graph(loss).nodes
+    assert [n.path for n in nodes] == ["inner.0", "inner.1", "inner.0", "inner.1", "", ""]
+    assert [len(n.calls) for n in nodes] == [3, 3, 3, 3, 1, 0]
+    assert nodes[0].calls[1] is not nodes[2].calls[1]
+    assert not model._hooks
+    with viz.record(model), pytest.raises(Exception, match="in_features"):
+        model(tg.ones(1, 3))
+    assert not model._hooks
+
+
+def test_a_freed_graph_says_what_to_do():
+    w = tg.tensor(1.0, requires_grad=True)
+    loss = w.exp().sin()
+    loss.backward()
+    for show in (viz.graph, viz.draw, viz.tree, viz.dot):
+        with pytest.raises(GraphError, match=r"retain_graph=True") as error:
+            show(loss)
+        assert "before backward()" in str(error.value)
+    loss = w.exp().sin()
+    loss.backward(retain_graph=True)
+    assert len(viz.graph(loss).nodes) == 2
+
+
+def test_what_has_no_graph_is_refused():
+    with pytest.raises(GraphError, match="has no graph"):
+        viz.graph(tg.ones(2).sum())
+    with pytest.raises(GraphError, match="has no graph"):
+        viz.graph(tg.tensor(1.0, requires_grad=True))
+    with pytest.raises(TypeError, match="takes a tensor"):
+        viz.graph(3.0)  # type: ignore[arg-type]
+
+
+def test_a_chain_of_many_ops_needs_no_recursion():
+    w = tg.tensor(1.0, requires_grad=True)
+    x = w
+    for _ in range(30_000):
+        x = x + 1
+    assert len(viz.graph(x).nodes) == 30_000
+    assert viz.tree(x).count("\n") == 60_000

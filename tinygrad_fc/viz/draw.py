@@ -1,0 +1,132 @@
+"""SVG of a graph: values flow down, gradients up, parameters are lines inside boxes."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinygrad_fc.viz.graph import graph
+from tinygrad_fc.viz.layout import BOX_WIDTH, PADDING, ROW_HEIGHT, arrange, ends, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.viz.layout import Box, Layout
+
+__all__ = ["Picture", "draw", "svg"]
+
+MARGIN = 16
+STYLE = """
+.tg-graph{font:13px system-ui,"DejaVu Sans",sans-serif}
+.tg-graph rect{fill:#f6f6f4;stroke:#0072b2;stroke-width:1.3}
+.tg-graph text{fill:#1a1a1a}
+.tg-graph .muted{fill:#595959;font-size:11px}
+.tg-graph .parameter{fill:#00664f}
+.tg-graph .value{fill:none;stroke:#0072b2;stroke-width:1.4}
+.tg-graph .gradient{fill:none;stroke:#b34400;stroke-width:1.4;stroke-dasharray:5 3}
+"""
+
+
+class Picture:
+    """An SVG, which Jupyter shows; `save(path)` writes it, `str(picture)` is its source."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __str__(self) -> str:
+        return self._source
+
+    def __repr__(self) -> str:
+        return f"<picture of {len(self._source) / 1000:.1f} kB: save('graph.svg') writes it>"
+
+    def _repr_svg_(self) -> str:
+        return self._source
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the SVG to `path`."""
+        Path(path).write_text(self._source, encoding="utf-8")
+
+
+def draw(
+    loss: Tensor, *, depth: int | None = None, names: Mapping[str, Tensor] | None = None
+) -> Picture:
+    """Return a picture of the graph that `loss` was computed by.
+
+    A box is an op with the shape and the largest magnitude of its value and gradient; its lines
+    are the leaves that it reads, ◆ with gradient and ◇ without. Solid arrows are values, dashed
+    ones gradients. `depth` folds modules: 1 shows the model's children as one box each, 0 the
+    model as one (on a graph computed under `viz.record(model)`). `names` names leaves. A branching
+    graph needs the extra `viz`. Raises `GraphError` as `graph` does, and `ShapeError` above 1,000
+    boxes.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> str(draw((w * w).sum(), names={"w": w}))[:4]
+    '<svg'
+    """
+    return Picture(svg(arrange(fold(graph(loss, names=names), depth))))
+
+
+def svg(layout: Layout) -> str:
+    """Return the SVG of boxes with positions."""
+    width, height = layout.width + 2 * MARGIN, layout.height
+    edges = "".join(_edge(layout, *edge) for edge in layout.routes)
+    boxes = "".join(map(_box, layout.boxes))
+    return (
+        f'<svg class="tg-graph" xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" '
+        f'height="{height:.0f}" viewBox="{-MARGIN} 0 {width:.0f} {height:.0f}" role="img">'
+        f"<title>Graph of {len(layout.boxes)} operations</title><style>{STYLE}</style><defs>"
+        f"{_marker('value', '#0072b2')}{_marker('gradient', '#b34400')}</defs>"
+        f'<rect x="{-MARGIN}" width="{width:.0f}" height="{height:.0f}" '
+        f'style="fill:#fff;stroke:none"/>{edges}{boxes}</svg>'
+    )
+
+
+def _marker(name: str, colour: str) -> str:
+    # In user space, so that the stroke's width does not scale it.
+    return (
+        f'<marker id="tg-{name}" markerUnits="userSpaceOnUse" markerWidth="10" markerHeight="8" '
+        f'refX="9" refY="4" orient="auto"><path d="M0 0L10 4L0 8z" style="fill:{colour}"/></marker>'
+    )
+
+
+def _edge(layout: Layout, source: int, target: int) -> str:
+    points = ends(layout, source, target)
+    down = [(x - 5, y) for x, y in points]
+    lines = _line("value", down)
+    if any(node.gradient is not None for node in layout.boxes[source].nodes):
+        lines += _line("gradient", [(x + 5, y) for x, y in reversed(points)])
+    return lines
+
+
+def _line(kind: str, points: list[tuple[float, float]]) -> str:
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return f'<path class="{kind}" d="M{path}" marker-end="url(#tg-{kind})"/>'
+
+
+def _box(box: Box) -> str:
+    where = f'<tspan class="muted" dx="6">{escape(box.path)}</tspan>' if box.path else ""
+    if box.path and box.title.endswith(box.path):
+        where = ""
+    lines = [f'<text x="10" y="{PADDING + 13}">{escape(box.title)}{where}</text>']
+    lines.append(_right(box.shape, PADDING + 13))
+    for i, (left, right, parameter) in enumerate(box.rows, 1):
+        y = PADDING + 13 + ROW_HEIGHT * i
+        kind = "parameter" if parameter else "muted"
+        lines.append(
+            f'<text class="{kind}" x="10" y="{y}" xml:space="preserve">{escape(left)}</text>'
+        )
+        lines.append(_right(right, y))
+    title = f"<title>{escape(box.description)}</title>"
+    return (
+        f'<g transform="translate({box.x:.1f} {box.y:.1f})">{title}'
+        f'<rect width="{BOX_WIDTH}" height="{box.height}" rx="5"/>{"".join(lines)}</g>'
+    )
+
+
+def _right(text: str, y: float) -> str:
+    x = BOX_WIDTH - 10
+    return f'<text class="muted" x="{x}" y="{y}" text-anchor="end">{escape(text)}</text>'

@@ -1,0 +1,281 @@
+"""Explanations: of an op, of a missing gradient, of a backward pass, of one gradient."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc import autograd
+from tinygrad_fc.domain import named
+from tinygrad_fc.errors import GraphError
+from tinygrad_fc.op import Op, table
+from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.viz.document import formula_numbers
+from tinygrad_fc.viz.expression import forward_text, rule_text
+from tinygrad_fc.viz.graph import argument_name, graph, number_text, shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tinygrad_fc.domain import Domain
+    from tinygrad_fc.viz.graph import Node
+
+__all__ = ["explain"]
+
+MOST_PATHS = 64
+
+
+def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | None = None) -> str:
+    """Return an explanation of an op, a tensor, a loss, or of one gradient of a loss.
+
+    Of an op or a NumPy function: the formula, that of each vjp rule, the domain, an example. Of
+    a tensor without gradient: why. Of a scalar result: its backward pass step by step, with the
+    document's formula numbers. With `wrt`, a leaf: every path from the result to it with the
+    product of local derivatives; the sum over paths is the gradient. Raises `TypeError` for
+    anything else, and `GraphError` where `wrt` is not reached or there are more than 64 paths.
+
+    >>> import tinygrad_fc as tg
+    >>> print(explain(tg.tanh))
+    tanh(x)
+      y = np.tanh(x)
+      gradient of x (real): g * (1 - y * y)
+      example: tanh(0.5) = 0.4621; for g = 1 the gradient of x is 0.7864
+    >>> a = tg.tensor(3.0, requires_grad=True)
+    >>> print(explain(a * a + a, a, names={"a": a}))
+    gradient of a: 7, the sum over 3 paths
+      add (x) <- multiply (x): 1 · 3 = 3
+      add (x) <- multiply (y): 1 · 3 = 3
+      add (y): 1 = 1
+    """
+    if isinstance(x, Tensor):
+        if wrt is not None:
+            return _explain_gradient(x, wrt, names)
+        recorded: Any = x
+        if x.is_leaf or recorded._parents is None or x.numel() != 1:
+            return autograd.explain(x)
+        return _explain_backward(x, names)
+    op = x if isinstance(x, Op) else table.get(x) if callable(x) else None
+    if op is None:
+        raise TypeError(
+            f"explain takes an op such as tg.tanh or np.tanh, or a tensor; got {x!r:.80}. A "
+            "function composed of ops is explained through its result: explain(f(x))."
+        )
+    return _explain_op(op)
+
+
+# An op
+
+
+def _explain_op(op: Op) -> str:
+    names = [argument_name(op, i) for i in range(len(op.domain))]
+    names = [name.replace("argument ", "x") for name in names]
+    arguments = [np.asarray(_sample(word, op.domain)) for word in op.domain]
+    settings = _required_settings(op, arguments)
+    called = ", ".join([*names, *settings])
+    out = "out" if "y" in names else "y"
+    lines = [f"{op.name}({called})", f"  {out} = {forward_text(op, names, arguments, settings)}"]
+    for i, (name, word) in enumerate(zip(names, op.domain, strict=True)):
+        if op.rules is None or word.kind != "float":
+            lines.append(f"  no gradient of {name} ({word.kind})")
+            continue
+        lines.append(f"  gradient of {name} ({word}): {_rule(op, i, names, arguments, settings)}")
+    return "\n".join([*lines, *_example(op, names, settings)])
+
+
+def _rule(
+    op: Op, i: int, names: Sequence[str], arguments: Sequence[Any], settings: Mapping[str, Any]
+) -> str:
+    try:
+        return rule_text(op, i, names, arguments, settings)
+    except GraphError:
+        return "no rule"
+    except (IndexError, TypeError, ValueError):
+        return "depends on the settings"
+
+
+def _sample(word: Domain, words: Sequence[Domain]) -> Any:
+    """Return an array inside the domain `word`, each letter of its shape a size of its own."""
+    letters = [named(a).letter for w in words for a in w.shape or () if isinstance(a, str)]
+    size = {letter: 2 + k for k, letter in enumerate(dict.fromkeys(letters))}
+    axes = (2, 3) if word.shape is None else tuple(a for a in word.shape if a is not ...)
+    if word.shape is not None and len(axes) == 1 and ... in word.shape:
+        axes = (2, *axes)  # a batch
+    shape = tuple(size[named(a).letter] if isinstance(a, str) else a for a in axes)
+    if word.kind == "bool":
+        return np.ones(shape, bool)
+    if word.kind == "index":
+        return np.zeros(shape, int)
+    return _inside(word) + np.arange(math.prod(shape)).reshape(shape) / 1024
+
+
+def _inside(word: Domain) -> float:
+    """Return a number inside the bounds of `word`: 0.5 where that is one."""
+    if word.low < 0.5 < word.high:
+        return 0.5
+    if math.isinf(word.high):
+        return word.low + 1
+    return word.high - 1 if math.isinf(word.low) else (word.low + word.high) / 2
+
+
+def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
+    """Return a legal value for each setting that has no default."""
+    rules: Any = op.rules
+    parameters: list[inspect.Parameter] = []
+    for function in (rules and rules[0], op.forward):
+        with suppress(TypeError, ValueError):
+            signature = inspect.signature(inspect.unwrap(function))
+            parameters += signature.parameters.values()
+    named_here = {p.name for p in parameters}
+    required = {p.name for p in parameters if p.default is inspect.Parameter.empty}
+    return {
+        name: next(iter(legal(*arguments)), 0)
+        for name, legal in op.settings.items()
+        if name in required or name not in named_here
+    }
+
+
+def _example(op: Op, names: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+    """Return the example of the docstring, or the numbers at one point of an elementwise op."""
+    text = op.__doc__ if op.__doc__ != type(op).__doc__ else None
+    shown = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    if any(line.startswith(">>>") for line in shown):
+        first = next(k for k, line in enumerate(shown) if line.startswith(">>>"))
+        return [f"  {line}" for line in shown[first:]]
+    if settings or op.rules is None or any(w.shape or w.kind != "float" for w in op.domain):
+        return []
+    rules: Any = op.rules
+    values = [np.asarray(_inside(word)) for word in op.domain]
+    out = np.asarray(op.forward(*values))
+    slopes = ", ".join(
+        f"of {name} is {number_text(rules[i](np.ones(()), out, *values))}"
+        for i, name in enumerate(names)
+    )
+    called = ", ".join(map(number_text, values))
+    return [f"  example: {op.name}({called}) = {number_text(out)}; for g = 1 the gradient {slopes}"]
+
+
+# A backward pass
+
+
+def _explain_backward(loss: Tensor, names: Mapping[str, Tensor] | None) -> str:
+    nodes = graph(loss, names=names).nodes
+    numbers = formula_numbers(nodes)
+    name = nodes[-1].name
+    lines = [
+        f"backward pass of {name}, last op first; g is the cotangent of a result, |g| its norm"
+    ]
+    for node in reversed(nodes):
+        where = f" in {node.path}" if node.path else ""
+        size = "absent" if node.gradient is None else number_text(np.linalg.norm(node.gradient))
+        lines.append(f"{node.number} {node.name}{where}: g {shape_text(node.shape)}, |g| {size}")
+        for i, name in _arguments(node):
+            cited = "".join(f" ({k})" for k in numbers.get((node.number, i), ()))
+            shape = shape_text(np.shape(node.arguments[i]))
+            rule = _rule(node.op, i, _names(node), node.arguments, node.settings)
+            lines.append(f"    gradient of {name}, {shape}: {rule}{cited and '  formula' + cited}")
+    return "\n".join(lines)
+
+
+def _arguments(node: Node) -> Iterator[tuple[int, str]]:
+    """Yield the number and name of each argument that gets a gradient."""
+    shown = {leaf.argument: leaf for leaf in node.leaves}
+    for i, source in enumerate(node.inputs):
+        leaf = shown.get(i)
+        if source is not None:
+            yield i, f"{argument_name(node.op, i)} (from {source})"
+        elif leaf is not None and leaf.requires_grad:
+            yield i, leaf.name
+
+
+def _names(node: Node) -> list[str]:
+    names = [argument_name(node.op, i) for i in range(len(node.arguments))]
+    return [name.replace("argument ", "x") for name in names]
+
+
+# One gradient
+
+
+def _explain_gradient(loss: Tensor, leaf: Tensor, names: Mapping[str, Tensor] | None) -> str:
+    nodes = graph(loss, names=names).nodes
+    if loss.numel() != 1:
+        raise GraphError(f"explain takes a scalar result, got shape {loss.shape}: add .sum()")
+    wanted: Any = leaf
+    total = autograd.grad(loss, leaf, retain_graph=True, allow_unused=True)[0]
+    if total is None:
+        raise GraphError(
+            "no path leads from the result to this tensor: it was computed from other tensors"
+        )
+    known = {id(t): name for name, t in (names or {}).items()}
+    paths = list(_paths(nodes, wanted._array))
+    name = known.get(id(leaf)) or f"a leaf of shape {leaf.shape}"
+    count = f"{len(paths)} path{'s' * (len(paths) != 1)}"
+    lines = [f"gradient of {name}: {_value(total.numpy())}, the sum over {count}"]
+    for path in paths:
+        g = np.ones(loss.shape)
+        factors = []
+        for node, i in path:
+            g = _pull_back(node, i, g)
+            factors.append(_local(node, i))
+        steps = " <- ".join(f"{node.name} ({argument_name(node.op, i)})" for node, i in path)
+        product = " · ".join(factors)
+        lines.append(f"  {steps}: {product} = {_value(g)}")
+    return "\n".join(lines)
+
+
+def _paths(nodes: Sequence[Node], array: Any) -> Iterator[list[tuple[Node, int]]]:
+    """Yield each way from the last node to the leaf with `array`, as nodes and arguments."""
+    leading: set[int] = set()
+    for node in nodes:
+        if any(_is_leaf(node, i, array) or s in leading for i, s in enumerate(node.inputs)):
+            leading.add(node.number)
+    pending: list[list[tuple[Node, int]]] = [[]]
+    count = 0
+    while pending:
+        path = pending.pop()
+        at = nodes[path[-1][0].inputs[path[-1][1]] or 0] if path else nodes[-1]
+        for i, source in reversed(list(enumerate(at.inputs))):
+            if _is_leaf(at, i, array):
+                pending.append([*path, (at, -1 - i)])
+            elif source in leading:
+                pending.append([*path, (at, i)])
+        while pending and pending[-1][-1][1] < 0:
+            *start, (node, i) = pending.pop()
+            count += 1
+            if count > MOST_PATHS:
+                raise GraphError(
+                    f"more than {MOST_PATHS} paths lead from the result to this tensor, which is "
+                    "why the backward pass sums at each node. Explain a smaller graph."
+                )
+            yield [*start, (node, -1 - i)]
+
+
+def _is_leaf(node: Node, i: int, array: Any) -> bool:
+    return node.inputs[i] is None and node.arguments[i] is array
+
+
+def _pull_back(node: Node, i: int, g: Any) -> Any:
+    """Return the gradient of argument `i` for the cotangent `g`, in the shape of the argument."""
+    rules: Any = node.op.rules
+    with np.errstate(all="ignore"):
+        out = np.asarray(node.value)
+        gradient = np.asarray(rules[i](g, out, *node.arguments, **node.settings))
+    shape = np.shape(node.arguments[i])
+    extra = gradient.ndim - len(shape)
+    stretched = [extra + k for k, n in enumerate(shape) if n != gradient.shape[extra + k]]
+    return gradient.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
+
+
+def _local(node: Node, i: int) -> str:
+    """Return the local derivative where it is a number, else the rule."""
+    if np.size(node.value) == np.size(node.arguments[i]) == 1:
+        return number_text(_pull_back(node, i, np.ones(node.shape)).reshape(()))
+    return f"[{_rule(node.op, i, _names(node), node.arguments, node.settings)}]"
+
+
+def _value(array: Any) -> str:
+    a = np.asarray(array)
+    return number_text(a.reshape(())) if a.size == 1 else np.array2string(a, precision=4)

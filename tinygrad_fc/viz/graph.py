@@ -1,0 +1,303 @@
+"""The recorded graph as plain data: ops, values, gradients, parameters and module paths.
+
+`graph(loss)` walks the recorded graph once, without recursion, and returns a `Graph`. Everything
+else in this package (`draw`, `dot`, `tree`, `explain`) reads that and nothing of the tensors.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc import autograd
+from tinygrad_fc.errors import GraphError
+from tinygrad_fc.graph import tick
+from tinygrad_fc.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tinygrad_fc.nn import Module
+    from tinygrad_fc.op import Op
+
+__all__ = ["Call", "Graph", "Leaf", "Node", "graph", "record"]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a module: its path in the model, its class, and the span of its ops' numbers."""
+
+    path: str
+    kind: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """An argument that no op computed: a parameter, or data, which requires no gradient.
+
+    `gradient` is None where there is none, which is not the same as zero.
+    """
+
+    name: str
+    argument: int
+    value: Any
+    requires_grad: bool
+    gradient: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One recorded op.
+
+    `number` is its place in `Graph.nodes`. `inputs` has an entry for each argument: the number of
+    the node that computed it, or None for one of the `leaves`. `arguments` are the arrays that the
+    op read, `calls` the module calls around it, outermost first.
+    """
+
+    number: int
+    op: Op
+    name: str
+    inputs: tuple[int | None, ...]
+    leaves: tuple[Leaf, ...]
+    arguments: tuple[Any, ...]
+    settings: Mapping[str, Any]
+    value: Any
+    gradient: Any = None
+    calls: tuple[Call, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the result."""
+        return np.shape(self.value)
+
+    @property
+    def path(self) -> str:
+        """The path of the innermost module around it, or the empty string."""
+        return self.calls[-1].path if self.calls else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The ops that a result was computed by, in the order of recording; the last is the result."""
+
+    nodes: Sequence[Node] = field(repr=False)
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """Pairs of the numbers of a node and of one that reads its result, each pair once."""
+        pairs = {
+            (i, node.number): None for node in self.nodes for i in node.inputs if i is not None
+        }
+        return list(pairs)
+
+
+# Module paths: an op belongs to the calls whose span has its number in the order of recording.
+
+_recorded: list[tuple[list[Call], dict[int, str]]] = []
+_active = 0
+
+
+@contextmanager
+def record(model: Module) -> Iterator[None]:
+    """Record module paths and parameter names for the graphs computed in the block.
+
+    Forward hooks note each call of `model` and of its submodules; they also keep `Sequential` from
+    fusing a layer with its activation. The paths stay known until the next block begins.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc import nn, viz
+    >>> model = nn.Sequential(nn.Linear(2, 1), nn.Tanh())
+    >>> with viz.record(model):
+    ...     loss = model(tg.ones(3, 2)).sum()
+    >>> [(node.path, node.name) for node in viz.graph(loss).nodes]
+    [('0', 'linear'), ('1', 'tanh'), ('', 'sum')]
+    """
+    global _active  # noqa: PLW0603  one block may lie in another
+    if not _active:
+        _recorded.clear()
+    calls: list[Call] = []
+    _recorded.append((calls, {id(p._array): name for name, p in model.named_parameters()}))
+    handles = []
+    for path, module in model.named_modules():
+        starts: list[int] = []
+
+        def before(_: Module, __: Any, starts: list[int] = starts) -> None:
+            starts.append(tick())
+
+        def after(
+            module: Module, _: Any, __: Any, path: str = path, starts: list[int] = starts
+        ) -> None:
+            calls.append(Call(path, type(module).__name__, starts.pop(), tick()))
+
+        handles.append(module.register_forward_pre_hook(before, prepend=True))
+        handles.append(module.register_forward_hook(after, always_call=True))
+    _active += 1
+    try:
+        yield
+    finally:
+        _active -= 1
+        for handle in handles:
+            handle.remove()
+
+
+# The walk
+
+
+def graph(
+    loss: Tensor, *, gradients: bool = True, names: Mapping[str, Tensor] | None = None
+) -> Graph:
+    """Return the graph that `loss` was computed by, with the gradient of every node.
+
+    Gradients are those of `autograd.grad`; every `.grad` stays as it is. They are None where
+    `loss` has more than one element or with `gradients=False`. `names` maps names to leaves for
+    display; parameters of a model are named by `record`. A layer fused with its activation is
+    shown as two nodes. Raises `GraphError` for a tensor that records nothing, and for a graph that
+    `backward()` has freed.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor(3.0, requires_grad=True)
+    >>> for node in graph(w * w + 1, names={"w": w}).nodes:
+    ...     print(node.number, node.name, node.value, node.gradient)
+    0 multiply 9.0 1.0
+    1 add 10.0 1.0
+    """
+    tensors = _collect(loss)
+    leaves = {id(p): p for t in tensors for p in _parents(t) if p is not None and p._op is None}
+    gradient_of: dict[int, Any] = {}
+    if gradients and loss._array.size == 1:
+        targets = [*tensors, *leaves.values()]
+        found = autograd.grad(loss, targets, retain_graph=True, allow_unused=True)
+        gradient_of = {
+            id(t): None if g is None else g._array for t, g in zip(targets, found, strict=True)
+        }
+    builder = _Builder(gradient_of, names or {})
+    for t in tensors:
+        builder.add(t)
+    return Graph(builder.nodes)
+
+
+def _parents(t: Any) -> Sequence[Any]:
+    parents: Sequence[Any] = t._parents
+    return parents
+
+
+def _collect(loss: Tensor) -> list[Any]:
+    """Return all recorded results that `loss` depends on, itself included, in recording order."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"graph takes a tensor, got {type(loss).__name__}")
+    if not loss.requires_grad or loss._op is None:
+        raise GraphError(
+            f"this tensor of shape {loss.shape} has no graph: no op with an argument that requires "
+            "grad computed it. Draw a result of tensors that require grad."
+        )
+    tensors: dict[int, Any] = {id(loss): loss}
+    pending: list[Any] = [loss]
+    while pending:
+        t = pending.pop()
+        if t._parents is None:
+            raise GraphError(
+                f"the graph of {t._op.name} was freed by backward(). Draw or explain a graph "
+                "before backward(), or call backward(retain_graph=True)."
+            )
+        for parent in t._parents:
+            if parent is not None and parent._op is not None and id(parent) not in tensors:
+                tensors[id(parent)] = parent
+                pending.append(parent)
+    return sorted(tensors.values(), key=lambda t: t._seq)
+
+
+class _Builder:
+    """Appends nodes for tensors; knows gradients by the id of the tensor."""
+
+    def __init__(self, gradients: dict[int, Any], names: Mapping[str, Tensor]) -> None:
+        self.gradients = gradients
+        self.names = {key: name for _, known in _recorded for key, name in known.items()}
+        self.names |= {id(t._array): name for name, t in names.items()}
+        self.calls = sorted(
+            (call for calls, _ in _recorded for call in calls), key=lambda call: call.first
+        )
+        self.nodes: list[Node] = []
+        self.numbers: dict[int, int] = {}
+
+    def add(self, t: Any) -> None:
+        op, args, gradient = t._op, t._args, self.gradients.get(id(t))
+        inputs: list[int | None] = []
+        leaves = []
+        for i, (parent, array) in enumerate(zip(t._parents, args, strict=True)):
+            number = None if parent is None else self.numbers.get(id(parent))
+            inputs.append(number)
+            if number is None:
+                name = self.names.get(id(array)) or argument_name(op, i)
+                slope = None if parent is None else self.gradients.get(id(parent))
+                # A copy: parameters are changed in place after the backward pass.
+                value = np.array(array)
+                leaves.append(Leaf(name, i, value, parent is not None, slope))
+        calls = tuple(call for call in self.calls if call.first < t._seq < call.last)
+        read = (tuple(inputs), tuple(leaves), tuple(args))
+        if op.outer is not None:
+            z = np.asarray(op.inner.forward(*args))
+            slope = None if gradient is None else op.outer.rules[0](gradient, t._array, None)
+            self._append(op.inner, *read, t._settings, z, slope, calls)
+            read = ((len(self.nodes) - 1,), (), (z,))
+            op = op.outer
+        self.numbers[id(t)] = self._append(op, *read, t._settings, t._array, gradient, calls)
+
+    def _append(
+        self,
+        op: Op,
+        inputs: tuple[int | None, ...],
+        leaves: tuple[Leaf, ...],
+        arguments: tuple[Any, ...],
+        settings: Mapping[str, Any],
+        value: Any,
+        gradient: Any,
+        calls: tuple[Call, ...],
+    ) -> int:
+        number = len(self.nodes)
+        self.nodes.append(
+            Node(number, op, op.name, inputs, leaves, arguments, settings, value, gradient, calls)
+        )
+        return number
+
+
+def argument_name(op: Op, i: int) -> str:
+    """Return the name of argument `i` of `op`."""
+    text = op.argument(i)
+    return text[text.index("(") + 1 : -1] if "(" in text else f"argument {i}"
+
+
+def number_text(x: Any) -> str:
+    """Return a number in at most four significant digits.
+
+    >>> number_text(0.188041), number_text(3.0)
+    ('0.188', '3')
+    """
+    return f"{float(x):.4g}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape for a picture.
+
+    >>> shape_text((5, 3)), shape_text(())
+    ('5 × 3', 'scalar')
+    """
+    return " × ".join(map(str, shape)) or "scalar"
+
+
+def magnitude_text(array: Any) -> str:
+    """Return the one number of `array`, or its largest magnitude; "absent" for None.
+
+    >>> magnitude_text(np.array([1.0, -2.0])), magnitude_text(None)
+    ('|max| 2', 'absent')
+    """
+    if array is None:
+        return "absent"
+    a = np.asarray(array)
+    if not a.size:
+        return "empty"
+    return number_text(a.reshape(())) if a.size == 1 else f"|max| {number_text(np.abs(a).max())}"

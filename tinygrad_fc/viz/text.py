@@ -1,0 +1,92 @@
+"""A graph as text: indented lines for people, Graphviz for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinygrad_fc.viz.graph import graph, shape_text
+from tinygrad_fc.viz.layout import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.viz.graph import Node
+
+__all__ = ["dot", "tree"]
+
+DEEPEST = 40
+"""Columns of indentation at most: a long chain stays within the page."""
+
+
+def tree(loss: Tensor, *, names: Mapping[str, Tensor] | None = None) -> str:
+    """Return the graph of `loss` as indented text: each op above what it reads.
+
+    An op that is read twice is written out once, and referred to by its number. Raises
+    `GraphError` as `graph` does.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> y = w.exp()
+    >>> print(tree((y * y).sum(), names={"w": w}))
+    2 sum, scalar
+      1 multiply, 2
+        0 exp, 2
+          w, 2, requires grad
+        0 exp, as above
+    """
+    nodes = graph(loss, gradients=False, names=names).nodes
+    lines: list[str] = []
+    written: set[int] = set()
+    pending: list[tuple[int, int | str]] = [(0, len(nodes) - 1)]
+    while pending:
+        depth, item = pending.pop()
+        indent = "  " * min(depth, DEEPEST)
+        if isinstance(item, str):
+            lines.append(f"{indent}{item}")
+            continue
+        node = nodes[item]
+        label = f"{indent}{item} {node.name}"
+        if item in written:
+            lines.append(f"{label}, as above")
+            continue
+        written.add(item)
+        lines.append(f"{label}, {shape_text(node.shape)}" + (f", in {node.path}" * bool(node.path)))
+        pending += [(depth + 1, child) for child in reversed(_children(node))]
+    return "\n".join(lines)
+
+
+def _children(node: Node) -> list[int | str]:
+    """Return what a node reads, by argument: numbers of nodes, texts of leaves."""
+    leaves: dict[int, str] = {}
+    for leaf in node.leaves:
+        shape = shape_text(leaf.value.shape)
+        leaves[leaf.argument] = f"{leaf.name}, {shape}" + ", requires grad" * leaf.requires_grad
+    return [leaves[i] if number is None else number for i, number in enumerate(node.inputs)]
+
+
+def dot(
+    loss: Tensor, *, depth: int | None = None, names: Mapping[str, Tensor] | None = None
+) -> str:
+    r"""Return the graph of `loss` in Graphviz' language, for other layout programs.
+
+    `depth` folds modules and `names` names leaves as for `draw`; raises what that raises.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor(2.0, requires_grad=True)
+    >>> print(dot(w.exp().sin(), names={"w": w}))
+    digraph {
+      node [shape=box]
+      0 [label="exp  scalar\nvalue 7.389  grad 0.4484\n◆ w  scalar\n  value 2  grad 3.313"]
+      1 [label="sin  scalar\nvalue 0.8939  grad 1"]
+      0 -> 1
+    }
+    """
+    layout = fold(graph(loss, names=names), depth)
+    lines = ["digraph {", "  node [shape=box]"]
+    for box in layout.boxes:
+        rows = [f"{box.title}  {box.shape}", *(f"{left}  {right}" for left, right, _ in box.rows)]
+        label = r"\n".join(row.replace("\\", "\\\\").replace('"', r"\"") for row in rows)
+        lines.append(f'  {box.number} [label="{label}"]')
+    lines += [f"  {source} -> {target}" for source, target in layout.routes]
+    return "\n".join([*lines, "}"])
