@@ -278,7 +278,7 @@ def test_no_rule_for_a_function_of_numpys():
         (lambda: tg.tensor([[1.0], [1.0, 2.0]]), ("cannot make a tensor of",)),
         (lambda: tg.tensor([1.0, None]), ("cannot make a tensor of", "object")),
         (lambda: tg.tensor(1j), ("cannot make a tensor of", "complex128")),
-        (lambda: tg.zeros(2, device="cuda"), ("there is no device 'cuda'", "CPU")),
+        (lambda: tg.zeros(2, device="gpu"), ("there is no device 'gpu'", "'cpu', 'cuda'")),
         (
             lambda: tg.ones(2, 3).item(),
             ("item() needs a tensor of one element", "(2, 3)", "tolist()"),
@@ -332,8 +332,6 @@ def test_names_that_are_not_there_say_what_to_take():
             assert told(lambda m=module, n=name: getattr(m, n)).endswith(f"attribute {name!r}")
         assert not hasattr(module, "Conv2d")
         assert getattr(module, "Conv2d", 1) == 1
-    for moved in (tg.ones(2).cuda, nn.Linear(1, 1).cuda):
-        has(told(moved, RuntimeError), "live on the CPU", "leave cuda() out", "to(device)")
     model = nn.Linear(1, 1)
     assert model.cpu() is model
 

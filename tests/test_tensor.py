@@ -179,8 +179,6 @@ def test_casts(a: Any, dtype: Any):
         same(call(), a.astype(kind))
     (g,) = gradients(lambda x: x.float() * 2 + x.half().double(), [x], 0)
     assert g.shape == a.shape
-    with pytest.raises(RuntimeError, match="no device 'cuda"):
-        x.to("cuda:0")
 
 
 @given(arrays(hnp.array_shapes(min_dims=2, max_dims=3, min_side=2, max_side=3)))
@@ -199,8 +197,7 @@ def test_contiguous_is_itself_or_a_copy_in_order(a: Any):
 def test_devices_are_the_cpu():
     device = "cuda" if tg.cuda.is_available() else "cpu"
     assert tg.ones(2, device=device).to(device).device == tg.device("cpu")
-    assert str(tg.device("cpu:0")) == "cpu"
-    assert tg.cuda.device_count() == 0
-    for wrong in ("cuda", "mps", 0):
+    assert tg.ones(2).to("cpu:0").device == tg.device("cpu")
+    for wrong in ("gpu", "mps", "cuda:x", 0):
         with pytest.raises(RuntimeError, match="no device"):
             tg.device(wrong)

@@ -1,50 +1,138 @@
-"""The one device there is, so that `device = "cuda" if cuda.is_available() else "cpu"` runs."""
+"""Devices: NumPy arrays on the CPU, CuPy arrays on a GPU.
+
+Ops run on the arrays that a tensor holds, so that a tensor on a GPU needs no op of its own. CuPy is
+imported when a tensor is moved there, and needs a GPU then.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError
 
+KINDS = ("cpu", "cuda")
+
 
 class device:  # noqa: N801  PyTorch's spelling
-    """A place for arrays; only `"cpu"` is one.
+    """A place for arrays: `"cpu"`, `"cuda"`, or `"cuda:1"` for the second GPU.
 
-    Raises `RuntimeError` for another.
+    Raises `RuntimeError` for another name. That a GPU is there is checked when arrays are moved to
+    it, as in PyTorch.
 
-    >>> device("cpu")
-    device(type='cpu')
+    >>> device("cuda", 1)
+    device(type='cuda', index=1)
     """
 
     type: str
+    index: int | None
 
     def __init__(self, type: Any, index: int | None = None) -> None:
         name, _, number = str(type).partition(":")
-        if name != "cpu":
+        if name not in KINDS or not (number.isdecimal() or not number):
             message = (
-                f"there is no device {type!r}: arrays are NumPy's and live on the CPU; use "
-                "device('cpu')"
+                f"there is no device {type!r}; expected 'cpu', 'cuda', or 'cuda:1' for the second "
+                "GPU"
             )
             raise RuntimeError(message)
         self.type = name
         self.index = int(number) if number else index
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, device) and other.type == self.type
+        return isinstance(other, device) and repr(other) == repr(self)
 
     def __hash__(self) -> int:
-        return hash(self.type)
+        return hash(repr(self))
 
     def __repr__(self) -> str:
-        return f"device(type='{self.type}')"
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{index})"
 
     def __str__(self) -> str:
-        return self.type
+        return self.type if self.index is None else f"{self.type}:{self.index}"
 
 
 CPU = device("cpu")
+
+
+class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
+    """What scripts ask before they choose a device.
+
+    >>> device = "cuda" if cuda.is_available() else "cpu"
+    """
+
+    @staticmethod
+    def is_available() -> bool:
+        """Return whether CuPy is installed and finds a GPU."""
+        try:
+            cupy()
+        except RuntimeError:
+            return False
+        return True
+
+    @staticmethod
+    def device_count() -> int:
+        """Return the number of GPUs."""
+        return int(cupy().cuda.runtime.getDeviceCount()) if cuda.is_available() else 0
+
+
+def cupy() -> Any:
+    """Return the module CuPy; raise `RuntimeError` if it is missing or finds no GPU."""
+    advice = (
+        "Expected an NVIDIA GPU and its driver. Write device = 'cuda' if cuda.is_available() else "
+        "'cpu', and .to(device)"
+    )
+    try:
+        import cupy as module  # noqa: PLC0415  an extra, which takes a second to import
+    except ImportError as error:
+        message = (
+            "there is no device 'cuda': CuPy is not installed. Install it with "
+            f"pip install 'tinygrad-fc[cuda]'. {advice}"
+        )
+        raise RuntimeError(message) from error
+    if not module.cuda.is_available():
+        raise RuntimeError(f"there is no device 'cuda': CuPy finds no GPU. {advice}")
+    return module
+
+
+def device_of(array: Any) -> device:
+    """Return the device of an array or tensor."""
+    array = getattr(array, "_array", array)
+    return device("cuda", int(array.device.id)) if computes_elsewhere(array) else CPU
+
+
+def is_on(array: Any, where: device) -> bool:
+    """Return whether an array is on a device; on any GPU where the device has no number."""
+    here = device_of(array)
+    return where.type == here.type and (where.type == "cpu" or where.index in {None, here.index})
+
+
+def gpu(where: Any = None) -> device:
+    """Return the device that `tensor.cuda(where)` means: None, a number or a device."""
+    return device("cuda", where) if where is None or isinstance(where, int) else device(where)
+
+
+def moved(array: Any, where: device) -> Any:
+    """Return `array` on a device: itself if it is there, else a copy."""
+    if is_on(array, where):
+        return array
+    host = array.get() if computes_elsewhere(array) else array
+    if where.type == "cpu":
+        return host
+    module = cupy()
+    with module.cuda.Device(where.index):
+        return module.asarray(host)
+
+
+def check(where: Any) -> None:
+    """Raise `RuntimeError` where `where` is not the CPU, on which tensors are created."""
+    if where is not None and where is not CPU and device(where).type != "cpu":
+        cupy()
+        raise RuntimeError(
+            f"tensors are created on the CPU, not on device {str(where)!r}: write .to({where!r}) "
+            "behind the call"
+        )
 
 
 def computes_elsewhere(array: Any) -> bool:
@@ -67,33 +155,3 @@ def refuse_lazy(value: Any, name: str) -> None:
             "tinygrad_fc.parallel.backward(model, loss_fn, x, y), or call x.compute() if the "
             "array fits into memory"
         )
-
-
-def check(given: Any) -> None:
-    """Raise where `given` is a device that there is not."""
-    if given is not None and given is not CPU:
-        device(given)
-
-
-def moved(self: Any, device: Any = None, **settings: Any) -> NoReturn:
-    """Raise `RuntimeError`, as `to("cuda")` does: there is no GPU."""
-    del self, device, settings
-    message = (
-        "there is no device 'cuda': arrays are NumPy's and live on the CPU; leave cuda() out, or "
-        "write to(device), with device = 'cuda' if cuda.is_available() else 'cpu'"
-    )
-    raise RuntimeError(message)
-
-
-class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
-    """What scripts ask about before they choose a device."""
-
-    @staticmethod
-    def is_available() -> bool:
-        """Tell that there is none."""
-        return False
-
-    @staticmethod
-    def device_count() -> int:
-        """Return 0."""
-        return 0

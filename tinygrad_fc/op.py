@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from tinygrad_fc.device import refuse_lazy
+from tinygrad_fc.device import device_of, refuse_lazy
 from tinygrad_fc.domain import Domain
 from tinygrad_fc.errors import (
     AnomalyError,
@@ -204,6 +204,12 @@ class Op:
         else:
             kind = ShapeError if isinstance(error, ValueError) and odd is None else DtypeError
         why = _clash(shapes) if kind is ShapeError and not settings else ""
+        devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
+        if len(devices) > 1:
+            why = (
+                f"its arguments are on devices {' and '.join(devices)}. Move one of them: "
+                "x.to(y.device)"
+            )
         if odd is not None and kind is DtypeError:
             why = (
                 f"{self.argument(odd)} is {arrays[odd]!r:.60}; hand over a tensor, an array or a "

@@ -217,10 +217,9 @@ __all__ = [
 def _made(
     fill: Any, shape: tuple[int, ...], dtype: Any, device: Any, generator: Any, requires_grad: bool
 ) -> Tensor:
-    check_device(device)
     array = np.empty(shape, dtype or dtypes.get_default_dtype())
     fill(array, 0.0, 1.0, generator)
-    return with_grad(array, requires_grad)
+    return with_grad(array, requires_grad, device)
 
 
 def _shape(positional: tuple[Any, ...], size: Any) -> tuple[int, ...]:
@@ -282,7 +281,7 @@ def rand_like(
     (2, 3)
     """
     dtype = dtype or input.dtype
-    return _made(fill_uniform, input.shape, dtype, device, generator, requires_grad)
+    return _made(fill_uniform, input.shape, dtype, device or input.device, generator, requires_grad)
 
 
 def randn_like(
@@ -300,7 +299,7 @@ def randn_like(
     (2, 3)
     """
     dtype = dtype or input.dtype
-    return _made(fill_normal, input.shape, dtype, device, generator, requires_grad)
+    return _made(fill_normal, input.shape, dtype, device or input.device, generator, requires_grad)
 
 
 def randint(
@@ -322,7 +321,6 @@ def randint(
     >>> bool((tg.randint(5, 10, (100,)) >= 5).all())
     True
     """
-    check_device(device)
     given = list(bounds)
     if size is None and given:
         size = given.pop()
@@ -339,7 +337,7 @@ def randint(
         drawn = rng.integers(low, high, shape).astype(wanted)
     else:
         drawn = rng.integers(low, high, shape, dtype=wanted)
-    return with_grad(np.asarray(drawn, wanted), requires_grad)
+    return with_grad(np.asarray(drawn, wanted), requires_grad, device)
 
 
 def randperm(
@@ -358,11 +356,10 @@ def randperm(
     >>> sorted(tg.randperm(4).tolist())
     [0, 1, 2, 3]
     """
-    check_device(device)
     if n < 0:
         raise ValueError(f"randperm orders the numbers below n, and n is {n}: at least 0 is needed")
     drawn = rng_of(generator).permutation(n)
-    return with_grad(drawn.astype(dtype or dtypes.int64, copy=False), requires_grad)
+    return with_grad(drawn.astype(dtype or dtypes.int64, copy=False), requires_grad, device)
 
 
 # Tensors by parameters of a distribution
@@ -469,7 +466,6 @@ def normal(
     >>> tg.normal(tg.tensor([1.0, 2.0]), 0.0)
     tensor([1., 2.])
     """
-    check_device(device)
     if isinstance(mean, Node) or isinstance(std, Node):
         if size is not None:
             raise TypeError("normal takes its shape from the tensors: leave out size")
@@ -484,7 +480,7 @@ def normal(
         raise ValueError("a standard deviation is at least 0, and normal got one that is not")
     array = np.empty(shape, dtype or dtypes.get_default_dtype())
     fill_normal(array, 0.0, 1.0, generator)
-    return with_grad(np.asarray(array * std + mean, array.dtype), requires_grad)
+    return with_grad(np.asarray(array * std + mean, array.dtype), requires_grad, device)
 
 
 teach(sys.modules[__name__])

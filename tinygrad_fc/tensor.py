@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tinygrad_fc import methods, numpy_dispatch
-from tinygrad_fc.device import CPU, check, device, moved
+from tinygrad_fc.device import CPU, computes_elsewhere, device, device_of, gpu, is_on, moved
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import as_array
@@ -24,8 +24,7 @@ from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops.elementwise import ONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 NONE: dict[str, Any] = {}
 NUMBERS = (Node, np.ndarray, np.generic, int, float, list, tuple)
@@ -47,6 +46,19 @@ def _index(at: Any) -> Any:
     if isinstance(at, list):
         return np.asarray([_index(part) for part in at]) if at else np.zeros(0, np.intp)
     return at
+
+
+def device_and_dtype(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[device | None, Any]:
+    """Return the device and the dtype that the arguments of `to` name, None where none is named."""
+    where = dtype = None
+    for a in (*args, *(kwargs.get(name) for name in ("dtype", "device", "other"))):
+        if isinstance(a, Node):
+            where, dtype = device_of(a), a._array.dtype
+        elif isinstance(a, device) or (isinstance(a, str) and a.partition(":")[0] in _PLACES):
+            where = device(a)
+        elif a is not None and not isinstance(a, bool):
+            dtype = a
+    return where, dtype
 
 
 class Tensor(methods.Methods):
@@ -91,8 +103,8 @@ class Tensor(methods.Methods):
 
     @property
     def device(self) -> device:
-        """Where it lives: the CPU."""
-        return CPU
+        """The device that holds its elements."""
+        return device_of(self._array)
 
     @taught
     def size(self, dim: int | None = None) -> Any:
@@ -124,7 +136,15 @@ class Tensor(methods.Methods):
     # Out of it
 
     def numpy(self) -> Any:
-        """Return the array, to be looked at: a read-only view, at any time."""
+        """Return a read-only view of the array, at any time.
+
+        Raises `TypeError` for a tensor on a GPU: `x.cpu().numpy()` copies it.
+        """
+        if computes_elsewhere(self._array):
+            raise TypeError(
+                f"numpy() cannot view a tensor on device {str(self.device)!r}; expected one on the "
+                "CPU. Copy it first: x.cpu().numpy()"
+            )
         view = self._array.view()
         view.flags.writeable = False
         return view
@@ -374,7 +394,7 @@ class Tensor(methods.Methods):
 
     def __reduce__(self) -> Any:
         grad = None if self._grad is None else self._grad._array
-        return _load, (type(self), np.asarray(self._array), self._requires_grad, grad)
+        return _load, (type(self), self._array, self._requires_grad, grad)
 
     def _fresh(self, array: Any) -> None:
         """Make it a tensor that no call made, around `array`."""
@@ -514,23 +534,20 @@ class Tensor(methods.Methods):
 
     @taught
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return it with another dtype, itself where nothing changes; devices are the CPU only."""
-        given = [*args, *(kwargs[k] for k in ("dtype", "device", "other") if k in kwargs)]
+        """Return it with another dtype or on another device, itself where nothing changes.
+
+        Takes a dtype, a device, both, or a tensor whose dtype and device are meant. A move to a GPU
+        needs CuPy; it is part of the graph, so that gradients return to the device of the leaf.
+        """
+        where, dtype = device_and_dtype(args, kwargs)
         flags = [a for a in args if isinstance(a, bool)]  # non_blocking, then copy
         copied = kwargs.get("copy", len(flags) > 1 and flags[1])
-        dtype = None
-        for a in given:
-            if isinstance(a, Node):
-                dtype = a._array.dtype
-            elif a is None or isinstance(a, bool):
-                continue
-            elif isinstance(a, device) or (isinstance(a, str) and a.partition(":")[0] in _PLACES):
-                check(a)
-            else:
-                dtype = a
-        if not copied and (dtype is None or np.dtype(dtype) == self.dtype):
-            return self
-        return self.astype(self.dtype if dtype is None else dtype)
+        out = self
+        if where is not None and not is_on(self._array, where):
+            out = record(s.to_device, (self,), {"where": where})
+        if not copied and (dtype is None or np.dtype(dtype) == out.dtype):
+            return out
+        return out.astype(out.dtype if dtype is None else dtype)
 
     @taught
     def astype(self, dtype: Any) -> Tensor:
@@ -566,10 +583,12 @@ class Tensor(methods.Methods):
         return self.to(np.bool_)
 
     def cpu(self) -> Tensor:
-        """Return itself: it is there."""
-        return self
+        """Return it on the CPU, itself if it is there."""
+        return self.to(CPU)
 
-    cuda = moved
+    def cuda(self, device: Any = None) -> Tensor:
+        """Return it on a GPU, the first unless told otherwise; itself if it is there."""
+        return self.to(gpu(device))
 
 
 class RemovableHandle:
@@ -601,19 +620,22 @@ def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
 
 def text(start: str, t: Any) -> str:
     """Return how a tensor is shown: PyTorch's way, with what made it in place of a class name."""
+    array = moved(t._array, CPU)
     body = np.array2string(
-        t._array, separator=", ", precision=4, prefix=start, threshold=1000, floatmode="maxprec"
+        array, separator=", ", precision=4, prefix=start, threshold=1000, floatmode="maxprec"
     )
-    if not t._array.size:
-        body = "[]" if t._array.ndim == 1 else f"[], size={t._array.shape}"
-    if t._array.ndim == 0 and t._array.dtype.kind == "f":
+    if not array.size:
+        body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
+    if array.ndim == 0 and array.dtype.kind == "f":
         body = (
-            np.format_float_positional(t._array, precision=4, trim=".")
-            if _plain(t._array)
-            else f"{t._array:.4e}"
+            np.format_float_positional(array, precision=4, trim=".")
+            if _plain(array)
+            else f"{array:.4e}"
         )
-    if t._array.dtype not in (get_default_dtype(), np.int64, np.bool_):
-        body += f", dtype={t._array.dtype}"
+    if array.dtype not in (get_default_dtype(), np.int64, np.bool_):
+        body += f", dtype={array.dtype}"
+    if array is not t._array:
+        body += f", device={str(t.device)!r}"
     if t._requires_grad:
         body += ", requires_grad=True" if t.is_leaf else f", made_by={t._op.name}"
     return f"{start}{body})"

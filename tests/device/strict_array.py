@@ -190,9 +190,9 @@ class StrictArray:
         return self.array
 
     @property
-    def device(self) -> str:
-        """A name of a device that is not the CPU."""
-        return "strict"
+    def device(self) -> Any:
+        """The first GPU, as CuPy tells it."""
+        return SimpleNamespace(id=0)
 
 
 def _method(name: str) -> Any:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import dtypes
-from tinygrad_fc.device import check as check_device
+from tinygrad_fc.device import device as as_device
+from tinygrad_fc.device import moved
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.functional.arguments import as_array, as_shape
 from tinygrad_fc.graph import Node, wrap
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 
-def with_grad(array: Any, requires_grad: bool) -> Tensor:
-    """Return a tensor around `array`."""
-    made = wrap(array)
+def with_grad(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
+    """Return a tensor around `array`, moved to `device` unless that is None."""
+    made = wrap(array if device is None else moved(array, as_device(device)))
     if requires_grad:
         made.requires_grad = True
     return made
@@ -39,8 +40,7 @@ def tensor(
     tensor([[1, 2],
             [3, 4]])
     """
-    check_device(device)
-    return with_grad(as_array(data, dtype, copy=True), requires_grad)
+    return with_grad(as_array(data, dtype, copy=True), requires_grad, device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -53,10 +53,9 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     >>> a
     array([1., 1.])
     """
-    check_device(device)
     if isinstance(data, Node):
-        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined, return-value]
-    return with_grad(as_array(data, dtype), requires_grad=False)
+        return data.to(device, dtype)  # type: ignore[attr-defined, no-any-return]
+    return with_grad(as_array(data, dtype), requires_grad=False, device=device)
 
 
 def clone(input: Tensor) -> Tensor:
@@ -114,7 +113,6 @@ def full(
     >>> tg.full((2,), 0.5)
     tensor([0.5, 0.5])
     """
-    check_device(device)
     if fill_value is None and shape:
         *shape, fill_value = shape  # type: ignore[assignment]
     if fill_value is None or not (shape or size is not None):
@@ -122,7 +120,7 @@ def full(
         raise TypeError(message)
     value = as_array(fill_value, dtype)
     wanted = as_shape(tuple(shape) if size is None else (size,))
-    return with_grad(np.full(wanted, value), requires_grad)
+    return with_grad(np.full(wanted, value), requires_grad, device)
 
 
 def _sized(value: float) -> Any:
@@ -133,10 +131,9 @@ def _sized(value: float) -> Any:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Tensor:
-        check_device(device)
         shape = as_shape(shape if size is None else (size,))
         array = np.full(shape, value, dtype or dtypes.get_default_dtype())
-        return with_grad(array, requires_grad)
+        return with_grad(array, requires_grad, device)
 
     return make
 
@@ -183,8 +180,7 @@ def _alike(value: float) -> Any:
     def make(
         input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
     ) -> Tensor:
-        check_device(device)
-        return full_like(input, value, dtype=dtype, requires_grad=requires_grad)
+        return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad)
 
     return make
 
@@ -235,10 +231,9 @@ def full_like(
     >>> tg.full_like(tg.ones(2), 7)
     tensor([7., 7.])
     """
-    check_device(device)
     like = input._array if isinstance(input, Node) else input
     array = np.full_like(like, fill_value, dtype=dtype, order="C")
-    return with_grad(array, requires_grad)
+    return with_grad(array, requires_grad, device)
 
 
 def eye(
@@ -256,8 +251,7 @@ def eye(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    check_device(device)
-    return with_grad(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
+    return with_grad(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad, device)
 
 
 def arange(
@@ -275,7 +269,6 @@ def arange(
     >>> tg.arange(1, 2, 0.25)
     tensor([1.  , 1.25, 1.5 , 1.75])
     """
-    check_device(device)
     if end is None:
         start, end = 0, start
     if step == 0 or (end - start) / step < 0:
@@ -285,7 +278,9 @@ def arange(
         dtype = dtypes.get_default_dtype()
     # As PyTorch counts: the last number is decided by one division, not by adding up.
     count = math.ceil((end - start) / step)
-    return with_grad((start + np.arange(count) * step).astype(dtype or np.int64), requires_grad)
+    return with_grad(
+        (start + np.arange(count) * step).astype(dtype or np.int64), requires_grad, device
+    )
 
 
 def linspace(
@@ -303,9 +298,10 @@ def linspace(
     >>> tg.linspace(-7, 7, 3)
     tensor([-7.,  0.,  7.])
     """
-    check_device(device)
     return with_grad(
-        np.linspace(start, end, steps, dtype=dtype or dtypes.get_default_dtype()), requires_grad
+        np.linspace(start, end, steps, dtype=dtype or dtypes.get_default_dtype()),
+        requires_grad,
+        device,
     )
 
 

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 
 from tinygrad_fc import dtypes, graph
-from tinygrad_fc.device import moved
+from tinygrad_fc.device import CPU, device, gpu
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import hooks, state, walk
 from tinygrad_fc.nn.error import LayerError, rise
 from tinygrad_fc.nn.parameter import Parameter, forget_grad
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensor import Tensor, device_and_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -280,44 +279,45 @@ class Module:
             forget_grad(parameter, set_to_none=set_to_none)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Give floating parameters and buffers another dtype, in place; return the module.
+        """Give parameters and buffers another dtype or device, in place; return the module.
 
-        Takes a dtype, a tensor whose dtype is meant, a device (there is one), or a device and a
-        dtype, by position or as `dtype=`, `device=`. Raises `DtypeError` for a dtype that is not
-        a float.
+        Takes a dtype, a tensor whose dtype and device are meant, a device, or a device and a
+        dtype, by position or as `dtype=`, `device=`. Tensors of whole numbers keep their dtype.
+        Raises `DtypeError` for a dtype that is not a float, `RuntimeError` for a device that is
+        not there.
         """
-        # A tensor reads the same arguments; this one is of a dtype that nobody asks for.
-        before = wrap(np.zeros((), np.uint16))
-        after = before.to(*args, **kwargs)
-        return self if after is before else self._cast(after.dtype)
+        where, dtype = device_and_dtype(args, kwargs)
+        return self._moved(where, None if dtype is None else np.dtype(dtype))
 
     def cpu(self) -> Self:
-        """Return the module: it is there."""
-        return self
+        """Do `to("cpu")`."""
+        return self._moved(CPU)
 
-    cuda = moved
+    def cuda(self, device: Any = None) -> Self:
+        """Do `to("cuda")`, or `to` another device."""
+        return self._moved(gpu(device))
 
     def double(self) -> Self:
         """Do `to(float64)`."""
-        return self._cast(dtypes.float64)
+        return self._moved(dtype=dtypes.float64)
 
     def float(self) -> Self:
         """Do `to(float32)`."""
-        return self._cast(dtypes.float32)
+        return self._moved(dtype=dtypes.float32)
 
     def half(self) -> Self:
         """Do `to(float16)`."""
-        return self._cast(dtypes.float16)
+        return self._moved(dtype=dtypes.float16)
 
-    def _cast(self, dtype: np.dtype[Any]) -> Self:
-        if dtype.kind != "f":
+    def _moved(self, where: device | None = None, dtype: np.dtype[Any] | None = None) -> Self:
+        if dtype is not None and dtype.kind != "f":
             raise DtypeError(
                 f"a module's dtype must be a float, got {dtype}: try float32 or float64"
             )
         for tensor in chain(self.parameters(), self.buffers()):
             for t in (tensor, tensor.grad):
-                if t is not None and t.dtype.kind == "f":
-                    t.data = t.data.to(dtype)
+                if t is not None:
+                    t.data = t.data.to(where, dtype if t.dtype.kind == "f" else None)
         return self
 
     # State

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.device import CPU, device_of, moved
 from tinygrad_fc.domain import axis, order, real, reshaped, stretched
-from tinygrad_fc.op import Each
+from tinygrad_fc.op import Each, Op
 from tinygrad_fc.op import row as op
 
 
@@ -59,6 +60,15 @@ astype = op(
     domain=(real,),
     settings={"dtype": lambda *_: (np.dtype("d"), np.dtype("f"))},
     rules=(lambda g, _out, _x, dtype: g,),  # the walk casts it back
+)
+# Not in the table, whose laws are about arrays of one library.
+to_device: Op = Op(
+    moved,
+    forward=moved,
+    name="to",
+    domain=(real,),
+    settings={"where": lambda *_: (CPU,)},
+    rules=(lambda g, out, x, where: to_device(g, where=device_of(x)),),
 )
 copy = op(
     np.copy,
