@@ -201,6 +201,11 @@ class Tensor(methods.Methods):
     def __repr__(self) -> str:
         return text("tensor(", self)
 
+    def _repr_html_(self) -> str:
+        from tinygrad_fc.viz.html import tensor_html  # noqa: PLC0415  for notebooks alone
+
+        return tensor_html(self)
+
     # Its place in the graph
 
     @property

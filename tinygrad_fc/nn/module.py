@@ -403,6 +403,11 @@ class Module:
         inside = "".join(f"\n  {line}" for line in extra + lines)
         return f"{self._get_name()}({inside}\n)" if inside else f"{self._get_name()}()"
 
+    def _repr_html_(self) -> str:
+        from tinygrad_fc.viz.html import module_html  # noqa: PLC0415  for notebooks alone
+
+        return module_html(self)
+
 
 # What may be assigned where a parameter or module was: what is found by walking, or nothing.
 _REPLACES = (Parameter, Module, *walk.PLAIN, type(None))

@@ -123,6 +123,8 @@ class Expression:
     # NumPy functions and ops
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "at":
+            raise TypeError(f"np.{ufunc.__name__}.at changes an array in place: no expression")
         out = kwargs.pop("out", (None,))[0]
         if method == "__call__":
             result = call(ufunc.__name__, f"np.{ufunc.__name__}", ufunc, args, kwargs)

@@ -1,0 +1,72 @@
+"""The training monitor records what a loop would compute by hand."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from test_graph import network, seeds, widths
+
+from tinygrad_fc import nn, optim, viz
+
+
+@given(widths, seeds)
+def test_records_are_those_of_a_loop(sizes: list[int], seed: int):
+    criterion = nn.MSELoss()
+    model, x, y = network(sizes, "sigmoid", seed)
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    losses, norms, shares = [], [], []
+    with viz.History(model, criterion, optimizer) as history:
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            losses.append(loss.item())
+            first: Any = model[0]
+            grads = [first.weight.grad.numpy().ravel(), first.bias.grad.numpy()]
+            norms.append(np.linalg.norm(np.concatenate(grads)))
+            out = model[:2](x).numpy()
+            optimizer.step()
+            shares.append(np.mean(out * (1 - out) < 0.025))
+    np.testing.assert_array_equal(history.loss, losses)
+    np.testing.assert_allclose(history.gradient_norms["0"], norms)
+    np.testing.assert_array_equal(history.saturated["1"], shares)
+    criterion(model(x), y).backward()
+    optimizer.step()
+    assert len(history.loss) == 3
+    assert not model[1]._hooks
+
+
+def test_what_has_no_gradient_is_nan():
+    model, x, y = network([2, 3, 1], "tanh", 0)
+    criterion = nn.MSELoss()
+    model[0].requires_grad_(requires_grad=False)
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    history = viz.History(model, criterion, optimizer)
+    optimizer.step()
+    criterion(model(x), y).backward()
+    optimizer.step()
+    assert math.isnan(history.loss[0])
+    assert math.isnan(history.gradient_norms["0"][1])
+    assert history.gradient_norms["2"][1] > 0
+
+
+def test_the_plot_has_every_layer(monkeypatch: pytest.MonkeyPatch):
+    model, x, y = network([2, 3, 1], "relu", 0)
+    criterion = nn.MSELoss()
+    optimizer = optim.Adam(model.parameters())
+    with viz.History(model, criterion, optimizer) as history:
+        for _ in range(4):
+            criterion(model(x), y).backward()
+            optimizer.step()
+    curve, norms, shares = history.plot().axes
+    assert curve.lines[0].get_ydata() == pytest.approx(history.loss)
+    assert [line.get_label() for line in norms.lines] == ["0", "2"]
+    assert [line.get_label() for line in shares.lines] == ["1", "3"]
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"tinygrad-fc\[plot\]"):
+        history.plot()

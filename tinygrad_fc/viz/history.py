@@ -1,0 +1,130 @@
+"""A training monitor: loss, gradient norms and saturated units, step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from tinygrad_fc.nn import ReLU, Sigmoid, Tanh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
+    from tinygrad_fc.nn import Module
+    from tinygrad_fc.optim import Optimizer
+
+__all__ = ["History"]
+
+# Where an activation is so flat that its derivative is below a tenth of its largest.
+SATURATED: dict[type[Module], Callable[[Any], Any]] = {
+    Sigmoid: lambda y: y * (1 - y) < 0.025,
+    Tanh: lambda y: 1 - y * y < 0.1,
+    ReLU: lambda y: y == 0,
+}
+
+
+class History:
+    """Records a training run by hooks on `model`, `criterion` and `optimizer`, until `close()`.
+
+    After each `optimizer.step()`, `loss` has the last value of `criterion` (a loss module),
+    `gradient_norms[path]` the Euclidean norm of the gradient of each layer with parameters (NaN
+    where it has none), and `saturated[path]` the share, from 0 to 1, of saturated units of each
+    Sigmoid, Tanh and ReLU in the last forward pass. It is a context manager, too.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc import nn, optim
+    >>> model, criterion = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1)), nn.MSELoss()
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> x = tg.ones(3, 1)
+    >>> with History(model, criterion, optimizer) as history:
+    ...     for _ in range(5):
+    ...         optimizer.zero_grad()
+    ...         criterion(model(x), x).backward()
+    ...         optimizer.step()
+    >>> len(history.loss), list(history.gradient_norms), list(history.saturated)
+    (5, ['0', '2'], ['1'])
+    """
+
+    def __init__(self, model: Module, criterion: Module, optimizer: Optimizer) -> None:
+        self.loss: list[float] = []
+        self.gradient_norms: dict[str, list[float]] = {}
+        self.saturated: dict[str, list[float]] = {}
+        self._shares: dict[str, float] = {}
+        self._last_loss = float("nan")
+        self._layers: list[tuple[str, Module]] = []
+        self._handles = [criterion.register_forward_hook(self._on_loss)]
+        for path, module in model.named_modules():
+            if any(True for _ in module.parameters(recurse=False)):
+                self._layers.append((path, module))
+                self.gradient_norms[path] = []
+            if type(module) in SATURATED:
+                self.saturated[path] = []
+                self._handles.append(module.register_forward_hook(self._on_activation(path)))
+        self._optimizer, self._step = optimizer, optimizer.step
+        vars(optimizer)["step"] = self._on_step
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the hooks; what was recorded stays."""
+        for handle in self._handles:
+            handle.remove()
+        vars(self._optimizer).pop("step", None)
+
+    def _on_loss(self, _: Module, __: Any, output: Any) -> None:
+        self._last_loss = float(output.detach().mean())
+
+    def _on_activation(self, path: str) -> Callable[..., None]:
+        def note(module: Module, _: Any, output: Any) -> None:
+            self._shares[path] = float(np.mean(SATURATED[type(module)](output.numpy())))
+
+        return note
+
+    def _on_step(self, *args: Any, **kwargs: Any) -> Any:
+        self.loss.append(self._last_loss)
+        for path, module in self._layers:
+            gradients = [
+                p.grad.numpy() for p in module.parameters(recurse=False) if p.grad is not None
+            ]
+            norm = np.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
+            self.gradient_norms[path].append(float(norm) if gradients else float("nan"))
+        for path, shares in self.saturated.items():
+            shares.append(self._shares.get(path, float("nan")))
+        return self._step(*args, **kwargs)
+
+    def plot(self) -> Figure:
+        """Return a figure of the three records over the steps; needs the extra `plot`."""
+        try:
+            from matplotlib.figure import Figure  # noqa: PLC0415  an optional dependency
+        except ImportError as error:
+            raise ImportError(
+                "plotting needs matplotlib: pip install 'tinygrad-fc[plot]'"
+            ) from error
+        figure = Figure(figsize=(12, 3.4), layout="constrained")
+        curve, norms, shares = figure.subplots(1, 3)
+        curve.plot(self.loss, color="tab:blue")
+        curve.set(title="loss", xlabel="step", yscale="log")
+        for axes, title, records in (
+            (norms, "gradient norm per layer", self.gradient_norms),
+            (shares, "share of saturated units", self.saturated),
+        ):
+            for style, (path, values) in zip(_styles(len(records)), records.items(), strict=True):
+                axes.plot(values, style, label=path)
+            axes.set(title=title, xlabel="step")
+            if records:
+                axes.legend(title="layer", fontsize="small")
+        norms.set(yscale="log")
+        shares.set(ylim=(-0.02, 1.02))
+        return figure
+
+
+def _styles(count: int) -> list[str]:
+    """Return line styles that differ without colour, too."""
+    return [("-", "--", "-.", ":")[k % 4] for k in range(count)]
