@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     # A layer's name in the module around it, the layer, and the shape of what it returned.
     Before = tuple[str, Module, tuple[int, ...]]
 
+__all__ = ["LayerError"]
+
 # How many calls back a layer's input is followed to find the layer that made it.
 _NEAR = 8
 

@@ -1,4 +1,4 @@
-"""Fully connected layers, and the layer that does nothing."""
+"""Linear layers, and layers that only reshape."""
 
 from __future__ import annotations
 
@@ -7,31 +7,43 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.device import check as check_device
-from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.graph import Node, record, wrap
+from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.shape import flatten
+from tinygrad_fc.graph import record
+from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.activation import Sigmoid, Tanh
 from tinygrad_fc.nn.error import LayerError
 from tinygrad_fc.nn.module import Module
-from tinygrad_fc.nn.parameter import Parameter
-from tinygrad_fc.nn.rectifier import ReLU
+from tinygrad_fc.nn.parameter import unfilled
 from tinygrad_fc.ops import linalg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinygrad_fc.op import Op
     from tinygrad_fc.tensor import Tensor
 
-NONE: dict[str, Any] = {}
+__all__ = ["Bilinear", "Flatten", "Identity", "Linear", "Unflatten"]
+
+_NO_SETTINGS: dict[str, Any] = {}
+
+
+def _check_widths(layer: str, **widths: Any) -> None:
+    for name, n in widths.items():
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+            raise ValueError(
+                f"{layer}: {name} is {n!r}, expected an integer of at least 1. Pass the width of "
+                "the input or output"
+            )
 
 
 class Linear(Module):
-    """`x @ weight.T + bias`: every output connected to every input, formula (3).
+    """`x @ weight.T + bias`: a fully connected layer, formula (3).
 
-    `x` (..., in_features) gives (..., out_features); `weight` (out_features, in_features), `bias`
-    (out_features,), both drawn uniformly within 1 / sqrt(in_features), as PyTorch draws them.
-    Raises `ValueError` for a width below 1, and `LayerError`, which names the layer and the
+    `x` (..., in_features) gives (..., out_features); `weight` (out_features, in_features) and
+    `bias` (out_features,) start uniformly distributed in +-1 / sqrt(in_features), as in PyTorch.
+    Raises `ValueError` for a width below 1, and `LayerError`, with the path of the layer and the
     fix, for an input of another width.
 
     >>> import tinygrad_fc as tg
@@ -48,38 +60,31 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        check_device(device)
-        for name, n in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-                raise ValueError(f"Linear needs {name} of at least 1, a whole number; got {n!r}")
+        _check_widths("Linear", in_features=in_features, out_features=out_features)
         self.in_features = int(in_features)
         self.out_features = int(out_features)
-        dtype = dtype or get_default_dtype()
-        self.weight = Parameter(wrap(np.empty((out_features, in_features), dtype)))
-        self.bias = Parameter(wrap(np.empty(out_features, dtype))) if bias else None
+        self.weight = unfilled((out_features, in_features), device, dtype)
+        self.bias = unfilled(out_features, device, dtype) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.in_features)
-            init.uniform_(self.bias, -bound, bound)
+        """Draw weight and bias again."""
+        _init_uniform(self.weight, self.bias, self.in_features)
 
-    def forward(self, input: Tensor, *, row: Op = linalg.linear) -> Tensor:
-        # `row` is another where an activation follows, and both are one call.
+    def forward(self, input: Tensor, *, op: Op = linalg.linear) -> Tensor:
+        # Sequential passes another op, which includes the activation that follows.
         try:
             if self.bias is None:
-                return record(linalg.product_linear, (input, self.weight), NONE)
-            return record(row, (input, self.weight, self.bias), NONE)
+                return record(linalg.product_linear, (input, self.weight), _NO_SETTINGS)
+            return record(op, (input, self.weight, self.bias), _NO_SETTINGS)
         except (ShapeError, DtypeError, AttributeError) as error:
-            raise self._refusal(input) or error from error.__cause__
+            raise self._error(input) or error from error.__cause__
 
-    def _refusal(self, input: Any) -> Exception | None:
-        given: Any = input
-        if not isinstance(given, Node | np.ndarray):
+    def _error(self, input: Any) -> Exception | None:
+        if not hasattr(input, "shape"):
             return DtypeError(
-                f"{self} needs a tensor, got {type(input).__name__}: make one with tensor(...)"
+                f"{self}: the input is a {type(input).__name__}, expected a tensor. Convert it: "
+                "tensor(x)"
             )
         if input.ndim == 0 or input.shape[-1] != self.in_features:
             return LayerError(self, input, axis=-1, wanted=self.in_features, setting="in_features")
@@ -92,17 +97,63 @@ class Linear(Module):
         )
 
 
-WEIGHED: Any = Linear.forward
-ACTIVATED: dict[Any, Op] = {
-    Sigmoid.forward: linalg.linear_sigmoid,
-    Tanh.forward: linalg.linear_tanh,
-    ReLU.forward: linalg.linear_relu,
-}
-"""The row of a Linear and what follows it, by the `forward` of that; see `Sequential`."""
+def _init_uniform(weight: Any, bias: Any, fan_in: int) -> None:
+    bound = 1 / math.sqrt(fan_in)
+    init.uniform_(weight, -bound, bound)
+    if bias is not None:
+        init.uniform_(bias, -bound, bound)
+
+
+class Bilinear(Module):
+    """`x1 @ weight[o] @ x2 + bias[o]` for each output `o`, `nn.functional.bilinear`.
+
+    `x1` (..., in1_features) and `x2` (..., in2_features) give (..., out_features); `weight`
+    (out_features, in1_features, in2_features) and `bias` (out_features,) start uniformly
+    distributed in +-1 / sqrt(in1_features). Raises `LayerError` for an input of another width.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.Bilinear(2, 3, 5)(tg.zeros(4, 2), tg.zeros(4, 3)).shape
+    (4, 5)
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        widths = {"in1_features": in1_features, "in2_features": in2_features}
+        _check_widths("Bilinear", **widths, out_features=out_features)
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        self.weight = unfilled((out_features, in1_features, in2_features), device, dtype)
+        self.bias = unfilled(out_features, device, dtype) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias again."""
+        _init_uniform(self.weight, self.bias, self.in1_features)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        for input, setting in ((input1, "in1_features"), (input2, "in2_features")):
+            wanted = getattr(self, setting)
+            if input.ndim == 0 or input.shape[-1] != wanted:
+                raise LayerError(self, input, axis=-1, wanted=wanted, setting=setting)
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class Identity(Module):
-    """Returns what it gets; takes and ignores any settings.
+    """Returns its input. Takes any arguments and ignores them.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Identity(54)(tg.ones(2))
@@ -115,3 +166,60 @@ class Identity(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return input
+
+
+class Flatten(Module):
+    """Merges the axes from `start_dim` to `end_dim`: (N, A, B) gives (N, A * B) by default.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.Flatten()(tg.zeros(4, 2, 3)).shape
+    (4, 6)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return flatten(input, self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Splits the axis `dim` into axes of the sizes `unflattened_size`, one of which may be -1.
+
+    Raises `TypeError` unless the sizes are a tuple or list of integers, and `ShapeError` when
+    called, where their product is not the size of the axis.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.Unflatten(1, (2, 3))(tg.zeros(4, 6)).shape
+    (4, 2, 3)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        sizes = unflattened_size
+        if not isinstance(sizes, tuple | list) or not all(isinstance(n, int) for n in sizes):
+            raise TypeError(
+                f"Unflatten: unflattened_size is {sizes!r}, expected a tuple of integers. Write "
+                "Unflatten(1, (2, 3))"
+            )
+        self.dim, self.unflattened_size = dim, unflattened_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        dim = normalize_dim(self.dim, input.ndim, "Unflatten")
+        shape, sizes = input.shape, tuple(self.unflattened_size)
+        known = math.prod(n for n in sizes if n != -1)
+        if sizes.count(-1) == 1 and known and shape[dim] % known == 0:
+            sizes = tuple(shape[dim] // known if n == -1 else n for n in sizes)
+        if -1 in sizes or math.prod(sizes) != shape[dim]:
+            raise ShapeError(
+                f"{self}: the input has shape {shape}, expected axis {self.dim} to have the "
+                f"product of {self.unflattened_size} as its size. Change unflattened_size"
+            )
+        return input.reshape((*shape[:dim], *sizes, *shape[dim + 1 :]))
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

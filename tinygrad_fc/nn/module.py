@@ -18,7 +18,7 @@ from tinygrad_fc import dtypes, graph
 from tinygrad_fc.device import CPU, device, gpu
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.nn import hooks, state, walk
-from tinygrad_fc.nn.error import LayerError, rise
+from tinygrad_fc.nn.error import rise
 from tinygrad_fc.nn.parameter import Parameter, forget_grad
 from tinygrad_fc.tensor import Tensor, device_and_dtype
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import RemovableHandle
 
-__all__ = ["LayerError", "Module", "Parameter"]
+__all__ = ["Module"]
 
 T = TypeVar("T")
 _NOTHING: Any = object()

@@ -1,7 +1,4 @@
-"""Normalisation over a batch or over a length, with running statistics: see `nn.layernorm` too.
-
-All subtract a mean, divide by a deviation, then scale and shift.
-"""
+"""Normalization layers: subtract a mean, divide by a standard deviation, scale and shift."""
 
 from __future__ import annotations
 
@@ -18,20 +15,25 @@ from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinygrad_fc.nn.parameter import Parameter
     from tinygrad_fc.tensor import Tensor
 
+__all__ = ["BatchNorm1d", "GroupNorm", "InstanceNorm1d", "LayerNorm", "RMSNorm"]
 
-class Affine(Module):
-    """What has a learned scale `weight`, 1 at first, and a shift `bias`, 0 at first; or None."""
+
+class _Affine(Module):
+    """Base of layers with a learned scale `weight`, at first 1, and shift `bias`, at first 0."""
 
     weight: Parameter | None
     bias: Parameter | None
 
-    def _make(self, shape: Any, of: tuple[Any, Any], *, weight: bool, bias: bool) -> None:
-        """Make them; `of` are a device and a dtype."""
-        self.weight = unfilled(shape, *of) if weight else None
-        self.bias = unfilled(shape, *of) if weight and bias else None
+    def _add_affine(
+        self, shape: Any, device: Any, dtype: Any, *, weight: bool, bias: bool = True
+    ) -> None:
+        self.weight = unfilled(shape, device, dtype) if weight else None
+        self.bias = unfilled(shape, device, dtype) if weight and bias else None
 
     def reset_parameters(self) -> None:
         """Set scales to 1 and shifts to 0."""
@@ -41,75 +43,12 @@ class Affine(Module):
             init.zeros_(self.bias)
 
 
-class _Running(Affine):
-    """What keeps a running mean and variance a channel."""
+class _RunningNorm(_Affine):
+    """Base of layers with a running mean and variance per channel."""
 
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float,
-        momentum: float | None,
-        affine: bool,
-        track_running_stats: bool,
-        of: tuple[Any, Any],
-        *,
-        bias: bool,
-    ) -> None:
-        super().__init__()
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        self._make(num_features, of, weight=affine, bias=bias)
-        for name in ("running_mean", "running_var"):
-            running = unfilled(num_features, *of).detach() if track_running_stats else None
-            self.register_buffer(name, running)
-        self.register_buffer(
-            "num_batches_tracked", wrap(np.array(0)) if track_running_stats else None
-        )
-        self.reset_parameters()
-
-    def reset_running_stats(self) -> None:
-        """Forget what batches were like: mean 0, variance 1, none seen."""
-        if self.running_mean is not None and self.running_var is not None:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.zero_()
-
-    def reset_parameters(self) -> None:
-        """Set scales to 1 and shifts to 0, and forget what batches were like."""
-        self.reset_running_stats()
-        super().reset_parameters()
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
-
-    def _check(self, input: Any, axis: int) -> None:
-        if input.shape[axis] != self.num_features:
-            raise LayerError(
-                self, input, axis=axis, wanted=self.num_features, setting="num_features"
-            )
-
-
-class BatchNorm1d(_Running):
-    """`(x - mean) / sqrt(var + eps) * weight + bias`, with a mean and a variance a feature.
-
-    `x` (N, C) or (N, C, L). In training they are the batch's, and running ones go towards them by
-    the share `momentum` (None: their plain average); after `eval()` the running ones are used.
-    `weight` and `bias` (C,) are left out by `affine=False`. Raises `LayerError` for another C,
-    `ValueError` for one value a feature in training. Ioffe and Szegedy (2015).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.BatchNorm1d(1)(tg.tensor([[1.0], [3.0]])).detach()
-    tensor([[-1.],
-            [ 1.]])
-    """
 
     def __init__(
         self,
@@ -123,14 +62,63 @@ class BatchNorm1d(_Running):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, (device, dtype), bias=bias
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self._add_affine(num_features, device, dtype, weight=affine, bias=bias)
+        tracked = track_running_stats
+        for name in ("running_mean", "running_var"):
+            statistic = unfilled(num_features, device, dtype).detach() if tracked else None
+            self.register_buffer(name, statistic)
+        self.register_buffer("num_batches_tracked", wrap(np.array(0)) if tracked else None)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Set the running mean to 0, the variance to 1 and the number of batches to 0."""
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Set scales to 1, shifts to 0 and the running statistics to their start."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def _check(self, input: Any, ndims: tuple[int, ...], axis: int) -> None:
+        if input.ndim not in ndims:
+            raise ShapeError(
+                f"{type(self).__name__}: the input has shape {input.shape}, expected {ndims[0]} or "
+                f"{ndims[1]} axes. Flatten the axes after the channels: x.flatten(2)"
+            )
+        if input.shape[axis] != self.num_features:
+            n = self.num_features
+            raise LayerError(self, input, axis=axis, wanted=n, setting="num_features")
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
+
+class BatchNorm1d(_RunningNorm):
+    """Batch normalization of features, `nn.functional.batch_norm`.
+
+    `x` (N, C) or (N, C, L). In training mean and variance are the batch's, and the running ones
+    move towards them by `momentum` (None: their average over all batches); after `eval()` the
+    running ones are used. `affine=False` leaves out `weight` and `bias` (C,). Raises `LayerError`
+    for another C, `ValueError` for one value per feature in training. Ioffe and Szegedy (2015).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.BatchNorm1d(1)(tg.tensor([[1.0], [3.0]])).detach()
+    tensor([[-1.],
+            [ 1.]])
+    """
+
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim not in (2, 3):
-            raise ShapeError(f"BatchNorm1d takes (N, C) or (N, C, L), got shape {input.shape}")
-        self._check(input, 1)
+        self._check(input, (2, 3), 1)
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -145,11 +133,12 @@ class BatchNorm1d(_Running):
         )
 
 
-class InstanceNorm1d(_Running):
-    """`BatchNorm1d` of each sample by itself, over its length: `x` (N, C, L) or (C, L).
+class InstanceNorm1d(_RunningNorm):
+    """Normalization of each sample over its length, `nn.functional.instance_norm`.
 
-    Without learned scales and running statistics unless `affine` or `track_running_stats`. Raises
-    `LayerError` for another C, `ValueError` for a length of 1. Ulyanov et al. (2016).
+    `x` (N, C, L) or (C, L). Has learned scales only with `affine`, running statistics only with
+    `track_running_stats`. Raises `LayerError` for another C, `ValueError` for L = 1. Ulyanov et al.
+    (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.InstanceNorm1d(1, eps=0.0)(tg.tensor([[1.0, 3.0]]))
@@ -169,13 +158,11 @@ class InstanceNorm1d(_Running):
         bias: bool = True,
     ) -> None:
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, (device, dtype), bias=bias
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim not in (2, 3):
-            raise ShapeError(f"InstanceNorm1d takes (N, C, L) or (C, L), got shape {input.shape}")
-        self._check(input, input.ndim - 2)
+        self._check(input, (3, 2), input.ndim - 2)
         out = F.instance_norm(
             input if input.ndim == 3 else input.reshape((1, *input.shape)),
             self.running_mean,
@@ -187,3 +174,146 @@ class InstanceNorm1d(_Running):
             self.eps,
         )
         return out if input.ndim == 3 else out.reshape(input.shape)
+
+
+class _LastAxesNorm(_Affine):
+    """Base of layers that normalize each sample over its last axes."""
+
+    normalized_shape: tuple[int, ...]
+
+    def _set_shape(self, normalized_shape: Any) -> None:
+        shape: Any = normalized_shape
+        self.normalized_shape = tuple(shape) if hasattr(shape, "__iter__") else (int(shape),)
+
+    def _check(self, input: Any) -> None:
+        shape = self.normalized_shape
+        if input.ndim < len(shape):
+            raise ShapeError(
+                f"{self}: the input has shape {input.shape}, expected the last axes to be {shape}. "
+                "Pass these sizes as normalized_shape"
+            )
+        for axis, wanted in enumerate(shape, -len(shape)):
+            if input.shape[axis] != wanted:
+                raise LayerError(self, input, axis=axis, wanted=wanted, setting="normalized_shape")
+
+
+class LayerNorm(_LastAxesNorm):
+    """Layer normalization, `nn.functional.layer_norm`.
+
+    `x` (..., *normalized_shape), `weight` and `bias` (*normalized_shape,), which
+    `elementwise_affine=False` and `bias=False` leave out. Raises `LayerError` for another shape.
+    Ba, Kiros and Hinton (2016).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.LayerNorm(2, eps=0.0)(tg.tensor([[1.0, 3.0]])).detach()
+    tensor([[-1.,  1.]])
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self._set_shape(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self._add_affine(self.normalized_shape, device, dtype, weight=elementwise_affine, bias=bias)
+        self.reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check(input)
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        )
+
+
+class RMSNorm(_LastAxesNorm):
+    """Root mean square normalization, `nn.functional.rms_norm`.
+
+    `x` (..., *normalized_shape), `weight` (*normalized_shape,), which `elementwise_affine=False`
+    leaves out; `eps=None` is the machine epsilon. Raises `LayerError` for another shape. Zhang and
+    Sennrich (2019).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.RMSNorm(2)(tg.tensor([[3.0, 3.0]])).detach()
+    tensor([[1., 1.]])
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self._set_shape(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self._add_affine(
+            self.normalized_shape, device, dtype, weight=elementwise_affine, bias=False
+        )
+        self.reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check(input)
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
+
+
+class GroupNorm(_Affine):
+    """Group normalization, `nn.functional.group_norm`.
+
+    `x` (N, C, ...), `weight` and `bias` (C,), which `affine=False` leaves out. Raises `ValueError`
+    unless `num_groups` divides `num_channels`, `LayerError` for another C. Wu and He (2018).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.GroupNorm(2, 4, eps=0.0)(tg.tensor([[1.0, 3.0, 0.0, 8.0]])).detach()
+    tensor([[-1.,  1., -1.,  1.]])
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_channels % num_groups:
+            raise ValueError(
+                f"GroupNorm: num_channels is {num_channels} and num_groups {num_groups}, expected "
+                "num_channels divisible by num_groups. Choose a divisor"
+            )
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
+        self._add_affine(num_channels, device, dtype, weight=affine, bias=bias)
+        self.reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        n = self.num_channels
+        if input.ndim > 1 and input.shape[1] != n:
+            raise LayerError(self, input, axis=1, wanted=n, setting="num_channels")
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )

@@ -13,6 +13,8 @@ from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.tensor import Tensor
 
+__all__ = ["Parameter"]
+
 
 class Parameter(Tensor):
     """A tensor that a `Module` counts as its own: optimizers get it, `state_dict` holds it.

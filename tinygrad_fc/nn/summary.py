@@ -24,6 +24,8 @@ from tinygrad_fc.tensor import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = ["Summary", "summary"]
+
 _NOTHING: Any = object()
 _UNITS = ("KiB", "MiB", "GiB")
 _EXAMPLE = "summary(model, (32, 64)) is for a batch of 32 samples of 64 features"

@@ -1,6 +1,7 @@
-"""Smooth activations, element by element: an input of any shape gives an output of that shape.
+"""Activation functions, in PyTorch's spelling: the output has the shape of the input `x`.
 
-`inplace` is taken for PyTorch's sake; what was handed in always stays as it is.
+At a kink the derivative is PyTorch's. `inplace` is accepted for compatibility and changes nothing:
+the input is never modified.
 """
 
 from __future__ import annotations
@@ -8,31 +9,60 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional import reduction
 from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.reduction import log_softmax, softmax
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.graph import record
 from tinygrad_fc.ops import activation as a
 from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops.elementwise import sigmoid, tanh
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
-# The values at which SELU keeps mean 0 and variance 1.
+__all__ = [
+    "celu",
+    "elu",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
+    "prelu",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+]
+
+# With these, outputs keep mean 0 and variance 1: Klambauer et al. (2017), formula 14.
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
-# Where softplus may become the straight line that it tends to: PyTorch's default.
-STRAIGHT = 20.0
+
+# Smooth
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return `x * sigmoid(x)`, also known as swish. Elfwing et al. (2017).
+    """Return `x * sigmoid(x)`, also called swish. Elfwing et al. (2017).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.silu(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.7311])
     """
-    del inplace
     return a.silu(input)
 
 
@@ -43,44 +73,45 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.mish(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.8651])
     """
-    del inplace
     return a.mish(input)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """Return `x * P(x)`, with the normal distribution P. Hendrycks and Gimpel (2016).
+    """Return `x * P(x)`, P the standard normal distribution. Hendrycks and Gimpel (2016).
 
-    `approximate="tanh"` returns `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2`, which
-    is within 0.0005 of it. Raises `ValueError` for another approximation.
+    `approximate="tanh"` computes `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2`, which
+    differs by less than 0.0005. Raises `ValueError` for another `approximate`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.gelu(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.8413])
     """
     if approximate not in ("none", "tanh"):
-        raise ValueError(f'approximate is "none" or "tanh", got {approximate!r}')
+        raise ValueError(
+            f'gelu: approximate is {approximate!r}, expected "none" or "tanh". Pass one of these'
+        )
     return a.gelu(input) if approximate == "none" else a.gelu_tanh(input)
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = STRAIGHT) -> Tensor:
-    """Return `log(1 + exp(beta * x)) / beta`, a smooth ramp.
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """Return `log(1 + exp(beta * x)) / beta`, a smooth approximation of relu.
 
-    It is finite and has its last digits for every number, so it needs no threshold; one below 20
-    makes it `x` where `beta * x` is above, as in PyTorch, and from 20 on, where that is off by at
-    most 2e-9, the digits stay. Raises `ValueError` where `beta` is 0.
+    Where `beta * x > threshold` and `threshold < 20` the result is `x`, as in PyTorch. From 20 on
+    `threshold` has no effect: the formula is computed without overflow, to the last digits. Raises
+    `ValueError` for `beta = 0`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.softplus(tg.tensor([0.0, 1000.0]))
     tensor([6.9315e-01, 1.0000e+03])
     """
     if beta == 0:
-        raise ValueError("softplus needs a beta other than 0")
+        raise ValueError("softplus: beta is 0, expected another number. Leave it out for beta=1")
     out = record(a.softplus, (input,), {"beta": beta})
-    return out if threshold >= STRAIGHT else e.where(input * beta > threshold, input, out)
+    return out if threshold >= 20 else e.where(input * beta > threshold, input, out)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
-    """Return `log(sigmoid(x))` (in nats), finite and with its last digits for every number.
+    """Return `log(sigmoid(x))` (in nats), finite and accurate for every finite `x`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.logsigmoid(tg.tensor([0.0, -1000.0]))
@@ -90,39 +121,37 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """Return `x` where it is positive, `alpha * (exp(x) - 1)` elsewhere. Clevert et al. (2015).
+    """Return `x` for `x > 0`, else `alpha * (exp(x) - 1)`. Clevert et al. (2015).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.elu(tg.tensor([-1.0, 1.0]))
     tensor([-0.6321,  1.    ])
     """
-    del inplace
     return record(a.elu, (input,), {"alpha": alpha})
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return 1.0507 times `elu(x, 1.6733)`: layers of it keep mean 0 and variance 1.
+    """Return `1.0507 * elu(x, 1.6733)`, which keeps mean 0 and variance 1 through layers.
 
-    Klambauer et al. (2017), "Self-normalizing neural networks".
+    Initialise weights with `nn.init.kaiming_normal_(w, nonlinearity="linear")`. Klambauer et al.
+    (2017), "Self-normalizing neural networks".
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.selu(tg.tensor([-1.0, 1.0]))
     tensor([-1.1113,  1.0507])
     """
-    del inplace
     return record(a.elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE})
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """Return `x` where it is positive, `alpha * (exp(x / alpha) - 1)` elsewhere. Barron (2017).
+    """Return `x` for `x > 0`, else `alpha * (exp(x / alpha) - 1)`. Barron (2017).
 
-    Its slope has no jump. Raises `ZeroDivisionError` where `alpha` is 0.
+    The derivative is continuous. Raises `ZeroDivisionError` for `alpha = 0`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.celu(tg.tensor([-1.0, 1.0]), alpha=2.0)
     tensor([-0.7869,  1.    ])
     """
-    del inplace
     return record(a.elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha})
 
 
@@ -143,29 +172,162 @@ def tanhshrink(input: Tensor) -> Tensor:
     >>> tg.nn.functional.tanhshrink(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.2384])
     """
-    return input - e.tanh(input)
+    return input - tanh(input)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """Return `a * sigmoid(b)`, where `a` and `b` are the halves of the input along `dim`.
+    """Return `a * sigmoid(b)`, where `a` and `b` are the halves of `x` along `dim`.
 
-    (..., 2n, ...) gives (..., n, ...). Raises `ShapeError` for an odd size. Dauphin et al. (2016).
+    `x` (..., 2n, ...) gives (..., n, ...). Raises `ShapeError` for an odd size. Dauphin et al.
+    (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.glu(tg.tensor([3.0, 0.0]))
     tensor([1.5])
     """
     if not input.ndim or input.shape[normalize_dim(dim, input.ndim, "glu")] % 2:
-        raise ShapeError(f"glu halves axis {dim}, whose size must be even, of {input.shape}")
+        raise ShapeError(
+            f"glu: the input has shape {input.shape}, expected an even size along dim {dim}, which "
+            "is halved. Make the layer before it return twice as many features"
+        )
     first, second = chunk(input, 2, dim)
-    return first * e.sigmoid(second)
+    return first * sigmoid(second)
 
 
 def softmin(input: Tensor, dim: int | None = None, dtype: object = None) -> Tensor:
-    """Return `softmax(-x)`: exponentials that sum to 1 over `dim`, the smallest number's largest.
+    """Return `softmax(-x)` over `dim`: positive, of sum 1, largest for the smallest `x`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.softmin(tg.tensor([0.0, 1000.0]), dim=0)
     tensor([1., 0.])
     """
-    return reduction.softmax(-input, dim, dtype)
+    return softmax(-input, dim, dtype)
+
+
+# Piecewise linear
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return `max(x, 0)`; the derivative at 0 is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.relu(tg.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return e.relu(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """Return `x` for `x > 0`, else `negative_slope * x`. Maas et al. (2013).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.leaky_relu(tg.tensor([-1.0, 2.0]))
+    tensor([-0.01,  2.  ])
+    """
+    return record(a.leaky_relu, (input,), {"negative_slope": negative_slope})
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Return `x` for `x > 0`, else `weight * x`: leaky relu with a learned slope.
+
+    `x` (N, C, ...); `weight` (C,) has one slope per channel, or (1,) or () one for all. Raises
+    `ShapeError` for another shape of `weight`. He et al. (2015), "Delving deep into rectifiers".
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.prelu(tg.tensor([[-1.0, -1.0]]), tg.tensor([0.5, 0.25]))
+    tensor([[-0.5 , -0.25]])
+    """
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.ndim > 1 or weight.numel() not in (1, channels):
+        raise ShapeError(
+            f"prelu: the weight has shape {weight.shape} and the input {input.shape}, expected one "
+            f"slope, or one per channel: shape ({channels},). Use num_parameters={channels}"
+        )
+    if weight.numel() > 1 and input.ndim > 2:
+        weight = weight.reshape((-1, *(1,) * (input.ndim - 2)))
+    elif weight.ndim > input.ndim:
+        weight = weight.reshape(())
+    return e.where(input > 0, input, weight * input)
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """Return `x` clamped to [min_val, max_val]; the derivative at a bound is 0.
+
+    Raises `ValueError` for `min_val > max_val`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
+    tensor([-1. ,  0.5])
+    """
+    if min_val > max_val:
+        raise ValueError(
+            f"hardtanh: min_val is {min_val} and max_val {max_val}, expected min_val < max_val. "
+            "Swap them"
+        )
+    return record(a.hardtanh, (input,), {"low": min_val, "high": max_val})
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return `x` clamped to [0, 6]; the derivative at a bound is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.relu6(tg.tensor([-1.0, 2.0, 7.0]))
+    tensor([0., 2., 6.])
+    """
+    return hardtanh(input, 0.0, 6.0)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return `x / 6 + 1 / 2` clamped to [0, 1], a piecewise linear sigmoid.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.hardsigmoid(tg.tensor([-4.0, 0.0, 1.5]))
+    tensor([0.  , 0.5 , 0.75])
+    """
+    return (hardtanh(input, -3.0, 3.0) + 3) / 6
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return `x * hardsigmoid(x)`. Howard et al. (2019), "Searching for MobileNetV3".
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.hardswish(tg.tensor([1.5, 3.0]))
+    tensor([1.125, 3.   ])
+    """
+    return input * hardsigmoid(input)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return 0 for `-lambd <= x <= lambd`, else `x`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.hardshrink(tg.tensor([0.5, 2.0]))
+    tensor([0., 2.])
+    """
+    return e.where((input >= -lambd) & (input <= lambd), 0, input)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return `x - lambd` for `x > lambd`, `x + lambd` for `x < -lambd`, else 0.
+
+    Raises `ValueError` for `lambd < 0`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.softshrink(tg.tensor([-2.0, 0.25]))
+    tensor([-1.5,  0. ])
+    """
+    if not lambd >= 0:
+        raise ValueError(f"softshrink: lambd is {lambd}, expected at least 0. Pass abs(lambd)")
+    return input - e.clip(input, -lambd, lambd)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """Return `x` for `x > threshold`, else `value`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.threshold(tg.tensor([0.5, 2.0]), 1.0, -1.0)
+    tensor([-1.,  2.])
+    """
+    return e.where(input <= threshold, value, input)

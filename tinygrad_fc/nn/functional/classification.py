@@ -6,15 +6,138 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, RangeError
-from tinygrad_fc.graph import record, wrap
-from tinygrad_fc.nn.functional.classes import Classes, class_weights, rows
-from tinygrad_fc.nn.functional.reduction import chosen, compared, floats, plain, predicted, reduced
+from tinygrad_fc.errors import DtypeError, RangeError, ShapeError, evidence
+from tinygrad_fc.functional.shape import permute
+from tinygrad_fc.graph import record
+from tinygrad_fc.nn.functional.reduction import (
+    check_prediction,
+    check_shapes,
+    checked_reduction,
+    float_target,
+    reduced,
+    to_array,
+)
+from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import loss as l
-from tinygrad_fc.ops.activation import softplus
+from tinygrad_fc.ops.activation import logsigmoid, softplus
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "multi_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+]
+
+
+class ClassIndices:
+    """Scores as a matrix (n, C) with checked class indices (n,) and the weights of samples."""
+
+    def __init__(
+        self, loss: str, input: Any, target: Any, weight: Any, ignore_index: int | None = None
+    ) -> None:
+        check_prediction(loss, input)
+        indices = to_array(target)
+        self.shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+        if input.dtype.kind != "f" and indices.dtype.kind == "f":
+            raise DtypeError(
+                f"{loss}: the prediction is {input.dtype} of shape {input.shape} and the target "
+                f"{indices.dtype} of shape {indices.shape}, expected scores first, classes second. "
+                f"Swap the arguments: {loss}(scores, classes)"
+            )
+        if not input.ndim or indices.shape != self.shape:
+            raise ShapeError(_target_shape_message(loss, input.shape, indices.shape, self.shape))
+        if indices.dtype.kind not in "iu":
+            raise DtypeError(
+                f"{loss}: the target is {indices.dtype}, expected class indices, which are "
+                "integers. Write target.long(); class probabilities have the shape of the "
+                f"prediction, {input.shape}"
+            )
+        self.scores = as_matrix(input)
+        self.indices, self.valid = indices.reshape(-1), None
+        self.count = self.scores.shape[1]
+        outside = self._outside()
+        if ignore_index is not None and (outside or 0 <= ignore_index < self.count):
+            self.valid = self.indices != ignore_index
+            self.indices = np.where(self.valid, self.indices, 0)
+            outside = self._outside()
+        if outside:
+            y = evidence(self.indices)
+            wrong = y[(y < 0) | (y >= self.count)][0]
+            raise RangeError(
+                f"{loss}: a class index is {wrong}, expected 0 to {self.count - 1} for a "
+                f"prediction of shape {input.shape}. Number the classes from 0, or make the last "
+                "layer wider"
+            )
+        self.class_weight: Any = None if weight is None else class_weight(loss, weight, self.count)
+        self.unweighted = self.class_weight is None and self.valid is None
+
+    def _outside(self) -> bool:
+        y = self.indices
+        return y.size > 0 and not (np.minimum.reduce(y) >= 0 and np.maximum.reduce(y) < self.count)
+
+    def sample_weight(self) -> Any:
+        """Return the weight of each sample (n,): that of its class, 0 where it is ignored."""
+        n = len(self.indices)
+        weight = np.ones(n) if self.class_weight is None else self.class_weight[self.indices]
+        weight = weight if self.valid is None else np.where(self.valid, weight, 0)
+        return weight.astype(self.scores._array.dtype)
+
+    def smoothed(self, smoothing: float) -> Any:
+        """Return weighted target probabilities (n, C), a share `smoothing` of them uniform."""
+        n = len(self.indices)
+        uniform = np.ones(self.count) if self.class_weight is None else self.class_weight
+        valid = np.ones(n) if self.valid is None else self.valid
+        out = np.outer(valid, uniform * (smoothing / self.count))
+        out[np.arange(n), self.indices] += self.sample_weight() * (1 - smoothing)
+        return out.astype(self.scores._array.dtype)
+
+    def reduced(self, losses: Tensor, reduction: str, *, is_weighted: bool = False) -> Tensor:
+        """Return the weighted mean or sum of the losses (n,), or them in the target's shape."""
+        if self.valid is not None:  # an ignored loss may be infinite
+            losses = e.where(self.valid, losses, 0)
+        if not (is_weighted or self.unweighted):
+            losses = losses * self.sample_weight()
+        if reduction == "none":
+            return losses.reshape(self.shape)
+        if reduction == "mean" and not self.unweighted:
+            return e.divide(losses.sum(), self.sample_weight().sum())
+        return reduced(losses, reduction)
+
+
+def _target_shape_message(loss: str, shape: Any, target: Any, expected: Any) -> str:
+    happened = f"{loss}: the prediction has shape {shape} and the target {target}"
+    if not shape:
+        return f"{happened}, expected scores (N, C). Give the prediction an axis for the classes"
+    fix = "Pass one class index per sample"
+    if np.prod(target) == np.prod(expected):
+        fix = f"Reshape the target: target.reshape({expected})"
+    classes = shape[min(len(shape) - 1, 1)]
+    return f"{happened}, expected class indices of shape {expected} for {classes} classes. {fix}"
+
+
+def as_matrix(x: Any) -> Any:
+    """Return scores (C,), (N, C) or (N, C, ...) as a matrix with one column per class."""
+    if x.ndim == 2:
+        return x
+    if x.ndim == 1:
+        return x.reshape((1, -1))
+    return permute(x, 0, *range(2, x.ndim), 1).reshape((-1, x.shape[1]))
+
+
+def class_weight(loss: str, weight: Any, classes: int) -> Any:
+    """Return the class weights as an array (C,)."""
+    array = to_array(weight)
+    if array.shape != (classes,):
+        raise ShapeError(
+            f"{loss}: the weight has shape {array.shape}, expected one per class: ({classes},). "
+            "Pass a vector"
+        )
+    return array
 
 
 def cross_entropy(
@@ -27,34 +150,61 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Return the negative logarithm (in nats) of the target class's softmax.
+    """Return `-log(softmax(input)[target])` (in nats) for scores and classes.
 
-    `input` holds scores, (N, C), (C,) or (N, C, ...), `target` class indices, (N,), () or
-    (N, ...), or probabilities of the input's shape. Each class counts by its `weight` (C,), by
-    which a mean is divided; samples of class `ignore_index` do not count. `label_smoothing` mixes
-    that share of all classes evenly into the target (Szegedy et al., 2016). Raises `ShapeError`,
-    `RangeError` for a class that is not there, `DtypeError` for classes that are no whole numbers.
+    `input` (N, C), (C,) or (N, C, ...) holds scores, `target` class indices (N,), () or (N, ...),
+    or class probabilities of the input's shape. `weight` (C,) weights the classes; `"mean"` divides
+    by the weights of the samples. Samples of class `ignore_index` count 0. `label_smoothing`, in
+    [0, 1], is the share of a uniform distribution in the target (Szegedy et al., 2016). Raises
+    `ShapeError`, `RangeError` for a class outside 0 to C - 1, `DtypeError` for float classes.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 2), tg.tensor([1]))
     tensor(0.6931)
     """
-    predicted("cross_entropy", input)
-    reduction = chosen(reduction, size_average, reduce)
+    check_prediction("cross_entropy", input)
+    reduction = checked_reduction(reduction, size_average, reduce)
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing is a share, from 0 to 1, got {label_smoothing}")
+        raise ValueError(
+            f"cross_entropy: label_smoothing is {label_smoothing}, expected a share in [0, 1]. "
+            "Common is 0.1"
+        )
     if input.ndim and getattr(target, "shape", None) == input.shape:
         if ignore_index >= 0:
-            raise ValueError("ignore_index is one of the classes, and the target is probabilities")
-        return _soft(input, target, weight, reduction, label_smoothing)
-    classes = Classes("cross_entropy", input, target, weight, ignore_index)
+            raise ValueError(
+                f"cross_entropy: ignore_index is {ignore_index} and the target holds "
+                "probabilities, expected class indices. Leave ignore_index out"
+            )
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+    classes = ClassIndices("cross_entropy", input, target, weight, ignore_index)
     x, y = classes.scores, classes.indices
     if label_smoothing:
-        each = l.soft_cross_entropy(x, classes.smoothed(label_smoothing))
-        return classes.reduced(each, reduction, counted=True)
-    if classes.all_alike and reduction != "none":
+        losses = l.soft_cross_entropy(x, classes.smoothed(label_smoothing))
+        return classes.reduced(losses, reduction, is_weighted=True)
+    if classes.unweighted and reduction != "none":
         return record(l.cross_entropy, (x, y), {"count": len(y) if reduction == "mean" else 1})
     return classes.reduced(l.cross_entropy(x, y), reduction)
+
+
+def _soft_cross_entropy(
+    input: Any, target: Any, weight: Any, reduction: str, smoothing: float
+) -> Tensor:
+    dtype = to_array(target).dtype
+    if dtype.kind != "f":
+        raise DtypeError(
+            f"cross_entropy: the target is {dtype} of the prediction's shape {input.shape}, "
+            "expected probabilities, which are floats. Write target.double(); class indices have "
+            "one axis less"
+        )
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / input.shape[min(input.ndim - 1, 1)]
+    x, y = as_matrix(input), as_matrix(target)
+    if weight is not None:
+        y = y * class_weight("cross_entropy", weight, x.shape[1])
+    if reduction == "none":
+        shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+        return l.soft_cross_entropy(x, y).reshape(shape)
+    return l.soft_cross_entropy(x, y, count=x.shape[0] if reduction == "mean" else 1)
 
 
 def nll_loss(
@@ -66,37 +216,58 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return what `cross_entropy` does of an `input` of log-probabilities, as `log_softmax` gives.
+    """Return `-input[target]` for log-probabilities, as `log_softmax` returns them.
 
-    `input` (N, C), (C,) or (N, C, ...), `target` class indices (N,), () or (N, ...); `weight`
-    (C,), `ignore_index` and the errors are those of `cross_entropy`.
+    `input` (N, C), (C,) or (N, C, ...), `target` class indices (N,), () or (N, ...); `weight` (C,),
+    `ignore_index` and the errors are those of `cross_entropy`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.nll_loss(tg.tensor([[-0.5, -1.0]]), tg.tensor([1]))
     tensor(1.)
     """
-    reduction = chosen(reduction, size_average, reduce)
-    classes = Classes("nll_loss", input, target, weight, ignore_index)
-    each = -classes.scores[np.arange(len(classes.indices)), classes.indices]
-    return classes.reduced(each, reduction)
+    reduction = checked_reduction(reduction, size_average, reduce)
+    classes = ClassIndices("nll_loss", input, target, weight, ignore_index)
+    losses = -classes.scores[np.arange(len(classes.indices)), classes.indices]
+    return classes.reduced(losses, reduction)
 
 
-def _soft(input: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Tensor:
-    if plain(target).dtype.kind != "f":
-        raise DtypeError(
-            f"cross_entropy: a target of the prediction's shape {input.shape} holds probabilities, "
-            f"which are floats; this one is {target.dtype}. Class indices have an axis less"
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the sum over classes `i != y` of `max(0, margin - x[y] + x[i]) ** p * weight[y] / C`.
+
+    `input` (N, C) with class indices `target` (N,), or (C,) with (); `weight` (C,). Raises
+    `ShapeError`, `DtypeError` and `RangeError` as `cross_entropy`, `ValueError` unless `p` is 1 or
+    2. Crammer and Singer (2001).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.multi_margin_loss(tg.tensor([[1.0, 3.0]]), tg.tensor([0]))
+    tensor(1.5)
+    """
+    if p not in (1, 2):
+        raise ValueError(f"multi_margin_loss: p is {p}, expected 1 or 2. Pass one of these")
+    if input.ndim > 2:
+        raise ShapeError(
+            f"multi_margin_loss: the input has shape {input.shape}, expected scores (N, C) or "
+            "(C,). Flatten the other axes"
         )
-    if smoothing:
-        count = input.shape[min(input.ndim - 1, 1)]
-        target = target * (1 - smoothing) + smoothing / count
-    x, y = rows(input), rows(target)
-    if weight is not None:
-        y = y * class_weights("cross_entropy", weight, x.shape[1])
-    if reduction == "none":
-        shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-        return l.soft_cross_entropy(x, y).reshape(shape)
-    return l.soft_cross_entropy(x, y, count=x.shape[0] if reduction == "mean" else 1)
+    classes = ClassIndices("multi_margin_loss", input, target, weight)
+    x, y = classes.scores, classes.indices
+    excess = e.relu(margin - x[np.arange(len(y)), y][..., None] + x)
+    excess = excess if p == 1 else excess * excess
+    others = y[:, None] != np.arange(classes.count)
+    losses = e.where(others, excess, 0).mean(-1)
+    if classes.class_weight is not None:
+        losses = losses * classes.class_weight[y]
+    reduction = checked_reduction(reduction, size_average, reduce)
+    return reduced(losses.reshape(classes.shape), reduction)
 
 
 def binary_cross_entropy(
@@ -107,27 +278,26 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return `-target * log(input) - (1 - target) * log(1 - input)`, of probabilities (in nats).
+    """Return `-y * log(p) - (1 - y) * log(1 - p)` (in nats) for probabilities `p`, targets `y`.
 
     `input` and `target` have one shape (N, ...), to which `weight` broadcasts. Logarithms are at
-    least -100, so that a certain mistake stays finite. Raises `ShapeError` where the shapes
-    differ, `ValueError` for a number outside [0, 1]. `binary_cross_entropy_with_logits` keeps the
-    digits that a probability near 1 has lost.
+    least -100, which keeps the loss finite. Raises `ShapeError` where the shapes differ,
+    `ValueError` for a value outside [0, 1]. `binary_cross_entropy_with_logits` is more accurate.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.binary_cross_entropy(tg.tensor([0.5]), tg.tensor([1.0]))
     tensor(0.6931)
     """
-    compared("binary_cross_entropy", input, target)
-    for what, array in (("an input", input._array), ("a target", plain(target))):
+    check_shapes("binary_cross_entropy", input, target)
+    for name, array in (("input", input._array), ("target", to_array(target))):
         if not ((array >= 0) & (array <= 1)).all():
             raise ValueError(
-                f"binary_cross_entropy needs probabilities, from 0 to 1, and got {what} that is "
-                "none: apply sigmoid, or use binary_cross_entropy_with_logits"
+                f"binary_cross_entropy: the {name} has a value outside [0, 1], expected "
+                "probabilities. Apply sigmoid, or use binary_cross_entropy_with_logits"
             )
-    each = l.binary_cross_entropy(input, floats(target, input))
-    each = each if weight is None else each * weight
-    return reduced(each, chosen(reduction, size_average, reduce))
+    losses = l.binary_cross_entropy(input, float_target(target, input))
+    losses = losses if weight is None else losses * weight
+    return reduced(losses, checked_reduction(reduction, size_average, reduce))
 
 
 def binary_cross_entropy_with_logits(
@@ -139,46 +309,45 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """Return `binary_cross_entropy` of `sigmoid(input)`, to the last digits.
+    """Return `binary_cross_entropy(sigmoid(input), target)`, computed without loss of digits.
 
     `input` and `target` have one shape (N, ...), to which `weight`, of samples, and `pos_weight`,
-    of the targets that are 1, broadcast. The gradient is `sigmoid(input) - target`. Raises
+    of the positive targets, broadcast. The gradient is `sigmoid(input) - target`. Raises
     `ShapeError` where the shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.tensor([0.0]), tg.tensor([1.0]))
     tensor(0.6931)
     """
-    compared("binary_cross_entropy_with_logits", input, target)
-    target = floats(target, input)
+    check_shapes("binary_cross_entropy_with_logits", input, target)
+    target = float_target(target, input)
     if pos_weight is None:
-        each = l.binary_cross_entropy_with_logits(input, target)
+        losses = l.binary_cross_entropy_with_logits(input, target)
     else:
-        each = target * pos_weight * softplus(-input) + (1 - target) * softplus(input)
-    each = each if weight is None else each * weight
-    return reduced(each, chosen(reduction, size_average, reduce))
+        losses = target * pos_weight * softplus(-input) + (1 - target) * softplus(input)
+    losses = losses if weight is None else losses * weight
+    return reduced(losses, checked_reduction(reduction, size_average, reduce))
 
 
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Return class indices (...) as rows (..., num_classes) of one 1 among zeros, int64.
+def multilabel_soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the mean over classes of `binary_cross_entropy_with_logits` times `weight`.
 
-    `num_classes` is one more than the largest index unless given. Raises `DtypeError` for what is
-    not whole numbers, `RangeError` for an index outside, `ValueError` for no classes.
+    `input` and `target` (N, C) give (N,) with `reduction="none"`; `weight` (C,). Raises
+    `ShapeError` where shapes differ.
 
     >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.one_hot(tg.tensor([1, 0]))
-    tensor([[0, 1],
-            [1, 0]])
+    >>> tg.nn.functional.multilabel_soft_margin_loss(tg.zeros(1, 2), tg.tensor([[1.0, 0.0]]))
+    tensor(0.6931)
     """
-    indices = plain(tensor)
-    if indices.dtype.kind not in "iu":
-        raise DtypeError(
-            f"one_hot needs class indices, which are whole numbers, got {indices.dtype}"
-        )
-    if num_classes == -1:
-        num_classes = int(indices.max(initial=-1)) + 1
-    if num_classes < 1:
-        raise ValueError(f"one_hot cannot tell classes apart where there are {num_classes}")
-    if indices.size and not 0 <= indices.min() <= indices.max() < num_classes:
-        raise RangeError(f"one_hot: an index lies outside 0 to {num_classes - 1}, the classes")
-    return wrap((indices[..., None] == np.arange(num_classes)).astype(np.int64))
+    check_shapes("multilabel_soft_margin_loss", input, target)
+    target = float_target(target, input)
+    losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    losses = losses if weight is None else losses * weight
+    return reduced(losses.mean(-1), checked_reduction(reduction, size_average, reduce))

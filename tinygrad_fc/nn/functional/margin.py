@@ -1,25 +1,100 @@
-"""Losses that ask for a distance, a rank or a sign, and are content beyond a margin."""
+"""Losses with a margin, and the distances and similarities that they compare."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.nn.functional.classes import Classes
-from tinygrad_fc.nn.functional.distance import pairwise_distance
-from tinygrad_fc.nn.functional.reduction import chosen, compared, floats, plain, reduced
+from tinygrad_fc.nn.functional.reduction import (
+    check_shapes,
+    checked_reduction,
+    float_target,
+    reduced,
+    to_array,
+)
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops.activation import logsigmoid, softplus
+from tinygrad_fc.ops import reduce as r
+from tinygrad_fc.ops.activation import softplus
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
+__all__ = [
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+    "normalize",
+    "pairwise_distance",
+    "soft_margin_loss",
+    "triplet_margin_loss",
+]
 
-def _ramp(x: Any) -> Any:
-    # As PyTorch's clamp(min=0): the slope at 0 is 1, and that of relu is 0.
+# Distances
+
+
+def _norm(x: Any, p: float, dim: int, *, keepdim: bool) -> Any:
+    """Return the p-norm along `dim`, for `p` of 0 and infinity too."""
+    settings = {"axis": dim, "keepdims": keepdim}
+    if p == 2:
+        return r.norm(x, **settings)
+    size = e.absolute(x)
+    if math.isinf(p):
+        return (r.amax if p > 0 else r.amin)(size, **settings)
+    if p == 0:
+        return r.sum_(e.where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
+    if p == 1:
+        return r.sum_(size, **settings)
+    total = r.sum_(size**p, **settings)
+    zero = total == 0  # where the root has no finite derivative
+    return e.where(zero, 0, e.where(zero, 1, total) ** (1 / p))
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """Return `input / max(|input|_p, eps)`, with the p-norm along `dim`.
+
+    `input` (..., n, ...) gives vectors of length 1 in its shape.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.normalize(tg.tensor([[3.0, 4.0]]))
+    tensor([[0.6, 0.8]])
+    """
+    return input / e.clip(_norm(input, p, dim, keepdim=True), eps, math.inf)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """Return the cosine of the angle between vectors along `dim`, with lengths of at least `eps`.
+
+    `x1` and `x2` (N, D), or of shapes that broadcast, give (N,), in [-1, 1].
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.cosine_similarity(tg.tensor([[1.0, 0.0]]), tg.tensor([[1.0, 1.0]]))
+    tensor([0.7071])
+    """
+    return (normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps)).sum(dim)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """Return the p-norm of `x1 - x2 + eps` along the last axis.
+
+    `x1` and `x2` (N, D), or of shapes that broadcast, give (N,), or (N, 1) with `keepdim`. `eps`
+    keeps the derivative finite where both are equal.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.pairwise_distance(tg.tensor([[3.0, 4.0]]), tg.zeros(1, 2))
+    tensor([5.])
+    """
+    return _norm(x1 - x2 + eps, p, -1, keepdim=keepdim)  # type: ignore[no-any-return]
+
+
+# Losses
+
+
+def _hinge(x: Any) -> Any:
+    # As PyTorch's clamp(min=0): the derivative at 0 is 1, while that of relu is 0.
     return e.clip(x, 0, math.inf)
 
 
@@ -31,19 +106,20 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return `input`, a distance, where `target` is 1, and `max(0, margin - input)` where it is -1.
+    """Return `input` where `target` is 1, and `max(0, margin - input)` where it is -1, reduced.
 
-    `input` and `target` have one shape (N, ...); raises `ShapeError` where shapes differ.
+    `input`, distances, and `target` have one shape (N, ...). Raises `ShapeError` where shapes
+    differ.
 
     >>> import tinygrad_fc as tg
     >>> x, y = tg.tensor([0.5, 0.25]), tg.tensor([1, -1])
     >>> tg.nn.functional.hinge_embedding_loss(x, y, reduction="none")
     tensor([0.5 , 0.75])
     """
-    compared("hinge_embedding_loss", input, target)
-    sign = plain(target)
-    apart = e.where(sign != 1, _ramp(margin - input), 0)
-    return reduced(apart + e.where(sign != -1, input, 0), chosen(reduction, size_average, reduce))
+    check_shapes("hinge_embedding_loss", input, target)
+    sign = to_array(target)
+    losses = e.where(sign != 1, _hinge(margin - input), 0) + e.where(sign != -1, input, 0)
+    return reduced(losses, checked_reduction(reduction, size_average, reduce))
 
 
 def margin_ranking_loss(
@@ -55,20 +131,20 @@ def margin_ranking_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return `max(0, margin - target * (input1 - input2))`: which of two is to be the larger.
+    """Return `max(0, margin - target * (input1 - input2))`, reduced.
 
-    `target` is 1 where `input1` is, -1 where `input2` is; all have one shape (N,). Raises
-    `ShapeError` where shapes differ.
+    `target` is 1 where `input1` should be larger, -1 where `input2` should; all have one shape
+    (N,). Raises `ShapeError` where shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> a, b, y = tg.tensor([1.0]), tg.tensor([3.0]), tg.tensor([1])
     >>> tg.nn.functional.margin_ranking_loss(a, b, y)
     tensor(2.)
     """
-    compared("margin_ranking_loss", input1, input2)
-    compared("margin_ranking_loss", input1, target)
-    each = _ramp(floats(target, input1) * (input2 - input1) + margin)
-    return reduced(each, chosen(reduction, size_average, reduce))
+    check_shapes("margin_ranking_loss", input1, input2)
+    check_shapes("margin_ranking_loss", input1, target)
+    losses = _hinge(float_target(target, input1) * (input2 - input1) + margin)
+    return reduced(losses, checked_reduction(reduction, size_average, reduce))
 
 
 def soft_margin_loss(
@@ -78,41 +154,17 @@ def soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return `log(1 + exp(-target * input))`, for targets of 1 and -1: finite for all numbers.
+    """Return `log(1 + exp(-target * input))`, reduced, for targets of 1 and -1.
 
-    `input` and `target` have one shape (N, ...); raises `ShapeError` where shapes differ.
+    `input` and `target` have one shape (N, ...). Raises `ShapeError` where shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.soft_margin_loss(tg.tensor([0.0]), tg.tensor([1.0]))
     tensor(0.6931)
     """
-    compared("soft_margin_loss", input, target)
-    each = softplus(-floats(target, input) * input)
-    return reduced(each, chosen(reduction, size_average, reduce))
-
-
-def multilabel_soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Return `binary_cross_entropy_with_logits`, times `weight`, averaged over the classes.
-
-    `input` and `target` (N, C) give (N,) with `reduction="none"`; `weight` (C,). Raises
-    `ShapeError` where shapes differ.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.multilabel_soft_margin_loss(tg.zeros(1, 2), tg.tensor([[1.0, 0.0]]))
-    tensor(0.6931)
-    """
-    compared("multilabel_soft_margin_loss", input, target)
-    target = floats(target, input)
-    each = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
-    each = each if weight is None else each * weight
-    return reduced(each.mean(-1), chosen(reduction, size_average, reduce))
+    check_shapes("soft_margin_loss", input, target)
+    losses = softplus(-float_target(target, input) * input)
+    return reduced(losses, checked_reduction(reduction, size_average, reduce))
 
 
 def cosine_embedding_loss(
@@ -124,62 +176,28 @@ def cosine_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return `1 - cos` of two vectors' angle where `target` is 1, `max(0, cos - margin)` at -1.
+    """Return `1 - cos` where `target` is 1, and `max(0, cos - margin)` where it is -1, reduced.
 
-    `input1` and `input2` (N, D) with `target` (N,), or (D,) with (). Raises `ShapeError` where
-    shapes do not fit.
+    `cos` is that of the angle between `input1` and `input2`: (N, D) with `target` (N,), or (D,)
+    with (). Raises `ShapeError` where shapes do not fit.
 
     >>> import tinygrad_fc as tg
     >>> a, b = tg.tensor([[1.0, 0.0]]), tg.tensor([[0.0, 1.0]])
     >>> tg.nn.functional.cosine_embedding_loss(a, b, tg.tensor([1]))
     tensor(1.)
     """
-    compared("cosine_embedding_loss", input1, input2)
-    sign = plain(target)
+    check_shapes("cosine_embedding_loss", input1, input2)
+    sign = to_array(target)
     if input1.ndim not in (1, 2) or sign.shape != input1.shape[:-1]:
         raise ShapeError(
-            f"cosine_embedding_loss takes vectors (N, D) and targets (N,), or (D,) and (); got "
-            f"{input1.shape} and {sign.shape}"
+            f"cosine_embedding_loss: the inputs have shape {input1.shape} and the target "
+            f"{sign.shape}, expected (N, D) and (N,), or (D,) and (). Reshape the target"
         )
-    # PyTorch's guard against vectors of zeros.
-    first, second = ((x * x).sum(-1) + 1e-12 for x in (input1, input2))
-    cosine = (input1 * input2).sum(-1) / e.sqrt(first * second)
-    each = e.where(sign == 1, 1 - cosine, 0) + e.where(sign == -1, _ramp(cosine - margin), 0)
-    return reduced(each, chosen(reduction, size_average, reduce))
-
-
-def multi_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    p: int = 1,
-    margin: float = 1.0,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Return the mean over other classes of `max(0, margin - x[y] + x[i]) ** p` times `weight[y]`.
-
-    `input` (N, C) with class indices `target` (N,), or (C,) with (); `weight` (C,); the target's
-    own class counts as 0 in the mean over C. Raises `ShapeError`, `DtypeError` and `RangeError`
-    for a target that does not fit, `ValueError` unless `p` is 1 or 2. Crammer and Singer (2001).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.multi_margin_loss(tg.tensor([[1.0, 3.0]]), tg.tensor([0]))
-    tensor(1.5)
-    """
-    if p not in (1, 2):
-        raise ValueError(f"multi_margin_loss takes p=1 or p=2, got {p}")
-    if input.ndim > 2:
-        raise ShapeError(f"multi_margin_loss takes scores (N, C) or (C,), got {input.shape}")
-    classes = Classes("multi_margin_loss", input, target, weight)
-    x, y = classes.scores, classes.indices
-    excess = e.relu(margin - x[np.arange(len(y)), y][..., None] + x)
-    excess = excess if p == 1 else excess * excess
-    others = y[:, None] != np.arange(classes.count)
-    each = e.where(others, excess, 0).mean(-1)
-    each = each if classes.weight is None else each * classes.weight[y]
-    return reduced(each.reshape(classes.shape), chosen(reduction, size_average, reduce))
+    # PyTorch's epsilon, for vectors of zeros.
+    square1, square2 = ((x * x).sum(-1) + 1e-12 for x in (input1, input2))
+    cosine = (input1 * input2).sum(-1) / e.sqrt(square1 * square2)
+    losses = e.where(sign == 1, 1 - cosine, 0) + e.where(sign == -1, _hinge(cosine - margin), 0)
+    return reduced(losses, checked_reduction(reduction, size_average, reduce))
 
 
 def triplet_margin_loss(
@@ -194,23 +212,26 @@ def triplet_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return `max(0, margin + |anchor - positive| - |anchor - negative|)`, by `pairwise_distance`.
+    """Return `max(0, margin + |anchor - positive| - |anchor - negative|)`, reduced.
 
-    All have one shape (N, D) or (D,). `swap` puts `positive` in the anchor's place where it is
-    nearer to `negative` (Balntas et al., 2016). Raises `ShapeError` where shapes differ,
-    `ValueError` unless `margin` is positive.
+    Distances are those of `pairwise_distance`; all have one shape (N, D) or (D,). `swap` uses
+    `|positive - negative|` where it is smaller (Balntas et al., 2016). Raises `ShapeError` where
+    shapes differ, `ValueError` unless `margin > 0`.
 
     >>> import tinygrad_fc as tg
     >>> a, b = tg.zeros(1, 2), tg.tensor([[3.0, 4.0]])
     >>> tg.nn.functional.triplet_margin_loss(a, b, a)
     tensor(6.)
     """
-    compared("triplet_margin_loss", anchor, positive)
-    compared("triplet_margin_loss", anchor, negative)
+    check_shapes("triplet_margin_loss", anchor, positive)
+    check_shapes("triplet_margin_loss", anchor, negative)
     if not margin > 0:
-        raise ValueError(f"triplet_margin_loss needs a margin above 0, got {margin}")
+        raise ValueError(
+            f"triplet_margin_loss: margin is {margin}, expected more than 0. Common is 1.0"
+        )
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = e.minimum(far, pairwise_distance(positive, negative, p, eps))
-    return reduced(_ramp(near - far + margin), chosen(reduction, size_average, reduce))
+    losses = _hinge(near - far + margin)
+    return reduced(losses, checked_reduction(reduction, size_average, reduce))

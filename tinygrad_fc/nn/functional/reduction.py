@@ -1,7 +1,8 @@
-"""What the losses share: the comparison of shapes, and what becomes of the elements."""
+"""What all losses share: checks of prediction and target, and the reduction of element losses."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,114 +16,103 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 REDUCTIONS = ("mean", "sum", "none")
-BATCHED = (*REDUCTIONS, "batchmean")
+BATCH_REDUCTIONS = (*REDUCTIONS, "batchmean")
 
 
-def predicted(loss: str, input: Any) -> None:
-    """Raise `DtypeError` where the prediction of a loss is no tensor."""
+def check_prediction(loss: str, input: Any) -> None:
+    """Raise `DtypeError` where the prediction of a loss is not a tensor."""
     if not isinstance(input, Node):
         raise DtypeError(
-            f"{loss} needs the prediction as a tensor, got {type(input).__name__}: tensor(...) "
-            "makes one"
+            f"{loss}: the prediction is a {type(input).__name__}, expected a tensor. Convert it: "
+            "tensor(prediction)"
         )
 
 
-def compared(loss: str, input: Any, target: Any) -> None:
-    """Raise where the prediction and the target of a loss are not of one shape.
-
-    Raises `ShapeError` with both shapes and the fix, `DtypeError` for what is no tensor.
-    """
-    predicted(loss, input)
+def check_shapes(loss: str, input: Any, target: Any) -> None:
+    """Raise `ShapeError` where prediction and target differ in shape: losses never broadcast."""
+    check_prediction(loss, input)
     shape = input._array.shape
     other = target._array.shape if isinstance(target, Node) else getattr(target, "shape", None)
     if shape == other:
         return
     if other is None:
         raise DtypeError(
-            f"{loss} needs the target as a tensor or array, got {type(target).__name__}: "
-            "tensor(...) makes one"
+            f"{loss}: the target is a {type(target).__name__}, expected a tensor or an array. "
+            "Convert it: tensor(target)"
         )
-    raise ShapeError(f"{loss}: {_mismatch(shape, other)}")
-
-
-def _mismatch(shape: tuple[int, ...], other: tuple[int, ...]) -> str:
-    told = f"the prediction has shape {shape} and the target {other}"
     try:
-        both = np.broadcast_shapes(shape, other)
+        effect = f"They would broadcast to {np.broadcast_shapes(shape, other)}"
     except ValueError:
-        both = None
-    effect = (
-        f"broadcasting would compare {both}, every one with every other"
-        if both is not None
-        else "they do not broadcast either"
-    )
-    if np.prod(shape) == np.prod(other):
-        return f"{told}; {effect}. Give the target the prediction's shape: target.reshape({shape})"
-    return (
-        f"{told}; {effect}. There must be one target for each prediction: look at the last "
-        "layer's width and at the batch"
+        effect = "They do not broadcast either"
+    fix = "Compare the width of the last layer and the batch with the targets"
+    if math.prod(shape) == math.prod(other):
+        fix = f"Reshape the target: target.reshape({shape})"
+    raise ShapeError(
+        f"{loss}: the prediction has shape {shape} and the target {other}, expected one shape. "
+        f"{effect}. {fix}"
     )
 
 
-def measured(loss: str, target: Any) -> None:
-    """Raise `ValueError` where a target is not a number: no prediction would be right."""
-    missing = np.isnan(plain(target))
+def check_not_nan(loss: str, target: Any) -> None:
+    """Raise `ValueError` where a target is NaN, which makes every gradient NaN."""
+    missing = np.isnan(to_array(target))
     if missing.any():
         places = np.argwhere(evidence(missing))
-        at = tuple(int(k) for k in places[0])
         raise ValueError(
-            f"{loss}: the target is NaN at index {at} ({len(places)} of {missing.size} "
-            "are), and so would be the loss and every gradient; expected numbers. Drop those "
-            "samples, or fill them in, before training"
+            f"{loss}: the target is NaN at index {tuple(map(int, places[0]))} (in {len(places)} of "
+            f"{missing.size} places), expected numbers. Remove or impute these samples"
         )
 
 
-def floats(target: Any, input: Tensor) -> Any:
-    """Return whole numbers and truth values as floats of the prediction's dtype."""
+def float_target(target: Any, input: Tensor) -> Any:
+    """Return `target`, or for integers and booleans an array of the dtype of the prediction."""
     array = target._array if isinstance(target, Node) else target
     return target if array.dtype.kind == "f" else array.astype(input._array.dtype)
 
 
-def plain(values: Any) -> Any:
-    """Return the array of a tensor, an array as it is."""
+def to_array(values: Any) -> Any:
+    """Return the array of a tensor, or `values` as an array."""
     return values._array if isinstance(values, Node) else np.asarray(values)
 
 
-def chosen(
+def checked_reduction(
     reduction: str,
     size_average: bool | None = None,
     reduce: bool | None = None,
     known: tuple[str, ...] = REDUCTIONS,
 ) -> str:
-    """Return the reduction that is meant, by PyTorch's old arguments where one of them is given.
+    """Return the reduction, or the one that PyTorch's deprecated two arguments stand for.
 
     Raises `ValueError` for one that is not `known`.
     """
     if reduce is not None or size_average is not None:
-        averaged = size_average is None or size_average
-        return "none" if reduce is False else "mean" if averaged else "sum"
+        if reduce is False:
+            return "none"
+        return "sum" if size_average is False else "mean"
     if reduction not in known:
-        raise ValueError(f"reduction is one of {', '.join(known)}, got {reduction!r}")
+        raise ValueError(
+            f"reduction is {reduction!r}, expected one of {', '.join(known)}. Pass one of these"
+        )
     return reduction
 
 
-def reduced(each: Tensor, reduction: str) -> Tensor:
-    """Return the mean or sum of the losses of `each` element, or them as they are."""
+def reduced(losses: Tensor, reduction: str) -> Tensor:
+    """Return the mean or the sum of the element losses, or the losses."""
     if reduction == "mean":
-        return r.mean(each)
+        return r.mean(losses)
     if reduction == "batchmean":
-        return e.divide(r.sum_(each), each.shape[0] if each.ndim else 1)
-    return r.sum_(each) if reduction == "sum" else each
+        return e.divide(r.sum_(losses), losses.shape[0] if losses.ndim else 1)
+    return r.sum_(losses) if reduction == "sum" else losses
 
 
-def weighted(each: Tensor, weight: Any, reduction: str) -> Tensor:
-    """Return what `reduced` does of losses times `weight`, of one shape; a mean is weighted too."""
+def weighted(losses: Tensor, weight: Any, reduction: str) -> Tensor:
+    """Return the reduction of `losses * weight`, of one shape; a mean is divided by the weights."""
     if weight is None:
-        return reduced(each, reduction)
-    if weight.shape != each.shape:
+        return reduced(losses, reduction)
+    if weight.shape != losses.shape:
         raise ShapeError(
-            f"there must be a weight for each loss: the losses have shape {each.shape}, and the "
-            f"weights {tuple(weight.shape)}"
+            f"the loss has elements of shape {losses.shape} and the weight {tuple(weight.shape)}, "
+            "expected one weight per element. Broadcast the weight: weight.expand(...)"
         )
-    each = each * weight
-    return each.sum() / weight.sum() if reduction == "mean" else reduced(each, reduction)
+    losses = losses * weight
+    return losses.sum() / weight.sum() if reduction == "mean" else reduced(losses, reduction)

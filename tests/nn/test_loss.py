@@ -50,15 +50,15 @@ def test_no_loss_broadcasts(name: str, shapes: Any):
     assert message.startswith(f"{name}: the prediction has shape {first} and the target {second}")
     if math.prod(first) == math.prod(second):
         assert message.endswith(f"target.reshape({first})")
-        assert "broadcasting would compare (5, 5), every one with every other" in message
+        assert "They would broadcast to (5, 5)" in message
 
 
 @every
 def test_predictions_are_tensors(name: str):
-    with pytest.raises(DtypeError, match=r"as a tensor or array, got list: tensor\(\.\.\.\)"):
+    with pytest.raises(DtypeError, match=r"the target is a list, expected a tensor"):
         LOSSES[name](tg.zeros(2), [0.0, 0.0])
     if "lambda" not in repr(LOSSES[name]):
-        with pytest.raises(DtypeError, match=r"needs the prediction as a tensor, got ndarray"):
+        with pytest.raises(DtypeError, match=r"the prediction is a ndarray, expected a tensor"):
             LOSSES[name](np.zeros(2), tg.zeros(2))
 
 
@@ -72,7 +72,7 @@ def test_reductions_are_of_what_none_gives(name: str, seed: int, shape: tuple[in
     assert each.shape == (shape[:-1] if "multilabel" in name else shape)
     for reduction, of in (("mean", np.mean), ("sum", np.sum)):
         close(LOSSES[name](tg.tensor(x), tg.tensor(y), reduction=reduction).numpy(), of(each))
-    with pytest.raises(ValueError, match="reduction is one of mean, sum, none"):
+    with pytest.raises(ValueError, match="reduction is 'average', expected one of mean, sum, none"):
         LOSSES[name](tg.tensor(x), tg.tensor(y), reduction="average")
 
 
@@ -91,12 +91,12 @@ def test_float32_stays_whatever_the_target_is(name: str, kind: Any):
 def test_wrong_reductions_are_found_early(name: str):
     layers = {
         "".join(c for c in n.lower() if c != "_"): getattr(nn, n)
-        for n in nn.__all__
+        for n in dir(nn)
         if n.endswith("Loss")
     }
     wanted = name.replace("_", "").replace("binarycrossentropywithlogits", "bcewithlogitsloss")
     wanted = wanted.replace("binarycrossentropy", "bceloss").replace("kldiv", "kldivloss")
-    with pytest.raises(ValueError, match="reduction is one of mean, sum, none"):
+    with pytest.raises(ValueError, match="reduction is 'average', expected one of mean, sum, none"):
         layers[wanted](reduction="average")
 
 

@@ -154,58 +154,63 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: F.cross_entropy(tg.zeros(2, 3), tg.tensor([0, 3])),
         RangeError,
-        r"a class index lies outside 0 to 2, .* of a prediction of shape \(2, 3\): it is 3",
+        r"a class index is 3, expected 0 to 2 for a prediction of shape \(2, 3\)",
     ),
     (
         lambda: F.nll_loss(tg.zeros(2, 3), tg.tensor([-1, 0])),
         RangeError,
-        "outside 0 to 2",
+        "is -1, expected 0 to 2",
     ),
     (
         lambda: F.cross_entropy(tg.zeros(2, 3), tg.tensor([[0], [1]])),
         ShapeError,
-        r"for 3 classes, indices have shape \(2,\): .* target.reshape\(\(2,\)\)",
+        r"indices of shape \(2,\) for 3 classes. .* target.reshape\(\(2,\)\)",
     ),
     (
         lambda: F.cross_entropy(tg.zeros(2, 3), tg.tensor([0, 1, 2])),
         ShapeError,
-        "there must be one target for each sample",
+        "Pass one class index per sample",
     ),
     (
         lambda: F.cross_entropy(tg.zeros(2, 3), tg.zeros(2)),
         DtypeError,
-        r"needs class indices, which are whole numbers, got float64: write target.long\(\)",
+        r"the target is float64, expected class indices, .* Write target.long\(\)",
     ),
     (
         lambda: F.cross_entropy(tg.zeros(1, 2), tg.tensor([[0, 1]])),
         DtypeError,
-        "holds probabilities, which are floats; this one is int64",
+        "the target is int64 .* expected probabilities",
     ),
     (
         lambda: F.cross_entropy(tg.zeros(2, 3), tg.tensor([0, 1]), tg.ones(2)),
         ShapeError,
-        r"a weight for each of the 3 classes, of shape \(3,\), got \(2,\)",
+        r"the weight has shape \(2,\), expected one per class: \(3,\)",
     ),
-    (lambda: F.one_hot(tg.tensor([3]), 2), RangeError, "outside 0 to 1"),
+    (
+        lambda: F.cross_entropy(tg.tensor([0, 1]), tg.zeros(2, 3)),
+        DtypeError,
+        r"int64 of shape \(2,\) and the target float64 .* Swap the arguments: cross_entropy",
+    ),
+    (lambda: F.one_hot(tg.tensor([3]), 2), RangeError, "are 3 to 3, expected 0 to 1"),
     (
         lambda: F.binary_cross_entropy(tg.tensor([2.0]), tg.tensor([1.0])),
         ValueError,
-        "an input that is none: apply sigmoid, or use binary_cross_entropy_with_logits",
+        "the input has a value outside .* Apply sigmoid, or use binary_cross_entropy_with_logits",
     ),
     (
         lambda: F.gaussian_nll_loss(tg.zeros(2), tg.zeros(2), tg.tensor([1.0, -1.0])),
         ValueError,
-        "variances of at least 0",
+        "variance is negative, expected at least 0",
     ),
     (
         lambda: F.gaussian_nll_loss(tg.zeros(2, 3), tg.zeros(2, 3), tg.ones(3)),
         ShapeError,
-        r"variances of shape \(3,\) do not fit a prediction of shape \(2, 3\)",
+        r"the variance has shape \(3,\) and the prediction \(2, 3\)",
     ),
     (
         lambda: F.mse_loss(tg.zeros(2), tg.zeros(2), weight=tg.ones(1)),
         ShapeError,
-        r"a weight for each loss: the losses have shape \(2,\), and the weights \(1,\)",
+        r"elements of shape \(2,\) and the weight \(1,\), expected one weight per element",
     ),
 ]
 

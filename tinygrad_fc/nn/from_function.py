@@ -1,0 +1,96 @@
+"""Modules made from functions of `nn.functional`: activations, losses, distances."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+
+from tinygrad_fc.graph import Node
+from tinygrad_fc.nn.module import Module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass_transform(eq_default=False)
+class FromFunction(Module):
+    """Base of a module whose `forward(*inputs)` is `function(*inputs, **settings)`.
+
+    A subclass passes `function` and annotates the settings, in order and with their defaults, as
+    in a dataclass: they are the arguments of its constructor and attributes of the module.
+    `__post_init__` may check them. The docstring of the function is appended to that of the class.
+
+    >>> import tinygrad_fc as tg
+    >>> def scaled(input, factor=2.0):
+    ...     return input * factor
+    >>> class Scaled(FromFunction, function=scaled):
+    ...     factor: float = 2.0
+    >>> Scaled(factor=3.0)(tg.ones(2))
+    tensor([3., 3.])
+    """
+
+    _settings: ClassVar[tuple[str, ...]] = ()
+    _tensors: ClassVar[tuple[str, ...]] = ()  # settings that may be tensors
+    _function_name: ClassVar[str]
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, function: Callable[..., Any] | None = None) -> None:
+        super().__init_subclass__()
+        fields = {
+            name: annotation
+            for name, annotation in inspect.get_annotations(cls).items()
+            if not annotation.startswith("ClassVar")
+        }
+        cls._settings += tuple(fields)
+        cls._tensors += tuple(name for name, annotation in fields.items() if "Tensor" in annotation)
+        if function is None:
+            return
+        kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+        cls.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(name, kind, default=getattr(cls, name, empty))
+                for name in cls._settings
+            ]
+        )
+        cls._function_name = (
+            f"nn.functional.{getattr(function, '__name__', getattr(function, 'name', None))}"
+        )
+        if cls.__doc__ and function.__doc__:
+            cls.__doc__ += f"\n\n{cls._function_name} as a module: {inspect.getdoc(function)}"
+        cls.forward = _forward(function, cls._settings)  # type: ignore[method-assign]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        signature = f"{type(self).__name__}{self.__signature__}"
+        named = {**dict(zip(self._settings, args, strict=False)), **kwargs}
+        settings = [v for name, v in named.items() if name not in self._tensors]
+        if any(isinstance(v, Node) for v in (*settings, *args[len(self._settings) :])):
+            raise TypeError(
+                f"{signature} got a tensor, expected settings. Call the module that it returns, "
+                f"nn.{type(self).__name__}(...)(x), or {self._function_name}(x)"
+            )
+        try:
+            bound = self.__signature__.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{signature}: {error}. Pass settings of the signature") from None
+        bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            setattr(self, name, value)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Check or convert the settings: for a subclass to override."""
+
+
+def _forward(function: Callable[..., Any], settings: Sequence[str]) -> Callable[..., Any]:
+    # Not passed on: `inplace` has no effect, and `reduction` stands for the other two.
+    passed = [name for name in settings if name not in ("inplace", "size_average", "reduce")]
+
+    def call(self: Module, *inputs: Any) -> Any:
+        return function(*inputs, **{name: getattr(self, name) for name in passed})
+
+    def call_without_settings(self: Module, *inputs: Any) -> Any:
+        del self
+        return function(*inputs)
+
+    return call if passed else call_without_settings
