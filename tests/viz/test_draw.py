@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_graph import network, scalars, seeds, widths
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.viz.layout import BOX_WIDTH, arrange, fold
+from viz.networks import network, scalars, seeds, widths
 
 if TYPE_CHECKING:
     from pathlib import Path

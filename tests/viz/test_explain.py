@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_graph import network, scalars, seeds, widths
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.op import Op, table
+from viz.networks import network, scalars, seeds, widths
 
 OPS = list({id(op): op for op in table.values() if op.outer is None}.values())
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from test_graph import network, seeds, widths
 
 from tinygrad_fc import nn, optim, viz
+from viz.networks import network, seeds, widths
 
 
 @given(widths, seeds)
