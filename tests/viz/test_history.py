@@ -6,6 +6,7 @@ import math
 import sys
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,10 +64,12 @@ def test_the_plot_has_every_layer(monkeypatch: pytest.MonkeyPatch):
         for _ in range(4):
             criterion(model(x), y).backward()
             optimizer.step()
-    curve, norms, shares = history.plot().axes
+    figure = history.plot()
+    plt.close(figure)
+    curve, norms, shares = figure.axes
     assert curve.lines[0].get_ydata() == pytest.approx(history.loss)
     assert [line.get_label() for line in norms.lines] == ["0", "2"]
     assert [line.get_label() for line in shares.lines] == ["1", "3"]
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"tinygrad-fc\[plot\]"):
         history.plot()

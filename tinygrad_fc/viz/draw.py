@@ -70,18 +70,24 @@ def draw(
     return Picture(svg(arrange(fold(graph(loss, names=names), depth))))
 
 
-def svg(layout: Layout) -> str:
-    """Return the SVG of boxes with positions."""
+def svg(layout: Layout, *, interactive: bool = False) -> str:
+    """Return the SVG of boxes with positions.
+
+    An interactive one has buttons for boxes, named by their text, and no style of its own.
+    """
     width, height = layout.width + 2 * MARGIN, layout.height
     edges = "".join(_edge(layout, *edge) for edge in layout.routes)
-    boxes = "".join(map(_box, layout.boxes))
+    boxes = "".join(_box(box, interactive=interactive) for box in layout.boxes)
+    background = (
+        f'<style>{STYLE}</style><rect x="{-MARGIN}" width="{width:.0f}" height="{height:.0f}" '
+        'style="fill:#fff;stroke:none"/>'
+    )
     return (
         f'<svg class="tg-graph" xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" '
-        f'height="{height:.0f}" viewBox="{-MARGIN} 0 {width:.0f} {height:.0f}" role="img">'
-        f"<title>Graph of {len(layout.boxes)} operations</title><style>{STYLE}</style><defs>"
+        f'height="{height:.0f}" viewBox="{-MARGIN} 0 {width:.0f} {height:.0f}" '
+        f'role="{"group" if interactive else "img"}" aria-label="graph of operations"><defs>'
         f"{_marker('value', '#0072b2')}{_marker('gradient', '#b34400')}</defs>"
-        f'<rect x="{-MARGIN}" width="{width:.0f}" height="{height:.0f}" '
-        f'style="fill:#fff;stroke:none"/>{edges}{boxes}</svg>'
+        f"{'' if interactive else background}{edges}{boxes}</svg>"
     )
 
 
@@ -89,7 +95,7 @@ def _marker(name: str, colour: str) -> str:
     # In user space, so that the stroke's width does not scale it.
     return (
         f'<marker id="tg-{name}" markerUnits="userSpaceOnUse" markerWidth="10" markerHeight="8" '
-        f'refX="9" refY="4" orient="auto"><path d="M0 0L10 4L0 8z" style="fill:{colour}"/></marker>'
+        f'refX="9" refY="4" orient="auto"><path d="M0 0L10 4L0 8z" fill="{colour}"/></marker>'
     )
 
 
@@ -97,7 +103,7 @@ def _edge(layout: Layout, source: int, target: int) -> str:
     points = ends(layout, source, target)
     down = [(x - 5, y) for x, y in points]
     lines = _line("value", down)
-    if any(node.gradient is not None for node in layout.boxes[source].nodes):
+    if layout.boxes[source].has_gradient:
         lines += _line("gradient", [(x + 5, y) for x, y in reversed(points)])
     return lines
 
@@ -107,7 +113,7 @@ def _line(kind: str, points: list[tuple[float, float]]) -> str:
     return f'<path class="{kind}" d="M{path}" marker-end="url(#tg-{kind})"/>'
 
 
-def _box(box: Box) -> str:
+def _box(box: Box, *, interactive: bool) -> str:
     where = f'<tspan class="muted" dx="6">{escape(box.path)}</tspan>' if box.path else ""
     if box.path and box.title.endswith(box.path):
         where = ""
@@ -120,9 +126,10 @@ def _box(box: Box) -> str:
             f'<text class="{kind}" x="10" y="{y}" xml:space="preserve">{escape(left)}</text>'
         )
         lines.append(_right(right, y))
-    title = f"<title>{escape(box.description)}</title>"
+    title = "" if interactive else f"<title>{escape(box.description)}</title>"
+    button = f' role="button" tabindex="0" data-box="{box.number}"' if interactive else ""
     return (
-        f'<g transform="translate({box.x:.1f} {box.y:.1f})">{title}'
+        f'<g transform="translate({box.x:.1f} {box.y:.1f})"{button}>{title}'
         f'<rect width="{BOX_WIDTH}" height="{box.height}" rx="5"/>{"".join(lines)}</g>'
     )
 

@@ -138,6 +138,10 @@ class Expression:
             return call(function.name, function.name, function, args, kwargs)
         kwargs = dict(kwargs)
         out = kwargs.pop("out", None)
+        if function is np.transpose and not kwargs and args[1:] in ((), (None,)):
+            return args[0].T
+        if function is np.dot:
+            return call("matmul", "", np.dot, args, kwargs)
         module = "np.linalg." if "linalg" in (function.__module__ or "") else "np."
         result = call("", f"{module}{function.__name__}", function, args, kwargs)
         return result if out is None else out.rewrite(result)

@@ -102,13 +102,12 @@ class History:
     def plot(self) -> Figure:
         """Return a figure of the three records over the steps; needs the extra `plot`."""
         try:
-            from matplotlib.figure import Figure  # noqa: PLC0415  an optional dependency
+            import matplotlib.pyplot as plt  # noqa: PLC0415  an optional dependency
         except ImportError as error:
             raise ImportError(
                 "plotting needs matplotlib: pip install 'tinygrad-fc[plot]'"
             ) from error
-        figure = Figure(figsize=(12, 3.4), layout="constrained")
-        curve, norms, shares = figure.subplots(1, 3)
+        figure, (curve, norms, shares) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
         curve.plot(self.loss, color="tab:blue")
         curve.set(title="loss", xlabel="step", yscale="log")
         for axes, title, records in (

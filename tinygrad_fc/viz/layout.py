@@ -33,8 +33,9 @@ class Box:
     shape: str
     rows: list[tuple[str, str, bool]]
     """Text at the left, text at the right, and whether it names a parameter."""
-    nodes: list[Node]
+    nodes: list[Node] = field(default_factory=list)
     path: str = ""
+    has_gradient: bool = True
     x: float = 0
     y: float = 0
 
@@ -93,7 +94,8 @@ def _box(number: int, key: Call | Node, nodes: list[Node]) -> Box:
     value, gradient = magnitude_text(last.value), magnitude_text(last.gradient)
     rows = [(f"value {value}", f"grad {gradient}", False)]
     rows += [row for node in nodes for leaf in node.leaves for row in _leaf_rows(leaf)]
-    return Box(number, title, shape_text(last.shape), rows, nodes, key.path)
+    has_gradient = any(node.gradient is not None for node in nodes)
+    return Box(number, title, shape_text(last.shape), rows, nodes, key.path, has_gradient)
 
 
 def _leaf_rows(leaf: Leaf) -> list[tuple[str, str, bool]]:

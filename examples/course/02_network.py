@@ -1,0 +1,99 @@
+# %% [markdown]
+"""
+# 2. The network
+
+Afterwards you can compute a fully connected network by formulas (2) to (4), count its parameters,
+and write the same network with `nn.Sequential`.
+"""
+
+# %% [markdown]
+# Layer 0 is the input, layer $L$ the output. Each neuron of a layer is connected to each neuron
+# of the next one:
+#
+# $$ z_i^{(l)} = \sum_j \omega_{ij}^{(l)} y_j^{(l-1)} + \theta_i^{(l)}, \qquad
+#    y_i^{(l)} = \mathrm{Act}( z_i^{(l)} ) $$
+#
+# These are formulas (3) and (2); put together they are (4), the forward pass. For all neurons of
+# a layer at once, the sum is the product of a matrix and a vector.
+
+# %%
+from itertools import pairwise
+
+import numpy as np
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, viz
+from tinygrad_fc.handderived import NeuralNetwork, sigmoid
+
+sizes = [1, 8, 5, 3, 1]
+rng = np.random.default_rng(0)
+weights = [rng.standard_normal((n, m)) for m, n in pairwise(sizes)]
+biases = [rng.standard_normal((n, 1)) for n in sizes[1:]]
+
+
+def forward(x):
+    """Return the output for a column x (n_0, 1), formula (4)."""
+    y = x
+    for omega, theta in zip(weights, biases, strict=True):
+        z = omega @ y + theta
+        y = sigmoid(z)
+    return y
+
+
+x = np.array([[0.5]])
+print(forward(x))
+
+# %% [markdown]
+# The library has the document's program, sample by sample, as `NeuralNetwork`, and PyTorch's
+# spelling of it. There, samples are rows: a batch is $(N, n_0)$, and a layer computes
+# `x @ weight.T + bias`.
+
+# %%
+by_hand = NeuralNetwork(sizes)
+by_hand.weights, by_hand.biases = weights, biases
+
+layers = []
+for n_in, n_out in pairwise(sizes):
+    layers += [nn.Linear(n_in, n_out), nn.Sigmoid()]
+model = nn.Sequential(*layers)
+with tg.no_grad():
+    for linear, omega, theta in zip(model[::2], weights, biases, strict=True):
+        linear.weight.copy_(tg.tensor(omega))
+        linear.bias.copy_(tg.tensor(theta[:, 0]))
+
+assert np.allclose(forward(x), by_hand.feedforward(x))
+assert np.allclose(forward(x), model(tg.tensor(x)).numpy())
+model
+
+# %% [markdown]
+# Under `viz.record` the picture shows which module each operation belongs to.
+
+# %%
+batch = tg.linspace(-1, 1, 40).reshape(-1, 1)
+with viz.record(model):
+    output = model(batch)
+viz.draw(output)
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** How many parameters does the network 1-8-5-3-1 have?
+#
+# Layer $l$ has $n_l n_{l-1}$ weights and $n_l$ biases.
+
+# %% tags=["hide-input"]
+answer = 8 * 1 + 8 + 5 * 8 + 5 + 3 * 5 + 3 + 1 * 3 + 1
+assert answer == sum(p.numel() for p in model.parameters()) == 83
+
+# %% [markdown]
+# **2.** Without activations, a network of any depth is a single linear layer. Compute its weight
+# and its bias for the network above.
+#
+# Each layer maps $y$ to $\omega y + \theta$, so that $\omega$ is multiplied from the left.
+
+# %% tags=["hide-input"]
+total, shift = np.eye(1), np.zeros((1, 1))
+for omega, theta in zip(weights, biases, strict=True):
+    total, shift = omega @ total, omega @ shift + theta
+linear_only = nn.Sequential(*model[::2])
+assert np.allclose(linear_only(tg.tensor(x)).numpy(), total @ x + shift)

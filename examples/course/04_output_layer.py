@@ -1,0 +1,90 @@
+# %% [markdown]
+"""
+# 4. The derivatives of the output layer
+
+Afterwards you can derive the gradient of the last layer's weights and biases by the chain rule,
+formulas (7) to (17), and check it against autograd.
+"""
+
+# %% [markdown]
+# A weight of the output layer acts on the cost through one $z$ and one $y$. The chain rule,
+# formula (7), has a factor for each step:
+#
+# $$ \frac{\partial C}{\partial \omega_{ij}^{(L)}} =
+#    \frac{\partial C}{\partial y_i^{(L)}} \cdot
+#    \frac{\partial y_i^{(L)}}{\partial z_i^{(L)}} \cdot
+#    \frac{\partial z_i^{(L)}}{\partial \omega_{ij}^{(L)}} $$
+#
+# The three factors are (8) $2 ( y_i - \hat y_i )$, (9) $\mathrm{Act}'( z_i )$, and (10)
+# $y_j^{(L-1)}$. The first two together are called $d_i^{(L)}$, formula (13).
+
+# %%
+import numpy as np
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, viz
+from tinygrad_fc.handderived import sigmoid
+
+rng = np.random.default_rng(1)
+y_before = rng.uniform(size=(3, 1))  # y^(L-1), three neurons
+omega = rng.standard_normal((2, 3))
+theta = rng.standard_normal((2, 1))
+target = np.array([[1.0], [0.0]])
+
+z = omega @ y_before + theta  # (3)
+y = sigmoid(z)  # (2)
+cost_slope = 2 * (y - target)  # (8)
+d = cost_slope * y * (1 - y)  # (13), as Act'(z) = y (1 - y) for the sigmoid
+omega_gradient = d @ y_before.T  # (14)
+theta_gradient = d  # (17), as (16) is 1
+print(omega_gradient)
+
+# %% [markdown]
+# Autograd applies the same factors, one operation at a time. Samples are rows there.
+
+# %%
+layer = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+with tg.no_grad():
+    layer[0].weight.copy_(tg.tensor(omega))
+    layer[0].bias.copy_(tg.tensor(theta[:, 0]))
+with viz.record(layer):
+    output = layer(tg.tensor(y_before.T))
+    loss = nn.functional.mse_loss(output, tg.tensor(target.T), reduction="batchmean")
+viz.draw(loss)
+
+# %% [markdown]
+# `explain` lists the backward pass step by step: the rule of each operation, and the formula that
+# it is.
+
+# %%
+print(viz.explain(loss))
+loss.backward()
+assert np.allclose(layer[0].weight.grad.numpy(), omega_gradient)
+assert np.allclose(layer[0].bias.grad.numpy(), theta_gradient[:, 0])
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** A weight leads from a neuron whose output is exactly 0. What is its gradient?
+#
+# By (10) the factor $y_j^{(L-1)}$ is 0, so the gradient is 0, whatever the cost.
+
+# %% tags=["hide-input"]
+silent = y_before.copy()
+silent[1] = 0
+gradient = d @ silent.T
+assert np.all(gradient[:, 1] == 0)
+assert np.all(gradient[:, [0, 2]] != 0)
+
+# %% [markdown]
+# **2.** Replace the sigmoid by tanh. Which of the formulas (8), (9), (10) changes, and to what?
+#
+# Only (9): the derivative of tanh is $1 - y^2$.
+
+# %% tags=["hide-input"]
+y = np.tanh(z)
+d = 2 * (y - target) * (1 - y * y)
+weight = tg.tensor(omega, requires_grad=True)
+output = (tg.tensor(y_before.T) @ weight.T + tg.tensor(theta[:, 0])).tanh()
+((output - tg.tensor(target.T)) ** 2).sum().backward()
+assert np.allclose(weight.grad.numpy(), d @ y_before.T)

@@ -1,0 +1,114 @@
+# %% [markdown]
+"""
+# 5. The recurrence
+
+Afterwards you can carry the derivatives from one layer to the one before it, formulas (26) to
+(38), write the whole backward pass as a loop, and say why gradients shrink on the way.
+"""
+
+# %% [markdown]
+# A neuron of layer $l$ acts on all neurons of layer $l+1$, so its derivative is a sum over them,
+# formula (33). With the derivative of the activation it becomes the recurrence (36):
+#
+# $$ d^{(l)} = \big( (\omega^{(l+1)})^T d^{(l+1)} \big) \odot \mathrm{Act}'( z^{(l)} ) $$
+#
+# and the gradients of layer $l$ are (37) $d^{(l)} ( y^{(l-1)} )^T$ and (38) $d^{(l)}$.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, viz
+from tinygrad_fc.handderived import NeuralNetwork, sigmoid
+
+network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
+x, target = np.array([[0.5]]), np.array([[0.9]])
+
+
+def backprop(weights, biases):
+    """Return the gradients of weights and biases, and every d, for the sample above."""
+    ys = [x]
+    for omega, theta in zip(weights, biases, strict=True):
+        ys.append(sigmoid(omega @ ys[-1] + theta))  # (4)
+    d = 2 * (ys[-1] - target) * ys[-1] * (1 - ys[-1])  # (13)
+    ds = [d]
+    for l in range(len(weights) - 1, 0, -1):
+        d = (weights[l].T @ d) * ys[l] * (1 - ys[l])  # (36)
+        ds.insert(0, d)
+    return [d @ y.T for d, y in zip(ds, ys, strict=False)], ds  # (37), and (38)
+
+
+weight_gradients, ds = backprop(network.weights, network.biases)
+expected_weights, expected_biases = network.backprop(x, target)
+for ours, theirs in zip(weight_gradients + ds, expected_weights + expected_biases, strict=True):
+    assert np.allclose(ours, theirs)
+
+# %% [markdown]
+# Autograd finds the same numbers without a derivation of the whole: each operation brings its own
+# rule, and the backward pass chains them.
+
+# %%
+layers = []
+for omega, theta in zip(network.weights, network.biases, strict=True):
+    linear = nn.Linear(omega.shape[1], omega.shape[0])
+    with tg.no_grad():
+        linear.weight.copy_(tg.tensor(omega))
+        linear.bias.copy_(tg.tensor(theta[:, 0]))
+    layers += [linear, nn.Sigmoid()]
+model = nn.Sequential(*layers)
+with viz.record(model):
+    loss = nn.functional.mse_loss(model(tg.tensor(x)), tg.tensor(target))
+picture = viz.draw(loss)
+loss.backward()
+for linear, ours in zip(model[::2], weight_gradients, strict=True):
+    assert np.allclose(linear.weight.grad.numpy(), ours)
+picture
+
+# %% [markdown]
+# The derivative of the sigmoid is at most 1/4. Each layer multiplies by it once more, and so the
+# first layers of a deep network get small gradients.
+
+# %%
+deep = NeuralNetwork([1] + [8] * 10 + [1], rng=3)
+sizes = [np.linalg.norm(d) for d in backprop(deep.weights, deep.biases)[1]]
+figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+axes.bar(range(1, len(sizes) + 1), sizes)
+axes.set(xlabel="layer", ylabel="norm of d", yscale="log")
+axes.grid(visible=True)
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Where is the derivative of the sigmoid largest, and how large is it there?
+#
+# $y (1 - y)$ is largest at $y = 1/2$, that is at $z = 0$.
+
+# %% tags=["hide-input"]
+z = np.linspace(-5, 5, 1001)
+slopes = sigmoid(z) * (1 - sigmoid(z))
+assert z[slopes.argmax()] == 0
+assert slopes.max() == 0.25
+
+# %% [markdown]
+# **2.** Formula (29) sums over the neurons $k$ of the next layer. Check (33) for one neuron of
+# layer 3 by a finite difference: move its output by a small $h$ and see how the cost moves.
+#
+# The cost changes by $h \sum_k d_k \omega_{ki}$, up to terms of order $h^2$.
+
+# %% tags=["hide-input"]
+y3 = x
+for omega, theta in zip(network.weights[:3], network.biases[:3], strict=True):
+    y3 = sigmoid(omega @ y3 + theta)
+
+
+def cost(y):
+    """Return the cost from the outputs of layer 3 on."""
+    return ((sigmoid(network.weights[3] @ y + network.biases[3]) - target) ** 2).item()
+
+
+h = 1e-6
+moved = y3 + h * np.array([[0.0], [1.0], [0.0]])
+back = y3 - h * np.array([[0.0], [1.0], [0.0]])
+difference = (cost(moved) - cost(back)) / (2 * h)
+assert np.isclose(difference, (network.weights[3].T @ ds[3])[1, 0], rtol=1e-6)

@@ -1,0 +1,115 @@
+# %% [markdown]
+"""
+# 6. Scalars and a tape
+
+Afterwards you can write an autograd engine for scalars in 60 lines, and say what an operation has
+to remember for the backward pass.
+"""
+
+# %% [markdown]
+# The derivation of chapters 4 and 5 holds for one kind of network. To differentiate any
+# computation, let each operation record its arguments and the derivative with respect to each of
+# them. The list of these records, in the order of computation, is called a tape. The backward
+# pass reads it from the end.
+
+# %%
+import math
+
+import tinygrad_fc as tg
+from tinygrad_fc import viz
+
+tape = []
+
+
+class Value:
+    """A number that records the operations it takes part in."""
+
+    def __init__(self, data, arguments=()):
+        self.data = data
+        self.grad = 0.0
+        self.arguments = arguments  # pairs of an argument and the local derivative
+        if arguments:
+            tape.append(self)
+
+    def __add__(self, other):
+        """The derivatives of a sum are 1."""
+        return Value(self.data + other.data, ((self, 1.0), (other, 1.0)))
+
+    def __mul__(self, other):
+        """Each factor is the derivative with respect to the other."""
+        return Value(self.data * other.data, ((self, other.data), (other, self.data)))
+
+    def tanh(self):
+        """The derivative of tanh is 1 - tanh²."""
+        y = math.tanh(self.data)
+        return Value(y, ((self, 1 - y * y),))
+
+    def exp(self):
+        """The exponential is its own derivative."""
+        y = math.exp(self.data)
+        return Value(y, ((self, y),))
+
+    def backward(self):
+        """Add the derivative of this value to the `grad` of all that it depends on."""
+        for value in tape:
+            value.grad = 0.0
+        self.grad = 1.0
+        for value in reversed(tape):
+            for argument, derivative in value.arguments:
+                argument.grad += value.grad * derivative  # the chain rule
+        tape.clear()
+
+
+# %% [markdown]
+# A neuron with two inputs, once with `Value` and once with the library's tensors:
+
+# %%
+w1, w2, bias = Value(-3.0), Value(1.0), Value(6.9)
+y = (w1 * Value(2.0) + w2 * Value(0.5) + bias).tanh()
+y.backward()
+print(w1.grad, w2.grad, bias.grad)
+
+v1, v2, v3 = (tg.tensor(v, requires_grad=True) for v in (-3.0, 1.0, 6.9))
+output = (v1 * 2.0 + v2 * 0.5 + v3).tanh()
+for ours, theirs in zip(
+    (w1, w2, bias), tg.autograd.grad(output, (v1, v2, v3), retain_graph=True), strict=True
+):
+    assert math.isclose(ours.grad, theirs.item())
+viz.draw(output, names={"w1": v1, "w2": v2, "bias": v3})
+
+# %% [markdown]
+# The gradient of a leaf is the sum over all paths that lead from the result to it, each the
+# product of the local derivatives on the way:
+
+# %%
+print(viz.explain(output, v1, names={"w1": v1}))
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Add subtraction to `Value`, with one line for its derivatives.
+#
+# The derivatives of $a - b$ are 1 and -1.
+
+
+# %% tags=["hide-input"]
+def subtract(a, b):
+    """Return a - b."""
+    return Value(a.data - b.data, ((a, 1.0), (b, -1.0)))
+
+
+a, b = Value(5.0), Value(3.0)
+subtract(a * a, b).backward()
+assert (a.grad, b.grad) == (10.0, -1.0)
+
+# %% [markdown]
+# **2.** Why does `backward` add to `grad` where it could assign? Give a program whose gradient
+# would be wrong with an assignment.
+#
+# A value that is used twice gets a part of its gradient from each use: in $a \cdot a$ each use
+# brings $a$.
+
+# %% tags=["hide-input"]
+a = Value(3.0)
+(a * a).backward()
+assert a.grad == 6.0  # an assignment would leave 3.0

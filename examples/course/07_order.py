@@ -1,0 +1,143 @@
+# %% [markdown]
+"""
+# 7. The order of the backward pass
+
+Afterwards you can say why a recursive backward pass gives wrong gradients or takes forever, and
+which order is right.
+"""
+
+# %% [markdown]
+# A first idea is recursion: give a value its gradient, then go on to its arguments. On a chain
+# that is right. On a diamond, where two paths meet again, it is not: if a value passes on its
+# gradient before all of it has arrived, the rest is lost; if it passes on its total each time,
+# the first part is counted twice.
+
+# %%
+import tinygrad_fc as tg
+from tinygrad_fc import viz
+
+
+class Value:
+    """A number with a naive backward pass."""
+
+    def __init__(self, data, arguments=()):
+        self.data, self.grad, self.arguments = data, 0.0, arguments
+
+    def __add__(self, other):
+        """The derivatives of a sum are 1."""
+        return Value(self.data + other.data, ((self, 1.0), (other, 1.0)))
+
+    def __mul__(self, other):
+        """Each factor is the derivative with respect to the other."""
+        return Value(self.data * other.data, ((self, other.data), (other, self.data)))
+
+
+def naive(value, gradient):
+    """Add `gradient` to the value, and pass on its total so far."""
+    value.grad += gradient
+    for argument, derivative in value.arguments:
+        naive(argument, value.grad * derivative)
+
+
+a = Value(2.0)
+b = a * a  # b is used twice below: a diamond
+c = b + b
+naive(c, 1.0)
+print(a.grad)  # 12, but the derivative of 2 a² is 4 a = 8
+assert a.grad == 12
+
+# %% [markdown]
+# The right order is the reverse of the order of computation: when a value's turn comes,
+# everything that used it has had its turn. The library numbers the operations as they are
+# recorded, and the backward pass takes the latest first.
+
+# %%
+
+
+def ordered(result):
+    """Run the backward pass in the reverse order of computation."""
+    order, seen = [], set()
+
+    def visit(value):
+        if id(value) not in seen:
+            seen.add(id(value))
+            for argument, _ in value.arguments:
+                visit(argument)
+            order.append(value)
+
+    visit(result)
+    result.grad = 1.0
+    for value in reversed(order):
+        for argument, derivative in value.arguments:
+            argument.grad += value.grad * derivative
+
+
+a = Value(2.0)
+b = a * a
+ordered(b + b)
+assert a.grad == 8
+
+x = tg.tensor(2.0, requires_grad=True)
+square = x * x
+total = square + square
+picture = viz.draw(total, names={"a": x})
+print(viz.tree(total, names={"a": x}))
+print(viz.explain(total, x, names={"a": x}))
+total.backward()
+assert x.grad.item() == 8
+picture
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Passing on only the new part of the gradient (`gradient * derivative`) makes the
+# recursion right. How many calls does it take for `x = x + x`, repeated n times?
+#
+# Each level doubles the number of paths: $2^{n+1} - 1$ calls. The ordered pass takes n steps.
+
+# %% tags=["hide-input"]
+calls = 0
+
+
+def paths(value, gradient):
+    """Pass on the new part only, once for every path."""
+    global calls
+    calls += 1
+    value.grad += gradient
+    for argument, derivative in value.arguments:
+        paths(argument, gradient * derivative)
+
+
+a = Value(1.0)
+x = a
+for _ in range(10):
+    x = x + x
+paths(x, 1.0)
+assert a.grad == 2**10
+assert calls == 2**11 - 1
+
+# %% [markdown]
+# **2.** The library has no recursion at all. What would happen to a recursive pass on a chain of
+# 100,000 additions, and what does the library do?
+#
+# Python's recursion limit is reached after about a thousand calls.
+
+# %% tags=["hide-input"]
+chain = Value(1.0)
+for _ in range(100_000):
+    chain = chain + Value(1.0)
+try:
+    naive(chain, 1.0)
+except RecursionError:
+    pass
+else:
+    raise AssertionError
+
+leaf = tg.tensor(1.0, requires_grad=True)
+result = leaf
+for _ in range(100_000):
+    result = result + 1.0
+result.backward()
+assert leaf.grad.item() == 1
+while chain.arguments:  # free the chain without recursion, too
+    chain = chain.arguments[0][0]

@@ -1,0 +1,96 @@
+# %% [markdown]
+"""
+# 8. Tensors, and why a bias gradient is a sum
+
+Afterwards you can write vjp rules for arrays, undo broadcasting, and say why the gradient of a bias
+is the sum over the batch.
+"""
+
+# %% [markdown]
+# For arrays, the local derivative would be a matrix with an entry for each pair of an output and
+# an input. No rule forms it. A rule takes the gradient `g` of the result (the cotangent) and
+# returns the gradient of an argument: a vector-Jacobian product, in one line of NumPy.
+
+# %%
+import numpy as np
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, viz
+from tinygrad_fc.ops.linalg import linear
+
+for op in (tg.tanh, np.multiply, np.sum, linear):
+    print(viz.explain(op), end="\n\n")
+
+# %% [markdown]
+# In a layer, `x @ weight.T + bias`, the bias (n,) is broadcast along the batch (N, n): one number
+# is used N times. By the rule of chapter 6, what is used several times gets the sum. Broadcasting
+# is copying, and the gradient of copying is summing.
+
+# %%
+rng = np.random.default_rng(0)
+x, g = rng.standard_normal((40, 3)), rng.standard_normal((40, 2))
+weight = tg.tensor(rng.standard_normal((2, 3)), requires_grad=True)
+bias = tg.tensor(np.zeros(2), requires_grad=True)
+z = tg.tensor(x) @ weight.T + bias
+loss = (z * tg.tensor(g)).sum()  # its cotangent for z is g
+picture = viz.draw(loss, names={"weight": weight, "bias": bias})
+loss.backward()
+assert np.allclose(bias.grad.numpy(), g.sum(axis=0))
+assert np.allclose(weight.grad.numpy(), g.T @ x)
+picture
+
+# %% [markdown]
+# The rules do not know of broadcasting: that of `add` returns `g` for both arguments. The engine
+# sums a gradient over the axes along which its argument was broadcast, once and for all
+# operations.
+
+# %%
+
+
+def unbroadcast(gradient, shape):
+    """Return the gradient of an argument of `shape` that was broadcast."""
+    extra = gradient.ndim - len(shape)
+    gradient = gradient.sum(axis=tuple(range(extra)))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 != gradient.shape[i])
+    return gradient.sum(axis=stretched, keepdims=True)
+
+
+assert unbroadcast(g, (2,)).shape == (2,)
+assert unbroadcast(g, (40, 1)).shape == (40, 1)
+assert np.allclose(unbroadcast(g, (2,)), bias.grad.numpy())
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** A loss is the mean over the batch. Is the gradient of a bias then a sum or a mean of the
+# samples' gradients?
+#
+# The sum of what arrives; and what arrives has the factor $1/N$ from the mean. So it is the mean
+# of the samples' gradients, but the rule sums.
+
+# %% tags=["hide-input"]
+model = nn.Linear(3, 1)
+data, target = tg.tensor(x), tg.zeros(40, 1)
+nn.functional.mse_loss(model(data), target).backward()
+each = []
+for row in range(40):
+    (gradient,) = tg.autograd.grad(((model(data[row : row + 1])) ** 2).sum(), model.bias)
+    each.append(gradient.item())
+assert np.isclose(model.bias.grad.item(), np.mean(each))
+
+# %% [markdown]
+# **2.** Write the vjp rule for `y = x.mean()` of a matrix, and check it.
+#
+# Each of the entries has the derivative $1/n$, so the gradient is `g / n` everywhere.
+
+# %% tags=["hide-input"]
+
+
+def mean_rule(g, x):
+    """Return the gradient of the argument of a mean."""
+    return np.full(x.shape, g / x.size)
+
+
+t = tg.tensor(x, requires_grad=True)
+(t.mean() * 3.0).backward()
+assert np.allclose(t.grad.numpy(), mean_rule(3.0, x))

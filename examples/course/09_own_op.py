@@ -1,0 +1,85 @@
+# %% [markdown]
+"""
+# 9. An op of your own, checked
+
+Afterwards you can add an operation with its vjp rule to the library and test the rule on drawn
+inputs instead of on examples.
+"""
+
+# %% [markdown]
+# An operation is a NumPy function and a rule for each argument. A rule gets the cotangent `g`,
+# the result `out`, and the arguments. Written in operators and NumPy functions, it also runs on
+# tensors, and so it can be differentiated again.
+
+# %%
+import numpy as np
+
+import tinygrad_fc as tg
+from tinygrad_fc import viz
+from tinygrad_fc.domain import real
+from tinygrad_fc.testing import GradientError, check, check_vjp
+
+softsign = tg.op(
+    lambda x: x / (1 + np.abs(x)),
+    name="my_softsign",
+    domain=(real,),
+    rules=(lambda g, out, x: g / (1 + np.abs(x)) ** 2,),
+)
+print(viz.explain(softsign))
+
+# %% [markdown]
+# `check` draws inputs of many shapes and values and compares the rule with numerical derivatives,
+# in first and second order.
+
+# %%
+check(softsign, real)
+
+x = tg.linspace(-2, 2, 5).requires_grad_()
+loss = softsign(x).sum()
+viz.draw(loss, names={"x": x})
+
+# %% [markdown]
+# A wrong rule is found, and the report shows a small input that fails. This rule forgets the
+# square:
+
+# %%
+try:
+    check_vjp(lambda x: x / (1 + np.abs(x)), lambda g, out, x: g / (1 + np.abs(x)), real)
+except GradientError as error:
+    print(error)
+else:
+    raise AssertionError
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Write the rule of `swish(x) = x * sigmoid(x)` and check it.
+#
+# The product rule: the derivative is $\sigma(x) + x \sigma(x) (1 - \sigma(x))$.
+
+
+# %% tags=["hide-input"]
+def sigmoid(x):
+    """Return 1 / (1 + exp(-x))."""
+    return 1 / (1 + np.exp(-x))
+
+
+check_vjp(
+    lambda x: x * sigmoid(x),
+    lambda g, out, x: g * (sigmoid(x) + x * sigmoid(x) * (1 - sigmoid(x))),
+    real,
+)
+
+# %% [markdown]
+# **2.** A rule returns `x * x.sum()` in place of `g * ...`, that is, it ignores the cotangent. A
+# test with a cotangent of ones would pass it. Does `check_vjp`?
+#
+# Its cotangents are drawn, so a rule that ignores `g` is found.
+
+# %% tags=["hide-input"]
+try:
+    check_vjp(np.square, lambda g, out, x: 2 * x, real)
+except GradientError as error:
+    print(str(error).splitlines()[0])
+else:
+    raise AssertionError

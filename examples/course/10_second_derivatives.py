@@ -1,0 +1,80 @@
+# %% [markdown]
+"""
+# 10. Second derivatives
+
+Afterwards you can compute derivatives of derivatives, and use them for Newton's method.
+"""
+
+# %% [markdown]
+# A vjp rule is itself a computation. Run on tensors, it is recorded, and its result can be
+# differentiated again: `create_graph=True` records the backward pass.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tinygrad_fc as tg
+from tinygrad_fc import autograd, viz
+
+x = tg.tensor(0.5, requires_grad=True)
+y = x.tanh()
+(slope,) = autograd.grad(y, x, create_graph=True)
+(curvature,) = autograd.grad(slope, x, retain_graph=True)
+t = np.tanh(0.5)
+assert np.isclose(slope.item(), 1 - t**2)
+assert np.isclose(curvature.item(), -2 * t * (1 - t**2))
+viz.draw(slope, names={"x": x})
+
+# %% [markdown]
+# The picture is the graph of the derivative: the rule `g * (1 - y * y)` is part of it, and so is
+# `tanh`, on which it depends.
+#
+# Four derivatives of tanh over an interval, each computed from the one before:
+
+# %%
+points = tg.linspace(-3, 3, 200).requires_grad_()
+figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+value = points.tanh()
+for order, style in enumerate(("-", "--", "-.", ":")):
+    axes.plot(points.numpy(), value.numpy(), style, label=f"order {order}")
+    (value,) = autograd.grad(value.sum(), points, create_graph=True)
+axes.set(xlabel="x")
+axes.legend()
+axes.grid(visible=True)
+
+# %% [markdown]
+# Newton's method divides the slope by the curvature. Near a minimum, each step doubles the number
+# of correct digits.
+
+# %%
+u = tg.tensor(1.0, requires_grad=True)
+for step in range(6):
+    cost = u.exp() - 2 * u  # smallest at log 2
+    (first,) = autograd.grad(cost, u, create_graph=True)
+    (second,) = autograd.grad(first, u)
+    with tg.no_grad():
+        u -= first / second
+    print(step, abs(u.item() - np.log(2)))
+assert abs(u.item() - np.log(2)) < 1e-15
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Compute the Hessian of $f(u, v) = u^2 v$ at (3, 5), by hand and by autograd.
+#
+# The second derivatives are $2v$, $2u$ and 0.
+
+# %% tags=["hide-input"]
+hessian = autograd.functional.hessian(lambda p: p[0] ** 2 * p[1], tg.tensor([3.0, 5.0]))
+assert np.allclose(hessian.numpy(), [[10, 6], [6, 0]])
+
+# %% [markdown]
+# **2.** ReLU is piecewise linear. What is its second derivative, and what does that mean for
+# Newton's method on a network of ReLUs?
+#
+# It is 0 wherever it exists: such a network has curvature only through its loss.
+
+# %% tags=["hide-input"]
+x = tg.tensor([-1.0, 2.0], requires_grad=True)
+(slope,) = autograd.grad(x.relu().sum(), x, create_graph=True)
+assert not slope.requires_grad  # it depends on x nowhere smoothly: nothing was recorded

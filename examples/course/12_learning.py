@@ -1,0 +1,153 @@
+# %% [markdown]
+"""
+# 12. Why 100 epochs learn nothing
+
+Afterwards you can read a training run (loss, gradient norms, saturated units), say what holds up
+the document's network, and state what you believe of it as properties.
+"""
+
+# %% [markdown]
+# The document trains 1-8-5-3-1 on $(\cos x + 1) / 2$ for 5000 epochs, and remarks that 100 epochs
+# learn nothing. `viz.History` records why.
+
+# %%
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim, viz
+from tinygrad_fc.handderived import NeuralNetwork
+
+
+def build(seed, activation=nn.Sigmoid):
+    """Return the document's network, its parameters drawn from the standard normal distribution."""
+    sizes = [1, 8, 5, 3, 1]
+    layers = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), activation()]
+    layers[-1] = nn.Sigmoid()
+    model = nn.Sequential(*layers)
+    tg.manual_seed(seed)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    return model
+
+
+def train(model, epochs, optimizer):
+    """Train on batches of 40; return the record."""
+    x = tg.linspace(-7, 7, 200).reshape(-1, 1)
+    target = (x.cos() + 1) / 2
+    criterion = nn.MSELoss(reduction="batchmean")
+    with viz.History(model, criterion, optimizer) as history:
+        for _ in range(epochs):
+            for batch in tg.randperm(200).split(40):
+                optimizer.zero_grad()
+                criterion(model(x[batch]), target[batch]).backward()
+                optimizer.step()
+    return history
+
+
+model = build(seed=0)
+history = train(model, 100, optim.SGD(model.parameters(), lr=0.1))
+figure = history.plot()
+
+# %% [markdown]
+# The loss stays near 1/8, the variance of the target: the network returns its mean. The gradient
+# of the first layer is far smaller than that of the last, and many units are saturated, where the
+# derivative of the sigmoid is small. Histograms of the outputs $y^{(l)}$ and of $d^{(l)}$ show
+# it:
+
+# %%
+x = tg.linspace(-7, 7, 200).reshape(-1, 1)
+with viz.record(model):
+    loss = nn.functional.mse_loss(model(x), (x.cos() + 1) / 2)
+nodes = viz.graph(loss).nodes
+figure, rows = plt.subplots(2, 4, figsize=(11, 4.5), layout="constrained")
+for layer in range(4):
+    linear, activation = nodes[2 * layer], nodes[2 * layer + 1]
+    rows[0, layer].hist(activation.value.ravel(), bins=30, range=(0, 1))
+    rows[0, layer].set(title=f"y of layer {layer + 1}")
+    rows[1, layer].hist(linear.gradient.ravel(), bins=30, color="tab:orange")
+    rows[1, layer].set(title=f"d of layer {layer + 1}")
+    rows[1, layer].ticklabel_format(style="sci", scilimits=(0, 0), axis="x")
+
+# %% [markdown]
+# An optimizer that scales each step by the size of past gradients gets off the plateau sooner:
+
+# %%
+adam_model = build(seed=0)
+adam = train(adam_model, 100, optim.Adam(adam_model.parameters(), lr=0.03))
+print(np.mean(history.loss[-5:]), np.mean(adam.loss[-5:]))
+assert np.mean(adam.loss[-5:]) < np.mean(history.loss[-5:]) / 2
+
+# %% [markdown]
+# One run is an example. A property says what holds for all of them, and hypothesis looks for a
+# counterexample. The most important property of this library: for any sizes and any parameters,
+# autograd agrees with the derivation by hand.
+
+# %%
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(0, 2**32 - 1))
+def autograd_agrees_with_the_derivation(sizes, seed):
+    """Compare all gradients of one sample."""
+    network = NeuralNetwork(sizes, rng=seed)
+    rng = np.random.default_rng(seed)
+    sample, target = rng.standard_normal((sizes[0], 1)), rng.uniform(size=(sizes[-1], 1))
+    y = tg.tensor(sample.T)
+    parameters = []
+    for omega, theta in zip(network.weights, network.biases, strict=True):
+        weight, bias = (tg.tensor(a, requires_grad=True) for a in (omega, theta.T))
+        parameters.append((weight, bias))
+        y = (y @ weight.T + bias).sigmoid()
+    ((y - tg.tensor(target.T)) ** 2).sum().backward()
+    for (weight, bias), omega, theta in zip(
+        parameters, *network.backprop(sample, target), strict=True
+    ):
+        np.testing.assert_allclose(weight.grad.numpy(), omega, atol=1e-12)
+        np.testing.assert_allclose(bias.grad.numpy(), theta.T, atol=1e-12)
+
+
+autograd_agrees_with_the_derivation()
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** The loss of a network that always returns the mean of the target is the variance of the
+# target. Compute it for $(\cos x + 1) / 2$ over whole periods, and compare it with the plateau.
+#
+# The variance of the cosine is 1/2, and the factor 1/2 is squared: 1/8.
+
+# %% tags=["hide-input"]
+over_periods = (np.cos(np.linspace(0, 2 * np.pi, 1000, endpoint=False)) + 1) / 2
+assert np.isclose(over_periods.var(), 1 / 8)
+assert 0.5 < np.mean(history.loss[-5:]) / over_periods.var() < 1.1
+
+# %% [markdown]
+# **2.** State as a property: with a small enough learning rate, one step of gradient descent does
+# not increase the loss on the batch it was computed from. Test it over seeds.
+#
+# To first order, the loss falls by the learning rate times the squared norm of the gradient.
+
+# %% tags=["hide-input"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def a_small_step_does_not_increase_the_loss(seed):
+    """Take one step with learning rate 1e-3."""
+    model = build(seed)
+    optimizer = optim.SGD(model.parameters(), lr=1e-3)
+    target = (x.cos() + 1) / 2
+    before = nn.functional.mse_loss(model(x), target)
+    before.backward()
+    optimizer.step()
+    assert nn.functional.mse_loss(model(x), target).item() <= before.item()
+
+
+a_small_step_does_not_increase_the_loss()
