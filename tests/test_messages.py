@@ -53,7 +53,7 @@ def test_wrong_width():
         "axis -1",
         "in_features is 8",
     )
-    has(message, "The layer before it", "returned (2, 5)", "Make its in_features 5")
+    has(message, "The layer before it", "returned (2, 5)", "Set its in_features to 5")
 
 
 BROADCASTING = {

@@ -192,18 +192,18 @@ def test_an_empty_sequential_returns_its_input():
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (nn.Tanh, r"got the class Tanh: write Tanh\(\)"),
-        ([nn.Tanh()], r"got a list: hand over its items, `\*layers`"),
-        (np.tanh, r"got the function tanh: use the module for it"),
-        (3, r"got a int: 3"),
+        (nn.Tanh, r"got a class Tanh, expected modules. Write Tanh\(\)"),
+        ([nn.Tanh()], r"got a list, expected modules. Pass its items: \*layers"),
+        (np.tanh, r"got a ufunc, expected modules. Use the module for a function"),
+        (3, r"got a int, expected modules"),
     ],
 )
 def test_what_is_not_a_module(wrong: Any, told: str):
-    with pytest.raises(TypeError, match=f"Sequential holds modules, {told}"):
+    with pytest.raises(TypeError, match=f"Sequential {told}"):
         nn.Sequential(wrong)
-    with pytest.raises(TypeError, match=f"ModuleList holds modules, {told}"):
+    with pytest.raises(TypeError, match=f"ModuleList {told}"):
         nn.ModuleList([wrong])
-    with pytest.raises(TypeError, match=f"ModuleDict holds modules, {told}"):
+    with pytest.raises(TypeError, match=f"ModuleDict {told}"):
         nn.ModuleDict({"a": wrong})
     net = nn.Sequential(nn.Tanh())
     with pytest.raises(TypeError, match=told):
@@ -217,9 +217,9 @@ def test_wrong_places():
     net = nn.Sequential(nn.Tanh())
     with pytest.raises(IndexError, match="index 1 is out of range: this Sequential has 1 items"):
         net[1]
-    with pytest.raises(TypeError, match=r"Sequential\.extend takes several at once, got a Tanh"):
+    with pytest.raises(TypeError, match=r"Sequential\.extend got a Tanh, expected several"):
         net.extend(nn.Tanh())  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="a Sequential adds to a Sequential, not to a list"):
+    with pytest.raises(TypeError, match="Sequential \\+ list, expected another Sequential"):
         net + [nn.Tanh()]  # noqa: RUF005  what is tested
     with pytest.raises(TypeError, match="unsupported operand"):
         nn.ModuleList() + 3  # type: ignore[operator]
@@ -268,7 +268,7 @@ def test_a_module_dict_takes_pairs_and_refuses_names_that_are_taken():
     assert heads.a is heads["a"]
     with pytest.raises(KeyError, match="ModuleDict has an attribute 'keys' already"):
         heads["keys"] = nn.Tanh()
-    with pytest.raises(KeyError, match="has a letter and no dot"):
+    with pytest.raises(KeyError, match="expected one without a dot"):
         heads["a.b"] = nn.Tanh()
 
 
@@ -313,3 +313,40 @@ def test_a_hook_may_set_attributes():
     net = tg.nn.Sequential(tg.nn.Linear(1, 1), tg.nn.Sigmoid(), tg.nn.Tanh())
     net[2].register_forward_hook(lambda module, given, out: setattr(net, "last", out.detach()))
     assert net(tg.zeros(1, 1)).shape == net.last.shape
+
+
+def test_an_overridden_call_of_a_layer_is_called():
+    class Doubled(nn.Linear):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(x) * 2
+
+    class Shifted(nn.Tanh):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(x) + 1
+
+    x = tg.randn(3, 2)
+    for first, second in ((Doubled(2, 2), nn.Tanh()), (nn.Linear(2, 2), Shifted())):
+        assert np.array_equal(nn.Sequential(first, second)(x).numpy(), second(first(x)).numpy())
+
+
+def test_a_parameter_dict_is_a_dict_of_parameters():
+    container = nn.ParameterDict({"a": tg.ones(2), "b": 3})
+    assert isinstance(container["a"], nn.Parameter)
+    assert container.a is container["a"]
+    assert dict(container) == {"a": container.a, "b": 3}
+    assert [name for name, _ in container.named_parameters()] == ["a"]
+    container.eval().update({"c": nn.Parameter([1.0])})
+    assert list(container) == ["a", "b", "c"]
+    assert container.setdefault("d", tg.zeros(1)) is container.pop("d")
+    assert container == container  # noqa: PLR0124  by identity
+    assert container != nn.ParameterDict(container)
+    with pytest.raises(KeyError, match="has an attribute 'training' already"):
+        container["training"] = tg.ones(1)
+    with pytest.raises(KeyError):
+        container["nothing"]
+    assert repr(nn.ParameterDict({"a": tg.ones(2), "b": 3})) == (
+        "ParameterDict(\n"
+        "    (a): Parameter containing: [float64 of size 2]\n"
+        "    (b): Object of type: int\n"
+        ")"
+    )

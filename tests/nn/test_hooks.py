@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
+from drawing import T, close
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ class Plain(Module):
 
 
 def test_a_module_without_forward_says_so():
-    with pytest.raises(NotImplementedError, match="Plain has no `forward`: define"):
+    with pytest.raises(NotImplementedError, match=r"Plain has no forward, .* Define"):
         Plain()(1)
 
 
@@ -108,3 +110,71 @@ def test_hooks_are_copied_along_and_are_not_part_of_the_model():
     assert net(tg.zeros(2)).shape == (2,)
     with pytest.raises(TypeError, match="positional arguments"):  # the layer, as a hook
         twin(tg.zeros(2))
+
+
+# Backward hooks
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_backward_hook_gets_the_gradients_of_inputs_and_outputs(seed: int):
+    x, y, weights = (np.random.default_rng(seed + k).normal(size=(2, 3)) for k in range(3))
+    seen: list[Any] = []
+
+    class Pair(Module):
+        def forward(self, a: Any, b: Any, c: Any) -> Any:
+            return a * b, (a + c).sum()
+
+    pair = Pair()
+    pair.register_full_backward_hook(lambda module, *grads: seen.append((module, *grads)))
+    a, b = T(x), T(y)
+    product, total = pair(a, b, tg.tensor(1.0))
+    ((product * tg.tensor(weights)).sum() + total * 2).backward()
+    ((module, grad_input, grad_output),) = seen
+    assert module is pair
+    close(grad_output[0].numpy(), weights)
+    assert grad_output[1].item() == 2
+    close(grad_input[0].numpy(), weights * y + 2)
+    close(grad_input[1].numpy(), weights * x)
+    assert grad_input[2] is None
+    close(a.grad.numpy(), weights * y + 2)
+    close(b.grad.numpy(), weights * x)
+
+
+def test_a_backward_hook_may_replace_the_gradients_and_be_removed():
+    layer, x = nn.Linear(2, 2), T(np.ones((1, 2)))
+    handle = layer.register_full_backward_hook(lambda module, grad_input, _: grad_input[0] * 0 + 7)
+    first = layer.register_full_backward_hook(lambda *_: None, prepend=True)
+    layer(x).sum().backward()
+    assert x.grad.tolist() == [[7, 7]]
+    assert layer.bias.grad.tolist() == [1, 1]
+    layer.register_full_backward_hook(lambda *_: (None, None))
+    with pytest.raises(RuntimeError, match="returned 2 gradients, expected 1"):
+        layer(x).sum().backward()
+    layer._hooks.clear()
+    handle.remove()
+    first.remove()
+    x.grad = None
+    layer(x).sum().backward()
+    close(x.grad.numpy(), layer.weight.detach().sum(dim=0, keepdim=True).numpy())
+
+
+def test_a_backward_hook_is_called_where_no_input_requires_grad():
+    layer, seen = nn.Linear(2, 2), []
+    layer.register_full_backward_hook(lambda _, *grads: seen.append(grads))
+    net = nn.Sequential(layer, nn.Tanh())
+    net(tg.ones(3, 2)).sum().backward()
+    net(tg.ones(3, 2)).detach()
+    (((grad_input,), (grad_output,)),) = seen
+    assert grad_input is None
+    assert grad_output.shape == (3, 2)
+
+
+def test_backward_hooks_work_in_second_order():
+    layer, seen = nn.Tanh(), []
+    layer.register_full_backward_hook(lambda _, grad_input, __: seen.append(grad_input[0]))
+    x = T(np.array([0.3, -0.5]))
+    (g,) = tg.autograd.grad(layer(x).sum(), x, create_graph=True)
+    g.sum().backward()
+    t = np.tanh(x.detach().numpy())
+    close(x.grad.numpy(), -2 * t * (1 - t * t))
+    assert seen[0].requires_grad

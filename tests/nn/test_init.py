@@ -165,23 +165,42 @@ def test_identity(n: int, m: int):
 
 
 @pytest.mark.parametrize(
-    ("act", "told"),
+    ("act", "message"),
     [
-        (lambda: init.calculate_gain("swoosh"), "no gain is known for 'swoosh'; known are linear"),
-        (lambda: init.calculate_gain("leaky_relu", True), "must be a number, got True"),  # noqa: FBT003
-        (lambda: init.uniform_(tg.ones(2), 2, 1), r"from <= to, got \[2, 1\)"),
-        (lambda: init.normal_(tg.ones(2), 0, -1), "at least 0, got -1"),
-        (lambda: init.trunc_normal_(tg.ones(2), a=2, b=2), "needs a < b and std > 0, got a=2, b=2"),
-        (lambda: init.trunc_normal_(tg.ones(2), std=0), "std=0"),
-        (lambda: init.eye_(tg.ones(2)), r"2 dimensions, got shape \(2,\)"),
-        (lambda: init.xavier_normal_(tg.ones(2)), r"got shape \(2,\): a bias is filled by zeros_"),
-        (lambda: init.orthogonal_(tg.ones(2)), r"2 or more dimensions, got shape \(2,\)"),
+        (lambda: init.calculate_gain("swoosh"), "nonlinearity is 'swoosh', expected one of linear"),
+        (lambda: init.calculate_gain("leaky_relu", True), "param is True, expected a number"),  # noqa: FBT003
+        (lambda: init.uniform_(tg.ones(2), 2, 1), "from <= to"),
+        (lambda: init.normal_(tg.ones(2), 0, -1), "std"),
+        (
+            lambda: init.trunc_normal_(tg.ones(2), a=2, b=2),
+            "a is 2, expected less than b = 2",
+        ),
+        (lambda: init.trunc_normal_(tg.ones(2), std=0), "std is 0, expected"),
+        (lambda: init.eye_(tg.ones(2)), r"shape \(2,\), expected 2 dimensions"),
+        (lambda: init.xavier_normal_(tg.ones(2)), r"Initialise a bias with zeros_"),
+        (lambda: init.orthogonal_(tg.ones(2)), r"shape \(2,\), expected 2 or more dimensions"),
         (
             lambda: init.kaiming_normal_(tg.ones(2, 2), mode="fan"),
-            "'fan_in' or 'fan_out', got 'fan'",
+            "mode is 'fan', expected 'fan_in' or",
         ),
     ],
 )
-def test_what_cannot_be_filled(act: Any, told: str):
-    with pytest.raises(ValueError, match=told):
+def test_errors(act: Any, message: str):
+    with pytest.raises(ValueError, match=message):
         act()
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.floats(0, 1))
+def test_sparse_sets_a_share_of_each_column_to_zero(rows: int, columns: int, sparsity: float):
+    w = init.sparse_(tg.empty(rows, columns), sparsity, std=0.5)
+    assert ((w.numpy() == 0).sum(axis=0) == math.ceil(sparsity * rows)).all()
+
+
+def test_sparse_is_normal_at_random_places():
+    w = init.sparse_(tg.empty(2000, 50), 0.5, std=0.1).numpy()
+    assert abs(w[w != 0].std() - 0.1) < 0.002
+    assert abs((w == 0).mean(axis=1) - 0.5).max() < 0.4  # in no row always
+    with pytest.raises(ValueError, match=r"sparsity is 1.5, expected a share in \[0, 1\]"):
+        init.sparse_(tg.empty(2, 2), 1.5)
+    with pytest.raises(ValueError, match=r"shape \(2,\), expected 2 dimensions"):
+        init.sparse_(tg.empty(2), 0.5)

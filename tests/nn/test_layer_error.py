@@ -37,7 +37,7 @@ def test_a_wrong_width_names_the_layer_its_path_what_came_before_and_the_fix():
     assert str(error) == (
         "layer 'body.2' of Plain, Linear(in_features=8, out_features=3, bias=True), got an input "
         "of shape (2, 5): axis -1 has size 5, but its in_features is 8. The layer before it, "
-        "'body.1' (Tanh()) returned (2, 5). Make its in_features 5, or make what comes before it "
+        "'body.1' (Tanh()) returned (2, 5). Set its in_features to 5, or make the layer before it "
         "8 wide."
     )
     assert isinstance(error, ValueError | RuntimeError)
@@ -62,7 +62,7 @@ def test_in_a_forward_of_ones_own_the_graph_tells_what_came_before():
     with tg.no_grad():
         message = str(refused(Written(), tg.zeros(2, 4)))
     assert "The layer before it" not in message
-    assert "Make its in_features 5, or make the input 8 wide." in message
+    assert "Set its in_features to 5, or make the input 8 wide." in message
 
 
 def test_the_place_of_a_layer_that_is_held_twice_is_the_one_that_failed():

@@ -189,7 +189,7 @@ def test_training_is_set_on_every_module_and_true_at_first():
     assert net.eval() is net
     assert not any(module.training for module in net.modules())
     assert all(module.training for module in net.train().modules())
-    with pytest.raises(ValueError, match="training mode is True or False, got 1"):
+    with pytest.raises(ValueError, match="the mode is 1, expected True or False"):
         net.train(1)  # type: ignore[arg-type]
 
 
@@ -231,11 +231,11 @@ def test_what_would_take_a_parameters_place_unnoticed_is_refused():
     layer = nn.Linear(2, 2)
     with pytest.raises(
         TypeError,
-        match=r"'weight' of Linear is a Parameter, and a Tensor would take its place unnoticed",
+        match=r"'weight' of Linear is a Parameter, and a Tensor would replace it",
     ):
         layer.weight = layer.weight - 1.0  # type: ignore[assignment]
     net = Plain(inner=layer)
-    with pytest.raises(TypeError, match=r"'inner' of Plain is a Module, and a int would take"):
+    with pytest.raises(TypeError, match=r"'inner' of Plain is a Module, and a int would replace"):
         net.inner = 3
     layer.bias = None
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
@@ -259,21 +259,21 @@ def test_registering_checks_names_and_kinds(method: str):
     register("empty", None)
     register("empty", good)
     assert net.new is good
-    with pytest.raises(TypeError, match="a name in a module is a string, got 3"):
+    with pytest.raises(TypeError, match="the name is 3, expected a string"):
         register(3, good)
     for name in ("", "a.b"):
-        with pytest.raises(KeyError, match=f"has a letter and no dot, got '{name}'"):
+        with pytest.raises(KeyError, match=f"the name is '{name}', expected one without a dot"):
             register(name, good)
     for name in ("taken", "forward"):
         with pytest.raises(KeyError, match=f"Plain has an attribute '{name}' already"):
             register(name, good)
-    with pytest.raises(TypeError, match=r"'other' must be a \w+ or None, got a int"):
+    with pytest.raises(TypeError, match=r"'other' is a int, expected a \w+ or None"):
         register("other", 3)
     assert not hasattr(net, "other")
 
 
 def test_a_class_in_place_of_a_module_is_told():
-    with pytest.raises(TypeError, match="got Tanh, a class: call it"):
+    with pytest.raises(TypeError, match="Tanh, a class: call it"):
         Module().register_module("act", nn.Tanh)  # type: ignore[arg-type]
 
 

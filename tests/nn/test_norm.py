@@ -197,7 +197,11 @@ def test_a_wrong_width_names_the_layer_and_what_came_before():
             r"expected the last axes to be \(2, 3\)",
         ),
         (lambda: nn.GroupNorm(2, 4)(tg.zeros(2, 6)), nn.LayerError, "num_channels is 4"),
-        (lambda: nn.GroupNorm(2, 3), ValueError, "num_channels is 3 and num_groups 2"),
+        (
+            lambda: nn.GroupNorm(2, 3),
+            ValueError,
+            "num_groups is 2, expected a divisor of num_channels = 3",
+        ),
         (lambda: nn.BatchNorm1d(3)(tg.zeros(3)), ShapeError, r"shape \(3,\), expected 2 or 3 axes"),
         (lambda: nn.BatchNorm1d(3)(tg.zeros(1, 3)), ValueError, "more than one value per channel"),
         (lambda: nn.InstanceNorm1d(3)(tg.zeros(2, 3, 1)), ValueError, "more than one value"),

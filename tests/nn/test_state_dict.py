@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn
+from tinygrad_fc import graph, nn
 
 Module, Parameter = nn.Module, nn.Parameter
 
@@ -69,9 +70,9 @@ def test_values_loaded_after_the_forward_pass_are_found_out_by_backward():
 
 def test_what_cannot_be_loaded():
     layer = nn.Linear(2, 2)
-    with pytest.raises(TypeError, match=r"takes a dict of values by path, got a list"):
+    with pytest.raises(TypeError, match="the state is a list, expected a dict"):
         layer.load_state_dict([])  # type: ignore[arg-type]
-    with pytest.raises(RuntimeError, match="bias should be numbers of dtype float64"):
+    with pytest.raises(RuntimeError, match="bias has dtype <U1, expected numbers"):
         layer.load_state_dict({"weight": np.eye(2), "bias": np.array(["a", "b"])})
     two = Plain(a={"b.c": Parameter([1.0]), "b": {"c": Parameter([2.0])}})
     with pytest.raises(KeyError, match=r"two tensors of Plain have the path 'a\.b\.c'"):
@@ -130,7 +131,7 @@ def test_buffers_are_state_that_is_not_learned():
     assert list(net.state_dict()) == ["part.scale", "part.mean", "part.count"]
     net.part.mean = net.part.mean + 1.0
     assert net.get_buffer("part.mean").tolist() == [1, 1]
-    with pytest.raises(TypeError, match="buffer 'mean' must be a Tensor or None, got a list"):
+    with pytest.raises(TypeError, match="buffer 'mean' is a list, expected a Tensor"):
         net.part.mean = [1.0]
     del net.part.mean
     net.part.mean = [1.0]  # an attribute like any other again
@@ -176,5 +177,46 @@ def test_dtypes_of_the_whole_model_in_place():
     assert net.to(tg.zeros(1, dtype=tg.float32)).part.mean.dtype == np.float32
     assert net.to(device="cpu", dtype=tg.float64).part.mean.dtype == np.float64
     assert net.float().part.mean.dtype == np.float32
-    with pytest.raises(TypeError, match="a module's dtype must be a float, got int64"):
+    with pytest.raises(TypeError, match="the dtype of a module is int64, expected a float"):
         net.to(tg.int64)
+
+
+def test_integers_are_not_assigned_to_a_parameter_that_requires_grad():
+    layer = nn.Linear(2, 2, bias=False)
+    before = layer.weight.tolist()
+    with pytest.raises(RuntimeError, match="weight has dtype int64, expected floats"):
+        layer.load_state_dict({"weight": np.eye(2, dtype=int)}, assign=True)
+    assert layer.weight.tolist() == before
+    layer.requires_grad_(requires_grad=False)
+    layer.load_state_dict({"weight": np.eye(2, dtype=int)}, assign=True)
+    assert layer.weight.dtype == np.int64
+
+
+def test_an_unsigned_dtype_is_refused():
+    with pytest.raises(TypeError, match="the dtype of a module is uint16, expected a float"):
+        nn.Linear(1, 1).to(np.uint16)
+
+
+def changes_under_the_lock() -> dict[str, Any]:
+    norm, table = nn.BatchNorm1d(2), nn.Embedding(4, 2, max_norm=0.1)
+    weight = tg.empty(3, 3)
+    return {
+        "batch_norm": lambda: norm(tg.randn(4, 2)),
+        "embedding": lambda: table(tg.tensor([0, 1])),
+        "load_state_dict": lambda: norm.load_state_dict(norm.state_dict()),
+        "uniform_": lambda: nn.init.uniform_(weight),
+        "orthogonal_": lambda: nn.init.orthogonal_(weight),
+        "constant_": lambda: nn.init.constant_(weight, 1.0),
+    }
+
+
+@pytest.mark.parametrize("name", changes_under_the_lock())
+def test_changes_in_place_wait_for_the_lock_of_the_graph(name: str):
+    change = changes_under_the_lock()[name]
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (change(), done.set()))
+    with graph.changing:  # as the end of a backward pass holds it
+        thread.start()
+        assert not done.wait(0.05)
+    thread.join()
+    assert done.is_set()

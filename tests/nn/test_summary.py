@@ -203,15 +203,15 @@ def test_the_inputs_are_of_the_parameters_dtype():
 @pytest.mark.parametrize(
     ("model", "shape", "error", "message"),
     [
-        (nn.Tanh, (1,), TypeError, "an instance of a Module, got the class Tanh"),
-        (len, (1,), TypeError, "an instance of a Module, got <built-in function len>"),
-        (nn.Tanh(), 3, TypeError, "begins with the batch axis, got 3: summary(model, (32, 64))"),
-        (nn.Tanh(), "32", TypeError, "begins with the batch axis, got '32'"),
-        (nn.Tanh(), tg.zeros(2), TypeError, "begins with the batch axis, got tensor"),
-        (nn.Tanh(), (2.5, 3), TypeError, "is a whole number, got (2.5, 3)"),
-        (nn.Tanh(), (None, 3), TypeError, "is a whole number, got (None, 3)"),
-        (nn.Tanh(), (-1, 3), ValueError, "any number of samples will do, such as 1"),
-        (nn.Tanh(), [(1, 2), 3], TypeError, "or a list of a shape for each input, got"),
+        (nn.Tanh, (1,), TypeError, "expected a Module. Pass an instance"),
+        (len, (1,), TypeError, "<built-in function len>, expected a Module"),
+        (nn.Tanh(), 3, TypeError, "input_shape is 3, expected a tuple"),
+        (nn.Tanh(), "32", TypeError, "input_shape is '32', expected"),
+        (nn.Tanh(), tg.zeros(2), TypeError, "input_shape is tensor"),
+        (nn.Tanh(), (2.5, 3), TypeError, "input_shape is (2.5, 3)"),
+        (nn.Tanh(), (None, 3), TypeError, "input_shape is (None, 3)"),
+        (nn.Tanh(), (-1, 3), ValueError, "Pass any number of samples, such as 1"),
+        (nn.Tanh(), [(1, 2), 3], TypeError, "or a list of one per input"),
     ],
 )
 def test_what_is_no_shape_is_refused(model: Any, shape: Any, error: type, message: str):
@@ -221,7 +221,7 @@ def test_what_is_no_shape_is_refused(model: Any, shape: Any, error: type, messag
 
 
 def test_dtypes_that_are_not_one_for_each_input_are_refused():
-    with pytest.raises(TypeError, match="one for all inputs or one for each"):
+    with pytest.raises(TypeError, match="expected one dtype or one per input"):
         summary(nn.Tanh(), (1, 2), dtypes=[tg.float64, tg.float64])
 
 

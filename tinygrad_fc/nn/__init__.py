@@ -10,7 +10,7 @@ from tinygrad_fc.nn.activation import *
 from tinygrad_fc.nn.container import *
 from tinygrad_fc.nn.dropout import *
 from tinygrad_fc.nn.embedding import *
-from tinygrad_fc.nn.error import *
+from tinygrad_fc.nn.layer_error import *
 from tinygrad_fc.nn.linear import *
 from tinygrad_fc.nn.loss import *
 from tinygrad_fc.nn.module import *

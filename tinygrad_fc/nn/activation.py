@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.error import LayerError
 from tinygrad_fc.nn.from_function import FromFunction
+from tinygrad_fc.nn.functional.checks import require
+from tinygrad_fc.nn.layer_error import LayerError
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
 
@@ -15,33 +16,11 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 __all__ = [
-    "CELU",
-    "ELU",
-    "GELU",
-    "GLU",
-    "SELU",
-    "Hardshrink",
-    "Hardsigmoid",
-    "Hardswish",
-    "Hardtanh",
-    "LeakyReLU",
-    "LogSigmoid",
-    "LogSoftmax",
-    "Mish",
-    "PReLU",
-    "ReLU",
-    "ReLU6",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softmin",
-    "Softplus",
-    "Softshrink",
-    "Softsign",
-    "Tanh",
-    "Tanhshrink",
+    "CELU", "ELU", "GELU", "GLU", "SELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",
+    "LeakyReLU", "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "ReLU", "ReLU6", "SiLU",
+    "Sigmoid", "Softmax", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
     "Threshold",
-]
+]  # fmt: skip
 
 
 class Activation(FromFunction):
@@ -144,11 +123,8 @@ class Hardtanh(Activation, function=F.hardtanh):
     inplace: bool = False
 
     def __post_init__(self) -> None:
-        if not self.min_val < self.max_val:
-            raise ValueError(
-                f"Hardtanh: min_val is {self.min_val} and max_val {self.max_val}, expected "
-                "min_val < max_val. Swap them"
-            )
+        expected = f"less than max_val = {self.max_val}"
+        require(self.min_val < self.max_val, "Hardtanh", expected, min_val=self.min_val)
 
 
 class Hardsigmoid(Activation, function=F.hardsigmoid):
@@ -236,7 +212,7 @@ class PReLU(Module):
     def forward(self, input: Tensor) -> Tensor:
         n = self.num_parameters
         if input.ndim > 1 and n not in (1, input.shape[1]):
-            raise LayerError(self, input, axis=1, wanted=n, setting="num_parameters")
+            raise LayerError(self, input, axis=1, expected=n, setting="num_parameters")
         return F.prelu(input, self.weight)
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
+from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.nn.functional.linear import padding_row
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import Parameter, unfilled
@@ -45,11 +46,8 @@ class Embedding(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if scale_grad_by_freq or sparse:
-            raise ValueError(
-                "Embedding: scale_grad_by_freq and sparse are not supported, expected False. "
-                "Leave them out"
-            )
+        for name, flag in (("scale_grad_by_freq", scale_grad_by_freq), ("sparse", sparse)):
+            require(not flag, "Embedding", "False", **{name: flag})
         if padding_idx is not None:
             padding_idx = padding_row(padding_idx, num_embeddings)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim

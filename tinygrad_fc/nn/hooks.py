@@ -1,33 +1,27 @@
-"""Functions that a module calls before or after its `forward`."""
+"""Functions that a module calls around its forward and backward pass."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from tinygrad_fc.graph import state
+from tinygrad_fc.graph import Node, state
 from tinygrad_fc.tensor import RemovableHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tinygrad_fc.nn.module import Module
 
 
+@dataclass(slots=True, eq=False)
 class Hook:
-    """A function to call, and what PyTorch's `register_forward_hook` lets one ask for."""
+    """A function, when it is called, and the options of PyTorch's `register_forward_hook`."""
 
-    __slots__ = ("always_call", "before", "function", "with_kwargs")
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        *,
-        before: bool,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> None:
-        self.function, self.before = function, before
-        self.with_kwargs, self.always_call = with_kwargs, always_call
+    function: Callable[..., Any]
+    when: Literal["before", "after", "backward"]
+    with_kwargs: bool = False
+    always_call: bool = False
 
 
 def add(hooks: dict[int, Hook], hook: Hook, *, prepend: bool) -> RemovableHandle:
@@ -43,45 +37,127 @@ def add(hooks: dict[int, Hook], hook: Hook, *, prepend: bool) -> RemovableHandle
 
 
 def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call `module.forward` with the hooks around it: each may replace what goes in or out."""
+    """Return `module.forward(*args, **kwargs)`, with the hooks called around it."""
     hooks = list((module._hooks or {}).values())
+    backward = [hook.function for hook in hooks if hook.when == "backward"]
     called = []
     try:
         for hook in hooks:
-            if hook.before:
+            if hook.when == "before":
                 args, kwargs = _before(hook, module, args, kwargs)
+        gradients = _Gradients(module, backward) if backward else None
+        if gradients:
+            args = gradients.watch_inputs(args)
         result = module.forward(*args, **kwargs)
         for hook in hooks:
-            if not hook.before:
+            if hook.when == "after":
                 called.append(hook)
                 result = _after(hook, module, args, kwargs, result)
+        return gradients.watch_outputs(result) if gradients else result
     except Exception:
         for hook in hooks:
             if hook.always_call and hook not in called:
                 _after(hook, module, args, kwargs, None)
         raise
-    return result
 
 
 def _before(
     hook: Hook, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    given = hook.function(module, args, kwargs) if hook.with_kwargs else hook.function(module, args)
-    if given is None:
+    result = (
+        hook.function(module, args, kwargs) if hook.with_kwargs else hook.function(module, args)
+    )
+    if result is None:
         return args, kwargs
     if not hook.with_kwargs:
-        return (given if isinstance(given, tuple) else (given,)), kwargs
-    if isinstance(given, tuple) and len(given) == 2:
-        return given
+        return (result if isinstance(result, tuple) else (result,)), kwargs
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
     raise RuntimeError(
-        f"a forward pre-hook registered with_kwargs returned {given!r:.80}; expected None, or a "
-        "tuple of the new arguments (a tuple) and keyword arguments (a dict)"
+        f"a forward pre-hook registered with_kwargs returned {result!r:.80}, expected None or a "
+        "tuple (args, kwargs). Return both, args as a tuple"
     )
 
 
 def _after(
     hook: Hook, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
 ) -> Any:
-    settings = (kwargs,) if hook.with_kwargs else ()
-    given = hook.function(module, args, *settings, result)
-    return result if given is None else given
+    options = (kwargs,) if hook.with_kwargs else ()
+    replacement = hook.function(module, args, *options, result)
+    return result if replacement is None else replacement
+
+
+class _Gradients:
+    """The gradients of one call's inputs and outputs, for its backward hooks.
+
+    Inputs and outputs pass through an identity op each, whose backward gets all their gradients:
+    that of the outputs stores them, that of the inputs calls the hooks.
+    """
+
+    def __init__(self, module: Module, functions: Sequence[Callable[..., Any]]) -> None:
+        self.module, self.functions = module, functions
+        self.grad_output: tuple[Any, ...] = ()
+
+    def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the inputs through an identity op."""
+        self.count = len(args)
+        watched = _through(self._call_hooks, args)
+        self.no_input = watched is args  # then the gradients of the outputs call the hooks
+        return watched
+
+    def watch_outputs(self, result: Any) -> Any:
+        """Return the output or outputs through an identity op."""
+        if isinstance(result, tuple):
+            return _through(self._store, result)
+        return _through(self._store, (result,))[0]
+
+    def _store(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.grad_output = gradients
+        if self.no_input:
+            self._call_hooks((None,) * self.count)
+        return gradients
+
+    def _call_hooks(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
+        for function in self.functions:
+            result = function(self.module, grad_input, self.grad_output)
+            if result is not None:
+                grad_input = result if isinstance(result, tuple) else (result,)
+                if len(grad_input) != self.count:
+                    raise RuntimeError(
+                        f"a backward hook of {type(self.module).__name__} returned "
+                        f"{len(grad_input)} gradients, expected {self.count}, one per positional "
+                        "argument. Return None for one without gradient"
+                    )
+        return grad_input
+
+
+def _through(
+    callback: Callable[[tuple[Any, ...]], tuple[Any, ...]], values: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Return `values`, those that require grad through an identity op with `callback` as backward.
+
+    `callback` gets and returns one gradient per value, None for one that does not require grad.
+    """
+    from tinygrad_fc.autograd.function import Function  # noqa: PLC0415  not loaded by training
+
+    positions = [k for k, v in enumerate(values) if isinstance(v, Node) and v._requires_grad]
+
+    class Identity(Function):
+        @staticmethod
+        def forward(ctx: Any, *tensors: Any) -> Any:
+            del ctx
+            return tensors
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            del ctx
+            by_position = dict(zip(positions, gradients, strict=True))
+            result = callback(tuple(by_position.get(k) for k in range(len(values))))
+            return tuple(result[k] for k in positions)
+
+    if not positions:
+        return values
+    watched = list(values)
+    for k, t in zip(positions, Identity.apply(*[values[k] for k in positions]), strict=True):
+        watched[k] = t
+    return tuple(watched)

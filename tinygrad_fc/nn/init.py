@@ -1,7 +1,7 @@
-"""Ways to fill parameters with first values, in place and unrecorded, under PyTorch's names.
+"""Initial values of parameters, set in place and not recorded, under PyTorch's names.
 
-`fan_in` is how many inputs a unit sums, `fan_out` how many units an input feeds; for a weight
-`(out, in, *rest)` they are `in` and `out`, each times the sizes of `rest`.
+`fan_in` is the number of inputs of a unit, `fan_out` the number of units that an input feeds. For a
+weight (out, in, *rest) they are `in` and `out`, times the product of `rest`.
 """
 
 from __future__ import annotations
@@ -11,37 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import graph
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.random import fill_normal, fill_uniform, rng_of
+from tinygrad_fc.grad_mode import no_grad
+from tinygrad_fc.nn.functional.checks import require
+from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:
     from tinygrad_fc.random import Generator
     from tinygrad_fc.tensor import Tensor
 
-_GAINS = {
-    "linear": 1.0,
-    "conv1d": 1.0,
-    "conv2d": 1.0,
-    "conv3d": 1.0,
-    "conv_transpose1d": 1.0,
-    "conv_transpose2d": 1.0,
-    "conv_transpose3d": 1.0,
-    "sigmoid": 1.0,
-    "tanh": 5 / 3,
-    "relu": math.sqrt(2),
-    "selu": 3 / 4,
-}
-# exp(-x*x/2) relative to its peak falls below what a uniform number can tell from 0.
-_NEGLIGIBLE = 80.0
+_LINEAR = ("linear", *(f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)), "sigmoid")
+_GAINS = dict.fromkeys(_LINEAR, 1.0) | {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """Return the factor by which weights should be larger before a nonlinearity.
+    """Return the factor that weights before `nonlinearity`, a function of `nn.functional`, need.
 
-    `nonlinearity` is the name of a function of `nn.functional`; `param` is the negative slope of
-    `leaky_relu` (0.01). Raises `ValueError` for a name that is not known, or a slope that is not
-    a number.
+    `param` is the negative slope of `leaky_relu` (0.01). Raises `ValueError` for an unknown name,
+    or a slope that is not a number.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.init.calculate_gain("tanh")
@@ -49,42 +36,44 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
-        if isinstance(slope, bool) or not isinstance(slope, int | float):
-            raise ValueError(f"the negative slope of leaky_relu must be a number, got {slope!r}")
+        number = isinstance(slope, int | float) and not isinstance(slope, bool)
+        require(number, "calculate_gain", "a number", param=slope)
         return math.sqrt(2 / (1 + slope**2))
-    if nonlinearity not in _GAINS:
-        known = ", ".join([*_GAINS, "leaky_relu"])
-        raise ValueError(f"no gain is known for {nonlinearity!r}; known are {known}")
+    expected = f"one of {', '.join([*_GAINS, 'leaky_relu'])}"
+    require(nonlinearity in _GAINS, "calculate_gain", expected, nonlinearity=nonlinearity)
     return _GAINS[nonlinearity]
+
+
+def _set(tensor: Tensor, values: Any) -> Tensor:
+    with no_grad():
+        return tensor.copy_(values)
 
 
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Fill `tensor` with numbers drawn evenly from [a, b), and return it.
-
-    Raises `ValueError` where a > b.
+    """Fill `tensor` uniformly from [a, b), and return it; raises `ValueError` for a > b.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.uniform_(tg.empty(100), -1, 1)
     >>> bool((w.abs() <= 1).all())
     True
     """
-    fill_uniform(tensor._array, a, b, generator)
-    return _changed(tensor)
+    with no_grad():
+        return tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Fill `tensor` with normal numbers, and return it; raises `ValueError` where std < 0.
+    """Fill `tensor` from a normal distribution, and return it; raises `ValueError` for std < 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.init.normal_(tg.empty(2), mean=3.0, std=0.0)
     tensor([3., 3.])
     """
-    fill_normal(tensor._array, mean, std, generator)
-    return _changed(tensor)
+    with no_grad():
+        return tensor.normal_(mean, std, generator=generator)
 
 
 def trunc_normal_(
@@ -95,37 +84,36 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Fill `tensor` with normal numbers of which those outside [a, b] were drawn anew; return it.
+    """Fill `tensor` from a normal distribution truncated to [a, b], and return it.
 
-    Exact for every interval, far out in a tail too. Raises `ValueError` unless a < b and std > 0.
+    Exact for every interval, in a tail too. Raises `ValueError` unless a < b and std > 0.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.trunc_normal_(tg.empty(100), std=3.0)
     >>> bool((w.abs() <= 2).all())
     True
     """
-    if not (a < b and std > 0):
-        raise ValueError(f"trunc_normal_ needs a < b and std > 0, got a={a}, b={b}, std={std}")
-    array = tensor._array
-    drawn = _truncated(array.size, (a - mean) / std, (b - mean) / std, rng_of(generator))
-    array[...] = np.clip(drawn * std + mean, a, b).reshape(array.shape)
-    return _changed(tensor)
+    require(a < b, "trunc_normal_", f"less than b = {b}", a=a)
+    require(std > 0, "trunc_normal_", "more than 0", std=std)
+    standard = _truncated(tensor.numel(), (a - mean) / std, (b - mean) / std, rng_of(generator))
+    return _set(tensor, np.clip(standard * std + mean, a, b).reshape(tensor.shape))
 
 
 def _truncated(count: int, low: float, high: float, rng: np.random.Generator) -> Any:
     """Return `count` standard normal numbers within [low, high], by rejection.
 
-    Candidates are even over the interval, cut to where the density is not negligible, and kept
-    with a probability proportional to it: at least one in fifty is, however far out that is.
+    Proposals are uniform on the part of the interval where the density is not negligible, and
+    accepted with probability density / peak density: at least one in fifty is, in any tail.
     """
     peak = min(max(0.0, low), high)
-    far = math.sqrt(peak * peak + _NEGLIGIBLE)
+    far = math.sqrt(peak * peak + 80)  # beyond, exp(-x * x / 2) / exp(-peak * peak / 2) < 1e-17
     low, high = max(low, -far), min(high, far)
-    kept = np.empty(0)
-    while kept.size < count:
-        x = rng.uniform(low, high, 2 * (count - kept.size) + 16)
-        kept = np.append(kept, x[rng.random(x.size) < np.exp((peak * peak - x * x) / 2)])
-    return kept[:count]
+    accepted = np.empty(0)
+    while accepted.size < count:
+        x = rng.uniform(low, high, 2 * (count - accepted.size) + 16)
+        accept = rng.random(x.size) < np.exp((peak * peak - x * x) / 2)
+        accepted = np.append(accepted, x[accept])
+    return accepted[:count]
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -135,8 +123,8 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     >>> tg.nn.init.constant_(tg.empty(2), 0.5)
     tensor([0.5, 0.5])
     """
-    tensor._array[...] = val
-    return _changed(tensor)
+    with no_grad():
+        return tensor.fill_(val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -150,7 +138,7 @@ def ones_(tensor: Tensor) -> Tensor:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """Fill `tensor`, `(n, m)`, with ones on its diagonal and zeros elsewhere; return it.
+    """Fill `tensor` (n, m) with the identity matrix, and return it.
 
     Raises `ShapeError` unless it has two dimensions.
 
@@ -159,18 +147,16 @@ def eye_(tensor: Tensor) -> Tensor:
     tensor([[1., 0., 0.],
             [0., 1., 0.]])
     """
-    if tensor.ndim != 2:
-        raise ShapeError(f"eye_ fills a tensor of 2 dimensions, got shape {tensor.shape}")
-    tensor._array[...] = np.eye(*tensor.shape, dtype=tensor.dtype)
-    return _changed(tensor)
+    _check_dimensions("eye_", tensor, exactly=True)
+    return _set(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Fill `tensor` evenly from [-r, r), r = gain * sqrt(6 / (fan_in + fan_out)); return it.
+    """Fill `tensor` uniformly from [-r, r), r = gain * sqrt(6 / (fan_in + fan_out)); return it.
 
-    Keeps the variance of what flows forward and of gradients alike (Glorot and Bengio, 2010,
+    Preserves the variance of activations and gradients through layers (Glorot and Bengio, 2010,
     formula 16). Raises `ShapeError` for fewer than two dimensions.
 
     >>> import tinygrad_fc as tg
@@ -178,17 +164,18 @@ def xavier_uniform_(
     >>> bool((w.abs() <= 1).all())
     True
     """
-    bound = gain * math.sqrt(6 / sum(_fans(tensor)))
+    bound = gain * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill `tensor` with normal numbers of std gain * sqrt(2 / (fan_in + fan_out)); return it.
 
-    Keeps the variance of what flows forward and of gradients alike (Glorot and Bengio, 2010).
+    Preserves the variance of activations and gradients through layers (Glorot and Bengio, 2010).
     Raises `ShapeError` for fewer than two dimensions.
     """
-    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(tensor))), generator)
+    std = gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor)))
+    return normal_(tensor, 0.0, std, generator)
 
 
 def kaiming_uniform_(
@@ -198,12 +185,12 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Fill `tensor` evenly from [-r, r), r = gain * sqrt(3 / fan); return it.
+    """Fill `tensor` uniformly from [-r, r), r = gain * sqrt(3 / fan); return it.
 
-    Keeps the variance of what flows forward (`mode="fan_in"`) or of gradients (`"fan_out"`)
-    through layers with the `nonlinearity`, whose gain `calculate_gain` has; `a` is the negative
-    slope of `leaky_relu` (He et al., 2015, formulas 10 and 14). Raises `ShapeError` for fewer
-    than two dimensions, `ValueError` for another mode.
+    Preserves the variance of activations (`mode="fan_in"`) or of gradients (`"fan_out"`) through
+    layers with `nonlinearity`, whose gain `calculate_gain` returns; `a` is the negative slope of
+    `leaky_relu` (He et al., 2015, formulas 10 and 14). Raises `ShapeError` for fewer than two
+    dimensions, `ValueError` for another mode.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.kaiming_uniform_(tg.empty(2, 6), nonlinearity="relu")
@@ -229,49 +216,64 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
-    """Fill `tensor`, as a matrix `(n, the rest)`, with orthonormal rows or columns times `gain`.
+    """Fill `tensor`, as a matrix (n, rest), with orthonormal rows or columns times `gain`.
 
-    Rows where there are at most as many as columns, else columns; drawn evenly from all such
-    matrices (Saxe et al., 2013; Mezzadri, 2007). Returns it. Raises `ShapeError` for fewer than
-    two dimensions.
+    Rows if n <= rest, else columns; uniformly distributed over all such matrices (Saxe et al.,
+    2013; Mezzadri, 2007). Returns it. Raises `ShapeError` for fewer than two dimensions.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.orthogonal_(tg.empty(2, 5))
     >>> bool(((w @ w.T - tg.eye(2)).abs() < 1e-12).all())
     True
     """
-    if tensor.ndim < 2:
-        raise ShapeError(f"orthogonal_ needs 2 or more dimensions, got shape {tensor.shape}")
-    array = tensor._array
-    if array.size:
-        rows, columns = array.shape[0], array.size // array.shape[0]
-        drawn = rng_of(generator).standard_normal((max(rows, columns), min(rows, columns)))
-        q, r = np.linalg.qr(drawn)
-        # With signs that depend on the algorithm, not all orthogonal matrices are equally likely.
-        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
-        array[...] = (gain * (q.T if rows < columns else q)).reshape(array.shape)
-    return _changed(tensor)
+    _check_dimensions("orthogonal_", tensor)
+    if not tensor.numel():
+        return tensor
+    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
+    normal = rng_of(generator).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(normal)
+    # The signs that the algorithm chooses would make some orthogonal matrices more likely.
+    q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    return _set(tensor, (gain * (q.T if rows < columns else q)).reshape(tensor.shape))
 
 
-def _fans(tensor: Tensor) -> tuple[int, int]:
-    if tensor.ndim < 2:
+def sparse_(
+    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
+) -> Tensor:
+    """Fill `tensor` (n, m) with normal numbers, and a share of each column with zeros; return it.
+
+    `sparsity`, in [0, 1], is the share: ceil(sparsity * n) random rows of each column are 0
+    (Martens, 2010). Raises `ShapeError` unless it has two dimensions, `ValueError` for another
+    share.
+
+    >>> import tinygrad_fc as tg
+    >>> int((tg.nn.init.sparse_(tg.empty(10, 3), sparsity=0.2) == 0).sum())
+    6
+    """
+    _check_dimensions("sparse_", tensor, exactly=True)
+    require(0 <= sparsity <= 1, "sparse_", "a share in [0, 1]", sparsity=sparsity)
+    rng = rng_of(generator)
+    values = rng.standard_normal(tensor.shape) * std
+    ranks = rng.permuted(np.tile(np.arange(len(values))[:, None], values.shape[1]), axis=0)
+    return _set(tensor, np.where(ranks < math.ceil(sparsity * len(values)), 0.0, values))
+
+
+def _check_dimensions(name: str, tensor: Tensor, *, exactly: bool = False) -> None:
+    if tensor.ndim < 2 or (exactly and tensor.ndim > 2):
         raise ShapeError(
-            f"fan_in and fan_out need 2 or more dimensions, got shape {tensor.shape}: a bias is "
-            "filled by zeros_ or uniform_"
+            f"{name}: the tensor has shape {tensor.shape}, expected 2{' or more' * (not exactly)} "
+            "dimensions. Initialise a bias with zeros_ or uniform_"
         )
+
+
+def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
+    _check_dimensions(name, tensor)
     rest = math.prod(tensor.shape[2:])
-    # At least 1: where there is nothing to fill, there is nothing to divide by either.
-    return max(1, tensor.shape[1] * rest), max(1, tensor.shape[0] * rest)
+    return max(1, tensor.shape[1] * rest), max(1, tensor.shape[0] * rest)  # no division by 0
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     modes = ("fan_in", "fan_out")
-    if mode.lower() not in modes:
-        raise ValueError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
-    fan = _fans(tensor)[modes.index(mode.lower())]
+    require(mode.lower() in modes, "kaiming", "'fan_in' or 'fan_out'", mode=mode)
+    fan = _fans("kaiming", tensor)[modes.index(mode.lower())]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
-
-
-def _changed(tensor: Tensor) -> Tensor:
-    graph.changed(tensor._array)
-    return tensor

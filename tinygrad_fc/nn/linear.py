@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import normalize_dim
-from tinygrad_fc.functional.shape import flatten
+from tinygrad_fc.functional.shape import flatten, unflatten
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.error import LayerError
+from tinygrad_fc.nn.functional.checks import require
+from tinygrad_fc.nn.layer_error import LayerError
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
 from tinygrad_fc.ops import linalg
@@ -31,11 +31,8 @@ _NO_SETTINGS: dict[str, Any] = {}
 
 def _check_widths(layer: str, **widths: Any) -> None:
     for name, n in widths.items():
-        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-            raise ValueError(
-                f"{layer}: {name} is {n!r}, expected an integer of at least 1. Pass the width of "
-                "the input or output"
-            )
+        positive = isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1
+        require(bool(positive), layer, "an integer of at least 1", **{name: n})
 
 
 class Linear(Module):
@@ -87,7 +84,9 @@ class Linear(Module):
                 "tensor(x)"
             )
         if input.ndim == 0 or input.shape[-1] != self.in_features:
-            return LayerError(self, input, axis=-1, wanted=self.in_features, setting="in_features")
+            return LayerError(
+                self, input, axis=-1, expected=self.in_features, setting="in_features"
+            )
         return None
 
     def extra_repr(self) -> str:
@@ -142,7 +141,7 @@ class Bilinear(Module):
         for input, setting in ((input1, "in1_features"), (input2, "in2_features")):
             wanted = getattr(self, setting)
             if input.ndim == 0 or input.shape[-1] != wanted:
-                raise LayerError(self, input, axis=-1, wanted=wanted, setting=setting)
+                raise LayerError(self, input, axis=-1, expected=wanted, setting=setting)
         return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
@@ -209,17 +208,7 @@ class Unflatten(Module):
         self.dim, self.unflattened_size = dim, unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
-        dim = normalize_dim(self.dim, input.ndim, "Unflatten")
-        shape, sizes = input.shape, tuple(self.unflattened_size)
-        known = math.prod(n for n in sizes if n != -1)
-        if sizes.count(-1) == 1 and known and shape[dim] % known == 0:
-            sizes = tuple(shape[dim] // known if n == -1 else n for n in sizes)
-        if -1 in sizes or math.prod(sizes) != shape[dim]:
-            raise ShapeError(
-                f"{self}: the input has shape {shape}, expected axis {self.dim} to have the "
-                f"product of {self.unflattened_size} as its size. Change unflattened_size"
-            )
-        return input.reshape((*shape[:dim], *sizes, *shape[dim + 1 :]))
+        return unflatten(input, self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -6,33 +6,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn.from_function import FromFunction
-from tinygrad_fc.nn.functional.reduction import BATCH_REDUCTIONS, REDUCTIONS, checked_reduction
+from tinygrad_fc.nn.functional.checks import BATCH_REDUCTIONS, REDUCTIONS, checked_reduction
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 __all__ = [
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "CosineEmbeddingLoss",
-    "CosineSimilarity",
-    "CrossEntropyLoss",
-    "GaussianNLLLoss",
-    "HingeEmbeddingLoss",
-    "HuberLoss",
-    "KLDivLoss",
-    "L1Loss",
-    "MSELoss",
-    "MarginRankingLoss",
-    "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss",
-    "NLLLoss",
-    "PairwiseDistance",
-    "PoissonNLLLoss",
-    "SmoothL1Loss",
-    "SoftMarginLoss",
+    "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CosineSimilarity",
+    "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss",
+    "L1Loss", "MSELoss", "MarginRankingLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
+    "NLLLoss", "PairwiseDistance", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss",
     "TripletMarginLoss",
-]
+]  # fmt: skip
 
 
 class Loss(FromFunction):

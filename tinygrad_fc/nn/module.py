@@ -1,9 +1,9 @@
-"""What every layer and model is.
+"""The base class of layers and models.
 
-A module keeps no books. What it holds is what its attributes are: parameters, modules, and the
-lists, tuples and dicts of them, found by walking `vars(module)`. So `self.weight` is a plain
-attribute, as fast as Python has them; layers in a list count; and a subclass that forgets
-`super().__init__()` loses nothing, since every other piece of state has its default on the class.
+A module keeps no registries. Its parameters and submodules are its attributes, and those in lists,
+tuples and dicts that are its attributes, found by scanning `vars(module)`. So `self.weight` is a
+plain attribute, layers in a list count, and a subclass that forgets `super().__init__()` loses
+nothing, since all other state has a default on the class.
 """
 
 from __future__ import annotations
@@ -17,28 +17,31 @@ import numpy as np
 from tinygrad_fc import dtypes, graph
 from tinygrad_fc.device import CPU, device, gpu
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.nn import hooks, state, walk
-from tinygrad_fc.nn.error import rise
+from tinygrad_fc.nn import hooks
+from tinygrad_fc.nn.layer_error import add_path
 from tinygrad_fc.nn.parameter import Parameter, forget_grad
+from tinygrad_fc.nn.state_dict import collect, join, load
 from tinygrad_fc.tensor import Tensor, device_and_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from tinygrad_fc.nn.state_dict import IncompatibleKeys
     from tinygrad_fc.tensor import RemovableHandle
 
 __all__ = ["Module"]
 
 T = TypeVar("T")
 _NOTHING: Any = object()
+_CONTAINERS = (list, tuple, dict)
 
 
 class Module:
-    """A layer or a model: subclass it, hold parameters and layers as attributes, write `forward`.
+    """A layer or a model: a subclass has parameters and layers as attributes, and `forward`.
 
-    Attributes that are parameters or modules count, and so do lists, tuples and dicts of them,
-    nested too, under names like `layers.0.weight`. One that is held twice counts once. Call the
-    module, not its `forward`: hooks run then, and an error says where in the model it arose.
+    Parameters and modules in lists, tuples and dicts count too, under names like
+    `layers.0.weight`; one that is held twice counts once. Call the module, not its `forward`: only
+    the call runs hooks, and adds the path in the model to errors.
 
     >>> import tinygrad_fc as tg
     >>> class Net(tg.nn.Module):
@@ -59,53 +62,53 @@ class Module:
     _buffer_names: Mapping[str, bool] = {}  # name: whether state_dict has it
     _hooks: dict[int, hooks.Hook] | None = None
 
-    def __call__(self, x: Any = _NOTHING, /, *more: Any, **settings: Any) -> Any:
-        """Return what `forward` returns, with the hooks around it."""
-        # Nearly every call has one positional argument; handing it on by itself, not as *args,
-        # takes a third off the cost of a call.
+    def __call__(self, x: Any = _NOTHING, /, *more: Any, **kwargs: Any) -> Any:
+        """Return the result of `forward`, with the hooks called around it."""
+        # Nearly every call has one positional argument. Passing it alone, not as *args, saves a
+        # third of the cost of a call.
         try:
-            if self._hooks or settings or x is _NOTHING:
-                return hooks.call(self, more if x is _NOTHING else (x, *more), settings)
+            if self._hooks or kwargs or x is _NOTHING:
+                return hooks.call(self, more if x is _NOTHING else (x, *more), kwargs)
             return self.forward(x, *more) if more else self.forward(x)
         except Exception as error:
-            rise(error, self)
+            add_path(error, self)
             raise
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the result: what a subclass is written for."""
+        """Return the result: for a subclass to define."""
         del args, kwargs
         raise NotImplementedError(
-            f"{type(self).__name__} has no `forward`: define `def forward(self, x)` in the class, "
-            "with what it should compute"
+            f"{type(self).__name__} has no forward, expected one in every subclass of Module. "
+            "Define `def forward(self, x)`"
         )
 
-    # What it holds
+    # Parameters, buffers, submodules
 
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """Yield path and module of this module and all below it, those above first.
+        """Yield path and module of this module and all below it, parents first.
 
-        `remove_duplicate=False` yields a shared module under each of its paths; but where a
-        module lies below itself, and so has endlessly many, each comes once after all.
+        `remove_duplicate=False` yields a shared module under each of its paths; where a module is
+        below itself, and so has infinitely many, each is yielded once.
         """
         if not remove_duplicate:
             try:
-                return iter(walk.below(self, Module, prefix, None))
-            except walk.CycleError:
+                return iter(_submodules(self, prefix, None))
+            except _CycleError:
                 memo = None
-        return iter(walk.below(self, Module, prefix, set() if memo is None else memo))
+        return iter(_submodules(self, prefix, set() if memo is None else memo))
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all below it, each once."""
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield name and module of those that this one holds directly, each once."""
-        return _once(walk.held(self, Module))
+        """Yield name and module of the direct submodules, each once."""
+        return _unique(members(self, Module))
 
     def children(self) -> Iterator[Module]:
-        """Yield the modules that this one holds directly, each once."""
+        """Yield the direct submodules, each once."""
         return (module for _, module in self.named_children())
 
     def named_parameters(
@@ -113,11 +116,11 @@ class Module:
     ) -> Iterator[tuple[str, Parameter]]:
         """Yield path and parameter; a shared one once, unless `remove_duplicate=False`."""
         return self._named(
-            lambda module: walk.held(module, Parameter), prefix, recurse, remove_duplicate
+            lambda module: members(module, Parameter), prefix, recurse, remove_duplicate
         )
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Yield the parameters, each once; those of modules below only if `recurse`.
+        """Yield the parameters, each once; without `recurse`, not those of submodules.
 
         >>> import tinygrad_fc as tg
         >>> sum(p.numel() for p in tg.nn.Linear(3, 2).parameters())
@@ -129,15 +132,19 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
         """Yield path and buffer; a shared one once, unless `remove_duplicate=False`."""
-        return self._named(state.buffers, prefix, recurse, remove_duplicate)
+        return self._named(Module._own_buffers, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Yield the buffers, each once; those of modules below only if `recurse`."""
+        """Yield the buffers, each once; without `recurse`, not those of submodules."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def _own_buffers(self) -> list[tuple[str, Tensor]]:
+        tensors = ((name, vars(self).get(name)) for name in self._buffer_names)
+        return [(name, t) for name, t in tensors if t is not None and not isinstance(t, Parameter)]
 
     def _named(
         self,
-        of: Callable[[Module], Iterable[tuple[str, T]]],
+        own: Callable[[Module], Iterable[tuple[str, T]]],
         prefix: str,
         recurse: bool,
         remove_duplicate: bool,
@@ -146,54 +153,52 @@ class Module:
         if recurse:
             modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
         named = (
-            (walk.join(path, name), tensor)
-            for path, module in modules
-            for name, tensor in of(module)
+            (join(path, name), tensor) for path, module in modules for name, tensor in own(module)
         )
-        return _once(named) if remove_duplicate else named
+        return _unique(named) if remove_duplicate else named
 
     def get_submodule(self, target: str) -> Module:
         """Return the module at the path `target`, such as `"layers.0"`; `""` is this one.
 
         Raises `AttributeError` where there is none.
         """
-        return self._at(target, "module", self.named_modules(remove_duplicate=False))
+        return self._get(target, "module", self.named_modules(remove_duplicate=False))
 
     def get_parameter(self, target: str) -> Parameter:
         """Return the parameter at the path `target`; raises `AttributeError` if there is none."""
-        return self._at(target, "parameter", self.named_parameters(remove_duplicate=False))
+        return self._get(target, "parameter", self.named_parameters(remove_duplicate=False))
 
     def get_buffer(self, target: str) -> Tensor:
         """Return the buffer at the path `target`; raises `AttributeError` if there is none."""
-        return self._at(target, "buffer", self.named_buffers(remove_duplicate=False))
+        return self._get(target, "buffer", self.named_buffers(remove_duplicate=False))
 
-    def _at(self, path: str, what: str, named: Iterable[tuple[str, T]]) -> T:
-        found = dict(named)
-        if path not in found:
-            from difflib import get_close_matches  # noqa: PLC0415  rare, and an import takes time
+    def _get(self, path: str, kind: str, named: Iterable[tuple[str, T]]) -> T:
+        by_path = dict(named)
+        if path not in by_path:
+            from difflib import get_close_matches  # noqa: PLC0415  rarely needed, slow to import
 
-            near = get_close_matches(path, found, n=3, cutoff=0)
+            near = get_close_matches(path, by_path, n=3, cutoff=0)
             raise AttributeError(
-                f"{type(self).__name__} has no {what} at {path!r}"
+                f"{type(self).__name__} has no {kind} at {path!r}"
                 + (f"; the nearest are {', '.join(map(repr, near))}" if near else "")
             )
-        return found[path]
+        return by_path[path]
 
-    # What is added to it
+    # Registration
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Hold `param` as the attribute `name`, which `self.name = param` does as well.
+        """Set the attribute `name` to a parameter, as `self.name = param` does too.
 
-        Raises `KeyError` for a name that is taken or that no attribute could have, `TypeError`
-        for what is neither a `Parameter` nor None, which stands for one that is left out.
+        Raises `KeyError` for a name that is taken or cannot be an attribute, `TypeError` for a
+        value that is neither a `Parameter` nor None, which stands for an absent one.
         """
         self._register(name, param, Parameter)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Hold `tensor` as the attribute `name`: part of the model's state, but not learned.
+        """Set the attribute `name` to a buffer: a tensor that is state, but not learned.
 
-        It goes along with `to`, and into `state_dict` if `persistent`. Another tensor assigned to
-        the attribute is the buffer then. Raises as `register_parameter` does.
+        `to` converts it, and `state_dict` has it if `persistent`. A tensor that is assigned to the
+        attribute later becomes the buffer. Raises as `register_parameter` does.
         """
         if name in self._buffer_names:
             delattr(self, name)
@@ -201,39 +206,44 @@ class Module:
         vars(self).setdefault("_buffer_names", {})[name] = persistent
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Hold `module` as the attribute `name`, which may be a number, as in `Sequential`.
+        """Set the attribute `name`, which may be a number as in `Sequential`, to a module.
 
         Raises as `register_parameter` does.
         """
         self._register(name, module, Module)
 
-    def register_module(self, name: str, module: Module | None) -> None:
-        """Do what `add_module` does."""
-        self.add_module(name, module)
+    register_module = add_module
 
     def _register(self, name: str, value: Any, kind: type) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"a name in a module is a string, got {name!r}")
+            raise TypeError(f"the name is {name!r}, expected a string. Write str(name)")
         if not name or "." in name:
-            raise KeyError(f"a name in a module has a letter and no dot, got {name!r}")
-        there = vars(self).get(name, _NOTHING) if hasattr(self, name) else None
-        if there is not None and not isinstance(there, kind):
-            raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
+            raise KeyError(f"the name is {name!r}, expected one without a dot, and not empty")
+        old = vars(self).get(name, _NOTHING) if hasattr(self, name) else None
+        if old is not None and not isinstance(old, kind):
+            raise KeyError(
+                f"{type(self).__name__} has an attribute {name!r} already. Choose another name"
+            )
         if value is not None and not isinstance(value, kind):
-            raise TypeError(f"{name!r} must be a {kind.__name__} or None, got {_told(value)}")
+            raise TypeError(
+                f"{name!r} is {_described(value)}, expected a {kind.__name__} or None. Convert it"
+            )
         setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         old = vars(self).get(name)
-        if isinstance(old, Parameter | Module) and not isinstance(value, _REPLACES):
+        if isinstance(old, Parameter | Module) and not isinstance(value, _REPLACEMENTS):
             kind = "Parameter" if isinstance(old, Parameter) else "Module"
             raise TypeError(
-                f"{name!r} of {type(self).__name__} is a {kind}, and {_told(value)} would take its "
-                f"place unnoticed by optimizers and state_dict. Assign a {kind} or None; to change "
-                f"a parameter's values, write `with no_grad(): module.{name}.copy_(values)`"
+                f"{name!r} of {type(self).__name__} is a {kind}, and {_described(value)} would "
+                f"replace it, unseen by optimizers and state_dict. Assign a {kind} or None; to "
+                f"change a parameter's values, write `with no_grad(): module.{name}.copy_(values)`"
             )
         if name in self._buffer_names and not isinstance(value, Tensor | None):
-            raise TypeError(f"buffer {name!r} must be a Tensor or None, got {_told(value)}")
+            raise TypeError(
+                f"buffer {name!r} is {_described(value)}, expected a Tensor or None. Write "
+                "tensor(value)"
+            )
         super().__setattr__(name, value)
         graph.state.structure += 1
 
@@ -246,25 +256,24 @@ class Module:
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name[0].isdigit()]
 
-    # What is done to all of it
+    # Changes of the whole model
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call `fn` with each module once, those below first; return this one."""
-        modules: list[Module] = walk.above_last(self, Module, set())
-        for module in modules:
+        """Call `fn` with each module once, children first; return this one."""
+        for module in _children_first(self, set()):
             fn(module)
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set `training`, which dropout and batch norm go by, here and below; return the module."""
+        """Set `training`, which dropout and batch norm read, of all modules; return this one."""
         if not isinstance(mode, bool):
-            raise ValueError(f"training mode is True or False, got {mode!r}")  # noqa: TRY004  PyTorch's
+            raise ValueError(f"the mode is {mode!r}, expected True or False. Write train(True)")  # noqa: TRY004  PyTorch's
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Do `train(False)`."""
+        """Call `train(False)`."""
         return self.train(mode=False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -274,45 +283,44 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget every parameter's `.grad`, or fill it with zeros if `set_to_none=False`."""
+        """Set every parameter's `.grad` to None, or to zeros if `set_to_none=False`."""
         for parameter in self.parameters():
             forget_grad(parameter, set_to_none=set_to_none)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Give parameters and buffers another dtype or device, in place; return the module.
+        """Convert parameters and buffers to a dtype or device, in place; return the module.
 
-        Takes a dtype, a tensor whose dtype and device are meant, a device, or a device and a
-        dtype, by position or as `dtype=`, `device=`. Tensors of whole numbers keep their dtype.
-        Raises `DtypeError` for a dtype that is not a float, `RuntimeError` for a device that is
-        not there.
+        Takes a dtype, a device, both, or a tensor that has them, by position or as `dtype=`,
+        `device=`. Integer tensors keep their dtype. Raises `DtypeError` for a dtype that is not a
+        float, `RuntimeError` for an unavailable device.
         """
         where, dtype = device_and_dtype(args, kwargs)
-        return self._moved(where, None if dtype is None else np.dtype(dtype))
+        return self._convert(where, None if dtype is None else np.dtype(dtype))
 
     def cpu(self) -> Self:
-        """Do `to("cpu")`."""
-        return self._moved(CPU)
+        """Call `to("cpu")`."""
+        return self._convert(CPU)
 
     def cuda(self, device: Any = None) -> Self:
-        """Do `to("cuda")`, or `to` another device."""
-        return self._moved(gpu(device))
+        """Call `to("cuda")`, or `to` with another GPU."""
+        return self._convert(gpu(device))
 
     def double(self) -> Self:
-        """Do `to(float64)`."""
-        return self._moved(dtype=dtypes.float64)
+        """Call `to(float64)`."""
+        return self._convert(dtype=dtypes.float64)
 
     def float(self) -> Self:
-        """Do `to(float32)`."""
-        return self._moved(dtype=dtypes.float32)
+        """Call `to(float32)`."""
+        return self._convert(dtype=dtypes.float32)
 
     def half(self) -> Self:
-        """Do `to(float16)`."""
-        return self._moved(dtype=dtypes.float16)
+        """Call `to(float16)`."""
+        return self._convert(dtype=dtypes.float16)
 
-    def _moved(self, where: device | None = None, dtype: np.dtype[Any] | None = None) -> Self:
+    def _convert(self, where: device | None = None, dtype: np.dtype[Any] | None = None) -> Self:
         if dtype is not None and dtype.kind != "f":
             raise DtypeError(
-                f"a module's dtype must be a float, got {dtype}: try float32 or float64"
+                f"the dtype of a module is {dtype}, expected a float. Use float32 or float64"
             )
         for tensor in chain(self.parameters(), self.buffers()):
             for t in (tensor, tensor.grad):
@@ -327,27 +335,27 @@ class Module:
     ) -> dict[str, Any]:
         """Return all parameters and persistent buffers by path, detached, sharing their memory.
 
-        A shared parameter comes under each of its paths, as in PyTorch. `keep_vars=True` gives
-        the parameters themselves. Paths begin with `prefix`; `destination`, a dict, is filled.
-        Copy what should outlast further training: `copy.deepcopy(model.state_dict())`.
+        A shared parameter is under each of its paths, as in PyTorch. `keep_vars=True` returns the
+        parameters themselves. `prefix` begins each path; `destination`, a dict, is filled. Training
+        changes the values: `copy.deepcopy(model.state_dict())` preserves them.
 
         >>> import tinygrad_fc as tg
         >>> {name: t.shape for name, t in tg.nn.Linear(3, 2).state_dict().items()}
         {'weight': (2, 3), 'bias': (2,)}
         """
-        return state.gather(self, {} if destination is None else destination, prefix, keep_vars)
+        return collect(self, {} if destination is None else destination, prefix, keep_vars)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> state.IncompatibleKeys:
+    ) -> IncompatibleKeys:
         """Copy values, tensors or arrays, by path into parameters and buffers.
 
-        `strict=False` leaves out what is only here or only there, and returns the paths as
-        `missing_keys` and `unexpected_keys`. `assign=True` takes the memory and the dtype of the
-        values in place of a copy. Raises `RuntimeError` that names everything that is missing,
-        unexpected, or of another shape, and changes nothing then.
+        `strict=False` ignores paths that only one side has, and returns them as `missing_keys` and
+        `unexpected_keys`. `assign=True` uses the memory and dtype of the values instead of a copy.
+        Raises `RuntimeError` that lists everything missing, unexpected, or of another shape, and
+        changes nothing then.
         """
-        return state.load(self, state_dict, strict=strict, assign=assign)
+        return load(self, state_dict, strict=strict, assign=assign)
 
     # Hooks
 
@@ -356,10 +364,10 @@ class Module:
     ) -> RemovableHandle:
         """Call `hook(module, args)` before each `forward`; return a handle that removes it.
 
-        What it returns, unless None, replaces the arguments. `with_kwargs` calls
+        Its result, unless None, replaces the arguments. `with_kwargs` calls
         `hook(module, args, kwargs)`, which returns both or None; `prepend` puts it first.
         """
-        return self._hook(hooks.Hook(hook, before=True, with_kwargs=with_kwargs), prepend=prepend)
+        return self._hook(hooks.Hook(hook, "before", with_kwargs), prepend=prepend)
 
     def register_forward_hook(
         self,
@@ -371,28 +379,41 @@ class Module:
     ) -> RemovableHandle:
         """Call `hook(module, args, output)` after each `forward`; return a handle to remove it.
 
-        What it returns, unless None, replaces the output. `with_kwargs` calls
-        `hook(module, args, kwargs, output)`; `prepend` puts it first; `always_call` calls it even
+        Its result, unless None, replaces the output. `with_kwargs` calls
+        `hook(module, args, kwargs, output)`; `prepend` puts it first; `always_call` calls it also
         where `forward` raised, with the output None.
         """
-        entry = hooks.Hook(hook, before=False, with_kwargs=with_kwargs, always_call=always_call)
-        return self._hook(entry, prepend=prepend)
+        return self._hook(hooks.Hook(hook, "after", with_kwargs, always_call), prepend=prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` in each backward pass; return a handle.
+
+        Both are tuples: one gradient per positional argument of `forward`, None where none is
+        required, and one per output. The hook may return another `grad_input`.
+
+        >>> import tinygrad_fc as tg
+        >>> layer = tg.nn.Tanh()
+        >>> handle = layer.register_full_backward_hook(lambda _, grad_input, __: print(grad_input))
+        >>> layer(tg.tensor([0.0], requires_grad=True)).sum().backward()
+        (tensor([1.]),)
+        """
+        return self._hook(hooks.Hook(hook, "backward"), prepend=prepend)
 
     def _hook(self, hook: hooks.Hook, *, prepend: bool) -> RemovableHandle:
         return hooks.add(vars(self).setdefault("_hooks", {}), hook, prepend=prepend)
 
-    # Text
-
     def extra_repr(self) -> str:
-        """Return what `repr` shows of the settings: for a subclass to write."""
+        """Return the settings for `repr`: for a subclass to override."""
         return ""
 
     def _get_name(self) -> str:
         return type(self).__name__
 
     def _lines(self) -> list[str]:
-        """Return what `repr` shows of the modules below, an item each."""
-        return [f"({name}): {indented(module)}" for name, module in walk.held(self, Module)]
+        """Return the lines of the submodules in `repr`, one item each."""
+        return [f"({name}): {indented(module)}" for name, module in members(self, Module)]
 
     @recursive_repr("(...)")
     def __repr__(self) -> str:
@@ -403,14 +424,60 @@ class Module:
         inside = "".join(f"\n  {line}" for line in extra + lines)
         return f"{self._get_name()}({inside}\n)" if inside else f"{self._get_name()}()"
 
-    def _repr_html_(self) -> str:
-        from tinygrad_fc.viz.html import module_html  # noqa: PLC0415  for notebooks alone
 
-        return module_html(self)
+# What may replace a parameter or module.
+_REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))
 
 
-# What may be assigned where a parameter or module was: what is found by walking, or nothing.
-_REPLACES = (Parameter, Module, *walk.PLAIN, type(None))
+def members(owner: object, kind: type[T]) -> list[tuple[str, T]]:
+    """Return name and value of each attribute of type `kind`, and of such items of containers.
+
+    Items of lists, tuples and dicts, nested too, have names `attribute.key`.
+    """
+    result: list[tuple[str, T]] = []
+    for name, value in vars(owner).items():
+        _collect(name, value, kind, (), result)
+    return result
+
+
+def _collect(
+    name: str, value: Any, kind: type[T], outer: tuple[Any, ...], result: list[tuple[str, T]]
+) -> None:
+    if isinstance(value, kind):
+        result.append((name, value))
+    elif isinstance(value, _CONTAINERS) and not any(value is container for container in outer):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _collect(f"{name}.{key}", item, kind, (*outer, value), result)
+
+
+class _CycleError(RecursionError):
+    """A module is below itself."""
+
+
+def _submodules(
+    root: Module, path: str, seen: set[Module] | None, outer: tuple[Module, ...] = ()
+) -> list[tuple[str, Module]]:
+    """Return path and module of `root` and all below it: once with `seen`, else under each path."""
+    if seen is None:
+        if any(root is module for module in outer):
+            raise _CycleError
+        outer = (*outer, root)
+    elif root in seen:
+        return []
+    else:
+        seen.add(root)
+    result = [(path, root)]
+    for name, module in members(root, Module):
+        result += _submodules(module, join(path, name), seen, outer)
+    return result
+
+
+def _children_first(root: Module, seen: set[Module]) -> list[Module]:
+    seen.add(root)
+    below = [
+        m for child in root.children() if child not in seen for m in _children_first(child, seen)
+    ]
+    return [*below, root]
 
 
 def indented(value: object) -> str:
@@ -418,7 +485,7 @@ def indented(value: object) -> str:
     return repr(value).replace("\n", "\n  ")
 
 
-def _once(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+def _unique(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     seen = set()
     for name, value in named:
         if id(value) not in seen:
@@ -426,9 +493,7 @@ def _once(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
             yield name, value
 
 
-def _told(value: object) -> str:
-    return (
-        f"{value.__name__}, a class: call it"
-        if isinstance(value, type)
-        else f"a {type(value).__name__}"
-    )
+def _described(value: object) -> str:
+    if isinstance(value, type):
+        return f"{value.__name__}, a class: call it"
+    return f"a {type(value).__name__}"

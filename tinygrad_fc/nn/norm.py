@@ -10,7 +10,8 @@ from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.error import LayerError
+from tinygrad_fc.nn.functional.checks import require
+from tinygrad_fc.nn.layer_error import LayerError
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
 
@@ -94,7 +95,7 @@ class _RunningNorm(_Affine):
             )
         if input.shape[axis] != self.num_features:
             n = self.num_features
-            raise LayerError(self, input, axis=axis, wanted=n, setting="num_features")
+            raise LayerError(self, input, axis=axis, expected=n, setting="num_features")
 
     def extra_repr(self) -> str:
         return (
@@ -194,7 +195,9 @@ class _LastAxesNorm(_Affine):
             )
         for axis, wanted in enumerate(shape, -len(shape)):
             if input.shape[axis] != wanted:
-                raise LayerError(self, input, axis=axis, wanted=wanted, setting="normalized_shape")
+                raise LayerError(
+                    self, input, axis=axis, expected=wanted, setting="normalized_shape"
+                )
 
 
 class LayerNorm(_LastAxesNorm):
@@ -296,11 +299,8 @@ class GroupNorm(_Affine):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if num_channels % num_groups:
-            raise ValueError(
-                f"GroupNorm: num_channels is {num_channels} and num_groups {num_groups}, expected "
-                "num_channels divisible by num_groups. Choose a divisor"
-            )
+        expected = f"a divisor of num_channels = {num_channels}"
+        require(num_channels % num_groups == 0, "GroupNorm", expected, num_groups=num_groups)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.affine = affine
         self._add_affine(num_channels, device, dtype, weight=affine, bias=bias)
@@ -309,7 +309,7 @@ class GroupNorm(_Affine):
     def forward(self, input: Tensor) -> Tensor:
         n = self.num_channels
         if input.ndim > 1 and input.shape[1] != n:
-            raise LayerError(self, input, axis=1, wanted=n, setting="num_channels")
+            raise LayerError(self, input, axis=1, expected=n, setting="num_channels")
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:

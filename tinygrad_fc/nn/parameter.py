@@ -7,9 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from tinygrad_fc.device import check as check_device
-from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.functional.arguments import as_array
+from tinygrad_fc.functional.creation import empty
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.tensor import Tensor
 
@@ -17,13 +16,12 @@ __all__ = ["Parameter"]
 
 
 class Parameter(Tensor):
-    """A tensor that a `Module` counts as its own: optimizers get it, `state_dict` holds it.
+    """A tensor that a `Module` lists: optimizers update it, `state_dict` saves it.
 
-    The memory of `data`, a tensor or an array of any shape, is shared, and what computed it left
-    behind; without `data` the parameter is empty. `requires_grad=False` freezes it. A copy
-    (`deepcopy`, `pickle`) has the values and not the `.grad`, as in PyTorch.
-
-    Raises `DtypeError` for integers or truth values that should require grad.
+    It shares the memory of `data`, a tensor or array of any shape, and is a leaf; without `data` it
+    is empty. `requires_grad=False` freezes it. A copy (`deepcopy`, `pickle`) has the values and not
+    the `.grad`, as in PyTorch. Raises `DtypeError` for integers or booleans that should require
+    grad.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Parameter(tg.zeros(2))
@@ -41,30 +39,29 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        memo[id(self)] = made = type(self)(self._array.copy(), self.requires_grad)
-        return made
+        memo[id(self)] = copied = type(self)(self._array.copy(), self.requires_grad)
+        return copied
 
     def __reduce__(self) -> Any:
         return type(self), (self._array, self.requires_grad)
 
 
 def unfilled(shape: Any, device: Any = None, dtype: Any = None) -> Parameter:
-    """Return a parameter to be filled, of the default dtype unless told otherwise."""
-    check_device(device)
-    return Parameter(wrap(np.empty(shape, dtype or get_default_dtype())))
+    """Return a parameter with arbitrary values, by default of the default dtype."""
+    return Parameter(empty(shape, dtype=dtype, device=device))
 
 
 def forget_grad(tensor: Tensor, *, set_to_none: bool) -> None:
-    """Make the `.grad` of `tensor` None, or zeros if it has one."""
+    """Set the `.grad` of `tensor` to None, or to zeros if it has one."""
     if set_to_none or tensor._grad is None:
         tensor._grad = None
     else:
-        # Fresh ones: whoever kept the old gradient, or a graph through it, keeps its values.
+        # New zeros: another reference to the old gradient, or a graph, may need its values.
         tensor._grad = wrap(np.zeros_like(tensor._grad._array))
 
 
 def refuse_holder(given: Any, what: str, name: str) -> None:
-    """Raise `TypeError` where a module stands for what is in it, or a method for what it gives."""
+    """Raise `TypeError` for a module or a method that was passed instead of its parameters."""
     if hasattr(given, "named_parameters"):
         raise TypeError(
             f"{what} takes {name}, got the {type(given).__name__} that has them: pass "
@@ -73,6 +70,6 @@ def refuse_holder(given: Any, what: str, name: str) -> None:
     if isinstance(given, FunctionType | MethodType):
         called = given.__name__ if isinstance(given, MethodType) else "parameters"
         raise TypeError(
-            f"{what} takes {name}, got the function {given.__qualname__} itself, without its "
-            f"brackets: call it, model.{called}()"
+            f"{what} takes {name}, got the function {given.__qualname__} itself: call it, "
+            f"model.{called}()"
         )

@@ -13,6 +13,7 @@ from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.reduction import log_softmax, softmax
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.graph import record
+from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.ops import activation as a
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops.elementwise import sigmoid, tanh
@@ -21,33 +22,11 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 __all__ = [
-    "celu",
-    "elu",
-    "gelu",
-    "glu",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "leaky_relu",
-    "log_softmax",
-    "logsigmoid",
-    "mish",
-    "prelu",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softmin",
-    "softplus",
-    "softshrink",
-    "softsign",
-    "tanh",
-    "tanhshrink",
-    "threshold",
-]
+    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "selu",
+    "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+    "tanhshrink", "threshold",
+]  # fmt: skip
 
 # With these, outputs keep mean 0 and variance 1: Klambauer et al. (2017), formula 14.
 SELU_ALPHA = 1.6732632423543772
@@ -86,10 +65,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     >>> tg.nn.functional.gelu(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.8413])
     """
-    if approximate not in ("none", "tanh"):
-        raise ValueError(
-            f'gelu: approximate is {approximate!r}, expected "none" or "tanh". Pass one of these'
-        )
+    require(approximate in ("none", "tanh"), "gelu", '"none" or "tanh"', approximate=approximate)
     return a.gelu(input) if approximate == "none" else a.gelu_tanh(input)
 
 
@@ -104,8 +80,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     >>> tg.nn.functional.softplus(tg.tensor([0.0, 1000.0]))
     tensor([6.9315e-01, 1.0000e+03])
     """
-    if beta == 0:
-        raise ValueError("softplus: beta is 0, expected another number. Leave it out for beta=1")
+    require(beta != 0, "softplus", "another number", beta=beta)
     out = record(a.softplus, (input,), {"beta": beta})
     return out if threshold >= 20 else e.where(input * beta > threshold, input, out)
 
@@ -261,11 +236,7 @@ def hardtanh(
     >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
     tensor([-1. ,  0.5])
     """
-    if min_val > max_val:
-        raise ValueError(
-            f"hardtanh: min_val is {min_val} and max_val {max_val}, expected min_val < max_val. "
-            "Swap them"
-        )
+    require(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
     return record(a.hardtanh, (input,), {"low": min_val, "high": max_val})
 
 
@@ -318,8 +289,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> tg.nn.functional.softshrink(tg.tensor([-2.0, 0.25]))
     tensor([-1.5,  0. ])
     """
-    if not lambd >= 0:
-        raise ValueError(f"softshrink: lambd is {lambd}, expected at least 0. Pass abs(lambd)")
+    require(lambd >= 0, "softshrink", "at least 0", lambd=lambd)
     return input - e.clip(input, -lambd, lambd)
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError, evidence
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.graph import record
-from tinygrad_fc.nn.functional.reduction import (
+from tinygrad_fc.nn.functional.checks import (
     check_prediction,
     check_shapes,
     checked_reduction,
     float_target,
     reduced,
+    require,
     to_array,
 )
 from tinygrad_fc.ops import elementwise as e
@@ -25,13 +26,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 __all__ = [
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "cross_entropy",
-    "multi_margin_loss",
-    "multilabel_soft_margin_loss",
-    "nll_loss",
-]
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy",
+    "multi_margin_loss", "multilabel_soft_margin_loss", "nll_loss",
+]  # fmt: skip
 
 
 class ClassIndices:
@@ -164,22 +161,16 @@ def cross_entropy(
     """
     check_prediction("cross_entropy", input)
     reduction = checked_reduction(reduction, size_average, reduce)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"cross_entropy: label_smoothing is {label_smoothing}, expected a share in [0, 1]. "
-            "Common is 0.1"
-        )
+    smooth = label_smoothing
+    require(0 <= smooth <= 1, "cross_entropy", "a share in [0, 1]", label_smoothing=smooth)
     if input.ndim and getattr(target, "shape", None) == input.shape:
-        if ignore_index >= 0:
-            raise ValueError(
-                f"cross_entropy: ignore_index is {ignore_index} and the target holds "
-                "probabilities, expected class indices. Leave ignore_index out"
-            )
-        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+        expected = "-100, since the target holds probabilities"
+        require(ignore_index < 0, "cross_entropy", expected, ignore_index=ignore_index)
+        return _soft_cross_entropy(input, target, weight, reduction, smooth)
     classes = ClassIndices("cross_entropy", input, target, weight, ignore_index)
     x, y = classes.scores, classes.indices
-    if label_smoothing:
-        losses = l.soft_cross_entropy(x, classes.smoothed(label_smoothing))
+    if smooth:
+        losses = l.soft_cross_entropy(x, classes.smoothed(smooth))
         return classes.reduced(losses, reduction, is_weighted=True)
     if classes.unweighted and reduction != "none":
         return record(l.cross_entropy, (x, y), {"count": len(y) if reduction == "mean" else 1})
@@ -251,8 +242,7 @@ def multi_margin_loss(
     >>> tg.nn.functional.multi_margin_loss(tg.tensor([[1.0, 3.0]]), tg.tensor([0]))
     tensor(1.5)
     """
-    if p not in (1, 2):
-        raise ValueError(f"multi_margin_loss: p is {p}, expected 1 or 2. Pass one of these")
+    require(p in (1, 2), "multi_margin_loss", "1 or 2", p=p)
     if input.ndim > 2:
         raise ShapeError(
             f"multi_margin_loss: the input has shape {input.shape}, expected scores (N, C) or "

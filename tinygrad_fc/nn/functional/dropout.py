@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
+from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import norm as n
 from tinygrad_fc.random import rng_of
@@ -62,8 +63,7 @@ def alpha_dropout(
 
 def check_probability(p: float) -> None:
     """Raise `ValueError` unless `p` is in [0, 1]."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is {p}, expected a probability in [0, 1]. Common is 0.5")
+    require(0 <= p <= 1, "dropout", "a probability in [0, 1]", p=p)
 
 
 def _keep_mask(input: Tensor, p: float) -> Any:

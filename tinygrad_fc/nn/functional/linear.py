@@ -12,7 +12,7 @@ from tinygrad_fc.functional.creation import full
 from tinygrad_fc.functional.linalg import einsum, linear
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import changed, changing, wrap
-from tinygrad_fc.nn.functional.reduction import to_array
+from tinygrad_fc.nn.functional.checks import require, to_array
 from tinygrad_fc.ops import elementwise as e
 
 if TYPE_CHECKING:
@@ -63,22 +63,12 @@ def embedding(
     tensor([[2.],
             [2.]])
     """
-    if scale_grad_by_freq or sparse:
-        raise ValueError(
-            "embedding: scale_grad_by_freq and sparse are not supported, expected False. Leave "
-            "them out"
-        )
+    require(not scale_grad_by_freq, "embedding", "False", scale_grad_by_freq=scale_grad_by_freq)
+    require(not sparse, "embedding", "False", sparse=sparse)
     indices = to_array(input)
-    if indices.dtype.kind not in "iu":
-        raise DtypeError(
-            f"embedding: the indices are {indices.dtype}, expected integers. Write input.long()"
-        )
+    _check_integers("embedding", indices)
     count = weight.shape[0]
-    if indices.size and not 0 <= indices.min() <= indices.max() < count:
-        raise RangeError(
-            f"embedding: the indices are {indices.min()} to {indices.max()}, expected 0 to "
-            f"{count - 1}. Raise num_embeddings, or number the items from 0"
-        )
+    _check_range("embedding", indices, count, "num_embeddings")
     if max_norm is not None:
         _clip_rows(weight._array, np.unique(indices), max_norm, norm_type)
     out = weight[indices]
@@ -86,6 +76,21 @@ def embedding(
         return out
     padding = indices == padding_row(padding_idx, count)
     return e.where(padding[..., None], out.detach(), out)
+
+
+def _check_integers(function: str, indices: Any) -> None:
+    if indices.dtype.kind not in "iu":
+        raise DtypeError(
+            f"{function}: the indices are {indices.dtype}, expected integers. Write x.long()"
+        )
+
+
+def _check_range(function: str, indices: Any, count: int, setting: str) -> None:
+    if indices.size and not 0 <= indices.min() <= indices.max() < count:
+        raise RangeError(
+            f"{function}: the indices are {indices.min()} to {indices.max()}, expected 0 to "
+            f"{count - 1}. Number the classes from 0, or raise {setting}"
+        )
 
 
 def padding_row(padding_idx: int, count: int) -> int:
@@ -119,22 +124,11 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             [1, 0]])
     """
     indices = to_array(tensor)
-    if indices.dtype.kind not in "iu":
-        raise DtypeError(
-            f"one_hot: the indices are {indices.dtype}, expected integers. Write tensor.long()"
-        )
+    _check_integers("one_hot", indices)
     if num_classes == -1:
         num_classes = int(indices.max(initial=-1)) + 1
-    if num_classes < 1:
-        raise ValueError(
-            f"one_hot: num_classes is {num_classes}, expected at least 1. Pass the number of "
-            "classes"
-        )
-    if indices.size and not 0 <= indices.min() <= indices.max() < num_classes:
-        raise RangeError(
-            f"one_hot: the indices are {indices.min()} to {indices.max()}, expected 0 to "
-            f"{num_classes - 1}. Raise num_classes"
-        )
+    require(num_classes >= 1, "one_hot", "at least 1", num_classes=num_classes)
+    _check_range("one_hot", indices, num_classes, "num_classes")
     return wrap((indices[..., None] == np.arange(num_classes)).astype(np.int64))
 
 
@@ -152,16 +146,9 @@ def pad(
     >>> tg.nn.functional.pad(tg.tensor([1.0, 2.0]), (1, 2))
     tensor([0., 1., 2., 0., 0.])
     """
-    modes: dict[str, Any] = {
-        "constant": "constant",
-        "reflect": "reflect",
-        "replicate": "edge",
-        "circular": "wrap",
-    }
-    if mode not in modes:
-        raise ValueError(
-            f"pad: mode is {mode!r}, expected one of {', '.join(modes)}. Pass one of these"
-        )
+    modes: dict[str, Any] = {"replicate": "edge", "circular": "wrap"}  # NumPy's names
+    known = ("constant", "reflect", *modes)
+    require(mode in known, "pad", f"one of {', '.join(known)}", mode=mode)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ShapeError(
             f"pad: pad is {tuple(pad)} for an input of shape {input.shape}, expected two widths "
@@ -184,5 +171,7 @@ def pad(
                 f"{size - (mode == 'reflect')} for mode {mode!r}. Use mode='replicate'"
             )
         else:
-            x = x[(..., np.pad(np.arange(size), (before, after), mode=modes[mode]), *rest)]
+            x = x[
+                (..., np.pad(np.arange(size), (before, after), mode=modes.get(mode, mode)), *rest)
+            ]
     return x

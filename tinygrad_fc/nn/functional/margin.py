@@ -6,49 +6,27 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.nn.functional.reduction import (
+from tinygrad_fc.functional.linalg import vector_norm
+from tinygrad_fc.nn.functional.checks import (
     check_shapes,
     checked_reduction,
     float_target,
     reduced,
+    require,
     to_array,
 )
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops.activation import softplus
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 __all__ = [
-    "cosine_embedding_loss",
-    "cosine_similarity",
-    "hinge_embedding_loss",
-    "margin_ranking_loss",
-    "normalize",
-    "pairwise_distance",
-    "soft_margin_loss",
-    "triplet_margin_loss",
-]
+    "cosine_embedding_loss", "cosine_similarity", "hinge_embedding_loss", "margin_ranking_loss",
+    "normalize", "pairwise_distance", "soft_margin_loss", "triplet_margin_loss",
+]  # fmt: skip
 
 # Distances
-
-
-def _norm(x: Any, p: float, dim: int, *, keepdim: bool) -> Any:
-    """Return the p-norm along `dim`, for `p` of 0 and infinity too."""
-    settings = {"axis": dim, "keepdims": keepdim}
-    if p == 2:
-        return r.norm(x, **settings)
-    size = e.absolute(x)
-    if math.isinf(p):
-        return (r.amax if p > 0 else r.amin)(size, **settings)
-    if p == 0:
-        return r.sum_(e.where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
-    if p == 1:
-        return r.sum_(size, **settings)
-    total = r.sum_(size**p, **settings)
-    zero = total == 0  # where the root has no finite derivative
-    return e.where(zero, 0, e.where(zero, 1, total) ** (1 / p))
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
@@ -60,7 +38,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     >>> tg.nn.functional.normalize(tg.tensor([[3.0, 4.0]]))
     tensor([[0.6, 0.8]])
     """
-    return input / e.clip(_norm(input, p, dim, keepdim=True), eps, math.inf)
+    return input / e.clip(vector_norm(input, p, dim, keepdim=True), eps, math.inf)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -87,7 +65,7 @@ def pairwise_distance(
     >>> tg.nn.functional.pairwise_distance(tg.tensor([[3.0, 4.0]]), tg.zeros(1, 2))
     tensor([5.])
     """
-    return _norm(x1 - x2 + eps, p, -1, keepdim=keepdim)  # type: ignore[no-any-return]
+    return vector_norm(x1 - x2 + eps, p, -1, keepdim)
 
 
 # Losses
@@ -225,10 +203,7 @@ def triplet_margin_loss(
     """
     check_shapes("triplet_margin_loss", anchor, positive)
     check_shapes("triplet_margin_loss", anchor, negative)
-    if not margin > 0:
-        raise ValueError(
-            f"triplet_margin_loss: margin is {margin}, expected more than 0. Common is 1.0"
-        )
+    require(margin > 0, "triplet_margin_loss", "more than 0", margin=margin)
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:

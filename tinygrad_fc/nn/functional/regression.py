@@ -10,13 +10,14 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import Node, record, wrap
-from tinygrad_fc.nn.functional.reduction import (
+from tinygrad_fc.nn.functional.checks import (
     BATCH_REDUCTIONS,
     check_not_nan,
     check_shapes,
     checked_reduction,
     float_target,
     reduced,
+    require,
     to_array,
     weighted,
 )
@@ -27,14 +28,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 __all__ = [
-    "gaussian_nll_loss",
-    "huber_loss",
-    "kl_div",
-    "l1_loss",
-    "mse_loss",
-    "poisson_nll_loss",
+    "gaussian_nll_loss", "huber_loss", "kl_div", "l1_loss", "mse_loss", "poisson_nll_loss",
     "smooth_l1_loss",
-]
+]  # fmt: skip
 
 
 def mse_loss(
@@ -118,8 +114,7 @@ def huber_loss(
     tensor([0.125, 2.5  ])
     """
     check_shapes("huber_loss", input, target)
-    if not delta > 0:
-        raise ValueError(f"huber_loss: delta is {delta}, expected more than 0. Common is 1.0")
+    require(delta > 0, "huber_loss", "more than 0", delta=delta)
     losses = record(l.huber, (input, float_target(target, input)), {"delta": delta})
     if weight is not None:  # PyTorch does not divide by the sum of the weights here
         losses = weighted(losses, weight, "none")
@@ -144,8 +139,7 @@ def smooth_l1_loss(
     >>> tg.nn.functional.smooth_l1_loss(tg.tensor([0.5, 3.0]), tg.zeros(2), reduction="none")
     tensor([0.125, 2.5  ])
     """
-    if not beta >= 0:
-        raise ValueError(f"smooth_l1_loss: beta is {beta}, expected at least 0. Common is 1.0")
+    require(beta >= 0, "smooth_l1_loss", "at least 0", beta=beta)
     reduction = checked_reduction(reduction, size_average, reduce)
     check_shapes("smooth_l1_loss", input, target)
     if beta == 0:

@@ -1,4 +1,4 @@
-"""What all losses share: checks of prediction and target, and the reduction of element losses."""
+"""Checks of arguments, predictions and targets, and the reduction of element losses."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 REDUCTIONS = ("mean", "sum", "none")
 BATCH_REDUCTIONS = (*REDUCTIONS, "batchmean")
+
+
+def require(condition: bool, function: str, expected: str, **argument: Any) -> None:
+    """Raise `ValueError` unless the condition on an argument of a function holds."""
+    if not condition:
+        ((name, value),) = argument.items()
+        raise ValueError(f"{function}: {name} is {value!r}, expected {expected}. Pass another one")
 
 
 def check_prediction(loss: str, input: Any) -> None:
@@ -86,13 +93,8 @@ def checked_reduction(
     Raises `ValueError` for one that is not `known`.
     """
     if reduce is not None or size_average is not None:
-        if reduce is False:
-            return "none"
-        return "sum" if size_average is False else "mean"
-    if reduction not in known:
-        raise ValueError(
-            f"reduction is {reduction!r}, expected one of {', '.join(known)}. Pass one of these"
-        )
+        return "none" if reduce is False else "sum" if size_average is False else "mean"
+    require(reduction in known, "loss", f"one of {', '.join(known)}", reduction=reduction)
     return reduction
 
 

@@ -1,0 +1,160 @@
+"""Errors with the path of the layer that raised them.
+
+An exception passes `Module.__call__` of every module around its origin, innermost first. Each adds
+its name, so that the message has the path by which `get_submodule` and `state_dict` know the layer.
+"""
+
+from __future__ import annotations
+
+import copyreg
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from tinygrad_fc.nn.module import Module
+
+    # A layer's name in the module around it, the layer, and the shape that it returned.
+    Previous = tuple[str, Module, tuple[int, ...]]
+
+__all__ = ["LayerError"]
+
+
+@dataclass
+class _Path:
+    """Names of the modules that an exception has passed, outermost first.
+
+    It holds no module, so that a caught or pickled exception keeps no model alive.
+    """
+
+    inner: int = 0  # id of the module passed last
+    inner_class: str = ""
+    names: list[str] = field(default_factory=list)
+    note: str = ""
+
+    def extend(self, outer: Module, name: str | None) -> list[str]:
+        """Add the name that the module passed last has in `outer`, and return it in a list."""
+        if name is None and self.inner not in (0, id(outer)):
+            names = (path for path, module in outer.named_modules() if id(module) == self.inner)
+            name = next(names, f"<{self.inner_class}>")
+        added = [name] if name else []
+        self.names[:0] = added
+        self.inner, self.inner_class = id(outer), type(outer).__name__
+        return added
+
+    def __str__(self) -> str:
+        if not self.names:
+            return self.inner_class
+        return f"layer {'.'.join(self.names)!r} of {self.inner_class}"
+
+
+class LayerError(ShapeError):
+    """A layer got an input of a shape that it cannot take.
+
+    `layer` is the module and `input` what it got, whose `axis` should have size `expected`, which
+    is the layer's setting named `setting`. The message adds the layer's path in the model and what
+    the layer before it returned. Raise it `from` NumPy's error, where there is one.
+
+    >>> import tinygrad_fc as tg
+    >>> net = tg.nn.Sequential(tg.nn.Linear(4, 5), tg.nn.Sigmoid(), tg.nn.Linear(8, 3))
+    >>> net(tg.zeros(2, 4))
+    Traceback (most recent call last):
+        ...
+    tinygrad_fc.nn.layer_error.LayerError: layer '2' of Sequential, Linear(in_features=8, ...
+    """
+
+    def __init__(self, layer: Any, input: Any, *, axis: int, expected: int, setting: str) -> None:
+        super().__init__()
+        self.layer = _short(layer)
+        self.shape: tuple[int, ...] = tuple(input.shape)
+        self.axis, self.expected, self.setting = axis, expected, setting
+        self._path = _Path(id(layer), type(layer).__name__)
+        self._previous: list[str] = []  # path of the layer before it
+        self._returned = ""
+        self._source = _source(input)
+
+    def extend(self, outer: Module, name: str | None, previous: Previous | None) -> None:
+        """Add that the error leaves `outer`, where the layer before may be."""
+        added = self._path.extend(outer, name)
+        if self._previous:
+            self._previous[:0] = added
+        elif previous is not None and previous[2] == self.shape:
+            self._set_previous(*previous)
+        elif self._source is not None and added:
+            parameter, shape = self._source
+            path = next((path for path, p in outer.named_parameters() if id(p) == parameter), None)
+            if path is not None:
+                owner = path.rpartition(".")[0]
+                self._set_previous(owner, dict(outer.named_modules()).get(owner, outer), shape)
+
+    def _set_previous(self, name: str, layer: Module, shape: tuple[int, ...]) -> None:
+        self._previous = [name]
+        self._returned = f"({_short(layer)}) returned {shape}"
+
+    def __reduce__(self) -> Any:
+        return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
+
+    def __str__(self) -> str:
+        where = f"{self._path}, " if self._path.names else ""
+        size = f"axis {self.axis} has size {self.shape[self.axis]}" if self.shape else "no axis"
+        previous = ""
+        if self._previous:
+            previous = f" The layer before it, {'.'.join(self._previous)!r} {self._returned}."
+        return (
+            f"{where}{self.layer}, got an input of shape {self.shape}: {size}, but its "
+            f"{self.setting} is {self.expected}.{previous} {self._fix()}"
+        )
+
+    def _fix(self) -> str:
+        if not self._previous and len(self.shape) > 1 and self.shape[0] == self.expected:
+            return f"Pass `x.T`: axis 0 has size {self.expected}, and samples go along axis 0."
+        if not self._previous and len(self.shape) == 1 and self.expected == 1:
+            return "Pass `x.reshape(-1, 1)`: one row per sample."
+        other = "the layer before it" if self._previous else "the input"
+        if not self.shape:
+            return f"Give {other} an axis of size {self.expected}."
+        return (
+            f"Set its {self.setting} to {self.shape[self.axis]}, or make {other} {self.expected} "
+            "wide."
+        )
+
+
+def add_path(
+    error: Exception, outer: Module, name: str | None = None, previous: Previous | None = None
+) -> None:
+    """Add to `error` that it leaves `outer`.
+
+    `name` is the name there of the module that it left before, and `previous` the layer whose
+    result that got, where `outer` knows them.
+    """
+    if isinstance(error, LayerError):
+        error.extend(outer, name, previous)
+        return
+    path = vars(error).setdefault("_path", _Path())
+    path.extend(outer, name)
+    notes = getattr(error, "__notes__", [])
+    if path.note in notes:
+        notes.remove(path.note)
+    path.note = f"raised in {path}"
+    error.add_note(path.note)
+
+
+def _short(layer: object) -> str:
+    text = repr(layer)
+    return text if "\n" not in text else type(layer).__name__
+
+
+def _source(input: Any) -> tuple[int, tuple[int, ...]] | None:
+    """Return the id of the nearest parameter that `input` depends on, and the shape there."""
+    node = input
+    for _ in range(8):
+        tensors = [a for a in getattr(node, "_parents", None) or () if a is not None]
+        for a in tensors:
+            if isinstance(a, Parameter):
+                return id(a), node._array.shape
+        if not tensors:
+            break
+        node = tensors[0]
+    return None
