@@ -21,7 +21,7 @@ from rich.console import Console
 from terminal import follow, parser, results
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn, optim
+from tinygrad_fc import nn, optim, viz
 from tinygrad_fc.handderived import NeuralNetwork
 
 Array = npt.NDArray[np.float64]
@@ -51,7 +51,10 @@ def main() -> None:
     console = Console()
 
     started = time.perf_counter()
-    training = ENGINES[options.engine](model, x, y, options.epochs)
+    if options.history:
+        training = train_by_autograd(model, x, y, options.epochs, history=options.history)
+    else:
+        training = ENGINES[options.engine](model, x, y, options.epochs)
     follow(training, epochs=options.epochs, console=console)
     seconds = time.perf_counter() - started
 
@@ -87,6 +90,11 @@ def parse() -> argparse.Namespace:
         default="autograd",
         help="who finds the gradients; by hand takes about a minute (default: %(default)s)",
     )
+    options.add_argument(
+        "--history",
+        type=Path,
+        help="draw loss, gradient norms and saturated units of the training here (by autograd)",
+    )
     return options.parse_args()
 
 
@@ -114,10 +122,13 @@ def error(model: nn.Module, x: Array, y: Array) -> float:
         return float(criterion(model(tg.tensor(x)), tg.tensor(y)))
 
 
-def train_by_autograd(model: nn.Sequential, x: Array, y: Array, epochs: int) -> Iterator[float]:
-    """Train `model`; yield its error after every epoch."""
+def train_by_autograd(
+    model: nn.Sequential, x: Array, y: Array, epochs: int, *, history: Path | None = None
+) -> Iterator[float]:
+    """Train `model`; yield its error after every epoch, and draw the `history` in the end."""
     inputs, targets = tg.tensor(x), tg.tensor(y)
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE)
+    monitor = viz.History(model, criterion, optimizer) if history else None
     for _ in range(epochs):
         for batch in tg.randperm(len(x)).split(BATCH_SIZE):
             optimizer.zero_grad()
@@ -125,6 +136,9 @@ def train_by_autograd(model: nn.Sequential, x: Array, y: Array, epochs: int) -> 
             loss.backward()
             optimizer.step()
         yield error(model, x, y)
+    if history and monitor:
+        monitor.close()
+        monitor.plot().savefig(history, dpi=150)
 
 
 def train_by_hand(model: nn.Sequential, x: Array, y: Array, epochs: int) -> Iterator[float]:

@@ -71,6 +71,11 @@ def test_cosine_finds_the_gradients_derived_by_hand(run: Run, target: str, engin
     assert is_drawn(Path("cosine.png"))
 
 
+def test_cosine_draws_its_history(run: Run) -> None:
+    run("cosine.py", "--epochs", "3", "--no-plot", "--history", "history.png")
+    assert is_drawn(Path("history.png"))
+
+
 def test_cosine_ends_at_the_same_place_whoever_finds_the_gradients(run: Run) -> None:
     by_autograd, by_hand = (
         run("cosine.py", "--epochs", "5", "--no-plot", "--engine", engine)
