@@ -100,7 +100,10 @@ class History:
         return self._step(*args, **kwargs)
 
     def plot(self) -> Figure:
-        """Return a figure of the three records over the steps; needs the extra `plot`."""
+        """Return a figure of the three records over the steps; needs the extra `plot`.
+
+        A long record is drawn as the means of a hundred windows, since batches differ.
+        """
         try:
             import matplotlib.pyplot as plt  # noqa: PLC0415  an optional dependency
         except ImportError as error:
@@ -108,20 +111,28 @@ class History:
                 "plotting needs matplotlib: pip install 'tinygrad-fc[plot]'"
             ) from error
         figure, (curve, norms, shares) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-        curve.plot(self.loss, color="tab:blue")
+        curve.plot(*_windows(self.loss), color="tab:blue")
         curve.set(title="loss", xlabel="step", yscale="log")
         for axes, title, records in (
             (norms, "gradient norm per layer", self.gradient_norms),
             (shares, "share of saturated units", self.saturated),
         ):
             for style, (path, values) in zip(_styles(len(records)), records.items(), strict=True):
-                axes.plot(values, style, label=path)
+                axes.plot(*_windows(values), style, label=path)
             axes.set(title=title, xlabel="step")
             if records:
                 axes.legend(title="layer", fontsize="small")
         norms.set(yscale="log")
         shares.set(ylim=(-0.02, 1.02))
         return figure
+
+
+def _windows(values: list[float]) -> tuple[Any, Any]:
+    """Return the middles and the means of at most a hundred windows."""
+    length = max(1, -(-len(values) // 100))
+    count = len(values) // length
+    means = np.reshape(values[: count * length], (count, length)).mean(axis=1)
+    return np.arange(count) * length + (length - 1) / 2, means
 
 
 def _styles(count: int) -> list[str]:
