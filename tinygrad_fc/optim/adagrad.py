@@ -1,28 +1,31 @@
-"""Adagrad."""
+"""Optimizers that scale each element by its past gradients: Adagrad, Adadelta, RMSprop, Rprop."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinygrad_fc.optim.adam import quotient
-from tinygrad_fc.optim.elementwise import Elementwise
-from tinygrad_fc.optim.optimizer import AT_LEAST_0, Group, Limit, unsupported
+import numpy as np
+
+from tinygrad_fc.optim.adam import average, average_square, quotient
+from tinygrad_fc.optim.elementwise import Elementwise, Rule
+from tinygrad_fc.optim.optimizer import FRACTION, Group, Params, Range, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from tinygrad_fc.optim.optimizer import Params
+__all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop"]
 
 
 class Adagrad(Elementwise):
-    """Divides the gradient g by the root of the sum of all its squares so far.
+    """Divides the gradient by the root of the sum of all squared gradients.
 
-    s = s + g^2, p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps) at step t, where s
-    begins with `initial_accumulator_value`, one for all groups (Duchi et al., 2011).
-    `weight_decay` d puts g + d * p in place of g; `maximize` moves along the gradient. What is
-    kept is there from the start, before the first step.
+    With the gradient g, at step t: s = s + g^2, p = p - lr / (1 + (t - 1) * lr_decay) * g /
+    (sqrt(s) + eps), where s starts at `initial_accumulator_value`, one for all groups (Duchi et
+    al., 2011). `weight_decay` d replaces g by g + d * p; `maximize` moves along the gradient. The
+    state exists before the first step, as in PyTorch.
 
-    `ValueError` where an option is negative or not finite, and as in `Optimizer`.
+    Raises `ValueError` where an option is negative or not finite, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -32,14 +35,6 @@ class Adagrad(Elementwise):
     >>> w
     tensor([0.9, 1.9], requires_grad=True)
     """
-
-    limits: ClassVar[Mapping[str, Limit]] = {
-        "lr": AT_LEAST_0,
-        "lr_decay": AT_LEAST_0,
-        "weight_decay": AT_LEAST_0,
-        "initial_accumulator_value": AT_LEAST_0,
-        "eps": AT_LEAST_0,
-    }
 
     def __init__(
         self,
@@ -55,32 +50,197 @@ class Adagrad(Elementwise):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        others = unsupported(foreach=foreach, differentiable=differentiable, fused=fused)
-        defaults = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "maximize": maximize,
-        }
-        super().__init__(params, {**defaults, **others})
+        super().__init__(params, options_of(locals()))
         for group in self.param_groups:
             for p in group["params"]:
-                self._begin(p._array, self.state[p], self._kept(group), self._counted(group))
+                self._start(p, group)
 
-    def _kept(self, group: Group) -> dict[str, float]:  # noqa: ARG002  PyTorch asks no group
-        return {"sum": float(self.defaults["initial_accumulator_value"])}
-
-    def _advance(self, group: Group, *counted: float) -> tuple[Sequence[float], Sequence[float]]:
-        t = counted[0] + 1
-        rate = float(group["lr"]) / (1 + (t - 1) * float(group["lr_decay"]))
-        return (t,), (float(group["eps"]), rate)
-
-    def _formula(self, group: Group) -> Callable[..., None]:  # noqa: ARG002  one for all
-        return _adagrad
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+        """Return Adagrad's rule."""
+        rate = float(o["lr"]) / (1 + (n["step"] - 1) * float(o["lr_decay"]))
+        first = float(self.defaults["initial_accumulator_value"])
+        return Rule(_adagrad, {"sum": first}, (float(o["eps"]), rate))
 
 
 def _adagrad(g: Any, p: Any, s: Any, eps: Any, rate: Any) -> None:
     s += g * g
     p -= quotient(g, s, eps, rate)
+
+
+class Adadelta(Elementwise):
+    """Scales the gradient so that steps are as long as past steps, in the units of p.
+
+    With the gradient g: v = rho * v + (1 - rho) * g^2, d = sqrt(u + eps) / sqrt(v + eps) * g,
+    u = rho * u + (1 - rho) * d^2, p = p - lr * d (Zeiler, 2012, algorithm 1, where lr is 1).
+    `weight_decay` d replaces g by g + d * p; `maximize` moves along the gradient.
+
+    Raises `ValueError` where an option is negative or not finite, or rho above 1, and as
+    `Optimizer` does.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.Adadelta([w], rho=0.75, eps=1.0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w[0].item() == 1 - 2 / 2**0.5
+    True
+    """
+
+    ranges: ClassVar[Mapping[str, Range]] = {**Elementwise.ranges, "rho": FRACTION}
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:  # noqa: ARG002  the same at each step
+        """Return Adadelta's rule."""
+        lr, rho, eps = (float(o[key]) for key in ("lr", "rho", "eps"))
+        return Rule(_adadelta, {"square_avg": 0.0, "acc_delta": 0.0}, (rho, 1 - rho, eps, lr))
+
+
+def _adadelta(g: Any, p: Any, v: Any, u: Any, rho: Any, rest: Any, eps: Any, lr: Any) -> None:
+    average_square(v, g, rho, rest)
+    d = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+    average_square(u, d, rho, rest)
+    p -= lr * d
+
+
+class RMSprop(Elementwise):
+    """Divides the gradient by the root of a running average of its square.
+
+    With the gradient g: v = alpha * v + (1 - alpha) * g^2, p = p - lr * g / (sqrt(v) + eps)
+    (Tieleman and Hinton, 2012). If `centered`, v - a^2 replaces v in the root, where a is a
+    running average of g: an estimate of the variance (Graves, 2013). With `momentum` m, the
+    quotient is added to b = m * b, and p = p - lr * b. `weight_decay` d replaces g by g + d * p;
+    `maximize` moves along the gradient.
+
+    Raises `ValueError` where an option is negative or not finite, or alpha above 1, and as
+    `Optimizer` does.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.RMSprop([w], lr=0.1, alpha=0.75)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.8, 1.8], requires_grad=True)
+    """
+
+    ranges: ClassVar[Mapping[str, Range]] = {**Elementwise.ranges, "alpha": FRACTION}
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:  # noqa: ARG002  the same at each step
+        """Return RMSprop's rule."""
+        lr, alpha, eps, momentum = (float(o[key]) for key in ("lr", "alpha", "eps", "momentum"))
+        with_momentum, centered = bool(momentum), o["centered"]
+        names = ["square_avg", *["momentum_buffer"] * with_momentum, *["grad_avg"] * centered]
+
+        def update(g: Any, p: Any, v: Any, *others: Any) -> None:
+            *state, alpha, rest, eps, lr, m = others
+            average_square(v, g, alpha, rest)
+            variance = v
+            if centered:
+                a = state[-1]
+                average(a, g, alpha, rest)
+                # Rounding makes the variance of equal gradients negative.
+                variance = np.maximum(v - a * a, 0)
+            if with_momentum:
+                b = state[0]
+                b *= m
+                b += quotient(g, variance, eps, 1)
+                p -= lr * b
+            else:
+                p -= quotient(g, variance, eps, lr)
+
+        numbers = (alpha, 1 - alpha, eps, lr, momentum)
+        return Rule(update, dict.fromkeys(names, 0.0), numbers)
+
+
+class Rprop(Elementwise):
+    """Resilient propagation: steps by the sign of the gradient, with a step size per element.
+
+    Where the gradient g has the sign of the previous one, the step size s is multiplied by the
+    second of `etas`; where it has the other sign, by the first, and g is replaced by 0, now and
+    as the previous gradient of the next step. s starts at `lr` and stays within `step_sizes`;
+    p = p - s * sign(g) (Riedmiller and Braun, 1993; without backtracking, as in Igel and Hüsken,
+    2003). It needs gradients over all data: on batches, signs are noise. `maximize` moves along
+    the gradient.
+
+    Raises `ValueError` where lr is negative or not finite, where 0 < etas[0] < 1 < etas[1] or
+    0 <= step_sizes[0] <= step_sizes[1] does not hold, and as `Optimizer` does.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.Rprop([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.9, 1.9], requires_grad=True)
+    """
+
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **Elementwise.ranges,
+        "etas": Range(
+            lambda v: len(v) == 2 and 0 < v[0] < 1 < v[1] < math.inf,
+            "two numbers, the first between 0 and 1, the second above 1",
+        ),
+        "step_sizes": Range(
+            lambda v: len(v) == 2 and 0 <= v[0] <= v[1],
+            "two numbers, at least 0 and the second at least the first",
+        ),
+    }
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50),
+        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:  # noqa: ARG002  the same at each step
+        """Return Rprop's rule."""
+        numbers = (*map(float, o["etas"]), *map(float, o["step_sizes"]))
+        return Rule(_rprop, {"prev": 0.0, "step_size": float(o["lr"])}, numbers)
+
+
+def _rprop(
+    g: Any, p: Any, previous: Any, s: Any, shrink: Any, grow: Any, least: Any, most: Any
+) -> None:
+    agreement = g * previous
+    s *= np.where(agreement > 0, grow, np.where(agreement < 0, shrink, 1))
+    s[...] = np.minimum(np.maximum(s, least), most)
+    previous[...] = np.where(agreement < 0, 0, g)
+    p -= s * np.sign(previous)

@@ -1,28 +1,31 @@
-"""Adam and AdamW; and what their kin share with them."""
+"""Adam and its variants: AdamW, Adamax, NAdam and RAdam."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.optim.elementwise import Elementwise
-from tinygrad_fc.optim.optimizer import AT_LEAST_0, FRACTIONS, Group, Limit, pair, unsupported
+from tinygrad_fc.optim.elementwise import Elementwise, Rule
+from tinygrad_fc.optim.optimizer import Group, Params, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from tinygrad_fc.optim.optimizer import Params
+__all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
+
+MOMENTS = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+"""The state of all but Adamax: m and v, running averages of the gradient and of its square."""
 
 
 def average(m: Any, x: Any, beta: Any, rest: Any) -> None:
-    """Let the running average `m` forget, and take in `x`; `rest` is 1 - beta."""
+    """Update the running average: m = beta * m + (1 - beta) * x; `rest` is 1 - beta."""
     m *= beta
     m += rest * x
 
 
 def average_square(v: Any, g: Any, beta: Any, rest: Any) -> None:
-    """Let the running average `v` forget, and take in the square of `g`; `rest` is 1 - beta."""
+    """Update the running average: v = beta * v + (1 - beta) * g^2; `rest` is 1 - beta."""
     square = g * g
     square *= rest
     v *= beta
@@ -30,52 +33,32 @@ def average_square(v: Any, g: Any, beta: Any, rest: Any) -> None:
 
 
 def quotient(m: Any, v: Any, eps: Any, rate: Any) -> Any:
-    """Return rate * m / (sqrt(v) + eps), in two temporary arrays where that takes four."""
-    below = np.sqrt(v)
-    below += eps
-    above = rate * m
-    above /= below
-    return above
+    """Return rate * m / (sqrt(v) + eps), with two temporary arrays in place of four."""
+    denominator = np.sqrt(v)
+    denominator += eps
+    numerator = rate * m
+    numerator /= denominator
+    return numerator
 
 
 def moments(g: Any, m: Any, v: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any) -> None:
-    """Take `g` into the averages of the gradients and of their squares."""
+    """Update the running averages of the gradient and of its square."""
     average(m, g, beta1, rest1)
     average_square(v, g, beta2, rest2)
 
 
-class Moments(Elementwise):
-    """What keeps running averages of the gradient and of its square."""
-
-    limits: ClassVar[Mapping[str, Limit]] = {
-        "lr": AT_LEAST_0,
-        "betas": FRACTIONS,
-        "eps": AT_LEAST_0,
-        "weight_decay": AT_LEAST_0,
-    }
-
-    def _kept(self, group: Group) -> dict[str, float]:  # noqa: ARG002  Adam's depends on it
-        return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-
-
-def betas_of(group: Group) -> tuple[float, float, float, float]:
-    """Return what `moments` takes: beta1, 1 - beta1, beta2 and 1 - beta2."""
-    beta1, beta2 = map(float, group["betas"])
-    return beta1, 1 - beta1, beta2, 1 - beta2
-
-
-class Adam(Moments):
-    """Divides a running average of the gradients by the root of one of their squares.
+class Adam(Elementwise):
+    """Adam: divides the average gradient by the root of the average squared gradient.
 
     At step t, with the gradient g: m = beta1 * m + (1 - beta1) * g, v = beta2 * v +
-    (1 - beta2) * g^2, p = p - lr * m' / (sqrt(v') + eps), where m' = m / (1 - beta1^t) and
-    v' = v / (1 - beta2^t) make up for the zeros that m and v begin with (Kingma and Ba, 2015).
-    With `amsgrad`, the largest v so far takes its place below the root (Reddi et al., 2018).
-    `weight_decay` d puts g + d * p in place of g, or is as in `AdamW` if
-    `decoupled_weight_decay`. `maximize` moves along the gradient.
+    (1 - beta2) * g^2, p = p - lr * m' / (sqrt(v') + eps), with m' = m / (1 - beta1^t) and
+    v' = v / (1 - beta2^t), which correct the bias of starting at 0 (Kingma and Ba, 2015,
+    algorithm 1). With `amsgrad`, the largest v so far replaces v (Reddi et al., 2018).
+    `weight_decay` d replaces g by g + d * p, or acts as in `AdamW` if `decoupled_weight_decay`.
+    `maximize` moves along the gradient.
 
-    `ValueError` where lr, eps or weight_decay is negative or not finite, or a beta is not at
-    least 0 and below 1, and as in `Optimizer`.
+    Raises `ValueError` where lr, eps or weight_decay is negative or not finite, or a beta is not
+    at least 0 and below 1, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -102,34 +85,17 @@ class Adam(Moments):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        others = unsupported(
-            foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused
-        )
-        defaults = {
-            "lr": lr,
-            "betas": pair(betas),
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, {**defaults, **others})
+        super().__init__(params, options_of(locals()))
 
-    def _kept(self, group: Group) -> dict[str, float]:
-        kept = super()._kept(group)
-        return {**kept, "max_exp_avg_sq": 0.0} if group["amsgrad"] else kept
-
-    def _advance(self, group: Group, *counted: float) -> tuple[Sequence[float], Sequence[float]]:
-        t = counted[0] + 1
-        beta1, _, beta2, _ = betas = betas_of(group)
-        # m' / (sqrt(v') + eps) = m * root / (1 - beta1^t) / (sqrt(v) + eps * root)
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+        """Return Adam's rule, with sqrt(1 - beta2^t) moved from v' to the numbers."""
+        t, (beta1, beta2) = n["step"], map(float, o["betas"])
         root = (1 - beta2**t) ** 0.5
-        rate = float(group["lr"]) * root / (1 - beta1**t)
-        return (t,), (float(group["eps"]) * root, rate, *betas)
-
-    def _formula(self, group: Group) -> Callable[..., None]:
-        return _with_the_largest if group["amsgrad"] else _adam
+        rate = float(o["lr"]) * root / (1 - beta1**t)
+        numbers = (float(o["eps"]) * root, rate, beta1, 1 - beta1, beta2, 1 - beta2)
+        if o["amsgrad"]:
+            return Rule(_amsgrad, {**MOMENTS, "max_exp_avg_sq": 0.0}, numbers)
+        return Rule(_adam, MOMENTS, numbers)
 
 
 def _adam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate: Any, *betas: Any) -> None:
@@ -137,20 +103,20 @@ def _adam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate: Any, *betas: Any) -> N
     p -= quotient(m, v, eps, rate)
 
 
-def _with_the_largest(
-    g: Any, p: Any, m: Any, v: Any, top: Any, eps: Any, rate: Any, *betas: Any
+def _amsgrad(
+    g: Any, p: Any, m: Any, v: Any, largest: Any, eps: Any, rate: Any, *betas: Any
 ) -> None:
     moments(g, m, v, *betas)
-    top[...] = np.maximum(top, v)
-    p -= quotient(m, top, eps, rate)
+    largest[...] = np.maximum(largest, v)
+    p -= quotient(m, largest, eps, rate)
 
 
 class AdamW(Adam):
-    """Adam whose `weight_decay` d shrinks the parameter itself: p = p - lr * d * p comes first.
+    """Adam with decoupled weight decay: p = p - lr * weight_decay * p precedes the step.
 
-    In `Adam`, the decay is a part of the gradient, and so divided by the root of its own square;
-    here it is in proportion to the parameter, whatever the gradients were (Loshchilov and Hutter,
-    2019). All else, and what is raised, is as in `Adam`.
+    In `Adam`, the decay is part of the gradient, and so divided by the root of its own square;
+    here it is proportional to the parameter (Loshchilov and Hutter, 2019). Everything else is
+    as in `Adam`.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -176,22 +142,172 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            foreach=foreach,
-            maximize=maximize,
-            capturable=capturable,
-            differentiable=differentiable,
-            fused=fused,
-            decoupled_weight_decay=True,
-        )
+        options = {**options_of(locals()), "decoupled_weight_decay": True}
+        Elementwise.__init__(self, params, options)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # noqa: D102  as inherited
         super().load_state_dict(state_dict)
         for group in self.param_groups:
-            group["decoupled_weight_decay"] = True  # of an Adam's state, too
+            group["decoupled_weight_decay"] = True  # also if Adam saved it
+
+
+class Adamax(Elementwise):
+    """Adam with the maximum of past gradients, which decays, in place of the root mean square.
+
+    At step t, with the gradient g: m = beta1 * m + (1 - beta1) * g, u = max(beta2 * u, |g| + eps),
+    p = p - lr / (1 - beta1^t) * m / u (Kingma and Ba, 2015, algorithm 2). `weight_decay` d
+    replaces g by g + d * p; `maximize` moves along the gradient. Errors as in `Adam`.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.Adamax([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.9, 1.9], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+        """Return Adamax's rule."""
+        t, (beta1, beta2) = n["step"], map(float, o["betas"])
+        numbers = (float(o["lr"]) / (1 - beta1**t), float(o["eps"]), beta1, 1 - beta1, beta2)
+        return Rule(_adamax, {"exp_avg": 0.0, "exp_inf": 0.0}, numbers)
+
+
+def _adamax(
+    g: Any, p: Any, m: Any, u: Any, rate: Any, eps: Any, beta1: Any, rest1: Any, beta2: Any
+) -> None:
+    average(m, g, beta1, rest1)
+    size = np.absolute(g)
+    size += eps
+    u *= beta2
+    u[...] = np.maximum(u, size)
+    step = m / u
+    step *= rate
+    p -= step
+
+
+class NAdam(Elementwise):
+    """Adam with Nesterov momentum.
+
+    m and v as in `Adam`; with mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2), and P_t the
+    product of all mu up to t, p = p - lr * m' / (sqrt(v / (1 - beta2^t)) + eps), where
+    m' = mu_(t+1) * m / (1 - P_(t+1)) + (1 - mu_t) * g / (1 - P_t) (Dozat, 2016). `weight_decay`,
+    `decoupled_weight_decay` and `maximize` are as in `Adam`.
+
+    Raises `ValueError` where momentum_decay is negative or not finite, and as `Adam` does.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.NAdam([w], lr=0.75, betas=(0.5, 0.9), momentum_decay=0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.15, 1.15], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def stored(self, o: Group) -> dict[str, float]:  # noqa: ARG002  the same for all options
+        """Return t and P_t before the first step."""
+        return {"step": 0.0, "mu_product": 1.0}
+
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+        """Return NAdam's rule, with sqrt(1 - beta2^t) moved to the numbers as in Adam."""
+        t, (beta1, beta2) = n["step"], map(float, o["betas"])
+        mu, next_mu = (
+            beta1 * (1 - 0.5 * 0.96 ** (k * float(o["momentum_decay"]))) for k in (t, t + 1)
+        )
+        n["mu_product"] *= mu
+        root = (1 - beta2**t) ** 0.5
+        of_g = float(o["lr"]) * root * (1 - mu) / (1 - n["mu_product"])
+        of_m = float(o["lr"]) * root * next_mu / (1 - n["mu_product"] * next_mu)
+        numbers = (float(o["eps"]) * root, of_g, of_m, beta1, 1 - beta1, beta2, 1 - beta2)
+        return Rule(_nadam, MOMENTS, numbers)
+
+
+def _nadam(g: Any, p: Any, m: Any, v: Any, eps: Any, of_g: Any, of_m: Any, *betas: Any) -> None:
+    moments(g, m, v, *betas)
+    p -= (of_g * g + of_m * m) / (np.sqrt(v) + eps)
+
+
+class RAdam(Elementwise):
+    """Rectified Adam: steps without the denominator until its variance is small enough.
+
+    m, v, m' and v' as in `Adam`. With r = 2 / (1 - beta2) - 1 and
+    r_t = r - 2 * t * beta2^t / (1 - beta2^t), p = p - lr * m' while r_t is at most 5; after that
+    p = p - lr * c * m' / (sqrt(v') + eps / sqrt(1 - beta2^t)), where
+    c^2 = (r_t - 4) * (r_t - 2) * r / ((r - 4) * (r - 2) * r_t) (Liu et al., 2020). Options and
+    errors are as in `Adam`.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.RAdam([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.5, 1. ], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+        """Return RAdam's rule."""
+        t, (beta1, beta2) = n["step"], map(float, o["betas"])
+        rate, correction = float(o["lr"]) / (1 - beta1**t), 1 - beta2**t
+        r = 2 / (1 - beta2) - 1
+        r_t = r - 2 * t * beta2**t / correction
+        rectified = r_t > 5
+        if rectified:
+            rate *= ((r_t - 4) * (r_t - 2) * r * correction / ((r - 4) * (r - 2) * r_t)) ** 0.5
+        numbers = (float(o["eps"]), rate, beta1, 1 - beta1, beta2, 1 - beta2)
+        return Rule(_adam if rectified else _warming_up, MOMENTS, numbers)
+
+
+def _warming_up(g: Any, p: Any, m: Any, v: Any, _eps: Any, rate: Any, *betas: Any) -> None:
+    moments(g, m, v, *betas)
+    p -= rate * m

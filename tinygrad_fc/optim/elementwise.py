@@ -1,48 +1,48 @@
-"""Optimizers that treat each element alone: what is kept for it, and the walk in pieces."""
+"""The base class of optimizers that update each element by itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc.dtypes import float32, float64, get_default_dtype
 from tinygrad_fc.graph import changed, wrap
-from tinygrad_fc.optim.optimizer import Group, Optimizer
+from tinygrad_fc.optim.optimizer import NON_NEGATIVE, Group, Optimizer, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tinygrad_fc.tensor import Tensor
 
-CACHED = 1 << 20
-"""Bytes. A formula goes over its arrays several times: a piece of each stays in the cache."""
+BLOCK = 1 << 20
+"""Bytes of all arrays of a formula together: blocks of this size stay in the cache."""
 
 
 def in_pieces(formula: Callable[..., None], arrays: Sequence[Any], numbers: Sequence[Any]) -> None:
-    """Call `formula(*arrays, *numbers)`, which changes arrays in place, a piece at a time."""
+    """Call `formula(*arrays, *numbers)`, which changes arrays in place, block by block."""
     first = arrays[0]
     if (
         first.__class__ is not np.ndarray
-        or first.nbytes * len(arrays) <= CACHED
+        or first.nbytes * len(arrays) <= BLOCK
         or not all(array.flags.c_contiguous for array in arrays)
     ):
         formula(*arrays, *numbers)
         return
     flat = [array.reshape(-1) for array in arrays]
-    piece = CACHED // (len(arrays) * first.itemsize) & -64  # whole cache lines
-    for start in range(0, first.size, piece):
-        formula(*[array[start : start + piece] for array in flat], *numbers)
+    size = BLOCK // (len(arrays) * first.itemsize) & -64  # whole cache lines
+    for start in range(0, first.size, size):
+        formula(*[array[start : start + size] for array in flat], *numbers)
 
 
-def prepared(
+def with_decay(
     formula: Callable[..., None], *, maximize: bool, decay: float, shrink: float | None = None
 ) -> Callable[..., None]:
-    """Return `formula(g, p, ...)` behind what is done to the gradient or the parameter first."""
+    """Return `formula(g, p, ...)` preceded by weight decay and the sign of `maximize`."""
     if not (decay or maximize):
         return formula
 
-    def descend(g: Any, p: Any, *others: Any) -> None:
+    def update(g: Any, p: Any, *others: Any) -> None:
         if maximize:
             g = -g
         if shrink is not None:
@@ -51,119 +51,138 @@ def prepared(
             g = g + decay * p
         formula(g, p, *others)
 
-    return descend
+    return update
+
+
+class Rule(NamedTuple):
+    """The update of a parameter: `formula(g, p, *state arrays, *numbers)` changes p and state.
+
+    `state` names the arrays of the parameter's shape, with their initial values.
+    """
+
+    formula: Callable[..., None]
+    state: Mapping[str, float]
+    numbers: Sequence[float]
 
 
 class Elementwise(Optimizer):
-    """Changes each element by a formula in its gradient and in what is kept for it.
+    """Base class of optimizers that update each element by itself; a subclass defines `rule`.
 
-    A subclass says what is kept, `_kept` for each element and `_counted` for each parameter, how
-    the latter go on, `_advance`, and the `_formula`. The options that many have are treated here:
-    `maximize` negates the gradient g; `weight_decay` d puts g + d * p in its place, or, if
-    `decoupled_weight_decay`, takes lr * d * p from p and leaves g alone.
+    `rule(o, n)` returns the `Rule` of a step. `o` has the options; numbers are read by
+    float(o["lr"]), as a learning rate may be a tensor. `n` has the numbers that are stored for the
+    parameter, among them n["step"], t in formulas, from 1 on; `rule` may set others. Options that
+    most optimizers have are handled here: `maximize` negates the gradient g; `weight_decay` d
+    replaces g by g + d * p, or, if `decoupled_weight_decay`, subtracts lr * d * p from p.
     """
 
-    def _kept(self, group: Group) -> dict[str, float]:
-        """Return what is kept for each element: names, each with the value to begin with."""
-        raise NotImplementedError
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("lr", "eps", "weight_decay", "momentum", "lr_decay"), NON_NEGATIVE),
+        **dict.fromkeys(("momentum_decay", "initial_accumulator_value"), NON_NEGATIVE),
+        "betas": Range(
+            lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v),
+            "two numbers, each at least 0 and below 1",
+        ),
+    }
 
-    def _counted(self, group: Group) -> dict[str, float]:  # noqa: ARG002  some read options
-        """Return what is kept for each parameter: names, each with the value to begin with."""
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+        """Return the rule of the step n["step"]."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `rule`")
+
+    def stored(self, o: Group) -> dict[str, float]:  # noqa: ARG002  some depend on options
+        """Return the numbers that are stored for each parameter, with their initial values."""
         return {"step": 0.0}
 
-    def _advance(self, group: Group, *counted: float) -> tuple[Sequence[float], Sequence[float]]:
-        """Return the next values of what is counted, and the numbers that the formula takes."""
-        raise NotImplementedError
-
-    def _formula(self, group: Group) -> Callable[..., None]:
-        """Return the update, a function of g, p, the kept arrays and the numbers.
-
-        It changes p and what is kept in place, by operators and ufuncs.
-        """
-        raise NotImplementedError
-
     def _update(self, group: Group) -> None:
-        kept, counted, descend = self._kept(group), self._counted(group), self._descent(group)
-        at: Any = None
-        following: Sequence[float] = ()
-        numbers: Sequence[Any] = ()
+        stored = self.stored(group)
+        previous: Any = None
         touched: list[Any] = []
         try:
             for p in group["params"]:
                 if p._grad is None:
                     continue
                 array, state = p._array, self.state[p]
-                self._begin(array, state, kept, counted)
-                arrays = [array, *[state[name]._array for name in kept]]
-                counts = [state[name]._array for name in counted]
-                now = (array.dtype, *map(float, counts))
-                if now != at:  # most often, the numbers of one parameter are those of the next
-                    at = now
-                    following, numbers = self._advance(group, *now[1:])
-                    if array.__class__ is np.ndarray:
-                        # NumPy takes a 0-d array in two thirds of the time of a Python number.
-                        numbers = [np.asarray(n, array.dtype) for n in numbers]
+                cells = _cells(state, stored)
+                current = (array.dtype, *map(float, cells))
+                if current != previous:  # most often, parameters have the same numbers
+                    previous = current
+                    n = dict(zip(stored, current[1:], strict=True))
+                    n["step"] += 1
+                    formula, names, numbers = self._prepared(group, self.rule(group, n), array)
+                arrays = [array, *self._arrays(state, names, array)]
                 touched += arrays
-                touched += counts
-                in_pieces(descend, [p._grad._array, *arrays], numbers)
-                for count, value in zip(counts, following, strict=True):
-                    count.fill(value)
-        finally:  # NumPy may have been told to raise where a number gets too large
+                touched += cells
+                in_pieces(formula, [p._grad._array, *arrays], numbers)
+                for cell, value in zip(cells, n.values(), strict=True):
+                    cell.fill(value)
+        finally:  # NumPy may raise in the middle, for example on overflow
             changed(*touched)
 
-    def _begin(
-        self, array: Any, state: dict[str, Any], kept: dict[str, float], counted: dict[str, float]
-    ) -> None:
-        """Add to `state` what it lacks; raise where it is of another kind than the parameter."""
-        for name, value in counted.items():
-            if name not in state:
-                state[name] = _count(value)
-        for name, value in kept.items():
+    def _prepared(self, group: Group, rule: Rule, array: Any) -> Rule:
+        """Return `rule` with weight decay, and its numbers in the form that is fastest."""
+        decay = float(group.get("weight_decay", 0))
+        decoupled = group.get("decoupled_weight_decay")
+        shrink = 1 - float(group["lr"]) * decay if decoupled else None
+        formula = with_decay(rule.formula, maximize=group["maximize"], decay=decay, shrink=shrink)
+        if array.__class__ is not np.ndarray:
+            return rule._replace(formula=formula)
+        # NumPy takes a 0-d array in two thirds of the time of a Python number.
+        return Rule(formula, rule.state, [np.asarray(x, array.dtype) for x in rule.numbers])
+
+    def _arrays(self, state: dict[str, Any], names: Mapping[str, float], array: Any) -> list[Any]:
+        """Return the state arrays, created where missing; raise where one does not fit."""
+        arrays = []
+        for name, value in names.items():
             if name not in state:
                 state[name] = wrap(np.full_like(array, value) if value else np.zeros_like(array))
-            self._check_kind(name, state[name]._array, array)
-
-    def _check_kind(self, name: str, known: Any, array: Any) -> None:
-        if known.dtype != array.dtype or known.shape != array.shape:
-            raise ValueError(
-                f"{type(self).__name__} keeps {name} of shape {known.shape} and dtype "
-                f"{known.dtype}, and the parameter has shape {array.shape} and dtype "
-                f"{array.dtype}: what is kept is another's, and this one needs a new optimizer"
-            )
-
-    def _descent(self, group: Group) -> Callable[..., None]:
-        """Return the formula behind what the options that many have do first."""
-        decay, decoupled = float(group.get("weight_decay", 0)), group.get("decoupled_weight_decay")
-        shrink = 1 - float(group["lr"]) * decay if decoupled else None
-        return prepared(
-            self._formula(group), maximize=group["maximize"], decay=decay, shrink=shrink
-        )
+            known = state[name]._array
+            if known.dtype != array.dtype or known.shape != array.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: the state {name} has shape {known.shape} and dtype "
+                    f"{known.dtype}, and the parameter has shape {array.shape} and dtype "
+                    f"{array.dtype}. Create a new optimizer for a parameter that was replaced"
+                )
+            arrays.append(known)
+        return arrays
 
     # State
 
-    def _fitted(self, p: Tensor, key: str, value: Any) -> Any:
-        # Old checkpoints of PyTorch have plain numbers.
-        return _count(value) if isinstance(value, int | float) else super()._fitted(p, key, value)
+    def _start(self, p: Tensor, group: Group) -> None:
+        """Create the state of `p` before its first step."""
+        stored, state = self.stored(group), self.state[p]
+        _cells(state, stored)
+        self._arrays(state, self.rule(group, {**stored, "step": 1.0}).state, p._array)
 
-    def _check_loaded(self, p: Tensor, kept: dict[str, Any], group: Group) -> None:
-        names, counted = self._kept(group), self._counted(group)
-        missing = (names | counted).keys() - kept.keys()
+    def _cast(self, p: Tensor, key: str, value: Any) -> Any:
+        # Old checkpoints of PyTorch have plain numbers.
+        return _number(value) if isinstance(value, int | float) else super()._cast(p, key, value)
+
+    def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:
+        stored = self.stored(group)
+        names = self.rule(group, {**stored, "step": 1.0}).state
+        missing = (names | stored).keys() - state.keys()
         if missing:
             raise ValueError(
-                f"{type(self).__name__} keeps {', '.join(sorted(missing))} for a parameter, and "
-                f"the state dict has only {', '.join(kept)}: it was saved by another optimizer, or "
+                f"{type(self).__name__} needs the state {', '.join(sorted(missing))}, and the "
+                f"state dict has only {', '.join(state)}. It was saved by another optimizer, or "
                 "with other options"
             )
-        for name in names:
-            self._check_kind(name, kept[name]._array, p._array)
-        for name in counted:
-            if kept[name].ndim:
+        self._arrays(state, names, p._array)
+        for name in stored:
+            if state[name].ndim:
                 raise ValueError(
-                    f"{type(self).__name__} keeps one number as {name}, and the state dict has "
-                    f"{kept[name]!r:.80}"
+                    f"{type(self).__name__}: the state {name} is one number, and the state dict "
+                    f"has {state[name]!r:.80}"
                 )
 
 
-def _count(value: float) -> Tensor:
-    """Return a tensor of one number, of PyTorch's dtype for what is counted."""
+def _cells(state: dict[str, Any], stored: Mapping[str, float]) -> list[Any]:
+    """Return the 0-d arrays of the stored numbers, created where missing."""
+    for name, value in stored.items():
+        if name not in state:
+            state[name] = _number(value)
+    return [state[name]._array for name in stored]
+
+
+def _number(value: float) -> Tensor:
+    """Return a 0-d tensor of the dtype that PyTorch uses for the number of steps."""
     return wrap(np.asarray(value, float64 if get_default_dtype() == float64 else float32))

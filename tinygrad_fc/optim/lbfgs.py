@@ -1,42 +1,42 @@
-"""L-BFGS: steps from the curvature that the last gradients show."""
+"""L-BFGS: a quasi-Newton method, with a line search for the strong Wolfe conditions."""
 
 from __future__ import annotations
 
 import math
-from functools import partial
 from operator import index
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import enable_grad
 from tinygrad_fc.graph import changed, changing, wrap
-from tinygrad_fc.optim.optimizer import AT_LEAST_0, NUMBER, Group, Limit, Optimizer
-from tinygrad_fc.optim.wolfe import Point, strong_wolfe
+from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tinygrad_fc.optim.optimizer import Params
+    from tinygrad_fc.optim.optimizer import Group, Params
 
-_COUNT = Limit(lambda v: index(v) >= 1, "a whole number, at least 1")
-_FLAT = ("d", "prev_flat_grad", "old_dirs", "old_stps")
+COUNT = Range(lambda v: index(v) >= 1, "a whole number, at least 1")
+VECTORS = ("d", "prev_flat_grad", "old_dirs", "old_stps")
+DECREASE, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
 
 
 class LBFGS(Optimizer):
-    """Newton's method with a curvature that is guessed from the last `history_size` steps.
+    """Newton's method with a Hessian that is approximated from the last `history_size` steps.
 
     `step(closure)` takes up to `max_iter` steps p = p + t * d, where d = -H g comes from the
-    gradient g by the two loops of Nocedal (1980), without ever forming H. t is lr, and
-    min(1, 1 / sum |g|) * lr at first; with `line_search_fn="strong_wolfe"` it is looked for
-    (Nocedal and Wright, 2006, algorithms 3.5 and 3.6). It ends early after `max_eval` calls of
-    `closure` (1.25 * max_iter by default), where no |g| is above `tolerance_grad`, or a step or the
-    change of the loss is below `tolerance_change`. There is one group of parameters.
+    gradient g by the two-loop recursion of Nocedal (1980). t is lr, and min(1, 1 / sum |g|) * lr
+    at first; with `line_search_fn="strong_wolfe"` a line search chooses it (Nocedal and Wright,
+    2006, algorithms 3.5 and 3.6). It stops after `max_eval` calls of `closure` (1.25 * max_iter
+    by default), where all |g| are at most `tolerance_grad`, or a step or the change of the loss
+    is below `tolerance_change`. There is one group of parameters, and the first of them holds
+    the state.
 
-    `ValueError` where lr is negative or not finite, a count not a whole number from 1 on, a
-    tolerance not finite, for another line search, and as in `Optimizer`.
+    Raises `ValueError` where lr is negative or not finite, a count not a whole number from 1 on, a
+    tolerance not finite, for another line search, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -50,14 +50,11 @@ class LBFGS(Optimizer):
     (5.0, True)
     """
 
-    limits: ClassVar[Mapping[str, Limit]] = {
-        "lr": AT_LEAST_0,
-        "max_iter": _COUNT,
-        "max_eval": _COUNT,
-        "tolerance_grad": NUMBER,
-        "tolerance_change": NUMBER,
-        "history_size": _COUNT,
-        "line_search_fn": Limit(lambda v: v in (None, "strong_wolfe"), "None or 'strong_wolfe'"),
+    ranges: ClassVar[Mapping[str, Range]] = {
+        "lr": NON_NEGATIVE,
+        **dict.fromkeys(("max_iter", "max_eval", "history_size"), COUNT),
+        **dict.fromkeys(("tolerance_grad", "tolerance_change"), FINITE),
+        "line_search_fn": Range(lambda v: v in (None, "strong_wolfe"), "None or 'strong_wolfe'"),
     }
 
     def __init__(
@@ -73,19 +70,10 @@ class LBFGS(Optimizer):
     ) -> None:
         if max_eval is None and isinstance(max_iter, int):
             max_eval = max(1, max_iter * 5 // 4)
-        defaults = {
-            "lr": lr,
-            "max_iter": max_iter,
-            "max_eval": max_eval,
-            "tolerance_grad": tolerance_grad,
-            "tolerance_change": tolerance_change,
-            "history_size": history_size,
-            "line_search_fn": line_search_fn,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, options_of(locals()))
 
     def add_param_group(self, param_group: Group) -> None:
-        """Take the one group that there is; raise `ValueError` for a second."""
+        """Set the one group of parameters; raise `ValueError` for a second."""
         if self.param_groups:
             raise ValueError("LBFGS has one direction for all parameters: pass them in one group")
         super().add_param_group(param_group)
@@ -93,14 +81,13 @@ class LBFGS(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take up to `max_iter` steps; return the loss before them.
 
-        `closure` forgets the gradients, computes the loss, goes backward and returns the loss; it
-        is called several times. `TypeError` without it; `ValueError` where lr has become NaN.
+        `closure` zeroes the gradients, computes the loss, calls its backward and returns it; it is
+        called several times. Raises `TypeError` without it, `ValueError` where lr is NaN.
         """
         if closure is None:
             raise TypeError("LBFGS computes the loss several times a step: pass step(closure)")
+        self._check_rates()
         group = self.param_groups[0]
-        if math.isnan(group["lr"]):
-            raise ValueError("LBFGS: the learning rate of a group is NaN")
         params, state = group["params"], self.state[group["params"][0]]
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
@@ -109,10 +96,10 @@ class LBFGS(Optimizer):
         state["func_evals"] += 1
         point = Point(0.0, float(first), _gradient(params))
         if not _largest(point.gradient) <= group["tolerance_grad"]:
-            self._descend(closure, group, state, point)
+            self._iterate(closure, group, state, point)
         return first
 
-    def _descend(
+    def _iterate(
         self, closure: Callable[[], Any], group: Group, state: dict[str, Any], point: Point
     ) -> None:
         params, tolerance = group["params"], group["tolerance_change"]
@@ -121,24 +108,20 @@ class LBFGS(Optimizer):
             state["n_iter"] += 1
             d, t = _direction(state, point.gradient, group)
             state["d"], state["t"] = wrap(d), t
-            before = state["prev_loss"] = point.loss
+            previous = state["prev_loss"] = point.loss
             point = Point(0.0, point.loss, point.gradient, float(point.gradient @ d))
             if point.slope > -tolerance:
                 break
             calls = 0
             if group["line_search_fn"] is not None:
-                point, calls = strong_wolfe(
-                    partial(_look, closure, params, d),
-                    point,
-                    t,
-                    tolerance / (_largest(d) or 1.0),
-                    group["max_eval"] - evaluations,
-                )
+                width = tolerance / (_largest(d) or 1.0)
+                search = LineSearch(closure, params, d, point, group["max_eval"] - evaluations)
+                point, calls = search.run(t, width), search.calls
                 t = state["t"] = point.t
                 _move(params, t, d)
             else:
                 _move(params, t, d)
-                if i < group["max_iter"]:  # nobody would look at it
+                if i < group["max_iter"]:  # after the last step, the loss is not needed
                     point, calls = _evaluate(closure, params), 1
             evaluations += calls
             state["func_evals"] += calls
@@ -146,51 +129,52 @@ class LBFGS(Optimizer):
                 evaluations >= group["max_eval"]
                 or _largest(point.gradient) <= group["tolerance_grad"]
                 or _largest(t * d) <= tolerance
-                or abs(point.loss - before) < tolerance
+                or abs(point.loss - previous) < tolerance
             ):
                 break
 
-    # State: kept with the first parameter, for all
-
-    def _fitted(self, p: Tensor, key: str, value: Any) -> Any:
+    def _cast(self, p: Tensor, key: str, value: Any) -> Any:
         if isinstance(value, list):
-            return [self._fitted(p, key, each) for each in value]
+            return [self._cast(p, key, item) for item in value]
         if not isinstance(value, Tensor | np.ndarray):
             return value
         array = as_array(value)
         return wrap(array.copy()) if array.ndim else float(array)
 
-    def _check_loaded(self, p: Tensor, kept: dict[str, Any], group: Group) -> None:  # noqa: ARG002
-        size = sum(each.numel() for each in group["params"])
-        for key in _FLAT:
-            vectors = kept.get(key, [])
+    def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:  # noqa: ARG002
+        size = sum(q.numel() for q in group["params"])
+        for key in VECTORS:
+            vectors = state.get(key, [])
             for vector in vectors if isinstance(vectors, list) else [vectors]:
                 if vector.shape != (size,):
                     raise ValueError(
-                        f"the state dict has {key} of shape {vector.shape} for LBFGS over "
-                        f"parameters of {size} elements"
+                        f"LBFGS: the state dict has {key} of shape {vector.shape} for parameters "
+                        f"of {size} elements"
                     )
 
 
+# The direction
+
+
 def _direction(state: dict[str, Any], g: Any, group: Group) -> tuple[Any, float]:
-    """Return the direction from the gradient `g`, and how far to go first; remember `g`."""
+    """Return the direction from the gradient `g`, and the first step length; store `g`."""
     lr = float(group["lr"])
     if state["n_iter"] == 1:
         d, t = -g, lr / max(1.0, float(np.abs(g).sum()))
         state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
     else:
-        _remember(state, g, group["history_size"])
+        _extend_history(state, g, group["history_size"])
         d, t = _newton(state, g), lr
     state["prev_flat_grad"] = wrap(g.copy())
     return d, t
 
 
-def _remember(state: dict[str, Any], g: Any, size: int) -> None:
-    """Take the last step and the change of the gradient along it into the history."""
+def _extend_history(state: dict[str, Any], g: Any, size: int) -> None:
+    """Append the last step, and the change of the gradient along it, to the history."""
     y = g - state["prev_flat_grad"]._array
     s = state["t"] * state["d"]._array
     curvature = float(y @ s)
-    if not curvature > 1e-10:  # H would not lead downhill any more
+    if not curvature > 1e-10:  # H would no longer be positive definite
         return
     for key, value in (("old_dirs", wrap(y)), ("old_stps", wrap(s)), ("ro", 1 / curvature)):
         state[key] = [*state[key], value][-size:]
@@ -198,17 +182,137 @@ def _remember(state: dict[str, Any], g: Any, size: int) -> None:
 
 
 def _newton(state: dict[str, Any], g: Any) -> Any:
-    """Return -H g, by Nocedal's two loops over the history."""
+    """Return -H g, by the two-loop recursion over the history."""
     ys, ss = ([t._array for t in state[key]] for key in ("old_dirs", "old_stps"))
     d = -g
-    taken = []
+    alphas = []
     for y, s, ro in zip(reversed(ys), reversed(ss), reversed(state["ro"]), strict=True):
-        taken.append(float(s @ d) * ro)
-        d -= taken[-1] * y
+        alphas.append(float(s @ d) * ro)
+        d -= alphas[-1] * y
     d *= state["H_diag"]
-    for y, s, ro, a in zip(ys, ss, state["ro"], reversed(taken), strict=True):
-        d += (a - float(y @ d) * ro) * s
+    for y, s, ro, alpha in zip(ys, ss, state["ro"], reversed(alphas), strict=True):
+        d += (alpha - float(y @ d) * ro) * s
     return d
+
+
+# The line search
+
+
+class Point(NamedTuple):
+    """The loss, its gradient and its slope along the direction, at step length `t`."""
+
+    t: float
+    loss: float
+    gradient: Any
+    slope: float = math.nan
+
+
+class LineSearch:
+    """A search along `d` for a point that satisfies the strong Wolfe conditions.
+
+    They are: loss <= start.loss + 1e-4 * t * start.slope, and |slope| <= 0.9 * |start.slope|.
+    """
+
+    def __init__(
+        self, closure: Callable[[], Any], params: list[Tensor], d: Any, start: Point, most: int
+    ) -> None:
+        self.closure, self.params, self.d = closure, params, d
+        self.start, self.most, self.calls = start, most, 0
+
+    def run(self, t: float, width: float) -> Point:
+        """Return a point that satisfies both conditions, from step length `t` on.
+
+        Or the best one, where there are more than `most` calls, or the interval is narrower than
+        `width`.
+        """
+        bracket = self.bracket(t)
+        low = 0 if bracket[0].loss <= bracket[-1].loss else 1
+        return bracket[0] if len(bracket) == 1 else self.zoom(bracket, low, width)
+
+    def at(self, t: float) -> Point:
+        """Evaluate at step length `t`, then restore the parameters."""
+        self.calls += 1
+        before = [p._array.copy() for p in self.params]
+        _move(self.params, t, self.d)
+        try:
+            point = _evaluate(self.closure, self.params)
+        finally:
+            _write(self.params, before)
+        return Point(t, point.loss, point.gradient, float(point.gradient @ self.d))
+
+    def too_high(self, point: Point) -> bool:
+        """Return whether the loss has not decreased enough."""
+        return point.loss > self.start.loss + DECREASE * point.t * self.start.slope
+
+    def flat(self, point: Point) -> bool:
+        """Return whether the slope has decreased enough."""
+        return abs(point.slope) <= -CURVATURE * self.start.slope
+
+    def bracket(self, t: float) -> list[Point]:
+        """Return two points with a minimum between them, or one that satisfies the conditions."""
+        previous, point = self.start, self.at(t)
+        while self.calls <= self.most:
+            if self.too_high(point) or (self.calls > 2 and point.loss >= previous.loss):
+                return [previous, point]
+            if self.flat(point):
+                return [point]
+            if point.slope >= 0:
+                return [previous, point]
+            least, most = point.t + 0.01 * (point.t - previous.t), point.t * 10
+            previous, point = point, self.at(_cubic(previous, point, least, most))
+        return [self.start, point]
+
+    def zoom(self, bracket: list[Point], low: int, width: float) -> Point:
+        """Return a point between the two of `bracket`, the lower of which has index `low`."""
+        at_end = False
+        while self.calls <= self.most and abs(bracket[1].t - bracket[0].t) >= width:
+            t, at_end = _inside(bracket, at_end=at_end)
+            point = self.at(t)
+            if self.too_high(point) or point.loss >= bracket[low].loss:
+                bracket[1 - low] = point
+                low = 0 if bracket[0].loss <= bracket[1].loss else 1
+                continue
+            done = self.flat(point)
+            if not done and point.slope * (bracket[1 - low].t - bracket[low].t) >= 0:
+                bracket[1 - low] = bracket[low]
+            bracket[low] = point
+            if done:
+                break
+        return bracket[low]
+
+
+def _inside(bracket: list[Point], *, at_end: bool) -> tuple[float, bool]:
+    """Return the next step length, and whether it is close to an end, which may occur once."""
+    least, most = sorted(point.t for point in bracket)
+    t = _cubic(bracket[0], bracket[1], least, most)
+    margin = 0.1 * (most - least)
+    if min(most - t, t - least) >= margin:
+        return t, False
+    if at_end or t >= most or t <= least:
+        return (most - margin if abs(t - most) < abs(t - least) else least + margin), False
+    return t, True
+
+
+def _cubic(a: Point, b: Point, least: float, most: float) -> float:
+    """Return the minimum of the cubic through both points and their slopes (formula 3.59)."""
+    if a.t > b.t:
+        a, b = b, a
+    middle = (least + most) / 2
+    if a.t == b.t:
+        return middle
+    d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
+    square = d1 * d1 - a.slope * b.slope
+    if not 0 <= square < math.inf:
+        return middle
+    d2 = math.sqrt(square)
+    denominator = b.slope - a.slope + 2 * d2
+    if not denominator:
+        return middle
+    t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / denominator)
+    return min(max(t, least), most)
+
+
+# All parameters as one vector
 
 
 def _largest(x: Any) -> float:
@@ -216,7 +320,7 @@ def _largest(x: Any) -> float:
 
 
 def _gradient(params: list[Tensor]) -> Any:
-    """Return all gradients in one row, zeros where there is none."""
+    """Return all gradients as one vector, zeros where there is none."""
     grads = [np.zeros_like(p._array) if p._grad is None else p._grad._array for p in params]
     return np.concatenate([g.reshape(-1) for g in grads])
 
@@ -225,17 +329,6 @@ def _evaluate(closure: Callable[[], Any], params: list[Tensor]) -> Point:
     with enable_grad():
         loss = float(closure())
     return Point(0.0, loss, _gradient(params))
-
-
-def _look(closure: Callable[[], Any], params: list[Tensor], d: Any, t: float) -> Point:
-    """Return loss, gradient and slope a way `t` along `d`, and come back."""
-    here = [p._array.copy() for p in params]
-    _move(params, t, d)
-    try:
-        point = _evaluate(closure, params)
-    finally:
-        _write(params, here)
-    return Point(t, point.loss, point.gradient, float(point.gradient @ d))
 
 
 def _move(params: list[Tensor], t: float, d: Any) -> None:

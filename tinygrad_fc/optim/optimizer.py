@@ -1,4 +1,4 @@
-"""What the optimizers share: groups of parameters, state, and the checks of both."""
+"""The base class of optimizers: parameter groups, state, and the checks of both."""
 
 from __future__ import annotations
 
@@ -20,51 +20,66 @@ from tinygrad_fc.tensor import Tensor
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Group = dict[str, Any]
 
-_WHAT_COUNTS = (
-    "What counts: tensors made with requires_grad=True, and the nn.Parameters that a Module holds "
-    "as attributes, or in layers, lists, tuples and dicts that are attributes: "
-    "`SGD(model.parameters(), lr=0.1)`"
+_PARAMETERS = (
+    "Parameters are tensors with requires_grad=True, and the nn.Parameters of a Module: "
+    "SGD(model.parameters(), lr=0.1)"
 )
+_NOT_SUPPORTED = ("foreach", "capturable", "differentiable", "fused")
 
 
-class Limit(NamedTuple):
-    """What an option may be, as a test and in words."""
+class Range(NamedTuple):
+    """The values that an option accepts: a predicate, and its description for messages."""
 
-    holds: Callable[[Any], bool]
-    words: str
+    accepts: Callable[[Any], bool]
+    description: str
 
 
-AT_LEAST_0 = Limit(lambda v: 0 <= v < math.inf, "a finite number, at least 0")
-FRACTION = Limit(lambda v: 0 <= v < 1, "at least 0 and below 1")
-PART = Limit(lambda v: 0 <= v <= 1, "between 0 and 1")
-FRACTIONS = Limit(
-    lambda v: len(v) == 2 and all(0 <= each < 1 for each in v),
-    "two numbers, each at least 0 and below 1",
-)
-NUMBER = Limit(math.isfinite, "a finite number")
+NON_NEGATIVE = Range(lambda v: 0 <= v < math.inf, "a finite number, at least 0")
+FINITE = Range(math.isfinite, "a finite number")
+FRACTION = Range(lambda v: 0 <= v <= 1, "between 0 and 1")
+
+
+def require(owner: Any, accepted: Range, **options: Any) -> None:
+    """Raise `ValueError` for an option of `owner` that is out of range."""
+    for option, value in options.items():
+        try:
+            valid = bool(accepted.accepts(value))
+        except (TypeError, ValueError):  # ValueError: an array of several elements
+            valid = False
+        if not valid:
+            raise ValueError(
+                f"{type(owner).__name__}: {option} must be {accepted.description}, got {value!r}"
+            )
 
 
 class Optimizer:
-    """Changes parameters by their gradients. A subclass says how, in `_update(group)`.
+    """Base class of optimizers; a subclass defines `_update(group)`, or `step`.
 
-    `params` are tensors, dicts (each a group: `{"params": [...], "lr": 0.01}`, whose options
-    override `defaults`), or pairs of a name and a tensor. A parameter that is given twice is one;
-    in two groups it raises `ValueError`, as do no parameters at all, the results of operations,
-    and options out of range. `TypeError` for what is not a tensor.
+    `params` are tensors, groups (`{"params": [...], "lr": 0.01}`, whose options override
+    `defaults`), or pairs (name, tensor). A parameter that is listed twice is updated once.
+    `param_groups` holds the groups, whose options may be changed at any time; `state` maps each
+    parameter to its state.
 
-    `param_groups` are the groups, whose options may be changed at any time; `state` is what is
-    kept for each parameter.
+    Raises `ValueError` for no parameters, one in two groups, results of operations, and options
+    out of range; `TypeError` for what is not a tensor.
 
     >>> import tinygrad_fc as tg
     >>> tg.optim.SGD([], lr=0.1)
     Traceback (most recent call last):
         ...
-    ValueError: SGD got no parameters. What counts: tensors made with requires_grad=True, ...
+    ValueError: SGD got no parameters. Parameters are tensors with requires_grad=True, and ...
     """
 
-    limits: ClassVar[Mapping[str, Limit]] = {}
+    ranges: ClassVar[Mapping[str, Range]] = {}
+    has_stepped = False
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        for option in _NOT_SUPPORTED:
+            if defaults.get(option):
+                raise ValueError(
+                    f"{type(self).__name__}: {option}={defaults[option]!r} is not supported. "
+                    f"Parameters are updated one after the other, in place. Leave {option} out"
+                )
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
@@ -76,55 +91,48 @@ class Optimizer:
 
     def _groups(self, params: Any) -> list[Any]:
         name = type(self).__name__
-        if isinstance(params, Tensor):
-            raise TypeError(f"{name} takes several parameters, got one Tensor: pass [tensor]")
-        _ordered(params, name)
-        if isinstance(params, Mapping):
+        if isinstance(params, Tensor | Mapping):
             raise TypeError(
-                f"{name} takes parameters in a list, got a dict: pass [group] where it is a group "
-                "with its options, or dict.values()"
+                f"{name} takes a list of parameters, got a {type(params).__name__}: pass [tensor], "
+                "[group], or dict.values()"
             )
-        given = list(params)
-        if not given:
+        items = _listed(params, name)
+        if not items:
             raise ValueError(
-                f"{name} got no parameters. {_WHAT_COUNTS}. A generator is empty once it was used"
+                f"{name} got no parameters. {_PARAMETERS}. A generator is empty after its first use"
             )
-        return given if isinstance(given[0], dict) else [{"params": given}]
+        return items if isinstance(items[0], dict) else [{"params": items}]
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a group, a dict with "params" and with those options that differ from the defaults.
+        """Add a group, a dict with "params" and the options that differ from the defaults.
 
         Raises as the class does, and changes nothing then.
         """
-        name = type(self).__name__
+        owner = type(self).__name__
         if not isinstance(param_group, dict) or "params" not in param_group:
-            raise TypeError(f"a group of {name} is a dict with 'params', got {param_group!r:.80}")
-        given = param_group["params"]
-        _ordered(given, name)
-        given = [given] if isinstance(given, Tensor) else list(given)
-        names = [item[0] for item in given if isinstance(item, tuple)]
-        tensors = [item[1] if isinstance(item, tuple) else item for item in given]
-        if names and len(names) != len(given):
-            raise ValueError(f"{name} got some parameters with names and some without: name all")
+            raise TypeError(f"{owner}: a group is a dict with 'params', got {param_group!r:.80}")
+        params = param_group["params"]
+        items = [params] if isinstance(params, Tensor) else _listed(params, owner)
+        named = [item if isinstance(item, tuple) else (None, item) for item in items]
         known = {id(p) for group in self.param_groups for p in group["params"]}
-        unique: dict[int, Tensor] = {}
-        for p in tensors:
+        unique: dict[int, tuple[str | None, Tensor]] = {}
+        for name, p in named:
             self._check_parameter(p)
             if id(p) in known:
                 raise ValueError(
-                    f"{name} got a parameter {p.shape} in more than one group: whose options hold "
-                    "for it cannot be told"
+                    f"{owner}: a parameter of shape {p.shape} is in more than one group. List it "
+                    "in one of them"
                 )
-            unique.setdefault(id(p), p)
+            unique.setdefault(id(p), (name, p))
+        names = [name for name, _ in unique.values() if name is not None]
         # The parameters come first in a group, as in PyTorch, then its options in its own order.
-        group = {**param_group, "params": list(unique.values())}
+        group = {**param_group, "params": [p for _, p in unique.values()]}
         if names:
-            by_id = {
-                id(p): each for each, p in zip(reversed(names), reversed(tensors), strict=True)
-            }
-            group["param_names"] = [by_id[key] for key in unique]
-        if any(("param_names" in other) != bool(names) for other in self.param_groups):
-            raise ValueError(f"{name} got one group with names and one without: name all, or none")
+            group["param_names"] = names
+        if len(names) not in (0, len(unique)) or any(
+            ("param_names" in other) != bool(names) for other in self.param_groups
+        ):
+            raise ValueError(f"{owner}: some parameters have names and some have none. Name all")
         for option, value in self.defaults.items():
             group.setdefault(option, value)
         self._check(group)
@@ -133,36 +141,29 @@ class Optimizer:
     def _check_parameter(self, p: Any) -> None:
         name = type(self).__name__
         if not isinstance(p, Tensor):
-            raise TypeError(f"{name} optimizes tensors, got a {type(p).__name__}. {_WHAT_COUNTS}")
-        made_by: Any = p._op
+            raise TypeError(f"{name} optimizes tensors, got a {type(p).__name__}. {_PARAMETERS}")
+        op: Any = p._op
         if not p.is_leaf:
             raise ValueError(
-                f"{name} got the result of {made_by.name}, of shape {p.shape}: changing it changes "
-                "nothing that it is computed from. Pass the tensor that it is made of, or cut it "
-                "off: x.detach().requires_grad_()"
+                f"{name} got the result of {op.name}, of shape {p.shape}, and not a leaf: the "
+                "update would not reach the tensors that it is computed from. Pass those, or "
+                "x.detach().requires_grad_()"
             )
         if isinstance(p._array, np.ndarray) and not p._array.flags.writeable:
             raise ValueError(
-                f"{name} cannot change a parameter {p.shape} whose memory is read-only: pass a copy"
+                f"{name} got a parameter of shape {p.shape} whose memory is read-only. Pass a copy"
             )
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        """Raise `ValueError` for an option that is out of its range."""
-        for option, limit in self.limits.items():
-            value = options[option]
-            try:
-                holds = bool(limit.holds(value))
-            except (TypeError, ValueError):  # ValueError: an array of several
-                holds = False
-            if not holds:
-                raise ValueError(
-                    f"{type(self).__name__}: {option} must be {limit.words}, got {value!r}"
-                )
+        """Raise `ValueError` for an option that is out of range."""
+        for option, accepted in self.ranges.items():
+            if option in self.defaults:
+                require(self, accepted, **{option: options[option]})
 
     # Steps
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the `.grad` of every parameter, or fill it with zeros if `set_to_none=False`."""
+        """Set the `.grad` of every parameter to None, or to zeros if `set_to_none=False`."""
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
@@ -171,95 +172,96 @@ class Optimizer:
                     forget_grad(p, set_to_none=False)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient; return what `closure` does.
+        """Update every parameter that has a gradient; return the result of `closure`.
 
-        `closure`, if given, is called first, to compute the loss anew and go backward. A
-        parameter whose `.grad` is None is left alone, and so is its state. Raises `ValueError`
-        where a learning rate has become NaN, before anything is changed.
+        `closure`, if present, is called first: it recomputes the loss and its gradients. A
+        parameter whose `.grad` is None keeps its value and its state. Raises `ValueError`,
+        before any update, if a learning rate is NaN.
         """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            if math.isnan(group.get("lr", 0.0)):
-                raise ValueError(f"{type(self).__name__}: the learning rate of a group is NaN")
+        self._check_rates()
         with changing:
             for group in self.param_groups:
                 self._update(group)
         return loss
 
+    def _check_rates(self) -> None:
+        """Raise where a learning rate is NaN, and note that a step is taken."""
+        for group in self.param_groups:
+            if math.isnan(group.get("lr", 0.0)):
+                raise ValueError(f"{type(self).__name__}: the learning rate of a group is NaN")
+        self.has_stepped = True  # schedulers warn where they step first
+
     def _update(self, group: Group) -> None:
-        """Change the parameters of `group` that have a gradient."""
-        raise NotImplementedError(f"{type(self).__name__} has no `_update(group)`, nor a `step`")
+        """Update the parameters of `group` that have a gradient."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither `_update` nor `step`")
 
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state and the options, with parameters as numbers in the order of the groups.
+        """Return the state and the options, with the index of each parameter in its place.
 
         `{"state": {0: {...}}, "param_groups": [{..., "params": [0, 1]}]}`; the tensors in it are
         those of the optimizer, not copies.
         """
         parameters = [p for group in self.param_groups for p in group["params"]]
-        number = {id(p): i for i, p in enumerate(parameters)}
+        index = {id(p): i for i, p in enumerate(parameters)}
         return {
-            "state": {number[id(p)]: kept for p, kept in self.state.items() if id(p) in number},
+            "state": {index[id(p)]: s for p, s in self.state.items() if id(p) in index},
             "param_groups": [
-                {
-                    **{option: value for option, value in group.items() if option != "params"},
-                    "params": [number[id(p)] for p in group["params"]],
-                }
+                {**group, "params": [index[id(p)] for p in group["params"]]}
                 for group in self.param_groups
             ],
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned, copied; tensors get their parameter's dtype.
+        """Load a copy of what `state_dict` returned; tensors are cast to their parameter's dtype.
 
-        Raises `ValueError` where groups, their sizes or the shapes of tensors differ from those
-        here, or an option is out of range, and changes nothing then.
+        Raises `ValueError` where groups, their sizes or the shapes of tensors differ, or an
+        option is out of range, and changes nothing then.
         """
-        name = type(self).__name__
-        saved = copy.deepcopy(list(state_dict["param_groups"]))
+        loaded = copy.deepcopy(list(state_dict["param_groups"]))
         counts = [len(group["params"]) for group in self.param_groups]
-        saved_counts = [len(group["params"]) for group in saved]
-        if counts != saved_counts:
+        loaded_counts = [len(group["params"]) for group in loaded]
+        if counts != loaded_counts:
             raise ValueError(
-                f"{name} has groups of {counts} parameters, and the state dict has groups of "
-                f"{saved_counts}: build the optimizer as the one that was saved"
+                f"{type(self).__name__} has groups of {counts} parameters, and the state dict has "
+                f"groups of {loaded_counts}. Build the optimizer with the groups that were saved"
             )
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        for group, loaded in zip(self.param_groups, saved, strict=True):
-            numbers, loaded["params"] = loaded["params"], group["params"]
+        for group, new in zip(self.param_groups, loaded, strict=True):
+            indices, new["params"] = new["params"], group["params"]
             for option, value in group.items():
                 if option in self.defaults or option == "param_names":
-                    loaded.setdefault(option, value)
-            rate: Any = loaded.get("lr")
-            # A schedule may have led a learning rate below 0, and is gone on from all the same.
-            below = isinstance(rate, Real) and -math.inf < float(rate) < 0
-            self._check({**loaded, "lr": 0.0} if below else loaded)
-            for number, p in zip(numbers, group["params"], strict=True):
-                kept = state_dict["state"].get(number)
-                if kept:
-                    state[p] = {key: self._fitted(p, key, value) for key, value in kept.items()}
-                    self._check_loaded(p, state[p], loaded)
-        self.state, self.param_groups = state, saved
+                    new.setdefault(option, value)
+            rate: Any = new.get("lr")
+            # A scheduler may have set a learning rate below 0, which a loaded state may have.
+            negative = isinstance(rate, Real) and -math.inf < float(rate) < 0
+            self._check({**new, "lr": 0.0} if negative else new)
+            for i, p in zip(indices, group["params"], strict=True):
+                saved = state_dict["state"].get(i)
+                if saved:
+                    state[p] = {key: self._cast(p, key, value) for key, value in saved.items()}
+                    self._check_state(p, state[p], new)
+        self.state, self.param_groups = state, loaded
 
-    def _fitted(self, p: Tensor, key: str, value: Any) -> Any:
-        """Return a copy of a saved `value` as the state of `p`; raise where the shape differs."""
+    def _cast(self, p: Tensor, key: str, value: Any) -> Any:
+        """Return a copy of a saved `value` as state of `p`; raise where the shape differs."""
         if not isinstance(value, Tensor | np.ndarray):
             return copy.deepcopy(value)
         array = as_array(value)
         if array.ndim and array.shape != p.shape:
             raise ValueError(
-                f"the state dict has {key} of shape {array.shape} for a parameter of shape "
-                f"{p.shape}"
+                f"{type(self).__name__}: the state dict has {key} of shape {array.shape} for a "
+                f"parameter of shape {p.shape}"
             )
         return wrap(np.array(array, dtype=array.dtype if key == "step" else p.dtype))
 
-    def _check_loaded(self, p: Tensor, kept: dict[str, Any], group: Group) -> None:
-        """Raise `ValueError` where what is `kept` cannot be the state of `p`, in `group`."""
+    def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:
+        """Raise `ValueError` where a loaded `state` cannot be the state of `p`, in `group`."""
 
     def __repr__(self) -> str:
         lines = []
@@ -269,28 +271,22 @@ class Optimizer:
         return f"{type(self).__name__} ({chr(10).join(lines)}\n)"
 
 
-def unsupported(**options: Any) -> dict[str, Any]:
-    """Return PyTorch's options for other ways to the same result, which are off here.
+def options_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the options among the `locals()` of an `__init__`; lists become tuples.
 
-    Raises `ValueError` for one that is on.
+    So the signature is the only list of an optimizer's options. Tuples, since groups share them.
     """
-    for option, value in options.items():
-        if value:
-            raise ValueError(
-                f"{option}={value!r} is not there: parameters are updated one after the other, in "
-                f"place and unrecorded; leave {option} out"
-            )
-    return options
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in arguments.items()
+        if name not in ("self", "params", "__class__")
+    }
 
 
-def pair(values: Any) -> Any:
-    """Return a list as a tuple, so that groups don't share what can be changed."""
-    return tuple(values) if isinstance(values, list) else values
-
-
-def _ordered(params: Any, name: str) -> None:
-    refuse_holder(params, name, "parameters")
+def _listed(params: Any, owner: str) -> list[Any]:
+    refuse_holder(params, owner, "parameters")
     if isinstance(params, set | frozenset):
-        raise TypeError(f"{name} needs its parameters in an order, got a set: pass a list")
+        raise TypeError(f"{owner}: parameters need an order, got a set: pass a list")
     if not isinstance(params, Iterable):
-        raise TypeError(f"{name} takes a list of parameters, got {params!r:.80}. {_WHAT_COUNTS}")
+        raise TypeError(f"{owner} takes a list of parameters, got {params!r:.80}. {_PARAMETERS}")
+    return list(params)

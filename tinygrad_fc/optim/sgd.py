@@ -1,27 +1,30 @@
-"""Stochastic gradient descent."""
+"""Stochastic gradient descent, and its average."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tinygrad_fc.graph import changed, wrap
-from tinygrad_fc.optim.elementwise import CACHED, in_pieces, prepared
-from tinygrad_fc.optim.optimizer import AT_LEAST_0, NUMBER, Group, Limit, Optimizer, unsupported
+from tinygrad_fc.optim.elementwise import BLOCK, Elementwise, Rule, in_pieces, with_decay
+from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tinygrad_fc.optim.optimizer import Params
+    from tinygrad_fc.optim.optimizer import Group, Params
+
+__all__ = ["ASGD", "SGD"]
 
 
 class SGD(Optimizer):
-    """Moves each parameter p against its gradient g: p = p - lr * g.
+    """Stochastic gradient descent: p = p - lr * g, with the gradient g.
 
-    With `weight_decay` d, g + d * p takes the place of g. With `momentum` m, the first g is the
-    velocity v, and then v = m * v + (1 - dampening) * g; v takes the place of g, or g + m * v
-    does with `nesterov` (Sutskever et al., 2013). `maximize` moves along the gradient.
+    With `weight_decay` d, g + d * p replaces g. With `momentum` m, the velocity v starts as the
+    first g, and then v = m * v + (1 - dampening) * g; v replaces g, or g + m * v does with
+    `nesterov` (Sutskever et al., 2013). `maximize` moves along the gradient.
 
     Raises `ValueError` for a learning rate, momentum or weight decay that is negative, infinite
     or NaN, for `nesterov` without momentum or with dampening, and as `Optimizer` does.
@@ -35,11 +38,9 @@ class SGD(Optimizer):
     tensor([0.8, 1.6], requires_grad=True)
     """
 
-    limits: ClassVar[Mapping[str, Limit]] = {
-        "lr": AT_LEAST_0,
-        "momentum": AT_LEAST_0,
-        "dampening": NUMBER,
-        "weight_decay": AT_LEAST_0,
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("lr", "momentum", "weight_decay"), NON_NEGATIVE),
+        "dampening": FINITE,
     }
 
     def __init__(
@@ -56,16 +57,7 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        others = unsupported(foreach=foreach, differentiable=differentiable, fused=fused)
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-        }
-        super().__init__(params, {**defaults, **others})
+        super().__init__(params, options_of(locals()))
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
@@ -73,12 +65,10 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a momentum above 0 and a dampening of 0")
 
     def _update(self, group: Group) -> None:
-        # Python floats, so that float32 stays float32; a learning rate may be a tensor of one.
         lr, decay, momentum = map(float, (group["lr"], group["weight_decay"], group["momentum"]))
-        maximize = group["maximize"]
-        with_velocity = _nesterov if group["nesterov"] else _momentum
-        formula = with_velocity if momentum else _against
-        descend = prepared(formula, maximize=maximize, decay=decay)
+        share, maximize = 1 - float(group["dampening"]), group["maximize"]
+        formula = (_nesterov if group["nesterov"] else _momentum) if momentum else _descent
+        formula = with_decay(formula, maximize=maximize, decay=decay)
         touched: list[Any] = []
         dtype: Any = None
         rate: Any = lr
@@ -93,27 +83,27 @@ class SGD(Optimizer):
                     # NumPy takes a 0-d array in two thirds of the time of a Python number.
                     dtype, rate = array.dtype, np.asarray(lr, array.dtype)
                 if momentum:
-                    v, share = self._velocity(p, group)
+                    v, started = self._velocity(p)
                     touched.append(v)
-                    in_pieces(descend, (g, array, v), (rate, momentum, share))
-                elif decay or maximize or 2 * array.nbytes > CACHED:
-                    in_pieces(descend, (g, array), (rate,))
+                    in_pieces(formula, (g, array, v), (rate, momentum, share if started else 1.0))
+                elif decay or maximize or 2 * array.nbytes > BLOCK:
+                    in_pieces(formula, (g, array), (rate,))
                 else:
                     array -= rate * g
-        finally:  # NumPy may have been told to raise where a number gets too large
+        finally:  # NumPy may raise in the middle, for example on overflow
             changed(*touched)
 
-    def _velocity(self, p: Any, group: Group) -> tuple[Any, float]:
-        """Return the velocity of `p`, and the share of the gradient that it takes in."""
+    def _velocity(self, p: Any) -> tuple[Any, bool]:
+        """Return the velocity of `p`, and whether it existed before this step."""
         state = self.state[p]
-        kept = state.get("momentum_buffer")
-        if kept is None:
-            kept = state["momentum_buffer"] = wrap(np.zeros_like(p._array))
-            return kept._array, 1.0
-        return kept._array, 1 - float(group["dampening"])
+        v = state.get("momentum_buffer")
+        if v is None:
+            state["momentum_buffer"] = new = wrap(np.zeros_like(p._array))
+            return new._array, False
+        return v._array, True
 
 
-def _against(g: Any, p: Any, rate: Any) -> None:
+def _descent(g: Any, p: Any, rate: Any) -> None:
     p -= rate * g
 
 
@@ -127,3 +117,67 @@ def _nesterov(g: Any, p: Any, v: Any, rate: Any, momentum: Any, share: Any) -> N
     v *= momentum
     v += g if share == 1 else share * g
     p -= rate * (g + momentum * v)
+
+
+class ASGD(Elementwise):
+    """Averaged SGD: also stores the mean of the values of the parameter since step `t0`.
+
+    With the gradient g: p = (1 - lambd * eta) * p - eta * g, a = a + mu * (p - a). eta starts at
+    lr and is lr / (1 + lambd * lr * t)^alpha after step t; mu is 1, so that a is p, and after
+    step t it is 1 / max(1, t - t0). The mean a is `state[p]["ax"]` (Polyak and Juditsky, 1992;
+    Xu, 2011). `weight_decay` d replaces g by g + d * p; `maximize` moves along the gradient.
+
+    Raises `ValueError` where lr, lambd or weight_decay is negative or not finite, alpha not
+    finite, or t0 NaN, and as `Optimizer` does.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.ASGD([w], lr=0.25, lambd=0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.5, 1. ], requires_grad=True)
+    """
+
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **Elementwise.ranges,
+        "lambd": NON_NEGATIVE,
+        "alpha": FINITE,
+        "t0": Range(lambda v: not math.isnan(v), "a number"),
+    }
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def stored(self, o: Group) -> dict[str, float]:
+        """Return t, eta and mu before the first step."""
+        return {"step": 0.0, "eta": float(o["lr"]), "mu": 1.0}
+
+    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+        """Return ASGD's rule; eta and mu are those that the previous step has stored."""
+        t, eta, mu = n["step"], n["eta"], n["mu"]
+        lr, lambd, alpha, t0 = (float(o[key]) for key in ("lr", "lambd", "alpha", "t0"))
+        n["eta"] = lr / (1 + lambd * lr * t) ** alpha
+        n["mu"] = 1 / max(1.0, t - t0)
+        return Rule(_asgd, {"ax": 0.0}, (1 - lambd * eta, eta, mu))
+
+
+def _asgd(g: Any, p: Any, a: Any, shrink: Any, eta: Any, mu: Any) -> None:
+    p *= shrink
+    p -= eta * g
+    if mu == 1:
+        a[...] = p
+    else:
+        a += mu * (p - a)

@@ -1,60 +1,64 @@
-"""What the schedules share: the optimizer's learning rates, the count of steps, and state."""
+"""The base class of schedulers: the optimizer's learning rates, the count of steps, and state."""
 
 from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping
 from operator import index
 from typing import Any
 
-from tinygrad_fc.optim.optimizer import Group, Limit, Optimizer
+from tinygrad_fc.optim.optimizer import Group, Optimizer, Range
 from tinygrad_fc.tensor import Tensor
 
-_PER_GROUP = {"base_lrs", "lr_lambdas", "min_lrs"}
-_OTHERS = {"_get_lr_called_within_step"}  # what a state of PyTorch's has, of no use here
+PER_GROUP = {"base_lrs", "lr_lambdas", "min_lrs"}
+POSITIVE = Range(lambda v: 0 < v < math.inf, "a finite number above 0")
+COUNT = Range(lambda v: index(v) >= 1, "a whole number, at least 1")
 
 
 class LRScheduler:
-    """Sets the learning rates of an optimizer's groups. A subclass says to what, in `get_lr()`.
+    """Base class of schedulers of learning rates; a subclass defines `get_lr()`.
 
-    Made with `last_epoch=-1`, it takes the learning rates that it finds for those to begin with
-    (`group["initial_lr"]` remembers them for all schedules), and sets the first. To resume a
-    schedule without its state, make it with the `last_epoch` that was finished, on an optimizer
-    whose groups have "initial_lr", as those of a loaded state have: it is then at the next one.
+    With `last_epoch=-1`, the current learning rates are the initial ones, stored as
+    `group["initial_lr"]`, and those of epoch 0 are set at once. To resume without a saved state,
+    pass the last epoch that was finished, and an optimizer whose groups have "initial_lr", as
+    those of a loaded state do. `last_epoch` is the current epoch, `base_lrs` the initial rates.
 
-    Raises `TypeError` for what is no optimizer, and `KeyError` where "initial_lr" is missing.
+    Raises `TypeError` for something other than an optimizer, and `KeyError` where "initial_lr" is
+    missing.
 
     >>> import tinygrad_fc as tg
-    >>> class Halved(tg.optim.lr_scheduler.LRScheduler):
+    >>> class Halving(tg.optim.lr_scheduler.LRScheduler):
     ...     def get_lr(self):
     ...         return [lr / 2**self.last_epoch for lr in self.base_lrs]
-    >>> scheduler = Halved(tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=0.5))
+    >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=0.5)
+    >>> scheduler = Halving(optimizer)
+    >>> optimizer.step()
     >>> scheduler.step()
     >>> scheduler.get_last_lr()
     [0.25]
     """
 
     _is_initial: bool = False
-    _get_lr_called_within_step = True  # schedules written for PyTorch may warn if it is not
+    _get_lr_called_within_step = True  # schedulers written for PyTorch read it
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = checked(self, optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", own(group["lr"]))
+                group.setdefault("initial_lr", copied(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"{type(self).__name__} with last_epoch={last_epoch} goes on from "
-                    f"'initial_lr', which param_groups[{i}] has not: load the optimizer's state "
-                    "first, or begin with last_epoch=-1"
+                    f"{type(self).__name__}: last_epoch={last_epoch} needs 'initial_lr', which "
+                    f"param_groups[{i}] lacks. Load the optimizer's state first"
                 )
-        self.base_lrs = current(optimizer, "initial_lr")
+        self.base_lrs = rates_of(optimizer, "initial_lr")
         self.last_epoch = last_epoch
         self._begin()
 
     def _begin(self) -> None:
-        """Take the step that sets the first learning rates."""
+        """Take the step that sets the initial learning rates."""
         self._step_count = 0
         self._is_initial = True
         try:
@@ -63,22 +67,29 @@ class LRScheduler:
             self._is_initial = False
 
     def get_last_lr(self) -> list[Any]:
-        """Return the learning rates that the last step has set, one a group."""
+        """Return the learning rates that the last step has set, one per group."""
         return self._last_lr
 
     def get_lr(self) -> list[Any]:
-        """Return what `step()` is about to set; `get_last_lr()` tells what it has set."""
-        return self._rates()
-
-    def _rates(self) -> list[Any]:
-        raise NotImplementedError(f"{type(self).__name__} has no get_lr()")
+        """Return the learning rates of `last_epoch`; `step()` calls it and sets them."""
+        raise NotImplementedError(f"{type(self).__name__} does not define get_lr()")
 
     def _get_closed_form_lr(self) -> list[Any]:
-        """Return the learning rates at `last_epoch`, whatever they were before it."""
+        """Return the learning rates of `last_epoch`, whatever the current ones are."""
         return self.get_lr()
 
     def step(self, epoch: int | None = None) -> None:
-        """Set the learning rates of the next epoch, or of `epoch`."""
+        """Set the learning rates of the next epoch, or of `epoch`.
+
+        Warns at the first step if the optimizer has taken none: the initial rates are skipped.
+        """
+        if self._step_count == 1 and not self.optimizer.has_stepped:
+            warnings.warn(
+                f"{type(self).__name__}.step() was called before optimizer.step(), so the first "
+                "learning rate is never used. Call optimizer.step() before scheduler.step()",
+                UserWarning,
+                stacklevel=2,
+            )
         self._step_count += 1
         self._update_lr(epoch)
 
@@ -92,28 +103,28 @@ class LRScheduler:
         self._set(rates)
 
     def _set(self, rates: list[Any]) -> None:
-        """Set the learning rate of each group, and remember them."""
+        """Set the learning rate of each group, and store them."""
         groups = self.optimizer.param_groups
         if len(rates) != len(groups):
             raise ValueError(
                 f"{type(self).__name__} has {len(rates)} learning rates, and the optimizer "
-                f"{len(groups)} groups: make the schedule when all groups are there"
+                f"{len(groups)} groups. Create the scheduler after all groups are added"
             )
         for group, rate in zip(groups, rates, strict=True):
-            set_lr(group, rate)
-        self._last_lr = current(self.optimizer)
+            set_rate(group, rate)
+        self._last_lr = rates_of(self.optimizer)
 
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that it remembers, but for the optimizer, which has a state of its own."""
+        """Return all attributes except the optimizer, which has a state of its own."""
         return {key: value for key, value in vars(self).items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned, copied. Load the optimizer's state as well.
+        """Load a copy of what `state_dict` returned. Load the optimizer's state as well.
 
-        Raises `ValueError` where it is the state of another kind of schedule, or for another
-        number of groups, and changes nothing then.
+        Raises `ValueError` for the state of another kind of scheduler, or of another number of
+        groups, and changes nothing then.
         """
         self._check_state(state_dict)
         self._load(copy.deepcopy(dict(state_dict)))
@@ -122,39 +133,37 @@ class LRScheduler:
         name, known = type(self).__name__, self.state_dict()
         if not isinstance(state, Mapping):
             raise TypeError(f"{name} loads a dict, got {state!r:.80}")
-        others = sorted(state.keys() - known.keys() - _OTHERS)
-        missing = sorted(k for k in known.keys() - state.keys() if not k.startswith("_"))
-        if others or missing:
-            what = f"{', '.join(others)} besides" if others else f"no {', '.join(missing)}"
+        different = sorted(k for k in known.keys() ^ state.keys() if not k.startswith("_"))
+        if different:
             raise ValueError(
-                f"{name} remembers {', '.join(known)}, and the state dict has {what}: it was saved "
-                "by another schedule"
+                f"{name} and the state dict differ in {', '.join(different)}. It was saved by "
+                "another scheduler"
             )
-        for key in _PER_GROUP & state.keys():
+        for key in PER_GROUP & state.keys():
             if len(state[key]) != len(known[key]):
                 raise ValueError(
-                    f"{name} has {len(known[key])} {key}, and the state dict {len(state[key])}: "
-                    "it was saved with another number of groups"
+                    f"{name} has {len(known[key])} {key}, and the state dict {len(state[key])}. It "
+                    "was saved with another number of groups"
                 )
 
     def _load(self, state: dict[str, Any]) -> None:
-        vars(self).update({key: value for key, value in state.items() if key not in _OTHERS})
+        vars(self).update(state)
 
 
-# Learning rates: numbers, or tensors of one, which are changed in place and never handed out
+# Learning rates are numbers, or tensors of one, which are changed in place and returned as copies
 
 
-def own(value: Any) -> Any:
-    """Return a copy of a learning rate, if it is one that can be changed."""
+def copied(value: Any) -> Any:
+    """Return a copy of a learning rate that is a tensor."""
     return value.clone() if isinstance(value, Tensor) else value
 
 
-def current(optimizer: Optimizer, key: str = "lr") -> list[Any]:
-    """Return an option of each group."""
-    return [own(group[key]) for group in optimizer.param_groups]
+def rates_of(optimizer: Optimizer, key: str = "lr") -> list[Any]:
+    """Return the learning rate, or the option `key`, of each group."""
+    return [copied(group[key]) for group in optimizer.param_groups]
 
 
-def set_lr(group: Group, rate: Any) -> None:
+def set_rate(group: Group, rate: Any) -> None:
     """Set the learning rate of one group."""
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(float(rate))
@@ -162,42 +171,25 @@ def set_lr(group: Group, rate: Any) -> None:
         group["lr"] = rate
 
 
-# Checks of what a schedule is made with
-
-POSITIVE = Limit(lambda v: 0 < v < math.inf, "a finite number above 0")
-COUNT = Limit(lambda v: index(v) >= 1, "a whole number, at least 1")
+# Checks of arguments
 
 
 def checked(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
-    """Return `optimizer`; raise where it is none."""
+    """Return `optimizer`; raise for another type."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
-            f"{type(scheduler).__name__} schedules an optimizer, got a {type(optimizer).__name__}"
+            f"{type(scheduler).__name__} needs an optimizer, got a {type(optimizer).__name__}"
         )
     return optimizer
 
 
 def per_group(scheduler: LRScheduler, optimizer: Optimizer, option: str, value: Any) -> list[Any]:
-    """Return `value` for each group, of which there may be a list."""
+    """Return a list with a value for each group; `value` is one for all, or such a list."""
     count = len(optimizer.param_groups)
-    if not isinstance(value, list | tuple):
-        return [own(value) for _ in range(count)]
-    if len(value) != count:
+    values = value if isinstance(value, list | tuple) else [value] * count
+    if len(values) != count:
         raise ValueError(
-            f"{type(scheduler).__name__}: {option} has {len(value)} values, and the optimizer "
-            f"{count} groups"
+            f"{type(scheduler).__name__}: {option} has {len(values)} values, and the optimizer "
+            f"{count} groups. Pass one value per group"
         )
-    return [own(each) for each in value]
-
-
-def require(scheduler: LRScheduler, limit: Limit, **options: Any) -> None:
-    """Raise `ValueError` for an option that is not within `limit`."""
-    for option, value in options.items():
-        try:
-            holds = limit.holds(value)
-        except TypeError:
-            holds = False
-        if not holds:
-            raise ValueError(
-                f"{type(scheduler).__name__}: {option} must be {limit.words}, got {value!r}"
-            )
+    return [copied(v) for v in values]

@@ -1,4 +1,4 @@
-"""Schedules made of schedules."""
+"""Schedulers that combine schedulers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, checked, current, own, set_lr
+from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, checked, copied, rates_of, set_rate
 from tinygrad_fc.optim.lr_scheduler.plateau import ReduceLROnPlateau
 
 if TYPE_CHECKING:
@@ -14,37 +14,54 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.optim.optimizer import Optimizer
 
+__all__ = ["ChainedScheduler", "SequentialLR"]
+
 
 class _Composite(LRScheduler):
-    """Holds schedules of one optimizer, and their states with its own."""
+    """Base of combinations of schedulers of one optimizer; its state contains theirs."""
 
     _schedulers: Sequence[LRScheduler]
 
-    def _check_parts(self, schedulers: Sequence[LRScheduler], optimizer: Any) -> None:
+    def _combine(self, schedulers: Sequence[LRScheduler], optimizer: Any) -> None:
+        """Set the schedulers; raise for one that cannot be combined."""
         name = type(self).__name__
+        if not schedulers:
+            raise ValueError(f"{name} got no schedulers: pass at least one")
         for i, scheduler in enumerate(schedulers):
             if not isinstance(scheduler, LRScheduler):
                 raise TypeError(
-                    f"{name} is made of schedules, got a {type(scheduler).__name__} at index {i}"
+                    f"{name} combines schedulers, got a {type(scheduler).__name__} at index {i}"
                 )
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(  # noqa: TRY004  as PyTorch
-                    f"{name} got a ReduceLROnPlateau at index {i}, whose step takes a measure, "
-                    "which there is none of here: step it beside this one"
+                    f"{name} got a ReduceLROnPlateau at index {i}, whose step needs a metric. "
+                    "Step it separately"
                 )
             if scheduler.optimizer is not optimizer:
                 raise ValueError(
-                    f"{name} got a {type(scheduler).__name__} at index {i} that is for another "
-                    "optimizer"
+                    f"{name} got a {type(scheduler).__name__} at index {i} of another optimizer"
                 )
+        self._schedulers, self.optimizer = list(schedulers), schedulers[0].optimizer
 
-    def _update_lr(self, epoch: int | None = None) -> None:  # noqa: ARG002  it can only begin
+    def _update_lr(self, epoch: int | None = None) -> None:  # noqa: ARG002  it can only restart
         self._begin()
+
+    def _rewind(self) -> None:
+        """Reset all schedulers to before their first step."""
+        for scheduler in self._schedulers:
+            if isinstance(scheduler, _Composite):
+                scheduler._rewind()
+            else:
+                scheduler.last_epoch = -1
+
+    def _reset_rates(self) -> None:
+        for group in self.optimizer.param_groups:
+            set_rate(group, copied(group["initial_lr"]))
 
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that it and its schedules remember, but for the optimizer."""
+        """Return all attributes and the states of its schedulers, without the optimizer."""
         return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
@@ -52,8 +69,8 @@ class _Composite(LRScheduler):
         parts = state.get("_schedulers", ())
         if len(parts) != len(self._schedulers):
             raise ValueError(
-                f"{type(self).__name__} has {len(self._schedulers)} schedules, and the state dict "
-                f"{len(parts)}"
+                f"{type(self).__name__} has {len(self._schedulers)} schedulers, and the state dict "
+                f"{len(parts)}. It was saved by another scheduler"
             )
         for scheduler, part in zip(self._schedulers, parts, strict=True):
             scheduler._check_state(part)
@@ -65,21 +82,20 @@ class _Composite(LRScheduler):
 
 
 class SequentialLR(_Composite):
-    """Takes one schedule after the other: the next one begins at each of the `milestones`.
+    """Runs schedulers one after the other: the next one starts at each of the `milestones`.
 
-    A schedule begins at its own epoch 0 with the first learning rates, whatever the one before has
-    made of them. `ValueError` where there is no schedule, one for another optimizer or a
-    `ReduceLROnPlateau`, or where the milestones are not one less than the schedules, in order;
-    `TypeError` for what is no schedule.
+    A scheduler starts at its own epoch 0 from the initial learning rates. Raises `ValueError` for
+    no schedulers, one of another optimizer or a `ReduceLROnPlateau`, and where the milestones are
+    not one fewer than the schedulers, in order; `TypeError` for something other than a scheduler.
 
     >>> import tinygrad_fc as tg
-    >>> schedules = tg.optim.lr_scheduler
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
-    >>> warm = schedules.ConstantLR(optimizer, factor=0.25, total_iters=9)
-    >>> decay = schedules.ExponentialLR(optimizer, gamma=0.5)
-    >>> scheduler = schedules.SequentialLR(optimizer, [warm, decay], milestones=[2])
+    >>> warmup = tg.optim.lr_scheduler.ConstantLR(optimizer, factor=0.25, total_iters=9)
+    >>> decay = tg.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> scheduler = tg.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], milestones=[2])
     >>> for _ in range(4):
     ...     print(scheduler.get_last_lr())
+    ...     optimizer.step()
     ...     scheduler.step()
     [0.25]
     [0.25]
@@ -94,39 +110,37 @@ class SequentialLR(_Composite):
         milestones: Sequence[int],
         last_epoch: int = -1,
     ) -> None:
-        if not schedulers:
-            raise ValueError("SequentialLR got no schedules")
-        self._check_parts(schedulers, checked(self, optimizer))
+        self._combine(schedulers, checked(self, optimizer))
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                f"SequentialLR needs a milestone between each two schedules, got "
-                f"{len(schedulers)} schedules and {len(milestones)} milestones"
+                "SequentialLR needs one milestone between two schedulers, got "
+                f"{len(schedulers)} schedulers and {len(milestones)} milestones"
             )
         if any(one > other for one, other in pairwise(milestones)):
-            raise ValueError(f"SequentialLR needs its milestones in order, got {milestones!r}")
-        self._schedulers, self._milestones = list(schedulers), milestones
-        self.optimizer = optimizer
+            raise ValueError(
+                f"SequentialLR needs milestones in ascending order, got {milestones!r}"
+            )
+        self._milestones = milestones
         self.last_epoch = last_epoch + 1
         for scheduler in self._schedulers:
             if not isinstance(scheduler, _Composite):
-                scheduler.last_epoch -= 1  # the step that it took when it was made
+                scheduler.last_epoch -= 1  # undo the step of its creation
         self._start()
 
     def _begin(self) -> None:
-        _rewind(self)
+        self._rewind()
         self.last_epoch = 0
         self._start()
 
     def _start(self) -> None:
-        """Set the first learning rates of the first schedule."""
-        for group in self.optimizer.param_groups:
-            set_lr(group, own(group["initial_lr"]))
+        """Set the initial learning rates of the first scheduler."""
+        self._reset_rates()
         first = self._schedulers[bisect_right(self._milestones, 0)]
         first._begin()
         self._last_lr = first.get_last_lr()
 
     def step(self) -> None:  # type: ignore[override]
-        """Take a step of the schedule whose turn it is."""
+        """Take a step of the current scheduler."""
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[i]
@@ -138,17 +152,17 @@ class SequentialLR(_Composite):
 
 
 class ChainedScheduler(_Composite):
-    """Takes a step of each of several schedules at once, whose factors so multiply.
+    """Takes a step of several schedulers at once, so that their factors multiply.
 
-    `ValueError` where there is no schedule, one for another optimizer or a `ReduceLROnPlateau`;
-    `TypeError` for what is no schedule.
+    Raises `ValueError` for no schedulers, one of another optimizer or a `ReduceLROnPlateau`;
+    `TypeError` for something other than a scheduler.
 
     >>> import tinygrad_fc as tg
-    >>> schedules = tg.optim.lr_scheduler
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
-    >>> warm = schedules.ConstantLR(optimizer, factor=0.25, total_iters=9)
-    >>> decay = schedules.ExponentialLR(optimizer, gamma=0.5)
-    >>> scheduler = schedules.ChainedScheduler([warm, decay])
+    >>> warmup = tg.optim.lr_scheduler.ConstantLR(optimizer, factor=0.25, total_iters=9)
+    >>> decay = tg.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> scheduler = tg.optim.lr_scheduler.ChainedScheduler([warmup, decay])
+    >>> optimizer.step()
     >>> scheduler.step()
     >>> scheduler.get_last_lr()
     [0.125]
@@ -157,33 +171,19 @@ class ChainedScheduler(_Composite):
     def __init__(
         self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
     ) -> None:
-        if not schedulers:
-            raise ValueError("ChainedScheduler got no schedules")
-        optimizer = optimizer or getattr(schedulers[0], "optimizer", None)
-        self._check_parts(schedulers, optimizer)
-        self._schedulers = list(schedulers)
-        self.optimizer = schedulers[0].optimizer
-        self._last_lr = current(self.optimizer)
+        first = getattr(schedulers[0], "optimizer", None) if schedulers else None
+        self._combine(schedulers, optimizer or first)
+        self._last_lr = rates_of(self.optimizer)
 
     def _begin(self) -> None:
-        _rewind(self)
-        for group in self.optimizer.param_groups:
-            set_lr(group, own(group["initial_lr"]))
+        self._rewind()
+        self._reset_rates()
         for scheduler in self._schedulers:
             scheduler._begin()
-        self._last_lr = current(self.optimizer)
+        self._last_lr = rates_of(self.optimizer)
 
     def step(self) -> None:  # type: ignore[override]
-        """Take a step of each schedule."""
+        """Take a step of each scheduler."""
         for scheduler in self._schedulers:
             scheduler.step()
-        self._last_lr = current(self.optimizer)
-
-
-def _rewind(scheduler: LRScheduler) -> None:
-    """Take a schedule, and all that it is made of, to where it has not taken a step yet."""
-    if isinstance(scheduler, _Composite):
-        for part in scheduler._schedulers:
-            _rewind(part)
-    else:
-        scheduler.last_epoch = -1
+        self._last_lr = rates_of(self.optimizer)

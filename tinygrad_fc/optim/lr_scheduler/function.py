@@ -1,27 +1,42 @@
-"""Schedules that a function of the epoch gives."""
+"""Schedulers that multiply the learning rates by a function of the epoch."""
 
 from __future__ import annotations
 
 import copy
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, checked, current, per_group
+from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, checked, per_group, rates_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tinygrad_fc.optim.optimizer import Optimizer
 
+__all__ = ["LambdaLR", "MultiplicativeLR"]
 
-def remembered(function: Any) -> dict[str, Any] | None:
-    """Return the state of a callable object; a function has none that could be saved."""
-    if isinstance(function, type(remembered)):
+
+def attributes_of(function: Any) -> dict[str, Any] | None:
+    """Return the attributes of a callable object; None for a function, which is not saved."""
+    if isinstance(function, type(attributes_of)):
         return None
     return copy.copy(getattr(function, "__dict__", None))
 
 
-class _ByFunction(LRScheduler):
-    """Has a function of the epoch for each group."""
+class LambdaLR(LRScheduler):
+    """Multiplies the initial learning rates by a function: lr * lr_lambda(t) at epoch t.
+
+    `lr_lambda` may be a list with a function per group. A saved state has the attributes of
+    callable objects, and nothing of functions. Raises `TypeError` for something that is not
+    callable, `ValueError` where their number is not that of the groups, and as `LRScheduler` does.
+
+    >>> import tinygrad_fc as tg
+    >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+    >>> scheduler = tg.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
 
     def __init__(
         self,
@@ -38,53 +53,40 @@ class _ByFunction(LRScheduler):
                 )
         super().__init__(optimizer, last_epoch)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that it remembers; of functions nothing, of callable objects what they do."""
-        return {**super().state_dict(), "lr_lambdas": [remembered(f) for f in self.lr_lambdas]}
-
-    def _load(self, state: dict[str, Any]) -> None:
-        for function, kept in zip(self.lr_lambdas, state.pop("lr_lambdas"), strict=True):
-            if kept is not None:
-                vars(function).update(kept)
-        super()._load(state)
-
-
-class LambdaLR(_ByFunction):
-    """Multiplies the first learning rates by a function of the epoch: lr * lr_lambda(t) at t.
-
-    `lr_lambda` may be a list, with a function for each group. `TypeError` for what is no
-    function, `ValueError` where their number is not that of the groups, and as in `LRScheduler`.
-
-    >>> import tinygrad_fc as tg
-    >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
-    >>> scheduler = tg.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
-    >>> scheduler.step()
-    >>> scheduler.get_last_lr()
-    [0.5]
-    """
-
-    def _rates(self) -> list[Any]:
+    def get_lr(self) -> list[Any]:
+        """Return the initial learning rates times lr_lambda(t)."""
         pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
         return [rate * function(self.last_epoch) for rate, function in pairs]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return all attributes; None for functions, the attributes of callable objects."""
+        return {**super().state_dict(), "lr_lambdas": [attributes_of(f) for f in self.lr_lambdas]}
 
-class MultiplicativeLR(_ByFunction):
-    """Multiplies the learning rates at each epoch t by lr_lambda(t), whatever they are.
+    def _load(self, state: dict[str, Any]) -> None:
+        for function, attributes in zip(self.lr_lambdas, state.pop("lr_lambdas"), strict=True):
+            if attributes is not None:
+                vars(function).update(attributes)
+        super()._load(state)
 
-    `lr_lambda` may be a list, with a function for each group. `TypeError` for what is no
-    function, `ValueError` where their number is not that of the groups, and as in `LRScheduler`.
+
+class MultiplicativeLR(LambdaLR):
+    """Multiplies the current learning rates by lr_lambda(t) at each epoch t, from 1 on.
+
+    Arguments, state and errors are those of `LambdaLR`.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
     >>> scheduler = tg.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 1 / epoch)
     >>> for _ in range(4):
+    ...     optimizer.step()
     ...     scheduler.step()
     >>> scheduler.get_last_lr()[0] == 1 / 2 / 3 / 4
     True
     """
 
-    def _rates(self) -> list[Any]:
-        rates = current(self.optimizer)
+    def get_lr(self) -> list[Any]:
+        """Return the current learning rates times lr_lambda(t)."""
+        rates = rates_of(self.optimizer)
         if self._is_initial:
             return rates
         pairs = zip(rates, self.lr_lambdas, strict=True)

@@ -1,35 +1,28 @@
-"""ReduceLROnPlateau."""
+"""The scheduler that reduces the learning rates when a metric stops improving."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinygrad_fc.optim.lr_scheduler.base import (
-    LRScheduler,
-    checked,
-    current,
-    per_group,
-    require,
-    set_lr,
-)
-from tinygrad_fc.optim.optimizer import AT_LEAST_0, FRACTION, NUMBER, Limit
+from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, checked, per_group, rates_of, set_rate
+from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Range, require
 
 if TYPE_CHECKING:
     from tinygrad_fc.optim.optimizer import Optimizer
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Multiplies the learning rates by `factor` when a measure has not got better for long.
+    """Multiplies the learning rates by `factor` when a metric has stopped improving.
 
-    `step(metrics)` takes the measure of an epoch, the validation loss, say. It is better if it is
-    below (mode "max": above) the best so far by more than `threshold`, of 1 ("rel") or absolute
-    ("abs"). After more than `patience` epochs without, the learning rates are reduced, not below
-    `min_lr` and not by less than `eps`, and the next `cooldown` epochs are not counted.
+    `step(metrics)` takes the metric of an epoch, for example the validation loss. It improves if
+    it is below (mode "max": above) the best so far by more than `threshold`, relative ("rel") or
+    absolute ("abs"). After more than `patience` epochs without improvement, the learning rates
+    are reduced, not below `min_lr` and not by less than `eps`, and the next `cooldown` epochs are
+    not counted.
 
-    `ValueError` where factor is not at least 0 and below 1, for another mode, counts that are
-    negative, or a list of min_lr that is not as long as the groups are many; `TypeError` as in
-    `LRScheduler`.
+    Raises `ValueError` where factor is not at least 0 and below 1, for another mode, negative
+    counts, or a list of min_lr that is not one per group; `TypeError` as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
@@ -53,26 +46,26 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         self.optimizer = checked(self, optimizer)
-        require(self, Limit(lambda v: v in ("min", "max"), "'min' or 'max'"), mode=mode)
-        modes = Limit(lambda v: v in ("rel", "abs"), "'rel' or 'abs'")
+        require(self, Range(lambda v: v in ("min", "max"), "'min' or 'max'"), mode=mode)
+        modes = Range(lambda v: v in ("rel", "abs"), "'rel' or 'abs'")
         require(self, modes, threshold_mode=threshold_mode)
-        require(self, FRACTION, factor=factor)
-        require(self, NUMBER, threshold=threshold)
-        require(self, AT_LEAST_0, patience=patience, cooldown=cooldown, eps=eps)
+        require(self, Range(lambda v: 0 <= v < 1, "at least 0 and below 1"), factor=factor)
+        require(self, FINITE, threshold=threshold)
+        require(self, NON_NEGATIVE, patience=patience, cooldown=cooldown, eps=eps)
         self.min_lrs = per_group(self, optimizer, "min_lr", min_lr)
         self.default_min_lr = None if isinstance(min_lr, list | tuple) else min_lr
         self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
         self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
         self.best = self.mode_worse = math.inf if mode == "min" else -math.inf
         self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
-        self._last_lr = current(optimizer)
+        self._last_lr = rates_of(optimizer)
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
-        """Take in the measure of the next epoch, or of `epoch`: a number, or a tensor of one."""
-        measure = float(metrics)
+        """Count the metric of the next epoch, or of `epoch`: a number, or a tensor of one."""
+        metric = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        if self._is_better(measure):
-            self.best, self.num_bad_epochs = measure, 0
+        if self._improves(metric):
+            self.best, self.num_bad_epochs = metric, 0
         else:
             self.num_bad_epochs += 1
         if self.in_cooldown:
@@ -81,20 +74,18 @@ class ReduceLROnPlateau(LRScheduler):
         if self.num_bad_epochs > self.patience:
             self._reduce()
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-        self._last_lr = current(self.optimizer)
+        self._last_lr = rates_of(self.optimizer)
 
     @property
     def in_cooldown(self) -> bool:
         """Whether the epochs after a reduction are still not counted."""
         return self.cooldown_counter > 0
 
-    def _is_better(self, measure: float) -> bool:
+    def _improves(self, metric: float) -> bool:
         sign = 1 if self.mode == "max" else -1
-        if self.threshold_mode == "rel":
-            bar = self.best * (1 + sign * self.threshold)
-        else:
-            bar = self.best + sign * self.threshold
-        return measure > bar if self.mode == "max" else measure < bar
+        relative = self.best * (1 + sign * self.threshold)  # infinite at first
+        bar = relative if self.threshold_mode == "rel" else self.best + sign * self.threshold
+        return metric > bar if self.mode == "max" else metric < bar
 
     def _reduce(self) -> None:
         groups = self.optimizer.param_groups
@@ -102,11 +93,11 @@ class ReduceLROnPlateau(LRScheduler):
             if self.default_min_lr is None:
                 raise RuntimeError(
                     f"ReduceLROnPlateau has {len(self.min_lrs)} values of min_lr, and the "
-                    f"optimizer has {len(groups)} groups by now: set `min_lrs` as groups are added"
+                    f"optimizer has {len(groups)} groups. Extend `min_lrs` when groups are added"
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, least in zip(groups, self.min_lrs, strict=True):
             before = float(group["lr"])
             after = max(before * self.factor, float(least))
             if before - after > self.eps:
-                set_lr(group, after)
+                set_rate(group, after)

@@ -1,6 +1,6 @@
-"""Adam and its kin, RMSprop, Adagrad, Adadelta, Rprop, ASGD: steps, and what is kept.
+"""Optimizers by elements: steps and state against formulas.
 
-What all optimizers share, groups and parameters, is tested with SGD in test_optim.py.
+What all optimizers share, groups and parameters, is tested with SGD in test_optimizer.py.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ each = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 def first(name: str, p: Any, optimizer: optim.Optimizer) -> Kept:
-    """Return what the formula begins with."""
+    """Return the state that the formula starts from."""
     special = {"mu_product": 1.0, "eta": optimizer.defaults["lr"], "mu": 1.0}
     special["step_size"] = np.full(p.shape, optimizer.defaults["lr"])
     special["sum"] = np.full(p.shape, optimizer.defaults.get("initial_accumulator_value", 0.0))
@@ -166,7 +166,7 @@ def test_a_parameter_without_a_gradient_is_left_alone_and_so_is_its_state(
             assert (b.tolist(), str(optimizer.state[b])) == before
 
 
-def test_only_adagrad_keeps_something_before_the_first_step():
+def test_only_adagrad_has_state_before_the_first_step():
     for name in OPTIMIZERS:
         p = parameter(2)
         optimizer = getattr(optim, name)([p])
@@ -175,7 +175,7 @@ def test_only_adagrad_keeps_something_before_the_first_step():
 
 
 @each
-def test_a_parameter_that_is_given_twice_steps_once(name: str):
+def test_a_parameter_that_is_listed_twice_steps_once(name: str):
     a, b = parameter(2), parameter(2)
     optimizer = getattr(optim, name)([a, a, b])
     give(a, [1.0, 2.0])
@@ -186,7 +186,7 @@ def test_a_parameter_that_is_given_twice_steps_once(name: str):
 
 
 @each
-def test_a_step_records_nothing_and_is_found_out_by_a_later_backward(name: str):
+def test_a_step_records_nothing_and_a_later_backward_detects_it(name: str):
     w = parameter(2)
     optimizer = getattr(optim, name)([w])
     (w * w).sum().backward()
@@ -201,7 +201,7 @@ def test_a_step_records_nothing_and_is_found_out_by_a_later_backward(name: str):
 
 
 @pytest.mark.parametrize("name", ["SGD", *OPTIMIZERS])
-def test_a_step_that_raises_half_way_is_found_out_as_well(name: str):
+def test_a_later_backward_detects_a_step_that_raised_half_way(name: str):
     w = parameter(2, dtype=np.float32)
     optimizer = getattr(optim, name)([w], lr=3e38)
     before, loss = w.tolist(), (w * w).sum()
@@ -234,7 +234,7 @@ def train(net: nn.Module, optimizer: optim.Optimizer, steps: int) -> None:
     steps=st.integers(0, 3),
     how=one_of("dict", "deepcopy", "pickle"),
 )
-def test_training_goes_on_bit_for_bit_from_a_saved_state(
+def test_training_resumes_bit_for_bit_from_a_saved_state(
     name: str, data: st.DataObject, seed: int, steps: int, how: str
 ):
     options = {"lr": 0.01, **data.draw(st.fixed_dictionaries(EVERY[name]))}
@@ -266,7 +266,7 @@ def test_training_goes_on_bit_for_bit_from_a_saved_state(
 # Of one optimizer each
 
 
-def test_steps_counted_by_plain_numbers_are_gone_on_from():
+def test_a_state_whose_steps_are_plain_numbers_is_loaded():
     p = parameter(2)
     give(p, [1.0, 1.0])
     optimizer = optim.Adam([p])
@@ -293,7 +293,7 @@ def test_options_that_need_more_state_may_be_switched_on_at_any_time():
         assert optimizer.state[p][key].shape == p.shape
 
 
-def test_adamw_decays_apart_from_the_gradient_whatever_state_it_loads():
+def test_adamw_decouples_the_decay_also_with_a_state_of_adam():
     p = parameter(2)
     optimizer = optim.AdamW([p])
     optimizer.load_state_dict(optim.Adam([p]).state_dict())
@@ -301,7 +301,7 @@ def test_adamw_decays_apart_from_the_gradient_whatever_state_it_loads():
     assert optimizer.param_groups[0]["weight_decay"] == 0
 
 
-def test_betas_may_be_a_list_that_nobody_shares():
+def test_a_list_of_betas_is_copied():
     a, b = parameter(1), parameter(1)
     betas = [0.5, 0.9]
     optimizer = optim.Adam([{"params": [a]}, {"params": [b]}], betas=betas)
@@ -319,7 +319,7 @@ def test_centered_rmsprop_stays_finite_where_the_variance_is_zero(gradient: floa
     assert np.isfinite(p.item())
 
 
-def test_asgd_keeps_the_mean_of_where_the_parameter_was():
+def test_asgd_averages_the_values_of_the_parameter():
     p = parameter(3)
     optimizer = optim.ASGD([p], lr=0.1, lambd=0, alpha=0, t0=0)
     been = []
@@ -330,9 +330,3 @@ def test_asgd_keeps_the_mean_of_where_the_parameter_was():
         been.append(p.numpy().copy())
     # The first two have the same weight, as mu is 1 for both: the first is forgotten.
     np.testing.assert_allclose(optimizer.state[p]["ax"].numpy(), np.mean(been[1:], axis=0))
-
-
-def test_names_are_loaded_when_they_are_named():
-    assert set(optim.__all__) <= set(dir(optim))
-    with pytest.raises(AttributeError, match=r"'tinygrad_fc\.optim' has no attribute 'Lion'"):
-        _ = optim.Lion

@@ -1,4 +1,4 @@
-"""What schedules refuse, before anything is changed."""
+"""Errors of schedulers, before anything is changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from schedules_table import SCHEDULES, Options, drawn, falling, few, one_of, sgd
+from schedulers_table import SCHEDULERS, Options, drawn, falling, few, one_of, sgd
 
 import tinygrad_fc as tg
 from tinygrad_fc.optim import lr_scheduler
@@ -23,7 +23,7 @@ ONE = {"max_lr": 1.0}
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("StepLR", {"step_size": 0}, f"step_size must be {POSITIVE}, got 0"),
         ("StepLR", {"step_size": 1, "gamma": math.nan}, f"gamma must be {NUMBER}, got nan"),
@@ -42,7 +42,7 @@ ONE = {"max_lr": 1.0}
         (
             "LambdaLR",
             {"lr_lambda": [falling]},
-            "lr_lambda has 1 values, and the optimizer 2 groups",
+            "lr_lambda has 1 values, and the optimizer 2 groups. Pass one value per group",
         ),
         ("OneCycleLR", ONE | {"total_steps": 0}, f"total_steps must be {COUNT}, got 0"),
         (
@@ -63,7 +63,7 @@ ONE = {"max_lr": 1.0}
         (
             "OneCycleLR",
             {"max_lr": [1.0], "total_steps": 9},
-            "max_lr has 1 values, and the optimizer 2 groups",
+            "max_lr has 1 values, and the optimizer 2 groups. Pass one value per group",
         ),
         (
             "CyclicLR",
@@ -74,7 +74,7 @@ ONE = {"max_lr": 1.0}
         (
             "CyclicLR",
             CYCLE | {"max_momentum": [0.9]},
-            "max_momentum has 1 values, and the optimizer 2 groups",
+            "max_momentum has 1 values, and the optimizer 2 groups. Pass one value per group",
         ),
         ("ReduceLROnPlateau", {"factor": 1.0}, "factor must be at least 0 and below 1, got 1.0"),
         ("ReduceLROnPlateau", {"mode": "least"}, "mode must be 'min' or 'max', got 'least'"),
@@ -84,44 +84,48 @@ ONE = {"max_lr": 1.0}
             "threshold_mode must be 'rel' or 'abs', got 'percent'",
         ),
         ("ReduceLROnPlateau", {"patience": -1}, f"patience must be {AT_LEAST_0}, got -1"),
-        ("ReduceLROnPlateau", {"min_lr": [0]}, "min_lr has 1 values, and the optimizer 2 groups"),
+        (
+            "ReduceLROnPlateau",
+            {"min_lr": [0]},
+            "min_lr has 1 values, and the optimizer 2 groups. Pass one value per group",
+        ),
     ],
 )
-def test_options_out_of_range(name: str, options: Options, told: str):
+def test_options_out_of_range(name: str, options: Options, message: str):
     optimizer = sgd(0.5, 0.1)
     before = str(optimizer.param_groups)
-    with pytest.raises(ValueError, match=f"^{re.escape(f'{name}: {told}')}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{name}: {message}')}$"):
         getattr(lr_scheduler, name)(optimizer, **options)
     assert str(optimizer.param_groups) == before
 
 
-MADE = [*SCHEDULES, "ReduceLROnPlateau"]
+MADE = [*SCHEDULERS, "ReduceLROnPlateau"]
 
 
 @pytest.mark.parametrize("name", MADE)
 @few
 @given(data=st.data())
-def test_what_is_no_optimizer(name: str, data: st.DataObject):
-    with pytest.raises(TypeError, match=f"^{name} schedules an optimizer, got a list$"):
+def test_another_type_than_an_optimizer(name: str, data: st.DataObject):
+    with pytest.raises(TypeError, match=f"^{name} needs an optimizer, got a list$"):
         getattr(lr_scheduler, name)([], **drawn(data, name))
 
 
 @pytest.mark.parametrize("name", ["LambdaLR", "MultiplicativeLR"])
-def test_what_is_no_function(name: str):
-    told = f"{name}: lr_lambda must be a function of the epoch, got 0.5"
+def test_another_type_than_a_function(name: str):
+    message = f"{name}: lr_lambda must be a function of the epoch, got 0.5"
     optimizer = sgd(1.0)
-    with pytest.raises(TypeError, match=told):
+    with pytest.raises(TypeError, match=message):
         getattr(lr_scheduler, name)(optimizer, 0.5)
     assert "initial_lr" not in optimizer.param_groups[0]
 
 
 @pytest.mark.parametrize("name", ["OneCycleLR", "CyclicLR"])
-def test_what_has_no_momentum(name: str):
+def test_an_optimizer_without_momentum(name: str):
     optimizer = tg.optim.Adagrad([tg.ones(1, requires_grad=True)])
     options = {"max_lr": 1.0, **({"total_steps": 5} if name == "OneCycleLR" else {"base_lr": 0.1})}
-    told = f"{name} moves the momentum, which Adagrad has not: pass cycle_momentum=False"
+    message = f"{name} cycles the momentum, which Adagrad lacks. Pass cycle_momentum=False"
     before = str(optimizer.param_groups)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         getattr(lr_scheduler, name)(optimizer, **options)
     assert str(optimizer.param_groups) == before
     getattr(lr_scheduler, name)(optimizer, **options, cycle_momentum=False)
@@ -134,52 +138,55 @@ def test_one_cycle_needs_to_know_its_length():
 
 def test_a_negative_epoch():
     scheduler = lr_scheduler.CosineAnnealingWarmRestarts(sgd(1.0), 2)
-    with pytest.raises(ValueError, match="epoch must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="epoch must be a finite number, at least 0, got -1"):
         scheduler.step(-1)
 
 
-def test_there_is_no_resuming_without_what_it_began_with():
-    told = (
-        r"StepLR with last_epoch=3 goes on from 'initial_lr', which param_groups\[0\] has not: "
-        "load the optimizer's state first, or begin with last_epoch=-1"
+def test_resuming_without_initial_learning_rates():
+    message = (
+        r"StepLR: last_epoch=3 needs 'initial_lr', which param_groups\[0\] lacks. "
+        "Load the optimizer's state first"
     )
-    with pytest.raises(KeyError, match=told):
+    with pytest.raises(KeyError, match=message):
         lr_scheduler.StepLR(sgd(1.0), 2, last_epoch=3)
 
 
-def test_a_schedule_of_ones_own_says_what_it_sets():
-    with pytest.raises(NotImplementedError, match=r"LRScheduler has no get_lr\(\)"):
+def test_a_custom_scheduler_defines_get_lr():
+    with pytest.raises(NotImplementedError, match=r"LRScheduler does not define get_lr\(\)"):
         LRScheduler(sgd(1.0))
 
 
 @few
-@given(one_of(*SCHEDULES, "ReduceLROnPlateau"), one_of(*SCHEDULES, "ReduceLROnPlateau"), st.data())
-def test_another_schedules_state_is_refused_and_changes_nothing(
-    name: str, other: str, data: st.DataObject
-):
+@given(
+    one_of(*SCHEDULERS, "ReduceLROnPlateau"), one_of(*SCHEDULERS, "ReduceLROnPlateau"), st.data()
+)
+def test_the_state_of_another_scheduler_changes_nothing(name: str, other: str, data: st.DataObject):
     if name == other or {name, other} == {"LambdaLR", "MultiplicativeLR"}:
         return
     scheduler = getattr(lr_scheduler, name)(sgd(1.0), **drawn(data, name))
     state = getattr(lr_scheduler, other)(sgd(1.0), **drawn(data, other)).state_dict()
     before = str(scheduler.state_dict())
     with pytest.raises(
-        ValueError, match=f"^{name} remembers .*: it was saved by another schedule$"
+        ValueError,
+        match=f"^{name} and the state dict differ in .*. It was saved by another scheduler$",
     ):
         scheduler.load_state_dict(state)
     assert str(scheduler.state_dict()) == before
 
 
-def test_a_state_for_other_groups_is_refused():
+def test_a_state_of_other_groups():
     scheduler = lr_scheduler.StepLR(sgd(1.0), 2)
     state = lr_scheduler.StepLR(sgd(1.0, 0.1), 2).state_dict()
-    told = "StepLR has 1 base_lrs, and the state dict 2: it was saved with another number of groups"
-    with pytest.raises(ValueError, match=told):
+    message = (
+        "StepLR has 1 base_lrs, and the state dict 2. It was saved with another number of groups"
+    )
+    with pytest.raises(ValueError, match=message):
         scheduler.load_state_dict(state)
     with pytest.raises(TypeError, match="StepLR loads a dict, got 3"):
         scheduler.load_state_dict(3)
 
 
-def test_a_composite_refuses_a_state_before_any_part_has_changed():
+def test_a_combination_checks_a_state_before_any_part_changes():
     def made(*gammas: float) -> lr_scheduler.ChainedScheduler:
         optimizer = sgd(1.0)
         return lr_scheduler.ChainedScheduler(
@@ -188,16 +195,18 @@ def test_a_composite_refuses_a_state_before_any_part_has_changed():
 
     scheduler = made(0.5, 0.5)
     before = str(scheduler.state_dict())
-    with pytest.raises(ValueError, match="ChainedScheduler has 2 schedules, and the state dict 1"):
+    with pytest.raises(ValueError, match="ChainedScheduler has 2 schedulers, and the state dict 1"):
         scheduler.load_state_dict(made(0.1).state_dict())
     state = made(0.1, 0.1).state_dict()
     state["_schedulers"][1] = {"T_max": 3}
-    with pytest.raises(ValueError, match=r"ExponentialLR remembers .* has T_max besides"):
+    with pytest.raises(
+        ValueError, match="ExponentialLR and the state dict differ in T_max, base_lrs, gamma"
+    ):
         scheduler.load_state_dict(state)
     assert str(scheduler.state_dict()) == before
 
 
-def test_a_group_that_came_too_late():
+def test_a_group_that_was_added_later():
     optimizer = sgd(1.0)
     scheduler = lr_scheduler.LambdaLR(optimizer, falling)
     optimizer.add_param_group({"params": [tg.ones(1, requires_grad=True)]})
@@ -207,24 +216,24 @@ def test_a_group_that_came_too_late():
         scheduler.step()
 
 
-def test_what_is_no_part_of_a_schedule():
+def test_schedulers_that_cannot_be_combined():
     optimizer = sgd(1.0)
     part, other = (lr_scheduler.StepLR(each, 2) for each in (optimizer, sgd(1.0)))
     plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
     cases: list[tuple[list[Any], type[Exception], str]] = [
-        ([], ValueError, "{} got no schedules"),
-        ([part, optimizer], TypeError, "{} is made of schedules, got a SGD at index 1"),
-        ([part, plateau], ValueError, "{} got a ReduceLROnPlateau at index 1, whose step takes a"),
-        ([part, other], ValueError, "{} got a StepLR at index 1 that is for another optimizer"),
+        ([], ValueError, "{} got no schedulers"),
+        ([part, optimizer], TypeError, "{} combines schedulers, got a SGD at index 1"),
+        ([part, plateau], ValueError, "{} got a ReduceLROnPlateau at index 1, whose step needs a"),
+        ([part, other], ValueError, "{} got a StepLR at index 1 of another optimizer"),
     ]
     before = str(optimizer.param_groups)
-    for parts, error, told in cases:
-        with pytest.raises(error, match=told.format("ChainedScheduler")):
+    for parts, error, message in cases:
+        with pytest.raises(error, match=message.format("ChainedScheduler")):
             lr_scheduler.ChainedScheduler(parts)
-        with pytest.raises(error, match=told.format("SequentialLR")):
+        with pytest.raises(error, match=message.format("SequentialLR")):
             lr_scheduler.SequentialLR(optimizer, parts, [1] * (len(parts) - 1))
-    with pytest.raises(ValueError, match="got 2 schedules and 2 milestones"):
+    with pytest.raises(ValueError, match="got 2 schedulers and 2 milestones"):
         lr_scheduler.SequentialLR(optimizer, [part, part], [1, 2])
-    with pytest.raises(ValueError, match=r"needs its milestones in order, got \[2, 1\]"):
+    with pytest.raises(ValueError, match=r"needs milestones in ascending order, got \[2, 1\]"):
         lr_scheduler.SequentialLR(optimizer, [part, part, part], [2, 1])
     assert str(optimizer.param_groups) == before

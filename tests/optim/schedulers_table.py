@@ -1,4 +1,4 @@
-"""Each schedule with its formula, in the epoch alone, and the options that are drawn for it."""
+"""Each scheduler with its formula, in the epoch alone, and a strategy for its options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Options = dict[str, Any]
-few = settings(max_examples=settings.default.max_examples // 5)  # for each of sixteen schedules
+few = settings(max_examples=settings.default.max_examples // 5)  # for each of sixteen schedulers
 
 
 def one_of(*values: Any) -> st.SearchStrategy[Any]:
@@ -24,9 +24,11 @@ def one_of(*values: Any) -> st.SearchStrategy[Any]:
 
 
 def sgd(*lrs: float, **options: Any) -> SGD:
-    """Return an optimizer with a group for each learning rate."""
+    """Return an optimizer with a group for each learning rate, after its first step."""
     groups = [{"params": [tg.ones(1, requires_grad=True)], "lr": lr} for lr in lrs]
-    return SGD(groups, momentum=0.9, **options)
+    optimizer = SGD(groups, momentum=0.9, **options)
+    optimizer.step()  # schedulers warn where they step first
+    return optimizer
 
 
 def rates(optimizer: Optimizer) -> list[float]:
@@ -109,8 +111,8 @@ gamma = one_of(0.1, 0.9, 1.0)
 iters = st.integers(1, 30)
 fraction = st.floats(0.01, 1)
 
-# Each schedule with its formula and the options that are drawn for it: a new one joins by a line.
-SCHEDULES: dict[str, tuple[Callable[..., float], Options]] = {
+# Each scheduler with its formula and a strategy for its options.
+SCHEDULERS: dict[str, tuple[Callable[..., float], Options]] = {
     "StepLR": (step, {"step_size": iters, "gamma": gamma}),
     "MultiStepLR": (multi_step, {"milestones": st.lists(st.integers(1, 30)), "gamma": gamma}),
     "ExponentialLR": (lambda lr, t, o: lr * o["gamma"] ** t, {"gamma": gamma}),
@@ -164,5 +166,5 @@ PLATEAU = {"patience": one_of(0, 1), "factor": one_of(0.1, 0.5), "cooldown": one
 
 
 def drawn(data: st.DataObject, name: str) -> Options:
-    options = PLATEAU if name == "ReduceLROnPlateau" else SCHEDULES[name][1]
+    options = PLATEAU if name == "ReduceLROnPlateau" else SCHEDULERS[name][1]
     return data.draw(st.fixed_dictionaries(options))

@@ -1,4 +1,4 @@
-"""Optimizers: steps against formulas in plain NumPy, state, groups, and what is refused."""
+"""SGD, and what all optimizers share: steps against formulas, state, groups, errors."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def test_sgd_steps_as_its_formula_says(
         scale = 3 + np.max(abs(expected), initial=0)
         scale += 0 if velocity is None else np.max(abs(velocity), initial=0)
         np.testing.assert_allclose(p.numpy(), expected, rtol=0, atol=1e-14 * scale)
-        kept = optimizer.state[p].get("momentum_buffer")
-        assert (kept is None) == (velocity is None)
-        if kept is not None:
-            np.testing.assert_allclose(kept.numpy(), velocity, rtol=0, atol=1e-14 * scale)
+        buffer = optimizer.state[p].get("momentum_buffer")
+        assert (buffer is None) == (velocity is None)
+        if buffer is not None:
+            np.testing.assert_allclose(buffer.numpy(), velocity, rtol=0, atol=1e-14 * scale)
 
 
 @given(sgd_options())
@@ -131,7 +131,7 @@ def test_zero_d_parameters_too():
     assert p.shape == ()
 
 
-def test_a_step_records_nothing_and_is_found_out_by_a_later_backward():
+def test_a_step_records_nothing_and_a_later_backward_detects_it():
     w = parameter(2)
     loss = (w * w).sum()
     loss.backward(retain_graph=True)
@@ -156,7 +156,7 @@ def test_a_parameter_without_a_gradient_is_left_alone_and_so_is_its_momentum():
 
 
 @given(st.permutations([0, 0, 1, 1, 2]))
-def test_a_parameter_that_is_given_twice_steps_once(order: list[int]):
+def test_a_parameter_that_is_listed_twice_steps_once(order: list[int]):
     tensors = [parameter(1, seed=i) for i in range(3)]
     expected = [t.item() - 0.5 for t in tensors]
     for t in tensors:
@@ -200,22 +200,22 @@ def test_a_closure_is_called_with_recording_on_and_its_loss_returned():
     np.testing.assert_allclose(w.numpy(), 0.8 * before)
 
 
-def test_gradients_are_forgotten_or_zeroed():
+def test_zero_grad_sets_to_none_or_zero():
     a, b = parameter(2), parameter(2)
     optimizer = SGD([a, b], lr=0.1)
     (a * a).sum().backward(create_graph=True)
-    kept = a.grad
+    before = a.grad
     optimizer.zero_grad(set_to_none=False)
     assert a.grad.tolist() == [0, 0]
     assert not a.grad.requires_grad
     assert b.grad is None
-    assert kept.numpy().any()
+    assert before.numpy().any()
     optimizer.zero_grad()
     assert a.grad is None
 
 
 @given(sgd_options(), seeds, st.integers(0, 3), st.sampled_from(["dict", "deepcopy", "pickle"]))
-def test_training_goes_on_bit_for_bit_from_a_saved_state(
+def test_training_resumes_bit_for_bit_from_a_saved_state(
     options: dict[str, Any], seed: int, steps: int, how: str
 ):
     def train(net: nn.Module, optimizer: Optimizer, steps: int) -> None:
@@ -290,9 +290,9 @@ def test_parameters_by_name():
     w = parameter(1)
     twice = SGD([("a", w), ("b", parameter(1)), ("again", w)], lr=0.1)
     assert twice.param_groups[0]["param_names"] == ["a", "b"]
-    with pytest.raises(ValueError, match="one group with names and one without"):
+    with pytest.raises(ValueError, match="some parameters have names and some have none"):
         optimizer.add_param_group({"params": [w]})
-    with pytest.raises(ValueError, match="some parameters with names and some without"):
+    with pytest.raises(ValueError, match="some parameters have names and some have none"):
         SGD([("a", w), parameter(1)], lr=0.1)
 
 
@@ -304,7 +304,7 @@ def test_repr_is_pytorchs():
     )
 
 
-# What is refused, before anything is changed
+# Errors, before anything is changed
 
 w = parameter(2)
 result = parameter(2) * 2
@@ -313,11 +313,11 @@ frozen.flags.writeable = False
 
 
 @pytest.mark.parametrize(
-    ("params", "error", "told"),
+    ("params", "error", "message"),
     [
-        ([], ValueError, r"SGD got no parameters\. What counts: tensors made with requires_grad"),
-        (iter(()), ValueError, "A generator is empty once it was used"),
-        (nn.Tanh().parameters(), ValueError, "the nn.Parameters that a Module holds"),
+        ([], ValueError, r"SGD got no parameters\. Parameters are tensors with requires_grad=True"),
+        (iter(()), ValueError, "A generator is empty after its first use"),
+        (nn.Tanh().parameters(), ValueError, "and the nn.Parameters of a Module"),
         (nn.Linear(1, 1), TypeError, r"got the Linear that has them: pass model\.parameters\(\)"),
         (
             nn.Linear(1, 1).parameters,
@@ -326,71 +326,75 @@ frozen.flags.writeable = False
         ),
         ([{"params": nn.Linear(1, 1).parameters}], TypeError, r"call it, model\.parameters\(\)"),
         ([{"params": nn.Linear(1, 1)}], TypeError, r"got the Linear that has them: pass model"),
-        (w, TypeError, r"takes several parameters, got one Tensor: pass \[tensor\]"),
-        ({"params": [w]}, TypeError, "got a dict: pass .group. where it is a group"),
-        ({w}, TypeError, "needs its parameters in an order, got a set: pass a list"),
+        (w, TypeError, r"takes a list of parameters, got a Tensor: pass \[tensor\]"),
+        ({"params": [w]}, TypeError, r"got a dict: pass \[tensor\], \[group\], or dict.values"),
+        ({w}, TypeError, "parameters need an order, got a set: pass a list"),
         (3, TypeError, "takes a list of parameters, got 3"),
-        ([3.0], TypeError, "optimizes tensors, got a float. What counts"),
-        ([nn.Linear(1, 1)], TypeError, "optimizes tensors, got a Linear. What counts"),
-        ([result], ValueError, r"got the result of \w+, of shape \(2,\): changing it changes"),
-        ([tg.from_numpy(frozen).requires_grad_()], ValueError, r"\(2,\) whose memory is read-only"),
-        ([{"lr": 3}], TypeError, "a group of SGD is a dict with 'params', got {'lr': 3}"),
-        ([{"params": [w]}, w], TypeError, "a group of SGD is a dict with 'params'"),
+        ([3.0], TypeError, "optimizes tensors, got a float. Parameters are"),
+        ([nn.Linear(1, 1)], TypeError, "optimizes tensors, got a Linear. Parameters are"),
+        ([result], ValueError, r"got the result of \w+, of shape \(2,\), and not a leaf"),
+        (
+            [tg.from_numpy(frozen).requires_grad_()],
+            ValueError,
+            r"\(2,\) whose memory is read-only\. Pass a copy",
+        ),
+        ([{"lr": 3}], TypeError, "SGD: a group is a dict with 'params', got {'lr': 3}"),
+        ([{"params": [w]}, w], TypeError, "SGD: a group is a dict with 'params'"),
         ([{"params": {w}}], TypeError, "got a set: pass a list"),
         (
             [{"params": [w]}, {"params": [w]}],
             ValueError,
-            r"parameter \(2,\) in more than one group",
+            r"parameter of shape \(2,\) is in more than one group",
         ),
     ],
 )
-def test_what_is_no_parameter(params: Any, error: type[Exception], told: str):
-    with pytest.raises(error, match=told):
+def test_invalid_parameters(params: Any, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
         SGD(params, lr=0.1)
 
 
 @pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf"), "0.1", None])
 @pytest.mark.parametrize("option", ["lr", "momentum", "weight_decay"])
 def test_options_out_of_range(option: str, wrong: Any):
-    told = f"SGD: {option} must be a finite number, at least 0, got {wrong!r}"
-    with pytest.raises(ValueError, match=told):
+    message = f"SGD: {option} must be a finite number, at least 0, got {wrong!r}"
+    with pytest.raises(ValueError, match=message):
         SGD([w], **{option: wrong})
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         SGD([{"params": [w], option: wrong}])
     optimizer = SGD([w], lr=0.1)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         optimizer.add_param_group({"params": [parameter(1)], option: wrong})
     assert len(optimizer.param_groups) == 1
     state = optimizer.state_dict()
     if (option, wrong) == ("lr", -1.0):
         return  # a schedule may have led it there
     state["param_groups"][0][option] = wrong
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         optimizer.load_state_dict(state)
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"nesterov": True}, "nesterov needs a momentum above 0 and a dampening of 0"),
         ({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "nesterov needs a momentum"),
         ({"dampening": float("nan")}, "dampening must be a finite number, got nan"),
-        ({"foreach": True}, "foreach=True is not there: parameters are updated one after"),
-        ({"fused": True}, "fused=True is not there"),
-        ({"differentiable": True}, "differentiable=True is not there"),
+        ({"foreach": True}, "SGD: foreach=True is not supported. Parameters are updated one after"),
+        ({"fused": True}, "fused=True is not supported"),
+        ({"differentiable": True}, "differentiable=True is not supported"),
     ],
 )
-def test_options_that_do_not_go(options: dict[str, Any], told: str):
-    with pytest.raises(ValueError, match=told):
+def test_invalid_combinations_of_options(options: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
         SGD([w], lr=0.1, **options)
 
 
-def test_other_ways_to_the_same_result_may_be_switched_off():
+def test_options_that_are_not_supported_may_be_false():
     SGD([w], lr=0.1, foreach=False, fused=False, differentiable=False)
 
 
-def test_a_learning_rate_that_became_nan_changes_nothing():
+def test_a_learning_rate_of_nan_changes_nothing():
     a, b = parameter(1), parameter(1)
     optimizer = SGD([{"params": [a]}, {"params": [b]}], lr=0.1)
     give(a, [1.0])
@@ -415,7 +419,7 @@ def test_a_state_that_does_not_fit_changes_nothing():
     assert not optimizer.state
 
 
-def test_an_optimizer_of_ones_own():
+def test_a_custom_optimizer():
     class Sign(Optimizer):
         def _update(self, group: dict[str, Any]) -> None:
             for p in group["params"]:
@@ -426,5 +430,5 @@ def test_an_optimizer_of_ones_own():
     give(p, [5.0, -7.0])
     Sign([p], {"lr": 0.5}).step()
     np.testing.assert_allclose(p.numpy(), start - [0.5, -0.5])
-    with pytest.raises(NotImplementedError, match="Optimizer has no `_update"):
+    with pytest.raises(NotImplementedError, match="Optimizer defines neither `_update` nor"):
         Optimizer([p], {}).step()

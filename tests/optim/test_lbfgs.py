@@ -1,4 +1,4 @@
-"""L-BFGS: minima that are known, the calls of the closure, and what is refused."""
+"""L-BFGS: known minima, calls of the closure, errors."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_closure_that_raises_in_a_line_search_leaves_the_parameters_where_they
     assert p.tolist() == before
 
 
-def test_what_lbfgs_refuses():
+def test_errors():
     with pytest.raises(
         TypeError, match=r"LBFGS computes the loss several times .* step\(closure\)"
     ):
@@ -144,6 +144,8 @@ def test_what_lbfgs_refuses():
     optimizer = optim.LBFGS([w])
     state = optimizer.state_dict()
     state["state"] = {0: {"d": tg.zeros(3), "n_iter": 4}}
-    with pytest.raises(ValueError, match=r"has d of shape \(3,\) for LBFGS over .* of 2 elements"):
+    with pytest.raises(
+        ValueError, match=r"LBFGS: the state dict has d of shape \(3,\) for .* of 2 elements"
+    ):
         optimizer.load_state_dict(state)
     assert not optimizer.state

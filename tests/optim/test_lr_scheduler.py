@@ -1,4 +1,4 @@
-"""Schedules: learning rates against closed formulas, state, momentum, schedules of schedules."""
+"""Schedulers: learning rates against closed formulas, state, momentum, combinations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from schedules_table import (
-    SCHEDULES,
+from schedulers_table import (
+    SCHEDULERS,
     Options,
     Slower,
     cosine,
@@ -32,7 +32,7 @@ from tinygrad_fc.optim import SGD, Adam, Optimizer, lr_scheduler
 if TYPE_CHECKING:
     from tinygrad_fc.optim.lr_scheduler import LRScheduler
 
-each = pytest.mark.parametrize("name", SCHEDULES)
+each = pytest.mark.parametrize("name", SCHEDULERS)
 lrs = st.lists(st.floats(1e-3, 1), min_size=1, max_size=3)
 
 
@@ -44,7 +44,7 @@ def test_learning_rates_are_as_the_formula_says(name: str, data: st.DataObject, 
     optimizer = sgd(*lrs)
     scheduler = getattr(lr_scheduler, name)(optimizer, **options)
     for t in range(40):
-        expected = [SCHEDULES[name][0](lr, t, options) for lr in lrs]
+        expected = [SCHEDULERS[name][0](lr, t, options) for lr in lrs]
         np.testing.assert_allclose(rates(optimizer), expected, rtol=1e-9, atol=1e-9)
         assert scheduler.get_last_lr() == rates(optimizer)
         assert scheduler.last_epoch == t
@@ -63,7 +63,7 @@ def test_a_step_to_an_epoch_is_as_many_steps(
     options = drawn(data, name)
     optimizer = sgd(*lrs)
     getattr(lr_scheduler, name)(optimizer, **options).step(epoch)
-    expected = [SCHEDULES[name][0](lr, epoch, options) for lr in lrs]
+    expected = [SCHEDULERS[name][0](lr, epoch, options) for lr in lrs]
     np.testing.assert_allclose(rates(optimizer), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -73,9 +73,7 @@ FACTORS = ("StepLR", "MultiStepLR", "ExponentialLR", "LinearLR", "PolynomialLR",
 @pytest.mark.parametrize("name", [*FACTORS, "MultiplicativeLR"])
 @few
 @given(data=st.data(), t=st.integers(0, 20))
-def test_what_changes_a_learning_rate_meanwhile_is_multiplied_as_well(
-    name: str, data: st.DataObject, t: int
-):
+def test_a_changed_learning_rate_is_multiplied(name: str, data: st.DataObject, t: int):
     options = drawn(data, name)
     if options.get("factor") == 0:
         return  # nothing is left to be multiplied
@@ -92,9 +90,7 @@ def test_what_changes_a_learning_rate_meanwhile_is_multiplied_as_well(
 @each
 @few
 @given(data=st.data(), epochs=st.integers(1, 20))
-def test_resumed_at_an_epoch_it_goes_on_as_if_it_had_not_ended(
-    name: str, data: st.DataObject, epochs: int
-):
+def test_resuming_at_an_epoch_is_as_not_stopping(name: str, data: st.DataObject, epochs: int):
     options = drawn(data, name)
     optimizer, twin = sgd(0.5, 0.1), sgd(0.5, 0.1)
     scheduler = getattr(lr_scheduler, name)(optimizer, **options)
@@ -113,19 +109,19 @@ def test_resumed_at_an_epoch_it_goes_on_as_if_it_had_not_ended(
 
 
 def make(name: str, optimizer: Optimizer, options: Options) -> LRScheduler:
-    """Return a schedule by name, of which there are composite ones."""
+    """Return a scheduler, or a combination, by name."""
     if name == "SequentialLR":
         parts = [lr_scheduler.LinearLR(optimizer), make("Chained", optimizer, options)]
         return lr_scheduler.SequentialLR(optimizer, parts, milestones=[3])
     if name == "Chained":
         parts = [lr_scheduler.StepLR(optimizer, 2), lr_scheduler.LambdaLR(optimizer, Slower(0.5))]
         return lr_scheduler.ChainedScheduler(parts)
-    made: LRScheduler = getattr(lr_scheduler, name)(optimizer, **options)
-    return made
+    scheduler: LRScheduler = getattr(lr_scheduler, name)(optimizer, **options)
+    return scheduler
 
 
 def follow(scheduler: LRScheduler, epochs: range) -> list[Any]:
-    """Return what is seen in the optimizer over some epochs."""
+    """Return learning rates and options of the optimizer over some epochs."""
     seen = []
     for k in epochs:
         measure = (math.cos(k),) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else ()
@@ -135,10 +131,10 @@ def follow(scheduler: LRScheduler, epochs: range) -> list[Any]:
     return seen
 
 
-@pytest.mark.parametrize("name", [*SCHEDULES, "ReduceLROnPlateau", "SequentialLR", "Chained"])
+@pytest.mark.parametrize("name", [*SCHEDULERS, "ReduceLROnPlateau", "SequentialLR", "Chained"])
 @few
 @given(data=st.data(), epochs=st.integers(0, 9), how=one_of("dict", "deepcopy", "pickle"))
-def test_it_goes_on_from_a_saved_state_to_the_last_bit(
+def test_a_saved_state_resumes_to_the_last_bit(
     name: str, data: st.DataObject, epochs: int, how: str
 ):
     composite = name in {"SequentialLR", "Chained"}
@@ -176,7 +172,7 @@ def test_functions_are_not_saved_and_objects_are():
     assert twin.scale_fn(2) == 0.5
 
 
-def test_learning_rates_that_are_tensors_are_changed_in_place_and_never_handed_out():
+def test_learning_rates_that_are_tensors_are_changed_in_place_and_returned_as_copies():
     lr = tg.tensor(1.0)
     optimizer = sgd(lr)
     scheduler = lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
@@ -188,12 +184,32 @@ def test_learning_rates_that_are_tensors_are_changed_in_place_and_never_handed_o
     assert lr.item() == 0.25
 
 
-def test_it_may_step_before_the_optimizer_and_be_asked_at_any_time():
-    optimizer = sgd(1.0)
+def test_a_first_step_before_the_optimizers_warns():
+    message = (
+        r"^StepLR.step\(\) was called before optimizer.step\(\), .*Call optimizer.step\(\) before"
+    )
+    optimizer = SGD([tg.ones(1, requires_grad=True)], lr=1.0)
     scheduler = lr_scheduler.StepLR(optimizer, step_size=1)
+    with pytest.warns(UserWarning, match=message) as warned:
+        scheduler.step()
+    assert warned[0].filename == __file__
+    scheduler.step()  # warns once
+    for wrong in (0, 1):
+        optimizer = SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+        combined = lr_scheduler.ChainedScheduler([lr_scheduler.StepLR(optimizer, 1)])
+        if wrong:
+            with pytest.warns(UserWarning, match=message):
+                combined.step()
+        else:
+            optimizer.step()
+            combined.step()
+
+
+def test_get_lr_may_be_called_at_any_time():
+    scheduler = lr_scheduler.StepLR(sgd(1.0), step_size=1)
     scheduler.step()
     scheduler.step()
-    assert scheduler.get_lr() == [scheduler.get_last_lr()[0] * 0.1]
+    assert scheduler.get_lr() == pytest.approx([scheduler.get_last_lr()[0] * 0.1])
 
 
 # Momentum
@@ -214,6 +230,7 @@ def test_one_cycle_moves_the_momentum_the_other_way(
         anneal_strategy=anneal_strategy,
         three_phase=three_phase,
     )
+    optimizer.step()
     group = optimizer.param_groups[0]
     low, high = scheduler.get_last_lr()[0], 1.0
     for _ in range(19):
@@ -258,7 +275,9 @@ def test_one_cycle_whose_first_phase_has_no_length_begins_at_the_top():
     assert rates(optimizer) == [1.0]
     for _ in range(10):
         scheduler.step()
-    with pytest.raises(ValueError, match="OneCycleLR was made for 10 steps, and this is step 11"):
+    with pytest.raises(
+        ValueError, match="OneCycleLR was created for 10 steps, and this is step 11"
+    ):
         scheduler.step()
 
 
@@ -273,7 +292,7 @@ def test_one_cycle_whose_first_phase_has_no_length_begins_at_the_top():
     st.integers(0, 3),
     st.integers(0, 3),
 )
-def test_plateaus_are_found_as_they_are_defined(
+def test_plateaus_are_those_of_the_definition(
     measures: list[float], mode: str, threshold_mode: str, patience: int, cooldown: int
 ):
     optimizer = sgd(1.0, 0.5)
@@ -335,12 +354,12 @@ def test_a_plateau_where_groups_are_added():
         listed.step(1.0)
 
 
-# Schedules of schedules
+# Combinations
 
 
 @few
 @given(st.integers(0, 6), st.integers(0, 6), st.floats(0.1, 1))
-def test_one_schedule_after_the_other(first: int, second: int, lr: float):
+def test_one_scheduler_after_the_other(first: int, second: int, lr: float):
     optimizer = sgd(lr)
     milestones = [first, first + second]
     parts = [
@@ -363,7 +382,7 @@ def test_one_schedule_after_the_other(first: int, second: int, lr: float):
 
 @few
 @given(st.floats(0.1, 1), st.floats(0.5, 1), st.floats(0.1, 1))
-def test_chained_schedules_multiply(lr: float, gamma: float, factor: float):
+def test_chained_schedulers_multiply(lr: float, gamma: float, factor: float):
     optimizer = sgd(lr, 2 * lr)
     parts = [
         lr_scheduler.ExponentialLR(optimizer, gamma),
@@ -378,7 +397,7 @@ def test_chained_schedules_multiply(lr: float, gamma: float, factor: float):
 
 
 @pytest.mark.parametrize("start", [0, 2])
-def test_schedules_of_schedules_of_schedules(start: int):
+def test_combinations_of_combinations(start: int):
     optimizer = sgd(1.0)
     chained = lr_scheduler.ChainedScheduler(
         [

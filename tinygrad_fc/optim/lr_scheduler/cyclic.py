@@ -1,0 +1,328 @@
+"""Schedulers that increase and decrease the learning rates: restarts, cycles, one cycle."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from tinygrad_fc.optim.lr_scheduler.base import (
+    COUNT,
+    POSITIVE,
+    LRScheduler,
+    checked,
+    per_group,
+    set_rate,
+)
+from tinygrad_fc.optim.lr_scheduler.function import attributes_of
+from tinygrad_fc.optim.optimizer import FINITE, FRACTION, NON_NEGATIVE, Group, Range, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tinygrad_fc.optim.optimizer import Optimizer
+
+__all__ = ["CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR"]
+
+MODES = ("triangular", "triangular2", "exp_range")
+
+
+def annealed(start: Any, end: Any, done: float) -> Any:
+    """Return the value on half a cosine from `start` to `end`, at the fraction `done` of it."""
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """Moves the learning rates along half a cosine to `eta_min`, then restarts, and so on.
+
+    eta_min + (lr - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2, where T_cur counts the epochs
+    since the last restart. The first cycle has T_i = T_0 epochs, and each later one `T_mult` times
+    those of the previous one (Loshchilov and Hutter, 2017, formula 5). `step(epoch)` accepts
+    fractions: `step(epoch + i / batches)` after each batch i.
+
+    Raises `ValueError` where T_0 or T_mult is not a whole number from 1 on, eta_min not finite or
+    epoch negative, and as `LRScheduler` does.
+
+    >>> import tinygrad_fc as tg
+    >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+    >>> scheduler = tg.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+    >>> for _ in range(2):
+    ...     scheduler.step()
+    ...     print(scheduler.get_last_lr())
+    [0.5]
+    [1.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        T_0: int,  # noqa: N803  PyTorch's name
+        T_mult: int = 1,  # noqa: N803  PyTorch's name
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        require(self, COUNT, T_0=T_0, T_mult=T_mult)
+        require(self, FINITE, eta_min=eta_min)
+        self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
+        self.T_cur: float  # epochs since the last restart
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[Any]:
+        """Return the learning rates at `T_cur`."""
+        return [annealed(base, self.eta_min, self.T_cur / self.T_i) for base in self.base_lrs]
+
+    def step(self, epoch: float | None = None) -> None:
+        """Set the learning rates of the next whole epoch, or of `epoch`, maybe a fraction."""
+        epoch = self.last_epoch + 1 if epoch is None else epoch
+        require(self, NON_NEGATIVE, epoch=epoch)
+        self.last_epoch = math.floor(epoch)
+        self.T_cur, self.T_i = epoch, self.T_0
+        if self.T_mult == 1:
+            self.T_cur %= self.T_0
+        while self.T_cur >= self.T_i:
+            self.T_cur -= self.T_i
+            self.T_i *= self.T_mult
+        self._set(self.get_lr())
+
+
+# Momentum moves opposite to the learning rate
+
+
+def start_momentum(
+    scheduler: LRScheduler, base: float | list[float], most: float | list[float], *, resumed: bool
+) -> tuple[list[Any], list[Any]]:
+    """Return base and maximum momentum per group; set the maximum, and store both in the groups."""
+    optimizer = scheduler.optimizer
+    if not {"momentum", "betas"} & optimizer.defaults.keys():
+        raise ValueError(
+            f"{type(scheduler).__name__} cycles the momentum, which {type(optimizer).__name__} "
+            "lacks. Pass cycle_momentum=False"
+        )
+    lows = per_group(scheduler, optimizer, "base_momentum", base)
+    highs = per_group(scheduler, optimizer, "max_momentum", most)
+    for group, low, high in zip(
+        [] if resumed else optimizer.param_groups, lows, highs, strict=False
+    ):
+        set_momentum(group, high)
+        group["max_momentum"], group["base_momentum"] = high, low
+    return lows, highs
+
+
+def set_momentum(group: Group, momentum: Any) -> None:
+    """Set the momentum of one group."""
+    if "betas" in group:
+        group["betas"] = (momentum, *group["betas"][1:])
+    else:
+        group["momentum"] = momentum
+
+
+class CyclicLR(LRScheduler):
+    """Cycles the learning rates linearly between `base_lr` and `max_lr`, batch by batch.
+
+    A cycle rises in `step_size_up` steps and falls in `step_size_down` (as many, by default). Its
+    height is scaled by 1 ("triangular"), 1 / 2^(cycle - 1) ("triangular2"), gamma^step
+    ("exp_range"), or by `scale_fn` of the cycle or of the step (`scale_mode` "cycle" or
+    "iterations") (Smith, 2017). With `cycle_momentum`, the momentum, or the first of the betas,
+    moves oppositely, from `max_momentum` to `base_momentum` and back.
+
+    Raises `ValueError` for another mode, sizes not above 0, lists that are not one per group, or
+    an optimizer without momentum; `TypeError` as `LRScheduler` does.
+
+    >>> import tinygrad_fc as tg
+    >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    >>> scheduler = tg.optim.lr_scheduler.CyclicLR(optimizer, 0.5, 1.0, step_size_up=2)
+    >>> for _ in range(3):
+    ...     optimizer.step()
+    ...     scheduler.step()
+    ...     print(scheduler.get_last_lr())
+    [0.75]
+    [1.0]
+    [0.75]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: float | list[float],
+        max_lr: float | list[float],
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: Literal["cycle", "iterations"] = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: float | list[float] = 0.8,
+        max_momentum: float | list[float] = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        self.optimizer = checked(self, optimizer)
+        down = step_size_up if step_size_down is None else step_size_down
+        require(self, POSITIVE, step_size_up=step_size_up, step_size_down=down)
+        require(self, FINITE, gamma=gamma)
+        if scale_fn is None:
+            require(self, Range(lambda v: v in MODES, f"one of {', '.join(MODES)}"), mode=mode)
+            scale_mode = "iterations" if mode == "exp_range" else "cycle"
+        base_lrs = per_group(self, optimizer, "base_lr", base_lr)
+        self.max_lrs = per_group(self, optimizer, "max_lr", max_lr)
+        self.total_size = float(step_size_up) + float(down)
+        self.step_ratio = float(step_size_up) / self.total_size
+        self.mode, self.gamma, self.scale_mode = mode, gamma, scale_mode
+        self._scale_fn_custom = scale_fn
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            self.use_beta1 = "betas" in optimizer.defaults
+            self.base_momentums, self.max_momentums = start_momentum(
+                self, base_momentum, max_momentum, resumed=last_epoch != -1
+            )
+        if last_epoch == -1:
+            for group, rate in zip(optimizer.param_groups, base_lrs, strict=True):
+                set_rate(group, rate)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = base_lrs
+
+    def scale_fn(self, x: float) -> float:
+        """Return the scale of the height in cycle, or step, `x`."""
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
+        if self.mode == "triangular":
+            return 1.0
+        return float(0.5 ** (x - 1) if self.mode == "triangular2" else self.gamma**x)
+
+    def get_lr(self) -> list[Any]:
+        """Return the learning rates of step `last_epoch`; set the momentum."""
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        done = 1.0 + self.last_epoch / self.total_size - cycle
+        rising = done <= self.step_ratio
+        height = done / self.step_ratio if rising else (done - 1) / (self.step_ratio - 1)
+        height *= self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            ends = zip(self.base_momentums, self.max_momentums, strict=True)
+            for group, (base, most) in zip(self.optimizer.param_groups, ends, strict=True):
+                set_momentum(group, most - (most - base) * height)
+        pairs = zip(self.base_lrs, self.max_lrs, strict=True)
+        return [base + (most - base) * height for base, most in pairs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all attributes; None for a `scale_fn` that is a function."""
+        return {**super().state_dict(), "_scale_fn_custom": attributes_of(self._scale_fn_custom)}
+
+    def _load(self, state: dict[str, Any]) -> None:
+        attributes = state.pop("_scale_fn_custom", None)
+        if attributes is not None:
+            vars(self._scale_fn_custom).update(attributes)
+        super()._load(state)
+
+
+class OneCycleLR(LRScheduler):
+    """Increases the learning rates to `max_lr`, then decreases them far below, once per training.
+
+    There are `total_steps` steps, or epochs * steps_per_epoch, one per batch. The first
+    `pct_start` of them go from max_lr / div_factor to max_lr, the others to the initial rate /
+    final_div_factor; with `three_phase`, the rise is followed by as long a fall to the initial
+    rate. All along half a cosine, or a line ("linear") (Smith and Topin, 2019). With
+    `cycle_momentum`, the momentum, or the first of the betas, moves oppositely, between
+    `max_momentum` and `base_momentum`.
+
+    Raises `ValueError` for counts that are not whole numbers from 1 on, pct_start not between 0
+    and 1, lists that are not one per group, an optimizer without momentum, and a step after the
+    last; otherwise as `LRScheduler` does.
+
+    >>> import tinygrad_fc as tg
+    >>> optimizer = tg.optim.Adam([tg.ones(1, requires_grad=True)])
+    >>> scheduler = tg.optim.lr_scheduler.OneCycleLR(
+    ...     optimizer, max_lr=1.0, total_steps=5, pct_start=0.6, div_factor=2.0
+    ... )
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.75]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | list[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: Literal["cos", "linear"] = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float | list[float] = 0.85,
+        max_momentum: float | list[float] = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
+        self.optimizer = checked(self, optimizer)
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
+            require(self, COUNT, epochs=epochs, steps_per_epoch=steps_per_epoch)
+            total_steps = epochs * steps_per_epoch
+        require(self, COUNT, total_steps=total_steps)
+        require(self, FRACTION, pct_start=pct_start)
+        require(self, POSITIVE, div_factor=div_factor, final_div_factor=final_div_factor)
+        strategies = Range(lambda v: v in ("cos", "linear"), "'cos' or 'linear'")
+        require(self, strategies, anneal_strategy=anneal_strategy)
+        self.total_steps = total_steps
+        self._anneal_func_type = anneal_strategy
+        self._schedule_phases = _phases(total_steps, pct_start, three_phase=three_phase)
+        self.cycle_momentum = cycle_momentum
+        max_lrs = per_group(self, optimizer, "max_lr", max_lr)
+        if cycle_momentum:
+            self.use_beta1 = "betas" in optimizer.defaults
+            start_momentum(self, base_momentum, max_momentum, resumed=last_epoch != -1)
+        if last_epoch == -1:
+            for group, rate in zip(optimizer.param_groups, max_lrs, strict=True):
+                group["initial_lr"] = rate / div_factor
+                group["max_lr"] = rate
+                group["min_lr"] = group["initial_lr"] / final_div_factor
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[Any]:
+        """Return the learning rates of step `last_epoch`; set the momentum."""
+        if self.last_epoch > self.total_steps:
+            raise ValueError(
+                f"OneCycleLR was created for {self.total_steps} steps, and this is step "
+                f"{self.last_epoch}. Create it for as many steps as the training has"
+            )
+        start = 0.0
+        for phase in self._schedule_phases[:-1]:
+            if self.last_epoch <= phase["end_step"]:
+                break
+            start = phase["end_step"]
+        else:
+            phase = self._schedule_phases[-1]
+        length = phase["end_step"] - start
+        done = (self.last_epoch - start) / length if length else 1.0
+        rates = []
+        for group in self.optimizer.param_groups:
+            rates.append(self._between(group, phase, "lr", done))
+            if self.cycle_momentum:
+                set_momentum(group, self._between(group, phase, "momentum", done))
+        return rates
+
+    def _between(
+        self, group: Mapping[str, Any], phase: Mapping[str, Any], what: str, done: float
+    ) -> Any:
+        """Return the value between the ends of a phase, which are options of the group."""
+        start, end = (group[phase[f"{which}_{what}"]] for which in ("start", "end"))
+        if self._anneal_func_type == "cos":
+            return annealed(start, end, done)
+        return start + (end - start) * done
+
+
+def _phases(total: int, part: float, *, three_phase: bool) -> list[dict[str, Any]]:
+    """Return the phases: the last step of each, and the options that it starts and ends at."""
+    up = float(part * total)
+    names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
+    low, high = "base_momentum", "max_momentum"
+    phases: list[tuple[Any, ...]] = [(up - 1, "initial_lr", "max_lr", high, low)]
+    if three_phase:
+        phases.append((2 * up - 2, "max_lr", "initial_lr", low, high))
+        phases.append((total - 1, "initial_lr", "min_lr", high, high))
+    else:
+        phases.append((total - 1, "max_lr", "min_lr", low, high))
+    return [dict(zip(names, phase, strict=True)) for phase in phases]
