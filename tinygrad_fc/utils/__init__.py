@@ -1,4 +1,4 @@
-"""What stands around training: `data`, which feeds it."""
+"""Utilities: `data`, datasets and loaders."""
 
 from tinygrad_fc.utils import data
 

@@ -1,8 +1,8 @@
-"""Datasets, the orders in which to read them, and the loader that makes batches of them.
+"""Datasets, samplers and the `DataLoader`, under PyTorch's names.
 
-Under PyTorch's names, in PyTorch's modules: `dataset`, `sampler`, `dataloader`; `collate` is how
-samples become a batch. Arrays, pandas and scikit-learn's data go straight in. What lies in arrays
-is indexed a whole batch at a time, which costs what NumPy's own indexing costs.
+The modules are PyTorch's: `dataset`, `sampler`, `dataloader`, and `collate`, which turns samples
+into a batch. Arrays, pandas' tables and scikit-learn's data are accepted directly. Data in arrays
+are indexed a whole batch at a time.
 """
 
 from tinygrad_fc.utils.data.collate import default_collate, default_convert

@@ -1,4 +1,4 @@
-"""How samples become a batch: the same structure, with tensors that have one axis more."""
+"""Collation: samples become a batch of the same structure, with a batch axis."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NUMBERS = (np.number, np.bool_)
 
 
 def default_collate(batch: Any) -> Any:
-    """Return a batch, a sequence of samples that are alike, as one sample of whole columns.
+    """Return a sequence of N samples as one sample of batched tensors.
 
     Tensors, arrays and numbers of shape (...) become a tensor (N, ...); Python floats are float64.
-    Strings and bytes stay as they are. Dicts, lists and named tuples of these keep their kind, and
-    tuples become lists, as in PyTorch.
+    Strings and bytes are returned as a list. Dicts, lists and named tuples of these have the same
+    type in the batch, and tuples become lists, as in PyTorch.
 
     Raises `TypeError` for other samples, `ShapeError` for shapes or lengths that differ,
     `KeyError` for a key that a sample lacks.
@@ -46,18 +46,18 @@ def default_collate(batch: Any) -> Any:
         if any(len(sample) != len(first) for sample in batch):
             raise ShapeError(
                 "default_collate: each element in list of batch should be of equal size, got "
-                f"sizes {sorted({len(sample) for sample in batch})}: pad them, or pass collate_fn"
+                f"sizes {sorted({len(sample) for sample in batch})}. Pad them, or pass collate_fn"
             )
         columns = [default_collate(samples) for samples in zip(*batch, strict=True)]
         plain = isinstance(first, tuple) and not hasattr(first, "_fields")
         return columns if plain else rebuilt(first, columns)
-    raise _refusal(type(first))
+    raise _unsupported(type(first))
 
 
 def default_convert(data: Any) -> Any:
-    """Return a sample with tensors in place of the arrays in it: what is done without batches.
+    """Return a sample with its arrays converted to tensors: the `collate_fn` without batches.
 
-    Dicts, lists, tuples and named tuples are searched; all else is left as it is.
+    Dicts, lists, tuples and named tuples are searched; other values are returned unchanged.
 
     >>> import numpy as np
     >>> default_convert({"x": np.arange(2), "name": "a"})
@@ -75,12 +75,12 @@ def default_convert(data: Any) -> Any:
 
 
 def rebuilt(like: Any, parts: Any) -> Any:
-    """Return `parts` in a container of the kind of `like`; plain where it cannot be made."""
+    """Return `parts` in a container of the type of `like`; unchanged if it can't be created."""
     if hasattr(like, "_fields"):
         return type(like)(*parts)
     try:
         if isinstance(like, MutableMapping):
-            # A copy keeps what the container has beside its elements.
+            # A copy has the container's other attributes as well.
             clone: Any = copy.copy(like)
             clone.update(parts)
             return clone
@@ -99,7 +99,7 @@ def _of(sample: Any, key: Any) -> Any:
         return sample[key]
     except KeyError as error:
         raise KeyError(
-            f"default_collate: a sample has no {key!r}, which the first one of its batch has"
+            f"default_collate: a sample lacks {key!r}, which the first sample of the batch has"
         ) from error
 
 
@@ -108,21 +108,21 @@ def _stacked(samples: Sequence[Any]) -> Any:
     if len(shapes) > 1:
         raise ShapeError(
             f"default_collate: samples of a batch have shapes {', '.join(map(str, sorted(shapes)))}"
-            " and cannot be stacked: pad them, or pass collate_fn"
+            " and cannot be stacked. Pad them, or pass collate_fn"
         )
     return stack([as_tensor(sample) for sample in samples])
 
 
 def _arrays(samples: Sequence[Any]) -> Any:
     if samples[0].dtype.kind not in "fiub":
-        raise _refusal(samples[0].dtype)
+        raise _unsupported(samples[0].dtype)
     return _stacked(samples)
 
 
-def _refusal(found: Any) -> TypeError:
+def _unsupported(kind: Any) -> TypeError:
     return TypeError(
         "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
-        f"{found}. Pass collate_fn, which makes a batch of a list of samples"
+        f"{kind}. Pass collate_fn, a function of the list of samples"
     )
 
 

@@ -1,4 +1,4 @@
-"""The loader: batches of a dataset, in an order."""
+"""The DataLoader: batches of a dataset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tinygrad_fc.utils.data.sampler import (
     positive,
     size_of,
 )
-from tinygrad_fc.utils.data.table import Batch, is_table, numbers, pick
+from tinygrad_fc.utils.data.table import Batch, as_indices, is_table, take_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,17 +38,17 @@ _FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "per
 
 
 class DataLoader(Generic[T_co]):
-    """Batches of the samples of `dataset`: iterate over it once for every epoch.
+    """Iterates over batches of the samples of `dataset`, once per epoch.
 
-    `dataset` has `__getitem__` and `__len__`, or is an `IterableDataset`. Also an array or a pandas
-    table, whose rows are the samples, or a tuple of these, which is a `TensorDataset` of them.
-    `shuffle` reads it in random order, drawn from `generator`; `sampler` gives sample numbers in
-    another order, `batch_sampler` whole lists of them. `batch_size=None` makes no batches.
-    `drop_last` leaves out a last batch that is not full. `collate_fn` makes a batch of a list of
-    samples, `default_collate` unless given.
+    `dataset` has `__getitem__` and `__len__`, or is an `IterableDataset`, an array or pandas table
+    whose rows are the samples, or a tuple of these, which becomes a `TensorDataset`. `shuffle`
+    uses a random order from `generator`; `sampler` yields sample indices in another order,
+    `batch_sampler` lists of them. `batch_size=None` yields single samples. `drop_last` omits an
+    incomplete last batch. `collate_fn` converts a list of samples to a batch, by default with
+    `default_collate`.
 
-    Batches are made here and now: options for worker processes raise `ValueError` if they ask for
-    any, as do options that contradict each other, and a `batch_size` below 1.
+    Raises `ValueError` for options of worker processes, which do not exist here, for options that
+    contradict each other, and for a `batch_size` below 1.
 
     >>> loader = DataLoader(TensorDataset([[1.0], [2.0], [3.0]], [0, 1, 1]), batch_size=2)
     >>> for x, y in loader:
@@ -57,7 +57,7 @@ class DataLoader(Generic[T_co]):
     [[3.0]] [1]
     """
 
-    _made = False
+    _initialized = False
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        _refuse_workers(
+        _check_workers(
             num_workers=num_workers,
             timeout=timeout,
             multiprocessing_context=multiprocessing_context,
@@ -90,8 +90,8 @@ class DataLoader(Generic[T_co]):
         self.dataset = dataset
         self._streams = isinstance(dataset, IterableDataset)
         self._rows = None if self._streams else _rows(dataset)
-        self._choose(batch_size, shuffle, sampler, batch_sampler, drop_last, generator)
-        # Memory is not pinned: there is one kind of it. The rest would be told to workers.
+        self._set_samplers(batch_size, shuffle, sampler, batch_sampler, drop_last, generator)
+        # Without effect: memory is not pinned, and there are no worker processes.
         self.num_workers = num_workers
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self.timeout, self.worker_init_fn = timeout, worker_init_fn
@@ -103,9 +103,9 @@ class DataLoader(Generic[T_co]):
             whole = self.batch_sampler is None and self.batch_size is None
             collate_fn = default_convert if whole else default_collate
         self.collate_fn = collate_fn
-        self._made = True
+        self._initialized = True
 
-    def _choose(
+    def _set_samplers(
         self,
         batch_size: Any,
         shuffle: bool | None,
@@ -114,19 +114,19 @@ class DataLoader(Generic[T_co]):
         drop_last: bool,
         generator: Generator | None,
     ) -> None:
-        """Decide on the order and the batches; raise where the options contradict each other."""
+        """Set sampler and batch sampler; raise where the options contradict each other."""
         if self._streams and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError(
-                "an IterableDataset decides its own order: leave out shuffle, sampler and "
+                "an IterableDataset has its own order: leave out shuffle, sampler and "
                 "batch_sampler, or shuffle in its __iter__"
             )
         if sampler is not None and shuffle:
-            raise ValueError("sampler option is mutually exclusive with shuffle: it is the order")
+            raise ValueError("sampler option is mutually exclusive with shuffle: pass one of them")
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError(
                     "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
-                    "and drop_last: it decides on all of them"
+                    "and drop_last: it determines all of them"
                 )
             batch_size = None
         elif batch_size is None and drop_last:
@@ -148,10 +148,10 @@ class DataLoader(Generic[T_co]):
         self.sampler, self.batch_sampler = sampler, batch_sampler
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._made and name in _FIXED:
+        if self._initialized and name in _FIXED:
             raise ValueError(
                 f"{name} attribute should not be set after {type(self).__name__} is initialized: "
-                "make another one"
+                "create another one"
             )
         super().__setattr__(name, value)
 
@@ -159,7 +159,7 @@ class DataLoader(Generic[T_co]):
         if self._streams:
             return self._stream()
         collate, source = self.collate_fn, self.dataset
-        # Who collates an array's rows by hand gets them as they are there.
+        # A custom collate_fn gets the rows of an array as arrays.
         if self._rows is not None and (
             collate is default_collate or not isinstance(source, np.ndarray | Node)
         ):
@@ -188,45 +188,45 @@ class DataLoader(Generic[T_co]):
 
 
 def get_worker_info() -> None:
-    """Return None, as everywhere outside of worker processes: there are none."""
+    """Return None, as outside of worker processes, which do not exist here."""
 
 
 def _loaded(dataset: Any, batch_sampler: Any, collate: Callable[[Any], Any]) -> Iterator[Any]:
     dataset, chosen = resolved(dataset)
     columns: Any = columns_of(dataset) if collate is default_collate else None
     bare = type(dataset) is Rows
-    whose = dataset.name if bare else type(dataset).__name__
-    for at in batches(batch_sampler, chosen):
-        known = None if columns is None else numbers(at)
-        if known is not None:
-            # What the general way below comes to, at half the cost of a small batch.
-            picked = pick(columns, known, whose=whose)
+    owner = dataset.name if bare else type(dataset).__name__
+    for batch in batches(batch_sampler, chosen):
+        rows = None if columns is None else as_indices(batch)
+        if rows is not None:
+            # The same as the general case below, at half the cost for a small batch.
+            picked = take_rows(columns, rows, owner=owner)
             yield picked[0] if bare else picked
             continue
-        samples = fetch(dataset, at)
+        samples = fetch(dataset, batch)
         if isinstance(samples, Batch) and collate is not default_collate:
             samples = list(samples)
         yield collate(samples)
 
 
 def _rows(dataset: Any) -> Rows | TensorDataset | None:
-    """Return the dataset that an array, a table or a tuple of these is; None for any other."""
+    """Return an array, a table or a tuple of these as a dataset; None for other datasets."""
     if is_table(dataset):
         return Rows(dataset)
     if isinstance(dataset, np.ndarray | Node):
         kind = dataset.dtype.kind  # type: ignore[union-attr]
         return Rows(dataset) if kind in "fiub" else None
-    # Not of tensors: a tuple of those is a dataset of whole samples to PyTorch's users.
+    # A tuple of tensors is a dataset of whole samples in PyTorch.
     if isinstance(dataset, tuple) and len(dataset) > 1:
         arrays = all(isinstance(part, np.ndarray) or is_table(part) for part in dataset)
         return TensorDataset(*dataset) if arrays else None
     return None
 
 
-def _refuse_workers(**options: Any) -> None:
+def _check_workers(**options: Any) -> None:
     for name, value in options.items():
         if value:
             raise ValueError(
-                f"{name}={value!r}: batches are made in this process, by indexing arrays, and "
-                f"there are no worker processes. Leave {name} out, or num_workers=0"
+                f"DataLoader: {name}={value!r} is not supported. Batches are created in this "
+                f"process, without workers. Leave {name} out, or pass num_workers=0"
             )

@@ -1,4 +1,4 @@
-"""Datasets: what holds samples by number, or yields them one after another."""
+"""Datasets: samples by index, or streams of samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_fc.errors import RangeError, ShapeError
 from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import size_of
-from tinygrad_fc.utils.data.table import Batch, column, each, is_table, numbers, pick
+from tinygrad_fc.utils.data.table import Batch, as_column, as_indices, is_table, items_of, take_rows
 
 if TYPE_CHECKING:
     from tinygrad_fc.random import Generator
@@ -25,15 +25,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class DatasetError(ShapeError, AssertionError):
-    """Tensors or datasets that make no dataset together, which PyTorch asserts that they do."""
+    """Raised for tensors or datasets that do not form a dataset; PyTorch raises AssertionError."""
 
 
 class Dataset(Generic[T_co]):
-    """What holds samples by number: subclass it, and write `__getitem__` and `__len__`.
+    """Base class of datasets with samples by index; define `__getitem__` and `__len__`.
 
-    A subclass that can fetch many samples at once also has `__getitems__(indices)`, which gets a
-    list of numbers and returns a list of samples; a `DataLoader` then asks for whole batches.
-    `a + b` is the `ConcatDataset` of both.
+    A subclass may also define `__getitems__(indices)`, which takes a list of indices and returns a
+    list of samples; a `DataLoader` then calls it once per batch. `a + b` is the `ConcatDataset` of
+    both.
 
     >>> class Squares(Dataset):
     ...     def __getitem__(self, i):
@@ -56,9 +56,9 @@ class Dataset(Generic[T_co]):
 
 
 class IterableDataset(Dataset[T_co], Iterable[T_co]):
-    """What yields samples one after another: subclass it, and write `__iter__`.
+    """Base class of streams of samples, without indices; define `__iter__`.
 
-    For streams, which have no numbers and maybe no end; a `DataLoader` cannot shuffle them.
+    A `DataLoader` cannot shuffle them.
 
     >>> class Numbers(IterableDataset):
     ...     def __iter__(self):
@@ -69,14 +69,14 @@ class IterableDataset(Dataset[T_co], Iterable[T_co]):
 
 
 class TensorDataset(Dataset[tuple["Tensor", ...]]):
-    """Samples along the first axis of one or more tensors: `dataset[i]` is a tuple of their `i`.
+    """Samples along the first axis of one or more tensors: `dataset[i]` is the tuple of rows i.
 
-    `tensors` are of shapes (N, ...), with the same N; also arrays, lists of numbers, and pandas'
-    tables and series, whose index does not matter. Memory is shared where there is an array.
-    A `DataLoader` takes whole batches from it, unless a subclass has a `__getitem__` of its own.
+    `tensors` have shapes (N, ...) with the same N; also arrays, lists of numbers, and pandas'
+    tables and series, whose index is ignored. Memory of arrays is shared. A `DataLoader` indexes
+    whole batches, unless a subclass overrides `__getitem__`.
 
-    Raises `ShapeError` for none, for different N and for 0-d ones, `DtypeError` for what is not
-    numbers.
+    Raises `ShapeError` for no tensors, different N and 0-d tensors, `DtypeError` for data that
+    are not numbers.
 
     >>> dataset = TensorDataset([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [0, 1, 0])
     >>> len(dataset)
@@ -91,56 +91,56 @@ class TensorDataset(Dataset[tuple["Tensor", ...]]):
         if not tensors:
             raise DatasetError("TensorDataset needs at least one tensor, got none")
         self.tensors = tuple(
-            column(data, f"argument {i} of TensorDataset, a {type(data).__name__},")
+            as_column(data, f"argument {i} of TensorDataset, a {type(data).__name__},")
             for i, data in enumerate(tensors)
         )
         if len({len(tensor) for tensor in self.tensors}) > 1:
             shapes = ", ".join(str(tensor.shape) for tensor in self.tensors)
             raise DatasetError(
                 f"TensorDataset got tensors of shapes {shapes}: Size mismatch between tensors. "
-                "Each has its samples along the first axis, so that the first sizes are one number"
+                "Samples lie along the first axis, so the first sizes must be equal"
             )
 
     def __getitem__(self, at: Any) -> tuple[Tensor, ...]:
         return tuple(tensor[at] for tensor in self.tensors)
 
     def __getitems__(self, indices: Any) -> Sequence[tuple[Tensor, ...]]:
-        """Return the samples with these numbers, indexed all at once."""
-        at = numbers(indices)
+        """Return the samples with these indices, indexed all at once."""
+        at = as_indices(indices)
         if at is None or type(self).__getitem__ is not TensorDataset.__getitem__:
-            return [self[i] for i in each(indices)]
-        return Batch(pick(self.tensors, at, whose=type(self).__name__))
+            return [self[i] for i in items_of(indices)]
+        return Batch(take_rows(self.tensors, at, owner=type(self).__name__))
 
     def __len__(self) -> int:
         return len(self.tensors[0])
 
 
 class Rows(Dataset["Tensor"]):
-    """The rows of one array or table, which a `DataLoader` was given as it is."""
+    """The rows of one array or table that was passed to a `DataLoader`."""
 
     def __init__(self, data: Any) -> None:
         self.name = f"the {type(data).__name__} that DataLoader got"
-        self.tensor = column(data, self.name)
+        self.tensor = as_column(data, self.name)
 
     def __getitem__(self, at: Any) -> Tensor:
         return self.tensor[at]
 
     def __getitems__(self, indices: Any) -> Sequence[Tensor]:
-        """Return the rows with these numbers, indexed all at once."""
-        at = numbers(indices)
+        """Return the rows with these indices, indexed all at once."""
+        at = as_indices(indices)
         if at is None:
-            return [self[i] for i in each(indices)]
-        return Batch(pick([self.tensor], at, whose=self.name), bare=True)
+            return [self[i] for i in items_of(indices)]
+        return Batch(take_rows([self.tensor], at, owner=self.name), bare=True)
 
     def __len__(self) -> int:
         return len(self.tensor)
 
 
 class Subset(Dataset[T_co]):
-    """The samples of `dataset` that `indices` names, in that order.
+    """The samples of `dataset` at `indices`, in that order.
 
-    A subclass with a `__getitem__` of its own is read sample by sample. Raises `TypeError` for
-    pandas' tables, whose brackets take labels.
+    A subclass that overrides `__getitem__` is read sample by sample. Raises `TypeError` for
+    pandas' tables, which are indexed by labels.
 
     >>> Subset(range(10, 20), [7, 3])[1]
     13
@@ -149,7 +149,7 @@ class Subset(Dataset[T_co]):
     def __init__(self, dataset: Any, indices: Any) -> None:
         if is_table(dataset):
             raise TypeError(
-                f"a {type(dataset).__name__} has labels where a dataset has numbers: pass "
+                f"Subset got a {type(dataset).__name__}, which is indexed by labels: pass "
                 "TensorDataset(table)"
             )
         self.dataset = dataset
@@ -161,12 +161,12 @@ class Subset(Dataset[T_co]):
         return self.dataset[self.indices[at]]  # type: ignore[no-any-return]
 
     def __getitems__(self, indices: Any) -> Sequence[T_co]:
-        """Return the samples with these numbers, all at once where the dataset can."""
+        """Return the samples with these indices, all at once where the dataset can."""
         if type(self).__getitem__ is not Subset.__getitem__:
-            return [self[i] for i in each(indices)]
+            return [self[i] for i in items_of(indices)]
         if isinstance(self.indices, np.ndarray):
             return fetch(self.dataset, self.indices[np.asarray(indices, np.intp)])
-        return fetch(self.dataset, [self.indices[i] for i in each(indices)])
+        return fetch(self.dataset, [self.indices[i] for i in items_of(indices)])
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -190,7 +190,7 @@ class ConcatDataset(Dataset[T_co]):
             if isinstance(dataset, IterableDataset):
                 raise DatasetError(
                     f"dataset {i} of ConcatDataset is an IterableDataset, a "
-                    f"{type(dataset).__name__}: its samples have no numbers"
+                    f"{type(dataset).__name__}, whose samples have no indices"
                 )
         self.cumulative_sizes = list(accumulate(len(dataset) for dataset in self.datasets))
 
@@ -206,38 +206,38 @@ class ConcatDataset(Dataset[T_co]):
         return self.datasets[part][number - before]  # type: ignore[no-any-return]
 
 
-# Those whose `__getitems__` takes ranges and arrays; others' gets lists, as in PyTorch.
+# Methods that take ranges and arrays; others get lists, as in PyTorch.
 _TAKE_ARRAYS = (TensorDataset.__getitems__, Rows.__getitems__, Subset.__getitems__)
 
 
 def fetch(dataset: Any, indices: Any) -> Sequence[Any]:
-    """Return the samples with these numbers, all at once where the dataset can."""
+    """Return the samples with these indices, all at once where the dataset can."""
     many = getattr(dataset, "__getitems__", None)
     if not many:
-        return [dataset[i] for i in each(indices)]
+        return [dataset[i] for i in items_of(indices)]
     if getattr(many, "__func__", None) in _TAKE_ARRAYS:
         return many(indices)  # type: ignore[no-any-return]
-    return many(list(each(indices)))  # type: ignore[no-any-return]
+    return many(list(items_of(indices)))  # type: ignore[no-any-return]
 
 
 def resolved(dataset: Any) -> tuple[Any, Any]:
-    """Return what nested subsets are of, and the numbers they choose, as an array or None for all.
+    """Return the dataset below nested subsets, and their indices as an array, or None for all.
 
-    Looked up once an epoch: turning lists into arrays for every batch costs what the batch does.
+    Called once per epoch: converting lists to arrays for every batch costs as much as the batch.
     """
     chosen: Any = None
     while type(dataset) is Subset:
-        known = numbers(dataset.indices)
-        if known is None:
+        indices = as_indices(dataset.indices)
+        if indices is None:
             break
-        known = np.asarray(known, np.intp)
-        chosen = known if chosen is None else known[chosen]
+        indices = np.asarray(indices, np.intp)
+        chosen = indices if chosen is None else indices[chosen]
         dataset = dataset.dataset
     return dataset, chosen
 
 
 def columns_of(dataset: Any) -> Any:
-    """Return the tensors whose rows are the samples; None where something else makes them."""
+    """Return the tensors whose rows are the samples; None for other datasets."""
     if type(dataset) is Rows:
         return [dataset.tensor]
     kind = type(dataset)
@@ -252,11 +252,11 @@ def columns_of(dataset: Any) -> Any:
 def random_split(
     dataset: Any, lengths: Sequence[float], generator: Generator | None = None
 ) -> list[Subset[Any]]:
-    """Return the samples dealt out at random to `Subset`s of given lengths, or fractions.
+    """Return random disjoint `Subset`s of the lengths, or fractions, in `lengths`.
 
-    Whole numbers add up to the length of the dataset, fractions to 1; what fractions leave over
-    through rounding goes to the first ones, a sample each. Raises `ValueError` where they don't
-    add up, or one is negative. Warns where a fraction comes to no sample.
+    Whole numbers sum to the length of the dataset, fractions to 1; samples that remain after
+    rounding go to the first subsets, one each. Raises `ValueError` where the sum is another, or
+    one is negative. Warns where a subset is empty.
 
     >>> import tinygrad_fc as tg
     >>> train, held_out = random_split(range(10), [0.75, 0.25], tg.Generator().manual_seed(0))
@@ -291,6 +291,8 @@ def _counts(n: int, fractions: Sequence[float]) -> list[int]:
     for i, count in enumerate(counts):
         if not count:
             warnings.warn(
-                f"split {i}, {fractions[i]} of {n} samples, is empty", UserWarning, stacklevel=3
+                f"random_split: subset {i}, {fractions[i]} of {n} samples, is empty",
+                UserWarning,
+                stacklevel=3,
             )
     return counts

@@ -1,4 +1,4 @@
-"""Orders in which to read the samples of a dataset, and batches of them."""
+"""Samplers: orders of sample indices, and batches of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.random import multinomial, rng_of
-from tinygrad_fc.utils.data.table import each, numbers
+from tinygrad_fc.utils.data.table import as_indices, items_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,30 +22,30 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Sampler(Generic[T_co]):
-    """An order in which to read a dataset: a subclass has `__iter__`, which yields sample numbers.
+    """Base class of samplers; define `__iter__`, which yields sample indices.
 
-    Or lists of them, for use as a `batch_sampler`. With `__len__` too, the loader has a length.
+    Or lists of them, as a `batch_sampler`. With `__len__`, the loader has a length.
     """
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(
-            f"{type(self).__name__} has no `__iter__`: define one that yields sample numbers"
+            f"{type(self).__name__} has no `__iter__`: define one that yields sample indices"
         )
 
 
 class _Ordered(Sampler[int]):
-    """A sampler that knows its whole order beforehand, so that batches are slices of it."""
+    """Base of samplers that know the order of an epoch in advance: batches are slices of it."""
 
     def _order(self) -> Any:
-        """Return the sample numbers, as a range or an array: drawn anew at every call."""
+        """Return the sample indices of one epoch, as a range or an array."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[int]:
-        return iter(each(self._order()))
+        return iter(items_of(self._order()))
 
 
 class SequentialSampler(_Ordered):
-    """The samples of `data_source`, anything that has a length, from the first to the last.
+    """The indices of `data_source`, anything with a length, in order.
 
     >>> list(SequentialSampler("abc"))
     [0, 1, 2]
@@ -62,14 +62,14 @@ class SequentialSampler(_Ordered):
 
 
 class RandomSampler(_Ordered):
-    """The samples of `data_source` in random order, another one in every epoch.
+    """The indices of `data_source` in random order, a new one in every epoch.
 
-    Each comes once in a round of as many as there are; `num_samples` may be less, or more, which
-    takes several rounds. With `replacement` each number is drawn from all. `generator` is drawn
-    from when the iteration starts, and then no more, so that its state tells the epochs to come.
+    `num_samples` may be less than the length, or more, which repeats permutations. With
+    `replacement`, indices are independent. `generator` is used only when an iteration starts, so
+    that its state determines the following epochs.
 
     Raises `ValueError` for an empty `data_source` and for `num_samples` below 1, `TypeError` for
-    what has no length.
+    data without a length.
 
     >>> import tinygrad_fc as tg
     >>> sorted(RandomSampler("abc", generator=tg.Generator()))
@@ -91,13 +91,13 @@ class RandomSampler(_Ordered):
         self.generator = generator
         if not size_of(data_source):
             raise ValueError(
-                "num_samples should be a positive integer value, but the dataset is empty: there "
-                "is nothing to draw from. Check what fills it (a path, a filter, a split)"
+                "num_samples should be a positive integer value, but the dataset is empty. Check "
+                "how it was filled (a path, a filter, a split)"
             )
 
     @property
     def num_samples(self) -> int:
-        """How many are drawn: as many as there are now, unless told otherwise."""
+        """Number of indices in an epoch: by default the current length of the data."""
         return size_of(self.data_source) if self._num_samples is None else self._num_samples
 
     def _order(self) -> Any:
@@ -114,7 +114,7 @@ class RandomSampler(_Ordered):
 
 
 class SubsetRandomSampler(_Ordered):
-    """The numbers in `indices`, in random order, another one in every epoch.
+    """The values of `indices` in random order, a new one in every epoch.
 
     >>> sorted(SubsetRandomSampler([7, 3, 5]))
     [3, 5, 7]
@@ -126,21 +126,20 @@ class SubsetRandomSampler(_Ordered):
 
     def _order(self) -> Any:
         order = rng_of(self.generator).permutation(len(self.indices))
-        known = numbers(self.indices)
-        if known is None:
-            raise TypeError("SubsetRandomSampler takes sample numbers, and got something else")
-        return np.asarray(known, np.intp)[order]
+        indices = as_indices(self.indices)
+        if indices is None:
+            raise TypeError("SubsetRandomSampler: indices must be integers")
+        return np.asarray(indices, np.intp)[order]
 
     def __len__(self) -> int:
         return len(self.indices)
 
 
 class WeightedRandomSampler(_Ordered):
-    """Numbers below N drawn by `weights`, of shape (N,), which need not sum to 1.
+    """Indices below N drawn with probabilities proportional to `weights` (N,).
 
     Without `replacement` they differ within an epoch. Raises `ValueError` for `num_samples` below
-    1 and for other shapes, and when it is read as `tinygrad_fc.multinomial` does: for weights that
-    are negative, not finite or all 0, and for fewer of them above 0 than should differ.
+    1 and for other shapes, and, when iterated, as `tinygrad_fc.multinomial` does.
 
     >>> list(WeightedRandomSampler([0.0, 1.0, 0.0], 3))
     [1, 1, 1]
@@ -175,9 +174,9 @@ class WeightedRandomSampler(_Ordered):
 
 
 class BatchSampler(Sampler[list[int]]):
-    """Lists of `batch_size` numbers each from `sampler`, any iterable; the last may be shorter.
+    """Lists of `batch_size` indices from `sampler`, any iterable; the last may be shorter.
 
-    With `drop_last` a shorter one is left out. Raises `ValueError` for a `batch_size` that is not
+    With `drop_last` a shorter one is omitted. Raises `ValueError` for a `batch_size` that is not
     a whole number of at least 1.
 
     >>> list(BatchSampler(range(5), batch_size=2, drop_last=False))
@@ -203,14 +202,14 @@ class BatchSampler(Sampler[list[int]]):
 
 
 def batches(batch_sampler: Any, chosen: Any = None) -> Iterator[Any]:
-    """Yield what `batch_sampler` does, as slices of the whole order where there is one.
+    """Yield the batches of `batch_sampler`, as slices of the order of the epoch where known.
 
-    With `chosen`, an array, what it holds at those numbers.
+    With `chosen`, an array, yield its values at those indices.
     """
     order = _order(batch_sampler)
     if order is None:
         for batch in batch_sampler:
-            yield batch if chosen is None else chosen[np.asarray(numbers(batch), np.intp)]
+            yield batch if chosen is None else chosen[np.asarray(as_indices(batch), np.intp)]
         return
     if chosen is not None:
         order = chosen[np.asarray(order, np.intp)]
@@ -221,16 +220,16 @@ def batches(batch_sampler: Any, chosen: Any = None) -> Iterator[Any]:
 
 
 def _order(batch_sampler: Any) -> Any:
-    """Return all numbers in order, as a range or an array; None where only asking tells them."""
+    """Return the indices of an epoch as a range or an array; None where they are not known."""
     if type(batch_sampler) is not BatchSampler:
         return None
     sampler: Any = batch_sampler.sampler
     if type(sampler) in _ORDERED:
         return sampler._order()
-    return numbers(sampler) if isinstance(sampler, range | np.ndarray) else None
+    return as_indices(sampler) if isinstance(sampler, range | np.ndarray) else None
 
 
-# By exact type: a subclass may have an `__iter__` of its own.
+# By exact type: a subclass may override `__iter__`.
 _ORDERED = (SequentialSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 
@@ -241,21 +240,21 @@ def positive(name: str, value: Any) -> int:
     except TypeError:
         number = 0
     if number < 1:
-        given = type(value).__name__ if hasattr(value, "shape") else repr(value)
-        hint = ": pairs are loaded by DataLoader(TensorDataset(x, y))"
+        text = type(value).__name__ if hasattr(value, "shape") else repr(value)
+        hint = ": for pairs, pass DataLoader(TensorDataset(x, y))"
         raise ValueError(
-            f"{name} should be a positive integer value, but got {name}={given:.80}"
+            f"{name} should be a positive integer value, but got {name}={text:.80}"
             + (hint if name == "batch_size" and hasattr(value, "shape") else "")
         )
     return number
 
 
 def size_of(data_source: Any) -> int:
-    """Return how many samples there are; raise `TypeError` where that cannot be told."""
+    """Return the number of samples; raise `TypeError` for data without a length."""
     try:
         return len(data_source)
     except TypeError as error:
         raise TypeError(
-            f"{error}: a dataset has `__getitem__` and `__len__`, which says how many samples "
-            "there are; what only yields them is an IterableDataset"
+            f"{error}: a dataset needs `__getitem__` and `__len__`, the number of samples. For a "
+            "stream of samples, use IterableDataset"
         ) from error

@@ -1,4 +1,4 @@
-"""Rows of arrays and tables: as tensors, and many at a time."""
+"""Rows of arrays and tables, as tensors, many at a time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Batch(Sequence[Any]):
-    """The samples of a batch, held by columns: collating them is no work.
+    """The samples of a batch, stored by columns, so that collation is free.
 
-    A sequence of samples like the list that it stands for, each a tuple with an element of every
-    column, or, where the dataset is one bare array (`bare`), that element.
+    A sequence of samples: tuples with one element per column, or, for a dataset of one array
+    (`bare`), that element.
     """
 
     __slots__ = ("bare", "columns")
@@ -39,12 +39,12 @@ class Batch(Sequence[Any]):
         return picked[0] if self.bare else tuple(picked)
 
     def collated(self) -> Any:
-        """Return what `default_collate` makes of the samples."""
+        """Return the result of `default_collate`."""
         return self.columns[0] if self.bare else list(self.columns)
 
 
-def numbers(indices: Iterable[Any]) -> Any:
-    """Return sample numbers as a range or an array, or None where they are something else."""
+def as_indices(indices: Iterable[Any]) -> Any:
+    """Return sample indices as a range or an array, or None where they are not integers."""
     if indices.__class__ is range:
         return indices
     if isinstance(indices, Node):
@@ -59,15 +59,15 @@ def numbers(indices: Iterable[Any]) -> Any:
         return None
 
 
-def each(indices: Any) -> Iterable[Any]:
-    """Return sample numbers one by one, as Python's integers where they are in an array."""
+def items_of(indices: Any) -> Iterable[Any]:
+    """Return sample indices one by one; those in an array as Python integers."""
     return indices.tolist() if isinstance(indices, np.ndarray) else indices  # type: ignore[no-any-return]
 
 
-def pick(columns: Sequence[Tensor], at: Any, *, whose: str) -> list[Tensor]:
-    """Return copies of the rows `at`, a range or an array of numbers, of every column.
+def take_rows(columns: Sequence[Tensor], at: Any, *, owner: str) -> list[Tensor]:
+    """Return copies of the rows `at`, a range or an array of indices, of every column.
 
-    Raises `RangeError` for a number that is not there; `whose` is what it was asked of.
+    Raises `RangeError` for an index out of range of `owner`.
     """
     try:
         return [_rows(column, at) for column in columns]
@@ -75,8 +75,8 @@ def pick(columns: Sequence[Tensor], at: Any, *, whose: str) -> list[Tensor]:
         count, wanted = len(columns[0]), np.asarray(at, np.intp)
         wrong = wanted[(wanted < -count) | (wanted >= count)]
         raise RangeError(
-            f"{whose} has {count} samples, and a sampler asked for number "
-            f"{wrong[0] if wrong.size else wanted.tolist()}: make the sampler for this dataset"
+            f"{owner} has {count} samples, and a sampler yielded the index "
+            f"{wrong[0] if wrong.size else wanted.tolist()}. Create the sampler for this dataset"
         ) from error
 
 
@@ -88,54 +88,54 @@ def _rows(column: Tensor, at: Any) -> Tensor:
         if at.step == 1 and at.start >= 0 and at.stop <= len(array):
             return wrap(array[at.start : at.stop].copy())
         at = np.asarray(at, np.intp)
-    # `take` is up to four times as fast as brackets for rows; where they don't lie together it
-    # would copy the whole array first.
+    # `take` is up to four times as fast as indexing for rows; without contiguous memory it would
+    # copy the whole array first.
     if array.ndim > 1 and array.__class__ is np.ndarray and array.flags.c_contiguous:
         return wrap(array.take(at, 0))
     return wrap(array[at])
 
 
 def is_table(data: Any) -> bool:
-    """Tell whether `data` is one of pandas' tables or series, whose brackets take labels."""
+    """Return whether `data` is a pandas table or series, which is indexed by labels."""
     return hasattr(data, "iloc")
 
 
-def column(data: Any, place: str) -> Tensor:
-    """Return an array, a table or anything that `as_tensor` takes as a tensor with samples.
+def as_column(data: Any, place: str) -> Tensor:
+    """Return an array, a table or anything that `as_tensor` accepts as a tensor of samples.
 
-    `place` is where it stands, for messages. Raises `DtypeError` for what is not numbers,
-    `ShapeError` for what has no axis to count samples along.
+    `place` names it in messages. Raises `DtypeError` for data that are not numbers, `ShapeError`
+    for a single number.
     """
     try:
-        made = as_tensor(data)
+        tensor = as_tensor(data)
     except DtypeError as error:
-        made = as_tensor(_table(data, place, error))
-    if not made.ndim:
+        tensor = as_tensor(_table(data, place, error))
+    if not tensor.ndim:
         raise ShapeError(
-            f"{place} has no axis to count samples along, it is a single number: pass an array "
-            "with the samples along its first axis"
+            f"{place} is a single number, without an axis of samples: pass an array with the "
+            "samples along its first axis"
         )
-    return made
+    return tensor
 
 
 def _table(data: Any, place: str, error: DtypeError) -> Any:
-    """Return the array of a table whose columns are numbers of different kinds."""
+    """Return the array of a table whose columns are numbers of different dtypes."""
     if hasattr(data, "toarray"):
         raise DtypeError(f"{place} is a sparse matrix: pass its .toarray()") from error
     if not is_table(data):
         raise DtypeError(f"{place} cannot be a tensor: {error}") from error
     if hasattr(data, "columns"):
-        named, dtypes = list(data.columns), list(data.dtypes)
+        names, dtypes = list(data.columns), list(data.dtypes)
     else:
-        named, dtypes = [data.name], [data.dtype]
-    pairs = zip(named, dtypes, strict=True)
-    words = [str(name) for name, dtype in pairs if getattr(dtype, "kind", "O") not in "fiub"]
-    if words:
+        names, dtypes = [data.name], [data.dtype]
+    pairs = zip(names, dtypes, strict=True)
+    invalid = [str(name) for name, dtype in pairs if getattr(dtype, "kind", "O") not in "fiub"]
+    if invalid:
         raise DtypeError(
-            f"{place} has columns that are not numbers: {', '.join(words)}. Encode them "
+            f"{place} has columns that are not numbers: {', '.join(invalid)}. Encode them "
             "(pandas.get_dummies, .cat.codes) or drop them (.drop(columns=...))"
         ) from error
-    # pandas makes objects of numbers beside truth values, and of numbers some of which are missing.
+    # pandas converts columns of numbers and booleans, and numbers with missing ones, to objects.
     if all(isinstance(dtype, np.dtype) for dtype in dtypes):
         return data.to_numpy(dtype=np.result_type(*dtypes))
     return data.to_numpy(dtype=np.float64, na_value=np.nan)

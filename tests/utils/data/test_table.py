@@ -1,4 +1,4 @@
-"""Arrays, pandas and scikit-learn's data, as they are."""
+"""Arrays, pandas' tables and scikit-learn's data as datasets."""
 
 from __future__ import annotations
 

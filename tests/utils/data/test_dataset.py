@@ -1,4 +1,4 @@
-"""Datasets, and batches of them: what they yield, and what they refuse."""
+"""Datasets and their batches; errors."""
 
 from __future__ import annotations
 
@@ -201,7 +201,9 @@ def test_lengths_that_differ():
         TensorDataset(X, Y[:9])
     with pytest.raises(AssertionError, match="at least one tensor"):
         TensorDataset()
-    with pytest.raises(ValueError, match="argument 0 of TensorDataset, a float, has no axis"):
+    with pytest.raises(
+        ValueError, match="argument 0 of TensorDataset, a float, is a single number"
+    ):
         TensorDataset(1.0)
     with pytest.raises(TypeError, match="argument 0 of TensorDataset, a list, cannot be a tensor"):
         TensorDataset(["a", "b"])
@@ -227,11 +229,11 @@ def test_concatenated_datasets():
 def test_a_dataset_says_what_it_lacks():
     with pytest.raises(NotImplementedError, match="define `def __getitem__"):
         Dataset()[0]
-    with pytest.raises(TypeError, match=r"no len\(\): a dataset has `__getitem__` and `__len__`"):
+    with pytest.raises(TypeError, match=r"no len\(\): a dataset needs `__getitem__` and `__len__`"):
         list(DataLoader(Dataset()))
-    with pytest.raises(TypeError, match="is an IterableDataset"):
+    with pytest.raises(TypeError, match="use IterableDataset"):
         DataLoader(zip(X, Y, strict=True), shuffle=True)
-    with pytest.raises(NotImplementedError, match="yields sample numbers"):
+    with pytest.raises(NotImplementedError, match="yields sample indices"):
         iter(Sampler())
 
 
@@ -243,7 +245,7 @@ def test_streams():
     with pytest.raises(TypeError, match=r"no len"):
         len(full)
     for option in ({"shuffle": True}, {"sampler": [0]}, {"batch_sampler": [[0]]}):
-        with pytest.raises(ValueError, match="an IterableDataset decides its own order"):
+        with pytest.raises(ValueError, match="an IterableDataset has its own order"):
             DataLoader(Countdown(), **option)
 
     class Counted(Countdown):
@@ -280,7 +282,7 @@ def test_fractions_give_what_is_left_over_to_the_first():
     thirds = [0.7, 0.2, 0.1 + 1e-16]
     assert [len(split) for split in random_split(range(10), thirds)] == [7, 2, 1]
     assert [len(split) for split in random_split(range(1), [0, 1])] == [0, 1]
-    with pytest.warns(UserWarning, match=r"split 1, 0\.1 of 3 samples, is empty"):
+    with pytest.warns(UserWarning, match=r"random_split: subset 1, 0\.1 of 3 samples, is empty"):
         random_split(range(3), [0.9, 0.1])
 
 

@@ -1,4 +1,4 @@
-"""How samples become a batch."""
+"""Collation of samples."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Point(NamedTuple):
 
 
 def test_collating_keeps_the_structure():
-    made = default_collate(
+    batch = default_collate(
         [
             {"point": Point(1, 2.5), "name": "a", "flag": True, "rest": [np.float32(1), b"b"]},
             {"point": Point(3, 4.5), "name": "c", "flag": False, "rest": [np.float32(2), b"d"]},
         ]
     )
-    assert isinstance(made["point"], Point)
-    assert made["point"].x.tolist() == [1, 3]
-    assert made["point"].y.dtype == np.float64
-    assert made["flag"].dtype == np.bool_
-    assert made["rest"][0].dtype == np.float32
-    assert (made["name"], made["rest"][1]) == (["a", "c"], (b"b", b"d"))
+    assert isinstance(batch["point"], Point)
+    assert batch["point"].x.tolist() == [1, 3]
+    assert batch["point"].y.dtype == np.float64
+    assert batch["flag"].dtype == np.bool_
+    assert batch["rest"][0].dtype == np.float32
+    assert (batch["name"], batch["rest"][1]) == (["a", "c"], (b"b", b"d"))
     x = tg.ones(2, requires_grad=True)
     default_collate([(x, 0), (x * 3, 1)])[0].sum().backward()
     assert x.grad.tolist() == [4, 4]
@@ -45,22 +45,22 @@ def test_what_cannot_be_collated():
         default_collate([None, None])
     with pytest.raises(TypeError, match="found <U1"):
         default_collate([np.array(["a"])])
-    with pytest.raises(ValueError, match=r"shapes \(2,\), \(3,\) and cannot be stacked: pad"):
+    with pytest.raises(ValueError, match=r"shapes \(2,\), \(3,\) and cannot be stacked. Pad"):
         default_collate([np.zeros(2), np.zeros(3)])
     with pytest.raises(RuntimeError, match=r"should be of equal size, got sizes \[1, 2\]"):
         default_collate([[1], [1, 2]])
-    with pytest.raises(KeyError, match="a sample has no 'x'"):
+    with pytest.raises(KeyError, match="a sample lacks 'x'"):
         default_collate([{"x": 1}, {"y": 1}])
     with pytest.raises(ValueError, match="at least one sample"):
         default_collate([])
 
 
 def test_converting_touches_arrays_only():
-    made = default_convert({"a": [np.arange(2), "s"], "b": Point(np.float32(1), 2), "c": (1,)})
-    assert made["a"][0].tolist() == [0, 1]
-    assert made["a"][1] == "s"
-    assert made["b"].x.dtype == np.float32
-    assert (made["b"].y, made["c"]) == (2, [1])
+    batch = default_convert({"a": [np.arange(2), "s"], "b": Point(np.float32(1), 2), "c": (1,)})
+    assert batch["a"][0].tolist() == [0, 1]
+    assert batch["a"][1] == "s"
+    assert batch["b"].x.dtype == np.float32
+    assert (batch["b"].y, batch["c"]) == (2, [1])
     words = np.array(["a"])
     assert default_convert(words) is words
     assert default_convert(range(2)) == [0, 1]
