@@ -103,7 +103,7 @@ def test_a_checkpoint_is_a_valid_file_with_names_to_read(tmp_path: Any):
 def test_what_torch_save_writes_is_told_apart(tmp_path: Any):
     for zipped in (True, False):
         torch.save({"a": torch.zeros(1)}, tmp_path / "t", _use_new_zipfile_serialization=zipped)
-        with pytest.raises(FormatError, match=r"It looks like a file of torch\.save, a pickle"):
+        with pytest.raises(FormatError, match=r"It looks like a pickle of torch\.save"):
             load(tmp_path / "t")
 
 

@@ -1,7 +1,7 @@
-"""Files: models, and whole checkpoints, in safetensors' format.
+"""Save and load models and checkpoints in safetensors' format.
 
-`safetensors` is the format, `structure` how nested lists and dicts go into its metadata, `atomic`
-how a file takes another's place. Loading runs no code from a file, whoever wrote it.
+`safetensors` reads and writes the format, `structure` stores nested containers in its metadata,
+`atomic` replaces files. Loading runs no code from a file.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ __all__ = ["FormatError", "load", "save"]
 
 
 def save(obj: Any, f: Any) -> None:
-    """Write `obj` to `f`, a path or a binary file, for `load` to return as it was.
+    """Write `obj` to `f`, a path or a binary file, for `load` to restore.
 
     `obj` is a state dict, or a checkpoint: dicts, lists and tuples of tensors, parameters, arrays,
-    NumPy's scalars and dtypes, numbers, strings, bytes, truth values and None. A tensor that
-    appears twice is two when it comes back. The format is safetensors', which others read: they
-    find the tensors under names such as `model.0.weight`.
+    NumPy scalars and dtypes, numbers, strings, bytes, booleans and None. A tensor that appears
+    twice is restored as two. Other readers of safetensors find the tensors under names such as
+    `model.0.weight`.
 
-    At a path the new file takes the old one's place when it is whole and on the disk; an error or
-    a crash before leaves the old one. Raises `TypeError`, which says where in `obj`, for what a
-    file cannot hold, `ValueError` for what contains itself or is nested more than 100 deep.
+    A file at a path is replaced atomically, after the new one is complete and on the disk. Raises
+    `TypeError`, with the place in `obj`, for unsupported types, `ValueError` for an object that
+    contains itself or is nested more than 100 deep.
 
     >>> import io
     >>> import tinygrad_fc as tg
@@ -42,7 +42,7 @@ def save(obj: Any, f: Any) -> None:
     arrays, metadata = structure.pack(obj)
     if hasattr(f, "write"):
         if isinstance(f, io.TextIOBase):
-            raise TypeError("save writes bytes, and got a file for text: open it with mode 'wb'")
+            raise TypeError("save writes bytes, got a text file: open it with mode 'wb'")
         safetensors.write(f, arrays, metadata)
     else:
         with replacing(_path(f, "save")) as file:
@@ -50,15 +50,14 @@ def save(obj: Any, f: Any) -> None:
 
 
 def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) -> Any:
-    """Return what `save` wrote to `f`, a path or a binary file; or any safetensors file's tensors.
+    """Return the object that `save` wrote to `f`, a path or a binary file.
 
-    A file that others wrote gives a dict of tensors by name; those of dtype BF16 come as float32,
-    which holds all their values. `weights_only` changes nothing: no file is trusted. There is one
-    device to map to, the CPU.
+    Any other safetensors file is returned as a dict of tensors by name; dtype BF16 becomes
+    float32, which represents all its values. `weights_only` has no effect: loading never runs
+    code. The only `map_location` is the CPU.
 
-    Raises `FormatError`, a `ValueError`, that says what is wrong with a file that is truncated,
-    damaged, hostile or of another format, or has a dtype that NumPy lacks; `OSError` where there
-    is none.
+    Raises `FormatError`, a `ValueError`, for a file that is truncated, damaged or of another
+    format, or has a dtype that NumPy lacks; `OSError` where there is no file.
 
     >>> import io
     >>> load(io.BytesIO(b"no tensors"))
@@ -71,7 +70,7 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) 
         check(map_location)
     if hasattr(f, "read"):
         if isinstance(f, io.TextIOBase):
-            raise TypeError("load reads bytes, and got a file for text: open it with mode 'rb'")
+            raise TypeError("load reads bytes, got a text file: open it with mode 'rb'")
         arrays, metadata = safetensors.read(f)
     else:
         with Path(_path(f, "load")).open("rb") as file:

@@ -1,4 +1,4 @@
-"""A file that takes another's place when it is whole, and not before."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: str) -> Iterator[IO[bytes]]:
-    """Yield a new file that becomes the one at `path` on leaving the block without an error.
+    """Yield a new file that replaces the one at `path` when the block ends without an error.
 
-    It is on the disk by then. After an error there is the old file, or none, and nothing else.
-    Links are followed; what is there and is no file (a pipe, `/dev/stdout`) is written to.
-    Raises `OSError` where the folder does not exist or cannot be written to.
+    It is flushed to the disk before. After an error the old file, if any, is unchanged. Links are
+    followed; pipes and devices such as `/dev/stdout` are written to directly. Raises `OSError`
+    where the folder does not exist or is not writable.
     """
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
@@ -27,7 +27,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
         return
     if not target.parent.is_dir():
         raise FileNotFoundError(ENOENT, "there is no such folder to save in", str(target.parent))
-    # Opened so that it gets the rights of any new file, unlike those that `tempfile` makes.
+    # Opened directly, since `tempfile` restricts the permissions.
     draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")
     try:
         with draft.open("xb") as file:
@@ -36,7 +36,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         if target.exists():
             draft.chmod(target.stat().st_mode & 0o7777)
-        os.replace(draft, target)  # noqa: PTH105  the one call that all of this rests on
+        os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
     except BaseException:
         with suppress(OSError):
             draft.unlink()
@@ -45,7 +45,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the new name outlast a power cut too, on systems that open folders."""
+    """Flush the new name to the disk, on systems where a folder can be opened."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

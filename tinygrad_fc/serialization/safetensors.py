@@ -1,9 +1,9 @@
 """Named arrays as bytes, in safetensors' format, version 0.x (huggingface/safetensors, README).
 
-Eight bytes say how long the header is; the header, JSON, says of each tensor its dtype, its shape
-and its place among the bytes that follow, which the tensors fill without gap or overlap. Strings
-about the whole stand under `__metadata__`. A reader believes none of it: everything is checked
-against how many bytes there are before anything is allocated.
+Eight bytes hold the length of the header; the header, JSON, holds for each tensor its dtype, shape
+and offsets into the bytes that follow, which the tensors fill without gap or overlap. Strings
+about the file are under `__metadata__`. The reader checks everything against the size of the file
+before it allocates memory.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 METADATA = "__metadata__"
-HEADER_LIMIT = 100_000_000  # the format's own
+HEADER_LIMIT = 100_000_000  # of the format
 
-_DEEPEST = 400  # levels of JSON, of which a structure 100 deep takes at most 300
+_MAX_DEPTH = 400  # levels of JSON; a structure 100 deep needs at most 300
 _NO_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^][{}"]++', re.DOTALL)
 
 _DTYPES = {
@@ -35,11 +35,11 @@ _STORED = {**_DTYPES, _BF16: np.dtype("<u2")}
 
 
 class FormatError(ValueError, RuntimeError):
-    """A file that is not in safetensors' format, or not whole, or that has what NumPy lacks."""
+    """Raised for a file that is not in safetensors' format, or truncated, or needs other dtypes."""
 
 
 class _Entry(NamedTuple):
-    """What the header says of a tensor, believed by now."""
+    """The checked header entry of a tensor."""
 
     name: str
     kind: str
@@ -48,8 +48,8 @@ class _Entry(NamedTuple):
     end: int
 
 
-def holds(dtype: np.dtype[Any]) -> bool:
-    """Tell whether a file can hold arrays of `dtype`."""
+def supports(dtype: np.dtype[Any]) -> bool:
+    """Return whether the format has the dtype."""
     return dtype.newbyteorder("<") in _NAMES
 
 
@@ -57,14 +57,14 @@ def holds(dtype: np.dtype[Any]) -> bool:
 
 
 def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
-    """Write arrays, of dtypes that `holds` is true of, and strings to a binary file.
+    """Write arrays, of dtypes that `supports` accepts, and strings to a binary file.
 
-    Names other than `__metadata__` are kept in their order. Raises `ValueError` for a header
-    longer than the format has.
+    The order of the names is preserved. Raises `ValueError` for a header above the limit of the
+    format.
     """
     header: dict[str, Any] = {METADATA: metadata} if metadata else {}
-    # The widest elements first, as the format's own library does: each tensor then starts at a
-    # multiple of its element's size, and a reader may use it where it lies.
+    # The largest elements first, as in the reference library: tensors are then aligned to their
+    # element size, so that a reader can map the file.
     order = sorted(arrays, key=lambda name: -arrays[name].dtype.itemsize)
     places, end = {}, 0
     for name in order:
@@ -78,8 +78,8 @@ def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
     text += b" " * (-len(text) % 8)
     if len(text) > HEADER_LIMIT:
         raise ValueError(
-            f"the names and the structure of what is saved take {len(text)} bytes, and the format "
-            f"has {HEADER_LIMIT}: save arrays in place of long lists of numbers"
+            f"save: names and structure take {len(text)} bytes, and the format allows "
+            f"{HEADER_LIMIT}. Save arrays instead of long lists of numbers"
         )
     _put(file, len(text).to_bytes(8, "little") + text)
     for name in order:
@@ -92,7 +92,7 @@ def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
 def _put(file: Any, data: Any) -> None:
     rest = memoryview(data)
     while rest.nbytes:
-        # An unbuffered file may take a part only; what returns no count takes all.
+        # An unbuffered file may write only a part; without a count, all is written.
         written = file.write(rest)
         rest = rest[len(rest) if written is None else written :]
 
@@ -101,9 +101,9 @@ def _put(file: Any, data: Any) -> None:
 
 
 def read(file: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return arrays and strings from a binary file, from where it stands to its end.
+    """Return arrays and metadata from a binary file, from its position to its end.
 
-    Raises `FormatError` for anything but what the format allows.
+    Raises `FormatError` for violations of the format.
     """
     file, size = _sized(file)
     if size < 8:
@@ -122,7 +122,7 @@ def read(file: Any) -> tuple[dict[str, Any], dict[str, str]]:
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _wrong(f"{METADATA} is not an object of strings")
-    entries = [_believed(name, said, size - 8 - length) for name, said in header.items()]
+    entries = [_checked_entry(name, value, size - 8 - length) for name, value in header.items()]
     _check_places(entries, size - 8 - length)
     by_place = sorted(entries, key=lambda entry: (entry.begin, entry.end))
     arrays = {entry.name: _array(file, entry) for entry in by_place}
@@ -130,14 +130,14 @@ def read(file: Any) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def parse(text: bytes, what: str) -> Any:
-    """Return what JSON says; raise `FormatError` where it is not JSON, or says a thing twice."""
+    """Return parsed JSON; raise `FormatError` for invalid JSON and repeated keys."""
     try:
         decoded = text.decode()
         if not decoded.startswith("{"):
             raise _wrong(f"{what} does not begin with '{{'")
-        # Counted beforehand: a program that lifts Python's limit would crash in the parser.
+        # Checked before parsing: with a raised recursion limit, the parser would crash.
         steps = (1 if c in "[{" else -1 for c in _NO_BRACKETS.sub("", decoded))
-        if max(accumulate(steps)) > _DEEPEST:
+        if max(accumulate(steps)) > _MAX_DEPTH:
             raise _wrong(f"{what} is nested too deeply")
         return json.loads(decoded, object_pairs_hook=_unique, parse_constant=_constant)
     except FormatError:
@@ -151,30 +151,30 @@ def parse(text: bytes, what: str) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _wrong(f"it names {twice!r:.80} twice")
-    return made
+        raise _wrong(f"it has the key {twice!r:.80} twice")
+    return unique
 
 
 def _constant(word: str) -> NoReturn:
-    raise _wrong(f"{word} is no JSON")
+    raise _wrong(f"{word} is not JSON")
 
 
-def _believed(name: str, said: Any, size: int) -> _Entry:
-    """Return what the header says of a tensor, if it can be."""
-    if not isinstance(said, dict):
-        raise _wrong(f"what it says of tensor {name!r:.80} is not an object")
-    missing = [key for key in ("dtype", "shape", "data_offsets") if key not in said]
+def _checked_entry(name: str, value: Any, size: int) -> _Entry:
+    """Return the header entry of a tensor, checked."""
+    if not isinstance(value, dict):
+        raise _wrong(f"the entry of tensor {name!r:.80} is not an object")
+    missing = [key for key in ("dtype", "shape", "data_offsets") if key not in value]
     if missing:
         raise _wrong(f"tensor {name!r:.80} has no {missing[0]}")
-    kind, shape, places = said["dtype"], said["shape"], said["data_offsets"]
+    kind, shape, places = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(kind, str) or kind not in _STORED:
         raise FormatError(
-            f"tensor {name!r:.80} is of dtype {kind!r:.40}, which NumPy lacks: have it written as "
-            f"one of {', '.join(_STORED)}"
+            f"tensor {name!r:.80} is of dtype {kind!r:.40}, which NumPy lacks. Write it as one of "
+            f" {', '.join(_STORED)}"
         )
     if not _counts(shape) or len(shape) > 64:
         raise _wrong(f"tensor {name!r:.80} has a shape that is not a list of at most 64 sizes")
@@ -217,7 +217,7 @@ def _array(file: Any, entry: _Entry) -> Any:
     if flat.size:
         _fill(file, flat.view(np.uint8).data)
     if entry.kind == "BOOL":
-        # Any byte may stand there, and NumPy has only thought of 0 and 1.
+        # The file may have any byte, and NumPy expects 0 or 1.
         np.not_equal(flat.view(np.uint8), 0, out=flat)
     if entry.kind == _BF16:
         # The upper half of a float32, by its definition.
@@ -248,26 +248,25 @@ def _take(file: Any, count: int) -> bytes:
 
 
 def _fill(file: Any, rest: memoryview) -> None:
-    """Read until `rest` is full, whose length the file has promised."""
+    """Read until `rest` is full."""
     while rest.nbytes:
         if hasattr(file, "readinto"):
             count = file.readinto(rest)
         else:
-            got = file.read(min(rest.nbytes, 1 << 24))
-            count = len(got)
-            rest[:count] = got
+            data = file.read(min(rest.nbytes, 1 << 24))
+            count = len(data)
+            rest[:count] = data
         if not count:
             raise _wrong(f"it ended {rest.nbytes} bytes too early: it is truncated")
         rest = rest[count:]
 
 
 def _guess(start: bytes) -> str:
-    """Return a hint at what a file is that begins with these bytes."""
+    """Return a hint for the format of a file that begins with these bytes."""
     if start[:2] == b"PK" or start[:1] == b"\x80":
         return (
-            ". It looks like a file of torch.save, a pickle, which could run any code and is not "
-            "loaded: under PyTorch, write it with safetensors.torch.save_file(model.state_dict(), "
-            "path)"
+            ". It looks like a pickle of torch.save, which is not loaded, as it could run any "
+            "code. In PyTorch, use safetensors.torch.save_file(model.state_dict(), path)"
         )
     return ""
 

@@ -1,8 +1,8 @@
 """Nested dicts, lists and tuples as JSON, with the arrays in them under names.
 
-JSON's own values stand for themselves, and every other kind is an object with one key that names
-it: `{"tuple": [1, 2]}`, `{"dict": {"lr": 0.1}}`, `{"tensor": ["model.0.weight", false]}`. The table
-of kinds is all that reading can make: nothing in a file is called, looked up or imported.
+Values that JSON has are stored as they are; any other type is an object with one key, its name:
+`{"tuple": [1, 2]}`, `{"dict": {"lr": 0.1}}`, `{"tensor": ["model.0.weight", false]}`. Reading
+creates these types only: nothing in a file is called, looked up or imported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn.parameter import Parameter
-from tinygrad_fc.serialization.safetensors import METADATA, FormatError, holds, parse
+from tinygrad_fc.serialization.safetensors import METADATA, FormatError, parse, supports
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 STRUCTURE = "tinygrad_fc.structure"
 VERSION = "tinygrad_fc.version"
 _VERSION = "1"
-_DEEPEST = 100
-_EXACT = 2**53  # whole numbers up to here are the same to every reader of JSON
+_MAX_DEPTH = 100
+_EXACT = 2**53  # larger integers differ between readers of JSON
 _DTYPES = {dtype.name: dtype for dtype in map(np.dtype, "?bhilBHILefd")}
 _DICTS: dict[str, type[dict[Any, Any]]] = {
     "dict": dict,
@@ -40,9 +40,9 @@ Path = tuple[Any, ...]
 
 
 def pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return arrays by name and the metadata that makes `obj` of them; none for a state dict.
+    """Return arrays by name and the metadata with the structure; none for a flat state dict.
 
-    Raises `TypeError` for what has no place in a file, `ValueError` for what contains itself or
+    Raises `TypeError` for unsupported types, `ValueError` for an object that contains itself or
     is nested more than 100 deep.
     """
     packer = _Packer()
@@ -54,33 +54,33 @@ def pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
-    """Return what was packed; or tensors by name, where nothing says that it was more.
+    """Return the packed object; tensors by name, if the metadata has no structure.
 
-    Raises `FormatError` for what `pack` cannot have written.
+    Raises `FormatError` for structures that `pack` does not write.
     """
     if STRUCTURE not in metadata:
         return {name: wrap(array) for name, array in arrays.items()}
     version = metadata.get(VERSION)
     if version != _VERSION:
         raise FormatError(
-            f"this checkpoint is of version {version!r:.40}, and this library reads {_VERSION}: "
-            "read it with the one that wrote it"
+            f"this checkpoint has version {version!r:.40}, and this library reads {_VERSION}. Load "
+            "it with the library that saved it"
         )
-    said = parse(metadata[STRUCTURE].encode(errors="surrogatepass"), "the structure")
-    if set(said) != {"root"}:
-        raise _wrong("has not one root")
-    maker = _Maker(dict(arrays))
-    made = maker.made(said["root"], 0)
-    if maker.arrays:
-        raise _wrong(f"has no place for tensor {next(iter(maker.arrays))!r:.80}")
-    return made
+    structure = parse(metadata[STRUCTURE].encode(errors="surrogatepass"), "the structure")
+    if set(structure) != {"root"}:
+        raise _wrong("needs one root")
+    unpacker = _Unpacker(dict(arrays))
+    obj = unpacker.unpacked(structure["root"], 0)
+    if unpacker.arrays:
+        raise _wrong(f"does not use tensor {next(iter(unpacker.arrays))!r:.80}")
+    return obj
 
 
 # Writing
 
 
 class _Packer:
-    """Turns objects into JSON, and keeps the arrays that it meets under names of their own."""
+    """Converts objects to JSON, and collects their arrays by name."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, Any] = {}
@@ -103,42 +103,42 @@ class _Packer:
                 text = packed(value)
                 if text is not None:
                     return {name: text}
-        raise _refusal(value, path)
+        raise _unsupported(value, path)
 
     def container(self, value: Any, path: Path) -> Any:
         if id(value) in self.open:
             raise ValueError(f"cannot save {_place(path)}: it contains itself")
-        if len(path) >= _DEEPEST:
-            raise ValueError(f"cannot save {_place(path):.80}…: nested more than {_DEEPEST} deep")
+        if len(path) >= _MAX_DEPTH:
+            raise ValueError(f"cannot save {_place(path):.80}…: nested more than {_MAX_DEPTH} deep")
         self.open.add(id(value))
         kind = type(value)
-        made: Any
+        packed: Any
         if kind in (list, tuple):
-            made = [self.packed(v, (*path, i)) for i, v in enumerate(value)]
+            packed = [self.packed(v, (*path, i)) for i, v in enumerate(value)]
         elif all(type(key) is str for key in value):
-            made = {key: self.packed(v, (*path, key)) for key, v in value.items()}
+            packed = {key: self.packed(v, (*path, key)) for key, v in value.items()}
         else:
-            made = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
+            packed = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
         self.open.remove(id(value))
-        return made if kind is list else {kind.__name__: made}
+        return packed if kind is list else {kind.__name__: packed}
 
     def key(self, key: Any, path: Path) -> Any:
         if not _is_key(key):
             raise TypeError(
-                f"cannot save {_place(path)}: one of its keys is a {type(key).__name__}, and keys "
-                "are numbers, strings, truth values, None and tuples of them"
+                f"cannot save {_place(path)}: it has a key of type {type(key).__name__}. Keys are "
+                "numbers, strings, booleans, None and tuples of them"
             )
         return self.packed(key, (*path, key))
 
     def array(self, value: Any, path: Path) -> Any:
-        """Keep an array under a name; return that, and what else makes the value."""
+        """Store an array under a name; return its JSON."""
         array = np.asarray(value._array if isinstance(value, Tensor) else value)
-        if not holds(array.dtype):
+        if not supports(array.dtype):
             raise TypeError(
-                f"cannot save {_place(path)}: its dtype is {array.dtype}, and files hold real "
-                "numbers of at most 64 bits and truth values"
+                f"cannot save {_place(path)}: its dtype is {array.dtype}. Files hold booleans and "
+                "real numbers of at most 64 bits"
             )
-        # Half of a surrogate pair is a string to Python, and no UTF-8.
+        # A lone surrogate is valid in a Python string, and not in UTF-8.
         wanted = ".".join(map(str, path)).encode(errors="backslashreplace").decode()
         name, number = wanted, 1
         while name in self.arrays or name == METADATA:
@@ -159,71 +159,71 @@ def _place(path: Path) -> str:
     return "".join(f"[{key!r}]" for key in path) or "this"
 
 
-def _refusal(value: Any, path: Path) -> TypeError:
-    hint = "Save what it is made of"
+def _unsupported(value: Any, path: Path) -> TypeError:
+    hint = "Save its attributes"
     if hasattr(value, "state_dict"):
         hint = "Save its state_dict(): save(model.state_dict(), path)"
     elif hasattr(value, "get_state"):
         hint = "Save its get_state()"
     elif callable(value):
-        hint = "Of a model, save model.state_dict(); functions and classes stay in the program"
+        hint = "Of a model, save model.state_dict(); functions and classes cannot be saved"
     for base in (int, float, str, dict, list, tuple, np.ndarray):
         if isinstance(value, base):
             hint = f"Save it as a plain {base.__name__}"
     return TypeError(
-        f"cannot save {_place(path)}: it is a {type(value).__name__}, and files hold tensors, "
-        "arrays, numbers, strings, and dicts, lists and tuples of them, so that loading runs no "
-        f"code. {hint}"
+        f"cannot save {_place(path)}: it is a {type(value).__name__}. Files hold tensors, arrays, "
+        "numbers, strings, and dicts, lists and tuples of them, so that loading runs no code. "
+        f"{hint}"
     )
 
 
 # Reading
 
 
-class _Maker:
-    """Turns JSON back into objects; each array is used once, so that they stay as large as read."""
+class _Unpacker:
+    """Converts JSON to objects; each array is used once, so that a file cannot multiply it."""
 
     def __init__(self, arrays: dict[str, Any]) -> None:
         self.arrays = arrays
 
-    def made(self, said: Any, depth: int) -> Any:
-        if depth > _DEEPEST:
+    def unpacked(self, value: Any, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
             raise _wrong("is nested too deeply")
-        if isinstance(said, list):
-            return [self.made(part, depth + 1) for part in said]
-        if not isinstance(said, dict):
-            return said
-        if len(said) != 1:
-            raise _wrong(f"has an object of {len(said)} keys where one names a kind")
-        ((kind, content),) = said.items()
+        if isinstance(value, list):
+            return [self.unpacked(part, depth + 1) for part in value]
+        if not isinstance(value, dict):
+            return value
+        if len(value) != 1:
+            raise _wrong(f"has an object of {len(value)} keys, and one key names a type")
+        ((kind, content),) = value.items()
         if kind in _DICTS:
             return self.mapping(_DICTS[kind], content, depth)
         if kind == "tuple" and isinstance(content, list):
-            return tuple([self.made(part, depth + 1) for part in content])
+            return tuple([self.unpacked(part, depth + 1) for part in content])
         if kind in ("array", "tensor", "parameter"):
             return self.array(kind, content)
         return _leaf(kind, content)
 
     def mapping(self, kind: type[dict[Any, Any]], content: Any, depth: int) -> Any:
         if isinstance(content, dict):
-            return kind({key: self.made(value, depth + 1) for key, value in content.items()})
-        made: dict[Any, Any] = {}
+            return kind({key: self.unpacked(value, depth + 1) for key, value in content.items()})
+        items: dict[Any, Any] = {}
         for pair in content if isinstance(content, list) else [None]:
             if not isinstance(pair, list) or len(pair) != 2:
                 raise _wrong("has a dict that is not of pairs")
-            key, value = (self.made(part, depth + 1) for part in pair)
-            if not _is_key(key) or key in made:
-                raise _wrong(f"has a dict with a key twice, or one that is none: {key!r:.80}")
-            made[key] = value
-        return kind(made)
+            key, value = (self.unpacked(part, depth + 1) for part in pair)
+            if not _is_key(key) or key in items:
+                raise _wrong(f"has a dict with an invalid or repeated key: {key!r:.80}")
+            items[key] = value
+        return kind(items)
 
     def array(self, kind: str, content: Any) -> Any:
-        said = [content, False] if kind == "array" else content
-        if not isinstance(said, list) or len(said) != 2 or type(said[1]) is not bool:
+        fields = [content, False] if kind == "array" else content
+        if not isinstance(fields, list) or len(fields) != 2 or type(fields[1]) is not bool:
             raise _wrong(f"has a {kind} that is {content!r:.80}")
-        name, requires_grad = said
+        name, requires_grad = fields
         if not isinstance(name, str) or name not in self.arrays:
-            raise _wrong(f"uses tensor {name!r:.80} twice, or there is none of this name")
+            raise _wrong(f"uses tensor {name!r:.80} twice, or it is missing")
         array = self.arrays.pop(name)
         if requires_grad and array.dtype.kind != "f":
             raise _wrong(f"has tensor {name!r:.80} require grad, which is of {array.dtype}")
@@ -231,14 +231,14 @@ class _Maker:
             return array
         if kind == "parameter":
             return Parameter(array, requires_grad)
-        made = wrap(array)
-        made.requires_grad = requires_grad
-        return made
+        tensor = wrap(array)
+        tensor.requires_grad = requires_grad
+        return tensor
 
 
 def _leaf(kind: str, content: Any) -> Any:
     if kind not in _LEAVES:
-        raise _wrong(f"has a {kind!r:.40}, a kind that there is not")
+        raise _wrong(f"has the unknown type {kind!r:.40}")
     try:
         return _LEAVES[kind][2](content)
     except (TypeError, ValueError, KeyError) as error:
@@ -259,7 +259,7 @@ def _wrong(what: str) -> FormatError:
     return FormatError(f"not a checkpoint of this library: its structure {what}")
 
 
-# What JSON lacks: the kind, what stands for it (None: nothing does), and what makes it again.
+# Types that JSON lacks: the type, its JSON (None: not supported), and the inverse.
 _LEAVES: dict[str, tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "int": (int, hex, lambda digits: int(digits, 16)),
     "float": (
