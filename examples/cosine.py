@@ -1,11 +1,11 @@
 """A network of sizes 1-8-5-3-1 learns (cos x + 1) / 2 from 200 points: the document's experiment.
 
-It shows a model, a loss and an optimizer in PyTorch's spelling; that the gradients which autograd
-finds are those derived by hand, formulas (13) to (38); and that the network knows nothing of the
-curve outside the range that it was trained on. `--engine handderived` trains by the derivation by
-hand: the same start and the same batches, hence the same result, only slower.
+It shows a model, a loss and an optimizer in PyTorch's spelling; that the gradients of autograd are
+those derived by hand, formulas (13) to (38); and that the network does not extrapolate beyond its
+training range. `--engine handderived` trains with the gradients derived by hand, from the same
+start with the same batches, to the same result, only slower.
 
-About one start in four is still far from the curve after 5000 epochs; take another `--seed` then.
+About one start in four is still far from the curve after 5000 epochs; try another `--seed` then.
 """
 
 import argparse
@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 from rich.console import Console
 from terminal import follow, parser, results
 
@@ -88,7 +87,7 @@ def parse() -> argparse.Namespace:
         "--engine",
         choices=ENGINES,
         default="autograd",
-        help="who finds the gradients; by hand takes about a minute (default: %(default)s)",
+        help="computes the gradients; handderived takes about a minute (default: %(default)s)",
     )
     options.add_argument(
         "--history",
@@ -196,6 +195,8 @@ def as_columns(x: Array, y: Array) -> list[tuple[Array, Array]]:
 
 def plot(model: nn.Sequential, name: str, path: Path) -> None:
     """Draw the curve as a line, the network's predictions as stars."""
+    from matplotlib.figure import Figure
+
     formula, target = TARGETS[name]
     curve_x, curve_y = points(TESTED, 1000, target)
     # A line from one branch of tan to the next would be no part of the curve.

@@ -1,8 +1,8 @@
 """A fully connected sigmoid network learns to read handwritten digits.
 
-The data are scikit-learn's 1,797 pictures of 8 by 8 pixels, a quarter of them held out. It shows
-that nothing but `Linear`, `Sigmoid`, `MSELoss` and `SGD` reads 97 of 100 digits that it never saw,
-and which ones it misreads: many of them a person would have to look at twice.
+The data are scikit-learn's 1,797 pictures of 8 by 8 pixels, a quarter of them held out. `Linear`,
+`Sigmoid`, `MSELoss` and `SGD` alone classify 97 of 100 held-out digits correctly. The picture shows
+the others, many of which are ambiguous to people as well.
 """
 
 import time
@@ -11,10 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 from rich.console import Console
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from terminal import follow, parser, results
 
 import tinygrad_fc as tg
@@ -36,6 +33,9 @@ def main() -> None:
     options = parser(
         "Train a sigmoid network on handwritten digits.", epochs=200, output="digits.png"
     ).parse_args()
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     tg.manual_seed(options.seed)
     images, labels = load_digits(return_X_y=True)
     train_images, test_images, train_labels, test_labels = train_test_split(
@@ -107,6 +107,8 @@ def predict(model: nn.Module, images: Array) -> Array:
 
 def plot(images: Array, labels: Labels, outputs: Array, path: Path) -> None:
     """Draw the mistakes of which the network was surest, the surest first."""
+    from matplotlib.figure import Figure
+
     read = outputs.argmax(axis=1)
     mistakes = np.flatnonzero(read != labels)
     surest = mistakes[np.argsort(-outputs.max(axis=1)[mistakes])][:SHOWN]

@@ -1,10 +1,10 @@
 """One script for two libraries: the same training under PyTorch and under this one.
 
-`--library` picks the import, and nothing below it asks which it was. Both start from the same
-parameters, made with NumPy under the names that `state_dict` has for them, and go through the same
-batches in float64; so they print the same numbers. It classifies scikit-learn's 178 wines, from
-three growers, by 13 measurements. What is drawn at random by a library itself (dropout, shuffling)
-is left out: the laws are the same in both, but not the draws.
+`--library` selects the import; the rest of the script does not depend on it. Both libraries start
+from the same parameters, drawn with NumPy by the names in `state_dict`, and see the same batches in
+float64, so they print the same numbers. It classifies scikit-learn's 178 wines, from three growers,
+by 13 measurements. Random numbers of the libraries (dropout, shuffling) are left out: their
+distributions are the same, but not the numbers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
-from sklearn.datasets import load_wine
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 from terminal import parser, results
 
 if TYPE_CHECKING:  # to a type checker it is this library always
@@ -36,6 +33,10 @@ LARGEST_NORM = 0.5  # of the gradient of all parameters
 def main() -> None:
     """Train under the chosen library; show, with all digits, how it went."""
     options, torch = parse()
+    from sklearn.datasets import load_wine
+    from sklearn.model_selection import train_test_split
+    from sklearn.preprocessing import StandardScaler
+
     rng = np.random.default_rng(options.seed)
     model = make_model(torch, rng)
     split = train_test_split(*load_wine(return_X_y=True), test_size=0.25, random_state=options.seed)

@@ -131,7 +131,7 @@ def check_a_row_of_scipy() -> None:
     if find_spec("scipy") is None:
         say("\nSciPy is not installed: its function is left out")
         return
-    import scipy.special as ss  # noqa: PLC0415  only this part needs it
+    import scipy.special as ss
 
     erf = tg.op(
         ss.erf,
@@ -156,7 +156,7 @@ def find_a_bug_in_torch() -> GradientError | None:
     if find_spec("torch") is None:
         say("\nPyTorch is not installed: its functions are left out")
         return None
-    import torch  # noqa: PLC0415  only this part needs it
+    import torch
 
     def power(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.pow(a, b)

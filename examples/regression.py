@@ -1,10 +1,10 @@
-"""How far does diabetes progress within a year? A tabular regression with standardised inputs.
+"""The progression of diabetes within a year: a tabular regression with standardised inputs.
 
 The data are scikit-learn's: ten measurements of each of 442 patients, in years, mmHg, mg/dl and so
 on, and a number for the disease's progression, from 25 to 346. It shows a model that standardises
-by buffers, so that they are saved with it and the file alone predicts from measurements as they
-come; AdamW and early stopping; and that a network ought to be shown next to a linear model:
-here the two are about equal, since the measurements tell hardly more than that one can use.
+its inputs with buffers, which are saved with it, so that the file alone predicts from raw
+measurements; AdamW and early stopping; and a comparison with a linear model, which is about as
+good here.
 """
 
 import time
@@ -14,12 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 from rich.console import Console
-from sklearn.datasets import load_diabetes
-from sklearn.linear_model import LinearRegression
-from sklearn.metrics import r2_score, root_mean_squared_error
-from sklearn.model_selection import train_test_split
 from terminal import follow, parser, results
 
 import tinygrad_fc as tg
@@ -53,7 +48,7 @@ class Progression(nn.Module):
         )
 
     def standardise_by(self, measurements: tg.Tensor, progressions: tg.Tensor) -> None:
-        """Take means and standard deviations from what is learned from, and from nothing else."""
+        """Set means and standard deviations to those of the training data."""
         self.measurement_mean.copy_(measurements.mean(0))
         self.measurement_std.copy_(measurements.std(0))
         self.progression_mean.copy_(progressions.mean(0))
@@ -74,6 +69,11 @@ def main() -> None:
         output="regression.png",
         checkpoint="regression.safetensors",
     ).parse_args()
+    from sklearn.datasets import load_diabetes
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import r2_score, root_mean_squared_error
+    from sklearn.model_selection import train_test_split
+
     tg.manual_seed(options.seed)
     x, y = load_diabetes(return_X_y=True, scaled=False)
     x, test_x, y, test_y = train_test_split(x, y, test_size=0.25, random_state=options.seed)
@@ -124,10 +124,12 @@ def train(
     curves: list[tuple[float, float]],
     checkpoint: Path,
 ) -> Iterator[float]:
-    """Train a model on what is `learned` till it no longer helps on what is `watched`.
+    """Train a model on `learned` until the error on `watched` stops decreasing.
 
-    Save the best; append to `curves`, and yield the last of, the errors on both after each epoch.
+    Save the best model; append both errors to `curves` after each epoch, and yield the second.
     """
+    from sklearn.metrics import root_mean_squared_error
+
     x, y = tg.tensor(learned[0]), tg.tensor(learned[1]).unsqueeze(1)
     model = Progression()
     model.standardise_by(x, y)
@@ -164,7 +166,9 @@ def predict(model: nn.Module, measurements: Array) -> Array:
 def plot(
     curves: list[tuple[float, float]], true: Array, predictions: dict[str, Array], path: Path
 ) -> None:
-    """Draw the learning curves, and what is predicted against what was true."""
+    """Draw the learning curves, and the predictions against the true values."""
+    from matplotlib.figure import Figure
+
     seen, unseen = np.transpose(curves)
     best = int(unseen.argmin())
     figure = Figure(figsize=(9, 4.2), layout="constrained")
@@ -172,7 +176,7 @@ def plot(
     numbers = np.arange(1, len(curves) + 1)
     left.plot(numbers, seen, color="tab:blue", label="training")
     left.plot(numbers, unseen, color="tab:orange", label="validation")
-    left.plot(best + 1, unseen[best], "o", color="tab:orange", label=f"kept: epoch {best + 1}")
+    left.plot(best + 1, unseen[best], "o", color="tab:orange", label=f"best: epoch {best + 1}")
     left.set(xlabel="epoch", ylabel="RMSE of the progression")
 
     everything = [true, *predictions.values()]

@@ -1,4 +1,4 @@
-"""What the examples share with a terminal: their common options, the progress bar, the table."""
+"""Command line of the examples: common options, progress bar, table of results."""
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # s
 def parser(
     description: str, *, epochs: int, output: str | None = None, checkpoint: str | None = None
 ) -> argparse.ArgumentParser:
-    """Return a parser with the options of every example; what is given are defaults.
+    """Return a parser with the options of every example; the arguments are defaults.
 
-    An example that draws no picture has no `output`, one that saves no model no `checkpoint`.
+    Without `output` there is no picture, without `checkpoint` no saved model.
     """
     options = argparse.ArgumentParser(description=description)
     options.add_argument(

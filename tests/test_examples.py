@@ -1,8 +1,11 @@
 """Every example, in a short form, as the command line runs it."""
 
+import ast
 import re
 import runpy
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 class Run:
-    """Runs an example in this process, by path, and hands back what it printed."""
+    """Runs an example in this process, by path, and returns its output."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch = monkeypatch
@@ -76,7 +79,7 @@ def test_cosine_draws_its_history(run: Run) -> None:
     assert is_drawn(Path("history.png"))
 
 
-def test_cosine_ends_at_the_same_place_whoever_finds_the_gradients(run: Run) -> None:
+def test_cosine_has_the_same_result_with_both_engines(run: Run) -> None:
     by_autograd, by_hand = (
         run("cosine.py", "--epochs", "5", "--no-plot", "--engine", engine)
         for engine in ("autograd", "handderived")
@@ -254,3 +257,35 @@ def test_the_compiled_program_cites_the_formulas_and_learns_the_curve(run: Run) 
     assert cited == ["3", "2", "3", "2", "5", "13", "14", "17", "36", "37", "38"]
     assert value(printed, "error in the last epoch") < 0.05
     assert value(printed, "faster by") > 0
+
+
+@pytest.mark.parametrize("script", sorted({*DRAWING, "either.py"}))
+def test_help_does_not_import_large_libraries(script: str) -> None:
+    code = (
+        f"import runpy, sys; sys.path.insert(0, {str(EXAMPLES)!r}); sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_path({str(EXAMPLES / script)!r}, run_name='__main__')\n"
+        "except SystemExit: print({'sklearn', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(  # noqa: S603  of this repository
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert "usage" in done.stdout
+    assert done.stdout.endswith("set()\n")
+
+
+def test_the_extra_examples_has_all_that_they_import() -> None:
+    extras = tomllib.loads((EXAMPLES.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = extras["optional-dependencies"]
+    listed = " ".join([*extras["examples"], *extras["plot"], *extras["testing"]])
+    assert "tinygrad-fc[plot,testing]" in listed
+    names = {"sklearn": "scikit-learn", "threadpoolctl": "scikit-learn", "numpy": "scikit-learn"}
+    optional = {"torch", "scipy", "tinygrad_fc", *(path.stem for path in EXAMPLES.glob("*.py"))}
+    for path in EXAMPLES.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for module in (
+                {m.partition(".")[0] for m in modules} - optional - sys.stdlib_module_names
+            ):
+                assert names.get(module, module) in listed, path.name
+    assert "hypothesis" in listed
