@@ -103,12 +103,10 @@ def _adam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate: Any, *betas: Any) -> N
     p -= quotient(m, v, eps, rate)
 
 
-def _amsgrad(
-    g: Any, p: Any, m: Any, v: Any, largest: Any, eps: Any, rate: Any, *betas: Any
-) -> None:
+def _amsgrad(g: Any, p: Any, m: Any, v: Any, top: Any, eps: Any, rate: Any, *betas: Any) -> None:
     moments(g, m, v, *betas)
-    largest[...] = np.maximum(largest, v)
-    p -= quotient(m, largest, eps, rate)
+    top[...] = np.maximum(top, v)
+    p -= quotient(m, top, eps, rate)
 
 
 class AdamW(Adam):

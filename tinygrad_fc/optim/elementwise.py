@@ -62,7 +62,7 @@ class Rule(NamedTuple):
 
     formula: Callable[..., None]
     state: Mapping[str, float]
-    numbers: Sequence[float]
+    numbers: Sequence[Any]
 
 
 class Elementwise(Optimizer):
@@ -159,7 +159,7 @@ class Elementwise(Optimizer):
     def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:
         stored = self.stored(group)
         names = self.rule(group, {**stored, "step": 1.0}).state
-        missing = (names | stored).keys() - state.keys()
+        missing = {*names, *stored} - state.keys()
         if missing:
             raise ValueError(
                 f"{type(self).__name__} needs the state {', '.join(sorted(missing))}, and the "

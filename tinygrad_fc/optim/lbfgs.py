@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.optim.optimizer import Group, Params
 
 COUNT = Range(lambda v: index(v) >= 1, "a whole number, at least 1")
-VECTORS = ("d", "prev_flat_grad", "old_dirs", "old_stps")
 DECREASE, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
 
 
@@ -143,10 +142,9 @@ class LBFGS(Optimizer):
 
     def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:  # noqa: ARG002
         size = sum(q.numel() for q in group["params"])
-        for key in VECTORS:
-            vectors = state.get(key, [])
-            for vector in vectors if isinstance(vectors, list) else [vectors]:
-                if vector.shape != (size,):
+        for key, value in state.items():
+            for vector in value if isinstance(value, list) else [value]:
+                if isinstance(vector, Tensor) and vector.shape != (size,):
                     raise ValueError(
                         f"LBFGS: the state dict has {key} of shape {vector.shape} for parameters "
                         f"of {size} elements"

@@ -61,10 +61,8 @@ class LRScheduler:
         """Take the step that sets the initial learning rates."""
         self._step_count = 0
         self._is_initial = True
-        try:
-            self.step()
-        finally:
-            self._is_initial = False
+        self.step()
+        self._is_initial = False
 
     def get_last_lr(self) -> list[Any]:
         """Return the learning rates that the last step has set, one per group."""

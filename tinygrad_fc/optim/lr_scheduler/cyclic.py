@@ -17,7 +17,7 @@ from tinygrad_fc.optim.lr_scheduler.function import attributes_of
 from tinygrad_fc.optim.optimizer import FINITE, FRACTION, NON_NEGATIVE, Group, Range, require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tinygrad_fc.optim.optimizer import Optimizer
 
@@ -297,21 +297,18 @@ class OneCycleLR(LRScheduler):
             phase = self._schedule_phases[-1]
         length = phase["end_step"] - start
         done = (self.last_epoch - start) / length if length else 1.0
+        between = annealed if self._anneal_func_type == "cos" else _on_line
         rates = []
         for group in self.optimizer.param_groups:
-            rates.append(self._between(group, phase, "lr", done))
+            rates.append(between(group[phase["start_lr"]], group[phase["end_lr"]], done))
             if self.cycle_momentum:
-                set_momentum(group, self._between(group, phase, "momentum", done))
+                ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
+                set_momentum(group, between(*ends, done))
         return rates
 
-    def _between(
-        self, group: Mapping[str, Any], phase: Mapping[str, Any], what: str, done: float
-    ) -> Any:
-        """Return the value between the ends of a phase, which are options of the group."""
-        start, end = (group[phase[f"{which}_{what}"]] for which in ("start", "end"))
-        if self._anneal_func_type == "cos":
-            return annealed(start, end, done)
-        return start + (end - start) * done
+
+def _on_line(start: Any, end: Any, done: float) -> Any:
+    return start + (end - start) * done
 
 
 def _phases(total: int, part: float, *, three_phase: bool) -> list[dict[str, Any]]:
