@@ -163,6 +163,7 @@ def of_an_optimizer() -> Any:
 
 def of_a_schedule() -> Any:
     o = optim.SGD([tg.tensor([1.0], requires_grad=True)], lr=0.5)
+    o.step()
     schedule = lr_scheduler.StepLR(o, 1)
     return (lambda x: x * schedule.get_last_lr()[0]), lambda _: schedule.step()
 
