@@ -56,10 +56,10 @@ history = train(model, 100, optim.SGD(model.parameters(), lr=0.1))
 figure = history.plot()
 
 # %% [markdown]
-# The loss stays near 1/8, the variance of the target: the network returns its mean. The gradient
-# of the first layer is far smaller than that of the last, and many units are saturated, where the
-# derivative of the sigmoid is small. Histograms of the outputs $y^{(l)}$ and of $d^{(l)}$ show
-# it:
+# The loss stays near 1/8, the variance of the target: the network returns its mean. The gradient of
+# the first layer is several times smaller than that of the last, and a fifth of its units is
+# saturated, where the derivative of the sigmoid is small. Histograms of the outputs $y^{(l)}$ and
+# of $d^{(l)}$ show it:
 
 # %%
 x = tg.linspace(-7, 7, 200).reshape(-1, 1)

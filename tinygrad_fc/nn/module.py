@@ -424,6 +424,11 @@ class Module:
         inside = "".join(f"\n  {line}" for line in extra + lines)
         return f"{self._get_name()}({inside}\n)" if inside else f"{self._get_name()}()"
 
+    def _repr_html_(self) -> str:
+        from tinygrad_fc.viz.html import module_html  # noqa: PLC0415  for notebooks alone
+
+        return module_html(self)
+
 
 # What may replace a parameter or module.
 _REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))
