@@ -207,6 +207,35 @@ def jax_jit(row: Row, jax: ModuleType) -> Contestant:
     return Contestant(step, lambda: [np.asarray(p) for p in state[0]], restart)
 
 
+def characters(library: ModuleType) -> Contestant:
+    """Return a step that predicts a character from three: embedding, batch norm, cross entropy."""
+    nn, rng = library.nn, np.random.default_rng(0)
+    layers = (
+        *(nn.Embedding(27, 10), nn.Flatten(), nn.Linear(30, 200)),
+        *(nn.BatchNorm1d(200), nn.Tanh(), nn.Linear(200, 27)),
+    )
+    model = nn.Sequential(*layers).float()
+    start = [rng.normal(size=p.shape).astype("float32") * 0.1 for p in model.parameters()]
+    x = library.from_numpy(rng.integers(0, 27, (32, 3)))
+    target = library.from_numpy(rng.integers(0, 27, 32))
+    criterion, optimizer = nn.CrossEntropyLoss(), library.optim.SGD(model.parameters(), lr=0.1)
+
+    def step() -> object:
+        optimizer.zero_grad()
+        loss = criterion(model(x), target)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def restart() -> None:
+        with library.no_grad():
+            for parameter, array in zip(model.parameters(), start, strict=True):
+                parameter.copy_(library.from_numpy(array))
+
+    restart()
+    return Contestant(step, lambda: [p.detach().numpy() for p in model.parameters()], restart)
+
+
 def contestants(row: Row, libraries: dict[str, ModuleType], *, slow: bool) -> dict[str, Contestant]:
     """Return all that can take part in a row, by name; `slow` ones take minutes to get ready."""
     entered = {"NumPy": handwritten(row), "eager": pytorch_style(row, tinygrad_fc)}

@@ -29,7 +29,7 @@ import one_thread  # noqa: F401  before NumPy
 
 # isort: split
 import numpy as np
-from contestants import RATIOS, ROWS, Contestant, Row, contestants, installed
+from contestants import RATIOS, ROWS, Contestant, Row, characters, contestants, installed
 from experiment import experiment
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 IMPORT_LIMIT = 30.0  # ms beyond NumPy's
 CHAINS = (10**4, 10**5, 10**6)
+CHARACTERS_LIMIT = 0.8  # eager, of PyTorch's time
+CHARACTERS_DIFFERENCE = 1e-3  # in a parameter of float32, after 20 steps
 EXPERIMENT_LIMIT = 100.0  # times as fast as the document's program
 
 
@@ -116,6 +118,26 @@ def rows(options: argparse.Namespace) -> list[Figures]:
     for row in ROWS:
         entered = contestants(row, libraries, slow=options.torch_compile)
         found.append(measure(row, entered, rounds, seconds))
+    return found
+
+
+def characters_ratio(rounds: int) -> dict[str, float]:
+    """Return the microseconds of a step of `characters`, and the ratio where PyTorch is there."""
+    libraries = installed()
+    entered = {"eager": characters(tinygrad_fc)}
+    if "torch" in libraries:
+        entered["PyTorch"] = characters(libraries["torch"])
+        for contestant in entered.values():
+            for _ in range(20):
+                contestant.step()
+        pairs = zip(*(contestant.parameters() for contestant in entered.values()), strict=True)
+        if not max(float(abs(p - q).max()) for p, q in pairs) < CHARACTERS_DIFFERENCE:
+            sys.exit("characters: eager and PyTorch differ after 20 steps")
+    race(entered, rounds, 0.02)
+    found = {name: statistics.median(c.seconds) * 1e6 for name, c in entered.items()}
+    if "PyTorch" in entered:
+        times = zip(entered["eager"].seconds, entered["PyTorch"].seconds, strict=True)
+        found["ratio"] = statistics.median(mine / theirs for mine, theirs in times)
     return found
 
 
@@ -195,6 +217,11 @@ def report(results: Figures, console: Console) -> None:
     """Print all figures as tables."""
     console.print(times_table(results["steps"]))
     console.print(ratios_table(results["steps"]))
+    step = results["characters"]
+    console.print(
+        f"embedding, batch norm and cross entropy: {step['eager']:.0f} µs a step, of PyTorch's "
+        f"{ratio_cell(step.get('ratio'), CHARACTERS_LIMIT)}"
+    )
     found = results["experiment"]
     faster = found["document"] / found["compiled"]
     verdict = "green" if faster >= EXPERIMENT_LIMIT else "red"
@@ -264,6 +291,7 @@ def main() -> None:
     alone = options.quick or options.processes == 1
     results: Figures = {
         "steps": rows(options) if alone else rows_of_processes(options),
+        "characters": characters_ratio(7 if options.quick else options.rounds),
         "experiment": experiment(sample=20 if options.quick else 200),
         "import_ms": import_milliseconds(3 if options.quick else 9),
         "chains": [chain_cost(tinygrad_fc, length) for length in lengths],
