@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from drawing import T, close, cotangent, numbers, slopes
 from drawing import gradients as gradients_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = nn.functional
+few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
 
 # Every activation that treats each number by itself: a new one joins by a line.
 POINTWISE: dict[str, nn.Module] = {
@@ -57,6 +58,7 @@ floats = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
 @every
 @floats
+@few
 @given(st.data())
 def test_finite_and_silent_for_every_finite_number(name: str, dtype: Any, data: st.DataObject):
     width = 8 * np.dtype(dtype).itemsize
@@ -83,6 +85,7 @@ KINKS = np.array([-3, -1, -0.5, 0, 0.5, 1, 3, 6])
 
 
 @every
+@few
 @given(
     hnp.arrays(float, hnp.array_shapes(min_dims=0, min_side=0, max_side=3), elements=numbers(-8, 8))
 )
@@ -174,6 +177,7 @@ EXACT = {
 
 @pytest.mark.parametrize("name", EXACT)
 @floats
+@few
 @given(x=st.floats(-40, 40, width=32))
 def test_last_digits(name: str, dtype: Any, x: float):
     function, info = EXACT[name], np.finfo(dtype)

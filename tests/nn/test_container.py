@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -160,6 +160,9 @@ class SequentialAsAList(AsAList):
 
 TestModuleList = AsAList.TestCase
 TestSequential = SequentialAsAList.TestCase
+TestModuleList.settings = TestSequential.settings = settings(
+    max_examples=settings.default.max_examples // 5
+)
 
 
 def test_layers_with_names_keep_them_and_are_attributes():

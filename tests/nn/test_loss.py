@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from drawing import T, close, cotangent
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = nn.functional
+few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
 seeds = st.integers(0, 2**32 - 1)
 
 # Every loss that compares a prediction with a target of its shape: a new one joins by a line.
@@ -63,6 +64,7 @@ def test_predictions_are_tensors(name: str):
 
 
 @every
+@few
 @given(seeds, st.sampled_from([(3,), (2, 4), (1, 1), ()]))
 def test_reductions_are_of_what_none_gives(name: str, seed: int, shape: tuple[int, ...]):
     if "multilabel" in name and not shape:

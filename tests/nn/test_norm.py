@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from drawing import T, close, gradients, slopes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = nn.functional
+few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
 seeds = st.integers(0, 2**32 - 1)
 
 # Each layer for four channels, the axes that it normalises over in (N, 4, L), and whether it
@@ -40,6 +41,7 @@ def drawn(seed: int, *shape: int) -> Any:
 
 
 @every
+@few
 @given(seeds)
 def test_mean_is_0_and_square_1(name: str, seed: int):
     make, axes, centred = LAYERS[name]
@@ -50,6 +52,7 @@ def test_mean_is_0_and_square_1(name: str, seed: int):
 
 
 @every
+@few
 @given(seeds, st.floats(0.1, 10), st.floats(-10, 10))
 def test_scale_and_place_of_the_input_do_not_matter(
     name: str, seed: int, scale: float, shift: float
@@ -61,6 +64,7 @@ def test_scale_and_place_of_the_input_do_not_matter(
 
 
 @every
+@few
 @given(seeds)
 def test_gradients(name: str, seed: int):
     make, axes, centred = LAYERS[name]

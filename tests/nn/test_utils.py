@@ -131,9 +131,9 @@ def test_a_gradient_that_a_graph_needs_is_noted_as_changed():
 def test_what_cannot_be_clipped():
     model = nn.Linear(2, 1)
     for value in (-1.0, math.nan):
-        with pytest.raises(ValueError, match="max_norm must be at least 0, got"):
+        with pytest.raises(ValueError, match=r"max_norm is .*, expected at least 0"):
             utils.clip_grad_norm_(model.parameters(), value)
-        with pytest.raises(ValueError, match="clip_value must be at least 0, got"):
+        with pytest.raises(ValueError, match=r"clip_value is .*, expected at least 0"):
             utils.clip_grad_value_(model.parameters(), value)
     with pytest.raises(
         TypeError, match=r"got the Linear that has them: pass model\.parameters\(\)"
@@ -141,7 +141,7 @@ def test_what_cannot_be_clipped():
         utils.clip_grad_norm_(model, 1.0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"clip_grad_norm_ .* call it, model\.parameters\(\)"):
         utils.clip_grad_norm_(model.parameters, 1.0)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="clip_grad_value_ takes tensors, got a str among them"):
+    with pytest.raises(TypeError, match="an item is a str, expected tensors"):
         utils.clip_grad_value_(["weight"], 1.0)  # type: ignore[list-item]
 
 
@@ -169,12 +169,12 @@ def test_vectors_that_do_not_fit_change_nothing():
     model = nn.Linear(2, 1)
     before = utils.parameters_to_vector(model.parameters()).tolist()
     for wrong in (tg.zeros(2), tg.zeros(4), tg.zeros(3, 1)):
-        with pytest.raises(ValueError, match=r"have 3 elements: pass a vector of shape \(3,\)"):
+        with pytest.raises(ValueError, match=r"expected \(3,\), the number of elements"):
             utils.vector_to_parameters(wrong, model.parameters())
-    with pytest.raises(TypeError, match="parameters are floats, and the vector is int64"):
+    with pytest.raises(TypeError, match="vec is int64, expected floats"):
         utils.vector_to_parameters(tg.arange(3), model.parameters())
-    with pytest.raises(TypeError, match="takes a tensor, got a list"):
+    with pytest.raises(TypeError, match="vec is a list, expected a tensor"):
         utils.vector_to_parameters([0.0, 0.0, 0.0], model.parameters())  # type: ignore[arg-type]
     assert utils.parameters_to_vector(model.parameters()).tolist() == before
-    with pytest.raises(RuntimeError, match=r"no parameters: a generator that was used is empty"):
+    with pytest.raises(RuntimeError, match="no parameters, expected at least one"):
         utils.parameters_to_vector(iter([]))

@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 F = tg.nn.functional
 
 few = settings(
-    max_examples=max(settings().max_examples // 5, 1), suppress_health_check=[HealthCheck.too_slow]
+    max_examples=settings.default.max_examples // 20, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -202,6 +202,6 @@ def test_table_has_every_name():
     assert names - known == by_module | {"one_hot", "pad", "dropout", "alpha_dropout"}
     kinds = {n: getattr(tg.nn, n) for n in dir(tg.nn) if isinstance(getattr(tg.nn, n), type)}
     layers = {n for n, kind in kinds.items() if issubclass(kind, tg.nn.Module)}
-    holders = {"Module", "ModuleDict", "ModuleList", "ParameterList", "Sequential"}
+    holders = {"Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"}
     assert layers - known == holders | {"Identity", "Linear"}
     assert known <= set(dir(torch.nn)) | set(dir(torch.nn.functional))

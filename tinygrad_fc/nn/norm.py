@@ -180,11 +180,18 @@ class InstanceNorm1d(_RunningNorm):
 class _LastAxesNorm(_Affine):
     """Base of layers that normalize each sample over its last axes."""
 
-    normalized_shape: tuple[int, ...]
-
-    def _set_shape(self, normalized_shape: Any) -> None:
-        shape: Any = normalized_shape
+    def _setup(
+        self, shape: Any, eps: Any, affine: bool, device: Any, dtype: Any, *, bias: bool
+    ) -> None:
         self.normalized_shape = tuple(shape) if hasattr(shape, "__iter__") else (int(shape),)
+        self.eps, self.elementwise_affine = eps, affine
+        self._add_affine(self.normalized_shape, device, dtype, weight=affine, bias=bias)
+        self.reset_parameters()
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
     def _check(self, input: Any) -> None:
         shape = self.normalized_shape
@@ -222,20 +229,14 @@ class LayerNorm(_LastAxesNorm):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self._set_shape(normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        self._add_affine(self.normalized_shape, device, dtype, weight=elementwise_affine, bias=bias)
-        self.reset_parameters()
+        self._setup(normalized_shape, eps, elementwise_affine, device, dtype, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
-        )
+        return f"{super().extra_repr()}, bias={self.bias is not None}"
 
 
 class RMSNorm(_LastAxesNorm):
@@ -259,21 +260,11 @@ class RMSNorm(_LastAxesNorm):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self._set_shape(normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        self._add_affine(
-            self.normalized_shape, device, dtype, weight=elementwise_affine, bias=False
-        )
-        self.reset_parameters()
+        self._setup(normalized_shape, eps, elementwise_affine, device, dtype, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-        )
 
 
 class GroupNorm(_Affine):

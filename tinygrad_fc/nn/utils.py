@@ -1,4 +1,4 @@
-"""What is done to all parameters or gradients of a model at once."""
+"""Functions of all parameters or gradients of a model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
+from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.nn.parameter import refuse_holder
 from tinygrad_fc.tensor import Tensor
 
@@ -26,12 +27,11 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Return the norm of all elements of the tensors, of any shapes, as a 0-d tensor.
+    """Return the norm of order `norm_type` of all elements of the tensors, as a 0-d tensor.
 
-    Of order `norm_type`, which is the norm of the tensors' norms: 2 is the Euclidean one, `inf`
-    the largest absolute value. It is computed in double precision, and squares don't overflow.
-    `foreach` chooses how PyTorch computes it, and nothing here. Raises `RuntimeError` where it is
-    infinite or NaN, if `error_if_nonfinite`.
+    2 is the Euclidean norm, `inf` the largest absolute value. It is computed in double precision,
+    without overflow of squares; `foreach` has no effect. Raises `RuntimeError` where it is infinite
+    or NaN, if `error_if_nonfinite`.
 
     >>> import tinygrad_fc as tg
     >>> get_total_norm([tg.tensor([3.0]), tg.tensor([[4.0]])])
@@ -50,9 +50,8 @@ def _total(arrays: list[Any], norm_type: float, error_if_nonfinite: bool) -> flo
         total = _norm(np.array([_norm(array, order) for array in arrays]), order)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {order} for gradients from `parameters` is non-finite "
-            f"({total}), so it cannot be clipped. `tinygrad_fc.autograd.detect_anomaly()` finds "
-            "where it arises; to scale by it anyway, set `error_if_nonfinite=False`"
+            f"the total norm of order {order} is non-finite ({total}), expected a number to clip. "
+            "Find the op under autograd.detect_anomaly(), or pass error_if_nonfinite=False"
         )
     return total
 
@@ -64,7 +63,7 @@ def _as_tensor(total: float, arrays: list[Any]) -> Tensor:
 
 
 def _norm(array: Any, order: float) -> float:
-    """Return the norm of all elements, scaled where powers of them leave double precision."""
+    """Return the norm of all elements, rescaled where their powers leave double precision."""
     values = array.reshape(-1).astype(np.float64, copy=False)
     if order == 2:
         total = float(values @ values)
@@ -89,14 +88,12 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale all gradients down, in place, so that their norm together is at most `max_norm`.
+    """Scale all gradients in place by `max_norm / (norm + 1e-6)`, if that is below 1.
 
-    By max_norm / (norm + 1e-6), if that is below 1, as PyTorch does; the norm, which is returned,
-    is that of `get_total_norm` (Pascanu et al., 2013). Parameters whose `.grad` is None don't
-    count. A norm that is NaN makes all gradients NaN, an infinite one makes the finite ones 0.
-
-    Raises `RuntimeError` in these cases if `error_if_nonfinite`, and changes nothing then;
-    `ValueError` for a `max_norm` that is negative or NaN.
+    The norm, which is returned, is that of `get_total_norm` over all gradients (Pascanu et al.,
+    2013); parameters whose `.grad` is None are skipped. A NaN makes all gradients NaN, an infinite
+    norm makes the finite ones 0; with `error_if_nonfinite` both raise `RuntimeError` and change
+    nothing. Raises `ValueError` for a `max_norm` that is negative or NaN.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([3.0, 4.0], requires_grad=True)
@@ -110,8 +107,8 @@ def clip_grad_norm_(
     given = _listed(parameters, "clip_grad_norm_", "parameters")
     if not given and isinstance(parameters, Iterator):
         warnings.warn(
-            "clip_grad_norm_ got no parameters from a generator, and clips nothing: one that was "
-            "used is empty; call model.parameters() anew",
+            "clip_grad_norm_ got no parameters from a generator, and clips nothing. An exhausted "
+            "generator is empty: call model.parameters() again",
             stacklevel=2,
         )
     limit = _limit("max_norm", max_norm)
@@ -125,10 +122,9 @@ def clip_grad_norm_(
 def clip_grads_with_norm_(
     parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
-    """Scale all gradients by max_norm / (total_norm + 1e-6), if that is below 1, in place.
+    """Scale all gradients in place by `max_norm / (total_norm + 1e-6)`, if that is below 1.
 
-    What `clip_grad_norm_` does once it knows the norm. Raises `ValueError` for a `max_norm` that is
-    negative or NaN.
+    Raises `ValueError` for a `max_norm` that is negative or NaN.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0], requires_grad=True)
@@ -144,17 +140,17 @@ def clip_grads_with_norm_(
 
 def _scale(grads: list[Tensor], limit: float, total: float) -> None:
     with np.errstate(all="ignore"), no_grad():
-        # By 1 where they are short enough, not at all: compiled, that is one program for both.
+        # Also by 1, where nothing is clipped: so that a compiled step has no branch.
         scale = np.minimum(np.float64(limit) / (np.float64(total) + 1e-6), 1.0)
         for grad in grads:
-            # float16 would round a small scale before it multiplies: it has few digits there.
+            # A float would be rounded to float16, which has few digits for a small scale.
             grad.mul_(scale if grad.dtype == np.float16 else float(scale))
 
 
 def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
     """Clamp every element of all gradients to [-clip_value, clip_value], in place.
 
-    Parameters whose `.grad` is None don't count. Raises `ValueError` for a `clip_value` that is
+    Parameters whose `.grad` is None are skipped. Raises `ValueError` for a `clip_value` that is
     negative or NaN.
 
     >>> import tinygrad_fc as tg
@@ -172,9 +168,9 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """Return all elements of the parameters, of any shapes, one after another, as a vector (N,).
+    """Return all elements of the parameters as one vector (N,), through which gradients flow.
 
-    Gradients flow through it. Raises `ShapeError` for no parameters.
+    Raises `ShapeError` for no parameters.
 
     >>> import tinygrad_fc as tg
     >>> parameters_to_vector([tg.ones(2), tg.zeros(1, 1)])
@@ -183,18 +179,18 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     given = _listed(parameters, "parameters_to_vector", "parameters")
     if not given:
         raise ShapeError(
-            "parameters_to_vector got no parameters: a generator that was used is empty; call "
-            "model.parameters() anew"
+            "parameters_to_vector got no parameters, expected at least one. An exhausted generator "
+            "is empty: call model.parameters() again"
         )
     return cat([parameter.reshape(-1) for parameter in given])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Make the parameters slices of `vec`, a vector (N,), in the shapes that they have.
+    """Set the parameters to slices of `vec` (N,), in their shapes.
 
-    They share its memory, and take its dtype, as in PyTorch. Raises `ShapeError` unless N is the
-    number of their elements, `DtypeError` for a vector that is not of floats, `TypeError` for what
-    is no tensor; nothing is changed then.
+    They share its memory and have its dtype, as in PyTorch. Raises `ShapeError` unless N is the
+    number of their elements, `DtypeError` for a vector that is not of floats, `TypeError` for
+    another type; nothing is changed then.
 
     >>> import tinygrad_fc as tg
     >>> layer = tg.nn.Linear(2, 1)
@@ -203,16 +199,21 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     ([[1.0, 2.0]], [3.0])
     """
     if not isinstance(vec, Tensor):
-        raise TypeError(f"vector_to_parameters takes a tensor, got a {type(vec).__name__}")
+        raise TypeError(
+            f"vector_to_parameters: vec is a {type(vec).__name__}, expected a tensor. Convert it: "
+            "tensor(vec)"
+        )
     given = _listed(parameters, "vector_to_parameters", "parameters")
     needed = sum(parameter.numel() for parameter in given)
     if vec.shape != (needed,):
         raise ShapeError(
-            f"vector_to_parameters got a tensor of shape {vec.shape}, and the parameters have "
-            f"{needed} elements: pass a vector of shape ({needed},)"
+            f"vector_to_parameters: vec has shape {vec.shape}, expected ({needed},), the number of "
+            "elements of the parameters. Pass what parameters_to_vector returned"
         )
     if any(parameter.requires_grad for parameter in given) and not vec.is_floating_point():
-        raise DtypeError(f"parameters are floats, and the vector is {vec.dtype}: use vec.double()")
+        raise DtypeError(
+            f"vector_to_parameters: vec is {vec.dtype}, expected floats. Write vec.double()"
+        )
     end = 0
     for parameter in given:
         start, end = end, end + parameter.numel()
@@ -226,7 +227,10 @@ def _listed(tensors: Tensors, what: str, name: str) -> list[Tensor]:
     given = list(tensors)
     for tensor in given:
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{what} takes tensors, got a {type(tensor).__name__} among them")
+            raise TypeError(
+                f"{what}: an item is a {type(tensor).__name__}, expected tensors. Pass "
+                "model.parameters()"
+            )
     return given
 
 
@@ -236,7 +240,5 @@ def _gradients(parameters: Tensors, what: str) -> list[Tensor]:
 
 
 def _limit(name: str, value: float) -> float:
-    limit = float(value)
-    if not limit >= 0:
-        raise ValueError(f"{name} must be at least 0, got {value!r}")
-    return limit
+    require(float(value) >= 0, "clip_grad", "at least 0", **{name: value})
+    return float(value)
