@@ -240,7 +240,7 @@ from tinygrad_fc.random import (
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tinygrad_fc import compiler, func, testing, utils
+    from tinygrad_fc import compiler, func, parallel, testing, utils
     from tinygrad_fc.compiler import compile  # noqa: A004  PyTorch's name
     from tinygrad_fc.serialization import load, save
 
@@ -398,6 +398,7 @@ __all__ = [
     "op",
     "optim",
     "outer",
+    "parallel",
     "permute",
     "polygamma",
     "pow",
@@ -478,6 +479,7 @@ _LATER = {
     "compiler": "compiler",
     "func": "func",
     "load": "serialization",
+    "parallel": "parallel",
     "save": "serialization",
     "testing": "testing",
     "utils": "utils",

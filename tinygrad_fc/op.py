@@ -115,12 +115,10 @@ class Op:
 
     def _elsewhere(self, array: Any, args: Any, settings: Any) -> Any:
         """Return the result on arrays of another library, or of a tracer that records the call."""
+        refuse_lazy(array, self.name)
         kind = type(array)
         out = kind.__array_function__(array, self, (kind,), args, settings)
-        if out is not NotImplemented:
-            return out
-        refuse_lazy(array, self.name)
-        return self.forward(*args, **settings)
+        return self.forward(*args, **settings) if out is NotImplemented else out
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Op: ...

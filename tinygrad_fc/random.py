@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from tinygrad_fc import dtypes
-from tinygrad_fc.device import CPU
+from tinygrad_fc.device import CPU, computes_elsewhere, device_of, moved
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.arguments import as_array, as_shape
@@ -19,6 +21,8 @@ from tinygrad_fc.functional.refusals import teach
 from tinygrad_fc.graph import Node, wrap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tinygrad_fc.tensor import Tensor
 
 
@@ -122,6 +126,7 @@ class Generator:
         return Generator().set_state(self.get_state())
 
 
+_scoped: ContextVar[Generator | None] = ContextVar("_scoped", default=None)
 default_generator = Generator()
 default_generator.seed()
 
@@ -141,10 +146,20 @@ def manual_seed(seed: int) -> Generator:
     return default_generator.manual_seed(seed)
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from a generator started from `seed`, in this thread or task alone."""
+    token = _scoped.set(Generator().manual_seed(seed))
+    try:
+        yield
+    finally:
+        _scoped.reset(token)
+
+
 def rng_of(generator: Any) -> np.random.Generator:
     """Return the NumPy generator to draw from: of the process for None, or NumPy's own as it is."""
     if generator is None:
-        return default_generator.rng
+        return (_scoped.get() or default_generator).rng
     if isinstance(generator, Generator):
         return generator.rng
     if isinstance(generator, np.random.Generator):
@@ -182,7 +197,10 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
     if array.dtype.kind != "f":
         raise DtypeError(f"random numbers need a float dtype, got {array.dtype}: try float32")
     rng = rng_of(generator)
-    if array.dtype in (np.float32, np.float64) and array.flags.carray:
+    if computes_elsewhere(array):
+        host = draw(rng, size=array.shape, dtype=_drawn(array.dtype)).astype(array.dtype)
+        array[...] = moved(host, device_of(array))
+    elif array.dtype in (np.float32, np.float64) and array.flags.carray:
         draw(rng, dtype=array.dtype, out=array)
     else:
         array[...] = draw(rng, size=array.shape, dtype=_drawn(array.dtype))
@@ -209,6 +227,7 @@ __all__ = [
     "randn_like",
     "randperm",
     "rng_of",
+    "seeded",
 ]
 
 # Tensors by shape

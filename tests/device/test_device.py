@@ -71,7 +71,7 @@ def test_views_for_numpy_and_mixed_devices_are_refused_by_name() -> None:
     with pytest.raises(DtypeError, match=r"add cannot take .* cuda:0 and cpu.*x\.to\(y\.device\)"):
         x + tg.ones(2)
     with pytest.raises(RuntimeError, match=r"created on the CPU.*to\('cuda'\)"):
-        nn.Linear(2, 2, device="cuda")
+        tg.Generator("cuda")
 
 
 def test_tensors_are_created_on_a_device() -> None:
@@ -80,6 +80,7 @@ def test_tensors_are_created_on_a_device() -> None:
         assert isinstance(x._array, StrictArray)
         for like in (tg.zeros_like(x), tg.randn_like(x), tg.full_like(x, 2.0)):
             assert like.device == x.device
+    assert nn.Linear(2, 2, device="cuda").weight.device == x.device
     assert tg.as_tensor(tg.ones(2), device="cuda:0").device == x.device
 
 

@@ -1,0 +1,153 @@
+"""The time of a full-batch gradient in chunks: on Dask, and in a plain NumPy loop on one core.
+
+A 64-128-10 sigmoid network in float64 and 200,000 samples in chunks of 20,000. The contestants take
+turns, and the ratio is the median of the ratios within rounds. First, all gradients have to agree.
+Below: the time that the client spends on each chunk when the chunks are tiny.
+
+    python benchmarks/parallel.py [--rounds N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import one_thread  # noqa: F401  before NumPy
+
+# isort: split
+
+import dask
+import dask.array
+import numpy as np
+import numpy.typing as npt
+from dask.distributed import Client, LocalCluster
+from rich.console import Console
+from rich.table import Table
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, parallel
+from tinygrad_fc.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = npt.NDArray[np.float64]
+SAMPLES, CHUNK = 200_000, 20_000
+LIMITS = {1: 1.15, 2: 0.65}
+"""The time that is allowed, in that of the NumPy loop, by the number of workers."""
+CLIENT_MS = 1.0
+
+
+def loss_fn(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    """Return the mean squared error."""
+    return F.mse_loss(model(x), y)
+
+
+def numpy_gradients(parameters: list[Array], x: Array, y: Array) -> list[Array]:
+    """Return the gradient of the mean squared error, derived by hand, chunk by chunk."""
+    w1, b1, w2, b2 = parameters
+    sums = [np.zeros_like(p) for p in parameters]
+    for start in range(0, len(x), CHUNK):
+        a, target = x[start : start + CHUNK], y[start : start + CHUNK]
+        h = 1 / (1 + np.exp(-(a @ w1.T + b1)))
+        d = (h @ w2.T + b2 - target) * (2 / y.size)
+        e = d @ w2 * h * (1 - h)
+        gradients = (e.T @ a, e.sum(0), d.T @ h, d.sum(0))
+        sums = [s + g for s, g in zip(sums, gradients, strict=True)]
+    return sums
+
+
+def dask_gradients(
+    model: nn.Module, x: Array, y: Array, client: Client | None = None, workers: int = 1
+) -> list[Array]:
+    """Return the same gradient, from chunks on Dask."""
+    model.zero_grad()
+    with dask.config.set(num_workers=workers):
+        parallel.backward(model, loss_fn, x, y, client=client, chunk_rows=CHUNK)
+    return [p.grad.numpy() for p in model.parameters() if p.grad is not None]
+
+
+def main() -> None:
+    """Print both tables; exit with 1 where a limit is missed."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=7)
+    rounds = options.parse_args().rounds
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(SAMPLES, 64)), rng.normal(size=(SAMPLES, 10))
+    model = nn.Sequential(nn.Linear(64, 128), nn.Sigmoid(), nn.Linear(128, 10))
+    parameters = [p.detach().numpy() for p in model.parameters()]
+    table = Table("gradient of 200,000 samples", "ms", "of NumPy", "limit")
+    missed = False
+    with ExitStack() as stack:
+        plain = partial(numpy_gradients, parameters, x, y)
+        calls: dict[tuple[str, int], Callable[[], list[Any]]] = {}
+        clients = {}
+        for workers in LIMITS:
+            calls["threads", workers] = partial(dask_gradients, model, x, y, workers=workers)
+            clients[workers] = client = connected(stack, workers)
+            data = [dask.array.from_array(a, (CHUNK, -1)).persist(scheduler=client) for a in (x, y)]
+            calls["processes", workers] = partial(dask_gradients, model, *data, client=client)
+        expected = plain()
+        for call in calls.values():
+            for g, e in zip(call(), expected, strict=True):
+                np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-12)
+        times: dict[Any, list[float]] = {key: [] for key in ("NumPy", *calls)}
+        for _ in range(rounds):
+            for key, call in {"NumPy": plain, **calls}.items():
+                times[key].append(seconds(call))
+        table.add_row("NumPy loop on one core", f"{statistics.median(times['NumPy']) * 1e3:.0f}")
+        for (kind, workers), measured in list(times.items())[1:]:
+            ratio = statistics.median(a / b for a, b in zip(measured, times["NumPy"], strict=True))
+            missed |= ratio > LIMITS[workers]
+            table.add_row(
+                f"{workers} {kind}",
+                f"{statistics.median(measured) * 1e3:.0f}",
+                f"{ratio:.2f}",
+                f"{LIMITS[workers]:.2f}",
+            )
+        costs = Table("chunks of 10 samples, 2 processes", "client, ms a chunk", "limit")
+        for chunks in (10, 100, 1000):
+            small = x[: 10 * chunks], y[: 10 * chunks]
+            cost = client_ms(model, small, clients[2], chunks)
+            missed |= cost > CLIENT_MS
+            costs.add_row(str(chunks), f"{cost:.2f}", f"{CLIENT_MS:.2f}")
+    console = Console()
+    console.print(table, costs)
+    raise SystemExit(missed)
+
+
+def connected(stack: ExitStack, workers: int) -> Client:
+    """Return a client of a new cluster of processes on this machine."""
+    cluster = stack.enter_context(
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+        )
+    )
+    return stack.enter_context(Client(cluster, set_as_default=False))
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """Return how long a call takes."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def client_ms(model: nn.Module, data: tuple[Array, Array], client: Client, chunks: int) -> float:
+    """Return the milliseconds that the client spends on a chunk, with the scheduler in it."""
+
+    def step() -> None:
+        parallel.backward(model, loss_fn, *data, client=client, chunk_rows=len(data[0]) // chunks)
+
+    step()
+    started = time.process_time()
+    step()
+    return (time.process_time() - started) / chunks * 1e3
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Models, losses and data for the tests of `parallel`, which workers import."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.nn import functional as F
+
+
+def data(seed: int, rows: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, 4)), rng.normal(size=(rows, 3))
+
+
+def network(seed: int, *layers: nn.Module) -> nn.Sequential:
+    tg.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 5), nn.Sigmoid(), *layers, nn.Linear(5, 3))
+
+
+def mean(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return F.mse_loss(model(x), y)
+
+
+def total(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return F.mse_loss(model(x), y, reduction="sum")
+
+
+def batchmean(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return nn.MSELoss(reduction="batchmean")(model(x), y)
+
+
+def weighted(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+    """Class weights, and a class that is ignored."""
+    weight = tg.tensor([0.5, 2.0, 1.0])
+    labels = y.argmax(1)
+    ignored = tg.where(labels == 2, -100, labels)
+    loss = F.cross_entropy(model(x), ignored, weight=weight)
+    return loss, (weight[labels] * (labels != 2)).sum()
+
+
+def over_the_batch(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return (model(x) - y).std()
+
+
+def killing(marker: Path, model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    """Kill the worker in the middle of its first step with the last rows, then be `mean`."""
+    if len(x) == 1 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return mean(model, x, y)
+
+
+def slow(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    time.sleep(1.5)
+    return mean(model, x, y)
+
+
+def raising(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    if len(x) == 1:
+        raise KeyError("the user's mistake")
+    return mean(model, x, y)
+
+
+def killed_once(marker: Path) -> Any:
+    return partial(killing, marker)
+
+
+def gradients(model: nn.Module) -> list[Any]:
+    return [p.grad.numpy().copy() for p in model.parameters() if p.grad is not None]

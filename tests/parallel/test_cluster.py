@@ -1,0 +1,134 @@
+"""Processes: the same bits with any number of workers, and clear errors where one fails."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from parallel import steps
+from tinygrad_fc import nn, optim
+
+distributed = pytest.importorskip("distributed", reason="parallel needs Dask")
+da = pytest.importorskip("dask.array", reason="parallel needs Dask")
+parallel = pytest.importorskip(
+    "tinygrad_fc.parallel", reason="parallel needs Dask", exc_type=ImportError
+)
+
+# Dask reports what it does to workers that die by logging and by warnings of its own.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: Any) -> Iterator[Any]:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=30)
+        yield client
+
+
+def trained(loss_fn: Any, client: Any, seed: int = 0) -> list[bytes]:
+    """Return the bits of two training steps: 101 rows in chunks of ten, the last of one row."""
+    model, (x, y) = steps.network(seed, nn.Dropout(0.25)), steps.data(seed, 101)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    losses = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        losses.append(parallel.backward(model, loss_fn, x, y, chunk_rows=10, client=client))
+        optimizer.step()
+    return [t.detach().numpy().tobytes() for t in (*losses, *model.parameters())]
+
+
+def test_two_processes_give_the_bits_of_threads(client: Any) -> None:
+    assert trained(steps.mean, client) == trained(steps.mean, None)
+
+
+def test_a_killed_worker_changes_no_bit(client: Any, tmp_path: Path) -> None:
+    marker = tmp_path / "killed"
+    expected = trained(steps.mean, None)
+    assert trained(steps.killed_once(marker), client) == expected
+    assert marker.exists()
+
+
+def test_large_parameters_are_sent_to_the_workers_directly(client: Any) -> None:
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 60_000), nn.Linear(60_000, 3))
+    x, y = steps.data(0, 6)
+    parallel.backward(model, steps.mean, x, y, chunk_rows=2, client=client)
+    found = steps.gradients(model)
+    model.zero_grad()
+    parallel.backward(model, steps.mean, x, y, chunk_rows=2)
+    for g, e in zip(found, steps.gradients(model), strict=True):
+        np.testing.assert_array_equal(g, e)
+
+
+def test_a_worker_that_raises_names_the_line_and_the_rows(client: Any) -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 101)
+    with pytest.raises(parallel.ChunkError) as caught:
+        parallel.backward(model, steps.raising, x, y, chunk_rows=10, client=client)
+    message = str(caught.value)
+    assert message.startswith("rows 100:101: KeyError")
+    assert 'raise KeyError("the user\'s mistake")' in message
+    assert "Parameters and gradients are unchanged" in message
+    assert not steps.gradients(model)
+
+
+def test_nan_in_a_chunk_is_named(client: Any) -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 40)
+    x[33] = np.nan
+    data = da.from_array(x, (10, 4), name=False).persist(scheduler=client)
+    with pytest.raises(parallel.ChunkError, match=r"rows 30:40: .*loss is nan"):
+        parallel.backward(model, steps.mean, data, y, client=client)
+    assert not steps.gradients(model)
+
+
+def test_a_closed_client_is_refused(cluster: Any) -> None:
+    client = distributed.Client(cluster, set_as_default=False)
+    client.close()
+    model, (x, y) = steps.network(0), steps.data(0, 4)
+    with pytest.raises(ConnectionError, match=r"client is closed.*Client\(address\)"):
+        parallel.backward(model, steps.mean, x, y, client=client)
+    with pytest.raises(ConnectionError, match="client is closed"):
+        parallel.map(abs, [1], client=client)
+    assert not steps.gradients(model)
+
+
+def test_a_scheduler_that_goes_away_is_named() -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 4)
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+    )
+    client = distributed.Client(cluster, set_as_default=False, timeout=2)
+
+    closing = threading.Timer(0.5, cluster.close)
+    closing.start()
+    with pytest.raises(ConnectionError, match=r"does not answer.*Connect again"):
+        parallel.backward(model, steps.slow, x, y, client=client)
+    closing.join()
+    client.close(timeout=1)
+    assert not steps.gradients(model)
+
+
+def test_a_sweep_runs_on_the_workers(client: Any) -> None:
+    def train(n: int) -> float:
+        if n == 2:
+            raise ValueError("diverged")
+        return tg.rand(n).sum().item()
+
+    found = []
+    for where in (None, client):
+        tg.manual_seed(1)
+        runs = parallel.map(train, [1, 2, 3], client=where)
+        assert str(runs[1].error) == "diverged"
+        found.append([run.result for run in runs])
+    assert found[0] == found[1]

@@ -1,0 +1,282 @@
+"""Data-parallel gradients in threads: those of one batch, for every loss that separates."""
+
+import pickle
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from parallel import steps
+from tinygrad_fc import nn
+from tinygrad_fc.errors import DtypeError
+
+dask = pytest.importorskip("dask", reason="parallel needs Dask")
+da = pytest.importorskip("dask.array", reason="parallel needs Dask")
+parallel = pytest.importorskip(
+    "tinygrad_fc.parallel", reason="parallel needs Dask", exc_type=ImportError
+)
+
+LOSSES = {"mean": steps.mean, "sum": steps.total, "batchmean": steps.batchmean}
+rows = st.lists(st.integers(1, 30), min_size=1, max_size=20)
+seeds = st.integers(0, 2**16)
+
+
+def chunked(array: Any, sizes: list[int]) -> Any:
+    return da.from_array(array, (tuple(sizes), -1), name=False)
+
+
+def whole_batch(model: nn.Module, loss_fn: Callable[..., Any], *arrays: Any) -> tuple[float, Any]:
+    """Return the loss and the gradients of one batch of all rows."""
+    model.zero_grad()
+    loss = loss_fn(model, *map(tg.as_tensor, arrays))
+    loss = loss[0] if isinstance(loss, tuple) else loss
+    loss.backward()
+    return loss.item(), steps.gradients(model)
+
+
+def close(found: list[Any], expected: list[Any]) -> None:
+    for g, e in zip(found, expected, strict=True):
+        np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=20)
+@given(seeds, rows, st.sampled_from(sorted(LOSSES)))
+def test_chunks_of_any_sizes_give_the_gradient_of_one_batch(
+    seed: int, sizes: list[int], name: str
+) -> None:
+    x, y = steps.data(seed, sum(sizes))
+    model, reduction = steps.network(seed), "sum" if name == "sum" else "mean"
+    expected, gradients = whole_batch(model, LOSSES[name], x, y)
+    model.zero_grad()
+    loss = parallel.backward(model, LOSSES[name], chunked(x, sizes), y, reduction=reduction)
+    np.testing.assert_allclose(loss.item(), expected, rtol=1e-9)
+    close(steps.gradients(model), gradients)
+    parallel.backward(model, LOSSES[name], chunked(x, sizes), y, reduction=reduction)
+    close(steps.gradients(model), [2 * g for g in gradients])  # accumulated
+
+
+def test_workers_compile_the_step_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Translating to native code takes seconds, and is the compiler's to test.
+    monkeypatch.setattr(parallel, "compile_step", partial(tg.compile, backend="numpy"))
+    model, (x, y) = steps.network(0), steps.data(0, 32)
+    for _ in range(2):  # traced, then replayed
+        expected, gradients = whole_batch(model, steps.mean, x, y)
+        model.zero_grad()
+        with dask.config.set(num_workers=1):
+            loss = parallel.backward(model, steps.mean, x, y, chunk_rows=16, compiled=True)
+        np.testing.assert_allclose(loss.item(), expected, rtol=1e-9)
+        close(steps.gradients(model), gradients)
+        with tg.no_grad():
+            model[0].weight.mul_(0.5)
+
+
+@settings(max_examples=20)
+@given(seeds, rows)
+def test_returned_weights_count(seed: int, sizes: list[int]) -> None:
+    sizes = [3, *sizes]
+    x, y = steps.data(seed, sum(sizes))
+    y[:3] = np.eye(3)  # not all rows of the data are ignored; those of a chunk may be
+    model = steps.network(seed)
+    expected, gradients = whole_batch(model, steps.weighted, x, y)
+    model.zero_grad()
+    with np.errstate(invalid="ignore"), warnings.catch_warnings(action="ignore"):
+        loss = parallel.backward(model, steps.weighted, chunked(x, sizes), y)
+    np.testing.assert_allclose(loss.item(), expected, rtol=1e-9)
+    close(steps.gradients(model), gradients)
+
+
+@settings(max_examples=10)
+@given(seeds, rows)
+def test_the_number_of_threads_changes_no_bit(seed: int, sizes: list[int]) -> None:
+    sizes = [n + 1 for n in sizes]  # batch norm takes no single row
+    x, y = steps.data(seed, sum(sizes))
+    found = []
+    for workers in (1, 2, 4):
+        model = steps.network(seed, nn.BatchNorm1d(5), nn.Dropout(0.5))
+        with dask.config.set(num_workers=workers):
+            loss = parallel.backward(model, steps.mean, chunked(x, sizes), y)
+        state = [t.detach().numpy() for t in (loss, *model.buffers())]
+        found.append([a.tobytes() for a in (*state, *steps.gradients(model))])
+    assert found[0] == found[1] == found[2]
+
+
+def test_random_numbers_differ_between_chunks_and_steps() -> None:
+    model = steps.network(0, nn.Dropout(0.5))
+    x, y = np.ones((8, 4)), np.ones((8, 3))
+    a = parallel.backward(model, steps.mean, x, y, chunk_rows=4)
+    b = parallel.backward(model, steps.mean, x[:4], y[:4], chunk_rows=4)
+    assert a.item() != b.item()
+
+
+def test_batch_norm_takes_the_statistics_of_each_chunk() -> None:
+    x, y = steps.data(1, 30)
+    model, alone = (steps.network(3, nn.BatchNorm1d(5)) for _ in range(2))
+    parallel.backward(model, steps.mean, x, y, chunk_rows=10)
+    gradients, means = [], []
+    for start in range(0, 30, 10):
+        copy = pickle.loads(pickle.dumps(alone))
+        rows = slice(start, start + 10)
+        gradients.append(whole_batch(copy, steps.mean, x[rows], y[rows])[1])
+        means.append(copy[2].running_mean.numpy())
+    close(steps.gradients(model), [np.mean(g, axis=0) for g in zip(*gradients, strict=True)])
+    np.testing.assert_allclose(model[2].running_mean.numpy(), np.mean(means, axis=0))
+    assert model[2].num_batches_tracked.item() == 1
+
+
+def test_frozen_and_unused_parameters_stay_without_gradient() -> None:
+    class Partly(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.frozen, self.unused = (nn.Linear(4, 4) for _ in range(3))
+            self.frozen.requires_grad_(requires_grad=False)
+
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            return self.frozen(self.used(x))
+
+    model = Partly().float()
+    before = model.frozen.weight.numpy().copy()
+    x, _ = steps.data(0, 9)
+    parallel.backward(model, lambda m, x: m(x).mean(), x.astype(np.float32), chunk_rows=2)
+    assert model.used.weight.grad is not None
+    assert model.used.weight.grad.dtype == tg.float32
+    assert model.frozen.weight.grad is model.unused.weight.grad is None
+    assert np.array_equal(model.frozen.weight.numpy(), before)
+
+
+def test_what_holds_the_data_does_not_matter(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", reason="reads Zarr arrays")
+    x, y = steps.data(5, 50)
+    np.save(tmp_path / "x.npy", x)
+    kept = zarr.create_array(str(tmp_path / "y.zarr"), shape=y.shape, chunks=(7, 3), dtype="f8")
+    kept[:] = y
+    found = []
+    for a, b in ((x, y), (np.load(tmp_path / "x.npy", mmap_mode="r"), kept), (chunked(x, [50]), y)):
+        model = steps.network(5)
+        parallel.backward(model, steps.mean, a, b, chunk_rows=50)
+        found.append([g.tobytes() for g in steps.gradients(model)])
+    assert found[0] == found[1] == found[2]
+    model = steps.network(5)
+    chunks = parallel._columns((kept, x), None)
+    assert [len(r) for r in chunks[0]] == [7] * 7 + [1]
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "reduction", "match"),
+    [
+        (steps.over_the_batch, "mean", "does not separate over rows"),
+        (steps.over_the_batch, "sum", "does not separate over rows"),
+        (steps.mean, "sum", "Pass reduction='mean'"),
+        (steps.total, "mean", "Pass reduction='sum'"),
+    ],
+)
+def test_a_loss_that_does_not_separate_is_refused(
+    loss_fn: Callable[..., Any], reduction: str, match: str
+) -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 40)
+    with pytest.raises(parallel.ChunkError, match=match):
+        parallel.backward(model, loss_fn, x, y, reduction=reduction, chunk_rows=20)
+    assert not steps.gradients(model)
+    parallel.backward(model, loss_fn, x, y, reduction=reduction, check=False, chunk_rows=20)
+    assert len(steps.gradients(model)) == 4
+
+
+def _nan(x: Any) -> Any:
+    x = x.copy()
+    x[25, 1] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (lambda x, y: (_nan(x), y), parallel.ChunkError, r"rows 20:30: .*loss is nan"),
+        (lambda x, y: (x[:, :3], y), parallel.ChunkError, r"(?s)rows .*in_features.*3"),
+        (lambda x, y: (x[:39], y), ValueError, r"same number of rows.*\(39, 4\), \(40, 3\)"),
+        (lambda x, y: (x[:0], y[:0]), ValueError, "at least one row"),
+        (lambda x, y: (chunked(x, [20, 0, 20]), y), ValueError, "at least one row in each chunk"),
+        (lambda x, y: (list(x), y), ValueError, "got shapes"),
+        (lambda x, y: (chunked(x, [40])[da.from_array(x)[:, 0] > 0], y), ValueError, "rows"),
+    ],
+)
+def test_wrong_data_change_nothing(
+    change: Callable[..., Any], error: type[Exception], match: str
+) -> None:
+    model = steps.network(0, nn.BatchNorm1d(5))
+    before = [t.detach().numpy().copy() for t in (*model.parameters(), *model.buffers())]
+    x, y = change(*steps.data(0, 40))
+    with pytest.raises(error, match=match):
+        parallel.backward(model, steps.mean, x, y, chunk_rows=10)
+    after = [t.detach().numpy() for t in (*model.parameters(), *model.buffers())]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not steps.gradients(model)
+
+
+def test_an_error_names_the_line_and_the_rows() -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 21)
+    with pytest.raises(parallel.ChunkError) as caught:
+        parallel.backward(model, steps.raising, x, y, chunk_rows=10)
+    message = str(caught.value)
+    assert message.startswith('rows 20:21: KeyError: "the user\'s mistake"')
+    assert "steps.py:" in message
+    assert 'raise KeyError("the user\'s mistake")' in message
+    assert not steps.gradients(model)
+
+
+def test_wrong_calls_say_what_is_expected() -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 4)
+    with pytest.raises(ValueError, match="'mean' or 'sum', got 'none'"):
+        parallel.backward(model, steps.mean, x, y, reduction="none")
+    with pytest.raises(parallel.ChunkError, match=r"shape \(4, 3\); expected \(\)"):
+        parallel.backward(model, lambda m, x, y: m(x) - y, x, y)
+    with pytest.raises(parallel.ChunkError, match="use the model that loss_fn gets"):
+        parallel.backward(model, lambda _, x, y: steps.mean(model, x, y), x, y)
+    with pytest.raises(parallel.ChunkError, match=r"weights of all rows add up to 0"):
+        parallel.backward(model, lambda m, x, y: (steps.mean(m, x, y), 0), x, y, check=False)
+
+
+def test_dask_arrays_are_refused_by_tensors_and_ops() -> None:
+    x = da.ones((4, 3))
+    t = tg.ones(4, 3, requires_grad=True)
+    calls: list[Callable[[], Any]] = [
+        *(lambda: tg.Tensor(x), lambda: tg.tensor(x), lambda: tg.as_tensor(x)),
+        *(lambda: t + x, lambda: x + t, lambda: tg.exp(x)),
+        *(lambda: np.multiply(t, x), lambda: np.multiply(x, t)),
+        lambda: tg.nn.functional.mse_loss(t, x),
+    ]
+    for call in calls:
+        with pytest.raises(DtypeError, match=r"Dask array.*parallel\.backward"):
+            call()
+
+
+def test_a_sweep_keeps_results_and_errors() -> None:
+    def train(n: int) -> float:
+        if n == 2:
+            raise ValueError("diverged")
+        return tg.rand(n).sum().item()
+
+    found = []
+    for workers in (1, 2):
+        tg.manual_seed(0)
+        with dask.config.set(num_workers=workers):
+            runs = parallel.map(train, [1, 2, 3])
+        assert [run.configuration for run in runs] == [1, 2, 3]
+        assert str(runs[1].error) == "diverged"
+        assert runs[1].result is runs[0].error is None
+        found.append([run.result for run in runs])
+    assert found[0] == found[1]
+    assert parallel.map(train, []) == []
+
+
+def test_progress_is_shown_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 4)
+    parallel.backward(model, steps.mean, x, y)
+    assert not capsys.readouterr().out
+    parallel.backward(model, steps.mean, x, y, progress=True)
+    assert "100% Completed" in capsys.readouterr().out

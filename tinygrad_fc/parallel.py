@@ -1,0 +1,374 @@
+"""Data-parallel training and sweeps on Dask: in threads, in processes, on a cluster.
+
+    loss = parallel.backward(model, loss_fn, x, y, client=Client("tcp://scheduler:8786"))
+    optimizer.step()
+
+Each chunk of rows runs an ordinary forward and backward pass in a worker, and the gradients are
+summed, as in PyTorch's DistributedDataParallel. The sums are taken in a tree whose order depends on
+the chunks alone: neither the number of workers nor the death of one changes a bit of the result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import threading
+import traceback
+import warnings
+from concurrent.futures import CancelledError
+from contextlib import nullcontext, suppress
+from copy import deepcopy
+from functools import cache, partial, reduce
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fc.compiler import compile as compile_step
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.functional.creation import as_tensor, zeros
+from tinygrad_fc.grad_mode import no_grad
+from tinygrad_fc.graph import deliver, wrap
+from tinygrad_fc.nn import BatchNorm1d, Module, Parameter
+from tinygrad_fc.random import rng_of, seeded
+
+try:
+    import cloudpickle
+    import dask.array
+    import distributed
+    from dask.delayed import delayed
+    from dask.diagnostics.progress import ProgressBar
+except ImportError as error:
+    raise ImportError(
+        "tinygrad_fc.parallel needs Dask, which is not installed: pip install 'tinygrad-fc[dask]'"
+    ) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tinygrad_fc.tensor import Tensor
+
+FAN_IN = 8
+"""The number of sums that one task adds up."""
+SCATTERED, CHUNK_BYTES = 1 << 20, 1 << 24
+"""From how many bytes on parameters go to the workers directly; the size of a chunk by default."""
+CHECKED_ROWS = 64
+_PACKAGE = __file__.removesuffix("parallel.py")
+_thread = threading.local()
+
+
+class ChunkError(RuntimeError):
+    """A chunk failed in a worker: the message names its rows and the line that raised."""
+
+
+class Run(NamedTuple):
+    """A run of a sweep: its configuration, and its result or its error."""
+
+    configuration: Any
+    result: Any = None
+    error: BaseException | None = None
+
+
+def backward(
+    model: Module,
+    loss_fn: Callable[..., Any],
+    *arrays: Any,
+    client: Any = None,
+    reduction: str = "mean",
+    chunk_rows: int | None = None,
+    check: bool = True,
+    compiled: bool = False,
+    progress: bool = False,
+) -> Tensor:
+    """Add the gradient of a loss over all rows of `arrays` to `.grad`; return the loss.
+
+    `loss_fn(model, x, y)` gets a chunk of rows of each of the `arrays`: NumPy arrays, memory maps,
+    Zarr or Dask arrays of shapes (N, ...). It returns the mean over the chunk, or with
+    `reduction="sum"` the sum. Where rows weigh differently (class weights, `ignore_index`), it
+    returns the weighted mean and the sum of the weights. `client` is a `dask.distributed.Client`;
+    None means threads of this process. Chunks are those of the first array, or have `chunk_rows`.
+
+    `check` compares the loss of the first rows with that of their parts, and refuses a loss that
+    does not separate over rows. In training, batch norm takes the statistics of each chunk, as
+    DistributedDataParallel does, and is not checked. Each chunk draws random numbers (dropout) from
+    a seed of its own. `compiled` compiles the step in the workers; `progress` shows a bar.
+
+    Raises `ChunkError` for an error, a NaN or an infinite loss in a chunk, `ValueError` for arrays
+    that do not match, `ConnectionError` for a client that is closed or cut off. Parameters,
+    buffers and gradients are unchanged then.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc import nn, parallel
+    >>> model, data = nn.Linear(2, 1), tg.ones(6, 2).numpy()
+    >>> loss = parallel.backward(model, lambda model, x: model(x).mean(), data, chunk_rows=4)
+    >>> model.weight.grad
+    tensor([[1., 1.]])
+    """
+    if reduction not in {"mean", "sum"}:
+        raise ValueError(f"reduction is 'mean' or 'sum', got {reduction!r}")
+    seed = _start(client)
+    columns = _columns(arrays, chunk_rows)
+    tensors = [*model.parameters(), *model.buffers()]
+    state: Any = [t._array for t in tensors]
+    if client is not None and sum(a.nbytes for a in state) > SCATTERED:
+        (state,) = client.scatter([state], broadcast=True, hash=False)
+    else:
+        state = delayed(state, traverse=False)
+    code, run = delayed(_pickled(model, loss_fn, tensors)), delayed(_chunk_sums, pure=False)
+    parts = [
+        run(code, state, (reduction, compiled, check and not k), rows, seed + k, *chunks)
+        for k, (rows, *chunks) in enumerate(zip(*columns, strict=True))
+    ]
+    ((weight, loss, *sums),) = _computed([_tree(parts)], client, progress=progress)
+    if not weight > 0:
+        raise ChunkError(f"the weights of all rows add up to {weight}; expected more than 0")
+    divisor = 1.0 if reduction == "sum" else weight.item()
+    for t, a in zip(tensors, sums, strict=True):
+        if isinstance(t, Parameter):
+            deliver([[t, np.asarray(a / divisor)]] if a is not None else ())
+        else:
+            t.copy_(wrap(np.asarray(a / weight.item() if t.is_floating_point() else a)))
+    return wrap(np.asarray(loss / divisor))
+
+
+def map(  # noqa: A001  the name that Client and executors have
+    train: Callable[[Any], Any],
+    configurations: Iterable[Any],
+    *,
+    client: Any = None,
+    progress: bool = False,
+) -> list[Run]:
+    """Return a `Run` for each of the `configurations`, with the result of `train(configuration)`.
+
+    The runs are spread over the workers of `client`, or over threads. A run that raises has its
+    `error`, and the others go on. Random numbers are drawn from a seed per run, so that results do
+    not depend on the workers.
+
+    >>> from tinygrad_fc import parallel
+    >>> [run.result for run in parallel.map(lambda n: n * n, [2, 3])]
+    [4, 9]
+    """
+    seed = _start(client)
+    runs = (partial(_attempt, train, c, seed + k) for k, c in enumerate(configurations))
+    tasks = [delayed(run, pure=False)() for run in runs]
+    return list(_computed(tasks, client, progress=progress))
+
+
+def _attempt(train: Callable[[Any], Any], configuration: Any, seed: int) -> Run:
+    _keep_freed_memory()
+    try:
+        with seeded(seed):
+            return Run(configuration, train(configuration))
+    except Exception as error:  # noqa: BLE001  a run of the user's, whose error is the result
+        return Run(configuration, error=error)
+
+
+# Chunks and tasks
+
+
+def _columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
+    """Return the ranges of rows of all chunks, and then the chunks of each array, as tasks."""
+    shapes = [getattr(a, "shape", type(a).__name__) for a in arrays]
+    if len({str(shape[:1]) for shape in shapes}) != 1 or not shapes[0]:
+        raise ValueError(f"expected arrays with the same number of rows, got shapes {shapes}")
+    lazy = [_lazy(a, chunk_rows) for a in arrays]
+    sizes = lazy[0].chunks[0]
+    if 0 in sizes or math.isnan(sum(sizes)):
+        message = f"expected at least one row in each chunk, got chunks of {sizes} rows"
+        raise ValueError(f"{message}: use x.compute_chunk_sizes().rechunk((1000, -1))")
+    rows = [range(stop - n, stop) for n, stop in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
+    whole = [a.rechunk({0: sizes} | dict.fromkeys(range(1, a.ndim), -1)) for a in lazy]
+    return [rows, *(a.to_delayed().ravel() for a in whole)]
+
+
+def _lazy(array: Any, chunk_rows: int | None) -> Any:
+    """Return an array as a Dask array in chunks of rows."""
+    if isinstance(array, dask.array.Array):
+        return array
+    default = getattr(array, "chunks", None) or (CHUNK_BYTES * len(array) // (array.nbytes or 1),)
+    if isinstance(array, np.memmap) and isinstance(getattr(array, "base", None), mmap.mmap):
+        array = _File(array)
+    chunks = (chunk_rows or default[0] or 1, *array.shape[1:])
+    return dask.array.from_array(array, chunks, name=False, asarray=True)
+
+
+class _File:
+    """A memory map that workers open themselves: pickled as it is, it would be copied whole."""
+
+    def __init__(self, a: np.memmap[Any, Any]) -> None:
+        self.shape, self.ndim, self.dtype = a.shape, a.ndim, a.dtype
+        self.opening: Any = (a.filename, a.dtype, "r", a.offset, a.shape)
+
+    def __getitem__(self, at: Any) -> Any:
+        return np.array(np.memmap(*self.opening)[at])
+
+
+def _tree(parts: list[Any]) -> Any:
+    """Return one task that adds up all `parts`, in an order that depends on their number alone."""
+    add = delayed(_added, pure=False)
+    while len(parts) > 1:
+        parts = [add(*parts[k : k + FAN_IN]) for k in range(0, len(parts), FAN_IN)]
+    return parts[0]
+
+
+def _computed(tasks: list[Any], client: Any, *, progress: bool) -> Any:
+    """Return the results of tasks, computed by the client or in threads."""
+    if client is None:
+        with ProgressBar() if progress else nullcontext():
+            return dask.base.compute(*tasks, scheduler="threads")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            futures = client.compute(tasks)
+        if progress:
+            distributed.progress(futures, notebook=False)
+        return client.gather(futures)
+    except (CancelledError, OSError) as error:
+        message = (
+            "the scheduler does not answer. Nothing was changed. Connect again: Client(address)"
+        )
+        raise ConnectionError(message) from error
+
+
+def _start(client: Any) -> int:
+    """Check that the client is connected, and return a random seed."""
+    if client is not None and client.status != "running":
+        raise ConnectionError(f"the client is {client.status}. Connect again: Client(address)")
+    return int(rng_of(None).integers(2**62))
+
+
+# In a worker
+
+
+def _added(*parts: Sequence[Any]) -> list[Any]:
+    return [reduce(_plus, column) for column in zip(*parts, strict=True)]
+
+
+def _plus(a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b if a.dtype.kind == "f" else a  # a counter of batches advances once a step
+
+
+def _chunk_sums(
+    code: bytes, state: list[Any], options: Any, rows: range, seed: int, *chunks: Any
+) -> list[Any]:
+    """Return the weight, the loss, gradients and buffers of a chunk, summed over its samples."""
+    _keep_freed_memory()
+    reduction, compiled, check = options
+    tensors = [as_tensor(c) for c in chunks]
+    try:
+        if getattr(_thread, "code", None) != (code, compiled):  # one a thread, for its `.grad`
+            _thread.replica, _thread.code = _Replica(code, compiled=compiled), (code, compiled)
+        replica: _Replica = _thread.replica
+        if check:
+            replica.load(state)
+            _check_separable(replica, tensors, seed, reduction)
+        replica.load(state)
+        with seeded(seed):
+            return replica.sums(tensors, reduction)
+    except Exception as error:
+        raise ChunkError(_explained(error, rows)) from error
+
+
+class _Replica:
+    """A copy of the model and the loss of a step, for one worker thread."""
+
+    def __init__(self, code: bytes, *, compiled: bool) -> None:
+        self.model, self.loss_fn, self.tensors = cloudpickle.loads(code)
+        self.step: Any = compile_step(self._step) if compiled else self._step
+
+    def load(self, state: Sequence[Any]) -> None:
+        """Set the parameters, and the buffers to copies, since a step changes them."""
+        for t, array in zip(self.tensors, state, strict=True):
+            t._array = array if isinstance(t, Parameter) else array.copy()
+            t._grad = None
+
+    def value(self, *tensors: Tensor) -> tuple[Any, Any]:
+        """Return the loss of rows, and their weight."""
+        loss = self.loss_fn(self.model, *tensors)
+        loss, weight = loss if isinstance(loss, tuple) else (loss, len(tensors[0]))
+        if loss.shape:
+            raise ShapeError(f"loss_fn returned shape {loss.shape}; expected (). Use .mean()")
+        return loss, weight
+
+    def _step(self, *tensors: Tensor) -> tuple[Any, Any]:
+        loss, weight = self.value(*tensors)
+        loss.backward()
+        return loss, weight
+
+    def sums(self, tensors: Sequence[Tensor], reduction: str) -> list[Any]:
+        """Run a forward and a backward pass, and return the sums over the samples."""
+        loss, weight = self.step(*tensors)
+        weight = np.float64(float(weight))
+        scale = 1.0 if reduction == "sum" else weight.item()
+        sums: list[Any] = [weight, np.float64(scale * loss.item() if scale else 0.0)]
+        for t in self.tensors:
+            if isinstance(t, Parameter):  # where no row counts, the mean is NaN
+                sums.append(scale * t._grad._array if t._grad is not None and scale else None)
+            else:
+                sums.append(weight.item() * t._array if t.is_floating_point() else t._array)
+        if not all(np.isfinite(a).all() for a in sums if a is not None):
+            raise FloatingPointError(f"the loss is {loss.item()}, or a gradient is not finite")
+        if not any(isinstance(t, Parameter) and t._grad is not None for t in self.tensors):
+            raise GraphError("no parameter has a gradient: use the model that loss_fn gets")
+        return sums
+
+
+def _pickled(model: Module, loss_fn: Any, tensors: Sequence[Any]) -> bytes:
+    """Return a step without the values of the model's tensors: the same bytes for every step."""
+    empty = [type(t)(zeros(0), t.requires_grad) for t in tensors]
+    memo: dict[int, Any] = {id(t): e for t, e in zip(tensors, empty, strict=True)}
+    return cloudpickle.dumps((*deepcopy((model, loss_fn), memo), empty))  # type: ignore[no-any-return]
+
+
+def _check_separable(
+    replica: _Replica, tensors: Sequence[Tensor], seed: int, reduction: str
+) -> None:
+    """Raise `ValueError` where the loss of the first rows does not follow from that of parts."""
+    count = min(len(tensors[0]), CHECKED_ROWS)
+    if count < 2 or any(isinstance(m, BatchNorm1d) and m.training for m in replica.model.modules()):
+        return
+
+    def value(start: int, stop: int, seed: int) -> tuple[float, float]:
+        with seeded(seed), no_grad():
+            loss, weight = replica.value(*(t[start:stop] for t in tensors))
+        return loss.item() if weight else 0.0, float(weight)
+
+    whole, again = (value(0, count, seed + k)[0] for k in range(2))
+    if whole != again:  # random, as with dropout
+        return
+    part = max(count // 3, 1)
+    (a, m), (b, n) = value(0, part, seed), value(part, count, seed)
+    expected = {"sum": a + b, "mean": (m * a + n * b) / (m + n or 1.0)}
+    error = 1e-3 if any(t.dtype.itemsize < 8 for t in replica.tensors) else 1e-9
+    fits = [k for k, v in expected.items() if abs(whole - v) <= error * (abs(a) + abs(b))]
+    if reduction not in fits:
+        advice = (
+            f"Pass reduction={fits[0]!r}"
+            if fits
+            else "It does not separate over rows, and its gradient would depend on the chunks: "
+            "return (loss, weight) for a weighted mean, or pass check=False to accept that"
+        )
+        raise ValueError(
+            f"the loss of {count} rows is {whole:g}; expected {expected[reduction]:g}, the "
+            f"{reduction} of those of two parts. {advice}"
+        )
+
+
+def _explained(error: Exception, rows: range) -> str:
+    """Return a message that names the rows, the error and the line of the user's code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(_PACKAGE)]
+    at = [f" At {f.filename}:{f.lineno}: {f.line}." for f in own if "-packages" not in f.filename]
+    message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}.{''.join(at[-1:])}"
+    return f"{message} Parameters and gradients are unchanged"
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory, as `graph` does and Dask's nanny undoes: steps reuse it."""
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 1 << 28)  # M_TRIM_THRESHOLD
