@@ -313,27 +313,11 @@ def test_other_refusals(call: Any, parts: tuple[str, ...]):
     has(told(call), *parts)
 
 
-def test_names_that_are_not_there_say_what_to_take():
-    for call, *parts in (
-        (lambda: nn.Conv2d, "Conv2d", "for fully connected networks", "Flatten()", "Linear"),
-        (lambda: nn.functional.conv2d, "conv2d", "for fully connected networks"),
-        (lambda: nn.LSTM, "recurrent layers are not there", "Flatten()"),
-        (lambda: nn.MultiheadAttention, "attention is not there", "take PyTorch"),
-        (lambda: nn.BatchNorm2d, "BatchNorm1d"),
-        (lambda: nn.Dropout1d, "Dropout is there"),
-        (lambda: nn.LazyLinear, "Linear(in_features, out_features)"),
-        (lambda: tg.backends, "live on the CPU"),
-        (lambda: tg.jit, "compile(step)"),
-        (lambda: tg.complex64, "real numbers"),
-    ):
-        has(told(call, AttributeError), "has no attribute", *parts)
+def test_names_that_are_not_there_are_attribute_errors():
     for module in (tg, nn, nn.functional):
-        for name in ("anything", "Quantile", "__path_", "__conv__"):
-            assert told(lambda m=module, n=name: getattr(m, n)).endswith(f"attribute {name!r}")
+        with pytest.raises(AttributeError, match="has no attribute 'Conv2d'"):
+            _ = module.Conv2d
         assert not hasattr(module, "Conv2d")
-        assert getattr(module, "Conv2d", 1) == 1
-    model = nn.Linear(1, 1)
-    assert model.cpu() is model
 
 
 def test_no_message_in_the_engine_uses_foreign_words():
@@ -348,15 +332,15 @@ def test_no_message_in_the_engine_uses_foreign_words():
 
 def test_a_row_of_ours_is_not_replaced():
     words, rules = (real, real), (lambda g, out, x, y: g * 0, lambda g, out, x, y: g * 0)
-    with pytest.raises(ValueError, match="multiply has a row already"):
+    with pytest.raises(ValueError, match="multiply is already registered"):
         tg.op(np.multiply, domain=words, rules=rules)
 
 
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ({"domain": real, "rules": (lambda g, out, x: g,)}, "domain is a tuple of words"),
-        ({"domain": ("real",), "rules": (lambda g, out, x: g,)}, "domain is a tuple of words"),
+        ({"domain": real, "rules": (lambda g, out, x: g,)}, "domain is a tuple of domains"),
+        ({"domain": ("real",), "rules": (lambda g, out, x: g,)}, "domain is a tuple of domains"),
         ({"domain": (real,), "rules": lambda g, out, x: g}, "rules is a tuple of functions"),
     ],
 )

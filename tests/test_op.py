@@ -1,8 +1,15 @@
-"""What an op states of itself: which values its rules read, by their signatures."""
+"""What an op states of itself: which values its rules read, its documentation, its errors."""
 
 from __future__ import annotations
 
 import functools
+import gc
+import inspect
+import pydoc
+import re
+import subprocess
+import sys
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -39,11 +46,14 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
     rule: Any = op.rules[i]  # type: ignore[index]
     seen: set[int] = set()
     read: set[int] = set()
-    wide = tuple(
-        replace(word, low=-np.inf, high=np.inf, without=(), special=(0.0, 1.0, -1.0))
-        if word.kind == "float"
-        else word
-        for word in op.domain
+    wide, zeros = (
+        tuple(
+            replace(d, low=-width, high=width, without=(), special=(0.0,), distinct=False)
+            if d.kind == "float"
+            else d
+            for d in op.domain
+        )
+        for width in (np.inf, 1e-300)
     )
 
     def gradient(g: Any, out: Any, operands: Any, chosen: Any) -> Any:
@@ -54,7 +64,8 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
     @given(st.data(), seeds)
     def law(data: Any, seed: int) -> None:
         # Outside of the domain a rule may read more, where it gives exactly 0.
-        drawn = data.draw(arrays(*(data.draw(st.sampled_from([op.domain, wide])))))
+        domain = data.draw(st.sampled_from([op.domain, wide, zeros]))
+        drawn = data.draw(arrays(*domain))
         operands = drawn if isinstance(drawn, tuple) else (drawn,)
         chosen = {}
         for name, values in op.settings.items():
@@ -128,3 +139,103 @@ def test_a_parameter_with_an_underscore_may_change() -> None:
     through(lambda g, _out, _x: g * 3).backward()
     with pytest.raises(GraphError, match=r"double needs its argument 0 \(x\)"):
         through(lambda g, _out, x: g * 2 * x).backward()
+
+
+# Documentation
+
+
+OPS = [op for op in rows() if type(op) is Op]
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_help_shows_signature_formula_domain_and_example(op: Op) -> None:
+    signature = str(inspect.signature(op))
+    text = re.sub("\b.", "", pydoc.render_doc(op, renderer=pydoc.plaintext))
+    assert signature in text
+    assert ">>>" in text  # which is executed as a doctest
+    assert op.__doc__
+    assert len(op.__doc__.splitlines()[0]) > len("Return x.")
+    several = isinstance(op.rules, Each)
+    assert f"Domain: {'each' if several else next(iter(inspect.signature(op).parameters))}" in text
+    assert all(repr(d) in text for d in op.domain[: 1 if several else None])
+    assert set(op.settings) <= set(inspect.signature(op).parameters)
+
+
+def test_an_op_in_a_class_is_called_without_self() -> None:
+    class Layer:
+        activation = tg.tanh
+
+        def __call__(self, x: tg.Tensor) -> tg.Tensor:
+            return self.activation(x)
+
+    assert Layer()(tg.zeros(2)).tolist() == [0, 0]
+    assert tg.zeros(2).tanh().tolist() == [0, 0]
+
+
+# Defects
+
+
+@pytest.mark.usefixtures("_table_restored")
+def test_a_forward_may_change_its_own_result() -> None:
+    def forward(x: Any) -> Any:
+        out = tg.tensor(x)
+        out.add_(1.0)  # which is noted as a change in place
+        return out.numpy()
+
+    op = tg.op(forward, name="next", domain=(real,), rules=(lambda g, out, _x: g * (out > 0),))
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    out = op(x)
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x + np.ones(5),
+        lambda x: x @ np.ones((5, 5)),
+        lambda x: tg.cat([x, tg.ones(2, 2)]),
+        lambda x: x.sum(7),
+        lambda x: x.tril("a"),
+        lambda x: tg.exp(x, x),
+        lambda x: x.add_(tg.ones(5)),
+        lambda x: x.backward(),
+        lambda x: tg.kron(x, "a"),
+    ],
+)
+def test_an_exception_that_was_caught_keeps_no_tensor_alive(call: Any) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        x = tg.ones(3)
+        alive = weakref.ref(x)
+        raised = False
+        try:
+            call(x)
+        except (TypeError, ValueError, RuntimeError):
+            raised = True
+        assert raised
+        del x
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_arguments_are_checked_without_docstrings() -> None:
+    source = """
+import tinygrad_fc as tg
+for call in (lambda: tg.cat(tg.ones(2)), lambda: tg.kron(tg.ones(2), None)):
+    try:
+        print(call())
+    except tg.errors.DtypeError as error:
+        print(error)
+"""
+    plain, optimized = (
+        subprocess.run(  # noqa: S603  this interpreter
+            [sys.executable, *flags, "-c", source], capture_output=True, check=True
+        )
+        for flags in ([], ["-OO"])
+    )
+    assert plain.stdout == optimized.stdout
+    assert b"needs a list or tuple of tensors" in plain.stdout

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
+from tinygrad_fc.errors import GraphError
 
 filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)
 
@@ -201,3 +202,118 @@ def test_devices_are_the_cpu():
     for wrong in ("gpu", "mps", "cuda:x", 0):
         with pytest.raises(RuntimeError, match="no device"):
             tg.device(wrong)
+
+
+# PyTorch's attributes
+
+
+def test_type_names_and_casts():
+    x = tg.ones(2)
+    assert x.type() == "DoubleTensor"
+    assert x.type(tg.float32).type() == "FloatTensor"
+    assert x.type("torch.LongTensor").dtype == tg.int64
+    assert x.type("float32").dtype == tg.float32
+
+
+def test_grad_fn_leads_through_the_graph():
+    x = tg.ones(2, requires_grad=True)
+    assert x.grad_fn is None
+    out = (x.exp() * 2).sum()
+    assert out.grad_fn is not None
+    assert out.grad_fn.name() == "SumBackward"
+    ((product, zero),) = out.grad_fn.next_functions
+    assert (repr(product), zero) == ("<MultiplyBackward>", 0)
+    exp, constant = (node for node, _ in product.next_functions)
+    assert constant is None
+    ((leaf, _),) = exp.next_functions
+    assert leaf.name() == "AccumulateGrad"
+    assert leaf.next_functions == ()
+    assert out.grad_fn == out.grad_fn
+    out.backward()
+    assert out.grad_fn.next_functions == ()
+
+
+def test_the_grad_of_a_result_warns():
+    x = tg.ones(2, requires_grad=True)
+    y = x * 2
+    with pytest.warns(UserWarning, match=r"not a leaf \(the result of multiply\).*retain_grad"):
+        assert y.grad is None
+    y.retain_grad()
+    assert y.grad is None
+    y.sum().backward()
+    assert y.grad.tolist() == [1, 1]
+
+
+def test_sizes_in_place_of_data_name_empty():
+    with pytest.raises(TypeError, match=r"write tg.empty\(2, 3\)"):
+        tg.Tensor(2, 3)
+    with pytest.raises(TypeError, match=r"write tg.empty\(2, 3, 4\)"):
+        tg.Tensor(2, 3, 4)
+
+
+def test_print_options():
+    x = tg.tensor([1 / 3, 1e-8])
+    try:
+        tg.set_printoptions(precision=2)
+        assert repr(x) == "tensor([3.33e-01, 1.00e-08])"
+        tg.set_printoptions(sci_mode=False)
+        assert repr(x) == "tensor([0.33, 0.  ])"
+        tg.set_printoptions(profile="default", threshold=3, edgeitems=1)
+        assert repr(tg.arange(9)) == "tensor([0, ..., 8])"
+        with pytest.raises(ValueError, match="profile"):
+            tg.set_printoptions(profile="long")
+    finally:
+        tg.set_printoptions(profile="default")
+
+
+# Assignment of recorded values
+
+
+@given(st.data())
+def test_assigned_values_have_gradients(data: Any):
+    a = data.draw(arrays((3, 2)))
+    at = data.draw(
+        st.sampled_from([0, -1, slice(1, None), (..., 0), [0, 0], ([1, 1], [0, 0]), a > 0, None])
+    )
+    value = np.arange(1.0, a[at].size + 1).reshape(a[at].shape)
+    w = T(value)
+    x = T(np.zeros((3, 2)))
+    out = x * 2
+    out[at] = w
+    expected = np.zeros((3, 2))
+    expected[at] = value
+    assert np.array_equal(out.detach().numpy(), expected)
+    weights = np.random.default_rng(0).uniform(1, 2, (3, 2))
+    out.backward(tg.tensor(weights))
+    places = np.full((3, 2), -1)
+    places[at] = np.arange(value.size).reshape(value.shape)
+    share = np.zeros(value.size)
+    share[places[places >= 0]] = weights[places >= 0]
+    assert np.array_equal(w.grad.numpy(), share.reshape(value.shape))
+    assert np.array_equal(x.grad.numpy(), np.where(places >= 0, 0, 2 * weights))
+
+
+def test_a_buffer_that_is_filled_step_by_step():
+    w = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    out = tg.zeros(3)
+    for i in range(3):
+        out[i] = w[i] * (i + 1)
+    out.sum().backward()
+    assert w.grad.tolist() == [1, 2, 3]
+
+
+def test_assignment_is_refused_where_something_else_refers_to_it():
+    w = tg.tensor(1.0, requires_grad=True)
+    out = tg.zeros(2)
+    view = out[0]
+    with pytest.raises(GraphError, match="something else refers to x"):
+        out[1] = w
+    del view
+    out[1] = w
+    doubled = out * 2
+    with pytest.raises(GraphError, match="something else refers to x"):
+        out[0] = w
+    del doubled
+    leaf = tg.zeros(2, requires_grad=True)
+    with pytest.raises(GraphError, match="no_grad"):
+        leaf[0] = w

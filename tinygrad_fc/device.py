@@ -6,6 +6,9 @@ imported when a tensor is moved there, and needs a GPU then.
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -155,3 +158,25 @@ def refuse_lazy(value: Any, name: str) -> None:
             "tinygrad_fc.parallel.backward(model, loss_fn, x, y), or call x.compute() if the "
             "array fits into memory"
         )
+
+
+# Memory of the CPU
+
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's numbers of these options
+
+
+def keep_freed_memory(size: int = 1 << 25) -> bool:
+    """Have glibc keep freed blocks of up to `size` bytes; return whether it does.
+
+    A training step frees its large arrays and asks for them again. glibc returns them to the system
+    each time, and half of such a step goes into page faults. It runs once, at import, on Linux
+    alone; the environment variable TINYGRAD_FC_KEEP_MEMORY=0 switches it off.
+    """
+    if sys.platform != "linux" or os.environ.get("TINYGRAD_FC_KEEP_MEMORY") == "0":
+        return False
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # which other C libraries lack
+    options = ((MMAP_THRESHOLD, size), (TRIM_THRESHOLD, 2 * size))
+    return set_option is not None and all(set_option(*option) for option in options)
+
+
+keep_freed_memory()

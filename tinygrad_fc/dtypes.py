@@ -8,6 +8,10 @@ import numpy as np
 
 from tinygrad_fc.errors import DtypeError
 
+__all__ = ["bool", "double", "float", "float16", "float32", "float64", "get_default_dtype", "half"]
+__all__ += ["int", "int8", "int16", "int32", "int64", "long", "set_default_dtype", "short"]
+__all__ += ["uint8"]
+
 float64 = double = np.dtype(np.float64)
 float32 = np.dtype(np.float32)
 float16 = half = np.dtype(np.float16)
@@ -17,6 +21,7 @@ int16 = short = np.dtype(np.int16)
 int8 = np.dtype(np.int8)
 uint8 = np.dtype(np.uint8)
 bool_ = np.dtype(np.bool_)
+bool, float, int = bool_, float32, int32  # as in PyTorch, where a float has 32 bits
 
 _default = float64
 

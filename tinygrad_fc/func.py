@@ -13,37 +13,31 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tinygrad_fc import grad_mode
-from tinygrad_fc.autograd import tree
-from tinygrad_fc.autograd.level import Level, sized
-from tinygrad_fc.autograd.products import gradients, pushed, rows, stacked
-from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.graph import wrap
+from tinygrad_fc.autograd.evaluation import Evaluation, directional, gradients
+from tinygrad_fc.errors import ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     Func = Callable[..., Any]
     Argnums = int | tuple[int, ...]
 
 
-def _slope(
-    name: str, func: Func, argnums: Argnums, has_aux: bool, args: Any, named: Any
+def _gradient(
+    name: str, func: Func, argnums: Argnums, has_aux: bool, args: Any, kwargs: Any
 ) -> tuple[Any, Any, Any]:
     """Return the gradient of a function, its value, and what it returned beside."""
-    at = Level(name, func, args, argnums, has_aux, **named)
-    if at.out_spec is not None or at.outputs[0]._array.ndim:
+    at = Evaluation(name, func, args, argnums, has_aux=has_aux, kwargs=kwargs)
+    if at.outputs[0]._array.ndim:
         shapes = [t._array.shape for t in at.outputs]
         raise ShapeError(
             f"{name}: the function must return one tensor of shape (), got {shapes}: use .sum() or "
             ".mean(), or take vjp or jacrev"
         )
-    ones = [wrap(np.ones_like(at.outputs[0]._array))]
-    found = gradients(at.outputs, at.inputs, ones, create=at.outside(at.outputs))
-    slope = at.like_inputs(at.out(found, at.inputs))
-    return slope, at.out(at.outputs)[0], at.handed_through()
+    found = at.gradient(create=at.recorded(at.outputs))
+    slope = at.like_inputs(at.released(found, at.inputs))
+    return slope, at.value(), at.released_aux()
 
 
 def grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> Func:
@@ -60,7 +54,7 @@ def grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> Func:
 
     @functools.wraps(func)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        slope, _, aux = _slope("grad", func, argnums, has_aux, args, kwargs)
+        slope, _, aux = _gradient("grad", func, argnums, has_aux, args, kwargs)
         return (slope, aux) if has_aux else slope
 
     return gradient
@@ -78,7 +72,7 @@ def value_and_grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> F
 
     @functools.wraps(func)
     def both(*args: Any, **kwargs: Any) -> Any:
-        slope, value, aux = _slope("value_and_grad", func, argnums, has_aux, args, kwargs)
+        slope, value, aux = _gradient("value_and_grad", func, argnums, has_aux, args, kwargs)
         return ((value, aux) if has_aux else value), slope
 
     return both
@@ -96,7 +90,7 @@ def grad_and_value(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> F
 
     @functools.wraps(func)
     def both(*args: Any, **kwargs: Any) -> Any:
-        slope, value, aux = _slope("grad_and_value", func, argnums, has_aux, args, kwargs)
+        slope, value, aux = _gradient("grad_and_value", func, argnums, has_aux, args, kwargs)
         return slope, ((value, aux) if has_aux else value)
 
     return both
@@ -113,18 +107,15 @@ def vjp(func: Func, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     >>> pull(tg.tensor([1.0, 10.0]))
     (tensor([ 3., 40.]), tensor([ 1., 20.]))
     """
-    at = Level("vjp", func, primals, tuple(range(len(primals))), has_aux)
+    at = Evaluation("vjp", func, primals, tuple(range(len(primals))), has_aux=has_aux)
 
     def pull(cotangents: Any) -> Any:
-        weights = tree.flatten_like(at.out_spec, cotangents, "vjp: the weights")
-        sized("vjp: the weights", weights, at.outputs)
-        create = grad_mode.is_grad_enabled() and at.outside([*at.outputs, *weights])
-        return at.like_inputs(
-            at.out(gradients(at.outputs, at.inputs, weights, create=create), at.inputs)
-        )
+        weights = at.weights(cotangents, at.out_spec, at.outputs, "the outputs")
+        create = grad_mode.is_grad_enabled() and at.recorded([*at.outputs, *weights])
+        found = gradients(at.outputs, at.inputs, weights, create=create)
+        return at.like_inputs(at.released(found, at.inputs))
 
-    value = at.like_outputs(at.out(at.outputs))
-    return (value, pull, at.handed_through()) if has_aux else (value, pull)
+    return (at.value(), pull, at.released_aux()) if has_aux else (at.value(), pull)
 
 
 def jvp(
@@ -150,21 +141,14 @@ def jvp(
             "jvp: primals must be a tuple, the arguments of func, such as (x,), got "
             f"{type(primals).__name__}"
         )
-    at = Level("jvp", func, primals, tuple(range(len(primals))), has_aux)
-    v = tree.flatten_like(at.spec, tangents, "jvp: the tangents")
-    sized("jvp: the tangents", v, at.inputs)
-    found = pushed(at.outputs, at.inputs, v, create=at.outside([*at.outputs, *v]))
-    lost = [m for m, t in enumerate(found) if t is None]
-    if strict and lost:
-        raise GraphError(
-            f"jvp: output {lost[0]} does not depend on primals, which strict=True "
-            "refuses; with strict=False its derivative is zero"
-        )
-    value, derivative = (
-        at.like_outputs(at.out(at.outputs)),
-        at.like_outputs(at.out(found, at.outputs)),
+    at = Evaluation(
+        "jvp", func, primals, tuple(range(len(primals))), has_aux=has_aux, strict=strict
     )
-    return (value, derivative, at.handed_through()) if has_aux else (value, derivative)
+    v = at.weights(tangents, at.spec, at.inputs, "the primals")
+    found = directional(at.outputs, at.inputs, v, create=at.recorded([*at.outputs, *v]))
+    at.must_depend(found, "output {}", "the primals")
+    derivative = at.like_outputs(at.released(found, at.outputs))
+    return (at.value(), derivative, at.released_aux()) if has_aux else (at.value(), derivative)
 
 
 def jacrev(
@@ -185,23 +169,9 @@ def jacrev(
         raise ValueError(f"jacrev: chunk_size must be positive, got {chunk_size}")
 
     @functools.wraps(func)
-    def jacobian(*args: Any) -> Any:
-        at = Level("jacrev", func, args, argnums, has_aux)
-        create = at.outside(at.outputs)
-        blocks = []
-        for output in at.outputs:
-            columns = rows(output, at.inputs, create=create)
-            filled = [
-                at.out(column, [t] * len(column))
-                for t, column in zip(at.inputs, columns, strict=True)
-            ]
-            blocks.append(
-                at.like_inputs(
-                    [stacked(c, output, t) for t, c in zip(at.inputs, filled, strict=True)]
-                )
-            )
-        found = at.like_outputs(blocks)
-        return (found, at.handed_through()) if has_aux else found
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        at = Evaluation("jacrev", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
+        return (at.jacobian(), at.released_aux()) if has_aux else at.jacobian()
 
     return jacobian
 
@@ -220,4 +190,46 @@ def hessian(func: Func, argnums: Argnums = 0) -> Func:
     return jacrev(jacrev(func, argnums), argnums)
 
 
-__all__ = ["grad", "grad_and_value", "hessian", "jacrev", "jvp", "value_and_grad", "vjp"]
+def functional_call(
+    module: Any, parameters_and_buffers: Mapping[str, Any], args: Any = None, kwargs: Any = None
+) -> Any:
+    """Return `module(*args, **kwargs)` with other tensors in place of its parameters and buffers.
+
+    `parameters_and_buffers` are named as in `named_parameters()`; the others are the module's own.
+    `args` is a tuple, or the only argument. Raises `KeyError` for a name that is not there.
+
+    >>> import tinygrad_fc as tg
+    >>> layer = tg.nn.Linear(2, 1)
+    >>> weights = {"weight": tg.ones(1, 2), "bias": tg.zeros(1)}
+    >>> tg.func.functional_call(layer, weights, tg.tensor([1.0, 2.0]))
+    tensor([3.])
+    """
+    replaced: list[tuple[Any, Any, Any]] = []
+    try:
+        for path, tensor in parameters_and_buffers.items():
+            holder, key = _holder(module, path)
+            replaced.append((holder, key, holder[key]))
+            holder[key] = tensor
+        return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
+    finally:
+        for holder, key, tensor in reversed(replaced):
+            holder[key] = tensor
+
+
+def _holder(module: Any, path: str) -> tuple[Any, Any]:
+    """Return the dict or list that holds the tensor at `path`, and its key there."""
+    *parts, last = path.split(".")
+    held: Any = vars(module)
+    for part in [*parts, None]:
+        key: Any = last if part is None else part
+        key = int(key) if isinstance(held, list) else key
+        if not (isinstance(held, list) and key < len(held)) and key not in held:
+            raise KeyError(f"functional_call: the module has no parameter or buffer {path!r}")
+        if part is not None:
+            inner = held[key]
+            held = inner if isinstance(inner, dict | list) else vars(inner)
+    return held, key
+
+
+__all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacrev", "jvp"]
+__all__ += ["value_and_grad", "vjp"]

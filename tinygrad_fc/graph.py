@@ -1,10 +1,10 @@
-"""Record a call; walk back once.
+"""Record a call; run the backward pass.
 
-A recorded result keeps the operation that made it, its arguments and its number in the order of
-all calls. Walking back needs nothing else: later calls come first, each hands every argument its
-share of the gradient, and what an argument got from several calls is summed. Only here is it
-decided which rules are called, how broadcasting is undone, which dtype and shape a gradient has,
-what is freed, and whether a value that a rule reads is still the one of the forward pass.
+A recorded result keeps the op that made it, its arguments and its number in the order of all calls.
+The backward pass needs nothing else: later calls come first, each rule's gradient is added to that
+of its argument. Only here is it decided which rules are called, how broadcasting is undone, which
+dtype and shape a gradient has, what is freed, and whether a value that a rule reads is still the
+one of the forward pass.
 
 In-place changes take a number from the same counter. A value that changed after the call that
 needs it was recorded has the larger number; where nothing at all has changed since, which is the
@@ -13,13 +13,14 @@ rule in training, that one comparison is the whole cost.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
 from sys import getrefcount
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -41,15 +42,10 @@ _RECORD, _WATCH = grad_mode.RECORD, grad_mode.WATCH
 _PLAIN = frozenset((float, int, bool, type(None)))
 _delivery = Lock()
 changing = RLock()
-"""Held while memory is changed in place and the change noted: no walk ends in between."""
+"""Held while memory is changed in place and the change noted: no backward pass ends in between."""
 
 NOTHING = object()
 """What a rule returns that has no gradient for its argument, which is then not reached."""
-
-# A training step frees its large arrays and asks for them again. glibc hands them back to the
-# system each time, and half of such a step goes into page faults, until it has seen a block of
-# this size freed: from then on it keeps them. The block is never touched, so it costs nothing.
-np.empty((1 << 25) - (1 << 16), np.uint8)
 
 
 class Node:
@@ -63,16 +59,16 @@ class Node:
     _array: Any
     _requires_grad: bool
     _grad: Any  # a Tensor, or None
-    _op: Op | None  # what made it, kept for messages when the rest is gone
+    _op: Op | None  # the op that made it, for messages when the rest is freed; None for a leaf
     _parents: list[Any] | None  # its arguments that require grad, None for one that does not
-    _args: list[Any] | None  # the arrays and numbers that it got; None: made by hand, or used
+    _args: list[Any] | None  # the arrays and numbers of the call; None for a leaf, or when freed
     _settings: dict[str, Any]
     _seq: int
     _watch: Watch | None  # hooks and retained gradients; few tensors have any
 
 
 class Watch:
-    """What happens to a tensor's gradient when the walk has all of it."""
+    """What happens to a tensor's gradient when the backward pass has all of it."""
 
     __slots__ = ("hooks", "retain")
 
@@ -81,13 +77,14 @@ class Watch:
         self.retain = False
 
 
-class state:  # noqa: N801  the one record of its kind, not a class to make more of
-    """Numbers of the last in-place change, of each array's last change, and of the last walk."""
+class state:  # noqa: N801  a namespace of the process
+    """Numbers of the last in-place change, in all and by array, and of the last backward pass."""
 
     changed = 0
     walked = 0
     structure = 0  # how often a module, a hook or a `requires_grad` was set: what the compiler asks
-    changes: dict[int, int] = {}  # noqa: RUF012  by id of the owner of the memory
+    changes: dict[int, int] = {}  # noqa: RUF012  by id of the owner of the memory, while it lives
+    owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
     tensor: type[Any] = Node
 
 
@@ -113,10 +110,8 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     try:
         out = op.forward(*arrays, **settings) if settings else op.forward(*arrays)
     except Exception as error:
-        refusal = op.refusal(error, arrays, settings)
-        if refusal is error:
-            raise
-        raise refusal from error
+        op.refuse(error, arrays, settings)
+        raise
     if out.__class__ is not np.ndarray and isinstance(out, np.generic | float | int):
         out = np.asarray(out)
     t: Tensor = _new(state.tensor)
@@ -132,6 +127,8 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
         t._args = arrays
         t._settings = settings
         t._seq = seq
+        if state.changed > seq:
+            _forget_own_changes(out, arrays)
     else:
         t._requires_grad = False
         t._parents = t._args = None
@@ -140,7 +137,7 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
 
 
 def wrap(array: Any) -> Tensor:
-    """Return a tensor around `array` that no call made."""
+    """Return a leaf around `array`."""
     t: Tensor = _new(state.tensor)
     t._array = array
     t._op = t._parents = t._args = t._grad = t._watch = None
@@ -149,21 +146,21 @@ def wrap(array: Any) -> Tensor:
     return t
 
 
-def operand(given: Any, op: Op) -> Any:
-    """Return what was given to `op` as an array of numbers; other libraries' stay what they are."""
-    if not isinstance(given, np.ndarray) and hasattr(given, "__array_function__"):
-        refuse_lazy(given, op.name)
-        return given
+def operand(value: Any, op: Op) -> Any:
+    """Return an operand of `op` as an array of numbers; an array of another library as it is."""
+    if not isinstance(value, np.ndarray) and hasattr(value, "__array_function__"):
+        refuse_lazy(value, op.name)
+        return value
     try:
-        array = np.asarray(given)
+        array = np.asarray(value)
     except ValueError as error:
         raise DtypeError(
-            f"{op.name} takes tensors, arrays and lists of real numbers, got {given!r:.80}, "
+            f"{op.name} takes tensors, arrays and lists of real numbers, got {value!r:.80}, "
             "whose rows must have one length"
         ) from error
     if array.dtype.kind not in "fiub":
         raise DtypeError(
-            f"{op.name} takes tensors, arrays and lists of real numbers, got {given!r:.80}, "
+            f"{op.name} takes tensors, arrays and lists of real numbers, got {value!r:.80}, "
             f"whose elements are {array.dtype}"
         )
     return array
@@ -173,7 +170,7 @@ def operand(given: Any, op: Op) -> Any:
 
 
 def owner(array: Any) -> Any:
-    """Return the object that owns the memory of `array`, which all views of it share."""
+    """Return the object that owns the memory of `array`, which all views of it gradient."""
     while True:
         base = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
         if base is None:
@@ -184,12 +181,36 @@ def owner(array: Any) -> Any:
 def changed(*arrays: Any) -> None:
     """Note that the memory of `arrays` has been changed in place.
 
-    Who changes it holds `changing` until this is done.
+    The caller holds `changing` until this is done.
     """
-    # A number of an array that is gone is harmless: whoever gets its id is recorded later.
     state.changed = now = tick()
     for array in arrays:
-        state.changes[id(array if array.base is None else owner(array))] = now
+        of = array if array.base is None else owner(array)
+        key = id(of)
+        state.changes[key] = now
+        if key not in state.owners:
+            with suppress(TypeError):  # memory of another library, whose entry stays
+                state.owners[key] = ref(of, _Forget(key))
+
+
+class _Forget:
+    """Callback that forgets the changes of memory that is freed."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+
+    def __call__(self, _: Any) -> None:
+        state.owners.pop(self.key, None)
+        state.changes.pop(self.key, None)
+
+
+def _forget_own_changes(out: Any, arrays: Sequence[Any]) -> None:
+    """Forget that a forward function changed its result before it returned it."""
+    key = id(owner(out))
+    if key not in {id(owner(a)) for a in arrays}:
+        state.changes.pop(key, None)
 
 
 def _unchanged(node: Any) -> None:
@@ -198,12 +219,12 @@ def _unchanged(node: Any) -> None:
     for i, a in enumerate(node._parents):
         if a is None:
             continue
-        given, now = node._args[i], a._array
-        if (given.shape, given.dtype) != (now.shape, now.dtype):
+        then, now = node._args[i], a._array
+        if (then.shape, then.dtype) != (now.shape, now.dtype):
             raise GraphError(
-                f"{op.name} was computed from a tensor of shape {given.shape} and dtype "
-                f"{given.dtype}, which has data of shape {now.shape} and dtype {now.dtype} since: "
-                "compute the result anew, or call backward() before the change."
+                f"{op.name} was computed from a tensor of shape {then.shape} and dtype "
+                f"{then.dtype}, whose data have shape {now.shape} and dtype {now.dtype} now: "
+                "compute the result again, or call backward() before the change."
             )
         for what, array in op.reads(i, node._array, node._args):
             if state.changes.get(id(owner(array)), 0) > node._seq:
@@ -215,7 +236,7 @@ def _unchanged(node: Any) -> None:
                 )
 
 
-# Walking back
+# The backward pass
 
 
 def backward(
@@ -227,30 +248,30 @@ def backward(
     create: bool = False,
     every: bool = False,
 ) -> list[list[Any]]:
-    """Send `seeds`, the gradients of `roots`, back; return pairs of a tensor and its gradient.
+    """Return pairs of a tensor and its gradient, from the gradients `seeds` of `roots`.
 
-    The pairs are for `inputs` where they are given, and no rule is called that leads to none of
-    them; else for the tensors made by hand that were reached and those that retain theirs. A
-    gradient is an array that nobody else has; with `create`, which records the walk, a tensor.
-    With `every`, that one of the `inputs` is not reached is an error. On an error nothing is
-    changed: the graph may be walked again.
+    The pairs are for `inputs` if there are any, and no rule is called that leads to none of them;
+    else for the leaves that were reached and the results that retain their gradient. A gradient is
+    an unaliased array; with `create`, which records the backward pass, a tensor. With `every`, an
+    input that is not reached is an error. On an error nothing is changed: the graph may be used
+    again.
     """
     before = state.changed
     wanted = needed = None
     if inputs is not None:
         wanted = {id(t) for t in inputs}
         needed = _leading_to(roots, wanted)
-    walk = _Walk(wanted, needed)
+    walk = _Pass(wanted, needed)
     for root, seed in zip(roots, seeds, strict=True):
-        walk.hand(root, seed)
+        walk.add(root, seed)
     del seeds
     if create:
         with grad_mode.enable_grad():
             walk.run(create=True)
-            found = [[t, g.clone()] for t, g in walk.found]
+            found = [[t, g.clone()] for t, g in walk.gradients]
     else:
         walk.run(create=False)
-        found = walk.found
+        found = walk.gradients
         _own(found)
     with changing:
         moved = state.changed != before  # by another thread, or by a rule
@@ -310,10 +331,10 @@ def _leading_to(roots: Sequence[Any], wanted: set[int]) -> set[int]:
     return needed
 
 
-class _Walk:
-    """One walk back: what is still to be done, later calls first, and what came of it."""
+class _Pass:
+    """One backward pass: the nodes still to visit, later calls first, and the gradients found."""
 
-    __slots__ = ("done", "ends", "found", "needed", "pending", "queue", "wanted")
+    __slots__ = ("done", "ends", "gradients", "needed", "pending", "queue", "wanted")
 
     def __init__(self, wanted: set[int] | None, needed: set[int] | None) -> None:
         self.wanted, self.needed = wanted, needed
@@ -321,23 +342,23 @@ class _Walk:
         self.queue: list[tuple[int, Any]] = []
         self.ends: list[Any] = []
         self.done: list[Any] = []
-        self.found: list[list[Any]] = []
+        self.gradients: list[list[Any]] = []
 
-    def hand(self, a: Any, share: Any) -> None:
-        """Add `share` to the gradient of `a`, whose turn comes when all later calls are done."""
+    def add(self, a: Any, gradient: Any) -> None:
+        """Add to the gradient of `a`, which is visited when all later calls are."""
         key = id(a)
         if key in self.pending:
-            total = self.pending[key] + share
+            total = self.pending[key] + gradient
             self.pending[key] = np.asarray(total) if isinstance(total, np.generic) else total
             return
-        self.pending[key] = share
+        self.pending[key] = gradient
         if a._op is None:
             self.ends.append(a)
         else:
             heappush(self.queue, (-a._seq, a))
 
     def run(self, *, create: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
-        """Walk until nothing is left, filling `found` and `done`."""
+        """Visit all nodes, filling `gradients` and `done`."""
         queue, pending, needed, ends = self.queue, self.pending, self.needed, self.ends
         done, any_wanted = self.done.append, self.wanted is not None
         watching = _flags() & _WATCH
@@ -346,7 +367,7 @@ class _Walk:
             g = pending.pop(id(node))
             parents, args, settings, out = node._parents, node._args, node._settings, node._array
             if needed is not None and not any(id(b) in needed for b in parents or ()):
-                self.arrived(node, g, create=create)  # one of the wanted: what made it is not used
+                self.finish(node, g, create=create)  # an input: the op that made it is not used
                 continue
             if parents is None:
                 raise _used(node)
@@ -354,7 +375,7 @@ class _Walk:
                 _unchanged(node)
             done(node)
             if any_wanted or node._watch is not None:
-                g = self.arrived(node, g, create=create)
+                g = self.finish(node, g, create=create)
             values = args
             if create:
                 out = node
@@ -364,34 +385,34 @@ class _Walk:
             for a, rule, array in zip(parents, node._op.rules, args):  # noqa: B905  Each has no end
                 if a is None or (needed is not None and id(a) not in needed):
                     continue
-                share = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
+                gradient = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
                 if (
-                    share.__class__ is not np.ndarray
-                    or share.shape != array.shape
-                    or share.dtype is not array.dtype
+                    gradient.__class__ is not np.ndarray
+                    or gradient.shape != array.shape
+                    or gradient.dtype is not array.dtype
                 ):
-                    if share is NOTHING:
+                    if gradient is NOTHING:
                         continue
-                    share = _fitted(share, array, node, a, create=create)
+                    gradient = _fitted(gradient, array, node, a, create=create)
                 if watching:
-                    node._op.watch_rule(share, g, _named(node, a))
+                    node._op.watch_rule(gradient, g, _named(node, a))
                 key = id(a)
                 if key in pending:
-                    self.hand(a, share)
+                    self.add(a, gradient)
                 else:
-                    pending[key] = share
+                    pending[key] = gradient
                     if a._op is None:
                         ends.append(a)
                     else:
                         heappush(queue, (-a._seq, a))
         for a in ends:
             if a._watch is None and not any_wanted:
-                self.found.append([a, pending.pop(id(a))])
+                self.gradients.append([a, pending.pop(id(a))])
             else:
-                self.arrived(a, pending.pop(id(a)), create=create)
+                self.finish(a, pending.pop(id(a)), create=create)
 
-    def arrived(self, a: Any, g: Any, *, create: bool) -> Any:
-        """Take note of the whole gradient of `a`; return it, or what its hooks put in its place."""
+    def finish(self, a: Any, g: Any, *, create: bool) -> Any:
+        """Keep the whole gradient of `a` if it is wanted; return it as its hooks changed it."""
         watch = a._watch
         if watch is not None and watch.hooks:
             g = _shown(a, watch, g, create=create)
@@ -400,7 +421,7 @@ class _Walk:
         else:
             keep = a._op is None or (watch is not None and watch.retain)
         if keep:
-            self.found.append([a, g])
+            self.gradients.append([a, g])
         return g
 
 
@@ -413,31 +434,33 @@ def _used(node: Any) -> GraphError:
     )
 
 
-def _fitted(share: Any, array: Any, node: Any, a: Any, *, create: bool) -> Any:
-    """Return what a rule gave as the gradient of `array`: of its shape, dtype and kind."""
+def _fitted(gradient: Any, array: Any, node: Any, a: Any, *, create: bool) -> Any:
+    """Return the gradient that a rule returned for `array`, with its shape, dtype and kind."""
     if create:
-        share = share if isinstance(share, Node) else wrap(as_plain(share))
-    elif isinstance(share, Node):
-        share = share._array
+        gradient = gradient if isinstance(gradient, Node) else wrap(as_plain(gradient))
+    elif isinstance(gradient, Node):
+        gradient = gradient._array
     else:
-        share = as_plain(share)
-    if not hasattr(share, "astype") or share.dtype.kind not in "fiub":
+        gradient = as_plain(gradient)
+    if not hasattr(gradient, "astype") or gradient.dtype.kind not in "fiub":
         raise GraphError(
-            f"the rule of {_named(node, a)} returned {share!r:.80}; expected an array of real "
+            f"the rule of {_named(node, a)} returned {gradient!r:.80}; expected an array of real "
             f"numbers, the gradient of that argument, of shape {array.shape}"
         )
-    if share.shape != array.shape:
-        if not _broadcast(array.shape, share.shape, node._array.shape):
+    if gradient.shape != array.shape:
+        if not _broadcast(array.shape, gradient.shape, node._array.shape):
             raise ShapeError(
-                f"the rule of {_named(node, a)} returned a gradient of shape {share.shape}; "
+                f"the rule of {_named(node, a)} returned a gradient of shape {gradient.shape}; "
                 f"expected {array.shape}, the shape of that argument (or what it broadcasts to in "
                 f"the result, which has shape {node._array.shape})"
             )
-        extra = share.ndim - array.ndim
-        stretched = [extra + k for k, n in enumerate(array.shape) if n != share.shape[extra + k]]
+        extra = gradient.ndim - array.ndim
+        stretched = [extra + k for k, n in enumerate(array.shape) if n != gradient.shape[extra + k]]
         with np.errstate(invalid="ignore"):  # infinities that cancel say so by themselves
-            share = share.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(array.shape)
-    return share if share.dtype == array.dtype else share.astype(array.dtype)
+            gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(
+                array.shape
+            )
+    return gradient if gradient.dtype == array.dtype else gradient.astype(array.dtype)
 
 
 def as_plain(value: Any) -> Any:
@@ -459,7 +482,7 @@ def _named(node: Any, a: Any) -> str:
 
 
 def _broadcast(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
-    """Tell whether `shape` became `to` by the broadcasting that gave `result`."""
+    """Return whether `shape` became `to` by the broadcasting that gave `result`."""
     if len(shape) > len(to):
         return False
     padded = (1,) * (len(to) - len(shape)) + shape
@@ -468,8 +491,8 @@ def _broadcast(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, .
 
 
 def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
-    """Show the whole gradient of `node` to its hooks; return it, or what they put in its place."""
-    # A copy, since the memory may be the seed's, or that of other gradients as well.
+    """Return the whole gradient of `node` as its hooks changed it."""
+    # A copy, since the memory may be that of the seed or of other gradients.
     shown = g.clone() if create else wrap(g.copy())
     with nullcontext() if create else grad_mode.no_grad():
         for hook in list(watch.hooks.values()):
@@ -488,11 +511,10 @@ def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
 
 
 def _own(found: list[list[Any]]) -> None:
-    """Make each gradient in `found` an array whose memory nobody else has."""
+    """Copy each gradient whose memory something else refers to."""
     for pair in found:
         g = pair[1]
-        # Counting references tells whether a rule handed out a fresh array, which is the tensor's
-        # own; what somebody else has too is copied.
+        # An array that a rule has just created has one reference.
         if (
             g.__class__ is not np.ndarray
             or getrefcount(g) != _ALONE
@@ -503,7 +525,7 @@ def _own(found: list[list[Any]]) -> None:
 
 
 def _references() -> int:
-    """Return how many references there are to an array in a pair that is looked at."""
+    """Return the number of references to an array that only such a pair holds."""
     pair: list[Any] = [None, np.zeros(1)]
     g = pair[1]
     return getrefcount(g)

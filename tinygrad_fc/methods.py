@@ -6,6 +6,9 @@ old values raises in its backward pass.
 
 from __future__ import annotations
 
+import math
+from operator import gt
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +17,11 @@ from tinygrad_fc import grad_mode, random
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
-from tinygrad_fc.graph import Node, changed, changing, record
+from tinygrad_fc.graph import Node, changed, changing, record, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg, special
+from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,13 +123,51 @@ operators = tuple(
 
 
 def assign(self: Any, at: Any, value: Any) -> None:
-    """Set elements, as `x[at] = value` does."""
+    """Set elements, as `x[at] = value` does; `x` becomes a recorded result where that has to be."""
+    if _tracked(self, value) and not (self._requires_grad and self.is_leaf):
+        _record_assignment(self, at, value)
+        return
     array = _array(value)
 
     def change(a: Any) -> None:
         a[at] = array
 
     _change(self, "x[...] = y", change, value)
+
+
+_REFERENCES: list[int] = []  # to a tensor that is assigned to, and its array, with no other owner
+
+
+def _record_assignment(t: Any, at: Any, value: Any) -> None:
+    """Make `t` the result of assigning `value` to its elements `at`.
+
+    Its array is replaced, so that no other reference to it or to `t` may be alive: a result that
+    was computed from it, or a view.
+    """
+    references = getrefcount(t), getrefcount(t._array)
+    if not _REFERENCES:
+        _REFERENCES.extend(references)
+        return
+    if any(map(gt, references, _REFERENCES)) or t._array.base is not None:
+        raise GraphError(
+            "x[...] = y would make x a recorded result, and something else refers to x or shares "
+            "its memory: a result computed from it, a view, or a second name. Assign before x is "
+            "used, or build it with stack(), cat() or where()"
+        )
+    before = wrap(t._array)
+    for name in ("_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
+        if hasattr(t, name):
+            setattr(before, name, getattr(t, name))
+    positions = np.full(t.shape, -1)  # of repeated indices the last wins, and has the gradient
+    shape = positions[at].shape
+    positions[at] = np.arange(math.prod(shape)).reshape(shape)
+    source = value if isinstance(value, Node) else wrap(np.asarray(value, t.dtype))
+    source = record(s.broadcast_to, (source,), {"shape": shape})
+    chosen = record(s.reshape, (source,), {"shape": (-1,)})[np.maximum(positions, 0)]
+    after = record(e.where, (positions >= 0, chosen.to(t.dtype), before), {})
+    for name in Node.__slots__[1:]:
+        if name not in ("_grad", "_watch") and hasattr(after, name):
+            setattr(t, name, getattr(after, name))
 
 
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
@@ -201,6 +243,7 @@ class Methods(Node):
     )
     fmod, remainder, floor_divide = e.fmod, e.remainder, e.floor_divide
     maximum, minimum, masked_fill = e.maximum, e.minimum, elementwise.masked_fill
+    clip, logit = elementwise.clip, elementwise.logit
     clamp, clamp_min, clamp_max = elementwise.clamp, elementwise.clamp_min, elementwise.clamp_max
     lerp, addcmul, addcdiv = elementwise.lerp, elementwise.addcmul, elementwise.addcdiv
     nan_to_num, round = elementwise.nan_to_num, elementwise.round
@@ -219,7 +262,7 @@ class Methods(Node):
     argmax, argmin, var, std = reduction.argmax, reduction.argmin, reduction.var, reduction.std
     all, any, count_nonzero = reduction.all, reduction.any, reduction.count_nonzero
     logsumexp, softmax, log_softmax = reduction.logsumexp, reduction.softmax, reduction.log_softmax
-    norm, median = la.p_norm, indexing.median
+    norm, median, quantile = la.p_norm, indexing.median, indexing.quantile
     cumsum, cumprod = reduction.cumsum, reduction.cumprod
 
     # Products and matrices
@@ -242,6 +285,7 @@ class Methods(Node):
     )
     expand, expand_as, broadcast_to = shape.expand, shape.expand_as, shape.broadcast_to
     repeat, tile, repeat_interleave = shape.repeat, shape.tile, shape.repeat_interleave
+    diff = shape.diff
     flip, roll, movedim = shape.flip, shape.roll, shape.movedim
     split, chunk, unbind = shape.split, shape.chunk, shape.unbind
     new_zeros, new_ones, new_empty, new_full = (
@@ -266,3 +310,10 @@ class Methods(Node):
     def where(self: Any, condition: Any, other: Any) -> Tensor:
         """Return its elements where `condition` holds, and `other` elsewhere."""
         return elementwise.where(condition, self, other)  # type: ignore[no-any-return]
+
+
+# A new op is a method without being listed above, which is for type checkers.
+for _module in (c, e, linalg, special):
+    for _name in _module.__all__:
+        if not hasattr(Methods, _name):
+            setattr(Methods, _name, getattr(_module, _name))

@@ -1,15 +1,16 @@
-"""What an operation is, and the table of all of them.
+"""What an op is, and the registry of ops.
 
-An operation is one row: a function of arrays, its domain, and one rule an argument, which takes
-the gradient of the result and gives the gradient of that argument:
+An op is a function of arrays, its domain, and one rule an argument, which takes the gradient of
+the result (the cotangent) and returns the gradient of that argument:
 
-    op(np.multiply, domain=(real, real), rules=(lambda g, out, x, y: g * y,
-                                                lambda g, out, x, y: g * x))
+    op(np.multiply, domain=(real, real), rules=(lambda g, _out, _x, y: g * y,
+                                                lambda g, _out, x, _y: g * x))
 
-`g` is the gradient of the result, `out` the result, then come the operation's own arguments, and
-its settings by keyword. A rule is written in operators, ufuncs, slicing and the methods `.sum
-.reshape .swapaxes .astype`, so that the same line runs on arrays and, recorded, on tensors. It
-changes nothing in place, and leaves broadcasting, dtypes and unneeded arguments to the walk.
+`g` is the cotangent, `out` the result, then come the op's own arguments, and its settings by
+keyword. A parameter whose name begins with `_` is not read, though its shape may be. A rule is
+written in operators, ufuncs, slicing and the methods `.sum .reshape .swapaxes .astype`, so that
+the same line runs on arrays and, recorded, on tensors. It changes nothing in place, and leaves
+broadcasting, dtypes and unneeded arguments to the backward pass.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import inspect
 import sys
 from contextlib import suppress
 from itertools import count
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -42,26 +43,27 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
     Rule = Callable[..., Any]
+    Settings = Mapping[str, Callable[..., Sequence[Any]]]
 
-ours: set[Any] = set()  # the rows of this package, noted when all are there
+ours: set[Any] = set()  # the ops of this package, noted when all are registered
 table: dict[Any, Op] = {}
-"""Every row, by the function that users call: NumPy's, SciPy's, or the row itself."""
+"""Every op, by the function that users call: NumPy's, SciPy's, or the op itself."""
 
-# NumPy says what is wrong with infinities once a ufunc; a result that is infinite says it itself,
-# and a branch that `where` does not take must not say anything.
+# NumPy warns of infinities once a ufunc; an infinite result needs no warning, and a branch that
+# `where` does not take must not warn.
 quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
 class Op:
-    """One row of the table, called like the function that it stands for.
+    """An op: a function of arrays with the rules of its derivative.
 
     Called with arrays it returns an array; with a tensor among its arguments, a tensor that
-    remembers the call.
+    remembers the call. Its documentation and signature are those of the function it was defined by.
     """
 
-    __slots__ = ("domain", "forward", "function", "name", "outer", "rules", "settings")
+    __slots__ = ("__dict__", "domain", "forward", "function", "name", "outer", "rules", "settings")
 
-    outer: Any  # for a chain of two rows, the second one; else None
+    outer: Any  # for a chain of two ops, the second one; else None
 
     def __init__(
         self,
@@ -69,49 +71,55 @@ class Op:
         *,
         forward: Callable[..., Any],
         domain: tuple[Domain, ...],
-        rules: Sequence[Rule | None] | Each | None,
-        settings: Mapping[str, Callable[..., Sequence[Any]]],
+        rules: Any = None,
+        settings: Settings | None = None,
         name: str,
     ) -> None:
         self.function = function
         self.forward = forward
         self.domain = domain
         self.rules = rules
-        self.settings = settings
+        self.settings = settings or {}
         self.name = name
         self.outer = None
 
-    def __call__(self, *args: Any, **settings: Any) -> Tensor:  # noqa: C901  one call, for speed
+    def __call__(self, *args: Any, **settings: Any) -> Tensor:
         """Return the result; for a type checker, of a call with a tensor among `args`."""
-        if not args and "input" in settings:  # PyTorch's name for the first operand
-            args = (settings.pop("input"),)
-        if "other" in settings:
-            args = (*args, settings.pop("other"))
+        if settings and not settings.keys() <= self.settings.keys():
+            args = self._positional(args, settings)
         for a in args:
             if isinstance(a, Node):
                 # A ufunc would take one argument more for where to write.
-                many = len(args) > len(self.domain) and not isinstance(self.rules, Each)
-                if many or (settings and not settings.keys() <= self.settings.keys()):
+                if len(args) > len(self.domain) and not isinstance(self.rules, Each):
                     raise self._misused(args, settings)
                 return record(self, args, settings)
-        for a in args:
+        return self._on_arrays(args, settings)  # type: ignore[no-any-return]
+
+    def _positional(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
+        """Return `args` and the operands among `settings` that were given by name."""
+        named = [n for n in positional(self)[0][len(args) :] if n in settings]
+        args = (*args, *(settings.pop(n) for n in named))
+        if not settings.keys() <= self.settings.keys():
+            raise self._misused(args, settings)
+        return args
+
+    def _on_arrays(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        plain = all(isinstance(a, float | int) for a in args)
+        for i, a in enumerate(args):
             kind = type(a)
             if kind is np.ndarray:
                 continue
             if hasattr(kind, "__array_function__"):
-                return self._elsewhere(a, args, settings)  # type: ignore[no-any-return]
-            if kind not in _PYTHONS and not (_numbers(a) or (a is None and a is not args[0])):
-                raise self.refusal(TypeError(), args, settings)
+                return self._elsewhere(a, args, settings)
+            if not is_numeric(a) and not (a is None and i):
+                raise self._no_operand(args, i, settings)
+            if plain or isinstance(a, list | tuple):  # a formula asks its arrays for their dtype
+                args = (*args[:i], np.asarray(a), *args[i + 1 :])
         try:
-            return self.forward(*args, **settings)  # type: ignore[no-any-return]
+            return self.forward(*args, **settings)
         except _REFUSED as error:
-            refusal = self.refusal(error, args, settings)
-            if refusal is error:
-                raise
-            if not isinstance(error, AttributeError) or not _lists(args):
-                raise refusal from error
-        # Numbers and lists have not what a formula asks an array for.
-        return self(*map(np.asarray, args), **settings)
+            self.refuse(error, args, settings)
+            raise
 
     def _elsewhere(self, array: Any, args: Any, settings: Any) -> Any:
         """Return the result on arrays of another library, or of a tracer that records the call."""
@@ -129,24 +137,34 @@ class Op:
     ) -> Callable[..., Tensor]: ...
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        """As a function does: a row named in a class is a method of its instances."""
-        return self if instance is None else MethodType(self, instance)
+        """Return a method of a tensor; in any other class an op is called without `self`."""
+        return MethodType(self, instance) if isinstance(instance, Node) else self
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The signature of the function that documents the op, without annotations."""
+        if "__wrapped__" not in vars(self):
+            raise AttributeError("an op without a documented function has no signature")
+        signature = inspect.signature(vars(self)["__wrapped__"])
+        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        return signature.replace(parameters=plain, return_annotation=signature.empty)
+
     def _misused(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
-        given = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
+        call = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
         known = "".join(f", {name}=" for name in self.settings)
         return TypeError(
-            f"{self.name} takes {len(self.domain)} tensors or arrays{known}, got {', '.join(given)}"
+            f"{self.name} takes {len(self.domain)} tensors or arrays{known}, got {', '.join(call)}"
         )
 
     def argument(self, i: int) -> str:
         """Return how messages call argument `i`: by its number and name."""
-        each = isinstance(self.rules, Each)
-        names, _ = positional(self.forward if each else (self.rules or [None])[0])
-        return numbered(i, names[i + 2].removeprefix("_") if i + 2 < len(names) else "")
+        names = positional(self)[0]
+        if len(names) <= i and isinstance(self.rules, tuple):
+            names = tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
+        return numbered(i, names[i] if i < len(names) else "")
 
     def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield the result and the operands whose values rule `i` reads, by name.
@@ -165,7 +183,7 @@ class Op:
             return
         at = tuple(int(k) for k in np.argwhere(~np.isfinite(out))[0])
         there = [
-            f"argument {i} {_seen_from(np.shape(out), at, np.asarray(a))}"
+            f"argument {i} {_value_at(np.shape(out), at, np.asarray(a))}"
             for i, a in enumerate(arrays)
             if np.size(a) and a is not None
         ] or [f"arguments {tuple(arrays)!r:.80}"]
@@ -175,52 +193,62 @@ class Op:
             "or add a small number), or look at what made it."
         )
 
-    def watch_rule(self, share: Any, g: Any, named: str) -> None:
-        """Raise where the rule that is `named` made `share` not finite from a finite `g`."""
-        array, given = (a._array if isinstance(a, Node) else a for a in (share, g))
-        if not _finite(array) and _finite(given):
+    def watch_rule(self, gradient: Any, g: Any, argument: str) -> None:
+        """Raise where the rule for `argument` returned a `gradient` not finite for a finite `g`."""
+        array, cotangent = (a._array if isinstance(a, Node) else a for a in (gradient, g))
+        if not _finite(array) and _finite(cotangent):
             at = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
             raise AnomalyError(
-                f"the derivative of {named} is {array[at]} at index "
+                f"the derivative of {argument} is {array[at]} at index "
                 f"{at}, while the gradient of its result is finite: the argument lies where the "
-                "operation has no finite slope. Keep it away from there (clamp it, or add a small "
-                "number)."
+                "operation has no finite derivative. Keep it away from there (clamp it, or add a "
+                "small number)."
             )
 
-    def refusal(self, error: Exception, arrays: Sequence[Any], settings: Any) -> Exception:
-        """Return the error to raise where the forward function raised `error`."""
-        odd = next((i for i, a in enumerate(arrays) if not _numbers(a)), None)
-        shapes = [np.shape(a) if odd is None or a is None or _numbers(a) else a for a in arrays]
-        given = ", ".join(f"{shape!r:.60}" for shape in shapes) + "".join(
-            f", {k}={v!r:.60}" for k, v in settings.items()
-        )
-        kind: type[Exception]
+    def refuse(self, error: Exception, arrays: Sequence[Any], settings: Any) -> None:
+        """Raise an error that names the op for `error` of the forward function, if it needs one.
+
+        No local variable refers to an error that is raised: a traceback that refers to itself
+        would keep tensors alive.
+        """
         if isinstance(error, GraphError) or not isinstance(error, _REFUSED):
-            return error
+            return
+        odd = next((i for i, a in enumerate(arrays) if not is_numeric(a)), None)
+        kind: type[Exception] = DtypeError
         if isinstance(error, IndexError | np.exceptions.AxisError):
             kind = RangeError
-        else:
-            kind = ShapeError if isinstance(error, ValueError) and odd is None else DtypeError
-        why = _clash(shapes) if kind is ShapeError and not settings else ""
+        elif isinstance(error, ValueError) and odd is None:
+            kind = ShapeError
+        if odd is not None and kind is DtypeError:
+            raise self._no_operand(arrays, odd, settings) from error
         devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
+        clash = kind is ShapeError and not settings and _clash([np.shape(a) for a in arrays])
         if len(devices) > 1:
-            why = (
+            clash = (
                 f"its arguments are on devices {' and '.join(devices)}. Move one of them: "
                 "x.to(y.device)"
             )
-        if odd is not None and kind is DtypeError:
-            why = (
-                f"{self.argument(odd)} is {arrays[odd]!r:.60}; hand over a tensor, an array or a "
-                "number"
-            )
-        return kind(f"{self.name} cannot take {given}: {why or error}")
+        raise kind(f"{self._call(arrays, settings)}: {clash or error}") from error
+
+    def _no_operand(self, arrays: Sequence[Any], i: int, settings: Any) -> DtypeError:
+        return DtypeError(
+            f"{self._call(arrays, settings)}: {self.argument(i)} is {arrays[i]!r:.60}; pass a "
+            "tensor, an array or a number"
+        )
+
+    def _call(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> str:
+        whole = all(a is None or is_numeric(a) for a in arrays)
+        shapes = [np.shape(a) if whole or is_numeric(a) else a for a in arrays]
+        return f"{self.name} cannot take " + ", ".join(
+            [*(f"{s!r:.60}" for s in shapes), *(f"{k}={v!r:.60}" for k, v in settings.items())]
+        )
 
 
 class Chain(Op):
-    """A row and an element-by-element one after it, as one call: one node, no array between.
+    """An op and an elementwise one after it, as one call: one node, no array between.
 
-    Nothing is stated again. The second row's rule must read its result only, as that of sigmoid
-    does: the walk applies it first, then the rules of the first row.
+    Nothing is stated again. The second op's rule must read its result only, as that of sigmoid
+    does: the backward pass applies it first, then the rules of the first op.
     """
 
     __slots__ = ("inner",)
@@ -236,8 +264,8 @@ class Chain(Op):
         table[self] = self
 
     @property
-    def rules(self) -> Any:  # type: ignore[override]
-        """The rules of the first row."""
+    def rules(self) -> Any:
+        """The rules of the first op."""
         return self.inner.rules
 
     def _forward(self, *arrays: Any) -> Any:
@@ -245,7 +273,7 @@ class Chain(Op):
 
 
 class Each:
-    """One rule for any number of arguments, told by its first argument which is meant."""
+    """One rule for any number of arguments, whose first parameter is the argument's number."""
 
     __slots__ = ("rule",)
 
@@ -259,40 +287,36 @@ class Each:
         return functools.partial(self.rule, i)
 
 
-def row(
-    function: Callable[..., Any],
+def define(
+    function: Callable[..., Any] | None = None,
     *,
     domain: tuple[Domain, ...],
     rules: Sequence[Rule | None] | Each | None = None,
     forward: Callable[..., Any] | None = None,
-    settings: Mapping[str, Callable[..., Sequence[Any]]] | None = None,
+    settings: Settings | None = None,
     name: str | None = None,
-) -> Op:
-    """Add a row, as `op` does, whose rules are proven by the laws and so need no watching."""
-    if not callable(function):
-        raise TypeError(f"op needs a function of arrays, got {function!r}")
-    called = str(name or getattr(function, "__name__", "op"))
-    forward = forward or function
-    if isinstance(rules, tuple | list):
-        wanted = function.nin if isinstance(function, np.ufunc) else len(domain)
-        if not len(rules) == len(domain) == wanted:
-            raise TypeError(
-                f"{called} takes {wanted} arrays, and has {len(domain)} words of domain and "
-                f"{len(rules)} rules: give one of each an argument, None for no rule"
-            )
-        rules = tuple(r or functools.partial(_no_rule, called, i) for i, r in enumerate(rules))
-    if any(word.restricted for word in domain):
-        forward = quiet(forward)
-    made = Op(
-        function,
-        forward=forward,
-        domain=domain,
-        rules=rules,
-        settings=settings or {},
-        name=called,
-    )
-    table[function] = table[made] = made
-    return made
+) -> Callable[[Callable[..., Any]], Op]:
+    """Return a decorator that makes a documented function an op of this package.
+
+    The function's name, signature and docstring are the op's. Its body is what runs, unless the op
+    stands for another `function`, NumPy's say: then the body is the docstring alone. `forward` runs
+    in its place where a faster spelling is known. The laws prove these ops, so that their rules
+    need no protection from each other, as those of `op` do.
+    """
+
+    def decorate(documented: Callable[..., Any]) -> Op:
+        implementation = forward or function or documented
+        made = _registered(
+            function or implementation,
+            forward=implementation,
+            domain=domain,
+            rules=rules,
+            settings=settings,
+            name=name or documented.__name__.rstrip("_"),
+        )
+        return _documented(made, documented)
+
+    return decorate
 
 
 def op(
@@ -301,22 +325,22 @@ def op(
     domain: tuple[Domain, ...],
     rules: Sequence[Rule | None] | None = None,
     forward: Callable[..., Any] | None = None,
-    settings: Mapping[str, Callable[..., Sequence[Any]]] | None = None,
+    settings: Settings | None = None,
     name: str | None = None,
 ) -> Op:
-    """Add a row to the table: tensors may be handed to `function` from now on.
+    """Register an op: tensors may be passed to `function` from now on.
 
     `function` is a ufunc or another function of arrays; `forward` runs in its place where a
-    faster spelling is known. `domain` holds a word of `tinygrad_fc.domain` for each argument, and
-    `rules` a rule for each, None for one that has no gradient; without rules the row is a
-    constant and its results never require grad. `settings` tells the legal keyword arguments.
-    Returns the row, which is called like `function`. Raises `TypeError` for a count that is off;
-    a rule that changes what it was handed, or returns a wrong shape, is refused when it runs.
+    faster spelling is known. `domain` holds one domain of `tinygrad_fc.domain` an argument, and
+    `rules` one rule each, None for one that has no gradient; without rules the op's results never
+    require grad. `settings` gives the legal values of keyword arguments. Returns the op, which is
+    called like `function`. Raises `TypeError` for a wrong count; a rule that changes its
+    arguments in place, or returns a wrong shape, raises when it runs.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> from tinygrad_fc.domain import real
     >>> cube = tg.op(
-    ...     lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, out, x: g * 3 * x**2,)
+    ...     lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, _out, x: g * 3 * x**2,)
     ... )
     >>> x = tg.tensor(2.0, requires_grad=True)
     >>> cube(x).backward()
@@ -326,13 +350,14 @@ def op(
     called = str(name or getattr(function, "__name__", "op"))
     if table.get(function) in ours:
         raise ValueError(
-            f"{called} has a row already, which operators and methods go by. For a derivative of "
-            f"your own, give a function of your own a row: op(lambda *xs: {called}(*xs), ...)"
+            f"{called} is already registered as an op, which operators and methods use. For a "
+            f"derivative of your own, register a function of your own: op(lambda *xs: "
+            f"{called}(*xs), ...)"
         )
     if not isinstance(domain, tuple | list) or not all(isinstance(d, Domain) for d in domain):
         raise TypeError(
-            f"{called}: domain is a tuple of words of tinygrad_fc.domain, one an argument, such as "
-            f"(real, positive); got {domain!r}"
+            f"{called}: domain is a tuple of domains of tinygrad_fc.domain, one an argument, such "
+            f"as (real, positive); got {domain!r}"
         )
     if rules is not None:
         if not isinstance(rules, tuple | list) or not all(r is None or callable(r) for r in rules):
@@ -340,10 +365,48 @@ def op(
                 f"{called}: rules is a tuple of functions (g, out, *arrays), one an argument; got "
                 f"{rules!r:.80}"
             )
-        rules = [r and _careful(called, i, r) for i, r in enumerate(rules)]
-    return row(
-        function, domain=domain, rules=rules, forward=forward, settings=settings, name=called
+        rules = tuple(r and _careful(called, i, r) for i, r in enumerate(rules))
+    made = _registered(
+        function,
+        forward=forward or function,
+        domain=domain,
+        rules=rules,
+        settings=settings,
+        name=called,
     )
+    return _documented(made, function) if isinstance(function, FunctionType) else made
+
+
+def _registered(
+    function: Any, *, forward: Any, domain: Any, rules: Any, name: str, **rest: Any
+) -> Op:
+    if not callable(function):
+        raise TypeError(f"op needs a function of arrays, got {function!r}")
+    if isinstance(rules, tuple):
+        expected = function.nin if isinstance(function, np.ufunc) else len(domain)
+        if not len(rules) == len(domain) == expected:
+            raise TypeError(
+                f"{name} takes {expected} arrays, and has {len(domain)} domains and {len(rules)} "
+                "rules: give one of each an argument, None for no rule"
+            )
+        rules = tuple(r or functools.partial(_no_rule, name, i) for i, r in enumerate(rules))
+    if any(d.restricted for d in domain):
+        forward = quiet(forward)
+    made = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
+    table[function] = table[made] = made
+    return made
+
+
+def _documented(made: Op, function: Any) -> Op:
+    """Return the op, documented as `function` is, with its domain."""
+    functools.update_wrapper(made, function)
+    code = inspect.unwrap(function).__code__
+    names = code.co_varnames[: code.co_argcount] or ("each",)
+    domains = ", ".join(f"{n} {d!r}" for n, d in zip(names, made.domain, strict=False))
+    made.__doc__ = f"{function.__doc__ or ''}\n    Domain: {domains}." + (
+        " The result never requires grad." if made.rules is None else ""
+    )
+    return made
 
 
 def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
@@ -424,7 +487,7 @@ def numbered(i: int, name: str) -> str:
     return f"argument {i} ({name})" if name else f"argument {i}"
 
 
-def _seen_from(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
+def _value_at(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
     """Say what `array` is at index `at` of a result of `shape`, or where it lies."""
     try:
         return f"there is {np.broadcast_to(array, shape)[at]}"
@@ -432,11 +495,10 @@ def _seen_from(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
         return f"has shape {array.shape} and lies within [{np.min(array):g}, {np.max(array):g}]"
 
 
-_PYTHONS = frozenset((float, int, bool))
 _REFUSED = (IndexError, ValueError, TypeError, AttributeError)
 
 
-def _numbers(operand: Any) -> bool:
+def is_numeric(operand: Any) -> bool:
     """Tell whether `operand` is, or can be made, an array of numbers."""
     if operand is None:
         return False
@@ -444,11 +506,6 @@ def _numbers(operand: Any) -> bool:
         return (getattr(operand, "dtype", None) or np.asarray(operand).dtype).kind in "fiub"
     except ValueError:  # rows of several lengths
         return False
-
-
-def _lists(operands: Sequence[Any]) -> bool:
-    """Tell whether `operands` are numbers throughout, and not all of them in arrays."""
-    return all(map(_numbers, operands)) and not all(isinstance(a, np.ndarray) for a in operands)
 
 
 def _finite(array: Any) -> bool:

@@ -15,15 +15,18 @@ from tinygrad_fc import dtypes
 from tinygrad_fc.device import CPU, computes_elsewhere, device_of, moved
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import as_array, as_shape
+from tinygrad_fc.functional.arguments import accept_arrays, as_array, as_shape
 from tinygrad_fc.functional.creation import with_grad
-from tinygrad_fc.functional.refusals import teach
 from tinygrad_fc.graph import Node, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tinygrad_fc.tensor import Tensor
+
+__all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed"]
+__all__ += ["manual_seed", "multinomial", "normal", "rand", "rand_like", "randint", "randn"]
+__all__ += ["randn_like", "randperm", "set_rng_state"]
 
 
 # What a new Generator starts from in PyTorch: always the same.
@@ -146,6 +149,40 @@ def manual_seed(seed: int) -> Generator:
     return default_generator.manual_seed(seed)
 
 
+def initial_seed() -> int:
+    """Return the seed that the process's generator was started from.
+
+    >>> import tinygrad_fc as tg
+    >>> _ = tg.manual_seed(7)
+    >>> tg.initial_seed()
+    7
+    """
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """Return the state of the process's generator, a tensor of bytes.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.get_rng_state().dtype
+    dtype('uint8')
+    """
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Continue the process's generator from a state that `get_rng_state` returned.
+
+    >>> import tinygrad_fc as tg
+    >>> state = tg.get_rng_state()
+    >>> a = tg.rand(2)
+    >>> tg.set_rng_state(state)
+    >>> bool((tg.rand(2) == a).all())
+    True
+    """
+    default_generator.set_state(new_state)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw from a generator started from `seed`, in this thread or task alone."""
@@ -210,25 +247,6 @@ def _drawn(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype to draw in for `dtype`: NumPy draws no float16."""
     return dtypes.float64 if dtype == np.float64 else dtypes.float32
 
-
-__all__ = [
-    "Generator",
-    "bernoulli",
-    "default_generator",
-    "fill_normal",
-    "fill_uniform",
-    "manual_seed",
-    "multinomial",
-    "normal",
-    "rand",
-    "rand_like",
-    "randint",
-    "randn",
-    "randn_like",
-    "randperm",
-    "rng_of",
-    "seeded",
-]
 
 # Tensors by shape
 
@@ -502,4 +520,4 @@ def normal(
     return with_grad(np.asarray(array * std + mean, array.dtype), requires_grad, device)
 
 
-teach(sys.modules[__name__])
+accept_arrays(sys.modules[__name__])

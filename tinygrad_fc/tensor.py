@@ -6,6 +6,9 @@ same ops. Methods that are functions too stand in `methods`.
 
 from __future__ import annotations
 
+import math
+import re
+import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,8 +17,7 @@ from tinygrad_fc import methods, numpy_dispatch
 from tinygrad_fc.device import CPU, computes_elsewhere, device, device_of, gpu, is_on, moved
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
-from tinygrad_fc.functional.arguments import as_array
-from tinygrad_fc.functional.refusals import taught
+from tinygrad_fc.functional.arguments import accepts_arrays, as_array
 from tinygrad_fc.graph import Node, Watch, backward, changed, deliver, record, state, tick, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -26,8 +28,12 @@ from tinygrad_fc.ops.elementwise import ONE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+__all__ = ["Size", "Tensor", "set_printoptions"]
+
 NONE: dict[str, Any] = {}
 NUMBERS = (Node, np.ndarray, np.generic, int, float, list, tuple)
+_TYPES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long"}
+_TYPES |= {"int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
 _PLACES = ("cpu", "cuda", "mps", "meta", "xpu")
 
 
@@ -61,6 +67,20 @@ def device_and_dtype(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[de
     return where, dtype
 
 
+class Size(tuple[int, ...]):
+    """The shape of a tensor: a tuple that knows its number of elements.
+
+    >>> Size((2, 3)).numel()
+    6
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """Return how many elements a tensor of this shape has."""
+        return math.prod(self)
+
+
 class Tensor(methods.Methods):
     """An array of numbers that remembers the call that made it.
 
@@ -79,7 +99,15 @@ class Tensor(methods.Methods):
     __slots__ = ()
     __hash__ = methods.Methods.__hash__
 
-    def __init__(self, data: Any, requires_grad: bool = False, *, dtype: Any = None) -> None:
+    def __init__(
+        self, data: Any = (), requires_grad: bool = False, *sizes: Any, dtype: Any = None
+    ) -> None:
+        if sizes or not isinstance(requires_grad, bool):
+            shape = (data, requires_grad, *sizes)
+            raise TypeError(
+                f"Tensor takes data and requires_grad=True or False, got {len(shape)} arguments. "
+                f"For a tensor of a shape write tg.empty({', '.join(map(str, shape))})"
+            )
         self._fresh(as_array(data, dtype, copy=True))
         if requires_grad:
             self.requires_grad = True
@@ -87,9 +115,9 @@ class Tensor(methods.Methods):
     # What it is
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Size:
         """The sizes of its axes."""
-        return self._array.shape  # type: ignore[no-any-return]
+        return Size(self._array.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -106,7 +134,7 @@ class Tensor(methods.Methods):
         """The device that holds its elements."""
         return device_of(self._array)
 
-    @taught
+    @accepts_arrays
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or one size of it."""
         return self.shape if dim is None else self.shape[dim]
@@ -243,7 +271,18 @@ class Tensor(methods.Methods):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that backward passes have added up; None before the first."""
+        """The gradient that backward passes have added up; None before the first.
+
+        Of a result it warns, unless `retain_grad()` was called: only leaves get one.
+        """
+        if self._grad is None and self._requires_grad and not (self.is_leaf or self.retains_grad):
+            warnings.warn(
+                f"the .grad of a tensor that is not a leaf (the result of {self._op.name}) was "  # type: ignore[union-attr]
+                "read, and backward() leaves none there. Call retain_grad() on it before "
+                "backward(), or read the .grad of the leaf",
+                UserWarning,
+                stacklevel=2,
+            )
         return self._grad  # type: ignore[no-any-return]
 
     @grad.setter
@@ -296,6 +335,11 @@ class Tensor(methods.Methods):
     def contiguous(self) -> Tensor:
         """Return itself, or a copy whose elements lie one after another."""
         return self if self.is_contiguous() else s.copy(self)
+
+    @property
+    def grad_fn(self) -> GradFn | None:
+        """The op that made it as a node of the graph; None for a leaf."""
+        return None if self.is_leaf else GradFn(self)
 
     def retain_grad(self) -> None:
         """Have a backward pass leave the gradient in `.grad`, though this is a result."""
@@ -537,7 +581,7 @@ class Tensor(methods.Methods):
 
     # Other dtypes
 
-    @taught
+    @accepts_arrays
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return it with another dtype or on another device, itself where nothing changes.
 
@@ -554,7 +598,7 @@ class Tensor(methods.Methods):
             return out
         return out.astype(out.dtype if dtype is None else dtype)
 
-    @taught
+    @accepts_arrays
     def astype(self, dtype: Any) -> Tensor:
         """Return it with another dtype; a cast between floats is part of the graph."""
         dtype = np.dtype(dtype)
@@ -562,6 +606,20 @@ class Tensor(methods.Methods):
         return record(row, (self,), {"dtype": dtype})
 
     type_as = to
+
+    def type(self, dtype: Any = None) -> Any:
+        """Return PyTorch's name of its type, "FloatTensor"; with a `dtype` or such a name, a cast.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.ones(2).type(), tg.ones(2).type("LongTensor")
+        ('DoubleTensor', tensor([1, 1]))
+        """
+        if dtype is None:
+            return _TYPES.get(self.dtype.name, self.dtype.name.title()) + "Tensor"
+        if isinstance(dtype, str):
+            short = dtype.rpartition(".")[2].removesuffix("Tensor")
+            dtype = next((name for name, kind in _TYPES.items() if kind == short), dtype)
+        return self.to(dtype)
 
     def double(self) -> Tensor:
         """Return it as float64."""
@@ -596,6 +654,46 @@ class Tensor(methods.Methods):
         return self.to(gpu(device))
 
 
+class GradFn:
+    """A node of the graph, as PyTorch's `grad_fn`: its name, and the nodes of its arguments.
+
+    >>> import tinygrad_fc as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> (x.exp() * 2).sum().grad_fn.next_functions
+    ((<MultiplyBackward>, 0),)
+    """
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+
+    def name(self) -> str:
+        """Return the name of the op and "Backward", or "AccumulateGrad" for a leaf."""
+        op = self._node._op
+        words = re.sub(r"\W+", "_", op.name).split("_") if op else ()
+        return "".join(w.title() for w in words) + "Backward" if op else "AccumulateGrad"
+
+    @property
+    def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
+        """Pairs of the node of each argument, None for one that does not require grad, and 0.
+
+        They are empty for a leaf, and for a graph that a backward pass has freed.
+        """
+        return tuple(
+            (None if parent is None else GradFn(parent), 0) for parent in self._node._parents or ()
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GradFn) and other._node is self._node
+
+    def __hash__(self) -> int:
+        return hash(id(self._node))
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+
 class RemovableHandle:
     """What `register_hook` returns: `remove()` takes the hook out again."""
 
@@ -623,19 +721,62 @@ def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
     return made
 
 
+_DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75, "sci_mode": None}
+_FULL = {"precision": 4, "threshold": 10**9, "edgeitems": 3, "linewidth": 75, "sci_mode": None}
+_SHORT = {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 75, "sci_mode": None}
+_shown: dict[str, Any] = dict(_DEFAULTS)
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: int | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """Set how tensors are shown: digits, elements before "...", those at its ends, characters.
+
+    `profile` sets them all, and is "default", "short" or "full". `sci_mode=False` never writes
+    exponents. Raises `ValueError` for another profile.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.set_printoptions(precision=2)
+    >>> tg.tensor([1.0, 1 / 3])
+    tensor([1.  , 0.33])
+    >>> tg.set_printoptions(profile="default")
+    """
+    if profile is not None:
+        profiles = {"default": _DEFAULTS, "short": _SHORT, "full": _FULL}
+        if profile not in profiles:
+            raise ValueError(f'profile is "default", "short" or "full", got {profile!r}')
+        _shown.update(profiles[profile])
+    options = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems}
+    options |= {"linewidth": linewidth, "sci_mode": sci_mode}
+    _shown.update((name, value) for name, value in options.items() if value is not None)
+
+
 def text(start: str, t: Any) -> str:
-    """Return how a tensor is shown: PyTorch's way, with what made it in place of a class name."""
-    array = moved(t._array, CPU)
+    """Return how a tensor is shown: as in PyTorch, with the op that made it for a result."""
+    array, precision = moved(t._array, CPU), _shown["precision"]
     body = np.array2string(
-        array, separator=", ", precision=4, prefix=start, threshold=1000, floatmode="maxprec"
+        array,
+        separator=", ",
+        precision=precision,
+        prefix=start,
+        threshold=_shown["threshold"],
+        edgeitems=_shown["edgeitems"],
+        max_line_width=_shown["linewidth"],
+        suppress_small=_shown["sci_mode"] is False,
+        floatmode="maxprec",
     )
     if not array.size:
         body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
     if array.ndim == 0 and array.dtype.kind == "f":
         body = (
-            np.format_float_positional(array, precision=4, trim=".")
+            np.format_float_positional(array, precision=precision, trim=".")
             if _plain(array)
-            else f"{array:.4e}"
+            else f"{array:.{precision}e}"
         )
     if array.dtype not in (get_default_dtype(), np.int64, np.bool_):
         body += f", dtype={array.dtype}"
@@ -647,7 +788,17 @@ def text(start: str, t: Any) -> str:
 
 
 def _plain(value: Any) -> bool:
-    return not np.isfinite(value) or value == 0 or 1e-4 <= abs(value) < 1e8
+    finite = np.isfinite(value) and value != 0 and _shown["sci_mode"] is not False
+    return not finite or 1e-4 <= abs(value) < 1e8
 
 
 state.tensor = Tensor
+
+
+def _count_references() -> None:
+    """Have `methods` see an assignment to a tensor that nothing else refers to."""
+    t = Tensor([0.0])
+    t[0] = Tensor(0.0, requires_grad=True)
+
+
+_count_references()

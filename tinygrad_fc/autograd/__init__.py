@@ -200,7 +200,7 @@ def explain(tensor: Tensor) -> str:
     >>> print(tg.explain(tg.tensor([1.0], requires_grad=True)))
     no gradient yet: backward() has not been called since this tensor was made
     """
-    if tensor.grad is not None:
+    if tensor._grad is not None:
         return "it has a gradient: backward passes have added it up since it was last set to None"
     if not tensor.requires_grad:
         return "it does not require grad: make it with requires_grad=True, or call requires_grad_()"

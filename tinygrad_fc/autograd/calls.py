@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.autograd import tree
+from tinygrad_fc.autograd import pytree
 from tinygrad_fc.autograd.context import FunctionCtx
 from tinygrad_fc.graph import Node, record, wrap
 from tinygrad_fc.op import Op, _readonly
@@ -113,8 +113,8 @@ class Call:
         self.saved = tuple(map(placed, ctx._saved))
         self.ctx = {}
         for name, value in vars(ctx).items():
-            inside = any(id(t) in places for t in tree.flatten(value)[0])
-            self.ctx[name] = tree.mapped(placed, value) if inside else value
+            inside = any(id(t) in places for t in pytree.flatten(value)[0])
+            self.ctx[name] = pytree.mapped(placed, value) if inside else value
 
     def whole(self) -> Any:
         """Return the array of the node: that of the one result, or one that only has a size.
@@ -177,8 +177,8 @@ class Call:
             return _shown(r.array, requires_grad=r.part is not None)
 
         for name, value in self.ctx.items():
-            inside = any(isinstance(t, _Place) for t in tree.flatten(value)[0])
-            setattr(ctx, name, tree.mapped(found, value) if inside else value)
+            inside = any(isinstance(t, _Place) for t in pytree.flatten(value)[0])
+            setattr(ctx, name, pytree.mapped(found, value) if inside else value)
         ctx._saved = tuple(_shown(t) if isinstance(t, Node) else found(t) for t in self.saved)
         return ctx
 
@@ -186,7 +186,7 @@ class Call:
         """Yield the arrays that `backward` may read, by name."""
         named = [(f"saved tensor {j}", t) for j, t in enumerate(self.saved)]
         for name, value in self.ctx.items():
-            named += [(f"ctx.{name}", t) for t in tree.flatten(value)[0] if isinstance(t, _Place)]
+            named += [(f"ctx.{name}", t) for t in pytree.flatten(value)[0] if isinstance(t, _Place)]
         for name, t in named:
             if isinstance(t, _Place):
                 yield name, self.results[t.k].array if t.result else arrays[t.k]

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
-from tinygrad_fc.autograd.products import gradients
+from tinygrad_fc.autograd.evaluation import gradients
 from tinygrad_fc.autograd.slopes import power, room, slopes
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import Node, wrap

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from operator import index
-from typing import Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from tinygrad_fc.device import computes_elsewhere, refuse_lazy
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import DtypeError, RangeError
-from tinygrad_fc.graph import Node
+from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.graph import Node, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 Dim = int | tuple[int, ...] | list[int] | None
 
@@ -87,3 +96,104 @@ def reduction_axes(dim: Any, keepdim: bool, axis: Any, keepdims: Any) -> dict[st
     if isinstance(dim, tuple | list):  # NumPy has axis 0 of a 0-d array, but not axes (0,)
         dim = dim[0] if len(dim) == 1 else tuple(dim)
     return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
+
+
+# Functions that take arrays, lists and numbers for tensors
+
+_UNCONVERTED = {"add", "sub", "div", "pow", "sum", "mean", "where", "linear", "softmax"}
+_UNCONVERTED |= {"log_softmax", "reshape", "view", "transpose", "manual_seed"}
+"""Functions of each training step, in which the op says what is wrong."""
+
+
+def accept_arrays(module: ModuleType) -> None:
+    """Apply `accepts_arrays` to the public functions of `module` that no training step needs."""
+    converted: dict[Any, Any] = {}  # one wrapper for a function and its aliases
+    for name, function in list(vars(module).items()):
+        own = isinstance(function, FunctionType) and function.__module__ == module.__name__
+        if own and name[0] != "_" and name not in _UNCONVERTED:
+            if function not in converted:
+                converted[function] = accepts_arrays(function)
+            setattr(module, name, converted[function])
+
+
+def accepts_arrays(function: F) -> F:
+    """Return `function`, which takes arrays, lists and numbers where it takes tensors.
+
+    Another argument raises `DtypeError`, and an error of Python or NumPy inside becomes one of the
+    package, which says how the function is called.
+    """
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            for i, name, convert, unchanged in tensors:
+                if i < len(args):
+                    if not isinstance(args[i], unchanged):
+                        args = (*args[:i], convert(args[i], name, called), *args[i + 1 :])
+                elif name in kwargs:
+                    kwargs[name] = convert(kwargs[name], name, called)
+            if rest is not None:
+                args = (*args[:start], *several(args[start:], rest, called))
+            return function(*args, **kwargs)
+        except runtime_error:
+            raise
+        except foreign as error:
+            if error.__traceback__.tb_next is None:  # a call that does not fit the signature
+                raise
+            raise translated(function, error) from error
+
+    called, translated, runtime_error = function.__name__, _translated, RuntimeError
+    foreign = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError)
+    code, converters = (
+        function.__code__,
+        {"Tensor": (_tensor, Node), "Sequence[Tensor]": (_sequence, ())},
+    )
+    tensors = [
+        (i, name, *converters[function.__annotations__[name]])
+        for i, name in enumerate(code.co_varnames[: code.co_argcount])
+        if function.__annotations__.get(name) in converters
+    ]
+    start, several = code.co_argcount, _tensors
+    rest = code.co_varnames[start + code.co_kwonlyargcount] if code.co_flags & 4 else None
+    rest = rest if "Tensor" in function.__annotations__.get(rest, "") else None
+    # In the namespace of `function`, by which doctest finds what belongs to a module.
+    made = FunctionType(
+        wrapper.__code__, function.__globals__, function.__name__, None, wrapper.__closure__
+    )
+    return functools.update_wrapper(made, function)  # type: ignore[return-value]
+
+
+def _tensor(value: Any, name: str, function: str) -> Any:
+    if isinstance(value, Node):
+        return value
+    try:
+        return wrap(as_array(value))
+    except TypeError as error:
+        raise DtypeError(f"{function} needs a tensor for `{name}`, got {value!r:.60}") from error
+
+
+def _sequence(value: Any, name: str, function: str) -> Any:
+    if isinstance(value, tuple | list):
+        return [_tensor(v, name, function) for v in value]
+    raise DtypeError(
+        f"{function} needs a list or tuple of tensors, [x, y], for `{name}`, got {value!r:.60}"
+    )
+
+
+def _tensors(values: tuple[Any, ...], name: str, function: str) -> list[Any]:
+    """Return several arguments as tensors, or one that is a sequence of them as such."""
+    single = len(values) == 1 and isinstance(values[0], tuple | list)
+    convert = _sequence if single else _tensor
+    return [convert(v, name, function) for v in values]
+
+
+def _translated(function: Any, error: Exception) -> Exception:
+    kind: type[Exception] = ShapeError
+    if isinstance(error, IndexError | KeyError):
+        kind = RangeError
+    elif isinstance(error, AttributeError | TypeError):
+        kind = DtypeError
+    signature = inspect.signature(function)
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    usage = signature.replace(parameters=plain, return_annotation=signature.empty)
+    name = function.__name__
+    return kind(f"{name} cannot take these arguments: {error}. It is called as {name}{usage}")

@@ -17,6 +17,9 @@ from tinygrad_fc.graph import Node, wrap
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
+__all__ = ["arange", "as_tensor", "clone", "detach", "empty", "empty_like", "eye", "from_numpy"]
+__all__ += ["full", "full_like", "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like"]
+
 
 def with_grad(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     """Return a tensor around `array`, moved to `device` unless that is None."""

@@ -16,6 +16,10 @@ from tinygrad_fc.ops import special
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
+__all__ = ["add", "addcdiv", "addcmul", "allclose", "clamp", "clamp_max", "clamp_min", "clip"]
+__all__ += ["digamma", "div", "equal", "isclose", "lerp", "logit", "masked_fill", "nan_to_num"]
+__all__ += ["polygamma", "pow", "round", "sub", "where"]
+
 
 def add(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     """Return `input + alpha * other`, broadcast.
@@ -262,3 +266,20 @@ def equal(input: Tensor, other: Tensor) -> bool:
     False
     """
     return bool(np.array_equal(as_array(input), as_array(other)))
+
+
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """Return `log(input / (1 - input))`, the inverse of `sigmoid`.
+
+    With `eps` the input is limited to [eps, 1 - eps] first.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.logit(tg.tensor([0.5, 0.75]))
+    tensor([0.    , 1.0986])
+    """
+    if eps is not None:
+        input = clamp(input, eps, 1 - eps)
+    return e.log(e.divide(input, e.subtract(1, input)))
+
+
+clip = clamp

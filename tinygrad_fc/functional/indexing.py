@@ -20,6 +20,10 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
+__all__ = ["argsort", "bincount", "gather", "index_add", "index_select", "masked_select", "median"]
+__all__ += ["narrow", "nonzero", "quantile", "scatter", "scatter_add", "searchsorted", "select"]
+__all__ += ["sort", "take_along_dim", "topk", "unique"]
+
 
 def _indices(index: Any, n: int, what: str) -> Any:
     """Return `index` as an array of whole numbers, which are from 0 to below `n`."""
@@ -506,3 +510,45 @@ def searchsorted(
         )
         raise ShapeError(message)
     return wrap(found.astype(np.int32 if out_int32 else np.int64))
+
+
+def quantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
+    """Return the `q`-quantiles over `dim`, of all elements without it; a vector `q` adds an axis.
+
+    Between two elements the result is interpolated, or for `interpolation` "lower", "higher",
+    "nearest" and "midpoint" it is that of them. Where there is a NaN, it is the quantile. Raises
+    `ShapeError` for no elements, `ValueError` for `q` outside [0, 1].
+
+    >>> import tinygrad_fc as tg
+    >>> tg.quantile(tg.tensor([1.0, 2.0, 4.0]), 0.75)
+    tensor(3.)
+    """
+    at = as_array(q, input.dtype)
+    along = 0 if dim is None else normalize_dim(dim, input.ndim, "quantile")
+    x = input.reshape(-1) if dim is None else input
+    n = x.shape[along]
+    if not n or at.ndim > 1:
+        raise ShapeError(f"quantile needs elements and q (k,), got shapes {x.shape} and {at.shape}")
+    if not np.all((at >= 0) & (at <= 1)):
+        raise ValueError(f"quantile: q lies in [0, 1], got {q!r:.60}")
+    rounding = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}
+    place = rounding.get(interpolation, np.positive)(at * (n - 1))
+    low, high = np.floor(place).astype(np.intp), np.ceil(place).astype(np.intp)
+    weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else place - low
+    ordered = sort(x.transpose(along, -1)).values
+    out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
+    missing = np.isnan(ordered._array[..., -1:] if at.ndim else ordered._array[..., -1])
+    out = e.where(missing, np.nan, out)
+    if at.ndim:
+        out = s.transpose(out, axes=(out.ndim - 1, *range(out.ndim - 1)))
+    if not keepdim:
+        return out
+    kept = tuple(1 if dim is None or k == along else m for k, m in enumerate(input.shape))
+    return s.reshape(out, shape=(*at.shape, *kept))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import Tensor
 
+__all__ = ["addmm", "bmm", "cdist", "det", "dot", "einsum", "inner", "kron", "mm", "mv", "outer"]
+__all__ += ["slogdet", "tensordot", "trace"]
+
 
 def _ranked(name: str, *pairs: tuple[Any, int]) -> None:
     for k, (x, ndim) in enumerate(pairs):
@@ -581,3 +584,20 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
         "diagonal (A + 1e-6 * eye(n)), or see whether it is a product X.T @ X of enough rows",
     )
     return out.mT if upper else out
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
+    """Return the `p`-norm distances (..., n, m) of the rows (..., n, k) from the rows (..., m, k).
+
+    The derivative of a distance that is 0 is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cdist(tg.tensor([[0.0, 0.0]]), tg.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
+    if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise ShapeError(
+            f"cdist needs rows of one width, (..., n, k) and (..., m, k), got {x1.shape} and "
+            f"{x2.shape}"
+        )
+    return vector_norm(x1[..., :, None, :] - x2[..., None, :, :], p, dim=-1)

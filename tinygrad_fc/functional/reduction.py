@@ -17,6 +17,10 @@ from tinygrad_fc.ops import reduce as r
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
+__all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum"]
+__all__ += ["log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax", "std", "sum"]
+__all__ += ["var", "var_mean"]
+
 
 class ValuesIndices(NamedTuple):
     """What is found along a dimension, and where."""
@@ -25,7 +29,7 @@ class ValuesIndices(NamedTuple):
     indices: Any
 
 
-def counted(input: Tensor, dtype: Any) -> Tensor:
+def _counted(input: Tensor, dtype: Any) -> Tensor:
     """Return `input` as `dtype`; where none is given, sums and products of whole numbers are int64.
 
     NumPy does so by itself for all but unsigned ones.
@@ -51,9 +55,9 @@ def sum(
     tensor([4., 6.])
     """
     try:
-        input = counted(input, dtype)
+        input = _counted(input, dtype)
     except AttributeError:  # of numbers and lists
-        input = counted(wrap(operand(input, r.sum_)), dtype)
+        input = _counted(wrap(operand(input, r.sum_)), dtype)
     return r.sum_(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
@@ -387,7 +391,7 @@ def _running(row: Any, input: Tensor, dim: Any, dtype: Any, axis: Any) -> Tensor
     if chosen is None:
         raise TypeError(f"{row.name} needs the dimension to run along: {row.name}(x, dim=0)")
     along = normalize_dim(chosen, input.ndim or 1, row.name)
-    input = counted(input, dtype)
+    input = _counted(input, dtype)
     if not input.ndim:
         return row(input.reshape(1), axis=0).reshape(())  # type: ignore[no-any-return]
     return row(input, axis=along)  # type: ignore[no-any-return]
@@ -436,4 +440,4 @@ def prod(
     >>> x.grad
     tensor([0., 6., 0.])
     """
-    return r.prod(counted(input, dtype), **reduction_axes(dim, keepdim, axis, keepdims))
+    return r.prod(_counted(input, dtype), **reduction_axes(dim, keepdim, axis, keepdims))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tinygrad_fc.tensor import Tensor
+
+__all__ = ["broadcast_to", "cat", "chunk", "concat", "concatenate", "diag", "diff", "flatten"]
+__all__ += ["flip", "hstack", "meshgrid", "movedim", "numel", "permute", "ravel"]
+__all__ += ["repeat_interleave", "reshape", "roll", "split", "squeeze", "stack", "t", "tile"]
+__all__ += ["transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "vstack"]
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
@@ -381,6 +387,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     tensor([[1., 0.],
             [0., 2.]])
     """
+    diagonal = index(diagonal)
     if input.ndim not in (1, 2):
         message = f"diag needs a vector or a matrix, got shape {input.shape}"
         raise ShapeError(message)
@@ -550,3 +557,31 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
         )
         for k, v in zip(places, vectors, strict=True)
     )
+
+
+def diff(
+    input: Tensor,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Tensor | None = None,
+    append: Tensor | None = None,
+) -> Tensor:
+    """Return the differences of neighbours along `dim`, taken `n` times.
+
+    `prepend` and `append` are joined to `input` first.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.diff(tg.tensor([1.0, 4.0, 9.0]))
+    tensor([3., 5.])
+    """
+    along = normalize_dim(dim, input.ndim, "diff")
+    parts = [x for x in (prepend, input, append) if x is not None]
+    out = cat(parts, along) if len(parts) > 1 else input
+    before = (slice(None),) * along
+    for _ in range(n):
+        later, earlier = out[(*before, slice(1, None))], out[(*before, slice(-1))]
+        out = later != earlier if out.dtype.kind == "b" else later - earlier
+    return out
+
+
+concat = concatenate = cat

@@ -1,8 +1,5 @@
 """Layers, containers and losses, in PyTorch's spelling."""
 
-from typing import TYPE_CHECKING
-
-from tinygrad_fc.absent import absent
 from tinygrad_fc.nn import functional as functional
 from tinygrad_fc.nn import init as init
 from tinygrad_fc.nn import utils as utils
@@ -17,8 +14,3 @@ from tinygrad_fc.nn.module import *
 from tinygrad_fc.nn.norm import *
 from tinygrad_fc.nn.parameter import *
 from tinygrad_fc.nn.summary import *
-
-if not TYPE_CHECKING:  # a type checker would accept every name
-
-    def __getattr__(name: str) -> None:
-        raise absent(__name__, name)

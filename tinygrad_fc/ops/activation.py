@@ -1,4 +1,4 @@
-"""Activations that are hot, or that no composition gets right for every finite input."""
+"""Activations that are hot, or that no composition computes right for every finite input."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import real
+from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
-from tinygrad_fc.op import row as op
 from tinygrad_fc.ops.elementwise import clip, exp, sigmoid
 from tinygrad_fc.ops.special import HALF_ROOT, PEAK, bell, distribution, ndtr
 
@@ -17,57 +17,76 @@ from tinygrad_fc.ops.special import HALF_ROOT, PEAK, bell, distribution, ndtr
 
 
 def softened(x: Any) -> Any:
-    """Return log(1 + exp(-|x|)), by which softplus is above the ramp."""
+    """Return log(1 + exp(-|x|)), the difference of softplus and relu."""
     return np.log1p(np.exp(-np.abs(x)))
 
 
-def _softplus(x: Any, *, beta: Any = 1.0) -> Any:
-    if beta != 1:
-        return _softplus(x * beta) / beta
-    return np.maximum(x, 0) + softened(x)
-
-
-softplus = op(
-    quiet(_softplus),
-    name="softplus",
+@op(
     domain=(real,),
     settings={"beta": lambda *_: (1.0, 2.0, 0.5)},
     rules=(lambda g, _out, x, beta=1.0: g * sigmoid(x * beta),),
 )
-logsigmoid = op(
-    lambda x: -_softplus(-x),
-    name="logsigmoid",
-    domain=(real,),
-    rules=(lambda g, _out, x: g * sigmoid(-x),),
-)
-silu = op(
-    quiet(lambda x: x / (1 + np.exp(-x))),
-    name="silu",
-    domain=(real,),
-    # Of sigmoid(-x), which 1 - sigmoid(x) is, all digits are there.
-    rules=(lambda g, out, x: g * (sigmoid(x) + out * sigmoid(-x)),),
-)
+@quiet
+def softplus(input: Any, *, beta: Any = 1.0) -> Any:
+    """Return log(1 + exp(beta * input)) / beta.
+
+    >>> softplus(np.array([0.0, 1000.0]))
+    array([6.93147181e-01, 1.00000000e+03])
+    """
+    x = input if beta == 1 else input * beta
+    out = np.maximum(x, 0) + softened(x)
+    return out if beta == 1 else out / beta
 
 
-def _mish_slope(g: Any, _out: Any, x: Any) -> Any:
+@op(domain=(real,), rules=(lambda g, _out, x: g * sigmoid(-x),))
+def logsigmoid(input: Any) -> Any:
+    """Return log(sigmoid(input)).
+
+    >>> logsigmoid(np.array([0.0, -1000.0]))
+    array([-6.93147181e-01, -1.00000000e+03])
+    """
+    return -softplus.forward(-input)
+
+
+# Of sigmoid(-x), which is 1 - sigmoid(x), all digits are right.
+@op(domain=(real,), rules=(lambda g, out, x: g * (sigmoid(x) + out * sigmoid(-x)),))
+@quiet
+def silu(input: Any) -> Any:
+    """Return input * sigmoid(input).
+
+    >>> silu(np.array([0.0, 1.0]))
+    array([0.        , 0.73105858])
+    """
+    return input / (1 + np.exp(-input))
+
+
+def _mish_rule(g: Any, _out: Any, x: Any) -> Any:
     t = np.tanh(softplus(x))
     return g * (t + x * (1 - t * t) * sigmoid(x))
 
 
-mish = op(
-    lambda x: x * np.tanh(_softplus(x)),
-    name="mish",
-    domain=(real,),
-    rules=(_mish_slope,),
-)
-gelu = op(
-    lambda x: x * distribution(x),
-    name="gelu",
-    domain=(real,),
-    rules=(lambda g, _out, x: g * (ndtr(x) + x * (bell(x * HALF_ROOT) * PEAK)),),
-)
-# The curve that stands for it, with the tangent written as the sigmoid that it is. Beyond the
-# ends, where powers would overflow, that is 0 or 1 to the last digit.
+@op(domain=(real,), rules=(_mish_rule,))
+def mish(input: Any) -> Any:
+    """Return input * tanh(softplus(input)) (Misra, 2019).
+
+    >>> mish(np.array([0.0, 1.0]))
+    array([0.        , 0.86509839])
+    """
+    return input * np.tanh(softplus.forward(input))
+
+
+@op(domain=(real,), rules=(lambda g, _out, x: g * (ndtr(x) + x * (bell(x * HALF_ROOT) * PEAK)),))
+def gelu(input: Any) -> Any:
+    """Return input times the normal distribution below it (Hendrycks and Gimpel, 2016).
+
+    >>> gelu(np.array([0.0, 1.0]))
+    array([0.        , 0.84134475])
+    """
+    return input * distribution(input)
+
+
+# The approximation of gelu, with the tangent written as the sigmoid that it is. Beyond the ends,
+# where powers would overflow, that is 0 or 1 to the last digit.
 ENDS = 40.0
 STEEP = 2 * math.sqrt(2 / math.pi)
 BENT = STEEP * 0.044715
@@ -77,53 +96,59 @@ def _rise(c: Any) -> Any:
     return c * (STEEP + BENT * c * c)
 
 
-def _gelu_tanh_slope(g: Any, _out: Any, x: Any) -> Any:
+def _gelu_tanh_rule(g: Any, _out: Any, x: Any) -> Any:
     c = clip(x, -ENDS, ENDS)
     rise = _rise(c)
-    slope = sigmoid(rise) * sigmoid(-rise) * (STEEP + 3 * BENT * c * c)
-    return g * (sigmoid(rise) + c * slope)
+    derivative = sigmoid(rise) * sigmoid(-rise) * (STEEP + 3 * BENT * c * c)
+    return g * (sigmoid(rise) + c * derivative)
 
 
-def _gelu_tanh(x: Any) -> Any:
-    return x * sigmoid(_rise(np.clip(x, -ENDS, ENDS)))
+@op(name="gelu", domain=(real,), rules=(_gelu_tanh_rule,))
+def gelu_tanh(input: Any) -> Any:
+    """Return input * sigmoid(1.595769 * (input + 0.044715 * input**3)), close to `gelu`.
+
+    >>> gelu_tanh(np.array([0.0, 1.0]))
+    array([0.        , 0.84119199])
+    """
+    return input * sigmoid(_rise(np.clip(input, -ENDS, ENDS)))
 
 
-gelu_tanh = op(_gelu_tanh, name="gelu", domain=(real,), rules=(_gelu_tanh_slope,))
+# Piecewise. They multiply by comparisons: where the data decide which branch is taken, `np.where`
+# predicts the wrong one half of the time, and costs as much as ten products.
 
 
-# Bent. Comparisons are multiplied with: where it depends on the data which one is taken, `np.where`
-# guesses wrong half of the time, and costs as much as ten products.
-
-
-def _elu(x: Any, *, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Any:
-    out = np.expm1(np.minimum(x, 0) * input_scale)
-    out *= alpha * scale
-    out += np.maximum(x, 0) * scale
-    return out
-
-
-def _elu_slope(
+def _elu_rule(
     g: Any, _out: Any, x: Any, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0
 ) -> Any:
     left = exp(np.minimum(x, 0) * input_scale) * (alpha * scale * input_scale)
     return g * ((x > 0).astype(x.dtype) * scale + (x <= 0) * left)
 
 
-# With its scales it is SELU and CELU too.
-elu = op(
-    quiet(_elu),
-    name="elu",
+@op(
     domain=(real,),
     settings={
         "alpha": lambda *_: (1.0, 0.5, 2.0),
         "scale": lambda *_: (1.0, 1.5),
         "input_scale": lambda *_: (1.0, 0.5),
     },
-    rules=(_elu_slope,),
+    rules=(_elu_rule,),
 )
-leaky_relu = op(
-    lambda x, negative_slope: np.maximum(x, 0) + np.minimum(x, 0) * negative_slope,
-    name="leaky_relu",
+@quiet
+def elu(input: Any, *, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Any:
+    """Return scale * (input if input > 0 else alpha * (exp(input_scale * input) - 1)).
+
+    With its scales it is SELU and CELU too.
+
+    >>> elu(np.array([-1.0, 2.0]))
+    array([-0.63212056,  2.        ])
+    """
+    out = np.expm1(np.minimum(input, 0) * input_scale)
+    out *= alpha * scale
+    out += np.maximum(input, 0) * scale
+    return out
+
+
+@op(
     domain=(real,),
     settings={"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)},
     rules=(
@@ -132,11 +157,24 @@ leaky_relu = op(
         ),
     ),
 )
-# At the bounds, unlike those of `clip`, the slope is 0.
-hardtanh = op(
-    lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    name="hardtanh",
+def leaky_relu(input: Any, *, negative_slope: Any) -> Any:
+    """Return input if input > 0 else negative_slope * input.
+
+    >>> leaky_relu(np.array([-1.0, 2.0]), negative_slope=0.5)
+    array([-0.5,  2. ])
+    """
+    return np.maximum(input, 0) + np.minimum(input, 0) * negative_slope
+
+
+@op(
     domain=(real,),
     settings={"low": lambda *_: (-1.0, 0.0), "high": lambda *_: (1.0, 6.0)},
     rules=(lambda g, _out, x, low, high: np.where((x > low) & (x < high), g, 0),),
 )
+def hardtanh(input: Any, *, low: Any, high: Any) -> Any:
+    """Return input limited to [low, high]; at the bounds, unlike in `clip`, the derivative is 0.
+
+    >>> hardtanh(np.array([-2.0, 0.5]), low=-1.0, high=1.0)
+    array([-1. ,  0.5])
+    """
+    return np.minimum(np.maximum(input, low), high)

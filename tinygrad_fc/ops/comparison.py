@@ -1,4 +1,4 @@
-"""Functions without a slope: their results never require grad."""
+"""Ops without a derivative: their results never require grad."""
 
 from __future__ import annotations
 
@@ -7,35 +7,75 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import axis, boolean, filled, flag, real
-from tinygrad_fc.op import row as op
+from tinygrad_fc.op import define as op
 
-equal, not_equal, less, less_equal, greater, greater_equal = (
-    op(f, domain=(real, real))
-    for f in (np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal)
-)
-logical_and, logical_or, logical_xor = (
-    op(f, domain=(real, real)) for f in (np.logical_and, np.logical_or, np.logical_xor)
-)
-isnan, isinf, isfinite, signbit, logical_not = (
-    op(f, domain=(real,)) for f in (np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_not)
-)
+__all__ = ["ceil", "eq", "floor", "ge", "gt", "isfinite", "isinf", "isnan", "le", "logical_and"]
+__all__ += ["logical_not", "logical_or", "logical_xor", "lt", "ne", "sign", "trunc"]
+
+# Comparisons
 
 
-def _whole(function: Any) -> Any:
-    """Return `function` that gives whole numbers and truth values back as they are."""
-    return lambda x: function(x) if x.dtype.kind == "f" else np.array(x)
+@op(np.equal, domain=(real, real))
+def equal(input: Any, other: Any) -> Any:
+    """Return whether input == other, elementwise.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.eq(tg.tensor([1.0, 2.0]), 2)
+    tensor([False,  True])
+    """
 
 
-floor, ceil, trunc, rint = (
-    op(f, forward=_whole(f), domain=(real,)) for f in (np.floor, np.ceil, np.trunc, np.rint)
-)
-sign = op(
-    np.sign,
-    forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x),
-    domain=(real,),
-)
-round_ = op(np.round, domain=(real,), settings={"decimals": lambda *_: (0, 1, -1)})
-isclose = op(
+@op(np.not_equal, domain=(real, real))
+def not_equal(input: Any, other: Any) -> Any:
+    """Return whether input != other, elementwise.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.ne(tg.tensor([1.0, 2.0]), 2)
+    tensor([ True, False])
+    """
+
+
+@op(np.less, domain=(real, real))
+def less(input: Any, other: Any) -> Any:
+    """Return whether input < other, elementwise.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.lt(tg.tensor([1.0, 2.0]), 2)
+    tensor([ True, False])
+    """
+
+
+@op(np.less_equal, domain=(real, real))
+def less_equal(input: Any, other: Any) -> Any:
+    """Return whether input <= other, elementwise.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.le(tg.tensor([1.0, 3.0]), 2)
+    tensor([ True, False])
+    """
+
+
+@op(np.greater, domain=(real, real))
+def greater(input: Any, other: Any) -> Any:
+    """Return whether input > other, elementwise.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.gt(tg.tensor([1.0, 3.0]), 2)
+    tensor([False,  True])
+    """
+
+
+@op(np.greater_equal, domain=(real, real))
+def greater_equal(input: Any, other: Any) -> Any:
+    """Return whether input >= other, elementwise.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.ge(tg.tensor([1.0, 2.0]), 2)
+    tensor([False,  True])
+    """
+
+
+@op(
     np.isclose,
     domain=(real, real),
     settings={
@@ -44,11 +84,211 @@ isclose = op(
         "equal_nan": flag,
     },
 )
-# Whole numbers and truth values only, for which the bits are what they combine.
-bitwise_and, bitwise_or, bitwise_xor = (
-    op(f, domain=(boolean, boolean)) for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor)
+def isclose(
+    input: Any, other: Any, *, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False
+) -> Any:
+    """Return whether |input - other| <= atol + rtol * |other|, elementwise.
+
+    >>> isclose(np.array([1.0, 2.0]), np.array([1.0, 2.1]))
+    array([ True, False])
+    """
+
+
+# Logic
+
+
+@op(np.logical_and, domain=(real, real))
+def logical_and(input: Any, other: Any) -> Any:
+    """Return whether both are not 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.logical_and(tg.tensor([True, False]), True)
+    tensor([ True, False])
+    """
+
+
+@op(np.logical_or, domain=(real, real))
+def logical_or(input: Any, other: Any) -> Any:
+    """Return whether either is not 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.logical_or(tg.tensor([True, False]), False)
+    tensor([ True, False])
+    """
+
+
+@op(np.logical_xor, domain=(real, real))
+def logical_xor(input: Any, other: Any) -> Any:
+    """Return whether exactly one is not 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.logical_xor(tg.tensor([True, False]), True)
+    tensor([False,  True])
+    """
+
+
+@op(np.logical_not, domain=(real,))
+def logical_not(input: Any) -> Any:
+    """Return whether an element is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.logical_not(tg.tensor([1.0, 0.0]))
+    tensor([False,  True])
+    """
+
+
+# Whole numbers and truth values only.
+
+
+@op(np.bitwise_and, domain=(boolean, boolean))
+def bitwise_and(input: Any, other: Any) -> Any:
+    """Return the bits that both have.
+
+    >>> bitwise_and(np.array([True, False]), True)
+    array([ True, False])
+    """
+
+
+@op(np.bitwise_or, domain=(boolean, boolean))
+def bitwise_or(input: Any, other: Any) -> Any:
+    """Return the bits that either has.
+
+    >>> bitwise_or(np.array([True, False]), False)
+    array([ True, False])
+    """
+
+
+@op(np.bitwise_xor, domain=(boolean, boolean))
+def bitwise_xor(input: Any, other: Any) -> Any:
+    """Return the bits that exactly one has.
+
+    >>> bitwise_xor(np.array([True, False]), True)
+    array([False,  True])
+    """
+
+
+@op(np.invert, domain=(boolean,))
+def invert(input: Any) -> Any:
+    """Return the other bits.
+
+    >>> invert(np.array([True, False]))
+    array([False,  True])
+    """
+
+
+# Kinds of numbers
+
+
+@op(np.isnan, domain=(real,))
+def isnan(input: Any) -> Any:
+    """Return whether an element is NaN.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.isnan(tg.tensor([1.0, float("nan")]))
+    tensor([False,  True])
+    """
+
+
+@op(np.isinf, domain=(real,))
+def isinf(input: Any) -> Any:
+    """Return whether an element is infinite.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.isinf(tg.tensor([1.0, float("inf")]))
+    tensor([False,  True])
+    """
+
+
+@op(np.isfinite, domain=(real,))
+def isfinite(input: Any) -> Any:
+    """Return whether an element is neither infinite nor NaN.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.isfinite(tg.tensor([1.0, float("inf")]))
+    tensor([ True, False])
+    """
+
+
+@op(np.signbit, domain=(real,))
+def signbit(input: Any) -> Any:
+    """Return whether the sign is negative, that of -0.0 too.
+
+    >>> signbit(np.array([1.0, -0.0]))
+    array([False,  True])
+    """
+
+
+@op(
+    np.sign,
+    forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x),
+    domain=(real,),
 )
-invert = op(np.invert, domain=(boolean,))
+def sign(input: Any) -> Any:
+    """Return -1, 0 or 1.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.sign(tg.tensor([-2.0, 0.0]))
+    tensor([-1.,  0.])
+    """
+
+
+# Rounding
+
+
+def _unless_whole(function: Any) -> Any:
+    """Return `function` that returns whole numbers and truth values as they are."""
+    return lambda x: function(x) if x.dtype.kind == "f" else np.array(x)
+
+
+@op(np.floor, forward=_unless_whole(np.floor), domain=(real,))
+def floor(input: Any) -> Any:
+    """Return the largest whole number that is not larger.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.floor(tg.tensor([1.5, -1.5]))
+    tensor([ 1., -2.])
+    """
+
+
+@op(np.ceil, forward=_unless_whole(np.ceil), domain=(real,))
+def ceil(input: Any) -> Any:
+    """Return the smallest whole number that is not smaller.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.ceil(tg.tensor([1.5, -1.5]))
+    tensor([ 2., -1.])
+    """
+
+
+@op(np.trunc, forward=_unless_whole(np.trunc), domain=(real,))
+def trunc(input: Any) -> Any:
+    """Return the whole part.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.trunc(tg.tensor([1.5, -1.5]))
+    tensor([ 1., -1.])
+    """
+
+
+@op(np.rint, forward=_unless_whole(np.rint), domain=(real,))
+def rint(input: Any) -> Any:
+    """Return the nearest whole number, halves to the even one.
+
+    >>> rint(np.array([0.5, 1.5, 2.2]))
+    array([0., 2., 2.])
+    """
+
+
+@op(np.round, domain=(real,), settings={"decimals": lambda *_: (0, 1, -1)})
+def round_(input: Any, *, decimals: Any = 0) -> Any:
+    """Return `input` rounded to `decimals`.
+
+    >>> round_(np.array([1.26]), decimals=1)
+    array([1.3])
+    """
+
+
+# Truth, order and counts along axes
 
 
 def _one(x: Any) -> Any:
@@ -56,40 +296,87 @@ def _one(x: Any) -> Any:
     return [a for a in filled(x) if not isinstance(a, tuple)]
 
 
-argmax, argmin = (
-    op(f, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": flag})
-    for f in (np.argmax, np.argmin)
-)
+@op(np.argmax, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": flag})
+def argmax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """Return the index of the first largest element, over `axis` or in the flattened array.
+
+    >>> int(argmax(np.array([1.0, 3.0, 2.0])))
+    1
+    """
+
+
+@op(np.argmin, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": flag})
+def argmin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """Return the index of the first smallest element, over `axis` or in the flattened array.
+
+    >>> int(argmin(np.array([1.0, 3.0, 2.0])))
+    0
+    """
 
 
 def _argsort(x: Any, *, axis: int = -1, descending: bool = False) -> Any:
     if not descending:
         return np.argsort(x, axis=axis, kind="stable")
-    # From the back, so that equal elements keep their order when the result is turned round.
+    # From the back, so that equal elements keep their order when the result is reversed.
     back = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
     return np.flip(x.shape[axis] - 1 - back, axis)
 
 
-argsort = op(
+@op(
     np.argsort,
     forward=_argsort,
     domain=(real(..., "n"),),
     settings={"axis": axis, "descending": flag},
 )
-all_, any_ = (
-    op(f, domain=(real,), settings={"axis": axis, "keepdims": flag}) for f in (np.all, np.any)
-)
-count_nonzero = op(np.count_nonzero, domain=(real,), settings={"axis": axis})
+def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
+    """Return the indices that sort along `axis`; equal elements keep their order.
+
+    >>> argsort(np.array([3.0, 1.0, 2.0]))
+    array([1, 2, 0])
+    """
 
 
-def _cast(x: Any, *, dtype: Any) -> Any:
-    return x.astype(dtype)
+@op(np.all, domain=(real,), settings={"axis": axis, "keepdims": flag})
+def all_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """Return whether all elements over `axis` are not 0.
+
+    >>> bool(all_(np.array([1.0, 0.0])))
+    False
+    """
 
 
-whole = op(
-    _cast,
+@op(np.any, domain=(real,), settings={"axis": axis, "keepdims": flag})
+def any_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    """Return whether any element over `axis` is not 0.
+
+    >>> bool(any_(np.array([1.0, 0.0])))
+    True
+    """
+
+
+@op(np.count_nonzero, domain=(real,), settings={"axis": axis})
+def count_nonzero(input: Any, *, axis: Any = None) -> Any:
+    """Return how many elements over `axis` are not 0.
+
+    >>> int(count_nonzero(np.array([1.0, 0.0])))
+    1
+    """
+
+
+@op(
     name="astype",
     domain=(real,),
     settings={"dtype": lambda *_: (np.dtype("l"), np.dtype("?"))},
 )
-"""Casts to whole numbers and truth values; between floats a cast has a slope, see `ops.shape`."""
+def whole(input: Any, *, dtype: Any) -> Any:
+    """Return `input` as whole numbers or truth values; `ops.shape.astype` casts between floats.
+
+    >>> whole(np.array([1.5, 0.0]), dtype=bool)
+    array([ True, False])
+    """
+    return input.astype(dtype)
+
+
+# PyTorch's names
+
+eq, ne, lt, le, gt, ge = equal, not_equal, less, less_equal, greater, greater_equal

@@ -9,30 +9,45 @@ derivative was such a zero itself: in `joint`, either zero wins.
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DivisionError, DtypeError
-from tinygrad_fc.op import Op, quiet
-from tinygrad_fc.op import row as op
+from tinygrad_fc.op import define as op
+from tinygrad_fc.op import quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinygrad_fc.op import Op
+
+__all__ = ["abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp"]
+__all__ += ["exp2", "expm1", "floor_divide", "fmod", "hypot", "log", "log1p", "log2", "log10"]
+__all__ += ["logaddexp", "maximum", "minimum", "mul", "neg", "reciprocal", "relu"]
+__all__ += ["remainder", "rsqrt", "sigmoid", "sin", "sinh", "sqrt", "square", "tan", "tanh"]
+__all__ += ["xlogy"]
+
+LN2 = math.log(2)
+LN10 = math.log(10)
 
 
 def floats(function: Any, count: int = 1) -> Any:
-    """Return `function` that takes whole numbers and truth values for floats of the default dtype.
+    """Return `function` that takes whole numbers and truth values as floats of the default dtype.
 
-    NumPy would take small ones for float16. `count` arrays, where it is no ufunc, which tells.
+    NumPy would take small ones as float16. `count` is the number of arrays, unless it is a ufunc.
     """
 
-    # What floats give is of their dtype, so that one comparison is all that it costs them. What
-    # whole numbers give is not, and is not used.
+    # The result for floats has their dtype, so that one comparison is all it costs them. That for
+    # whole numbers has another, and is computed again.
     def of_one(x: Any) -> Any:
         out = function(x)
         dtype = getattr(x, "dtype", None)
-        return out if out.dtype is dtype else _anew(function, out, x)
+        return out if out.dtype is dtype else _as_floats(function, out, x)
 
     def of_several(*arrays: Any) -> Any:
         out = function(*arrays)
@@ -40,13 +55,13 @@ def floats(function: Any, count: int = 1) -> Any:
         for a in arrays:
             if getattr(a, "dtype", None) is dtype:
                 return out
-        return _anew(function, out, *arrays)
+        return _as_floats(function, out, *arrays)
 
     return of_one if getattr(function, "nin", count) == 1 else of_several
 
 
-def _anew(function: Any, out: Any, *arrays: Any) -> Any:
-    """Return `out`, or where no array holds floats what `function` makes of them as floats."""
+def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
+    """Return `out`, or where no array holds floats the result for the arrays as floats."""
     dtypes = [getattr(a, "dtype", None) for a in arrays]
     if all(d is None for d in dtypes) or any(d is not None and d.kind == "f" for d in dtypes):
         return out
@@ -54,87 +69,134 @@ def _anew(function: Any, out: Any, *arrays: Any) -> Any:
     return function(*(a.astype(dtype) if hasattr(a, "dtype") else a for a in arrays))
 
 
-def curve(function: Any, *, overflows: bool = False, **row: Any) -> Op:
-    """Add the row of a ufunc that gives floats; one that `overflows` does so without a word."""
-    forward = floats(function)
-    return op(function, forward=quiet(forward) if overflows else forward, **row)
+def curve(ufunc: Any, *, overflows: bool = False, **rest: Any) -> Callable[..., Op]:
+    """Return a decorator for the op of a ufunc with float results, `op` with `floats`.
+
+    A function that `overflows` does so without a warning: a branch that is not taken may well.
+    """
+    forward = floats(ufunc)
+    return op(ufunc, forward=quiet(forward) if overflows else forward, **rest)
 
 
-LN2 = 0.6931471805599453
-LN10 = 2.302585092994046
+# Products where a gradient of zero wins
 
 
+def _product_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
+    return product(g, b)
+
+
+def _joint_rule(g: Any, _out: Any, a: Any, _b: Any) -> Any:
+    return joint(g, a)
+
+
+def _other_joint_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
+    return joint(g, b)
+
+
+@op(domain=(real, real), rules=(_product_rule, _joint_rule))
 @quiet
-def _product(a: Any, b: Any) -> Any:
+def product(a: Any, b: Any) -> Any:
+    """Return `a * b`, which is 0 where `a` is 0.
+
+    >>> product(np.array([0.0, 2.0]), np.array([np.inf, 3.0]))
+    array([0., 6.])
+    """
     return np.where(a == 0, 0, a * b)
 
 
+@op(domain=(real, real), rules=(_other_joint_rule, _joint_rule))
 @quiet
-def _quotient(a: Any, b: Any) -> Any:
-    return np.where(a == 0, 0, a / b)
+def joint(a: Any, b: Any) -> Any:
+    """Return `a * b`, which is 0 where either is 0.
 
-
-@quiet
-def _joint(a: Any, b: Any) -> Any:
+    >>> joint(np.array([0.0, np.inf]), np.array([np.inf, 0.0]))
+    array([0., 0.])
+    """
     return np.where((a == 0) | (b == 0), 0, a * b)
 
 
-product: Op = op(
-    _product,
-    name="product",
-    domain=(real, real),
-    rules=(lambda g, _out, _a, b: product(g, b), lambda g, _out, a, _b: joint(g, a)),
-)
-joint: Op = op(
-    _joint,
-    name="joint",
-    domain=(real, real),
-    rules=(lambda g, _out, _a, b: joint(g, b), lambda g, _out, a, _b: joint(g, a)),
-)
-quotient: Op = op(
-    _quotient,
-    name="quotient",
-    domain=(real, nonzero),
-    rules=(
-        lambda g, _out, _a, b: quotient(g, b),
-        lambda g, out, _a, b: -quotient(joint(g, out), b),
-    ),
-)
+def _dividend_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
+    return quotient(g, b)
 
-add = op(np.add, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: g))
-subtract = op(
-    np.subtract, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: -g)
-)
-multiply = op(
+
+def _divisor_rule(g: Any, out: Any, _a: Any, b: Any) -> Any:
+    return -quotient(joint(g, out), b)
+
+
+@op(domain=(real, nonzero), rules=(_dividend_rule, _divisor_rule))
+@quiet
+def quotient(a: Any, b: Any) -> Any:
+    """Return `a / b`, which is 0 where `a` is 0.
+
+    >>> quotient(np.array([0.0, 6.0]), np.array([0.0, 3.0]))
+    array([0., 2.])
+    """
+    return np.where(a == 0, 0, a / b)
+
+
+# Arithmetic
+
+
+@op(np.add, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: g))
+def add(input: Any, other: Any) -> Any:
+    """Return `input + other`, broadcast.
+
+    >>> add(np.array([1.0, 2.0]), 3.0)
+    array([4., 5.])
+    """
+
+
+@op(np.subtract, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: -g))
+def subtract(input: Any, other: Any) -> Any:
+    """Return `input - other`, broadcast.
+
+    >>> subtract(np.array([1.0, 2.0]), 3.0)
+    array([-2., -1.])
+    """
+
+
+@op(
     np.multiply,
     forward=quiet(np.multiply),  # 0 times infinity, as x * log(x) has it at 0
     domain=(real, real),
     rules=(lambda g, _out, _x, y: product(g, y), lambda g, _out, x, _y: product(g, x)),
 )
-divide = op(
+def multiply(input: Any, other: Any) -> Any:
+    """Return `input * other`, broadcast.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.mul(tg.tensor([1.0, 2.0]), 3)
+    tensor([3., 6.])
+    """
+
+
+@op(
     np.divide,
     domain=(real, nonzero),
-    rules=(
-        lambda g, _out, _x, y: quotient(g, y),
-        lambda g, out, _x, y: -quotient(product(g, out), y),
-    ),
+    rules=(_dividend_rule, lambda g, out, _x, y: -quotient(product(g, out), y)),
 )
+def divide(input: Any, other: Any) -> Any:
+    """Return `input / other`, broadcast.
+
+    >>> divide(np.array([1.0, 2.0]), 2.0)
+    array([0.5, 1. ])
+    """
 
 
-def _power_slope(g: Any, _out: Any, x: Any, y: Any) -> Any:
-    # The slope of x**0 is 0 in every order, at x = 0 too, where that of its parts is not.
+def _power_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
+    # The derivative of x**0 is 0 in every order, at x = 0 too, where that of its parts is not.
     scaled = g * y if isinstance(y, int | float) and y else joint(g, y)
     return product(scaled, power(x, y - 1))
 
 
-def _exponent_slope(g: Any, out: Any, x: Any, y: Any) -> Any:
-    # At base 0 the power is flat in its exponent, though its logarithm is not finite.
+def _exponent_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # At base 0 the power is constant in its exponent, though its logarithm is not finite.
     return product(product(g, out), log(np.where((x == 0) & (y >= 0), 1, x)))
 
 
 def _power(x: Any, y: Any) -> Any:
     try:
-        return x**y  # which knows squares and roots when it sees them; np.power does not
+        return x**y  # which has faster squares and roots than np.power
     except ValueError as error:
         if "negative integer powers" not in str(error):
             raise
@@ -143,123 +205,479 @@ def _power(x: Any, y: Any) -> Any:
         ) from error
 
 
-power = op(
+@op(
     np.power,
     forward=_power,
     domain=(positive, interval(-16, 16, special=(0, 1, 2, 0.5, -1, 3))),
-    rules=(_power_slope, _exponent_slope),
+    rules=(_power_rule, _exponent_rule),
 )
+def power(input: Any, exponent: Any) -> Any:
+    """Return `input ** exponent`, broadcast.
 
-negative = op(np.negative, domain=(real,), rules=(lambda g, _out, _x: -g,))
-positive_ = op(np.positive, domain=(real,), rules=(lambda g, _out, _x: g,))
-absolute = op(np.absolute, domain=(real,), rules=(lambda g, _out, x: g * np.sign(x),))
-reciprocal = op(
+    >>> power(np.array([2.0, 3.0]), 2)
+    array([4., 9.])
+    """
+
+
+@op(np.negative, domain=(real,), rules=(lambda g, _out, _x: -g,))
+def negative(input: Any) -> Any:
+    """Return `-input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.neg(tg.tensor([1.0, -2.0]))
+    tensor([-1.,  2.])
+    """
+
+
+@op(np.positive, domain=(real,), rules=(lambda g, _out, _x: g,))
+def positive_(input: Any) -> Any:
+    """Return `+input`, a copy.
+
+    >>> positive_(np.array([1.0, -2.0]))
+    array([ 1., -2.])
+    """
+
+
+@op(np.absolute, domain=(real,), rules=(lambda g, _out, x: g * np.sign(x),))
+def absolute(input: Any) -> Any:
+    """Return |input|; the derivative at 0 is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.abs(tg.tensor([1.0, -2.0]))
+    tensor([1., 2.])
+    """
+
+
+@op(
     np.reciprocal,
     forward=floats(lambda x: 1 / x),  # of whole numbers too, which np.reciprocal leaves whole
     domain=(nonzero,),
     rules=(lambda g, out, x: -quotient(product(g, out), x),),
 )
-square = op(np.square, domain=(real,), rules=(lambda g, _out, x: product(g, 2 * x),))
-sqrt = curve(
-    np.sqrt,
-    domain=(positive,),
-    rules=(lambda g, out, _x: quotient(g, 2 * out),),
-)
-rsqrt = op(
-    floats(lambda x: 1 / np.sqrt(x)),
-    name="rsqrt",
+def reciprocal(input: Any) -> Any:
+    """Return `1 / input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.reciprocal(tg.tensor([1.0, 4.0]))
+    tensor([1.  , 0.25])
+    """
+
+
+@op(np.square, domain=(real,), rules=(lambda g, _out, x: product(g, 2 * x),))
+def square(input: Any) -> Any:
+    """Return `input ** 2`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.square(tg.tensor([1.0, -3.0]))
+    tensor([1., 9.])
+    """
+
+
+def _check_divisor(function: Any) -> Any:
+    """Return `function` that refuses whole numbers divided by 0, for which NumPy returns 0."""
+
+    def forward(x: Any, y: Any) -> Any:
+        has_floats = any(getattr(a, "dtype", np.dtype(type(a))).kind == "f" for a in (x, y))
+        if not has_floats and not np.all(y):
+            raise DivisionError(
+                f"{function.__name__} of whole numbers divides by 0, which has no result: use "
+                "floats (x.double()), whose quotient is infinite, or leave the zeros out"
+            )
+        return function(x, y)
+
+    return forward
+
+
+def _remainder_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+    # How often y was taken from x, a whole number up to rounding. The floor of x / y may be
+    # another: 1.0 / 0.1 is 10, and 1.0 % 0.1 has taken 9 of them.
+    return product(g, -np.rint(quotient(x - out, y)))
+
+
+# Few wraps: among many, their derivative drowns in rounding.
+_DIVISION = (interval(-16, 16, (0, 1, -1)), interval(-4, 4, (1, -1, 0.5), without=(0,)))
+_REMAINDER: dict[str, Any] = {
+    "domain": _DIVISION,
+    "rules": (lambda g, _out, _x, _y: g, _remainder_rule),
+}
+
+
+@op(np.fmod, forward=_check_divisor(np.fmod), **_REMAINDER)
+def fmod(input: Any, other: Any) -> Any:
+    """Return what division leaves over, with the sign of `input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.fmod(tg.tensor([5.0, -5.0]), 3)
+    tensor([ 2., -2.])
+    """
+
+
+@op(np.remainder, forward=_check_divisor(np.remainder), **_REMAINDER)
+def remainder(input: Any, other: Any) -> Any:
+    """Return what division leaves over, with the sign of `other`: Python's `%`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.remainder(tg.tensor([5.0, -5.0]), 3)
+    tensor([2., 1.])
+    """
+
+
+@op(np.floor_divide, forward=_check_divisor(np.floor_divide), domain=(real, nonzero))
+def floor_divide(input: Any, other: Any) -> Any:
+    """Return `input / other` rounded down: Python's `//`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.floor_divide(tg.tensor([5.0, -5.0]), 3)
+    tensor([ 1., -2.])
+    """
+
+
+# Powers, exponentials and logarithms
+
+
+@curve(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: quotient(g, 2 * out),))
+def sqrt(input: Any) -> Any:
+    """Return the square root.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.sqrt(tg.tensor([4.0, 9.0]))
+    tensor([2., 3.])
+    """
+
+
+def _rsqrt(x: Any) -> Any:
+    return 1 / np.sqrt(x)
+
+
+@op(
+    forward=floats(_rsqrt),
     domain=(positive,),
     rules=(lambda g, out, x: quotient(product(g, out), -2 * x),),
 )
+def rsqrt(input: Any) -> Any:
+    """Return `1 / sqrt(input)`.
 
-# What is too large is infinite, without a word: a branch that is not taken may well be.
-exp = curve(
-    np.exp,
-    overflows=True,
-    domain=(real,),
-    rules=(lambda g, out, _x: product(g, out),),
-)
-exp2 = curve(
-    np.exp2,
-    overflows=True,
-    domain=(real,),
-    rules=(lambda g, out, _x: product(g, out) * LN2,),
-)
-expm1 = curve(
-    np.expm1,
-    overflows=True,
-    domain=(real,),
-    rules=(lambda g, out, _x: product(g, out + 1),),
-)
-log = curve(
-    np.log,
-    domain=(positive,),
-    rules=(lambda g, _out, x: quotient(g, x),),
-)
-log2 = curve(
-    np.log2,
-    domain=(positive,),
-    rules=(lambda g, _out, x: quotient(g, x * LN2),),
-)
-log10 = curve(
-    np.log10,
-    domain=(positive,),
-    rules=(lambda g, _out, x: quotient(g, x * LN10),),
-)
-log1p = curve(
-    np.log1p,
-    domain=(interval(-1, np.inf),),
-    rules=(lambda g, _out, x: quotient(g, 1 + x),),
-)
-# Of two exponentials, the part that the first has in their sum. What rounding takes from the
-# logarithm of the sum, as it does from large ones, exp would enlarge: the difference keeps it.
-part: Op = op(
-    quiet(lambda x, y: 1 / (1 + np.exp(y - x))),
-    name="part",
-    domain=(real, real),
-    rules=(
-        lambda g, out, x, y: product(g, out * part(y, x)),
-        lambda g, out, x, y: -product(g, out * part(y, x)),
-    ),
-)
-logaddexp = curve(
+    >>> import tinygrad_fc as tg
+    >>> tg.rsqrt(tg.tensor([4.0, 1.0]))
+    tensor([0.5, 1. ])
+    """
+
+
+@curve(np.exp, overflows=True, domain=(real,), rules=(lambda g, out, _x: product(g, out),))
+def exp(input: Any) -> Any:
+    """Return e ** input.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.exp(tg.tensor([0.0, 1.0]))
+    tensor([1.    , 2.7183])
+    """
+
+
+@curve(np.exp2, overflows=True, domain=(real,), rules=(lambda g, out, _x: product(g, out) * LN2,))
+def exp2(input: Any) -> Any:
+    """Return 2 ** input.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.exp2(tg.tensor([0.0, 3.0]))
+    tensor([1., 8.])
+    """
+
+
+@curve(np.expm1, overflows=True, domain=(real,), rules=(lambda g, out, _x: product(g, out + 1),))
+def expm1(input: Any) -> Any:
+    """Return e ** input - 1, with all digits near 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.expm1(tg.tensor([0.0, 1e-9]))
+    tensor([0.e+00, 1.e-09])
+    """
+
+
+@curve(np.log, domain=(positive,), rules=(lambda g, _out, x: quotient(g, x),))
+def log(input: Any) -> Any:
+    """Return the natural logarithm.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.log(tg.tensor([1.0, 2.0]))
+    tensor([0.    , 0.6931])
+    """
+
+
+@curve(np.log2, domain=(positive,), rules=(lambda g, _out, x: quotient(g, x * LN2),))
+def log2(input: Any) -> Any:
+    """Return the logarithm to base 2.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.log2(tg.tensor([1.0, 8.0]))
+    tensor([0., 3.])
+    """
+
+
+@curve(np.log10, domain=(positive,), rules=(lambda g, _out, x: quotient(g, x * LN10),))
+def log10(input: Any) -> Any:
+    """Return the logarithm to base 10.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.log10(tg.tensor([1.0, 100.0]))
+    tensor([0., 2.])
+    """
+
+
+@curve(np.log1p, domain=(interval(-1, np.inf),), rules=(lambda g, _out, x: quotient(g, 1 + x),))
+def log1p(input: Any) -> Any:
+    """Return log(1 + input), with all digits near 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.log1p(tg.tensor([0.0, 1e-9]))
+    tensor([0.e+00, 1.e-09])
+    """
+
+
+# What rounding takes from the logarithm of a sum of exponentials, as it does from large ones, exp
+# would enlarge: the difference has all its digits.
+def _part_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+    return product(g, out * part(y, x))
+
+
+@op(domain=(real, real), rules=(_part_rule, lambda g, out, x, y: -_part_rule(g, out, x, y)))
+@quiet
+def part(x: Any, y: Any) -> Any:
+    """Return exp(x) / (exp(x) + exp(y)).
+
+    >>> part(np.array([0.0]), np.array([0.0]))
+    array([0.5])
+    """
+    return 1 / (1 + np.exp(y - x))
+
+
+@curve(
     np.logaddexp,
-    overflows=True,  # which NumPy says of NaN
+    overflows=True,  # which NumPy warns of for NaN
     domain=(real, real),
     rules=(
         lambda g, _out, x, y: product(g, part(x, y)),
         lambda g, _out, x, y: product(g, part(y, x)),
     ),
 )
+def logaddexp(input: Any, other: Any) -> Any:
+    """Return log(exp(input) + exp(other)) without overflow.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.logaddexp(tg.tensor([0.0, 1000.0]), tg.tensor([0.0, 1000.0]))
+    tensor([6.9315e-01, 1.0007e+03])
+    """
 
 
-# Nothing times the logarithm of nothing is nothing.
 def _xlogy(x: Any, y: Any) -> Any:
     log_y = np.log(y) if hasattr(y, "dtype") else float(np.log(y))  # a weak number stays weak
     return np.where((x == 0) & (y == y), 0, x * log_y)  # noqa: PLR0124  which NaN is not
 
 
-xlogy: Op = op(
-    floats(_xlogy, 2),
-    name="xlogy",
+def _xlogy_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
+    return np.where((x == 0) & (y <= 0), 0, xlogy(g, y))
+
+
+@op(
+    forward=floats(_xlogy, 2),
     domain=(real, positive),
+    rules=(_xlogy_rule, lambda g, _out, x, y: quotient(joint(g, x), y)),
+)
+def xlogy(input: Any, other: Any) -> Any:
+    """Return `input * log(other)`, which is 0 where `input` is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.xlogy(tg.tensor([0.0, 2.0]), tg.tensor([0.0, 1.0]))
+    tensor([0., 0.])
+    """
+
+
+# Angles, circular and hyperbolic
+
+
+@curve(np.sin, domain=(real,), rules=(lambda g, _out, x: product(g, np.cos(x)),))
+def sin(input: Any) -> Any:
+    """Return the sine of an angle in radians.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.sin(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.8415])
+    """
+
+
+@curve(np.cos, domain=(real,), rules=(lambda g, _out, x: product(g, -np.sin(x)),))
+def cos(input: Any) -> Any:
+    """Return the cosine of an angle in radians.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cos(tg.tensor([0.0, 1.0]))
+    tensor([1.    , 0.5403])
+    """
+
+
+@curve(np.tan, domain=(real,), rules=(lambda g, out, _x: product(g, 1 + out * out),))
+def tan(input: Any) -> Any:
+    """Return the tangent of an angle in radians.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tan(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 1.5574])
+    """
+
+
+@curve(
+    np.arcsin,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, _out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
+)
+def arcsin(input: Any) -> Any:
+    """Return the inverse sine, in radians.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.asin(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 1.5708])
+    """
+
+
+@curve(
+    np.arccos,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, _out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
+)
+def arccos(input: Any) -> Any:
+    """Return the inverse cosine, in radians.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.acos(tg.tensor([1.0, 0.0]))
+    tensor([0.    , 1.5708])
+    """
+
+
+@curve(np.arctan, domain=(real,), rules=(lambda g, _out, x: quotient(g, 1 + x * x),))
+def arctan(input: Any) -> Any:
+    """Return the inverse tangent, in radians.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.atan(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.7854])
+    """
+
+
+def _sinh_rule(g: Any, _out: Any, x: Any) -> Any:
+    return product(g, cosh(x))
+
+
+@curve(np.sinh, overflows=True, domain=(real,), rules=(_sinh_rule,))
+def sinh(input: Any) -> Any:
+    """Return the hyperbolic sine.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.sinh(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 1.1752])
+    """
+
+
+@curve(np.cosh, overflows=True, domain=(real,), rules=(lambda g, _out, x: product(g, sinh(x)),))
+def cosh(input: Any) -> Any:
+    """Return the hyperbolic cosine.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cosh(tg.tensor([0.0, 1.0]))
+    tensor([1.    , 1.5431])
+    """
+
+
+@curve(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
+def tanh(input: Any) -> Any:
+    """Return the hyperbolic tangent.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tanh(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.7616])
+    """
+
+
+@curve(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: quotient(g, np.hypot(1, x)),))
+def arcsinh(input: Any) -> Any:
+    """Return the inverse hyperbolic sine.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.asinh(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.8814])
+    """
+
+
+@curve(
+    np.arccosh,
+    domain=(interval(1, np.inf),),
+    rules=(lambda g, _out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
+)
+def arccosh(input: Any) -> Any:
+    """Return the inverse hyperbolic cosine.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.acosh(tg.tensor([1.0, 2.0]))
+    tensor([0.   , 1.317])
+    """
+
+
+@curve(
+    np.arctanh,
+    domain=(interval(-1, 1),),
+    rules=(lambda g, _out, x: quotient(g, (1 - x) * (1 + x)),),
+)
+def arctanh(input: Any) -> Any:
+    """Return the inverse hyperbolic tangent.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.atanh(tg.tensor([0.0, 0.5]))
+    tensor([0.    , 0.5493])
+    """
+
+
+@curve(
+    np.hypot,
+    domain=(real, real),
     rules=(
-        lambda g, _out, x, y: np.where((x == 0) & (y <= 0), 0, xlogy(g, y)),
-        lambda g, _out, x, y: quotient(joint(g, x), y),
+        lambda g, out, x, _y: product(g, quotient(x, out)),
+        lambda g, out, _x, y: product(g, quotient(y, out)),
     ),
 )
+def hypot(input: Any, other: Any) -> Any:
+    """Return sqrt(input ** 2 + other ** 2) without overflow.
 
-sin = curve(
-    np.sin,
-    domain=(real,),
-    rules=(lambda g, _out, x: product(g, np.cos(x)),),
+    >>> import tinygrad_fc as tg
+    >>> tg.hypot(tg.tensor([3.0]), tg.tensor([4.0]))
+    tensor([5.])
+    """
+
+
+def _over_square(v: Any, x: Any, y: Any) -> Any:
+    """Return v / (x * x + y * y), whose squares neither overflow nor vanish."""
+    radius = hypot(x, y)
+    return quotient(quotient(v, radius), radius)
+
+
+@curve(
+    np.arctan2,
+    domain=(real, real),
+    rules=(
+        lambda g, _out, x, y: product(g, _over_square(y, x, y)),
+        lambda g, _out, x, y: -product(g, _over_square(x, x, y)),
+    ),
 )
-cos = curve(
-    np.cos,
-    domain=(real,),
-    rules=(lambda g, _out, x: product(g, -np.sin(x)),),
-)
-maximum = op(
+def arctan2(input: Any, other: Any) -> Any:
+    """Return the angle of the point (other, input) from the first axis, in radians.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.atan2(tg.tensor([1.0, -1.0]), tg.tensor([1.0, 1.0]))
+    tensor([ 0.7854, -0.7854])
+    """
+
+
+# Choices
+
+
+@op(
     np.maximum,
     domain=(real, real),
     rules=(
@@ -267,7 +685,16 @@ maximum = op(
         lambda g, _out, x, y: np.where(y > x, g, np.where(x == y, g * 0.5, 0)),
     ),
 )
-minimum = op(
+def maximum(input: Any, other: Any) -> Any:
+    """Return the larger of two; a tie shares the gradient evenly.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.maximum(tg.tensor([1.0, 5.0]), tg.tensor([2.0, 3.0]))
+    tensor([2., 5.])
+    """
+
+
+@op(
     np.minimum,
     domain=(real, real),
     rules=(
@@ -275,8 +702,16 @@ minimum = op(
         lambda g, _out, x, y: np.where(y < x, g, np.where(x == y, g * 0.5, 0)),
     ),
 )
+def minimum(input: Any, other: Any) -> Any:
+    """Return the smaller of two; a tie shares the gradient evenly.
 
-where = op(
+    >>> import tinygrad_fc as tg
+    >>> tg.minimum(tg.tensor([1.0, 5.0]), tg.tensor([2.0, 3.0]))
+    tensor([1., 3.])
+    """
+
+
+@op(
     np.where,
     domain=(boolean, real, real),
     rules=(
@@ -285,9 +720,17 @@ where = op(
         lambda g, _out, c, _x, _y: np.where(c, 0, g),
     ),
 )
-# Where the bounds cross, the upper one wins: there the lower one has no slope. Where all three are
-# equal, x has it.
-clip = op(
+def where(condition: Any, input: Any, other: Any) -> Any:
+    """Return `input` where `condition` holds, else `other`.
+
+    >>> where(np.array([True, False]), 1.0, 2.0)
+    array([1., 2.])
+    """
+
+
+# Where the bounds cross, the upper one wins: there the derivative by the lower one is 0. Where all
+# three are equal, it is x's.
+@op(
     np.clip,
     domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),
     rules=(
@@ -296,7 +739,55 @@ clip = op(
         lambda g, _out, x, low, high: np.where((x > high) | ((x < low) & (low >= high)), g, 0),
     ),
 )
+def clip(input: Any, low: Any, high: Any) -> Any:
+    """Return `input` limited to [low, high].
 
+    >>> clip(np.array([-2.0, 0.5, 2.0]), -1.0, 1.0)
+    array([-1. ,  0.5,  1. ])
+    """
+
+
+@op(
+    domain=(real, real, real),
+    rules=(
+        lambda g, _out, _x, _y, weight: g * (1 - weight),
+        lambda g, _out, _x, _y, weight: g * weight,
+        lambda g, _out, x, y, _weight: g * (y - x),
+    ),
+)
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    """Return `input + weight * (end - input)`, exact at both ends.
+
+    >>> lerp(np.array([0.0]), np.array([10.0]), np.array([0.25]))
+    array([2.5])
+    """
+    # From the nearer end.
+    d, near = end - input, np.abs(weight) < 0.5
+    return np.where(near, input + weight * d, end - d * (1 - weight))
+
+
+@op(
+    np.nan_to_num,
+    forward=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(
+        x, nan=nan, posinf=posinf, neginf=neginf
+    ),
+    domain=(real,),
+    settings={
+        "nan": lambda *_: (0.0, 2.5),
+        "posinf": lambda *_: (None, 3.0),
+        "neginf": lambda *_: (None, -3.0),
+    },
+    rules=(lambda g, _out, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),),
+)
+def nan_to_num(input: Any, *, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """Return `input` with numbers in place of NaN and infinities.
+
+    >>> nan_to_num(np.array([1.0, np.nan]))
+    array([1., 0.])
+    """
+
+
+# Activations that need no more than arithmetic
 
 # NumPy takes a 0-d array of the right dtype in half the time that a Python number costs it.
 ONE = {c: np.ones((), c) for c in "efdg"}
@@ -318,179 +809,48 @@ class _Silent(threading.local):
 _silent = _Silent()
 
 
-# To the far left exp overflows, and the quotient is the 0 that it should be: one branch serves
-# all, and a value keeps its digits as long as it is a normal number.
-def _sigmoid(x: Any) -> Any:
-    if x.dtype.kind != "f":
-        return _sigmoid(x.astype(get_default_dtype()))
-    one = _one(x)
-    if x.__class__ is np.ndarray:
-        below = _silent.call(np.exp, -x)
+def _sigmoid_rule(g: Any, out: Any, _x: Any) -> Any:
+    gradient = _one(out) - out
+    gradient *= out
+    gradient *= g
+    return gradient
+
+
+@op(domain=(real,), rules=(_sigmoid_rule,))
+def sigmoid(input: Any) -> Any:
+    """Return 1 / (1 + exp(-input)), formula (2), with all digits for every finite input.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.sigmoid(tg.tensor([0.0, 1.0]))
+    tensor([0.5   , 0.7311])
+    """
+    # To the far left exp overflows, and the quotient is the 0 that it should be: one branch serves
+    # all, and a value keeps its digits as long as it is a normal number.
+    if input.dtype.kind != "f":
+        input = input.astype(get_default_dtype())
+    one = _one(input)
+    if input.__class__ is np.ndarray:
+        below = _silent.call(np.exp, -input)
     else:
         with np.errstate(over="ignore", under="ignore"):
-            below = np.exp(-x)
+            below = np.exp(-input)
     below += one
     return one / below
 
 
-def _sigmoid_slope(g: Any, out: Any, _x: Any) -> Any:
-    share = _one(out) - out
-    share *= out
-    share *= g
-    return share
+@op(domain=(real,), rules=(lambda g, out, _x: g * (out > 0),))
+def relu(input: Any) -> Any:
+    """Return max(input, 0); the derivative at 0 is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.relu(tg.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return np.maximum(input, 0)
 
 
-sigmoid = op(_sigmoid, name="sigmoid", domain=(real,), rules=(_sigmoid_slope,))
-tanh = curve(
-    np.tanh,
-    domain=(real,),
-    rules=(lambda g, out, _x: g * (1 - out * out),),
-)
-relu = op(
-    lambda x: np.maximum(x, 0),
-    name="relu",
-    domain=(real,),
-    rules=(lambda g, out, _x: g * (out > 0),),
-)
+# PyTorch's names
 
-
-tan = curve(
-    np.tan,
-    domain=(real,),
-    rules=(lambda g, out, _x: product(g, 1 + out * out),),
-)
-arcsin = curve(
-    np.arcsin,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
-)
-arccos = curve(
-    np.arccos,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
-)
-arctan = curve(
-    np.arctan,
-    domain=(real,),
-    rules=(lambda g, _out, x: quotient(g, 1 + x * x),),
-)
-sinh = curve(
-    np.sinh,
-    overflows=True,
-    domain=(real,),
-    rules=(lambda g, _out, x: product(g, cosh(x)),),
-)
-cosh: Op = curve(
-    np.cosh,
-    overflows=True,
-    domain=(real,),
-    rules=(lambda g, _out, x: product(g, sinh(x)),),
-)
-arcsinh = curve(
-    np.arcsinh,
-    domain=(real,),
-    rules=(lambda g, _out, x: quotient(g, np.hypot(1, x)),),
-)
-arccosh = curve(
-    np.arccosh,
-    domain=(interval(1, np.inf),),
-    rules=(lambda g, _out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
-)
-arctanh = curve(
-    np.arctanh,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: quotient(g, (1 - x) * (1 + x)),),
-)
-hypot = curve(
-    np.hypot,
-    domain=(real, real),
-    rules=(
-        lambda g, out, x, _y: product(g, quotient(x, out)),
-        lambda g, out, _x, y: product(g, quotient(y, out)),
-    ),
-)
-
-
-def _over_square(v: Any, x: Any, y: Any) -> Any:
-    """Return v / (x * x + y * y), whose squares neither overflow nor vanish."""
-    radius = hypot(x, y)
-    return quotient(quotient(v, radius), radius)
-
-
-arctan2 = curve(
-    np.arctan2,
-    domain=(real, real),
-    rules=(
-        lambda g, _out, x, y: product(g, _over_square(y, x, y)),
-        lambda g, _out, x, y: -product(g, _over_square(x, x, y)),
-    ),
-)
-
-
-def _lerp(x: Any, y: Any, weight: Any) -> Any:
-    # From the nearer end, so that both ends are met.
-    d, near = y - x, np.abs(weight) < 0.5
-    return np.where(near, x + weight * d, y - d * (1 - weight))
-
-
-lerp = op(
-    _lerp,
-    name="lerp",
-    domain=(real, real, real),
-    rules=(
-        lambda g, _out, _x, _y, weight: g * (1 - weight),
-        lambda g, _out, _x, _y, weight: g * weight,
-        lambda g, _out, x, y, _weight: g * (y - x),
-    ),
-)
-nan_to_num = op(
-    np.nan_to_num,
-    forward=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(
-        x, nan=nan, posinf=posinf, neginf=neginf
-    ),
-    domain=(real,),
-    settings={
-        "nan": lambda *_: (0.0, 2.5),
-        "posinf": lambda *_: (None, 3.0),
-        "neginf": lambda *_: (None, -3.0),
-    },
-    rules=(lambda g, _out, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),),
-)
-
-
-def whole(function: Any) -> Any:
-    """Return `function` that refuses whole numbers divided by 0, which NumPy says are 0."""
-
-    def forward(x: Any, y: Any) -> Any:
-        floats = any(getattr(a, "dtype", np.dtype(type(a))).kind == "f" for a in (x, y))
-        if not floats and not np.all(y):
-            raise DivisionError(
-                f"{function.__name__} of whole numbers divides by 0, which has no result: use "
-                "floats (x.double()), whose quotient is infinite, or leave the zeros out"
-            )
-        return function(x, y)
-
-    return forward
-
-
-def _count_slope(g: Any, out: Any, x: Any, y: Any) -> Any:
-    # How often y was taken from x, which is a whole number up to rounding. That of x / y is not
-    # for sure: 1.0 / 0.1 is 10, and 1.0 % 0.1 has taken 9 of them.
-    return product(g, -np.rint(quotient(x - out, y)))
-
-
-# Few wraps: among many, their slope is lost from sight.
-dividend, divisor = interval(-16, 16, (0, 1, -1)), interval(-4, 4, (1, -1, 0.5), without=(0,))
-fmod = op(
-    np.fmod,
-    forward=whole(np.fmod),
-    domain=(dividend, divisor),
-    rules=(lambda g, _out, _x, _y: g, _count_slope),
-)
-remainder = op(
-    np.remainder,
-    forward=whole(np.remainder),
-    domain=(dividend, divisor),
-    rules=(lambda g, _out, _x, _y: g, _count_slope),
-)
-floor_divide = op(np.floor_divide, forward=whole(np.floor_divide), domain=(real, nonzero))
+abs, mul, neg = absolute, multiply, negative
+acos, asin, atan, atan2 = arccos, arcsin, arctan, arctan2
+acosh, asinh, atanh = arccosh, arcsinh, arctanh

@@ -1,4 +1,4 @@
-"""Indexing and its adjoint, each the other's rule: NumPy has no scatter that is a function."""
+"""Indexing and its adjoint, each the other's rule: NumPy has no function that scatters."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import axis, index, item, real
-from tinygrad_fc.op import Op
-from tinygrad_fc.op import row as op
+from tinygrad_fc.op import define as op
 
 BASIC = (int, slice, type(None), type(...), np.integer)
 
 
 def _basic(at: Any) -> bool:
-    """Tell whether `at` picks no element twice, so that assigning is adding."""
+    """Return whether `at` picks no element twice, so that assigning is adding."""
     for part in at if isinstance(at, tuple) else (at,):
         if not isinstance(part, BASIC) and not (
             isinstance(part, np.ndarray) and part.dtype == bool
@@ -23,33 +22,25 @@ def _basic(at: Any) -> bool:
     return True
 
 
-def _scatter(g: Any, *, at: Any, shape: Any) -> Any:
-    out = np.zeros(shape, g.dtype, like=g)
-    if _basic(at):
-        out[at] = g
-    else:
-        np.add.at(out, at, g)
-    return out
+def _getitem_rule(g: Any, _out: Any, _x: Any, at: Any) -> Any:
+    return scatter(g, at=at, shape=_x.shape)
 
 
-def _getitem(x: Any, *, at: Any) -> Any:
-    out = x[at]
+@op(name="indexing", domain=(real,), settings={"at": item}, rules=(_getitem_rule,))
+def getitem(input: Any, *, at: Any) -> Any:
+    """Return `input[at]`, a view where NumPy returns one.
+
+    >>> getitem(np.array([1.0, 2.0, 3.0]), at=slice(1, None))
+    array([2., 3.])
+    """
+    out = input[at]
     if isinstance(out, np.generic):
         # A view of one element, which shares the memory as any other view does.
-        return x[(*at, ...) if isinstance(at, tuple) else (at, ...)]
+        return input[(*at, ...) if isinstance(at, tuple) else (at, ...)]
     return out
 
 
-getitem = op(
-    _getitem,
-    name="indexing",
-    domain=(real,),
-    settings={"at": item},
-    rules=(lambda g, _out, _x, at: scatter(g, at=at, shape=_x.shape),),
-)
-scatter: Op = op(
-    _scatter,
-    name="scatter",
+@op(
     domain=(real("n"),),
     settings={
         "at": lambda x: (np.arange(len(x)) // 2, slice(1, 1 + len(x))),
@@ -57,6 +48,18 @@ scatter: Op = op(
     },
     rules=(lambda g, _out, _x, at, shape: g[at],),
 )
+def scatter(source: Any, *, at: Any, shape: Any) -> Any:
+    """Return zeros of `shape` with `source` added at the index `at`, repeats included.
+
+    >>> scatter(np.array([1.0, 2.0]), at=np.array([0, 0]), shape=(3,))
+    array([3., 0., 0.])
+    """
+    out = np.zeros(shape, source.dtype, like=source)
+    if _basic(at):
+        out[at] = source
+    else:
+        np.add.at(out, at, source)
+    return out
 
 
 def along(at: Any, axis: int) -> tuple[Any, ...]:
@@ -67,12 +70,6 @@ def along(at: Any, axis: int) -> tuple[Any, ...]:
     ]
     grid[axis] = at
     return tuple(grid)
-
-
-def _put_along_axis(g: Any, at: Any, *, axis: int, shape: Any) -> Any:
-    out = np.zeros(shape, g.dtype, like=g)
-    np.add.at(out, along(at, axis), g)
-    return out
 
 
 def _fitting(x: Any, at: Any) -> list[int]:
@@ -86,20 +83,25 @@ def _fitting(x: Any, at: Any) -> list[int]:
     ]
 
 
-# As PyTorch's gather: the index may be smaller than x, and picks element by element.
-gather = op(
-    lambda x, at, axis: x[along(at, axis)],
-    name="gather",
+def _gather_rule(g: Any, _out: Any, _x: Any, at: Any, axis: Any) -> Any:
+    return put_along_axis(g, at, axis=axis, shape=_x.shape)
+
+
+@op(
     domain=(real("b", "n"), index("n")("c", "k")),
     settings={"axis": _fitting},
-    rules=(
-        lambda g, _out, _x, at, axis: put_along_axis(g, at, axis=axis, shape=_x.shape),
-        None,
-    ),
+    rules=(_gather_rule, None),
 )
-put_along_axis: Op = op(
-    _put_along_axis,
-    name="put_along_axis",
+def gather(input: Any, at: Any, *, axis: Any) -> Any:
+    """Return an element for each index along `axis`; `at` may be smaller than `input` elsewhere.
+
+    >>> gather(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1)
+    array([[2., 1.]])
+    """
+    return input[along(at, axis)]
+
+
+@op(
     domain=(real("b", "k"), index(3)("b", "k")),
     settings={
         "axis": lambda *_: (1, -1),
@@ -107,3 +109,12 @@ put_along_axis: Op = op(
     },
     rules=(lambda g, _out, _x, at, axis, shape: gather(g, at, axis=axis), None),
 )
+def put_along_axis(source: Any, at: Any, *, axis: Any, shape: Any) -> Any:
+    """Return zeros of `shape` with each element of `source` added at its index along `axis`.
+
+    >>> put_along_axis(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1, shape=(1, 2))
+    array([[2., 1.]])
+    """
+    out = np.zeros(shape, source.dtype, like=source)
+    np.add.at(out, along(at, axis), source)
+    return out

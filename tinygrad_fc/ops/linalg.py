@@ -16,11 +16,13 @@ import numpy as np
 from tinygrad_fc.domain import interval, real
 from tinygrad_fc.graph import constant_like
 from tinygrad_fc.op import Chain, Each, Op, quiet
-from tinygrad_fc.op import row as op
+from tinygrad_fc.op import define as op
 from tinygrad_fc.ops import elementwise
 from tinygrad_fc.ops.elementwise import product
 from tinygrad_fc.ops.index import scatter
 from tinygrad_fc.ops.shape import broadcast_to
+
+__all__ = ["matmul"]
 
 
 def _matmul(x: Any, y: Any) -> Any:
@@ -52,27 +54,22 @@ def _right(g: Any, _out: Any, x: Any, _y: Any) -> Any:
     return x.swapaxes(-1, -2) @ g
 
 
-matmul = op(
+@op(
     np.matmul,
     forward=_matmul,
     domain=(real(..., "n?", "k"), real(..., "k", "m?")),
     rules=(_left, _right),
 )
+def matmul(input: Any, other: Any) -> Any:
+    """Return the product of matrices (..., n, k) and (..., k, m), or of vectors (k,).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.matmul(tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0]))
+    tensor([11.])
+    """
 
 
-# A layer: x (..., in), weight (out, in), bias (out,), formula (3) for a batch of samples.
-
-
-def _weighed(x: Any, weight: Any) -> Any:
-    if not x.ndim:
-        raise ValueError("the input is a number and has no axis to be weighed")
-    return x.dot(weight.T)
-
-
-def _linear(x: Any, weight: Any, bias: Any) -> Any:
-    out = _weighed(x, weight)
-    out += bias
-    return out
+# A layer
 
 
 def _rows(v: Any) -> Any:
@@ -89,18 +86,7 @@ def _column_sums(g: Any) -> Any:
     return _ones(len(g), g.dtype.char).dot(g) if g.__class__ is np.ndarray else np.add.reduce(g)
 
 
-linear = op(
-    _linear,
-    name="linear",
-    domain=(real(..., "i"), real("o", "i"), real("o")),
-    rules=(
-        lambda g, _out, _x, weight, _bias: _matmul(g, weight),
-        lambda g, _out, x, _weight, _bias: _matmul(_rows(g).T, _rows(x)),
-        lambda g, _out, _x, _weight, _bias: _column_sums(_rows(g)),
-    ),
-)
-product_linear = op(
-    _weighed,
+@op(
     name="linear",
     domain=(real(..., "i"), real("o", "i")),
     rules=(
@@ -108,6 +94,40 @@ product_linear = op(
         lambda g, _out, x, _weight: _matmul(_rows(g).T, _rows(x)),
     ),
 )
+def product_linear(input: Any, weight: Any) -> Any:
+    """Return `input @ weight.T` for `input` (..., in) and `weight` (out, in).
+
+    >>> product_linear(np.ones((1, 2)), np.array([[1.0, 2.0]]))
+    array([[3.]])
+    """
+    if not input.ndim:
+        raise ValueError("the input is a number and has no axis for the weights")
+    return input.dot(weight.T)
+
+
+_product = product_linear.forward
+
+
+@op(
+    domain=(real(..., "i"), real("o", "i"), real("o")),
+    rules=(
+        lambda g, _out, _x, weight, _bias: _matmul(g, weight),
+        lambda g, _out, x, _weight, _bias: _matmul(_rows(g).T, _rows(x)),
+        lambda g, _out, _x, _weight, _bias: _column_sums(_rows(g)),
+    ),
+)
+def linear(input: Any, weight: Any, bias: Any) -> Any:
+    """Return `input @ weight.T + bias`, formula (3) for a batch of samples.
+
+    `input` (..., in), `weight` (out, in), `bias` (out,).
+
+    >>> linear(np.ones((1, 2)), np.array([[1.0, 2.0]]), np.array([0.5]))
+    array([[3.5]])
+    """
+    out = _product(input, weight)
+    out += bias
+    return out
+
 
 # Formula (4): the layer with its activation.
 linear_sigmoid, linear_tanh, linear_relu = (
@@ -115,7 +135,7 @@ linear_sigmoid, linear_tanh, linear_relu = (
 )
 
 
-def _einsum_slope(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
+def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     inputs, result = equation.split("->")
     terms = inputs.split(",")
     mine = terms.pop(i)
@@ -133,15 +153,24 @@ def _einsum_slope(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     return broadcast_to(share.reshape(tuple(found.get(k, 1) for k in mine)), shape=xs[i].shape)
 
 
-einsum_ = op(
-    lambda *xs, equation: np.einsum(equation, *xs, optimize=len(xs) > 2),
+@op(
     name="einsum",
     domain=(real("n", "k"), real("k", "m")),
     settings={"equation": lambda *_: ("ij,jk->ik", "ij,jk->", "ij,jk->kji", "ij,jk->k")},
-    rules=Each(_einsum_slope),
+    rules=Each(_einsum_rule),
 )
-"""Explicit equations without ellipsis or repeated indices in a term; `einsum` makes them so."""
+def einsum_(*xs: Any, equation: str) -> Any:
+    """Return the sums of products that `equation` names.
 
+    It is explicit, without ellipsis or repeated indices in a term; `einsum` makes it so.
+
+    >>> einsum_(np.ones((2, 3)), np.ones(3), equation="ij,j->i")
+    array([3., 3.])
+    """
+    return np.einsum(equation, *xs, optimize=len(xs) > 2)
+
+
+# Linear equations
 
 # Up to this size a minor is cheap, and has more digits than what comes out of singular values.
 SMALL = 4
@@ -181,55 +210,76 @@ def _flat(x: Any) -> Any:
     return (x == 0).all(axis=-2, keepdims=True)
 
 
-# Minus the product of p (..., n, k) and the transposed of x (..., m, k): a sum over k columns, of
-# which one of zeros on either side wins over one on the other that is not finite.
+def _minus_left(g: Any, _out: Any, _p: Any, x: Any) -> Any:
+    return minus_outer(g, x.swapaxes(-1, -2))
+
+
+def _minus_right(g: Any, _out: Any, p: Any, _x: Any) -> Any:
+    return minus_outer(g.swapaxes(-1, -2), p.swapaxes(-1, -2))
+
+
+@op(domain=(real(..., "n", "k"), real(..., "m", "k")), rules=(_minus_left, _minus_right))
 @quiet
-def _minus_outer(p: Any, x: Any) -> Any:
+def minus_outer(p: Any, x: Any) -> Any:
+    """Return `-p @ x.T`: a sum over k columns, in which a column of zeros wins over infinities.
+
+    >>> minus_outer(np.array([[0.0]]), np.array([[np.inf]]))
+    array([[-0.]])
+    """
     left, right = np.where(_flat(x), 0, p), np.where(_flat(p), 0, x)
     return -(left @ right.swapaxes(-1, -2))
 
 
-minus_outer: Op = op(
-    _minus_outer,
-    name="minus_outer",
-    domain=(real(..., "n", "k"), real(..., "m", "k")),
-    rules=(
-        lambda g, _out, _p, x: minus_outer(g, x.swapaxes(-1, -2)),
-        lambda g, _out, p, _x: minus_outer(g.swapaxes(-1, -2), p.swapaxes(-1, -2)),
-    ),
-)
+def _matrix_rule(g: Any, out: Any, a: Any, _b: Any) -> Any:
+    return minus_outer(back(a.swapaxes(-1, -2), g), out)
 
 
+def _side_rule(g: Any, _out: Any, a: Any, _b: Any) -> Any:
+    return back(a.swapaxes(-1, -2), g)
+
+
+_SOLVE: dict[str, Any] = {
+    "domain": (real(..., "n", "n", where=regular), real(..., "n", "k")),
+    "rules": (_matrix_rule, _side_rule),
+}
+
+
+@op(**_SOLVE)
 @quiet
-def _solve(a: Any, b: Any) -> Any:
+def solve(a: Any, b: Any) -> Any:
+    """Return x with a @ x = b for a (..., n, n) and b (..., n, k).
+
+    >>> solve(np.array([[2.0]]), np.array([[6.0]]))
+    array([[3.]])
+    """
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return each(np.linalg.solve, (*batch, *b.shape[-2:]), a, b)
 
 
-_SOLVE: dict[str, Any] = {
-    # a (..., n, n), b (..., n, k).
-    "domain": (real(..., "n", "n", where=regular), real(..., "n", "k")),
-    "rules": (
-        lambda g, out, a, _b: minus_outer(back(a.swapaxes(-1, -2), g), out),
-        lambda g, _out, a, _b: back(a.swapaxes(-1, -2), g),
-    ),
-}
-solve: Op = op(_solve, name="solve", **_SOLVE)
-# The same for gradients, of which zeros give zeros, whatever a is. No row of the table: where its
+_solve = solve.forward
+
+
+def _solve_cotangent(a: Any, b: Any) -> Any:
+    return np.where(_flat(b), 0, _solve(a, b))
+
+
+# The same for cotangents, of which zeros give zeros, whatever a is. It is not registered: where its
 # result is finite its own gradient need not be, and what it does is seen in that of `solve`.
-back: Op = Op(
-    _solve,
-    forward=quiet(lambda a, b: np.where(_flat(b), 0, _solve(a, b))),
-    settings={},
-    name="solve",
-    **_SOLVE,
-)
-inv = op(
-    quiet(lambda a: each(np.linalg.inv, a.shape, a)),
-    name="inv",
+back = Op(_solve, forward=quiet(_solve_cotangent), name="solve", **_SOLVE)
+
+
+@op(
     domain=(real(..., "n", "n", where=regular),),
     rules=(lambda g, out, a: minus_outer(back(a.swapaxes(-1, -2), g), out),),
 )
+@quiet
+def inv(a: Any) -> Any:
+    """Return the inverse of a (..., n, n).
+
+    >>> inv(np.array([[2.0]]))
+    array([[0.5]])
+    """
+    return each(np.linalg.inv, a.shape, a)
 
 
 # The derivative of a determinant is the matrix of cofactors, which are determinants of minors: so
@@ -252,8 +302,25 @@ def _by_singular_values(a: Any) -> Any:
     return (np.linalg.det(u) * np.linalg.det(v))[..., None, None] * ((u * others[..., None, :]) @ v)
 
 
+def _cofactors_rule(g: Any, _out: Any, a: Any) -> Any:
+    # n**2 minors, so the next order takes n**3 times as long as this one: `slogdet` does not.
+    if not a.shape[-1]:
+        return g
+    rows, columns, signs = _minors(a.shape[-1])
+    at = (..., rows, columns)
+    gradients = product((g * constant_like(signs, a))[..., None, None], cofactors(a[at]))
+    return scatter(gradients, at=at, shape=a.shape)
+
+
+@op(domain=(real(..., "n", "n"),), rules=(_cofactors_rule,))
 @quiet
-def _cofactors(a: Any) -> Any:
+def cofactors(a: Any) -> Any:
+    """Return the determinants of the minors of a (..., n, n), with their signs.
+
+    >>> cofactors(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([[ 4., -3.],
+           [-2.,  1.]])
+    """
     n = a.shape[-1]
     if not n:
         return a.copy()
@@ -263,43 +330,49 @@ def _cofactors(a: Any) -> Any:
     return each(_by_singular_values, a.shape, a)
 
 
-def _cofactors_slope(g: Any, _out: Any, a: Any) -> Any:
-    # n**2 minors, so the next order takes n**3 times as long as this one: `slogdet` does not.
-    if not a.shape[-1]:
-        return g
-    rows, columns, signs = _minors(a.shape[-1])
-    at = (..., rows, columns)
-    shares = product((g * constant_like(signs, a))[..., None, None], cofactors(a[at]))
-    return scatter(shares, at=at, shape=a.shape)
-
-
-cofactors: Op = op(
-    _cofactors, name="cofactors", domain=(real(..., "n", "n"),), rules=(_cofactors_slope,)
-)
-det = op(
+@op(
     np.linalg.det,
     forward=quiet(np.linalg.det),
     domain=(real(..., "n", "n"),),
     rules=(lambda g, _out, a: product(g[..., None, None], cofactors(a)),),
 )
-# `slogdet` gives two results: a row for each.
-det_sign = op(
-    quiet(lambda a: np.linalg.slogdet(a).sign), name="det_sign", domain=(real(..., "n", "n"),)
-)
-logabsdet = op(
-    quiet(lambda a: np.linalg.slogdet(a).logabsdet),
-    name="logabsdet",
+def det(a: Any) -> Any:
+    """Return the determinant of a (..., n, n).
+
+    >>> float(det(np.array([[2.0]])))
+    2.0
+    """
+
+
+# `slogdet` has two results: an op for each.
+
+
+@op(domain=(real(..., "n", "n"),))
+@quiet
+def det_sign(a: Any) -> Any:
+    """Return the sign of the determinant of a (..., n, n).
+
+    >>> float(det_sign(np.array([[-2.0]])))
+    -1.0
+    """
+    return np.linalg.slogdet(a).sign
+
+
+@op(
     domain=(real(..., "n", "n", where=regular),),
     rules=(lambda g, _out, a: product(g[..., None, None], inv(a).swapaxes(-1, -2)),),
 )
+@quiet
+def logabsdet(a: Any) -> Any:
+    """Return the logarithm of the size of the determinant of a (..., n, n).
+
+    >>> float(logabsdet(np.array([[-1.0]])))
+    0.0
+    """
+    return np.linalg.slogdet(a).logabsdet
 
 
 # I. Murray, "Differentiation of the Cholesky decomposition" (2016), formula (10).
-
-
-@quiet
-def _cholesky(a: Any) -> Any:
-    return each(np.linalg.cholesky, a.shape, (a + a.swapaxes(-1, -2)) / 2)
 
 
 def _lower_half(x: Any) -> Any:
@@ -308,53 +381,54 @@ def _lower_half(x: Any) -> Any:
     return x * constant_like(halves, x)
 
 
-def _cholesky_slope(g: Any, out: Any, _a: Any) -> Any:
+def _cholesky_rule(g: Any, out: Any, _a: Any) -> Any:
     upper = out.swapaxes(-1, -2)
     half = _lower_half(-minus_outer(upper, g.swapaxes(-1, -2)))
-    share = back(upper, back(upper, half).swapaxes(-1, -2))
-    return (share + share.swapaxes(-1, -2)) / 2
+    gradient = back(upper, back(upper, half).swapaxes(-1, -2))
+    return (gradient + gradient.swapaxes(-1, -2)) / 2
 
 
 # The symmetric part of a counts, and so the gradient is symmetric.
-cholesky = op(
-    _cholesky,
-    name="cholesky",
+@op(
     domain=(interval(0, 4, special=(1, 0.25, 2))(..., "n", "n", where=definite),),
-    rules=(_cholesky_slope,),
+    rules=(_cholesky_rule,),
 )
+@quiet
+def cholesky(a: Any) -> Any:
+    """Return the lower triangular factor of the symmetric part of a (..., n, n).
+
+    >>> cholesky(np.array([[4.0]]))
+    array([[2.]])
+    """
+    return each(np.linalg.cholesky, a.shape, (a + a.swapaxes(-1, -2)) / 2)
 
 
-def _eigenvectors_slope(g: Any, out: Any, a: Any) -> Any:
+# Singular values are not registered as ops, whose laws hold everywhere: where two values are equal
+# they have kinks, and vectors have no derivative.
+
+
+def _eigenvectors(a: Any) -> Any:
+    return each(lambda m: np.linalg.eigh(m).eigenvectors, a.shape, a)
+
+
+def _eigenvectors_rule(g: Any, out: Any, a: Any) -> Any:
     values = (out * (a @ out)).sum(axis=-2)
     gaps = values[..., None, :] - values[..., :, None]
-    spread = np.max(np.abs(values), axis=-1, keepdims=True)[..., None]
-    # Vectors of equal values turn freely, and nothing that has a slope depends on how.
-    equal = np.abs(gaps) <= spread * (16 * float(np.finfo(a.dtype).eps))
+    largest = np.max(np.abs(values), axis=-1, keepdims=True)[..., None]
+    # Vectors of equal values turn freely, and nothing that is differentiable depends on how.
+    equal = np.abs(gaps) <= largest * (16 * float(np.finfo(a.dtype).eps))
     turned = np.where(equal, 0, (out.swapaxes(-1, -2) @ g) / np.where(equal, 1, gaps))
     return out @ turned @ out.swapaxes(-1, -2)
 
 
+# Those of symmetric matrices (..., n, n), in columns, with their values in order.
 eigenvectors = Op(
     np.linalg.eigh,
-    forward=quiet(lambda a: each(lambda m: np.linalg.eigh(m).eigenvectors, a.shape, a)),
+    forward=quiet(_eigenvectors),
     domain=(real(..., "n", "n"),),
-    rules=(_eigenvectors_slope,),
-    settings={},
+    rules=(_eigenvectors_rule,),
     name="eigenvectors",
 )
-"""Those of symmetric matrices (..., n, n), in columns, with their values in order."""
-
-
-def _singular_slope(g: Any, _out: Any, a: Any) -> Any:
-    # Eigenvectors of [[0, a], [a', 0]] are left and right singular vectors, one above the other,
-    # and its eigenvalues those of a, and minus those of a.
-    *batch, n, m = a.shape
-    k = min(n, m)
-    shape = (*batch, n + m, n + m)
-    corner = scatter(a, at=(..., slice(n), slice(n, None)), shape=shape)
-    both = eigenvectors(corner + corner.swapaxes(-1, -2))[..., ::-1][..., :k]
-    left, right = both[..., :n, :], both[..., n:, :]
-    return (left * (2 * g)[..., None, :]) @ right.swapaxes(-1, -2)
 
 
 def _singular_values(a: Any) -> Any:
@@ -365,11 +439,22 @@ def _singular_values(a: Any) -> Any:
     return values[..., 0]
 
 
+def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
+    # Eigenvectors of [[0, a], [a.T, 0]] are left and right singular vectors, one above the other,
+    # and its eigenvalues those of a, and minus those of a.
+    *batch, n, m = a.shape
+    k = min(n, m)
+    shape = (*batch, n + m, n + m)
+    corner = scatter(a, at=(..., slice(n), slice(n, None)), shape=shape)
+    both = eigenvectors(corner + corner.swapaxes(-1, -2))[..., ::-1][..., :k]
+    left, right = both[..., :n, :], both[..., n:, :]
+    return (left * (2 * g)[..., None, :]) @ right.swapaxes(-1, -2)
+
+
 singular_values = Op(
     np.linalg.svdvals,
     forward=quiet(_singular_values),
     domain=(real(..., "n", "m"),),
-    rules=(_singular_slope,),
-    settings={},
+    rules=(_singular_values_rule,),
     name="singular values",
 )

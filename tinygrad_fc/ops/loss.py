@@ -1,4 +1,4 @@
-"""Losses as single calls: one node, one residual."""
+"""Losses as single ops: one node, one residual."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import index, interval, real
+from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
-from tinygrad_fc.op import row as op
 from tinygrad_fc.ops.activation import softened
 from tinygrad_fc.ops.elementwise import clip, log, log1p, product, sigmoid
 from tinygrad_fc.ops.reduce import log_softmax, softmax
@@ -16,16 +16,7 @@ from tinygrad_fc.ops.reduce import log_softmax, softmax
 SMALL = 4096
 
 
-def _squared(x: Any, y: Any, *, count: Any) -> Any:
-    d = x - y
-    # A small sum is a product of vectors at a third of the cost; a large one is summed pairwise.
-    return (np.vdot(d, d) if d.size < SMALL else np.add.reduce(d * d, axis=None)) / count
-
-
-# The squared distance of formula (5), summed and divided by `count`: the batch's cost (6) where
-# that is the number of samples.
-squared_error = op(
-    _squared,
+@op(
     name="mse_loss",
     domain=(real("n", "m"), real("n", "m")),
     settings={"count": lambda x, *_: (1, max(len(x), 1), max(x.size, 1))},
@@ -34,16 +25,20 @@ squared_error = op(
         lambda g, _out, x, y, count: (y - x) * (g * (2 / count)),
     ),
 )
+def squared_error(input: Any, target: Any, *, count: Any) -> Any:
+    """Return the squared distance of formula (5), summed and divided by `count`.
+
+    It is the batch's cost, formula (6), where `count` is the number of samples.
+
+    >>> float(squared_error(np.array([[1.0, 2.0]]), np.array([[0.0, 0.0]]), count=1))
+    5.0
+    """
+    d = input - target
+    # A small sum is a product of vectors at a third of the cost; a large one is summed pairwise.
+    return (np.vdot(d, d) if d.size < SMALL else np.add.reduce(d * d, axis=None)) / count
 
 
-def _huber(x: Any, y: Any, *, delta: Any) -> Any:
-    d = np.abs(x - y)
-    short = np.minimum(d, delta)
-    return short * (d - short * 0.5)
-
-
-huber = op(
-    _huber,
+@op(
     name="huber_loss",
     domain=(real, real),
     settings={"delta": lambda *_: (1.0, 0.5, 2.0)},
@@ -52,43 +47,61 @@ huber = op(
         lambda g, _out, x, y, delta: g * clip(y - x, -delta, delta),
     ),
 )
+def huber(input: Any, target: Any, *, delta: Any) -> Any:
+    """Return d**2 / 2 for d = |input - target| up to `delta`, else delta * (d - delta / 2).
+
+    >>> huber(np.array([0.5, 3.0]), np.array([0.0, 0.0]), delta=1.0)
+    array([0.125, 2.5  ])
+    """
+    d = np.abs(input - target)
+    short = np.minimum(d, delta)
+    return short * (d - short * 0.5)
 
 
-# Two classes. PyTorch's limits keep a certain mistake finite: a logarithm is at least -100.
+# Two classes. PyTorch's limits keep the loss of a certain mistake finite: a logarithm is at least
+# -100.
 
 LEAST = -100.0
 NEAR = 1e-12
 
 
-def _cross(x: Any, y: Any) -> Any:
-    no, yes = np.maximum(np.log1p(-x), LEAST), np.maximum(np.log(x), LEAST)
-    return (y - 1) * no - y * yes
-
-
-binary_cross_entropy = op(
-    _cross,
-    name="binary_cross_entropy",
+@op(
     domain=(interval(0, 1), real),
     rules=(
         lambda g, _out, x, y: g * ((x - y) / np.maximum((1 - x) * x, NEAR)),
         lambda g, _out, x, _y: product(g, np.maximum(log1p(-x), LEAST) - np.maximum(log(x), LEAST)),
     ),
 )
-# A sum of numbers of one sign: nothing cancels.
-binary_cross_entropy_with_logits = op(
-    lambda x, y: softened(x) + np.maximum(x, 0) * (1 - y) + np.maximum(-x, 0) * y,
-    name="binary_cross_entropy_with_logits",
+def binary_cross_entropy(input: Any, target: Any) -> Any:
+    """Return -(target * log(input) + (1 - target) * log(1 - input)).
+
+    >>> binary_cross_entropy(np.array([0.5, 1.0]), np.array([1.0, 0.0]))
+    array([  0.69314718, 100.        ])
+    """
+    no, yes = np.maximum(np.log1p(-input), LEAST), np.maximum(np.log(input), LEAST)
+    return (target - 1) * no - target * yes
+
+
+@op(
     domain=(real, real),
     rules=(
         lambda g, _out, x, y: g * (sigmoid(x) - y),
         lambda g, _out, x, _y: g * -x,
     ),
 )
+def binary_cross_entropy_with_logits(input: Any, target: Any) -> Any:
+    """Return `binary_cross_entropy` of sigmoid(input), with all digits.
+
+    >>> binary_cross_entropy_with_logits(np.array([0.0, 1000.0]), np.array([1.0, 0.0]))
+    array([6.93147181e-01, 1.00000000e+03])
+    """
+    # A sum of numbers of one sign: nothing cancels.
+    return softened(input) + np.maximum(input, 0) * (1 - target) + np.maximum(-input, 0) * target
 
 
-# Many classes: x (n, classes); of each row, or all of them summed and divided by `count`.
+# Many classes: x (n, classes); a loss for each row, or all summed and divided by `count`.
 
-counts = {"count": lambda x, *_: (None, 1, max(len(x), 1))}
+_COUNTS = {"count": lambda x, *_: (None, 1, max(len(x), 1))}
 
 
 def _below(x: Any) -> tuple[Any, Any]:
@@ -111,21 +124,13 @@ def _column(g: Any, count: Any) -> Any:
     return (g if count is None else g / max(count, 1))[..., None]
 
 
-@quiet
-def _cross_entropy(x: Any, y: Any, *, count: Any = None) -> Any:
-    d, rest = _below(x)
-    return _total(rest - d[np.arange(len(x)), y], count)
-
-
 def _hot(y: Any, classes: int) -> Any:
     return (y % classes)[..., None] == np.arange(classes, like=y)
 
 
-cross_entropy = op(
-    _cross_entropy,
-    name="cross_entropy",
+@op(
     domain=(real("n", "k"), index("k")("n")),
-    settings=counts,
+    settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
             (softmax(x, axis=1) - _hot(y, x.shape[1])) * _column(g, count)
@@ -133,19 +138,21 @@ cross_entropy = op(
         None,
     ),
 )
-
-
 @quiet
-def _soft_cross_entropy(x: Any, y: Any, *, count: Any = None) -> Any:
-    d, rest = _below(x)
-    return _total((y * (rest[:, None] - d)).sum(axis=1), count)
+def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
+    """Return -log_softmax(input)[target], a row at a time, for class indices `target` (n,).
+
+    >>> cross_entropy(np.zeros((1, 2)), np.array([0]))
+    array([0.69314718])
+    """
+    d, rest = _below(input)
+    return _total(rest - d[np.arange(len(input)), target], count)
 
 
-soft_cross_entropy = op(
-    _soft_cross_entropy,
+@op(
     name="cross_entropy",
     domain=(real("n", "k"), real("n", "k")),
-    settings=counts,
+    settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
             (softmax(x, axis=1) * y.sum(axis=1, keepdims=True) - y) * _column(g, count)
@@ -153,3 +160,12 @@ soft_cross_entropy = op(
         lambda g, _out, x, _y, count=None: -log_softmax(x, axis=1) * _column(g, count),
     ),
 )
+@quiet
+def soft_cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
+    """Return -(target * log_softmax(input)).sum(), a row at a time, for probabilities (n, k).
+
+    >>> soft_cross_entropy(np.zeros((1, 2)), np.array([[0.5, 0.5]]))
+    array([0.69314718])
+    """
+    d, rest = _below(input)
+    return _total((target * (rest[:, None] - d)).sum(axis=1), count)

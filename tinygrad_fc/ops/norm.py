@@ -1,4 +1,4 @@
-"""What layers with their own statistics or chance are made of."""
+"""What layers with statistics or random numbers of their own are made of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import axes, boolean, flag, real
-from tinygrad_fc.op import row as op
+from tinygrad_fc.op import define as op
 
 
 def _mean(x: Any, axis: Any) -> Any:
@@ -17,35 +17,38 @@ def _mean(x: Any, axis: Any) -> Any:
 
 
 def _deviation(x: Any, axis: Any, eps: Any, centred: Any) -> tuple[Any, Any]:
-    """Return how far `x` is from its mean, or from 0, and how far that is typically."""
+    """Return `x` less its mean, or `x`, and the root of its mean square."""
     d = x - _mean(x, axis) if centred else x
     return d, np.sqrt(_mean(d * d, axis) + eps)
 
 
-def _normalized(x: Any, *, axis: Any, eps: Any, centred: Any = True) -> Any:
-    d, typical = _deviation(x, axis, eps, centred)
-    return d / typical
-
-
-def _normalized_slope(g: Any, out: Any, x: Any, axis: Any, eps: Any, centred: Any = True) -> Any:
-    share = g - out * _mean(g * out, axis)
+def _normalized_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centred: Any = True) -> Any:
+    gradient = g - out * _mean(g * out, axis)
     if centred:
-        share = share - _mean(g, axis)
-    return share / _deviation(x, axis, eps, centred)[1]
+        gradient = gradient - _mean(g, axis)
+    return gradient / _deviation(x, axis, eps, centred)[1]
 
 
-# Batch norm (Ioffe and Szegedy, 2015), layer norm (Ba et al., 2016) and their kin differ in `axis`;
-# RMS norm (Zhang and Sennrich, 2019) is not centred.
-normalized = op(
-    _normalized,
+@op(
     name="norm",
     domain=(real,),
     settings={"axis": axes, "eps": lambda *_: (0.5, 1e-5), "centred": flag},
-    rules=(_normalized_slope,),
+    rules=(_normalized_rule,),
 )
-affine = op(
-    lambda x, weight, bias: x * weight + bias,
-    name="affine",
+def normalized(input: Any, *, axis: Any, eps: Any, centred: Any = True) -> Any:
+    """Return (input - mean) / sqrt(variance + eps) over `axis`; without the mean if not `centred`.
+
+    Batch norm (Ioffe and Szegedy, 2015) and layer norm (Ba et al., 2016) differ in `axis`; RMS norm
+    (Zhang and Sennrich, 2019) is not centred.
+
+    >>> normalized(np.array([1.0, 3.0]), axis=0, eps=0.0)
+    array([-1.,  1.])
+    """
+    d, scale = _deviation(input, axis, eps, centred)
+    return d / scale
+
+
+@op(
     domain=(real, real, real),
     rules=(
         lambda g, _out, _x, weight, _bias: g * weight,
@@ -53,10 +56,24 @@ affine = op(
         lambda g, _out, _x, _weight, _bias: g,
     ),
 )
-dropout = op(
-    lambda x, kept, scale: x * kept * scale,
-    name="dropout",
+def affine(input: Any, weight: Any, bias: Any) -> Any:
+    """Return `input * weight + bias`, broadcast.
+
+    >>> affine(np.array([1.0, 2.0]), 3.0, 1.0)
+    array([4., 7.])
+    """
+    return input * weight + bias
+
+
+@op(
     domain=(real, boolean),
     settings={"scale": lambda *_: (2.0, 1.25)},
-    rules=(lambda g, _out, _x, kept, scale: g * kept * scale, None),
+    rules=(lambda g, _out, _x, mask, scale: g * mask * scale, None),
 )
+def dropout(input: Any, mask: Any, *, scale: Any) -> Any:
+    """Return `input * scale` where `mask` is true, else 0 (Srivastava et al., 2014).
+
+    >>> dropout(np.array([1.0, 2.0]), np.array([True, False]), scale=2.0)
+    array([2., 0.])
+    """
+    return input * mask * scale

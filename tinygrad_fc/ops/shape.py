@@ -1,4 +1,4 @@
-"""Arrays in another shape, order or company, and casts between floats."""
+"""Arrays in another shape or order, joined, and casts between floats."""
 
 from __future__ import annotations
 
@@ -9,28 +9,42 @@ import numpy as np
 from tinygrad_fc.device import CPU, device_of, moved
 from tinygrad_fc.domain import axis, order, real, reshaped, stretched
 from tinygrad_fc.op import Each, Op
-from tinygrad_fc.op import row as op
+from tinygrad_fc.op import define as op
 
 
-def _broadcast_to(x: Any, *, shape: Any) -> Any:
-    return x if x.shape == shape else np.broadcast_to(x, shape)
-
-
-broadcast_to = op(
+@op(
     np.broadcast_to,
-    forward=_broadcast_to,
+    forward=lambda x, shape: x if x.shape == shape else np.broadcast_to(x, shape),
     domain=(real,),
     settings={"shape": stretched},
     rules=(lambda g, _out, _x, shape: g,),
 )
-reshape = op(
+def broadcast_to(input: Any, *, shape: Any) -> Any:
+    """Return `input` repeated, without a copy, to `shape`.
+
+    >>> broadcast_to(np.array([1.0, 2.0]), shape=(2, 2))
+    array([[1., 2.],
+           [1., 2.]])
+    """
+
+
+@op(
     np.reshape,
     forward=lambda x, shape: x.reshape(shape),
     domain=(real,),
     settings={"shape": reshaped},
     rules=(lambda g, _out, _x, shape: g.reshape(_x.shape),),
 )
-transpose = op(
+def reshape(input: Any, *, shape: Any) -> Any:
+    """Return the same elements in another shape.
+
+    >>> reshape(np.arange(4.0), shape=(2, 2))
+    array([[0., 1.],
+           [2., 3.]])
+    """
+
+
+@op(
     np.transpose,
     forward=lambda x, axes: x.transpose(axes),
     domain=(real,),
@@ -41,41 +55,79 @@ transpose = op(
         ),
     ),
 )
-swapaxes = op(
+def transpose(input: Any, *, axes: Any) -> Any:
+    """Return `input` with its axes in the order `axes`.
+
+    >>> transpose(np.zeros((2, 3)), axes=(1, 0)).shape
+    (3, 2)
+    """
+
+
+@op(
     np.swapaxes,
     forward=lambda x, axis1, axis2: x.swapaxes(axis1, axis2),
     domain=(real(..., "n"),),
     settings={"axis1": axis, "axis2": axis},
     rules=(lambda g, _out, _x, axis1, axis2: g.swapaxes(axis1, axis2),),
 )
-flip = op(
+def swapaxes(input: Any, *, axis1: Any, axis2: Any) -> Any:
+    """Return `input` with two axes exchanged.
+
+    >>> swapaxes(np.zeros((2, 3)), axis1=0, axis2=1).shape
+    (3, 2)
+    """
+
+
+@op(
     np.flip,
     domain=(real,),
     settings={"axis": axis},
     rules=(lambda g, _out, _x, axis: np.flip(g, axis=axis),),
 )
-astype = op(
-    lambda x, dtype: x.astype(dtype),
-    name="astype",
+def flip(input: Any, *, axis: Any = None) -> Any:
+    """Return `input` with the elements along `axis` in reverse order.
+
+    >>> flip(np.arange(3.0), axis=0)
+    array([2., 1., 0.])
+    """
+
+
+@op(
     domain=(real,),
     settings={"dtype": lambda *_: (np.dtype("d"), np.dtype("f"))},
-    rules=(lambda g, _out, _x, dtype: g,),  # the walk casts it back
+    rules=(lambda g, _out, _x, dtype: g,),  # the backward pass casts it back
 )
-# Not in the table, whose laws are about arrays of one library.
-to_device: Op = Op(
+def astype(input: Any, *, dtype: Any) -> Any:
+    """Return `input` cast to another float dtype.
+
+    >>> astype(np.ones(2), dtype=np.float32).dtype
+    dtype('float32')
+    """
+    return input.astype(dtype)
+
+
+def _to_device_rule(g: Any, _out: Any, _x: Any, where: Any) -> Any:
+    return to_device(g, where=device_of(_x))
+
+
+# Not registered: the laws are about arrays of one library.
+to_device = Op(
     moved,
     forward=moved,
     name="to",
     domain=(real,),
     settings={"where": lambda *_: (CPU,)},
-    rules=(lambda g, out, x, where: to_device(g, where=device_of(x)),),
+    rules=(_to_device_rule,),
 )
-copy = op(
-    np.copy,
-    forward=lambda x: x.copy(),
-    domain=(real,),
-    rules=(lambda g, _out, _x: g,),
-)
+
+
+@op(np.copy, forward=lambda x: x.copy(), domain=(real,), rules=(lambda g, _out, _x: g,))
+def copy(input: Any) -> Any:
+    """Return a copy.
+
+    >>> copy(np.array([1.0, 2.0]))
+    array([1., 2.])
+    """
 
 
 def _part(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
@@ -83,7 +135,7 @@ def _part(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
     return g[(slice(None),) * (axis % g.ndim) + (slice(start, ends[i]),)]
 
 
-concatenate = op(
+@op(
     np.concatenate,
     forward=lambda *xs, axis, ends: np.concatenate(xs, axis=axis),
     domain=(real("n", "k"), real("m", "k")),
@@ -93,10 +145,25 @@ concatenate = op(
     },
     rules=Each(_part),
 )
-stack = op(
+def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:
+    """Return arrays one after another along `axis`, where they end at `ends`.
+
+    >>> concatenate(np.ones(2), np.zeros(1), axis=0, ends=(2, 3))
+    array([1., 1., 0.])
+    """
+
+
+@op(
     np.stack,
     forward=lambda *xs, axis: np.stack(xs, axis=axis),
     domain=(real("n"), real("n")),
     settings={"axis": lambda x, y: range(-x.ndim - 1, x.ndim + 1)},
     rules=Each(lambda i, g, _out, *_xs, axis: g[(slice(None),) * (axis % g.ndim) + (i,)]),
 )
+def stack(*arrays: Any, axis: Any) -> Any:
+    """Return arrays of one shape side by side along a new `axis`.
+
+    >>> stack(np.ones(2), np.zeros(2), axis=0)
+    array([[1., 1.],
+           [0., 0.]])
+    """

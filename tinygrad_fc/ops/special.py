@@ -15,6 +15,7 @@ Coefficients begin with the highest power.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,15 @@ import numpy as np
 from tinygrad_fc.domain import positive, real
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.graph import as_plain
-from tinygrad_fc.op import Op, quiet
-from tinygrad_fc.op import row as op
+from tinygrad_fc.op import define as op
+from tinygrad_fc.op import quiet
 from tinygrad_fc.ops.elementwise import product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
+__all__ = ["erf", "lgamma"]
 
 # From here on the series below are exact to the last digit.
 FAR = 10.0
@@ -89,6 +92,7 @@ def _elementwise(function: Any) -> Any:
     """Return `function`, of a row of float64, for arrays of any shape and float."""
 
     @quiet
+    @functools.wraps(function)
     def forward(x: Any, **settings: Any) -> Any:
         x = as_plain(x)
         out = function(x.astype(float, copy=False).ravel(), **settings).reshape(x.shape)
@@ -137,8 +141,20 @@ def _reflected_logarithm(x: Any) -> Any:
     return np.log(np.pi / sine) - _positive_logarithm(1 - x)
 
 
+def _polygamma_rule(g: Any, _out: Any, x: Any, n: int = -1) -> Any:
+    return product(g, polygamma(x, n=n + 1))
+
+
+@op(domain=(positive,), rules=(_polygamma_rule,))
 @_elementwise
-def _lgamma(x: Any) -> Any:
+def lgamma(input: Any) -> Any:
+    """Return the logarithm of the absolute value of the gamma function.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.lgamma(tg.tensor([1.0, 4.0]))
+    tensor([0.    , 1.7918])
+    """
+    x = input
     return _in_parts(
         x,
         (np.isinf(x) | ((x <= 0) & (x == np.rint(x))), lambda x: np.full_like(x, np.inf)),
@@ -203,7 +219,7 @@ def _positive_polygamma(x: Any, n: int) -> Any:
     return (-1) ** (n + 1) * math.factorial(n) * (total + t**n * tail)
 
 
-def _cotangent_slope(x: Any, n: int) -> Any:
+def _cotangent_derivative(x: Any, n: int) -> Any:
     """Return derivative `n` of pi cot(pi x), a polynomial in the cotangent c, as c' is."""
     p = [0, 1]  # lowest power first
     for _ in range(n):
@@ -213,11 +229,22 @@ def _cotangent_slope(x: Any, n: int) -> Any:
 
 
 def _reflected_polygamma(x: Any, n: int) -> Any:
-    return (-1) ** n * _positive_polygamma(1 - x, n) - _cotangent_slope(x, n)
+    return (-1) ** n * _positive_polygamma(1 - x, n) - _cotangent_derivative(x, n)
 
 
+@op(
+    domain=(positive,),
+    settings={"n": lambda *_: (0, 1, 2)},
+    rules=(_polygamma_rule,),
+)
 @_elementwise
-def _polygamma(x: Any, *, n: int) -> Any:
+def polygamma(input: Any, *, n: Any) -> Any:
+    """Return derivative `n` of the digamma function.
+
+    >>> polygamma(np.array([1.0]), n=1)
+    array([1.64493407])
+    """
+    x = input
     if not 0 <= n <= LARGEST_ORDER:
         raise ValueError(f"n, the order of the derivative, is from 0 to {LARGEST_ORDER}")
     if n == 0:
@@ -231,20 +258,7 @@ def _polygamma(x: Any, *, n: int) -> Any:
     )
 
 
-polygamma: Op = op(
-    _polygamma,
-    name="polygamma",
-    domain=(positive,),
-    settings={"n": lambda *_: (0, 1, 2)},
-    rules=(lambda g, _out, x, n: product(g, polygamma(x, n=n + 1)),),
-)
-lgamma = op(
-    _lgamma,
-    name="lgamma",
-    domain=(positive,),
-    rules=(lambda g, _out, x: product(g, polygamma(x, n=0)),),
-)
-
+# The normal distribution
 
 # For |x| < NEAR / sqrt(2), in x**2: what the error function divided by x is above 1. Fitted at
 # Chebyshev's points in 60 digits; so small beside 1 that its own rounding hardly counts.
@@ -364,31 +378,42 @@ def _below(x: Any, above: Any) -> Any:
     return above
 
 
-@quiet
-def _erf(x: Any) -> Any:
-    return _pieces(x, 1 / HALF_ROOT, _centre, lambda x, above: np.copysign(1 - 2 * above, x))
-
-
 def distribution(x: Any) -> Any:
     """Return how much of the normal distribution lies below each of `x`."""
     return _pieces(x, 1.0, lambda x: 0.5 + 0.5 * _centre(x * HALF_ROOT), _below)
 
 
-bell = op(
-    quiet(lambda x: np.exp(-x * x)),
-    name="bell",
-    domain=(real,),
-    rules=(lambda g, out, x: g * (out * x * -2),),
-)
-erf = op(
-    _erf,
-    name="erf",
-    domain=(real,),
-    rules=(lambda g, _out, x: g * (bell(x) * (2 / math.sqrt(math.pi))),),
-)
-ndtr = op(
-    distribution,
-    name="ndtr",
+@op(domain=(real,), rules=(lambda g, out, x: g * (out * x * -2),))
+@quiet
+def bell(input: Any) -> Any:
+    """Return exp(-input**2).
+
+    >>> bell(np.array([0.0, 1.0]))
+    array([1.        , 0.36787944])
+    """
+    return np.exp(-input * input)
+
+
+@op(domain=(real,), rules=(lambda g, _out, x: g * (bell(x) * (2 / math.sqrt(math.pi))),))
+@quiet
+def erf(input: Any) -> Any:
+    """Return the error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to `input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.erf(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.8427])
+    """
+    return _pieces(input, 1 / HALF_ROOT, _centre, lambda x, above: np.copysign(1 - 2 * above, x))
+
+
+@op(
+    forward=distribution,
     domain=(real,),
     rules=(lambda g, _out, x: g * (bell(x * HALF_ROOT) * PEAK),),
 )
+def ndtr(input: Any) -> Any:
+    """Return the normal distribution function.
+
+    >>> ndtr(np.array([0.0, 1.0]))
+    array([0.5       , 0.84134475])
+    """

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc import func
+from tinygrad_fc import func, nn
 from tinygrad_fc.autograd import functional
 from tinygrad_fc.errors import GraphError, ShapeError
 
@@ -249,7 +249,7 @@ def test_an_output_that_does_not_depend() -> None:
     assert func.jacrev(lambda x: tg.ones(2))(x).tolist() == [[0.0, 0.0]] * 2
     assert func.jvp(lambda x: tg.ones(2), (x,), (x,))[1].tolist() == [0.0, 0.0]
     with pytest.raises(
-        GraphError, match="jvp: output 1 does not depend on primals, which strict=True"
+        GraphError, match="jvp: output 1 does not depend on any input, which strict=True"
     ):
         func.jvp(lambda x: (x, tg.ones(2)), (x,), (x,), strict=True)
     assert func.jacrev(lambda x: x[:0])(x).shape == (0, 2)
@@ -267,7 +267,7 @@ def test_an_output_that_does_not_depend() -> None:
         (
             func.grad(lambda x: (x.sum(),)),
             ShapeError,
-            r"one tensor of shape \(\), got",
+            r"one tensor of one element, got",
         ),
         (func.value_and_grad(lambda x: x), ShapeError, "value_and_grad: the function"),
         (
@@ -290,7 +290,7 @@ def test_an_output_that_does_not_depend() -> None:
         (
             func.grad(lambda x: x.sum(), 1),
             ValueError,
-            r"argnums = 1 must name some of the 1 arguments given",
+            r"argnums = 1 must name some of the 1 positional arguments",
         ),
         (func.grad(lambda x: x.sum(), ()), ValueError, r"argnums = \(\) must name"),
         (
@@ -311,7 +311,7 @@ def test_an_output_that_does_not_depend() -> None:
         (
             lambda x: func.vjp(lambda x: (x, x), x)[1](x),
             ShapeError,
-            r"vjp: the weights: expected tensors nested as \(\*, \*\), got \*",
+            r"vjp: v: expected tensors nested as \(\*, \*\), got \*",
         ),
         (
             lambda x: func.vjp(lambda x: {"a": x}, x)[1]([x]),
@@ -321,7 +321,7 @@ def test_an_output_that_does_not_depend() -> None:
         (
             lambda x: func.vjp(lambda x: x, x)[1](x[:1]),
             ShapeError,
-            r"vjp: the weights must have the shapes \[\(2,\)\], and have \[\(1,\)\]",
+            r"vjp: v must have the shapes of the outputs, \[\(2,\)\], and has \[\(1,\)\]",
         ),
         (
             lambda x: func.jvp(lambda x: x, x, (x,)),
@@ -331,12 +331,12 @@ def test_an_output_that_does_not_depend() -> None:
         (
             lambda x: func.jvp(lambda x: x, (x,), (x, x)),
             ShapeError,
-            r"jvp: the tangents: expected tensors nested as \(\*\), got \(\*, \*\)",
+            r"jvp: v: expected tensors nested as \(\*\), got \(\*, \*\)",
         ),
         (
             lambda x: func.jvp(lambda x: x, (x,), (x[0],)),
             ShapeError,
-            "jvp: the tangents must have the shapes",
+            "jvp: v must have the shapes",
         ),
         (
             lambda x: func.jacrev(lambda x: x, chunk_size=0),
@@ -349,3 +349,35 @@ def test_refused(call: Any, kind: Any, text: str) -> None:
     with pytest.raises(kind, match=text):
         call(tg.tensor([1.0, 2.0]))
     assert tg.is_grad_enabled()
+
+
+def test_arguments_of_any_name():
+    def f(x: Any, *, name: Any = 1, func: Any = 1, args: Any = 1, argnums: Any = 1) -> Any:
+        return x * name * func * args * argnums
+
+    named = {"name": 2, "func": 3, "args": 5, "argnums": 7}
+    x = tg.tensor(2.0)
+    assert func.grad(f)(x, **named).item() == 210
+    assert func.value_and_grad(f)(x, **named)[1].item() == 210
+    assert func.jacrev(f)(x, **named).item() == 210
+    assert func.grad(lambda x, has_aux: (x * has_aux, 1), has_aux=True)(x, has_aux=3)[0].item() == 3
+
+
+def test_functional_call_replaces_parameters_for_one_call():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    own = dict(model.named_parameters())
+    x = tg.tensor([[1.0, 2.0]])
+    weights = {name: tg.zeros(*p.shape) for name, p in own.items()}
+    assert func.functional_call(model, weights, (x,)).tolist() == [[0, 0]]
+    assert all(p is own[name] for name, p in model.named_parameters())
+
+    def loss(weights: Any) -> Any:
+        return func.functional_call(model, weights, x).sum()
+
+    slopes = func.grad(loss)(own)
+    model(x).sum().backward()
+    for name, p in own.items():
+        assert np.array_equal(slopes[name].numpy(), p.grad.numpy())
+    with pytest.raises(KeyError, match=r"no parameter or buffer '0\.nothing'"):
+        func.functional_call(model, {"0.nothing": x}, x)
+    assert all(p is own[name] for name, p in model.named_parameters())

@@ -277,7 +277,10 @@ def test_a_tensor_that_requires_grad_is_not_changed_while_recording(how: str):
     assert not np.array_equal(x.numpy(), before)
 
 
-@pytest.mark.parametrize("how", sorted(set(CHANGING) - {"+=", "-=", "*=", "/="}))
+IN_PLACE = [how for how in sorted(CHANGING) if how[1:] != "=" and not how.startswith("setitem")]
+
+
+@pytest.mark.parametrize("how", IN_PLACE)
 def test_a_recorded_result_is_not_changed_while_recording(how: str):
     x = T(np.array([[1.0, 2.0]]))
     y = x * 2
@@ -293,7 +296,6 @@ def test_a_value_that_requires_grad_is_not_written_into_a_plain_tensor():
     for change in (
         lambda: plain.add_(x),
         lambda: plain.copy_(x),
-        lambda: plain.__setitem__(0, x[0]),
         lambda: plain.fill_(x[0]),
         lambda: plain.clamp_(x, 2),
         lambda: plain.clamp_(min=x),

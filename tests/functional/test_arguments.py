@@ -17,16 +17,17 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_fc as tg
 from tinygrad_fc import linalg
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functional import refusals
+from tinygrad_fc.functional import arguments
 
 FUNCTIONS = {
     name: getattr(place, name)
     for place in (tg, linalg)
-    for name in place.__all__
-    if inspect.isfunction(getattr(place, name)) and "functional" in getattr(place, name).__module__
+    for name in dir(place)
+    if inspect.isfunction(getattr(place, name))
+    and "tinygrad_fc.functional" in getattr(place, name).__module__
 }
-TAUGHT = sorted(n for n, f in FUNCTIONS.items() if f.__name__ not in refusals.BARE)
-ROWS = sorted(n for n in tg.__all__ if isinstance(getattr(tg, n), tg.Op))
+CONVERTING = sorted(n for n, f in FUNCTIONS.items() if f.__name__ not in arguments._UNCONVERTED)
+ROWS = sorted(n for n in dir(tg) if isinstance(getattr(tg, n), tg.Op))
 NO_TENSOR = [None, "text", object(), {1: 2}, [None], ["text"]]
 RAGGED = [[1.0], [1.0, 2.0]]  # a list of what two tensors can be made of
 
@@ -42,7 +43,7 @@ def refused(name: str, call: Any, *words: str) -> str:
     return message
 
 
-@pytest.mark.parametrize("name", TAUGHT)
+@pytest.mark.parametrize("name", CONVERTING)
 @settings(max_examples=20)
 @given(st.sampled_from(NO_TENSOR))
 def test_what_is_no_tensor_is_refused_by_name(name: str, wrong: Any):
@@ -77,24 +78,27 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "kron": (lambda: tg.kron(X, None), ("needs a tensor for `other`, got None",)),
     "inner": (lambda: tg.inner("a", X), ("needs a tensor for `input`, got 'a'",)),
     "index_add": (lambda: tg.index_add(X, 0, None, X), ("needs a tensor for `index`, got None",)),
-    "meshgrid": (lambda: tg.meshgrid(X[0], None), ("list or tuple of tensors", "`tensors`")),
-    "tensordot": (lambda: tg.tensordot(X, X, "a"), ("dims: 'a'", "called as tensordot(a, b, dim")),
-    "fmod": (lambda: tg.fmod(X, None), ("argument 1 (y) is None", "a tensor, an array or a num")),
-    "hypot": (lambda: tg.hypot(None, 1.0), ("argument 0 (x) is None",)),
-    "arctan2": (lambda: tg.atan2("a", 1.0), ("argument 0 (x) is 'a'",)),
-    "diag": (lambda: tg.diag(X, 1.5), ("needs one whole number for `diagonal`, got 1.5",)),
-    "tril": (lambda: X.tril(None), ("needs one whole number for `diagonal`, got None",)),
-    "topk": (lambda: X.topk(None), ("needs one whole number for `k`, got None",)),
-    "select": (lambda: X.select(0, "a"), ("needs one whole number for `index`, got 'a'",)),
-    "narrow": (lambda: X.narrow(0, None, 1), ("start: None", "called as narrow(input, dim,")),
-    "isclose": (lambda: X.isclose(X, rtol=None), ("needs one number for `rtol`, got None",)),
-    "vstack": (lambda: tg.vstack(X), ("needs a list or tuple of tensors, [x, y],", "(2, 2)")),
+    "meshgrid": (lambda: tg.meshgrid(X[0], None), ("a tensor for `tensors`, got None",)),
+    "tensordot": (lambda: tg.tensordot(X, X, "a"), ("called as tensordot(a, b, dims=2)",)),
+    "fmod": (
+        lambda: tg.fmod(X, None),
+        ("argument 1 (other) is None", "an array or a num"),
+    ),
+    "hypot": (lambda: tg.hypot(None, 1.0), ("argument 0 (input) is None",)),
+    "arctan2": (lambda: tg.atan2("a", 1.0), ("argument 0 (input) is 'a'",)),
+    "diag": (lambda: tg.diag(X, 1.5), ("called as diag(input, diagonal=0)",)),
+    "tril": (lambda: X.tril(None), ("called as tril(input, diagonal=0)",)),
+    "topk": (lambda: X.topk(None), ("called as topk(input, k, dim=-1",)),
+    "select": (lambda: X.select(0, "a"), ("called as select(input, dim, index)",)),
+    "narrow": (lambda: X.narrow(0, None, 1), ("called as narrow(input, dim,",)),
+    "isclose": (lambda: X.isclose(X, rtol=None), ("called as isclose(input, other, rtol",)),
+    "vstack": (lambda: tg.vstack(X), ("needs a list or tuple of tensors, [x, y],", "`tensors`")),
     "hstack": (lambda: tg.hstack(X), ("needs a list or tuple of tensors, [x, y],",)),
-    "amax": (lambda: X.amax("x"), ("a whole number or a tuple of them for `dim`, got 'x'",)),
-    "cumsum": (lambda: X.cumsum("x"), ("needs one whole number for `dim`, got 'x'",)),
+    "amax": (lambda: X.amax("x"), ("amax cannot take (2, 2), axis='x'",)),
+    "cumsum": (lambda: X.cumsum("x"), ("dim is one whole number, got 'x'",)),
     "norm": (lambda: tg.norm(None), ("needs a tensor for `input`, got None",)),
-    "eye": (lambda: tg.eye(2, dtype=3), ("dtype: 3", "called as eye(n, m=None")),
-    "to": (lambda: X.to(3), ("(3,)", "called as to(")),
+    "eye": (lambda: tg.eye(2, dtype=3), ("called as eye(n, m=None",)),
+    "to": (lambda: X.to(3), ("called as to(",)),
     "sum": (lambda: tg.sum(None), ("takes tensors, arrays and lists of real numbers, got None",)),
     "add": (lambda: X + RAGGED, ("takes tensors", "rows must have one length")),
     "multiply": (lambda: X * "a", ("takes tensors", "got 'a', whose elements are <U1")),
@@ -118,7 +122,7 @@ def test_an_axis_that_is_not_there_is_a_range_error(name: str, dim: int):
 def test_what_was_raised_stays_reachable_and_what_teaches_stays_as_it_is():
     with pytest.raises(DtypeError) as raised:
         tg.kron(X, None)
-    assert isinstance(raised.value.__cause__, AttributeError)
+    assert isinstance(raised.value.__cause__, TypeError)
     with pytest.raises(ShapeError, match=r"^inner: the last axes differ"):
         tg.inner(X, tg.ones(3))
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'other'") as told:
@@ -172,7 +176,7 @@ def test_a_gradient_flows_beside_what_was_made_a_tensor():
 # What a function that teaches is
 
 
-@pytest.mark.parametrize("name", TAUGHT)
+@pytest.mark.parametrize("name", CONVERTING)
 def test_it_is_the_function_that_it_was(name: str):
     function = FUNCTIONS[name]
     assert pickle.loads(pickle.dumps(function)) is function

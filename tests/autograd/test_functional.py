@@ -258,20 +258,21 @@ def test_strict_names_what_does_not_depend_on_what() -> None:
         F.vjp(lambda x: x.sum(), x, create_graph=True, strict=True)
     with pytest.raises(GraphError, match="the derivative of output 0 does not depend on any input"):
         F.jvp(lambda x: x * 2, x, x, create_graph=True, strict=True)
-    with pytest.raises(GraphError, match="row 0 of output 0 does not depend on input 0"):
+    with pytest.raises(GraphError, match="element 0 of output 0 does not depend on input 0"):
         F.jacobian(lambda x: x, T(np.ones(2)), create_graph=True, strict=True)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_what_is_no_tensor_is_refused(name: str) -> None:
     take, x = ALL[name], tg.tensor(2.0)
-    with pytest.raises(TypeError, match=rf"{name}: inputs must be a tensor or .*, got float"):
+    argument = f"{'jacobian' if name == 'hessian' else name}: an argument to differentiate by"
+    with pytest.raises(TypeError, match=rf"{argument} must be a tensor of floats .*, got float"):
         take(lambda x: x, 2.0)
-    with pytest.raises(TypeError, match=rf"{name}: inputs must be .*, got int at index 1"):
+    with pytest.raises(TypeError, match=rf"{argument} must be a tensor of floats .*, got int"):
         take(lambda x, y: x, (x, 2))
-    with pytest.raises(TypeError, match=rf"{name}: what the function returns must be .*, got list"):
-        take(lambda x: [x], x)
-    with pytest.raises(tg.errors.DtypeError, match="only floats have gradients"):
+    with pytest.raises(TypeError, match=rf"{name}: what the function returns must be .*, got str"):
+        take(lambda x: "text", x)
+    with pytest.raises(TypeError, match=rf"{argument} must be .*, got a tensor of int64"):
         take(lambda x: x, tg.tensor(2))
 
 
@@ -291,13 +292,11 @@ def test_shapes_of_v() -> None:
             ShapeError, match=r"v must have the shapes of the inputs, .* has \[\(1,"
         ):
             take(lambda x: x.sum(), x, (y, x))
-        with pytest.raises(
-            TypeError, match="v must be a tensor or a tuple of tensors, got ndarray"
-        ):
+        with pytest.raises(TypeError, match=r"v must be a tensor of floats .*, got ndarray"):
             take(lambda x: x.sum(), x, np.ones(2))
     for take in (F.vhp, F.hvp, lambda f, x, v: F.hessian(f, x)):
         with pytest.raises(
-            ShapeError, match=r"needs a function that returns one tensor of one element, got shapes"
+            ShapeError, match=r"the function must return one tensor of one element, got shapes"
         ):
             take(lambda x: x * 2, x, x)
         with pytest.raises(ShapeError, match="one tensor of one element"):

@@ -1,0 +1,43 @@
+"""Memory of the process: what the package asks of the C library at import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tinygrad_fc.device import keep_freed_memory
+
+SOURCE = """
+import resource, tracemalloc
+tracemalloc.start()
+import tinygrad_fc, numpy as np
+traced = sum(s.size for s in tracemalloc.take_snapshot().statistics("filename"))
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        arrays = [np.ones(1 << 20) for _ in range(6)]
+        del arrays
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(traced < 20_000_000, faults() < 5_000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
+@pytest.mark.parametrize(("switch", "kept"), [("1", True), ("0", False)])
+def test_freed_memory_is_kept_unless_it_is_switched_off(switch: str, kept: bool) -> None:
+    out = subprocess.run(  # noqa: S603  this interpreter
+        [sys.executable, "-c", SOURCE],
+        env={"PATH": "", "TINYGRAD_FC_KEEP_MEMORY": switch, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        check=True,
+    )
+    assert out.stdout.split() == [b"True", str(kept).encode()]
+
+
+def test_it_does_nothing_on_other_systems(monkeypatch: Any) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not keep_freed_memory()

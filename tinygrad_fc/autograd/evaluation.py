@@ -1,0 +1,262 @@
+"""One evaluation of a function to differentiate, and products with its Jacobian.
+
+`autograd.functional` and `func` stand on it. Evaluations nest where a derivative is differentiated
+itself. Each has its own copies of the arguments, so that what is constant to an inner one (the
+outer one's arguments) is not mistaken for what it differentiates by.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc import grad_mode
+from tinygrad_fc.autograd import grad, pytree
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.graph import Node, record, wrap
+from tinygrad_fc.ops import shape as s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Maybe = Sequence[Any]  # of tensors, with None where there is no dependence
+
+
+class Evaluation:
+    """One evaluation of a function, at copies of the arguments to differentiate by.
+
+    Arguments and results are pytrees of tensors. With `create` derivatives are part of the graph of
+    the arguments, with `create=False` of none; by default they are where gradients are enabled and
+    something from outside that requires grad went into them. `strict` raises where an output does
+    not depend on the arguments.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        func: Callable[..., Any],
+        args: Sequence[Any],
+        argnums: Any,
+        *,
+        has_aux: bool = False,
+        kwargs: dict[str, Any] | None = None,
+        create: bool | None = None,
+        strict: bool = False,
+    ) -> None:
+        self.name, self.create, self.strict = name, create, strict
+        self.recording = grad_mode.is_grad_enabled() if create is None else create
+        places = _places(name, argnums, len(args))
+        chosen = [args[k] for k in places]
+        single = isinstance(argnums, int)
+        leaves, self.spec = pytree.flatten(chosen[0] if single else tuple(chosen))
+        _must_be_floats(f"{name}: an argument to differentiate by", leaves)
+        # Around it no_grad() decides whether the derivative is recorded, not whether there is one.
+        with grad_mode.enable_grad():
+            self.inputs = [_copy(t, create=self.recording) for t in leaves]
+            copies = self.like_inputs(self.inputs)
+            arguments = list(args)
+            for k, copy in zip(places, (copies,) if single else copies, strict=True):
+                arguments[k] = copy
+            value = func(*arguments, **(kwargs or {}))
+        self.aux = None
+        if has_aux:
+            if not (isinstance(value, tuple) and len(value) == 2):
+                raise TypeError(
+                    f"{name}: with has_aux the function returns a pair, (output, aux), got "
+                    f"{type(value).__name__}"
+                )
+            value, self.aux = value
+        self.outputs, self.out_spec = pytree.flatten(value)
+        _must_be_floats(f"{name}: what the function returns", self.outputs)
+        self.must_depend(self.outputs, "output {}", "any input", recorded=True)
+
+    def like_inputs(self, leaves: Sequence[Any]) -> Any:
+        """Return `leaves` nested as the arguments are."""
+        return pytree.unflatten(self.spec, leaves)
+
+    def like_outputs(self, leaves: Sequence[Any]) -> Any:
+        """Return `leaves` nested as the value of the function is."""
+        return pytree.unflatten(self.out_spec, leaves)
+
+    def value(self) -> Any:
+        """Return the value of the function."""
+        return self.like_outputs(self.released(self.outputs))
+
+    def recorded(self, tensors: Sequence[Any]) -> bool:
+        """Return whether derivatives that `tensors` go into are to be recorded."""
+        if self.create is not None:
+            return self.create
+        copies = {id(t) for t in self.inputs}
+        return self.recording and any(id(t) not in copies for t in _sources(tensors))
+
+    def released(self, tensors: Maybe, like: Sequence[Any] | None = None) -> list[Any]:
+        """Return `tensors`, zeros for None, detached unless they are to be recorded."""
+        filled = [
+            t if t is not None else wrap(np.zeros_like(z._array))
+            for t, z in zip(tensors, like or tensors, strict=True)
+        ]
+        return filled if self.recorded(filled) else [wrap(t._array) for t in filled]
+
+    def released_aux(self) -> Any:
+        """Return what the function returned beside its value."""
+        leaves, spec = pytree.flatten(self.aux)
+        if self.recorded([t for t in leaves if isinstance(t, Node)]):
+            return self.aux
+        return pytree.unflatten(
+            spec, (wrap(t._array) if isinstance(t, Node) else t for t in leaves)
+        )
+
+    def weights(self, v: Any, spec: Any, like: Sequence[Any], what: str) -> list[Any]:
+        """Return `v`, nested and of the shapes as `like`, as a list; 1 for a single element."""
+        if v is None:
+            if len(like) != 1 or like[0]._array.size != 1:
+                raise ShapeError(
+                    f"{self.name}: pass v, a tensor for each of {what}; it may be left out only "
+                    "for one tensor of one element"
+                )
+            return [wrap(np.ones_like(like[0]._array))]
+        if self.create is None:
+            tensors = pytree.flatten_like(spec, v, f"{self.name}: v")
+        else:  # one tensor is as good as a tuple of one
+            tensors = pytree.flatten(v)[0]
+        _must_be_floats(f"{self.name}: v", tensors)
+        shapes, expected = ([t._array.shape for t in ts] for ts in (tensors, like))
+        if shapes != expected:
+            raise ShapeError(
+                f"{self.name}: v must have the shapes of {what}, {expected}, and has {shapes}"
+            )
+        return [t.detach() if self.create is False else t for t in tensors]
+
+    def must_depend(self, tensors: Maybe, what: str, on: str, *, recorded: bool = False) -> None:
+        """Raise under `strict` where a derivative is None, or not `recorded`."""
+        for k, t in enumerate(tensors if self.strict else ()):
+            if t is None or (recorded and not t._requires_grad):
+                raise GraphError(
+                    f"{self.name}: {what.format(k)} does not depend on {on.format(k)}, which "
+                    "strict=True refuses. Was it computed from something else, or cut off with "
+                    "detach() or numpy()? With strict=False the derivative is zero"
+                )
+
+    def gradient(self, *, create: bool) -> list[Any]:
+        """Return the gradient of a function of one number."""
+        if self.out_spec is not None or self.outputs[0]._array.size != 1:
+            shapes = [t._array.shape for t in self.outputs]
+            raise ShapeError(
+                f"{self.name}: the function must return one tensor of one element, got shapes "
+                f"{shapes}: use .sum() or .mean(), or take vjp or the Jacobian"
+            )
+        ones = [wrap(np.ones_like(self.outputs[0]._array))]
+        return gradients(self.outputs, self.inputs, ones, create=create)
+
+    def jacobian(self) -> Any:
+        """Return the derivatives of all elements of the outputs by all of the arguments."""
+        create = self.recorded(self.outputs)
+        blocks = []
+        for m, output in enumerate(self.outputs):
+            row = []
+            columns = _rows(output, self.inputs, create=create)
+            for k, (t, column) in enumerate(zip(self.inputs, columns, strict=True)):
+                what, on = f"element {{}} of output {m}", f"input {k}"
+                self.must_depend(column, what, on)
+                self.must_depend(column, what, on, recorded=bool(self.create))
+                row.append(_stacked(self.released(column, [t] * len(column)), output, t))
+            blocks.append(self.like_inputs(row))
+        return self.like_outputs(blocks)
+
+
+def gradients(outputs: Maybe, inputs: Sequence[Any], weights: Maybe, *, create: bool) -> list[Any]:
+    """Return the gradient of `outputs`, weighted, by each input; None where there is none."""
+    pairs = [
+        (t, v) for t, v in zip(outputs, weights, strict=True) if t is not None and t._requires_grad
+    ]
+    if not pairs:
+        return [None] * len(inputs)
+    tracked, seeds = zip(*pairs, strict=True)
+    return list(
+        grad(tracked, inputs, seeds, retain_graph=True, create_graph=create, allow_unused=True)
+    )
+
+
+def directional(outputs: Maybe, inputs: Sequence[Any], v: Maybe, *, create: bool) -> list[Any]:
+    """Return the derivative of each output along `v`; None where there is none.
+
+    The gradient is linear in its weights u: it is J^T u, whose own gradient by u, weighted by v,
+    is J v. So the value of u does not matter (J. Townsend, "A new trick for calculating Jacobian
+    vector products", 2017).
+    """
+    tracked = [t for t in outputs if t is not None and t._requires_grad]
+    with grad_mode.enable_grad():
+        u = [wrap(np.zeros_like(t._array)).requires_grad_() for t in tracked]
+        back = gradients(tracked, inputs, u, create=True)
+    found = iter(gradients(back, u, v, create=create))
+    return [next(found) if t is not None and t._requires_grad else None for t in outputs]
+
+
+def _copy(t: Any, *, create: bool) -> Any:
+    """Return a copy of `t` to differentiate by; with `create`, a part of the graph of `t`."""
+    if create and t._requires_grad:
+        return record(s.reshape, (t,), {"shape": t._array.shape})
+    return t.detach().requires_grad_()
+
+
+def _rows(output: Any, inputs: Sequence[Any], *, create: bool) -> list[list[Any]]:
+    """Return for each input the gradients of the elements of `output`, one after another."""
+    columns: list[list[Any]] = [[] for _ in inputs]
+    for k in range(output._array.size):
+        one = np.zeros(output._array.shape, output._array.dtype)
+        one.reshape(-1)[k] = 1
+        row = gradients((output,), inputs, (wrap(one),), create=create)
+        for column, g in zip(columns, row, strict=True):
+            column.append(g)
+    return columns
+
+
+def _stacked(column: Sequence[Any], output: Any, t: Any) -> Any:
+    """Return the Jacobian of `output` by `t`, whose rows are in `column`."""
+    shape = (*output._array.shape, *t._array.shape)
+    if not column:
+        return wrap(np.zeros(shape, t._array.dtype))
+    return record(s.reshape, (record(s.stack, column, {"axis": 0}),), {"shape": shape})
+
+
+def _sources(tensors: Sequence[Any]) -> Iterator[Any]:
+    """Yield the leaves that `tensors` depend on and that require grad."""
+    seen: set[int] = set()
+    reached = [t for t in tensors if t._requires_grad]
+    while reached:
+        node = reached.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node._parents is None:
+            yield node
+        else:
+            reached += [a for a in node._parents if a is not None]
+
+
+def _places(name: str, argnums: Any, count: int) -> list[int]:
+    """Return `argnums` as a list, counted from the front."""
+    places = [argnums] if isinstance(argnums, int) else argnums
+    if not (isinstance(places, list | tuple) and all(isinstance(k, int) for k in places)):
+        raise TypeError(f"{name}: argnums must be a number or a tuple of numbers, got {argnums!r}")
+    if not places or not all(-count <= k < count for k in places):
+        raise ValueError(
+            f"{name}: argnums = {argnums!r} must name some of the {count} positional arguments"
+        )
+    places = [k % count for k in places]
+    if len(set(places)) < len(places):
+        raise ValueError(f"{name}: argnums = {argnums!r} names an argument twice")
+    return places
+
+
+def _must_be_floats(what: str, leaves: Sequence[Any]) -> None:
+    """Raise where `leaves` are no tensors of floats."""
+    if not leaves:
+        raise TypeError(
+            f"{what} must be a tensor, or tensors nested in tuples, lists and dicts, got none"
+        )
+    for t in leaves:
+        if not (isinstance(t, Node) and t._array.dtype.kind == "f"):
+            kind = f"a tensor of {t._array.dtype}" if isinstance(t, Node) else type(t).__name__
+            raise TypeError(f"{what} must be a tensor of floats (or several, nested), got {kind}")
