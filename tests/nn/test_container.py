@@ -193,7 +193,7 @@ def test_an_empty_sequential_returns_its_input():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (nn.Tanh, r"got a class Tanh, expected modules. Write Tanh\(\)"),
         ([nn.Tanh()], r"got a list, expected modules. Pass its items: \*layers"),
@@ -201,17 +201,17 @@ def test_an_empty_sequential_returns_its_input():
         (3, r"got a int, expected modules"),
     ],
 )
-def test_what_is_not_a_module(wrong: Any, told: str):
-    with pytest.raises(TypeError, match=f"Sequential {told}"):
+def test_what_is_not_a_module(wrong: Any, message: str):
+    with pytest.raises(TypeError, match=f"Sequential {message}"):
         nn.Sequential(wrong)
-    with pytest.raises(TypeError, match=f"ModuleList {told}"):
+    with pytest.raises(TypeError, match=f"ModuleList {message}"):
         nn.ModuleList([wrong])
-    with pytest.raises(TypeError, match=f"ModuleDict {told}"):
+    with pytest.raises(TypeError, match=f"ModuleDict {message}"):
         nn.ModuleDict({"a": wrong})
     net = nn.Sequential(nn.Tanh())
-    with pytest.raises(TypeError, match=told):
+    with pytest.raises(TypeError, match=message):
         net[0] = wrong
-    with pytest.raises(TypeError, match=told):
+    with pytest.raises(TypeError, match=message):
         net.extend([nn.Tanh(), wrong])
     assert len(net) == 1
 

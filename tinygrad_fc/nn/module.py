@@ -89,8 +89,7 @@ class Module:
     ) -> Iterator[tuple[str, Module]]:
         """Yield path and module of this module and all below it, parents first.
 
-        `remove_duplicate=False` yields a shared module under each of its paths; where a module is
-        below itself, and so has infinitely many, each is yielded once.
+        `remove_duplicate=False` yields a shared module under each path, unless there is a cycle.
         """
         if not remove_duplicate:
             try:
@@ -178,10 +177,8 @@ class Module:
             from difflib import get_close_matches  # noqa: PLC0415  rarely needed, slow to import
 
             near = get_close_matches(path, by_path, n=3, cutoff=0)
-            raise AttributeError(
-                f"{type(self).__name__} has no {kind} at {path!r}"
-                + (f"; the nearest are {', '.join(map(repr, near))}" if near else "")
-            )
+            nearest = f"; the nearest are {', '.join(map(repr, near))}" if near else ""
+            raise AttributeError(f"{type(self).__name__} has no {kind} at {path!r}{nearest}")
         return by_path[path]
 
     # Registration
@@ -430,8 +427,7 @@ class Module:
         return module_html(self)
 
 
-# What may replace a parameter or module.
-_REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))
+_REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))  # of a parameter or module
 
 
 def members(owner: object, kind: type[T]) -> list[tuple[str, T]]:

@@ -60,16 +60,16 @@ def forget_grad(tensor: Tensor, *, set_to_none: bool) -> None:
         tensor._grad = wrap(np.zeros_like(tensor._grad._array))
 
 
-def refuse_holder(given: Any, what: str, name: str) -> None:
+def refuse_holder(value: Any, what: str, name: str) -> None:
     """Raise `TypeError` for a module or a method that was passed instead of its parameters."""
-    if hasattr(given, "named_parameters"):
+    if hasattr(value, "named_parameters"):
         raise TypeError(
-            f"{what} takes {name}, got the {type(given).__name__} that has them: pass "
+            f"{what} takes {name}, got the {type(value).__name__} that has them: pass "
             "model.parameters()"
         )
-    if isinstance(given, FunctionType | MethodType):
-        called = given.__name__ if isinstance(given, MethodType) else "parameters"
+    if isinstance(value, FunctionType | MethodType):
+        called = value.__name__ if isinstance(value, MethodType) else "parameters"
         raise TypeError(
-            f"{what} takes {name}, got the function {given.__qualname__} itself: call it, "
+            f"{what} takes {name}, got the function {value.__qualname__} itself: call it, "
             f"model.{called}()"
         )

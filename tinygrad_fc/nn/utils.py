@@ -104,15 +104,15 @@ def clip_grad_norm_(
     tensor([0.6, 0.8])
     """
     del foreach
-    given = _listed(parameters, "clip_grad_norm_", "parameters")
-    if not given and isinstance(parameters, Iterator):
+    params = _listed(parameters, "clip_grad_norm_", "parameters")
+    if not params and isinstance(parameters, Iterator):
         warnings.warn(
             "clip_grad_norm_ got no parameters from a generator, and clips nothing. An exhausted "
             "generator is empty: call model.parameters() again",
             stacklevel=2,
         )
     limit = _limit("max_norm", max_norm)
-    grads = [p.grad for p in given if p.grad is not None]
+    grads = [p.grad for p in params if p.grad is not None]
     arrays = [grad._array for grad in grads]
     total = _total(arrays, norm_type, error_if_nonfinite)
     _scale(grads, limit, total)
@@ -176,13 +176,13 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     >>> parameters_to_vector([tg.ones(2), tg.zeros(1, 1)])
     tensor([1., 1., 0.])
     """
-    given = _listed(parameters, "parameters_to_vector", "parameters")
-    if not given:
+    params = _listed(parameters, "parameters_to_vector", "parameters")
+    if not params:
         raise ShapeError(
             "parameters_to_vector got no parameters, expected at least one. An exhausted generator "
             "is empty: call model.parameters() again"
         )
-    return cat([parameter.reshape(-1) for parameter in given])
+    return cat([parameter.reshape(-1) for parameter in params])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
@@ -203,19 +203,19 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
             f"vector_to_parameters: vec is a {type(vec).__name__}, expected a tensor. Convert it: "
             "tensor(vec)"
         )
-    given = _listed(parameters, "vector_to_parameters", "parameters")
-    needed = sum(parameter.numel() for parameter in given)
+    params = _listed(parameters, "vector_to_parameters", "parameters")
+    needed = sum(parameter.numel() for parameter in params)
     if vec.shape != (needed,):
         raise ShapeError(
             f"vector_to_parameters: vec has shape {vec.shape}, expected ({needed},), the number of "
             "elements of the parameters. Pass what parameters_to_vector returned"
         )
-    if any(parameter.requires_grad for parameter in given) and not vec.is_floating_point():
+    if any(parameter.requires_grad for parameter in params) and not vec.is_floating_point():
         raise DtypeError(
             f"vector_to_parameters: vec is {vec.dtype}, expected floats. Write vec.double()"
         )
     end = 0
-    for parameter in given:
+    for parameter in params:
         start, end = end, end + parameter.numel()
         parameter.data = wrap(vec._array[start:end].reshape(parameter.shape))
 
@@ -224,19 +224,19 @@ def _listed(tensors: Tensors, what: str, name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         return [tensors]
     refuse_holder(tensors, what, name)
-    given = list(tensors)
-    for tensor in given:
+    items = list(tensors)
+    for tensor in items:
         if not isinstance(tensor, Tensor):
             raise TypeError(
                 f"{what}: an item is a {type(tensor).__name__}, expected tensors. Pass "
                 "model.parameters()"
             )
-    return given
+    return items
 
 
 def _gradients(parameters: Tensors, what: str) -> list[Tensor]:
-    given = _listed(parameters, what, "parameters")
-    return [p.grad for p in given if p.grad is not None]
+    params = _listed(parameters, what, "parameters")
+    return [p.grad for p in params if p.grad is not None]
 
 
 def _limit(name: str, value: float) -> float:
