@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -123,3 +126,26 @@ def test_a_layer_that_is_not_held_is_told_by_its_class():
     with pytest.raises(KeyError) as caught:
         Outer()(1)
     assert caught.value.__notes__ == ["raised in layer '<Broken>' of Outer"]
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (nn.Sequential(nn.Linear(4, 5), nn.Sigmoid(), nn.Linear(8, 3)), (2, 4)),
+        (nn.Linear(4, 5), (2, 3)),
+        (nn.Sequential(nn.BatchNorm1d(3)), (1, 3)),
+        (nn.Sequential(nn.Tanh(), nn.Softmax(5)), (2, 3)),
+    ],
+    ids=str,
+)
+def test_a_caught_error_keeps_no_tensor_alive(net: Module, shape: tuple[int, ...]):
+    x = tg.zeros(*shape, requires_grad=True)
+    alive = weakref.ref(x)
+    gc.disable()
+    try:
+        with suppress(ValueError):
+            net(x)
+        del x
+        assert alive() is None
+    finally:
+        gc.enable()
