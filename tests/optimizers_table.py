@@ -1,4 +1,4 @@
-"""Each optimizer with its formula, in plain NumPy, and the options that are drawn for it."""
+"""Each optimizer with its formula in plain NumPy and a strategy for its options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.sampled_from([(), (0,), (2, 3)])
 few = settings(max_examples=settings.default.max_examples // 5)  # for each of ten optimizers
-Kept = dict[str, Any]
+State = dict[str, Any]
 Options = dict[str, Any]
 
 
@@ -34,85 +34,85 @@ def give(p: tg.Tensor, gradient: Any) -> None:
     p.grad = None if gradient is None else tg.tensor(np.asarray(gradient, p.dtype))
 
 
-# The formulas as the papers, and PyTorch's documentation, write them down: each takes p and g, what
-# is kept, by the names in the state, and the options, and returns the new p. t is the step.
+# The formulas of the papers and of PyTorch's documentation: each takes p, g, the state by PyTorch's
+# names, and the options, and returns the new p. t is the step.
 
 
-def moments(g: Any, kept: Kept, o: Options) -> tuple[Any, Any]:
+def moments(g: Any, s: State, o: Options) -> tuple[Any, Any]:
     b1, b2 = o["betas"]
-    kept["exp_avg"] = b1 * kept["exp_avg"] + (1 - b1) * g
-    kept["exp_avg_sq"] = b2 * kept["exp_avg_sq"] + (1 - b2) * g**2
-    return kept["exp_avg"] / (1 - b1 ** kept["step"]), kept["exp_avg_sq"] / (1 - b2 ** kept["step"])
+    s["exp_avg"] = b1 * s["exp_avg"] + (1 - b1) * g
+    s["exp_avg_sq"] = b2 * s["exp_avg_sq"] + (1 - b2) * g**2
+    return s["exp_avg"] / (1 - b1 ** s["step"]), s["exp_avg_sq"] / (1 - b2 ** s["step"])
 
 
-def adam(p: Any, g: Any, kept: Kept, o: Options) -> Any:
-    m, v = moments(g, kept, o)
+def adam(p: Any, g: Any, s: State, o: Options) -> Any:
+    m, v = moments(g, s, o)
     if o.get("amsgrad"):
-        kept["max_exp_avg_sq"] = np.maximum(kept["max_exp_avg_sq"], kept["exp_avg_sq"])
-        v = kept["max_exp_avg_sq"] / (1 - o["betas"][1] ** kept["step"])
+        s["max_exp_avg_sq"] = np.maximum(s["max_exp_avg_sq"], s["exp_avg_sq"])
+        v = s["max_exp_avg_sq"] / (1 - o["betas"][1] ** s["step"])
     return p - o["lr"] * m / (np.sqrt(v) + o["eps"])
 
 
-def adamax(p: Any, g: Any, kept: Kept, o: Options) -> Any:
+def adamax(p: Any, g: Any, s: State, o: Options) -> Any:
     b1, b2 = o["betas"]
-    kept["exp_avg"] = b1 * kept["exp_avg"] + (1 - b1) * g
-    kept["exp_inf"] = np.maximum(b2 * kept["exp_inf"], abs(g) + o["eps"])
-    return p - o["lr"] / (1 - b1 ** kept["step"]) * kept["exp_avg"] / kept["exp_inf"]
+    s["exp_avg"] = b1 * s["exp_avg"] + (1 - b1) * g
+    s["exp_inf"] = np.maximum(b2 * s["exp_inf"], abs(g) + o["eps"])
+    return p - o["lr"] / (1 - b1 ** s["step"]) * s["exp_avg"] / s["exp_inf"]
 
 
-def nadam(p: Any, g: Any, kept: Kept, o: Options) -> Any:
-    _, v = moments(g, kept, o)
+def nadam(p: Any, g: Any, s: State, o: Options) -> Any:
+    _, v = moments(g, s, o)
     mu, mu_next = (
         o["betas"][0] * (1 - 0.5 * 0.96 ** (t * o["momentum_decay"]))
-        for t in (kept["step"], kept["step"] + 1)
+        for t in (s["step"], s["step"] + 1)
     )
-    kept["mu_product"] = kept["mu_product"] * mu
-    m = mu_next * kept["exp_avg"] / (1 - kept["mu_product"] * mu_next)
-    m = m + (1 - mu) * g / (1 - kept["mu_product"])
+    s["mu_product"] = s["mu_product"] * mu
+    m = mu_next * s["exp_avg"] / (1 - s["mu_product"] * mu_next)
+    m = m + (1 - mu) * g / (1 - s["mu_product"])
     return p - o["lr"] * m / (np.sqrt(v) + o["eps"])
 
 
-def radam(p: Any, g: Any, kept: Kept, o: Options) -> Any:
-    m, _ = moments(g, kept, o)
-    b2, t = o["betas"][1], kept["step"]
+def radam(p: Any, g: Any, s: State, o: Options) -> Any:
+    m, _ = moments(g, s, o)
+    b2, t = o["betas"][1], s["step"]
     r = 2 / (1 - b2) - 1
     r_t = r - 2 * t * b2**t / (1 - b2**t)
     if r_t > 5:
         m = m * math.sqrt((r_t - 4) * (r_t - 2) * r / ((r - 4) * (r - 2) * r_t))
-        m = m * math.sqrt(1 - b2**t) / (np.sqrt(kept["exp_avg_sq"]) + o["eps"])
+        m = m * math.sqrt(1 - b2**t) / (np.sqrt(s["exp_avg_sq"]) + o["eps"])
     return p - o["lr"] * m
 
 
-def rmsprop(p: Any, g: Any, kept: Kept, o: Options) -> Any:
+def rmsprop(p: Any, g: Any, s: State, o: Options) -> Any:
     alpha = o["alpha"]
-    kept["square_avg"] = alpha * kept["square_avg"] + (1 - alpha) * g**2
-    v = kept["square_avg"]
+    s["square_avg"] = alpha * s["square_avg"] + (1 - alpha) * g**2
+    v = s["square_avg"]
     if o["centered"]:
-        kept["grad_avg"] = alpha * kept["grad_avg"] + (1 - alpha) * g
-        v = v - kept["grad_avg"] ** 2
+        s["grad_avg"] = alpha * s["grad_avg"] + (1 - alpha) * g
+        v = v - s["grad_avg"] ** 2
     step = g / (np.sqrt(v) + o["eps"])
     if o["momentum"]:
-        step = kept["momentum_buffer"] = o["momentum"] * kept["momentum_buffer"] + step
+        step = s["momentum_buffer"] = o["momentum"] * s["momentum_buffer"] + step
     return p - o["lr"] * step
 
 
-def adagrad(p: Any, g: Any, kept: Kept, o: Options) -> Any:
-    kept["sum"] = kept["sum"] + g**2
-    rate = o["lr"] / (1 + (kept["step"] - 1) * o["lr_decay"])
-    return p - rate * g / (np.sqrt(kept["sum"]) + o["eps"])
+def adagrad(p: Any, g: Any, s: State, o: Options) -> Any:
+    s["sum"] = s["sum"] + g**2
+    rate = o["lr"] / (1 + (s["step"] - 1) * o["lr_decay"])
+    return p - rate * g / (np.sqrt(s["sum"]) + o["eps"])
 
 
-def adadelta(p: Any, g: Any, kept: Kept, o: Options) -> Any:
+def adadelta(p: Any, g: Any, s: State, o: Options) -> Any:
     rho, eps = o["rho"], o["eps"]
-    kept["square_avg"] = rho * kept["square_avg"] + (1 - rho) * g**2
-    d = np.sqrt(kept["acc_delta"] + eps) / np.sqrt(kept["square_avg"] + eps) * g
-    kept["acc_delta"] = rho * kept["acc_delta"] + (1 - rho) * d**2
+    s["square_avg"] = rho * s["square_avg"] + (1 - rho) * g**2
+    d = np.sqrt(s["acc_delta"] + eps) / np.sqrt(s["square_avg"] + eps) * g
+    s["acc_delta"] = rho * s["acc_delta"] + (1 - rho) * d**2
     return p - o["lr"] * d
 
 
-def rprop(p: Any, g: Any, kept: Kept, o: Options) -> Any:
+def rprop(p: Any, g: Any, s: State, o: Options) -> Any:
     new = p.copy()
-    size, prev = kept["step_size"].copy(), kept["prev"].copy()
+    size, prev = s["step_size"].copy(), s["prev"].copy()
     for i in np.ndindex(p.shape):
         agree, now = g[i] * prev[i], g[i]
         if agree > 0:
@@ -123,16 +123,16 @@ def rprop(p: Any, g: Any, kept: Kept, o: Options) -> Any:
         size[i] = min(max(size[i], o["step_sizes"][0]), o["step_sizes"][1])
         new[i] = p[i] - size[i] * np.sign(now)
         prev[i] = now
-    kept["step_size"], kept["prev"] = size, prev
+    s["step_size"], s["prev"] = size, prev
     return new
 
 
-def asgd(p: Any, g: Any, kept: Kept, o: Options) -> Any:
-    t, lr, lambd = kept["step"], o["lr"], o["lambd"]
-    p = p - lambd * kept["eta"] * p - kept["eta"] * g
-    kept["ax"] = kept["ax"] + kept["mu"] * (p - kept["ax"])
-    kept["eta"] = lr / (1 + lambd * lr * t) ** o["alpha"]
-    kept["mu"] = 1 / max(1, t - o["t0"])
+def asgd(p: Any, g: Any, s: State, o: Options) -> Any:
+    t, lr, lambd = s["step"], o["lr"], o["lambd"]
+    p = p - lambd * s["eta"] * p - s["eta"] * g
+    s["ax"] = s["ax"] + s["mu"] * (p - s["ax"])
+    s["eta"] = lr / (1 + lambd * lr * t) ** o["alpha"]
+    s["mu"] = 1 / max(1, t - o["t0"])
     return p
 
 
@@ -143,7 +143,7 @@ like_adam = {"betas": betas, **eps, **decay}
 decoupled = {"decoupled_weight_decay": st.booleans()}
 amsgrad = {"amsgrad": st.booleans()}
 
-# Each optimizer with its formula and the options that are drawn for it: a new one joins by a line.
+# Each optimizer with its formula and a strategy for its options.
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], Options]] = {
     "Adam": (adam, like_adam | decoupled | amsgrad),
     "AdamW": (adam, like_adam | amsgrad),

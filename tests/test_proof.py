@@ -72,13 +72,13 @@ def by_tensors(case: Case) -> Array:
     """Formulas (3), (2) and (5) as they are written, on columns."""
     weights = [tg.tensor(w, requires_grad=True) for w in case.network.weights]
     biases = [tg.tensor(b, requires_grad=True) for b in case.network.biases]
-    found = []
+    actual = []
     for x, target in case.samples():
         y = tg.tensor(x)
         for w, b in zip(weights, biases, strict=True):
             y = case.activation.recorded(w @ y + b)
-        found.append(gradient(((y - tg.tensor(target)) ** 2).sum(), weights + biases))
-    return np.array(found)
+        actual.append(gradient(((y - tg.tensor(target)) ** 2).sum(), weights + biases))
+    return np.array(actual)
 
 
 def check_samples(case: Case, way: Callable[[Case], Array]) -> None:
@@ -107,8 +107,8 @@ def test_gradient_of_a_sample(activation: Activation, way: str) -> None:
 def check_batch(case: Case) -> None:
     model = case.model()
     cost = batch_cost(model(tg.tensor(case.x)), tg.tensor(case.target))
-    found = gradient(cost, parameters(model))
-    agree(case, found, by_hand(case).mean(axis=0), allowance(case, mean=True))
+    actual = gradient(cost, parameters(model))
+    agree(case, actual, by_hand(case).mean(axis=0), allowance(case, mean=True))
 
 
 @every
@@ -121,7 +121,7 @@ def test_gradient_of_a_batch(activation: Activation) -> None:
 
 
 def deltas(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
-    """Return what the sums of a batch keep as their gradients, and are given when asked for."""
+    """Return the gradients of the sums, equal from `backward` and from `autograd.grad`."""
     cost = batch_cost(ys[-1], tg.tensor(case.target))
     asked = tg.autograd.grad(cost, zs, retain_graph=True)
     cost.backward()
@@ -131,9 +131,9 @@ def deltas(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
 
 
 def check_deltas(case: Case) -> None:
-    found = len(case.x) * np.concatenate(deltas(case, *forward(case)), axis=1)
-    biases = slice(-found.shape[1], None)  # by hand, d is their gradient: (17) and (38)
-    agree(case, found, by_hand(case)[:, biases], allowance(case)[:, biases])
+    actual = len(case.x) * np.concatenate(deltas(case, *forward(case)), axis=1)
+    biases = slice(-actual.shape[1], None)  # by hand, d is their gradient: (17) and (38)
+    agree(case, actual, by_hand(case)[:, biases], allowance(case)[:, biases])
 
 
 @every
@@ -173,9 +173,9 @@ def check_curvature(case: Case) -> None:
     direction = np.random.default_rng(0).uniform(-1, 1, sum(p.numel() for p in of))
     along = unflat(direction, case.network)
     slope = sum((g * tg.tensor(v)).sum() for g, v in zip(slopes, along, strict=True))
-    found = gradient(slope, of)
+    actual = gradient(slope, of)
     expected = hessian_by_hand(case, direction).mean(axis=0)
-    agree(case, found, expected, allowance(case, mean=True, direction=direction))
+    agree(case, actual, expected, allowance(case, mean=True, direction=direction))
 
 
 @every

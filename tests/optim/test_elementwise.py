@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from optimizers_table import (
     EVERY,
     OPTIMIZERS,
-    Kept,
     Options,
+    State,
     drawn,
     few,
     give,
@@ -34,7 +34,7 @@ from tinygrad_fc import nn, optim
 each = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
-def first(name: str, p: Any, optimizer: optim.Optimizer) -> Kept:
+def first(name: str, p: Any, optimizer: optim.Optimizer) -> State:
     """Return the state that the formula starts from."""
     special = {"mu_product": 1.0, "eta": optimizer.defaults["lr"], "mu": 1.0}
     special["step_size"] = np.full(p.shape, optimizer.defaults["lr"])
@@ -46,14 +46,14 @@ def first(name: str, p: Any, optimizer: optim.Optimizer) -> Kept:
     return {key: special.get(key, np.zeros(p.shape)) for key in twin.state[probe]} | {"step": 0}
 
 
-def step_by_formula(name: str, p: Any, g: Any, kept: Kept, options: Options) -> Any:
-    kept["step"] += 1
+def step_by_formula(name: str, p: Any, g: Any, stored: State, options: Options) -> Any:
+    stored["step"] += 1
     g = -g if options["maximize"] else g
     if name == "AdamW" or options.get("decoupled_weight_decay"):
         p = p - options["lr"] * options["weight_decay"] * p
     else:
         g = g + options.get("weight_decay", 0) * p
-    return OPTIMIZERS[name][0](p, g, kept, options)
+    return OPTIMIZERS[name][0](p, g, stored, options)
 
 
 @each
@@ -65,19 +65,19 @@ def test_steps_are_as_the_formula_says(
     options = drawn(data, name)
     p = parameter(*shape, seed=seed)
     optimizer = getattr(optim, name)([p], **options)
-    kept = first(name, p.numpy(), optimizer)
+    stored = first(name, p.numpy(), optimizer)
     rng = np.random.default_rng(seed)
     expected = p.numpy().copy()
     for _ in range(8):
         gradient = rng.standard_normal(shape) + 0.5
         give(p, gradient)
         assert optimizer.step() is None
-        expected = step_by_formula(name, expected, gradient, kept, options)
+        expected = step_by_formula(name, expected, gradient, stored, options)
         np.testing.assert_array_equal(p.grad.numpy(), gradient)
         np.testing.assert_allclose(p.numpy(), expected, rtol=1e-11, atol=1e-11)
-        assert optimizer.state[p].keys() == kept.keys()
+        assert optimizer.state[p].keys() == stored.keys()
         for key, value in optimizer.state[p].items():
-            np.testing.assert_allclose(value.numpy(), kept[key], rtol=1e-11, atol=1e-11)
+            np.testing.assert_allclose(value.numpy(), stored[key], rtol=1e-11, atol=1e-11)
 
 
 @each
@@ -120,12 +120,12 @@ def test_float32_stays_float32_and_memory_stays_where_it_is(name: str, data: st.
         array = p.numpy()
         optimizer = getattr(optim, name)([p], **{**options, "lr": lr})
         state = optimizer.state[p]
-        kept: list[list[int]] = []
+        stored: list[list[int]] = []
         for k in range(3):
             give(p, [1.0, -1.0, k])
             optimizer.step()
-            kept.append([id(value._array) for value in state.values()])
-        assert kept[0] == kept[1] == kept[2]
+            stored.append([id(value._array) for value in state.values()])
+        assert stored[0] == stored[1] == stored[2]
         assert np.shares_memory(array, p.numpy())
         assert p.dtype == np.float32
         for value in state.values():
@@ -191,8 +191,8 @@ def test_a_step_records_nothing_and_a_later_backward_detects_it(name: str):
     optimizer = getattr(optim, name)([w])
     (w * w).sum().backward()
     optimizer.step()
-    kept = [value for value in optimizer.state[w].values() if value.ndim]
-    losses = [(w * w).sum(), *[(value * w).sum() for value in kept]]
+    stored = [value for value in optimizer.state[w].values() if value.ndim]
+    losses = [(w * w).sum(), *[(value * w).sum() for value in stored]]
     optimizer.step()
     assert w.is_leaf
     for loss in losses:
@@ -330,3 +330,10 @@ def test_asgd_averages_the_values_of_the_parameter():
         been.append(p.numpy().copy())
     # The first two have the same weight, as mu is 1 for both: the first is forgotten.
     np.testing.assert_allclose(optimizer.state[p]["ax"].numpy(), np.mean(been[1:], axis=0))
+
+
+def test_public_names():
+    assert {*OPTIMIZERS, "SGD", "LBFGS", "Optimizer", "lr_scheduler"} == set(optim.__all__)
+    assert set(optim.__all__) <= set(dir(optim))
+    with pytest.raises(AttributeError, match=r"'tinygrad_fc\.optim' has no attribute 'Lion'"):
+        _ = optim.Lion

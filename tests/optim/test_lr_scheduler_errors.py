@@ -187,17 +187,17 @@ def test_a_state_of_other_groups():
 
 
 def test_a_combination_checks_a_state_before_any_part_changes():
-    def made(*gammas: float) -> lr_scheduler.ChainedScheduler:
+    def chained(*gammas: float) -> lr_scheduler.ChainedScheduler:
         optimizer = sgd(1.0)
         return lr_scheduler.ChainedScheduler(
             [lr_scheduler.ExponentialLR(optimizer, gamma) for gamma in gammas]
         )
 
-    scheduler = made(0.5, 0.5)
+    scheduler = chained(0.5, 0.5)
     before = str(scheduler.state_dict())
     with pytest.raises(ValueError, match="ChainedScheduler has 2 schedulers, and the state dict 1"):
-        scheduler.load_state_dict(made(0.1).state_dict())
-    state = made(0.1, 0.1).state_dict()
+        scheduler.load_state_dict(chained(0.1).state_dict())
+    state = chained(0.1, 0.1).state_dict()
     state["_schedulers"][1] = {"T_max": 3}
     with pytest.raises(
         ValueError, match="ExponentialLR and the state dict differ in T_max, base_lrs, gamma"

@@ -57,14 +57,14 @@ def assert_same(act: Any) -> None:
         assert mine == yours
 
 
-def made(library: Any, data: Any, kind: str, n: int) -> Any:
+def dataset_of(library: Any, data: Any, kind: str, n: int) -> Any:
     x = np.arange(n * 3.0).reshape(n, 3)
     if kind == "tensors":
         return data.TensorDataset(library.tensor(x), library.arange(n))
     if kind == "subset":
-        return data.Subset(made(library, data, "tensors", n), list(range(n))[::-2])
+        return data.Subset(dataset_of(library, data, "tensors", n), list(range(n))[::-2])
     if kind == "concatenated":
-        half = made(library, data, "tensors", n)
+        half = dataset_of(library, data, "tensors", n)
         return half + half
     if kind == "array":
         return x
@@ -80,7 +80,7 @@ def made(library: Any, data: Any, kind: str, n: int) -> Any:
 )
 def test_batches(kind: str, n: int, batch_size: Any, drop_last: bool, backwards: bool):
     def act(library: Any, data: Any) -> Any:
-        dataset = made(library, data, kind, n)
+        dataset = dataset_of(library, data, kind, n)
         sampler = range(len(dataset) - 1, -1, -1) if backwards else None
         loader = data.DataLoader(dataset, batch_size, sampler=sampler, drop_last=drop_last)
         return len(loader), list(loader)
@@ -178,9 +178,9 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("options", OPTIONS, ids=named)
 def test_options(options: Any):
     def act(library: Any, data: Any) -> Any:
-        loader = data.DataLoader(made(library, data, "tensors", 5), **options)
-        kept = ("batch_size", "num_workers", "drop_last", "timeout", "pin_memory", "in_order")
-        return [getattr(loader, name) for name in kept], len(loader), list(loader)
+        loader = data.DataLoader(dataset_of(library, data, "tensors", 5), **options)
+        names = ("batch_size", "num_workers", "drop_last", "timeout", "pin_memory", "in_order")
+        return [getattr(loader, name) for name in names], len(loader), list(loader)
 
     assert_same(act)
 

@@ -123,11 +123,11 @@ def schedule(library: Any, name: str, optimizer: Any, given_: dict[str, Any], **
     given_ = copy.deepcopy(given_)
     module = library.optim.lr_scheduler
     if "parts" in given_:
-        made = [getattr(module, part)(optimizer, **own) for part, own in given_.pop("parts")]
+        schedulers = [getattr(module, part)(optimizer, **own) for part, own in given_.pop("parts")]
         if name == "ChainedScheduler":
-            return module.ChainedScheduler(made)
-        milestones = given_["milestones"][: len(made) - 1]
-        return module.SequentialLR(optimizer, made, milestones, **more)
+            return module.ChainedScheduler(schedulers)
+        milestones = given_["milestones"][: len(schedulers) - 1]
+        return module.SequentialLR(optimizer, schedulers, milestones, **more)
     return getattr(module, name)(optimizer, **given_, **more)
 
 
@@ -209,7 +209,7 @@ def test_a_state_of_pytorchs_is_gone_on_from(
     ours.schedule.load_state_dict(theirs.schedule.state_dict())
     state = theirs.optimizer.state_dict()
     state["state"] = {
-        i: {k: v.numpy() for k, v in kept.items()} for i, kept in state["state"].items()
+        i: {k: v.numpy() for k, v in saved.items()} for i, saved in state["state"].items()
     }
     ours.optimizer.load_state_dict(state)
     for mine, yours in zip(ours.parameters, theirs.parameters, strict=True):

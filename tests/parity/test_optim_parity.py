@@ -117,9 +117,9 @@ def assert_same_state(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         assert mine == {key: yours[key] for key in mine}
         assert set(yours) - set(mine) <= {"capturable"}
     assert list(ours["state"]) == list(theirs["state"])
-    for number, kept in ours["state"].items():
-        assert set(kept) == set(theirs["state"][number])
-        for key, value in kept.items():
+    for number, state in ours["state"].items():
+        assert set(state) == set(theirs["state"][number])
+        for key, value in state.items():
             if value is None:
                 assert theirs["state"][number][key] is None
             else:
@@ -158,8 +158,8 @@ def test_a_state_of_pytorchs_is_gone_on_from(name: str, data: st.DataObject):
     ours = Side(tg, name, theirs.values(), [{}])
     saved = theirs.optimizer.state_dict()
     saved["state"] = {
-        number: {k: np.asarray(v) if torch.is_tensor(v) else v for k, v in kept.items()}
-        for number, kept in saved["state"].items()
+        number: {k: np.asarray(v) if torch.is_tensor(v) else v for k, v in state.items()}
+        for number, state in saved["state"].items()
     }
     ours.optimizer.load_state_dict(saved)
     for _ in range(3):
@@ -245,8 +245,8 @@ def test_lbfgs(options: dict[str, Any], seed: int, saved: int):
             other = lbfgs_side(tg, {}, ours.values())
             other.optimizer.load_state_dict(ours.optimizer.state_dict())
             ours = other
-    kept, theirs_kept = (side.optimizer.state_dict()["state"][0] for side in (ours, theirs))
-    assert set(kept) == set(theirs_kept) - {"al"}
-    assert kept["n_iter"] == theirs_kept["n_iter"]
-    assert kept["func_evals"] == theirs_kept["func_evals"]
+    state, their_state = (side.optimizer.state_dict()["state"][0] for side in (ours, theirs))
+    assert set(state) == set(their_state) - {"al"}
+    assert state["n_iter"] == their_state["n_iter"]
+    assert state["func_evals"] == their_state["func_evals"]
     assert repr(ours.optimizer) == repr(theirs.optimizer)

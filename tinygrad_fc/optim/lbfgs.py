@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.optim.optimizer import Group, Params
 
+__all__ = ["LBFGS"]
+
 COUNT = Range(lambda v: index(v) >= 1, "a whole number, at least 1")
 DECREASE, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
 
