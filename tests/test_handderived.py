@@ -247,7 +247,7 @@ def test_training_learns() -> None:
     assert np.mean((network.feedforward(inputs) - targets) ** 2) < before / 2
 
 
-def test_epoch_prints_a_line_unless_told_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+def test_epoch_prints_a_line_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     network = NeuralNetwork([1, 1], rng=0)
     network.SGD(wave(), 2, 40, 0.1)
     assert capsys.readouterr().out == "epoch 1 of 2\nepoch 2 of 2\n"

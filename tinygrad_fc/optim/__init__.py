@@ -6,28 +6,22 @@ All but SGD are imported when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.optim import sgd
-from tinygrad_fc.optim.optimizer import Optimizer
+from tinygrad_fc.optim.optimizer import *
 from tinygrad_fc.optim.sgd import *
 
 if TYPE_CHECKING:
-    from tinygrad_fc.optim import adagrad, adam, lbfgs, lr_scheduler
+    from tinygrad_fc.optim import lr_scheduler as lr_scheduler
     from tinygrad_fc.optim.adagrad import *
     from tinygrad_fc.optim.adam import *
     from tinygrad_fc.optim.lbfgs import *
-
-    __all__ = ["Optimizer", "lr_scheduler"]
-    __all__ += adagrad.__all__
-    __all__ += adam.__all__
-    __all__ += lbfgs.__all__
-    __all__ += sgd.__all__
 
 
 def __getattr__(name: str) -> Any:
     if name == "lr_scheduler":
         return import_module(f"{__name__}.{name}")
-    names = ["Optimizer", "lr_scheduler", *sgd.__all__]
-    for module in (import_module(f"{__name__}.{m}") for m in ("adagrad", "adam", "lbfgs")):
+    names = ["lr_scheduler"]
+    for path in ("adagrad", "adam", "lbfgs", "optimizer", "sgd"):
+        module = import_module(f"{__name__}.{path}")
         globals().update({public: getattr(module, public) for public in module.__all__})
         names += module.__all__
     if name == "__all__":

@@ -17,6 +17,8 @@ from tinygrad_fc.graph import changing, wrap
 from tinygrad_fc.nn.parameter import forget_grad, refuse_holder
 from tinygrad_fc.tensor import Tensor
 
+__all__ = ["Optimizer"]
+
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Group = dict[str, Any]
 

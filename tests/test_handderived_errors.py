@@ -1,4 +1,4 @@
-"""What the document's network refuses: what it then says, and that nothing has changed."""
+"""Errors of the document's network, which change nothing."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_bad_update_says_what_was_expected_and_changes_nothing(
 ) -> None:
     network = NeuralNetwork([1, 2, 1], rng=0)
     arguments = (batch, rate) if method == "update_batch" else (batch, 1, 1, rate)
-    assert_refused(network, method, arguments, error, message)
+    assert_error(network, method, arguments, error, message)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_bad_training_says_what_was_expected_and_changes_nothing(
     epochs: object, batch_size: object, error: type[Exception], message: str
 ) -> None:
     network = NeuralNetwork([1, 2, 1], rng=0)
-    assert_refused(network, "SGD", ([GOOD], epochs, batch_size, 0.1), error, message)
+    assert_error(network, "SGD", ([GOOD], epochs, batch_size, 0.1), error, message)
 
 
 def test_step_that_overflows_is_not_taken() -> None:
@@ -104,7 +104,7 @@ def test_step_that_overflows_is_not_taken() -> None:
     batch = [([[1e200]], [[0.0]])]
     with np.errstate(over="ignore", invalid="ignore"):
         message = r"learning_rate=1.0 gives parameters that are not finite, .* smaller"
-        assert_refused(network, "update_batch", (batch, 1.0), FloatingPointError, message)
+        assert_error(network, "update_batch", (batch, 1.0), FloatingPointError, message)
 
 
 def test_step_that_fails_midway_is_not_taken() -> None:
@@ -117,10 +117,10 @@ def test_step_that_fails_midway_is_not_taken() -> None:
         return y - target
 
     network = NeuralNetwork([1, 2, 1], cost_derivative=failing, rng=0)
-    assert_refused(network, "update_batch", ([GOOD, GOOD], 1), ArithmeticError, "second sample")
+    assert_error(network, "update_batch", ([GOOD, GOOD], 1), ArithmeticError, "second sample")
 
 
-def assert_refused(
+def assert_error(
     network: NeuralNetwork,
     method: str,
     arguments: tuple[object, ...],
