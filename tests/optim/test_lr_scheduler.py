@@ -205,6 +205,15 @@ def test_a_first_step_before_the_optimizers_warns():
             combined.step()
 
 
+def test_a_custom_step_does_not_warn():
+    class Custom(Optimizer):
+        def step(self, closure: Any = None) -> None: ...
+
+    optimizer = Custom([tg.ones(1, requires_grad=True)], {"lr": 1.0})
+    scheduler = lr_scheduler.StepLR(optimizer, step_size=1)
+    scheduler.step()  # whether the optimizer has taken a step is not known
+
+
 def test_get_lr_may_be_called_at_any_time():
     scheduler = lr_scheduler.StepLR(sgd(1.0), step_size=1)
     scheduler.step()

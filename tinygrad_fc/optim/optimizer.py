@@ -73,7 +73,11 @@ class Optimizer:
     """
 
     ranges: ClassVar[Mapping[str, Range]] = {}
-    has_stepped = False
+    has_stepped = False  # schedulers warn if they step first
+
+    def __init_subclass__(cls) -> None:
+        # Steps of a subclass that overrides `step` are not seen.
+        cls.has_stepped = cls.step is not Optimizer.step
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         for option in _NOT_SUPPORTED:
@@ -195,7 +199,7 @@ class Optimizer:
         for group in self.param_groups:
             if math.isnan(group.get("lr", 0.0)):
                 raise ValueError(f"{type(self).__name__}: the learning rate of a group is NaN")
-        self.has_stepped = True  # schedulers warn where they step first
+        self.has_stepped = True
 
     def _update(self, group: Group) -> None:
         """Update the parameters of `group` that have a gradient."""
