@@ -66,7 +66,9 @@ class SGD(Optimizer):
 
     def _update(self, group: Group) -> None:
         lr, decay, momentum = map(float, (group["lr"], group["weight_decay"], group["momentum"]))
-        share, maximize = 1 - float(group["dampening"]), group["maximize"]
+        maximize, share = group["maximize"], 1.0
+        if momentum:
+            share -= float(group["dampening"])
         formula = (_nesterov if group["nesterov"] else _momentum) if momentum else _descent
         formula = with_decay(formula, maximize=maximize, decay=decay)
         touched: list[Any] = []
