@@ -13,7 +13,6 @@ from tinygrad_fc import linalg as linalg
 from tinygrad_fc import nn as nn
 from tinygrad_fc import optim as optim
 from tinygrad_fc import random as random
-from tinygrad_fc.autograd import explain as explain
 from tinygrad_fc.device import cuda as cuda
 from tinygrad_fc.device import device as device
 from tinygrad_fc.dtypes import *
@@ -45,16 +44,18 @@ if TYPE_CHECKING:
     from tinygrad_fc import parallel as parallel
     from tinygrad_fc import testing as testing
     from tinygrad_fc import utils as utils
+    from tinygrad_fc import viz as viz
     from tinygrad_fc.compiler import compile as compile  # noqa: A004  PyTorch's name
     from tinygrad_fc.serialization import load as load
     from tinygrad_fc.serialization import save as save
+    from tinygrad_fc.viz import explain as explain
 
 inverse, norm = inv, p_norm  # which `linalg` has under other names
 
 __version__ = "0.1.0"
 
 # What training does not need is imported when it is named.
-_LATER = {"compile": "compiler", "load": "serialization", "save": "serialization"}
+_LATER = {"compile": "compiler", "explain": "viz", "load": "serialization", "save": "serialization"}
 _LATER |= {name: name for name in ("compiler", "func", "parallel", "testing", "utils", "viz")}
 
 if not TYPE_CHECKING:  # to a type checker, a module with this has every name

@@ -14,6 +14,7 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.op import Op, table
+from tinygrad_fc.ops.linalg import linear
 from viz.networks import network, scalars, seeds, widths
 
 OPS = list({id(op): op for op in table.values() if op.outer is None}.values())
@@ -30,6 +31,8 @@ def test_functions_of_numpy_are_explained_as_their_ops():
     assert viz.explain(np.tanh) == viz.explain(tg.tanh)
     assert "g * (y > 0)" in viz.explain(tg.relu)
     assert "np.sin" in viz.explain(np.sin)
+    assert viz.explain(tg.sum) == viz.explain(np.sum)
+    assert ">>>" in viz.explain(linear)
 
 
 @pytest.mark.parametrize("x", [3.0, None, len, nn.Linear(1, 1), "tanh"])

@@ -40,16 +40,16 @@ def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | 
 
     >>> import tinygrad_fc as tg
     >>> print(explain(tg.tanh))
-    tanh(x)
-      y = np.tanh(x)
-      gradient of x (real): g * (1 - y * y)
-      example: tanh(0.5) = 0.4621; for g = 1 the gradient of x is 0.7864
+    tanh(input)
+      y = np.tanh(input)
+      gradient of input (real): g * (1 - y * y)
+      example: tanh(0.5) = 0.4621; for g = 1 the gradient of input is 0.7864
     >>> a = tg.tensor(3.0, requires_grad=True)
     >>> print(explain(a * a + a, a, names={"a": a}))
     gradient of a: 7, the sum over 3 paths
-      add (x) <- multiply (x): 1 · 3 = 3
-      add (x) <- multiply (y): 1 · 3 = 3
-      add (y): 1 = 1
+      add (input) <- multiply (input): 1 · 3 = 3
+      add (input) <- multiply (other): 1 · 3 = 3
+      add (other): 1 = 1
     """
     if isinstance(x, Tensor):
         if wrt is not None:
@@ -58,7 +58,7 @@ def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | 
         if x.is_leaf or recorded._parents is None or x.numel() != 1:
             return autograd.explain(x)
         return _explain_backward(x, names)
-    op = x if isinstance(x, Op) else table.get(x) if callable(x) else None
+    op = x if isinstance(x, Op) else _op_of(x) if callable(x) else None
     if op is None:
         raise TypeError(
             f"explain takes an op such as tg.tanh or np.tanh, or a tensor; got {x!r:.80}. A "
@@ -68,6 +68,12 @@ def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | 
 
 
 # An op
+
+
+def _op_of(function: Any) -> Op | None:
+    """Return the op of a NumPy function, or of the function that has its name here."""
+    ours = (getattr(function, "__module__", None) or "").startswith("tinygrad_fc.functional")
+    return table.get(getattr(np, function.__name__, None) if ours else function)
 
 
 def _explain_op(op: Op) -> str:
@@ -139,15 +145,11 @@ def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
 
 
 def _example(op: Op, names: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
-    """Return the example of the docstring, or the numbers at one point of an elementwise op."""
-    text = op.__doc__ if op.__doc__ != type(op).__doc__ else None
-    shown = [line.strip() for line in (text or "").splitlines() if line.strip()]
-    if any(line.startswith(">>>") for line in shown):
-        first = next(k for k, line in enumerate(shown) if line.startswith(">>>"))
-        return [f"  {line}" for line in shown[first:]]
-    if settings or op.rules is None or any(w.shape or w.kind != "float" for w in op.domain):
-        return []
+    """Return the numbers at one point of an elementwise op, or the example of the docstring."""
     rules: Any = op.rules
+    if settings or rules is None or any(w.shape or w.kind != "float" for w in op.domain):
+        _, mark, rest = inspect.cleandoc(op.__doc__ or "").partition(">>>")
+        return [f"  {line.strip()}" for line in f"{mark}{rest}".partition("\n\n")[0].splitlines()]
     values = [np.asarray(_inside(word)) for word in op.domain]
     out = np.asarray(op.forward(*values))
     slopes = ", ".join(
