@@ -34,11 +34,10 @@ class device:  # noqa: N801  PyTorch's spelling
     def __init__(self, type: Any, index: int | None = None) -> None:
         name, _, number = str(type).partition(":")
         if name not in KINDS or not (number.isdecimal() or not number):
-            message = (
+            raise RuntimeError(
                 f"there is no device {type!r}; expected 'cpu', 'cuda', or 'cuda:1' for the second "
                 "GPU"
             )
-            raise RuntimeError(message)
         self.type = name
         self.index = int(number) if number else index
 
@@ -89,11 +88,10 @@ def cupy() -> Any:
     try:
         import cupy as module  # noqa: PLC0415  an extra, which takes a second to import
     except ImportError as error:
-        message = (
+        raise RuntimeError(
             "there is no device 'cuda': CuPy is not installed. Install it with "
             f"pip install 'tinygrad-fc[cuda]'. {advice}"
-        )
-        raise RuntimeError(message) from error
+        ) from error
     if not module.cuda.is_available():
         raise RuntimeError(f"there is no device 'cuda': CuPy finds no GPU. {advice}")
     return module

@@ -1,11 +1,11 @@
-"""Words for where an operation is differentiable, one an argument; and for its settings.
+"""Input domains: where an op is differentiable, one an argument; and the values of its settings.
 
-A row of the table says `domain=(real, positive)`, and whoever draws inputs for it (the generated
-laws, `tinygrad_fc.testing`) knows from that where its derivative may be asked for. Calling a word
-fixes the shape: `real(..., "n", "k")` by letters, where a letter stands for one size wherever it
-occurs in the row, `...` for any axes (broadcast between arguments), `"n?"` for an axis that may be
-left out where `...` stands for none, `"n>=2"` for one that is at least so long, and a number for an
-axis of that very size. A word that is not called takes any shape that broadcasts with the others'.
+An op says `domain=(real, positive)`, and code that draws inputs for it (`tinygrad_fc.testing`)
+takes them from there. Calling a domain fixes the shape: `real(..., "n", "k")` by letters, where a
+letter stands for one size wherever it occurs in the op, `...` for any axes (broadcast between
+arguments), `"n?"` for an axis that may be left out where `...` stands for none, `"n>=2"` for one of
+2 or more, and a number for an axis of that very size. A domain that is not called takes any shape
+that broadcasts with the others'.
 """
 
 from __future__ import annotations
@@ -72,24 +72,26 @@ class Domain:
         """Return the same values with a shape, by letters and numbers; `"..."` is `...` too.
 
         The axes may stand in a tuple, as NumPy has them: `real((3, 4))` is `real(3, 4)`. `where` is
-        a condition on the array, for what the words can't say.
+        a condition on the array, for what domains cannot say.
 
         Raises `TypeError` or `ValueError` for what is no axis.
         """
         given: Any = where
         if not (given is None or callable(given)):
-            message = f"where is a function of the array that tells whether to take it; got {given}"
-            raise TypeError(message)
+            raise TypeError(
+                f"where is a function of the array that tells whether to take it; got {given}"
+            )
         first = shape[0] if len(shape) == 1 else None
         axes: Any = tuple(first) if isinstance(first, tuple | list) else shape
         if axes.count(...) + axes.count("...") > 1:
-            message = f"{self.name}{axes} has `...` twice: it stands for all other axes, once"
-            raise ValueError(message)
-        told: Any = tuple(_axis(axis, self.name) for axis in axes)
+            raise ValueError(
+                f"{self.name}{axes} has `...` twice: it stands for all other axes, once"
+            )
+        axes_: Any = tuple(_axis(axis, self.name) for axis in axes)
         if where is not None and not shape:  # a condition alone, on any shape
-            told = self.shape
+            axes_ = self.shape
         return replace(
-            self, shape=told, condition=partial(holds, where) if where else self.condition
+            self, shape=axes_, condition=partial(holds, where) if where else self.condition
         )
 
     def contains(self, x: Any) -> Any:
@@ -111,20 +113,19 @@ class Domain:
     def __repr__(self) -> str:
         if self.shape is None:
             return self.name
-        told = ("..." if axis is ... else repr(axis) for axis in self.shape)
-        return f"{self.name}({', '.join(told)})"
+        axes_ = ("..." if axis is ... else repr(axis) for axis in self.shape)
+        return f"{self.name}({', '.join(axes_)})"
 
 
 def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
     """Tell whether arrays meet a condition; raises `TypeError` where it tells of each number."""
-    told = condition(*arrays)
-    if np.ndim(told):
-        message = (
+    met = condition(*arrays)
+    if np.ndim(met):
+        raise TypeError(
             "where= is a condition on whole arrays, and returned an array of shape "
-            f"{np.shape(told)}: write np.all(...) around it, or choose a domain such as positive"
+            f"{np.shape(met)}: write np.all(...) around it, or choose a domain such as positive"
         )
-        raise TypeError(message)
-    return bool(told)
+    return bool(met)
 
 
 def _size(value: Any, letter: str, least: int, message: str) -> Any:
@@ -196,20 +197,17 @@ def interval(
     interval(-1, 1)
     """
     if not (_numbers((low, high)) and _numbers(special) and _numbers(without)):
-        message = (
+        raise TypeError(
             "interval takes two numbers, and tuples of numbers as special= and without=; got "
             f"interval({low!r}, {high!r}, special={special!r}, without={without!r})"
         )
-        raise TypeError(message)
     if not low < high:
-        message = f"interval({low}, {high}) is empty: low must be less than high"
-        raise ValueError(message)
+        raise ValueError(f"interval({low}, {high}) is empty: low must be less than high")
     for v in special:
         if (not low < v < high and not math.isnan(v)) or v in without:
-            message = (
+            raise ValueError(
                 f"interval({low}, {high}): the special value {v} is outside, where nothing is drawn"
             )
-            raise ValueError(message)
     ends = f"{low:g}, {high:g}" + ", closed=True" * closed
     values = (*special, float(low), float(high)) if closed else tuple(special)
     return Domain(
@@ -242,7 +240,7 @@ distinct = Domain("distinct", special=(0.0, 1.0, -1.0, 0.5), distinct=True)
 boolean = Domain("boolean", kind="bool")
 
 
-# The settings of a row are told by functions from its arrays to the values that are legal there.
+# The settings of an op are functions from its arrays to the values that are legal for them.
 
 
 def axis(x: Any, *_: Any) -> Sequence[int]:

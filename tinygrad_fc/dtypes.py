@@ -45,6 +45,5 @@ def set_default_dtype(d: Any) -> None:
     global _default  # noqa: PLW0603  one process, one default, as in PyTorch
     dtype = np.dtype(d)
     if dtype.kind != "f":
-        message = f"the default dtype must be a float, got {dtype}: try float32 or float64"
-        raise DtypeError(message)
+        raise DtypeError(f"the default dtype must be a float, got {dtype}: try float32 or float64")
     _default = dtype

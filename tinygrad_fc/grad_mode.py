@@ -33,8 +33,7 @@ class Switch:
 
     def __init__(self, on: Any) -> None:
         if not isinstance(on, bool | int):
-            message = f"{type(self).__name__} takes True or False, got {on!r}"
-            raise TypeError(message)
+            raise TypeError(f"{type(self).__name__} takes True or False, got {on!r}")
         self.on = bool(on)
 
     def __enter__(self) -> Self:
@@ -46,8 +45,7 @@ class Switch:
     def __exit__(self, *exception: object) -> None:
         stack = _replaced.get()
         if stack is None:
-            message = f"{type(self).__name__} is left where it was not entered"
-            raise RuntimeError(message)
+            raise RuntimeError(f"{type(self).__name__} is left where it was not entered")
         flags.set(stack[0])
         _replaced.set(stack[1])
 
@@ -127,8 +125,7 @@ class _Fixed(Switch):
         if function is None:
             return self
         if not callable(function):
-            message = f"{cls.__name__} takes no setting; got {function!r}"
-            raise TypeError(message)
+            raise TypeError(f"{cls.__name__} takes no setting; got {function!r}")
         self.on = cls.setting
         return self(function)
 

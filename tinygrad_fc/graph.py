@@ -261,28 +261,28 @@ def backward(
     if inputs is not None:
         wanted = {id(t) for t in inputs}
         needed = _leading_to(roots, wanted)
-    walk = _Pass(wanted, needed)
+    pass_ = _Pass(wanted, needed)
     for root, seed in zip(roots, seeds, strict=True):
-        walk.add(root, seed)
+        pass_.add(root, seed)
     del seeds
     if create:
         with grad_mode.enable_grad():
-            walk.run(create=True)
-            found = [[t, g.clone()] for t, g in walk.gradients]
+            pass_.run(create=True)
+            found = [[t, g.clone()] for t, g in pass_.gradients]
     else:
-        walk.run(create=False)
-        found = walk.gradients
+        pass_.run(create=False)
+        found = pass_.gradients
         _own(found)
     with changing:
         moved = state.changed != before  # by another thread, or by a rule
     if moved:
-        for node in walk.done:
+        for node in pass_.done:
             _unchanged(node)
     if every and inputs is not None:
         _all_reached(inputs, {id(t) for t, _ in found})
     state.walked = tick()
     if not (retain or create):
-        for node in walk.done:
+        for node in pass_.done:
             node._parents = node._args = None
     return found
 

@@ -58,7 +58,7 @@ def _change(t: Any, what: str, change: Callable[[Any], Any], *operands: Any) -> 
         except (ValueError, TypeError, IndexError) as error:
             raise _refusal(t, what, operands, error) from error
         except BaseException:
-            # NumPy warns of an overflow, or raises as it was told to, when all is written.
+            # NumPy raises for an overflow, under np.errstate, when all is written.
             changed(t._array)
             raise
         changed(t._array)
@@ -98,11 +98,11 @@ def _method(ufunc: Any, name: str) -> Any:
     return method
 
 
-def _operator(row: Any, symbol: str, method: Any) -> Any:
+def _operator(op: Any, symbol: str, method: Any) -> Any:
     def operator(self: Any, other: Any) -> Any:
         # Between recorded tensors `x += y` is `x = x + y`: Python binds the name to the new result.
         if _tracked(self, other) and not (self._requires_grad and self.is_leaf):
-            return record(row, (self, other), {})
+            return record(op, (self, other), {})
         return method(self, other)
 
     operator.__name__ = symbol
@@ -117,8 +117,8 @@ methods = tuple(
     )
 )
 operators = tuple(
-    _operator(row, symbol, _method(row.function, symbol))
-    for row, symbol in ((e.add, "+="), (e.subtract, "-="), (e.multiply, "*="), (e.divide, "/="))
+    _operator(op, symbol, _method(op.function, symbol))
+    for op, symbol in ((e.add, "+="), (e.subtract, "-="), (e.multiply, "*="), (e.divide, "/="))
 )
 
 
@@ -192,16 +192,14 @@ def clamp_(self: Any, min: Any = None, max: Any = None) -> Tensor:
     """Keep every element within `min` and `max`; return itself."""
     low, high = _array(min), _array(max)
     if low is None and high is None:
-        message = "clamp_ needs a bound: pass min, max or both"
-        raise ValueError(message)
+        raise ValueError("clamp_ needs a bound: pass min, max or both")
     return _change(self, "clamp_", lambda a: np.clip(a, low, high, out=a), min, max)
 
 
 def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
     """Draw every element from a normal distribution; return itself."""
     if not std >= 0:
-        message = f"normal_ needs std >= 0, got {std}"
-        raise ValueError(message)
+        raise ValueError(f"normal_ needs std >= 0, got {std}")
     return _change(self, "normal_", lambda a: random.fill_normal(a, mean, std, generator))
 
 
@@ -210,12 +208,10 @@ def uniform_(self: Any, *bounds: float, generator: Any = None, **named: float) -
     # `from` is a word of Python's, so that only `**named` can take it by its name.
     given = dict(zip(("from", "to"), bounds, strict=False))
     if len(bounds) > 2 or named.keys() - {"from", "to"} or given.keys() & named.keys():
-        message = f"uniform_ takes `from` and `to`, got {bounds} and {named}"
-        raise TypeError(message)
+        raise TypeError(f"uniform_ takes `from` and `to`, got {bounds} and {named}")
     low, high = {"from": 0.0, "to": 1.0, **given, **named}.values()
     if not low <= high:
-        message = f"uniform_ needs from <= to, got from={low}, to={high}"
-        raise ValueError(message)
+        raise ValueError(f"uniform_ needs from <= to, got from={low}, to={high}")
     return _change(self, "uniform_", lambda a: random.fill_uniform(a, low, high, generator))
 
 

@@ -38,8 +38,8 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
     return f.elementwise.where(condition, x, y)
 
 
-def _running(row: Any, a: Any, axis: Any) -> Any:
-    return row(a.reshape(-1) if axis is None else a, axis=0 if axis is None else axis)
+def _running(op: Any, a: Any, axis: Any) -> Any:
+    return op(a.reshape(-1) if axis is None else a, axis=0 if axis is None else axis)
 
 
 def _concatenate(arrays: Any, axis: Any = 0) -> Any:
@@ -64,7 +64,7 @@ def _squeeze(a: Any, axis: Any = None) -> Any:
     gone = axis if isinstance(axis, tuple | list) else () if axis is None else (axis,)
     if any(a.shape[k] != 1 for k in gone):
         raise ShapeError(
-            f"squeeze takes out axes of size 1, and of a tensor of shape {a.shape} was told {axis}"
+            f"squeeze takes out axes of size 1, and got axis={axis} for a tensor of shape {a.shape}"
         )
     return f.shape.squeeze(a, axis)
 
@@ -81,7 +81,7 @@ def _expand_dims(a: Any, axis: Any) -> Any:
 
 
 def _flat(a: Any, axis: Any) -> tuple[Any, int]:
-    """Return `a` and the axis to work along: of the flattened array where none is told."""
+    """Return `a` and the axis to work along: of the flattened array for None."""
     return (a.reshape(-1), 0) if axis is None else (a, axis)
 
 
@@ -208,7 +208,7 @@ ADAPTERS: dict[Any, Any] = {
     np.argwhere: f.indexing.nonzero,
     np.flatnonzero: lambda a: f.indexing.nonzero(a.reshape(-1), as_tuple=True)[0],
     np.around: lambda a, decimals=0: f.elementwise.round(a, decimals=decimals),
-    np.fix: lambda x: c.trunc(x),  # noqa: PLW0108  a row has no signature
+    np.fix: lambda x: c.trunc(x),  # noqa: PLW0108  an op has settings by keyword
     np.nan_to_num: _nan_to_num,
     np.hstack: lambda tup: f.shape.hstack([_tensor(x) for x in tup]),
     np.vstack: lambda tup: f.shape.vstack([_tensor(x) for x in tup]),
@@ -248,11 +248,11 @@ REDUCED = {np.add: r.sum_, np.multiply: r.prod, np.maximum: r.amax, np.minimum: 
 
 
 def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
-    """Call the row of a ufunc, or of its `reduce`."""
+    """Call the op of a ufunc, or of its `reduce`."""
     if kwargs.get("out") is not None:
         if any(isinstance(a, Node) and a._requires_grad for a in (*inputs, *kwargs["out"])):
             raise GraphError(
-                f"{called.__name__} was told to write a tensor that requires grad into an array, "
+                f"{called.__name__} has out= for the result of a tensor that requires grad, "
                 "which would drop its gradient: write `a = a + t` for `a += t`, or use t.detach()"
             )
         plain = [a._array if isinstance(a, Node) else a for a in inputs]
@@ -265,38 +265,38 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
         settings = {"axis": kwargs.pop("axis", 0), "keepdims": kwargs.pop("keepdims", False)}
         return _plain(called, REDUCED[called], inputs, settings, kwargs)
     function = called if method == "__call__" else getattr(called, method)
-    row = table.get(function)
-    if row is None:
+    op = table.get(function)
+    if op is None:
         raise missing(function, len(inputs))
-    return _plain(called, row, inputs, {}, kwargs)
+    return _plain(called, op, inputs, {}, kwargs)
 
 
-def _plain(called: Any, row: Any, inputs: Any, settings: Any, rest: dict[str, Any]) -> Any:
+def _plain(called: Any, op: Any, inputs: Any, settings: Any, rest: dict[str, Any]) -> Any:
     rest = {k: v for k, v in rest.items() if v is not None}
     if rest:
-        message = (
+        raise DtypeError(
             f"{called.__name__} of a tensor does not take {', '.join(rest)}: leave it out, or use "
             "x.numpy()"
         )
-        raise DtypeError(message)
-    return record(row, tuple(inputs), settings)
+    return record(op, tuple(inputs), settings)
 
 
 def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Call the row of another function of NumPy's, told its arguments as NumPy is."""
+    """Call the op of another NumPy function with NumPy's arguments."""
     adapter = ADAPTERS.get(called)
     if adapter is not None:
         try:
             inspect.signature(adapter).bind(*args, **kwargs)
         except TypeError as error:
-            message = f"{called.__name__} of a tensor: {error}; leave that out, or use x.numpy()"
-            raise DtypeError(message) from error
+            raise DtypeError(
+                f"{called.__name__} of a tensor: {error}; leave that out, or use x.numpy()"
+            ) from error
         return adapter(*args, **kwargs)
-    row = table.get(called)
-    if row is None:
+    op = table.get(called)
+    if op is None:
         raise missing(called, sum(isinstance(a, Node | np.ndarray) for a in args) or 1)
     names = list(inspect.signature(called).parameters)
     given = dict(zip(names, args, strict=False)) | kwargs
-    arrays = [given.pop(name) for name in names[: len(row.domain)]]
-    settings = {k: given.pop(k) for k in list(given) if k in row.settings}
-    return _plain(called, row, arrays, settings, given)
+    arrays = [given.pop(name) for name in names[: len(op.domain)]]
+    settings = {k: given.pop(k) for k in list(given) if k in op.settings}
+    return _plain(called, op, arrays, settings, given)

@@ -411,8 +411,8 @@ def _documented(made: Op, function: Any) -> Op:
 
 def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
     raise GraphError(
-        f"{name} has no rule for argument {i}, which requires grad. Add one to its row, or hand "
-        "the argument over as `x.detach()` where no gradient is wanted."
+        f"{name} has no rule for argument {i}, which requires grad. Give the op one, or pass "
+        "it as `x.detach()` where no gradient is wanted."
     )
 
 
@@ -526,9 +526,9 @@ def _clash(shapes: Sequence[tuple[int, ...]]) -> str:
     for axis in range(1, max(map(len, shapes), default=0) + 1):
         sizes = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
         if len(sizes) > 1:
-            told = " and ".join(map(str, sorted(sizes)))
+            both = " and ".join(map(str, sorted(sizes)))
             return (
                 f"the shapes do not broadcast, since axis -{axis} (counted from the right) has "
-                f"sizes {told}, and neither is 1. Reshape or transpose one of them to match"
+                f"sizes {both}, and neither is 1. Reshape or transpose one of them to match"
             )
     return ""

@@ -40,7 +40,7 @@ _PLACES = ("cpu", "cuda", "mps", "meta", "xpu")
 def _index(at: Any) -> Any:
     """Return what stands between brackets with arrays in place of tensors.
 
-    Copies, since a rule reads them, and whoever gave them may change them before the walk.
+    They are copied, since a rule reads them, and the caller may change them before that.
     """
     if isinstance(at, Node):
         array = at._array
@@ -238,7 +238,7 @@ class Tensor(methods.Methods):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow to it: as told, or since they flow to what it is made of."""
+        """Whether gradients flow to it: a leaf that asked for them, or a result of such leaves."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -388,7 +388,7 @@ class Tensor(methods.Methods):
     ) -> None:
         """Add the gradient of this result to the `.grad` of what it is made of.
 
-        `gradient` weighs its elements, and is 1 for a scalar. `create_graph` records the walk, so
+        `gradient` weighs its elements, and is 1 for a scalar. `create_graph` records the pass, so
         that gradients have gradients; `retain_graph` (like it by default) keeps the graph for
         another pass; `inputs` are the only tensors that get theirs. Raises `GraphError` where
         nothing requires grad, the graph was used, or a value changed in place; nothing is changed
@@ -650,7 +650,7 @@ class Tensor(methods.Methods):
         return self.to(CPU)
 
     def cuda(self, device: Any = None) -> Tensor:
-        """Return it on a GPU, the first unless told otherwise; itself if it is there."""
+        """Return it on a GPU, the first by default; itself if it is there."""
         return self.to(gpu(device))
 
 

@@ -36,16 +36,16 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if name in _LATER:
         return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _several(tensors: Any, what: str) -> list[Any]:
     found = list(tensors) if isinstance(tensors, list | tuple) else [tensors]
     for t in found:
         if not isinstance(t, Node):
-            message = f"{what} must be tensors, got {type(t).__name__}: make one with tensor(...)"
-            raise TypeError(message)
+            raise TypeError(
+                f"{what} must be tensors, got {type(t).__name__}: make one with tensor(...)"
+            )
     return found
 
 
@@ -161,7 +161,7 @@ def grad(
     """Return the gradients of `outputs` with respect to `inputs`, leaving every `.grad` alone.
 
     `grad_outputs` weigh the elements of `outputs`. An input that was not reached is an error,
-    None with `allow_unused`, zeros with `materialize_grads`. `create_graph` records the walk, for
+    None with `allow_unused`, zeros with `materialize_grads`. `create_graph` records the pass, for
     gradients of gradients. Raises `GraphError` as `Tensor.backward` does.
 
     >>> import tinygrad_fc as tg

@@ -1,10 +1,10 @@
 """How a call of a `Function` is recorded.
 
-A call is one node, whose last operand is a `Call`: what the context keeps, which so dies with the
+A call is one node, whose last operand is a `Call`: what the context keeps, which is freed with the
 graph. Arguments and results are kept as places, since a result would hold the node that holds it,
-and since a walk that records itself needs the tensors of the graph. Of several results the node
-stands for all, end to end, and each result is a part of it that nothing was copied for: the walk
-meets no operation of more than one result.
+and since a backward pass that is recorded needs the tensors of the graph. Of several results the
+node stands for all, end to end, and each result is a part of it that is not copied: the backward
+pass meets no op of more than one result.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from tinygrad_fc.op import Op, _readonly
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tinygrad_fc.autograd.rules import Row
+    from tinygrad_fc.autograd.rules import FunctionOp
 
 NONE: dict[str, Any] = {}
 
 
-def row(name: str, forward: Callable[..., Any], rules: Any) -> Op:
-    """Return a row that is in no table, since nobody calls it by a function of NumPy's."""
+def op(name: str, forward: Callable[..., Any], rules: Any) -> Op:
+    """Return an op that is not registered, since no function of NumPy leads to it."""
     return Op(forward, forward=forward, domain=(), rules=rules, settings={}, name=name)
 
 
-def _same_slope(g: Any, _out: Any, _x: Any) -> Any:
+def _same_rule(g: Any, _out: Any, _x: Any) -> Any:
     return g
 
 
-_same = row("argument", _readonly, (_same_slope,))
+_same = op("argument", _readonly, (_same_rule,))
 
 
 def lent(t: Any) -> Any:
@@ -126,28 +126,28 @@ class Call:
         dtype = np.result_type(*(r.array.dtype for r in self.parts))
         return np.broadcast_to(np.zeros((), dtype), (self.size + len(self.results),))
 
-    def recorded(self, row: Row, args: Sequence[Any]) -> list[Any]:
+    def recorded(self, op: FunctionOp, args: Sequence[Any]) -> list[Any]:
         """Return the results as tensors: recorded if something requires grad."""
         operands = [a if isinstance(a, Node) else None for a in args]
-        node = record(row, (*operands, self), NONE) if self.parts else None
+        node = record(op, (*operands, self), NONE) if self.parts else None
         made = []
         for k, r in enumerate(self.results):
             if r.array is None:
                 made.append(r.other)
             elif r.part is None:
                 made.append(wrap(r.array))
-                made[-1]._op = row
+                made[-1]._op = op
             else:
-                made.append(self.result(row, node, k))
+                made.append(self.result(op, node, k))
         return made
 
-    def result(self, row: Row, node: Any, k: int) -> Any:
+    def result(self, op: FunctionOp, node: Any, k: int) -> Any:
         """Return result `k` as a tensor, given the node that stands for all of them."""
         if len(self.parts) == 1:
             return node
         r = self.results[k]
         mark = None if self.materialize else self.size + k
-        return record(row.pick, (node, r.array), {"part": r.part, "mark": mark})
+        return record(op.pick, (node, r.array), {"part": r.part, "mark": mark})
 
     def cotangents(self, g: Any) -> Iterator[Any]:
         """Yield the gradient of each result, given the one of the node."""
@@ -162,7 +162,7 @@ class Call:
             else:
                 yield None
 
-    def opened(self, row: Row, out: Any, values: Sequence[Any]) -> FunctionCtx:
+    def opened(self, op: FunctionOp, out: Any, values: Sequence[Any]) -> FunctionCtx:
         """Return the context for one run of `backward`; of the graph, where the run is recorded."""
         ctx = FunctionCtx(self.needs)
 
@@ -173,7 +173,7 @@ class Call:
                 return _shown(values[t.k], requires_grad=self.needs[t.k])
             r = self.results[t.k]
             if r.part is not None and isinstance(out, Node):
-                return self.result(row, out, t.k)
+                return self.result(op, out, t.k)
             return _shown(r.array, requires_grad=r.part is not None)
 
         for name, value in self.ctx.items():

@@ -1,6 +1,6 @@
 """Functions with a derivative of their own, in PyTorch's spelling.
 
-A subclass of `Function` is an operation like those of the table, with one row for all its calls;
+A subclass of `Function` has one op for all its calls;
 `calls` tells how a call is recorded, `rules` how its `backward` runs.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.calls import Call, lent
 from tinygrad_fc.autograd.context import FunctionCtx
-from tinygrad_fc.autograd.rules import Row, in_place
+from tinygrad_fc.autograd.rules import FunctionOp, in_place
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.graph import Node
 
@@ -51,11 +51,11 @@ class Function:
     tensor(1.)
     """
 
-    _row: Row
+    _function_op: FunctionOp
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._row = Row(cls, separate=_separate(cls))
+        cls._function_op = FunctionOp(cls, separate=_separate(cls))
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: `apply` is what calls it. Raises `GraphError`."""
@@ -99,7 +99,7 @@ class Function:
             result = _forward(cls, ctx, inputs, named)
         results = result if isinstance(result, tuple) else (result,)
         _refuse(cls.__name__, ctx, results)
-        made = Call(ctx, args, inputs, results).recorded(cast("Row", cls._row), args)
+        made = Call(ctx, args, inputs, results).recorded(cast("FunctionOp", cls._function_op), args)
         return tuple(made) if isinstance(result, tuple) else made[0]
 
 

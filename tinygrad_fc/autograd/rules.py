@@ -1,4 +1,4 @@
-"""How the `backward` of a `Function` runs, as the rules of a row; and what of it is refused."""
+"""How the `backward` of a `Function` runs, as the rules of an op, and the errors it raises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.autograd.calls import NONE, Call, row
+from tinygrad_fc.autograd.calls import NONE, Call, op
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.graph import NOTHING, Node, owner, record, state, tick
 from tinygrad_fc.op import Each, Op, numbered, positional
@@ -31,19 +31,17 @@ def _pick(node: Any, array: Any, *, part: slice, mark: int | None) -> Any:
     return array
 
 
-def _pick_slope(
-    g: Any, _out: Any, _node: Any, _array: Any, *, part: slice, mark: int | None
-) -> Any:
-    share = scatter(g.reshape(-1), at=part, shape=_node.shape)
+def _pick_rule(g: Any, _out: Any, _node: Any, _array: Any, *, part: slice, mark: int | None) -> Any:
+    gradient = scatter(g.reshape(-1), at=part, shape=_node.shape)
     if mark is None:
-        return share
+        return gradient
     reached = np.zeros(_node.shape, g.dtype)
     reached[mark] = 1
-    return share + reached
+    return gradient + reached
 
 
-class Row(Op):
-    """The row of a `Function`, whose rules for all arguments are one run of its `backward`."""
+class FunctionOp(Op):
+    """The op of a `Function`: one run of its `backward` is the rules for all arguments."""
 
     __slots__ = ("cut", "kind", "pick", "separate")
 
@@ -53,19 +51,19 @@ class Row(Op):
         name = kind.__name__
         whole = _whole
         super().__init__(whole, forward=whole, domain=(), rules=None, settings={}, name=name)
-        self.pick = row(name, _pick, (_pick_slope, None))
-        self.cut = row(
-            f"the gradient of {name}", lambda share, *_: share, Each(partial(_cut, name))
+        self.pick = op(name, _pick, (_pick_rule, None))
+        self.cut = op(
+            f"the gradient of {name}", lambda gradient, *_: gradient, Each(partial(_cut, name))
         )
 
     @property
     def rules(self) -> Any:
-        """The rules for one node: made anew for each of a walk, and gone with it."""
+        """The rules for one node, new for each node of a backward pass."""
         return _Shares(self)
 
     @rules.setter
     def rules(self, _: Any) -> None:
-        """Ignore what every other row has."""
+        """Ignore the rules that `Op` sets."""
 
     def argument(self, i: int) -> str:
         """Return how to speak of argument `i` of `apply`."""
@@ -87,21 +85,21 @@ class Row(Op):
 class _Shares:
     """The rules of one node: one run of `backward`, and a gradient of it for each argument."""
 
-    __slots__ = ("given", "row", "shares")
+    __slots__ = ("given", "gradients", "op")
 
-    def __init__(self, row: Row) -> None:
-        self.row = row
+    def __init__(self, op: FunctionOp) -> None:
+        self.op = op
         self.given: Any = None
-        self.shares: list[Any] = []
+        self.gradients: list[Any] = []
 
     def __getitem__(self, i: int) -> Any:
-        return partial(self.share, i)
+        return partial(self.gradient, i)
 
-    def share(self, i: int, g: Any, out: Any, *values: Any) -> Any:
+    def gradient(self, i: int, g: Any, out: Any, *values: Any) -> Any:
         """Return the gradient of argument `i`."""
         if self.given is not g:
-            self.given, self.shares = g, _run(self.row, g, out, values)
-        return self.shares[i]
+            self.given, self.gradients = g, _run(self.op, g, out, values)
+        return self.gradients[i]
 
 
 # One run of `backward`
@@ -112,28 +110,30 @@ def in_place(error: Exception) -> bool:
     return any(words in str(error) for words in ("read-only", "would change"))
 
 
-def _run(row: Row, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
+def _run(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
     """Run the `backward` of a call; return a gradient for each argument, checked."""
     call: Call = values[-1]
     start = tick()
-    ctx = call.opened(row, out, values)
+    ctx = call.opened(op, out, values)
     cotangents = list(call.cotangents(g))
     try:
         with nullcontext() if isinstance(g, Node) else grad_mode.no_grad():
-            found = row.kind.backward(ctx, *cotangents)
+            found = op.kind.backward(ctx, *cotangents)
     except (ValueError, GraphError) as error:
         if in_place(error):
-            raise GraphError(_changes(row.name)) from error
+            raise GraphError(_changes(op.name)) from error
         raise
     for t in cotangents:
         if t is not None and state.changes.get(id(owner(t._array)), 0) > start:
-            raise GraphError(_changes(row.name))
-    shares = _counted(row, found, len(values) - 1)
-    for i, share in enumerate(shares):
-        shares[i] = _checked(row, i, share, values[i], needed=call.needs[i])
-        if shares[i] is not NOTHING:
-            shares[i] = _tied(row, share, g, values) if isinstance(g, Node) else share._array
-    return shares
+            raise GraphError(_changes(op.name))
+    gradients = _counted(op, found, len(values) - 1)
+    for i, gradient in enumerate(gradients):
+        gradients[i] = _checked(op, i, gradient, values[i], needed=call.needs[i])
+        if gradients[i] is not NOTHING:
+            gradients[i] = (
+                _tied(op, gradient, g, values) if isinstance(g, Node) else gradient._array
+            )
+    return gradients
 
 
 def _changes(name: str) -> str:
@@ -144,53 +144,53 @@ def _changes(name: str) -> str:
     )
 
 
-def _counted(row: Row, found: Any, count: int) -> list[Any]:
-    shares = list(found) if isinstance(found, tuple | list) else [found]
-    if len(shares) < count or any(share is not None for share in shares[count:]):
+def _counted(op: FunctionOp, found: Any, count: int) -> list[Any]:
+    gradients = list(found) if isinstance(found, tuple | list) else [found]
+    if len(gradients) < count or any(gradient is not None for gradient in gradients[count:]):
         raise GraphError(
-            f"backward of {row.name} returned {len(shares)} gradients; expected {count}, one for "
+            f"backward of {op.name} returned {len(gradients)} gradients; expected {count}, one for "
             "each argument of forward after ctx: None for one that has no gradient"
         )
-    return shares[:count]
+    return gradients[:count]
 
 
-def _checked(row: Row, i: int, share: Any, value: Any, *, needed: bool) -> Any:
-    """Return the gradient `share` of argument `i`, `NOTHING` where there is none to pass on."""
-    if share is None or (value is not None and not needed):
+def _checked(op: FunctionOp, i: int, gradient: Any, value: Any, *, needed: bool) -> Any:
+    """Return the gradient `gradient` of argument `i`, `NOTHING` where there is none to pass on."""
+    if gradient is None or (value is not None and not needed):
         return NOTHING
     if value is None:
         raise GraphError(
-            f"{_returned(row, i)} a gradient, though that is no tensor: return None in its place"
+            f"{_returned(op, i)} a gradient, though that is no tensor: return None in its place"
         )
-    if not isinstance(share, Node):
+    if not isinstance(gradient, Node):
         raise TypeError(
-            f"{_returned(row, i)} {type(share).__name__}; expected a tensor of shape "
+            f"{_returned(op, i)} {type(gradient).__name__}; expected a tensor of shape "
             f"{value.shape}, or None where there is no gradient: wrap an array as tensor(array)"
         )
-    if share._array.shape != value.shape:
+    if gradient._array.shape != value.shape:
         raise ShapeError(
-            f"{_returned(row, i)} a gradient of shape {share._array.shape}; expected "
+            f"{_returned(op, i)} a gradient of shape {gradient._array.shape}; expected "
             f"{value.shape}, the shape of that argument: sum over the axes that forward broadcast, "
             "or reshape"
         )
-    return share
+    return gradient
 
 
-def _returned(row: Row, i: int) -> str:
-    return f"backward of {row.name} returned, for {row.argument(i)},"
+def _returned(op: FunctionOp, i: int) -> str:
+    return f"backward of {op.name} returned, for {op.argument(i)},"
 
 
-def _tied(row: Row, share: Any, g: Any, values: Sequence[Any]) -> Any:
-    """Return `share`, refusing to be differentiated where it was computed outside the graph.
+def _tied(op: FunctionOp, gradient: Any, g: Any, values: Sequence[Any]) -> Any:
+    """Return `gradient`, refusing to be differentiated where it was computed outside the graph.
 
     A gradient is linear in `g`: if it is not zero, and `g` is recorded, it must be recorded too.
     """
-    if share._requires_grad:
-        return share
-    sources = [g] if g._requires_grad and share._array.any() else []
-    if getattr(row.kind.backward, "once", False):
+    if gradient._requires_grad:
+        return gradient
+    sources = [g] if g._requires_grad and gradient._array.any() else []
+    if getattr(op.kind.backward, "once", False):
         sources = [t for t in (g, *values) if isinstance(t, Node) and t._requires_grad]
-    return record(row.cut, (share, *sources), NONE) if sources else share
+    return record(op.cut, (gradient, *sources), NONE) if sources else gradient
 
 
 def _cut(name: str, *_: Any) -> NoReturn:

@@ -36,18 +36,16 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
     try:
         array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
     except (ValueError, TypeError, OverflowError) as error:
-        message = (
+        raise DtypeError(
             f"cannot make a tensor of {data!r:.80}: all rows must have one length, and all "
             "elements be real numbers or truth values; tensors are put together by stack or cat "
             f"({error})"
-        )
-        raise DtypeError(message) from error
+        ) from error
     if array.dtype.kind not in "fiub":
-        message = (
+        raise DtypeError(
             f"cannot make a tensor of {data!r:.80}: its elements are {array.dtype}, and tensors "
             "hold real numbers or truth values; rows must have one length"
         )
-        raise DtypeError(message)
     if not array.dtype.isnative:  # as files bring it; all results are in the machine's own
         array = array.astype(array.dtype.newbyteorder("="))
     if dtype is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
@@ -66,21 +64,20 @@ def as_shape(given: tuple[Any, ...]) -> tuple[int, ...]:
             given = tuple(given[0])
         return tuple(index(n) for n in given)
     except TypeError as error:
-        message = f"sizes, dims and shifts are whole numbers or a tuple of them, got {given!r:.60}"
-        raise DtypeError(message) from error
+        raise DtypeError(
+            f"sizes, dims and shifts are whole numbers or a tuple of them, got {given!r:.60}"
+        ) from error
 
 
 def normalize_dim(dim: int, ndim: int, what: str) -> int:
     """Return `dim` counted from the front; raise `RangeError` where there is no such axis."""
     if not hasattr(dim, "__index__"):
-        message = f"{what}: dim is one whole number, got {dim!r:.60}"
-        raise DtypeError(message)
+        raise DtypeError(f"{what}: dim is one whole number, got {dim!r:.60}")
     if not -ndim <= dim < ndim:
-        message = (
+        raise RangeError(
             f"{what}: dim {dim} is out of range, a tensor of {ndim} dimensions has {-ndim} to "
             f"{ndim - 1}"
         )
-        raise RangeError(message)
     return dim % ndim
 
 
@@ -88,8 +85,7 @@ def reduction_axes(dim: Any, keepdim: bool, axis: Any, keepdims: Any) -> dict[st
     """Return the settings of a reduction from PyTorch's and NumPy's names for them."""
     if axis is not None:
         if dim is not None:
-            message = f"give dim or axis, not both: got dim={dim!r} and axis={axis!r}"
-            raise TypeError(message)
+            raise TypeError(f"give dim or axis, not both: got dim={dim!r} and axis={axis!r}")
         dim = axis
     elif isinstance(dim, tuple | list) and not dim:
         dim = None  # as in PyTorch; for NumPy's `axis=()` nothing is reduced

@@ -91,14 +91,14 @@ def from_numpy(ndarray: Any) -> Tensor:
     tensor([0, 1, 2])
     """
     if not isinstance(ndarray, np.ndarray):
-        message = f"from_numpy takes a NumPy array, got {type(ndarray).__name__}: use tensor(...)"
-        raise TypeError(message)
+        raise TypeError(
+            f"from_numpy takes a NumPy array, got {type(ndarray).__name__}: use tensor(...)"
+        )
     if not ndarray.dtype.isnative:
-        message = (
+        raise DtypeError(
             f"from_numpy shares memory, and that of dtype {ndarray.dtype.str} is not in this "
             "machine's order of bytes: use tensor(...), which copies"
         )
-        raise DtypeError(message)
     return with_grad(as_array(ndarray), requires_grad=False)
 
 
@@ -119,8 +119,7 @@ def full(
     if fill_value is None and shape:
         *shape, fill_value = shape  # type: ignore[assignment]
     if fill_value is None or not (shape or size is not None):
-        message = "full takes a shape and a value: full((2, 3), 0.5)"
-        raise TypeError(message)
+        raise TypeError("full takes a shape and a value: full((2, 3), 0.5)")
     value = as_array(fill_value, dtype)
     wanted = as_shape(tuple(shape) if size is None else (size,))
     return with_grad(np.full(wanted, value), requires_grad, device)
@@ -275,8 +274,9 @@ def arange(
     if end is None:
         start, end = 0, start
     if step == 0 or (end - start) / step < 0:
-        message = f"arange({start}, {end}, {step}) leads away from its end: check the sign of step"
-        raise ValueError(message)
+        raise ValueError(
+            f"arange({start}, {end}, {step}) leads away from its end: check the sign of step"
+        )
     if dtype is None and any(isinstance(v, float | np.floating) for v in (start, end, step)):
         dtype = dtypes.get_default_dtype()
     # As PyTorch counts: the last number is decided by one division, not by adding up.
@@ -315,7 +315,7 @@ def _new(make: Any, self: Tensor, size: tuple[Any, ...], settings: dict[str, Any
 
 
 def new_zeros(self: Tensor, *size: Any, **settings: Any) -> Tensor:
-    """Return zeros of shape `size` and of this tensor's dtype, unless told another.
+    """Return zeros of shape `size` and of this tensor's dtype by default.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1, 2]).new_zeros(3)
@@ -325,7 +325,7 @@ def new_zeros(self: Tensor, *size: Any, **settings: Any) -> Tensor:
 
 
 def new_ones(self: Tensor, *size: Any, **settings: Any) -> Tensor:
-    """Return ones of shape `size` and of this tensor's dtype, unless told another.
+    """Return ones of shape `size` and of this tensor's dtype by default.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).new_ones((2, 1)).shape
@@ -335,7 +335,7 @@ def new_ones(self: Tensor, *size: Any, **settings: Any) -> Tensor:
 
 
 def new_empty(self: Tensor, *size: Any, **settings: Any) -> Tensor:
-    """Return a tensor of shape `size` to be filled, of this tensor's dtype, unless told another.
+    """Return a tensor of shape `size` to be filled, of this tensor's dtype by default.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).new_empty(2, 3).shape
@@ -345,7 +345,7 @@ def new_empty(self: Tensor, *size: Any, **settings: Any) -> Tensor:
 
 
 def new_full(self: Tensor, size: Any, fill_value: Any, **settings: Any) -> Tensor:
-    """Return one value everywhere, in shape `size` and this tensor's dtype, unless told another.
+    """Return one value everywhere, in shape `size` and this tensor's dtype by default.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1, 2]).new_full((2,), 7)

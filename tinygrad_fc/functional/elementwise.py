@@ -58,8 +58,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
         if _whole(input) and _whole(other):
             return e.floor_divide(e.subtract(input, e.fmod(input, other)), other)
         return c.trunc(e.divide(input, other)).type_as(input)
-    message = f'rounding_mode is None, "trunc" or "floor", got {rounding_mode!r}'
-    raise ValueError(message)
+    raise ValueError(f'rounding_mode is None, "trunc" or "floor", got {rounding_mode!r}')
 
 
 def _whole(x: Any) -> bool:
@@ -68,7 +67,7 @@ def _whole(x: Any) -> bool:
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Return `input` kept within `min` and `max`, numbers or tensors; the slope at a bound is 1.
+    """Return `input` limited to [min, max], numbers or tensors; the derivative at a bound is 1.
 
     Where the bounds cross, `max` wins. Raises `ValueError` where neither is given.
 
@@ -77,8 +76,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     tensor([-1. ,  0.5,  1. ])
     """
     if min is None and max is None:
-        message = "clamp needs a bound: pass min, max or both"
-        raise ValueError(message)
+        raise ValueError("clamp needs a bound: pass min, max or both")
     if input.dtype.kind == "b":
         input = input.to(np.int64)
     limits = np.finfo if input.dtype.kind == "f" else np.iinfo
@@ -102,8 +100,9 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         array = condition._array if isinstance(condition, Node) else np.asarray(condition)
         return tuple(wrap(k) for k in np.nonzero(np.atleast_1d(array)))
     if input is None or other is None:
-        message = "where takes a condition alone, or a condition and what to choose from, both"
-        raise TypeError(message)
+        raise TypeError(
+            "where takes a condition alone, or a condition and what to choose from, both"
+        )
     if isinstance(condition, Node) and condition._array.dtype != bool:
         condition = record(c.whole, (condition,), {"dtype": np.dtype(bool)})
     return e.where(condition, input, other)
@@ -130,7 +129,7 @@ def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:
-    """Return `input`, and `min` where that is larger; the slope at the bound is 1.
+    """Return `input`, and `min` where that is larger; the derivative at the bound is 1.
 
     >>> import tinygrad_fc as tg
     >>> tg.clamp_min(tg.tensor([-2.0, 0.5]), 0)
@@ -140,7 +139,7 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
 
 
 def clamp_max(input: Tensor, max: Any) -> Tensor:
-    """Return `input`, and `max` where that is smaller; the slope at the bound is 1.
+    """Return `input`, and `max` where that is smaller; the derivative at the bound is 1.
 
     >>> import tinygrad_fc as tg
     >>> tg.clamp_max(tg.tensor([-2.0, 0.5]), 0)
@@ -152,7 +151,7 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Return `input` rounded to whole numbers, or to so many decimals; halves to the even one.
 
-    The result never requires grad: it is flat wherever it has a slope.
+    The result never requires grad: it is constant wherever it is differentiable.
 
     >>> import tinygrad_fc as tg
     >>> tg.round(tg.tensor([0.5, 1.5, 2.25]))
@@ -203,13 +202,14 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     tensor([6., 6.])
     """
     if "f" not in {x.dtype.kind for x in (tensor1, tensor2)}:
-        message = "addcdiv divides floats, got two of whole numbers: use x.double() or x.float()"
-        raise DtypeError(message)
+        raise DtypeError(
+            "addcdiv divides floats, got two of whole numbers: use x.double() or x.float()"
+        )
     return add(input, tensor1 / tensor2, alpha=value)
 
 
 def digamma(input: Tensor) -> Tensor:
-    """Return the slope of `lgamma`, the logarithm of the gamma function.
+    """Return the derivative of `lgamma`, the logarithm of the gamma function.
 
     >>> import tinygrad_fc as tg
     >>> tg.digamma(tg.tensor([1.0, 2.0]))
@@ -241,8 +241,7 @@ def isclose(
     tensor([ True, False])
     """
     if not (rtol >= 0 and atol >= 0):
-        message = f"isclose needs tolerances from 0 on, got rtol={rtol} and atol={atol}"
-        raise ShapeError(message)
+        raise ShapeError(f"isclose needs tolerances from 0 on, got rtol={rtol} and atol={atol}")
     return c.isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 

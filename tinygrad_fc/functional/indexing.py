@@ -29,11 +29,13 @@ def _indices(index: Any, n: int, what: str) -> Any:
     """Return `index` as an array of whole numbers, which are from 0 to below `n`."""
     at = as_array(index)
     if at.dtype.kind not in "iu":
-        message = f"{what} needs whole numbers for indices, got {at.dtype}: use index.long()"
-        raise DtypeError(message)
+        raise DtypeError(
+            f"{what} needs whole numbers for indices, got {at.dtype}: use index.long()"
+        )
     if at.size and (at.min() < 0 or at.max() >= n):
-        message = f"{what}: an index lies outside 0 to {n - 1}, the indices along that dimension"
-        raise RangeError(message)
+        raise RangeError(
+            f"{what}: an index lies outside 0 to {n - 1}, the indices along that dimension"
+        )
     return at
 
 
@@ -48,29 +50,28 @@ def _element_by_element(
     dim = normalize_dim(dim, input.ndim or 1, what)
     at = _indices(index, (input.shape or (1,))[dim], what)
     if not input.ndim == at.ndim == within.ndim:
-        message = (
+        raise ShapeError(
             f"{what} needs as many dimensions in the index, {at.shape}, as in the tensors, "
             f"{input.shape} and {within.shape}"
         )
-        raise ShapeError(message)
     fits = [n <= m for n, m in zip(at.shape, within.shape, strict=True)]
     elsewhere = [n <= m for n, m in zip(at.shape, input.shape, strict=True)]
     if at.size and not (
         all(fits[k] or (within is input and k == dim) for k in range(at.ndim))
         and all(elsewhere[k] or k == dim for k in range(at.ndim))
     ):
-        message = (
+        raise ShapeError(
             f"{what}: index {at.shape} is larger than the tensors {input.shape} and "
             f"{within.shape} off axis {dim}"
         )
-        raise ShapeError(message)
     return dim, at
 
 
 def _one_dtype(source: Any, input: Any, what: str) -> None:
     if source.dtype != input.dtype:
-        message = f"{what} brings {source.dtype} to {input.dtype}: cast one, source.type_as(x)"
-        raise DtypeError(message)
+        raise DtypeError(
+            f"{what} brings {source.dtype} to {input.dtype}: cast one, source.type_as(x)"
+        )
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -104,20 +105,18 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return input.reshape(-1)[_indices(indices, input.numel(), "take_along_dim").reshape(-1)]
     at = as_array(indices)
     if at.ndim != input.ndim:
-        message = (
+        raise ShapeError(
             f"take_along_dim needs indices of {input.ndim} dimensions, as the tensor "
             f"{input.shape} has, got {at.shape}"
         )
-        raise ShapeError(message)
     dim = normalize_dim(dim, input.ndim, "take_along_dim")
     _indices(at, input.shape[dim], "take_along_dim")
     try:
         both = np.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, at)))
     except ValueError as error:
-        message = (
+        raise ShapeError(
             f"take_along_dim: indices {at.shape} do not broadcast with {input.shape} off axis {dim}"
-        )
-        raise ShapeError(message) from error
+        ) from error
     wide, at = ((*both[:dim], x.shape[dim], *both[dim + 1 :]) for x in (input, at))
     return gather(s.broadcast_to(input, shape=wide), dim, np.broadcast_to(as_array(indices), at))  # type: ignore[arg-type]
 
@@ -132,12 +131,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     dim = normalize_dim(dim, input.ndim or 1, "index_select")
     at = _indices(index, (input.shape or (1,))[dim], "index_select")
     if at.ndim > 1:
-        message = f"index_select needs a vector of indices, got shape {at.shape}"
-        raise RangeError(message)
+        raise RangeError(f"index_select needs a vector of indices, got shape {at.shape}")
     if not input.ndim:
         if at.size != 1:
-            message = f"index_select of a 0-d tensor takes one index, got {at.size}"
-            raise RangeError(message)
+            raise RangeError(f"index_select of a 0-d tensor takes one index, got {at.size}")
         return input
     return input[_before(dim, at.reshape(-1))]
 
@@ -165,11 +162,10 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     n, first = input.shape[dim], whole(start)
     first = first + n if first < 0 else first
     if not 0 <= first <= first + length <= n:
-        message = (
+        raise RangeError(
             f"narrow: {length} slices from {start} on are not in a tensor {input.shape}, which "
             f"has {n} along axis {dim}"
         )
-        raise RangeError(message)
     return input[_before(dim, slice(first, first + length))]
 
 
@@ -183,13 +179,13 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """
     chosen = as_array(mask)
     if chosen.dtype != bool:
-        message = f"masked_select needs truth values, got {chosen.dtype}: use mask.bool()"
-        raise DtypeError(message)
+        raise DtypeError(f"masked_select needs truth values, got {chosen.dtype}: use mask.bool()")
     try:
         shape = np.broadcast_shapes(input.shape, chosen.shape)
     except ValueError as error:
-        message = f"masked_select: the mask {chosen.shape} does not broadcast with {input.shape}"
-        raise ShapeError(message) from error
+        raise ShapeError(
+            f"masked_select: the mask {chosen.shape} does not broadcast with {input.shape}"
+        ) from error
     return s.broadcast_to(input, shape=shape)[np.broadcast_to(chosen, shape)]
 
 
@@ -222,15 +218,15 @@ def index_add(
     at = _indices(index, (input.shape or (1,))[dim], "index_add").reshape(-1).copy()
     wanted = (*input.shape[:dim], at.size, *input.shape[dim + 1 :]) if input.ndim else ()
     if source.shape != wanted:
-        message = (
+        raise ShapeError(
             f"index_add to a tensor {input.shape} along axis {dim} needs a source of shape "
             f"{wanted} for {at.size} indices, got {source.shape}"
         )
-        raise ShapeError(message)
     _one_dtype(source, input, "index_add")
     if input.dtype.kind in "iub" and not isinstance(alpha, int | np.integer):
-        message = f"index_add of {input.dtype} takes a whole alpha, got {alpha}: use x.double()"
-        raise DtypeError(message)
+        raise DtypeError(
+            f"index_add of {input.dtype} takes a whole alpha, got {alpha}: use x.double()"
+        )
     share = source if alpha == 1 else source * alpha
     if not input.ndim:
         return input + share
@@ -278,14 +274,14 @@ def scatter(
         raise TypeError("scatter needs what to put: src, a tensor, or value, a number")
     if not isinstance(source, Node):
         if isinstance(source, float) and input.dtype.kind != "f":
-            message = f"scatter puts {source} into {input.dtype}: use a whole number, or x.double()"
-            raise DtypeError(message)
+            raise DtypeError(
+                f"scatter puts {source} into {input.dtype}: use a whole number, or x.double()"
+            )
         source = wrap(np.full(np.shape(as_array(index)), source, input.dtype))
     if reduce == "add":
         return scatter_add(input, dim, index, source)
     if reduce not in (None, "multiply"):
-        message = f'scatter: reduce is None, "add" or "multiply", got {reduce!r}'
-        raise ValueError(message)
+        raise ValueError(f'scatter: reduce is None, "add" or "multiply", got {reduce!r}')
     _one_dtype(source, input, "scatter")
     dim, at = _element_by_element(input, dim, index, "scatter", within=source)
     if not input.ndim:
@@ -303,11 +299,10 @@ def scatter(
 
 def _multiplied(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> Tensor:
     if input.requires_grad or source.requires_grad:
-        message = (
+        raise GraphError(
             'scatter with reduce="multiply" has no gradient, as in PyTorch: hand it x.detach(), or '
             "add logarithms with scatter_add"
         )
-        raise GraphError(message)
     out = input._array.copy()
     np.multiply.at(out, at, source._array[tuple(slice(n) for n in shape)])
     return wrap(out)
@@ -353,8 +348,7 @@ def topk(
     del sorted  # they always are
     axis = normalize_dim(dim, input.ndim or 1, "topk")
     if not 0 <= k <= (input.shape or (1,))[axis]:
-        message = f"topk: k = {k} is out of range for axis {dim} of shape {input.shape}"
-        raise ShapeError(message)
+        raise ShapeError(f"topk: k = {k} is out of range for axis {dim} of shape {input.shape}")
     at = argsort(input, dim, descending=largest)
     if input.ndim:
         at = at[(slice(None),) * axis + (slice(k),)]
@@ -389,8 +383,9 @@ def median(
         return ValuesIndices(input, c.argmax(input))
     n = input.shape[along]
     if not n:
-        message = f"median over axis {along} of a tensor {input.shape} has no elements to choose"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"median over axis {along} of a tensor {input.shape} has no elements to choose"
+        )
     ordered = as_array(argsort(input, along))
     middle = ordered.take([(n - 1) // 2], along)
     if input.dtype.kind == "f":
@@ -449,16 +444,14 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """
     at = np.array(as_array(input))
     if at.ndim != 1 or at.dtype.kind not in "iu" or (at.size and at.min() < 0) or minlength < 0:
-        message = (
+        raise ShapeError(
             f"bincount needs a vector of whole numbers from 0 on, and minlength >= 0; got "
             f"{at.dtype} of shape {at.shape} and minlength {minlength}"
         )
-        raise ShapeError(message)
     if weights is None:
         return wrap(np.bincount(at, minlength=minlength))
     if weights.shape != at.shape:
-        message = f"bincount needs a weight for each number: {weights.shape} for {at.shape}"
-        raise ShapeError(message)
+        raise ShapeError(f"bincount needs a weight for each number: {weights.shape} for {at.shape}")
     weights = weights if weights.dtype == np.float32 else weights.to(np.float64)
     most = int(at.max()) + 1 if at.size else 0
     return i.scatter(weights, at=at, shape=(max(most, minlength),))
@@ -484,17 +477,20 @@ def searchsorted(
     tensor([1, 3])
     """
     if side not in (None, "left", "right") or (side == "left" and right):
-        message = f'searchsorted: side is "left" or "right", got {side!r} with right={right}'
-        raise ShapeError(message)
+        raise ShapeError(
+            f'searchsorted: side is "left" or "right", got {side!r} with right={right}'
+        )
     rows, wanted = as_array(sorted_sequence), as_array(input)
     if sorter is not None:
         order = as_array(sorter)
         if order.shape != rows.shape or order.dtype.kind not in "iu":
-            message = f"searchsorted: a sorter of {rows.shape} whole numbers, got {order.shape}"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"searchsorted: a sorter of {rows.shape} whole numbers, got {order.shape}"
+            )
         if order.size and not 0 <= order.min() <= order.max() < rows.shape[-1]:
-            message = f"searchsorted: the sorter has numbers outside 0 to {rows.shape[-1] - 1}"
-            raise RangeError(message)
+            raise RangeError(
+                f"searchsorted: the sorter has numbers outside 0 to {rows.shape[-1] - 1}"
+            )
         rows = np.take_along_axis(rows, order, -1)
     where = "right" if right or side == "right" else "left"
     if rows.ndim == 1:
@@ -504,11 +500,10 @@ def searchsorted(
         for k in np.ndindex(rows.shape[:-1]):
             found[k] = rows[k].searchsorted(wanted[k], where)
     else:
-        message = (
+        raise ShapeError(
             f"searchsorted needs one row, or a row for each of the rows of values: got "
             f"{rows.shape} for {wanted.shape}"
         )
-        raise ShapeError(message)
     return wrap(found.astype(np.int32 if out_int32 else np.int64))
 
 

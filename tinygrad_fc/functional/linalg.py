@@ -27,11 +27,10 @@ def _ranked(name: str, *pairs: tuple[Any, int]) -> None:
     for k, (x, ndim) in enumerate(pairs):
         if x.ndim != ndim:
             kind = {1: "a vector", 2: "a matrix", 3: "a batch of matrices"}[ndim]
-            message = (
+            raise ShapeError(
                 f"{name}: argument {k} must be {kind} ({ndim} dimensions), got shape "
                 f"{tuple(x.shape)}; matmul takes any"
             )
-            raise ShapeError(message)
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -77,10 +76,9 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """
     _ranked("bmm", (input, 3), (mat2, 3))
     if input.shape[0] != mat2.shape[0]:
-        message = (
+        raise ShapeError(
             f"bmm: batches differ, {input.shape} and {mat2.shape}: sizes of axis 0 must be equal"
         )
-        raise ShapeError(message)
     return l.matmul(input, mat2)
 
 
@@ -122,10 +120,9 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     if not input.ndim or not other.ndim:
         return input * other
     if input.shape[-1] != other.shape[-1]:
-        message = (
+        raise ShapeError(
             f"inner: the last axes differ, {input.shape} and {other.shape}: they must be one size"
         )
-        raise ShapeError(message)
     return tensordot(input, other, ([-1], [-1]))
 
 
@@ -146,11 +143,10 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
             a = a if n == 1 else a.sum(x, keepdim=True)
             b = b if m == 1 else b.sum(y, keepdim=True)
         elif n != m:
-            message = (
+            raise ShapeError(
                 f"tensordot: axis {x} of {a.shape} and axis {y} of {b.shape} have sizes {n} and "
                 f"{m}, and they must be one"
             )
-            raise ShapeError(message)
     rest = [k for k in range(a.ndim) if k not in left], [k for k in range(b.ndim) if k not in right]
     shape = tuple([a.shape[k] for k in rest[0]] + [b.shape[k] for k in rest[1]])
     count = math.prod(a.shape[k] for k in left)
@@ -166,15 +162,17 @@ def _paired(a: Tensor, b: Tensor, dims: Any) -> tuple[list[int], list[int]]:
         dims = dims.tolist()
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.ndim, b.ndim):
-            message = f"tensordot: dims={dims} is out of range for shapes {a.shape} and {b.shape}"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"tensordot: dims={dims} is out of range for shapes {a.shape} and {b.shape}"
+            )
         dims = range(a.ndim - dims, a.ndim), range(dims)
     left, right = ([k] if isinstance(k, int) else list(k) for k in dims)
     left = [normalize_dim(k, a.ndim, "tensordot") for k in left]
     right = [normalize_dim(k, b.ndim, "tensordot") for k in right]
     if len(left) != len(right) or len(set(left)) < len(left) or len(set(right)) < len(right):
-        message = f"tensordot needs as many axes of one as of the other, none twice: got {dims}"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"tensordot needs as many axes of one as of the other, none twice: got {dims}"
+        )
     return left, right
 
 
@@ -245,17 +243,15 @@ def _explicit(equation: str, ndims: list[int]) -> tuple[list[str], str]:
     inputs, arrow, result = equation.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(ndims):
-        message = f"einsum: {equation!r} names {len(terms)} operands, got {len(ndims)}"
-        raise ShapeError(message)
+        raise ShapeError(f"einsum: {equation!r} names {len(terms)} operands, got {len(ndims)}")
     free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in equation]
     extra = [n - len(term.replace("...", "")) for term, n in zip(terms, ndims, strict=True)]
     for term, n, ndim in zip(terms, extra, ndims, strict=True):
         if n < 0 or (n and "..." not in term):
-            message = (
+            raise ShapeError(
                 f"einsum: the term {term!r} of {equation!r} does not fit an operand of {ndim} "
                 "dimensions"
             )
-            raise ShapeError(message)
     most = free[: max(extra, default=0)]
     spelled = [
         term.replace("...", "".join(most[len(most) - n :]))
@@ -275,8 +271,7 @@ def _diagonal(x: Any, term: str) -> tuple[Any, str]:
             second = term.index(c, first + 1)
             n = x.shape[first]
             if x.shape[second] != n:
-                message = f"einsum: {c!r} names axes of sizes {n} and {x.shape[second]}"
-                raise ShapeError(message)
+                raise ShapeError(f"einsum: {c!r} names axes of sizes {n} and {x.shape[second]}")
             rest = [k for k in range(x.ndim) if k not in (first, second)]
             x = np.transpose(x, (first, second, *rest))[np.arange(n), np.arange(n)]
             term = c + "".join(term[k] for k in rest)
@@ -290,8 +285,7 @@ def _largest(x: Any, **settings: Any) -> Any:
 
 def _floats(x: Any) -> None:
     if x.dtype.kind != "f":
-        message = f"a norm needs floats, got {x.dtype}: use x.double() or x.float()"
-        raise DtypeError(message)
+        raise DtypeError(f"a norm needs floats, got {x.dtype}: use x.double() or x.float()")
 
 
 def vector_norm(
@@ -307,7 +301,7 @@ def vector_norm(
     """Return the `ord`-norm over `dim` (all, one or several): `(|x|**ord).sum() ** (1 / ord)`.
 
     The largest for infinity, the smallest for minus infinity, the count of others than 0 for 0.
-    Where it is 0, so is its slope.
+    Where it is 0, so is its derivative.
 
     >>> import tinygrad_fc as tg
     >>> tg.linalg.vector_norm(tg.tensor([3.0, 4.0]))
@@ -316,8 +310,7 @@ def vector_norm(
     x = x if dtype is None else x.to(dtype)
     _floats(x)
     if not isinstance(ord, int | float):
-        message = f"the norm of a vector is of an order that is a number, got {ord!r}"
-        raise ShapeError(message)
+        raise ShapeError(f"the norm of a vector is of an order that is a number, got {ord!r}")
     settings = reduction_axes(dim, keepdim, axis, keepdims)
     if ord == 2:
         return r.norm(x, **settings)
@@ -328,7 +321,7 @@ def vector_norm(
         return r.sum_(e.where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
     if ord == 1:
         return r.sum_(size, **settings)
-    # At 0 neither a power below 1 nor a root has a finite slope: PyTorch's convention is 0.
+    # At 0 neither a power below 1 nor a root has a finite derivative: PyTorch's convention is 0.
     zero = x == 0
     powers = e.where(zero, math.inf if ord < 0 else 0.0, e.where(zero, 1.0, size) ** ord)
     total = r.sum_(powers, **settings)
@@ -351,11 +344,10 @@ def matrix_norm(
     tensor(7.)
     """
     if ord not in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf) or np.shape(dim) != (2,):
-        message = (
+        raise ShapeError(
             'the norm of a matrix is of order "fro", "nuc", 1, -1, 2, -2, inf or -inf, over 2 '
             f"dims; got {ord!r} over {dim}"
         )
-        raise ShapeError(message)
     if ord == "fro":
         return vector_norm(A, 2, tuple(dim), keepdim, dtype=dtype)
     lines, columns = (normalize_dim(k, A.ndim, "norm") for k in dim)
@@ -375,7 +367,7 @@ def matrix_norm(
 def svdvals(A: Tensor) -> Tensor:
     """Return the singular values of a matrix (..., n, m), the largest first: (..., min(n, m)).
 
-    Where two are equal their slopes are one choice among many, as in PyTorch.
+    Where two are equal their derivatives are one choice among many, as in PyTorch.
 
     >>> import tinygrad_fc as tg
     >>> tg.linalg.svdvals(tg.tensor([[0.0, 3.0], [4.0, 0.0]]))
@@ -383,8 +375,7 @@ def svdvals(A: Tensor) -> Tensor:
     """
     _floats(A)
     if A.ndim < 2:
-        message = f"singular values are those of a matrix (..., n, m), got shape {A.shape}"
-        raise ShapeError(message)
+        raise ShapeError(f"singular values are those of a matrix (..., n, m), got shape {A.shape}")
     return l.singular_values(A)
 
 
@@ -411,14 +402,16 @@ def norm(
     if ord is None:
         return vector_norm(A, 2, over_, keep, dtype=dtype)
     if over_ is None and A.ndim > 2:
-        message = f"the norm of order {ord!r} of a tensor {A.shape} is over which dim, one or two?"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"the norm of order {ord!r} of a tensor {A.shape} is over which dim, one or two?"
+        )
     pair = isinstance(over_, tuple) and len(over_) == 2
     if pair or (over_ is None and A.ndim == 2):
         return matrix_norm(A, ord, over_ or (0, 1), keep, dtype=dtype)
     if isinstance(ord, str):
-        message = f"the norm of order {ord!r} is that of a matrix, got shape {A.shape}, dim={over_}"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"the norm of order {ord!r} is that of a matrix, got shape {A.shape}, dim={over_}"
+        )
     return vector_norm(A, ord, over_, keep, dtype=dtype)
 
 
@@ -451,14 +444,14 @@ class SignLog(NamedTuple):
 
 def _square(x: Any, what: str) -> None:
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        message = (
+        raise ShapeError(
             f"{what} needs square matrices (..., n, n), got shape {x.shape}; for more equations "
             "than unknowns solve (A.T @ A) x = A.T @ b"
         )
-        raise ShapeError(message)
     if x.dtype not in (np.float64, np.float32):
-        message = f"{what} needs float64 or float32, got {x.dtype}: use x.double() or x.float()"
-        raise DtypeError(message)
+        raise DtypeError(
+            f"{what} needs float64 or float32, got {x.dtype}: use x.double() or x.float()"
+        )
 
 
 def _refuse(x: Any, bad: Any, what: str, because: str) -> None:
@@ -514,18 +507,15 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     if vector and left:
         return solve(A, B[..., None])[..., 0]
     if vector:
-        message = f"solve with left=False needs matrices B (..., k, n), got shape {B.shape}"
-        raise ShapeError(message)
+        raise ShapeError(f"solve with left=False needs matrices B (..., k, n), got shape {B.shape}")
     if not left:
         return solve(A.mT, B.mT).mT
     if B.ndim < 2 or B.shape[-2] != A.shape[-1]:
-        message = (
+        raise ShapeError(
             f"solve: the matrix {A.shape} needs a right side of {A.shape[-1]} rows, got {B.shape}"
         )
-        raise ShapeError(message)
     if A.dtype != B.dtype:
-        message = f"solve needs one dtype, got {A.dtype} and {B.dtype}: use B.type_as(A)"
-        raise DtypeError(message)
+        raise DtypeError(f"solve needs one dtype, got {A.dtype} and {B.dtype}: use B.type_as(A)")
     out = l.solve(A, B)
     if np.isnan(out._array).any() or not B.shape[-1]:
         _refuse(A, _without_solution(A), "solve", SINGULAR)

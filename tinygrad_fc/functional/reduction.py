@@ -135,8 +135,7 @@ def _extreme(
         return pair(input, dim)
     one = dim if axis is None else axis
     if isinstance(one, tuple | list):
-        message = f"max and min with indices take one dim, got {one}: use amax or amin"
-        raise ShapeError(message)
+        raise ShapeError(f"max and min with indices take one dim, got {one}: use amax or amin")
     settings = reduction_axes(dim, keepdim, axis, keepdims)
     at = pick(input, axis=settings["axis"], keepdims=True)
     values = i.gather(input, at, axis=settings["axis"] % input.ndim) if input.ndim else input
@@ -281,8 +280,9 @@ def logsumexp(
 def _row(input: Any, dim: Any, axis: Any, what: str) -> int:
     chosen = dim if axis is None else axis
     if not isinstance(chosen, int):
-        message = f"{what} needs the dimension that sums to 1, such as dim=-1; got {chosen!r}"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"{what} needs the dimension that sums to 1, such as dim=-1; got {chosen!r}"
+        )
     return chosen if input.ndim else 0
 
 
@@ -322,8 +322,7 @@ def _spread_of(
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
     elif unbiased is not None:
-        message = "give correction or unbiased, not both"
-        raise TypeError(message)
+        raise TypeError("give correction or unbiased, not both")
     return row(input, correction=correction, **reduction_axes(dim, *settings))  # type: ignore[no-any-return]
 
 
@@ -356,7 +355,7 @@ def std(
     axis: Dim = None,
     keepdims: bool | None = None,
 ) -> Tensor:
-    """Return the standard deviation over `dim`; see `var`. Where all are equal its slope is 0.
+    """Return the standard deviation over `dim`; see `var`. Where all are equal its derivative is 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0, 3.0]).std()

@@ -50,18 +50,16 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     """
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         if input.requires_grad:
-            message = (
+            raise GraphError(
                 "the bits of a tensor have no gradient: use x.detach().view(dtype), or x.to(dtype)"
             )
-            raise GraphError(message)
         return wrap(input._array.view(shape[0]))
     out = reshape(input, *shape)
     if input.numel() and not np.may_share_memory(out._array, input._array):
-        message = (
+        raise ShapeError(
             f"view cannot read a tensor {input.shape} as {out.shape} without a copy, since its "
             "axes lie in memory in another order: use reshape"
         )
-        raise ShapeError(message)
     return out
 
 
@@ -103,8 +101,9 @@ def t(input: Tensor) -> Tensor:
     (3, 2)
     """
     if input.ndim > 2:
-        message = f"t() is for at most 2 dimensions, got shape {input.shape}: use .mT or permute"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"t() is for at most 2 dimensions, got shape {input.shape}: use .mT or permute"
+        )
     return s.swapaxes(input, axis1=0, axis2=1) if input.ndim == 2 else input
 
 
@@ -144,8 +143,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     first = normalize_dim(start_dim, input.ndim or 1, "flatten")
     last = normalize_dim(end_dim, input.ndim or 1, "flatten")
     if first > last:
-        message = f"flatten: start_dim {start_dim} comes after end_dim {end_dim}"
-        raise ShapeError(message)
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     shape = input.shape
     whole = math.prod(shape[first : last + 1])
     return s.reshape(input, shape=(*shape[:first], whole, *shape[last + 1 :]))
@@ -177,8 +175,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
     """
     parts = tuple(tensors)
     if not parts:
-        message = "cat needs at least one tensor, got none"
-        raise ShapeError(message)
+        raise ShapeError("cat needs at least one tensor, got none")
     dim = dim if axis is None else axis
     ends, end = [], 0
     for part in parts:
@@ -197,8 +194,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -
     """
     parts = tuple(tensors)
     if not parts:
-        message = "stack needs at least one tensor, got none"
-        raise ShapeError(message)
+        raise ShapeError("stack needs at least one tensor, got none")
     return s.stack(*parts, axis=dim if axis is None else axis)
 
 
@@ -216,14 +212,12 @@ def split(
     if isinstance(split_size_or_sections, int | np.integer):
         size = int(split_size_or_sections)
         if size < 0 or (size == 0 and n):
-            message = f"split needs a positive size, got {size}"
-            raise ShapeError(message)
+            raise ShapeError(f"split needs a positive size, got {size}")
         counts = [size] * (n // size) + [n % size] * (n % size > 0) if n else [0]
     else:
         counts = [int(k) for k in split_size_or_sections]
         if math.fsum(counts) != n or any(k < 0 for k in counts):
-            message = f"split sizes {counts} must add up to {n}, the size of axis {dim}"
-            raise ShapeError(message)
+            raise ShapeError(f"split sizes {counts} must add up to {n}, the size of axis {dim}")
     parts, start = [], 0
     for k in counts:
         parts.append(tensor[(slice(None),) * dim + (slice(start, start + k),)])
@@ -239,8 +233,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     [[0, 1, 2], [3, 4]]
     """
     if chunks < 1:
-        message = f"chunk needs a positive number of chunks, got {chunks}"
-        raise ShapeError(message)
+        raise ShapeError(f"chunk needs a positive number of chunks, got {chunks}")
     n = input.shape[normalize_dim(dim, input.ndim, "chunk")]
     return split(input, -(-n // chunks) if n else [0] * chunks, dim)
 
@@ -302,13 +295,11 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     steps = as_shape((shifts,))
     if dims is None or (isinstance(dims, tuple | list) and not dims):
         if len(steps) != 1:
-            message = f"roll of the flattened tensor takes one shift, got {steps}"
-            raise ShapeError(message)
+            raise ShapeError(f"roll of the flattened tensor takes one shift, got {steps}")
         return s.reshape(roll(input.reshape(-1), steps[0], 0), shape=input.shape)
     axes = as_shape((dims,))
     if len(axes) != len(steps):
-        message = f"roll needs a shift for each dim, got {steps} for {axes}"
-        raise ShapeError(message)
+        raise ShapeError(f"roll needs a shift for each dim, got {steps} for {axes}")
     for step, dim in zip(steps, axes, strict=True):
         along = normalize_dim(dim, input.ndim, "roll")
         before = (slice(None),) * along
@@ -332,10 +323,9 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         for v in (source, destination)
     )
     if len(old) != len(new) or len(set(old)) != len(old) or len(set(new)) != len(new):
-        message = (
+        raise ShapeError(
             f"movedim needs a place for each axis, and no axis twice: {source} to {destination}"
         )
-        raise ShapeError(message)
     if not input.ndim:
         return input
     order = [k for k in range(input.ndim) if k not in old]
@@ -368,10 +358,9 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     known = math.prod(k for k in parts if k != -1)
     fits = parts.count(-1) == 1 and known and n % known == 0
     if not parts or not (fits or (-1 not in parts and known == n)) or min(parts) < -1:
-        message = (
+        raise ShapeError(
             f"unflatten: {parts} do not multiply to {n}, the size of axis {at} of {input.shape}"
         )
-        raise ShapeError(message)
     parts = tuple(n // known if k == -1 else k for k in parts)
     return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
 
@@ -389,8 +378,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """
     diagonal = index(diagonal)
     if input.ndim not in (1, 2):
-        message = f"diag needs a vector or a matrix, got shape {input.shape}"
-        raise ShapeError(message)
+        raise ShapeError(f"diag needs a vector or a matrix, got shape {input.shape}")
     down, right = max(-diagonal, 0), max(diagonal, 0)
     if input.ndim == 1:
         n = input.shape[0]
@@ -402,8 +390,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 
 def _triangle(input: Tensor, diagonal: int, what: str) -> Any:
     if input.ndim < 2:
-        message = f"{what} needs a matrix or a batch of them, got shape {input.shape}"
-        raise ShapeError(message)
+        raise ShapeError(f"{what} needs a matrix or a batch of them, got shape {input.shape}")
     n, m = input.shape[-2:]
     return np.tri(n, m, diagonal, dtype=bool)
 
@@ -463,10 +450,9 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     """
     counts = as_shape(times if repeats is None else (repeats,))
     if len(counts) < input.ndim or any(k < 0 for k in counts):
-        message = (
+        raise ShapeError(
             f"repeat needs a number from 0 on for each axis of a tensor {input.shape}, got {counts}"
         )
-        raise ShapeError(message)
     shape = (1,) * (len(counts) - input.ndim) + input.shape
     # Each axis beside a new one, which is repeated and then made one with it.
     apart = tuple(m for n in shape for m in (1, n))
@@ -512,15 +498,15 @@ def repeat_interleave(
         or counts.size not in (1, n)
         or (counts < 0).any()
     ):
-        message = (
+        raise ShapeError(
             f"repeat_interleave needs one whole number from 0 on, or {n}, one for each along axis "
             f"{along}; got {counts.dtype} of shape {counts.shape}"
         )
-        raise ShapeError(message)
     at = np.repeat(np.arange(n), counts.reshape(-1) if counts.size != 1 else int(counts.item()))
     if output_size is not None and output_size != at.size:
-        message = f"repeat_interleave makes {at.size} of them, not the {output_size} that were told"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"repeat_interleave makes {at.size} of them, and output_size is {output_size}"
+        )
     return x[(slice(None),) * along + (at,)]
 
 
@@ -539,11 +525,10 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
     # PyTorch takes one list of them as well.
     vectors: Any = tensors[0] if tensors and isinstance(tensors[0], tuple | list) else tensors
     if not vectors or any(v.ndim > 1 for v in vectors) or indexing not in ("ij", "xy"):
-        message = (
+        raise ShapeError(
             'meshgrid needs vectors, and indexing "ij" or "xy"; got shapes '
             f"{[v.shape for v in vectors]} and {indexing!r}"
         )
-        raise ShapeError(message)
     count = len(vectors)
     places = list(range(count))
     if indexing == "xy" and count > 1:
