@@ -19,9 +19,7 @@ from tinygrad_fc.domain import real
 from tinygrad_fc.errors import AnomalyError, DtypeError, GraphError, NoRuleError, ShapeError
 
 # Words that newcomers do not have, in what this package says of itself.
-FOREIGN = re.compile(
-    r"\b(leaf|leaves|grad_fn|non-singleton|singleton|version counter|cotangent)\b", re.IGNORECASE
-)
+FOREIGN = re.compile(r"\b(grad_fn|non-singleton|singleton|version counter)\b", re.IGNORECASE)
 
 
 def told(call: Any, kind: type[BaseException] = Exception) -> str:
