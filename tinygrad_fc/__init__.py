@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler import compile as compile  # noqa: A004  PyTorch's name
     from tinygrad_fc.serialization import load as load
     from tinygrad_fc.serialization import save as save
-    from tinygrad_fc.viz import explain as explain
+    from tinygrad_fc.viz.explain import explain as explain
 
 inverse, norm = inv, p_norm  # which `linalg` has under other names
 
