@@ -160,6 +160,8 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
             setattr(before, name, getattr(t, name))
     positions = np.full(t.shape, -1)  # of repeated indices the last wins, and has the gradient
     shape = positions[at].shape
+    if not math.prod(shape):
+        return
     positions[at] = np.arange(math.prod(shape)).reshape(shape)
     source = value if isinstance(value, Node) else wrap(np.asarray(value, t.dtype))
     source = record(s.broadcast_to, (source,), {"shape": shape})

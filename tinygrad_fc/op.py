@@ -87,13 +87,25 @@ class Op:
         """Return the result; for a type checker, of a call with a tensor among `args`."""
         if settings and not settings.keys() <= self.settings.keys():
             args = self._positional(args, settings)
+        arrays, others = False, False
         for a in args:
-            if isinstance(a, Node):
+            kind = a.__class__
+            if kind is np.ndarray:
+                arrays = True
+            elif isinstance(a, Node):
                 # A ufunc would take one argument more for where to write.
                 if len(args) > len(self.domain) and not isinstance(self.rules, Each):
                     raise self._misused(args, settings)
                 return record(self, args, settings)
-        return self._on_arrays(args, settings)  # type: ignore[no-any-return]
+            elif kind not in _PYTHONS:
+                others = True
+        if others or not arrays:
+            return self._on_others(args, settings)  # type: ignore[no-any-return]
+        try:
+            return self.forward(*args, **settings)  # type: ignore[no-any-return]
+        except _REFUSED as error:
+            self.refuse(error, args, settings)
+            raise
 
     def _positional(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
         """Return `args` and the operands among `settings` that were given by name."""
@@ -103,7 +115,7 @@ class Op:
             raise self._misused(args, settings)
         return args
 
-    def _on_arrays(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    def _on_others(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
         plain = all(isinstance(a, float | int) for a in args)
         for i, a in enumerate(args):
             kind = type(a)
@@ -495,6 +507,7 @@ def _value_at(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
         return f"has shape {array.shape} and lies within [{np.min(array):g}, {np.max(array):g}]"
 
 
+_PYTHONS = frozenset((float, int, bool))
 _REFUSED = (IndexError, ValueError, TypeError, AttributeError)
 
 

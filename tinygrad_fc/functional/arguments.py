@@ -127,13 +127,16 @@ def accepts_arrays(function: F) -> F:
                         args = (*args[:i], convert(args[i], name, called), *args[i + 1 :])
                 elif name in kwargs:
                     kwargs[name] = convert(kwargs[name], name, called)
-            if rest is not None:
+            if rest:
                 args = (*args[:start], *several(args[start:], rest, called))
             return function(*args, **kwargs)
         except runtime_error:
             raise
         except foreign as error:
-            if error.__traceback__.tb_next is None:  # a call that does not fit the signature
+            traceback = error.__traceback__
+            if (
+                traceback is None or traceback.tb_next is None
+            ):  # a call that does not fit the signature
                 raise
             raise translated(function, error) from error
 
@@ -143,14 +146,14 @@ def accepts_arrays(function: F) -> F:
         function.__code__,
         {"Tensor": (_tensor, Node), "Sequence[Tensor]": (_sequence, ())},
     )
-    tensors = [
+    tensors: list[tuple[int, str, Any, Any]] = [
         (i, name, *converters[function.__annotations__[name]])
         for i, name in enumerate(code.co_varnames[: code.co_argcount])
         if function.__annotations__.get(name) in converters
     ]
     start, several = code.co_argcount, _tensors
-    rest = code.co_varnames[start + code.co_kwonlyargcount] if code.co_flags & 4 else None
-    rest = rest if "Tensor" in function.__annotations__.get(rest, "") else None
+    rest = code.co_varnames[start + code.co_kwonlyargcount] if code.co_flags & 4 else ""
+    rest = rest if "Tensor" in function.__annotations__.get(rest, "") else ""
     # In the namespace of `function`, by which doctest finds what belongs to a module.
     made = FunctionType(
         wrapper.__code__, function.__globals__, function.__name__, None, wrapper.__closure__

@@ -537,7 +537,8 @@ def quantile(
     place = rounding.get(interpolation, np.positive)(at * (n - 1))
     low, high = np.floor(place).astype(np.intp), np.ceil(place).astype(np.intp)
     weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else place - low
-    ordered = sort(x.transpose(along, -1)).values
+    last = (*(k for k in range(x.ndim) if k != along), along)
+    ordered = sort(s.transpose(x, axes=last)).values
     out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
     missing = np.isnan(ordered._array[..., -1:] if at.ndim else ordered._array[..., -1])
     out = e.where(missing, np.nan, out)
