@@ -168,11 +168,11 @@ class _List(_Container[T]):
         return both
 
 
-# The op that computes a Linear and the activation after it at once, by class and its forward.
-_FUSED: dict[Any, Op] = {
-    (Sigmoid, Sigmoid.forward): linalg.linear_sigmoid,
-    (Tanh, Tanh.forward): linalg.linear_tanh,
-    (ReLU, ReLU.forward): linalg.linear_relu,
+# By the forward of an activation, its class and the op that computes it after a Linear at once.
+_FUSED: dict[Any, tuple[type[Module], Op]] = {
+    Sigmoid.forward: (Sigmoid, linalg.linear_sigmoid),
+    Tanh.forward: (Tanh, linalg.linear_tanh),
+    ReLU.forward: (ReLU, linalg.linear_relu),
 }
 _LINEAR_FORWARD: Any = Linear.forward
 
@@ -218,9 +218,9 @@ class Sequential(_List[Module]):
                 kind = layer.__class__
                 code = None if layer._hooks or "forward" in layer.__dict__ else kind.forward
                 if waiting is not None:
-                    op = _FUSED.get((kind, code))
-                    if op is not None:
-                        input, waiting = waiting.forward(input, op=op), None
+                    fused = _FUSED.get(code)
+                    if fused is not None and fused[0] is kind:
+                        input, waiting = waiting.forward(input, op=fused[1]), None
                         continue
                     input, waiting = waiting(input), None
                 at = name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from tinygrad_fc.graph import Node
@@ -86,11 +87,9 @@ def _forward(function: Callable[..., Any], settings: Sequence[str]) -> Callable[
     # Not passed on: `inplace` has no effect, and `reduction` stands for the other two.
     passed = [name for name in settings if name not in ("inplace", "size_average", "reduce")]
 
-    def call(self: Module, *inputs: Any) -> Any:
-        return function(*inputs, **{name: getattr(self, name) for name in passed})
-
-    def call_without_settings(self: Module, *inputs: Any) -> Any:
-        del self
-        return function(*inputs)
-
-    return call if passed else call_without_settings
+    if not passed:
+        return lambda _, *inputs: function(*inputs)
+    read = attrgetter(*passed)
+    if len(passed) == 1:
+        return lambda self, *inputs: function(*inputs, **{passed[0]: read(self)})
+    return lambda self, *inputs: function(*inputs, **dict(zip(passed, read(self))))  # noqa: B905  for speed

@@ -39,8 +39,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         number = isinstance(slope, int | float) and not isinstance(slope, bool)
         require(number, "calculate_gain", "a number", param=slope)
         return math.sqrt(2 / (1 + slope**2))
-    expected = f"one of {', '.join([*_GAINS, 'leaky_relu'])}"
-    require(nonlinearity in _GAINS, "calculate_gain", expected, nonlinearity=nonlinearity)
+    known = (*_GAINS, "leaky_relu")
+    require(nonlinearity in _GAINS, "calculate_gain", known, nonlinearity=nonlinearity)
     return _GAINS[nonlinearity]
 
 

@@ -19,11 +19,20 @@ REDUCTIONS = ("mean", "sum", "none")
 BATCH_REDUCTIONS = (*REDUCTIONS, "batchmean")
 
 
-def require(condition: bool, function: str, expected: str, **argument: Any) -> None:
-    """Raise `ValueError` unless the condition on an argument of a function holds."""
+def require(
+    condition: bool, function: str, expected: str | tuple[str, ...], **argument: Any
+) -> None:
+    """Raise the error of `value_error` unless the condition holds."""
     if not condition:
-        ((name, value),) = argument.items()
-        raise ValueError(f"{function}: {name} is {value!r}, expected {expected}. Pass another one")
+        raise value_error(function, expected, **argument)
+
+
+def value_error(function: str, expected: str | tuple[str, ...], **argument: Any) -> ValueError:
+    """Return the error for an argument that is not `expected`, a phrase or a tuple of choices."""
+    ((name, value),) = argument.items()
+    if isinstance(expected, tuple):
+        expected = f"one of {', '.join(expected)}"
+    return ValueError(f"{function}: {name} is {value!r}, expected {expected}. Pass another one")
 
 
 def check_prediction(loss: str, input: Any) -> None:
@@ -94,7 +103,8 @@ def checked_reduction(
     """
     if reduce is not None or size_average is not None:
         return "none" if reduce is False else "sum" if size_average is False else "mean"
-    require(reduction in known, "loss", f"one of {', '.join(known)}", reduction=reduction)
+    if reduction not in known:
+        raise value_error("loss", known, reduction=reduction)
     return reduction
 
 

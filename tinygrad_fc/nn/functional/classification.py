@@ -17,6 +17,7 @@ from tinygrad_fc.nn.functional.checks import (
     reduced,
     require,
     to_array,
+    value_error,
 )
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import loss as l
@@ -40,7 +41,7 @@ class ClassIndices:
         check_prediction(loss, input)
         indices = to_array(target)
         self.shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-        if input.dtype.kind != "f" and indices.dtype.kind == "f":
+        if input._array.dtype.kind != "f" and indices.dtype.kind == "f":
             raise DtypeError(
                 f"{loss}: the prediction is {input.dtype} of shape {input.shape} and the target "
                 f"{indices.dtype} of shape {indices.shape}, expected scores first, classes second. "
@@ -161,16 +162,17 @@ def cross_entropy(
     """
     check_prediction("cross_entropy", input)
     reduction = checked_reduction(reduction, size_average, reduce)
-    smooth = label_smoothing
-    require(0 <= smooth <= 1, "cross_entropy", "a share in [0, 1]", label_smoothing=smooth)
+    if not 0 <= label_smoothing <= 1:
+        expected = "a share in [0, 1]"
+        raise value_error("cross_entropy", expected, label_smoothing=label_smoothing)
     if input.ndim and getattr(target, "shape", None) == input.shape:
         expected = "-100, since the target holds probabilities"
         require(ignore_index < 0, "cross_entropy", expected, ignore_index=ignore_index)
-        return _soft_cross_entropy(input, target, weight, reduction, smooth)
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     classes = ClassIndices("cross_entropy", input, target, weight, ignore_index)
     x, y = classes.scores, classes.indices
-    if smooth:
-        losses = l.soft_cross_entropy(x, classes.smoothed(smooth))
+    if label_smoothing:
+        losses = l.soft_cross_entropy(x, classes.smoothed(label_smoothing))
         return classes.reduced(losses, reduction, is_weighted=True)
     if classes.unweighted and reduction != "none":
         return record(l.cross_entropy, (x, y), {"count": len(y) if reduction == "mean" else 1})

@@ -148,7 +148,7 @@ def pad(
     """
     modes: dict[str, Any] = {"replicate": "edge", "circular": "wrap"}  # NumPy's names
     known = ("constant", "reflect", *modes)
-    require(mode in known, "pad", f"one of {', '.join(known)}", mode=mode)
+    require(mode in known, "pad", known, mode=mode)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ShapeError(
             f"pad: pad is {tuple(pad)} for an input of shape {input.shape}, expected two widths "
