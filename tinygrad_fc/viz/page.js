@@ -229,8 +229,10 @@ function showPlots() {
     const order = [...axis.keys()].sort((i, j) => axis[i] - axis[j]);
     const first = (a) => order.map((i) => [axis[i], a.data[i * (a.data.length / rows)]]);
     const curves = [{ points: first(output), kind: "output" }];
-    if (target && target.data.length === output.data.length) curves.push({ points: first(target), kind: "target" });
-    $("fit-caption").textContent = `${data.labels[data.output]} and target (dashed) over ${oneInput ? "x" : "the samples"}`;
+    const compared = target !== null && target.data.length === output.data.length;
+    if (compared) curves.push({ points: first(target), kind: "target" });
+    const what = `${data.labels[data.output]}${compared ? " and target (dashed)" : ""}`;
+    $("fit-caption").textContent = `${what} over ${oneInput ? "x" : "the samples"}`;
     plot("fit", curves);
   }
   $("cost-caption").textContent = "C over the steps trained here";

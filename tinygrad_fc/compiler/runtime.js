@@ -1,0 +1,174 @@
+// NumPy's functions for programs of fully connected networks. An array is {shape, data}, data flat in
+// C order; a number stands for an array of no axes. Nothing changes its arguments.
+"use strict";
+const R = (() => {
+  const make = (shape, data) => ({ shape, data });
+  const size = (shape) => shape.reduce((n, m) => n * m, 1);
+  const wrap = (x) => (typeof x === "object" ? x : make([], Float64Array.of(Number(x))));
+  const strides = (shape) => {
+    const steps = Array(shape.length);
+    for (let k = shape.length - 1, n = 1; k >= 0; n *= shape[k--]) steps[k] = n;
+    return steps;
+  };
+  const broadcastShape = (shapes) => {
+    const axes = Math.max(...shapes.map((s) => s.length));
+    return Array.from({ length: axes }, (_, k) =>
+      shapes.map((s) => s[k - axes + s.length] ?? 1).reduce((n, m) => (n === 1 ? m : n), 1));
+  };
+  // Offsets into `x` of each element of the result of shape `shape`; null where they are the same.
+  const offsets = (x, shape) => {
+    if (x.shape.length === shape.length && x.shape.every((n, k) => n === shape[k])) return null;
+    const steps = strides(x.shape), missing = shape.length - x.shape.length;
+    const step = shape.map((_, k) => (k < missing || x.shape[k - missing] === 1 ? 0 : steps[k - missing]));
+    return walk(shape, step);
+  };
+  const walk = (shape, step) => {
+    const out = new Int32Array(size(shape)), at = Array(shape.length).fill(0);
+    for (let i = 0, here = 0; i < out.length; i++) {
+      out[i] = here;
+      for (let k = shape.length - 1; k >= 0; k--) {
+        here += step[k];
+        if (++at[k] < shape[k]) break;
+        here -= step[k] * shape[k];
+        at[k] = 0;
+      }
+    }
+    return out;
+  };
+  const elementwise = (f) => (...args) => {
+    const xs = args.map(wrap), shape = broadcastShape(xs.map((x) => x.shape));
+    const at = xs.map((x) => offsets(x, shape)), out = new Float64Array(size(shape));
+    const [a, b, c] = xs.map((x) => x.data), [p, q, r] = at;
+    for (let i = 0; i < out.length; i++) {
+      out[i] = f(a[p ? p[i] : i], b && b[q ? q[i] : i], c && c[r ? r[i] : i]);
+    }
+    return make(shape, out);
+  };
+  const extreme = (pick) => (a, b) => (Number.isNaN(a) || Number.isNaN(b) ? NaN : pick(a, b));
+  const functions = {
+    absolute: Math.abs, add: (a, b) => a + b, cos: Math.cos, divide: (a, b) => a / b,
+    equal: (a, b) => a === b, exp: Math.exp, exp2: (a) => 2 ** a,
+    expm1: Math.expm1, greater: (a, b) => a > b,
+    greater_equal: (a, b) => a >= b, isfinite: Number.isFinite, isnan: Number.isNaN,
+    less: (a, b) => a < b, less_equal: (a, b) => a <= b, log: Math.log, log10: Math.log10,
+    log1p: Math.log1p, log2: Math.log2, logical_and: (a, b) => !!(a && b), logical_not: (a) => !a,
+    logical_or: (a, b) => !!(a || b), maximum: extreme(Math.max), minimum: extreme(Math.min),
+    multiply: (a, b) => a * b, negative: (a) => -a, not_equal: (a, b) => a !== b, positive: (a) => a,
+    power: (a, b) => a ** b, reciprocal: (a) => 1 / a, remainder: (a, b) => (a % b && (a % b < 0) !== (b < 0) ? (a % b) + b : a % b),
+    sign: Math.sign, sin: Math.sin, sqrt: Math.sqrt, square: (a) => a * a, subtract: (a, b) => a - b, tan: Math.tan, tanh: Math.tanh,
+    bitwise_and: (a, b) => a & b, bitwise_or: (a, b) => a | b, where: (c, a, b) => (c ? a : b),
+    clip: (a, low, high) => Math.min(Math.max(a, low), high),
+  };
+  const run = Object.fromEntries(Object.entries(functions).map(([name, f]) => [name, elementwise(f)]));
+
+  run.float32 = (x) => make(wrap(x).shape, Float64Array.from(wrap(x).data, Math.fround));
+  run.cast = (x) => wrap(x);
+  run.item = (x) => make([], wrap(x).data.slice());
+  run.full = (shape, x) => make(shape, new Float64Array(size(shape)).fill(wrap(x).data[0]));
+  run.zerosLike = (x) => run.full(x.shape, 0);
+  run.onesLike = (x) => run.full(x.shape, 1);
+  run.reshape = (x, shape) => {
+    const known = [shape].flat(), free = known.indexOf(-1);
+    if (free >= 0) known[free] = x.data.length / -size(known);
+    return make(known, x.data);
+  };
+  run.broadcast = (x, shape) => {
+    const at = offsets(wrap(x), shape), data = wrap(x).data;
+    return make(shape, at ? Float64Array.from(at, (i) => data[i]) : data);
+  };
+  run.transpose = (x, axes) => {
+    const order = axes ?? x.shape.map((_, k) => x.shape.length - 1 - k), steps = strides(x.shape);
+    const shape = order.map((k) => x.shape.at(k));
+    return make(shape, Float64Array.from(walk(shape, order.map((k) => steps.at(k))), (i) => x.data[i]));
+  };
+  run.dot = (a, b) => {
+    if (!a.shape.length || !b.shape.length) return run.multiply(a, b);
+    const n = a.shape.length > 1 ? size(a.shape.slice(0, -1)) : 1, inner = a.shape.at(-1);
+    const m = b.shape.length > 1 ? b.shape[1] : 1, out = new Float64Array(n * m);
+    for (let i = 0; i < n; i++) {
+      for (let k = 0; k < inner; k++) {
+        const x = a.data[i * inner + k];
+        for (let j = 0; j < m; j++) out[i * m + j] += x * b.data[k * m + j];
+      }
+    }
+    return make([...a.shape.slice(0, -1), ...b.shape.slice(1)], out);
+  };
+  run.vdot = (a, b) => make([], Float64Array.of(a.data.reduce((sum, x, i) => sum + x * b.data[i], 0)));
+
+  const reduction = (start, f) => (x, { axis = 0, keepdims = false, initial = start } = {}) => {
+    const axes = axis === null ? x.shape.map((_, k) => k)
+      : [axis].flat().map((k) => (k < 0 ? k + x.shape.length : k));
+    const kept = x.shape.map((n, k) => (axes.includes(k) ? 1 : n)), steps = strides(kept);
+    const at = walk(x.shape, steps.map((s, k) => (axes.includes(k) ? 0 : s)));
+    const out = new Float64Array(size(kept)).fill(initial);
+    x.data.forEach((value, i) => { out[at[i]] = f(out[at[i]], value); });
+    return make(keepdims ? kept : kept.filter((_, k) => !axes.includes(k)), out);
+  };
+  run.sum = reduction(0, functions.add);
+  run.prod = reduction(1, functions.multiply);
+  run.max = reduction(-Infinity, functions.maximum);
+  run.min = reduction(Infinity, functions.minimum);
+  run.argmax = (x, { axis = null } = {}) => {
+    if (axis === null) return make([], Float64Array.of(x.data.indexOf(Math.max(...x.data))));
+    const top = run.max(x, { axis, keepdims: true }), k = axis < 0 ? axis + x.shape.length : axis;
+    const step = strides(x.shape)[k], at = offsets(top, x.shape);
+    const out = run.full(top.shape.filter((_, j) => j !== k), -1);
+    x.data.forEach((value, i) => {
+      const cell = at ? at[i] : i;
+      if (value === top.data[cell] && out.data[cell] < 0) out.data[cell] = Math.floor(i / step) % x.shape[k];
+    });
+    return out;
+  };
+
+  // Indexing: numbers, slices, None, "..." and index arrays that stand side by side.
+  const located = (x, index) => {
+    let at = Array.isArray(index) ? index : [index];
+    const named = at.filter((i) => i !== null && i !== "...").length;
+    const dots = at.indexOf("...") < 0 ? at.length : at.indexOf("...");
+    const rest = Array(x.shape.length - named).fill({ slice: [null, null, null] });
+    at = [...at.slice(0, dots), ...rest, ...at.slice(dots + 1)];
+    const arrays = at.filter((i) => i && i.shape), joint = broadcastShape([[], ...arrays.map((i) => i.shape)]);
+    const steps = strides(x.shape), shape = [], parts = [];
+    let axis = 0, placed = false, start = 0;
+    for (const i of at) {
+      if (i === null) { shape.push(1); parts.push(null); continue; }
+      const n = x.shape[axis], step = steps[axis++];
+      if (typeof i === "number") start += (i < 0 ? i + n : i) * step;
+      else if (i.slice) {
+        const by = i.slice[2] ?? 1, clip = (k) => Math.min(Math.max(k < 0 ? k + n : k, by < 0 ? -1 : 0), by < 0 ? n - 1 : n);
+        const from = i.slice[0] === null ? (by < 0 ? n - 1 : 0) : clip(i.slice[0]);
+        const to = i.slice[1] === null ? (by < 0 ? -1 : n) : clip(i.slice[1]);
+        shape.push(Math.max(0, Math.ceil((to - from) / by)));
+        parts.push({ step: by * step });
+        start += from * step;
+      } else {
+        const cells = run.broadcast(i, joint).data.map((k) => (k < 0 ? k + n : k) * step);
+        if (placed) { placed.cells = placed.cells.map((c, k) => c + cells[k]); continue; }
+        placed = { cells, axes: joint.length };
+        shape.push(...joint);
+        parts.push(placed);
+      }
+    }
+    // Steps within arrays come from their cells: walk over plain steps, then add the cells.
+    const step = [], cellStep = [], inner = strides(joint);
+    for (const part of parts) {
+      if (part === null) { step.push(0); cellStep.push(0); }
+      else if (part.cells) joint.forEach((_, k) => { step.push(0); cellStep.push(inner[k]); });
+      else { step.push(part.step); cellStep.push(0); }
+    }
+    const cell = walk(shape, cellStep);
+    return { shape, at: walk(shape, step).map((o, k) => start + o + (placed ? placed.cells[cell[k]] : 0)) };
+  };
+  run.getitem = (x, index) => {
+    const { shape, at } = located(x, index);
+    return make(shape, Float64Array.from(at, (i) => x.data[i]));
+  };
+  const changed = (f) => (x, index, value) => {
+    const { shape, at } = located(x, index), data = Float64Array.from(x.data), from = run.broadcast(value, shape).data;
+    at.forEach((i, k) => { data[i] = f(data[i], from[k]); });
+    return make(x.shape, data);
+  };
+  run.put = changed((_, value) => value);
+  run.addAt = changed((old, value) => old + value);
+  return run;
+})();
