@@ -1,0 +1,213 @@
+"""Compiled training steps do what eager ones do: networks, losses, layers, on both backends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+
+from .networks import (
+    ACTIVATIONS,
+    LOSSES,
+    OPTIMIZERS,
+    OTHERS,
+    batch,
+    dtypes,
+    losses,
+    momentum,
+    networks,
+    optimizers,
+    perceptron,
+    seeds,
+    sgd,
+)
+from .twins import BACKENDS, Training, Twins, native, near, quickly, share
+
+DEFAULTS = {"Adam": optim.Adam, "SGD": momentum, "RMSprop": optim.RMSprop}
+
+
+def train(data: st.DataObject, dtype: str, backend: str, steps: int, n: int) -> None:
+    """Draw a network, a loss and an optimizer, and train them on drawn batches."""
+    create = data.draw(networks(dtype))
+    kind, loss = data.draw(losses())
+    optimizer = data.draw(st.sampled_from(sorted(DEFAULTS)))
+
+    def training() -> Training:
+        model = create()
+        return Training(model, DEFAULTS[optimizer](model.parameters()), loss())
+
+    twins = Twins(training, backend=backend)
+    seed = data.draw(seeds)
+    with np.errstate(all="ignore"):
+        for k in range(steps):
+            twins.step(*batch(seed + k, n, dtype, kind))
+
+
+@share(25)
+@given(data=st.data(), dtype=dtypes, n=st.integers(2, 7))
+def test_drawn_networks(data: st.DataObject, dtype: str, n: int):
+    train(data, dtype, "numpy", 4, n)
+
+
+@native
+@quickly(2)
+@given(data=st.data())
+def test_drawn_networks_in_native_code(data: st.DataObject):
+    train(data, "float64", "numba", 4, 6)
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, *OTHERS])
+def test_each_layer(name: str):
+    def create() -> Training:
+        layer = OTHERS[name](4) if name in OTHERS else getattr(nn, name)()
+        model = nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 3))
+        for p in model.parameters():
+            nn.init.normal_(p)
+        return Training(model, sgd(model.parameters()), nn.MSELoss())
+
+    twins = Twins(create)
+    for k in range(2):
+        twins.step(*batch(k))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@share(5)
+@given(data=st.data(), seed=seeds, dtype=dtypes)
+def test_each_loss(name: str, data: st.DataObject, seed: int, dtype: str):
+    kind, loss = data.draw(losses(name))
+    twins = Twins(lambda: perceptron(loss=loss(), dtype=dtype))
+    with np.errstate(all="ignore"):
+        for k in range(2):
+            twins.step(*batch(seed + k, 5, dtype, kind))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@share(5)
+@given(data=st.data(), seed=seeds, dtype=dtypes)
+def test_each_optimizer(name: str, data: st.DataObject, seed: int, dtype: str):
+    optimizer = data.draw(optimizers(name))
+    twins = Twins(lambda: perceptron(optimizer, dtype=dtype))
+    for _ in range(8):
+        twins.step(*batch(seed, dtype=dtype))
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "Rprop"])
+def test_a_tensor_as_learning_rate_is_an_input(name: str):
+    def optimizer(parameters: Any) -> Any:
+        return getattr(optim, name)(parameters, lr=tg.tensor(0.1))
+
+    twins = Twins(lambda: perceptron(optimizer))
+    for k in range(3):
+        twins.step(*batch(k))
+    programs = len(twins.compiled.sources)
+    twins.both(lambda t: t.optimizer.param_groups[0]["lr"].mul_(0.5))
+    twins.step(*batch(3))
+    assert len(twins.compiled.sources) == programs
+    twins.both(lambda t: t.optimizer.param_groups[0].update(lr=0.01))
+    twins.step(*batch(4))
+
+
+class Everything(nn.Module):
+    """Each activation and each other layer side by side, behind one linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.activations = nn.ModuleList([getattr(nn, name)() for name in ACTIVATIONS])
+        self.others = nn.ModuleList([OTHERS[name](4) for name in OTHERS])
+
+    def forward(self, x: Any) -> Any:
+        """Return the results of all layers, concatenated."""
+        x = self.first(x)
+        return tg.cat([layer(x) for layer in [*self.activations, *self.others]], dim=1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_all_layers_in_one_network(backend: str):
+    def create() -> Training:
+        model = Everything()
+        return Training(model, sgd(model.parameters()), nn.MSELoss())
+
+    twins = Twins(create, backend=backend)
+    for k in range(3):
+        x, _ = batch(k)
+        twins.step(x, tg.zeros(6, 4 * (len(ACTIVATIONS) + len(OTHERS))))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_all_losses_in_one_step(backend: str):
+    data = {kind: batch(1, kind=kind)[1] for kind in ("unit", "real", "sign", "class")}
+
+    class Total(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.losses = nn.ModuleDict({
+                f"{name} {reduction}": getattr(nn, name)(reduction=reduction)
+                for name in LOSSES
+                for reduction in ("mean", "sum")
+            })
+
+        def forward(self, prediction: Any, _: Any) -> Any:
+            values = [
+                loss(prediction, data[LOSSES[name.split()[0]][0]])
+                for name, loss in self.losses.items()
+            ]
+            return tg.stack(values).sum()
+
+    twins = Twins(lambda: perceptron(loss=Total()), backend=backend)
+    for k in range(3):
+        twins.step(*batch(k))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_all_optimizers_in_one_step(backend: str):
+    def step(trainings: Any, x: Any, y: Any) -> Any:
+        total = 0.0
+        for t in trainings:
+            t.optimizer.zero_grad()
+            loss = t.loss(t.model(x), y)
+            loss.backward()
+            t.optimizer.step()
+            total = total + loss.detach()
+        return total
+
+    class All(list):  # type: ignore[type-arg]
+        def tensors(self) -> Any:
+            return ((f"{k}: {name}", t) for k, one in enumerate(self) for name, t in one.tensors())
+
+    def create() -> Any:
+        linear = [nn.Linear(4, 3) for _ in OPTIMIZERS]
+        return All(
+            Training(model, getattr(optim, name)(model.parameters()), nn.MSELoss())
+            for name, model in zip(OPTIMIZERS, linear, strict=True)
+        )
+
+    twins = Twins(create, step, backend)
+    for k in range(3):
+        twins.step(*batch(k))
+
+
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64])
+def test_large_networks_agree_within_rounding(dtype: Any):
+    def create() -> Training:
+        model = nn.Sequential(
+            *(nn.Linear(600, 128), nn.Sigmoid(), nn.Linear(128, 200), nn.ReLU()),
+            *(nn.Linear(200, 1), nn.Tanh(), nn.Linear(1, 3)),
+        ).to(dtype)
+        return Training(model, sgd(model.parameters(), momentum=0.5), nn.MSELoss())
+
+    twins = Twins(create)
+    twins.agree = near  # large layers may be computed transposed, or in pieces
+    x, y = tg.randn(96, 600, dtype=dtype), tg.randn(96, 3, dtype=dtype)
+    for _ in range(3):
+        twins.step(x, y)
+    gradient = twins.twin.model[0].weight.grad
+    before = gradient.clone()
+    twins.step(x, y)
+    twins.agree("a gradient that the caller holds", gradient, before)
