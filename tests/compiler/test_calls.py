@@ -1,0 +1,431 @@
+"""Calls of compiled functions: signatures, arguments, results, methods, copies, threads."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import pydoc
+import subprocess
+import sys
+from itertools import combinations
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import func, nn
+from tinygrad_fc.nn import functional as F
+
+from .networks import batch, perceptron, seeds
+from .twins import BACKENDS, generator, near, same, share, step
+
+X, Y = batch()
+
+
+def agree(function: Any, *args: Any, calls: int = 3) -> Any:
+    """Compare calls of a function and of the compiled one, and return the latter."""
+    compiled = tg.compile(function, backend="numpy")
+    for _ in range(calls):
+        before = generator.get_state()
+        expected = function(*args)
+        after = generator.get_state()
+        generator.set_state(before)
+        same("result", compiled(*args), expected)
+        same("random state", generator.get_state(), after)
+    assert len(compiled.sources) == 1
+    return compiled
+
+
+# Signatures
+
+
+@share(5)
+@given(shapes=st.lists(st.sampled_from([(), (0,), (3,), (2, 3), (1, 3)]), min_size=3, max_size=6))
+def test_a_program_for_each_signature(shapes: list[tuple[int, ...]]):
+    compiled = tg.compile(lambda x: (x * 2).exp().sum(), backend="numpy")
+    for dtype in ("float64", "float32"):
+        for shape in shapes:
+            x = tg.tensor(np.full(shape, 0.5, dtype))
+            same("result", compiled(x), (x * 2).exp().sum())
+    assert len(compiled.sources) == 2 * len(set(shapes))
+    assert {key.split(" #")[0].split("[")[0] for key in compiled.sources} == {"float64", "float32"}
+
+
+def test_python_values_are_part_of_the_signature():
+    def scaled(x: Any, by: Any, *, negative: bool = False) -> Any:
+        return -x * by if negative else x * by
+
+    compiled = tg.compile(scaled, backend="numpy")
+    x = tg.tensor([1, 2])
+    for by in (1, 1.0, True, 2, 0.0, -0.0, 1):
+        same("result", compiled(x, by), scaled(x, by))
+        same("result", compiled(x, by, negative=True), scaled(x, by, negative=True))
+    assert len(compiled.sources) == 12
+
+
+def test_no_grad_is_part_of_the_signature():
+    v = tg.tensor([1.0], requires_grad=True)
+    compiled = tg.compile(lambda x: x * v, backend="numpy")
+    assert compiled(X).requires_grad
+    with tg.no_grad():
+        assert not compiled(X).requires_grad
+    assert compiled(X).requires_grad
+    assert len(compiled.sources) == 2
+
+
+def test_the_default_dtype_is_part_of_the_signature():
+    compiled = tg.compile(lambda: tg.tensor([1.5]), backend="numpy")
+    assert compiled().dtype == np.float64
+    tg.set_default_dtype(tg.float32)
+    try:
+        assert compiled().dtype == np.float32
+    finally:
+        tg.set_default_dtype(tg.float64)
+
+
+def test_one_argument_twice_is_another_signature():
+    compiled = tg.compile(lambda x, y: x * (2 if x is y else 3), backend="numpy")
+    a, b = tg.ones(2), tg.ones(2)
+    for args in ((a, b), (a, a), (b, a), (b, b)):
+        assert compiled(*args).tolist() == [2.0 if args[0] is args[1] else 3.0] * 2
+
+
+def test_a_smaller_last_batch():
+    compiled = agree(lambda x: x.mean(dim=0), X)
+    for n in (6, 2, 6, 2):
+        same("result", compiled(X[:n]), X[:n].mean(dim=0))
+    assert len(compiled.sources) == 2
+
+
+@share(5)
+@given(orders=st.lists(st.permutations("abc"), min_size=2, max_size=3))
+def test_arguments_by_name_in_any_order(orders: list[list[str]]):
+    values = {key: tg.tensor([float(k), 1.0]) for k, key in enumerate("abc")}
+
+    def function(a: Any = None, b: Any = None, more: Any = None, **named: Any) -> Any:
+        all_of = {**(more or {"a": a, "b": b}), **named}
+        return all_of["a"] - 2 * all_of["b"] + 4 * all_of["c"], list(named), list(more or ())
+
+    compiled = tg.compile(function, backend="numpy")
+    for order in orders:
+        named = {key: values[key] for key in order}
+        same("by name", compiled(**named), function(**named))
+        same("in a dict", compiled(more=named), function(more=named))
+
+
+def test_shapes_that_differ_in_every_call_are_warned_of():
+    double = tg.compile(lambda x: x * 2, backend="numpy")
+    for size in range(1, 32):
+        double(tg.ones(size))
+    with pytest.warns(UserWarning, match=r"32 times"):
+        double(tg.ones(32))
+
+
+# Arguments and results
+
+
+def test_trees():
+    def nested(tree: Any, *more: Any, **named: Any) -> Any:
+        results = {"sum": tree["a"] + more[0][0], "same": (tree["a"], named["z"])}
+        return {**results, "n": 3, "none": None}
+
+    compiled = tg.compile(nested, backend="numpy")
+    for _ in range(2):
+        result = compiled({"a": X}, [X, Y], z=Y)
+        assert result["same"][0] is X
+        assert result["same"][1] is Y
+        same("tree", result, nested({"a": X}, [X, Y], z=Y))
+    assert len(compiled.sources) == 1
+
+
+def test_arrays_in_and_out():
+    compiled = agree(lambda x, y: x * 2 + np.exp(y).mean(axis=0), X.numpy(), X.numpy())
+    assert type(compiled(X.numpy(), X.numpy())) is np.ndarray
+
+
+def test_arrays_from_outside_are_inputs():
+    outside = np.ones(4)
+    compiled = agree(lambda x: x + outside, X)
+    outside[1] = 5
+    same("result", compiled(X), X + outside)
+
+
+ALIKE: dict[str, Any] = {
+    "clone": lambda x: x.clone(),
+    "detach": lambda x: x.detach(),
+    "transposed twice": lambda x: x.T.T,
+    "reshape": lambda x: x.reshape(x.shape),
+    "copied": lambda x: tg.zeros_like(x).copy_(x),
+    "deep copy": copy.deepcopy,
+    "times one": lambda x: x * 1,
+    "minus zero": lambda x: x - 0.0,
+}
+"""Functions whose result is equal to their argument."""
+
+
+@share(30)
+@given(
+    st.lists(st.sampled_from(sorted(ALIKE)), min_size=1, max_size=3),
+    st.sampled_from([(), (2, 3)]),
+    st.booleans(),
+)
+def test_results_own_their_memory(names: list[str], shape: Any, captured: bool):
+    w = tg.rand(*shape)
+    before = w.clone()
+
+    def function(x: Any) -> Any:
+        return [ALIKE[name](w if captured else x) for name in names]
+
+    compiled = tg.compile(function, backend="numpy")
+    for _ in range(2):
+        results = compiled(w.clone() if captured else w)
+        for k, result in enumerate(results):
+            result.fill_(k)
+        same("w", w, before)
+        assert [result.numpy().flat[-1] for result in results] == list(range(len(names)))
+        arrays = [result.numpy() for result in (*results, w)]
+        assert not any(np.shares_memory(a, b) for a, b in combinations(arrays, 2))
+
+
+def test_what_a_function_creates_is_created_in_every_call():
+    def function(x: Any, n: int) -> Any:
+        objects = SimpleNamespace(values=[x * 2.0], table={})
+        count = 0
+
+        def add(y: Any) -> None:
+            nonlocal count
+            count += 1
+            objects.values.append(y * count)
+            objects.table[count] = y
+
+        for k in range(n):
+            add(x * k)
+        return [*objects.values, sum(objects.table.values())]
+
+    for n in (1, 3):
+        compiled = agree(function, X, n)
+        same("another x", compiled(X + 1, n), function(X + 1, n))
+
+
+def test_gradients_of_arguments():
+    def cubes(x: Any) -> None:
+        (x**3).sum().backward()
+
+    compiled = tg.compile(cubes, backend="numpy")
+    x, y = (tg.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    for _ in range(3):
+        compiled(x)
+        cubes(y)
+        same("grad", x.grad, y.grad)
+
+
+@share(5)
+@given(seed=seeds, order=st.integers(1, 3))
+def test_derivatives_of_every_order(seed: int, order: int):
+    x = tg.tensor(np.random.default_rng(seed).standard_normal(4))
+
+    def derivative(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        y = (x.sin() * x.exp()).sum() + (x**3).prod()
+        gradients = []
+        for _ in range(order):
+            (g,) = tg.autograd.grad(y, x, create_graph=True)
+            gradients.append(g.detach())
+            y = (g * g).sum()
+        return gradients
+
+    agree(derivative, x)
+
+
+def test_functional_derivatives():
+    def loss(v: Any, x: Any) -> Any:
+        return ((x @ v).tanh() ** 2).sum()
+
+    v = tg.tensor([0.1, 0.2, 0.3, 0.4])
+    agree(func.grad(loss), v, X)
+    agree(func.hessian(loss), v, X)
+    agree(func.jacrev(lambda v: (X @ v).sigmoid()), v)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_random_numbers_are_drawn_in_every_call(backend: str):
+    captured = tg.zeros(3)
+
+    def noisy(x: Any) -> Any:
+        captured.copy_(tg.rand(3))
+        return (
+            *(x + tg.randn(6, 4) * 0.1, tg.rand_like(x), tg.randint(5, (3,)), tg.randperm(6)),
+            *(tg.bernoulli(x.abs().clamp(max=1)), F.dropout(x, 0.5), captured.clone()),
+        )
+
+    compiled = tg.compile(noisy, backend=backend)
+    previous: Any = None
+    for _ in range(3):
+        before = generator.get_state()
+        expected = noisy(X)
+        generator.set_state(before)
+        result = compiled(X)
+        near("draws", result, expected)
+        assert previous is None or not np.array_equal(previous.numpy(), result[0].numpy())
+        previous = result[0]
+
+
+def test_another_generator_may_take_the_place_of_one():
+    holder = SimpleNamespace(generator=tg.Generator().manual_seed(1))
+    noisy = tg.compile(lambda x: x + tg.rand(6, 4, generator=holder.generator), backend="numpy")
+    noisy(X)
+    for seed in (2, 3):
+        holder.generator = tg.Generator().manual_seed(seed)
+        own = tg.Generator().manual_seed(seed)
+        for _ in range(2):
+            same("draw", noisy(X), X + tg.rand(6, 4, generator=own))
+
+
+def test_a_graph_stays_inside():
+    w = tg.ones(4, requires_grad=True)
+    compiled = tg.compile(lambda x: (x * w).sum(), backend="numpy")
+    loss = compiled(X)
+    assert loss.requires_grad
+    for backward in (loss.backward, (loss * 2).backward):
+        with pytest.raises(tg.errors.GraphError, match="backward"):
+            backward()
+    with pytest.raises(tg.errors.GraphError):
+        tg.autograd.grad(compiled(X), w, allow_unused=True)
+
+
+# What is compiled
+
+
+class Trainer:
+    """A step that is a method."""
+
+    def __init__(self) -> None:
+        self.training = perceptron()
+        self.factor = 2.0
+
+    @tg.compile(backend="numpy")
+    def step(self, x: Any, y: Any) -> Any:
+        """Take one step."""
+        return step(self.training, x, y) * self.factor
+
+
+def test_methods_and_their_attributes():
+    trainers = Trainer(), Trainer()
+    assert Trainer.step.__doc__ == "Take one step."
+    for factor in (2.0, 2.0, 0.5):
+        for trainer in trainers:
+            trainer.factor = factor
+            eager = copy.deepcopy(trainer.training)
+            same("loss", trainer.step(X, Y), step(eager, X, Y) * factor)
+
+
+def test_modules():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Dropout())
+    compiled = tg.compile(model, backend="numpy")
+    model.eval()
+    with tg.no_grad():
+        same("result", compiled(X), model(X))
+    assert list(compiled.parameters()) == list(model.parameters())
+
+
+def test_compiled_functions_in_compiled_functions():
+    inner = tg.compile(lambda x: x * 2, backend="numpy")
+    agree(lambda x: inner(x) + 1, X)
+
+
+def double(x: Any) -> Any:
+    return x * 2
+
+
+def test_copies_start_without_programs():
+    compiled = agree(double, X)
+    for twin in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
+        assert not twin.sources
+        same("result", twin(X), compiled(X))
+
+
+def test_threads_share_a_compiled_function():
+    training = perceptron()
+    compiled, errors = tg.compile(step, backend="numpy"), []
+
+    def work() -> None:
+        try:
+            for _ in range(20):
+                compiled(training, X, Y)
+                (X * 2).sum()
+        except BaseException as error:  # noqa: BLE001  reported below
+            errors.append(error)
+
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert len(compiled.sources) == 1
+
+
+def test_detect_anomaly_watches_each_operation():
+    compiled = tg.compile(lambda x: x.log(), backend="numpy")
+    compiled(tg.ones(2))
+    with tg.autograd.detect_anomaly(), pytest.raises(tg.errors.AnomalyError, match="log"):
+        compiled(tg.zeros(2))
+
+
+def test_the_backend():
+    for backend in ("numpy", "auto"):
+        assert tg.compile(double, backend=backend).backend == backend
+    with pytest.raises(ValueError, match="backend is one of numpy, numba, auto, got 'c'"):
+        tg.compile(double, backend="c")
+
+
+def test_only_functions_are_compiled():
+    def generates() -> Any:
+        yield 1
+
+    async def coroutine(x: Any) -> Any:
+        return x
+
+    for function in (generates, coroutine):
+        with pytest.raises(TypeError, match=f"{function.__name__} is a generator or a coroutine"):
+            tg.compile(function)
+    with pytest.raises(TypeError, match="compile takes a function, got 3"):
+        tg.compile(3)
+
+
+def test_an_import_of_the_package_leaves_the_compiler_out():
+    code = (
+        "import sys, tinygrad_fc; sys.exit(any('tinygrad_fc.compiler' in m for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+
+
+def test_help_states_the_contract():
+    assert tg.compile.__name__ == tg.compile.__qualname__ == "compile"
+    text = pydoc.render_doc(tg.compile, renderer=pydoc.plaintext)
+    assert "function compile in module" in text
+    assert pickle.loads(pickle.dumps(tg.compile)) is tg.compile
+
+
+@pytest.mark.parametrize("under", ["ignore", "raise"])
+@share(10)
+@given(x=st.floats(-1000, 1000))
+def test_underflow_is_as_quiet_as_in_eager_code(under: Any, x: float):
+    def raises(function: Any) -> bool:
+        try:
+            with np.errstate(under="raise"):
+                function(tg.tensor([x, 1.0]))
+        except FloatingPointError:
+            return True
+        return False
+
+    for function in (tg.sigmoid, F.silu, F.softplus, tg.tanh, F.logsigmoid, tg.exp):
+        compiled = tg.compile(lambda x, function=function: function(x), backend="numpy")
+        with np.errstate(under=under):
+            compiled(tg.zeros(2))
+        assert raises(function) or not raises(compiled)
