@@ -134,20 +134,21 @@ class Twins:
 
     def step(self, *data: Any) -> None:
         """Take a step with both, and compare the losses and all tensors."""
-        self._run(lambda: self.function(self.eager, *data), lambda: self.compiled(*data))
+        self.run(lambda: self.function(self.eager, *data), lambda: self.compiled(*data))
 
     def epoch(self, order: Any, *data: Any) -> None:
         """Take the steps of `order` with both, and compare the losses and all tensors."""
-        self._run(
+        self.run(
             lambda: tg.stack([self.function(self.eager, *(x[k] for x in data)) for k in order]),
             lambda: self.compiled.epoch(order, *data),
         )
 
     def both(self, change: Callable[[Training], Any]) -> None:
         """Apply a change to both."""
-        self._run(lambda: change(self.eager), lambda: change(self.twin), compare=False)
+        self.run(lambda: change(self.eager), lambda: change(self.twin), compare=False)
 
-    def _run(self, eager: Any, compiled: Any, *, compare: bool = True) -> None:
+    def run(self, eager: Any, compiled: Any, *, compare: bool = True) -> None:
+        """Call both with the same random state, and compare the results and all tensors."""
         before = generator.get_state()
         expected = eager()
         after = generator.get_state()

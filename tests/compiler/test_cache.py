@@ -1,0 +1,222 @@
+"""Native code on disk, the choice between backends, the progress line, a zipped standard library."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+import zipfile
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc.compiler import CompileError
+
+from .networks import batch, perceptron
+from .twins import Twins, native, near
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VARIABLE = "TINYGRAD_FC_CACHE"
+ROOT = Path(tg.__file__).parents[1]
+STEP = """
+import sys
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+
+tg.manual_seed(0)
+model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+def step(x):
+    optimizer.zero_grad()
+    loss = (model(x) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+x = tg.ones(5, 3)
+compiled = tg.compile(step, backend={backend!r})
+print([round(compiled(x).item(), 9) for _ in range(3)], len(compiled.sources))
+"""
+LOSSES = re.compile(r"\[[\d., e-]+\] 1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "programs"))
+    return tmp_path / "programs"
+
+
+def start(backend: str = "numba", prelude: str = "", **environment: str) -> subprocess.Popen[str]:
+    """Start a process that takes three compiled steps."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(  # noqa: S603  our own script
+        [sys.executable, "-c", prelude + STEP.format(backend=backend)],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Return what a process has printed, and its messages."""
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert LOSSES.fullmatch(out.strip()), out
+    return out.strip(), errors
+
+
+def files(folder: Path) -> dict[Path, int]:
+    """Return all files below a folder, and when they were changed."""
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+
+
+def shifted(by: float) -> Any:
+    """Return a compiled function that no other test compiles."""
+    return tg.compile(lambda x: (x * by).tanh() + 1, backend="numba")
+
+
+@native
+def test_processes_share_native_code(folder: Path):
+    """Two compile at the same time, and a third one compiles nothing."""
+    outputs = [end(process) for process in [start() for _ in range(2)]]
+    before = files(folder)
+    assert before
+    assert not [file for file in before if "tmp" in file.suffix or file.name.startswith(".")]
+    outputs.append(end(start()))
+    assert files(folder) == before
+    assert len({out for out, _ in outputs}) == 1
+    assert end(start("numpy"))[0] == outputs[0][0]
+    line = r"compiling step to native code, [^\n]*\.\.\. [\d.]+ s\n"
+    for _, errors in outputs:
+        assert re.fullmatch(f"({line})?", errors), errors
+
+
+@native
+@pytest.mark.parametrize("pattern", ["*.py", "*.nb?"])
+def test_damaged_files_are_written_again(folder: Path, pattern: str):
+    by = 1.5 + len(pattern)
+    expected = shifted(by)(tg.ones(3)).tolist()
+    damaged = list(folder.rglob(pattern))
+    assert damaged
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[: 20 if pattern == "*.py" else 0])
+    assert shifted(by)(tg.ones(3)).tolist() == expected
+
+
+@native
+@pytest.mark.parametrize("where", ["", "a file/below", "a file"])
+def test_without_a_folder_all_works(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv(VARIABLE, where and str(tmp_path / where))
+    expected = (np.tanh(np.full(3, 7.0)) + 1).tolist()
+    assert shifted(7.0)(tg.ones(3)).tolist() == pytest.approx(expected)
+    assert [file.name for file in tmp_path.iterdir()] == ["a file"]
+
+
+@native
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
+def test_a_folder_of_another_owner_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    folder.mkdir()
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    shifted(8.0)(tg.ones(3))
+    assert not list(folder.iterdir())
+
+
+@native
+def test_a_write_that_fails_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: Any) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "replace", fails)
+    monkeypatch.setattr(Path, "replace", fails)
+    assert shifted(9.0)(tg.zeros(3)).tolist() == [1.0, 1.0, 1.0]
+    assert not files(folder)
+
+
+# The choice between backends
+
+
+def test_the_better_backend_is_chosen_and_each_call_is_one_step():
+    twins = Twins(perceptron, backend="auto")
+    for k in range(25):
+        twins.step(*batch(k))
+    assert len(twins.compiled.sources) == 1
+    assert twins.compiled.source.startswith("import")
+
+
+def test_what_native_code_lacks_runs_in_numpy():
+    def function(x: Any) -> Any:
+        return tg.cumsum(x.sort().values, dim=0)
+
+    compiled = tg.compile(function, backend="auto")
+    for k in range(5):
+        near("result", compiled(tg.ones(3) * k), function(tg.ones(3) * k))
+    if util.find_spec("numba"):
+        with pytest.raises(CompileError, match=r'the Numba backend has no .*backend="numpy"'):
+            tg.compile(function, backend="numba")(tg.ones(3))
+
+
+HIDDEN = """
+import sys
+sys.modules.update(dict.fromkeys(("numba", "llvmlite")))
+from importlib import util
+find = util.find_spec
+util.find_spec = lambda name, *a: None if name.split(".")[0] == "numba" else find(name, *a)
+"""
+
+
+def test_without_numba_auto_is_numpy_and_the_error_says_what_to_install():
+    end(start("auto", HIDDEN))
+    process = start("numba", HIDDEN)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode
+    assert re.search(r"CompileError: .*tinygrad-fc\[compile\]", errors, re.DOTALL), errors
+
+
+# A standard library in a zip, as in Pyodide
+
+ZIPPED = """
+import sys, os
+zipped = {path!r}
+keep = {{"sys", "builtins", "os", "io", "abc", "site", "codecs", "zipimport", "stat", "posixpath"}}
+for name in [name for name in sys.modules if name.split(".")[0] not in keep]:
+    file = getattr(sys.modules[name], "__file__", None) or ""
+    if file.startswith({stdlib!r}) and "site-packages" not in file and file.endswith(".py"):
+        if not name.startswith(("encodings", "importlib", "_")):
+            del sys.modules[name]
+sys.path.insert(0, zipped)
+import functools, contextlib, inspect, random, dataclasses
+assert functools.__file__.startswith(zipped), functools.__file__
+"""
+
+
+def test_a_standard_library_in_a_zip(tmp_path: Path):
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    path = tmp_path / "python.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in list(sys.stdlib_module_names):
+            for file in (stdlib / f"{name}.py", *(stdlib / name).rglob("*.py")):
+                if file.exists() and "test" not in file.parts:
+                    archive.write(file, file.relative_to(stdlib))
+    script = ZIPPED.format(path=str(path), stdlib=str(stdlib) + os.sep)
+    assert end(start("numpy", script))[0] == end(start("numpy"))[0]
+
+
+def test_a_trace_takes_little_time():
+    """A tenth of a second is promised; here a bound that holds on a busy machine."""
+    twins = Twins(perceptron)
+    before = time.process_time()
+    twins.step(*batch())
+    assert time.process_time() - before < 2

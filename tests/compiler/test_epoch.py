@@ -1,0 +1,217 @@
+"""An epoch in one call is its steps, one after the other, of one size or of several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+from tinygrad_fc.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
+
+from .networks import batch, momentum, perceptron
+from .twins import BACKENDS, Twins, accumulate, same, share, step
+
+X, Y = batch()
+TRAININGS: dict[str, Any] = {
+    "SGD": perceptron,
+    "momentum": lambda: perceptron(momentum),
+    "Adam": lambda: perceptron(optim.Adam),
+    "RAdam": lambda: perceptron(optim.RAdam),
+    "dropout": lambda: perceptron(momentum, None, nn.Dropout(0.5)),
+    "batch norm": lambda: perceptron(momentum, None, nn.BatchNorm1d(5)),
+}
+
+
+def orders(rows: Any) -> list[Any]:
+    """Return the same rows as a matrix, and as steps of which the last ones are smaller."""
+    return [rows.reshape(3, 4), tg.tensor(rows).split(5), np.array_split(rows, 5), rows[None]]
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize("function", [step, accumulate])
+def test_epochs(name: str, function: Any):
+    x, y = batch(n=12)
+    twins = Twins(TRAININGS[name], function)
+    for k, order in enumerate(orders(np.random.default_rng().permutation(12))):
+        twins.epoch(order, x, y)
+        if k % 2:
+            twins.step(x[:4], y[:4])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_epoch_of_all_that_changes(backend: str):
+    twins = Twins(
+        lambda: perceptron(optim.Adam, None, nn.BatchNorm1d(5), nn.Dropout(0.2)), backend=backend
+    )
+    x, y = batch(n=12)
+    for _ in range(2):
+        twins.epoch(np.random.default_rng().permutation(12).reshape(3, 4), x, y)
+        twins.step(x[:4], y[:4])
+
+
+def test_an_epoch_that_diverges():
+    x, y = batch(n=12)
+    twins = Twins(lambda: perceptron(lambda p: optim.SGD(p, lr=1e200)))
+    with np.errstate(all="ignore"):
+        for _ in range(2):
+            twins.epoch(tg.from_numpy(np.arange(12).reshape(6, 2)), x, y)
+
+
+@share(10)
+@given(sizes=st.lists(st.integers(1, 3), min_size=1, max_size=6), rng=st.randoms())
+def test_steps_of_several_sizes(sizes: list[int], rng: Any):
+    total, eager, x = tg.zeros(3), tg.zeros(3), tg.rand(7, 3)
+
+    def function(state: Any, x: Any) -> Any:
+        state.add_(x.sum(dim=0)).mul_(0.5)
+        return {"largest": x.max(), "array": x.sum(dim=0).numpy()}, "done"
+
+    compiled = tg.compile(lambda x: function(total, x), backend="numpy")
+    order = [[rng.randrange(-7, 7) for _ in range(size)] for size in sizes]
+    expected = [function(eager, x[rows])[0] for rows in order]
+    results, text = compiled.epoch(iter(order), x)
+    assert text == "done"
+    same("state", total, eager)
+    same("largest", results["largest"], tg.stack([e["largest"] for e in expected]))
+    same("array", results["array"], np.stack([e["array"] for e in expected]))
+
+
+def test_what_each_step_returned():
+    total, x = tg.zeros(2), tg.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+
+    @tg.compile(backend="numpy")
+    def step(x: Any) -> Any:
+        before = total.clone()
+        total.add_(x.sum(0))
+        return before, total.clone(), x.clone()
+
+    before, after, rows = step.epoch([[0], [1], [2]], x)
+    assert before.tolist() == [[0, 0], [1, 2], [4, 6]]
+    assert after.tolist() == [[1, 2], [4, 6], [9, 12]]
+    assert rows.squeeze(1).tolist() == x.tolist()
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_gradients_that_move_from_step_to_step(shape: Any):
+    w, v = (tg.ones(shape, requires_grad=True) for _ in range(2))
+    w.grad, v.grad = tg.zeros(shape), tg.zeros(shape)
+
+    @tg.compile(backend="numpy")
+    def step(x: Any) -> Any:
+        v.grad = w.grad.clone()
+        w.grad = w.grad + x.sum()
+        return x.sum()
+
+    step.epoch([[0], [1], [2]], tg.tensor([1.0, 2.0, 3.0]))
+    same("gradients", [v.grad, w.grad], [tg.full(shape, 3.0), tg.full(shape, 6.0)])
+
+
+def test_a_captured_tensor_as_result():
+    state, x = tg.zeros(3), tg.ones(4, 3)
+
+    @tg.compile(backend="numpy")
+    def moved(x: Any) -> Any:
+        state.add_(x.sum(dim=0))
+        return state, x.sum()
+
+    for _ in range(2):
+        result, sums = moved.epoch([[0, 1]] * 3, x)
+        assert result is state
+        assert sums.shape == (3,)
+
+
+def test_the_batches_of_a_loader():
+    compiled = tg.compile(lambda x, y: (x.sum(), y.sum()), backend="numpy")
+    loader = DataLoader(TensorDataset(X, Y), batch_size=4)
+    for sums in (
+        compiled.epoch(loader.batch_sampler, X, Y),
+        compiled.epoch(BatchSampler(SequentialSampler(X), 4, drop_last=False), X, Y),
+    ):
+        expected = [tg.stack(compiled(*data)) for data in loader]
+        same("sums", list(tg.stack(sums, dim=1)), expected)
+    with pytest.raises(TypeError, match=r"step.epoch\(loader.batch_sampler, x"):
+        compiled.epoch(loader, X, Y)
+
+
+def clipping() -> tuple[Any, Any]:
+    """Return a step that takes another path for a gradient of 0, and its weight."""
+    weight = tg.ones(2, requires_grad=True)
+    optimizer = optim.SGD([weight], lr=0.125)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        norm = nn.utils.clip_grad_norm_([weight], 1.0)
+        optimizer.step()
+        return norm
+
+    return step, weight
+
+
+@share(10)
+@given(st.lists(st.booleans(), min_size=2, max_size=24))
+def test_steps_that_take_another_path(zeros: list[bool]):
+    x = tg.tensor([[0.0, 0.0], [1.0, 2.0]])
+    order = [[int(not zero)] for zero in zeros]
+    (eager, expected), (function, weight) = clipping(), clipping()
+    compiled = tg.compile(function, backend="numpy")
+    for rows in ([0], [1]):
+        eager(x[rows])
+        compiled(x[rows])
+    norms = tg.stack([eager(x[rows]) for rows in order])
+    same("norms", compiled.epoch(order, x), norms)
+    same("weight", weight, expected)
+
+
+def test_results_that_cannot_be_stacked():
+    compiled = tg.compile(lambda x: x * 2, backend="numpy")
+    with pytest.raises(tg.errors.ShapeError, match=r"\(2, 4\).*\(1, 4\)"):
+        compiled.epoch([[0, 1], [2]], X)
+    counted = tg.compile(lambda x: (x.sum(), len(x)), backend="numpy")
+    with pytest.raises(tg.errors.ShapeError, match="2 and 1"):
+        counted.epoch([[0, 1], [2]], X)
+
+
+@pytest.mark.parametrize(
+    ("order", "error", "message"),
+    [
+        ([], ValueError, "no steps"),
+        (np.zeros((0, 2), int), ValueError, "no steps"),
+        ([[0, 1], []], ValueError, "a step without rows"),
+        ([1, 2], tg.errors.ShapeError, r"step 0.*split"),
+        ([[1], [[2]]], tg.errors.ShapeError, "step 1"),
+        (X, tg.errors.DtypeError, "float64"),
+        (5, TypeError, "got 5.*split"),
+        ([[0, 6]], IndexError, "from 0 to 6.* 6"),
+        ([[0, 1], [-7]], IndexError, "-7"),
+    ],
+)
+def test_orders_that_are_refused(order: Any, error: Any, message: str):
+    compiled = tg.compile(lambda x: x.sum(), backend="numpy")
+    with pytest.raises(error, match=message):
+        compiled.epoch(order, X)
+    assert not compiled.sources, "nothing is done before all is checked"
+    same("from the back", compiled.epoch([[-1, 0]], X), tg.stack([X[[-1, 0]].sum()]))
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ((), TypeError, r"no data.*step\.epoch"),
+        ((3.0,), TypeError, "data 0 .* got 3.0"),
+        ((X, tg.tensor(3.0)), TypeError, r"data 1 .*shape \(\)"),
+        ((X, [[1.0]] * 6), TypeError, r"data 1 .*list.*tg\.tensor\("),
+        (({"x": X},), TypeError, r"batch\['x'\]"),
+        ((X, X[:2], X), tg.errors.ShapeError, "data 0 has 6, data 1 has 2"),
+        ((tg.ones(2, requires_grad=True),), ValueError, r"requires grad.*detach\(\)"),
+    ],
+)
+def test_data_that_are_refused(data: Any, error: Any, message: str):
+    compiled = tg.compile(lambda *x: x[0].sum(), backend="numpy")
+    with pytest.raises(error, match=message):
+        compiled.epoch([[0]], *data)

@@ -1,0 +1,345 @@
+"""Names that a compiled function reads: a changed value is seen by the next call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+
+from .networks import perceptron
+from .twins import Twins, same, share
+
+X = tg.tensor([1.0, 2.0])
+FACTOR: Any = 1.0
+MODULE: Any = ModuleType("settings")
+MODULE.n, MODULE.__file__ = 1.0, __file__
+Place = tuple[Callable[[], Any], Callable[[Any], None]]
+"""What reads a value outside, and what changes it there."""
+
+
+def a_global() -> Place:
+    def change(value: Any) -> None:
+        global FACTOR  # noqa: PLW0603  the point
+        FACTOR = value
+
+    return (lambda: FACTOR), change
+
+
+def a_closure_variable() -> Place:
+    n = 1.0
+
+    def change(value: Any) -> None:
+        nonlocal n
+        n = value
+
+    return (lambda: n), change
+
+
+def an_attribute() -> Place:
+    config = SimpleNamespace(n=1.0)
+    return (lambda: config.n), lambda value: setattr(config, "n", value)
+
+
+def an_attribute_two_levels_deep() -> Place:
+    config = SimpleNamespace(inner=SimpleNamespace(n=1.0))
+    return (lambda: config.inner.n), lambda value: setattr(config.inner, "n", value)
+
+
+def another_object_in_an_attribute() -> Place:
+    config = SimpleNamespace(inner=SimpleNamespace(n=1.0))
+    change = config.__setattr__
+    return (lambda: config.inner.n), lambda value: change("inner", SimpleNamespace(n=value))
+
+
+def an_attribute_of_a_class() -> Place:
+    class Config:
+        n = 1.0
+
+    return (lambda: Config.n), lambda value: setattr(Config, "n", value)
+
+
+def an_inherited_attribute() -> Place:
+    class Config:
+        n = 1.0
+
+    class Own(Config): ...
+
+    config = Own()
+    return (lambda: config.n), lambda value: setattr(Config, "n", value)
+
+
+def an_attribute_of_a_module() -> Place:
+    return (lambda: MODULE.n), lambda value: setattr(MODULE, "n", value)
+
+
+def an_item_of_a_dict() -> Place:
+    options = {"n": 1.0}
+    return (lambda: options["n"]), lambda value: options.update(n=value)
+
+
+def an_item_of_a_list() -> Place:
+    options = [1.0, 2.0]
+    return (lambda: options[0]), lambda value: options.__setitem__(0, value)
+
+
+def the_last_item_of_a_list() -> Place:
+    options = [1.0]
+    return (lambda: options[-1]), options.append
+
+
+def an_item_of_a_list_in_a_dict() -> Place:
+    options = {"n": [1.0]}
+    return (lambda: options["n"][0]), lambda value: options["n"].__setitem__(0, value)
+
+
+def an_item_of_a_dict_in_an_attribute() -> Place:
+    config = SimpleNamespace(options={"n": 1.0})
+    return (lambda: config.options["n"]), lambda value: config.options.update(n=value)
+
+
+def an_attribute_in_a_list() -> Place:
+    configs = [SimpleNamespace(n=1.0)]
+    return (lambda: configs[0].n), lambda value: setattr(configs[0], "n", value)
+
+
+def another_dict() -> Place:
+    config = SimpleNamespace(options={"n": 1.0})
+    return (lambda: config.options["n"]), lambda value: setattr(config, "options", {"n": value})
+
+
+def what_a_helper_reads() -> Place:
+    n = 1.0
+
+    def helper() -> Any:
+        return n
+
+    def change(value: Any) -> None:
+        nonlocal n
+        n = value
+
+    return (lambda: helper()), change  # noqa: PLW0108  another level
+
+
+def what_a_method_reads() -> Place:
+    class Config:
+        def __init__(self) -> None:
+            self.n = 1.0
+
+        def get(self) -> Any:
+            """Return the value."""
+            return self.n
+
+    config = Config()
+    return (lambda: config.get()), lambda value: setattr(config, "n", value)  # noqa: PLW0108
+
+
+def another_function() -> Place:
+    config = SimpleNamespace(get=lambda: 1.0)
+    return (lambda: config.get()), lambda value: setattr(config, "get", lambda: value)
+
+
+PLACES: dict[str, Callable[[], Place]] = {
+    f.__name__: f
+    for f in (
+        *(a_global, a_closure_variable, an_attribute, an_attribute_two_levels_deep),
+        *(another_object_in_an_attribute, an_attribute_of_a_class, an_inherited_attribute),
+        *(an_attribute_of_a_module, an_item_of_a_dict, an_item_of_a_list),
+        *(the_last_item_of_a_list, an_item_of_a_list_in_a_dict, another_dict),
+        *(an_item_of_a_dict_in_an_attribute, an_attribute_in_a_list, what_a_helper_reads),
+        *(what_a_method_reads, another_function),
+    )
+}
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(globals(), "FACTOR", 1.0)
+    monkeypatch.setattr(MODULE, "n", 1.0)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_number(name: str):
+    read, change = PLACES[name]()
+    compiled = tg.compile(lambda x: x * read(), backend="numpy")
+    for value in (1.0, 3.0, 3.0, 3, 0.0, -0.0, True, np.float64(3)):
+        change(value)
+        for _ in range(2):
+            same("result", compiled(X), X * value)
+    count = len(compiled.sources)
+    compiled(X)
+    assert len(compiled.sources) == count, "an unchanged value needs no other program"
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_string_a_function_or_none(name: str):
+    read, change = PLACES[name]()
+
+    def function(x: Any) -> Any:
+        value = read()
+        return value(x) if callable(value) else x * {"a": 2, "b": 3, None: 4}.get(value, 5)
+
+    compiled = tg.compile(function, backend="numpy")
+    for value in ("a", "b", None, nn.Tanh(), nn.ReLU(), partial(tg.add, 2), "c" * 40, "a"):
+        change(value)
+        same("result", compiled(X), function(X))
+
+
+def arrays_in(name: str) -> Any:
+    """Return a function that scales by an array at a place, and what changes its elements."""
+    read, change = PLACES[name]()
+    array = np.ones(2)
+    change(array)
+    return (lambda x: x * float(read()[0]) + read()), array
+
+
+@pytest.mark.parametrize("name", ["a_global", "an_attribute", "an_item_of_a_list"])
+def test_an_element_of_a_small_array(name: str):
+    function, array = arrays_in(name)
+    compiled = tg.compile(function, backend="numpy")
+    for value in (1.0, 2.0, 2.0, 5.0):
+        array[0] = value
+        same("result", compiled(X), function(X))
+
+
+@share(10)
+@given(
+    names=st.lists(st.sampled_from(sorted(PLACES)), min_size=2, max_size=4, unique=True),
+    changes=st.lists(st.tuples(st.integers(0, 3), st.sampled_from((1.0, 2.0, 0.5))), max_size=8),
+)
+def test_changes_at_several_places(names: list[str], changes: list[tuple[int, float]]):
+    places = [PLACES[name]() for name in names]
+
+    def function(x: Any) -> Any:
+        for k, (read, _) in enumerate(places):
+            x = x * read() + k
+        return x
+
+    compiled = tg.compile(function, backend="numpy")
+    seen = set()
+    for _, change in places:
+        change(1.0)
+    for k, value in [(0, 1.0), *changes]:
+        places[k % len(places)][1](value)
+        same("result", compiled(X), function(X))
+        seen.add(tuple(read() for read, _ in places))
+    if not {"another_object_in_an_attribute", "another_function", "another_dict"} & set(names):
+        assert len(compiled.sources) <= len(changes) + 1
+
+
+def test_one_function_for_two_places():
+    """The same code, with another object: `self`, or what it is called with."""
+
+    class Config:
+        def __init__(self, n: float) -> None:
+            self.n = n
+
+        @tg.compile(backend="numpy")
+        def scale(self, x: Any) -> Any:
+            """Return x scaled."""
+            return x * self.n
+
+    one, other = Config(2.0), Config(3.0)
+    for _ in range(2):
+        same("one", one.scale(X), X * one.n)
+        same("other", other.scale(X), X * other.n)
+        one.n += 1
+
+
+class Phase(Enum):
+    TRAIN = 1
+    TEST = 2
+
+
+def test_an_enum():
+    config = SimpleNamespace(phase=Phase.TRAIN)
+    compiled = tg.compile(lambda x: x * 2 if config.phase is Phase.TRAIN else x, backend="numpy")
+    for phase in (Phase.TRAIN, Phase.TEST, Phase.TRAIN):
+        config.phase = phase
+        same("result", compiled(X), X * 2 if phase is Phase.TRAIN else X * 1)
+
+
+class Net(nn.Module):
+    """A module with numbers, a list of layers and a dict as attributes."""
+
+    factor = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: list[Any] = [nn.Tanh()]
+        self.options = {"shift": 1.0}
+        self.scale = np.ones(2)
+        self.flag = False
+
+    def forward(self, x: Any) -> Any:
+        """Return what depends on all of them."""
+        for layer in self.layers:
+            x = layer(x)
+        x = x * self.factor * self.scale + self.options["shift"]
+        return -x if self.flag else x
+
+
+CHANGES: dict[str, Any] = {
+    "a layer": lambda net: net.layers.append(nn.Sigmoid()),
+    "another layer": lambda net: net.layers.__setitem__(0, nn.ReLU()),
+    "an option": lambda net: net.options.update(shift=2.0),
+    "an array": lambda net: net.scale.fill(3.0),
+    "a flag": lambda net: setattr(net, "flag", True),
+    "an attribute": lambda net: setattr(net, "factor", 2.0),
+    "the class": lambda net: setattr(type(net), "factor", 5.0),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_attributes_of_a_module(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Net, "factor", 1.0)
+    net = Net()
+    compiled = tg.compile(net, backend="numpy")
+    for _ in range(2):
+        same("result", compiled(X), net(X))
+    assert len(compiled.sources) == 1
+    CHANGES[name](net)
+    for _ in range(2):
+        same("result", compiled(X), net(X))
+
+
+def test_dicts_by_parameters():
+    """A moving average kept in a dict whose keys are the parameters."""
+
+    def averaged(t: Any, x: Any, y: Any) -> Any:
+        t.optimizer.zero_grad()
+        loss = t.loss(t.model(x), y)
+        for p, decay in t.decay.items():
+            loss = loss + decay * (p * p).sum()
+        loss.backward()
+        t.optimizer.step()
+        with tg.no_grad():
+            for p in t.model.parameters():
+                t.means[p].mul_(0.9).add_(0.1 * p)
+        return loss.detach(), [t.means[p].clone() for p in t.model.parameters()]
+
+    def create() -> Any:
+        t: Any = perceptron()
+        t.means = {p: p.detach().clone() for p in t.model.parameters()}
+        t.decay = dict.fromkeys(t.model.parameters(), 0.1)
+        return t
+
+    twins, data = Twins(create, averaged), (tg.rand(6, 4), tg.rand(6, 3))
+    for change in (
+        lambda t: None,
+        lambda t: None,
+        lambda t: t.decay.update({t.model[0].weight: 0.5}),
+        lambda t: t.means.update({t.model[0].bias: tg.ones(5)}),
+        lambda t: t.decay.pop(t.model[2].bias),
+    ):
+        twins.both(change)
+        twins.step(*data)

@@ -1,0 +1,257 @@
+"""Memory: views and writes through them, aliases, and what is freed."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+from tinygrad_fc.compiler import CompileError
+
+from .twins import same, share
+
+SHAPES = ((2, 3), (3, 2), (6,), (1, 6), (6, 1), (2, 1, 3))
+LAYOUTS: dict[str, Any] = {
+    "C": lambda a: a,
+    "F": np.asfortranarray,
+    "every other": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "reversed": lambda a: a[::-1].copy()[::-1],
+    "part of a larger one": lambda a: np.pad(a, 1)[tuple(slice(1, -1) for _ in a.shape)],
+}
+VIEWS: dict[str, Any] = {
+    "transposed": lambda t, k: t.T if t.ndim == 2 else t,
+    "reshaped": lambda t, k: t.reshape(SHAPES[k % len(SHAPES)]) if t.numel() == 6 else t,
+    "a row": lambda t, k: t[k % len(t)] if t.ndim > 1 and len(t) else t,
+    "a part": lambda t, k: t[k % 2 :],
+    "reversed": lambda t, k: t.flip(0) + 0 if k % 2 else t[::1],
+    "copied": lambda t, k: t.clone(),
+    "detached": lambda t, k: t.detach(),
+    "positive": lambda t, k: +t,
+}
+WRITES: dict[str, Any] = {
+    "added to": lambda t, x, k: t.add_(x[0] * k),
+    "filled": lambda t, x, k: t.fill_(float(k)),
+    "set": lambda t, x, k: t.__setitem__(k % len(t), x[1] * k),
+    "set to its double": lambda t, x, k: t.__setitem__(Ellipsis, t.clone() * 2),
+}
+layouts = st.sampled_from(sorted(LAYOUTS))
+numbers = st.integers(0, 11)
+programs = st.lists(
+    st.one_of(
+        st.tuples(st.just("view"), st.sampled_from(sorted(VIEWS)), numbers, numbers),
+        st.tuples(st.just("write"), st.sampled_from(sorted(WRITES)), numbers, numbers),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def run(program: Any, start: Any, x: Any) -> list[Any]:
+    """Take views of `start` and write through them, and return copies of all."""
+    views = [start]
+    for kind, name, of, k in program:
+        t = views[of % len(views)]
+        if kind == "view":
+            views.append(VIEWS[name](t, k))
+        elif len(t):
+            WRITES[name](t, x, k)
+    return [t.clone() for t in views]
+
+
+@share(50)
+@given(programs, st.sampled_from(SHAPES[:4]), layouts, layouts, st.booleans())
+def test_views_see_what_is_written(
+    program: Any, shape: Any, layout: str, later: str, captured: bool
+):
+    def create() -> Any:
+        return tg.from_numpy(LAYOUTS[layout](np.arange(1.0, 7.0).reshape(shape)))
+
+    eager, twin, x = create(), create(), tg.tensor([0.5, 3.0])
+    if captured:
+        compiled = tg.compile(lambda x: run(program, twin, x), backend="numpy")
+    else:
+        of_argument = tg.compile(lambda t, x: run(program, t, x), backend="numpy")
+        compiled = lambda x: of_argument(twin, x)  # noqa: E731
+    for k in range(4):
+        if k == 2:
+            for t in (eager, twin):
+                t.data = tg.from_numpy(LAYOUTS[later](np.array(t.numpy(), order="C")))
+        expected = run(program, eager, x * k)
+        note(f"expected {expected}")
+        same("views", compiled(x * k), expected)
+        same("memory", twin, eager)
+
+
+def test_changes_of_arguments():
+    def changed(x: Any, v: Any) -> Any:
+        x.add_(1)
+        x[0] = 5.0
+        x[1:, 0] *= 2.0
+        x.T[1].sub_(v)
+        v[...] = x.sum(dim=1)
+        return x * 2
+
+    compiled = tg.compile(changed, backend="numpy")
+    (x, v), (a, b) = ((tg.ones(3, 3), tg.ones(3)) for _ in range(2))
+    for _ in range(3):
+        same("result", compiled(x, v), changed(a, b))
+        same("changed", [x, v], [a, b])
+
+
+LARGE: dict[str, Any] = {
+    "a row": lambda w: w[0],
+    "a row as a matrix": lambda w: w[1:2],
+    "reversed": lambda w: w.flip(0),
+    "transposed": lambda w: w.T,
+    "itself": lambda w: w.reshape(w.shape),
+    "no view": lambda w: w.mean(0),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("change", ["sub_", "mul_"])
+def test_a_large_tensor_is_changed_by_its_own_views(name: str, change: str):
+    def update(w: Any) -> None:
+        part = LARGE[name](w)
+        getattr(w, change)(0.5 * (part + part.sigmoid()))
+
+    first = tg.randn(200, 200)
+    expected, actual = first.clone(), first.clone()
+    update(expected)
+    tg.compile(lambda: update(actual), backend="numpy")()
+    np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_change_is_seen_by_graphs_outside():
+    v = tg.tensor([1.0, 2.0], requires_grad=True)
+    compiled = tg.compile(lambda: v.data.mul_(2), backend="numpy")
+    loss = (v * v).sum()
+    compiled()
+    with pytest.raises(tg.errors.GraphError, match="changed in place"):
+        loss.backward()
+
+
+def swapped(x: Any, y: Any) -> Any:
+    z = x.clone()
+    x.copy_(y)
+    y.copy_(z)
+    return x - y
+
+
+def test_tensors_that_swap_their_values():
+    compiled = tg.compile(swapped, backend="numpy")
+    x, y = tg.rand(3), tg.rand(3)
+    a, b = x.clone(), y.clone()
+    for _ in range(3):
+        same("result", compiled(x, y), swapped(a, b))
+        same("swapped", [x, y], [a, b])
+
+
+def refused_or(compiled: Any, args: Any, expected: Any, untouched: Any) -> None:
+    """Check that a call with aliases gives the eager result, or is refused without a change."""
+    before = untouched.clone()
+    try:
+        same("result", compiled(*args), expected)
+    except CompileError as error:
+        assert "memory" in str(error)  # noqa: PT017  either is right
+        same("untouched", untouched, before)
+
+
+def test_an_argument_that_shares_memory_with_what_is_changed():
+    w = tg.tensor([1.0, 2.0])
+
+    def changes(x: Any) -> Any:
+        w.add_(1.0)
+        return x * 2
+
+    compiled = tg.compile(changes, backend="numpy")
+    compiled(tg.ones(2))
+    for alias in (lambda: w.detach(), lambda: w.data, lambda: tg.from_numpy(w.numpy()[::-1])):
+        x = alias()
+        refused_or(compiled, (x,), (x + 1) * 2, w)
+
+
+def test_arguments_that_share_memory():
+    def changes(x: Any, y: Any) -> Any:
+        x.add_(1.0)
+        return x * y
+
+    compiled = tg.compile(changes, backend="numpy")
+    compiled(tg.ones(2), tg.ones(2))
+    x, eager = tg.ones(3), tg.ones(3)
+    expected = changes(tg.from_numpy(eager.numpy()[1:].copy()), tg.tensor([1.0, 2.0]))
+    refused_or(compiled, (x[1:], x[:2]), expected, x)
+
+
+def test_an_argument_with_the_memory_of_a_captured_tensor():
+    w = tg.tensor([1.0, 2.0])
+    compiled = tg.compile(lambda x: x * w, backend="numpy")
+    for x in (w.detach(), tg.ones(2), w.detach()):
+        same("result", compiled(x), x * w)
+
+
+@pytest.mark.parametrize("name", ["clone", "times one"])
+def test_what_is_stored_shares_nothing(name: str):
+    w, state = tg.ones(2, requires_grad=True), tg.zeros(2)
+
+    @tg.compile(backend="numpy")
+    def store(x: Any) -> None:
+        w.grad = x.clone() if name == "clone" else x * 1
+        state.data = x.clone() if name == "clone" else x * 1
+
+    x = tg.ones(2)
+    for _ in range(2):
+        store(x)
+    w.grad.fill_(2)
+    state.fill_(3)
+    assert x.tolist() == [1, 1]
+    assert w.grad.tolist() == [2, 2]
+
+
+def trained(*, refused: bool) -> list[Any]:
+    """Train a network, and return weak references to everything."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    adam = optim.Adam(model.parameters())
+
+    @tg.compile(backend="numpy")
+    def step(x: Any) -> Any:
+        adam.zero_grad()
+        loss = model(x).sum()
+        loss.backward()
+        adam.step()
+        return float(loss) if refused else loss
+
+    x = tg.ones(4, 2)
+    for _ in range(3):
+        if refused:
+            with pytest.raises(CompileError):
+                step(x)
+        else:
+            step(x)
+            step.epoch([[0, 1], [2, 3]], x)
+    return [weakref.ref(a) for a in (step, model, adam, model[0].weight, x)]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_compiled_steps_are_freed(refused: bool):
+    references = trained(refused=refused)
+    gc.collect()
+    assert not any(reference() is not None for reference in references)
+
+
+def test_arguments_are_freed():
+    compiled = tg.compile(lambda x, d: x * d["y"], backend="numpy")
+    x, y = tg.ones(3), tg.ones(3)
+    references = [weakref.ref(x), weakref.ref(y)]
+    for _ in range(3):
+        compiled(x, {"y": y})
+    del x, y
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]

@@ -1,0 +1,469 @@
+"""What cannot be compiled is refused with the user's line and advice, and nothing is changed."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import itertools
+import linecache
+import math
+import random
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+from tinygrad_fc.compiler import CompileError
+
+from .twins import generator, same
+
+w = tg.tensor([1.0, 2.0], requires_grad=True)
+result = w * 2
+optimizer = optim.SGD([w], lr=0.1)
+scheduler = optim.lr_scheduler.StepLR(optimizer, 1)
+numpy_generator = np.random.default_rng(0)
+lbfgs = optim.LBFGS([w])
+values: list[Any] = []
+holder: Any = SimpleNamespace(last=None)
+last: Any = None
+numbers, counter = iter([1.0, 2.0]), itertools.count()
+FILE = Path(__file__)
+
+# Branches on values
+
+
+def branch(x: Any) -> Any:
+    return x if x.sum() > 0 else -x  # here
+
+
+def assertion(x: Any) -> Any:
+    assert (x > 0).all()  # here
+    return x
+
+
+def loop(x: Any) -> Any:
+    while x.max() < 10:  # here
+        x = x * 2
+    return x
+
+
+def comparison(x: Any) -> Any:
+    return max(x[0], x[1])  # here
+
+
+def branch_in_a_helper(x: Any) -> Any:
+    def helper(y: Any) -> Any:
+        if y.mean() > 0:  # here
+            return y
+        return -y
+
+    return helper(x * 2)
+
+
+# Values
+
+
+def item(x: Any) -> Any:
+    return x * x.mean().item()  # here
+
+
+def as_float(x: Any) -> Any:
+    return x * float(x.mean())  # here
+
+
+def square_root(x: Any) -> Any:
+    return x * math.sqrt(x.sum())  # here
+
+
+def as_count(x: Any) -> Any:
+    for _ in range(int(x.sum())):  # here
+        x = x * 2
+    return x
+
+
+def as_index(x: Any) -> Any:
+    return [1, 2][x.argmax()] * x  # here
+
+
+def as_list(x: Any) -> Any:
+    return tg.tensor(x.tolist())  # here
+
+
+def as_array(x: Any) -> Any:
+    return tg.from_numpy(np.array(x.numpy()) * 2)  # here
+
+
+def caught(x: Any) -> Any:
+    try:
+        factor = x.sum().item()  # here
+    except RuntimeError:
+        factor = 1.0
+    return x * factor
+
+
+def masked(x: Any) -> Any:
+    return x[x > 1]  # here
+
+
+def nonzero(x: Any) -> Any:
+    return np.nonzero(x.numpy())  # here
+
+
+# Printing
+
+
+def printed(x: Any) -> Any:
+    print(x)  # noqa: T201  # here
+    return x
+
+
+def formatted(x: Any) -> str:
+    return f"the sum is {x.sum()}"  # here
+
+
+def formatted_to_places(x: Any) -> str:
+    return f"the sum is {x.sum():.3f}"  # here
+
+
+# Random numbers of others, clocks, files, iterators
+
+
+def numpy_random(x: Any) -> Any:
+    return x + np.random.rand(2)  # noqa: NPY002  # here
+
+
+def numpy_generator_outside(x: Any) -> Any:
+    return x * numpy_generator.random()  # here
+
+
+def python_random(x: Any) -> Any:
+    return x * random.random()  # noqa: S311  # here
+
+
+def random_id(x: Any) -> Any:
+    return x * (uuid.uuid4().int % 7)  # here
+
+
+def seeded(x: Any) -> Any:
+    tg.manual_seed(0)  # here
+    return x * tg.rand(2)
+
+
+def clock(x: Any) -> Any:
+    return x * time.perf_counter()  # here
+
+
+def wall_clock(x: Any) -> Any:
+    return x * time.time()  # here
+
+
+def date(x: Any) -> Any:
+    return x * dt.datetime.now().timestamp()  # noqa: DTZ005  # here
+
+
+def file(x: Any) -> Any:
+    with open(FILE) as stream:  # noqa: PTH123  # here
+        return x * len(stream.read())
+
+
+def path(x: Any) -> Any:
+    return x * len(FILE.read_text())  # here
+
+
+def iterator(x: Any) -> Any:  # here
+    return x * next(numbers)  # here
+
+
+def count(x: Any) -> Any:  # here
+    return x * next(counter)  # here
+
+
+# Side effects
+
+
+def scheduled(x: Any) -> None:
+    (x * w).sum().backward()
+    optimizer.step()
+    scheduler.step()  # here
+
+
+def learning_rate_set(x: Any) -> None:
+    optimizer.param_groups[0]["lr"] = 0.5  # here
+    (x * w).sum().backward()
+
+
+def frozen(x: Any) -> Any:
+    w.requires_grad_(requires_grad=False)  # here
+    return x * w
+
+
+def appended(x: Any) -> Any:
+    y = x * 2
+    values.append(y)  # here
+    return y
+
+
+def stored_in_an_attribute(x: Any) -> Any:
+    holder.last = (x * w).sum()  # here
+    return holder.last
+
+
+def stored_in_a_global(x: Any) -> Any:
+    global last  # noqa: PLW0603  the point
+    last = x * 2  # here
+    return last
+
+
+class Storing(nn.Module):
+    """A module that stores a result."""
+
+    first: Any = None
+
+    def forward(self, x: Any) -> Any:
+        self.first = x * 2  # here
+        return self.first
+
+
+storing = Storing()
+
+
+def stored_in_a_module(x: Any) -> Any:
+    return storing(x) + 1
+
+
+def created_layer(x: Any) -> Any:
+    return nn.Linear(2, 2)(x)  # here
+
+
+# Results and arguments
+
+
+@dataclass
+class Pair:
+    """Two tensors."""
+
+    first: Any
+    second: Any
+
+
+def object_returned(x: Any) -> Any:  # here
+    return [Pair(1.0, x)]
+
+
+def function_returned(x: Any) -> Any:  # here
+    y = x * 2
+    return lambda: y
+
+
+def result_with_a_graph(x: Any) -> Any:
+    return x * result  # here
+
+
+def line_search(x: Any) -> Any:
+    return lbfgs.step((x * w).sum)  # here
+
+
+REFUSED: dict[Any, str] = {
+    **dict.fromkeys((branch, loop, comparison, branch_in_a_helper), r"branch.*where\("),
+    assertion: r"branch|assert",
+    item: r"item\(\).*return",
+    as_float: r"float\(\).*return",
+    square_root: r"float\(\)",
+    as_count: r"int\(\)",
+    as_index: "index",
+    as_list: r"tolist\(\)",
+    as_array: "NumPy",
+    caught: r"item\(\)",
+    masked: "mask",
+    nonzero: "nonzero",
+    **dict.fromkeys((printed, formatted, formatted_to_places), r"(?i)print.*return"),
+    **dict.fromkeys((numpy_random, numpy_generator_outside, python_random), "random"),
+    random_id: "random|drawn",
+    seeded: "seed",
+    **dict.fromkeys((clock, wall_clock, date), "time|now|clock"),
+    **dict.fromkeys((file, path), "open|file|read"),
+    **dict.fromkeys((iterator, count), "iterator|next"),
+    scheduled: "scheduler",
+    learning_rate_set: "'lr'",
+    frozen: "requires_grad",
+    appended: "outside.*values|values.*outside",
+    stored_in_an_attribute: "outside.*last|last.*outside",
+    stored_in_a_global: "outside.*last|last.*outside",
+    stored_in_a_module: "outside.*first|first.*outside",
+    created_layer: "Linear",
+    object_returned: "Pair",
+    function_returned: "function",
+    result_with_a_graph: "graph",
+    line_search: "LBFGS",
+}
+"""What each refusal has to name: the cause, and where there is one the spelling that works."""
+
+
+@pytest.mark.parametrize("function", REFUSED, ids=lambda f: f.__name__)
+def test_refusals_name_the_line_and_change_nothing(function: Any):
+    compiled = tg.compile(function, backend="numpy")
+    before, state = w.clone(), generator.get_state()
+    for _ in range(2):
+        with pytest.raises(CompileError) as refusal:
+            compiled(tg.tensor([1.0, 3.0]))
+        message = str(refusal.value)
+        assert re.search(REFUSED[function], message, re.DOTALL), message
+        place = re.search(rf"{re.escape(__file__)}:(\d+)", message)
+        assert place, message
+        assert linecache.getline(__file__, int(place[1])).rstrip().endswith("# here"), message
+        advice = message.rstrip(".").rpartition(". ")[2]
+        assert len(advice.split()) > 3, f"no advice: {message}"
+    same("w", w.detach(), before.detach())
+    same("random state", generator.get_state(), state)
+    assert w.grad is None
+    assert w.requires_grad
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert not compiled.sources
+    values.clear()
+    holder.last = storing.first = None
+
+
+def test_a_refused_step_changes_no_tensor():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Dropout())
+    adam = optim.Adam(model.parameters())
+
+    @tg.compile(backend="numpy")
+    def bad(x: Any) -> float:
+        adam.zero_grad()
+        loss = model(x).sum()
+        loss.backward()
+        adam.step()
+        model[0].weight.data = model[0].weight * 2
+        return float(loss)
+
+    before, state = copy.deepcopy(model.state_dict()), generator.get_state()
+    with pytest.raises(CompileError, match="float"):
+        bad(tg.ones(4, 2))
+    same("state", dict(model.state_dict()), dict(before))
+    same("random state", generator.get_state(), state)
+    assert all(p.grad is None for p in model.parameters())
+    assert not adam.state
+    model(tg.ones(4, 2)).sum().backward()  # eager code goes on as before
+
+
+def test_an_argument_that_is_captured_as_well_is_refused_or_right():
+    compiled = tg.compile(lambda v: (v * w).sum(), backend="numpy")
+    try:
+        same("result", compiled(w).detach(), (w * w).sum().detach())
+    except CompileError as error:
+        assert "argument" in str(error)  # noqa: PT017  either is right
+
+
+def test_an_argument_with_a_graph_is_refused():
+    with pytest.raises(CompileError, match="argument 0.*detach"):
+        tg.compile(lambda v: v * 2, backend="numpy")(result)
+
+
+def test_no_source_before_the_first_call():
+    compiled = tg.compile(branch, backend="numpy")
+    with pytest.raises(CompileError, match="branch has no program yet: call it first"):
+        _ = compiled.source
+    assert compiled.sources == {}
+
+
+def test_gradients_of_an_input_as_advised():
+    with pytest.raises(CompileError, match=r"x.detach\(\).requires_grad_\(\)"):
+        tg.compile(lambda x: x.requires_grad_() * 2, backend="numpy")(tg.ones(2))
+
+    @tg.compile(backend="numpy")
+    def gradient(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        (x * x).sum().backward()
+        return x.grad
+
+    x = tg.tensor([1.0, 3.0])
+    for _ in range(2):
+        same("gradient", gradient(x), x * 2)
+    assert not x.requires_grad
+    assert x.grad is None
+
+
+def test_branches_on_shapes_and_python_values_are_free():
+    def function(x: Any, flag: bool, mode: str = "a") -> Any:
+        if x.ndim == 2 and len(x) > 1 and x.shape[1]:
+            x = x.sum(dim=0)
+        if flag and mode == "a" and x.dtype == tg.float64 and x.requires_grad is False:
+            x = x * 2
+        return x if isinstance(x, tg.Tensor) else None
+
+    compiled = tg.compile(function, backend="numpy")
+    for x in (tg.ones(2, 3), tg.ones(1, 3), tg.ones(3)):
+        for flag in (True, False):
+            same("result", compiled(x, flag), function(x, flag))
+
+
+# Errors of the library
+
+
+def error_of(call: Any) -> tuple[type[BaseException], str]:
+    """Return the type and the message of the error that a call raises."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011  any of them
+        call()
+    return type(caught.value), str(caught.value)
+
+
+WRONG: dict[str, tuple[Any, Any, Any]] = {
+    "a shape": (lambda x: x @ x, tg.ones(2, 3), tg.ones(2, 2)),
+    "a class": (
+        lambda y: nn.functional.cross_entropy(tg.zeros(2, 3), y),
+        *(tg.tensor([0, 3]), tg.tensor([0, 2])),
+    ),
+    "a row": (
+        lambda i: nn.functional.embedding(i, tg.ones(4, 2)),
+        *(tg.tensor([0, 5]), tg.tensor([3, 0])),
+    ),
+    "an index": (lambda i: tg.ones(3, 3)[i, i], tg.tensor([0, 5]), tg.tensor([0, 2])),
+    "NaN as target": (
+        lambda y: nn.functional.mse_loss(tg.ones(2), y),
+        *(tg.tensor([0.0, math.nan]), tg.ones(2)),
+    ),
+    "a singular matrix": (tg.linalg.inv, tg.zeros(2, 2), tg.eye(2) * 2),
+    "a probability": (tg.bernoulli, tg.tensor([0.5, 1.5]), tg.tensor([0.0, 1.0])),
+    "Python's": (lambda x: x * (1 / (len(x) - 2)), tg.ones(2), tg.ones(3)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_errors_for_wrong_values_are_those_of_eager_code(name: str):
+    function, wrong, right = WRONG[name]
+    expected = error_of(lambda: function(wrong))
+    compiled = tg.compile(function, backend="numpy")
+    assert error_of(lambda: compiled(wrong)) == expected
+    for _ in range(2):
+        same("a right call", compiled(right), function(right))
+    assert error_of(lambda: compiled(wrong))[0] is expected[0], "in later calls too"
+
+
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_a_call_that_fails_leaves_the_parameters(backend: str):
+    model, table = nn.Linear(3, 3), tg.rand(4, 3)
+    sgd = optim.SGD(model.parameters(), lr=0.1)
+
+    @tg.compile(backend=backend)
+    def step(x: Any, i: Any) -> Any:
+        rows = table[i]
+        sgd.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        sgd.step()
+        return loss.detach() * rows
+
+    for row in (1, 2):
+        step(tg.ones(2, 3), tg.tensor([row]))
+    before = model.weight.clone().detach()
+    with pytest.raises(tg.errors.RangeError):
+        step(tg.ones(2, 3), tg.tensor([4]))
+    same("weight", model.weight.detach(), before)

@@ -1,0 +1,355 @@
+"""The printed source reads like code by hand, cites the document, and runs by itself."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import traceback
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+from tinygrad_fc.nn import functional as F
+
+from .networks import batch, networks, perceptron
+from .programs import inputs, programs, with_gradients
+from .twins import Training, share, step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Network(nn.Module):
+    """The network of the README."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer1, self.layer2 = nn.Linear(8, 16), nn.Linear(16, 1)
+
+    def forward(self, x: Any) -> Any:
+        return tg.sigmoid(self.layer2(tg.sigmoid(self.layer1(x))))
+
+
+def program_of(model: Any, loss: Any, *data: Any, rate: float = 0.1) -> tuple[Any, Any]:
+    """Return the compiled training step of a model, after one call, and its optimizer."""
+    optimizer = optim.SGD(model.parameters(), lr=rate)
+
+    @tg.compile(backend="numpy")
+    def step(x: Any, target: Any) -> Any:
+        optimizer.zero_grad()
+        cost = loss(model(x), target)
+        cost.backward()
+        optimizer.step()
+        return cost
+
+    step(*data)
+    return step, optimizer
+
+
+LINES = (
+    *(r"z1 = x\b.*layer1_weight.*layer1_bias  # \(3\)", r"y1 = .*exp.*z1.*  # \(2\)"),
+    *(r"z2 = y1\b.*layer2_weight.*layer2_bias  # \(3\)", r"y2 = .*exp.*z2.*  # \(2\)"),
+    *(r"loss = .*  # \(5\), \(6\)", r"d2 = .*  # \(13\)"),
+    *(r"layer2_weight_grad = d2\b.*y1.*  # \(14\)", r"layer2_bias_grad = .*d2.*  # \(17\)"),
+    *(r"d1 = .*d2.*layer2_weight.*  # \(36\)", r"layer1_weight_grad = d1\b.*x.*  # \(37\)"),
+    *(r"layer1_bias_grad = .*d1.*  # \(38\)", r"layer1_weight -= "),
+)
+"""Lines of the program of the network in the README, in this order."""
+
+
+def test_the_network_of_the_readme():
+    data = tg.rand(32, 8), tg.rand(32, 1)
+    compiled, _ = program_of(Network(), nn.MSELoss(reduction="batchmean"), *data)
+    lines = compiled.source.splitlines()
+    position = 0
+    for pattern in LINES:
+        matches = [k for k, line in enumerate(lines) if re.match(rf" +{pattern}", line)]
+        assert matches, f"{pattern}\n{compiled.source}"
+        assert matches[0] >= position, f"{pattern}\n{compiled.source}"
+        position = matches[0]
+    body = compiled.source.partition("\ndef step(")[2]
+    assert len(body.splitlines()) < 45
+    for title in ("Forward", "Backward", "Update"):
+        assert f"# {title}" in body
+
+
+def run_source(source: str, name: str, values: dict[str, Any]) -> None:
+    """Run printed source by itself, on arrays by the names of its arguments."""
+    scope: dict[str, Any] = {}
+    exec(source, scope)  # noqa: S102  that it runs is what is tested
+    function = scope[name]
+    function(*(values[key] for key in inspect.signature(function).parameters))
+
+
+def test_the_source_trains_by_itself():
+    eager, x, y = Network(), tg.rand(32, 8), tg.rand(32, 1)
+    loss, sgd = nn.MSELoss(reduction="batchmean"), optim.SGD(eager.parameters(), lr=0.1)
+    copies = {
+        name.replace(".", "_"): p.detach().numpy().copy() for name, p in eager.named_parameters()
+    }
+    for p in eager.parameters():
+        p.grad = None
+    loss(eager(x), y).backward()
+    sgd.step()
+    after = {name: p.detach().clone() for name, p in eager.named_parameters()}
+    compiled, _ = program_of(eager, loss, x, y)
+    values = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "x": x.numpy(), "target": y.numpy()}
+    run_source(compiled.source, "step", values | copies)
+    for name, p in after.items():
+        np.testing.assert_array_equal(copies[name.replace(".", "_")], p.numpy())
+
+
+@share(25)
+@given(program=programs(), arrays=inputs())
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_source_of_a_drawn_program_runs_by_itself(program: Any, arrays: Any):
+    program = [i for i in program if i[0] not in ("random", "write", "read")]
+    program = [i for i in program if i[:1] != ("unary",) or i[2] % 21 not in (18, 19)]
+    results: list[Any] = []
+
+    def function(*tensors: Any) -> Any:
+        return with_gradients(program, tensors, [])
+
+    compiled = tg.compile(function, backend="numpy")
+    with np.errstate(all="ignore"):
+        compiled(*map(tg.from_numpy, arrays))
+        source, scope = compiled.source, {}
+        exec(source, scope)  # noqa: S102  that it runs is what is tested
+        own = scope["function"]
+        results = list(own(*arrays[: len(inspect.signature(own).parameters)]))
+    lines = source.splitlines()
+    assert all(len(line) <= 120 for line in lines if "array(" not in line), source
+    assert all(isinstance(a, np.ndarray | np.generic | float | int) for a in results)
+
+
+# No more operations than by hand
+
+
+class Counted(np.ndarray[Any, Any]):
+    """An array that counts the operations on arrays of its kind."""
+
+    done: ClassVar[list[str]] = []
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **named: Any) -> Any:
+        self.done.append(ufunc.__name__)
+        plain = [a.view(np.ndarray) if isinstance(a, Counted) else a for a in args]
+        out = tuple(a.view(np.ndarray) for a in named.pop("out", ()))
+        result = getattr(ufunc, method)(*plain, **named, **({"out": out} if out else {}))
+        return np.asarray(result).view(Counted)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, named: Any) -> Any:
+        self.done.append(function.__name__)
+        plain = [a.view(np.ndarray) if isinstance(a, Counted) else a for a in args]
+        return np.asarray(function(*plain, **named)).view(Counted)
+
+    def dot(self, other: Any, out: Any = None) -> Any:
+        assert out is None
+        self.done.append("dot")
+        return self.view(np.ndarray).dot(other.view(np.ndarray)).view(Counted)
+
+
+def count(function: Callable[..., Any], arguments: Sequence[Any]) -> int:
+    """Return the number of array operations in a call."""
+    Counted.done.clear()
+    function(*(a.copy().view(Counted) if isinstance(a, np.ndarray) else a for a in arguments))
+    return len(Counted.done)
+
+
+def by_hand(x: Any, target: Any, *rest: Any) -> None:
+    """Formulas (4), (13) to (38) for a batch of samples as rows, and the step of section 3."""
+    *parameters, rate = rest
+    weights, biases = parameters[::2], parameters[1::2]
+    ys = [x]
+    for weight, bias in zip(weights, biases, strict=True):
+        ys.append(1 / (1 + np.exp(-(ys[-1] @ weight.T + bias))))  # (4)
+    error = ys[-1] - target
+    np.vdot(error, error) / len(x)  # (5), (6)
+    d = error * (2 / len(x))
+    for k in range(len(weights) - 1, -1, -1):
+        d = d * (ys[k + 1] * (1 - ys[k + 1]))  # (13), (36)
+        weight_grad, bias_grad = d.T @ ys[k], d.sum(axis=0)  # (37), (38)
+        if k:
+            d = d @ weights[k]
+        weights[k] -= rate * weight_grad
+        biases[k] -= rate * bias_grad
+
+
+@share(20)
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=4), st.integers(1, 7))
+def test_no_more_operations_than_by_hand(sizes: list[int], n: int):
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), nn.Sigmoid()]
+    model, rng = nn.Sequential(*layers), np.random.default_rng(0)
+    data = rng.random((n, sizes[0])), rng.random((n, sizes[-1]))
+    loss = nn.MSELoss(reduction="sum")
+    compiled, _ = program_of(model, lambda y, t: loss(y, t) / n, *map(tg.from_numpy, data))
+    arrays = {
+        re.sub(r"(\d+)\.(\w+)", r"\2_\1", name): p.detach().numpy()
+        for name, p in model.named_parameters()
+    }
+    scope: dict[str, Any] = {}
+    exec(compiled.source, scope)  # noqa: S102  as above
+    for name, value in scope.items():
+        if isinstance(value, np.ndarray):
+            scope[name] = value.view(Counted)
+    values = {"x": data[0], "target": data[1], "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0}
+    function = scope["step"]
+    arguments = [(values | arrays)[name] for name in inspect.signature(function).parameters]
+    # A guard may compare the loss with itself, once more, for NaN.
+    assert count(function, arguments) - 1 <= count(by_hand, [*data, *arrays.values(), 0.5])
+
+
+# Formulas
+
+ACTIVATIONS = (
+    *(nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.Hardtanh, nn.GELU, nn.SiLU),
+    *(nn.Mish, nn.Softplus, nn.LogSigmoid),
+)
+LOSSES: tuple[Callable[[Any, Any], Any], ...] = (
+    F.mse_loss,
+    lambda y, target: ((y - target) ** 2).mean(),
+    lambda y, target: (y - target).abs().sum() / 4,
+    F.cross_entropy,
+)
+X, TARGET = tg.linspace(-1, 1, 12).reshape(4, 3), tg.linspace(0, 1, 8).reshape(4, 2)
+
+
+def cited(loss: Callable[[Any, Any], Any], model: nn.Module) -> dict[str, str]:
+    """Return the formula of each variable in the program of a training step."""
+    compiled, _ = program_of(model, loss, X, TARGET)
+    return dict(re.findall(r"^    (\w+) .*  # (\(.*\))$", compiled.source, re.MULTILINE))
+
+
+@share(20)
+@given(
+    hidden=st.lists(
+        st.tuples(st.sampled_from(ACTIVATIONS), st.sampled_from(["", "norm", "dropout"])),
+        max_size=3,
+    ),
+    last=st.sampled_from((None, *ACTIVATIONS)),
+    loss=st.sampled_from(LOSSES),
+)
+def test_formulas_of_the_document(hidden: list[Any], last: Any, loss: Any):
+    layers: list[nn.Module] = []
+    expected = {}
+    for k, (activation, between) in enumerate(hidden, 1):
+        expected |= {f"z{k}": "(3)"}
+        layers += [nn.Linear(3, 3), nn.BatchNorm1d(3)] if between == "norm" else [nn.Linear(3, 3)]
+        at = len(layers) - 1 - (between == "norm")
+        layers += [activation(), nn.Dropout()] if between == "dropout" else [activation()]
+        if between != "norm":
+            expected[f"y{k}"] = "(2)"
+        if not between:
+            expected[f"d{k}"] = "(36)"
+        expected |= {f"weight_{at}_grad": "(37)", f"bias_{at}_grad": "(38)"}
+    k, at = len(hidden) + 1, len(layers)
+    layers += [nn.Linear(3, 2), *([last()] if last else [])]
+    expected |= {f"z{k}": "(3)", f"d{k}": "(13)"}
+    expected |= {f"weight_{at}_grad": "(14)", f"bias_{at}_grad": "(17)"}
+    if last:
+        expected[f"y{k}"] = "(2)"
+    assert cited(loss, nn.Sequential(*layers)) == expected
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batchmean"])
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_the_cost_is_a_sum_over_outputs_and_a_mean_over_samples(
+    reduction: str, outputs: int, samples: int
+):
+    model = nn.Sequential(nn.Linear(3, outputs))
+    loss, target = nn.MSELoss(reduction=reduction), tg.zeros(samples, outputs)
+    formulas = cited(lambda y, _: loss(y[:samples], target), model)
+    if samples == len(X):
+        formulas = cited(lambda y, _: loss(y, target), model)
+        divisor = {"mean": samples * outputs, "sum": 1, "batchmean": samples}[reduction]
+        assert ("loss" in formulas) == (divisor == samples)
+    else:
+        assert formulas["z1"] == "(3)"
+
+
+def test_a_hidden_layer_with_two_heads():
+    below, *heads = model = nn.ModuleList([nn.Linear(3, 4), nn.Linear(4, 2), nn.Linear(4, 2)])
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    @tg.compile(backend="numpy")
+    def step(x: Any, target: Any) -> Any:
+        optimizer.zero_grad()
+        y = below(x).tanh()
+        loss = sum(F.mse_loss(head(y), target) for head in heads)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step(X, TARGET)
+    formulas = re.findall(r"^    d(\d) .*  # (\(.*\))$", step.source, re.MULTILINE)
+    assert [formula for _, formula in formulas].count("(13)") == 2
+    assert dict(formulas).get("1") != "(36)", "its gradient comes from two layers"
+
+
+# Names, tracebacks
+
+
+def test_sources_by_signature():
+    double = tg.compile(lambda x: x * 2, backend="numpy")
+    for x in (tg.ones(3), tg.ones(2, 2), tg.ones(3, requires_grad=True)):
+        double(x)
+    assert list(double.sources) == ["float64[3] #2", "float64[2, 2]", "float64[3]"]
+    assert next(iter(double.sources.values())) == double.source
+
+
+@pytest.mark.parametrize("name", ["if", "np", "step", "float", "x", "größe", "range", "len", "d1"])
+@pytest.mark.parametrize("function", ["step", "np", "range"])
+def test_names_of_parameters_hide_nothing(name: str, function: str):
+    model = nn.Module()
+    setattr(model, name, nn.Parameter(tg.ones(200, 200)))
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (getattr(model, name) * x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step.__name__ = function
+    compiled = tg.compile(step, backend="numpy")
+    losses = compiled.epoch([[0]] * 3, tg.ones(1, 200)).numpy()
+    np.testing.assert_allclose(losses, 40000 * (1 - 0.5 * np.arange(3)))
+
+
+def test_a_traceback_shows_the_line_of_the_program():
+    compiled = tg.compile(lambda x, y: (x - y) * 2, backend="numpy")
+    compiled(tg.ones(2), tg.ones(2))
+    infinite = tg.full((2,), math.inf)
+    with np.errstate(invalid="raise"), pytest.raises(FloatingPointError) as error:
+        compiled(infinite, infinite)
+    assert re.search(r"x - y|subtract\(x, y", "".join(traceback.format_exception(error.value)))
+
+
+@share(5)
+@given(create=networks())
+def test_sources_of_networks_use_the_names_of_their_parameters(create: Any):
+    model = create()
+    training = Training(model, optim.SGD(model.parameters(), lr=0.1), nn.MSELoss())
+    compiled = tg.compile(lambda x, y: step(training, x, y), backend="numpy")
+    compiled(*batch())
+    for name, _ in model.named_parameters():
+        words = name.split(".")
+        assert re.search(rf"\b{words[-1]}_{words[0]}\b|\b{words[0]}_{words[-1]}\b", compiled.source)
+
+
+def test_the_source_of_a_perceptron_is_short():
+    training = perceptron()
+    compiled = tg.compile(lambda x, y: step(training, x, y), backend="numpy")
+    compiled(*batch())
+    assert "tanh" in compiled.source
+    assert len(compiled.source.splitlines()) < 60

@@ -1,0 +1,390 @@
+"""What happens between calls: each change outside is seen by the next step, on both backends."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+from tinygrad_fc.optim import lr_scheduler
+
+from .networks import batch, momentum, perceptron, sgd
+from .twins import BACKENDS, Training, Twins, accumulate, native, quickly, share, step
+
+
+def create() -> Training:
+    """Return the training that things happen to."""
+    return perceptron(momentum, None, nn.BatchNorm1d(5), nn.Dropout(0.4))
+
+
+def without_gradient(change: Any) -> Any:
+    """Return a change that is not recorded."""
+
+    def changed(t: Training) -> None:
+        with tg.no_grad():
+            change(t)
+
+    return changed
+
+
+def another_layer(t: Training) -> None:
+    t.model[4] = nn.Linear(5, 3)
+
+
+def another_layer_that_is_trained(t: Training) -> None:
+    another_layer(t)
+    t.optimizer.add_param_group({"params": list(t.model[4].parameters()), "lr": 0.3})
+
+
+def swapped_groups(t: Training) -> None:
+    t.optimizer.param_groups.reverse()
+
+
+BETWEEN: dict[str, Any] = {
+    "a rate": lambda t: t.optimizer.param_groups[0].update(lr=0.01),
+    "an integer rate": lambda t: t.optimizer.param_groups[0].update(lr=1),
+    "a scheduler": lambda t: lr_scheduler.StepLR(t.optimizer, 1, 0.5).step(),
+    "weight decay": lambda t: t.optimizer.param_groups[0].update(weight_decay=0.1),
+    "no momentum": lambda t: t.optimizer.param_groups[0].update(momentum=0.0),
+    "nesterov": lambda t: t.optimizer.param_groups[0].update(nesterov=True),
+    "eval": lambda t: t.model.eval(),
+    "train": lambda t: t.model.train(),
+    "train partly": lambda t: t.model[3].train(),
+    "load_state_dict": lambda t: t.model.load_state_dict(
+        {name: value * 0.5 for name, value in t.model.state_dict().items()}
+    ),
+    "optimizer state": lambda t: t.optimizer.load_state_dict(t.optimizer.state_dict()),
+    "no optimizer state": lambda t: t.optimizer.state.clear(),
+    "another optimizer": lambda t: setattr(t, "optimizer", optim.Adam(t.model.parameters())),
+    "another group": lambda t: t.optimizer.add_param_group(
+        {"params": [tg.ones(2, requires_grad=True)]}
+    ),
+    "frozen": lambda t: t.model[0].requires_grad_(requires_grad=False),
+    "trained again": lambda t: t.model.requires_grad_(requires_grad=True),
+    "a hook": lambda t: t.model[4].requires_grad_().weight.register_hook(lambda g: g * 0.5),
+    "a module's hook": lambda t: t.model[1].register_forward_hook(lambda m, x, out: out * 0.9),
+    "a seed": lambda t: tg.manual_seed(7),
+    "data": lambda t: setattr(t.model[0].weight, "data", t.model[0].weight.data * 0.9),
+    "in place": lambda t: t.model[0].weight.data.mul_(0.5),
+    "a row": without_gradient(lambda t: t.model[0].weight.__setitem__(0, 0.3)),
+    "a parameter": lambda t: setattr(t.model[0], "weight", nn.Parameter(tg.ones(5, 4))),
+    "a gradient": lambda t: setattr(t.model[4].weight, "grad", tg.ones(3, 5)),
+    "a gradient of the first": lambda t: setattr(t.model[0].weight, "grad", tg.ones(5, 4)),
+    "no gradient": lambda t: setattr(t.model[4].bias, "grad", None),
+    "an activation": lambda t: setattr(t.model, "1", nn.Sigmoid()),
+    "a rate of dropout": lambda t: setattr(t.model[3], "p", 0.8),
+    "a loss": lambda t: setattr(t, "loss", nn.L1Loss()),
+    "a reduction": lambda t: setattr(t.loss, "reduction", "sum"),
+    "there and back": lambda t: t.model.to(tg.float32).to(tg.float64),
+    **{f.__name__: f for f in (another_layer, another_layer_that_is_trained, swapped_groups)},
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_one_change(name: str):
+    twins = Twins(create)
+    for k in range(4):
+        if k == 2:
+            twins.both(BETWEEN[name])
+        twins.step(*batch(k))
+    twins.epoch(np.arange(6).reshape(2, 3), *batch(5))
+
+
+sequences = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from(sorted(BETWEEN)), max_size=2),
+        st.sampled_from(("step", "smaller", "epoch", "uneven epoch", "accumulate")),
+    ),
+    min_size=2,
+    max_size=5,
+)
+
+
+def live(backend: str, sequence: Any) -> None:
+    """Take steps in several ways, with changes before each of them."""
+    twins = Twins(create, backend=backend)
+    adding = tg.compile(lambda x, y: accumulate(twins.twin, x, y), backend=backend)
+    for k, (names, way) in enumerate(sequence):
+        for name in names:
+            twins.both(BETWEEN[name])
+        x, y = batch(k, 12)
+        order = np.random.default_rng(k).permutation(12)
+        if way == "step":
+            twins.step(x[:4], y[:4])
+        elif way == "smaller":
+            twins.step(x[:3], y[:3])
+        elif way == "accumulate":
+            twins.run(
+                lambda x=x, y=y: accumulate(twins.eager, x[:4], y[:4]),
+                lambda x=x, y=y: adding(x[:4], y[:4]),
+            )
+        else:
+            twins.epoch(np.split(order, 3) if way == "epoch" else np.array_split(order, 5), x, y)
+
+
+@share(15)
+@given(sequence=sequences)
+def test_sequences(sequence: Any):
+    live("numpy", sequence)
+
+
+@native
+@quickly(2)
+@given(sequence=sequences.map(lambda s: s[:2]))
+def test_sequences_in_native_code(sequence: Any):
+    live("numba", sequence)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_fixed_sequence(backend: str):
+    """The sequences that most trainings take, from the disk cache where they are native."""
+    live(
+        backend,
+        [
+            *(([], "step"), (["a rate"], "epoch"), (["a scheduler"], "step")),
+            *((["eval"], "step"), (["train"], "step"), (["load_state_dict"], "step")),
+            *((["frozen"], "step"), (["trained again"], "epoch"), (["data"], "step")),
+        ],
+    )
+
+
+@pytest.mark.parametrize("kind", ["StepLR", "ExponentialLR", "CosineAnnealingLR", "OneCycleLR"])
+def test_schedulers_between_calls(kind: str):
+    options: dict[str, Any] = {
+        "StepLR": {"step_size": 2},
+        "ExponentialLR": {"gamma": 0.5},
+        "CosineAnnealingLR": {"T_max": 5},
+        "OneCycleLR": {"max_lr": 0.5, "total_steps": 8},
+    }[kind]
+    twins = Twins(lambda: perceptron(momentum))
+    schedulers = [getattr(lr_scheduler, kind)(t.optimizer, **options) for t in twins.pair]
+    for k in range(6):
+        twins.step(*batch(k))
+        for scheduler in schedulers:
+            scheduler.step()
+    assert len(twins.compiled.sources) <= 2
+
+
+def test_one_program_serves_all_learning_rates():
+    twins = Twins(perceptron)
+    for rate in (0.1, 0.5, 0.0, np.float64(0.25), 1.0):
+        twins.both(lambda t, rate=rate: t.optimizer.param_groups[0].update(lr=rate))
+        twins.step(*batch())
+    assert len(twins.compiled.sources) == 1
+
+
+def test_a_program_for_each_mode():
+    twins = Twins(create)
+    for k in range(8):
+        twins.both(lambda t, k=k: t.model.train(k % 3 > 0))
+        twins.step(*batch(k))
+    assert len(twins.compiled.sources) <= 3
+
+
+def test_gradients_accumulate_over_calls():
+    twins = Twins(perceptron, accumulate)
+    for k in range(9):
+        twins.step(*batch(k))
+        if k % 3 == 2:
+            twins.both(lambda t: (t.optimizer.step(), t.optimizer.zero_grad()))
+
+
+def test_two_models_with_one_step_function():
+    compiled = tg.compile(step, backend="numpy")
+    trainings = [perceptron(momentum), create()]
+    eager = copy.deepcopy(trainings)
+    for k in range(6):
+        for one, other in zip(trainings, eager, strict=True):
+            results = []
+            for function, t in ((compiled, one), (step, other)):
+                tg.manual_seed(k)
+                results.append(function(t, *batch(k)))
+            assert results[0].item() == results[1].item()
+            for p, q in zip(one.model.parameters(), other.model.parameters(), strict=True):
+                np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_gradients_that_the_caller_holds_are_not_changed(reset: bool):
+    twins = Twins(perceptron, step if reset else accumulate)
+    for k in range(3):
+        gradients = [p.grad for p in twins.twin.model.parameters() if p.grad is not None]
+        before = [g.numpy().copy() for g in gradients]
+        twins.step(*batch(k))
+        if reset:
+            for g, b in zip(gradients, before, strict=True):
+                np.testing.assert_array_equal(g.numpy(), b)
+
+
+class Square(tg.autograd.Function):
+    """A derivative of one's own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return g * 2 * x
+
+
+class Model(nn.Module):
+    """Layers in a list, a number as an attribute, a buffer that changes, a function of one's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(4, 4), nn.Linear(4, 4)]
+        self.last = nn.Linear(4, 3)
+        self.factor = 0.5
+        self.register_buffer("mean", tg.zeros(4))
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = Square.apply(layer(x)).clamp(-1, 1)
+        with tg.no_grad():
+            self.mean.mul_(0.9).add_(x.mean(dim=0))
+        return self.last(x + self.mean) * self.factor
+
+
+class Averaging(optim.Optimizer):
+    """An optimizer of one's own, with a number and a tensor as state."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure: Any = None) -> None:
+        del closure
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if not state:
+                    state["n"], state["mean"] = tg.tensor(0.0), tg.zeros_like(p)
+                with tg.no_grad():
+                    state["n"] += 1
+                    state["mean"].mul_(0.9).add_(p.grad)
+                    p.sub_(group["lr"] / state["n"] * state["mean"])
+
+
+def tied() -> Training:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Linear(4, 3))
+    model[2].weight = model[0].weight
+    return Training(model, sgd(model.parameters()), nn.MSELoss())
+
+
+def own_model() -> Training:
+    model = Model()
+    return Training(model, sgd(model.parameters()), nn.MSELoss())
+
+
+def backward_twice(t: Training, x: Any, y: Any) -> Any:
+    t.optimizer.zero_grad(set_to_none=False)
+    loss = t.loss(t.model(x), y)
+    loss.backward(retain_graph=True)
+    loss.backward()
+    t.optimizer.step()
+    return loss.detach()
+
+
+def zeroed_in_place(t: Training, x: Any, y: Any) -> Any:
+    for p in t.model.parameters():
+        if p.grad is not None:
+            p.grad.zero_()
+    return accumulate(t, x, y, update=True)
+
+
+def gradient_penalty(t: Training, x: Any, y: Any) -> Any:
+    x = x.clone().requires_grad_()
+    t.optimizer.zero_grad()
+    loss = t.loss(t.model(x), y)
+    (gradient,) = tg.autograd.grad(loss, x, create_graph=True)
+    (loss + (gradient**2).sum()).backward()
+    t.optimizer.step()
+    return loss.detach()
+
+
+def weight_penalty(t: Training, x: Any, y: Any) -> Any:
+    t.optimizer.zero_grad()
+    loss = t.loss(t.model(x), y) + 0.01 * sum((p**2).sum() for p in t.model.parameters())
+    loss.backward()
+    t.optimizer.step()
+    return loss.detach()
+
+
+def with_a_closure(t: Training, x: Any, y: Any) -> Any:
+    def closure() -> Any:
+        t.optimizer.zero_grad()
+        loss = t.loss(t.model(x), y)
+        loss.backward()
+        return loss
+
+    return t.optimizer.step(closure).detach()
+
+
+def parts_of_a_batch(t: Training, x: Any, y: Any) -> Any:
+    t.optimizer.zero_grad()
+    total: Any = 0
+    for k in range(3):
+        part = slice(2 * k, 2 * k + 2)
+        loss = t.loss(t.model(x[part]), y[part]) / 3
+        loss.backward()
+        total = total + loss.detach()
+    t.optimizer.step()
+    return total
+
+
+def clipped(t: Training, x: Any, y: Any) -> Any:
+    t.optimizer.zero_grad()
+    t.loss(t.model(x), y).backward()
+    norm = nn.utils.clip_grad_norm_(t.model.parameters(), 0.1)
+    nn.utils.clip_grad_value_(t.model.parameters(), 0.05)
+    t.optimizer.step()
+    return norm
+
+
+def in_train_mode(t: Training, x: Any, y: Any) -> Any:
+    t.model.train()
+    return step(t, x, y)
+
+
+def measured(t: Training, x: Any, y: Any) -> Any:
+    loss = step(t, x, y)
+    with tg.no_grad():
+        p = t.model(x)
+        accuracy = (p.argmax(dim=1) == y.argmax(dim=1)).float().mean()
+        best = p.max(dim=1)
+        return loss, accuracy, best.values, best.indices, p.softmax(dim=1), x.std(), x.numpy()
+
+
+STEPS: dict[str, tuple[Any, Any]] = {
+    "a model of one's own": (own_model, step),
+    "an optimizer of one's own": (lambda: perceptron(lambda p: Averaging(p, 0.1)), step),
+    "tied weights": (tied, step),
+    "a closure": (lambda: perceptron(momentum), with_a_closure),
+    "a mode that the step sets": (create, in_train_mode),
+    **{
+        f.__name__: (perceptron, f)
+        for f in (
+            *(backward_twice, zeroed_in_place, gradient_penalty, weight_penalty),
+            *(parts_of_a_batch, clipped, measured),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_of_other_kinds(name: str):
+    twins = Twins(*STEPS[name])
+    for k in range(4):
+        if name == "a mode that the step sets":
+            twins.both(lambda t: t.model.eval())
+        twins.step(*batch(k))
+        assert all(t.model.training for t in twins.pair)
+    assert len(twins.compiled.sources) <= 2
