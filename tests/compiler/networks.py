@@ -27,11 +27,11 @@ ACTIVATIONS = (
 )
 OTHERS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda _: nn.Identity(),
-    "batch norm": lambda n: nn.BatchNorm1d(n),
+    "batch norm": nn.BatchNorm1d,
     "batch norm, cumulative": lambda n: nn.BatchNorm1d(n, momentum=None),
     "batch norm, plain": lambda n: nn.BatchNorm1d(n, affine=False, track_running_stats=False),
-    "layer norm": lambda n: nn.LayerNorm(n),
-    "RMS norm": lambda n: nn.RMSNorm(n),
+    "layer norm": nn.LayerNorm,
+    "RMS norm": nn.RMSNorm,
     "group norm": lambda n: nn.GroupNorm(2, n),
     "dropout": lambda _: nn.Dropout(0.3),
     "alpha dropout": lambda _: nn.AlphaDropout(0.5),

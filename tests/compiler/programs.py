@@ -32,7 +32,7 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "clone": lambda x: x.clone(),
     "float": lambda x: x.float(),
     "double": lambda x: x.double(),
-    "round trip": lambda x: -(-x),
+    "round trip": lambda x: tg.neg(-x),
     "noise": lambda x: x + tg.rand(*x.shape),
     "dropout": lambda x: F.dropout(x, 0.5),
     "without gradient": lambda x: x * x.detach(),
@@ -70,6 +70,10 @@ WRITES: tuple[Callable[[Any, Any, int], Any], ...] = (
     *(lambda s, x, _: s.mul_(0.9).add_(x * 0.1), lambda s, x, k: s.fill_(float(k))),
     *(lambda s, x, k: s.view(-1)[k % 2 :].add_(x.sum()), lambda s, x, _: s.sub_(0.1 * (x - s))),
 )
+RANDOM: tuple[Callable[[], Any], ...] = (
+    *(lambda: tg.randn(2, 3), lambda: tg.randint(5, (3,)), lambda: tg.randperm(3)),
+    lambda: tg.bernoulli(tg.full((3,), 0.5)),
+)
 KINDS = (
     *("unary", "unary", "binary", "binary", "number", "reduce", "view", "view", "matmul"),
     *("write", "read", "again", "random"),
@@ -79,7 +83,7 @@ small = st.integers(0, 23)
 
 
 def programs(most: int = 12, *, native: bool = False) -> st.SearchStrategy[list[Instruction]]:
-    """Draw a program of at most `most` instructions, of those that native code has on demand."""
+    """Draw a program of at most `most` instructions, for `native` of those that native code has."""
     instructions = st.tuples(st.sampled_from(KINDS), small, small, small)
     if native:
         instructions = instructions.filter(_is_native)
@@ -134,42 +138,53 @@ def run(
 def _value(instruction: Instruction, values: list[Any], state: Sequence[Any]) -> Any:
     kind, i, j, k = instruction
     x = values[-1 - i % len(values)]
-    if kind == "random":
-        return (tg.randn(2, 3), tg.randint(5, (3,)), tg.randperm(3), tg.bernoulli(tg.full((3,), 0.5)))[
-            j % 4
-        ]
     if kind == "write":
-        s = state[j % len(state)]
-        with tg.no_grad():
-            fits = x.detach() if _fits(s, x) and (x + s).shape == s.shape else x.sum().detach()
-            WRITES[k % len(WRITES)](s, fits.double(), i)
+        _write(state[j % len(state)], x, i, k)
         return None
     if kind == "read":
         return state[j % len(state)].clone()
-    if kind in ("unary", "binary", "matmul", "reduce", "view") and not x.is_floating_point():
-        x = x.double()
-    if kind == "unary":
-        return list(UNARY.values())[j % len(UNARY)](x)
     if kind == "number":
         return WITH_NUMBER[j % len(WITH_NUMBER)](x, NUMBERS[k % len(NUMBERS)])
-    if kind == "reduce":
-        name = REDUCTIONS[j % len(REDUCTIONS)]
-        if not x.numel() or (name == "var" and x.numel() < 2):
-            return x.sum()
-        if k % 2 or not x.ndim or name == "var":
-            axes = tuple(range(x.ndim))
-            return getattr(x, name)() if name != "logsumexp" else x.logsumexp(axes)
-        return getattr(x, name)(dim=k % x.ndim, keepdim=k % 4 > 1)
-    if kind == "view":
-        x = x if x.ndim and len(x) and x.numel() else tg.arange(6.0).reshape(2, 3) * x.sum()
-        return VIEWS[j % len(VIEWS)](x, k)
-    if kind == "binary":
-        fitting = [y for y in values if _fits(x, y)]
-        y = fitting[-1 - j % len(fitting)]
-        return list(BINARY.values())[k % len(BINARY)](x, y)
+    if kind == "random":
+        return RANDOM[j % len(RANDOM)]()
+    x = x if x.is_floating_point() else x.double()
+    if kind == "unary":
+        return list(UNARY.values())[j % len(UNARY)](x)
+    return {"binary": _binary, "matmul": _matmul, "reduce": _reduce, "view": _view}[kind](
+        x, values, j, k
+    )
+
+
+def _write(s: Any, x: Any, i: int, k: int) -> None:
+    with tg.no_grad():
+        fits = _fits(s, x) and (x + s).shape == s.shape
+        WRITES[k % len(WRITES)](s, (x if fits else x.sum()).detach().double(), i)
+
+
+def _binary(x: Any, values: list[Any], j: int, k: int) -> Any:
+    fitting = [y for y in values if _fits(x, y)]
+    return list(BINARY.values())[k % len(BINARY)](x, fitting[-1 - j % len(fitting)])
+
+
+def _matmul(x: Any, values: list[Any], j: int, _: int) -> Any:
     fitting = [y for y in values if y.is_floating_point() and y.ndim == 2 == x.ndim]
     fitting = [y.to(x.dtype) for y in fitting if x.shape[1] == len(y)]
     return x @ fitting[-1 - j % len(fitting)] if fitting else x
+
+
+def _reduce(x: Any, _: list[Any], j: int, k: int) -> Any:
+    name = REDUCTIONS[j % len(REDUCTIONS)]
+    if not x.numel() or (name == "var" and x.numel() < 2):
+        return x.sum()
+    if k % 2 or not x.ndim or name == "var":
+        return x.logsumexp(tuple(range(x.ndim))) if name == "logsumexp" else getattr(x, name)()
+    return getattr(x, name)(dim=k % x.ndim, keepdim=k % 4 > 1)
+
+
+def _view(x: Any, _: list[Any], j: int, k: int) -> Any:
+    if not x.ndim or not x.numel():
+        x = tg.arange(6.0).reshape(2, 3) * x.sum()
+    return VIEWS[j % len(VIEWS)](x, k)
 
 
 def with_gradients(

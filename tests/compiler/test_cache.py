@@ -1,4 +1,4 @@
-"""Native code on disk, the choice between backends, the progress line, a zipped standard library."""
+"""Native code on disk, the choice between backends, and a standard library in a zip."""
 
 from __future__ import annotations
 

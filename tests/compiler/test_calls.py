@@ -380,7 +380,7 @@ def test_detect_anomaly_watches_each_operation():
 def test_the_backend():
     for backend in ("numpy", "auto"):
         assert tg.compile(double, backend=backend).backend == backend
-    with pytest.raises(ValueError, match="'c'.*numpy, numba, auto|numpy, numba, auto.*'c'"):
+    with pytest.raises(ValueError, match=r"'c'.*numpy, numba, auto|numpy, numba, auto.*'c'"):
         tg.compile(double, backend="c")
 
 
@@ -392,9 +392,9 @@ def test_only_functions_are_compiled():
         return x
 
     for function in (generates, coroutine):
-        with pytest.raises(TypeError, match=f"{function.__name__}.* a generator or a coroutine"):
+        with pytest.raises(TypeError, match=rf"{function.__name__}.* a generator or a coroutine"):
             tg.compile(function)
-    with pytest.raises(TypeError, match="function.*3|3.*function"):
+    with pytest.raises(TypeError, match=r"function.*3|3.*function"):
         tg.compile(3)
 
 

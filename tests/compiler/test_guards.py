@@ -145,7 +145,7 @@ def what_a_method_reads() -> Place:
 
 def another_function() -> Place:
     config = SimpleNamespace(get=lambda: 1.0)
-    return (lambda: config.get()), lambda value: setattr(config, "get", lambda: value)
+    return (lambda: config.get()), lambda value: setattr(config, "get", lambda: value)  # noqa: PLW0108
 
 
 PLACES: dict[str, Callable[[], Place]] = {
@@ -162,7 +162,7 @@ PLACES: dict[str, Callable[[], Place]] = {
 
 
 @pytest.fixture(autouse=True)
-def _restored(monkeypatch: pytest.MonkeyPatch):
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "FACTOR", 1.0)
     monkeypatch.setattr(MODULE, "n", 1.0)
 

@@ -147,11 +147,13 @@ def test_all_losses_in_one_step(backend: str):
     class Total(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.losses = nn.ModuleDict({
-                f"{name} {reduction}": getattr(nn, name)(reduction=reduction)
-                for name in LOSSES
-                for reduction in ("mean", "sum")
-            })
+            self.losses = nn.ModuleDict(
+                {
+                    f"{name} {reduction}": getattr(nn, name)(reduction=reduction)
+                    for name in LOSSES
+                    for reduction in ("mean", "sum")
+                }
+            )
 
         def forward(self, prediction: Any, _: Any) -> Any:
             values = [

@@ -279,7 +279,9 @@ REFUSED: dict[Any, str] = {
     masked: "value|mask",
     nonzero: "value|nonzero",
     **dict.fromkeys((printed, formatted, formatted_to_places), "print|format|value"),
-    **dict.fromkeys((numpy_random, numpy_generator_outside, python_random, random_id), "random|drawn"),
+    **dict.fromkeys(
+        (numpy_random, numpy_generator_outside, python_random, random_id), "random|drawn"
+    ),
     seeded: "seed",
     **dict.fromkeys((clock, wall_clock, date), "time|now|clock"),
     **dict.fromkeys((file, path), "open|file|read"),
@@ -310,7 +312,8 @@ def test_refusals_name_the_line_and_change_nothing(function: Any):
         assert re.search(REFUSED[function], message, re.DOTALL), message
         place = re.search(rf"{re.escape(__file__)}:(\d+)", message)
         assert place, message
-        assert linecache.getline(__file__, int(place[1])).rstrip().endswith("# here"), message
+        line = linecache.getline(__file__, int(place[1])).strip()
+        assert line.endswith("# here") or line.startswith(f"def {function.__name__}("), message
         advice = message.rstrip(".").rpartition(". ")[2]
         assert len(advice.split()) > 3, f"no advice: {message}"
     same("w", w.detach(), before.detach())
@@ -355,7 +358,7 @@ def test_an_argument_that_is_captured_as_well_is_refused_or_right():
 
 
 def test_an_argument_with_a_graph_is_refused():
-    with pytest.raises(CompileError, match="graph|result of"):
+    with pytest.raises(CompileError, match=r"graph|result of"):
         tg.compile(lambda v: v * 2, backend="numpy")(result)
 
 

@@ -237,7 +237,7 @@ class Square(tg.autograd.Function):
 
 
 class Model(nn.Module):
-    """Layers in a list, a number as an attribute, a buffer that changes, a function of one's own."""
+    """Layers in a list, a number as an attribute, a buffer that changes, a rule of one's own."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 native = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
-generator = tg.manual_seed(random.randrange(2**32))  # the default one
+generator = tg.manual_seed(random.getrandbits(32))  # the default one
 BACKENDS = ("numpy", pytest.param("numba", marks=native))
 
 
@@ -121,15 +121,13 @@ class Twins:
     def __init__(
         self, create: Callable[[], Training], function: Any = step, backend: str = "numpy"
     ) -> None:
-        self.pair, self.seed = [], random.randrange(2**32)
+        self.pair, self.seed = [], random.getrandbits(32)
         for _ in range(2):
             tg.manual_seed(self.seed)
             self.pair.append(create())
         self.eager, self.twin = self.pair
         self.function = function
-        self.compiled = tg.compile(
-            lambda *data: function(self.twin, *data), backend=backend
-        )
+        self.compiled = tg.compile(lambda *data: function(self.twin, *data), backend=backend)
         self.agree = AGREE[backend]
 
     def step(self, *data: Any) -> None:
