@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pydoc
 import re
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +22,7 @@ from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 
 from .networks import OPTIMIZERS, batch, optimizers, perceptron
+from .test_cache import end, start
 from .twins import BACKENDS, Twins, same, share
 
 # A program after the first call
@@ -168,3 +174,32 @@ def test_a_number_deeper_than_the_guards_is_as_at_the_trace_or_right():
     compiled(tg.ones(2))
     deep.a.b.c.n = 2.0
     assert compiled(tg.ones(2)).tolist() in ([1.0, 1.0], [2.0, 2.0])
+
+
+# A standard library in a zip, as in Pyodide
+
+ZIPPED = """
+import sys, os
+zipped = {path!r}
+keep = {{"sys", "builtins", "os", "io", "abc", "site", "codecs", "zipimport", "stat", "posixpath"}}
+for name in [name for name in sys.modules if name.split(".")[0] not in keep]:
+    file = getattr(sys.modules[name], "__file__", None) or ""
+    if file.startswith({stdlib!r}) and "site-packages" not in file and file.endswith(".py"):
+        if not name.startswith(("encodings", "importlib", "_")):
+            del sys.modules[name]
+sys.path.insert(0, zipped)
+import functools, contextlib, inspect, random, dataclasses
+assert functools.__file__.startswith(zipped), functools.__file__
+"""
+
+
+def test_a_standard_library_in_a_zip(tmp_path: Path):
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    path = tmp_path / "python.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in list(sys.stdlib_module_names):
+            for file in (stdlib / f"{name}.py", *(stdlib / name).rglob("*.py")):
+                if file.exists() and "test" not in file.parts:
+                    archive.writestr(str(file.relative_to(stdlib)), file.read_bytes())
+    script = ZIPPED.format(path=str(path), stdlib=str(stdlib) + os.sep)
+    assert end(start("numpy", script))[0] == end(start("numpy"))[0]

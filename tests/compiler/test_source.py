@@ -80,6 +80,12 @@ def test_the_network_of_the_readme():
         assert f"# {title}" in body
 
 
+def options_of(optimizer: Any) -> dict[str, float]:
+    """Return the numbers that an optimizer has as options."""
+    (group,) = optimizer.param_groups
+    return {name: value for name, value in group.items() if isinstance(value, int | float)}
+
+
 def run_source(source: str, name: str, values: dict[str, Any]) -> None:
     """Run printed source by itself, on arrays by the names of its arguments."""
     scope: dict[str, Any] = {}
@@ -99,8 +105,8 @@ def test_the_source_trains_by_itself():
     loss(eager(x), y).backward()
     sgd.step()
     after = {name: p.detach().clone() for name, p in eager.named_parameters()}
-    compiled, _ = program_of(eager, loss, x, y)
-    values = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "x": x.numpy(), "target": y.numpy()}
+    compiled, optimizer = program_of(eager, loss, x, y)
+    values = options_of(optimizer) | {"x": x.numpy(), "target": y.numpy()}
     run_source(compiled.source, "step", values | copies)
     for name, p in after.items():
         np.testing.assert_array_equal(copies[name.replace(".", "_")], p.numpy())
@@ -190,7 +196,8 @@ def test_no_more_operations_than_by_hand(sizes: list[int], n: int):
     model, rng = nn.Sequential(*layers), np.random.default_rng(0)
     data = rng.random((n, sizes[0])), rng.random((n, sizes[-1]))
     loss = nn.MSELoss(reduction="sum")
-    compiled, _ = program_of(model, lambda y, t: loss(y, t) / n, *map(tg.from_numpy, data))
+    cost = lambda y, t: loss(y, t) / n  # noqa: E731
+    compiled, optimizer = program_of(model, cost, *map(tg.from_numpy, data))
     arrays = {
         re.sub(r"(\d+)\.(\w+)", r"\2_\1", name): p.detach().numpy()
         for name, p in model.named_parameters()
@@ -200,7 +207,7 @@ def test_no_more_operations_than_by_hand(sizes: list[int], n: int):
     for name, value in scope.items():
         if isinstance(value, np.ndarray):
             scope[name] = value.view(Counted)
-    values = {"x": data[0], "target": data[1], "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0}
+    values = options_of(optimizer) | {"x": data[0], "target": data[1]}
     function = scope["step"]
     arguments = [(values | arrays)[name] for name in inspect.signature(function).parameters]
     # A guard may compare the loss with itself, once more, for NaN.

@@ -17,6 +17,9 @@ from tinygrad_fc.optim import lr_scheduler
 from .networks import batch, momentum, perceptron, sgd
 from .twins import BACKENDS, Training, Twins, accumulate, native, quickly, share, step
 
+# A scheduler may come before the first step.
+pytestmark = pytest.mark.filterwarnings("ignore:.*step:UserWarning")
+
 
 def create() -> Training:
     """Return the training that things happen to."""
