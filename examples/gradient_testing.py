@@ -3,10 +3,10 @@
     python examples/gradient_testing.py
 
 The usual test compares a gradient with a difference at random numbers near 0, within a tolerance
-that somebody chose. It passes with most bugs in it: they live at large numbers, at ties, in empty
+that somebody chose. It passes with most bugs in the gradient: they live at large numbers, at ties,
+in empty
 arrays, for one argument that broadcasts, in float32. Here one says where a function may be called
-(its domain), and the kit draws the places, finds its tolerance by itself, and makes what fails
-small.
+(its domain); the kit draws the inputs, measures its tolerance, and shrinks what fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import tinygrad_fc as tg
 from tinygrad_fc.testing import (
     GradientError,
     check,
-    check_op,
     check_vjp,
     from_torch,
     positive,
@@ -78,13 +77,12 @@ def find_a_bug() -> GradientError:
     else:
         raise AssertionError("the bug was not found")
     chapter(
-        "In brackets is the kind, of 14 from `raises` to `second-order`, the nearest to the cause "
-        "first. Then the entry, what the rule gives, and what is right; then a small input that "
-        "shows it, so that no seed is needed. `g` is the gradient of the result, never 1, since "
-        "ones hide a rule that forgets it. A hint stands there only if it explains what is wrong "
-        "at several places; `right at` tells where all is well. The last line can be pasted: it "
-        "checks at this place alone. Here it is large numbers. Two exponentials overflow that one "
-        "does not need, since the slope's logarithm is x - softplus(x), never above 0:",
+        "In brackets is the kind of failure, one of 14 from `raises` to `second-order`. Then the "
+        "entry, its gradient, and what is expected; then a small input that shows it. `g` is the "
+        "cotangent, the gradient of the result, never 1, since ones hide a rule that ignores it. A "
+        "hint stands there only if it explains what is wrong in several cases. The last line can "
+        "be pasted: it checks at this input alone. Here it is large numbers. Two exponentials "
+        "overflow that are not needed, since the logarithm of the derivative is x - softplus(x):",
         title="2. How to read that",
     )
     say(f"\ncheck_vjp(softplus, stable, real): {check_vjp(softplus, stable, real)}")
@@ -122,11 +120,11 @@ def choose_a_domain() -> None:
 
 
 def check_a_row_of_scipy() -> None:
-    """Give a function of SciPy a derivative, in one row, and have the row checked."""
+    """Register a function of SciPy as an op, and check it."""
     chapter(
-        "A row is a function, a domain and a rule for each argument. The rule is written in what "
-        "runs on arrays and on tensors, so that it has a derivative itself:",
-        title="4. A function of SciPy, as a row of the table",
+        "An op is a function, a domain and a vjp rule for each argument. The rule runs on arrays "
+        "and on tensors, so that it has a derivative itself:",
+        title="4. A function of SciPy as an op",
     )
     if find_spec("scipy") is None:
         say("\nSciPy is not installed: its function is left out")
@@ -138,7 +136,7 @@ def check_a_row_of_scipy() -> None:
         domain=(real,),
         rules=(lambda g, out, x: g * (2 / np.pi**0.5) * np.exp(-x * x),),  # noqa: ARG005  a rule's
     )
-    say(f"\ncheck_op(erf): {check_op(erf)}")
+    say(f"\ncheck(erf): {check(erf)}")
 
 
 def find_a_bug_in_torch() -> GradientError | None:

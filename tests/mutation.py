@@ -1,4 +1,4 @@
-"""Change each rule of the table in turn, and count the changes that `check_op` finds.
+"""Change each rule of the table in turn, and count the changes that `check` finds.
 
     python -m tests.mutation [name] [--examples 50]
 
@@ -24,8 +24,8 @@ from hypothesis import Phase, settings
 
 from tinygrad_fc.graph import Node
 from tinygrad_fc.op import Op
-from tinygrad_fc.testing import GradientError, check_op
-from tinygrad_fc.testing.rows import differentiable, rows
+from tinygrad_fc.testing import GradientError, check
+from tinygrad_fc.testing.tensors import differentiable, registered_ops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,7 +182,7 @@ def outcome(mutant: Mutant, examples: int) -> str:
     changed.rules = tuple(watched if k == i else op.rules[k] for k in range(len(op.domain)))  # type: ignore[index]
     try:
         with np.errstate(all="ignore"):
-            check_op(changed, max_examples=examples)
+            check(changed, max_examples=examples)
     except GradientError:
         return "found"
     return "missed" if watched.differs else "same"
@@ -197,7 +197,7 @@ def main() -> None:
     settings.register_profile("mutation", deadline=None, phases=(Phase.generate,))
     settings.load_profile("mutation")
     counts: Counter[str] = Counter()
-    for op in rows():
+    for op in registered_ops():
         if type(op) is not Op or options.name not in op.name:
             continue  # chains borrow their rules
         for mutant in mutants(op):

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 TESTS = Path(__file__).parent
-SAME = {"test_testing_example.py"}  # whose draws hang by no seed
-SUITE = [str(path) for path in sorted(TESTS.glob("test_testing*.py")) if path.name not in SAME]
+SAME = {"test_example.py"}  # whose draws depend on no seed
+SUITE = [str(path) for path in sorted(TESTS.glob("testing/*.py")) if path.name not in SAME]
 FRESH = 32
 """After how many runs a process makes way for a new one: what was kept by then is gone as well."""
 

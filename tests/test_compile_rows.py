@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from twins import same
 
 import tinygrad_fc as tg
-from tinygrad_fc.testing.drawing import arrays_of
-from tinygrad_fc.testing.rows import rows
+from tinygrad_fc.testing.strategies import draw_arrays
+from tinygrad_fc.testing.tensors import registered_ops
 
 if TYPE_CHECKING:
     from tinygrad_fc import Op
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 few = settings(max_examples=max(2, settings.default.max_examples // 50))
 
 
-@pytest.mark.parametrize("op", rows(), ids=lambda op: op.name)
+@pytest.mark.parametrize("op", registered_ops(), ids=lambda op: op.name)
 @few
 @given(data=st.data())
 def test_a_row_compiled(op: Op, data: st.DataObject):
-    arrays = arrays_of(data.draw, op.domain)
+    arrays = draw_arrays(data.draw, op.domain)
     chosen: dict[str, Any] = {}
     for name, legal in op.settings.items():
         choices = list(legal(*arrays))

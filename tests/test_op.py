@@ -23,12 +23,12 @@ import tinygrad_fc as tg
 from tinygrad_fc.domain import real
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.op import Each, Op
-from tinygrad_fc.testing import arrays
-from tinygrad_fc.testing.rows import differentiable, rows
+from tinygrad_fc.testing import inputs
+from tinygrad_fc.testing.tensors import differentiable, registered_ops
 
 RULES = [
     pytest.param(op, i, id=f"{op.name}-{i}")
-    for op in rows()
+    for op in registered_ops()
     if type(op) is Op  # the rules of a chain are those of its two ops
     for i in differentiable(op)
 ]
@@ -60,12 +60,12 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
         with np.errstate(all="ignore"):
             return np.asarray(rule(g, out, *operands, **chosen))
 
-    @settings(max_examples=60, derandomize=True, database=None)
+    @settings(max_examples=150, derandomize=True, database=None)
     @given(st.data(), seeds)
     def law(data: Any, seed: int) -> None:
         # Outside of the domain a rule may read more, where it gives exactly 0.
         domain = data.draw(st.sampled_from([op.domain, wide, zeros]))
-        drawn = data.draw(arrays(*domain))
+        drawn = data.draw(inputs(*domain))
         operands = drawn if isinstance(drawn, tuple) else (drawn,)
         chosen = {}
         for name, values in op.settings.items():
@@ -144,7 +144,7 @@ def test_a_parameter_with_an_underscore_may_change() -> None:
 # Documentation
 
 
-OPS = [op for op in rows() if type(op) is Op]
+OPS = [op for op in registered_ops() if type(op) is Op]
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

@@ -15,7 +15,7 @@ import tinygrad_fc as tg
 from device.strict_array import StrictArray, cupy
 from tinygrad_fc import nn
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.testing import arrays, real
+from tinygrad_fc.testing import inputs, real
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,8 +34,9 @@ def _strict_gpu() -> Iterator[None]:
         yield
 
 
-@given(arrays(real))
-def test_a_move_is_part_of_the_graph(a: Any) -> None:
+@given(inputs(real))
+def test_a_move_is_part_of_the_graph(drawn: Any) -> None:
+    (a,) = drawn
     x = tg.tensor(a, requires_grad=True)
     y = x.to("cuda")
     assert y.device == tg.device("cuda", 0)

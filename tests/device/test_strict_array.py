@@ -11,7 +11,7 @@ import tinygrad_fc as tg
 from device.strict_array import StrictArray, cupy
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.op import Op, ours, table
-from tinygrad_fc.testing import arrays
+from tinygrad_fc.testing import inputs
 
 OPS = [op for op in dict.fromkeys(table.values()) if op in ours]
 
@@ -54,7 +54,7 @@ def _reached(out: Any, leaf: Any) -> bool:
 @settings(max_examples=25)
 @given(data=st.data(), seed=st.integers(0, 2**16))
 def test_ops_stay_within_the_array_type(op: Op, data: st.DataObject, seed: int) -> None:
-    drawn = data.draw(arrays(*op.domain))
+    drawn = data.draw(inputs(*op.domain))
     operands = drawn if isinstance(drawn, tuple) else (drawn,)
     options = {}
     for name, legal in op.settings.items():

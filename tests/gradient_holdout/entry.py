@@ -29,9 +29,10 @@ class Entry:
     domains: tuple[Domain, ...]
     options: dict[str, Any] = field(default_factory=dict)
 
-    def check(self, max_examples: int | None = None) -> Report:
+    def check(self, max_examples: int | None = None, seed: int | None = None) -> Report:
         """Check it on its domains."""
-        return check(self.rule, *self.domains, max_examples=max_examples, **self.options)
+        options = {"max_examples": max_examples, "seed": seed, **self.options}
+        return check(self.rule, *self.domains, **options)
 
 
 HOLDOUT: dict[str, Entry] = {}
@@ -58,8 +59,7 @@ def by_hand(
     **options: Any,
 ) -> None:
     """Add a function of NumPy or SciPy with a gradient that textbooks have."""
-    spelled = f"check_vjp({library}.{name}, ..."
-    rule = Rule(name, forward, vjp, vjp2, spelled=spelled)
+    rule = Rule(name, forward, vjp, vjp2, code=f"check_vjp({library}.{name}, ...")
     _add(Entry(name, library, rule, domains, options))
 
 

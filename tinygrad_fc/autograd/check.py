@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
 from tinygrad_fc.autograd.evaluation import gradients
-from tinygrad_fc.autograd.slopes import power, room, slopes
+from tinygrad_fc.autograd.numerical import derivatives, power_of_two, room
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import Node, wrap
 
@@ -88,7 +88,7 @@ class _Check(NamedTuple):
             found = self.run(k, by)[1]
             return np.concatenate([found[m]._array.reshape(-1) for m in chosen])
 
-        steps = power(room(array))
+        steps = power_of_two(room(array))
         lines = []
         for entry in np.ndindex(array.shape):
             along = np.zeros(array.shape)
@@ -96,7 +96,7 @@ class _Check(NamedTuple):
             lines.append(([array], [along]))
         columns = [
             [found.value / step, found.error / step]
-            for found, step in zip(slopes(value, lines), steps.ravel(), strict=True)
+            for found, step in zip(derivatives(value, lines), steps.ravel(), strict=True)
         ]
         rows = sum(outputs[m]._array.size for m in chosen)
         return _Measured(*np.moveaxis(np.reshape(columns, (array.size, 2, rows)), 0, -1))

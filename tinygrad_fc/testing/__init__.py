@@ -1,15 +1,17 @@
-"""Gradients tested by properties: inputs drawn from a domain, slopes that know their error.
+"""Gradients tested by properties: drawn inputs, and numerical derivatives with error bounds.
 
-    from tinygrad_fc.testing import check, check_vjp, derivatives, real, positive, nonzero, index
+    from tinygrad_fc.testing import check, check_vjp, real, positive, nonzero, index
 
-`check` is for functions of tensors, `check_vjp` for a function and its gradient in plain NumPy,
-`check_op` for a row of the table, `derivatives` makes a test of a function. Drawing inputs needs
-hypothesis (`pip install 'tinygrad-fc[testing]'`); checking at given arrays does not.
+`check` takes functions of tensors and ops, `check_vjp` a function and its vjp in plain NumPy,
+`check_derivatives` makes a test of a function; `inputs` and `assert_vjp` are for ordinary
+hypothesis tests. Drawing inputs needs hypothesis (`pip install 'tinygrad-fc[testing]'`); checks at
+given arrays do not.
 
-Reading order: `case` (what is tested, and where), `laws` and `values` (what must hold), `compare`
-and `autograd.slopes` (what a derivative is held against), `drawing` (which inputs are tried),
-`explain`, `probes` and `hints` (what a failure says), `options` (what may be asked for), `checks`
-(all of it together).
+Reading order: `tinygrad_fc.domain` (where a function is defined), `rule` (what is checked, and a
+point), `report` (what comes of it), `rounding` and `autograd.numerical` (numbers with error
+bounds), `laws`, `value` and `float32` (what must hold), `tensors` and `adapters` (functions of
+tensors and of other libraries), `options` and `strategies` (what is asked for and drawn), `run`
+(the search with its time budget), `failure` and `hints` (the message), `checks` (the entry points).
 """
 
 from __future__ import annotations
@@ -19,58 +21,45 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.domain import Domain, boolean, distinct, index, interval, nonzero, positive, real
 from tinygrad_fc.testing.adapters import from_autograd, from_jax, from_torch
-from tinygrad_fc.testing.case import Rule
-from tinygrad_fc.testing.checks import check, check_vjp, derivatives
-from tinygrad_fc.testing.errors import GradientError, NothingToldError, Report
-from tinygrad_fc.testing.measure import slope
-from tinygrad_fc.testing.rows import check_op
+from tinygrad_fc.testing.checks import assert_vjp, check, check_derivatives, check_vjp
+from tinygrad_fc.testing.report import GradientError, NothingCheckedError, Report
+from tinygrad_fc.testing.rule import Rule
 
 if TYPE_CHECKING:
-    from tinygrad_fc.testing.strategies import arrays, networks, tensors
+    from tinygrad_fc.testing.strategies import inputs
 
 __all__ = [
     "Domain",
     "GradientError",
-    "NothingToldError",
+    "NothingCheckedError",
     "Report",
     "Rule",
-    "arrays",
+    "assert_vjp",
     "boolean",
     "check",
-    "check_op",
+    "check_derivatives",
     "check_vjp",
-    "derivatives",
     "distinct",
     "from_autograd",
     "from_jax",
     "from_torch",
     "index",
+    "inputs",
     "interval",
-    "networks",
     "nonzero",
     "positive",
     "real",
-    "slope",
-    "tensors",
 ]
-
-# Strategies are hypothesis': they are made when named.
-_DRAWN = ("arrays", "networks", "tensors")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _DRAWN:
+    """Import the strategy when it is named: it needs hypothesis."""
+    if name != "inputs":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(f"{__name__}.strategies"), name)
+        return import_module(f"{__name__}.strategies").inputs
     except ImportError as error:
-        if "hypothesis" not in str(error):
-            raise
         raise ImportError(
             f"{__name__}.{name} is a strategy of hypothesis, which is not installed: pip install "
             "'tinygrad-fc[testing]'"
         ) from error
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_DRAWN})

@@ -1,38 +1,110 @@
-"""Functions of other libraries as rules, which `check` takes like functions of tensors."""
+"""Functions of PyTorch, JAX and HIPS autograd as rules, which `check` takes."""
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.testing.case import Rule
-from tinygrad_fc.testing.functions import names_of
-from tinygrad_fc.testing.layouts import aligned
-from tinygrad_fc.testing.options import function
-from tinygrad_fc.testing.pasting import note, spelled
+from tinygrad_fc.testing.failure import code_note, function_code
+from tinygrad_fc.testing.laws import aligned
+from tinygrad_fc.testing.rule import Rule, argument_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    Pullback = Callable[..., tuple[Any, Callable[..., Sequence[Any]]]]
+
+__tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
 
-class Elsewhere(Rule):
-    """A function of another library, which may choose loops by where its memory happens to lie."""
+class Foreign(Rule):
+    """A function of another library, whose loops may depend on the addresses of its arrays."""
 
     repeatable = False
 
 
-class Compiled(Elsewhere):
-    """A function that is compiled for each shape, which takes more time than all else."""
+class Compiled(Foreign):
+    """A function that is compiled for each shape."""
 
-    patience = 4
+    few_shapes = True
+
+
+def from_torch(f: Callable[..., Any]) -> Rule:
+    """Return a function of PyTorch's tensors as a rule, whose gradients are those of PyTorch.
+
+    Raises `ImportError` without torch.
+
+    >>> from_torch(abs)  # doctest: +SKIP
+    Rule(name='abs', ...)
+    """
+    torch = _library("torch")
+
+    def tensor(a: Any) -> Any:
+        t = torch.from_numpy(aligned(np.asarray(a)))
+        return t.requires_grad_() if t.dtype.is_floating_point else t
+
+    def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
+        out = function(*floats)
+        outs = out if isinstance(out, tuple) else (out,)
+
+        def pull(g: Any) -> list[Any]:
+            weights = g if isinstance(g, tuple) else (g,)
+            pairs = [(t, w) for t, w in zip(outs, weights, strict=True) if t.requires_grad]
+            grads = [None] * len(floats)
+            if pairs:
+                tracked, used = zip(*pairs, strict=True)
+                options = {"create_graph": True, "allow_unused": True}
+                grads = torch.autograd.grad(tracked, floats, used, **options)
+            return [
+                torch.zeros_like(x) if t is None else t for t, x in zip(grads, floats, strict=True)
+            ]
+
+        return out, pull
+
+    return _rule("torch", f, tensor, lambda t: t.numpy(force=True), pullback, Foreign)
+
+
+def from_jax(f: Callable[..., Any]) -> Rule:
+    """Return a function of JAX's arrays as a rule, whose gradients are those of `jax.vjp`.
+
+    JAX computes in float32 unless `jax.config.update("jax_enable_x64", True)` is called; without
+    it check with `dtypes=np.float32`. It compiles for each shape, so few shapes are drawn. Raises
+    `ImportError` without jax.
+    """
+    jax = _library("jax")
+
+    def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
+        out, pull = jax.vjp(function, *floats)
+        dtypes = jax.tree.map(lambda a: a.dtype, out)
+        return out, lambda g: pull(jax.tree.map(jax.numpy.asarray, g, dtypes))
+
+    return _rule("jax", f, lambda a: aligned(np.asarray(a)), np.array, pullback, Compiled)
+
+
+def from_autograd(f: Callable[..., Any]) -> Rule:
+    """Return a function of HIPS autograd (`autograd.numpy`) as a rule.
+
+    Raises `ImportError` without autograd.
+    """
+    core, builtins = _library("autograd").core, _library("autograd.builtins")
+
+    def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
+        def of_tuple(t: Any) -> Any:
+            out = function(*t)
+            return builtins.tuple(tuple(out)) if isinstance(out, tuple | list) else out
+
+        pull, out = core.make_vjp(of_tuple, builtins.tuple(tuple(floats)))
+        return out, lambda g: pull(builtins.tuple(g) if isinstance(g, tuple) else g)
+
+    return _rule("autograd", f, np.asarray, np.array, pullback, Foreign)
 
 
 def _library(name: str) -> Any:
-    __tracebackhide__ = True
     try:
         return import_module(name)
     except ImportError as error:
@@ -42,189 +114,66 @@ def _library(name: str) -> Any:
         ) from error
 
 
-def _real(a: Array) -> Array:
-    """Return `a`, which other libraries differentiate where it is real."""
-    if np.iscomplexobj(a):
-        raise TypeError("imaginary steps are for NumPy")
-    return a
-
-
 def _rule(
     library: str,
     f: Callable[..., Any],
-    forward: Any,
-    vjp: Any,
-    vjp2: Any,
-    kind: type[Elsewhere] = Elsewhere,
+    native: Callable[[Any], Any],
+    to_numpy: Callable[[Any], Array],
+    pullback: Pullback,
+    kind: type[Foreign],
 ) -> Rule:
-    """Return the rule of a library's function."""
-    name = getattr(f, "__name__", type(f).__name__)
-    # The signature of `f` says how many arguments it takes.
-    forward.__name__, forward.__wrapped__ = name, f
-    here = spelled(f, "f")
-    called = f"check(from_{library}({here.text})"
-    return kind(*(name, forward, vjp, vjp2), names=names_of(f), spelled=called, note=note(here))
+    """Return the rule of a function, from `pullback(function, floats)`: its result and its vjp."""
+    if not callable(f):
+        raise TypeError(f"from_{library} got {f!r:.80}; expected a function of its arrays")
 
-
-def _one(out: Any, library: str) -> Any:
-    """Return `out`, the one result of a library's function."""
-    if not hasattr(out, "dtype"):
-        raise TypeError(
-            f"from_{library} takes a function that returns one tensor or array, and it returned "
-            f"{out!r:.80}: join or choose what is checked, as by a lambda"
-        )
-    return out
-
-
-def from_torch(f: Callable[..., Any]) -> Rule:
-    """Return a function of PyTorch's tensors as a rule, whose gradients are those of its engine.
-
-    Arrays go in as tensors of their dtype that share no memory. Raises `ImportError` without torch.
-
-    >>> from_torch(abs)  # doctest: +SKIP
-    Rule(name='abs', ...)
-    """
-    __tracebackhide__ = True
-    function("f", f, "a function of PyTorch's tensors")
-    torch = _library("torch")
-
-    def made(a: Any) -> Any:
-        t = torch.from_numpy(aligned(_real(np.asarray(a))))
-        return t.requires_grad_() if t.dtype.is_floating_point else t
-
-    def forward(*arrays: Any) -> Any:
-        with torch.no_grad():
-            return _one(f(*map(made, arrays)), "torch").numpy(force=True)
-
-    def _first(g: Any, args: list[Any], *, create: bool) -> tuple[Any, ...]:
+    def one_result(*args: Any) -> Any:
         out = f(*args)
-        wanted = [a for a in args if a.requires_grad]
-        if not out.requires_grad:
-            return tuple(torch.zeros_like(a) for a in wanted)
-        found = torch.autograd.grad(out, wanted, g, create_graph=create, allow_unused=True)
-        return tuple(
-            torch.zeros_like(a) if t is None else t for a, t in zip(wanted, found, strict=True)
-        )
+        if not hasattr(out, "dtype"):
+            raise TypeError(
+                f"from_{library}: the function returned {out!r:.80}; expected one tensor or array. "
+                "Choose one, or join them, as by a lambda"
+            )
+        return out
 
-    def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
-        args = [made(a) for a in arrays]
-        found = _first(torch.from_numpy(aligned(np.asarray(g))), args, create=False)
-        return _placed([t.numpy(force=True) for t in found], [a.requires_grad for a in args])
+    def split(arrays: Sequence[Any]) -> tuple[list[bool], list[Any], Callable[..., Any]]:
+        """Return which arguments are floats, these, and the function of them alone."""
+        is_float = [np.asarray(a).dtype.kind == "f" for a in arrays]
+        args = [native(a) for a in arrays]
 
-    def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
-        args, seed = [made(a) for a in arrays], made(g)
-        first = _first(seed, args, create=True)
-        pairs = [
-            (t, torch.from_numpy(aligned(np.asarray(w))))
-            for t, w in zip(first, [w for w in h if w is not None], strict=True)
-            if t.requires_grad
-        ]
-        wanted = [seed, *(a for a in args if a.requires_grad)]
-        if pairs:
-            outs, weights = zip(*pairs, strict=True)
-            found = torch.autograd.grad(outs, wanted, weights, allow_unused=True)
-        else:
-            found = [None] * len(wanted)
-        arrays_ = [
-            (torch.zeros_like(a) if t is None else t).numpy(force=True)
-            for a, t in zip(wanted, found, strict=True)
-        ]
-        return (arrays_[0], *_placed(arrays_[1:], [a.requires_grad for a in args]))
+        def of_floats(*floats: Any) -> Any:
+            rest = iter(floats)
+            return one_result(
+                *(next(rest) if x else a for a, x in zip(args, is_float, strict=True))
+            )
 
-    return _rule("torch", f, forward, vjp, vjp2)
-
-
-def _placed(found: list[Any], there: list[bool]) -> tuple[Any, ...]:
-    """Return what was found, None for each argument that has no gradient."""
-    rest = iter(found)
-    return tuple(next(rest) if t else None for t in there)
-
-
-def from_jax(f: Callable[..., Any]) -> Rule:
-    """Return a function of JAX's arrays as a rule, whose gradients are those of `jax.vjp`.
-
-    JAX computes in float32 unless told otherwise: `jax.config.update("jax_enable_x64", True)`, or
-    check with `dtypes=(np.float32,)`. It compiles for each shape, so that a check takes up to 20
-    seconds. Raises `ImportError` without jax.
-    """
-    __tracebackhide__ = True
-    function("f", f, "a function of JAX's arrays")
-    jax = _library("jax")
-
-    def split(arrays: tuple[Any, ...]) -> tuple[list[bool], list[Any], Callable[..., Any]]:
-        there = [np.asarray(a).dtype.kind == "f" for a in arrays]
-
-        def only(*floats: Any) -> Any:
-            return f(*_filled(arrays, there, floats))
-
-        return (
-            there,
-            [aligned(_real(np.asarray(a))) for a, t in zip(arrays, there, strict=True) if t],
-            only,
-        )
+        return is_float, [a for a, x in zip(args, is_float, strict=True) if x], of_floats
 
     def forward(*arrays: Any) -> Any:
-        return np.array(_one(f(*map(_real, map(np.asarray, arrays))), "jax"))
+        return to_numpy(one_result(*map(native, arrays)))
 
     def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
-        there, floats, only = split(arrays)
-        out, pull = jax.vjp(only, *floats)
-        found = pull(jax.numpy.asarray(g, out.dtype))
-        return _placed([np.array(a) for a in found], there)
+        is_float, floats, of_floats = split(arrays)
+        _, pull = pullback(of_floats, floats)
+        grads = iter(pull(native(g)))
+        return tuple(to_numpy(next(grads)) if x else None for x in is_float)
 
     def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
-        there, floats, only = split(arrays)
+        is_float, floats, of_floats = split(arrays)
 
         def first(g: Any, *floats: Any) -> Any:
-            return jax.vjp(only, *floats)[1](g)
+            return tuple(pullback(of_floats, floats)[1](g))
 
-        made, pull = jax.vjp(first, g, *floats)
-        told = (w for w in h if w is not None)
-        weights = (jax.numpy.asarray(w, a.dtype) for w, a in zip(told, made, strict=True))
-        found = [np.array(a) for a in pull(tuple(weights))]
-        return (found[0], *_placed(found[1:], there))
+        _, pull = pullback(first, [native(g), *floats])
+        grads = iter(pull(tuple(native(w) for w in h if w is not None)))
+        of_g = to_numpy(next(grads))
+        return (of_g, *(to_numpy(next(grads)) if x else None for x in is_float))
 
-    return _rule("jax", f, forward, vjp, vjp2, Compiled)
-
-
-def _filled(arrays: tuple[Any, ...], there: list[bool], floats: tuple[Any, ...]) -> list[Any]:
-    """Return `arrays` with `floats` in place of those that have a gradient."""
-    rest = iter(floats)
-    return [next(rest) if t else a for a, t in zip(arrays, there, strict=True)]
-
-
-def from_autograd(f: Callable[..., Any]) -> Rule:
-    """Return a function of HIPS autograd (`autograd.numpy`) as a rule.
-
-    Raises `ImportError` without autograd.
-    """
-    __tracebackhide__ = True
-    function("f", f, "a function of autograd's arrays")
-    core = _library("autograd").core
-
-    def split(arrays: tuple[Any, ...]) -> tuple[list[bool], Callable[..., Any]]:
-        there = [np.asarray(a).dtype.kind == "f" for a in arrays]
-        return there, lambda floats: f(*_filled(arrays, there, tuple(floats)))
-
-    def forward(*arrays: Any) -> Any:
-        return np.array(_one(f(*map(_real, map(np.asarray, arrays))), "autograd"))
-
-    def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
-        there, only = split(arrays)
-        floats = tuple(a for a, t in zip(arrays, there, strict=True) if t)
-        pull, _ = core.make_vjp(only, _library("autograd.builtins").tuple(floats))
-        return _placed([np.array(a) for a in pull(np.asarray(g))], there)
-
-    def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
-        there, only = split(arrays)
-        pack = _library("autograd.builtins").tuple
-        floats = tuple(a for a, t in zip(arrays, there, strict=True) if t)
-
-        def first(inputs: Any) -> Any:
-            return core.make_vjp(only, pack(tuple(inputs[1:])))[0](inputs[0])
-
-        pull, _ = core.make_vjp(first, pack((np.asarray(g), *floats)))
-        found = [np.array(a) for a in pull(pack(tuple(w for w in h if w is not None)))]
-        return (found[0], *_placed(found[1:], there))
-
-    return _rule("autograd", f, forward, vjp, vjp2)
+    name = getattr(f, "__name__", type(f).__name__)
+    functools.update_wrapper(forward, f, assigned=())  # its signature
+    code = function_code(f, "f")
+    return kind(
+        *(name, forward, vjp, vjp2),
+        names=argument_names(f),
+        code=f"check(from_{library}({code.text})",
+        note=code_note(code),
+    )

@@ -1,4 +1,4 @@
-"""The checks that users call: draw inputs, hold all laws, say what came of it."""
+"""The checks that users call: `check`, `check_vjp`, `check_derivatives`, `assert_vjp`."""
 
 from __future__ import annotations
 
@@ -6,288 +6,286 @@ import functools
 import inspect
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.domain import least, named
-from tinygrad_fc.testing import foreign
-from tinygrad_fc.testing import options as told
-from tinygrad_fc.testing.case import Rule
-from tinygrad_fc.testing.errors import GradientError, NothingToldError
-from tinygrad_fc.testing.functions import names_of, of_function, returns_several
-from tinygrad_fc.testing.pasting import note, spelled
-from tinygrad_fc.testing.places import ordinary
-from tinygrad_fc.testing.plan import Plan, laws_for
-from tinygrad_fc.testing.search import at, drawn
-from tinygrad_fc.testing.signature import parsed, shaped, uncalled
-from tinygrad_fc.testing.texts import counted
+from tinygrad_fc.domain import Domain, least, named
+from tinygrad_fc.op import Op
+from tinygrad_fc.testing import options as o
+from tinygrad_fc.testing.failure import Code, code_note, function_code
+from tinygrad_fc.testing.report import Report, counted
+from tinygrad_fc.testing.rule import SALTS, Rule, argument_names, joined, ordinary
+from tinygrad_fc.testing.run import Law, Plan, check_at, check_drawn, laws_for, laws_for_op
+from tinygrad_fc.testing.tensors import of_function, of_op, zero_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tinygrad_fc.domain import Domain
-    from tinygrad_fc.testing.errors import Report
+    Vjp = Callable[..., Any] | Sequence[Callable[..., Any] | None]
 
-TENSORS = "a function of tensors, an operation, or a Rule such as from_torch(f)"
-VJP = "vjp(g, out, *arrays), the gradient of each array where g is that of the result"
-VJP2 = "vjp2(h, g, *arrays), the gradients of g and of each array, for h, those of vjp's results"
+__tracebackhide__ = True  # pytest shows the lines of the user
+
+EACH = "Give a domain or an array for each argument, and bind the others, as by a lambda"
+VJP = "vjp(g, out, *arrays), which returns the gradient of each array, or one rule for each"
+VJP2 = "vjp2(h, g, *arrays), which returns the gradients of g and of each array"
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+LIBRARIES = {
+    "torch": "from_torch",
+    "jax": "from_jax",
+    "jaxlib": "from_jax",
+    "autograd": "from_autograd",
+}
 
 
 def check(
     f: Callable[..., Any] | Rule,
-    *inputs: Any,
+    *domains: Any,
+    settings: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Report:
     """Check the derivatives of `f`, a function of tensors, on inputs drawn from domains.
 
-    `inputs` are a domain for each argument: `real`, `positive`, `interval(0, 1)`, which draw shapes
-    that broadcast; called, with axes by letters (`"n>=2"` for one of 2 or more) and by their sizes,
-    as `real("batch", 3)`. Arrays in their place are checked as they are (`domains=(real,)` may say
-    where these may move). The options, all by keyword:
+    `domains` holds one for each argument: `real`, `positive`, `interval(0, 1)` draw shapes that
+    broadcast; called, they have axes by letters or sizes: `real("batch", 3)`. Arrays in their
+    place are checked as they are (`domains=(real,)` says where they may move). An op alone is
+    checked on its own domain, against the laws of ops; `settings` are its keywords at given arrays.
 
-    - `order`: 2 for second derivatives too (the default), 1 for first ones alone.
-    - `sig`: shapes as NumPy's gufuncs have them, `"(n,m),(m)->(n)"`, with leading axes that
-      broadcast; where one try shows that `f` takes none, it is checked without.
-    - `dtypes`: `np.float64`, `np.float32` or, by default, both.
-    - `where(*arrays)`: a condition on what is drawn.
-    - `max_examples`: how many inputs are drawn; by default as many as hypothesis' profile says.
-    - `accuracy`: what is demanded of the gradient itself, relative to it; by default half of its
-      digits, `"full"` for all that can be told. `noise`: how exact `f` is, if worse than its type.
-    - `kinks`: `"subgradient"` takes any value between the slopes to both sides, `"skip"` leaves
-      kinks out, `"forbid"` takes none.
+    Options, by keyword: `order`, 2 for second derivatives too (default) or 1; `signature`, shapes
+    as NumPy's gufuncs have them, `"(n,m),(m)->(n)"`; `dtypes`, np.float64, np.float32 or both
+    (default); `where(*arrays)`, a condition; `max_examples`, by default that of hypothesis'
+    profile; `seed` of hypothesis; `rtol`, demanded of the gradient relative to its terms, by
+    default half of the digits, 0 for all that can be resolved; `noise`, the relative accuracy of
+    `f`; `kinks`, "subgradient" (between the slopes to both sides) or "skip".
 
-    Returns a `Report`; raises `GradientError` where a gradient is wrong, `TypeError` or
-    `ValueError` for what can't be asked, and `NothingToldError` where `f` raises, or is NaN or
-    infinite, at more than 9 in 10 inputs. Python warns where it is at 1 in 4, and where next to no
-    slope could be compared, as of a function that is noisy.
+    Returns a `Report` and warns where little was checked. Raises `GradientError` where a gradient
+    is wrong, `NothingCheckedError` where nothing could be compared, `TypeError` or `ValueError`
+    for illegal options.
 
-    >>> import tinygrad_fc as tg
     >>> from tinygrad_fc.domain import real
     >>> report = check(lambda x: x.exp() * x, real, max_examples=20)
     >>> report.compared > 100
     True
     """
-    __tracebackhide__ = True
-    asked = _asked("check", inputs, options)
-    called = f.forward if isinstance(f, Rule) else f
-    told.function("what check takes", called, TENSORS)
-    if not isinstance(f, Rule) and (error := foreign.refused(f)):
-        raise error
-    told.takes(called, asked.inputs.many, told.EACH)
-    return _checked(of_function(f), asked)
+    if not (callable(f) or isinstance(f, Rule)):
+        raise TypeError(f"check got {f!r:.80}; expected a function of tensors, an op or a Rule")
+    own_domain = isinstance(f, Op) and not any(isinstance(d, Domain) for d in domains)
+    if isinstance(f, Op) and own_domain:
+        return _check_op(f, domains, dict(settings or {}), options)
+    if settings is not None:
+        raise TypeError(f"settings is {settings!r:.80}; expected none, since f is no op")
+    if not isinstance(f, Rule):
+        _refuse_foreign(f)
+        code = function_code(f, "f")
+        f = of_function(f, code.text, code_note(code))
+    return _run("check", f, domains, options)
 
 
 def check_vjp(
-    forward: Callable[..., Any],
-    vjp: Callable[..., Any],
-    *inputs: Any,
+    f: Callable[..., Any],
+    vjp: Vjp,
+    *domains: Any,
     vjp2: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Report:
-    """Check `vjp(g, out, *arrays)`, the gradient of `forward(*arrays)`, both in plain NumPy.
+    """Check `vjp(g, out, *arrays)`, the gradient of `f(*arrays)`, both functions of NumPy arrays.
 
-    `g` is the gradient of the result `out`; `vjp` returns the gradient of the argument, of its
-    shape and dtype, or a tuple of one each, None for an argument that has none. `vjp2(h, g,
-    *arrays)`, where given, is the rule of the rule: for `h`, the gradients of what `vjp`
-    returns, it returns those of `g` and of each argument. All else is as for `check`.
+    `g` is the cotangent, the gradient of the result `out`. `vjp` returns the gradient of the
+    argument, of its shape and dtype, or a tuple of one for each argument, None where there is
+    none; or it is a tuple of rules, one for each argument, as for `op`. `vjp2(h, g, *arrays)`
+    returns, for the cotangents `h` of the gradients, the gradients of `g` and of each argument.
+    Domains, options and errors are those of `check`.
 
     >>> import numpy as np
     >>> from tinygrad_fc.domain import real
     >>> report = check_vjp(np.sin, lambda g, out, x: g * np.cos(x), real, max_examples=20)
-    >>> report.compared > report.undecided
+    >>> report.compared > report.inconclusive.total()
     True
     """
-    __tracebackhide__ = True
-    asked = _asked("check_vjp", inputs, options)
-    count = asked.inputs.many
-    told.function("forward", forward, "a function of arrays")
-    told.takes(forward, count, told.EACH)
-    told.function("vjp", vjp, VJP)
-    told.takes(vjp, count + 2, f"It is {VJP}")
-    if vjp2 is not None:
-        told.function("vjp2", vjp2, VJP2)
-        told.takes(vjp2, count + 2, f"It is {VJP2}")
-    here = [spelled(forward, "forward"), spelled(vjp, "vjp")]
-    here += [spelled(vjp2, "vjp2")] * (vjp2 is not None)
-    called, *second = f"check_vjp({here[0].text}, {here[1].text}", *(s.text for s in here[2:])
-    name = getattr(forward, "__name__", "")
-    rule = Rule(
-        *(name if name.isidentifier() else "forward", forward, vjp, vjp2, names_of(forward)),
-        spelled=called,
-        ending="".join(f", vjp2={text}" for text in second),
-        note=note(*here),
-    )
-    return _checked(rule, asked)
+    return _run("check_vjp", _plain_rule(f, vjp, vjp2, len(domains)), domains, options)
 
 
-def derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+def assert_vjp(
+    f: Callable[..., Any],
+    vjp: Vjp,
+    *arrays: Any,
+    vjp2: Callable[..., Any] | None = None,
+    **options: Any,
+) -> None:
+    """Raise `GradientError` unless `vjp` is the gradient of `f` at `arrays`.
+
+    For ordinary tests that draw their inputs: arguments and options are those of `check_vjp`.
+
+    >>> import numpy as np
+    >>> from hypothesis import given, settings
+    >>> from tinygrad_fc.testing import inputs, real
+    >>> @settings(deadline=None, max_examples=5)
+    ... @given(inputs(real))
+    ... def test_sine(arrays):
+    ...     assert_vjp(np.sin, lambda g, out, x: g * np.cos(x), *arrays)
+    >>> test_sine()
+    """
+    _run("assert_vjp", _plain_rule(f, vjp, vjp2, len(arrays)), arrays, options, salts=2)
+
+
+def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make a test of a function of tensors: its derivatives are checked on drawn inputs.
 
-    The function's parameters without a default are drawn, one for each of the `domains`. `self` is
-    handed over, and so is what stands behind a star, as pytest's fixtures do in `def test_model(x,
-    *, model)`. `options` are those of `check`. An assertion in it that fails, fails the test. The
-    function itself stays at hand as the test's `function`.
+    The parameters without a default are drawn, one for each of `domains`; `self`, and those
+    behind a star, as pytest's fixtures in `def test_model(x, *, model)`, are passed on. Options
+    are those of `check`. An assertion in the function that fails, fails the test. The function
+    itself remains as the `function` of the test.
 
     >>> from tinygrad_fc.domain import real
-    >>> @derivatives(real("batch", 3), max_examples=20)
+    >>> @check_derivatives(real("batch", 3), max_examples=20)
     ... def test_model(x):
     ...     return (x * x).sum(dim=1).tanh()
     >>> test_model()
     """
-    __tracebackhide__ = True
-    if any(inspect.isroutine(domain) and not uncalled(domain) for domain in domains):
-        raise TypeError("derivatives takes a domain for each argument: write @derivatives(real)")
-    asked = _asked("derivatives", domains, options)
+    chosen = o.validated("check_derivatives", options)
+    o.domains_and_arrays("check_derivatives", domains, chosen)
 
     def decorate(f: Callable[..., Any]) -> Any:
-        __tracebackhide__ = True
-        if isinstance(f, Rule):
+        required = [p for p in inspect.signature(f).parameters.values() if p.default is p.empty]
+        positional = [p for p in required if p.kind in POSITIONAL]
+        owner = [p for p in positional[:1] if p.name in {"self", "cls"}]
+        fixtures = [p for p in required if p.kind is p.KEYWORD_ONLY]
+        drawn = [p.name for p in positional[len(owner) :]]
+        if len(drawn) != len(domains) and not any(p.kind is p.VAR_POSITIONAL for p in required):
             raise TypeError(
-                f"derivatives draws tensors of tinygrad_fc, and {f.name} is another library's: "
-                f"write def test_{f.name}(): check(from_torch({f.name}), real) instead"
+                f"{f.__name__} has {counted(len(drawn), 'parameter')} to draw; expected one for "
+                f"each of {counted(len(domains), 'domain')}. Put fixtures behind a star: "
+                f"def {f.__name__}(x, *, fixture)"
             )
-        told.function("what derivatives decorates", f, "a function of tensors")
-        every = [p for p in inspect.signature(f).parameters.values() if p.default is p.empty]
-        positional = [p for p in every if p.kind in POSITIONAL]
-        of_class = positional[:1] if positional and positional[0].name in {"self", "cls"} else []
-        drawn = [p.name for p in positional[len(of_class) :]]
-        if len(drawn) != len(domains) and not any(p.kind is p.VAR_POSITIONAL for p in every):
-            raise TypeError(_unfit(f, drawn, len(domains)))
-        kept = [*of_class, *(p for p in every if p.kind is p.KEYWORD_ONLY)]
 
         @functools.wraps(f)
         def test(*args: Any, **kwargs: Any) -> None:
-            __tracebackhide__ = True
-            missing = [p.name for p in kept[len(args) :] if p.name not in kwargs]
-            if missing:
-                raise TypeError(
-                    f"{f.__name__} draws {', '.join(drawn)} alone: hand over {', '.join(missing)}"
-                )
-            rule = of_function(functools.partial(f, *args, **kwargs))
-            called, said = _undecorated(f, kept, drawn)
-            names = tuple(drawn)
-            rule = replace(rule, name=f.__name__, names=names, asserts=True)
-            _checked(replace(rule, spelled=called, note=said), asked)
+            inspect.Signature([*owner, *fixtures]).bind(*args, **kwargs)
+            code = function_code(f, "test")
+            text, names = f"{code.text}.function", [p.name for p in (*owner, *fixtures)]
+            if names:
+                passed = [
+                    *(p.name for p in owner),
+                    *drawn,
+                    *(f"{p.name}={p.name}" for p in fixtures),
+                ]
+                text = f"lambda {', '.join(drawn)}: {text}({', '.join(passed)})"
+            note = code_note(code, *(Code("", name) for name in names))
+            rule = of_function(partial(f, *args, **kwargs), text, note)
+            rule = replace(rule, name=f.__name__, names=tuple(drawn), assertions=True)
+            _run("check_derivatives", rule, domains, options)
 
         del test.__wrapped__  # pytest would ask for the drawn arguments
-        made: Any = test
-        made.function = f  # which a line to paste calls
-        made.__signature__ = inspect.Signature(kept)
-        return test
+        result: Any = test
+        result.function = f
+        result.__signature__ = inspect.Signature([*owner, *fixtures])
+        return result
 
     return decorate
 
 
-def _unfit(f: Any, drawn: Sequence[str], many: int) -> str:
-    """Return what is said where the parameters of a test are not as many as its domains."""
-    text = (
-        f"{f.__name__} has {counted(len(drawn), 'parameter')} to draw "
-        f"({', '.join(drawn) or 'none'}), and @derivatives gets {counted(many, 'domain')}: "
-        "give one domain for each"
+def _plain_rule(f: Any, vjp: Any, vjp2: Any, count: int) -> Rule:
+    """Return a function of NumPy arrays and its vjp as a rule."""
+    several = isinstance(vjp, tuple | list)
+    rules = list(vjp) if several else [vjp]
+    if several and len(rules) != count:
+        raise TypeError(
+            f"vjp has {counted(len(rules), 'rule')} for {counted(count, 'argument')}; expected one "
+            "for each, None where there is no gradient"
+        )
+    o.require_arity(f, count, EACH)
+    codes = [function_code(f, "f")]
+    for rule in rules:
+        if rule is None and several:
+            codes.append(Code("None"))
+            continue
+        o.require_arity(rule, count + 2, VJP)
+        codes.append(function_code(rule, "vjp"))
+    written = ", ".join(c.text for c in codes[1:])
+    ending = ""
+    if vjp2 is not None:
+        o.require_arity(vjp2, count + 2, VJP2)
+        codes.append(function_code(vjp2, "vjp2"))
+        ending = f", vjp2={codes[-1].text}"
+    name = getattr(f, "__name__", "")
+    return Rule(
+        *(name if name.isidentifier() else "f", f, joined(rules) if several else vjp, vjp2),
+        names=argument_names(f) or argument_names(rules[0])[2:],
+        code=f"check_vjp({codes[0].text}, {f'({written},)' if several else written}",
+        ending=ending,
+        note=code_note(*codes),
     )
-    if len(drawn) <= many:
-        return text
-    first, rest = ", ".join(drawn[:many]), ", ".join(drawn[many:])
-    return (
-        f"{text}. What pytest hands over stands behind a star: def {f.__name__}({first}, *, {rest})"
-    )
 
 
-def _undecorated(
-    f: Any, kept: Sequence[inspect.Parameter], drawn: Sequence[str]
-) -> tuple[str, str]:
-    """Return how a line to paste checks a decorated function, and what it must be told besides."""
-    here = spelled(f, "test")
-    called = f"({here.text})" if here.text.startswith("lambda") else f"{here.text}.function"
-    if not kept:
-        return f"check({called}", note(here)
-    named = [p.name for p in kept]
-    of_class = [p.name for p in kept if p.kind is not p.KEYWORD_ONLY]
-    handed = [*of_class, *drawn, *(f"{name}={name}" for name in named if name not in of_class)]
-    call = f"lambda {', '.join(drawn)}: {called}({', '.join(handed)})"
-    return f"check({call}", note(here._replace(reads=tuple(named)))
-
-
-class _Asked(NamedTuple):
-    options: told.Options
-    inputs: told.Inputs
-
-
-def _asked(called: str, given: Sequence[Any], options: Mapping[str, Any]) -> _Asked:
-    """Return what a check is asked for, proven to make sense."""
-    __tracebackhide__ = True
-    told.known(called, options, [*told.NAMES, *["vjp2"] * (called == "check_vjp")])
-    plain = {name: value for name, value in options.items() if name != "domains"}
-    found = told.asked(**plain)
-    inputs = told.inputs(called, given, options.get("domains"), found.sig)
-    if found.where is not None:
-        told.takes(options["where"], inputs.many, "where= is called with all arguments")
-    return _Asked(found, inputs)
-
-
-def _checked(rule: Rule, asked: _Asked) -> Report:
-    __tracebackhide__ = True
-    options, (words, arrays) = asked
-    held = laws_for(options, rule, second=rule.own or rule.vjp2 is not None)
-    plan = Plan(rule, words, held, options, {})
-    try:
-        if arrays:
-            return at(plan, arrays, {})
-        batched = options.sig is None or _batched(rule, shaped(words, options.sig), options.sig)
-        report = drawn(plan._replace(words=shaped(words, options.sig, batch=batched)))
-    except (GradientError, NothingToldError) as error:
-        raises = isinstance(error, NothingToldError) or error.kind == "raises"
-        if rule.own and raises and (other := foreign.explained(rule.forward)):
-            raise other from error
-        raise
-    for text in report.unfit():  # nobody prints the report of a test that passes
-        warnings.warn(f"{rule.name}: {text}", stacklevel=3)
+def _run(
+    called: str, rule: Rule, values: Sequence[Any], options: Mapping[str, Any], salts: int = SALTS
+) -> Report:
+    chosen = o.validated(called, options)
+    domains, arrays = o.domains_and_arrays(called, values, chosen)
+    o.require_arity(rule.forward, len(domains), EACH)
+    second = rule.of_tensors or rule.vjp2 is not None
+    plan = Plan(rule, domains, laws_for(chosen, rule, second=second), chosen, {})
+    if arrays:
+        return check_at(plan, arrays, {}, salts)
+    if chosen.signature is not None and not _takes_batches(plan):
+        plan = plan._replace(domains=o.with_signature(values, chosen.signature, batch=False))
+    report = check_drawn(plan)
+    for text in report.warnings():  # nobody prints the report of a test that passes
+        warnings.warn(f"{rule.name}: {text}", stacklevel=4)
     return report
 
 
-def _batched(rule: Rule, words: Sequence[Domain], sig: str) -> bool:
-    """Tell whether a function takes broadcast axes before those of its signature.
-
-    Raises `ValueError` where it returns, without them, another shape than the signature says.
-    """
-    __tracebackhide__ = True
-    cores, result = parsed(sig)
-    shortest = least(replace(word, shape=core) for word, core in zip(words, cores, strict=True))
-    sizes: dict[str, int] = {}
-    for letter in sorted(shortest):
-        sizes[letter] = max(2, shortest[letter], 1 + max(sizes.values(), default=0))
-
-    def shape(core: tuple[Any, ...]) -> tuple[int, ...]:
-        return tuple(a if isinstance(a, int) else sizes.get(named(a).letter, 1) for a in core)
-
-    shapes = [shape(core) for core in cores]
-    if _shape(rule, words, [(7, *s) for s in shapes]) == (7, *shape(result)):
-        return True
-    found = _shape(rule, words, shapes)
-    known = sizes.keys() >= {named(a).letter for a in result if isinstance(a, str)}
-    if found is not None and known and found != shape(result):
-        raise ValueError(
-            f"sig {sig!r} says that {rule.name} returns {shape(result)} for "
-            f"{' and '.join(map(str, shapes))}, and it returned {found}: what stands behind -> is "
-            "the shape of the result"
+def _check_op(
+    op: Op, arrays: Sequence[Any], settings: dict[str, Any], options: Mapping[str, Any]
+) -> Report:
+    """Check an op on its own domain, or at given arrays."""
+    chosen = o.validated("check", options)
+    if (settings and not arrays) or chosen.signature or chosen.domains:
+        raise TypeError(
+            f"check of the op {op.name} got settings, signature or domains; expected none, since "
+            "an op has its own. Settings are for given arrays"
         )
-    return False
+    code = function_code(op, "op")
+    rule, domains = of_op(op, code.text, code.note)
+    plan = Plan(rule, domains, laws_for_op(chosen, rule), chosen, op.settings, strict=True)
+    if arrays:
+        given = [o.as_array(a) for a in arrays]
+        if len(given) != len(domains):
+            raise ValueError(f"{op.name} takes {counted(len(domains), 'array')}, got {len(given)}")
+        return check_at(plan, given, settings, SALTS)
+    report = check_drawn(plan, share=1 if rule.differentiable else 4)
+    if rule.differentiable:
+        zero = Law(partial(zero_outside, order=chosen.order))
+        check_drawn(plan._replace(laws=(zero,), everywhere=True), share=4)
+    return report
 
 
-def _shape(
-    rule: Rule, words: Sequence[Domain], shapes: Sequence[tuple[int, ...]]
-) -> tuple[int, ...] | None:
-    """Return the shape of what a function returns; None where it raises, or returns several."""
-    arrays = [
-        ordinary(w, s) if w.kind == "float" else np.zeros(s, bool if w.kind == "bool" else np.intp)
-        for w, s in zip(words, shapes, strict=True)
-    ]
+def _refuse_foreign(f: Any) -> None:
+    """Raise `TypeError` where `f` is a function of another library."""
+    kinds = f.__mro__ if isinstance(f, type) else type(f).__mro__
+    names = [getattr(v, "__module__", None) for v in (f, getattr(f, "__self__", None), *kinds)]
+    library = next((top for m in names if (top := str(m).partition(".")[0]) in LIBRARIES), None)
+    if library is not None:
+        code = function_code(f, "f").text
+        raise TypeError(
+            f"{code} is a function of {library}; expected one of this package's tensors. Write "
+            f"check({LIBRARIES[library]}({code}), ...) to check that library's gradients"
+        )
+
+
+def _takes_batches(plan: Plan) -> bool:
+    """Return whether a function takes broadcast axes before those of its signature."""
+    sizes = {letter: max(2, low) for letter, low in least(plan.domains).items()}
+    arrays = []
+    for d in plan.domains:
+        shape: tuple[int, ...] = ()
+        for a in d.shape or (...,):
+            shape += (7,) if a is ... else (a if isinstance(a, int) else sizes[named(a).letter],)
+        kind = bool if d.kind == "bool" else np.intp
+        arrays.append(ordinary(d, shape) if d.kind == "float" else np.zeros(shape, kind))
     try:
         with np.errstate(all="ignore"):
-            found = rule.result(arrays, {})
-            several = rule.own and returns_several(rule, arrays)
-    except Exception:  # noqa: BLE001  whatever it raises, it takes no such arrays
-        return None
-    return None if several else found.shape
+            return bool(plan.rule.result(arrays, {}).shape[:1] == (7,))
+    except Exception:  # noqa: BLE001  it takes no such arrays, whatever it raises
+        return False

@@ -1,295 +1,446 @@
-"""What must hold for every gradient, at every place: all but its value, which is `values`' matter.
+"""Laws that hold for every gradient at every point; its value has a module of its own (`value`).
 
-A law takes a `Case` and returns how much it compared; it raises `GradientError`. Laws are ordered
-by what they cost, and so that the first that fails is the nearest to the cause.
+A law takes a `Case` and raises `GradientError`. Cheap and certain laws come first, so that the
+first that fails is the nearest to the cause.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.slopes import CALM, room
-from tinygrad_fc.testing.errors import DiscardError, GradientError, Tally
-from tinygrad_fc.testing.numbers import (
-    EPS,
-    STILL,
-    cotangent,
-    finite,
-    near,
-    product,
-    same,
-    spread,
-    worst,
-)
-from tinygrad_fc.testing.places import ordinaries
+from tinygrad_fc.autograd.numerical import CALM, EPS, room
+from tinygrad_fc.testing import rounding as r
+from tinygrad_fc.testing.report import DiscardError, GradientError
+from tinygrad_fc.testing.rule import ordinary, ordinary_point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tinygrad_fc.testing.case import Case
+    from tinygrad_fc.testing.rule import Case
+
+__tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-ONE = Tally(1)
-TERMS = 128
-"""How many ulps of its terms a gradient may be off, of which 32 times as much is allowed."""
+RANDOM = 2.0**-10
+"""How far equal calls of other libraries may differ, relative to the largest number."""
+STATE = (
+    "State is kept between calls, or the function is random: set a seed inside it, or switch that "
+    "part off (model.eval() for dropout)"
+)
 
 
-def told(case: Case) -> None:
-    """Leave an example where the function itself is not finite: nothing can be told there."""
-    with case.watched():
+def require_finite(case: Case) -> None:
+    """Discard an example at which the function itself is not finite."""
+    with case.errstate():
         if case.out.dtype.kind != "f" or not np.isfinite(case.out).all():
             raise DiscardError
 
 
-# Types, and what is left as it was
+def _differs(
+    case: Case, kind: str, i: int, got: Array, expected: Array, how: str, why: str, **details: Any
+) -> GradientError:
+    """Return the error for a gradient that is not what another call gives."""
+    at = r.worst_index(got, expected) if got.shape == expected.shape else ...
+    message = (
+        f"the gradient of {case.rule.argument(i)} {how} is {got[at]} at {at}; expected "
+        f"{expected[at]}. {why}"
+    )
+    values = {"index": at, "analytic": got[at], "numerical": expected[at]} if at is not ... else {}
+    return case.wrong(kind, message, argument=i, **values, **details)
 
 
-def sound(case: Case) -> Tally:
-    """Each gradient has its argument's shape and dtype and is finite, and nothing is changed."""
-    _turned_first(case)
+# Shape, dtype, mutation
+
+
+def soundness(case: Case) -> None:
+    """Each gradient has the shape and dtype of its argument, and no input is changed."""
+    if case.salt % 2 and case.drawn:
+        _call_reversed(case)
     arrays = [a.copy() for a in case.arrays]
     out = case.forward(arrays)
-    _unchanged(case, arrays, case.arrays, "the function")
-    told(case)
-    g = case.g.copy()
-    kept = out.copy()
-    found = case.gradients(g, out, arrays)
-    _unchanged(case, [g, out, *arrays], [case.g, kept, *case.arrays], "the gradient")
-    for i, a in zip(case.floats, found, strict=True):
+    _require_unchanged(case, arrays, case.arrays, "the function")
+    require_finite(case)
+    g, before = case.g.copy(), [case.g, out.copy(), *case.arrays]
+    grads = case.gradients(g, out, arrays)
+    _require_unchanged(case, [g, out, *arrays], before, "the gradient")
+    for i, a in zip(case.floats, grads, strict=True):
         x = arrays[i]
-        if a.shape != x.shape:
-            raise case.wrong("shape", _has(case, i, "shape", a.shape, x.shape), argument=i)
-        if a.dtype != x.dtype:
-            raise case.wrong("dtype", _has(case, i, "dtype", a.dtype, x.dtype), argument=i)
-    if out.size == 0 and not case.strict and _overflows(case, found):
-        raise DiscardError
-    return ONE
+        for what, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
+            if got != expected:
+                name = case.rule.argument(i)
+                text = f"the gradient of {name} has {what} {got}; expected {expected}"
+                raise case.wrong(what, text, argument=i)
+    first = [a.copy() for a in grads]
+    _require_repeated(case, case.gradients(g, out, arrays), first)
+    if out.size == 0 and not case.strict and not r.all_finite(grads):
+        usual = case.at_point(ordinary_point(case))  # intermediate numbers may overflow
+        if r.all_finite(usual.gradients(usual.g, usual.out)):
+            raise DiscardError
 
 
-def _overflows(case: Case, found: Sequence[Array]) -> bool:
-    """Tell whether gradients are finite at ordinary numbers, and not here.
-
-    What a function computes on the way may be infinite, and an empty result hides that.
-    """
-    if finite(found):
-        return False
-    other = case.at(case.placed(ordinaries(case)))
-    return finite(other.gradients(other.g, other.out))
-
-
-def _turned_first(case: Case) -> None:
-    """Call with the same numbers in another order: what is kept by their sum is then stale."""
-    if case.salt % 2 or not case.drawn:
-        return
-    turned = case.at([np.array(np.flip(a)) if a.dtype.kind == "f" else a for a in case.arrays])
+def _call_reversed(case: Case) -> None:
+    """Call with the same numbers in reverse order: a cache keyed by their sum is stale then."""
+    other = case.at([np.array(np.flip(a)) if a.dtype.kind == "f" else a for a in case.arrays])
     try:
-        if turned.legal():
-            turned.gradients(cotangent(turned.out, case.salt), turned.out)
+        if other.legal():
+            other.gradients(r.cotangent(other.out, case.salt), other.out)
     except DiscardError:
         return
 
 
-def _has(case: Case, i: int, what: str, got: Any, expected: Any) -> str:
-    return f"the gradient of {case.rule.argument(i)} has {what} {got}; the argument has {expected}"
-
-
-def _unchanged(case: Case, now: Sequence[Array], before: Sequence[Array], who: str) -> None:
+def _require_unchanged(case: Case, now: Sequence[Array], before: Sequence[Array], who: str) -> None:
     names = [case.rule.argument(i) for i in range(len(case.arrays))]
-    names = ["g, the gradient of the result", "out, the result", *names][-len(now) :]
+    names = ["g, the cotangent", "out, the result", *names][-len(now) :]
     for name, a, b in zip(names, now, before, strict=True):
-        if not same(a, b):
-            at = worst(a, b)
+        if not r.same(a, b):
+            at = r.worst_index(a, b)
             raise case.wrong("mutation", f"{who} changes {name}: {b[at]} at {at} becomes {a[at]}")
 
 
-def second_type(case: Case) -> Tally:
-    """The rule of the rule keeps shapes and dtypes in float32, where no values are compared."""
+def mixed_dtypes(case: Case) -> None:
+    """With float32 arguments the gradients are float32; some of them for functions of tensors."""
+    for mixed in (False, True)[: 1 + case.rule.of_tensors]:
+        which = [not mixed or bool(case.salt >> k & 1) for k in range(len(case.arrays))]
+        other = case.cast(np.float32, which)
+        try:
+            with np.errstate(all="ignore"):
+                finite = np.isfinite(other.out).all()
+        except GradientError:
+            if mixed and not case.strict:
+                continue  # a function may refuse arguments of several dtypes
+            raise
+        if finite:
+            soundness(other)
+
+
+def second_dtypes(case: Case) -> None:
+    """Second gradients keep shapes and dtypes in float32."""
     narrow = case.cast(np.float32)
-    told(narrow)
-    narrow.second([cotangent(narrow.arrays[i], case.salt + i) for i in case.floats], narrow.g)
-    return ONE
+    require_finite(narrow)
+    narrow.second([r.cotangent(narrow.arrays[i], case.salt + i) for i in case.floats], narrow.g)
 
 
-def own(case: Case, g: Array) -> list[Array]:
-    """Return the rounding of gradients: what an ulp moves, and that of numbers of usual size."""
-    moved = spread(lambda nudge: case.gradients(g, nudge=nudge), EPS)
-    return [r + EPS * u for r, u in zip(moved, usual(case, g), strict=True)]
+# The cotangent
 
 
-# The gradient of the result
-
-
-def zero(case: Case, order: int = 2) -> Tally:
-    """A branch that was not taken sends back exactly 0."""
-    if case.strict:
-        return _zero_everywhere(case, order)
+def zero_cotangent(case: Case) -> None:
+    """A cotangent of 0, from a branch that was not taken, gives exactly 0."""
     for i, a in zip(case.floats, case.gradients(np.zeros_like(case.out), case.out), strict=True):
         if a.any():
-            at = tuple(int(k) for k in np.argwhere(a)[0])
-            raise case.wrong(
-                "nonlinear",
-                f"the gradient of {case.rule.argument(i)} is {a[at]} at {at} for g = 0, which must "
-                "give exactly 0",
-                argument=i,
-                index=at,
-                analytic=a[at],
-                numerical=0.0,
-            )
-    return ONE
+            raise _differs(case, "nonlinear", i, a, np.zeros_like(a), "for g = 0", "Multiply by g")
 
 
-def _zero_everywhere(case: Case, order: int) -> Tally:
-    """In a row of the table: in all orders, outside of its domain, without a word."""
-    g = np.zeros_like(case.forward())
-    for found in case.gradients(g):
-        if found.any():
-            raise case.wrong("nonlinear", f"the gradient for g = 0 is {found}", g=g)
-    if order < 2:
-        return ONE
-    ws = [cotangent(case.arrays[i], case.salt + i) for i in case.floats]
-    with np.errstate(all="ignore"):  # how the gradient depends on g is told, and may be infinite
-        later = case.second(ws, g)[1:]
-    for found in later:
-        if found.any():
-            raise case.wrong(
-                "second-order", f"the gradient of the gradient for g = 0 is {found}", g=g
-            )
-    return ONE
-
-
-def linear(case: Case) -> Tally:
-    """Gradients are linear in the gradient of the result."""
-    told(case)
-    out = case.out
-    g = case.g
-    # Eighths are exact in every float; thirds are not, and a rule that rounds them is seen.
-    h = np.asarray(cotangent(out, case.salt + 1) / 3, out.dtype)
-    times = 64.0
-    mine, others, negated, scaled, both = _combined(case, g, h, times)
-    if not finite((*scaled, *both)):  # numbers on the way overflow
-        times, g, h = 1 / 64, CALM * g, CALM * h
-        mine, others, negated, scaled, both = _combined(case, g, h, times)
-    for k, (a, b) in enumerate(zip(mine, others, strict=True)):
-        rounding = lambda k=k: blur(case, g, k) + blur(case, h, k)  # noqa: E731
-        large = lambda r=rounding: times * r()  # noqa: E731
-        with np.errstate(invalid="ignore"):
-            # Where the slope is infinite, the sum of two may be anything.
-            total = np.where(np.isinf(a) & np.isinf(b), both[k], a + b)
-        pairs = (
-            ("-g", negated[k], -a, near(negated[k], -a, rounding)),
-            (f"{times:g} g", scaled[k], times * a, near(scaled[k], times * a, large)),
-            ("g + h", both[k], total, near(both[k], total, rounding, np.abs(a) + np.abs(b))),
+def linearity(case: Case) -> None:
+    """Gradients are linear in the cotangent: for its negative, multiples, sums, and ones."""
+    require_finite(case)
+    out, g, large, small = case.out, case.g, 2.0**20, 2.0**-20
+    # Eighths are exact in every float dtype; thirds show a rule that rounds its cotangent.
+    h = np.asarray(r.cotangent(out, case.salt + 1) / 3, out.dtype)
+    ones = np.ones_like(g)
+    if not r.all_finite(case.gradients(large * g, out)):  # intermediate numbers overflow
+        large, g, h, ones = 2.0**-6, CALM * g, CALM * h, CALM * ones
+    cotangents = (g, h, ones, -g, large * g, small * g, g + h, g + ones)
+    results = [case.gradients(k, out) for k in cotangents]
+    for k, i in enumerate(case.floats):
+        a, b, c, negated, larger, smaller, sum_h, sum_ones = (grads[k] for grads in results)
+        parts = (
+            ("-g", g, 1, negated, -a, None),
+            (f"{large:g} g", g, large, larger, large * a, None),
+            (f"{small:g} g", g, small, smaller, small * a, None),
+            ("g + h", h, 1, sum_h, _sum(a, b, sum_h), np.abs(a) + np.abs(b)),
+            ("g + 1", ones, 1, sum_ones, _sum(a, c, sum_ones), np.abs(a) + np.abs(c)),
         )
-        for what, got, expected, right in pairs:
-            if not right:
-                at, i = worst(got, expected), case.floats[k]
-                raise case.wrong(
-                    "nonlinear",
-                    f"the gradient of {case.rule.argument(i)} is {got[at]} at {at} for {what}, and "
-                    f"{expected[at]} from those for its parts: it must be linear in g",
-                    argument=i,
-                    index=at,
-                    analytic=got[at],
-                    numerical=expected[at],
-                    g=g,
-                )
-    return ONE
+        for name, other, factor, got, expected, size in parts:
+            bound = partial(_sum_rounding, case, g, other, k, factor)
+            if not r.close(got, expected, bound, size):
+                why = "The gradient is linear in g: that is the sum for the parts"
+                raise _differs(case, "nonlinear", i, got, expected, f"for {name}", why, g=g)
 
 
-def _combined(case: Case, g: Array, h: Array, times: float) -> list[list[Array]]:
-    """Return the gradients for `g`, for `h`, and for what is made of them."""
-    return [case.gradients(k, case.out) for k in (g, h, -g, times * g, g + h)]
+def _sum(a: Array, b: Array, otherwise: Array) -> Array:
+    """Return a + b; infinities have no sum."""
+    with np.errstate(all="ignore"):
+        return np.where(np.isinf(a) & np.isinf(b), otherwise, a + b)
 
 
-def blur(case: Case, g: Array, k: int) -> Array:
-    """Return the rounding of the `k`-th gradient, that of its terms included, which may cancel.
+def _sum_rounding(case: Case, g: Array, h: Array, k: int, factor: float) -> Array:
+    return factor * (_rounding(case, g, k) + _rounding(case, h, k))
 
-    How large these are is seen where `g` has other signs: then others cancel. Rules that scale
-    what they compute by the size of `g` (exponentials of matrices) round by as much otherwise.
+
+def _rounding(case: Case, g: Array, k: int) -> Array:
+    """Return the rounding of the `k`-th gradient, that of terms that cancel included.
+
+    Other signs of the cotangent show how large the terms are.
     """
     rng = np.random.default_rng(g.shape)
     signs = [rng.choice((-1, 1), g.shape) for _ in range(4)]
     turned = [case.gradients(np.asarray(s * g, g.dtype), case.out)[k] for s in signs]
     terms = np.max([np.abs(a[np.isfinite(a)]).max(initial=0) for a in turned])
-    eps = float(np.finfo(g.dtype).eps)
-    sizes = TERMS * terms + 2 * usual(case, g)[k] + 8 * invisible(case, g, case.out)[k]
-    third = np.asarray(g / 3, g.dtype)  # what moves by eighths may round alike wherever it moves
-    moved = own(case, g)[k] + 3 * own(case, third)[k]
-    return np.asarray(moved + eps * (sizes + STILL / 32 * products(case, g)[k]))
+    usual, hidden = (sizes[k] for sizes in natural_sizes(case, g))
+    third = np.asarray(g / 3, g.dtype)  # eighths may round alike wherever they move
+    moved = own_rounding(case, g)[k] + 3 * own_rounding(case, third)[k]
+    sizes = 128 * terms + 2 * usual + 8 * hidden
+    return np.asarray(moved + float(np.finfo(g.dtype).eps) * sizes)
 
 
-def products(case: Case, g: Array) -> list[Array]:
-    """Return how large gradients are of the product of all arguments."""
-    most = float(np.abs(np.asarray(g, float)).sum()) * product(case.arrays)
-    return [most / room(np.asarray(case.arrays[i], float)) for i in case.floats]
+def own_rounding(case: Case, g: Array) -> list[Array]:
+    """Return the rounding of gradients: what an ulp of the inputs moves."""
+    moved = r.spread(lambda nudge: case.gradients(g, nudge=nudge), EPS)
+    usual = natural_sizes(case, g)[0]
+    return [m + EPS * u for m, u in zip(moved, usual, strict=True)]
 
 
-def invisible(case: Case, g: Array, out: Array) -> list[Array]:
-    """Return how large gradients are by which the result, over all of `x`, moves by itself.
+def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
+    """Return two sizes for each gradient, an eps of which is rounding.
 
-    An eps of that is lost in the rounding of `out`, or of what it is elsewhere: rules that compute
-    it from what they share with `out` have no digit of it left (two numbers, normalised, are 1 and
-    -1 wherever they lie).
+    That at ordinary numbers, and that by which the result, over all of `x`, moves by itself: rules
+    that share numbers with `out` lose as much.
     """
-    sizes = np.abs(np.asarray(out, float))
-    for point in elsewhere(case):
+    usual = [0.0] * len(case.floats)
+    sizes = np.abs(np.asarray(case.out, float))
+    for point in _ordinary_points(case):
         try:
             with np.errstate(all="ignore"):
-                other = np.abs(case.at(case.placed(point)).out)
+                other = case.at_point(point)
+                grads = other.gradients(g.astype(other.out.dtype))
         except (DiscardError, GradientError):
             continue
-        sizes = np.where(np.isfinite(other), np.maximum(sizes, other), sizes)
+        largest = (float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in grads)
+        usual = [max(m, s) for m, s in zip(usual, largest, strict=True)]
+        out = np.abs(other.out)
+        sizes = np.where(np.isfinite(out), np.maximum(sizes, out), sizes)
     with np.errstate(all="ignore"):
         each = np.abs(np.asarray(g, float)) * sizes
     total = each[np.isfinite(each)].sum()
-    return [total / room(np.asarray(case.arrays[i], float)) for i in case.floats]
+    return usual, [total / room(np.asarray(case.arrays[i], float)) for i in case.floats]
 
 
-def elsewhere(case: Case) -> Iterator[list[Array]]:
+def _ordinary_points(case: Case) -> Iterator[list[Array]]:
     """Yield the arguments with ordinary numbers in place of all of them, and of each."""
-    usual = ordinaries(case)
+    usual = ordinary_point(case)
     mine = [case.arrays[i] for i in case.floats]
     yield usual
     for k, i in enumerate(case.floats):
-        for sign in (1, -1)[: 1 + (case.words[i].low < -1)]:
+        for sign in (1, -1)[: 1 + (case.domains[i].low < -1)]:
             yield [*mine[:k], sign * usual[k], *mine[k + 1 :]]
 
 
-def usual(case: Case, g: Array) -> list[float]:
-    """Return how large gradients are where numbers are about 1: all, or those of one argument."""
-    most = [0.0] * len(case.floats)
-    for point in elsewhere(case):
+# State and memory
+
+
+def purity(case: Case) -> None:
+    """Equal calls give equal results, whatever is called in between; results do not change."""
+    arrays, g = [aligned(a) for a in case.arrays], aligned(case.g)
+    out = case.forward(arrays)
+    first = case.gradients(g, out, arrays)
+    before = [a.copy() for a in first]
+    other = _elsewhere(case)
+    with np.errstate(all="ignore"):
+        result = other.forward()
+        other.gradients(r.cotangent(result, case.salt + 1), result)
+    for i, a, b in zip(case.floats, first, before, strict=True):
+        if not r.same(a, b):
+            how = "after another call"
+            raise _differs(case, "aliasing", i, a, b, how, "Return a new array from each call")
+    _require_repeated(case, case.gradients(g, out, arrays), before)
+    again = case.forward(arrays)
+    if not _equal_calls(case, again, out, lambda: _result_rounding(case)):
+        at = r.worst_index(again, out)
+        text = f"equal calls of the function give {out[at]} at {at}, then {again[at]}. {STATE}"
+        raise case.wrong("nondeterministic", text)
+    _require_repeated(case, case.gradients(g, out, arrays), before)
+    _refill(case, other, before)
+
+
+def _equal_calls(case: Case, a: Array, b: Array, rounding: Callable[[], Array]) -> bool:
+    """Return whether equal calls gave equal results, bit by bit where the library promises it."""
+    if r.same(a, b):
+        return True
+    if case.rule.repeatable:
+        return False
+    with np.errstate(all="ignore"):  # the rounding of what is random is random as well
+        sizes = (np.abs(x).max(initial=0) for x in (a, b, *(case.arrays[i] for i in case.floats)))
+        random = bool((np.abs(a - b) > RANDOM * max(sizes)).any())
+    return not random and r.close(a, b, rounding)
+
+
+def _require_repeated(case: Case, now: list[Array], before: list[Array]) -> None:
+    for i, a, b in _differing(case, case.g, now, before, partial(_equal_calls, case)):
+        raise _differs(case, "nondeterministic", i, a, b, "in a second, equal call", STATE)
+
+
+def _refill(case: Case, other: Case, expected: list[Array]) -> None:
+    """Call with arrays that held other numbers before: a cache by identity is stale."""
+    arrays = [a.copy() for a in other.arrays]
+    with np.errstate(all="ignore"):
+        out = case.forward(arrays)
+        case.gradients(r.cotangent(out, case.salt + 1), out, arrays)
+    for a, b in zip(arrays, case.arrays, strict=True):
+        a[...] = b
+    grads = case.gradients(case.g, case.forward(arrays), arrays)
+    for i, a, b in _differing(case, case.g, grads, expected, r.close):
+        how = "in arrays that held other numbers at an earlier call"
+        why = "Something is cached by the identity of an array"
+        raise _differs(case, "nondeterministic", i, a, b, how, why)
+
+
+def _differing(
+    case: Case,
+    g: Array,
+    now: Sequence[Array],
+    before: Sequence[Array],
+    equal: Callable[[Array, Array, Callable[[], Array]], bool],
+) -> Iterator[tuple[int, Array, Array]]:
+    """Yield the gradients that differ: the argument, and both gradients."""
+    for k, (i, a, b) in enumerate(zip(case.floats, now, before, strict=True)):
+        if a.shape != b.shape or not equal(a, b, partial(_own_rounding, case, g, k)):
+            yield i, a, b
+
+
+def _own_rounding(case: Case, g: Array, k: int) -> Array:
+    return own_rounding(case, g)[k]
+
+
+def _elsewhere(case: Case) -> Case:
+    """Return a case of the same shapes at another point at which the function is finite."""
+    pairs = list(zip(case.domains, case.arrays, strict=True))
+    usual = [
+        ordinary(d, a.shape).astype(a.dtype) if a.dtype.kind == "f" else np.array(np.flip(a))
+        for d, a in pairs
+    ]
+    nearby = [np.asarray(a * a.dtype.type(1.0625)) if a.dtype.kind == "f" else a for _, a in pairs]
+    for arrays in (usual, nearby):
+        other = case.at(arrays)
         try:
             with np.errstate(all="ignore"):
-                other = case.at(case.placed(point))
-                found = other.gradients(g.astype(case.out.dtype))
+                if other.legal() and np.isfinite(other.out).all():
+                    other.gradients(r.cotangent(other.out, case.salt), other.out)
+                    return other
         except DiscardError:
             continue
-        sizes = (float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in found)
-        most = [max(m, s) for m, s in zip(most, sizes, strict=True)]
-    return most
+    return case
 
 
-# Rows of the table
+def ownership(case: Case) -> None:
+    """Gradients of tensors are writeable and share memory with nothing."""
+    owned = [case.out, case.g, *case.arrays]
+    for i, a in zip(case.floats, case.gradients(case.g, case.out), strict=True):
+        if not a.flags.writeable or any(np.shares_memory(a, b) for b in owned):
+            text = f"the gradient of {case.rule.argument(i)} shares memory or is read-only"
+            raise case.wrong("aliasing", text, argument=i)
+        owned.append(a)
 
 
-def alone(case: Case) -> Tally:
-    """The gradient of an argument is the same where the others have none."""
-    if len(case.floats) < 2 or not case.rule.own:
-        return ONE
-    together = case.gradients(case.g)
-    for i, a in zip(case.floats, together, strict=True):
-        rule: Any = case.rule
-        found = rule.gradients(case.g, None, case.arrays, case.settings, needing=(i,))
-        b = found[i]._array if hasattr(found[i], "_array") else found[i]
-        if not same(a, b):
-            raise case.wrong(
-                "value",
-                f"the gradient of {case.rule.argument(i)} is {a}, and {b} where the other "
-                "arguments require none",
-                argument=i,
-            )
-    return ONE
+def same_object(case: Case) -> None:
+    """Passing one array for two arguments gives what two equal arrays give."""
+    shapes = [case.arrays[i].shape for i in case.floats]
+    if len(shapes) < 2 or shapes[0] != shapes[1]:
+        return
+    i, j = case.floats[:2]
+    arrays = list(case.arrays)
+    arrays[j] = arrays[i].copy()
+    equal = case.at(arrays)
+    arrays[j] = arrays[i]
+    try:
+        require_finite(equal)
+        if not equal.inside() or equal.out.shape != case.g.shape:
+            return
+        expected = equal.gradients(case.g)
+    except DiscardError:
+        return
+    grads = case.gradients(case.g, case.forward(arrays), arrays)
+    for k, a, b in _differing(equal, case.g, grads, expected, r.close):
+        how = f"where arguments {i} and {j} are one array"
+        raise _differs(equal, "layout", k, a, b, how, "Two equal arrays give that", g=case.g)
+
+
+# Layouts of memory
+
+
+def aligned(x: Array) -> Array:
+    """Return a copy of `x` at an address that suits all vector units: sums round alike."""
+    memory = np.empty(x.nbytes + 64, np.uint8)
+    return _placed(x, memory[-memory.ctypes.data % 64 :])
+
+
+def _placed(x: Array, memory: Array) -> Array:
+    copy = memory[: x.nbytes].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+def _strided(x: Array) -> Array:
+    buffer = np.full((*x.shape, 3), 7, x.dtype)
+    buffer[..., 1] = x
+    return buffer[..., 1]
+
+
+def _readonly(x: Array) -> Array:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+def _stride_0(x: Array, *, axes: int) -> Array:
+    """Return the first part of `x`, along one axis or all, repeated with a stride of 0."""
+    return np.broadcast_to(x[(slice(1),) * min(axes, x.ndim)], x.shape)
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "Fortran": lambda x: x.copy(order="F"),
+    "transposed": lambda x: x.swapaxes(0, -1).copy().swapaxes(0, -1) if x.ndim > 1 else x.copy(),
+    "reversed": lambda x: np.flip(np.flip(x).copy()),
+    "strided": _strided,
+    "read-only": _readonly,
+    "unaligned": lambda x: _placed(x, np.empty(x.nbytes + 1, np.uint8)[1:]),
+    "stride 0": partial(_stride_0, axes=1),
+    "stride 0 everywhere": partial(_stride_0, axes=32),
+}
+"""The same array in another layout of memory; those of stride 0 repeat its first part."""
+
+
+def layout(case: Case) -> None:
+    """The memory layout of arguments and of the cotangent does not matter."""
+    names, count = [*LAYOUTS][:-1], len(case.arrays)
+    for trial in range(3):
+        name = names[(case.salt + 2 * trial) % len(names)]
+        # All of them, the cotangent alone, or the arguments alone.
+        _check_layout(case, name, [trial != 1] * count + [trial != 2])
+    if case.out.ndim:  # the cotangent of a sum, the most usual one there is
+        for name in [*LAYOUTS][-2:]:
+            _check_layout(case, name, [False] * count + [True])
+
+
+def _check_layout(case: Case, name: str, which: list[bool]) -> None:
+    repeats = name.startswith("stride 0")
+    *arrays, g = (
+        LAYOUTS[name](a) if chosen and (a.dtype.kind == "f" or not repeats) else a
+        for a, chosen in zip([*case.arrays, case.g], which, strict=True)
+    )
+    plain = case.at([a.copy(order="C") for a in arrays])
+    try:
+        if repeats and which[0] and any(d.distinct for d in case.domains):
+            return
+        if not plain.legal():
+            return
+        require_finite(plain)
+    except DiscardError:
+        return
+    if plain.out.shape != g.shape:
+        return
+    out = case.forward(arrays)
+    how = f"for {name} {'arguments' if which[0] else 'cotangents'}"
+    if not r.close(np.asarray(out), plain.out, lambda: _result_rounding(plain)):
+        raise case.wrong("layout", f"the function gives {out} {how}; expected {plain.out}")
+    expected = plain.gradients(g.copy(order="C"))
+    for i, a, b in _differing(plain, g, case.gradients(g, out, arrays), expected, r.close):
+        why = "Contiguous arrays of the same numbers give that"
+        raise _differs(plain, "layout", i, a, b, how, why, g=np.array(g))
+
+
+def _result_rounding(case: Case) -> Array:
+    return r.spread(lambda nudge: [case.forward([nudge(a) for a in case.arrays])], EPS)[0]

@@ -1,255 +1,243 @@
-"""What a check is asked for, proven to make sense before anything is drawn or called."""
+"""What a check is asked for: options, domains and signatures, validated before it begins."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.domain import Domain, holds
+from tinygrad_fc.domain import Domain, boolean, holds, index, interval, least, real
 from tinygrad_fc.graph import Node
 from tinygrad_fc.op import Each, Op
-from tinygrad_fc.testing.compare import ACCURACY, Demand
-from tinygrad_fc.testing.signature import WORD, parsed, shaped, uncalled
-from tinygrad_fc.testing.texts import counted
+from tinygrad_fc.testing.report import counted
+from tinygrad_fc.testing.value import RTOL, Tolerance
 
-__tracebackhide__ = True  # pytest shows what was asked for, not how it was read
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
 FLOATS = (np.float64, np.float32)
-KINKS = ("subgradient", "skip", "forbid")
-NAMES = ("order", "sig", "where", "dtypes", "accuracy", "noise", "kinks", "max_examples", "domains")
-"""The options of `check`."""
 KINDS = {"f": "float", "i": "index", "u": "index", "b": "bool"}
 """The kind of domain that an array belongs to, by the kind of its dtype."""
-ONLY = (
-    "only float64 and float32 have a gradient here, whole numbers are indices. Write 3.0 for 3, or "
-    "np.array(..., float)"
-)
-EACH = "Give a domain or an array for each argument, and bind all others, as by a lambda"
+DOMAIN = "a domain such as real, positive or interval(0, 1)"
+_AXIS = r"\w+(?:\?|>=\d+)?"
+_CORE = rf"\(\s*(?:{_AXIS}\s*(?:,\s*{_AXIS}\s*)*)?\)"
+_SIGNATURE = re.compile(rf"\s*({_CORE}(?:\s*,\s*{_CORE})*)\s*->\s*({_CORE})\s*")
 
 
-class Options(NamedTuple):
-    """What `check` is asked for."""
+@dataclass(frozen=True)
+class Options:
+    """The validated options of a check."""
 
     order: int = 2
-    sig: str | None = None
+    signature: str | None = None
     where: Callable[..., Any] | None = None
     dtypes: tuple[Any, ...] = FLOATS
-    demand: Demand = Demand()
+    rtol: float = RTOL
+    noise: float = 0.0
+    kinks: str = "subgradient"
     max_examples: int | None = None
-
-
-class Inputs(NamedTuple):
-    """What a function is checked on."""
-
-    words: tuple[Domain, ...]
-    """A domain for each argument; none where arrays are given without."""
-    arrays: tuple[Array, ...] = ()
-    """The arrays to check at, none where they are drawn."""
+    seed: int | None = None
+    domains: tuple[Domain, ...] | None = None
 
     @property
-    def many(self) -> int:
-        """How many arguments there are."""
-        return len(self.words or self.arrays)
+    def tolerance(self) -> Tolerance:
+        """What is demanded of gradients."""
+        return Tolerance(float(self.rtol), self.kinks, float(self.noise))
+
+    @property
+    def drawn_dtype(self) -> np.dtype[Any]:
+        """The dtype of drawn floats: float64 unless only float32 is asked for."""
+        return np.dtype(self.dtypes[0] if len(self.dtypes) == 1 else float)
+
+    def as_code(self, domains: Sequence[Domain]) -> str:
+        """Return the options as the end of a call that checks given arrays."""
+        parts = [f"dtypes=np.{self.dtypes[0]}"] * (len(self.dtypes) == 1)
+        for name in ("order", "rtol", "noise", "kinks"):
+            value = getattr(self, name)
+            parts += [f"{name}={value!r}"] * (value != getattr(Options, name))
+        if any(d.restricted for d in domains):
+            parts.append(f"domains=({', '.join(repr(replace(d, shape=None)) for d in domains)},)")
+        return "".join(f", {p}" for p in parts)
 
 
-def _is(
-    name: str, value: Any, kind: Any, expected: str, legal: Callable[[Any], bool] = bool
-) -> None:
-    """Raise `TypeError` where `value` is of another kind, `ValueError` where it is not legal."""
-    wrong = isinstance(value, bool) or not isinstance(value, kind)
-    if wrong or not legal(value):
-        raise (TypeError if wrong else ValueError)(f"{name} is {expected}; got {value!r:.80}")
+def _whole(value: Any, low: float) -> bool:
+    number = isinstance(value, Integral) and not isinstance(value, bool)
+    return value is None or (number and value >= low)
 
 
-def whole(name: str, value: Any, expected: str) -> None:
-    """Raise `TypeError` or `ValueError` where `value` is no whole number, at least 1."""
-    _is(name, value, Integral, expected, lambda n: n >= 1)
+def _size(value: Any) -> bool:
+    return isinstance(value, Real) and value is not True and bool(0 <= value < math.inf)  # type: ignore[operator]
 
 
-def known(called: str, options: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Raise `TypeError` where `called` has no option of a name."""
-    for name in options:
-        if name not in names:
-            alike = difflib.get_close_matches(name, names, n=1)
-            raise TypeError(
-                f"{called} has no option {name!r}"
-                + (f"; perhaps {alike[0]!r} is meant" if alike else "")
-                + f"; its options are {', '.join(names[:-1])} and {names[-1]}"
-            )
+LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "order": (lambda v: v in {1, 2}, "1, or 2 for second derivatives too"),
+    "signature": (
+        lambda v: v is None or (isinstance(v, str) and _SIGNATURE.fullmatch(v)),
+        "axes by letters of each argument and of one result, as in '(n,m),(m)->(n)'",
+    ),
+    "where": (lambda v: v is None or callable(v), "a function of the arrays that returns a bool"),
+    "dtypes": (
+        lambda v: v and {np.dtype(d) for d in v} <= {np.dtype(d) for d in FLOATS},
+        "np.float64, np.float32, or a tuple of both",
+    ),
+    "rtol": (_size, "a number from 0 on, 0 for all that can be resolved"),
+    "noise": (_size, "the relative accuracy of the function, such as 1e-9"),
+    "kinks": (lambda v: v in {"subgradient", "skip"}, "'subgradient' or 'skip'"),
+    "max_examples": (lambda v: _whole(v, 1), "a whole number from 1 on"),
+    "seed": (lambda v: _whole(v, -math.inf), "a whole number"),
+    "domains": (
+        lambda v: v is None or all(isinstance(d, Domain) for d in v),
+        "a tuple of one domain for each array",
+    ),
+}
+"""For each option: whether a value is legal, and what is expected."""
 
 
-def asked(
-    *,
-    order: int = 2,
-    sig: str | None = None,
-    where: Callable[..., Any] | None = None,
-    dtypes: Any = FLOATS,
-    accuracy: float | str | None = None,
-    noise: float = 0.0,
-    kinks: str = "subgradient",
-    max_examples: int | None = None,
-) -> Options:
-    """Return what is asked for; raises `TypeError` or `ValueError` where it makes no sense."""
-    _is("order", order, Integral, "1 for first derivatives, or 2 for second ones too",
-        lambda n: n in {1, 2})  # fmt: skip
-    if sig is not None:
-        parsed(sig)
-    if where is not None:
-        _is("where", where, Callable, "a function of the drawn arrays that tells whether to take "
-            "them")  # fmt: skip
-    number = 'a positive number, relative to the gradient, or "full"'
-    wanted = ACCURACY if accuracy is None else 0.0
-    if accuracy is not None and not (isinstance(accuracy, str) and accuracy == "full"):
-        _is("accuracy", accuracy, Real, number, lambda a: 0 < a < math.inf)
-        wanted = float(accuracy)
-    _is("noise", noise, Real, "how exact the function is, relative to it: a number such as 1e-9, "
-        "or 0", lambda a: 0 <= a < math.inf)  # fmt: skip
-    _is("kinks", kinks, str, f"one of {', '.join(map(repr, KINKS))}", KINKS.__contains__)
-    if max_examples is not None:
-        whole("max_examples", max_examples, "how many inputs are drawn: a whole number, at least 1")
-    demand = Demand(wanted, kinks, noise=float(noise))
-    met = None if where is None else partial(holds, where)
-    return Options(int(order), sig, met, _floats(dtypes), demand, max_examples)
-
-
-def _floats(dtypes: Any) -> tuple[Any, ...]:
-    """Return the dtypes that are asked for, one alone included."""
-    alone = isinstance(dtypes, str | type | np.dtype)
-    text = (
-        f"dtypes is np.float64, np.float32 or a tuple of both; got {dtypes!r:.80}{_meant(dtypes)}"
-    )
-    try:
-        kinds = tuple(dict.fromkeys(map(np.dtype, (dtypes,) if alone else dtypes)))
-    except TypeError:
-        raise TypeError(text) from None
-    if not kinds or not {np.dtype(d) for d in FLOATS}.issuperset(kinds):
-        raise ValueError(text)
-    return kinds
-
-
-def _meant(dtypes: Any) -> str:
-    """Return what to write for dtypes of another library, such as `torch.float32`; else nothing."""
-    several = dtypes if isinstance(dtypes, tuple | list) else (dtypes,)
-    names = {np.dtype(d).name for d in FLOATS}
-    told = [f"np.{n} for {d}" for d in map(str, several) for n in names if d.endswith(f".{n}")]
-    return f". Write {' and '.join(told)}, which is another library's" if told else ""
-
-
-def function(name: str, f: Any, expected: str) -> None:
-    """Raise `TypeError` where `f` can't be called."""
-    if not callable(f):
-        raise TypeError(f"{name} is {expected}; got {f!r:.80}")
-
-
-def takes(f: Callable[..., Any], count: int, advice: str) -> None:
-    """Raise `TypeError` where it can be told that `f` can't be called with `count` arguments."""
-    name = f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__)
-    many = counted(count, "argument")
-    wanted = _wanted(f)
-    if wanted not in {None, count}:
-        raise TypeError(f"{name} takes {wanted}, and gets {many}. {advice}")
-    try:
-        signature = inspect.signature(f)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind(*range(count))
-    except TypeError as error:
-        bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-        told = signature.replace(parameters=bare, return_annotation=signature.empty)
-        raise TypeError(f"{name}{told} can't be called with {many}: {error}. {advice}") from None
-
-
-def _wanted(f: Any) -> int | None:
-    """Return how many arrays an operation or NumPy's function takes, None where it is not told."""
-    if isinstance(f, Op):
-        return None if isinstance(f.rules, Each) else len(f.domain)
-    return f.nin if isinstance(f, np.ufunc) else None
-
-
-def inputs(called: str, given: Sequence[Any], domains: Any, sig: str | None) -> Inputs:
-    """Return what is given for the arguments, domains or arrays."""
-    if not given:
-        raise ValueError(f"{called} needs a domain for each argument, such as `real`")
-    words = tuple(d for d in given if isinstance(d, Domain))
-    if not words:
-        found = arrays_of(given)
-        if not any(a.dtype in FLOATS for a in found):
-            raise ValueError(
-                f"{called} is given {', '.join(f'an array of {a.dtype}' for a in found)}: {ONLY}"
-            )
-        return Inputs(_beside(found, domains), found)
-    if len(words) < len(given):
-        odd = next(d for d in given if not isinstance(d, Domain))
-        raise TypeError(
-            uncalled(odd)
-            or f"{WORD}; got {odd!r:.80}. Give domains for all arguments, or arrays for all"
-        )
-    if domains is not None:
-        raise ValueError(
-            "domains= tells where arrays may move; inputs that are drawn have their domains "
-            "already: leave it out"
-        )
-    if all(word.kind != "float" for word in words):
-        raise ValueError(
-            f"{called} is given {', '.join(map(repr, words))}: only floats have a gradient. Give "
-            "one argument at least a domain such as `real`"
-        )
-    for word in words:
-        if isinstance(word.condition, partial):
-            takes(word.condition.args[0], 1, f"where= of {word} is called with its array alone")
-    shaped(words, sig)
-    return Inputs(words)
-
-
-def arrays_of(given: Sequence[Any], name: str = "") -> tuple[Array, ...]:
-    """Return what is given as arrays of real numbers; raises `TypeError` where they are none."""
-    expected = f"{name} is" if name else f"{WORD}, or"
-    found = []
-    for value in given:
+def validated(called: str, options: Mapping[str, Any]) -> Options:
+    """Return the options of `called`; raises `TypeError` or `ValueError` for illegal ones."""
+    chosen = dict(options)
+    dtypes = chosen.get("dtypes", FLOATS)
+    chosen["dtypes"] = (dtypes,) if isinstance(dtypes, str | type | np.dtype) else dtypes
+    for name, value in chosen.items():
+        if name not in LEGAL:
+            raise TypeError(f"{called} has no option {name!r}; expected {', '.join(LEGAL)}")
+        legal, expected = LEGAL[name]
         try:
-            array = np.array(value._array if isinstance(value, Node) else value)
-        except (TypeError, ValueError):  # rows of different lengths
-            array = np.array(None)
-        if array.dtype.kind not in KINDS:
-            raise TypeError(
-                uncalled(value) or f"{expected} an array of real numbers; got {value!r:.80}"
+            wrong = not legal(value)
+        except TypeError:
+            wrong = True
+        if wrong:
+            raise ValueError(f"{called}: {name} is {value!r:.80}; expected {expected}")
+    chosen["dtypes"] = tuple(dict.fromkeys(map(np.dtype, chosen["dtypes"])))
+    if chosen.get("where") is not None:
+        chosen["where"] = partial(holds, chosen["where"])
+    return Options(**chosen)
+
+
+def require_arity(f: Any, count: int, expected: str) -> None:
+    """Raise `TypeError` where `f` cannot be called, or is known not to take `count` arguments."""
+    if not callable(f):
+        raise TypeError(f"got {f!r:.80}; expected {expected}")
+    name = getattr(f, "name", getattr(f, "__name__", type(f).__name__))
+    wanted = f.nin if isinstance(f, np.ufunc) else None
+    if isinstance(f, Op) and not isinstance(f.rules, Each):
+        wanted = len(f.domain)
+    problem: Any = f"it takes {wanted}" if wanted not in {None, count} else ""
+    try:
+        inspect.signature(f).bind(*range(count))
+    except ValueError:  # a builtin has no signature
+        pass
+    except TypeError as error:
+        problem = error
+    if problem:
+        many = counted(count, "argument")
+        raise TypeError(f"{name} cannot take {many}: {problem}. Expected {expected}")
+
+
+# Domains and arrays
+
+
+def domains_and_arrays(
+    called: str, values: Sequence[Any], options: Options
+) -> tuple[tuple[Domain, ...], tuple[Array, ...]]:
+    """Return the domains of a check, and the arrays to check at (none where they are drawn)."""
+    if not values:
+        raise ValueError(f"{called} got no domains; expected one for each argument, such as real")
+    domains = tuple(v for v in values if isinstance(v, Domain))
+    if not domains:
+        arrays = tuple(as_array(v) for v in values)
+        if not any(a.dtype in FLOATS for a in arrays):
+            raise ValueError(
+                f"{called} got arrays of {', '.join(str(a.dtype) for a in arrays)}; expected one "
+                "of float64 or float32, since integers have no gradient. Write 3.0 for 3"
             )
-        found.append(array)
-    return tuple(found)
-
-
-def returned(name: str, out: Array) -> None:
-    """Raise `TypeError` where a function returns what has no slope anywhere, such as None."""
-    if out.dtype.kind not in KINDS:
+        return _domains_beside(arrays, options.domains), arrays
+    odd = next((v for v in values if not isinstance(v, Domain)), None)
+    if odd is not None:
         raise TypeError(
-            f"{name} must return tensors or arrays of real numbers, and returned "
-            f"{out.tolist()!r:.80}"
+            f"{called} got {odd!r:.80}; expected {DOMAIN} for each argument, or an array for each"
         )
-
-
-def _beside(found: Sequence[Array], domains: Any) -> tuple[Domain, ...]:
-    """Return the domains of given arrays, none where they are not told."""
-    if domains is None:
-        return ()
-    if not isinstance(domains, tuple | list) or not all(isinstance(d, Domain) for d in domains):
-        raise TypeError(
-            f"domains is a tuple of words, one for each array, as in domains=(real,); got "
-            f"{domains!r:.80}"
-        )
-    kinds = [KINDS[a.dtype.kind] for a in found]
-    if [word.kind for word in domains] != kinds:
-        words = ", ".join(f"{word!r} ({word.kind})" for word in domains)
+    if options.domains is not None:
         raise ValueError(
-            f"domains has one word for each array, of its kind: {', '.join(kinds)}; got {words}"
+            f"{called}: domains= is for given arrays. Leave it out where they are drawn"
         )
+    if all(d.kind != "float" for d in domains):
+        raise ValueError(f"{called} got {domains!r:.80}; expected a domain of floats, such as real")
+    return with_signature(domains, options.signature), ()
+
+
+def as_array(value: Any) -> Array:
+    """Return a tensor, array or number as an array of real numbers; raises `TypeError`."""
+    try:
+        array = np.array(value._array if isinstance(value, Node) else value)
+    except (TypeError, ValueError):  # rows of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in KINDS:
+        missing = {index: 'index("n") or index(3)', interval: "interval(0, 1)"}
+        call = next((f". Call it: {text}" for f, text in missing.items() if f is value), "")
+        raise TypeError(f"got {value!r:.80}; expected {DOMAIN}, or an array of real numbers{call}")
+    return array
+
+
+def _domains_beside(
+    arrays: Sequence[Array], domains: Sequence[Domain] | None
+) -> tuple[Domain, ...]:
+    """Return the domains of given arrays, the whole line if left out."""
+    any_index = replace(boolean, name="index", kind="index")
+    whole = {"float": real, "bool": boolean, "index": any_index}
+    kinds = [KINDS[a.dtype.kind] for a in arrays]
+    if domains is None:
+        return tuple(whole[kind] for kind in kinds)
+    if [d.kind for d in domains] != kinds:
+        raise ValueError(f"domains is {domains!r:.80}; expected one for each array: {kinds}")
     return tuple(domains)
+
+
+def with_signature(
+    domains: Sequence[Domain], signature: str | None, *, batch: bool = True
+) -> tuple[Domain, ...]:
+    """Return domains with the shapes of `signature`, behind broadcast axes with `batch`.
+
+    Raises `ValueError` for a signature that does not fit, or an index of an axis that is nowhere.
+    """
+    shaped = tuple(domains)
+    if signature is not None:
+        cores, _ = parsed(signature)
+        if len(cores) != len(domains):
+            raise ValueError(
+                f"signature {signature!r} has {counted(len(cores), 'argument')}; expected one for "
+                f"each of {counted(len(domains), 'domain')}"
+            )
+        first: tuple[Any, ...] = (...,) if batch else ()
+        shaped = tuple(
+            d if d.shape is not None else replace(d, shape=(*first, *core))
+            for d, core in zip(domains, cores, strict=True)
+        )
+    letters = least(shaped)
+    for d in shaped:
+        if isinstance(d.size, str) and d.size not in letters:
+            raise ValueError(
+                f"{d!r} indexes an axis {d.size!r} that no argument has. Name it in a shape, as in "
+                f"real({d.size!r}), or give its size, as in index(3)"
+            )
+    return shaped
+
+
+def parsed(signature: str) -> tuple[list[tuple[Any, ...]], tuple[Any, ...]]:
+    """Return the axes of each argument of a gufunc signature, and those of the result."""
+    arguments, result = signature.split("->")
+    return [_axes(core) for core in re.findall(_CORE, arguments)], _axes(result)
+
+
+def _axes(core: str) -> tuple[Any, ...]:
+    return tuple(int(n) if n.isdigit() else n for n in re.findall(_AXIS, core))

@@ -1,156 +1,458 @@
-"""Hypothesis strategies for arrays, tensors and networks, to draw from in tests of one's own."""
+"""Inputs for a check: a hypothesis strategy for arrays, and the examples that come first.
+
+Everything that matters is drawn: shapes by hypothesis' `mutually_broadcastable_shapes`, numbers
+entry by entry from three bytes each, so that an example is its arrays and shrinks to few, small,
+plain numbers. Numbers have at most 24 significant bits: they are the same in float32, and a step
+of a numerical derivative adds to them exactly.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import replace
+from functools import lru_cache
+from itertools import product, zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from hypothesis import reject
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
-from tinygrad_fc import nn
-from tinygrad_fc.domain import Domain, real
-from tinygrad_fc.graph import wrap
-from tinygrad_fc.testing.drawing import arrays_of
-from tinygrad_fc.testing.options import function, whole
-from tinygrad_fc.testing.signature import shaped
+from tinygrad_fc.domain import least, named, real
+from tinygrad_fc.testing.options import with_signature
+from tinygrad_fc.testing.rule import SALTS, ordinary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tinygrad_fc.domain import Domain
+    from tinygrad_fc.testing.rule import Case
+    from tinygrad_fc.testing.run import Plan
+
+__tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
+Shape = tuple[int, ...]
+Sizes = dict[str, int]
 
-ACTIVATION = "a class of modules, or what makes one, so that no two networks share one"
-ACTIVATIONS = (nn.Tanh, nn.Sigmoid, nn.Softplus, nn.SiLU, nn.ReLU)
+# Shapes
+
+SQUARE, MIXED, ODD, LONG, DEEP = range(5)
+_FLAVOUR = st.sampled_from(
+    (SQUARE, SQUARE, SQUARE, MIXED, MIXED, MIXED, MIXED, ODD, ODD, LONG, DEEP)
+)
+_LIMITS = {SQUARE: (3, 3, 1), MIXED: (3, 4, 1), ODD: (2, 3, 0), LONG: (2, 12, 4), DEEP: (4, 3, 1)}
+"""The most axes, the longest and the shortest axis of broadcast shapes."""
+_BYTE = st.integers(0, 255)
+_TEN = st.integers(0, 9)
+MOST_ENTRIES = 128
 
 
-def arrays(
-    *domains: Domain, sig: str | None = None, dtype: Any = np.float64
-) -> st.SearchStrategy[Any]:
-    """Draw an array for a domain, or a tuple of arrays that fit together for several.
+@lru_cache(maxsize=64)
+def _broadcastable(count: int, flavour: int, beside: bool) -> st.SearchStrategy[Any]:
+    axes, longest, shortest = _LIMITS[flavour]
+    axes = min(axes, 2) if beside else axes
+    return mutually_broadcastable_shapes(
+        num_shapes=count, max_dims=axes, min_side=shortest, max_side=longest
+    )
 
-    Values and shapes are those that `check` tries: special ones, ties, large and small ones;
-    single numbers, empty, square and broadcast shapes.
+
+def _patterns(domains: Sequence[Domain]) -> list[Sequence[Any]]:
+    return [(...,) if d.shape is None else d.shape for d in domains]
+
+
+def _draw_shapes(draw: st.DrawFn, domains: Sequence[Domain]) -> tuple[list[Shape], Sizes]:
+    """Draw a shape for each domain, which fit together, and the sizes of the letters."""
+    flavour = draw(_FLAVOUR)
+    patterns = _patterns(domains)
+    batched = [i for i, p in enumerate(patterns) if ... in p]
+    common = 2 + draw(_BYTE) % 3
+    batch: list[Shape] = [()] * len(domains)
+    beside = any(len(p) > 1 for p in patterns)
+    if batched and not (beside and draw(_TEN) < 4):
+        shapes = draw(_broadcastable(len(batched), flavour, beside)).input_shapes
+        if draw(_TEN) < 5:  # arguments of one shape, the usual case
+            shapes = [max(shapes, key=lambda s: (math.prod(s), len(s)))] * len(batched)
+        if flavour == SQUARE:
+            shapes = [tuple(min(n, 1) if n < 2 else common for n in s) for s in shapes]
+        for i, shape in zip(batched, shapes, strict=True):
+            batch[i] = shape
+
+    def size() -> int:
+        if flavour == SQUARE:
+            return common
+        number = draw(_BYTE)
+        if flavour == ODD:
+            return (2, 3, 1, 0)[number % 4]
+        return 1 + number % (9 if flavour == LONG else 4)
+
+    optional = draw(_TEN) < 7
+    shapes, sizes = _filled(patterns, batch, size, least(domains), optional=optional)
+    if max(map(math.prod, shapes), default=1) > MOST_ENTRIES:
+        reject()
+    return shapes, sizes
+
+
+def _filled(
+    patterns: Sequence[Sequence[Any]],
+    batch: Sequence[Shape],
+    size: Callable[[], int],
+    shortest: Sizes,
+    *,
+    optional: bool = True,
+) -> tuple[list[Shape], Sizes]:
+    """Return the shapes of patterns, with `batch` for `...` and `size()` for each new letter.
+
+    Where a batch is empty, an axis that may be left out is there only with `optional`.
+    """
+    shapes, sizes = [], {}
+    for pattern, part in zip(patterns, batch, strict=True):
+        shape: Shape = ()
+        for axis in pattern:
+            if axis is ...:
+                shape += part
+            elif isinstance(axis, int):
+                shape += (axis,)
+            elif part or optional or not named(axis).optional:
+                letter = named(axis).letter
+                if letter not in sizes:
+                    number, low = size(), shortest[letter]
+                    sizes[letter] = number if number >= low else low + number % 3
+                shape += (sizes[letter],)
+        shapes.append(shape)
+    return shapes, sizes
+
+
+# Numbers: three bytes each, of which the first says of what kind the number is.
+
+SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, BESIDE = range(7)
+_KINDS = np.array([SPECIAL, WHOLE, EIGHTHS, GENERIC, DECADES, BESIDE, WIDE, SPECIAL])
+FLAVOURS = (None, None, None, SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES)
+"""What all numbers of an array are of; None for a mixture."""
+_FLAVOURS = st.sampled_from(FLAVOURS)
+
+
+def _zigzag(m: Array) -> Array:
+    """Return 0, 1, -1, 2, -2, ... for 0, 1, 2, ...: small bytes are small numbers."""
+    return np.where(m % 2, (m + 1) // 2, -(m // 2))
+
+
+def _free(kind: Array, a: Array, b: Array) -> Array:
+    """Return numbers of the whole line for bytes."""
+    sign = 1.0 - 2 * (a % 2)
+    choices = [
+        _zigzag(a % 17) / 1.0,
+        _zigzag(a) / 8,
+        _zigzag(256 * a + b) / 8192,
+        sign * np.ldexp(1 + b / 256, _zigzag(a // 2 % 17)),
+        sign * np.ldexp(1 + b % 8 / 8, _zigzag(a // 2 % 53)),
+    ]
+    kinds = [WHOLE, EIGHTHS, GENERIC, WIDE, DECADES]
+    return np.select([kind == k for k in kinds], choices, choices[1])
+
+
+def special_values(domain: Domain) -> tuple[float, ...]:
+    """Return the special values of `domain`, or one number inside."""
+    if domain.special:
+        return domain.special
+    low, high = max(domain.low, -1e6), min(domain.high, 1e6)
+    return ((low + high) / 2 if high - low <= 64 else low + 1 if low > -1e6 else high - 1,)
+
+
+def numbers(domain: Domain, raw: Array, flavour: int | None = None) -> Array:
+    """Return numbers in `domain`, exact in float32, for an array `(N, 3)` of bytes."""
+    kind, a, b = _KINDS[raw[:, 0] % 8], raw[:, 1].astype(int), raw[:, 2].astype(int)
+    if flavour is not None:
+        kind = np.full_like(kind, flavour)
+    values = np.array(special_values(domain), float)
+    chosen = values[a % len(values)]
+    low, high = domain.low, domain.high
+    x = _free(kind, a, b)
+    if high - low <= 64:
+        near = np.ldexp(1.0, -1 - (b % 24)) * np.where(a % 2, -1, 1)
+        share = np.where(kind == DECADES, np.sign(near) - near, _zigzag(256 * a + b) / 32768.5)
+        x = (low + high) / 2 + (high - low) / 2 * share
+    elif low > -np.inf or high < np.inf:
+        size = np.where(x == 0, 1, np.abs(x))
+        x = np.where(domain.contains(x), x, low + size if low > -np.inf else high - size)
+    with np.errstate(invalid="ignore"):
+        beside = chosen + np.ldexp(_zigzag(a) / 16, -(b % 24))
+    x = np.where(kind == SPECIAL, np.where((b % 2 == 1) & (chosen == 0), -0.0, chosen), x)
+    x = np.where(kind == BESIDE, beside, x).astype(np.float32).astype(float)
+    x = np.where(domain.contains(x), x, values[0])
+    if domain.distinct:
+        x[np.argsort(x, kind="stable")] += np.arange(x.size)
+    return np.asarray(x)
+
+
+def _draw_values(draw: st.DrawFn, domain: Domain, shape: Shape, sizes: Sizes) -> Array:
+    n = math.prod(shape)
+    if domain.kind in {"bool", "index"}:
+        raw = np.frombuffer(draw(st.binary(min_size=n, max_size=n)), np.uint8).astype(np.intp)
+        if domain.kind == "bool":
+            return np.asarray(raw % 2 == 1).reshape(shape)
+        repeated = n > 1 and draw(_TEN) > 6
+        return _indices(domain, shape, sizes, 0 * raw + raw[0] if repeated else raw + np.arange(n))
+    raw = np.frombuffer(draw(st.binary(min_size=3 * n, max_size=3 * n)), np.uint8)
+    return numbers(domain, raw.reshape(n, 3), draw(_FLAVOURS)).reshape(shape)
+
+
+def _indices(domain: Domain, shape: Shape, sizes: Sizes, raw: Array) -> Array:
+    """Return indices, from the end too where the domain has negative ones."""
+    count = sizes.get(domain.size, 0) if isinstance(domain.size, str) else int(domain.size or 0)
+    if raw.size and not count:
+        reject()
+    index = raw % max(count, 1)
+    if domain.low < 0:
+        index = np.where(raw // max(count, 1) % 2 == 1, index - count, index)
+    return index.astype(np.intp).reshape(shape)
+
+
+def draw_arrays(
+    draw: st.DrawFn, domains: Sequence[Domain], shapes: Sequence[Any] | None = None
+) -> tuple[Array, ...]:
+    """Draw an array for each domain; with `shapes`, of one of these."""
+    fitting, sizes = (
+        _draw_shapes(draw, domains) if shapes is None else draw(st.sampled_from(shapes))
+    )
+    arrays = tuple(_draw_values(draw, d, s, sizes) for d, s in zip(domains, fitting, strict=True))
+    return _near_each_other(draw, domains, arrays) if draw(_TEN) > 7 else arrays
+
+
+def _near_each_other(
+    draw: st.DrawFn, domains: Sequence[Domain], arrays: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    """Return numbers that are near to each other in all arrays, for functions that compare."""
+    centre, scale = (draw(_BYTE) - 128) / 8, 2.0 ** -(4 + draw(_BYTE) % 7)
+    moved = []
+    for domain, x in zip(domains, arrays, strict=True):
+        if domain.kind != "float" or domain.distinct:
+            moved.append(x)
+            continue
+        near = (centre + scale * np.clip(x, -8, 8)).astype(np.float32).astype(float)
+        moved.append(np.where(domain.contains(near), near, x))
+    return tuple(moved)
+
+
+def everywhere(domain: Domain) -> Domain:
+    """Return the whole line in place of `domain`, its edges first: what `where` may leave out."""
+    edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
+    values = (0.0, *edges, *domain.special)
+    return replace(domain, low=-np.inf, high=np.inf, without=(), special=values, condition=None)
+
+
+# Examples that every check begins with: the shapes and numbers at which bugs are usual.
+
+
+class Form(NamedTuple):
+    """Shapes for all arguments, and what their numbers are."""
+
+    batch: tuple[Shape, ...]
+    """What `...` stands for in each argument."""
+    size: int
+    """That of axes with letters; 0 where each has another."""
+    values: Any = EIGHTHS
+    odd: tuple[int, int] | None = None
+    """A letter, by its number, that has another size, and that size."""
+
+
+GRID, SAME, POWERS = "grid", "same", "powers"
+SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9)
+"""Exponents of 2 of single numbers: small ones, and those around the overflow of exp."""
+
+
+def forms(domains: Sequence[Domain]) -> list[Form]:
+    """Return the shapes to begin with, and the numbers: what is smallest first."""
+    count = len(domains)
+    patterns = _patterns(domains)
+    batched = [i for i, p in enumerate(patterns) if ... in p]
+    letters = range(len(least(domains)))
+
+    def all_of(*batch: int) -> tuple[Shape, ...]:
+        return (batch,) * count
+
+    usual = [Form(all_of(), 2), Form(all_of(1), 1), Form(all_of(2), 3)]
+    usual += [Form(all_of(2, 2), 2, SPECIAL), Form(all_of(2, 3), 0, WHOLE)]
+    empty = [Form(all_of(2), 2, WHOLE, (k, 0)) for k in letters]
+    empty += [Form(b, 2) for b in (all_of(0), all_of(2, 0), all_of(0, 2))] * bool(batched)
+    single = [Form(all_of(2), 3, WHOLE, (k, 1)) for k in letters]
+    single += [Form(all_of(2, 1), 3), Form(all_of(1, 2), 3)] * bool(batched)
+    stretched = []
+    if len(batched) > 1:
+        pairs: list[tuple[Shape, Shape]] = [((2, 2), s) for s in ((2,), (), (1, 2), (2, 1))]
+        pairs += [((3, 1), (1, 2)), ((0,), (1,)), ((0,), ()), ((2, 0), (2, 1)), ((1,), ())]
+        for large, small in pairs:
+            alone = (tuple(small if k == i else large for k in range(count)) for i in batched)
+            stretched += [Form(batch, 2) for batch in alone]
+    values = [Form(all_of(_grid_size(domains)), 1, GRID)] * all(p == (...,) for p in patterns)
+    values += [Form(all_of(3), 3, v) for v in (SAME, SPECIAL, BESIDE, WHOLE, DECADES, GENERIC)]
+    many = [Form(all_of(32), 2, v) for v in (GENERIC, EIGHTHS, DECADES, WIDE, BESIDE)]
+    many += [Form(all_of(2, 1, 3, 2), 5, GENERIC), Form(all_of(), 9, GENERIC)]
+    powers = [Form(all_of(1), 1, (POWERS, e, s)) for e in SINGLE for s in (1, -1)]
+    rest = zip_longest(empty, stretched, values, single, many if batched else many[-1:])
+    return usual + [f for several in rest for f in several if f is not None] + powers
+
+
+def _grid_size(domains: Sequence[Domain]) -> int:
+    return min(math.prod(len(special_values(d)) for d in domains), 64)
+
+
+def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Sizes]:
+    """Return the shapes of a form, and the sizes of the letters."""
+    shortest = least(domains)
+    letters = list(shortest)
+    usual = iter((4, 3, 2, 5) * len(letters))
+    chosen = [form.size or next(usual) for _ in letters]
+    if form.odd is not None:
+        chosen[form.odd[0]] = form.odd[1]
+    sizes = iter(chosen)
+    # Letters are met in the order of `least`.
+    return _filled(_patterns(domains), form.batch, lambda: next(sizes), shortest)
+
+
+def _form_values(form: Form, i: int, domain: Domain, shape: Shape) -> Array:
+    n = math.prod(shape)
+    values = form.values
+    rng = np.random.default_rng([0 if values == SAME else i, *shape])
+    raw = rng.integers(0, 256, (n, 3))
+    if isinstance(values, tuple):
+        x = np.full(n, values[2] * 2.0 ** values[1]) if i == 0 else numbers(domain, raw, EIGHTHS)
+        inside = domain.contains(x)
+        return np.where(inside, x, special_values(domain)[0]).reshape(shape)
+    if values == SAME:
+        raw[:] = (0, 1, 0)
+    elif values == EIGHTHS and n > 8:
+        raw[:, 1] = rng.permutation(n) * 255 // n
+    elif values == EIGHTHS:
+        raw[:, 1] %= 32
+    elif values == SPECIAL:
+        raw[:, 1:] = np.stack([np.arange(n) + i, np.zeros(n, int)], 1)
+    return numbers(domain, raw, SPECIAL if values == SAME else values).reshape(shape)
+
+
+def first_examples(domains: Sequence[Domain]) -> Iterator[tuple[Array, ...]]:
+    """Yield the arrays that every check begins with."""
+    seen = set()
+    for form in forms(domains):
+        shapes, sizes = form_shapes(domains, form)
+        grid = product(*(special_values(d) for d in domains))
+        columns = list(zip(*(row for row, _ in zip(grid, range(64), strict=False)), strict=True))
+        arrays: list[Array] = []
+        for i, (domain, shape) in enumerate(zip(domains, shapes, strict=True)):
+            n = math.prod(shape)
+            if domain.kind == "bool":
+                arrays.append((np.arange(n) % 3 != 1).reshape(shape))
+            elif domain.kind == "index":
+                raw = np.arange(n) * (form.values not in {SPECIAL, SAME})
+                if n and not (sizes.get(domain.size, 1) if isinstance(domain.size, str) else 1):
+                    break
+                arrays.append(_indices(domain, shape, sizes, raw))
+            elif form.values == GRID:
+                arrays.append(np.resize(np.array(columns[i], float), shape))
+            else:
+                arrays.append(_form_values(form, i, domain, shape))
+        key = repr([(a.shape, a.tobytes()) for a in arrays])
+        if len(arrays) == len(domains) and key not in seen:
+            seen.add(key)
+            yield tuple(arrays)
+
+
+def usual_arrays(domains: Sequence[Domain]) -> list[Array]:
+    """Return ordinary numbers of a usual shape."""
+    shapes, sizes = form_shapes(domains, Form(((2,),) * len(domains), 3))
+    arrays = []
+    for d, shape in zip(domains, shapes, strict=True):
+        n = math.prod(shape)
+        if d.kind == "float":
+            arrays.append(ordinary(d, shape))
+        elif d.kind == "bool":
+            arrays.append((np.arange(n) % 2 == 0).reshape(shape))
+        else:
+            arrays.append(_indices(d, shape, sizes, np.arange(n)))
+    return arrays
+
+
+# Cases of a plan
+
+FEW = 6
+"""How many shapes are drawn for functions that are compiled for each."""
+_SALT = st.integers(0, SALTS - 1)
+
+
+def first_cases(plan: Plan, most: int) -> Iterator[Case]:
+    """Yield the first cases of a check, at most `most`."""
+    count = 0
+    domains = _plan_domains(plan)
+    shapes = _few_shapes(plan)
+    for k, arrays in enumerate(first_examples(domains)):
+        if shapes is not None and [a.shape for a in arrays] not in [s for s, _ in shapes]:
+            continue
+        choices = {name: list(legal(*arrays)) for name, legal in plan.settings.items()}
+        if not all(choices.values()):
+            continue
+        settings = {name: several[k % len(several)] for name, several in choices.items()}
+        case = plan.case(arrays, settings, k % SALTS)
+        if case.legal() and count < most:
+            count += 1
+            yield case
+
+
+@st.composite
+def drawn_cases(draw: st.DrawFn, plan: Plan) -> Case:
+    """Draw a case: arrays, the settings of an op, and the seed of directions."""
+    arrays = draw_arrays(draw, _plan_domains(plan), _few_shapes(plan))
+    settings: dict[str, Any] = {}
+    for name, legal in plan.settings.items():
+        choices = list(legal(*arrays))
+        if not choices:
+            reject()
+        settings[name] = choices[draw(_BYTE) % len(choices)]
+    case = plan.case(arrays, settings, draw(_SALT))
+    if not case.legal():
+        reject()
+    return case
+
+
+def _plan_domains(plan: Plan) -> tuple[Domain, ...]:
+    if not plan.everywhere:
+        return plan.domains
+    return tuple(everywhere(d) if d.kind == "float" else d for d in plan.domains)
+
+
+def _few_shapes(plan: Plan) -> list[Any] | None:
+    """Return the only shapes for a function that is compiled for each; None for others."""
+    if not plan.rule.few_shapes:
+        return None
+    return [form_shapes(plan.domains, form) for form in forms(plan.domains)[1:FEW]]
+
+
+# Public strategies
+
+
+def inputs(
+    *domains: Domain, signature: str | None = None, dtype: Any = np.float64
+) -> st.SearchStrategy[tuple[Array, ...]]:
+    """Return a hypothesis strategy for a tuple of arrays, one for each domain, that fit together.
+
+    Shapes and numbers are those that `check` draws: special values, ties, small, large and
+    generic numbers; 0-d, empty, square, long and broadcast shapes. `signature` gives shapes as for
+    `check`; `dtype` is that of floats.
 
     >>> from tinygrad_fc.testing import positive
-    >>> arrays(positive("n", 3)).example().shape[1] == 3  # doctest: +SKIP
+    >>> inputs(positive("n", 3)).example()[0].shape[1] == 3  # doctest: +SKIP
     True
     """
-    __tracebackhide__ = True
-    return _drawn(shaped(domains or (real,), sig), _floats(dtype)).map(_alone)
-
-
-def tensors(
-    *domains: Domain,
-    sig: str | None = None,
-    dtype: Any = np.float64,
-    requires_grad: bool = True,
-) -> st.SearchStrategy[Any]:
-    """Draw a tensor for a domain, or a tuple of them, as `arrays` does."""
-    __tracebackhide__ = True
-
-    def made(found: tuple[Array, ...]) -> Any:
-        return _alone(
-            tuple(wrap(a).requires_grad_(requires_grad and a.dtype.kind == "f") for a in found)
-        )
-
-    return _drawn(shaped(domains or (real,), sig), _floats(dtype)).map(made)
-
-
-def _floats(dtype: Any) -> np.dtype[Any]:
-    found: np.dtype[Any] = np.dtype(dtype)
-    if found.kind != "f":
-        raise TypeError(f"dtype is that of floats, such as np.float32; got {dtype!r:.80}")
-    return found
-
-
-def _alone(found: tuple[Any, ...]) -> Any:
-    return found if len(found) != 1 else found[0]
+    kind: np.dtype[Any] = np.dtype(dtype)
+    if kind.kind != "f":
+        raise TypeError(f"inputs: dtype is {dtype!r:.80}. Give that of floats, such as np.float32")
+    return _inputs(with_signature(domains or (real,), signature), kind)
 
 
 @st.composite
-def _drawn(draw: st.DrawFn, words: Sequence[Domain], dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    made = arrays_of(draw, words)
-    if any(
-        w.condition is not None and not w.condition(x) for w, x in zip(words, made, strict=True)
-    ):
-        reject()
-    return tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in made)
-
-
-def networks(
-    *,
-    inputs: int | None = None,
-    outputs: int | None = None,
-    layers: tuple[int, int] = (1, 3),
-    activations: Sequence[Callable[[], nn.Module]] = ACTIVATIONS,
-) -> st.SearchStrategy[tuple[nn.Sequential, Any]]:
-    """Draw a `Sequential` of `Linear` layers and activations, and a batch of inputs for it.
-
-    Widths are 1 to 4 where `inputs` and `outputs` do not say them; weights and data are eighths.
-    Gives the model, in float64, and a tensor `(N, inputs)` of up to 4 rows. A check of a model
-    may take longer than the deadline that Hypothesis sets for an example: lift it.
-
-    >>> from hypothesis import given, settings
-    >>> from tinygrad_fc.testing import check
-    >>> @settings(deadline=None, max_examples=3)
-    ... @given(networks(inputs=2, layers=(1, 2)))
-    ... def test_networks(drawn):
-    ...     model, x = drawn
-    ...     check(model, x)
-    >>> test_networks()
-    """
-    __tracebackhide__ = True
-    for name, value in (("inputs", inputs), ("outputs", outputs)):
-        if value is not None:
-            whole(name, value, "a width: a whole number, at least 1")
-    text = f"layers is how many there are, least and most, as in (1, 3); got {layers!r:.80}"
-    if not isinstance(layers, tuple | list) or len(layers) != 2:
-        raise TypeError(text)
-    for value in layers:
-        whole("layers", value, "least and most, whole numbers that are at least 1")
-    if layers[0] > layers[1]:
-        raise ValueError(text)
-    if not isinstance(activations, Iterable):
-        raise TypeError(
-            "activations is a sequence of classes of modules, such as (nn.Tanh, nn.ReLU); got "
-            f"{activations!r:.80}"
-        )
-    made = tuple(activations)
-    for activation in made:
-        one = None if isinstance(activation, nn.Module) else activation
-        function("each of activations", one or repr(activation), ACTIVATION)
-    if not made:
-        raise ValueError("activations is empty: give one at least, such as nn.Tanh")
-    return _networks(inputs, outputs, (layers[0], layers[1]), made)
-
-
-@st.composite
-def _networks(
-    draw: st.DrawFn,
-    inputs: int | None,
-    outputs: int | None,
-    layers: tuple[int, int],
-    activations: Sequence[Callable[[], nn.Module]],
-) -> tuple[nn.Sequential, Any]:
-    width = st.integers(1, 4)
-    count = draw(st.integers(*layers))
-    widths = [inputs or draw(width), *(draw(width) for _ in range(count - 1))]
-    widths.append(outputs or draw(width))
-    parts: list[nn.Module] = []
-    for k, (n, m) in enumerate(pairwise(widths)):
-        parts.append(nn.Linear(n, m, dtype=np.float64))
-        if k < count - 1:
-            parts.append(draw(st.sampled_from(activations))())
-    model = nn.Sequential(*parts)
-    for p in model.parameters():
-        p.data[...] = wrap(_eighths(draw, p.shape))
-    return model, wrap(_eighths(draw, (draw(st.integers(0, 4)), widths[0])))
-
-
-def _eighths(draw: st.DrawFn, shape: Sequence[int]) -> Array:
-    n = int(np.prod(shape))
-    raw = np.frombuffer(draw(st.binary(min_size=n, max_size=n)), np.int8)
-    return (raw.astype(float) / 16).reshape(tuple(shape))
+def _inputs(draw: st.DrawFn, domains: Sequence[Domain], dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    arrays = draw_arrays(draw, domains)
+    for domain, x in zip(domains, arrays, strict=True):
+        if domain.condition is not None and not domain.condition(x):
+            reject()
+    return tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays)

@@ -8,23 +8,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gradient_collection import RIGHT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tests.gradient_collection import RIGHT
 from tinygrad_fc import linalg, nn
 from tinygrad_fc.testing import (
     GradientError,
-    NothingToldError,
+    NothingCheckedError,
     boolean,
     check,
-    check_op,
+    check_derivatives,
     check_vjp,
-    derivatives,
     index,
     real,
 )
+from tinygrad_fc.testing.tensors import registered_ops
+
+
+def op_named(name: str) -> Any:
+    """Return the op of this name."""
+    return next(op for op in registered_ops() if op.name == name)
+
 
 quiet = np.errstate(all="ignore")
 SATURATED = ("layer norm", [64.0, 0.0], [0.0, 1.0], [0.0, 0.0])
@@ -43,7 +49,7 @@ FAST = ("recurrent", [[0.0, -4.0, 2.75], [10240.0, 13.25, 3.375]], [0.0006713867
 def test_rounding_is_not_taken_for_a_wrong_gradient(place: Any) -> None:
     name, *arrays = place
     right = RIGHT[name]
-    assert check_vjp(right.forward, right.vjp, *map(np.array, arrays), sig=right.sig).compared
+    assert check_vjp(right.forward, right.vjp, *map(np.array, arrays), signature=right.sig).compared
 
 
 @pytest.mark.parametrize("z", [14.0, 15.7, 16.36, 17.2, 18.5, 19.3])
@@ -141,15 +147,13 @@ def test_eighths_may_round_alike_wherever_they_move() -> None:
     check(lambda x: ((x + 0.001) ** 3 - x**3) / 0.001, np.array([1024.0, 1024.0]), order=1)
 
 
-def test_what_climbs_by_jumps_is_undecided_and_what_does_not_is_wrong() -> None:
-    x = np.array(31.0)
-    assert check(STAIRS["cross entropy"], x, order=1).undecided
+def test_a_wrong_gradient_on_a_staircase_is_found() -> None:
     for slope in (2.0, -1.0):
-        with pytest.raises(GradientError, match="wrong value"):
+        with pytest.raises(GradientError, match="the gradient is"):
             check_vjp(
                 lambda x: x * x - np.log(1 - 1 / (1 + np.exp(-x))),
                 lambda g, _, x, slope=slope: g * (2 * x + slope),
-                x,
+                np.array(31.0),
                 order=1,
             )
 
@@ -158,7 +162,7 @@ def test_arguments_without_a_gradient_are_tensors_too() -> None:
     assert check(lambda a, b: a.exp() * b.sigmoid(), real, real, max_examples=20).compared
 
 
-@derivatives(real("b", "n>=1"), index("n")("b"), boolean("b"), max_examples=20)
+@check_derivatives(real("b", "n>=1"), index("n")("b"), boolean("b"), max_examples=20)
 def test_indices_and_conditions_are_tensors_like_all_else(x: Any, i: Any, m: Any) -> Any:
     assert all(isinstance(t, tg.Tensor) for t in (x, i, m))
     assert (i.dtype, m.dtype) == (np.intp, bool)
@@ -192,7 +196,7 @@ def test_numbers_on_the_way_may_be_larger_than_any_float(a: float, b: float) -> 
         lambda a, b: b.exp() * a.exp() * 0.5,
         lambda a, b: (b.tanh() * a.exp()).sum(),
     ):
-        with suppress(NothingToldError):  # of results that are infinite
+        with suppress(NothingCheckedError):  # of results that are infinite
             check(f, x, y)
 
 
@@ -201,7 +205,7 @@ def test_what_overflows_beside_nothing_is_no_wrong_gradient(a: float) -> None:
     def vjp(g: Any, _out: Any, a: Any, b: Any) -> Any:
         return g.sum(keepdims=True) * np.exp(a), -g + 0 * b
 
-    with suppress(NothingToldError):
+    with suppress(NothingCheckedError):
         check_vjp(lambda a, b: np.exp(a) - b, vjp, np.array([a]), np.zeros(0))
 
 
@@ -221,17 +225,17 @@ def test_nonlinear_is_seen_where_numbers_overflow() -> None:
 
 def test_both_slopes_at_a_kink_are_legal_beside_large_numbers() -> None:
     settings = {"alpha": 2.0, "scale": 1.0, "input_scale": 1.0}
-    assert check_op("elu", np.array([61440.0, -0.3125, -9.75, 0.0]), settings=settings).kinks
+    assert check(op_named("elu"), np.array([61440.0, -0.3125, -9.75, 0.0]), settings=settings).kinks
 
 
 def test_a_slope_beyond_float32_is_legal_however_small_its_share() -> None:
     x = np.array([0.000213623046875, 7.25])
-    assert check_op("power", x, np.array([[-9.5625, -14.0], [-9.5, 0.0]]))
+    assert check(op_named("power"), x, np.array([[-9.5625, -14.0], [-9.5, 0.0]]))
 
 
 def test_an_imaginary_step_that_ignores_a_little_is_not_taken() -> None:
     x = np.array([-5.7220458984375e-05, 0.0])  # of whose abs the slope is 1e-5 of the whole
-    assert check_op("binary_cross_entropy_with_logits", x, np.array([14336.0]))
+    assert check(op_named("binary_cross_entropy_with_logits"), x, np.array([14336.0]))
 
 
 @given(st.integers(2, 5), st.floats(0.0625, 128), st.integers(4, 22), st.integers(0, 2**20))
@@ -260,7 +264,7 @@ def test_the_std_of_two_numbers_close_to_each_other_has_the_gradient_it_can(
 
 def _std_is_right(x: Any) -> None:
     options = {"axis": None, "keepdims": False, "correction": 0}
-    assert check_op("std", x, settings=options, order=1).examples == 1
+    assert check(op_named("std"), x, settings=options, order=1).examples == 1
 
 
 def test_a_gradient_of_eight_bits_is_no_rounding_of_float32() -> None:
@@ -271,25 +275,6 @@ def test_a_gradient_of_eight_bits_is_no_rounding_of_float32() -> None:
     with pytest.raises(GradientError) as caught:
         check_vjp(np.std, vjp, np.array([1.0, 2.0, 4.5]))
     assert caught.value.kind == "float32"
-
-
-@given(st.integers(-10, 10), st.integers(-10, 10), st.integers(-8, 8), st.integers(1, 2))
-@settings(max_examples=10)
-def test_what_is_constant_may_have_the_rounding_of_a_gradient(
-    far: int, large: int, k: int, n: int
-) -> None:
-    x, w, b = np.ldexp(np.full((n, 1), -1.25), far), np.ldexp(np.array([0.875]), large), np.ones(1)
-
-    def layer_norm(x: Any, w: Any, b: Any) -> Any:
-        centred = x - x.mean(-1, keepdims=True)
-        return w * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) + b
-
-    def vjp(g: Any, _out: Any, x: Any, w: Any, _b: Any) -> Any:
-        # Of one number it is 0: what is left is of the rounding of numbers 316 times as large.
-        left = (g * w / np.sqrt(np.asarray(1e-5, x.dtype))) * np.finfo(x.dtype).eps * k / 8
-        return left, np.zeros_like(w), g.sum(0)
-
-    assert check_vjp(layer_norm, vjp, x, w, b * 2.0**-large).compared
 
 
 @pytest.mark.parametrize("m", [16.0, 1024.0, 4096.0, 2.0**20])

@@ -1,0 +1,107 @@
+"""Functions of other libraries, held to the same laws."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_fc.testing import (
+    GradientError,
+    NothingCheckedError,
+    check,
+    from_autograd,
+    from_jax,
+    from_torch,
+    interval,
+    real,
+)
+
+
+def test_functions_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    assert check(from_torch(torch.tanh), real, max_examples=10).compared
+    assert check(from_torch(lambda x, y: x * y), real("n"), real("n"), max_examples=10).compared
+    with pytest.raises(GradientError) as caught:
+        check(from_torch(lambda x: x * x.detach()), real)
+    assert caught.value.kind in {"value", "second-order"}
+
+
+@pytest.mark.parametrize("size", [2.0**-52, 2.0**-20])
+def test_equal_calls_of_torch_may_differ_by_rounding_alone(size: float) -> None:
+    pytest.importorskip("torch")
+    calls = itertools.count()
+
+    def unsteady(x: Any) -> Any:  # as where memory lies otherwise, and another loop is chosen
+        return x.sin() * (1 + size * (next(calls) % 2))
+
+    double = {"dtypes": (np.float64,), "max_examples": 10, "order": 1}
+    if size < 2.0**-50:
+        assert check(from_torch(unsteady), interval(0.5, 1), **double).compared
+    else:
+        with pytest.raises(GradientError) as caught:
+            check(from_torch(unsteady), interval(0.5, 1), **double)
+        assert caught.value.kind in {"nondeterministic", "nonlinear"}
+
+
+def test_what_is_random_in_torch_is_told_so() -> None:
+    torch = pytest.importorskip("torch")
+    for f in (
+        torch.nn.Dropout(0.5),
+        lambda x: x * torch.rand_like(x),
+        lambda x: x.sin() + torch.randn(x.shape),
+    ):
+        with pytest.raises(GradientError, match="or the function is random: set a seed") as caught:
+            check(from_torch(f), real)
+        assert caught.value.kind == "nondeterministic"
+
+
+def test_functions_of_jax() -> None:
+    jax = pytest.importorskip("jax")
+    rule = from_jax(jax.numpy.tanh)
+    # Of one shape: another one is compiled anew.
+    assert check(rule, real(3, 2), dtypes=(np.float32,), max_examples=5).compared
+
+
+def test_functions_of_autograd() -> None:
+    numpy = pytest.importorskip("autograd.numpy")
+    double = {"dtypes": (np.float64,), "max_examples": 20}
+    assert check(from_autograd(numpy.tanh), interval(-4, 4), **double).compared
+    assert check(from_autograd(lambda x, y: x @ y), real("n"), real("n"), **double).compared
+
+
+@pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
+def test_what_is_no_function_of_one_result(adapter: Any) -> None:
+    library = adapter.__name__.removeprefix("from_")
+    pytest.importorskip(library)
+    with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
+        adapter(3)
+    with pytest.raises(TypeError, match=r"<lambda>\(x\) cannot take 2 arguments"):
+        check(adapter(lambda x: x), real, real)
+    with pytest.raises(NothingCheckedError, match=f"{adapter.__name__}: the function returned"):
+        check(adapter(lambda x: (x, x)), real, max_examples=5)
+
+
+@pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
+def test_float32_alone(adapter: Any) -> None:
+    pytest.importorskip(adapter.__name__.removeprefix("from_"))
+    narrow = {"dtypes": np.float32, "max_examples": 5}
+    assert check(adapter(lambda x, y: x * y * y), real(2), real(2), **narrow).compared
+
+
+# Functions of other libraries that are passed as they are
+
+
+def test_a_function_of_another_library_is_refused() -> None:
+    torch = pytest.importorskip("torch")
+    jnp = pytest.importorskip("jax.numpy")
+    functions = (torch.tanh, torch.nn.functional.relu, torch.nn.ReLU(), torch.special.entr)
+    for f in functions:
+        with pytest.raises(TypeError, match=r"is a function of torch; .* check\(from_torch\("):
+            check(f, real)
+    with pytest.raises(TypeError, match=r"is a function of jax"):
+        check(jnp.tanh, real)
+    with pytest.raises((TypeError, NothingCheckedError)):
+        check(lambda x: torch.tanh(x) * 2, real)

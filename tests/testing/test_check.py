@@ -1,0 +1,471 @@
+"""What the checks take, return, warn of and refuse; messages of failures are in `test_failure`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.testing import (
+    GradientError,
+    NothingCheckedError,
+    Report,
+    assert_vjp,
+    check,
+    check_derivatives,
+    check_vjp,
+    distinct,
+    index,
+    inputs,
+    interval,
+    nonzero,
+    positive,
+    real,
+)
+from tinygrad_fc.testing.options import LEGAL
+
+ONCE: Any = {"order": 1, "dtypes": np.float64}
+
+
+def cosine(g: Any, _out: Any, x: Any) -> Any:
+    return g * np.cos(x)
+
+
+# Reports
+
+
+def test_a_report_counts_what_was_compared() -> None:
+    report = check_vjp(np.sin, cosine, interval(-8, 8), max_examples=30)
+    assert isinstance(report, Report)
+    assert report.examples == report.planned == 30
+    assert report.compared > 30
+    assert not report.warnings()
+    assert str(report).startswith(f"30 examples: {report.compared} derivatives compared, ")
+
+
+def test_kinks_are_counted() -> None:
+    assert check(tg.relu, real, max_examples=30).kinks
+
+
+def test_a_constant_result_is_not_counted_as_compared() -> None:
+    # Under noise nothing can be compared; that half of the results do not move says nothing.
+    def rough(x: Any) -> Any:
+        bits = np.ascontiguousarray(x, float).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return np.concatenate([x + (bits >> np.uint64(40)) / 2.0**24, np.ones(len(x))])
+
+    def wrong_sign(g: Any, _out: Any, x: Any) -> Any:
+        return -g[: len(x)]
+
+    with pytest.warns(UserWarning, match=r"derivatives are inconclusive \(.* hardly checked"):
+        report = check_vjp(rough, wrong_sign, real("n>=1"), max_examples=30, **ONCE)
+    assert report.inconclusive.total() > report.compared
+
+
+def test_staircases_are_inconclusive_by_reason() -> None:
+    with pytest.warns(UserWarning, match="inconclusive .* jump or noise"):
+        check_vjp(np.floor, lambda g, out, x: 0 * g, real, where=lambda x: not x.any())
+
+
+@pytest.mark.filterwarnings("ignore:entropy")
+def test_what_is_not_defined_is_reported() -> None:
+    def entropy(x: Any) -> Any:
+        return -x * np.log(np.abs(x))
+
+    def vjp(g: Any, _out: Any, x: Any) -> Any:
+        return -g * (np.log(np.abs(x)) + 1)
+
+    report = check_vjp(entropy, vjp, interval(-2, 2, (0.0, 1.0)), max_examples=40)
+    assert "not defined, and not checked, where argument 0 (x) is 0" in str(report)
+    report = check(lambda x: x.amax(), distinct("n"), max_examples=40)
+    assert "For every empty array the function raises" in str(report)
+    report = check(lambda x: x.sum(), real("n"), max_examples=40)
+    assert report.notes == ()
+
+
+def test_nothing_checked_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    few: Any = {"max_examples": 10}
+    for f, text in (
+        (lambda x: x * np.nan, r"At \d+ of \d+ inputs the result is NaN or infinite"),
+        (_refuses, r"(\d+) of \1 inputs raised ValueError: not mine"),
+        (lambda x: x > 0, "returns bool; expected floats"),
+    ):
+        with pytest.raises(NothingCheckedError, match=text):
+            check_vjp(f, cosine, real, **few)
+    with pytest.raises(NothingCheckedError, match="No input drawn meets the conditions"):
+        check_vjp(np.sin, cosine, real, where=lambda x: False, **few)
+    with pytest.raises(NothingCheckedError, match="not finite at these arrays"):
+        check_vjp(np.log, lambda g, out, x: g / x, np.array(-1.0))
+    with pytest.raises(TypeError, match="returned None; expected tensors or arrays"):
+        check(lambda x: None, real)
+    printed = capsys.readouterr()
+    assert printed.out == printed.err == ""
+
+
+def _refuses(_: Any) -> Any:
+    raise ValueError("not mine")
+
+
+def test_many_refused_inputs_are_warned_of() -> None:
+    def f(x: Any) -> Any:
+        if x.shape[-1:] != (3,):
+            raise ValueError("three columns")
+        return x * 2.0
+
+    with pytest.warns(UserWarning, match=r"^f: .* inputs raised ValueError: three columns. Choose"):
+        report = check_vjp(f, lambda g, out, x: 2 * g, real("n", "m"), max_examples=30)
+    assert report.raised * 3 > report.examples
+
+
+# Time
+
+
+def _slow(x: Any) -> Any:
+    until = time.process_time() + 0.002
+    while time.process_time() < until:
+        pass
+    return np.sin(x)
+
+
+def test_examples_left_out_for_time_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.3)
+    with pytest.warns(UserWarning, match=r"time limit: \d+ of 100 examples checked. Use small"):
+        report = check_vjp(_slow, cosine, real)
+    assert f"time limit: {100 - report.not_checked} of 100 examples checked" in str(report)
+    started = time.process_time()
+    with pytest.raises(GradientError):
+        check_vjp(_slow, lambda g, out, x: 2 * g * np.cos(x), real)
+    assert time.process_time() - started < 10
+
+
+# Inputs
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [positive, nonzero, interval(-1, 1), interval(0, 2, closed=True), distinct, real("n", 2)],
+)  # fmt: skip
+def test_inputs_lie_in_their_domain(domain: Any) -> None:
+    def f(x: Any) -> Any:
+        assert domain.contains(x).all() or x.dtype == np.float32  # layouts of float32 round
+        return x * 2.0
+
+    check_vjp(f, lambda g, out, x: 2 * g, domain, max_examples=30, **ONCE)
+
+
+def test_conditions_hold_wherever_the_function_is_called_first() -> None:
+    def well(a: Any) -> bool:
+        return bool(a.size == 0 or (np.linalg.cond(a) < 50).all())
+
+    def vjp(g: Any, out: Any, _a: Any) -> Any:
+        turned = out.swapaxes(-1, -2)
+        return -turned @ g @ turned
+
+    for domain, where in ((real("n", "n"), well), (real("n", "n", where=well), None)):
+        assert check_vjp(np.linalg.inv, vjp, domain, where=where, max_examples=30).compared
+
+
+def test_signatures_give_shapes_and_batches_where_the_function_takes_them() -> None:
+    seen = set()
+
+    def f(a: Any, b: Any) -> Any:
+        seen.add((a.ndim, b.ndim))
+        return (a @ b.unsqueeze(-1)).squeeze(-1)
+
+    check(f, real, real, signature="(n,m),(m)->(n)", max_examples=60, **ONCE)
+    assert {(2, 1), (3, 2)} <= seen
+    check(lambda a, b: (a * b).sum(), real, real, signature="(n),(n)->()", max_examples=10)
+    check(lambda x: (x, x.sum()), real, signature="(n)->()", max_examples=10)
+
+
+@settings(max_examples=60)
+@given(inputs(real("n>=2", 3), positive(...), real("n", "m>=5"), index("m")("m")))
+def test_numbers_are_sizes_and_letters_may_have_a_least_one(drawn: Any) -> None:
+    x, _, y, i = drawn
+    assert x.shape[1] == 3
+    assert len(x) == len(y) >= 2
+    assert y.shape[1] == len(i) >= 5
+
+
+@settings(max_examples=20)
+@given(inputs(real, real))
+@example((np.array(2.0), np.array(3.0)))
+def test_an_ordinary_test_draws_its_inputs(arrays: Any) -> None:
+    x, y = arrays
+    fits = np.broadcast_shapes(x.shape, y.shape) == x.shape == y.shape
+    if fits:
+        rules = lambda g, out, x, y: g * y, lambda g, out, x, y: g * x
+        assert_vjp(np.multiply, rules, x, y, **ONCE)
+        if x.size and y.any():
+            with pytest.raises(GradientError):
+                assert_vjp(np.multiply, (lambda g, out, x, y: 2 * g * y, None), x, y, **ONCE)
+
+
+def test_wide_inputs_are_drawn() -> None:
+    whole = np.broadcast_shapes
+    seen = {
+        "negative zero": lambda x, y: np.signbit(x[x == 0]).any(),
+        "large": lambda x, y: (np.abs(x) > 1e5).any(),
+        "tiny": lambda x, y: ((np.abs(x) < 1e-5) & (x != 0)).any(),
+        "generic": lambda x, y: ((x * 256) % 1 != 0).any(),
+        "many": lambda x, y: x.size > 30,
+        "four axes": lambda x, y: x.ndim == 4,
+        "long": lambda x, y: max(x.shape, default=0) > 5,
+        "both stretched": lambda x, y: whole(x.shape, y.shape) not in {x.shape, y.shape},
+    }
+    counts = dict.fromkeys(seen, 0)
+
+    def f(x: Any, y: Any) -> Any:
+        for name, holds in seen.items():
+            counts[name] += bool(holds(x, y))
+        return x + y
+
+    with pytest.raises(GradientError):
+        check_vjp(f, lambda g, out, x, y: (g, g), real, real, **ONCE)
+
+    @settings(max_examples=400, database=None, derandomize=True)
+    @given(inputs(real, real))
+    def drawn(arrays: Any) -> None:
+        f(*arrays)
+
+    drawn()
+    assert min(counts.values()) > 4, counts
+
+
+def test_infinities_are_drawn_where_the_domain_is_closed() -> None:
+    everywhere = interval(-np.inf, np.inf, special=(np.nan,), closed=True)
+
+    def vjp(g: Any, _out: Any, x: Any) -> Any:
+        e = np.exp(-np.abs(x))
+        return g * e / (1 + e) ** 2
+
+    def logistic(x: Any) -> Any:
+        return np.where(x < 0, np.exp(np.minimum(x, 0)), 1) / (1 + np.exp(-np.abs(x)))
+
+    assert check_vjp(logistic, vjp, everywhere, max_examples=60, **ONCE).compared
+    with pytest.raises(GradientError, match="since the function is finite at"):
+        check_vjp(np.arctan, lambda g, out, x: g * x / (x + x**3), interval(1, np.inf, closed=True))
+
+
+def test_a_closed_end_is_differentiated_from_inside() -> None:
+    unit = interval(-1, 1, closed=True)
+    report = check_vjp(np.exp, lambda g, out, x: g * out, unit, max_examples=40)
+    assert report.compared
+    with pytest.raises(GradientError):
+        check_vjp(np.exp, lambda g, out, x: g * out * (x > -1).astype(x.dtype), unit)
+
+
+# Options
+
+
+def test_rtol_is_the_demand_of_the_user() -> None:
+    def off(g: Any, out: Any, _x: Any) -> Any:
+        return g * out * (1 + 1e-10)
+
+    here = interval(-2, 2)
+    assert check_vjp(np.exp, off, here, max_examples=20)
+    assert check_vjp(np.exp, lambda g, out, x: g * out, here, rtol=0)
+    with pytest.raises(GradientError) as caught:
+        check_vjp(np.exp, off, here, rtol=0)
+    assert caught.value.kind == "imprecise"
+    worse = lambda g, out, x: (g * out * 1.001).astype(x.dtype)  # noqa: E731
+    assert check_vjp(np.exp, worse, here, rtol=0.01, max_examples=20, dtypes=np.float64)
+
+
+def test_noise_of_the_function_is_allowed_for() -> None:
+    def rough(x: Any) -> Any:
+        return np.float32(np.sin(x)).astype(x.dtype)
+
+    assert check_vjp(rough, cosine, interval(-8, 8), noise=1e-7, dtypes=np.float64).compared
+
+
+def test_kinks_may_be_skipped() -> None:
+    def illegal(g: Any, _out: Any, x: Any) -> Any:
+        return g * np.where(x == 0, 3, np.sign(x)).astype(x.dtype)
+
+    with pytest.raises(GradientError) as caught:
+        check_vjp(np.abs, illegal, real)
+    assert caught.value.kind == "kink"
+    assert check_vjp(np.abs, illegal, real, kinks="skip", max_examples=30).compared
+
+
+def test_a_seed_gives_the_same_inputs() -> None:
+    def sizes(seed: int) -> list[Any]:
+        seen: list[Any] = []
+
+        def f(x: Any) -> Any:
+            seen.append(x.tobytes())
+            return np.sin(x)
+
+        check_vjp(f, cosine, real, seed=seed, max_examples=60)
+        return seen
+
+    assert sizes(3) == sizes(3)
+    assert sizes(3) != sizes(4)
+
+
+def test_float32_alone() -> None:
+    assert check_vjp(np.sin, cosine, real, max_examples=20, dtypes="float32").compared
+    with pytest.raises(GradientError):
+        check_vjp(np.sin, lambda g, out, x: g * np.sin(x), real, dtypes=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"order": 3}, "order is 3; expected 1, or 2 for second derivatives too"),
+        ({"dtypes": np.float16}, "expected np.float64, np.float32, or a tuple of both"),
+        ({"dtypes": 3}, "dtypes is 3; expected"),
+        ({"rtol": -1}, "rtol is -1; expected a number from 0 on"),
+        ({"rtol": True}, "rtol is True; expected"),
+        ({"noise": np.nan}, "noise is nan; expected the relative accuracy"),
+        ({"kinks": "none"}, "kinks is 'none'; expected 'subgradient' or 'skip'"),
+        ({"max_examples": 0}, "max_examples is 0; expected a whole number from 1 on"),
+        ({"seed": "a"}, "seed is 'a'; expected a whole number"),
+        ({"where": 3}, "where is 3; expected a function of the arrays"),
+        ({"signature": "n->n"}, "signature is 'n->n'; expected axes by letters"),
+        ({"signature": "(n),(n)->()"}, "has 2 arguments; expected one for each of 1 domain"),
+        ({"domains": (real,)}, "domains= is for given arrays. Leave it out"),
+    ],
+)  # fmt: skip
+def test_illegal_options(options: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        check(tg.exp, real, **options)
+
+
+@given(st.none() | st.booleans() | st.floats() | st.integers(max_value=-1) | st.just(""))
+def test_every_option_names_what_it_expects(odd: Any) -> None:
+    for name, (legal, expected) in LEGAL.items():
+        try:
+            wrong = not legal(odd)
+        except TypeError:
+            wrong = True
+        if wrong:
+            with pytest.raises((TypeError, ValueError), match=f"{name} is .*; expected") as caught:
+                check(tg.exp, real, **{name: odd})
+            assert expected in str(caught.value)
+
+
+def _two(_g: Any, _x: Any) -> Any:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: check(3, real), "check got 3; expected a function of tensors"),
+        (lambda: check(tg.exp, real, foo=1), "check has no option 'foo'; expected order, sig"),
+        (lambda: check(tg.exp, float), "expected a domain such as real, .* or an array of real"),
+        (lambda: check(tg.exp, np.array([1j])), "expected a domain .*, or an array of real"),
+        (lambda: check(tg.exp, [[1.0], [1.0, 2.0]]), "or an array of real numbers"),
+        (lambda: check(tg.exp, index), r"Call it: index\(\"n\"\) or index\(3\)"),
+        (lambda: check(tg.exp, real, 3), "check got 3; expected a domain .* for each argument"),
+        (lambda: check(tg.exp, real, real), "exp cannot take 2 arguments: it takes 1. Exp"),
+        (lambda: check(lambda x: x, real, real), "cannot take 2 arguments: too many"),
+        (lambda: check_vjp(3, cosine, real), "got 3; expected Give a domain|got 3"),
+        (lambda: check_vjp(np.sin, None, real), r"got None; expected vjp\(g, out, \*arrays\)"),
+        (lambda: check_vjp(np.sin, _two, real), "_two cannot take 3 arguments"),
+        (lambda: check_vjp(np.sin, (cosine, cosine), real), "2 rules for 1 argument; expected one"),
+        (lambda: check_vjp(np.sin, cosine, real, vjp2=3), r"expected vjp2\(h, g, \*arrays\)"),
+        (lambda: check_derivatives(real, real)(lambda x: x), "has 1 parameter to draw; expected"),
+        (lambda: check_derivatives(real, foo=1), "check_derivatives has no option 'foo'"),
+        (lambda: check(tg.exp, real(where=lambda x: x > 0)), "where= is a condition on whole arr"),
+        (lambda: check(tg.ops.elementwise.exp, settings={"axis": 1}), "got settings, signature"),
+    ],
+)  # fmt: skip
+def test_arguments_of_another_type(call: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: check(lambda x: x), "check got no domains; expected one for each argument"),
+        (lambda: check(lambda x: x, 3), "check got arrays of int64; expected one of float64"),
+        (lambda: check(lambda x: x, index(3)), "expected a domain of floats"),
+        (lambda: check(tg.add, real, index("k")), "indexes an axis 'k' that no argument has"),
+        (lambda: check(lambda x: x, np.ones(2), domains=(real, real)), "expected one for each"),
+        (lambda: real("n?", -1), "an axis of real is a name, .*; got -1"),
+        (lambda: real("n m"), "an axis of real is .*; got 'n m'"),
+        (lambda: real(..., "..."), "has `...` twice"),
+        (lambda: interval(np.nan, 1), r"interval\(nan, 1\) is empty: low must be less than high"),
+        (lambda: interval(0, 1, special=(2,)), "the special value 2 is outside"),
+        (lambda: index(0), "index takes the size of the axis that it counts: .*; got 0"),
+    ],
+)  # fmt: skip
+def test_arguments_of_no_use(call: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+# Functions of tensors, tests, ops
+
+
+def test_functions_of_tensors_with_several_results_and_arguments() -> None:
+    def f(x: Any, w: Any, i: Any) -> Any:
+        return (x @ w).tanh(), w[i], x > 0
+
+    assert check(f, real("b", "n"), real("n", "m"), index("n")("k"), max_examples=20).compared
+    assert check(tg.exp, tg.tensor([1.0, 2.0], requires_grad=True)).compared
+    model = nn.Linear(3, 2, dtype=np.float64)
+    assert check(model, real("batch", 3), max_examples=20).raised == 0
+
+
+@check_derivatives(real("batch", 3), interval(0.5, 2)(3), max_examples=20)
+def test_check_derivatives_makes_a_test(x: Any, scale: Any) -> Any:
+    return (x * scale).tanh()
+
+
+class TestMethods:
+    @pytest.fixture
+    def layer(self) -> nn.Module:
+        return nn.Linear(3, 2, dtype=np.float64)
+
+    @check_derivatives(real("batch", 3), max_examples=10, dtypes=np.float64)
+    def test_with_a_fixture(self, x: Any, *, layer: Any) -> Any:
+        return layer(x)
+
+
+def test_an_assertion_in_a_test_is_a_failure() -> None:
+    @check_derivatives(real("n"))
+    def bounded(x: Any) -> Any:
+        assert (abs(x.detach().numpy()) < 100).all(), "too large"
+        return x * x
+
+    with pytest.raises(GradientError, match="raises AssertionError: too large"):
+        bounded()
+
+
+@pytest.mark.usefixtures("_table_restored")
+def test_an_op_is_checked_on_its_own_domain_or_at_arrays() -> None:
+    cube = tg.op(
+        lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, _out, x: 3 * g * x**2,)
+    )
+    assert check(cube, max_examples=20).compared
+    assert check(cube, np.array([1.0, 2.0])).examples == 1
+    once = tg.op(
+        lambda x: x * x,
+        name="square, once",
+        domain=(real,),
+        rules=(lambda g, _out, x: np.asarray(np.ldexp(g * x, 1)),),  # ldexp is no op
+    )
+    assert check(once, order=1, max_examples=20).compared
+    with pytest.raises(GradientError, match="If there is none, order=1 leaves it out"):
+        check(once)
+
+
+def test_nothing_of_others_is_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys, tinygrad_fc.testing as t, numpy as np\n"
+        "t.check_vjp(np.sin, lambda g, out, x: g * np.cos(x), np.ones(2))\n"
+        "assert not {'hypothesis', 'torch', 'jax', 'autograd'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603

@@ -1,0 +1,247 @@
+"""The message of a failure: which entry is wrong, by how much, a hint, and how to reproduce it."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fc.op import Op, spelling
+from tinygrad_fc.testing.report import GradientError, as_code
+from tinygrad_fc.testing.value import Mismatch, between, entry_derivatives
+
+if TYPE_CHECKING:
+    from tinygrad_fc.testing.report import Report
+    from tinygrad_fc.testing.rule import Case
+    from tinygrad_fc.testing.run import Plan
+
+__tracebackhide__ = True  # pytest shows the lines of the user
+
+Array = np.ndarray[Any, Any]
+
+MANY, FEW = 64, 16
+"""How many entries are measured one by one in the failing case, and in others."""
+KINK = (
+    "at a kink any value between the slopes to both sides is legal, and this one is not; "
+    "kinks='skip' leaves kinks out"
+)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Gradients entry by entry: of the rule, by differences, and the bounds of these."""
+
+    mismatch: Mismatch
+    analytic: list[Array]
+    numeric: list[Array]
+    error: list[Array]
+    rtol: float
+
+    def excess(self, k: int) -> Array:
+        """Return by how much the `k`-th gradient leaves its bound, relative to its size."""
+        a, n = self.analytic[k], self.numeric[k]
+        known = np.isfinite(self.error[k])
+        far = np.abs(a - n) - np.where(known, self.error[k], 0) - self.rtol * np.abs(n)
+        scale = np.abs(n) + np.abs(a) + 2.0**-1000
+        return np.where(known, np.where(np.isnan(far), np.inf, far / scale), -1.0)
+
+    @property
+    def worst(self) -> tuple[int, tuple[int, ...]]:
+        """Which gradient is the most wrong, and at which index."""
+        each = [self.excess(k) for k in range(len(self.analytic))]
+        k = int(np.argmax([e.max(initial=-2) for e in each]))
+        return k, tuple(int(i) for i in np.unravel_index(int(np.argmax(each[k])), each[k].shape))
+
+
+def entries(error: GradientError, most: int = MANY) -> Entries | None:
+    """Return the gradients entry by entry; None where there are too many, or none is wrong."""
+    mismatch: Mismatch | None = error.mismatch
+    if mismatch is None or sum(p.x.size for p in mismatch.problem.places) > most:
+        return None
+    problem = mismatch.problem
+    with np.errstate(all="ignore"):
+        analytic = [np.asarray(a, float) for a in problem.vjp(mismatch.w)]
+    numeric = [np.zeros(p.x.shape) for p in problem.places]
+    bound = [np.full(p.x.shape, np.inf) for p in problem.places]
+    each = [(k, at) for k, p in enumerate(problem.places) for at in _indices(p.reach)]
+    for (k, at), one in zip(each, entry_derivatives(problem, each), strict=True):
+        numeric[k][at], bound[k][at] = one.weighted(mismatch.w)
+    rtol = 0.0 if error.kind == "imprecise" else 1e-8
+    result = Entries(mismatch, analytic, numeric, bound, rtol)
+    return result if any((result.excess(k) > 0).any() for k in range(len(numeric))) else None
+
+
+def _indices(reach: Array) -> list[tuple[int, ...]]:
+    return [tuple(int(j) for j in index) for index in np.argwhere(reach)]
+
+
+def explained(error: GradientError, plan: Plan, report: Report | None = None) -> GradientError:
+    """Return `error` with its whole message: entry, arrays, hint, reproducer."""
+    from tinygrad_fc.testing.hints import hint  # noqa: PLC0415  which reads this module
+
+    case = error.case
+    if case is None:
+        return error
+    measured = entries(error)
+    whole, text = error, str(error)
+    if measured is not None:
+        whole, text = _of_entry(error, case, measured)
+    drawn = error.drawn or case
+    whole.hint = hint(error, plan, measured)
+    narrow = error.kind in {"dtype", "raises"} and any(
+        a.dtype != b.dtype for a, b in zip(case.arrays, drawn.arrays, strict=True)
+    )
+    whole.arrays = (case if narrow else drawn).arrays
+    whole.__notes__, whole.__traceback__ = [], None
+    argument = "" if whole.argument is None else f", {_argument(case, whole.argument)}"
+    index = "" if whole.index is None else f", entry {whole.index}"
+    lines = [f"[{whole.kind}] in {case.rule.name}{argument}{index}: {text}"]
+    lines += [f"  {case.rule.short_name(i)} = {as_code(a)}" for i, a in enumerate(case.arrays)]
+    lines += [f"  {name} = {as_code(value)}" for name, value in case.settings.items()]
+    if whole.g is not None:
+        lines.append(f"  g = {as_code(whole.g)}")
+    if whole.kind == "second-order" and error.mismatch is not None:
+        lines += [f"  h = {_cotangents(case, error.mismatch.w)}"]
+    lines += [f"  hint: {whole.hint}"] * bool(whole.hint)
+    if report is not None and report.time_limit:
+        lines.append(f"  {report.time_limit}")
+    lines.append(f"  reproduce: {reproducer(case if narrow else drawn, plan)}")
+    whole.args = ("\n".join(lines),)
+    return whole
+
+
+def _of_entry(error: GradientError, case: Case, measured: Entries) -> tuple[GradientError, str]:
+    """Return the error of the entry that is the most wrong, and its text."""
+    k, at = measured.worst
+    analytic, numeric, bound = (
+        float(a[k][at]) for a in (measured.analytic, measured.numeric, measured.error)
+    )
+    digits = 16 if error.kind == "imprecise" else 10
+    expected = f"{numeric + 0:.{digits}g} +- {bound:.2g} by differences"
+    if error.kind == "kink":
+        expected = f"a number {between(numeric, bound)}, the slopes to both sides"
+    what = "the derivative of the gradient" if error.kind == "second-order" else "the gradient"
+    text = f"{what} is {analytic + 0:.{digits}g}; expected {expected}"
+    size, wrong = measured.analytic[k].size, int((measured.excess(k) > 0).sum())
+    text += f"; {wrong} of {size} entries differ" if size > 1 else ""
+    text += f". {KINK[0].upper()}{KINK[1:]}" if error.kind == "kink" else ""
+    i = k - (error.kind == "second-order")
+    whole = GradientError(
+        "",
+        kind=error.kind,
+        argument=i if i < 0 else case.floats[i],
+        index=at,
+        analytic=analytic,
+        numerical=numeric,
+        error=bound,
+        case=case,
+        g=error.g,
+    )
+    return whole, text
+
+
+def _argument(case: Case, i: int) -> str:
+    return "g" if i < 0 else case.rule.argument(i)
+
+
+def _cotangents(case: Case, w: Array) -> str:
+    """Return the cotangents of the gradients as code."""
+    floats = [case.arrays[i] for i in case.floats]
+    pieces = np.split(w, np.cumsum([a.size for a in floats])[:-1])
+    codes = [as_code(h.reshape(a.shape)) for h, a in zip(pieces, floats, strict=True)]
+    return codes[0] if len(codes) == 1 else f"({', '.join(codes)})"
+
+
+def reproducer(case: Case, plan: Plan) -> str:
+    """Return the call that checks at the very arrays of `case`."""
+    settings = ", ".join(f"{k}={as_code(v)}" for k, v in case.settings.items())
+    parts = [case.rule.code, *map(as_code, case.arrays)]
+    if settings:
+        parts.append(f"settings=dict({settings})")
+    options = plan.options.as_code(() if plan.strict else plan.domains)
+    return ", ".join(parts) + f"{case.rule.ending}{options}){case.rule.note}"
+
+
+# Functions as code
+
+
+class Code(NamedTuple):
+    """A function as it is written in a line to paste, and a comment on the names in it."""
+
+    text: str
+    note: str = ""
+
+
+LIBRARIES = {
+    "tinygrad_fc": "tg",
+    "tinygrad_fc.nn.functional": "tg.nn.functional",
+    **{name: name for name in ("torch", "torch.nn.functional", "torch.special", "torch.linalg")},
+    **{name: name for name in ("jax.numpy", "jax.nn", "jax.scipy.special", "autograd.numpy")},
+}
+"""Where the functions of libraries are looked up, and how users write that place."""
+
+
+def function_code(function: Any, fallback: str) -> Code:
+    """Return how to write `function`; `fallback` stands for one that cannot be written."""
+    name = "" if isinstance(function, Op) else spelling(function)
+    if not name.startswith(("np.", "scipy.")):
+        name = _in_library(function) or _qualified_name(function)
+    if name == "<lambda>":
+        return _lambda_code(function) or Code(fallback, fallback)
+    legal = all(map(str.isidentifier, name.split(".")))
+    return Code(name) if legal else Code(fallback, fallback)
+
+
+def _in_library(function: Any) -> str:
+    for place, written in LIBRARIES.items():
+        module = sys.modules.get(place)
+        for name, value in list(vars(module).items()) if module is not None else ():
+            if value is function and not name.startswith("_"):
+                return f"{written}.{name}"
+    return ""
+
+
+def _qualified_name(function: Any) -> str:
+    if isinstance(function, Op):
+        return function.name
+    name = str(getattr(function, "__name__", ""))
+    owner = getattr(function, "__self__", None)
+    if owner is None or isinstance(owner, ModuleType):
+        return str(getattr(function, "__qualname__", name)).rpartition("<locals>.")[2]
+    return f"{owner.__name__}.{name}" if isinstance(owner, type) else ""
+
+
+def code_note(*codes: Code) -> str:
+    """Return a comment that says which names in code stand for something; empty if none does."""
+    names = list(dict.fromkeys(c.note for c in codes if c.note))
+    return f"  # with {' and '.join(names)} as in the check" if names else ""
+
+
+def _lambda_code(function: Any) -> Code | None:
+    """Return the source of a lambda; None where it cannot be read or is long."""
+    code = function.__code__
+    source = "".join(linecache.getlines(code.co_filename, function.__globals__))
+    places = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
+    first = min(((p[0], p[2]) for p in places), default=None)
+    nodes = [n for n in _lambdas(source) if (n.body.lineno, n.body.col_offset) == first]
+    names = [a.arg for n in nodes for a in (*n.args.posonlyargs, *n.args.args)]
+    if len(nodes) != 1 or names != list(code.co_varnames[: code.co_argcount]):
+        return None  # its file has changed since
+    text = ast.unparse(nodes[0])
+    free = [n for n in code.co_freevars if n != "__class__"]
+    return Code(text, " and ".join(free)) if len(text) <= 100 else None
+
+
+@lru_cache(maxsize=16)
+def _lambdas(source: str) -> tuple[ast.Lambda, ...]:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # not Python, as a notebook's magic
+        return ()
+    return tuple(n for n in ast.walk(tree) if isinstance(n, ast.Lambda))

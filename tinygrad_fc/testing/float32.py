@@ -1,0 +1,130 @@
+"""The law of float32: there a gradient is that of float64, up to the rounding of float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.autograd.numerical import CALM, EPS, room
+from tinygrad_fc.testing.laws import natural_sizes, require_finite, soundness
+from tinygrad_fc.testing.report import DiscardError, GradientError
+from tinygrad_fc.testing.rounding import EPS32, cotangent, distance, roughness, spread
+from tinygrad_fc.testing.rule import ordinary_point
+from tinygrad_fc.testing.value import has_kink
+
+if TYPE_CHECKING:
+    from tinygrad_fc.testing.rounding import Nudge
+    from tinygrad_fc.testing.rule import Case
+
+__tracebackhide__ = True  # pytest shows the lines of the user
+
+Array = np.ndarray[Any, Any]
+
+PATTERNS = (0, 2, 4, 6)
+"""In which patterns arguments are moved where gradients are ill-conditioned."""
+SPARSE = tuple(EPS * 2.0**k for k in (22.3, 25.1, 27.7))
+"""Larger steps, no powers of two: in saturation many ulps lie between two intermediate numbers."""
+
+
+def float32(case: Case) -> None:
+    """In float32 the gradient is that of float64, up to the rounding of float32."""
+    narrow = case.cast(np.float32)
+    with case.errstate():
+        out, wide = narrow.out, case.out
+    require_finite(narrow)
+    require_finite(case)
+    if not (out.size or case.strict):
+        soundness(narrow)
+    if case.strict:
+        fixed = wide.dtype != np.float64 or "dtype" in case.settings
+        if out.dtype != (wide.dtype if fixed else np.float32):
+            raise narrow.wrong("dtype", f"for float32 the function returns {out.dtype}")
+    g = cotangent(out, case.salt)
+    with np.errstate(all="ignore"):
+        plain = case.gradients(g.astype(wide.dtype))
+    # Next to the largest float32, intermediate numbers may overflow.
+    beyond = [np.abs(a) > np.finfo(np.float32).max / 64 for a in plain]
+    watched = case.strict and not any(b.any() for b in beyond)
+    with np.errstate(all="raise" if watched else "ignore", under="ignore"):
+        grads = narrow.gradients(g)
+        if not all((np.isfinite(a) | b).all() for a, b in zip(grads, beyond, strict=True)):
+            g = g * np.float32(CALM)
+            plain, grads = case.gradients(g.astype(wide.dtype)), narrow.gradients(g)
+    off = [distance(a, b) for a, b in zip(plain, grads, strict=True)]
+    sizes = [np.nan_to_num(np.abs(a), posinf=np.inf) for a in plain]
+    loose = 64 * EPS32 if case.strict else 2.0**-12
+    close = [(o <= loose * a) | b for o, a, b in zip(off, sizes, beyond, strict=True)]
+    if all(c.all() for c in close):
+        return
+    allowed = _explained(case, g.astype(wide.dtype), out, plain)
+    rows = zip(case.floats, plain, grads, off, close, allowed, strict=True)
+    for i, a, b, o, c, e in rows:
+        right = c | (o <= e)
+        if right.all():
+            continue
+        if _diverged(case, out):
+            raise DiscardError
+        at = tuple(int(j) for j in np.argwhere(~right)[0])
+        raise narrow.wrong(
+            "float32",
+            f"the gradient of {case.rule.argument(i)} at {at} is {b[at]} in float32; expected "
+            f"{a[at]} +- {e[at]:.2g}, as in float64",
+            argument=i,
+            index=at,
+            analytic=b[at],
+            numerical=a[at],
+            error=e[at],
+            g=g,
+        )
+
+
+def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Array]:
+    """Return how far the gradients of float32 may be from those of float64."""
+
+    def moved(nudge: Nudge) -> list[Array]:
+        return case.gradients(g, nudge=nudge)
+
+    # Where a gradient turns within some ulps, one ulp moves it by its part of the turn.
+    several = [(2.0**k, p) for k in range(0, 17, 3) for p in PATTERNS]
+    wide = [[t / u for t in spread(moved, u * EPS32, p)] for u, p in several]
+    fine = [spread(moved, EPS, p) for p in PATTERNS]
+    fine += [roughness(moved, step, p) for step in SPARSE for p in PATTERNS]
+    rounding = [
+        np.maximum(64 * np.max(w, axis=0), 16 * EPS32 / EPS * np.nanmax(f, axis=0))
+        for w, f in zip(zip(*wide, strict=True), zip(*fine, strict=True), strict=True)
+    ]
+    shaken, lost = (0.0, 0.0) if case.strict else _result_errors(case, g, out)
+    allowed = []
+    rows = zip(case.floats, plain, rounding, *natural_sizes(case, g), strict=True)
+    for i, a, r, usual, hidden in rows:
+        floor = EPS32 * (64 * usual + 8 * hidden) + 2.0**-100 + shaken * np.abs(a).max(initial=0)
+        floor = floor + lost / np.minimum(room(case.arrays[i]), 1)
+        allowed.append(r + floor)
+    return allowed
+
+
+def _result_errors(case: Case, g: Array, out: Array) -> tuple[float, float]:
+    """Return the errors of results in float32: relative to the largest, and weighted by `g`.
+
+    `log(1 - tanh(x)^2 + 1e-6)` at 11 is constant in float32 and off by 1e-3: digits are lost that
+    no ulp of `x` moves.
+    """
+    scale = np.abs(case.out).max(initial=0)
+    error = np.abs(np.asarray(out, float) - case.out)
+    off = EPS32 * np.abs(case.out)
+    for other in (case, case.at_point(ordinary_point(case))):
+        try:
+            with np.errstate(all="ignore"):
+                far = np.abs(other.cast(np.float32).out - other.out)
+        except (DiscardError, GradientError):
+            continue
+        off = np.maximum(off, np.where(np.isfinite(far), far, 0))
+    shaken = float(32 * error.max(initial=0) / scale) if scale else 0.0
+    return shaken, 32 * float((np.abs(g) * off).sum())
+
+
+def _diverged(case: Case, out: Array) -> bool:
+    """Return whether float32 lies on the other side of a kink, or has no digit left."""
+    off = np.abs(np.asarray(out, float) - case.out)
+    return bool((off > np.abs(case.out) / 2).any()) or has_kink(case)

@@ -1,0 +1,161 @@
+"""What a check returns or raises: `Report`, `GradientError`, `NothingCheckedError`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tinygrad_fc.testing.rule import Case
+
+KINDS = (
+    *("raises", "shape", "dtype", "mutation", "nonfinite", "aliasing", "nondeterministic"),
+    *("nonlinear", "layout", "value", "kink", "imprecise", "float32", "second-order"),
+)
+"""What can be wrong with a gradient, in the order in which it is checked."""
+
+
+class GradientError(AssertionError):
+    """A gradient is wrong: the message says which entry, by how much, and how to reproduce it.
+
+    `kind` is one of `KINDS`: the rule *raises*; a gradient has another *shape* or *dtype* than its
+    argument; an input was changed (*mutation*); a gradient is *nonfinite* where the function has a
+    derivative; an earlier gradient changes later (*aliasing*); equal calls differ
+    (*nondeterministic*); the gradient is not linear in the cotangent (*nonlinear*); it depends on
+    the memory *layout*; its *value* is wrong, no subgradient at a *kink*, or less accurate than
+    it could be (*imprecise*); it is wrong in *float32* only, or in the *second-order* only.
+
+    `argument` and `index` name the entry, `analytic` is the gradient there, `numerical` the
+    numerical derivative with its bound `error`; None where there is none. `arrays` are the
+    arguments and `g` the cotangent that show it, `hint` is a guess at the cause.
+    """
+
+    argument: int | None = None
+    index: tuple[int, ...] | None = None
+    analytic: Any = None
+    numerical: Any = None
+    error: Any = None
+    g: Any = None
+    hint = ""
+    law = 0
+    mismatch: Any = None
+
+    def __init__(self, message: str, kind: str, case: Case | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.kind, self.case, self.drawn = kind, case, case
+        self.arrays: tuple[Any, ...] = () if case is None else case.arrays
+        self.__dict__.update(details)
+
+
+class NothingCheckedError(Exception):
+    """A check compared nothing, or next to nothing: the function raised or was not finite."""
+
+
+class DiscardError(Exception):
+    """An example at which nothing can be checked: the function has no finite value there."""
+
+
+@dataclass
+class Report:
+    """How much a check compared; it passed.
+
+    At `examples` of `planned` inputs all laws held. `compared` derivatives agreed, `kinks` were
+    checked against the slopes to both sides, `inconclusive` counts the others by reason: "jump"
+    (no derivative, or none within reach) or "noise" (the error bound is too wide). `raised` and
+    `nonfinite` count inputs at which the function raised, or was NaN or infinite.
+    """
+
+    examples: int = 0
+    planned: int = 0
+    compared: int = 0
+    kinks: int = 0
+    inconclusive: Counter[str] = field(default_factory=Counter)
+    raised: int = 0
+    refusal: str = ""
+    nonfinite: int = 0
+    empty: int = 0
+    empty_lost: int = 0
+    not_checked: int = 0
+    notes: tuple[str, ...] = ()
+
+    def add(self, other: Report) -> None:
+        """Add what was compared at another case."""
+        self.compared += other.compared
+        self.kinks += other.kinks
+        self.inconclusive += other.inconclusive
+
+    @property
+    def time_limit(self) -> str:
+        """The sentence about inputs that were left out for time; empty if there were none."""
+        done = self.planned - self.not_checked
+        return f"time limit: {done} of {self.planned} examples checked" if self.not_checked else ""
+
+    def warnings(self) -> list[str]:
+        """Return what a user should know even though the check passed."""
+        texts = []
+        unclear, lost = self.inconclusive.total(), self.empty_lost if self.examples else 0
+        total = self.compared + self.kinks + unclear
+        if 2 * unclear > total and unclear > 8:
+            texts.append(
+                f"{unclear} of {total} derivatives are inconclusive ({self._reasons()}): the "
+                "gradient was hardly checked. Choose inputs at which the function is smooth "
+                "(another domain, where=), compute in float64, or state its accuracy (noise=1e-6)"
+            )
+        if self.not_checked > self.planned / 2:
+            texts.append(
+                f"{self.time_limit}. Use small shapes, or raise max_examples for more time"
+            )
+        if (self.nonfinite - lost) * 3 > self.examples:
+            texts.append(
+                f"At {self.nonfinite} of {self.examples + self.nonfinite} inputs the result is NaN "
+                "or infinite, where nothing can be checked. Choose domains inside which the "
+                "function is defined, such as positive or nonzero, or a condition (where=)"
+            )
+        if (self.raised - lost) * 3 > self.examples:
+            texts.append(
+                f"{self.raised} of {self.examples + self.raised} inputs raised {self.refusal}. "
+                "Choose domains and shapes that the function takes (signature=, real('n', 3)), "
+                "dtypes= of one type, or a condition (where=)"
+            )
+        return texts
+
+    def _reasons(self) -> str:
+        return ", ".join(f"{n} {reason}" for reason, n in sorted(self.inconclusive.items()) if n)
+
+    def __str__(self) -> str:
+        unclear = self.inconclusive.total()
+        reasons = f" ({self._reasons()})" if unclear else ""
+        text = (
+            f"{counted(self.examples, 'example')}: {counted(self.compared, 'derivative')} "
+            f"compared, {unclear} inconclusive{reasons}, {self.kinks} at kinks"
+        )
+        limit = [self.time_limit] if self.time_limit else []
+        return ". ".join(dict.fromkeys([text, *limit, *self.notes, *self.warnings()]))
+
+
+def counted(many: int, noun: str) -> str:
+    """Return a number and a noun, in the plural unless it is one."""
+    return f"{many} {noun}{'s' * (many != 1)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the type and the first line of an exception."""
+    first = str(error).strip().partition("\n")[0].rstrip().removesuffix(".")
+    name = type(error).__name__
+    return f"{name}: {first}" if first else name
+
+
+def as_code(a: Any) -> str:
+    """Return an array as Python code."""
+    if not isinstance(a, np.ndarray):
+        return repr(a)
+    default = a.dtype in {np.dtype(float), np.dtype(int), np.dtype(bool)}
+    kind = "" if default else f"np.{a.dtype}"
+    if a.size == 0:
+        name = kind or {"f": "", "i": "int", "b": "bool"}[a.dtype.kind]
+        return f"np.zeros({a.shape}{', ' + name if name else ''})"
+    values = repr(a.tolist()).replace("inf", "np.inf").replace("nan", "np.nan")
+    return f"np.array({values}{', ' + kind if kind else ''})"

@@ -1,0 +1,139 @@
+"""Rounding of gradients: measured by moving their inputs by a few ulps, not assumed.
+
+Also the cotangents that checks use, which are exact in every float dtype.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fc.autograd.numerical import EPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Array = np.ndarray[Any, Any]
+
+EPS32 = float(np.finfo(np.float32).eps)
+FAR = 2.0**20 * EPS
+
+
+def cotangent(like: Array, salt: int, *, zeros: bool = False) -> Array:
+    """Return odd eighths in the shape and dtype of `like`, some of them 0 with `zeros`.
+
+    Never ones, which hide rules that ignore the cotangent.
+    """
+    return np.array(_eighths(salt, like.shape, zeros), like.dtype)
+
+
+@lru_cache(maxsize=256)
+def _eighths(salt: int, shape: tuple[int, ...], zeros: bool) -> Array:
+    rng = np.random.default_rng([salt, *shape])
+    g = (2 * rng.integers(-16, 16, shape) + 1) / 8
+    return np.asarray(g * (rng.random(shape) < 0.75) if zeros else g)
+
+
+class Nudge(NamedTuple):
+    """Moves each number by a few ulps up or down; equal numbers alike, so that ties stay ties."""
+
+    pattern: int
+    """Which numbers move up; an odd pattern moves them the other way than the even one before."""
+    step: float
+    """By how much, relative to the number; at least an ulp of its dtype."""
+    times: int
+    results: bool
+    """Whether results and cotangents are moved too, besides the arguments."""
+
+    def __call__(self, x: Array) -> Array:
+        """Return `x` moved; integers and booleans stay."""
+        if x.dtype.kind != "f":
+            return x
+        bits = np.frombuffer(x.astype(float).tobytes(), np.uint64)
+        mixed = bits * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(48)
+        up = (mixed >> np.uint64(self.pattern // 2) & np.uint64(1)).reshape(x.shape)
+        sign = ((1 - 2 * (self.pattern % 2)) * (2.0 * up - 1)).astype(x.dtype)
+        far = self.times * max(self.step, float(np.finfo(x.dtype).eps))
+        return np.asarray(x + x * sign * x.dtype.type(far))
+
+
+def spread(moved: Callable[[Nudge], list[Array]], ulp: float, pattern: int = 0) -> list[Array]:
+    """Return how far gradients move where arguments, result and cotangent move by some ulps.
+
+    That is their own rounding: `1 - out * out` loses digits in saturation. The point itself is
+    left out and its two sides are not compared with each other, so that a rule that is wrong at
+    one number only, or at a kink, does not look like rounding.
+    """
+    with np.errstate(all="ignore"):
+        most = [
+            (a.max(axis=1) - a.min(axis=1)).max(axis=0)
+            for a in _both_sides(moved, ulp, pattern, results=True)
+        ]
+        if ulp == EPS:
+            rough = roughness(moved, FAR, pattern)
+            most = [np.maximum(r, m) for r, m in zip(rough, most, strict=True)]
+        return [np.where(np.isnan(m), np.inf, m) for m in most]
+
+
+def roughness(moved: Callable[[Nudge], list[Array]], step: float, pattern: int = 0) -> list[Array]:
+    """Return the third differences of gradients along larger steps, in which smooth terms vanish.
+
+    Larger steps change how every intermediate sum rounds.
+    """
+    with np.errstate(all="ignore"):
+        sides = _both_sides(moved, step, pattern, results=False)
+        return [np.abs(np.diff(a, 3, axis=1)).max(axis=(0, 1)) / 4 for a in sides]
+
+
+def _both_sides(
+    moved: Callable[[Nudge], list[Array]], step: float, pattern: int, *, results: bool
+) -> Iterator[Array]:
+    """Yield what each gradient is at four steps to the one side and to the other."""
+    patterns, times = (pattern, pattern + 1), (1, 2, 3, 4)
+    all_moved = [moved(Nudge(p, step, k, results)) for p in patterns for k in times]
+    for one in zip(*all_moved, strict=True):
+        yield np.array(one, float).reshape(2, 4, *one[0].shape)
+
+
+def close(
+    a: Array, b: Array, rounding: Callable[[], Array] | None = None, scale: Array | None = None
+) -> bool:
+    """Return whether `a` and `b` differ by rounding: of the largest entry, or as measured."""
+    if _bits(a) == _bits(b):
+        return True
+    with np.errstate(all="ignore"):
+        eps = max(float(np.finfo(x.dtype).eps) for x in (a, b))
+        far = distance(a, b)
+        sizes = np.abs(b) if scale is None else scale
+        largest = float(np.where(np.isfinite(sizes), sizes, 0).max(initial=0))
+        if (far <= 256 * eps * largest + 2.0**-1000).all():
+            return True
+        return rounding is not None and bool((far <= 32 * rounding()).all())
+
+
+def distance(a: Array, b: Array) -> Array:
+    """Return |a - b|, 0 where both are the same infinity or both are NaN."""
+    with np.errstate(all="ignore"):
+        return np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b))
+
+
+def all_finite(arrays: Iterable[Array]) -> bool:
+    """Return whether all entries of all arrays are finite."""
+    return all(np.isfinite(a).all() for a in arrays)
+
+
+def _bits(a: Array) -> tuple[Any, ...]:
+    return a.shape, a.dtype, a.tobytes()
+
+
+def same(a: Array, b: Array) -> bool:
+    """Return whether `a` and `b` are equal, entry by entry; NaN equals NaN."""
+    return _bits(a) == _bits(b) or np.array_equal(a, b, equal_nan=True)
+
+
+def worst_index(a: Array, b: Array) -> tuple[int, ...]:
+    """Return the index at which `a` and `b` differ most."""
+    far = np.nan_to_num(distance(np.asarray(a, float), np.asarray(b, float)), nan=np.inf)
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(far)), far.shape))

@@ -1,0 +1,287 @@
+"""A function with its gradient (`Rule`), and a point at which laws are checked (`Case`)."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.testing.report import DiscardError, GradientError, counted, first_line
+from tinygrad_fc.testing.rounding import Nudge, cotangent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from tinygrad_fc.domain import Domain
+
+__tracebackhide__ = True  # pytest shows the lines of the user
+
+Array = np.ndarray[Any, Any]
+
+SALTS = 16
+"""How many sets of directions and cotangents there are; an input is tried with one of them."""
+SECOND = "the gradient of the gradient"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A function of arrays and its gradient: `forward(*arrays)`, `vjp(g, out, *arrays)`.
+
+    `vjp` returns a gradient for each argument, None where there is none. `vjp2(h, g, *arrays)`
+    returns, for the cotangents `h` of the gradients, the gradients of `g` and of each argument.
+    `names` are those of the arguments; `code` and `ending` are how a call that checks it at given
+    arrays begins and ends, `note` a comment after it.
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    vjp: Callable[..., Any]
+    vjp2: Callable[..., Any] | None = None
+    names: tuple[str, ...] = ()
+    code: str = ""
+    ending: str = ""
+    note: str = ""
+    differentiable: tuple[int, ...] | None = None
+    """Which arguments have a gradient, where not all floats do."""
+    assertions: bool = False
+    """Whether an AssertionError in it is a failure, as in a test."""
+
+    of_tensors = False
+    """Whether it is a function of this package's tensors, which promise more."""
+    repeatable = True
+    """Whether equal calls give equal bits; otherwise they are equal up to rounding."""
+    few_shapes = False
+    """Whether it is compiled for each shape."""
+
+    def result(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Array:
+        """Return the result for `arrays`."""
+        return np.asarray(self.forward(*arrays, **settings))
+
+    def gradients(
+        self, g: Array, out: Any, arrays: Sequence[Any], settings: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        """Return the gradients of `arrays`."""
+        return _as_sequence(self.vjp(g, out, *arrays, **settings))
+
+    def second(
+        self, h: Sequence[Array], g: Array, arrays: Sequence[Any], settings: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""
+        if self.vjp2 is None:
+            raise DiscardError
+        single = False
+        if len(h) == 1:  # a vjp that returns one array alone has a vjp2 that takes one alone
+            out = self.result(arrays, settings)
+            single = not isinstance(self.vjp(g, out, *arrays, **settings), tuple | list)
+        return _as_sequence(self.vjp2(h[0] if single else tuple(h), g, *arrays, **settings))
+
+    def short_name(self, i: int) -> str:
+        """Return the name of argument `i`, or its number."""
+        return self.names[i] if i < len(self.names) else f"argument {i}"
+
+    def argument(self, i: int) -> str:
+        """Return the number and the name of argument `i` for messages."""
+        return f"argument {i} ({self.names[i]})" if i < len(self.names) else f"argument {i}"
+
+
+def _as_sequence(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, tuple | list) else (value,)
+
+
+def joined(rules: Sequence[Callable[..., Any] | None]) -> Callable[..., Any]:
+    """Return one vjp that returns a tuple, from one rule for each argument."""
+
+    def vjp(g: Any, out: Any, *arrays: Any) -> tuple[Any, ...]:
+        return tuple(None if rule is None else rule(g, out, *arrays) for rule in rules)
+
+    return vjp
+
+
+def argument_names(f: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the positional parameters of `f`, none where they are unknown."""
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(p.name for p in parameters if p.kind < p.VAR_POSITIONAL)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A rule, the arrays and settings it is called with, and the seed of directions (`salt`)."""
+
+    rule: Rule
+    domains: tuple[Domain, ...]
+    arrays: tuple[Array, ...]
+    settings: Mapping[str, Any]
+    salt: int = 0
+    strict: bool = False
+    """Whether NumPy's warnings are failures, as they are for ops."""
+    floats: tuple[int, ...] = ()
+    """Which arguments have a gradient."""
+    where: Callable[..., Any] | None = None
+    drawn: bool = True
+    """Whether the arrays are inputs of the check, or others that a law needs."""
+
+    @cached_property
+    def out(self) -> Array:
+        """The result."""
+        return self.forward()
+
+    @cached_property
+    def g(self) -> Array:
+        """A cotangent of the result."""
+        return cotangent(self.out, self.salt)
+
+    def cast(self, dtype: Any, which: Sequence[bool] | None = None) -> Case:
+        """Return the same numbers as `dtype`, of all float arguments or of `which`."""
+        chosen = which or [True] * len(self.arrays)
+        pairs = zip(self.arrays, chosen, strict=True)
+        arrays = (a.astype(dtype) if a.dtype.kind == "f" and c else a for a, c in pairs)
+        return replace(self, arrays=tuple(arrays))
+
+    def at(self, arrays: Sequence[Array]) -> Case:
+        """Return the same rule at other arrays."""
+        return replace(self, arrays=tuple(arrays), drawn=False)
+
+    def at_point(self, point: Sequence[Array]) -> Case:
+        """Return the same rule at another point, of the arguments that have a gradient."""
+        return self.at(self.with_point(point))
+
+    def with_point(self, point: Sequence[Array]) -> list[Array]:
+        """Return the arguments with `point` in place of those that have a gradient."""
+        arrays = list(self.arrays)
+        for i, x in zip(self.floats, point, strict=True):
+            arrays[i] = x
+        return arrays
+
+    def legal(self) -> bool:
+        """Return whether the arrays meet the conditions of the domains and of `where`."""
+        for domain, x in zip(self.domains, self.arrays, strict=True):
+            if domain.condition is not None and not domain.condition(x):
+                return False
+        return self.where is None or bool(self.where(*self.arrays))
+
+    def inside(self) -> bool:
+        """Return whether the arrays lie in their domains and meet the conditions."""
+        pairs = zip(self.domains, self.arrays, strict=True)
+        return all(d.contains(x).all() for d, x in pairs if d.kind == "float") and self.legal()
+
+    def forward(self, arrays: Sequence[Array] | None = None) -> Array:
+        """Return the result for `arrays`, by default those of the case."""
+        used = self.arrays if arrays is None else arrays
+        out: Array = self._call("the function", self.rule.result, used, self.settings)
+        return out
+
+    def gradients(
+        self,
+        g: Array,
+        out: Array | None = None,
+        arrays: Sequence[Array] | None = None,
+        nudge: Nudge | None = None,
+    ) -> list[Array]:
+        """Return the gradients of the arguments that have one; a `nudge` moves all inputs."""
+        used = list(self.arrays if arrays is None else arrays)
+        if nudge is not None:
+            used = [nudge(a) for a in used]
+        if out is None and (nudge is not None or not self.rule.of_tensors):
+            out = self.forward(used)
+        if nudge is not None:
+            g, out = nudge(g), nudge(np.asarray(out)) if nudge.results else out
+        result = self._call("the gradient", self.rule.gradients, g, out, used, self.settings)
+        return self._checked_count(result, used)
+
+    def second(self, h: Sequence[Array], g: Array, nudge: Nudge | None = None) -> list[Array]:
+        """Return the gradients of `g` and of the arguments for the cotangents `h`."""
+        used = list(self.arrays)
+        if nudge is not None:
+            used, g = [nudge(a) for a in used], nudge(g)
+        full: list[Any] = [None] * len(used)
+        for i, a in zip(self.floats, h, strict=True):
+            full[i] = a
+        result = self._call(SECOND, self.rule.second, full, g, used, self.settings)
+        if not result:
+            raise self.wrong("shape", f"{SECOND} has no entry for g")
+        first = np.zeros_like(g) if result[0] is None else np.asarray(result[0])
+        seconds = [first, *self._checked_count(result[1:], used)]
+        for k, (a, x) in enumerate(zip(seconds, [g, *(used[i] for i in self.floats)], strict=True)):
+            of = self.rule.argument(self.floats[k - 1]) if k else "g"
+            for what, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
+                if got != expected:
+                    text = f"{SECOND} for {of} has {what} {got}; expected {expected}"
+                    raise self.wrong(what, text)
+        return seconds
+
+    def _checked_count(self, result: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
+        """Return the gradients of the arguments that have one, zeros for None."""
+        if len(result) == len(arrays):
+            result = [result[i] for i in self.floats]
+        if len(result) != len(self.floats):
+            raise self.wrong(
+                "shape",
+                f"the rule returns {counted(len(result), 'gradient')} for "
+                f"{counted(len(arrays), 'argument')}. Return one for each, None for none",
+            )
+        pairs = zip(result, self.floats, strict=True)
+        return [np.zeros_like(arrays[i]) if a is None else np.asarray(a) for a, i in pairs]
+
+    def wrong(self, kind: str, message: str, **details: Any) -> GradientError:
+        """Return the error for this case."""
+        return GradientError(message, kind=kind, case=self, **details)
+
+    def _call(self, what: str, called: Callable[..., Any], *args: Any) -> Any:
+        """Call `called`; turn its exceptions into a GradientError."""
+        try:
+            with self.errstate():
+                return called(*args)
+        except (DiscardError, GradientError):
+            raise
+        except Exception as error:
+            overflow = isinstance(error, FloatingPointError) and "overflow" in str(error)
+            if overflow or not self.drawn:  # the function need not be defined everywhere
+                raise DiscardError from error
+            kind, text = "raises", f"{what} raises {first_line(error)}"
+            if what == SECOND:
+                text += ". If there is none, order=1 leaves it out"
+            if isinstance(error, ShapeError):
+                kind = "shape"
+            elif isinstance(error, GraphError | ValueError) and "in place" in f"{error}":
+                kind = "mutation"
+            elif isinstance(error, ValueError) and "read-only" in f"{error}":
+                kind, text = "mutation", f"{what} writes to its input: {error}"
+            raise self.wrong(kind, text) from error
+
+    def errstate(self) -> AbstractContextManager[Any]:
+        """Silence NumPy, except for ops: there its warnings count."""
+        return nullcontext() if self.strict else np.errstate(all="ignore")
+
+
+def ordinary(domain: Domain, shape: tuple[int, ...]) -> Array:
+    """Return numbers in `domain` that are neither large nor near to an edge: about 1 if legal."""
+    x = _about_one(shape)
+    low, high = domain.low, domain.high
+    if high - low <= 64 and not low < -1 < 1 < high:
+        x = (low + high) / 2 + (high - low) / 2 * (x - 1 / 16)
+    elif low > -np.inf and not low < -1:
+        x = low + np.abs(x)
+    elif high < np.inf and not high > 1:
+        x = high - np.abs(x)
+    if domain.without:
+        x = np.where(np.isin(x, domain.without), 0.875 * x + 0.03125, x)
+    return np.array(x)
+
+
+@lru_cache(maxsize=256)
+def _about_one(shape: tuple[int, ...]) -> Array:
+    return np.asarray(np.random.default_rng(shape).choice((-7, -5, -3, 2, 4, 6, 8), shape) / 8.0)
+
+
+def ordinary_point(case: Case) -> list[Array]:
+    """Return ordinary numbers for the arguments of `case` that have a gradient."""
+    return [ordinary(case.domains[i], case.arrays[i].shape) for i in case.floats]

@@ -1,0 +1,347 @@
+"""A check: laws held at given arrays, or at drawn inputs until one fails or time is up."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fc.testing import laws, tensors
+from tinygrad_fc.testing import report as rp
+from tinygrad_fc.testing.failure import explained
+from tinygrad_fc.testing.float32 import float32
+from tinygrad_fc.testing.report import DiscardError, GradientError, Report
+from tinygrad_fc.testing.rule import Case
+from tinygrad_fc.testing.value import finite_gradient, first_order, second_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tinygrad_fc.domain import Domain
+    from tinygrad_fc.testing.options import Options
+    from tinygrad_fc.testing.rule import Rule
+
+__tracebackhide__ = True  # pytest shows the lines of the user
+
+Array = np.ndarray[Any, Any]
+
+SECONDS, SHRINKING = 4.0, 2.0
+"""For 100 examples: how long laws are held, and how long a failure is made small.
+
+These are the processor's seconds, so that other programs take nothing away.
+"""
+
+
+class Law(NamedTuple):
+    """What must hold for a case, and for one in how many of them it is checked."""
+
+    holds: Callable[[Case], Report | None]
+    every: int = 1
+
+
+class Plan(NamedTuple):
+    """What is checked, and how."""
+
+    rule: Rule
+    domains: tuple[Domain, ...]
+    laws: tuple[Law, ...]
+    options: Options
+    settings: Mapping[str, Callable[..., Sequence[Any]]]
+    strict: bool = False
+    """Whether it is an op, which promises more than a function does."""
+    everywhere: bool = False
+    """Whether inputs outside of the domain are drawn too."""
+
+    def case(self, arrays: Sequence[Array], settings: Mapping[str, Any], salt: int) -> Case:
+        """Return a case of this plan."""
+        floats = tuple(i for i, d in enumerate(self.domains) if d.kind == "float")
+        arrays = tuple(arrays)
+        return Case(
+            *(self.rule, self.domains, arrays, settings, salt, self.strict, floats),
+            self.options.where,
+        )
+
+
+def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:
+    """Return the laws of a function in the order in which they are checked."""
+    both = len(options.dtypes) > 1
+    chosen = [Law(laws.soundness), Law(finite_gradient)]
+    chosen += [Law(laws.mixed_dtypes, 2)] * both
+    chosen += [Law(laws.purity), Law(laws.zero_cotangent), Law(laws.linearity), Law(laws.layout)]
+    chosen += [Law(laws.same_object, 2)]
+    if rule.of_tensors:
+        chosen += [Law(laws.ownership, 2), Law(tensors.gradient_alone, 2)]
+    chosen.append(Law(partial(first_order, tolerance=options.tolerance)))
+    chosen += [Law(float32)] * both
+    if second and options.order > 1:
+        chosen += [Law(laws.second_dtypes, 4)] * (both and rule.vjp2 is not None)
+        chosen.append(Law(partial(second_order, tolerance=options.tolerance)))
+    return tuple(chosen)
+
+
+def laws_for_op(options: Options, rule: Rule) -> tuple[Law, ...]:
+    """Return the laws of an op."""
+    differentiable = laws_for(options, rule, second=True) if rule.differentiable else ()
+    chosen = (Law(tensors.op_result), *differentiable)
+    zero = Law(partial(tensors.zero_outside, order=options.order))
+    return tuple(zero if law.holds is laws.zero_cotangent else law for law in chosen)
+
+
+@contextmanager
+def _quiet(plan: Plan) -> Iterator[None]:
+    """Silence NumPy's warnings of empty means; ops must not cause any."""
+    with warnings.catch_warnings():
+        if not plan.strict:
+            warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+def hold(case: Case, plan: Plan, count: int = 0, last: int | None = None) -> Report:
+    """Check the laws of a plan up to the `last` one at the `count`-th case."""
+    report = Report()
+    raising: Any = {"all": "raise", "under": "ignore"} if plan.strict else {}
+    for k, law in enumerate(plan.laws):
+        if count % law.every or (last is not None and k > last):
+            continue
+        try:
+            with np.errstate(**raising):
+                part = law.holds(case)
+        except DiscardError:
+            if not k:
+                raise
+            continue
+        except GradientError as error:
+            error.drawn, error.law = case, k
+            raise
+        if part is not None:
+            report.add(part)
+    return report
+
+
+def check_at(
+    plan: Plan, arrays: Sequence[Array], settings: Mapping[str, Any], salts: int
+) -> Report:
+    """Check all laws at given arrays, with several sets of directions."""
+    report = Report()
+    for salt in range(salts):
+        case = plan.case(arrays, settings, salt)
+        try:
+            with _quiet(plan):
+                _require_floats(plan, case.out)
+                report.add(hold(case, plan))
+        except DiscardError:
+            raise rp.NothingCheckedError(
+                f"{plan.rule.name} is not finite at these arrays, where nothing can be checked"
+            ) from None
+        except GradientError as error:
+            raise explained(error, plan) from error.__cause__
+    report.examples = report.planned = 1
+    return report
+
+
+def _require_floats(plan: Plan, out: Array) -> None:
+    if out.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{plan.rule.name} returned {out.tolist()!r:.80}; expected tensors or arrays of real "
+            "numbers"
+        )
+    if out.dtype.kind != "f" and not plan.strict:
+        raise rp.NothingCheckedError(
+            f"{plan.rule.name} returns {out.dtype}; expected floats, which alone have a gradient"
+        )
+
+
+class _Search:
+    """One run over drawn cases: what was checked, and what failed."""
+
+    def __init__(self, plan: Plan, examples: int) -> None:
+        share = max(examples / 100, 1)
+        self.plan, self.report = plan, Report(planned=examples)
+        self.seconds, self.shrinking = SECONDS * share, SHRINKING * share
+        self.started = time.process_time()
+        self.deadline = np.inf
+        self.failure: GradientError | None = None
+        self.outcomes: dict[bytes, GradientError | None] = {}
+        """Outcomes since a case failed: making it small draws many of them again."""
+        self.dtypes: set[np.dtype[Any]] = set()
+        self.empty_checked = 0
+        self.done = 0
+
+    def hold(self, case: Case) -> None:
+        """Check one case; raise what is wrong."""
+        if self.plan.options.drawn_dtype != np.float64:
+            case = case.cast(self.plan.options.drawn_dtype)
+        key = _key(case)
+        if key in self.outcomes:
+            self._raise(self.outcomes[key])
+            return
+        now = time.process_time()
+        if now > self.deadline or now - self.started > self.seconds:
+            self.report.not_checked += self.failure is None
+            return
+        last = None if self.failure is None else self.failure.law
+        try:
+            with _quiet(self.plan):
+                self._call(case)
+                part = hold(case, self.plan, 0 if self.failure else self.done, last)
+        except GradientError as error:
+            failure = self.failure
+            if failure is not None and error.kind != failure.kind:
+                if self.deadline < np.inf or _rank(error) >= _rank(failure):
+                    self.outcomes[key] = None  # another bug: shrinking keeps to the first one
+                    return
+                self.outcomes.clear()
+            self.outcomes[key] = self.failure = error
+            self._raise(error)
+        if self.failure is not None:
+            self.outcomes[key] = None
+            return
+        self.done += 1
+        self.report.examples += 1
+        self.empty_checked += _has_empty(case)
+        self.report.add(part)
+
+    def _raise(self, error: GradientError | None) -> None:
+        if error is not None:
+            self.deadline = min(self.deadline, time.process_time() + self.shrinking)
+            raise error
+
+    def begin(self, cases: Iterator[Case]) -> None:
+        """Check the first cases, up to one that fails."""
+        for case in cases:
+            try:
+                self.hold(case)
+            except DiscardError:
+                continue
+            except GradientError:
+                self.deadline = np.inf  # it is made small where hypothesis finds it again
+                self.seconds = time.process_time() - self.started + self.shrinking
+                return
+
+    def _call(self, case: Case) -> None:
+        """Discard inputs that the function refuses or at which it is not finite."""
+        if self.plan.strict:
+            return
+        try:
+            out = case.out
+        except GradientError as error:
+            cause = error.__cause__ or error
+            if self.plan.rule.assertions and isinstance(cause, AssertionError):
+                raise
+            self.report.raised, self.report.refusal = self.report.raised + 1, rp.first_line(cause)
+            self.report.empty_lost += _has_empty(case)
+            raise DiscardError from error
+        if out.dtype.kind not in "fiub":
+            _require_floats(self.plan, out)
+        self.dtypes.add(out.dtype)
+        if out.dtype.kind == "f" and not np.isfinite(out).all():
+            self.report.nonfinite += 1
+            self.report.empty_lost += _has_empty(case)
+
+
+def _rank(error: GradientError) -> tuple[bool, int]:
+    """Return how far a failure is from the cause: those at empty arrays are shown last."""
+    return error.drawn is not None and _has_empty(error.drawn), error.law
+
+
+def _has_empty(case: Case) -> bool:
+    return not all(a.size for a in case.arrays)
+
+
+def _key(case: Case) -> bytes:
+    parts = [repr((a.shape, a.dtype.str)).encode() + a.tobytes() for a in case.arrays]
+    return b"".join(parts) + repr((case.settings, case.salt)).encode()
+
+
+def check_drawn(plan: Plan, share: int = 1) -> Report:
+    """Check the laws at inputs that hypothesis draws: one in `share` of `max_examples`."""
+    try:
+        import hypothesis as hy  # noqa: PLC0415  it takes a second
+        from hypothesis.reporting import with_reporter  # noqa: PLC0415
+
+        strategies: Any = import_module("tinygrad_fc.testing.strategies")
+    except ImportError as error:
+        raise ImportError(
+            "drawing inputs needs hypothesis, which is not installed: pip install "
+            "'tinygrad-fc[testing]'. At given arrays nothing is drawn"
+        ) from error
+    most = max((plan.options.max_examples or hy.settings().max_examples) // share, 1)
+    search = _Search(plan, most)
+    search.begin(strategies.first_cases(plan, most // 2))
+    rest = max(most - search.report.examples - search.report.not_checked, 1)
+
+    @hy.settings(
+        max_examples=rest,
+        deadline=None,
+        database=None,  # its key would be that of this function, for every check
+        report_multiple_bugs=False,
+        phases=[phase for phase in hy.settings().phases if phase is not hy.Phase.explain],
+        suppress_health_check=list(hy.HealthCheck),
+        print_blob=False,
+    )
+    @hy.given(strategies.drawn_cases(plan))
+    def run(case: Case) -> None:
+        try:
+            search.hold(case)
+        except DiscardError:
+            hy.reject()
+
+    if plan.options.seed is not None:
+        run = hy.seed(plan.options.seed)(run)
+    try:
+        with with_reporter(lambda _: None):
+            run()
+    except GradientError as error:
+        search.failure = error
+    except hy.errors.Flaky:
+        if search.failure is None:
+            raise
+    except hy.errors.Unsatisfiable:  # the first cases may be all there are
+        pass
+    if search.failure is not None:
+        raise explained(search.failure, plan, search.report) from search.failure.__cause__
+    return _finished(search)
+
+
+def _finished(search: _Search) -> Report:
+    report, plan = search.report, search.plan
+    name = plan.rule.name
+    if search.dtypes and not plan.strict and not {d.kind for d in search.dtypes} & {"f"}:
+        _require_floats(plan, np.zeros(0, min(search.dtypes, key=str)))
+    if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
+        reasons = ". ".join(report.warnings()) or "No input drawn meets the conditions (where=)"
+        raise rp.NothingCheckedError(f"{name}: {reasons}")
+    seen = report.compared + report.kinks + report.inconclusive.total()
+    if plan.strict and len(plan.laws) > 1 and not seen:
+        raise rp.NothingCheckedError(f"{name} has no finite value at any input drawn")
+    if report.empty_lost and not search.empty_checked:
+        why = f"raises {report.refusal}" if report.raised else "is NaN or infinite"
+        report.notes += (f"For every empty array the function {why}, so none was checked",)
+    if not plan.strict:
+        report.notes += tuple(_lost_special_values(plan))
+    return report
+
+
+def _lost_special_values(plan: Plan) -> Iterator[str]:
+    """Yield a sentence for each special value at which a function is not defined."""
+    usual = import_module("tinygrad_fc.testing.strategies").usual_arrays(plan.domains)
+
+    def defined(arrays: Sequence[Array]) -> bool:
+        try:
+            with np.errstate(all="ignore"), _quiet(plan):
+                case = plan.case(arrays, {}, 0)
+                return not case.legal() or bool(np.isfinite(case.out).all())
+        except Exception:  # noqa: BLE001  a function may raise anything
+            return False
+
+    for i, domain in enumerate(plan.domains if defined(usual) else ()):
+        for value in domain.special if domain.kind == "float" and not domain.distinct else ():
+            arrays = [np.full(a.shape, value) if k == i else a for k, a in enumerate(usual)]
+            if not defined(arrays):
+                where = f"where {plan.rule.argument(i)} is {value:g}"
+                yield f"The function is not defined, and not checked, {where}"

@@ -1,0 +1,247 @@
+"""Functions of tensors and ops as rules, and the laws that hold for ops besides."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc import autograd, grad_mode
+from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.op import Op, table
+from tinygrad_fc.testing.report import DiscardError, Report, first_line
+from tinygrad_fc.testing.rounding import close, cotangent, worst_index
+from tinygrad_fc.testing.rule import Rule, argument_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tinygrad_fc.testing.rule import Case
+
+__tracebackhide__ = True  # pytest shows the lines of the user
+
+Array = np.ndarray[Any, Any]
+
+
+class TensorRule(Rule):
+    """A function of tensors, whose gradients are those of the backward pass."""
+
+    of_tensors = True
+
+    def result(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Array:
+        """Return the result for `arrays`; several results are joined end to end."""
+        plain = isinstance(self.forward, Op)
+        tensors = [a if plain and a.dtype.kind != "f" else wrap(a) for a in map(np.asarray, arrays)]
+        with grad_mode.no_grad():
+            parts = _results(self.forward(*tensors, **settings))
+        arrays = [t._array for t in parts]
+        return arrays[0] if len(arrays) == 1 else np.concatenate([a.ravel() for a in arrays])
+
+    def gradients(
+        self,
+        g: Array,
+        out: Any,
+        arrays: Sequence[Any],
+        settings: Mapping[str, Any],
+        only: Sequence[int] | None = None,
+    ) -> Sequence[Any]:
+        """Return the gradients of `arrays`, or of `only` some; `out` replaces the result."""
+        args, leaves = self._leaves(arrays, self.differentiable if only is None else only)
+        parts = _results(self.forward(*args, **settings))
+        if out is not None and len(parts) == 1 and parts[0]._op is not None:
+            parts[0]._array = out
+        grads = _backward(parts, leaves, wrap(np.asarray(g)), create_graph=False)
+        return [None if t is None else t._array for t in grads]
+
+    def second(
+        self, h: Sequence[Any], g: Array, arrays: Sequence[Any], settings: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""
+        args, leaves = self._leaves(arrays, self.differentiable)
+        seed = wrap(np.asarray(g)).requires_grad_()
+        first = _backward(
+            _results(self.forward(*args, **settings)), leaves, seed, create_graph=True
+        )
+        pairs = [
+            (t, wrap(np.asarray(w)))
+            for t, w in zip(first, h, strict=True)
+            if t is not None and t._requires_grad
+        ]
+        wanted = [seed, *(a for a in leaves if a is not None)]
+        if not pairs:
+            return [np.zeros_like(a._array) for a in wanted]
+        outs, weights = zip(*pairs, strict=True)
+        grads = iter(autograd.grad(outs, wanted, weights, materialize_grads=True))
+        of_seed = next(grads)._array
+        return [of_seed, *(None if a is None else next(grads)._array for a in leaves)]
+
+    def _leaves(
+        self, arrays: Sequence[Any], needed: Sequence[int] | None
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the arguments of a call, and those that require grad, else None."""
+        args: list[Any] = []
+        leaves: list[Any] = []
+        plain = isinstance(self.forward, Op)
+        for i, a in enumerate(map(np.asarray, arrays)):
+            if a.dtype.kind == "f" and (needed is None or i in needed):
+                args.append(wrap(a).requires_grad_())
+                leaves.append(args[-1])
+            else:
+                args.append(arrays[i] if plain else wrap(a))
+                leaves.append(None)
+        return args, leaves
+
+
+def _results(value: Any) -> list[Any]:
+    """Return the float results of a function as tensors."""
+    several = value if isinstance(value, tuple | list) else (value,)
+    parts = [t if isinstance(t, Node) else wrap(np.asarray(t)) for t in several]
+    return [t for t in parts if t._array.dtype.kind == "f"] or parts
+
+
+def _backward(
+    parts: Sequence[Any], leaves: Sequence[Any], g: Any, *, create_graph: bool
+) -> list[Any]:
+    """Return the gradients of `leaves`, None where there is none, for the cotangent `g`."""
+    outs, seeds, start = [], [], 0
+    for t in parts:
+        seed = g
+        if len(parts) > 1:
+            seed = g[start : start + t._array.size].reshape(t._array.shape)
+            start += t._array.size
+        if t._requires_grad:
+            outs.append(t)
+            same = seed._array.dtype == t._array.dtype
+            seeds.append(seed if same else seed.to(t._array.dtype))
+    wanted = [a for a in leaves if a is not None]
+    if not outs or not wanted:
+        return [None if a is None else wrap(np.zeros_like(a._array)) for a in leaves]
+    grads = iter(
+        autograd.grad(outs, wanted, seeds, create_graph=create_graph, materialize_grads=True)
+    )
+    return [None if a is None else next(grads) for a in leaves]
+
+
+def of_function(f: Any, code: str, note: str = "") -> Rule:
+    """Return a function of tensors, or an op, as a rule; `code` spells it."""
+    if isinstance(f, Op):
+        parts = [f.argument(i).partition(" (")[2].rstrip(")") for i in range(len(f.domain))]
+        names = tuple(n for n in parts if n)
+    else:
+        names = argument_names(f)
+    name = f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__)
+    return TensorRule(name, f, f, names=names, code=f"check({code}", note=note)
+
+
+# Ops
+
+
+def registered_ops() -> list[Op]:
+    """Return every registered op once, in the order of registration."""
+    return list(dict.fromkeys(table.values()))
+
+
+def differentiable(op: Op) -> tuple[int, ...]:
+    """Return which arguments of `op` have a vjp rule; none where it is a constant."""
+    if op.rules is None:
+        return ()
+    names = (
+        getattr(getattr(op.rules[i], "func", None), "__name__", "") for i in range(len(op.domain))
+    )
+    return tuple(i for i, name in enumerate(names) if name != "_no_rule")
+
+
+def of_op(op: Op, code: str, note: str) -> tuple[Rule, tuple[Any, ...]]:
+    """Return an op as a rule on its own domain, and that domain."""
+    floats = differentiable(op)
+    rule = replace(of_function(op, code, note), differentiable=floats)
+    domains = tuple(
+        d if i in floats or d.kind != "float" else replace(d, kind="constant")
+        for i, d in enumerate(op.domain)
+    )
+    return rule, domains
+
+
+def op_result(case: Case) -> Report:
+    """An op gives what its NumPy function gives, on arrays and on tensors."""
+    op: Any = case.rule.forward
+    tensors = [wrap(a).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
+    needs_grad = any(tensors[i].requires_grad for i in case.floats)
+    with case.errstate():
+        try:
+            out = op(*tensors, **case.settings)
+            plain = np.asarray(op(*case.arrays, **case.settings))
+        except Exception as error:
+            if isinstance(error, FloatingPointError) and "overflow" in str(error):
+                raise DiscardError from error
+            cause = error.__cause__ if isinstance(error.__cause__, AttributeError) else error
+            raise case.wrong("raises", f"the function raises {first_line(cause)}") from error
+    if out.requires_grad is not needs_grad:
+        raise case.wrong("value", f"the result has requires_grad={out.requires_grad}")
+    _equal_results(case, out.numpy(), plain, "for tensors")
+    if op.function is op.forward or not _has_settings(op.function, case):
+        return Report()
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        expected = np.asarray(op.function(*case.arrays, **case.settings))
+    if plain.dtype != expected.dtype:
+        raise case.wrong("dtype", f"the result is {plain.dtype}; NumPy's is {expected.dtype}")
+    _equal_results(case, plain, expected, f"compared with {op.function}")
+    return Report()
+
+
+def _equal_results(case: Case, got: Any, expected: Any, what: str) -> None:
+    if got.shape != expected.shape:
+        text = f"the result {what} has shape {got.shape}; expected {expected.shape}"
+        raise case.wrong("shape", text)
+    exact = got.dtype.kind != "f"
+    if not (np.array_equal(got, expected) if exact else close(got, expected)):
+        k = worst_index(got, expected)
+        raise case.wrong("value", f"the result {what} is {got[k]} at {k}; expected {expected[k]}")
+
+
+def _has_settings(function: Any, case: Case) -> bool:
+    """Return whether NumPy's function takes the settings of the op under the same names."""
+    try:
+        names = inspect.signature(function).parameters
+    except ValueError:
+        return not case.settings
+    joined = next(iter(names)) == "arrays"  # concatenate and stack take one sequence
+    return not joined and all(name in names for name in case.settings)
+
+
+def zero_outside(case: Case, order: int = 2) -> Report:
+    """An op returns exactly 0 for g = 0, in every order and outside of its domain too."""
+    g = np.zeros_like(case.forward())
+    for grad in case.gradients(g):
+        if grad.any():
+            raise case.wrong("nonlinear", f"the gradient for g = 0 is {grad}; expected 0", g=g)
+    if order > 1:
+        h = [cotangent(case.arrays[i], case.salt + i) for i in case.floats]
+        with np.errstate(all="ignore"):
+            seconds = case.second(h, g)[1:]
+        for grad in seconds:
+            if grad.any():
+                text = f"the gradient of the gradient for g = 0 is {grad}; expected 0"
+                raise case.wrong("second-order", text, g=g)
+    return Report()
+
+
+def gradient_alone(case: Case) -> Report:
+    """The gradient of an argument does not depend on whether the others require grad."""
+    if len(case.floats) < 2:
+        return Report()
+    rule: Any = case.rule
+    for i, a in zip(case.floats, case.gradients(case.g), strict=True):
+        with case.errstate():
+            alone = rule.gradients(case.g, None, case.arrays, case.settings, only=(i,))[i]
+        if not np.array_equal(a, alone, equal_nan=True):
+            raise case.wrong(
+                "value",
+                f"the gradient of {case.rule.argument(i)} is {a}, but {alone} where no other "
+                "argument requires grad",
+                argument=i,
+            )
+    return Report()

@@ -1,0 +1,558 @@
+"""The law of the value: gradients agree with numerical derivatives, in first and second order.
+
+What is compared is a sum: the derivatives of all results along a direction, weighted with random
+numbers, and the same from the gradients. The tolerance is the error bound of the numerical
+derivative, the gradients' own rounding, and `rtol` of the terms of the sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import lru_cache, partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_fc.autograd import numerical as n
+from tinygrad_fc.autograd.numerical import CALM, EPS, Derivative
+from tinygrad_fc.testing import rounding as r
+from tinygrad_fc.testing.laws import natural_sizes, require_finite
+from tinygrad_fc.testing.report import DiscardError, Report
+from tinygrad_fc.testing.rule import ordinary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tinygrad_fc.domain import Domain
+    from tinygrad_fc.testing.rule import Case
+
+    Direction = Sequence[np.ndarray[Any, Any]]
+
+__tracebackhide__ = True  # pytest shows the lines of the user
+
+Array = np.ndarray[Any, Any]
+
+RTOL = EPS**0.5
+RESOLVED = 2.0**-22
+"""How well a derivative must be known, relative to the largest, to be compared by itself."""
+LINES = 12
+"""Along how many lines, and means of two, kinks are looked for."""
+
+
+class Tolerance(NamedTuple):
+    """What is demanded of gradients."""
+
+    rtol: float = RTOL
+    """Of the gradient, relative to the terms of the sum; 0 for all that can be resolved."""
+    kinks: str = "subgradient"
+    """`"subgradient"`: between the slopes to both sides; `"skip"`: anything."""
+    noise: float = 0.0
+    """The relative accuracy of the function, if worse than that of its dtype."""
+    eps: float = EPS
+    """That of the coarsest dtype that the function computes in."""
+    lines: int = 2
+    """Along how many directions to compare."""
+
+    @property
+    def blur(self) -> float:
+        """The relative accuracy of what is measured."""
+        return max(self.eps, self.noise)
+
+
+# Points and directions
+
+
+class Place(NamedTuple):
+    """One argument of a function that is differentiated."""
+
+    x: Array
+    reach: Array
+    """How far each number may move, in powers of 2; 0 for infinities and NaN."""
+    ordinary: Array
+    edge: Array
+    """Which numbers lie on a closed end of the domain, and move inwards only."""
+
+
+def places(case: Case) -> list[Place]:
+    """Return where the arguments of `case` that have a gradient lie."""
+    return [_place(case.domains[i], np.asarray(case.arrays[i], float)) for i in case.floats]
+
+
+def _place(domain: Domain, x: Array) -> Place:
+    finite, low, high = np.isfinite(x), x == domain.low, x == domain.high
+    far = n.room(np.where(finite, x, 0))
+    for edge in (domain.low, domain.high, *domain.without):
+        if np.isfinite(edge):
+            far = np.where(x == edge, far, np.minimum(far, np.abs(x - edge)))
+    reach = np.where(finite, np.where(high, -1, 1) * n.power_of_two(far), 0)
+    return Place(x, reach, ordinary(domain, x.shape), low | high)
+
+
+def directions(where: Sequence[Place], salt: int) -> list[list[Array]]:
+    """Return directions: a random one, one of a kind that `salt` chooses, and a random one."""
+    random = mixed(where, salt)
+    kinds = [in_step(where), _one_entry(random, salt), random]
+    if len(where) > 1:
+        kinds += [only(random, i) for i in range(len(where))]
+    return [random, kinds[salt % len(kinds)], mixed(where, salt + 16)]
+
+
+def only(v: Direction, i: int) -> list[Array]:
+    """Return `v` for argument `i`, and 0 for all others."""
+    return [a if k == i else 0 * a for k, a in enumerate(v)]
+
+
+def _one_entry(v: Direction, salt: int) -> list[Array]:
+    """Return `v` in one of its entries, and 0 in all others."""
+    ends = np.cumsum([a.size for a in v])
+    at = salt * 5 % max(int(ends[-1]), 1) - ends + [a.size for a in v]
+    return [
+        np.where(np.arange(a.size).reshape(a.shape) == k, a, 0) for a, k in zip(v, at, strict=True)
+    ]
+
+
+def in_step(where: Sequence[Place]) -> list[Array]:
+    """Return the direction of equal steps, along which ties stay ties."""
+    least = min((np.abs(p.reach).min() for p in where if p.reach.size), default=1.0)
+    return [np.asarray(least * np.sign(p.reach)) for p in where]
+
+
+def mixed(where: Sequence[Place], seed: int) -> list[Array]:
+    """Return a random direction of unequal steps, whose contributions seldom cancel."""
+    pairs = zip(where, _unequal(seed, *(p.x.shape for p in where)), strict=True)
+    return [np.asarray(p.reach * np.where(p.edge, np.abs(v), v)) for p, v in pairs]
+
+
+def uneven(where: Sequence[Place], seed: int) -> list[Array]:
+    """Return a direction in which some numbers move by far more than the others.
+
+    Of x^2 and y^2 at 0 the one that moves more is the larger, wherever both are equal.
+    """
+    rng = np.random.default_rng([seed, 1])
+    return [np.asarray(a * rng.choice((1, 2.0**-3, 2.0**-9), a.shape)) for a in mixed(where, seed)]
+
+
+@lru_cache(maxsize=512)
+def _unequal(seed: int, *shapes: tuple[int, ...]) -> list[Array]:
+    rng = np.random.default_rng([seed, *map(math.prod, shapes)])
+    return [np.asarray(rng.choice((-1, -0.5, 0.5, 0.75, 1), shape)) for shape in shapes]
+
+
+# Functions to differentiate
+
+
+class Problem(NamedTuple):
+    """A function with flat results, its gradients for weights of these, and where it is called."""
+
+    f: Callable[..., Array]
+    vjp: Callable[..., list[Array]]
+    places: list[Place]
+    eps: float
+
+    @property
+    def point(self) -> list[Array]:
+        """The arrays at which it is differentiated."""
+        return [p.x for p in self.places]
+
+
+def first_problem(case: Case) -> Problem:
+    """Return the function of `case`, of the arguments that have a gradient."""
+    kinds = [case.arrays[i].dtype for i in case.floats]
+
+    def f(*point: Array) -> Array:
+        typed = [np.asarray(x).astype(k, copy=False) for x, k in zip(point, kinds, strict=True)]
+        return case.rule.result(case.with_point(typed), case.settings).ravel()
+
+    def vjp(w: Array, nudge: r.Nudge | None = None) -> list[Array]:
+        return case.gradients(w.reshape(case.out.shape).astype(case.out.dtype), nudge=nudge)
+
+    dtypes = [case.out.dtype, *kinds]
+    eps = float(max(EPS, *(np.finfo(k).eps for k in dtypes)))
+    return Problem(_nan_where_it_raises(f, case.out.size), vjp, places(case), eps)
+
+
+def second_problem(case: Case, g: Array) -> Problem:
+    """Return the gradient of `case` as a function of `g` and of the arguments."""
+    first = first_problem(case)
+
+    def f(g: Array, *point: Array) -> Array:
+        grads = case.gradients(g.astype(case.out.dtype), arrays=case.with_point(point))
+        return np.concatenate([x.ravel() for x in grads])
+
+    def vjp(w: Array, nudge: r.Nudge | None = None) -> list[Array]:
+        pieces = np.split(w, np.cumsum([p.x.size for p in first.places])[:-1])
+        h = [v.reshape(p.x.shape) for v, p in zip(pieces, first.places, strict=True)]
+        return case.second(h, g, nudge)
+
+    wide = g.astype(float)
+    seed = Place(wide, np.ones(g.shape), wide, np.zeros(g.shape, bool))
+    size = sum(p.x.size for p in first.places)
+    return Problem(_nan_where_it_raises(f, size), vjp, [seed, *first.places], first.eps)
+
+
+def _nan_where_it_raises(f: Callable[..., Array], size: int) -> Callable[..., Array]:
+    """Return `f` giving NaN where it raises: steps may lead out of its domain."""
+
+    def tried(*point: Array) -> Array:
+        try:
+            return f(*point)
+        except Exception:  # noqa: BLE001  it may raise anything outside of its domain
+            return np.full(size, np.nan)
+
+    return tried
+
+
+def entry_derivatives(
+    problem: Problem, entries: Sequence[tuple[int, tuple[int, ...]]]
+) -> list[Derivative]:
+    """Return the derivatives by single entries, each an argument and an index."""
+    lines = []
+    for k, at in entries:
+        v = [np.zeros(p.x.shape) for p in problem.places]
+        v[k][at] = 1.0
+        lines.append((problem.point, [a * p.reach for a, p in zip(v, problem.places, strict=True)]))
+    with np.errstate(all="ignore"):
+        along = n.derivatives(problem.f, lines, eps=problem.eps)
+    steps = [problem.places[k].reach[at] for k, at in entries]
+    return [
+        Derivative(d.value / s, d.error / abs(s), d.jump / abs(s), d.scale / abs(s))
+        for d, s in zip(along, steps, strict=True)
+    ]
+
+
+# Laws
+
+
+def finite_gradient(case: Case) -> None:
+    """A gradient is finite wherever the function has a derivative, or slopes to both sides."""
+    grads = case.gradients(case.g, case.out)
+    if not r.all_finite(grads):
+        grads = case.gradients(case.g * CALM, case.out)  # intermediate numbers may overflow
+    for k, (i, a) in enumerate(zip(case.floats, grads, strict=True)):
+        for index in np.argwhere(~np.isfinite(a)):
+            at = tuple(int(j) for j in index)
+            number, value, error = case.arrays[i][at], 0.0, 0.0
+            expected = f"a number, since the function is finite at {number}"
+            if np.isfinite(number):
+                problem = first_problem(case)
+                (measured,) = entry_derivatives(problem, [(k, at)])
+                w = np.asarray(case.g, float).ravel()
+                value, error = measured.weighted(w)
+                expected = f"{value:.6g} +- {error:.2g} by differences"
+                if is_kink(measured, problem.eps**0.5)[w != 0].any():
+                    expected = f"a number {between(value, error)}, the slopes to both sides"
+            if not np.isfinite(error) or (np.isinf(number) and np.isinf(a[at])):
+                raise DiscardError
+            raise case.wrong(
+                "nonfinite",
+                f"the gradient of {case.rule.argument(i)} is {a[at]} at {at}; expected {expected}",
+                argument=i,
+                index=at,
+                analytic=a[at],
+                numerical=value,
+                error=error,
+                g=case.g,
+            )
+
+
+def between(middle: float, bound: float) -> str:
+    """Return the two slopes at a kink, of which one is often 0."""
+    low, high = (0.0 if abs(s) < 1e-3 * bound else s for s in (middle - bound, middle + bound))
+    return f"between {low:.3g} and {high:.3g}"
+
+
+def first_order(case: Case, tolerance: Tolerance) -> Report:
+    """The gradient is the derivative, as measured without it."""
+    require_finite(case)
+    return _agree_at(case, first_problem(case), tolerance, None)
+
+
+def second_order(case: Case, tolerance: Tolerance) -> Report:
+    """A rule is differentiable: the gradient of the gradient is its derivative."""
+    require_finite(case)
+    # Zeros in g show a rule that treats them apart, whose derivative differs from that beside.
+    g = r.cotangent(case.out, case.salt, zeros=True)
+    if not r.all_finite(case.gradients(case.g, case.out)):
+        raise DiscardError
+    # Where the result has a kink, that of its gradient follows from no convention.
+    return _agree_at(case, second_problem(case, g), tolerance._replace(lines=1, kinks="skip"), g)
+
+
+def _agree_at(case: Case, problem: Problem, tolerance: Tolerance, g: Array | None) -> Report:
+    """Compare gradients at a case; `g` is the cotangent in second order."""
+
+    def lost() -> Array:
+        """Return the size of numbers that cancel: 1 - tanh(x)^2 at 13 has no digit left."""
+        if g is not None:
+            return 16 * np.concatenate([a.ravel() for a in natural_sizes(case, g)[1]])
+        usual = [[t * p.ordinary for p in problem.places] for t in (1, 2.0**-4)]
+        sizes = [n.steepness(problem.f, problem.point, x) for x in usual]
+        # Where numbers are smaller a staircase is rough whose stairs are too long here.
+        v = mixed(problem.places, 0)
+        for t in (0.47, 0.23):
+            nearer = [p.x * t for p in problem.places]
+            sizes.append(n.local_rounding(problem.f, nearer, v) / EPS)
+        return np.asarray(np.max(sizes, axis=0))
+
+    tolerance = tolerance._replace(eps=problem.eps)
+    if tolerance.blur > EPS and tolerance.rtol:
+        tolerance = tolerance._replace(rtol=max(tolerance.rtol, tolerance.blur**0.5))
+    with case.errstate():
+        try:
+            return agree(problem, case.salt, tolerance, lost)
+        except FloatingPointError as error:
+            raise DiscardError from error
+        except Mismatch as mismatch:
+            if g is not None and has_kink(case):
+                raise DiscardError from None
+            mismatch.problem = problem._replace(eps=tolerance.blur)
+            what = "the gradients" if g is None else "the gradients of the gradients"
+            failure = case.wrong(
+                mismatch.kind if g is None else "second-order",
+                f"{what} give a derivative of {mismatch.total:.10g} along one direction; expected "
+                f"{mismatch.numeric:.10g} +- {mismatch.error:.2g} by differences",
+                analytic=mismatch.total,
+                numerical=mismatch.numeric,
+                error=mismatch.error,
+                g=np.asarray(mismatch.w).reshape(case.out.shape) if g is None else g,
+            )
+            failure.mismatch = mismatch
+            raise failure from None
+
+
+# Comparing
+
+
+class Mismatch(Exception):  # noqa: N818  turned into a GradientError, which knows the case
+    """Gradients that no derivative within the bounds allows, along a direction."""
+
+    problem: Problem
+
+    def __init__(
+        self, w: Array, v: Direction, total: float, measured: tuple[float, float], kind: str
+    ) -> None:
+        super().__init__(kind)
+        self.in_step = len(np.unique(np.concatenate([a.ravel() for a in v]))) == 1
+        self.w, self.total, self.kind = w, total, kind
+        self.numeric, self.error = measured
+
+
+class Claim(NamedTuple):
+    """What gradients say about the derivative of a weighted sum of results."""
+
+    weights: Array
+    total: float
+    size: float
+    """The sum of the absolute terms, to which rounding is relative."""
+    slack: float
+
+    def agrees(self, measured: Derivative, rtol: float) -> bool:
+        """Return whether the claim lies within the tolerance."""
+        numeric, error = measured.weighted(self.weights)
+        allowed = error + self.slack + rtol * self.size
+        return math.isfinite(self.total) and abs(self.total - numeric) <= allowed
+
+
+def claim(grads: Sequence[Array], v: Direction, w: Array, slack: float = 0.0) -> Claim:
+    """Return what `grads`, for the weights `w`, say about the derivative along `v`."""
+    products = [np.where(b == 0, 0, a * b).ravel() for a, b in zip(grads, v, strict=True)]
+    terms = np.concatenate(products)
+    return Claim(w, float(terms.sum()), float(np.abs(terms).sum()), slack)
+
+
+class _Comparison(NamedTuple):
+    problem: Problem
+    tolerance: Tolerance
+    measure: Callable[..., list[Derivative]]
+    lost: Callable[[], Array]
+
+
+@np.errstate(all="ignore")  # what is not finite lies within no bound
+def agree(problem: Problem, salt: int, tolerance: Tolerance, lost: Callable[[], Array]) -> Report:
+    """Compare gradients with derivatives along directions; raise `Mismatch`.
+
+    `lost` gives the size of intermediate numbers that cancel, asked for where they disagree.
+    Results whose derivative is well known are compared by themselves, so that those at a kink,
+    whose bound is as large as the kink, hide nothing; these are compared among themselves.
+    """
+    f, _, where, _ = problem
+    report, here = Report(), problem.point
+    chosen = directions(where, salt)[: tolerance.lines]
+    if (count := _agree_quickly(problem, chosen, salt, tolerance)) is not None:
+        return Report(compared=count)
+    measure = partial(n.derivatives, f, eps=tolerance.eps, noise=tolerance.noise)
+    held = _Comparison(problem, tolerance, measure, lost)
+    along = measure([(here, v) for v in chosen])
+    coarse = tolerance.blur**0.5
+    for k, v in enumerate(chosen):
+        measured = along[k]
+        w = weights(measured.value, salt, k)
+        resolved = measured.error <= max(RESOLVED, coarse) * measured.scale.max(initial=0)
+        unknown = np.isinf(measured.error)
+        vague = ~resolved & ~unknown
+        # An empty result is compared once: it must have its gradient.
+        for part in [resolved] * bool(resolved.any() or not k) + [vague] * bool(vague.any()):
+            _compare(held, np.where(part, w, 0), v, measured)
+        if vague.any() and len(chosen) == tolerance.lines:
+            chosen.append(in_step(where))
+            along += measure([(here, chosen[-1])])
+        rough = vague & is_kink(measured, coarse)
+        report.compared += int((resolved & _depends(measured, v)).sum())
+        report.kinks += int(rough.sum())
+        counts = {"jump or noise": int(unknown.sum()), "wide bound": int((vague & ~rough).sum())}
+        report.inconclusive += Counter(counts)
+    return report
+
+
+def _depends(measured: Derivative, v: Direction) -> Array:
+    """Return which results depend on what moves along `v`: a constant says nothing of a rule."""
+    moves_all = all((a != 0).all() for a in v)
+    return np.asarray((measured.value != 0) | moves_all)
+
+
+def _agree_quickly(
+    problem: Problem, chosen: Sequence[Direction], salt: int, tolerance: Tolerance
+) -> int | None:
+    """Return how many derivatives agree; None where a closer look has to tell."""
+    options = {"eps": tolerance.eps, "noise": tolerance.noise}
+    lines = [(problem.point, v) for v in chosen]
+    quick = n.derivatives(problem.f, lines, n.quick_derivative, **options)
+    for k, (v, measured) in enumerate(zip(chosen, quick, strict=True)):
+        if not np.isfinite(measured.error).all():
+            return None
+        w = weights(measured.value, salt, k)
+        mine = claim(problem.vjp(w), v, w)
+        numeric, error = measured.weighted(w)
+        if not abs(mine.total - numeric) + error <= tolerance.rtol * mine.size:
+            return None
+    return sum(int(_depends(m, v).sum()) for m, v in zip(quick, chosen, strict=True))
+
+
+def weights(value: Array, salt: int, k: int) -> Array:
+    """Return the weights of the results: random ones, or one alone where there are few."""
+    w = r.cotangent(value, salt + k)
+    if k and salt % 4 == 3 and 1 < value.size <= 8:
+        w = np.where(np.arange(value.size) == salt // 4 % value.size, w, 0)
+    return w
+
+
+def _compare(held: _Comparison, w: Array, v: Direction, measured: Derivative) -> None:
+    """Raise `Mismatch` unless the gradients agree, or something explains that they do not.
+
+    Other steps, the gradients' own rounding, kinks and jumps cost more to measure, and are asked
+    in turn where gradients disagree.
+    """
+    (f, vjp, where, _), tolerance, measure = held[:3]
+    mine = claim(vjp(w), v, w)
+    if not math.isfinite(mine.total):
+        w = w * CALM
+        mine = claim(vjp(w), v, w)
+    if mine.agrees(measured, tolerance.rtol):
+        return
+    point, rtol = held.problem.point, max(tolerance.rtol, 64 * tolerance.blur)
+    far = max((float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in (*point, *v)), default=0)
+    (blurred,) = measure([(point, v)], rounding=2 * tolerance.eps * far * held.lost())
+    (other,) = measure([(point, v)], first=13 / 64)
+    if mine.agrees(blurred, rtol):
+        return
+    w = np.where(other.agrees(measured), w, 0)
+    slack = _slack(vjp, w, v, tolerance.blur)
+
+    def explained(*candidates: Derivative) -> bool:
+        again = claim(vjp(w), v, w, slack)
+        return any(again.agrees(one, rtol) for one in candidates)
+
+    if explained(measured, other):
+        return
+    torn, rough = kinks_around(measure, where, measured, tolerance.blur**0.5)
+    w = np.where(torn | (rough & (tolerance.kinks == "skip")), 0, w)
+    if explained(measured, other):
+        return
+    if rough.any() and explained(subgradients(measure, where, v, measured, rough)):
+        return
+    mine = claim(vjp(w), v, w, slack)
+    numeric, _ = measured.weighted(w)
+    if n.gained_by_jumps(f, point, v, w, mine.total - numeric):
+        return
+    kind = "kink" if (rough & (w != 0)).any() else "value"
+    if tolerance.rtol < RTOL and mine.agrees(measured, RTOL):
+        kind = "imprecise"
+    raise Mismatch(w, v, mine.total, measured.weighted(w), kind)
+
+
+def _slack(vjp: Callable[..., list[Array]], w: Array, v: Direction, eps: float) -> float:
+    """Return four times the gradients' own rounding along `v`."""
+    moves = zip(r.spread(partial(vjp, w), eps), v, strict=True)
+    return 4 * sum(float((a * np.abs(d))[d != 0].sum()) for a, d in moves)
+
+
+# Kinks
+
+
+def is_kink(measured: Derivative, coarse: float) -> Array:
+    """Return which results have a kink along the line that was measured."""
+    return np.asarray(measured.jump > coarse * measured.scale)
+
+
+def kinks_around(
+    measure: Callable[..., list[Derivative]],
+    where: Sequence[Place],
+    measured: Derivative,
+    coarse: float,
+) -> tuple[Array, Array]:
+    """Return which results are discontinuous at a point, and which have a kink there.
+
+    Along one line they may look smooth: the middle one of three equal numbers does.
+    """
+    torn, rough = np.isinf(measured.error), is_kink(measured, coarse)
+    point = [p.x for p in where]
+    lines = [uneven(where, 1000 + seed) for seed in range(LINES)]
+    pairs = list(pairwise((*range(LINES), 0)))
+    lines += [[(a + b) / 2 for a, b in zip(lines[j], lines[k], strict=True)] for j, k in pairs]
+    tried = [(point, v) for v in lines]
+    along = measure(tried, n.quick_derivative)
+    if not all((one.error <= coarse / 4 * one.scale).all() for one in along):
+        along = measure(tried)
+    # Derivatives must add up: of three ties the middle one is smooth along every line.
+    for (j, k), both in zip(pairs, along[LINES:], strict=True):
+        one, other = along[j], along[k]
+        far = np.abs(one.value + other.value - 2 * both.value)
+        scale = np.maximum(np.maximum(one.scale, other.scale), both.scale)
+        rough = rough | (far > one.error + other.error + 2 * both.error + coarse * scale)
+    for other in along:
+        torn |= np.isinf(other.error)
+        rough |= is_kink(other, coarse)
+    return torn, rough & ~torn
+
+
+def has_kink(case: Case) -> bool:
+    """Return whether the function has a kink or a jump at `case`, in any of its results."""
+    f, _, where, eps = first_problem(case)
+    measure = partial(n.derivatives, f, eps=eps)
+    (measured,) = measure([([p.x for p in where], mixed(where, 1000))])
+    return any(a.any() for a in kinks_around(measure, where, measured, eps**0.5))
+
+
+def subgradients(
+    measure: Callable[..., list[Derivative]],
+    where: Sequence[Place],
+    v: Direction,
+    measured: Derivative,
+    rough: Array,
+) -> Derivative:
+    """Return `measured` with a bound that spans all slopes along `v` nearby, where it is rough."""
+    rough = rough & np.isfinite(measured.error)
+    bound = np.where(rough, measured.error, 0)
+    low, high = measured.value - bound, measured.value + bound
+    nearby = [
+        [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in where]
+        for rng in map(np.random.default_rng, range(32))
+    ]
+    for one in measure([(point, v) for point in nearby], first=2.0**-14):
+        finite = rough & np.isfinite(one.error)
+        low = np.where(finite, np.minimum(low, one.value - one.error), low)
+        high = np.where(finite, np.maximum(high, one.value + one.error), high)
+    wide = np.where(rough, (high - low) / 2, measured.error)
+    return measured._replace(value=(low + high) / 2, error=wide)
