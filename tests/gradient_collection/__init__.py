@@ -22,6 +22,7 @@ from . import (  # noqa: F401  # each adds its rows to the tables
     wrong_subtle,
 )
 from .case import RIGHT, WRONG, Case, Function
+from .generic import GENERIC
 from .right_tensors import TENSORS
 
-__all__ = ["RIGHT", "TENSORS", "WRONG", "Case", "Function"]
+__all__ = ["GENERIC", "RIGHT", "TENSORS", "WRONG", "Case", "Function"]

@@ -13,7 +13,7 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from . import RIGHT, TENSORS, WRONG
+from . import GENERIC, RIGHT, TENSORS, WRONG
 from .measure import checked
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.gradient_collection")
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
     parser.add_argument("--examples", type=int, help="drawn for each check")
-    parser.add_argument("--only", default="", help="a part of a name, a class of bugs, or right")
+    parser.add_argument(
+        "--only", default="", help="a part of a name, a class of bugs, generic, or right"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--verbose", action="store_true", help="print the messages")
     return parser.parse_args()
@@ -41,6 +43,8 @@ def asked() -> argparse.Namespace:
 
 def chosen(only: str) -> list[Case | Function]:
     """Return the cases that are asked for."""
+    if only == "generic":
+        return list(GENERIC.values())
     cases: list[Case | Function] = [*WRONG.values(), *RIGHT.values(), *TENSORS.values()]
     named = [c for c in cases if only == (c.bug or "right")]
     return named or [c for c in cases if only in c.name]
@@ -48,7 +52,7 @@ def chosen(only: str) -> list[Case | Function]:
 
 def under_seeds(name: str, seeds: int, examples: int | None) -> list[Outcome]:
     """Check the case of this name under each seed; a name goes to another process, a case not."""
-    case = {**RIGHT, **TENSORS, **WRONG}[name]
+    case = {**RIGHT, **TENSORS, **WRONG, **GENERIC}[name]
     return [checked(case, seed, examples) for seed in range(seeds)]
 
 
@@ -84,25 +88,26 @@ def bugs_found(cases: Sequence[Case | Function], found: Found) -> bool:
 
 
 def right_spared(cases: Sequence[Case | Function], found: Found) -> bool:
-    """Print which right rules failed, and how much was undecided; return whether none failed."""
+    """Print which right rules failed, and how much was inconclusive; return whether none failed."""
     failed = 0
-    compared = undecided = 0
+    compared = inconclusive = 0
     shares = {}
     for case in cases:
         kinds = [one.kind for one in found[case.name] if one.kind is not None]
         failed += bool(kinds)
         if kinds:
             print(f"right, and failed: {case.name} ({', '.join(kinds)})")
-        here = [(one.compared, one.undecided) for one in found[case.name]]
+        here = [(one.compared, one.inconclusive) for one in found[case.name]]
         compared += sum(a for a, _ in here)
-        undecided += sum(b for _, b in here)
+        inconclusive += sum(b for _, b in here)
         shares[case.name] = sum(b for _, b in here) / max(sum(a + b for a, b in here), 1)
-    share = undecided / max(compared + undecided, 1)
+    share = inconclusive / max(compared + inconclusive, 1)
     most = sorted(shares.items(), key=lambda pair: -pair[1])[:5]
     told = ", ".join(f"{name} {100 * part:.0f} %" for name, part in most if part)
     print(f"right functions failed: {failed}/{len(cases)}")
     print(
-        f"undecided: {100 * share:.1f} % of {compared + undecided} slopes; most: {told or 'none'}"
+        f"inconclusive: {100 * share:.1f} % of {compared + inconclusive} derivatives; "
+        f"most: {told or 'none'}"
     )
     return failed == 0
 

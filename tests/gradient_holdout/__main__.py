@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tests.gradient_collection.measure import outcome
 
 from . import HOLDOUT, MISSING
+from .wrong import missed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--examples", type=int, help="drawn for each check")
     parser.add_argument("--confirm", action="store_true", help="compute the known losses again")
+    parser.add_argument("--wrong", action="store_true", help="check wrong rules instead")
     parser.add_argument("--verbose", action="store_true", help="print what passes, too")
     return parser.parse_args()
 
@@ -46,6 +48,10 @@ def main() -> int:
     """Run and print."""
     args = asked()
     warnings.simplefilter("ignore")
+    if args.wrong:
+        lost, line = missed(args.only, args.seed)
+        print(*(f"missed: {name}" for name in lost), line, sep="\n")
+        return bool(lost)
     if args.confirm:
         for line in confirmations():
             print(line)
@@ -59,12 +65,12 @@ def main() -> int:
         for name, entry in HOLDOUT.items()
         if (name == args.only if args.exact else args.only in name)
     }
-    failed, known, total, compared, undecided = 0, 0, 0.0, 0, 0
+    failed, known, total, compared, inconclusive = 0, 0, 0.0, 0, 0
     for name, entry in chosen.items():
-        one = outcome(partial(entry.check, args.examples), args.seed)
+        one = outcome(partial(entry.check, args.examples, args.seed))
         total += one.seconds
         compared += one.compared
-        undecided += one.undecided
+        inconclusive += one.inconclusive
         if one.kind is None:
             if args.verbose:
                 print(f"{name}: {one.text} ({one.seconds:.1f} s)", flush=True)
@@ -74,10 +80,10 @@ def main() -> int:
         failed += not proven
         told = "a confirmed loss" if proven else "FAILED"
         print(f"{name}: {told} [{one.kind}] ({one.seconds:.1f} s)\n{one.text}\n", flush=True)
-    share = undecided / max(compared + undecided, 1)
+    share = inconclusive / max(compared + inconclusive, 1)
     print(
         f"{len(chosen)} functions: {failed} failed, {known} with a confirmed loss; "
-        f"{compared} slopes compared, {100 * share:.1f} % undecided; {total:.0f} s"
+        f"{compared} derivatives compared, {100 * share:.1f} % inconclusive; {total:.0f} s"
     )
     return 1 if failed else 0
 
