@@ -1,0 +1,41 @@
+"""The examples that need Dask, in a short form, as the command line runs them."""
+
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed", reason="the examples need Dask")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(script: str, *options: str) -> str:
+        monkeypatch.setattr("sys.argv", [script, *options])
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_workers_stay_within_a_limit_that_the_data_exceed(run: Callable[..., str]) -> None:
+    pytest.importorskip("zarr", reason="the data are in Zarr's format")
+    printed = run("out_of_core.py", "--epochs", "2", "--rows", "131072", "--limit", "340")
+    assert "1024 MiB of data, a limit of 340 MiB a worker" in printed
+    used = re.findall(r"│ (\d) workers? +│ +[\d.]+ │ +(\d+) │", printed)
+    assert [workers for workers, _ in used] == ["1", "2"]
+    assert all(int(mebibytes) < 340 for _, mebibytes in used)
+
+
+def test_a_sweep_shows_errors_beside_results(run: Callable[..., str]) -> None:
+    printed = run("sweep.py", "--epochs", "5")
+    assert re.search(r"│ 0\.01 +│ +0\.\d+ │ +0 │", printed)
+    assert re.search(r"│ 1e\+200 │ +- │ +3 │ +the error is (inf|nan) │", printed)
