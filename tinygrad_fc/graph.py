@@ -184,13 +184,14 @@ def changed(*arrays: Any) -> None:
     The caller holds `changing` until this is done.
     """
     state.changed = now = tick()
+    changes = state.changes
     for array in arrays:
         of = array if array.base is None else owner(array)
         key = id(of)
-        state.changes[key] = now
-        if key not in state.owners:
+        if key not in changes:
             with suppress(TypeError):  # memory of another library, whose entry stays
                 state.owners[key] = ref(of, _Forget(key))
+        changes[key] = now
 
 
 class _Forget:

@@ -67,6 +67,9 @@ def device_and_dtype(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[de
     return where, dtype
 
 
+_tuple = tuple.__new__  # at half the cost of a call of the class
+
+
 class Size(tuple[int, ...]):
     """The shape of a tensor: a tuple that knows its number of elements.
 
@@ -117,7 +120,7 @@ class Tensor(methods.Methods):
     @property
     def shape(self) -> Size:
         """The sizes of its axes."""
-        return Size(self._array.shape)
+        return _tuple(Size, self._array.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
