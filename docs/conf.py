@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
 
-import tinygrad_fc
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim, viz
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -19,7 +22,7 @@ HERE = Path(__file__).parent
 
 project = "tinygrad_fc"
 author = copyright = "tinygrad_fc contributors"  # noqa: A001  Sphinx reads this name
-version = release = tinygrad_fc.__version__
+version = release = tg.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "conf.py"]
 html_theme = "furo"
@@ -64,8 +67,35 @@ def escape_stars(*arguments: Any) -> None:
             lines[i] = re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", "".join(parts))
 
 
+def write_page(path: Path) -> None:
+    """Write the page of the document's network, which the start page embeds."""
+    tg.manual_seed(1)
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise([1, 8, 5, 3, 1]):
+        layers += [nn.Linear(n_in, n_out), nn.Sigmoid()]
+    model, criterion = nn.Sequential(*layers), nn.MSELoss(reduction="batchmean")
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    optimizer = optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+
+    @tg.compile(backend="numpy")
+    def step(x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = tg.linspace(-7, 7, 40).reshape(-1, 1)
+    y = (x.cos() + 1) / 2
+    step(x, y)
+    viz.page(step, x, y, path)
+
+
 def setup(app: Sphinx) -> None:
     """Copy the course, which is part of the examples, to where Sphinx looks for it."""
+    if find_spec("tinygrad_fc.compiler.ir"):  # the page reads its programs
+        write_page(HERE / "_static/backprop.html")
     shutil.copytree(HERE.parent / "examples/course", HERE / "course", dirs_exist_ok=True)
     app.add_html_math_renderer(
         "mathml", inline_renderers=(visit_math, None), block_renderers=(visit_math, None)

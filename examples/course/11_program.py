@@ -45,6 +45,11 @@ step(x, target)
 print(step.source)
 
 # %% [markdown]
+# `viz.page(step, x, target, "backprop.html")` writes a page that puts graph, numbers, derivation
+# and program side by side. It trains in the browser, by this very program. The start page of the
+# documentation has one for 1-8-5-3-1.
+
+# %% [markdown]
 # The line `d2 = ...` is formula (13), `d1 = ...` formula (36): the lines that chapters 4 and 5
 # derived. The graph that it came from:
 
