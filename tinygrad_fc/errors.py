@@ -4,8 +4,6 @@ Each is also the built-in error that NumPy's users expect and the `RuntimeError`
 users expect, so that code written for either catches it.
 """
 
-from typing import Any
-
 import numpy as np
 
 
@@ -39,12 +37,3 @@ class LinAlgError(np.linalg.LinAlgError, RuntimeError):
 
 class DivisionError(ZeroDivisionError, RuntimeError):
     """Whole numbers divided by 0, which has no whole result."""
-
-
-def evidence(array: Any) -> Any:
-    """Return `array`, whose values an error tells: for code that is about to raise it, in any case.
-
-    While a function is compiled, where arrays have no values to choose by, it has those of the call
-    that is traced: see `compiler.spelled`.
-    """
-    return array

@@ -82,7 +82,6 @@ class state:  # noqa: N801  a namespace of the process
 
     changed = 0
     walked = 0
-    structure = 0  # how often a module, a hook or a `requires_grad` was set: what the compiler asks
     changes: dict[int, int] = {}  # noqa: RUF012  by id of the owner of the memory, while it lives
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
     tensor: type[Any] = Node

@@ -260,7 +260,6 @@ class Tensor(methods.Methods):
                 "this is a result, which requires grad as its operands do: use x.detach()"
             )
         self._requires_grad = bool(value)
-        state.structure += 1
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Make gradients flow to it, or not; return itself."""
@@ -372,7 +371,6 @@ class Tensor(methods.Methods):
             raise GraphError(
                 "this tensor does not require grad: a hook on it would never be called"
             )
-        state.structure += 1
         handle = RemovableHandle(self._watched().hooks)
         handle.hooks[handle.id] = hook
         return handle
@@ -709,7 +707,6 @@ class RemovableHandle:
     def remove(self) -> None:
         """Take the hook out; once is enough."""
         self.hooks.pop(self.id, None)
-        state.structure += 1
 
     def __enter__(self) -> Self:
         return self

@@ -392,7 +392,7 @@ def test_only_functions_are_compiled():
         return x
 
     for function in (generates, coroutine):
-        with pytest.raises(TypeError, match=rf"{function.__name__}.* a generator or a coroutine"):
+        with pytest.raises(TypeError, match=f"{function.__name__}.* a generator or a coroutine"):
             tg.compile(function)
     with pytest.raises(TypeError, match=r"function.*3|3.*function"):
         tg.compile(3)

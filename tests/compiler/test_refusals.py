@@ -30,7 +30,6 @@ result = w * 2
 optimizer = optim.SGD([w], lr=0.1)
 scheduler = optim.lr_scheduler.StepLR(optimizer, 1)
 numpy_generator = np.random.default_rng(0)
-lbfgs = optim.LBFGS([w])
 values: list[Any] = []
 holder: Any = SimpleNamespace(last=None)
 last: Any = None
@@ -136,12 +135,12 @@ def formatted_to_places(x: Any) -> str:
 # Random numbers of others, clocks, files, iterators
 
 
-def numpy_random(x: Any) -> Any:
-    return x + np.random.rand(2)  # noqa: NPY002  # here
+def numpy_random(x: Any) -> Any:  # here
+    return x + np.random.rand(2)  # noqa: NPY002
 
 
-def numpy_generator_outside(x: Any) -> Any:
-    return x * numpy_generator.random()  # here
+def numpy_generator_outside(x: Any) -> Any:  # here
+    return x * numpy_generator.random()
 
 
 def python_random(x: Any) -> Any:
@@ -193,16 +192,6 @@ def scheduled(x: Any) -> None:
     (x * w).sum().backward()
     optimizer.step()
     scheduler.step()  # here
-
-
-def learning_rate_set(x: Any) -> None:
-    optimizer.param_groups[0]["lr"] = 0.5  # here
-    (x * w).sum().backward()
-
-
-def frozen(x: Any) -> Any:
-    w.requires_grad_(requires_grad=False)  # here
-    return x * w
 
 
 def appended(x: Any) -> Any:
@@ -267,10 +256,6 @@ def result_with_a_graph(x: Any) -> Any:
     return x * result  # here
 
 
-def line_search(x: Any) -> Any:
-    return lbfgs.step((x * w).sum)  # here
-
-
 REFUSED: dict[Any, str] = {
     **dict.fromkeys((branch, loop, comparison, branch_in_a_helper), r"value.*where\("),
     **dict.fromkeys((item, caught, as_float, square_root, as_count, as_list, as_array), "value"),
@@ -287,16 +272,13 @@ REFUSED: dict[Any, str] = {
     **dict.fromkeys((file, path), "open|file|read"),
     **dict.fromkeys((iterator, count), "iterator|next"),
     scheduled: "(?i)scheduler",
-    learning_rate_set: "lr",
-    frozen: "requires_grad",
     appended: "outside",
     **dict.fromkeys((stored_in_an_attribute, stored_in_a_global), "last.*outside|outside.*last"),
     stored_in_a_module: "first.*outside|outside.*first",
-    created_layer: "Linear",
+    created_layer: "outside",
     object_returned: "Pair",
     function_returned: "function",
     result_with_a_graph: "graph",
-    line_search: "LBFGS",
 }
 """What each refusal has to name: the cause, and where there is one the spelling that works."""
 
@@ -312,8 +294,7 @@ def test_refusals_name_the_line_and_change_nothing(function: Any):
         assert re.search(REFUSED[function], message, re.DOTALL), message
         place = re.search(rf"{re.escape(__file__)}:(\d+)", message)
         assert place, message
-        line = linecache.getline(__file__, int(place[1])).strip()
-        assert line.endswith("# here") or line.startswith(f"def {function.__name__}("), message
+        assert linecache.getline(__file__, int(place[1])).rstrip().endswith("# here"), message
         advice = message.rstrip(".").rpartition(". ")[2]
         assert len(advice.split()) > 3, f"no advice: {message}"
     same("w", w.detach(), before.detach())
@@ -411,7 +392,6 @@ def error_of(call: Any) -> type[BaseException]:
 
 
 WRONG: dict[str, tuple[Any, Any, Any]] = {
-    "a shape": (lambda x: x @ x, tg.ones(2, 3), tg.ones(2, 2)),
     "a class": (
         lambda y: nn.functional.cross_entropy(tg.zeros(2, 3), y),
         *(tg.tensor([0, 3]), tg.tensor([0, 2])),

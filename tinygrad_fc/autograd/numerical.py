@@ -108,7 +108,6 @@ def derivative(
             if edge.any():  # `point` lies on the edge of the domain
                 noises = 8 * max(eps, noise) * (np.abs(gap) + 2 * np.abs(s.here)) / s.h
                 one, bound = extrapolated(sign * gap / s.h, noises, ONE_SIDED)
-                edge &= bound <= (np.abs(one) + np.abs(s.here)) / 1024  # sqrt has none at 0
                 value, error = np.where(edge, one, value), np.where(edge, bound, error)
         overflowing = ~np.isfinite((np.abs(value) + error) / CALM)
         error = np.where(overflowing, np.inf, error)

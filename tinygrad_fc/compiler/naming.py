@@ -1,204 +1,242 @@
-"""What the values of a program are called.
+"""Names of values and the formulas that they are: z1, y1, d1, parameters, gradients.
 
-Layers are numbered from 1. What is computed by formula (3) is z1, z2, ..., by (2) y1, y2, ..., and
-the gradient of (12) d1, d2, ...
+Layers are numbered from 1. The result of formula (3) is z, of formula (2) y, and the cotangent of
+z, formula (12), is d. Other values are named by their module and op, such as `norm1_std`.
 """
 
 from __future__ import annotations
 
 import keyword
 import re
-from dataclasses import dataclass, field
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.layers import cited, found_layers
-from tinygrad_fc.compiler.program import (
-    Argument,
-    Gradient,
-    Held,
-    Leave,
-    Option,
-    Random,
-    State,
-    results,
-)
+from tinygrad_fc.compiler.ir import Origin, Program, Source, Value, draw, operands
+from tinygrad_fc.op import Op
+from tinygrad_fc.ops import activation
 
 if TYPE_CHECKING:
-    from tinygrad_fc.compiler.layers import Layer
-    from tinygrad_fc.compiler.program import Program
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tinygrad_fc.compiler.trace import Trace
+
+_WORDS: dict[Any, str] = {
+    np.add: "sum",
+    np.subtract: "difference",
+    np.multiply: "product",
+    np.true_divide: "quotient",
+    np.sqrt: "root",
+    np.square: "square",
+    np.exp: "exp",
+    np.add.reduce: "total",
+    np.where: "choice",
+    np.maximum: "maximum",
+    draw: "draws",
+}
+"""What a value is called by its function, where its op computes several."""
+_ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
+_ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
 
 
-CALLED = (
-    *("np", "math", "operator", "scipy", "tinygrad_fc", "Unfit", "range", "enumerate", "len"),
-    *("slice", "bool", "int", "float", "complex", "abs", "round", "divmod", "pow", "max", "min"),
-)
-"""Names that the source itself may speak of, and that no variable may hide."""
-TINY = 1e-4
-"""Up to what a number that is added is called eps."""
-
-
-@dataclass
-class Names:
-    """The variables of the values that have one in any case, and the formulas of values."""
-
-    variables: dict[int, str] = field(default_factory=dict)
-    formulas: dict[int, str] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=lambda: set(CALLED))
-
-    def give(self, number: int | None, name: str) -> None:
-        """Call a value `name`, or something like it if that is taken; the first one stays."""
-        if number is not None and number not in self.variables:
-            self.variables[number] = self.fresh(name)
-
-    def fresh(self, name: str) -> str:
-        """Return `name` as a variable that is not taken yet, and take it."""
-        name = identifier(name)
-        # t1 is followed by t2, but weight_1 not by weight_2.
-        stem, k = (name[:-1], 1) if re.fullmatch(r"[a-z]1", name) else (f"{name}_", 1)
-        found = name
-        while found in self.taken:
-            k += 1
-            found = f"{stem}{k}"
-        self.taken.add(found)
-        return found
-
-
-def identifier(name: str) -> str:
-    """Return a qualified name such as `0.weight` as a variable, `weight_0`."""
-    parts = [re.sub(r"\W", "_", part) for part in re.split(r"[.\[\]]+", name) if part]
+def identifier(path: str) -> str:
+    """Return a path such as `0.weight` as a variable, `weight_0`."""
+    parts = [re.sub(r"\W", "_", part) for part in re.split(r"[.\[\]]+", path) if part]
     if parts and parts[0][0].isdigit():
         parts = [*(p for p in parts if not p[0].isdigit()), *(p for p in parts if p[0].isdigit())]
-    found = "_".join(parts) or "value"
-    if found[0].isdigit():
-        found = f"value_{found}"
-    return f"{found}_" if keyword.iskeyword(found) else found
+    name = "_".join(parts) or "value"
+    name = f"value_{name}" if name[0].isdigit() else name
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
-def named(program: Program) -> Names:
-    """Return what to call the values of `program` that deserve a name."""
-    names = Names()
-    layers = found_layers(program)
-    _name_inputs(program, names)
-    for k, layer in enumerate(layers, 1):
-        names.give(layer.z, f"z{k}")
-        names.give(layer.y, f"y{k}")
-        names.give(layer.d, f"d{k}")
-        _name_gradients(layer, names)
-    for w in program.writes:
-        if isinstance(w, Leave):
-            of = _input_at(program, w.of)
-            if of is not None and w.number not in program.inputs:
-                names.give(w.number, f"{names.variables[of]}_grad")
-    _name_results_of_calls(program, names)
-    rest = [*program.names.items(), *((leaf.number, "result") for leaf in results(program.result))]
-    for n, name in rest:
-        if n not in program.constants:
-            names.give(n, name)
-    losses = {n for n, name in names.variables.items() if name == "loss"}
-    names.formulas = cited(program, layers, losses)
-    return names
+def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
+    """Give the values of `program` names, formulas and the paths of their modules."""
+    paths = _paths(run)
+    names = program.names
+    for value in program.inputs:
+        names[id(value)] = identifier(_input_name(value.source, arguments, paths))
+    _resolve_modules(run, program)
+    for node, grad in run.grads.values():
+        if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
+            names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
+    _name_layers(program)
+    lossy = any(_is_loss(origin.op) for origin in program.origins)
+    for number in program.returned:
+        value = program.outputs[number]
+        if not value.is_constant:
+            names.setdefault(id(value), "loss" if lossy and value.shape == () else "result")
+    _name_others(program)
 
 
-def _name_results_of_calls(program: Program, names: Names) -> None:
-    """Name what forward functions return by their rows: `loss`, `softmax`, ..."""
-    last = {s.place.call: s for s in program.instructions if s.place and s.place.rule < 0}
-    for step in last.values():
-        row = step.place.row if step.place else ""
-        lossy = any(word in row for word in ("loss", "entropy", "error"))
-        if lossy and program.values[step.out].shape == ():
-            names.give(step.out, "loss")
-    for step in program.instructions:
-        if step.place is not None and step.place.row == "mse_loss" and step.function is np.subtract:
-            names.give(step.out, "error")
+def _paths(run: Trace) -> dict[int, str]:
+    """Return names of tensors and arrays by id: their paths in models, or the user's variables."""
+    paths: dict[int, str] = {}
+    for root in run.roots:
+        for path, tensor in (*root.named_parameters(), *root.named_buffers()):
+            paths.setdefault(id(tensor), path)
+    for read in run.reads.names.values():
+        paths.setdefault(id(read.value), read.name)
+    for guard, _ in run.optimizers.values():
+        for k, p in enumerate(q for group in guard.groups for q in group["params"]):
+            paths.setdefault(id(p), f"parameter{k}")
+        for p, kept in guard.optimizer.state.items():
+            for key, state in kept.items():
+                paths.setdefault(id(state), f"{paths.get(id(p), 'parameter')}.{key}")
+    return paths
 
 
-def _input_at(program: Program, source: Any) -> int | None:
-    """Return the number of the input that is read from `source`; by identity, as tensors go."""
-    for n, there in program.inputs.items():
-        if same_source(there, source):
-            return n
-    return None
+def _input_name(source: Source, arguments: Sequence[str], paths: dict[int, str]) -> str:
+    if source.kind == "argument":
+        known = source.subject < len(arguments)
+        return arguments[source.subject] if known else f"arg{source.subject}"
+    if source.kind == "gradient":
+        return f"{_input_name(source.subject, arguments, paths)}_old_grad"
+    if source.kind == "option":
+        group, key, item = source.key
+        return f"{key}{'' if item is None else item + 1}{f'_{group}' if group else ''}"
+    return "rng" if source.kind == "generator" else paths.get(id(source.subject), source.kind)
 
 
-def same_source(a: Any, b: Any) -> bool:
-    """Tell whether two sources are the same, without comparing tensors."""
-    if type(a) is not type(b):
+def _is_loss(op: str) -> bool:
+    return any(word in op for word in ("loss", "entropy", "error"))
+
+
+def _resolve_modules(run: Trace, program: Program) -> None:
+    """Put paths in the place of modules in the origins."""
+    paths = {id(m): path for root in run.roots for path, m in root.named_modules()}
+    resolved: dict[int, Origin] = {}
+    for value in program.instructions:
+        origin = value.origin
+        if origin is not None:
+            path = paths.get(id(origin.module), "")
+            value.origin = resolved.setdefault(id(origin), origin._replace(module=path))
+    program.origins = list(resolved.values())
+
+
+def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
+    """Yield the calls of ops and vjp rules, each with its instructions in order."""
+    calls: dict[int, tuple[Origin, list[Value]]] = {}
+    for value in program.instructions:
+        if value.origin is not None:
+            calls.setdefault(id(value.origin), (value.origin, []))[1].append(value)
+    yield from calls.values()
+
+
+def _name_layers(program: Program) -> None:
+    """Name z, y and d of layers, the loss, and cite the document's formulas."""
+    names, calls = program.names, list(op_calls(program))
+    layer: dict[int, int] = {}  # by id of z and y
+    count = 0
+    for origin, values in calls:
+        k = next((layer[id(v)] for v in _reads(values) if id(v) in layer), None)
+        last = values[-1]
+        if origin.argument >= 0:
+            continue
+        if origin.op == "linear":
+            count += 1
+            layer[id(last)] = count
+            names.setdefault(id(last), f"z{count}")
+            last.formula = "(3)"
+        elif origin.op in _ACTIVATIONS and k is not None:
+            layer[id(last)] = k
+            names.setdefault(id(last), f"y{k}")
+            last.formula = "(2)"
+        elif origin.op == "mse_loss":
+            _name_squared_error(program, values)
+    below = _readers(program, layer)
+    for origin, values in calls:
+        k = layer.get(id(origin.result))
+        if origin.op == "linear" and origin.argument > 0 and k is not None:
+            _name_backward(names, origin, values[-1], k, below[k])
+
+
+def _readers(program: Program, layer: dict[int, int]) -> Counter[int]:
+    """Return how many layers read each layer, with other ops between them or without."""
+    nearest: dict[int, set[int]] = {}
+    readers: Counter[int] = Counter()
+    for value in program.instructions:
+        sources = set().union(*(nearest.get(id(v), set()) for v in operands(value)))
+        if value.formula == "(3)":
+            readers.update(sources - {layer[id(value)]})
+        nearest[id(value)] = {layer[id(value)]} if id(value) in layer else sources
+    return readers
+
+
+def _reads(values: Iterable[Value]) -> Iterator[Value]:
+    for value in values:
+        yield from operands(value)
+
+
+def _name_squared_error(program: Program, values: list[Value]) -> None:
+    """Name the error and the loss, which is formula (6) if it is the mean over the samples."""
+    error = next((v for v in values if v.function is np.subtract), None)
+    if error is not None:
+        program.names.setdefault(id(error), "error")
+        last = values[-1]
+        program.names.setdefault(id(last), "loss")
+        if last.function is np.true_divide and last.args[1] == error.shape[0]:
+            last.formula = "(5), (6)"
+
+
+def _name_backward(
+    names: dict[int, str], origin: Origin, gradient: Value, k: int, above: int
+) -> None:
+    """Name the cotangent of layer `k`, which `above` layers read, and cite what it leads to."""
+    d = origin.cotangent
+    names.setdefault(id(d), f"d{k}")
+    if not above:
+        d.formula = "(13)"
+    elif above == 1 and _is_recurrence(d):
+        d.formula = "(36)"
+    formulas = ("(37)", "(38)") if above else ("(14)", "(17)")
+    gradient.formula = formulas[origin.argument - 1]
+
+
+def _is_recurrence(d: Value) -> bool:
+    """Tell whether a cotangent is an activation's rule of what the layer above hands down."""
+    if d.origin is None or d.origin.op not in _ACTIVATIONS or d.origin.cotangent is None:
         return False
-    if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(same_source, a, b))
-    return a is b or (isinstance(a, str | int) and a == b)
+    above = d.origin.cotangent.origin
+    return above is not None and (above.op, above.argument) == ("linear", 0)
 
 
-def _name_inputs(program: Program, names: Names) -> None:
-    for n, source in program.inputs.items():
-        names.give(n, program.names.get(n) or _called(program, source))
-
-
-def _called(program: Program, source: Any) -> str:
-    """Return a name for what is read from `source`."""
-    match source:
-        case Argument(index):
-            return f"arg{index}"
-        case State(_, tensor, key):
-            return f"{_tensor(program, tensor)}_{key}"
-        case Option(_, group, key, item):
-            return (
-                key + (f"{item + 1}" if item is not None else "") + (f"_{group}" if group else "")
+def _name_others(program: Program) -> None:
+    """Name what is left by module and op; values of an update by their parameter."""
+    names = program.default_names
+    parameters = _updated_parameters(program)
+    for origin, values in op_calls(program):
+        op = "loss" if _is_loss(origin.op) else origin.op
+        stem = "_".join(filter(None, (origin.module and identifier(origin.module), op)))
+        stem = f"d_{stem}" if origin.phase == "backward" else stem
+        for value in values:
+            if origin.phase == "update":
+                stem = parameters.get(id(value), origin.op.lower())
+            word = (
+                _WORDS.get(value.function)
+                if value is not values[-1] or origin.phase == "update"
+                else ""
             )
-        case Random():
-            return "rng"
-        case Gradient(of):
-            return f"{_tensor(program, of)}_grad"
-    return "tensor"
+            if value.function is np.full and value.shape == () and isinstance(value.args[1], Value):
+                word, stem = "", _number_name(program, value.args[1])
+            names.setdefault(id(value), identifier(f"{stem}_{word}" if word else stem))
 
 
-def _tensor(program: Program, tensor: Any) -> str:
-    """Return the name of a tensor, or of the one that is found at a source."""
-    for n, source in program.inputs.items():
-        if same_source(source, tensor) or (isinstance(source, Held) and source.tensor is tensor):
-            return program.names.get(n) or "tensor"
-    return "tensor"
+def _number_name(program: Program, number: Value) -> str:
+    """Return the name of the 0-d array of a number; NumPy takes it faster than the number."""
+    name = program.names.get(id(number), "number")
+    return "rate" if name == "lr" else f"{name}_array"
 
 
-def _name_gradients(layer: Layer, names: Names) -> None:
-    weight = names.variables.get(layer.weight)
-    if weight is not None:
-        names.give(layer.weight_grad, f"{weight}_grad")
-
-
-# What has no name of its own
-
-
-def of_number(text: str) -> str:
-    """Return what to call the array that holds a number: `text` is the expression of that.
-
-    >>> of_number("lr * n3 / (1 - betas_1 ** n2)"), of_number("1 - betas_1"), of_number("eps * n3")
-    ('rate', 'one_minus_betas_1', 'eps_array')
-    >>> of_number("1 - lr * weight_decay"), of_number("1 - n1"), of_number("1e-05")
-    ('value', 'value', 'value')
-    """
-    words = [word for word in re.findall(r"\b[^\W\d]\w*", text) if not re.fullmatch(r"n\d+", word)]
-    if "lr" in words and not text.startswith("1 - "):
-        return "rate"
-    if text == f"1 - {words[-1] if words else ''}":
-        return f"one_minus_{words[-1]}"
-    return f"{words[0]}_array" if len(set(words)) == 1 else "value"
-
-
-def of_constant(array: Any, function: Any) -> str:
-    """Return what to call a constant that `function` reads.
-
-    >>> of_constant(np.array(1e-5), np.add), of_constant(np.array(0.5), np.multiply)
-    ('eps', 'half')
-    """
-    if array.ndim == 0:
-        known = {1: "one", 2: "two", 0: "zero", 0.5: "half", -1: "minus_one"}
-        tiny = function is np.add and 0 < array.item() <= TINY
-        return "eps" if tiny else known.get(array.item(), "scale")
-    if array.ndim == 1 and array.dtype.kind == "i" and (array == np.arange(array.size)).all():
-        return "rows"
-    if array.size and (array == 1).all():
-        return "ones"
-    return "constant" if array.any() else "zeros"
+def _updated_parameters(program: Program) -> dict[int, str]:
+    """Return, by id of a value of an update, the name of the parameter that it is for."""
+    parameters: dict[int, str] = {}
+    for old, new in program.changes:
+        waiting = [new]
+        while waiting:
+            value = waiting.pop()
+            update = value.origin is not None and value.origin.phase == "update"
+            if update and id(value) not in parameters:
+                parameters[id(value)] = program.names.get(id(old), "parameter")
+                waiting.extend(operands(value))
+    return parameters

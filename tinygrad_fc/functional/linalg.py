@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError, evidence
+from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
 from tinygrad_fc.functional.arguments import Dim, normalize_dim, reduction_axes
 from tinygrad_fc.functional.shape import diag, movedim
 from tinygrad_fc.ops import elementwise as e
@@ -459,7 +459,7 @@ def _refuse(x: Any, bad: Any, what: str, because: str) -> None:
     bad = bad & np.isfinite(x._array).all(axis=(-2, -1))
     if not bad.any():
         return
-    at = tuple(int(k) for k in np.argwhere(evidence(bad))[0])
+    at = tuple(int(k) for k in np.argwhere(bad)[0])
     which = f"matrix {at} of the batch" if at else "the matrix"
     raise LinAlgError(f"{what}: {which} of shape {x.shape[-2:]} {because}")
 

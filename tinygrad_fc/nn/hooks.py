@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinygrad_fc.graph import Node, state
+from tinygrad_fc.graph import Node
 from tinygrad_fc.tensor import RemovableHandle
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ def add(hooks: dict[int, Hook], hook: Hook, *, prepend: bool) -> RemovableHandle
         hooks.clear()
     hooks[handle.id] = hook
     hooks.update(others)
-    state.structure += 1
     return handle
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from tinygrad_fc import dtypes, graph
+from tinygrad_fc import dtypes
 from tinygrad_fc.device import CPU, device, gpu
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.nn import hooks
@@ -242,11 +242,9 @@ class Module:
                 "tensor(value)"
             )
         super().__setattr__(name, value)
-        graph.state.structure += 1
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        graph.state.structure += 1
         if name in self._buffer_names:
             vars(self)["_buffer_names"].pop(name)
 

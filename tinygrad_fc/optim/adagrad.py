@@ -240,7 +240,8 @@ def _rprop(
     g: Any, p: Any, previous: Any, s: Any, shrink: Any, grow: Any, least: Any, most: Any
 ) -> None:
     agreement = g * previous
-    s *= np.where(agreement > 0, grow, np.where(agreement < 0, shrink, 1))
+    factor = np.where(agreement > 0, grow, np.where(agreement < 0, shrink, 1))
+    s *= factor.astype(s.dtype, copy=False)
     s[...] = np.minimum(np.maximum(s, least), most)
     previous[...] = np.where(agreement < 0, 0, g)
     p -= s * np.sign(previous)

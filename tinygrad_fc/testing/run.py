@@ -209,7 +209,6 @@ class _Search:
     def _raise(self, error: GradientError | None) -> None:
         if error is not None:
             self.deadline = min(self.deadline, time.process_time() + self.shrinking)
-            self.seconds = np.inf
             raise error
 
     def begin(self, cases: Iterator[Case]) -> None:

@@ -274,7 +274,6 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
 
     usual = [Form(all_of(), 2), Form(all_of(1), 1), Form(all_of(2), 3)]
     usual += [Form(all_of(2, 2), 2, SPECIAL), Form(all_of(2, 3), 0, WHOLE)]
-    usual += [Form(all_of(1), 1, (POWERS, 10, sign)) for sign in (1, -1)]
     empty = [Form(all_of(2), 2, WHOLE, (k, 0)) for k in letters]
     empty += [Form(b, 2) for b in (all_of(0), all_of(2, 0), all_of(0, 2))] * bool(batched)
     single = [Form(all_of(2), 3, WHOLE, (k, 1)) for k in letters]

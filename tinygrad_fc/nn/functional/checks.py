@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, ShapeError, evidence
+from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.graph import Node
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
@@ -73,7 +73,7 @@ def check_not_nan(loss: str, target: Any) -> None:
     """Raise `ValueError` where a target is NaN, which makes every gradient NaN."""
     missing = np.isnan(to_array(target))
     if missing.any():
-        places = np.argwhere(evidence(missing))
+        places = np.argwhere(missing)
         raise ValueError(
             f"{loss}: the target is NaN at index {tuple(map(int, places[0]))} (in {len(places)} of "
             f"{missing.size} places), expected numbers. Remove or impute these samples"

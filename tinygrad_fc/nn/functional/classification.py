@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError, evidence
+from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn.functional.checks import (
@@ -64,7 +64,7 @@ class ClassIndices:
             self.indices = np.where(self.valid, self.indices, 0)
             outside = self._outside()
         if outside:
-            y = evidence(self.indices)
+            y = self.indices
             wrong = y[(y < 0) | (y >= self.count)][0]
             raise RangeError(
                 f"{loss}: a class index is {wrong}, expected 0 to {self.count - 1} for a "

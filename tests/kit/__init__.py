@@ -1,1 +1,0 @@
-"""What tests draw from: networks with their gradients by hand, and programs to be compiled."""

@@ -1,0 +1,494 @@
+"""The intermediate representation: values of a program, simplified while they are recorded.
+
+A program is a list of instructions without branches. Each is a `Value`: one NumPy function called
+with earlier values. Nothing is changed in place: `x += y` is an addition whose result takes the
+place of x. `Graph.emit` records a call; an equal call returns the same value (common
+subexpressions), a call with constants alone is computed at once (folding), and a few identities
+of algebra are applied (x * 1, x.T.T, reshape of a reshape).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import site
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import tinygrad_fc
+from tinygrad_fc.graph import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LARGEST_FOLDED = 4096
+"""Elements up to which results of constants are computed while recording."""
+
+
+class CompileError(RuntimeError):
+    """A function that cannot be compiled; the message names the user's line."""
+
+
+class UnknownValueError(CompileError):
+    """A value is read inside an op, which is then recorded as one instruction."""
+
+
+class GuardFailed(Exception):  # noqa: N818  a signal for the caller, not an error
+    """Raised by a kernel, before it changes anything, where a condition of the trace fails."""
+
+
+@dataclass(eq=False)
+class Source:
+    """Where each call reads an input.
+
+    | kind | subject | key |
+    |---|---|---|
+    | argument | number of the leaf | |
+    | tensor | a tensor from outside, such as a parameter | |
+    | gradient | the source of a tensor, whose `.grad` it is | |
+    | array | a NumPy array from outside | |
+    | option | an optimizer | group, key, item of a tuple or None |
+    | generator | a `Generator`, whose NumPy generator it is | |
+    """
+
+    kind: str
+    subject: Any
+    key: Any = ""
+
+
+class Origin(NamedTuple):
+    """Where an instruction comes from.
+
+    `op` is the name of the op (or optimizer), `phase` is "forward", "backward" or "update",
+    `argument` is the argument whose vjp rule was called (-1: the forward function), `result` and
+    `cotangent` are what that rule was called with, and `module` is the innermost module
+    that was called, during the trace, and its path in the model afterwards.
+    """
+
+    op: str
+    phase: str
+    argument: int = -1
+    result: Any = None
+    cotangent: Any = None
+    module: Any = None
+
+
+class Value:
+    """An input, a constant, or the result of one instruction.
+
+    `function`, `args` and `kwargs` are the call; arguments are trees (tuples, lists, slices) with
+    values as leaves. An input has a `source`; a constant has neither function nor source. `sample`
+    is the array of the traced call. A plain Python number has the shape None. `formula` is set
+    after the trace where the instruction is a formula of the document.
+    """
+
+    __slots__ = (
+        *("args", "dtype", "formula", "function", "kwargs", "origin", "sample", "shape", "source"),
+        "strides",
+    )
+
+    def __init__(
+        self, function: Any, args: Any, kwargs: Any, sample: Any, source: Any = None
+    ) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.sample, self.source = sample, source
+        number = type(sample) in (bool, int, float)
+        self.shape: Any = None if number else getattr(sample, "shape", None)
+        self.dtype: Any = np.dtype(type(sample)) if number else getattr(sample, "dtype", None)
+        self.origin: Origin | None = None
+        self.formula = ""
+        self.strides: Any = getattr(sample, "strides", None)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the value is known while compiling."""
+        return self.function is None and self.source is None
+
+    @property
+    def is_input(self) -> bool:
+        """Whether the value is read in each call."""
+        return self.source is not None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the value is a plain Python number."""
+        return self.shape is None and self.dtype is not None
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether the call raises for some values: of an index, or a singular matrix."""
+        if self.function in (operator.getitem, put, add_at):
+            return any(v.shape for v in leaves(self.args[1]))
+        return "linalg" in (getattr(self.function, "__module__", None) or "")
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the result shares the memory of its first argument."""
+        if self.function is operator.getitem:
+            return not any(v.shape is not None for v in leaves(self.args[1]))
+        return self.function in VIEWS
+
+
+@dataclass
+class Program:
+    """What printers read: inputs, instructions in order, and what a call returns or changes.
+
+    A kernel takes the arrays, numbers and generators of `inputs` in order. It raises `GuardFailed`
+    where the truth of a value in `expects` differs, before it changes anything; then writes the
+    values of `changes` into the arrays of their inputs, and returns fresh arrays for `outputs`.
+    """
+
+    name: str
+    inputs: list[Value] = field(default_factory=list)
+    instructions: list[Value] = field(default_factory=list)
+    expects: list[tuple[Value, bool]] = field(default_factory=list)
+    changes: list[tuple[Value, Value]] = field(default_factory=list)
+    conditions: set[int] = field(default_factory=set)
+    """The ids of the first instructions, which `expects` need, and whose operands are numbers."""
+    outputs: list[Value] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+    """Which outputs, by number, are the function's result; the others are gradients."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Names for variables, by id of the value: parameters, arguments, gradients, z1, y1, d1."""
+    default_names: dict[int, str] = field(default_factory=dict)
+    """Names for values that need a variable only where the printer does not inline them."""
+    origins: list[Origin] = field(default_factory=list)
+    """The calls of ops and rules that the instructions come from."""
+
+
+# Functions that programs call beside NumPy's
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """Return `x` as an array of `dtype`."""
+    return x.astype(dtype)
+
+
+def put(x: Any, at: Any, value: Any) -> Any:
+    """Return a copy of `x` in which the elements at `at` are `value`."""
+    x = x.copy()
+    x[at] = value
+    return x
+
+
+def add_at(x: Any, at: Any, value: Any) -> Any:
+    """Return a copy of `x` to whose elements at `at`, repeated ones too, `value` is added."""
+    x = x.copy()
+    np.add.at(x, at, value)
+    return x
+
+
+def item(x: Any) -> Any:
+    """Return the one element of `x` as a Python number."""
+    return x.item()
+
+
+def draw(rng: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+    """Return random numbers from a NumPy generator; never shared, never left out."""
+    return getattr(rng, method)(*args, **kwargs)
+
+
+OPERATORS: tuple[tuple[Any, Any, str], ...] = (
+    (np.add, operator.add, "+"),
+    (np.subtract, operator.sub, "-"),
+    (np.multiply, operator.mul, "*"),
+    (np.true_divide, operator.truediv, "/"),
+    (np.floor_divide, operator.floordiv, "//"),
+    (np.remainder, operator.mod, "%"),
+    (np.power, operator.pow, "**"),
+    (np.equal, operator.eq, "=="),
+    (np.not_equal, operator.ne, "!="),
+    (np.less, operator.lt, "<"),
+    (np.less_equal, operator.le, "<="),
+    (np.greater, operator.gt, ">"),
+    (np.greater_equal, operator.ge, ">="),
+)
+"""Ufuncs of arrays, Python's functions of numbers, and the operators that write both."""
+VIEWS = frozenset((np.reshape, np.transpose, np.broadcast_to))
+"""Functions whose result may share the memory of their first argument, with basic indexing."""
+
+
+# Trees of arguments
+
+
+def leaves(tree: Any) -> Iterator[Value]:
+    """Yield the values in a tree."""
+    if isinstance(tree, Value):
+        yield tree
+    elif isinstance(tree, tuple | list):
+        for part in tree:
+            yield from leaves(part)
+    elif isinstance(tree, dict):
+        yield from leaves(list(tree.values()))
+    elif isinstance(tree, slice):
+        yield from leaves((tree.start, tree.stop, tree.step))
+
+
+def operands(value: Value) -> Iterator[Value]:
+    """Yield the values that an instruction reads."""
+    yield from leaves((value.args, value.kwargs))
+
+
+def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
+    """Return a tree with `f` of each leaf."""
+    if isinstance(tree, tuple | list):
+        parts = [mapped(f, part) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    if isinstance(tree, dict):
+        return {key: mapped(f, part) for key, part in tree.items()}
+    if isinstance(tree, slice):
+        return slice(mapped(f, tree.start), mapped(f, tree.stop), mapped(f, tree.step))
+    return f(tree)
+
+
+def flatten(tree: Any, leaves: list[Any]) -> Any:
+    """Append the leaves of a tree to `leaves`; return its structure."""
+    if type(tree) in (tuple, list):
+        return (type(tree), *[flatten(part, leaves) for part in tree])
+    if type(tree) is dict:
+        return (dict, tuple(tree), *[flatten(part, leaves) for part in tree.values()])
+    leaves.append(tree)
+    return None
+
+
+def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
+    """Return the tree of that structure and these leaves."""
+    if structure is None:
+        return next(leaves)
+    if structure[0] is dict:
+        return {key: unflatten(part, leaves) for key, part in zip(structure[1], structure[2:])}  # noqa: B905
+    return structure[0](unflatten(part, leaves) for part in structure[1:])
+
+
+def array_of(leaf: Any) -> Any:
+    """Return the array of a tensor; anything else as it is."""
+    return leaf._array if isinstance(leaf, Node) else leaf
+
+
+def signature(leaves: list[Any]) -> str:
+    """Return the name of a program for these leaves of arguments: `float64[32, 8], True`."""
+    arrays = map(array_of, leaves)
+    parts = (
+        f"{a.dtype}{list(a.shape)}" if isinstance(a, np.ndarray) else f"{a!r:.40}" for a in arrays
+    )
+    return ", ".join(parts)
+
+
+# Refusals
+
+COMPILER = str(Path(__file__).parent)
+LIBRARY = str(Path(tinygrad_fc.__file__).parent)
+NUMPY = str(Path(np.__file__).parent)
+_ZIPPED = tuple(path for path in sys.path if path.endswith(".zip"))  # the standard library, perhaps
+_INSTALLED = (str(Path(os.__file__).parent), *_ZIPPED, *site.getsitepackages())
+OTHERS = (COMPILER, LIBRARY, NUMPY, *_INSTALLED, "<frozen", "<__array")
+ADVICE = (
+    "A compiled function is traced once, without values: return the tensor and look at it outside, "
+    "or write where(condition, x, y) in place of a branch"
+)
+
+
+def _first_frame_outside(*folders: str) -> Any:
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith((*folders, "<frozen", "<__array")):
+        frame = frame.f_back
+    return frame
+
+
+def asked_by_library() -> bool:
+    """Tell whether the code that reads a value is the library's own."""
+    code = _first_frame_outside(COMPILER, NUMPY).f_code
+    return bool(code.co_filename.startswith(LIBRARY))
+
+
+def is_users(code: Any) -> bool:
+    """Tell whether code is the user's: neither the library's nor an installed package's."""
+    return not code.co_filename.startswith(OTHERS)
+
+
+def user_line() -> str:
+    """Return the user's line that is running, as file:line."""
+    frame = sys._getframe(1)
+    while frame.f_back and not is_users(frame.f_code):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def refusal(problem: str, advice: str) -> CompileError:
+    """Return the error for what the function does at the user's line."""
+    kind = UnknownValueError if asked_by_library() else CompileError
+    return kind(f"{user_line()}: {problem}. {advice}")
+
+
+def _sample(leaf: Any) -> Any:
+    return leaf.sample if isinstance(leaf, Value) else leaf
+
+
+def _key(tree: Any) -> Any:
+    """Return what is equal for equal trees of arguments."""
+    if isinstance(tree, Value):
+        return id(tree)
+    if isinstance(tree, tuple | list):
+        return (type(tree), *map(_key, tree))
+    if isinstance(tree, dict):
+        return tuple((k, _key(v)) for k, v in sorted(tree.items()))
+    if isinstance(tree, slice):
+        return ("slice", _key((tree.start, tree.stop, tree.step)))
+    return (type(tree), repr(tree))
+
+
+class Graph:
+    """The program so far: instructions, inputs and conditions."""
+
+    def __init__(self) -> None:
+        self.instructions: list[Value] = []
+        self.inputs: list[Value] = []
+        self.expects: list[tuple[Value, bool]] = []
+        self.origin: Origin | None = None
+        self._calls: dict[Any, Value] = {}
+        self._constants: dict[Any, Value] = {}
+
+    def constant(self, array: Any) -> Value:
+        """Return the value of a constant array; equal small ones are one value."""
+        key: Any = id(array)
+        if array.size <= LARGEST_FOLDED:
+            key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            array = array.copy()
+            array.flags.writeable = False
+            self._constants[key] = Value(None, (), {}, array)
+        return self._constants[key]
+
+    def input(self, source: Any, sample: Any) -> Value:
+        """Return the value of a new input, which is read from `source` in each call."""
+        if isinstance(sample, np.ndarray):
+            sample = _read_only(sample)
+        value = Value(None, (), {}, sample, source)
+        self.inputs.append(value)
+        return value
+
+    def emit(self, function: Any, args: Any, kwargs: Any = None) -> Value:
+        """Return the value of a call, an existing one where it is the same."""
+        kwargs = kwargs or {}
+        simpler = self._simplified(function, args, kwargs)
+        if simpler is not None:
+            return simpler
+        key = (function, _key(args), _key(kwargs))
+        if key in self._calls and function is not draw:
+            return self._calls[key]
+        sample = function(*mapped(_sample, args), **mapped(_sample, kwargs))
+        if isinstance(sample, np.ndarray | np.generic):
+            sample = _read_only(np.asarray(sample))
+        constant = all(v.is_constant for v in leaves((args, kwargs))) and function is not draw
+        if constant and isinstance(sample, np.ndarray) and sample.size <= LARGEST_FOLDED:
+            value = self.constant(sample)
+        else:
+            value = Value(function, args, kwargs, sample)
+            value.origin = self.origin
+            self.instructions.append(value)
+        self._calls[key] = value
+        return value
+
+    def rewind(self, instructions: int, expects: int) -> None:
+        """Forget what was recorded after these numbers of instructions and conditions."""
+        gone = {id(v) for v in self.instructions[instructions:]}
+        del self.instructions[instructions:], self.expects[expects:]
+        self._calls = {k: v for k, v in self._calls.items() if id(v) not in gone}
+
+    def expect(self, value: Value, truth: bool) -> None:
+        """Record that the trace is valid only where the truth of `value` is `truth`."""
+        if not value.is_constant and not any(v is value for v, _ in self.expects):
+            self.expects.append((value, truth))
+
+    # Algebra
+
+    def _simplified(self, function: Any, args: Any, kwargs: Any) -> Value | None:
+        """Return the value of a call that needs no instruction; None where it needs one."""
+        x = args[0] if args else None
+        y = args[1] if len(args) > 1 else None
+        if function in (np.multiply, np.true_divide, np.subtract) and not kwargs:
+            return _neutral(function, x, y)
+        if not isinstance(x, Value) or x.shape is None:
+            return None
+        if function is np.where and x.is_constant and x.size and x.sample.all() == x.sample.any():
+            chosen = args[1 if x.sample.all() else 2]
+            return chosen if _decides(chosen, args[1:]) and chosen.shape == _shape(args) else None
+        if function == np.add.reduce:
+            return self._column_sums(x, kwargs)
+        if function is cast:
+            return x if x.dtype == y else None
+        return self._simplified_view(function, x, y)
+
+    def _simplified_view(self, function: Any, x: Value, y: Any) -> Value | None:
+        if function in (np.reshape, np.broadcast_to) and x.shape == y:
+            return x
+        if function is np.reshape and x.function is np.reshape:
+            return self.emit(np.reshape, (x.args[0], y))
+        if function is np.transpose:
+            identity = tuple(range(len(x.shape)))
+            order = y or identity[::-1]
+            if order == identity:
+                return x
+            if x.function is np.transpose:
+                first = x.args[1] or identity[::-1]
+                return self.emit(np.transpose, (x.args[0], tuple(first[k] for k in order)))
+            if y == identity[::-1]:
+                return self.emit(np.transpose, (x, None))
+        return None
+
+    def _column_sums(self, x: Value, kwargs: Any) -> Value | None:
+        """Return the bias gradient of a layer as a product with ones, as the op computes it."""
+        if self.origin is None or self.origin.op != "linear":
+            return None
+        plain = kwargs.get("axis", 0) in (0, (0,)) and kwargs.keys() <= {"axis", "keepdims"}
+        if not plain or len(x.shape) != 2 or x.dtype.char not in "fd":
+            return None
+        total = self.emit(np.dot, (self.constant(np.ones(x.shape[0], x.dtype)), x))
+        if kwargs.get("keepdims"):
+            return self.emit(np.reshape, (total, (1, x.shape[1])))
+        return total
+
+
+def _neutral(function: Any, x: Any, y: Any) -> Value | None:
+    """Return x for x * 1, 1 * x, x / 1 and x - 0."""
+    if function is np.true_divide and getattr(x, "dtype", None) is not None and x.dtype.kind != "f":
+        return None
+    if _is_full(y, 0 if function is np.subtract else 1) and _decides(x, (x, y)):
+        return x if x.shape == _shape((x, y)) else None
+    if function is np.multiply and _is_full(x, 1) and _decides(y, (x, y)):
+        return y if y.shape == _shape((x, y)) else None
+    return None
+
+
+def _is_full(x: Any, number: int) -> bool:
+    """Tell whether `x` is a constant of which every element is `number`."""
+    if isinstance(x, Value):
+        return x.is_constant and x.size > 0 and bool((x.sample == number).all())
+    return type(x) in (int, float) and x == number
+
+
+def _decides(x: Any, args: Any) -> bool:
+    """Tell whether `x` alone decides the dtype of a result of `args`."""
+    if not isinstance(x, Value) or x.shape is None:
+        return False
+    return bool(np.result_type(*map(_sample, args)) == x.dtype)
+
+
+def _shape(args: Any) -> tuple[int, ...]:
+    return np.broadcast_shapes(*(np.shape(_sample(a)) for a in args))
+
+
+def _read_only(array: Any) -> Any:
+    view = array.view()
+    view.flags.writeable = False
+    return view
