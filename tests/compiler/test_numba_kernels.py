@@ -1,0 +1,242 @@
+"""Native kernels and loops do what their programs do, evaluated one instruction at a time."""
+
+from __future__ import annotations
+
+import operator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygrad_fc.compiler import ir
+from tinygrad_fc.compiler.ir import CompileError, Graph, GuardFailed, Program
+
+from .drawn_instructions import arrays_of, programs
+from .interpreter import interpret
+
+pytest.importorskip("numba")
+# isort: split
+from tinygrad_fc.compiler.numba_backend import build, build_loop
+from tinygrad_fc.compiler.numba_spelling import SPELLED
+
+NATIVE = settings(max_examples=12, deadline=None)
+SPECIAL = (
+    *(0.0, -0.0, 1, -1, 0.5, -0.5, 2, 3.5, 2.5, -2.5, np.inf, -np.inf, np.nan, 1e-8, 1e-310),
+    *(700, -700, -745, 710, 88, -88, -103, 1e300, -1e300),
+)
+
+
+def assert_same(program: Program, expected: Any, results: Any) -> None:
+    """Fail where results differ from those expected, in a bit, their dtype or shape."""
+    for value, x, y in zip(program.outputs, expected, results, strict=True):
+        assert (y.dtype, y.shape) == (x.dtype, x.shape)
+        np.testing.assert_array_equal(y, x, err_msg=str(value.function))
+
+
+@NATIVE
+@given(programs())
+def test_kernels_agree_with_numpy(program: Program) -> None:
+    kernel = build(program)
+    expected_inputs, inputs = arrays_of(program), arrays_of(program)
+    for _ in range(2):  # memory of the first call is used again
+        with np.errstate(all="ignore"):
+            try:
+                expected = interpret(program, expected_inputs)
+            except GuardFailed:
+                with pytest.raises(GuardFailed):
+                    kernel(*inputs)
+            except IndexError:
+                with pytest.raises(IndexError):
+                    kernel(*inputs)
+                return
+            else:
+                results = kernel(*inputs)
+                assert_same(program, expected, results)
+                arrays = [x for x in inputs if isinstance(x, np.ndarray)]
+                assert not any(np.shares_memory(x, y) for x in arrays for y in results)
+    for x, y in zip(inputs, expected_inputs, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=1, deadline=None)
+def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    normal = np.concatenate([rng.standard_normal(500) * 5, rng.standard_normal(200) * 100])
+    with np.errstate(over="ignore", under="ignore"):
+        x = np.concatenate([np.repeat(SPECIAL, len(SPECIAL)), normal]).astype(dtype)
+        y = np.concatenate([np.tile(SPECIAL, len(SPECIAL)), normal[::-1]]).astype(dtype)
+    graph = Graph()
+    args = graph.input("x", x), graph.input("y", y)
+    with np.errstate(all="ignore"):
+        for function in SPELLED:
+            if isinstance(function, np.ufunc) and any(
+                t[0] == t[-1] == "d" or t[0] == "d" for t in function.types
+            ):
+                graph.emit(function, args[: function.nin])
+        for exponent in (2.0, 0.5, -1.0, 3.0):
+            graph.emit(np.power, (args[0], exponent))
+        program = Program("functions", list(args), list(graph.instructions))
+        program.outputs = program.instructions
+        expected = interpret(program, [x, y])
+    for value, a, b in zip(program.outputs, expected, build(program)(x, y), strict=True):
+        name = value.function.__name__
+        assert b.dtype == a.dtype, name
+        if a.dtype.kind == "b":
+            np.testing.assert_array_equal(b, a, name)
+            continue
+        # NumPy's own arctan2 of float32 is off by 3, and a sum in logaddexp may cancel.
+        ulps = {np.arctan2: 4, np.logaddexp: 64}.get(value.function, 2)
+        with np.errstate(all="ignore"):
+            spacing = np.spacing(np.maximum(np.abs(a), np.abs(b)))
+            close = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= ulps * spacing)
+        assert close.all(), (name, x[~close][:3], y[~close][:3], a[~close][:3], b[~close][:3])
+
+
+@NATIVE
+@given(
+    shape=st.sampled_from([(3, 4), (70, 40), (300, 3), (2, 3, 50)]),
+    n=st.integers(1, 60),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    seed=st.integers(0, 99),
+    turned=st.booleans(),
+)
+def test_products_are_exact_to_rounding(
+    shape: Any, n: int, dtype: Any, seed: int, turned: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape).astype(dtype)
+    y = rng.standard_normal((n, shape[-1]) if turned else (shape[-1], n)).astype(dtype)
+    graph = Graph()
+    left, right = graph.input("x", x), graph.input("y", y)
+    right = graph.emit(np.transpose, (right, None)) if turned else right
+    product = graph.emit(np.matmul, (left, right))
+    total = graph.emit(np.add.reduce, (product,), {"axis": None})
+    program = Program("product", graph.inputs, graph.instructions, outputs=[product, total])
+    product_, total_ = build(program)(x, y)
+    expected = np.matmul(x, y.T if turned else y)
+    error = 4 * np.finfo(dtype).eps * np.matmul(abs(x), abs(y.T if turned else y))
+    assert (abs(product_ - expected) <= error).all()
+    assert abs(total_ - expected.sum(dtype=float)) <= error.sum()
+
+
+def network(rng: Any, sizes: tuple[int, ...], batch: int, dtype: Any) -> Program:
+    """Return a training step with dropout that expects a finite loss, of which it returns one."""
+    graph = Graph()
+    x = graph.input("x", rng.standard_normal((batch, sizes[0])).astype(dtype))
+    generator = graph.input("rng", np.random.default_rng(0))
+    emit, weights, values = graph.emit, [], [x]
+    for n, m in pairwise(sizes):
+        weight = graph.input("weight", (rng.standard_normal((m, n)) / n).astype(dtype))
+        z = emit(np.dot, (values[-1], emit(np.transpose, (weight, None))))
+        mask = emit(ir.draw, (generator, "random"), {"size": (batch, m), "dtype": np.dtype(dtype)})
+        y = emit(np.multiply, (emit(np.tanh, (z,)), emit(np.less, (mask, 0.7))))
+        weights.append(weight)
+        values.append(y)
+    loss = emit(np.add.reduce, (emit(np.square, (values[-1],)),), {"axis": None})
+    graph.expect(emit(np.less, (loss, 1e6)), truth=True)
+    changes, g = [], emit(np.multiply, (values[-1], 2.0))
+    for weight, before in zip(weights[::-1], values[-2::-1], strict=True):
+        gradient = emit(np.dot, (emit(np.transpose, (g, None)), before))
+        changes.append((weight, emit(np.subtract, (weight, emit(np.multiply, (gradient, 0.1))))))
+        g = emit(np.dot, (g, weight))
+    program = Program("network", graph.inputs, graph.instructions, graph.expects, changes)
+    program.outputs, program.returned = [g, loss], [1]
+    return program
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    sizes=st.sampled_from([(3, 4, 1), (40, 50, 30)]),
+    steps=st.integers(1, 40),
+    bad=st.none() | st.integers(0, 39),
+    dtype=st.sampled_from([np.float64, np.float32]),
+)
+def test_loops_run_steps_until_one_does_not_fit(
+    sizes: Any, steps: int, bad: Any, dtype: Any
+) -> None:
+    rng = np.random.default_rng(steps)
+    batch = 6
+    program = network(rng, sizes, batch, dtype)
+    data = rng.standard_normal((50, sizes[0])).astype(dtype)
+    order = rng.integers(0, 49, (steps, batch))
+    data[49] = np.nan
+    if bad is not None and bad < steps:
+        order[bad, 0] = 49
+    expected, inputs = arrays_of(program), arrays_of(program)
+    expected[1], inputs[1] = np.random.default_rng(1), np.random.default_rng(1)
+    losses, out = np.zeros(steps, dtype), None
+    done = np.zeros(1, np.intp)
+    loop, fits = build_loop(program, frozenset([0])), True
+    inputs[0] = data
+    try:
+        out = loop(order, done, losses, *inputs)
+    except GuardFailed:
+        fits = False
+    for k in range(done[0]):
+        expected[0] = data[order[k]]
+        results = interpret(program, expected)
+        np.testing.assert_allclose(losses[k], results[1], rtol=1e-3)
+    assert (bad is not None and bad < steps) == (not fits)
+    assert done[0] == (steps if fits else bad)
+    if fits:
+        np.testing.assert_allclose(out[0], results[0], rtol=1e-3, atol=1e-5)
+    for x, y in zip(inputs[2:], expected[2:], strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5)
+    assert inputs[1].bit_generator.state == expected[1].bit_generator.state
+
+
+def one_instruction(function: Any, *samples: Any, **kwargs: Any) -> Program:
+    """Return a program of one call, with an input for each array and generator."""
+    graph = Graph()
+    args = [graph.input(k, x) if isinstance(x, np.ndarray) else x for k, x in enumerate(samples)]
+    value = graph.emit(function, tuple(args), kwargs)
+    return Program("one", graph.inputs, graph.instructions, outputs=[value])
+
+
+def test_arrays_of_any_layout_are_taken() -> None:
+    program = one_instruction(np.add, np.ones((4, 3)), np.ones((4, 3)))
+    changed = program.inputs[0]
+    program.changes = [(changed, program.outputs[0])]
+    x, y = np.arange(24.0).reshape(3, 8).T[::2], np.broadcast_to(np.arange(3.0), (4, 3))
+    expected = x + y
+    (result,) = build(program)(x, y)
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_an_index_outside_raises_before_anything_changes() -> None:
+    program = one_instruction(operator.getitem, np.ones(3), np.array([0, 2]))
+    program.changes = [(program.inputs[1], program.inputs[1])]
+    kernel = build(program)
+    for at in ([0, 3], [-4, 0]):
+        with pytest.raises(IndexError, match="out of bounds"):
+            kernel(np.ones(3), np.array(at))
+    assert kernel(np.arange(3.0), np.array([-1, -3]))[0].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("program", [
+    one_instruction(np.sort, np.ones(3)),
+    one_instruction(np.linalg.det, np.eye(3)),
+    one_instruction(np.add, np.ones(3, np.float16), 1),
+    one_instruction(np.add, np.ones(3, ">f8"), 1),
+    one_instruction(np.exp, np.ones(3, complex)),
+])  # fmt: skip
+def test_what_has_no_native_form_is_named(program: Program) -> None:
+    with pytest.raises(CompileError, match=r'the Numba backend .* backend="numpy"'):
+        build(program)
+
+
+def test_the_source_is_numpy_and_the_native_text_readable() -> None:
+    program = one_instruction(np.tanh, np.ones(3))
+    program.names[id(program.inputs[0])] = "weight"
+    kernel = build(program)
+    assert "np.tanh(weight)" in kernel.source
+    assert "tanh(" in kernel.native
+    assert "x_weight" in kernel.native
+    assert kernel.native == build(program).native  # so that it is found in the cache
+    assert kernel.backend == "numba"
