@@ -24,7 +24,7 @@ project = "tinygrad_fc"
 author = copyright = "tinygrad_fc contributors"  # noqa: A001  Sphinx reads this name
 version = release = tg.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "conf.py"]
+exclude_patterns = ["_build", "conf.py", "jupyter_execute"]
 html_theme = "furo"
 html_title = "tinygrad_fc"
 html_static_path = ["_static", "../tinygrad_fc/viz/math.woff2"]
