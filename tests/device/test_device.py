@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from device.strict_array import StrictArray, cupy
-from tinygrad_fc import nn
+from tinygrad_fc import nn, optim
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.testing import inputs, real
 
@@ -83,6 +84,69 @@ def test_tensors_are_created_on_a_device() -> None:
             assert like.device == x.device
     assert nn.Linear(2, 2, device="cuda").weight.device == x.device
     assert tg.as_tensor(tg.ones(2), device="cuda:0").device == x.device
+
+
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "linear": lambda: nn.Linear(4, 3),
+    "sigmoid": lambda: nn.Sequential(nn.Linear(4, 5), nn.Sigmoid(), nn.Linear(5, 3)),
+    "batch norm": lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3), nn.ReLU()),
+    "layer norm": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.GELU()),
+    "dropout": lambda: nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5), nn.Tanh()),
+    "embedding": lambda: nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), nn.Linear(12, 3)),
+}
+LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "mse": nn.MSELoss,
+    "cross entropy": nn.CrossEntropyLoss,
+    "smoothed": lambda: nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=1),
+}
+OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
+    "sgd": lambda p: optim.SGD(p, lr=0.1),
+    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "adam": lambda p: optim.AdamW(p, lr=0.01, amsgrad=True),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, centered=True),
+    "rprop": lambda p: optim.Rprop(p, lr=0.01),
+    "lbfgs": lambda p: optim.LBFGS(p, lr=0.5, max_iter=3),
+}
+
+
+def trained(layer: str, loss: str, optimizer: str, seed: int, device: str) -> list[Any]:
+    """Return the losses and the parameters of three steps on `device`."""
+    tg.manual_seed(seed)
+    model = LAYERS[layer]().to(device)
+    x = tg.randint(0, 7, (6, 4)) if layer == "embedding" else tg.randn(6, 4)
+    target = tg.randn(6, 3) if loss == "mse" else tg.randint(0, 3, (6,))
+    x, target = x.to(device), target.to(device)
+    criterion = LOSSES[loss]()
+    steps = OPTIMIZERS[optimizer](model.parameters())
+
+    def closure() -> Any:
+        steps.zero_grad()
+        value = criterion(model(x), target)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        return value
+
+    values = [steps.step(closure).detach() for _ in range(3)]
+    model.eval()
+    tensors = [*values, *model.state_dict().values(), model(x).detach()]
+    assert {t.device.type for t in tensors} == {device}
+    return [t.cpu().numpy() for t in tensors]
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(sorted(LAYERS)),
+    st.sampled_from(sorted(LOSSES)),
+    st.sampled_from(sorted(OPTIMIZERS)),
+    st.integers(0, 2**16),
+)
+def test_training_on_a_gpu_is_training_on_the_cpu(
+    layer: str, loss: str, optimizer: str, seed: int
+) -> None:
+    here = trained(layer, loss, optimizer, seed, "cpu")
+    there = trained(layer, loss, optimizer, seed, "cuda")
+    for a, b in zip(here, there, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-9)
 
 
 def test_a_model_moves_in_place_with_its_gradients_and_buffers() -> None:

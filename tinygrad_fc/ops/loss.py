@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.device import computes_elsewhere
 from tinygrad_fc.domain import index, interval, real
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
@@ -125,7 +126,9 @@ def _column(g: Any, count: Any) -> Any:
 
 
 def _hot(y: Any, classes: int) -> Any:
-    return (y % classes)[..., None] == np.arange(classes, like=y)
+    numbers = np.arange(classes)
+    numbers = np.asarray(numbers, like=y) if computes_elsewhere(y) else numbers
+    return (y % classes)[..., None] == numbers
 
 
 @op(

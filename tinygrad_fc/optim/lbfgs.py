@@ -316,7 +316,7 @@ def _cubic(a: Point, b: Point, least: float, most: float) -> float:
 
 
 def _largest(x: Any) -> float:
-    return float(np.abs(x).max(initial=0.0))
+    return float(np.abs(x).max()) if x.size else 0.0
 
 
 def _gradient(params: list[Tensor]) -> Any:
@@ -333,7 +333,7 @@ def _evaluate(closure: Callable[[], Any], params: list[Tensor]) -> Point:
 
 def _move(params: list[Tensor], t: float, d: Any) -> None:
     ends = np.cumsum([p.numel() for p in params])
-    parts = np.split(t * d, ends[:-1])
+    parts = np.split(t * d, ends[:-1].tolist())
     arrays = [p._array + part.reshape(p.shape) for p, part in zip(params, parts, strict=True)]
     _write(params, arrays)
 

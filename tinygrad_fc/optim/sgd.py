@@ -83,7 +83,8 @@ class SGD(Optimizer):
                 touched.append(array)
                 if array.dtype is not dtype:
                     # NumPy takes a 0-d array in two thirds of the time of a Python number.
-                    dtype, rate = array.dtype, np.asarray(lr, array.dtype)
+                    dtype, plain = array.dtype, array.__class__ is np.ndarray
+                    rate = np.asarray(lr, dtype) if plain else lr
                 if momentum:
                     v, started = self._velocity(p)
                     touched.append(v)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.device import device_of, moved
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.graph import record
@@ -76,20 +77,24 @@ class ClassIndices:
 
     def _outside(self) -> bool:
         y = self.indices
-        return y.size > 0 and not (np.minimum.reduce(y) >= 0 and np.maximum.reduce(y) < self.count)
+        return y.size > 0 and not (y.min() >= 0 and y.max() < self.count)
 
     def sample_weight(self) -> Any:
         """Return the weight of each sample (n,): that of its class, 0 where it is ignored."""
-        n = len(self.indices)
-        weight = np.ones(n) if self.class_weight is None else self.class_weight[self.indices]
+        if self.class_weight is None:
+            weight = moved(np.ones(len(self.indices)), device_of(self.indices))
+        else:
+            weight = self.class_weight[self.indices]
         weight = weight if self.valid is None else np.where(self.valid, weight, 0)
         return weight.astype(self.scores._array.dtype)
 
     def smoothed(self, smoothing: float) -> Any:
         """Return weighted target probabilities (n, C), a share `smoothing` of them uniform."""
         n = len(self.indices)
-        uniform = np.ones(self.count) if self.class_weight is None else self.class_weight
-        valid = np.ones(n) if self.valid is None else self.valid
+        uniform = self.class_weight
+        if uniform is None:
+            uniform = moved(np.ones(self.count), device_of(self.indices))
+        valid = moved(np.ones(n), device_of(self.indices)) if self.valid is None else self.valid
         out = np.outer(valid, uniform * (smoothing / self.count))
         out[np.arange(n), self.indices] += self.sample_weight() * (1 - smoothing)
         return out.astype(self.scores._array.dtype)

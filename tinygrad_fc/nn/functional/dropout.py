@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.device import device_of, moved
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.nn.functional.checks import require
@@ -68,4 +69,5 @@ def check_probability(p: float) -> None:
 
 def _keep_mask(input: Tensor, p: float) -> Any:
     # float32 numbers are drawn twice as fast, and are fine enough to compare with p.
-    return rng_of(None).random(input._array.shape, np.float32) >= p
+    keep = rng_of(None).random(input._array.shape, np.float32) >= p
+    return moved(keep, device_of(input))
