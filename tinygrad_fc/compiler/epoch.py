@@ -49,23 +49,33 @@ def checked_order(order: Any, data: list[Any]) -> list[Any]:
         )
     if not isinstance(order, Iterable) or (isinstance(order, np.ndarray) and not order.ndim):
         raise TypeError(f"epoch: order is {order!r:.60}. Expected the rows of each step. {_ADVICE}")
-    steps = [_rows_of(step, k) for k, step in enumerate(order)]
-    if not steps:
+    if (
+        isinstance(order, np.ndarray)
+        and order.dtype.kind in "iu"
+        and order.ndim == 2
+        and order.size
+    ):
+        runs = [order]
+    else:
+        steps = [_rows_of(step, k) for k, step in enumerate(order)]
+        runs = [np.stack(list(run)) for _, run in groupby(steps, len)]
+    if not runs:
         raise ValueError("epoch: order has no steps, so there is nothing to return")
-    if not data and any(rows.size for rows in steps):
+    if not data and any(run.size for run in runs):
         raise TypeError(f"epoch: order has rows, and there are no data to take them of. {_ADVICE}")
+    return [_from_the_front(run, data) for run in runs]
+
+
+def _from_the_front(rows: Any, data: list[Any]) -> Any:
+    """Return row numbers that count from the front; raise for one that does not exist."""
     count = len(data[0]) if data else 0
-    for rows in steps:
-        if data and not rows.size:
-            raise ValueError(
-                "epoch: order has a step without rows, whose mean is NaN. Leave it out"
-            )
-        if rows.size and not (-count <= rows.min() and rows.max() < count):
-            raise IndexError(
-                f"epoch: order has rows from {rows.min()} to {rows.max()}. The data have {count}"
-            )
-    runs = [np.stack(list(run)) for _, run in groupby(steps, len)]
-    return [np.ascontiguousarray(np.where(run < 0, run + count, run), np.intp) for run in runs]
+    if data and not rows.size:
+        raise ValueError("epoch: order has a step without rows, whose mean is NaN. Leave it out")
+    if rows.size and not (-count <= rows.min() and rows.max() < count):
+        raise IndexError(
+            f"epoch: order has rows from {rows.min()} to {rows.max()}. The data have {count}"
+        )
+    return np.ascontiguousarray(np.where(rows < 0, rows + count, rows), np.intp)
 
 
 def _rows_of(step: Any, k: int) -> Any:

@@ -8,6 +8,7 @@ and written back by each call. Nothing outside is changed by a trace, so an erro
 from __future__ import annotations
 
 import copy
+import cProfile
 import gc
 import sys
 import weakref
@@ -378,7 +379,10 @@ def trace(
                 traced = _traced(run, outside, name, args, names, call)
                 traced.flags = flags
         finally:
-            sys.setprofile(profile)
+            if isinstance(profile, cProfile.Profile):
+                profile.enable()
+            else:
+                sys.setprofile(profile)
             grad_mode.flags.set(flags)
             _restore(run, outside)
             line = run.forget()
