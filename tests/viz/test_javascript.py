@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-pytest.importorskip("tinygrad_fc.compiler.ir")
 from tinygrad_fc.compiler.javascript import ELEMENTWISE
 
 RUNTIME = files("tinygrad_fc.compiler").joinpath("runtime.js").read_text(encoding="utf-8")

@@ -14,10 +14,8 @@ import pytest
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim, viz
 from tinygrad_fc.errors import ShapeError
-from viz.networks import network
-
-pytest.importorskip("tinygrad_fc.compiler.ir")
 from tinygrad_fc.viz.training_page import _Lesson, _program
+from viz.networks import network
 
 OPTIMIZERS = {
     "SGD": lambda p: optim.SGD(p, lr=0.5),
