@@ -75,10 +75,10 @@ def test_functions_of_autograd() -> None:
 @pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
 def test_what_is_no_function_of_one_result(adapter: Any) -> None:
     library = adapter.__name__.removeprefix("from_")
-    pytest.importorskip(library)
+    pytest.importorskip(f"{library}.numpy" if library == "autograd" else library)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
         adapter(3)
-    with pytest.raises(TypeError, match=r"<lambda>\(x\) cannot take 2 arguments"):
+    with pytest.raises(TypeError, match="cannot take 2 arguments"):
         check(adapter(lambda x: x), real, real)
     with pytest.raises(NothingCheckedError, match=f"{adapter.__name__}: the function returned"):
         check(adapter(lambda x: (x, x)), real, max_examples=5)
@@ -86,7 +86,9 @@ def test_what_is_no_function_of_one_result(adapter: Any) -> None:
 
 @pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
 def test_float32_alone(adapter: Any) -> None:
-    pytest.importorskip(adapter.__name__.removeprefix("from_"))
+    pytest.importorskip(
+        adapter.__name__.removeprefix("from_").replace("autograd", "autograd.numpy")
+    )
     narrow = {"dtypes": np.float32, "max_examples": 5}
     assert check(adapter(lambda x, y: x * y * y), real(2), real(2), **narrow).compared
 
