@@ -193,6 +193,12 @@ def changed(*arrays: Any) -> None:
         changes[key] = now
 
 
+def changed_again(keys: Iterable[int]) -> None:
+    """Note changes of memory that `changed` has noted before, by the ids of its owners."""
+    state.changed = now = tick()
+    state.changes.update(dict.fromkeys(keys, now))
+
+
 class _Forget:
     """Callback that forgets the changes of memory that is freed."""
 

@@ -17,7 +17,7 @@ from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, flatten, signa
 from tinygrad_fc.compiler.patches import hooks_of
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.graph import Node, changed, wrap
+from tinygrad_fc.graph import Node, changed, changed_again, owner, wrap
 from tinygrad_fc.ops.elementwise import _silent
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class _Arrays:
         self.changed = {id(old) for old, _ in program.changes}
         self.known: list[Any] = [None] * len(program.inputs)
         self.changing: dict[int, Any] = {}  # arrays that the program changes, by id
+        self.owners: list[int] = []  # ids of the owners of their memory
 
     def replace(self, k: int, array: Any) -> bool:
         """Tell whether `array` may take the place of the one that input `k` had so far."""
@@ -74,6 +75,8 @@ class _Arrays:
         if id(value) in self.changed:
             self.changing.pop(id(self.known[k]), None)
             self.changing[id(array)] = array
+            changed(array)
+            self.owners[:] = [id(owner(each)) for each in self.changing.values()]
         self.known[k] = array
         return True
 
@@ -96,6 +99,8 @@ class _Writer:
             "wrap": wrap,
             "result_of": result_of_op,
             "changed": changed,
+            "changed_again": changed_again,
+            "owners": arrays.owners,
             "same": same,
             "same_contents": same_contents,
             "hooks_of": hooks_of,
@@ -205,7 +210,8 @@ class _Writer:
             self.lines.append(f"{self.name(vars(module), 'm')}['training'] = {mode}")
         for module, before in traced.modules:
             m = self.name(vars(module), "m")
-            tensors = [(name, value) for name, value in before.items() if isinstance(value, Node)]
+            # comparing the attributes tells all tensors apart but those of one element
+            tensors = [(n, t) for n, t in before.items() if isinstance(t, Node) and t.numel() == 1]
             guards = [f"{m}[{name!r}] is {self.name(value, 'p')}" for name, value in tensors]
             self.unless(" and ".join([*guards, f"{m} == {self.name(before)}"]))
         for tensor, requires_grad, hooks in traced.tensors:
@@ -285,7 +291,11 @@ class _Writer:
             add(f"{self.tensor(source)}._array = r{number}")
         at = dict(zip(map(id, self.program.inputs), inputs, strict=True))
         if self.program.changes:  # graphs recorded outside find out
-            add(f"changed({', '.join(at[id(old)] for old, _ in self.program.changes)})")
+            add("changed_again(owners)")
+            sources = [(old, old.source.kind) for old, _ in self.program.changes]
+            arrays = [at[id(old)] for old, kind in sources if kind in ("argument", "array")]
+            if arrays:  # which may be others in each call
+                add(f"changed({', '.join(arrays)})")
         add(f"return {self.result(traced.result)}")
 
     def result(self, tree: Any) -> str:  # noqa: PLR0911  one for each kind of leaf
