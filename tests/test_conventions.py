@@ -355,7 +355,7 @@ def test_mse_loss_refuses_shapes_that_would_broadcast(n: int):
         tg.MSELoss()(tg.zeros(n, 1), tg.zeros(n))
     with pytest.raises(ShapeError, match="do not broadcast"):
         tg.MSELoss()(tg.zeros(n, 2), tg.zeros(n, 3))
-    with pytest.raises(DtypeError, match="target as a tensor or array, got list"):
+    with pytest.raises(DtypeError, match="the target is a list, expected a tensor or an array"):
         tg.MSELoss()(tg.zeros(2), [0.0, 0.0])
     with pytest.raises(
         ValueError, match="reduction is one of mean, sum, none, batchmean, got 'average'"

@@ -64,6 +64,11 @@ def mse_loss(
         count = input._array.size
     elif reduction == "batchmean":
         count = shape[0] if shape else 1
+        if not count:
+            raise ShapeError(
+                f"mse_loss: a batch of shape {shape} has no samples to average over. Pass at "
+                "least one"
+            )
     elif reduction == "sum":
         count = 1
     else:
