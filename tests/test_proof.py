@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import Phase
-from kit.networks import (
+from hand_networks import (
     ACTIVATIONS,
     EPS,
     NORMAL,
@@ -33,6 +32,7 @@ from kit.networks import (
     slopes_at,
     unflat,
 )
+from hypothesis import Phase
 
 import tinygrad_fc as tg
 from tinygrad_fc.ops import elementwise, linalg, loss

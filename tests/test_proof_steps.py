@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import strategies as st
-from kit.networks import (
+from hand_networks import (
     ACTIVATIONS,
     EPS,
     Activation,
@@ -21,6 +20,7 @@ from kit.networks import (
     parameters,
     slopes_at,
 )
+from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 

@@ -20,14 +20,13 @@ from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional import arguments
 
 FUNCTIONS = {
-    name: getattr(place, name)
+    name: function
     for place in (tg, linalg)
-    for name in dir(place)
-    if inspect.isfunction(getattr(place, name))
-    and "tinygrad_fc.functional" in getattr(place, name).__module__
+    for name, function in vars(place).items()
+    if inspect.isfunction(function) and "tinygrad_fc.functional" in function.__module__
 }
 CONVERTING = sorted(n for n, f in FUNCTIONS.items() if f.__name__ not in arguments._UNCONVERTED)
-ROWS = sorted(n for n in dir(tg) if isinstance(getattr(tg, n), tg.Op))
+ROWS = sorted(n for n, op in vars(tg).items() if isinstance(op, tg.Op))
 NO_TENSOR = [None, "text", object(), {1: 2}, [None], ["text"]]
 RAGGED = [[1.0], [1.0, 2.0]]  # a list of what two tensors can be made of
 

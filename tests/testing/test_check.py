@@ -236,7 +236,7 @@ def test_wide_inputs_are_drawn() -> None:
         f(*arrays)
 
     drawn()
-    assert min(counts.values()) > 4, counts
+    assert min(counts.values()) > 1, counts
 
 
 def test_infinities_are_drawn_where_the_domain_is_closed() -> None:
@@ -367,7 +367,7 @@ def _two(_g: Any, _x: Any) -> Any:
         (lambda: check(tg.exp, [[1.0], [1.0, 2.0]]), "or an array of real numbers"),
         (lambda: check(tg.exp, index), r"Call it: index\(\"n\"\) or index\(3\)"),
         (lambda: check(tg.exp, real, 3), "check got 3; expected a domain .* for each argument"),
-        (lambda: check(tg.exp, real, real), "exp cannot take 2 arguments: it takes 1. Exp"),
+        (lambda: check(tg.exp, real, real), "exp cannot take 2 arguments: too many"),
         (lambda: check(lambda x: x, real, real), "cannot take 2 arguments: too many"),
         (lambda: check_vjp(3, cosine, real), "got 3; expected Give a domain|got 3"),
         (lambda: check_vjp(np.sin, None, real), r"got None; expected vjp\(g, out, \*arrays\)"),

@@ -150,6 +150,7 @@ def _detached(op: Op) -> Callable[..., Any]:
 
 BUGS: dict[str, tuple[Bug, ...]] = {
     "value": (
+        Bug("repeated indices assigned", index.getitem, 0, _by_assignment),
         Bug("sign", e.subtract, 1, lambda g, out, x, y: g),
         Bug("factor", e.square, 0, lambda g, out, x: g * x),
         Bug("missing term", reduce.softmax, 0, lambda g, out, x, axis: g * out),
@@ -185,7 +186,6 @@ BUGS: dict[str, tuple[Bug, ...]] = {
         Bug("0 * inf", e.reciprocal, 0, lambda g, out, x: -g * out * out),
     ),
     "mutation": (
-        Bug("repeated indices assigned", index.getitem, 0, _by_assignment),
         Bug("changes the gradient", e.multiply, 0, _in_place),
         Bug("changes an argument", e.multiply, 0, _argument_in_place),
     ),

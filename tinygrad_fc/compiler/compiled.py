@@ -44,7 +44,7 @@ class Compiled(Generic[P, R]):
     >>> square(tg.tensor([3.0]))
     tensor([9.])
     >>> print(square.source.splitlines()[-2].strip())
-    return (result,)
+    result = x * x
     """
 
     def __init__(self, function: Callable[P, R], backend: str | None) -> None:
