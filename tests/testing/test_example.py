@@ -38,7 +38,6 @@ def test_the_page_runs_and_finds_its_bug(
     assert "in softplus, argument 0 (x), entry (" in printed
     assert "reproduce: check_vjp(softplus, textbook, np.array(" in printed
     assert printed.count(" derivatives compared") >= 4 + (find_spec("torch") is not None)
-    assert "hint: the function has no finite slope at 0: positive is a domain" in printed
     assert all(f"\n{k}. " in printed for k in range(1, 6))
 
 

@@ -211,7 +211,9 @@ class _Writer:
         for module, before in traced.modules:
             m = self.name(vars(module), "m")
             # comparing the attributes tells all tensors apart but those of one element
-            tensors = [(n, t) for n, t in before.items() if isinstance(t, Node) and t.numel() == 1]
+            tensors = [
+                (n, t) for n, t in before.items() if isinstance(t, Node) and t._array.size == 1
+            ]
             guards = [f"{m}[{name!r}] is {self.name(value, 'p')}" for name, value in tensors]
             self.unless(" and ".join([*guards, f"{m} == {self.name(before)}"]))
         for tensor, requires_grad, hooks in traced.tensors:

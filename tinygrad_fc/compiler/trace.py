@@ -8,13 +8,12 @@ and written back by each call. Nothing outside is changed by a trace, so an erro
 from __future__ import annotations
 
 import copy
-import cProfile
 import gc
 import sys
 import weakref
 from dataclasses import dataclass, field
 from threading import RLock, get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -372,14 +371,14 @@ def trace(
                 run.sources[id(leaf)] = Source("argument", k)
             elif isinstance(leaf, np.ndarray):
                 run.enter(leaf, Source("argument", k))
-        flags, profile = grad_mode.flags.get(), sys.getprofile()
+        flags, profile = grad_mode.flags.get(), cast("Any", sys.getprofile())
         outside = Outside(function, [leaf for leaf in args if not isinstance(leaf, Node)])
         try:
             with patches.placed(run), np.errstate(all="ignore"):
                 traced = _traced(run, outside, name, args, names, call)
                 traced.flags = flags
         finally:
-            if isinstance(profile, cProfile.Profile):
+            if hasattr(profile, "enable"):  # that of cProfile
                 profile.enable()
             else:
                 sys.setprofile(profile)
