@@ -17,8 +17,19 @@ from tinygrad_fc.graph import Node, wrap
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["arange", "as_tensor", "clone", "detach", "empty", "empty_like", "eye", "from_numpy"]
-__all__ += ["full", "full_like", "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like"]
+__all__ = ["arange", "as_tensor", "clone", "detach", "empty", "empty_like", "eye"]
+__all__ += [
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]
 
 
 def with_grad(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
@@ -100,6 +111,27 @@ def from_numpy(ndarray: Any) -> Tensor:
             "machine's order of bytes: use tensor(...), which copies"
         )
     return with_grad(as_array(ndarray), requires_grad=False)
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """Return a tensor that shares the memory of an array of another library, by DLPack.
+
+    Raises `BufferError` for a dtype that NumPy lacks (bfloat16), for an array that requires grad,
+    and for memory that is not the CPU's.
+
+    >>> import numpy as np, tinygrad_fc as tg
+    >>> tg.from_dlpack(np.arange(3))
+    tensor([0, 1, 2])
+    """
+    try:
+        array = np.from_dlpack(x)
+    except (BufferError, RuntimeError, ValueError, AttributeError, TypeError) as error:
+        raise BufferError(
+            f"from_dlpack cannot share the memory of {type(x).__name__}: {error}. Expected an "
+            "array on the CPU that requires no grad, of a dtype that NumPy has: detach it, or cast "
+            "it to float32"
+        ) from error
+    return with_grad(as_array(array), requires_grad=False)
 
 
 def full(

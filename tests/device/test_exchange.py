@@ -1,0 +1,47 @@
+"""Memory shared with other libraries by DLPack."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import tinygrad_fc as tg
+from tinygrad_fc.testing import inputs, real
+
+
+@given(inputs(real))
+def test_memory_is_shared_both_ways(drawn: tuple[np.ndarray]) -> None:
+    (a,) = drawn
+    x = tg.from_dlpack(a)
+    assert np.shares_memory(x.numpy(), a) or not a.size
+    b = np.from_dlpack(tg.tensor(a))
+    assert np.array_equal(a, b)
+    assert a.dtype == x.dtype == b.dtype
+
+
+def test_what_cannot_be_shared_says_why() -> None:
+    with pytest.raises(BufferError, match=r"x\.detach\(\)"):
+        np.from_dlpack(tg.ones(2, requires_grad=True))
+    with pytest.raises(BufferError, match="from_dlpack cannot share the memory of list"):
+        tg.from_dlpack([1.0])
+    with pytest.raises(BufferError, match="requires no grad"):
+        tg.from_dlpack(tg.ones(2, requires_grad=True))
+
+
+def test_pytorch() -> None:
+    torch = pytest.importorskip("torch", reason="shares memory with PyTorch")
+    t = torch.ones(3)
+    x = tg.from_dlpack(t)
+    x.add_(1)
+    assert t.tolist() == [2.0, 2.0, 2.0]
+    assert torch.from_dlpack(tg.ones(2)).tolist() == [1.0, 1.0]
+    with pytest.raises(BufferError, match="cast it to float32"):
+        tg.from_dlpack(torch.ones(2, dtype=torch.bfloat16))
+
+
+def test_jax() -> None:
+    jnp = pytest.importorskip("jax.numpy", reason="shares memory with JAX")
+    x = tg.from_dlpack(jnp.arange(3.0))
+    assert x.tolist() == [0.0, 1.0, 2.0]
+    with pytest.raises(tg.errors.ShapeError, match="read-only"):
+        x.add_(1)
+    assert jnp.from_dlpack(tg.ones(2)).tolist() == [1.0, 1.0]
