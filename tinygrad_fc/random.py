@@ -80,7 +80,7 @@ class Generator:
         return made
 
     def seed(self) -> int:
-        """Start from a seed that nobody knows beforehand, and return it."""
+        """Start from a random seed, and return it."""
         self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 

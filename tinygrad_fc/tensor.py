@@ -252,7 +252,7 @@ class Tensor(methods.Methods):
                 "floats (tensor([1., 2.])), or cast it with x.double() or x.float() first"
             )
         if not self._requires_grad:
-            # A result that was not recorded is as good as made by hand, here and now.
+            # A result that was not recorded becomes a leaf here.
             self._op = None
             self._seq = self._seq or tick()
         elif not value and not self.is_leaf:
@@ -268,7 +268,7 @@ class Tensor(methods.Methods):
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by hand, so that a backward pass leaves its gradient in `.grad`."""
+        """Whether it is a leaf, whose gradient a backward pass leaves in `.grad`."""
         return self._op is None or not self._requires_grad
 
     @property

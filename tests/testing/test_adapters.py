@@ -61,7 +61,7 @@ def test_what_is_random_in_torch_is_told_so() -> None:
 def test_functions_of_jax() -> None:
     jax = pytest.importorskip("jax")
     rule = from_jax(jax.numpy.tanh)
-    # Of one shape: another one is compiled anew.
+    # Of one shape: another one is compiled again.
     assert check(rule, real(3, 2), dtypes=(np.float32,), max_examples=5).compared
 
 

@@ -233,7 +233,7 @@ def _ordinary_points(case: Case) -> Iterator[list[Array]]:
 
 
 def purity(case: Case) -> None:
-    """Equal calls give equal results, whatever is called in between; results do not change."""
+    """Equal calls give equal results, also with other calls in between; results do not change."""
     arrays, g = [aligned(a) for a in case.arrays], aligned(case.g)
     out = case.forward(arrays)
     first = case.gradients(g, out, arrays)
