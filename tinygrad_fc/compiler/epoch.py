@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.call import result_of_op
+from tinygrad_fc.compiler.call import MISS, result_of_op
 from tinygrad_fc.compiler.ir import GuardFailed, array_of, flatten, unflatten
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.graph import Node, wrap
@@ -170,12 +170,22 @@ def run_epoch(
                 wrap(a[rows[k]]) if isinstance(x, Node) else a[rows[k]]
                 for x, a in zip(data, arrays, strict=True)
             ]
-            results.add(step(*batch))
+            results.add(_one_step(step, latest(), batch))
             k += 1
             call = latest()
             if k < len(rows) and call is not None:
                 k += _loop(call, build, rows[k:], batch, arrays, results)
     return results.tree()
+
+
+def _one_step(step: Callable[..., Any], call: Call | None, batch: list[Any]) -> Any:
+    """Run one step; by NumPy where the backend is not chosen, as a loop follows in any case."""
+    kernel = getattr(call.kernel, "unchosen", None) if call is not None else None
+    result: Any = MISS
+    if call is not None and kernel is not None:
+        with suppress(GuardFailed):
+            result = call.call(tuple(batch), {}, kernel)
+    return step(*batch) if result is MISS else result
 
 
 class _StoppedError(Exception):
