@@ -231,7 +231,7 @@ def _run(
     if chosen.signature is not None and not _takes_batches(plan):
         plan = plan._replace(domains=o.with_signature(values, chosen.signature, batch=False))
     report = check_drawn(plan)
-    for text in report.warnings():  # nobody prints the report of a test that passes
+    for text in report.warnings():  # pytest hides the report of a test that passes
         warnings.warn(f"{rule.name}: {text}", stacklevel=4)
     return report
 
