@@ -13,7 +13,8 @@ from tinygrad_fc.op import table
 collect_ignore = ["gradient_holdout"]
 
 # No deadline: the first example of a test pays for imports, and a shared machine stalls at random.
-settings.register_profile("default", deadline=None, print_blob=True)
+# 40 examples keep a whole run short; `thorough` keeps the depth.
+settings.register_profile("default", deadline=None, print_blob=True, max_examples=40)
 # The same examples each time, so that a change is judged by what it changes.
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
