@@ -7,13 +7,14 @@ z, formula (12), is d. Other values are named by their module and op, such as `n
 from __future__ import annotations
 
 import keyword
+import operator
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.ir import Origin, Program, Source, Value, draw, operands
+from tinygrad_fc.compiler.ir import OPERATORS, Origin, Program, Source, Value, draw, operands
 from tinygrad_fc.op import Op
 from tinygrad_fc.ops import activation
 
@@ -33,9 +34,12 @@ _WORDS: dict[Any, str] = {
     np.add.reduce: "total",
     np.where: "choice",
     np.maximum: "maximum",
+    np.power: "power",
+    operator.getitem: "part",
     draw: "draws",
 }
-"""What a value is called by its function, where its op computes several."""
+_WORDS |= {number: _WORDS[array] for array, number, _ in OPERATORS if array in _WORDS}
+"""What a value is called where its op computes several; else by the name of its function."""
 _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
 
@@ -144,23 +148,39 @@ def _name_layers(program: Program) -> None:
             last.formula = "(2)"
         elif origin.op == "mse_loss":
             _name_squared_error(program, values)
-    below = _readers(program, layer)
+    readers, foreign = _readers(program, layer)
     for origin, values in calls:
         k = layer.get(id(origin.result))
         if origin.op == "linear" and origin.argument > 0 and k is not None:
-            _name_backward(names, origin, values[-1], k, below[k])
+            _name_backward(names, origin, values[-1], k, readers[k])
+            if k in foreign and origin.cotangent.formula == "(13)":
+                origin.cotangent.formula = ""
 
 
-def _readers(program: Program, layer: dict[int, int]) -> Counter[int]:
-    """Return how many layers read each layer, with other ops between them or without."""
+def _readers(program: Program, layer: dict[int, int]) -> tuple[Counter[int], set[int]]:
+    """Return how many layers read each layer, directly or through other ops, and foreign layers.
+
+    A foreign one is read by what the document does not have: an op of a module that is no layer,
+    or one that also reads another layer or the network's input, as a residual connection does.
+    """
     nearest: dict[int, set[int]] = {}
+    for value in program.instructions:
+        if value.origin is not None and value.origin[:3] == ("linear", "forward", -1):
+            arguments = (v for v in operands(value) if v.is_input and v.source.kind == "argument")
+            nearest.update((id(v), {0}) for v in arguments)
     readers: Counter[int] = Counter()
+    foreign: set[int] = set()
     for value in program.instructions:
         sources = set().union(*(nearest.get(id(v), set()) for v in operands(value)))
+        origin = value.origin
         if value.formula == "(3)":
             readers.update(sources - {layer[id(value)]})
+        elif origin and origin.phase == "forward" and origin.op not in {"linear", *_ACTIVATIONS}:
+            mixed = len(sources) > 1 and value.shape and not _is_loss(origin.op)
+            if mixed or origin.module:
+                foreign |= sources
         nearest[id(value)] = {layer[id(value)]} if id(value) in layer else sources
-    return readers
+    return readers, foreign
 
 
 def _reads(values: Iterable[Value]) -> Iterator[Value]:
@@ -212,11 +232,9 @@ def _name_others(program: Program) -> None:
         for value in values:
             if origin.phase == "update":
                 stem = parameters.get(id(value), origin.op.lower())
-            word = (
-                _WORDS.get(value.function)
-                if value is not values[-1] or origin.phase == "update"
-                else ""
-            )
+            word = ""
+            if value is not values[-1] or origin.phase == "update":
+                word = _WORDS.get(value.function, getattr(value.function, "__name__", ""))
             if value.function is np.full and value.shape == () and isinstance(value.args[1], Value):
                 word, stem = "", _number_name(program, value.args[1])
             names.setdefault(id(value), identifier(f"{stem}_{word}" if word else stem))
@@ -229,14 +247,17 @@ def _number_name(program: Program, number: Value) -> str:
 
 
 def _updated_parameters(program: Program) -> dict[int, str]:
-    """Return, by id of a value of an update, the name of the parameter that it is for."""
+    """Return, by id of a value of an update, the name of the parameter that it is for.
+
+    Numbers that the updates of all parameters share belong to none.
+    """
     parameters: dict[int, str] = {}
     for old, new in program.changes:
         waiting = [new]
         while waiting:
             value = waiting.pop()
             update = value.origin is not None and value.origin.phase == "update"
-            if update and id(value) not in parameters:
+            if update and value.shape == old.shape and id(value) not in parameters:
                 parameters[id(value)] = program.names.get(id(old), "parameter")
                 waiting.extend(operands(value))
     return parameters
