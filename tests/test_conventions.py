@@ -360,8 +360,6 @@ def test_mse_loss_refuses_shapes_that_would_broadcast(n: int):
     with pytest.raises(
         ValueError, match="is 'average', expected one of mean, sum, none, batchmean"
     ):
-        tg.MSELoss(reduction="average")
-    with pytest.raises(ValueError, match="reduction is 'average'"):
         tg.nn.functional.mse_loss(tg.zeros(2), tg.zeros(2), reduction="average")
 
 
@@ -370,8 +368,3 @@ def test_a_target_that_is_no_number_is_refused_and_told():
     y[1, 0] = np.nan
     with pytest.raises(ValueError, match=r"mse_loss: the target is NaN at index \(1, 0\)"):
         tg.nn.functional.mse_loss(x, y)
-
-
-def test_a_batch_of_no_samples_has_no_mean():
-    with pytest.raises(ShapeError, match="no samples to average over"):
-        tg.nn.functional.mse_loss(tg.zeros(0, 2), tg.zeros(0, 2), reduction="batchmean")

@@ -89,19 +89,6 @@ def test_float32_stays_whatever_the_target_is(name: str, kind: Any):
     assert x.grad.dtype == np.float32
 
 
-@every
-def test_wrong_reductions_are_found_early(name: str):
-    layers = {
-        "".join(c for c in n.lower() if c != "_"): getattr(nn, n)
-        for n in dir(nn)
-        if n.endswith("Loss")
-    }
-    wanted = name.replace("_", "").replace("binarycrossentropywithlogits", "bcewithlogitsloss")
-    wanted = wanted.replace("binarycrossentropy", "bceloss").replace("kldiv", "kldivloss")
-    with pytest.raises(ValueError, match="reduction is 'average', expected one of mean, sum, none"):
-        layers[wanted](reduction="average")
-
-
 # Numbers
 
 

@@ -183,19 +183,6 @@ def test_one_hot(indices: Any, count: int):
     assert_close([ours.numpy()], [theirs.numpy()], 0)
 
 
-@pytest.mark.parametrize(
-    "old", [{"size_average": False}, {"reduce": False}, {"size_average": True}]
-)
-def test_old_names_of_reductions(old: dict[str, bool]):
-    x = np.arange(6.0).reshape(2, 3)
-    for name in ("MSELoss", "L1Loss", "BCEWithLogitsLoss", "KLDivLoss", "SoftMarginLoss"):
-        ours, theirs = (
-            getattr(lib.nn, name)(**old)(lib.tensor(x), lib.tensor(x.T.reshape(2, 3).copy()))
-            for lib in (tg, torch)
-        )
-        assert_close([ours.numpy()], [theirs.numpy()])
-
-
 def test_table_has_every_name():
     known = {n for line in TABLE for n in (line.function, line.module)} - {None}
     names = {n for n in dir(F) if callable(getattr(F, n)) and n[0] != "_"}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.from_function import FromFunction
-from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.nn.layer_error import LayerError
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
@@ -116,15 +115,11 @@ class Tanhshrink(Activation, function=F.tanhshrink):
 
 
 class Hardtanh(Activation, function=F.hardtanh):
-    """Clamp to an interval. Raises `ValueError` unless `min_val < max_val`."""
+    """Clamp to an interval."""
 
     min_val: float = -1.0
     max_val: float = 1.0
     inplace: bool = False
-
-    def __post_init__(self) -> None:
-        expected = f"less than max_val = {self.max_val}"
-        require(self.min_val < self.max_val, "Hardtanh", expected, min_val=self.min_val)
 
 
 class Hardsigmoid(Activation, function=F.hardsigmoid):

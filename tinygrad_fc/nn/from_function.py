@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from tinygrad_fc.graph import Node
@@ -18,8 +17,9 @@ class FromFunction(Module):
     """Base of a module whose `forward(*inputs)` is `function(*inputs, **settings)`.
 
     A subclass passes `function` and annotates the settings, in order and with their defaults, as
-    in a dataclass: they are the arguments of its constructor and attributes of the module.
-    `__post_init__` may check them. The docstring of the function is appended to that of the class.
+    in a dataclass: they are the arguments of its constructor and attributes of the module, those
+    that may be tensors as buffers.
+    The docstring of the function is appended to that of the class.
 
     >>> import tinygrad_fc as tg
     >>> def scaled(input, factor=2.0):
@@ -53,9 +53,7 @@ class FromFunction(Module):
                 for name in cls._settings
             ]
         )
-        cls._function_name = (
-            f"nn.functional.{getattr(function, '__name__', getattr(function, 'name', None))}"
-        )
+        cls._function_name = f"nn.functional.{function.__name__}"
         if cls.__doc__ and function.__doc__:
             cls.__doc__ += f"\n\n{cls._function_name} as a module: {inspect.getdoc(function)}"
         cls.forward = _forward(function, cls._settings)  # type: ignore[method-assign]
@@ -77,19 +75,17 @@ class FromFunction(Module):
         bound.apply_defaults()
         for name, value in bound.arguments.items():
             setattr(self, name, value)
-        self.__post_init__()
-
-    def __post_init__(self) -> None:
-        """Check or convert the settings: for a subclass to override."""
+            if name in self._tensors:
+                self.register_buffer(name, value)
 
 
 def _forward(function: Callable[..., Any], settings: Sequence[str]) -> Callable[..., Any]:
-    # Not passed on: `inplace` has no effect, and `reduction` stands for the other two.
-    passed = [name for name in settings if name not in ("inplace", "size_average", "reduce")]
-
+    passed = [name for name in settings if name != "inplace"]  # which has no effect
     if not passed:
         return lambda _, *inputs: function(*inputs)
-    read = attrgetter(*passed)
-    if len(passed) == 1:
-        return lambda self, *inputs: function(*inputs, **{passed[0]: read(self)})
-    return lambda self, *inputs: function(*inputs, **dict(zip(passed, read(self))))  # noqa: B905  for speed
+
+    def forward(self: Module, *inputs: Any) -> Any:
+        attributes = vars(self)
+        return function(*inputs, **{name: attributes[name] for name in passed})
+
+    return forward

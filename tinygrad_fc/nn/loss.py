@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn.from_function import FromFunction
-from tinygrad_fc.nn.functional.checks import BATCH_REDUCTIONS, REDUCTIONS, checked_reduction
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
@@ -20,32 +19,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Loss(FromFunction):
-    """Base of losses: the reduction is checked, weights become buffers."""
-
-    reductions: ClassVar[tuple[str, ...]] = REDUCTIONS
-
-    def __post_init__(self) -> None:
-        settings = vars(self)
-        # PyTorch's two deprecated arguments are only other names of a reduction.
-        deprecated = settings.pop("size_average", None), settings.pop("reduce", None)
-        settings["reduction"] = checked_reduction(
-            settings["reduction"], *deprecated, self.reductions
-        )
-        for name in self._tensors:
-            self.register_buffer(name, settings[name])
-
-
-class _Reduced(Loss):
-    size_average: bool | None = None
-    reduce: bool | None = None
+class _Reduced(FromFunction):
     reduction: str = "mean"
 
 
 class MSELoss(_Reduced, function=F.mse_loss):
     """Mean squared error, formulas (5) and (6)."""
-
-    reductions = BATCH_REDUCTIONS
 
 
 class L1Loss(_Reduced, function=F.l1_loss):
@@ -58,49 +37,40 @@ class SmoothL1Loss(_Reduced, function=F.smooth_l1_loss):
     beta: float = 1.0
 
 
-class HuberLoss(Loss, function=F.huber_loss):
+class HuberLoss(_Reduced, function=F.huber_loss):
     """Squared error near 0, absolute error beyond."""
 
-    reduction: str = "mean"
     delta: float = 1.0
 
 
-class CrossEntropyLoss(Loss, function=F.cross_entropy):
+class CrossEntropyLoss(FromFunction, function=F.cross_entropy):
     """Cross entropy of scores and classes: classification."""
 
     weight: Tensor | None = None
-    size_average: bool | None = None
     ignore_index: int = -100
-    reduce: bool | None = None
     reduction: str = "mean"
     label_smoothing: float = 0.0
 
 
-class NLLLoss(Loss, function=F.nll_loss):
+class NLLLoss(FromFunction, function=F.nll_loss):
     """Negative log-likelihood of classes."""
 
     weight: Tensor | None = None
-    size_average: bool | None = None
     ignore_index: int = -100
-    reduce: bool | None = None
     reduction: str = "mean"
 
 
-class BCELoss(Loss, function=F.binary_cross_entropy):
+class BCELoss(FromFunction, function=F.binary_cross_entropy):
     """Binary cross entropy of probabilities."""
 
     weight: Tensor | None = None
-    size_average: bool | None = None
-    reduce: bool | None = None
     reduction: str = "mean"
 
 
-class BCEWithLogitsLoss(Loss, function=F.binary_cross_entropy_with_logits):
+class BCEWithLogitsLoss(FromFunction, function=F.binary_cross_entropy_with_logits):
     """Binary cross entropy of scores."""
 
     weight: Tensor | None = None
-    size_average: bool | None = None
-    reduce: bool | None = None
     reduction: str = "mean"
     pos_weight: Tensor | None = None
 
@@ -108,23 +78,19 @@ class BCEWithLogitsLoss(Loss, function=F.binary_cross_entropy_with_logits):
 class KLDivLoss(_Reduced, function=F.kl_div):
     """Kullback-Leibler divergence."""
 
-    reductions = BATCH_REDUCTIONS
-
     log_target: bool = False
 
 
-class PoissonNLLLoss(Loss, function=F.poisson_nll_loss):
+class PoissonNLLLoss(FromFunction, function=F.poisson_nll_loss):
     """Negative log-likelihood of counts."""
 
     log_input: bool = True
     full: bool = False
-    size_average: bool | None = None
     eps: float = 1e-8
-    reduce: bool | None = None
     reduction: str = "mean"
 
 
-class GaussianNLLLoss(Loss, function=F.gaussian_nll_loss):
+class GaussianNLLLoss(FromFunction, function=F.gaussian_nll_loss):
     """Negative log-likelihood of normally distributed targets."""
 
     full: bool = False
@@ -132,21 +98,17 @@ class GaussianNLLLoss(Loss, function=F.gaussian_nll_loss):
     reduction: str = "mean"
 
 
-class HingeEmbeddingLoss(Loss, function=F.hinge_embedding_loss):
+class HingeEmbeddingLoss(FromFunction, function=F.hinge_embedding_loss):
     """Hinge loss of distances."""
 
     margin: float = 1.0
-    size_average: bool | None = None
-    reduce: bool | None = None
     reduction: str = "mean"
 
 
-class MarginRankingLoss(Loss, function=F.margin_ranking_loss):
+class MarginRankingLoss(FromFunction, function=F.margin_ranking_loss):
     """Hinge loss of the order of two scores."""
 
     margin: float = 0.0
-    size_average: bool | None = None
-    reduce: bool | None = None
     reduction: str = "mean"
 
 
@@ -154,44 +116,36 @@ class SoftMarginLoss(_Reduced, function=F.soft_margin_loss):
     """Logistic loss of labels 1 and -1."""
 
 
-class MultiLabelSoftMarginLoss(Loss, function=F.multilabel_soft_margin_loss):
+class MultiLabelSoftMarginLoss(FromFunction, function=F.multilabel_soft_margin_loss):
     """Binary cross entropy over labels."""
 
     weight: Tensor | None = None
-    size_average: bool | None = None
-    reduce: bool | None = None
     reduction: str = "mean"
 
 
-class CosineEmbeddingLoss(Loss, function=F.cosine_embedding_loss):
+class CosineEmbeddingLoss(FromFunction, function=F.cosine_embedding_loss):
     """Hinge loss of cosine similarities."""
 
     margin: float = 0.0
-    size_average: bool | None = None
-    reduce: bool | None = None
     reduction: str = "mean"
 
 
-class MultiMarginLoss(Loss, function=F.multi_margin_loss):
+class MultiMarginLoss(FromFunction, function=F.multi_margin_loss):
     """Hinge loss of classes."""
 
     p: int = 1
     margin: float = 1.0
     weight: Tensor | None = None
-    size_average: bool | None = None
-    reduce: bool | None = None
     reduction: str = "mean"
 
 
-class TripletMarginLoss(Loss, function=F.triplet_margin_loss):
+class TripletMarginLoss(FromFunction, function=F.triplet_margin_loss):
     """Hinge loss of the distances in triplets."""
 
     margin: float = 1.0
     p: float = 2.0
     eps: float = 1e-6
     swap: bool = False
-    size_average: bool | None = None
-    reduce: bool | None = None
     reduction: str = "mean"
 
 

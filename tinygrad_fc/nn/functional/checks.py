@@ -22,17 +22,12 @@ BATCH_REDUCTIONS = (*REDUCTIONS, "batchmean")
 def require(
     condition: bool, function: str, expected: str | tuple[str, ...], **argument: Any
 ) -> None:
-    """Raise the error of `value_error` unless the condition holds."""
+    """Raise `ValueError` for an argument that is not `expected`, a phrase or a tuple of choices."""
     if not condition:
-        raise value_error(function, expected, **argument)
-
-
-def value_error(function: str, expected: str | tuple[str, ...], **argument: Any) -> ValueError:
-    """Return the error for an argument that is not `expected`, a phrase or a tuple of choices."""
-    ((name, value),) = argument.items()
-    if isinstance(expected, tuple):
-        expected = f"one of {', '.join(expected)}"
-    return ValueError(f"{function}: {name} is {value!r}, expected {expected}. Pass another one")
+        ((name, value),) = argument.items()
+        if isinstance(expected, tuple):
+            expected = f"one of {', '.join(expected)}"
+        raise ValueError(f"{function}: {name} is {value!r}, expected {expected}. Pass another one")
 
 
 def check_prediction(loss: str, input: Any) -> None:
@@ -91,25 +86,12 @@ def to_array(values: Any) -> Any:
     return values._array if isinstance(values, Node) else np.asarray(values)
 
 
-def checked_reduction(
-    reduction: str,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    known: tuple[str, ...] = REDUCTIONS,
-) -> str:
-    """Return the reduction, or the one that PyTorch's deprecated two arguments stand for.
+def reduced(losses: Tensor, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Tensor:
+    """Return the mean or the sum of the element losses, or the losses.
 
-    Raises `ValueError` for one that is not `known`.
+    Raises `ValueError` for a reduction that is not `known`.
     """
-    if reduce is not None or size_average is not None:
-        return "none" if reduce is False else "sum" if size_average is False else "mean"
-    if reduction not in known:
-        raise value_error("loss", known, reduction=reduction)
-    return reduction
-
-
-def reduced(losses: Tensor, reduction: str) -> Tensor:
-    """Return the mean or the sum of the element losses, or the losses."""
+    require(reduction in known, "loss", known, reduction=reduction)
     if reduction == "mean":
         return r.mean(losses)
     if reduction == "batchmean":
@@ -117,14 +99,16 @@ def reduced(losses: Tensor, reduction: str) -> Tensor:
     return r.sum_(losses) if reduction == "sum" else losses
 
 
-def weighted(losses: Tensor, weight: Any, reduction: str) -> Tensor:
+def weighted(
+    losses: Tensor, weight: Any, reduction: str, known: tuple[str, ...] = REDUCTIONS
+) -> Tensor:
     """Return the reduction of `losses * weight`, of one shape; a mean is divided by the weights."""
     if weight is None:
-        return reduced(losses, reduction)
+        return reduced(losses, reduction, known)
     if weight.shape != losses.shape:
         raise ShapeError(
             f"the loss has elements of shape {losses.shape} and the weight {tuple(weight.shape)}, "
             "expected one weight per element. Broadcast the weight: weight.expand(...)"
         )
     losses = losses * weight
-    return losses.sum() / weight.sum() if reduction == "mean" else reduced(losses, reduction)
+    return losses.sum() / weight.sum() if reduction == "mean" else reduced(losses, reduction, known)

@@ -13,12 +13,10 @@ from tinygrad_fc.graph import record
 from tinygrad_fc.nn.functional.checks import (
     check_prediction,
     check_shapes,
-    checked_reduction,
     float_target,
     reduced,
     require,
     to_array,
-    value_error,
 )
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import loss as l
@@ -147,9 +145,7 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -166,10 +162,9 @@ def cross_entropy(
     tensor(0.6931)
     """
     check_prediction("cross_entropy", input)
-    reduction = checked_reduction(reduction, size_average, reduce)
-    if not 0 <= label_smoothing <= 1:
-        expected = "a share in [0, 1]"
-        raise value_error("cross_entropy", expected, label_smoothing=label_smoothing)
+    if label_smoothing:
+        valid, expected = 0 <= label_smoothing <= 1, "a share in [0, 1]"
+        require(valid, "cross_entropy", expected, label_smoothing=label_smoothing)
     if input.ndim and getattr(target, "shape", None) == input.shape:
         expected = "-100, since the target holds probabilities"
         require(ignore_index < 0, "cross_entropy", expected, ignore_index=ignore_index)
@@ -179,7 +174,7 @@ def cross_entropy(
     if label_smoothing:
         losses = l.soft_cross_entropy(x, classes.smoothed(label_smoothing))
         return classes.reduced(losses, reduction, is_weighted=True)
-    if classes.unweighted and reduction != "none":
+    if classes.unweighted and reduction in ("mean", "sum"):
         return record(l.cross_entropy, (x, y), {"count": len(y) if reduction == "mean" else 1})
     return classes.reduced(l.cross_entropy(x, y), reduction)
 
@@ -199,19 +194,17 @@ def _soft_cross_entropy(
     x, y = as_matrix(input), as_matrix(target)
     if weight is not None:
         y = y * class_weight("cross_entropy", weight, x.shape[1])
-    if reduction == "none":
-        shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-        return l.soft_cross_entropy(x, y).reshape(shape)
-    return l.soft_cross_entropy(x, y, count=x.shape[0] if reduction == "mean" else 1)
+    if reduction == "mean":
+        return l.soft_cross_entropy(x, y, count=x.shape[0])
+    shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+    return reduced(l.soft_cross_entropy(x, y).reshape(shape), reduction)
 
 
 def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return `-input[target]` for log-probabilities, as `log_softmax` returns them.
@@ -223,7 +216,6 @@ def nll_loss(
     >>> tg.nn.functional.nll_loss(tg.tensor([[-0.5, -1.0]]), tg.tensor([1]))
     tensor(1.)
     """
-    reduction = checked_reduction(reduction, size_average, reduce)
     classes = ClassIndices("nll_loss", input, target, weight, ignore_index)
     losses = -classes.scores[np.arange(len(classes.indices)), classes.indices]
     return classes.reduced(losses, reduction)
@@ -235,8 +227,6 @@ def multi_margin_loss(
     p: int = 1,
     margin: float = 1.0,
     weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return the sum over classes `i != y` of `max(0, margin - x[y] + x[i]) ** p * weight[y] / C`.
@@ -263,17 +253,11 @@ def multi_margin_loss(
     losses = e.where(others, excess, 0).mean(-1)
     if classes.class_weight is not None:
         losses = losses * classes.class_weight[y]
-    reduction = checked_reduction(reduction, size_average, reduce)
     return reduced(losses.reshape(classes.shape), reduction)
 
 
 def binary_cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """Return `-y * log(p) - (1 - y) * log(1 - p)` (in nats) for probabilities `p`, targets `y`.
 
@@ -294,15 +278,13 @@ def binary_cross_entropy(
             )
     losses = l.binary_cross_entropy(input, float_target(target, input))
     losses = losses if weight is None else losses * weight
-    return reduced(losses, checked_reduction(reduction, size_average, reduce))
+    return reduced(losses, reduction)
 
 
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -323,16 +305,11 @@ def binary_cross_entropy_with_logits(
     else:
         losses = target * pos_weight * softplus(-input) + (1 - target) * softplus(input)
     losses = losses if weight is None else losses * weight
-    return reduced(losses, checked_reduction(reduction, size_average, reduce))
+    return reduced(losses, reduction)
 
 
 def multilabel_soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """Return the mean over classes of `binary_cross_entropy_with_logits` times `weight`.
 
@@ -347,4 +324,4 @@ def multilabel_soft_margin_loss(
     target = float_target(target, input)
     losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     losses = losses if weight is None else losses * weight
-    return reduced(losses.mean(-1), checked_reduction(reduction, size_average, reduce))
+    return reduced(losses.mean(-1), reduction)

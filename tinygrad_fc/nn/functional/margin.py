@@ -9,7 +9,6 @@ from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.functional.linalg import vector_norm
 from tinygrad_fc.nn.functional.checks import (
     check_shapes,
-    checked_reduction,
     float_target,
     reduced,
     require,
@@ -77,12 +76,7 @@ def _hinge(x: Any) -> Any:
 
 
 def hinge_embedding_loss(
-    input: Tensor,
-    target: Tensor,
-    margin: float = 1.0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
+    input: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
     """Return `input` where `target` is 1, and `max(0, margin - input)` where it is -1, reduced.
 
@@ -97,17 +91,11 @@ def hinge_embedding_loss(
     check_shapes("hinge_embedding_loss", input, target)
     sign = to_array(target)
     losses = e.where(sign != 1, _hinge(margin - input), 0) + e.where(sign != -1, input, 0)
-    return reduced(losses, checked_reduction(reduction, size_average, reduce))
+    return reduced(losses, reduction)
 
 
 def margin_ranking_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, reduction: str = "mean"
 ) -> Tensor:
     """Return `max(0, margin - target * (input1 - input2))`, reduced.
 
@@ -122,16 +110,10 @@ def margin_ranking_loss(
     check_shapes("margin_ranking_loss", input1, input2)
     check_shapes("margin_ranking_loss", input1, target)
     losses = _hinge(float_target(target, input1) * (input2 - input1) + margin)
-    return reduced(losses, checked_reduction(reduction, size_average, reduce))
+    return reduced(losses, reduction)
 
 
-def soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
+def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Return `log(1 + exp(-target * input))`, reduced, for targets of 1 and -1.
 
     `input` and `target` have one shape (N, ...). Raises `ShapeError` where shapes differ.
@@ -142,17 +124,11 @@ def soft_margin_loss(
     """
     check_shapes("soft_margin_loss", input, target)
     losses = softplus(-float_target(target, input) * input)
-    return reduced(losses, checked_reduction(reduction, size_average, reduce))
+    return reduced(losses, reduction)
 
 
 def cosine_embedding_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, reduction: str = "mean"
 ) -> Tensor:
     """Return `1 - cos` where `target` is 1, and `max(0, cos - margin)` where it is -1, reduced.
 
@@ -175,7 +151,7 @@ def cosine_embedding_loss(
     square1, square2 = ((x * x).sum(-1) + 1e-12 for x in (input1, input2))
     cosine = (input1 * input2).sum(-1) / e.sqrt(square1 * square2)
     losses = e.where(sign == 1, 1 - cosine, 0) + e.where(sign == -1, _hinge(cosine - margin), 0)
-    return reduced(losses, checked_reduction(reduction, size_average, reduce))
+    return reduced(losses, reduction)
 
 
 def triplet_margin_loss(
@@ -186,8 +162,6 @@ def triplet_margin_loss(
     p: float = 2,
     eps: float = 1e-6,
     swap: bool = False,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return `max(0, margin + |anchor - positive| - |anchor - negative|)`, reduced.
@@ -209,4 +183,4 @@ def triplet_margin_loss(
     if swap:
         far = e.minimum(far, pairwise_distance(positive, negative, p, eps))
     losses = _hinge(near - far + margin)
-    return reduced(losses, checked_reduction(reduction, size_average, reduce))
+    return reduced(losses, reduction)

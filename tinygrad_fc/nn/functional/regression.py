@@ -14,7 +14,6 @@ from tinygrad_fc.nn.functional.checks import (
     BATCH_REDUCTIONS,
     check_not_nan,
     check_shapes,
-    checked_reduction,
     float_target,
     reduced,
     require,
@@ -34,12 +33,7 @@ __all__ = [
 
 
 def mse_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Tensor | None = None,
+    input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
     """Return `(input - target) ** 2`, reduced, for one shape (N, ...).
 
@@ -55,24 +49,11 @@ def mse_loss(
     """
     check_shapes("mse_loss", input, target)
     target = float_target(target, input)
-    if size_average is not None or reduce is not None or reduction not in BATCH_REDUCTIONS:
-        reduction = checked_reduction(reduction, size_average, reduce, BATCH_REDUCTIONS)
-    if weight is not None:
-        return weighted((input - target) ** 2, weight, reduction)
-    shape = input._array.shape
-    if reduction == "mean" and input._array.size:
-        count = input._array.size
-    elif reduction == "batchmean":
-        count = shape[0] if shape else 1
-        if not count:
-            raise ShapeError(
-                f"mse_loss: a batch of shape {shape} has no samples to average over. Pass at "
-                "least one"
-            )
-    elif reduction == "sum":
-        count = 1
-    else:
-        return reduced((input - target) ** 2, reduction)
+    array = input._array
+    batch = len(array) if array.ndim else 1
+    count = {"mean": array.size, "batchmean": batch, "sum": 1}.get(reduction)
+    if weight is not None or not count:
+        return weighted((input - target) ** 2, weight, reduction, BATCH_REDUCTIONS)
     out = record(l.squared_error, (input, target), {"count": count})
     if out._array != out._array:  # NaN: only then is the target checked
         check_not_nan("mse_loss", target)
@@ -80,12 +61,7 @@ def mse_loss(
 
 
 def l1_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Tensor | None = None,
+    input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
     """Return `|input - target|`, reduced, for one shape (N, ...).
 
@@ -98,7 +74,7 @@ def l1_loss(
     """
     check_shapes("l1_loss", input, target)
     losses = e.absolute(e.subtract(input, float_target(target, input)))
-    return weighted(losses, weight, checked_reduction(reduction, size_average, reduce))
+    return weighted(losses, weight, reduction)
 
 
 def huber_loss(
@@ -123,16 +99,11 @@ def huber_loss(
     losses = record(l.huber, (input, float_target(target, input)), {"delta": delta})
     if weight is not None:  # PyTorch does not divide by the sum of the weights here
         losses = weighted(losses, weight, "none")
-    return reduced(losses, checked_reduction(reduction))
+    return reduced(losses, reduction)
 
 
 def smooth_l1_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    beta: float = 1.0,
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
     """Return `d * d / (2 * beta)` for `|d| < beta`, else `|d| - beta / 2`, d = input - target.
 
@@ -145,7 +116,6 @@ def smooth_l1_loss(
     tensor([0.125, 2.5  ])
     """
     require(beta >= 0, "smooth_l1_loss", "at least 0", beta=beta)
-    reduction = checked_reduction(reduction, size_average, reduce)
     check_shapes("smooth_l1_loss", input, target)
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
@@ -153,12 +123,7 @@ def smooth_l1_loss(
 
 
 def kl_div(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    log_target: bool = False,
+    input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
     """Return `target * (log(target) - input)` (in nats), reduced, for log-probabilities `input`.
 
@@ -172,11 +137,10 @@ def kl_div(
     tensor(0.6931)
     """
     check_shapes("kl_div", input, target)
-    reduction = checked_reduction(reduction, size_average, reduce, BATCH_REDUCTIONS)
     target = float_target(target, input)
     if log_target:
-        return reduced(e.exp(target) * (target - input), reduction)
-    return reduced(e.product(target, e.log(target)) - target * input, reduction)
+        return reduced(e.exp(target) * (target - input), reduction, BATCH_REDUCTIONS)
+    return reduced(e.product(target, e.log(target)) - target * input, reduction, BATCH_REDUCTIONS)
 
 
 def poisson_nll_loss(
@@ -184,9 +148,7 @@ def poisson_nll_loss(
     target: Tensor,
     log_input: bool = True,
     full: bool = False,
-    size_average: bool | None = None,
     eps: float = 1e-8,
-    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Return `exp(input) - target * input`, reduced: counts whose logarithmic rate is `input`.
@@ -205,7 +167,7 @@ def poisson_nll_loss(
     if full:
         stirling = target * e.log(target) - target + 0.5 * e.log(2 * math.pi * target)
         losses = losses + e.where(to_array(target) > 1, stirling, 0)
-    return reduced(losses, checked_reduction(reduction, size_average, reduce))
+    return reduced(losses, reduction)
 
 
 def gaussian_nll_loss(
@@ -235,7 +197,7 @@ def gaussian_nll_loss(
     losses = (e.log(variance) + distance * distance / variance) * 0.5
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
-    return reduced(losses, checked_reduction(reduction))
+    return reduced(losses, reduction)
 
 
 def _variance(input: Tensor, var: Any) -> Tensor:
