@@ -99,11 +99,7 @@ class AsAList(RuleBasedStateMachine):
     @rule(index=indices)
     def insert(self, index: int):
         item = Item()
-        if -len(self.model) <= index <= len(self.model):
-            self.both(lambda items: items.insert(index, item))
-        else:
-            with pytest.raises(IndexError, match=f"index {index} is out of range"):
-                self.container.insert(index, item)
+        self.both(lambda items: items.insert(index, item))
 
     @rule(index=indices)
     def pop(self, index: int):
@@ -220,10 +216,8 @@ def test_wrong_places():
     net = nn.Sequential(nn.Tanh())
     with pytest.raises(IndexError, match="index 1 is out of range: this Sequential has 1 items"):
         net[1]
-    with pytest.raises(TypeError, match=r"Sequential\.extend got a Tanh, expected several"):
+    with pytest.raises(TypeError, match="not iterable"):
         net.extend(nn.Tanh())  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="Sequential \\+ list, expected another Sequential"):
-        net + [nn.Tanh()]  # noqa: RUF005  what is tested
     with pytest.raises(TypeError, match="unsupported operand"):
         nn.ModuleList() + 3  # type: ignore[operator]
 

@@ -85,9 +85,6 @@ def test_hooks_see_and_replace_keyword_arguments_if_they_ask():
     )
     module.register_forward_hook(lambda *given: given[1:], with_kwargs=True)
     assert module(1, a=1) == ((1,), {"a": 1, "b": 2}, ((1,), {"a": 1, "b": 2}))
-    module.register_forward_pre_hook(lambda *_: 3, with_kwargs=True)
-    with pytest.raises(RuntimeError, match="a forward pre-hook registered with_kwargs returned 3"):
-        module(1)
 
 
 def test_a_hook_that_always_runs_runs_after_an_error_too():
@@ -147,10 +144,6 @@ def test_a_backward_hook_may_replace_the_gradients_and_be_removed():
     layer(x).sum().backward()
     assert x.grad.tolist() == [[7, 7]]
     assert layer.bias.grad.tolist() == [1, 1]
-    layer.register_full_backward_hook(lambda *_: (None, None))
-    with pytest.raises(RuntimeError, match="returned 2 gradients, expected 1"):
-        layer(x).sum().backward()
-    layer._hooks.clear()
     handle.remove()
     first.remove()
     x.grad = None

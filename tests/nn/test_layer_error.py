@@ -47,27 +47,6 @@ def test_a_wrong_width_names_the_layer_its_path_what_came_before_and_the_fix():
     assert isinstance(error.__cause__, ValueError)
 
 
-class Written(Module):
-    """A forward of one's own, with layers in a list and an activation in between."""
-
-    def __init__(self) -> None:
-        self.first = nn.Linear(4, 5)
-        self.rest = [nn.Linear(8, 2)]
-
-    def forward(self, x: Any) -> Any:
-        return self.rest[0](self.first(x).tanh())
-
-
-def test_in_a_forward_of_ones_own_the_graph_tells_what_came_before():
-    message = str(refused(nn.Sequential(nn.Identity(), Written()), tg.zeros(2, 4)))
-    assert message.startswith("layer '1.rest.0' of Sequential, Linear(in_features=8, ")
-    assert "The layer before it, '1.first' (Linear(in_features=4, out_features=5, bias" in message
-    with tg.no_grad():
-        message = str(refused(Written(), tg.zeros(2, 4)))
-    assert "The layer before it" not in message
-    assert "Set its in_features to 5, or make the input 8 wide." in message
-
-
 def test_the_place_of_a_layer_that_is_held_twice_is_the_one_that_failed():
     layer = nn.Linear(4, 5)
     message = str(refused(nn.Sequential(layer, nn.Tanh(), layer), tg.zeros(2, 4)))

@@ -171,7 +171,6 @@ EDITS = {
     "extend": lambda net, lib: net.extend([lib.nn.ReLU(), lib.nn.Tanh()]),
     "insert": lambda net, lib: net.insert(1, lib.nn.ReLU()) and None,
     "insert from the end": lambda net, lib: net.insert(-1, lib.nn.ReLU()) and None,
-    "insert too far": lambda net, lib: net.insert(9, lib.nn.ReLU()),
     "replace": lambda net, lib: net.__setitem__(-1, lib.nn.ReLU()),
     "replace nothing": lambda net, lib: net.__setitem__(7, lib.nn.ReLU()),
     "delete": lambda net, lib: net.__delitem__(0),

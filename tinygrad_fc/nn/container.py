@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from tinygrad_fc.nn.activation import ReLU, Sigmoid, Tanh
@@ -78,27 +79,25 @@ def _described(value: object) -> str:
 class _List(_Container[T]):
     """Base of containers that index, slice, append, extend, insert, pop and add as a list does."""
 
-    def _replace(self, named: Iterable[tuple[str, Any]]) -> None:
-        """Make `named` the items, in that order."""
-        named = [(name, self._as_item(value)) for name, value in named]
-        for name in self._named_items():
-            delattr(self, name)
-        for name, value in named:
-            setattr(self, name, value)
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self.extend(values or ())
 
     def _renumber(self, items: Iterable[Any]) -> None:
-        self._replace((str(i), item) for i, item in enumerate(items))
-
-    def _range_error(self, index: Any) -> IndexError:
-        return IndexError(
-            f"index {index} is out of range: this {type(self).__name__} has {len(self)} items"
-        )
+        """Set the items to `items`, with the names 0, 1, ..."""
+        items = [self._as_item(item) for item in items]
+        for name in self._named_items():
+            delattr(self, name)
+        for i, item in enumerate(items):
+            setattr(self, str(i), item)
 
     def _name(self, index: Any) -> str:
         try:
             return list(self._named_items())[operator.index(index)]
         except IndexError:
-            raise self._range_error(index) from None
+            raise IndexError(
+                f"index {index} is out of range: this {type(self).__name__} has {len(self)} items"
+            ) from None
 
     def _part(self, named: list[tuple[str, T]]) -> Self:
         """Return another container of this type with some of the items."""
@@ -133,11 +132,6 @@ class _List(_Container[T]):
 
     def extend(self, modules: Iterable[Any]) -> Self:
         """Add `modules` as the last items; return the container."""
-        if not isinstance(modules, Iterable):
-            raise TypeError(
-                f"{type(self).__name__}.extend got a {type(modules).__name__}, expected several "
-                "items. For one, use append"
-            )
         for module in [self._as_item(module) for module in modules]:
             self.append(module)
         return self
@@ -145,8 +139,6 @@ class _List(_Container[T]):
     def insert(self, index: int, module: Any) -> Any:
         """Insert `module` before the item at `index`; those after it are renumbered."""
         items = list(self)
-        if not -len(items) <= index <= len(items):
-            raise self._range_error(index)
         items.insert(index, module)
         self._renumber(items)
         return self
@@ -242,14 +234,6 @@ class Sequential(_List[Module]):
             raise
         return input
 
-    def __add__(self, other: Iterable[Any]) -> Self:
-        if not isinstance(other, Sequential):
-            raise TypeError(
-                f"Sequential + {type(other).__name__}, expected another Sequential. Write "
-                "Sequential(*layers)"
-            )
-        return super().__add__(other)
-
 
 class ModuleList(_List[Module]):
     """A list of modules. A plain list works as well; this one numbers its items in `repr`.
@@ -264,24 +248,14 @@ class ModuleList(_List[Module]):
     )
     """
 
-    def __init__(self, modules: Iterable[Module] | None = None) -> None:
-        super().__init__()
-        self.extend(modules or ())
-
     def _lines(self) -> list[str]:
-        runs: list[list[Any]] = []  # first number, last number, text of equal neighbours
-        for i, module in enumerate(self):
-            text = indented(module)
-            if runs and runs[-1][2] == text:
-                runs[-1][1] = i
-            else:
-                runs.append([i, i, text])
-        return [
-            f"({first}): {text}"
-            if first == last
-            else f"({first}-{last}): {last - first + 1} x {text}"
-            for first, last, text in runs
-        ]
+        lines, start = [], 0
+        for text, run in groupby(self, indented):
+            count = len(list(run))
+            several = f"-{start + count - 1}): {count} x "
+            lines.append(f"({start}{several if count > 1 else '): '}{text}")
+            start += count
+        return lines
 
 
 class ParameterList(_ParameterItems, _List[Any]):
@@ -293,10 +267,6 @@ class ParameterList(_ParameterItems, _List[Any]):
     >>> tg.nn.ParameterList([tg.ones(2, 3)])
     ParameterList(  (0): Parameter containing: [float64 of size 2x3])
     """
-
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
-        super().__init__()
-        self.extend(values or ())
 
     def _is_item(self, name: str, value: object) -> bool:
         del value

@@ -70,12 +70,8 @@ def _before(
         return args, kwargs
     if not hook.with_kwargs:
         return (result if isinstance(result, tuple) else (result,)), kwargs
-    if isinstance(result, tuple) and len(result) == 2:
-        return result
-    raise RuntimeError(
-        f"a forward pre-hook registered with_kwargs returned {result!r:.80}, expected None or a "
-        "tuple (args, kwargs). Return both, args as a tuple"
-    )
+    args, kwargs = result
+    return args, kwargs
 
 
 def _after(
@@ -121,12 +117,6 @@ class _Gradients:
             result = function(self.module, grad_input, self.grad_output)
             if result is not None:
                 grad_input = result if isinstance(result, tuple) else (result,)
-                if len(grad_input) != self.count:
-                    raise RuntimeError(
-                        f"a backward hook of {type(self.module).__name__} returned "
-                        f"{len(grad_input)} gradients, expected {self.count}, one per positional "
-                        "argument. Return None for one without gradient"
-                    )
         return grad_input
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.nn.parameter import Parameter
 
 if TYPE_CHECKING:
     from tinygrad_fc.nn.module import Module
@@ -54,8 +53,8 @@ class LayerError(ShapeError):
     """A layer got an input of a shape that it cannot take.
 
     `layer` is the module and `input` what it got, whose `axis` should have size `expected`, which
-    is the layer's setting named `setting`. The message adds the layer's path in the model and what
-    the layer before it returned. Raise it `from` NumPy's error, where there is one.
+    is the layer's setting named `setting`. The message adds the layer's path in the model and, in a
+    `Sequential`, what the layer before it returned. Raise it `from` NumPy's error if there is one.
 
     >>> import tinygrad_fc as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(4, 5), tg.nn.Sigmoid(), tg.nn.Linear(8, 3))
@@ -73,7 +72,6 @@ class LayerError(ShapeError):
         self._path = _Path(id(layer), type(layer).__name__)
         self._previous: list[str] = []  # path of the layer before it
         self._returned = ""
-        self._source = _source(input)
 
     def extend(self, outer: Module, name: str | None, previous: Previous | None) -> None:
         """Add that the error leaves `outer`, where the layer before may be."""
@@ -81,17 +79,8 @@ class LayerError(ShapeError):
         if self._previous:
             self._previous[:0] = added
         elif previous is not None and previous[2] == self.shape:
-            self._set_previous(*previous)
-        elif self._source is not None and added:
-            parameter, shape = self._source
-            path = next((path for path, p in outer.named_parameters() if id(p) == parameter), None)
-            if path is not None:
-                owner = path.rpartition(".")[0]
-                self._set_previous(owner, dict(outer.named_modules()).get(owner, outer), shape)
-
-    def _set_previous(self, name: str, layer: Module, shape: tuple[int, ...]) -> None:
-        self._previous = [name]
-        self._returned = f"({_short(layer)}) returned {shape}"
+            self._previous = [previous[0]]
+            self._returned = f"({_short(previous[1])}) returned {self.shape}"
 
     def __reduce__(self) -> Any:
         return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
@@ -144,17 +133,3 @@ def add_path(
 def _short(layer: object) -> str:
     text = repr(layer)
     return text if "\n" not in text else type(layer).__name__
-
-
-def _source(input: Any) -> tuple[int, tuple[int, ...]] | None:
-    """Return the id of the nearest parameter that `input` depends on, and the shape there."""
-    node = input
-    for _ in range(8):
-        tensors = [a for a in getattr(node, "_parents", None) or () if a is not None]
-        for a in tensors:
-            if isinstance(a, Parameter):
-                return id(a), node._array.shape
-        if not tensors:
-            break
-        node = tensors[0]
-    return None

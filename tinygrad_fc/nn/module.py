@@ -9,7 +9,6 @@ nothing, since all other state has a default on the class.
 from __future__ import annotations
 
 from itertools import chain
-from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -40,8 +39,9 @@ class Module:
     """A layer or a model: a subclass has parameters and layers as attributes, and `forward`.
 
     Parameters and modules in lists, tuples and dicts count too, under names like
-    `layers.0.weight`; one that is held twice counts once. Call the module, not its `forward`: only
-    the call runs hooks, and adds the path in the model to errors.
+    `layers.0.weight`; one that is held twice counts once. `state_dict` and `repr` raise
+    `RecursionError` for a module that is below itself, as in PyTorch. Call the module, not its
+    `forward`: only the call runs hooks, and adds the path in the model to errors.
 
     >>> import tinygrad_fc as tg
     >>> class Net(tg.nn.Module):
@@ -89,14 +89,10 @@ class Module:
     ) -> Iterator[tuple[str, Module]]:
         """Yield path and module of this module and all below it, parents first.
 
-        `remove_duplicate=False` yields a shared module under each path, unless there is a cycle.
+        `remove_duplicate=False` yields a shared module under each path.
         """
-        if not remove_duplicate:
-            try:
-                return iter(_submodules(self, prefix, None))
-            except _CycleError:
-                memo = None
-        return iter(_submodules(self, prefix, set() if memo is None else memo))
+        seen = set() if memo is None else memo
+        return iter(_submodules(self, prefix, seen if remove_duplicate else None))
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all below it, each once."""
@@ -174,11 +170,7 @@ class Module:
     def _get(self, path: str, kind: str, named: Iterable[tuple[str, T]]) -> T:
         by_path = dict(named)
         if path not in by_path:
-            from difflib import get_close_matches  # noqa: PLC0415  rarely needed, slow to import
-
-            near = get_close_matches(path, by_path, n=3, cutoff=0)
-            nearest = f"; the nearest are {', '.join(map(repr, near))}" if near else ""
-            raise AttributeError(f"{type(self).__name__} has no {kind} at {path!r}{nearest}")
+            raise AttributeError(f"{type(self).__name__} has no {kind} at {path!r}")
         return by_path[path]
 
     # Registration
@@ -248,15 +240,16 @@ class Module:
         if name in self._buffer_names:
             vars(self)["_buffer_names"].pop(name)
 
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if not name[0].isdigit()]
-
     # Changes of the whole model
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call `fn` with each module once, children first; return this one."""
-        for module in _children_first(self, set()):
-            fn(module)
+        """Call `fn` with each module, children first; return this one.
+
+        `fn` is called with a shared module once for each module that holds it, as in PyTorch.
+        """
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -410,7 +403,6 @@ class Module:
         """Return the lines of the submodules in `repr`, one item each."""
         return [f"({name}): {indented(module)}" for name, module in members(self, Module)]
 
-    @recursive_repr("(...)")
     def __repr__(self) -> str:
         extra, lines = self.extra_repr().split("\n"), self._lines()
         extra = extra if extra != [""] else []
@@ -435,48 +427,28 @@ def members(owner: object, kind: type[T]) -> list[tuple[str, T]]:
     """
     result: list[tuple[str, T]] = []
     for name, value in vars(owner).items():
-        _collect(name, value, kind, (), result)
+        _collect(name, value, kind, result)
     return result
 
 
-def _collect(
-    name: str, value: Any, kind: type[T], outer: tuple[Any, ...], result: list[tuple[str, T]]
-) -> None:
+def _collect(name: str, value: Any, kind: type[T], result: list[tuple[str, T]]) -> None:
     if isinstance(value, kind):
         result.append((name, value))
-    elif isinstance(value, _CONTAINERS) and not any(value is container for container in outer):
+    elif isinstance(value, _CONTAINERS):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            _collect(f"{name}.{key}", item, kind, (*outer, value), result)
+            _collect(f"{name}.{key}", item, kind, result)
 
 
-class _CycleError(RecursionError):
-    """A module is below itself."""
-
-
-def _submodules(
-    root: Module, path: str, seen: set[Module] | None, outer: tuple[Module, ...] = ()
-) -> list[tuple[str, Module]]:
+def _submodules(root: Module, path: str, seen: set[Module] | None) -> list[tuple[str, Module]]:
     """Return path and module of `root` and all below it: once with `seen`, else under each path."""
-    if seen is None:
-        if any(root is module for module in outer):
-            raise _CycleError
-        outer = (*outer, root)
-    elif root in seen:
-        return []
-    else:
+    if seen is not None:
+        if root in seen:
+            return []
         seen.add(root)
     result = [(path, root)]
     for name, module in members(root, Module):
-        result += _submodules(module, join(path, name), seen, outer)
+        result += _submodules(module, join(path, name), seen)
     return result
-
-
-def _children_first(root: Module, seen: set[Module]) -> list[Module]:
-    seen.add(root)
-    below = [
-        m for child in root.children() if child not in seen for m in _children_first(child, seen)
-    ]
-    return [*below, root]
 
 
 def indented(value: object) -> str:
