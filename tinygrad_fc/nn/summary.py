@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import operator
+import copy
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn.module import Module, members
@@ -94,9 +93,9 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
 
     `input_shape` includes the batch axis; for several inputs it is a list of shapes. `dtypes` is
     the dtype of the inputs or a list of one each, by default that of the parameters. One forward
-    pass is run in eval mode without gradients, on inputs of 0.5 (0 for integers). Attributes,
-    buffers, hooks and the default generator are restored. Raises `TypeError` for an input that is
-    not a shape, `ShapeError` for a negative size.
+    pass of a copy of the model is run in eval mode without gradients, on inputs of 0.5 (0 for
+    integers). The state of the default generator is restored. Raises `TypeError` for an input that
+    is not a shape, `ValueError` for a negative size or another number of dtypes.
 
     >>> import tinygrad_fc as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(64, 32), tg.nn.ReLU(), tg.nn.Linear(32, 10))
@@ -114,12 +113,17 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     """
     if not isinstance(model, Module):
         raise TypeError(f"summary: the model is {model!r:.80}, expected a Module. Pass an instance")
-    inputs = _inputs(model, _shapes(input_shape), dtypes)
+    inputs = _inputs(model, input_shape, dtypes)
+    model = copy.deepcopy(model).eval()
     layers: list[Layer] = []
     _add_layers(layers, {}, set(), model, "", 0)
     modules = dict(model.named_modules())
     rows = {id(modules[row.path]): row for row in reversed(layers) if row.same_as is None}
-    outputs = _run(model, inputs, rows)
+    random = default_generator.get_state()
+    try:
+        outputs = _run(model, inputs, rows)
+    finally:
+        default_generator.set_state(random)
     parameters, buffers = list(model.parameters()), list(model.buffers())
     return Summary(
         layers=layers,
@@ -133,39 +137,20 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     )
 
 
-def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
-    """Return the shape of each input."""
+def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
+    """Return an input of each shape: 0.5, a probability that has a logarithm, or the index 0."""
     try:
-        entries = list(input_shape)
-        if entries and not all(isinstance(entry, list | tuple) for entry in entries):
-            entries = [entries]
-        elif not entries:
-            entries = [] if isinstance(input_shape, list) else [()]
-        shapes = [tuple(map(operator.index, shape)) for shape in entries]
+        several = any(isinstance(shape, list | tuple) for shape in input_shape)
+        shapes = [tuple(map(index, s)) for s in (input_shape if several else [input_shape])]
     except TypeError:
         raise TypeError(
             f"summary: input_shape is {input_shape!r:.80}, expected a tuple of integers, or a list "
             "of one per input. Write summary(model, (32, 64)) for 32 samples of 64 features"
         ) from None
-    if any(n < 0 for shape in shapes for n in shape):
-        raise ShapeError(
-            f"summary: input_shape is {input_shape!r:.80}, expected sizes of at least 0. Pass any "
-            "number of samples, such as 1"
-        )
-    return shapes
-
-
-def _inputs(model: Module, shapes: Sequence[tuple[int, ...]], dtypes: Any) -> list[Tensor]:
     if dtypes is None:
         floats = (p.dtype for p in model.parameters() if p.dtype.kind == "f")
         dtypes = next(floats, get_default_dtype())
     per_input = dtypes if isinstance(dtypes, list | tuple) else [dtypes] * len(shapes)
-    if len(per_input) != len(shapes):
-        raise TypeError(
-            f"summary: dtypes is {per_input} for shapes {shapes}, expected one dtype or one per "
-            "input. Pass a list of the same length"
-        )
-    # 0.5 is a probability, has a logarithm, and may be divided by; 0 is always an index.
     return [
         wrap(np.full(shape, 0.5 if np.dtype(dtype).kind == "f" else 0, dtype))
         for shape, dtype in zip(shapes, per_input, strict=True)
@@ -218,41 +203,12 @@ def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Layer]) -> 
                 if not any(np.may_share_memory(out._array, x._array) for x in _tensors(args))
             )
 
-    with _restored(model), no_grad(), np.errstate(all="ignore"):
-        for module in model.eval().modules():
-            vars(module)["_hooks"] = dict(module._hooks or {})
-            module.register_forward_pre_hook(enter)
-            module.register_forward_hook(leave)
-        try:
-            model(*inputs)
-        except Exception as error:
-            error.add_note(
-                "raised in the forward pass of summary, over input of shape "
-                f"{', '.join(str(x.shape) for x in inputs)} and dtype "
-                f"{', '.join(str(x.dtype) for x in inputs)}. input_shape includes the batch axis, "
-                "and dtypes= sets another dtype"
-            )
-            raise
+    for module in model.modules():
+        module.register_forward_pre_hook(enter)
+        module.register_forward_hook(leave)
+    with no_grad(), np.errstate(all="ignore"):
+        model(*inputs)
     return total
-
-
-@contextmanager
-def _restored(model: Module) -> Iterator[None]:
-    """Restore attributes of modules, values of buffers and the default generator at the end."""
-    random = default_generator.get_state()
-    attributes = [(module, dict(vars(module))) for module in model.modules()]
-    buffers = [(b, b._array, b._array.copy()) for b in model.buffers()]
-    try:
-        yield
-    finally:
-        for module, before in attributes:
-            vars(module).clear()
-            vars(module).update(before)
-        for buffer, array, values in buffers:
-            buffer._array = array
-            if not np.array_equal(array, values):
-                array[...] = values
-        default_generator.set_state(random)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -265,14 +221,14 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _shape_of(value: Any) -> Any:
-    """Return `value` with shapes instead of tensors, and classes instead of other values."""
+    """Return `value` with shapes instead of tensors, and names of classes instead of others."""
     if isinstance(value, Tensor):
         return value.shape
     if isinstance(value, Mapping):
         return {key: _shape_of(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_shape_of(item) for item in value]
-    return type(value)
+    return type(value).__name__
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
@@ -282,17 +238,9 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 def _outputs_text(row: Layer) -> str:
     if row.same_as is not None:
         return f"same as {row.same_as}"
-    calls = Counter(map(_text, row.outputs))
+    calls = Counter(map(str, row.outputs))
     texts = (f"{n} x {text}" if n > 1 else text for text, n in calls.items())
     return ", ".join(texts) or "not called"
-
-
-def _text(shape: Any) -> str:
-    if isinstance(shape, dict):
-        return "{" + ", ".join(f"{key}: {_text(item)}" for key, item in shape.items()) + "}"
-    if isinstance(shape, list):
-        return "[" + ", ".join(map(_text, shape)) + "]"
-    return shape.__name__ if isinstance(shape, type) else str(shape)
 
 
 def _size(count: int) -> str:
