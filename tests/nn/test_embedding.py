@@ -99,18 +99,11 @@ def test_unflatten_undoes_flatten(seed: int):
             RangeError,
             "padding_idx is 3, expected -3 to 2",
         ),
-        (lambda: nn.Embedding(3, 2, sparse=True), ValueError, "sparse is True, expected False"),
-        (
-            lambda: nn.Embedding(3, 2, scale_grad_by_freq=True),
-            ValueError,
-            "scale_grad_by_freq is True",
-        ),
         (
             lambda: nn.Unflatten(1, (2, 2))(tg.zeros(3, 5)),
             ShapeError,
             r"do not multiply to 5",
         ),
-        (lambda: nn.Unflatten(1, 4), TypeError, "unflattened_size is 4, expected a tuple"),  # type: ignore[arg-type]
         (
             lambda: nn.Bilinear(2, 3, 4)(tg.zeros(5, 2), tg.zeros(5, 2)),
             nn.LayerError,

@@ -115,8 +115,6 @@ def test_parameters_without_gradients_and_one_alone():
     assert utils.clip_grad_norm_([q], 1.0).item() == 0
     assert utils.get_total_norm([]).item() == 0
     assert q.grad is None
-    with pytest.warns(UserWarning, match=r"no parameters from a generator.*model\.parameters\(\)"):
-        utils.clip_grad_norm_(iter([]), 1.0)
 
 
 def test_a_gradient_that_a_graph_needs_is_noted_as_changed():
@@ -173,8 +171,4 @@ def test_vectors_that_do_not_fit_change_nothing():
             utils.vector_to_parameters(wrong, model.parameters())
     with pytest.raises(TypeError, match="vec is int64, expected floats"):
         utils.vector_to_parameters(tg.arange(3), model.parameters())
-    with pytest.raises(TypeError, match="vec is a list, expected a tensor"):
-        utils.vector_to_parameters([0.0, 0.0, 0.0], model.parameters())  # type: ignore[arg-type]
     assert utils.parameters_to_vector(model.parameters()).tolist() == before
-    with pytest.raises(RuntimeError, match="no parameters, expected at least one"):
-        utils.parameters_to_vector(iter([]))

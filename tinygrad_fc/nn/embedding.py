@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.nn.functional.linear import padding_row
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import Parameter, unfilled
@@ -23,8 +21,8 @@ class Embedding(Module):
 
     Integers (...) give (..., embedding_dim); `weight` (num_embeddings, embedding_dim) starts
     normally distributed. The row `padding_idx` is 0 and is not learned; rows whose
-    `norm_type`-norm exceeds `max_norm` are scaled down when used. Raises `RangeError` for an index
-    outside, `ValueError` for `scale_grad_by_freq` and `sparse`, which are not supported.
+    `norm_type`-norm exceeds `max_norm` are scaled down when used. Gradients are dense. Raises
+    `RangeError` for an index outside.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Embedding(10, 3)(tg.tensor([[1, 2], [9, 0]])).shape
@@ -38,28 +36,18 @@ class Embedding(Module):
         padding_idx: int | None = None,
         max_norm: float | None = None,
         norm_type: float = 2.0,
-        scale_grad_by_freq: bool = False,
-        sparse: bool = False,
         _weight: Tensor | None = None,
         _freeze: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        for name, flag in (("scale_grad_by_freq", scale_grad_by_freq), ("sparse", sparse)):
-            require(not flag, "Embedding", "False", **{name: flag})
         if padding_idx is not None:
             padding_idx = padding_row(padding_idx, num_embeddings)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx, self.max_norm, self.norm_type = padding_idx, max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         shape = (num_embeddings, embedding_dim)
         self.weight = unfilled(shape, device, dtype) if _weight is None else Parameter(_weight)
-        if self.weight.shape != shape:
-            raise ShapeError(
-                f"Embedding: the weight has shape {self.weight.shape}, expected "
-                f"(num_embeddings, embedding_dim) = {shape}. Pass its shape"
-            )
         self.weight.requires_grad_(not _freeze)
         if _weight is None:
             self.reset_parameters()

@@ -31,7 +31,7 @@ _NO_SETTINGS: dict[str, Any] = {}
 
 def _check_widths(layer: str, **widths: Any) -> None:
     for name, n in widths.items():
-        positive = isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1
+        positive = isinstance(n, int | np.integer) and n >= 1
         require(bool(positive), layer, "an integer of at least 1", **{name: n})
 
 
@@ -189,8 +189,7 @@ class Flatten(Module):
 class Unflatten(Module):
     """Splits the axis `dim` into axes of the sizes `unflattened_size`, one of which may be -1.
 
-    Raises `TypeError` unless the sizes are a tuple or list of integers, and `ShapeError` when
-    called, where their product is not the size of the axis.
+    Raises `ShapeError`, when called, where their product is not the size of the axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Unflatten(1, (2, 3))(tg.zeros(4, 6)).shape
@@ -199,12 +198,6 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
-        sizes = unflattened_size
-        if not isinstance(sizes, tuple | list) or not all(isinstance(n, int) for n in sizes):
-            raise TypeError(
-                f"Unflatten: unflattened_size is {sizes!r}, expected a tuple of integers. Write "
-                "Unflatten(1, (2, 3))"
-            )
         self.dim, self.unflattened_size = dim, unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
@@ -50,14 +49,15 @@ class _RunningNorm(_Affine):
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
+    _default = True  # of affine and track_running_stats
 
     def __init__(
         self,
         num_features: int,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
+        affine: bool | None = None,
+        track_running_stats: bool | None = None,
         device: Any = None,
         dtype: Any = None,
         *,
@@ -65,9 +65,10 @@ class _RunningNorm(_Affine):
     ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        self._add_affine(num_features, device, dtype, weight=affine, bias=bias)
-        tracked = track_running_stats
+        self.affine = self._default if affine is None else affine
+        tracked = self._default if track_running_stats is None else track_running_stats
+        self.track_running_stats = tracked
+        self._add_affine(num_features, device, dtype, weight=self.affine, bias=bias)
         for name in ("running_mean", "running_var"):
             statistic = unfilled(num_features, device, dtype).detach() if tracked else None
             self.register_buffer(name, statistic)
@@ -87,14 +88,9 @@ class _RunningNorm(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
-    def _check(self, input: Any, ndims: tuple[int, ...], axis: int) -> None:
-        if input.ndim not in ndims:
-            raise ShapeError(
-                f"{type(self).__name__}: the input has shape {input.shape}, expected {ndims[0]} or "
-                f"{ndims[1]} axes. Flatten the axes after the channels: x.flatten(2)"
-            )
-        if input.shape[axis] != self.num_features:
-            n = self.num_features
+    def _check(self, input: Any, axis: int) -> None:
+        n = self.num_features
+        if input.ndim > 1 and input.shape[axis] != n:
             raise LayerError(self, input, axis=axis, expected=n, setting="num_features")
 
     def extra_repr(self) -> str:
@@ -119,7 +115,7 @@ class BatchNorm1d(_RunningNorm):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input, (2, 3), 1)
+        self._check(input, 1)
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -146,24 +142,10 @@ class InstanceNorm1d(_RunningNorm):
     tensor([[-1.,  1.]])
     """
 
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        affine: bool = False,
-        track_running_stats: bool = False,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
-        )
+    _default = False
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input, (3, 2), input.ndim - 2)
+        self._check(input, input.ndim - 2)
         out = F.instance_norm(
             input if input.ndim == 3 else input.reshape((1, *input.shape)),
             self.running_mean,
@@ -195,13 +177,8 @@ class _LastAxesNorm(_Affine):
 
     def _check(self, input: Any) -> None:
         shape = self.normalized_shape
-        if input.ndim < len(shape):
-            raise ShapeError(
-                f"{self}: the input has shape {input.shape}, expected the last axes to be {shape}. "
-                "Pass these sizes as normalized_shape"
-            )
         for axis, wanted in enumerate(shape, -len(shape)):
-            if input.shape[axis] != wanted:
+            if -axis <= input.ndim and input.shape[axis] != wanted:
                 raise LayerError(
                     self, input, axis=axis, expected=wanted, setting="normalized_shape"
                 )

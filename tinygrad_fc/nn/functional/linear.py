@@ -48,23 +48,18 @@ def embedding(
     padding_idx: int | None = None,
     max_norm: float | None = None,
     norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
 ) -> Tensor:
     """Return the rows of `weight` (V, D) with the integer indices `input` (...): (..., D).
 
     The row `padding_idx` gets no gradient. Rows whose `norm_type`-norm exceeds `max_norm` are first
-    scaled down to it, in place. Raises `RangeError` for an index outside 0 to V - 1, `DtypeError`
-    for indices that are not integers, `ValueError` for `scale_grad_by_freq` and `sparse`, which are
-    not supported.
+    scaled down to it, in place. The gradient is dense. Raises `RangeError` for an index outside 0
+    to V - 1, `DtypeError` for indices that are not integers.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.embedding(tg.tensor([1, 1]), tg.tensor([[1.0], [2.0]]))
     tensor([[2.],
             [2.]])
     """
-    require(not scale_grad_by_freq, "embedding", "False", scale_grad_by_freq=scale_grad_by_freq)
-    require(not sparse, "embedding", "False", sparse=sparse)
     indices = to_array(input)
     _check_integers("embedding", indices)
     count = weight.shape[0]

@@ -150,7 +150,8 @@ def batch_norm(
     `x` (N, C) or (N, C, ...), the others (C,). In `training` mean and variance are the batch's, and
     the running ones move towards them in place, `r += momentum * (batch - r)`, with the unbiased
     variance; else the running ones are used. Raises `ValueError` for one value per channel in
-    training, `ShapeError` for other shapes. Ioffe and Szegedy (2015), "Batch normalization".
+    training, `ShapeError` for other shapes, `TypeError` without running statistics outside of
+    training. Ioffe and Szegedy (2015), "Batch normalization".
 
     >>> import tinygrad_fc as tg
     >>> x, zero, one = tg.tensor([[1.0], [3.0]]), tg.zeros(1), tg.ones(1)
@@ -172,11 +173,6 @@ def batch_norm(
             raise _single_value("batch_norm", input)
         _update(input, axes, running_mean, running_var, momentum)
         return _normalized(input, axes, eps, weight, bias)
-    if mean is None or var is None:
-        raise ValueError(
-            "batch_norm: running_mean or running_var is None, expected both outside of training. "
-            "Pass them, or training=True"
-        )
     scale = (1.0 if weight is None else weight) / e.sqrt(var + eps)
     return n.affine(input, scale, (0.0 if bias is None else bias) - mean * scale)
 
