@@ -14,7 +14,8 @@ import pytest
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim, viz
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.viz.training_page import _Lesson, _program
+from tinygrad_fc.viz.lesson import Lesson
+from tinygrad_fc.viz.training_page import _program
 from viz.networks import network
 
 OPTIMIZERS = {
@@ -22,6 +23,17 @@ OPTIMIZERS = {
     "momentum": lambda p: optim.SGD(p, lr=0.2, momentum=0.9),
     "Adam": lambda p: optim.Adam(p, lr=0.01),
 }
+
+
+class Residual(nn.Module):
+    """Adds its input to the result of a layer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.Linear(width, width), nn.Tanh())
+
+    def forward(self, x: Any) -> Any:
+        return x + self.layer(x)
 
 
 def training(
@@ -32,6 +44,7 @@ def training(
     optimizer: str = "SGD",
     loss: str = "mse",
     norm: bool = False,
+    residual: bool = False,
     seed: int = 0,
 ) -> tuple[Any, Any, Any]:
     """Return a compiled step that was called once, and its batch."""
@@ -43,6 +56,8 @@ def training(
         model = nn.Sequential(*model[:-1], nn.Softmax(dim=1))
     if norm:
         model = nn.Sequential(model[0], nn.BatchNorm1d(sizes[1]), *model[1:])
+    if residual:
+        model = nn.Sequential(*model[:2], Residual(sizes[1]), *model[2:])
     update = OPTIMIZERS[optimizer](model.parameters())
 
     @tg.compile(backend="numpy")
@@ -96,7 +111,40 @@ NETWORKS: list[dict[str, Any]] = [
     {"sizes": [2, 4, 3], "loss": "cross entropy", "optimizer": "Adam", "batch": 12},
     {"sizes": [2, 4, 3], "loss": "softmax", "activation": "tanh"},
     {"sizes": [3, 4, 2], "activation": "relu", "norm": True},
+    {"sizes": [2, 3, 1], "residual": True},
 ]
+
+
+@pytest.mark.parametrize("options", NETWORKS, ids=str)
+def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any]):
+    step, *batch = training(**options)
+    arguments = [a.numpy() for a in batch]
+    lesson = Lesson(_program(step, arguments), arguments)
+    steps = lesson.steps()
+    lit = {line for shown in steps for line in shown["lines"]}
+    body = next(k for k, line in enumerate(lesson.source) if line.startswith("    # "))
+    for k, line in enumerate(lesson.source[body:], body):
+        if line.startswith("    return "):
+            break
+        if not re.search(r"^    (#|if .*:|    raise GuardFailed)|_copy = ", line):
+            assert k in lit, line
+    names = {number: lesson.labels.get(key) for key, number in lesson.numbers.items()}
+    for shown in steps:
+        labels = [names[k] for k in (*shown["reads"], *shown["between"], shown["writes"])]
+        assert None not in labels
+        assert len(set(labels)) == len(labels)
+
+
+def test_the_gradients_of_a_residual_connection_add_up():
+    step, *batch = training([2, 3, 1], residual=True)
+    arguments = [a.numpy() for a in batch]
+    steps = Lesson(_program(step, arguments), arguments).steps()
+    texts = {shown["text"]: shown for shown in steps}
+    assert texts["∂C/∂y1 = d_linear + part of ∂C/∂y1"]["title"] == (
+        "Layer 1: sum of gradients: ∂C/∂y1"
+    )
+    assert texts["d1 = (1 - y1) * y1 * ∂C/∂y1"]["formulas"] == ()
+    assert texts["d3 = (1 - y3) * y3 * ∂C/∂y3"]["formulas"] == (13,)
 
 
 @pytest.mark.parametrize("options", NETWORKS, ids=str)
@@ -106,7 +154,7 @@ def test_all_numbers_are_those_of_the_program(
     program = training(**options)
     shown = opened(chromium, tmp_path, program)
     arguments = [a.numpy() for a in program[1:]]
-    lesson = _Lesson(_program(program[0], arguments), arguments)
+    lesson = Lesson(_program(program[0], arguments), arguments)
     values = json.loads(shown.page.evaluate("JSON.stringify(v.map((x) => Array.from(x.data)))"))
     for key, number in lesson.numbers.items():
         expected = np.asarray(lesson.arrays[key], float).ravel()
@@ -182,12 +230,12 @@ def test_a_step_lights_box_line_and_formula(chromium: Any, tmp_path: Path):
     assert by_title["backward Layer 3: back through the activation"][:2] == ["d3", "(13)"]
     assert by_title["backward Layer 3: gradient of the weights"][1] == "(14)"
     assert by_title["backward Layer 3: gradient of the biases"][1] == "(17)"
-    assert by_title["backward Layer 3: back to what came in"][:2] == ["d2", "(33)"]
+    assert by_title["backward Layer 3: gradient of the inputs"][:2] == ["d2", "(33)"]
     assert by_title["backward Layer 2: back through the activation"][:2] == ["d2", "(36)"]
     assert by_title["backward Layer 1: gradient of the weights"][1] == "(37)"
     assert by_title["backward Layer 1: gradient of the biases"][1] == "(38)"
     for title, (_, _, box) in by_title.items():
-        if "weights" in title or "weighted" in title or "biases" in title or "came in" in title:
+        if "weights" in title or "weighted" in title or "biases" in title or "inputs" in title:
             assert box.startswith("linear")
             assert re.search(r"\d", title)[0] in box  # type: ignore[index]
     assert [title for title in by_title if title.startswith("update")] == [
@@ -347,4 +395,6 @@ def test_what_is_not_a_compiled_step_of_these_shapes_is_refused(tmp_path: Path):
         viz.page(lambda x, y: x, x, y, tmp_path / "page.html")
     with pytest.raises(ShapeError, match="no program for shapes"):
         viz.page(step, x[:2], y[:2], tmp_path / "page.html")
+    with pytest.raises(ShapeError, match=r"at most 50,000 are shown\. Pass a smaller batch"):
+        viz.page(*training([300, 200, 1]), tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []

@@ -36,7 +36,7 @@ const cost = () => (data.loss === null ? NaN : v[data.loss].data[0]);
 
 function text(x) {
   if (!Number.isFinite(x)) return String(x);
-  if (x === 0) return "0";
+  if (Number.isInteger(x) && Math.abs(x) < 1e5) return String(x);
   const size = Math.abs(x);
   return size >= 1e5 || size < 1e-3 ? x.toExponential(2) : x.toPrecision(4).slice(0, 8);
 }
@@ -165,6 +165,7 @@ function showRule(step) {
     rule.append(line);
   }
   if (step.text) rule.append(element("code", {}, step.text));
+  rule.hidden = !rule.hasChildNodes();
 }
 
 function showStep() {
@@ -174,6 +175,8 @@ function showStep() {
   $("sentence").textContent = step.sentence;
   $("arrays").replaceChildren(
     ...step.reads.map((k) => drawArray(k, step, "")), drawArray(step.writes, step, "result"));
+  if (step.between.length) $("arrays").append(
+    element("p", {}, "Computed on the way:"), ...step.between.map((k) => drawArray(k, step, "")));
   light("#program span", step.lines);
   light("#derivation li", step.formulas);
   document.querySelectorAll(".tg-graph g[data-box]").forEach((box) => {
@@ -214,7 +217,7 @@ function plot(id, curves) {
   ].map((c) => c.toFixed(1)).join(" ");
   $(id).replaceChildren(...curves.map(({ points, kind }) => {
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    path.setAttribute("d", `M${points.map(place).join("L")}`);
+    path.setAttribute("d", `M${[...points, points.at(-1)].map(place).join("L")}`);
     path.setAttribute("class", kind);
     return path;
   }));
@@ -235,6 +238,7 @@ function showPlots() {
     $("fit-caption").textContent = `${what} over ${oneInput ? "x" : "the samples"}`;
     plot("fit", curves);
   }
+  $("fit").parentNode.hidden = data.output === null || data.x === null;
   $("cost-caption").textContent = "C over the steps trained here";
   const every = Math.ceil((costs.length + 1) / 500);
   const points = [...costs, cost()].map((c, i) => [i, c]).filter((_, i) => i % every === 0 || i === costs.length);
@@ -293,6 +297,12 @@ document.querySelectorAll(".tg-graph g[data-box]").forEach((box) => {
   box.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); openBox(box); }
   });
+});
+document.querySelectorAll("#program span").forEach((line) => {
+  const first = steps.findIndex((step) => step.lines.includes(Number(line.dataset.number)));
+  if (first < 0) return;
+  line.classList.add("step");
+  line.addEventListener("click", move(() => first));
 });
 $("arrays").addEventListener("pointerover", (event) => pointAt(event.target.closest("td")));
 

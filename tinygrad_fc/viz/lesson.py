@@ -1,0 +1,473 @@
+"""The steps of the page: a compiled training step as calls of ops, vjp rules and updates.
+
+A step has a title, formulas, lines of the source, and the arrays that it reads and computes. All
+arrays are numbered as in the program's JavaScript, which computes them from the inputs.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.compiler.ir import Origin, Program, Value, mapped, operands
+from tinygrad_fc.compiler.javascript import print_program
+from tinygrad_fc.compiler.naming import op_calls
+from tinygrad_fc.compiler.numpy_printer import Printer
+from tinygrad_fc.viz.expression import Expression
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tinygrad_fc.compiler.ir import Source
+
+__all__ = ["Lesson"]
+
+MOST_READ = 4
+LONGEST_TEXT = 120
+MOST_WIDTHS = 8
+
+# Of an op and the argument of its vjp rule (-1: the forward call): title, sentence, relation of the
+# cells of arguments and result, and the document's formula where the compiler cites none.
+LESSONS: dict[tuple[str, int], tuple[str, str, str, tuple[int, ...]]] = {
+    ("linear", -1): (
+        "weighted sums",
+        "Each neuron adds up its inputs, each times its weight, and its bias.",
+        "linear",
+        (3,),
+    ),
+    ("activation", -1): ("activation", "The activation function, for each number alone.", "", (2,)),
+    ("mse_loss", -1): (
+        "Cost of the batch",
+        "The squared distances between outputs and targets, added up and averaged.",
+        "",
+        (),
+    ),
+    ("mse_loss", 0): (
+        "Derivative of the cost",
+        "The backward pass begins here: how the cost moves with each output.",
+        "",
+        (8,),
+    ),
+    ("cross_entropy", -1): (
+        "Cross entropy",
+        "The negative logarithm of the softmax probability of each sample's class, averaged.",
+        "",
+        (),
+    ),
+    ("cross_entropy", 0): (
+        "Derivative of the cost",
+        "The softmax probabilities, less 1 at each sample's class, averaged as the cost is.",
+        "",
+        (),
+    ),
+    ("activation", 0): (
+        "back through the activation",
+        "The gradient of each output, times the derivative of the activation function.",
+        "",
+        (),
+    ),
+    ("linear", 0): (
+        "gradient of the inputs",
+        "A neuron below acts on all neurons of this layer: its derivative is a sum over them.",
+        "back",
+        (33,),
+    ),
+    ("linear", 1): (
+        "gradient of the weights",
+        "For each weight: d of its neuron times the input of the weight, summed over the samples.",
+        "weights",
+        (),
+    ),
+    ("linear", 2): (
+        "gradient of the biases",
+        "For each bias: d of its neuron, summed over the samples.",
+        "bias",
+        (),
+    ),
+}
+ACTIVATIONS = {"sigmoid", "tanh", "relu"}
+SENTENCES = {
+    "forward": "An operation that the document does not have.",
+    "backward": "Its vjp rule: the cotangent of the result in, the gradient of the argument out.",
+    "update": "The parameter moves against its gradient, or against the momentum of its gradients.",
+    "add": "Several operations read this value: the gradients from all of them are added.",
+    "broadcast": "The argument was broadcast: its gradient is the sum over the repeated axes.",
+    "arrays": "Computed without a gradient.",
+    "shared": "Numbers of the optimizer that are no parameter's own.",
+    "Adam": "The running average of the gradient is divided by the root of that of its square.",
+}
+SENTENCES["AdamW"] = SENTENCES["Adam"]
+# Origins of what belongs to no op: sums of gradients, and arrays computed without a gradient.
+SUM, ARRAYS = Origin("sum of gradients", "backward", 0), Origin("arrays", "forward")
+
+
+def _input_array(source: Source, arguments: Sequence[Any]) -> Any:
+    """Return what an input of a program is now."""
+    subject = source.subject
+    if source.kind == "argument":
+        return arguments[subject]
+    if source.kind == "tensor":
+        return subject._array
+    if source.kind == "gradient":
+        return subject.subject._grad._array
+    if source.kind == "option":
+        group, key, item = source.key
+        option = subject.param_groups[group][key]
+        return option if item is None else option[item]
+    return copy.deepcopy(subject.rng) if source.kind == "generator" else subject
+
+
+class Lesson:
+    """A program with its numbers, and the steps of the page."""
+
+    def __init__(self, program: Program, arguments: Sequence[Any]) -> None:
+        self.program = program
+        self.javascript = print_program(program)
+        self.numbers = self.javascript.numbers
+        self.arrays = self._run(arguments)
+        self.printer = Printer(program)
+        self.source = self.printer.source().text.splitlines()
+        self.own_lines = self._own_lines()
+        self.lines = self._lines()
+        self.guards = self._guards()
+        self.calls = self._calls()
+        self.forward = [c for c in self.calls if c[0].argument < 0 and c[0] is not ARRAYS]
+        self.boxes = self._boxes()
+        self.box_of = {id(values[-1]): k for k, values in enumerate(self.boxes)}
+        self.layer_of = self._layers()
+        self.cotangent_of = {
+            id(origin.cotangent): self._forward_result(origin)
+            for origin, _ in self.calls
+            if origin.cotangent is not None
+        }
+        self.labels = self._labels()
+
+    # Numbers and names
+
+    def _run(self, arguments: Sequence[Any]) -> dict[int, Any]:
+        """Return the array of every value, by id."""
+        arrays = {id(v): copy.copy(_input_array(v.source, arguments)) for v in self.program.inputs}
+
+        def array(leaf: Any) -> Any:
+            if not isinstance(leaf, Value):
+                return leaf
+            return leaf.sample if leaf.is_constant else arrays[id(leaf)]
+
+        with np.errstate(all="ignore"):
+            for v in self.program.instructions:
+                arrays[id(v)] = v.function(*mapped(array, v.args), **mapped(array, v.kwargs))
+        return arrays | {id(v): v.sample for v in self.javascript.constants}
+
+    def _labels(self) -> dict[int, str]:
+        """Return the name of every value: the program's, or ∂C/∂y for part of a line."""
+        printer = self.printer
+        names = self.program.default_names | self.program.names
+        named = {*map(id, self.program.inputs), *self.own_lines}
+        names |= {key: printer.texts[key].text for key in named if key in printer.texts}
+        for old, new in self.program.changes:
+            if printer.chains.get(id(new), (None,))[0] is old:
+                names[id(new)] = f"new {names[id(old)]}"
+        derivatives = {}
+        for origin, values in self.calls:
+            read = self._argument(origin)
+            if read is not None:
+                derivatives[id(values[-1])] = f"part of ∂C/∂{names.get(id(read), 'y')}"
+        for key, result in self.cotangent_of.items():
+            derivatives[key] = f"∂C/∂{names.get(id(result), 'y')}"
+        return names | {key: name for key, name in derivatives.items() if key not in named}
+
+    def _argument(self, origin: Origin) -> Value | None:
+        """Return the argument whose gradient a vjp rule computes: what its forward call read."""
+        result = self._forward_result(origin)
+        call = next((vs for _, vs in self.forward if vs[-1] is result), None)
+        read = list(self.reads(call)) if call is not None else []
+        return read[origin.argument] if 0 <= origin.argument < len(read) else None
+
+    def _forward_result(self, origin: Origin) -> Value | None:
+        """Return the result of the forward call that a rule belongs to.
+
+        The rules of a layer fused with its activation both name the result of the activation.
+        """
+        layer = self.layer_of.get(id(origin.result))
+        own = (
+            vs[-1]
+            for o, vs in self.forward
+            if o.op == origin.op and layer and self.layer_of.get(id(vs[-1])) == layer
+        )
+        result: Value | None = next(own, origin.result)
+        return result
+
+    def _calls(self) -> list[tuple[Origin, list[Value]]]:
+        """Return the calls of ops and rules, and the computations that belong to none.
+
+        Those are sums of gradients, and in the forward pass what NumPy computes without a gradient.
+        """
+        program, users = self.program, self.printer.users
+        calls = [call for call in op_calls(program) if call[0].phase != "update"]
+        first = next((vs[0] for o, vs in calls if o.argument >= 0), None)
+        position = {id(v): k for k, v in enumerate(program.instructions)}
+        groups: dict[int, list[Value]] = {}
+        for value in reversed(program.instructions):
+            if value.origin is None and id(value) not in self.guards:
+                groups[id(value)] = [value]
+                owners = {
+                    id(groups.get(id(user))): groups.get(id(user)) for user in users[id(value)]
+                }
+                if len(owners) == 1 and id(value) not in self.printer.outside:
+                    (owner,) = owners.values()
+                    if owner is not None:
+                        owner.insert(0, value)
+                        groups[id(value)] = owner
+        for group in {id(group): group for group in groups.values()}.values():
+            backward = first is not None and position[id(group[-1])] > position[id(first)]
+            calls.append((SUM if backward else ARRAYS, group))
+        return sorted(calls, key=lambda call: position[id(call[1][0])])
+
+    def _guards(self) -> set[int]:
+        """Return the ids of the values that only conditions of the program read."""
+        guards = {id(v) for v, _ in self.program.expects}
+        for value in reversed(self.program.instructions):
+            users = self.printer.users[id(value)]
+            if users and id(value) not in self.printer.outside and {*map(id, users)} <= guards:
+                guards.add(id(value))
+        return guards
+
+    def reads(self, values: Sequence[Value]) -> Iterator[Value]:
+        """Yield the values that a call reads from outside, each once; no constants."""
+        inside = {id(v): v for v in values}
+        outside: dict[int, Value] = {}
+        for value in values:
+            if value.function is np.transpose and len(values) > 2:
+                continue  # read by a product after its left factor
+            for v in operands(value):
+                turned = v.function is np.transpose and id(v) in inside
+                read = v.args[0] if turned else v
+                if id(read) not in inside and not read.is_constant and read.dtype is not None:
+                    outside[id(read)] = read
+        yield from outside.values()
+
+    def _boxes(self) -> list[Sequence[Value]]:
+        """Return the forward calls that lead to the last one; statistics on the side do not."""
+        boxes: list[Sequence[Value]] = []
+        needed = {id(self.forward[-1][1][-1])} if self.forward else set()
+        for _, values in reversed(self.forward):
+            if not needed.isdisjoint(map(id, values)):
+                needed.update(id(v) for read in self.reads(values) for v in self.behind(read))
+                boxes.insert(0, values)
+        return boxes
+
+    def behind(self, value: Value) -> list[Value]:
+        """Return the results of forward calls and the inputs that a value was computed from.
+
+        That is the value itself, unless it belongs to no forward call: what two calls share has
+        the origin of another one.
+        """
+        calls = {id(v) for _, values in self.forward for v in values}
+        behind: dict[int, Value] = {}
+        waiting = [value]
+        while waiting:
+            v = waiting.pop()
+            if id(v) in calls or v.function is None:
+                if not v.is_constant:
+                    behind[id(v)] = v
+            else:
+                waiting.extend(operands(v))
+        return list(behind.values())
+
+    def _layers(self) -> dict[int, int]:
+        """Return the number of the layer, from 1, of each forward call of one, by its result."""
+        layers: dict[int, int] = {}
+        count = 0
+        for origin, values in self.forward:
+            if origin.op == "linear":
+                count += 1
+                layers[id(values[-1])] = count
+            elif origin.op in ACTIVATIONS:
+                read = next((v for v in self.reads(values) if id(v) in layers), None)
+                if read is not None:
+                    layers[id(values[-1])] = layers[id(read)]
+        return layers
+
+    def _own_lines(self) -> dict[int, list[int]]:
+        """Return the lines of the source that compute each value, by its id."""
+        lines: defaultdict[int, list[int]] = defaultdict(list)
+        at = 0
+        for line in self.printer.lines:
+            for k in range(at, len(self.source)):
+                if self.source[k].strip().startswith(line.text.strip()):
+                    lines[id(line.value)].append(k)
+                    at = k + 1
+                    break
+        return dict(lines)
+
+    def _lines(self) -> dict[int, list[int]]:
+        """Return the lines of every value: of what is written inside another one, those of that."""
+        lines = dict(self.own_lines)
+        for value in reversed(self.program.instructions):
+            for user in self.printer.users[id(value)]:
+                lines.setdefault(id(value), lines.get(id(user), []))
+        return lines
+
+    # Steps
+
+    def steps(self) -> list[dict[str, Any]]:
+        """Return the steps: forward calls, vjp rules, updates."""
+        return [self._call_step(*call) for call in self.calls] + self._update_steps()
+
+    def _step(
+        self,
+        title: str,
+        phase: str,
+        sentence: str,
+        values: Sequence[Value],
+        reads: Sequence[Value],
+        result: Value,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """Return a step that computes `values`, of which `result` is shown as its result."""
+        own = [v for v in values if id(v) in self.own_lines]
+        lines = {k for v in (*own, result) for k in self.lines.get(id(v), ())}
+        computed = {*map(id, values)}
+        stores = [
+            f"{self.labels[id(old)]}[...] ="
+            for old, new in self.program.changes
+            if id(new) in computed
+        ]
+        lines |= {k for k, line in enumerate(self.source) if line.strip().startswith(tuple(stores))}
+        between = [
+            v for v in own if v is not result and self.printer.chains.get(id(v), (0, True))[1]
+        ]
+        return {
+            "title": title,
+            "phase": phase,
+            "sentence": sentence,
+            "relation": "",
+            "formulas": (),
+            "text": self._text(values, result),
+            "lines": sorted(lines),
+            "box": None,
+            "reads": [self.numbers[id(v)] for v in reads[:MOST_READ]],
+            "between": [self.numbers[id(v)] for v in between],
+            "writes": self.numbers[id(result)],
+        } | others
+
+    def _call_step(self, origin: Origin, values: Sequence[Value]) -> dict[str, Any]:
+        result = values[-1]
+        forward = result if origin.argument < 0 else self._forward_result(origin)
+        if origin is SUM:
+            forward = self.cotangent_of.get(id(result))
+        layer = self.layer_of.get(id(forward))
+        kind = "activation" if layer and origin.op in ACTIVATIONS else origin.op
+        lesson = LESSONS.get((kind, origin.argument)) or self._other_lesson(origin, values)
+        title, sentence, relation, formulas = lesson
+        if kind == "linear" and layer is None:
+            formulas = ()
+        cited = tuple(int(k) for k in re.findall(r"\d+", result.formula))
+        if (kind, origin.argument) == ("mse_loss", 0):
+            cited = (*formulas, *cited)
+        return self._step(
+            f"Layer {layer}: {title}" if layer else title,
+            "forward" if origin.argument < 0 else "backward",
+            sentence,
+            values,
+            list(self.reads(values)),
+            result,
+            relation=relation,
+            formulas=cited or formulas,
+            box=self.box_of.get(id(forward)),
+        )
+
+    def _other_lesson(
+        self, origin: Origin, values: Sequence[Value]
+    ) -> tuple[str, str, str, tuple[int, ...]]:
+        """Return the lesson of a call that LESSONS does not have."""
+        name = self.labels.get(id(values[-1]), "value")
+        if origin is ARRAYS:
+            return name, SENTENCES["arrays"], "", ()
+        if origin is SUM:
+            kind = "add" if any(v.function is np.add for v in values) else "broadcast"
+            return f"{origin.op}: {name}", SENTENCES[kind], "", ()
+        if origin.argument < 0:
+            return origin.op, SENTENCES["forward"], "", ()
+        return f"{origin.op}: {name}", SENTENCES["backward"], "", ()
+
+    def _update_steps(self) -> list[dict[str, Any]]:
+        """Return a step for each parameter, after one for the numbers that belong to none alone."""
+        read = {id(v) for _, values in self.calls for v in self.reads(values)}
+        updates = [
+            (old, new) for old, new in self.program.changes if id(old) in read and _is_update(new)
+        ]
+        leading = [self._leading_to(new) for _, new in updates]
+        count = Counter(id(v) for values in leading for v in values)
+        steps = [
+            self._update_step(old, new, [v for v in values if count[id(v)] == 1])
+            for (old, new), values in zip(updates, leading, strict=True)
+        ]
+        shared = [
+            v
+            for v in self.program.instructions
+            if _is_update(v) and count[id(v)] != 1 and id(v) not in self.guards
+        ]
+        if shared:
+            steps.insert(0, self._shared_step(shared, count))
+        return steps
+
+    def _update_step(self, old: Value, new: Value, values: Sequence[Value]) -> dict[str, Any]:
+        optimizer = values[-1].origin.op if values and values[-1].origin else "update"
+        box = next(
+            (k for k, vs in enumerate(self.boxes) if any(v is old for v in self.reads(vs))),
+            None,
+        )
+        sentence = SENTENCES.get(optimizer, SENTENCES["update"])
+        reads = [v for v in self.reads(values) if v.shape == new.shape]
+        title = f"{optimizer}: {self.labels.get(id(old), 'parameter')}"
+        return self._step(title, "update", sentence, values, reads, new, box=box)
+
+    def _shared_step(self, values: Sequence[Value], count: Counter[int]) -> dict[str, Any]:
+        result = next((v for v in reversed(values) if count[id(v)]), values[-1])
+        title = f"{values[-1].origin.op if values[-1].origin else 'update'}: shared numbers"
+        reads = list(self.reads(values))
+        return self._step(title, "update", SENTENCES["shared"], values, reads, result, text="")
+
+    def _leading_to(self, new: Value) -> list[Value]:
+        """Return the instructions of an update that `new` depends on, in order."""
+        needed = {id(new)}
+        for value in reversed(self.program.instructions):
+            if id(value) in needed and _is_update(value):
+                needed.update(id(v) for v in operands(value))
+        return [v for v in self.program.instructions if id(v) in needed and _is_update(v)]
+
+    def _text(self, values: Sequence[Value], result: Value) -> str:
+        """Return a call as one formula over the names of what it reads."""
+        texts: dict[int, Any] = {}
+
+        def traced(leaf: Any) -> Any:
+            if not isinstance(leaf, Value):
+                return leaf
+            if id(leaf) not in texts:
+                array = self.arrays[id(leaf)]
+                if leaf.is_constant:
+                    small = np.size(array) == 1 or not np.ptp(array)
+                    texts[id(leaf)] = np.asarray(array).flat[0].item() if small else array
+                    if small and np.ndim(array) and np.size(array) > 1:
+                        texts[id(leaf)] = Expression("ones", array)
+                else:
+                    texts[id(leaf)] = Expression(self.labels.get(id(leaf), "value"), array)
+            return texts[id(leaf)]
+
+        try:
+            for v in values:
+                if v is result or not self.printer.chains.get(id(v), (None, False))[1]:
+                    texts[id(v)] = v.function(*mapped(traced, v.args), **mapped(traced, v.kwargs))
+        except Exception:  # noqa: BLE001  functions that no expression can stand in for
+            return ""
+        text, name = str(texts.get(id(result), "")), self.labels.get(id(result))
+        return f"{name} = {text}" if name and 0 < len(text) <= LONGEST_TEXT else ""
+
+
+def _is_update(value: Value) -> bool:
+    return value.origin is not None and value.origin.phase == "update"
