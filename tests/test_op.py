@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import weakref
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
     read: set[int] = set()
     wide, zeros = (
         tuple(
-            replace(d, low=-width, high=width, without=(), special=(0.0,), distinct=False)
+            d._replace(low=-width, high=width, without=(), special=(0.0,), distinct=False)
             if d.kind == "float"
             else d
             for d in op.domain

@@ -27,7 +27,6 @@ from tinygrad_fc.grad_mode import *
 from tinygrad_fc.nn import Linear as Linear
 from tinygrad_fc.nn import MSELoss as MSELoss
 from tinygrad_fc.nn import Sigmoid as Sigmoid
-from tinygrad_fc.nn import summary as summary
 from tinygrad_fc.op import Op as Op
 from tinygrad_fc.op import op as op
 from tinygrad_fc.ops.comparison import *
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from tinygrad_fc import utils as utils
     from tinygrad_fc import viz as viz
     from tinygrad_fc.compiler import compile as compile  # noqa: A004  PyTorch's name
+    from tinygrad_fc.nn.summary import summary as summary
     from tinygrad_fc.serialization import load as load
     from tinygrad_fc.serialization import save as save
     from tinygrad_fc.viz.explain import explain as explain
@@ -56,6 +56,7 @@ __version__ = "0.1.0"
 
 # What training does not need is imported when it is named.
 _LATER = {"compile": "compiler", "explain": "viz", "load": "serialization", "save": "serialization"}
+_LATER |= {"summary": "nn.summary"}
 _LATER |= {name: name for name in ("compiler", "func", "parallel", "testing", "utils", "viz")}
 
 if not TYPE_CHECKING:  # to a type checker, a module with this has every name

@@ -11,11 +11,9 @@ that broadcasts with the others'.
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,29 +25,19 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest shows what was asked for, not how it was read
 
 
-_LETTER = r"[^\W\d]\w*"
-_NAMED = rf"({_LETTER})(?:(\?)|>=(\d+))?"
-"""An axis with a letter: `"n"`, `"n?"` or `"n>=2"`."""
-
-
-@dataclass(frozen=True)
-class Domain:
+class Domain(NamedTuple):
     """A set of values, and the shapes of arrays of them: `real`, `positive`, `interval(0, 1)`.
 
-    As it is, it draws any shapes that broadcast. Called, it has a shape: a letter or name is an
-    axis of one size wherever it occurs beside, `"n>=2"` one of 2 or more, `"n?"` one that may be
-    missing, a number one of that very size, `...` any other axes. `where` is a condition on the
-    array. An axis or a condition that is none raises `TypeError` or `ValueError`.
+    Without a shape it takes all shapes that broadcast; calling it fixes one.
 
     >>> real("batch", 3), positive(..., "n>=2"), index("n")("batch")
     (real('batch', 3), positive(..., 'n>=2'), index('n')('batch'))
 
-    Of its fields `low` and `high` bound the values, which may come as near as they like but not
-    touch unless it is `closed`; `special` are values worth trying (inside, or on a kink); `without`
-    are values left out;
-    `distinct` wants an array without ties; `kind` is `"float"`, `"bool"` or `"index"`; `size` is
-    what an index counts, a number or a letter of the other shapes, and one with `low` 0 does not
-    count from the end; `condition` must hold for a whole array.
+    `low` and `high` are bounds, which belong to it if it is `closed`; `special` are values worth
+    trying, inside or at a kink; `without` are excluded values; `distinct` excludes ties; `kind` is
+    `"float"`, `"bool"` or `"index"`; `size` is the size of the axis that an index counts, a number
+    or a letter of another shape (with `low` 0 an index does not count from the end); `condition`
+    must hold for the whole array.
     """
 
     name: str
@@ -71,28 +59,22 @@ class Domain:
     ) -> Domain:
         """Return the same values with a shape, by letters and numbers; `"..."` is `...` too.
 
-        The axes may stand in a tuple, as NumPy has them: `real((3, 4))` is `real(3, 4)`. `where` is
-        a condition on the array, for what domains cannot say.
-
-        Raises `TypeError` or `ValueError` for what is no axis.
+        `real((3, 4))` is `real(3, 4)`. `where` is a function of the array, true where it is in the
+        domain. Raises `TypeError` or `ValueError` for an invalid axis.
         """
-        given: Any = where
-        if not (given is None or callable(given)):
-            raise TypeError(
-                f"where is a function of the array that tells whether to take it; got {given}"
-            )
-        first = shape[0] if len(shape) == 1 else None
-        axes: Any = tuple(first) if isinstance(first, tuple | list) else shape
-        if axes.count(...) + axes.count("...") > 1:
+        axes: Any = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+        axes = tuple(
+            ... if axis in (..., "...") else _size(axis, 0, f"an axis of {self.name}")
+            for axis in axes
+        )
+        if axes.count(...) > 1:
             raise ValueError(
                 f"{self.name}{axes} has `...` twice: it stands for all other axes, once"
             )
-        axes_: Any = tuple(_axis(axis, self.name) for axis in axes)
-        if where is not None and not shape:  # a condition alone, on any shape
-            axes_ = self.shape
-        return replace(
-            self, shape=axes_, condition=partial(holds, where) if where else self.condition
-        )
+        if where is None:
+            return self._replace(shape=axes)
+        # A condition alone is one on any shape.
+        return self._replace(shape=axes if shape else self.shape, condition=partial(holds, where))
 
     def contains(self, x: Any) -> Any:
         """Return elementwise whether `x` lies in the domain; NaN does where it is special."""
@@ -118,7 +100,7 @@ class Domain:
 
 
 def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
-    """Tell whether arrays meet a condition; raises `TypeError` where it tells of each number."""
+    """Return whether arrays meet a condition; `TypeError` where that is an array of answers."""
     met = condition(*arrays)
     if np.ndim(met):
         raise TypeError(
@@ -128,28 +110,19 @@ def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
     return bool(met)
 
 
-def _size(value: Any, letter: str, least: int, message: str) -> Any:
-    """Return the size of an axis, a number or a letter; raise `message` where it is none."""
-    named = isinstance(value, str)
-    number = isinstance(value, Integral) and not isinstance(value, bool)
-    if (named and re.fullmatch(letter, value)) or (number and value >= least):
-        return value if named else int(value)
-    raise (ValueError if named or number else TypeError)(f"{message}; got {value!r:.80}")
-
-
-def _axis(axis: Any, name: str) -> Any:
-    """Return an axis of the shape of `name`."""
-    if axis is ... or axis == "...":
-        return ...
-    message = (
-        f'an axis of {name} is a name, as "n" or "batch" ("n>=2" for one of 2 or more, "n?" where '
-        "it may be left out), a whole number for that very size, or `...` for any axes"
-    )
-    return _size(axis, _NAMED, 0, message)
+def _size(value: Any, least: int, what: str) -> Any:
+    """Return the size of an axis, a number or a letter; raise an error for anything else."""
+    if isinstance(value, str):
+        return named(value) and value
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{what} is a letter, as {'n'!r}, or a whole number; got {value!r:.80}")
+    if value < least:
+        raise ValueError(f"{what} is {value}; expected at least {least}, or a letter, as {'n'!r}")
+    return int(value)
 
 
 class Named(NamedTuple):
-    """What a letter of a shape says."""
+    """An axis of a shape that has a letter."""
 
     letter: str
     optional: bool
@@ -157,26 +130,26 @@ class Named(NamedTuple):
 
 
 def named(axis: str) -> Named:
-    """Return what is said by an axis with a letter: `"n"`, `"n?"` or `"n>=2"`."""
-    found = re.fullmatch(_NAMED, axis)
-    if found is None:
-        raise ValueError(f"{axis!r} names no axis")
-    return Named(found[1], bool(found[2]), int(found[3] or 0))
+    """Return the parts of an axis with a letter; `ValueError` unless "n", "n?" or "n>=2"."""
+    letter, _, low = axis.removesuffix("?").partition(">=")
+    bounded = low.isdecimal() and axis == f"{letter}>={low}"
+    if not letter.isidentifier() or not (bounded or axis in (letter, f"{letter}?")):
+        raise ValueError(
+            f'{axis!r} names no axis; expected a letter or name, as "n", "n>=2" for at least 2, '
+            'or "n?" for an axis that may be missing'
+        )
+    return Named(letter, axis.endswith("?"), int(low or 0))
 
 
-def least(words: Iterable[Domain]) -> dict[str, int]:
-    """Return how long, at least, each axis with a letter is, in the order of the letters."""
-    found: dict[str, int] = {}
-    for word in words:
-        for axis in word.shape or ():
+def least(domains: Iterable[Domain]) -> dict[str, int]:
+    """Return the smallest size of each axis with a letter, in the order of the letters."""
+    sizes: dict[str, int] = {}
+    for domain in domains:
+        for axis in domain.shape or ():
             if isinstance(axis, str):
                 letter, _, size = named(axis)
-                found[letter] = max(size, found.get(letter, 0))
-    return found
-
-
-def _numbers(values: Any) -> bool:
-    return isinstance(values, tuple | list) and all(isinstance(v, Real) for v in values)
+                sizes[letter] = max(size, sizes.get(letter, 0))
+    return sizes
 
 
 def interval(
@@ -189,18 +162,12 @@ def interval(
 ) -> Domain:
     """Return the numbers between `low` and `high`, with `special` values worth trying.
 
-    With `closed=True` the ends belong to it, infinite ones too; NaN does where it is special.
-
-    Raises `ValueError` where nothing lies between them, or a special value does not.
+    With `closed=True` the ends, also infinite ones, belong to it; NaN does if it is special. Raises
+    `ValueError` where nothing lies between them, or a special value does not.
 
     >>> interval(-1, 1, special=(0.5,))
     interval(-1, 1)
     """
-    if not (_numbers((low, high)) and _numbers(special) and _numbers(without)):
-        raise TypeError(
-            "interval takes two numbers, and tuples of numbers as special= and without=; got "
-            f"interval({low!r}, {high!r}, special={special!r}, without={without!r})"
-        )
     if not low < high:
         raise ValueError(f"interval({low}, {high}) is empty: low must be less than high")
     for v in special:
@@ -216,18 +183,12 @@ def interval(
 
 
 def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
-    """Return whole numbers that index an axis of size `n`, repeats included.
+    """Return indices of an axis of size `n`, repeats included.
 
-    Negative ones count from the end: `negative=False` leaves them out, for functions that take none
-    (class indices of a loss).
-
-    Raises `TypeError` or `ValueError` where `n` is no size, a number or a letter of a shape.
+    Negative ones count from the end; `negative=False` excludes them, as for the class indices of a
+    loss. Raises `TypeError` or `ValueError` unless `n` is a number or a letter of a shape.
     """
-    message = (
-        "index takes the size of the axis that it counts: a whole number, at least 1, or a letter "
-        'of a shape, as index("n") beside real("n")'
-    )
-    size = _size(n, _LETTER, 1, message)
+    size = _size(n, 1, "the size of the axis of an index")
     if negative:
         return Domain(f"index({size!r})", kind="index", size=size)
     return Domain(f"index({size!r}, negative=False)", low=0, kind="index", size=size)
@@ -284,20 +245,15 @@ def stretched(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
 
 
 def item(x: Any, *_: Any) -> Sequence[Any]:
-    """Whatever may stand between the brackets of `x[...]`: basic, boolean and fancy."""
-    found: list[Any] = [
-        ...,
-        (),
-        None,
-        np.zeros(x.shape, bool),
-        np.arange(x.size).reshape(x.shape) % 2 == 0,
-    ]
+    """Indices of `x[...]`: basic, boolean and advanced ones."""
+    even = np.arange(x.size).reshape(x.shape) % 2 == 0
+    items: list[Any] = [..., (), None, np.zeros(x.shape, bool), even]
     if x.ndim:
         n = x.shape[0]
-        found += [slice(None), slice(None, None, -2), (..., slice(1, None)), (slice(0, 1), None)]
-        found += [np.arange(n) % 2 == 0, np.array([], np.intp)]
+        items += [slice(None), slice(None, None, -2), (..., slice(1, None)), (slice(0, 1), None)]
+        items += [np.arange(n) % 2 == 0, np.array([], np.intp)]
         if n:
-            found += [0, -1, [0, 0, -1], (np.array([[0, n - 1], [0, 0]]), ...), np.intp(n - 1)]
+            items += [0, -1, [0, 0, -1], (np.array([[0, n - 1], [0, 0]]), ...), np.intp(n - 1)]
     if x.ndim > 1 and all(x.shape[:2]):
-        found += [(0, -1), ([0, 0], [-1, -1]), (slice(None), [0, 0]), ([0, 0], None, [0, -1])]
-    return found
+        items += [(0, -1), ([0, 0], [-1, -1]), (slice(None), [0, 0]), ([0, 0], None, [0, -1])]
+    return items

@@ -13,12 +13,12 @@ rule in training, that one comparison is the whole cost.
 
 from __future__ import annotations
 
+from _thread import RLock, allocate_lock  # `threading` costs an import half a millisecond
 from contextlib import nullcontext, suppress
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
 from sys import getrefcount
-from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -40,7 +40,7 @@ _new = object.__new__
 _flags = grad_mode.flags.get
 _RECORD, _WATCH = grad_mode.RECORD, grad_mode.WATCH
 _PLAIN = frozenset((float, int, bool, type(None)))
-_delivery = Lock()
+_delivery = allocate_lock()
 changing = RLock()
 """Held while memory is changed in place and the change noted: no backward pass ends in between."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import allocate_lock
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -35,7 +35,7 @@ _SEEDS = range(-(2**63), 2**64)
 # What a state holds: the seed, PCG64's state and increment, and half a draw kept back.
 _STATE = np.dtype([("seed", "<u8"), ("pcg", "<u8", 4), ("has_half", "<u4"), ("half", "<u4")])
 _LOW = 2**64 - 1
-_making = Lock()
+_seeding = allocate_lock()
 
 
 class Generator:
@@ -64,7 +64,7 @@ class Generator:
         number = int(seed)
         if number not in _SEEDS:
             raise ValueError(f"a seed is a whole number in [-2**63, 2**64), got {seed}")
-        with _making:
+        with _seeding:
             self._seed = number % 2**64
             self._rng: np.random.Generator | None = None
         return self
@@ -74,7 +74,7 @@ class Generator:
         """NumPy's generator, made at the first draw: importing it takes a third of our time."""
         made = self._rng
         if made is None:
-            with _making:
+            with _seeding:
                 made = self._rng or np.random.Generator(np.random.PCG64(self._seed))
                 self._rng = made
         return made

@@ -13,4 +13,3 @@ from tinygrad_fc.nn.loss import *
 from tinygrad_fc.nn.module import *
 from tinygrad_fc.nn.norm import *
 from tinygrad_fc.nn.parameter import *
-from tinygrad_fc.nn.summary import *

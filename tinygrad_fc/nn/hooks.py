@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tinygrad_fc.graph import Node
 from tinygrad_fc.tensor import RemovableHandle
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.nn.module import Module
 
 
-@dataclass(slots=True, eq=False)
-class Hook:
+class Hook(NamedTuple):
     """A function, when it is called, and the options of PyTorch's `register_forward_hook`."""
 
     function: Callable[..., Any]

@@ -7,7 +7,6 @@ its name, so that the message has the path by which `get_submodule` and `state_d
 from __future__ import annotations
 
 import copyreg
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.errors import ShapeError
@@ -21,17 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["LayerError"]
 
 
-@dataclass
 class _Path:
     """Names of the modules that an exception has passed, outermost first.
 
     It holds no module, so that a caught or pickled exception keeps no model alive.
     """
 
-    inner: int = 0  # id of the module passed last
-    inner_class: str = ""
-    names: list[str] = field(default_factory=list)
-    note: str = ""
+    def __init__(self, inner: int = 0, inner_class: str = "") -> None:
+        self.inner = inner  # id of the module passed last
+        self.inner_class = inner_class
+        self.names: list[str] = []
+        self.note = ""
 
     def extend(self, outer: Module, name: str | None) -> list[str]:
         """Add the name that the module passed last has in `outer`, and return it in a list."""

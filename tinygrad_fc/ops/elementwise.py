@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import math
-import threading
+from _thread import _local as thread_local  # `threading` is slower to import
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -797,7 +797,7 @@ def _one(x: Any) -> Any:
     return ONE.get(x.dtype.char, 1) if x.__class__ is np.ndarray else 1
 
 
-class _Silent(threading.local):
+class _Silent(thread_local):
     """A thread's way to call a ufunc without warnings, at no cost; `np.errstate` takes 0.8 µs."""
 
     def __init__(self) -> None:

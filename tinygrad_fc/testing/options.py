@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ class Options:
             value = getattr(self, name)
             parts += [f"{name}={value!r}"] * (value != getattr(Options, name))
         if any(d.restricted for d in domains):
-            parts.append(f"domains=({', '.join(repr(replace(d, shape=None)) for d in domains)},)")
+            parts.append(f"domains=({', '.join(repr(d._replace(shape=None)) for d in domains)},)")
         return "".join(f", {p}" for p in parts)
 
 
@@ -193,7 +193,7 @@ def _domains_beside(
     arrays: Sequence[Array], domains: Sequence[Domain] | None
 ) -> tuple[Domain, ...]:
     """Return the domains of given arrays, the whole line if left out."""
-    any_index = replace(boolean, name="index", kind="index")
+    any_index = boolean._replace(name="index", kind="index")
     whole = {"float": real, "bool": boolean, "index": any_index}
     kinds = [KINDS[a.dtype.kind] for a in arrays]
     if domains is None:
@@ -220,7 +220,7 @@ def with_signature(
             )
         first: tuple[Any, ...] = (...,) if batch else ()
         shaped = tuple(
-            d if d.shape is not None else replace(d, shape=(*first, *core))
+            d if d.shape is not None else d._replace(shape=(*first, *core))
             for d, core in zip(domains, cores, strict=True)
         )
     letters = least(shaped)

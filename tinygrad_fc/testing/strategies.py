@@ -9,7 +9,6 @@ of a numerical derivative adds to them exactly.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import lru_cache
 from itertools import product, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -239,7 +238,7 @@ def everywhere(domain: Domain) -> Domain:
     """Return the whole line in place of `domain`, its edges first: what `where` may leave out."""
     edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
     values = (0.0, *edges, *domain.special)
-    return replace(domain, low=-np.inf, high=np.inf, without=(), special=values, condition=None)
+    return domain._replace(low=-np.inf, high=np.inf, without=(), special=values, condition=None)
 
 
 # Examples that every check begins with: the shapes and numbers at which bugs are usual.

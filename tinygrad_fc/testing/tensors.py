@@ -159,7 +159,7 @@ def of_op(op: Op, code: str, note: str) -> tuple[Rule, tuple[Any, ...]]:
     floats = differentiable(op)
     rule = replace(of_function(op, code, note), differentiable=floats)
     domains = tuple(
-        d if i in floats or d.kind != "float" else replace(d, kind="constant")
+        d if i in floats or d.kind != "float" else d._replace(kind="constant")
         for i, d in enumerate(op.domain)
     )
     return rule, domains
