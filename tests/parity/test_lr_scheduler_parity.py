@@ -1,4 +1,4 @@
-"""Fifty epochs of every schedule, side by side with PyTorch's, over drawn options."""
+"""Epochs of every schedule, side by side with PyTorch's, over drawn options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import tinygrad_fc as tg
 
 torch = pytest.importorskip("torch")
 
-EPOCHS = 50
+EPOCHS = 20
+few = settings(max_examples=settings.default.max_examples // 8)
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +179,7 @@ lrs = st.lists(one_of(0.0, 0.001, 0.1), min_size=2, max_size=2)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@settings(max_examples=25)
+@few
 @given(data=st.data(), lrs=lrs, optimizer=st.sampled_from(list(OPTIMIZERS)))
 def test_trajectories(name: str, data: st.DataObject, lrs: list[float], optimizer: str):
     given_ = data.draw(SCHEDULES[name])
@@ -195,7 +196,7 @@ def test_trajectories(name: str, data: st.DataObject, lrs: list[float], optimize
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@settings(max_examples=10)
+@few
 @given(data=st.data(), lrs=lrs, epochs=st.integers(0, 9))
 def test_a_state_of_pytorchs_is_gone_on_from(
     name: str, data: st.DataObject, lrs: list[float], epochs: int
@@ -226,7 +227,7 @@ RESUMED = [name for name in SCHEDULES if name not in WITHOUT_EPOCH]
 
 
 @pytest.mark.parametrize("name", RESUMED)
-@settings(max_examples=10)
+@few
 @given(data=st.data(), lrs=lrs, epoch=st.integers(0, 9))
 def test_resumed_at_an_epoch(name: str, data: st.DataObject, lrs: list[float], epoch: int):
     given_ = data.draw(SCHEDULES[name])
@@ -247,7 +248,7 @@ def test_resumed_at_an_epoch(name: str, data: st.DataObject, lrs: list[float], e
 
 
 @pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"SequentialLR", "ChainedScheduler"}))
-@settings(max_examples=10)
+@few
 @given(data=st.data(), lr=one_of(0.001, 0.5))
 def test_learning_rates_that_are_tensors(name: str, data: st.DataObject, lr: float):
     given_ = data.draw(SCHEDULES[name])
@@ -266,7 +267,7 @@ def test_learning_rates_that_are_tensors(name: str, data: st.DataObject, lr: flo
     assert_close(*seen)
 
 
-@settings(max_examples=20)
+@few
 @given(
     t_0=st.integers(1, 9),
     t_mult=st.integers(1, 2),
@@ -287,7 +288,7 @@ def test_restarts_at_fractions_of_epochs(t_0: int, t_mult: int, epochs: list[flo
 @pytest.mark.parametrize("name", ["StepLR", "MultiStepLR", "CosineAnnealingLR", "PolynomialLR"])
 @pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
 @given(data=st.data(), epochs=st.lists(st.integers(0, 30), max_size=5))
-@settings(max_examples=10)
+@few
 def test_steps_to_an_epoch(name: str, data: st.DataObject, epochs: list[int]):
     given_ = data.draw(SCHEDULES[name])
     ours, theirs = Side(tg, "SGD", [0.1, 1.0]), Side(torch, "SGD", [0.1, 1.0])

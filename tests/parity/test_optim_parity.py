@@ -1,4 +1,4 @@
-"""Fifty steps of every optimizer, side by side with PyTorch's, over drawn options."""
+"""Steps of every optimizer, side by side with PyTorch's, over drawn options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import tinygrad_fc as tg
 
 torch = pytest.importorskip("torch")
 
-STEPS = 50
+STEPS = 15
+few = settings(max_examples=settings.default.max_examples // 4)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ OPTIMIZERS = {
     "Rprop": options(
         etas=one_of((0.5, 1.2), (0.9, 1.01)), step_sizes=one_of((1e-6, 50), (0.1, 0.2))
     ).map(lambda given: {k: v for k, v in given.items() if k != "weight_decay"}),
-    "ASGD": options(lambd=one_of(0, 1e-4, 0.1), alpha=one_of(0, 0.75), t0=one_of(0, 20, 1e6)),
+    "ASGD": options(lambd=one_of(0, 1e-4, 0.1), alpha=one_of(0, 0.75), t0=one_of(0, 5, 1e6)),
 }
 
 
@@ -112,10 +113,20 @@ def assert_close(ours: Any, theirs: Any) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+# Options that choose an implementation of PyTorch.
+IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
+
+
+def same_repr(ours: Any, theirs: Any) -> bool:
+    lines = repr(theirs).splitlines()
+    shared = [line for line in lines if line.partition(":")[0].strip() not in IMPLEMENTATION]
+    return repr(ours).splitlines() == shared
+
+
 def assert_same_state(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     for mine, yours in zip(ours["param_groups"], theirs["param_groups"], strict=True):
         assert mine == {key: yours[key] for key in mine}
-        assert set(yours) - set(mine) <= {"capturable"}
+        assert set(yours) - set(mine) <= IMPLEMENTATION
     assert list(ours["state"]) == list(theirs["state"])
     for number, state in ours["state"].items():
         assert set(state) == set(theirs["state"][number])
@@ -127,7 +138,7 @@ def assert_same_state(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@settings(max_examples=40)
+@few
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_trajectories(name: str, data: st.DataObject, seed: int):
     shapes = data.draw(st.lists(st.sampled_from([(), (3,), (2, 3)]), min_size=1, max_size=3))
@@ -142,11 +153,11 @@ def test_trajectories(name: str, data: st.DataObject, seed: int):
         for mine, yours in zip(ours.values(), theirs.values(), strict=True):
             assert_close(mine, yours)
     assert_same_state(ours.optimizer.state_dict(), theirs.optimizer.state_dict())
-    assert repr(ours.optimizer) == repr(theirs.optimizer)
+    assert same_repr(ours.optimizer, theirs.optimizer)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@settings(max_examples=20)
+@few
 @given(data=st.data())
 def test_a_state_of_pytorchs_is_gone_on_from(name: str, data: st.DataObject):
     options = [data.draw(OPTIMIZERS[name])]
@@ -175,7 +186,7 @@ def test_defaults(name: str):
         for library in (tg, torch)
     )
     assert ours.defaults == {key: theirs.defaults[key] for key in ours.defaults}
-    assert repr(ours) == repr(theirs)
+    assert same_repr(ours, theirs)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -230,7 +241,7 @@ def lbfgs_side(library: Any, options: dict[str, Any], starts: list[Any]) -> Side
     return side
 
 
-@settings(max_examples=40)
+@few
 @given(options=lbfgs, seed=st.integers(0, 2**32 - 1), saved=st.integers(0, 5))
 def test_lbfgs(options: dict[str, Any], seed: int, saved: int):
     rng = np.random.default_rng(seed)
@@ -249,4 +260,4 @@ def test_lbfgs(options: dict[str, Any], seed: int, saved: int):
     assert set(state) == set(their_state) - {"al"}
     assert state["n_iter"] == their_state["n_iter"]
     assert state["func_evals"] == their_state["func_evals"]
-    assert repr(ours.optimizer) == repr(theirs.optimizer)
+    assert same_repr(ours.optimizer, theirs.optimizer)
