@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optimizers_table import EVERY, OPTIMIZERS, give, parameter
+from optimizers_table import EVERY, give, parameter
 
 import tinygrad_fc as tg
 from tinygrad_fc import optim
@@ -78,20 +78,6 @@ def test_options_out_of_range(name: str, option: str, words: str, wrongs: tuple[
             make([{"params": [w], option: wrong}])
 
 
-NOT_SUPPORTED = ("foreach", "capturable", "differentiable", "fused")
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_options_that_are_not_supported(name: str):
-    make = getattr(optim, name)
-    options = [option for option in NOT_SUPPORTED if option in make([w]).defaults]
-    assert {"foreach", "differentiable"} <= set(options)
-    make([w], **dict.fromkeys(options, False))
-    for option in options:
-        with pytest.raises(ValueError, match=f"^{name}: {option}=True is not supported. Param"):
-            make([w], **{option: True})
-
-
 @pytest.mark.parametrize("name", EVERY)
 def test_a_learning_rate_of_nan_changes_nothing(name: str):
     p = parameter(2)
@@ -128,11 +114,6 @@ def test_the_state_of_another_optimizer_changes_nothing():
             "exp_avg",
             np.zeros(()),
             r"Adam: the state exp_avg has shape \(\) and dtype float64, and the",
-        ),
-        (
-            "step",
-            np.zeros(2),
-            r"Adam: the state step is one number, and the state dict has tensor\(",
         ),
     ],
 )

@@ -141,11 +141,3 @@ def test_errors():
         optim.LBFGS([w]).step()
     with pytest.raises(ValueError, match="LBFGS has one direction for all parameters: pass them"):
         optim.LBFGS([{"params": [w]}, {"params": [parameter(1)]}])
-    optimizer = optim.LBFGS([w])
-    state = optimizer.state_dict()
-    state["state"] = {0: {"d": tg.zeros(3), "n_iter": 4}}
-    with pytest.raises(
-        ValueError, match=r"LBFGS: the state dict has d of shape \(3,\) for .* of 2 elements"
-    ):
-        optimizer.load_state_dict(state)
-    assert not optimizer.state

@@ -263,7 +263,6 @@ def test_the_state_dict_is_pytorchs():
     assert [group["lr"] for group in state["param_groups"]] == [0.5, 0.1]
     assert set(state["param_groups"][0]) == {
         *("params", "lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"),
-        *("foreach", "differentiable", "fused"),
     }
 
 
@@ -298,9 +297,8 @@ def test_parameters_by_name():
 
 def test_repr_is_pytorchs():
     assert repr(SGD([parameter(1)], lr=0.1)) == (
-        "SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n"
-        "    foreach: None\n    fused: None\n    lr: 0.1\n    maximize: False\n    momentum: 0\n"
-        "    nesterov: False\n    weight_decay: 0\n)"
+        "SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n    maximize: False\n"
+        "    momentum: 0\n    nesterov: False\n    weight_decay: 0\n)"
     )
 
 
@@ -308,8 +306,6 @@ def test_repr_is_pytorchs():
 
 w = parameter(2)
 result = parameter(2) * 2
-frozen = np.zeros(2)
-frozen.flags.writeable = False
 
 
 @pytest.mark.parametrize(
@@ -333,11 +329,6 @@ frozen.flags.writeable = False
         ([3.0], TypeError, "optimizes tensors, got a float. Parameters are"),
         ([nn.Linear(1, 1)], TypeError, "optimizes tensors, got a Linear. Parameters are"),
         ([result], ValueError, r"got the result of \w+, of shape \(2,\), and not a leaf"),
-        (
-            [tg.from_numpy(frozen).requires_grad_()],
-            ValueError,
-            r"\(2,\) whose memory is read-only\. Pass a copy",
-        ),
         ([{"lr": 3}], TypeError, "SGD: a group is a dict with 'params', got {'lr': 3}"),
         ([{"params": [w]}, w], TypeError, "SGD: a group is a dict with 'params'"),
         ([{"params": {w}}], TypeError, "got a set: pass a list"),
@@ -366,8 +357,8 @@ def test_options_out_of_range(option: str, wrong: Any):
         optimizer.add_param_group({"params": [parameter(1)], option: wrong})
     assert len(optimizer.param_groups) == 1
     state = optimizer.state_dict()
-    if (option, wrong) == ("lr", -1.0):
-        return  # a schedule may have led it there
+    if option == "lr":
+        return  # a schedule may have set any
     state["param_groups"][0][option] = wrong
     with pytest.raises(ValueError, match=message):
         optimizer.load_state_dict(state)
@@ -380,18 +371,11 @@ def test_options_out_of_range(option: str, wrong: Any):
         ({"nesterov": True}, "nesterov needs a momentum above 0 and a dampening of 0"),
         ({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "nesterov needs a momentum"),
         ({"dampening": float("nan")}, "dampening must be a finite number, got nan"),
-        ({"foreach": True}, "SGD: foreach=True is not supported. Parameters are updated one after"),
-        ({"fused": True}, "fused=True is not supported"),
-        ({"differentiable": True}, "differentiable=True is not supported"),
     ],
 )
 def test_invalid_combinations_of_options(options: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         SGD([w], lr=0.1, **options)
-
-
-def test_options_that_are_not_supported_may_be_false():
-    SGD([w], lr=0.1, foreach=False, fused=False, differentiable=False)
 
 
 def test_a_learning_rate_of_nan_changes_nothing():

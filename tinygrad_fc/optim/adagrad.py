@@ -44,11 +44,8 @@ class Adagrad(Elementwise):
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
-        foreach: bool | None = None,
         *,
         maximize: bool = False,
-        differentiable: bool = False,
-        fused: bool | None = None,
     ) -> None:
         super().__init__(params, options_of(locals()))
         for group in self.param_groups:
@@ -95,11 +92,8 @@ class Adadelta(Elementwise):
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0,
-        foreach: bool | None = None,
         *,
-        capturable: bool = False,
         maximize: bool = False,
-        differentiable: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
 
@@ -148,10 +142,7 @@ class RMSprop(Elementwise):
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
-        capturable: bool = False,
-        foreach: bool | None = None,
         maximize: bool = False,
-        differentiable: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
 
@@ -223,10 +214,7 @@ class Rprop(Elementwise):
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50),
         *,
-        capturable: bool = False,
-        foreach: bool | None = None,
         maximize: bool = False,
-        differentiable: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
 

@@ -78,11 +78,7 @@ class Adam(Elementwise):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
-        foreach: bool | None = None,
         maximize: bool = False,
-        capturable: bool = False,
-        differentiable: bool = False,
-        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
@@ -135,10 +131,6 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
-        foreach: bool | None = None,
-        capturable: bool = False,
-        differentiable: bool = False,
-        fused: bool | None = None,
     ) -> None:
         options = {**options_of(locals()), "decoupled_weight_decay": True}
         Elementwise.__init__(self, params, options)
@@ -172,11 +164,8 @@ class Adamax(Elementwise):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
-        foreach: bool | None = None,
         *,
         maximize: bool = False,
-        differentiable: bool = False,
-        capturable: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
 
@@ -229,10 +218,7 @@ class NAdam(Elementwise):
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
-        foreach: bool | None = None,
         maximize: bool = False,
-        capturable: bool = False,
-        differentiable: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
 
@@ -286,10 +272,7 @@ class RAdam(Elementwise):
         weight_decay: float = 0,
         decoupled_weight_decay: bool = False,
         *,
-        foreach: bool | None = None,
         maximize: bool = False,
-        capturable: bool = False,
-        differentiable: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
 

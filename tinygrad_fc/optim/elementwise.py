@@ -167,12 +167,6 @@ class Elementwise(Optimizer):
                 "with other options"
             )
         self._arrays(state, names, p._array)
-        for name in stored:
-            if state[name].ndim:
-                raise ValueError(
-                    f"{type(self).__name__}: the state {name} is one number, and the state dict "
-                    f"has {state[name]!r:.80}"
-                )
 
 
 def _cells(state: dict[str, Any], stored: Mapping[str, float]) -> list[Any]:

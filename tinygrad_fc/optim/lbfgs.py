@@ -142,16 +142,6 @@ class LBFGS(Optimizer):
         array = as_array(value)
         return wrap(array.copy()) if array.ndim else float(array)
 
-    def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:  # noqa: ARG002
-        size = sum(q.numel() for q in group["params"])
-        for key, value in state.items():
-            for vector in value if isinstance(value, list) else [value]:
-                if isinstance(vector, Tensor) and vector.shape != (size,):
-                    raise ValueError(
-                        f"LBFGS: the state dict has {key} of shape {vector.shape} for parameters "
-                        f"of {size} elements"
-                    )
-
 
 # The direction
 

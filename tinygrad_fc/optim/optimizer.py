@@ -6,7 +6,6 @@ import copy
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -26,7 +25,6 @@ _PARAMETERS = (
     "Parameters are tensors with requires_grad=True, and the nn.Parameters of a Module: "
     "SGD(model.parameters(), lr=0.1)"
 )
-_NOT_SUPPORTED = ("foreach", "capturable", "differentiable", "fused")
 
 
 class Range(NamedTuple):
@@ -80,12 +78,6 @@ class Optimizer:
         cls.has_stepped = cls.step is not Optimizer.step
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        for option in _NOT_SUPPORTED:
-            if defaults.get(option):
-                raise ValueError(
-                    f"{type(self).__name__}: {option}={defaults[option]!r} is not supported. "
-                    f"Parameters are updated one after the other, in place. Leave {option} out"
-                )
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
@@ -154,10 +146,6 @@ class Optimizer:
                 f"{name} got the result of {op.name}, of shape {p.shape}, and not a leaf: the "
                 "update would not reach the tensors that it is computed from. Pass those, or "
                 "x.detach().requires_grad_()"
-            )
-        if isinstance(p._array, np.ndarray) and not p._array.flags.writeable:
-            raise ValueError(
-                f"{name} got a parameter of shape {p.shape} whose memory is read-only. Pass a copy"
             )
 
     def _check(self, options: Mapping[str, Any]) -> None:
@@ -243,10 +231,7 @@ class Optimizer:
             for option, value in group.items():
                 if option in self.defaults or option == "param_names":
                     new.setdefault(option, value)
-            rate: Any = new.get("lr")
-            # A scheduler may have set a learning rate below 0, which a loaded state may have.
-            negative = isinstance(rate, Real) and -math.inf < float(rate) < 0
-            self._check({**new, "lr": 0.0} if negative else new)
+            self._check({**new, "lr": 0.0})  # a scheduler may have set any learning rate
             for i, p in zip(indices, group["params"], strict=True):
                 saved = state_dict["state"].get(i)
                 if saved:

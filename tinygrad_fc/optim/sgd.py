@@ -53,9 +53,6 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
-        foreach: bool | None = None,
-        differentiable: bool = False,
-        fused: bool | None = None,
     ) -> None:
         super().__init__(params, options_of(locals()))
 
@@ -157,10 +154,7 @@ class ASGD(Elementwise):
         alpha: float = 0.75,
         t0: float = 1e6,
         weight_decay: float = 0,
-        foreach: bool | None = None,
         maximize: bool = False,
-        differentiable: bool = False,
-        capturable: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
 

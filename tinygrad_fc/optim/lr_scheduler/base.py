@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.optim.optimizer import Group, Optimizer, Range
 from tinygrad_fc.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PER_GROUP = {"base_lrs", "lr_lambdas", "min_lrs"}
 POSITIVE = Range(lambda v: 0 < v < math.inf, "a finite number above 0")
@@ -129,8 +131,6 @@ class LRScheduler:
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
         name, known = type(self).__name__, self.state_dict()
-        if not isinstance(state, Mapping):
-            raise TypeError(f"{name} loads a dict, got {state!r:.80}")
         different = sorted(k for k in known.keys() ^ state.keys() if not k.startswith("_"))
         if different:
             raise ValueError(

@@ -16,14 +16,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.optim.optimizer import Optimizer
 
 __all__ = [
-    "ConstantLR",
-    "CosineAnnealingLR",
-    "ExponentialLR",
-    "LinearLR",
-    "MultiStepLR",
-    "PolynomialLR",
+    "ConstantLR", "CosineAnnealingLR", "ExponentialLR", "LinearLR", "MultiStepLR", "PolynomialLR",
     "StepLR",
-]
+]  # fmt: skip
 
 
 class _Decay(LRScheduler):
