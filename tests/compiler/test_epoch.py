@@ -119,9 +119,9 @@ def test_a_captured_tensor_as_result():
         state.add_(x.sum(dim=0))
         return state, x.sum()
 
-    for _ in range(2):
-        result, sums = moved.epoch([[0, 1]] * 3, x)
-        assert result is state
+    for k in range(2):
+        states, sums = moved.epoch([[0, 1]] * 3, x)
+        same("states", states, tg.arange(1.0, 4).add(3 * k).mul(2).unsqueeze(1).expand(3, 3))
         assert sums.shape == (3,)
 
 
@@ -170,11 +170,10 @@ def test_steps_that_take_another_path(zeros: list[bool]):
 
 def test_results_that_cannot_be_stacked():
     compiled = tg.compile(lambda x: x * 2, backend="numpy")
-    with pytest.raises(tg.errors.ShapeError, match=r"\(2, 4\).*\(1, 4\)"):
+    with pytest.raises(tg.errors.ShapeError, match=r"\(1, 4\).*\(2, 4\)"):
         compiled.epoch([[0, 1], [2]], X)
     counted = tg.compile(lambda x: (x.sum(), len(x)), backend="numpy")
-    with pytest.raises(tg.errors.ShapeError, match="2 and 1"):
-        counted.epoch([[0, 1], [2]], X)
+    assert counted.epoch([[0, 1], [2]], X)[1] == 1, "the last step's"
 
 
 @pytest.mark.parametrize(
@@ -182,10 +181,10 @@ def test_results_that_cannot_be_stacked():
     [
         ([], ValueError, "no steps"),
         (np.zeros((0, 2), int), ValueError, "no steps"),
-        ([[0, 1], []], ValueError, "a step without rows"),
-        ([1, 2], tg.errors.ShapeError, r"step 0.*split"),
-        ([[1], [[2]]], tg.errors.ShapeError, "step 1"),
-        (X, tg.errors.DtypeError, "float64"),
+        ([[0, 1], []], ValueError, "one without rows"),
+        ([1, 2], tg.errors.DtypeError, r"step 0.*split"),
+        ([[1], [[2]]], tg.errors.DtypeError, "step 1"),
+        (X, tg.errors.DtypeError, "step 0"),
         (5, TypeError, "5.*split"),
         ([[0, 6]], IndexError, "from 0 to 6.* 6"),
         ([[0, 1], [-7]], IndexError, "-7"),

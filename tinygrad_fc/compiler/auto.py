@@ -10,13 +10,14 @@ import os
 import time
 import warnings
 from importlib.util import find_spec
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.compiler import numpy_printer
 from tinygrad_fc.compiler.ir import CompileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tinygrad_fc.compiler.ir import Program
 
@@ -28,11 +29,11 @@ class Choice:
     """A kernel that becomes NumPy's or Numba's: `chosen`, which is None while that is open."""
 
     def __init__(self, program: Program) -> None:
-        self._program = program
-        self._kernels = {"numpy": numpy_printer.build(program)}
+        self._numpy = numpy_printer.build(program)
         self._times: dict[str, list[float]] = {"numpy": [], "numba": []}
-        self._called = False
-        self.source = self._kernels["numpy"].source
+        self._turns = self._take_turns(program)
+        self._lock = Lock()
+        self.source = self._numpy.source
         self.chosen: Any = None
 
     @property
@@ -43,33 +44,35 @@ class Choice:
     @property
     def unchosen(self) -> Any:
         """NumPy's kernel while the choice is open."""
-        return self._kernels["numpy"] if self.chosen is None else None
+        return self._numpy if self.chosen is None else None
 
     def __call__(self, *inputs: Any) -> Any:
         """Run the program once."""
         if self.chosen is not None:
             return self.chosen(*inputs)
-        if not self._called:
-            self._called = True
-            return self._kernels["numpy"](*inputs)
-        if "numba" not in self._kernels:
-            native = _native("build", self._program)
-            if native is None:
-                self.chosen = self._kernels["numpy"]
-                return self.chosen(*inputs)
-            self._kernels["numba"] = native
-        name = min(self._times, key=lambda name: len(self._times[name]))
+        with self._lock:
+            kernel = next(self._turns)
         start = time.perf_counter()
-        result = self._kernels[name](*inputs)
-        self._times[name].append(time.perf_counter() - start)
-        self._choose()
+        result = kernel(*inputs)
+        self._times[kernel.backend].append(time.perf_counter() - start)
         return result
 
-    def _choose(self) -> None:
-        best = {name: min(times, default=0.0) for name, times in self._times.items()}
-        rounds = 1 if best["numpy"] > LONGEST else ROUNDS
-        if all(len(times) >= rounds for times in self._times.values()):
-            self.chosen = self._kernels[min(best, key=lambda name: best[name])]
+    def _take_turns(self, program: Program) -> Iterator[Any]:
+        """Yield the kernel of each call."""
+        yield self._numpy
+        native = _native("build", program)
+        if native is not None:
+            self._times["numpy"].clear()  # the first call is slower
+            for k in range(ROUNDS):
+                yield self._numpy
+                yield native
+                if k == 0 and self._times["numpy"][0] > LONGEST:
+                    break
+        times = self._times
+        faster = native is not None and min(times["numba"]) < min(times["numpy"])
+        self.chosen = native if faster else self._numpy
+        while True:  # for threads that came before
+            yield self.chosen
 
 
 def available() -> bool:

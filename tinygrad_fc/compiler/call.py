@@ -7,7 +7,7 @@ costs a few microseconds beside its kernel.
 from __future__ import annotations
 
 from types import CellType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.graph import Node, changed, changed_again, owner, wrap
 from tinygrad_fc.ops.elementwise import _silent
-
-if TYPE_CHECKING:
-    from tinygrad_fc.compiler.numpy_printer import Kernel
 
 MISS = object()
 """What a call returns whose guards do not hold; nothing is changed then."""
@@ -37,7 +34,7 @@ def result_of_op(array: Any, op: Any) -> Any:
 class Call:
     """A traced program with its kernel, to be called with arguments like the function's."""
 
-    def __init__(self, traced: Traced, kernel: Kernel, args: Any, kwargs: Any) -> None:
+    def __init__(self, traced: Traced, kernel: Any, args: Any, kwargs: Any) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves)
@@ -49,11 +46,14 @@ class Call:
         exec(compile(self.text, f"<call of {self.program.name}>", "exec"), writer.bound)  # noqa: S102
         self.call: Any = writer.bound.pop("call")
 
-    def is_steady(self) -> bool:
-        """Tell whether the program fits the next call, too, after all that this one changes."""
+    def is_steady(self, results: int) -> bool:
+        """Tell whether the program fits the next call after all that this one changes, too.
+
+        `results` is the number of leaves of what it returns, all of which have to be new tensors.
+        """
         reads_results = any(v.source.kind == "gradient" for v in self.program.inputs)
         reads_results = reads_results or bool(self.traced.grad_guards or self.traced.replaced)
-        return not reads_results and not self.numbers
+        return not reads_results and not self.numbers and len(self.program.returned) == results
 
 
 class _Arrays:
@@ -85,34 +85,39 @@ class _Arrays:
         return any(np.may_share_memory(array, other) for other in self.changing.values())
 
 
+_CONSTANTS = {
+    "MISS": MISS,
+    "ABSENT": ABSENT,
+    "GuardFailed": GuardFailed,
+    "wrap": wrap,
+    "result_of": result_of_op,
+    "changed": changed,
+    "changed_again": changed_again,
+    "same": same,
+    "same_contents": same_contents,
+    "hooks_of": hooks_of,
+    "default": get_default_dtype,
+    "flatten": flatten,
+    "flags": grad_mode.flags.get,
+    "silent": _silent,
+}
+"""What the generated function reads of this package."""
+
+
 class _Writer:
     """Writes the generated function."""
 
-    def __init__(self, traced: Traced, kernel: Kernel) -> None:
+    def __init__(self, traced: Traced, kernel: Any) -> None:
         self.traced, self.program = traced, traced.program
         self.quiet = kernel.backend == "numba"
         arrays = _Arrays(self.program)
         self.bound: dict[str, Any] = {
-            "MISS": MISS,
-            "ABSENT": ABSENT,
-            "np": np,
-            "wrap": wrap,
-            "result_of": result_of_op,
-            "changed": changed,
-            "changed_again": changed_again,
-            "owners": arrays.owners,
-            "same": same,
-            "same_contents": same_contents,
-            "hooks_of": hooks_of,
-            "default": get_default_dtype,
-            "flatten": flatten,
-            "flags": grad_mode.flags.get,
-            "GuardFailed": GuardFailed,
-            "silent": _silent,
+            **_CONSTANTS,
             "kernel": kernel,
             "known": arrays.known,
-            "replaces": arrays.replace,
             "changing": arrays.changing,
+            "owners": arrays.owners,
+            "replaces": arrays.replace,
             "aliases": arrays.aliases,
         }
         self.names: dict[int, str] = {}

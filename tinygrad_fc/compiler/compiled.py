@@ -143,7 +143,8 @@ class Compiled(Generic[P, R]):
                 )
             return result
 
-        names = _argument_names(self._function, args, kwargs)
+        known = _argument_names(self._function, args, kwargs)
+        names = [known.get(id(leaf), f"arg{k}") for k, leaf in enumerate(leaves)]
         return trace(self._function, self.__name__, leaves, names, self._varying, call)
 
     def _build(self, program: Program) -> Any:
@@ -204,7 +205,7 @@ class Compiled(Generic[P, R]):
         """The program of the last trace as NumPy source."""
         if not self._calls:
             raise CompileError(f"{self.__name__} has no program yet. Call it once")
-        return self._calls[0].kernel.source
+        return str(self._calls[0].kernel.source)
 
     @property
     def sources(self) -> dict[str, str]:
@@ -246,30 +247,20 @@ def _backend(name: str | None) -> Any:
         ) from error
 
 
-def _argument_names(function: Any, args: Any, kwargs: Any) -> list[str]:
-    """Return the names of the arguments, where each is one leaf."""
-    if any(isinstance(a, tuple | list | dict) for a in (*args, *kwargs.values())):
-        return []
+def _argument_names(function: Any, args: Any, kwargs: Any) -> dict[int, str]:
+    """Return the names of the arguments by id: `x`, and `xs0`, `xs1` of a tuple or list `xs`."""
     try:
-        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound = inspect.signature(function).bind(*args, **kwargs).arguments
     except (TypeError, ValueError):
-        return []
-    names = []
-    for name, value in bound.arguments.items():
-        kind = bound.signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_POSITIONAL:
-            names += [f"{name}{k}" for k in range(len(value))]
-        else:
-            names += list(value) if kind is inspect.Parameter.VAR_KEYWORD else [name]
+        return {}
+    names: dict[int, str] = {}
+    for name, value in bound.items():
+        names[id(value)] = name
+        if isinstance(value, tuple | list):
+            names |= {id(x): f"{name}{k}" for k, x in enumerate(value)}
+        elif isinstance(value, dict):
+            names |= {id(x): str(key) for key, x in value.items()}
     return names
-
-
-def _is_paused(function: Any) -> bool:
-    return (
-        inspect.isgeneratorfunction(function)
-        or inspect.iscoroutinefunction(function)
-        or inspect.isasyncgenfunction(function)
-    )
 
 
 @overload
@@ -313,10 +304,9 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
         return functools.partial(compile, backend=backend)
     if not callable(function):
         raise TypeError(f"compile got {function!r:.80}. Expected a function")
-    if _is_paused(function) or _is_paused(getattr(function, "__call__", None)):  # noqa: B004
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
         raise TypeError(
-            f"compile got {getattr(function, '__name__', type(function).__name__)}, a generator or "
-            "a coroutine. Expected a function that runs from its first line to its last: compile "
-            "the step that it repeats"
+            f"compile got {function.__name__}, a generator or a coroutine. Expected a function "
+            "that runs from its first line to its last: compile the step that it repeats"
         )
     return Compiled(function, backend)

@@ -92,8 +92,7 @@ def _paths(run: Trace) -> dict[int, str]:
 
 def _input_name(source: Source, arguments: Sequence[str], paths: dict[int, str]) -> str:
     if source.kind == "argument":
-        known = source.subject < len(arguments)
-        return arguments[source.subject] if known else f"arg{source.subject}"
+        return arguments[int(source.subject)]
     if source.kind == "gradient":
         return f"{_input_name(source.subject, arguments, paths)}_old_grad"
     if source.kind == "option":
