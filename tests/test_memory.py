@@ -41,3 +41,21 @@ def test_freed_memory_is_kept_unless_it_is_switched_off(switch: str, kept: bool)
 def test_it_does_nothing_on_other_systems(monkeypatch: Any) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
+
+
+def test_memory_that_is_freed_at_exit_is_forgotten_without_an_error() -> None:
+    """An interpreter that ends empties modules before it frees what reference cycles hold."""
+    source = """
+import tinygrad_fc as tg
+from tinygrad_fc import graph
+changed = tg.zeros(3).add_(1)
+graph.state = None
+del changed
+"""
+    done = subprocess.run(  # noqa: S603  this interpreter
+        [sys.executable, "-c", source],
+        env={"PATH": "", "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        check=True,
+    )
+    assert not done.stderr, done.stderr.decode()

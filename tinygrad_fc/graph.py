@@ -207,7 +207,7 @@ class _Forget:
     def __init__(self, key: int) -> None:
         self.key = key
 
-    def __call__(self, _: Any) -> None:
+    def __call__(self, _: Any, state: Any = state) -> None:  # a module is emptied at exit
         state.owners.pop(self.key, None)
         state.changes.pop(self.key, None)
 
