@@ -30,66 +30,48 @@ MOST_READ = 4
 LONGEST_TEXT = 120
 MOST_WIDTHS = 8
 
-# Of an op and the argument of its vjp rule (-1: the forward call): title, sentence, relation of the
-# cells of arguments and result, and the document's formula where the compiler cites none.
-LESSONS: dict[tuple[str, int], tuple[str, str, str, tuple[int, ...]]] = {
+# Of an op and the argument of its vjp rule (-1: the forward call): title and sentence.
+LESSONS: dict[tuple[str, int], tuple[str, str]] = {
     ("linear", -1): (
         "weighted sums",
         "Each neuron adds up its inputs, each times its weight, and its bias.",
-        "linear",
-        (3,),
     ),
-    ("activation", -1): ("activation", "The activation function, for each number alone.", "", (2,)),
+    ("activation", -1): ("activation", "The activation function, for each number alone."),
+    ("softmax", -1): ("softmax", "The exponentials, divided by their sum over the outputs."),
     ("mse_loss", -1): (
         "Cost of the batch",
         "The squared distances between outputs and targets, added up and averaged.",
-        "",
-        (),
     ),
     ("mse_loss", 0): (
         "Derivative of the cost",
         "The backward pass begins here: how the cost moves with each output.",
-        "",
-        (8,),
     ),
     ("cross_entropy", -1): (
         "Cross entropy",
         "The negative logarithm of the softmax probability of each sample's class, averaged.",
-        "",
-        (),
     ),
     ("cross_entropy", 0): (
         "Derivative of the cost",
         "The softmax probabilities, less 1 at each sample's class, averaged as the cost is.",
-        "",
-        (),
     ),
     ("activation", 0): (
         "back through the activation",
         "The gradient of each output, times the derivative of the activation function.",
-        "",
-        (),
     ),
     ("linear", 0): (
         "gradient of the inputs",
         "A neuron below acts on all neurons of this layer: its derivative is a sum over them.",
-        "back",
-        (33,),
     ),
     ("linear", 1): (
         "gradient of the weights",
         "For each weight: d of its neuron times the input of the weight, summed over the samples.",
-        "weights",
-        (),
     ),
-    ("linear", 2): (
-        "gradient of the biases",
-        "For each bias: d of its neuron, summed over the samples.",
-        "bias",
-        (),
-    ),
+    ("linear", 2): ("gradient of the biases", "The sum of d over the samples."),
 }
-ACTIVATIONS = {"sigmoid", "tanh", "relu"}
+# The relation of the cells of arguments and result, by the names that page.js has for it.
+RELATIONS = {-1: "linear", 0: "back", 1: "weights", 2: "bias"}
+# Formulas of the document that are part of a line, for which the program cites another one.
+FORMULAS = {("linear", 0): (33,), ("mse_loss", 0): (8,)}
 SENTENCES = {
     "forward": "An operation that the document does not have.",
     "backward": "Its vjp rule: the cotangent of the result in, the gradient of the argument out.",
@@ -100,9 +82,10 @@ SENTENCES = {
     "shared": "Numbers of the optimizer that are no parameter's own.",
     "Adam": "The running average of the gradient is divided by the root of that of its square.",
 }
-SENTENCES["AdamW"] = SENTENCES["Adam"]
 # Origins of what belongs to no op: sums of gradients, and arrays computed without a gradient.
 SUM, ARRAYS = Origin("sum of gradients", "backward", 0), Origin("arrays", "forward")
+OTHERS = {"linear", "softmax", SUM.op}
+"""Ops of a layer that are no elementwise activation function."""
 
 
 def _input_array(source: Source, arguments: Sequence[Any]) -> Any:
@@ -213,15 +196,11 @@ class Lesson:
         groups: dict[int, list[Value]] = {}
         for value in reversed(program.instructions):
             if value.origin is None and id(value) not in self.guards:
-                groups[id(value)] = [value]
-                owners = {
-                    id(groups.get(id(user))): groups.get(id(user)) for user in users[id(value)]
-                }
-                if len(owners) == 1 and id(value) not in self.printer.outside:
-                    (owner,) = owners.values()
-                    if owner is not None:
-                        owner.insert(0, value)
-                        groups[id(value)] = owner
+                readers = {*map(id, users[id(value)])}
+                alone = len(readers) == 1 and id(value) not in self.printer.outside
+                group = groups.get(readers.pop(), []) if alone else []
+                group.insert(0, value)
+                groups[id(value)] = group
         for group in {id(group): group for group in groups.values()}.values():
             backward = first is not None and position[id(group[-1])] > position[id(first)]
             calls.append((SUM if backward else ARRAYS, group))
@@ -279,18 +258,10 @@ class Lesson:
         return list(behind.values())
 
     def _layers(self) -> dict[int, int]:
-        """Return the number of the layer, from 1, of each forward call of one, by its result."""
-        layers: dict[int, int] = {}
-        count = 0
-        for origin, values in self.forward:
-            if origin.op == "linear":
-                count += 1
-                layers[id(values[-1])] = count
-            elif origin.op in ACTIVATIONS:
-                read = next((v for v in self.reads(values) if id(v) in layers), None)
-                if read is not None:
-                    layers[id(values[-1])] = layers[id(read)]
-        return layers
+        """Return the number of the layer, from 1, of each z and y."""
+        results = [values[-1] for _, values in self.forward]
+        names = {id(v): self.program.names.get(id(v), "") for v in results if v.formula}
+        return {key: int(name[1:]) for key, name in names.items() if re.match(r"[zy]\d+$", name)}
 
     def _own_lines(self) -> dict[int, list[int]]:
         """Return the lines of the source that compute each value, by its id."""
@@ -361,14 +332,11 @@ class Lesson:
         if origin is SUM:
             forward = self.cotangent_of.get(id(result))
         layer = self.layer_of.get(id(forward))
-        kind = "activation" if layer and origin.op in ACTIVATIONS else origin.op
-        lesson = LESSONS.get((kind, origin.argument)) or self._other_lesson(origin, values)
-        title, sentence, relation, formulas = lesson
-        if kind == "linear" and layer is None:
-            formulas = ()
-        cited = tuple(int(k) for k in re.findall(r"\d+", result.formula))
-        if (kind, origin.argument) == ("mse_loss", 0):
-            cited = (*formulas, *cited)
+        kind = "activation" if layer and origin.op not in OTHERS else origin.op
+        call = kind, origin.argument
+        title, sentence = LESSONS.get(call) or self._other_lesson(origin, values)
+        cited = tuple(map(int, re.findall(r"\d+", result.formula)))
+        inner = FORMULAS.get(call, ())
         return self._step(
             f"Layer {layer}: {title}" if layer else title,
             "forward" if origin.argument < 0 else "backward",
@@ -376,24 +344,22 @@ class Lesson:
             values,
             list(self.reads(values)),
             result,
-            relation=relation,
-            formulas=cited or formulas,
+            relation=RELATIONS[origin.argument] if kind == "linear" else "",
+            formulas=inner if kind == "linear" and inner else (*inner, *cited),
             box=self.box_of.get(id(forward)),
         )
 
-    def _other_lesson(
-        self, origin: Origin, values: Sequence[Value]
-    ) -> tuple[str, str, str, tuple[int, ...]]:
-        """Return the lesson of a call that LESSONS does not have."""
+    def _other_lesson(self, origin: Origin, values: Sequence[Value]) -> tuple[str, str]:
+        """Return title and sentence of a call that LESSONS does not have."""
         name = self.labels.get(id(values[-1]), "value")
         if origin is ARRAYS:
-            return name, SENTENCES["arrays"], "", ()
+            return name, SENTENCES["arrays"]
         if origin is SUM:
             kind = "add" if any(v.function is np.add for v in values) else "broadcast"
-            return f"{origin.op}: {name}", SENTENCES[kind], "", ()
+            return f"{origin.op}: {name}", SENTENCES[kind]
         if origin.argument < 0:
-            return origin.op, SENTENCES["forward"], "", ()
-        return f"{origin.op}: {name}", SENTENCES["backward"], "", ()
+            return origin.op, SENTENCES["forward"]
+        return f"{origin.op}: {name}", SENTENCES["backward"]
 
     def _update_steps(self) -> list[dict[str, Any]]:
         """Return a step for each parameter, after one for the numbers that belong to none alone."""
@@ -417,19 +383,16 @@ class Lesson:
         return steps
 
     def _update_step(self, old: Value, new: Value, values: Sequence[Value]) -> dict[str, Any]:
-        optimizer = values[-1].origin.op if values and values[-1].origin else "update"
-        box = next(
-            (k for k, vs in enumerate(self.boxes) if any(v is old for v in self.reads(vs))),
-            None,
-        )
-        sentence = SENTENCES.get(optimizer, SENTENCES["update"])
+        reading = (k for k, vs in enumerate(self.boxes) if any(v is old for v in self.reads(vs)))
+        sentence = SENTENCES.get(_optimizer(values), SENTENCES["update"])
         reads = [v for v in self.reads(values) if v.shape == new.shape]
-        title = f"{optimizer}: {self.labels.get(id(old), 'parameter')}"
+        title = f"{_optimizer(values)}: {self.labels.get(id(old), 'parameter')}"
+        box = next(reading, None)
         return self._step(title, "update", sentence, values, reads, new, box=box)
 
     def _shared_step(self, values: Sequence[Value], count: Counter[int]) -> dict[str, Any]:
         result = next((v for v in reversed(values) if count[id(v)]), values[-1])
-        title = f"{values[-1].origin.op if values[-1].origin else 'update'}: shared numbers"
+        title = f"{_optimizer(values)}: shared numbers"
         reads = list(self.reads(values))
         return self._step(title, "update", SENTENCES["shared"], values, reads, result, text="")
 
@@ -471,3 +434,8 @@ class Lesson:
 
 def _is_update(value: Value) -> bool:
     return value.origin is not None and value.origin.phase == "update"
+
+
+def _optimizer(values: Sequence[Value]) -> str:
+    origin: Any = values[-1].origin
+    return str(origin.op)

@@ -153,6 +153,7 @@ function scrollWithin(panel, node) {
   if (inner.top < outer.top + 60 || inner.bottom > outer.bottom - 8) {
     panel.scrollTop += inner.top - outer.top - panel.clientHeight / 3;
   }
+  if (inner.right > outer.right || inner.left < outer.left) panel.scrollLeft += inner.left - outer.left - 16;
 }
 
 function showRule(step) {

@@ -125,7 +125,8 @@ def _data(lesson: Lesson) -> dict[str, Any]:
     for origin, values in lesson.calls:
         if origin.argument >= 0:
             kinds[number[id(values[-1])]] = "cotangent"
-    x, y = arguments.get(0), arguments.get(1)
+    special = {"loss": loss, "output": output, "rate": rate}
+    special |= {"x": arguments.get(0), "y": arguments.get(1)}
     return {
         "values": {number[id(v)]: _numbers(lesson.arrays[id(v)]) for v in shown},
         "labels": {
@@ -136,17 +137,7 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         "changes": [(number[id(old)], number[id(new)]) for old, new in program.changes],
         "steps": lesson.steps(),
         "missing": missing,
-        **{
-            name: None if v is None else number[id(v)]
-            for name, v in (
-                ("loss", loss),
-                ("output", output),
-                ("x", x),
-                ("y", y),
-                ("rate", rate),
-            )
-        },
-    }
+    } | {name: None if v is None else number[id(v)] for name, v in special.items()}
 
 
 def _title(lesson: Lesson) -> str:
