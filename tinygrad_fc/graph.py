@@ -40,6 +40,7 @@ _new = object.__new__
 _flags = grad_mode.flags.get
 _RECORD, _WATCH = grad_mode.RECORD, grad_mode.WATCH
 _PLAIN = frozenset((float, int, bool, type(None)))
+_SCALARS = (np.generic, float, int)
 _delivery = allocate_lock()
 changing = RLock()
 """Held while memory is changed in place and the change noted: no backward pass ends in between."""
@@ -111,7 +112,7 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     except Exception as error:
         op.refuse(error, arrays, settings)
         raise
-    if out.__class__ is not np.ndarray and isinstance(out, np.generic | float | int):
+    if out.__class__ is not np.ndarray and isinstance(out, _SCALARS):
         out = np.asarray(out)
     t: Tensor = _new(state.tensor)
     t._array = out
@@ -367,17 +368,18 @@ class _Pass:
         """Visit all nodes, filling `gradients` and `done`."""
         queue, pending, needed, ends = self.queue, self.pending, self.needed, self.ends
         done, any_wanted = self.done.append, self.wanted is not None
-        watching = _flags() & _WATCH
+        watching, last_change = _flags() & _WATCH, state.changed
         while queue:
             node = heappop(queue)[1]
             g = pending.pop(id(node))
-            parents, args, settings, out = node._parents, node._args, node._settings, node._array
+            op, out, parents, args = node._op, node._array, node._parents, node._args
+            settings = node._settings
             if needed is not None and not any(id(b) in needed for b in parents or ()):
                 self.finish(node, g, create=create)  # an input: the op that made it is not used
                 continue
             if parents is None:
                 raise _used(node)
-            if state.changed > node._seq:
+            if last_change > node._seq:
                 _unchanged(node)
             done(node)
             if any_wanted or node._watch is not None:
@@ -386,9 +388,9 @@ class _Pass:
             if create:
                 out = node
                 values = [v if a is None else a for v, a in zip(args, parents, strict=True)]
-            if node._op.outer is not None:
-                g = node._op.outer.rules[0](g, out, None)
-            for a, rule, array in zip(parents, node._op.rules, args):  # noqa: B905  Each has no end
+            if op.outer is not None:
+                g = op.outer.rules[0](g, out, None)
+            for a, rule, array in zip(parents, op.rules, args):  # noqa: B905  Each has no end
                 if a is None or (needed is not None and id(a) not in needed):
                     continue
                 gradient = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
@@ -401,7 +403,7 @@ class _Pass:
                         continue
                     gradient = _fitted(gradient, array, node, a, create=create)
                 if watching:
-                    node._op.watch_rule(gradient, g, _named(node, a))
+                    op.watch_rule(gradient, g, _named(node, a))
                 key = id(a)
                 if key in pending:
                     self.add(a, gradient)
@@ -471,7 +473,7 @@ def _fitted(gradient: Any, array: Any, node: Any, a: Any, *, create: bool) -> An
 
 def as_plain(value: Any) -> Any:
     """Return a scalar as an array, and an array of any library as it is."""
-    return np.asarray(value) if isinstance(value, np.generic | float | int) else value
+    return np.asarray(value) if isinstance(value, _SCALARS) else value
 
 
 def constant_like(array: Any, other: Any) -> Any:

@@ -791,10 +791,11 @@ def nan_to_num(input: Any, *, nan: Any = 0.0, posinf: Any = None, neginf: Any = 
 
 # NumPy takes a 0-d array of the right dtype in half the time that a Python number costs it.
 ONE = {c: np.ones((), c) for c in "efdg"}
+UNIT = 1
 
 
 def _one(x: Any) -> Any:
-    return ONE.get(x.dtype.char, 1) if x.__class__ is np.ndarray else 1
+    return ONE.get(x.dtype.char, UNIT) if x.__class__ is np.ndarray else UNIT
 
 
 class _Silent(thread_local):
@@ -826,9 +827,9 @@ def sigmoid(input: Any) -> Any:
     """
     # To the far left exp overflows, and the quotient is the 0 that it should be: one branch serves
     # all, and a value keeps its digits as long as it is a normal number.
-    if input.dtype.kind != "f":
-        input = input.astype(get_default_dtype())
     one = _one(input)
+    if one is UNIT and input.dtype.kind != "f":
+        input = input.astype(get_default_dtype())
     if input.__class__ is np.ndarray:
         below = _silent.call(np.exp, -input)
     else:
