@@ -140,7 +140,7 @@ def test_sequences(sequence: Any):
 
 @native
 @quickly(2)
-@given(sequence=sequences.map(lambda s: s[:2]))
+@given(sequence=sequences.map(lambda s: s[:1]))
 def test_sequences_in_native_code(sequence: Any):
     live("numba", sequence)
 
