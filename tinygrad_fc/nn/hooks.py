@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from tinygrad_fc.graph import Node
 from tinygrad_fc.tensor import RemovableHandle
@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from tinygrad_fc.nn.module import Module
 
 
-class Hook(NamedTuple):
+class Hook:
     """A function, when it is called, and the options of PyTorch's `register_forward_hook`."""
 
-    function: Callable[..., Any]
-    when: Literal["before", "after", "backward"]
-    with_kwargs: bool = False
-    always_call: bool = False
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        when: Literal["before", "after", "backward"],
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> None:
+        self.function, self.when = function, when
+        self.with_kwargs, self.always_call = with_kwargs, always_call
 
 
 def add(hooks: dict[int, Hook], hook: Hook, *, prepend: bool) -> RemovableHandle:
