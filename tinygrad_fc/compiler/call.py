@@ -39,7 +39,6 @@ class Call:
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves)
         self.signature = signature(leaves)
-        self.numbers = [x for x in leaves if not isinstance(x, Node | np.ndarray)]
         self.loop: Any = None
         writer = _Writer(traced, kernel)
         self.text = writer.written(leaves, structure)
@@ -53,7 +52,7 @@ class Call:
         """
         reads_results = any(v.source.kind == "gradient" for v in self.program.inputs)
         reads_results = reads_results or bool(self.traced.grad_guards or self.traced.replaced)
-        return not reads_results and not self.numbers and len(self.program.returned) == results
+        return not reads_results and len(self.program.returned) == results
 
 
 class _Arrays:

@@ -177,8 +177,9 @@ class Compiled(Generic[P, R]):
 
         `order` (steps, batch) holds row numbers, or is a list of them for each step, such as
         `randperm(N).split(batch)`, whose last one may be smaller; `data` are tensors and arrays
-        (N, ...). Steps of one size run in one loop. Raises `ValueError` where `order` has no step,
-        `IndexError` for a row that does not exist, `ShapeError` where results cannot be stacked.
+        (N, ...). Steps of one size run in one loop. What is no tensor or array is returned as by
+        the last step. Raises `ValueError` where `order` has no step, `IndexError` for a row that
+        does not exist, `ShapeError` where results cannot be stacked.
 
         >>> import tinygrad_fc as tg
         >>> total = tg.zeros(())
