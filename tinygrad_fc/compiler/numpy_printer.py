@@ -77,7 +77,7 @@ class Printer:
         self.outside |= {id(new) for _, new in program.changes}
         self.chains = self._in_place_chains()
         self._taken = {"np", "math", "GuardFailed"}
-        self._texts: dict[int, tuple[str, int]] = {}  # expressions with their precedence
+        self.texts: dict[int, tuple[str, int]] = {}  # expressions with their precedence
         self._constants: dict[Any, tuple[str, str, Any]] = {}
         self._numbers: dict[Any, str] = {}  # variables of 0-d arrays
         self.inputs = [self._set_variable(v) for v in program.inputs]
@@ -146,7 +146,7 @@ class Printer:
         program = self.program
         known = program.names.get(id(value)) or program.default_names.get(id(value), "t")
         name = self.fresh(known)
-        self._texts[id(value)] = name, ATOM
+        self.texts[id(value)] = name, ATOM
         return name
 
     def text(self, leaf: Any, level: int = 0) -> str:  # noqa: PLR0911  one for each kind
@@ -154,7 +154,7 @@ class Printer:
         if isinstance(leaf, Value):
             if leaf.is_constant:
                 return self._constant(leaf.sample)
-            known, own = self._texts[id(leaf)]
+            known, own = self.texts[id(leaf)]
             return known if own > level else f"({known})"
         if isinstance(leaf, np.dtype) or (isinstance(leaf, type) and issubclass(leaf, np.generic)):
             return dtype_text(leaf)
@@ -256,14 +256,14 @@ class Printer:
             name, operand = self.text(old), value.args[1]
             operand = self._number(operand, 0, value, value)
             self.lines.append(Line(value, f"{name} {IN_PLACE[value.function]} {operand}"))
-            self._texts[id(value)] = name, ATOM
+            self.texts[id(value)] = name, ATOM
         elif value.function in (put, add_at):
             self._write_put(value)
         else:
             text, level = self.expression(value)
             condition = truth is not None and not self.users[id(value)]
             if condition or (self._may_inline(value) and self._is_short(value, text)):
-                self._texts[id(value)] = text, level
+                self.texts[id(value)] = text, level
             else:
                 self.lines.append(Line(value, f"{self._set_variable(value)} = {text}"))
         if truth is not None:

@@ -114,6 +114,8 @@ class Lesson:
         self.arrays = self._run(arguments)
         self.printer = Printer(program)
         self.source = self.printer.source().text.splitlines()
+        chains = self.printer.chains
+        self.changed = {id(new) for old, new in program.changes if chains.get(id(new)) is old}
         self.own_lines = self._own_lines()
         self.lines = self._lines()
         self.guards = self._guards()
@@ -150,9 +152,9 @@ class Lesson:
         printer = self.printer
         names = self.program.default_names | self.program.names
         named = {*map(id, self.program.inputs), *self.own_lines}
-        names |= {key: printer.texts[key].text for key in named if key in printer.texts}
+        names |= {key: printer.texts[key][0] for key in named if key in printer.texts}
         for old, new in self.program.changes:
-            if printer.chains.get(id(new), (None,))[0] is old:
+            if printer.chains.get(id(new)) is old:
                 names[id(new)] = f"new {names[id(old)]}"
         derivatives = {}
         for origin, values in self.calls:
@@ -309,9 +311,8 @@ class Lesson:
             if id(new) in computed
         ]
         lines |= {k for k, line in enumerate(self.source) if line.strip().startswith(tuple(stores))}
-        between = [
-            v for v in own if v is not result and self.printer.chains.get(id(v), (0, True))[1]
-        ]
+        steps = self.printer.chains.keys() - self.changed  # of a change in place
+        between = [v for v in own if v is not result and id(v) not in steps]
         return {
             "title": title,
             "phase": phase,
@@ -424,7 +425,7 @@ class Lesson:
 
         try:
             for v in values:
-                if v is result or not self.printer.chains.get(id(v), (None, False))[1]:
+                if v is result or id(v) not in self.changed:
                     texts[id(v)] = v.function(*mapped(traced, v.args), **mapped(traced, v.kwargs))
         except Exception:  # noqa: BLE001  functions that no expression can stand in for
             return ""
