@@ -434,7 +434,7 @@ def _careful(name: str, i: int, rule: Rule) -> Rule:
     @functools.wraps(rule)
     def careful(*arrays: Any, **settings: Any) -> Any:
         try:
-            return rule(*map(_readonly, arrays), **settings)
+            return rule(*map(readonly, arrays), **settings)
         except ValueError as error:
             if "read-only" not in str(error):
                 raise
@@ -526,7 +526,8 @@ def _finite(array: Any) -> bool:
     return a.dtype.kind != "f" or bool(np.isfinite(a).all())
 
 
-def _readonly(array: Any) -> Any:
+def readonly(array: Any) -> Any:
+    """Return a read-only view of a NumPy array; any other value as it is."""
     if type(array) is not np.ndarray:
         return array
     view = array.view()

@@ -44,13 +44,13 @@ def broken(forwards: Any = None, backwards: Any = None) -> type[Broken]:
         (
             lambda ctx, g: (),
             tg.errors.GraphError,
-            r"backward of Broken returned 0 gradients; expected 1, one for each argument of",
+            r"backward of Broken returned 0 gradients; expected 1, one per argument of",
         ),
         (lambda ctx, g: (g, g), tg.errors.GraphError, r"returned 2 gradients; expected 1"),
         (
             lambda ctx, g: g[:2],
             tg.errors.ShapeError,
-            r"argument 0 \(x\), a gradient of shape \(2,\); expected \(3,\), the shape of .*: sum",
+            r"argument 0 \(x\) returned a gradient of shape \(2,\); expected \(3,\), the shape of",
         ),
         (
             lambda ctx, g: g.sum(),
@@ -65,28 +65,28 @@ def broken(forwards: Any = None, backwards: Any = None) -> type[Broken]:
         (
             lambda ctx, g: g.numpy() * 2,
             TypeError,
-            r"for argument 0 \(x\), ndarray; expected a tensor of shape \(3,\), or None .*: wrap",
+            r"returned ndarray for argument 0 \(x\); expected a tensor, or None .*\. Wrap",
         ),
-        (lambda ctx, g: 2.0, TypeError, r"for argument 0 \(x\), float; expected a tensor"),
+        (lambda ctx, g: 2.0, TypeError, r"returned float for argument 0 \(x\); expected a tensor"),
         (
             lambda ctx, g: g.mul_(2),
             tg.errors.GraphError,
-            r"backward of Broken changes in place what it was handed .*: write `g = g \* 2` for",
+            r"backward of Broken changes in place a tensor .*Write `g = g \* 2` for",
         ),
         (
             lambda ctx, g: g.data.zero_(),
             tg.errors.GraphError,
-            r"changes in place what it was handed",
+            r"changes in place a tensor that it got",
         ),
         (
             lambda ctx, g: ctx.saved_tensors[0].add_(1),
             tg.errors.GraphError,
-            r"changes in place what it was handed",
+            r"changes in place a tensor that it got",
         ),
         (
             lambda ctx, g: g.numpy().sort(),
             tg.errors.GraphError,
-            r"changes in place what it was handed",
+            r"changes in place a tensor that it got",
         ),
     ],
 )
@@ -119,12 +119,10 @@ def test_a_recorded_gradient_changed_in_place_is_found_out() -> None:
         grad(out.sum(), x, create_graph=True)
 
 
-def test_a_gradient_for_what_is_no_tensor_is_refused() -> None:
-    kind = broken(None, lambda ctx, g: (g, g))
-    with pytest.raises(
-        tg.errors.GraphError, match=r"for argument 1 \(_k\), a gradient, though that is no tensor"
-    ):
-        kind.apply(T(np.ones(3)), 5).sum().backward()
+def test_a_gradient_for_what_is_no_tensor_is_ignored() -> None:
+    x = T(np.ones(3))
+    broken(None, lambda ctx, g: (g, g)).apply(x, 5).sum().backward()
+    assert x.grad.tolist() == [1.0] * 3
 
 
 @pytest.mark.parametrize(
@@ -133,32 +131,22 @@ def test_a_gradient_for_what_is_no_tensor_is_refused() -> None:
         (
             lambda ctx, x: x.numpy() * 2,
             TypeError,
-            r"forward of Broken must return a tensor or a tuple",
+            r"forward of Broken returned ndarray, expected a tensor or a tuple",
         ),
-        (lambda ctx, x: 3.0, TypeError, r"got float, which would have no gradient"),
-        (lambda ctx, x: [x * 2, x], TypeError, r"got list, .* return \(x, y\) for \[x, y\]"),
-        (lambda ctx, x: (x * 2, np.ones(2)), TypeError, r"got ndarray"),
-        (lambda ctx, x: None, TypeError, r"got NoneType"),
-        (lambda ctx, x: (), TypeError, r"got NoneType"),
+        (lambda ctx, x: 3.0, TypeError, r"returned float"),
+        (lambda ctx, x: [x * 2, x], TypeError, r"returned list, .* return \(x, y\) for \[x, y\]"),
+        (lambda ctx, x: (x * 2, np.ones(2)), TypeError, r"returned ndarray"),
+        (lambda ctx, x: None, TypeError, r"returned NoneType"),
+        (lambda ctx, x: (), TypeError, r"returned NoneType"),
         (
             lambda ctx, x: x.mul_(2),
             tg.errors.GraphError,
-            r"forward of Broken changes an argument in place, .* \(`x \* 2` for `x.mul_\(2\)`\)",
-        ),
-        (
-            lambda ctx, x: ctx.mark_dirty(x),
-            tg.errors.GraphError,
-            r"mark_dirty is not there, .* return a new tensor",
+            r"forward of Broken changes in place a tensor .* change a copy",
         ),
         (
             lambda ctx, x: ctx.save_for_backward(x, 3),
             TypeError,
-            r"save_for_backward keeps tensors, and argument 1 is int: keep other things as attr",
-        ),
-        (
-            lambda ctx, x: (ctx.mark_non_differentiable(x * 1), x * 2)[1:],
-            tg.errors.GraphError,
-            r"mark_non_differentiable in Broken got a tensor that forward does not return",
+            r"save_for_backward: argument 1 is int, expected a tensor or None. Set other",
         ),
     ],
 )
@@ -185,8 +173,6 @@ def test_what_is_missing() -> None:
         Neither.apply(x)
     with pytest.raises(NotImplementedError, match=r"define backward\(ctx, \*grads\)"):
         Forward.apply(x).backward()
-    with pytest.raises(tg.errors.GraphError, match=r"write Forward.apply\(...\)"):
-        Forward()(x)
 
 
 def test_errors_of_the_functions_themselves_come_through() -> None:

@@ -1,37 +1,106 @@
 """Functions with a derivative of their own, in PyTorch's spelling.
 
-A subclass of `Function` has one op for all its calls;
-`calls` tells how a call is recorded, `rules` how its `backward` runs.
+A subclass of `Function` is one op, whose rules run its `backward`. A call of it is one node, whose
+last operand is a `Call`: the context and the results, freed with the graph. Of several results the
+node stands for all, end to end, and each result is a slice of it that is not copied, so that the
+backward pass knows only ops of one result.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.autograd.calls import Call, lent
-from tinygrad_fc.autograd.context import FunctionCtx
-from tinygrad_fc.autograd.rules import FunctionOp, in_place
+from tinygrad_fc.autograd.pytree import flatten, mapped
 from tinygrad_fc.errors import GraphError
-from tinygrad_fc.graph import Node
+from tinygrad_fc.graph import NOTHING, Node, owner, record, state, tick, wrap
+from tinygrad_fc.op import Each, Op, numbered, positional, readonly
+from tinygrad_fc.ops.index import scatter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tinygrad_fc.tensor import Tensor
+
+__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+
+NONE: dict[str, Any] = {}
+
+
+class FunctionCtx:
+    """The context in which `forward` saves tensors and attributes for `backward`.
+
+    Derivatives of higher order flow through the arguments and results that are saved, with
+    `save_for_backward` or as attributes, also in lists and dicts. Any other tensor is a constant
+    there: compute it in `backward`, or return it as one more result. `needs_input_grad` says for
+    each argument of `apply` whether it requires grad.
+
+    >>> import tinygrad_fc as tg
+    >>> class Scale(tg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x, factor):
+    ...         ctx.factor = factor
+    ...         return x * factor
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         return g * ctx.factor, None
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> Scale.apply(x, 3).sum().backward()
+    >>> x.grad
+    tensor([3., 3.])
+    """
+
+    __slots__ = ("__dict__", "_materialize", "_plain", "_saved", "needs_input_grad")
+
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self._saved: tuple[Any, ...] = ()
+        self._plain: tuple[Any, ...] = ()
+        self._materialize = True
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Save tensors, or None, as the `saved_tensors` of `backward`.
+
+        Raises `TypeError` for anything else; the backward pass raises `GraphError` for a tensor
+        that was changed in place since.
+        """
+        for i, t in enumerate(tensors):
+            if t is not None and not isinstance(t, Node):
+                raise TypeError(
+                    f"save_for_backward: argument {i} is {type(t).__name__}, expected a tensor or "
+                    "None. Set other values as attributes (ctx.factor = factor)"
+                )
+        self._saved = tensors
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The arguments of `save_for_backward`."""
+        return self._saved
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Let these results never require grad; results that are not floats never do."""
+        self._plain = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Pass zeros (the default) or None to `backward` for a result without gradient."""
+        self._materialize = bool(value)
 
 
 class Function:
-    """An operation whose derivative is written by hand: subclass it, and call `apply`.
+    """An operation with a derivative of its own: subclass it, and call `apply`.
 
-    `forward(ctx, *args)` gets what `apply` was given, computes without recording and returns a
-    tensor or a tuple of them. `backward(ctx, *grads)` gets the gradient of each result and
-    returns one for each argument, of its shape; None where there is none. Or leave `ctx` out of
-    `forward`, and define `setup_context(ctx, inputs, output)`. A `backward` made of operations of
-    tensors is differentiated in turn. Raises `GraphError` or `ShapeError`, by the name of the
-    class, for a gradient of another shape, a count that is off, and what is changed in place.
+    `forward(ctx, *args)` gets the arguments of `apply`, computes without recording and returns a
+    tensor or a tuple of them. `backward(ctx, *grads)` gets the gradient of each result and returns
+    one per argument, None for no gradient. Without `ctx` in `forward`, define
+    `setup_context(ctx, inputs, output)`. A `backward` that consists of operations on tensors has
+    derivatives in turn. Raises `GraphError` or `ShapeError`, with the name of the class, for a
+    wrong number or shape of gradients and for changes in place.
 
     >>> import tinygrad_fc as tg
     >>> class Exp(tg.autograd.Function):
@@ -51,122 +120,65 @@ class Function:
     tensor(1.)
     """
 
-    _function_op: FunctionOp
+    _op: FunctionOp
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._function_op = FunctionOp(cls, separate=_separate(cls))
-
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: `apply` is what calls it. Raises `GraphError`."""
-        del args, kwargs
-        name = type(self).__name__
-        raise GraphError(f"{name} is not called through an instance: write {name}.apply(...)")
+        cls._op = FunctionOp(cls, separate=cls.setup_context is not Function.setup_context)
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Return the result or results; to be defined by the subclass."""
-        del args, kwargs
-        raise NotImplementedError(
-            "define forward(ctx, *args), a static method that returns the result"
-        )
+        raise NotImplementedError("define forward(ctx, *args), a static method, in the subclass")
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep in `ctx` what `backward` needs; where this is defined, `forward` gets no `ctx`."""
-        del ctx, inputs, output
+        """Save for `backward`; if a subclass defines it, `forward` gets no `ctx`."""
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """Return the gradient of each argument; to be defined by the subclass."""
-        del ctx, grads
-        raise NotImplementedError(
-            "define backward(ctx, *grads), a static method that returns a gradient for each "
-            "argument of forward; or hand in x.detach() where no gradient is wanted"
-        )
+        raise NotImplementedError("define backward(ctx, *grads), a static method, in the subclass")
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Call the operation: return what `forward` returns, recorded.
+        """Return the recorded result or results of `forward` for these arguments.
 
-        Takes the arguments of `forward` (after `ctx`), tensors and others. Raises `TypeError`
-        where `forward` returns something that is no tensor and so would have no gradient.
+        Arguments by name and defaults need a `setup_context`, as in PyTorch. Raises `TypeError`
+        unless `forward` returns a tensor or a tuple with a tensor.
         """
-        args, named = _bound(cls, args, kwargs)
+        op = cast("FunctionOp", cls._op)
+        if op.separate:
+            bound = inspect.signature(cls.forward).bind(*args, **kwargs)
+            bound.apply_defaults()
+            args, kwargs = bound.args, bound.kwargs
         ctx = FunctionCtx(tuple(isinstance(a, Node) and a._requires_grad for a in args))
-        inputs = tuple(lent(a) if isinstance(a, Node) else a for a in args)
-        with grad_mode.no_grad():
-            result = _forward(cls, ctx, inputs, named)
+        # Recorded aliases: part of the graph wherever `forward` saves them.
+        inputs = tuple(record(_alias, (a,), NONE) if isinstance(a, Node) else a for a in args)
+        with grad_mode.no_grad(), _unchanged(f"forward of {cls.__name__}"):
+            if op.separate:
+                result = cls.forward(*inputs, **kwargs)
+                cls.setup_context(ctx, inputs, result)
+            else:
+                result = cls.forward(ctx, *inputs, **kwargs)
         results = result if isinstance(result, tuple) else (result,)
-        _refuse(cls.__name__, ctx, results)
-        made = Call(ctx, args, inputs, results).recorded(cast("FunctionOp", cls._function_op), args)
-        return tuple(made) if isinstance(result, tuple) else made[0]
-
-
-def _separate(cls: type[Function]) -> bool:
-    """Tell whether the context is set up apart from `forward`."""
-    return cls.setup_context is not Function.setup_context
-
-
-def _bound(
-    cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments by position, and those that `forward` takes by name only."""
-    separate = _separate(cls)
-    if not kwargs and not separate:
-        return args, kwargs
-    signature = inspect.signature(cls.forward)
-    bound = signature.bind(*args, **kwargs) if separate else signature.bind(None, *args, **kwargs)
-    if separate:
-        bound.apply_defaults()  # so that backward has a gradient to return for each argument
-    for name, value in bound.kwargs.items():
-        if isinstance(value, Node) and value._requires_grad:
-            raise GraphError(
-                f"{cls.__name__} was given {name}, which requires grad, by a name only, and "
-                "backward returns gradients by position: make it an ordinary argument of forward"
+        wrong = [t for t in results if isinstance(t, np.ndarray | np.generic | list | dict | tuple)]
+        if wrong or not any(isinstance(t, Node) for t in results):
+            kind = type((wrong or results or (None,))[0]).__name__
+            raise TypeError(
+                f"forward of {cls.__name__} returned {kind}, "
+                "expected a tensor or a tuple of tensors. Wrap an array as tensor(array), return "
+                "(x, y) for [x, y]"
             )
-    return bound.args[not separate :], bound.kwargs
-
-
-def _forward(
-    cls: type[Function], ctx: FunctionCtx, inputs: tuple[Any, ...], named: dict[str, Any]
-) -> Any:
-    try:
-        if not _separate(cls):
-            return cls.forward(ctx, *inputs, **named)
-        result = cls.forward(*inputs, **named)
-        cls.setup_context(ctx, inputs, result)
-    except (ValueError, GraphError) as error:
-        if in_place(error):
-            raise GraphError(
-                f"forward of {cls.__name__} changes an argument in place, and others may need "
-                "that: return a new tensor (`x * 2` for `x.mul_(2)`), or change a copy (x.clone())"
-            ) from error
-        raise
-    return result
-
-
-def _refuse(name: str, ctx: FunctionCtx, results: tuple[Any, ...]) -> None:
-    """Raise where a result would have no gradient without a word, or a mark has no result."""
-    wrong = [t for t in results if isinstance(t, np.ndarray | np.generic | list | dict | tuple)]
-    if wrong or not any(isinstance(t, Node) for t in results):
-        kind = type((wrong or results or (None,))[0]).__name__
-        raise TypeError(
-            f"forward of {name} must return a tensor or a tuple of tensors, got {kind}, which "
-            "would have no gradient: wrap an array as tensor(array), return (x, y) for [x, y]"
-        )
-    if not {id(t) for t in ctx._plain} <= {id(t) for t in results}:
-        raise GraphError(
-            f"mark_non_differentiable in {name} got a tensor that forward does not return: mark "
-            "the very tensors that are returned"
-        )
+        tensors = _recorded(op, args, Call(ctx, args, inputs, results))
+        return tuple(tensors) if isinstance(result, tuple) else tensors[0]
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Say of a `backward` that it has no derivative itself: a decorator, below `@staticmethod`.
+    """Return a `backward` that has no derivative: a decorator, below `@staticmethod`.
 
-    It runs without recording, so that it may compute with NumPy. Whoever differentiates what it
-    returned gets a `GraphError`, not a wrong number.
+    It runs without recording, so that it may compute with NumPy. Differentiating its result raises
+    `GraphError`.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> from tinygrad_fc.autograd.function import once_differentiable
@@ -195,4 +207,271 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     return once
 
 
-__all__ = ["Function", "FunctionCtx", "once_differentiable"]
+# Recording
+
+
+class Call:
+    """The context and the results of one call."""
+
+    __array_function__ = None  # an operand that the recorder does not convert
+    __slots__ = ("arrays", "ctx", "own", "results", "single", "size", "slices")
+
+    def __init__(self, ctx: FunctionCtx, args: Any, inputs: Any, results: Any) -> None:
+        self.ctx, self.results = ctx, results
+        self.own = {id(t) for t in (*inputs, *results)}
+        arrays = {id(t): a._array for a, t in zip(args, inputs, strict=True) if isinstance(a, Node)}
+        self.arrays = [
+            arrays.get(id(t), t._array) if isinstance(t, Node) else None for t in results
+        ]
+        plain, self.size = {id(t) for t in ctx._plain}, 0
+        self.slices: list[slice | None] = []  # of the node, None for a result without gradient
+        for t, array in zip(results, self.arrays, strict=True):
+            if array is None or array.dtype.kind != "f" or id(t) in plain:
+                self.slices.append(None)
+            else:
+                self.slices.append(slice(self.size, self.size + array.size))
+                self.size += array.size
+        self.single = len(results) - self.slices.count(None) == 1
+
+    def parts(self) -> list[Any]:
+        """Return the arrays of the results that have a gradient."""
+        return [a for a, at in zip(self.arrays, self.slices, strict=True) if at is not None]
+
+    def whole(self) -> Any:
+        """Return the array of the node: that of a single result, or one that only has a size.
+
+        Its elements are those of the results, then a mark per result that has got a gradient.
+        """
+        if self.single:
+            return self.parts()[0]
+        dtype = np.result_type(*self.parts())
+        return np.broadcast_to(np.zeros((), dtype), (self.size + len(self.results),))
+
+    def result(self, op: FunctionOp, node: Any, k: int) -> Any:
+        """Return result `k` as a part of `node`."""
+        if self.single:
+            return node
+        mark = None if self.ctx._materialize else self.size + k
+        return record(op.pick, (node, self.arrays[k]), {"at": self.slices[k], "mark": mark})
+
+    def cotangents(self, g: Any) -> Iterator[Any]:
+        """Yield the gradient of each result from the gradient of the node."""
+        zeros = self.ctx._materialize
+        marks = () if self.single else (g._array if isinstance(g, Node) else g)[self.size :]
+        for k, (array, at) in enumerate(zip(self.arrays, self.slices, strict=True)):
+            if array is None:
+                yield None
+            elif at is not None and (self.single or zeros or marks[k]):
+                part = g if self.single else g[at].reshape(array.shape)
+                yield _protected(part.astype(array.dtype) if part.dtype != array.dtype else part)
+            else:
+                yield wrap(np.zeros_like(array)) if zeros else None
+
+    def context(self, op: FunctionOp, out: Any) -> FunctionCtx:
+        """Return the context for one run of `backward`, in which results are parts of `out`."""
+
+        def restored(t: Any) -> Any:
+            if not isinstance(t, Node) or t._requires_grad:
+                return t
+            if isinstance(out, Node):
+                for k, r in enumerate(self.results):
+                    if r is t and self.slices[k] is not None:
+                        return self.result(op, out, k)
+            return _protected(t)
+
+        ctx = FunctionCtx(self.ctx.needs_input_grad)
+        for name, value in vars(self.ctx).items():
+            setattr(ctx, name, mapped(restored, value))
+        ctx._saved = tuple(map(restored, self.ctx._saved))
+        return ctx
+
+    def reads(self) -> Iterator[tuple[str, Any]]:
+        """Yield the arrays that `backward` may read, by name."""
+        for j, t in enumerate(self.ctx._saved):
+            if t is not None:
+                yield f"saved tensor {j}", t._array
+        for name, value in vars(self.ctx).items():
+            for t in flatten(value)[0]:
+                if isinstance(t, Node) and id(t) in self.own:
+                    yield f"ctx.{name}", t._array
+
+
+def _recorded(op: FunctionOp, args: Sequence[Any], call: Call) -> list[Any]:
+    """Return the results as tensors that remember the call."""
+    operands = [a if isinstance(a, Node) else None for a in args]
+    node = record(op, (*operands, call), NONE) if call.parts() else None
+    tensors = list(call.results)
+    for k, (array, at) in enumerate(zip(call.arrays, call.slices, strict=True)):
+        if at is not None:
+            tensors[k] = call.result(op, node, k)
+        elif array is not None:
+            tensors[k] = wrap(array)
+            tensors[k]._op = op
+    return tensors
+
+
+class FunctionOp(Op):
+    """The op of a `Function`: one run of its `backward` is the rules of all arguments."""
+
+    __slots__ = ("cut", "kind", "pick", "separate")
+
+    def __init__(self, kind: type[Function], *, separate: bool) -> None:
+        self.kind, self.separate = kind, separate
+        name = kind.__name__
+        _unregistered(name, _whole, None, self)
+        self.pick = _unregistered(name, _pick, (_pick_rule, None))
+        cut = Each(functools.partial(_cut, name))
+        self.cut = _unregistered(f"the gradient of {name}", lambda gradient, *_: gradient, cut)
+
+    @property
+    def rules(self) -> Any:
+        """The rules for one node, new for each node of a backward pass."""
+        return _Rules(self)
+
+    @rules.setter
+    def rules(self, _: Any) -> None:
+        """Ignore the rules that `Op` sets."""
+
+    def argument(self, i: int) -> str:
+        """Return how messages call argument `i` of `apply`."""
+        names = positional(self.kind.forward)[0][not self.separate :]
+        return numbered(i, names[i] if i < len(names) else "")
+
+    def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
+        """Yield the arrays that were saved."""
+        del i, out
+        return arrays[-1].reads()  # type: ignore[no-any-return]
+
+    def watch(self, out: Any, arrays: Sequence[Any]) -> None:
+        """Raise where a result is not finite though all arguments are."""
+        del out
+        for array in arrays[-1].parts():
+            super().watch(array, [a for a in arrays[:-1] if a is not None])
+
+
+def _unregistered(name: str, forward: Any, rules: Any, op: Any = None) -> Op:
+    """Initialize an op to which no function of NumPy leads."""
+    op = op or Op.__new__(Op)
+    Op.__init__(op, forward, forward=forward, domain=(), rules=rules, name=name)
+    return cast("Op", op)
+
+
+_alias = _unregistered("argument", readonly, (lambda g, _out, _x: g,))
+
+
+def _whole(*operands: Any) -> Any:
+    return operands[-1].whole()
+
+
+def _pick(_node: Any, array: Any, *, at: slice, mark: int | None) -> Any:
+    del at, mark
+    return array
+
+
+def _pick_rule(g: Any, _out: Any, _node: Any, _array: Any, *, at: slice, mark: int | None) -> Any:
+    gradient = scatter(g.reshape(-1), at=at, shape=_node.shape)
+    if mark is None:
+        return gradient
+    marks = np.zeros(_node.shape, g.dtype)
+    marks[mark] = 1
+    return gradient + marks
+
+
+# The backward pass
+
+
+class _Rules:
+    """The rules of one node: one run of `backward`, and the gradient of each argument in it."""
+
+    __slots__ = ("gradients", "op")
+
+    def __init__(self, op: FunctionOp) -> None:
+        self.op = op
+        self.gradients: list[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(Each(self.gradient))
+
+    def __getitem__(self, i: int) -> Any:
+        return functools.partial(self.gradient, i)
+
+    def gradient(self, i: int, g: Any, out: Any, *values: Any) -> Any:
+        """Return the gradient of argument `i`."""
+        if self.gradients is None:
+            self.gradients = _gradients(self.op, g, out, values)
+        return self.gradients[i]
+
+
+def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
+    """Run the `backward` of a call; return the gradient of each argument."""
+    call, start, name = values[-1], tick(), f"backward of {op.name}"
+    ctx, cotangents = call.context(op, out), list(call.cotangents(g))
+    recording = nullcontext() if isinstance(g, Node) else grad_mode.no_grad()
+    with recording, _unchanged(name):
+        returned = op.kind.backward(ctx, *cotangents)
+        if any(
+            t is not None and state.changes.get(id(owner(t._array)), 0) > start for t in cotangents
+        ):
+            raise GraphError("would change a cotangent")
+    gradients = list(returned) if isinstance(returned, tuple | list) else [returned]
+    count = len(values) - 1
+    if len(gradients) < count or any(gradient is not None for gradient in gradients[count:]):
+        raise GraphError(
+            f"{name} returned {len(gradients)} gradients; expected {count}, one per argument of "
+            "forward after ctx. Return None for an argument without gradient"
+        )
+    for i, gradient in enumerate(gradients[:count]):
+        if gradient is None:
+            gradients[i] = NOTHING
+        elif not isinstance(gradient, Node):
+            raise TypeError(
+                f"{name} returned {type(gradient).__name__} for {op.argument(i)}; expected a "
+                "tensor, or None for no gradient. Wrap an array as tensor(array)"
+            )
+        elif isinstance(g, Node):
+            gradients[i] = _tied(op, gradient, g, values)
+    return gradients
+
+
+def _tied(op: FunctionOp, gradient: Any, g: Any, values: Sequence[Any]) -> Any:
+    """Return `gradient`, which raises when differentiated if it was computed outside the graph.
+
+    A gradient is linear in `g`: if it is not zero, and `g` is recorded, it must be recorded too.
+    """
+    if gradient._requires_grad:
+        return gradient
+    sources = [g] if g._requires_grad and gradient._array.any() else []
+    if getattr(op.kind.backward, "once", False):
+        sources = [t for t in (g, *values) if isinstance(t, Node) and t._requires_grad]
+    return record(op.cut, (gradient, *sources), NONE) if sources else gradient
+
+
+def _cut(name: str, *_: Any) -> NoReturn:
+    raise GraphError(
+        f"the gradient of {name} was computed outside the graph (with numpy(), detach(), item(), "
+        "or once_differentiable), and so cannot be differentiated: compute it in backward with "
+        "operations of tensors, from g and the saved tensors"
+    )
+
+
+def _protected(t: Any) -> Any:
+    """Return a tensor or array as a tensor whose memory `backward` cannot change."""
+    if isinstance(t, Node):
+        if t._requires_grad:
+            return t
+        t = t._array
+    return wrap(readonly(t))
+
+
+@contextmanager
+def _unchanged(what: str) -> Iterator[None]:
+    """Explain errors of code that changes the tensors that it gets, which others may need."""
+    try:
+        yield
+    except (ValueError, GraphError) as error:
+        if not any(words in str(error) for words in ("read-only", "would change")):
+            raise
+        raise GraphError(
+            f"{what} changes in place a tensor that it got, and others need it. Write `g = g * 2` "
+            "for `g *= 2` or `g.mul_(2)`, or change a copy (g.clone())"
+        ) from error
