@@ -143,8 +143,8 @@ def numpy_generator_outside(x: Any) -> Any:  # here
     return x * numpy_generator.random()
 
 
-def python_random(x: Any) -> Any:
-    return x * random.random()  # noqa: S311  # here
+def python_random(x: Any) -> Any:  # here
+    return x * random.random()  # noqa: S311
 
 
 def random_id(x: Any) -> Any:
@@ -194,9 +194,14 @@ def scheduled(x: Any) -> None:
     scheduler.step()  # here
 
 
+def switched_mode(x: Any) -> Any:
+    storing.eval()  # here
+    return storing(x)
+
+
 def appended(x: Any) -> Any:
-    y = x * 2
-    values.append(y)  # here
+    y = x * 2  # here
+    values.append(y)
     return y
 
 
@@ -272,6 +277,7 @@ REFUSED: dict[Any, str] = {
     **dict.fromkeys((file, path), "open|file|read"),
     **dict.fromkeys((iterator, count), "iterator|next"),
     scheduled: "(?i)scheduler",
+    switched_mode: "mode",
     appended: "outside",
     **dict.fromkeys((stored_in_an_attribute, stored_in_a_global), "last.*outside|outside.*last"),
     stored_in_a_module: "first.*outside|outside.*first",

@@ -353,11 +353,6 @@ def clipped(t: Training, x: Any, y: Any) -> Any:
     return norm
 
 
-def in_train_mode(t: Training, x: Any, y: Any) -> Any:
-    t.model.train()
-    return step(t, x, y)
-
-
 def measured(t: Training, x: Any, y: Any) -> Any:
     loss = step(t, x, y)
     with tg.no_grad():
@@ -372,7 +367,6 @@ STEPS: dict[str, tuple[Any, Any]] = {
     "an optimizer of one's own": (lambda: perceptron(lambda p: Averaging(p, 0.1)), step),
     "tied weights": (tied, step),
     "a closure": (lambda: perceptron(momentum), with_a_closure),
-    "a mode that the step sets": (create, in_train_mode),
     **{
         f.__name__: (perceptron, f)
         for f in (
@@ -387,8 +381,5 @@ STEPS: dict[str, tuple[Any, Any]] = {
 def test_steps_of_other_kinds(name: str):
     twins = Twins(*STEPS[name])
     for k in range(4):
-        if name == "a mode that the step sets":
-            twins.both(lambda t: t.model.eval())
         twins.step(*batch(k))
-        assert all(t.model.training for t in twins.pair)
     assert len(twins.compiled.sources) <= 2

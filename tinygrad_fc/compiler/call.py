@@ -208,10 +208,8 @@ class _Writer:
             value = self.name(read.value)
             equal = f" or same({now}, {value})" if type(read.value) in PLAIN else ""
             self.unless(f"{now} is {value}{equal}")
-        for container, before in traced.reads.containers.values():
-            self.unless(f"same_contents({self.name(container, 'c')}, {self.name(before)})")
-        for module, mode in traced.modes:  # train() and eval() in the function come first
-            self.lines.append(f"{self.name(vars(module), 'm')}['training'] = {mode}")
+        for container, known in traced.reads.containers.values():
+            self.unless(f"same_contents({self.name(container, 'c')}, {self.name(known)})")
         for module, before in traced.modules:
             m = self.name(vars(module), "m")
             # comparing the attributes tells all tensors apart but those of one element
@@ -220,6 +218,8 @@ class _Writer:
             ]
             guards = [f"{m}[{name!r}] is {self.name(value, 'p')}" for name, value in tensors]
             self.unless(" and ".join([*guards, f"{m} == {self.name(before)}"]))
+        for k, tensor in traced.captured_arguments:
+            self.unless(f"l{k} is {self.name(tensor, 'p')}")
         for tensor, requires_grad, hooks in traced.tensors:
             p = self.name(tensor, "p")
             same_hooks = f"hooks_of({p}) == {self.name(hooks)}" if hooks else f"{p}._watch is None"
@@ -248,8 +248,6 @@ class _Writer:
         """Write the lines that read the inputs; return their expressions."""
         for source, was_none in self.traced.grad_guards:
             self.unless(f"({self.tensor(source)}._grad is None) is {was_none}")
-        for one, other in self.traced.shared:
-            self.unless(f"{self.array(one)} is {self.array(other)}")
         inputs = []
         for k, value in enumerate(self.program.inputs):
             source, name = value.source, f"i{k}"

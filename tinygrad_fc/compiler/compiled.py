@@ -289,8 +289,8 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
 
     `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
     stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache
-    folder. Returns a `Compiled`. Raises `CompileError`, with the line, for what is refused; nothing
-    is changed then.
+    folder. Returns a `Compiled`. Raises `CompileError`, with the line, for what is refused; no
+    tensor is changed then.
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")

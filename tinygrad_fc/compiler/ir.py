@@ -289,26 +289,27 @@ def signature(leaves: list[Any]) -> str:
 COMPILER = str(Path(__file__).parent)
 LIBRARY = str(Path(tinygrad_fc.__file__).parent)
 NUMPY = str(Path(np.__file__).parent)
-_ZIPPED = tuple(path for path in sys.path if path.endswith(".zip"))  # the standard library, perhaps
-_INSTALLED = (str(Path(os.__file__).parent), *_ZIPPED, *site.getsitepackages())
-OTHERS = (COMPILER, LIBRARY, NUMPY, *_INSTALLED, "<frozen", "<__array")
+CONVERSIONS = str(Path(LIBRARY) / "tensor.py")  # item(), float(): who calls them reads the value
+STANDARD = (str(Path(os.__file__).parent), *(path for path in sys.path if path.endswith(".zip")))
+_NO_FILE = ("<frozen", "<__array")
+OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), *_NO_FILE)
 ADVICE = (
     "A compiled function is traced once, without values: return the tensor and look at it outside, "
     "or write where(condition, x, y) in place of a branch"
 )
 
 
-def _first_frame_outside(*folders: str) -> Any:
+def _frame_outside(folders: tuple[str, ...]) -> Any:
     frame = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith((*folders, "<frozen", "<__array")):
+    while frame.f_back and frame.f_code.co_filename.startswith(folders):
         frame = frame.f_back
     return frame
 
 
 def asked_by_library() -> bool:
     """Tell whether the code that reads a value is the library's own."""
-    code = _first_frame_outside(COMPILER, NUMPY).f_code
-    return bool(code.co_filename.startswith(LIBRARY))
+    frame = _frame_outside((COMPILER, NUMPY, CONVERSIONS, *_NO_FILE))
+    return bool(frame.f_code.co_filename.startswith(LIBRARY))
 
 
 def is_users(code: Any) -> bool:
@@ -318,9 +319,7 @@ def is_users(code: Any) -> bool:
 
 def user_line() -> str:
     """Return the user's line that is running, as file:line."""
-    frame = sys._getframe(1)
-    while frame.f_back and not is_users(frame.f_code):
-        frame = frame.f_back
+    frame = _frame_outside(OTHERS)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
@@ -380,23 +379,25 @@ class Graph:
     def emit(self, function: Any, args: Any, kwargs: Any = None) -> Value:
         """Return the value of a call, an existing one where it is the same."""
         kwargs = kwargs or {}
-        simpler = self._simplified(function, args, kwargs)
-        if simpler is not None:
-            return simpler
         key = (function, _key(args), _key(kwargs))
         if key in self._calls and function is not draw:
             return self._calls[key]
         sample = function(*mapped(_sample, args), **mapped(_sample, kwargs))
         if isinstance(sample, np.ndarray | np.generic):
             sample = _read_only(np.asarray(sample))
-        constant = all(v.is_constant for v in leaves((args, kwargs))) and function is not draw
-        if constant and isinstance(sample, np.ndarray) and sample.size <= LARGEST_FOLDED:
-            value = self.constant(sample)
-        else:
-            value = Value(function, args, kwargs, sample)
-            value.origin = self.origin
-            self.instructions.append(value)
+        value = self._simplified(function, args, kwargs, sample)
+        if value is None:
+            value = self._computed(Value(function, args, kwargs, sample))
         self._calls[key] = value
+        return value
+
+    def _computed(self, value: Value) -> Value:
+        """Return a constant where all operands are, else record `value` as an instruction."""
+        known = all(v.is_constant for v in operands(value)) and value.function is not draw
+        if known and isinstance(value.sample, np.ndarray) and value.size <= LARGEST_FOLDED:
+            return self.constant(value.sample)
+        value.origin = self.origin
+        self.instructions.append(value)
         return value
 
     def rewind(self, instructions: int, expects: int) -> None:
@@ -412,61 +413,40 @@ class Graph:
 
     # Algebra
 
-    def _simplified(self, function: Any, args: Any, kwargs: Any) -> Value | None:
+    def _simplified(self, function: Any, args: Any, kwargs: Any, sample: Any) -> Value | None:
         """Return the value of a call that needs no instruction; None where it needs one."""
-        x = args[0] if args else None
-        y = args[1] if len(args) > 1 else None
-        if function in (np.multiply, np.true_divide, np.subtract) and not kwargs:
-            return _neutral(function, x, y)
-        if not isinstance(x, Value) or x.shape is None:
-            return None
-        if function is np.where and x.is_constant and x.size and x.sample.all() == x.sample.any():
-            chosen = args[1 if x.sample.all() else 2]
-            return chosen if _decides(chosen, args[1:]) and chosen.shape == _shape(args) else None
-        if function == np.add.reduce:
-            return self._column_sums(x, kwargs)
-        if function is cast:
-            return x if x.dtype == y else None
-        return self._simplified_view(function, x, y)
-
-    def _simplified_view(self, function: Any, x: Value, y: Any) -> Value | None:
-        if function in (np.reshape, np.broadcast_to) and x.shape == y:
-            return x
-        if function is np.reshape and x.function is np.reshape:
-            return self.emit(np.reshape, (x.args[0], y))
         if function is np.transpose:
-            identity = tuple(range(len(x.shape)))
-            order = y or identity[::-1]
-            if order == identity:
-                return x
-            if x.function is np.transpose:
-                first = x.args[1] or identity[::-1]
-                return self.emit(np.transpose, (x.args[0], tuple(first[k] for k in order)))
-            if y == identity[::-1]:
-                return self.emit(np.transpose, (x, None))
+            return self._transposed(*args)
+        # The bias gradient of a layer: the op computes it as a product with ones.
+        if function == np.add.reduce and not kwargs and self.origin and self.origin.op == "linear":
+            ones = self.constant(np.ones(len(args[0].sample), args[0].dtype))
+            return self.emit(np.dot, (ones, args[0]))
+        if function is np.reshape and args[0].function is np.reshape:
+            return self.emit(np.reshape, (args[0].args[0], args[1]))
+        same = _same_by_algebra(function, args)
+        if isinstance(same, Value) and same.shape is not None and isinstance(sample, np.ndarray):
+            return same if (same.shape, same.dtype) == (sample.shape, sample.dtype) else None
         return None
 
-    def _column_sums(self, x: Value, kwargs: Any) -> Value | None:
-        """Return the bias gradient of a layer as a product with ones, as the op computes it."""
-        if self.origin is None or self.origin.op != "linear":
-            return None
-        plain = kwargs.get("axis", 0) in (0, (0,)) and kwargs.keys() <= {"axis", "keepdims"}
-        if not plain or len(x.shape) != 2 or x.dtype.char not in "fd":
-            return None
-        total = self.emit(np.dot, (self.constant(np.ones(x.shape[0], x.dtype)), x))
-        if kwargs.get("keepdims"):
-            return self.emit(np.reshape, (total, (1, x.shape[1])))
-        return total
+    def _transposed(self, x: Value, axes: Any) -> Value | None:
+        in_order = tuple(range(len(x.shape)))
+        order = axes or in_order[::-1]
+        if order == in_order:
+            return x
+        if x.function is np.transpose:
+            first = x.args[1] or in_order[::-1]
+            return self.emit(np.transpose, (x.args[0], tuple(first[k] for k in order)))
+        return self.emit(np.transpose, (x, None)) if axes == in_order[::-1] else None
 
 
-def _neutral(function: Any, x: Any, y: Any) -> Value | None:
-    """Return x for x * 1, 1 * x, x / 1 and x - 0."""
-    if function is np.true_divide and getattr(x, "dtype", None) is not None and x.dtype.kind != "f":
-        return None
-    if _is_full(y, 0 if function is np.subtract else 1) and _decides(x, (x, y)):
-        return x if x.shape == _shape((x, y)) else None
-    if function is np.multiply and _is_full(x, 1) and _decides(y, (x, y)):
-        return y if y.shape == _shape((x, y)) else None
+def _same_by_algebra(function: Any, args: Any) -> Any:
+    """Return the argument that equals the result where it has its shape and dtype."""
+    if function in (np.reshape, np.broadcast_to, cast):
+        return args[0]
+    if function is np.multiply and _is_full(args[0], 1):
+        return args[1]
+    if function in (np.multiply, np.true_divide) and _is_full(args[1], 1):
+        return args[0]
     return None
 
 
@@ -475,17 +455,6 @@ def _is_full(x: Any, number: int) -> bool:
     if isinstance(x, Value):
         return x.is_constant and x.size > 0 and bool((x.sample == number).all())
     return type(x) in (int, float) and x == number
-
-
-def _decides(x: Any, args: Any) -> bool:
-    """Tell whether `x` alone decides the dtype of a result of `args`."""
-    if not isinstance(x, Value) or x.shape is None:
-        return False
-    return bool(np.result_type(*map(_sample, args)) == x.dtype)
-
-
-def _shape(args: Any) -> tuple[int, ...]:
-    return np.broadcast_shapes(*(np.shape(_sample(a)) for a in args))
 
 
 def _read_only(array: Any) -> Any:

@@ -79,7 +79,7 @@ def _paths(run: Trace) -> dict[int, str]:
     for root in run.roots:
         for path, tensor in (*root.named_parameters(), *root.named_buffers()):
             paths.setdefault(id(tensor), path)
-    for read in run.reads.names.values():
+    for read in run.captured.names.values():
         paths.setdefault(id(read.value), read.name)
     for guard, _ in run.optimizers.values():
         for k, p in enumerate(q for group in guard.groups for q in group["params"]):

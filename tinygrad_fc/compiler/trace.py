@@ -2,24 +2,30 @@
 
 While a trace runs, the slots `_array` and `_grad` of tensors lead here (see `patches`): a tensor
 from outside gets a tracer for its array and becomes an input; what is assigned to it is recorded
-and written back by each call. Nothing outside is changed by a trace, so an error undoes nothing.
+and written back by each call. No tensor outside is changed by a trace, so an error undoes nothing.
 """
 
 from __future__ import annotations
 
 import copy
 import gc
-import sys
 import weakref
 from dataclasses import dataclass, field
 from threading import RLock, get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import patches
-from tinygrad_fc.compiler.guards import PLAIN, Outside, Reads, contents, same, unchanged_attributes
+from tinygrad_fc.compiler.guards import (
+    PLAIN,
+    Captured,
+    change_refused,
+    changed_key,
+    contents,
+    refusing_impure_calls,
+)
 from tinygrad_fc.compiler.ir import (
     CompileError,
     Graph,
@@ -41,7 +47,7 @@ from tinygrad_fc.compiler.tracer import TracedGenerator, Tracer
 from tinygrad_fc.graph import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 one_at_a_time = RLock()
 
@@ -63,7 +69,7 @@ class OptimizerGuard(NamedTuple):
 
     optimizer: Any
     groups: list[dict[str, Any]]
-    state: dict[int, dict[str, Any]]
+    state: dict[Any, dict[str, Any]]
 
 
 @dataclass
@@ -71,23 +77,21 @@ class Traced:
     """A program, and how a call is tied to it: guards before, writes and results after."""
 
     program: Program
+    reads: Captured
+    flags: int
+    optimizers: list[OptimizerGuard]
+    modules: list[tuple[Any, dict[str, Any]]]
+    grad_guards: list[tuple[Any, bool]]
+    """Tensors whose `.grad` was read: source, whether it was None."""
     result: Any = None
     gradients: list[tuple[Any, int | None, Any]] = field(default_factory=list)
     """What `.grad` is afterwards: source of the tensor, output number, or a tensor (None)."""
     replaced: list[tuple[Any, int]] = field(default_factory=list)
     """Tensors whose array is replaced: source, output number."""
-    grad_guards: list[tuple[Any, bool]] = field(default_factory=list)
-    """Tensors whose `.grad` was read: source, whether it was None."""
-    optimizers: list[OptimizerGuard] = field(default_factory=list)
-    modules: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
-    modes: list[tuple[Any, bool]] = field(default_factory=list)
-    """What `train()` and `eval()` in the function set modules to."""
+    captured_arguments: list[tuple[int, Any]] = field(default_factory=list)
+    """Arguments that are captured as well: number, tensor."""
     tensors: list[tuple[Any, bool, Any]] = field(default_factory=list)
     """Captured tensors: tensor, requires_grad, hooks."""
-    shared: list[tuple[Any, Any]] = field(default_factory=list)
-    """Pairs of sources that have one array."""
-    reads: Reads = field(default_factory=Reads)
-    flags: int = 0
     creates_state: bool = False
     """Whether an optimizer created state, which later calls find."""
 
@@ -111,26 +115,20 @@ class Opaque:
 class Trace(Graph):
     """What one run of the function reads, computes and changes."""
 
-    def __init__(self, varying: set[Any]) -> None:
+    def __init__(self, captured: Captured, varying: set[Any]) -> None:
         super().__init__()
-        self.varying = varying
+        self.captured, self.varying = captured, varying
         self.thread = get_ident()
         self.over = False
-        self.phase = "forward"
         self.refused: list[CompileError] = []
-        self.reads = Reads()
+        self.sources: dict[int, Source] = {}  # by id of the tensor or array
+        self.entered: dict[Source, tuple[Value, Tracer]] = {}
+        self.required: dict[int, tuple[Any, bool]] = {}
         self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
-        self.modes: dict[int, tuple[Any, set[bool]]] = {}
         self.roots: list[Any] = []
         self.active: list[Any] = []
         self.optimizers: dict[int, tuple[OptimizerGuard, list[dict[str, Any]]]] = {}
-        self.sources: dict[int, Any] = {}
-        self.shared: list[tuple[Any, Any]] = []
-        self.required: dict[int, tuple[Any, bool]] = {}
-        self.entered: list[tuple[Value, Tracer]] = []
-        self._tracers: dict[int, Tracer] = {}
-        self._kept: list[Any] = []  # arrays whose ids are keys
-        self._generators: dict[int, TracedGenerator] = {}
+        self.generators: dict[int, TracedGenerator] = {}
         self.grads: dict[int, tuple[Any, Any]] = {}
         self.grad_reads: dict[int, tuple[Any, bool]] = {}
         self.replaced: dict[int, tuple[Any, Tracer]] = {}
@@ -162,11 +160,9 @@ class Trace(Graph):
         return mapped(self._value_of, tree)
 
     def _value_of(self, leaf: Any) -> Any:
-        if type(leaf) is Tracer:
-            return leaf.value
         if isinstance(leaf, np.ndarray | np.generic):
-            return self.array(leaf).value
-        return leaf
+            leaf = self.array(leaf)
+        return leaf.value if type(leaf) is Tracer else leaf
 
     def samples(self, tree: Any) -> Any:
         """Return a tree with the arrays of the traced call in place of tracers."""
@@ -174,30 +170,21 @@ class Trace(Graph):
 
     def array(self, array: Any) -> Tracer:
         """Return the tracer of an array that no tensor has; a constant if it is 0-d."""
-        if id(array) in self._tracers:
-            return self._tracers[id(array)]
-        if not array.ndim:
+        if not array.ndim and id(array) not in self.sources:
             return Tracer(self, self.constant(np.asarray(array)))
-        return self.enter(array, Source("array", array))
+        return self._entered(array, self.sources.setdefault(id(array), Source("array", array)))
 
-    def enter(self, array: Any, source: Any) -> Tracer:
-        """Return the tracer of an array from outside, which is an input from now on."""
-        if id(array) in self._tracers:
-            known = next(v.source for v, t in self.entered if t is self._tracers[id(array)])
-            if known is not source and (known, source) not in self.shared:
-                self.shared.append((known, source))
-        else:
+    def _entered(self, array: Any, source: Source) -> Tracer:
+        if source not in self.entered:
             value = self.input(source, array)
-            self._tracers[id(array)] = Tracer(self, value)
-            self.entered.append((value, self._tracers[id(array)]))
-            self._kept.append(array)
-        return self._tracers[id(array)]
+            self.entered[source] = value, Tracer(self, value)
+        return self.entered[source][1]
 
     def created(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the tracer of an array that `function`, such as np.zeros, creates."""
         return patches.created(self, function, *args, **kwargs)
 
-    def source(self, node: Any) -> Any:
+    def source(self, node: Any) -> Source:
         """Return where the calls find a tensor."""
         self.required.setdefault(id(node), (node, node._requires_grad))
         return self.sources.setdefault(id(node), Source("tensor", node))
@@ -217,57 +204,75 @@ class Trace(Graph):
                 "graph",
                 "Compute it inside, or pass t.detach()",
             )
-        return self.enter(array, self.source(node))
+        return self._entered(array, self.source(node))
 
     def set_array(self, node: Any, array: Any) -> None:
         """Record that a tensor gets another array."""
-        try:
-            outside = type(patches.ARRAY.__get__(node)) is not Tracer
-        except AttributeError:  # a new tensor
-            outside = False
-            self.created_tensors.append((weakref.ref(node), user_line()))
         tracer = array if type(array) is Tracer else self.array(np.asarray(array))
-        if not outside:
+        if self._is_new(node):
+            self.created_tensors.append((weakref.ref(node), user_line()))
+        if self._is_inside(node):
             patches.ARRAY.__set__(node, tracer)
         elif tracer is not self.get_array(node):
             self.replaced[id(node)] = (node, tracer)
 
+    def _is_new(self, node: Any) -> bool:
+        try:
+            patches.ARRAY.__get__(node)
+        except AttributeError:
+            return True
+        return False
+
+    def _is_inside(self, node: Any) -> bool:
+        """Tell whether a tensor was created by the trace."""
+        return self._is_new(node) or type(patches.ARRAY.__get__(node)) is Tracer
+
     def get_grad(self, node: Any) -> Any:
         """Return the gradient of a tensor, as the trace has left it."""
-        if type(patches.ARRAY.__get__(node)) is Tracer:
-            return patches.GRAD.__get__(node)
         if id(node) in self.grads:
             return self.grads[id(node)][1]
         grad = patches.GRAD.__get__(node)
-        self.grad_reads[id(node)] = (self.source(node), grad is None)
-        if grad is not None:
-            self.sources.setdefault(id(grad), Source("gradient", self.source(node)))
+        if not self._is_inside(node):
+            self.grad_reads[id(node)] = (self.source(node), grad is None)
+            if grad is not None:
+                self.sources.setdefault(id(grad), Source("gradient", self.source(node)))
         return grad
 
     def set_grad(self, node: Any, grad: Any) -> None:
         """Record that a tensor gets another gradient."""
-        try:
-            inside = type(patches.ARRAY.__get__(node)) is Tracer
-        except AttributeError:
-            inside = True
-        if inside:
+        if self._is_inside(node):
             patches.GRAD.__set__(node, grad)
         else:
             self.grads[id(node)] = (node, grad)
 
     # Ops, modules, optimizers, generators
 
-    def traced_call(self, op: Any, argument: int, function: Any) -> Callable[..., Any]:
+    def traced_forward(self, slot: Any) -> Callable[[Any], Any]:
+        """Return what reads the forward function of an op."""
+        return lambda op: self._traced_call(op, -1, slot.__get__(op))
+
+    def traced_rules(self, slot: Any) -> Callable[[Any], Any]:
+        """Return what reads the vjp rules of an op."""
+
+        def rules(op: Any) -> Any:
+            known = slot.__get__(op)
+            if not isinstance(known, tuple):
+                return known
+            return [self._traced_call(op, k, rule) for k, rule in enumerate(known)]
+
+        return rules
+
+    def _traced_call(self, op: Any, argument: int, function: Any) -> Callable[..., Any]:
         """Return `function`, an op's forward function or a vjp rule, that notes the origin."""
 
         def call(*args: Any, **settings: Any) -> Any:
             outer = self.origin
+            phase = "forward" if argument < 0 else "backward"
             if outer is None and op.outer is None:
-                self.phase = "forward" if argument < 0 else "backward"
                 known = [self._value_of(array_of(a)) for a in args[:2]] if argument >= 0 else []
                 cotangent, result = known or (None, None)
                 module = self.active[-1] if self.active else None
-                self.origin = Origin(op.name, self.phase, argument, result, cotangent, module)
+                self.origin = Origin(op.name, phase, argument, result, cotangent, module)
             counts = len(self.instructions), len(self.expects)
             try:
                 return function(*args, **settings)
@@ -275,62 +280,135 @@ class Trace(Graph):
                 if any(isinstance(a, Node) for a in args):
                     raise
                 self.rewind(*counts)
-                whole = Opaque(self, self.origin or Origin(op.name, self.phase), function)
+                whole = Opaque(self, self.origin or Origin(op.name, phase), function)
                 return Tracer(self, self.emit(whole, self.values(args), self.values(settings)))
             finally:
                 self.origin = outer
 
         return call
 
-    def enter_module(self, module: Any) -> None:
-        """Note the attributes of a module and of all below it before they are used."""
-        if not self.active:
-            self.roots.append(module)
-        for each in module.modules():
-            self.modules.setdefault(id(each), (each, patches.attributes(each)))
+    def traced_module(self, call: Any) -> Callable[..., Any]:
+        """Return the call of a module, noting attributes of all modules below it before."""
 
-    def set_mode(self, module: Any, mode: bool) -> None:
-        """Note that the function calls `module.train(mode)`."""
-        for each in module.modules():
-            self.modes.setdefault(id(each), (each, set()))[1].add(mode)
+        def traced(module: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self.active:
+                self.roots.append(module)
+            for each in module.modules():
+                if id(each) not in self.modules:
+                    self.modules[id(each)] = each, dict(vars(each))
+                    kind = type(each)
+                    self.captured.follow([kind.forward], [kind, *vars(each).values()])
+            self.active.append(module)
+            try:
+                return call(module, *args, **kwargs)
+            finally:
+                self.active.pop()
 
-    def enter_optimizer(self, optimizer: Any) -> list[dict[str, Any]]:
-        """Note groups and state of an optimizer; return the options that are inputs, per group."""
-        if id(optimizer) not in self.optimizers:
-            state = {id(p): dict(kept) for p, kept in optimizer.state.items()}
-            groups = [dict(group) for group in optimizer.param_groups]
-            options = [self._options(optimizer, k, group) for k, group in enumerate(groups)]
-            self.optimizers[id(optimizer)] = OptimizerGuard(optimizer, groups, state), options
-        return self.optimizers[id(optimizer)][1]
+        return traced
 
-    def _options(self, optimizer: Any, k: int, group: dict[str, Any]) -> dict[str, Any]:
-        options: dict[str, Any] = {}
-        for key, option in group.items():
-            if key != "lr" and (id(optimizer), k, key) not in self.varying:
-                continue
-            if isinstance(option, tuple):
-                keys = [(k, key, n) for n in range(len(option))]
-                options[key] = tuple(map(self._option, [optimizer] * len(keys), keys, option))
-            else:
-                number = patches.ARRAY.__get__(option) if isinstance(option, Node) else option
-                options[key] = self._option(optimizer, (k, key, None), number)
-        return options
+    def traced_step(self, step: Any) -> Callable[..., Any]:
+        """Return the step of an optimizer, with inputs for learning rates and varying options."""
 
-    def update_origin(self, optimizer: Any) -> Origin:
-        """Return the origin of what an optimizer computes."""
-        return Origin(type(optimizer).__name__, "update")
+        def traced(optimizer: Any, closure: Any = None) -> Any:
+            groups = optimizer.param_groups
+            if id(optimizer) not in self.optimizers:
+                before = [dict(group) for group in groups]
+                state = {p: dict(of_p) for p, of_p in optimizer.state.items()}
+                options = [self._options(optimizer, k) for k in range(len(groups))]
+                guard = OptimizerGuard(optimizer, before, state)
+                self.optimizers[id(optimizer)] = guard, options
+            options = self.optimizers[id(optimizer)][1]
+            numbers = [{key: group[key] for key in of} for group, of in zip(groups, options)]  # noqa: B905
+            outer = self.origin
+            if closure is None:
+                self.origin = Origin(type(optimizer).__name__, "update")
+            try:
+                _update_all(groups, options)
+                return step(optimizer, closure)
+            finally:
+                self.origin = outer
+                _update_all(groups, numbers)
 
-    def _option(self, optimizer: Any, key: Any, number: Any) -> Tracer:
-        source = Source("option", optimizer, key)
-        return Tracer(self, self.input(source, float(np.asarray(number).item())))
+        return traced
+
+    def _options(self, optimizer: Any, k: int) -> dict[str, Any]:
+        """Return inputs for the learning rate of group `k` and for the options that vary."""
+
+        def traced(option: Any, key: str, item: int | None = None) -> Tracer:
+            number = patches.ARRAY.__get__(option) if isinstance(option, Node) else option
+            source = Source("option", optimizer, (k, key, item))
+            return Tracer(self, self.input(source, float(np.asarray(number).item())))
+
+        return {
+            key: tuple(traced(x, key, n) for n, x in enumerate(option))
+            if isinstance(option, tuple)
+            else traced(option, key)
+            for key, option in optimizer.param_groups[k].items()
+            if key == "lr" or (id(optimizer), k, key) in self.varying
+        }
 
     def generator(self, generator: Any) -> TracedGenerator:
         """Return what draws in the place of the NumPy generator of `generator`."""
-        if id(generator) not in self._generators:
+        if id(generator) not in self.generators:
             state = copy.deepcopy(patches.RNG.fget(generator))
             value = self.input(Source("generator", generator), state)
-            self._generators[id(generator)] = TracedGenerator(self, value)
-        return self._generators[id(generator)]
+            self.generators[id(generator)] = TracedGenerator(self, value)
+        return self.generators[id(generator)]
+
+    # The end
+
+    def check(self) -> None:
+        """Raise for what was refused, and for changes that calls of a program would not do."""
+        if self.refused:
+            raise self.refused[0]
+        created = ((ref(), line) for ref, line in self.created_tensors)
+        lines = {id(node): line for node, line in created if node is not None}
+        self.captured.check(lines)
+        for now, before, what in self._watched():
+            key = changed_key(now, before)
+            if key is not None:
+                line = lines.get(id(now.get(key)), self.captured.line)
+                raise change_refused(line, f"{key!r}, {what}")
+        if any(node._requires_grad is not before for node, before in self.required.values()):
+            raise CompileError(
+                f"{self.captured.line}: the function sets requires_grad of a tensor from outside. "
+                "Write x = x.detach().requires_grad_(), which is a tensor of its own"
+            )
+
+    def _watched(self) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
+        """Yield dicts that no call may change, what they were, and what their keys are."""
+        for module, before in self.modules.values():
+            yield vars(module), before, f"an attribute of a {type(module).__name__}"
+        for optimizer, groups, state in (guard for guard, _ in self.optimizers.values()):
+            name = type(optimizer).__name__
+            for group, before in zip(optimizer.param_groups, groups, strict=True):
+                yield group, before, f"an option of {name}"
+            for p, before in state.items():
+                known = {key: optimizer.state[p].get(key) for key in before}
+                yield known, before, f"a number in the state of {name}"
+
+    def creates_state(self) -> bool:
+        """Tell whether an optimizer has state that it had not before."""
+        guards = (guard for guard, _ in self.optimizers.values())
+        return any(
+            of_p.keys() != state.get(p, {}).keys()
+            for optimizer, _, state in guards
+            for p, of_p in optimizer.state.items()
+        )
+
+    def restore(self) -> None:
+        """Undo what the function changed of requires_grad, modules and optimizers."""
+        for node, requires_grad in self.required.values():
+            node._requires_grad = requires_grad
+        for module, before in self.modules.values():
+            vars(module).clear()
+            vars(module).update(before)
+        for optimizer, _, state in (guard for guard, _ in self.optimizers.values()):
+            for p, of_p in list(optimizer.state.items()):
+                of_p.clear()
+                of_p.update(state.get(p, {}))
+                if p not in state:
+                    del optimizer.state[p]
 
     def forget(self) -> str | None:
         """Drop what the trace has seen, and return the line of a tensor that is kept outside."""
@@ -342,13 +420,9 @@ class Trace(Graph):
         return next((line for ref, line in created if ref() is not None), None)
 
 
-def _refuse_kept(line: str | None) -> None:
-    if line is not None:
-        raise CompileError(
-            f"{line}: a tensor that is computed here is kept outside of the function, where later "
-            "calls would not update it. Return it, or copy its values into a tensor that exists: "
-            "kept.copy_(t)"
-        )
+def _update_all(groups: list[dict[str, Any]], options: list[dict[str, Any]]) -> None:
+    for group, of_group in zip(groups, options, strict=True):
+        group.update(of_group)
 
 
 def trace(
@@ -362,159 +436,88 @@ def trace(
     """Return the program of `call`, which calls `function` with tracers for the leaves `args`.
 
     `names` are those of the arguments where each is one leaf. Raises `CompileError`, with the
-    user's line, for what a program cannot do; nothing is changed then.
+    user's line, for what a program cannot do; no tensor is changed then.
     """
     with one_at_a_time:
-        run = Trace(varying)
+        captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
+        run = Trace(captured, varying)
         for k, leaf in enumerate(args):
-            if isinstance(leaf, Node):
+            if isinstance(leaf, Node | np.ndarray):
                 run.sources[id(leaf)] = Source("argument", k)
-            elif isinstance(leaf, np.ndarray):
-                run.enter(leaf, Source("argument", k))
-        flags, profile = grad_mode.flags.get(), cast("Any", sys.getprofile())
-        outside = Outside(function, [leaf for leaf in args if not isinstance(leaf, Node)])
+        flags = grad_mode.flags.get()
         try:
             with patches.placed(run), np.errstate(all="ignore"):
-                traced = _traced(run, outside, name, args, names, call)
-                traced.flags = flags
+                with refusing_impure_calls():
+                    result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+                traced = _traced(run, name, flags, result, args)
+                if not traced.creates_state:
+                    name_values(run, traced.program, names)
+                del result
         finally:
-            if hasattr(profile, "enable"):  # that of cProfile
-                profile.enable()
-            else:
-                sys.setprofile(profile)
             grad_mode.flags.set(flags)
-            _restore(run, outside)
+            run.restore()
             line = run.forget()
-        _refuse_kept(line)
+        if line is not None:
+            raise CompileError(
+                f"{line}: a tensor that is computed here is kept outside of the function, where "
+                "later calls would not update it. Return it, or copy its values into a tensor that "
+                "exists: kept.copy_(t)"
+            )
         for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
             value.sample = value.sample if value.is_number else None
         return traced
 
 
-def _traced(run: Trace, outside: Outside, name: str, args: Any, names: Any, call: Any) -> Traced:
-    with outside.refusing_impure_calls():
-        result = call(lambda leaf: run.array(leaf) if isinstance(leaf, np.ndarray) else leaf)
-    if run.refused:
-        raise run.refused[0]
-    lines = {id(node): line for ref, line in run.created_tensors if (node := ref()) is not None}
-    outside.check(lines)
-    _check_modules(run, outside.line, lines)
-    if any(node._requires_grad is not before for node, before in run.required.values()):
-        raise CompileError(
-            f"{outside.line}: the function sets requires_grad of a tensor from outside. Write "
-            "x = x.detach().requires_grad_(), which is a tensor of its own"
-        )
-    modules = [module for module, _ in run.modules.values()]
-    traced = Traced(Program(name))
-    traced.reads = run.reads = outside.reads_of(modules)
-    traced.optimizers = [guard for guard, _ in run.optimizers.values()]
-    traced.modules = list(run.modules.values())
-    modes = [(module, modes.pop()) for module, modes in run.modes.values() if len(modes) == 1]
-    traced.modes = [(module, mode) for module, mode in modes if id(module) in run.modules]
-    traced.shared = run.shared
-    traced.grad_guards = list(run.grad_reads.values())
-    traced.creates_state = any(map(_has_new_state, traced.optimizers))
+def _traced(run: Trace, name: str, flags: int, result: Any, args: Any) -> Traced:
+    run.check()
+    optimizers = [guard for guard, _ in run.optimizers.values()]
+    modules, grad_guards = list(run.modules.values()), list(run.grad_reads.values())
+    traced = Traced(Program(name), run.captured, flags, optimizers, modules, grad_guards)
+    traced.creates_state = run.creates_state()
     if not traced.creates_state:
-        for optimizer in (guard.optimizer for guard, _ in run.optimizers.values()):
-            for kept in optimizer.state.values():
-                traced.reads.containers[id(kept)] = (kept, contents(kept))
-        _check_optimizers(traced.optimizers)
-        _finish(run, traced, result, args, outside.line)
-        name_values(run, traced.program, names)
+        for of_p in (of_p for guard in optimizers for of_p in guard.optimizer.state.values()):
+            run.captured.containers[id(of_p)] = (of_p, contents(of_p))
+        _finish(run, traced, result)
+        _check_aliases(run, traced.program)
+        traced.captured_arguments = _captured_arguments(run, args)
+        _order(run, traced.program)
     return traced
 
 
-def _restore(run: Trace, outside: Outside) -> None:
-    """Undo what the function changed of modules, optimizers, names and containers."""
-    for node, requires_grad in run.required.values():
-        node._requires_grad = requires_grad
-    for module, before in run.modules.values():
-        patches.restore_attributes(module, before)
-    for guard, _ in run.optimizers.values():
-        for p in list(guard.optimizer.state):
-            if id(p) not in guard.state:
-                del guard.optimizer.state[p]
-            else:
-                kept = guard.optimizer.state[p]
-                kept.clear()
-                kept.update(guard.state[id(p)])
-    outside.restore()
-
-
-def _has_new_state(guard: OptimizerGuard) -> bool:
-    state = guard.optimizer.state
-    return any(
-        kept.keys() != guard.state.get(id(p), {}).keys()
-        or any(isinstance(v, Node) and v is not guard.state[id(p)][k] for k, v in kept.items())
-        for p, kept in state.items()
-    )
-
-
-def _check_modules(run: Trace, line: str, lines: dict[int, str]) -> None:
-    for module, before in run.modules.values():
-        name = unchanged_attributes(module, before)
-        if name is not None:
-            place = lines.get(id(vars(module).get(name)), line)
-            raise CompileError(
-                f"{place}: the function changes the attribute {name!r} of a "
-                f"{type(module).__name__}, which only its first call would do. Change it outside, "
-                f"or keep the number in a tensor: self.{name}.add_(1)"
-            )
-
-
-def _check_optimizers(guards: list[OptimizerGuard]) -> None:
-    for optimizer, groups, state in guards:
-        for p, kept in optimizer.state.items():
-            before = state.get(id(p), {})
-            if not all(isinstance(kept[k], Node) or same(kept[k], before[k]) for k in kept):
-                raise CompileError(
-                    f"{type(optimizer).__name__} keeps plain numbers that change in each step, and "
-                    "a program would repeat those of the first call. Call step() outside"
-                )
-        for group, before in zip(optimizer.param_groups, groups, strict=True):
-            if not all(key in before and same(before[key], group[key]) for key in group):
-                raise CompileError(
-                    f"an option of {type(optimizer).__name__} is changed in the function, which "
-                    "only its first call would do. Call the scheduler's step() outside"
-                )
-
-
-def _finish(run: Trace, traced: Traced, result: Any, args: Any, line: str) -> None:
-    """Write results and changes of the run into `traced`, and its instructions in order."""
+def _finish(run: Trace, traced: Traced, result: Any) -> None:
+    """Write results and changes of the run into `traced`."""
     program = traced.program
 
     def output(tracer: Tracer) -> int:
         program.outputs.append(tracer.value)
         return len(program.outputs) - 1
 
-    for node, grad in run.grads.values():
-        if grad is patches.GRAD.__get__(node) and grad is not None:
-            continue
-        inside = grad is not None and type(patches.ARRAY.__get__(grad)) is Tracer
-        number = output(grad._array) if inside else None
-        traced.gradients.append((run.source(node), number, None if inside else grad))
-    for node, tracer in run.replaced.values():
-        traced.replaced.append((run.source(node), output(tracer)))
+    def is_inside(leaf: Any) -> bool:
+        return isinstance(leaf, Node) and type(patches.ARRAY.__get__(leaf)) is Tracer
 
     def leaf_of_result(leaf: Any) -> Any:
-        inside = isinstance(leaf, Node) and type(patches.ARRAY.__get__(leaf)) is Tracer
-        if inside or type(leaf) is Tracer:
+        if is_inside(leaf) or type(leaf) is Tracer:
             program.returned.append(len(program.outputs))
-            op = leaf._op if inside and leaf._requires_grad else None
-            return Output(output(leaf._array if inside else leaf), tensor=inside, op=op)
+            op = leaf._op if is_inside(leaf) and leaf._requires_grad else None
+            return Output(output(array_of(leaf)), tensor=is_inside(leaf), op=op)
         if isinstance(leaf, Node) and run.source(leaf).kind == "argument":
             return run.source(leaf)
         if not isinstance(leaf, (Node, np.ndarray, np.generic, np.dtype, *PLAIN)):
             raise CompileError(
-                f"{line}: the function returns a {type(leaf).__name__}, which each call would "
-                "return again. Return tensors, in tuples, lists or dicts"
+                f"{run.captured.line}: the function returns a {type(leaf).__name__}, which each "
+                "call would return again. Return tensors, in tuples, lists or dicts"
             )
         return leaf
 
+    for node, grad in run.grads.values():
+        if grad is None or grad is not patches.GRAD.__get__(node):
+            number = output(grad._array) if is_inside(grad) else None
+            traced.gradients.append((run.source(node), number, None if is_inside(grad) else grad))
+    for node, tracer in run.replaced.values():
+        traced.replaced.append((run.source(node), output(tracer)))
     traced.result = mapped(leaf_of_result, result)
-    program.changes = [(first, box.value) for first, box in run.entered if box.value is not first]
-    _check_aliases(run, program, args)
-    _order(run, program)
+    entered = run.entered.values()
+    program.changes = [(value, t.value) for value, t in entered if t.value is not value]
     captured = [s.subject for s in run.sources.values() if s.kind == "tensor"]
     traced.tensors = [(t, t._requires_grad, patches.hooks_of(t)) for t in captured]
 
@@ -527,43 +530,43 @@ def _order(run: Trace, program: Program) -> None:
         if id(value) in needed or value.function is draw:
             needed.update(map(id, operands(value)))
             program.instructions.insert(0, value)
-    program.instructions = _conditions_first(program)
+    program.conditions = first = _conditions(program)
+    program.instructions.sort(key=lambda v: id(v) not in first)
     inputs = [v for v in run.inputs if id(v) in needed or v.source.kind == "option"]
     program.inputs = sorted(inputs, key=lambda v: v.source.kind != "argument")
 
 
-def _conditions_first(program: Program) -> list[Value]:
-    """Return the instructions with those first that conditions on numbers need.
+def _conditions(program: Program) -> set[int]:
+    """Return the ids of the instructions that conditions on numbers need.
 
-    A call that fails them has computed nothing, and arrays may be changed in place after them.
+    They come first: a call that fails them has changed nothing.
     """
-    plain: set[int] = set()
-    for value in program.instructions:
-        known = all(v.is_constant or v.is_input or id(v) in plain for v in operands(value))
-        if not value.shape and value.dtype is not None and value.function is not draw and known:
-            plain.add(id(value))
-    first = {id(value) for value, _ in program.expects} & plain
-    for value in reversed(program.instructions):
-        if id(value) in first:
-            first.update(id(v) for v in operands(value))
-    program.conditions = first
-    return sorted(program.instructions, key=lambda v: id(v) not in first)
+    numbers: dict[int, set[int]] = {}  # ids of what a number is computed from, by its id
+    for v in program.instructions:
+        computed = [x for x in operands(v) if not (x.is_constant or x.is_input)]
+        is_number = not v.shape and v.dtype is not None and v.function is not draw
+        if is_number and all(id(x) in numbers for x in computed):
+            numbers[id(v)] = {id(v)}.union(*(numbers[id(x)] for x in computed))
+    return set().union(*(numbers.get(id(v), ()) for v, _ in program.expects))
 
 
-def _check_aliases(run: Trace, program: Program, args: Any) -> None:
-    """Raise where an array is changed whose memory another input shares."""
-    known = {id(p) for module in run.roots for p in module.parameters()}
-    if any(id(a) in known for a in args):
-        raise CompileError(
-            "an argument is a parameter of a module that the function calls. Pass it as an "
-            "argument, or use it from outside, not both"
-        )
-    written = [value for value, _ in program.changes]
-    others = [v for v in run.inputs if isinstance(v.sample, np.ndarray)]
-    for value in written:
-        for other in others:
+def _check_aliases(run: Trace, program: Program) -> None:
+    """Raise where an array is changed and another input is a view of its memory."""
+    arrays = [v for v in run.inputs if isinstance(v.sample, np.ndarray)]
+    for value, _ in program.changes:
+        for other in arrays:
             if other is not value and np.may_share_memory(other.sample, value.sample):
                 raise CompileError(
-                    f"an array of shape {value.shape} is changed, and another input is a view of "
-                    "its memory. Pass a copy: x.clone()"
+                    f"{run.captured.line}: an array of shape {value.shape} is changed, and another "
+                    "input is a view of its memory. Pass a copy: x.clone()"
                 )
+
+
+def _captured_arguments(run: Trace, args: Any) -> list[tuple[int, Any]]:
+    """Return the numbers of arguments that are captured as well, and the tensors."""
+    names = (read.value for read in run.captured.names.values())
+    parameters = (p for module in run.roots for p in module.parameters())
+    groups = (group for guard, _ in run.optimizers.values() for group in guard.groups)
+    updated = (p for group in groups for p in group["params"])
+    known = set(map(id, (*names, *parameters, *updated)))
+    return [(k, a) for k, a in enumerate(args) if isinstance(a, Node) and id(a) in known]

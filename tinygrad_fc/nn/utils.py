@@ -121,7 +121,7 @@ def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tens
 def _scale(grads: list[Tensor], limit: float, total: float) -> None:
     with np.errstate(all="ignore"), no_grad():
         # Also by 1, where nothing is clipped: so that a compiled step has no branch.
-        scale = np.minimum(np.float64(limit) / (np.float64(total) + 1e-6), 1.0)
+        scale = np.minimum(float(limit) / (float(total) + 1e-6), 1.0)
         for grad in grads:
             # A float would be rounded to float16, which has few digits for a small scale.
             grad.mul_(scale if grad.dtype == np.float16 else float(scale))
