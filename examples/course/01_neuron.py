@@ -7,6 +7,11 @@ do, and record the computation as a graph.
 """
 
 # %% [markdown]
+# "The document" is the tutorial on back-propagation whose formulas (1) to (38) this course follows;
+# each formula is repeated where it is used. The chapters are notebooks, and scripts too: a
+# notebook shows the pictures, a script saves them, with `viz.draw(output).save("neuron.svg")`.
+# The answers to the exercises are in the folded cells.
+#
 # An artificial neuron has an input vector $x$, a weight $w_i$ for each input, and a bias
 # $\theta$. Formula (1) of the document:
 #
@@ -40,42 +45,45 @@ print(y)
 # %%
 xs = np.linspace(-6, 6, 200)
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
-for weight, bias, style in ((1, 0, "-"), (3, 0, "--"), (1, 2, "-."), (-1, 0, ":")):
-    axes.plot(xs, sigmoid(weight * xs + bias), style, label=f"w = {weight}, θ = {bias}")
+for slope, shift, style in ((1, 0, "-"), (3, 0, "--"), (1, 2, "-."), (-1, 0, ":")):
+    axes.plot(xs, sigmoid(slope * xs + shift), style, label=f"w = {slope}, θ = {shift}")
 axes.set(xlabel="x", ylabel="y")
 axes.legend()
 axes.grid(visible=True)
 
 # %% [markdown]
-# With tensors that require grad, the library records each operation. `viz.draw` shows the record:
-# one box for each operation, solid arrows for values, dashed arrows for gradients. The lines
-# marked with a diamond are the numbers that the operation reads.
+# A *tensor* is the library's array. `requires_grad=True` asks for its gradient, and so the library
+# records what is computed from it; *autograd* is the part of the library that computes gradients
+# from such records. A tensor that no operation computed, such as a weight, is a *leaf*.
+#
+# `viz.draw` shows the record. A box is an operation, with the shape and the largest magnitude of
+# its result; ◆ marks a leaf whose gradient is wanted, ◇ one without. Solid arrows are values,
+# dashed ones gradients, which begin in chapter 4.
 
 # %%
 weights = tg.tensor(w, requires_grad=True)
 bias = tg.tensor(theta, requires_grad=True)
-output = ((weights * tg.tensor(x)).sum() + bias).sigmoid()
+inputs = tg.tensor(x)
+output = ((weights * inputs).sum() + bias).sigmoid()
 assert np.isclose(output.item(), y)
-viz.draw(output, names={"w": weights, "θ": bias})
+viz.draw(output, names={"w": weights, "θ": bias, "x": inputs})
 
 # %% [markdown]
 # ## Exercises
 #
 # **1.** A neuron has one input and the weight 2. Which bias gives the output one half at $x = 3$?
-#
-# The sigmoid is one half at $z = 0$, so $2 \cdot 3 + \theta = 0$.
 
 # %% tags=["hide-input"]
+# The sigmoid is one half at z = 0, so 2 · 3 + θ = 0.
 answer = -6
 assert sigmoid(2 * 3 + answer) == 0.5
 
 # %% [markdown]
 # **2.** Find weights and a bias such that a neuron with two inputs computes AND: above 0.9 for
 # $x = (1, 1)$ and below 0.1 for the other three pairs of zeros and ones.
-#
-# The sum must be well above zero only where both inputs are 1.
 
 # %% tags=["hide-input"]
+# The sum must be well above zero only where both inputs are 1.
 w, theta = np.array([10.0, 10.0]), -15.0
 for pair in ((0, 0), (0, 1), (1, 0), (1, 1)):
     fires = sigmoid(np.sum(w * pair) + theta)

@@ -14,7 +14,7 @@ and write the same network with `nn.Sequential`.
 #    y_i^{(l)} = \mathrm{Act}( z_i^{(l)} ) $$
 #
 # These are formulas (3) and (2); put together they are (4), the forward pass. For all neurons of
-# a layer at once, the sum is the product of a matrix and a vector.
+# a layer at once, the sum is a product: $z^{(l)} = \omega^{(l)} y^{(l-1)} + \theta^{(l)}$.
 
 # %%
 from itertools import pairwise
@@ -27,8 +27,8 @@ from tinygrad_fc.handderived import NeuralNetwork, sigmoid
 
 sizes = [1, 8, 5, 3, 1]
 rng = np.random.default_rng(0)
-weights = [rng.standard_normal((n, m)) for m, n in pairwise(sizes)]
-biases = [rng.standard_normal((n, 1)) for n in sizes[1:]]
+weights = [rng.standard_normal((n_out, n_in)) for n_in, n_out in pairwise(sizes)]
+biases = [rng.standard_normal((n_out, 1)) for n_out in sizes[1:]]
 
 
 def forward(x):
@@ -44,9 +44,18 @@ x = np.array([[0.5]])
 print(forward(x))
 
 # %% [markdown]
-# The library has the document's program, sample by sample, as `NeuralNetwork`, and PyTorch's
-# spelling of it. There, samples are rows: a batch is $(N, n_0)$, and a layer computes
-# `x @ weight.T + bias`.
+# The library has two such networks: `NeuralNetwork` is the document's program and takes one sample,
+# a column; `nn.Sequential`, as in PyTorch, takes a batch of samples, its rows.
+#
+# | | document, `NeuralNetwork` | `nn.Sequential` |
+# |---|---|---|
+# | input | one sample, $(n_0, 1)$ | $N$ samples, $(N, n_0)$ |
+# | weight, bias | $(n_l, n_{l-1})$, $(n_l, 1)$ | $(n_l, n_{l-1})$, $(n_l,)$ |
+# | layer | `omega @ y + theta` | `x @ weight.T + bias` |
+#
+# `nn.Sequential` counts its modules from 0, activations included, so that layer 1 is module 0 and
+# layer 2 is module 2. Inside `tg.no_grad()` nothing is recorded, which is how a parameter can be
+# overwritten.
 
 # %%
 by_hand = NeuralNetwork(sizes)
@@ -57,7 +66,7 @@ for n_in, n_out in pairwise(sizes):
     layers += [nn.Linear(n_in, n_out), nn.Sigmoid()]
 model = nn.Sequential(*layers)
 with tg.no_grad():
-    for linear, omega, theta in zip(model[::2], weights, biases, strict=True):
+    for linear, omega, theta in zip(model[::2], weights, biases, strict=True):  # without Sigmoid
         linear.weight.copy_(tg.tensor(omega))
         linear.bias.copy_(tg.tensor(theta[:, 0]))
 
@@ -66,7 +75,8 @@ assert np.allclose(forward(x), model(tg.tensor(x)).numpy())
 model
 
 # %% [markdown]
-# Under `viz.record` the picture shows which module each operation belongs to.
+# Under `viz.record` the picture shows which module each operation belongs to. There is no cost yet,
+# so every gradient is absent.
 
 # %%
 batch = tg.linspace(-1, 1, 40).reshape(-1, 1)
@@ -78,20 +88,19 @@ viz.draw(output)
 # ## Exercises
 #
 # **1.** How many parameters does the network 1-8-5-3-1 have?
-#
-# Layer $l$ has $n_l n_{l-1}$ weights and $n_l$ biases.
 
 # %% tags=["hide-input"]
+# Layer l has a weight for each pair of its neurons and those of the layer before, and a bias for
+# each neuron.
 answer = 8 * 1 + 8 + 5 * 8 + 5 + 3 * 5 + 3 + 1 * 3 + 1
 assert answer == sum(p.numel() for p in model.parameters()) == 83
 
 # %% [markdown]
 # **2.** Without activations, a network of any depth is a single linear layer. Compute its weight
 # and its bias for the network above.
-#
-# Each layer maps $y$ to $\omega y + \theta$, so that $\omega$ is multiplied from the left.
 
 # %% tags=["hide-input"]
+# Each layer maps A x + b to ω (A x + b) + θ: the new A is ω A, the new b is ω b + θ.
 total, shift = np.eye(1), np.zeros((1, 1))
 for omega, theta in zip(weights, biases, strict=True):
     total, shift = omega @ total, omega @ shift + theta

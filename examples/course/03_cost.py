@@ -3,7 +3,7 @@
 # 3. The cost
 
 Afterwards you can compute the cost of a sample and of a batch by formulas (5) and (6), and choose
-the reduction of a loss that matches them.
+the reduction of a loss, the way in which it makes one number of all squares, that matches them.
 """
 
 # %% [markdown]
@@ -12,14 +12,15 @@ the reduction of a loss that matches them.
 #
 # $$ C_{b} = \sum_i ( y_i^{(L)} - \hat y_i )^2, \qquad C = \frac{1}{n} \sum_{b} C_{b} $$
 #
-# The sum goes over the output neurons, the mean over the samples.
+# The sum goes over the output neurons, the mean over the samples. (The document writes $bi$ for
+# $b$ and $bn$ for $n$.)
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn, viz
+from tinygrad_fc import nn
 from tinygrad_fc.errors import ShapeError
 
 outputs = np.array([[0.8, 0.1], [0.4, 0.6], [0.5, 0.5]])  # 3 samples, 2 output neurons
@@ -29,20 +30,18 @@ cost = costs.mean()
 print(costs, cost)
 
 # %% [markdown]
-# PyTorch's `MSELoss` divides by the number of all elements. The reduction `"batchmean"` is
-# formula (6). For one output neuron both agree.
+# PyTorch's `MSELoss` divides by the number of all elements: it is formula (6) divided by the number
+# of output neurons, here 2. The reduction `"batchmean"` is formula (6) itself.
 
 # %%
 batch_cost = nn.MSELoss(reduction="batchmean")
-y = tg.tensor(outputs, requires_grad=True)
-loss = batch_cost(y, tg.tensor(targets))
-assert np.isclose(loss.item(), cost)
+y = tg.tensor(outputs)
+assert np.isclose(batch_cost(y, tg.tensor(targets)).item(), cost)
 assert np.isclose(nn.MSELoss()(y, tg.tensor(targets)).item(), cost / 2)
-viz.draw(loss, names={"y": y})
 
 # %% [markdown]
-# The cost as a function of one output is a parabola. Its slope, formula (8), is what the backward
-# pass begins with.
+# The cost as a function of one output is a parabola. Its slope is formula (8), with which the next
+# chapter begins.
 
 # %%
 ys = np.linspace(0, 1, 100)
@@ -58,11 +57,10 @@ axes.grid(visible=True)
 # ## Exercises
 #
 # **1.** An epoch of 7 samples is cut into batches of 3, 3 and 1. Is the mean of the three batch
-# costs the cost of all samples? If not, which weights make it so?
-#
-# The last batch is divided by its own length, so its one sample would count three times as much.
+# costs the cost of all samples? If not, which factors for the three costs make it so?
 
 # %% tags=["hide-input"]
+# The last batch is divided by its own length, so its one sample would count three times as much.
 sample_costs = np.arange(1.0, 8.0)
 batches = [sample_costs[:3], sample_costs[3:6], sample_costs[6:]]
 means = np.array([batch.mean() for batch in batches])
@@ -72,10 +70,9 @@ assert np.isclose(np.average(means, weights=[3, 3, 1]), sample_costs.mean())
 # %% [markdown]
 # **2.** Outputs have the shape (3, 1), targets the shape (3,). How many pairs would NumPy
 # compare, and what does the loss do?
-#
-# Broadcasting makes (3, 3) of them: nine pairs instead of three. The loss refuses.
 
 # %% tags=["hide-input"]
+# Broadcasting makes (3, 3) of them: nine pairs instead of three. The loss refuses.
 column, row = np.zeros((3, 1)), np.ones(3)
 assert (column - row).size == 9
 try:

@@ -16,7 +16,8 @@ formulas (7) to (17), and check it against autograd.
 #    \frac{\partial z_i^{(L)}}{\partial \omega_{ij}^{(L)}} $$
 #
 # The three factors are (8) $2 ( y_i - \hat y_i )$, (9) $\mathrm{Act}'( z_i )$, and (10)
-# $y_j^{(L-1)}$. The first two together are called $d_i^{(L)}$, formula (13).
+# $y_j^{(L-1)}$. The first two together are called $d_i^{(L)}$, formula (13). A bias has the factor
+# 1, formula (16), in place of (10).
 
 # %%
 import numpy as np
@@ -40,7 +41,8 @@ theta_gradient = d  # (17), as (16) is 1
 print(omega_gradient)
 
 # %% [markdown]
-# Autograd applies the same factors, one operation at a time. Samples are rows there.
+# Autograd applies the same factors, one operation at a time. Samples are rows there, so the
+# transposes change places: `d.T @ y_before` for `d @ y_before.T`.
 
 # %%
 layer = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
@@ -53,8 +55,12 @@ with viz.record(layer):
 viz.draw(loss)
 
 # %% [markdown]
-# `explain` lists the backward pass step by step: the rule of each operation, and the formula that
-# it is.
+# `explain` lists the backward pass step by step: the rule of each operation, and the number of the
+# formula that the rule computes. In the line `1 sigmoid in 1` the first number is the step, the
+# second the module; `from 0` names the step whose result is the argument. `g` is the gradient that
+# an operation gets, here the left factors of the chain rule, and `|g|` its norm (the picture has
+# the largest magnitude). In the line of the sigmoid `g` is (8), `(1 - y) * y` is (9), and their
+# product is (13); in that of the weight `input` is (10).
 
 # %%
 print(viz.explain(loss))
@@ -66,10 +72,9 @@ assert np.allclose(layer[0].bias.grad.numpy(), theta_gradient[:, 0])
 # ## Exercises
 #
 # **1.** A weight leads from a neuron whose output is exactly 0. What is its gradient?
-#
-# By (10) the factor $y_j^{(L-1)}$ is 0, so the gradient is 0, whatever the cost.
 
 # %% tags=["hide-input"]
+# The factor (10) is that output: the gradient is 0 for every cost.
 silent = y_before.copy()
 silent[1] = 0
 gradient = d @ silent.T
@@ -78,10 +83,9 @@ assert np.all(gradient[:, [0, 2]] != 0)
 
 # %% [markdown]
 # **2.** Replace the sigmoid by tanh. Which of the formulas (8), (9), (10) changes, and to what?
-#
-# Only (9): the derivative of tanh is $1 - y^2$.
 
 # %% tags=["hide-input"]
+# Only (9) contains Act': the derivative of tanh is 1 - y².
 y = np.tanh(z)
 d = 2 * (y - target) * (1 - y * y)
 weight = tg.tensor(omega, requires_grad=True)

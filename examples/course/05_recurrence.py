@@ -13,6 +13,9 @@ Afterwards you can carry the derivatives from one layer to the one before it, fo
 # $$ d^{(l)} = \big( (\omega^{(l+1)})^T d^{(l+1)} \big) \odot \mathrm{Act}'( z^{(l)} ) $$
 #
 # and the gradients of layer $l$ are (37) $d^{(l)} ( y^{(l-1)} )^T$ and (38) $d^{(l)}$.
+#
+# Lists begin at 0: `weights[0]` is $\omega^{(1)}$ and `ds[0]` is $d^{(1)}$, but `ys[0]` is
+# $y^{(0)}$, the input.
 
 # %%
 import matplotlib.pyplot as plt
@@ -27,16 +30,16 @@ x, target = np.array([[0.5]]), np.array([[0.9]])
 
 
 def backprop(weights, biases):
-    """Return the gradients of weights and biases, and every d, for the sample above."""
+    """Return the weights' gradients, and every d: the biases' gradients, for the sample above."""
     ys = [x]
     for omega, theta in zip(weights, biases, strict=True):
         ys.append(sigmoid(omega @ ys[-1] + theta))  # (4)
     d = 2 * (ys[-1] - target) * ys[-1] * (1 - ys[-1])  # (13)
     ds = [d]
     for l in range(len(weights) - 1, 0, -1):
-        d = (weights[l].T @ d) * ys[l] * (1 - ys[l])  # (36)
+        d = (weights[l].T @ d) * ys[l] * (1 - ys[l])  # (36): weights[l] is of layer l + 1
         ds.insert(0, d)
-    return [d @ y.T for d, y in zip(ds, ys, strict=False)], ds  # (37), and (38)
+    return [d @ y.T for d, y in zip(ds, ys[:-1], strict=True)], ds  # (37), and (38)
 
 
 weight_gradients, ds = backprop(network.weights, network.biases)
@@ -58,7 +61,7 @@ for omega, theta in zip(network.weights, network.biases, strict=True):
     layers += [linear, nn.Sigmoid()]
 model = nn.Sequential(*layers)
 with viz.record(model):
-    loss = nn.functional.mse_loss(model(tg.tensor(x)), tg.tensor(target))
+    loss = nn.functional.mse_loss(model(tg.tensor(x)), tg.tensor(target), reduction="batchmean")
 picture = viz.draw(loss)
 loss.backward()
 for linear, ours in zip(model[::2], weight_gradients, strict=True):
@@ -67,13 +70,13 @@ picture
 
 # %% [markdown]
 # The derivative of the sigmoid is at most 1/4. Each layer multiplies by it once more, and so the
-# first layers of a deep network get small gradients.
+# first layers of a deep network get small gradients, unless large weights make up for it.
 
 # %%
 deep = NeuralNetwork([1] + [8] * 10 + [1], rng=3)
-sizes = [np.linalg.norm(d) for d in backprop(deep.weights, deep.biases)[1]]
+norms = [np.linalg.norm(d) for d in backprop(deep.weights, deep.biases)[1]]
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
-axes.bar(range(1, len(sizes) + 1), sizes)
+axes.bar(range(1, len(norms) + 1), norms)
 axes.set(xlabel="layer", ylabel="norm of d", yscale="log")
 axes.grid(visible=True)
 
@@ -81,34 +84,34 @@ axes.grid(visible=True)
 # ## Exercises
 #
 # **1.** Where is the derivative of the sigmoid largest, and how large is it there?
-#
-# $y (1 - y)$ is largest at $y = 1/2$, that is at $z = 0$.
 
 # %% tags=["hide-input"]
+# y (1 - y) is largest at y = 1/2, that is at z = 0.
 z = np.linspace(-5, 5, 1001)
 slopes = sigmoid(z) * (1 - sigmoid(z))
 assert z[slopes.argmax()] == 0
 assert slopes.max() == 0.25
 
 # %% [markdown]
-# **2.** Formula (29) sums over the neurons $k$ of the next layer. Check (33) for one neuron of
-# layer 3 by a finite difference: move its output by a small $h$ and see how the cost moves.
-#
-# The cost changes by $h \sum_k d_k \omega_{ki}$, up to terms of order $h^2$.
+# **2.** Formula (33) sums over the neurons $k$ of the next layer. Check it for the first neuron of
+# layer 2 and the three of layer 3 by a difference: move the neuron's output by a small $h$ up and
+# down, and see how the cost moves. Which of `weights` and `ds` does the sum need?
 
 # %% tags=["hide-input"]
-y3 = x
-for omega, theta in zip(network.weights[:3], network.biases[:3], strict=True):
-    y3 = sigmoid(omega @ y3 + theta)
+# Those of layer 3, at index 2. The cost changes by h Σ d_k ω_ki, up to terms of order h².
+y2 = x
+for omega, theta in zip(network.weights[:2], network.biases[:2], strict=True):
+    y2 = sigmoid(omega @ y2 + theta)
 
 
 def cost(y):
-    """Return the cost from the outputs of layer 3 on."""
-    return ((sigmoid(network.weights[3] @ y + network.biases[3]) - target) ** 2).item()
+    """Return the cost from the outputs of layer 2 on."""
+    for omega, theta in zip(network.weights[2:], network.biases[2:], strict=True):
+        y = sigmoid(omega @ y + theta)
+    return ((y - target) ** 2).item()
 
 
-h = 1e-6
-moved = y3 + h * np.array([[0.0], [1.0], [0.0]])
-back = y3 - h * np.array([[0.0], [1.0], [0.0]])
-difference = (cost(moved) - cost(back)) / (2 * h)
-assert np.isclose(difference, (network.weights[3].T @ ds[3])[1, 0], rtol=1e-6)
+h = np.zeros_like(y2)
+h[0] = 1e-5
+difference = (cost(y2 + h) - cost(y2 - h)) / 2e-5
+assert np.isclose(difference, np.sum(ds[2][:, 0] * network.weights[2][:, 0]), rtol=1e-5)

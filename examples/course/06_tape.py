@@ -2,15 +2,16 @@
 """
 # 6. Scalars and a tape
 
-Afterwards you can write an autograd engine for scalars in 60 lines, and say what an operation has
-to remember for the backward pass.
+Afterwards you can write an autograd engine for scalars in less than 60 lines, and say what an
+operation has to remember for the backward pass.
 """
 
 # %% [markdown]
 # The derivation of chapters 4 and 5 holds for one kind of network. To differentiate any
 # computation, let each operation record its arguments and the derivative with respect to each of
 # them. The list of these records, in the order of computation, is called a tape. The backward
-# pass reads it from the end.
+# pass reads it from the end. What the result does not depend on keeps the gradient 0 and passes on
+# nothing.
 
 # %%
 import math
@@ -44,13 +45,11 @@ class Value:
         y = math.tanh(self.data)
         return Value(y, ((self, 1 - y * y),))
 
-    def exp(self):
-        """The exponential is its own derivative."""
-        y = math.exp(self.data)
-        return Value(y, ((self, y),))
-
     def backward(self):
-        """Add the derivative of this value to the `grad` of all that it depends on."""
+        """Add the derivative of this value to the `grad` of all that it depends on.
+
+        Leaves are not on the tape: their `grad` adds up over calls, as in PyTorch.
+        """
         for value in tape:
             value.grad = 0.0
         self.grad = 1.0
@@ -78,23 +77,24 @@ for ours, theirs in zip(
 viz.draw(output, names={"w1": v1, "w2": v2, "bias": v3})
 
 # %% [markdown]
-# The gradient of a leaf is the sum over all paths that lead from the result to it, each the
-# product of the local derivatives on the way:
+# The gradient of a leaf, a value that no operation computed, is the sum over all paths that lead
+# from the result to it, each the product of the local derivatives on the way. `explain` writes them
+# out; in brackets stands the argument through which a path goes. In $a \cdot a + a$ there are
+# three:
 
 # %%
-print(viz.explain(output, v1, names={"w1": v1}))
+a = tg.tensor(3.0, requires_grad=True)
+print(viz.explain(a * a + a, a, names={"a": a}))
 
 # %% [markdown]
 # ## Exercises
 #
 # **1.** Add subtraction to `Value`, with one line for its derivatives.
-#
-# The derivatives of $a - b$ are 1 and -1.
 
 
 # %% tags=["hide-input"]
 def subtract(a, b):
-    """Return a - b."""
+    """Return a - b, whose derivatives are 1 and -1."""
     return Value(a.data - b.data, ((a, 1.0), (b, -1.0)))
 
 
@@ -105,11 +105,9 @@ assert (a.grad, b.grad) == (10.0, -1.0)
 # %% [markdown]
 # **2.** Why does `backward` add to `grad` where it could assign? Give a program whose gradient
 # would be wrong with an assignment.
-#
-# A value that is used twice gets a part of its gradient from each use: in $a \cdot a$ each use
-# brings $a$.
 
 # %% tags=["hide-input"]
+# A value that is used twice gets a part of its gradient from each use: in a · a each part is a.
 a = Value(3.0)
 (a * a).backward()
 assert a.grad == 6.0  # an assignment would leave 3.0

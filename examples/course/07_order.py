@@ -8,20 +8,25 @@ which order is right.
 
 # %% [markdown]
 # A first idea is recursion: give a value its gradient, then go on to its arguments. On a chain
-# that is right. On a diamond, where two paths meet again, it is not: if a value passes on its
-# gradient before all of it has arrived, the rest is lost; if it passes on its total each time,
-# the first part is counted twice.
+# that is right. On a diamond, where two paths part and meet again, a value gets its gradient in two
+# parts. If it passes on its total each time, as below, the first part is counted twice. If it
+# passes on only the first part, the rest is lost.
 
 # %%
+from itertools import count
+
 import tinygrad_fc as tg
 from tinygrad_fc import viz
 
 
 class Value:
-    """A number with a naive backward pass."""
+    """A number that records the operation it comes from, and the number of that."""
+
+    numbers = count()
 
     def __init__(self, data, arguments=()):
         self.data, self.grad, self.arguments = data, 0.0, arguments
+        self.number = next(Value.numbers)
 
     def __add__(self, other):
         """The derivatives of a sum are 1."""
@@ -43,31 +48,29 @@ a = Value(2.0)
 b = a * a  # b is used twice below: a diamond
 c = b + b
 naive(c, 1.0)
+# c passes 1 to b, and b passes 2 twice to a; then c passes 1 more to b, whose total is 2 now, and b
+# passes 4 twice to a.
 print(a.grad)  # 12, but the derivative of 2 a² is 4 a = 8
 assert a.grad == 12
 
 # %% [markdown]
 # The right order is the reverse of the order of computation: when a value's turn comes,
-# everything that used it has had its turn. The library numbers the operations as they are
-# recorded, and the backward pass takes the latest first.
+# everything that used it has had its turn. As in the library, each operation has a number, and the
+# backward pass takes the latest first. It needs no recursion.
 
 # %%
 
 
 def ordered(result):
     """Run the backward pass in the reverse order of computation."""
-    order, seen = [], set()
-
-    def visit(value):
-        if id(value) not in seen:
-            seen.add(id(value))
-            for argument, _ in value.arguments:
-                visit(argument)
-            order.append(value)
-
-    visit(result)
+    values, waiting = {}, [result]
+    while waiting:
+        value = waiting.pop()
+        if value.number not in values:
+            values[value.number] = value
+            waiting += [argument for argument, _ in value.arguments]
     result.grad = 1.0
-    for value in reversed(order):
+    for _, value in sorted(values.items(), reverse=True):
         for argument, derivative in value.arguments:
             argument.grad += value.grad * derivative
 
@@ -77,25 +80,30 @@ b = a * a
 ordered(b + b)
 assert a.grad == 8
 
+# %% [markdown]
+# A diamond in the library, with two different ways from $a^2$ to the result, four paths from $a$ to
+# it, and one gradient:
+
+# %%
 x = tg.tensor(2.0, requires_grad=True)
 square = x * x
-total = square + square
+total = square * 3.0 + square.sqrt()
 picture = viz.draw(total, names={"a": x})
 print(viz.tree(total, names={"a": x}))
 print(viz.explain(total, x, names={"a": x}))
 total.backward()
-assert x.grad.item() == 8
+assert x.grad.item() == 13  # of 3 a² + a
 picture
 
 # %% [markdown]
 # ## Exercises
 #
 # **1.** Passing on only the new part of the gradient (`gradient * derivative`) makes the
-# recursion right. How many calls does it take for `x = x + x`, repeated n times?
-#
-# Each level doubles the number of paths: $2^{n+1} - 1$ calls. The ordered pass takes n steps.
+# recursion right. How many calls does it take for `x = x + x`, repeated n times, and how many
+# values does `ordered` visit?
 
 # %% tags=["hide-input"]
+# Each level doubles the number of paths: 2^(n + 1) - 1 calls. There are n + 1 values.
 calls = 0
 
 
@@ -117,12 +125,12 @@ assert a.grad == 2**10
 assert calls == 2**11 - 1
 
 # %% [markdown]
-# **2.** The library has no recursion at all. What would happen to a recursive pass on a chain of
-# 100,000 additions, and what does the library do?
-#
-# Python's recursion limit is reached after about a thousand calls.
+# **2.** What happens to `naive`, to `ordered` and to the library's backward pass on a chain of
+# 100,000 additions?
 
 # %% tags=["hide-input"]
+# Python's recursion limit is reached after about a thousand calls of `naive`. The other two have a
+# loop in place of the recursion.
 chain = Value(1.0)
 for _ in range(100_000):
     chain = chain + Value(1.0)
@@ -132,6 +140,7 @@ except RecursionError:
     pass
 else:
     raise AssertionError
+ordered(chain)
 
 leaf = tg.tensor(1.0, requires_grad=True)
 result = leaf

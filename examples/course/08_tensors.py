@@ -2,14 +2,19 @@
 """
 # 8. Tensors, and why a bias gradient is a sum
 
-Afterwards you can write vjp rules for arrays, undo broadcasting, and say why the gradient of a bias
-is the sum over the batch.
+Afterwards you can write the rules of operations on arrays, undo broadcasting, and say why the
+gradient of a bias is the sum over the batch.
 """
 
 # %% [markdown]
-# For arrays, the local derivative would be a matrix with an entry for each pair of an output and
-# an input. No rule forms it. A rule takes the gradient `g` of the result (the cotangent) and
-# returns the gradient of an argument: a vector-Jacobian product, in one line of NumPy.
+# For arrays, the local derivative would be a matrix, the Jacobian, with an entry $\partial y_i /
+# \partial x_j$ for each pair of an output and an input. No rule computes this matrix. A rule takes
+# `g`, the gradient of the cost with respect to the result (its *cotangent*), and returns the
+# gradient of an argument, $\sum_i g_i \, \partial y_i / \partial x_j$: a vector-Jacobian product,
+# *vjp* for short, in one line of NumPy.
+#
+# `explain` shows operations and their rules. In brackets stands the *domain* of an argument: the
+# values and shapes it may have, with letters for lengths.
 
 # %%
 import numpy as np
@@ -32,7 +37,7 @@ x, g = rng.standard_normal((40, 3)), rng.standard_normal((40, 2))
 weight = tg.tensor(rng.standard_normal((2, 3)), requires_grad=True)
 bias = tg.tensor(np.zeros(2), requires_grad=True)
 z = tg.tensor(x) @ weight.T + bias
-loss = (z * tg.tensor(g)).sum()  # its cotangent for z is g
+loss = (z * tg.tensor(g)).sum()  # the derivative of Σ z g with respect to z is g
 picture = viz.draw(loss, names={"weight": weight, "bias": bias})
 loss.backward()
 assert np.allclose(bias.grad.numpy(), g.sum(axis=0))
@@ -41,7 +46,7 @@ picture
 
 # %% [markdown]
 # The rules do not know of broadcasting: that of `add` returns `g` for both arguments. The engine
-# sums a gradient over the axes along which its argument was broadcast, once and for all
+# sums a gradient over the axes along which its argument was broadcast, in one place for all
 # operations.
 
 # %%
@@ -50,8 +55,8 @@ picture
 def unbroadcast(gradient, shape):
     """Return the gradient of an argument of `shape` that was broadcast."""
     extra = gradient.ndim - len(shape)
-    gradient = gradient.sum(axis=tuple(range(extra)))
-    stretched = tuple(i for i, n in enumerate(shape) if n == 1 != gradient.shape[i])
+    gradient = gradient.sum(axis=tuple(range(extra)))  # no axes: unchanged
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
     return gradient.sum(axis=stretched, keepdims=True)
 
 
@@ -64,11 +69,10 @@ assert np.allclose(unbroadcast(g, (2,)), bias.grad.numpy())
 #
 # **1.** A loss is the mean over the batch. Is the gradient of a bias then a sum or a mean of the
 # samples' gradients?
-#
-# The sum of what arrives; and what arrives has the factor $1/N$ from the mean. So it is the mean
-# of the samples' gradients, but the rule sums.
 
 # %% tags=["hide-input"]
+# The rule sums the cotangent over the samples, and the cotangent has the factor 1/N from the mean:
+# the result is the mean of the samples' gradients.
 model = nn.Linear(3, 1)
 data, target = tg.tensor(x), tg.zeros(40, 1)
 nn.functional.mse_loss(model(data), target).backward()
@@ -79,15 +83,12 @@ for row in range(40):
 assert np.isclose(model.bias.grad.item(), np.mean(each))
 
 # %% [markdown]
-# **2.** Write the vjp rule for `y = x.mean()` of a matrix, and check it.
-#
-# Each of the entries has the derivative $1/n$, so the gradient is `g / n` everywhere.
+# **2.** Write the vjp rule for `y = x.mean()` of a matrix, and compare it with autograd's gradient.
+
 
 # %% tags=["hide-input"]
-
-
 def mean_rule(g, x):
-    """Return the gradient of the argument of a mean."""
+    """Return the gradient of the argument of a mean: each entry has the derivative 1 / n."""
     return np.full(x.shape, g / x.size)
 
 

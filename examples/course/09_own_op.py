@@ -2,14 +2,14 @@
 """
 # 9. An op of your own, checked
 
-Afterwards you can add an operation with its vjp rule to the library and test the rule on drawn
-inputs instead of on examples.
+Afterwards you can add an operation with its vjp rule to the library and test the rule on random
+inputs instead of a few chosen ones.
 """
 
 # %% [markdown]
-# An operation is a NumPy function and a rule for each argument. A rule gets the cotangent `g`,
-# the result `out`, and the arguments. Written in operators and NumPy functions, it also runs on
-# tensors, and so it can be differentiated again.
+# An operation is a NumPy function, the domain of each argument, and a rule for each argument. A
+# rule gets the cotangent `g`, the result `out`, and the arguments. NumPy's operators and functions
+# accept tensors, too: a rule written in them can be differentiated again.
 
 # %%
 import numpy as np
@@ -22,14 +22,14 @@ from tinygrad_fc.testing import GradientError, check, check_vjp
 softsign = tg.op(
     lambda x: x / (1 + np.abs(x)),
     name="my_softsign",
-    domain=(real,),
+    domain=(real,),  # one argument, any real numbers
     rules=(lambda g, out, x: g / (1 + np.abs(x)) ** 2,),
 )
 print(viz.explain(softsign))
 
 # %% [markdown]
-# `check` draws inputs of many shapes and values and compares the rule with numerical derivatives,
-# in first and second order.
+# `check` takes random inputs of many shapes, values and cotangents, and compares the rule with
+# numerical derivatives, in first and second order.
 
 # %%
 check(softsign, real)
@@ -39,8 +39,9 @@ loss = softsign(x).sum()
 viz.draw(loss, names={"x": x})
 
 # %% [markdown]
-# A wrong rule is found, and the report shows a small input that fails. This rule forgets the
-# square:
+# A wrong rule is found, and the report shows a small input that fails; `entry ()` is the only one
+# of a scalar. `check_vjp` takes a function and its rule without making an op of them. This rule
+# forgets the square:
 
 # %%
 try:
@@ -53,12 +54,11 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Write the rule of `swish(x) = x * sigmoid(x)` and check it.
-#
-# The product rule: the derivative is $\sigma(x) + x \sigma(x) (1 - \sigma(x))$.
+# **1.** Write the rule of `swish(x) = x * sigmoid(x)` in NumPy and check it.
 
 
 # %% tags=["hide-input"]
+# By the product rule, the derivative is y + x y (1 - y), where y is the sigmoid of x.
 def sigmoid(x):
     """Return 1 / (1 + exp(-x))."""
     return 1 / (1 + np.exp(-x))
@@ -71,12 +71,11 @@ check_vjp(
 )
 
 # %% [markdown]
-# **2.** A rule returns `x * x.sum()` in place of `g * ...`, that is, it ignores the cotangent. A
+# **2.** A rule of the square returns `2 * x` in place of `g * 2 * x`: it ignores the cotangent. A
 # test with a cotangent of ones would pass it. Does `check_vjp`?
-#
-# Its cotangents are drawn, so a rule that ignores `g` is found.
 
 # %% tags=["hide-input"]
+# No: its cotangents are random, and the report says what is missing.
 try:
     check_vjp(np.square, lambda g, out, x: 2 * x, real)
 except GradientError as error:

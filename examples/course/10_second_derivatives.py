@@ -7,7 +7,8 @@ Afterwards you can compute derivatives of derivatives, and use them for Newton's
 
 # %% [markdown]
 # A vjp rule is itself a computation. Run on tensors, it is recorded, and its result can be
-# differentiated again: `create_graph=True` records the backward pass.
+# differentiated again: `create_graph=True` records the backward pass. A backward pass frees the
+# record it has used, unless `retain_graph=True` keeps it, here for the picture.
 
 # %%
 import matplotlib.pyplot as plt
@@ -26,18 +27,21 @@ assert np.isclose(curvature.item(), -2 * t * (1 - t**2))
 viz.draw(slope, names={"x": x})
 
 # %% [markdown]
-# The picture is the graph of the derivative: the rule `g * (1 - y * y)` is part of it, and so is
-# `tanh`, on which it depends.
+# The picture is the graph of the slope. It begins with `tanh` and goes on with the rule
+# `g * (1 - y * y)`, where `g` is 1. The gradient of `x` in it is the derivative of the slope: the
+# curvature, -0.7269.
 #
-# Four derivatives of tanh over an interval, each computed from the one before:
+# tanh and its first three derivatives over an interval, each computed from the one before. Each
+# value depends on its own point alone, so that the gradient of the sum has all slopes.
 
 # %%
 points = tg.linspace(-3, 3, 200).requires_grad_()
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
 value = points.tanh()
-for order, style in enumerate(("-", "--", "-.", ":")):
-    axes.plot(points.numpy(), value.numpy(), style, label=f"order {order}")
+axes.plot(points.numpy(), value.numpy(), "-", label="tanh")
+for order, style in ((1, "--"), (2, "-."), (3, ":")):
     (value,) = autograd.grad(value.sum(), points, create_graph=True)
+    axes.plot(points.numpy(), value.numpy(), style, label=f"order {order}")
 axes.set(xlabel="x")
 axes.legend()
 axes.grid(visible=True)
@@ -60,21 +64,32 @@ assert abs(u.item() - np.log(2)) < 1e-15
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Compute the Hessian of $f(u, v) = u^2 v$ at (3, 5), by hand and by autograd.
-#
-# The second derivatives are $2v$, $2u$ and 0.
+# **1.** Compute the matrix of the second derivatives, the Hessian, of $f(u, v) = u^2 v$ at (3, 5),
+# by hand and by autograd.
 
 # %% tags=["hide-input"]
-hessian = autograd.functional.hessian(lambda p: p[0] ** 2 * p[1], tg.tensor([3.0, 5.0]))
-assert np.allclose(hessian.numpy(), [[10, 6], [6, 0]])
+# The second derivatives are 2 v, 2 u and 0. A row is the gradient of one first derivative.
+u, v = (tg.tensor(number, requires_grad=True) for number in (3.0, 5.0))
+first = autograd.grad(u**2 * v, (u, v), create_graph=True)
+rows = [autograd.grad(slope, (u, v), retain_graph=True, allow_unused=True) for slope in first]
+hessian = [[0 if second is None else second.item() for second in row] for row in rows]
+assert hessian == [[10, 6], [6, 0]]
+library = autograd.functional.hessian(lambda p: p[0] ** 2 * p[1], tg.tensor([3.0, 5.0]))
+assert np.allclose(library.numpy(), hessian)
 
 # %% [markdown]
 # **2.** ReLU is piecewise linear. What is its second derivative, and what does that mean for
-# Newton's method on a network of ReLUs?
-#
-# It is 0 wherever it exists: such a network has curvature only through its loss.
+# Newton's method on a network of ReLUs? What does autograd say if you ask it?
 
 # %% tags=["hide-input"]
+# It is 0 wherever it exists: such a network has curvature only through its loss. The slope is a
+# constant between the kinks, so that nothing is recorded, and `autograd.grad` raises `GraphError`.
 x = tg.tensor([-1.0, 2.0], requires_grad=True)
 (slope,) = autograd.grad(x.relu().sum(), x, create_graph=True)
-assert not slope.requires_grad  # it depends on x nowhere smoothly: nothing was recorded
+assert not slope.requires_grad
+try:
+    autograd.grad(slope.sum(), x)
+except tg.errors.GraphError as error:
+    print(error)
+else:
+    raise AssertionError

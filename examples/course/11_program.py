@@ -7,8 +7,8 @@ each of its lines with a formula.
 """
 
 # %% [markdown]
-# `compile` runs a training step once with tracers, arrays that note what is done to them. Since
-# the rules are NumPy, the backward pass is noted as well, and out comes a NumPy program: forward
+# `compile` runs a training step once with tracers, arrays that record what is done to them. Since
+# the rules are NumPy, the backward pass is recorded as well, and out comes a NumPy program: forward
 # pass, backward pass, update.
 
 # %%
@@ -45,28 +45,31 @@ step(x, target)
 print(step.source)
 
 # %% [markdown]
-# `viz.page(step, x, target, "backprop.html")` writes a page that puts graph, numbers, derivation
-# and program side by side. It trains in the browser, by this very program. The start page of the
-# documentation has one for 1-8-5-3-1.
-
-# %% [markdown]
 # The line `d2 = ...` is formula (13), `d1 = ...` formula (36): the lines that chapters 4 and 5
-# derived. The graph that it came from:
+# derived. Layers count from 1, as in the document, and parameters are named by their module:
+# `weight_0` is $\omega^{(1)}$ and `weight_2` is $\omega^{(2)}$. The constant `scale = 0.4` is
+# $2/5$: the factor of (8) and the $1/n$ of (6), for 5 samples. `loss != loss` is true of NaN alone:
+# a *guard*, a condition under which the program is valid. `GuardFailed` leaves the program before
+# anything has changed.
+#
+# `viz.page` writes a page that puts graph, numbers, program and the derivation by hand side by
+# side. Next walks through the step; each line of the program is lit with the formula it is, and the
+# product in the line `d1 = ...` is split into (33) and (36). It trains in the browser, by this very
+# program. A notebook shows the page; a script leaves it in `backprop.html`.
 
 # %%
-with viz.record(model):
-    loss = criterion(model(x), target)
-viz.draw(loss)
+viz.page(step, x, target, "backprop.html")
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** The document's program takes samples one at a time and sums their gradients. Show that
-# one call of `step` changes the weights as `update_batch` does.
-#
-# The batch's cost (6) is the mean of the samples' costs, so its gradient is their mean.
+# **1.** The document's program takes samples one at a time, adds up their gradients and divides by
+# their number. Show that a further call of `step` changes the weights as `update_batch(samples,
+# 0.1)` of a `NeuralNetwork` with the same weights does; `samples` is a list of pairs of columns.
 
 # %% tags=["hide-input"]
+# The batch's cost (6) is the mean of the samples' costs, so its gradient is their mean. The network
+# has to start from the weights as they are before the call.
 network = NeuralNetwork(sizes)
 network.weights = [layer.weight.numpy().copy() for layer in model[::2]]
 network.biases = [layer.bias.numpy().copy()[:, None] for layer in model[::2]]
@@ -78,11 +81,12 @@ for layer, omega, theta in zip(model[::2], network.weights, network.biases, stri
     assert np.allclose(layer.bias.numpy(), theta[:, 0])
 
 # %% [markdown]
-# **2.** Which sums of the derivation over samples does the program contain, and as which
-# operation?
-#
-# A weight gradient is a product of matrices, `d.T @ y`: its inner sum goes over the samples.
+# **2.** Where does the program sum over the samples? Name the operations.
 
 # %% tags=["hide-input"]
+# In three products: `d.T.dot(y)` of a weight's gradient, whose inner sum goes over the samples,
+# `ones.dot(d)` of a bias's gradient, and `np.vdot(error, error)` of the loss.
 d, y = np.random.default_rng(0).standard_normal((2, 5, 3))
 assert np.allclose(d.T @ y, sum(np.outer(d[k], y[k]) for k in range(5)))
+assert np.allclose(np.ones(5) @ d, sum(d))
+assert np.isclose(np.vdot(d, d), sum(np.vdot(row, row) for row in d))

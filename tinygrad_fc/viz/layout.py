@@ -93,7 +93,8 @@ def _box(number: int, key: Call | Node, nodes: list[Node]) -> Box:
     title = f"{key.kind} {key.path}".strip() if isinstance(key, Call) else last.name
     value, gradient = magnitude_text(last.value), magnitude_text(last.gradient)
     rows = [(f"value {value}", f"grad {gradient}", False)]
-    rows += [row for node in nodes for leaf in node.leaves for row in _leaf_rows(leaf)]
+    leaves = dict.fromkeys(tuple(_leaf_rows(leaf)) for node in nodes for leaf in node.leaves)
+    rows += [row for leaf in leaves for row in leaf]  # a leaf that is read twice stands there once
     has_gradient = any(node.gradient is not None for node in nodes)
     return Box(number, title, shape_text(last.shape), rows, nodes, key.path, has_gradient)
 

@@ -114,15 +114,16 @@ class Lesson:
         self.arrays = self._run(arguments)
         self.printer = Printer(program)
         self.source = self.printer.source().text.splitlines()
-        chains = self.printer.chains
-        self.changed = {id(new) for old, new in program.changes if chains.get(id(new)) is old}
         self.own_lines = self._own_lines()
+        self.variables = self._variables()
+        chains = self.printer.chains
+        self.changed = {id(new): old for old, new in program.changes if id(new) in chains}
         self.lines = self._lines()
         self.guards = self._guards()
         self.calls = self._calls()
         self.forward = [c for c in self.calls if c[0].argument < 0 and c[0] is not ARRAYS]
         self.boxes = self._boxes()
-        self.box_of = {id(values[-1]): k for k, values in enumerate(self.boxes)}
+        self.box_of = {id(v): k for k, values in enumerate(self.boxes) for v in values}
         self.layer_of = self._layers()
         self.cotangent_of = {
             id(origin.cotangent): self._forward_result(origin)
@@ -149,13 +150,8 @@ class Lesson:
 
     def _labels(self) -> dict[int, str]:
         """Return the name of every value: the program's, or ∂C/∂y for part of a line."""
-        printer = self.printer
-        names = self.program.default_names | self.program.names
-        named = {*map(id, self.program.inputs), *self.own_lines}
-        names |= {key: printer.texts[key][0] for key in named if key in printer.texts}
-        for old, new in self.program.changes:
-            if printer.chains.get(id(new)) is old:
-                names[id(new)] = f"new {names[id(old)]}"
+        names = self.program.default_names | self.program.names | self.variables
+        names |= {key: f"new {names[id(old)]}" for key, old in self.changed.items()}
         derivatives = {}
         for origin, values in self.calls:
             read = self._argument(origin)
@@ -163,7 +159,7 @@ class Lesson:
                 derivatives[id(values[-1])] = f"part of ∂C/∂{names.get(id(read), 'y')}"
         for key, result in self.cotangent_of.items():
             derivatives[key] = f"∂C/∂{names.get(id(result), 'y')}"
-        return names | {key: name for key, name in derivatives.items() if key not in named}
+        return names | {k: name for k, name in derivatives.items() if k not in self.variables}
 
     def _argument(self, origin: Origin) -> Value | None:
         """Return the argument whose gradient a vjp rule computes: what its forward call read."""
@@ -277,6 +273,12 @@ class Lesson:
                     break
         return dict(lines)
 
+    def _variables(self) -> dict[int, str]:
+        """Return the names of inputs and of values that have a line of their own, by id."""
+        own = [v for v in self.program.instructions if id(v) in self.own_lines]
+        texts = {id(v): self.printer.text(v) for v in (*self.program.inputs, *own)}
+        return {key: text for key, text in texts.items() if text.isidentifier()}
+
     def _lines(self) -> dict[int, list[int]]:
         """Return the lines of every value: of what is written inside another one, those of that."""
         lines = dict(self.own_lines)
@@ -302,8 +304,9 @@ class Lesson:
         **others: Any,
     ) -> dict[str, Any]:
         """Return a step that computes `values`, of which `result` is shown as its result."""
-        own = [v for v in values if id(v) in self.own_lines]
-        lines = {k for v in (*own, result) for k in self.lines.get(id(v), ())}
+        own = [v for v in values if id(v) in self.variables]
+        lines = {k for v in values for k in self.own_lines.get(id(v), ())}
+        lines.update(self.lines.get(id(result), ()))
         computed = {*map(id, values)}
         stores = [
             f"{self.labels[id(old)]}[...] ="
@@ -311,8 +314,8 @@ class Lesson:
             if id(new) in computed
         ]
         lines |= {k for k, line in enumerate(self.source) if line.strip().startswith(tuple(stores))}
-        steps = self.printer.chains.keys() - self.changed  # of a change in place
-        between = [v for v in own if v is not result and id(v) not in steps]
+        chains = self.printer.chains.keys() - self.changed.keys()  # steps of a change in place
+        between = [v for v in own if v is not result and id(v) not in chains]
         return {
             "title": title,
             "phase": phase,

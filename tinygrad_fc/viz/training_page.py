@@ -10,7 +10,6 @@ import json
 import math
 import re
 from base64 import b64encode
-from functools import partial
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -30,19 +29,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from tinygrad_fc.compiler.ir import Program, Value
+    from tinygrad_fc.compiler.ir import Program
 
-__all__ = ["page"]
+__all__ = ["Page", "page"]
 
 MOST_WIDTHS = 8
 MOST_NUMBERS = 50_000
 
 
-def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html") -> None:
+class Page:
+    """A page that was written to `path`, which notebooks show."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<page {self.path}: open it in a browser>"
+
+    def _repr_html_(self) -> str:
+        text = escape(self.path.read_text(encoding="utf-8"))
+        style = "width:100%;height:52rem;border:0"
+        return f'<iframe title="One training step" srcdoc="{text}" style="{style}"></iframe>'
+
+
+def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html") -> Page:
     """Write a page that shows each step of the compiled training step `step` for a batch `x`, `y`.
 
     `step(x, y)` is a function compiled by `tinygrad_fc.compile` that has been called with these
-    shapes; it is not called here, and nothing is changed. The file needs no network: graph,
+    shapes; it is not called here, and nothing is changed. A notebook shows what is returned. The
+    file needs no network: graph,
     numbers, formulas and program stand in it, and it trains the network in the browser. Numbers
     are recorded ones where an operation has no form in JavaScript, which the page says. Raises
     `TypeError` for what is not compiled, and `ShapeError` where no program has these shapes or
@@ -63,6 +78,7 @@ def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html")
         )
     lesson = Lesson(program, arguments)
     Path(path).write_text(_html(lesson), encoding="utf-8")
+    return Page(Path(path))
 
 
 def _program(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Program:
@@ -87,7 +103,7 @@ def _layout(lesson: Lesson) -> Layout:
         rows = []
         read = {id(v): v for r in lesson.reads(values) for v in lesson.behind(r)}
         for v in read.values():
-            source = _source_box(lesson, v)
+            source = lesson.box_of.get(id(v))
             if source is not None:
                 routes[source, number] = list[tuple[float, float]]()
             elif v.shape is not None:
@@ -99,14 +115,6 @@ def _layout(lesson: Lesson) -> Layout:
         shape = shape_text(values[-1].shape or ())
         boxes.append(Box(number, origin.op, shape, rows, path=where))
     return arrange(Layout(boxes, routes))
-
-
-def _source_box(lesson: Lesson, value: Value) -> int | None:
-    """Return the box whose call computes a value."""
-    for number, values in enumerate(lesson.boxes):
-        if any(v is value for v in values):
-            return number
-    return None
 
 
 def _data(lesson: Lesson) -> dict[str, Any]:
@@ -158,13 +166,11 @@ def _title(lesson: Lesson) -> str:
 
 def _html(lesson: Lesson) -> str:
     """Return the page."""
-    here = files("tinygrad_fc")
-    read = partial(_read, here.joinpath("viz"))
-    formulas = json.loads(read("formulas.json"))
+    formulas = json.loads(_file("viz/formulas.json"))
     parts = {
         "title": escape(_title(lesson)),
-        "font": b64encode(here.joinpath("viz/math.woff2").read_bytes()).decode(),
-        "css": read("page.css"),
+        "font": b64encode(_file("viz/math.woff2")).decode(),
+        "css": _file("viz/page.css").decode(),
         "graph": svg(_layout(lesson), interactive=True),
         "source": "".join(
             f'<span data-number="{k}">{escape(line) or " "}</span>'
@@ -175,17 +181,16 @@ def _html(lesson: Lesson) -> str:
             for k, math in formulas.items()
         ),
         "data": json.dumps(_data(lesson), separators=(",", ":")).replace("</", "<\\/"),
-        "runtime": _read(here.joinpath("compiler"), "runtime.js"),
+        "runtime": _file("compiler/runtime.js").decode(),
         "program": lesson.javascript.text,
-        "script": read("page.js"),
+        "script": _file("viz/page.js").decode(),
     }
-    template = read("page.html")
+    template = _file("viz/page.html").decode()
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
-def _read(folder: Any, name: str) -> str:
-    text: str = folder.joinpath(name).read_text(encoding="utf-8")
-    return text
+def _file(path: str) -> bytes:
+    return files("tinygrad_fc").joinpath(path).read_bytes()
 
 
 def _numbers(array: Any) -> dict[str, Any]:
