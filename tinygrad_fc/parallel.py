@@ -10,16 +10,15 @@ the chunks alone: neither the number of workers nor the death of one changes a b
 
 from __future__ import annotations
 
-import ctypes
+import io
 import math
 import mmap
 import threading
 import traceback
-import warnings
 from concurrent.futures import CancelledError
-from contextlib import nullcontext, suppress
-from copy import deepcopy
-from functools import cache, partial, reduce
+from contextlib import contextmanager, nullcontext
+from functools import partial, reduce
+from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,15 +43,16 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from tinygrad_fc.tensor import Tensor
 
-FAN_IN = 8
+FAN_IN = 16
 """The number of sums that one task adds up."""
 SCATTERED, CHUNK_BYTES = 1 << 20, 1 << 24
 """From how many bytes on parameters go to the workers directly; the size of a chunk by default."""
 CHECKED_ROWS = 64
+NOT_SEPARABLE = "It does not separate over rows: return (loss, weight), or pass check=False"
 _PACKAGE = __file__.removesuffix("parallel.py")
 _thread = threading.local()
 
@@ -62,11 +62,12 @@ class ChunkError(RuntimeError):
 
 
 class Run(NamedTuple):
-    """A run of a sweep: its configuration, and its result or its error."""
+    """A run of a sweep: its configuration, and its result, or its error and the line of code."""
 
     configuration: Any
     result: Any = None
-    error: BaseException | None = None
+    error: Exception | None = None
+    line: str = ""
 
 
 def backward(
@@ -109,14 +110,10 @@ def backward(
     seed = _start(client)
     columns = _columns(arrays, chunk_rows)
     tensors = [*model.parameters(), *model.buffers()]
-    state: Any = [t._array for t in tensors]
-    if client is not None and sum(a.nbytes for a in state) > SCATTERED:
-        (state,) = client.scatter([state], broadcast=True, hash=False)
-    else:
-        state = delayed(state, traverse=False)
-    code, run = delayed(_pickled(model, loss_fn, tensors)), delayed(_chunk_sums, pure=False)
+    step = _sent(_pickled((model, loss_fn, tensors), tensors), [t._array for t in tensors], client)
+    run = delayed(_chunk_sums, pure=False)
     parts = [
-        run(code, state, (reduction, compiled, check and not k), rows, seed + k, *chunks)
+        run(step, (reduction, compiled, check and not k), rows, seed + k, *chunks)
         for k, (rows, *chunks) in enumerate(zip(*columns, strict=True))
     ]
     ((weight, loss, *sums),) = _computed([_tree(parts)], client, progress=progress)
@@ -141,66 +138,68 @@ def map(  # noqa: A001  the name that Client and executors have
     """Return a `Run` for each of the `configurations`, with the result of `train(configuration)`.
 
     The runs are spread over the workers of `client`, or over threads. A run that raises has its
-    `error`, and the others go on. Random numbers are drawn from a seed per run, so that results do
-    not depend on the workers.
+    `error` and the `line` that raised, and the others go on. Random numbers are drawn from a seed
+    per run, so that results do not depend on the workers.
 
     >>> from tinygrad_fc import parallel
     >>> [run.result for run in parallel.map(lambda n: n * n, [2, 3])]
     [4, 9]
     """
     seed = _start(client)
-    runs = (partial(_attempt, train, c, seed + k) for k, c in enumerate(configurations))
-    tasks = [delayed(run, pure=False)() for run in runs]
+    code = delayed(train if client is None else _pickled(train), traverse=False)
+    run = delayed(_attempt, pure=False)
+    tasks = [run(code, c, seed + k) for k, c in enumerate(configurations)]
     return list(_computed(tasks, client, progress=progress))
 
 
-def _attempt(train: Callable[[Any], Any], configuration: Any, seed: int) -> Run:
-    _keep_freed_memory()
+def _attempt(code: Any, configuration: Any, seed: int) -> Run:
+    train = cloudpickle.loads(code) if isinstance(code, bytes) else code
     try:
         with seeded(seed):
             return Run(configuration, train(configuration))
     except Exception as error:  # noqa: BLE001  a run of the user's, whose error is the result
-        return Run(configuration, error=error)
+        return Run(configuration, error=error, line=_line(error))
 
 
 # Chunks and tasks
 
 
 def _columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
-    """Return the ranges of rows of all chunks, and then the chunks of each array, as tasks."""
+    """Return the ranges of rows of all chunks, and then the chunks of each array."""
     shapes = [getattr(a, "shape", type(a).__name__) for a in arrays]
     if len({str(shape[:1]) for shape in shapes}) != 1 or not shapes[0]:
         raise ValueError(f"expected arrays with the same number of rows, got shapes {shapes}")
-    lazy = [_lazy(a, chunk_rows) for a in arrays]
-    sizes = lazy[0].chunks[0]
-    if 0 in sizes or math.isnan(sum(sizes)):
+    sizes = _sizes(arrays[0], chunk_rows)
+    if not sizes or 0 in sizes or math.isnan(sum(sizes)):
         message = f"expected at least one row in each chunk, got chunks of {sizes} rows"
         raise ValueError(f"{message}: use x.compute_chunk_sizes().rechunk((1000, -1))")
     rows = [range(stop - n, stop) for n, stop in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
-    whole = [a.rechunk({0: sizes} | dict.fromkeys(range(1, a.ndim), -1)) for a in lazy]
-    return [rows, *(a.to_delayed().ravel() for a in whole)]
+    return [rows, *(_chunks(a, rows) for a in arrays)]
 
 
-def _lazy(array: Any, chunk_rows: int | None) -> Any:
-    """Return an array as a Dask array in chunks of rows."""
+def _sizes(array: Any, chunk_rows: int | None) -> tuple[Any, ...]:
+    """Return the numbers of rows of the chunks."""
+    count, lazy = array.shape[0], isinstance(array, dask.array.Array)
+    if lazy and (not chunk_rows or math.isnan(count)):
+        return array.chunks[0]  # type: ignore[no-any-return]
+    stored = getattr(array, "chunks", None) or (CHUNK_BYTES * count // (array.nbytes or 1) or 1,)
+    step = chunk_rows or stored[0]
+    return tuple(min(step, count - start) for start in range(0, count, step))
+
+
+def _chunks(array: Any, rows: list[range]) -> Sequence[Any]:
+    """Return the chunks of an array: parts of it in memory, or tasks and calls that read them."""
     if isinstance(array, dask.array.Array):
-        return array
-    default = getattr(array, "chunks", None) or (CHUNK_BYTES * len(array) // (array.nbytes or 1),)
-    if isinstance(array, np.memmap) and isinstance(getattr(array, "base", None), mmap.mmap):
-        array = _File(array)
-    chunks = (chunk_rows or default[0] or 1, *array.shape[1:])
-    return dask.array.from_array(array, chunks, name=False, asarray=True)
-
-
-class _File:
-    """A memory map that workers open themselves: pickled as it is, it would be copied whole."""
-
-    def __init__(self, a: np.memmap[Any, Any]) -> None:
-        self.shape, self.ndim, self.dtype = a.shape, a.ndim, a.dtype
-        self.opening: Any = (a.filename, a.dtype, "r", a.offset, a.shape)
-
-    def __getitem__(self, at: Any) -> Any:
-        return np.array(np.memmap(*self.opening)[at])
+        sizes = tuple(len(r) for r in rows)
+        return array.rechunk((sizes, *[-1] * (array.ndim - 1))).to_delayed().ravel()  # type: ignore[no-any-return]
+    base: Any = getattr(array, "base", None)
+    if isinstance(array, np.memmap) and isinstance(base, mmap.mmap) and array.mode != "c":
+        # Workers open the file: a memory map that is pickled is copied whole.
+        order = "F" if array.flags.fnc else "C"
+        array = (array.filename, array.dtype, "r", array.offset, array.shape, order)
+    elif isinstance(array, np.ndarray):
+        return [array[r.start : r.stop] for r in rows]
+    return [partial(_read, array, r) for r in rows]
 
 
 def _tree(parts: list[Any]) -> Any:
@@ -211,23 +210,33 @@ def _tree(parts: list[Any]) -> Any:
     return parts[0]
 
 
+@contextmanager
+def _connected() -> Iterator[None]:
+    try:
+        yield
+    except (CancelledError, distributed.comm.CommClosedError) as error:
+        message = "the scheduler does not answer. Nothing changed. Connect again: Client(address)"
+        raise ConnectionError(message) from error
+
+
+@_connected()
+def _sent(code: bytes, state: list[Any], client: Any) -> Any:
+    """Return one task or future with what all chunks of a step share."""
+    if client is None or sum(a.nbytes for a in state) <= SCATTERED:
+        return delayed((code, state), traverse=False)
+    return client.scatter([(code, state)], broadcast=True, hash=False)[0]
+
+
+@_connected()
 def _computed(tasks: list[Any], client: Any, *, progress: bool) -> Any:
     """Return the results of tasks, computed by the client or in threads."""
     if client is None:
         with ProgressBar() if progress else nullcontext():
             return dask.base.compute(*tasks, scheduler="threads")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sending large graph")
-            futures = client.compute(tasks)
-        if progress:
-            distributed.progress(futures, notebook=False)
-        return client.gather(futures)
-    except (CancelledError, OSError) as error:
-        message = (
-            "the scheduler does not answer. Nothing was changed. Connect again: Client(address)"
-        )
-        raise ConnectionError(message) from error
+    futures = client.compute(tasks)
+    if progress:
+        distributed.progress(futures, notebook=False)
+    return client.gather(futures)
 
 
 def _start(client: Any) -> int:
@@ -250,25 +259,29 @@ def _plus(a: Any, b: Any) -> Any:
     return a + b if a.dtype.kind == "f" else a  # a counter of batches advances once a step
 
 
-def _chunk_sums(
-    code: bytes, state: list[Any], options: Any, rows: range, seed: int, *chunks: Any
-) -> list[Any]:
+def _read(source: Any, rows: range) -> Any:
+    """Return the rows of an array that is on disk."""
+    array = np.memmap(*source) if isinstance(source, tuple) else source
+    return np.asarray(array[rows.start : rows.stop])
+
+
+def _chunk_sums(step: Any, options: Any, rows: range, seed: int, *chunks: Any) -> list[Any]:
     """Return the weight, the loss, gradients and buffers of a chunk, summed over its samples."""
-    _keep_freed_memory()
-    reduction, compiled, check = options
-    tensors = [as_tensor(c) for c in chunks]
+    (code, state), (reduction, compiled, check) = step, options
     try:
+        tensors = [as_tensor(c() if callable(c) else c) for c in chunks]
         if getattr(_thread, "code", None) != (code, compiled):  # one a thread, for its `.grad`
             _thread.replica, _thread.code = _Replica(code, compiled=compiled), (code, compiled)
         replica: _Replica = _thread.replica
-        if check:
-            replica.load(state)
-            _check_separable(replica, tensors, seed, reduction)
         replica.load(state)
+        if check:
+            replica.check(tensors, seed, reduction)
+            replica.load(state)
         with seeded(seed):
             return replica.sums(tensors, reduction)
     except Exception as error:
-        raise ChunkError(_explained(error, rows)) from error
+        message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}. {_line(error)}"
+        raise ChunkError(f"{message}. Parameters and gradients are unchanged") from error
 
 
 class _Replica:
@@ -314,61 +327,56 @@ class _Replica:
             raise GraphError("no parameter has a gradient: use the model that loss_fn gets")
         return sums
 
+    def check(self, tensors: Sequence[Tensor], seed: int, reduction: str) -> None:
+        """Raise `ValueError` where the loss of rows does not follow from those of two parts."""
+        count = min(len(tensors[0]), CHECKED_ROWS)
+        norms = [m for m in self.model.modules() if isinstance(m, BatchNorm1d) and m.training]
+        if norms or count < 2:
+            return
 
-def _pickled(model: Module, loss_fn: Any, tensors: Sequence[Any]) -> bytes:
-    """Return a step without the values of the model's tensors: the same bytes for every step."""
-    empty = [type(t)(zeros(0), t.requires_grad) for t in tensors]
-    memo: dict[int, Any] = {id(t): e for t, e in zip(tensors, empty, strict=True)}
-    return cloudpickle.dumps((*deepcopy((model, loss_fn), memo), empty))  # type: ignore[no-any-return]
+        def value(start: int, stop: int, seed: int) -> tuple[float, float]:
+            with seeded(seed), no_grad():
+                loss, weight = self.value(*(t[start:stop] for t in tensors))
+            return loss.item() if weight else 0.0, float(weight)
 
-
-def _check_separable(
-    replica: _Replica, tensors: Sequence[Tensor], seed: int, reduction: str
-) -> None:
-    """Raise `ValueError` where the loss of the first rows does not follow from that of parts."""
-    count = min(len(tensors[0]), CHECKED_ROWS)
-    if count < 2 or any(isinstance(m, BatchNorm1d) and m.training for m in replica.model.modules()):
-        return
-
-    def value(start: int, stop: int, seed: int) -> tuple[float, float]:
-        with seeded(seed), no_grad():
-            loss, weight = replica.value(*(t[start:stop] for t in tensors))
-        return loss.item() if weight else 0.0, float(weight)
-
-    whole, again = (value(0, count, seed + k)[0] for k in range(2))
-    if whole != again:  # random, as with dropout
-        return
-    part = max(count // 3, 1)
-    (a, m), (b, n) = value(0, part, seed), value(part, count, seed)
-    expected = {"sum": a + b, "mean": (m * a + n * b) / (m + n or 1.0)}
-    error = 1e-3 if any(t.dtype.itemsize < 8 for t in replica.tensors) else 1e-9
-    fits = [k for k, v in expected.items() if abs(whole - v) <= error * (abs(a) + abs(b))]
-    if reduction not in fits:
-        advice = (
-            f"Pass reduction={fits[0]!r}"
-            if fits
-            else "It does not separate over rows, and its gradient would depend on the chunks: "
-            "return (loss, weight) for a weighted mean, or pass check=False to accept that"
-        )
-        raise ValueError(
-            f"the loss of {count} rows is {whole:g}; expected {expected[reduction]:g}, the "
-            f"{reduction} of those of two parts. {advice}"
-        )
+        whole, again = (value(0, count, seed + k)[0] for k in range(2))
+        if whole != again:  # random, as with dropout
+            return
+        part = max(count // 3, 1)
+        (a, m), (b, n) = value(0, part, seed), value(part, count, seed)
+        expected = {"sum": a + b, "mean": (m * a + n * b) / (m + n or 1.0)}
+        error = 1e-3 if any(t.dtype.itemsize < 8 for t in self.tensors) else 1e-9
+        fits = [k for k, v in expected.items() if abs(whole - v) <= error * (abs(a) + abs(b))]
+        if reduction not in fits:
+            advice = f"Pass reduction={fits[0]!r}" if fits else NOT_SEPARABLE
+            parts = f"{whole:g}, but {expected[reduction]:g} by two parts"
+            raise ValueError(f"the loss of {count} rows is {parts}. {advice}")
 
 
-def _explained(error: Exception, rows: range) -> str:
-    """Return a message that names the rows, the error and the line of the user's code."""
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Leaves the values of tensors out, and keeps the names of files, which cloudpickle drops."""
+
+    emptied: Container[int] = ()
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, CodeType):
+            build, values = self.dispatch_table[CodeType](obj)
+            return build, tuple(obj.co_filename if v == "<dynamic-code>" else v for v in values)
+        if id(obj) in self.emptied:
+            return type(obj), (zeros(0), obj.requires_grad)
+        return super().reducer_override(obj)
+
+
+def _pickled(value: Any, tensors: Iterable[Any] = ()) -> bytes:
+    """Return a pickle without the values of `tensors`: the same bytes for every step."""
+    pickler = _Pickler(file := io.BytesIO())
+    pickler.emptied = {id(t) for t in tensors}
+    pickler.dump(value)
+    return file.getvalue()
+
+
+def _line(error: Exception) -> str:
+    """Return the last line of the user's code in the traceback, with its file and number."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(_PACKAGE)]
-    at = [f" At {f.filename}:{f.lineno}: {f.line}." for f in own if "-packages" not in f.filename]
-    message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}.{''.join(at[-1:])}"
-    return f"{message} Parameters and gradients are unchanged"
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Have glibc keep freed memory, as `graph` does and Dask's nanny undoes: steps reuse it."""
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, 1 << 28)  # M_TRIM_THRESHOLD
+    own = [f for f in frames if not any(part in f.filename for part in (_PACKAGE, "-packages"))]
+    return f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""

@@ -130,5 +130,6 @@ def test_a_sweep_runs_on_the_workers(client: Any) -> None:
         tg.manual_seed(1)
         runs = parallel.map(train, [1, 2, 3], client=where)
         assert str(runs[1].error) == "diverged"
+        assert runs[1].line.endswith('raise ValueError("diverged")')
         found.append([run.result for run in runs])
     assert found[0] == found[1]

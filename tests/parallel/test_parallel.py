@@ -107,6 +107,14 @@ def test_the_number_of_threads_changes_no_bit(seed: int, sizes: list[int]) -> No
     assert found[0] == found[1] == found[2]
 
 
+def test_a_model_in_a_closure_is_the_one_that_is_trained() -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 8)
+    _, gradients = whole_batch(model, steps.mean, x, y)
+    model.zero_grad()
+    parallel.backward(model, lambda _, x, y: steps.mean(model, x, y), x, y, chunk_rows=3)
+    close(steps.gradients(model), gradients)
+
+
 def test_random_numbers_differ_between_chunks_and_steps() -> None:
     model = steps.network(0, nn.Dropout(0.5))
     x, y = np.ones((8, 4)), np.ones((8, 3))
@@ -153,18 +161,22 @@ def test_frozen_and_unused_parameters_stay_without_gradient() -> None:
 def test_what_holds_the_data_does_not_matter(tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr", reason="reads Zarr arrays")
     x, y = steps.data(5, 50)
-    np.save(tmp_path / "x.npy", x)
-    kept = zarr.create_array(str(tmp_path / "y.zarr"), shape=y.shape, chunks=(7, 3), dtype="f8")
-    kept[:] = y
-    found = []
-    for a, b in ((x, y), (np.load(tmp_path / "x.npy", mmap_mode="r"), kept), (chunked(x, [50]), y)):
+    np.save(tmp_path / "before.npy", x)
+    changed = np.load(tmp_path / "before.npy", mmap_mode="c")
+    changed[1] = x[1] = 0.5  # in memory, not in the file
+    opened = []
+    for order in ("C", "F"):
+        np.save(tmp_path / f"{order}.npy", np.asarray(x, order=order))
+        opened.append(np.load(tmp_path / f"{order}.npy", mmap_mode="r"))
+    stored = zarr.create_array(str(tmp_path / "y.zarr"), shape=y.shape, chunks=(7, 3), dtype="f8")
+    stored[:] = y
+    results = []
+    for a in (x, *opened, opened[0][:], changed, chunked(x, [20, 30])):
         model = steps.network(5)
-        parallel.backward(model, steps.mean, a, b, chunk_rows=50)
-        found.append([g.tobytes() for g in steps.gradients(model)])
-    assert found[0] == found[1] == found[2]
-    model = steps.network(5)
-    chunks = parallel._columns((kept, x), None)
-    assert [len(r) for r in chunks[0]] == [7] * 7 + [1]
+        parallel.backward(model, steps.mean, a, stored, chunk_rows=20)
+        results.append([g.tobytes() for g in steps.gradients(model)])
+    assert all(gradients == results[0] for gradients in results)
+    assert [len(r) for r in parallel._columns((stored, x), None)[0]] == [7] * 7 + [1]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +224,7 @@ def test_wrong_data_change_nothing(
     before = [t.detach().numpy().copy() for t in (*model.parameters(), *model.buffers())]
     x, y = change(*steps.data(0, 40))
     with pytest.raises(error, match=match):
-        parallel.backward(model, steps.mean, x, y, chunk_rows=10)
+        parallel.backward(model, steps.mean, x, y, chunk_rows=None if hasattr(x, "dask") else 10)
     after = [t.detach().numpy() for t in (*model.parameters(), *model.buffers())]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     assert not steps.gradients(model)
@@ -236,7 +248,7 @@ def test_wrong_calls_say_what_is_expected() -> None:
     with pytest.raises(parallel.ChunkError, match=r"shape \(4, 3\); expected \(\)"):
         parallel.backward(model, lambda m, x, y: m(x) - y, x, y)
     with pytest.raises(parallel.ChunkError, match="use the model that loss_fn gets"):
-        parallel.backward(model, lambda _, x, y: steps.mean(model, x, y), x, y)
+        parallel.backward(model, lambda *_: tg.ones(1, requires_grad=True).sum(), x, y)
     with pytest.raises(parallel.ChunkError, match=r"weights of all rows add up to 0"):
         parallel.backward(model, lambda m, x, y: (steps.mean(m, x, y), 0), x, y, check=False)
 
@@ -268,6 +280,7 @@ def test_a_sweep_keeps_results_and_errors() -> None:
             runs = parallel.map(train, [1, 2, 3])
         assert [run.configuration for run in runs] == [1, 2, 3]
         assert str(runs[1].error) == "diverged"
+        assert runs[1].line.endswith('raise ValueError("diverged")')
         assert runs[1].result is runs[0].error is None
         found.append([run.result for run in runs])
     assert found[0] == found[1]
