@@ -35,7 +35,8 @@ def written(folder: Path, rows: int) -> tuple[Any, Any]:
         for name, n in (("x", FEATURES), ("y", 1))
     )
     for start in range(0, rows, CHUNK):
-        part = rng.integers(-2, 3, (min(CHUNK, rows - start), FEATURES)).astype(float)
+        shape = min(CHUNK, rows - start), FEATURES
+        part = rng.integers(-2, 3, shape, dtype=np.int8).astype(float)
         x[start : start + CHUNK] = part
         y[start : start + CHUNK] = part @ slope
     return x, y
@@ -93,7 +94,7 @@ def main() -> None:
             rows[f"{workers} worker{'s' * (workers > 1)}"] = (f"{seconds:.2f}", f"{used:.0f}")
         size = x.nbytes / MEGABYTE
     title = f"{size:.0f} MiB of data, a limit of {chosen.limit} MiB a worker"
-    console.print(results(title, rows, ("", "seconds per epoch", "most MiB in a worker")))
+    console.print(results(title, rows, ("seconds per epoch", "most MiB in a worker")))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ learning rate. A run that fails is reported with its error, and the others go on
 import math
 from contextlib import nullcontext
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from dask.distributed import Client, LocalCluster
@@ -31,9 +32,10 @@ def train(configuration: tuple[float, int, int]) -> float:
     optimizer = optim.SGD(model.parameters(), lr=rate, momentum=0.9)
     for _ in range(epochs):
         optimizer.zero_grad()
-        loss = F.mse_loss(model(x), y)
-        loss.backward()
-        optimizer.step()
+        with np.errstate(all="ignore"):
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            optimizer.step()
         if not math.isfinite(loss.item()):
             raise FloatingPointError(f"the error is {loss.item()}")
     return float(loss.item())
@@ -56,20 +58,18 @@ def main() -> None:
         if chosen.workers
         else nullcontext()
     )
-    with (
-        np.errstate(all="ignore"),
-        cluster,
-        Client(cluster) if chosen.workers else nullcontext() as client,
-    ):
+    with cluster, Client(cluster) if chosen.workers else nullcontext() as client:
         runs = parallel.map(train, configurations, client=client, progress=True)
     rows = {}
     for rate in LEARNING_RATES:
         errors = [run.result for run in runs if run.configuration[0] == rate and not run.error]
-        failed = [run.error for run in runs if run.configuration[0] == rate and run.error]
+        failed = [run for run in runs if run.configuration[0] == rate and run.error]
         mean = f"{np.mean(errors):.4f}" if errors else "-"
-        rows[f"{rate:g}"] = (mean, str(len(failed)), str(failed[0]) if failed else "")
+        place, _, code = failed[0].line.partition(": ") if failed else ("", "", "")
+        line = f"{failed[0].error}\n{Path(place).name}: {code}" if failed else ""
+        rows[f"{rate:g}"] = (mean, str(len(failed)), line)
     console = Console()
-    console.print(results("Learning rates", rows, ("", "mean error", "failed", "error")))
+    console.print(results("Learning rates", rows, ("mean error", "failed", "error, and its line")))
 
 
 if __name__ == "__main__":
