@@ -17,7 +17,7 @@ from tinygrad_fc.compiler import numpy_printer
 from tinygrad_fc.compiler.ir import CompileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tinygrad_fc.compiler.ir import Program
 
@@ -103,10 +103,9 @@ def build(program: Program) -> Any:
     return Choice(program) if available() else numpy_printer.build(program)
 
 
-def build_loop(program: Program, rows: frozenset[int]) -> Callable[..., Any]:
-    """Return a native loop, or NumPy's where there is none.
+def build_loop(program: Program, rows: frozenset[int]) -> Any:
+    """Return a native loop; None where there is none.
 
     Within an epoch it is the interpreter that costs, which native code leaves; so none is timed.
     """
-    native = _native("build_loop", program, rows) if available() else None
-    return native or numpy_printer.build_loop(program, rows)
+    return _native("build_loop", program, rows) if available() else None

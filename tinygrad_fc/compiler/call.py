@@ -84,22 +84,12 @@ class _Arrays:
         return any(np.may_share_memory(array, other) for other in self.changing.values())
 
 
-_CONSTANTS = {
-    "MISS": MISS,
-    "ABSENT": ABSENT,
-    "GuardFailed": GuardFailed,
-    "wrap": wrap,
-    "result_of": result_of_op,
-    "changed": changed,
-    "changed_again": changed_again,
-    "same": same,
-    "same_contents": same_contents,
-    "hooks_of": hooks_of,
-    "default": get_default_dtype,
-    "flatten": flatten,
-    "flags": grad_mode.flags.get,
-    "silent": _silent,
-}
+_FUNCTIONS = (
+    *(wrap, result_of_op, changed, changed_again, same, same_contents, hooks_of, flatten),
+    *(get_default_dtype, GuardFailed),
+)
+_NAMES: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
+_NAMES |= {"MISS": MISS, "ABSENT": ABSENT, "flags": grad_mode.flags, "silent": _silent}
 """What the generated function reads of this package."""
 
 
@@ -108,10 +98,9 @@ class _Writer:
 
     def __init__(self, traced: Traced, kernel: Any) -> None:
         self.traced, self.program = traced, traced.program
-        self.quiet = kernel.backend == "numba"
         arrays = _Arrays(self.program)
         self.bound: dict[str, Any] = {
-            **_CONSTANTS,
+            **_NAMES,
             "kernel": kernel,
             "known": arrays.known,
             "changing": arrays.changing,
@@ -200,7 +189,8 @@ class _Writer:
     def outside(self) -> None:
         """Write the guards of what the function reads outside."""
         traced = self.traced
-        self.unless(f"flags() == {traced.flags} and default() is {self.name(get_default_dtype())}")
+        dtype = self.name(get_default_dtype())
+        self.unless(f"flags.get() == {traced.flags} and get_default_dtype() is {dtype}")
         for read in traced.reads.names.values():
             now = f"{self.name(read.place, 'place')}.get({read.name!r}, ABSENT)"
             if isinstance(read.place, CellType):
@@ -278,8 +268,7 @@ class _Writer:
         for source, _, _ in traced.gradients:  # new ones lie where these lay, in the caches
             if not any(source is other for other in read):
                 add(f"{self.tensor(source)}._grad = None")
-        call = "kernel(" if self.quiet else "silent.call(kernel, "
-        run = f"{call}{', '.join(inputs)})"
+        run = f"silent.call({', '.join(['kernel', *inputs])})"
         run = f"{', '.join(f'r{k}' for k in range(len(outputs)))}, = {run}" if outputs else run
         drawn = [v.source.subject for v in self.program.inputs if v.source.kind == "generator"]
         if drawn and self.program.expects:  # what was drawn before a condition fails is undone
@@ -307,7 +296,7 @@ class _Writer:
         if isinstance(tree, Output):
             array = f"r{tree.number}"
             if tree.op is not None:
-                return f"result_of({array}, {self.name(tree.op, 'op')})"
+                return f"result_of_op({array}, {self.name(tree.op, 'op')})"
             return f"wrap({array})" if tree.tensor else array
         if isinstance(tree, Source):
             return self.tensor(tree)

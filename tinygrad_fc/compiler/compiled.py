@@ -177,9 +177,10 @@ class Compiled(Generic[P, R]):
 
         `order` (steps, batch) holds row numbers, or is a list of them for each step, such as
         `randperm(N).split(batch)`, whose last one may be smaller; `data` are tensors and arrays
-        (N, ...). Steps of one size run in one loop. What is no tensor or array is returned as by
-        the last step. Raises `ValueError` where `order` has no step, `IndexError` for a row that
-        does not exist, `ShapeError` where results cannot be stacked.
+        (N, ...). Steps of one size run in one native loop, where the backend has one. What is no
+        tensor or array is returned as by the last step. Raises `ValueError` where `order` has no
+        step, `IndexError` for a row that does not exist, `ShapeError` where results cannot be
+        stacked.
 
         >>> import tinygrad_fc as tg
         >>> total = tg.zeros(())
@@ -190,7 +191,7 @@ class Compiled(Generic[P, R]):
         >>> add.epoch([[0, 1], [2, 3], [4]], tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0])), total
         (tensor([3., 7., 5.]), tensor(15.))
         """
-        build = _backend(self.backend).build_loop
+        build = getattr(_backend(self.backend), "build_loop", None)
         return run_epoch(self, self._latest_call, build, order, data)
 
     def _latest_call(self) -> Call | None:

@@ -46,7 +46,7 @@ def run_epoch(
             blocks.append([np.array(array_of(leaf))[None] for leaf in leaves])
             k += 1
             call = latest()
-            if k < len(rows) and call is not None and call.is_steady(len(leaves)):
+            if k < len(rows) and build and call is not None and call.is_steady(len(leaves)):
                 stacks = [np.empty((len(rows) - k, *a.shape[1:]), a.dtype) for a in blocks[-1]]
                 count = _loop(call, build, rows[k:], batch, arrays, stacks)
                 blocks.append([stack[:count] for stack in stacks])
@@ -124,7 +124,10 @@ def _loop(call: Call, build: Any, rows: Any, batch: Any, arrays: Any, stacks: An
         for k, v in enumerate(call.program.inputs)
         if v.source.kind == "argument"
     }
-    call.loop = call.loop or build(call.program, frozenset(taken))
+    if call.loop is None:
+        call.loop = build(call.program, frozenset(taken)) or False
+    if not call.loop:
+        return 0
     done = np.zeros(1, np.intp)
 
     def kernel(*inputs: Any) -> Any:

@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,9 +28,6 @@ from tinygrad_fc.compiler.ir import (
     operands,
     put,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ATOM, SIGN, PRODUCT, SUM, BITS, COMPARED = 6, 5, 4, 3, 2, 1
 _LEVELS = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT}
@@ -405,13 +402,10 @@ def _constant_text(array: Any) -> tuple[str, str]:
         x = array.flat[0].item()
         if not array.ndim:
             return _NAMES_OF_NUMBERS.get(x, "scale"), f"np.array({x!r}{dtype})"
-        fills = {0.0: "zeros", 1.0: "ones"}
-        if x in fills:
-            return fills[x], f"np.{fills[x]}({shape}{dtype})"
+        if x == 1:
+            return "ones", f"np.ones({shape}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():
         return "rows", f"np.arange({len(array)})"
-    if 0 < array.size <= 8 and np.isfinite(array).all():
-        return "constant", f"np.array({array.tolist()}{dtype or ', np.float64'})"
     return "constant", ""
 
 
@@ -424,7 +418,7 @@ def _wrapped(start: str, parts: list[str], end: str, close: str) -> list[str]:
     return [start, *(f"    {part}," for part in parts), close.strip()]
 
 
-# The backend: the source, executed, and a loop over it for epochs
+# The backend: the source, executed
 
 
 def build(program: Program) -> Any:
@@ -444,33 +438,3 @@ def build(program: Program) -> Any:
     kernel: Any = namespace[source.name]
     kernel.source, kernel.backend = source.text, "numpy"
     return kernel
-
-
-def build_loop(program: Program, rows: frozenset[int]) -> Callable[..., Any]:
-    """Return a function that runs a step for each row of `order`.
-
-    `loop(order, done, *stacks, *inputs)`: inputs whose number is in `rows` are whole data sets, of
-    which each step takes some rows; `done[0]` counts the steps; results of step k are written to
-    `stack[k]`. Returns the outputs of the last step.
-    """
-    kernel, inputs = build(program), program.inputs
-    drawing = [n for n, v in enumerate(inputs) if v.source.kind == "generator" and program.expects]
-
-    def loop(order: Any, done: Any, *arrays: Any) -> Any:
-        stacks, inputs = arrays[: len(program.returned)], arrays[len(program.returned) :]
-        outputs: Any = ()
-        for k, batch in enumerate(order):
-            taken = [x.take(batch, axis=0) if n in rows else x for n, x in enumerate(inputs)]
-            states = [taken[n].bit_generator.state for n in drawing]
-            try:
-                outputs = kernel(*taken)
-            except GuardFailed:
-                for n, state in zip(drawing, states, strict=True):
-                    taken[n].bit_generator.state = state
-                raise
-            for stack, number in zip(stacks, program.returned, strict=True):
-                stack[k] = outputs[number]
-            done[0] += 1
-        return outputs
-
-    return loop
