@@ -41,11 +41,6 @@ class Choice:
         """Which backend was chosen; None while that is open."""
         return None if self.chosen is None else str(self.chosen.backend)
 
-    @property
-    def unchosen(self) -> Any:
-        """NumPy's kernel while the choice is open."""
-        return self._numpy if self.chosen is None else None
-
     def __call__(self, *inputs: Any) -> Any:
         """Run the program once."""
         if self.chosen is not None:

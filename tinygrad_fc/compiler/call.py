@@ -45,14 +45,16 @@ class Call:
         exec(compile(self.text, f"<call of {self.program.name}>", "exec"), writer.bound)  # noqa: S102
         self.call: Any = writer.bound.pop("call")
 
-    def is_steady(self, results: int) -> bool:
+    def is_steady(self) -> bool:
         """Tell whether the program fits the next call after all that this one changes, too.
 
-        `results` is the number of leaves of what it returns, all of which have to be new tensors.
+        No tensor from outside may be among its results, since it would be another one each time.
         """
-        reads_results = any(v.source.kind == "gradient" for v in self.program.inputs)
-        reads_results = reads_results or bool(self.traced.grad_guards or self.traced.replaced)
-        return not reads_results and len(self.program.returned) == results
+        results: list[Any] = []
+        flatten(self.traced.result, results)
+        reads_gradients = any(v.source.kind == "gradient" for v in self.program.inputs)
+        changing = reads_gradients or self.traced.grad_guards or self.traced.replaced
+        return not changing and not any(type(result) is Source for result in results)
 
 
 class _Arrays:

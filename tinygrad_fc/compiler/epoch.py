@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.call import MISS, result_of_op
+from tinygrad_fc.compiler.call import result_of_op
 from tinygrad_fc.compiler.ir import GuardFailed, array_of, flatten, unflatten
+from tinygrad_fc.compiler.trace import Output
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.graph import Node, wrap
 
@@ -31,9 +32,8 @@ def run_epoch(
 ) -> Any:
     """Run all steps: as many as a program fits in one loop, and others by themselves."""
     arrays = _checked_data(data)
-    blocks: list[list[Any]] = []  # of each leaf of the results, stacked for some steps
     structure: Any = None
-    leaves: list[Any] = []
+    blocks: list[list[Any]] = []  # (kind, stack) of each leaf of the results, for some steps
     for rows in _checked_order(order, len(arrays[0])):
         k = 0
         while k < len(rows):
@@ -41,17 +41,18 @@ def run_epoch(
                 wrap(a[rows[k]]) if isinstance(x, Node) else a[rows[k]]
                 for x, a in zip(data, arrays, strict=True)
             ]
-            leaves = []
-            structure = flatten(_one_step(step, latest(), batch), leaves)
-            blocks.append([np.array(array_of(leaf))[None] for leaf in leaves])
-            k += 1
+            leaves: list[Any] = []
             call = latest()
-            if k < len(rows) and build and call is not None and call.is_steady(len(leaves)):
-                stacks = [np.empty((len(rows) - k, *a.shape[1:]), a.dtype) for a in blocks[-1]]
-                count = _loop(call, build, rows[k:], batch, arrays, stacks)
-                blocks.append([stack[:count] for stack in stacks])
-                k += count
-    return unflatten(structure, iter(_stacked(leaves, blocks)))
+            stacks = _loop(call, build, rows[k:], batch, arrays) if call and build else None
+            if call and stacks is not None:
+                structure = flatten(call.traced.result, leaves)
+                blocks.append([(x, stacks.get(getattr(x, "number", None))) for x in leaves])
+                k += stacks.count
+            else:
+                structure = flatten(step(*batch), leaves)
+                blocks.append(list(map(_first, leaves)))
+                k += 1
+    return unflatten(structure, map(_stacked, *blocks))
 
 
 def _checked_data(data: tuple[Any, ...]) -> list[Any]:
@@ -107,27 +108,24 @@ def _row_numbers(step: Any, k: int) -> Any:
     return rows
 
 
-def _one_step(step: Callable[..., Any], call: Call | None, batch: list[Any]) -> Any:
-    """Run one step; by NumPy where the backend is not chosen, as a loop follows in any case."""
-    kernel = getattr(call.kernel, "unchosen", None) if call is not None else None
-    result: Any = MISS
-    if call is not None and kernel is not None:
-        with suppress(GuardFailed):
-            result = call.call(tuple(batch), {}, kernel)
-    return step(*batch) if result is MISS else result
+class _Stacks(dict[Any, Any]):
+    """The results of `count` steps by the number of the output."""
+
+    count = 0
 
 
-def _loop(call: Call, build: Any, rows: Any, batch: Any, arrays: Any, stacks: Any) -> int:
-    """Run steps for `rows` in one call of a loop; return how many the program fitted."""
+def _loop(call: Call, build: Any, rows: Any, batch: Any, arrays: Any) -> _Stacks | None:
+    """Run steps for `rows` in one call of a loop; return the results of those that it fitted."""
+    program = call.program
     taken = {
-        k: v.source.subject
-        for k, v in enumerate(call.program.inputs)
-        if v.source.kind == "argument"
+        k: v.source.subject for k, v in enumerate(program.inputs) if v.source.kind == "argument"
     }
     if call.loop is None:
-        call.loop = build(call.program, frozenset(taken)) or False
+        call.loop = (call.is_steady() and build(program, frozenset(taken))) or False
     if not call.loop:
-        return 0
+        return None
+    outputs = {number: program.outputs[number] for number in program.returned}
+    stacks = {k: np.empty((len(rows), *v.shape), v.dtype) for k, v in outputs.items()}
     done = np.zeros(1, np.intp)
 
     def kernel(*inputs: Any) -> Any:
@@ -136,28 +134,38 @@ def _loop(call: Call, build: Any, rows: Any, batch: Any, arrays: Any, stacks: An
             for k, x in enumerate(inputs)
         ]
         try:
-            return call.loop(rows, done, *stacks, *whole)
+            return call.loop(rows, done, *stacks.values(), *whole)
         except GuardFailed as failed:  # whose draws the loop has undone
             raise _StoppedError from failed
 
     with suppress(_StoppedError):  # at step `done`, which is run by itself
         call.call(tuple(batch), {}, kernel)
-    return int(done[0])
+    results = _Stacks((k, stack[: done[0]]) for k, stack in stacks.items())
+    results.count = int(done[0])
+    return results if results.count else None
 
 
-def _stacked(leaves: list[Any], blocks: list[list[Any]]) -> list[Any]:
-    """Return the results of all steps, leaf by leaf; what is no array is the last step's."""
-    if len({tuple(a.shape[1:] for a in block) for block in blocks}) > 1:
-        shapes = sorted({str([a.shape[1:] for a in block]) for block in blocks})
+def _first(leaf: Any) -> tuple[Any, Any]:
+    """Return kind and stack of a result of one step; no stack where it is no array."""
+    if isinstance(leaf, Node):
+        kind = Output(0, tensor=True, op=leaf._op if leaf._requires_grad else None)
+        return kind, np.array(leaf._array)[None]
+    if isinstance(leaf, np.ndarray):
+        return Output(0, tensor=False), np.array(leaf)[None]
+    return leaf, None
+
+
+def _stacked(*parts: tuple[Any, Any]) -> Any:
+    """Return one result of all steps; of what is no array, the last one."""
+    kind = parts[-1][0]
+    if not isinstance(kind, Output):
+        return kind
+    shapes = {np.shape(stack)[1:] for _, stack in parts}
+    if len(shapes) > 1:
         raise ShapeError(
-            f"epoch: all steps are done, but they return shapes {' and '.join(shapes)}, not to be "
-            "stacked. Return what has one shape for all of them, such as a mean"
+            "epoch: all steps are done, but what they return has shapes "
+            f"{' and '.join(map(str, sorted(shapes)))}, not to be stacked. Return what has one "
+            "shape for all of them, such as a mean"
         )
-    stacked: list[Any] = []
-    for leaf, *parts in zip(leaves, *blocks, strict=True):
-        if isinstance(leaf, Node):
-            op = leaf._op if leaf._requires_grad else None
-            stacked.append(result_of_op(np.concatenate(parts), op))
-        else:
-            stacked.append(np.concatenate(parts) if isinstance(leaf, np.ndarray) else leaf)
-    return stacked
+    whole = np.concatenate([stack for _, stack in parts])
+    return result_of_op(whole, kind.op) if kind.tensor else whole
