@@ -303,6 +303,31 @@ def test_a_buffer_that_is_filled_step_by_step():
     assert w.grad.tolist() == [1, 2, 3]
 
 
+@given(st.lists(st.tuples(st.sampled_from([0, -1, slice(1, None), [0, 2]]), st.booleans())))
+def test_elements_that_are_changed_by_recorded_values_have_gradients(steps: list[Any]):
+    w, out, factor = tg.tensor(2.0, requires_grad=True), tg.zeros(3), np.zeros(3)
+    for at, scaled in steps:
+        if scaled:
+            out[at] *= 1 + 0 * w
+        else:
+            out[at] += w
+            factor[at] += 1
+    assert out.tolist() == (2 * factor).tolist()
+    if out.requires_grad:
+        (out * tg.tensor([1.0, 2.0, 3.0])).sum().backward()
+        assert w.grad is None or w.grad.item() == factor @ [1, 2, 3]
+
+
+def test_elements_that_something_else_refers_to_are_not_changed():
+    w = tg.tensor(1.0, requires_grad=True)
+    for out in (tg.zeros(2), w * tg.ones(2)):
+        part = out[:1]
+        with pytest.raises(GraphError, match="something else refers to x"):
+            out[:1] += w
+        with pytest.raises(GraphError, match="something else refers to x"):
+            out[:1] = part + w
+
+
 def test_assignment_is_refused_where_something_else_refers_to_it():
     w = tg.tensor(1.0, requires_grad=True)
     out = tg.zeros(2)

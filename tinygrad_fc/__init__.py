@@ -13,6 +13,7 @@ from tinygrad_fc import linalg as linalg
 from tinygrad_fc import nn as nn
 from tinygrad_fc import optim as optim
 from tinygrad_fc import random as random
+from tinygrad_fc.device import check
 from tinygrad_fc.device import cuda as cuda
 from tinygrad_fc.device import device as device
 from tinygrad_fc.dtypes import *
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.viz.explain import explain as explain
 
 inverse, norm = inv, p_norm  # which `linalg` has under other names
+set_default_device = check  # which raises for a GPU
 
 __version__ = "0.1.0"
 

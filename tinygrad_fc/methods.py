@@ -144,7 +144,12 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
     Its array is replaced, so that no other reference to it or to `t` may be alive: a result that
     was computed from it, or a view.
     """
-    references = getrefcount(t), getrefcount(t._array)
+    before = wrap(t._array)
+    for name in ("_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
+        if hasattr(t, name):
+            setattr(before, name, getattr(t, name))
+    seen = _redirect_part(t, value, before)
+    references = getrefcount(t), getrefcount(t._array) - seen
     if not _REFERENCES:
         _REFERENCES.extend(references)
         return
@@ -154,10 +159,6 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
             "its memory: a result computed from it, a view, or a second name. Assign before x is "
             "used, or build it with stack(), cat() or where()"
         )
-    before = wrap(t._array)
-    for name in ("_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
-        if hasattr(t, name):
-            setattr(before, name, getattr(t, name))
     positions = np.full(t.shape, -1)  # of repeated indices the last wins, and has the gradient
     shape = positions[at].shape
     if not math.prod(shape):
@@ -170,6 +171,25 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
     for name in Node.__slots__[1:]:
         if name not in ("_grad", "_watch") and hasattr(after, name):
             setattr(t, name, getattr(after, name))
+
+
+def _redirect_part(t: Any, value: Any, before: Any) -> int:
+    """Make `x[at]` in `x[at] += y` a part of `before`; return its references to the array of `t`.
+
+    `value` is then the sum. Nothing else refers to the part, which is recorded if `t` is.
+    """
+    if not isinstance(value, Node) or not value._parents:
+        return 0
+    part, view = value._parents[0], value._args[0]  # type: ignore[index]
+    recorded = part is not None and bool(part._parents) and part._parents[0] is t
+    listed = [object()]
+    alone = listed[0]
+    if getrefcount(part if recorded else view) > getrefcount(alone):
+        return 0
+    if not recorded:
+        return int(getattr(view, "base", None) is t._array)
+    part._parents[0] = before
+    return sum(a is t._array for a in part._args) + (part._array.base is t._array)
 
 
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:

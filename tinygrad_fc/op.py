@@ -86,6 +86,8 @@ class Op:
     def __call__(self, *args: Any, **settings: Any) -> Tensor:
         """Return the result; for a type checker, of a call with a tensor among `args`."""
         if settings and not settings.keys() <= self.settings.keys():
+            if "out" in settings:  # a tensor, as in PyTorch
+                return settings.pop("out").copy_(self(*args, **settings))  # type: ignore[no-any-return]
             args = self._positional(args, settings)
         arrays, others = False, False
         for a in args:

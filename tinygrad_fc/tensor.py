@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from numbers import Number
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -679,11 +680,12 @@ class GradFn:
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
         """Pairs of the node of each argument, None for one that does not require grad, and 0.
 
-        They are empty for a leaf, and for a graph that a backward pass has freed.
+        Numbers are last, as in PyTorch. They are empty for a leaf, and for a graph that a backward
+        pass has freed.
         """
-        return tuple(
-            (None if parent is None else GradFn(parent), 0) for parent in self._node._parents or ()
-        )
+        pairs = zip(self._node._args or (), self._node._parents or (), strict=True)
+        tensors_first = sorted(pairs, key=lambda pair: isinstance(pair[0], Number))
+        return tuple((None if node is None else GradFn(node), 0) for _, node in tensors_first)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GradFn) and other._node is self._node

@@ -17,7 +17,17 @@ from tinygrad_fc.graph import Node, wrap
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["arange", "as_tensor", "clone", "detach", "empty", "empty_like", "eye"]
+__all__ = [
+    "FloatTensor",
+    "LongTensor",
+    "arange",
+    "as_tensor",
+    "clone",
+    "detach",
+    "empty",
+    "empty_like",
+    "eye",
+]
 __all__ += [
     "from_dlpack",
     "from_numpy",
@@ -55,6 +65,16 @@ def tensor(
             [3, 4]])
     """
     return with_grad(as_array(data, dtype, copy=True), requires_grad, device)
+
+
+def FloatTensor(data: Any) -> Tensor:  # noqa: N802  PyTorch's name
+    """Return `tensor(data, dtype=float32)`: PyTorch's older name."""
+    return tensor(data, dtype=np.float32)
+
+
+def LongTensor(data: Any) -> Tensor:  # noqa: N802  PyTorch's name
+    """Return `tensor(data, dtype=int64)`: PyTorch's older name."""
+    return tensor(data, dtype=np.int64)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

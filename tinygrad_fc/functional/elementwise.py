@@ -21,14 +21,15 @@ __all__ += ["digamma", "div", "equal", "isclose", "lerp", "logit", "masked_fill"
 __all__ += ["polygamma", "pow", "round", "sub", "where"]
 
 
-def add(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
-    """Return `input + alpha * other`, broadcast.
+def add(input: Tensor, other: Any, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+    """Return `input + alpha * other`, broadcast, in the memory of `out` if it is a tensor.
 
     >>> import tinygrad_fc as tg
     >>> tg.add(tg.tensor([1.0, 2.0]), 3, alpha=10)
     tensor([31., 32.])
     """
-    return e.add(input, other if alpha == 1 else e.multiply(other, alpha))
+    result = e.add(input, other if alpha == 1 else e.multiply(other, alpha))
+    return result if out is None else out.copy_(result)
 
 
 def sub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
