@@ -1,11 +1,11 @@
 """Functions to functions: `grad(f)` is the gradient of `f`, in the spelling of `torch.func`.
 
-Arguments and results may be nested in tuples, lists and dicts, whose leaves are tensors. `argnums`
-says by which arguments is differentiated: a number, or several as a tuple. With `has_aux` a
-function returns a pair, of which the second is handed through. The functions nest: `grad(grad(f))`
-is a second derivative. What they return is part of a graph only if something from outside that
-requires grad went into it. Raises `TypeError` for leaves that are no tensors of floats, and
-`ShapeError` for shapes and nests that do not fit.
+Arguments and results are pytrees: tensors nested in tuples, lists and dicts. `argnums` are the
+numbers of the arguments to differentiate by: one, or a tuple. With `has_aux` the function returns a
+pair, (output, aux), and `aux` is returned unchanged. The functions nest: `grad(grad(f))` is a
+second derivative. Results are part of a graph only if they depend on a tensor from outside that
+requires grad. Raises `TypeError` for leaves that are not tensors of floats, and `ShapeError` for shapes and
+structures that do not fit.
 """
 
 from __future__ import annotations
@@ -15,29 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.evaluation import Evaluation, directional, gradients
-from tinygrad_fc.errors import ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Func = Callable[..., Any]
     Argnums = int | tuple[int, ...]
-
-
-def _gradient(
-    name: str, func: Func, argnums: Argnums, has_aux: bool, args: Any, kwargs: Any
-) -> tuple[Any, Any, Any]:
-    """Return the gradient of a function, its value, and what it returned beside."""
-    at = Evaluation(name, func, args, argnums, has_aux=has_aux, kwargs=kwargs)
-    if at.outputs[0]._array.ndim:
-        shapes = [t._array.shape for t in at.outputs]
-        raise ShapeError(
-            f"{name}: the function must return one tensor of shape (), got {shapes}: use .sum() or "
-            ".mean(), or take vjp or jacrev"
-        )
-    found = at.gradient(create=at.recorded(at.outputs))
-    slope = at.like_inputs(at.released(found, at.inputs))
-    return slope, at.value(), at.released_aux()
 
 
 def grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> Func:
@@ -51,11 +34,12 @@ def grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> Func:
     >>> func.grad(func.grad(lambda x: x**3))(tg.tensor(2.0))
     tensor(12.)
     """
+    both = value_and_grad(func, argnums, has_aux)
 
     @functools.wraps(func)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        slope, _, aux = _gradient("grad", func, argnums, has_aux, args, kwargs)
-        return (slope, aux) if has_aux else slope
+        value, slope = both(*args, **kwargs)
+        return (slope, value[1]) if has_aux else slope
 
     return gradient
 
@@ -72,8 +56,10 @@ def value_and_grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> F
 
     @functools.wraps(func)
     def both(*args: Any, **kwargs: Any) -> Any:
-        slope, value, aux = _gradient("value_and_grad", func, argnums, has_aux, args, kwargs)
-        return ((value, aux) if has_aux else value), slope
+        at = Evaluation("grad", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
+        slope = at.gradient(create=at.recorded(at.outputs))
+        value = (at.value(), at.released_aux()) if has_aux else at.value()
+        return value, at.like_inputs(at.released(slope, at.inputs))
 
     return both
 
@@ -87,20 +73,15 @@ def grad_and_value(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> F
     >>> tg.func.grad_and_value(lambda x: x**2)(tg.tensor(3.0))
     (tensor(6.), tensor(9.))
     """
-
-    @functools.wraps(func)
-    def both(*args: Any, **kwargs: Any) -> Any:
-        slope, value, aux = _gradient("grad_and_value", func, argnums, has_aux, args, kwargs)
-        return slope, ((value, aux) if has_aux else value)
-
-    return both
+    both = value_and_grad(func, argnums, has_aux)
+    return functools.wraps(func)(lambda *args, **kwargs: both(*args, **kwargs)[::-1])
 
 
 def vjp(func: Func, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """Return `func(*primals)`, and the function from weights of it to their gradients.
+    """Return `func(*primals)`, and the function from cotangents of it to gradients.
 
-    The weights are nested as the value is, and of its shapes; the gradients are a tuple, one an
-    argument, nested as that is. With `has_aux` a third item is what `func` returned beside.
+    Cotangents have the shapes and the nesting of the value; the gradients are a tuple, one per
+    argument, nested as that is. With `has_aux` the third item is the auxiliary result.
 
     >>> import tinygrad_fc as tg
     >>> value, pull = tg.func.vjp(lambda x, y: x * y, tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]))
@@ -112,8 +93,8 @@ def vjp(func: Func, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     def pull(cotangents: Any) -> Any:
         weights = at.weights(cotangents, at.out_spec, at.outputs, "the outputs")
         create = grad_mode.is_grad_enabled() and at.recorded([*at.outputs, *weights])
-        found = gradients(at.outputs, at.inputs, weights, create=create)
-        return at.like_inputs(at.released(found, at.inputs))
+        product = gradients(at.outputs, at.inputs, weights, create=create)
+        return at.like_inputs(at.released(product, at.inputs))
 
     return (at.value(), pull, at.released_aux()) if has_aux else (at.value(), pull)
 
@@ -129,25 +110,20 @@ def jvp(
     """Return `func(*primals)`, and its derivative along `tangents`, nested alike.
 
     `tangents` are nested as `primals`, a tuple, and of their shapes. `strict` raises `GraphError`
-    where an output does not depend on them. With `has_aux` a third item is what `func` returned
-    beside.
+    where an output does not depend on them. With `has_aux` the third item is the auxiliary result.
 
     >>> import tinygrad_fc as tg
     >>> tg.func.jvp(lambda x: x.sum() * x, (tg.tensor([1.0, 2.0]),), (tg.tensor([1.0, 0.0]),))
     (tensor([3., 6.]), tensor([4., 2.]))
     """
     if not isinstance(primals, tuple):
-        raise TypeError(
-            "jvp: primals must be a tuple, the arguments of func, such as (x,), got "
-            f"{type(primals).__name__}"
-        )
+        raise TypeError(f"jvp: primals is {type(primals).__name__}, expected a tuple, as (x,)")
     at = Evaluation(
         "jvp", func, primals, tuple(range(len(primals))), has_aux=has_aux, strict=strict
     )
     v = at.weights(tangents, at.spec, at.inputs, "the primals")
-    found = directional(at.outputs, at.inputs, v, create=at.recorded([*at.outputs, *v]))
-    at.must_depend(found, "output {}", "the primals")
-    derivative = at.like_outputs(at.released(found, at.outputs))
+    product = directional(at.outputs, at.inputs, v, create=at.recorded([*at.outputs, *v]))
+    derivative = at.like_outputs(at.released(product, at.outputs))
     return (at.value(), derivative, at.released_aux()) if has_aux else (at.value(), derivative)
 
 

@@ -249,7 +249,7 @@ def test_an_output_that_does_not_depend() -> None:
     assert func.jacrev(lambda x: tg.ones(2))(x).tolist() == [[0.0, 0.0]] * 2
     assert func.jvp(lambda x: tg.ones(2), (x,), (x,))[1].tolist() == [0.0, 0.0]
     with pytest.raises(
-        GraphError, match="jvp: output 1 does not depend on any input, which strict=True"
+        GraphError, match=r"jvp: an output.* does not depend on the inputs .*strict=True"
     ):
         func.jvp(lambda x: (x, tg.ones(2)), (x,), (x,), strict=True)
     assert func.jacrev(lambda x: x[:0])(x).shape == (0, 2)
@@ -262,14 +262,14 @@ def test_an_output_that_does_not_depend() -> None:
         (
             func.grad(lambda x: x),
             ShapeError,
-            r"grad: the function must return one tensor of shape \(\), got \[\(2,\)\]: use .sum",
+            r"grad: the function must return one number, .* got \[\(2,\)\]: use .sum",
         ),
         (
             func.grad(lambda x: (x.sum(),)),
             ShapeError,
-            r"one tensor of one element, got",
+            r"must return one number",
         ),
-        (func.value_and_grad(lambda x: x), ShapeError, "value_and_grad: the function"),
+        (func.value_and_grad(lambda x: x), ShapeError, "grad: the function"),
         (
             func.grad(lambda x: 3.0),
             TypeError,
@@ -296,12 +296,12 @@ def test_an_output_that_does_not_depend() -> None:
         (
             func.grad(lambda x: x.sum(), (0, -1)),
             ValueError,
-            r"argnums = \(0, -1\) names an argument twice",
+            r"argnums = \(0, -1\) must name .* none twice",
         ),
         (
             func.grad(lambda x: x.sum(), "0"),
-            TypeError,
-            r"argnums must be a number or a tuple of numbers, got '0'",
+            ValueError,
+            r"argnums = '0' must name some",
         ),
         (
             func.grad(lambda x: x.sum(), has_aux=True),
@@ -311,32 +311,32 @@ def test_an_output_that_does_not_depend() -> None:
         (
             lambda x: func.vjp(lambda x: (x, x), x)[1](x),
             ShapeError,
-            r"vjp: v: expected tensors nested as \(\*, \*\), got \*",
+            r"vjp: v has the shapes .* nested alike",
         ),
         (
             lambda x: func.vjp(lambda x: {"a": x}, x)[1]([x]),
             ShapeError,
-            r"nested as \{'a': \*\}, got \[\*\]",
+            r"vjp: v has the shapes .* nested alike",
         ),
         (
             lambda x: func.vjp(lambda x: x, x)[1](x[:1]),
             ShapeError,
-            r"vjp: v must have the shapes of the outputs, \[\(2,\)\], and has \[\(1,\)\]",
+            r"vjp: v has the shapes \[\(1,\)\]; expected those of the outputs, \[\(2,\)\]",
         ),
         (
             lambda x: func.jvp(lambda x: x, x, (x,)),
             TypeError,
-            r"jvp: primals must be a tuple, .* got Tensor",
+            r"jvp: primals is Tensor, expected a tuple",
         ),
         (
             lambda x: func.jvp(lambda x: x, (x,), (x, x)),
             ShapeError,
-            r"jvp: v: expected tensors nested as \(\*\), got \(\*, \*\)",
+            r"jvp: v has the shapes",
         ),
         (
             lambda x: func.jvp(lambda x: x, (x,), (x[0],)),
             ShapeError,
-            "jvp: v must have the shapes",
+            "jvp: v has the shapes",
         ),
         (
             lambda x: func.jacrev(lambda x: x, chunk_size=0),

@@ -1,8 +1,8 @@
 """One evaluation of a function to differentiate, and products with its Jacobian.
 
-`autograd.functional` and `func` stand on it. Evaluations nest where a derivative is differentiated
-itself. Each has its own copies of the arguments, so that what is constant to an inner one (the
-outer one's arguments) is not mistaken for what it differentiates by.
+`autograd.functional` and `func` are built on it. Evaluations nest where a derivative is
+differentiated. Each has its own copies of the arguments, so that the arguments of an outer one are
+constants of an inner one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Evaluation:
 
     Arguments and results are pytrees of tensors. With `create` derivatives are part of the graph of
     the arguments, with `create=False` of none; by default they are where gradients are enabled and
-    something from outside that requires grad went into them. `strict` raises where an output does
-    not depend on the arguments.
+    they depend on a tensor from outside that requires grad. `strict` raises for a derivative that
+    is zero because there is no dependence.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Evaluation:
             value, self.aux = value
         self.outputs, self.out_spec = pytree.flatten(value)
         _must_be_floats(f"{name}: what the function returns", self.outputs)
-        self.must_depend(self.outputs, "output {}", "any input", recorded=True)
+        self.check_strict(self.outputs, recorded=True)
 
     def like_inputs(self, leaves: Sequence[Any]) -> Any:
         """Return `leaves` nested as the arguments are."""
@@ -81,7 +81,9 @@ class Evaluation:
 
     def value(self) -> Any:
         """Return the value of the function."""
-        return self.like_outputs(self.released(self.outputs))
+        return self.like_outputs(
+            self.outputs if self.recorded(self.outputs) else [wrap(t._array) for t in self.outputs]
+        )
 
     def recorded(self, tensors: Sequence[Any]) -> bool:
         """Return whether derivatives that `tensors` go into are to be recorded."""
@@ -92,6 +94,7 @@ class Evaluation:
 
     def released(self, tensors: Maybe, like: Sequence[Any] | None = None) -> list[Any]:
         """Return `tensors`, zeros for None, detached unless they are to be recorded."""
+        self.check_strict(tensors, recorded=bool(self.create))
         filled = [
             t if t is not None else wrap(np.zeros_like(z._array))
             for t, z in zip(tensors, like or tensors, strict=True)
@@ -99,13 +102,10 @@ class Evaluation:
         return filled if self.recorded(filled) else [wrap(t._array) for t in filled]
 
     def released_aux(self) -> Any:
-        """Return what the function returned beside its value."""
-        leaves, spec = pytree.flatten(self.aux)
-        if self.recorded([t for t in leaves if isinstance(t, Node)]):
+        """Return the auxiliary result of the function."""
+        if self.recorded([t for t in pytree.flatten(self.aux)[0] if isinstance(t, Node)]):
             return self.aux
-        return pytree.unflatten(
-            spec, (wrap(t._array) if isinstance(t, Node) else t for t in leaves)
-        )
+        return pytree.mapped(lambda t: wrap(t._array) if isinstance(t, Node) else t, self.aux)
 
     def weights(self, v: Any, spec: Any, like: Sequence[Any], what: str) -> list[Any]:
         """Return `v`, nested and of the shapes as `like`, as a list; 1 for a single element."""
@@ -116,34 +116,35 @@ class Evaluation:
                     "for one tensor of one element"
                 )
             return [wrap(np.ones_like(like[0]._array))]
-        if self.create is None:
-            tensors = pytree.flatten_like(spec, v, f"{self.name}: v")
-        else:  # one tensor is as good as a tuple of one
-            tensors = pytree.flatten(v)[0]
+        tensors, v_spec = pytree.flatten(v)
         _must_be_floats(f"{self.name}: v", tensors)
         shapes, expected = ([t._array.shape for t in ts] for ts in (tensors, like))
-        if shapes != expected:
+        # In `autograd.functional` one tensor is the same as a tuple of one.
+        if shapes != expected or (self.create is None and v_spec != spec):
             raise ShapeError(
-                f"{self.name}: v must have the shapes of {what}, {expected}, and has {shapes}"
+                f"{self.name}: v has the shapes {shapes}; expected those of {what}, {expected}, "
+                "nested alike"
             )
         return [t.detach() if self.create is False else t for t in tensors]
 
-    def must_depend(self, tensors: Maybe, what: str, on: str, *, recorded: bool = False) -> None:
+    def check_strict(self, tensors: Maybe, *, recorded: bool = False) -> None:
         """Raise under `strict` where a derivative is None, or not `recorded`."""
         for k, t in enumerate(tensors if self.strict else ()):
             if t is None or (recorded and not t._requires_grad):
                 raise GraphError(
-                    f"{self.name}: {what.format(k)} does not depend on {on.format(k)}, which "
-                    "strict=True refuses. Was it computed from something else, or cut off with "
-                    "detach() or numpy()? With strict=False the derivative is zero"
+                    f"{self.name}: an output, or a gradient with create_graph=True, does not "
+                    f"depend on the inputs (number {k} of what is differentiated), which "
+                    "strict=True refuses. Look for detach() and numpy(), or pass strict=False for "
+                    "a derivative of zero"
                 )
 
     def gradient(self, *, create: bool) -> list[Any]:
         """Return the gradient of a function of one number."""
-        if self.out_spec is not None or self.outputs[0]._array.size != 1:
-            shapes = [t._array.shape for t in self.outputs]
+        shapes = [t._array.shape for t in self.outputs]
+        scalar = shapes == [()] or (self.create is not None and self.outputs[0]._array.size == 1)
+        if self.out_spec is not None or not scalar:
             raise ShapeError(
-                f"{self.name}: the function must return one tensor of one element, got shapes "
+                f"{self.name}: the function must return one number, a tensor of shape (), got "
                 f"{shapes}: use .sum() or .mean(), or take vjp or the Jacobian"
             )
         ones = [wrap(np.ones_like(self.outputs[0]._array))]
@@ -153,15 +154,16 @@ class Evaluation:
         """Return the derivatives of all elements of the outputs by all of the arguments."""
         create = self.recorded(self.outputs)
         blocks = []
-        for m, output in enumerate(self.outputs):
-            row = []
+        for output in self.outputs:
             columns = _rows(output, self.inputs, create=create)
-            for k, (t, column) in enumerate(zip(self.inputs, columns, strict=True)):
-                what, on = f"element {{}} of output {m}", f"input {k}"
-                self.must_depend(column, what, on)
-                self.must_depend(column, what, on, recorded=bool(self.create))
-                row.append(_stacked(self.released(column, [t] * len(column)), output, t))
-            blocks.append(self.like_inputs(row))
+            blocks.append(
+                self.like_inputs(
+                    [
+                        _stacked(self.released(column, [t] * len(column)), output, t)
+                        for t, column in zip(self.inputs, columns, strict=True)
+                    ]
+                )
+            )
         return self.like_outputs(blocks)
 
 
@@ -189,8 +191,8 @@ def directional(outputs: Maybe, inputs: Sequence[Any], v: Maybe, *, create: bool
     with grad_mode.enable_grad():
         u = [wrap(np.zeros_like(t._array)).requires_grad_() for t in tracked]
         back = gradients(tracked, inputs, u, create=True)
-    found = iter(gradients(back, u, v, create=create))
-    return [next(found) if t is not None and t._requires_grad else None for t in outputs]
+    along = iter(gradients(back, u, v, create=create))
+    return [next(along) if t is not None and t._requires_grad else None for t in outputs]
 
 
 def _copy(t: Any, *, create: bool) -> Any:
@@ -237,16 +239,13 @@ def _sources(tensors: Sequence[Any]) -> Iterator[Any]:
 
 def _places(name: str, argnums: Any, count: int) -> list[int]:
     """Return `argnums` as a list, counted from the front."""
-    places = [argnums] if isinstance(argnums, int) else argnums
-    if not (isinstance(places, list | tuple) and all(isinstance(k, int) for k in places)):
-        raise TypeError(f"{name}: argnums must be a number or a tuple of numbers, got {argnums!r}")
-    if not places or not all(-count <= k < count for k in places):
+    places = [argnums] if isinstance(argnums, int) else list(argnums)
+    places = [range(count)[k] if k in range(-count, count) else -1 for k in places]
+    if not places or -1 in places or len(set(places)) < len(places):
         raise ValueError(
-            f"{name}: argnums = {argnums!r} must name some of the {count} positional arguments"
+            f"{name}: argnums = {argnums!r} must name some of the {count} positional arguments, "
+            "none twice"
         )
-    places = [k % count for k in places]
-    if len(set(places)) < len(places):
-        raise ValueError(f"{name}: argnums = {argnums!r} names an argument twice")
     return places
 
 
