@@ -4,8 +4,8 @@ Arguments and results are pytrees: tensors nested in tuples, lists and dicts. `a
 numbers of the arguments to differentiate by: one, or a tuple. With `has_aux` the function returns a
 pair, (output, aux), and `aux` is returned unchanged. The functions nest: `grad(grad(f))` is a
 second derivative. Results are part of a graph only if they depend on a tensor from outside that
-requires grad. Raises `TypeError` for leaves that are not tensors of floats, and `ShapeError` for shapes and
-structures that do not fit.
+requires grad. Raises `TypeError` for leaves that are not tensors of floats, and `ShapeError` for
+shapes and structures that do not fit.
 """
 
 from __future__ import annotations

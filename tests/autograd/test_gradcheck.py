@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -99,8 +98,8 @@ def test_the_message_names_the_entries() -> None:
     text = str(caught.value)
     assert text.startswith(
         "the derivative of output 1 at (1, 1) by argument 2 at (1, 1) is 27 by backward, and 9 by "
-        "differences; they may differ by atol + rtol * |differences| + the differences' own error "
-        "= 0.00901. 1 of 16 such pairs differ, for output 1 (2, 2) and argument 2 (2, 2)"
+        "differences; they may differ by atol + rtol * |differences| + the error bound of the "
+        "differences = 0.00901"
     )
 
 
@@ -143,7 +142,7 @@ def test_a_rule_that_is_not_linear_is_found_entry_by_entry_where_it_can() -> Non
     x, y = T(np.array([1.0, 2.0])), T(np.array([1.0, 2.0]))
     with pytest.raises(GradcheckError, match="the derivative of output 0"):
         gradcheck(own(WRONG["the cotangent squared"]), (x, y))
-    with pytest.raises(GradcheckError, match="argument 0 is not linear in what backward gets"):
+    with pytest.raises(GradcheckError, match="argument 0 is not linear in the cotangent"):
         gradcheck(own(WRONG["the largest cotangent only"]), (x, y))
 
 
@@ -155,7 +154,7 @@ def test_a_backward_that_is_not_the_same_twice() -> None:
 
     x, y = T(np.array([1.0, 2.0])), T(np.array([1.0, 2.0]))
     with pytest.raises(
-        GradcheckError, match=r"by argument 0 is not the same twice: .* nondet_tol = 0"
+        GradcheckError, match=r"argument 0 differs between two evaluations .* nondet_tol = 0"
     ):
         gradcheck(own(rule), (x, y))
     assert gradcheck(own(rule), (x, y), nondet_tol=1e-6)
@@ -210,16 +209,12 @@ def test_misuse() -> None:
         tg.errors.DtypeError, match="input 1 is float32, too coarse for differences"
     ):
         gradcheck(lambda x, y: x * y, (x, T(np.ones(1, np.float32))))
-    with pytest.raises(
-        NotImplementedError, match="gradcheck: fast_mode=True is not there: leave it"
-    ):
+    with pytest.raises(TypeError, match="gradcheck: fast_mode=True is not supported"):
         gradcheck(lambda x: x, x, fast_mode=True)
     assert gradcheck(lambda x: x, x, fast_mode=False, check_backward_ad=True)
-    with pytest.raises(NotImplementedError, match="gradgradcheck: check_fwd_over_rev=True is not"):
+    with pytest.raises(TypeError, match="check_fwd_over_rev=True is not supported"):
         gradgradcheck(lambda x: x, x, check_fwd_over_rev=True)
-    with pytest.raises(TypeError, match="gradcheck has no option 'epsilon'"):
-        gradcheck(lambda x: x, x, epsilon=1)
-    with pytest.raises(TypeError, match="gradcheck has no option 'epsilon'"):
+    with pytest.raises(TypeError, match="gradcheck: epsilon=1 is not supported"):
         gradgradcheck(lambda x: x, x, epsilon=1)
 
 
@@ -243,7 +238,7 @@ def test_errors_of_the_function_come_through() -> None:
 def test_a_function_that_is_random_is_refused() -> None:
     x = T([0.5, 2.0, -1.0])
     rng = np.random.default_rng(0)
-    with pytest.raises(GradcheckError, match="output 0 is not the same twice: two calls"):
+    with pytest.raises(GradcheckError, match="output 0 differs between two evaluations"):
         gradcheck(lambda x: x * float(rng.random()), x)
     assert gradcheck(lambda x: x * (1 + 1e-13 * float(rng.random())), x, nondet_tol=1e-12)
 
@@ -251,17 +246,3 @@ def test_a_function_that_is_random_is_refused() -> None:
 def test_an_infinite_gradient_is_the_same_twice() -> None:
     with pytest.raises(GradcheckError, match="is inf by backward"):  # but not "not the same"
         gradcheck(tg.sqrt, T([0.0, 1.0]))
-
-
-@pytest.mark.parametrize("name", ["eps", "atol", "rtol", "nondet_tol"])
-@pytest.mark.parametrize("wrong", ["1", None, True, -1, -1e-9, math.nan, math.inf])
-@pytest.mark.parametrize("check", [gradcheck, gradgradcheck])
-def test_tolerances_are_numbers(check: Any, wrong: Any, name: str):
-    kind = ValueError if type(wrong) in {int, float} else TypeError
-    with pytest.raises(kind, match=rf"{name} is a number that is not negative, .*; got {wrong!r}"):
-        check(lambda x: x * x, T(np.ones(2)), **{name: wrong})
-
-
-def test_what_gradcheck_checks_is_a_function():
-    with pytest.raises(TypeError, match="func is a function of tensors; got 3"):
-        gradcheck(3, T(np.ones(2)))
