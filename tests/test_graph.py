@@ -102,7 +102,7 @@ def test_unused_inputs_are_refused_none_or_zeros():
     assert none is None
     _, zeros = tg.autograd.grad(out, [x, unused], retain_graph=True, materialize_grads=True)
     assert np.array_equal(well_made(zeros, unused), np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="allow_unused cannot be False"):
+    with pytest.raises(ValueError, match="implies allow_unused"):
         tg.autograd.grad(out, x, allow_unused=False, materialize_grads=True)
     with pytest.raises(GraphError, match=r"shape \(3,\) that does not require grad"):
         tg.autograd.grad(out, [x, tg.ones(3)])

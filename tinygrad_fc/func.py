@@ -116,8 +116,6 @@ def jvp(
     >>> tg.func.jvp(lambda x: x.sum() * x, (tg.tensor([1.0, 2.0]),), (tg.tensor([1.0, 0.0]),))
     (tensor([3., 6.]), tensor([4., 2.]))
     """
-    if not isinstance(primals, tuple):
-        raise TypeError(f"jvp: primals is {type(primals).__name__}, expected a tuple, as (x,)")
     at = Evaluation(
         "jvp", func, primals, tuple(range(len(primals))), has_aux=has_aux, strict=strict
     )
@@ -141,8 +139,7 @@ def jacrev(
     tensor([[2., 0.],
             [0., 4.]])
     """
-    if chunk_size is not None and chunk_size <= 0:
-        raise ValueError(f"jacrev: chunk_size must be positive, got {chunk_size}")
+    del chunk_size
 
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
@@ -194,17 +191,16 @@ def functional_call(
 
 def _holder(module: Any, path: str) -> tuple[Any, Any]:
     """Return the dict or list that holds the tensor at `path`, and its key there."""
-    *parts, last = path.split(".")
-    held: Any = vars(module)
-    for part in [*parts, None]:
-        key: Any = last if part is None else part
-        key = int(key) if isinstance(held, list) else key
-        if not (isinstance(held, list) and key < len(held)) and key not in held:
-            raise KeyError(f"functional_call: the module has no parameter or buffer {path!r}")
-        if part is not None:
-            inner = held[key]
-            held = inner if isinstance(inner, dict | list) else vars(inner)
-    return held, key
+    inner: Any = module
+    try:
+        for part in path.split("."):
+            holder = inner if isinstance(inner, dict | list) else vars(inner)
+            key: Any = int(part) if isinstance(holder, list) else part
+            inner = holder[key]
+    except (LookupError, TypeError, ValueError):
+        message = f"functional_call: the module has no parameter or buffer {path!r}"
+        raise KeyError(message) from None
+    return holder, key
 
 
 __all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacrev", "jvp"]

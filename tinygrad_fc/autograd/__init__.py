@@ -26,43 +26,46 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 # Most training needs none of these: they are loaded when named.
-_LATER = {"Function": "function"} | dict.fromkeys(
-    ("GradcheckError", "gradcheck", "gradgradcheck"), "check"
-)
+_LATER = {"Function": "function", "function": "function", "functional": "functional"}
+_LATER |= dict.fromkeys(("GradcheckError", "gradcheck", "gradgradcheck"), "check")
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"function", "functional"}:
-        return import_module(f"{__name__}.{name}")
-    if name in _LATER:
-        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_LATER[name]}")
+    return getattr(module, name, module)
 
 
 def _several(tensors: Any, what: str) -> list[Any]:
-    found = list(tensors) if isinstance(tensors, list | tuple) else [tensors]
-    for t in found:
+    several = list(tensors) if isinstance(tensors, list | tuple) else [tensors]
+    for t in several:
         if not isinstance(t, Node):
-            raise TypeError(
-                f"{what} must be tensors, got {type(t).__name__}: make one with tensor(...)"
+            raise TypeError(f"{what} must be tensors, got {type(t).__name__}: use tensor(...)")
+    return several
+
+
+def _inputs(tensors: Any) -> list[Any]:
+    """Return the tensors to differentiate by; raise `GraphError` for one without gradient."""
+    inputs = _several(tensors, "inputs")
+    for t in inputs:
+        if not t._requires_grad:
+            raise GraphError(
+                f"a gradient was asked for a tensor of shape {t.shape} that does not require grad: "
+                "make it with requires_grad=True, or call requires_grad_() before it is used"
             )
-    return found
+    return inputs
 
 
 def _seed(root: Any, gradient: Any) -> Any:
-    """Return the gradient of the result `root` itself, as an array or, recorded, a tensor."""
+    """Return the cotangent of the result `root`, as an array or, recorded, a tensor."""
     if not root._requires_grad:
-        made = (
-            "no operation made it"
-            if root._op is None
-            else f"it was made by {root._op.name} from tensors that do not require grad, or inside "
-            "no_grad()"
-        )
+        cause = "no operation made it" if root._op is None else f"{root._op.name} made it"
         raise GraphError(
             "this result depends on no tensor that requires grad, so there is nothing to "
-            f"differentiate: {made}. Make the parameters with requires_grad=True, look for a "
-            "detach(), .data, .numpy() or no_grad() on the way; and where it is a gradient that "
-            "should be differentiated again, compute that with create_graph=True."
+            f"differentiate: {cause}. Make the parameters with requires_grad=True; look for "
+            "detach(), .data, .numpy() or no_grad() before it; a gradient that should be "
+            "differentiated again needs create_graph=True."
         )
     shape, dtype = root._array.shape, root._array.dtype
     if gradient is None:
@@ -72,10 +75,10 @@ def _seed(root: Any, gradient: Any) -> Any:
                 ".sum(), or pass backward(weights), the weight of each element, of the same shape"
             )
         return np.ones_like(root._array)
-    given = gradient._array.shape if isinstance(gradient, Node) else np.shape(gradient)
-    if given != shape:
+    if np.shape(gradient) != shape:
         raise ShapeError(
-            f"the weights of a result of shape {shape} must have its shape, got {given}"
+            f"the weights of a result of shape {shape} must have its shape, got "
+            f"{np.shape(gradient)}"
         )
     if isinstance(gradient, Node) and gradient._requires_grad:
         return gradient.to(dtype)  # type: ignore[attr-defined]
@@ -92,23 +95,20 @@ def _run(
     every: bool = False,
 ) -> list[list[Any]]:
     outputs = _several(roots, "the results")
-    weights = (
-        list(gradients)
-        if isinstance(gradients, list | tuple)
-        else [gradients] * (gradients is not None)
-    )
-    if weights and len(weights) != len(outputs):
+    weights = list(gradients) if isinstance(gradients, list | tuple) else [gradients]
+    if gradients is None or not weights:
+        weights = [None] * len(outputs)
+    if len(weights) != len(outputs):
         raise ShapeError(
             f"{len(outputs)} results need {len(outputs)} weights, each a tensor or array of the "
             f"shape of its result, got {len(weights)} in a {type(gradients).__name__}; for one "
             "result of several elements, make a tensor of them"
         )
-    seeds = [_seed(t, g) for t, g in zip(outputs, weights or [None] * len(outputs), strict=True)]
+    seeds = list(map(_seed, outputs, weights))
     if create_graph:
         seeds = [g if isinstance(g, Node) else wrap(g) for g in seeds]
     else:
-        seeds = [g._array.astype(t._array.dtype, copy=False) if isinstance(g, Node) else g
-                 for t, g in zip(outputs, seeds, strict=True)]  # fmt: skip
+        seeds = [g._array if isinstance(g, Node) else g for g in seeds]
     retain = create_graph if retain_graph is None else retain_graph
     return graph.backward(outputs, seeds, inputs, retain=retain, create=create_graph, every=every)
 
@@ -130,22 +130,9 @@ def backward(
     >>> w.grad
     tensor([ 3., 30.])
     """
-    wanted = None if inputs is None else _several(inputs, "inputs")
-    if wanted is not None and not wanted:
-        raise ValueError(
-            "inputs is empty: leave it out, and every tensor made by hand gets its gradient"
-        )
-    for t in wanted or ():
-        _must_require(t)
-    graph.deliver(_run(tensors, grad_tensors, wanted, retain_graph, create_graph))
-
-
-def _must_require(t: Any) -> None:
-    if not t._requires_grad:
-        raise GraphError(
-            f"a gradient was asked for a tensor of shape {t.shape} that does not require grad: "
-            "make it with requires_grad=True, or call requires_grad_() before it is used"
-        )
+    if inputs is not None and not (inputs := _inputs(inputs)):
+        raise ValueError("inputs is empty: leave it out for the gradients of all leaves")
+    graph.deliver(_run(tensors, grad_tensors, inputs, retain_graph, create_graph))
 
 
 def grad(
@@ -173,24 +160,16 @@ def grad(
     if is_grads_batched:
         raise NotImplementedError("is_grads_batched is not there: call grad once for each gradient")
     if materialize_grads and allow_unused is False:
-        raise ValueError(
-            "materialize_grads makes zeros of unused inputs, so allow_unused cannot be False"
-        )
-    wanted = _several(inputs, "inputs")
-    for t in wanted:
-        _must_require(t)
+        raise ValueError("materialize_grads=True implies allow_unused, which is False")
+    differentiated = _inputs(inputs)
     every = not (allow_unused or materialize_grads)
-    found = {
-        id(t): g if isinstance(g, Node) else wrap(g)
-        for t, g in _run(outputs, grad_outputs, wanted, retain_graph, create_graph, every=every)
-    }
-    result: list[Any] = []
-    for t in wanted:
-        g = found.get(id(t))
-        if g is None and materialize_grads:
-            g = wrap(np.zeros_like(t._array))
-        result.append(g)
-    return tuple(result)
+    pairs = _run(outputs, grad_outputs, differentiated, retain_graph, create_graph, every=every)
+    gradients: dict[int, Any] = {id(t): g if isinstance(g, Node) else wrap(g) for t, g in pairs}
+    if materialize_grads:
+        for t in differentiated:
+            if id(t) not in gradients:
+                gradients[id(t)] = wrap(np.zeros_like(t._array))
+    return tuple(gradients.get(id(t)) for t in differentiated)  # type: ignore[misc]
 
 
 def explain(tensor: Tensor) -> str:
@@ -205,33 +184,18 @@ def explain(tensor: Tensor) -> str:
     if not tensor.requires_grad:
         return "it does not require grad: make it with requires_grad=True, or call requires_grad_()"
     if not tensor.is_leaf:
-        made = tensor._op.name if tensor._op else "a call"  # type: ignore[attr-defined]
         return (
-            f"it is a result (of {made}) and not a tensor that you made: gradients are left in "
-            "those. Call retain_grad() on it before backward(), or use autograd.grad"
+            f"it is a result of {tensor._op.name}, and gradients are left in leaves. Call "  # type: ignore[union-attr]
+            "retain_grad() on it before backward(), or use autograd.grad"
         )
     if graph.state.walked < tensor._seq:
         return "no gradient yet: backward() has not been called since this tensor was made"
     return (
-        "not reached: no backward pass since it was made has led to it, or zero_grad() cleared "
-        "what it had. Was the result computed from this very tensor, and not from a copy, under "
-        "no_grad(), or through detach(), .data, .numpy()?"
+        "not reached: no backward pass since it was made has led to it, or zero_grad() cleared it. "
+        "Look for a copy, no_grad(), detach(), .data and .numpy() between it and the result"
     )
 
 
-__all__ = [
-    "Function",
-    "GradcheckError",
-    "backward",
-    "detect_anomaly",
-    "enable_grad",
-    "explain",
-    "function",
-    "functional",
-    "grad",
-    "gradcheck",
-    "gradgradcheck",
-    "inference_mode",
-    "no_grad",
-    "set_grad_enabled",
-]
+__all__ = ["Function", "GradcheckError", "backward", "detect_anomaly", "enable_grad", "explain"]
+__all__ += ["function", "functional", "grad", "gradcheck", "gradgradcheck", "inference_mode"]
+__all__ += ["no_grad", "set_grad_enabled"]

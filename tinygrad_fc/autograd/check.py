@@ -67,8 +67,8 @@ class _Check(NamedTuple):
 
         steps = power_of_two(room(array))
         ones = np.eye(array.size).reshape(array.size, *array.shape)
-        columns = derivatives(value, [([array], [one * steps]) for one in ones])
-        columns = [(d.value / h, d.error / h) for d, h in zip(columns, steps.flat, strict=True)]
+        entries = derivatives(value, [([array], [one * steps]) for one in ones])
+        columns = [(d.value / h, d.error / h) for d, h in zip(entries, steps.flat, strict=True)]
         rows = sum(t._array.size for t in (self.call()[1][m] for m in places))
         values, errors = np.moveaxis(np.reshape(columns, (array.size, 2, rows)), 0, -1)
         return values, errors
