@@ -202,8 +202,8 @@ class _Writer:
             self.unless(f"{now} is {value}{equal}")
         for container, known in traced.reads.containers.values():
             self.unless(f"same_contents({self.name(container, 'c')}, {self.name(known)})")
-        for module, before in traced.modules:
-            m = self.name(vars(module), "m")
+        for attributes, before in traced.modules:
+            m = self.name(attributes, "m")
             # comparing the attributes tells all tensors apart but those of one element
             tensors = [
                 (n, t) for n, t in before.items() if isinstance(t, Node) and t._array.size == 1

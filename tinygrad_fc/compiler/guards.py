@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.ir import OTHERS, STANDARD, CompileError, is_users, refusal
+from tinygrad_fc.compiler.ir import OTHERS, STANDARD, CompileError, is_users, user_line
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
 
@@ -253,8 +253,8 @@ def _profile(frame: Any, event: str, function: Any) -> None:
         frame = frame.f_back  # the standard library called by other code
     if is_users(frame.f_code):
         module = {"builtins": "", None: ""}.get(function.__module__, f"{function.__module__}.")
-        raise refusal(
-            f"{module}{function.__qualname__}() is called, which only the first call of a "
-            "compiled function would do",
-            "Return the tensor and call it outside, or pass what it yields as an argument",
+        raise CompileError(
+            f"{user_line()}: {module}{function.__qualname__}() is called, which only the first "
+            "call of a compiled function would do. Return the tensor and call it outside, or pass "
+            "what it yields as an argument"
         )

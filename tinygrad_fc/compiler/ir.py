@@ -34,10 +34,6 @@ class CompileError(RuntimeError):
     """A function that cannot be compiled; the message names the user's line."""
 
 
-class UnknownValueError(CompileError):
-    """A value is read inside an op, which is then recorded as one instruction."""
-
-
 class GuardFailed(Exception):  # noqa: N818  a signal for the caller, not an error
     """Raised by a kernel, before it changes anything, where a condition of the trace fails."""
 
@@ -65,16 +61,16 @@ class Origin(NamedTuple):
     """Where an instruction comes from.
 
     `op` is the name of the op (or optimizer), `phase` is "forward", "backward" or "update",
-    `argument` is the argument whose vjp rule was called (-1: the forward function), `result` and
-    `cotangent` are what that rule was called with, and `module` is the innermost module
+    `argument` is the argument whose vjp rule was called (-1: the forward function), `cotangent` and
+    `result` are what that rule was called with, and `module` is the innermost module
     that was called, during the trace, and its path in the model afterwards.
     """
 
     op: str
     phase: str
     argument: int = -1
-    result: Any = None
     cotangent: Any = None
+    result: Any = None
     module: Any = None
 
 
@@ -221,22 +217,16 @@ VIEWS = frozenset((np.reshape, np.transpose, np.broadcast_to))
 # Trees of arguments
 
 
-def leaves(tree: Any) -> Iterator[Value]:
-    """Yield the values in a tree."""
-    if isinstance(tree, Value):
-        yield tree
-    elif isinstance(tree, tuple | list):
-        for part in tree:
-            yield from leaves(part)
-    elif isinstance(tree, dict):
-        yield from leaves(list(tree.values()))
-    elif isinstance(tree, slice):
-        yield from leaves((tree.start, tree.stop, tree.step))
+def leaves(tree: Any) -> list[Value]:
+    """Return the values in a tree."""
+    values: list[Value] = []
+    mapped(lambda leaf: values.append(leaf) if isinstance(leaf, Value) else None, tree)
+    return values
 
 
-def operands(value: Value) -> Iterator[Value]:
-    """Yield the values that an instruction reads."""
-    yield from leaves((value.args, value.kwargs))
+def operands(value: Value) -> list[Value]:
+    """Return the values that an instruction reads."""
+    return leaves((value.args, value.kwargs))
 
 
 def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
@@ -323,27 +313,13 @@ def user_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def refusal(problem: str, advice: str) -> CompileError:
-    """Return the error for what the function does at the user's line."""
-    kind = UnknownValueError if asked_by_library() else CompileError
-    return kind(f"{user_line()}: {problem}. {advice}")
-
-
 def _sample(leaf: Any) -> Any:
     return leaf.sample if isinstance(leaf, Value) else leaf
 
 
-def _key(tree: Any) -> Any:
+def _key(tree: Any) -> str:
     """Return what is equal for equal trees of arguments."""
-    if isinstance(tree, Value):
-        return id(tree)
-    if isinstance(tree, tuple | list):
-        return (type(tree), *map(_key, tree))
-    if isinstance(tree, dict):
-        return tuple((k, _key(v)) for k, v in sorted(tree.items()))
-    if isinstance(tree, slice):
-        return ("slice", _key((tree.start, tree.stop, tree.step)))
-    return (type(tree), repr(tree))
+    return repr(mapped(lambda x: id(x) if isinstance(x, Value) else (type(x), x), tree))
 
 
 class Graph:
@@ -399,12 +375,6 @@ class Graph:
         value.origin = self.origin
         self.instructions.append(value)
         return value
-
-    def rewind(self, instructions: int, expects: int) -> None:
-        """Forget what was recorded after these numbers of instructions and conditions."""
-        gone = {id(v) for v in self.instructions[instructions:]}
-        del self.instructions[instructions:], self.expects[expects:]
-        self._calls = {k: v for k, v in self._calls.items() if id(v) not in gone}
 
     def expect(self, value: Value, truth: bool) -> None:
         """Record that the trace is valid only where the truth of `value` is `truth`."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.tracer import CREATORS, Tracer
+from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.op import Op
@@ -180,29 +180,3 @@ def _of_number(function: Any) -> Callable[[Any], Any]:
         return x.call(function, x)
 
     return recorded
-
-
-def created(trace: Trace, function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Return the tracer of an array that `function` creates; of a captured one where it copies."""
-    kwargs.pop("like", None)
-    if function in (np.array, np.asarray, np.ascontiguousarray):
-        dtype = args[1] if len(args) > 1 else kwargs.get("dtype")
-        copies = function is np.array and kwargs.get("copy", True)
-        return _converted(trace, args[0], dtype, copy=bool(copies))
-    fill = np.zeros if function is np.empty else function
-    if kwargs.get("dtype") is not None:
-        kwargs["dtype"] = np.dtype(kwargs["dtype"])
-    return Tracer(trace, trace.emit(fill, trace.values(args), trace.values(kwargs)))
-
-
-def _converted(trace: Trace, data: Any, dtype: Any, *, copy: bool) -> Any:
-    data = data._array if isinstance(data, Node) else data
-    if isinstance(data, np.ndarray) and data.ndim:  # from outside: read in each call
-        data = trace.array(data)
-    if isinstance(data, list | tuple) and any(type(d) is Tracer for d in data):
-        return np.stack([_converted(trace, d, dtype, copy=False) for d in data])
-    if type(data) is not Tracer:
-        return Tracer(trace, trace.constant(np.asarray(data, dtype)))
-    if data.is_number:
-        return data.call(np.full, (), data, np.dtype(dtype or data.dtype))
-    return data.astype(dtype or data.dtype, copy=copy)

@@ -11,45 +11,29 @@ import copy
 import gc
 import weakref
 from dataclasses import dataclass, field
+from functools import partial
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.compiler import patches
-from tinygrad_fc.compiler.guards import (
-    PLAIN,
-    Captured,
-    change_refused,
-    changed_key,
-    contents,
-    refusing_impure_calls,
-)
-from tinygrad_fc.compiler.ir import (
-    CompileError,
-    Graph,
-    Origin,
-    Program,
-    Source,
-    UnknownValueError,
-    Value,
-    array_of,
-    draw,
-    leaves,
-    mapped,
-    operands,
-    refusal,
-    user_line,
-)
+from tinygrad_fc.compiler import guards, ir, patches
+from tinygrad_fc.compiler.guards import Captured
+from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import TracedGenerator, Tracer
 from tinygrad_fc.graph import Node
+from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 one_at_a_time = RLock()
+Watched = tuple[dict[Any, Any], dict[Any, Any], str]
+"""A dict that the function must not change, its items before, and what they are."""
+_WHOLE = (special.erf, special.ndtr, special.lgamma, special.polygamma, activation.gelu)
+"""Ops whose functions read values: a call is one instruction."""
 
 
 class Output(NamedTuple):
@@ -80,7 +64,8 @@ class Traced:
     reads: Captured
     flags: int
     optimizers: list[OptimizerGuard]
-    modules: list[tuple[Any, dict[str, Any]]]
+    modules: list[tuple[dict[str, Any], dict[str, Any]]]
+    """Attributes of modules, and what they were."""
     grad_guards: list[tuple[Any, bool]]
     """Tensors whose `.grad` was read: source, whether it was None."""
     result: Any = None
@@ -93,38 +78,36 @@ class Traced:
     tensors: list[tuple[Any, bool, Any]] = field(default_factory=list)
     """Captured tensors: tensor, requires_grad, hooks."""
     creates_state: bool = False
-    """Whether an optimizer created state, which later calls find."""
+    """Whether an optimizer created state, which later calls find; the program is empty then."""
 
 
-class Opaque:
-    """An op's function, or a vjp rule, that reads values: one instruction of a program."""
-
-    def __init__(self, trace: Trace, origin: Origin, function: Any) -> None:
-        self.trace, self.function = trace, function
-        self.__name__ = origin.op + (f"_rule{origin.argument}" if origin.argument >= 0 else "")
-
-    def __call__(self, *args: Any, **settings: Any) -> Any:
-        """Return the result for arrays; during the trace, too."""
-        thread, self.trace.thread = self.trace.thread, 0
-        try:
-            return self.function(*args, **settings)
-        finally:
-            self.trace.thread = thread
+def _stored(node: Any) -> Any:
+    """Return what is in the slot of a tensor; None for a new tensor."""
+    try:
+        return patches.ARRAY.__get__(node)
+    except AttributeError:
+        return None
 
 
-class Trace(Graph):
+def is_inside(node: Any) -> bool:
+    """Tell whether a tensor was created by the trace."""
+    return not isinstance(_stored(node), np.ndarray)
+
+
+class Trace(ir.Graph):
     """What one run of the function reads, computes and changes."""
 
     def __init__(self, captured: Captured, varying: set[Any]) -> None:
         super().__init__()
         self.captured, self.varying = captured, varying
         self.thread = get_ident()
-        self.over = False
         self.refused: list[CompileError] = []
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, tuple[Value, Tracer]] = {}
         self.required: dict[int, tuple[Any, bool]] = {}
-        self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self.modules: dict[int, Watched] = {}
+        self.options: list[Watched] = []
+        self.states: list[Watched] = []
         self.roots: list[Any] = []
         self.active: list[Any] = []
         self.optimizers: dict[int, tuple[OptimizerGuard, list[dict[str, Any]]]] = {}
@@ -134,30 +117,16 @@ class Trace(Graph):
         self.replaced: dict[int, tuple[Any, Tracer]] = {}
         self.created_tensors: list[tuple[Any, str]] = []
 
-    def emit(self, function: Any, args: Any, kwargs: Any = None) -> Value:
-        """Record a call; an error once the trace is over."""
-        if self.over:
-            raise CompileError(
-                "a tensor of a compiled function is used after its trace. Return it instead"
-            )
-        return super().emit(function, args, kwargs)
-
-    def refusal(self, problem: str, advice: str, *, always: bool = False) -> CompileError:
-        """Return an error, which is raised at the end if the function catches it.
-
-        An op whose error is not `always` is recorded as one instruction instead.
-        """
-        error = refusal(problem, advice)
-        error = CompileError(*error.args) if always else error
-        if not isinstance(error, UnknownValueError):
-            self.refused.append(error)
-        return error
+    def refusal(self, problem: str, advice: str) -> CompileError:
+        """Return an error, which is raised at the end if the function catches it."""
+        self.refused.append(CompileError(f"{ir.user_line()}: {problem}. {advice}"))
+        return self.refused[-1]
 
     # Arrays
 
     def values(self, tree: Any) -> Any:
         """Return a tree with values in place of tracers and arrays."""
-        return mapped(self._value_of, tree)
+        return ir.mapped(self._value_of, tree)
 
     def _value_of(self, leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray | np.generic):
@@ -166,7 +135,7 @@ class Trace(Graph):
 
     def samples(self, tree: Any) -> Any:
         """Return a tree with the arrays of the traced call in place of tracers."""
-        return mapped(lambda x: x.sample if isinstance(x, Value) else x, self.values(tree))
+        return ir.mapped(lambda x: x.sample if isinstance(x, Value) else x, self.values(tree))
 
     def array(self, array: Any) -> Tracer:
         """Return the tracer of an array that no tensor has; a constant if it is 0-d."""
@@ -179,10 +148,6 @@ class Trace(Graph):
             value = self.input(source, array)
             self.entered[source] = value, Tracer(self, value)
         return self.entered[source][1]
-
-    def created(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the tracer of an array that `function`, such as np.zeros, creates."""
-        return patches.created(self, function, *args, **kwargs)
 
     def source(self, node: Any) -> Source:
         """Return where the calls find a tensor."""
@@ -209,30 +174,19 @@ class Trace(Graph):
     def set_array(self, node: Any, array: Any) -> None:
         """Record that a tensor gets another array."""
         tracer = array if type(array) is Tracer else self.array(np.asarray(array))
-        if self._is_new(node):
-            self.created_tensors.append((weakref.ref(node), user_line()))
-        if self._is_inside(node):
+        if _stored(node) is None:
+            self.created_tensors.append((weakref.ref(node), ir.user_line()))
+        if is_inside(node):
             patches.ARRAY.__set__(node, tracer)
         elif tracer is not self.get_array(node):
             self.replaced[id(node)] = (node, tracer)
-
-    def _is_new(self, node: Any) -> bool:
-        try:
-            patches.ARRAY.__get__(node)
-        except AttributeError:
-            return True
-        return False
-
-    def _is_inside(self, node: Any) -> bool:
-        """Tell whether a tensor was created by the trace."""
-        return self._is_new(node) or type(patches.ARRAY.__get__(node)) is Tracer
 
     def get_grad(self, node: Any) -> Any:
         """Return the gradient of a tensor, as the trace has left it."""
         if id(node) in self.grads:
             return self.grads[id(node)][1]
         grad = patches.GRAD.__get__(node)
-        if not self._is_inside(node):
+        if not is_inside(node):
             self.grad_reads[id(node)] = (self.source(node), grad is None)
             if grad is not None:
                 self.sources.setdefault(id(grad), Source("gradient", self.source(node)))
@@ -240,7 +194,7 @@ class Trace(Graph):
 
     def set_grad(self, node: Any, grad: Any) -> None:
         """Record that a tensor gets another gradient."""
-        if self._is_inside(node):
+        if is_inside(node):
             patches.GRAD.__set__(node, grad)
         else:
             self.grads[id(node)] = (node, grad)
@@ -249,7 +203,14 @@ class Trace(Graph):
 
     def traced_forward(self, slot: Any) -> Callable[[Any], Any]:
         """Return what reads the forward function of an op."""
-        return lambda op: self._traced_call(op, -1, slot.__get__(op))
+
+        def forward(op: Any) -> Any:
+            known = slot.__get__(op)
+            return self._traced_call(
+                op, -1, partial(self._as_whole, known) if op in _WHOLE else known
+            )
+
+        return forward
 
     def traced_rules(self, slot: Any) -> Callable[[Any], Any]:
         """Return what reads the vjp rules of an op."""
@@ -267,25 +228,29 @@ class Trace(Graph):
 
         def call(*args: Any, **settings: Any) -> Any:
             outer = self.origin
-            phase = "forward" if argument < 0 else "backward"
             if outer is None and op.outer is None:
-                known = [self._value_of(array_of(a)) for a in args[:2]] if argument >= 0 else []
-                cotangent, result = known or (None, None)
-                module = self.active[-1] if self.active else None
-                self.origin = Origin(op.name, phase, argument, result, cotangent, module)
-            counts = len(self.instructions), len(self.expects)
+                self.origin = self._origin(op, argument, args)
             try:
                 return function(*args, **settings)
-            except UnknownValueError:
-                if any(isinstance(a, Node) for a in args):
-                    raise
-                self.rewind(*counts)
-                whole = Opaque(self, self.origin or Origin(op.name, phase), function)
-                return Tracer(self, self.emit(whole, self.values(args), self.values(settings)))
             finally:
                 self.origin = outer
 
         return call
+
+    def _origin(self, op: Any, argument: int, args: Sequence[Any]) -> Origin:
+        module = self.active[-1] if self.active else None
+        if argument < 0:
+            return Origin(op.name, "forward", module=module)
+        cotangent, result = self.values(ir.mapped(ir.array_of, args[:2]))
+        return Origin(op.name, "backward", argument, cotangent, result, module)
+
+    def _as_whole(self, function: Any, *args: Any, **settings: Any) -> Tracer:
+        """Record a call as one instruction."""
+        thread, self.thread = self.thread, 0  # the function computes with arrays
+        try:
+            return Tracer(self, self.emit(function, self.values(args), self.values(settings)))
+        finally:
+            self.thread = thread
 
     def traced_module(self, call: Any) -> Callable[..., Any]:
         """Return the call of a module, noting attributes of all modules below it before."""
@@ -295,9 +260,10 @@ class Trace(Graph):
                 self.roots.append(module)
             for each in module.modules():
                 if id(each) not in self.modules:
-                    self.modules[id(each)] = each, dict(vars(each))
-                    kind = type(each)
-                    self.captured.follow([kind.forward], [kind, *vars(each).values()])
+                    kind, now = type(each), vars(each)
+                    what = f"an attribute of a {kind.__name__}"
+                    self.modules[id(each)] = now, dict(now), what
+                    self.captured.follow([kind.forward], [kind, *now.values()])
             self.active.append(module)
             try:
                 return call(module, *args, **kwargs)
@@ -310,24 +276,25 @@ class Trace(Graph):
         """Return the step of an optimizer, with inputs for learning rates and varying options."""
 
         def traced(optimizer: Any, closure: Any = None) -> Any:
-            groups = optimizer.param_groups
+            name, outer, groups = type(optimizer).__name__, self.origin, optimizer.param_groups
             if id(optimizer) not in self.optimizers:
-                before = [dict(group) for group in groups]
-                state = {p: dict(of_p) for p, of_p in optimizer.state.items()}
+                state, before = dict(optimizer.state), [dict(group) for group in groups]
                 options = [self._options(optimizer, k) for k in range(len(groups))]
                 guard = OptimizerGuard(optimizer, before, state)
                 self.optimizers[id(optimizer)] = guard, options
+                for now in (optimizer.state, *state.values()):
+                    self.states.append((now, dict(now), f"state of {name}"))
             options = self.optimizers[id(optimizer)][1]
-            numbers = [{key: group[key] for key in of} for group, of in zip(groups, options)]  # noqa: B905
-            outer = self.origin
+            traced_groups = [group | of for group, of in zip(groups, options, strict=True)]
+            for group in (*groups, *traced_groups):
+                self.options.append((group, dict(group), f"an option of {name}"))
             if closure is None:
-                self.origin = Origin(type(optimizer).__name__, "update")
+                self.origin = Origin(name, "update")
             try:
-                _update_all(groups, options)
+                optimizer.param_groups = traced_groups
                 return step(optimizer, closure)
             finally:
-                self.origin = outer
-                _update_all(groups, numbers)
+                self.origin, optimizer.param_groups = outer, groups
 
         return traced
 
@@ -357,6 +324,10 @@ class Trace(Graph):
 
     # The end
 
+    def creates_state(self) -> bool:
+        """Tell whether an optimizer has state that it had not before."""
+        return any(now.keys() != before.keys() for now, before, _ in self.states)
+
     def check(self) -> None:
         """Raise for what was refused, and for changes that calls of a program would not do."""
         if self.refused:
@@ -364,74 +335,43 @@ class Trace(Graph):
         created = ((ref(), line) for ref, line in self.created_tensors)
         lines = {id(node): line for node, line in created if node is not None}
         self.captured.check(lines)
-        for now, before, what in self._watched():
-            key = changed_key(now, before)
+        states = [] if self.creates_state() else self.states
+        for now, before, what in (*self.modules.values(), *self.options, *states):
+            key = guards.changed_key(now, before)
             if key is not None:
                 line = lines.get(id(now.get(key)), self.captured.line)
-                raise change_refused(line, f"{key!r}, {what}")
+                raise guards.change_refused(line, f"{key!r}, {what}")
         if any(node._requires_grad is not before for node, before in self.required.values()):
             raise CompileError(
                 f"{self.captured.line}: the function sets requires_grad of a tensor from outside. "
                 "Write x = x.detach().requires_grad_(), which is a tensor of its own"
             )
 
-    def _watched(self) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
-        """Yield dicts that no call may change, what they were, and what their keys are."""
-        for module, before in self.modules.values():
-            yield vars(module), before, f"an attribute of a {type(module).__name__}"
-        for optimizer, groups, state in (guard for guard, _ in self.optimizers.values()):
-            name = type(optimizer).__name__
-            for group, before in zip(optimizer.param_groups, groups, strict=True):
-                yield group, before, f"an option of {name}"
-            for p, before in state.items():
-                known = {key: optimizer.state[p].get(key) for key in before}
-                yield known, before, f"a number in the state of {name}"
-
-    def creates_state(self) -> bool:
-        """Tell whether an optimizer has state that it had not before."""
-        guards = (guard for guard, _ in self.optimizers.values())
-        return any(
-            of_p.keys() != state.get(p, {}).keys()
-            for optimizer, _, state in guards
-            for p, of_p in optimizer.state.items()
-        )
-
     def restore(self) -> None:
         """Undo what the function changed of requires_grad, modules and optimizers."""
         for node, requires_grad in self.required.values():
             node._requires_grad = requires_grad
-        for module, before in self.modules.values():
-            vars(module).clear()
-            vars(module).update(before)
-        for optimizer, _, state in (guard for guard, _ in self.optimizers.values()):
-            for p, of_p in list(optimizer.state.items()):
-                of_p.clear()
-                of_p.update(state.get(p, {}))
-                if p not in state:
-                    del optimizer.state[p]
+        for now, before, _ in (*self.modules.values(), *self.options, *self.states):
+            now.clear()
+            now.update(before)
 
     def forget(self) -> str | None:
         """Drop what the trace has seen, and return the line of a tensor that is kept outside."""
         created = self.created_tensors
         vars(self).clear()
-        self.over, self.origin, self.refused, self.thread = True, None, [], 0
+        self.origin, self.refused, self.thread = None, [], 0
+        self.emit = _refuse_use  # type: ignore[method-assign, assignment]
         if any(ref() is not None for ref, _ in created):
             gc.collect()
         return next((line for ref, line in created if ref() is not None), None)
 
 
-def _update_all(groups: list[dict[str, Any]], options: list[dict[str, Any]]) -> None:
-    for group, of_group in zip(groups, options, strict=True):
-        group.update(of_group)
+def _refuse_use(*_: Any) -> Any:
+    raise CompileError("a tensor of a compiled function is used after its trace. Return it instead")
 
 
 def trace(
-    function: Any,
-    name: str,
-    args: Sequence[Any],
-    names: Sequence[str],
-    varying: set[Any],
-    call: Any,
+    function: Any, name: str, args: Sequence[Any], names: Any, varying: set[Any], call: Any
 ) -> Traced:
     """Return the program of `call`, which calls `function` with tracers for the leaves `args`.
 
@@ -447,8 +387,9 @@ def trace(
         flags = grad_mode.flags.get()
         try:
             with patches.placed(run), np.errstate(all="ignore"):
-                with refusing_impure_calls():
+                with guards.refusing_impure_calls():
                     result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+                run.check()
                 traced = _traced(run, name, flags, result, args)
                 if not traced.creates_state:
                     name_values(run, traced.program, names)
@@ -469,14 +410,14 @@ def trace(
 
 
 def _traced(run: Trace, name: str, flags: int, result: Any, args: Any) -> Traced:
-    run.check()
     optimizers = [guard for guard, _ in run.optimizers.values()]
-    modules, grad_guards = list(run.modules.values()), list(run.grad_reads.values())
+    modules = [(now, before) for now, before, _ in run.modules.values()]
+    grad_guards = list(run.grad_reads.values())
     traced = Traced(Program(name), run.captured, flags, optimizers, modules, grad_guards)
     traced.creates_state = run.creates_state()
     if not traced.creates_state:
-        for of_p in (of_p for guard in optimizers for of_p in guard.optimizer.state.values()):
-            run.captured.containers[id(of_p)] = (of_p, contents(of_p))
+        state = (of_p for guard in optimizers for of_p in guard.optimizer.state.values())
+        run.captured.containers.update((id(s), (s, guards.contents(s))) for s in state)
         _finish(run, traced, result)
         _check_aliases(run, traced.program)
         traced.captured_arguments = _captured_arguments(run, args)
@@ -492,17 +433,15 @@ def _finish(run: Trace, traced: Traced, result: Any) -> None:
         program.outputs.append(tracer.value)
         return len(program.outputs) - 1
 
-    def is_inside(leaf: Any) -> bool:
-        return isinstance(leaf, Node) and type(patches.ARRAY.__get__(leaf)) is Tracer
-
     def leaf_of_result(leaf: Any) -> Any:
-        if is_inside(leaf) or type(leaf) is Tracer:
+        tensor = isinstance(leaf, Node)
+        if type(leaf) is Tracer or (tensor and is_inside(leaf)):
             program.returned.append(len(program.outputs))
-            op = leaf._op if is_inside(leaf) and leaf._requires_grad else None
-            return Output(output(array_of(leaf)), tensor=is_inside(leaf), op=op)
-        if isinstance(leaf, Node) and run.source(leaf).kind == "argument":
+            op = leaf._op if tensor and leaf._requires_grad else None
+            return Output(output(ir.array_of(leaf)), tensor=tensor, op=op)
+        if tensor and run.source(leaf).kind == "argument":
             return run.source(leaf)
-        if not isinstance(leaf, (Node, np.ndarray, np.generic, np.dtype, *PLAIN)):
+        if not isinstance(leaf, (Node, np.ndarray, np.generic, np.dtype, *guards.PLAIN)):
             raise CompileError(
                 f"{run.captured.line}: the function returns a {type(leaf).__name__}, which each "
                 "call would return again. Return tensors, in tuples, lists or dicts"
@@ -511,11 +450,12 @@ def _finish(run: Trace, traced: Traced, result: Any) -> None:
 
     for node, grad in run.grads.values():
         if grad is None or grad is not patches.GRAD.__get__(node):
-            number = output(grad._array) if is_inside(grad) else None
-            traced.gradients.append((run.source(node), number, None if is_inside(grad) else grad))
+            inside = grad is not None and is_inside(grad)
+            number = output(grad._array) if inside else None
+            traced.gradients.append((run.source(node), number, None if inside else grad))
     for node, tracer in run.replaced.values():
         traced.replaced.append((run.source(node), output(tracer)))
-    traced.result = mapped(leaf_of_result, result)
+    traced.result = ir.mapped(leaf_of_result, result)
     entered = run.entered.values()
     program.changes = [(value, t.value) for value, t in entered if t.value is not value]
     captured = [s.subject for s in run.sources.values() if s.kind == "tensor"]
@@ -525,10 +465,10 @@ def _finish(run: Trace, traced: Traced, result: Any) -> None:
 def _order(run: Trace, program: Program) -> None:
     """Write the instructions that are needed into `program`, and the inputs of these."""
     program.expects = run.expects
-    needed = {id(v) for v in leaves([program.outputs, program.changes, program.expects])}
+    needed = {id(v) for v in ir.leaves([program.outputs, program.changes, program.expects])}
     for value in reversed(run.instructions):
-        if id(value) in needed or value.function is draw:
-            needed.update(map(id, operands(value)))
+        if id(value) in needed or value.function is ir.draw:
+            needed.update(map(id, ir.operands(value)))
             program.instructions.insert(0, value)
     program.conditions = first = _conditions(program)
     program.instructions.sort(key=lambda v: id(v) not in first)
@@ -543,8 +483,8 @@ def _conditions(program: Program) -> set[int]:
     """
     numbers: dict[int, set[int]] = {}  # ids of what a number is computed from, by its id
     for v in program.instructions:
-        computed = [x for x in operands(v) if not (x.is_constant or x.is_input)]
-        is_number = not v.shape and v.dtype is not None and v.function is not draw
+        computed = [x for x in ir.operands(v) if not (x.is_constant or x.is_input)]
+        is_number = not v.shape and v.dtype is not None and v.function is not ir.draw
         if is_number and all(id(x) in numbers for x in computed):
             numbers[id(v)] = {id(v)}.union(*(numbers[id(x)] for x in computed))
     return set().union(*(numbers.get(id(v), ()) for v, _ in program.expects))

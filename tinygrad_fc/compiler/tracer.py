@@ -14,17 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinygrad_fc.compiler.ir import (
-    ADVICE,
-    OPERATORS,
-    Value,
-    add_at,
-    asked_by_library,
-    cast,
-    draw,
-    item,
-    put,
-)
+from tinygrad_fc.compiler import ir
+from tinygrad_fc.compiler.ir import Value, asked_by_library, cast, put
 from tinygrad_fc.graph import Node
 from tinygrad_fc.op import Op
 
@@ -50,7 +41,7 @@ CREATORS: frozenset[Any] = frozenset(
 )
 """NumPy's functions that make arrays of numbers; with `like=` they ask a tracer."""
 
-_PLAIN = {ufunc: plain for ufunc, plain, _ in OPERATORS}
+_PLAIN = {ufunc: plain for ufunc, plain, _ in ir.OPERATORS}
 _PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs}
 """Python's operators on plain numbers for ufuncs on arrays."""
 _POWERS = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
@@ -69,12 +60,7 @@ class Tracer(NDArrayOperatorsMixin):
     __hash__ = object.__hash__
 
     def __init__(
-        self,
-        graph: Trace,
-        value: Value,
-        parent: Tracer | None = None,
-        recipe: Any = None,
-        layout: Any = None,
+        self, graph: Trace, value: Value, parent: Any = None, recipe: Any = None, layout: Any = None
     ) -> None:
         self.graph, self._value, self.parent, self.recipe = graph, value, parent, recipe
         self.layout = value.sample if layout is None else layout
@@ -140,28 +126,22 @@ class Tracer(NDArrayOperatorsMixin):
         value = self.value
         if not asked_by_library():
             raise self.graph.refusal(
-                f"a branch on the value of a tensor of shape {self.shape}", ADVICE
+                f"a branch on the value of a tensor of shape {self.shape}", ir.ADVICE
             )
         truth = bool(value.sample)
         self.graph.expect(value, truth)
         return truth
 
     def item(self) -> Any:
-        return self.call(item, self) if asked_by_library() else self.read()
+        return self.call(ir.item, self) if asked_by_library() else self.read()
 
     def read(
-        self,
-        problem: str = "NumPy or Python reads the value",
-        advice: str = ADVICE,
-        *,
-        always: bool = False,
+        self, problem: str = "NumPy or Python reads the value", advice: str = ir.ADVICE
     ) -> Any:
         """Return the array of the traced call, for an error that the library is about to raise."""
-        problem = f"{problem} of a tensor of shape {self.shape}"
-        error = self.graph.refusal(problem, advice, always=always)
+        error = self.graph.refusal(f"{problem} of a tensor of shape {self.shape}", advice)
         if self.graph.origin is not None or not asked_by_library():
             raise error
-        self.graph.refused.append(error)
         return self.value.sample
 
     def __getattr__(self, name: str) -> Any:
@@ -205,7 +185,7 @@ class Tracer(NDArrayOperatorsMixin):
         if any(isinstance(x, Node) for x in inputs):
             return NotImplemented
         if method == "at" and ufunc is np.add:
-            return inputs[0].write(self.call(add_at, *inputs).value)
+            return inputs[0].write(self.call(ir.add_at, *inputs).value)
         if method == "at" or "where" in kwargs:
             raise self.graph.refusal(
                 f"np.{ufunc.__name__} is called with where= or .at", "Write np.where, or scatter"
@@ -230,7 +210,7 @@ class Tracer(NDArrayOperatorsMixin):
         kwargs = _passed(kwargs)
         out = kwargs.pop("out", None)
         if function in CREATORS:
-            return self.graph.created(function, *args, **kwargs)
+            return created(self.graph, function, *args, **kwargs)
         if function in _SPECIAL:
             return _into(out, _SPECIAL[function](*args, **kwargs))
         if function in PURE:
@@ -249,7 +229,7 @@ class Tracer(NDArrayOperatorsMixin):
         parts = at if isinstance(at, tuple) else (at,)
         arrays = [p for p in parts if isinstance(p, Value) and p.shape is not None]
         if any(p.dtype.kind == "b" for p in arrays):
-            sample = self.read("a mask selects values", "Write where(mask, x, 0)", always=True)
+            sample = self.read("a mask selects values", "Write where(mask, x, 0)")
             return sample[self.graph.samples(at)]
         if arrays or any(isinstance(p, list) for p in parts):
             return self.call(operator.getitem, self, at)
@@ -382,6 +362,32 @@ for _name in (
     setattr(Tracer, _name, _reading(_name))
 
 
+def created(trace: Trace, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return the tracer of an array that `function` creates; of a captured one where it copies."""
+    kwargs.pop("like", None)
+    if function in (np.array, np.asarray, np.ascontiguousarray):
+        dtype = args[1] if len(args) > 1 else kwargs.get("dtype")
+        copies = function is np.array and kwargs.get("copy", True)
+        return _converted(trace, args[0], dtype, copy=bool(copies))
+    fill = np.zeros if function is np.empty else function
+    if kwargs.get("dtype") is not None:
+        kwargs["dtype"] = np.dtype(kwargs["dtype"])
+    return Tracer(trace, trace.emit(fill, trace.values(args), trace.values(kwargs)))
+
+
+def _converted(trace: Trace, data: Any, dtype: Any, *, copy: bool) -> Any:
+    data = data._array if isinstance(data, Node) else data
+    if isinstance(data, np.ndarray) and data.ndim:  # from outside: read in each call
+        data = trace.array(data)
+    if isinstance(data, list | tuple) and any(type(d) is Tracer for d in data):
+        return np.stack([_converted(trace, d, dtype, copy=False) for d in data])
+    if type(data) is not Tracer:
+        return Tracer(trace, trace.constant(np.asarray(data, dtype)))
+    if data.is_number:
+        return data.call(np.full, (), data, np.dtype(dtype or data.dtype))
+    return data.astype(dtype or data.dtype, copy=copy)
+
+
 class TracedGenerator:
     """Takes the place of a NumPy generator: each draw is an instruction."""
 
@@ -391,6 +397,6 @@ class TracedGenerator:
     def __getattr__(self, name: str) -> Any:
         def method(*args: Any, **kwargs: Any) -> Any:
             call = (self.value, name, *self.graph.values(args))
-            return Tracer(self.graph, self.graph.emit(draw, call, self.graph.values(kwargs)))
+            return Tracer(self.graph, self.graph.emit(ir.draw, call, self.graph.values(kwargs)))
 
         return method
