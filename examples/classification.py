@@ -153,7 +153,7 @@ class Run:
             yield epoch.validation_loss
 
     def save(self, path: Path) -> None:
-        """Write all of the run to a file."""
+        """Write the whole run to a file."""
         state = {
             "seed": self.seed,
             "model": self.model.state_dict(),
@@ -166,7 +166,7 @@ class Run:
         tg.save(state, path)
 
     def load(self, path: Path) -> None:
-        """Become the run that was written to a file."""
+        """Load the run that `save` wrote to a file."""
         state = tg.load(path)
         if state.get("seed") != self.seed:
             raise SystemExit(

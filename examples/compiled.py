@@ -1,9 +1,9 @@
-"""What autograd finds for the document's network is what is derived by hand: here it is, and runs.
+"""A training step of the document's network as a program: the formulas derived by hand.
 
-A training step is traced once. The NumPy program that comes out is printed: each layer's lines cite
-the formulas of the document that they are. Then the document's whole experiment, 25,000 steps,
-runs as one call of that program (as native code where Numba is installed), against the
-document's own program, sample by sample.
+The step is traced once, and its NumPy program is printed: the lines of each layer cite the formulas
+of the document. Then the document's whole experiment, 25,000 steps, runs as one call of that
+program (as native code where Numba is installed), and is timed against the document's own program,
+which computes sample by sample.
 """
 
 import time

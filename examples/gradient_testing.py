@@ -1,12 +1,11 @@
-"""Test gradients by properties: a short course, with bugs found and made small.
+"""Test gradients by properties: a short course, with real bugs and their smallest inputs.
 
     python examples/gradient_testing.py
 
 The usual test compares a gradient with a difference at random numbers near 0, within a tolerance
-that somebody chose. It passes with most bugs in the gradient: they live at large numbers, at ties,
-in empty
-arrays, for one argument that broadcasts, in float32. Here one says where a function may be called
-(its domain); the kit draws the inputs, measures its tolerance, and shrinks what fails.
+that somebody chose. It passes with most bugs in the gradient: they appear at large numbers, at
+ties, in empty arrays, for one argument that broadcasts, in float32. Here a domain says where a
+function may be called; the kit draws inputs, measures its tolerance, and shrinks failing inputs.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def textbook(g: Array, _out: Array, x: Array) -> Array:
 
 
 def stable(g: Array, out: Array, x: Array) -> Array:
-    """Differentiate softplus by its result: log of the slope is x - softplus(x)."""
+    """Differentiate softplus by its result: the log of the derivative is x - softplus(x)."""
     return np.asarray(g * np.exp(x - out))
 
 
@@ -62,20 +61,20 @@ def usual_test() -> float:
 
 
 def find_a_bug() -> GradientError:
-    """Return what is wrong with the textbook's formula, and show that the other one is right."""
+    """Return the error that the textbook's formula raises, and check the stable one."""
     chapter(
         "The derivative of softplus, log(1 + exp(x)), is exp(x) / (1 + exp(x)), as a textbook has "
         "it. At 1000 random numbers it differs from central differences by at most "
-        f"{usual_test():.0e}, and every tolerance takes that. The kit is told that x is `real`:",
+        f"{usual_test():.0e}, within every tolerance. The kit gets the domain of x, `real`:",
         title="1. A test that passes, and a bug",
     )
     try:
         check_vjp(softplus, textbook, real)
     except GradientError as error:
         say(f"\n{error}")
-        found = error
+        bug = error
     else:
-        raise AssertionError("the bug was not found")
+        raise AssertionError("check_vjp did not raise")
     chapter(
         "In brackets is the kind of failure, one of 14 from `raises` to `second-order`. Then the "
         "entry, its gradient, and what is expected; then a small input that shows it. `g` is the "
@@ -86,19 +85,19 @@ def find_a_bug() -> GradientError:
         title="2. How to read that",
     )
     say(f"\ncheck_vjp(softplus, stable, real): {check_vjp(softplus, stable, real)}")
-    return found
+    return bug
 
 
 def choose_a_domain() -> None:
-    """Show what a domain says, and what is asked for without one."""
+    """Show what a domain is for, and what fails without the right one."""
 
     def root(g: Array, out: Array, _x: Array) -> Array:
         return np.asarray(g / (2 * out))
 
     chapter(
         "A domain says where a derivative may be asked for, and which values are worth a try: 0 "
-        "and 1, edges, ties, all sizes of numbers. The square root has no slope at 0, and no value "
-        "below:",
+        "and 1, edges, ties, all sizes of numbers. The square root has no derivative at 0, and no "
+        "value below:",
         title="3. What domains are for",
     )
     try:
@@ -140,11 +139,11 @@ def check_a_row_of_scipy() -> None:
 
 
 def find_a_bug_in_torch() -> GradientError | None:
-    """Return what is wrong with the second derivative of `torch.pow`; None where nothing is.
+    """Return the error that the second derivative of `torch.pow` raises, None without PyTorch.
 
-    The slope of a^b by a is b a^(b - 1). PyTorch returns a constant 0 in its place where b is 0,
-    and a constant has no slope by b; but that is a^(b - 1) (1 + b log a), which is 1 / a there. A
-    test at random numbers meets no b of 0. The kit tries 0 because it is a special value of `real`.
+    The derivative of a^b for a is b a^(b - 1). PyTorch returns a constant 0 for it where b is 0,
+    and a constant has the derivative 0 for b; but that is a^(b - 1) (1 + b log a), 1 / a there. A
+    test at random numbers draws no b of 0. The kit tries 0, a special value of `real`.
     """
     chapter(
         "`from_torch` holds PyTorch's own derivatives to the same laws: first the entropy, "
@@ -166,9 +165,9 @@ def find_a_bug_in_torch() -> GradientError | None:
     except GradientError as error:
         say(f"\ntorch.pow, order 2: {error}")
         chapter(
-            "The slope of a^b by a is b a^(b - 1). Where b is 0 PyTorch returns a constant 0 for "
-            "that, which is right, and has no derivative by b, which is wrong: it is 1 / a. Random "
-            "numbers never are 0; `real` tries it first.",
+            "The derivative of a^b for a is b a^(b - 1). Where b is 0, PyTorch returns a constant "
+            "0, which is right, but whose derivative for b is 0, and should be 1 / a. Random "
+            "numbers are never 0; `real` tries it first.",
         )
         return error
     return None

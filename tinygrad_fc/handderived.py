@@ -1,8 +1,8 @@
 """The document's network, with its derivatives worked out by hand: the oracle of this package.
 
-A line that computes cites the formula it writes down, by the document's number. Everything goes
-sample by sample, as the document has it, and nothing here knows of tensors or graphs: two programs
-that share no line agree only where both are right.
+A line that computes cites the formula it writes down, by the document's number. It computes
+sample by sample, as the document does, without tensors or graphs: two programs that share no line
+agree only where both are right.
 
 Formulas count layers from 0, the input, to L, the output. The input has no parameters, so
 `weights[l - 1]` holds ω^(l), `biases[l - 1]` holds θ^(l) and `zs[l - 1]` z^(l), but `ys[l]` y^(l).
@@ -23,7 +23,7 @@ Sample: TypeAlias = tuple[Array, Array]
 
 
 def sigmoid(z: npt.ArrayLike) -> Array:
-    """Squash every entry into (0, 1): 1 / (1 + exp(-z)), the document's Act of formula (2).
+    """Return 1 / (1 + exp(-z)), in (0, 1): the document's Act of formula (2).
 
     `z` has any shape and the result has the same, in float64. No finite `z` warns, and the
     value keeps all its digits wherever it is a normal number, down to z = -708.
@@ -36,10 +36,10 @@ def sigmoid(z: npt.ArrayLike) -> Array:
 
 
 def sigmoid_derivative(z: npt.ArrayLike) -> Array:
-    """Slope of `sigmoid` at `z`: sigmoid(z) (1 - sigmoid(z)), Act' of formula (9).
+    """Return the derivative sigmoid(z) (1 - sigmoid(z)) of `sigmoid`: Act' of formula (9).
 
     `z` has any shape and the result, in (0, 1/4], has the same. Where the sigmoid is near 1 the
-    difference loses digits: the error is one rounding of 1, not of the slope.
+    difference loses digits: the error is one rounding of 1, not of the derivative.
 
     >>> sigmoid_derivative([0.0, 1e4])
     array([0.25, 0.  ])
@@ -49,7 +49,7 @@ def sigmoid_derivative(z: npt.ArrayLike) -> Array:
 
 
 def cost_derivative(y: Array, target: Array) -> Array:
-    """Slope of the squared distance, formula (5), in the outputs: 2 (y - target), formula (8).
+    """Return 2 (y - target), formula (8): the gradient of the squared distance, formula (5).
 
     `y` and `target` are columns (n_L, 1), and so is the result.
 
@@ -75,10 +75,10 @@ class NeuralNetwork:
     of layer l are (n_l, n_(l-1)) and its biases (n_l, 1), drawn from the standard normal
     distribution by `rng`, a seed or a Generator, which shuffles the samples as well.
     `act` and `act_derivative` map an array of pre-activations z to one of its shape;
-    `cost_derivative(y, target)` is the slope of one sample's cost in its outputs.
+    `cost_derivative(y, target)` is the gradient of one sample's cost for its outputs.
 
     Raises TypeError or ValueError for fewer than two layers, a layer that is not a positive whole
-    number of neurons, and an activation that comes without its own derivative.
+    number of neurons, and an activation without its own derivative.
 
     >>> network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
     >>> [w.shape for w in network.weights]
@@ -104,7 +104,7 @@ class NeuralNetwork:
         self.biases: list[Array] = [self.rng.standard_normal((n, 1)) for n, _ in shapes]
 
     def feedforward(self, a: npt.ArrayLike) -> Array:
-        """Outputs of the network, layer by layer: formula (4).
+        """Return the outputs of the network, layer by layer: formula (4).
 
         `a` holds samples as columns (n_0, m) and the result their outputs (n_L, m).
         Raises TypeError or ValueError if `a` has another height, or is not real and finite.
@@ -117,7 +117,7 @@ class NeuralNetwork:
         return self._forward(_checked_columns(a, self.sizes[0], "a", "sizes[0]"))[1][-1]
 
     def backprop(self, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[list[Array], list[Array]]:
-        """Derivatives of one sample's cost for every parameter: formulas (13) to (38).
+        """Return the derivatives of one sample's cost for every parameter: formulas (13) to (38).
 
         `x` is a column (n_0, 1) and `y`, the expected output, one of (n_L, 1). Returns
         `(weight_gradients, bias_gradients)`, two lists shaped as `weights` and `biases`.
@@ -138,7 +138,7 @@ class NeuralNetwork:
         `batch` holds pairs (x, y) of columns (n_0, 1) and (n_L, 1), of which `backprop`
         takes one at a time. Raises TypeError or ValueError if the batch is empty, a sample does not
         fit or is not finite, or the learning rate is not a finite number of at least 0, and
-        FloatingPointError if the step overflows. The network is then as it was.
+        FloatingPointError if the step overflows. The network is unchanged then.
 
         >>> network = NeuralNetwork([2, 1])
         >>> network.weights, network.biases = [np.array([[2.0, -1.0]])], [np.array([[0.0]])]
@@ -159,9 +159,9 @@ class NeuralNetwork:
     ) -> None:
         """Stochastic gradient descent (section 3): shuffle, cut into batches, update, repeat.
 
-        `training_data` holds pairs (x, y) of columns (n_0, 1) and (n_L, 1); its own order is left
-        alone. The last batch of an epoch may be shorter, and is divided by its own length.
-        `progress(epoch, epochs)` is called after every epoch; None keeps quiet.
+        `training_data` holds pairs (x, y) of columns (n_0, 1) and (n_L, 1); its order does not
+        change. The last batch of an epoch may be shorter, and is divided by its own length.
+        `progress(epoch, epochs)` is called after every epoch; None prints nothing.
         Raises what `update_batch` raises, and for a `batch_size` below 1 or `epochs` below 0,
         before the first step.
 
@@ -316,9 +316,9 @@ def _check_functions(act: object, act_derivative: object, cost_derivative: objec
             raise TypeError(
                 f"{name} must be a function of arrays, got {function!r}; pass one such as np.tanh"
             )
-    # One default beside one function of the user's own would train on a wrong slope in silence.
+    # With one default and one function of the user, the gradient would be wrong without an error.
     if (act is sigmoid) != (act_derivative is sigmoid_derivative):
         missing = "act" if act is sigmoid else "act_derivative"
         raise ValueError(
-            f"act and act_derivative must be given together, got one of them; pass {missing} too"
+            f"act and act_derivative must be passed together, got one of them; pass {missing} too"
         )

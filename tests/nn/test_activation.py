@@ -93,9 +93,9 @@ def test_gradient_is_the_slope(name: str, x: np.ndarray):
     near = np.abs(x[..., None] - KINKS).min(axis=-1) < 0.01
     x = np.asarray(x + 0.05 * near)
     module = POINTWISE[name]
-    (found,) = gradients_of(module, [T(x)], 0)
+    (actual,) = gradients_of(module, [T(x)], 0)
     (expected,) = slopes(lambda a: module(tg.tensor(a)).numpy(), [x], 0)
-    close(found, expected)
+    close(actual, expected)
 
 
 # The slope at each kink: PyTorch's.
@@ -185,24 +185,24 @@ def test_last_digits(name: str, dtype: Any, x: float):
     out = function.ours(t)
     out.backward()
     assert t.grad is not None
-    found = Decimal(out.item())
+    actual = Decimal(out.item())
     with localcontext(Context(prec=60, traps=[])):
         expected = function.exact(Decimal(x))
         slope = function.slope(Decimal(x))
         assert abs(Decimal(t.grad.item()) - slope) <= 4 * Decimal(float(info.eps))
         # GELU may be a normal number while the share of the distribution in it is none.
         if abs(expected) < 40 * Decimal(float(info.tiny)):
-            assert abs(found) <= 40 * info.tiny
+            assert abs(actual) <= 40 * info.tiny
             return
         ulp = Decimal(math.ldexp(float(info.eps), math.frexp(expected)[1] - 1))
-        assert abs(found - expected) <= function.ulps * ulp
+        assert abs(actual - expected) <= function.ulps * ulp
 
 
 @given(st.floats(allow_nan=False))
 def test_error_function(x: float):
-    found = float(erf(np.array(x)))
-    assert abs(found - math.erf(x)) <= 6 * np.spacing(abs(math.erf(x)))
-    assert float(erf(np.array(-x))) == -found
+    actual = float(erf(np.array(x)))
+    assert abs(actual - math.erf(x)) <= 6 * np.spacing(abs(math.erf(x)))
+    assert float(erf(np.array(-x))) == -actual
 
 
 def test_error_function_of_whole_numbers_and_of_none():
@@ -282,13 +282,13 @@ def test_prelu_has_a_slope_a_channel(channels: int, seed: int):
     x, w = rng.normal(size=(3, channels, 2)), rng.normal(size=channels)
     x += np.where(x > 0, 0.1, -0.1)  # away from the kink
     inputs = [T(x), T(w)]
-    found = gradients_of(F.prelu, inputs, seed)
+    actual = gradients_of(F.prelu, inputs, seed)
 
     def plain(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(a > 0, a, a * b[:, None])
 
     close(F.prelu(*inputs).numpy(), plain(x, w))
-    for a, b in zip(found, slopes(plain, [x, w], seed), strict=True):
+    for a, b in zip(actual, slopes(plain, [x, w], seed), strict=True):
         close(a, b)
 
 

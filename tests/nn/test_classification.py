@@ -52,10 +52,10 @@ def test_cross_entropy_and_its_kin_agree(case: tuple[np.ndarray, np.ndarray], se
     mixed = (1 - smoothing) * plain + smoothing * each.mean(axis=1)
     same(F.cross_entropy(t, target, label_smoothing=smoothing, reduction="none"), mixed)
     same(F.cross_entropy(t, hot, label_smoothing=smoothing), mixed.mean())
-    kept = y != ignored
-    if kept.any():
+    counted = y != ignored
+    if counted.any():
         left = F.cross_entropy(t, target, ignore_index=ignored)
-        same(left, F.cross_entropy(tg.tensor(x[kept]), tg.tensor(y[kept])).numpy())
+        same(left, F.cross_entropy(tg.tensor(x[counted]), tg.tensor(y[counted])).numpy())
     spread = F.cross_entropy(tg.tensor(x.T[None]), tg.tensor(y[None]), reduction="none")
     same(spread, plain[None])
 
@@ -69,9 +69,9 @@ def test_gradient_of_cross_entropy(case: tuple[np.ndarray, np.ndarray], reductio
         t = a if isinstance(a, tg.Tensor) else tg.tensor(a)
         return F.cross_entropy(t, tg.tensor(y), tg.tensor(w), reduction=reduction)
 
-    (found,) = gradients(loss, [T(x)], seed)
-    close(found, slopes(lambda a: loss(a).numpy(), [x], seed)[0])
-    close(found.sum(axis=1), np.zeros(len(x)))
+    (actual,) = gradients(loss, [T(x)], seed)
+    close(actual, slopes(lambda a: loss(a).numpy(), [x], seed)[0])
+    close(actual.sum(axis=1), np.zeros(len(x)))
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=4))

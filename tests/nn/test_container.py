@@ -55,11 +55,11 @@ class AsAList(RuleBasedStateMachine):
             with pytest.raises(IndexError):
                 act(self.container)
             return None
-        found = act(self.container)
+        actual = act(self.container)
         if isinstance(expected, list):
-            assert type(found) is self.kind
-            found = list(found)
-        return found, expected
+            assert type(actual) is self.kind
+            actual = list(actual)
+        return actual, expected
 
     @rule(index=indices)
     def get(self, index: int):
@@ -68,8 +68,8 @@ class AsAList(RuleBasedStateMachine):
 
     @rule(index=slices)
     def part(self, index: slice):
-        found, expected = self.both(lambda items: items[index])
-        assert found == expected
+        actual, expected = self.both(lambda items: items[index])
+        assert actual == expected
 
     @rule(index=indices)
     def replace(self, index: int):
@@ -308,7 +308,7 @@ def test_layers_that_are_patched_are_called_as_they_are(monkeypatch: pytest.Monk
 
 def test_a_hook_may_set_attributes():
     net = tg.nn.Sequential(tg.nn.Linear(1, 1), tg.nn.Sigmoid(), tg.nn.Tanh())
-    net[2].register_forward_hook(lambda module, given, out: setattr(net, "last", out.detach()))
+    net[2].register_forward_hook(lambda module, args, out: setattr(net, "last", out.detach()))
     assert net(tg.zeros(1, 1)).shape == net.last.shape
 
 

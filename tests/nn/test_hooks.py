@@ -18,7 +18,7 @@ Module = nn.Module
 
 
 class Plain(Module):
-    """Holds whatever it is given, and never calls `super().__init__()`."""
+    """Has its keyword arguments as attributes, and never calls `super().__init__()`."""
 
     def __init__(self, **held: Any) -> None:
         for name, value in held.items():
@@ -83,15 +83,15 @@ def test_hooks_see_and_replace_keyword_arguments_if_they_ask():
     module.register_forward_pre_hook(
         lambda _, args, kwargs: (args, {**kwargs, "b": 2}), with_kwargs=True
     )
-    module.register_forward_hook(lambda *given: given[1:], with_kwargs=True)
+    module.register_forward_hook(lambda *args: args[1:], with_kwargs=True)
     assert module(1, a=1) == ((1,), {"a": 1, "b": 2}, ((1,), {"a": 1, "b": 2}))
 
 
 def test_a_hook_that_always_runs_runs_after_an_error_too():
     module = Plain()
     seen: list[Any] = []
-    module.register_forward_hook(lambda *given: seen.append(given[2]), always_call=True)
-    module.register_forward_hook(lambda *given: seen.append("not this one"))
+    module.register_forward_hook(lambda *args: seen.append(args[2]), always_call=True)
+    module.register_forward_hook(lambda *_: seen.append("not this one"))
     with pytest.raises(NotImplementedError):
         module(1)
     assert seen == [None]

@@ -1,4 +1,4 @@
-"""Losses: what they refuse, what they are made of, and what they are where digits are lost."""
+"""Losses: errors, reductions, values and accuracy."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ def test_float32_stays_whatever_the_target_is(name: str, kind: Any):
 def test_huber_is_between_the_square_and_the_distance(seed: int, delta: float):
     x, y = (np.random.default_rng(seed + k).normal(size=6) * 3 for k in range(2))
     d = np.abs(x - y)
-    found = F.huber_loss(tg.tensor(x), tg.tensor(y), "none", delta)
-    close(found.numpy(), np.where(d <= delta, d * d / 2, delta * (d - delta / 2)))
+    actual = F.huber_loss(tg.tensor(x), tg.tensor(y), "none", delta)
+    close(actual.numpy(), np.where(d <= delta, d * d / 2, delta * (d - delta / 2)))
     smooth = F.smooth_l1_loss(tg.tensor(x), tg.tensor(y), reduction="none", beta=delta)
-    close(smooth.numpy(), found.numpy() / delta)
+    close(smooth.numpy(), actual.numpy() / delta)
     straight = F.smooth_l1_loss(tg.tensor(x), tg.tensor(y), reduction="none", beta=0)
     close(straight.numpy(), d)
 
@@ -129,9 +129,9 @@ def test_a_class_without_probability_adds_nothing_to_the_divergence():
 def test_gaussian_is_the_density(seed: int):
     rng = np.random.default_rng(seed)
     mean, x, var = rng.normal(size=4), rng.normal(size=4), rng.uniform(0.1, 3, 4)
-    found = F.gaussian_nll_loss(*map(tg.tensor, (mean, x, var)), full=True, reduction="none")
+    actual = F.gaussian_nll_loss(*map(tg.tensor, (mean, x, var)), full=True, reduction="none")
     density = np.exp(-((x - mean) ** 2) / (2 * var)) / np.sqrt(2 * np.pi * var)
-    close(found.numpy(), -np.log(density))
+    close(actual.numpy(), -np.log(density))
 
 
 def test_a_variance_is_not_changed_and_learns_below_its_least():
@@ -161,8 +161,8 @@ def test_poisson_is_least_at_the_count(seed: int):
 @given(seeds, st.sampled_from([1, 2, 3.0, math.inf, -math.inf, 0]))
 def test_distances(seed: int, p: float):
     x, y = (np.random.default_rng(seed + k).normal(size=(3, 4)) for k in range(2))
-    found = F.pairwise_distance(tg.tensor(x), tg.tensor(y), p, eps=0.0)
-    close(found.numpy(), np.linalg.norm(x - y, p, axis=1))
+    actual = F.pairwise_distance(tg.tensor(x), tg.tensor(y), p, eps=0.0)
+    close(actual.numpy(), np.linalg.norm(x - y, p, axis=1))
     unit = F.normalize(tg.tensor(x), dim=1)
     close(np.linalg.norm(unit.numpy(), axis=1), np.ones(3))
     cosine = F.cosine_similarity(tg.tensor(x), tg.tensor(y)).numpy()

@@ -18,7 +18,7 @@ Module, Parameter = nn.Module, nn.Parameter
 
 
 class Plain(Module):
-    """Holds whatever it is given, and never calls `super().__init__()`."""
+    """Has its keyword arguments as attributes, and never calls `super().__init__()`."""
 
     def __init__(self, **held: Any) -> None:
         for name, value in held.items():
@@ -55,11 +55,11 @@ _models = st.dictionaries(_names, _parts, max_size=4)
 
 
 class Builder:
-    """Builds a module from a recipe and notes, beside it, what should be found in it."""
+    """Builds a module from a recipe and lists its parameters and modules beside it."""
 
     def __init__(self) -> None:
-        self.made: list[Any] = []  # parameters and modules, to be held again elsewhere
-        self.found: dict[int, tuple[list[Any], list[Any]]] = {}  # of each: parameters, modules
+        self.created: list[Any] = []  # parameters and modules, to be used again elsewhere
+        self.direct: dict[int, tuple[list[Any], list[Any]]] = {}  # of each: parameters, modules
 
     def build(self, recipe: dict[str, Any]) -> Model:
         root = self.module(recipe)
@@ -67,15 +67,15 @@ class Builder:
         parameters = [
             (f"{path}.{name}" if path else name, value)
             for path, module in modules
-            for name, value in self.found[id(module)][0]
+            for name, value in self.direct[id(module)][0]
         ]
         return Model(root, parameters, modules)
 
     def module(self, items: dict[str, Any]) -> Module:
         mine: tuple[list[Any], list[Any]] = ([], [])
         value = Plain(**{name: self.part(item, name, mine) for name, item in items.items()})
-        self.found[id(value)] = mine
-        self.made.append(value)  # only when it is whole: so that nothing holds itself
+        self.direct[id(value)] = mine
+        self.created.append(value)  # only when it is whole: so that nothing holds itself
         return value
 
     def part(self, recipe: Any, path: str, mine: tuple[list[Any], list[Any]]) -> Any:
@@ -95,13 +95,13 @@ class Builder:
         if kind == "module":
             return self.module(content)
         if kind == "again":
-            return self.made[content % len(self.made)] if self.made else None
-        self.made.append(Parameter(np.full(2, float(len(self.made)))))
-        return self.made[-1]
+            return self.created[content % len(self.created)] if self.created else None
+        self.created.append(Parameter(np.full(2, float(len(self.created)))))
+        return self.created[-1]
 
     def below(self, module: Module, path: str) -> Any:
         yield path, module
-        for name, child in self.found[id(module)][1]:
+        for name, child in self.direct[id(module)][1]:
             yield from self.below(child, f"{path}.{name}" if path else name)
 
 
@@ -117,10 +117,10 @@ def first_of_each(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     ]
 
 
-def same(found: Any, expected: Any) -> bool:
-    found, expected = list(found), list(expected)
-    return len(found) == len(expected) and all(
-        a == b and x is y for (a, x), (b, y) in zip(found, expected, strict=True)
+def same(actual: Any, expected: Any) -> bool:
+    actual, expected = list(actual), list(expected)
+    return len(actual) == len(expected) and all(
+        a == b and x is y for (a, x), (b, y) in zip(actual, expected, strict=True)
     )
 
 
@@ -146,9 +146,9 @@ def test_parameters_and_modules_are_found_by_walking_attributes(recipe: dict[str
 def test_copies_and_pickles_hold_the_same_and_share_nothing(recipe: dict[str, Any]):
     module, parameters, _ = build(recipe)
     for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-        found = list(twin.named_parameters(remove_duplicate=False))
-        assert [name for name, _ in found] == [name for name, _ in parameters]
-        for (_, ours), (_, theirs) in zip(parameters, found, strict=True):
+        actual = list(twin.named_parameters(remove_duplicate=False))
+        assert [name for name, _ in actual] == [name for name, _ in parameters]
+        for (_, ours), (_, theirs) in zip(parameters, actual, strict=True):
             assert type(theirs) is Parameter
             assert not np.shares_memory(ours.numpy(), theirs.numpy())
             np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
@@ -217,9 +217,9 @@ def test_a_parameter_shares_memory_and_is_never_a_result():
     array = np.zeros(2)
     parameter = Parameter(array)
     assert np.shares_memory(parameter.numpy(), array)
-    made = tg.ones(2, requires_grad=True) * 2
-    assert Parameter(made).is_leaf
-    assert np.shares_memory(Parameter(made).numpy(), made.numpy())
+    product = tg.ones(2, requires_grad=True) * 2
+    assert Parameter(product).is_leaf
+    assert np.shares_memory(Parameter(product).numpy(), product.numpy())
     assert Parameter().shape == (0,)
     assert type(parameter + 1) is tg.Tensor
     assert not Parameter(array, requires_grad=False).requires_grad

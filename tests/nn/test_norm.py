@@ -69,10 +69,10 @@ def test_scale_and_place_of_the_input_do_not_matter(
 def test_gradients(name: str, seed: int):
     make, axes, centred = LAYERS[name]
     layer, x = make(eps=0.1), drawn(seed, 3, 4, 3)
-    (found,) = gradients(layer, [T(x)], seed)
-    close(found, slopes(lambda a: layer(tg.tensor(a)).numpy(), [x], seed)[0], tolerance=1e-6)
+    (actual,) = gradients(layer, [T(x)], seed)
+    close(actual, slopes(lambda a: layer(tg.tensor(a)).numpy(), [x], seed)[0], tolerance=1e-6)
     if centred:  # what all of a row have in common changes nothing
-        close(found.sum(axis=axes), np.zeros_like(found.sum(axis=axes)))
+        close(actual.sum(axis=axes), np.zeros_like(actual.sum(axis=axes)))
 
 
 @every

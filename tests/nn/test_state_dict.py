@@ -17,7 +17,7 @@ Module, Parameter = nn.Module, nn.Parameter
 
 
 class Plain(Module):
-    """Holds whatever it is given, and never calls `super().__init__()`."""
+    """Has its keyword arguments as attributes, and never calls `super().__init__()`."""
 
     def __init__(self, **held: Any) -> None:
         for name, value in held.items():

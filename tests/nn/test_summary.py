@@ -19,7 +19,7 @@ from tinygrad_fc.random import default_generator
 
 
 class Plain(nn.Module):
-    """Holds what it is given, and does with its inputs what it is told."""
+    """Has keyword arguments as attributes, and calls `does` with itself and its inputs."""
 
     def __init__(self, does: Any, **held: Any) -> None:
         self.does = does
@@ -167,7 +167,7 @@ def test_it_is_plain_text_and_the_same_at_the_prompt_and_in_print():
     assert len({len(line) for line in lines[:-2]}) == 1
 
 
-# What it is given
+# Arguments
 
 
 def test_several_inputs_are_a_list_of_shapes_and_may_have_their_own_dtypes():
@@ -272,14 +272,14 @@ def test_the_model_and_the_random_numbers_are_as_they_were(width: int):
 def test_buffers_that_even_eval_mode_changes_are_put_back():
     def change(self: Any, x: Any) -> Any:
         self.calls.add_(1)
-        self.kept.data = tg.ones(3)
+        self.stored.data = tg.ones(3)
         self.last = x.detach().sum()
         self.noise = tg.rand(3)
         return x
 
     model = Plain(change)
     model.register_buffer("calls", tg.zeros(1))
-    model.register_buffer("kept", tg.full((2,), float("nan")))
+    model.register_buffer("stored", tg.full((2,), float("nan")))
     model.register_buffer("last", None)
     model.register_buffer("noise", tg.zeros(3))
     held = dict(vars(model))

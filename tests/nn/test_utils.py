@@ -20,12 +20,12 @@ ORDERS = [2, 1, 3, 0.5, math.inf, "inf", -math.inf, 0, -1]
 
 
 def parameters(*grads: Any) -> list[Any]:
-    made = []
+    params = []
     for grad in grads:
         p = nn.Parameter(np.zeros(np.shape(grad), np.asarray(grad).dtype))
         p.grad = tg.tensor(grad)
-        made.append(p)
-    return made
+        params.append(p)
+    return params
 
 
 values = st.floats(-100, 100, width=16).map(lambda v: v if abs(v) > 1e-3 else 0.0)

@@ -75,7 +75,7 @@ class LRScheduler:
         raise NotImplementedError(f"{type(self).__name__} does not define get_lr()")
 
     def _get_closed_form_lr(self) -> list[Any]:
-        """Return the learning rates of `last_epoch`, whatever the current ones are."""
+        """Return the learning rates of `last_epoch`, regardless of the current ones."""
         return self.get_lr()
 
     def step(self, epoch: int | None = None) -> None:
