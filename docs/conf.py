@@ -57,9 +57,10 @@ def visit_math(self: Any, node: Any) -> None:
 
 def escape_stars(*arguments: Any) -> None:
     """Escape the stars and bars that docstrings have outside of code: they are no markup."""
-    lines = arguments[-1]
+    lines, example = arguments[-1], False
     for i, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
+        example = bool(line) and (example or line.lstrip().startswith(">>>"))
+        if not example:
             parts = re.split(r"(`[^`]*`)", line)
             parts[::2] = [re.sub(r"(?<!\\)([*|]|_\b)", r"\\\1", part) for part in parts[::2]]
             # A letter after code, as in `Subset`s, needs a separator that is not shown.

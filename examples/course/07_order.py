@@ -48,8 +48,8 @@ a = Value(2.0)
 b = a * a  # b is used twice below: a diamond
 c = b + b
 naive(c, 1.0)
-# c passes 1 to b, and b passes 2 twice to a; then c passes 1 more to b, whose total is 2 now, and b
-# passes 4 twice to a.
+# c passes 1 to b, and b passes 2 twice to a. Then c passes 1 more to b, whose total
+# is 2 now, and b passes 4 twice to a.
 print(a.grad)  # 12, but the derivative of 2 a² is 4 a = 8
 assert a.grad == 12
 

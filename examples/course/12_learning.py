@@ -24,7 +24,7 @@ from tinygrad_fc.handderived import NeuralNetwork
 
 
 def build(seed):
-    """Return the document's network with random parameters of the standard normal distribution."""
+    """Return the document's network, with standard normal parameters."""
     sizes = [1, 8, 5, 3, 1]
     layers = []
     for n_in, n_out in pairwise(sizes):
