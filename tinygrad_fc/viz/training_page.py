@@ -124,15 +124,12 @@ def _data(lesson: Lesson) -> dict[str, Any]:
     shown += program.instructions if missing else []
     shown = [v for v in shown if v.dtype is not None]  # all but random generators
     rate = next((v for v in program.inputs if lesson.labels.get(id(v)) == "lr"), None)
-    results = [values[-1] for _, values in lesson.forward]
-    loss = next((v for v in reversed(results) if v.shape == ()), None)
+    loss = next((vs[-1] for _, vs in reversed(lesson.forward) if vs[-1].shape == ()), None)
     output = next((v for v in lesson.reads(lesson.forward[-1][1]) if len(v.shape or ()) == 2), None)
     arguments = {v.source.subject: v for v in program.inputs if v.source.kind == "argument"}
     updated = {id(old) for old, _ in program.changes}
     kinds = {number[id(v)]: "parameter" for v in program.inputs if id(v) in updated}
-    for origin, values in lesson.calls:
-        if origin.argument >= 0:
-            kinds[number[id(values[-1])]] = "cotangent"
+    kinds |= {number[id(vs[-1])]: "cotangent" for o, vs in lesson.calls if o.argument >= 0}
     special = {"loss": loss, "output": output, "rate": rate}
     special |= {"x": arguments.get(0), "y": arguments.get(1)}
     return {
