@@ -17,7 +17,7 @@ def test_chapter(chapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     mpl.use("Agg")
     text = chapter.read_text(encoding="utf-8")
-    assert text.count('tags=["hide-input"]') == 2
+    assert text.count('tags=["hide-cell"]') == 2
     assert "Afterwards you can" in text
     runpy.run_path(str(chapter))
     plt.close("all")

@@ -73,7 +73,7 @@ viz.draw(output, names={"w": weights, "θ": bias, "x": inputs})
 #
 # **1.** A neuron has one input and the weight 2. Which bias gives the output one half at $x = 3$?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # The sigmoid is one half at z = 0, so 2 · 3 + θ = 0.
 answer = -6
 assert sigmoid(2 * 3 + answer) == 0.5
@@ -82,7 +82,7 @@ assert sigmoid(2 * 3 + answer) == 0.5
 # **2.** Find weights and a bias such that a neuron with two inputs computes AND: above 0.9 for
 # $x = (1, 1)$ and below 0.1 for the other three pairs of zeros and ones.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # The sum must be well above zero only where both inputs are 1.
 w, theta = np.array([10.0, 10.0]), -15.0
 for pair in ((0, 0), (0, 1), (1, 0), (1, 1)):

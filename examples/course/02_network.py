@@ -89,7 +89,7 @@ viz.draw(output)
 #
 # **1.** How many parameters does the network 1-8-5-3-1 have?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # Layer l has a weight for each pair of its neurons and those of the layer before, and a bias for
 # each neuron.
 answer = 8 * 1 + 8 + 5 * 8 + 5 + 3 * 5 + 3 + 1 * 3 + 1
@@ -99,7 +99,7 @@ assert answer == sum(p.numel() for p in model.parameters()) == 83
 # **2.** Without activations, a network of any depth is a single linear layer. Compute its weight
 # and its bias for the network above.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # Each layer maps A x + b to ω (A x + b) + θ: the new A is ω A, the new b is ω b + θ.
 total, shift = np.eye(1), np.zeros((1, 1))
 for omega, theta in zip(weights, biases, strict=True):

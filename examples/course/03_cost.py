@@ -59,7 +59,7 @@ axes.grid(visible=True)
 # **1.** An epoch of 7 samples is cut into batches of 3, 3 and 1. Is the mean of the three batch
 # costs the cost of all samples? If not, which factors for the three costs make it so?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # The last batch is divided by its own length, so its one sample would count three times as much.
 sample_costs = np.arange(1.0, 8.0)
 batches = [sample_costs[:3], sample_costs[3:6], sample_costs[6:]]
@@ -71,7 +71,7 @@ assert np.isclose(np.average(means, weights=[3, 3, 1]), sample_costs.mean())
 # **2.** Outputs have the shape (3, 1), targets the shape (3,). How many pairs would NumPy
 # compare, and what does the loss do?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # Broadcasting makes (3, 3) of them: nine pairs instead of three. The loss refuses.
 column, row = np.zeros((3, 1)), np.ones(3)
 assert (column - row).size == 9

@@ -73,7 +73,7 @@ assert np.allclose(layer[0].bias.grad.numpy(), theta_gradient[:, 0])
 #
 # **1.** A weight leads from a neuron whose output is exactly 0. What is its gradient?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # The factor (10) is that output: the gradient is 0 for every cost.
 silent = y_before.copy()
 silent[1] = 0
@@ -84,7 +84,7 @@ assert np.all(gradient[:, [0, 2]] != 0)
 # %% [markdown]
 # **2.** Replace the sigmoid by tanh. Which of the formulas (8), (9), (10) changes, and to what?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # Only (9) contains Act': the derivative of tanh is 1 - y².
 y = np.tanh(z)
 d = 2 * (y - target) * (1 - y * y)

@@ -85,7 +85,7 @@ axes.grid(visible=True)
 #
 # **1.** Where is the derivative of the sigmoid largest, and how large is it there?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # y (1 - y) is largest at y = 1/2, that is at z = 0.
 z = np.linspace(-5, 5, 1001)
 slopes = sigmoid(z) * (1 - sigmoid(z))
@@ -97,7 +97,7 @@ assert slopes.max() == 0.25
 # layer 2 and the three of layer 3 by a difference: move the neuron's output by a small $h$ up and
 # down, and see how the cost moves. Which of `weights` and `ds` does the sum need?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # Those of layer 3, at index 2. The cost changes by h Σ d_k ω_ki, up to terms of order h².
 y2 = x
 for omega, theta in zip(network.weights[:2], network.biases[:2], strict=True):

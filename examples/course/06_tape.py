@@ -92,7 +92,7 @@ print(viz.explain(a * a + a, a, names={"a": a}))
 # **1.** Add subtraction to `Value`, with one line for its derivatives.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 def subtract(a, b):
     """Return a - b, whose derivatives are 1 and -1."""
     return Value(a.data - b.data, ((a, 1.0), (b, -1.0)))
@@ -106,7 +106,7 @@ assert (a.grad, b.grad) == (10.0, -1.0)
 # **2.** Why does `backward` add to `grad` where it could assign? Give a program whose gradient
 # would be wrong with an assignment.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # A value that is used twice gets a part of its gradient from each use: in a · a each part is a.
 a = Value(3.0)
 (a * a).backward()

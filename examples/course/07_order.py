@@ -102,7 +102,7 @@ picture
 # recursion right. How many calls does it take for `x = x + x`, repeated n times, and how many
 # values does `ordered` visit?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # Each level doubles the number of paths: 2^(n + 1) - 1 calls. There are n + 1 values.
 calls = 0
 
@@ -128,7 +128,7 @@ assert calls == 2**11 - 1
 # **2.** What happens to `naive`, to `ordered` and to the library's backward pass on a chain of
 # 100,000 additions?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # Python's recursion limit is reached after about a thousand calls of `naive`. The other two have a
 # loop in place of the recursion.
 chain = Value(1.0)

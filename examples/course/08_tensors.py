@@ -70,7 +70,7 @@ assert np.allclose(unbroadcast(g, (2,)), bias.grad.numpy())
 # **1.** A loss is the mean over the batch. Is the gradient of a bias then a sum or a mean of the
 # samples' gradients?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # The rule sums the cotangent over the samples, and the cotangent has the factor 1/N from the mean:
 # the result is the mean of the samples' gradients.
 model = nn.Linear(3, 1)
@@ -86,7 +86,7 @@ assert np.isclose(model.bias.grad.item(), np.mean(each))
 # **2.** Write the vjp rule for `y = x.mean()` of a matrix, and compare it with autograd's gradient.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 def mean_rule(g, x):
     """Return the gradient of the argument of a mean: each entry has the derivative 1 / n."""
     return np.full(x.shape, g / x.size)

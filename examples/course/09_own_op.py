@@ -57,7 +57,7 @@ else:
 # **1.** Write the rule of `swish(x) = x * sigmoid(x)` in NumPy and check it.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # By the product rule, the derivative is y + x y (1 - y), where y is the sigmoid of x.
 def sigmoid(x):
     """Return 1 / (1 + exp(-x))."""
@@ -74,7 +74,7 @@ check_vjp(
 # **2.** A rule of the square returns `2 * x` in place of `g * 2 * x`: it ignores the cotangent. A
 # test with a cotangent of ones would pass it. Does `check_vjp`?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # No: its cotangents are random, and the report says what is missing.
 try:
     check_vjp(np.square, lambda g, out, x: 2 * x, real)

@@ -67,7 +67,7 @@ assert abs(u.item() - np.log(2)) < 1e-15
 # **1.** Compute the matrix of the second derivatives, the Hessian, of $f(u, v) = u^2 v$ at (3, 5),
 # by hand and by autograd.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # The second derivatives are 2 v, 2 u and 0. A row is the gradient of one first derivative.
 u, v = (tg.tensor(number, requires_grad=True) for number in (3.0, 5.0))
 first = autograd.grad(u**2 * v, (u, v), create_graph=True)
@@ -81,7 +81,7 @@ assert np.allclose(library.numpy(), hessian)
 # **2.** ReLU is piecewise linear. What is its second derivative, and what does that mean for
 # Newton's method on a network of ReLUs? What does autograd say if you ask it?
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # It is 0 wherever it exists: such a network has curvature only through its loss. The slope is a
 # constant between the kinks, so that nothing is recorded, and `autograd.grad` raises `GraphError`.
 x = tg.tensor([-1.0, 2.0], requires_grad=True)

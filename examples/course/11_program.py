@@ -67,7 +67,7 @@ viz.page(step, x, target, "backprop.html")
 # their number. Show that a further call of `step` changes the weights as `update_batch(samples,
 # 0.1)` of a `NeuralNetwork` with the same weights does; `samples` is a list of pairs of columns.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # The batch's cost (6) is the mean of the samples' costs, so its gradient is their mean. The network
 # has to start from the weights as they are before the call.
 network = NeuralNetwork(sizes)
@@ -83,7 +83,7 @@ for layer, omega, theta in zip(model[::2], network.weights, network.biases, stri
 # %% [markdown]
 # **2.** Where does the program sum over the samples? Name the operations.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # In three products: `d.T.dot(y)` of a weight's gradient, whose inner sum goes over the samples,
 # `ones.dot(d)` of a bias's gradient, and `np.vdot(error, error)` of the loss.
 d, y = np.random.default_rng(0).standard_normal((2, 5, 3))

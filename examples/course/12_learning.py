@@ -129,7 +129,7 @@ autograd_agrees_with_the_derivation()
 # target. Compute it for $(\cos x + 1) / 2$ over whole periods and over [-7, 7], and compare it with
 # the plateau.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # The variance of the cosine is 1/2, and the factor 1/2 is squared: 1/8. Over [-7, 7], which is a
 # little more than two periods, it is 0.1315.
 over_periods = (np.cos(np.linspace(0, 2 * np.pi, 1000, endpoint=False)) + 1) / 2
@@ -143,7 +143,7 @@ assert np.isclose(np.mean(history.loss[-5:]), variance, rtol=0.05)
 # not increase the loss on the batch it was computed from. Test it over seeds.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # To first order, the loss falls by the learning rate times the squared norm of the gradient.
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
