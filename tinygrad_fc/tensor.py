@@ -723,10 +723,12 @@ def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
     return made
 
 
-_DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75, "sci_mode": None}
-_FULL = {"precision": 4, "threshold": 10**9, "edgeitems": 3, "linewidth": 75, "sci_mode": None}
-_SHORT = {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 75, "sci_mode": None}
-_shown: dict[str, Any] = dict(_DEFAULTS)
+_PROFILES: dict[str, dict[str, Any]] = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2},
+    "full": {"precision": 4, "threshold": 10**9, "edgeitems": 3},
+}
+_shown: dict[str, Any] = {**_PROFILES["default"], "linewidth": 75, "sci_mode": None}
 
 
 def set_printoptions(
@@ -749,10 +751,9 @@ def set_printoptions(
     >>> tg.set_printoptions(profile="default")
     """
     if profile is not None:
-        profiles = {"default": _DEFAULTS, "short": _SHORT, "full": _FULL}
-        if profile not in profiles:
-            raise ValueError(f'profile is "default", "short" or "full", got {profile!r}')
-        _shown.update(profiles[profile])
+        if profile not in _PROFILES:
+            raise ValueError(f"profile is {profile!r}; expected one of {', '.join(_PROFILES)}")
+        _shown.update(_PROFILES[profile], linewidth=75, sci_mode=None)
     options = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems}
     options |= {"linewidth": linewidth, "sci_mode": sci_mode}
     _shown.update((name, value) for name, value in options.items() if value is not None)
@@ -760,26 +761,19 @@ def set_printoptions(
 
 def text(start: str, t: Any) -> str:
     """Return how a tensor is shown: as in PyTorch, with the op that made it for a result."""
-    array, precision = moved(t._array, CPU), _shown["precision"]
+    array = moved(t._array, CPU)
+    options = {"max_line_width" if k == "linewidth" else k: v for k, v in _shown.items()}
+    plain = options.pop("sci_mode") is False
     body = np.array2string(
         array,
         separator=", ",
-        precision=precision,
         prefix=start,
-        threshold=_shown["threshold"],
-        edgeitems=_shown["edgeitems"],
-        max_line_width=_shown["linewidth"],
-        suppress_small=_shown["sci_mode"] is False,
+        suppress_small=plain,
         floatmode="maxprec",
+        **options,
     )
     if not array.size:
         body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
-    if array.ndim == 0 and array.dtype.kind == "f":
-        body = (
-            np.format_float_positional(array, precision=precision, trim=".")
-            if _plain(array)
-            else f"{array:.{precision}e}"
-        )
     if array.dtype not in (get_default_dtype(), np.int64, np.bool_):
         body += f", dtype={array.dtype}"
     if array is not t._array:
@@ -787,11 +781,6 @@ def text(start: str, t: Any) -> str:
     if t._requires_grad:
         body += ", requires_grad=True" if t.is_leaf else f", made_by={t._op.name}"
     return f"{start}{body})"
-
-
-def _plain(value: Any) -> bool:
-    finite = np.isfinite(value) and value != 0 and _shown["sci_mode"] is not False
-    return not finite or 1e-4 <= abs(value) < 1e8
 
 
 state.tensor = Tensor
