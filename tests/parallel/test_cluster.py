@@ -1,7 +1,8 @@
 """Processes: the same bits with any number of workers, and clear errors where one fails."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ def trained(loss_fn: Any, client: Any, seed: int = 0) -> list[bytes]:
     return [t.detach().numpy().tobytes() for t in (*losses, *model.parameters())]
 
 
+def state(model: nn.Module) -> list[bytes]:
+    """Return the bits of parameters, buffers and gradients."""
+    tensors = (*model.parameters(), *model.buffers())
+    return [t.detach().numpy().tobytes() for t in tensors] + [
+        g.tobytes() for g in steps.gradients(model)
+    ]
+
+
 def test_two_processes_give_the_bits_of_threads(client: Any) -> None:
     assert trained(steps.mean, client) == trained(steps.mean, None)
 
@@ -72,24 +81,47 @@ def test_large_parameters_are_sent_to_the_workers_directly(client: Any) -> None:
         np.testing.assert_array_equal(g, e)
 
 
-def test_a_worker_that_raises_names_the_line_and_the_rows(client: Any) -> None:
-    model, (x, y) = steps.network(0), steps.data(0, 101)
-    with pytest.raises(parallel.ChunkError) as caught:
-        parallel.backward(model, steps.raising, x, y, chunk_rows=10, client=client)
-    message = str(caught.value)
-    assert message.startswith("rows 100:101: KeyError")
-    assert 'raise KeyError("the user\'s mistake")' in message
-    assert "Parameters and gradients are unchanged" in message
-    assert not steps.gradients(model)
-
-
-def test_nan_in_a_chunk_is_named(client: Any) -> None:
-    model, (x, y) = steps.network(0), steps.data(0, 40)
+def with_nan(x: Any, y: Any) -> Any:
     x[33] = np.nan
-    data = da.from_array(x, (10, 4), name=False).persist(scheduler=client)
-    with pytest.raises(parallel.ChunkError, match=r"rows 30:40: .*loss is nan"):
-        parallel.backward(model, steps.mean, data, y, client=client)
-    assert not steps.gradients(model)
+    return x[:40], y[:40]
+
+
+FAULTS: dict[str, tuple[Any, Callable[..., Any], type[Exception], str]] = {
+    "error": (
+        *(steps.raising, lambda x, y: (x, y), parallel.ChunkError),
+        r"rows 40:41: KeyError: .*steps\.py:\d+: raise KeyError\(\"the user's mistake\"\)",
+    ),
+    "NaN": (steps.mean, with_nan, parallel.ChunkError, r"rows 30:40: .*loss is nan"),
+    "width": (steps.mean, lambda x, y: (x[:40, :3], y[:40]), parallel.ChunkError, "in_features"),
+    "empty": (
+        *(steps.mean, lambda x, y: (da.from_array(x, ((20, 0, 21), 4)), y), ValueError),
+        "at least one row in each chunk",
+    ),
+    "rows": (steps.mean, lambda x, y: (x, y[1:]), ValueError, "same number of rows"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_and_changes_nothing(client: Any, fault: str) -> None:
+    loss_fn, change, error, match = FAULTS[fault]
+    model, (x, y) = steps.network(0, nn.BatchNorm1d(5)), steps.data(0, 41)
+    parallel.backward(model, steps.mean, x, y)
+    before = state(model)
+    x, y = change(x, y)
+    rows = None if hasattr(x, "dask") else 10
+    with pytest.raises(error, match=match):
+        parallel.backward(model, loss_fn, x, y, chunk_rows=rows, client=client)
+    assert state(model) == before
+
+
+def test_functions_of_a_script_keep_their_lines(client: Any) -> None:
+    source = "def loss_fn(model, x):\n    raise KeyError('wrong')\n"
+    script: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(source, "script.py", "exec"), script)  # noqa: S102  sent by value, as a script's
+    with pytest.raises(parallel.ChunkError, match=r"KeyError.*script\.py:2"):
+        parallel.backward(nn.Linear(2, 2), script["loss_fn"], np.ones((4, 2)), client=client)
+    (run,) = parallel.map(partial(script["loss_fn"], None), [1], client=client)
+    assert run.line.startswith("script.py:2")
 
 
 def test_a_closed_client_is_refused(cluster: Any) -> None:
