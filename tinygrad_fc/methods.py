@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import grad_mode, random
+from tinygrad_fc.device import refuse_lazy
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
@@ -80,7 +81,10 @@ def _refusal(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -> 
 
 
 def _array(operand: Any) -> Any:
-    return operand._array if isinstance(operand, Node) else operand
+    if isinstance(operand, Node):
+        return operand._array
+    refuse_lazy(operand, "a change in place")
+    return operand
 
 
 def _method(ufunc: Any, name: str) -> Any:
@@ -124,10 +128,10 @@ operators = tuple(
 
 def assign(self: Any, at: Any, value: Any) -> None:
     """Set elements, as `x[at] = value` does; `x` becomes a recorded result where that has to be."""
+    array = _array(value)
     if _tracked(self, value) and not (self._requires_grad and self.is_leaf):
         _record_assignment(self, at, value)
         return
-    array = _array(value)
 
     def change(a: Any) -> None:
         a[at] = array

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tinygrad_fc import methods, numpy_dispatch
-from tinygrad_fc.device import CPU, computes_elsewhere, device, device_of, gpu, is_on, moved
+from tinygrad_fc.device import (
+    CPU,
+    computes_elsewhere,
+    device,
+    device_of,
+    gpu,
+    is_on,
+    moved,
+    refuse_lazy,
+)
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import accepts_arrays, as_array
@@ -52,6 +61,7 @@ def _index(at: Any) -> Any:
         return tuple(_index(part) for part in at)
     if isinstance(at, list):
         return np.asarray([_index(part) for part in at]) if at else np.zeros(0, np.intp)
+    refuse_lazy(at, "an index")
     return at
 
 

@@ -253,18 +253,42 @@ def test_wrong_calls_say_what_is_expected() -> None:
         parallel.backward(model, lambda m, x, y: (steps.mean(m, x, y), 0), x, y, check=False)
 
 
-def test_dask_arrays_are_refused_by_tensors_and_ops() -> None:
-    x = da.ones((4, 3))
-    t = tg.ones(4, 3, requires_grad=True)
-    calls: list[Callable[[], Any]] = [
-        *(lambda: tg.Tensor(x), lambda: tg.tensor(x), lambda: tg.as_tensor(x)),
-        *(lambda: t + x, lambda: x + t, lambda: tg.exp(x)),
-        *(lambda: np.multiply(t, x), lambda: np.multiply(x, t)),
-        lambda: tg.nn.functional.mse_loss(t, x),
-    ]
-    for call in calls:
+LAZY: Any = da.ones((4, 3))
+COLUMN: Any = da.zeros(4, dtype=int)
+REFUSALS: dict[str, Callable[[Any], Any]] = {
+    "Tensor": lambda _: tg.Tensor(LAZY),
+    "tensor": lambda _: tg.tensor(LAZY),
+    "tensor of list": lambda _: tg.tensor([LAZY, LAZY]),
+    "as_tensor": lambda _: tg.as_tensor(LAZY),
+    "t + x": lambda t: t + LAZY,
+    "x + t": lambda t: LAZY + t,
+    "exp": lambda _: tg.exp(LAZY),
+    "stack": lambda t: tg.stack([t, LAZY]),
+    "where": lambda t: tg.where(LAZY > 0, t, 0.0),
+    "np.multiply(t, x)": lambda t: np.multiply(t, LAZY),
+    "np.multiply(x, t)": lambda t: np.multiply(LAZY, t),
+    "target": lambda t: nn.functional.mse_loss(t, LAZY),
+    "prediction": lambda t: nn.functional.mse_loss(LAZY, t),
+    "labels": lambda t: nn.functional.cross_entropy(t, COLUMN),
+    "add_": lambda t: t.add_(LAZY),
+    "copy_": lambda t: t.copy_(LAZY),
+    "clamp_": lambda t: t.clamp_(min=LAZY),
+    "x[i]": lambda t: t[COLUMN],
+    "x[i, j]": lambda t: t[COLUMN, 0],
+    "x[mask]": lambda t: t[LAZY > 0],
+    "x[i] = y": lambda t: t.__setitem__(0, LAZY[0]),
+    "x[mask] = y": lambda t: t.__setitem__(LAZY > 0, 1.0),
+}
+
+
+@pytest.mark.parametrize("call", REFUSALS)
+def test_dask_arrays_are_refused_and_not_computed(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(da.Array, "compute", lambda *_, **__: pytest.fail("computed silently"))
+    for t in (tg.ones(4, 3), tg.ones(4, 3, requires_grad=True) * 1):
         with pytest.raises(DtypeError, match=r"Dask array.*parallel\.backward"):
-            call()
+            REFUSALS[call](t)
 
 
 def test_a_sweep_keeps_results_and_errors() -> None:

@@ -32,7 +32,7 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
         data = [v._array if isinstance(v, Node) else v for v in data]
     if computes_elsewhere(data):
         return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
-    refuse_lazy(data, "a tensor")
+    refuse_lazy(data[0] if isinstance(data, list | tuple) and data else data, "a tensor")
     try:
         array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
     except (ValueError, TypeError, OverflowError) as error:
@@ -164,6 +164,7 @@ def accepts_arrays(function: F) -> F:
 def _tensor(value: Any, name: str, function: str) -> Any:
     if isinstance(value, Node):
         return value
+    refuse_lazy(value, function)
     try:
         return wrap(as_array(value))
     except TypeError as error:

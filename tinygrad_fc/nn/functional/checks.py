@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.device import refuse_lazy
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.graph import Node
 from tinygrad_fc.ops import elementwise as e
@@ -33,6 +34,7 @@ def require(
 def check_prediction(loss: str, input: Any) -> None:
     """Raise `DtypeError` where the prediction of a loss is not a tensor."""
     if not isinstance(input, Node):
+        refuse_lazy(input, loss)
         raise DtypeError(
             f"{loss}: the prediction is a {type(input).__name__}, expected a tensor. Convert it: "
             "tensor(prediction)"
@@ -83,7 +85,10 @@ def float_target(target: Any, input: Tensor) -> Any:
 
 def to_array(values: Any) -> Any:
     """Return the array of a tensor, or `values` as an array."""
-    return values._array if isinstance(values, Node) else np.asarray(values)
+    if isinstance(values, Node):
+        return values._array
+    refuse_lazy(values, "an index or target")
+    return np.asarray(values)
 
 
 def reduced(losses: Tensor, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Tensor:
