@@ -62,8 +62,8 @@ class Origin(NamedTuple):
 
     `op` is the name of the op (or optimizer), `phase` is "forward", "backward" or "update",
     `argument` is the argument whose vjp rule was called (-1: the forward function), `cotangent` and
-    `result` are what that rule was called with, and `module` is the innermost module
-    that was called, during the trace, and its path in the model afterwards.
+    `result` are what that rule was called with, and `module` is the path of the innermost module
+    that was called.
     """
 
     op: str
@@ -71,7 +71,7 @@ class Origin(NamedTuple):
     argument: int = -1
     cotangent: Any = None
     result: Any = None
-    module: Any = None
+    module: str = ""
 
 
 class Value:
@@ -158,8 +158,6 @@ class Program:
     """Names for variables, by id of the value: parameters, arguments, gradients, z1, y1, d1."""
     default_names: dict[int, str] = field(default_factory=dict)
     """Names for values that need a variable only where the printer does not inline them."""
-    origins: list[Origin] = field(default_factory=list)
-    """The calls of ops and rules that the instructions come from."""
 
 
 # Functions that programs call beside NumPy's

@@ -7,39 +7,25 @@ z, formula (12), is d. Other values are named by their module and op, such as `n
 from __future__ import annotations
 
 import keyword
-import operator
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinygrad_fc.compiler.ir import OPERATORS, Origin, Program, Source, Value, draw, operands
+from tinygrad_fc.compiler.ir import Origin, Program, Source, Value, operands
 from tinygrad_fc.op import Op
 from tinygrad_fc.ops import activation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.compiler.trace import Trace
 
-_WORDS: dict[Any, str] = {
-    np.add: "sum",
-    np.subtract: "difference",
-    np.multiply: "product",
-    np.true_divide: "quotient",
-    np.sqrt: "root",
-    np.square: "square",
-    np.exp: "exp",
-    np.add.reduce: "total",
-    np.where: "choice",
-    np.maximum: "maximum",
-    np.power: "power",
-    operator.getitem: "part",
-    draw: "draws",
-}
-_WORDS |= {number: _WORDS[array] for array, number, _ in OPERATORS if array in _WORDS}
-"""What a value is called where its op computes several; else by the name of its function."""
+_WORDS = {"add": "sum", "sub": "difference", "subtract": "difference", "mul": "product"}
+_WORDS |= {"multiply": "product", "divide": "quotient", "truediv": "quotient", "pow": "power"}
+_WORDS |= {"reduce": "total", "getitem": "part", "sqrt": "root", "where": "choice", "full": "array"}
+"""What a value is called by the name of its function, where its op computes several."""
 _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
 
@@ -55,19 +41,17 @@ def identifier(path: str) -> str:
 
 
 def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
-    """Give the values of `program` names, formulas and the paths of their modules."""
+    """Give the values of `program` names, and formulas of the document."""
     paths = _paths(run)
     names = program.names
     for value in program.inputs:
         names[id(value)] = identifier(_input_name(value.source, arguments, paths))
-    _resolve_modules(run, program)
     for node, grad in run.grads.values():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
     _name_layers(program)
-    lossy = any(_is_loss(origin.op) for origin in program.origins)
-    for number in program.returned:
-        value = program.outputs[number]
+    lossy = any(_is_loss(origin.op) for origin, _ in op_calls(program))
+    for value in (program.outputs[number] for number in program.returned):
         if not value.is_constant:
             names.setdefault(id(value), "loss" if lossy and value.shape == () else "result")
     _name_others(program)
@@ -105,18 +89,6 @@ def _is_loss(op: str) -> bool:
     return any(word in op for word in ("loss", "entropy", "error"))
 
 
-def _resolve_modules(run: Trace, program: Program) -> None:
-    """Put paths in the place of modules in the origins."""
-    paths = {id(m): path for root in run.roots for path, m in root.named_modules()}
-    resolved: dict[int, Origin] = {}
-    for value in program.instructions:
-        origin = value.origin
-        if origin is not None:
-            path = paths.get(id(origin.module), "")
-            value.origin = resolved.setdefault(id(origin), origin._replace(module=path))
-    program.origins = list(resolved.values())
-
-
 def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
     """Yield the calls of ops and vjp rules, each with its instructions in order."""
     calls: dict[int, tuple[Origin, list[Value]]] = {}
@@ -128,32 +100,37 @@ def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
 
 def _name_layers(program: Program) -> None:
     """Name z, y and d of layers, the loss, and cite the document's formulas."""
-    names, calls = program.names, list(op_calls(program))
-    layer: dict[int, int] = {}  # by id of z and y
+    layers: dict[int, int] = {}  # by id of z and y
     count = 0
-    for origin, values in calls:
-        k = next((layer[id(v)] for v in _reads(values) if id(v) in layer), None)
+    for origin, values in op_calls(program):
         last = values[-1]
+        reads = (v for value in values for v in operands(value))
+        k = next((layers[id(v)] for v in reads if id(v) in layers), None)
         if origin.argument >= 0:
             continue
         if origin.op == "linear":
-            count += 1
-            layer[id(last)] = count
-            names.setdefault(id(last), f"z{count}")
-            last.formula = "(3)"
+            count = k = count + 1
+            letter, last.formula = "z", "(3)"
         elif origin.op in _ACTIVATIONS and k is not None:
-            layer[id(last)] = k
-            names.setdefault(id(last), f"y{k}")
-            last.formula = "(2)"
-        elif origin.op == "mse_loss":
-            _name_squared_error(program, values)
-    readers, foreign = _readers(program, layer)
-    for origin, values in calls:
-        k = layer.get(id(origin.result))
+            letter, last.formula = "y", "(2)"
+        else:
+            if origin.op == "mse_loss":
+                _name_squared_error(program, values)
+            continue
+        layers[id(last)] = k
+        program.names.setdefault(id(last), f"{letter}{k}")
+    readers, foreign = _readers(program, layers)
+    for origin, values in op_calls(program):
+        k = layers.get(id(origin.result))
         if origin.op == "linear" and origin.argument > 0 and k is not None:
-            _name_backward(names, origin, values[-1], k, readers[k])
-            if k in foreign and origin.cotangent.formula == "(13)":
-                origin.cotangent.formula = ""
+            formulas = ("(37)", "(38)") if readers[k] else ("(14)", "(17)")
+            values[-1].formula = formulas[origin.argument - 1]
+            d = origin.cotangent
+            program.names.setdefault(id(d), f"d{k}")
+            if not readers[k]:
+                d.formula = "" if k in foreign else "(13)"
+            elif readers[k] == 1 and _is_recurrence(d):
+                d.formula = "(36)"
 
 
 def _readers(program: Program, layer: dict[int, int]) -> tuple[Counter[int], set[int]]:
@@ -182,11 +159,6 @@ def _readers(program: Program, layer: dict[int, int]) -> tuple[Counter[int], set
     return readers, foreign
 
 
-def _reads(values: Iterable[Value]) -> Iterator[Value]:
-    for value in values:
-        yield from operands(value)
-
-
 def _name_squared_error(program: Program, values: list[Value]) -> None:
     """Name the error and the loss, which is formula (6) if it is the mean over the samples."""
     error = next((v for v in values if v.function is np.subtract), None)
@@ -198,20 +170,6 @@ def _name_squared_error(program: Program, values: list[Value]) -> None:
             last.formula = "(5), (6)"
 
 
-def _name_backward(
-    names: dict[int, str], origin: Origin, gradient: Value, k: int, above: int
-) -> None:
-    """Name the cotangent of layer `k`, which `above` layers read, and cite what it leads to."""
-    d = origin.cotangent
-    names.setdefault(id(d), f"d{k}")
-    if not above:
-        d.formula = "(13)"
-    elif above == 1 and _is_recurrence(d):
-        d.formula = "(36)"
-    formulas = ("(37)", "(38)") if above else ("(14)", "(17)")
-    gradient.formula = formulas[origin.argument - 1]
-
-
 def _is_recurrence(d: Value) -> bool:
     """Tell whether a cotangent is an activation's rule of what the layer above hands down."""
     if d.origin is None or d.origin.op not in _ACTIVATIONS or d.origin.cotangent is None:
@@ -221,42 +179,30 @@ def _is_recurrence(d: Value) -> bool:
 
 
 def _name_others(program: Program) -> None:
-    """Name what is left by module and op; values of an update by their parameter."""
-    names = program.default_names
+    """Name what is left by module, op and function; values of an update by their parameter."""
     parameters = _updated_parameters(program)
     for origin, values in op_calls(program):
         op = "loss" if _is_loss(origin.op) else origin.op
-        stem = "_".join(filter(None, (origin.module and identifier(origin.module), op)))
-        stem = f"d_{stem}" if origin.phase == "backward" else stem
+        stem = "_".join(filter(None, ("d" * (origin.phase == "backward"), origin.module, op)))
         for value in values:
+            word = getattr(value.function, "__name__", "")
+            word = _WORDS.get(word, word)
             if origin.phase == "update":
                 stem = parameters.get(id(value), origin.op.lower())
-            word = ""
-            if value is not values[-1] or origin.phase == "update":
-                word = _WORDS.get(value.function, getattr(value.function, "__name__", ""))
-            if value.function is np.full and value.shape == () and isinstance(value.args[1], Value):
-                word, stem = "", _number_name(program, value.args[1])
-            names.setdefault(id(value), identifier(f"{stem}_{word}" if word else stem))
-
-
-def _number_name(program: Program, number: Value) -> str:
-    """Return the name of the 0-d array of a number; NumPy takes it faster than the number."""
-    name = program.names.get(id(number), "number")
-    return "rate" if name == "lr" else f"{name}_array"
+            elif value is values[-1]:
+                word = ""
+            name = identifier(f"{stem}_{word}" if word else stem)
+            if value.function is np.full and value.args[1] in program.inputs:  # a number as array
+                name = f"{program.names[id(value.args[1])]}_array".replace("lr_array", "rate")
+            program.default_names.setdefault(id(value), name)
 
 
 def _updated_parameters(program: Program) -> dict[int, str]:
-    """Return, by id of a value of an update, the name of the parameter that it is for.
-
-    Numbers that the updates of all parameters share belong to none.
-    """
-    parameters: dict[int, str] = {}
-    for old, new in program.changes:
-        waiting = [new]
-        while waiting:
-            value = waiting.pop()
-            update = value.origin is not None and value.origin.phase == "update"
-            if update and value.shape == old.shape and id(value) not in parameters:
-                parameters[id(value)] = program.names.get(id(old), "parameter")
-                waiting.extend(operands(value))
-    return parameters
+    """Return, by id of a value of an update, the name of the parameter that it is for."""
+    changes = [(old, new) for old, new in program.changes if new.shape]
+    names = {id(new): program.names.get(id(old), "parameter") for old, new in changes}
+    for value in reversed(program.instructions):
+        if id(value) in names and value.origin and value.origin.phase == "update":
+            same_shape = [v for v in operands(value) if v.shape == value.shape]
+            names = {id(v): names[id(value)] for v in same_shape} | names
+    return names

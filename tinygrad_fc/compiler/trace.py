@@ -109,7 +109,8 @@ class Trace(ir.Graph):
         self.options: list[Watched] = []
         self.states: list[Watched] = []
         self.roots: list[Any] = []
-        self.active: list[Any] = []
+        self.paths: dict[int, str] = {}  # of modules, by id
+        self.active: list[str] = []
         self.optimizers: dict[int, tuple[OptimizerGuard, list[dict[str, Any]]]] = {}
         self.generators: dict[int, TracedGenerator] = {}
         self.grads: dict[int, tuple[Any, Any]] = {}
@@ -238,7 +239,7 @@ class Trace(ir.Graph):
         return call
 
     def _origin(self, op: Any, argument: int, args: Sequence[Any]) -> Origin:
-        module = self.active[-1] if self.active else None
+        module = self.active[-1] if self.active else ""
         if argument < 0:
             return Origin(op.name, "forward", module=module)
         cotangent, result = self.values(ir.mapped(ir.array_of, args[:2]))
@@ -258,13 +259,14 @@ class Trace(ir.Graph):
         def traced(module: Any, *args: Any, **kwargs: Any) -> Any:
             if not self.active:
                 self.roots.append(module)
+                self.paths |= {id(each): path for path, each in module.named_modules()}
             for each in module.modules():
                 if id(each) not in self.modules:
                     kind, now = type(each), vars(each)
                     what = f"an attribute of a {kind.__name__}"
                     self.modules[id(each)] = now, dict(now), what
                     self.captured.follow([kind.forward], [kind, *now.values()])
-            self.active.append(module)
+            self.active.append(self.paths.get(id(module), ""))
             try:
                 return call(module, *args, **kwargs)
             finally:
