@@ -3,13 +3,12 @@
 Each exchange holds in the tracing thread alone; other threads get the original. They are: the
 slots `_array` and `_grad` of tensors, an op's `forward` and `rules`, `Module.__call__`,
 `Optimizer.step`, a generator's `rng`, methods that only the first call would run, and in the
-library's modules those names that do not ask NumPy's protocols: np.zeros and the like, math.sqrt
-and the like, and `float` in optimizers.
+library's modules those names that do not ask NumPy's protocols: np.zeros and the like, and `float`
+in optimizers.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler.ir import array_of
 from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
@@ -28,7 +28,7 @@ from tinygrad_fc.random import Generator
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tinygrad_fc.compiler.trace import Trace
 
@@ -101,6 +101,8 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield Module, "__call__", here(trace.traced_module(Module.__call__), Module.__call__)
     for kind in _with_step(Optimizer):
         yield kind, "step", here(trace.traced_step(kind.step), kind.step)
+    # A call checks its learning rates itself.
+    yield Optimizer, "_check_rates", here(lambda _: None, Optimizer._check_rates)
     for (owner, name), problem in _ONCE.items():
         yield owner, name, here(partial(_refuse, trace, problem), getattr(owner, name))
     yield from _names_in_modules(trace, here)
@@ -134,20 +136,15 @@ class _Names:
         return getattr(self._module, name)
 
 
-def _number(x: Any = 0.0) -> Any:
-    """Return a float, or the traced number of a 0-d array."""
-    array = x._array if isinstance(x, Node) else x
-    if type(array) is not Tracer:
-        return float(array)
-    return array if array.is_number else array.item()
-
-
 class _FloatType(type):
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, float)
 
     def __call__(cls, x: Any = 0.0) -> Any:
-        return _number(x)
+        array = array_of(x)
+        if type(array) is not Tracer:
+            return float(array)
+        return array if array.is_number else array.item()
 
 
 class _Float(metaclass=_FloatType):
@@ -157,26 +154,10 @@ class _Float(metaclass=_FloatType):
 def _names_in_modules(trace: Trace, here: Any) -> Iterator[tuple[Any, str, Any]]:
     creators = (*CREATORS, np.ascontiguousarray)
     numpy = _Names(np, {f.__name__: here(partial(created, trace, f), f) for f in creators})
-    of_numbers = (math.sqrt, math.isnan, math.isinf, math.isfinite)
-    maths = _Names(math, {f.__name__: _of_number(f) for f in of_numbers})
     for name, module in list(sys.modules.items()):
         if not name.startswith("tinygrad_fc") or name.startswith(_UNTOUCHED):
             continue
         if vars(module).get("np") is np:
             yield module, "np", numpy
-        if vars(module).get("math") is math:
-            yield module, "math", maths
         if name.startswith(("tinygrad_fc.optim", "tinygrad_fc.nn")):
             yield module, "float", _Float
-
-
-def _of_number(function: Any) -> Callable[[Any], Any]:
-    def recorded(x: Any) -> Any:
-        if type(x) is not Tracer:
-            return function(x)
-        x = _number(x)
-        if function is math.isnan and x.value.is_input:  # each call checks its options itself
-            return False
-        return x.call(function, x)
-
-    return recorded

@@ -292,6 +292,7 @@ class Trace(ir.Graph):
                 self.options.append((group, dict(group), f"an option of {name}"))
             if closure is None:
                 self.origin = Origin(name, "update")
+            optimizer.has_stepped = True
             try:
                 optimizer.param_groups = traced_groups
                 return step(optimizer, closure)

@@ -42,8 +42,10 @@ CREATORS: frozenset[Any] = frozenset(
 """NumPy's functions that make arrays of numbers; with `like=` they ask a tracer."""
 
 _PLAIN = {ufunc: plain for ufunc, plain, _ in ir.OPERATORS}
-_PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs}
-"""Python's operators on plain numbers for ufuncs on arrays."""
+_PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs, np.sqrt: math.sqrt}
+"""Python's functions of plain numbers for ufuncs on arrays."""
+_REDUCTIONS = ((np.sum, np.add), (np.prod, np.multiply), (np.max, np.maximum))
+_REDUCTIONS += ((np.min, np.minimum), (np.all, np.logical_and), (np.any, np.logical_or))
 _POWERS = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
 """The functions that NumPy's `**` calls for some exponents."""
 _DEFAULTS = [("dtype", None), ("keepdims", False), ("initial", None)]
@@ -322,29 +324,19 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     np.transpose: lambda x, axes=None: x.transpose(*([axes] if axes is not None else [])),
     np.swapaxes: _swapped,
     np.broadcast_to: lambda x, shape, **_: x.view(np.broadcast_to, tuple(shape)),
-    **{function: _composed(function) for function in (np.flip, np.moveaxis)},
+    **{f: _composed(f) for f in (np.flip, np.moveaxis, np.shape, np.ndim, np.size)},
     np.zeros_like: _like(np.zeros),
     np.ones_like: _like(np.ones),
     np.empty_like: _like(np.zeros),
     np.full_like: _like(np.full),
     np.copy: lambda x, **_: Tracer(x.graph, x.value, layout=np.empty(x.shape, x.dtype)),
-    np.shape: lambda x: x.shape,
-    np.ndim: lambda x: x.ndim,
-    np.size: lambda x: x.size,
-    np.result_type: lambda *args: np.result_type(*map(_sample, args)),
+    np.result_type: lambda *args: np.result_type(
+        *(x.value.sample if type(x) is Tracer else x for x in args)
+    ),
     np.may_share_memory: lambda *args: np.may_share_memory(*map(_layout, args)),
     np.copyto: _copyto,
-    np.sum: _reduced(np.add),
-    np.prod: _reduced(np.multiply),
-    np.max: _reduced(np.maximum),
-    np.min: _reduced(np.minimum),
-    np.all: _reduced(np.logical_and),
-    np.any: _reduced(np.logical_or),
+    **{function: _reduced(ufunc) for function, ufunc in _REDUCTIONS},
 }
-
-
-def _sample(x: Any) -> Any:
-    return x.value.sample if type(x) is Tracer else x
 
 
 def _layout(x: Any) -> Any:

@@ -63,7 +63,7 @@ def _norm(array: Any, order: float) -> float:
     if order == 2:
         total = float(values @ values)
         if 1e-290 < total < math.inf:
-            return math.sqrt(total)
+            return float(np.sqrt(total))
     size = np.abs(values)
     if math.isinf(order):
         return float(size.max(initial=0.0) if order > 0 else size.min(initial=math.inf))
