@@ -171,8 +171,9 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Any], Options]] = {
 
 def drawn(data: st.DataObject, name: str) -> Options:
     shared = {"lr": one_of(0.0, 0.1, 0.5), "maximize": st.booleans()}
-    return data.draw(st.fixed_dictionaries(shared | OPTIMIZERS[name][1]))
+    return data.draw(st.fixed_dictionaries(shared | EVERY[name]))
 
 
 EVERY: Options = {name: OPTIMIZERS[name][1] for name in OPTIMIZERS}
+EVERY["SGD"] = {"momentum": one_of(0.5, 0.9), "nesterov": st.booleans()} | decay
 EVERY["LBFGS"] = {"max_iter": one_of(1, 3), "line_search_fn": one_of(None, "strong_wolfe")}

@@ -1,6 +1,6 @@
-"""Optimizers by elements: steps and state against formulas.
+"""Steps and state of every optimizer: against formulas, in place, and saved.
 
-What all optimizers share, groups and parameters, is tested with SGD in test_optimizer.py.
+Groups and parameters are tested with SGD in test_optimizer.py.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 
 each = pytest.mark.parametrize("name", OPTIMIZERS)
+each_and_sgd = pytest.mark.parametrize("name", ["SGD", *OPTIMIZERS])
 
 
 def first(name: str, p: Any, optimizer: optim.Optimizer) -> State:
@@ -80,7 +81,7 @@ def test_steps_are_as_the_formula_says(
             np.testing.assert_allclose(value.numpy(), stored[key], rtol=1e-11, atol=1e-11)
 
 
-@each
+@each_and_sgd
 @few
 @given(data=st.data(), seed=seeds, layout=one_of("rows", "columns", "gaps"))
 def test_large_parameters_step_as_their_elements_do(
@@ -110,7 +111,7 @@ def test_large_parameters_step_as_their_elements_do(
         np.testing.assert_allclose(large[at] if value.ndim else large, value.numpy(), rtol=1e-14)
 
 
-@each
+@each_and_sgd
 @few
 @given(data=st.data())
 def test_float32_stays_float32_and_memory_stays_where_it_is(name: str, data: st.DataObject):
@@ -147,7 +148,7 @@ def test_steps_are_counted_in_pytorchs_dtype(dtype: Any):
     assert dtypes == [dtype, dtype, np.float16]
 
 
-@each
+@each_and_sgd
 @few
 @given(data=st.data())
 def test_a_parameter_without_a_gradient_is_left_alone_and_so_is_its_state(
@@ -185,7 +186,7 @@ def test_a_parameter_that_is_listed_twice_steps_once(name: str):
     assert optimizer.state[a]["step"].item() == 1
 
 
-@each
+@each_and_sgd
 def test_a_step_records_nothing_and_a_later_backward_detects_it(name: str):
     w = parameter(2)
     optimizer = getattr(optim, name)([w])
@@ -200,7 +201,7 @@ def test_a_step_records_nothing_and_a_later_backward_detects_it(name: str):
             loss.backward()
 
 
-@pytest.mark.parametrize("name", ["SGD", *OPTIMIZERS])
+@each_and_sgd
 def test_a_later_backward_detects_a_step_that_raised_half_way(name: str):
     w = parameter(2, dtype=np.float32)
     optimizer = getattr(optim, name)([w], lr=3e38)
