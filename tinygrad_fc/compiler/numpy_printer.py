@@ -404,6 +404,7 @@ def _constant_text(array: Any) -> tuple[str, str]:
             return _NAMES_OF_NUMBERS.get(x, "scale"), f"np.array({x!r}{dtype})"
         if x == 1:
             return "ones", f"np.ones({shape}{dtype})"
+        return "full", f"np.full({shape}, {x!r}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():
         return "rows", f"np.arange({len(array)})"
     return "constant", ""
