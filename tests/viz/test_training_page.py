@@ -301,11 +301,13 @@ def test_the_keyboard_reaches_everything(chromium: Any, tmp_path: Path):
     shown.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_has_no_violation(chromium: Any, tmp_path: Path, scheme: str):
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_has_no_violation(chromium: Any, tmp_path: Path, scheme: str, width: int):
     axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is missing")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-    shown = opened(chromium, tmp_path, training([1, 8, 5, 3, 1], 40), color_scheme=scheme)
+    view = {"width": width, "height": 860}
+    program = training([1, 8, 5, 3, 1], 40)
+    shown = opened(chromium, tmp_path, program, color_scheme=scheme, viewport=view)
     shown.page.evaluate(script)
     for _ in range(3):
         found = shown.page.evaluate("axe.run().then(result => result.violations)")

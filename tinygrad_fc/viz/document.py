@@ -19,8 +19,8 @@ def formula_numbers(nodes: Sequence[Node]) -> dict[tuple[int, int], tuple[int, .
 
     A network of the document is a chain of linear ops with activations that ends in mse_loss:
     (8) for the loss, (13) and (36) for activations, (14), (17), (37), (38) for parameters, (33)
-    for what a layer passes back. Other ops have none, nor has an output activation that another
-    loss reads.
+    for the input of a layer. Other ops have none, nor has an activation that anything but the next
+    layer, or another loss, reads.
     """
     numbers: dict[tuple[int, int], tuple[int, ...]] = {}
     linear = [node for node in nodes if node.name == "linear" and len(node.arguments) == 3]
@@ -40,7 +40,9 @@ def formula_numbers(nodes: Sequence[Node]) -> dict[tuple[int, int], tuple[int, .
             if source is None or nodes[source] not in linear:
                 continue
             if nodes[source] is not last:
-                numbers[node.number, 0] = (36,)
+                readers = [reader for reader in nodes if node.number in reader.inputs]
+                if len(readers) == 1 and readers[0] in linear:
+                    numbers[node.number, 0] = (36,)
             elif nodes[-1].name == "mse_loss" and nodes[-1].inputs[0] == node.number:
                 numbers[node.number, 0] = (13,)
     return numbers

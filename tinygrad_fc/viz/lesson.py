@@ -409,7 +409,7 @@ class Lesson:
         return [v for v in self.program.instructions if id(v) in needed and _is_update(v)]
 
     def _text(self, values: Sequence[Value], result: Value) -> str:
-        """Return a call as one formula over the names of what it reads."""
+        """Return the formulas of the result and of other changes, over the names they read."""
         texts: dict[int, Any] = {}
 
         def traced(leaf: Any) -> Any:
@@ -426,14 +426,15 @@ class Lesson:
                     texts[id(leaf)] = Expression(self.labels.get(id(leaf), "value"), array)
             return texts[id(leaf)]
 
+        lines = []
         try:
             for v in values:
-                if v is result or id(v) not in self.changed:
-                    texts[id(v)] = v.function(*mapped(traced, v.args), **mapped(traced, v.kwargs))
+                texts[id(v)] = v.function(*mapped(traced, v.args), **mapped(traced, v.kwargs))
+                if v is result or id(v) in self.changed:  # which is read by its name from here on
+                    lines.append(f"{self.labels.get(id(v), 'value')} = {texts.pop(id(v))}")
         except Exception:  # noqa: BLE001  functions that no expression can stand in for
             return ""
-        text, name = str(texts.get(id(result), "")), self.labels.get(id(result))
-        return f"{name} = {text}" if name and 0 < len(text) <= LONGEST_TEXT else ""
+        return "\n".join(line for line in lines if len(line) <= LONGEST_TEXT)
 
 
 def _is_update(value: Value) -> bool:

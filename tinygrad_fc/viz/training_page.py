@@ -147,17 +147,12 @@ def _data(lesson: Lesson) -> dict[str, Any]:
 
 def _title(lesson: Lesson) -> str:
     """Return the widths of the layers, such as 1-8-5-3-1, or the name of the function."""
-    weights = [
-        v.shape
-        for o, values in lesson.forward
-        if o.op == "linear"
-        for v in list(lesson.reads(values))[1:2]
-    ]
-    if not weights:
+    layers = [values for origin, values in lesson.forward if origin.op == "linear"]
+    if not layers:
         return lesson.program.name
-    widths = [weights[0][1], *(shape[0] for shape in weights)]
+    widths = [next(lesson.reads(layers[0])).shape[-1], *(vs[-1].shape[-1] for vs in layers)]
     if len(widths) > MOST_WIDTHS:
-        return f"{widths[0]}-…-{widths[-1]}, {len(weights)} layers"
+        return f"{widths[0]}-…-{widths[-1]}, {len(layers)} layers"
     return "-".join(map(str, widths))
 
 
