@@ -81,14 +81,16 @@ def normalize_dim(dim: int, ndim: int, what: str) -> int:
     return dim % ndim
 
 
-def reduction_axes(dim: Any, keepdim: bool, axis: Any, keepdims: Any) -> dict[str, Any]:
+def reduction_axes(
+    dim: Any, keepdim: bool, axis: Any = None, keepdims: Any = None
+) -> dict[str, Any]:
     """Return the settings of a reduction from PyTorch's and NumPy's names for them."""
+    if isinstance(dim, tuple | list) and not dim:
+        dim = None  # as in PyTorch; for NumPy's `axis=()` nothing is reduced
     if axis is not None:
         if dim is not None:
             raise TypeError(f"give dim or axis, not both: got dim={dim!r} and axis={axis!r}")
         dim = axis
-    elif isinstance(dim, tuple | list) and not dim:
-        dim = None  # as in PyTorch; for NumPy's `axis=()` nothing is reduced
     if isinstance(dim, tuple | list):  # NumPy has axis 0 of a 0-d array, but not axes (0,)
         dim = dim[0] if len(dim) == 1 else tuple(dim)
     return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from tinygrad_fc.functional.arguments import as_array, as_shape
 from tinygrad_fc.graph import Node, wrap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinygrad_fc.tensor import Tensor
 
 __all__ = [
@@ -28,18 +31,8 @@ __all__ = [
     "empty_like",
     "eye",
 ]
-__all__ += [
-    "from_dlpack",
-    "from_numpy",
-    "full",
-    "full_like",
-    "linspace",
-    "ones",
-    "ones_like",
-    "tensor",
-    "zeros",
-    "zeros_like",
-]
+__all__ += ["from_dlpack", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like"]
+__all__ += ["tensor", "zeros", "zeros_like"]
 
 
 def with_grad(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
@@ -177,98 +170,84 @@ def full(
     return with_grad(np.full(wanted, value), requires_grad, device)
 
 
-def _sized(value: float) -> Any:
-    def make(
-        *shape: Any,
-        size: Any = None,
-        dtype: Any = None,
-        device: Any = None,
-        requires_grad: bool = False,
-    ) -> Tensor:
-        shape = as_shape(shape if size is None else (size,))
-        array = np.full(shape, value, dtype or dtypes.get_default_dtype())
-        return with_grad(array, requires_grad, device)
+def _filled(value: float) -> Callable[[Any], Callable[..., Tensor]]:
+    """Return a decorator that makes a documented function return `value` in a shape."""
 
-    return make
+    def decorate(documented: Any) -> Any:
+        def create(
+            *shape: Any,
+            size: Any = None,
+            dtype: Any = None,
+            device: Any = None,
+            requires_grad: bool = False,
+        ) -> Tensor:
+            shape = as_shape(shape if size is None else (size,))
+            array = np.full(shape, value, dtype or dtypes.get_default_dtype())
+            return with_grad(array, requires_grad, device)
+
+        return functools.update_wrapper(create, documented)
+
+    return decorate
 
 
-def _named(make: Any, name: str, doc: str) -> Any:
-    make.__name__ = make.__qualname__ = name
-    make.__doc__ = doc
-    return make
-
-
-zeros = _named(
-    _sized(0),
-    "zeros",
+@_filled(0)
+def zeros(*size: Any, **settings: Any) -> Any:
     """Return a tensor of zeros of a shape.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(2)
     tensor([0., 0.])
-    """,
-)
-ones = _named(
-    _sized(1),
-    "ones",
+    """
+
+
+@_filled(1)
+def ones(*size: Any, **settings: Any) -> Any:
     """Return a tensor of ones of a shape.
 
     >>> import tinygrad_fc as tg
     >>> tg.ones(2)
     tensor([1., 1.])
-    """,
-)
-empty = _named(
-    _sized(0),
-    "empty",
+    """
+
+
+@_filled(0)
+def empty(*size: Any, **settings: Any) -> Any:
     """Return a tensor of a shape to be filled; it holds zeros, not what memory held before.
 
     >>> import tinygrad_fc as tg
     >>> tg.empty(2, 3).shape
     (2, 3)
-    """,
-)
+    """
 
 
-def _alike(value: float) -> Any:
-    def make(
-        input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
-        return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad)
-
-    return make
-
-
-zeros_like = _named(
-    _alike(0),
-    "zeros_like",
+def zeros_like(input: Tensor, **settings: Any) -> Tensor:
     """Return zeros of the shape and dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros_like(tg.ones(2))
     tensor([0., 0.])
-    """,
-)
-ones_like = _named(
-    _alike(1),
-    "ones_like",
+    """
+    return full_like(input, 0, **settings)
+
+
+def ones_like(input: Tensor, **settings: Any) -> Tensor:
     """Return ones of the shape and dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.ones_like(tg.zeros(2))
     tensor([1., 1.])
-    """,
-)
-empty_like = _named(
-    _alike(0),
-    "empty_like",
+    """
+    return full_like(input, 1, **settings)
+
+
+def empty_like(input: Tensor, **settings: Any) -> Tensor:
     """Return a tensor of the shape and dtype of `input` to be filled; it holds zeros.
 
     >>> import tinygrad_fc as tg
     >>> tg.empty_like(tg.ones(2, 3)).shape
     (2, 3)
-    """,
-)
+    """
+    return full_like(input, 0, **settings)
 
 
 def full_like(

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.functional.arguments import as_array, normalize_dim, reduction_axes
-from tinygrad_fc.functional.reduction import ValuesIndices
+from tinygrad_fc.functional.reduction import ValuesIndices, picked
 from tinygrad_fc.graph import Node, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -26,16 +26,12 @@ __all__ += ["sort", "take_along_dim", "topk", "unique"]
 
 
 def _indices(index: Any, n: int, what: str) -> Any:
-    """Return `index` as an array of whole numbers, which are from 0 to below `n`."""
+    """Return `index` as an array of integers from 0 to `n` - 1."""
     at = as_array(index)
     if at.dtype.kind not in "iu":
-        raise DtypeError(
-            f"{what} needs whole numbers for indices, got {at.dtype}: use index.long()"
-        )
+        raise DtypeError(f"{what}: the index is {at.dtype}, expected integers: use index.long()")
     if at.size and (at.min() < 0 or at.max() >= n):
-        raise RangeError(
-            f"{what}: an index lies outside 0 to {n - 1}, the indices along that dimension"
-        )
+        raise RangeError(f"{what}: an index is out of range, expected 0 to {n - 1}")
     return at
 
 
@@ -43,26 +39,22 @@ def _before(dim: int, *at: Any) -> tuple[Any, ...]:
     return (slice(None),) * dim + at
 
 
-def _element_by_element(
-    input: Any, dim: int, index: Any, what: str, *, within: Any
+def _elementwise_indices(
+    input: Any, dim: int, index: Any, what: str, source: Any = None
 ) -> tuple[int, Any]:
-    """Return `dim` from the front and the indices, which are no larger than `within` elsewhere."""
+    """Return `dim` from the front and the indices, an array.
+
+    They are no larger than `input` off `dim`, and no larger than `source`, if there is one.
+    """
     dim = normalize_dim(dim, input.ndim or 1, what)
     at = _indices(index, (input.shape or (1,))[dim], what)
-    if not input.ndim == at.ndim == within.ndim:
+    limit = [at.size if k == dim else n for k, n in enumerate(input.shape)]
+    limits = [limit] if source is None else [limit, source.shape]
+    if any(len(m) != at.ndim or (at.size and np.any(np.greater(at.shape, m))) for m in limits):
+        others = "" if source is None else f" and the source {source.shape}"
         raise ShapeError(
-            f"{what} needs as many dimensions in the index, {at.shape}, as in the tensors, "
-            f"{input.shape} and {within.shape}"
-        )
-    fits = [n <= m for n, m in zip(at.shape, within.shape, strict=True)]
-    elsewhere = [n <= m for n, m in zip(at.shape, input.shape, strict=True)]
-    if at.size and not (
-        all(fits[k] or (within is input and k == dim) for k in range(at.ndim))
-        and all(elsewhere[k] or k == dim for k in range(at.ndim))
-    ):
-        raise ShapeError(
-            f"{what}: index {at.shape} is larger than the tensors {input.shape} and "
-            f"{within.shape} off axis {dim}"
+            f"{what}: the index has shape {at.shape}; expected one with as many dimensions as the "
+            f"tensor {input.shape}{others}, and no larger (the tensor may be smaller along {dim})"
         )
     return dim, at
 
@@ -70,31 +62,32 @@ def _element_by_element(
 def _one_dtype(source: Any, input: Any, what: str) -> None:
     if source.dtype != input.dtype:
         raise DtypeError(
-            f"{what} brings {source.dtype} to {input.dtype}: cast one, source.type_as(x)"
+            f"{what}: the source is {source.dtype} and the tensor {input.dtype}, expected one "
+            "dtype: use source.type_as(x)"
         )
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return `out[i][j] = input[index[i][j]][j]` (for `dim=0`): an element for each index.
 
-    `index` has as many dimensions as `input`, and is no larger but along `dim`. Raises `ShapeError`
-    where it is, `RangeError` for an index that is not there.
+    `index` has as many dimensions as `input`, and is no larger except along `dim` (`ShapeError`).
+    Raises `RangeError` for an index out of range.
 
     >>> import tinygrad_fc as tg
     >>> tg.gather(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, tg.tensor([[1], [0]]))
     tensor([[2.],
             [3.]])
     """
-    dim, at = _element_by_element(input, dim, index, "gather", within=input)
+    dim, at = _elementwise_indices(input, dim, index, "gather")
     if not input.ndim:
         return input.reshape(1)[at.reshape(-1)].reshape(())
     return i.gather(input, at, axis=dim)
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """Return an element for each of `indices` along `dim`, which broadcast with `input` elsewhere.
+    """Return an element for each of `indices` along `dim`; they broadcast with `input` off `dim`.
 
-    Without `dim` both are flattened. It undoes `argsort` and `argmax(keepdim=True)`.
+    Without `dim` both are flattened. It takes the indices of `argsort` and `argmax(keepdim=True)`.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([[3.0, 1.0, 2.0]])
@@ -111,18 +104,13 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         )
     dim = normalize_dim(dim, input.ndim, "take_along_dim")
     _indices(at, input.shape[dim], "take_along_dim")
-    try:
-        both = np.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, at)))
-    except ValueError as error:
-        raise ShapeError(
-            f"take_along_dim: indices {at.shape} do not broadcast with {input.shape} off axis {dim}"
-        ) from error
+    both = np.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, at)))
     wide, at = ((*both[:dim], x.shape[dim], *both[dim + 1 :]) for x in (input, at))
     return gather(s.broadcast_to(input, shape=wide), dim, np.broadcast_to(as_array(indices), at))  # type: ignore[arg-type]
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Return the slices along `dim` that `index`, a vector of whole numbers, names.
+    """Return the slices along `dim` with the indices `index` (k,).
 
     >>> import tinygrad_fc as tg
     >>> tg.index_select(tg.tensor([1.0, 2.0, 3.0]), 0, tg.tensor([2, 0, 2]))
@@ -130,11 +118,11 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     dim = normalize_dim(dim, input.ndim or 1, "index_select")
     at = _indices(index, (input.shape or (1,))[dim], "index_select")
-    if at.ndim > 1:
-        raise RangeError(f"index_select needs a vector of indices, got shape {at.shape}")
+    if at.ndim > 1 or (not input.ndim and at.size != 1):
+        raise RangeError(
+            f"index_select: the index has shape {at.shape}, expected (k,), or (1,) for a 0-d tensor"
+        )
     if not input.ndim:
-        if at.size != 1:
-            raise RangeError(f"index_select of a 0-d tensor takes one index, got {at.size}")
         return input
     return input[_before(dim, at.reshape(-1))]
 
@@ -150,9 +138,9 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
-    """Return the `length` slices from `start` on along `dim`, which share memory with `input`.
+    """Return `length` slices from `start` on along `dim`, a view of `input`.
 
-    Raises `RangeError` where they are not all there.
+    Raises `RangeError` where they exceed the size of the axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.narrow(tg.arange(5), 0, 1, 3)
@@ -163,8 +151,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     first = first + n if first < 0 else first
     if not 0 <= first <= first + length <= n:
         raise RangeError(
-            f"narrow: {length} slices from {start} on are not in a tensor {input.shape}, which "
-            f"has {n} along axis {dim}"
+            f"narrow: {length} slices from {start} on exceed the size {n} of axis {dim} of a "
+            f"tensor {input.shape}"
         )
     return input[_before(dim, slice(first, first + length))]
 
@@ -179,13 +167,8 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """
     chosen = as_array(mask)
     if chosen.dtype != bool:
-        raise DtypeError(f"masked_select needs truth values, got {chosen.dtype}: use mask.bool()")
-    try:
-        shape = np.broadcast_shapes(input.shape, chosen.shape)
-    except ValueError as error:
-        raise ShapeError(
-            f"masked_select: the mask {chosen.shape} does not broadcast with {input.shape}"
-        ) from error
+        raise DtypeError(f"masked_select: the mask is {chosen.dtype}, expected bool: mask.bool()")
+    shape = np.broadcast_shapes(input.shape, chosen.shape)
     return s.broadcast_to(input, shape=shape)[np.broadcast_to(chosen, shape)]
 
 
@@ -206,9 +189,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
 ) -> Tensor:
-    """Return `input` with `alpha` times the slices of `source` added to those that `index` names.
+    """Return `input` with `alpha * source` added to its slices `index` (k,) along `dim`.
 
-    `index` (k,), and `source` of `input`'s shape but k along `dim`. Repeated indices add up.
+    `source` has the shape of `input`, except k along `dim`. Repeated indices add up.
 
     >>> import tinygrad_fc as tg
     >>> tg.index_add(tg.zeros(3), 0, tg.tensor([0, 2, 0]), tg.tensor([1.0, 2.0, 3.0]))
@@ -216,33 +199,29 @@ def index_add(
     """
     dim = normalize_dim(dim, input.ndim or 1, "index_add")
     at = _indices(index, (input.shape or (1,))[dim], "index_add").reshape(-1).copy()
-    wanted = (*input.shape[:dim], at.size, *input.shape[dim + 1 :]) if input.ndim else ()
-    if source.shape != wanted:
+    expected = (*input.shape[:dim], at.size, *input.shape[dim + 1 :]) if input.ndim else ()
+    if source.shape != expected:
         raise ShapeError(
-            f"index_add to a tensor {input.shape} along axis {dim} needs a source of shape "
-            f"{wanted} for {at.size} indices, got {source.shape}"
+            f"index_add: the source has shape {source.shape}, expected {expected}: that of the "
+            f"tensor with {at.size} indices along axis {dim}"
         )
+    source = source if alpha == 1 else source * alpha
     _one_dtype(source, input, "index_add")
-    if input.dtype.kind in "iub" and not isinstance(alpha, int | np.integer):
-        raise DtypeError(
-            f"index_add of {input.dtype} takes a whole alpha, got {alpha}: use x.double()"
-        )
-    share = source if alpha == 1 else source * alpha
     if not input.ndim:
-        return input + share
-    return input + i.scatter(share, at=_before(dim, at), shape=input.shape)
+        return input + source
+    return input + i.scatter(source, at=_before(dim, at), shape=input.shape)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """Return `input` with each element of `src` added where its index says: `gather`'s contrary.
+    """Return `input` with `out[index[i][j]][j] += src[i][j]` (for `dim=0`).
 
-    `out[index[i][j]][j] += src[i][j]` for `dim=0`. Repeated indices add up.
+    Repeated indices add up. It is the adjoint of `gather`.
 
     >>> import tinygrad_fc as tg
     >>> tg.scatter_add(tg.zeros(3), 0, tg.tensor([0, 2, 0]), tg.tensor([1.0, 2.0, 3.0]))
     tensor([4., 0., 2.])
     """
-    dim, at = _element_by_element(input, dim, index, "scatter_add", within=src)
+    dim, at = _elementwise_indices(input, dim, index, "scatter_add", src)
     _one_dtype(src, input, "scatter_add")
     part = src[tuple(slice(n) for n in at.shape)]
     if not input.ndim:
@@ -259,11 +238,10 @@ def scatter(
     value: Any = None,
     reduce: str | None = None,
 ) -> Tensor:
-    """Return `input` with each element of `src`, or one `value`, put where its index says.
+    """Return `input` with `out[index[i][j]][j] = src[i][j]` (for `dim=0`), or one `value`.
 
-    `out[index[i][j]][j] = src[i][j]` for `dim=0`. Of those with one index the last wins, and it
-    alone has a gradient. `reduce="add"` is `scatter_add`, `"multiply"` has no gradient. Raises
-    `ValueError` for another.
+    Of repeated indices the last one counts, and it alone has a gradient. `reduce="add"` is
+    `scatter_add`, `"multiply"` has no gradient. Raises `ValueError` for another.
 
     >>> import tinygrad_fc as tg
     >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
@@ -271,36 +249,34 @@ def scatter(
     """
     source = src if value is None else value
     if source is None:
-        raise TypeError("scatter needs what to put: src, a tensor, or value, a number")
+        raise TypeError("scatter needs src, a tensor, or value, a number")
     if not isinstance(source, Node):
         if isinstance(source, float) and input.dtype.kind != "f":
-            raise DtypeError(
-                f"scatter puts {source} into {input.dtype}: use a whole number, or x.double()"
-            )
+            raise DtypeError(f"scatter: {source} is no {input.dtype}: use x.double()")
         source = wrap(np.full(np.shape(as_array(index)), source, input.dtype))
     if reduce == "add":
         return scatter_add(input, dim, index, source)
     if reduce not in (None, "multiply"):
         raise ValueError(f'scatter: reduce is None, "add" or "multiply", got {reduce!r}')
     _one_dtype(source, input, "scatter")
-    dim, at = _element_by_element(input, dim, index, "scatter", within=source)
+    dim, at = _elementwise_indices(input, dim, index, "scatter", source)
     if not input.ndim:
         out: Tensor = source.clone()
         return out
     if reduce is not None:
         return _multiplied(input, i.along(at, dim), source, at.shape)
-    winner = np.full(input.shape, -1)
-    winner[i.along(at, dim)] = np.arange(at.size).reshape(at.shape)
-    part = source[tuple(slice(n) for n in at.shape)].reshape(-1)
     if not at.size:
         return input.clone()
-    return e.where(winner >= 0, part[np.maximum(winner, 0)], input)
+    place = np.full(input.shape, -1)  # of each element in the flattened source
+    place[i.along(at, dim)] = np.arange(at.size).reshape(at.shape)
+    part = source[tuple(slice(n) for n in at.shape)].reshape(-1)
+    return e.where(place >= 0, part[np.maximum(place, 0)], input)
 
 
 def _multiplied(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> Tensor:
     if input.requires_grad or source.requires_grad:
         raise GraphError(
-            'scatter with reduce="multiply" has no gradient, as in PyTorch: hand it x.detach(), or '
+            'scatter with reduce="multiply" has no gradient, as in PyTorch: pass x.detach(), or '
             "add logarithms with scatter_add"
         )
     out = input._array.copy()
@@ -311,7 +287,7 @@ def _multiplied(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> 
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
 ) -> ValuesIndices:
-    """Return the elements in order along `dim`, and where they were; equal ones keep their order.
+    """Return the elements in order along `dim`, and their indices; the sort is stable.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([3.0, 1.0, 2.0]).sort().indices
@@ -339,7 +315,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesIndices:
-    """Return the `k` largest (or smallest) elements along `dim` in order, and where they were.
+    """Return the `k` largest (or smallest) elements along `dim` in order, and their indices.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).values
@@ -365,8 +341,8 @@ def median(
 ) -> Any:
     """Return the median, the lower of two; over a `dim`, a pair of values and indices.
 
-    Of the whole, equal elements share the gradient evenly; over a `dim` it goes to the chosen
-    index. Where there is a NaN, it is the median. Raises `ShapeError` over no elements.
+    Without `dim` equal elements share the gradient evenly; over a `dim` it goes to the index. NaN
+    if there is one. Raises `ShapeError` over no elements.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 5.0, 4.0, 2.0]]).median(dim=1)
@@ -383,19 +359,14 @@ def median(
         return ValuesIndices(input, c.argmax(input))
     n = input.shape[along]
     if not n:
-        raise ShapeError(
-            f"median over axis {along} of a tensor {input.shape} has no elements to choose"
-        )
+        raise ShapeError(f"median over axis {along} of a tensor {input.shape} has no elements")
     ordered = as_array(argsort(input, along))
     middle = ordered.take([(n - 1) // 2], along)
     if input.dtype.kind == "f":
         missing = np.isnan(input._array)
         some = missing.any(along, keepdims=True)
         middle = np.where(some, missing.argmax(along, keepdims=True), middle)
-    values, at = i.gather(input, middle, axis=along), wrap(middle)
-    if not settings["keepdims"]:
-        values, at = values.squeeze(along), at.squeeze(along)
-    return ValuesIndices(values, at)
+    return picked(input, settings, wrap(middle))
 
 
 def unique(
@@ -405,10 +376,10 @@ def unique(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """Return the elements (or slices along `dim`) without repeats, in order.
+    """Return the distinct elements (or slices along `dim`) in order.
 
-    With `return_inverse` also where each element is among them, with `return_counts` how often.
-    A gradient goes to the first of equal elements.
+    With `return_inverse` also the index of each element among them, with `return_counts` their
+    numbers. A gradient goes to the first of equal elements.
 
     >>> import tinygrad_fc as tg
     >>> tg.unique(tg.tensor([3, 1, 3]), return_counts=True)
@@ -433,28 +404,22 @@ def unique(
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """Return how often each whole number from 0 on stands in a vector, or the sum of its weights.
+    """Return the count of each integer from 0 on in a vector (k,), or the sum of its weights.
 
-    Gradients flow to the `weights` (k,). Raises `ShapeError` for what is no vector of whole numbers
-    from 0 on.
+    Gradients flow to the `weights` (k,). Raises `ShapeError` for a negative integer.
 
     >>> import tinygrad_fc as tg
     >>> tg.bincount(tg.tensor([0, 2, 2]))
     tensor([1, 0, 2])
     """
     at = np.array(as_array(input))
-    if at.ndim != 1 or at.dtype.kind not in "iu" or (at.size and at.min() < 0) or minlength < 0:
-        raise ShapeError(
-            f"bincount needs a vector of whole numbers from 0 on, and minlength >= 0; got "
-            f"{at.dtype} of shape {at.shape} and minlength {minlength}"
-        )
+    counts = np.bincount(at, minlength=minlength)
     if weights is None:
-        return wrap(np.bincount(at, minlength=minlength))
+        return wrap(counts)
     if weights.shape != at.shape:
-        raise ShapeError(f"bincount needs a weight for each number: {weights.shape} for {at.shape}")
+        raise ShapeError(f"bincount: weights have shape {weights.shape}, expected {at.shape}")
     weights = weights if weights.dtype == np.float32 else weights.to(np.float64)
-    most = int(at.max()) + 1 if at.size else 0
-    return i.scatter(weights, at=at, shape=(max(most, minlength),))
+    return i.scatter(weights, at=at, shape=counts.shape)
 
 
 def searchsorted(
@@ -466,11 +431,11 @@ def searchsorted(
     side: str | None = None,
     sorter: Tensor | None = None,
 ) -> Any:
-    """Return where in a row in order each of `input` would stand, before equal ones (or after).
+    """Return the indices at which `input` would be inserted to keep a sequence sorted.
 
-    `sorted_sequence` (n,) for `input` of any shape, or (..., n) for (..., k). `right=True` and
-    `side="right"` are the same; `sorter` gives the order of a sequence that has none.
-    Raises `ShapeError` where the rows differ.
+    `sorted_sequence` is (n,) for `input` of any shape, or (..., n) for (..., k). The index is
+    before equal elements, or after them with `right=True` or `side="right"`. `sorter` are the
+    indices that sort the sequence. Raises `ShapeError` where shapes do not fit.
 
     >>> import tinygrad_fc as tg
     >>> tg.searchsorted(tg.tensor([1.0, 3.0, 5.0]), tg.tensor([3.0, 6.0]))
@@ -480,31 +445,22 @@ def searchsorted(
         raise ShapeError(
             f'searchsorted: side is "left" or "right", got {side!r} with right={right}'
         )
-    rows, wanted = as_array(sorted_sequence), as_array(input)
+    rows, values = as_array(sorted_sequence), as_array(input)
     if sorter is not None:
-        order = as_array(sorter)
-        if order.shape != rows.shape or order.dtype.kind not in "iu":
-            raise ShapeError(
-                f"searchsorted: a sorter of {rows.shape} whole numbers, got {order.shape}"
-            )
-        if order.size and not 0 <= order.min() <= order.max() < rows.shape[-1]:
-            raise RangeError(
-                f"searchsorted: the sorter has numbers outside 0 to {rows.shape[-1] - 1}"
-            )
-        rows = np.take_along_axis(rows, order, -1)
-    where = "right" if right or side == "right" else "left"
+        rows = np.take_along_axis(rows, as_array(sorter), -1)
+    where: Any = "right" if right or side == "right" else "left"
     if rows.ndim == 1:
-        found = np.asarray(rows.searchsorted(wanted, where))
-    elif rows.ndim and rows.shape[:-1] == wanted.shape[:-1]:
-        found = np.empty(wanted.shape, np.int64)
+        indices = np.asarray(rows.searchsorted(values, where))
+    elif rows.ndim and rows.shape[:-1] == values.shape[:-1]:
+        indices = np.empty(values.shape, np.int64)
         for k in np.ndindex(rows.shape[:-1]):
-            found[k] = rows[k].searchsorted(wanted[k], where)
+            indices[k] = rows[k].searchsorted(values[k], where)
     else:
         raise ShapeError(
-            f"searchsorted needs one row, or a row for each of the rows of values: got "
-            f"{rows.shape} for {wanted.shape}"
+            f"searchsorted: the sequence has shape {rows.shape} and the values {values.shape}; "
+            "expected (n,), or (..., n) and (..., k)"
         )
-    return wrap(found.astype(np.int32 if out_int32 else np.int64))
+    return wrap(indices.astype(np.int32 if out_int32 else np.int64))
 
 
 def quantile(
@@ -515,11 +471,10 @@ def quantile(
     *,
     interpolation: str = "linear",
 ) -> Tensor:
-    """Return the `q`-quantiles over `dim`, of all elements without it; a vector `q` adds an axis.
+    """Return the `q`-quantiles over `dim`, or of all elements; a vector `q` adds a first axis.
 
-    Between two elements the result is interpolated, or for `interpolation` "lower", "higher",
-    "nearest" and "midpoint" it is that of them. Where there is a NaN, it is the quantile. Raises
-    `ShapeError` for no elements, `ValueError` for `q` outside [0, 1].
+    `interpolation` between two elements is "linear", "lower", "higher", "nearest" or "midpoint".
+    NaN if there is one. Raises `ShapeError` for no elements, `ValueError` for `q` outside [0, 1].
 
     >>> import tinygrad_fc as tg
     >>> tg.quantile(tg.tensor([1.0, 2.0, 4.0]), 0.75)
@@ -540,11 +495,11 @@ def quantile(
     last = (*(k for k in range(x.ndim) if k != along), along)
     ordered = sort(s.transpose(x, axes=last)).values
     out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
-    missing = np.isnan(ordered._array[..., -1:] if at.ndim else ordered._array[..., -1])
-    out = e.where(missing, np.nan, out)
+    last_ = ordered._array[..., -1:] if at.ndim else ordered._array[..., -1]
+    out = e.where(np.isnan(last_), np.nan, out)  # NaN is sorted last
     if at.ndim:
         out = s.transpose(out, axes=(out.ndim - 1, *range(out.ndim - 1)))
     if not keepdim:
         return out
-    kept = tuple(1 if dim is None or k == along else m for k, m in enumerate(input.shape))
-    return s.reshape(out, shape=(*at.shape, *kept))
+    rest = tuple(1 if dim is None or k == along else m for k, m in enumerate(input.shape))
+    return s.reshape(out, shape=(*at.shape, *rest))

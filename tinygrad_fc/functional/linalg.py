@@ -289,14 +289,7 @@ def _floats(x: Any) -> None:
 
 
 def vector_norm(
-    x: Tensor,
-    ord: Any = 2,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
+    x: Tensor, ord: Any = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """Return the `ord`-norm over `dim` (all, one or several): `(|x|**ord).sum() ** (1 / ord)`.
 
@@ -310,8 +303,8 @@ def vector_norm(
     x = x if dtype is None else x.to(dtype)
     _floats(x)
     if not isinstance(ord, int | float):
-        raise ShapeError(f"the norm of a vector is of an order that is a number, got {ord!r}")
-    settings = reduction_axes(dim, keepdim, axis, keepdims)
+        raise ShapeError(f"the order of the norm of a vector is a number, got {ord!r}")
+    settings = reduction_axes(dim, keepdim)
     if ord == 2:
         return r.norm(x, **settings)
     size = e.absolute(x)
@@ -380,14 +373,7 @@ def svdvals(A: Tensor) -> Tensor:
 
 
 def norm(
-    A: Tensor,
-    ord: Any = None,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
+    A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """Return the norm of a vector, or of a matrix where `A` is one or `dim` names two.
 
@@ -397,22 +383,14 @@ def norm(
     >>> tg.linalg.norm(tg.tensor([[3.0, 0.0], [0.0, 4.0]]))
     tensor(5.)
     """
-    settings = reduction_axes(dim, keepdim, axis, keepdims)
-    over_, keep = settings["axis"], settings["keepdims"]
     if ord is None:
-        return vector_norm(A, 2, over_, keep, dtype=dtype)
-    if over_ is None and A.ndim > 2:
-        raise ShapeError(
-            f"the norm of order {ord!r} of a tensor {A.shape} is over which dim, one or two?"
-        )
-    pair = isinstance(over_, tuple) and len(over_) == 2
-    if pair or (over_ is None and A.ndim == 2):
-        return matrix_norm(A, ord, over_ or (0, 1), keep, dtype=dtype)
-    if isinstance(ord, str):
-        raise ShapeError(
-            f"the norm of order {ord!r} is that of a matrix, got shape {A.shape}, dim={over_}"
-        )
-    return vector_norm(A, ord, over_, keep, dtype=dtype)
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype)
+    axes = reduction_axes(dim, keepdim)["axis"]
+    if axes is None and A.ndim > 2:
+        raise ShapeError(f"the norm of order {ord!r} of a tensor {A.shape} needs dim, one or two")
+    if (isinstance(axes, tuple) and len(axes) == 2) or (axes is None and A.ndim == 2):
+        return matrix_norm(A, ord, axes or (0, 1), keepdim, dtype=dtype)
+    return vector_norm(A, ord, axes, keepdim, dtype=dtype)
 
 
 def p_norm(

@@ -1,7 +1,11 @@
-"""Reductions, variances and running sums in PyTorch's spelling, with NumPy's `axis` too."""
+"""Reductions, variances and running sums in PyTorch's spelling.
+
+They take NumPy's names `axis` and `keepdims`, too, in place of `dim` and `keepdim`.
+"""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +19,11 @@ from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import reduce as r
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinygrad_fc.tensor import Tensor
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Tensor]]
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum"]
 __all__ += ["log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax", "std", "sum"]
@@ -23,72 +31,84 @@ __all__ += ["var", "var_mean"]
 
 
 class ValuesIndices(NamedTuple):
-    """What is found along a dimension, and where."""
+    """Values along a dimension, and their indices."""
 
     values: Any
     indices: Any
 
 
-def _counted(input: Tensor, dtype: Any) -> Tensor:
-    """Return `input` as `dtype`; where none is given, sums and products of whole numbers are int64.
+def _as_dtype(input: Any, dtype: Any, op: Any) -> Any:
+    """Return `input` cast to `dtype`; sums and products of unsigned integers are int64 by default.
 
-    NumPy does so by itself for all but unsigned ones.
+    NumPy does so for signed ones.
     """
-    if dtype is None and input.dtype.kind == "u":
+    try:
+        unsigned = input.dtype.kind == "u"
+    except AttributeError:  # numbers and lists
+        input, unsigned = wrap(operand(input, op)), False
+    if dtype is None and unsigned:
         dtype = np.int64
     return input if dtype is None else input.to(dtype)
 
 
-def sum(
-    input: Tensor,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
+def _reduction(op: Any, *, counts: bool = False) -> Decorator:
+    """Return a decorator that gives a documented function its body, a call of `op`."""
+
+    def decorate(documented: Any) -> Any:
+        def reduction(
+            input: Any,
+            dim: Any = None,
+            keepdim: bool = False,
+            *,
+            dtype: Any = None,
+            axis: Any = None,
+            keepdims: Any = None,
+        ) -> Any:
+            if counts or dtype is not None:
+                input = _as_dtype(input, dtype, op)
+            return op(input, **reduction_axes(dim, keepdim, axis, keepdims))
+
+        return functools.update_wrapper(reduction, documented)
+
+    return decorate
+
+
+@_reduction(r.sum_, counts=True)
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Return the sum over `dim` (all, one or several), of `input` cast to `dtype` if given.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=0)
     tensor([4., 6.])
     """
-    try:
-        input = _counted(input, dtype)
-    except AttributeError:  # of numbers and lists
-        input = _counted(wrap(operand(input, r.sum_)), dtype)
-    return r.sum_(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
-def mean(
-    input: Tensor,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
+@_reduction(r.mean)
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Return the mean over `dim` (all, one or several), of `input` cast to `dtype` if given.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(dim=0)
     tensor([2., 3.])
     """
-    if dtype is not None:
-        input = input.to(dtype)
-    return r.mean(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
-def amax(
-    input: Tensor,
-    dim: Dim = (),
-    keepdim: bool = False,
-    *,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
+@_reduction(r.prod, counts=True)
+def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Return the product over `dim` (all, one or several), of `input` cast to `dtype` if given.
+
+    Its derivatives are right where elements are 0, in every order.
+
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor([2.0, 0.0, 3.0], requires_grad=True)
+    >>> x.prod().backward()
+    >>> x.grad
+    tensor([0., 6., 0.])
+    """
+
+
+@_reduction(r.amax)
+def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Any:
     """Return the largest values over `dim`; equal ones share the gradient evenly.
 
     Raises `ShapeError` over no elements.
@@ -97,17 +117,10 @@ def amax(
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amax(dim=1)
     tensor([2., 4.])
     """
-    return r.amax(input, **reduction_axes(dim if dim != () else None, keepdim, axis, keepdims))
 
 
-def amin(
-    input: Tensor,
-    dim: Dim = (),
-    keepdim: bool = False,
-    *,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
+@_reduction(r.amin)
+def amin(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Any:
     """Return the smallest values over `dim`; equal ones share the gradient evenly.
 
     Raises `ShapeError` over no elements.
@@ -116,42 +129,99 @@ def amin(
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amin(dim=1)
     tensor([1., 3.])
     """
-    return r.amin(input, **reduction_axes(dim if dim != () else None, keepdim, axis, keepdims))
 
 
-def _extreme(
-    full: Any,
-    pick: Any,
-    pair: Any,
-    input: Tensor,
-    dim: Any,
-    keepdim: bool,
-    axis: Any,
-    keepdims: Any,
-) -> Any:
-    if dim is None and axis is None:
-        return full(input, axis=None, keepdims=bool(keepdims))
-    if isinstance(dim, Node | np.ndarray):
-        return pair(input, dim)
-    one = dim if axis is None else axis
-    if isinstance(one, tuple | list):
-        raise ShapeError(f"max and min with indices take one dim, got {one}: use amax or amin")
-    settings = reduction_axes(dim, keepdim, axis, keepdims)
-    at = pick(input, axis=settings["axis"], keepdims=True)
-    values = i.gather(input, at, axis=settings["axis"] % input.ndim) if input.ndim else input
-    if not settings["keepdims"] and input.ndim:
-        values, at = values.squeeze(settings["axis"]), at.squeeze(settings["axis"])
-    return ValuesIndices(values, at)
+@_reduction(c.argmax)
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return the index of the largest element, over `dim` or in the flattened tensor.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmax(dim=1)
+    tensor([1, 0])
+    """
 
 
-def max(
-    input: Tensor,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    axis: Any = None,
-    keepdims: bool | None = None,
-) -> Any:
+@_reduction(c.argmin)
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return the index of the smallest element, over `dim` or in the flattened tensor.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmin(dim=1)
+    tensor([0, 1])
+    """
+
+
+@_reduction(c.all_)
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Tell whether all elements over `dim` are true.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([True, False]).all()
+    tensor(False)
+    """
+
+
+@_reduction(c.any_)
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Tell whether any element over `dim` is true.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([True, False]).any()
+    tensor(True)
+    """
+
+
+@_reduction(r.logsumexp)
+def logsumexp(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return the logarithm of the summed exponentials over `dim`: no overflow, no lost digits.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1000.0, 1000.0]).logsumexp(dim=0)
+    tensor(1000.6931)
+    """
+
+
+def _extreme(full: Any, pick: Any, pair: Any) -> Callable[[Any], Callable[..., Any]]:
+    """Return a decorator that makes a documented function the largest or smallest element."""
+
+    def decorate(documented: Any) -> Any:
+        def extreme(
+            input: Any,
+            dim: Any = None,
+            keepdim: bool = False,
+            *,
+            axis: Any = None,
+            keepdims: Any = None,
+        ) -> Any:
+            if dim is None and axis is None:
+                return full(input, axis=None, keepdims=bool(keepdims))
+            if isinstance(dim, Node | np.ndarray):
+                return pair(input, dim)
+            if isinstance(dim if axis is None else axis, tuple | list):
+                raise ShapeError(
+                    f"{documented.__name__} takes one dim, got {dim}: use amax or amin"
+                )
+            settings = reduction_axes(dim, keepdim, axis, keepdims)
+            return picked(input, settings, pick(input, axis=settings["axis"], keepdims=True))
+
+        return functools.update_wrapper(extreme, documented)
+
+    return decorate
+
+
+def picked(input: Any, settings: dict[str, Any], at: Any) -> ValuesIndices:
+    """Return the elements at the indices `at` along the axis of `settings`, and the indices."""
+    if not input.ndim:
+        return ValuesIndices(input, at)
+    axis = settings["axis"] % input.ndim
+    values = i.gather(input, at, axis=axis)
+    if settings["keepdims"]:
+        return ValuesIndices(values, at)
+    return ValuesIndices(values.squeeze(axis), at.squeeze(axis))
+
+
+@_extreme(r.amax, c.argmax, e.maximum)
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the largest element; over a `dim`, a pair of values and indices.
 
     Of the whole, equal elements share the gradient evenly; over a `dim` it goes to the chosen
@@ -161,95 +231,19 @@ def max(
     >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).max(dim=1).indices
     tensor([1, 0])
     """
-    return _extreme(r.amax, c.argmax, e.maximum, input, dim, keepdim, axis, keepdims)
 
 
-def min(
-    input: Tensor,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    axis: Any = None,
-    keepdims: bool | None = None,
-) -> Any:
+@_extreme(r.amin, c.argmin, e.minimum)
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; over a `dim`, a pair of values and indices. See `max`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 5.0], [3.0, 4.0]]).min(dim=1).values
     tensor([1., 3.])
     """
-    return _extreme(r.amin, c.argmin, e.minimum, input, dim, keepdim, axis, keepdims)
 
 
-def argmax(
-    input: Tensor,
-    dim: int | None = None,
-    keepdim: bool = False,
-    *,
-    axis: int | None = None,
-    keepdims: bool | None = None,
-) -> Tensor:
-    """Return the index of the largest element, over `dim` or in the flattened tensor.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmax(dim=1)
-    tensor([1, 0])
-    """
-    return c.argmax(input, **reduction_axes(dim, keepdim, axis, keepdims))
-
-
-def argmin(
-    input: Tensor,
-    dim: int | None = None,
-    keepdim: bool = False,
-    *,
-    axis: int | None = None,
-    keepdims: bool | None = None,
-) -> Tensor:
-    """Return the index of the smallest element, over `dim` or in the flattened tensor.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmin(dim=1)
-    tensor([0, 1])
-    """
-    return c.argmin(input, **reduction_axes(dim, keepdim, axis, keepdims))
-
-
-def all(
-    input: Tensor,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
-    """Tell whether all elements over `dim` are true.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([True, False]).all()
-    tensor(False)
-    """
-    return c.all_(input, **reduction_axes(dim, keepdim, axis, keepdims))
-
-
-def any(
-    input: Tensor,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
-    """Tell whether any element over `dim` is true.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([True, False]).any()
-    tensor(True)
-    """
-    return c.any_(input, **reduction_axes(dim, keepdim, axis, keepdims))
-
-
-def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Any:
     """Return how many elements over `dim` are not 0.
 
     >>> import tinygrad_fc as tg
@@ -258,23 +252,6 @@ def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Tensor
     """
     chosen = reduction_axes(dim, keepdim=False, axis=axis, keepdims=None)["axis"]
     return c.count_nonzero(input, axis=chosen)
-
-
-def logsumexp(
-    input: Tensor,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
-    """Return the logarithm of the summed exponentials over `dim`: no overflow, no lost digits.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([1000.0, 1000.0]).logsumexp(dim=0)
-    tensor(1000.6931)
-    """
-    return r.logsumexp(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
 
 def _row(input: Any, dim: Any, axis: Any, what: str) -> int:
@@ -314,18 +291,35 @@ def log_softmax(
     return r.log_softmax(input, axis=_row(input, dim, axis, "log_softmax"))
 
 
-def _spread_of(
-    row: Any, input: Tensor, dim: Any, unbiased: Any, correction: Any, settings: Any
-) -> Tensor:
-    if isinstance(dim, bool):  # PyTorch's var(x, unbiased)
-        dim, unbiased = None, dim
-    if correction is None:
-        correction = 1 if unbiased is None else int(unbiased)
-    elif unbiased is not None:
-        raise TypeError("give correction or unbiased, not both")
-    return row(input, correction=correction, **reduction_axes(dim, *settings))  # type: ignore[no-any-return]
+def _variance(op: Any) -> Decorator:
+    """Return a decorator that gives a documented function its body, a call of `op`."""
+
+    def decorate(documented: Any) -> Any:
+        def variance(
+            input: Any,
+            dim: Any = None,
+            unbiased: Any = None,
+            keepdim: bool = False,
+            *,
+            correction: Any = None,
+            axis: Any = None,
+            keepdims: Any = None,
+        ) -> Any:
+            if isinstance(dim, bool):  # PyTorch's var(x, unbiased)
+                dim, unbiased = None, dim
+            if correction is not None and unbiased is not None:
+                raise TypeError("give correction or unbiased, not both")
+            if correction is None:
+                correction = 1 if unbiased is None else int(unbiased)
+            settings = reduction_axes(dim, keepdim, axis, keepdims)
+            return op(input, correction=correction, **settings)
+
+        return functools.update_wrapper(variance, documented)
+
+    return decorate
 
 
+@_variance(r.var)
 def var(
     input: Tensor,
     dim: Any = None,
@@ -333,18 +327,16 @@ def var(
     keepdim: bool = False,
     *,
     correction: float | None = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
+) -> Any:
     """Return the variance over `dim`, divided by the count less `correction` (1 by default).
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0, 3.0]).var()
     tensor(1.)
     """
-    return _spread_of(r.var, input, dim, unbiased, correction, (keepdim, axis, keepdims))
 
 
+@_variance(r.std)
 def std(
     input: Tensor,
     dim: Any = None,
@@ -352,18 +344,18 @@ def std(
     keepdim: bool = False,
     *,
     correction: float | None = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
+) -> Any:
     """Return the standard deviation over `dim`; see `var`. Where all are equal its derivative is 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0, 3.0]).std()
     tensor(1.)
     """
-    return _spread_of(r.std, input, dim, unbiased, correction, (keepdim, axis, keepdims))
 
 
+@_variance(
+    lambda x, correction, **over: (r.var(x, correction=correction, **over), r.mean(x, **over))
+)
 def var_mean(
     input: Tensor,
     dim: Any = None,
@@ -371,18 +363,13 @@ def var_mean(
     keepdim: bool = False,
     *,
     correction: float | None = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> Any:
     """Return the variance and the mean over `dim`; see `var`.
 
     >>> import tinygrad_fc as tg
     >>> tg.var_mean(tg.tensor([1.0, 2.0, 3.0]))
     (tensor(1.), tensor(2.))
     """
-    spread = var(input, dim, unbiased, keepdim, correction=correction, axis=axis, keepdims=keepdims)
-    over_ = None if isinstance(dim, bool) else dim
-    return spread, mean(input, over_, keepdim, axis=axis, keepdims=keepdims)
 
 
 def _running(row: Any, input: Tensor, dim: Any, dtype: Any, axis: Any) -> Tensor:
@@ -390,7 +377,7 @@ def _running(row: Any, input: Tensor, dim: Any, dtype: Any, axis: Any) -> Tensor
     if chosen is None:
         raise TypeError(f"{row.name} needs the dimension to run along: {row.name}(x, dim=0)")
     along = normalize_dim(chosen, input.ndim or 1, row.name)
-    input = _counted(input, dtype)
+    input = _as_dtype(input, dtype, row)
     if not input.ndim:
         return row(input.reshape(1), axis=0).reshape(())  # type: ignore[no-any-return]
     return row(input, axis=along)  # type: ignore[no-any-return]
@@ -418,25 +405,3 @@ def cumprod(
     tensor([1., 2., 6.])
     """
     return _running(r.cumprod, input, dim, dtype, axis)
-
-
-def prod(
-    input: Tensor,
-    dim: Dim = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
-    axis: Dim = None,
-    keepdims: bool | None = None,
-) -> Tensor:
-    """Return the product over `dim` (all, one or several), of `input` cast to `dtype` if given.
-
-    Its derivatives are right where elements are 0, in every order.
-
-    >>> import tinygrad_fc as tg
-    >>> x = tg.tensor([2.0, 0.0, 3.0], requires_grad=True)
-    >>> x.prod().backward()
-    >>> x.grad
-    tensor([0., 6., 0.])
-    """
-    return r.prod(_counted(input, dtype), **reduction_axes(dim, keepdim, axis, keepdims))

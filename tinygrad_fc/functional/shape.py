@@ -356,12 +356,9 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     at = normalize_dim(dim, input.ndim, "unflatten")
     parts, n = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,), input.shape[at]
     known = math.prod(k for k in parts if k != -1)
-    fits = parts.count(-1) == 1 and known and n % known == 0
-    if not parts or not (fits or (-1 not in parts and known == n)) or min(parts) < -1:
-        raise ShapeError(
-            f"unflatten: {parts} do not multiply to {n}, the size of axis {at} of {input.shape}"
-        )
-    parts = tuple(n // known if k == -1 else k for k in parts)
+    parts = tuple(n // (known or 1) if k == -1 else k for k in parts)
+    if not parts or math.prod(parts) != n or min(parts) < 0:
+        raise ShapeError(f"unflatten: axis {at} of {input.shape} has no parts of sizes {sizes}")
     return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
 
 
@@ -476,10 +473,10 @@ def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
-    """Return each element, or slice along `dim`, so many times: one number, or each its own.
+    """Return each element, or slice along `dim`, `repeats` times: one number, or one for each.
 
-    Without `dim` the tensor is flattened; without `repeats` it holds these, and its places are
-    repeated. Raises `ShapeError` for counts that do not fit.
+    Without `dim` the tensor is flattened. `repeat_interleave(repeats)` repeats the indices. Raises
+    `ShapeError` for counts that do not fit.
 
     >>> import tinygrad_fc as tg
     >>> tg.repeat_interleave(tg.tensor([5, 6]), tg.tensor([1, 2]))
@@ -491,18 +488,7 @@ def repeat_interleave(
     x, along = (input.reshape(-1), 0) if dim is None else (input, dim)
     x = x if x.ndim else x.reshape(1)
     along = normalize_dim(along, x.ndim, "repeat_interleave")
-    n, counts = x.shape[along], np.array(as_array(repeats))
-    if (
-        counts.dtype.kind not in "iu"
-        or counts.ndim > 1
-        or counts.size not in (1, n)
-        or (counts < 0).any()
-    ):
-        raise ShapeError(
-            f"repeat_interleave needs one whole number from 0 on, or {n}, one for each along axis "
-            f"{along}; got {counts.dtype} of shape {counts.shape}"
-        )
-    at = np.repeat(np.arange(n), counts.reshape(-1) if counts.size != 1 else int(counts.item()))
+    at = np.repeat(np.arange(x.shape[along]), as_array(repeats))
     if output_size is not None and output_size != at.size:
         raise ShapeError(
             f"repeat_interleave makes {at.size} of them, and output_size is {output_size}"
