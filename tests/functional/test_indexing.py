@@ -178,13 +178,13 @@ def test_views_of_a_part_share_memory(a: Any):
 
 
 WRONG = {
-    "index": (lambda: tg.ones(2).index_select(0, tg.tensor([2])), RangeError, "out of range, expected 0 to 1"),
+    "index": (lambda: tg.ones(2).index_select(0, tg.tensor([2])), RangeError, "expected 0 to 1"),
     "floats": (lambda: tg.ones(2).gather(0, tg.tensor([0.0])), DtypeError, r"index\.long\(\)"),
     "mask": (lambda: tg.ones(2).masked_select(tg.ones(2)), DtypeError, r"mask\.bool\(\)"),
     "narrow": (lambda: tg.ones(3).narrow(0, 2, 2), RangeError, "narrow: 2 slices from 2 on"),
     "roll": (lambda: tg.ones(3).roll((1, 1), 0), ShapeError, "a shift for each dim"),
     "dtypes": (
-        lambda: tg.ones(2).index_add(0, tg.tensor([0]), tg.tensor([1])), DtypeError, "expected one dtype",
+        lambda: tg.ones(2).index_add(0, tg.tensor([0]), tg.tensor([1])), DtypeError, "one dtype",
     ),
     "multiply": (
         lambda: T(np.ones(2)).scatter(0, tg.tensor([0]), tg.ones(1), reduce="multiply"),
@@ -199,7 +199,7 @@ WRONG = {
     "inner": (lambda: tg.inner(tg.ones(2), tg.ones(3)), ShapeError, "the last axes differ"),
     "alpha": (
         lambda: tg.tensor([1]).index_add(0, tg.tensor([0]), tg.tensor([1]), alpha=2.5),
-        DtypeError, "expected one dtype",
+        DtypeError, "one dtype",
     ),
     "power": (lambda: tg.tensor([2]) ** tg.tensor([-1]), DtypeError, r"x\.double\(\)"),
     "along": (
