@@ -18,7 +18,7 @@ from tinygrad_fc.device import CPU, device, gpu
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.layer_error import add_path
-from tinygrad_fc.nn.parameter import Parameter, forget_grad
+from tinygrad_fc.nn.parameter import Parameter, reset_grad
 from tinygrad_fc.nn.state_dict import collect, join, load
 from tinygrad_fc.tensor import Tensor, device_and_dtype
 
@@ -273,7 +273,7 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set every parameter's `.grad` to None, or to zeros if `set_to_none=False`."""
         for parameter in self.parameters():
-            forget_grad(parameter, set_to_none=set_to_none)
+            reset_grad(parameter, set_to_none=set_to_none)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Convert parameters and buffers to a dtype or device, in place; return the module.

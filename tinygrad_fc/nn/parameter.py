@@ -51,7 +51,7 @@ def unfilled(shape: Any, device: Any = None, dtype: Any = None) -> Parameter:
     return Parameter(empty(shape, dtype=dtype, device=device))
 
 
-def forget_grad(tensor: Tensor, *, set_to_none: bool) -> None:
+def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
     """Set the `.grad` of `tensor` to None, or to zeros if it has one."""
     if set_to_none or tensor._grad is None:
         tensor._grad = None
@@ -60,7 +60,7 @@ def forget_grad(tensor: Tensor, *, set_to_none: bool) -> None:
         tensor._grad = wrap(np.zeros_like(tensor._grad._array))
 
 
-def refuse_holder(value: Any, what: str, name: str) -> None:
+def refuse_module(value: Any, what: str, name: str) -> None:
     """Raise `TypeError` for a module or a method that was passed instead of its parameters."""
     if hasattr(value, "named_parameters"):
         raise TypeError(

@@ -14,7 +14,7 @@ from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn.functional.checks import require
-from tinygrad_fc.nn.parameter import refuse_holder
+from tinygrad_fc.nn.parameter import refuse_module
 from tinygrad_fc.tensor import Tensor
 
 Tensors = Tensor | Iterable[Tensor]
@@ -190,7 +190,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
 def _listed(tensors: Tensors, what: str, name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         return [tensors]
-    refuse_holder(tensors, what, name)
+    refuse_module(tensors, what, name)
     items = list(tensors)
     for tensor in items:
         if not isinstance(tensor, Tensor):

@@ -19,7 +19,7 @@ BLOCK = 1 << 20
 """Bytes of all arrays of a formula together: blocks of this size stay in the cache."""
 
 
-def in_pieces(formula: Callable[..., None], arrays: Sequence[Any], numbers: Sequence[Any]) -> None:
+def in_blocks(formula: Callable[..., None], arrays: Sequence[Any], numbers: Sequence[Any]) -> None:
     """Call `formula(*arrays, *numbers)`, which changes arrays in place, block by block."""
     first = arrays[0]
     if (
@@ -101,8 +101,8 @@ class Elementwise(Optimizer):
                 if p._grad is None:
                     continue
                 array, state = p._array, self.state[p]
-                cells = _cells(state, stored)
-                current = (array.dtype, *map(float, cells))
+                scalars = _scalars(state, stored)
+                current = (array.dtype, *map(float, scalars))
                 if current != previous:  # most often, parameters have the same numbers
                     previous = current
                     n = dict(zip(stored, current[1:], strict=True))
@@ -110,10 +110,10 @@ class Elementwise(Optimizer):
                     formula, names, numbers = self._prepared(group, self.rule(group, n), array)
                 arrays = [array, *self._arrays(state, names, array)]
                 touched += arrays
-                touched += cells
-                in_pieces(formula, [p._grad._array, *arrays], numbers)
-                for cell, value in zip(cells, n.values(), strict=True):
-                    cell.fill(value)
+                touched += scalars
+                in_blocks(formula, [p._grad._array, *arrays], numbers)
+                for scalar, value in zip(scalars, n.values(), strict=True):
+                    scalar.fill(value)
         finally:  # NumPy may raise in the middle, for example on overflow
             changed(*touched)
 
@@ -149,7 +149,7 @@ class Elementwise(Optimizer):
     def _start(self, p: Tensor, group: Group) -> None:
         """Create the state of `p` before its first step."""
         stored, state = self.stored(group), self.state[p]
-        _cells(state, stored)
+        _scalars(state, stored)
         self._arrays(state, self.rule(group, {**stored, "step": 1.0}).state, p._array)
 
     def _cast(self, p: Tensor, key: str, value: Any) -> Any:
@@ -169,7 +169,7 @@ class Elementwise(Optimizer):
         self._arrays(state, names, p._array)
 
 
-def _cells(state: dict[str, Any], stored: Mapping[str, float]) -> list[Any]:
+def _scalars(state: dict[str, Any], stored: Mapping[str, float]) -> list[Any]:
     """Return the 0-d arrays of the stored numbers, created where missing."""
     for name, value in stored.items():
         if name not in state:

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import enable_grad
 from tinygrad_fc.graph import changing, wrap
-from tinygrad_fc.nn.parameter import forget_grad, refuse_holder
+from tinygrad_fc.nn.parameter import refuse_module, reset_grad
 from tinygrad_fc.tensor import Tensor
 
 __all__ = ["Optimizer"]
@@ -163,7 +163,7 @@ class Optimizer:
                 if set_to_none:
                     p._grad = None
                 else:
-                    forget_grad(p, set_to_none=False)
+                    reset_grad(p, set_to_none=False)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return the result of `closure`.
@@ -275,7 +275,7 @@ def options_of(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listed(params: Any, owner: str) -> list[Any]:
-    refuse_holder(params, owner, "parameters")
+    refuse_module(params, owner, "parameters")
     if isinstance(params, set | frozenset):
         raise TypeError(f"{owner}: parameters need an order, got a set: pass a list")
     if not isinstance(params, Iterable):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.graph import changed, wrap
-from tinygrad_fc.optim.elementwise import BLOCK, Elementwise, Rule, in_pieces, with_decay
+from tinygrad_fc.optim.elementwise import BLOCK, Elementwise, Rule, in_blocks, with_decay
 from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class SGD(Optimizer):
                 if momentum:
                     v, started = self._velocity(p)
                     touched.append(v)
-                    in_pieces(formula, (g, array, v), (rate, momentum, share if started else 1.0))
+                    in_blocks(formula, (g, array, v), (rate, momentum, share if started else 1.0))
                 elif decay or maximize or 2 * array.nbytes > BLOCK:
-                    in_pieces(formula, (g, array), (rate,))
+                    in_blocks(formula, (g, array), (rate,))
                 else:
                     array -= rate * g
         finally:  # NumPy may raise in the middle, for example on overflow
