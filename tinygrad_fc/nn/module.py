@@ -323,9 +323,10 @@ class Module:
     ) -> dict[str, Any]:
         """Return all parameters and persistent buffers by path, detached, sharing their memory.
 
-        A shared parameter is under each of its paths, as in PyTorch. `keep_vars=True` returns the
-        parameters themselves. `prefix` begins each path; `destination`, a dict, is filled. Training
-        changes the values: `copy.deepcopy(model.state_dict())` preserves them.
+        A shared parameter is under each of its paths, as in PyTorch; of two tensors with one path,
+        only the last is in it. `keep_vars=True` returns the parameters themselves. `prefix` begins
+        each path; `destination`, a dict, is filled. Training changes the values:
+        `copy.deepcopy(model.state_dict())` preserves them.
 
         >>> import tinygrad_fc as tg
         >>> {name: t.shape for name, t in tg.nn.Linear(3, 2).state_dict().items()}

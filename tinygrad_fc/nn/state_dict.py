@@ -37,13 +37,7 @@ def collect(model: Module, state: dict[str, Any], prefix: str, keep_vars: bool) 
         own: list[tuple[str, Tensor]] = [*module.named_parameters(**options)]
         own += [(n, t) for n, t in module.named_buffers(**options) if module._buffer_names[n]]
         for name, tensor in own:
-            key = prefix + join(path, name)
-            if key in state and state[key]._array is not tensor._array:
-                raise KeyError(
-                    f"two tensors of {type(model).__name__} have the path {key!r}, expected "
-                    "different ones. Rename an attribute or a key of a dict"
-                )
-            state[key] = tensor if keep_vars else tensor.detach()
+            state[prefix + join(path, name)] = tensor if keep_vars else tensor.detach()
     return state
 
 

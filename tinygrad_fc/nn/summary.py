@@ -116,7 +116,7 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     inputs = _inputs(model, input_shape, dtypes)
     model = copy.deepcopy(model).eval()
     layers: list[Layer] = []
-    _add_layers(layers, {}, set(), model, "", 0)
+    _add_layers(layers, {}, model, "", 0)
     modules = dict(model.named_modules())
     rows = {id(modules[row.path]): row for row in reversed(layers) if row.same_as is None}
     random = default_generator.get_state()
@@ -158,14 +158,12 @@ def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
 
 
 def _add_layers(
-    layers: list[Layer],
-    paths: dict[int, str],
-    counted: set[int],
-    module: Module,
-    path: str,
-    depth: int,
+    layers: list[Layer], paths: dict[int, str], module: Module, path: str, depth: int
 ) -> None:
-    """Append the rows of `module` and of all below it; `paths` has the first path of each."""
+    """Append the rows of `module` and of all below it.
+
+    `paths` has the first path of each module and parameter, by id.
+    """
     row = Layer(path, module._get_name(), depth)
     layers.append(row)
     if id(module) in paths:
@@ -173,12 +171,12 @@ def _add_layers(
         return
     paths[id(module)] = path
     for _, parameter in members(module, Parameter):
-        if id(parameter) not in counted:
-            counted.add(id(parameter))
+        if id(parameter) not in paths:
+            paths[id(parameter)] = path
             row.parameters += parameter.numel()
             row.trainable += parameter.numel() * parameter.requires_grad
     for name, child in members(module, Module):
-        _add_layers(layers, paths, counted, child, join(path, name), depth + 1)
+        _add_layers(layers, paths, child, join(path, name), depth + 1)
 
 
 def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Layer]) -> int:

@@ -178,14 +178,6 @@ def test_targets_in_place_of_a_batch_size():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"num_workers": 2},
-            "DataLoader: num_workers=2 is not supported. Batches are created in this process",
-        ),
-        ({"prefetch_factor": 2}, "prefetch_factor=2 .* without workers"),
-        ({"persistent_workers": True}, "persistent_workers=True"),
-        ({"timeout": 3}, "timeout=3"),
-        ({"multiprocessing_context": "spawn"}, "multiprocessing_context='spawn'"),
         ({"shuffle": True, "sampler": [0]}, "mutually exclusive with shuffle"),
         ({"batch_sampler": [[0]], "batch_size": 2}, "batch_sampler option is mutually exclusive"),
         ({"batch_sampler": [[0]], "drop_last": True}, "batch_sampler option is mutually exclusive"),
@@ -193,7 +185,7 @@ def test_targets_in_place_of_a_batch_size():
         ({"drop_last": 1}, "drop_last should be a boolean"),
     ],
 )
-def test_options_that_contradict_each_other_or_are_not_supported(options: Any, message: str):
+def test_options_that_contradict_each_other(options: Any, message: str):
     with pytest.raises(ValueError, match=message):
         DataLoader(TensorDataset(X, Y), **options)
 
@@ -214,13 +206,13 @@ def test_errors_of_samplers():
 
 
 def test_a_loader_is_immutable():
-    loader = DataLoader(TensorDataset(X, Y), batch_size=4, pin_memory=True, num_workers=0)
+    loader = DataLoader(TensorDataset(X, Y), batch_size=4, pin_memory=True, num_workers=2)
     for name in ("batch_size", "sampler", "batch_sampler", "drop_last", "dataset"):
         with pytest.raises(
             ValueError, match=f"{name} attribute should not be set after DataLoader"
         ):
             setattr(loader, name, None)
-    assert (loader.batch_size, loader.num_workers, loader.drop_last) == (4, 0, False)
+    assert (loader.batch_size, loader.num_workers, loader.drop_last) == (4, 2, False)
     assert isinstance(loader.sampler, SequentialSampler)
     assert isinstance(loader.batch_sampler, BatchSampler)
     assert loader.dataset[0][1].item() == 0

@@ -14,6 +14,8 @@ from tinygrad_fc.functional.shape import stack
 from tinygrad_fc.graph import Node
 from tinygrad_fc.utils.data.table import Batch
 
+__all__ = ["default_collate", "default_convert"]
+
 _NUMBERS = (np.number, np.bool_)
 
 

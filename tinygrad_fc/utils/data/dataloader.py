@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.random import Generator
 
+__all__ = ["DataLoader", "get_worker_info"]
+
 T_co = TypeVar("T_co", covariant=True)
 
-_FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
+_FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset")
 
 
 class DataLoader(Generic[T_co]):
@@ -45,10 +47,10 @@ class DataLoader(Generic[T_co]):
     uses a random order from `generator`; `sampler` yields sample indices in another order,
     `batch_sampler` lists of them. `batch_size=None` yields single samples. `drop_last` omits an
     incomplete last batch. `collate_fn` converts a list of samples to a batch, by default with
-    `default_collate`.
+    `default_collate`. Batches are created in this process: `num_workers` and `pin_memory` have no
+    effect.
 
-    Raises `ValueError` for options of worker processes, which do not exist here, for options that
-    contradict each other, and for a `batch_size` below 1.
+    Raises `ValueError` for options that contradict each other, and for a `batch_size` below 1.
 
     >>> loader = DataLoader(TensorDataset([[1.0], [2.0], [3.0]], [0, 1, 1]), batch_size=2)
     >>> for x, y in loader:
@@ -70,35 +72,14 @@ class DataLoader(Generic[T_co]):
         collate_fn: Callable[[Any], Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
-        timeout: float = 0,
-        worker_init_fn: Callable[[int], None] | None = None,
-        multiprocessing_context: Any = None,
-        generator: Generator | None = None,
         *,
-        prefetch_factor: int | None = None,
-        persistent_workers: bool = False,
-        pin_memory_device: str = "",
-        in_order: bool = True,
+        generator: Generator | None = None,
     ) -> None:
-        _check_workers(
-            num_workers=num_workers,
-            timeout=timeout,
-            multiprocessing_context=multiprocessing_context,
-            prefetch_factor=prefetch_factor,
-            persistent_workers=persistent_workers,
-        )
         self.dataset = dataset
         self._streams = isinstance(dataset, IterableDataset)
         self._rows = None if self._streams else _rows(dataset)
         self._set_samplers(batch_size, shuffle, sampler, batch_sampler, drop_last, generator)
-        # Without effect: memory is not pinned, and there are no worker processes.
-        self.num_workers = num_workers
-        self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
-        self.timeout, self.worker_init_fn = timeout, worker_init_fn
-        self.multiprocessing_context = multiprocessing_context
-        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
-        self.in_order = in_order
-        self.generator = generator
+        self.num_workers, self.pin_memory, self.generator = num_workers, pin_memory, generator
         if collate_fn is None:
             whole = self.batch_sampler is None and self.batch_size is None
             collate_fn = default_convert if whole else default_collate
@@ -221,12 +202,3 @@ def _rows(dataset: Any) -> Rows | TensorDataset | None:
         arrays = all(isinstance(part, np.ndarray) or is_table(part) for part in dataset)
         return TensorDataset(*dataset) if arrays else None
     return None
-
-
-def _check_workers(**options: Any) -> None:
-    for name, value in options.items():
-        if value:
-            raise ValueError(
-                f"DataLoader: {name}={value!r} is not supported. Batches are created in this "
-                f"process, without workers. Leave {name} out, or pass num_workers=0"
-            )

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tinygrad_fc.random import Generator
     from tinygrad_fc.tensor import Tensor
 
+__all__ = [
+    "ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset", "random_split",
+]  # fmt: skip
+
 T_co = TypeVar("T_co", covariant=True)
 
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.random import Generator
 
+__all__ = [
+    "BatchSampler", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler",
+    "WeightedRandomSampler",
+]  # fmt: skip
+
 T_co = TypeVar("T_co", covariant=True)
 
 
