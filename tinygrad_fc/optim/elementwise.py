@@ -39,8 +39,6 @@ def with_decay(
     formula: Callable[..., None], *, maximize: bool, decay: float, shrink: float | None = None
 ) -> Callable[..., None]:
     """Return `formula(g, p, ...)` preceded by weight decay and the sign of `maximize`."""
-    if not (decay or maximize):
-        return formula
 
     def update(g: Any, p: Any, *others: Any) -> None:
         if maximize:
@@ -120,9 +118,11 @@ class Elementwise(Optimizer):
     def _prepared(self, group: Group, rule: Rule, array: Any) -> Rule:
         """Return `rule` with weight decay, and its numbers in the form that is fastest."""
         decay = float(group.get("weight_decay", 0))
-        decoupled = group.get("decoupled_weight_decay")
-        shrink = 1 - float(group["lr"]) * decay if decoupled else None
-        formula = with_decay(rule.formula, maximize=group["maximize"], decay=decay, shrink=shrink)
+        formula, maximize = rule.formula, group["maximize"]
+        if decay or maximize:
+            decoupled = group.get("decoupled_weight_decay")
+            shrink = 1 - float(group["lr"]) * decay if decoupled else None
+            formula = with_decay(formula, maximize=maximize, decay=decay, shrink=shrink)
         if array.__class__ is not np.ndarray:
             return rule._replace(formula=formula)
         # NumPy takes a 0-d array in two thirds of the time of a Python number.

@@ -67,7 +67,8 @@ class SGD(Optimizer):
         if momentum:
             share -= float(group["dampening"])
         formula = (_nesterov if group["nesterov"] else _momentum) if momentum else _descent
-        formula = with_decay(formula, maximize=maximize, decay=decay)
+        if decay or maximize:
+            formula = with_decay(formula, maximize=maximize, decay=decay)
         touched: list[Any] = []
         dtype: Any = None
         rate: Any = lr
