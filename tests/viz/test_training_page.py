@@ -244,6 +244,20 @@ def test_a_step_lights_box_line_and_formula(chromium: Any, tmp_path: Path):
     shown.close()
 
 
+def test_a_click_on_a_line_shows_its_step(chromium: Any, tmp_path: Path):
+    shown = opened(chromium, tmp_path, training([1, 3, 1], optimizer="Adam"))
+    for line, title in {
+        "error =": "Cost of the batch",
+        "d1 =": "Layer 2: gradient of the inputs",
+        "bias_2 -=": "Adam: bias_2",
+        "adam_power =": "Adam: shared numbers",
+    }.items():
+        shown.page.click(f"#program span:has-text('{line}')")
+        assert title in shown.page.inner_text("#step-title")
+        assert shown.page.locator(f"#program .lit:has-text('{line}')").count() == 1
+    shown.close()
+
+
 def test_all_formulas_are_there_once_as_mathml(chromium: Any, tmp_path: Path):
     shown = opened(chromium, tmp_path, training([1, 2, 1]))
     numbers = shown.page.eval_on_selector_all(
@@ -386,7 +400,9 @@ def test_writing_a_page_changes_nothing_and_is_repeatable(tmp_path: Path):
     step, x, y = training([2, 3, 1], optimizer="Adam")
     source = step.source
     viz.page(step, x, y, tmp_path / "a.html")
-    viz.page(step, x, y, tmp_path / "b.html")
+    shown = viz.page(step, x, y, tmp_path / "b.html")
+    assert "b.html" in repr(shown)
+    assert shown._repr_html_().startswith("<iframe")
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     assert step.source == source
 

@@ -28,7 +28,6 @@ __all__ = ["Lesson"]
 
 MOST_READ = 4
 LONGEST_TEXT = 120
-MOST_WIDTHS = 8
 
 # Of an op and the argument of its vjp rule (-1: the forward call): title and sentence.
 LESSONS: dict[tuple[str, int], tuple[str, str]] = {
