@@ -1,4 +1,4 @@
-"""The ops, one module a family: formulas and nothing else.
+"""The built-in ops, one module per family: forward functions and vjp rules.
 
 To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """

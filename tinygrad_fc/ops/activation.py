@@ -1,4 +1,4 @@
-"""Activations that are hot, or that no composition computes right for every finite input."""
+"""Activations that are single ops, for speed or where a composition would be inaccurate."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def logsigmoid(input: Any) -> Any:
     return -softplus.forward(-input)
 
 
-# Of sigmoid(-x), which is 1 - sigmoid(x), all digits are right.
+# sigmoid(-x) is 1 - sigmoid(x) without cancellation.
 @op(domain=(real,), rules=(lambda g, out, x: g * (sigmoid(x) + out * sigmoid(-x)),))
 @quiet
 def silu(input: Any) -> Any:
@@ -77,7 +77,7 @@ def mish(input: Any) -> Any:
 
 @op(domain=(real,), rules=(lambda g, _out, x: g * (ndtr(x) + x * (bell(x * HALF_ROOT) * PEAK)),))
 def gelu(input: Any) -> Any:
-    """Return input times the normal distribution below it (Hendrycks and Gimpel, 2016).
+    """Return input * Phi(input), Phi the standard normal CDF (Hendrycks and Gimpel, 2016).
 
     >>> gelu(np.array([0.0, 1.0]))
     array([0.        , 0.84134475])
@@ -85,8 +85,8 @@ def gelu(input: Any) -> Any:
     return input * distribution(input)
 
 
-# The approximation of gelu, with the tangent written as the sigmoid that it is. Beyond the ends,
-# where powers would overflow, that is 0 or 1 to the last digit.
+# The tanh approximation of gelu, with (1 + tanh(z)) / 2 written as sigmoid(2 * z). Beyond +-40 that
+# is exactly 0 or 1, so inputs are clipped there, and x**3 does not overflow.
 ENDS = 40.0
 STEEP = 2 * math.sqrt(2 / math.pi)
 BENT = STEEP * 0.044715
@@ -113,8 +113,8 @@ def gelu_tanh(input: Any) -> Any:
     return input * sigmoid(_rise(np.clip(input, -ENDS, ENDS)))
 
 
-# Piecewise. They multiply by comparisons: where the data decide which branch is taken, `np.where`
-# predicts the wrong one half of the time, and costs as much as ten products.
+# Piecewise. These multiply by boolean masks: for random signs, `np.where` mispredicts half of its
+# branches, and takes as long as ten multiplications.
 
 
 def _elu_rule(
@@ -137,7 +137,7 @@ def _elu_rule(
 def elu(input: Any, *, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Any:
     """Return scale * (input if input > 0 else alpha * (exp(input_scale * input) - 1)).
 
-    With its scales it is SELU and CELU too.
+    SELU and CELU have other values of `scale` and `input_scale`.
 
     >>> elu(np.array([-1.0, 2.0]))
     array([-0.63212056,  2.        ])

@@ -99,7 +99,7 @@ def isclose(
 
 @op(np.logical_and, domain=(real, real))
 def logical_and(input: Any, other: Any) -> Any:
-    """Return whether both are not 0.
+    """Return the logical and, elementwise; nonzero numbers are true.
 
     >>> import tinygrad_fc as tg
     >>> tg.logical_and(tg.tensor([True, False]), True)
@@ -109,7 +109,7 @@ def logical_and(input: Any, other: Any) -> Any:
 
 @op(np.logical_or, domain=(real, real))
 def logical_or(input: Any, other: Any) -> Any:
-    """Return whether either is not 0.
+    """Return the logical or, elementwise; nonzero numbers are true.
 
     >>> import tinygrad_fc as tg
     >>> tg.logical_or(tg.tensor([True, False]), False)
@@ -119,7 +119,7 @@ def logical_or(input: Any, other: Any) -> Any:
 
 @op(np.logical_xor, domain=(real, real))
 def logical_xor(input: Any, other: Any) -> Any:
-    """Return whether exactly one is not 0.
+    """Return the logical exclusive or, elementwise; nonzero numbers are true.
 
     >>> import tinygrad_fc as tg
     >>> tg.logical_xor(tg.tensor([True, False]), True)
@@ -129,7 +129,7 @@ def logical_xor(input: Any, other: Any) -> Any:
 
 @op(np.logical_not, domain=(real,))
 def logical_not(input: Any) -> Any:
-    """Return whether an element is 0.
+    """Return the logical not, elementwise; nonzero numbers are true.
 
     >>> import tinygrad_fc as tg
     >>> tg.logical_not(tg.tensor([1.0, 0.0]))
@@ -137,12 +137,12 @@ def logical_not(input: Any) -> Any:
     """
 
 
-# Whole numbers and truth values only.
+# Integers and booleans only.
 
 
 @op(np.bitwise_and, domain=(boolean, boolean))
 def bitwise_and(input: Any, other: Any) -> Any:
-    """Return the bits that both have.
+    """Return the bitwise and.
 
     >>> bitwise_and(np.array([True, False]), True)
     array([ True, False])
@@ -151,7 +151,7 @@ def bitwise_and(input: Any, other: Any) -> Any:
 
 @op(np.bitwise_or, domain=(boolean, boolean))
 def bitwise_or(input: Any, other: Any) -> Any:
-    """Return the bits that either has.
+    """Return the bitwise or.
 
     >>> bitwise_or(np.array([True, False]), False)
     array([ True, False])
@@ -160,7 +160,7 @@ def bitwise_or(input: Any, other: Any) -> Any:
 
 @op(np.bitwise_xor, domain=(boolean, boolean))
 def bitwise_xor(input: Any, other: Any) -> Any:
-    """Return the bits that exactly one has.
+    """Return the bitwise exclusive or.
 
     >>> bitwise_xor(np.array([True, False]), True)
     array([False,  True])
@@ -169,14 +169,14 @@ def bitwise_xor(input: Any, other: Any) -> Any:
 
 @op(np.invert, domain=(boolean,))
 def invert(input: Any) -> Any:
-    """Return the other bits.
+    """Return the bitwise complement.
 
     >>> invert(np.array([True, False]))
     array([False,  True])
     """
 
 
-# Kinds of numbers
+# NaN, infinity, sign
 
 
 @op(np.isnan, domain=(real,))
@@ -211,7 +211,7 @@ def isfinite(input: Any) -> Any:
 
 @op(np.signbit, domain=(real,))
 def signbit(input: Any) -> Any:
-    """Return whether the sign is negative, that of -0.0 too.
+    """Return whether the sign bit is set, as in -0.0.
 
     >>> signbit(np.array([1.0, -0.0]))
     array([False,  True])
@@ -224,7 +224,7 @@ def signbit(input: Any) -> Any:
     domain=(real,),
 )
 def sign(input: Any) -> Any:
-    """Return -1, 0 or 1.
+    """Return the sign of `input`: -1, 0 or 1.
 
     >>> import tinygrad_fc as tg
     >>> tg.sign(tg.tensor([-2.0, 0.0]))
@@ -236,13 +236,13 @@ def sign(input: Any) -> Any:
 
 
 def _unless_whole(function: Any) -> Any:
-    """Return `function` that returns whole numbers and truth values as they are."""
+    """Return `function` for floats, the identity for integers and booleans."""
     return lambda x: function(x) if x.dtype.kind == "f" else np.array(x)
 
 
 @op(np.floor, forward=_unless_whole(np.floor), domain=(real,))
 def floor(input: Any) -> Any:
-    """Return the largest whole number that is not larger.
+    """Return the largest integer less than or equal to `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.floor(tg.tensor([1.5, -1.5]))
@@ -252,7 +252,7 @@ def floor(input: Any) -> Any:
 
 @op(np.ceil, forward=_unless_whole(np.ceil), domain=(real,))
 def ceil(input: Any) -> Any:
-    """Return the smallest whole number that is not smaller.
+    """Return the smallest integer greater than or equal to `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.ceil(tg.tensor([1.5, -1.5]))
@@ -262,7 +262,7 @@ def ceil(input: Any) -> Any:
 
 @op(np.trunc, forward=_unless_whole(np.trunc), domain=(real,))
 def trunc(input: Any) -> Any:
-    """Return the whole part.
+    """Return `input` rounded toward 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.trunc(tg.tensor([1.5, -1.5]))
@@ -272,7 +272,7 @@ def trunc(input: Any) -> Any:
 
 @op(np.rint, forward=_unless_whole(np.rint), domain=(real,))
 def rint(input: Any) -> Any:
-    """Return the nearest whole number, halves to the even one.
+    """Return the nearest integer; halves round to even.
 
     >>> rint(np.array([0.5, 1.5, 2.2]))
     array([0., 2., 2.])
@@ -288,11 +288,11 @@ def round_(input: Any, *, decimals: Any = 0) -> Any:
     """
 
 
-# Truth, order and counts along axes
+# Functions of axes
 
 
 def _one(x: Any) -> Any:
-    """One axis of `x` along which there is an element to choose, or all of them."""
+    """Return the valid values of `axis` for argmax: None and the axes that are not empty."""
     return [a for a in filled(x) if not isinstance(a, tuple)]
 
 
@@ -317,7 +317,7 @@ def argmin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
 def _argsort(x: Any, *, axis: int = -1, descending: bool = False) -> Any:
     if not descending:
         return np.argsort(x, axis=axis, kind="stable")
-    # From the back, so that equal elements keep their order when the result is reversed.
+    # The flipped array is sorted, and the result flipped, so that the sort is stable.
     back = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
     return np.flip(x.shape[axis] - 1 - back, axis)
 
@@ -338,7 +338,7 @@ def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
 
 @op(np.all, domain=(real,), settings={"axis": axis, "keepdims": flag})
 def all_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return whether all elements over `axis` are not 0.
+    """Return whether all elements over `axis` are nonzero.
 
     >>> bool(all_(np.array([1.0, 0.0])))
     False
@@ -347,7 +347,7 @@ def all_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
 
 @op(np.any, domain=(real,), settings={"axis": axis, "keepdims": flag})
 def any_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return whether any element over `axis` is not 0.
+    """Return whether any element over `axis` is nonzero.
 
     >>> bool(any_(np.array([1.0, 0.0])))
     True
@@ -356,7 +356,7 @@ def any_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
 
 @op(np.count_nonzero, domain=(real,), settings={"axis": axis})
 def count_nonzero(input: Any, *, axis: Any = None) -> Any:
-    """Return how many elements over `axis` are not 0.
+    """Return the number of nonzero elements over `axis`.
 
     >>> int(count_nonzero(np.array([1.0, 0.0])))
     1
@@ -369,7 +369,7 @@ def count_nonzero(input: Any, *, axis: Any = None) -> Any:
     settings={"dtype": lambda *_: (np.dtype("l"), np.dtype("?"))},
 )
 def whole(input: Any, *, dtype: Any) -> Any:
-    """Return `input` as whole numbers or truth values; `ops.shape.astype` casts between floats.
+    """Return `input` cast to an integer or boolean dtype; `ops.shape.astype` casts to floats.
 
     >>> whole(np.array([1.5, 0.0]), dtype=bool)
     array([ True, False])

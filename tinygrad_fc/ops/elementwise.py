@@ -1,9 +1,9 @@
 """Elementwise formulas. The backward pass undoes broadcasting.
 
-A branch that was not taken sends back a gradient of exactly zero, and zero times an infinite
-derivative must stay zero, in every order: `product` and `quotient` are multiplication and division
-with that convention. An infinite gradient times a zero derivative is NaN all the same, unless that
-derivative was such a zero itself: in `joint`, either zero wins.
+A branch that `where` discards gets the gradient 0, and 0 times an infinite derivative must be 0, in
+derivatives of every order. `product(a, b)` and `quotient(a, b)` are a * b and a / b, but 0 where a
+is 0. An infinite gradient times a derivative of 0 is still NaN; where both factors may be the 0 of
+a discarded branch, the rules use `joint(a, b)`, which is 0 where either factor is.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ LN10 = math.log(10)
 
 
 def floats(function: Any, count: int = 1) -> Any:
-    """Return `function` that takes whole numbers and truth values as floats of the default dtype.
+    """Return `function` with integers and booleans cast to the default float dtype.
 
-    NumPy would take small ones as float16. `count` is the number of arrays, unless it is a ufunc.
+    NumPy would cast int8 to float16. `count` is the number of arguments unless it is a ufunc.
     """
 
-    # The result for floats has their dtype, so that one comparison is all it costs them. That for
-    # whole numbers has another, and is computed again.
+    # The result for floats has the dtype of the input, so the check is one comparison. For integers
+    # it differs, and the result is computed again.
     def of_one(x: Any) -> Any:
         out = function(x)
         dtype = getattr(x, "dtype", None)
@@ -61,7 +61,7 @@ def floats(function: Any, count: int = 1) -> Any:
 
 
 def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
-    """Return `out`, or where no array holds floats the result for the arrays as floats."""
+    """Return `out` if an array is a float array, else `function` of the arrays as floats."""
     dtypes = [getattr(a, "dtype", None) for a in arrays]
     if all(d is None for d in dtypes) or any(d is not None and d.kind == "f" for d in dtypes):
         return out
@@ -70,15 +70,15 @@ def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
 
 
 def curve(ufunc: Any, *, overflows: bool = False, **rest: Any) -> Callable[..., Op]:
-    """Return a decorator for the op of a ufunc with float results, `op` with `floats`.
+    """Return a decorator for the op of a ufunc with float results.
 
-    A function that `overflows` does so without a warning: a branch that is not taken may well.
+    `overflows` disables warnings of overflow, since `where` may discard that branch.
     """
     forward = floats(ufunc)
     return op(ufunc, forward=quiet(forward) if overflows else forward, **rest)
 
 
-# Products where a gradient of zero wins
+# Multiplication and division with 0 * inf = 0
 
 
 def _product_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
@@ -96,7 +96,7 @@ def _other_joint_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
 @op(domain=(real, real), rules=(_product_rule, _joint_rule))
 @quiet
 def product(a: Any, b: Any) -> Any:
-    """Return `a * b`, which is 0 where `a` is 0.
+    """Return `a * b`, but 0 where `a` is 0, also if `b` is infinite or NaN.
 
     >>> product(np.array([0.0, 2.0]), np.array([np.inf, 3.0]))
     array([0., 6.])
@@ -107,7 +107,7 @@ def product(a: Any, b: Any) -> Any:
 @op(domain=(real, real), rules=(_other_joint_rule, _joint_rule))
 @quiet
 def joint(a: Any, b: Any) -> Any:
-    """Return `a * b`, which is 0 where either is 0.
+    """Return `a * b`, but 0 where either is 0, also if the other is infinite or NaN.
 
     >>> joint(np.array([0.0, np.inf]), np.array([np.inf, 0.0]))
     array([0., 0.])
@@ -126,7 +126,7 @@ def _divisor_rule(g: Any, out: Any, _a: Any, b: Any) -> Any:
 @op(domain=(real, nonzero), rules=(_dividend_rule, _divisor_rule))
 @quiet
 def quotient(a: Any, b: Any) -> Any:
-    """Return `a / b`, which is 0 where `a` is 0.
+    """Return `a / b`, but 0 where `a` is 0, also if `b` is 0 or NaN.
 
     >>> quotient(np.array([0.0, 6.0]), np.array([0.0, 3.0]))
     array([0., 2.])
@@ -157,7 +157,7 @@ def subtract(input: Any, other: Any) -> Any:
 
 @op(
     np.multiply,
-    forward=quiet(np.multiply),  # 0 times infinity, as x * log(x) has it at 0
+    forward=quiet(np.multiply),  # no warning for 0 * inf, as in x * log(x)
     domain=(real, real),
     rules=(lambda g, _out, _x, y: product(g, y), lambda g, _out, x, _y: product(g, x)),
 )
@@ -184,13 +184,13 @@ def divide(input: Any, other: Any) -> Any:
 
 
 def _power_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
-    # The derivative of x**0 is 0 in every order, at x = 0 too, where that of its parts is not.
+    # x**0 is constant, with derivatives 0 also at x = 0, where y * x**(y - 1) would be 0 * inf.
     scaled = g * y if isinstance(y, int | float) and y else joint(g, y)
     return product(scaled, power(x, y - 1))
 
 
 def _exponent_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
-    # At base 0 the power is constant in its exponent, though its logarithm is not finite.
+    # At x = 0 and y >= 0 the derivative by y is taken as 0: log(1) replaces log(0).
     return product(product(g, out), log(np.where((x == 0) & (y >= 0), 1, x)))
 
 
@@ -201,7 +201,7 @@ def _power(x: Any, y: Any) -> Any:
         if "negative integer powers" not in str(error):
             raise
         raise DtypeError(
-            "power of whole numbers to a negative one has no whole result: use floats (x.double())"
+            "power: integers have no integer powers of negative exponent. Use floats: x.double()"
         ) from error
 
 
@@ -250,7 +250,7 @@ def absolute(input: Any) -> Any:
 
 @op(
     np.reciprocal,
-    forward=floats(lambda x: 1 / x),  # of whole numbers too, which np.reciprocal leaves whole
+    forward=floats(lambda x: 1 / x),  # np.reciprocal truncates integers
     domain=(nonzero,),
     rules=(lambda g, out, x: -quotient(product(g, out), x),),
 )
@@ -274,14 +274,14 @@ def square(input: Any) -> Any:
 
 
 def _check_divisor(function: Any) -> Any:
-    """Return `function` that refuses whole numbers divided by 0, for which NumPy returns 0."""
+    """Return `function`, raising for an integer division by 0, for which NumPy returns 0."""
 
     def forward(x: Any, y: Any) -> Any:
         has_floats = any(getattr(a, "dtype", np.dtype(type(a))).kind == "f" for a in (x, y))
         if not has_floats and not np.all(y):
             raise DivisionError(
-                f"{function.__name__} of whole numbers divides by 0, which has no result: use "
-                "floats (x.double()), whose quotient is infinite, or leave the zeros out"
+                f"{function.__name__}: integer division by 0. Use floats (x.double()), for which "
+                "the result is infinite or NaN, or leave the zeros out"
             )
         return function(x, y)
 
@@ -289,12 +289,12 @@ def _check_divisor(function: Any) -> Any:
 
 
 def _remainder_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
-    # How often y was taken from x, a whole number up to rounding. The floor of x / y may be
-    # another: 1.0 / 0.1 is 10, and 1.0 % 0.1 has taken 9 of them.
+    # The integer quotient, up to rounding. The floor of x / y may differ from it: 1.0 / 0.1 is 10,
+    # but the quotient that 1.0 % 0.1 leaves is 9.
     return product(g, -np.rint(quotient(x - out, y)))
 
 
-# Few wraps: among many, their derivative drowns in rounding.
+# Small quotients: for large ones, rounding dominates the numerical derivative.
 _DIVISION = (interval(-16, 16, (0, 1, -1)), interval(-4, 4, (1, -1, 0.5), without=(0,)))
 _REMAINDER: dict[str, Any] = {
     "domain": _DIVISION,
@@ -304,7 +304,7 @@ _REMAINDER: dict[str, Any] = {
 
 @op(np.fmod, forward=_check_divisor(np.fmod), **_REMAINDER)
 def fmod(input: Any, other: Any) -> Any:
-    """Return what division leaves over, with the sign of `input`.
+    """Return the remainder of division, with the sign of `input`: C's `fmod`.
 
     >>> import tinygrad_fc as tg
     >>> tg.fmod(tg.tensor([5.0, -5.0]), 3)
@@ -314,7 +314,7 @@ def fmod(input: Any, other: Any) -> Any:
 
 @op(np.remainder, forward=_check_divisor(np.remainder), **_REMAINDER)
 def remainder(input: Any, other: Any) -> Any:
-    """Return what division leaves over, with the sign of `other`: Python's `%`.
+    """Return the remainder of division, with the sign of `other`: Python's `%`.
 
     >>> import tinygrad_fc as tg
     >>> tg.remainder(tg.tensor([5.0, -5.0]), 3)
@@ -385,7 +385,7 @@ def exp2(input: Any) -> Any:
 
 @curve(np.expm1, overflows=True, domain=(real,), rules=(lambda g, out, _x: product(g, out + 1),))
 def expm1(input: Any) -> Any:
-    """Return e ** input - 1, with all digits near 0.
+    """Return e ** input - 1, accurate also near 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.expm1(tg.tensor([0.0, 1e-9]))
@@ -425,7 +425,7 @@ def log10(input: Any) -> Any:
 
 @curve(np.log1p, domain=(interval(-1, np.inf),), rules=(lambda g, _out, x: quotient(g, 1 + x),))
 def log1p(input: Any) -> Any:
-    """Return log(1 + input), with all digits near 0.
+    """Return log(1 + input), accurate also near 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.log1p(tg.tensor([0.0, 1e-9]))
@@ -433,8 +433,8 @@ def log1p(input: Any) -> Any:
     """
 
 
-# What rounding takes from the logarithm of a sum of exponentials, as it does from large ones, exp
-# would enlarge: the difference has all its digits.
+# The derivative of logaddexp by x is computed from x - y: exp(x - logaddexp(x, y)) would magnify
+# the rounding error of the logarithm.
 def _part_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
     return product(g, out * part(y, x))
 
@@ -452,7 +452,7 @@ def part(x: Any, y: Any) -> Any:
 
 @curve(
     np.logaddexp,
-    overflows=True,  # which NumPy warns of for NaN
+    overflows=True,  # NumPy warns for NaN
     domain=(real, real),
     rules=(
         lambda g, _out, x, y: product(g, part(x, y)),
@@ -469,8 +469,10 @@ def logaddexp(input: Any, other: Any) -> Any:
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    log_y = np.log(y) if hasattr(y, "dtype") else float(np.log(y))  # a weak number stays weak
-    return np.where((x == 0) & (y == y), 0, x * log_y)  # noqa: PLR0124  which NaN is not
+    log_y = (
+        np.log(y) if hasattr(y, "dtype") else float(np.log(y))
+    )  # a float must not promote the dtype
+    return np.where((x == 0) & (y == y), 0, x * log_y)  # noqa: PLR0124  false for NaN
 
 
 def _xlogy_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
@@ -483,7 +485,7 @@ def _xlogy_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
     rules=(_xlogy_rule, lambda g, _out, x, y: quotient(joint(g, x), y)),
 )
 def xlogy(input: Any, other: Any) -> Any:
-    """Return `input * log(other)`, which is 0 where `input` is 0.
+    """Return `input * log(other)`, but 0 where `input` is 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.xlogy(tg.tensor([0.0, 2.0]), tg.tensor([0.0, 1.0]))
@@ -652,7 +654,7 @@ def hypot(input: Any, other: Any) -> Any:
 
 
 def _over_square(v: Any, x: Any, y: Any) -> Any:
-    """Return v / (x * x + y * y), whose squares neither overflow nor vanish."""
+    """Return v / (x * x + y * y), without overflow or underflow of the squares."""
     radius = hypot(x, y)
     return quotient(quotient(v, radius), radius)
 
@@ -674,7 +676,7 @@ def arctan2(input: Any, other: Any) -> Any:
     """
 
 
-# Choices
+# Selection
 
 
 @op(
@@ -728,8 +730,8 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     """
 
 
-# Where the bounds cross, the upper one wins: there the derivative by the lower one is 0. Where all
-# three are equal, it is x's.
+# If low >= high, the result is high, as in NumPy, and the gradient goes to high; where all three
+# are equal, it goes to x.
 @op(
     np.clip,
     domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),
@@ -761,7 +763,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     >>> lerp(np.array([0.0]), np.array([10.0]), np.array([0.25]))
     array([2.5])
     """
-    # From the nearer end.
+    # Interpolated from the nearer end, so that the result is exact at both.
     d, near = end - input, np.abs(weight) < 0.5
     return np.where(near, input + weight * d, end - d * (1 - weight))
 
@@ -787,9 +789,9 @@ def nan_to_num(input: Any, *, nan: Any = 0.0, posinf: Any = None, neginf: Any = 
     """
 
 
-# Activations that need no more than arithmetic
+# Sigmoid and ReLU
 
-# NumPy takes a 0-d array of the right dtype in half the time that a Python number costs it.
+# In a ufunc, a 0-d array of the same dtype takes half the time of a Python number.
 ONE = {c: np.ones((), c) for c in "efdg"}
 UNIT = 1
 
@@ -799,7 +801,7 @@ def _one(x: Any) -> Any:
 
 
 class _Silent(thread_local):
-    """A thread's way to call a ufunc without warnings, at no cost; `np.errstate` takes 0.8 µs."""
+    """Calls ufuncs without warnings, per thread; `np.errstate` would take 0.8 µs for each call."""
 
     def __init__(self) -> None:
         context = contextvars.Context()
@@ -819,14 +821,14 @@ def _sigmoid_rule(g: Any, out: Any, _x: Any) -> Any:
 
 @op(domain=(real,), rules=(_sigmoid_rule,))
 def sigmoid(input: Any) -> Any:
-    """Return 1 / (1 + exp(-input)), formula (2), with all digits for every finite input.
+    """Return 1 / (1 + exp(-input)), formula (2) of `handderived.py`, without cancellation.
 
     >>> import tinygrad_fc as tg
     >>> tg.sigmoid(tg.tensor([0.0, 1.0]))
     tensor([0.5   , 0.7311])
     """
-    # To the far left exp overflows, and the quotient is the 0 that it should be: one branch serves
-    # all, and a value keeps its digits as long as it is a normal number.
+    # For large negative inputs exp overflows, and the quotient is 0, as it should be: a second
+    # branch is not needed.
     one = _one(input)
     if one is UNIT and input.dtype.kind != "f":
         input = input.astype(get_default_dtype())

@@ -1,4 +1,4 @@
-"""Indexing and its adjoint, each the other's rule: NumPy has no function that scatters."""
+"""Indexing and its adjoint, which adds at an index; the rule of each calls the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BASIC = (int, slice, type(None), type(...), np.integer)
 
 
 def _basic(at: Any) -> bool:
-    """Return whether `at` picks no element twice, so that assigning is adding."""
+    """Return whether the index `at` selects no element twice, so that assigning is adding."""
     for part in at if isinstance(at, tuple) else (at,):
         if not isinstance(part, BASIC) and not (
             isinstance(part, np.ndarray) and part.dtype == bool
@@ -35,7 +35,7 @@ def getitem(input: Any, *, at: Any) -> Any:
     """
     out = input[at]
     if isinstance(out, np.generic):
-        # A view of one element, which shares the memory as any other view does.
+        # A 0-d view in place of a NumPy scalar, so that in-place changes reach `input`.
         return input[(*at, ...) if isinstance(at, tuple) else (at, ...)]
     return out
 
@@ -63,7 +63,7 @@ def scatter(source: Any, *, at: Any, shape: Any) -> Any:
 
 
 def along(at: Any, axis: int) -> tuple[Any, ...]:
-    """Return the full index that `take_along_axis` stands for."""
+    """Return the index tuple with which `x[index]` is `np.take_along_axis(x, at, axis)`."""
     grid = [
         np.arange(n).reshape([-1 if j == k else 1 for j in range(at.ndim)])
         for k, n in enumerate(at.shape)
@@ -73,7 +73,7 @@ def along(at: Any, axis: int) -> tuple[Any, ...]:
 
 
 def _fitting(x: Any, at: Any) -> list[int]:
-    """Return the axes of `x` along which `at` picks: it is no larger elsewhere, and within."""
+    """Return the axes for which `gather(x, at)` is valid, by the shapes and the range of `at`."""
     smaller = [m <= n for m, n in zip(at.shape, x.shape, strict=True)]
     return [
         k
@@ -93,7 +93,7 @@ def _gather_rule(g: Any, _out: Any, _x: Any, at: Any, axis: Any) -> Any:
     rules=(_gather_rule, None),
 )
 def gather(input: Any, at: Any, *, axis: Any) -> Any:
-    """Return an element for each index along `axis`; `at` may be smaller than `input` elsewhere.
+    """Return the elements of `input` at `at` along `axis`; its other axes may be smaller.
 
     >>> gather(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1)
     array([[2., 1.]])

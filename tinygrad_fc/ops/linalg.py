@@ -1,7 +1,6 @@
 """Products of matrices and vectors, linear equations, determinants, factorisations.
 
-An op has a value everywhere: what a singular matrix does not determine is NaN, and
-`functional.linalg` raises for it.
+The ops do not raise for singular matrices but return NaN; `functional.linalg` raises.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ def _matmul(x: Any, y: Any) -> Any:
             return x.dot(y)
         except ValueError as error:
             raise ValueError(
-                f"axis 1 of the first has size {x.shape[1]} and axis 0 of the second {y.shape[0]}, "
-                "and they must be one size. Transpose one of them (x.T)"
+                f"axis 1 of the first has size {x.shape[1]} and axis 0 of the second {y.shape[0]}; "
+                "expected equal sizes. Transpose one of them (x.T)"
             ) from error
     return x @ y
 
@@ -69,7 +68,7 @@ def matmul(input: Any, other: Any) -> Any:
     """
 
 
-# A layer
+# Linear layers
 
 
 def _rows(v: Any) -> Any:
@@ -101,7 +100,7 @@ def product_linear(input: Any, weight: Any) -> Any:
     array([[3.]])
     """
     if not input.ndim:
-        raise ValueError("the input is a number and has no axis for the weights")
+        raise ValueError("the input has shape (); expected (..., in_features)")
     return input.dot(weight.T)
 
 
@@ -117,7 +116,7 @@ _product = product_linear.forward
     ),
 )
 def linear(input: Any, weight: Any, bias: Any) -> Any:
-    """Return `input @ weight.T + bias`, formula (3) for a batch of samples.
+    """Return `input @ weight.T + bias`, formula (3) of `handderived.py` for a batch.
 
     `input` (..., in), `weight` (out, in), `bias` (out,).
 
@@ -129,7 +128,7 @@ def linear(input: Any, weight: Any, bias: Any) -> Any:
     return out
 
 
-# Formula (4): the layer with its activation.
+# Formula (4) of `handderived.py`: a linear layer fused with its activation.
 linear_sigmoid, linear_tanh, linear_relu = (
     Chain(linear, act) for act in (elementwise.sigmoid, elementwise.tanh, elementwise.relu)
 )
@@ -140,7 +139,7 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     terms = inputs.split(",")
     mine = terms.pop(i)
     others = [x for k, x in enumerate(xs) if k != i]
-    # An index that stands nowhere else was summed over: repeat along it.
+    # An index that occurs nowhere else was summed over: broadcast along it.
     known = set(result).union(*terms)
     kept = "".join(k for k in mine if k in known)
     share = einsum_(g, *others, equation=f"{','.join([result, *terms])}->{kept}")
@@ -160,9 +159,9 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     rules=Each(_einsum_rule),
 )
 def einsum_(*xs: Any, equation: str) -> Any:
-    """Return the sums of products that `equation` names.
+    """Return the Einstein summation `equation` of the arrays.
 
-    It is explicit, without ellipsis or repeated indices in a term; `einsum` makes it so.
+    It has "->", no ellipsis and no index twice in a term; `functional.einsum` rewrites others.
 
     >>> einsum_(np.ones((2, 3)), np.ones(3), equation="ij,j->i")
     array([3., 3.])
@@ -172,12 +171,12 @@ def einsum_(*xs: Any, equation: str) -> Any:
 
 # Linear equations
 
-# Up to this size a minor is cheap, and has more digits than what comes out of singular values.
+# Up to this size, cofactors are computed from minors: cheap, and more accurate than by an SVD.
 SMALL = 4
 
 
 def regular(a: Any) -> bool:
-    """Tell whether the matrices `a` are far from singular, whichever way their numbers move."""
+    """Return whether all matrices `a` have a Skeel condition number below 30."""
     try:
         grown = np.abs(np.linalg.inv(a)) @ np.abs(a)
     except np.linalg.LinAlgError:
@@ -186,12 +185,12 @@ def regular(a: Any) -> bool:
 
 
 def definite(a: Any) -> bool:
-    """Tell whether the symmetric parts of `a` are positive definite."""
+    """Return whether the symmetric parts of `a` are positive definite."""
     return bool((np.linalg.eigvalsh(a + a.swapaxes(-1, -2)) > 0.125).all())
 
 
 def each(function: Any, out: Any, *stacks: Any) -> Any:
-    """Return what `function` makes of whole stacks, NaN for those matrices that it refuses."""
+    """Return `function(*stacks)`, of shape `out`, with NaN for matrices that it raises for."""
     try:
         return function(*stacks)
     except np.linalg.LinAlgError:
@@ -206,7 +205,7 @@ def each(function: Any, out: Any, *stacks: Any) -> Any:
 
 
 def _flat(x: Any) -> Any:
-    """Return which columns are zeros."""
+    """Return a mask of the columns that are all zeros."""
     return (x == 0).all(axis=-2, keepdims=True)
 
 
@@ -221,7 +220,7 @@ def _minus_right(g: Any, _out: Any, p: Any, _x: Any) -> Any:
 @op(domain=(real(..., "n", "k"), real(..., "m", "k")), rules=(_minus_left, _minus_right))
 @quiet
 def minus_outer(p: Any, x: Any) -> Any:
-    """Return `-p @ x.T`: a sum over k columns, in which a column of zeros wins over infinities.
+    """Return `-p @ x.T`, where the product of a zero column and an infinite one is 0.
 
     >>> minus_outer(np.array([[0.0]]), np.array([[np.inf]]))
     array([[-0.]])
@@ -263,8 +262,8 @@ def _solve_cotangent(a: Any, b: Any) -> Any:
     return np.where(_flat(b), 0, _solve(a, b))
 
 
-# The same for cotangents, of which zeros give zeros, whatever a is. It is not registered: where its
-# result is finite its own gradient need not be, and what it does is seen in that of `solve`.
+# As `solve`, but a zero column of b gives a zero column, also for a singular a. Not registered,
+# since its gradient may be infinite where the result is finite; the tests of `solve` cover it.
 back = Op(_solve, forward=quiet(_solve_cotangent), name="solve", **_SOLVE)
 
 
@@ -282,8 +281,8 @@ def inv(a: Any) -> Any:
     return each(np.linalg.inv, a.shape, a)
 
 
-# The derivative of a determinant is the matrix of cofactors, which are determinants of minors: so
-# there are derivatives of every order, at singular matrices too, where the inverse has none.
+# The gradient of a determinant is the cofactor matrix, whose entries are determinants of minors. So
+# derivatives of every order exist also for singular matrices, which have no inverse.
 
 
 @lru_cache(16)
@@ -303,7 +302,7 @@ def _by_singular_values(a: Any) -> Any:
 
 
 def _cofactors_rule(g: Any, _out: Any, a: Any) -> Any:
-    # n**2 minors, so the next order takes n**3 times as long as this one: `slogdet` does not.
+    # With n**2 minors, each order takes n**3 times as long as the one before; `slogdet` does not.
     if not a.shape[-1]:
         return g
     rows, columns, signs = _minors(a.shape[-1])
@@ -315,7 +314,7 @@ def _cofactors_rule(g: Any, _out: Any, a: Any) -> Any:
 @op(domain=(real(..., "n", "n"),), rules=(_cofactors_rule,))
 @quiet
 def cofactors(a: Any) -> Any:
-    """Return the determinants of the minors of a (..., n, n), with their signs.
+    """Return the cofactor matrix of a (..., n, n).
 
     >>> cofactors(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([[ 4., -3.],
@@ -364,7 +363,7 @@ def det_sign(a: Any) -> Any:
 )
 @quiet
 def logabsdet(a: Any) -> Any:
-    """Return the logarithm of the size of the determinant of a (..., n, n).
+    """Return the logarithm of the absolute value of the determinant of a (..., n, n).
 
     >>> float(logabsdet(np.array([[-1.0]])))
     0.0
@@ -388,7 +387,7 @@ def _cholesky_rule(g: Any, out: Any, _a: Any) -> Any:
     return (gradient + gradient.swapaxes(-1, -2)) / 2
 
 
-# The symmetric part of a counts, and so the gradient is symmetric.
+# Only the symmetric part of a is factorised, so the gradient is symmetric.
 @op(
     domain=(interval(0, 4, special=(1, 0.25, 2))(..., "n", "n", where=definite),),
     rules=(_cholesky_rule,),
@@ -403,8 +402,8 @@ def cholesky(a: Any) -> Any:
     return each(np.linalg.cholesky, a.shape, (a + a.swapaxes(-1, -2)) / 2)
 
 
-# Singular values are not registered as ops, whose laws hold everywhere: where two values are equal
-# they have kinks, and vectors have no derivative.
+# Singular values and eigenvectors are not registered, since property tests assume derivatives on
+# the whole domain: where two values are equal, the former have kinks and the latter no derivative.
 
 
 def _eigenvectors(a: Any) -> Any:
@@ -415,13 +414,13 @@ def _eigenvectors_rule(g: Any, out: Any, a: Any) -> Any:
     values = (out * (a @ out)).sum(axis=-2)
     gaps = values[..., None, :] - values[..., :, None]
     largest = np.max(np.abs(values), axis=-1, keepdims=True)[..., None]
-    # Vectors of equal values turn freely, and nothing that is differentiable depends on how.
+    # Eigenvectors of equal eigenvalues are unique up to a rotation: no gradient depends on it.
     equal = np.abs(gaps) <= largest * (16 * float(np.finfo(a.dtype).eps))
     turned = np.where(equal, 0, (out.swapaxes(-1, -2) @ g) / np.where(equal, 1, gaps))
     return out @ turned @ out.swapaxes(-1, -2)
 
 
-# Those of symmetric matrices (..., n, n), in columns, with their values in order.
+# Eigenvectors of symmetric matrices (..., n, n), in columns, by ascending eigenvalue.
 eigenvectors = Op(
     np.linalg.eigh,
     forward=quiet(_eigenvectors),
@@ -441,7 +440,7 @@ def _singular_values(a: Any) -> Any:
 
 def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
     # Eigenvectors of [[0, a], [a.T, 0]] are left and right singular vectors, one above the other,
-    # and its eigenvalues those of a, and minus those of a.
+    # and its eigenvalues are the singular values of a and their negatives.
     *batch, n, m = a.shape
     k = min(n, m)
     shape = (*batch, n + m, n + m)

@@ -1,4 +1,4 @@
-"""Losses as single ops: one node, one residual."""
+"""Losses as single ops, each one node in the graph."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ SMALL = 4096
     ),
 )
 def squared_error(input: Any, target: Any, *, count: Any) -> Any:
-    """Return the squared distance of formula (5), summed and divided by `count`.
+    """Return sum((input - target) ** 2) / count.
 
-    It is the batch's cost, formula (6), where `count` is the number of samples.
+    With `count` the number of samples, it is formula (6) of `handderived.py`.
 
     >>> float(squared_error(np.array([[1.0, 2.0]]), np.array([[0.0, 0.0]]), count=1))
     5.0
     """
     d = input - target
-    # A small sum is a product of vectors at a third of the cost; a large one is summed pairwise.
+    # For few elements vdot takes a third of the time; for many the pairwise sum is more accurate.
     return (np.vdot(d, d) if d.size < SMALL else np.add.reduce(d * d, axis=None)) / count
 
 
@@ -59,8 +59,8 @@ def huber(input: Any, target: Any, *, delta: Any) -> Any:
     return short * (d - short * 0.5)
 
 
-# Two classes. PyTorch's limits keep the loss of a certain mistake finite: a logarithm is at least
-# -100.
+# Two classes. As in PyTorch, logarithms are clamped to at least -100, so that the loss is finite
+# for a wrong prediction of 0 or 1.
 
 LEAST = -100.0
 NEAR = 1e-12
@@ -91,28 +91,28 @@ def binary_cross_entropy(input: Any, target: Any) -> Any:
     ),
 )
 def binary_cross_entropy_with_logits(input: Any, target: Any) -> Any:
-    """Return `binary_cross_entropy` of sigmoid(input), with all digits.
+    """Return `binary_cross_entropy` of sigmoid(input), without cancellation.
 
     >>> binary_cross_entropy_with_logits(np.array([0.0, 1000.0]), np.array([1.0, 0.0]))
     array([6.93147181e-01, 1.00000000e+03])
     """
-    # A sum of numbers of one sign: nothing cancels.
+    # For targets in [0, 1] all terms are non-negative: nothing cancels.
     return softened(input) + np.maximum(input, 0) * (1 - target) + np.maximum(-input, 0) * target
 
 
-# Many classes: x (n, classes); a loss for each row, or all summed and divided by `count`.
+# Many classes: x (n, classes); a loss per row, or their sum divided by `count`.
 
 _COUNTS = {"count": lambda x, *_: (None, 1, max(len(x), 1))}
 
 
 def _below(x: Any) -> tuple[Any, Any]:
-    """Return `x` minus each row's largest, and the logarithm of those exponentials' sum."""
+    """Return d, `x` minus the maximum of its row, and log(sum(exp(d))) per row."""
     if not x.size:
         return x, x.sum(axis=1)
     rows, top = np.arange(len(x)), x.argmax(axis=1)
     d = x - x[rows, top][:, None]
     e = np.exp(d)
-    # The largest is 1, and added by log1p: so the loss of a sure prediction keeps its digits.
+    # The largest exponential is 1; adding it by log1p keeps a loss near 0 accurate.
     e[rows, top] = 0
     return d, np.log1p(np.add.reduce(e, axis=1))
 
@@ -143,7 +143,7 @@ def _hot(y: Any, classes: int) -> Any:
 )
 @quiet
 def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
-    """Return -log_softmax(input)[target], a row at a time, for class indices `target` (n,).
+    """Return -log_softmax(input)[target], per row, for class indices `target` (n,).
 
     >>> cross_entropy(np.zeros((1, 2)), np.array([0]))
     array([0.69314718])
@@ -165,7 +165,7 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
 )
 @quiet
 def soft_cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
-    """Return -(target * log_softmax(input)).sum(), a row at a time, for probabilities (n, k).
+    """Return -(target * log_softmax(input)).sum(), per row, for probabilities (n, k).
 
     >>> soft_cross_entropy(np.zeros((1, 2)), np.array([[0.5, 0.5]]))
     array([0.69314718])

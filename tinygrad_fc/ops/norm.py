@@ -1,4 +1,4 @@
-"""What layers with statistics or random numbers of their own are made of."""
+"""Ops of normalization and dropout layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _mean(x: Any, axis: Any) -> Any:
 
 
 def _deviation(x: Any, axis: Any, eps: Any, centred: Any) -> tuple[Any, Any]:
-    """Return `x` less its mean, or `x`, and the root of its mean square."""
+    """Return d, `x` minus its mean if `centred`, else `x`; and sqrt(mean(d * d) + eps)."""
     d = x - _mean(x, axis) if centred else x
     return d, np.sqrt(_mean(d * d, axis) + eps)
 

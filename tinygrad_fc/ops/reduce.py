@@ -1,7 +1,7 @@
-"""Reductions, row-wise functions built on them, running sums and products.
+"""Reductions, softmax, cumulative sums and products.
 
-`axis` is None, a number or several. The derivatives of products divide by nothing, and so are right
-where an element is 0, in every order.
+`axis` is None, an int or a tuple of ints. The rules of `prod` and `cumprod` do not divide, so that
+derivatives of every order are correct also for elements equal to 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALONG = {"axis": axis}
 
 
 def _kept(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
-    """Return a reduction `v` from `shape` with the reduced axes in place, of size 1."""
+    """Return `v`, reduced from an array of `shape`, reshaped as with keepdims=True."""
     return v if keepdims or v.ndim == len(shape) else v.reshape(_ones(shape, axis))
 
 
@@ -42,7 +42,7 @@ def _ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
 
 
 def spread(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
-    """Return a reduction `v` from `shape`, repeated over the reduced axes."""
+    """Return `v`, reduced from an array of `shape`, broadcast back to `shape`."""
     return broadcast_to(_kept(v, shape, axis, keepdims), shape=shape)
 
 
@@ -57,7 +57,7 @@ def _count(shape: tuple[int, ...], axis: Any) -> int:
 
 
 def _rows(x: Any, axis: Any) -> Any:
-    """Return `x` as a matrix: in each row the elements that a reduction makes one of."""
+    """Return `x` as a matrix; each row holds the elements that are reduced to one."""
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     last = np.moveaxis(x, axes, range(-len(axes), 0))
     return last.reshape(-1, _count(x.shape, axis))
@@ -84,7 +84,7 @@ def sum_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
 @quiet
 def _mean(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     if x.dtype.char == "e":
-        return x.mean(axis=axis, keepdims=keepdims)  # sums in float32, where ours would overflow
+        return x.mean(axis=axis, keepdims=keepdims)  # sums in float32; float16 would overflow
     return np.true_divide(np.add.reduce(x, axis=axis, keepdims=keepdims), _count(x.shape, axis))
 
 
@@ -122,7 +122,7 @@ def _var_rule(
 @op(domain=(real,), settings=_CORRECTED, rules=(_var_rule,))
 @quiet
 def var(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
-    """Return the variance over `axis`, divided by the count less `correction`.
+    """Return the sum of squared deviations over `axis`, divided by count - `correction`.
 
     >>> float(var(np.array([1.0, 3.0])))
     1.0
@@ -135,8 +135,8 @@ def var(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = Fa
 def _std_rule(
     g: Any, out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
 ) -> Any:
-    # Where all are equal the numerator is 0, and so is the derivative. One element alone always is,
-    # and has derivative 0 in every order.
+    # Where all elements are equal, d is 0 and so is the gradient. For a single element d is always
+    # 0; adding 1 to the denominator makes its derivatives of every order 0.
     d = x - mean(x, axis=axis, keepdims=True)
     below = spread(out, x.shape, axis, keepdims) * _degrees(x.shape, axis, correction)
     below = below + 1 if _count(x.shape, axis) == 1 else below
@@ -145,7 +145,7 @@ def _std_rule(
 
 @op(domain=(real,), settings=_CORRECTED, rules=(_std_rule,))
 def std(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
-    """Return the standard deviation over `axis`; where all are equal its derivative is 0.
+    """Return the standard deviation over `axis`; the gradient of equal elements is 0.
 
     >>> float(std(np.array([1.0, 3.0])))
     1.0
@@ -157,7 +157,7 @@ def std(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = Fa
 
 
 def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    # Ties share evenly.
+    # Ties divide the gradient evenly.
     hit = x == spread(out, x.shape, axis, keepdims)
     ties = np.maximum(hit.sum(axis=axis, keepdims=True), 1).astype(x.dtype)
     return np.where(hit, spread(g, x.shape, axis, keepdims), 0) / ties
@@ -185,14 +185,15 @@ def _no_three_equal(x: Any) -> bool:
     return all(np.unique(x, return_counts=True)[1] < 3)
 
 
-# Of three equal ones none moves the median alone: its derivative is 0 along each, a share is not.
+# If three elements are equal to the median, changing one does not change it: each derivative is 0,
+# but the rule returns a third of the gradient. Such inputs are outside the domain.
 @op(
     domain=(real(where=_no_three_equal),),
     settings=_CHOSEN,
     rules=(_extreme_rule,),
 )
 def median(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the median over `axis`, of an even number the lower, as in PyTorch.
+    """Return the median over `axis`, of an even number of elements the lower, as in PyTorch.
 
     >>> float(median(np.array([1.0, 4.0, 3.0, 2.0])))
     2.0
@@ -205,22 +206,22 @@ def median(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     return out if keepdims else out.squeeze(axis)
 
 
-# Sums of exponentials. All shift by the largest element, so that nothing overflows, and add the
-# others to it through log1p, so that what is far below it keeps its digits.
+# Sums of exponentials. The maximum is subtracted first, so that exp does not overflow; log1p adds
+# the other terms, so that small ones are not rounded off.
 
 
 def _largest(x: Any, axis: Any, empty: float) -> Any:
-    """Return the largest elements over `axis`, which remains; `empty` where there are none."""
+    """Return the maximum over `axis`, keeping it; `empty` if there are no elements."""
     if _count(x.shape, axis):
         return x.max(axis=axis, keepdims=True)
     return x.sum(axis=axis, keepdims=True) + empty
 
 
 def _below(x: Any, axis: Any) -> tuple[Any, Any, Any]:
-    """Return the largest elements, x minus them, and the log of 1 plus the others' exponentials.
+    """Return the maximum m, d = x - m, and log(1 + sum of exp(d) over all others).
 
-    exp enlarges what the difference lost to rounding, so that is found (as in Knuth's two-sum)
-    and put back.
+    exp magnifies the rounding error of x - m, so that error is computed by Knuth's two-sum and
+    compensated.
     """
     x = x if x.dtype.kind == "f" else x.astype(float)
     top = _largest(x, axis, -np.inf)
@@ -241,7 +242,7 @@ def _logsumexp_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any =
 @op(domain=(real,), settings=_OVER, rules=(_logsumexp_rule,))
 @quiet
 def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return log(exp(input).sum(axis)) without overflow and with all digits.
+    """Return log(exp(input).sum(axis)), without overflow or cancellation.
 
     >>> float(logsumexp(np.array([1000.0, 1000.0])))
     1000.6931471805599
@@ -256,15 +257,15 @@ def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     return out if keepdims else out.squeeze(axis)
 
 
-# Where the sum comes out near 1, the largest element and the logarithm of the rest cancel, as they
-# do in normalised probabilities. What is left of them has its digits only from a wider type, and
-# next to nothing is left in that: the worst rows are summed in whole numbers, as long as it takes.
+# If the sum of exponentials is near 1, as for log-probabilities, the maximum and the log1p term
+# cancel. Such rows are computed again in long double; rows where too few digits remain even then
+# are computed in integer (fixed-point) arithmetic.
 
-WIDE = np.dtype("g")  # with more digits than float64, or on some machines just as many
+WIDE = np.dtype("g")  # long double, the same as float64 on some platforms
 
 
 def _near_zero(rows: Any) -> Any:
-    """Return the logarithm of the summed exponentials of each of `rows`."""
+    """Return log(sum(exp(row))) of each of `rows`."""
     largest = np.arange(len(rows)), rows.argmax(axis=-1)
     top = rows[largest].astype(WIDE)
     e = np.exp(rows - top[:, None])
@@ -277,14 +278,14 @@ def _near_zero(rows: Any) -> Any:
 
 
 def _exactly(row: Sequence[float]) -> float:
-    # Fixed-point numbers of twice a float's digits, below the largest element's first.
+    # Fixed-point numbers with 128 bits below the leading bit of the largest element.
     bits = 128 - min(math.frexp(max(row))[1], 0)
     excess = sum(_exp(x, bits) for x in row if x > -math.inf) - (1 << bits)
     return math.log1p(excess / (1 << bits))
 
 
 def _exp(x: float, bits: int) -> int:
-    """Return exp(x) * 2**bits: from the nearest 256th below, and a series for the rest."""
+    """Return exp(x) * 2**bits as exp(k / 256) times the Taylor series of the remainder."""
     n, d = x.as_integer_ratio()
     scaled = (n << bits) // d
     k = scaled >> (bits - 8)
@@ -301,13 +302,13 @@ def _exp(x: float, bits: int) -> int:
 @lru_cache(1 << 14)
 def _power(k: int, bits: int) -> int:
     """Return exp(k / 256) * 2**bits."""
-    from decimal import Context, Decimal, localcontext  # noqa: PLC0415  rare, and takes time
+    from decimal import Context, Decimal, localcontext  # noqa: PLC0415  rarely needed, and slow
 
     with localcontext(Context(prec=bits // 3 + 9)):
         return int((Decimal(k) / 256).exp() * (1 << bits))
 
 
-# Rows that sum to 1
+# Softmax and norm
 
 
 def _softmax_rule(g: Any, out: Any, _x: Any, axis: Any = -1) -> Any:
@@ -335,7 +336,7 @@ def softmax(input: Any, *, axis: Any = -1) -> Any:
 )
 @quiet
 def log_softmax(input: Any, *, axis: Any = -1) -> Any:
-    """Return log(softmax(input)), with all digits.
+    """Return log(softmax(input)), without cancellation.
 
     >>> log_softmax(np.array([0.0, 0.0]))
     array([-0.69314718, -0.69314718])
@@ -354,19 +355,19 @@ def log_softmax(input: Any, *, axis: Any = -1) -> Any:
     ),
 )
 def norm(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the root of the summed squares over `axis`; where it is 0, so is its derivative.
+    """Return the root of the summed squares over `axis`; where it is 0, the gradient is 0.
 
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
     """
-    # Scaled by the largest, so that squares neither overflow nor vanish.
+    # Scaled by the largest, so that squares neither overflow nor underflow.
     top = _largest(np.abs(input), axis, 0.0)
     scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(input.dtype)
     out = scale * np.sqrt(np.square(input / scale).sum(axis=axis, keepdims=True))
     return out if keepdims else out.squeeze(axis)
 
 
-# Running sums and products
+# Cumulative sums and products
 
 
 @op(
@@ -380,7 +381,7 @@ def norm(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     ),
 )
 def cumsum(input: Any, *, axis: Any = -1) -> Any:
-    """Return the sums of all elements up to each along `axis`.
+    """Return the cumulative sum along `axis`.
 
     >>> cumsum(np.array([1.0, 2.0, 3.0]), axis=0)
     array([1., 3., 6.])
@@ -388,7 +389,7 @@ def cumsum(input: Any, *, axis: Any = -1) -> Any:
 
 
 def _before(x: Any) -> Any:
-    """Return the product of what stands before each element of the last axis."""
+    """Return, for each element, the product of those before it on the last axis."""
     running = cumprod(x, axis=-1)
     return np.concatenate([np.ones_like(x[..., :1]), running[..., :-1]], axis=-1)
 
@@ -397,8 +398,8 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
     if not x.size:
         return g
     x, g = x.swapaxes(axis, -1), g.swapaxes(axis, -1)
-    # A later result is what stands before an element, times the element, times the factors up to
-    # there: their sum is share[i] = g[i] + x[i + 1] * share[i + 1], in steps of 1, 2, 4, ...
+    # The gradient of x[i] is prod(x[:i]) * share[i] with share[i] = g[i] + x[i + 1] * share[i + 1],
+    # a recurrence that is computed by a parallel scan with steps of 1, 2, 4, ...
     share, factor, step = g[..., ::-1], x[..., ::-1], 1
     factor = np.concatenate([np.ones_like(factor[..., :1]), factor[..., :-1]], axis=-1)
     while step < x.shape[-1]:
@@ -418,7 +419,7 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
     rules=(_cumprod_rule,),
 )
 def cumprod(input: Any, *, axis: Any = -1) -> Any:
-    """Return the products of all elements up to each along `axis`.
+    """Return the cumulative product along `axis`.
 
     >>> cumprod(np.array([1.0, 2.0, 3.0]), axis=0)
     array([1., 2., 6.])
@@ -428,7 +429,7 @@ def cumprod(input: Any, *, axis: Any = -1) -> Any:
 def _prod_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     if not x.size:
         return spread(g, x.shape, axis, keepdims)
-    # The axes that are reduced, last and made one.
+    # Move the reduced axes to the end and merge them into one.
     over = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     gone = [k % x.ndim for k in over]
     order = (*(k for k in range(x.ndim) if k not in gone), *gone)

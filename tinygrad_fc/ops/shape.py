@@ -1,4 +1,4 @@
-"""Arrays in another shape or order, joined, and casts between floats."""
+"""Reshaping, transposing, copying, joining, and casts between float dtypes."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _to_device_rule(g: Any, _out: Any, _x: Any, where: Any) -> Any:
     return to_device(g, where=device_of(_x))
 
 
-# Not registered: the laws are about arrays of one library.
+# Not registered, since the property tests use arrays of one library only.
 to_device = Op(
     moved,
     forward=moved,
@@ -146,7 +146,7 @@ def _part(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
     rules=Each(_part),
 )
 def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:
-    """Return arrays one after another along `axis`, where they end at `ends`.
+    """Return arrays joined along `axis`; `ends` are the indices at which each ends, for the rule.
 
     >>> concatenate(np.ones(2), np.zeros(1), axis=0, ends=(2, 3))
     array([1., 1., 0.])
@@ -161,7 +161,7 @@ def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:
     rules=Each(lambda i, g, _out, *_xs, axis: g[(slice(None),) * (axis % g.ndim) + (i,)]),
 )
 def stack(*arrays: Any, axis: Any) -> Any:
-    """Return arrays of one shape side by side along a new `axis`.
+    """Return arrays of equal shape stacked along a new axis at position `axis`.
 
     >>> stack(np.ones(2), np.zeros(2), axis=0)
     array([[1., 1.],

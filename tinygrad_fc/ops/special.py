@@ -1,16 +1,16 @@
-"""Gamma and error functions, for which NumPy has nothing.
+"""Gamma and error functions, which NumPy lacks.
 
 M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions" (1964): Stirling's series 6.1.41,
-6.3.18 and 6.4.11 far from 0, the recurrences 6.1.15, 6.3.5 and 6.4.6 to get there, the reflections
-6.1.17, 6.3.7 and 6.4.7 below 0. Where the logarithm and the digamma function are 0, at 1 and 2 and
-at ROOT, quotients of polynomials take over, in which that zero is a factor: they were fitted at
-Chebyshev's points in 60 digits, with an error below 3e-17.
+6.3.18 and 6.4.11 for large x, the recurrences 6.1.15, 6.3.5 and 6.4.6 to increase x to that range,
+the reflections 6.1.17, 6.3.7 and 6.4.7 below 0. Near the zeros of lgamma (1 and 2) and of digamma
+(ROOT), rational approximations with the zero as a factor: they were fitted at Chebyshev nodes with
+60 digits, with an error below 3e-17.
 
 W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation
 23 (1969), 631-637, with the coefficients for the normal distribution far from 0 that he published
 in ANORM (Algorithm 715, ACM Transactions on Mathematical Software 19 (1993), 22-32).
 
-Coefficients begin with the highest power.
+Coefficients are in the order of descending powers.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["erf", "lgamma"]
 
-# From here on the series below are exact to the last digit.
+# From here on the asymptotic series are accurate to double precision.
 FAR = 10.0
-# For x in [1.5, 2.5]: the logarithm divided by its zeros (x - 1)(x - 2), in x - 1.
+# lgamma(x) / ((x - 1) * (x - 2)) for x in [1.5, 2.5]: numerator and denominator, in x - 1.
 LOGARITHM = (
     (
         *(4.750143615731859e-06, 0.001743910918783751, 0.043686984704423906),
@@ -47,7 +47,7 @@ LOGARITHM = (
         *(1.1546278234682121, 2.5770913696975004, 2.637532582203266, 1.0),
     ),
 )
-# For x in [1, 2]: the digamma function divided by its distance from its zero, in x - 1.
+# digamma(x) / (x - ROOT) for x in [1, 2]: numerator and denominator, in x - 1.
 DIGAMMA = (
     (
         *(0.00022205476047991614, 0.012282771527360986, 0.1674321822097703),
@@ -67,20 +67,20 @@ BERNOULLI = (
 STIRLING = [p / (q * 2 * k * (2 * k - 1)) for k, (p, q) in enumerate(BERNOULLI[:7], 1)]
 DIGAMMA_FAR = [p / (q * 2 * k) for k, (p, q) in enumerate(BERNOULLI[:8], 1)]
 LEVEL = (math.log(2 * math.pi) - 1) / 2
-LARGEST_ORDER = 100  # of a derivative, before factorials leave the range of floats
+LARGEST_ORDER = 100  # of polygamma; factorials of larger orders overflow
 
 
 def _shifted(x: Any, low: float, most: int) -> tuple[Any, Any]:
-    """Return `x` less as many ones as leave it at `low` or above, and how many these are."""
+    """Return x - n and n, the largest integer in [0, most] with x - n >= low."""
     n = np.clip(np.floor(x - low), 0, most)
     return x - n, n
 
 
 def _in_parts(x: Any, *parts: tuple[Any, Any]) -> Any:
-    """Return for each of `x` what the function beside the first mask that holds for it gives."""
+    """Return each of `x` by the function of the first mask that is true for it, or NaN."""
     out, left = np.full_like(x, np.nan), np.ones_like(x, dtype=bool)
     for mask, function in parts:
-        # By number: picking by truth values that are as good as random costs several times as much.
+        # By integers: boolean indexing with irregular masks takes several times as long.
         chosen = np.flatnonzero(mask & left)
         left &= ~mask
         if chosen.size:
@@ -89,7 +89,7 @@ def _in_parts(x: Any, *parts: tuple[Any, Any]) -> Any:
 
 
 def _elementwise(function: Any) -> Any:
-    """Return `function`, of a row of float64, for arrays of any shape and float."""
+    """Return `function` of a 1-d float64 array, extended to all shapes and float dtypes."""
 
     @quiet
     @functools.wraps(function)
@@ -102,14 +102,14 @@ def _elementwise(function: Any) -> Any:
 
 
 def _cotangent(x: Any) -> Any:
-    """Return the cotangent of pi times `x`: infinite at whole numbers, 0 halfway, exact beside."""
+    """Return cot(pi * x), accurate also near its poles (integers) and zeros (halfway)."""
     rest = x - np.rint(x)
     far = np.abs(rest) > 0.25
     tangent = np.tan(np.pi * np.where(far, 0.5 - np.abs(rest), rest))
     return np.where(far, np.copysign(tangent, rest), 1 / tangent)
 
 
-# The logarithm
+# lgamma
 
 
 def _far_logarithm(x: Any) -> Any:
@@ -130,7 +130,7 @@ def _positive_logarithm(x: Any) -> Any:
         x,
         (x >= FAR, _far_logarithm),
         (x >= 1.5, _near_logarithm),
-        # The zeros as they are for x itself: nothing is lost beside 1 by adding 1 to it.
+        # lgamma(x + 1) - log(x), with x in place of (x + 1) - 1, which would be rounded.
         (x >= 0.5, lambda x: x * (x - 1) * _ratio(LOGARITHM, x) - np.log(x)),
         (x > -0.5, lambda x: _near_logarithm(x + 2) - np.log(np.abs(x) * (x + 1))),
     )
@@ -163,7 +163,7 @@ def lgamma(input: Any) -> Any:
     )
 
 
-# Its derivative
+# digamma, the derivative of lgamma
 
 
 def _near_digamma(x: Any) -> Any:
@@ -191,14 +191,14 @@ def _positive_digamma(x: Any) -> Any:
 def _digamma(x: Any) -> Any:
     return _in_parts(
         x,
-        # Beside a pole below 0 the two sides are infinite, and not alike.
+        # At a pole below 0 the limits from both sides are +inf and -inf.
         ((x < 0) & (x == np.rint(x)), lambda x: np.full_like(x, np.nan)),
         (x < 0, lambda x: _positive_digamma(1 - x) - np.pi * _cotangent(x)),
         (x >= 0, _positive_digamma),
     )
 
 
-# And the derivatives of that
+# polygamma, the derivatives of digamma
 
 
 def _positive_polygamma(x: Any, n: int) -> Any:
@@ -220,7 +220,7 @@ def _positive_polygamma(x: Any, n: int) -> Any:
 
 
 def _cotangent_derivative(x: Any, n: int) -> Any:
-    """Return derivative `n` of pi cot(pi x), a polynomial in the cotangent c, as c' is."""
+    """Return derivative `n` of pi cot(pi x), a polynomial in c = cot(pi x), as c' is."""
     p = [0, 1]  # lowest power first
     for _ in range(n):
         slope = [k * v for k, v in enumerate(p)][1:]
@@ -246,7 +246,7 @@ def polygamma(input: Any, *, n: Any) -> Any:
     """
     x = input
     if not 0 <= n <= LARGEST_ORDER:
-        raise ValueError(f"n, the order of the derivative, is from 0 to {LARGEST_ORDER}")
+        raise ValueError(f"polygamma: n is {n}; expected 0 to {LARGEST_ORDER}")
     if n == 0:
         return _digamma(x)
     pole = np.full_like(x, np.inf if n % 2 else np.nan)
@@ -258,10 +258,10 @@ def polygamma(input: Any, *, n: Any) -> Any:
     )
 
 
-# The normal distribution
+# The error function and the normal distribution
 
-# For |x| < NEAR / sqrt(2), in x**2: what the error function divided by x is above 1. Fitted at
-# Chebyshev's points in 60 digits; so small beside 1 that its own rounding hardly counts.
+# erf(x) / x - 1 for |x| < NEAR / sqrt(2): numerator and denominator, in x**2. Fitted at Chebyshev
+# nodes with 60 digits; small compared with 1, so that its rounding errors hardly matter.
 NEAR = 0.66291
 CENTRE = (
     (
@@ -273,7 +273,7 @@ CENTRE = (
         *(0.3915227488817303, 1.0),
     ),
 )
-# From there to ERF_FAR, in x: what is left above x, divided by exp(-x**2 / 2).
+# (1 - Phi(x)) / exp(-x**2 / 2) for NEAR <= x <= ERF_FAR, in x. Phi is the standard normal CDF.
 ERF_FAR = math.sqrt(32)
 SLOPE = (
     (
@@ -287,7 +287,7 @@ SLOPE = (
         *(38912.003286093271411, 19685.429676859990727),
     ),
 )
-# Beyond, in 1 / x**2: how much the same, times x, falls short of 1 / sqrt(2 pi), times x**2.
+# x**2 * (1 / sqrt(2 pi) - x * q) with q = (1 - Phi(x)) / exp(-x**2 / 2), beyond, in 1 / x**2.
 TAIL = (
     (
         *(0.02307344176494017303, 0.21589853405795699, 0.1274011611602473639),
@@ -298,9 +298,9 @@ TAIL = (
         *(0.00378239633202758244, 7.29751555083966205e-5),
     ),
 )
-# So many numbers at once that all steps between find them in the cache.
+# Elements per block, so that all temporary arrays fit into the cache.
 BLOCK = 1 << 14
-# Nothing is left above that a float could hold.
+# 1 - Phi(END) underflows to 0.
 END = 40.0
 PEAK = 1 / math.sqrt(2 * math.pi)
 HALF_ROOT = math.sqrt(0.5)
@@ -322,16 +322,16 @@ def _ratio(of: tuple[Sequence[float], Sequence[float]], x: Any) -> Any:
 
 
 def _centre(x: Any) -> Any:
-    """Return the error function, where it is near to 0."""
+    """Return erf(x) for |x| < NEAR / sqrt(2)."""
     out = x * _ratio(CENTRE, x * x)
     out += x
     return out
 
 
 def _above(x: Any) -> Any:
-    """Return how much of the normal distribution lies above each of `x`, a row from NEAR on."""
+    """Return 1 - Phi(x), the upper tail probability, of a 1-d array x >= NEAR."""
     x = np.minimum(x, END)
-    # exp would enlarge what x**2 loses to rounding: the square of a short number loses nothing.
+    # exp would magnify the rounding error of x**2; that of `short`, x truncated to 1/16, is exact.
     short = np.trunc(x * 16)
     short *= 1 / 16
     rest = x - short
@@ -353,17 +353,14 @@ def _above(x: Any) -> Any:
 
 
 def _pieces(x: Any, scale: float, near: Any, above: Any) -> Any:
-    """Return what `near` makes of the centre of `x`, and `above` of the rest and what is above.
-
-    What is above `scale` times `x`, that is, in the normal distribution.
-    """
+    """Return near(x) for |x| < NEAR / scale, else above(x, 1 - Phi(scale * |x|)), by blocks."""
     x = as_plain(x)
     wide = x.astype(float, copy=False).ravel()
     out = np.empty_like(wide)
     for start in range(0, wide.size, BLOCK):
         part = wide[start : start + BLOCK]
         small = np.abs(part) < NEAR / scale
-        # By number: picking by truth values that are as good as random costs several times as much.
+        # By integers: boolean indexing with irregular masks takes several times as long.
         inner, outer = np.flatnonzero(small), np.flatnonzero(~small)
         rest = part.take(outer)
         out[start + inner] = near(part.take(inner))
@@ -379,7 +376,7 @@ def _below(x: Any, above: Any) -> Any:
 
 
 def distribution(x: Any) -> Any:
-    """Return how much of the normal distribution lies below each of `x`."""
+    """Return the CDF of the standard normal distribution."""
     return _pieces(x, 1.0, lambda x: 0.5 + 0.5 * _centre(x * HALF_ROOT), _below)
 
 
@@ -412,7 +409,7 @@ def erf(input: Any) -> Any:
     rules=(lambda g, _out, x: g * (bell(x * HALF_ROOT) * PEAK),),
 )
 def ndtr(input: Any) -> Any:
-    """Return the normal distribution function.
+    """Return the CDF of the standard normal distribution, as `scipy.special.ndtr`.
 
     >>> ndtr(np.array([0.0, 1.0]))
     array([0.5       , 0.84134475])
