@@ -259,17 +259,17 @@ def test_a_graph_is_used_once_unless_it_is_retained(a: Any, times: int):
     kept = x.grad.numpy().copy()
     close(kept, 2 * a * (times + 1), tolerance=1e-14)
     for again in (out.backward, lambda: tg.autograd.grad(out, x), (out * 2).backward):
-        with pytest.raises(GraphError, match=r"already used.*detach\(\).*retain_graph=True"):
+        with pytest.raises(GraphError, match=r"freed by an earlier.*detach\(\).*retain_graph=True"):
             again()
     assert np.array_equal(x.grad.numpy(), kept)
     out = (x * x).sum()
     tg.autograd.grad(out, x)
-    with pytest.raises(GraphError, match="already used"):
+    with pytest.raises(GraphError, match="freed by an earlier"):
         out.backward()
     out = (x * x).sum()
     tg.autograd.grad(out, x, create_graph=True)
     out.backward(retain_graph=False)
-    with pytest.raises(GraphError, match="already used"):
+    with pytest.raises(GraphError, match="freed by an earlier"):
         out.backward()
 
 
@@ -284,7 +284,7 @@ def test_a_part_that_was_used_is_found_from_whatever_is_built_on_it():
         lambda: later.backward(inputs=[x]),
         lambda: tg.autograd.grad(later, x, create_graph=True),
     ):
-        with pytest.raises(GraphError, match="through the multiply"):
+        with pytest.raises(GraphError, match="at the multiply"):
             walk()
     assert x.grad.tolist() == [12]
     (shared.detach() + x).backward()

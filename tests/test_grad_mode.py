@@ -407,7 +407,7 @@ def test_anomalies_are_named_with_index_and_input(operation: Any, at: int):
         tg.sum(operation(x * 1))
     message = str(told.value)
     assert message.startswith(
-        f"{operation.name} made nan at index {divmod(at, 3)} from finite values"
+        f"{operation.name} returned nan at index {divmod(at, 3)} for finite arguments"
     )
     assert "argument 0 there is -1.0" in message
     assert np.isnan(operation(x).numpy()).sum() == 1
@@ -425,7 +425,7 @@ def test_the_first_operation_is_named_though_later_ones_are_not_finite_too(depth
 
     with (
         tg.autograd.detect_anomaly(),
-        pytest.raises(AnomalyError, match=r"^log made -inf at index \(0, 1\)"),
+        pytest.raises(AnomalyError, match=r"^log returned -inf at index \(0, 1\)"),
     ):
         program()
 
@@ -440,7 +440,7 @@ def test_an_anomaly_from_operands_of_other_shapes_and_from_numbers():
             ([1, 0], r"argument 1 .*0"),
         ):
             with pytest.raises(
-                AnomalyError, match=r"divide made inf at index \(0, [01]\).*" + told
+                AnomalyError, match=r"divide returned inf at index \(0, [01]\).*" + told
             ):
                 x / divisor
 
@@ -450,7 +450,7 @@ def test_an_infinite_derivative_is_found_in_the_walk():
     with tg.autograd.detect_anomaly():
         y = x.sqrt()
         with pytest.raises(
-            AnomalyError, match=r"derivative of sqrt for argument 0.* is inf at index \(1,\)"
+            AnomalyError, match=r"^sqrt for argument 0.*: the gradient is inf at index \(1,\)"
         ):
             y.sum().backward()
         assert x.grad is None
@@ -465,7 +465,7 @@ def test_what_came_in_not_finite_is_nobodys_fault_and_constants_are_watched_too(
     with tg.autograd.detect_anomaly():
         (x * 2).sum()
         (x * 2)[:1].backward()
-        with pytest.raises(AnomalyError, match="log made -inf"):
+        with pytest.raises(AnomalyError, match="log returned -inf"):
             tg.log(tg.zeros(1))
     with tg.autograd.detect_anomaly(check_nan=False):
         tg.log(tg.zeros(1))

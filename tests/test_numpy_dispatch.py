@@ -429,7 +429,7 @@ def test_arguments_that_are_not_there_are_refused_by_name(call: Any):
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (tg.exp, "exp takes 1 tensors or arrays, got 2 arguments"),
+        (tg.exp, "exp takes 1 tensors or arrays; got 2 arguments"),
         (lambda x, y: tg.exp(x, y.numpy()), "exp takes 1"),
         (lambda x, y: x.maximum(y, y), "maximum takes 2"),
         (lambda x, y: tg.mul(x, 2.0, y), "multiply takes 2"),

@@ -157,7 +157,8 @@ def test_help_shows_signature_formula_domain_and_example(op: Op) -> None:
     assert op.__doc__
     assert len(op.__doc__.splitlines()[0]) > len("Return x.")
     several = isinstance(op.rules, Each)
-    assert f"Domain: {'each' if several else next(iter(inspect.signature(op).parameters))}" in text
+    first = "arrays" if several else next(iter(inspect.signature(op).parameters))
+    assert f"Domain: {first}" in text
     assert all(repr(d) in text for d in op.domain[: 1 if several else None])
     assert set(op.settings) <= set(inspect.signature(op).parameters)
 

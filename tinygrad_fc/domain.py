@@ -1,11 +1,10 @@
-"""Input domains: where an op is differentiable, one an argument; and the values of its settings.
+"""Input domains, one per argument of an op, and the valid values of its settings.
 
-An op says `domain=(real, positive)`, and code that draws inputs for it (`tinygrad_fc.testing`)
-takes them from there. Calling a domain fixes the shape: `real(..., "n", "k")` by letters, where a
-letter stands for one size wherever it occurs in the op, `...` for any axes (broadcast between
-arguments), `"n?"` for an axis that may be left out where `...` stands for none, `"n>=2"` for one of
-2 or more, and a number for an axis of that very size. A domain that is not called takes any shape
-that broadcasts with the others'.
+An op states `domain=(real, positive)`, and `tinygrad_fc.testing` generates random inputs from these
+domains. Calling a domain fixes the shape, as in `real(..., "n", "k")`. A name is a size that is the
+same everywhere in the op; `"n>=2"` bounds it from below; `"n?"` is an axis that may be absent if
+`...` is empty; `...` is any number of axes, which broadcast between arguments; a number is a fixed
+size. A domain without a shape allows all shapes that broadcast with the other arguments.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import EllipsisType
 
-__tracebackhide__ = True  # pytest shows what was asked for, not how it was read
+__tracebackhide__ = True  # hide this module in pytest tracebacks
 
 
 class Domain(NamedTuple):
     """A set of values, and the shapes of arrays of them: `real`, `positive`, `interval(0, 1)`.
 
-    Without a shape it takes all shapes that broadcast; calling it fixes one.
+    Without a shape it allows all shapes that broadcast; calling it fixes one.
 
     >>> real("batch", 3), positive(..., "n>=2"), index("n")("batch")
     (real('batch', 3), positive(..., 'n>=2'), index('n')('batch'))
 
-    `low` and `high` are bounds, which belong to it if it is `closed`; `special` are values worth
-    trying, inside or at a kink; `without` are excluded values; `distinct` excludes ties; `kind` is
-    `"float"`, `"bool"` or `"index"`; `size` is the size of the axis that an index counts, a number
-    or a letter of another shape (with `low` 0 an index does not count from the end); `condition`
-    must hold for the whole array.
+    `low` and `high` are bounds, included if `closed`; `special` are values that tests include, such
+    as kinks; `without` are excluded values; `distinct` means that no two elements are equal; `kind`
+    is `"float"`, `"bool"` or `"index"`; `size`, for an index, is the size of the indexed axis, a
+    number or an axis name (negative indices are included unless `low` is 0); `condition` is a
+    predicate on the whole array.
     """
 
     name: str
@@ -57,10 +56,10 @@ class Domain(NamedTuple):
         *shape: int | str | EllipsisType | Sequence[int | str | EllipsisType],
         where: Callable[[Any], Any] | None = None,
     ) -> Domain:
-        """Return the same values with a shape, by letters and numbers; `"..."` is `...` too.
+        """Return the domain with a shape of axis names and sizes; `"..."` means `...`.
 
-        `real((3, 4))` is `real(3, 4)`. `where` is a function of the array, true where it is in the
-        domain. Raises `TypeError` or `ValueError` for an invalid axis.
+        `real((3, 4))` is `real(3, 4)`. `where` is a predicate on the whole array, for example that
+        it is positive definite. Raises `TypeError` or `ValueError` for an invalid axis.
         """
         axes: Any = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
         axes = tuple(
@@ -69,15 +68,15 @@ class Domain(NamedTuple):
         )
         if axes.count(...) > 1:
             raise ValueError(
-                f"{self.name}{axes} has `...` twice: it stands for all other axes, once"
+                f"{self.name}{axes} has `...` twice, and it stands for all other axes. Use it once"
             )
         if where is None:
             return self._replace(shape=axes)
-        # A condition alone is one on any shape.
+        # A condition without a shape applies to arrays of every shape.
         return self._replace(shape=axes if shape else self.shape, condition=partial(holds, where))
 
     def contains(self, x: Any) -> Any:
-        """Return elementwise whether `x` lies in the domain; NaN does where it is special."""
+        """Return elementwise whether `x` is in the domain; NaN is if it is one of `special`."""
         if self.closed:
             inside = (x >= self.low) & (x <= self.high)
         else:
@@ -88,7 +87,7 @@ class Domain(NamedTuple):
 
     @property
     def restricted(self) -> bool:
-        """Whether there are floats that it leaves out, where a derivative may be infinite."""
+        """Whether the domain excludes floats; at its bounds a derivative may be infinite."""
         bounded = self.low > -math.inf or self.high < math.inf
         return self.kind == "float" and (bounded or bool(self.without))
 
@@ -100,7 +99,7 @@ class Domain(NamedTuple):
 
 
 def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
-    """Return whether arrays meet a condition; `TypeError` where that is an array of answers."""
+    """Return whether arrays satisfy `condition`; raise `TypeError` if it returns an array."""
     met = condition(*arrays)
     if np.ndim(met):
         raise TypeError(
@@ -111,18 +110,18 @@ def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
 
 
 def _size(value: Any, least: int, what: str) -> Any:
-    """Return the size of an axis, a number or a letter; raise an error for anything else."""
+    """Return the size of an axis, a number or a name; raise an error for anything else."""
     if isinstance(value, str):
         return named(value) and value
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{what} is a letter, as {'n'!r}, or a whole number; got {value!r:.80}")
+        raise TypeError(f"{what} must be a name such as 'n' or an integer; got {value!r:.80}")
     if value < least:
-        raise ValueError(f"{what} is {value}; expected at least {least}, or a letter, as {'n'!r}")
+        raise ValueError(f"{what} is {value}; expected at least {least}, or a name such as 'n'")
     return int(value)
 
 
 class Named(NamedTuple):
-    """An axis of a shape that has a letter."""
+    """A named axis of a shape, whether it may be absent, and its smallest size."""
 
     letter: str
     optional: bool
@@ -130,19 +129,19 @@ class Named(NamedTuple):
 
 
 def named(axis: str) -> Named:
-    """Return the parts of an axis with a letter; `ValueError` unless "n", "n?" or "n>=2"."""
+    """Parse "n", "n?" or "n>=2"; raise `ValueError` for anything else."""
     letter, _, low = axis.removesuffix("?").partition(">=")
     bounded = low.isdecimal() and axis == f"{letter}>={low}"
     if not letter.isidentifier() or not (bounded or axis in (letter, f"{letter}?")):
         raise ValueError(
-            f'{axis!r} names no axis; expected a letter or name, as "n", "n>=2" for at least 2, '
+            f'{axis!r} is not an axis; expected a name such as "n", "n>=2" for at least 2, '
             'or "n?" for an axis that may be missing'
         )
     return Named(letter, axis.endswith("?"), int(low or 0))
 
 
 def least(domains: Iterable[Domain]) -> dict[str, int]:
-    """Return the smallest size of each axis with a letter, in the order of the letters."""
+    """Return the smallest size of every named axis, in order of first occurrence."""
     sizes: dict[str, int] = {}
     for domain in domains:
         for axis in domain.shape or ():
@@ -160,10 +159,10 @@ def interval(
     *,
     closed: bool = False,
 ) -> Domain:
-    """Return the numbers between `low` and `high`, with `special` values worth trying.
+    """Return the numbers between `low` and `high`, with `special` values that tests include.
 
-    With `closed=True` the ends, also infinite ones, belong to it; NaN does if it is special. Raises
-    `ValueError` where nothing lies between them, or a special value does not.
+    `closed=True` includes the bounds, also infinite ones. NaN is included if it is special. Raises
+    `ValueError` if the interval is empty, or a special value is outside.
 
     >>> interval(-1, 1, special=(0.5,))
     interval(-1, 1)
@@ -173,7 +172,7 @@ def interval(
     for v in special:
         if (not low < v < high and not math.isnan(v)) or v in without:
             raise ValueError(
-                f"interval({low}, {high}): the special value {v} is outside, where nothing is drawn"
+                f"interval({low}, {high}): the special value {v} is outside of the interval"
             )
     ends = f"{low:g}, {high:g}" + ", closed=True" * closed
     values = (*special, float(low), float(high)) if closed else tuple(special)
@@ -183,10 +182,10 @@ def interval(
 
 
 def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
-    """Return indices of an axis of size `n`, repeats included.
+    """Return the domain of indices of an axis of size `n`, repeats included.
 
-    Negative ones count from the end; `negative=False` excludes them, as for the class indices of a
-    loss. Raises `TypeError` or `ValueError` unless `n` is a number or a letter of a shape.
+    `negative=False` excludes negative indices, as for the class indices of a loss. Raises
+    `TypeError` or `ValueError` unless `n` is a size or an axis name.
     """
     size = _size(n, 1, "the size of the axis of an index")
     if negative:
@@ -201,22 +200,22 @@ distinct = Domain("distinct", special=(0.0, 1.0, -1.0, 0.5), distinct=True)
 boolean = Domain("boolean", kind="bool")
 
 
-# The settings of an op are functions from its arrays to the values that are legal for them.
+# For `settings` of an op: functions from its arrays to valid values of a keyword argument.
 
 
 def axis(x: Any, *_: Any) -> Sequence[int]:
-    """One axis of `x`, from either end."""
+    """Return all axes of `x`, counted from the front and from the end."""
     return range(-x.ndim, x.ndim)
 
 
 def axes(x: Any, *_: Any) -> Sequence[Any]:
-    """No axis named, one, several, or an empty choice of them."""
+    """Return None, (), all axes, and pairs of axes."""
     several = [(i, j - x.ndim) for i in range(x.ndim) for j in range(i + 1, x.ndim)]
     return [None, (), *axis(x), *several]
 
 
 def filled(x: Any, *_: Any) -> Sequence[Any]:
-    """As `axes`, but none that leaves a choice among no elements."""
+    """Return `axes(x)` without those that would reduce zero elements."""
     empty = {k for k in range(-x.ndim, x.ndim) if x.shape[k] == 0}
     several = (a for a in axes(x) if a is not None)
     whole = [] if empty else [None]
@@ -224,28 +223,28 @@ def filled(x: Any, *_: Any) -> Sequence[Any]:
 
 
 def flag(*_: Any) -> Sequence[bool]:
-    """On or off."""
+    """Return False and True."""
     return (False, True)
 
 
 def order(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
-    """All orders of the axes of `x`."""
+    """Return all permutations of the axes of `x`."""
     return [tuple(p) for p in permutations(range(x.ndim))]
 
 
 def reshaped(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
-    """Shapes of as many elements as `x` has."""
+    """Return shapes that `x` can be reshaped to."""
     return [x.shape, (x.size,), (1, x.size), x.shape[::-1], (*x.shape, 1)]
 
 
 def stretched(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
-    """Shapes that `x` broadcasts to."""
+    """Return shapes that `x` broadcasts to."""
     wider = tuple(3 if n == 1 else n for n in x.shape)
     return [x.shape, wider, (2, *wider), (0, *x.shape), (2, 1, *x.shape)]
 
 
 def item(x: Any, *_: Any) -> Sequence[Any]:
-    """Indices of `x[...]`: basic, boolean and advanced ones."""
+    """Return indices of `x[...]`: basic, boolean and advanced ones."""
     even = np.arange(x.size).reshape(x.shape) % 2 == 0
     items: list[Any] = [..., (), None, np.zeros(x.shape, bool), even]
     if x.ndim:

@@ -24,7 +24,7 @@ class NoRuleError(TypeError):
 
 
 class AnomalyError(GraphError):
-    """Under `detect_anomaly`: an operation made a NaN or an infinity from finite values."""
+    """Under `detect_anomaly`: an operation returned a NaN or an infinity for finite arguments."""
 
 
 class RangeError(ShapeError, IndexError):
@@ -36,4 +36,4 @@ class LinAlgError(np.linalg.LinAlgError, RuntimeError):
 
 
 class DivisionError(ZeroDivisionError, RuntimeError):
-    """Whole numbers divided by 0, which has no whole result."""
+    """An integer division by 0, which has no integer result."""

@@ -211,7 +211,7 @@ class inference_mode(Switch):  # noqa: N801  PyTorch's spelling
 
 
 class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
-    """Raise at the first operation that makes a NaN or an infinity from finite values.
+    """Raise at the first operation that returns a NaN or an infinity for finite arguments.
 
     The forward and the derivative rules are both watched; the error names the operation, the
     index and the input there. It costs a pass over every result, so it is for finding a fault.
@@ -221,7 +221,7 @@ class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
     ...     tg.log(tg.tensor([1.0, 0.0]))
     Traceback (most recent call last):
         ...
-    tinygrad_fc.errors.AnomalyError: log made -inf at index (1,) from finite values: its ...
+    tinygrad_fc.errors.AnomalyError: log returned -inf at index (1,) for finite arguments: its ...
     """
 
     bit = WATCH

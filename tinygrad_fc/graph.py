@@ -1,14 +1,14 @@
-"""Record a call; run the backward pass.
+"""Record calls of ops in the graph, and run the backward pass.
 
-A recorded result keeps the op that made it, its arguments and its number in the order of all calls.
-The backward pass needs nothing else: later calls come first, each rule's gradient is added to that
-of its argument. Only here is it decided which rules are called, how broadcasting is undone, which
-dtype and shape a gradient has, what is freed, and whether a value that a rule reads is still the
-one of the forward pass.
+A recorded tensor stores its op, the op's arguments and a sequence number, which increases with
+every call. The backward pass visits tensors in decreasing order of these numbers (a reverse
+topological order) and adds the gradient that each vjp rule returns to the gradient of its argument.
+This module alone decides which rules are called, undoes broadcasting, casts gradients, frees the
+graph, and checks that the values that rules read have not changed since the forward pass.
 
-In-place changes take a number from the same counter. A value that changed after the call that
-needs it was recorded has the larger number; where nothing at all has changed since, which is the
-rule in training, that one comparison is the whole cost.
+In-place changes take sequence numbers from the same counter. A value is stale if its last change
+has a larger number than the call that read it. If nothing changed since the call, as usual in
+training, the check is one comparison.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _PLAIN = frozenset((float, int, bool, type(None)))
 _SCALARS = (np.generic, float, int)
 _delivery = allocate_lock()
 changing = RLock()
-"""Held while memory is changed in place and the change noted: no backward pass ends in between."""
+"""Held while an array is changed in place and the change recorded: no backward pass ends then."""
 
 NOTHING = object()
-"""What a rule returns that has no gradient for its argument, which is then not reached."""
+"""Returned by a vjp rule without a gradient; the backward pass does not go on to that argument."""
 
 
 class Node:
-    """What the graph knows of a tensor; `Tensor` adds what its users see."""
+    """The autograd metadata of a tensor; the subclass `Tensor` adds the public methods."""
 
     __slots__ = (
         *("__weakref__", "_args", "_array", "_grad", "_op", "_parents", "_requires_grad", "_seq"),
@@ -60,16 +60,16 @@ class Node:
     _array: Any
     _requires_grad: bool
     _grad: Any  # a Tensor, or None
-    _op: Op | None  # the op that made it, for messages when the rest is freed; None for a leaf
+    _op: Op | None  # for messages also when the graph is freed; None for a leaf
     _parents: list[Any] | None  # its arguments that require grad, None for one that does not
     _args: list[Any] | None  # the arrays and numbers of the call; None for a leaf, or when freed
-    _settings: dict[str, Any]
-    _seq: int
+    _settings: dict[str, Any]  # keyword arguments of the call, never differentiated
+    _seq: int  # sequence number of the call
     _watch: Watch | None  # hooks and retained gradients; few tensors have any
 
 
 class Watch:
-    """What happens to a tensor's gradient when the backward pass has all of it."""
+    """The gradient hooks of a tensor, and whether it retains its gradient (`retain_grad`)."""
 
     __slots__ = ("hooks", "retain")
 
@@ -79,20 +79,20 @@ class Watch:
 
 
 class state:  # noqa: N801  a namespace of the process
-    """Numbers of the last in-place change, in all and by array, and of the last backward pass."""
+    """Sequence numbers of in-place changes (last, and by array) and of the last backward pass."""
 
     changed = 0
     walked = 0
-    changes: dict[int, int] = {}  # noqa: RUF012  by id of the owner of the memory, while it lives
+    changes: dict[int, int] = {}  # noqa: RUF012  last change by id of the owner
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
-    tensor: type[Any] = Node
+    tensor: type[Any] = Node  # tensor.py sets it to Tensor
 
 
 # Recording
 
 
 def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
-    """Call `op` on the arrays of `args`; return a tensor that remembers the call if it matters."""
+    """Call `op`; return a tensor, which records the call if an argument requires grad."""
     arrays: list[Any] = []
     parents: list[Any] = []
     tracked = False
@@ -147,7 +147,7 @@ def wrap(array: Any) -> Tensor:
 
 
 def operand(value: Any, op: Op) -> Any:
-    """Return an operand of `op` as an array of numbers; an array of another library as it is."""
+    """Return an operand of `op` as a numeric array; an array of another library unchanged."""
     if not isinstance(value, np.ndarray) and hasattr(value, "__array_function__"):
         refuse_lazy(value, op.name)
         return value
@@ -155,8 +155,8 @@ def operand(value: Any, op: Op) -> Any:
         array = np.asarray(value)
     except ValueError as error:
         raise DtypeError(
-            f"{op.name} takes tensors, arrays and lists of real numbers, got {value!r:.80}, "
-            "whose rows must have one length"
+            f"{op.name} takes tensors, arrays and lists of real numbers, got {value!r:.80}. Make "
+            "all rows of the list equally long"
         ) from error
     if array.dtype.kind not in "fiub":
         raise DtypeError(
@@ -170,7 +170,7 @@ def operand(value: Any, op: Op) -> Any:
 
 
 def owner(array: Any) -> Any:
-    """Return the object that owns the memory of `array`, which all views of it gradient."""
+    """Return the object that owns the memory of `array`; all views of one array have the same."""
     while True:
         base = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
         if base is None:
@@ -179,9 +179,9 @@ def owner(array: Any) -> Any:
 
 
 def changed(*arrays: Any) -> None:
-    """Note that the memory of `arrays` has been changed in place.
+    """Record that the memory of `arrays` has been changed in place.
 
-    The caller holds `changing` until this is done.
+    The caller holds `changing` while it changes the arrays and calls this function.
     """
     state.changed = now = tick()
     changes = state.changes
@@ -189,39 +189,39 @@ def changed(*arrays: Any) -> None:
         of = array if array.base is None else owner(array)
         key = id(of)
         if key not in changes:
-            with suppress(TypeError):  # memory of another library, whose entry stays
+            with suppress(TypeError):  # without weak references the entry stays
                 state.owners[key] = ref(of, _Forget(key))
         changes[key] = now
 
 
 def changed_again(keys: Iterable[int]) -> None:
-    """Note changes of memory that `changed` has noted before, by the ids of its owners."""
+    """Record in-place changes by the ids of owners that `changed` has seen before."""
     state.changed = now = tick()
     state.changes.update(dict.fromkeys(keys, now))
 
 
 class _Forget:
-    """Callback that forgets the changes of memory that is freed."""
+    """Weak reference callback that removes the entries of a freed owner."""
 
     __slots__ = ("key",)
 
     def __init__(self, key: int) -> None:
         self.key = key
 
-    def __call__(self, _: Any, state: Any = state) -> None:  # a module is emptied at exit
+    def __call__(self, _: Any, state: Any = state) -> None:  # globals may be None at exit
         state.owners.pop(self.key, None)
         state.changes.pop(self.key, None)
 
 
 def _forget_own_changes(out: Any, arrays: Sequence[Any]) -> None:
-    """Forget that a forward function changed its result before it returned it."""
+    """Discard a change of `out` by its own forward function, unless `out` aliases an argument."""
     key = id(owner(out))
     if key not in {id(owner(a)) for a in arrays}:
         state.changes.pop(key, None)
 
 
 def _unchanged(node: Any) -> None:
-    """Raise where a rule of `node` that will be called reads a value that changed since."""
+    """Raise `GraphError` if a value that the rules of `node` read has changed since the call."""
     op = node._op
     for i, a in enumerate(node._parents):
         if a is None:
@@ -229,16 +229,16 @@ def _unchanged(node: Any) -> None:
         then, now = node._args[i], a._array
         if (then.shape, then.dtype) != (now.shape, now.dtype):
             raise GraphError(
-                f"{op.name} was computed from a tensor of shape {then.shape} and dtype "
-                f"{then.dtype}, whose data have shape {now.shape} and dtype {now.dtype} now: "
-                "compute the result again, or call backward() before the change."
+                f"{op.name}: an argument had shape {then.shape} and dtype {then.dtype} in the "
+                f"forward pass, and its data now have shape {now.shape} and dtype {now.dtype}. "
+                "Run the forward pass again, or call backward() before the change."
             )
         for what, array in op.reads(i, node._array, node._args):
             if state.changes.get(id(owner(array)), 0) > node._seq:
                 raise GraphError(
-                    f"{op.name} needs its {what} of shape {np.shape(array)} for the derivative, "
-                    "and that was changed in place since the forward pass. Write the change out of "
-                    "place (`x = x + 1` for `x += 1` or `x.add_(1)`), change a copy "
+                    f"{op.name} needs its {what} of shape {np.shape(array)} in the backward pass, "
+                    "but it was changed in place after the forward pass. Use an out-of-place op "
+                    "(`x = x + 1` for `x += 1` or `x.add_(1)`), change a copy "
                     "(`x.clone()`), or call backward() before the change."
                 )
 
@@ -255,13 +255,12 @@ def backward(
     create: bool = False,
     every: bool = False,
 ) -> list[list[Any]]:
-    """Return pairs of a tensor and its gradient, from the gradients `seeds` of `roots`.
+    """Run the backward pass from `roots` with cotangents `seeds`; return [tensor, gradient] pairs.
 
-    The pairs are for `inputs` if there are any, and no rule is called that leads to none of them;
-    else for the leaves that were reached and the results that retain their gradient. A gradient is
-    an unaliased array; with `create`, which records the backward pass, a tensor. With `every`, an
-    input that is not reached is an error. On an error nothing is changed: the graph may be used
-    again.
+    With `inputs`, the pairs are for these tensors, and only rules on a path to them are called.
+    Without, they are for all leaves reached and all tensors that retain their gradient. Gradients
+    are unaliased arrays, or tensors if `create` records the backward pass. `every` raises for an
+    input that is not reached. If an error is raised, the graph is not freed.
     """
     before = state.changed
     wanted = needed = None
@@ -299,7 +298,7 @@ def _all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
         if id(t) not in reached:
             raise GraphError(
                 f"the outputs do not depend on input {k} (shape {t.shape}): pass allow_unused=True "
-                "for None in its place, or materialize_grads=True for zeros"
+                "to get None as its gradient, or materialize_grads=True to get zeros"
             )
 
 
@@ -313,12 +312,12 @@ def deliver(found: Iterable[list[Any]]) -> None:
             elif isinstance(g, Node) or old._requires_grad:
                 t._grad = old + g
             else:
-                g += old._array  # ours alone, and not seen by anybody yet
+                g += old._array  # in place, since `g` is unaliased
                 t._grad = wrap(g)
 
 
 def _leading_to(roots: Sequence[Any], wanted: set[int]) -> set[int]:
-    """Return the ids of all that `roots` depend on and that depends on the `wanted`, or is one."""
+    """Return the ids of all tensors on a path from `wanted` to `roots`, `wanted` included."""
     nodes: list[Any] = []
     seen = set()
     reached = list(roots)
@@ -339,7 +338,7 @@ def _leading_to(roots: Sequence[Any], wanted: set[int]) -> set[int]:
 
 
 class _Pass:
-    """One backward pass: the nodes still to visit, later calls first, and the gradients found."""
+    """One backward pass: a queue of nodes to visit, latest call first, and the gradients so far."""
 
     __slots__ = ("done", "ends", "gradients", "needed", "pending", "queue", "wanted")
 
@@ -352,7 +351,7 @@ class _Pass:
         self.gradients: list[list[Any]] = []
 
     def add(self, a: Any, gradient: Any) -> None:
-        """Add to the gradient of `a`, which is visited when all later calls are."""
+        """Add to the gradient of `a`, and queue it for a visit after all later calls."""
         key = id(a)
         if key in self.pending:
             total = self.pending[key] + gradient
@@ -375,7 +374,7 @@ class _Pass:
             op, out, parents, args = node._op, node._array, node._parents, node._args
             settings = node._settings
             if needed is not None and not any(id(b) in needed for b in parents or ()):
-                self.finish(node, g, create=create)  # an input: the op that made it is not used
+                self.finish(node, g, create=create)  # one of the inputs: stop here
                 continue
             if parents is None:
                 raise _used(node)
@@ -390,7 +389,7 @@ class _Pass:
                 values = [v if a is None else a for v, a in zip(args, parents, strict=True)]
             if op.outer is not None:
                 g = op.outer.rules[0](g, out, None)
-            for a, rule, array in zip(parents, op.rules, args):  # noqa: B905  Each has no end
+            for a, rule, array in zip(parents, op.rules, args):  # noqa: B905  Each is infinite
                 if a is None or (needed is not None and id(a) not in needed):
                     continue
                 gradient = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
@@ -420,7 +419,7 @@ class _Pass:
                 self.finish(a, pending.pop(id(a)), create=create)
 
     def finish(self, a: Any, g: Any, *, create: bool) -> Any:
-        """Keep the whole gradient of `a` if it is wanted; return it as its hooks changed it."""
+        """Call the hooks of `a` with its complete gradient; store and return the result."""
         watch = a._watch
         if watch is not None and watch.hooks:
             g = _shown(a, watch, g, create=create)
@@ -435,15 +434,15 @@ class _Pass:
 
 def _used(node: Any) -> GraphError:
     return GraphError(
-        f"the graph was already used: a backward pass went through the {node._op.name} that made "
-        f"the tensor of shape {node._array.shape}, and freed it. Compute the result anew for each "
-        "backward(); where a value is carried from one iteration to the next, cut it off with "
-        "detach(); or keep the graph with backward(retain_graph=True)."
+        f"the graph was freed by an earlier backward pass, at the {node._op.name} that returned a "
+        f"tensor of shape {node._array.shape}. Run the forward pass again before each backward(); "
+        "detach() values that are carried from one iteration to the next; or keep the graph with "
+        "backward(retain_graph=True)."
     )
 
 
 def _fitted(gradient: Any, array: Any, node: Any, a: Any, *, create: bool) -> Any:
-    """Return the gradient that a rule returned for `array`, with its shape, dtype and kind."""
+    """Return `gradient` summed to the shape of `array` and cast to its dtype."""
     if create:
         gradient = gradient if isinstance(gradient, Node) else wrap(as_plain(gradient))
     elif isinstance(gradient, Node):
@@ -459,12 +458,12 @@ def _fitted(gradient: Any, array: Any, node: Any, a: Any, *, create: bool) -> An
         if not _broadcast(array.shape, gradient.shape, node._array.shape):
             raise ShapeError(
                 f"the rule of {_named(node, a)} returned a gradient of shape {gradient.shape}; "
-                f"expected {array.shape}, the shape of that argument (or what it broadcasts to in "
-                f"the result, which has shape {node._array.shape})"
+                f"expected {array.shape}, the shape of that argument, or its broadcast to the "
+                f"result's shape {node._array.shape}"
             )
         extra = gradient.ndim - array.ndim
         stretched = [extra + k for k, n in enumerate(array.shape) if n != gradient.shape[extra + k]]
-        with np.errstate(invalid="ignore"):  # infinities that cancel say so by themselves
+        with np.errstate(invalid="ignore"):  # inf - inf is NaN: visible without it
             gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(
                 array.shape
             )
@@ -472,7 +471,7 @@ def _fitted(gradient: Any, array: Any, node: Any, a: Any, *, create: bool) -> An
 
 
 def as_plain(value: Any) -> Any:
-    """Return a scalar as an array, and an array of any library as it is."""
+    """Return a scalar as an array, and an array of any library unchanged."""
     return np.asarray(value) if isinstance(value, _SCALARS) else value
 
 
@@ -490,7 +489,7 @@ def _named(node: Any, a: Any) -> str:
 
 
 def _broadcast(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
-    """Return whether `shape` became `to` by the broadcasting that gave `result`."""
+    """Return whether `to` is `shape` broadcast along axes that the op's result, `result`, has."""
     if len(shape) > len(to):
         return False
     padded = (1,) * (len(to) - len(shape)) + shape
@@ -499,7 +498,7 @@ def _broadcast(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, .
 
 
 def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
-    """Return the whole gradient of `node` as its hooks changed it."""
+    """Call the hooks of `node` with its complete gradient `g`, and return the result."""
     # A copy, since the memory may be that of the seed or of other gradients.
     shown = g.clone() if create else wrap(g.copy())
     with nullcontext() if create else grad_mode.no_grad():
@@ -509,8 +508,8 @@ def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
                 continue
             if not isinstance(given, Node) or given._array.shape != node._array.shape:
                 raise ShapeError(
-                    f"a hook returned {given!r:.80} in place of a gradient; expected None, or a "
-                    f"tensor of shape {node._array.shape}"
+                    f"a hook returned {given!r:.80}; expected None, or a tensor of shape "
+                    f"{node._array.shape}"
                 )
             if given._array.dtype != node._array.dtype:
                 given = given.to(node._array.dtype)  # type: ignore[attr-defined]
@@ -519,7 +518,7 @@ def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
 
 
 def _own(found: list[list[Any]]) -> None:
-    """Copy each gradient whose memory something else refers to."""
+    """Replace every aliased gradient by a copy."""
     for pair in found:
         g = pair[1]
         # An array that a rule has just created has one reference.
@@ -533,7 +532,7 @@ def _own(found: list[list[Any]]) -> None:
 
 
 def _references() -> int:
-    """Return the number of references to an array that only such a pair holds."""
+    """Return `getrefcount(g)` in `_own` for an array that only its pair refers to."""
     pair: list[Any] = [None, np.zeros(1)]
     g = pair[1]
     return getrefcount(g)

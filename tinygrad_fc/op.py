@@ -1,16 +1,17 @@
-"""What an op is, and the registry of ops.
+"""The class `Op`, and the registry of ops.
 
-An op is a function of arrays, its domain, and one rule an argument, which takes the gradient of
-the result (the cotangent) and returns the gradient of that argument:
+An op is a function of arrays with one domain and one vjp rule per argument. A vjp rule takes the
+gradient of the result (the cotangent) and returns the gradient of its argument:
 
     op(np.multiply, domain=(real, real), rules=(lambda g, _out, _x, y: g * y,
                                                 lambda g, _out, x, _y: g * x))
 
-`g` is the cotangent, `out` the result, then come the op's own arguments, and its settings by
-keyword. A parameter whose name begins with `_` is not read, though its shape may be. A rule is
-written in operators, ufuncs, slicing and the methods `.sum .reshape .swapaxes .astype`, so that
-the same line runs on arrays and, recorded, on tensors. It changes nothing in place, and leaves
-broadcasting, dtypes and unneeded arguments to the backward pass.
+A rule gets the cotangent `g`, the result `out`, the arguments of the op, and its settings (keyword
+arguments). A name that begins with `_` declares that the rule does not read the values of that
+array, though it may read the shape. A rule is written in operators, ufuncs, slicing and the methods
+`.sum .reshape .swapaxes .astype`, so that the same line runs on arrays, and on tensors when the
+backward pass is recorded. It changes nothing in place; the backward pass undoes broadcasting, casts
+dtypes and skips arguments that do not require grad.
 """
 
 from __future__ import annotations
@@ -45,20 +46,20 @@ if TYPE_CHECKING:
     Rule = Callable[..., Any]
     Settings = Mapping[str, Callable[..., Sequence[Any]]]
 
-ours: set[Any] = set()  # the ops of this package, noted when all are registered
+ours: set[Any] = set()  # the ops of this package, filled by ops/__init__.py
 table: dict[Any, Op] = {}
-"""Every op, by the function that users call: NumPy's, SciPy's, or the op itself."""
+"""All ops, by the NumPy or SciPy function that they differentiate and by the op itself."""
 
-# NumPy warns of infinities once a ufunc; an infinite result needs no warning, and a branch that
-# `where` does not take must not warn.
+# Without floating-point warnings: infinities are visible in the result, and a branch that `where`
+# discards must not warn.
 quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
 class Op:
-    """An op: a function of arrays with the rules of its derivative.
+    """An op: a function of arrays with vjp rules.
 
-    Called with arrays it returns an array; with a tensor among its arguments, a tensor that
-    remembers the call. Its documentation and signature are those of the function it was defined by.
+    Called with arrays it returns an array; with a tensor among its arguments, it records the call
+    and returns a tensor. Docstring and signature are those of the function that defined it.
     """
 
     __slots__ = ("__dict__", "domain", "forward", "function", "name", "outer", "rules", "settings")
@@ -84,9 +85,9 @@ class Op:
         self.outer = None
 
     def __call__(self, *args: Any, **settings: Any) -> Tensor:
-        """Return the result; for a type checker, of a call with a tensor among `args`."""
+        """Return a tensor if an argument is one (type checkers assume so), else an array."""
         if settings and not settings.keys() <= self.settings.keys():
-            if "out" in settings:  # a tensor, as in PyTorch
+            if "out" in settings:  # the tensor to write to, as in PyTorch
                 return settings.pop("out").copy_(self(*args, **settings))  # type: ignore[no-any-return]
             args = self._positional(args, settings)
         arrays, others = False, False
@@ -95,7 +96,7 @@ class Op:
             if kind is np.ndarray:
                 arrays = True
             elif isinstance(a, Node):
-                # A ufunc would take one argument more for where to write.
+                # A ufunc would take an extra argument as `out`.
                 if len(args) > len(self.domain) and not isinstance(self.rules, Each):
                     raise self._misused(args, settings)
                 return record(self, args, settings)
@@ -110,7 +111,7 @@ class Op:
             raise
 
     def _positional(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
-        """Return `args` and the operands among `settings` that were given by name."""
+        """Return `args` and the operands passed by keyword, which are removed from `settings`."""
         named = [n for n in positional(self)[0][len(args) :] if n in settings]
         args = (*args, *(settings.pop(n) for n in named))
         if not settings.keys() <= self.settings.keys():
@@ -127,7 +128,7 @@ class Op:
                 return self._elsewhere(a, args, settings)
             if not is_numeric(a) and not (a is None and i):
                 raise self._no_operand(args, i, settings)
-            if plain or isinstance(a, list | tuple):  # a formula asks its arrays for their dtype
+            if plain or isinstance(a, list | tuple):  # forward functions read `.dtype`
                 args = (*args[:i], np.asarray(a), *args[i + 1 :])
         try:
             return self.forward(*args, **settings)
@@ -136,7 +137,7 @@ class Op:
             raise
 
     def _elsewhere(self, array: Any, args: Any, settings: Any) -> Any:
-        """Return the result on arrays of another library, or of a tracer that records the call."""
+        """Call the op by `__array_function__` of a tracer or another library, else its function."""
         refuse_lazy(array, self.name)
         kind = type(array)
         out = kind.__array_function__(array, self, (kind,), args, settings)
@@ -151,7 +152,7 @@ class Op:
     ) -> Callable[..., Tensor]: ...
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        """Return a method of a tensor; in any other class an op is called without `self`."""
+        """Return a method if `instance` is a tensor; in other classes the op gets no `self`."""
         return MethodType(self, instance) if isinstance(instance, Node) else self
 
     def __repr__(self) -> str:
@@ -168,22 +169,22 @@ class Op:
 
     def _misused(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
         call = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
-        known = "".join(f", {name}=" for name in self.settings)
+        known = "".join(f" and {name}=" for name in self.settings)
         return TypeError(
-            f"{self.name} takes {len(self.domain)} tensors or arrays{known}, got {', '.join(call)}"
+            f"{self.name} takes {len(self.domain)} tensors or arrays{known}; got {', '.join(call)}"
         )
 
     def argument(self, i: int) -> str:
-        """Return how messages call argument `i`: by its number and name."""
+        """Return the name of argument `i` in messages, such as "argument 1 (y)"."""
         names = positional(self)[0]
         if len(names) <= i and isinstance(self.rules, tuple):
             names = tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
         return numbered(i, names[i] if i < len(names) else "")
 
     def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
-        """Yield the result and the operands whose values rule `i` reads, by name.
+        """Yield (name, array) for the result and the operands whose values rule `i` reads.
 
-        A parameter whose name begins with `_` is not read. A chain's second rule reads the result.
+        A parameter whose name begins with `_` is not read. A chain's outer rule reads the result.
         """
         names, rest = positional(self.rules[i] if self.rules is not None else None)
         for k, array in enumerate((out, *arrays), 1):
@@ -192,7 +193,7 @@ class Op:
                 yield "result" if k == 1 else numbered(k - 2, name), array
 
     def watch(self, out: Any, arrays: Sequence[Any]) -> None:
-        """Raise where `out` is not finite though all of `arrays` are."""
+        """Raise `AnomalyError` if `out` is not finite though all of `arrays` are."""
         if _finite(out) or not all(_finite(a) for a in arrays):
             return
         at = tuple(int(k) for k in np.argwhere(~np.isfinite(out))[0])
@@ -202,28 +203,27 @@ class Op:
             if np.size(a) and a is not None
         ] or [f"arguments {tuple(arrays)!r:.80}"]
         raise AnomalyError(
-            f"{self.name} made {out[at]} at index {at} from finite values: its "
+            f"{self.name} returned {out[at]} at index {at} for finite arguments: its "
             f"{'; its '.join(there)}. Keep the argument inside the operation's domain (clamp it, "
-            "or add a small number), or look at what made it."
+            "or add a small number), or check the op that computed it."
         )
 
     def watch_rule(self, gradient: Any, g: Any, argument: str) -> None:
-        """Raise where the rule for `argument` returned a `gradient` not finite for a finite `g`."""
+        """Raise `AnomalyError` if a rule returned a non-finite `gradient` for a finite `g`."""
         array, cotangent = (a._array if isinstance(a, Node) else a for a in (gradient, g))
         if not _finite(array) and _finite(cotangent):
             at = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
             raise AnomalyError(
-                f"the derivative of {argument} is {array[at]} at index "
-                f"{at}, while the gradient of its result is finite: the argument lies where the "
-                "operation has no finite derivative. Keep it away from there (clamp it, or add a "
-                "small number)."
+                f"{argument}: the gradient is {array[at]} at index {at}, though that of the result "
+                "is finite: the operation has no finite derivative at this value. Keep the "
+                "argument away from it (clamp it, or add a small number)."
             )
 
     def refuse(self, error: Exception, arrays: Sequence[Any], settings: Any) -> None:
-        """Raise an error that names the op for `error` of the forward function, if it needs one.
+        """Raise an error with the op and its arguments from `error` of the forward function.
 
-        No local variable refers to an error that is raised: a traceback that refers to itself
-        would keep tensors alive.
+        The new error is not assigned to a variable: a traceback that refers to itself would keep
+        tensors alive.
         """
         if isinstance(error, GraphError) or not isinstance(error, _REFUSED):
             return
@@ -259,10 +259,10 @@ class Op:
 
 
 class Chain(Op):
-    """An op and an elementwise one after it, as one call: one node, no array between.
+    """Two fused ops, the outer one elementwise: one node, no stored intermediate result.
 
-    Nothing is stated again. The second op's rule must read its result only, as that of sigmoid
-    does: the backward pass applies it first, then the rules of the first op.
+    The rules of both ops are reused. The rule of the outer op may read its result only, as that of
+    sigmoid does: the backward pass applies it first, then the rules of the inner op.
     """
 
     __slots__ = ("inner",)
@@ -279,7 +279,7 @@ class Chain(Op):
 
     @property
     def rules(self) -> Any:
-        """The rules of the first op."""
+        """The rules of the inner op."""
         return self.inner.rules
 
     def _forward(self, *arrays: Any) -> Any:
@@ -287,7 +287,7 @@ class Chain(Op):
 
 
 class Each:
-    """One rule for any number of arguments, whose first parameter is the argument's number."""
+    """One vjp rule for all arguments of a variadic op; its first parameter is their index."""
 
     __slots__ = ("rule",)
 
@@ -312,10 +312,10 @@ def define(
 ) -> Callable[[Callable[..., Any]], Op]:
     """Return a decorator that makes a documented function an op of this package.
 
-    The function's name, signature and docstring are the op's. Its body is what runs, unless the op
-    stands for another `function`, NumPy's say: then the body is the docstring alone. `forward` runs
-    in its place where a faster spelling is known. The laws prove these ops, so that their rules
-    need no protection from each other, as those of `op` do.
+    The op has its name, signature and docstring. Its body is the forward function, unless another
+    `function`, for example NumPy's, is passed: then the body is a docstring only. `forward` is a
+    faster implementation that is called instead. Property tests cover these ops, so that their
+    rules get the arrays themselves; rules registered by `op` get read-only views.
     """
 
     def decorate(documented: Callable[..., Any]) -> Op:
@@ -342,14 +342,14 @@ def op(
     settings: Settings | None = None,
     name: str | None = None,
 ) -> Op:
-    """Register an op: tensors may be passed to `function` from now on.
+    """Register `function` as an op, so that it accepts tensors, and return the op.
 
-    `function` is a ufunc or another function of arrays; `forward` runs in its place where a
-    faster spelling is known. `domain` holds one domain of `tinygrad_fc.domain` an argument, and
-    `rules` one rule each, None for one that has no gradient; without rules the op's results never
-    require grad. `settings` gives the legal values of keyword arguments. Returns the op, which is
-    called like `function`. Raises `TypeError` for a wrong count; a rule that changes its
-    arguments in place, or returns a wrong shape, raises when it runs.
+    `function` is a ufunc or another function of arrays; `forward` is a faster implementation that
+    is called instead. `domain` has one domain of `tinygrad_fc.domain` per argument, and `rules` one
+    vjp rule, or None for an argument without a gradient; without rules the results never require
+    grad. `settings` maps a keyword argument to a function of the arrays that returns valid values,
+    for tests. Raises `TypeError` if the numbers of arguments, domains and rules differ; a rule that
+    changes its arguments in place, or returns a wrong shape, raises when it runs.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> from tinygrad_fc.domain import real
@@ -370,14 +370,14 @@ def op(
         )
     if not isinstance(domain, tuple | list) or not all(isinstance(d, Domain) for d in domain):
         raise TypeError(
-            f"{called}: domain is a tuple of domains of tinygrad_fc.domain, one an argument, such "
-            f"as (real, positive); got {domain!r}"
+            f"{called}: domain must be a tuple of domains of tinygrad_fc.domain, one per argument, "
+            f"such as (real, positive); got {domain!r}"
         )
     if rules is not None:
         if not isinstance(rules, tuple | list) or not all(r is None or callable(r) for r in rules):
             raise TypeError(
-                f"{called}: rules is a tuple of functions (g, out, *arrays), one an argument; got "
-                f"{rules!r:.80}"
+                f"{called}: rules must be a tuple of functions (g, out, *arrays), one per "
+                f"argument; got {rules!r:.80}"
             )
         rules = tuple(r and _careful(called, i, r) for i, r in enumerate(rules))
     made = _registered(
@@ -401,7 +401,7 @@ def _registered(
         if not len(rules) == len(domain) == expected:
             raise TypeError(
                 f"{name} takes {expected} arrays, and has {len(domain)} domains and {len(rules)} "
-                "rules: give one of each an argument, None for no rule"
+                "rules. Pass one of each per argument, and None for an argument without a gradient"
             )
         rules = tuple(r or functools.partial(_no_rule, name, i) for i, r in enumerate(rules))
     if any(d.restricted for d in domain):
@@ -412,10 +412,10 @@ def _registered(
 
 
 def _documented(made: Op, function: Any) -> Op:
-    """Return the op, documented as `function` is, with its domain."""
+    """Return the op with the docstring and signature of `function`, and its domains."""
     functools.update_wrapper(made, function)
     code = inspect.unwrap(function).__code__
-    names = code.co_varnames[: code.co_argcount] or ("each",)
+    names = code.co_varnames[: code.co_argcount] or ("arrays",)
     domains = ", ".join(f"{n} {d!r}" for n, d in zip(names, made.domain, strict=False))
     made.__doc__ = f"{function.__doc__ or ''}\n    Domain: {domains}." + (
         " The result never requires grad." if made.rules is None else ""
@@ -425,13 +425,13 @@ def _documented(made: Op, function: Any) -> Op:
 
 def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
     raise GraphError(
-        f"{name} has no rule for argument {i}, which requires grad. Give the op one, or pass "
-        "it as `x.detach()` where no gradient is wanted."
+        f"{name} has no rule for argument {i}, which requires grad. Register one, or pass "
+        "`x.detach()` if no gradient is needed."
     )
 
 
 def _careful(name: str, i: int, rule: Rule) -> Rule:
-    """Return `rule` getting read-only arrays, since nothing has proven that it changes none."""
+    """Return `rule` called with read-only views: a change in place raises an error."""
 
     @functools.wraps(rule)
     def careful(*arrays: Any, **settings: Any) -> Any:
@@ -441,8 +441,8 @@ def _careful(name: str, i: int, rule: Rule) -> Rule:
             if "read-only" not in str(error):
                 raise
             raise GraphError(
-                f"the rule of {name} for argument {i} changes what it was handed in place, and "
-                "others need that. Write `g = g * 2` for `g *= 2`."
+                f"the rule of {name} for argument {i} changes an array in place that other rules "
+                "need. Write `g = g * 2` for `g *= 2`."
             ) from error
 
     with suppress(TypeError, ValueError):  # a rule without a signature reads everything
@@ -452,20 +452,20 @@ def _careful(name: str, i: int, rule: Rule) -> Rule:
 
 
 def missing(function: Any, count: int = 1) -> NoRuleError:
-    """Return the error for a function, of `count` arrays, that tensors cannot be handed to."""
+    """Return the error for a tensor passed to `function` of `count` arrays, which is no op."""
     name = spelling(function)
     count = getattr(function, "nin", count)
     rule = f"lambda g, out, {', '.join('xyzuvw'[:count])}: ..."
     return NoRuleError(
         f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, "
         f"domain=({'real, ' * count}), rules=({(rule + ', ') * count})), with the gradient of each "
-        "argument in place of the dots, and `from tinygrad_fc.domain import real`; or, where no "
-        f"gradient is wanted, hand it the array: {name}(x.numpy())"
+        "argument in place of the dots, and `from tinygrad_fc.domain import real`; or, if no "
+        f"gradient is needed, pass it the array: {name}(x.numpy())"
     )
 
 
 def spelling(function: Any) -> str:
-    """Return how to write `function`, as `np.linalg.solve`; ufuncs do not tell where they are."""
+    """Return the qualified name of `function`, such as `np.linalg.solve`, also of a ufunc."""
     name = getattr(function, "__name__", repr(function))
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc):
@@ -477,8 +477,8 @@ def spelling(function: Any) -> str:
     return f"{module}.{name}" if module else name
 
 
-# The backward pass asks this of all rules where something changed in place, as batch norm does in
-# each step.
+# Cached, since the backward pass calls this for all rules after an in-place change, such as batch
+# norm's in every step.
 @functools.lru_cache(maxsize=4096)
 def positional(function: Any) -> tuple[tuple[str, ...], str]:
     """Return the names of the positional parameters of `function`, and that of its `*args`.
@@ -497,12 +497,12 @@ def positional(function: Any) -> tuple[tuple[str, ...], str]:
 
 
 def numbered(i: int, name: str) -> str:
-    """Return how messages call argument `i`."""
+    """Return the name of argument `i` in messages."""
     return f"argument {i} ({name})" if name else f"argument {i}"
 
 
 def _value_at(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
-    """Say what `array` is at index `at` of a result of `shape`, or where it lies."""
+    """Describe `array`, broadcast to `shape`, at `at`; if it does not broadcast, its range."""
     try:
         return f"there is {np.broadcast_to(array, shape)[at]}"
     except ValueError:
@@ -514,7 +514,7 @@ _REFUSED = (IndexError, ValueError, TypeError, AttributeError)
 
 
 def is_numeric(operand: Any) -> bool:
-    """Tell whether `operand` is, or can be made, an array of numbers."""
+    """Return whether `operand` is a numeric array or converts to one."""
     if operand is None:
         return False
     try:
@@ -529,7 +529,7 @@ def _finite(array: Any) -> bool:
 
 
 def readonly(array: Any) -> Any:
-    """Return a read-only view of a NumPy array; any other value as it is."""
+    """Return a read-only view of a NumPy array; any other value unchanged."""
     if type(array) is not np.ndarray:
         return array
     view = array.view()
@@ -538,7 +538,7 @@ def readonly(array: Any) -> Any:
 
 
 def _clash(shapes: Sequence[tuple[int, ...]]) -> str:
-    """Say on which axis `shapes` do not broadcast; nothing where they do."""
+    """Describe the axis on which `shapes` do not broadcast; return "" if they broadcast."""
     for axis in range(1, max(map(len, shapes), default=0) + 1):
         sizes = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
         if len(sizes) > 1:

@@ -293,13 +293,13 @@ def test_anomalies_name_the_function(several: bool) -> None:
 
     with (
         tg.autograd.detect_anomaly(),
-        pytest.raises(tg.errors.AnomalyError, match="Broken made nan at"),
+        pytest.raises(tg.errors.AnomalyError, match="Broken returned nan at"),
     ):
         broken(forwards).apply(T(np.ones(2)))
     with (
         tg.autograd.detect_anomaly(),
         tg.no_grad(),
-        pytest.raises(tg.errors.AnomalyError, match="Broken made nan at"),
+        pytest.raises(tg.errors.AnomalyError, match="Broken returned nan at"),
     ):
         broken(forwards).apply(tg.ones(2))
 
@@ -310,7 +310,7 @@ def test_anomalies_name_the_function(several: bool) -> None:
     with (
         tg.autograd.detect_anomaly(),
         pytest.raises(
-            tg.errors.AnomalyError, match=r"derivative of Broken for argument 0 \(x\) is inf"
+            tg.errors.AnomalyError, match=r"^Broken for argument 0 \(x\): the gradient is inf"
         ),
     ):
         out.backward()

@@ -99,7 +99,7 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "eye": (lambda: tg.eye(2, dtype=3), ("called as eye(n, m=None",)),
     "to": (lambda: X.to(3), ("called as to(",)),
     "sum": (lambda: tg.sum(None), ("takes tensors, arrays and lists of real numbers, got None",)),
-    "add": (lambda: X + RAGGED, ("takes tensors", "rows must have one length")),
+    "add": (lambda: X + RAGGED, ("takes tensors", "rows of the list equally long")),
     "multiply": (lambda: X * "a", ("takes tensors", "got 'a', whose elements are <U1")),
 }
 
