@@ -135,7 +135,9 @@ def _memory_order(g: Any, _out: Any, x: Any) -> Any:
 
 
 def _half(g: Any, out: Any, x: Any) -> Any:
-    return e.product(g, out.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else out)
+    return e.multiply_no_nan(
+        g, out.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else out
+    )
 
 
 def _detached(op: Op) -> Callable[..., Any]:
@@ -161,7 +163,9 @@ BUGS: dict[str, tuple[Bug, ...]] = {
         Bug("not turned round", reduce.cumsum, 0, lambda g, out, x, axis: g.cumsum(axis)),
         Bug("beyond 5 only", e.sigmoid, 0, lambda g, out, x: g * out * (1 - out) * (abs(x) < 5)),
         Bug("size 1 only", reduce.cumsum, 0, _size_1_only),
-        Bug("0-d only", e.exp, 0, lambda g, out, x: e.product(g, out) * (1 + (x.ndim == 0))),
+        Bug(
+            "0-d only", e.exp, 0, lambda g, out, x: e.multiply_no_nan(g, out) * (1 + (x.ndim == 0))
+        ),
     ),
     "kink": (
         Bug("ties counted twice", e.maximum, 0, lambda g, out, x, y: g * (x >= y)),
@@ -231,17 +235,17 @@ def test_a_row_that_compares_nothing_says_so() -> None:
 
 def special_functions() -> tuple[Op, ...]:
     """Add the rows with which SciPy's gamma function has derivatives of every order."""
-    ss = scipy.special
+    ss, times = scipy.special, e.multiply_no_nan
     zeta = tg.op(ss.zeta, domain=(interval(1.5, 8), positive), rules=(
-        None, lambda g, out, s, x: e.product(-g * s, zeta(s + 1, x)),
+        None, lambda g, out, s, x: times(-g * s, zeta(s + 1, x)),
     ))  # fmt: skip
     return (
         zeta,
         tg.op(ss.erfc, domain=(real,), rules=(
             lambda g, out, x: g * (-2 / np.pi**0.5) * np.exp(-x * x),
         )),
-        tg.op(ss.gammaln, domain=(positive,), rules=(lambda g, out, x: e.product(g, ss.psi(x)),)),
-        tg.op(ss.psi, domain=(positive,), rules=(lambda g, out, x: e.product(g, zeta(2, x)),)),
+        tg.op(ss.gammaln, domain=(positive,), rules=(lambda g, out, x: times(g, ss.psi(x)),)),
+        tg.op(ss.psi, domain=(positive,), rules=(lambda g, out, x: times(g, zeta(2, x)),)),
     )  # fmt: skip
 
 

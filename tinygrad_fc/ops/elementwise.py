@@ -1,9 +1,9 @@
 """Elementwise formulas. The backward pass undoes broadcasting.
 
 A branch that `where` discards gets the gradient 0, and 0 times an infinite derivative must be 0, in
-derivatives of every order. `product(a, b)` and `quotient(a, b)` are a * b and a / b, but 0 where a
-is 0. An infinite gradient times a derivative of 0 is still NaN; where both factors may be the 0 of
-a discarded branch, the rules use `joint(a, b)`, which is 0 where either factor is.
+derivatives of every order: `multiply_no_nan(a, b)` and `divide_no_nan(a, b)` are a * b and a / b,
+but 0 where a is 0. An infinite gradient times a derivative of 0 is still NaN, unless both factors
+may be the 0 of a discarded branch: `multiply_no_nan_symmetric` is 0 where either factor is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LN2 = math.log(2)
 LN10 = math.log(10)
 
 
-def floats(function: Any, count: int = 1) -> Any:
+def promote_integers(function: Any, count: int = 1) -> Any:
     """Return `function` with integers and booleans cast to the default float dtype.
 
     NumPy would cast int8 to float16. `count` is the number of arguments unless it is a ufunc.
@@ -44,12 +44,12 @@ def floats(function: Any, count: int = 1) -> Any:
 
     # The result for floats has the dtype of the input, so the check is one comparison. For integers
     # it differs, and the result is computed again.
-    def of_one(x: Any) -> Any:
+    def unary(x: Any) -> Any:
         out = function(x)
         dtype = getattr(x, "dtype", None)
         return out if out.dtype is dtype else _as_floats(function, out, x)
 
-    def of_several(*arrays: Any) -> Any:
+    def variadic(*arrays: Any) -> Any:
         out = function(*arrays)
         dtype = out.dtype
         for a in arrays:
@@ -57,7 +57,7 @@ def floats(function: Any, count: int = 1) -> Any:
                 return out
         return _as_floats(function, out, *arrays)
 
-    return of_one if getattr(function, "nin", count) == 1 else of_several
+    return unary if getattr(function, "nin", count) == 1 else variadic
 
 
 def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
@@ -69,66 +69,66 @@ def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
     return function(*(a.astype(dtype) if hasattr(a, "dtype") else a for a in arrays))
 
 
-def curve(ufunc: Any, *, overflows: bool = False, **rest: Any) -> Callable[..., Op]:
+def ufunc(function: Any, *, overflows: bool = False, **rest: Any) -> Callable[..., Op]:
     """Return a decorator for the op of a ufunc with float results.
 
     `overflows` disables warnings of overflow, since `where` may discard that branch.
     """
-    forward = floats(ufunc)
-    return op(ufunc, forward=quiet(forward) if overflows else forward, **rest)
+    forward = promote_integers(function)
+    return op(function, forward=quiet(forward) if overflows else forward, **rest)
 
 
 # Multiplication and division with 0 * inf = 0
 
 
-def _product_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
-    return product(g, b)
+def _multiply_no_nan_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
+    return multiply_no_nan(g, b)
 
 
-def _joint_rule(g: Any, _out: Any, a: Any, _b: Any) -> Any:
-    return joint(g, a)
+def _second_factor_rule(g: Any, _out: Any, a: Any, _b: Any) -> Any:
+    return multiply_no_nan_symmetric(g, a)
 
 
-def _other_joint_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
-    return joint(g, b)
+def _first_factor_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
+    return multiply_no_nan_symmetric(g, b)
 
 
-@op(domain=(real, real), rules=(_product_rule, _joint_rule))
+@op(domain=(real, real), rules=(_multiply_no_nan_rule, _second_factor_rule))
 @quiet
-def product(a: Any, b: Any) -> Any:
+def multiply_no_nan(a: Any, b: Any) -> Any:
     """Return `a * b`, but 0 where `a` is 0, also if `b` is infinite or NaN.
 
-    >>> product(np.array([0.0, 2.0]), np.array([np.inf, 3.0]))
+    >>> multiply_no_nan(np.array([0.0, 2.0]), np.array([np.inf, 3.0]))
     array([0., 6.])
     """
     return np.where(a == 0, 0, a * b)
 
 
-@op(domain=(real, real), rules=(_other_joint_rule, _joint_rule))
+@op(domain=(real, real), rules=(_first_factor_rule, _second_factor_rule))
 @quiet
-def joint(a: Any, b: Any) -> Any:
+def multiply_no_nan_symmetric(a: Any, b: Any) -> Any:
     """Return `a * b`, but 0 where either is 0, also if the other is infinite or NaN.
 
-    >>> joint(np.array([0.0, np.inf]), np.array([np.inf, 0.0]))
+    >>> multiply_no_nan_symmetric(np.array([0.0, np.inf]), np.array([np.inf, 0.0]))
     array([0., 0.])
     """
     return np.where((a == 0) | (b == 0), 0, a * b)
 
 
 def _dividend_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
-    return quotient(g, b)
+    return divide_no_nan(g, b)
 
 
 def _divisor_rule(g: Any, out: Any, _a: Any, b: Any) -> Any:
-    return -quotient(joint(g, out), b)
+    return -divide_no_nan(multiply_no_nan_symmetric(g, out), b)
 
 
 @op(domain=(real, nonzero), rules=(_dividend_rule, _divisor_rule))
 @quiet
-def quotient(a: Any, b: Any) -> Any:
+def divide_no_nan(a: Any, b: Any) -> Any:
     """Return `a / b`, but 0 where `a` is 0, also if `b` is 0 or NaN.
 
-    >>> quotient(np.array([0.0, 6.0]), np.array([0.0, 3.0]))
+    >>> divide_no_nan(np.array([0.0, 6.0]), np.array([0.0, 3.0]))
     array([0., 2.])
     """
     return np.where(a == 0, 0, a / b)
@@ -159,7 +159,10 @@ def subtract(input: Any, other: Any) -> Any:
     np.multiply,
     forward=quiet(np.multiply),  # no warning for 0 * inf, as in x * log(x)
     domain=(real, real),
-    rules=(lambda g, _out, _x, y: product(g, y), lambda g, _out, x, _y: product(g, x)),
+    rules=(
+        lambda g, _out, _x, y: multiply_no_nan(g, y),
+        lambda g, _out, x, _y: multiply_no_nan(g, x),
+    ),
 )
 def multiply(input: Any, other: Any) -> Any:
     """Return `input * other`, broadcast.
@@ -173,7 +176,7 @@ def multiply(input: Any, other: Any) -> Any:
 @op(
     np.divide,
     domain=(real, nonzero),
-    rules=(_dividend_rule, lambda g, out, _x, y: -quotient(product(g, out), y)),
+    rules=(_dividend_rule, lambda g, out, _x, y: -divide_no_nan(multiply_no_nan(g, out), y)),
 )
 def divide(input: Any, other: Any) -> Any:
     """Return `input / other`, broadcast.
@@ -185,13 +188,13 @@ def divide(input: Any, other: Any) -> Any:
 
 def _power_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
     # x**0 is constant, with derivatives 0 also at x = 0, where y * x**(y - 1) would be 0 * inf.
-    scaled = g * y if isinstance(y, int | float) and y else joint(g, y)
-    return product(scaled, power(x, y - 1))
+    scaled = g * y if isinstance(y, int | float) and y else multiply_no_nan_symmetric(g, y)
+    return multiply_no_nan(scaled, power(x, y - 1))
 
 
 def _exponent_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
     # At x = 0 and y >= 0 the derivative by y is taken as 0: log(1) replaces log(0).
-    return product(product(g, out), log(np.where((x == 0) & (y >= 0), 1, x)))
+    return multiply_no_nan(multiply_no_nan(g, out), log(np.where((x == 0) & (y >= 0), 1, x)))
 
 
 def _power(x: Any, y: Any) -> Any:
@@ -250,9 +253,9 @@ def absolute(input: Any) -> Any:
 
 @op(
     np.reciprocal,
-    forward=floats(lambda x: 1 / x),  # np.reciprocal truncates integers
+    forward=promote_integers(lambda x: 1 / x),  # np.reciprocal truncates integers
     domain=(nonzero,),
-    rules=(lambda g, out, x: -quotient(product(g, out), x),),
+    rules=(lambda g, out, x: -divide_no_nan(multiply_no_nan(g, out), x),),
 )
 def reciprocal(input: Any) -> Any:
     """Return `1 / input`.
@@ -263,7 +266,7 @@ def reciprocal(input: Any) -> Any:
     """
 
 
-@op(np.square, domain=(real,), rules=(lambda g, _out, x: product(g, 2 * x),))
+@op(np.square, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, 2 * x),))
 def square(input: Any) -> Any:
     """Return `input ** 2`.
 
@@ -291,7 +294,7 @@ def _check_divisor(function: Any) -> Any:
 def _remainder_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
     # The integer quotient, up to rounding. The floor of x / y may differ from it: 1.0 / 0.1 is 10,
     # but the quotient that 1.0 % 0.1 leaves is 9.
-    return product(g, -np.rint(quotient(x - out, y)))
+    return multiply_no_nan(g, -np.rint(divide_no_nan(x - out, y)))
 
 
 # Small quotients: for large ones, rounding dominates the numerical derivative.
@@ -335,7 +338,7 @@ def floor_divide(input: Any, other: Any) -> Any:
 # Powers, exponentials and logarithms
 
 
-@curve(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: quotient(g, 2 * out),))
+@ufunc(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: divide_no_nan(g, 2 * out),))
 def sqrt(input: Any) -> Any:
     """Return the square root.
 
@@ -350,9 +353,9 @@ def _rsqrt(x: Any) -> Any:
 
 
 @op(
-    forward=floats(_rsqrt),
+    forward=promote_integers(_rsqrt),
     domain=(positive,),
-    rules=(lambda g, out, x: quotient(product(g, out), -2 * x),),
+    rules=(lambda g, out, x: divide_no_nan(multiply_no_nan(g, out), -2 * x),),
 )
 def rsqrt(input: Any) -> Any:
     """Return `1 / sqrt(input)`.
@@ -363,7 +366,7 @@ def rsqrt(input: Any) -> Any:
     """
 
 
-@curve(np.exp, overflows=True, domain=(real,), rules=(lambda g, out, _x: product(g, out),))
+@ufunc(np.exp, overflows=True, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, out),))
 def exp(input: Any) -> Any:
     """Return e ** input.
 
@@ -373,7 +376,12 @@ def exp(input: Any) -> Any:
     """
 
 
-@curve(np.exp2, overflows=True, domain=(real,), rules=(lambda g, out, _x: product(g, out) * LN2,))
+@ufunc(
+    np.exp2,
+    overflows=True,
+    domain=(real,),
+    rules=(lambda g, out, _x: multiply_no_nan(g, out) * LN2,),
+)
 def exp2(input: Any) -> Any:
     """Return 2 ** input.
 
@@ -383,7 +391,12 @@ def exp2(input: Any) -> Any:
     """
 
 
-@curve(np.expm1, overflows=True, domain=(real,), rules=(lambda g, out, _x: product(g, out + 1),))
+@ufunc(
+    np.expm1,
+    overflows=True,
+    domain=(real,),
+    rules=(lambda g, out, _x: multiply_no_nan(g, out + 1),),
+)
 def expm1(input: Any) -> Any:
     """Return e ** input - 1, accurate also near 0.
 
@@ -393,7 +406,7 @@ def expm1(input: Any) -> Any:
     """
 
 
-@curve(np.log, domain=(positive,), rules=(lambda g, _out, x: quotient(g, x),))
+@ufunc(np.log, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x),))
 def log(input: Any) -> Any:
     """Return the natural logarithm.
 
@@ -403,7 +416,7 @@ def log(input: Any) -> Any:
     """
 
 
-@curve(np.log2, domain=(positive,), rules=(lambda g, _out, x: quotient(g, x * LN2),))
+@ufunc(np.log2, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN2),))
 def log2(input: Any) -> Any:
     """Return the logarithm to base 2.
 
@@ -413,7 +426,7 @@ def log2(input: Any) -> Any:
     """
 
 
-@curve(np.log10, domain=(positive,), rules=(lambda g, _out, x: quotient(g, x * LN10),))
+@ufunc(np.log10, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN10),))
 def log10(input: Any) -> Any:
     """Return the logarithm to base 10.
 
@@ -423,7 +436,9 @@ def log10(input: Any) -> Any:
     """
 
 
-@curve(np.log1p, domain=(interval(-1, np.inf),), rules=(lambda g, _out, x: quotient(g, 1 + x),))
+@ufunc(
+    np.log1p, domain=(interval(-1, np.inf),), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x),)
+)
 def log1p(input: Any) -> Any:
     """Return log(1 + input), accurate also near 0.
 
@@ -435,28 +450,28 @@ def log1p(input: Any) -> Any:
 
 # The derivative of logaddexp by x is computed from x - y: exp(x - logaddexp(x, y)) would magnify
 # the rounding error of the logarithm.
-def _part_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
-    return product(g, out * part(y, x))
+def _x_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+    return multiply_no_nan(g, out * sigmoid_of_difference(y, x))
 
 
-@op(domain=(real, real), rules=(_part_rule, lambda g, out, x, y: -_part_rule(g, out, x, y)))
+@op(domain=(real, real), rules=(_x_rule, lambda g, out, x, y: -_x_rule(g, out, x, y)))
 @quiet
-def part(x: Any, y: Any) -> Any:
+def sigmoid_of_difference(x: Any, y: Any) -> Any:
     """Return exp(x) / (exp(x) + exp(y)).
 
-    >>> part(np.array([0.0]), np.array([0.0]))
+    >>> sigmoid_of_difference(np.array([0.0]), np.array([0.0]))
     array([0.5])
     """
     return 1 / (1 + np.exp(y - x))
 
 
-@curve(
+@ufunc(
     np.logaddexp,
     overflows=True,  # NumPy warns for NaN
     domain=(real, real),
     rules=(
-        lambda g, _out, x, y: product(g, part(x, y)),
-        lambda g, _out, x, y: product(g, part(y, x)),
+        lambda g, _out, x, y: multiply_no_nan(g, sigmoid_of_difference(x, y)),
+        lambda g, _out, x, y: multiply_no_nan(g, sigmoid_of_difference(y, x)),
     ),
 )
 def logaddexp(input: Any, other: Any) -> Any:
@@ -480,9 +495,9 @@ def _xlogy_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
 
 
 @op(
-    forward=floats(_xlogy, 2),
+    forward=promote_integers(_xlogy, 2),
     domain=(real, positive),
-    rules=(_xlogy_rule, lambda g, _out, x, y: quotient(joint(g, x), y)),
+    rules=(_xlogy_rule, lambda g, _out, x, y: divide_no_nan(multiply_no_nan_symmetric(g, x), y)),
 )
 def xlogy(input: Any, other: Any) -> Any:
     """Return `input * log(other)`, but 0 where `input` is 0.
@@ -496,7 +511,7 @@ def xlogy(input: Any, other: Any) -> Any:
 # Angles, circular and hyperbolic
 
 
-@curve(np.sin, domain=(real,), rules=(lambda g, _out, x: product(g, np.cos(x)),))
+@ufunc(np.sin, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, np.cos(x)),))
 def sin(input: Any) -> Any:
     """Return the sine of an angle in radians.
 
@@ -506,7 +521,7 @@ def sin(input: Any) -> Any:
     """
 
 
-@curve(np.cos, domain=(real,), rules=(lambda g, _out, x: product(g, -np.sin(x)),))
+@ufunc(np.cos, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, -np.sin(x)),))
 def cos(input: Any) -> Any:
     """Return the cosine of an angle in radians.
 
@@ -516,7 +531,7 @@ def cos(input: Any) -> Any:
     """
 
 
-@curve(np.tan, domain=(real,), rules=(lambda g, out, _x: product(g, 1 + out * out),))
+@ufunc(np.tan, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, 1 + out * out),))
 def tan(input: Any) -> Any:
     """Return the tangent of an angle in radians.
 
@@ -526,10 +541,10 @@ def tan(input: Any) -> Any:
     """
 
 
-@curve(
+@ufunc(
     np.arcsin,
     domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: quotient(g, sqrt((1 - x) * (1 + x))),),
+    rules=(lambda g, _out, x: divide_no_nan(g, sqrt((1 - x) * (1 + x))),),
 )
 def arcsin(input: Any) -> Any:
     """Return the inverse sine, in radians.
@@ -540,10 +555,10 @@ def arcsin(input: Any) -> Any:
     """
 
 
-@curve(
+@ufunc(
     np.arccos,
     domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: -quotient(g, sqrt((1 - x) * (1 + x))),),
+    rules=(lambda g, _out, x: -divide_no_nan(g, sqrt((1 - x) * (1 + x))),),
 )
 def arccos(input: Any) -> Any:
     """Return the inverse cosine, in radians.
@@ -554,7 +569,7 @@ def arccos(input: Any) -> Any:
     """
 
 
-@curve(np.arctan, domain=(real,), rules=(lambda g, _out, x: quotient(g, 1 + x * x),))
+@ufunc(np.arctan, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x * x),))
 def arctan(input: Any) -> Any:
     """Return the inverse tangent, in radians.
 
@@ -565,10 +580,10 @@ def arctan(input: Any) -> Any:
 
 
 def _sinh_rule(g: Any, _out: Any, x: Any) -> Any:
-    return product(g, cosh(x))
+    return multiply_no_nan(g, cosh(x))
 
 
-@curve(np.sinh, overflows=True, domain=(real,), rules=(_sinh_rule,))
+@ufunc(np.sinh, overflows=True, domain=(real,), rules=(_sinh_rule,))
 def sinh(input: Any) -> Any:
     """Return the hyperbolic sine.
 
@@ -578,7 +593,9 @@ def sinh(input: Any) -> Any:
     """
 
 
-@curve(np.cosh, overflows=True, domain=(real,), rules=(lambda g, _out, x: product(g, sinh(x)),))
+@ufunc(
+    np.cosh, overflows=True, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, sinh(x)),)
+)
 def cosh(input: Any) -> Any:
     """Return the hyperbolic cosine.
 
@@ -588,7 +605,7 @@ def cosh(input: Any) -> Any:
     """
 
 
-@curve(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
+@ufunc(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
 def tanh(input: Any) -> Any:
     """Return the hyperbolic tangent.
 
@@ -598,7 +615,7 @@ def tanh(input: Any) -> Any:
     """
 
 
-@curve(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: quotient(g, np.hypot(1, x)),))
+@ufunc(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),))
 def arcsinh(input: Any) -> Any:
     """Return the inverse hyperbolic sine.
 
@@ -608,10 +625,10 @@ def arcsinh(input: Any) -> Any:
     """
 
 
-@curve(
+@ufunc(
     np.arccosh,
     domain=(interval(1, np.inf),),
-    rules=(lambda g, _out, x: quotient(g, sqrt((x - 1) * (x + 1))),),
+    rules=(lambda g, _out, x: divide_no_nan(g, sqrt((x - 1) * (x + 1))),),
 )
 def arccosh(input: Any) -> Any:
     """Return the inverse hyperbolic cosine.
@@ -622,10 +639,10 @@ def arccosh(input: Any) -> Any:
     """
 
 
-@curve(
+@ufunc(
     np.arctanh,
     domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: quotient(g, (1 - x) * (1 + x)),),
+    rules=(lambda g, _out, x: divide_no_nan(g, (1 - x) * (1 + x)),),
 )
 def arctanh(input: Any) -> Any:
     """Return the inverse hyperbolic tangent.
@@ -636,12 +653,12 @@ def arctanh(input: Any) -> Any:
     """
 
 
-@curve(
+@ufunc(
     np.hypot,
     domain=(real, real),
     rules=(
-        lambda g, out, x, _y: product(g, quotient(x, out)),
-        lambda g, out, _x, y: product(g, quotient(y, out)),
+        lambda g, out, x, _y: multiply_no_nan(g, divide_no_nan(x, out)),
+        lambda g, out, _x, y: multiply_no_nan(g, divide_no_nan(y, out)),
     ),
 )
 def hypot(input: Any, other: Any) -> Any:
@@ -656,15 +673,15 @@ def hypot(input: Any, other: Any) -> Any:
 def _over_square(v: Any, x: Any, y: Any) -> Any:
     """Return v / (x * x + y * y), without overflow or underflow of the squares."""
     radius = hypot(x, y)
-    return quotient(quotient(v, radius), radius)
+    return divide_no_nan(divide_no_nan(v, radius), radius)
 
 
-@curve(
+@ufunc(
     np.arctan2,
     domain=(real, real),
     rules=(
-        lambda g, _out, x, y: product(g, _over_square(y, x, y)),
-        lambda g, _out, x, y: -product(g, _over_square(x, x, y)),
+        lambda g, _out, x, y: multiply_no_nan(g, _over_square(y, x, y)),
+        lambda g, _out, x, y: -multiply_no_nan(g, _over_square(x, x, y)),
     ),
 )
 def arctan2(input: Any, other: Any) -> Any:
@@ -793,11 +810,11 @@ def nan_to_num(input: Any, *, nan: Any = 0.0, posinf: Any = None, neginf: Any = 
 
 # In a ufunc, a 0-d array of the same dtype takes half the time of a Python number.
 ONE = {c: np.ones((), c) for c in "efdg"}
-UNIT = 1
+PYTHON_ONE = 1
 
 
 def _one(x: Any) -> Any:
-    return ONE.get(x.dtype.char, UNIT) if x.__class__ is np.ndarray else UNIT
+    return ONE.get(x.dtype.char, PYTHON_ONE) if x.__class__ is np.ndarray else PYTHON_ONE
 
 
 class _Silent(thread_local):
@@ -830,15 +847,15 @@ def sigmoid(input: Any) -> Any:
     # For large negative inputs exp overflows, and the quotient is 0, as it should be: a second
     # branch is not needed.
     one = _one(input)
-    if one is UNIT and input.dtype.kind != "f":
+    if one is PYTHON_ONE and input.dtype.kind != "f":
         input = input.astype(get_default_dtype())
     if input.__class__ is np.ndarray:
-        below = _silent.call(np.exp, -input)
+        denominator = _silent.call(np.exp, -input)
     else:
         with np.errstate(over="ignore", under="ignore"):
-            below = np.exp(-input)
-    below += one
-    return one / below
+            denominator = np.exp(-input)
+    denominator += one
+    return one / denominator
 
 
 @op(domain=(real,), rules=(lambda g, out, _x: g * (out > 0),))

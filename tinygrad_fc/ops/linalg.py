@@ -17,7 +17,7 @@ from tinygrad_fc.graph import constant_like
 from tinygrad_fc.op import Chain, Each, Op, quiet
 from tinygrad_fc.op import define as op
 from tinygrad_fc.ops import elementwise
-from tinygrad_fc.ops.elementwise import product
+from tinygrad_fc.ops.elementwise import multiply_no_nan
 from tinygrad_fc.ops.index import scatter
 from tinygrad_fc.ops.shape import broadcast_to
 
@@ -307,7 +307,7 @@ def _cofactors_rule(g: Any, _out: Any, a: Any) -> Any:
         return g
     rows, columns, signs = _minors(a.shape[-1])
     at = (..., rows, columns)
-    gradients = product((g * constant_like(signs, a))[..., None, None], cofactors(a[at]))
+    gradients = multiply_no_nan((g * constant_like(signs, a))[..., None, None], cofactors(a[at]))
     return scatter(gradients, at=at, shape=a.shape)
 
 
@@ -333,7 +333,7 @@ def cofactors(a: Any) -> Any:
     np.linalg.det,
     forward=quiet(np.linalg.det),
     domain=(real(..., "n", "n"),),
-    rules=(lambda g, _out, a: product(g[..., None, None], cofactors(a)),),
+    rules=(lambda g, _out, a: multiply_no_nan(g[..., None, None], cofactors(a)),),
 )
 def det(a: Any) -> Any:
     """Return the determinant of a (..., n, n).
@@ -359,7 +359,7 @@ def det_sign(a: Any) -> Any:
 
 @op(
     domain=(real(..., "n", "n", where=regular),),
-    rules=(lambda g, _out, a: product(g[..., None, None], inv(a).swapaxes(-1, -2)),),
+    rules=(lambda g, _out, a: multiply_no_nan(g[..., None, None], inv(a).swapaxes(-1, -2)),),
 )
 @quiet
 def logabsdet(a: Any) -> Any:

@@ -11,7 +11,7 @@ from tinygrad_fc.domain import index, interval, real
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
 from tinygrad_fc.ops.activation import softened
-from tinygrad_fc.ops.elementwise import clip, log, log1p, product, sigmoid
+from tinygrad_fc.ops.elementwise import clip, log, log1p, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.reduce import log_softmax, softmax
 
 SMALL = 4096
@@ -70,7 +70,9 @@ NEAR = 1e-12
     domain=(interval(0, 1), real),
     rules=(
         lambda g, _out, x, y: g * ((x - y) / np.maximum((1 - x) * x, NEAR)),
-        lambda g, _out, x, _y: product(g, np.maximum(log1p(-x), LEAST) - np.maximum(log(x), LEAST)),
+        lambda g, _out, x, _y: multiply_no_nan(
+            g, np.maximum(log1p(-x), LEAST) - np.maximum(log(x), LEAST)
+        ),
     ),
 )
 def binary_cross_entropy(input: Any, target: Any) -> Any:

@@ -16,7 +16,7 @@ from tinygrad_fc.domain import axes, axis, filled, flag, real
 from tinygrad_fc.graph import as_plain
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
-from tinygrad_fc.ops.elementwise import joint, product, quotient
+from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
 from tinygrad_fc.ops.shape import broadcast_to
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _var_rule(
 ) -> Any:
     d = x - mean(x, axis=axis, keepdims=True)
     scaled = spread(g, x.shape, axis, keepdims) * 2
-    return product(d, quotient(scaled, _degrees(x.shape, axis, correction)))
+    return multiply_no_nan(d, divide_no_nan(scaled, _degrees(x.shape, axis, correction)))
 
 
 @op(domain=(real,), settings=_CORRECTED, rules=(_var_rule,))
@@ -140,7 +140,7 @@ def _std_rule(
     d = x - mean(x, axis=axis, keepdims=True)
     below = spread(out, x.shape, axis, keepdims) * _degrees(x.shape, axis, correction)
     below = below + 1 if _count(x.shape, axis) == 1 else below
-    return spread(g, x.shape, axis, keepdims) * quotient(d, below)
+    return spread(g, x.shape, axis, keepdims) * divide_no_nan(d, below)
 
 
 @op(domain=(real,), settings=_CORRECTED, rules=(_std_rule,))
@@ -350,7 +350,8 @@ def log_softmax(input: Any, *, axis: Any = -1) -> Any:
     settings=_OVER,
     rules=(
         lambda g, out, x, axis=None, keepdims=False: (
-            spread(g, x.shape, axis, keepdims) * quotient(x, spread(out, x.shape, axis, keepdims))
+            spread(g, x.shape, axis, keepdims)
+            * divide_no_nan(x, spread(out, x.shape, axis, keepdims))
         ),
     ),
 )
@@ -403,12 +404,12 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
     share, factor, step = g[..., ::-1], x[..., ::-1], 1
     factor = np.concatenate([np.ones_like(factor[..., :1]), factor[..., :-1]], axis=-1)
     while step < x.shape[-1]:
-        later = product(share[..., :-step], factor[..., step:])
+        later = multiply_no_nan(share[..., :-step], factor[..., step:])
         share = np.concatenate([share[..., :step], share[..., step:] + later], axis=-1)
-        both = joint(factor[..., :-step], factor[..., step:])
+        both = multiply_no_nan_symmetric(factor[..., :-step], factor[..., step:])
         factor = np.concatenate([factor[..., :step], both], axis=-1)
         step *= 2
-    return product(share[..., ::-1], _before(x)).swapaxes(axis, -1)
+    return multiply_no_nan(share[..., ::-1], _before(x)).swapaxes(axis, -1)
 
 
 @op(
@@ -435,10 +436,10 @@ def _prod_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = Fals
     order = (*(k for k in range(x.ndim) if k not in gone), *gone)
     row = np.transpose(x, order)
     flat = row.reshape((*row.shape[: x.ndim - len(gone)], math.prod(x.shape[k] for k in gone)))
-    others: Any = joint(_before(flat), _before(flat[..., ::-1])[..., ::-1])
+    others: Any = multiply_no_nan_symmetric(_before(flat), _before(flat[..., ::-1])[..., ::-1])
     back = tuple(np.argsort(order).tolist())
     others = np.transpose(others.reshape(row.shape), back)
-    return product(spread(g, x.shape, axis, keepdims), others)
+    return multiply_no_nan(spread(g, x.shape, axis, keepdims), others)
 
 
 @op(

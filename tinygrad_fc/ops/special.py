@@ -26,7 +26,7 @@ from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.graph import as_plain
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
-from tinygrad_fc.ops.elementwise import product
+from tinygrad_fc.ops.elementwise import multiply_no_nan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +142,7 @@ def _reflected_logarithm(x: Any) -> Any:
 
 
 def _polygamma_rule(g: Any, _out: Any, x: Any, n: int = -1) -> Any:
-    return product(g, polygamma(x, n=n + 1))
+    return multiply_no_nan(g, polygamma(x, n=n + 1))
 
 
 @op(domain=(positive,), rules=(_polygamma_rule,))

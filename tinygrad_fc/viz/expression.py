@@ -42,8 +42,6 @@ BINARY: dict[str, tuple[str, int]] = {
 }
 LONGEST = 200
 """Characters of a formula of a forward pass."""
-# Products and quotients that are zero where the cotangent is zero, whatever the other operand.
-GUARDED = {"product": "multiply", "joint": "multiply", "quotient": "divide"}
 
 
 class Shape(tuple[int, ...]):  # noqa: SLOT001  a tuple with slots has no room for the text
@@ -158,7 +156,7 @@ def call(
     """Return the expression of a call, written with an operator where there is one."""
     with np.errstate(all="ignore"):
         value = function(*map(_plain, args), **_plain(kwargs))
-    operation = GUARDED.get(operation, operation)
+    operation = operation.partition("_no_nan")[0]  # a product that is 0 where the cotangent is
     if operation == "negative":
         return Expression(f"-{_text(args[0], SIGN)}", value, SIGN)
     if operation in BINARY and len(args) == 2 and not kwargs:

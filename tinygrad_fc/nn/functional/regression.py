@@ -140,7 +140,8 @@ def kl_div(
     target = float_target(target, input)
     if log_target:
         return reduced(e.exp(target) * (target - input), reduction, BATCH_REDUCTIONS)
-    return reduced(e.product(target, e.log(target)) - target * input, reduction, BATCH_REDUCTIONS)
+    losses = e.multiply_no_nan(target, e.log(target)) - target * input
+    return reduced(losses, reduction, BATCH_REDUCTIONS)
 
 
 def poisson_nll_loss(
