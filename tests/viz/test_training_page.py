@@ -115,9 +115,29 @@ NETWORKS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", NETWORKS, ids=str)
-def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any]):
-    step, *batch = training(**options)
+def operations() -> tuple[Any, Any, Any]:
+    """Return a compiled step of a network written in single operations, and its batch."""
+    tg.manual_seed(0)
+    w, b, v = tg.randn(3, 4), tg.zeros(4), tg.randn(4, 1)
+    update = optim.Adam([p.requires_grad_() for p in (w, b, v)], lr=0.1)
+
+    @tg.compile(backend="numpy")
+    def step(x: Any, y: Any) -> Any:
+        update.zero_grad()
+        h = (x @ w + b).tanh()
+        cost = (((h + h * h) @ v - y) ** 2).mean() + 0.1 * (w * w).sum()
+        cost.backward()
+        update.step()
+        return cost
+
+    x, y = tg.randn(5, 3), tg.randn(5, 1)
+    step(x, y)
+    return step, x, y
+
+
+@pytest.mark.parametrize("options", [*NETWORKS, None], ids=str)
+def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any] | None):
+    step, *batch = operations() if options is None else training(**options)
     arguments = [a.numpy() for a in batch]
     lesson = Lesson(_program(step, arguments), arguments)
     steps = lesson.steps()

@@ -158,7 +158,12 @@ class Lesson:
                 derivatives[id(values[-1])] = f"part of ∂C/∂{names.get(id(read), 'y')}"
         for key, result in self.cotangent_of.items():
             derivatives[key] = f"∂C/∂{names.get(id(result), 'y')}"
-        return names | {k: name for k, name in derivatives.items() if k not in self.variables}
+        names |= {k: name for k, name in derivatives.items() if k not in self.variables}
+        count: Counter[str] = Counter()
+        for key in dict.fromkeys((*self.variables, *names)):  # each name once
+            count[names[key]] += 1
+            names[key] += f" ({count[names[key]]})" if count[names[key]] > 1 else ""
+        return names
 
     def _argument(self, origin: Origin) -> Value | None:
         """Return the argument whose gradient a vjp rule computes: what its forward call read."""
@@ -201,7 +206,7 @@ class Lesson:
         for group in {id(group): group for group in groups.values()}.values():
             backward = first is not None and position[id(group[-1])] > position[id(first)]
             calls.append((SUM if backward else ARRAYS, group))
-        return sorted(calls, key=lambda call: position[id(call[1][0])])
+        return sorted(calls, key=lambda call: position[id(call[1][-1])])
 
     def _guards(self) -> set[int]:
         """Return the ids of the values that only conditions of the program read."""
@@ -416,13 +421,9 @@ class Lesson:
                 return leaf
             if id(leaf) not in texts:
                 array = self.arrays[id(leaf)]
-                if leaf.is_constant:
-                    small = np.size(array) == 1 or not np.ptp(array)
-                    texts[id(leaf)] = np.asarray(array).flat[0].item() if small else array
-                    if small and np.ndim(array) and np.size(array) > 1:
-                        texts[id(leaf)] = Expression("ones", array)
-                else:
-                    texts[id(leaf)] = Expression(self.labels.get(id(leaf), "value"), array)
+                name = self.printer.text(leaf) if leaf.is_constant else self.labels[id(leaf)]
+                number = leaf.is_constant and np.size(array) == 1
+                texts[id(leaf)] = array.item() if number else Expression(name, array)
             return texts[id(leaf)]
 
         lines = []
