@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from _thread import allocate_lock
@@ -20,7 +21,7 @@ from tinygrad_fc.functional.creation import with_grad
 from tinygrad_fc.graph import Node, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tinygrad_fc.tensor import Tensor
 
@@ -29,21 +30,21 @@ __all__ += ["manual_seed", "multinomial", "normal", "rand", "rand_like", "randin
 __all__ += ["randn_like", "randperm", "set_rng_state"]
 
 
-# What a new Generator starts from in PyTorch: always the same.
+# The seed of a new Generator in PyTorch.
 _FIRST_SEED = 67280421310721
 _SEEDS = range(-(2**63), 2**64)
-# What a state holds: the seed, PCG64's state and increment, and half a draw kept back.
+# A state: the seed, PCG64's state and increment, and the unused half of a draw.
 _STATE = np.dtype([("seed", "<u8"), ("pcg", "<u8", 4), ("has_half", "<u4"), ("half", "<u4")])
 _LOW = 2**64 - 1
 _seeding = allocate_lock()
 
 
 class Generator:
-    """A source of random numbers: the same seed gives the same numbers, on every machine.
+    """A generator of random numbers: a seed gives the same numbers on every machine.
 
-    A new one always starts from the same seed, as PyTorch's does. `rng` is NumPy's generator, for
-    what is not here. Its state is a tensor of bytes, to be kept in a checkpoint. Copies and
-    pickles go on from where the original is.
+    A new one starts from a constant seed, as in PyTorch. `rng` is NumPy's generator, for other
+    distributions. The state is a tensor of bytes, for checkpoints. Copies and pickles continue from
+    the state of the original.
 
     >>> import tinygrad_fc as tg
     >>> a, b = (tg.rand(3, generator=tg.Generator().manual_seed(0)) for _ in range(2))
@@ -71,13 +72,13 @@ class Generator:
 
     @property
     def rng(self) -> np.random.Generator:
-        """NumPy's generator, made at the first draw: importing it takes a third of our time."""
-        made = self._rng
-        if made is None:
+        """NumPy's generator, created at the first draw, since its import is slow."""
+        rng = self._rng
+        if rng is None:
             with _seeding:
-                made = self._rng or np.random.Generator(np.random.PCG64(self._seed))
-                self._rng = made
-        return made
+                rng = self._rng or np.random.Generator(np.random.PCG64(self._seed))
+                self._rng = rng
+        return rng
 
     def seed(self) -> int:
         """Start from a random seed, and return it."""
@@ -100,9 +101,9 @@ class Generator:
         return wrap(packed.view(np.uint8))
 
     def set_state(self, new_state: Tensor) -> Self:
-        """Go on from a state that `get_state` returned.
+        """Continue from a state that `get_state` returned.
 
-        Raises `DtypeError` or `ShapeError` for what is not such a tensor.
+        Raises `DtypeError` or `ShapeError` for any other tensor.
         """
         array = np.ascontiguousarray(as_array(new_state))
         if array.dtype != np.uint8:
@@ -204,7 +205,7 @@ def rng_of(generator: Any) -> np.random.Generator:
     raise TypeError(f"generator must be a Generator, got {type(generator).__name__}")
 
 
-# Filling arrays: what `random`, `nn.init` and the methods of a tensor draw with
+# Filling arrays
 
 
 def fill_uniform(array: Any, low: float, high: float, generator: Any = None) -> None:
@@ -251,14 +252,6 @@ def _drawn(dtype: np.dtype[Any]) -> np.dtype[Any]:
 # Tensors by shape
 
 
-def _made(
-    fill: Any, shape: tuple[int, ...], dtype: Any, device: Any, generator: Any, requires_grad: bool
-) -> Tensor:
-    array = np.empty(shape, dtype or dtypes.get_default_dtype())
-    fill(array, 0.0, 1.0, generator)
-    return with_grad(array, requires_grad, device)
-
-
 def _shape(positional: tuple[Any, ...], size: Any) -> tuple[int, ...]:
     shape = as_shape(positional if size is None else (size,))
     if any(n < 0 for n in shape):
@@ -266,77 +259,68 @@ def _shape(positional: tuple[Any, ...], size: Any) -> tuple[int, ...]:
     return shape
 
 
-def rand(
-    *shape: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return numbers drawn evenly from [0, 1), in a shape: `rand(2, 3)` or `rand((2, 3))`.
+def _drawing(fill: Any) -> Callable[[Any], Callable[..., Tensor]]:
+    """Return a decorator that makes a documented function fill a new tensor by `fill`."""
 
-    `dtype` is a float one, by default the default dtype. Raises `DtypeError` for another,
+    def decorate(documented: Any) -> Any:
+        def draw(
+            *shape: Any,
+            size: Any = None,
+            generator: Generator | None = None,
+            dtype: Any = None,
+            device: Any = None,
+            requires_grad: bool = False,
+        ) -> Tensor:
+            array = np.empty(_shape(shape, size), dtype or dtypes.get_default_dtype())
+            fill(array, 0.0, 1.0, generator)
+            return with_grad(array, requires_grad, device)
+
+        return functools.update_wrapper(draw, documented)
+
+    return decorate
+
+
+@_drawing(fill_uniform)
+def rand(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
+    """Return numbers from the uniform distribution on [0, 1): `rand(2, 3)` or `rand((2, 3))`.
+
+    `dtype`, a float one, is the default dtype unless passed. Raises `DtypeError` for another,
     `ShapeError` for a negative size.
 
     >>> import tinygrad_fc as tg
     >>> tg.rand(2, 3).shape
     (2, 3)
     """
-    return _made(fill_uniform, _shape(shape, size), dtype, device, generator, requires_grad)
 
 
-def randn(
-    *shape: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return numbers drawn from the standard normal distribution, in a shape, as `rand` does.
+@_drawing(fill_normal)
+def randn(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
+    """Return numbers from the standard normal distribution in a shape; see `rand`.
 
     >>> import tinygrad_fc as tg
     >>> tg.randn(2, 3, dtype=tg.float32).dtype
     dtype('float32')
     """
-    return _made(fill_normal, _shape(shape, size), dtype, device, generator, requires_grad)
 
 
-def rand_like(
-    input: Tensor,
-    *,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return what `rand` does, in the shape of `input` and, unless `dtype` is given, its dtype.
+def rand_like(input: Tensor, **settings: Any) -> Tensor:
+    """Return `rand` in the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.rand_like(tg.zeros(2, 3)).shape
     (2, 3)
     """
-    dtype = dtype or input.dtype
-    return _made(fill_uniform, input.shape, dtype, device or input.device, generator, requires_grad)
+    return rand(size=input.shape, **{"dtype": input.dtype, "device": input.device, **settings})
 
 
-def randn_like(
-    input: Tensor,
-    *,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return what `randn` does, in the shape of `input` and, unless `dtype` is given, its dtype.
+def randn_like(input: Tensor, **settings: Any) -> Tensor:
+    """Return `randn` in the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.randn_like(tg.zeros(2, 3)).shape
     (2, 3)
     """
-    dtype = dtype or input.dtype
-    return _made(fill_normal, input.shape, dtype, device or input.device, generator, requires_grad)
+    return randn(size=input.shape, **{"dtype": input.dtype, "device": input.device, **settings})
 
 
 def randint(
@@ -349,32 +333,30 @@ def randint(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return whole numbers drawn evenly from [low, high), in a shape.
+    """Return integers from the uniform distribution on [low, high) in a shape.
 
-    `randint(10, (3,))` or `randint(5, 10, (3,))`; `dtype` is int64 unless given. Raises
-    `ValueError` unless low < high and both fit the dtype.
+    `randint(10, (3,))` or `randint(5, 10, (3,))`; `dtype` is int64 by default. Raises `ValueError`
+    unless low < high and both fit the dtype.
 
     >>> import tinygrad_fc as tg
     >>> bool((tg.randint(5, 10, (100,)) >= 5).all())
     True
     """
-    given = list(bounds)
-    if size is None and given:
-        size = given.pop()
-    if high is None and given:
-        high = given.pop()
-    low = given.pop() if given else low
-    if given or size is None or high is None:
+    arguments = list(bounds)
+    if size is None and arguments:
+        size = arguments.pop()
+    if high is None and arguments:
+        high = arguments.pop()
+    low = arguments.pop() if arguments else low
+    if arguments or size is None or high is None:
         raise TypeError("randint takes (high, size) or (low, high, size), with size a tuple")
     if not low < high:
         raise ValueError(f"randint draws from [low, high) with low < high, got [{low}, {high})")
-    wanted = np.dtype(dtype or dtypes.int64)
-    shape, rng = _shape((), size), rng_of(generator)
-    if wanted.kind == "f":
-        drawn = rng.integers(low, high, shape).astype(wanted)
-    else:
-        drawn = rng.integers(low, high, shape, dtype=wanted)
-    return with_grad(np.asarray(drawn, wanted), requires_grad, device)
+    dtype = np.dtype(dtype or dtypes.int64)
+    numbers = rng_of(generator).integers(
+        *(low, high, _shape((), size)), dtype=np.int64 if dtype.kind == "f" else dtype
+    )
+    return with_grad(np.asarray(numbers, dtype), requires_grad, device)
 
 
 def randperm(
@@ -385,7 +367,7 @@ def randperm(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return the numbers 0 … n-1 in random order, int64 unless `dtype` is given.
+    """Return the numbers 0 ... n-1 in random order, int64 by default.
 
     Raises `ValueError` for a negative `n`.
 
@@ -394,9 +376,9 @@ def randperm(
     [0, 1, 2, 3]
     """
     if n < 0:
-        raise ValueError(f"randperm orders the numbers below n, and n is {n}: at least 0 is needed")
-    drawn = rng_of(generator).permutation(n)
-    return with_grad(drawn.astype(dtype or dtypes.int64, copy=False), requires_grad, device)
+        raise ValueError(f"randperm: n is {n}, expected at least 0")
+    numbers = rng_of(generator).permutation(n)
+    return with_grad(numbers.astype(dtype or dtypes.int64, copy=False), requires_grad, device)
 
 
 # Tensors by parameters of a distribution
@@ -405,10 +387,10 @@ def randperm(
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """Return 1 with the probability that `input`, or `p`, gives, else 0, elementwise.
+    """Return elementwise 1 with the probability `input` or `p`, else 0.
 
-    `input` holds probabilities, in [0, 1], and is of a float dtype unless `p` is given, when only
-    its shape and dtype count. Raises `ValueError` for a probability outside, or NaN.
+    `input` holds floats in [0, 1]; with `p` only its shape and dtype count. Raises `ValueError` for
+    a probability outside [0, 1], or NaN.
 
     >>> import tinygrad_fc as tg
     >>> tg.bernoulli(tg.tensor([0.0, 1.0]))
@@ -419,9 +401,8 @@ def bernoulli(
         raise DtypeError(f"probabilities need a float dtype, got {probability.dtype}: try .float()")
     if not np.all((probability >= 0) & (probability <= 1)):
         raise ValueError("bernoulli takes probabilities in [0, 1], and got one outside")
-    shape = as_array(input).shape
-    drawn = rng_of(generator).random(shape) < probability
-    return wrap(np.asarray(drawn, as_array(input).dtype))
+    array = as_array(input)
+    return wrap(np.asarray(rng_of(generator).random(array.shape) < probability, array.dtype))
 
 
 def multinomial(
@@ -431,13 +412,12 @@ def multinomial(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Draw `num_samples` categories from each row of weights.
+    """Return the indices of `num_samples` categories, drawn from each row of weights.
 
-    `input` is `(categories,)` or `(rows, categories)`, of weights at least 0 that need not sum to
-    1; the result, `(num_samples,)` or `(rows, num_samples)`, holds category numbers. Without
-    `replacement` those of a row differ. Raises `ShapeError` for other shapes, `ValueError` for
-    weights that are negative, not finite or all 0, and for more samples than categories that
-    can be drawn.
+    `input` (categories,) or (rows, categories) holds weights of at least 0 that need not sum to 1;
+    the result is (num_samples,) or (rows, num_samples). Without `replacement` the indices of a row
+    differ. Raises `ShapeError` for other shapes, `ValueError` for weights that are negative, not
+    finite or all 0, and for more samples than categories of positive weight.
 
     >>> import tinygrad_fc as tg
     >>> tg.multinomial(tg.tensor([0.0, 3.0, 0.0]), 2, replacement=True)
@@ -453,34 +433,30 @@ def multinomial(
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("multinomial takes finite weights that are at least 0, and got others")
     possible = np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1])
-    if possible == 0:
-        raise ValueError("multinomial got a row of weights that are all 0: nothing can be drawn")
-    if num_samples < 1:
-        raise ValueError(f"multinomial draws at least one sample, got num_samples={num_samples}")
-    if not replacement and num_samples > possible:
+    if not num_samples >= 1 or possible < (1 if replacement else num_samples):
         raise ValueError(
-            f"multinomial cannot draw {num_samples} different categories where {possible} have a "
-            "weight above 0: draw fewer, or pass replacement=True"
+            f"multinomial cannot draw {num_samples} samples from a row where {possible} categories "
+            "have a weight above 0: draw fewer, or pass replacement=True"
         )
     rng = rng_of(generator)
     rows = np.atleast_2d(weights).astype(np.float64)
     if replacement:
-        drawn = _with_replacement(rows / rows.max(axis=-1, keepdims=True), num_samples, rng)
+        indices = _with_replacement(rows / rows.max(axis=-1, keepdims=True), num_samples, rng)
     else:
-        # The categories whose exponential clocks, running at the rate of their weights, ring
-        # first. Times in logarithms, lest small weights next to large ones count as 0.
+        # Exponential variables with the weights as rates: the smallest are the sample. Their
+        # logarithms, so that small weights beside large ones do not count as 0.
         times = np.maximum(rng.standard_exponential(rows.shape), np.finfo(np.float64).tiny)
         with np.errstate(divide="ignore"):
-            drawn = np.argsort(np.log(times) - np.log(rows), axis=-1)[:, :num_samples]
-    return wrap(drawn.reshape(*weights.shape[:-1], num_samples))
+            indices = np.argsort(np.log(times) - np.log(rows), axis=-1)[:, :num_samples]
+    return wrap(indices.reshape(*weights.shape[:-1], num_samples))
 
 
 def _with_replacement(rows: Any, count: int, rng: np.random.Generator) -> Any:
     sums = np.cumsum(rows, axis=-1)
     # Strictly below the last sum, so that a category of weight 0 at the end is never drawn.
     aims = np.minimum(rng.random((len(rows), count)) * sums[:, -1:], np.nextafter(sums[:, -1:], 0))
-    found = [np.searchsorted(s, aim, side="right") for s, aim in zip(sums, aims, strict=True)]
-    return np.array(found, np.int64).reshape(len(rows), count)
+    indices = [np.searchsorted(s, aim, side="right") for s, aim in zip(sums, aims, strict=True)]
+    return np.array(indices, np.int64).reshape(len(rows), count)
 
 
 def normal(
@@ -493,11 +469,10 @@ def normal(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return normal numbers with the `mean` and `std` given, each a number or a tensor.
+    """Return numbers from normal distributions of `mean` and `std`, numbers or tensors.
 
-    Where one is a tensor the result has the shape to which both broadcast, and its dtype; of
-    numbers, `size` gives the shape. Raises `ValueError` for a negative `std`, `TypeError` for a
-    missing or a needless `size`.
+    If one is a tensor the result has the broadcast shape and dtype of both, else the shape `size`.
+    Raises `ValueError` for a negative `std`, `TypeError` for `size` beside a tensor, or without.
 
     >>> import tinygrad_fc as tg
     >>> tg.normal(tg.tensor([1.0, 2.0]), 0.0)

@@ -38,6 +38,10 @@ from tinygrad_fc.ops.elementwise import ONE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from tinygrad_fc.op import Op
+
+    Operator = Callable[[Any, Any], "Tensor"]
+
 __all__ = ["Size", "Tensor", "set_printoptions"]
 
 NONE: dict[str, Any] = {}
@@ -93,6 +97,16 @@ class Size(tuple[int, ...]):
     def numel(self) -> int:
         """Return how many elements a tensor of this shape has."""
         return math.prod(self)
+
+
+def _operator(op: Op) -> Operator:
+    """Return the method of an operator of two operands."""
+    return lambda self, other: record(op, (self, other), NONE)
+
+
+def _reflected(op: Op) -> Operator:
+    """Return the method of an operator whose first operand is no tensor."""
+    return lambda self, other: record(op, (other, self), NONE)
 
 
 class Tensor(methods.Methods):
@@ -473,53 +487,32 @@ class Tensor(methods.Methods):
 
     # Operators
 
-    def __add__(self, other: Any) -> Tensor:
-        return record(e.add, (self, other), NONE)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return record(e.add, (other, self), NONE)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return record(e.subtract, (self, other), NONE)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return record(e.subtract, (other, self), NONE)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return record(e.multiply, (self, other), NONE)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return record(e.multiply, (other, self), NONE)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return record(e.divide, (self, other), NONE)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return record(e.divide, (other, self), NONE)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return record(e.power, (self, other), NONE)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return record(e.power, (other, self), NONE)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return record(linalg.matmul, (self, other), NONE)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return record(linalg.matmul, (other, self), NONE)
-
-    def __mod__(self, other: Any) -> Tensor:
-        return record(e.remainder, (self, other), NONE)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return record(e.remainder, (other, self), NONE)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return record(e.floor_divide, (self, other), NONE)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return record(e.floor_divide, (other, self), NONE)
+    __add__: Operator = _operator(e.add)
+    __radd__: Operator = _reflected(e.add)
+    __sub__: Operator = _operator(e.subtract)
+    __rsub__: Operator = _reflected(e.subtract)
+    __mul__: Operator = _operator(e.multiply)
+    __rmul__: Operator = _reflected(e.multiply)
+    __truediv__: Operator = _operator(e.divide)
+    __rtruediv__: Operator = _reflected(e.divide)
+    __pow__: Operator = _operator(e.power)
+    __rpow__: Operator = _reflected(e.power)
+    __matmul__: Operator = _operator(linalg.matmul)
+    __rmatmul__: Operator = _reflected(linalg.matmul)
+    __mod__: Operator = _operator(e.remainder)
+    __rmod__: Operator = _reflected(e.remainder)
+    __floordiv__: Operator = _operator(e.floor_divide)
+    __rfloordiv__: Operator = _reflected(e.floor_divide)
+    __and__: Operator = _operator(c.bitwise_and)
+    __rand__: Operator = _reflected(c.bitwise_and)
+    __or__: Operator = _operator(c.bitwise_or)
+    __ror__: Operator = _reflected(c.bitwise_or)
+    __xor__: Operator = _operator(c.bitwise_xor)
+    __rxor__: Operator = _reflected(c.bitwise_xor)
+    __lt__: Operator = _operator(c.less)
+    __gt__: Operator = _operator(c.greater)
+    __le__: Operator = _operator(c.less_equal)
+    __ge__: Operator = _operator(c.greater_equal)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, NUMBERS):  # `x == None` is asked in good faith
@@ -530,29 +523,6 @@ class Tensor(methods.Methods):
         if not isinstance(other, NUMBERS):
             return NotImplemented
         return record(c.not_equal, (self, other), NONE)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return record(c.less, (self, other), NONE)
-
-    def __le__(self, other: Any) -> Tensor:
-        return record(c.less_equal, (self, other), NONE)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return record(c.greater, (self, other), NONE)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return record(c.greater_equal, (self, other), NONE)
-
-    def __and__(self, other: Any) -> Tensor:
-        return record(c.bitwise_and, (self, other), NONE)
-
-    def __or__(self, other: Any) -> Tensor:
-        return record(c.bitwise_or, (self, other), NONE)
-
-    def __xor__(self, other: Any) -> Tensor:
-        return record(c.bitwise_xor, (self, other), NONE)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __neg__(self) -> Tensor:
         return record(e.negative, (self,), NONE)
