@@ -17,7 +17,7 @@ import tinygrad_fc as tg
 from tinygrad_fc.errors import AnomalyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator
+    from collections.abc import Generator, Iterator
 
 
 @pytest.fixture(autouse=True)
@@ -251,18 +251,7 @@ def test_two_generators_in_turn_do_not_disturb_each_other():
 # Tasks and threads
 
 
-def test_async_functions_and_generators_and_tasks():
-    @tg.no_grad()
-    async def off() -> bool:
-        await asyncio.sleep(0)
-        return tg.is_grad_enabled()
-
-    @tg.no_grad()
-    async def values(n: int) -> AsyncGenerator[bool, None]:
-        for _ in range(n):
-            await asyncio.sleep(0)
-            yield tg.is_grad_enabled()
-
+def test_tasks_have_switches_of_their_own():
     async def block() -> list[bool]:
         seen = []
         with tg.no_grad():
@@ -279,12 +268,9 @@ def test_async_functions_and_generators_and_tasks():
         return seen
 
     async def main() -> None:
-        a, b, c, d = await asyncio.gather(off(), plain(), block(), plain())
-        assert a is False
+        b, c, d = await asyncio.gather(plain(), block(), plain())
         assert b == d == [True] * 5
         assert c == [False] * 3
-        seen = [(value, tg.is_grad_enabled()) async for value in values(2)]
-        assert seen == [(False, True)] * 2
         with tg.no_grad():
             assert (
                 await asyncio.create_task(plain()) == [False] * 5
@@ -292,33 +278,8 @@ def test_async_functions_and_generators_and_tasks():
         assert tg.is_grad_enabled()
 
     asyncio.run(main())
-
-
-def test_an_async_generator_hands_values_errors_and_its_end_to_the_body():
-    seen: list[tuple[Any, bool]] = []
-
-    @tg.no_grad()
-    async def body() -> AsyncGenerator[int, str]:
-        try:
-            try:
-                seen.append(((yield 1), tg.is_grad_enabled()))
-            except OopsError:
-                seen.append(("caught", tg.is_grad_enabled()))
-            yield 2
-        finally:
-            seen.append(("closed", tg.is_grad_enabled()))
-
-    async def main() -> None:
-        for step in (lambda g: g.asend("sent"), lambda g: g.athrow(OopsError())):
-            generator = body()
-            assert await anext(generator) == 1
-            assert await step(generator) == 2
-            assert tg.is_grad_enabled()
-            await generator.aclose()
-            assert tg.is_grad_enabled()
-
-    asyncio.run(main())
-    assert seen == [("sent", False), ("closed", False), ("caught", False), ("closed", False)]
+    with pytest.raises(TypeError, match=r"got an asynchronous one\. Write `with no_grad"):
+        tg.no_grad()(plain)
 
 
 def test_a_thread_has_switches_of_its_own():

@@ -1,8 +1,8 @@
 """Context-local switches: whether calls are recorded, and whether their values are watched.
 
 The state is one integer in a `ContextVar`, so that each thread and each async task has its own
-and the recorder reads it once a call. What a `with` block replaced is kept in a second one, a
-linked stack: a switch object holds no state and may be shared, nested and entered again.
+and the recorder reads it once per call. The states that `with` blocks replaced are a linked stack
+in a second one: a switch object holds no state, and may be shared, nested and entered again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable, Generator
 
 __all__ = ["enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]
 
@@ -45,22 +45,19 @@ class Switch:
     def __exit__(self, *exception: object) -> None:
         stack = _replaced.get()
         if stack is None:
-            raise RuntimeError(f"{type(self).__name__} is left where it was not entered")
+            raise RuntimeError(f"{type(self).__name__} was left without being entered")
         flags.set(stack[0])
         _replaced.set(stack[1])
 
     def __call__(self, function: F) -> F:
-        """Decorate a function, also one that is a generator, a coroutine or both."""
+        """Decorate a function or generator function; `TypeError` for an asynchronous one."""
+        if inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"{type(self).__name__} decorates functions and generators, got an asynchronous "
+                f"one. Write `with {type(self).__name__}():` in its body"
+            )
         if inspect.isgeneratorfunction(function):
             wrapped = self._generator(function)
-        elif inspect.isasyncgenfunction(function):
-            wrapped = self._async_generator(function)
-        elif inspect.iscoroutinefunction(function):
-
-            async def wrapped(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    return await function(*args, **kwargs)
-
         else:
 
             def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -70,7 +67,7 @@ class Switch:
         return functools.wraps(function)(wrapped)  # type: ignore[return-value]
 
     def _generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        # The switch is on only while the body runs: the caller between two values has its own.
+        # The switch is on only while the body runs, not in the caller between two values.
         def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             generator = function(*args, **kwargs)
             step, sent = generator.send, None
@@ -87,30 +84,8 @@ class Switch:
                     with self:
                         generator.close()
                     raise
-                except BaseException as error:  # noqa: BLE001  handed on to the body, whatever it is
+                except BaseException as error:  # noqa: BLE001  thrown into the body
                     step, sent = generator.throw, error
-
-        return wrapped
-
-    def _async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        async def wrapped(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            generator = function(*args, **kwargs)
-            step, sent = generator.asend, None
-            while True:
-                try:
-                    with self:
-                        value = await step(sent)
-                except StopAsyncIteration:
-                    return
-                try:
-                    sent = yield value
-                    step = generator.asend
-                except GeneratorExit:
-                    with self:
-                        await generator.aclose()
-                    raise
-                except BaseException as error:  # noqa: BLE001  as above
-                    step, sent = generator.athrow, error
 
         return wrapped
 
@@ -171,20 +146,19 @@ class set_grad_enabled(Switch):  # noqa: N801  PyTorch's spelling
         self._before: int | None = flags.get()
         flags.set(self._before | RECORD if self.on else self._before & ~RECORD)
 
-    def _take_back(self) -> None:
-        # What was made to be entered or to decorate should not have switched at once; later on
-        # the object is a switch like the others, for whoever enters it.
+    def _undo(self) -> None:
+        # As a context manager or decorator it does not switch at once.
         if self._before is not None:
             flags.set(self._before)
             self._before = None
 
     def __enter__(self) -> Self:
-        self._take_back()
+        self._undo()
         return super().__enter__()
 
     def __call__(self, function: F) -> F:
         """Decorate a function; see `Switch`."""
-        self._take_back()
+        self._undo()
         return super().__call__(function)
 
 
@@ -198,7 +172,7 @@ class inference_mode(Switch):  # noqa: N801  PyTorch's spelling
     """
 
     def __new__(cls, mode: Any = True) -> Any:
-        """Decorate where `mode` is a function; else make a switch."""
+        """Return the decorated function if `mode` is one, else a switch."""
         self = super().__new__(cls)
         if callable(mode):
             self.on = False
@@ -211,10 +185,10 @@ class inference_mode(Switch):  # noqa: N801  PyTorch's spelling
 
 
 class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
-    """Raise at the first operation that returns a NaN or an infinity for finite arguments.
+    """Raise at the first op that returns NaN or infinity for finite arguments.
 
-    The forward and the derivative rules are both watched; the error names the operation, the
-    index and the input there. It costs a pass over every result, so it is for finding a fault.
+    Forward and vjp rules are checked; the error names the op, the index and the arguments there. It
+    costs a pass over every result, so use it for debugging.
 
     >>> import tinygrad_fc as tg
     >>> with tg.autograd.detect_anomaly():
@@ -231,5 +205,5 @@ class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
 
 
 def is_grad_enabled() -> bool:
-    """Tell whether calls are recorded here and now."""
+    """Return whether calls are recorded."""
     return bool(flags.get() & RECORD)
