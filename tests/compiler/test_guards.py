@@ -171,7 +171,8 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_number(name: str):
     read, change = PLACES[name]()
     compiled = tg.compile(lambda x: x * read(), backend="numpy")
-    for value in (1.0, 3.0, 3.0, 3, 0.0, -0.0, True, np.float64(3)):
+    of_all_kinds = (3, 0.0, -0.0, True, np.float64(3)) if name == "a_global" else ()
+    for value in (1.0, 3.0, *of_all_kinds):
         change(value)
         for _ in range(2):
             same("result", compiled(X), X * value)
@@ -189,7 +190,8 @@ def test_a_string_a_function_or_none(name: str):
         return value(x) if callable(value) else x * {"a": 2, "b": 3, None: 4}.get(value, 5)
 
     compiled = tg.compile(function, backend="numpy")
-    for value in ("a", "b", None, nn.Tanh(), nn.ReLU(), partial(tg.add, 2), "c" * 40, "a"):
+    of_all_kinds = ("b", nn.ReLU(), partial(tg.add, 2), "c" * 40) if name == "a_global" else ()
+    for value in ("a", None, *of_all_kinds, nn.Tanh(), "a"):
         change(value)
         same("result", compiled(X), function(X))
 

@@ -155,13 +155,14 @@ class _Writer:
 
     def arguments(self, leaves: list[Any], structure: Any) -> None:
         """Write the guards of arguments."""
-        if all(part is None for part in structure[1][1:]) and len(structure[2]) == 2:
+        if structure == ((None,) * len(leaves), {}):
             given = "args"
             self.unless(f"len(args) == {len(leaves)} and not kwargs")
         else:
             given = "leaves"
             self.lines.append("leaves = []")
-            self.unless(f"flatten((args, kwargs), leaves) == {self.name(structure)}")
+            # by their text: dicts of another order are other arguments
+            self.unless(f"repr(flatten((args, kwargs), leaves)) == {repr(structure)!r}")
         if leaves:
             self.lines.append(f"{', '.join(f'l{k}' for k in range(len(leaves)))}, = {given}")
         for k, leaf in enumerate(leaves):

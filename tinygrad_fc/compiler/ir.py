@@ -240,22 +240,13 @@ def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def flatten(tree: Any, leaves: list[Any]) -> Any:
-    """Append the leaves of a tree to `leaves`; return its structure."""
-    if type(tree) in (tuple, list):
-        return (type(tree), *[flatten(part, leaves) for part in tree])
-    if type(tree) is dict:
-        return (dict, tuple(tree), *[flatten(part, leaves) for part in tree.values()])
-    leaves.append(tree)
-    return None
+    """Append the leaves of a tree to `leaves`; return the tree with None in their places."""
+    return mapped(leaves.append, tree)
 
 
 def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
     """Return the tree of that structure and these leaves."""
-    if structure is None:
-        return next(leaves)
-    if structure[0] is dict:
-        return {key: unflatten(part, leaves) for key, part in zip(structure[1], structure[2:])}  # noqa: B905
-    return structure[0](unflatten(part, leaves) for part in structure[1:])
+    return mapped(lambda _: next(leaves), structure)
 
 
 def array_of(leaf: Any) -> Any:

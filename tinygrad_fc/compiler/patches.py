@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 ARRAY: Any = vars(Node)["_array"]
 GRAD: Any = vars(Node)["_grad"]
 RNG: Any = vars(Generator)["rng"]
-_FORWARD: Any = vars(Op)["forward"]
-_RULES: Any = vars(Op)["rules"]
+FORWARD: Any = vars(Op)["forward"]
+RULES: Any = vars(Op)["rules"]
 _ONCE: dict[tuple[Any, str], str] = {
     (Generator, "manual_seed"): "a random generator gets a seed",
     (Generator, "set_state"): "a random generator gets a state",
@@ -95,12 +95,12 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
 
     yield Node, "_array", getter(ARRAY, trace.get_array, trace.set_array)
     yield Node, "_grad", getter(GRAD, trace.get_grad, trace.set_grad)
-    yield Op, "forward", getter(_FORWARD, trace.traced_forward(_FORWARD), _FORWARD.__set__)
-    yield Op, "rules", getter(_RULES, trace.traced_rules(_RULES), _RULES.__set__)
+    yield Op, "forward", getter(FORWARD, trace.forward, FORWARD.__set__)
+    yield Op, "rules", getter(RULES, trace.rules, RULES.__set__)
     yield Generator, "rng", property(here(trace.generator, RNG.fget))
-    yield Module, "__call__", here(trace.traced_module(Module.__call__), Module.__call__)
+    yield Module, "__call__", here(partial(trace.call_module, Module.__call__), Module.__call__)
     for kind in _with_step(Optimizer):
-        yield kind, "step", here(trace.traced_step(kind.step), kind.step)
+        yield kind, "step", here(partial(trace.step, kind.step), kind.step)
     # A call checks its learning rates itself.
     yield Optimizer, "_check_rates", here(lambda _: None, Optimizer._check_rates)
     for (owner, name), problem in _ONCE.items():

@@ -36,7 +36,8 @@ _WHOLE = (special.erf, special.ndtr, special.lgamma, special.polygamma, activati
 """Ops whose functions read values: a call is one instruction."""
 
 
-class Output(NamedTuple):
+@dataclass(frozen=True)
+class Output:
     """In the tree of results: output number `number`, as a tensor or as an array.
 
     `op` made the tensor, if it requires grad: its graph stays inside, as if `backward()` had
@@ -110,7 +111,7 @@ class Trace(ir.Graph):
         self.states: list[Watched] = []
         self.roots: list[Any] = []
         self.paths: dict[int, str] = {}  # of modules, by id
-        self.active: list[str] = []
+        self.active = [""]  # the paths of modules that are running
         self.optimizers: dict[int, tuple[OptimizerGuard, list[dict[str, Any]]]] = {}
         self.generators: dict[int, TracedGenerator] = {}
         self.grads: dict[int, tuple[Any, Any]] = {}
@@ -202,50 +203,31 @@ class Trace(ir.Graph):
 
     # Ops, modules, optimizers, generators
 
-    def traced_forward(self, slot: Any) -> Callable[[Any], Any]:
-        """Return what reads the forward function of an op."""
+    def forward(self, op: Any) -> Callable[..., Any]:
+        """Return the forward function of an op, which notes the origin."""
+        function = patches.FORWARD.__get__(op)
+        function = partial(self._call_whole, function) if op in _WHOLE else function
+        return partial(self._call, op, -1, function)
 
-        def forward(op: Any) -> Any:
-            known = slot.__get__(op)
-            return self._traced_call(
-                op, -1, partial(self._as_whole, known) if op in _WHOLE else known
-            )
+    def rules(self, op: Any) -> Any:
+        """Return the vjp rules of an op, which note the origin."""
+        rules = patches.RULES.__get__(op)
+        if not isinstance(rules, tuple):
+            return rules
+        return [partial(self._call, op, k, rule) for k, rule in enumerate(rules)]
 
-        return forward
+    def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
+        outer = self.origin
+        if outer is None and op.outer is None:
+            known = self.values(ir.mapped(ir.array_of, args[:2])) if argument >= 0 else (None, None)
+            phase = "forward" if argument < 0 else "backward"
+            self.origin = Origin(op.name, phase, argument, *known, self.active[-1])
+        try:
+            return function(*args, **settings)
+        finally:
+            self.origin = outer
 
-    def traced_rules(self, slot: Any) -> Callable[[Any], Any]:
-        """Return what reads the vjp rules of an op."""
-
-        def rules(op: Any) -> Any:
-            known = slot.__get__(op)
-            if not isinstance(known, tuple):
-                return known
-            return [self._traced_call(op, k, rule) for k, rule in enumerate(known)]
-
-        return rules
-
-    def _traced_call(self, op: Any, argument: int, function: Any) -> Callable[..., Any]:
-        """Return `function`, an op's forward function or a vjp rule, that notes the origin."""
-
-        def call(*args: Any, **settings: Any) -> Any:
-            outer = self.origin
-            if outer is None and op.outer is None:
-                self.origin = self._origin(op, argument, args)
-            try:
-                return function(*args, **settings)
-            finally:
-                self.origin = outer
-
-        return call
-
-    def _origin(self, op: Any, argument: int, args: Sequence[Any]) -> Origin:
-        module = self.active[-1] if self.active else ""
-        if argument < 0:
-            return Origin(op.name, "forward", module=module)
-        cotangent, result = self.values(ir.mapped(ir.array_of, args[:2]))
-        return Origin(op.name, "backward", argument, cotangent, result, module)
-
-    def _as_whole(self, function: Any, *args: Any, **settings: Any) -> Tracer:
+    def _call_whole(self, function: Any, /, *args: Any, **settings: Any) -> Tracer:
         """Record a call as one instruction."""
         thread, self.thread = self.thread, 0  # the function computes with arrays
         try:
@@ -253,53 +235,41 @@ class Trace(ir.Graph):
         finally:
             self.thread = thread
 
-    def traced_module(self, call: Any) -> Callable[..., Any]:
-        """Return the call of a module, noting attributes of all modules below it before."""
+    def call_module(self, call: Any, module: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a module; note attributes of all modules below it before."""
+        if len(self.active) == 1:
+            self.roots.append(module)
+            self.paths |= {id(each): path for path, each in module.named_modules()}
+        for each in module.modules():
+            if id(each) not in self.modules:
+                kind, now = type(each), vars(each)
+                self.modules[id(each)] = now, dict(now), f"an attribute of a {kind.__name__}"
+                self.captured.follow([kind.forward], [kind, *now.values()])
+        self.active.append(self.paths.get(id(module), ""))
+        try:
+            return call(module, *args, **kwargs)
+        finally:
+            self.active.pop()
 
-        def traced(module: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self.active:
-                self.roots.append(module)
-                self.paths |= {id(each): path for path, each in module.named_modules()}
-            for each in module.modules():
-                if id(each) not in self.modules:
-                    kind, now = type(each), vars(each)
-                    what = f"an attribute of a {kind.__name__}"
-                    self.modules[id(each)] = now, dict(now), what
-                    self.captured.follow([kind.forward], [kind, *now.values()])
-            self.active.append(self.paths.get(id(module), ""))
-            try:
-                return call(module, *args, **kwargs)
-            finally:
-                self.active.pop()
-
-        return traced
-
-    def traced_step(self, step: Any) -> Callable[..., Any]:
-        """Return the step of an optimizer, with inputs for learning rates and varying options."""
-
-        def traced(optimizer: Any, closure: Any = None) -> Any:
-            name, outer, groups = type(optimizer).__name__, self.origin, optimizer.param_groups
-            if id(optimizer) not in self.optimizers:
-                state, before = dict(optimizer.state), [dict(group) for group in groups]
-                options = [self._options(optimizer, k) for k in range(len(groups))]
-                guard = OptimizerGuard(optimizer, before, state)
-                self.optimizers[id(optimizer)] = guard, options
-                for now in (optimizer.state, *state.values()):
-                    self.states.append((now, dict(now), f"state of {name}"))
-            options = self.optimizers[id(optimizer)][1]
-            traced_groups = [group | of for group, of in zip(groups, options, strict=True)]
-            for group in (*groups, *traced_groups):
-                self.options.append((group, dict(group), f"an option of {name}"))
-            if closure is None:
-                self.origin = Origin(name, "update")
-            optimizer.has_stepped = True
-            try:
-                optimizer.param_groups = traced_groups
-                return step(optimizer, closure)
-            finally:
-                self.origin, optimizer.param_groups = outer, groups
-
-        return traced
+    def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
+        """Run the step of an optimizer, with inputs for learning rates and varying options."""
+        name, outer, groups = type(optimizer).__name__, self.origin, optimizer.param_groups
+        if id(optimizer) not in self.optimizers:
+            guard = OptimizerGuard(optimizer, [*map(dict, groups)], dict(optimizer.state))
+            options = [self._options(optimizer, k) for k in range(len(groups))]
+            self.optimizers[id(optimizer)] = guard, options
+            for now in (optimizer.state, *optimizer.state.values()):
+                self.states.append((now, dict(now), f"state of {name}"))
+        options = self.optimizers[id(optimizer)][1]
+        traced_groups = [group | of for group, of in zip(groups, options, strict=True)]
+        for group in (*groups, *traced_groups):
+            self.options.append((group, dict(group), f"an option of {name}"))
+        optimizer.param_groups, optimizer.has_stepped = traced_groups, True
+        self.origin = None if closure else Origin(name, "update")
+        try:
+            return step(optimizer, closure)
+        finally:
+            self.origin, optimizer.param_groups = outer, groups
 
     def _options(self, optimizer: Any, k: int) -> dict[str, Any]:
         """Return inputs for the learning rate of group `k` and for the options that vary."""

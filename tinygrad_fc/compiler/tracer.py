@@ -44,8 +44,8 @@ CREATORS: frozenset[Any] = frozenset(
 _PLAIN = {ufunc: plain for ufunc, plain, _ in ir.OPERATORS}
 _PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs, np.sqrt: math.sqrt}
 """Python's functions of plain numbers for ufuncs on arrays."""
-_REDUCTIONS = ((np.sum, np.add), (np.prod, np.multiply), (np.max, np.maximum))
-_REDUCTIONS += ((np.min, np.minimum), (np.all, np.logical_and), (np.any, np.logical_or))
+_REDUCTIONS: dict[Any, Any] = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum}
+_REDUCTIONS |= {np.min: np.minimum, np.all: np.logical_and, np.any: np.logical_or}
 _POWERS = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
 """The functions that NumPy's `**` calls for some exponents."""
 _DEFAULTS = [("dtype", None), ("keepdims", False), ("initial", None)]
@@ -82,10 +82,10 @@ class Tracer(NDArrayOperatorsMixin):
                 self.version += 1
         return self._value
 
-    def write(self, value: Value) -> None:
+    def write(self, value: Any) -> None:
         """Hold `value`, broadcast and cast as in NumPy, and write it through to the parent."""
         emit = self.graph.emit
-        if value.shape is None:
+        if not isinstance(value, Value) or value.shape is None:
             value = emit(np.full, (self.shape, value, self.dtype))
         value = emit(cast, (emit(np.broadcast_to, (value, self.shape)), self.dtype))
         if self.parent is not None:
@@ -137,9 +137,7 @@ class Tracer(NDArrayOperatorsMixin):
     def item(self) -> Any:
         return self.call(ir.item, self) if asked_by_library() else self.read()
 
-    def read(
-        self, problem: str = "NumPy or Python reads the value", advice: str = ir.ADVICE
-    ) -> Any:
+    def read(self, problem: str = "the function reads the value", advice: str = ir.ADVICE) -> Any:
         """Return the array of the traced call, for an error that the library is about to raise."""
         error = self.graph.refusal(f"{problem} of a tensor of shape {self.shape}", advice)
         if self.graph.origin is not None or not asked_by_library():
@@ -161,12 +159,9 @@ class Tracer(NDArrayOperatorsMixin):
         """Return the tracer of a call of `function`; tracers of its parts if it returns several."""
         value = self.graph.emit(function, self.graph.values(args), self.graph.values(kwargs))
         if isinstance(value.sample, tuple | list):
-            parts = [
-                Tracer(self.graph, self.graph.emit(operator.getitem, (value, k)))
-                for k in range(len(value.sample))
-            ]
-            kind = type(value.sample)
-            return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+            numbers = iter(range(len(value.sample)))
+            part = lambda _: self.graph.emit(operator.getitem, (value, next(numbers)))  # noqa: E731
+            return ir.mapped(lambda x: Tracer(self.graph, part(x)), value.sample)
         return Tracer(self.graph, value)
 
     def view(self, function: Any = np.reshape, *rest: Any) -> Tracer:
@@ -238,18 +233,15 @@ class Tracer(NDArrayOperatorsMixin):
         return self.view(operator.getitem, at)
 
     def __setitem__(self, at: Any, new: Any) -> None:
-        emit = self.graph.emit
-        at, new = self.graph.values(at), self.graph.values(new)
+        at, new = self.graph.values((at, new))
         if at is Ellipsis or at == slice(None):
-            self.write(
-                new if isinstance(new, Value) else emit(np.full, (self.shape, new, self.dtype))
-            )
+            self.write(new)
         elif isinstance(at, Value) and at.shape is not None and at.dtype.kind == "b":
             if isinstance(new, Value) and new.shape:
                 raise self.graph.refusal("elements are assigned by a mask", "Write where()")
-            self.write(emit(np.where, (at, new, self.value)))
+            self.write(self.graph.emit(np.where, (at, new, self.value)))
         else:
-            self.write(emit(put, (self.value, at, new)))
+            self.write(self.graph.emit(put, (self.value, at, new)))
 
     def fill(self, number: Any) -> None:
         self[...] = number
@@ -335,7 +327,7 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     ),
     np.may_share_memory: lambda *args: np.may_share_memory(*map(_layout, args)),
     np.copyto: _copyto,
-    **{function: _reduced(ufunc) for function, ufunc in _REDUCTIONS},
+    **{function: _reduced(ufunc) for function, ufunc in _REDUCTIONS.items()},
 }
 
 
