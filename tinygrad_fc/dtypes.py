@@ -27,12 +27,12 @@ _default = float64
 
 
 def get_default_dtype() -> np.dtype[Any]:
-    """Return the dtype that Python floats become, and that layers are made of."""
+    """Return the dtype of tensors of Python floats, and of the parameters of layers."""
     return _default
 
 
 def set_default_dtype(d: Any) -> None:
-    """Make `d`, a float dtype, the one that Python floats become; arrays keep theirs.
+    """Set the dtype of tensors of Python floats to `d`, a float dtype.
 
     Raises `DtypeError` for a dtype that is not a float.
 

@@ -1,26 +1,26 @@
-"""The errors that the package raises on its own account.
+"""Errors of the package.
 
-Each is also the built-in error that NumPy's users expect and the `RuntimeError` that PyTorch's
-users expect, so that code written for either catches it.
+Each is also the built-in error that NumPy raises and the `RuntimeError` that PyTorch raises, so
+that code written for either catches it.
 """
 
 import numpy as np
 
 
 class ShapeError(ValueError, RuntimeError):
-    """Shapes that do not fit together, or that an operation or layer cannot take."""
+    """Shapes that do not fit together, or that an op or a layer does not accept."""
 
 
 class DtypeError(TypeError, RuntimeError):
-    """A dtype that cannot do what was asked: integers that should have a gradient, say."""
+    """A dtype that an op does not accept, such as integers that should have a gradient."""
 
 
 class GraphError(RuntimeError):
-    """A graph that cannot be walked: used already, changed since, or never recorded."""
+    """A graph without backward pass: used already, changed since, or never recorded."""
 
 
 class NoRuleError(TypeError):
-    """A function that tensors were handed to and that the table of operations does not have."""
+    """A function of arrays that is no registered op, called with tensors."""
 
 
 class AnomalyError(GraphError):
@@ -28,11 +28,11 @@ class AnomalyError(GraphError):
 
 
 class RangeError(ShapeError, IndexError):
-    """An index or an axis that is not there."""
+    """An index or an axis out of range."""
 
 
 class LinAlgError(np.linalg.LinAlgError, RuntimeError):
-    """A matrix that is singular, or not positive definite, where it has to be the contrary."""
+    """A matrix that is singular, or not positive definite."""
 
 
 class DivisionError(ZeroDivisionError, RuntimeError):

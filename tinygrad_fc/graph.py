@@ -274,23 +274,23 @@ def backward(
     if create:
         with grad_mode.enable_grad():
             pass_.run(create=True)
-            found = [[t, g.clone()] for t, g in pass_.gradients]
+            pairs = [[t, g.clone()] for t, g in pass_.gradients]
     else:
         pass_.run(create=False)
-        found = pass_.gradients
-        _own(found)
+        pairs = pass_.gradients
+        _own(pairs)
     with changing:
         moved = state.changed != before  # by another thread, or by a rule
     if moved:
         for node in pass_.done:
             _unchanged(node)
     if every and inputs is not None:
-        _all_reached(inputs, {id(t) for t, _ in found})
+        _all_reached(inputs, {id(t) for t, _ in pairs})
     state.walked = tick()
     if not (retain or create):
         for node in pass_.done:
             node._parents = node._args = None
-    return found
+    return pairs
 
 
 def _all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
@@ -302,10 +302,10 @@ def _all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
             )
 
 
-def deliver(found: Iterable[list[Any]]) -> None:
+def deliver(pairs: Iterable[list[Any]]) -> None:
     """Add each gradient to its tensor's `.grad`."""
     with _delivery:
-        for t, gradient in found:
+        for t, gradient in pairs:
             g, old = gradient, t._grad
             if old is None:
                 t._grad = g if isinstance(g, Node) else wrap(g)
@@ -503,23 +503,23 @@ def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
     shown = g.clone() if create else wrap(g.copy())
     with nullcontext() if create else grad_mode.no_grad():
         for hook in list(watch.hooks.values()):
-            given = hook(shown)
-            if given is None:
+            returned = hook(shown)
+            if returned is None:
                 continue
-            if not isinstance(given, Node) or given._array.shape != node._array.shape:
+            if not isinstance(returned, Node) or returned._array.shape != node._array.shape:
                 raise ShapeError(
-                    f"a hook returned {given!r:.80}; expected None, or a tensor of shape "
+                    f"a hook returned {returned!r:.80}; expected None, or a tensor of shape "
                     f"{node._array.shape}"
                 )
-            if given._array.dtype != node._array.dtype:
-                given = given.to(node._array.dtype)  # type: ignore[attr-defined]
-            shown = given
+            if returned._array.dtype != node._array.dtype:
+                returned = returned.to(node._array.dtype)  # type: ignore[attr-defined]
+            shown = returned
     return shown if create else shown._array
 
 
-def _own(found: list[list[Any]]) -> None:
+def _own(pairs: list[list[Any]]) -> None:
     """Replace every aliased gradient by a copy."""
-    for pair in found:
+    for pair in pairs:
         g = pair[1]
         # An array that a rule has just created has one reference.
         if (

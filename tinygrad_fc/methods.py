@@ -74,9 +74,9 @@ def _refusal(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -> 
     hint = ""
     if "read-only" in str(error):
         hint = ": its memory is shared or borrowed, change a copy (x.clone())"
-    given = ", ".join(f"{np.shape(_array(o))} {getattr(_array(o), 'dtype', '')}" for o in operands)
+    values = ", ".join(f"{np.shape(_array(o))} {getattr(_array(o), 'dtype', '')}" for o in operands)
     return kind(
-        f"{what} cannot change a tensor {t.shape} {t.dtype} by {given or 'this'}: {error}{hint}"
+        f"{what} cannot change a tensor {t.shape} {t.dtype} by {values or 'this'}: {error}{hint}"
     )
 
 
@@ -232,10 +232,10 @@ def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None
 def uniform_(self: Any, *bounds: float, generator: Any = None, **named: float) -> Tensor:
     """Draw every element uniformly `from` (0) `to` (1); return itself."""
     # `from` is a word of Python's, so that only `**named` can take it by its name.
-    given = dict(zip(("from", "to"), bounds, strict=False))
-    if len(bounds) > 2 or named.keys() - {"from", "to"} or given.keys() & named.keys():
+    positional = dict(zip(("from", "to"), bounds, strict=False))
+    if len(bounds) > 2 or named.keys() - {"from", "to"} or positional.keys() & named.keys():
         raise TypeError(f"uniform_ takes `from` and `to`, got {bounds} and {named}")
-    low, high = {"from": 0.0, "to": 1.0, **given, **named}.values()
+    low, high = {"from": 0.0, "to": 1.0, **positional, **named}.values()
     if not low <= high:
         raise ValueError(f"uniform_ needs from <= to, got from={low}, to={high}")
     return _change(self, "uniform_", lambda a: random.fill_uniform(a, low, high, generator))

@@ -296,7 +296,7 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if op is None:
         raise missing(called, sum(isinstance(a, Node | np.ndarray) for a in args) or 1)
     names = list(inspect.signature(called).parameters)
-    given = dict(zip(names, args, strict=False)) | kwargs
-    arrays = [given.pop(name) for name in names[: len(op.domain)]]
-    settings = {k: given.pop(k) for k in list(given) if k in op.settings}
-    return _plain(called, op, arrays, settings, given)
+    arguments = dict(zip(names, args, strict=False)) | kwargs
+    arrays = [arguments.pop(name) for name in names[: len(op.domain)]]
+    settings = {k: arguments.pop(k) for k in list(arguments) if k in op.settings}
+    return _plain(called, op, arrays, settings, arguments)

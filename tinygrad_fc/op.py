@@ -320,7 +320,7 @@ def define(
 
     def decorate(documented: Callable[..., Any]) -> Op:
         implementation = forward or function or documented
-        made = _registered(
+        registered = _registered(
             function or implementation,
             forward=implementation,
             domain=domain,
@@ -328,7 +328,7 @@ def define(
             settings=settings,
             name=name or documented.__name__.rstrip("_"),
         )
-        return _documented(made, documented)
+        return _documented(registered, documented)
 
     return decorate
 
@@ -380,7 +380,7 @@ def op(
                 f"argument; got {rules!r:.80}"
             )
         rules = tuple(r and _careful(called, i, r) for i, r in enumerate(rules))
-    made = _registered(
+    registered = _registered(
         function,
         forward=forward or function,
         domain=domain,
@@ -388,7 +388,7 @@ def op(
         settings=settings,
         name=called,
     )
-    return _documented(made, function) if isinstance(function, FunctionType) else made
+    return _documented(registered, function) if isinstance(function, FunctionType) else registered
 
 
 def _registered(
@@ -406,21 +406,21 @@ def _registered(
         rules = tuple(r or functools.partial(_no_rule, name, i) for i, r in enumerate(rules))
     if any(d.restricted for d in domain):
         forward = quiet(forward)
-    made = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
-    table[function] = table[made] = made
-    return made
+    registered = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
+    table[function] = table[registered] = registered
+    return registered
 
 
-def _documented(made: Op, function: Any) -> Op:
+def _documented(documented: Op, function: Any) -> Op:
     """Return the op with the docstring and signature of `function`, and its domains."""
-    functools.update_wrapper(made, function)
+    functools.update_wrapper(documented, function)
     code = inspect.unwrap(function).__code__
     names = code.co_varnames[: code.co_argcount] or ("arrays",)
-    domains = ", ".join(f"{n} {d!r}" for n, d in zip(names, made.domain, strict=False))
-    made.__doc__ = f"{function.__doc__ or ''}\n    Domain: {domains}." + (
-        " The result never requires grad." if made.rules is None else ""
+    domains = ", ".join(f"{n} {d!r}" for n, d in zip(names, documented.domain, strict=False))
+    documented.__doc__ = f"{function.__doc__ or ''}\n    Domain: {domains}." + (
+        " The result never requires grad." if documented.rules is None else ""
     )
-    return made
+    return documented
 
 
 def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Tensor: an array, and the op that made it.
+"""Tensor: an array, and the op that it is the result of.
 
 Operators call the recorder directly; NumPy's protocols lead `np.exp(t)` and `array * t` to the
 same ops. Methods that are functions too stand in `methods`.
@@ -52,9 +52,9 @@ _PLACES = ("cpu", "cuda", "mps", "meta", "xpu")
 
 
 def _index(at: Any) -> Any:
-    """Return what stands between brackets with arrays in place of tensors.
+    """Return an index of `x[...]` with copies of arrays in place of tensors and arrays.
 
-    They are copied, since a rule reads them, and the caller may change them before that.
+    Rules read them, and the caller may change them before that.
     """
     if isinstance(at, Node):
         array = at._array
@@ -110,12 +110,11 @@ def _reflected(op: Op) -> Operator:
 
 
 class Tensor(methods.Methods):
-    """An array of numbers that remembers the call that made it.
+    """An array of numbers, and the op and the arguments that it is the result of.
 
-    `Tensor(data, requires_grad=False, dtype=None)` copies `data` as `tinygrad_fc.tensor` does,
-    which tells the errors. Operators, methods and NumPy's functions record a graph where an
-    operand requires grad; `backward()` on a scalar result walks it back and leaves the gradient
-    in the `.grad` of each tensor that was made by hand.
+    `Tensor(data, requires_grad=False, dtype=None)` copies `data` and raises errors as
+    `tinygrad_fc.tensor` does. Operators, methods and NumPy's functions record a graph if an operand
+    requires grad; `backward()` on a scalar result leaves gradients in the `.grad` of leaves.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
@@ -140,7 +139,7 @@ class Tensor(methods.Methods):
         if requires_grad:
             self.requires_grad = True
 
-    # What it is
+    # Attributes
 
     @property
     def shape(self) -> Size:
@@ -182,14 +181,14 @@ class Tensor(methods.Methods):
         return self._array.itemsize  # type: ignore[no-any-return]
 
     def is_floating_point(self) -> bool:
-        """Tell whether its elements are floats."""
+        """Return whether its elements are floats."""
         return self._array.dtype.kind == "f"  # type: ignore[no-any-return]
 
     def is_contiguous(self) -> bool:
-        """Tell whether its elements lie one after another in memory."""
+        """Return whether its elements are contiguous in memory."""
         return bool(self._array.flags.c_contiguous)
 
-    # Out of it
+    # Conversions
 
     def numpy(self) -> Any:
         """Return a read-only view of the array, at any time.
@@ -262,7 +261,7 @@ class Tensor(methods.Methods):
 
         return tensor_html(self)
 
-    # Its place in the graph
+    # The graph
 
     @property
     def requires_grad(self) -> bool:
@@ -298,9 +297,9 @@ class Tensor(methods.Methods):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that backward passes have added up; None before the first.
+        """The sum of the gradients of all backward passes; None before the first.
 
-        Of a result it warns, unless `retain_grad()` was called: only leaves get one.
+        Only leaves get one: reading that of a result warns, unless `retain_grad()` was called.
         """
         if self._grad is None and self._requires_grad and not (self.is_leaf or self.retains_grad):
             warnings.warn(
@@ -360,16 +359,16 @@ class Tensor(methods.Methods):
         return s.copy(self)
 
     def contiguous(self) -> Tensor:
-        """Return itself, or a copy whose elements lie one after another."""
+        """Return itself, or a copy whose elements are contiguous in memory."""
         return self if self.is_contiguous() else s.copy(self)
 
     @property
     def grad_fn(self) -> GradFn | None:
-        """The op that made it as a node of the graph; None for a leaf."""
+        """The node of the graph that it is the result of; None for a leaf."""
         return None if self.is_leaf else GradFn(self)
 
     def retain_grad(self) -> None:
-        """Have a backward pass leave the gradient in `.grad`, though this is a result."""
+        """Let backward passes leave the gradient of this result in `.grad`."""
         if not self._requires_grad:
             raise GraphError(
                 "this tensor does not require grad: there will be no gradient to retain"
@@ -383,7 +382,7 @@ class Tensor(methods.Methods):
         return self._watch is not None and self._watch.retain
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call `hook` with the whole gradient in each backward pass; what it returns replaces it.
+        """Call `hook` with the gradient in each backward pass; a tensor it returns replaces it.
 
         >>> import tinygrad_fc as tg
         >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -412,26 +411,25 @@ class Tensor(methods.Methods):
         create_graph: bool = False,
         inputs: Sequence[Tensor] | None = None,
     ) -> None:
-        """Add the gradient of this result to the `.grad` of what it is made of.
+        """Add the gradient of this result to the `.grad` of the leaves that it depends on.
 
-        `gradient` weighs its elements, and is 1 for a scalar. `create_graph` records the pass, so
-        that gradients have gradients; `retain_graph` (like it by default) keeps the graph for
-        another pass; `inputs` are the only tensors that get theirs. Raises `GraphError` where
-        nothing requires grad, the graph was used, or a value changed in place; nothing is changed
-        then.
+        `gradient`, the cotangent, is 1 for a scalar. `create_graph` records the pass, so that
+        gradients have gradients; `retain_graph` (like it by default) keeps the graph for another
+        pass; with `inputs`, only these tensors get a gradient. Raises `GraphError` where nothing
+        requires grad, the graph was used, or a value changed in place; nothing is changed then.
         """
         plain = gradient is None and inputs is None and not create_graph
         if plain and self._requires_grad and self._array.shape == ():
-            # What training asks for, on the shortest way.
+            # A training step: the shortest path.
             plain_array = self._array.__class__ is np.ndarray
             one = ONE[self._array.dtype.char] if plain_array else np.ones_like(self._array)
             deliver(backward((self,), (one,), retain=bool(retain_graph)))
             return
-        from tinygrad_fc import autograd  # noqa: PLC0415  which is made of tensors
+        from tinygrad_fc import autograd  # noqa: PLC0415  which imports tensors
 
         autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
-    # In and out of other libraries
+    # Protocols of other libraries
 
     __array_priority__ = 1000
 
@@ -462,17 +460,17 @@ class Tensor(methods.Methods):
         return self._array.__dlpack_device__()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        made = self._restored(self._array.copy(), self._requires_grad)
-        memo[id(self)] = made
-        made._grad = None if self._grad is None else self._grad.detach().clone()
-        return made
+        copied = self._restored(self._array.copy(), self._requires_grad)
+        memo[id(self)] = copied
+        copied._grad = None if self._grad is None else self._grad.detach().clone()
+        return copied
 
     def __reduce__(self) -> Any:
         grad = None if self._grad is None else self._grad._array
         return _load, (type(self), self._array, self._requires_grad, grad)
 
     def _fresh(self, array: Any) -> None:
-        """Make it a tensor that no call made, around `array`."""
+        """Initialize it as a leaf with `array`."""
         self._array = array
         self._op = self._parents = self._args = self._grad = self._watch = None
         self._requires_grad = False
@@ -480,10 +478,10 @@ class Tensor(methods.Methods):
 
     @classmethod
     def _restored(cls, array: Any, requires_grad: bool) -> Self:
-        made = cls.__new__(cls)
-        made._fresh(array)
-        made._requires_grad = requires_grad
-        return made
+        restored = cls.__new__(cls)
+        restored._fresh(array)
+        restored._requires_grad = requires_grad
+        return restored
 
     # Operators
 
@@ -698,9 +696,9 @@ class RemovableHandle:
 
 
 def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
-    made = kind._restored(array, requires_grad)
-    made._grad = None if grad is None else wrap(grad)
-    return made
+    loaded = kind._restored(array, requires_grad)
+    loaded._grad = None if grad is None else wrap(grad)
+    return loaded
 
 
 _PROFILES: dict[str, dict[str, Any]] = {
@@ -740,7 +738,7 @@ def set_printoptions(
 
 
 def text(start: str, t: Any) -> str:
-    """Return how a tensor is shown: as in PyTorch, with the op that made it for a result."""
+    """Return the `repr` of a tensor: as in PyTorch, with the name of the op for a result."""
     array = moved(t._array, CPU)
     options = {"max_line_width" if k == "linewidth" else k: v for k, v in _shown.items()}
     plain = options.pop("sci_mode") is False

@@ -120,9 +120,9 @@ def backward(
     create_graph: bool = False,
     inputs: Any = None,
 ) -> None:
-    """Add the gradients of the results `tensors` to the `.grad` of what they are made of.
+    """Add the gradients of the results `tensors` to the `.grad` of the leaves.
 
-    `grad_tensors` weigh the elements of each. See `Tensor.backward` for the rest.
+    `grad_tensors` are their cotangents. See `Tensor.backward` for the rest.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -147,9 +147,9 @@ def grad(
 ) -> tuple[Tensor, ...]:
     """Return the gradients of `outputs` with respect to `inputs`, leaving every `.grad` alone.
 
-    `grad_outputs` weigh the elements of `outputs`. An input that was not reached is an error,
-    None with `allow_unused`, zeros with `materialize_grads`. `create_graph` records the pass, for
-    gradients of gradients. Raises `GraphError` as `Tensor.backward` does.
+    `grad_outputs` are the cotangents of `outputs`. An input that was not reached raises an error,
+    gets None with `allow_unused`, or zeros with `materialize_grads`. `create_graph` records the
+    pass, for gradients of gradients. Raises `GraphError` as `Tensor.backward` does.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor(3.0, requires_grad=True)

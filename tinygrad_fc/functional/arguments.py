@@ -57,15 +57,15 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
     return array
 
 
-def as_shape(given: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return a shape that was given as whole numbers or as one sequence of them."""
+def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return a shape from integers, or from one sequence of them."""
     try:
-        if len(given) == 1 and not hasattr(given[0], "__index__"):
-            given = tuple(given[0])
-        return tuple(index(n) for n in given)
+        if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
+            sizes = tuple(sizes[0])
+        return tuple(index(n) for n in sizes)
     except TypeError as error:
         raise DtypeError(
-            f"sizes, dims and shifts are whole numbers or a tuple of them, got {given!r:.60}"
+            f"sizes, dims and shifts are whole numbers or a tuple of them, got {sizes!r:.60}"
         ) from error
 
 
@@ -157,10 +157,10 @@ def accepts_arrays(function: F) -> F:
     rest = code.co_varnames[start + code.co_kwonlyargcount] if code.co_flags & 4 else ""
     rest = rest if "Tensor" in function.__annotations__.get(rest, "") else ""
     # In the namespace of `function`, by which doctest finds what belongs to a module.
-    made = FunctionType(
+    converting = FunctionType(
         wrapper.__code__, function.__globals__, function.__name__, None, wrapper.__closure__
     )
-    return functools.update_wrapper(made, function)  # type: ignore[return-value]
+    return functools.update_wrapper(converting, function)  # type: ignore[return-value]
 
 
 def _tensor(value: Any, name: str, function: str) -> Any:

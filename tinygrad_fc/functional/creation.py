@@ -37,10 +37,10 @@ __all__ += ["tensor", "zeros", "zeros_like"]
 
 def with_grad(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     """Return a tensor around `array`, moved to `device` unless that is None."""
-    made = wrap(array if device is None else moved(array, as_device(device)))
+    t = wrap(array if device is None else moved(array, as_device(device)))
     if requires_grad:
-        made.requires_grad = True
-    return made
+        t.requires_grad = True
+    return t
 
 
 def tensor(

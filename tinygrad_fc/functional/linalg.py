@@ -231,11 +231,11 @@ def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     """
     if len(operands) == 1 and isinstance(operands[0], tuple | list):
         operands = tuple(operands[0])
-    given: Any = operands
-    terms, result = _explicit(equation, [x.ndim for x in given])
-    plain = [_diagonal(x, term) for x, term in zip(given, terms, strict=True)]
-    kept = ",".join(term for _, term in plain)
-    return l.einsum_(*(x for x, _ in plain), equation=f"{kept}->{result}")
+    tensors: Any = operands
+    terms, result = _explicit(equation, [x.ndim for x in tensors])
+    plain = [_diagonal(x, term) for x, term in zip(tensors, terms, strict=True)]
+    operand_terms = ",".join(term for _, term in plain)
+    return l.einsum_(*(x for x, _ in plain), equation=f"{operand_terms}->{result}")
 
 
 def _explicit(equation: str, ndims: list[int]) -> tuple[list[str], str]:
@@ -264,7 +264,7 @@ def _explicit(equation: str, ndims: list[int]) -> tuple[list[str], str]:
 
 
 def _diagonal(x: Any, term: str) -> tuple[Any, str]:
-    """Return `x` with the axes of each letter that stands twice made one, and its term."""
+    """Return `x` with the diagonal for each letter that stands twice, and its term."""
     for c in term:
         while term.count(c) > 1:
             first = term.index(c)
@@ -349,11 +349,11 @@ def matrix_norm(
         values = svdvals(movedim(A if dtype is None else A.to(dtype), (lines, columns), (-2, -1)))
         row: Any = {2: _largest, -2: r.amin, "nuc": r.sum_}[ord]
         out = row(values, axis=-1)
-        kept = tuple(1 if k in (lines, columns) else n for k, n in enumerate(A.shape))
-        return out.reshape(kept) if keepdim else out  # type: ignore[no-any-return]
-    summed, kept_ = (lines, columns) if abs(ord) == 1 else (columns, lines)
+        shape = tuple(1 if k in (lines, columns) else n for k, n in enumerate(A.shape))
+        return out.reshape(shape) if keepdim else out  # type: ignore[no-any-return]
+    summed, over = (lines, columns) if abs(ord) == 1 else (columns, lines)
     sums = vector_norm(A, 1, summed, keepdim=True, dtype=dtype)
-    out = (_largest if ord > 0 else r.amin)(sums, axis=kept_, keepdims=True)
+    out = (_largest if ord > 0 else r.amin)(sums, axis=over, keepdims=True)
     return out if keepdim else out.squeeze((lines, columns))
 
 
@@ -396,7 +396,7 @@ def norm(
 def p_norm(
     input: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """Return the `p`-norm over `dim`, `torch.norm`: of all elements of a matrix, whatever `p` is.
+    """Return the `p`-norm over `dim`, `torch.norm`: for any `p` of all elements of a matrix.
 
     >>> import tinygrad_fc as tg
     >>> tg.norm(tg.tensor([[3.0, 4.0], [0.0, 0.0]]), dim=1)

@@ -27,7 +27,7 @@ __all__ += ["transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "vs
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
-    """Return the same elements in another shape; one size may be -1, which is then found.
+    """Return the same elements in another shape; one size may be -1, which is computed.
 
     Raises `ShapeError` where the counts of elements differ.
 
@@ -134,7 +134,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Return the tensor with the axes from `start_dim` to `end_dim` made one.
+    """Return the tensor with the axes from `start_dim` to `end_dim` merged into one.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(2, 3, 4).flatten(1).shape
@@ -158,10 +158,10 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
     """
     wanted = as_shape(shape)
     extra = len(wanted) - input.ndim
-    kept = tuple(
+    sizes = tuple(
         input.shape[k - extra] if n == -1 and k >= extra else n for k, n in enumerate(wanted)
     )
-    return s.broadcast_to(input, shape=kept)
+    return s.broadcast_to(input, shape=sizes)
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
@@ -345,7 +345,7 @@ def ravel(input: Tensor) -> Tensor:
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
-    """Return the tensor with axis `dim` made several, of `sizes`; one may be -1.
+    """Return the tensor with axis `dim` split into axes of `sizes`; one may be -1.
 
     Raises `ShapeError` where their product is not the size of the axis.
 
@@ -451,7 +451,7 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
             f"repeat needs a number from 0 on for each axis of a tensor {input.shape}, got {counts}"
         )
     shape = (1,) * (len(counts) - input.ndim) + input.shape
-    # Each axis beside a new one, which is repeated and then made one with it.
+    # A new axis before each one is repeated, and then merged with it.
     apart = tuple(m for n in shape for m in (1, n))
     wide = tuple(m for k, n in zip(counts, shape, strict=True) for m in (k, n))
     whole = tuple(k * n for k, n in zip(counts, shape, strict=True))

@@ -141,15 +141,15 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     others = [x for k, x in enumerate(xs) if k != i]
     # An index that occurs nowhere else was summed over: broadcast along it.
     known = set(result).union(*terms)
-    kept = "".join(k for k in mine if k in known)
-    share = einsum_(g, *others, equation=f"{','.join([result, *terms])}->{kept}")
+    letters = "".join(k for k in mine if k in known)
+    gradient = einsum_(g, *others, equation=f"{','.join([result, *terms])}->{letters}")
     # An axis of size 1 was broadcast to the others' size: sum over it.
     sizes = dict(zip(mine, xs[i].shape, strict=True))
-    wide = tuple(j for j, k in enumerate(kept) if sizes[k] == 1 != share.shape[j])
+    wide = tuple(j for j, k in enumerate(letters) if sizes[k] == 1 != gradient.shape[j])
     if wide:
-        share = share.sum(axis=wide, keepdims=True)
-    found = dict(zip(kept, share.shape, strict=True))
-    return broadcast_to(share.reshape(tuple(found.get(k, 1) for k in mine)), shape=xs[i].shape)
+        gradient = gradient.sum(axis=wide, keepdims=True)
+    lengths = dict(zip(letters, gradient.shape, strict=True))
+    return broadcast_to(gradient.reshape(tuple(lengths.get(k, 1) for k in mine)), shape=xs[i].shape)
 
 
 @op(
@@ -194,14 +194,14 @@ def each(function: Any, out: Any, *stacks: Any) -> Any:
     try:
         return function(*stacks)
     except np.linalg.LinAlgError:
-        made = np.full(out, np.nan, np.result_type(*stacks))
+        result = np.full(out, np.nan, np.result_type(*stacks))
         spread = [np.broadcast_to(s, (*out[:-2], *s.shape[-2:])) for s in stacks]
         for at in np.ndindex(out[:-2]):
             try:
-                made[at] = function(*(s[at] for s in spread))
+                result[at] = function(*(s[at] for s in spread))
             except np.linalg.LinAlgError:
                 continue
-        return made
+        return result
 
 
 def _flat(x: Any) -> Any:
@@ -288,10 +288,10 @@ def inv(a: Any) -> Any:
 @lru_cache(16)
 def _minors(n: int) -> tuple[Any, Any, Any]:
     """Return rows and columns (n, n, n - 1, n - 1) of all minors, and the signs of cofactors."""
-    kept = np.array([[k for k in range(n) if k != i] for i in range(n)], np.intp).reshape(
+    others = np.array([[k for k in range(n) if k != i] for i in range(n)], np.intp).reshape(
         n, max(n - 1, 0)
     )
-    rows, columns = kept[:, None, :, None], kept[None, :, None, :]
+    rows, columns = others[:, None, :, None], others[None, :, None, :]
     return rows, columns, (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
 
 

@@ -399,17 +399,17 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
     if not x.size:
         return g
     x, g = x.swapaxes(axis, -1), g.swapaxes(axis, -1)
-    # The gradient of x[i] is prod(x[:i]) * share[i] with share[i] = g[i] + x[i + 1] * share[i + 1],
+    # The gradient of x[i] is prod(x[:i]) * carry[i] with carry[i] = g[i] + x[i + 1] * carry[i + 1],
     # a recurrence that is computed by a parallel scan with steps of 1, 2, 4, ...
-    share, factor, step = g[..., ::-1], x[..., ::-1], 1
+    carry, factor, step = g[..., ::-1], x[..., ::-1], 1
     factor = np.concatenate([np.ones_like(factor[..., :1]), factor[..., :-1]], axis=-1)
     while step < x.shape[-1]:
-        later = multiply_no_nan(share[..., :-step], factor[..., step:])
-        share = np.concatenate([share[..., :step], share[..., step:] + later], axis=-1)
+        later = multiply_no_nan(carry[..., :-step], factor[..., step:])
+        carry = np.concatenate([carry[..., :step], carry[..., step:] + later], axis=-1)
         both = multiply_no_nan_symmetric(factor[..., :-step], factor[..., step:])
         factor = np.concatenate([factor[..., :step], both], axis=-1)
         step *= 2
-    return multiply_no_nan(share[..., ::-1], _before(x)).swapaxes(axis, -1)
+    return multiply_no_nan(carry[..., ::-1], _before(x)).swapaxes(axis, -1)
 
 
 @op(
