@@ -76,11 +76,11 @@ assert np.allclose(unbroadcast(g, (2,)), bias.grad.numpy())
 model = nn.Linear(3, 1)
 data, target = tg.tensor(x), tg.zeros(40, 1)
 nn.functional.mse_loss(model(data), target).backward()
-each = []
+gradients = []
 for row in range(40):
     (gradient,) = tg.autograd.grad(((model(data[row : row + 1])) ** 2).sum(), model.bias)
-    each.append(gradient.item())
-assert np.isclose(model.bias.grad.item(), np.mean(each))
+    gradients.append(gradient.item())
+assert np.isclose(model.bias.grad.item(), np.mean(gradients))
 
 # %% [markdown]
 # **2.** Write the vjp rule for `y = x.mean()` of a matrix, and compare it with autograd's gradient.

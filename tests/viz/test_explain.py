@@ -77,9 +77,9 @@ def test_paths_sum_to_the_gradient(seed: int, count: int):
         first, *lines = viz.explain(loss, leaf, names={"w": leaf}).splitlines()
         assert first.startswith("gradient of w: ")
         assert f"over {len(lines)} path" in first
-        each = [float(line.rsplit(" = ", 1)[1]) for line in lines]
-        np.testing.assert_allclose(sum(each), total.item(), rtol=1e-2, atol=1e-2)
-        for line, value in zip(lines, each, strict=True):
+        products = [float(line.rsplit(" = ", 1)[1]) for line in lines]
+        np.testing.assert_allclose(sum(products), total.item(), rtol=1e-2, atol=1e-2)
+        for line, value in zip(lines, products, strict=True):
             factors = line.split(": ")[1].split(" = ")[0].split(" · ")
             np.testing.assert_allclose(np.prod([*map(float, factors)]), value, rtol=1e-2)
 

@@ -344,8 +344,8 @@ def test_axe_has_no_violation(chromium: Any, tmp_path: Path, scheme: str, width:
     shown = opened(chromium, tmp_path, program, color_scheme=scheme, viewport=view)
     shown.page.evaluate(script)
     for _ in range(3):
-        found = shown.page.evaluate("axe.run().then(result => result.violations)")
-        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
+        violations = shown.page.evaluate("axe.run().then(result => result.violations)")
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in violations] == []
         for _ in range(8):
             shown.page.keyboard.press("ArrowRight")
     shown.close()

@@ -98,11 +98,11 @@ const R = (() => {
   const reduction = (start, f) => (x, { axis = 0, keepdims = false, initial = start } = {}) => {
     const axes = axis === null ? x.shape.map((_, k) => k)
       : [axis].flat().map((k) => (k < 0 ? k + x.shape.length : k));
-    const kept = x.shape.map((n, k) => (axes.includes(k) ? 1 : n)), steps = strides(kept);
+    const reduced = x.shape.map((n, k) => (axes.includes(k) ? 1 : n)), steps = strides(reduced);
     const at = walk(x.shape, steps.map((s, k) => (axes.includes(k) ? 0 : s)));
-    const out = new Float64Array(size(kept)).fill(initial);
+    const out = new Float64Array(size(reduced)).fill(initial);
     x.data.forEach((value, i) => { out[at[i]] = f(out[at[i]], value); });
-    return make(keepdims ? kept : kept.filter((_, k) => !axes.includes(k)), out);
+    return make(keepdims ? reduced : reduced.filter((_, k) => !axes.includes(k)), out);
   };
   run.sum = reduction(0, functions.add);
   run.prod = reduction(1, functions.multiply);

@@ -152,12 +152,14 @@ def _example(op: Op, names: Sequence[str], settings: Mapping[str, Any]) -> list[
         return [f"  {line.strip()}" for line in f"{mark}{rest}".partition("\n\n")[0].splitlines()]
     values = [np.asarray(_inside(word)) for word in op.domain]
     out = np.asarray(op.forward(*values))
-    slopes = ", ".join(
+    gradients = ", ".join(
         f"of {name} is {number_text(rules[i](np.ones(()), out, *values))}"
         for i, name in enumerate(names)
     )
     called = ", ".join(map(number_text, values))
-    return [f"  example: {op.name}({called}) = {number_text(out)}; for g = 1 the gradient {slopes}"]
+    return [
+        f"  example: {op.name}({called}) = {number_text(out)}; for g = 1 the gradient {gradients}"
+    ]
 
 
 # A backward pass

@@ -145,7 +145,7 @@ def record(model: Module) -> Iterator[None]:
             handle.remove()
 
 
-# The walk
+# The traversal
 
 
 def graph(
@@ -171,9 +171,9 @@ def graph(
     gradient_of: dict[int, Any] = {}
     if gradients and loss._array.size == 1:
         targets = [*tensors, *leaves.values()]
-        found = autograd.grad(loss, targets, retain_graph=True, allow_unused=True)
+        computed = autograd.grad(loss, targets, retain_graph=True, allow_unused=True)
         gradient_of = {
-            id(t): None if g is None else g._array for t, g in zip(targets, found, strict=True)
+            id(t): None if g is None else g._array for t, g in zip(targets, computed, strict=True)
         }
     builder = _Builder(gradient_of, names or {})
     for t in tensors:
@@ -233,16 +233,16 @@ class _Builder:
             inputs.append(number)
             if number is None:
                 name = self.names.get(id(array)) or argument_name(op, i)
-                slope = None if parent is None else self.gradients.get(id(parent))
+                own = None if parent is None else self.gradients.get(id(parent))
                 # A copy: parameters are changed in place after the backward pass.
                 value = np.array(array)
-                leaves.append(Leaf(name, i, value, parent is not None, slope))
+                leaves.append(Leaf(name, i, value, parent is not None, own))
         calls = tuple(call for call in self.calls if call.first < t._seq < call.last)
         read = (tuple(inputs), tuple(leaves), tuple(args))
         if op.outer is not None:
             z = np.asarray(op.inner.forward(*args))
-            slope = None if gradient is None else op.outer.rules[0](gradient, t._array, None)
-            self._append(op.inner, *read, t._settings, z, slope, calls)
+            cotangent = None if gradient is None else op.outer.rules[0](gradient, t._array, None)
+            self._append(op.inner, *read, t._settings, z, cotangent, calls)
             read = ((len(self.nodes) - 1,), (), (z,))
             op = op.outer
         self.numbers[id(t)] = self._append(op, *read, t._settings, t._array, gradient, calls)
