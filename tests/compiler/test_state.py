@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
+from tinygrad_fc.compiler import CompileError
 from tinygrad_fc.optim import lr_scheduler
 
 from .networks import batch, momentum, perceptron, sgd
@@ -260,6 +261,22 @@ class Averaging(optim.Optimizer):
                     state["n"] += 1
                     state["mean"].mul_(0.9).add_(p.grad)
                     p.sub_(group["lr"] / state["n"] * state["mean"])
+
+
+class Replacing(Averaging):
+    """An optimizer that puts another tensor into its state in each step."""
+
+    def step(self, closure: Any = None) -> None:
+        super().step(closure)
+        for state in self.state.values():
+            state["mean"] = state["mean"] * 0.5
+
+
+def test_state_that_each_step_replaces_is_refused():
+    training = perceptron(lambda p: Replacing(p, 0.1))
+    compiled = tg.compile(step, backend="numpy")
+    with pytest.raises(CompileError, match=r"'mean', state of Replacing.*in place"):
+        compiled(training, *batch())
 
 
 def tied() -> Training:

@@ -97,7 +97,7 @@ def change_refused(line: str, what: str) -> CompileError:
     """Return the error for a function that changes `what` of the outside."""
     return CompileError(
         f"{line}: the function changes {what}, which only its first call would do. Change it "
-        "outside, or keep numbers in a tensor: steps.add_(1)"
+        "outside, or keep it in a tensor that is changed in place: steps.add_(1)"
     )
 
 
@@ -106,8 +106,8 @@ class Captured:
 
     def __init__(self, function: Any, arguments: Iterable[Any]) -> None:
         kind = type(function)
-        call = function if hasattr(function, "__code__") else getattr(kind, "forward", None)
-        call = call or kind.__call__
+        method = getattr(kind, "forward", kind.__call__)
+        call = function if hasattr(function, "__code__") else method
         code = getattr(call, "__code__", None)
         self.line = f"{code.co_filename}:{code.co_firstlineno}" if code else "the function"
         self.names: dict[tuple[int, str], Read] = {}
@@ -219,11 +219,10 @@ class Captured:
 
 def _is_users_object(value: Any) -> bool:
     """Tell whether a module or class is the user's; any other object but a tensor or layer is."""
+    if isinstance(value, type):
+        value = sys.modules.get(value.__module__)
     if isinstance(value, ModuleType):
         return not (getattr(value, "__file__", None) or "<frozen").startswith(OTHERS)
-    if isinstance(value, type):
-        module = sys.modules.get(value.__module__)
-        return module is None or _is_users_object(module)
     return not isinstance(value, Module | Node)
 
 

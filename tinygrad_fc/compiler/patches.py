@@ -10,7 +10,7 @@ in optimizers.
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -63,21 +63,16 @@ def hooks_of(tensor: Any) -> tuple[Any, ...]:
 @contextmanager
 def placed(trace: Trace) -> Iterator[None]:
     """Make the exchanges for `trace`."""
-    undo: list[tuple[Any, str, Any]] = []
-    missing = object()
-    _running.append(trace)
-    try:
+    with ExitStack() as undo:
+        _running.append(trace)
+        undo.callback(_running.pop)
         for owner, name, exchanged in list(_exchanges(trace)):
-            undo.append((owner, name, vars(owner).get(name, missing)))
+            if name in vars(owner):
+                undo.callback(setattr, owner, name, vars(owner)[name])
+            else:
+                undo.callback(delattr, owner, name)
             setattr(owner, name, exchanged)
         yield
-    finally:
-        for owner, name, original in reversed(undo):
-            if original is missing:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, original)
-        _running.pop()
 
 
 def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:

@@ -219,9 +219,10 @@ class Trace(ir.Graph):
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
         outer = self.origin
         if outer is None and op.outer is None:
-            known = self.values(ir.mapped(ir.array_of, args[:2])) if argument >= 0 else (None, None)
-            phase = "forward" if argument < 0 else "backward"
-            self.origin = Origin(op.name, phase, argument, *known, self.active[-1])
+            known = args[:2] if argument >= 0 else (None, None)
+            cotangent, result = self.values(ir.mapped(ir.array_of, known))
+            phase, module = "forward" if argument < 0 else "backward", self.active[-1]
+            self.origin = Origin(op.name, phase, argument, cotangent, result, module)
         try:
             return function(*args, **settings)
         finally:
@@ -466,13 +467,15 @@ def _conditions(program: Program) -> set[int]:
 def _check_aliases(run: Trace, program: Program) -> None:
     """Raise where an array is changed and another input is a view of its memory."""
     arrays = [v for v in run.inputs if isinstance(v.sample, np.ndarray)]
-    for value, _ in program.changes:
-        for other in arrays:
-            if other is not value and np.may_share_memory(other.sample, value.sample):
-                raise CompileError(
-                    f"{run.captured.line}: an array of shape {value.shape} is changed, and another "
-                    "input is a view of its memory. Pass a copy: x.clone()"
-                )
+    pairs = (
+        (v.sample, other.sample) for v, _ in program.changes for other in arrays if other is not v
+    )
+    shared = [x for x, y in pairs if np.may_share_memory(x, y)]
+    if shared:
+        raise CompileError(
+            f"{run.captured.line}: an array of shape {shared[0].shape} is changed, and another "
+            "input is a view of its memory. Pass a copy: x.clone()"
+        )
 
 
 def _captured_arguments(run: Trace, args: Any) -> list[tuple[int, Any]]:

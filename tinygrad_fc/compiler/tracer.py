@@ -6,6 +6,7 @@ call that makes it from the parent, so that a change of either shows in both, as
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from functools import partial
@@ -159,9 +160,11 @@ class Tracer(NDArrayOperatorsMixin):
         """Return the tracer of a call of `function`; tracers of its parts if it returns several."""
         value = self.graph.emit(function, self.graph.values(args), self.graph.values(kwargs))
         if isinstance(value.sample, tuple | list):
-            numbers = iter(range(len(value.sample)))
-            part = lambda _: self.graph.emit(operator.getitem, (value, next(numbers)))  # noqa: E731
-            return ir.mapped(lambda x: Tracer(self.graph, part(x)), value.sample)
+            numbers = itertools.count()
+            part = partial(self.graph.emit, operator.getitem)
+            return ir.mapped(
+                lambda _: Tracer(self.graph, part((value, next(numbers)))), value.sample
+            )
         return Tracer(self.graph, value)
 
     def view(self, function: Any = np.reshape, *rest: Any) -> Tracer:
