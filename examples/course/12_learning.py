@@ -58,9 +58,10 @@ figure = history.plot()
 # The legends have the modules: 0, 2, 4 and 6 are the layers 1 to 4, and 1, 3, 5 and 7 their
 # activations. The loss stays near 0.13, the variance of the target on [-7, 7]: the network returns
 # little more than its mean. The gradients of the first two layers are several times smaller than
-# that of the last, and a fifth of the outputs of layer 1, over units and samples, is *saturated*:
-# so close to 0 or 1 that the derivative of the sigmoid is less than a tenth of its largest. In the
-# histograms the outputs of layer 1 pile up at 0 and 1, and $d$ gets wider from layer to layer:
+# that of the last, and a fifth of the outputs of layer 1, over units (neurons) and samples, is
+# *saturated*: so close to 0 or 1 that the derivative of the sigmoid is less than a tenth of its
+# largest. In the histograms the outputs of layer 1 pile up at 0 and 1, and $d$ gets wider from
+# layer to layer:
 
 # %%
 x = tg.linspace(-7, 7, 200).reshape(-1, 1)
