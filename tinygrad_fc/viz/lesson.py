@@ -287,8 +287,8 @@ class Lesson:
         """Return the lines of every value: of what is written inside another one, those of that."""
         lines = dict(self.own_lines)
         for value in reversed(self.program.instructions):
-            for user in self.printer.users[id(value)]:
-                lines.setdefault(id(value), lines.get(id(user), []))
+            known = (lines[id(u)] for u in self.printer.users[id(value)] if id(u) in lines)
+            lines.setdefault(id(value), next(known, []))
         return lines
 
     # Steps
