@@ -102,10 +102,10 @@ def _marker(name: str, colour: str) -> str:
 
 def _edge(layout: Layout, source: int, target: int) -> str:
     points = ends(layout, source, target)
-    down = [(x - 5, y) for x, y in points]
+    down = [(x - 7, y) for x, y in points]
     lines = _line("value", down)
     if layout.boxes[source].has_gradient:
-        lines += _line("gradient", [(x + 5, y) for x, y in reversed(points)])
+        lines += _line("gradient", [(x + 7, y) for x, y in reversed(points)])
     return lines
 
 

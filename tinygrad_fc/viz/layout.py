@@ -19,7 +19,7 @@ __all__ = ["BOX_WIDTH", "Box", "Layout", "arrange", "fold"]
 BOX_WIDTH = 276
 ROW_HEIGHT = 17
 PADDING = 7
-GAP_X, GAP_Y = 28, 34
+GAP_X, GAP_Y = 28, 40
 LARGEST = 1000
 """Boxes that are drawn at most."""
 
