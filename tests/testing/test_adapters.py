@@ -46,7 +46,7 @@ def test_equal_calls_of_torch_may_differ_by_rounding_alone(size: float) -> None:
         assert caught.value.kind in {"nondeterministic", "nonlinear"}
 
 
-def test_what_is_random_in_torch_is_told_so() -> None:
+def test_random_functions_of_torch_are_nondeterministic() -> None:
     torch = pytest.importorskip("torch")
     for f in (
         torch.nn.Dropout(0.5),
@@ -78,8 +78,6 @@ def test_what_is_no_function_of_one_result(adapter: Any) -> None:
     pytest.importorskip(f"{library}.numpy" if library == "autograd" else library)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
         adapter(3)
-    with pytest.raises(TypeError, match="cannot take 2 arguments"):
-        check(adapter(lambda x: x), real, real)
     with pytest.raises(NothingCheckedError, match=f"{adapter.__name__}: the function returned"):
         check(adapter(lambda x: (x, x)), real, max_examples=5)
 
@@ -93,17 +91,8 @@ def test_float32_alone(adapter: Any) -> None:
     assert check(adapter(lambda x, y: x * y * y), real(2), real(2), **narrow).compared
 
 
-# Functions of other libraries that are passed as they are
-
-
-def test_a_function_of_another_library_is_refused() -> None:
+def test_a_function_of_another_library_needs_its_adapter() -> None:
     torch = pytest.importorskip("torch")
-    jnp = pytest.importorskip("jax.numpy")
-    functions = (torch.tanh, torch.nn.functional.relu, torch.nn.ReLU(), torch.special.entr)
-    for f in functions:
-        with pytest.raises(TypeError, match=r"is a function of torch; .* check\(from_torch\("):
-            check(f, real)
-    with pytest.raises(TypeError, match=r"is a function of jax"):
-        check(jnp.tanh, real)
-    with pytest.raises((TypeError, NothingCheckedError)):
-        check(lambda x: torch.tanh(x) * 2, real)
+    for f in (torch.tanh, torch.nn.ReLU(), lambda x: torch.tanh(x) * 2):
+        with pytest.raises(NothingCheckedError, match=r"raises TypeError: .* must be Tensor"):
+            check(f, real, max_examples=5)

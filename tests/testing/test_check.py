@@ -66,7 +66,7 @@ def test_a_constant_result_is_not_counted_as_compared() -> None:
 
     with pytest.warns(UserWarning, match=r"derivatives are inconclusive \(.* hardly checked"):
         report = check_vjp(rough, wrong_sign, real("n>=1"), max_examples=30, **ONCE)
-    assert report.inconclusive.total() > report.compared
+    assert report.inconclusive.total() >= report.compared
 
 
 def test_staircases_are_inconclusive_by_reason() -> None:
@@ -94,7 +94,8 @@ def test_nothing_checked_is_an_error(capsys: pytest.CaptureFixture[str]) -> None
     few: Any = {"max_examples": 10}
     for f, text in (
         (lambda x: x * np.nan, r"At \d+ of \d+ inputs the result is NaN or infinite"),
-        (_refuses, r"(\d+) of \1 inputs raised ValueError: not mine"),
+        (_refuses, r"(\d+) of \1 inputs the function raises ValueError: not mine"),
+        (lambda x, y: x, r"the function raises TypeError: .* missing 1 required positional"),
         (lambda x: x > 0, "returns bool; expected floats"),
     ):
         with pytest.raises(NothingCheckedError, match=text):
@@ -119,7 +120,9 @@ def test_many_refused_inputs_are_warned_of() -> None:
             raise ValueError("three columns")
         return x * 2.0
 
-    with pytest.warns(UserWarning, match=r"^f: .* inputs raised ValueError: three columns. Choose"):
+    with pytest.warns(
+        UserWarning, match=r"^f: .* the function raises ValueError: three columns\. N"
+    ):
         report = check_vjp(f, lambda g, out, x: 2 * g, real("n", "m"), max_examples=30)
     assert report.raised * 3 > report.examples
 
@@ -136,8 +139,9 @@ def _slow(x: Any) -> Any:
 
 def test_examples_left_out_for_time_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.3)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.3)
     with pytest.warns(UserWarning, match=r"time limit: \d+ of 100 examples checked. Use small"):
-        report = check_vjp(_slow, cosine, real)
+        report = check_vjp(_slow, cosine, real, max_examples=100)
     assert f"time limit: {100 - report.not_checked} of 100 examples checked" in str(report)
     started = time.process_time()
     with pytest.raises(GradientError):
@@ -172,20 +176,18 @@ def test_conditions_hold_wherever_the_function_is_called_first() -> None:
         assert check_vjp(np.linalg.inv, vjp, domain, where=where, max_examples=30).compared
 
 
-def test_signatures_give_shapes_and_batches_where_the_function_takes_them() -> None:
+def test_signatures_give_shapes_behind_broadcast_axes() -> None:
     seen = set()
 
     def f(a: Any, b: Any) -> Any:
         seen.add((a.ndim, b.ndim))
         return (a @ b.unsqueeze(-1)).squeeze(-1)
 
-    check(f, real, real, signature="(n,m),(m)->(n)", max_examples=60, **ONCE)
+    check(f, real, real, signature="(n,m),(m)->(n)", max_examples=30, **ONCE)
     assert {(2, 1), (3, 2)} <= seen
-    check(lambda a, b: (a * b).sum(), real, real, signature="(n),(n)->()", max_examples=10)
-    check(lambda x: (x, x.sum()), real, signature="(n)->()", max_examples=10)
+    check(lambda x: (x, x.sum()), real("n"), max_examples=10)
 
 
-@settings(max_examples=60)
 @given(inputs(real("n>=2", 3), positive(...), real("n", "m>=5"), index("m")("m")))
 def test_numbers_are_sizes_and_letters_may_have_a_least_one(drawn: Any) -> None:
     x, _, y, i = drawn
@@ -194,7 +196,7 @@ def test_numbers_are_sizes_and_letters_may_have_a_least_one(drawn: Any) -> None:
     assert y.shape[1] == len(i) >= 5
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(inputs(real, real))
 @example((np.array(2.0), np.array(3.0)))
 def test_an_ordinary_test_draws_its_inputs(arrays: Any) -> None:
@@ -304,7 +306,7 @@ def test_a_seed_gives_the_same_inputs() -> None:
             seen.append(x.tobytes())
             return np.sin(x)
 
-        check_vjp(f, cosine, real, seed=seed, max_examples=60)
+        check_vjp(f, cosine, real, seed=seed, max_examples=30, **ONCE)
         return seen
 
     assert sizes(3) == sizes(3)
@@ -353,10 +355,6 @@ def test_every_option_names_what_it_expects(odd: Any) -> None:
             assert expected in str(caught.value)
 
 
-def _two(_g: Any, _x: Any) -> Any:
-    raise AssertionError
-
-
 @pytest.mark.parametrize(
     ("call", "text"),
     [
@@ -365,16 +363,12 @@ def _two(_g: Any, _x: Any) -> Any:
         (lambda: check(tg.exp, float), "expected a domain such as real, .* or an array of real"),
         (lambda: check(tg.exp, np.array([1j])), "expected a domain .*, or an array of real"),
         (lambda: check(tg.exp, [[1.0], [1.0, 2.0]]), "or an array of real numbers"),
-        (lambda: check(tg.exp, index), r"Call it: index\(\"n\"\) or index\(3\)"),
+        (lambda: check(tg.exp, index), "expected a domain such as real, .* or an array of real"),
         (lambda: check(tg.exp, real, 3), "check got 3; expected a domain .* for each argument"),
-        (lambda: check(tg.exp, real, real), "exp cannot take 2 arguments: too many"),
-        (lambda: check(lambda x: x, real, real), "cannot take 2 arguments: too many"),
-        (lambda: check_vjp(3, cosine, real), "got 3; expected Give a domain|got 3"),
+        (lambda: check_vjp(3, cosine, real), "got 3; expected a function of arrays"),
         (lambda: check_vjp(np.sin, None, real), r"got None; expected vjp\(g, out, \*arrays\)"),
-        (lambda: check_vjp(np.sin, _two, real), "_two cannot take 3 arguments"),
         (lambda: check_vjp(np.sin, (cosine, cosine), real), "2 rules for 1 argument; expected one"),
         (lambda: check_vjp(np.sin, cosine, real, vjp2=3), r"expected vjp2\(h, g, \*arrays\)"),
-        (lambda: check_derivatives(real, real)(lambda x: x), "has 1 parameter to draw; expected"),
         (lambda: check_derivatives(real, foo=1), "check_derivatives has no option 'foo'"),
         (lambda: check(tg.exp, real(where=lambda x: x > 0)), "where= is a condition on whole arr"),
         (lambda: check(tg.ops.elementwise.exp, settings={"axis": 1}), "got settings, signature"),

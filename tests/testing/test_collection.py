@@ -114,17 +114,17 @@ def _departs(case: Case, vjp: Any) -> bool:
     before = _snapshot(g, out, *arrays)
     try:
         _elsewhere(vjp, case, arrays)
-        found = vjp(g, out, *arrays)
+        grads = vjp(g, out, *arrays)
         if not _same(before, (g, out, *arrays)):
             return True
-        kept = _snapshot(*found)
+        before_other_calls = _snapshot(*grads)
         _elsewhere(vjp, case, arrays)
-        held = _same(found, kept)
+        held = _same(grads, before_other_calls)
         again = vjp(g, out, *arrays)
     except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError):
         return True
-    right = len(found) == len(expected) and all(map(_equal, found, expected))
-    return not (right and held and _same(again, kept))
+    right = len(grads) == len(expected) and all(map(_equal, grads, expected))
+    return not (right and held and _same(again, before_other_calls))
 
 
 def _second(case: Case) -> list[Any]:
@@ -165,21 +165,21 @@ def test_second_rules_are_the_slopes_of_the_rule() -> None:
 
 
 FIRST = {case.bug: case for case in reversed(WRONG.values())}
-SPARED = [*list(RIGHT.values())[::16], *list(TENSORS.values())[::8]]
+SPARED = [*list(RIGHT.values())[::32], *list(TENSORS.values())[::16]]
 
 
 @pytest.mark.parametrize("case", FIRST.values(), ids=lambda case: case.name)
 def test_the_kit_finds_the_first_of_each_class(case: Case) -> None:
     """All of them, under several seeds: `python -m tests.gradient_collection`."""
-    found = checked(case, seed=0)
-    assert found.alarmed, found.text
+    outcome = checked(case, seed=0)
+    assert outcome.failed, outcome.text
 
 
 @pytest.mark.parametrize("case", SPARED, ids=lambda case: case.name)
 def test_the_kit_spares_right_rules(case: Case | Function) -> None:
-    found = checked(case, seed=0, max_examples=40)
-    assert found.kind is None, found.text
-    assert found.compared, found.text
+    outcome = checked(case, seed=0, max_examples=20)
+    assert outcome.kind is None, outcome.text
+    assert outcome.compared, outcome.text
 
 
 def test_the_collection_is_large() -> None:

@@ -21,7 +21,7 @@ settings.register_profile("same inputs", settings.get_profile("default"), derand
 
 @pytest.fixture(autouse=True)
 def _same_inputs() -> Iterator[None]:
-    """How small a failure gets hangs by the draw: what is told of the page is of one draw."""
+    """Draw the same inputs each time: how small a failure gets depends on them."""
     name = settings.get_current_profile_name()
     settings.load_profile("same inputs")
     yield
@@ -61,10 +61,10 @@ def test_what_the_usual_test_passes() -> None:
 
 def test_its_bug_is_made_small() -> None:
     page = runpy.run_path(str(PAGE))
-    found = page["find_a_bug"]()
-    (x,) = found.arrays
+    failure = page["find_a_bug"]()
+    (x,) = failure.arrays
     assert x.size <= 3
-    assert found.kind in {"nonfinite", "float32"}
+    assert failure.kind in {"nonfinite", "float32"}
     assert abs(x).max() > 88  # the largest that float32 takes
 
 
@@ -73,9 +73,9 @@ def test_its_bug_in_torch_is_one_as_long_as_torch_has_it() -> None:
     a, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (1.0, 0.0))
     (first,) = torch.autograd.grad(torch.pow(a, b), a, create_graph=True)
     (mixed,) = torch.autograd.grad(first, b)  # of b a^(b - 1): 1 at (1, 0)
-    found = runpy.run_path(str(PAGE))["find_a_bug_in_torch"]()
-    assert (found is None) is (float(mixed) == 1)
-    if found is not None:
-        assert found.kind == "second-order"
-        assert (found.arrays[1] == 0).any()
-        assert max(x.size for x in found.arrays) <= 3
+    failure = runpy.run_path(str(PAGE))["find_a_bug_in_torch"]()
+    assert (failure is None) is (float(mixed) == 1)
+    if failure is not None:
+        assert failure.kind == "second-order"
+        assert (failure.arrays[1] == 0).any()
+        assert max(x.size for x in failure.arrays) <= 3

@@ -41,18 +41,18 @@ def _summed(g: Any, _out: Any, _a: Any, _b: Any) -> Any:
 
 
 def _set(g: Any, _out: Any, w: Any, i: Any) -> Any:
-    made = np.zeros_like(w)
-    made[i] = g
-    return made, None
+    gradient = np.zeros_like(w)
+    gradient[i] = g
+    return gradient, None
 
 
 _buffer: dict[Any, Any] = {}
 
 
 def _reused(g: Any, _out: Any, x: Any) -> Any:
-    made = _buffer.setdefault((x.shape, x.dtype), np.empty_like(x))
-    np.multiply(g, np.cos(x), out=made)
-    return made
+    gradient = _buffer.setdefault((x.shape, x.dtype), np.empty_like(x))
+    np.multiply(g, np.cos(x), out=gradient)
+    return gradient
 
 
 def _counted(g: Any, _out: Any, x: Any) -> Any:
@@ -111,7 +111,7 @@ WRONG = (
     Wrong("nan", np.square, lambda g, out, x: g * 2 * x * x / x, (real,), "nonfinite",
           "expected 0 +- "),
     Wrong("nan at a kink", np.abs, lambda g, out, x: g * x / np.abs(x), (real,), "nonfinite",
-          ", the slopes to both sides"),
+          "expected 0 +- "),
     Wrong("exact", np.exp, lambda g, out, x: g * out * (1 + 1e-10), (interval(-2, 2),),
           "imprecise", "; expected ", {"rtol": 0}),
 )  # fmt: skip
@@ -236,7 +236,7 @@ def test_options_are_part_of_the_line() -> None:
     )
 
 
-def test_rows_say_their_settings() -> None:
+def test_messages_of_ops_have_their_settings() -> None:
     wrong = tg.op(
         lambda x, axis: x.sum(axis),
         name="sum of one axis",
@@ -276,7 +276,7 @@ def test_lambdas_are_pasted_as_they_are_written() -> None:
     assert pasted(lambda: check(several, np.ones(2))).startswith("check(lambda x: x * x.detach(), ")
 
 
-def test_what_a_lambda_finds_around_it_is_named() -> None:
+def test_names_that_a_lambda_captures_are_noted() -> None:
     scale = 2.0
     line = pasted(
         lambda: check(lambda x, k=scale: x.detach() * x * scale * k, np.array(3.0)), scale=2.0
@@ -285,7 +285,7 @@ def test_what_a_lambda_finds_around_it_is_named() -> None:
     assert line.endswith("  # with scale as in the check")
 
 
-def test_what_has_no_source_is_told_of() -> None:
+def test_functions_without_source_are_noted() -> None:
     f = eval("lambda x: x * x.detach()")  # noqa: S307  of which there is no file
     line = pasted(lambda: check(f, np.array(3.0)), f=f)
     assert line == "check(f, np.array(3.0))  # with f as in the check"
@@ -358,13 +358,9 @@ def test_a_rule_of_the_rule_of_another_shape_or_that_raises() -> None:
     def narrow(h: Any, g: Any, x: Any) -> Any:
         return (3 * h * x * x).astype(np.float32), 6 * h * g * x
 
-    def wide(h: Any, g: Any, x: Any) -> Any:
-        return 3 * h * x * x, 6 * h * g * np.array(x, float)
-
     of_g = "for g has dtype float32; expected float64"
-    of_x = r"for argument 0 \(x\) has dtype float64; expected float32"
-    text = r"the gradient for argument 0 \(x\) has shape \(4,\); expected \(2, 2\)"
-    told = "not yet. If there is none, order=1 leaves it out"
-    for rule, said in ((flat, text), (none, told), (narrow, of_g), (wide, of_x)):
-        with pytest.raises(GradientError, match=said):
+    of_x = r"the gradient for argument 0 \(x\) has shape \(4,\); expected \(2, 2\)"
+    refused = "not yet. If there is none, order=1 leaves it out"
+    for rule, message in ((flat, of_x), (none, refused), (narrow, of_g)):
+        with pytest.raises(GradientError, match=message):
             check_vjp(lambda x: x**3, cube, np.ones((2, 2)), vjp2=rule)

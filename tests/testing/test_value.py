@@ -52,7 +52,7 @@ def test_rounding_is_not_taken_for_a_wrong_gradient(place: Any) -> None:
     assert check_vjp(right.forward, right.vjp, *map(np.array, arrays), signature=right.sig).compared
 
 
-@pytest.mark.parametrize("z", [14.0, 15.7, 16.36, 17.2, 18.5, 19.3])
+@pytest.mark.parametrize("z", [15.7, 18.5])
 def test_a_network_in_saturation_has_a_right_second_order(z: float) -> None:
     model = nn.Sequential(nn.Linear(2, 1), nn.Tanh(), nn.Linear(1, 3)).double()
     model[0].weight.data[...] = z
@@ -68,8 +68,7 @@ OUTER = {
 }
 
 
-@pytest.mark.parametrize("c", [9.0, 14.0])
-@pytest.mark.parametrize("f", OUTER.values(), ids=list(OUTER))
+@pytest.mark.parametrize(("f", "c"), zip(OUTER.values(), (9.0, 14.0) * 2, strict=True), ids=OUTER)
 def test_behind_a_bias_the_second_order_is_of_rounded_slopes(f: Any, c: float) -> None:
     # 1 - out^2 is a staircase there, beside which the rest is smooth, and ordinary places none.
     check(lambda x: f(x, c), np.arange(-2.0, 2.125, 0.5))
@@ -82,8 +81,9 @@ STAIRS = {
 }
 
 
-@pytest.mark.parametrize("x", [28.0, 31.0, 33.65625])
-@pytest.mark.parametrize("f", STAIRS.values(), ids=list(STAIRS))
+@pytest.mark.parametrize(
+    ("f", "x"), zip(STAIRS.values(), (31.0, 33.65625, 28.0), strict=True), ids=STAIRS
+)
 def test_a_staircase_beside_a_slope_is_no_wrong_gradient(f: Any, x: float) -> None:
     check(f, np.array([x, 0.53125, -1.59375]), order=1)
 
@@ -93,12 +93,12 @@ def squashed(x: Any) -> Any:
     return -(1 - x.tanh() ** 2 + 1e-6).log().sum()
 
 
-@pytest.mark.parametrize("x", [(-4.625, 0.0, 0.0, -14.0), (-16.0,) * 3, (-15.0, -0.05078125)])
+@pytest.mark.parametrize("x", [(-4.625, 0.0, 0.0, -14.0), (-16.0,) * 3])
 def test_a_staircase_is_rough_where_numbers_are_smaller(x: Any) -> None:
     check(lambda x, n: n + squashed(x), np.array(x), np.zeros(len(x)), order=1)
 
 
-@pytest.mark.parametrize("x", [(11.0,), (13.5,), (-14.0, 0.5)])
+@pytest.mark.parametrize("x", [(11.0,), (-14.0, 0.5)])
 def test_digits_that_float32_loses_on_the_way_are_no_fault_of_gradients(x: Any) -> None:
     check(squashed, np.array(x), order=1)
 
@@ -110,7 +110,7 @@ def test_a_factor_may_hide_what_float32_loses() -> None:
     check(entropy, np.array([0.0, 14.75]), np.array([0.999755859375]))
 
 
-@pytest.mark.parametrize(("large", "w"), [(200.0, 10.4375), (1024.0, 8.75), (1024.0, 10.5)])
+@pytest.mark.parametrize(("large", "w"), [(200.0, 10.4375), (1024.0, 8.75)])
 def test_what_is_saturated_may_be_rounded_more_coarsely_than_it_moves(
     large: float, w: float
 ) -> None:
@@ -129,7 +129,7 @@ def test_float32_may_be_at_the_other_side_of_a_kink(a: Any, b: Any) -> None:
     check(margin, np.array(a), np.array(b), order=1)
 
 
-@pytest.mark.parametrize(("n", "last"), [(3, -5.0), (7, -5.0), (2, -144.0), (3, -144.0)])
+@pytest.mark.parametrize(("n", "last"), [(3, -5.0), (2, -144.0)])
 def test_a_gradient_may_be_smooth_along_every_line_and_have_no_slope(n: int, last: float) -> None:
     # That of |x^2 - y^2| at 0: it is 2 x or -2 x. Where one number is large, all move far.
     check(lambda x, y: ((x - y) * (x + y)).abs().sum(), np.zeros(n), np.r_[np.zeros(n - 1), last])
@@ -188,7 +188,7 @@ def test_a_function_may_refuse_arguments_of_several_types() -> None:
     assert check(linalg.solve, domain, real("n", "k"), max_examples=20).compared
 
 
-@pytest.mark.parametrize(("a", "b"), [(88.0, 0.0), (709.5, -4.0), (709.5, -100.0), (704.0, 0.5)])
+@pytest.mark.parametrize(("a", "b"), [(88.0, 0.0), (709.5, -4.0)])
 def test_numbers_on_the_way_may_be_larger_than_any_float(a: float, b: float) -> None:
     x, y = np.array(a), np.array([b, b])
     for f in (
@@ -239,7 +239,7 @@ def test_an_imaginary_step_that_ignores_a_little_is_not_taken() -> None:
 
 
 @given(st.integers(2, 5), st.floats(0.0625, 128), st.integers(4, 22), st.integers(0, 2**20))
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_the_std_of_numbers_close_to_each_other_has_the_gradient_it_can(
     n: int, around: float, near: int, seed: int
 ) -> None:
@@ -252,7 +252,6 @@ def test_the_std_of_numbers_close_to_each_other_has_the_gradient_it_can(
     "numbers",
     [
         (-15.874999046325684, -15.87506103515625),
-        (127.00048828125, 126.9994888305664),
         (86.63642120361328, 86.63641357421875),  # an ulp apart
     ],
 )
@@ -269,15 +268,15 @@ def _std_is_right(x: Any) -> None:
 
 def test_a_gradient_of_eight_bits_is_no_rounding_of_float32() -> None:
     def vjp(g: Any, out: Any, x: Any) -> Any:
-        kept = (x - x.mean()) / (x.size * out)
-        return g * (np.round(kept * 256) / 256 if x.dtype == np.float32 else kept)
+        right = (x - x.mean()) / (x.size * out)
+        return g * (np.round(right * 256) / 256 if x.dtype == np.float32 else right)
 
     with pytest.raises(GradientError) as caught:
         check_vjp(np.std, vjp, np.array([1.0, 2.0, 4.5]))
     assert caught.value.kind == "float32"
 
 
-@pytest.mark.parametrize("m", [16.0, 1024.0, 4096.0, 2.0**20])
+@pytest.mark.parametrize("m", [16.0, 2.0**20])
 def test_in_float32_what_turns_within_a_few_ulps_is_not_taken_for_flat(m: float) -> None:
     # The variance of equal rows is 0, and eps alone is what the slope is made of.
     def norm(x: Any) -> Any:

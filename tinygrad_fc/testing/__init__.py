@@ -10,8 +10,8 @@ given arrays do not.
 Reading order: `tinygrad_fc.domain` (where a function is defined), `rule` (what is checked, and a
 point), `report` (what comes of it), `rounding` and `autograd.numerical` (numbers with error
 bounds), `laws`, `value` and `float32` (what must hold), `tensors` and `adapters` (functions of
-tensors and of other libraries), `options` and `strategies` (what is asked for and drawn), `run`
-(the search with its time budget), `failure` and `hints` (the message), `checks` (the entry points).
+tensors and of other libraries), `options` and `strategies` (what is validated and drawn), `run`
+(the search with its time budget), `failure` (the message and a hint), `checks` (the entry points).
 """
 
 from __future__ import annotations

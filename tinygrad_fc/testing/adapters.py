@@ -42,7 +42,7 @@ def from_torch(f: Callable[..., Any]) -> Rule:
     >>> from_torch(abs)  # doctest: +SKIP
     Rule(name='abs', ...)
     """
-    torch = _library("torch")
+    torch = import_module("torch")
 
     def tensor(a: Any) -> Any:
         t = torch.from_numpy(aligned(np.asarray(a)))
@@ -76,7 +76,7 @@ def from_jax(f: Callable[..., Any]) -> Rule:
     it check with `dtypes=np.float32`. It compiles for each shape, so few shapes are drawn. Raises
     `ImportError` without jax.
     """
-    jax = _library("jax")
+    jax = import_module("jax")
 
     def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
         out, pull = jax.vjp(function, *floats)
@@ -91,7 +91,7 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
 
     Raises `ImportError` without autograd.
     """
-    core, builtins = _library("autograd").core, _library("autograd.builtins")
+    core, builtins = import_module("autograd.core"), import_module("autograd.builtins")
 
     def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
         def of_tuple(t: Any) -> Any:
@@ -102,16 +102,6 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
         return out, lambda g: pull(builtins.tuple(g) if isinstance(g, tuple) else g)
 
     return _rule("autograd", f, np.asarray, np.array, pullback, Foreign)
-
-
-def _library(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        top = name.partition(".")[0]
-        raise ImportError(
-            f"from_{top} needs {top}, which is not installed: pip install {top}"
-        ) from error
 
 
 def _rule(

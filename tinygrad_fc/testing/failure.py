@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import linecache
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,9 +16,12 @@ import numpy as np
 
 from tinygrad_fc.op import Op, spelling
 from tinygrad_fc.testing.report import GradientError, as_code
-from tinygrad_fc.testing.value import Mismatch, between, entry_derivatives
+from tinygrad_fc.testing.rule import ordinary_point
+from tinygrad_fc.testing.value import Mismatch, entry_derivatives
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from tinygrad_fc.testing.report import Report
     from tinygrad_fc.testing.rule import Case
     from tinygrad_fc.testing.run import Plan
@@ -54,9 +59,9 @@ class Entries:
     @property
     def worst(self) -> tuple[int, tuple[int, ...]]:
         """Which gradient is the most wrong, and at which index."""
-        each = [self.excess(k) for k in range(len(self.analytic))]
-        k = int(np.argmax([e.max(initial=-2) for e in each]))
-        return k, tuple(int(i) for i in np.unravel_index(int(np.argmax(each[k])), each[k].shape))
+        excess = [self.excess(k) for k in range(len(self.analytic))]
+        k = int(np.argmax([e.max(initial=-2) for e in excess]))
+        return k, tuple(int(i) for i in np.unravel_index(excess[k].argmax(), excess[k].shape))
 
 
 def entries(error: GradientError, most: int = MANY) -> Entries | None:
@@ -69,8 +74,8 @@ def entries(error: GradientError, most: int = MANY) -> Entries | None:
         analytic = [np.asarray(a, float) for a in problem.vjp(mismatch.w)]
     numeric = [np.zeros(p.x.shape) for p in problem.places]
     bound = [np.full(p.x.shape, np.inf) for p in problem.places]
-    each = [(k, at) for k, p in enumerate(problem.places) for at in _indices(p.reach)]
-    for (k, at), one in zip(each, entry_derivatives(problem, each), strict=True):
+    places = [(k, at) for k, p in enumerate(problem.places) for at in _indices(p.reach)]
+    for (k, at), one in zip(places, entry_derivatives(problem, places), strict=True):
         numeric[k][at], bound[k][at] = one.weighted(mismatch.w)
     rtol = 0.0 if error.kind == "imprecise" else 1e-8
     result = Entries(mismatch, analytic, numeric, bound, rtol)
@@ -83,8 +88,6 @@ def _indices(reach: Array) -> list[tuple[int, ...]]:
 
 def explained(error: GradientError, plan: Plan, report: Report | None = None) -> GradientError:
     """Return `error` with its whole message: entry, arrays, hint, reproducer."""
-    from tinygrad_fc.testing.hints import hint  # noqa: PLC0415  which reads this module
-
     case = error.case
     if case is None:
         return error
@@ -94,10 +97,7 @@ def explained(error: GradientError, plan: Plan, report: Report | None = None) ->
         whole, text = _of_entry(error, case, measured)
     drawn = error.drawn or case
     whole.hint = hint(error, plan, measured)
-    narrow = error.kind in {"dtype", "raises"} and any(
-        a.dtype != b.dtype for a, b in zip(case.arrays, drawn.arrays, strict=True)
-    )
-    whole.arrays = (case if narrow else drawn).arrays
+    whole.arrays = drawn.arrays
     whole.__notes__, whole.__traceback__ = [], None
     argument = "" if whole.argument is None else f", {_argument(case, whole.argument)}"
     index = "" if whole.index is None else f", entry {whole.index}"
@@ -111,7 +111,7 @@ def explained(error: GradientError, plan: Plan, report: Report | None = None) ->
     lines += [f"  hint: {whole.hint}"] * bool(whole.hint)
     if report is not None and report.time_limit:
         lines.append(f"  {report.time_limit}")
-    lines.append(f"  reproduce: {reproducer(case if narrow else drawn, plan)}")
+    lines.append(f"  reproduce: {reproducer(drawn, plan)}")
     whole.args = ("\n".join(lines),)
     return whole
 
@@ -125,7 +125,7 @@ def _of_entry(error: GradientError, case: Case, measured: Entries) -> tuple[Grad
     digits = 16 if error.kind == "imprecise" else 10
     expected = f"{numeric + 0:.{digits}g} +- {bound:.2g} by differences"
     if error.kind == "kink":
-        expected = f"a number {between(numeric, bound)}, the slopes to both sides"
+        expected = f"a number {_between(numeric, bound)}, the slopes to both sides"
     what = "the derivative of the gradient" if error.kind == "second-order" else "the gradient"
     text = f"{what} is {analytic + 0:.{digits}g}; expected {expected}"
     size, wrong = measured.analytic[k].size, int((measured.excess(k) > 0).sum())
@@ -144,6 +144,12 @@ def _of_entry(error: GradientError, case: Case, measured: Entries) -> tuple[Grad
         g=error.g,
     )
     return whole, text
+
+
+def _between(middle: float, bound: float) -> str:
+    """Return the two slopes at a kink, of which one is often 0."""
+    low, high = (0.0 if abs(s) < 1e-3 * bound else s for s in (middle - bound, middle + bound))
+    return f"between {low:.3g} and {high:.3g}"
 
 
 def _argument(case: Case, i: int) -> str:
@@ -168,6 +174,152 @@ def reproducer(case: Case, plan: Plan) -> str:
     return ", ".join(parts) + f"{case.rule.ending}{options}){case.rule.note}"
 
 
+# Hints
+
+RTOL = 1e-5
+"""How near two gradients are that count as equal."""
+SECONDS = 0.5
+"""How long other cases are tried that may confirm a hint."""
+TIES = "where numbers are equal, their shares of g must add up to g"
+BRANCH = "it is 0 wherever it is wrong, and not elsewhere: a branch leaves something out"
+MISSING = "it is 0 everywhere: the rule is missing or returns None, or what it reads is detached"
+
+
+class Wrong:
+    """One gradient that is wrong, in one case."""
+
+    def __init__(self, case: Case, measured: Entries, k: int, *, second: bool) -> None:
+        self.case, self.mismatch, self.k = case, measured.mismatch, k
+        self.a, self.n = measured.analytic[k], measured.numeric[k]
+        self.i = -1 if k < second else case.floats[k - second]
+        self.entries = measured.excess(k) > 0
+
+
+def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
+    """Return a guess at the cause of a failure; empty where none is confirmed."""
+    case: Any = error.case
+    if error.kind == "kink":
+        several = sum(case.arrays[i].size for i in case.floats) > 1
+        return TIES if several and (measured is None or error.mismatch.in_step) else ""
+    if measured is None:
+        return ""
+    k, second = measured.worst[0], error.kind == "second-order"
+    wrong, right = [Wrong(case, measured, k, second=second)], []
+    for other, there in _other_cases(error, plan):
+        if there is None:
+            right.append(other)
+        elif k < len(there.analytic) and (there.excess(k) > 0).any():
+            wrong.append(Wrong(other, there, k, second=second))
+    if len(wrong) < 2 or any(map(_only_digits, wrong)):
+        return ""
+    with np.errstate(all="ignore"):
+        return _zero(wrong, right) or _repaired(wrong)
+
+
+def _other_cases(error: GradientError, plan: Plan) -> Iterator[tuple[Case, Entries | None]]:
+    """Yield other cases at which the law was checked, with the entries where it fails alike."""
+    law, started = plan.laws[error.law].holds, time.process_time()
+    case = error.drawn or error.case
+    for other in (*_moved(case), *_other_shapes(case, plan)) if case is not None else ():
+        if time.process_time() - started > SECONDS:
+            return
+        try:
+            with np.errstate(all="ignore"):
+                law(other)
+        except GradientError as failure:
+            same = entries(failure, FEW) if failure.kind == error.kind else None
+            if same is not None:
+                yield other, same
+        except Exception:  # noqa: BLE001, S112  it may raise anything at other arrays
+            continue
+        else:
+            yield other, None
+
+
+def _moved(case: Case) -> Iterator[Case]:
+    """Yield the same shapes with other numbers."""
+    usual = ordinary_point(case)
+    for k, (scale, shift) in enumerate(((1.25, 0), (0.75, 1), (0, 1.5))):
+        mine = (case.arrays[i] for i in case.floats)
+        point = [(scale * x + shift * u).astype(x.dtype) for x, u in zip(mine, usual, strict=True)]
+        other = replace(case.at_point(point), salt=case.salt + k + 1)
+        if other.inside():
+            yield other
+
+
+def _other_shapes(case: Case, plan: Plan) -> Iterator[Case]:
+    """Yield small cases of other shapes, of those that a check begins with."""
+    try:
+        from tinygrad_fc.testing.strategies import first_cases  # noqa: PLC0415  which needs hypothesis
+    except ImportError:
+        return
+    shapes = [a.shape for a in case.arrays]
+    for other in first_cases(plan, 24):
+        sizes = [a.size for a in other.arrays]
+        if min(sizes) and sum(sizes) <= FEW and [a.shape for a in other.arrays] != shapes:
+            yield other.cast(case.arrays[case.floats[0]].dtype)
+
+
+def _only_digits(w: Wrong) -> bool:
+    """Return whether only digits are wrong, which has other causes."""
+    return bool((np.abs(w.a - w.n) <= 1e-3 * np.abs(w.n))[w.entries].all())
+
+
+def equal(a: Array, n: Array) -> bool:
+    """Return whether two gradients are equal to a few digits."""
+    scale = np.abs(n).max(initial=0)
+    return a.shape == n.shape and bool((np.abs(a - n) <= RTOL * (np.abs(n) + 1e-3 * scale)).all())
+
+
+# Causes: each returns a hint if it explains all that is wrong
+
+
+def _zero(wrong: Sequence[Wrong], right: Sequence[Case]) -> str:
+    if any(w.a[w.entries].any() for w in wrong):
+        return ""
+    k = wrong[0].k
+    elsewhere = any(w.a.any() for w in wrong)
+    if wrong[0].i < 0 or elsewhere:
+        return BRANCH if elsewhere else MISSING
+    return BRANCH if any(c.gradients(c.g)[k].any() for c in right if k < len(c.floats)) else MISSING
+
+
+def _repaired(wrong: Sequence[Wrong]) -> str:
+    """Return the first repair, of those that the failing case has, that is right in all cases."""
+    first = next((w for w in wrong if w.n.any()), None)
+    if first is None:
+        return ""
+    at = int(np.argmax(np.abs(first.n)))
+    factor = float(first.n.flat[at] / first.a.flat[at])
+    if np.isfinite(factor) and all(equal(factor * w.a, w.n) for w in wrong):
+        fraction = Fraction(factor).limit_denominator(12)
+        number = str(fraction) if abs(fraction - factor) < RTOL else f"{factor:.7g}"
+        return "the sign is wrong" if number == "-1" else f"it lacks the factor {number}"
+    several = [(w, dict(_repairs(w))) for w in wrong]
+    for text in several[0][1]:
+        if all(text in repairs and equal(repairs[text], w.n) for w, repairs in several):
+            return text
+    return ""
+
+
+def _repairs(w: Wrong) -> Iterator[tuple[str, Array]]:
+    """Yield hints, and the gradient that would be right if they hold."""
+    if w.a.ndim > 1:
+        yield "it is right when transposed", w.a.swapaxes(-1, -2)
+    if w.a.size and w.case.out.size > w.a.size:
+        averaged = (
+            "it is averaged over the axes along which the argument was broadcast: sum over them"
+        )
+        yield averaged, w.a * (w.case.out.size / w.a.size)
+    bases = {"out": w.case.out}
+    bases |= {w.case.rule.short_name(i): x for i, x in enumerate(w.case.arrays)}
+    for name, x in bases.items():
+        if x.shape == w.a.shape and x.dtype.kind == "f":
+            powers = {name: x, f"2 {name}": 2 * x, f"{name}^2": x * x, f"1 / {name}": 1 / x}
+            for factor, value in {**powers, f"1 / (2 {name})": 0.5 / x, f"-{name}": -x}.items():
+                yield f"it lacks the factor {factor}", w.a * value
+
+
 # Functions as code
 
 
@@ -178,13 +330,11 @@ class Code(NamedTuple):
     note: str = ""
 
 
-LIBRARIES = {
-    "tinygrad_fc": "tg",
-    "tinygrad_fc.nn.functional": "tg.nn.functional",
-    **{name: name for name in ("torch", "torch.nn.functional", "torch.special", "torch.linalg")},
-    **{name: name for name in ("jax.numpy", "jax.nn", "jax.scipy.special", "autograd.numpy")},
-}
-"""Where the functions of libraries are looked up, and how users write that place."""
+LIBRARIES = (
+    *("tinygrad_fc", "tinygrad_fc.nn.functional", "autograd.numpy", "jax.numpy", "jax.nn"),
+    *("jax.scipy.special", "torch", "torch.nn.functional", "torch.special", "torch.linalg"),
+)
+"""Where the functions of libraries are looked up."""
 
 
 def function_code(function: Any, fallback: str) -> Code:
@@ -199,11 +349,10 @@ def function_code(function: Any, fallback: str) -> Code:
 
 
 def _in_library(function: Any) -> str:
-    for place, written in LIBRARIES.items():
-        module = sys.modules.get(place)
-        for name, value in list(vars(module).items()) if module is not None else ():
+    for place in LIBRARIES:
+        for name, value in list(getattr(sys.modules.get(place), "__dict__", {}).items()):
             if value is function and not name.startswith("_"):
-                return f"{written}.{name}"
+                return f"{place.replace('tinygrad_fc', 'tg')}.{name}"
     return ""
 
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd.numerical import CALM, EPS, room
-from tinygrad_fc.testing.laws import natural_sizes, require_finite, soundness
-from tinygrad_fc.testing.report import DiscardError, GradientError
+from tinygrad_fc.testing.laws import natural_sizes, require_finite
+from tinygrad_fc.testing.report import DiscardError
 from tinygrad_fc.testing.rounding import EPS32, cotangent, distance, roughness, spread
-from tinygrad_fc.testing.rule import ordinary_point
 from tinygrad_fc.testing.value import has_kink
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ def float32(case: Case) -> None:
         out, wide = narrow.out, case.out
     require_finite(narrow)
     require_finite(case)
-    if not (out.size or case.strict):
-        soundness(narrow)
     if case.strict:
         fixed = wide.dtype != np.float64 or "dtype" in case.settings
         if out.dtype != (wide.dtype if fixed else np.float32):
@@ -63,8 +60,8 @@ def float32(case: Case) -> None:
         right = c | (o <= e)
         if right.all():
             continue
-        if _diverged(case, out):
-            raise DiscardError
+        if (np.abs(out - wide) > np.abs(wide) / 2).any() or has_kink(case):
+            raise DiscardError  # it lies on the other side of a kink, or has no digit left
         at = tuple(int(j) for j in np.argwhere(~right)[0])
         raise narrow.wrong(
             "float32",
@@ -94,7 +91,10 @@ def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Arr
         np.maximum(64 * np.max(w, axis=0), 16 * EPS32 / EPS * np.nanmax(f, axis=0))
         for w, f in zip(zip(*wide, strict=True), zip(*fine, strict=True), strict=True)
     ]
-    shaken, lost = (0.0, 0.0) if case.strict else _result_errors(case, g, out)
+    # `log(1 - tanh(x)^2 + 1e-6)` at 11 is off by 1e-3: digits are lost that no ulp of `x` moves.
+    off = np.abs(out - case.out) * (not case.strict)
+    shaken = 32 * off.max(initial=0) / (np.abs(case.out).max(initial=0) or 1)
+    lost = 32 * (np.abs(g) * off).sum()
     allowed = []
     rows = zip(case.floats, plain, rounding, *natural_sizes(case, g), strict=True)
     for i, a, r, usual, hidden in rows:
@@ -102,29 +102,3 @@ def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Arr
         floor = floor + lost / np.minimum(room(case.arrays[i]), 1)
         allowed.append(r + floor)
     return allowed
-
-
-def _result_errors(case: Case, g: Array, out: Array) -> tuple[float, float]:
-    """Return the errors of results in float32: relative to the largest, and weighted by `g`.
-
-    `log(1 - tanh(x)^2 + 1e-6)` at 11 is constant in float32 and off by 1e-3: digits are lost that
-    no ulp of `x` moves.
-    """
-    scale = np.abs(case.out).max(initial=0)
-    error = np.abs(np.asarray(out, float) - case.out)
-    off = EPS32 * np.abs(case.out)
-    for other in (case, case.at_point(ordinary_point(case))):
-        try:
-            with np.errstate(all="ignore"):
-                far = np.abs(other.cast(np.float32).out - other.out)
-        except (DiscardError, GradientError):
-            continue
-        off = np.maximum(off, np.where(np.isfinite(far), far, 0))
-    shaken = float(32 * error.max(initial=0) / scale) if scale else 0.0
-    return shaken, 32 * float((np.abs(g) * off).sum())
-
-
-def _diverged(case: Case, out: Array) -> bool:
-    """Return whether float32 lies on the other side of a kink, or has no digit left."""
-    off = np.abs(np.asarray(out, float) - case.out)
-    return bool((off > np.abs(case.out) / 2).any()) or has_kink(case)

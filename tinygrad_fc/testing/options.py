@@ -1,8 +1,7 @@
-"""What a check is asked for: options, domains and signatures, validated before it begins."""
+"""Options, domains and signatures of a check, validated before it begins."""
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.domain import Domain, boolean, holds, index, interval, least, real
+from tinygrad_fc.domain import Domain, boolean, holds, least, real
 from tinygrad_fc.graph import Node
-from tinygrad_fc.op import Each, Op
 from tinygrad_fc.testing.report import counted
 from tinygrad_fc.testing.value import RTOL, Tolerance
 
@@ -56,7 +54,7 @@ class Options:
 
     @property
     def drawn_dtype(self) -> np.dtype[Any]:
-        """The dtype of drawn floats: float64 unless only float32 is asked for."""
+        """The dtype of drawn floats: float64 unless only float32 is wanted."""
         return np.dtype(self.dtypes[0] if len(self.dtypes) == 1 else float)
 
     def as_code(self, domains: Sequence[Domain]) -> str:
@@ -66,7 +64,8 @@ class Options:
             value = getattr(self, name)
             parts += [f"{name}={value!r}"] * (value != getattr(Options, name))
         if any(d.restricted for d in domains):
-            parts.append(f"domains=({', '.join(repr(d._replace(shape=None)) for d in domains)},)")
+            plain = ", ".join(repr(d._replace(shape=None)) for d in domains)
+            parts.append(f"domains=({plain.replace('inf', 'np.inf')},)")
         return "".join(f", {p}" for p in parts)
 
 
@@ -124,26 +123,6 @@ def validated(called: str, options: Mapping[str, Any]) -> Options:
     return Options(**chosen)
 
 
-def require_arity(f: Any, count: int, expected: str) -> None:
-    """Raise `TypeError` where `f` cannot be called, or is known not to take `count` arguments."""
-    if not callable(f):
-        raise TypeError(f"got {f!r:.80}; expected {expected}")
-    name = getattr(f, "name", getattr(f, "__name__", type(f).__name__))
-    wanted = f.nin if isinstance(f, np.ufunc) else None
-    if isinstance(f, Op) and not isinstance(f.rules, Each):
-        wanted = len(f.domain)
-    problem: Any = f"it takes {wanted}" if wanted not in {None, count} else ""
-    try:
-        inspect.signature(f).bind(*range(count))
-    except ValueError:  # a builtin has no signature
-        pass
-    except TypeError as error:
-        problem = error
-    if problem:
-        many = counted(count, "argument")
-        raise TypeError(f"{name} cannot take {many}: {problem}. Expected {expected}")
-
-
 # Domains and arrays
 
 
@@ -183,9 +162,7 @@ def as_array(value: Any) -> Array:
     except (TypeError, ValueError):  # rows of different lengths
         array = np.array(None)
     if array.dtype.kind not in KINDS:
-        missing = {index: 'index("n") or index(3)', interval: "interval(0, 1)"}
-        call = next((f". Call it: {text}" for f, text in missing.items() if f is value), "")
-        raise TypeError(f"got {value!r:.80}; expected {DOMAIN}, or an array of real numbers{call}")
+        raise TypeError(f"got {value!r:.80}; expected {DOMAIN}, or an array of real numbers")
     return array
 
 
@@ -203,10 +180,8 @@ def _domains_beside(
     return tuple(domains)
 
 
-def with_signature(
-    domains: Sequence[Domain], signature: str | None, *, batch: bool = True
-) -> tuple[Domain, ...]:
-    """Return domains with the shapes of `signature`, behind broadcast axes with `batch`.
+def with_signature(domains: Sequence[Domain], signature: str | None) -> tuple[Domain, ...]:
+    """Return domains with the shapes of `signature`, behind broadcast axes.
 
     Raises `ValueError` for a signature that does not fit, or an index of an axis that is nowhere.
     """
@@ -218,9 +193,8 @@ def with_signature(
                 f"signature {signature!r} has {counted(len(cores), 'argument')}; expected one for "
                 f"each of {counted(len(domains), 'domain')}"
             )
-        first: tuple[Any, ...] = (...,) if batch else ()
         shaped = tuple(
-            d if d.shape is not None else d._replace(shape=(*first, *core))
+            d if d.shape is not None else d._replace(shape=(..., *core))
             for d, core in zip(domains, cores, strict=True)
         )
     letters = least(shaped)

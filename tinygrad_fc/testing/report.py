@@ -76,7 +76,6 @@ class Report:
     raised: int = 0
     refusal: str = ""
     nonfinite: int = 0
-    empty: int = 0
     empty_lost: int = 0
     not_checked: int = 0
     notes: tuple[str, ...] = ()
@@ -98,7 +97,7 @@ class Report:
         texts = []
         unclear, lost = self.inconclusive.total(), self.empty_lost if self.examples else 0
         total = self.compared + self.kinks + unclear
-        if 2 * unclear > total and unclear > 8:
+        if 2 * unclear >= total and unclear > 8:
             texts.append(
                 f"{unclear} of {total} derivatives are inconclusive ({self._reasons()}): the "
                 "gradient was hardly checked. Choose inputs at which the function is smooth "
@@ -108,18 +107,16 @@ class Report:
             texts.append(
                 f"{self.time_limit}. Use small shapes, or raise max_examples for more time"
             )
-        if (self.nonfinite - lost) * 3 > self.examples:
-            texts.append(
-                f"At {self.nonfinite} of {self.examples + self.nonfinite} inputs the result is NaN "
-                "or infinite, where nothing can be checked. Choose domains inside which the "
-                "function is defined, such as positive or nonzero, or a condition (where=)"
-            )
-        if (self.raised - lost) * 3 > self.examples:
-            texts.append(
-                f"{self.raised} of {self.examples + self.raised} inputs raised {self.refusal}. "
-                "Choose domains and shapes that the function takes (signature=, real('n', 3)), "
-                "dtypes= of one type, or a condition (where=)"
-            )
+        for count, what in (
+            (self.nonfinite, "the result is NaN or infinite"),
+            (self.raised, f"the function raises {self.refusal}"),
+        ):
+            if (count - lost) * 3 > self.examples:
+                texts.append(
+                    f"At {count} of {self.examples + count} inputs {what}. Nothing is checked "
+                    "there: choose domains and shapes that the function takes (positive, nonzero, "
+                    "real('n', 3), signature=), dtypes= of one type, or a condition (where=)"
+                )
         return texts
 
     def _reasons(self) -> str:
@@ -132,8 +129,8 @@ class Report:
             f"{counted(self.examples, 'example')}: {counted(self.compared, 'derivative')} "
             f"compared, {unclear} inconclusive{reasons}, {self.kinks} at kinks"
         )
-        limit = [self.time_limit] if self.time_limit else []
-        return ". ".join(dict.fromkeys([text, *limit, *self.notes, *self.warnings()]))
+        texts = (text, self.time_limit, *self.notes, *self.warnings())
+        return ". ".join(dict.fromkeys(filter(None, texts)))
 
 
 def counted(many: int, noun: str) -> str:
@@ -155,7 +152,6 @@ def as_code(a: Any) -> str:
     default = a.dtype in {np.dtype(float), np.dtype(int), np.dtype(bool)}
     kind = "" if default else f"np.{a.dtype}"
     if a.size == 0:
-        name = kind or {"f": "", "i": "int", "b": "bool"}[a.dtype.kind]
-        return f"np.zeros({a.shape}{', ' + name if name else ''})"
+        return f"np.zeros({a.shape}, np.{a.dtype})"
     values = repr(a.tolist()).replace("inf", "np.inf").replace("nan", "np.nan")
     return f"np.array({values}{', ' + kind if kind else ''})"

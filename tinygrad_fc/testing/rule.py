@@ -210,13 +210,20 @@ class Case:
             raise self.wrong("shape", f"{SECOND} has no entry for g")
         first = np.zeros_like(g) if result[0] is None else np.asarray(result[0])
         seconds = [first, *self._checked_count(result[1:], used)]
-        for k, (a, x) in enumerate(zip(seconds, [g, *(used[i] for i in self.floats)], strict=True)):
-            of = self.rule.argument(self.floats[k - 1]) if k else "g"
-            for what, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
-                if got != expected:
-                    text = f"{SECOND} for {of} has {what} {got}; expected {expected}"
-                    raise self.wrong(what, text)
+        self.require_like(-1, first, g, f"{SECOND} for")
+        for i, a in zip(self.floats, seconds[1:], strict=True):
+            self.require_like(i, a, used[i], f"{SECOND} for")
         return seconds
+
+    def require_like(self, i: int, a: Array, x: Array, what: str = "the gradient of") -> None:
+        """Raise unless the gradient `a` has the shape and dtype of `x`, argument `i` (-1: `g`)."""
+        of = self.rule.argument(i) if i >= 0 else "g"
+        for kind, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
+            if got != expected:
+                text = f"{what} {of} has {kind} {got}; expected {expected}"
+                broadcast = kind == "shape" and a.shape == self.out.shape
+                text += ". Sum over the axes along which it was broadcast" * broadcast
+                raise self.wrong(kind, text, argument=i)
 
     def _checked_count(self, result: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
         """Return the gradients of the arguments that have one, zeros for None."""

@@ -79,7 +79,6 @@ def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:
     chosen.append(Law(partial(first_order, tolerance=options.tolerance)))
     chosen += [Law(float32)] * both
     if second and options.order > 1:
-        chosen += [Law(laws.second_dtypes, 4)] * (both and rule.vjp2 is not None)
         chosen.append(Law(partial(second_order, tolerance=options.tolerance)))
     return tuple(chosen)
 
@@ -168,7 +167,8 @@ class _Search:
         self.failure: GradientError | None = None
         self.outcomes: dict[bytes, GradientError | None] = {}
         """Outcomes since a case failed: making it small draws many of them again."""
-        self.dtypes: set[np.dtype[Any]] = set()
+        self.special: tuple[set[tuple[int, float]], ...] = (set(), set())
+        """Special values among the arguments: where the function has no finite value, and has."""
         self.empty_checked = 0
         self.done = 0
 
@@ -234,14 +234,19 @@ class _Search:
             if self.plan.rule.assertions and isinstance(cause, AssertionError):
                 raise
             self.report.raised, self.report.refusal = self.report.raised + 1, rp.first_line(cause)
-            self.report.empty_lost += _has_empty(case)
+            self._note(case, defined=False)
             raise DiscardError from error
-        if out.dtype.kind not in "fiub":
-            _require_floats(self.plan, out)
-        self.dtypes.add(out.dtype)
-        if out.dtype.kind == "f" and not np.isfinite(out).all():
-            self.report.nonfinite += 1
-            self.report.empty_lost += _has_empty(case)
+        _require_floats(self.plan, out)
+        finite = bool(np.isfinite(out).all())
+        self.report.nonfinite += not finite
+        self._note(case, defined=finite)
+
+    def _note(self, case: Case, *, defined: bool) -> None:
+        """Note the empty arrays and special values at which the function is defined, or not."""
+        self.report.empty_lost += not defined and _has_empty(case)
+        for i, (domain, x) in enumerate(zip(case.domains, case.arrays, strict=True)):
+            if domain.kind == "float":
+                self.special[defined].update((i, v) for v in domain.special if (x == v).any())
 
 
 def _rank(error: GradientError) -> tuple[bool, int]:
@@ -258,8 +263,8 @@ def _key(case: Case) -> bytes:
     return b"".join(parts) + repr((case.settings, case.salt)).encode()
 
 
-def check_drawn(plan: Plan, share: int = 1) -> Report:
-    """Check the laws at inputs that hypothesis draws: one in `share` of `max_examples`."""
+def check_drawn(plan: Plan, one_in: int = 1) -> Report:
+    """Check the laws at inputs that hypothesis draws: one in `one_in` of `max_examples`."""
     try:
         import hypothesis as hy  # noqa: PLC0415  it takes a second
         from hypothesis.reporting import with_reporter  # noqa: PLC0415
@@ -270,7 +275,7 @@ def check_drawn(plan: Plan, share: int = 1) -> Report:
             "drawing inputs needs hypothesis, which is not installed: pip install "
             "'tinygrad-fc[testing]'. At given arrays nothing is drawn"
         ) from error
-    most = max((plan.options.max_examples or hy.settings().max_examples) // share, 1)
+    most = max((plan.options.max_examples or hy.settings().max_examples) // one_in, 1)
     search = _Search(plan, most)
     search.begin(strategies.first_cases(plan, most // 2))
     rest = max(most - search.report.examples - search.report.not_checked, 1)
@@ -311,8 +316,6 @@ def check_drawn(plan: Plan, share: int = 1) -> Report:
 def _finished(search: _Search) -> Report:
     report, plan = search.report, search.plan
     name = plan.rule.name
-    if search.dtypes and not plan.strict and not {d.kind for d in search.dtypes} & {"f"}:
-        _require_floats(plan, np.zeros(0, min(search.dtypes, key=str)))
     if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
         reasons = ". ".join(report.warnings()) or "No input drawn meets the conditions (where=)"
         raise rp.NothingCheckedError(f"{name}: {reasons}")
@@ -322,26 +325,7 @@ def _finished(search: _Search) -> Report:
     if report.empty_lost and not search.empty_checked:
         why = f"raises {report.refusal}" if report.raised else "is NaN or infinite"
         report.notes += (f"For every empty array the function {why}, so none was checked",)
-    if not plan.strict:
-        report.notes += tuple(_lost_special_values(plan))
+    for i, value in sorted(search.special[False] - search.special[True]):
+        where = f"where {plan.rule.argument(i)} is {value:g}"
+        report.notes += (f"The function is not defined, and not checked, {where}",)
     return report
-
-
-def _lost_special_values(plan: Plan) -> Iterator[str]:
-    """Yield a sentence for each special value at which a function is not defined."""
-    usual = import_module("tinygrad_fc.testing.strategies").usual_arrays(plan.domains)
-
-    def defined(arrays: Sequence[Array]) -> bool:
-        try:
-            with np.errstate(all="ignore"), _quiet(plan):
-                case = plan.case(arrays, {}, 0)
-                return not case.legal() or bool(np.isfinite(case.out).all())
-        except Exception:  # noqa: BLE001  a function may raise anything
-            return False
-
-    for i, domain in enumerate(plan.domains if defined(usual) else ()):
-        for value in domain.special if domain.kind == "float" and not domain.distinct else ():
-            arrays = [np.full(a.shape, value) if k == i else a for k, a in enumerate(usual)]
-            if not defined(arrays):
-                where = f"where {plan.rule.argument(i)} is {value:g}"
-                yield f"The function is not defined, and not checked, {where}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from itertools import product, zip_longest
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from tinygrad_fc.domain import least, named, real
 from tinygrad_fc.testing.options import with_signature
-from tinygrad_fc.testing.rule import SALTS, ordinary
+from tinygrad_fc.testing.rule import SALTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -215,23 +215,7 @@ def draw_arrays(
     fitting, sizes = (
         _draw_shapes(draw, domains) if shapes is None else draw(st.sampled_from(shapes))
     )
-    arrays = tuple(_draw_values(draw, d, s, sizes) for d, s in zip(domains, fitting, strict=True))
-    return _near_each_other(draw, domains, arrays) if draw(_TEN) > 7 else arrays
-
-
-def _near_each_other(
-    draw: st.DrawFn, domains: Sequence[Domain], arrays: tuple[Array, ...]
-) -> tuple[Array, ...]:
-    """Return numbers that are near to each other in all arrays, for functions that compare."""
-    centre, scale = (draw(_BYTE) - 128) / 8, 2.0 ** -(4 + draw(_BYTE) % 7)
-    moved = []
-    for domain, x in zip(domains, arrays, strict=True):
-        if domain.kind != "float" or domain.distinct:
-            moved.append(x)
-            continue
-        near = (centre + scale * np.clip(x, -8, 8)).astype(np.float32).astype(float)
-        moved.append(np.where(domain.contains(near), near, x))
-    return tuple(moved)
+    return tuple(_draw_values(draw, d, s, sizes) for d, s in zip(domains, fitting, strict=True))
 
 
 def everywhere(domain: Domain) -> Domain:
@@ -251,12 +235,15 @@ class Form(NamedTuple):
     """What `...` stands for in each argument."""
     size: int
     """That of axes with letters; 0 where each has another."""
-    values: Any = EIGHTHS
+    values: int = EIGHTHS
     odd: tuple[int, int] | None = None
     """A letter, by its number, that has another size, and that size."""
+    single: float = 0.0
+    """The number in the first argument, if not 0."""
 
 
-GRID, SAME, POWERS = "grid", "same", "powers"
+SAME = -1
+"""Equal numbers, in place of a kind of numbers."""
 SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9)
 """Exponents of 2 of single numbers: small ones, and those around the overflow of exp."""
 
@@ -284,17 +271,12 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
         for large, small in pairs:
             alone = (tuple(small if k == i else large for k in range(count)) for i in batched)
             stretched += [Form(batch, 2) for batch in alone]
-    values = [Form(all_of(_grid_size(domains)), 1, GRID)] * all(p == (...,) for p in patterns)
-    values += [Form(all_of(3), 3, v) for v in (SAME, SPECIAL, BESIDE, WHOLE, DECADES, GENERIC)]
+    values = [Form(all_of(3), 3, v) for v in (SAME, SPECIAL, BESIDE, WHOLE, DECADES, GENERIC)]
     many = [Form(all_of(32), 2, v) for v in (GENERIC, EIGHTHS, DECADES, WIDE, BESIDE)]
     many += [Form(all_of(2, 1, 3, 2), 5, GENERIC), Form(all_of(), 9, GENERIC)]
-    powers = [Form(all_of(1), 1, (POWERS, e, s)) for e in SINGLE for s in (1, -1)]
+    powers = [Form(all_of(1), 1, single=s * 2.0**e) for e in SINGLE for s in (1, -1)]
     rest = zip_longest(empty, stretched, values, single, many if batched else many[-1:])
     return usual + [f for several in rest for f in several if f is not None] + powers
-
-
-def _grid_size(domains: Sequence[Domain]) -> int:
-    return min(math.prod(len(special_values(d)) for d in domains), 64)
 
 
 def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Sizes]:
@@ -315,10 +297,8 @@ def _form_values(form: Form, i: int, domain: Domain, shape: Shape) -> Array:
     values = form.values
     rng = np.random.default_rng([0 if values == SAME else i, *shape])
     raw = rng.integers(0, 256, (n, 3))
-    if isinstance(values, tuple):
-        x = np.full(n, values[2] * 2.0 ** values[1]) if i == 0 else numbers(domain, raw, EIGHTHS)
-        inside = domain.contains(x)
-        return np.where(inside, x, special_values(domain)[0]).reshape(shape)
+    if form.single and i == 0 and domain.contains(form.single):
+        return np.full(shape, form.single)
     if values == SAME:
         raw[:] = (0, 1, 0)
     elif values == EIGHTHS and n > 8:
@@ -335,8 +315,6 @@ def first_examples(domains: Sequence[Domain]) -> Iterator[tuple[Array, ...]]:
     seen = set()
     for form in forms(domains):
         shapes, sizes = form_shapes(domains, form)
-        grid = product(*(special_values(d) for d in domains))
-        columns = list(zip(*(row for row, _ in zip(grid, range(64), strict=False)), strict=True))
         arrays: list[Array] = []
         for i, (domain, shape) in enumerate(zip(domains, shapes, strict=True)):
             n = math.prod(shape)
@@ -347,29 +325,12 @@ def first_examples(domains: Sequence[Domain]) -> Iterator[tuple[Array, ...]]:
                 if n and not (sizes.get(domain.size, 1) if isinstance(domain.size, str) else 1):
                     break
                 arrays.append(_indices(domain, shape, sizes, raw))
-            elif form.values == GRID:
-                arrays.append(np.resize(np.array(columns[i], float), shape))
             else:
                 arrays.append(_form_values(form, i, domain, shape))
         key = repr([(a.shape, a.tobytes()) for a in arrays])
         if len(arrays) == len(domains) and key not in seen:
             seen.add(key)
             yield tuple(arrays)
-
-
-def usual_arrays(domains: Sequence[Domain]) -> list[Array]:
-    """Return ordinary numbers of a usual shape."""
-    shapes, sizes = form_shapes(domains, Form(((2,),) * len(domains), 3))
-    arrays = []
-    for d, shape in zip(domains, shapes, strict=True):
-        n = math.prod(shape)
-        if d.kind == "float":
-            arrays.append(ordinary(d, shape))
-        elif d.kind == "bool":
-            arrays.append((np.arange(n) % 2 == 0).reshape(shape))
-        else:
-            arrays.append(_indices(d, shape, sizes, np.arange(n)))
-    return arrays
 
 
 # Cases of a plan
@@ -414,9 +375,8 @@ def drawn_cases(draw: st.DrawFn, plan: Plan) -> Case:
 
 
 def _plan_domains(plan: Plan) -> tuple[Domain, ...]:
-    if not plan.everywhere:
-        return plan.domains
-    return tuple(everywhere(d) if d.kind == "float" else d for d in plan.domains)
+    wide = plan.everywhere
+    return tuple(everywhere(d) if wide and d.kind == "float" else d for d in plan.domains)
 
 
 def _few_shapes(plan: Plan) -> list[Any] | None:

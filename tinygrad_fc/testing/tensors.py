@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import autograd, grad_mode
+from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import Node, wrap
-from tinygrad_fc.op import Op, table
+from tinygrad_fc.op import Op, _no_rule, table
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index
 from tinygrad_fc.testing.rule import Rule, argument_names
@@ -33,12 +34,9 @@ class TensorRule(Rule):
 
     def result(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Array:
         """Return the result for `arrays`; several results are joined end to end."""
-        plain = isinstance(self.forward, Op)
-        tensors = [a if plain and a.dtype.kind != "f" else wrap(a) for a in map(np.asarray, arrays)]
         with grad_mode.no_grad():
-            parts = _results(self.forward(*tensors, **settings))
-        arrays = [t._array for t in parts]
-        return arrays[0] if len(arrays) == 1 else np.concatenate([a.ravel() for a in arrays])
+            out: Array = self._call(self._arguments(arrays, ()), settings)._array
+        return out
 
     def gradients(
         self,
@@ -49,80 +47,61 @@ class TensorRule(Rule):
         only: Sequence[int] | None = None,
     ) -> Sequence[Any]:
         """Return the gradients of `arrays`, or of `only` some; `out` replaces the result."""
-        args, leaves = self._leaves(arrays, self.differentiable if only is None else only)
-        parts = _results(self.forward(*args, **settings))
-        if out is not None and len(parts) == 1 and parts[0]._op is not None:
-            parts[0]._array = out
-        grads = _backward(parts, leaves, wrap(np.asarray(g)), create_graph=False)
+        args = self._arguments(arrays, self.differentiable if only is None else only)
+        result = self._call(args, settings)
+        if out is not None and result._op is not None:
+            result._array = out
+        grads = _gradients(result, args, wrap(np.asarray(g)))
         return [None if t is None else t._array for t in grads]
 
     def second(
         self, h: Sequence[Any], g: Array, arrays: Sequence[Any], settings: Mapping[str, Any]
     ) -> Sequence[Any]:
         """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""
-        args, leaves = self._leaves(arrays, self.differentiable)
+        args = self._arguments(arrays, self.differentiable)
         seed = wrap(np.asarray(g)).requires_grad_()
-        first = _backward(
-            _results(self.forward(*args, **settings)), leaves, seed, create_graph=True
-        )
+        first = _gradients(self._call(args, settings), args, seed, create_graph=True)
         pairs = [
             (t, wrap(np.asarray(w)))
             for t, w in zip(first, h, strict=True)
             if t is not None and t._requires_grad
         ]
-        wanted = [seed, *(a for a in leaves if a is not None)]
-        if not pairs:
-            return [np.zeros_like(a._array) for a in wanted]
-        outs, weights = zip(*pairs, strict=True)
-        grads = iter(autograd.grad(outs, wanted, weights, materialize_grads=True))
-        of_seed = next(grads)._array
-        return [of_seed, *(None if a is None else next(grads)._array for a in leaves)]
+        outs, weights = zip(*pairs, strict=True) if pairs else ((), ())
+        grads = _gradients(outs, [seed, *args], weights)
+        return [None if t is None else t._array for t in grads]
 
-    def _leaves(
-        self, arrays: Sequence[Any], needed: Sequence[int] | None
-    ) -> tuple[list[Any], list[Any]]:
-        """Return the arguments of a call, and those that require grad, else None."""
+    def _arguments(self, arrays: Sequence[Any], needed: Sequence[int] | None) -> list[Any]:
+        """Return the arguments of a call; those that are `needed` (None: all floats) require grad.
+
+        Functions get tensors, ops get indices and conditions as arrays.
+        """
         args: list[Any] = []
-        leaves: list[Any] = []
-        plain = isinstance(self.forward, Op)
         for i, a in enumerate(map(np.asarray, arrays)):
-            if a.dtype.kind == "f" and (needed is None or i in needed):
-                args.append(wrap(a).requires_grad_())
-                leaves.append(args[-1])
-            else:
-                args.append(arrays[i] if plain else wrap(a))
-                leaves.append(None)
-        return args, leaves
+            is_float = a.dtype.kind == "f"
+            args.append(wrap(a) if is_float or not isinstance(self.forward, Op) else a)
+            if is_float and (needed is None or i in needed):
+                args[-1].requires_grad_()
+        return args
+
+    def _call(self, args: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+        """Return the float results as one tensor."""
+        value = self.forward(*args, **settings)
+        several = value if isinstance(value, tuple | list) else (value,)
+        parts: list[Any] = [t if isinstance(t, Node) else wrap(np.asarray(t)) for t in several]
+        parts = [t for t in parts if t._array.dtype.kind == "f"] or parts
+        return parts[0] if len(parts) == 1 else cat([t.reshape(-1) for t in parts])
 
 
-def _results(value: Any) -> list[Any]:
-    """Return the float results of a function as tensors."""
-    several = value if isinstance(value, tuple | list) else (value,)
-    parts = [t if isinstance(t, Node) else wrap(np.asarray(t)) for t in several]
-    return [t for t in parts if t._array.dtype.kind == "f"] or parts
-
-
-def _backward(
-    parts: Sequence[Any], leaves: Sequence[Any], g: Any, *, create_graph: bool
-) -> list[Any]:
-    """Return the gradients of `leaves`, None where there is none, for the cotangent `g`."""
-    outs, seeds, start = [], [], 0
-    for t in parts:
-        seed = g
-        if len(parts) > 1:
-            seed = g[start : start + t._array.size].reshape(t._array.shape)
-            start += t._array.size
-        if t._requires_grad:
-            outs.append(t)
-            same = seed._array.dtype == t._array.dtype
-            seeds.append(seed if same else seed.to(t._array.dtype))
-    wanted = [a for a in leaves if a is not None]
-    if not outs or not wanted:
-        return [None if a is None else wrap(np.zeros_like(a._array)) for a in leaves]
-    grads = iter(
-        autograd.grad(outs, wanted, seeds, create_graph=create_graph, materialize_grads=True)
-    )
-    return [None if a is None else next(grads) for a in leaves]
+def _gradients(out: Any, args: Sequence[Any], g: Any, *, create_graph: bool = False) -> list[Any]:
+    """Return the gradients of the arguments that require grad, None for the others."""
+    needed = [isinstance(t, Node) and t._requires_grad for t in args]
+    wanted: Any = [t for t, n in zip(args, needed, strict=True) if n]
+    if wanted and (out if isinstance(out, tuple) else out._requires_grad):
+        grads = autograd.grad(out, wanted, g, create_graph=create_graph, materialize_grads=True)
+    else:
+        grads = tuple(wrap(np.zeros_like(t._array)) for t in wanted)
+    rest = iter(grads)
+    return [next(rest) if n else None for n in needed]
 
 
 def of_function(f: Any, code: str, note: str = "") -> Rule:
@@ -148,10 +127,8 @@ def differentiable(op: Op) -> tuple[int, ...]:
     """Return which arguments of `op` have a vjp rule; none where it is a constant."""
     if op.rules is None:
         return ()
-    names = (
-        getattr(getattr(op.rules[i], "func", None), "__name__", "") for i in range(len(op.domain))
-    )
-    return tuple(i for i, name in enumerate(names) if name != "_no_rule")
+    rules = (getattr(op.rules[i], "func", None) for i in range(len(op.domain)))
+    return tuple(i for i, rule in enumerate(rules) if rule is not _no_rule)
 
 
 def of_op(op: Op, code: str, note: str) -> tuple[Rule, tuple[Any, ...]]:
