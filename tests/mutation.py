@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Mutant(NamedTuple):
-    """A row with one rule changed."""
+    """An op with one rule changed."""
 
     op: Op
     argument: int
@@ -51,20 +51,20 @@ class Watched:
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Return what the changed rule does."""
         try:
-            found = self.wrong(*args, **settings)
+            result = self.wrong(*args, **settings)
         except Exception:
             self.differs = True
             raise
         if not self.differs:
             with np.errstate(all="ignore"):
                 plain = self.right(*args, **settings)
-            a, b = (x._array if isinstance(x, Node) else np.asarray(x) for x in (found, plain))
+            a, b = (x._array if isinstance(x, Node) else np.asarray(x) for x in (result, plain))
             self.differs = not (a.shape == b.shape and np.allclose(a, b, 1e-12, 0, equal_nan=True))
-        return found
+        return result
 
 
 def mutants(op: Op) -> Iterator[Mutant]:
-    """Yield the row with one change at a time."""
+    """Yield the op with one change at a time."""
     floats = differentiable(op)
     for i in floats:
         rule: Any = op.rules[i]  # type: ignore[index]
@@ -140,9 +140,9 @@ class _Drop(ast.NodeTransformer):
 
 def _dropped(rule: Any) -> Iterator[tuple[str, Rule]]:
     """Yield the rule with one term or factor less."""
-    given: tuple[Any, ...] = ()
+    bound: tuple[Any, ...] = ()
     if isinstance(rule, partial):
-        rule, given = rule.func, rule.args
+        rule, bound = rule.func, rule.args
     if not isinstance(rule, types.FunctionType):
         return
     node = _node(rule.__code__)
@@ -154,8 +154,8 @@ def _dropped(rule: Any) -> Iterator[tuple[str, Rule]]:
         changed = drop.visit(copy.deepcopy(node))
         if not drop.text:
             return
-        made = _compiled(changed, rule, names)
-        yield drop.text, partial(made, *given) if given else made
+        function = _compiled(changed, rule, names)
+        yield drop.text, partial(function, *bound) if bound else function
 
 
 def _compiled(node: Any, rule: types.FunctionType, names: dict[str, Any]) -> Rule:
@@ -166,9 +166,9 @@ def _compiled(node: Any, rule: types.FunctionType, names: dict[str, Any]) -> Rul
         body = ast.Module([ast.Assign([ast.Name("changed", ast.Store())], node)], [])
     scope = dict(names)
     exec(compile(ast.fix_missing_locations(body), "<changed>", "exec"), scope)  # noqa: S102  our own formulas
-    made = scope[node.name if isinstance(node, ast.FunctionDef) else "changed"]
-    made.__defaults__, made.__kwdefaults__ = rule.__defaults__, rule.__kwdefaults__
-    return made  # type: ignore[no-any-return]
+    function = scope[node.name if isinstance(node, ast.FunctionDef) else "changed"]
+    function.__defaults__, function.__kwdefaults__ = rule.__defaults__, rule.__kwdefaults__
+    return function  # type: ignore[no-any-return]
 
 
 # Counting
@@ -191,7 +191,9 @@ def outcome(mutant: Mutant, examples: int) -> str:
 def main() -> None:
     """Print what is missed, and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("name", nargs="?", default="", help="of the rows to change: a part of it")
+    parser.add_argument(
+        "name", nargs="?", default="", help="part of the names of the ops to change"
+    )
     parser.add_argument("--examples", type=int, default=50, help="how many inputs are drawn")
     options = parser.parse_args()
     settings.register_profile("mutation", deadline=None, phases=(Phase.generate,))
@@ -201,9 +203,9 @@ def main() -> None:
         if type(op) is not Op or options.name not in op.name:
             continue  # chains borrow their rules
         for mutant in mutants(op):
-            found = outcome(mutant, options.examples)
-            counts[found] += 1
-            if found == "missed":
+            result = outcome(mutant, options.examples)
+            counts[result] += 1
+            if result == "missed":
                 print(f"missed: {op.name}, rule {mutant.argument}, {mutant.what}", flush=True)  # noqa: T201
     real = counts["found"] + counts["missed"]
     print(  # noqa: T201

@@ -2,7 +2,7 @@
 
     python -m tests.repeat [--times 1000] [--jobs 2] [--seed 0] [--log FILE] [files …]
 
-No test of the kit may fail by chance: a flake in a thousand is a flake in every week. The seed of
+No test of the kit may be flaky: one failure in a thousand runs is one a week. The seed of
 a run that fails is printed, with the line that runs it again. A thousand take hours: what is in the
 log is not done again, so that they may be done in several parts.
 """
@@ -88,22 +88,22 @@ def main() -> None:
     options = parser.parse_args()
     files = options.files or SUITE
     seeds = range(options.seed, options.seed + options.times)
-    found = {seed: failed for seed, failed in logged(options.log).items() if seed in seeds}
+    outcomes = {seed: failed for seed, failed in logged(options.log).items() if seed in seeds}
     started = time.perf_counter()
-    todo = [seed for seed in seeds if seed not in found]
+    todo = [seed for seed in seeds if seed not in outcomes]
     fresh = multiprocessing.get_context("spawn")
     with fresh.Pool(options.jobs, maxtasksperchild=FRESH) as pool:
         for seed, failed in pool.imap_unordered(partial(run, files=files), todo):
-            found[seed] = failed
+            outcomes[seed] = failed
             if options.log:
                 with options.log.open("a", newline="") as log:
                     csv.writer(log).writerow((seed, failed))
             if failed:
                 again = shlex.join([sys.executable, "-m", "pytest", *call(seed, files)])
                 print(f"{failed}\n  again: {again}", flush=True)  # noqa: T201
-    bad = sum(map(bool, found.values()))
+    bad = sum(map(bool, outcomes.values()))
     seconds = time.perf_counter() - started
-    print(f"{bad} of {len(found)} runs failed, {len(todo)} of them now, in {seconds:.0f} seconds")  # noqa: T201
+    print(f"{bad} of {len(outcomes)} runs failed, {len(todo)} of them now, in {seconds:.0f} s")  # noqa: T201
     sys.exit(bool(bad))
 
 

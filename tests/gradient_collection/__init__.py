@@ -1,6 +1,6 @@
 """Rules that are right and rules that are wrong, on which the gradient-testing kit is measured.
 
-`RIGHT` holds functions chosen to tempt a checker into a false alarm, `TENSORS` such ones of
+`RIGHT` holds functions chosen to tempt a checker into a false positive, `TENSORS` such ones of
 tensors, and `WRONG` those of `RIGHT` with a single bug in their rule, of the kind that `Case.bug`
 names. `python -m tests.gradient_collection` prints what the kit finds.
 """

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from .case import Case, Function
     from .measure import Outcome
 
-    Found = dict[str, list[Outcome]]
+    Outcomes = dict[str, list[Outcome]]
 
 LIMIT = 5
 """How many seconds a check may take."""
 
 
-def asked() -> argparse.Namespace:
-    """Read the command line."""
+def arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser("python -m tests.gradient_collection")
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
     parser.add_argument("--examples", type=int, help="drawn for each check")
@@ -42,7 +42,7 @@ def asked() -> argparse.Namespace:
 
 
 def chosen(only: str) -> list[Case | Function]:
-    """Return the cases that are asked for."""
+    """Return the cases of a class of bugs, or those whose name contains `only`."""
     if only == "generic":
         return list(GENERIC.values())
     cases: list[Case | Function] = [*WRONG.values(), *RIGHT.values(), *TENSORS.values()]
@@ -56,21 +56,21 @@ def under_seeds(name: str, seeds: int, examples: int | None) -> list[Outcome]:
     return [checked(case, seed, examples) for seed in range(seeds)]
 
 
-def measured(cases: Sequence[Case | Function], args: argparse.Namespace) -> Found:
+def measured(cases: Sequence[Case | Function], args: argparse.Namespace) -> Outcomes:
     """Check each case under each seed."""
-    found: Found = {}
+    outcomes: Outcomes = {}
     names = [case.name for case in cases]
     check = partial(under_seeds, seeds=args.seeds, examples=args.examples)
     with ProcessPoolExecutor(args.jobs) as pool:
-        for name, outcomes in zip(names, pool.map(check, names), strict=True):
-            found[name] = outcomes
+        for name, several in zip(names, pool.map(check, names), strict=True):
+            outcomes[name] = several
             if args.verbose:
-                for one in outcomes:
+                for one in several:
                     print(f"{name} [{one.kind}]: {one.text}", flush=True)
-    return found
+    return outcomes
 
 
-def bugs_found(cases: Sequence[Case | Function], found: Found) -> bool:
+def bugs_found(cases: Sequence[Case | Function], outcomes: Outcomes) -> bool:
     """Print a line for each class of bugs; return whether all were found."""
     classes: dict[str, list[Case | Function]] = defaultdict(list)
     for case in cases:
@@ -78,43 +78,43 @@ def bugs_found(cases: Sequence[Case | Function], found: Found) -> bool:
     print(f"{'class':20} {'killed':>9}  missed (under so many seeds)")
     total = 0
     for bug, members in classes.items():
-        missed = {c.name: sum(not one.alarmed for one in found[c.name]) for c in members}
+        missed = {c.name: sum(not one.failed for one in outcomes[c.name]) for c in members}
         killed = sum(not n for n in missed.values())
         total += killed
-        told = ", ".join(f"{name} ({n})" for name, n in missed.items() if n)
-        print(f"{bug:20} {killed:4}/{len(members):4}  {told}")
+        listed = ", ".join(f"{name} ({n})" for name, n in missed.items() if n)
+        print(f"{bug:20} {killed:4}/{len(members):4}  {listed}")
     print(f"{'all':20} {total:4}/{len(cases):4}")
     return total == len(cases)
 
 
-def right_spared(cases: Sequence[Case | Function], found: Found) -> bool:
+def right_spared(cases: Sequence[Case | Function], outcomes: Outcomes) -> bool:
     """Print which right rules failed, and how much was inconclusive; return whether none failed."""
     failed = 0
     compared = inconclusive = 0
     shares = {}
     for case in cases:
-        kinds = [one.kind for one in found[case.name] if one.kind is not None]
+        kinds = [one.kind for one in outcomes[case.name] if one.kind is not None]
         failed += bool(kinds)
         if kinds:
             print(f"right, and failed: {case.name} ({', '.join(kinds)})")
-        here = [(one.compared, one.inconclusive) for one in found[case.name]]
+        here = [(one.compared, one.inconclusive) for one in outcomes[case.name]]
         compared += sum(a for a, _ in here)
         inconclusive += sum(b for _, b in here)
         shares[case.name] = sum(b for _, b in here) / max(sum(a + b for a, b in here), 1)
     share = inconclusive / max(compared + inconclusive, 1)
     most = sorted(shares.items(), key=lambda pair: -pair[1])[:5]
-    told = ", ".join(f"{name} {100 * part:.0f} %" for name, part in most if part)
+    listed = ", ".join(f"{name} {100 * part:.0f} %" for name, part in most if part)
     print(f"right functions failed: {failed}/{len(cases)}")
     print(
         f"inconclusive: {100 * share:.1f} % of {compared + inconclusive} derivatives; "
-        f"most: {told or 'none'}"
+        f"most: {listed or 'none'}"
     )
     return failed == 0
 
 
-def seconds(found: Found) -> None:
+def seconds(outcomes: Outcomes) -> None:
     """Print how long a check takes."""
-    times = sorted((one.seconds, name) for name, all_ in found.items() for one in all_)
+    times = sorted((one.seconds, name) for name, several in outcomes.items() for one in several)
     middle = median(t for t, _ in times)
     slow = ", ".join(f"{name} {t:.1f}" for t, name in times[-5:][::-1])
     total = sum(t for t, _ in times)
@@ -127,17 +127,17 @@ def seconds(found: Found) -> None:
 
 def main() -> int:
     """Measure and print."""
-    args = asked()
+    args = arguments()
     cases = chosen(args.only)
     if not cases:
         print(f"no case has {args.only!r} in its name")
         return 2
-    found = measured(cases, args)
-    wrong, right = ([c for c in cases if bool(c.bug) is told] for told in (True, False))
-    good = not wrong or bugs_found(wrong, found)
+    outcomes = measured(cases, args)
+    wrong, right = ([c for c in cases if bool(c.bug) is is_wrong] for is_wrong in (True, False))
+    good = not wrong or bugs_found(wrong, outcomes)
     if right:
-        good &= right_spared(right, found)
-    seconds(found)
+        good &= right_spared(right, outcomes)
+    seconds(outcomes)
     return 0 if good else 1
 
 

@@ -24,27 +24,27 @@ def shapes(case: Case, sizes: dict[str, int], batch: tuple[int, ...]) -> list[tu
         cores = re.findall(r"\(([^)]*)\)", case.sig.split("->")[0])
         letters: list[Any] = [core.split(",") if core else [] for core in cores]
         return [batch + tuple(sizes[a] for a in core) for core in letters]
-    found = []
-    for word in case.domains:
-        axes = (...,) if word.shape is None else word.shape
+    result = []
+    for domain in case.domains:
+        axes = (...,) if domain.shape is None else domain.shape
         shape: tuple[int, ...] = ()
         for a in axes:
             shape += (3, 4) if a is ... else (sizes[named(a).letter] if isinstance(a, str) else a,)
-        found.append(shape)
-    return found
+        result.append(shape)
+    return result
 
 
 def values(
-    word: Domain, shape: tuple[int, ...], sizes: dict[str, int], rng: np.random.Generator
+    domain: Domain, shape: tuple[int, ...], sizes: dict[str, int], rng: np.random.Generator
 ) -> Array:
     """Return random values well inside a domain."""
-    if word.kind == "bool":
+    if domain.kind == "bool":
         return rng.random(shape) < 0.5
-    if word.kind == "index":
-        n = sizes[word.size] if isinstance(word.size, str) else word.size
+    if domain.kind == "index":
+        n = sizes[domain.size] if isinstance(domain.size, str) else domain.size
         return rng.integers(0, n, shape)
-    low, high = max(word.low, -3.0), min(word.high, 3.0)
-    if word.restricted and word.without:
+    low, high = max(domain.low, -3.0), min(domain.high, 3.0)
+    if domain.restricted and domain.without:
         return rng.uniform(0.3, 2, shape) * rng.choice((-1.0, 1.0), shape)
     if low == -3 and high == 3:
         return rng.standard_normal(shape)
@@ -59,12 +59,12 @@ def usual(
 ) -> list[Array]:
     """Return arrays that `case` may be called with."""
     for _ in range(50):
-        found = [
-            values(word, shape, sizes, rng)
-            for word, shape in zip(case.domains, shapes(case, sizes, batch), strict=True)
+        arrays = [
+            values(domain, shape, sizes, rng)
+            for domain, shape in zip(case.domains, shapes(case, sizes, batch), strict=True)
         ]
-        if case.where is None or case.where(*found):
-            return found
+        if case.where is None or case.where(*arrays):
+            return arrays
     message = f"no inputs found for {case.name}"
     raise AssertionError(message)
 

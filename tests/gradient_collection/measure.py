@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
     inconclusive: int = 0
 
     @property
-    def alarmed(self) -> bool:
+    def failed(self) -> bool:
         """Whether a wrong gradient was reported."""
         return self.kind in KINDS
 

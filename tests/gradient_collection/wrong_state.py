@@ -106,10 +106,10 @@ def noisy(size: float) -> Any:
 
 def overwrites_x(g: Any, _y: Any, x: Any) -> Any:
     """Work in the array of x, and put back what was there."""
-    kept = x.copy()
+    copy = x.copy()
     np.copyto(x, np.abs(x) <= 1)
     grad = like(x, g * x)
-    np.copyto(x, kept)
+    np.copyto(x, copy)
     return (grad,)
 
 

@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
         return iter(())
 
 
-def asked() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser("python -m tests.gradient_holdout")
     parser.add_argument("--only", default="", help="a part of a name")
@@ -46,7 +46,7 @@ def asked() -> argparse.Namespace:
 
 def main() -> int:
     """Run and print."""
-    args = asked()
+    args = arguments()
     warnings.simplefilter("ignore")
     if args.wrong:
         lost, line = missed(args.only, args.seed)
@@ -78,8 +78,8 @@ def main() -> int:
         proven = name in CONFIRMED and one.kind in CONFIRMED[name].kinds.split()
         known += proven
         failed += not proven
-        told = "a confirmed loss" if proven else "FAILED"
-        print(f"{name}: {told} [{one.kind}] ({one.seconds:.1f} s)\n{one.text}\n", flush=True)
+        verdict = "a confirmed loss" if proven else "FAILED"
+        print(f"{name}: {verdict} [{one.kind}] ({one.seconds:.1f} s)\n{one.text}\n", flush=True)
     share = inconclusive / max(compared + inconclusive, 1)
     print(
         f"{len(chosen)} functions: {failed} failed, {known} with a confirmed loss; "

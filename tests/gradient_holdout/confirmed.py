@@ -29,7 +29,7 @@ class Loss(NamedTuple):
     right: float | str
     proof: str
     exact: Callable[[Any], Any] | None = None
-    """The right number once more, by mpmath, which is handed over."""
+    """Takes mpmath and returns the right number, once more."""
 
 
 def leaf(value: Any) -> torch.Tensor:

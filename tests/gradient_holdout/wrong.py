@@ -71,12 +71,12 @@ def wrong_entries() -> Iterator[tuple[str, Entry, Changed]]:
 
 def missed(only: str, seed: int) -> tuple[list[str], str]:
     """Return the names of the wrong rules that are missed, and a line with all counts."""
-    lost, found, same = [], 0, 0
+    lost, caught, same = [], 0, 0
     for name, entry, rule in wrong_entries():
         if only in name:
-            alarmed = outcome(lambda entry=entry: entry.check(None, seed)).alarmed
-            found += alarmed
-            same += not (alarmed or rule.differs)
-            lost += [name] * (rule.differs and not alarmed)
-    count = found + len(lost)
-    return lost, f"{found} of {count} wrong rules found; {same} more change nothing"
+            failed = outcome(lambda entry=entry: entry.check(None, seed)).failed
+            caught += failed
+            same += not (failed or rule.differs)
+            lost += [name] * (rule.differs and not failed)
+    count = caught + len(lost)
+    return lost, f"{caught} of {count} wrong rules found; {same} more change nothing"
