@@ -68,7 +68,9 @@ OUTER = {
 }
 
 
-@pytest.mark.parametrize(("f", "c"), zip(OUTER.values(), (9.0, 14.0) * 2, strict=True), ids=OUTER)
+@pytest.mark.parametrize(
+    ("f", "c"), [*zip(OUTER.values(), (9.0, 14.0) * 2, strict=True)], ids=OUTER
+)
 def test_behind_a_bias_the_second_order_is_of_rounded_slopes(f: Any, c: float) -> None:
     # 1 - out^2 is a staircase there, beside which the rest is smooth, and ordinary places none.
     check(lambda x: f(x, c), np.arange(-2.0, 2.125, 0.5))
@@ -82,7 +84,7 @@ STAIRS = {
 
 
 @pytest.mark.parametrize(
-    ("f", "x"), zip(STAIRS.values(), (31.0, 33.65625, 28.0), strict=True), ids=STAIRS
+    ("f", "x"), [*zip(STAIRS.values(), (31.0, 33.65625, 28.0), strict=True)], ids=STAIRS
 )
 def test_a_staircase_beside_a_slope_is_no_wrong_gradient(f: Any, x: float) -> None:
     check(f, np.array([x, 0.53125, -1.59375]), order=1)

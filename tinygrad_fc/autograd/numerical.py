@@ -28,7 +28,7 @@ EPS = float(np.finfo(float).eps)
 LEVELS, FINER = 16, 4
 """How many steps there are, and how many more in float32, where tiny steps move no number."""
 CENTRAL = (4.0, 16.0, 64.0, 256.0, 1024.0)
-"""What halving the step divides the error terms of a central difference by: h^2, h^4, ..."""
+"""Factors by which halving the step divides the error terms of a central difference: h^2, ..."""
 JUMP = (2.0, 8.0, 32.0, 128.0)
 """The same for the difference of the two one-sided slopes: h, h^3, ..."""
 ONE_SIDED = (2.0, 4.0, 8.0, 16.0)
@@ -123,7 +123,7 @@ def quick_derivative(
     eps: float = EPS,
     noise: float = 0.0,
 ) -> Derivative:
-    """Return what `derivative` does from a quarter of the steps; the bound is infinite in doubt.
+    """Return derivatives from a quarter of the steps; in doubt the bound is infinite.
 
     At most points a function is smooth, and few differences give twelve digits.
     """
@@ -149,7 +149,7 @@ def derivatives(
     rounding: Array | float = 0.0,
     **options: float,
 ) -> list[Derivative]:
-    """Return what `measure` does for each of several points and directions, in less time."""
+    """Return the derivatives along several lines, measured together to save time."""
 
     def together(*arrays: Array) -> Array:
         return np.concatenate([f(*each) for each in zip(*arrays, strict=True)])

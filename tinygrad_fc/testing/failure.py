@@ -58,7 +58,7 @@ class Entries:
 
     @property
     def worst(self) -> tuple[int, tuple[int, ...]]:
-        """Which gradient is the most wrong, and at which index."""
+        """The number of the gradient that is the most wrong, and the index."""
         excess = [self.excess(k) for k in range(len(self.analytic))]
         k = int(np.argmax([e.max(initial=-2) for e in excess]))
         return k, tuple(int(i) for i in np.unravel_index(excess[k].argmax(), excess[k].shape))

@@ -43,7 +43,7 @@ def require_finite(case: Case) -> None:
 def _differs(
     case: Case, kind: str, i: int, got: Array, expected: Array, how: str, why: str, **details: Any
 ) -> GradientError:
-    """Return the error for a gradient that is not what another call gives."""
+    """Return the error for a gradient that differs from that of another call."""
     at = r.worst_index(got, expected) if got.shape == expected.shape else ...
     message = (
         f"the gradient of {case.rule.argument(i)} {how} is {got[at]} at {at}; expected "
@@ -298,7 +298,7 @@ def ownership(case: Case) -> None:
 
 
 def same_object(case: Case) -> None:
-    """Passing one array for two arguments gives what two equal arrays give."""
+    """One array, passed for two arguments, gives the gradients of two equal arrays."""
     shapes = [case.arrays[i].shape for i in case.floats]
     if len(shapes) < 2 or shapes[0] != shapes[1]:
         return

@@ -49,7 +49,7 @@ class Options:
 
     @property
     def tolerance(self) -> Tolerance:
-        """What is demanded of gradients."""
+        """Tolerances of gradients."""
         return Tolerance(float(self.rtol), self.kinks, float(self.noise))
 
     @property

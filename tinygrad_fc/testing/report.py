@@ -1,4 +1,4 @@
-"""What a check returns or raises: `Report`, `GradientError`, `NothingCheckedError`."""
+"""Results of a check: `Report`, `GradientError`, `NothingCheckedError`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = (
     *("raises", "shape", "dtype", "mutation", "nonfinite", "aliasing", "nondeterministic"),
     *("nonlinear", "layout", "value", "kink", "imprecise", "float32", "second-order"),
 )
-"""What can be wrong with a gradient, in the order in which it is checked."""
+"""Kinds of failures, in the order in which they are checked."""
 
 
 class GradientError(AssertionError):
@@ -60,7 +60,7 @@ class DiscardError(Exception):
 
 @dataclass
 class Report:
-    """How much a check compared; it passed.
+    """Counts of a check that passed.
 
     At `examples` of `planned` inputs all laws held. `compared` derivatives agreed, `kinks` were
     checked against the slopes to both sides, `inconclusive` counts the others by reason: "jump"
@@ -93,7 +93,7 @@ class Report:
         return f"time limit: {done} of {self.planned} examples checked" if self.not_checked else ""
 
     def warnings(self) -> list[str]:
-        """Return what a user should know even though the check passed."""
+        """Return warnings about a check that passed."""
         texts = []
         unclear, lost = self.inconclusive.total(), self.empty_lost if self.examples else 0
         total = self.compared + self.kinks + unclear

@@ -90,7 +90,7 @@ def roughness(moved: Callable[[Nudge], list[Array]], step: float, pattern: int =
 def _both_sides(
     moved: Callable[[Nudge], list[Array]], step: float, pattern: int, *, results: bool
 ) -> Iterator[Array]:
-    """Yield what each gradient is at four steps to the one side and to the other."""
+    """Yield each gradient at four steps to both sides."""
     patterns, times = (pattern, pattern + 1), (1, 2, 3, 4)
     all_moved = [moved(Nudge(p, step, k, results)) for p in patterns for k in times]
     for one in zip(*all_moved, strict=True):

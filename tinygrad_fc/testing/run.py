@@ -38,14 +38,14 @@ These are the processor's seconds, so that other programs take nothing away.
 
 
 class Law(NamedTuple):
-    """What must hold for a case, and for one in how many of them it is checked."""
+    """A property of a case, which is checked for one in `every` of them."""
 
     holds: Callable[[Case], Report | None]
     every: int = 1
 
 
 class Plan(NamedTuple):
-    """What is checked, and how."""
+    """A rule, its domains, the laws to check, and options."""
 
     rule: Rule
     domains: tuple[Domain, ...]

@@ -44,7 +44,7 @@ LINES = 12
 
 
 class Tolerance(NamedTuple):
-    """What is demanded of gradients."""
+    """Tolerances of gradients."""
 
     rtol: float = RTOL
     """Of the gradient, relative to the terms of the sum; 0 for all that can be resolved."""
@@ -137,7 +137,7 @@ def _unequal(seed: int, *shapes: tuple[int, ...]) -> list[Array]:
 
 
 class Problem(NamedTuple):
-    """A function with flat results, its gradients for weights of these, and where it is called."""
+    """A function with flat results, its gradients for weights of these, and its point."""
 
     f: Callable[..., Array]
     vjp: Callable[..., list[Array]]
@@ -318,7 +318,7 @@ class Mismatch(Exception):  # noqa: N818  turned into a GradientError, which kno
 
 
 class Claim(NamedTuple):
-    """What gradients say about the derivative of a weighted sum of results."""
+    """The derivative of a weighted sum of results, according to the gradients."""
 
     weights: Array
     total: float
@@ -334,7 +334,7 @@ class Claim(NamedTuple):
 
 
 def claim(grads: Sequence[Array], v: Direction, w: Array, slack: float = 0.0) -> Claim:
-    """Return what `grads`, for the weights `w`, say about the derivative along `v`."""
+    """Return the derivative along `v` of results weighted by `w`, according to `grads`."""
     products = [np.where(b == 0, 0, a * b).ravel() for a, b in zip(grads, v, strict=True)]
     terms = np.concatenate(products)
     return Claim(w, float(terms.sum()), float(np.abs(terms).sum()), slack)
@@ -378,7 +378,7 @@ def agree(problem: Problem, salt: int, tolerance: Tolerance, lost: Callable[[], 
 
 
 def _depends(measured: Derivative, v: Direction) -> Array:
-    """Return which results depend on what moves along `v`: a constant says nothing of a rule."""
+    """Return which results depend on the entries that move along `v`."""
     moves_all = all((a != 0).all() for a in v)
     return np.asarray((measured.value != 0) | moves_all)
 
