@@ -35,6 +35,12 @@ from tinygrad_fc.testing.options import LEGAL
 ONCE: Any = {"order": 1, "dtypes": np.float64}
 
 
+@pytest.fixture(autouse=True)
+def _no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spend no time on hints, which are tested in `test_failure`."""
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
+
+
 def cosine(g: Any, _out: Any, x: Any) -> Any:
     return g * np.cos(x)
 

@@ -28,8 +28,9 @@ settings.register_profile(
 
 
 @pytest.fixture
-def _finding() -> Iterator[None]:
-    """The same inputs each time, and no time spent on making them small."""
+def _finding(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Draw the same inputs each time; spend no time on making them small and on hints."""
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
     name = settings.get_current_profile_name()
     settings.load_profile("finding")
     yield
