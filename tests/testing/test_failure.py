@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from tinygrad_fc.domain import Domain
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spend less time on making failures small and on hints."""
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0.2)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.5)
+
+
 class Wrong(NamedTuple):
     """A wrong rule, and its message."""
 

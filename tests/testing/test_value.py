@@ -23,6 +23,7 @@ from tinygrad_fc.testing import (
     check_vjp,
     index,
     real,
+    run,
 )
 from tinygrad_fc.testing.tensors import registered_ops
 
@@ -33,6 +34,20 @@ def op_named(name: str) -> Any:
 
 
 quiet = np.errstate(all="ignore")
+
+
+@pytest.fixture(autouse=True)
+def _few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check with few sets of directions, with all of them under a thorough profile."""
+
+    def check_at(plan: Any, arrays: Any, options: Any, salts: int) -> Any:
+        return run.check_at(
+            plan, arrays, options, salts if settings().max_examples > 100 else min(salts, 4)
+        )
+
+    monkeypatch.setattr("tinygrad_fc.testing.checks.check_at", check_at)
+
+
 SATURATED = ("layer norm", [64.0, 0.0], [0.0, 1.0], [0.0, 0.0])
 """Two numbers, normalised, are 1 and -1 wherever they lie: all that their gradient is cancels."""
 ALIKE = (
