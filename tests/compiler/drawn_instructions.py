@@ -77,7 +77,6 @@ class Drawing:
 
     def add(self) -> None:
         """Draw an instruction; leave it out where NumPy refuses it or numbers become large."""
-        counts = len(self.graph.instructions), len(self.graph.expects)
         try:
             function, args, kwargs = getattr(self, self.one(_KINDS))()
             with np.errstate(all="ignore"):
@@ -91,8 +90,6 @@ class Drawing:
             and (np.abs(sample) < LARGEST).all()
         ):
             self.values.append(value)
-        else:
-            self.graph.rewind(*counts)
 
     # Kinds of instructions
 
@@ -164,10 +161,6 @@ class Drawing:
         axis = self.one([None, *range(len(x.shape))])
         return self.one((np.argmax, np.argmin)), (x,), {"axis": axis, "keepdims": self.chance()}
 
-    def running(self) -> Any:
-        x = self.value(lambda v: v.shape)
-        return self.one((np.cumsum, np.cumprod)), (x,), {"axis": self.one(range(len(x.shape)))}
-
     def clip(self) -> Any:
         return np.clip, (self.value(), self.one((0, None)), 2), {}
 
@@ -196,10 +189,10 @@ class Drawing:
             raise LookupError
         at = rows(x.shape[0])
         if len(x.shape) < 2:
-            return self.one([at, at, (None, at)])
+            return at
         beside = rows(x.shape[1])
         np.broadcast_shapes(at.shape, beside.shape)
-        return self.one([at, (slice(None), beside), (at, beside), (0, beside), (at, None, 0)])
+        return self.one([at, (at, beside)])
 
     def gather(self) -> Any:
         x = self.value(lambda v: v.shape)
@@ -219,7 +212,7 @@ class Drawing:
 
 _KINDS = (
     *("unary", "binary", "binary", "binary", "where", "cast", "constant", "filled", "view", "view"),
-    *("reduce", "reduce", "product", "product", "extremum", "running", "clip", "join", "gather"),
+    *("reduce", "reduce", "product", "product", "extremum", "clip", "join", "gather"),
     *("put",),
 )
 

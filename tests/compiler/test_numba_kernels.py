@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tinygrad_fc.compiler import ir
 from tinygrad_fc.compiler.ir import CompileError, Graph, GuardFailed, Program
 
 from .drawn_instructions import arrays_of, programs
@@ -19,10 +18,14 @@ from .interpreter import interpret
 
 pytest.importorskip("numba")
 # isort: split
-from tinygrad_fc.compiler.numba_backend import build, build_loop
-from tinygrad_fc.compiler.numba_spelling import SPELLED
+from numba.np.ufunc_db import get_ufuncs
 
-NATIVE = settings(max_examples=12, deadline=None)
+from tinygrad_fc.compiler.numba_backend import STATUS, build, build_loop
+
+from . import native_python
+
+NATIVE = settings(deadline=None, phases=[Phase.explicit, Phase.generate])
+"""No shrinking, which would compile hundreds of kernels; shrink what runs as Python."""
 SPECIAL = (
     *(0.0, -0.0, 1, -1, 0.5, -0.5, 2, 3.5, 2.5, -2.5, np.inf, -np.inf, np.nan, 1e-8, 1e-310),
     *(700, -700, -745, 710, 88, -88, -103, 1e300, -1e300),
@@ -36,8 +39,26 @@ def assert_same(program: Program, expected: Any, results: Any) -> None:
         np.testing.assert_array_equal(y, x, err_msg=str(value.function))
 
 
-@NATIVE
 @given(programs())
+def test_native_source_agrees_with_numpy(program: Program) -> None:
+    expected_inputs, inputs = arrays_of(program), arrays_of(program)
+    status, results = native_python.run(program, inputs)
+    with np.errstate(all="ignore"):
+        try:
+            expected = interpret(program, expected_inputs)
+        except GuardFailed:
+            assert status == STATUS["GUARD"]
+        except IndexError:
+            assert status == STATUS["OUTSIDE"]
+        else:
+            assert status == 0
+            assert_same(program, expected, results)
+    for x, y in zip(inputs, expected_inputs, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@settings(NATIVE, max_examples=2)
+@given(programs(80))
 def test_kernels_agree_with_numpy(program: Program) -> None:
     kernel = build(program)
     expected_inputs, inputs = arrays_of(program), arrays_of(program)
@@ -61,9 +82,15 @@ def test_kernels_agree_with_numpy(program: Program) -> None:
         np.testing.assert_array_equal(x, y)
 
 
+def ufuncs(of: int) -> list[Any]:
+    """Return NumPy's functions of one number, or of two, that have a form for floats."""
+    functions = {f.__name__: f for f in get_ufuncs() if f.nout == 1 and f.nin == of}
+    return [f for _, f in sorted(functions.items()) if f"{'d' * of}->" in " ".join(f.types)]
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@settings(NATIVE, max_examples=1)
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=1, deadline=None)
 def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     normal = np.concatenate([rng.standard_normal(500) * 5, rng.standard_normal(200) * 100])
@@ -73,11 +100,8 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
     graph = Graph()
     args = graph.input("x", x), graph.input("y", y)
     with np.errstate(all="ignore"):
-        for function in SPELLED:
-            if isinstance(function, np.ufunc) and any(
-                t[0] == t[-1] == "d" or t[0] == "d" for t in function.types
-            ):
-                graph.emit(function, args[: function.nin])
+        for function in ufuncs(1) + ufuncs(2):
+            graph.emit(function, args[: function.nin])
         for exponent in (2.0, 0.5, -1.0, 3.0):
             graph.emit(np.power, (args[0], exponent))
         program = Program("functions", list(args), list(graph.instructions))
@@ -90,53 +114,50 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
             np.testing.assert_array_equal(b, a, name)
             continue
         # NumPy's own arctan2 of float32 is off by 3, and a sum in logaddexp may cancel.
-        ulps = {np.arctan2: 4, np.logaddexp: 64}.get(value.function, 2)
+        ulps = {np.logaddexp: 64, np.logaddexp2: 64}.get(value.function, 3)
         with np.errstate(all="ignore"):
             spacing = np.spacing(np.maximum(np.abs(a), np.abs(b)))
             close = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= ulps * spacing)
         assert close.all(), (name, x[~close][:3], y[~close][:3], a[~close][:3], b[~close][:3])
 
 
-@NATIVE
+@settings(NATIVE, max_examples=1)
 @given(
-    shape=st.sampled_from([(3, 4), (70, 40), (300, 3), (2, 3, 50)]),
-    n=st.integers(1, 60),
-    dtype=st.sampled_from([np.float64, np.float32]),
+    sizes=st.lists(st.integers(1, 60), min_size=8, max_size=8),
+    turned=st.lists(st.booleans(), min_size=8, max_size=8),
     seed=st.integers(0, 99),
-    turned=st.booleans(),
 )
-def test_products_are_exact_to_rounding(
-    shape: Any, n: int, dtype: Any, seed: int, turned: bool
-) -> None:
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal(shape).astype(dtype)
-    y = rng.standard_normal((n, shape[-1]) if turned else (shape[-1], n)).astype(dtype)
-    graph = Graph()
-    left, right = graph.input("x", x), graph.input("y", y)
-    right = graph.emit(np.transpose, (right, None)) if turned else right
-    product = graph.emit(np.matmul, (left, right))
-    total = graph.emit(np.add.reduce, (product,), {"axis": None})
-    program = Program("product", graph.inputs, graph.instructions, outputs=[product, total])
-    product_, total_ = build(program)(x, y)
-    expected = np.matmul(x, y.T if turned else y)
-    error = 4 * np.finfo(dtype).eps * np.matmul(abs(x), abs(y.T if turned else y))
-    assert (abs(product_ - expected) <= error).all()
-    assert abs(total_ - expected.sum(dtype=float)) <= error.sum()
+def test_products_are_exact_to_rounding(sizes: Any, turned: Any, seed: int) -> None:
+    """Of small and large matrices, stacks and vectors, in one kernel."""
+    rng, graph, arrays, errors = np.random.default_rng(seed), Graph(), list[Any](), list[Any]()
+    shapes = [(3, 4), (70, 40), (300, 3), (2, 3, 50)] * 2
+    for k, (shape, n, flipped) in enumerate(zip(shapes, sizes, turned, strict=True)):
+        dtype = np.float64 if k < 4 else np.float32
+        x = rng.standard_normal(shape).astype(dtype)
+        y = rng.standard_normal((n, shape[-1]) if flipped else (shape[-1], n)).astype(dtype)
+        arrays += [x, y]
+        left, right = graph.input(("x", k), x), graph.input(("y", k), y)
+        right = graph.emit(np.transpose, (right, None)) if flipped else right
+        graph.emit(np.matmul, (left, right))
+        y = abs(y.T if flipped else y)
+        errors.append(4 * np.finfo(dtype).eps * np.matmul(abs(x), y))
+    outputs = [v for v in graph.instructions if v.function is np.matmul]
+    program = Program("products", graph.inputs, graph.instructions, outputs=outputs)
+    expected = interpret(program, arrays)
+    for a, b, error in zip(build(program)(*arrays), expected, errors, strict=True):
+        assert (abs(a - b) <= error).all()
 
 
 def network(rng: Any, sizes: tuple[int, ...], batch: int, dtype: Any) -> Program:
-    """Return a training step with dropout that expects a finite loss, of which it returns one."""
+    """Return a training step that expects a finite loss, which it returns."""
     graph = Graph()
     x = graph.input("x", rng.standard_normal((batch, sizes[0])).astype(dtype))
-    generator = graph.input("rng", np.random.default_rng(0))
     emit, weights, values = graph.emit, [], [x]
     for n, m in pairwise(sizes):
         weight = graph.input("weight", (rng.standard_normal((m, n)) / n).astype(dtype))
         z = emit(np.dot, (values[-1], emit(np.transpose, (weight, None))))
-        mask = emit(ir.draw, (generator, "random"), {"size": (batch, m), "dtype": np.dtype(dtype)})
-        y = emit(np.multiply, (emit(np.tanh, (z,)), emit(np.less, (mask, 0.7))))
         weights.append(weight)
-        values.append(y)
+        values.append(emit(np.tanh, (z,)))
     loss = emit(np.add.reduce, (emit(np.square, (values[-1],)),), {"axis": None})
     graph.expect(emit(np.less, (loss, 1e6)), truth=True)
     changes, g = [], emit(np.multiply, (values[-1], 2.0))
@@ -149,7 +170,7 @@ def network(rng: Any, sizes: tuple[int, ...], batch: int, dtype: Any) -> Program
     return program
 
 
-@settings(max_examples=4, deadline=None)
+@settings(NATIVE, max_examples=2)
 @given(
     sizes=st.sampled_from([(3, 4, 1), (40, 50, 30)]),
     steps=st.integers(1, 40),
@@ -168,8 +189,7 @@ def test_loops_run_steps_until_one_does_not_fit(
     if bad is not None and bad < steps:
         order[bad, 0] = 49
     expected, inputs = arrays_of(program), arrays_of(program)
-    expected[1], inputs[1] = np.random.default_rng(1), np.random.default_rng(1)
-    losses, out = np.zeros(steps, dtype), None
+    losses, out = np.zeros(steps, dtype), ()
     done = np.zeros(1, np.intp)
     loop, fits = build_loop(program, frozenset([0])), True
     inputs[0] = data
@@ -185,9 +205,8 @@ def test_loops_run_steps_until_one_does_not_fit(
     assert done[0] == (steps if fits else bad)
     if fits:
         np.testing.assert_allclose(out[0], results[0], rtol=1e-3, atol=1e-5)
-    for x, y in zip(inputs[2:], expected[2:], strict=True):
+    for x, y in zip(inputs[1:], expected[1:], strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5)
-    assert inputs[1].bit_generator.state == expected[1].bit_generator.state
 
 
 def one_instruction(function: Any, *samples: Any, **kwargs: Any) -> Program:
@@ -237,6 +256,6 @@ def test_the_source_is_numpy_and_the_native_text_readable() -> None:
     kernel = build(program)
     assert "np.tanh(weight)" in kernel.source
     assert "tanh(" in kernel.native
-    assert "x_weight" in kernel.native
+    assert "weight" in kernel.native
     assert kernel.native == build(program).native  # so that it is found in the cache
     assert kernel.backend == "numba"

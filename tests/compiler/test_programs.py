@@ -99,8 +99,9 @@ def test_programs_in_native_code(many: Any):
     """Several programs are one compiled function, as each compilation takes a second."""
     eager, twin = state(), state()
 
-    def function(arrays: Any, of: Any, nudge: Any = None) -> Any:
-        return [with_gradients(p, x, of, nudge) for (p, _), x in zip(many, arrays, strict=True)]
+    def function(arrays: Any, of: Any, nudge: Any = lambda x: x) -> Any:
+        pairs = zip(many, arrays, strict=True)
+        return [with_gradients(p, [*map(nudge, x)], of, nudge) for (p, _), x in pairs]
 
     compiled = tg.compile(lambda *x: function(x, twin), backend="numba")
     with np.errstate(all="ignore"):

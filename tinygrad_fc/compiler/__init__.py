@@ -12,8 +12,8 @@ A tour of one training step, in the order of reading:
    gradients, results. `guards` finds the names that the code reads, and refuses what a program
    could not repeat. `naming` names values: parameters, z1, y1, d1, and cites formulas.
 5. `numpy_printer` writes the program as NumPy source, which is executed. With Numba,
-   `numba_plan` and `numba_schedule` group instructions into loops, `numba_printer` writes them,
-   `numba_spelling` is its table from functions to text, `numba_math` has functions that it calls,
+   `numba_plan` makes statements of the instructions by a table from functions to text,
+   `numba_printer` writes loops that share them, `numba_math` has functions that these call,
    `numba_backend` compiles, with `cache` on the disk. `auto` measures both and keeps the faster.
 6. `call.Call` generates the function that the later calls run: compare the guards, read the
    inputs, run the kernel, write back. `epoch` runs many steps by a loop around the kernel.

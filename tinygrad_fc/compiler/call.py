@@ -71,9 +71,12 @@ class _Arrays:
         """Tell whether `array` may take the place of the one that input `k` had so far."""
         value = self.inputs[k]
         known = (value.shape, value.dtype, value.strides)
+        written = id(value) in self.changed
         if (array.shape, array.dtype, array.strides) != known:
             return False
-        if id(value) in self.changed:
+        if written and not array.flags.writeable:  # native code would not notice
+            return False
+        if written:
             self.changing.pop(id(self.known[k]), None)
             self.changing[id(array)] = array
             changed(array)
@@ -186,7 +189,7 @@ class _Writer:
             f"x{k}.shape == {array.shape} and (x{k}.dtype is {dtype} or x{k}.dtype == {dtype})"
         ]
         guards += [f"l{k}._requires_grad is {leaf._requires_grad}"] if tensor else []
-        guards += [f"x{k}.strides == {array.strides}"] if written else []
+        guards += [f"x{k}.strides == {array.strides} and x{k}.flags.writeable"] if written else []
         self.unless(" and ".join(guards))
 
     def outside(self) -> None:

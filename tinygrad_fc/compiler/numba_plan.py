@@ -1,37 +1,55 @@
-"""A program as what native code does: loops over elements, products of matrices, updates, tests.
+"""A program as statements in loops: what native code does for each instruction, and in which order.
 
 Views vanish into the addresses of what reads them. The other instructions become nodes, each of
-which computes or updates a value that has memory of its own (a root).
+which computes or updates a value that has memory of its own (a root). An operation on numbers is
+written as Python, with `{0}`, `{1}` for elements that were cast to the types in which NumPy
+computes. Its names are those of `numba_math`.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc.compiler import ir
-from tinygrad_fc.compiler.ir import CompileError, Value, leaves
-from tinygrad_fc.compiler.numba_schedule import Layout, Node, placeholder
-from tinygrad_fc.compiler.numba_spelling import CODES, SPELLED, cast, code, literal, spelling
+from tinygrad_fc.compiler.ir import CompileError, Value, leaves, mapped, operands
+from tinygrad_fc.compiler.numba_math import TYPES
+from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tinygrad_fc.compiler.ir import Program
 
-VIEWS = ir.VIEWS | {np.expand_dims, np.flip, np.moveaxis, np.ravel, np.squeeze, np.swapaxes}
-REDUCTIONS = {
-    np.sum: np.add,
-    np.prod: np.multiply,
-    np.max: np.maximum,
-    np.min: np.minimum,
-    np.any: np.logical_or,
-    np.all: np.logical_and,
+SMALL = 1 << 15
+"""Multiplications up to which a product is done by loops, which then beat a call of BLAS."""
+BOOLEAN, WHOLE = np.dtype(bool), np.dtype(np.int64)
+_BELOW = "(0.5 * math.erfc({0} * -0.7071067811865476))"
+_LARGER = "select(({0} >= {1}) | ({0} != {0}), {0}, {1})"
+TEXTS: dict[Any, str] = {
+    **{f: f"{{0}} {sign} {{1}}" for *functions, sign in ir.OPERATORS for f in functions},
+    **dict.fromkeys((np.negative, operator.neg), "-{0}"),
+    **dict.fromkeys((np.positive, operator.pos), "{0}"),
+    **dict.fromkeys((np.absolute, np.fabs, operator.abs), "abs({0})"),
+    np.exp: "exp({0})",
+    np.tanh: "tanh({0})",
+    np.isnan: "{0} != {0}",
+    np.isinf: "abs({0}) == inf",
+    np.isfinite: "abs({0}) < inf",
+    np.square: "{0} * {0}",
+    np.maximum: _LARGER,
+    np.minimum: _LARGER.replace(">=", "<="),
+    special.erf.forward: "math.erf({0})",
+    special.ndtr.forward: _BELOW,
+    activation.gelu.forward: f"{{0}} * {_BELOW}",
 }
-BOOLEAN = np.dtype(bool)
+"""How functions of floats are written where it is not as in NumPy, such as `np.sin({0})`."""
+POWERS = {1.0: "{0}", 2.0: "{0} * {0}", 0.5: "math.sqrt({0})", -1.0: "np.reciprocal({0})"}
+"""Powers that are known while compiling, and that NumPy has a shorter way to."""
 
 
 class Unsupported(CompileError):  # noqa: N818  it is an error by its base
@@ -48,151 +66,232 @@ def unsupported(value: Value, what: str = "") -> Unsupported:
     )
 
 
-def _index(part: Any) -> Any:
-    if isinstance(part, list):
-        part = Value(None, (), {}, np.asarray(part))
-    if isinstance(part, bool) or (isinstance(part, Value) and part.dtype.kind not in "iu"):
-        raise Unsupported("the Numba backend has no indexing by booleans")
-    return part
+# Texts
 
 
-def is_view(value: Value) -> bool:
-    """Tell whether an instruction only selects or rearranges elements."""
-    if value.function is operator.getitem:
-        at = value.args[1] if isinstance(value.args[1], tuple) else (value.args[1],)
-        return not any(isinstance(p, list | bool) for p in at) and not any(leaves(at))
-    return value.function in VIEWS and not any(leaves((value.args[1:], value.kwargs)))
+def code(dtype: np.dtype[Any]) -> str:
+    """Return the name of a dtype in native code, such as f8."""
+    return dtype.str[1:]
+
+
+def cast(text: str, source: np.dtype[Any], target: np.dtype[Any]) -> str:
+    """Return the text of a number, cast to another dtype."""
+    if source == target:
+        return text
+    return f"({text} != 0)" if target == BOOLEAN else f"{code(target)}({text})"
+
+
+def literal(number: Any, dtype: np.dtype[Any]) -> str:
+    """Return how to write a number of a dtype."""
+    with np.errstate(all="ignore"):
+        text = repr(np.asarray(number).astype(dtype).item())
+    text = f"({text})" if text.startswith("-") else text
+    return text if code(dtype) in ("f8", "i8", "b1") else f"{code(dtype)}({text})"
+
+
+def operation(function: Any, dtypes: Sequence[Any], exponent: float | None = None) -> str | None:
+    """Return how `function` of numbers of these dtypes is written; None where it is not.
+
+    `exponent` is the second argument, if it is a number that is known.
+    """
+    floats = dtypes[0].kind == "f"
+    text = TEXTS.get(function)
+    if isinstance(function, np.ufunc) and (text is None or not floats):
+        if function.nout != 1 or function.signature:
+            return None
+        if function is np.power and not (exponent or -1) >= 0:
+            return None  # NumPy refuses negative powers of integers
+        text = f"np.{function.__name__}({', '.join(['{0}', '{1}', '{2}'][: function.nin])})"
+    elif getattr(function, "__module__", None) == "math":
+        text = f"math.{function.__name__}({{0}})"
+    if text is not None and "**" in text and floats:
+        text = POWERS.get(exponent, text) if exponent is not None else text
+    return text
+
+
+# Nodes
+
+
+class Where(NamedTuple):
+    """Where elements lie: the first, and the distance from one to the next along each axis."""
+
+    start: int
+    strides: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Node:
+    """What computes or updates the value `out` from the values `args`, in loops over `shape`.
+
+    `kind` is "elementwise" (written as `text` with an element of each argument), "reduce" (by
+    `function` over `axes`, beginning with `initial`), "product" (the same, of two matrices),
+    "gemm" (a product by BLAS), "update" (of elements of the last argument) or "test" (returns the
+    status `function` where `text` is true). The index arrays `at` select elements of the last
+    argument.
+    """
+
+    kind: str
+    out: Value
+    args: list[Value]
+    shape: tuple[int, ...] = ()
+    text: str = "{0}"
+    function: Any = None
+    axes: frozenset[int] = frozenset()
+    initial: Any = None
+    at: tuple[Value, ...] = ()
+
+
+def placeholder(shape: Any, dtype: Any) -> Value:
+    """Return a new value that no instruction of the program computes."""
+    return Value(placeholder, (), {}, np.broadcast_to(np.zeros((), dtype), shape or ()))
 
 
 class Plan:
-    """The nodes of a program in order, and what is known of its values."""
+    """The nodes of a program in order, the memory of its values, and its constants."""
 
-    def __init__(self, program: Program) -> None:
-        self.program, self.layout = program, Layout()
+    def __init__(self, program: Program, gemms: Any) -> None:
+        self.program, self.gemms = program, gemms
         self.nodes: list[Node] = []
+        self.draws: list[Value] = []
         self.constants: dict[Value, Any] = {}
-        self.numbers: dict[Value, Any] = {}
-        """The number that all elements of a constant are."""
+        self.base: dict[Value, Value] = {}
+        """Views, and what they are views of."""
+        self._arrays: dict[Value, Any] = {}
+        self._columns = self._column_major()
         expected = dict(program.expects)
         for value in (*program.inputs, *program.instructions):
-            self._check(value)
-            for v in leaves((value.args, value.kwargs)):
-                self._add_constant(v)
+            dtype = value.dtype
+            if dtype is not None and (code(dtype) not in TYPES or not dtype.isnative):
+                raise unsupported(value, f" of {dtype}")
             if not value.is_input:
                 self._add(value)
             if value in expected:
-                text = f"b1({{0}}) != {expected[value]}"
+                text = f"{cast('{0}', dtype, BOOLEAN)} != {expected[value]}"
                 self._node("test", placeholder((), bool), [value], value.shape or (), text, "GUARD")
-        for value in (*program.outputs, *(new for _, new in program.changes)):
-            self._add_constant(value)
-
-    def _check(self, value: Value) -> None:
-        dtype = value.dtype
-        if dtype is not None and (code(dtype) not in CODES or not dtype.isnative):
-            raise Unsupported(
-                f"the Numba backend computes in bool, integers, float32 and float64, and "
-                f'{self.program.name} has an array of {dtype}. Compile it with backend="numpy", '
-                "or convert the array first"
-            )
 
     def _add(self, value: Value) -> None:
         """Add the nodes of an instruction."""
-        function = value.function
+        function, inputs = value.function, operands(value)
         if function is ir.draw:
-            if any(v.function is not None for v in leaves((value.args, value.kwargs))):
+            if any(v.function is not None for v in inputs):
                 raise unsupported(value, " with numbers that are computed")
-            self._node("draw", value, [])
-        elif not any(leaves((value.args, value.kwargs))):
-            self._add_constant(value, np.asarray(function(*value.args, **value.kwargs)))
-        elif is_view(value) and value.args[0] in self.numbers:
-            self.numbers[value] = self.numbers[value.args[0]]
-        elif is_view(value):
-            if not self.layout.add_view(value, value.args[0]):
-                self.layout.add_view(value, self.copy(value.args[0], value.dtype))
+            self.draws.append(value)
+        elif all(self.constant(v) is not None for v in inputs):
+            args, kwargs = mapped(self.constant, value.args), mapped(self.constant, value.kwargs)
+            with np.errstate(all="ignore"):
+                self.constants[value] = np.asarray(function(*args, **kwargs))
+        elif value.is_view and not leaves(value.args[1:]):
+            if not self._add_view(value, value.args[0]):
+                self._add_view(value, self.copy(value.args[0], value.dtype))
+        elif getattr(function, "__name__", "") == "reduce":
+            self._reduce(value)
         else:
-            self._reader(function)(value)
-
-    def _reader(self, function: Any) -> Any:
-        """Return the method that adds the nodes of a function."""
-        ufunc = getattr(function, "__self__", None)
-        if isinstance(ufunc, np.ufunc):
-            return self._reduce if function == ufunc.reduce else self._plain
-        for functions, reader in (
-            (tuple(REDUCTIONS), self._reduce),
-            ((np.dot, np.matmul, np.vdot), self._dot),
-            ((ir.put, ir.add_at), self._put),
-            ((np.concatenate, np.stack), self._join),
-            ((np.argmax, np.argmin), self._extremum),
-            ((np.cumsum, np.cumprod), self._running),
-            ((ir.cast, np.full, np.copy, ir.item), self._cast),
-            ((np.where,), self._where),
-            ((np.clip,), self._clip),
-            ((operator.getitem,), self._getitem),
-        ):
-            if any(function is f for f in functions):
-                return reader
-        return self._plain
+            _LOWERED.get(function, Plan._plain)(self, value)
 
     def _node(self, kind: str, out: Value, args: list[Value], *rest: Any, **more: Any) -> Value:
         self.nodes.append(Node(kind, out, args, *rest, **more))
         return out
 
+    # Memory
+
+    def _column_major(self) -> set[Value]:
+        """Return values that are column-major, so that small products of tall matrices are fast."""
+        program, shapes = self.program, set[Any]()
+        fixed = {*program.outputs, *(value for _, value in program.changes)}
+        for value in program.instructions:
+            products = value.function in (np.dot, np.matmul)
+            if value.function is ir.draw or (products and _is_large(value)):
+                fixed.add(value)
+            elif products:
+                shapes.update(v.shape for v in (value, *operands(value)) if v.shape is not None)
+        tall = {s for s in shapes if len(s) == 2 and s[0] > s[1]}
+        return {v for v in program.instructions if v.shape in tall and v not in fixed}
+
+    def _array(self, value: Value) -> Any:
+        """Return an array of bytes that lies in memory as a value does; None where it cannot."""
+        if value not in self._arrays:
+            order: Any = "F" if value in self._columns else "C"
+            array: Any = np.empty(value.shape or (), np.int8, order)
+            if value in self.base:
+                array = _view(value, self._array(self.base[value]))
+            self._arrays[value] = array
+        return self._arrays[value]
+
+    def _add_view(self, value: Value, base: Value) -> bool:
+        """Take a value as a view of `base`; return False where NumPy would copy."""
+        self.base[value] = base
+        if self._array(value) is None:
+            del self.base[value], self._arrays[value]
+        return value in self.base
+
+    def view(self, base: Value, function: Any, *args: Any) -> Value:
+        """Return a view of a value that the program does not have."""
+        sample = function(np.broadcast_to(np.zeros((), base.dtype), base.shape or ()), *args)
+        value = Value(function, (base, *args), {}, sample)
+        self._add_view(value, base)
+        return value
+
+    def root(self, value: Value) -> Value:
+        """Return the value in whose memory a value is."""
+        while value in self.base:
+            value = self.base[value]
+        return value
+
+    def where(self, value: Value, over: Any = None, axes: Sequence[int] = ()) -> Where:
+        """Return where the elements of a value are, with new axes, broadcast to a shape."""
+        view, root = np.expand_dims(self._array(value), axes), self._array(self.root(value))
+        view = np.broadcast_to(view, view.shape if over is None else over)
+        start = view.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        strides = tuple(0 if n == 1 else s for n, s in zip(view.shape, view.strides, strict=True))
+        return Where(start if view.size else 0, strides)
+
+    def blas(self, value: Value) -> tuple[int, int]:
+        """Return whether BLAS reads a matrix as it is (111), transposed (112) or not, its step."""
+        (row, column), (rows, columns) = self.where(value).strides, value.shape
+        if (column == 1 or columns == 1) and (rows == 1 or row >= columns):
+            return 111, max(row, columns)
+        if (row == 1 or rows == 1) and (columns == 1 or column >= rows):
+            return 112, max(column, rows)
+        return 0, 0
+
     # Constants and texts
 
-    def _add_constant(self, value: Value, array: Any = None) -> None:
-        if array is None and (not value.is_constant or value in self.constants):
-            return
-        array = np.asarray(value.sample if array is None else array)
-        self.constants[value] = np.ascontiguousarray(array).reshape(array.shape)
-        if array.size and _is_uniform(array):
-            self.numbers[value] = array.flat[0]
-
-    def array(self, value: Value) -> Any:
-        """Return the array of a constant that is read from memory."""
-        if value not in self.constants:
-            self.constants[value] = np.full(value.shape, self.numbers[value], value.dtype)
-        return self.constants[value]
+    def constant(self, x: Any) -> Any:
+        """Return the array of a constant, None for other values; other arguments as they are."""
+        if isinstance(x, Value):
+            return x.sample if x.is_constant else self.constants.get(x)
+        return x
 
     def number(self, x: Any) -> Any:
         """Return the number that an argument is, everywhere and in each call; None for others."""
-        if isinstance(x, Value):
-            return self.numbers.get(x)
-        return x if isinstance(x, bool | int | float | np.generic) else None
+        array = self.constant(x)
+        if not isinstance(array, np.ndarray):
+            return array
+        same = array.size and array.tobytes() == array.flat[0].tobytes() * array.size
+        return array.flat[0] if same else None
 
     def text(self, form: str, args: Sequence[Any], dtypes: Any) -> tuple[str, list[Value]]:
-        """Return a spelling with casts and literals filled in, and the values that it reads."""
+        """Return a text with casts and literals filled in, and the values that it reads."""
         texts, values = list[str](), list[Value]()
         for x, dtype in zip(args, dtypes, strict=True):
             number = self.number(x)
-            if number is not None:
-                whole = isinstance(number, int) and dtype.kind in "iu"
-                if whole and not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
-                    raise Unsupported(f"the Numba backend has no {number} as a {dtype}")
-                with np.errstate(all="ignore"):
-                    texts.append(literal(np.asarray(number).astype(dtype).item(), dtype))
-            elif isinstance(x, Value):
+            if number is None:
                 texts.append(cast(f"{{{len(values)}}}", x.dtype, dtype))
                 values.append(x)
             else:
-                raise Unsupported(f"the Numba backend cannot compute with {x!r:.80}")
+                texts.append(literal(number, dtype))
         return form.format(*texts), values
 
     def elementwise(self, out: Value, form: str, args: Sequence[Any], *dtypes: Any) -> Value:
-        """Add an operation on each element of arguments, cast to `dtypes` or that of the result."""
+        """Add an operation on elements of arguments, cast to `dtypes` or that of the result."""
         text, values = self.text(form, args, dtypes or [out.dtype] * len(args))
         return self._node("elementwise", out, values, out.shape or (), text)
 
     def copy(self, value: Value, dtype: Any) -> Value:
         """Add a copy of a value, cast to `dtype`, that has memory of its own."""
-        return self.elementwise(placeholder(value.shape or (), dtype), "{0}", [value])
+        return self.elementwise(placeholder(value.shape, dtype), "{0}", [value])
 
-    def update(self, out: Value, at: Any, source: Any, form: str = "{0}") -> None:
-        """Add a change of the elements of `out` that an index selects."""
-        text, values = self.text(form.replace("{old}", "{{old}}"), [source], [out.dtype])
-        at, shape, reads = self._index(out, at)
-        self._node("update", out, [*values, *reads, out], shape, text, at=at)
-
-    # Elementwise functions
+    # Functions of elements
 
     def _plain(self, value: Value) -> None:
         function, args = getattr(value.function, "function", value.function), value.args
@@ -200,13 +299,13 @@ class Plan:
             kinds = {x.dtype.kind if isinstance(x, Value) else np.dtype(type(x)).kind for x in args}
             common = np.dtype(float if "f" in {*kinds, value.dtype.kind} else int)
             dtypes: Any = (*[common] * len(args), value.dtype)
-        elif isinstance(function, np.ufunc) and function.nout == 1:
+        elif isinstance(function, np.ufunc) and function.nout == 1 and not function.signature:
             dtypes = function.resolve_dtypes((*map(_promoted, args), None))
         else:
             dtypes = (value.dtype,) * (len(args) + 1)
         exponent = self.number(args[1]) if len(args) == 2 else None
-        form = spelling(function, dtypes, exponent) if function in SPELLED else None
-        if form is None or value.kwargs.keys() - {"dtype"}:
+        form = operation(function, dtypes, exponent)
+        if form is None or value.kwargs:
             raise unsupported(value)
         self.elementwise(value, cast(form, dtypes[-1], value.dtype), args, *dtypes[:-1])
 
@@ -214,158 +313,171 @@ class Plan:
         self.elementwise(value, "{0}", [value.args[1 if value.function is np.full else 0]])
 
     def _where(self, value: Value) -> None:
-        self.elementwise(
-            value, "select({0}, {1}, {2})", value.args, BOOLEAN, value.dtype, value.dtype
-        )
+        dtypes = BOOLEAN, value.dtype, value.dtype
+        self.elementwise(value, "select({0}, {1}, {2})", value.args, *dtypes)
 
     def _clip(self, value: Value) -> None:
-        x, low, high = _arguments(value, a=None, a_min=None, a_max=None)
-        for function, bound in ((np.maximum, low), (np.minimum, high)):
+        x, *bounds = value.args
+        for function, bound in zip((np.maximum, np.minimum), bounds, strict=True):
             if bound is not None:
-                x = self.elementwise(
-                    placeholder(value.shape, value.dtype), SPELLED[function], [x, bound]
-                )
+                form = str(operation(function, [value.dtype]))
+                x = self.elementwise(placeholder(value.shape, value.dtype), form, [x, bound])
         self.elementwise(value, "{0}", [x])
 
     # Reductions and products
 
     def _reduce(self, value: Value) -> None:
-        axis = 0 if isinstance(getattr(value.function, "__self__", None), np.ufunc) else None
-        function = REDUCTIONS.get(value.function) or value.function.__self__
-        x, axis, *_, initial, where = _arguments(
-            value, a=None, axis=axis, dtype=None, out=None, keepdims=False, initial=None, where=True
-        )
-        if function not in REDUCTIONS.values() or where is not True or isinstance(initial, Value):
+        function, x, axis = value.function.__self__, value.args[0], value.kwargs.get("axis", 0)
+        if function not in _REDUCTIONS or value.kwargs.keys() - {"axis", "keepdims"}:
             raise unsupported(value, " of this kind")
-        self._reduction(value, [x], axis, function, initial)
+        axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        self._reduction(value, [x], axes, function)
 
     def _reduction(
-        self, out: Value, args: Any, axis: Any, function: Any, initial: Any = None
+        self, out: Value, args: list[Any], axes: Any, function: Any = np.add, kind: str = "reduce"
     ) -> Value:
-        if function is np.add and out.dtype == np.float32:  # long sums lose too many digits
-            total = placeholder(out.shape or (), float)
-            return self.elementwise(
-                out, "{0}", [self._reduction(total, args, axis, function, initial)]
-            )
-        shape = args[0].shape
-        axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        text, values = self.text(("{0}", "{0}, {1}")[len(args) - 1], args, [out.dtype] * len(args))
-        if initial is None:
-            initial = _first(function, out.dtype)
-        gone = frozenset(a % len(shape) for a in axes)
-        return self._node("reduce", out, values, shape, text, function, gone, initial=initial)
+        """Add a reduction of elements, or of products of those of two arguments."""
+        long = kind == "reduce" and function is np.add and out.dtype == np.float32
+        dtype = np.dtype(float) if long else out.dtype  # long sums lose too many digits
+        form = "times({0}, {1})" if len(args) > 1 else "{0}"
+        text, values = self.text(form, args, [dtype] * len(args))
+        shape = np.broadcast_shapes(*(v.shape for v in args))
+        axes = frozenset(a % len(shape) for a in axes)
+        taken = "plus({0}, {1})" if function is np.add else operation(function, [dtype])
+        initial = literal(_first(function, dtype), dtype)
+        return self._node(kind, out, values, shape, text, taken, axes, initial)
 
     def _dot(self, value: Value) -> None:
-        x, y, _ = _arguments(value, a=None, b=None, out=None)
-        a, b = (v.shape or () if isinstance(v, Value) else () for v in (x, y))
-        if not a or not b:
+        x, y = value.args
+        a, b = map(_shape, value.args)
+        outer = value.function is not np.vdot and len(a) == len(b) == 2 and a[1] == 1
+        if not a or not b or outer:
             self.elementwise(value, "{0} * {1}", (x, y))
-        elif value.function is np.vdot or len(a) == len(b) == 1:
-            if a != b:
-                raise unsupported(value, f" of shapes {a} and {b}")
-            self._reduction(value, [x, y], None, np.add)
-        elif self.number(x) == 1 and len(a) == 1 and len(b) == 2:
-            self._reduction(value, [y], 0, np.add)
-        elif self.number(y) == 1 and len(b) == 1:
-            self._reduction(value, [x], -1, np.add)
-        elif value.function is np.dot and len(b) > 2:
+        elif value.function is np.vdot and a == b:
+            self._reduction(value, [x, y], range(len(a)))
+        elif self.number(x) == 1 and len(a) == 1 and len(b) == 2:  # sums of columns
+            self._reduction(value, [y], (0,))
+        elif value.function is np.vdot or (value.function is np.dot and len(b) > 2):
             raise unsupported(value, f" of shapes {a} and {b}")
-        else:
-            args = [self._packed(v, value.dtype) for v in (x, y)]
-            self._node("product", value, args, value.shape)
+        elif _is_large(value) and code(value.dtype) in self.gemms:
+            self._node("gemm", value, [self._packed(v, value.dtype) for v in (x, y)])
+        else:  # as sums over the last axis
+            y = self.view(y, np.swapaxes, -1, -2) if len(b) > 1 else y
+            if len(a) > 1 and len(b) > 1:
+                x, y = self.view(x, np.expand_dims, -2), self.view(y, np.expand_dims, -3)
+            self._reduction(value, [x, y], (-1,), kind="product")
 
     def _packed(self, value: Value, dtype: Any) -> Value:
-        """Return a factor as BLAS can read it: of the right dtype, one axis without gaps."""
-        strides = self.layout.where(value).strides[-2:]
-        thin = len(strides) < 2 or 1 in value.shape[-2:]
-        if value.dtype == dtype and (thin or (1 in strides and min(strides) > 0)):
-            return value
-        return self.copy(value, dtype)
+        """Return a matrix as BLAS can read it."""
+        fits = value.dtype == dtype and self.blas(value)[0]
+        return value if fits else self.copy(value, dtype)
 
     def _extremum(self, value: Value) -> None:
         """Add the first place of a NaN or of the extreme element, as the smallest such number."""
-        x, axis, *_ = _arguments(value, a=None, axis=None, out=None, keepdims=False)
-        if axis is None:
-            shape: Any = ()
-            places = np.arange(x.size).reshape(x.shape)
-        else:
-            axis %= len(x.shape)
-            shape = tuple(1 if k == axis else n for k, n in enumerate(x.shape))
-            places = np.arange(x.shape[axis]).reshape(
-                [-1 if k == axis else 1 for k in range(len(x.shape))]
-            )
+        x, axis = value.args[0], value.kwargs.get("axis")
+        axes = range(len(x.shape)) if axis is None else (axis % len(x.shape),)
         function = np.maximum if value.function is np.argmax else np.minimum
-        best = self._reduction(placeholder(shape, x.dtype), [x], axis, function)
-        at = Value(None, (), {}, places)
-        self._add_constant(at)
-        place = placeholder(x.shape, np.int64)
+        shape = [1 if k in axes else n for k, n in enumerate(x.shape)]
+        best = self._reduction(placeholder(shape, x.dtype), [x], axes, function)
+        sizes = [n if k in axes else 1 for k, n in enumerate(x.shape)]
+        at = Value(None, (), {}, np.arange(math.prod(sizes)).reshape(sizes))
         form = f"select(({{0}} == {{1}}) | ({{0}} != {{0}}), {{2}}, {x.size})"
-        self.elementwise(place, form, [x, best, at], x.dtype, x.dtype, np.dtype(np.int64))
-        self._reduction(value, [place], axis, np.minimum)
+        place = placeholder(x.shape, WHOLE)
+        self.elementwise(place, form, [x, best, at], x.dtype, x.dtype, WHOLE)
+        self._reduction(value, [place], axes, np.minimum)
 
     # Indexing
 
-    def _getitem(self, value: Value) -> None:
-        at, shape, reads = self._index(*value.args)
-        self._node("gather", value, [value.args[0], *reads], shape, "", at=at)
+    def _gather(self, value: Value) -> None:
+        base = value.args[0]
+        at, tests, shape = self._rows(value)
+        args = [*at, *tests, base]
+        self._node("elementwise", value, args, shape, f"{{{len(args) - 1}}}", at=at)
 
     def _put(self, value: Value) -> None:
-        self.elementwise(value, "{0}", [value.args[0]])
+        base, at, source = value.args
+        self.elementwise(value, "{0}", [base])
         adds = value.function is ir.add_at
-        form = cast("{old} + {0}", np.dtype(int), value.dtype) if adds else "{0}"
-        self.update(value, value.args[1], value.args[2], form)
+        if leaves(at):
+            at, tests, shape = self._rows(value)
+            self._update(value, source, shape, at, tests, adds=adds)
+        else:
+            target = self.view(value, operator.getitem, at)
+            self._update(target, source, target.shape, adds=adds)
+
+    def _update(
+        self, target: Value, source: Any, shape: Any, at: Any = (), tests: Any = (), *, adds: bool
+    ) -> None:
+        """Add a change of the elements of a view, or of the rows that index arrays select."""
+        out = self.root(target)
+        text, values = self.text("{0}", [source], [out.dtype])
+        args = [*values, *at, *tests, target]
+        text = f"np.add({{{len(args) - 1}}}, {text})" if adds else text
+        self._node("update", out, args, shape, text, at=at)
+
+    def overwrite(self, target: Value, source: Value) -> None:
+        """Add a change of all elements of a value or view."""
+        self._update(target, source, target.shape or (), adds=False)
 
     def _join(self, value: Value) -> None:
-        arrays, axis, *_ = _arguments(value, arrays=None, axis=0, out=None, dtype=None)
-        if axis is None:
-            raise unsupported(value, " with axis None")
-        before, start = (slice(None),) * (axis % len(value.shape)), 0
-        for k, array in enumerate(arrays):
-            if value.function is np.stack:
-                self.update(value, (*before, k), array)
-            else:
-                stop = start + array.shape[axis]
-                self.update(value, (*before, slice(start, stop)), array)
-                start = stop
+        axis, start = value.kwargs.get("axis", 0) % len(value.shape), 0
+        arrays = value.args[0]
+        if value.function is np.stack:
+            arrays = [self.view(array, np.expand_dims, axis) for array in arrays]
+        for array in arrays:
+            stop = start + array.shape[axis]
+            at = (*[slice(None)] * axis, slice(start, stop))
+            self.overwrite(self.view(value, operator.getitem, at), array)
+            start = stop
 
-    def _running(self, value: Value) -> None:
-        """Add sums or products of all elements so far: each takes in the one before it."""
-        x, axis, *_ = _arguments(value, a=None, axis=None, dtype=None, out=None)
-        if axis is None and len(x.shape) != 1:
-            raise unsupported(value, " with axis None")
-        self.elementwise(value, "{0}", [x])
-        before = (slice(None),) * ((axis or 0) % len(x.shape))
-        at = (*before, slice(None, -1))
-        previous = Value(operator.getitem, (value, at), {}, np.empty(x.shape, value.dtype)[at])
-        self.layout.add_view(previous, value)
-        sign = "+" if value.function is np.cumsum else "*"
-        form = cast(f"{{old}} {sign} {{0}}", np.dtype(int), value.dtype)
-        self.update(value, (*before, slice(1, None)), previous, form)
-
-    def _index(self, base: Value, at: Any) -> tuple[Any, tuple[int, ...], list[Value]]:
-        """Return an index with arrays as values, what shape it selects, and what it reads.
-
-        Index arrays are tested first, so the results of tests are read, too.
-        """
-        if any(v.shape is None for v in leaves(at)):
-            raise Unsupported("the Numba backend has no indexing by a number that is computed")
-        at = tuple(map(_index, at if isinstance(at, tuple) else (at,)))
-        shape, _, arrays = self.layout.picked(base, at)
-        reads = [pick.array for pick in arrays]
-        for index, _, size, _ in arrays:
-            self._add_constant(index)
-            if not index.is_constant:
+    def _rows(self, value: Value) -> tuple[tuple[Value, ...], list[Value], Any]:
+        """Return index arrays of the first axes, tests of them, and the shape that they select."""
+        base, at = value.args[:2]
+        at = at if isinstance(at, tuple) else (at,)
+        at = tuple(Value(None, (), {}, np.asarray(p)) if isinstance(p, list) else p for p in at)
+        if any(not isinstance(p, Value) or not p.shape or p.dtype.kind not in "iu" for p in at):
+            raise unsupported(value, " but by arrays of whole numbers for the first axes")
+        tests = []
+        for index, size in zip(at, base.shape, strict=False):
+            if self.constant(index) is None:
                 text, test = f"({{0}} < -{size}) | ({{0}} >= {size})", placeholder((), bool)
-                reads.append(self._node("test", test, [index], index.shape, text, "OUTSIDE"))
-        return at, shape, reads
+                tests.append(self._node("test", test, [index], index.shape, text, "OUTSIDE"))
+        wide = np.broadcast_shapes(*(p.shape for p in at))
+        return at, tests, (*wide, *base.shape[len(at) :])
 
 
-def _arguments(value: Value, **defaults: Any) -> list[Any]:
-    """Return the arguments of a call in order, with defaults for those that are missing."""
-    known = {**defaults, **dict(zip(defaults, value.args, strict=False)), **value.kwargs}
-    if known.keys() != defaults.keys() or known.get("out") is not None:
-        raise unsupported(value, f" with {', '.join(value.kwargs)}")
-    return [defaults[k] if v is np._NoValue else v for k, v in known.items()]
+_LOWERED: dict[Any, Any] = {
+    **dict.fromkeys((np.dot, np.matmul, np.vdot), Plan._dot),
+    **dict.fromkeys((ir.put, ir.add_at), Plan._put),
+    **dict.fromkeys((np.concatenate, np.stack), Plan._join),
+    **dict.fromkeys((np.argmax, np.argmin), Plan._extremum),
+    **dict.fromkeys((ir.cast, np.full, np.copy, ir.item), Plan._cast),
+    np.where: Plan._where,
+    np.clip: Plan._clip,
+    operator.getitem: Plan._gather,
+}
+_REDUCTIONS = (np.add, np.multiply, np.maximum, np.minimum, np.logical_or, np.logical_and)
+
+
+def _shape(x: Any) -> Any:
+    return (x.shape or ()) if isinstance(x, Value) else ()
+
+
+def _is_large(value: Value) -> bool:
+    """Tell whether a product is one of two matrices that BLAS computes faster than loops."""
+    a, b = map(_shape, value.args)
+    matrices = len(a) == len(b) == 2 and value.dtype.kind == "f"
+    return matrices and a[0] * a[1] * b[1] > SMALL
+
+
+def _view(value: Value, base: Any) -> Any:
+    """Return the view that an instruction makes of an array; None if it must be a copy."""
+    if value.function is operator.getitem:
+        at = value.args[1] if isinstance(value.args[1], tuple) else (value.args[1],)
+        view = base[at if Ellipsis in at else (*at, ...)]
+    else:
+        view = value.function(base, *value.args[1:], **value.kwargs)
+    return view if not view.size or np.may_share_memory(view, base) else None
 
 
 def _promoted(x: Any) -> Any:
@@ -374,14 +486,6 @@ def _promoted(x: Any) -> Any:
         return x.dtype
     dtype = x.dtype if isinstance(x, Value) else np.dtype(type(x))
     return dtype if dtype.kind == "b" else type(dtype.type(0).item())
-
-
-def _is_uniform(array: Any) -> bool:
-    """Tell whether all elements are one number, of one sign."""
-    first = array.flat[0]
-    same = array == first if first == first else array != array  # noqa: PLR0124  a NaN
-    signs = array.dtype.kind != "f" or len(set(np.signbit(array).flat)) == 1
-    return bool(np.all(same)) and signs
 
 
 def _first(function: Any, dtype: Any) -> Any:

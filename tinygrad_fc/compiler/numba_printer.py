@@ -7,32 +7,105 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler.numba_plan import Plan
-from tinygrad_fc.compiler.numba_schedule import Group, Node, Schedule, Where, placeholder
-from tinygrad_fc.compiler.numba_spelling import SPELLED, TRUTHS, cast, code, literal
+from tinygrad_fc.compiler.numba_plan import Node, Plan, Where, code, literal, placeholder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinygrad_fc.compiler.ir import Program, Value
+
+    Target = tuple[Value, Value]
 
 LINE = 64
 """Bytes of a cache line, to which temporaries are aligned."""
-TERMS = 8
-"""Terms that are added to an element in one go in a product of matrices."""
+FUSED = ("elementwise", "reduce")
+"""Kinds of nodes that may share loops with others."""
+UNROLLED = 32
+"""Terms up to which the sum of a product is the innermost loop, which LLVM unrolls."""
 
 
-class Lines(list[str]):
-    """Source that is being written."""
+class Schedule:
+    """Groups of nodes that share loops, in order, and which values are written to which targets.
 
-    depth = 1
+    A target, which is an output or an input that changes, and its value are a pair.
+    """
 
-    def __call__(self, line: str, deeper: int = 0) -> None:
-        """Add a line, indented by the depth and `deeper` more."""
-        self.append("    " * (self.depth + deeper) + line)
+    def __init__(self, plan: Plan, targets: list[Target]) -> None:
+        self.plan = plan
+        self.groups: list[list[Node]] = []
+        self.producer: dict[Value, Node] = {}
+        self.writer: dict[Value, int] = {}
+        self.readers: dict[Value, list[tuple[Value, Node, int]]] = {}
+        self.direct: dict[Value, Value] = {}
+        """Values that are computed in the memory of a target, and that target."""
+        computed = {node.out for node in plan.nodes}
+        targets = [(t, v if v in computed else plan.copy(v, t.dtype)) for t, v in targets]
+        for node in plan.nodes:
+            self.add(node)
+        for target, value in targets:
+            if value not in self.direct and self._is_direct(target, value):
+                self.direct[value] = target
+        for target, value in targets:
+            if self.direct.get(value) is not target:
+                plan.overwrite(target, value)
+                self.add(plan.nodes[-1])
+
+    def add(self, node: Node) -> None:
+        """Put a node into the last group over its shape that it can join, or into a new one."""
+        first = 0
+        for value in node.args:
+            k = self.writer.get(self.plan.root(value), -1)
+            first = max(first, k if self._passes(value, node, k) else k + 1)
+        fitting = [k for k in range(first, len(self.groups)) if self._fits(node, k)]
+        if not fitting:
+            self.groups.append([])
+        number = fitting[-1] if fitting else len(self.groups) - 1
+        self.groups[number].append(node)
+        self.producer[node.out], self.writer[node.out] = node, number
+        for value in node.args:
+            self.readers.setdefault(self.plan.root(value), []).append((value, node, number))
+
+    def _fits(self, node: Node, number: int) -> bool:
+        """Tell whether a node may share the loops of a group."""
+        one = self.groups[number][0]
+        return node.kind in FUSED and one.kind in FUSED and one.shape == node.shape
+
+    def _passes(self, value: Value, node: Node, number: int) -> bool:
+        """Tell whether `node` can read a value of a group in its loops, without memory."""
+        if number < 0 or not self._fits(node, number) or (node.at and value is node.args[-1]):
+            return False
+        whole = value not in self.plan.base and (value.shape or ()) == node.shape
+        return whole and (value.is_input or self.producer[value].kind == "elementwise")
+
+    def _is_direct(self, target: Value, value: Value) -> bool:
+        """Tell whether a value may be computed in the memory of a target."""
+        number, node = self.writer[value], self.producer[value]
+        if not target.is_input:
+            return True
+        tested = any(n.kind == "test" for group in self.groups[number:] for n in group)
+        return (
+            node.kind == "elementwise"
+            and node.shape == target.shape
+            and not tested
+            and all(
+                k == number and self._passes(v, n, number)
+                for v, n, k in self.readers.get(target, [])
+                if k >= number
+            )
+        )
+
+    def temporaries(self) -> list[Value]:
+        """Return the values that need memory, those that have it elsewhere too."""
+        return [
+            value
+            for value, node in self.producer.items()
+            if node.kind not in ("elementwise", "test")
+            or any(k != self.writer[value] for *_, k in self.readers.get(value, []))
+        ]
 
 
 class Access(NamedTuple):
@@ -43,107 +116,134 @@ class Access(NamedTuple):
     where: Where
     offset: str = ""
 
-    def text(self, loops: list[tuple[int, int]]) -> str:
-        """Return how to write the element; `loops` are those of a nest."""
+    def place(self, axes: list[int]) -> str:
+        """Return the memory and the place of the element; `axes` are those of the loops."""
         start, strides = self.where
-        terms = [
-            f"k{k}" if strides[axis] == 1 else f"k{k} * {strides[axis]}"
-            for k, (axis, _) in enumerate(loops)
-            if strides[axis]
-        ]
+        terms = [f"k{k} * {strides[axis]}" for k, axis in enumerate(axes) if strides[axis]]
         terms += [self.offset] * bool(self.offset)
-        terms += [str(start)] * (start != 0 or not terms)
-        return f"{self.memory}[{' + '.join(terms).replace('+ -', '- ')}]"
+        return f"{self.memory}, {' + '.join([*terms, str(start)])}"
 
 
-@dataclass
-class Total:
-    """A reduction in loops: how values are taken into the element `access`."""
-
-    access: Access
-    node: Node
-    values: str
-    start: int = 0
-    """The loop within which it begins."""
-    partial: bool = False
-    """Whether what these loops yield is taken into the element, which has a first value."""
-
-    def taken(self, total: str, values: str) -> str:
-        """Return a total into which values are taken."""
-        function, dtype = self.node.function, self.node.out.dtype
-        if values is self.values and ", " in self.node.text:
-            return f"madd({total}, {values})"
-        form = TRUTHS[function] if dtype.kind == "b" else SPELLED[function]
-        text = f"plus({total}, {values})" if function is np.add else form.format(total, values)
-        return text if dtype.kind in "fb" else f"{code(dtype)}({text})"
-
-
-@dataclass
 class Nest:
-    """What is done in loops over a shape: loads and statements, then stores and reductions."""
+    """What is done in the loops of a group: loads and statements, then stores and reductions."""
 
-    shape: tuple[int, ...]
-    body: list[Access | str] = field(default_factory=list)
-    stores: list[Access] = field(default_factory=list)
-    totals: list[Total] = field(default_factory=list)
+    def __init__(self, printer: Printer, group: list[Node]) -> None:
+        self.printer, self.plan, self.shape = printer, printer.plan, group[0].shape
+        self.kind = group[0].kind
+        self.names: dict[Any, str] = {}
+        self.body: list[Access | str] = []
+        self.stores: list[Access] = []
+        self.totals: list[tuple[Access, Node, str]] = []
+        for node in group:
+            self._add(node)
 
-    def write(self, lines: Lines) -> None:
-        """Write the loops."""
+    def _add(self, node: Node) -> None:
+        selected = self._selected(node) if node.at else None
+        last = len(node.args) - 1
+        texts = [
+            self._read(v, selected if k == last else None) if f"{{{k}}}" in node.text else ""
+            for k, v in enumerate(node.args)
+        ]
+        text, memory = node.text.format(*texts), self.printer.memory.get(node.out, "")
+        if node.kind == "test":
+            self.body += [f"if {text}:", f"    return {node.function}"]
+        elif node.kind in ("reduce", "product"):
+            dropped = len(node.shape) > len(node.out.shape or ())
+            where = self.plan.where(node.out, node.shape, sorted(node.axes) if dropped else ())
+            self.totals.append((Access(f"s_{memory}", memory, where), node, text))
+        else:
+            name = f"v{len(self.names)}"
+            self.names[name if node.kind == "update" else node.out] = name
+            self.body.append(f"{name} = {text}")
+            if node.kind == "update":
+                self.stores.append(self._access(name, node.args[-1], selected))
+            elif memory:
+                self.stores.append(self._access(name, node.out))
+
+    def _selected(self, node: Node) -> tuple[Where, str]:
+        """Read index arrays; return where the first of the rows is, and how far from it theirs."""
+        base, count, terms = node.args[-1], len(node.at), []
+        start, strides = self.plan.where(base)
+        wide = len(self.shape) - len(strides) + count
+        for index, size, stride in zip(node.at, base.shape, strides, strict=False):
+            first, along = self.plan.where(index, self.shape[:wide])
+            where = Where(first, (*along, *[0] * (len(self.shape) - wide)))
+            name = self._read(index, (where, ""))
+            terms.append(f"select({name} < 0, i8({name}) + {size}, i8({name})) * {stride}")
+        return Where(start, (*[0] * wide, *strides[count:])), " + ".join(terms)
+
+    def _access(self, name: str, value: Value, selected: tuple[Where, str] | None = None) -> Access:
+        """Return an element of a value, or of the rows of it that index arrays select."""
+        where, offset = selected or (self.plan.where(value, self.shape), "")
+        return Access(name, self.printer.place(value), where, offset)
+
+    def _read(self, value: Value, selected: tuple[Where, str] | None = None) -> str:
+        """Return the name of an element in loops; load it where that was not done."""
+        root = self.plan.root(value)
+        if value.shape is None and value.is_input:
+            return self.printer.memory[value]
+        if root in self.names:
+            return self.names[root]
+        access = self._access(f"v{len(self.names)}", value, selected)
+        if access[1:] not in self.names:
+            self.names[access[1:]] = access.name
+            self.body.append(access)
+        return self.names[access[1:]]
+
+    def write(self) -> None:
+        """Write the loops; reductions along the innermost ones are done in variables."""
         loops = self._loops()
-        for total in self.totals:
-            self._begin(total, loops, lines)
-        if 0 in self.shape:
-            return
+        axes = [axis for axis, _ in loops]
+        body = [p if isinstance(p, str) else f"{p.name} = load({p.place(axes)})" for p in self.body]
+        body += [f"store({access.place(axes)}, {access.name})" for access in self.stores]
+        before: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        after: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        for access, node, text in self.totals:
+            start, place = _start(node, axes), access.place(axes)
+            if start is None:
+                before[0].append(f"for k0 in range({math.prod(node.out.shape or ())}):")
+                before[0].append(f"    store({access.memory}, k0, {node.initial})")
+                body.append(f"store({place}, {node.function.format(f'load({place})', text)})")
+            else:
+                before[start].append(f"{access.name} = {node.initial}")
+                body.append(f"{access.name} = {node.function.format(access.name, text)}")
+                after[start].append(f"store({place}, {access.name})")
         for k, (_, count) in enumerate(loops):
-            for total in (t for t in self.totals if t.start == k):
-                lines(f"{total.access.name} = {literal(total.node.initial, total.node.out.dtype)}")
-            lines(f"for k{k} in range({count}):")
-            lines.depth += 1
-        for part in self.body:
-            lines(part if isinstance(part, str) else f"{part.name} = {part.text(loops)}")
-        for store in self.stores:
-            lines(f"{store.text(loops)} = {store.name}")
-        for total in self.totals:
-            inside = total.start < len(loops)
-            held = total.access.name if inside else total.access.text(loops)
-            lines(f"{held} = {total.taken(held, total.values)}")
-        for k in range(len(loops) - 1, -1, -1):
-            lines.depth -= 1
-            for total in (t for t in self.totals if t.start == k):
-                place, value = total.access.text(loops), total.access.name
-                lines(f"{place} = {total.taken(place, value) if total.partial else value}")
-
-    def _begin(self, total: Total, loops: list[tuple[int, int]], lines: Lines) -> None:
-        """Find the loop within which a reduction begins, and set elements to their first value."""
-        node, total.start = total.node, len(loops)
-        while total.start and loops[total.start - 1][0] in node.axes:
-            total.start -= 1
-        outside = any(axis in node.axes for axis, _ in loops[: total.start])
-        total.partial = outside or total.start == len(loops) or 0 in self.shape
-        if total.partial:
-            lines(f"for i in range({math.prod(node.out.shape)}):")
-            lines(f"{total.access.memory}[i] = {literal(node.initial, node.out.dtype)}", 1)
+            self.printer.write([*before[k], f"for k{k} in range({count}):"], k)
+        self.printer.write([*before[-1], *body], len(loops))
+        for k in reversed(range(len(loops) + 1)):
+            self.printer.write(after[k], k)
 
     def _loops(self) -> list[tuple[int, int]]:
         """Return the axes of the loops with how often they go round, the outermost first.
 
         Most memory is read from one element to the next; adjacent axes without gaps are one.
         """
-        accesses = [*(p for p in self.body if isinstance(p, Access)), *self.stores]
-        strides = [a.where.strides for a in (*accesses, *(t.access for t in self.totals))]
+        accesses = [p for p in self.body if isinstance(p, Access)] + self.stores
+        strides = [a.where.strides for a in (*accesses, *(t[0] for t in self.totals))]
         axes = [k for k, n in enumerate(self.shape) if n != 1]
         inner = max(axes, key=lambda k: (sum(s[k] == 1 for s in strides), k), default=0)
         far = {k: max((abs(s[k]) for s in strides), default=0) for k in axes}
-        outer = sorted((k for k in axes if k != inner), key=lambda k: (-far[k], k))
+        unrolled = self.kind == "product" and self.shape[-1] <= UNROLLED
+        last = len(self.shape) - 1 if unrolled else inner
+        order = sorted(axes, key=lambda k: (k == last, k == inner, -far[k], k))
         loops: list[tuple[int, int]] = []
-        for axis in (*outer, *[inner] * bool(axes)):
+        for axis in order:
             count = self.shape[axis]
             before = loops[-1][0] if loops else axis
-            gone = all((before in t.node.axes) == (axis in t.node.axes) for t in self.totals)
+            gone = all((before in n.axes) == (axis in n.axes) for _, n, _ in self.totals)
             if loops and gone and all(s[before] == s[axis] * count for s in strides):
                 count *= loops.pop()[1]
             loops.append((axis, count))
         return loops
+
+
+def _start(node: Node, axes: list[int]) -> int | None:
+    """Return the loop within which a reduction begins; None where it is done in memory."""
+    start = len(axes)
+    while start and axes[start - 1] in node.axes:
+        start -= 1
+    return start if start < len(axes) and node.axes.isdisjoint(axes[:start]) else None
 
 
 class Argument(NamedTuple):
@@ -166,329 +266,108 @@ class Printer:
         self.program, self.rows, self.gemms = program, rows, gemms
         self.arguments: list[Argument] = []
         self.memory: dict[Value, str] = {}
-        self.work = 0
-        """Bytes of temporaries."""
-        self._names: set[str] = set()
-        self._scopes = 0
-        self.lines = Lines()
-        self.lines.depth += rows is not None
-        self.plan = Plan(program)
-        data = self._batches()
-        self.schedule = Schedule(self.plan)
-        self.layout = self.plan.layout
-        self._inputs(data)
-        self._outputs()
-        self._temporaries()
-
-    def _batches(self) -> dict[Value, int]:
-        """Add nodes that gather the batches; return the whole data sets."""
-        data: dict[Value, int] = {}
-        for k in self.rows or ():
-            value = self.program.inputs[k]
-            whole = placeholder((2, *value.shape[1:]), value.dtype)
-            at = placeholder(value.shape[:1], np.int64)
-            self.memory[at] = "m_order"
-            self.plan.nodes.insert(0, Node("gather", value, [whole, at], value.shape, "", at=(at,)))
-            data[whole] = k
-        return data
-
-    # Names and memory
-
-    def _name(self, prefix: str, value: Any = None) -> str:
-        known = re.sub(r"\W", "_", self.program.names.get(id(value), ""), flags=re.ASCII)
-        name = stem = f"{prefix}_{known}" if known else prefix
-        count = 1
-        while name in self._names:
-            count += 1
-            name = f"{stem}_{count}"
-        self._names.add(name)
-        return name
-
-    def _take(self, value: Value, name: str, argument: str, start: Any) -> None:
-        """Let a value be in the memory that begins `start` bytes into an argument."""
-        self.memory[value] = name
-        dtype, scope = code(value.dtype), f"{self._scopes}, SCOPES"
-        self.lines(f"{name} = memory({argument}, {start}, D{dtype}, {scope})")
-        self._scopes += 1
-
-    def _argument(
-        self, kind: str, value: Value, what: Any, step: str = "", named: Any = None
-    ) -> None:
-        """Take an array as an argument, or for each `step` one of a stack of arrays."""
-        stacked = self.rows is not None and bool(step)
-        name = self._name({"input": "x", "constant": "c"}.get(kind, kind), named or value)
-        argument = Argument(
-            f"{name}_", kind, code(value.dtype), len(value.shape or ()) + stacked, what
-        )
-        self.arguments.append(argument)
-        start = f"{step} * {math.prod(value.shape or ()) * value.dtype.itemsize}" if stacked else 0
-        self._take(value, name, argument.name, start)
-
-    def _inputs(self, data: dict[Value, int]) -> None:
-        """Take the inputs: a batch has memory of its own, and its data set is an argument."""
-        inputs, batches = self.program.inputs, set(data.values())
-        if batches:
-            size = 8 * inputs[min(batches)].shape[0]
-            self.lines(f"m_order = memory(order, step * {size}, Di8, 0, SCOPES)")
-            self._scopes += 1
-        for value, k in data.items():
-            self._argument("input", value, k, named=inputs[k])
+        self.work, self._scopes = 0, 0
+        self._lines: list[str] = []
+        self._gaps: list[str] = []
+        """Conditions under which inputs are not in C order, or have gaps."""
+        self.plan = Plan(program, gemms)
+        inputs = self._batches()
+        outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
+        stacks = {k: placeholder(outputs[k].shape, outputs[k].dtype) for k in program.returned}
+        stacks = {} if rows is None else stacks
+        targets = [*zip(outputs, program.outputs, strict=True), *program.changes]
+        targets += [(stack, program.outputs[k]) for k, stack in stacks.items()]
+        self.schedule = Schedule(self.plan, targets)
         for k, value in enumerate(inputs):
-            if value.is_number:
-                name = self.memory[value] = self._name("n", value)
-                self.arguments.append(Argument(name, "input", code(value.dtype), None, k))
-            elif value.dtype is not None and k not in batches:
-                self._argument("input", value, k)
-
-    def _outputs(self) -> None:
-        """Take arrays for outputs, random numbers and stacks of the results of steps."""
-        outputs = {number: value for value, number in self.schedule.outputs.items()}
-        for number, value in outputs.items():
-            self._argument("output", value, number, named=self.program.outputs[number])
-        for node in [n for group in self.schedule.groups for n in group.nodes if n.kind == "draw"]:
-            self._argument("draw", node.out, node.out, "(step - first)")
-        for number in self.program.returned if self.rows is not None else ():
-            stack = placeholder(outputs[number].shape, outputs[number].dtype)
-            self._argument("stack", stack, number, "step", self.program.outputs[number])
-            self.plan.update(stack, ..., outputs[number])
-            self.schedule.add(self.plan.nodes[-1])
-        for value, old in self.schedule.over.items():
-            self.memory[value] = self.memory[old]
-
-    def _temporaries(self) -> None:
+            self._argument("input", value, k, program.inputs[k])
+        for k, value in enumerate(outputs):
+            self._argument("output", value, k, program.outputs[k])
+        for value in self.plan.draws:
+            self._argument("draw", value, value, value)
+        for k, value in stacks.items():
+            self._argument("stack", value, k, program.outputs[k])
+        for value, target in self.schedule.direct.items():
+            self.memory[value] = self.memory[target]
         for value in self.schedule.temporaries():
             if value not in self.memory:
-                self._take(value, self._name("t", value), "work", self.work)
+                self._take(value, "t", value, "work", self.work)
                 size = math.prod(value.shape or ()) * value.dtype.itemsize
                 self.work += -(-size // LINE) * LINE
 
+    def _batches(self) -> list[Value]:
+        """Add nodes that gather the batches; return the inputs, whole data sets among them."""
+        inputs = list(self.program.inputs)
+        for k in self.rows or ():
+            value = inputs[k]
+            whole = inputs[k] = placeholder((2, *value.shape[1:]), value.dtype)
+            at = placeholder(value.shape[:1], np.int64)
+            self._take(at, "rows", None, "order", f"step * {8 * value.shape[0]}")
+            node = Node("elementwise", value, [at, whole], value.shape, "{1}", at=(at,))
+            self.plan.nodes.insert(0, node)
+        return inputs
+
+    # Names and memory
+
+    def write(self, lines: Sequence[str], depth: int = 0) -> None:
+        """Write some lines, `depth` loops deep."""
+        indent = "    " * (depth + 1 + (self.rows is not None))
+        self._lines += [indent + line for line in lines]
+
+    def _take(self, value: Value, prefix: str, named: Any, argument: str, start: Any) -> None:
+        """Let a value be in the memory that begins `start` bytes into an argument."""
+        known = re.sub(r"\W", "_", self.program.names.get(id(named), ""), flags=re.ASCII)
+        name = self.memory[value] = f"{prefix}{self._scopes}" + f"_{known}" * bool(known)
+        scope = f"{self._scopes}, SCOPES"
+        self.write([f'{name} = memory({argument}, {start}, "{code(value.dtype)}", {scope})'])
+        self._scopes += 1
+
+    def _argument(self, kind: str, value: Value, what: Any, named: Any = None) -> None:
+        """Take an argument: a number, an array, or a stack with an array for each step."""
+        if value.dtype is None:
+            return
+        name, shape, size = f"{kind}{len(self.arguments)}", value.shape, value.dtype.itemsize
+        stacked = kind == "stack"
+        ndim = None if value.is_number and kind == "input" else len(shape or ()) + stacked
+        self.arguments.append(Argument(name, kind, code(value.dtype), ndim, what))
+        if ndim is None:
+            self.memory[value] = name
+            return
+        start = f"step * {math.prod(shape or ()) * size}" if stacked else 0
+        self._take(value, {"input": "x"}.get(kind, kind[0]), named, name, start)
+        strides = np.empty(shape or (), value.dtype).strides if kind == "input" else ()
+        pairs = enumerate(zip(shape or (), strides, strict=False))
+        self._gaps += [f"({name}.strides[{k}] != {s})" for k, (n, s) in pairs if n != 1 and s]
+
     def place(self, value: Value) -> str:
         """Return the memory that a value is in."""
-        root = self.layout.root(value)
+        root = self.plan.root(value)
         if root not in self.memory:
-            self._argument("constant", root, self.plan.array(root))
+            self._argument("constant", root, np.array(self.plan.constant(root), order="C"))
         return self.memory[root]
+
+    # The whole text
 
     def source(self) -> str:
         """Return the source of the function."""
         for group in self.schedule.groups:
-            if group.nodes[0].kind == "product":
-                self._product(group.nodes[0])
-            elif group.nodes[0].kind != "draw":
-                self._nest(group)
+            if group[0].kind == "gemm":
+                self._gemm(group[0])
+            else:
+                Nest(self, group).write()
         name = re.sub(r"\W", "_", self.program.name, flags=re.ASCII)[:40]
-        names, lines = [a.name for a in self.arguments], list(self.lines)
+        names, lines = [a.name for a in self.arguments], self._lines
         if self.rows is not None:
             names = ["first", "last", "order", *names]
             lines = [re.sub(r"(return [A-Z]+)$", r"\1 + 8 * step", line) for line in lines]
             lines = ["    for step in range(first, last):", *lines]
-        text = "\n".join([f"def native_{name}({', '.join([*names, 'work'])}):", *lines])
+        gaps = [f"    if {' | '.join(self._gaps)}:", "        return GAPS"] * bool(self._gaps)
+        text = "\n".join([f"def native_{name}({', '.join([*names, 'work'])}):", *gaps, *lines])
         return text.replace("SCOPES", str(self._scopes)) + "\n    return 0\n"
 
-    # Loops
-
-    def _nest(self, group: Group) -> None:
-        """Write the loops of a group."""
-        nest, names = Nest(group.shape), dict[Any, str]()
-        loads: list[Access | str] = []
-        for node in group.nodes:
-            target = self._target(node, names, nest)
-            texts = [
-                self._read(v, node, names, loads) if f"{{{k}}}" in node.text else ""
-                for k, v in enumerate(node.args)
-            ]
-            if node.kind == "reduce":
-                nest.totals.append(self._total(node, node.text.format(*texts)))
-            elif node.kind == "test":
-                nest.body += [f"if {node.text.format(*texts)}:", f"    return {node.function}"]
-            elif node.kind == "gather":
-                memory = self.place(node.args[0])
-                nest.body.append(Access(target.name, memory, *self._picked(node, nest)))
-            else:
-                if "{old}" in node.text:
-                    nest.body.append(target._replace(name="old"))
-                nest.body.append(f"{target.name} = {node.text.format(*texts, old='old')}")
-            if node.kind == "update" or (
-                node.kind in ("elementwise", "gather") and node.out in self.memory
-            ):
-                nest.stores.append(target)
-        nest.body = [*loads, *nest.body]
-        nest.write(self.lines)
-
-    def _target(self, node: Node, names: dict[Any, str], nest: Nest) -> Access:
-        """Return the element that a node computes."""
-        name = names.setdefault(node.out, f"v{len(names)}")
-        if node.kind == "update":
-            return Access(name, self.memory[node.out], *self._picked(node, nest))
-        return Access(name, self.memory.get(node.out, ""), self.layout.where(node.out))
-
-    def _picked(self, node: Node, nest: Nest) -> tuple[Where, str]:
-        """Load index arrays; return where the selected elements are and what they are beyond."""
-        base = node.out if node.kind == "update" else node.args[0]
-        _, place, arrays = self.layout.picked(base, node.at)
-        terms = []
-        for k, (index, where, size, stride) in enumerate(arrays):
-            nest.body += [Access(f"a{k}", self.place(index), where), f"a{k} = i8(a{k})"]
-            terms.append(f"select(a{k} < 0, a{k} + {size}, a{k}) * {stride}")
-        return place, " + ".join(terms)
-
-    def _read(self, value: Value, node: Node, names: dict[Any, str], loads: Any) -> str:
-        """Return the name of an element in loops; load it where that was not done."""
-        root = self.layout.root(value)
-        if value.shape is None and value.is_input:
-            return self.memory[value]
-        if root in names and node.kind != "update":
-            return names[root]
-        key = root, self.layout.where(value, node.shape)
-        if key not in names:
-            names[key] = f"v{len(names)}"
-            loads.append(Access(names[key], self.place(root), key[1]))
-        return names[key]
-
-    def _total(self, node: Node, values: str) -> Total:
-        memory, dropped = self.memory[node.out], len(node.shape) > len(node.out.shape or ())
-        where = self.layout.where(node.out, node.shape, sorted(node.axes) if dropped else [])
-        return Total(Access(f"s_{memory}", memory, where), node, values)
-
-    # Products of matrices
-
-    def _product(self, node: Node) -> None:
-        """Write a product of matrices, for each of a stack."""
-        (x, y), out, depth = node.args, node.out, self.lines.depth
-        m, n = (x.shape[-2:-1] or (1,))[0], y.shape[-1] if len(y.shape) > 1 else 1
-        stack = out.shape[: len(out.shape) - (len(x.shape) > 1) - (len(y.shape) > 1)]
-        for s, count in enumerate(stack):
-            self.lines(f"for s{s} in range({count}):")
-            self.lines.depth += 1
-        left = self._factor(x, out, len(stack), rows=len(x.shape) > 1)
-        right = self._factor(y, out, len(stack), columns=len(y.shape) > 1)
-        result = self._factor(out, out, len(stack), len(x.shape) > 1, len(y.shape) > 1)
-        product = Product(left, right, result, (m, n, x.shape[-1]), literal(0, out.dtype))
-        gemm = None if node.small or 0 in x.shape else self.gemms.get(code(out.dtype))
-        if gemm is None or not product.write_gemm(self.lines, gemm):
-            product.write_loops(self.lines)
-        self.lines.depth = depth
-
-    def _factor(
-        self, value: Value, out: Value, stacked: int, rows: bool = True, columns: bool = True
-    ) -> Factor:
-        start, strides = self.layout.where(value)
-        axes = list(strides)
-        across = axes.pop() if columns else 0
-        down = axes.pop() if rows else 0
-        outer = (*[0] * (stacked - len(axes)), *axes)
-        form = cast("{0}", value.dtype, out.dtype)
-        return Factor(self.place(value), start, down, across, outer, form)
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A matrix, or a stack of them: its start, and the distances of rows, columns, matrices."""
-
-    memory: str
-    start: int
-    rows: int
-    columns: int
-    stack: tuple[int, ...]
-    form: str
-    """How an element is cast."""
-
-    def place(self, row: str, column: str) -> str:
-        """Return the place of an element, of the matrix s0, s1 ... of a stack."""
-        steps = [(row, self.rows), (column, self.columns)]
-        steps += [(f"s{k}", stride) for k, stride in enumerate(self.stack)]
-        start = self.start + sum(int(n) * stride for n, stride in steps if n.isdigit())
-        terms = [n if s == 1 else f"{n} * {s}" for n, s in steps if s and not n.isdigit()]
-        return " + ".join([*terms, *[str(start)] * (start > 0 or not terms)])
-
-    def element(self, row: str, column: str) -> str:
-        """Return how to write an element."""
-        return self.form.format(f"{self.memory}[{self.place(row, column)}]")
-
-    @property
-    def transposed(self) -> Factor:
-        """The transposed matrix."""
-        return replace(self, rows=self.columns, columns=self.rows)
-
-    def blas(self, rows: int, columns: int) -> tuple[int, int]:
-        """Return whether BLAS reads it as it is (111), transposed (112) or not, and its step."""
-        if (self.columns == 1 or columns == 1) and (rows == 1 or self.rows >= columns):
-            return 111, max(self.rows, columns)
-        if (self.rows == 1 or rows == 1) and (columns == 1 or self.columns >= rows):
-            return 112, max(self.columns, rows)
-        return 0, 0
-
-
-@dataclass(frozen=True)
-class Product:
-    """out = left (m, k) times right (k, n)."""
-
-    left: Factor
-    right: Factor
-    out: Factor
-    sizes: tuple[int, int, int]
-    zero: str
-
-    @property
-    def transposed(self) -> Product:
-        """The same product, transposed."""
-        m, n, k = self.sizes
-        right, left = self.left.transposed, self.right.transposed
-        return Product(left, right, self.out.transposed, (n, m, k), self.zero)
-
-    def write_gemm(self, lines: Any, gemm: str) -> bool:
-        """Write a call of BLAS; return False if it cannot read the matrices."""
-        p = self.transposed if self.sizes[1] > 1 and self.out.columns != 1 else self
-        m, n, k = p.sizes
-        (left, a), (right, b) = p.left.blas(m, k), p.right.blas(k, n)
-        out, c = p.out.blas(m, n)
-        if out != 111 or 0 in (left, right):
-            return False
-        x, y, z = (f"address({f.memory}, {f.place('0', '0')})" for f in (p.left, p.right, p.out))
-        one = p.zero.replace("0.0", "1.0")
-        shape = f"101, {left}, {right}, {m}, {n}, {k}"
-        lines(f"{gemm}({shape}, {one}, {x}, {a}, {y}, {b}, {p.zero}, {z}, {c})")
-        return True
-
-    def write_loops(self, lines: Any) -> None:
-        """Write loops."""
-        m, n, k = self.sizes
-        down = m if self.left.rows == self.out.rows == 1 else 0
-        across = n if self.right.columns == self.out.columns == 1 else 0
-        along = k if self.left.columns == self.right.rows == 1 else 0
-        if k and (max(down, across) >= min(4, max(along, 1)) or not along):
-            by_rows = down >= across and (down or m >= n)
-            (self if by_rows else self.transposed)._write_columns(lines)
-            return
-        lines(f"for i in range({m}):")
-        lines(f"for j in range({n}):", 1)
-        lines(f"total = {self.zero}", 2)
-        lines(f"for k in range({k}):", 2)
-        left, right = self.left.element("i", "k"), self.right.element("k", "j")
-        lines(f"total = madd(total, {left}, {right})", 3)
-        lines(f"{self.out.memory}[{self.out.place('i', 'j')}] = total", 2)
-
-    def _write_columns(self, lines: Any) -> None:
-        """Write a loop over the columns of the result."""
-        n, k = self.sizes[1:]
-        lines(f"for j in range({n}):")
-        lines.depth += 1
-        head = k if k <= TERMS else k % TERMS or TERMS
-        self._write_terms(lines, [str(t) for t in range(head)])
-        if k > head:
-            lines(f"for k in range({head}, {k}, {TERMS}):")
-            lines.depth += 1
-            self._write_terms(lines, [f"(k + {t})" for t in range(TERMS)])
-            lines.depth -= 1
-        lines.depth -= 1
-
-    def _write_terms(self, lines: Any, terms: list[str]) -> None:
-        """Write how some terms are added to a column of the result; the first ones begin it."""
-        for t, term in enumerate(terms):
-            lines(f"c{t} = {self.right.element(term, 'j')}")
-        place = f"{self.out.memory}[{self.out.place('i', 'j')}]"
-        lines(f"for i in range({self.sizes[0]}):")
-        lines(f"total = {self.zero if terms[0] == '0' else place}", 1)
-        for t, term in enumerate(terms):
-            lines(f"total = madd(total, c{t}, {self.left.element('i', term)})", 1)
-        lines(f"{place} = total", 1)
+    def _gemm(self, node: Node) -> None:
+        (x, y), (m, n), dtype, plan = node.args, node.out.shape, node.out.dtype, self.plan
+        (left, a), (right, b) = plan.blas(x), plan.blas(y)
+        at = [f"address({self.place(v)}, {plan.where(v).start})" for v in (x, y, node.out)]
+        one, zero, shape = literal(1, dtype), literal(0, dtype), f"{m}, {n}, {x.shape[1]}"
+        factors = f"101, {left}, {right}, {shape}, {one}, {at[0]}, {a}, {at[1]}, {b}"
+        self.write([f"{self.gemms[code(dtype)]}({factors}, {zero}, {at[2]}, {n})"])
