@@ -28,11 +28,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_workers_stay_within_a_limit_that_the_data_exceed(run: Callable[..., str]) -> None:
     pytest.importorskip("zarr", reason="the data are in Zarr's format")
-    printed = run("out_of_core.py", "--epochs", "1", "--rows", "98304", "--limit", "256")
-    assert "768 MiB of data, a limit of 256 MiB a worker" in printed
+    printed = run("out_of_core.py", "--epochs", "1", "--rows", "122880", "--limit", "340")
+    assert "960 MiB of data, a limit of 340 MiB a worker" in printed
     used = re.findall(r"│ (\d) workers? +│ +[\d.]+ │ +(\d+) │", printed)
     assert [workers for workers, _ in used] == ["1", "2"]
-    assert all(int(mebibytes) < 256 for _, mebibytes in used)
+    assert all(int(mebibytes) < 340 for _, mebibytes in used)
 
 
 def test_a_sweep_shows_errors_beside_results(run: Callable[..., str]) -> None:
