@@ -25,9 +25,9 @@ import numpy as np
 
 from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.functional.creation import as_tensor, zeros
+from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.graph import deliver, wrap
+from tinygrad_fc.graph import Node, deliver, wrap
 from tinygrad_fc.nn import BatchNorm1d, Module, Parameter
 from tinygrad_fc.random import rng_of, seeded
 
@@ -51,9 +51,8 @@ FAN_IN = 16
 """The number of sums that one task adds up."""
 SCATTERED, CHUNK_BYTES = 1 << 20, 1 << 24
 """From how many bytes on parameters go to the workers directly; the size of a chunk by default."""
-CHECKED_ROWS = 64
 NOT_SEPARABLE = "It does not separate over rows: return (loss, weight), or pass check=False"
-_PACKAGE = __file__.removesuffix("parallel.py")
+_FOREIGN = (__file__.removesuffix("parallel.py"), "-packages")
 _thread = threading.local()
 
 
@@ -84,7 +83,7 @@ def backward(
     """Add the gradient of a loss over all rows of `arrays` to `.grad`; return the loss.
 
     `loss_fn(model, x, y)` gets a chunk of rows of each of the `arrays`: NumPy arrays, memory maps,
-    Zarr or Dask arrays of shapes (N, ...). It returns the mean over the chunk, or with
+    tensors, Zarr or Dask arrays of shapes (N, ...). It returns the mean over the chunk, or with
     `reduction="sum"` the sum. Where rows weigh differently (class weights, `ignore_index`), it
     returns the weighted mean and the sum of the weights. `client` is a `dask.distributed.Client`;
     None means threads of this process. Chunks are those of the first array, or have `chunk_rows`.
@@ -108,7 +107,7 @@ def backward(
     if reduction not in {"mean", "sum"}:
         raise ValueError(f"reduction is 'mean' or 'sum', got {reduction!r}")
     seed = _start(client)
-    columns = _columns(arrays, chunk_rows)
+    columns = _columns([a._array if isinstance(a, Node) else a for a in arrays], chunk_rows)
     tensors = [*model.parameters(), *model.buffers()]
     step = _sent(_pickled((model, loss_fn, tensors), tensors), [t._array for t in tensors], client)
     run = delayed(_chunk_sums, pure=False)
@@ -166,7 +165,7 @@ def _attempt(code: Any, configuration: Any, seed: int) -> Run:
 
 def _columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
     """Return the ranges of rows of all chunks, and then the chunks of each array."""
-    shapes = [getattr(a, "shape", type(a).__name__) for a in arrays]
+    shapes = [getattr(a, "shape", ()) for a in arrays]
     if len({str(shape[:1]) for shape in shapes}) != 1 or not shapes[0]:
         raise ValueError(f"expected arrays with the same number of rows, got shapes {shapes}")
     sizes = _sizes(arrays[0], chunk_rows)
@@ -215,7 +214,7 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except (CancelledError, distributed.comm.CommClosedError) as error:
-        message = "the scheduler does not answer. Nothing changed. Connect again: Client(address)"
+        message = "the scheduler or workers with data went away. Nothing changed. Connect again"
         raise ConnectionError(message) from error
 
 
@@ -269,7 +268,7 @@ def _chunk_sums(step: Any, options: Any, rows: range, seed: int, *chunks: Any) -
     """Return the weight, the loss, gradients and buffers of a chunk, summed over its samples."""
     (code, state), (reduction, compiled, check) = step, options
     try:
-        tensors = [as_tensor(c() if callable(c) else c) for c in chunks]
+        tensors = [wrap(as_array(c() if callable(c) else c)) for c in chunks]
         if getattr(_thread, "code", None) != (code, compiled):  # one a thread, for its `.grad`
             _thread.replica, _thread.code = _Replica(code, compiled=compiled), (code, compiled)
         replica: _Replica = _thread.replica
@@ -280,8 +279,9 @@ def _chunk_sums(step: Any, options: Any, rows: range, seed: int, *chunks: Any) -
         with seeded(seed):
             return replica.sums(tensors, reduction)
     except Exception as error:
-        message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}. {_line(error)}"
-        raise ChunkError(f"{message}. Parameters and gradients are unchanged") from error
+        message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
+        at = f" At {line}." if (line := _line(error)) else ""
+        raise ChunkError(f"{message}{at} Parameters and gradients are unchanged") from error
 
 
 class _Replica:
@@ -301,8 +301,8 @@ class _Replica:
         """Return the loss of rows, and their weight."""
         loss = self.loss_fn(self.model, *tensors)
         loss, weight = loss if isinstance(loss, tuple) else (loss, len(tensors[0]))
-        if loss.shape:
-            raise ShapeError(f"loss_fn returned shape {loss.shape}; expected (). Use .mean()")
+        if getattr(loss, "shape", True):
+            raise ShapeError(f"loss_fn returned {getattr(loss, 'shape', loss)}; expected shape ()")
         return loss, weight
 
     def _step(self, *tensors: Tensor) -> tuple[Any, Any]:
@@ -329,7 +329,7 @@ class _Replica:
 
     def check(self, tensors: Sequence[Tensor], seed: int, reduction: str) -> None:
         """Raise `ValueError` where the loss of rows does not follow from those of two parts."""
-        count = min(len(tensors[0]), CHECKED_ROWS)
+        count = min(len(tensors[0]), 64)
         norms = [m for m in self.model.modules() if isinstance(m, BatchNorm1d) and m.training]
         if norms or count < 2:
             return
@@ -363,7 +363,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             build, values = self.dispatch_table[CodeType](obj)
             return build, tuple(obj.co_filename if v == "<dynamic-code>" else v for v in values)
         if id(obj) in self.emptied:
-            return type(obj), (zeros(0), obj.requires_grad)
+            return type(obj), (np.zeros(0), obj.requires_grad)
         return super().reducer_override(obj)
 
 
@@ -378,5 +378,5 @@ def _pickled(value: Any, tensors: Iterable[Any] = ()) -> bytes:
 def _line(error: Exception) -> str:
     """Return the last line of the user's code in the traceback, with its file and number."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not any(part in f.filename for part in (_PACKAGE, "-packages"))]
+    own = [f for f in frames if not any(part in f.filename for part in _FOREIGN)]
     return f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""

@@ -171,7 +171,7 @@ def test_what_holds_the_data_does_not_matter(tmp_path: Path) -> None:
     stored = zarr.create_array(str(tmp_path / "y.zarr"), shape=y.shape, chunks=(7, 3), dtype="f8")
     stored[:] = y
     results = []
-    for a in (x, *opened, opened[0][:], changed, chunked(x, [20, 30])):
+    for a in (x, tg.tensor(x), *opened, opened[0][:], changed, chunked(x, [20, 30])):
         model = steps.network(5)
         parallel.backward(model, steps.mean, a, stored, chunk_rows=20)
         results.append([g.tobytes() for g in steps.gradients(model)])
@@ -213,7 +213,7 @@ def _nan(x: Any) -> Any:
         (lambda x, y: (x[:39], y), ValueError, r"same number of rows.*\(39, 4\), \(40, 3\)"),
         (lambda x, y: (x[:0], y[:0]), ValueError, "at least one row"),
         (lambda x, y: (chunked(x, [20, 0, 20]), y), ValueError, "at least one row in each chunk"),
-        (lambda x, y: (list(x), y), ValueError, "got shapes"),
+        (lambda x, y: (list(x), list(y)), ValueError, "got shapes"),
         (lambda x, y: (chunked(x, [40])[da.from_array(x)[:, 0] > 0], y), ValueError, "rows"),
     ],
 )
@@ -245,8 +245,10 @@ def test_wrong_calls_say_what_is_expected() -> None:
     model, (x, y) = steps.network(0), steps.data(0, 4)
     with pytest.raises(ValueError, match="'mean' or 'sum', got 'none'"):
         parallel.backward(model, steps.mean, x, y, reduction="none")
-    with pytest.raises(parallel.ChunkError, match=r"shape \(4, 3\); expected \(\)"):
+    with pytest.raises(parallel.ChunkError, match=r"returned \(4, 3\); expected shape \(\)"):
         parallel.backward(model, lambda m, x, y: m(x) - y, x, y)
+    with pytest.raises(parallel.ChunkError, match=r"returned None; .*\(\)\. Parameters and"):
+        parallel.backward(model, lambda *_: None, x, y)
     with pytest.raises(parallel.ChunkError, match="use the model that loss_fn gets"):
         parallel.backward(model, lambda *_: tg.ones(1, requires_grad=True).sum(), x, y)
     with pytest.raises(parallel.ChunkError, match=r"weights of all rows add up to 0"):
