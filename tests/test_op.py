@@ -79,7 +79,7 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
         g = cotangent(out.shape, seed, out.dtype)
         expected = gradient(g, out, operands, chosen)
         values = (out, *operands)
-        marked = {id(array) for _, array in op.reads(i, out, operands)}
+        marked = {id(array) for _, array in op.values_read_by(i, out, operands)}
         for k, array in enumerate(values):
             others = [corrupted(v) if j == k else v for j, v in enumerate(values)]
             if id(array) in marked:

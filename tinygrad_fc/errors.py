@@ -16,7 +16,7 @@ class DtypeError(TypeError, RuntimeError):
 
 
 class GraphError(RuntimeError):
-    """A graph without backward pass: used already, changed since, or never recorded."""
+    """A graph that has no backward pass: freed, changed in place since, or never recorded."""
 
 
 class NoRuleError(TypeError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]
 
 RECORD = 1
-WATCH = 2
+DETECT_ANOMALY = 2
 
 flags: ContextVar[int] = ContextVar("tinygrad_fc_flags", default=RECORD)
 _replaced: ContextVar[tuple[int, Any] | None] = ContextVar("tinygrad_fc_replaced", default=None)
@@ -198,7 +198,7 @@ class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
     tinygrad_fc.errors.AnomalyError: log returned -inf at index (1,) for finite arguments: its ...
     """
 
-    bit = WATCH
+    bit = DETECT_ANOMALY
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__(check_nan)

@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from tinygrad_fc.op import Op
     from tinygrad_fc.tensor import Tensor
 
-tick = count(1).__next__
-_number = attrgetter("_seq")
+next_seq = count(1).__next__
+_seq_of = attrgetter("_seq")
 _new = object.__new__
 _flags = grad_mode.flags.get
-_RECORD, _WATCH = grad_mode.RECORD, grad_mode.WATCH
-_PLAIN = frozenset((float, int, bool, type(None)))
+_RECORD, _DETECT_ANOMALY = grad_mode.RECORD, grad_mode.DETECT_ANOMALY
+_PYTHON_SCALARS = frozenset((float, int, bool, type(None)))
 _SCALARS = (np.generic, float, int)
-_delivery = allocate_lock()
-changing = RLock()
+_accumulation_lock = allocate_lock()
+mutation_lock = RLock()
 """Held while an array is changed in place and the change recorded: no backward pass ends then."""
 
-NOTHING = object()
+NO_GRADIENT = object()
 """Returned by a vjp rule without a gradient; the backward pass does not go on to that argument."""
 
 
@@ -54,7 +54,7 @@ class Node:
 
     __slots__ = (
         *("__weakref__", "_args", "_array", "_grad", "_op", "_parents", "_requires_grad", "_seq"),
-        *("_settings", "_watch"),
+        *("_settings", "_hooks"),
     )
 
     _array: Any
@@ -65,10 +65,10 @@ class Node:
     _args: list[Any] | None  # the arrays and numbers of the call; None for a leaf, or when freed
     _settings: dict[str, Any]  # keyword arguments of the call, never differentiated
     _seq: int  # sequence number of the call
-    _watch: Watch | None  # hooks and retained gradients; few tensors have any
+    _hooks: GradientHooks | None  # hooks and retained gradients; few tensors have any
 
 
-class Watch:
+class GradientHooks:
     """The gradient hooks of a tensor, and whether it retains its gradient (`retain_grad`)."""
 
     __slots__ = ("hooks", "retain")
@@ -81,11 +81,11 @@ class Watch:
 class state:  # noqa: N801  a namespace of the process
     """Sequence numbers of in-place changes (last, and by array) and of the last backward pass."""
 
-    changed = 0
-    walked = 0
+    last_change = 0
+    last_backward = 0
     changes: dict[int, int] = {}  # noqa: RUF012  last change by id of the owner
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
-    tensor: type[Any] = Node  # tensor.py sets it to Tensor
+    tensor_class: type[Any] = Node  # tensor.py sets it to Tensor
 
 
 # Recording
@@ -104,31 +104,31 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
                 parents.append(a)
                 continue
         else:
-            arrays.append(a if a.__class__ in _PLAIN else operand(a, op))
+            arrays.append(a if a.__class__ in _PYTHON_SCALARS else operand(a, op))
         parents.append(None)
-    seq = tick() if tracked else 0  # before the values are read: another thread may change them
+    seq = next_seq() if tracked else 0  # before the values are read: another thread may change them
     try:
         out = op.forward(*arrays, **settings) if settings else op.forward(*arrays)
     except Exception as error:
-        op.refuse(error, arrays, settings)
+        op.raise_described(error, arrays, settings)
         raise
     if out.__class__ is not np.ndarray and isinstance(out, _SCALARS):
         out = np.asarray(out)
-    t: Tensor = _new(state.tensor)
+    t: Tensor = _new(state.tensor_class)
     t._array = out
     t._op = op
-    t._grad = t._watch = None
+    t._grad = t._hooks = None
     flags = _flags()
-    if flags & _WATCH:
-        op.watch(out, arrays)
+    if flags & _DETECT_ANOMALY:
+        op.check_finite(out, arrays)
     if tracked and flags & _RECORD and op.rules is not None:
         t._requires_grad = True
         t._parents = parents
         t._args = arrays
         t._settings = settings
         t._seq = seq
-        if state.changed > seq:
-            _forget_own_changes(out, arrays)
+        if state.last_change > seq:
+            _discard_own_change(out, arrays)
     else:
         t._requires_grad = False
         t._parents = t._args = None
@@ -138,11 +138,11 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
 
 def wrap(array: Any) -> Tensor:
     """Return a leaf around `array`."""
-    t: Tensor = _new(state.tensor)
+    t: Tensor = _new(state.tensor_class)
     t._array = array
-    t._op = t._parents = t._args = t._grad = t._watch = None
+    t._op = t._parents = t._args = t._grad = t._hooks = None
     t._requires_grad = False
-    t._seq = tick()
+    t._seq = next_seq()
     return t
 
 
@@ -178,29 +178,29 @@ def owner(array: Any) -> Any:
         array = base
 
 
-def changed(*arrays: Any) -> None:
+def record_change(*arrays: Any) -> None:
     """Record that the memory of `arrays` has been changed in place.
 
-    The caller holds `changing` while it changes the arrays and calls this function.
+    The caller holds `mutation_lock` while it changes the arrays and calls this function.
     """
-    state.changed = now = tick()
+    state.last_change = seq = next_seq()
     changes = state.changes
     for array in arrays:
-        of = array if array.base is None else owner(array)
-        key = id(of)
+        memory_owner = array if array.base is None else owner(array)
+        key = id(memory_owner)
         if key not in changes:
             with suppress(TypeError):  # without weak references the entry stays
-                state.owners[key] = ref(of, _Forget(key))
-        changes[key] = now
+                state.owners[key] = ref(memory_owner, _RemoveEntry(key))
+        changes[key] = seq
 
 
-def changed_again(keys: Iterable[int]) -> None:
-    """Record in-place changes by the ids of owners that `changed` has seen before."""
-    state.changed = now = tick()
-    state.changes.update(dict.fromkeys(keys, now))
+def record_changes_of(keys: Iterable[int]) -> None:
+    """Record in-place changes by the ids of owners that `record_change` has seen before."""
+    state.last_change = seq = next_seq()
+    state.changes.update(dict.fromkeys(keys, seq))
 
 
-class _Forget:
+class _RemoveEntry:
     """Weak reference callback that removes the entries of a freed owner."""
 
     __slots__ = ("key",)
@@ -213,27 +213,27 @@ class _Forget:
         state.changes.pop(self.key, None)
 
 
-def _forget_own_changes(out: Any, arrays: Sequence[Any]) -> None:
+def _discard_own_change(out: Any, arrays: Sequence[Any]) -> None:
     """Discard a change of `out` by its own forward function, unless `out` aliases an argument."""
     key = id(owner(out))
     if key not in {id(owner(a)) for a in arrays}:
         state.changes.pop(key, None)
 
 
-def _unchanged(node: Any) -> None:
+def _check_unchanged(node: Any) -> None:
     """Raise `GraphError` if a value that the rules of `node` read has changed since the call."""
     op = node._op
     for i, a in enumerate(node._parents):
         if a is None:
             continue
-        then, now = node._args[i], a._array
-        if (then.shape, then.dtype) != (now.shape, now.dtype):
+        old, new = node._args[i], a._array
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
             raise GraphError(
-                f"{op.name}: an argument had shape {then.shape} and dtype {then.dtype} in the "
-                f"forward pass, and its data now have shape {now.shape} and dtype {now.dtype}. "
+                f"{op.name}: an argument had shape {old.shape} and dtype {old.dtype} in the "
+                f"forward pass, and its data now have shape {new.shape} and dtype {new.dtype}. "
                 "Run the forward pass again, or call backward() before the change."
             )
-        for what, array in op.reads(i, node._array, node._args):
+        for what, array in op.values_read_by(i, node._array, node._args):
             if state.changes.get(id(owner(array)), 0) > node._seq:
                 raise GraphError(
                     f"{op.name} needs its {what} of shape {np.shape(array)} in the backward pass, "
@@ -248,47 +248,48 @@ def _unchanged(node: Any) -> None:
 
 def backward(
     roots: Sequence[Any],
-    seeds: Sequence[Any],
+    grad_outputs: Sequence[Any],
     inputs: Sequence[Any] | None = None,
     *,
-    retain: bool = False,
-    create: bool = False,
-    every: bool = False,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    require_all: bool = False,
 ) -> list[list[Any]]:
-    """Run the backward pass from `roots` with cotangents `seeds`; return [tensor, gradient] pairs.
+    """Run the backward pass from `roots` with cotangents `grad_outputs`; return its gradients.
 
-    With `inputs`, the pairs are for these tensors, and only rules on a path to them are called.
-    Without, they are for all leaves reached and all tensors that retain their gradient. Gradients
-    are unaliased arrays, or tensors if `create` records the backward pass. `every` raises for an
-    input that is not reached. If an error is raised, the graph is not freed.
+    The result is a list of pairs [tensor, gradient]. With `inputs`, they are for these tensors, and
+    only rules on a path to them are called. Without, they are for all leaves reached and all
+    tensors that retain their gradient. Gradients are unaliased arrays, or tensors if `create_graph`
+    records the backward pass. `require_all` raises for an input that is not reached. If an error is
+    raised, the graph is not freed.
     """
-    before = state.changed
+    before = state.last_change
     wanted = needed = None
     if inputs is not None:
         wanted = {id(t) for t in inputs}
-        needed = _leading_to(roots, wanted)
+        needed = _ids_between(roots, wanted)
     pass_ = _Pass(wanted, needed)
-    for root, seed in zip(roots, seeds, strict=True):
+    for root, seed in zip(roots, grad_outputs, strict=True):
         pass_.add(root, seed)
-    del seeds
-    if create:
+    del grad_outputs
+    if create_graph:
         with grad_mode.enable_grad():
-            pass_.run(create=True)
+            pass_.run(create_graph=True)
             pairs = [[t, g.clone()] for t, g in pass_.gradients]
     else:
-        pass_.run(create=False)
+        pass_.run(create_graph=False)
         pairs = pass_.gradients
-        _own(pairs)
-    with changing:
-        moved = state.changed != before  # by another thread, or by a rule
-    if moved:
-        for node in pass_.done:
-            _unchanged(node)
-    if every and inputs is not None:
+        _copy_aliased(pairs)
+    with mutation_lock:
+        changed_during_pass = state.last_change != before  # by another thread, or by a rule
+    if changed_during_pass:
+        for node in pass_.visited:
+            _check_unchanged(node)
+    if require_all and inputs is not None:
         _all_reached(inputs, {id(t) for t, _ in pairs})
-    state.walked = tick()
-    if not (retain or create):
-        for node in pass_.done:
+    state.last_backward = next_seq()
+    if not (retain_graph or create_graph):
+        for node in pass_.visited:
             node._parents = node._args = None
     return pairs
 
@@ -302,9 +303,9 @@ def _all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
             )
 
 
-def deliver(pairs: Iterable[list[Any]]) -> None:
+def accumulate_gradients(pairs: Iterable[list[Any]]) -> None:
     """Add each gradient to its tensor's `.grad`."""
-    with _delivery:
+    with _accumulation_lock:
         for t, gradient in pairs:
             g, old = gradient, t._grad
             if old is None:
@@ -316,7 +317,7 @@ def deliver(pairs: Iterable[list[Any]]) -> None:
                 t._grad = wrap(g)
 
 
-def _leading_to(roots: Sequence[Any], wanted: set[int]) -> set[int]:
+def _ids_between(roots: Sequence[Any], wanted: set[int]) -> set[int]:
     """Return the ids of all tensors on a path from `wanted` to `roots`, `wanted` included."""
     nodes: list[Any] = []
     seen = set()
@@ -329,9 +330,9 @@ def _leading_to(roots: Sequence[Any], wanted: set[int]) -> set[int]:
                 nodes.append(node)
                 reached += node._parents
             elif node._op is not None and id(node) not in wanted:
-                raise _used(node)
+                raise _freed_graph_error(node)
     needed = set(wanted)
-    for node in sorted(nodes, key=_number):
+    for node in sorted(nodes, key=_seq_of):
         if any(id(a) in needed for a in node._parents):
             needed.add(id(node))
     return needed
@@ -340,14 +341,14 @@ def _leading_to(roots: Sequence[Any], wanted: set[int]) -> set[int]:
 class _Pass:
     """One backward pass: a queue of nodes to visit, latest call first, and the gradients so far."""
 
-    __slots__ = ("done", "ends", "gradients", "needed", "pending", "queue", "wanted")
+    __slots__ = ("gradients", "leaves", "needed", "pending", "queue", "visited", "wanted")
 
     def __init__(self, wanted: set[int] | None, needed: set[int] | None) -> None:
         self.wanted, self.needed = wanted, needed
         self.pending: dict[int, Any] = {}  # the gradient so far, by id of the tensor
         self.queue: list[tuple[int, Any]] = []
-        self.ends: list[Any] = []
-        self.done: list[Any] = []
+        self.leaves: list[Any] = []
+        self.visited: list[Any] = []
         self.gradients: list[list[Any]] = []
 
     def add(self, a: Any, gradient: Any) -> None:
@@ -359,32 +360,32 @@ class _Pass:
             return
         self.pending[key] = gradient
         if a._op is None:
-            self.ends.append(a)
+            self.leaves.append(a)
         else:
             heappush(self.queue, (-a._seq, a))
 
-    def run(self, *, create: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
-        """Visit all nodes, filling `gradients` and `done`."""
-        queue, pending, needed, ends = self.queue, self.pending, self.needed, self.ends
-        done, any_wanted = self.done.append, self.wanted is not None
-        watching, last_change = _flags() & _WATCH, state.changed
+    def run(self, *, create_graph: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
+        """Visit all nodes, filling `gradients` and `visited`."""
+        queue, pending, needed, leaves = self.queue, self.pending, self.needed, self.leaves
+        visited, any_wanted = self.visited.append, self.wanted is not None
+        detect_anomaly, last_change = _flags() & _DETECT_ANOMALY, state.last_change
         while queue:
             node = heappop(queue)[1]
             g = pending.pop(id(node))
             op, out, parents, args = node._op, node._array, node._parents, node._args
             settings = node._settings
             if needed is not None and not any(id(b) in needed for b in parents or ()):
-                self.finish(node, g, create=create)  # one of the inputs: stop here
+                self.finish(node, g, create_graph=create_graph)  # one of the inputs: stop here
                 continue
             if parents is None:
-                raise _used(node)
+                raise _freed_graph_error(node)
             if last_change > node._seq:
-                _unchanged(node)
-            done(node)
-            if any_wanted or node._watch is not None:
-                g = self.finish(node, g, create=create)
+                _check_unchanged(node)
+            visited(node)
+            if any_wanted or node._hooks is not None:
+                g = self.finish(node, g, create_graph=create_graph)
             values = args
-            if create:
+            if create_graph:
                 out = node
                 values = [v if a is None else a for v, a in zip(args, parents, strict=True)]
             if op.outer is not None:
@@ -398,41 +399,41 @@ class _Pass:
                     or gradient.shape != array.shape
                     or gradient.dtype is not array.dtype
                 ):
-                    if gradient is NOTHING:
+                    if gradient is NO_GRADIENT:
                         continue
-                    gradient = _fitted(gradient, array, node, a, create=create)
-                if watching:
-                    op.watch_rule(gradient, g, _named(node, a))
+                    gradient = _unbroadcast(gradient, array, node, a, create_graph=create_graph)
+                if detect_anomaly:
+                    op.check_gradient_finite(gradient, g, _argument_name(node, a))
                 key = id(a)
                 if key in pending:
                     self.add(a, gradient)
                 else:
                     pending[key] = gradient
                     if a._op is None:
-                        ends.append(a)
+                        leaves.append(a)
                     else:
                         heappush(queue, (-a._seq, a))
-        for a in ends:
-            if a._watch is None and not any_wanted:
+        for a in leaves:
+            if a._hooks is None and not any_wanted:
                 self.gradients.append([a, pending.pop(id(a))])
             else:
-                self.finish(a, pending.pop(id(a)), create=create)
+                self.finish(a, pending.pop(id(a)), create_graph=create_graph)
 
-    def finish(self, a: Any, g: Any, *, create: bool) -> Any:
+    def finish(self, a: Any, g: Any, *, create_graph: bool) -> Any:
         """Call the hooks of `a` with its complete gradient; store and return the result."""
-        watch = a._watch
-        if watch is not None and watch.hooks:
-            g = _shown(a, watch, g, create=create)
+        hooks = a._hooks
+        if hooks is not None and hooks.hooks:
+            g = _call_hooks(a, hooks, g, create_graph=create_graph)
         if self.wanted is not None:
             keep = id(a) in self.wanted
         else:
-            keep = a._op is None or (watch is not None and watch.retain)
+            keep = a._op is None or (hooks is not None and hooks.retain)
         if keep:
             self.gradients.append([a, g])
         return g
 
 
-def _used(node: Any) -> GraphError:
+def _freed_graph_error(node: Any) -> GraphError:
     return GraphError(
         f"the graph was freed by an earlier backward pass, at the {node._op.name} that returned a "
         f"tensor of shape {node._array.shape}. Run the forward pass again before each backward(); "
@@ -441,36 +442,38 @@ def _used(node: Any) -> GraphError:
     )
 
 
-def _fitted(gradient: Any, array: Any, node: Any, a: Any, *, create: bool) -> Any:
+def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: bool) -> Any:
     """Return `gradient` summed to the shape of `array` and cast to its dtype."""
-    if create:
-        gradient = gradient if isinstance(gradient, Node) else wrap(as_plain(gradient))
+    if create_graph:
+        gradient = gradient if isinstance(gradient, Node) else wrap(scalar_to_array(gradient))
     elif isinstance(gradient, Node):
         gradient = gradient._array
     else:
-        gradient = as_plain(gradient)
+        gradient = scalar_to_array(gradient)
     if not hasattr(gradient, "astype") or gradient.dtype.kind not in "fiub":
         raise GraphError(
-            f"the rule of {_named(node, a)} returned {gradient!r:.80}; expected an array of real "
-            f"numbers, the gradient of that argument, of shape {array.shape}"
+            f"the rule of {_argument_name(node, a)} returned {gradient!r:.80}; expected an array "
+            f"of real numbers, the gradient of that argument, of shape {array.shape}"
         )
     if gradient.shape != array.shape:
-        if not _broadcast(array.shape, gradient.shape, node._array.shape):
+        if not _is_broadcast_of(array.shape, gradient.shape, node._array.shape):
             raise ShapeError(
-                f"the rule of {_named(node, a)} returned a gradient of shape {gradient.shape}; "
-                f"expected {array.shape}, the shape of that argument, or its broadcast to the "
-                f"result's shape {node._array.shape}"
+                f"the rule of {_argument_name(node, a)} returned a gradient of shape "
+                f"{gradient.shape}; expected {array.shape}, the shape of that argument, or its "
+                f"broadcast to the result's shape {node._array.shape}"
             )
         extra = gradient.ndim - array.ndim
-        stretched = [extra + k for k, n in enumerate(array.shape) if n != gradient.shape[extra + k]]
+        broadcast_axes = [
+            extra + k for k, n in enumerate(array.shape) if n != gradient.shape[extra + k]
+        ]
         with np.errstate(invalid="ignore"):  # inf - inf is NaN: visible without it
-            gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(
+            gradient = gradient.sum(axis=(*range(extra), *broadcast_axes), keepdims=True).reshape(
                 array.shape
             )
     return gradient if gradient.dtype == array.dtype else gradient.astype(array.dtype)
 
 
-def as_plain(value: Any) -> Any:
+def scalar_to_array(value: Any) -> Any:
     """Return a scalar as an array, and an array of any library unchanged."""
     return np.asarray(value) if isinstance(value, _SCALARS) else value
 
@@ -483,12 +486,12 @@ def constant_like(array: Any, other: Any) -> Any:
     return array.astype(like.dtype)
 
 
-def _named(node: Any, a: Any) -> str:
+def _argument_name(node: Any, a: Any) -> str:
     i = next(k for k, parent in enumerate(node._parents) if parent is a)
     return f"{node._op.name} for {node._op.argument(i)}"
 
 
-def _broadcast(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
+def _is_broadcast_of(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
     """Return whether `to` is `shape` broadcast along axes that the op's result, `result`, has."""
     if len(shape) > len(to):
         return False
@@ -497,12 +500,12 @@ def _broadcast(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, .
     return all(n == m or (n == 1 and m == r) for n, m, r in zip(padded, to, aligned, strict=True))
 
 
-def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
+def _call_hooks(node: Any, hooks: GradientHooks, g: Any, *, create_graph: bool) -> Any:
     """Call the hooks of `node` with its complete gradient `g`, and return the result."""
     # A copy, since the memory may be that of the seed or of other gradients.
-    shown = g.clone() if create else wrap(g.copy())
-    with nullcontext() if create else grad_mode.no_grad():
-        for hook in list(watch.hooks.values()):
+    shown = g.clone() if create_graph else wrap(g.copy())
+    with nullcontext() if create_graph else grad_mode.no_grad():
+        for hook in list(hooks.hooks.values()):
             returned = hook(shown)
             if returned is None:
                 continue
@@ -514,28 +517,28 @@ def _shown(node: Any, watch: Watch, g: Any, *, create: bool) -> Any:
             if returned._array.dtype != node._array.dtype:
                 returned = returned.to(node._array.dtype)  # type: ignore[attr-defined]
             shown = returned
-    return shown if create else shown._array
+    return shown if create_graph else shown._array
 
 
-def _own(pairs: list[list[Any]]) -> None:
+def _copy_aliased(pairs: list[list[Any]]) -> None:
     """Replace every aliased gradient by a copy."""
     for pair in pairs:
         g = pair[1]
         # An array that a rule has just created has one reference.
         if (
             g.__class__ is not np.ndarray
-            or getrefcount(g) != _ALONE
+            or getrefcount(g) != _UNALIASED_REFCOUNT
             or g.base is not None
             or not g.flags.writeable
         ):
             pair[1] = g.copy()
 
 
-def _references() -> int:
-    """Return `getrefcount(g)` in `_own` for an array that only its pair refers to."""
+def _unaliased_refcount() -> int:
+    """Return `getrefcount(g)` in `_copy_aliased` for an array that only its pair refers to."""
     pair: list[Any] = [None, np.zeros(1)]
     g = pair[1]
     return getrefcount(g)
 
 
-_ALONE = _references()
+_UNALIASED_REFCOUNT = _unaliased_refcount()

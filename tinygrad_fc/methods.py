@@ -18,7 +18,7 @@ from tinygrad_fc.device import refuse_lazy
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
-from tinygrad_fc.graph import Node, changed, changing, record, wrap
+from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg, special
@@ -53,16 +53,16 @@ def _change(t: Any, what: str, change: Callable[[Any], Any], *operands: Any) -> 
                 "x[i] = y), or inside `with no_grad():` if no gradient is wanted"
             )
         raise GraphError(message)
-    with changing:
+    with mutation_lock:
         try:
             change(t._array)
         except (ValueError, TypeError, IndexError) as error:
             raise _refusal(t, what, operands, error) from error
         except BaseException:
             # NumPy raises for an overflow, under np.errstate, when all is written.
-            changed(t._array)
+            record_change(t._array)
             raise
-        changed(t._array)
+        record_change(t._array)
     return t  # type: ignore[no-any-return]
 
 
@@ -173,7 +173,7 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
     chosen = record(s.reshape, (source,), {"shape": (-1,)})[np.maximum(positions, 0)]
     after = record(e.where, (positions >= 0, chosen.to(t.dtype), before), {})
     for name in Node.__slots__[1:]:
-        if name not in ("_grad", "_watch") and hasattr(after, name):
+        if name not in ("_grad", "_hooks") and hasattr(after, name):
             setattr(t, name, getattr(after, name))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_fc import functional as f
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import normalize_dim
-from tinygrad_fc.graph import Node, changed, changing, record, wrap
+from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
 from tinygrad_fc.op import missing, table
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -257,9 +257,9 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
             )
         plain = [a._array if isinstance(a, Node) else a for a in inputs]
         if not any(isinstance(a, Node) for a in kwargs["out"]):
-            with changing:  # a tensor may share the array
+            with mutation_lock:  # a tensor may share the array
                 result = getattr(called, method)(*plain, **kwargs)
-                changed(*(a for a in kwargs["out"] if a is not None))
+                record_change(*(a for a in kwargs["out"] if a is not None))
             return result
     if method == "reduce" and called in REDUCED:
         settings = {"axis": kwargs.pop("axis", 0), "keepdims": kwargs.pop("keepdims", False)}

@@ -107,7 +107,7 @@ class Op:
         try:
             return self.forward(*args, **settings)  # type: ignore[no-any-return]
         except _REFUSED as error:
-            self.refuse(error, args, settings)
+            self.raise_described(error, args, settings)
             raise
 
     def _positional(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
@@ -133,7 +133,7 @@ class Op:
         try:
             return self.forward(*args, **settings)
         except _REFUSED as error:
-            self.refuse(error, args, settings)
+            self.raise_described(error, args, settings)
             raise
 
     def _elsewhere(self, array: Any, args: Any, settings: Any) -> Any:
@@ -181,7 +181,7 @@ class Op:
             names = tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
         return numbered(i, names[i] if i < len(names) else "")
 
-    def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
+    def values_read_by(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield (name, array) for the result and the operands whose values rule `i` reads.
 
         A parameter whose name begins with `_` is not read. A chain's outer rule reads the result.
@@ -192,7 +192,7 @@ class Op:
             if not name.startswith("_") or (k == 1 and self.outer is not None):
                 yield "result" if k == 1 else numbered(k - 2, name), array
 
-    def watch(self, out: Any, arrays: Sequence[Any]) -> None:
+    def check_finite(self, out: Any, arrays: Sequence[Any]) -> None:
         """Raise `AnomalyError` if `out` is not finite though all of `arrays` are."""
         if _finite(out) or not all(_finite(a) for a in arrays):
             return
@@ -208,7 +208,7 @@ class Op:
             "or add a small number), or check the op that computed it."
         )
 
-    def watch_rule(self, gradient: Any, g: Any, argument: str) -> None:
+    def check_gradient_finite(self, gradient: Any, g: Any, argument: str) -> None:
         """Raise `AnomalyError` if a rule returned a non-finite `gradient` for a finite `g`."""
         array, cotangent = (a._array if isinstance(a, Node) else a for a in (gradient, g))
         if not _finite(array) and _finite(cotangent):
@@ -219,7 +219,7 @@ class Op:
                 "argument away from it (clamp it, or add a small number)."
             )
 
-    def refuse(self, error: Exception, arrays: Sequence[Any], settings: Any) -> None:
+    def raise_described(self, error: Exception, arrays: Sequence[Any], settings: Any) -> None:
         """Raise an error with the op and its arguments from `error` of the forward function.
 
         The new error is not assigned to a variable: a traceback that refers to itself would keep

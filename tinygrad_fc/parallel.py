@@ -27,7 +27,7 @@ from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.graph import Node, deliver, wrap
+from tinygrad_fc.graph import Node, accumulate_gradients, wrap
 from tinygrad_fc.nn import BatchNorm1d, Module, Parameter
 from tinygrad_fc.random import rng_of, seeded
 
@@ -121,7 +121,7 @@ def backward(
     divisor = 1.0 if reduction == "sum" else weight.item()
     for t, a in zip(tensors, sums, strict=True):
         if isinstance(t, Parameter):
-            deliver([[t, np.asarray(a / divisor)]] if a is not None else ())
+            accumulate_gradients([[t, np.asarray(a / divisor)]] if a is not None else ())
         else:
             t.copy_(wrap(np.asarray(a / weight.item() if t.is_floating_point() else a)))
     return wrap(np.asarray(loss / divisor))

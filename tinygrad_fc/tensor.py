@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc import methods, numpy_dispatch
+from tinygrad_fc import graph, methods, numpy_dispatch
 from tinygrad_fc.device import (
     CPU,
     computes_elsewhere,
@@ -28,7 +28,7 @@ from tinygrad_fc.device import (
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import accepts_arrays, as_array
-from tinygrad_fc.graph import Node, Watch, backward, changed, deliver, record, state, tick, wrap
+from tinygrad_fc.graph import GradientHooks, Node, next_seq, record, record_change, state, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg
@@ -278,7 +278,7 @@ class Tensor(methods.Methods):
         if not self._requires_grad:
             # A result that was not recorded becomes a leaf here.
             self._op = None
-            self._seq = self._seq or tick()
+            self._seq = self._seq or next_seq()
         elif not value and not self.is_leaf:
             raise GraphError(
                 "this is a result, which requires grad as its operands do: use x.detach()"
@@ -345,10 +345,10 @@ class Tensor(methods.Methods):
                 f"this tensor has a .grad of shape {self._grad.shape}, to which data of shape "
                 f"{array.shape} do not fit: set its .grad to None first"
             )
-        changed(self._array)
+        record_change(self._array)
         if array is not self._array:
             self._array = array
-            changed(array)
+            record_change(array)
 
     def detach(self) -> Tensor:
         """Return the same memory as a tensor that records nothing."""
@@ -374,12 +374,12 @@ class Tensor(methods.Methods):
                 "this tensor does not require grad: there will be no gradient to retain"
             )
         if not self.is_leaf:
-            self._watched().retain = True
+            self._gradient_hooks().retain = True
 
     @property
     def retains_grad(self) -> bool:
         """Whether this is a result whose gradient is left in `.grad`."""
-        return self._watch is not None and self._watch.retain
+        return self._hooks is not None and self._hooks.retain
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook` with the gradient in each backward pass; a tensor it returns replaces it.
@@ -395,14 +395,14 @@ class Tensor(methods.Methods):
             raise GraphError(
                 "this tensor does not require grad: a hook on it would never be called"
             )
-        handle = RemovableHandle(self._watched().hooks)
+        handle = RemovableHandle(self._gradient_hooks().hooks)
         handle.hooks[handle.id] = hook
         return handle
 
-    def _watched(self) -> Watch:
-        if self._watch is None:
-            self._watch = Watch()
-        return self._watch
+    def _gradient_hooks(self) -> GradientHooks:
+        if self._hooks is None:
+            self._hooks = GradientHooks()
+        return self._hooks
 
     def backward(
         self,
@@ -423,7 +423,8 @@ class Tensor(methods.Methods):
             # A training step: the shortest path.
             plain_array = self._array.__class__ is np.ndarray
             one = ONE[self._array.dtype.char] if plain_array else np.ones_like(self._array)
-            deliver(backward((self,), (one,), retain=bool(retain_graph)))
+            pairs = graph.backward((self,), (one,), retain_graph=bool(retain_graph))
+            graph.accumulate_gradients(pairs)
             return
         from tinygrad_fc import autograd  # noqa: PLC0415  which imports tensors
 
@@ -472,9 +473,9 @@ class Tensor(methods.Methods):
     def _fresh(self, array: Any) -> None:
         """Initialize it as a leaf with `array`."""
         self._array = array
-        self._op = self._parents = self._args = self._grad = self._watch = None
+        self._op = self._parents = self._args = self._grad = self._hooks = None
         self._requires_grad = False
-        self._seq = tick()
+        self._seq = next_seq()
 
     @classmethod
     def _restored(cls, array: Any, requires_grad: bool) -> Self:
@@ -682,7 +683,7 @@ class RemovableHandle:
 
     def __init__(self, hooks: dict[int, Any]) -> None:
         self.hooks = hooks
-        self.id = tick()
+        self.id = next_seq()
 
     def remove(self) -> None:
         """Take the hook out; once is enough."""
@@ -761,7 +762,7 @@ def text(start: str, t: Any) -> str:
     return f"{start}{body})"
 
 
-state.tensor = Tensor
+state.tensor_class = Tensor
 
 
 def _count_references() -> None:

@@ -201,7 +201,7 @@ def test_changes_in_place_wait_for_the_lock_of_the_graph(name: str):
     change = changes_under_the_lock()[name]
     done = threading.Event()
     thread = threading.Thread(target=lambda: (change(), done.set()))
-    with graph.changing:  # as the end of a backward pass holds it
+    with graph.mutation_lock:  # as the end of a backward pass holds it
         thread.start()
         assert not done.wait(0.05)
     thread.join()

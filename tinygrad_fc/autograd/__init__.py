@@ -110,7 +110,9 @@ def _run(
     else:
         seeds = [g._array if isinstance(g, Node) else g for g in seeds]
     retain = create_graph if retain_graph is None else retain_graph
-    return graph.backward(outputs, seeds, inputs, retain=retain, create=create_graph, every=every)
+    return graph.backward(
+        outputs, seeds, inputs, retain_graph=retain, create_graph=create_graph, require_all=every
+    )
 
 
 def backward(
@@ -132,7 +134,7 @@ def backward(
     """
     if inputs is not None and not (inputs := _inputs(inputs)):
         raise ValueError("inputs is empty: leave it out for the gradients of all leaves")
-    graph.deliver(_run(tensors, grad_tensors, inputs, retain_graph, create_graph))
+    graph.accumulate_gradients(_run(tensors, grad_tensors, inputs, retain_graph, create_graph))
 
 
 def grad(
@@ -188,7 +190,7 @@ def explain(tensor: Tensor) -> str:
             f"it is a result of {tensor._op.name}, and gradients are left in leaves. Call "  # type: ignore[union-attr]
             "retain_grad() on it before backward(), or use autograd.grad"
         )
-    if graph.state.walked < tensor._seq:
+    if graph.state.last_backward < tensor._seq:
         return "no gradient yet: backward() has not been called since this tensor was made"
     return (
         "not reached: no backward pass since it was made has led to it, or zero_grad() cleared it. "

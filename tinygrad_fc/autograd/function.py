@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.pytree import flatten, mapped
 from tinygrad_fc.errors import GraphError
-from tinygrad_fc.graph import NOTHING, Node, owner, record, state, tick, wrap
+from tinygrad_fc.graph import NO_GRADIENT, Node, next_seq, owner, record, state, wrap
 from tinygrad_fc.op import Each, Op, numbered, positional, readonly
 from tinygrad_fc.ops.index import scatter
 
@@ -337,16 +337,16 @@ class FunctionOp(Op):
         names = positional(self.kind.forward)[0][not self.separate :]
         return numbered(i, names[i] if i < len(names) else "")
 
-    def reads(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
+    def values_read_by(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield the arrays that were saved."""
         del i, out
         return arrays[-1].reads()  # type: ignore[no-any-return]
 
-    def watch(self, out: Any, arrays: Sequence[Any]) -> None:
+    def check_finite(self, out: Any, arrays: Sequence[Any]) -> None:
         """Raise where a result is not finite though all arguments are."""
         del out
         for array in arrays[-1].parts():
-            super().watch(array, [a for a in arrays[:-1] if a is not None])
+            super().check_finite(array, [a for a in arrays[:-1] if a is not None])
 
 
 def _unregistered(name: str, forward: Any, rules: Any, op: Any = None) -> Op:
@@ -404,7 +404,7 @@ class _Rules:
 
 def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
     """Run the `backward` of a call; return the gradient of each argument."""
-    call, start, name = values[-1], tick(), f"backward of {op.name}"
+    call, start, name = values[-1], next_seq(), f"backward of {op.name}"
     ctx, cotangents = call.context(op, out), list(call.cotangents(g))
     recording = nullcontext() if isinstance(g, Node) else grad_mode.no_grad()
     with recording, _unchanged(name):
@@ -422,7 +422,7 @@ def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[
         )
     for i, gradient in enumerate(gradients[:count]):
         if gradient is None:
-            gradients[i] = NOTHING
+            gradients[i] = NO_GRADIENT
         elif not isinstance(gradient, Node):
             raise TypeError(
                 f"{name} returned {type(gradient).__name__} for {op.argument(i)}; expected a "

@@ -17,7 +17,7 @@ from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, flatten, signa
 from tinygrad_fc.compiler.patches import hooks_of
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.graph import Node, changed, changed_again, owner, wrap
+from tinygrad_fc.graph import Node, owner, record_change, record_changes_of, wrap
 from tinygrad_fc.ops.elementwise import _silent
 
 MISS = object()
@@ -79,7 +79,7 @@ class _Arrays:
         if written:
             self.changing.pop(id(self.known[k]), None)
             self.changing[id(array)] = array
-            changed(array)
+            record_change(array)
             self.owners[:] = [id(owner(each)) for each in self.changing.values()]
         self.known[k] = array
         return True
@@ -90,7 +90,7 @@ class _Arrays:
 
 
 _FUNCTIONS = (
-    *(wrap, result_of_op, changed, changed_again, same, same_contents, hooks_of, flatten),
+    *(wrap, result_of_op, record_change, record_changes_of, same, same_contents, hooks_of, flatten),
     *(get_default_dtype, GuardFailed),
 )
 _NAMES: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
@@ -218,7 +218,7 @@ class _Writer:
             self.unless(f"l{k} is {self.name(tensor, 'p')}")
         for tensor, requires_grad, hooks in traced.tensors:
             p = self.name(tensor, "p")
-            same_hooks = f"hooks_of({p}) == {self.name(hooks)}" if hooks else f"{p}._watch is None"
+            same_hooks = f"hooks_of({p}) == {self.name(hooks)}" if hooks else f"{p}._hooks is None"
             self.unless(f"{p}._requires_grad is {requires_grad} and {same_hooks}")
         for guard in traced.optimizers:
             self.optimizer(*guard)
@@ -290,11 +290,11 @@ class _Writer:
             add(f"{self.tensor(source)}._array = r{number}")
         at = dict(zip(map(id, self.program.inputs), inputs, strict=True))
         if self.program.changes:  # graphs recorded outside find out
-            add("changed_again(owners)")
+            add("record_changes_of(owners)")
             sources = [(old, old.source.kind) for old, _ in self.program.changes]
             arrays = [at[id(old)] for old, kind in sources if kind in ("argument", "array")]
             if arrays:  # which may be others in each call
-                add(f"changed({', '.join(arrays)})")
+                add(f"record_change({', '.join(arrays)})")
         add(f"return {self.result(traced.result)}")
 
     def result(self, tree: Any) -> str:  # noqa: PLR0911  one for each kind of leaf

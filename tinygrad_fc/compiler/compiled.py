@@ -89,7 +89,8 @@ class Compiled(Generic[P, R]):
 
     def _other(self, args: Any, kwargs: Any) -> Any:
         """Call with an older program whose guards hold, or trace a new one."""
-        if tracing() or grad_mode.flags.get() & grad_mode.WATCH:  # detect_anomaly watches every op
+        # detect_anomaly checks every op
+        if tracing() or grad_mode.flags.get() & grad_mode.DETECT_ANOMALY:
             return self._function(*args, **kwargs)
         with one_at_a_time:
             compiled_otherwise = False

@@ -57,7 +57,7 @@ def tracing() -> bool:
 
 def hooks_of(tensor: Any) -> tuple[Any, ...]:
     """Return the hooks of a tensor."""
-    return tuple(tensor._watch.hooks) if tensor._watch else ()
+    return tuple(tensor._hooks.hooks) if tensor._hooks else ()
 
 
 @contextmanager

@@ -109,10 +109,10 @@ def _listed(kind: str, paths: Iterable[str]) -> list[str]:
 
 
 def _load(target: Tensor, array: Any, *, assign: bool) -> None:
-    with graph.changing:
+    with graph.mutation_lock:
         if assign:
             target._array = array
         else:
             # Any dtype, as in PyTorch: counts that a file holds as floats become integers again.
             np.copyto(target._array, array, casting="unsafe")
-        graph.changed(target._array)
+        graph.record_change(target._array)

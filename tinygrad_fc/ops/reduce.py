@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.domain import axes, axis, filled, flag, real
-from tinygrad_fc.graph import as_plain
+from tinygrad_fc.graph import scalar_to_array
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
 from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
@@ -250,7 +250,7 @@ def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     if input.dtype.char == "e":
         return logsumexp.forward(input.astype("f"), axis=axis, keepdims=keepdims).astype("e")
     top, _, rest = _below(input, axis)
-    out = as_plain(top + rest)
+    out = scalar_to_array(top + rest)
     cancelled = np.abs(out) < np.abs(top) / 2
     if out.__class__ is np.ndarray and cancelled.any():  # other libraries have no wider floats
         out[cancelled] = _near_zero(_rows(input, axis)[cancelled.ravel()])

@@ -23,7 +23,7 @@ import numpy as np
 
 from tinygrad_fc.domain import positive, real
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.graph import as_plain
+from tinygrad_fc.graph import scalar_to_array
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
 from tinygrad_fc.ops.elementwise import multiply_no_nan
@@ -94,7 +94,7 @@ def _elementwise(function: Any) -> Any:
     @quiet
     @functools.wraps(function)
     def forward(x: Any, **settings: Any) -> Any:
-        x = as_plain(x)
+        x = scalar_to_array(x)
         out = function(x.astype(float, copy=False).ravel(), **settings).reshape(x.shape)
         return out.astype(x.dtype if x.dtype.kind == "f" else get_default_dtype(), copy=False)
 
@@ -354,7 +354,7 @@ def _above(x: Any) -> Any:
 
 def _pieces(x: Any, scale: float, near: Any, above: Any) -> Any:
     """Return near(x) for |x| < NEAR / scale, else above(x, 1 - Phi(scale * |x|)), by blocks."""
-    x = as_plain(x)
+    x = scalar_to_array(x)
     wide = x.astype(float, copy=False).ravel()
     out = np.empty_like(wide)
     for start in range(0, wide.size, BLOCK):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from tinygrad_fc.dtypes import float32, float64, get_default_dtype
-from tinygrad_fc.graph import changed, wrap
+from tinygrad_fc.graph import record_change, wrap
 from tinygrad_fc.optim.optimizer import NON_NEGATIVE, Group, Optimizer, Range
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Elementwise(Optimizer):
                 for scalar, value in zip(scalars, n.values(), strict=True):
                     scalar.fill(value)
         finally:  # NumPy may raise in the middle, for example on overflow
-            changed(*touched)
+            record_change(*touched)
 
     def _prepared(self, group: Group, rule: Rule, array: Any) -> Rule:
         """Return `rule` with weight decay, and its numbers in the form that is fastest."""

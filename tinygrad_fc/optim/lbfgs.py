@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import enable_grad
-from tinygrad_fc.graph import changed, changing, wrap
+from tinygrad_fc.graph import mutation_lock, record_change, wrap
 from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 from tinygrad_fc.tensor import Tensor
 
@@ -329,7 +329,7 @@ def _move(params: list[Tensor], t: float, d: Any) -> None:
 
 
 def _write(params: list[Tensor], arrays: list[Any]) -> None:
-    with changing:
+    with mutation_lock:
         for p, array in zip(params, arrays, strict=True):
             p._array[...] = array
-        changed(*(p._array for p in params))
+        record_change(*(p._array for p in params))

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import enable_grad
-from tinygrad_fc.graph import changing, wrap
+from tinygrad_fc.graph import mutation_lock, wrap
 from tinygrad_fc.nn.parameter import refuse_module, reset_grad
 from tinygrad_fc.tensor import Tensor
 
@@ -177,7 +177,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._check_rates()
-        with changing:
+        with mutation_lock:
             for group in self.param_groups:
                 self._update(group)
         return loss

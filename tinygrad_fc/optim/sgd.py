@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.graph import changed, wrap
+from tinygrad_fc.graph import record_change, wrap
 from tinygrad_fc.optim.elementwise import BLOCK, Elementwise, Rule, in_blocks, with_decay
 from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 
@@ -92,7 +92,7 @@ class SGD(Optimizer):
                 else:
                     array -= rate * g
         finally:  # NumPy may raise in the middle, for example on overflow
-            changed(*touched)
+            record_change(*touched)
 
     def _velocity(self, p: Any) -> tuple[Any, bool]:
         """Return the velocity of `p`, and whether it existed before this step."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_fc import autograd
 from tinygrad_fc.errors import GraphError
-from tinygrad_fc.graph import tick
+from tinygrad_fc.graph import next_seq
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def record(model: Module) -> Iterator[None]:
         starts: list[int] = []
 
         def before(_: Module, __: Any, starts: list[int] = starts) -> None:
-            starts.append(tick())
+            starts.append(next_seq())
 
         def after(
             module: Module, _: Any, __: Any, path: str = path, starts: list[int] = starts
         ) -> None:
-            calls.append(Call(path, type(module).__name__, starts.pop(), tick()))
+            calls.append(Call(path, type(module).__name__, starts.pop(), next_seq()))
 
         handles.append(module.register_forward_pre_hook(before, prepend=True))
         handles.append(module.register_forward_hook(after, always_call=True))

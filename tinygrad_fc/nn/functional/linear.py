@@ -11,7 +11,7 @@ from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.functional.linalg import einsum, linear
 from tinygrad_fc.functional.shape import cat
-from tinygrad_fc.graph import changed, changing, wrap
+from tinygrad_fc.graph import mutation_lock, record_change, wrap
 from tinygrad_fc.nn.functional.checks import require, to_array
 from tinygrad_fc.ops import elementwise as e
 
@@ -101,10 +101,10 @@ def padding_row(padding_idx: int, count: int) -> int:
 def _clip_rows(weight: Any, rows: Any, max_norm: float, norm_type: float) -> None:
     lengths = np.linalg.norm(weight[rows], norm_type, axis=1, keepdims=True)
     long = lengths[:, 0] > max_norm
-    with changing:
+    with mutation_lock:
         # PyTorch's epsilon, which leaves a row slightly shorter than max_norm.
         weight[rows[long]] *= max_norm / (lengths[long] + 1e-7)
-        changed(weight)
+        record_change(weight)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.graph import changed, changing, record
+from tinygrad_fc.graph import mutation_lock, record, record_change
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import norm as n
 
@@ -187,12 +187,12 @@ def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, momentum: fl
     deviation = x - batch_mean
     deviation *= deviation
     batch_var = np.add.reduce(deviation, axis=axes, keepdims=True) / (count - 1)
-    with changing:
+    with mutation_lock:
         for running, batch in ((mean, batch_mean), (var, batch_var)):
             per_sample = batch.reshape(-1, x.shape[1])  # instance norm has several: their mean
             target = per_sample[0] if len(per_sample) == 1 else per_sample.mean(axis=0)
             running._array += momentum * (target - running._array)
-            changed(running._array)
+            record_change(running._array)
 
 
 def instance_norm(
