@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tinygrad_fc.op import table
+from tinygrad_fc.op import registry
 
 # It is a command, which imports large libraries; doctests would be looked for in it.
 collect_ignore = ["gradient_holdout"]
@@ -30,10 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def _table_restored() -> Iterator[None]:
     """The operations that a test adds are gone after it."""
-    before = dict(table)
+    before = dict(registry)
     yield
-    table.clear()
-    table.update(before)
+    registry.clear()
+    registry.update(before)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_fc as tg
 from tinygrad_fc.domain import real
 from tinygrad_fc.errors import DtypeError, GraphError, NoRuleError
-from tinygrad_fc.op import table
+from tinygrad_fc.op import registry
 
 OPERATORS = {
     "+": operator.add,
@@ -374,7 +374,7 @@ def test_the_line_that_would_add_a_rule_adds_one(name: str):
         assert np.array_equal(out.numpy(), plain)
         assert out.requires_grad
     finally:
-        del table[row], table[function]
+        del registry[row], registry[function]
 
 
 def test_a_rule_for_a_function_of_scipys_is_a_line():
@@ -392,7 +392,7 @@ def test_a_rule_for_a_function_of_scipys_is_a_line():
         (wanted,) = slopes(special.erf, [x.numpy()], 0)
         close(got, wanted)
     finally:
-        del table[row], table[special.erf]
+        del registry[row], registry[special.erf]
 
 
 # What is refused

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc.domain import real
 from tinygrad_fc.errors import GraphError
-from tinygrad_fc.op import Each, Op, ours
+from tinygrad_fc.op import Op, VariadicRule, builtin_ops
 from tinygrad_fc.testing import inputs
 from tinygrad_fc.testing.tensors import differentiable, registered_ops
 
 RULES = [
     pytest.param(op, i, id=f"{op.name}-{i}")
     for op in registered_ops()
-    if type(op) is Op and op in ours  # the rules of a chain are those of its two ops
+    if type(op) is Op and op in builtin_ops  # the rules of a chain are those of its two ops
     for i in differentiable(op)
 ]
 
@@ -96,7 +96,7 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
                 assert np.array_equal(other, expected, equal_nan=True)
 
     law()
-    if isinstance(op.rules, Each) and read - {0}:  # `*xs` says that it reads some of them
+    if isinstance(op.rules, VariadicRule) and read - {0}:  # `*xs` says that it reads some of them
         assert seen & read - {0}
     else:
         assert read == seen
@@ -145,7 +145,7 @@ def test_a_parameter_with_an_underscore_may_change() -> None:
 # Documentation
 
 
-OPS = [op for op in registered_ops() if type(op) is Op and op in ours]
+OPS = [op for op in registered_ops() if type(op) is Op and op in builtin_ops]
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
@@ -156,7 +156,7 @@ def test_help_shows_signature_formula_domain_and_example(op: Op) -> None:
     assert ">>>" in text  # which is executed as a doctest
     assert op.__doc__
     assert len(op.__doc__.splitlines()[0]) > len("Return x.")
-    several = isinstance(op.rules, Each)
+    several = isinstance(op.rules, VariadicRule)
     first = "arrays" if several else next(iter(inspect.signature(op).parameters))
     assert f"Domain: {first}" in text
     assert all(repr(d) in text for d in op.domain[: 1 if several else None])

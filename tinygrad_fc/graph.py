@@ -390,7 +390,7 @@ class _Pass:
                 values = [v if a is None else a for v, a in zip(args, parents, strict=True)]
             if op.outer is not None:
                 g = op.outer.rules[0](g, out, None)
-            for a, rule, array in zip(parents, op.rules, args):  # noqa: B905  Each is infinite
+            for a, rule, array in zip(parents, op.rules, args):  # noqa: B905  endless for a VariadicRule
                 if a is None or (needed is not None and id(a) not in needed):
                     continue
                 gradient = rule(g, out, *values, **settings) if settings else rule(g, out, *values)

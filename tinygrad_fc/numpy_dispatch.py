@@ -16,7 +16,7 @@ from tinygrad_fc import functional as f
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
-from tinygrad_fc.op import missing, table
+from tinygrad_fc.op import no_rule_error, registry
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
@@ -265,9 +265,9 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
         settings = {"axis": kwargs.pop("axis", 0), "keepdims": kwargs.pop("keepdims", False)}
         return _plain(called, REDUCED[called], inputs, settings, kwargs)
     function = called if method == "__call__" else getattr(called, method)
-    op = table.get(function)
+    op = registry.get(function)
     if op is None:
-        raise missing(function, len(inputs))
+        raise no_rule_error(function, len(inputs))
     return _plain(called, op, inputs, {}, kwargs)
 
 
@@ -292,9 +292,9 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
                 f"{called.__name__} of a tensor: {error}; leave that out, or use x.numpy()"
             ) from error
         return adapter(*args, **kwargs)
-    op = table.get(called)
+    op = registry.get(called)
     if op is None:
-        raise missing(called, sum(isinstance(a, Node | np.ndarray) for a in args) or 1)
+        raise no_rule_error(called, sum(isinstance(a, Node | np.ndarray) for a in args) or 1)
     names = list(inspect.signature(called).parameters)
     arguments = dict(zip(names, args, strict=False)) | kwargs
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]

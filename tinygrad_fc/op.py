@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     Rule = Callable[..., Any]
     Settings = Mapping[str, Callable[..., Sequence[Any]]]
 
-ours: set[Any] = set()  # the ops of this package, filled by ops/__init__.py
-table: dict[Any, Op] = {}
+builtin_ops: set[Any] = set()  # the ops of this package, filled by ops/__init__.py
+registry: dict[Any, Op] = {}
 """All ops, by the NumPy or SciPy function that they differentiate and by the op itself."""
 
 # Without floating-point warnings: infinities are visible in the result, and a branch that `where`
@@ -90,23 +90,23 @@ class Op:
             if "out" in settings:  # the tensor to write to, as in PyTorch
                 return settings.pop("out").copy_(self(*args, **settings))  # type: ignore[no-any-return]
             args = self._positional(args, settings)
-        arrays, others = False, False
+        has_array, has_other = False, False
         for a in args:
             kind = a.__class__
             if kind is np.ndarray:
-                arrays = True
+                has_array = True
             elif isinstance(a, Node):
                 # A ufunc would take an extra argument as `out`.
-                if len(args) > len(self.domain) and not isinstance(self.rules, Each):
-                    raise self._misused(args, settings)
+                if len(args) > len(self.domain) and not isinstance(self.rules, VariadicRule):
+                    raise self._signature_error(args, settings)
                 return record(self, args, settings)
-            elif kind not in _PYTHONS:
-                others = True
-        if others or not arrays:
-            return self._on_others(args, settings)  # type: ignore[no-any-return]
+            elif kind not in _PYTHON_NUMBERS:
+                has_other = True
+        if has_other or not has_array:
+            return self._call_on_array_likes(args, settings)  # type: ignore[no-any-return]
         try:
             return self.forward(*args, **settings)  # type: ignore[no-any-return]
-        except _REFUSED as error:
+        except _FORWARD_ERRORS as error:
             self.raise_described(error, args, settings)
             raise
 
@@ -115,28 +115,28 @@ class Op:
         named = [n for n in positional(self)[0][len(args) :] if n in settings]
         args = (*args, *(settings.pop(n) for n in named))
         if not settings.keys() <= self.settings.keys():
-            raise self._misused(args, settings)
+            raise self._signature_error(args, settings)
         return args
 
-    def _on_others(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    def _call_on_array_likes(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
         plain = all(isinstance(a, float | int) for a in args)
         for i, a in enumerate(args):
             kind = type(a)
             if kind is np.ndarray:
                 continue
             if hasattr(kind, "__array_function__"):
-                return self._elsewhere(a, args, settings)
+                return self._dispatch(a, args, settings)
             if not is_numeric(a) and not (a is None and i):
-                raise self._no_operand(args, i, settings)
+                raise self._operand_error(args, i, settings)
             if plain or isinstance(a, list | tuple):  # forward functions read `.dtype`
                 args = (*args[:i], np.asarray(a), *args[i + 1 :])
         try:
             return self.forward(*args, **settings)
-        except _REFUSED as error:
+        except _FORWARD_ERRORS as error:
             self.raise_described(error, args, settings)
             raise
 
-    def _elsewhere(self, array: Any, args: Any, settings: Any) -> Any:
+    def _dispatch(self, array: Any, args: Any, settings: Any) -> Any:
         """Call the op by `__array_function__` of a tracer or another library, else its function."""
         refuse_lazy(array, self.name)
         kind = type(array)
@@ -167,7 +167,7 @@ class Op:
         plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
         return signature.replace(parameters=plain, return_annotation=signature.empty)
 
-    def _misused(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
+    def _signature_error(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
         call = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
         known = "".join(f" and {name}=" for name in self.settings)
         return TypeError(
@@ -179,7 +179,7 @@ class Op:
         names = positional(self)[0]
         if len(names) <= i and isinstance(self.rules, tuple):
             names = tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
-        return numbered(i, names[i] if i < len(names) else "")
+        return argument_name(i, names[i] if i < len(names) else "")
 
     def values_read_by(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield (name, array) for the result and the operands whose values rule `i` reads.
@@ -190,21 +190,21 @@ class Op:
         for k, array in enumerate((out, *arrays), 1):
             name = names[k] if k < len(names) else rest
             if not name.startswith("_") or (k == 1 and self.outer is not None):
-                yield "result" if k == 1 else numbered(k - 2, name), array
+                yield "result" if k == 1 else argument_name(k - 2, name), array
 
     def check_finite(self, out: Any, arrays: Sequence[Any]) -> None:
         """Raise `AnomalyError` if `out` is not finite though all of `arrays` are."""
         if _finite(out) or not all(_finite(a) for a in arrays):
             return
         at = tuple(int(k) for k in np.argwhere(~np.isfinite(out))[0])
-        there = [
+        values = [
             f"argument {i} {_value_at(np.shape(out), at, np.asarray(a))}"
             for i, a in enumerate(arrays)
             if np.size(a) and a is not None
         ] or [f"arguments {tuple(arrays)!r:.80}"]
         raise AnomalyError(
             f"{self.name} returned {out[at]} at index {at} for finite arguments: its "
-            f"{'; its '.join(there)}. Keep the argument inside the operation's domain (clamp it, "
+            f"{'; its '.join(values)}. Keep the argument inside the operation's domain (clamp it, "
             "or add a small number), or check the op that computed it."
         )
 
@@ -225,34 +225,34 @@ class Op:
         The new error is not assigned to a variable: a traceback that refers to itself would keep
         tensors alive.
         """
-        if isinstance(error, GraphError) or not isinstance(error, _REFUSED):
+        if isinstance(error, GraphError) or not isinstance(error, _FORWARD_ERRORS):
             return
-        odd = next((i for i, a in enumerate(arrays) if not is_numeric(a)), None)
+        non_numeric = next((i for i, a in enumerate(arrays) if not is_numeric(a)), None)
         kind: type[Exception] = DtypeError
         if isinstance(error, IndexError | np.exceptions.AxisError):
             kind = RangeError
-        elif isinstance(error, ValueError) and odd is None:
+        elif isinstance(error, ValueError) and non_numeric is None:
             kind = ShapeError
-        if odd is not None and kind is DtypeError:
-            raise self._no_operand(arrays, odd, settings) from error
+        if non_numeric is not None and kind is DtypeError:
+            raise self._operand_error(arrays, non_numeric, settings) from error
         devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
-        clash = kind is ShapeError and not settings and _clash([np.shape(a) for a in arrays])
+        reason = kind is ShapeError and not settings and _mismatch([np.shape(a) for a in arrays])
         if len(devices) > 1:
-            clash = (
+            reason = (
                 f"its arguments are on devices {' and '.join(devices)}. Move one of them: "
                 "x.to(y.device)"
             )
-        raise kind(f"{self._call(arrays, settings)}: {clash or error}") from error
+        raise kind(f"{self._call(arrays, settings)}: {reason or error}") from error
 
-    def _no_operand(self, arrays: Sequence[Any], i: int, settings: Any) -> DtypeError:
+    def _operand_error(self, arrays: Sequence[Any], i: int, settings: Any) -> DtypeError:
         return DtypeError(
             f"{self._call(arrays, settings)}: {self.argument(i)} is {arrays[i]!r:.60}; pass a "
             "tensor, an array or a number"
         )
 
     def _call(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> str:
-        whole = all(a is None or is_numeric(a) for a in arrays)
-        shapes = [np.shape(a) if whole or is_numeric(a) else a for a in arrays]
+        all_numeric = all(a is None or is_numeric(a) for a in arrays)
+        shapes = [np.shape(a) if all_numeric or is_numeric(a) else a for a in arrays]
         return f"{self.name} cannot take " + ", ".join(
             [*(f"{s!r:.60}" for s in shapes), *(f"{k}={v!r:.60}" for k, v in settings.items())]
         )
@@ -275,7 +275,7 @@ class Chain(Op):
         self.domain, self.settings = inner.domain, inner.settings
         self.name = f"{inner.name} and {outer.name}"
         self.forward = self._forward
-        table[self] = self
+        registry[self] = self
 
     @property
     def rules(self) -> Any:
@@ -286,7 +286,7 @@ class Chain(Op):
         return self.outer.forward(self.inner.forward(*arrays))
 
 
-class Each:
+class VariadicRule:
     """One vjp rule for all arguments of a variadic op; its first parameter is their index."""
 
     __slots__ = ("rule",)
@@ -305,7 +305,7 @@ def define(
     function: Callable[..., Any] | None = None,
     *,
     domain: tuple[Domain, ...],
-    rules: Sequence[Rule | None] | Each | None = None,
+    rules: Sequence[Rule | None] | VariadicRule | None = None,
     forward: Callable[..., Any] | None = None,
     settings: Settings | None = None,
     name: str | None = None,
@@ -320,7 +320,7 @@ def define(
 
     def decorate(documented: Callable[..., Any]) -> Op:
         implementation = forward or function or documented
-        registered = _registered(
+        registered = _register(
             function or implementation,
             forward=implementation,
             domain=domain,
@@ -328,7 +328,7 @@ def define(
             settings=settings,
             name=name or documented.__name__.rstrip("_"),
         )
-        return _documented(registered, documented)
+        return _copy_documentation(registered, documented)
 
     return decorate
 
@@ -361,37 +361,41 @@ def op(
     >>> x.grad
     tensor(12.)
     """
-    called = str(name or getattr(function, "__name__", "op"))
-    if table.get(function) in ours:
+    op_name = str(name or getattr(function, "__name__", "op"))
+    if registry.get(function) in builtin_ops:
         raise ValueError(
-            f"{called} is already registered as an op, which operators and methods use. For a "
+            f"{op_name} is already registered as an op, which operators and methods use. For a "
             f"derivative of your own, register a function of your own: op(lambda *xs: "
-            f"{called}(*xs), ...)"
+            f"{op_name}(*xs), ...)"
         )
     if not isinstance(domain, tuple | list) or not all(isinstance(d, Domain) for d in domain):
         raise TypeError(
-            f"{called}: domain must be a tuple of domains of tinygrad_fc.domain, one per argument, "
-            f"such as (real, positive); got {domain!r}"
+            f"{op_name}: domain must be a tuple of domains of tinygrad_fc.domain, one per "
+            f"argument, such as (real, positive); got {domain!r}"
         )
     if rules is not None:
         if not isinstance(rules, tuple | list) or not all(r is None or callable(r) for r in rules):
             raise TypeError(
-                f"{called}: rules must be a tuple of functions (g, out, *arrays), one per "
+                f"{op_name}: rules must be a tuple of functions (g, out, *arrays), one per "
                 f"argument; got {rules!r:.80}"
             )
-        rules = tuple(r and _careful(called, i, r) for i, r in enumerate(rules))
-    registered = _registered(
+        rules = tuple(r and _with_readonly_arrays(op_name, i, r) for i, r in enumerate(rules))
+    registered = _register(
         function,
         forward=forward or function,
         domain=domain,
         rules=rules,
         settings=settings,
-        name=called,
+        name=op_name,
     )
-    return _documented(registered, function) if isinstance(function, FunctionType) else registered
+    return (
+        _copy_documentation(registered, function)
+        if isinstance(function, FunctionType)
+        else registered
+    )
 
 
-def _registered(
+def _register(
     function: Any, *, forward: Any, domain: Any, rules: Any, name: str, **rest: Any
 ) -> Op:
     if not callable(function):
@@ -407,11 +411,11 @@ def _registered(
     if any(d.restricted for d in domain):
         forward = quiet(forward)
     registered = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
-    table[function] = table[registered] = registered
+    registry[function] = registry[registered] = registered
     return registered
 
 
-def _documented(documented: Op, function: Any) -> Op:
+def _copy_documentation(documented: Op, function: Any) -> Op:
     """Return the op with the docstring and signature of `function`, and its domains."""
     functools.update_wrapper(documented, function)
     code = inspect.unwrap(function).__code__
@@ -430,11 +434,11 @@ def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
     )
 
 
-def _careful(name: str, i: int, rule: Rule) -> Rule:
+def _with_readonly_arrays(name: str, i: int, rule: Rule) -> Rule:
     """Return `rule` called with read-only views: a change in place raises an error."""
 
     @functools.wraps(rule)
-    def careful(*arrays: Any, **settings: Any) -> Any:
+    def wrapper(*arrays: Any, **settings: Any) -> Any:
         try:
             return rule(*map(readonly, arrays), **settings)
         except ValueError as error:
@@ -447,13 +451,13 @@ def _careful(name: str, i: int, rule: Rule) -> Rule:
 
     with suppress(TypeError, ValueError):  # a rule without a signature reads everything
         signature = inspect.signature(rule, follow_wrapped=False)
-        careful.__signature__ = signature  # type: ignore[attr-defined]
-    return careful
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]
+    return wrapper
 
 
-def missing(function: Any, count: int = 1) -> NoRuleError:
+def no_rule_error(function: Any, count: int = 1) -> NoRuleError:
     """Return the error for a tensor passed to `function` of `count` arrays, which is no op."""
-    name = spelling(function)
+    name = qualified_name(function)
     count = getattr(function, "nin", count)
     rule = f"lambda g, out, {', '.join('xyzuvw'[:count])}: ..."
     return NoRuleError(
@@ -464,12 +468,12 @@ def missing(function: Any, count: int = 1) -> NoRuleError:
     )
 
 
-def spelling(function: Any) -> str:
+def qualified_name(function: Any) -> str:
     """Return the qualified name of `function`, such as `np.linalg.solve`, also of a ufunc."""
     name = getattr(function, "__name__", repr(function))
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc):
-        return f"{spelling(owner)}.{name}"
+        return f"{qualified_name(owner)}.{name}"
     for place in ("numpy", "numpy.linalg", "numpy.fft", "scipy.special"):
         if getattr(sys.modules.get(place), name, None) is function:
             return f"{place.replace('numpy', 'np')}.{name}"
@@ -496,7 +500,7 @@ def positional(function: Any) -> tuple[tuple[str, ...], str]:
     return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
 
 
-def numbered(i: int, name: str) -> str:
+def argument_name(i: int, name: str) -> str:
     """Return the name of argument `i` in messages."""
     return f"argument {i} ({name})" if name else f"argument {i}"
 
@@ -509,8 +513,8 @@ def _value_at(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
         return f"has shape {array.shape} and lies within [{np.min(array):g}, {np.max(array):g}]"
 
 
-_PYTHONS = frozenset((float, int, bool))
-_REFUSED = (IndexError, ValueError, TypeError, AttributeError)
+_PYTHON_NUMBERS = frozenset((float, int, bool))
+_FORWARD_ERRORS = (IndexError, ValueError, TypeError, AttributeError)
 
 
 def is_numeric(operand: Any) -> bool:
@@ -537,7 +541,7 @@ def readonly(array: Any) -> Any:
     return view
 
 
-def _clash(shapes: Sequence[tuple[int, ...]]) -> str:
+def _mismatch(shapes: Sequence[tuple[int, ...]]) -> str:
     """Describe the axis on which `shapes` do not broadcast; return "" if they broadcast."""
     for axis in range(1, max(map(len, shapes), default=0) + 1):
         sizes = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import testing
-from tinygrad_fc.op import table
+from tinygrad_fc.op import registry
 
 from .twins import native, same, share
 
 if TYPE_CHECKING:
     from tinygrad_fc import Op
 
-OPS = list(dict.fromkeys(table.values()))
+OPS = list(dict.fromkeys(registry.values()))
 drawn_inputs = getattr(testing, "inputs", None) or testing.arrays
 
 

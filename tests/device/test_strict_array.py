@@ -11,10 +11,10 @@ import tinygrad_fc as tg
 from device.strict_array import StrictArray, cupy
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.graph import wrap
-from tinygrad_fc.op import Op, ours, table
+from tinygrad_fc.op import Op, builtin_ops, registry
 from tinygrad_fc.testing import inputs
 
-OPS = [op for op in dict.fromkeys(table.values()) if op in ours]
+OPS = [op for op in dict.fromkeys(registry.values()) if op in builtin_ops]
 
 
 def results(op: Op, operands: Any, options: Any, seed: int, library: Any) -> list[Any]:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
 from tinygrad_fc.errors import GraphError
-from tinygrad_fc.op import Op, table
+from tinygrad_fc.op import Op, registry
 from tinygrad_fc.ops.linalg import linear
 from viz.networks import network, scalars, seeds, widths
 
-OPS = list({id(op): op for op in table.values() if op.outer is None}.values())
+OPS = list({id(op): op for op in registry.values() if op.outer is None}.values())
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc.op import Op, table
+from tinygrad_fc.op import Op, registry
 from tinygrad_fc.viz.explain import _required_settings, _sample
 from tinygrad_fc.viz.expression import Expression, forward_text, rule_text
 from tinygrad_fc.viz.graph import argument_name
 
-OPS = list({id(op): op for op in table.values() if op.outer is None and op.rules}.values())
+OPS = list({id(op): op for op in registry.values() if op.outer is None and op.rules}.values())
 BUILTIN = {"np": np, "abs": abs, **{op.name: op for op in reversed(OPS)}}
 seeds = st.integers(0, 2**32 - 1)
 

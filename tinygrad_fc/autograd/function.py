@@ -19,7 +19,7 @@ from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.pytree import flatten, mapped
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.graph import NO_GRADIENT, Node, next_seq, owner, record, state, wrap
-from tinygrad_fc.op import Each, Op, numbered, positional, readonly
+from tinygrad_fc.op import Op, VariadicRule, argument_name, positional, readonly
 from tinygrad_fc.ops.index import scatter
 
 if TYPE_CHECKING:
@@ -320,7 +320,7 @@ class FunctionOp(Op):
         name = kind.__name__
         _unregistered(name, _whole, None, self)
         self.pick = _unregistered(name, _pick, (_pick_rule, None))
-        cut = Each(functools.partial(_cut, name))
+        cut = VariadicRule(functools.partial(_cut, name))
         self.cut = _unregistered(f"the gradient of {name}", lambda gradient, *_: gradient, cut)
 
     @property
@@ -335,7 +335,7 @@ class FunctionOp(Op):
     def argument(self, i: int) -> str:
         """Return how messages call argument `i` of `apply`."""
         names = positional(self.kind.forward)[0][not self.separate :]
-        return numbered(i, names[i] if i < len(names) else "")
+        return argument_name(i, names[i] if i < len(names) else "")
 
     def values_read_by(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield the arrays that were saved."""
@@ -390,7 +390,7 @@ class _Rules:
         self.gradients: list[Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(Each(self.gradient))
+        return iter(VariadicRule(self.gradient))
 
     def __getitem__(self, i: int) -> Any:
         return functools.partial(self.gradient, i)

@@ -3,7 +3,7 @@
 To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """
 
-from tinygrad_fc.op import ours, table
+from tinygrad_fc.op import builtin_ops, registry
 from tinygrad_fc.ops import (
     activation,
     comparison,
@@ -17,7 +17,7 @@ from tinygrad_fc.ops import (
     special,
 )
 
-ours.update(table.values())
+builtin_ops.update(registry.values())
 
 __all__ = ["activation", "comparison", "elementwise", "index", "linalg", "loss", "norm", "reduce"]
 __all__ += ["shape", "special"]

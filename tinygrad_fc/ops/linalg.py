@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_fc.domain import interval, real
 from tinygrad_fc.graph import constant_like
-from tinygrad_fc.op import Chain, Each, Op, quiet
+from tinygrad_fc.op import Chain, Op, VariadicRule, quiet
 from tinygrad_fc.op import define as op
 from tinygrad_fc.ops import elementwise
 from tinygrad_fc.ops.elementwise import multiply_no_nan
@@ -156,7 +156,7 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     name="einsum",
     domain=(real("n", "k"), real("k", "m")),
     settings={"equation": lambda *_: ("ij,jk->ik", "ij,jk->", "ij,jk->kji", "ij,jk->k")},
-    rules=Each(_einsum_rule),
+    rules=VariadicRule(_einsum_rule),
 )
 def einsum_(*xs: Any, equation: str) -> Any:
     """Return the Einstein summation `equation` of the arrays.

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fc.device import CPU, device_of, moved
 from tinygrad_fc.domain import axis, order, real, reshaped, stretched
-from tinygrad_fc.op import Each, Op
+from tinygrad_fc.op import Op, VariadicRule
 from tinygrad_fc.op import define as op
 
 
@@ -143,7 +143,7 @@ def _part(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
         "axis": lambda *_: (0, -2),
         "ends": lambda x, y: ((x.shape[0], x.shape[0] + y.shape[0]),),
     },
-    rules=Each(_part),
+    rules=VariadicRule(_part),
 )
 def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:
     """Return arrays joined along `axis`; `ends` are the indices at which each ends, for the rule.
@@ -158,7 +158,7 @@ def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:
     forward=lambda *xs, axis: np.stack(xs, axis=axis),
     domain=(real("n"), real("n")),
     settings={"axis": lambda x, y: range(-x.ndim - 1, x.ndim + 1)},
-    rules=Each(lambda i, g, _out, *_xs, axis: g[(slice(None),) * (axis % g.ndim) + (i,)]),
+    rules=VariadicRule(lambda i, g, _out, *_xs, axis: g[(slice(None),) * (axis % g.ndim) + (i,)]),
 )
 def stack(*arrays: Any, axis: Any) -> Any:
     """Return arrays of equal shape stacked along a new axis at position `axis`.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.op import Op, spelling
+from tinygrad_fc.op import Op, qualified_name
 from tinygrad_fc.testing.report import GradientError, as_code
 from tinygrad_fc.testing.rule import ordinary_point
 from tinygrad_fc.testing.value import Mismatch, entry_derivatives
@@ -339,7 +339,7 @@ LIBRARIES = (
 
 def function_code(function: Any, fallback: str) -> Code:
     """Return how to write `function`; `fallback` stands for one that cannot be written."""
-    name = "" if isinstance(function, Op) else spelling(function)
+    name = "" if isinstance(function, Op) else qualified_name(function)
     if not name.startswith(("np.", "scipy.")):
         name = _in_library(function) or _qualified_name(function)
     if name == "<lambda>":

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_fc import autograd
 from tinygrad_fc.domain import named
 from tinygrad_fc.errors import GraphError
-from tinygrad_fc.op import Op, table
+from tinygrad_fc.op import Op, registry
 from tinygrad_fc.tensor import Tensor
 from tinygrad_fc.viz.document import formula_numbers
 from tinygrad_fc.viz.expression import forward_text, rule_text
@@ -73,7 +73,7 @@ def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | 
 def _op_of(function: Any) -> Op | None:
     """Return the op of a NumPy function, or of the function that has its name here."""
     ours = (getattr(function, "__module__", None) or "").startswith("tinygrad_fc.functional")
-    return table.get(getattr(np, function.__name__, None) if ours else function)
+    return registry.get(getattr(np, function.__name__, None) if ours else function)
 
 
 def _explain_op(op: Op) -> str:
