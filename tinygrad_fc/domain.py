@@ -63,7 +63,7 @@ class Domain(NamedTuple):
         """
         axes: Any = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
         axes = tuple(
-            ... if axis in (..., "...") else _size(axis, 0, f"an axis of {self.name}")
+            ... if axis in (..., "...") else _parse_size(axis, 0, f"an axis of {self.name}")
             for axis in axes
         )
         if axes.count(...) > 1:
@@ -109,45 +109,45 @@ def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
     return bool(met)
 
 
-def _size(value: Any, least: int, what: str) -> Any:
+def _parse_size(value: Any, minimum: int, what: str) -> Any:
     """Return the size of an axis, a number or a name; raise an error for anything else."""
     if isinstance(value, str):
-        return named(value) and value
+        return parse_axis(value) and value
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{what} must be a name such as 'n' or an integer; got {value!r:.80}")
-    if value < least:
-        raise ValueError(f"{what} is {value}; expected at least {least}, or a name such as 'n'")
+    if value < minimum:
+        raise ValueError(f"{what} is {value}; expected at least {minimum}, or a name such as 'n'")
     return int(value)
 
 
-class Named(NamedTuple):
+class NamedAxis(NamedTuple):
     """A named axis of a shape, whether it may be absent, and its smallest size."""
 
-    letter: str
+    name: str
     optional: bool
-    least: int
+    minimum: int
 
 
-def named(axis: str) -> Named:
+def parse_axis(axis: str) -> NamedAxis:
     """Parse "n", "n?" or "n>=2"; raise `ValueError` for anything else."""
-    letter, _, low = axis.removesuffix("?").partition(">=")
-    bounded = low.isdecimal() and axis == f"{letter}>={low}"
-    if not letter.isidentifier() or not (bounded or axis in (letter, f"{letter}?")):
+    name, _, low = axis.removesuffix("?").partition(">=")
+    bounded = low.isdecimal() and axis == f"{name}>={low}"
+    if not name.isidentifier() or not (bounded or axis in (name, f"{name}?")):
         raise ValueError(
             f'{axis!r} is not an axis; expected a name such as "n", "n>=2" for at least 2, '
             'or "n?" for an axis that may be missing'
         )
-    return Named(letter, axis.endswith("?"), int(low or 0))
+    return NamedAxis(name, axis.endswith("?"), int(low or 0))
 
 
-def least(domains: Iterable[Domain]) -> dict[str, int]:
+def smallest_sizes(domains: Iterable[Domain]) -> dict[str, int]:
     """Return the smallest size of every named axis, in order of first occurrence."""
     sizes: dict[str, int] = {}
     for domain in domains:
         for axis in domain.shape or ():
             if isinstance(axis, str):
-                letter, _, size = named(axis)
-                sizes[letter] = max(size, sizes.get(letter, 0))
+                name, _, size = parse_axis(axis)
+                sizes[name] = max(size, sizes.get(name, 0))
     return sizes
 
 
@@ -187,7 +187,7 @@ def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
     `negative=False` excludes negative indices, as for the class indices of a loss. Raises
     `TypeError` or `ValueError` unless `n` is a size or an axis name.
     """
-    size = _size(n, 1, "the size of the axis of an index")
+    size = _parse_size(n, 1, "the size of the axis of an index")
     if negative:
         return Domain(f"index({size!r})", kind="index", size=size)
     return Domain(f"index({size!r}, negative=False)", low=0, kind="index", size=size)
@@ -214,7 +214,7 @@ def axes(x: Any, *_: Any) -> Sequence[Any]:
     return [None, (), *axis(x), *several]
 
 
-def filled(x: Any, *_: Any) -> Sequence[Any]:
+def nonempty_axes(x: Any, *_: Any) -> Sequence[Any]:
     """Return `axes(x)` without those that would reduce zero elements."""
     empty = {k for k in range(-x.ndim, x.ndim) if x.shape[k] == 0}
     several = (a for a in axes(x) if a is not None)
@@ -222,12 +222,12 @@ def filled(x: Any, *_: Any) -> Sequence[Any]:
     return whole + [a for a in several if empty.isdisjoint(a if isinstance(a, tuple) else (a,))]
 
 
-def flag(*_: Any) -> Sequence[bool]:
+def booleans(*_: Any) -> Sequence[bool]:
     """Return False and True."""
     return (False, True)
 
 
-def order(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
+def axis_permutations(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
     """Return all permutations of the axes of `x`."""
     return [tuple(p) for p in permutations(range(x.ndim))]
 
@@ -237,13 +237,13 @@ def reshaped(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
     return [x.shape, (x.size,), (1, x.size), x.shape[::-1], (*x.shape, 1)]
 
 
-def stretched(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
+def broadcast_shapes(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
     """Return shapes that `x` broadcasts to."""
     wider = tuple(3 if n == 1 else n for n in x.shape)
     return [x.shape, wider, (2, *wider), (0, *x.shape), (2, 1, *x.shape)]
 
 
-def item(x: Any, *_: Any) -> Sequence[Any]:
+def indices(x: Any, *_: Any) -> Sequence[Any]:
     """Return indices of `x[...]`: basic, boolean and advanced ones."""
     even = np.arange(x.size).reshape(x.shape) % 2 == 0
     items: list[Any] = [..., (), None, np.zeros(x.shape, bool), even]

@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.domain import named
+from tinygrad_fc.domain import parse_axis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,9 @@ def shapes(case: Case, sizes: dict[str, int], batch: tuple[int, ...]) -> list[tu
         axes = (...,) if domain.shape is None else domain.shape
         shape: tuple[int, ...] = ()
         for a in axes:
-            shape += (3, 4) if a is ... else (sizes[named(a).letter] if isinstance(a, str) else a,)
+            shape += (
+                (3, 4) if a is ... else (sizes[parse_axis(a).name] if isinstance(a, str) else a,)
+            )
         result.append(shape)
     return result
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axis, boolean, filled, flag, real
+from tinygrad_fc.domain import axis, boolean, booleans, nonempty_axes, real
 from tinygrad_fc.op import define as op
 
 __all__ = ["ceil", "eq", "floor", "ge", "gt", "isfinite", "isinf", "isnan", "le", "logical_and"]
@@ -81,7 +81,7 @@ def greater_equal(input: Any, other: Any) -> Any:
     settings={
         "rtol": lambda *_: (1e-5, 0.5),
         "atol": lambda *_: (1e-8, 0.0),
-        "equal_nan": flag,
+        "equal_nan": booleans,
     },
 )
 def isclose(
@@ -293,10 +293,10 @@ def round_(input: Any, *, decimals: Any = 0) -> Any:
 
 def _one(x: Any) -> Any:
     """Return the valid values of `axis` for argmax: None and the axes that are not empty."""
-    return [a for a in filled(x) if not isinstance(a, tuple)]
+    return [a for a in nonempty_axes(x) if not isinstance(a, tuple)]
 
 
-@op(np.argmax, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": flag})
+@op(np.argmax, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": booleans})
 def argmax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the index of the first largest element, over `axis` or in the flattened array.
 
@@ -305,7 +305,7 @@ def argmax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@op(np.argmin, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": flag})
+@op(np.argmin, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": booleans})
 def argmin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the index of the first smallest element, over `axis` or in the flattened array.
 
@@ -326,7 +326,7 @@ def _argsort(x: Any, *, axis: int = -1, descending: bool = False) -> Any:
     np.argsort,
     forward=_argsort,
     domain=(real(..., "n"),),
-    settings={"axis": axis, "descending": flag},
+    settings={"axis": axis, "descending": booleans},
 )
 def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
     """Return the indices that sort along `axis`; equal elements keep their order.
@@ -336,7 +336,7 @@ def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
     """
 
 
-@op(np.all, domain=(real,), settings={"axis": axis, "keepdims": flag})
+@op(np.all, domain=(real,), settings={"axis": axis, "keepdims": booleans})
 def all_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return whether all elements over `axis` are nonzero.
 
@@ -345,7 +345,7 @@ def all_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@op(np.any, domain=(real,), settings={"axis": axis, "keepdims": flag})
+@op(np.any, domain=(real,), settings={"axis": axis, "keepdims": booleans})
 def any_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return whether any element over `axis` is nonzero.
 

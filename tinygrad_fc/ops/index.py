@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axis, index, item, real
+from tinygrad_fc.domain import axis, index, indices, real
 from tinygrad_fc.op import define as op
 
 BASIC = (int, slice, type(None), type(...), np.integer)
@@ -26,7 +26,7 @@ def _getitem_rule(g: Any, _out: Any, _x: Any, at: Any) -> Any:
     return scatter(g, at=at, shape=_x.shape)
 
 
-@op(name="indexing", domain=(real,), settings={"at": item}, rules=(_getitem_rule,))
+@op(name="indexing", domain=(real,), settings={"at": indices}, rules=(_getitem_rule,))
 def getitem(input: Any, *, at: Any) -> Any:
     """Return `input[at]`, a view where NumPy returns one.
 

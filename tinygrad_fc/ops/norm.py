@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axes, boolean, flag, real
+from tinygrad_fc.domain import axes, boolean, booleans, real
 from tinygrad_fc.op import define as op
 
 
@@ -32,7 +32,7 @@ def _normalized_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centred: Any
 @op(
     name="norm",
     domain=(real,),
-    settings={"axis": axes, "eps": lambda *_: (0.5, 1e-5), "centred": flag},
+    settings={"axis": axes, "eps": lambda *_: (0.5, 1e-5), "centred": booleans},
     rules=(_normalized_rule,),
 )
 def normalized(input: Any, *, axis: Any, eps: Any, centred: Any = True) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axes, axis, filled, flag, real
+from tinygrad_fc.domain import axes, axis, booleans, nonempty_axes, real
 from tinygrad_fc.graph import scalar_to_array
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
@@ -22,8 +22,8 @@ from tinygrad_fc.ops.shape import broadcast_to
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OVER = {"axis": axes, "keepdims": flag}
-_CHOSEN = {"axis": filled, "keepdims": flag}
+_OVER = {"axis": axes, "keepdims": booleans}
+_CHOSEN = {"axis": nonempty_axes, "keepdims": booleans}
 _CORRECTED = {**_OVER, "correction": lambda *_: (0, 1)}
 _ALONG = {"axis": axis}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.device import CPU, device_of, moved
-from tinygrad_fc.domain import axis, order, real, reshaped, stretched
+from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, reshaped
 from tinygrad_fc.op import Op, VariadicRule
 from tinygrad_fc.op import define as op
 
@@ -16,7 +16,7 @@ from tinygrad_fc.op import define as op
     np.broadcast_to,
     forward=lambda x, shape: x if x.shape == shape else np.broadcast_to(x, shape),
     domain=(real,),
-    settings={"shape": stretched},
+    settings={"shape": broadcast_shapes},
     rules=(lambda g, _out, _x, shape: g,),
 )
 def broadcast_to(input: Any, *, shape: Any) -> Any:
@@ -48,7 +48,7 @@ def reshape(input: Any, *, shape: Any) -> Any:
     np.transpose,
     forward=lambda x, axes: x.transpose(axes),
     domain=(real,),
-    settings={"axes": order},
+    settings={"axes": axis_permutations},
     rules=(
         lambda g, _out, _x, axes: np.transpose(
             g, axes=tuple(np.argsort([k % len(axes) for k in axes]).tolist())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.domain import Domain, boolean, holds, least, real
+from tinygrad_fc.domain import Domain, boolean, holds, real, smallest_sizes
 from tinygrad_fc.graph import Node
 from tinygrad_fc.testing.report import counted
 from tinygrad_fc.testing.value import RTOL, Tolerance
@@ -197,7 +197,7 @@ def with_signature(domains: Sequence[Domain], signature: str | None) -> tuple[Do
             d if d.shape is not None else d._replace(shape=(..., *core))
             for d, core in zip(domains, cores, strict=True)
         )
-    letters = least(shaped)
+    letters = smallest_sizes(shaped)
     for d in shaped:
         if isinstance(d.size, str) and d.size not in letters:
             raise ValueError(

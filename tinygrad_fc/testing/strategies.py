@@ -18,7 +18,7 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
-from tinygrad_fc.domain import least, named, real
+from tinygrad_fc.domain import parse_axis, real, smallest_sizes
 from tinygrad_fc.testing.options import with_signature
 from tinygrad_fc.testing.rule import SALTS
 
@@ -87,7 +87,7 @@ def _draw_shapes(draw: st.DrawFn, domains: Sequence[Domain]) -> tuple[list[Shape
         return 1 + number % (9 if flavour == LONG else 4)
 
     optional = draw(_TEN) < 7
-    shapes, sizes = _filled(patterns, batch, size, least(domains), optional=optional)
+    shapes, sizes = _filled(patterns, batch, size, smallest_sizes(domains), optional=optional)
     if max(map(math.prod, shapes), default=1) > MOST_ENTRIES:
         reject()
     return shapes, sizes
@@ -113,8 +113,8 @@ def _filled(
                 shape += part
             elif isinstance(axis, int):
                 shape += (axis,)
-            elif part or optional or not named(axis).optional:
-                letter = named(axis).letter
+            elif part or optional or not parse_axis(axis).optional:
+                letter = parse_axis(axis).name
                 if letter not in sizes:
                     number, low = size(), shortest[letter]
                     sizes[letter] = number if number >= low else low + number % 3
@@ -253,7 +253,7 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
     count = len(domains)
     patterns = _patterns(domains)
     batched = [i for i, p in enumerate(patterns) if ... in p]
-    letters = range(len(least(domains)))
+    letters = range(len(smallest_sizes(domains)))
 
     def all_of(*batch: int) -> tuple[Shape, ...]:
         return (batch,) * count
@@ -281,14 +281,14 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
 
 def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Sizes]:
     """Return the shapes of a form, and the sizes of the letters."""
-    shortest = least(domains)
+    shortest = smallest_sizes(domains)
     letters = list(shortest)
     usual = iter((4, 3, 2, 5) * len(letters))
     chosen = [form.size or next(usual) for _ in letters]
     if form.odd is not None:
         chosen[form.odd[0]] = form.odd[1]
     sizes = iter(chosen)
-    # Letters are met in the order of `least`.
+    # Letters are met in the order of `smallest_sizes`.
     return _filled(_patterns(domains), form.batch, lambda: next(sizes), shortest)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import autograd
-from tinygrad_fc.domain import named
+from tinygrad_fc.domain import parse_axis
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.op import Op, registry
 from tinygrad_fc.tensor import Tensor
@@ -105,12 +105,12 @@ def _rule(
 
 def _sample(word: Domain, words: Sequence[Domain]) -> Any:
     """Return an array inside the domain `word`, each letter of its shape a size of its own."""
-    letters = [named(a).letter for w in words for a in w.shape or () if isinstance(a, str)]
+    letters = [parse_axis(a).name for w in words for a in w.shape or () if isinstance(a, str)]
     size = {letter: 2 + k for k, letter in enumerate(dict.fromkeys(letters))}
     axes = (2, 3) if word.shape is None else tuple(a for a in word.shape if a is not ...)
     if word.shape is not None and len(axes) == 1 and ... in word.shape:
         axes = (2, *axes)  # a batch
-    shape = tuple(size[named(a).letter] if isinstance(a, str) else a for a in axes)
+    shape = tuple(size[parse_axis(a).name] if isinstance(a, str) else a for a in axes)
     if word.kind == "bool":
         return np.ones(shape, bool)
     if word.kind == "index":
