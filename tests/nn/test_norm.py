@@ -44,10 +44,10 @@ def drawn(seed: int, *shape: int) -> Any:
 @few
 @given(seeds)
 def test_mean_is_0_and_square_1(name: str, seed: int):
-    make, axes, centred = LAYERS[name]
+    make, axes, centered = LAYERS[name]
     out = make(eps=0.0)(tg.tensor(drawn(seed, 5, 4, 3))).numpy()
     close((out**2).mean(axis=axes), np.ones_like(out.mean(axis=axes)))
-    if centred:
+    if centered:
         close(out.mean(axis=axes), np.zeros_like(out.mean(axis=axes)))
 
 
@@ -57,9 +57,9 @@ def test_mean_is_0_and_square_1(name: str, seed: int):
 def test_scale_and_place_of_the_input_do_not_matter(
     name: str, seed: int, scale: float, shift: float
 ):
-    make, _, centred = LAYERS[name]
+    make, _, centered = LAYERS[name]
     x, layer = drawn(seed, 5, 4, 3), make(eps=0.0)
-    moved = x * scale + (shift if centred else 0)
+    moved = x * scale + (shift if centered else 0)
     close(layer(tg.tensor(moved)).numpy(), layer(tg.tensor(x)).numpy())
 
 
@@ -67,11 +67,11 @@ def test_scale_and_place_of_the_input_do_not_matter(
 @few
 @given(seeds)
 def test_gradients(name: str, seed: int):
-    make, axes, centred = LAYERS[name]
+    make, axes, centered = LAYERS[name]
     layer, x = make(eps=0.1), drawn(seed, 3, 4, 3)
     (actual,) = gradients(layer, [T(x)], seed)
     close(actual, slopes(lambda a: layer(tg.tensor(a)).numpy(), [x], seed)[0], tolerance=1e-6)
-    if centred:  # what all of a row have in common changes nothing
+    if centered:  # what all of a row have in common changes nothing
         close(actual.sum(axis=axes), np.zeros_like(actual.sum(axis=axes)))
 
 
@@ -119,8 +119,8 @@ def test_relations(seed: int):
     close(F.group_norm(x, 4).numpy(), F.instance_norm(x).numpy())
     alone = F.batch_norm(x[:1], None, None, training=True)
     close(alone.numpy(), F.instance_norm(x[:1]).numpy())
-    centred = x - x.mean((1, 2), keepdim=True)
-    close(F.rms_norm(centred, (4, 5), eps=1e-5).numpy(), F.layer_norm(x, (4, 5)).numpy())
+    centered = x - x.mean((1, 2), keepdim=True)
+    close(F.rms_norm(centered, (4, 5), eps=1e-5).numpy(), F.layer_norm(x, (4, 5)).numpy())
 
 
 # What batch norm remembers

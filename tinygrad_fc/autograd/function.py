@@ -20,7 +20,7 @@ from tinygrad_fc.autograd.pytree import flatten, mapped
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.graph import NO_GRADIENT, Node, next_seq, owner, record, state, wrap
 from tinygrad_fc.op import Op, VariadicRule, argument_name, positional, readonly
-from tinygrad_fc.ops.index import scatter
+from tinygrad_fc.ops.index import scatter_add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -369,7 +369,7 @@ def _pick(_node: Any, array: Any, *, at: slice, mark: int | None) -> Any:
 
 
 def _pick_rule(g: Any, _out: Any, _node: Any, _array: Any, *, at: slice, mark: int | None) -> Any:
-    gradient = scatter(g.reshape(-1), at=at, shape=_node.shape)
+    gradient = scatter_add(g.reshape(-1), at=at, shape=_node.shape)
     if mark is None:
         return gradient
     marks = np.zeros(_node.shape, g.dtype)

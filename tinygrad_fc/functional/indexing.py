@@ -209,7 +209,7 @@ def index_add(
     _one_dtype(source, input, "index_add")
     if not input.ndim:
         return input + source
-    return input + i.scatter(source, at=_before(dim, at), shape=input.shape)
+    return input + i.scatter_add(source, at=_before(dim, at), shape=input.shape)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
@@ -226,7 +226,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     part = src[tuple(slice(n) for n in at.shape)]
     if not input.ndim:
         return input + part
-    return input + i.put_along_axis(part, at, axis=dim, shape=input.shape)
+    return input + i.scatter_add_along_axis(part, at, axis=dim, shape=input.shape)
 
 
 def scatter(
@@ -264,11 +264,11 @@ def scatter(
         out: Tensor = source.clone()
         return out
     if reduce is not None:
-        return _multiplied(input, i.along(at, dim), source, at.shape)
+        return _multiplied(input, i.full_index(at, dim), source, at.shape)
     if not at.size:
         return input.clone()
     place = np.full(input.shape, -1)  # of each element in the flattened source
-    place[i.along(at, dim)] = np.arange(at.size).reshape(at.shape)
+    place[i.full_index(at, dim)] = np.arange(at.size).reshape(at.shape)
     part = source[tuple(slice(n) for n in at.shape)].reshape(-1)
     return e.where(place >= 0, part[np.maximum(place, 0)], input)
 
@@ -419,7 +419,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if weights.shape != at.shape:
         raise ShapeError(f"bincount: weights have shape {weights.shape}, expected {at.shape}")
     weights = weights if weights.dtype == np.float32 else weights.to(np.float64)
-    return i.scatter(weights, at=at, shape=counts.shape)
+    return i.scatter_add(weights, at=at, shape=counts.shape)
 
 
 def searchsorted(

@@ -380,7 +380,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     if input.ndim == 1:
         n = input.shape[0]
         k = np.arange(n)
-        return i.scatter(input, at=(k + down, k + right), shape=(n + abs(diagonal),) * 2)
+        return i.scatter_add(input, at=(k + down, k + right), shape=(n + abs(diagonal),) * 2)
     k = np.arange(max(min(input.shape[0] - down, input.shape[1] - right), 0))
     return input[k + down, k + right]
 

@@ -72,7 +72,7 @@ class Linear(Module):
         # Sequential passes another op, which includes the activation that follows.
         try:
             if self.bias is None:
-                return record(linalg.product_linear, (input, self.weight), _NO_SETTINGS)
+                return record(linalg.linear_without_bias, (input, self.weight), _NO_SETTINGS)
             return record(op, (input, self.weight, self.bias), _NO_SETTINGS)
         except (ShapeError, DtypeError, AttributeError) as error:
             raise self._error(input) or error from error.__cause__

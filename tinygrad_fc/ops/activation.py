@@ -11,12 +11,12 @@ from tinygrad_fc.domain import real
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
 from tinygrad_fc.ops.elementwise import clip, exp, sigmoid
-from tinygrad_fc.ops.special import HALF_ROOT, PEAK, bell, distribution, ndtr
+from tinygrad_fc.ops.special import ndtr, normal_cdf, normal_pdf
 
 # Smooth
 
 
-def softened(x: Any) -> Any:
+def log1p_exp_neg_abs(x: Any) -> Any:
     """Return log(1 + exp(-|x|)), the difference of softplus and relu."""
     return np.log1p(np.exp(-np.abs(x)))
 
@@ -34,7 +34,7 @@ def softplus(input: Any, *, beta: Any = 1.0) -> Any:
     array([6.93147181e-01, 1.00000000e+03])
     """
     x = input if beta == 1 else input * beta
-    out = np.maximum(x, 0) + softened(x)
+    out = np.maximum(x, 0) + log1p_exp_neg_abs(x)
     return out if beta == 1 else out / beta
 
 
@@ -75,32 +75,32 @@ def mish(input: Any) -> Any:
     return input * np.tanh(softplus.forward(input))
 
 
-@op(domain=(real,), rules=(lambda g, _out, x: g * (ndtr(x) + x * (bell(x * HALF_ROOT) * PEAK)),))
+@op(domain=(real,), rules=(lambda g, _out, x: g * (ndtr(x) + x * normal_pdf(x)),))
 def gelu(input: Any) -> Any:
     """Return input * Phi(input), Phi the standard normal CDF (Hendrycks and Gimpel, 2016).
 
     >>> gelu(np.array([0.0, 1.0]))
     array([0.        , 0.84134475])
     """
-    return input * distribution(input)
+    return input * normal_cdf(input)
 
 
 # The tanh approximation of gelu, with (1 + tanh(z)) / 2 written as sigmoid(2 * z). Beyond +-40 that
 # is exactly 0 or 1, so inputs are clipped there, and x**3 does not overflow.
-ENDS = 40.0
-STEEP = 2 * math.sqrt(2 / math.pi)
-BENT = STEEP * 0.044715
+CLIP = 40.0
+LINEAR = 2 * math.sqrt(2 / math.pi)
+CUBIC = LINEAR * 0.044715
 
 
-def _rise(c: Any) -> Any:
-    return c * (STEEP + BENT * c * c)
+def _sigmoid_argument(c: Any) -> Any:
+    return c * (LINEAR + CUBIC * c * c)
 
 
 def _gelu_tanh_rule(g: Any, _out: Any, x: Any) -> Any:
-    c = clip(x, -ENDS, ENDS)
-    rise = _rise(c)
-    derivative = sigmoid(rise) * sigmoid(-rise) * (STEEP + 3 * BENT * c * c)
-    return g * (sigmoid(rise) + c * derivative)
+    c = clip(x, -CLIP, CLIP)
+    z = _sigmoid_argument(c)
+    derivative = sigmoid(z) * sigmoid(-z) * (LINEAR + 3 * CUBIC * c * c)
+    return g * (sigmoid(z) + c * derivative)
 
 
 @op(name="gelu", domain=(real,), rules=(_gelu_tanh_rule,))
@@ -110,7 +110,7 @@ def gelu_tanh(input: Any) -> Any:
     >>> gelu_tanh(np.array([0.0, 1.0]))
     array([0.        , 0.84119199])
     """
-    return input * sigmoid(_rise(np.clip(input, -ENDS, ENDS)))
+    return input * sigmoid(_sigmoid_argument(np.clip(input, -CLIP, CLIP)))
 
 
 # Piecewise. These multiply by boolean masks: for random signs, `np.where` mispredicts half of its
@@ -120,8 +120,8 @@ def gelu_tanh(input: Any) -> Any:
 def _elu_rule(
     g: Any, _out: Any, x: Any, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0
 ) -> Any:
-    left = exp(np.minimum(x, 0) * input_scale) * (alpha * scale * input_scale)
-    return g * ((x > 0).astype(x.dtype) * scale + (x <= 0) * left)
+    negative_part = exp(np.minimum(x, 0) * input_scale) * (alpha * scale * input_scale)
+    return g * ((x > 0).astype(x.dtype) * scale + (x <= 0) * negative_part)
 
 
 @op(

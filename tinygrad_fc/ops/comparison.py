@@ -235,12 +235,12 @@ def sign(input: Any) -> Any:
 # Rounding
 
 
-def _unless_whole(function: Any) -> Any:
+def _floats_only(function: Any) -> Any:
     """Return `function` for floats, the identity for integers and booleans."""
     return lambda x: function(x) if x.dtype.kind == "f" else np.array(x)
 
 
-@op(np.floor, forward=_unless_whole(np.floor), domain=(real,))
+@op(np.floor, forward=_floats_only(np.floor), domain=(real,))
 def floor(input: Any) -> Any:
     """Return the largest integer less than or equal to `input`.
 
@@ -250,7 +250,7 @@ def floor(input: Any) -> Any:
     """
 
 
-@op(np.ceil, forward=_unless_whole(np.ceil), domain=(real,))
+@op(np.ceil, forward=_floats_only(np.ceil), domain=(real,))
 def ceil(input: Any) -> Any:
     """Return the smallest integer greater than or equal to `input`.
 
@@ -260,7 +260,7 @@ def ceil(input: Any) -> Any:
     """
 
 
-@op(np.trunc, forward=_unless_whole(np.trunc), domain=(real,))
+@op(np.trunc, forward=_floats_only(np.trunc), domain=(real,))
 def trunc(input: Any) -> Any:
     """Return `input` rounded toward 0.
 
@@ -270,7 +270,7 @@ def trunc(input: Any) -> Any:
     """
 
 
-@op(np.rint, forward=_unless_whole(np.rint), domain=(real,))
+@op(np.rint, forward=_floats_only(np.rint), domain=(real,))
 def rint(input: Any) -> Any:
     """Return the nearest integer; halves round to even.
 
@@ -291,12 +291,12 @@ def round_(input: Any, *, decimals: Any = 0) -> Any:
 # Functions of axes
 
 
-def _one(x: Any) -> Any:
+def _axis_or_none(x: Any) -> Any:
     """Return the valid values of `axis` for argmax: None and the axes that are not empty."""
     return [a for a in nonempty_axes(x) if not isinstance(a, tuple)]
 
 
-@op(np.argmax, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": booleans})
+@op(np.argmax, domain=(real(..., "n"),), settings={"axis": _axis_or_none, "keepdims": booleans})
 def argmax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the index of the first largest element, over `axis` or in the flattened array.
 
@@ -305,7 +305,7 @@ def argmax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@op(np.argmin, domain=(real(..., "n"),), settings={"axis": _one, "keepdims": booleans})
+@op(np.argmin, domain=(real(..., "n"),), settings={"axis": _axis_or_none, "keepdims": booleans})
 def argmin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the index of the first smallest element, over `axis` or in the flattened array.
 

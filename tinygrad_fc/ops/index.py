@@ -12,7 +12,7 @@ from tinygrad_fc.op import define as op
 BASIC = (int, slice, type(None), type(...), np.integer)
 
 
-def _basic(at: Any) -> bool:
+def _selects_once(at: Any) -> bool:
     """Return whether the index `at` selects no element twice, so that assigning is adding."""
     for part in at if isinstance(at, tuple) else (at,):
         if not isinstance(part, BASIC) and not (
@@ -23,7 +23,7 @@ def _basic(at: Any) -> bool:
 
 
 def _getitem_rule(g: Any, _out: Any, _x: Any, at: Any) -> Any:
-    return scatter(g, at=at, shape=_x.shape)
+    return scatter_add(g, at=at, shape=_x.shape)
 
 
 @op(name="indexing", domain=(real,), settings={"at": indices}, rules=(_getitem_rule,))
@@ -48,21 +48,21 @@ def getitem(input: Any, *, at: Any) -> Any:
     },
     rules=(lambda g, _out, _x, at, shape: g[at],),
 )
-def scatter(source: Any, *, at: Any, shape: Any) -> Any:
+def scatter_add(source: Any, *, at: Any, shape: Any) -> Any:
     """Return zeros of `shape` with `source` added at the index `at`, repeats included.
 
-    >>> scatter(np.array([1.0, 2.0]), at=np.array([0, 0]), shape=(3,))
+    >>> scatter_add(np.array([1.0, 2.0]), at=np.array([0, 0]), shape=(3,))
     array([3., 0., 0.])
     """
     out = np.zeros(shape, source.dtype, like=source)
-    if _basic(at):
+    if _selects_once(at):
         out[at] = source
     else:
         np.add.at(out, at, source)
     return out
 
 
-def along(at: Any, axis: int) -> tuple[Any, ...]:
+def full_index(at: Any, axis: int) -> tuple[Any, ...]:
     """Return the index tuple with which `x[index]` is `np.take_along_axis(x, at, axis)`."""
     grid = [
         np.arange(n).reshape([-1 if j == k else 1 for j in range(at.ndim)])
@@ -72,7 +72,7 @@ def along(at: Any, axis: int) -> tuple[Any, ...]:
     return tuple(grid)
 
 
-def _fitting(x: Any, at: Any) -> list[int]:
+def _gather_axes(x: Any, at: Any) -> list[int]:
     """Return the axes for which `gather(x, at)` is valid, by the shapes and the range of `at`."""
     smaller = [m <= n for m, n in zip(at.shape, x.shape, strict=True)]
     return [
@@ -84,12 +84,12 @@ def _fitting(x: Any, at: Any) -> list[int]:
 
 
 def _gather_rule(g: Any, _out: Any, _x: Any, at: Any, axis: Any) -> Any:
-    return put_along_axis(g, at, axis=axis, shape=_x.shape)
+    return scatter_add_along_axis(g, at, axis=axis, shape=_x.shape)
 
 
 @op(
     domain=(real("b", "n"), index("n")("c", "k")),
-    settings={"axis": _fitting},
+    settings={"axis": _gather_axes},
     rules=(_gather_rule, None),
 )
 def gather(input: Any, at: Any, *, axis: Any) -> Any:
@@ -98,7 +98,7 @@ def gather(input: Any, at: Any, *, axis: Any) -> Any:
     >>> gather(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1)
     array([[2., 1.]])
     """
-    return input[along(at, axis)]
+    return input[full_index(at, axis)]
 
 
 @op(
@@ -109,12 +109,12 @@ def gather(input: Any, at: Any, *, axis: Any) -> Any:
     },
     rules=(lambda g, _out, _x, at, axis, shape: gather(g, at, axis=axis), None),
 )
-def put_along_axis(source: Any, at: Any, *, axis: Any, shape: Any) -> Any:
+def scatter_add_along_axis(source: Any, at: Any, *, axis: Any, shape: Any) -> Any:
     """Return zeros of `shape` with each element of `source` added at its index along `axis`.
 
-    >>> put_along_axis(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1, shape=(1, 2))
+    >>> scatter_add_along_axis(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1, shape=(1, 2))
     array([[2., 1.]])
     """
     out = np.zeros(shape, source.dtype, like=source)
-    np.add.at(out, along(at, axis), source)
+    np.add.at(out, full_index(at, axis), source)
     return out

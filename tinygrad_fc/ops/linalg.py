@@ -18,7 +18,7 @@ from tinygrad_fc.op import Chain, Op, VariadicRule, quiet
 from tinygrad_fc.op import define as op
 from tinygrad_fc.ops import elementwise
 from tinygrad_fc.ops.elementwise import multiply_no_nan
-from tinygrad_fc.ops.index import scatter
+from tinygrad_fc.ops.index import scatter_add
 from tinygrad_fc.ops.shape import broadcast_to
 
 __all__ = ["matmul"]
@@ -37,7 +37,7 @@ def _matmul(x: Any, y: Any) -> Any:
     return x @ y
 
 
-def _left(g: Any, _out: Any, _x: Any, y: Any) -> Any:
+def _matmul_left_rule(g: Any, _out: Any, _x: Any, y: Any) -> Any:
     if y.ndim == 1:
         return g[..., None] * y
     if _x.ndim == 1:
@@ -45,7 +45,7 @@ def _left(g: Any, _out: Any, _x: Any, y: Any) -> Any:
     return g @ y.swapaxes(-1, -2)
 
 
-def _right(g: Any, _out: Any, x: Any, _y: Any) -> Any:
+def _matmul_right_rule(g: Any, _out: Any, x: Any, _y: Any) -> Any:
     if x.ndim == 1:
         return x[:, None] * g[..., None, :] if _y.ndim > 1 else x * g
     if _y.ndim == 1:
@@ -57,7 +57,7 @@ def _right(g: Any, _out: Any, x: Any, _y: Any) -> Any:
     np.matmul,
     forward=_matmul,
     domain=(real(..., "n?", "k"), real(..., "k", "m?")),
-    rules=(_left, _right),
+    rules=(_matmul_left_rule, _matmul_right_rule),
 )
 def matmul(input: Any, other: Any) -> Any:
     """Return the product of matrices (..., n, k) and (..., k, m), or of vectors (k,).
@@ -93,10 +93,10 @@ def _column_sums(g: Any) -> Any:
         lambda g, _out, x, _weight: _matmul(_rows(g).T, _rows(x)),
     ),
 )
-def product_linear(input: Any, weight: Any) -> Any:
+def linear_without_bias(input: Any, weight: Any) -> Any:
     """Return `input @ weight.T` for `input` (..., in) and `weight` (out, in).
 
-    >>> product_linear(np.ones((1, 2)), np.array([[1.0, 2.0]]))
+    >>> linear_without_bias(np.ones((1, 2)), np.array([[1.0, 2.0]]))
     array([[3.]])
     """
     if not input.ndim:
@@ -104,7 +104,7 @@ def product_linear(input: Any, weight: Any) -> Any:
     return input.dot(weight.T)
 
 
-_product = product_linear.forward
+_linear_without_bias = linear_without_bias.forward
 
 
 @op(
@@ -123,7 +123,7 @@ def linear(input: Any, weight: Any, bias: Any) -> Any:
     >>> linear(np.ones((1, 2)), np.array([[1.0, 2.0]]), np.array([0.5]))
     array([[3.5]])
     """
-    out = _product(input, weight)
+    out = _linear_without_bias(input, weight)
     out += bias
     return out
 
@@ -137,19 +137,19 @@ linear_sigmoid, linear_tanh, linear_relu = (
 def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     inputs, result = equation.split("->")
     terms = inputs.split(",")
-    mine = terms.pop(i)
+    term = terms.pop(i)
     others = [x for k, x in enumerate(xs) if k != i]
     # An index that occurs nowhere else was summed over: broadcast along it.
     known = set(result).union(*terms)
-    letters = "".join(k for k in mine if k in known)
+    letters = "".join(k for k in term if k in known)
     gradient = einsum_(g, *others, equation=f"{','.join([result, *terms])}->{letters}")
     # An axis of size 1 was broadcast to the others' size: sum over it.
-    sizes = dict(zip(mine, xs[i].shape, strict=True))
+    sizes = dict(zip(term, xs[i].shape, strict=True))
     wide = tuple(j for j, k in enumerate(letters) if sizes[k] == 1 != gradient.shape[j])
     if wide:
         gradient = gradient.sum(axis=wide, keepdims=True)
     lengths = dict(zip(letters, gradient.shape, strict=True))
-    return broadcast_to(gradient.reshape(tuple(lengths.get(k, 1) for k in mine)), shape=xs[i].shape)
+    return broadcast_to(gradient.reshape(tuple(lengths.get(k, 1) for k in term)), shape=xs[i].shape)
 
 
 @op(
@@ -175,36 +175,36 @@ def einsum_(*xs: Any, equation: str) -> Any:
 SMALL = 4
 
 
-def regular(a: Any) -> bool:
+def well_conditioned(a: Any) -> bool:
     """Return whether all matrices `a` have a Skeel condition number below 30."""
     try:
-        grown = np.abs(np.linalg.inv(a)) @ np.abs(a)
+        condition = np.abs(np.linalg.inv(a)) @ np.abs(a)
     except np.linalg.LinAlgError:
         return False
-    return bool((grown.sum(axis=-1) < 30).all())
+    return bool((condition.sum(axis=-1) < 30).all())
 
 
-def definite(a: Any) -> bool:
+def positive_definite(a: Any) -> bool:
     """Return whether the symmetric parts of `a` are positive definite."""
     return bool((np.linalg.eigvalsh(a + a.swapaxes(-1, -2)) > 0.125).all())
 
 
-def each(function: Any, out: Any, *stacks: Any) -> Any:
+def map_matrices(function: Any, out: Any, *stacks: Any) -> Any:
     """Return `function(*stacks)`, of shape `out`, with NaN for matrices that it raises for."""
     try:
         return function(*stacks)
     except np.linalg.LinAlgError:
         result = np.full(out, np.nan, np.result_type(*stacks))
-        spread = [np.broadcast_to(s, (*out[:-2], *s.shape[-2:])) for s in stacks]
+        broadcast = [np.broadcast_to(s, (*out[:-2], *s.shape[-2:])) for s in stacks]
         for at in np.ndindex(out[:-2]):
             try:
-                result[at] = function(*(s[at] for s in spread))
+                result[at] = function(*(s[at] for s in broadcast))
             except np.linalg.LinAlgError:
                 continue
         return result
 
 
-def _flat(x: Any) -> Any:
+def _zero_columns(x: Any) -> Any:
     """Return a mask of the columns that are all zeros."""
     return (x == 0).all(axis=-2, keepdims=True)
 
@@ -225,21 +225,21 @@ def minus_outer(p: Any, x: Any) -> Any:
     >>> minus_outer(np.array([[0.0]]), np.array([[np.inf]]))
     array([[-0.]])
     """
-    left, right = np.where(_flat(x), 0, p), np.where(_flat(p), 0, x)
+    left, right = np.where(_zero_columns(x), 0, p), np.where(_zero_columns(p), 0, x)
     return -(left @ right.swapaxes(-1, -2))
 
 
 def _matrix_rule(g: Any, out: Any, a: Any, _b: Any) -> Any:
-    return minus_outer(back(a.swapaxes(-1, -2), g), out)
+    return minus_outer(solve_cotangent(a.swapaxes(-1, -2), g), out)
 
 
-def _side_rule(g: Any, _out: Any, a: Any, _b: Any) -> Any:
-    return back(a.swapaxes(-1, -2), g)
+def _right_hand_side_rule(g: Any, _out: Any, a: Any, _b: Any) -> Any:
+    return solve_cotangent(a.swapaxes(-1, -2), g)
 
 
 _SOLVE: dict[str, Any] = {
-    "domain": (real(..., "n", "n", where=regular), real(..., "n", "k")),
-    "rules": (_matrix_rule, _side_rule),
+    "domain": (real(..., "n", "n", where=well_conditioned), real(..., "n", "k")),
+    "rules": (_matrix_rule, _right_hand_side_rule),
 }
 
 
@@ -252,24 +252,24 @@ def solve(a: Any, b: Any) -> Any:
     array([[3.]])
     """
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return each(np.linalg.solve, (*batch, *b.shape[-2:]), a, b)
+    return map_matrices(np.linalg.solve, (*batch, *b.shape[-2:]), a, b)
 
 
 _solve = solve.forward
 
 
 def _solve_cotangent(a: Any, b: Any) -> Any:
-    return np.where(_flat(b), 0, _solve(a, b))
+    return np.where(_zero_columns(b), 0, _solve(a, b))
 
 
 # As `solve`, but a zero column of b gives a zero column, also for a singular a. Not registered,
 # since its gradient may be infinite where the result is finite; the tests of `solve` cover it.
-back = Op(_solve, forward=quiet(_solve_cotangent), name="solve", **_SOLVE)
+solve_cotangent = Op(_solve, forward=quiet(_solve_cotangent), name="solve", **_SOLVE)
 
 
 @op(
-    domain=(real(..., "n", "n", where=regular),),
-    rules=(lambda g, out, a: minus_outer(back(a.swapaxes(-1, -2), g), out),),
+    domain=(real(..., "n", "n", where=well_conditioned),),
+    rules=(lambda g, out, a: minus_outer(solve_cotangent(a.swapaxes(-1, -2), g), out),),
 )
 @quiet
 def inv(a: Any) -> Any:
@@ -278,7 +278,7 @@ def inv(a: Any) -> Any:
     >>> inv(np.array([[2.0]]))
     array([[0.5]])
     """
-    return each(np.linalg.inv, a.shape, a)
+    return map_matrices(np.linalg.inv, a.shape, a)
 
 
 # The gradient of a determinant is the cofactor matrix, whose entries are determinants of minors. So
@@ -295,7 +295,7 @@ def _minors(n: int) -> tuple[Any, Any, Any]:
     return rows, columns, (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
 
 
-def _by_singular_values(a: Any) -> Any:
+def _cofactors_by_svd(a: Any) -> Any:
     u, s, v = np.linalg.svd(a)
     others = np.stack([np.delete(s, k, -1).prod(-1) for k in range(s.shape[-1])], -1)
     return (np.linalg.det(u) * np.linalg.det(v))[..., None, None] * ((u * others[..., None, :]) @ v)
@@ -308,7 +308,7 @@ def _cofactors_rule(g: Any, _out: Any, a: Any) -> Any:
     rows, columns, signs = _minors(a.shape[-1])
     at = (..., rows, columns)
     gradients = multiply_no_nan((g * constant_like(signs, a))[..., None, None], cofactors(a[at]))
-    return scatter(gradients, at=at, shape=a.shape)
+    return scatter_add(gradients, at=at, shape=a.shape)
 
 
 @op(domain=(real(..., "n", "n"),), rules=(_cofactors_rule,))
@@ -326,7 +326,7 @@ def cofactors(a: Any) -> Any:
     rows, columns, signs = _minors(n)
     if n <= SMALL:
         return np.linalg.det(a[..., rows, columns]) * constant_like(signs, a)
-    return each(_by_singular_values, a.shape, a)
+    return map_matrices(_cofactors_by_svd, a.shape, a)
 
 
 @op(
@@ -358,7 +358,7 @@ def det_sign(a: Any) -> Any:
 
 
 @op(
-    domain=(real(..., "n", "n", where=regular),),
+    domain=(real(..., "n", "n", where=well_conditioned),),
     rules=(lambda g, _out, a: multiply_no_nan(g[..., None, None], inv(a).swapaxes(-1, -2)),),
 )
 @quiet
@@ -374,7 +374,7 @@ def logabsdet(a: Any) -> Any:
 # I. Murray, "Differentiation of the Cholesky decomposition" (2016), formula (10).
 
 
-def _lower_half(x: Any) -> Any:
+def _tril_with_half_diagonal(x: Any) -> Any:
     n = x.shape[-1]
     halves = np.tril(np.ones((n, n))) - np.eye(n) / 2
     return x * constant_like(halves, x)
@@ -382,14 +382,14 @@ def _lower_half(x: Any) -> Any:
 
 def _cholesky_rule(g: Any, out: Any, _a: Any) -> Any:
     upper = out.swapaxes(-1, -2)
-    half = _lower_half(-minus_outer(upper, g.swapaxes(-1, -2)))
-    gradient = back(upper, back(upper, half).swapaxes(-1, -2))
+    half = _tril_with_half_diagonal(-minus_outer(upper, g.swapaxes(-1, -2)))
+    gradient = solve_cotangent(upper, solve_cotangent(upper, half).swapaxes(-1, -2))
     return (gradient + gradient.swapaxes(-1, -2)) / 2
 
 
 # Only the symmetric part of a is factorised, so the gradient is symmetric.
 @op(
-    domain=(interval(0, 4, special=(1, 0.25, 2))(..., "n", "n", where=definite),),
+    domain=(interval(0, 4, special=(1, 0.25, 2))(..., "n", "n", where=positive_definite),),
     rules=(_cholesky_rule,),
 )
 @quiet
@@ -399,7 +399,7 @@ def cholesky(a: Any) -> Any:
     >>> cholesky(np.array([[4.0]]))
     array([[2.]])
     """
-    return each(np.linalg.cholesky, a.shape, (a + a.swapaxes(-1, -2)) / 2)
+    return map_matrices(np.linalg.cholesky, a.shape, (a + a.swapaxes(-1, -2)) / 2)
 
 
 # Singular values and eigenvectors are not registered, since property tests assume derivatives on
@@ -407,7 +407,7 @@ def cholesky(a: Any) -> Any:
 
 
 def _eigenvectors(a: Any) -> Any:
-    return each(lambda m: np.linalg.eigh(m).eigenvectors, a.shape, a)
+    return map_matrices(lambda m: np.linalg.eigh(m).eigenvectors, a.shape, a)
 
 
 def _eigenvectors_rule(g: Any, out: Any, a: Any) -> Any:
@@ -416,8 +416,8 @@ def _eigenvectors_rule(g: Any, out: Any, a: Any) -> Any:
     largest = np.max(np.abs(values), axis=-1, keepdims=True)[..., None]
     # Eigenvectors of equal eigenvalues are unique up to a rotation: no gradient depends on it.
     equal = np.abs(gaps) <= largest * (16 * float(np.finfo(a.dtype).eps))
-    turned = np.where(equal, 0, (out.swapaxes(-1, -2) @ g) / np.where(equal, 1, gaps))
-    return out @ turned @ out.swapaxes(-1, -2)
+    rotation = np.where(equal, 0, (out.swapaxes(-1, -2) @ g) / np.where(equal, 1, gaps))
+    return out @ rotation @ out.swapaxes(-1, -2)
 
 
 # Eigenvectors of symmetric matrices (..., n, n), in columns, by ascending eigenvalue.
@@ -432,7 +432,7 @@ eigenvectors = Op(
 
 def _singular_values(a: Any) -> Any:
     *batch, n, m = a.shape
-    values = each(
+    values = map_matrices(
         lambda x: np.linalg.svd(x, compute_uv=False)[..., None], (*batch, min(n, m), 1), a
     )
     return values[..., 0]
@@ -444,7 +444,7 @@ def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
     *batch, n, m = a.shape
     k = min(n, m)
     shape = (*batch, n + m, n + m)
-    corner = scatter(a, at=(..., slice(n), slice(n, None)), shape=shape)
+    corner = scatter_add(a, at=(..., slice(n), slice(n, None)), shape=shape)
     both = eigenvectors(corner + corner.swapaxes(-1, -2))[..., ::-1][..., :k]
     left, right = both[..., :n, :], both[..., n:, :]
     return (left * (2 * g)[..., None, :]) @ right.swapaxes(-1, -2)

@@ -10,11 +10,11 @@ from tinygrad_fc.device import computes_elsewhere
 from tinygrad_fc.domain import index, interval, real
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
-from tinygrad_fc.ops.activation import softened
+from tinygrad_fc.ops.activation import log1p_exp_neg_abs
 from tinygrad_fc.ops.elementwise import clip, log, log1p, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.reduce import log_softmax, softmax
 
-SMALL = 4096
+VDOT_LIMIT = 4096
 
 
 @op(
@@ -36,7 +36,7 @@ def squared_error(input: Any, target: Any, *, count: Any) -> Any:
     """
     d = input - target
     # For few elements vdot takes a third of the time; for many the pairwise sum is more accurate.
-    return (np.vdot(d, d) if d.size < SMALL else np.add.reduce(d * d, axis=None)) / count
+    return (np.vdot(d, d) if d.size < VDOT_LIMIT else np.add.reduce(d * d, axis=None)) / count
 
 
 @op(
@@ -62,16 +62,16 @@ def huber(input: Any, target: Any, *, delta: Any) -> Any:
 # Two classes. As in PyTorch, logarithms are clamped to at least -100, so that the loss is finite
 # for a wrong prediction of 0 or 1.
 
-LEAST = -100.0
-NEAR = 1e-12
+MIN_LOG = -100.0
+MIN_VARIANCE = 1e-12
 
 
 @op(
     domain=(interval(0, 1), real),
     rules=(
-        lambda g, _out, x, y: g * ((x - y) / np.maximum((1 - x) * x, NEAR)),
+        lambda g, _out, x, y: g * ((x - y) / np.maximum((1 - x) * x, MIN_VARIANCE)),
         lambda g, _out, x, _y: multiply_no_nan(
-            g, np.maximum(log1p(-x), LEAST) - np.maximum(log(x), LEAST)
+            g, np.maximum(log1p(-x), MIN_LOG) - np.maximum(log(x), MIN_LOG)
         ),
     ),
 )
@@ -81,8 +81,8 @@ def binary_cross_entropy(input: Any, target: Any) -> Any:
     >>> binary_cross_entropy(np.array([0.5, 1.0]), np.array([1.0, 0.0]))
     array([  0.69314718, 100.        ])
     """
-    no, yes = np.maximum(np.log1p(-input), LEAST), np.maximum(np.log(input), LEAST)
-    return (target - 1) * no - target * yes
+    log_not_p, log_p = np.maximum(np.log1p(-input), MIN_LOG), np.maximum(np.log(input), MIN_LOG)
+    return (target - 1) * log_not_p - target * log_p
 
 
 @op(
@@ -99,7 +99,8 @@ def binary_cross_entropy_with_logits(input: Any, target: Any) -> Any:
     array([6.93147181e-01, 1.00000000e+03])
     """
     # For targets in [0, 1] all terms are non-negative: nothing cancels.
-    return softened(input) + np.maximum(input, 0) * (1 - target) + np.maximum(-input, 0) * target
+    positive, negative = np.maximum(input, 0), np.maximum(-input, 0)
+    return log1p_exp_neg_abs(input) + positive * (1 - target) + negative * target
 
 
 # Many classes: x (n, classes); a loss per row, or their sum divided by `count`.
@@ -107,7 +108,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any) -> Any:
 _COUNTS = {"count": lambda x, *_: (None, 1, max(len(x), 1))}
 
 
-def _below(x: Any) -> tuple[Any, Any]:
+def _shifted_logits(x: Any) -> tuple[Any, Any]:
     """Return d, `x` minus the maximum of its row, and log(sum(exp(d))) per row."""
     if not x.size:
         return x, x.sum(axis=1)
@@ -119,15 +120,15 @@ def _below(x: Any) -> tuple[Any, Any]:
     return d, np.log1p(np.add.reduce(e, axis=1))
 
 
-def _total(each: Any, count: Any) -> Any:
-    return each if count is None else np.add.reduce(each) / count
+def _total(losses: Any, count: Any) -> Any:
+    return losses if count is None else np.add.reduce(losses) / count
 
 
 def _column(g: Any, count: Any) -> Any:
     return (g if count is None else g / max(count, 1))[..., None]
 
 
-def _hot(y: Any, classes: int) -> Any:
+def _one_hot(y: Any, classes: int) -> Any:
     numbers = np.arange(classes)
     numbers = np.asarray(numbers, like=y) if computes_elsewhere(y) else numbers
     return (y % classes)[..., None] == numbers
@@ -138,7 +139,7 @@ def _hot(y: Any, classes: int) -> Any:
     settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
-            (softmax(x, axis=1) - _hot(y, x.shape[1])) * _column(g, count)
+            (softmax(x, axis=1) - _one_hot(y, x.shape[1])) * _column(g, count)
         ),
         None,
     ),
@@ -150,7 +151,7 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     >>> cross_entropy(np.zeros((1, 2)), np.array([0]))
     array([0.69314718])
     """
-    d, rest = _below(input)
+    d, rest = _shifted_logits(input)
     return _total(rest - d[np.arange(len(input)), target], count)
 
 
@@ -172,5 +173,5 @@ def soft_cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     >>> soft_cross_entropy(np.zeros((1, 2)), np.array([[0.5, 0.5]]))
     array([0.69314718])
     """
-    d, rest = _below(input)
+    d, rest = _shifted_logits(input)
     return _total((target * (rest[:, None] - d)).sum(axis=1), count)

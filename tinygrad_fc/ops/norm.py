@@ -16,35 +16,35 @@ def _mean(x: Any, axis: Any) -> Any:
     return total / max(math.prod(x.shape) // max(math.prod(total.shape), 1), 1)
 
 
-def _deviation(x: Any, axis: Any, eps: Any, centred: Any) -> tuple[Any, Any]:
-    """Return d, `x` minus its mean if `centred`, else `x`; and sqrt(mean(d * d) + eps)."""
-    d = x - _mean(x, axis) if centred else x
+def _center_and_std(x: Any, axis: Any, eps: Any, centered: Any) -> tuple[Any, Any]:
+    """Return d, `x` minus its mean if `centered`, else `x`; and sqrt(mean(d * d) + eps)."""
+    d = x - _mean(x, axis) if centered else x
     return d, np.sqrt(_mean(d * d, axis) + eps)
 
 
-def _normalized_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centred: Any = True) -> Any:
+def _normalize_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centered: Any = True) -> Any:
     gradient = g - out * _mean(g * out, axis)
-    if centred:
+    if centered:
         gradient = gradient - _mean(g, axis)
-    return gradient / _deviation(x, axis, eps, centred)[1]
+    return gradient / _center_and_std(x, axis, eps, centered)[1]
 
 
 @op(
     name="norm",
     domain=(real,),
-    settings={"axis": axes, "eps": lambda *_: (0.5, 1e-5), "centred": booleans},
-    rules=(_normalized_rule,),
+    settings={"axis": axes, "eps": lambda *_: (0.5, 1e-5), "centered": booleans},
+    rules=(_normalize_rule,),
 )
-def normalized(input: Any, *, axis: Any, eps: Any, centred: Any = True) -> Any:
-    """Return (input - mean) / sqrt(variance + eps) over `axis`; without the mean if not `centred`.
+def normalized(input: Any, *, axis: Any, eps: Any, centered: Any = True) -> Any:
+    """Return (input - mean) / sqrt(variance + eps) over `axis`; without the mean if not `centered`.
 
     Batch norm (Ioffe and Szegedy, 2015) and layer norm (Ba et al., 2016) differ in `axis`; RMS norm
-    (Zhang and Sennrich, 2019) is not centred.
+    (Zhang and Sennrich, 2019) is not centered.
 
     >>> normalized(np.array([1.0, 3.0]), axis=0, eps=0.0)
     array([-1.,  1.])
     """
-    d, scale = _deviation(input, axis, eps, centred)
+    d, scale = _center_and_std(input, axis, eps, centered)
     return d / scale
 
 

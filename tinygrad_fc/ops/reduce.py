@@ -22,13 +22,13 @@ from tinygrad_fc.ops.shape import broadcast_to
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OVER = {"axis": axes, "keepdims": booleans}
-_CHOSEN = {"axis": nonempty_axes, "keepdims": booleans}
-_CORRECTED = {**_OVER, "correction": lambda *_: (0, 1)}
-_ALONG = {"axis": axis}
+_REDUCTION_SETTINGS = {"axis": axes, "keepdims": booleans}
+_EXTREMUM_SETTINGS = {"axis": nonempty_axes, "keepdims": booleans}
+_VARIANCE_SETTINGS = {**_REDUCTION_SETTINGS, "correction": lambda *_: (0, 1)}
+_AXIS_SETTINGS = {"axis": axis}
 
 
-def _kept(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
+def _with_reduced_axes(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
     """Return `v`, reduced from an array of `shape`, reshaped as with keepdims=True."""
     return v if keepdims or v.ndim == len(shape) else v.reshape(_ones(shape, axis))
 
@@ -41,9 +41,9 @@ def _ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     return tuple(1 if k in reduced else n for k, n in enumerate(shape))
 
 
-def spread(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
+def broadcast_back(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
     """Return `v`, reduced from an array of `shape`, broadcast back to `shape`."""
-    return broadcast_to(_kept(v, shape, axis, keepdims), shape=shape)
+    return broadcast_to(_with_reduced_axes(v, shape, axis, keepdims), shape=shape)
 
 
 def _count(shape: tuple[int, ...], axis: Any) -> int:
@@ -70,8 +70,10 @@ def _rows(x: Any, axis: Any) -> Any:
     np.sum,
     forward=lambda x, axis=None, keepdims=False: np.add.reduce(x, axis=axis, keepdims=keepdims),
     domain=(real,),
-    settings=_OVER,
-    rules=(lambda g, _out, _x, axis=None, keepdims=False: spread(g, _x.shape, axis, keepdims),),
+    settings=_REDUCTION_SETTINGS,
+    rules=(
+        lambda g, _out, _x, axis=None, keepdims=False: broadcast_back(g, _x.shape, axis, keepdims),
+    ),
 )
 def sum_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the sum over `axis`.
@@ -92,10 +94,10 @@ def _mean(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     np.mean,
     forward=_mean,
     domain=(real,),
-    settings=_OVER,
+    settings=_REDUCTION_SETTINGS,
     rules=(
         lambda g, _out, _x, axis=None, keepdims=False: (
-            spread(g, _x.shape, axis, keepdims) / max(_count(_x.shape, axis), 1)
+            broadcast_back(g, _x.shape, axis, keepdims) / max(_count(_x.shape, axis), 1)
         ),
     ),
 )
@@ -107,7 +109,7 @@ def mean(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-def _degrees(shape: tuple[int, ...], axis: Any, correction: Any) -> Any:
+def _degrees_of_freedom(shape: tuple[int, ...], axis: Any, correction: Any) -> Any:
     return max(_count(shape, axis) - correction, 0)
 
 
@@ -115,11 +117,11 @@ def _var_rule(
     g: Any, _out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
 ) -> Any:
     d = x - mean(x, axis=axis, keepdims=True)
-    scaled = spread(g, x.shape, axis, keepdims) * 2
-    return multiply_no_nan(d, divide_no_nan(scaled, _degrees(x.shape, axis, correction)))
+    scaled = broadcast_back(g, x.shape, axis, keepdims) * 2
+    return multiply_no_nan(d, divide_no_nan(scaled, _degrees_of_freedom(x.shape, axis, correction)))
 
 
-@op(domain=(real,), settings=_CORRECTED, rules=(_var_rule,))
+@op(domain=(real,), settings=_VARIANCE_SETTINGS, rules=(_var_rule,))
 @quiet
 def var(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
     """Return the sum of squared deviations over `axis`, divided by count - `correction`.
@@ -129,7 +131,7 @@ def var(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = Fa
     """
     d = input - _mean(input, axis=axis, keepdims=True)
     squares = sum_.forward(d * d, axis=axis, keepdims=keepdims)
-    return np.true_divide(squares, _degrees(input.shape, axis, correction))
+    return np.true_divide(squares, _degrees_of_freedom(input.shape, axis, correction))
 
 
 def _std_rule(
@@ -138,12 +140,13 @@ def _std_rule(
     # Where all elements are equal, d is 0 and so is the gradient. For a single element d is always
     # 0; adding 1 to the denominator makes its derivatives of every order 0.
     d = x - mean(x, axis=axis, keepdims=True)
-    below = spread(out, x.shape, axis, keepdims) * _degrees(x.shape, axis, correction)
-    below = below + 1 if _count(x.shape, axis) == 1 else below
-    return spread(g, x.shape, axis, keepdims) * divide_no_nan(d, below)
+    divisor = _degrees_of_freedom(x.shape, axis, correction)
+    denominator = broadcast_back(out, x.shape, axis, keepdims) * divisor
+    denominator = denominator + 1 if _count(x.shape, axis) == 1 else denominator
+    return broadcast_back(g, x.shape, axis, keepdims) * divide_no_nan(d, denominator)
 
 
-@op(domain=(real,), settings=_CORRECTED, rules=(_std_rule,))
+@op(domain=(real,), settings=_VARIANCE_SETTINGS, rules=(_std_rule,))
 def std(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
     """Return the standard deviation over `axis`; the gradient of equal elements is 0.
 
@@ -158,12 +161,12 @@ def std(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = Fa
 
 def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     # Ties divide the gradient evenly.
-    hit = x == spread(out, x.shape, axis, keepdims)
-    ties = np.maximum(hit.sum(axis=axis, keepdims=True), 1).astype(x.dtype)
-    return np.where(hit, spread(g, x.shape, axis, keepdims), 0) / ties
+    is_extreme = x == broadcast_back(out, x.shape, axis, keepdims)
+    ties = np.maximum(is_extreme.sum(axis=axis, keepdims=True), 1).astype(x.dtype)
+    return np.where(is_extreme, broadcast_back(g, x.shape, axis, keepdims), 0) / ties
 
 
-@op(np.max, name="amax", domain=(real,), settings=_CHOSEN, rules=(_extreme_rule,))
+@op(np.max, name="amax", domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
 def amax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the largest elements over `axis`; ties share the gradient evenly.
 
@@ -172,7 +175,7 @@ def amax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@op(np.min, name="amin", domain=(real,), settings=_CHOSEN, rules=(_extreme_rule,))
+@op(np.min, name="amin", domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
 def amin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the smallest elements over `axis`; ties share the gradient evenly.
 
@@ -189,7 +192,7 @@ def _no_three_equal(x: Any) -> bool:
 # but the rule returns a third of the gradient. Such inputs are outside the domain.
 @op(
     domain=(real(where=_no_three_equal),),
-    settings=_CHOSEN,
+    settings=_EXTREMUM_SETTINGS,
     rules=(_extreme_rule,),
 )
 def median(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
@@ -217,7 +220,7 @@ def _largest(x: Any, axis: Any, empty: float) -> Any:
     return x.sum(axis=axis, keepdims=True) + empty
 
 
-def _below(x: Any, axis: Any) -> tuple[Any, Any, Any]:
+def _shifted_logits(x: Any, axis: Any) -> tuple[Any, Any, Any]:
     """Return the maximum m, d = x - m, and log(1 + sum of exp(d) over all others).
 
     exp magnifies the rounding error of x - m, so that error is computed by Knuth's two-sum and
@@ -236,10 +239,10 @@ def _below(x: Any, axis: Any) -> tuple[Any, Any, Any]:
 
 
 def _logsumexp_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    return spread(g, x.shape, axis, keepdims) * softmax(x, axis=axis)
+    return broadcast_back(g, x.shape, axis, keepdims) * softmax(x, axis=axis)
 
 
-@op(domain=(real,), settings=_OVER, rules=(_logsumexp_rule,))
+@op(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_logsumexp_rule,))
 @quiet
 def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return log(exp(input).sum(axis)), without overflow or cancellation.
@@ -249,7 +252,7 @@ def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
     if input.dtype.char == "e":
         return logsumexp.forward(input.astype("f"), axis=axis, keepdims=keepdims).astype("e")
-    top, _, rest = _below(input, axis)
+    top, _, rest = _shifted_logits(input, axis)
     out = scalar_to_array(top + rest)
     cancelled = np.abs(out) < np.abs(top) / 2
     if out.__class__ is np.ndarray and cancelled.any():  # other libraries have no wider floats
@@ -261,23 +264,23 @@ def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
 # cancel. Such rows are computed again in long double; rows where too few digits remain even then
 # are computed in integer (fixed-point) arithmetic.
 
-WIDE = np.dtype("g")  # long double, the same as float64 on some platforms
+LONG_DOUBLE = np.dtype("g")  # long double, the same as float64 on some platforms
 
 
 def _near_zero(rows: Any) -> Any:
     """Return log(sum(exp(row))) of each of `rows`."""
     largest = np.arange(len(rows)), rows.argmax(axis=-1)
-    top = rows[largest].astype(WIDE)
+    top = rows[largest].astype(LONG_DOUBLE)
     e = np.exp(rows - top[:, None])
     e[largest] = 0
     out = top + np.log1p(e.sum(axis=-1))
-    spare = 8 * np.finfo(WIDE).eps / np.finfo(rows.dtype).eps
-    lost = np.abs(out) < np.abs(top) * spare
-    out[lost] = [_exactly(row) for row in rows[lost].tolist()]
+    tolerance = 8 * np.finfo(LONG_DOUBLE).eps / np.finfo(rows.dtype).eps
+    lost = np.abs(out) < np.abs(top) * tolerance
+    out[lost] = [_logsumexp_fixed_point(row) for row in rows[lost].tolist()]
     return out
 
 
-def _exactly(row: Sequence[float]) -> float:
+def _logsumexp_fixed_point(row: Sequence[float]) -> float:
     # Fixed-point numbers with 128 bits below the leading bit of the largest element.
     bits = 128 - min(math.frexp(max(row))[1], 0)
     excess = sum(_exp(x, bits) for x in row if x > -math.inf) - (1 << bits)
@@ -315,7 +318,7 @@ def _softmax_rule(g: Any, out: Any, _x: Any, axis: Any = -1) -> Any:
     return out * (g - (g * out).sum(axis=axis, keepdims=True))
 
 
-@op(domain=(real(..., "n"),), settings=_ALONG, rules=(_softmax_rule,))
+@op(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_softmax_rule,))
 @quiet
 def softmax(input: Any, *, axis: Any = -1) -> Any:
     """Return exp(input) / exp(input).sum(axis).
@@ -331,7 +334,7 @@ def softmax(input: Any, *, axis: Any = -1) -> Any:
 
 @op(
     domain=(real(..., "n"),),
-    settings=_ALONG,
+    settings=_AXIS_SETTINGS,
     rules=(lambda g, out, _x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),),
 )
 @quiet
@@ -341,17 +344,17 @@ def log_softmax(input: Any, *, axis: Any = -1) -> Any:
     >>> log_softmax(np.array([0.0, 0.0]))
     array([-0.69314718, -0.69314718])
     """
-    _, d, rest = _below(input, axis)
+    _, d, rest = _shifted_logits(input, axis)
     return d - rest
 
 
 @op(
     domain=(real,),
-    settings=_OVER,
+    settings=_REDUCTION_SETTINGS,
     rules=(
         lambda g, out, x, axis=None, keepdims=False: (
-            spread(g, x.shape, axis, keepdims)
-            * divide_no_nan(x, spread(out, x.shape, axis, keepdims))
+            broadcast_back(g, x.shape, axis, keepdims)
+            * divide_no_nan(x, broadcast_back(out, x.shape, axis, keepdims))
         ),
     ),
 )
@@ -374,7 +377,7 @@ def norm(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
 @op(
     np.cumsum,
     domain=(real(..., "n"),),
-    settings=_ALONG,
+    settings=_AXIS_SETTINGS,
     rules=(
         lambda g, _out, _x, axis=-1: np.flip(
             np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis
@@ -389,7 +392,7 @@ def cumsum(input: Any, *, axis: Any = -1) -> Any:
     """
 
 
-def _before(x: Any) -> Any:
+def _exclusive_cumprod(x: Any) -> Any:
     """Return, for each element, the product of those before it on the last axis."""
     running = cumprod(x, axis=-1)
     return np.concatenate([np.ones_like(x[..., :1]), running[..., :-1]], axis=-1)
@@ -409,14 +412,14 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
         both = multiply_no_nan_symmetric(factor[..., :-step], factor[..., step:])
         factor = np.concatenate([factor[..., :step], both], axis=-1)
         step *= 2
-    return multiply_no_nan(carry[..., ::-1], _before(x)).swapaxes(axis, -1)
+    return multiply_no_nan(carry[..., ::-1], _exclusive_cumprod(x)).swapaxes(axis, -1)
 
 
 @op(
     np.cumprod,
     forward=quiet(np.cumprod),
     domain=(real(..., "n"),),
-    settings=_ALONG,
+    settings=_AXIS_SETTINGS,
     rules=(_cumprod_rule,),
 )
 def cumprod(input: Any, *, axis: Any = -1) -> Any:
@@ -429,17 +432,18 @@ def cumprod(input: Any, *, axis: Any = -1) -> Any:
 
 def _prod_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     if not x.size:
-        return spread(g, x.shape, axis, keepdims)
+        return broadcast_back(g, x.shape, axis, keepdims)
     # Move the reduced axes to the end and merge them into one.
     over = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    gone = [k % x.ndim for k in over]
-    order = (*(k for k in range(x.ndim) if k not in gone), *gone)
+    last = [k % x.ndim for k in over]
+    order = (*(k for k in range(x.ndim) if k not in last), *last)
     row = np.transpose(x, order)
-    flat = row.reshape((*row.shape[: x.ndim - len(gone)], math.prod(x.shape[k] for k in gone)))
-    others: Any = multiply_no_nan_symmetric(_before(flat), _before(flat[..., ::-1])[..., ::-1])
+    flat = row.reshape((*row.shape[: x.ndim - len(last)], math.prod(x.shape[k] for k in last)))
+    before, after = _exclusive_cumprod(flat), _exclusive_cumprod(flat[..., ::-1])[..., ::-1]
+    others: Any = multiply_no_nan_symmetric(before, after)
     back = tuple(np.argsort(order).tolist())
     others = np.transpose(others.reshape(row.shape), back)
-    return multiply_no_nan(spread(g, x.shape, axis, keepdims), others)
+    return multiply_no_nan(broadcast_back(g, x.shape, axis, keepdims), others)
 
 
 @op(
@@ -448,7 +452,7 @@ def _prod_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = Fals
         lambda x, axis=None, keepdims=False: np.multiply.reduce(x, axis=axis, keepdims=keepdims)
     ),
     domain=(real,),
-    settings=_OVER,
+    settings=_REDUCTION_SETTINGS,
     rules=(_prod_rule,),
 )
 def prod(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:

@@ -130,7 +130,7 @@ def copy(input: Any) -> Any:
     """
 
 
-def _part(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
+def _concatenate_rule(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
     start = 0 if i == 0 else ends[i - 1]
     return g[(slice(None),) * (axis % g.ndim) + (slice(start, ends[i]),)]
 
@@ -143,7 +143,7 @@ def _part(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
         "axis": lambda *_: (0, -2),
         "ends": lambda x, y: ((x.shape[0], x.shape[0] + y.shape[0]),),
     },
-    rules=VariadicRule(_part),
+    rules=VariadicRule(_concatenate_rule),
 )
 def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:
     """Return arrays joined along `axis`; `ends` are the indices at which each ends, for the rule.

@@ -3,8 +3,8 @@
 M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions" (1964): Stirling's series 6.1.41,
 6.3.18 and 6.4.11 for large x, the recurrences 6.1.15, 6.3.5 and 6.4.6 to increase x to that range,
 the reflections 6.1.17, 6.3.7 and 6.4.7 below 0. Near the zeros of lgamma (1 and 2) and of digamma
-(ROOT), rational approximations with the zero as a factor: they were fitted at Chebyshev nodes with
-60 digits, with an error below 3e-17.
+(DIGAMMA_ROOT), rational approximations with the zero as a factor: they were fitted at Chebyshev
+nodes with 60 digits, with an error below 3e-17.
 
 W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation
 23 (1969), 631-637, with the coefficients for the normal distribution far from 0 that he published
@@ -37,7 +37,7 @@ __all__ = ["erf", "lgamma"]
 # From here on the asymptotic series are accurate to double precision.
 FAR = 10.0
 # lgamma(x) / ((x - 1) * (x - 2)) for x in [1.5, 2.5]: numerator and denominator, in x - 1.
-LOGARITHM = (
+LGAMMA = (
     (
         *(4.750143615731859e-06, 0.001743910918783751, 0.043686984704423906),
         *(0.32925051902499664, 0.9961132917827409, 1.2771737554565734, 0.5772156648550949),
@@ -47,7 +47,7 @@ LOGARITHM = (
         *(1.1546278234682121, 2.5770913696975004, 2.637532582203266, 1.0),
     ),
 )
-# digamma(x) / (x - ROOT) for x in [1, 2]: numerator and denominator, in x - 1.
+# digamma(x) / (x - DIGAMMA_ROOT) for x in [1, 2]: numerator and denominator, in x - 1.
 DIGAMMA = (
     (
         *(0.00022205476047991614, 0.012282771527360986, 0.1674321822097703),
@@ -58,7 +58,7 @@ DIGAMMA = (
         *(0.4784894928792091, 1.5240244625242985, 2.108065926448982, 1.0),
     ),
 )
-ROOT, ROOT_REST = 1.4616321449683622, 9.549995429965697e-17
+DIGAMMA_ROOT, DIGAMMA_ROOT_LOW = 1.4616321449683622, 9.549995429965697e-17
 # Bernoulli's numbers of even index from 2 on, as fractions.
 BERNOULLI = (
     *((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66)),
@@ -66,7 +66,7 @@ BERNOULLI = (
 )
 STIRLING = [p / (q * 2 * k * (2 * k - 1)) for k, (p, q) in enumerate(BERNOULLI[:7], 1)]
 DIGAMMA_FAR = [p / (q * 2 * k) for k, (p, q) in enumerate(BERNOULLI[:8], 1)]
-LEVEL = (math.log(2 * math.pi) - 1) / 2
+STIRLING_CONSTANT = (math.log(2 * math.pi) - 1) / 2
 LARGEST_ORDER = 100  # of polygamma; factorials of larger orders overflow
 
 
@@ -76,7 +76,7 @@ def _shifted(x: Any, low: float, most: int) -> tuple[Any, Any]:
     return x - n, n
 
 
-def _in_parts(x: Any, *parts: tuple[Any, Any]) -> Any:
+def _piecewise(x: Any, *parts: tuple[Any, Any]) -> Any:
     """Return each of `x` by the function of the first mask that is true for it, or NaN."""
     out, left = np.full_like(x, np.nan), np.ones_like(x, dtype=bool)
     for mask, function in parts:
@@ -101,7 +101,7 @@ def _elementwise(function: Any) -> Any:
     return forward
 
 
-def _cotangent(x: Any) -> Any:
+def _cot_pi(x: Any) -> Any:
     """Return cot(pi * x), accurate also near its poles (integers) and zeros (halfway)."""
     rest = x - np.rint(x)
     far = np.abs(rest) > 0.25
@@ -112,33 +112,33 @@ def _cotangent(x: Any) -> Any:
 # lgamma
 
 
-def _far_logarithm(x: Any) -> Any:
+def _lgamma_far(x: Any) -> Any:
     t = 1 / x
-    return (x - 0.5) * (np.log(x) - 1) + LEVEL + t * _polynomial(STIRLING[::-1], t * t)
+    return (x - 0.5) * (np.log(x) - 1) + STIRLING_CONSTANT + t * _polynomial(STIRLING[::-1], t * t)
 
 
-def _near_logarithm(x: Any) -> Any:
+def _lgamma_near(x: Any) -> Any:
     y, n = _shifted(x, 1.5, 8)
-    passed = np.ones_like(x)
+    terms = np.ones_like(x)
     for k in range(1, 9):
-        passed *= np.where(n >= k, x - k, 1)
-    return (y - 1) * (y - 2) * _ratio(LOGARITHM, y - 1) + np.log(passed)
+        terms *= np.where(n >= k, x - k, 1)
+    return (y - 1) * (y - 2) * _rational(LGAMMA, y - 1) + np.log(terms)
 
 
-def _positive_logarithm(x: Any) -> Any:
-    return _in_parts(
+def _lgamma_positive(x: Any) -> Any:
+    return _piecewise(
         x,
-        (x >= FAR, _far_logarithm),
-        (x >= 1.5, _near_logarithm),
+        (x >= FAR, _lgamma_far),
+        (x >= 1.5, _lgamma_near),
         # lgamma(x + 1) - log(x), with x in place of (x + 1) - 1, which would be rounded.
-        (x >= 0.5, lambda x: x * (x - 1) * _ratio(LOGARITHM, x) - np.log(x)),
-        (x > -0.5, lambda x: _near_logarithm(x + 2) - np.log(np.abs(x) * (x + 1))),
+        (x >= 0.5, lambda x: x * (x - 1) * _rational(LGAMMA, x) - np.log(x)),
+        (x > -0.5, lambda x: _lgamma_near(x + 2) - np.log(np.abs(x) * (x + 1))),
     )
 
 
-def _reflected_logarithm(x: Any) -> Any:
+def _lgamma_reflected(x: Any) -> Any:
     sine = np.abs(np.sin(np.pi * (x - np.rint(x))))
-    return np.log(np.pi / sine) - _positive_logarithm(1 - x)
+    return np.log(np.pi / sine) - _lgamma_positive(1 - x)
 
 
 def _polygamma_rule(g: Any, _out: Any, x: Any, n: int = -1) -> Any:
@@ -155,11 +155,11 @@ def lgamma(input: Any) -> Any:
     tensor([0.    , 1.7918])
     """
     x = input
-    return _in_parts(
+    return _piecewise(
         x,
         (np.isinf(x) | ((x <= 0) & (x == np.rint(x))), lambda x: np.full_like(x, np.inf)),
-        (x <= -0.5, _reflected_logarithm),
-        (~np.isnan(x), _positive_logarithm),
+        (x <= -0.5, _lgamma_reflected),
+        (~np.isnan(x), _lgamma_positive),
     )
 
 
@@ -168,10 +168,10 @@ def lgamma(input: Any) -> Any:
 
 def _near_digamma(x: Any) -> Any:
     y, n = _shifted(x, 1.0, 9)
-    passed = np.zeros_like(x)
+    terms = np.zeros_like(x)
     for k in range(1, 10):
-        passed += np.where(n >= k, 1 / (x - k), 0)
-    return ((y - ROOT) - ROOT_REST) * _ratio(DIGAMMA, y - 1) + passed
+        terms += np.where(n >= k, 1 / (x - k), 0)
+    return ((y - DIGAMMA_ROOT) - DIGAMMA_ROOT_LOW) * _rational(DIGAMMA, y - 1) + terms
 
 
 def _far_digamma(x: Any) -> Any:
@@ -180,7 +180,7 @@ def _far_digamma(x: Any) -> Any:
 
 
 def _positive_digamma(x: Any) -> Any:
-    return _in_parts(
+    return _piecewise(
         x,
         (x >= FAR, _far_digamma),
         (x >= 1, _near_digamma),
@@ -189,11 +189,11 @@ def _positive_digamma(x: Any) -> Any:
 
 
 def _digamma(x: Any) -> Any:
-    return _in_parts(
+    return _piecewise(
         x,
         # At a pole below 0 the limits from both sides are +inf and -inf.
         ((x < 0) & (x == np.rint(x)), lambda x: np.full_like(x, np.nan)),
-        (x < 0, lambda x: _positive_digamma(1 - x) - np.pi * _cotangent(x)),
+        (x < 0, lambda x: _positive_digamma(1 - x) - np.pi * _cot_pi(x)),
         (x >= 0, _positive_digamma),
     )
 
@@ -219,17 +219,17 @@ def _positive_polygamma(x: Any, n: int) -> Any:
     return (-1) ** (n + 1) * math.factorial(n) * (total + t**n * tail)
 
 
-def _cotangent_derivative(x: Any, n: int) -> Any:
+def _cot_pi_derivative(x: Any, n: int) -> Any:
     """Return derivative `n` of pi cot(pi x), a polynomial in c = cot(pi x), as c' is."""
     p = [0, 1]  # lowest power first
     for _ in range(n):
-        slope = [k * v for k, v in enumerate(p)][1:]
-        p = [-a - b for a, b in zip([*slope, 0, 0], [0, 0, *slope], strict=True)]
-    return np.pi ** (n + 1) * _polynomial([float(v) for v in p[::-1]], _cotangent(x))
+        derivative = [k * v for k, v in enumerate(p)][1:]
+        p = [-a - b for a, b in zip([*derivative, 0, 0], [0, 0, *derivative], strict=True)]
+    return np.pi ** (n + 1) * _polynomial([float(v) for v in p[::-1]], _cot_pi(x))
 
 
 def _reflected_polygamma(x: Any, n: int) -> Any:
-    return (-1) ** n * _positive_polygamma(1 - x, n) - _cotangent_derivative(x, n)
+    return (-1) ** n * _positive_polygamma(1 - x, n) - _cot_pi_derivative(x, n)
 
 
 @op(
@@ -250,7 +250,7 @@ def polygamma(input: Any, *, n: Any) -> Any:
     if n == 0:
         return _digamma(x)
     pole = np.full_like(x, np.inf if n % 2 else np.nan)
-    return _in_parts(
+    return _piecewise(
         x,
         ((x < 0) & (x == np.rint(x)), lambda x: pole[: x.size]),
         (x < 0, lambda x: _reflected_polygamma(x, n)),
@@ -263,7 +263,7 @@ def polygamma(input: Any, *, n: Any) -> Any:
 # erf(x) / x - 1 for |x| < NEAR / sqrt(2): numerator and denominator, in x**2. Fitted at Chebyshev
 # nodes with 60 digits; small compared with 1, so that its rounding errors hardly matter.
 NEAR = 0.66291
-CENTRE = (
+ERF_NEAR = (
     (
         *(-0.004951229096210269, -0.02664417645021071, -0.3258630246314575),
         0.1283791670955126,
@@ -275,7 +275,7 @@ CENTRE = (
 )
 # (1 - Phi(x)) / exp(-x**2 / 2) for NEAR <= x <= ERF_FAR, in x. Phi is the standard normal CDF.
 ERF_FAR = math.sqrt(32)
-SLOPE = (
+UPPER_TAIL = (
     (
         *(1.0765576773720192317e-8, 0.39894151208813466764, 8.8831497943883759412),
         *(93.506656132177855979, 597.27027639480026226, 2494.5375852903726711),
@@ -300,10 +300,10 @@ TAIL = (
 )
 # Elements per block, so that all temporary arrays fit into the cache.
 BLOCK = 1 << 14
-# 1 - Phi(END) underflows to 0.
-END = 40.0
-PEAK = 1 / math.sqrt(2 * math.pi)
-HALF_ROOT = math.sqrt(0.5)
+# 1 - Phi(LARGEST) underflows to 0.
+LARGEST = 40.0
+INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
+SQRT_HALF = math.sqrt(0.5)
 
 
 def _polynomial(coefficients: Sequence[float], x: Any) -> Any:
@@ -315,29 +315,29 @@ def _polynomial(coefficients: Sequence[float], x: Any) -> Any:
     return out
 
 
-def _ratio(of: tuple[Sequence[float], Sequence[float]], x: Any) -> Any:
-    out = _polynomial(of[0], x)
-    out /= _polynomial(of[1], x)
+def _rational(coefficients: tuple[Sequence[float], Sequence[float]], x: Any) -> Any:
+    out = _polynomial(coefficients[0], x)
+    out /= _polynomial(coefficients[1], x)
     return out
 
 
-def _centre(x: Any) -> Any:
+def _erf_near(x: Any) -> Any:
     """Return erf(x) for |x| < NEAR / sqrt(2)."""
-    out = x * _ratio(CENTRE, x * x)
+    out = x * _rational(ERF_NEAR, x * x)
     out += x
     return out
 
 
-def _above(x: Any) -> Any:
+def _upper_tail(x: Any) -> Any:
     """Return 1 - Phi(x), the upper tail probability, of a 1-d array x >= NEAR."""
-    x = np.minimum(x, END)
+    x = np.minimum(x, LARGEST)
     # exp would magnify the rounding error of x**2; that of `short`, x truncated to 1/16, is exact.
     short = np.trunc(x * 16)
     short *= 1 / 16
     rest = x - short
     rest *= x + short
     short *= short
-    out = _ratio(SLOPE, np.minimum(x, ERF_FAR))
+    out = _rational(UPPER_TAIL, np.minimum(x, ERF_FAR))
     rest *= -0.5
     short *= -0.5
     np.exp(rest, out=rest)
@@ -348,12 +348,12 @@ def _above(x: Any) -> Any:
     if far.size:
         y = x.take(far)
         t = 1 / np.square(y)
-        out[far] = (PEAK - t * _ratio(TAIL, t)) / y * short.take(far) * rest.take(far)
+        out[far] = (INV_SQRT_2PI - t * _rational(TAIL, t)) / y * short.take(far) * rest.take(far)
     return out
 
 
-def _pieces(x: Any, scale: float, near: Any, above: Any) -> Any:
-    """Return near(x) for |x| < NEAR / scale, else above(x, 1 - Phi(scale * |x|)), by blocks."""
+def _evaluate(x: Any, scale: float, near: Any, far: Any) -> Any:
+    """Return near(x) for |x| < NEAR / scale, else far(x, 1 - Phi(scale * |x|)), by blocks."""
     x = scalar_to_array(x)
     wide = x.astype(float, copy=False).ravel()
     out = np.empty_like(wide)
@@ -364,34 +364,39 @@ def _pieces(x: Any, scale: float, near: Any, above: Any) -> Any:
         inner, outer = np.flatnonzero(small), np.flatnonzero(~small)
         rest = part.take(outer)
         out[start + inner] = near(part.take(inner))
-        out[start + outer] = above(rest, _above(np.abs(rest) * scale))
+        out[start + outer] = far(rest, _upper_tail(np.abs(rest) * scale))
     dtype = x.dtype if x.dtype.kind == "f" else get_default_dtype()
     return out.reshape(x.shape).astype(dtype, copy=False)
 
 
-def _below(x: Any, above: Any) -> Any:
+def _lower_tail(x: Any, tail: Any) -> Any:
     right = np.flatnonzero(x > 0)
-    above[right] = 1 - above.take(right)
-    return above
+    tail[right] = 1 - tail.take(right)
+    return tail
 
 
-def distribution(x: Any) -> Any:
+def normal_cdf(x: Any) -> Any:
     """Return the CDF of the standard normal distribution."""
-    return _pieces(x, 1.0, lambda x: 0.5 + 0.5 * _centre(x * HALF_ROOT), _below)
+    return _evaluate(x, 1.0, lambda x: 0.5 + 0.5 * _erf_near(x * SQRT_HALF), _lower_tail)
 
 
 @op(domain=(real,), rules=(lambda g, out, x: g * (out * x * -2),))
 @quiet
-def bell(input: Any) -> Any:
+def gaussian(input: Any) -> Any:
     """Return exp(-input**2).
 
-    >>> bell(np.array([0.0, 1.0]))
+    >>> gaussian(np.array([0.0, 1.0]))
     array([1.        , 0.36787944])
     """
     return np.exp(-input * input)
 
 
-@op(domain=(real,), rules=(lambda g, _out, x: g * (bell(x) * (2 / math.sqrt(math.pi))),))
+def normal_pdf(x: Any) -> Any:
+    """Return the density of the standard normal distribution."""
+    return gaussian(x * SQRT_HALF) * INV_SQRT_2PI
+
+
+@op(domain=(real,), rules=(lambda g, _out, x: g * (gaussian(x) * (2 / math.sqrt(math.pi))),))
 @quiet
 def erf(input: Any) -> Any:
     """Return the error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to `input`.
@@ -400,13 +405,13 @@ def erf(input: Any) -> Any:
     >>> tg.erf(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.8427])
     """
-    return _pieces(input, 1 / HALF_ROOT, _centre, lambda x, above: np.copysign(1 - 2 * above, x))
+    return _evaluate(input, 1 / SQRT_HALF, _erf_near, lambda x, tail: np.copysign(1 - 2 * tail, x))
 
 
 @op(
-    forward=distribution,
+    forward=normal_cdf,
     domain=(real,),
-    rules=(lambda g, _out, x: g * (bell(x * HALF_ROOT) * PEAK),),
+    rules=(lambda g, _out, x: g * normal_pdf(x),),
 )
 def ndtr(input: Any) -> Any:
     """Return the CDF of the standard normal distribution, as `scipy.special.ndtr`.

@@ -21,10 +21,10 @@ __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"
 
 
 def _normalized(
-    x: Any, axis: tuple[int, ...], eps: float, weight: Any, bias: Any, *, centred: bool = True
+    x: Any, axis: tuple[int, ...], eps: float, weight: Any, bias: Any, *, centered: bool = True
 ) -> Tensor:
     """Return `x` normalized over `axis`, times `weight` plus `bias`, which broadcast."""
-    out = record(n.normalized, (x,), {"axis": axis, "eps": eps, "centred": centred})
+    out = record(n.normalized, (x,), {"axis": axis, "eps": eps, "centered": centered})
     return _affine(out, weight, bias)
 
 
@@ -74,7 +74,7 @@ def rms_norm(
     """
     axes = _last_axes("rms_norm", input, normalized_shape)
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
-    return _normalized(input, axes, eps, weight, None, centred=False)
+    return _normalized(input, axes, eps, weight, None, centered=False)
 
 
 def _last_axes(name: str, input: Any, normalized_shape: Sequence[int]) -> tuple[int, ...]:
