@@ -30,7 +30,7 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-SECONDS, SHRINKING = 4.0, 2.0
+SECONDS, SHRINKING = 3.2, 1.2
 """For 100 examples: how long laws are held, and how long a failure is made small.
 
 These are the processor's seconds, so that other programs take nothing away.
