@@ -73,7 +73,7 @@ def test_functions_of_autograd() -> None:
 
 
 @pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
-def test_what_is_no_function_of_one_result(adapter: Any) -> None:
+def test_functions_of_one_result_are_required(adapter: Any) -> None:
     library = adapter.__name__.removeprefix("from_")
     pytest.importorskip(f"{library}.numpy" if library == "autograd" else library)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):

@@ -81,7 +81,7 @@ def test_staircases_are_inconclusive_by_reason() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:entropy")
-def test_what_is_not_defined_is_reported() -> None:
+def test_undefined_points_are_reported() -> None:
     def entropy(x: Any) -> Any:
         return -x * np.log(np.abs(x))
 
@@ -401,7 +401,7 @@ def test_arguments_of_another_type(call: Any, text: str) -> None:
         (lambda: index(0), "size of the axis of an index is 0; expected at least 1"),
     ],
 )  # fmt: skip
-def test_arguments_of_no_use(call: Any, text: str) -> None:
+def test_illegal_values(call: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call()
 

@@ -54,7 +54,7 @@ def test_the_page_runs_without_torch_and_scipy(
     assert "PyTorch is not installed: its functions are left out" in printed
 
 
-def test_what_the_usual_test_passes() -> None:
+def test_the_usual_test_passes() -> None:
     page = runpy.run_path(str(PAGE))
     assert page["usual_test"]() < 1e-8
 

@@ -131,7 +131,7 @@ def _caught(wrong: Wrong) -> GradientError:
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
-def test_a_failure_says_what_is_wrong_and_its_line_shows_it_again(wrong: Wrong) -> None:
+def test_messages_name_the_error_and_reproduce_it(wrong: Wrong) -> None:
     error = _caught(wrong)
     text = str(error)
     assert error.kind == wrong.kind, text

@@ -128,7 +128,7 @@ def test_a_factor_may_hide_what_float32_loses() -> None:
 
 
 @pytest.mark.parametrize(("large", "w"), [(200.0, 10.4375), (1024.0, 8.75)])
-def test_what_is_saturated_may_be_rounded_more_coarsely_than_it_moves(
+def test_saturated_results_may_be_rounded_more_coarsely_than_they_move(
     large: float, w: float
 ) -> None:
     # By the ulps tried in float64 tanh moved by whole ulps of its own, or not at all.
@@ -206,7 +206,7 @@ def test_a_function_may_refuse_arguments_of_several_types() -> None:
 
 
 @pytest.mark.parametrize(("a", "b"), [(88.0, 0.0), (709.5, -4.0)])
-def test_numbers_on_the_way_may_be_larger_than_any_float(a: float, b: float) -> None:
+def test_intermediate_numbers_may_overflow(a: float, b: float) -> None:
     x, y = np.array(a), np.array([b, b])
     for f in (
         lambda a, b: a.exp() * b.sigmoid(),
@@ -218,7 +218,7 @@ def test_numbers_on_the_way_may_be_larger_than_any_float(a: float, b: float) -> 
 
 
 @pytest.mark.parametrize("a", [100.0, 1024.0])
-def test_what_overflows_beside_nothing_is_no_wrong_gradient(a: float) -> None:
+def test_overflow_beside_an_empty_result_is_no_wrong_gradient(a: float) -> None:
     def vjp(g: Any, _out: Any, a: Any, b: Any) -> Any:
         return g.sum(keepdims=True) * np.exp(a), -g + 0 * b
 
@@ -250,7 +250,7 @@ def test_a_slope_beyond_float32_is_legal_however_small_its_share() -> None:
     assert check(op_named("power"), x, np.array([[-9.5625, -14.0], [-9.5, 0.0]]))
 
 
-def test_an_imaginary_step_that_ignores_a_little_is_not_taken() -> None:
+def test_small_terms_beside_large_ones_are_differentiated() -> None:
     x = np.array([-5.7220458984375e-05, 0.0])  # of whose abs the slope is 1e-5 of the whole
     assert check(op_named("binary_cross_entropy_with_logits"), x, np.array([14336.0]))
 
@@ -294,7 +294,7 @@ def test_a_gradient_of_eight_bits_is_no_rounding_of_float32() -> None:
 
 
 @pytest.mark.parametrize("m", [16.0, 2.0**20])
-def test_in_float32_what_turns_within_a_few_ulps_is_not_taken_for_flat(m: float) -> None:
+def test_float32_gradients_may_turn_within_a_few_ulps(m: float) -> None:
     # The variance of equal rows is 0, and eps alone is what the slope is made of.
     def norm(x: Any) -> Any:
         return (x - x.mean(axis=0)) / _deviation(x)
