@@ -45,7 +45,7 @@ torch_function("mm", torch.mm, real(N, K), real(K, M))
 torch_function("mv", torch.mv, real(N, K), real(K))
 torch_function("dot", torch.dot, real(N), real(N))
 torch_function("bmm", torch.bmm, real("b", N, K), real("b", K, M))
-torch_function("matmul", torch.matmul, real, real, sig="(n,k),(k,m)->(n,m)")
+torch_function("matmul", torch.matmul, real, real, signature="(n,k),(k,m)->(n,m)")
 torch_function(
     "addmm",
     lambda c, a, b: torch.addmm(c, a, b, beta=0.5, alpha=2),
