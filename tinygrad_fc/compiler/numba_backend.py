@@ -18,7 +18,7 @@ from numba import njit, types
 from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import cache, numba_math, numpy_printer
-from tinygrad_fc.compiler.ir import GuardFailed, Value, draw, mapped
+from tinygrad_fc.compiler.ir import GuardFailed, draw, mapped, operands
 from tinygrad_fc.compiler.numba_plan import Unsupported
 from tinygrad_fc.compiler.numba_printer import LINE, Argument, Printer
 
@@ -57,7 +57,7 @@ def build(program: Program) -> Any:
             space[name] = value
     lines += [
         f"    if run({', '.join(passed)}):",
-        f"        native.retry([{', '.join(passed)}])",
+        f"        native.check(native.call([{', '.join(passed)}]))",
         f"    return ({', '.join(results[k] for k in sorted(results))}{',' * bool(results)})",
     ]
     exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
@@ -104,13 +104,17 @@ class Native:
     """A native function, its arguments, and what belongs to it."""
 
     def __init__(self, program: Program, rows: frozenset[int] | None) -> None:
-        printer = Printer(program, rows, {name[5:7]: name for name in numba_math.gemms()})
+        self._printer = printer = Printer(
+            program, rows, {name[5:7]: name for name in numba_math.gemms()}
+        )
         self.program, self.source = program, printer.source()
         spare = np.empty(printer.work + LINE, np.uint8)
         start = -spare.ctypes.data % LINE
         work = Argument("work", "work", "u1", 1, spare[start : start + printer.work])
         self.arguments = [*printer.arguments, work]
         self.draws = [a for a in self.arguments if a.kind == "draw"]
+        read = [v for a in self.draws for v in operands(a.value)]
+        self._constants = {v: v.sample for v in read if v.is_constant}
         what = program.name if rows is None else f"an epoch of {program.name}"
         signature = [_type(a.dtype, a.ndim) for a in self.arguments]
         if rows is not None:
@@ -132,10 +136,6 @@ class Native:
                     x[...] = copies[k]
         return status
 
-    def retry(self, args: list[Any]) -> None:
-        """Call the function again, where it has returned a status; raise what it stands for."""
-        self.check(self.call(args))
-
     def check(self, status: int) -> None:
         """Raise the error that a status stands for."""
         if status == STATUS["GUARD"]:
@@ -145,16 +145,11 @@ class Native:
 
     def draw(self, inputs: Any) -> list[Any]:
         """Return the random arrays of one step, drawn from the generators among the inputs."""
-        known = dict(zip(self.program.inputs, inputs, strict=True))
-
-        def read(leaf: Any) -> Any:
-            if not isinstance(leaf, Value):
-                return leaf
-            return leaf.sample if leaf.is_constant else known[leaf]
-
-        calls = [mapped(read, (a.value.args, a.value.kwargs)) for a in self.draws]
+        known = {**self._constants, **dict(zip(self.program.inputs, inputs, strict=True))}
+        values = [argument.value for argument in self.draws]
+        calls = [mapped(lambda x: known.get(x, x), (v.args, v.kwargs)) for v in values]
         drawn = [draw(*args, **kwargs) for args, kwargs in calls]
-        return [np.asarray(x, a.dtype, order="C") for x, a in zip(drawn, self.draws, strict=True)]
+        return [np.asarray(x, v.dtype, order="C") for x, v in zip(drawn, values, strict=True)]
 
 
 # From source to machine code

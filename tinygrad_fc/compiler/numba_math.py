@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import itertools
 import math
 from functools import lru_cache
 from typing import Any
@@ -220,21 +221,16 @@ def address(typing: Any, place: Any, at: Any) -> Any:  # noqa: ARG001
 def gemms() -> dict[str, Any]:
     """Return the products of matrices of the BLAS that NumPy has loaded, by their names here.
 
-    Builds of NumPy give several names to the functions; SciPy's are taken where NumPy shows none.
+    Builds of NumPy give several names to the functions; without them, loops are used.
     """
-    names = [(f"{p}cblas_{{}}gemm{s}", s) for s in ("64_", "") for p in ("scipy_", "")]
-    for module in ("numpy._core._multiarray_umath", "scipy.linalg.cython_blas"):
-        try:
-            library = ctypes.CDLL(str(importlib.import_module(module).__file__))
-        except (ImportError, OSError):
-            continue
-        for name, suffix in names:
-            if hasattr(library, name.format("d")) and hasattr(library, name.format("s")):
-                whole = types.int64 if suffix else types.int32
-                return {
-                    f"gemm_{code}{suffix}": _external(library, name.format(letter), code, whole)
-                    for code, letter in (("f4", "s"), ("f8", "d"))
-                }
+    library = ctypes.CDLL(str(importlib.import_module("numpy._core._multiarray_umath").__file__))
+    for suffix, prefix in itertools.product(("64_", ""), ("scipy_", "")):
+        name, whole = f"{prefix}cblas_{{}}gemm{suffix}", types.int64 if suffix else types.int32
+        if hasattr(library, name.format("d")):
+            return {
+                f"gemm_{code}{suffix}": _external(library, name.format(letter), code, whole)
+                for code, letter in (("f4", "s"), ("f8", "d"))
+            }
     return {}
 
 

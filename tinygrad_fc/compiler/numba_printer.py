@@ -25,7 +25,7 @@ LINE = 64
 FUSED = ("elementwise", "reduce")
 """Kinds of nodes that may share loops with others."""
 UNROLLED = 32
-"""Terms up to which the sum of a product is the innermost loop, which LLVM unrolls."""
+"""Terms up to which the sum of a product is the innermost loop."""
 
 
 class Schedule:
@@ -192,12 +192,11 @@ class Nest:
 
     def write(self) -> None:
         """Write the loops; reductions along the innermost ones are done in variables."""
-        loops = self._loops()
-        axes = [axis for axis, _ in loops]
+        axes = self._loops()
         body = [p if isinstance(p, str) else f"{p.name} = load({p.place(axes)})" for p in self.body]
         body += [f"store({access.place(axes)}, {access.name})" for access in self.stores]
-        before: list[list[str]] = [[] for _ in range(len(loops) + 1)]
-        after: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        before: list[list[str]] = [[] for _ in (*axes, None)]
+        after: list[list[str]] = [[] for _ in (*axes, None)]
         for access, node, text in self.totals:
             start, place = _start(node, axes), access.place(axes)
             if start is None:
@@ -208,16 +207,17 @@ class Nest:
                 before[start].append(f"{access.name} = {node.initial}")
                 body.append(f"{access.name} = {node.function.format(access.name, text)}")
                 after[start].append(f"store({place}, {access.name})")
-        for k, (_, count) in enumerate(loops):
-            self.printer.write([*before[k], f"for k{k} in range({count}):"], k)
-        self.printer.write([*before[-1], *body], len(loops))
-        for k in reversed(range(len(loops) + 1)):
+        for k, axis in enumerate(axes):
+            self.printer.write([*before[k], f"for k{k} in range({self.shape[axis]}):"], k)
+        self.printer.write([*before[-1], *body], len(axes))
+        for k in reversed(range(len(axes))):
             self.printer.write(after[k], k)
 
-    def _loops(self) -> list[tuple[int, int]]:
-        """Return the axes of the loops with how often they go round, the outermost first.
+    def _loops(self) -> list[int]:
+        """Return the axes of the loops, the outermost first.
 
-        Most memory is read from one element to the next; adjacent axes without gaps are one.
+        Most memory is read from one element to the next. The few terms of a small product are the
+        innermost loop, which LLVM unrolls.
         """
         accesses = [p for p in self.body if isinstance(p, Access)] + self.stores
         strides = [a.where.strides for a in (*accesses, *(t[0] for t in self.totals))]
@@ -226,16 +226,7 @@ class Nest:
         far = {k: max((abs(s[k]) for s in strides), default=0) for k in axes}
         unrolled = self.kind == "product" and self.shape[-1] <= UNROLLED
         last = len(self.shape) - 1 if unrolled else inner
-        order = sorted(axes, key=lambda k: (k == last, k == inner, -far[k], k))
-        loops: list[tuple[int, int]] = []
-        for axis in order:
-            count = self.shape[axis]
-            before = loops[-1][0] if loops else axis
-            gone = all((before in n.axes) == (axis in n.axes) for _, n, _ in self.totals)
-            if loops and gone and all(s[before] == s[axis] * count for s in strides):
-                count *= loops.pop()[1]
-            loops.append((axis, count))
-        return loops
+        return sorted(axes, key=lambda k: (k == last, k == inner, -far[k], k))
 
 
 def _start(node: Node, axes: list[int]) -> int | None:
