@@ -51,12 +51,8 @@ class Read:
 
     def now(self) -> Any:
         """Return the present value."""
-        if not isinstance(self.place, CellType):
-            return self.place.get(self.name, ABSENT)
-        try:
-            return self.place.cell_contents
-        except ValueError:  # empty
-            return ABSENT
+        cell = isinstance(self.place, CellType)
+        return self.place.cell_contents if cell else self.place.get(self.name, ABSENT)
 
 
 def same(a: Any, b: Any) -> bool:

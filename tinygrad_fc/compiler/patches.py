@@ -131,19 +131,12 @@ class _Names:
         return getattr(self._module, name)
 
 
-class _FloatType(type):
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, float)
-
-    def __call__(cls, x: Any = 0.0) -> Any:
-        array = array_of(x)
-        if type(array) is not Tracer:
-            return float(array)
-        return array if array.is_number else array.item()
-
-
-class _Float(metaclass=_FloatType):
-    """`float` that lets numbers of a trace pass."""
+def _float(x: Any = 0.0) -> Any:
+    """Return a float, or the traced number of a 0-d array."""
+    array = array_of(x)
+    if type(array) is not Tracer:
+        return float(array)
+    return array if array.is_number else array.item()
 
 
 def _names_in_modules(trace: Trace, here: Any) -> Iterator[tuple[Any, str, Any]]:
@@ -155,4 +148,4 @@ def _names_in_modules(trace: Trace, here: Any) -> Iterator[tuple[Any, str, Any]]
         if vars(module).get("np") is np:
             yield module, "np", numpy
         if name.startswith(("tinygrad_fc.optim", "tinygrad_fc.nn")):
-            yield module, "float", _Float
+            yield module, "float", _float

@@ -21,7 +21,7 @@ from tinygrad_fc.graph import Node
 from tinygrad_fc.op import Op
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tinygrad_fc.compiler.trace import Trace
 
@@ -120,17 +120,12 @@ class Tracer(NDArrayOperatorsMixin):
     def __len__(self) -> int:
         return int(self.shape[0])
 
-    def __iter__(self) -> Iterator[Any]:
-        return (self[k] for k in range(len(self)))
-
     # Values are refused, except to the library, which may branch on a number
 
     def __bool__(self) -> bool:
         value = self.value
         if not asked_by_library():
-            raise self.graph.refusal(
-                f"a branch on the value of a tensor of shape {self.shape}", ir.ADVICE
-            )
+            self.read("a branch depends on the value")
         truth = bool(value.sample)
         self.graph.expect(value, truth)
         return truth
@@ -146,12 +141,8 @@ class Tracer(NDArrayOperatorsMixin):
         return self.value.sample
 
     def __getattr__(self, name: str) -> Any:
-        if not hasattr(np.ndarray, name) or name.startswith("__"):
-            raise AttributeError(name)
-        if name == "sort" or not hasattr(np, name):
-            raise self.graph.refusal(
-                f"ndarray.{name} is used on a traced array", "Use a function of tinygrad_fc instead"
-            )
+        if name == "sort" or not (hasattr(np.ndarray, name) and hasattr(np, name)):
+            raise AttributeError(f"a traced array has no {name}. Use a function of tinygrad_fc")
         return partial(getattr(np, name), self)
 
     # Calls
@@ -357,8 +348,6 @@ def created(trace: Trace, function: Any, *args: Any, **kwargs: Any) -> Any:
         copies = function is np.array and kwargs.get("copy", True)
         return _converted(trace, args[0], dtype, copy=bool(copies))
     fill = np.zeros if function is np.empty else function
-    if kwargs.get("dtype") is not None:
-        kwargs["dtype"] = np.dtype(kwargs["dtype"])
     return Tracer(trace, trace.emit(fill, trace.values(args), trace.values(kwargs)))
 
 
