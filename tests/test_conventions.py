@@ -349,13 +349,13 @@ def test_mse_loss_refuses_shapes_that_would_broadcast(n: int):
             with pytest.raises(ShapeError) as told:
                 loss(tg.zeros(shape), tg.zeros(target))
             message = str(told.value)
-            assert f"the prediction has shape {shape} and the target {target}" in message
+            assert f"input has shape {shape} and target {target}" in message
             assert str(np.broadcast_shapes(shape, target)) in message
     with pytest.raises(ShapeError, match=rf"target\.reshape\(\({n}, 1\)\)"):
         tg.MSELoss()(tg.zeros(n, 1), tg.zeros(n))
     with pytest.raises(ShapeError, match="do not broadcast"):
         tg.MSELoss()(tg.zeros(n, 2), tg.zeros(n, 3))
-    with pytest.raises(DtypeError, match="the target is a list, expected a tensor or an array"):
+    with pytest.raises(DtypeError, match="target is a list, expected a tensor or an array"):
         tg.MSELoss()(tg.zeros(2), [0.0, 0.0])
     with pytest.raises(
         ValueError, match="is 'average', expected one of mean, sum, none, batchmean"
@@ -366,5 +366,5 @@ def test_mse_loss_refuses_shapes_that_would_broadcast(n: int):
 def test_a_target_that_is_no_number_is_refused_and_told():
     x, y = tg.zeros(3, 2), tg.zeros(3, 2)
     y[1, 0] = np.nan
-    with pytest.raises(ValueError, match=r"mse_loss: the target is NaN at index \(1, 0\)"):
+    with pytest.raises(ValueError, match=r"mse_loss: target is NaN at index \(1, 0\)"):
         tg.nn.functional.mse_loss(x, y)

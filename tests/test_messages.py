@@ -126,7 +126,7 @@ def test_a_missing_axis_is_an_index_error_that_names_the_operation():
 
 def test_loss_shapes_differ():
     message = told(lambda: nn.MSELoss()(tg.zeros(5, 1), tg.zeros(5)), ShapeError)
-    has(message, "mse_loss", "prediction has shape (5, 1) and the target (5,)")
+    has(message, "mse_loss", "input has shape (5, 1) and target (5,)")
     has(message, "They would broadcast to (5, 5)", "target.reshape((5, 1))")
 
 

@@ -313,7 +313,7 @@ def test_prelu_of_another_number_of_channels_says_which_layer_it_is():
             r"shape \(2, 3\), expected an even size along dim -1",
         ),
         (lambda: F.gelu(tg.zeros(2), "x"), 'expected "none" or "tanh"'),
-        (lambda: F.softplus(tg.zeros(2), beta=0), "beta is 0, expected another number"),
+        (lambda: F.softplus(tg.zeros(2), beta=0), "beta is 0, expected a nonzero number"),
         (lambda: nn.Hardtanh(1.0, 0.0)(tg.zeros(2)), "min_val is 1.0, expected at most max_val"),
         (lambda: F.softshrink(tg.zeros(2), -1), "lambd is -1, expected at least 0"),
         (lambda: nn.Softmax()(tg.zeros(2)), "dim=-1"),

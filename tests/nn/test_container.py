@@ -265,7 +265,7 @@ def test_a_module_dict_takes_pairs_and_refuses_names_that_are_taken():
     assert heads.a is heads["a"]
     with pytest.raises(KeyError, match="ModuleDict has an attribute 'keys' already"):
         heads["keys"] = nn.Tanh()
-    with pytest.raises(KeyError, match="expected one without a dot"):
+    with pytest.raises(KeyError, match="expected one without dots"):
         heads["a.b"] = nn.Tanh()
 
 

@@ -48,7 +48,7 @@ def test_no_loss_broadcasts(name: str, shapes: Any):
     with pytest.raises(ShapeError) as caught:
         LOSSES[name](tg.zeros(*first), tg.zeros(*second))
     message = str(caught.value)
-    assert message.startswith(f"{name}: the prediction has shape {first} and the target {second}")
+    assert message.startswith(f"{name}: input has shape {first} and target {second}")
     if math.prod(first) == math.prod(second):
         assert message.endswith(f"target.reshape({first})")
         assert "They would broadcast to (5, 5)" in message
@@ -56,10 +56,10 @@ def test_no_loss_broadcasts(name: str, shapes: Any):
 
 @every
 def test_predictions_are_tensors(name: str):
-    with pytest.raises(DtypeError, match=r"the target is a list, expected a tensor"):
+    with pytest.raises(DtypeError, match=r"target is a list, expected a tensor"):
         LOSSES[name](tg.zeros(2), [0.0, 0.0])
     if "lambda" not in repr(LOSSES[name]):
-        with pytest.raises(DtypeError, match=r"the prediction is a ndarray, expected a tensor"):
+        with pytest.raises(DtypeError, match=r"input is a ndarray, expected a tensor"):
             LOSSES[name](np.zeros(2), tg.zeros(2))
 
 

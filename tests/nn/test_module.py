@@ -259,10 +259,10 @@ def test_registering_checks_names_and_kinds(method: str):
     register("empty", None)
     register("empty", good)
     assert net.new is good
-    with pytest.raises(TypeError, match="the name is 3, expected a string"):
+    with pytest.raises(TypeError, match="name is 3, expected a string"):
         register(3, good)
     for name in ("", "a.b"):
-        with pytest.raises(KeyError, match=f"the name is '{name}', expected one without a dot"):
+        with pytest.raises(KeyError, match=f"name is '{name}', expected one without dots"):
             register(name, good)
     for name in ("taken", "forward"):
         with pytest.raises(KeyError, match=f"Plain has an attribute '{name}' already"):

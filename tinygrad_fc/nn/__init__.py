@@ -1,4 +1,4 @@
-"""Layers, containers and losses, in PyTorch's spelling."""
+"""Layers, containers and losses, under PyTorch's names."""
 
 from tinygrad_fc.nn import functional as functional
 from tinygrad_fc.nn import init as init

@@ -31,7 +31,7 @@ class Activation(FromFunction):
 
 
 class Sigmoid(Activation, function=F.sigmoid):
-    """Logistic sigmoid, formula (1)."""
+    """Logistic sigmoid, formula (2) of `handderived.py`."""
 
 
 class Tanh(Activation, function=F.tanh):
@@ -64,7 +64,7 @@ class SiLU(Activation, function=F.silu):
 
 
 class Mish(Activation, function=F.mish):
-    """Self-regularized activation."""
+    """Mish activation."""
 
     inplace: bool = False
 
@@ -76,7 +76,7 @@ class GELU(Activation, function=F.gelu):
 
 
 class Softplus(Activation, function=F.softplus):
-    """Smooth rectifier."""
+    """Softplus, a smooth approximation of ReLU."""
 
     beta: float = 1.0
     threshold: float = 20.0
@@ -107,7 +107,7 @@ class CELU(Activation, function=F.celu):
 
 
 class Softsign(Activation, function=F.softsign):
-    """Rational sigmoid."""
+    """Softsign, `x / (1 + |x|)`."""
 
 
 class Tanhshrink(Activation, function=F.tanhshrink):
@@ -129,7 +129,7 @@ class Hardsigmoid(Activation, function=F.hardsigmoid):
 
 
 class Hardswish(Activation, function=F.hardswish):
-    """Piecewise linear SiLU."""
+    """SiLU with the piecewise linear sigmoid."""
 
     inplace: bool = False
 
@@ -150,7 +150,7 @@ class Softshrink(_Shrink, function=F.softshrink):
 
 
 class Threshold(Activation, function=F.threshold):
-    """Threshold with a replacement value."""
+    """Replace values at or below a threshold."""
 
     threshold: float
     value: float
@@ -164,7 +164,7 @@ class GLU(Activation, function=F.glu):
 
 
 class Softmax(Activation, function=F.softmax):
-    """Softmax over an axis. `CrossEntropyLoss` takes scores before the softmax."""
+    """Softmax over an axis. `CrossEntropyLoss` takes logits: do not apply it before."""
 
     dim: int | None = None
 
@@ -184,8 +184,8 @@ class Softmin(Activation, function=F.softmin):
 class PReLU(Module):
     """Leaky ReLU with learned slopes, `nn.functional.prelu`. He et al. (2015).
 
-    `weight` (num_parameters,) starts at `init`: one slope for all, or one per channel of an input
-    (N, C, ...). Raises `LayerError` for another number of channels.
+    `weight` (num_parameters,) is initialized to `init`: one slope for all, or one per channel of an
+    input (N, C, ...). Raises `LayerError` for another number of channels.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.PReLU()(tg.tensor([-1.0, 2.0])).detach()

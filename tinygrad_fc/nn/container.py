@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class _Container(Module, Generic[T]):
-    """Base of all containers: `_is_item` says which attributes are items, `_as_item` converts."""
+    """Base of all containers: `_is_item` tests attributes, `_as_item` converts a new item."""
 
     def _is_item(self, name: str, value: object) -> bool:
         del name
@@ -53,7 +53,7 @@ class _Container(Module, Generic[T]):
 
 
 class _ParameterItems(_Container[Any]):
-    """Items that are any values; tensors become parameters."""
+    """Mixin: items may be any values; tensors are converted to parameters."""
 
     def _is_item(self, name: str, value: object) -> bool:
         del value
@@ -160,7 +160,7 @@ class _List(_Container[T]):
         return both
 
 
-# By the forward of an activation, its class and the op that computes it after a Linear at once.
+# By the forward of an activation: its class, and the op that fuses a linear layer with it.
 _FUSED: dict[Any, tuple[type[Module], Op]] = {
     Sigmoid.forward: (Sigmoid, linalg.linear_sigmoid),
     Tanh.forward: (Tanh, linalg.linear_tanh),
@@ -170,7 +170,7 @@ _LINEAR_FORWARD: Any = Linear.forward
 
 
 class Sequential(_List[Module]):
-    """Layers in sequence: each gets what the one before it returned.
+    """A chain of layers: each one is called with the output of the previous one.
 
     Pass them in order, `Sequential(Linear(4, 3), ReLU())`, or with names in a dict,
     `Sequential(OrderedDict(hidden=Linear(4, 3), act=ReLU()))`. A slice is a Sequential of the same
@@ -199,14 +199,14 @@ class Sequential(_List[Module]):
         return type(self)(dict(named))
 
     def forward(self, input: Any) -> Any:
-        """Return the result of the last layer."""
+        """Return the output of the last layer."""
         at = ""
         waiting: Any = None  # a Linear, fused with the activation if one follows
         try:
             for name, layer in tuple(self.__dict__.items()):
                 if not isinstance(layer, Module):
                     continue
-                # Classes and forwards as they are here: no subclass, no patch, no hook.
+                # Fuse only original layers: no subclasses, no patched `forward`, no hooks.
                 kind = layer.__class__
                 code = None if layer._hooks or "forward" in layer.__dict__ else kind.forward
                 if waiting is not None:
@@ -236,7 +236,7 @@ class Sequential(_List[Module]):
 
 
 class ModuleList(_List[Module]):
-    """A list of modules. A plain list works as well; this one numbers its items in `repr`.
+    """A list of modules. A plain list works as well; this one shows its items in `repr`.
 
     It has the methods of a list and no `forward`. Raises `TypeError` for an item that is not a
     module.
@@ -259,7 +259,7 @@ class ModuleList(_List[Module]):
 
 
 class ParameterList(_ParameterItems, _List[Any]):
-    """A list of parameters; tensors become parameters, other values are held as they are.
+    """A list of parameters; tensors become parameters, other values are stored unchanged.
 
     It has the methods of a list.
 
@@ -297,12 +297,12 @@ class _Dict(_Container[T], MutableMapping[str, T]):
         return iter(self._named_items())
 
     def setdefault(self, key: str, default: Any = None) -> T:
-        """Return the item at `key`, which is first set to `default` where there is none."""
+        """Return the item at `key`; set it to `default` if there is none."""
         if key not in self:
             self[key] = default
         return self[key]
 
-    # Modules are compared by identity, mappings by their items.
+    # Mapping defines comparison by items; modules compare by identity.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -321,7 +321,7 @@ class ModuleDict(_Dict[Module]):
 
 
 class ParameterDict(_ParameterItems, _Dict[Any]):
-    """A dict of parameters; tensors become parameters, other values are held as they are.
+    """A dict of parameters; tensors become parameters, other values are stored unchanged.
 
     It has the methods of a dict, and its items are attributes too. Raises `KeyError` for a key that
     is empty, has a dot, or is an attribute already.

@@ -25,7 +25,7 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """Random zeros with probability `p` in training, `nn.functional.dropout`.
+    """Set elements to 0 with probability `p` in training: `nn.functional.dropout`.
 
     Raises `ValueError` for `p` outside [0, 1]. Srivastava et al. (2014).
 
@@ -39,7 +39,7 @@ class Dropout(_Dropout):
 
 
 class AlphaDropout(_Dropout):
-    """Dropout for networks of `SELU`, `nn.functional.alpha_dropout`.
+    """Dropout for networks with `SELU` activations, `nn.functional.alpha_dropout`.
 
     Raises `ValueError` for `p` outside [0, 1]. Klambauer et al. (2017).
 

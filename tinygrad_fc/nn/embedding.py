@@ -61,7 +61,7 @@ class Embedding(Module):
         return cls(count, width, padding_idx, _weight=embeddings, _freeze=freeze, **more)
 
     def reset_parameters(self) -> None:
-        """Draw the vectors again."""
+        """Reinitialize the vectors."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0

@@ -1,4 +1,4 @@
-"""Functions that a module calls around its forward and backward pass."""
+"""Hooks: functions that a module calls around forward and in the backward pass."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def _after(
 class _Gradients:
     """The gradients of one call's inputs and outputs, for its backward hooks.
 
-    Inputs and outputs pass through an identity op each, whose backward gets all their gradients:
-    that of the outputs stores them, that of the inputs calls the hooks.
+    The inputs pass through one identity op and the outputs through another. The backward of the
+    output op stores `grad_output`; that of the input op calls the hooks.
     """
 
     def __init__(self, module: Module, functions: Sequence[Callable[..., Any]]) -> None:
@@ -97,14 +97,14 @@ class _Gradients:
         self.grad_output: tuple[Any, ...] = ()
 
     def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the inputs through an identity op."""
+        """Return the inputs, passed through an identity op."""
         self.count = len(args)
         watched = _through(self._call_hooks, args)
-        self.no_input = watched is args  # then the gradients of the outputs call the hooks
+        self.no_input = watched is args  # then the output op calls the hooks
         return watched
 
     def watch_outputs(self, result: Any) -> Any:
-        """Return the output or outputs through an identity op."""
+        """Return the output or outputs, passed through an identity op."""
         if isinstance(result, tuple):
             return _through(self._store, result)
         return _through(self._store, (result,))[0]
@@ -126,7 +126,7 @@ class _Gradients:
 def _through(
     callback: Callable[[tuple[Any, ...]], tuple[Any, ...]], values: tuple[Any, ...]
 ) -> tuple[Any, ...]:
-    """Return `values`, those that require grad through an identity op with `callback` as backward.
+    """Return `values`, of which those that require grad get an op with `callback` as backward.
 
     `callback` gets and returns one gradient per value, None for one that does not require grad.
     """

@@ -1,7 +1,7 @@
 """Errors with the path of the layer that raised them.
 
-An exception passes `Module.__call__` of every module around its origin, innermost first. Each adds
-its name, so that the message has the path by which `get_submodule` and `state_dict` know the layer.
+An exception propagates through `Module.__call__` of all enclosing modules, innermost first. Each
+adds a name, so that the message contains the path of the layer as in `state_dict`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ __all__ = ["LayerError"]
 
 
 class _Path:
-    """Names of the modules that an exception has passed, outermost first.
+    """Names of the modules through which an exception has propagated, outermost first.
 
     It holds no module, so that a caught or pickled exception keeps no model alive.
     """
 
     def __init__(self, inner: int = 0, inner_class: str = "") -> None:
-        self.inner = inner  # id of the module passed last
+        self.inner = inner  # id of the last module that the exception left
         self.inner_class = inner_class
         self.names: list[str] = []
         self.note = ""
 
     def extend(self, outer: Module, name: str | None) -> list[str]:
-        """Add the name that the module passed last has in `outer`, and return it in a list."""
+        """Prepend the name in `outer` of the last module that was left; return the added names."""
         if name is None and self.inner not in (0, id(outer)):
             names = (path for path, module in outer.named_modules() if id(module) == self.inner)
             name = next(names, f"<{self.inner_class}>")
@@ -51,9 +51,9 @@ class _Path:
 class LayerError(ShapeError):
     """A layer got an input of a shape that it cannot take.
 
-    `layer` is the module and `input` what it got, whose `axis` should have size `expected`, which
-    is the layer's setting named `setting`. The message adds the layer's path in the model and, in a
-    `Sequential`, what the layer before it returned. Raise it `from` NumPy's error if there is one.
+    `layer` was called with `input`, whose `axis` must have size `expected`, the value of the
+    layer's attribute named `setting`. The message adds the layer's path in the model and, in a
+    `Sequential`, the previous layer and its output shape. Chain NumPy's error by `raise ... from`.
 
     >>> import tinygrad_fc as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(4, 5), tg.nn.Sigmoid(), tg.nn.Linear(8, 3))
@@ -73,7 +73,7 @@ class LayerError(ShapeError):
         self._returned = ""
 
     def extend(self, outer: Module, name: str | None, previous: Previous | None) -> None:
-        """Add that the error leaves `outer`, where the layer before may be."""
+        """Add the name in `outer` to the path, and `previous`, the layer before it, if known."""
         added = self._path.extend(outer, name)
         if self._previous:
             self._previous[:0] = added
@@ -112,10 +112,9 @@ class LayerError(ShapeError):
 def add_path(
     error: Exception, outer: Module, name: str | None = None, previous: Previous | None = None
 ) -> None:
-    """Add to `error` that it leaves `outer`.
+    """Add the name in `outer` of the module that raised `error` to the path of `error`.
 
-    `name` is the name there of the module that it left before, and `previous` the layer whose
-    result that got, where `outer` knows them.
+    `name` is this name, and `previous` the layer whose output was its input; both are optional.
     """
     if isinstance(error, LayerError):
         error.extend(outer, name, previous)

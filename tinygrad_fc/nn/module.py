@@ -1,9 +1,8 @@
 """The base class of layers and models.
 
-A module keeps no registries. Its parameters and submodules are its attributes, and those in lists,
-tuples and dicts that are its attributes, found by scanning `vars(module)`. So `self.weight` is a
-plain attribute, layers in a list count, and a subclass that forgets `super().__init__()` loses
-nothing, since all other state has a default on the class.
+A module has no registries. `vars(module)` is scanned for parameters and submodules, also in lists,
+tuples and dicts. So `self.weight` is a plain attribute, layers in a list are found, and a subclass
+need not call `super().__init__()`, since all other state has defaults on the class.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ _CONTAINERS = (list, tuple, dict)
 
 
 class Module:
-    """A layer or a model: a subclass has parameters and layers as attributes, and `forward`.
+    """Base of layers and models: a subclass sets parameters and layers, and defines `forward`.
 
-    Parameters and modules in lists, tuples and dicts count too, under names like
-    `layers.0.weight`; one that is held twice counts once. `state_dict` and `repr` raise
-    `RecursionError` for a module that is below itself, as in PyTorch. Call the module, not its
+    Parameters and modules in lists, tuples and dicts are found too, under names like
+    `layers.0.weight`; a shared one is listed once. `state_dict` and `repr` raise
+    `RecursionError` for a module that contains itself, as in PyTorch. Call the module, not its
     `forward`: only the call runs hooks, and adds the path in the model to errors.
 
     >>> import tinygrad_fc as tg
@@ -59,7 +58,7 @@ class Module:
     """
 
     training: bool = True
-    _buffer_names: Mapping[str, bool] = {}  # name: whether state_dict has it
+    _buffer_names: Mapping[str, bool] = {}  # name: whether it is persistent
     _hooks: dict[int, hooks.Hook] | None = None
 
     def __call__(self, x: Any = _NOTHING, /, *more: Any, **kwargs: Any) -> Any:
@@ -75,7 +74,7 @@ class Module:
             raise
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the result: for a subclass to define."""
+        """Return the output; every subclass defines this method."""
         del args, kwargs
         raise NotImplementedError(
             f"{type(self).__name__} has no forward, expected one in every subclass of Module. "
@@ -186,8 +185,8 @@ class Module:
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Set the attribute `name` to a buffer: a tensor that is state, but not learned.
 
-        `to` converts it, and `state_dict` has it if `persistent`. A tensor that is assigned to the
-        attribute later becomes the buffer. Raises as `register_parameter` does.
+        `to` converts it, and `state_dict` includes it if `persistent`. A tensor that is assigned to
+        the attribute later becomes the buffer. Raises as `register_parameter` does.
         """
         if name in self._buffer_names:
             delattr(self, name)
@@ -205,18 +204,16 @@ class Module:
 
     def _register(self, name: str, value: Any, kind: type) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"the name is {name!r}, expected a string. Write str(name)")
+            raise TypeError(f"{type(self).__name__}: name is {name!r}, expected a string")
         if not name or "." in name:
-            raise KeyError(f"the name is {name!r}, expected one without a dot, and not empty")
+            raise KeyError(f"{type(self).__name__}: name is {name!r}, expected one without dots")
         old = vars(self).get(name, _NOTHING) if hasattr(self, name) else None
         if old is not None and not isinstance(old, kind):
             raise KeyError(
                 f"{type(self).__name__} has an attribute {name!r} already. Choose another name"
             )
         if value is not None and not isinstance(value, kind):
-            raise TypeError(
-                f"{name!r} is {_described(value)}, expected a {kind.__name__} or None. Convert it"
-            )
+            raise TypeError(f"{name!r} is {_described(value)}, expected a {kind.__name__} or None")
         setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -225,7 +222,7 @@ class Module:
             kind = "Parameter" if isinstance(old, Parameter) else "Module"
             raise TypeError(
                 f"{name!r} of {type(self).__name__} is a {kind}, and {_described(value)} would "
-                f"replace it, unseen by optimizers and state_dict. Assign a {kind} or None; to "
+                f"replace it, which optimizers and state_dict ignore. Assign a {kind} or None; to "
                 f"change a parameter's values, write `with no_grad(): module.{name}.copy_(values)`"
             )
         if name in self._buffer_names and not isinstance(value, Tensor | None):
@@ -245,7 +242,7 @@ class Module:
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` with each module, children first; return this one.
 
-        `fn` is called with a shared module once for each module that holds it, as in PyTorch.
+        A shared module is visited once per parent, as in PyTorch.
         """
         for child in self.children():
             child.apply(fn)
@@ -253,9 +250,9 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set `training`, which dropout and batch norm read, of all modules; return this one."""
+        """Set `training`, read by dropout and batch norm, of this and all submodules; return it."""
         if not isinstance(mode, bool):
-            raise ValueError(f"the mode is {mode!r}, expected True or False. Write train(True)")  # noqa: TRY004  PyTorch's
+            raise ValueError(f"the mode is {mode!r}, expected True or False. Write train(True)")  # noqa: TRY004  as in PyTorch
         for module in self.modules():
             module.training = mode
         return self
@@ -290,7 +287,7 @@ class Module:
         return self._convert(CPU)
 
     def cuda(self, device: Any = None) -> Self:
-        """Call `to("cuda")`, or `to` with another GPU."""
+        """Call `to("cuda")`, or `to(device)` if a GPU is passed."""
         return self._convert(gpu(device))
 
     def double(self) -> Self:
@@ -308,7 +305,7 @@ class Module:
     def _convert(self, where: device | None = None, dtype: np.dtype[Any] | None = None) -> Self:
         if dtype is not None and dtype.kind != "f":
             raise DtypeError(
-                f"the dtype of a module is {dtype}, expected a float. Use float32 or float64"
+                f"to: dtype is {dtype}, expected a float dtype. Use float32 or float64"
             )
         for tensor in chain(self.parameters(), self.buffers()):
             for t in (tensor, tensor.grad):
@@ -321,11 +318,11 @@ class Module:
     def state_dict(
         self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
-        """Return all parameters and persistent buffers by path, detached, sharing their memory.
+        """Return a dict of all parameters and persistent buffers by path, detached, not copied.
 
         A shared parameter is under each of its paths, as in PyTorch; of two tensors with one path,
-        only the last is in it. `keep_vars=True` returns the parameters themselves. `prefix` begins
-        each path; `destination`, a dict, is filled. Training changes the values:
+        only the last is in it. `keep_vars=True` returns the parameters themselves. Paths begin with
+        `prefix`; `destination` is the dict to fill. Training changes the values:
         `copy.deepcopy(model.state_dict())` preserves them.
 
         >>> import tinygrad_fc as tg
@@ -337,12 +334,12 @@ class Module:
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
-        """Copy values, tensors or arrays, by path into parameters and buffers.
+        """Copy the tensors or arrays of `state_dict` into the parameters and buffers by path.
 
         `strict=False` ignores paths that only one side has, and returns them as `missing_keys` and
         `unexpected_keys`. `assign=True` uses the memory and dtype of the values instead of a copy.
-        Raises `RuntimeError` that lists everything missing, unexpected, or of another shape, and
-        changes nothing then.
+        Raises `RuntimeError` that lists missing and unexpected paths and wrong shapes; then nothing
+        is changed.
         """
         return load(self, state_dict, strict=strict, assign=assign)
 
@@ -394,14 +391,14 @@ class Module:
         return hooks.add(vars(self).setdefault("_hooks", {}), hook, prepend=prepend)
 
     def extra_repr(self) -> str:
-        """Return the settings for `repr`: for a subclass to override."""
+        """Return the settings that `repr` shows; subclasses override it."""
         return ""
 
     def _get_name(self) -> str:
         return type(self).__name__
 
     def _lines(self) -> list[str]:
-        """Return the lines of the submodules in `repr`, one item each."""
+        """Return one string per submodule for `repr`."""
         return [f"({name}): {indented(module)}" for name, module in members(self, Module)]
 
     def __repr__(self) -> str:
@@ -418,11 +415,11 @@ class Module:
         return module_html(self)
 
 
-_REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))  # of a parameter or module
+_REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))  # valid for a parameter or module
 
 
 def members(owner: object, kind: type[T]) -> list[tuple[str, T]]:
-    """Return name and value of each attribute of type `kind`, and of such items of containers.
+    """Return (name, value) of all attributes of type `kind`, and of such items in containers.
 
     Items of lists, tuples and dicts, nested too, have names `attribute.key`.
     """
@@ -441,7 +438,7 @@ def _collect(name: str, value: Any, kind: type[T], result: list[tuple[str, T]]) 
 
 
 def _submodules(root: Module, path: str, seen: set[Module] | None) -> list[tuple[str, Module]]:
-    """Return path and module of `root` and all below it: once with `seen`, else under each path."""
+    """Return (path, module) of `root` and all below it, once if `seen` is a set."""
     if seen is not None:
         if root in seen:
             return []
@@ -453,7 +450,7 @@ def _submodules(root: Module, path: str, seen: set[Module] | None) -> list[tuple
 
 
 def indented(value: object) -> str:
-    """Return the `repr` of `value` for a line inside another's."""
+    """Return `repr(value)` with all lines but the first indented."""
     return repr(value).replace("\n", "\n  ")
 
 

@@ -1,9 +1,9 @@
-"""Layers, activations and losses as functions, in PyTorch's spelling: one family per module."""
+"""Layers, activations and losses as functions, under PyTorch's names: one family per module."""
 
 from tinygrad_fc.ops.elementwise import *
 
 # isort: split
-# What follows has the options of a layer, such as inplace, where an op has the same name.
+# These replace ops of the same name by functions with PyTorch's options, such as inplace.
 from tinygrad_fc.nn.functional.activation import *  # type: ignore[assignment]
 from tinygrad_fc.nn.functional.classification import *
 from tinygrad_fc.nn.functional.dropout import *

@@ -1,7 +1,7 @@
 """Activation functions, in PyTorch's spelling: the output has the shape of the input `x`.
 
-At a kink the derivative is PyTorch's. `inplace` is accepted for compatibility and changes nothing:
-the input is never modified.
+At a kink the derivative equals PyTorch's. `inplace` is accepted for compatibility and has no
+effect: the input is never modified.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """Return `x * P(x)`, P the standard normal distribution. Hendrycks and Gimpel (2016).
+    """Return `x * Phi(x)`, Phi the standard normal CDF. Hendrycks and Gimpel (2016).
 
     `approximate="tanh"` computes `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2`, which
     differs by less than 0.0005. Raises `ValueError` for another `approximate`.
@@ -72,21 +72,21 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Return `log(1 + exp(beta * x)) / beta`, a smooth approximation of relu.
 
-    Where `beta * x > threshold` and `threshold < 20` the result is `x`, as in PyTorch. From 20 on
-    `threshold` has no effect: the formula is computed without overflow, to the last digits. Raises
+    Where `beta * x > threshold` and `threshold < 20` the result is `x`, as in PyTorch. A
+    `threshold` of 20 or more has no effect, since the formula is accurate for all `x`. Raises
     `ValueError` for `beta = 0`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.softplus(tg.tensor([0.0, 1000.0]))
     tensor([6.9315e-01, 1.0000e+03])
     """
-    require(beta != 0, "softplus", "another number", beta=beta)
+    require(beta != 0, "softplus", "a nonzero number", beta=beta)
     out = record(a.softplus, (input,), {"beta": beta})
     return out if threshold >= 20 else e.where(input * beta > threshold, input, out)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
-    """Return `log(sigmoid(x))` (in nats), finite and accurate for every finite `x`.
+    """Return `log(sigmoid(x))`, finite and accurate for every finite `x`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.logsigmoid(tg.tensor([0.0, -1000.0]))
@@ -153,8 +153,8 @@ def tanhshrink(input: Tensor) -> Tensor:
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """Return `a * sigmoid(b)`, where `a` and `b` are the halves of `x` along `dim`.
 
-    `x` (..., 2n, ...) gives (..., n, ...). Raises `ShapeError` for an odd size. Dauphin et al.
-    (2016).
+    `x` has shape (..., 2n, ...), the result (..., n, ...). Raises `ShapeError` if the size along
+    `dim` is odd. Dauphin et al. (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.glu(tg.tensor([3.0, 0.0]))
@@ -170,7 +170,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def softmin(input: Tensor, dim: int | None = None, dtype: object = None) -> Tensor:
-    """Return `softmax(-x)` over `dim`: positive, of sum 1, largest for the smallest `x`.
+    """Return `softmax(-x)` over `dim`: values that sum to 1, largest for the smallest `x`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.softmin(tg.tensor([0.0, 1000.0]), dim=0)
@@ -205,8 +205,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Return `x` for `x > 0`, else `weight * x`: leaky relu with a learned slope.
 
-    `x` (N, C, ...); `weight` (C,) has one slope per channel, or (1,) or () one for all. Raises
-    `ShapeError` for another shape of `weight`. He et al. (2015), "Delving deep into rectifiers".
+    `x` has shape (N, C, ...), `weight` (C,), one slope per channel, or (1,) or (), one slope for
+    all. Raises `ShapeError` for another `weight`. He et al. (2015), "Delving deep into rectifiers".
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.prelu(tg.tensor([[-1.0, -1.0]]), tg.tensor([0.5, 0.25]))

@@ -1,4 +1,4 @@
-"""Checks of arguments, predictions and targets, and the reduction of element losses."""
+"""Checks of arguments, inputs and targets, and the reduction of elementwise losses."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ BATCH_REDUCTIONS = (*REDUCTIONS, "batchmean")
 def require(
     condition: bool, function: str, expected: str | tuple[str, ...], **argument: Any
 ) -> None:
-    """Raise `ValueError` for an argument that is not `expected`, a phrase or a tuple of choices."""
+    """Raise `ValueError` unless `condition`; `expected` is a phrase or a tuple of choices."""
     if not condition:
         ((name, value),) = argument.items()
         if isinstance(expected, tuple):
             expected = f"one of {', '.join(expected)}"
-        raise ValueError(f"{function}: {name} is {value!r}, expected {expected}. Pass another one")
+        raise ValueError(f"{function}: {name} is {value!r}, expected {expected}")
 
 
 def check_prediction(loss: str, input: Any) -> None:
-    """Raise `DtypeError` where the prediction of a loss is not a tensor."""
+    """Raise `DtypeError` if the input of a loss is not a tensor."""
     if not isinstance(input, Node):
         refuse_lazy(input, loss)
         raise DtypeError(
-            f"{loss}: the prediction is a {type(input).__name__}, expected a tensor. Convert it: "
-            "tensor(prediction)"
+            f"{loss}: input is a {type(input).__name__}, expected a tensor. Convert it: "
+            "tensor(input)"
         )
 
 
 def check_shapes(loss: str, input: Any, target: Any) -> None:
-    """Raise `ShapeError` where prediction and target differ in shape: losses never broadcast."""
+    """Raise `ShapeError` if input and target differ in shape: losses do not broadcast."""
     check_prediction(loss, input)
     shape = input._array.shape
     other = target._array.shape if isinstance(target, Node) else getattr(target, "shape", None)
@@ -50,35 +50,35 @@ def check_shapes(loss: str, input: Any, target: Any) -> None:
         return
     if other is None:
         raise DtypeError(
-            f"{loss}: the target is a {type(target).__name__}, expected a tensor or an array. "
+            f"{loss}: target is a {type(target).__name__}, expected a tensor or an array. "
             "Convert it: tensor(target)"
         )
     try:
         effect = f"They would broadcast to {np.broadcast_shapes(shape, other)}"
     except ValueError:
-        effect = "They do not broadcast either"
-    fix = "Compare the width of the last layer and the batch with the targets"
+        effect = "They do not broadcast"
+    fix = "Compare the output size of the last layer and the batch size with the target"
     if math.prod(shape) == math.prod(other):
         fix = f"Reshape the target: target.reshape({shape})"
     raise ShapeError(
-        f"{loss}: the prediction has shape {shape} and the target {other}, expected one shape. "
+        f"{loss}: input has shape {shape} and target {other}, expected equal shapes. "
         f"{effect}. {fix}"
     )
 
 
 def check_not_nan(loss: str, target: Any) -> None:
-    """Raise `ValueError` where a target is NaN, which makes every gradient NaN."""
+    """Raise `ValueError` if an element of `target` is NaN, which makes every gradient NaN."""
     missing = np.isnan(to_array(target))
     if missing.any():
         places = np.argwhere(missing)
         raise ValueError(
-            f"{loss}: the target is NaN at index {tuple(map(int, places[0]))} (in {len(places)} of "
+            f"{loss}: target is NaN at index {tuple(map(int, places[0]))} (in {len(places)} of "
             f"{missing.size} places), expected numbers. Remove or impute these samples"
         )
 
 
 def float_target(target: Any, input: Tensor) -> Any:
-    """Return `target`, or for integers and booleans an array of the dtype of the prediction."""
+    """Return `target`; integers and booleans are cast to the dtype of `input`."""
     array = target._array if isinstance(target, Node) else target
     return target if array.dtype.kind == "f" else array.astype(input._array.dtype)
 
@@ -92,7 +92,7 @@ def to_array(values: Any) -> Any:
 
 
 def reduced(losses: Tensor, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Tensor:
-    """Return the mean or the sum of the element losses, or the losses.
+    """Return the mean or the sum of elementwise losses, or the losses.
 
     Raises `ValueError` for a reduction that is not `known`.
     """
@@ -107,12 +107,12 @@ def reduced(losses: Tensor, reduction: str, known: tuple[str, ...] = REDUCTIONS)
 def weighted(
     losses: Tensor, weight: Any, reduction: str, known: tuple[str, ...] = REDUCTIONS
 ) -> Tensor:
-    """Return the reduction of `losses * weight`, of one shape; a mean is divided by the weights."""
+    """Return the reduction of `losses * weight`; a mean divides by the sum of the weights."""
     if weight is None:
         return reduced(losses, reduction, known)
     if weight.shape != losses.shape:
         raise ShapeError(
-            f"the loss has elements of shape {losses.shape} and the weight {tuple(weight.shape)}, "
+            f"the loss has elements of shape {losses.shape} and weight {tuple(weight.shape)}, "
             "expected one weight per element. Broadcast the weight: weight.expand(...)"
         )
     losses = losses * weight

@@ -1,4 +1,4 @@
-"""Losses of scores and probabilities against classes."""
+"""Classification losses, of logits or probabilities."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class ClassIndices:
-    """Scores as a matrix (n, C) with checked class indices (n,) and the weights of samples."""
+    """Logits (n, C), checked class indices (n,) and sample weights of a classification loss."""
 
     def __init__(
         self, loss: str, input: Any, target: Any, weight: Any, ignore_index: int | None = None
@@ -42,17 +42,17 @@ class ClassIndices:
         self.shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
         if input._array.dtype.kind != "f" and indices.dtype.kind == "f":
             raise DtypeError(
-                f"{loss}: the prediction is {input.dtype} of shape {input.shape} and the target "
-                f"{indices.dtype} of shape {indices.shape}, expected scores first, classes second. "
-                f"Swap the arguments: {loss}(scores, classes)"
+                f"{loss}: input is {input.dtype} of shape {input.shape} and target {indices.dtype} "
+                f"of shape {indices.shape}, expected logits as input and classes as target. "
+                f"Swap the arguments: {loss}(logits, classes)"
             )
         if not input.ndim or indices.shape != self.shape:
             raise ShapeError(_target_shape_message(loss, input.shape, indices.shape, self.shape))
         if indices.dtype.kind not in "iu":
             raise DtypeError(
-                f"{loss}: the target is {indices.dtype}, expected class indices, which are "
-                "integers. Write target.long(); class probabilities have the shape of the "
-                f"prediction, {input.shape}"
+                f"{loss}: target is {indices.dtype}, expected class indices, which are integers. "
+                "Write target.long(); class probabilities have the shape of the input, "
+                f"{input.shape}"
             )
         self.scores = as_matrix(input)
         self.indices, self.valid = indices.reshape(-1), None
@@ -66,8 +66,8 @@ class ClassIndices:
             y = self.indices
             wrong = y[(y < 0) | (y >= self.count)][0]
             raise RangeError(
-                f"{loss}: a class index is {wrong}, expected 0 to {self.count - 1} for a "
-                f"prediction of shape {input.shape}. Number the classes from 0, or make the last "
+                f"{loss}: a class index is {wrong}, expected 0 to {self.count - 1} for an "
+                f"input of shape {input.shape}. Number the classes from 0, or make the last "
                 "layer wider"
             )
         self.class_weight: Any = None if weight is None else class_weight(loss, weight, self.count)
@@ -78,7 +78,7 @@ class ClassIndices:
         return y.size > 0 and not (y.min() >= 0 and y.max() < self.count)
 
     def sample_weight(self) -> Any:
-        """Return the weight of each sample (n,): that of its class, 0 where it is ignored."""
+        """Return the sample weights (n,): the weight of the class, 0 for an ignored sample."""
         if self.class_weight is None:
             weight = moved(np.ones(len(self.indices)), device_of(self.indices))
         else:
@@ -87,7 +87,7 @@ class ClassIndices:
         return weight.astype(self.scores._array.dtype)
 
     def smoothed(self, smoothing: float) -> Any:
-        """Return weighted target probabilities (n, C), a share `smoothing` of them uniform."""
+        """Return weighted target probabilities (n, C) with label smoothing."""
         n = len(self.indices)
         uniform = self.class_weight
         if uniform is None:
@@ -98,7 +98,7 @@ class ClassIndices:
         return out.astype(self.scores._array.dtype)
 
     def reduced(self, losses: Tensor, reduction: str, *, is_weighted: bool = False) -> Tensor:
-        """Return the weighted mean or sum of the losses (n,), or them in the target's shape."""
+        """Return the weighted mean or sum of the losses (n,), or reshape them like the target."""
         if self.valid is not None:  # an ignored loss may be infinite
             losses = e.where(self.valid, losses, 0)
         if not (is_weighted or self.unweighted):
@@ -111,18 +111,18 @@ class ClassIndices:
 
 
 def _target_shape_message(loss: str, shape: Any, target: Any, expected: Any) -> str:
-    happened = f"{loss}: the prediction has shape {shape} and the target {target}"
+    shapes = f"{loss}: input has shape {shape} and target {target}"
     if not shape:
-        return f"{happened}, expected scores (N, C). Give the prediction an axis for the classes"
+        return f"{shapes}, expected logits (N, C). Give the input an axis for the classes"
     fix = "Pass one class index per sample"
     if np.prod(target) == np.prod(expected):
         fix = f"Reshape the target: target.reshape({expected})"
     classes = shape[min(len(shape) - 1, 1)]
-    return f"{happened}, expected class indices of shape {expected} for {classes} classes. {fix}"
+    return f"{shapes}, expected class indices of shape {expected} for {classes} classes. {fix}"
 
 
 def as_matrix(x: Any) -> Any:
-    """Return scores (C,), (N, C) or (N, C, ...) as a matrix with one column per class."""
+    """Return logits (C,), (N, C) or (N, C, ...) as a matrix with one column per class."""
     if x.ndim == 2:
         return x
     if x.ndim == 1:
@@ -135,7 +135,7 @@ def class_weight(loss: str, weight: Any, classes: int) -> Any:
     array = to_array(weight)
     if array.shape != (classes,):
         raise ShapeError(
-            f"{loss}: the weight has shape {array.shape}, expected one per class: ({classes},). "
+            f"{loss}: weight has shape {array.shape}, expected one per class: ({classes},). "
             "Pass a vector"
         )
     return array
@@ -149,13 +149,14 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Return `-log(softmax(input)[target])` (in nats) for scores and classes.
+    """Return `-log(softmax(input)[target])` for logits `input`.
 
-    `input` (N, C), (C,) or (N, C, ...) holds scores, `target` class indices (N,), () or (N, ...),
-    or class probabilities of the input's shape. `weight` (C,) weights the classes; `"mean"` divides
-    by the weights of the samples. Samples of class `ignore_index` count 0. `label_smoothing`, in
-    [0, 1], is the share of a uniform distribution in the target (Szegedy et al., 2016). Raises
-    `ShapeError`, `RangeError` for a class outside 0 to C - 1, `DtypeError` for float classes.
+    `input` has shape (N, C), (C,) or (N, C, ...); `target` are class indices (N,), () or (N, ...),
+    or class probabilities of the input's shape. `weight` (C,) are class weights; `"mean"` divides
+    by the sum of the sample weights. Samples of class `ignore_index` are ignored.
+    `label_smoothing`, in [0, 1], is the weight of the uniform distribution in the target (Szegedy
+    et al., 2016). Raises `ShapeError`, `RangeError` for a class outside 0 to C - 1, `DtypeError`
+    for float classes.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 2), tg.tensor([1]))
@@ -185,9 +186,8 @@ def _soft_cross_entropy(
     dtype = to_array(target).dtype
     if dtype.kind != "f":
         raise DtypeError(
-            f"cross_entropy: the target is {dtype} of the prediction's shape {input.shape}, "
-            "expected probabilities, which are floats. Write target.double(); class indices have "
-            "one axis less"
+            f"cross_entropy: target is {dtype} of the input's shape {input.shape}, expected float "
+            "probabilities. Write target.double(), or pass class indices without the class axis"
         )
     if smoothing:
         target = target * (1 - smoothing) + smoothing / input.shape[min(input.ndim - 1, 1)]
@@ -242,7 +242,7 @@ def multi_margin_loss(
     require(p in (1, 2), "multi_margin_loss", "1 or 2", p=p)
     if input.ndim > 2:
         raise ShapeError(
-            f"multi_margin_loss: the input has shape {input.shape}, expected scores (N, C) or "
+            f"multi_margin_loss: input has shape {input.shape}, expected logits (N, C) or "
             "(C,). Flatten the other axes"
         )
     classes = ClassIndices("multi_margin_loss", input, target, weight)
@@ -259,10 +259,10 @@ def multi_margin_loss(
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """Return `-y * log(p) - (1 - y) * log(1 - p)` (in nats) for probabilities `p`, targets `y`.
+    """Return `-y * log(p) - (1 - y) * log(1 - p)` for probabilities `p` and targets `y`.
 
-    `input` and `target` have one shape (N, ...), to which `weight` broadcasts. Logarithms are at
-    least -100, which keeps the loss finite. Raises `ShapeError` where the shapes differ,
+    `input` and `target` have the same shape (N, ...), to which `weight` broadcasts. Logarithms are
+    clamped to at least -100, so that the loss is finite. Raises `ShapeError` if the shapes differ,
     `ValueError` for a value outside [0, 1]. `binary_cross_entropy_with_logits` is more accurate.
 
     >>> import tinygrad_fc as tg
@@ -273,7 +273,7 @@ def binary_cross_entropy(
     for name, array in (("input", input._array), ("target", to_array(target))):
         if not ((array >= 0) & (array <= 1)).all():
             raise ValueError(
-                f"binary_cross_entropy: the {name} has a value outside [0, 1], expected "
+                f"binary_cross_entropy: {name} has a value outside [0, 1], expected "
                 "probabilities. Apply sigmoid, or use binary_cross_entropy_with_logits"
             )
     losses = l.binary_cross_entropy(input, float_target(target, input))
@@ -288,11 +288,11 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """Return `binary_cross_entropy(sigmoid(input), target)`, computed without loss of digits.
+    """Return `binary_cross_entropy(sigmoid(input), target)`, computed without cancellation.
 
-    `input` and `target` have one shape (N, ...), to which `weight`, of samples, and `pos_weight`,
-    of the positive targets, broadcast. The gradient is `sigmoid(input) - target`. Raises
-    `ShapeError` where the shapes differ.
+    `input` and `target` have the same shape (N, ...), to which `weight` (sample weights) and
+    `pos_weight` (weights of positive targets) broadcast. The gradient is `sigmoid(input) - target`.
+    Raises `ShapeError` if the shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.tensor([0.0]), tg.tensor([1.0]))
@@ -313,8 +313,8 @@ def multilabel_soft_margin_loss(
 ) -> Tensor:
     """Return the mean over classes of `binary_cross_entropy_with_logits` times `weight`.
 
-    `input` and `target` (N, C) give (N,) with `reduction="none"`; `weight` (C,). Raises
-    `ShapeError` where shapes differ.
+    `input` and `target` have shape (N, C), `weight` (C,); `reduction="none"` returns (N,). Raises
+    `ShapeError` if the shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.multilabel_soft_margin_loss(tg.zeros(1, 2), tg.tensor([[1.0, 0.0]]))

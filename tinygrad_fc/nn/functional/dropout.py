@@ -22,9 +22,9 @@ __all__ = ["alpha_dropout", "dropout"]
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Return `input` with each element zeroed with probability `p`, the others times `1 / (1 - p)`.
+    """Return `input` with elements zeroed with probability `p`, the others times `1 / (1 - p)`.
 
-    The expectation is `input`, which is returned if not `training`. The default generator draws.
+    The expected value is `input`, which is returned if not `training`. Uses the default generator.
     Raises `ValueError` for `p` outside [0, 1]. Srivastava et al. (2014).
 
     >>> import tinygrad_fc as tg
@@ -41,9 +41,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """Return `input` with each element set, with probability `p`, to the saturation of SELU.
+    """Return `input` with elements set, with probability `p`, to SELU's limit at -infinity.
 
-    The result is scaled and shifted: mean 0 and variance 1 stay. `input` is returned if not
+    The result is scaled and shifted to preserve mean 0 and variance 1. `input` is returned if not
     `training`. Raises `ValueError` for `p` outside [0, 1]. Klambauer et al. (2017),
     "Self-normalizing neural networks".
 
@@ -68,6 +68,6 @@ def check_probability(p: float) -> None:
 
 
 def _keep_mask(input: Tensor, p: float) -> Any:
-    # float32 numbers are drawn twice as fast, and are fine enough to compare with p.
+    # float32 numbers take half the time, and are precise enough for a comparison with p.
     keep = rng_of(None).random(input._array.shape, np.float32) >= p
     return moved(keep, device_of(input))

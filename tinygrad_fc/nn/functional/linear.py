@@ -1,4 +1,4 @@
-"""Linear maps of vectors and of class indices, one-hot vectors, padding."""
+"""Linear, bilinear and embedding functions, one_hot and pad."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["bilinear", "embedding", "linear", "one_hot", "pad"]
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return `input1 @ weight[o] @ input2 + bias[o]` for each output `o`.
 
-    `input1` (..., A), `input2` (..., B), `weight` (O, A, B), `bias` (O,) give (..., O). Raises
-    `ShapeError` where shapes do not fit.
+    `input1` (..., A), `input2` (..., B), `weight` (O, A, B) and `bias` (O,) give a result (..., O).
+    Raises `ShapeError` for other shapes.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.bilinear(tg.ones(4, 2), tg.ones(4, 3), tg.ones(5, 2, 3)).shape
@@ -49,7 +49,7 @@ def embedding(
     max_norm: float | None = None,
     norm_type: float = 2.0,
 ) -> Tensor:
-    """Return the rows of `weight` (V, D) with the integer indices `input` (...): (..., D).
+    """Return `weight[input]` (..., D): rows of `weight` (V, D), for integer indices `input` (...).
 
     The row `padding_idx` gets no gradient. Rows whose `norm_type`-norm exceeds `max_norm` are first
     scaled down to it, in place. The gradient is dense. Raises `RangeError` for an index outside 0
@@ -92,8 +92,8 @@ def padding_row(padding_idx: int, count: int) -> int:
     """Return `padding_idx` counted from the front; raise `RangeError` outside -count to count-1."""
     if not -count <= padding_idx < count:
         raise RangeError(
-            f"embedding: padding_idx is {padding_idx}, expected {-count} to {count - 1}. It names "
-            "one of the rows"
+            f"embedding: padding_idx is {padding_idx}, expected {-count} to {count - 1}. Pass "
+            "the index of a row of weight"
         )
     return padding_idx % count
 
@@ -108,10 +108,10 @@ def _clip_rows(weight: Any, rows: Any, max_norm: float, norm_type: float) -> Non
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Return class indices (...) as one-hot vectors (..., num_classes), int64.
+    """Return class indices of shape (...) as one-hot vectors (..., num_classes), int64.
 
     `num_classes=-1` is the largest index plus 1. Raises `DtypeError` for indices that are not
-    integers, `RangeError` for an index outside, `ValueError` for `num_classes` below 1.
+    integers, `RangeError` for one outside [0, num_classes), `ValueError` for `num_classes` below 1.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.one_hot(tg.tensor([1, 0]))
@@ -130,12 +130,12 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 def pad(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:
-    """Return `input` with values added, or removed where negative, at the ends of its last axes.
+    """Return `input` padded at both ends of its last axes; negative widths remove elements.
 
     `pad` is (before, after) of the last axis, then of the one before it, and so on. `mode` is
     `"constant"`, which adds `value` (0), `"reflect"`, `"replicate"` or `"circular"`, which repeat
-    the input. Raises `ShapeError` for an odd number of widths, for more axes than there are, and
-    for more values than the mode has; `ValueError` for another mode.
+    the input. Raises `ShapeError` for an odd number of widths, more widths than axes, or a width
+    too large for the mode; `ValueError` for an unknown mode.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.pad(tg.tensor([1.0, 2.0]), (1, 2))

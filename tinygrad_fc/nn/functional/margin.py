@@ -31,7 +31,7 @@ __all__ = [
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Return `input / max(|input|_p, eps)`, with the p-norm along `dim`.
 
-    `input` (..., n, ...) gives vectors of length 1 in its shape.
+    The result has the shape of `input`, and norm 1 along `dim`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.normalize(tg.tensor([[3.0, 4.0]]))
@@ -41,9 +41,9 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """Return the cosine of the angle between vectors along `dim`, with lengths of at least `eps`.
+    """Return the cosine of the angle between vectors along `dim`, norms clamped to at least `eps`.
 
-    `x1` and `x2` (N, D), or of shapes that broadcast, give (N,), in [-1, 1].
+    `x1` and `x2` have shape (N, D), or shapes that broadcast; the result (N,) is in [-1, 1].
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.cosine_similarity(tg.tensor([[1.0, 0.0]]), tg.tensor([[1.0, 1.0]]))
@@ -57,8 +57,8 @@ def pairwise_distance(
 ) -> Tensor:
     """Return the p-norm of `x1 - x2 + eps` along the last axis.
 
-    `x1` and `x2` (N, D), or of shapes that broadcast, give (N,), or (N, 1) with `keepdim`. `eps`
-    keeps the derivative finite where both are equal.
+    `x1` and `x2` have shape (N, D), or shapes that broadcast; the result has shape (N,), or (N, 1)
+    with `keepdim`. `eps` keeps the derivative finite where both are equal.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.pairwise_distance(tg.tensor([[3.0, 4.0]]), tg.zeros(1, 2))
@@ -80,7 +80,7 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """Return `input` where `target` is 1, and `max(0, margin - input)` where it is -1, reduced.
 
-    `input`, distances, and `target` have one shape (N, ...). Raises `ShapeError` where shapes
+    `input` (distances) and `target` have the same shape (N, ...). Raises `ShapeError` if shapes
     differ.
 
     >>> import tinygrad_fc as tg
@@ -99,8 +99,8 @@ def margin_ranking_loss(
 ) -> Tensor:
     """Return `max(0, margin - target * (input1 - input2))`, reduced.
 
-    `target` is 1 where `input1` should be larger, -1 where `input2` should; all have one shape
-    (N,). Raises `ShapeError` where shapes differ.
+    `target` is 1 where `input1` should be larger, -1 where `input2` should; all have the same shape
+    (N,). Raises `ShapeError` if shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> a, b, y = tg.tensor([1.0]), tg.tensor([3.0]), tg.tensor([1])
@@ -116,7 +116,7 @@ def margin_ranking_loss(
 def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Return `log(1 + exp(-target * input))`, reduced, for targets of 1 and -1.
 
-    `input` and `target` have one shape (N, ...). Raises `ShapeError` where shapes differ.
+    `input` and `target` have the same shape (N, ...). Raises `ShapeError` if shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.soft_margin_loss(tg.tensor([0.0]), tg.tensor([1.0]))
@@ -132,8 +132,8 @@ def cosine_embedding_loss(
 ) -> Tensor:
     """Return `1 - cos` where `target` is 1, and `max(0, cos - margin)` where it is -1, reduced.
 
-    `cos` is that of the angle between `input1` and `input2`: (N, D) with `target` (N,), or (D,)
-    with (). Raises `ShapeError` where shapes do not fit.
+    `cos` is the cosine similarity of `input1` and `input2`, of shape (N, D) with `target` (N,), or
+    (D,) with (). Raises `ShapeError` for other shapes.
 
     >>> import tinygrad_fc as tg
     >>> a, b = tg.tensor([[1.0, 0.0]]), tg.tensor([[0.0, 1.0]])
@@ -144,7 +144,7 @@ def cosine_embedding_loss(
     sign = to_array(target)
     if input1.ndim not in (1, 2) or sign.shape != input1.shape[:-1]:
         raise ShapeError(
-            f"cosine_embedding_loss: the inputs have shape {input1.shape} and the target "
+            f"cosine_embedding_loss: the inputs have shape {input1.shape} and target "
             f"{sign.shape}, expected (N, D) and (N,), or (D,) and (). Reshape the target"
         )
     # PyTorch's epsilon, for vectors of zeros.
@@ -166,8 +166,8 @@ def triplet_margin_loss(
 ) -> Tensor:
     """Return `max(0, margin + |anchor - positive| - |anchor - negative|)`, reduced.
 
-    Distances are those of `pairwise_distance`; all have one shape (N, D) or (D,). `swap` uses
-    `|positive - negative|` where it is smaller (Balntas et al., 2016). Raises `ShapeError` where
+    Distances are those of `pairwise_distance`; all have the same shape (N, D) or (D,). `swap` uses
+    `|positive - negative|` where it is smaller (Balntas et al., 2016). Raises `ShapeError` if
     shapes differ, `ValueError` unless `margin > 0`.
 
     >>> import tinygrad_fc as tg

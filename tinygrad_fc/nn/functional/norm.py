@@ -44,8 +44,8 @@ def layer_norm(
 ) -> Tensor:
     """Return `(x - mean) / sqrt(var + eps) * weight + bias`, over the last axes of `x`.
 
-    `x` (..., *normalized_shape), `weight` and `bias` (*normalized_shape,); the variance is the
-    biased one. Raises `ShapeError` for an input of another shape. Ba, Kiros and Hinton (2016),
+    `x` has shape (..., *normalized_shape), `weight` and `bias` normalized_shape; the variance is
+    the biased one. Raises `ShapeError` for an input of another shape. Ba, Kiros and Hinton (2016),
     "Layer normalization".
 
     >>> import tinygrad_fc as tg
@@ -94,10 +94,10 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Return `layer_norm` over `num_groups` groups of channels of each sample, scaled per channel.
+    """Return `layer_norm` over `num_groups` groups of channels, scaled and shifted per channel.
 
-    `input` (N, C, ...), `weight` and `bias` (C,). Raises `ShapeError` unless `num_groups` divides
-    C. Wu and He (2018), "Group normalization".
+    `input` has shape (N, C, ...), `weight` and `bias` (C,). Raises `ShapeError` unless `num_groups`
+    divides C. Wu and He (2018), "Group normalization".
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.group_norm(tg.tensor([[1.0, 3.0, 0.0, 8.0]]), 2, eps=0.0)
@@ -131,7 +131,7 @@ def _per_channel(name: str, input: Any, *values: Any) -> list[Any]:
 def _single_value(name: str, input: Any) -> ValueError:
     return ValueError(
         f"{name}: the input has shape {input.shape}, expected more than one value per channel in "
-        "training, since the deviation of one is 0. Use a larger batch, or call eval()"
+        "training, since the deviation of a single value is 0. Use a larger batch, or call eval()"
     )
 
 
@@ -147,11 +147,11 @@ def batch_norm(
 ) -> Tensor:
     """Return `(x - mean) / sqrt(var + eps) * weight + bias`, with mean and variance per channel.
 
-    `x` (N, C) or (N, C, ...), the others (C,). In `training` mean and variance are the batch's, and
-    the running ones move towards them in place, `r += momentum * (batch - r)`, with the unbiased
-    variance; else the running ones are used. Raises `ValueError` for one value per channel in
-    training, `ShapeError` for other shapes, `TypeError` without running statistics outside of
-    training. Ioffe and Szegedy (2015), "Batch normalization".
+    `x` has shape (N, C) or (N, C, ...), all others (C,). If `training`, the statistics are those of
+    the batch, and the running ones are updated in place, `r += momentum * (batch - r)`, with the
+    unbiased variance; otherwise the running ones are used. Raises `ValueError` for one value per
+    channel in training, `ShapeError` for other shapes, `TypeError` if running statistics are needed
+    and None. Ioffe and Szegedy (2015), "Batch normalization".
 
     >>> import tinygrad_fc as tg
     >>> x, zero, one = tg.tensor([[1.0], [3.0]]), tg.zeros(1), tg.ones(1)
@@ -178,7 +178,7 @@ def batch_norm(
 
 
 def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, momentum: float) -> None:
-    """Move the running statistics (C,) towards those of the batch over `axes`, in place."""
+    """Update the running statistics (C,) in place with those of the batch over `axes`."""
     x = input._array
     if not x.size or mean is None or var is None:
         return
@@ -189,7 +189,7 @@ def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, momentum: fl
     batch_var = np.add.reduce(deviation, axis=axes, keepdims=True) / (count - 1)
     with mutation_lock:
         for running, batch in ((mean, batch_mean), (var, batch_var)):
-            per_sample = batch.reshape(-1, x.shape[1])  # instance norm has several: their mean
+            per_sample = batch.reshape(-1, x.shape[1])  # instance norm has one per sample
             target = per_sample[0] if len(per_sample) == 1 else per_sample.mean(axis=0)
             running._array += momentum * (target - running._array)
             record_change(running._array)
@@ -207,8 +207,9 @@ def instance_norm(
 ) -> Tensor:
     """Return `batch_norm` of each sample alone, over the axes after the channels.
 
-    `input` (N, C, ...), the others (C,). The running statistics move towards the batch's mean, and
-    are used where `use_input_stats` is False. Raises as `batch_norm` does. Ulyanov et al. (2016).
+    `input` has shape (N, C, ...), all others (C,). The running statistics are updated with the mean
+    over the batch, and are used if `use_input_stats` is False. Raises as `batch_norm` does. Ulyanov
+    et al. (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.instance_norm(tg.tensor([[[1.0, 3.0]]]), eps=0.0)

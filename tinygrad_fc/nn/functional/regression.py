@@ -1,4 +1,4 @@
-"""Losses of numbers against numbers, and of distributions against observations."""
+"""Regression losses, divergences and negative log-likelihoods."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ __all__ = [
 def mse_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """Return `(input - target) ** 2`, reduced, for one shape (N, ...).
+    """Return `(input - target) ** 2`, reduced; both have the same shape (N, ...).
 
-    `reduction` is `"mean"` over all elements, `"sum"`, `"none"`, or `"batchmean"`: the sum over the
-    outputs, the mean over the batch, which is formula (6). With `weight`, of the same shape, the
-    mean is weighted. Raises `ShapeError` where shapes differ, `ValueError` for another reduction
-    and for a NaN in the target.
+    `reduction` is `"mean"` over all elements, `"sum"`, `"none"`, or `"batchmean"`: the sum divided
+    by the batch size, formula (6) of `handderived.py`. With `weight`, of the same shape, the mean
+    is weighted. Raises `ShapeError` if shapes differ, `ValueError` for an unknown reduction or a
+    NaN in the target.
 
     >>> import tinygrad_fc as tg
     >>> x, y = tg.tensor([[1.0, 2.0]]), tg.tensor([[0.0, 0.0]])
@@ -63,10 +63,10 @@ def mse_loss(
 def l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """Return `|input - target|`, reduced, for one shape (N, ...).
+    """Return `|input - target|`, reduced; both have the same shape (N, ...).
 
     With `weight`, of the same shape, a mean is weighted. The derivative at 0 is 0. Raises
-    `ShapeError` where shapes differ.
+    `ShapeError` if shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.l1_loss(tg.tensor([1.0, -3.0]), tg.zeros(2))
@@ -86,9 +86,9 @@ def huber_loss(
 ) -> Tensor:
     """Return `d * d / 2` for `|d| <= delta`, else `delta * (|d| - delta / 2)`, d = input - target.
 
-    `input`, `target` and `weight`, which multiplies, have one shape (N, ...). Raises `ShapeError`
-    where shapes differ, `ValueError` unless `delta > 0`. Huber (1964), "Robust estimation of a
-    location parameter".
+    `input`, `target` and the factors `weight` have the same shape (N, ...). Raises `ShapeError` if
+    shapes differ, `ValueError` unless `delta > 0`. Huber (1964), "Robust estimation of a location
+    parameter".
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.huber_loss(tg.tensor([0.5, 3.0]), tg.zeros(2), reduction="none")
@@ -108,7 +108,7 @@ def smooth_l1_loss(
     """Return `d * d / (2 * beta)` for `|d| < beta`, else `|d| - beta / 2`, d = input - target.
 
     This is `huber_loss` with `delta = beta`, divided by `beta`, and `l1_loss` for `beta = 0`.
-    `input` and `target` have one shape (N, ...). Raises `ShapeError` where shapes differ,
+    `input` and `target` have the same shape (N, ...). Raises `ShapeError` if shapes differ,
     `ValueError` for `beta < 0`. Girshick (2015), "Fast R-CNN".
 
     >>> import tinygrad_fc as tg
@@ -125,11 +125,11 @@ def smooth_l1_loss(
 def kl_div(
     input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
-    """Return `target * (log(target) - input)` (in nats), reduced, for log-probabilities `input`.
+    """Return `target * (log(target) - input)`, reduced, for log-probabilities `input`.
 
-    With `log_target` the target holds log-probabilities too. Both have one shape (N, ...). Use
+    With `log_target` the target holds log-probabilities too. Both have the same shape (N, ...). Use
     `reduction="batchmean"` for the Kullback-Leibler divergence (1951) averaged over the batch;
-    `"mean"` divides by all elements. Raises `ShapeError` where shapes differ.
+    `"mean"` divides by the number of elements. Raises `ShapeError` if shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([[0.5, 0.5]]).log()
@@ -152,11 +152,11 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return `exp(input) - target * input`, reduced: counts whose logarithmic rate is `input`.
+    """Return `exp(input) - target * input`, reduced, for counts `target` with log-rate `input`.
 
-    With `log_input=False`, where `input` is the rate, `input - target * log(input + eps)`. `full`
-    adds Stirling's formula for `log(target!)` where `target > 1`. Both have one shape (N, ...).
-    Raises `ShapeError` where shapes differ.
+    With `log_input=False`, `input` is the rate, and the loss is `input - target * log(input +
+    eps)`. `full` adds Stirling's formula for `log(target!)` where `target > 1`. Both have the same
+    shape (N, ...). Raises `ShapeError` if shapes differ.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.poisson_nll_loss(tg.tensor([0.0]), tg.tensor([3.0]))
@@ -179,12 +179,12 @@ def gaussian_nll_loss(
     eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return `(log(var) + (input - target)**2 / var) / 2`, reduced: normal noise of variance `var`.
+    """Return `(log(var) + (input - target)**2 / var) / 2`, reduced, for variances `var`.
 
-    `input` and `target` have one shape (N, ...), and so has `var`; or its last size is 1 or left
-    out, or it is a number. It is clamped to at least `eps`, which its gradient ignores. `full` adds
-    `log(2 pi) / 2`. Raises `ShapeError` where shapes do not fit, `ValueError` for a negative
-    variance. Nix and Weigend (1994).
+    `input` and `target` have the same shape (N, ...). `var` has this shape, or size 1 on its last
+    axis, or no last axis, or is a number; it is clamped to at least `eps`, which its gradient
+    ignores. `full` adds `log(2 pi) / 2`. Raises `ShapeError` for other shapes, `ValueError` for a
+    negative variance. Nix and Weigend (1994).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.gaussian_nll_loss(tg.tensor([2.0]), tg.tensor([0.0]), tg.ones(1))
@@ -207,15 +207,15 @@ def _variance(input: Tensor, var: Any) -> Tensor:
         var = wrap(np.full(input.shape if np.ndim(var) == 0 else np.shape(var), var, input.dtype))
     if (to_array(var) < 0).any():
         raise ValueError(
-            "gaussian_nll_loss: a variance is negative, expected at least 0. Predict its logarithm "
-            "and pass exp() of that"
+            "gaussian_nll_loss: var has a negative element, expected at least 0. Predict log(var) "
+            "and pass its exp()"
         )
     if var.shape == input.shape[:-1] != input.shape:
         var = var.reshape((*var.shape, 1))
     sizes = [n for n, m in zip(var.shape, input.shape, strict=False) if n != m]
     if var.ndim != input.ndim or sizes not in ([], [1]):
         raise ShapeError(
-            f"gaussian_nll_loss: the variance has shape {tuple(var.shape)} and the prediction "
-            f"{input.shape}, expected one shape, or size 1 on one axis. Reshape the variance"
+            f"gaussian_nll_loss: var has shape {tuple(var.shape)} and input {input.shape}, "
+            "expected equal shapes, or size 1 on one axis. Reshape var"
         )
     return var.clone()  # type: ignore[no-any-return]
