@@ -216,7 +216,7 @@ result = parameter(2) * 2
         (
             nn.Linear(1, 1).parameters,
             TypeError,
-            r"got the function Module.parameters itself: call it, model\.parameters\(\)",
+            r"got the function Module.parameters: call it, model\.parameters\(\)",
         ),
         ([{"params": nn.Linear(1, 1).parameters}], TypeError, r"call it, model\.parameters\(\)"),
         ([{"params": nn.Linear(1, 1)}], TypeError, r"got the Linear that has them: pass model"),

@@ -19,10 +19,10 @@ __all__ = ["Embedding"]
 class Embedding(Module):
     """A learned vector for each of `num_embeddings` items, `nn.functional.embedding`.
 
-    Integers (...) give (..., embedding_dim); `weight` (num_embeddings, embedding_dim) starts
-    normally distributed. The row `padding_idx` is 0 and is not learned; rows whose
-    `norm_type`-norm exceeds `max_norm` are scaled down when used. Gradients are dense. Raises
-    `RangeError` for an index outside.
+    Indices of shape (...) give vectors (..., embedding_dim); `weight` (num_embeddings,
+    embedding_dim) is initialized from N(0, 1). The row `padding_idx` is 0 and gets no gradient;
+    rows whose `norm_type`-norm exceeds `max_norm` are scaled down when used. Gradients are dense.
+    Raises `RangeError` for an index outside [0, num_embeddings).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Embedding(10, 3)(tg.tensor([[1, 2], [9, 0]])).shape
@@ -56,7 +56,7 @@ class Embedding(Module):
     def from_pretrained(
         cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None, **more: Any
     ) -> Self:
-        """Return a layer with the vectors (num_embeddings, embedding_dim), not learned."""
+        """Return a layer with pretrained vectors (num_embeddings, embedding_dim), frozen or not."""
         count, width = embeddings.shape
         return cls(count, width, padding_idx, _weight=embeddings, _freeze=freeze, **more)
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class FromFunction(Module):
     """Base of a module whose `forward(*inputs)` is `function(*inputs, **settings)`.
 
-    A subclass passes `function` and annotates the settings, in order and with their defaults, as
-    in a dataclass: they are the arguments of its constructor and attributes of the module, those
-    that may be tensors as buffers.
+    A subclass passes `function` and declares its settings as the fields of a dataclass. They are
+    arguments of its constructor and attributes of the module; those annotated with Tensor are
+    buffers.
     The docstring of the function is appended to that of the class.
 
     >>> import tinygrad_fc as tg
@@ -65,7 +65,7 @@ class FromFunction(Module):
         settings = [v for name, v in named.items() if name not in self._tensors]
         if any(isinstance(v, Node) for v in (*settings, *args[len(self._settings) :])):
             raise TypeError(
-                f"{signature} got a tensor, expected settings. Call the module that it returns, "
+                f"{signature} got a tensor, expected settings. Construct the module first, "
                 f"nn.{type(self).__name__}(...)(x), or {self._function_name}(x)"
             )
         try:

@@ -25,7 +25,7 @@ _GAINS = dict.fromkeys(_LINEAR, 1.0) | {"tanh": 5 / 3, "relu": math.sqrt(2), "se
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """Return the factor that weights before `nonlinearity`, a function of `nn.functional`, need.
+    """Return the recommended gain of weights before `nonlinearity`, a name in `nn.functional`.
 
     `param` is the negative slope of `leaky_relu` (0.01). Raises `ValueError` for an unknown name.
 
@@ -83,7 +83,7 @@ def trunc_normal_(
 ) -> Tensor:
     """Fill `tensor` from a normal distribution truncated to [a, b], and return it.
 
-    Exact for every interval, in a tail too. Raises `ValueError` unless a < b and std > 0.
+    Exact for every interval, also far in a tail. Raises `ValueError` unless a < b and std > 0.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.trunc_normal_(tg.empty(100), std=3.0)
@@ -100,7 +100,7 @@ def _truncated(count: int, low: float, high: float, rng: np.random.Generator) ->
     """Return `count` standard normal numbers within [low, high], by rejection.
 
     Proposals are uniform on the part of the interval where the density is not negligible, and
-    accepted with probability density / peak density: at least one in fifty is, in any tail.
+    accepted with probability density(x) / density(peak): at least 2 % are, for every interval.
     """
     peak = min(max(0.0, low), high)
     far = math.sqrt(peak * peak + 80)  # beyond, exp(-x * x / 2) / exp(-peak * peak / 2) < 1e-17
@@ -166,7 +166,7 @@ def xavier_uniform_(
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill `tensor` with normal numbers of std gain * sqrt(2 / (fan_in + fan_out)); return it.
+    """Fill `tensor` from N(0, std**2), std = gain * sqrt(2 / (fan_in + fan_out)); return it.
 
     Preserves the variance of activations and gradients through layers (Glorot and Bengio, 2010).
     Raises `ShapeError` for fewer than two dimensions.
@@ -205,7 +205,7 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Fill `tensor` with normal numbers of std gain / sqrt(fan); return it.
+    """Fill `tensor` from N(0, std**2), std = gain / sqrt(fan); return it.
 
     The arguments and errors are those of `kaiming_uniform_`.
     """
@@ -237,11 +237,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 def sparse_(
     tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
 ) -> Tensor:
-    """Fill `tensor` (n, m) with normal numbers, and a share of each column with zeros; return it.
+    """Fill `tensor` (n, m) from N(0, std**2), a fraction of each column with 0; return it.
 
-    `sparsity`, in [0, 1], is the share: ceil(sparsity * n) random rows of each column are 0
-    (Martens, 2010). Raises `ShapeError` unless it has two dimensions, `ValueError` for another
-    share.
+    ceil(sparsity * n) random elements of each column are 0 (Martens, 2010). Raises `ShapeError`
+    unless `tensor` has two dimensions, `ValueError` unless `sparsity` is in [0, 1].
 
     >>> import tinygrad_fc as tg
     >>> int((tg.nn.init.sparse_(tg.empty(10, 3), sparsity=0.2) == 0).sum())

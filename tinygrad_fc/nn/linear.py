@@ -36,12 +36,12 @@ def _check_widths(layer: str, **widths: Any) -> None:
 
 
 class Linear(Module):
-    """`x @ weight.T + bias`: a fully connected layer, formula (3).
+    """`x @ weight.T + bias`: a fully connected layer, formula (3) of `handderived.py`.
 
-    `x` (..., in_features) gives (..., out_features); `weight` (out_features, in_features) and
-    `bias` (out_features,) start uniformly distributed in +-1 / sqrt(in_features), as in PyTorch.
-    Raises `ValueError` for a width below 1, and `LayerError`, with the path of the layer and the
-    fix, for an input of another width.
+    `x` has shape (..., in_features), the result (..., out_features). `weight` (out_features,
+    in_features) and `bias` (out_features,) are initialized uniformly in +-1 / sqrt(in_features), as
+    in PyTorch. Raises `ValueError` for a number of features below 1, and `LayerError` if the last
+    axis of the input does not have size in_features.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Linear(3, 2)(tg.zeros(4, 3)).shape
@@ -65,7 +65,7 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias again."""
+        """Reinitialize weight and bias."""
         _init_uniform(self.weight, self.bias, self.in_features)
 
     def forward(self, input: Tensor, *, op: Op = linalg.linear) -> Tensor:
@@ -152,7 +152,7 @@ class Bilinear(Module):
 
 
 class Identity(Module):
-    """Returns its input. Takes any arguments and ignores them.
+    """Returns its input. The constructor ignores all arguments.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Identity(54)(tg.ones(2))

@@ -24,7 +24,7 @@ class _Reduced(FromFunction):
 
 
 class MSELoss(_Reduced, function=F.mse_loss):
-    """Mean squared error, formulas (5) and (6)."""
+    """Mean squared error, formulas (5) and (6) of `handderived.py`."""
 
 
 class L1Loss(_Reduced, function=F.l1_loss):
@@ -32,19 +32,19 @@ class L1Loss(_Reduced, function=F.l1_loss):
 
 
 class SmoothL1Loss(_Reduced, function=F.smooth_l1_loss):
-    """Squared error near 0, absolute error beyond."""
+    """Squared error below `beta`, absolute error above: Huber loss / `beta`."""
 
     beta: float = 1.0
 
 
 class HuberLoss(_Reduced, function=F.huber_loss):
-    """Squared error near 0, absolute error beyond."""
+    """Squared error up to `delta`, absolute error times `delta` above."""
 
     delta: float = 1.0
 
 
 class CrossEntropyLoss(FromFunction, function=F.cross_entropy):
-    """Cross entropy of scores and classes: classification."""
+    """Cross entropy of logits and classes, for classification."""
 
     weight: Tensor | None = None
     ignore_index: int = -100
@@ -68,7 +68,7 @@ class BCELoss(FromFunction, function=F.binary_cross_entropy):
 
 
 class BCEWithLogitsLoss(FromFunction, function=F.binary_cross_entropy_with_logits):
-    """Binary cross entropy of scores."""
+    """Binary cross entropy of logits."""
 
     weight: Tensor | None = None
     reduction: str = "mean"
@@ -106,7 +106,7 @@ class HingeEmbeddingLoss(FromFunction, function=F.hinge_embedding_loss):
 
 
 class MarginRankingLoss(FromFunction, function=F.margin_ranking_loss):
-    """Hinge loss of the order of two scores."""
+    """Margin loss for ranking two scores."""
 
     margin: float = 0.0
     reduction: str = "mean"
@@ -117,7 +117,7 @@ class SoftMarginLoss(_Reduced, function=F.soft_margin_loss):
 
 
 class MultiLabelSoftMarginLoss(FromFunction, function=F.multilabel_soft_margin_loss):
-    """Binary cross entropy over labels."""
+    """Binary cross entropy averaged over labels."""
 
     weight: Tensor | None = None
     reduction: str = "mean"
@@ -131,7 +131,7 @@ class CosineEmbeddingLoss(FromFunction, function=F.cosine_embedding_loss):
 
 
 class MultiMarginLoss(FromFunction, function=F.multi_margin_loss):
-    """Hinge loss of classes."""
+    """Multi-class hinge loss."""
 
     p: int = 1
     margin: float = 1.0

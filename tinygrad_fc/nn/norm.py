@@ -84,7 +84,7 @@ class _RunningNorm(_Affine):
             self.num_batches_tracked.zero_()
 
     def reset_parameters(self) -> None:
-        """Set scales to 1, shifts to 0 and the running statistics to their start."""
+        """Set scales to 1, shifts to 0, and reset the running statistics."""
         self.reset_running_stats()
         super().reset_parameters()
 
@@ -103,10 +103,10 @@ class _RunningNorm(_Affine):
 class BatchNorm1d(_RunningNorm):
     """Batch normalization of features, `nn.functional.batch_norm`.
 
-    `x` (N, C) or (N, C, L). In training mean and variance are the batch's, and the running ones
-    move towards them by `momentum` (None: their average over all batches); after `eval()` the
-    running ones are used. `affine=False` leaves out `weight` and `bias` (C,). Raises `LayerError`
-    for another C, `ValueError` for one value per feature in training. Ioffe and Szegedy (2015).
+    `x` has shape (N, C) or (N, C, L). In training the statistics are those of the batch, which also
+    update the running ones with `momentum` (None: the average over all batches); after `eval()` the
+    running ones are used. `affine=False` omits `weight` and `bias` (C,). Raises `LayerError` unless
+    C is num_features, `ValueError` for one value per feature in training. Ioffe and Szegedy (2015).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.BatchNorm1d(1)(tg.tensor([[1.0], [3.0]])).detach()
@@ -133,9 +133,9 @@ class BatchNorm1d(_RunningNorm):
 class InstanceNorm1d(_RunningNorm):
     """Normalization of each sample over its length, `nn.functional.instance_norm`.
 
-    `x` (N, C, L) or (C, L). Has learned scales only with `affine`, running statistics only with
-    `track_running_stats`. Raises `LayerError` for another C, `ValueError` for L = 1. Ulyanov et al.
-    (2016).
+    `x` has shape (N, C, L) or (C, L). The layer has a learned scale and shift only if `affine`, and
+    running statistics only if `track_running_stats`. Raises `LayerError` unless C is num_features,
+    `ValueError` for L = 1. Ulyanov et al. (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.InstanceNorm1d(1, eps=0.0)(tg.tensor([[1.0, 3.0]]))
@@ -187,9 +187,9 @@ class _LastAxesNorm(_Affine):
 class LayerNorm(_LastAxesNorm):
     """Layer normalization, `nn.functional.layer_norm`.
 
-    `x` (..., *normalized_shape), `weight` and `bias` (*normalized_shape,), which
-    `elementwise_affine=False` and `bias=False` leave out. Raises `LayerError` for another shape.
-    Ba, Kiros and Hinton (2016).
+    `x` has shape (..., *normalized_shape), `weight` and `bias` normalized_shape;
+    `elementwise_affine=False` omits both, `bias=False` the bias. Raises `LayerError` for another
+    shape. Ba, Kiros and Hinton (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.LayerNorm(2, eps=0.0)(tg.tensor([[1.0, 3.0]])).detach()
@@ -219,8 +219,8 @@ class LayerNorm(_LastAxesNorm):
 class RMSNorm(_LastAxesNorm):
     """Root mean square normalization, `nn.functional.rms_norm`.
 
-    `x` (..., *normalized_shape), `weight` (*normalized_shape,), which `elementwise_affine=False`
-    leaves out; `eps=None` is the machine epsilon. Raises `LayerError` for another shape. Zhang and
+    `x` has shape (..., *normalized_shape), `weight` normalized_shape; `elementwise_affine=False`
+    omits it, `eps=None` is the machine epsilon. Raises `LayerError` for another shape. Zhang and
     Sennrich (2019).
 
     >>> import tinygrad_fc as tg
@@ -247,8 +247,9 @@ class RMSNorm(_LastAxesNorm):
 class GroupNorm(_Affine):
     """Group normalization, `nn.functional.group_norm`.
 
-    `x` (N, C, ...), `weight` and `bias` (C,), which `affine=False` leaves out. Raises `ValueError`
-    unless `num_groups` divides `num_channels`, `LayerError` for another C. Wu and He (2018).
+    `x` has shape (N, C, ...), `weight` and `bias` (C,); `affine=False` omits both. Raises
+    `ValueError` unless `num_groups` divides `num_channels`, `LayerError` for another C. Wu and He
+    (2018).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.GroupNorm(2, 4, eps=0.0)(tg.tensor([[1.0, 3.0, 0.0, 8.0]])).detach()

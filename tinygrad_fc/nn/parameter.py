@@ -1,4 +1,4 @@
-"""The tensors that a model learns."""
+"""The class `Parameter`, and helpers of parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Parameter"]
 
 
 class Parameter(Tensor):
-    """A tensor that a `Module` lists: optimizers update it, `state_dict` saves it.
+    """A tensor that `parameters()` and `state_dict()` of a module include if it is an attribute.
 
     It shares the memory of `data`, a tensor or array of any shape, and is a leaf; without `data` it
     is empty. `requires_grad=False` freezes it. A copy (`deepcopy`, `pickle`) has the values and not
@@ -52,7 +52,7 @@ def unfilled(shape: Any, device: Any = None, dtype: Any = None) -> Parameter:
 
 
 def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
-    """Set the `.grad` of `tensor` to None, or to zeros if it has one."""
+    """Set `tensor.grad` to None, or to zeros unless it is None or `set_to_none`."""
     if set_to_none or tensor._grad is None:
         tensor._grad = None
     else:
@@ -70,6 +70,5 @@ def refuse_module(value: Any, what: str, name: str) -> None:
     if isinstance(value, FunctionType | MethodType):
         called = value.__name__ if isinstance(value, MethodType) else "parameters"
         raise TypeError(
-            f"{what} takes {name}, got the function {value.__qualname__} itself: call it, "
-            f"model.{called}()"
+            f"{what} takes {name}, got the function {value.__qualname__}: call it, model.{called}()"
         )

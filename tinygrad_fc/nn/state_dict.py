@@ -31,7 +31,7 @@ class IncompatibleKeys(NamedTuple):
 
 
 def collect(model: Module, state: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:
-    """Add parameters and persistent buffers by path to `state`; see `Module.state_dict`."""
+    """Add the parameters and persistent buffers of `model` to `state`, by path."""
     for path, module in model.named_modules(remove_duplicate=False):
         options: dict[str, Any] = {"recurse": False, "remove_duplicate": False}
         own: list[tuple[str, Tensor]] = [*module.named_parameters(**options)]
@@ -52,8 +52,8 @@ def load(
     """Load the values of `state` into `model`; see `Module.load_state_dict`."""
     if not hasattr(state, "keys"):
         raise TypeError(
-            f"load_state_dict: the state is a {type(state).__name__}, expected a dict of values by "
-            "path. Pass what state_dict() returned"
+            f"load_state_dict: the state is a {type(state).__name__}, expected a dict from paths "
+            "to tensors, as state_dict() returns"
         )
     targets = model.state_dict(keep_vars=True)
     keys = IncompatibleKeys(
@@ -89,7 +89,7 @@ def _problems(
     for path, array in arrays.items():
         target = targets[path]
         if array.dtype.kind not in "fiub":
-            problems.append(f"{path} has dtype {array.dtype}, expected numbers: {target.dtype}.")
+            problems.append(f"{path} has dtype {array.dtype}, expected numbers ({target.dtype}).")
         elif array.shape != target.shape:
             problems.append(
                 f"size mismatch for {path}: got values of shape {array.shape}, the shape in the "
@@ -113,6 +113,6 @@ def _load(target: Tensor, array: Any, *, assign: bool) -> None:
         if assign:
             target._array = array
         else:
-            # Any dtype, as in PyTorch: counts that a file holds as floats become integers again.
+            # Casts between all dtypes, as PyTorch: a file may store integer counts as floats.
             np.copyto(target._array, array, casting="unsafe")
         graph.record_change(target._array)

@@ -28,12 +28,12 @@ __all__ = ["Summary", "summary"]
 
 @dataclass
 class Layer:
-    """A row of a summary: a module at its first path, or another path of it.
+    """A row of a summary: a module at its first path, or a further path of it.
 
-    `outputs` has the shape that each call returned: a tuple for a tensor, lists and dicts of them
-    for several. `parameters` and `trainable` count the numbers in the module's own parameters, not
-    those of submodules; shared ones count at the first path. `same_as` is the first path of a
-    module that has several.
+    `outputs` lists the output shape of every call: a tuple for a tensor, lists and dicts of them
+    for several. `parameters` and `trainable` are numbers of elements of the module's own
+    parameters, not those of submodules; shared ones count at the first path. `same_as` is the first
+    path of a module that has several.
     """
 
     path: str
@@ -49,8 +49,8 @@ class Layer:
 class Summary:
     """A model's layers and totals: `repr` is the table.
 
-    `parameters`, `trainable` and `buffers` count numbers; names that end in `_bytes` are memory,
-    `output_bytes` that of the results of the innermost layers in one forward pass.
+    `parameters`, `trainable` and `buffers` are numbers of elements; `output_bytes` is the memory of
+    the outputs of modules that call no other module, in one forward pass.
     """
 
     layers: Sequence[Layer]
@@ -92,10 +92,10 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     """Return a table of the layers of `model`, with their output shapes for an input shape.
 
     `input_shape` includes the batch axis; for several inputs it is a list of shapes. `dtypes` is
-    the dtype of the inputs or a list of one each, by default that of the parameters. One forward
-    pass of a copy of the model is run in eval mode without gradients, on inputs of 0.5 (0 for
-    integers). The state of the default generator is restored. Raises `TypeError` for an input that
-    is not a shape, `ValueError` for a negative size or another number of dtypes.
+    the dtype of all inputs or a list with one per input, by default that of the parameters. One
+    forward pass of a copy of the model is run in eval mode without gradients, on inputs of 0.5 (0
+    for integers). The state of the default generator is restored. Raises `TypeError` for an input
+    that is not a shape, `ValueError` for a negative size or another number of dtypes.
 
     >>> import tinygrad_fc as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(64, 32), tg.nn.ReLU(), tg.nn.Linear(32, 10))
@@ -138,7 +138,7 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
 
 
 def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
-    """Return an input of each shape: 0.5, a probability that has a logarithm, or the index 0."""
+    """Return one input per shape: 0.5, valid as probability and in log, or the index 0."""
     try:
         several = any(isinstance(shape, list | tuple) for shape in input_shape)
         shapes = [tuple(map(index, s)) for s in (input_shape if several else [input_shape])]
@@ -182,7 +182,7 @@ def _add_layers(
 def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Layer]) -> int:
     """Call `model`, add the output shapes to `rows`, and return the bytes of new outputs."""
     total = 0
-    calls: list[bool] = []  # of the calls in progress: whether each has called another module
+    calls: list[bool] = []  # stack of calls; True: it has called a submodule
 
     def enter(module: Module, args: Any) -> None:
         del module, args
@@ -219,7 +219,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _shape_of(value: Any) -> Any:
-    """Return `value` with shapes instead of tensors, and names of classes instead of others."""
+    """Return `value` with shapes in place of tensors, class names in place of other leaves."""
     if isinstance(value, Tensor):
         return value.shape
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Functions of all parameters or gradients of a model."""
+"""Norms, gradient clipping, and conversion of parameters to and from a vector."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _total(arrays: list[Any], norm_type: float, error_if_nonfinite: bool) -> flo
         total = _norm(np.array([_norm(array, order) for array in arrays]), order)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
-            f"the total norm of order {order} is non-finite ({total}), expected a number to clip. "
+            f"the total norm of order {order} is non-finite ({total}), expected a finite norm. "
             "Find the op under autograd.detect_anomaly(), or pass error_if_nonfinite=False"
         )
     return total
@@ -58,7 +58,7 @@ def _as_tensor(total: float, arrays: list[Any]) -> Tensor:
 
 
 def _norm(array: Any, order: float) -> float:
-    """Return the norm of all elements, rescaled where their powers leave double precision."""
+    """Return the norm of all elements, rescaled if their powers overflow or underflow."""
     values = array.reshape(-1).astype(np.float64, copy=False)
     if order == 2:
         total = float(values @ values)
@@ -120,7 +120,7 @@ def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tens
 
 def _scale(grads: list[Tensor], limit: float, total: float) -> None:
     with np.errstate(all="ignore"), no_grad():
-        # Also by 1, where nothing is clipped: so that a compiled step has no branch.
+        # Multiply also by a scale of 1, so that a compiled step needs no branch.
         scale = np.minimum(float(limit) / (float(total) + 1e-6), 1.0)
         for grad in grads:
             # A float would be rounded to float16, which has few digits for a small scale.
@@ -147,7 +147,7 @@ def clip_grad_value_(parameters: Tensors, clip_value: float) -> None:
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """Return all elements of the parameters as one vector (N,), through which gradients flow.
+    """Return all elements of the parameters as one vector (N,), differentiably.
 
     >>> import tinygrad_fc as tg
     >>> parameters_to_vector([tg.ones(2), tg.zeros(1, 1)])
@@ -158,11 +158,11 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Set the parameters to slices of `vec` (N,), in their shapes.
+    """Set the parameters to slices of `vec` (N,), reshaped to their shapes.
 
     They share its memory and have its dtype, as in PyTorch. Raises `ShapeError` unless N is the
-    number of their elements, `DtypeError` for a vector that is not of floats; nothing is changed
-    then.
+    number of their elements, `DtypeError` for a vector that is not of floats; then nothing is
+    changed.
 
     >>> import tinygrad_fc as tg
     >>> layer = tg.nn.Linear(2, 1)
