@@ -187,9 +187,9 @@ def test_parameters_by_name():
     w = parameter(1)
     twice = SGD([("a", w), ("b", parameter(1)), ("again", w)], lr=0.1)
     assert twice.param_groups[0]["param_names"] == ["a", "b"]
-    with pytest.raises(ValueError, match="some parameters have names and some have none"):
+    with pytest.raises(ValueError, match="some parameters have names and some do not"):
         optimizer.add_param_group({"params": [w]})
-    with pytest.raises(ValueError, match="some parameters have names and some have none"):
+    with pytest.raises(ValueError, match="some parameters have names and some do not"):
         SGD([("a", w), parameter(1)], lr=0.1)
 
 

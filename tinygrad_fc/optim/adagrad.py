@@ -1,4 +1,4 @@
-"""Optimizers that scale each element by its past gradients: Adagrad, Adadelta, RMSprop, Rprop."""
+"""Adaptive optimizers: Adagrad, Adadelta, RMSprop, Rprop."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Adagrad(Elementwise):
     """Divides the gradient by the root of the sum of all squared gradients.
 
     With the gradient g, at step t: s = s + g^2, p = p - lr / (1 + (t - 1) * lr_decay) * g /
-    (sqrt(s) + eps), where s starts at `initial_accumulator_value`, one for all groups (Duchi et
-    al., 2011). `weight_decay` d replaces g by g + d * p; `maximize` moves along the gradient. The
+    (sqrt(s) + eps), where s starts at `initial_accumulator_value`, the same for all groups (Duchi
+    et al., 2011). `weight_decay` d replaces g by g + d * p; `maximize` reverses the sign of g. The
     state exists before the first step, as in PyTorch.
 
     Raises `ValueError` where an option is negative or not finite, and as `Optimizer` does.
@@ -65,11 +65,11 @@ def _adagrad(g: Any, p: Any, s: Any, eps: Any, rate: Any) -> None:
 
 
 class Adadelta(Elementwise):
-    """Scales the gradient so that steps are as long as past steps, in the units of p.
+    """Scales the gradient by the ratio of the RMS of past updates and of past gradients.
 
     With the gradient g: v = rho * v + (1 - rho) * g^2, d = sqrt(u + eps) / sqrt(v + eps) * g,
     u = rho * u + (1 - rho) * d^2, p = p - lr * d (Zeiler, 2012, algorithm 1, where lr is 1).
-    `weight_decay` d replaces g by g + d * p; `maximize` moves along the gradient.
+    `weight_decay` d replaces g by g + d * p; `maximize` reverses the sign of g.
 
     Raises `ValueError` where an option is negative or not finite, or rho above 1, and as
     `Optimizer` does.
@@ -115,9 +115,9 @@ class RMSprop(Elementwise):
 
     With the gradient g: v = alpha * v + (1 - alpha) * g^2, p = p - lr * g / (sqrt(v) + eps)
     (Tieleman and Hinton, 2012). If `centered`, v - a^2 replaces v in the root, where a is a
-    running average of g: an estimate of the variance (Graves, 2013). With `momentum` m, the
-    quotient is added to b = m * b, and p = p - lr * b. `weight_decay` d replaces g by g + d * p;
-    `maximize` moves along the gradient.
+    running average of g: an estimate of the variance (Graves, 2013). With `momentum` m,
+    b = m * b + g / (sqrt(v) + eps), and p = p - lr * b. `weight_decay` d replaces g by g + d * p;
+    `maximize` reverses the sign of g.
 
     Raises `ValueError` where an option is negative or not finite, or alpha above 1, and as
     `Optimizer` does.
@@ -159,7 +159,7 @@ class RMSprop(Elementwise):
             if centered:
                 a = state[-1]
                 average(a, g, alpha, rest)
-                # Rounding makes the variance of equal gradients negative.
+                # Rounding can make v - a * a negative for equal gradients.
                 variance = np.maximum(v - a * a, 0)
             if with_momentum:
                 b = state[0]
@@ -176,12 +176,12 @@ class RMSprop(Elementwise):
 class Rprop(Elementwise):
     """Resilient propagation: steps by the sign of the gradient, with a step size per element.
 
-    Where the gradient g has the sign of the previous one, the step size s is multiplied by the
-    second of `etas`; where it has the other sign, by the first, and g is replaced by 0, now and
-    as the previous gradient of the next step. s starts at `lr` and stays within `step_sizes`;
+    If the gradient g has the same sign as the previous one, the step size s is multiplied by
+    etas[1]. If the sign has changed, s is multiplied by etas[0], and g is set to 0, also as the
+    previous gradient of the next step. s starts at `lr` and stays within `step_sizes`;
     p = p - s * sign(g) (Riedmiller and Braun, 1993; without backtracking, as in Igel and Hüsken,
-    2003). It needs gradients over all data: on batches, signs are noise. `maximize` moves along
-    the gradient.
+    2003). Use full-batch gradients: the signs of mini-batch gradients are noise. `maximize`
+    reverses the sign of g.
 
     Raises `ValueError` where lr is negative or not finite, where 0 < etas[0] < 1 < etas[1] or
     0 <= step_sizes[0] <= step_sizes[1] does not hold, and as `Optimizer` does.

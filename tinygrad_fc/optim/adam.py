@@ -55,7 +55,7 @@ class Adam(Elementwise):
     v' = v / (1 - beta2^t), which correct the bias of starting at 0 (Kingma and Ba, 2015,
     algorithm 1). With `amsgrad`, the largest v so far replaces v (Reddi et al., 2018).
     `weight_decay` d replaces g by g + d * p, or acts as in `AdamW` if `decoupled_weight_decay`.
-    `maximize` moves along the gradient.
+    `maximize` reverses the sign of g.
 
     Raises `ValueError` where lr, eps or weight_decay is negative or not finite, or a beta is not
     at least 0 and below 1, and as `Optimizer` does.
@@ -84,7 +84,7 @@ class Adam(Elementwise):
         super().__init__(params, options_of(locals()))
 
     def rule(self, o: Group, n: dict[str, float]) -> Rule:
-        """Return Adam's rule, with sqrt(1 - beta2^t) moved from v' to the numbers."""
+        """Return Adam's rule; the bias correction of v is folded into eps and the step size."""
         t, (beta1, beta2) = n["step"], map(float, o["betas"])
         root = (1 - beta2**t) ** 0.5
         rate = float(o["lr"]) * root / (1 - beta1**t)
@@ -138,15 +138,15 @@ class AdamW(Adam):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # noqa: D102  as inherited
         super().load_state_dict(state_dict)
         for group in self.param_groups:
-            group["decoupled_weight_decay"] = True  # also if Adam saved it
+            group["decoupled_weight_decay"] = True  # also in a state saved by Adam
 
 
 class Adamax(Elementwise):
-    """Adam with the maximum of past gradients, which decays, in place of the root mean square.
+    """Adam with an exponentially decaying maximum of |g| in place of the root mean square.
 
     At step t, with the gradient g: m = beta1 * m + (1 - beta1) * g, u = max(beta2 * u, |g| + eps),
     p = p - lr / (1 - beta1^t) * m / u (Kingma and Ba, 2015, algorithm 2). `weight_decay` d
-    replaces g by g + d * p; `maximize` moves along the gradient. Errors as in `Adam`.
+    replaces g by g + d * p; `maximize` reverses the sign of g. Errors as in `Adam`.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -227,7 +227,7 @@ class NAdam(Elementwise):
         return {"step": 0.0, "mu_product": 1.0}
 
     def rule(self, o: Group, n: dict[str, float]) -> Rule:
-        """Return NAdam's rule, with sqrt(1 - beta2^t) moved to the numbers as in Adam."""
+        """Return NAdam's rule, with the bias correction of v folded in, as in Adam."""
         t, (beta1, beta2) = n["step"], map(float, o["betas"])
         mu, next_mu = (
             beta1 * (1 - 0.5 * 0.96 ** (k * float(o["momentum_decay"]))) for k in (t, t + 1)
@@ -246,7 +246,7 @@ def _nadam(g: Any, p: Any, m: Any, v: Any, eps: Any, of_g: Any, of_m: Any, *beta
 
 
 class RAdam(Elementwise):
-    """Rectified Adam: steps without the denominator until its variance is small enough.
+    """Rectified Adam: uses momentum alone until the variance of the denominator is tractable.
 
     m, v, m' and v' as in `Adam`. With r = 2 / (1 - beta2) - 1 and
     r_t = r - 2 * t * beta2^t / (1 - beta2^t), p = p - lr * m' while r_t is at most 5; after that

@@ -1,4 +1,4 @@
-"""The base class of optimizers that update each element by itself."""
+"""The base class of elementwise optimizers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 BLOCK = 1 << 20
-"""Bytes of all arrays of a formula together: blocks of this size stay in the cache."""
+"""Total bytes of the blocks of all arrays in a call of a formula, which fit into the cache."""
 
 
 def in_blocks(formula: Callable[..., None], arrays: Sequence[Any], numbers: Sequence[Any]) -> None:
@@ -38,7 +38,7 @@ def in_blocks(formula: Callable[..., None], arrays: Sequence[Any], numbers: Sequ
 def with_decay(
     formula: Callable[..., None], *, maximize: bool, decay: float, shrink: float | None = None
 ) -> Callable[..., None]:
-    """Return `formula(g, p, ...)` preceded by weight decay and the sign of `maximize`."""
+    """Return `formula(g, p, ...)`, preceded by weight decay, and by g = -g if `maximize`."""
 
     def update(g: Any, p: Any, *others: Any) -> None:
         if maximize:
@@ -53,7 +53,7 @@ def with_decay(
 
 
 class Rule(NamedTuple):
-    """The update of a parameter: `formula(g, p, *state arrays, *numbers)` changes p and state.
+    """The update of a parameter: `formula(g, p, *state arrays, *numbers)`, in place.
 
     `state` names the arrays of the parameter's shape, with their initial values.
     """
@@ -64,11 +64,11 @@ class Rule(NamedTuple):
 
 
 class Elementwise(Optimizer):
-    """Base class of optimizers that update each element by itself; a subclass defines `rule`.
+    """Base class of optimizers that update all elements independently; a subclass defines `rule`.
 
-    `rule(o, n)` returns the `Rule` of a step. `o` has the options; numbers are read by
-    float(o["lr"]), as a learning rate may be a tensor. `n` has the numbers that are stored for the
-    parameter, among them n["step"], t in formulas, from 1 on; `rule` may set others. Options that
+    `rule(o, n)` returns the `Rule` of a step. `o` is the parameter group; numbers are read by
+    float(o["lr"]), as a learning rate may be a tensor. `n` is the scalar state of the parameter:
+    n["step"], t in formulas, starts at 1; `rule` may set the others. Options that
     most optimizers have are handled here: `maximize` negates the gradient g; `weight_decay` d
     replaces g by g + d * p, or, if `decoupled_weight_decay`, subtracts lr * d * p from p.
     """
@@ -83,11 +83,11 @@ class Elementwise(Optimizer):
     }
 
     def rule(self, o: Group, n: dict[str, float]) -> Rule:
-        """Return the rule of the step n["step"]."""
+        """Return the `Rule` of the step n["step"]."""
         raise NotImplementedError(f"{type(self).__name__} does not define `rule`")
 
     def stored(self, o: Group) -> dict[str, float]:  # noqa: ARG002  some depend on options
-        """Return the numbers that are stored for each parameter, with their initial values."""
+        """Return the scalar state of each parameter, with initial values."""
         return {"step": 0.0}
 
     def _update(self, group: Group) -> None:
@@ -101,7 +101,7 @@ class Elementwise(Optimizer):
                 array, state = p._array, self.state[p]
                 scalars = _scalars(state, stored)
                 current = (array.dtype, *map(float, scalars))
-                if current != previous:  # most often, parameters have the same numbers
+                if current != previous:  # parameters usually have the same numbers
                     previous = current
                     n = dict(zip(stored, current[1:], strict=True))
                     n["step"] += 1
@@ -116,7 +116,7 @@ class Elementwise(Optimizer):
             record_change(*touched)
 
     def _prepared(self, group: Group, rule: Rule, array: Any) -> Rule:
-        """Return `rule` with weight decay, and its numbers in the form that is fastest."""
+        """Return `rule` with weight decay, and its numbers as 0-d arrays, which are faster."""
         decay = float(group.get("weight_decay", 0))
         formula, maximize = rule.formula, group["maximize"]
         if decay or maximize:
@@ -129,7 +129,7 @@ class Elementwise(Optimizer):
         return Rule(formula, rule.state, [np.asarray(x, array.dtype) for x in rule.numbers])
 
     def _arrays(self, state: dict[str, Any], names: Mapping[str, float], array: Any) -> list[Any]:
-        """Return the state arrays, created where missing; raise where one does not fit."""
+        """Return the state arrays, created if missing; raise if one has another shape or dtype."""
         arrays = []
         for name, value in names.items():
             if name not in state:
@@ -153,7 +153,7 @@ class Elementwise(Optimizer):
         self._arrays(state, self.rule(group, {**stored, "step": 1.0}).state, p._array)
 
     def _cast(self, p: Tensor, key: str, value: Any) -> Any:
-        # Old checkpoints of PyTorch have plain numbers.
+        # Old PyTorch checkpoints store `step` as a Python number.
         return _number(value) if isinstance(value, int | float) else super()._cast(p, key, value)
 
     def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:
@@ -170,7 +170,7 @@ class Elementwise(Optimizer):
 
 
 def _scalars(state: dict[str, Any], stored: Mapping[str, float]) -> list[Any]:
-    """Return the 0-d arrays of the stored numbers, created where missing."""
+    """Return the 0-d arrays of the scalar state, created if missing."""
     for name, value in stored.items():
         if name not in state:
             state[name] = _number(value)

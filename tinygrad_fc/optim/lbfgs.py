@@ -26,7 +26,7 @@ DECREASE, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
 
 
 class LBFGS(Optimizer):
-    """Newton's method with a Hessian that is approximated from the last `history_size` steps.
+    """Quasi-Newton method; the inverse Hessian H comes from the last `history_size` steps.
 
     `step(closure)` takes up to `max_iter` steps p = p + t * d, where d = -H g comes from the
     gradient g by the two-loop recursion of Nocedal (1980). t is lr, and min(1, 1 / sum |g|) * lr
@@ -36,7 +36,7 @@ class LBFGS(Optimizer):
     is below `tolerance_change`. There is one group of parameters, and the first of them holds
     the state.
 
-    Raises `ValueError` where lr is negative or not finite, a count not a whole number from 1 on, a
+    Raises `ValueError` where lr is negative or not finite, a count not an integer of at least 1, a
     tolerance not finite, for another line search, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
@@ -80,7 +80,7 @@ class LBFGS(Optimizer):
         super().add_param_group(param_group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take up to `max_iter` steps; return the loss before them.
+        """Take up to `max_iter` steps; return the loss at the starting point.
 
         `closure` zeroes the gradients, computes the loss, calls its backward and returns it; it is
         called several times. Raises `TypeError` without it, `ValueError` where lr is NaN.
@@ -147,7 +147,7 @@ class LBFGS(Optimizer):
 
 
 def _direction(state: dict[str, Any], g: Any, group: Group) -> tuple[Any, float]:
-    """Return the direction from the gradient `g`, and the first step length; store `g`."""
+    """Return the direction from the gradient `g`, and the initial step length; store `g`."""
     lr = float(group["lr"])
     if state["n_iter"] == 1:
         d, t = -g, lr / max(1.0, float(np.abs(g).sum()))
@@ -160,7 +160,7 @@ def _direction(state: dict[str, Any], g: Any, group: Group) -> tuple[Any, float]
 
 
 def _extend_history(state: dict[str, Any], g: Any, size: int) -> None:
-    """Append the last step, and the change of the gradient along it, to the history."""
+    """Append the last step s and the change of the gradient y to the history."""
     y = g - state["prev_flat_grad"]._array
     s = state["t"] * state["d"]._array
     curvature = float(y @ s)
@@ -210,10 +210,9 @@ class LineSearch:
         self.start, self.most, self.calls = start, most, 0
 
     def run(self, t: float, width: float) -> Point:
-        """Return a point that satisfies both conditions, from step length `t` on.
+        """Return a point that satisfies both conditions; `t` is the first step length to try.
 
-        Or the best one, where there are more than `most` calls, or the interval is narrower than
-        `width`.
+        After `most` calls, or if the interval becomes narrower than `width`, the best point so far.
         """
         bracket = self.bracket(t)
         low = 0 if bracket[0].loss <= bracket[-1].loss else 1
@@ -231,11 +230,11 @@ class LineSearch:
         return Point(t, point.loss, point.gradient, float(point.gradient @ self.d))
 
     def too_high(self, point: Point) -> bool:
-        """Return whether the loss has not decreased enough."""
+        """Return whether `point` violates the sufficient decrease (Armijo) condition."""
         return point.loss > self.start.loss + DECREASE * point.t * self.start.slope
 
     def flat(self, point: Point) -> bool:
-        """Return whether the slope has decreased enough."""
+        """Return whether `point` satisfies the strong curvature condition."""
         return abs(point.slope) <= -CURVATURE * self.start.slope
 
     def bracket(self, t: float) -> list[Point]:
@@ -253,7 +252,7 @@ class LineSearch:
         return [self.start, point]
 
     def zoom(self, bracket: list[Point], low: int, width: float) -> Point:
-        """Return a point between the two of `bracket`, the lower of which has index `low`."""
+        """Return a point between the two of `bracket`; `bracket[low]` has the smaller loss."""
         at_end = False
         while self.calls <= self.most and abs(bracket[1].t - bracket[0].t) >= width:
             t, at_end = _inside(bracket, at_end=at_end)
@@ -284,7 +283,7 @@ def _inside(bracket: list[Point], *, at_end: bool) -> tuple[float, bool]:
 
 
 def _cubic(a: Point, b: Point, least: float, most: float) -> float:
-    """Return the minimum of the cubic through both points and their slopes (formula 3.59)."""
+    """Return the minimum of the cubic through both points and slopes (Nocedal and Wright, 3.59)."""
     if a.t > b.t:
         a, b = b, a
     middle = (least + most) / 2
@@ -310,7 +309,7 @@ def _largest(x: Any) -> float:
 
 
 def _gradient(params: list[Tensor]) -> Any:
-    """Return all gradients as one vector, zeros where there is none."""
+    """Return all gradients as one vector, with zeros for those that are None."""
     grads = [np.zeros_like(p._array) if p._grad is None else p._grad._array for p in params]
     return np.concatenate([g.reshape(-1) for g in grads])
 

@@ -1,4 +1,4 @@
-"""The base class of optimizers: parameter groups, state, and the checks of both."""
+"""The base class of optimizers: parameter groups, state and their validation."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Optimizer:
     `param_groups` holds the groups, whose options may be changed at any time; `state` maps each
     parameter to its state.
 
-    Raises `ValueError` for no parameters, one in two groups, results of operations, and options
-    out of range; `TypeError` for what is not a tensor.
+    Raises `ValueError` if there are no parameters, one is in two groups or is not a leaf, or an
+    option is out of range; `TypeError` for a parameter that is not a tensor.
 
     >>> import tinygrad_fc as tg
     >>> tg.optim.SGD([], lr=0.1)
@@ -74,7 +74,7 @@ class Optimizer:
     has_stepped = False  # schedulers warn if they step first
 
     def __init_subclass__(cls) -> None:
-        # Steps of a subclass that overrides `step` are not seen.
+        # A subclass that overrides `step` counts as having stepped.
         cls.has_stepped = cls.step is not Optimizer.step
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ class Optimizer:
     def add_param_group(self, param_group: Group) -> None:
         """Add a group, a dict with "params" and the options that differ from the defaults.
 
-        Raises as the class does, and changes nothing then.
+        Raises the errors of the constructor; then nothing is changed.
         """
         owner = type(self).__name__
         if not isinstance(param_group, dict) or "params" not in param_group:
@@ -123,14 +123,14 @@ class Optimizer:
                 )
             unique.setdefault(id(p), (name, p))
         names = [name for name, _ in unique.values() if name is not None]
-        # The parameters come first in a group, as in PyTorch, then its options in its own order.
+        # The parameters come first in a group, as in PyTorch, then the options in its order.
         group = {**param_group, "params": [p for _, p in unique.values()]}
         if names:
             group["param_names"] = names
         if len(names) not in (0, len(unique)) or any(
             ("param_names" in other) != bool(names) for other in self.param_groups
         ):
-            raise ValueError(f"{owner}: some parameters have names and some have none. Name all")
+            raise ValueError(f"{owner}: some parameters have names and some do not. Name all")
         for option, value in self.defaults.items():
             group.setdefault(option, value)
         self._check(group)
@@ -183,7 +183,7 @@ class Optimizer:
         return loss
 
     def _check_rates(self) -> None:
-        """Raise where a learning rate is NaN, and note that a step is taken."""
+        """Raise `ValueError` if a learning rate is NaN; set `has_stepped`."""
         for group in self.param_groups:
             if math.isnan(group.get("lr", 0.0)):
                 raise ValueError(f"{type(self).__name__}: the learning rate of a group is NaN")
@@ -196,10 +196,9 @@ class Optimizer:
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state and the options, with the index of each parameter in its place.
+        """Return the state and the groups, with parameters replaced by their indices.
 
-        `{"state": {0: {...}}, "param_groups": [{..., "params": [0, 1]}]}`; the tensors in it are
-        those of the optimizer, not copies.
+        `{"state": {0: {...}}, "param_groups": [{..., "params": [0, 1]}]}`; tensors are not copied.
         """
         parameters = [p for group in self.param_groups for p in group["params"]]
         index = {id(p): i for i, p in enumerate(parameters)}
@@ -214,8 +213,8 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a copy of what `state_dict` returned; tensors are cast to their parameter's dtype.
 
-        Raises `ValueError` where groups, their sizes or the shapes of tensors differ, or an
-        option is out of range, and changes nothing then.
+        Raises `ValueError` if groups, their sizes or the shapes of tensors differ, or an option is
+        out of range; then nothing is changed.
         """
         loaded = copy.deepcopy(list(state_dict["param_groups"]))
         counts = [len(group["params"]) for group in self.param_groups]
@@ -240,7 +239,7 @@ class Optimizer:
         self.state, self.param_groups = state, loaded
 
     def _cast(self, p: Tensor, key: str, value: Any) -> Any:
-        """Return a copy of a saved `value` as state of `p`; raise where the shape differs."""
+        """Return a copy of a saved `value` as state of `p`; raise if the shape differs."""
         if not isinstance(value, Tensor | np.ndarray):
             return copy.deepcopy(value)
         array = as_array(value)
@@ -252,7 +251,7 @@ class Optimizer:
         return wrap(np.array(array, dtype=array.dtype if key == "step" else p.dtype))
 
     def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:
-        """Raise `ValueError` where a loaded `state` cannot be the state of `p`, in `group`."""
+        """Raise `ValueError` if a loaded `state` cannot be the state of `p` in `group`."""
 
     def __repr__(self) -> str:
         lines = []
@@ -265,7 +264,7 @@ class Optimizer:
 def options_of(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the options among the `locals()` of an `__init__`; lists become tuples.
 
-    So the signature is the only list of an optimizer's options. Tuples, since groups share them.
+    So options are listed in the signature alone. Lists are converted since groups share them.
     """
     return {
         name: tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, and its average."""
+"""Stochastic gradient descent (SGD) and averaged SGD."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SGD(Optimizer):
     """Stochastic gradient descent: p = p - lr * g, with the gradient g.
 
     With `weight_decay` d, g + d * p replaces g. With `momentum` m, the velocity v starts as the
-    first g, and then v = m * v + (1 - dampening) * g; v replaces g, or g + m * v does with
-    `nesterov` (Sutskever et al., 2013). `maximize` moves along the gradient.
+    first g, and then v = m * v + (1 - dampening) * g; the update uses v for g, or g + m * v with
+    `nesterov` (Sutskever et al., 2013). `maximize` reverses the sign of g.
 
     Raises `ValueError` for a learning rate, momentum or weight decay that is negative, infinite
     or NaN, for `nesterov` without momentum or with dampening, and as `Optimizer` does.
@@ -121,12 +121,12 @@ def _nesterov(g: Any, p: Any, v: Any, rate: Any, momentum: Any, share: Any) -> N
 
 
 class ASGD(Elementwise):
-    """Averaged SGD: also stores the mean of the values of the parameter since step `t0`.
+    """Averaged SGD: also stores the mean of the parameter over all steps after `t0`.
 
-    With the gradient g: p = (1 - lambd * eta) * p - eta * g, a = a + mu * (p - a). eta starts at
-    lr and is lr / (1 + lambd * lr * t)^alpha after step t; mu is 1, so that a is p, and after
-    step t it is 1 / max(1, t - t0). The mean a is `state[p]["ax"]` (Polyak and Juditsky, 1992;
-    Xu, 2011). `weight_decay` d replaces g by g + d * p; `maximize` moves along the gradient.
+    With the gradient g: p = (1 - lambd * eta) * p - eta * g, a = a + mu * (p - a). After step t,
+    eta = lr / (1 + lambd * lr * t)^alpha and mu = 1 / max(1, t - t0); before the first step, eta =
+    lr and mu = 1. The mean a is `state[p]["ax"]` (Polyak and Juditsky, 1992; Xu, 2011).
+    `weight_decay` d replaces g by g + d * p; `maximize` reverses the sign of g.
 
     Raises `ValueError` where lr, lambd or weight_decay is negative or not finite, alpha not
     finite, or t0 NaN, and as `Optimizer` does.
@@ -164,7 +164,7 @@ class ASGD(Elementwise):
         return {"step": 0.0, "eta": float(o["lr"]), "mu": 1.0}
 
     def rule(self, o: Group, n: dict[str, float]) -> Rule:
-        """Return ASGD's rule; eta and mu are those that the previous step has stored."""
+        """Return ASGD's rule, with eta and mu of the previous step; store the new ones."""
         t, eta, mu = n["step"], n["eta"], n["mu"]
         lr, lambd, alpha, t0 = (float(o[key]) for key in ("lr", "lambd", "alpha", "t0"))
         n["eta"] = lr / (1 + lambd * lr * t) ** alpha

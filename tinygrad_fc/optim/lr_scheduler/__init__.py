@@ -1,7 +1,7 @@
-"""Schedulers of learning rates, under PyTorch's names.
+"""Learning rate schedulers, under PyTorch's names.
 
-A scheduler sets the learning rates of its optimizer at once; each `scheduler.step()`, one an epoch
-or one a batch, sets the next ones. Call `optimizer.step()` before it.
+The constructor of a scheduler sets the initial learning rates of the optimizer. Call
+`scheduler.step()` once per epoch or batch, after `optimizer.step()`, to set the next ones.
 """
 
 from tinygrad_fc.optim.lr_scheduler import composite, cyclic, decay, function

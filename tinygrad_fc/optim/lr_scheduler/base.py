@@ -22,10 +22,10 @@ COUNT = Range(lambda v: index(v) >= 1, "a whole number, at least 1")
 class LRScheduler:
     """Base class of schedulers of learning rates; a subclass defines `get_lr()`.
 
-    With `last_epoch=-1`, the current learning rates are the initial ones, stored as
-    `group["initial_lr"]`, and those of epoch 0 are set at once. To resume without a saved state,
-    pass the last epoch that was finished, and an optimizer whose groups have "initial_lr", as
-    those of a loaded state do. `last_epoch` is the current epoch, `base_lrs` the initial rates.
+    With `last_epoch=-1`, the current learning rates are stored as `group["initial_lr"]`, and the
+    constructor sets those of epoch 0. To resume without a saved state, pass the last finished epoch
+    and an optimizer whose groups have "initial_lr", as after `load_state_dict`. `last_epoch` is the
+    current epoch, `base_lrs` the initial rates.
 
     Raises `TypeError` for something other than an optimizer, and `KeyError` where "initial_lr" is
     missing.
@@ -60,7 +60,7 @@ class LRScheduler:
         self._begin()
 
     def _begin(self) -> None:
-        """Take the step that sets the initial learning rates."""
+        """Reset the counter, and take the step that sets the initial learning rates."""
         self._step_count = 0
         self._is_initial = True
         self.step()
@@ -103,7 +103,7 @@ class LRScheduler:
         self._set(rates)
 
     def _set(self, rates: list[Any]) -> None:
-        """Set the learning rate of each group, and store them."""
+        """Set the learning rates of all groups, and store copies for `get_last_lr`."""
         groups = self.optimizer.param_groups
         if len(rates) != len(groups):
             raise ValueError(
@@ -148,11 +148,11 @@ class LRScheduler:
         vars(self).update(state)
 
 
-# Learning rates are numbers, or tensors of one, which are changed in place and returned as copies
+# A learning rate is a number or a tensor of one element, changed in place and copied if returned.
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of a learning rate that is a tensor."""
+    """Return a learning rate, cloned if it is a tensor."""
     return value.clone() if isinstance(value, Tensor) else value
 
 
@@ -173,7 +173,7 @@ def set_rate(group: Group, rate: Any) -> None:
 
 
 def checked(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
-    """Return `optimizer`; raise for another type."""
+    """Return `optimizer`; raise `TypeError` if it is not an `Optimizer`."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"{type(scheduler).__name__} needs an optimizer, got a {type(optimizer).__name__}"
@@ -182,7 +182,7 @@ def checked(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
 
 
 def per_group(scheduler: LRScheduler, optimizer: Optimizer, option: str, value: Any) -> list[Any]:
-    """Return a list with a value for each group; `value` is one for all, or such a list."""
+    """Return `value` as a list with one value per group; a single value is repeated."""
     count = len(optimizer.param_groups)
     values = value if isinstance(value, list | tuple) else [value] * count
     if len(values) != count:

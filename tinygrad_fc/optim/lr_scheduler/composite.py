@@ -18,7 +18,7 @@ __all__ = ["ChainedScheduler", "SequentialLR"]
 
 
 class _Composite(LRScheduler):
-    """Base of combinations of schedulers of one optimizer; its state contains theirs."""
+    """Base of schedulers that combine others of one optimizer; its state contains theirs."""
 
     _schedulers: Sequence[LRScheduler]
 
@@ -82,11 +82,11 @@ class _Composite(LRScheduler):
 
 
 class SequentialLR(_Composite):
-    """Runs schedulers one after the other: the next one starts at each of the `milestones`.
+    """Runs schedulers one after the other; number i + 1 starts at epoch milestones[i].
 
-    A scheduler starts at its own epoch 0 from the initial learning rates. Raises `ValueError` for
-    no schedulers, one of another optimizer or a `ReduceLROnPlateau`, and where the milestones are
-    not one fewer than the schedulers, in order; `TypeError` for something other than a scheduler.
+    Each starts at its epoch 0 with the initial learning rates. Raises `ValueError` for no
+    schedulers, one of another optimizer or a `ReduceLROnPlateau`, or unless there is one milestone
+    less than schedulers, in ascending order; `TypeError` for something other than a scheduler.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)

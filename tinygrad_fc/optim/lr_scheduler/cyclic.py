@@ -27,19 +27,19 @@ MODES = ("triangular", "triangular2", "exp_range")
 
 
 def annealed(start: Any, end: Any, done: float) -> Any:
-    """Return the value on half a cosine from `start` to `end`, at the fraction `done` of it."""
+    """Return the value at the fraction `done` of a half cosine from `start` to `end`."""
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Moves the learning rates along half a cosine to `eta_min`, then restarts, and so on.
+    """Decreases the learning rates along a half cosine to `eta_min`, then restarts, repeatedly.
 
-    eta_min + (lr - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2, where T_cur counts the epochs
-    since the last restart. The first cycle has T_i = T_0 epochs, and each later one `T_mult` times
-    those of the previous one (Loshchilov and Hutter, 2017, formula 5). `step(epoch)` accepts
+    They are eta_min + (lr - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2, where T_cur counts the
+    epochs since the last restart. The first cycle has T_i = T_0 epochs, and each later one `T_mult`
+    times those of the previous one (Loshchilov and Hutter, 2017, formula 5). `step(epoch)` accepts
     fractions: `step(epoch + i / batches)` after each batch i.
 
-    Raises `ValueError` where T_0 or T_mult is not a whole number from 1 on, eta_min not finite or
+    Raises `ValueError` where T_0 or T_mult is not an integer of at least 1, eta_min not finite or
     epoch negative, and as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -71,7 +71,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [annealed(base, self.eta_min, self.T_cur / self.T_i) for base in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
-        """Set the learning rates of the next whole epoch, or of `epoch`, maybe a fraction."""
+        """Set the learning rates of the next integer epoch, or of `epoch`, possibly fractional."""
         epoch = self.last_epoch + 1 if epoch is None else epoch
         require(self, NON_NEGATIVE, epoch=epoch)
         self.last_epoch = math.floor(epoch)
@@ -116,13 +116,13 @@ def set_momentum(group: Group, momentum: Any) -> None:
 
 
 class CyclicLR(LRScheduler):
-    """Cycles the learning rates linearly between `base_lr` and `max_lr`, batch by batch.
+    """Cycles the learning rates linearly between `base_lr` and `max_lr`, one step per batch.
 
     A cycle rises in `step_size_up` steps and falls in `step_size_down` (as many, by default). Its
     height is scaled by 1 ("triangular"), 1 / 2^(cycle - 1) ("triangular2"), gamma^step
-    ("exp_range"), or by `scale_fn` of the cycle or of the step (`scale_mode` "cycle" or
+    ("exp_range"), or by `scale_fn(cycle)` or `scale_fn(step)` (`scale_mode` "cycle" or
     "iterations") (Smith, 2017). With `cycle_momentum`, the momentum, or the first of the betas,
-    moves oppositely, from `max_momentum` to `base_momentum` and back.
+    changes inversely, from `max_momentum` to `base_momentum` and back.
 
     Raises `ValueError` for another mode, sizes not above 0, lists that are not one per group, or
     an optimizer without momentum; `TypeError` as `LRScheduler` does.
@@ -181,7 +181,7 @@ class CyclicLR(LRScheduler):
         self.base_lrs = base_lrs
 
     def scale_fn(self, x: float) -> float:
-        """Return the scale of the height in cycle, or step, `x`."""
+        """Return the scale of the amplitude in cycle, or step, `x`."""
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         if self.mode == "triangular":
@@ -214,16 +214,15 @@ class CyclicLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Increases the learning rates to `max_lr`, then decreases them far below, once per training.
+    """Increases the learning rates to `max_lr`, then decreases them far below the initial ones.
 
-    There are `total_steps` steps, or epochs * steps_per_epoch, one per batch. The first
-    `pct_start` of them go from max_lr / div_factor to max_lr, the others to the initial rate /
-    final_div_factor; with `three_phase`, the rise is followed by as long a fall to the initial
-    rate. All along half a cosine, or a line ("linear") (Smith and Topin, 2019). With
-    `cycle_momentum`, the momentum, or the first of the betas, moves oppositely, between
-    `max_momentum` and `base_momentum`.
+    There are `total_steps` steps, or epochs * steps_per_epoch, one per batch. In the fraction
+    `pct_start` of them, the rate rises from lr = max_lr / div_factor to max_lr; then it falls to lr
+    / final_div_factor. With `three_phase`, it first falls back to lr in as many steps. It follows a
+    half cosine, or a line ("linear") (Smith and Topin, 2019). With `cycle_momentum`, the momentum,
+    or the first of the betas, changes inversely, between `max_momentum` and `base_momentum`.
 
-    Raises `ValueError` for counts that are not whole numbers from 1 on, pct_start not between 0
+    Raises `ValueError` for counts that are not integers of at least 1, pct_start not between 0
     and 1, lists that are not one per group, an optimizer without momentum, and a step after the
     last; otherwise as `LRScheduler` does.
 
@@ -286,7 +285,7 @@ class OneCycleLR(LRScheduler):
         if self.last_epoch > self.total_steps:
             raise ValueError(
                 f"OneCycleLR was created for {self.total_steps} steps, and this is step "
-                f"{self.last_epoch}. Create it for as many steps as the training has"
+                f"{self.last_epoch}. Set total_steps to the number of training steps"
             )
         start = 0.0
         for phase in self._schedule_phases[:-1]:
@@ -312,7 +311,7 @@ def _on_line(start: Any, end: Any, done: float) -> Any:
 
 
 def _phases(total: int, part: float, *, three_phase: bool) -> list[dict[str, Any]]:
-    """Return the phases: the last step of each, and the options that it starts and ends at."""
+    """Return the phases: last step, and the options that hold the rates at start and end."""
     up = float(part * total)
     names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
     low, high = "base_momentum", "max_momentum"

@@ -25,11 +25,11 @@ class _Decay(LRScheduler):
     """Base of schedulers with lr(t) = eta_min + (lr(0) - eta_min) * multiplier(t).
 
     A step multiplies the current lr - eta_min by multiplier(t) / multiplier(t - 1), so that
-    several schedulers of one optimizer combine, and changes of the learning rate persist.
+    the factors of several schedulers multiply, and manual changes of the learning rate persist.
     """
 
     eta_min = 0.0
-    repeats_on_resume = False  # PyTorch's step schedulers multiply again when they are resumed
+    repeats_on_resume = False  # as PyTorch's step schedulers, when resumed by last_epoch
 
     def multiplier(self, t: int) -> float:
         """Return the multiplier of the initial learning rates at epoch `t`."""
@@ -83,7 +83,7 @@ class StepLR(_Decay):
 
 
 class MultiStepLR(_Decay):
-    """Multiplies the learning rates by `gamma` at each epoch of `milestones`, in any order.
+    """Multiplies the learning rates by `gamma` at each epoch in `milestones`, also if unsorted.
 
     At epoch t: lr * gamma^(number of milestones <= t); repeated milestones count repeatedly.
     Raises `ValueError` where gamma is not finite, `TypeError` where milestones is not a list, and
@@ -219,7 +219,7 @@ class LinearLR(_Decay):
 
 
 class PolynomialLR(_Decay):
-    """Decreases the learning rates to 0 by a power of the remaining epochs.
+    """Decreases the learning rates to 0 along a power of the fraction of epochs that remain.
 
     At epoch t: lr * (1 - min(t, n) / n)^power, where n is `total_iters`. Raises `ValueError` where
     total_iters or power is negative, and as `LRScheduler` does.
@@ -247,7 +247,7 @@ class PolynomialLR(_Decay):
 
 
 class CosineAnnealingLR(_Decay):
-    """Moves the learning rates along a cosine to `eta_min` in `T_max` epochs, and back.
+    """Moves the learning rates along a cosine to `eta_min` in `T_max` epochs, then back.
 
     At epoch t: eta_min + (lr - eta_min) * (1 + cos(pi * t / T_max)) / 2 (Loshchilov and Hutter,
     2017, formula 5, without restarts). Raises `ValueError` where T_max is not above 0 or eta_min

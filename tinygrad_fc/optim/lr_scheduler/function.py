@@ -16,7 +16,7 @@ __all__ = ["LambdaLR", "MultiplicativeLR"]
 
 
 def attributes_of(function: Any) -> dict[str, Any] | None:
-    """Return the attributes of a callable object; None for a function, which is not saved."""
+    """Return the attributes of a callable object to save; None for a plain function."""
     if isinstance(function, type(attributes_of)):
         return None
     return copy.copy(getattr(function, "__dict__", None))
@@ -25,9 +25,9 @@ def attributes_of(function: Any) -> dict[str, Any] | None:
 class LambdaLR(LRScheduler):
     """Multiplies the initial learning rates by a function: lr * lr_lambda(t) at epoch t.
 
-    `lr_lambda` may be a list with a function per group. A saved state has the attributes of
-    callable objects, and nothing of functions. Raises `TypeError` for something that is not
-    callable, `ValueError` where their number is not that of the groups, and as `LRScheduler` does.
+    `lr_lambda` may be a list with a function per group. `state_dict` saves the attributes of
+    callable objects, but not functions. Raises `TypeError` for something that is not callable,
+    `ValueError` for another number of functions than of groups, and as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)

@@ -18,8 +18,8 @@ class ReduceLROnPlateau(LRScheduler):
     `step(metrics)` takes the metric of an epoch, for example the validation loss. It improves if
     it is below (mode "max": above) the best so far by more than `threshold`, relative ("rel") or
     absolute ("abs"). After more than `patience` epochs without improvement, the learning rates
-    are reduced, not below `min_lr` and not by less than `eps`, and the next `cooldown` epochs are
-    not counted.
+    are reduced to at least `min_lr`; a reduction of at most `eps` is skipped. Bad epochs are not
+    counted in the next `cooldown` epochs.
 
     Raises `ValueError` where factor is not at least 0 and below 1, for another mode, negative
     counts, or a list of min_lr that is not one per group; `TypeError` as `LRScheduler` does.
@@ -61,7 +61,7 @@ class ReduceLROnPlateau(LRScheduler):
         self._last_lr = rates_of(optimizer)
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
-        """Count the metric of the next epoch, or of `epoch`: a number, or a tensor of one."""
+        """Record the metric, a number or 0-d tensor, of the next epoch or of `epoch`."""
         metric = float(metrics)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._improves(metric):
@@ -78,7 +78,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     @property
     def in_cooldown(self) -> bool:
-        """Whether the epochs after a reduction are still not counted."""
+        """Whether bad epochs are ignored, after a reduction."""
         return self.cooldown_counter > 0
 
     def _improves(self, metric: float) -> bool:
