@@ -199,7 +199,7 @@ def test_sparse_is_normal_at_random_places():
     w = init.sparse_(tg.empty(2000, 50), 0.5, std=0.1).numpy()
     assert abs(w[w != 0].std() - 0.1) < 0.002
     assert abs((w == 0).mean(axis=1) - 0.5).max() < 0.4  # in no row always
-    with pytest.raises(ValueError, match=r"sparsity is 1.5, expected a share in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"sparsity is 1.5, expected a fraction in \[0, 1\]"):
         init.sparse_(tg.empty(2, 2), 1.5)
     with pytest.raises(ValueError, match=r"shape \(2,\), expected 2 dimensions"):
         init.sparse_(tg.empty(2), 0.5)

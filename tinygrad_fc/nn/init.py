@@ -247,7 +247,7 @@ def sparse_(
     6
     """
     _check_dimensions("sparse_", tensor, exactly=True)
-    require(0 <= sparsity <= 1, "sparse_", "a share in [0, 1]", sparsity=sparsity)
+    require(0 <= sparsity <= 1, "sparse_", "a fraction in [0, 1]", sparsity=sparsity)
     rng = rng_of(generator)
     values = rng.standard_normal(tensor.shape) * std
     ranks = rng.permuted(np.tile(np.arange(len(values))[:, None], values.shape[1]), axis=0)

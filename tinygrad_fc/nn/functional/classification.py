@@ -164,7 +164,7 @@ def cross_entropy(
     """
     check_prediction("cross_entropy", input)
     if label_smoothing:
-        valid, expected = 0 <= label_smoothing <= 1, "a share in [0, 1]"
+        valid, expected = 0 <= label_smoothing <= 1, "a fraction in [0, 1]"
         require(valid, "cross_entropy", expected, label_smoothing=label_smoothing)
     if input.ndim and getattr(target, "shape", None) == input.shape:
         expected = "-100, since the target holds probabilities"
