@@ -61,7 +61,7 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
 
     unfiltered = [HealthCheck.filter_too_much]  # domains such as positive definite matrices
 
-    @settings(max_examples=60, derandomize=True, database=None, suppress_health_check=unfiltered)
+    @settings(max_examples=35, derandomize=True, database=None, suppress_health_check=unfiltered)
     @given(st.data(), seeds)
     def law(data: Any, seed: int) -> None:
         # Outside of the domain a rule may read more, where it gives exactly 0.

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+class _Signature:
+    """The signature of a class from its settings, built when it is read: imports are faster."""
+
+    def __get__(self, instance: Any, owner: Any) -> inspect.Signature:
+        kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+        defaults = {name: getattr(owner, name, empty) for name in owner._settings}
+        return inspect.Signature(
+            [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
+        )
+
+
 @dataclass_transform(eq_default=False)
 class FromFunction(Module):
     """Base of a module whose `forward(*inputs)` is `function(*inputs, **settings)`.
@@ -33,7 +44,7 @@ class FromFunction(Module):
     _settings: ClassVar[tuple[str, ...]] = ()
     _tensors: ClassVar[tuple[str, ...]] = ()  # settings that may be tensors
     _function_name: ClassVar[str]
-    __signature__: ClassVar[inspect.Signature]
+    __signature__: ClassVar[Any] = _Signature()
 
     def __init_subclass__(cls, function: Callable[..., Any] | None = None) -> None:
         super().__init_subclass__()
@@ -46,16 +57,9 @@ class FromFunction(Module):
         cls._tensors += tuple(name for name, annotation in fields.items() if "Tensor" in annotation)
         if function is None:
             return
-        kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
-        cls.__signature__ = inspect.Signature(
-            [
-                inspect.Parameter(name, kind, default=getattr(cls, name, empty))
-                for name in cls._settings
-            ]
-        )
         cls._function_name = f"nn.functional.{function.__name__}"
         if cls.__doc__ and function.__doc__:
-            cls.__doc__ += f"\n\n{cls._function_name} as a module: {inspect.getdoc(function)}"
+            cls.__doc__ += f"\n\n    {cls._function_name} as a module: {function.__doc__}"
         cls.forward = _forward(function, cls._settings)  # type: ignore[method-assign]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
