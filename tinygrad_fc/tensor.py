@@ -583,7 +583,7 @@ class Tensor(methods.Methods):
     def astype(self, dtype: Any) -> Tensor:
         """Return it with another dtype; a cast between floats is part of the graph."""
         dtype = np.dtype(dtype)
-        row = s.astype if dtype.kind == "f" else c.whole
+        row = s.astype if dtype.kind == "f" else c.astype_integer
         return record(row, (self,), {"dtype": dtype})
 
     type_as = to

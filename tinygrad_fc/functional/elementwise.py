@@ -105,7 +105,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
             "where takes a condition alone, or a condition and what to choose from, both"
         )
     if isinstance(condition, Node) and condition._array.dtype != bool:
-        condition = record(c.whole, (condition,), {"dtype": np.dtype(bool)})
+        condition = record(c.astype_integer, (condition,), {"dtype": np.dtype(bool)})
     return e.where(condition, input, other)
 
 

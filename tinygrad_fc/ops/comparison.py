@@ -1,4 +1,4 @@
-"""Ops without a derivative: their results never require grad."""
+"""Comparisons, logic, rounding and indices: ops without a derivative, never requiring grad."""
 
 from __future__ import annotations
 
@@ -368,10 +368,10 @@ def count_nonzero(input: Any, *, axis: Any = None) -> Any:
     domain=(real,),
     settings={"dtype": lambda *_: (np.dtype("l"), np.dtype("?"))},
 )
-def whole(input: Any, *, dtype: Any) -> Any:
+def astype_integer(input: Any, *, dtype: Any) -> Any:
     """Return `input` cast to an integer or boolean dtype; `ops.shape.astype` casts to floats.
 
-    >>> whole(np.array([1.5, 0.0]), dtype=bool)
+    >>> astype_integer(np.array([1.5, 0.0]), dtype=bool)
     array([ True, False])
     """
     return input.astype(dtype)
