@@ -20,7 +20,7 @@ from numba.core.errors import NumbaError
 from tinygrad_fc.compiler import cache, numba_math, numpy_printer
 from tinygrad_fc.compiler.ir import GuardFailed, draw, mapped, operands
 from tinygrad_fc.compiler.numba_plan import Unsupported
-from tinygrad_fc.compiler.numba_printer import LINE, Argument, Printer
+from tinygrad_fc.compiler.numba_printer import Argument, Printer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +31,8 @@ PATIENCE = 1.0
 """Seconds after which a slow compilation is announced."""
 STATUS = {"GUARD": 2, "OUTSIDE": 3, "GAPS": 4}
 """What a native function returns before it changes anything; 0 where it has done its work."""
-SECONDS, FIRST = 0.1, 16
-"""An epoch returns to Python about so often, where it can be interrupted, first after so many
-steps."""
+STEPS = 64
+"""Steps of an epoch after which it returns to Python, where it can be interrupted."""
 
 
 def build(program: Program) -> Any:
@@ -83,15 +82,11 @@ def build_loop(program: Program, rows: frozenset[int]) -> Any:
         known: dict[str, Any] = {"input": arrays[len(program.returned) :], "output": outputs}
         known["stack"] = dict(zip(program.returned, arrays, strict=False))
         args = [known[a.kind][a.value] if a.kind in known else a.value for a in native.arguments]
-        steps = FIRST
-        while done[0] < len(order):
-            first, start = int(done[0]), time.perf_counter()
-            last = min(first + steps, len(order))
+        for first in range(0, len(order), STEPS):
+            last = min(first + STEPS, len(order))
             status = native.call([first, last, order, *args])
             done[0] = status // 8 if status else last
             native.check(status % 8)
-            spent = max(time.perf_counter() - start, 1e-6)
-            steps = max(1, int((last - first) * min(SECONDS / spent, 16)))
         return tuple(
             x if v.shape is not None else x.item()
             for x, v in zip(outputs, program.outputs, strict=True)
@@ -104,13 +99,9 @@ class Native:
     """A native function, its arguments, and what belongs to it."""
 
     def __init__(self, program: Program, rows: frozenset[int] | None) -> None:
-        self._printer = printer = Printer(
-            program, rows, {name[5:7]: name for name in numba_math.gemms()}
-        )
+        printer = Printer(program, rows, {name[5:7]: name for name in numba_math.gemms()})
         self.program, self.source = program, printer.source()
-        spare = np.empty(printer.work + LINE, np.uint8)
-        start = -spare.ctypes.data % LINE
-        work = Argument("work", "work", "u1", 1, spare[start : start + printer.work])
+        work = Argument("work", "work", "u1", 1, np.empty(printer.work, np.uint8))
         self.arguments = [*printer.arguments, work]
         self.draws = [a for a in self.arguments if a.kind == "draw"]
         read = [v for a in self.draws for v in operands(a.value)]

@@ -43,6 +43,7 @@ TEXTS: dict[Any, str] = {
     np.square: "{0} * {0}",
     np.maximum: _LARGER,
     np.minimum: _LARGER.replace(">=", "<="),
+    math.sqrt: "math.sqrt({0})",
     special.erf.forward: "math.erf({0})",
     special.ndtr.forward: _BELOW,
     activation.gelu.forward: f"{{0}} * {_BELOW}",
@@ -58,7 +59,7 @@ class Unsupported(CompileError):  # noqa: N818  it is an error by its base
 
 def unsupported(value: Value, what: str = "") -> Unsupported:
     """Return the error for an instruction that has no native form."""
-    name = getattr(value.function, "__name__", None) or str(value.function)
+    name = getattr(value.function, "__name__", "such input")
     op = f", in {value.origin.op}" if value.origin and value.origin.op != name else ""
     return Unsupported(
         f'the Numba backend has no {name}{what}{op}: compile with backend="numpy", which has '
@@ -102,11 +103,7 @@ def operation(function: Any, dtypes: Sequence[Any], exponent: float | None = Non
         if function is np.power and not (exponent or -1) >= 0:
             return None  # NumPy refuses negative powers of integers
         text = f"np.{function.__name__}({', '.join(['{0}', '{1}', '{2}'][: function.nin])})"
-    elif getattr(function, "__module__", None) == "math":
-        text = f"math.{function.__name__}({{0}})"
-    if text is not None and "**" in text and floats:
-        text = POWERS.get(exponent, text) if exponent is not None else text
-    return text
+    return POWERS.get(exponent, text) if text == TEXTS[np.power] and exponent is not None else text
 
 
 # Nodes
@@ -294,7 +291,7 @@ class Plan:
     # Functions of elements
 
     def _plain(self, value: Value) -> None:
-        function, args = getattr(value.function, "function", value.function), value.args
+        function, args = value.function, value.args
         if value.shape is None:  # Python computes with numbers
             kinds = {x.dtype.kind if isinstance(x, Value) else np.dtype(type(x)).kind for x in args}
             common = np.dtype(float if "f" in {*kinds, value.dtype.kind} else int)
