@@ -192,8 +192,6 @@ def _name_others(program: Program) -> None:
             elif value is values[-1]:
                 word = ""
             name = identifier(f"{stem}_{word}" if word else stem)
-            if value.function is np.full and value.args[1] in program.inputs:  # a number as array
-                name = f"{program.names[id(value.args[1])]}_array".replace("lr_array", "rate")
             program.default_names.setdefault(id(value), name)
 
 
