@@ -247,6 +247,7 @@ def test_wide_inputs_are_drawn() -> None:
     assert min(counts.values()) > 1, counts
 
 
+@pytest.mark.filterwarnings("ignore:logistic")  # NaN, which is drawn too, has a result of NaN
 def test_infinities_are_drawn_where_the_domain_is_closed() -> None:
     everywhere = interval(-np.inf, np.inf, special=(np.nan,), closed=True)
 
@@ -320,7 +321,8 @@ def test_a_seed_gives_the_same_inputs() -> None:
 
 
 def test_float32_alone() -> None:
-    assert check_vjp(np.sin, cosine, real, max_examples=20, dtypes="float32").compared
+    # Beside numbers above 1e6 steps in float32 are too long for small ones.
+    assert check_vjp(np.sin, cosine, interval(-8, 8), max_examples=20, dtypes="float32").compared
     with pytest.raises(GradientError):
         check_vjp(np.sin, lambda g, out, x: g * np.sin(x), real, dtypes=np.float32)
 

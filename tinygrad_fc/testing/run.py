@@ -244,9 +244,10 @@ class _Search:
     def _note(self, case: Case, *, defined: bool) -> None:
         """Note the empty arrays and special values at which the function is defined, or not."""
         self.report.empty_lost += not defined and _has_empty(case)
+        holds = np.any if defined else np.all
         for i, (domain, x) in enumerate(zip(case.domains, case.arrays, strict=True)):
-            if domain.kind == "float":
-                self.special[defined].update((i, v) for v in domain.special if (x == v).any())
+            if domain.kind == "float" and x.size:
+                self.special[defined].update((i, v) for v in domain.special if holds(x == v))
 
 
 def _rank(error: GradientError) -> tuple[bool, int]:
