@@ -57,14 +57,13 @@ def parser(
 
 
 def whole_number(allowed: range, *, such_as: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers in `allowed`, whose refusals suggest `such_as`."""
+    """Return a reader of integers in `allowed`, whose refusals suggest `such_as`."""
 
     def read(text: str) -> int:
         if text.isdecimal() and int(text) in allowed:
             return int(text)
         raise argparse.ArgumentTypeError(
-            f"expected a whole number from {allowed[0]} to {allowed[-1]}, got {text!r}; "
-            f"try {such_as}"
+            f"expected an integer from {allowed[0]} to {allowed[-1]}, got {text!r}; try {such_as}"
         )
 
     return read

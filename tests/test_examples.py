@@ -192,22 +192,22 @@ def test_the_seed_decides(run: Run, script: str) -> None:
         (
             [*DRAWING, "either.py"],
             ["--epochs", "-5"],
-            "--epochs: expected a whole number from 1 to 999999, got '-5'; try ",
+            "--epochs: expected an integer from 1 to 999999, got '-5'; try ",
         ),
         (
             [*DRAWING, "either.py"],
             ["--epochs", "0"],
-            "--epochs: expected a whole number from 1 to 999999, got '0'; try ",
+            "--epochs: expected an integer from 1 to 999999, got '0'; try ",
         ),
         (
             [*DRAWING, "either.py"],
             ["--epochs", "many"],
-            "--epochs: expected a whole number from 1 to 999999, got 'many'; try ",
+            "--epochs: expected an integer from 1 to 999999, got 'many'; try ",
         ),
         (
             [*DRAWING, "either.py"],
             ["--seed", "1.5"],
-            "--seed: expected a whole number from 0 to 4294967295, got '1.5'; try 1",
+            "--seed: expected an integer from 0 to 4294967295, got '1.5'; try 1",
         ),
         (
             DRAWING,

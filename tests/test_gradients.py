@@ -72,7 +72,7 @@ def test_gradients_of_0d_tensors_are_0d_arrays(a: Any, b: Any, seed: int):
 )
 def test_matmul_of_vectors_and_broadcast_batches(data: Any, seed: int, drawn: Any):
     # The product is linear in each operand, so each element of a gradient is a product too, and
-    # with small whole numbers an exact one.
+    # with small integers an exact one.
     whole = st.integers(-4, 4).map(float)
     a, b = (data.draw(hnp.arrays(float, shape, elements=whole)) for shape in drawn.input_shapes)
     g = np.random.default_rng(seed).integers(2, 9, drawn.result_shape).astype(float)

@@ -21,12 +21,12 @@ NAN = ([[math.nan]], COLUMN)
 BAD_NETWORKS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"sizes": [3]}, ValueError, r"sizes must name at least two layers, got \[3\]; list the neur"),
     ({"sizes": []}, ValueError, r"at least two layers, got \[\]"),
-    ({"sizes": 3}, TypeError, r"sizes must be a list of whole numbers, got 3; list"),
+    ({"sizes": 3}, TypeError, r"sizes must be a list of integers, got 3; list"),
     ({"sizes": [3, 0]}, ValueError, r"sizes\[1\] must be at least 1, got 0; pass a larger"),
     ({"sizes": [-3, 1]}, ValueError, r"sizes\[0\] must be at least 1, got -3"),
-    ({"sizes": [3, 1.0]}, TypeError, r"sizes\[1\] must be a whole number, got 1.0; pass an int"),
-    ({"sizes": [True, 1]}, TypeError, r"sizes\[0\] must be a whole number, got True"),
-    ({"sizes": "31"}, TypeError, r"sizes\[0\] must be a whole number, got '3'"),
+    ({"sizes": [3, 1.0]}, TypeError, r"sizes\[1\] must be an integer, got 1.0; pass an int"),
+    ({"sizes": [True, 1]}, TypeError, r"sizes\[0\] must be an integer, got True"),
+    ({"sizes": "31"}, TypeError, r"sizes\[0\] must be an integer, got '3'"),
     ({"sizes": [1, 1], "act": np.tanh}, ValueError, r"one of them; pass act_derivative too"),
     ({"sizes": [1, 1], "act_derivative": np.cos}, ValueError, r"one of them; pass act too"),
 ]
@@ -84,9 +84,9 @@ def test_bad_update_says_what_was_expected_and_changes_nothing(
     ("epochs", "batch_size", "error", "message"),
     [
         (-1, 1, ValueError, r"epochs must be at least 0, got -1"),
-        (1.5, 1, TypeError, r"epochs must be a whole number, got 1.5; pass an int of at least 0"),
+        (1.5, 1, TypeError, r"epochs must be an integer, got 1.5; pass an int of at least 0"),
         (1, 0, ValueError, r"batch_size must be at least 1, got 0"),
-        (1, None, TypeError, r"batch_size must be a whole number, got None"),
+        (1, None, TypeError, r"batch_size must be an integer, got None"),
     ],
 )
 def test_bad_training_says_what_was_expected_and_changes_nothing(

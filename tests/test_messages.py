@@ -289,7 +289,7 @@ def test_no_rule_for_a_function_of_numpys():
         (lambda: bool(tg.ones(2)), ("ambiguous", "(2,)", ".any()", ".all()")),
         (lambda: len(tg.tensor(1.0)), ("0-d tensor has no length", "item()")),
         (lambda: list(tg.tensor(1.0)), ("0-d tensor", "item()")),
-        (lambda: [1, 2][tg.tensor(1.0)], ("only whole numbers index", "float64", "long()")),
+        (lambda: [1, 2][tg.tensor(1.0)], ("only integers index", "float64", "long()")),
         (
             lambda: tg.mm(tg.ones(2), tg.ones(2)),
             ("mm: argument 0 must be a matrix", "(2,)", "matmul"),

@@ -20,7 +20,7 @@ FLOATS = [tg.float64, tg.float32, tg.float16]
 shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
 seeds = st.integers(-(2**63), 2**64 - 1)
 
-# Draws of every kind: float32 and small whole numbers use half of what the generator makes.
+# Draws of every kind: float32 and small integers use half of what the generator makes.
 DRAWS = [
     lambda g: tg.rand(3, generator=g),
     lambda g: tg.rand(3, generator=g, dtype=tg.float32),

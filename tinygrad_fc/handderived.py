@@ -76,8 +76,8 @@ class NeuralNetwork:
     `act` and `act_derivative` map an array of pre-activations z to one of its shape;
     `cost_derivative(y, target)` is the gradient of one sample's cost for its outputs.
 
-    Raises TypeError or ValueError for fewer than two layers, a layer that is not a positive whole
-    number of neurons, and an activation without its own derivative.
+    Raises TypeError or ValueError for fewer than two layers, a layer that is not a positive
+    integer, and an activation without its own derivative.
 
     >>> network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
     >>> [w.shape for w in network.weights]
@@ -259,7 +259,7 @@ def _checked_columns(
 def _checked_count(value: object, what: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(
-            f"{what} must be a whole number, got {value!r}; pass an int of at least {least}"
+            f"{what} must be an integer, got {value!r}; pass an int of at least {least}"
         )
     if value < least:
         raise ValueError(f"{what} must be at least {least}, got {value}; pass a larger one")
@@ -269,7 +269,7 @@ def _checked_count(value: object, what: str, least: int) -> int:
 def _checked_sizes(sizes: object) -> list[int]:
     example = "list the neurons of every layer, input first, for example [2, 8, 1]"
     if not isinstance(sizes, Iterable):
-        raise TypeError(f"sizes must be a list of whole numbers, got {sizes!r}; {example}")
+        raise TypeError(f"sizes must be a list of integers, got {sizes!r}; {example}")
     layers = list(sizes)
     if len(layers) < 2:
         raise ValueError(f"sizes must name at least two layers, got {layers}; {example}")

@@ -106,7 +106,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     a, k = _flat(_tensor(arr), axis)
     at = _detached(indices)
     if not isinstance(at, np.ndarray) or at.dtype.kind not in "iu":
-        raise DtypeError(f"take_along_axis needs an array of whole numbers, got {indices!r:.60}")
+        raise DtypeError(f"take_along_axis needs an array of integers, got {indices!r:.60}")
     return f.indexing.take_along_dim(a, np.where(at < 0, at + a.shape[k], at), k)  # type: ignore[arg-type]
 
 
@@ -134,7 +134,7 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 def _float(a: Any) -> Any:
-    """Return whole numbers as float64, as NumPy's linear algebra takes them."""
+    """Return integers as float64, as NumPy's linear algebra takes them."""
     a = _tensor(a)
     return a if a.dtype.kind == "f" else a.to(np.float64)
 

@@ -64,7 +64,7 @@ class Generator:
         """
         number = int(seed)
         if number not in _SEEDS:
-            raise ValueError(f"a seed is a whole number in [-2**63, 2**64), got {seed}")
+            raise ValueError(f"a seed is an integer in [-2**63, 2**64), got {seed}")
         with _seeding:
             self._seed = number % 2**64
             self._rng: np.random.Generator | None = None

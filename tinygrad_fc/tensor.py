@@ -224,7 +224,7 @@ class Tensor(methods.Methods):
 
     def __index__(self) -> int:
         if self._array.dtype.kind not in "iub":
-            raise TypeError(f"only whole numbers index, got a tensor of {self.dtype}: use x.long()")
+            raise TypeError(f"only integers index, got a tensor of {self.dtype}: use x.long()")
         return int(self.item())
 
     def __bool__(self) -> bool:
@@ -623,7 +623,7 @@ class Tensor(methods.Methods):
         return self.to(np.int32)
 
     def bool(self) -> Tensor:
-        """Return it as truth values."""
+        """Return it as booleans."""
         return self.to(np.bool_)
 
     def cpu(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Programs of random instructions over small whole numbers, on which floats are exact.
+"""Programs of random instructions over small integers, on which floats are exact.
 
 So every order of summation gives the same result, and a kernel must agree with NumPy to the bit.
 """
@@ -52,7 +52,7 @@ class Drawing:
         return bool(self.draw(st.booleans()))
 
     def array(self, shape: tuple[int, ...], dtype: Any, low: int = -3, high: int = 3) -> Any:
-        """Draw an array of small whole numbers."""
+        """Draw an array of small integers."""
         rng = np.random.default_rng(self.draw(st.integers(0, 2**16)))
         return np.asarray(rng.integers(low, high + 1, shape), dtype)
 

@@ -94,7 +94,7 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "vstack": (lambda: tg.vstack(X), ("needs a list or tuple of tensors, [x, y],", "`tensors`")),
     "hstack": (lambda: tg.hstack(X), ("needs a list or tuple of tensors, [x, y],",)),
     "amax": (lambda: X.amax("x"), ("amax cannot take (2, 2), axis='x'",)),
-    "cumsum": (lambda: X.cumsum("x"), ("dim is one whole number, got 'x'",)),
+    "cumsum": (lambda: X.cumsum("x"), ("dim is one integer, got 'x'",)),
     "norm": (lambda: tg.norm(None), ("needs a tensor for `input`, got None",)),
     "eye": (lambda: tg.eye(2, dtype=3), ("called as eye(n, m=None",)),
     "to": (lambda: X.to(3), ("called as to(",)),

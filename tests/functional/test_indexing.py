@@ -210,9 +210,9 @@ WRONG = {
         lambda: tg.searchsorted(tg.ones(2), 1.0, sorter=tg.tensor([0, 2])),
         RangeError, "out of bounds",
     ),
-    "median": (lambda: tg.ones(2, 2).median((0, 1)), DtypeError, "one whole number"),
+    "median": (lambda: tg.ones(2, 2).median((0, 1)), DtypeError, "one integer"),
     "sort": (lambda: tg.tensor(1.0).sort(1), RangeError, "out of range"),
-    "shifts": (lambda: tg.ones(2).roll(1.5), DtypeError, "whole numbers or a tuple"),
+    "shifts": (lambda: tg.ones(2).roll(1.5), DtypeError, "integers or a tuple"),
     "nuclear": (lambda: tg.ones(2, 2).norm("nuc", 0), ShapeError, "over 2 dims"),
     "of 0-d": (
         lambda: tg.tensor(1.0).index_select(0, tg.tensor([], dtype=tg.int64)),

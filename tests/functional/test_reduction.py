@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_fc as tg
 from tinygrad_fc.errors import RangeError
 
-# Zeros alone, several of them, and none; whole numbers, whose products are exact.
+# Zeros alone, several of them, and none; integers, whose products are exact.
 few = st.integers(1, 5).flatmap(
     lambda n: hnp.arrays(float, n, elements=st.sampled_from([0, 0, 1, -2, 3]))
 )

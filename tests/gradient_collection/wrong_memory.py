@@ -171,7 +171,7 @@ dtype(
     2.0,
     1.5,
 )
-dtype("square", "whole numbers", lambda g, y, x: (like(x, g * (2 * x).astype(int)),), X)
+dtype("square", "integers", lambda g, y, x: (like(x, g * (2 * x).astype(int)),), X)
 dtype(
     "tanh by its result",
     "float32 inside",

@@ -66,7 +66,7 @@ point(
 )
 point(
     "sinc",
-    "nothing at whole numbers",
+    "nothing at integers",
     lambda g, y, x: (RIGHT["sinc"].vjp(g, y, x)[0] * (x != np.round(x)),),
     2.0,
 )

@@ -173,7 +173,7 @@ cotangent(
     X,
     g=np.full(4, 0.1),
 )
-cotangent("sqrt", "whole numbers", lambda g, y, x: (like(x, np.trunc(g) * 0.5 / y),), X)
+cotangent("sqrt", "integers", lambda g, y, x: (like(x, np.trunc(g) * 0.5 / y),), X)
 cotangent(
     "concatenate",
     "nothing where negative",

@@ -60,7 +60,7 @@ BETAS = "two numbers, each at least 0 and below 1"
         ("ASGD", "alpha", "a finite number", (math.nan, math.inf, "1")),
         ("ASGD", "t0", "a number", (math.nan, "1", None)),
         *(
-            ("LBFGS", option, "a whole number, at least 1", (0, -1, 1.5, "2"))
+            ("LBFGS", option, "an integer of at least 1", (0, -1, 1.5, "2"))
             for option in ("max_iter", "max_eval", "history_size")
         ),
         ("LBFGS", "tolerance_grad", "a finite number", (math.nan, "1", None)),

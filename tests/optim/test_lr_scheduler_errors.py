@@ -15,7 +15,7 @@ import tinygrad_fc as tg
 from tinygrad_fc.optim import lr_scheduler
 from tinygrad_fc.optim.lr_scheduler import LRScheduler
 
-PART, COUNT = "between 0 and 1", "a whole number, at least 1"
+PART, COUNT = "between 0 and 1", "an integer of at least 1"
 NUMBER, POSITIVE = "a finite number", "a finite number above 0"
 AT_LEAST_0 = "a finite number, at least 0"
 CYCLE = {"base_lr": 0.1, "max_lr": 1.0}

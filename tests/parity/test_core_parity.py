@@ -366,7 +366,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "len": lambda t: len(t.tensor(1.0)),
     "iter": lambda t: list(t.tensor(1.0)),
     "index of a float": lambda t: [1][t.tensor(0.0)],
-    "requires_grad of whole numbers": lambda t: t.tensor([1], requires_grad=True),
+    "requires_grad of integers": lambda t: t.tensor([1], requires_grad=True),
     "ragged": lambda t: t.tensor([[1.0], [1.0, 2.0]]),
     "from_numpy of a list": lambda t: t.from_numpy([1.0]),
     "arange": lambda t: t.arange(0, 3, -1),
@@ -385,9 +385,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "setitem shape": lambda t: t.ones(2).__setitem__(slice(None), t.ones(3)),
     "uniform_": lambda t: t.ones(2).uniform_(1, 0),
     "normal_": lambda t: t.ones(2).normal_(0, -1),
-    "data of whole numbers": lambda t: setattr(
-        t.ones(2, requires_grad=True), "data", t.tensor([1])
-    ),
+    "data of integers": lambda t: setattr(t.ones(2, requires_grad=True), "data", t.tensor([1])),
     "grad of another shape": lambda t: setattr(t.ones(2, requires_grad=True), "grad", t.ones(3)),
     "grad of another dtype": lambda t: setattr(
         t.ones(2, requires_grad=True), "grad", t.ones(2).float()
@@ -463,7 +461,7 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
         t.tensor([]),
         t.tensor([[]]),
     ),
-    "whole numbers": lambda t: (
+    "integers": lambda t: (
         t.tensor([1, 2]) + 1,
         t.tensor([7, -7]) // 2,
         t.tensor([7, -7]) % 3,

@@ -1,4 +1,4 @@
-"""The extended functions where there is no gradient: whole numbers, edges, refusals, signatures."""
+"""The extended functions where there is no gradient: integers, edges, refusals, signatures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("default_float64")
 
 REFUSED: dict[str, Callable[[Any], Any]] = {
     "isclose": lambda t: t.isclose(t.ones(2), t.ones(2), rtol=-1.0),
-    "addcdiv of whole numbers": lambda t: t.addcdiv(*[t.tensor([1])] * 3),
+    "addcdiv of integers": lambda t: t.addcdiv(*[t.tensor([1])] * 3),
     "floor_divide by 0": lambda t: t.tensor([1]).floor_divide(t.tensor([0])),
     "// by 0": lambda t: t.tensor([1]) // 0,
     "div by 0": lambda t: t.div(t.tensor([1]), t.tensor([0]), rounding_mode="floor"),
@@ -39,17 +39,17 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "median dim": lambda t: t.ones(2).median(1),
     "median over nothing": lambda t: t.ones(2, 0).median(1),
     "count_nonzero": lambda t: t.count_nonzero(t.ones(2), dim=1),
-    "norm of whole numbers": lambda t: t.norm(t.tensor([1, 2])),
+    "norm of integers": lambda t: t.norm(t.tensor([1, 2])),
     "norm order of a vector": lambda t: t.linalg.vector_norm(t.ones(2), "fro"),
     "inv of half": lambda t: t.linalg.inv(t.eye(2).half()),
-    "vector_norm of whole numbers": lambda t: t.linalg.vector_norm(t.tensor([1, 2])),
+    "vector_norm of integers": lambda t: t.linalg.vector_norm(t.tensor([1, 2])),
     "matrix_norm of a vector": lambda t: t.linalg.matrix_norm(t.ones(2)),
     "matrix_norm order": lambda t: t.linalg.matrix_norm(t.ones(2, 2), 3),
     "norm order of a stack": lambda t: t.linalg.norm(t.ones(2, 2, 2), 1),
     "norm fro of a vector": lambda t: t.linalg.norm(t.ones(2), "fro"),
     "inv of no square": lambda t: t.linalg.inv(t.ones(2, 3)),
     "inv of a vector": lambda t: t.linalg.inv(t.ones(2)),
-    "inv of whole numbers": lambda t: t.linalg.inv(t.tensor([[1]])),
+    "inv of integers": lambda t: t.linalg.inv(t.tensor([[1]])),
     "inv singular": lambda t: t.linalg.inv(t.ones(2, 2)),
     "inv of a batch": lambda t: t.linalg.inv(t.stack([t.eye(2), t.zeros(2, 2)])),
     "solve singular": lambda t: t.linalg.solve(t.zeros(2, 2), t.ones(2)),
@@ -136,7 +136,7 @@ def small(t: Any) -> Any:
 
 PLAIN: dict[str, Callable[[Any], Any]] = {
     **{
-        f"{name} of whole numbers": lambda t, name=name: (
+        f"{name} of integers": lambda t, name=name: (
             getattr(t, name)(t.tensor([1, 0, 1])),
             getattr(t.tensor([1, 0], dtype=t.int32), name)(),
             getattr(t, name)(t.tensor([True, False])),
@@ -160,7 +160,7 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
         t.tensor([-1.5, 1.5, -0.2]).trunc(),
         t.tensor([-0.0, 2.0, -3.0]).sign(),
     ),
-    "binary of whole numbers": lambda t: (
+    "binary of integers": lambda t: (
         t.atan2(t.tensor([1, 2]), t.tensor([2, 0])),
         t.xlogy(t.tensor([0, 2]), t.tensor([0, 3])),
         t.fmod(t.tensor([7, -7]), t.tensor([3, 3])),
@@ -210,7 +210,7 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
         t.isclose(t.tensor([1, 2]), t.tensor([1, 3])),
         t.tensor([t.equal(t.tensor([nan]), t.tensor([nan])), t.equal(t.ones(2), t.ones(1, 2))]),
     ),
-    "products of whole numbers": lambda t: (
+    "products of integers": lambda t: (
         t.tensor([2, 3]).prod(),
         small(t).prod(),
         t.tensor([True, False]).prod(),
@@ -219,7 +219,7 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
         t.zeros(0).prod(),
         t.zeros(0, 2).prod(0),
     ),
-    "scans of whole numbers": lambda t: (
+    "scans of integers": lambda t: (
         t.tensor([2, 3]).cumsum(0),
         small(t).cumsum(0),
         t.tensor([True, True]).cumsum(0),
@@ -340,7 +340,7 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
         *t.var_mean(t.tensor(2.0), 0, correction=0),
         t.tensor(2.0).movedim(0, -1),
     ),
-    "truth values clamped": lambda t: (
+    "booleans clamped": lambda t: (
         t.tensor([True, False]).clamp(max=0),
         t.tensor([True, False]).clamp_min(0.5),
     ),

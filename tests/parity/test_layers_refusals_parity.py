@@ -28,7 +28,7 @@ ERRORS: dict[str, Callable[[Any, Any], Any]] = {
     "class not there": lambda lib, F: F.nll_loss(zeros(lib, 2, 3), whole(lib, 0, 3)),
     "fewer classes than samples": lambda lib, F: F.cross_entropy(zeros(lib, 2, 3), whole(lib, 0)),
     "classes as floats": lambda lib, F: F.cross_entropy(zeros(lib, 2, 3), zeros(lib, 2)),
-    "probabilities as whole numbers": lambda lib, F: F.cross_entropy(
+    "probabilities as integers": lambda lib, F: F.cross_entropy(
         zeros(lib, 1, 2), lib.tensor([[0, 1]])
     ),
     "wrong class weights": lambda lib, F: F.cross_entropy(

@@ -152,7 +152,7 @@ HOSTILE = {
     "a tensor by number": (structured({"tensor": 0}, a=entry()), "has a tensor that is 0"),
     "a tensor of a list": (structured({"tensor": [[], True]}, a=entry()), "uses tensor"),
     "a maybe": (structured({"tensor": ["a", 1]}, a=entry()), "has a tensor that is"),
-    "whole numbers that require grad": (
+    "integers that require grad": (
         structured({"tensor": ["a", True]}, a=entry("I32")),
         "require grad, which is of int32",
     ),

@@ -433,7 +433,7 @@ class Plan:
         at = at if isinstance(at, tuple) else (at,)
         at = tuple(Value(None, (), {}, np.asarray(p)) if isinstance(p, list) else p for p in at)
         if any(not isinstance(p, Value) or not p.shape or p.dtype.kind not in "iu" for p in at):
-            raise unsupported(value, " but by arrays of whole numbers for the first axes")
+            raise unsupported(value, " but by arrays of integers for the first axes")
         tests = []
         for index, size in zip(at, base.shape, strict=False):
             if self.constant(index) is None:

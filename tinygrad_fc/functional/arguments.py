@@ -38,13 +38,13 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
     except (ValueError, TypeError, OverflowError) as error:
         raise DtypeError(
             f"cannot make a tensor of {data!r:.80}: all rows must have one length, and all "
-            "elements be real numbers or truth values; tensors are put together by stack or cat "
+            "elements be real numbers or booleans; tensors are put together by stack or cat "
             f"({error})"
         ) from error
     if array.dtype.kind not in "fiub":
         raise DtypeError(
             f"cannot make a tensor of {data!r:.80}: its elements are {array.dtype}, and tensors "
-            "hold real numbers or truth values; rows must have one length"
+            "hold real numbers or booleans; rows must have one length"
         )
     if not array.dtype.isnative:  # as files bring it; all results are in the machine's own
         array = array.astype(array.dtype.newbyteorder("="))
@@ -65,14 +65,14 @@ def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
         return tuple(index(n) for n in sizes)
     except TypeError as error:
         raise DtypeError(
-            f"sizes, dims and shifts are whole numbers or a tuple of them, got {sizes!r:.60}"
+            f"sizes, dims and shifts are integers or a tuple of them, got {sizes!r:.60}"
         ) from error
 
 
 def normalize_dim(dim: int, ndim: int, what: str) -> int:
     """Return `dim` counted from the front; raise `RangeError` where there is no such axis."""
     if not hasattr(dim, "__index__"):
-        raise DtypeError(f"{what}: dim is one whole number, got {dim!r:.60}")
+        raise DtypeError(f"{what}: dim is one integer, got {dim!r:.60}")
     if not -ndim <= dim < ndim:
         raise RangeError(
             f"{what}: dim {dim} is out of range, a tensor of {ndim} dimensions has {-ndim} to "

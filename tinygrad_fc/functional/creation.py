@@ -50,7 +50,7 @@ def tensor(
 
     Arrays keep their dtype; Python floats become the default one. With `requires_grad` a
     backward pass leaves the gradient in `.grad`. Raises `DtypeError` for what is not numbers, and
-    for whole numbers that should have a gradient.
+    for integers that should have a gradient.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1, 2], [3, 4]])

@@ -150,7 +150,7 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """Return `input` rounded to whole numbers, or to so many decimals; halves to the even one.
+    """Return `input` rounded to integers, or to so many decimals; halves to the even one.
 
     The result never requires grad: it is constant wherever it is differentiable.
 
@@ -196,7 +196,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
-    """Return `input + value * tensor1 / tensor2`, broadcast. Raises `DtypeError` for whole numbers.
+    """Return `input + value * tensor1 / tensor2`, broadcast. Raises `DtypeError` for integers.
 
     >>> import tinygrad_fc as tg
     >>> tg.addcdiv(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([2.0, 4.0]), value=10)
@@ -204,7 +204,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     """
     if "f" not in {x.dtype.kind for x in (tensor1, tensor2)}:
         raise DtypeError(
-            "addcdiv divides floats, got two of whole numbers: use x.double() or x.float()"
+            "addcdiv divides floats, got two integer tensors: use x.double() or x.float()"
         )
     return add(input, tensor1 / tensor2, alpha=value)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LBFGS"]
 
-COUNT = Range(lambda v: index(v) >= 1, "a whole number, at least 1")
+COUNT = Range(lambda v: index(v) >= 1, "an integer of at least 1")
 DECREASE, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
 
 

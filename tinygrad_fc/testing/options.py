@@ -92,8 +92,8 @@ LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "rtol": (_size, "a number from 0 on, 0 for all that can be resolved"),
     "noise": (_size, "the relative accuracy of the function, such as 1e-9"),
     "kinks": (lambda v: v in {"subgradient", "skip"}, "'subgradient' or 'skip'"),
-    "max_examples": (lambda v: _whole(v, 1), "a whole number from 1 on"),
-    "seed": (lambda v: _whole(v, -math.inf), "a whole number"),
+    "max_examples": (lambda v: _whole(v, 1), "an integer of at least 1"),
+    "seed": (lambda v: _whole(v, -math.inf), "an integer"),
     "domains": (
         lambda v: v is None or all(isinstance(d, Domain) for d in v),
         "a tuple of one domain for each array",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PER_GROUP = {"base_lrs", "lr_lambdas", "min_lrs"}
 POSITIVE = Range(lambda v: 0 < v < math.inf, "a finite number above 0")
-COUNT = Range(lambda v: index(v) >= 1, "a whole number, at least 1")
+COUNT = Range(lambda v: index(v) >= 1, "an integer of at least 1")
 
 
 class LRScheduler:

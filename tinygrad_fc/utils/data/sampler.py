@@ -182,7 +182,7 @@ class BatchSampler(Sampler[list[int]]):
     """Lists of `batch_size` indices from `sampler`, any iterable; the last may be shorter.
 
     With `drop_last` a shorter one is omitted. Raises `ValueError` for a `batch_size` that is not
-    a whole number of at least 1.
+    an integer of at least 1.
 
     >>> list(BatchSampler(range(5), batch_size=2, drop_last=False))
     [[0, 1], [2, 3], [4]]
@@ -239,7 +239,7 @@ _ORDERED = (SequentialSampler, RandomSampler, SubsetRandomSampler, WeightedRando
 
 
 def positive(name: str, value: Any) -> int:
-    """Return a whole number of at least 1; raise `ValueError` for anything else."""
+    """Return an integer of at least 1; raise `ValueError` for anything else."""
     try:
         number = 0 if isinstance(value, bool) else index(value)
     except TypeError:
