@@ -8,7 +8,7 @@ do, and record the computation as a graph.
 
 # %% [markdown]
 # "The document" is the tutorial on back-propagation whose formulas (1) to (38) this course follows;
-# each formula is repeated where it is used. The chapters are notebooks, and scripts too: a
+# the important ones are repeated. The chapters are notebooks, and scripts too: a
 # notebook shows the pictures, a script saves them, with `viz.draw(output).save("neuron.svg")`.
 # The answers to the exercises are in the folded cells.
 #
@@ -58,7 +58,7 @@ axes.grid(visible=True)
 #
 # `viz.draw` shows the record. A box is an operation, with the shape and the largest magnitude of
 # its result; ◆ marks a leaf whose gradient is wanted, ◇ one without. Solid arrows are values,
-# dashed ones gradients, which begin in chapter 4.
+# dashed ones gradients. The gradients belong to chapter 4: the picture computes them by itself.
 
 # %%
 weights = tg.tensor(w, requires_grad=True)

@@ -13,8 +13,9 @@ and write the same network with `nn.Sequential`.
 # $$ z_i^{(l)} = \sum_j \omega_{ij}^{(l)} y_j^{(l-1)} + \theta_i^{(l)}, \qquad
 #    y_i^{(l)} = \mathrm{Act}( z_i^{(l)} ) $$
 #
-# These are formulas (3) and (2); put together they are (4), the forward pass. For all neurons of
-# a layer at once, the sum is a product: $z^{(l)} = \omega^{(l)} y^{(l-1)} + \theta^{(l)}$.
+# The weight $\omega_{ij}$ leads from neuron $j$ to neuron $i$ of the next layer. These are formulas
+# (3) and (2); put together they are (4), the forward pass. For all neurons of a layer at once, the
+# sum is a product: $z^{(l)} = \omega^{(l)} y^{(l-1)} + \theta^{(l)}$.
 
 # %%
 from itertools import pairwise
@@ -53,9 +54,9 @@ print(forward(x))
 # | weight, bias | $(n_l, n_{l-1})$, $(n_l, 1)$ | $(n_l, n_{l-1})$, $(n_l,)$ |
 # | layer | `omega @ y + theta` | `x @ weight.T + bias` |
 #
-# `nn.Sequential` counts its modules from 0, activations included, so that layer 1 is module 0 and
-# layer 2 is module 2. Inside `tg.no_grad()` nothing is recorded, which is how a parameter can be
-# overwritten.
+# A *module* is a part of a model with its parameters. `nn.Sequential` counts its modules from 0,
+# activations included, so that layer 1 is module 0 and layer 2 is module 2. Inside `tg.no_grad()`
+# nothing is recorded, which is how a parameter can be overwritten.
 
 # %%
 by_hand = NeuralNetwork(sizes)
@@ -75,8 +76,8 @@ assert np.allclose(forward(x), model(tg.tensor(x)).numpy())
 model
 
 # %% [markdown]
-# Under `viz.record` the picture shows which module each operation belongs to. There is no cost yet,
-# so every gradient is absent.
+# Under `viz.record` the picture shows which module each operation belongs to. The result is
+# no single number yet, so every gradient is absent.
 
 # %%
 batch = tg.linspace(-1, 1, 40).reshape(-1, 1)

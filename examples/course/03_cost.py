@@ -57,7 +57,8 @@ axes.grid(visible=True)
 # ## Exercises
 #
 # **1.** An epoch of 7 samples is cut into batches of 3, 3 and 1. Is the mean of the three batch
-# costs the cost of all samples? If not, which factors for the three costs make it so?
+# costs the cost of all samples? If not, which factors $w_k$ make $\sum_k w_k C_k$ of the three
+# batch costs $C_k$ the cost of all samples?
 
 # %% tags=["hide-cell"]
 # The last batch is divided by its own length, so its one sample would count three times as much.
@@ -69,7 +70,7 @@ assert np.isclose(np.average(means, weights=[3, 3, 1]), sample_costs.mean())
 
 # %% [markdown]
 # **2.** Outputs have the shape (3, 1), targets the shape (3,). How many pairs would NumPy
-# compare, and what does the loss do?
+# compare, and what does `batch_cost` do? Try it.
 
 # %% tags=["hide-cell"]
 # Broadcasting makes (3, 3) of them: nine pairs instead of three. The loss refuses.

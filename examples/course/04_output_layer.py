@@ -56,11 +56,13 @@ viz.draw(loss)
 
 # %% [markdown]
 # `explain` lists the backward pass step by step: the rule of each operation, and the number of the
-# formula that the rule computes. In the line `1 sigmoid in 1` the first number is the step, the
-# second the module; `from 0` names the step whose result is the argument. `g` is the gradient that
-# an operation gets, here the left factors of the chain rule, and `|g|` its norm (the picture has
-# the largest magnitude). In the line of the sigmoid `g` is (8), `(1 - y) * y` is (9), and their
-# product is (13); in that of the weight `input` is (10).
+# formula that the rule computes. In the line `1 sigmoid in 1` the first number is that of the
+# operation, counted in the forward pass, the second the module; `from 0` names the operation whose
+# result is the argument. `g`, the *cotangent*, is the gradient that an operation gets, here the
+# left factors of the chain rule, and `|g|` its norm (the picture has the largest magnitude). In the
+# line of the sigmoid `g` is (8), `(1 - y) * y` is (9), and their product is (13); in the line of
+# `0.weight` the factor `input` is (10). `loss.backward()` runs the backward pass and adds the
+# gradient of each leaf to its `.grad`.
 
 # %%
 print(viz.explain(loss))

@@ -8,7 +8,8 @@ Afterwards you can carry the derivatives from one layer to the one before it, fo
 
 # %% [markdown]
 # A neuron of layer $l$ acts on all neurons of layer $l+1$, so its derivative is a sum over them,
-# formula (33). With the derivative of the activation it becomes the recurrence (36):
+# formula (33), $\partial C / \partial y_i^{(l)} = \sum_k d_k^{(l+1)} \omega_{ki}^{(l+1)}$. With the
+# derivative of the activation it becomes the recurrence (36):
 #
 # $$ d^{(l)} = \big( (\omega^{(l+1)})^T d^{(l+1)} \big) \odot \mathrm{Act}'( z^{(l)} ) $$
 #
@@ -95,7 +96,7 @@ assert slopes.max() == 0.25
 # %% [markdown]
 # **2.** Formula (33) sums over the neurons $k$ of the next layer. Check it for the first neuron of
 # layer 2 and the three of layer 3 by a difference: move the neuron's output by a small $h$ up and
-# down, and see how the cost moves. Which of `weights` and `ds` does the sum need?
+# down, and see how the cost moves. Which entries of `weights` and `ds` are in the sum?
 
 # %% tags=["hide-cell"]
 # Those of layer 3, at index 2. The cost changes by h Σ d_k ω_ki, up to terms of order h².

@@ -60,7 +60,9 @@ class Value:
 
 
 # %% [markdown]
-# A neuron with two inputs, once with `Value` and once with the library's tensors:
+# A neuron with two inputs, once with `Value` and once with the library's tensors. `autograd.grad`
+# returns the gradients instead of adding them to `.grad`; `retain_graph=True` keeps the record for
+# the picture:
 
 # %%
 w1, w2, bias = Value(-3.0), Value(1.0), Value(6.9)
@@ -79,8 +81,8 @@ viz.draw(output, names={"w1": v1, "w2": v2, "bias": v3})
 # %% [markdown]
 # The gradient of a leaf, a value that no operation computed, is the sum over all paths that lead
 # from the result to it, each the product of the local derivatives on the way. `explain` writes them
-# out; in brackets stands the argument through which a path goes. In $a \cdot a + a$ there are
-# three:
+# out; in brackets stands the argument through which a path goes, `input` the first of an operation
+# and `other` the second. In $a \cdot a + a$ there are three:
 
 # %%
 a = tg.tensor(3.0, requires_grad=True)
@@ -103,7 +105,7 @@ subtract(a * a, b).backward()
 assert (a.grad, b.grad) == (10.0, -1.0)
 
 # %% [markdown]
-# **2.** Why does `backward` add to `grad` where it could assign? Give a program whose gradient
+# **2.** Why does `backward` add to `grad` instead of assigning it? Give a program whose gradient
 # would be wrong with an assignment.
 
 # %% tags=["hide-cell"]

@@ -20,7 +20,7 @@ from tinygrad_fc import viz
 
 
 class Value:
-    """A number that records the operation it comes from, and the number of that."""
+    """A number that records its operation, numbered in the order of computation."""
 
     numbers = count()
 
@@ -92,7 +92,7 @@ picture = viz.draw(total, names={"a": x})
 print(viz.tree(total, names={"a": x}))
 print(viz.explain(total, x, names={"a": x}))
 total.backward()
-assert x.grad.item() == 13  # of 3 a² + a
+assert x.grad.item() == 13  # of 3 a² + a: 6 a + 1
 picture
 
 # %% [markdown]
@@ -126,7 +126,7 @@ assert calls == 2**11 - 1
 
 # %% [markdown]
 # **2.** What happens to `naive`, to `ordered` and to the library's backward pass on a chain of
-# 100,000 additions?
+# 100,000 additions `x = x + one`?
 
 # %% tags=["hide-cell"]
 # Python's recursion limit is reached after about a thousand calls of `naive`. The other two have a

@@ -47,7 +47,7 @@ picture
 # %% [markdown]
 # The rules do not know of broadcasting: that of `add` returns `g` for both arguments. The engine
 # sums a gradient over the axes along which its argument was broadcast, in one place for all
-# operations.
+# operations. (`linear` is an operation of its own, whose rule for the bias writes the sum out.)
 
 # %%
 
@@ -67,8 +67,8 @@ assert np.allclose(unbroadcast(g, (2,)), bias.grad.numpy())
 # %% [markdown]
 # ## Exercises
 #
-# **1.** A loss is the mean over the batch. Is the gradient of a bias then a sum or a mean of the
-# samples' gradients?
+# **1.** A loss is the mean over the batch, so that `g` contains the factor $1/N$. Is the gradient
+# of a bias then a sum or a mean of the samples' gradients?
 
 # %% tags=["hide-cell"]
 # The rule sums the cotangent over the samples, and the cotangent has the factor 1/N from the mean:

@@ -8,7 +8,8 @@ Afterwards you can compute derivatives of derivatives, and use them for Newton's
 # %% [markdown]
 # A vjp rule is itself a computation. Run on tensors, it is recorded, and its result can be
 # differentiated again: `create_graph=True` records the backward pass. A backward pass frees the
-# record it has used, unless `retain_graph=True` keeps it, here for the picture.
+# record it has used, unless `retain_graph=True` or `create_graph=True` keeps it. An argument that a
+# result does not depend on needs `allow_unused=True`: its gradient is None.
 
 # %%
 import matplotlib.pyplot as plt
@@ -79,7 +80,7 @@ assert np.allclose(library.numpy(), hessian)
 
 # %% [markdown]
 # **2.** ReLU is piecewise linear. What is its second derivative, and what does that mean for
-# Newton's method on a network of ReLUs? What does autograd say if you ask it?
+# Newton's method on a network of ReLUs? What does autograd say of `x.relu()`?
 
 # %% tags=["hide-cell"]
 # It is 0 wherever it exists: such a network has curvature only through its loss. The slope is a

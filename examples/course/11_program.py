@@ -7,9 +7,9 @@ each of its lines with a formula.
 """
 
 # %% [markdown]
-# `compile` runs a training step once with tracers, arrays that record what is done to them. Since
-# the rules are NumPy, the backward pass is recorded as well, and out comes a NumPy program: forward
-# pass, backward pass, update.
+# The first call of a compiled training step runs it with tracers, arrays that record what is done
+# to them. Since the rules are NumPy, the backward pass is recorded as well, and out comes a NumPy
+# program: forward pass, backward pass, update.
 
 # %%
 from itertools import pairwise
@@ -66,6 +66,7 @@ viz.page(step, x, target, "backprop.html")
 # **1.** The document's program takes samples one at a time, adds up their gradients and divides by
 # their number. Show that a further call of `step` changes the weights as `update_batch(samples,
 # 0.1)` of a `NeuralNetwork` with the same weights does; `samples` is a list of pairs of columns.
+# Copy the arrays: `step` overwrites the weights in place.
 
 # %% tags=["hide-cell"]
 # The batch's cost (6) is the mean of the samples' costs, so its gradient is their mean. The network

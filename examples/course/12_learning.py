@@ -55,19 +55,19 @@ history = train(model, 100, optim.SGD(model.parameters(), lr=0.1))
 figure = history.plot()
 
 # %% [markdown]
-# The legends have the modules: 0, 2, 4 and 6 are the layers 1 to 4, and 1, 3, 5 and 7 their
-# activations. The loss stays near 0.13, the variance of the target on [-7, 7]: the network returns
-# little more than its mean. The gradients of the first two layers are several times smaller than
-# that of the last, and a fifth of the outputs of layer 1, over units (neurons) and samples, is
-# *saturated*: so close to 0 or 1 that the derivative of the sigmoid is less than a tenth of its
-# largest. In the histograms the outputs of layer 1 pile up at 0 and 1, and $d$ gets wider from
-# layer to layer:
+# Of the modules, 0, 2, 4 and 6 are the layers 1 to 4, and 1, 3, 5 and 7 their
+# activations. The loss falls by a few percent only, and stays near 0.13, the variance of the target
+# on [-7, 7]: the network returns little more than its mean. The gradients of the first two layers
+# are several times smaller than that of the last, and a fifth of the outputs of layer 1, over units
+# (neurons) and samples, is *saturated*: so close to 0 or 1 that the derivative of the sigmoid is
+# less than a tenth of its largest. In the histograms the outputs of layer 1 pile up at 0 and 1, and
+# $d$ gets wider from layer to layer:
 
 # %%
 x = tg.linspace(-7, 7, 200).reshape(-1, 1)
 with viz.record(model):
     loss = nn.functional.mse_loss(model(x), (x.cos() + 1) / 2)
-nodes = viz.graph(loss).nodes
+nodes = viz.graph(loss).nodes  # linear, sigmoid, linear, ..., mse_loss
 figure, rows = plt.subplots(2, 4, figsize=(11, 4.5), layout="constrained", sharex="row")
 for layer in range(4):
     linear, activation = nodes[2 * layer], nodes[2 * layer + 1]
@@ -78,10 +78,10 @@ for layer in range(4):
     rows[1, layer].ticklabel_format(style="sci", scilimits=(0, 0), axis="x")
 
 # %% [markdown]
-# So 100 epochs learn nothing because the first layers, which have to place the waves of the cosine,
-# get small gradients: their $d$ has gone through three more factors $\mathrm{Act}'$, and part of
-# their units is saturated. More epochs do learn. An optimizer that divides each step by the size of
-# past gradients leaves the plateau within 100:
+# A likely reason why 100 epochs learn nothing is that the first layers, which have to place the
+# waves of the cosine, get small gradients: their $d$ has gone through up to three more factors
+# $\mathrm{Act}'$, and part of their units is saturated. More epochs do learn. An optimizer that
+# divides each step by the size of past gradients leaves the plateau within 100:
 
 # %%
 longer = train(model, 1900, optim.SGD(model.parameters(), lr=0.1))

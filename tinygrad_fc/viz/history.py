@@ -121,7 +121,7 @@ class History:
                 axes.plot(*_windows(values), style, label=path)
             axes.set(title=title, xlabel="step")
             if records:
-                axes.legend(title="layer", fontsize="small")
+                axes.legend(title="module", fontsize="small")
         norms.set(yscale="log")
         shares.set(ylim=(-0.02, 1.02))
         return figure

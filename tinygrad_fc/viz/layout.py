@@ -105,7 +105,7 @@ def _leaf_rows(leaf: Leaf) -> list[tuple[str, str, bool]]:
         return []
     mark = "◆" if leaf.requires_grad else "◇"
     if not leaf.requires_grad and leaf.value.ndim == 0:
-        return [(f"{mark} {leaf.name}", number_text(leaf.value), False)]
+        return [(f"{mark} {leaf.name}", f"= {number_text(leaf.value)}", False)]
     rows = [(f"{mark} {leaf.name}", shape_text(leaf.value.shape), leaf.requires_grad)]
     if leaf.requires_grad:
         value, gradient = magnitude_text(leaf.value), magnitude_text(leaf.gradient)
