@@ -33,7 +33,7 @@ _LARGER = "select(({0} >= {1}) | ({0} != {0}), {0}, {1})"
 TEXTS: dict[Any, str] = {
     **{f: f"{{0}} {sign} {{1}}" for *functions, sign in ir.OPERATORS for f in functions},
     **dict.fromkeys((np.negative, operator.neg), "-{0}"),
-    **dict.fromkeys((np.positive, operator.pos), "{0}"),
+    **dict.fromkeys((np.positive, operator.pos, ir.cast, ir.item, np.copy, np.full), "{0}"),
     **dict.fromkeys((np.absolute, np.fabs, operator.abs), "abs({0})"),
     np.exp: "exp({0})",
     np.tanh: "tanh({0})",
@@ -43,6 +43,7 @@ TEXTS: dict[Any, str] = {
     np.square: "{0} * {0}",
     np.maximum: _LARGER,
     np.minimum: _LARGER.replace(">=", "<="),
+    np.where: "select({0}, {1}, {2})",
     math.sqrt: "math.sqrt({0})",
     special.erf.forward: "math.erf({0})",
     special.ndtr.forward: _BELOW,
@@ -292,6 +293,7 @@ class Plan:
 
     def _plain(self, value: Value) -> None:
         function, args = value.function, value.args
+        args = {np.full: args[1:2], ir.cast: args[:1]}.get(function, args)
         if value.shape is None:  # Python computes with numbers
             kinds = {x.dtype.kind if isinstance(x, Value) else np.dtype(type(x)).kind for x in args}
             common = np.dtype(float if "f" in {*kinds, value.dtype.kind} else int)
@@ -299,19 +301,13 @@ class Plan:
         elif isinstance(function, np.ufunc) and function.nout == 1 and not function.signature:
             dtypes = function.resolve_dtypes((*map(_promoted, args), None))
         else:
-            dtypes = (value.dtype,) * (len(args) + 1)
+            first = BOOLEAN if function is np.where else value.dtype
+            dtypes = (first, *[value.dtype] * len(args))
         exponent = self.number(args[1]) if len(args) == 2 else None
         form = operation(function, dtypes, exponent)
         if form is None or value.kwargs:
             raise unsupported(value)
         self.elementwise(value, cast(form, dtypes[-1], value.dtype), args, *dtypes[:-1])
-
-    def _cast(self, value: Value) -> None:
-        self.elementwise(value, "{0}", [value.args[1 if value.function is np.full else 0]])
-
-    def _where(self, value: Value) -> None:
-        dtypes = BOOLEAN, value.dtype, value.dtype
-        self.elementwise(value, "select({0}, {1}, {2})", value.args, *dtypes)
 
     def _clip(self, value: Value) -> None:
         x, *bounds = value.args
@@ -448,8 +444,6 @@ _LOWERED: dict[Any, Any] = {
     **dict.fromkeys((ir.put, ir.add_at), Plan._put),
     **dict.fromkeys((np.concatenate, np.stack), Plan._join),
     **dict.fromkeys((np.argmax, np.argmin), Plan._extremum),
-    **dict.fromkeys((ir.cast, np.full, np.copy, ir.item), Plan._cast),
-    np.where: Plan._where,
     np.clip: Plan._clip,
     operator.getitem: Plan._gather,
 }
