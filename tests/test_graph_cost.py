@@ -19,7 +19,7 @@ import tinygrad_fc as tg
 from tinygrad_fc.domain import real
 
 
-def test_a_chain_of_a_million_operations():
+def test_a_chain_of_many_operations():
     # Recursion anywhere on the way (forward, order, rules, freeing) would end this process.
     x = T(np.array(1.0))
     y = first = -x
@@ -27,7 +27,7 @@ def test_a_chain_of_a_million_operations():
     del first
     gc.disable()  # which takes as long as all the rest, to find nothing
     try:
-        for _ in range(999_999):
+        for _ in range(299_999):
             y = -y
         y.backward()
         assert gone() is None
@@ -101,13 +101,13 @@ def test_training_without_the_garbage_collector_keeps_memory_flat(create_graph: 
         tracemalloc.start()
         step()
         before = tracemalloc.get_traced_memory()[0]
-        for _ in range(2_000 if create_graph else 10_000):
+        for _ in range(1_000 if create_graph else 5_000):
             step()
         after = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
         gc.enable()
-    # One leaked tensor a step would be a megabyte; what the interpreter keeps for reuse is less.
+    # One leaked tensor per step would be half a megabyte; free lists of the interpreter are less.
     assert after - before < 250_000
 
 

@@ -60,7 +60,7 @@ def test_what_is_no_tensor_is_refused_by_name(name: str, wrong: Any):
 
 
 @pytest.mark.parametrize("name", ROWS)
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.sampled_from([*NO_TENSOR, RAGGED]), st.booleans())
 def test_what_is_no_operand_is_refused_by_name(name: str, wrong: Any, plain: bool):
     row = getattr(tg, name)

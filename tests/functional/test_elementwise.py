@@ -137,7 +137,7 @@ def found(f: Any, xs: list[tg.Tensor], g: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("f", "count"), CASES, ids=NAMES)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(drawn, seeds, st.integers(0, 2), st.booleans())
 def test_a_change_in_between_is_noticed_or_harmless(
     f: Any, count: int, both: Any, seed: int, which: int, looked_at: bool
@@ -160,7 +160,7 @@ def test_a_change_in_between_is_noticed_or_harmless(
 
 
 @pytest.mark.parametrize(("f", "count"), CASES, ids=NAMES)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(drawn, seeds, layouts)
 def test_layouts_and_who_requires_grad_do_not_matter(
     f: Any, count: int, both: Any, seed: int, layout: str
@@ -177,7 +177,7 @@ def test_layouts_and_who_requires_grad_do_not_matter(
 
 
 @pytest.mark.parametrize("f", TWO.values(), ids=TWO)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(drawn, seeds)
 def test_one_tensor_as_both_arguments_gets_both_gradients(f: Any, both: Any, seed: int):
     (a,), g = inputs(both, 1), cotangent((81,), seed)

@@ -68,10 +68,10 @@ def test_logit_is_the_inverse_of_sigmoid(a: Any):
 def test_their_gradients():
     rng = np.random.default_rng(0)
     x, y = rng.uniform(0.1, 0.9, (3, 2)), rng.uniform(1, 2, (2, 2))
-    check(lambda x: tg.quantile(x, 0.3, 0), x)
-    check(tg.cdist, x, y)
-    check(lambda x: tg.diff(x, 2, 0), x)
-    check(tg.logit, x)
+    check(lambda x: tg.quantile(x, 0.3, 0), x, max_examples=15)
+    check(tg.cdist, x, y, max_examples=15)
+    check(lambda x: tg.diff(x, 2, 0), x, max_examples=15)
+    check(tg.logit, x, max_examples=15)
 
 
 def test_aliases():
