@@ -50,12 +50,13 @@ print(step.source)
 # `weight_0` is $\omega^{(1)}$ and `weight_2` is $\omega^{(2)}$. The constant `scale = 0.4` is
 # $2/5$: the factor of (8) and the $1/n$ of (6), for 5 samples. `loss != loss` is true of NaN alone:
 # a *guard*, a condition under which the program is valid. `GuardFailed` leaves the program before
-# anything has changed.
+# anything has changed, and the function is traced again.
 #
 # `viz.page` writes a page that puts graph, numbers, program and the derivation by hand side by
-# side. Next walks through the step; each line of the program is lit with the formula it is, and the
-# product in the line `d1 = ...` is split into (33) and (36). It trains in the browser, by this very
-# program. A notebook shows the page; a script leaves it in `backprop.html`.
+# side. Next walks through the step; each line of the program is highlighted with its formula, and
+# the product in the line `d1 = ...` is split into (33) and (36). The page trains in the browser, by
+# the same program printed as JavaScript. A notebook shows the page; a script leaves it in
+# `backprop.html`.
 
 # %%
 viz.page(step, x, target, "backprop.html")
