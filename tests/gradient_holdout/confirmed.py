@@ -6,6 +6,7 @@ what is right, by hand or by mpmath with 40 digits.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -165,8 +166,16 @@ CONFIRMED: dict[str, Loss] = {
         0.0,
         MASKED,
     ),
+    "torch.linalg.matrix_exp": Loss(
+        "nonlinear",
+        "a = (1), for the gradient 2^20 of the result",
+        lambda: first(lambda a: torch.linalg.matrix_exp(a) * 2.0**20, [[1.0]]),
+        math.e * 2.0**20,
+        "the exponential of one number; as the gradient grows, PyTorch loses digits: 1e-11 here",
+        lambda mp: mp.e * 2**20,
+    ),
     "torch.nn.functional.lp_pool1d": Loss(
-        "second-order",
+        "kink second-order",
         "x = (0, 0), the derivative of the gradient by g",
         lambda: by_seed(lambda x: functional.lp_pool1d(x, 3, 2), [[[0.0, 0.0]]], [[[2.0]]]),
         0.0,
