@@ -269,8 +269,8 @@ def backward(
         wanted = {id(t) for t in inputs}
         needed = _ids_between(roots, wanted)
     pass_ = _Pass(wanted, needed)
-    for root, seed in zip(roots, grad_outputs, strict=True):
-        pass_.add(root, seed)
+    for root, cotangent in zip(roots, grad_outputs, strict=True):
+        pass_.add(root, cotangent)
     del grad_outputs
     if create_graph:
         with grad_mode.enable_grad():
@@ -502,7 +502,7 @@ def _is_broadcast_of(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[
 
 def _call_hooks(node: Any, hooks: GradientHooks, g: Any, *, create_graph: bool) -> Any:
     """Call the hooks of `node` with its complete gradient `g`, and return the result."""
-    # A copy, since the memory may be that of the seed or of other gradients.
+    # A copy, since the memory may be that of the cotangent or of other gradients.
     shown = g.clone() if create_graph else wrap(g.copy())
     with nullcontext() if create_graph else grad_mode.no_grad():
         for hook in list(hooks.hooks.values()):

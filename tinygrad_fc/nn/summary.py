@@ -80,12 +80,12 @@ class Summary:
             "  ".join(f"{t:{s}{w}}" for t, w, s in zip(row, widths, "<<<>>", strict=True))
             for row in (head, *rows, total)
         )
-        rule = "-" * len(head_line)
+        separator = "-" * len(head_line)
         memory = (
             f"memory: parameters {_size(self.parameter_bytes)}, buffers {_size(self.buffer_bytes)},"
             f"\n        input {_size(self.input_bytes)}, outputs {_size(self.output_bytes)}"
         )
-        return "\n".join([head_line, rule, *lines, rule, total_line, memory])
+        return "\n".join([head_line, separator, *lines, separator, total_line, memory])
 
 
 def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.optim.adam import average, average_square, quotient
-from tinygrad_fc.optim.elementwise import Elementwise, Rule
+from tinygrad_fc.optim.adam import scaled_step, update_average, update_average_square
+from tinygrad_fc.optim.elementwise import Elementwise, Update
 from tinygrad_fc.optim.optimizer import FRACTION, Group, Params, Range, options_of
 
 if TYPE_CHECKING:
@@ -52,16 +52,16 @@ class Adagrad(Elementwise):
             for p in group["params"]:
                 self._start(p, group)
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+    def rule(self, o: Group, n: dict[str, float]) -> Update:
         """Return Adagrad's rule."""
         rate = float(o["lr"]) / (1 + (n["step"] - 1) * float(o["lr_decay"]))
         first = float(self.defaults["initial_accumulator_value"])
-        return Rule(_adagrad, {"sum": first}, (float(o["eps"]), rate))
+        return Update(_adagrad, {"sum": first}, (float(o["eps"]), rate))
 
 
 def _adagrad(g: Any, p: Any, s: Any, eps: Any, rate: Any) -> None:
     s += g * g
-    p -= quotient(g, s, eps, rate)
+    p -= scaled_step(g, s, eps, rate)
 
 
 class Adadelta(Elementwise):
@@ -97,16 +97,16 @@ class Adadelta(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:  # noqa: ARG002  the same at each step
+    def rule(self, o: Group, n: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return Adadelta's rule."""
         lr, rho, eps = (float(o[key]) for key in ("lr", "rho", "eps"))
-        return Rule(_adadelta, {"square_avg": 0.0, "acc_delta": 0.0}, (rho, 1 - rho, eps, lr))
+        return Update(_adadelta, {"square_avg": 0.0, "acc_delta": 0.0}, (rho, 1 - rho, eps, lr))
 
 
 def _adadelta(g: Any, p: Any, v: Any, u: Any, rho: Any, rest: Any, eps: Any, lr: Any) -> None:
-    average_square(v, g, rho, rest)
+    update_average_square(v, g, rho, rest)
     d = np.sqrt(u + eps) / np.sqrt(v + eps) * g
-    average_square(u, d, rho, rest)
+    update_average_square(u, d, rho, rest)
     p -= lr * d
 
 
@@ -146,7 +146,7 @@ class RMSprop(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:  # noqa: ARG002  the same at each step
+    def rule(self, o: Group, n: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return RMSprop's rule."""
         lr, alpha, eps, momentum = (float(o[key]) for key in ("lr", "alpha", "eps", "momentum"))
         with_momentum, centered = bool(momentum), o["centered"]
@@ -154,23 +154,23 @@ class RMSprop(Elementwise):
 
         def update(g: Any, p: Any, v: Any, *others: Any) -> None:
             *state, alpha, rest, eps, lr, m = others
-            average_square(v, g, alpha, rest)
+            update_average_square(v, g, alpha, rest)
             variance = v
             if centered:
                 a = state[-1]
-                average(a, g, alpha, rest)
+                update_average(a, g, alpha, rest)
                 # Rounding can make v - a * a negative for equal gradients.
                 variance = np.maximum(v - a * a, 0)
             if with_momentum:
                 b = state[0]
                 b *= m
-                b += quotient(g, variance, eps, 1)
+                b += scaled_step(g, variance, eps, 1)
                 p -= lr * b
             else:
-                p -= quotient(g, variance, eps, lr)
+                p -= scaled_step(g, variance, eps, lr)
 
         numbers = (alpha, 1 - alpha, eps, lr, momentum)
-        return Rule(update, dict.fromkeys(names, 0.0), numbers)
+        return Update(update, dict.fromkeys(names, 0.0), numbers)
 
 
 class Rprop(Elementwise):
@@ -218,10 +218,10 @@ class Rprop(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:  # noqa: ARG002  the same at each step
+    def rule(self, o: Group, n: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return Rprop's rule."""
         numbers = (*map(float, o["etas"]), *map(float, o["step_sizes"]))
-        return Rule(_rprop, {"prev": 0.0, "step_size": float(o["lr"])}, numbers)
+        return Update(_rprop, {"prev": 0.0, "step_size": float(o["lr"])}, numbers)
 
 
 def _rprop(

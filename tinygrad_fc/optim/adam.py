@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.optim.elementwise import Elementwise, Rule
+from tinygrad_fc.optim.elementwise import Elementwise, Update
 from tinygrad_fc.optim.optimizer import Group, Params, options_of
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ MOMENTS = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 """The state of all but Adamax: m and v, running averages of the gradient and of its square."""
 
 
-def average(m: Any, x: Any, beta: Any, rest: Any) -> None:
+def update_average(m: Any, x: Any, beta: Any, rest: Any) -> None:
     """Update the running average: m = beta * m + (1 - beta) * x; `rest` is 1 - beta."""
     m *= beta
     m += rest * x
 
 
-def average_square(v: Any, g: Any, beta: Any, rest: Any) -> None:
+def update_average_square(v: Any, g: Any, beta: Any, rest: Any) -> None:
     """Update the running average: v = beta * v + (1 - beta) * g^2; `rest` is 1 - beta."""
     square = g * g
     square *= rest
@@ -32,7 +32,7 @@ def average_square(v: Any, g: Any, beta: Any, rest: Any) -> None:
     v += square
 
 
-def quotient(m: Any, v: Any, eps: Any, rate: Any) -> Any:
+def scaled_step(m: Any, v: Any, eps: Any, rate: Any) -> Any:
     """Return rate * m / (sqrt(v) + eps), with two temporary arrays in place of four."""
     denominator = np.sqrt(v)
     denominator += eps
@@ -41,10 +41,10 @@ def quotient(m: Any, v: Any, eps: Any, rate: Any) -> Any:
     return numerator
 
 
-def moments(g: Any, m: Any, v: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any) -> None:
+def update_moments(g: Any, m: Any, v: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any) -> None:
     """Update the running averages of the gradient and of its square."""
-    average(m, g, beta1, rest1)
-    average_square(v, g, beta2, rest2)
+    update_average(m, g, beta1, rest1)
+    update_average_square(v, g, beta2, rest2)
 
 
 class Adam(Elementwise):
@@ -83,26 +83,26 @@ class Adam(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+    def rule(self, o: Group, n: dict[str, float]) -> Update:
         """Return Adam's rule; the bias correction of v is folded into eps and the step size."""
         t, (beta1, beta2) = n["step"], map(float, o["betas"])
         root = (1 - beta2**t) ** 0.5
         rate = float(o["lr"]) * root / (1 - beta1**t)
         numbers = (float(o["eps"]) * root, rate, beta1, 1 - beta1, beta2, 1 - beta2)
         if o["amsgrad"]:
-            return Rule(_amsgrad, {**MOMENTS, "max_exp_avg_sq": 0.0}, numbers)
-        return Rule(_adam, MOMENTS, numbers)
+            return Update(_amsgrad, {**MOMENTS, "max_exp_avg_sq": 0.0}, numbers)
+        return Update(_adam, MOMENTS, numbers)
 
 
 def _adam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate: Any, *betas: Any) -> None:
-    moments(g, m, v, *betas)
-    p -= quotient(m, v, eps, rate)
+    update_moments(g, m, v, *betas)
+    p -= scaled_step(m, v, eps, rate)
 
 
 def _amsgrad(g: Any, p: Any, m: Any, v: Any, top: Any, eps: Any, rate: Any, *betas: Any) -> None:
-    moments(g, m, v, *betas)
+    update_moments(g, m, v, *betas)
     top[...] = np.maximum(top, v)
-    p -= quotient(m, top, eps, rate)
+    p -= scaled_step(m, top, eps, rate)
 
 
 class AdamW(Adam):
@@ -169,17 +169,17 @@ class Adamax(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+    def rule(self, o: Group, n: dict[str, float]) -> Update:
         """Return Adamax's rule."""
         t, (beta1, beta2) = n["step"], map(float, o["betas"])
         numbers = (float(o["lr"]) / (1 - beta1**t), float(o["eps"]), beta1, 1 - beta1, beta2)
-        return Rule(_adamax, {"exp_avg": 0.0, "exp_inf": 0.0}, numbers)
+        return Update(_adamax, {"exp_avg": 0.0, "exp_inf": 0.0}, numbers)
 
 
 def _adamax(
     g: Any, p: Any, m: Any, u: Any, rate: Any, eps: Any, beta1: Any, rest1: Any, beta2: Any
 ) -> None:
-    average(m, g, beta1, rest1)
+    update_average(m, g, beta1, rest1)
     size = np.absolute(g)
     size += eps
     u *= beta2
@@ -226,7 +226,7 @@ class NAdam(Elementwise):
         """Return t and P_t before the first step."""
         return {"step": 0.0, "mu_product": 1.0}
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+    def rule(self, o: Group, n: dict[str, float]) -> Update:
         """Return NAdam's rule, with the bias correction of v folded in, as in Adam."""
         t, (beta1, beta2) = n["step"], map(float, o["betas"])
         mu, next_mu = (
@@ -237,11 +237,11 @@ class NAdam(Elementwise):
         of_g = float(o["lr"]) * root * (1 - mu) / (1 - n["mu_product"])
         of_m = float(o["lr"]) * root * next_mu / (1 - n["mu_product"] * next_mu)
         numbers = (float(o["eps"]) * root, of_g, of_m, beta1, 1 - beta1, beta2, 1 - beta2)
-        return Rule(_nadam, MOMENTS, numbers)
+        return Update(_nadam, MOMENTS, numbers)
 
 
 def _nadam(g: Any, p: Any, m: Any, v: Any, eps: Any, of_g: Any, of_m: Any, *betas: Any) -> None:
-    moments(g, m, v, *betas)
+    update_moments(g, m, v, *betas)
     p -= (of_g * g + of_m * m) / (np.sqrt(v) + eps)
 
 
@@ -276,7 +276,7 @@ class RAdam(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+    def rule(self, o: Group, n: dict[str, float]) -> Update:
         """Return RAdam's rule."""
         t, (beta1, beta2) = n["step"], map(float, o["betas"])
         rate, correction = float(o["lr"]) / (1 - beta1**t), 1 - beta2**t
@@ -286,9 +286,9 @@ class RAdam(Elementwise):
         if rectified:
             rate *= ((r_t - 4) * (r_t - 2) * r * correction / ((r - 4) * (r - 2) * r_t)) ** 0.5
         numbers = (float(o["eps"]), rate, beta1, 1 - beta1, beta2, 1 - beta2)
-        return Rule(_adam if rectified else _warming_up, MOMENTS, numbers)
+        return Update(_adam if rectified else _warming_up, MOMENTS, numbers)
 
 
 def _warming_up(g: Any, p: Any, m: Any, v: Any, _eps: Any, rate: Any, *betas: Any) -> None:
-    moments(g, m, v, *betas)
+    update_moments(g, m, v, *betas)
     p -= rate * m

@@ -52,7 +52,7 @@ def with_decay(
     return update
 
 
-class Rule(NamedTuple):
+class Update(NamedTuple):
     """The update of a parameter: `formula(g, p, *state arrays, *numbers)`, in place.
 
     `state` names the arrays of the parameter's shape, with their initial values.
@@ -66,7 +66,7 @@ class Rule(NamedTuple):
 class Elementwise(Optimizer):
     """Base class of optimizers that update all elements independently; a subclass defines `rule`.
 
-    `rule(o, n)` returns the `Rule` of a step. `o` is the parameter group; numbers are read by
+    `rule(o, n)` returns the `Update` of a step. `o` is the parameter group; numbers are read by
     float(o["lr"]), as a learning rate may be a tensor. `n` is the scalar state of the parameter:
     n["step"], t in formulas, starts at 1; `rule` may set the others. Options that
     most optimizers have are handled here: `maximize` negates the gradient g; `weight_decay` d
@@ -82,8 +82,8 @@ class Elementwise(Optimizer):
         ),
     }
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:
-        """Return the `Rule` of the step n["step"]."""
+    def rule(self, o: Group, n: dict[str, float]) -> Update:
+        """Return the `Update` of the step n["step"]."""
         raise NotImplementedError(f"{type(self).__name__} does not define `rule`")
 
     def stored(self, o: Group) -> dict[str, float]:  # noqa: ARG002  some depend on options
@@ -115,7 +115,7 @@ class Elementwise(Optimizer):
         finally:  # NumPy may raise in the middle, for example on overflow
             record_change(*touched)
 
-    def _prepared(self, group: Group, rule: Rule, array: Any) -> Rule:
+    def _prepared(self, group: Group, rule: Update, array: Any) -> Update:
         """Return `rule` with weight decay, and its numbers as 0-d arrays, which are faster."""
         decay = float(group.get("weight_decay", 0))
         formula, maximize = rule.formula, group["maximize"]
@@ -126,7 +126,7 @@ class Elementwise(Optimizer):
         if array.__class__ is not np.ndarray:
             return rule._replace(formula=formula)
         # NumPy takes a 0-d array in two thirds of the time of a Python number.
-        return Rule(formula, rule.state, [np.asarray(x, array.dtype) for x in rule.numbers])
+        return Update(formula, rule.state, [np.asarray(x, array.dtype) for x in rule.numbers])
 
     def _arrays(self, state: dict[str, Any], names: Mapping[str, float], array: Any) -> list[Any]:
         """Return the state arrays, created if missing; raise if one has another shape or dtype."""

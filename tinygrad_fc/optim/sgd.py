@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.graph import record_change, wrap
-from tinygrad_fc.optim.elementwise import BLOCK, Elementwise, Rule, in_blocks, with_decay
+from tinygrad_fc.optim.elementwise import BLOCK, Elementwise, Update, in_blocks, with_decay
 from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 
 if TYPE_CHECKING:
@@ -163,13 +163,13 @@ class ASGD(Elementwise):
         """Return t, eta and mu before the first step."""
         return {"step": 0.0, "eta": float(o["lr"]), "mu": 1.0}
 
-    def rule(self, o: Group, n: dict[str, float]) -> Rule:
+    def rule(self, o: Group, n: dict[str, float]) -> Update:
         """Return ASGD's rule, with eta and mu of the previous step; store the new ones."""
         t, eta, mu = n["step"], n["eta"], n["mu"]
         lr, lambd, alpha, t0 = (float(o[key]) for key in ("lr", "lambd", "alpha", "t0"))
         n["eta"] = lr / (1 + lambd * lr * t) ** alpha
         n["mu"] = 1 / max(1.0, t - t0)
-        return Rule(_asgd, {"ax": 0.0}, (1 - lambd * eta, eta, mu))
+        return Update(_asgd, {"ax": 0.0}, (1 - lambd * eta, eta, mu))
 
 
 def _asgd(g: Any, p: Any, a: Any, shrink: Any, eta: Any, mu: Any) -> None:
