@@ -39,7 +39,7 @@ def _finding(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("op", registered_ops(), ids=lambda op: op.name)
 def test_an_op_obeys_all_laws(op: Op) -> None:
-    check(op, max_examples=settings().max_examples // 8)
+    check(op, max_examples=settings().max_examples // 13)
 
 
 finding = pytest.mark.usefixtures("_finding")

@@ -37,12 +37,12 @@ def _raises(x: Any) -> Any:
     return x.nothing
 
 
-@check_derivatives(real, max_examples=20)
+@check_derivatives(real, max_examples=8)
 def cut(x: Any) -> Any:
     return x * x.detach()
 
 
-@check_derivatives(real, max_examples=20)
+@check_derivatives(real, max_examples=8)
 def asserts(x: Any) -> Any:
     return _asserts(x)
 
@@ -51,10 +51,10 @@ def _op() -> Any:
     cube = tg.op(
         lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, out, x: g * 2 * x**2,)
     )
-    return check(cube, max_examples=20)
+    return check(cube, max_examples=8)
 
 
-FEW: Any = {"max_examples": 20}
+FEW: Any = {"max_examples": 8}
 FAILING = {
     "wrong": lambda: check(_cut, real, **FEW),
     "wrong at": lambda: check(_cut, PLACE),
