@@ -74,7 +74,6 @@ def test_right_gradients_pass(x: Any, y: Any) -> None:
     inputs = (T(x / 3), 2, T(y / 3), tg.tensor(2.0))
     assert gradcheck(f, inputs)
     assert gradgradcheck(f, inputs)
-    assert gradgradcheck(f, inputs, gen_non_contig_grad_outputs=True)
 
 
 def test_shapes_of_all_kinds() -> None:
@@ -160,27 +159,6 @@ def test_a_backward_that_is_not_the_same_twice() -> None:
     assert gradcheck(own(rule), (x, y), nondet_tol=1e-6)
 
 
-def test_a_backward_that_does_not_take_none_for_zero() -> None:
-    class Two(Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.set_materialize_grads(False)
-            return x * 2, x * 3
-
-        @staticmethod
-        def backward(_ctx: Any, g: Any, h: Any) -> Any:
-            if g is None:
-                return 3 * h
-            return 2 * g if h is None else 2 * g + 3 * h + (h * 0).cos() - 1 + 1e-3 * (h == 0)
-
-    x = T(np.array([1.0, 2.0]))
-    with pytest.raises(
-        GradcheckError, match=r"only output 0 is used differs from .* None for zero"
-    ):
-        gradcheck(Two.apply, x, atol=1e-5, rtol=0)
-    assert gradcheck(Two.apply, x, check_undefined_grad=False)
-
-
 def test_tolerances_and_steps() -> None:
     x, y = T(np.array([1.0])), T(np.array([1.0]))
     off = own(lambda g, x, y: (2.01 * g * x * y, g * x * x))
@@ -209,13 +187,8 @@ def test_misuse() -> None:
         tg.errors.DtypeError, match="input 1 is float32, too coarse for differences"
     ):
         gradcheck(lambda x, y: x * y, (x, T(np.ones(1, np.float32))))
-    with pytest.raises(TypeError, match="gradcheck: fast_mode=True is not supported"):
-        gradcheck(lambda x: x, x, fast_mode=True)
-    assert gradcheck(lambda x: x, x, fast_mode=False, check_backward_ad=True)
-    with pytest.raises(TypeError, match="check_fwd_over_rev=True is not supported"):
-        gradgradcheck(lambda x: x, x, check_fwd_over_rev=True)
-    with pytest.raises(TypeError, match="gradcheck: epsilon=1 is not supported"):
-        gradgradcheck(lambda x: x, x, epsilon=1)
+    with pytest.raises(TypeError, match=r"gradcheck\(\) got an unexpected .* 'fast_mode'"):
+        gradgradcheck(lambda x: x, x, fast_mode=True)
 
 
 def test_any_slope_between_those_beside_a_kink_is_right() -> None:

@@ -142,7 +142,6 @@ def functions(tg: Any) -> Any:
         def forward(ctx: Any, x: Any, factor: float, y: Any) -> Any:
             ctx.save_for_backward(x, y)
             ctx.factor = factor
-            ctx.set_materialize_grads(factor > 1)
             above = x > y
             ctx.mark_non_differentiable(above)
             return x * y * factor, above, x**3, "note"
@@ -151,12 +150,7 @@ def functions(tg: Any) -> Any:
         def backward(ctx: Any, g: Any, above: Any, h: Any, note: Any) -> Any:
             log.append((*(t is None for t in (g, above, h, note)), *ctx.needs_input_grad))
             x, y = ctx.saved_tensors
-            gx = gy = None
-            if g is not None:
-                gx, gy = g * y * ctx.factor, (g * x).sum() * ctx.factor
-            if h is not None:
-                gx = h * 3 * x**2 if gx is None else gx + h * 3 * x**2
-            return gx, None, gy
+            return g * y * ctx.factor + h * 3 * x**2, None, (g * x).sum() * ctx.factor
 
     class Apart(tg.autograd.Function):
         @staticmethod

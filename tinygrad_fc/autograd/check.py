@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
     Func = Callable[..., Any]
 
-# PyTorch's other options, with the only value that is supported.
-OTHERS = {"check_backward_ad": True, "check_rev_over_rev": True, "check_batched_grad": False}
-OTHERS |= {"check_batched_forward_grad": False, "check_forward_ad": False, "fast_mode": False}
-OTHERS |= {"check_fwd_over_rev": False}
-
 
 class GradcheckError(RuntimeError):
     """A gradient that differs from the numerical derivative."""
@@ -96,7 +91,7 @@ class _Check(NamedTuple):
                     f"{self.nondet_tol:.3g}. Seed a random function, such as dropout, in itself"
                 )
 
-    def run(self, *, check_undefined_grad: bool) -> None:
+    def run(self) -> None:
         """Raise `GradcheckError` unless all gradients agree with numerical derivatives."""
         rng = np.random.default_rng(0)
         inputs, outputs = self.call()
@@ -126,8 +121,6 @@ class _Check(NamedTuple):
                 ),
                 *(a, u @ n, abs(u) @ error, abs(u).sum()),
             )
-        if check_undefined_grad and len(tracked) > 1:
-            self._must_take_none(tracked, inputs, weights)
 
     def _entry(self, k: int, rows: Sequence[Any]) -> Any:
         def message(at: Any, a: str, n: str, limit: Any) -> str:
@@ -140,20 +133,6 @@ class _Check(NamedTuple):
             )
 
         return message
-
-    def _must_take_none(self, outputs: Any, inputs: Any, weights: Any) -> None:
-        for m, output in enumerate(outputs):
-            zeros = [w if j == m else np.zeros_like(w) for j, w in enumerate(weights)]
-            alone, beside = (
-                _gradients([output], inputs, [weights[m]]),
-                _gradients(outputs, inputs, zeros),
-            )
-            for k, a, z in zip(self.chosen, alone, beside, strict=True):
-                text = (
-                    f"the gradient by argument {k} where only output {m} is used differs from that "
-                    "where the others have a gradient of zero: backward must take None for zero"
-                )
-                self.must_agree(lambda *_, text=text: text, a, z)
 
 
 def _tensors(value: Any) -> list[Any]:
@@ -196,16 +175,14 @@ def gradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
     nondet_tol: float = 0.0,
-    check_undefined_grad: bool = True,
-    **others: Any,
 ) -> bool:
     """Return whether the gradients of `func` agree with numerical derivatives.
 
     `inputs` is a tensor or a tuple; those that require grad, of float64, are differentiated by.
     Each element of each output is compared for each element of each input: |backward - differences|
     <= atol + rtol |differences| + error bound. `eps` has no effect, since step sizes are chosen.
-    Two evaluations may differ by `nondet_tol`; `check_undefined_grad` compares an output without
-    gradient to one with zeros. Raises `GradcheckError`, or returns False without `raise_exception`.
+    Two evaluations may differ by `nondet_tol`. Raises `GradcheckError`, or returns False without
+    `raise_exception`. PyTorch's other options are not supported.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([0.5, 2.0], requires_grad=True)
@@ -213,7 +190,6 @@ def gradcheck(
     True
     """
     del eps
-    _check_options("gradcheck", others)
     args = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     chosen = [k for k, a in enumerate(args) if isinstance(a, Node) and a._requires_grad]
     if not chosen:
@@ -226,7 +202,7 @@ def gradcheck(
             )
     try:
         check = _Check(func, args, chosen, atol, rtol, nondet_tol)
-        check.run(check_undefined_grad=check_undefined_grad)
+        check.run()
     except GradcheckError:
         if raise_exception:
             raise
@@ -234,19 +210,12 @@ def gradcheck(
     return True
 
 
-def gradgradcheck(
-    func: Func,
-    inputs: Any,
-    grad_outputs: Any = None,
-    *,
-    gen_non_contig_grad_outputs: bool = False,
-    **options: Any,
-) -> bool:
+def gradgradcheck(func: Func, inputs: Any, grad_outputs: Any = None, **options: Any) -> bool:
     """Return whether the derivatives of the gradients of `func` agree with numerical ones.
 
-    The cotangents are `grad_outputs`, a tensor per output that requires grad; random by default,
-    strided with `gen_non_contig_grad_outputs`. Those that require grad are differentiated by, too.
-    `options` and errors are those of `gradcheck`.
+    The cotangents are `grad_outputs`, a tensor per output that requires grad; random by default.
+    Those that require grad are differentiated by, too. `options` and errors are those of
+    `gradcheck`.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([0.5, 2.0], requires_grad=True)
@@ -260,9 +229,8 @@ def gradgradcheck(
 
     if grad_outputs is None:
         rng = np.random.default_rng(3)
-        arrays = [_random(rng, (*t._array.shape, 2))[..., 0] for t in tracked(*args)]
-        copied = arrays if gen_non_contig_grad_outputs else [a.copy() for a in arrays]
-        weights = [wrap(a).requires_grad_() for a in copied]
+        arrays = [np.asarray(_random(rng, t._array.shape)) for t in tracked(*args)]
+        weights = [wrap(a).requires_grad_() for a in arrays]
     else:
         weights = list(grad_outputs) if isinstance(grad_outputs, tuple | list) else [grad_outputs]
 
@@ -273,9 +241,3 @@ def gradgradcheck(
         return tuple(g for g in result if g is not None)
 
     return gradcheck(gradient, (*args, *weights), **options)
-
-
-def _check_options(name: str, others: dict[str, Any]) -> None:
-    for option, value in others.items():
-        if OTHERS.get(option) is not value:
-            raise TypeError(f"{name}: {option}={value!r} is not supported; leave it out")

@@ -56,13 +56,12 @@ class FunctionCtx:
     tensor([3., 3.])
     """
 
-    __slots__ = ("__dict__", "_materialize", "_plain", "_saved", "needs_input_grad")
+    __slots__ = ("__dict__", "_plain", "_saved", "needs_input_grad")
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Any, ...] = ()
         self._plain: tuple[Any, ...] = ()
-        self._materialize = True
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Save tensors, or None, as the `saved_tensors` of `backward`.
@@ -86,10 +85,6 @@ class FunctionCtx:
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Let these results never require grad; results that are not floats never do."""
         self._plain = tensors
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Pass zeros (the default) or None to `backward` for a result without gradient."""
-        self._materialize = bool(value)
 
 
 class Function:
@@ -238,34 +233,28 @@ class Call:
         return [a for a, at in zip(self.arrays, self.slices, strict=True) if at is not None]
 
     def whole(self) -> Any:
-        """Return the array of the node: that of a single result, or one that only has a size.
-
-        Its elements are those of the results, then a mark per result that has got a gradient.
-        """
+        """Return the array of the node: that of a single result, or one that only has a size."""
         if self.single:
             return self.parts()[0]
         dtype = np.result_type(*self.parts())
-        return np.broadcast_to(np.zeros((), dtype), (self.size + len(self.results),))
+        return np.broadcast_to(np.zeros((), dtype), (self.size,))
 
     def result(self, op: FunctionOp, node: Any, k: int) -> Any:
         """Return result `k` as a part of `node`."""
         if self.single:
             return node
-        mark = None if self.ctx._materialize else self.size + k
-        return record(op.pick, (node, self.arrays[k]), {"at": self.slices[k], "mark": mark})
+        return record(op.pick, (node, self.arrays[k]), {"at": self.slices[k]})
 
     def cotangents(self, g: Any) -> Iterator[Any]:
-        """Yield the gradient of each result from the gradient of the node."""
-        zeros = self.ctx._materialize
-        marks = () if self.single else (g._array if isinstance(g, Node) else g)[self.size :]
-        for k, (array, at) in enumerate(zip(self.arrays, self.slices, strict=True)):
+        """Yield the gradient of each result from the gradient of the node; zeros for none."""
+        for array, at in zip(self.arrays, self.slices, strict=True):
             if array is None:
                 yield None
-            elif at is not None and (self.single or zeros or marks[k]):
+            elif at is None:
+                yield wrap(np.zeros_like(array))
+            else:
                 part = g if self.single else g[at].reshape(array.shape)
                 yield _protected(part.astype(array.dtype) if part.dtype != array.dtype else part)
-            else:
-                yield wrap(np.zeros_like(array)) if zeros else None
 
     def context(self, op: FunctionOp, out: Any) -> FunctionCtx:
         """Return the context for one run of `backward`, in which results are parts of `out`."""
@@ -363,18 +352,13 @@ def _whole(*operands: Any) -> Any:
     return operands[-1].whole()
 
 
-def _pick(_node: Any, array: Any, *, at: slice, mark: int | None) -> Any:
-    del at, mark
+def _pick(_node: Any, array: Any, *, at: slice) -> Any:
+    del at
     return array
 
 
-def _pick_rule(g: Any, _out: Any, _node: Any, _array: Any, *, at: slice, mark: int | None) -> Any:
-    gradient = scatter_add(g.reshape(-1), at=at, shape=_node.shape)
-    if mark is None:
-        return gradient
-    marks = np.zeros(_node.shape, g.dtype)
-    marks[mark] = 1
-    return gradient + marks
+def _pick_rule(g: Any, _out: Any, _node: Any, _array: Any, *, at: slice) -> Any:
+    return scatter_add(g.reshape(-1), at=at, shape=_node.shape)
 
 
 # The backward pass

@@ -112,14 +112,12 @@ def jacobian(
     create_graph: bool = False,
     strict: bool = False,
     vectorize: bool = False,
-    strategy: str = "reverse-mode",
 ) -> Any:
     """Return the derivatives of all elements of the outputs by all elements of the inputs.
 
     For an output `(a, b)` and an input `(c,)` that is a tensor `(a, b, c)`, of the input's dtype.
     Several outputs give a tuple, several inputs tuples in it: `J[output][input]`. One backward
-    pass an element of the outputs. `vectorize` changes nothing, and "reverse-mode" is the only
-    `strategy` (`NotImplementedError`).
+    pass an element of the outputs. `vectorize` changes nothing.
 
     >>> import tinygrad_fc as tg
     >>> tg.autograd.functional.jacobian(lambda x: x**2, tg.tensor([1.0, 2.0]))
@@ -127,7 +125,6 @@ def jacobian(
             [0., 4.]])
     """
     del vectorize
-    _must_be_reverse("jacobian", strategy)
     with grad_mode.enable_grad():
         return _at("jacobian", func, inputs, create_graph, strict).jacobian()
 
@@ -138,7 +135,6 @@ def hessian(
     create_graph: bool = False,
     strict: bool = False,
     vectorize: bool = False,
-    outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
     """Return the second derivatives of `func`, one number, by all pairs of inputs' elements.
 
@@ -150,15 +146,9 @@ def hessian(
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
-    _must_be_reverse("hessian", outer_jacobian_strategy)
 
     def gradient(*args: Any) -> Any:
         at = _at("hessian", func, args if isinstance(inputs, tuple) else args[0], True, strict)  # noqa: FBT003
         return at.like_inputs(at.released(_gradient(at), at.inputs))
 
     return jacobian(gradient, inputs, create_graph, strict, vectorize)
-
-
-def _must_be_reverse(name: str, strategy: str) -> None:
-    if strategy != "reverse-mode":
-        raise NotImplementedError(f'{name}: strategy is {strategy!r}, expected "reverse-mode"')
