@@ -78,26 +78,26 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "inner": (lambda: tg.inner("a", X), ("needs a tensor for `input`, got 'a'",)),
     "index_add": (lambda: tg.index_add(X, 0, None, X), ("needs a tensor for `index`, got None",)),
     "meshgrid": (lambda: tg.meshgrid(X[0], None), ("a tensor for `tensors`, got None",)),
-    "tensordot": (lambda: tg.tensordot(X, X, "a"), ("called as tensordot(a, b, dims=2)",)),
+    "tensordot": (lambda: tg.tensordot(X, X, "a"), ("signature is tensordot(a, b, dims=2)",)),
     "fmod": (
         lambda: tg.fmod(X, None),
         ("argument 1 (other) is None", "an array or a num"),
     ),
     "hypot": (lambda: tg.hypot(None, 1.0), ("argument 0 (input) is None",)),
     "arctan2": (lambda: tg.atan2("a", 1.0), ("argument 0 (input) is 'a'",)),
-    "diag": (lambda: tg.diag(X, 1.5), ("called as diag(input, diagonal=0)",)),
-    "tril": (lambda: X.tril(None), ("called as tril(input, diagonal=0)",)),
-    "topk": (lambda: X.topk(None), ("called as topk(input, k, dim=-1",)),
-    "select": (lambda: X.select(0, "a"), ("called as select(input, dim, index)",)),
-    "narrow": (lambda: X.narrow(0, None, 1), ("called as narrow(input, dim,",)),
-    "isclose": (lambda: X.isclose(X, rtol=None), ("called as isclose(input, other, rtol",)),
+    "diag": (lambda: tg.diag(X, 1.5), ("signature is diag(input, diagonal=0)",)),
+    "tril": (lambda: X.tril(None), ("signature is tril(input, diagonal=0)",)),
+    "topk": (lambda: X.topk(None), ("signature is topk(input, k, dim=-1",)),
+    "select": (lambda: X.select(0, "a"), ("signature is select(input, dim, index)",)),
+    "narrow": (lambda: X.narrow(0, None, 1), ("signature is narrow(input, dim,",)),
+    "isclose": (lambda: X.isclose(X, rtol=None), ("signature is isclose(input, other, rtol",)),
     "vstack": (lambda: tg.vstack(X), ("needs a list or tuple of tensors, [x, y],", "`tensors`")),
     "hstack": (lambda: tg.hstack(X), ("needs a list or tuple of tensors, [x, y],",)),
     "amax": (lambda: X.amax("x"), ("amax cannot take (2, 2), axis='x'",)),
-    "cumsum": (lambda: X.cumsum("x"), ("dim is one integer, got 'x'",)),
+    "cumsum": (lambda: X.cumsum("x"), ("dim must be an integer, got 'x'",)),
     "norm": (lambda: tg.norm(None), ("needs a tensor for `input`, got None",)),
-    "eye": (lambda: tg.eye(2, dtype=3), ("called as eye(n, m=None",)),
-    "to": (lambda: X.to(3), ("called as to(",)),
+    "eye": (lambda: tg.eye(2, dtype=3), ("signature is eye(n, m=None",)),
+    "to": (lambda: X.to(3), ("signature is to(",)),
     "sum": (lambda: tg.sum(None), ("takes tensors, arrays and lists of real numbers, got None",)),
     "add": (lambda: X + RAGGED, ("takes tensors", "rows of the list equally long")),
     "multiply": (lambda: X * "a", ("takes tensors", "got 'a', whose elements are <U1")),
@@ -122,7 +122,7 @@ def test_what_was_raised_stays_reachable_and_what_teaches_stays_as_it_is():
     with pytest.raises(DtypeError) as raised:
         tg.kron(X, None)
     assert isinstance(raised.value.__cause__, TypeError)
-    with pytest.raises(ShapeError, match=r"^inner: the last axes differ"):
+    with pytest.raises(ShapeError, match=r"^inner: .*equal last sizes"):
         tg.inner(X, tg.ones(3))
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'other'") as told:
         tg.kron(X)  # type: ignore[call-arg]

@@ -181,10 +181,10 @@ WRONG = {
     "index": (lambda: tg.ones(2).index_select(0, tg.tensor([2])), RangeError, "expected 0 to 1"),
     "floats": (lambda: tg.ones(2).gather(0, tg.tensor([0.0])), DtypeError, r"index\.long\(\)"),
     "mask": (lambda: tg.ones(2).masked_select(tg.ones(2)), DtypeError, r"mask\.bool\(\)"),
-    "narrow": (lambda: tg.ones(3).narrow(0, 2, 2), RangeError, "narrow: 2 slices from 2 on"),
+    "narrow": (lambda: tg.ones(3).narrow(0, 2, 2), RangeError, "narrow: start 2 and length 2"),
     "roll": (lambda: tg.ones(3).roll((1, 1), 0), ShapeError, "a shift for each dim"),
     "dtypes": (
-        lambda: tg.ones(2).index_add(0, tg.tensor([0]), tg.tensor([1])), DtypeError, "one dtype",
+        lambda: tg.ones(2).index_add(0, tg.tensor([0]), tg.tensor([1])), DtypeError, "equal dtypes",
     ),
     "multiply": (
         lambda: T(np.ones(2)).scatter(0, tg.tensor([0]), tg.ones(1), reduce="multiply"),
@@ -196,10 +196,10 @@ WRONG = {
     "tensordot": (
         lambda: tg.tensordot(tg.ones(2, 3), tg.ones(4, 3), 1), ShapeError, "sizes 3 and 4",
     ),
-    "inner": (lambda: tg.inner(tg.ones(2), tg.ones(3)), ShapeError, "the last axes differ"),
+    "inner": (lambda: tg.inner(tg.ones(2), tg.ones(3)), ShapeError, "expected equal last sizes"),
     "alpha": (
         lambda: tg.tensor([1]).index_add(0, tg.tensor([0]), tg.tensor([1]), alpha=2.5),
-        DtypeError, "one dtype",
+        DtypeError, "equal dtypes",
     ),
     "power": (lambda: tg.tensor([2]) ** tg.tensor([-1]), DtypeError, r"x\.double\(\)"),
     "along": (
@@ -210,10 +210,10 @@ WRONG = {
         lambda: tg.searchsorted(tg.ones(2), 1.0, sorter=tg.tensor([0, 2])),
         RangeError, "out of bounds",
     ),
-    "median": (lambda: tg.ones(2, 2).median((0, 1)), DtypeError, "one integer"),
+    "median": (lambda: tg.ones(2, 2).median((0, 1)), DtypeError, "must be an integer"),
     "sort": (lambda: tg.tensor(1.0).sort(1), RangeError, "out of range"),
     "shifts": (lambda: tg.ones(2).roll(1.5), DtypeError, "integers or a tuple"),
-    "nuclear": (lambda: tg.ones(2, 2).norm("nuc", 0), ShapeError, "over 2 dims"),
+    "nuclear": (lambda: tg.ones(2, 2).norm("nuc", 0), ShapeError, "dim two axes"),
     "of 0-d": (
         lambda: tg.tensor(1.0).index_select(0, tg.tensor([], dtype=tg.int64)),
         RangeError, "for a 0-d tensor",

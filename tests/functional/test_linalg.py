@@ -272,7 +272,7 @@ ONE_ZERO = np.stack([np.eye(2), np.zeros((2, 2))])
 SINGULAR = r"inv: the matrix of shape \(2, 2\) is singular.*add a small number to the diagonal"
 ONE_OF_TWO = r"matrix \(1,\) of the batch of shape \(2, 2\) is singular"
 INDEFINITE = "cholesky: the matrix of shape .* is not positive definite.*eigenvalue"
-WIDTH = r"solve: the matrix \(2, 2\) needs a right side of 2 rows, got \(3, 1\)"
+WIDTH = r"solve: the matrix \(2, 2\) needs B with 2 rows, got shape \(3, 1\)"
 REFUSED = {
     "inv, singular": (lambda: la.inv(tg.ones(2, 2)), LinAlgError, SINGULAR),
     "inv, one of a batch": (lambda: la.inv(tg.tensor(ONE_ZERO)), LinAlgError, ONE_OF_TWO),
@@ -281,9 +281,9 @@ REFUSED = {
     "no square": (lambda: la.inv(tg.ones(2, 3)), ShapeError, r"inv needs square .*\(2, 3\)"),
     "integers": (lambda: la.det(tg.eye(2).long()), DtypeError, r"needs float64.*x\.double"),
     "right side": (lambda: la.solve(tg.eye(2), tg.ones(3, 1)), ShapeError, WIDTH),
-    "two dtypes": (lambda: la.solve(tg.eye(2), tg.ones(2).float()), DtypeError, "one dtype"),
-    "order of a vector": (lambda: tg.norm(tg.ones(2), "x"), ShapeError, "is a number, got"),
-    "order": (lambda: la.norm(tg.eye(2), 3), ShapeError, "the norm of a matrix is of order"),
+    "two dtypes": (lambda: la.solve(tg.eye(2), tg.ones(2).float()), DtypeError, "equal dtypes"),
+    "order of a vector": (lambda: tg.norm(tg.ones(2), "x"), ShapeError, "must be a number, got"),
+    "order": (lambda: la.norm(tg.eye(2), 3), ShapeError, "the order of a matrix norm must be"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Functions in PyTorch's spelling; a name that is also a method is the same function there."""
+"""Functions with PyTorch's names and parameters; tensor methods of the same name call them."""
 
 from tinygrad_fc.functional import creation, elementwise, indexing, linalg, reduction, shape
 from tinygrad_fc.functional.arguments import accept_arrays

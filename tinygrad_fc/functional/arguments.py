@@ -1,4 +1,4 @@
-"""Arguments of functions in PyTorch's spelling, converted to arrays, shapes and axes."""
+"""Conversion and checks of arguments: tensors, arrays, shapes and axes."""
 
 from __future__ import annotations
 
@@ -37,16 +37,15 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
         array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
     except (ValueError, TypeError, OverflowError) as error:
         raise DtypeError(
-            f"cannot make a tensor of {data!r:.80}: all rows must have one length, and all "
-            "elements be real numbers or booleans; tensors are put together by stack or cat "
-            f"({error})"
+            f"cannot make a tensor of {data!r:.80}; expected real numbers or booleans, in rows of "
+            f"equal length. To join tensors, use stack or cat ({error})"
         ) from error
     if array.dtype.kind not in "fiub":
         raise DtypeError(
-            f"cannot make a tensor of {data!r:.80}: its elements are {array.dtype}, and tensors "
-            "hold real numbers or booleans; rows must have one length"
+            f"cannot make a tensor of {data!r:.80}: its elements are {array.dtype}; expected real "
+            "numbers or booleans, in rows of equal length"
         )
-    if not array.dtype.isnative:  # as files bring it; all results are in the machine's own
+    if not array.dtype.isnative:  # for example from a file with the other byte order
         array = array.astype(array.dtype.newbyteorder("="))
     if dtype is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
         first = data
@@ -65,18 +64,18 @@ def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
         return tuple(index(n) for n in sizes)
     except TypeError as error:
         raise DtypeError(
-            f"sizes, dims and shifts are integers or a tuple of them, got {sizes!r:.60}"
+            f"sizes, dims and shifts must be integers or a tuple of integers, got {sizes!r:.60}"
         ) from error
 
 
 def normalize_dim(dim: int, ndim: int, what: str) -> int:
-    """Return `dim` counted from the front; raise `RangeError` where there is no such axis."""
+    """Return `dim` as an index from 0 to `ndim` - 1; raise `RangeError` if it is out of range."""
     if not hasattr(dim, "__index__"):
-        raise DtypeError(f"{what}: dim is one integer, got {dim!r:.60}")
+        raise DtypeError(f"{what}: dim must be an integer, got {dim!r:.60}")
     if not -ndim <= dim < ndim:
         raise RangeError(
-            f"{what}: dim {dim} is out of range, a tensor of {ndim} dimensions has {-ndim} to "
-            f"{ndim - 1}"
+            f"{what}: dim {dim} is out of range; expected {-ndim} to {ndim - 1} for a tensor of "
+            f"{ndim} dimensions"
         )
     return dim % ndim
 
@@ -84,27 +83,27 @@ def normalize_dim(dim: int, ndim: int, what: str) -> int:
 def reduction_axes(
     dim: Any, keepdim: bool, axis: Any = None, keepdims: Any = None
 ) -> dict[str, Any]:
-    """Return the settings of a reduction from PyTorch's and NumPy's names for them."""
+    """Return the settings of a reduction, passed under PyTorch's or NumPy's names."""
     if isinstance(dim, tuple | list) and not dim:
-        dim = None  # as in PyTorch; for NumPy's `axis=()` nothing is reduced
+        dim = None  # as in PyTorch; NumPy's `axis=()` reduces nothing
     if axis is not None:
         if dim is not None:
-            raise TypeError(f"give dim or axis, not both: got dim={dim!r} and axis={axis!r}")
+            raise TypeError(f"pass dim or axis, not both: got dim={dim!r} and axis={axis!r}")
         dim = axis
-    if isinstance(dim, tuple | list):  # NumPy has axis 0 of a 0-d array, but not axes (0,)
+    if isinstance(dim, tuple | list):  # NumPy accepts axis 0 of a 0-d array, but not axes (0,)
         dim = dim[0] if len(dim) == 1 else tuple(dim)
     return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
 
 
-# Functions that take arrays, lists and numbers for tensors
+# Functions that accept arrays, lists and numbers in place of tensors
 
 _UNCONVERTED = {"add", "sub", "div", "pow", "sum", "mean", "where", "linear", "softmax"}
 _UNCONVERTED |= {"log_softmax", "reshape", "view", "transpose", "manual_seed"}
-"""Functions of each training step, in which the op says what is wrong."""
+"""Not wrapped, since training steps call them; their ops raise clear errors."""
 
 
 def accept_arrays(module: ModuleType) -> None:
-    """Apply `accepts_arrays` to the public functions of `module` that no training step needs."""
+    """Apply `accepts_arrays` to the public functions of `module`, except `_UNCONVERTED`."""
     converted: dict[Any, Any] = {}  # one wrapper for a function and its aliases
     for name, function in list(vars(module).items()):
         own = isinstance(function, FunctionType) and function.__module__ == module.__name__
@@ -115,10 +114,10 @@ def accept_arrays(module: ModuleType) -> None:
 
 
 def accepts_arrays(function: F) -> F:
-    """Return `function`, which takes arrays, lists and numbers where it takes tensors.
+    """Return `function` with arrays, lists and numbers accepted in place of tensors.
 
-    Another argument raises `DtypeError`, and an error of Python or NumPy inside becomes one of the
-    package, which says how the function is called.
+    Any other argument raises `DtypeError`. An error that Python or NumPy raises inside is raised as
+    an error of this package, whose message shows the signature.
     """
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -136,9 +135,8 @@ def accepts_arrays(function: F) -> F:
             raise
         except foreign as error:
             traceback = error.__traceback__
-            if (
-                traceback is None or traceback.tb_next is None
-            ):  # a call that does not fit the signature
+            # Without an inner frame, the arguments do not fit the signature.
+            if traceback is None or traceback.tb_next is None:
                 raise
             raise translated(function, error) from error
 
@@ -156,7 +154,7 @@ def accepts_arrays(function: F) -> F:
     start, several = code.co_argcount, _tensors
     rest = code.co_varnames[start + code.co_kwonlyargcount] if code.co_flags & 4 else ""
     rest = rest if "Tensor" in function.__annotations__.get(rest, "") else ""
-    # In the namespace of `function`, by which doctest finds what belongs to a module.
+    # With the globals of `function`: doctest compares them to find the functions of a module.
     converting = FunctionType(
         wrapper.__code__, function.__globals__, function.__name__, None, wrapper.__closure__
     )
@@ -182,7 +180,7 @@ def _sequence(value: Any, name: str, function: str) -> Any:
 
 
 def _tensors(values: tuple[Any, ...], name: str, function: str) -> list[Any]:
-    """Return several arguments as tensors, or one that is a sequence of them as such."""
+    """Return the arguments as tensors, or the elements of a single list or tuple."""
     single = len(values) == 1 and isinstance(values[0], tuple | list)
     convert = _sequence if single else _tensor
     return [convert(v, name, function) for v in values]
@@ -198,4 +196,4 @@ def _translated(function: Any, error: Exception) -> Exception:
     plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     usage = signature.replace(parameters=plain, return_annotation=signature.empty)
     name = function.__name__
-    return kind(f"{name} cannot take these arguments: {error}. It is called as {name}{usage}")
+    return kind(f"{name} cannot take these arguments: {error}. Its signature is {name}{usage}")

@@ -1,4 +1,4 @@
-"""Tensors from data, and tensors of a shape."""
+"""Functions that create tensors: from data, from a shape, or as ranges of numbers."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def tensor(
 ) -> Tensor:
     """Return a tensor with a copy of `data`: numbers, nested lists of them, or an array.
 
-    Arrays keep their dtype; Python floats become the default one. With `requires_grad` a
-    backward pass leaves the gradient in `.grad`. Raises `DtypeError` for what is not numbers, and
-    for integers that should have a gradient.
+    Arrays keep their dtype; Python floats become the default dtype. With `requires_grad`, a
+    backward pass adds the gradient to `.grad`. Raises `DtypeError` unless all elements are real
+    numbers or booleans, and for integers with `requires_grad`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1, 2], [3, 4]])
@@ -71,7 +71,7 @@ def LongTensor(data: Any) -> Tensor:  # noqa: N802  PyTorch's name
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """Return `data` as a tensor, sharing memory where it is an array, itself where it is a tensor.
+    """Return `data` as a tensor; an array shares its memory, a tensor is returned unchanged.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> a = np.zeros(2)
@@ -86,7 +86,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 
 def clone(input: Tensor) -> Tensor:
-    """Return a copy, through which gradients flow.
+    """Return a copy; its gradient flows back to `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.clone(tg.ones(2))
@@ -96,7 +96,7 @@ def clone(input: Tensor) -> Tensor:
 
 
 def detach(input: Tensor) -> Tensor:
-    """Return the same memory as a tensor that records nothing.
+    """Return a tensor that shares the memory of `input`, but does not require grad.
 
     >>> import tinygrad_fc as tg
     >>> tg.detach(tg.ones(2, requires_grad=True)).requires_grad
@@ -108,7 +108,7 @@ def detach(input: Tensor) -> Tensor:
 def from_numpy(ndarray: Any) -> Tensor:
     """Return a tensor that shares the memory of an array.
 
-    Raises `TypeError` for what is not an array.
+    Raises `TypeError` for other objects.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> tg.from_numpy(np.arange(3))
@@ -120,17 +120,17 @@ def from_numpy(ndarray: Any) -> Tensor:
         )
     if not ndarray.dtype.isnative:
         raise DtypeError(
-            f"from_numpy shares memory, and that of dtype {ndarray.dtype.str} is not in this "
-            "machine's order of bytes: use tensor(...), which copies"
+            f"from_numpy cannot share memory of dtype {ndarray.dtype.str}, whose byte order is not "
+            "that of this machine: use tensor(...), which copies"
         )
     return with_grad(as_array(ndarray), requires_grad=False)
 
 
 def from_dlpack(x: Any) -> Tensor:
-    """Return a tensor that shares the memory of an array of another library, by DLPack.
+    """Return a tensor that shares the memory of another library's array, by the DLPack protocol.
 
     Raises `BufferError` for a dtype that NumPy lacks (bfloat16), for an array that requires grad,
-    and for memory that is not the CPU's.
+    and for an array on a GPU.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> tg.from_dlpack(np.arange(3))
@@ -141,8 +141,8 @@ def from_dlpack(x: Any) -> Tensor:
     except (BufferError, RuntimeError, ValueError, AttributeError, TypeError) as error:
         raise BufferError(
             f"from_dlpack cannot share the memory of {type(x).__name__}: {error}. Expected an "
-            "array on the CPU that requires no grad, of a dtype that NumPy has: detach it, or cast "
-            "it to float32"
+            "array on the CPU that does not require grad, with a dtype of NumPy: detach it, or "
+            "cast it to float32"
         ) from error
     return with_grad(as_array(array), requires_grad=False)
 
@@ -155,7 +155,7 @@ def full(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return a tensor of a shape with one value everywhere: `full((2, 3), 0.5)`.
+    """Return a tensor of a shape filled with one value: `full((2, 3), 0.5)`.
 
     >>> import tinygrad_fc as tg
     >>> tg.full((2,), 0.5)
@@ -166,8 +166,8 @@ def full(
     if fill_value is None or not (shape or size is not None):
         raise TypeError("full takes a shape and a value: full((2, 3), 0.5)")
     value = as_array(fill_value, dtype)
-    wanted = as_shape(tuple(shape) if size is None else (size,))
-    return with_grad(np.full(wanted, value), requires_grad, device)
+    sizes = as_shape(tuple(shape) if size is None else (size,))
+    return with_grad(np.full(sizes, value), requires_grad, device)
 
 
 def _filled(value: float) -> Callable[[Any], Callable[..., Tensor]]:
@@ -212,7 +212,7 @@ def ones(*size: Any, **settings: Any) -> Any:
 
 @_filled(0)
 def empty(*size: Any, **settings: Any) -> Any:
-    """Return a tensor of a shape to be filled; it holds zeros, not what memory held before.
+    """Return a tensor of a shape, to be overwritten; it holds zeros, unlike in PyTorch.
 
     >>> import tinygrad_fc as tg
     >>> tg.empty(2, 3).shape
@@ -241,7 +241,7 @@ def ones_like(input: Tensor, **settings: Any) -> Tensor:
 
 
 def empty_like(input: Tensor, **settings: Any) -> Tensor:
-    """Return a tensor of the shape and dtype of `input` to be filled; it holds zeros.
+    """Return zeros of the shape and dtype of `input`, to be overwritten.
 
     >>> import tinygrad_fc as tg
     >>> tg.empty_like(tg.ones(2, 3)).shape
@@ -258,7 +258,7 @@ def full_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return `fill_value` everywhere, in the shape and dtype of `input`.
+    """Return a tensor of the shape and dtype of `input` filled with `fill_value`.
 
     >>> import tinygrad_fc as tg
     >>> tg.full_like(tg.ones(2), 7)
@@ -296,7 +296,7 @@ def arange(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return the numbers from `start` (0 if one is given) up to, not including, `end`.
+    """Return the numbers from `start` to `end`, excluded; `arange(end)` starts at 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.arange(1, 2, 0.25)
@@ -306,11 +306,11 @@ def arange(
         start, end = 0, start
     if step == 0 or (end - start) / step < 0:
         raise ValueError(
-            f"arange({start}, {end}, {step}) leads away from its end: check the sign of step"
+            f"arange({start}, {end}, {step}) never reaches its end: check the sign of step"
         )
     if dtype is None and any(isinstance(v, float | np.floating) for v in (start, end, step)):
         dtype = dtypes.get_default_dtype()
-    # As PyTorch counts: the last number is decided by one division, not by adding up.
+    # The count is one division, as in PyTorch: added steps would accumulate rounding errors.
     count = math.ceil((end - start) / step)
     return with_grad(
         (start + np.arange(count) * step).astype(dtype or np.int64), requires_grad, device
@@ -339,14 +339,14 @@ def linspace(
     )
 
 
-def _new(make: Any, self: Tensor, size: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
+def _new(create: Any, self: Tensor, size: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
     if settings.get("dtype") is None:
         settings["dtype"] = self.dtype
-    return make(*size, **settings)  # type: ignore[no-any-return]
+    return create(*size, **settings)  # type: ignore[no-any-return]
 
 
 def new_zeros(self: Tensor, *size: Any, **settings: Any) -> Tensor:
-    """Return zeros of shape `size` and of this tensor's dtype by default.
+    """Return zeros of shape `size`, by default of the dtype of `self`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1, 2]).new_zeros(3)
@@ -356,7 +356,7 @@ def new_zeros(self: Tensor, *size: Any, **settings: Any) -> Tensor:
 
 
 def new_ones(self: Tensor, *size: Any, **settings: Any) -> Tensor:
-    """Return ones of shape `size` and of this tensor's dtype by default.
+    """Return ones of shape `size`, by default of the dtype of `self`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).new_ones((2, 1)).shape
@@ -366,7 +366,7 @@ def new_ones(self: Tensor, *size: Any, **settings: Any) -> Tensor:
 
 
 def new_empty(self: Tensor, *size: Any, **settings: Any) -> Tensor:
-    """Return a tensor of shape `size` to be filled, of this tensor's dtype by default.
+    """Return zeros of shape `size`, to be overwritten, by default of the dtype of `self`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).new_empty(2, 3).shape
@@ -376,7 +376,7 @@ def new_empty(self: Tensor, *size: Any, **settings: Any) -> Tensor:
 
 
 def new_full(self: Tensor, size: Any, fill_value: Any, **settings: Any) -> Tensor:
-    """Return one value everywhere, in shape `size` and this tensor's dtype by default.
+    """Return a tensor of shape `size` filled with one value, by default of the dtype of `self`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1, 2]).new_full((2,), 7)

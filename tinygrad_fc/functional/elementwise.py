@@ -1,4 +1,4 @@
-"""Elementwise functions in PyTorch's spelling that are more than one op."""
+"""Elementwise functions with PyTorch's parameters that the ops themselves lack."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ += ["polygamma", "pow", "round", "sub", "where"]
 
 
 def add(input: Tensor, other: Any, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
-    """Return `input + alpha * other`, broadcast, in the memory of `out` if it is a tensor.
+    """Return `input + alpha * other`, broadcast; `out` is a tensor that the result is copied to.
 
     >>> import tinygrad_fc as tg
     >>> tg.add(tg.tensor([1.0, 2.0]), 3, alpha=10)
@@ -43,7 +43,7 @@ def sub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
 
 
 def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """Return `input / other`, broadcast; rounded towards zero (`"trunc"`) or down (`"floor"`).
+    """Return `input / other`, broadcast; optionally rounded toward 0 ("trunc") or down ("floor").
 
     A rounded quotient has no gradient. Raises `ValueError` for another rounding mode.
 
@@ -56,13 +56,13 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode == "floor":
         return e.floor_divide(input, other)
     if rounding_mode == "trunc":
-        if _whole(input) and _whole(other):
+        if _is_integral(input) and _is_integral(other):
             return e.floor_divide(e.subtract(input, e.fmod(input, other)), other)
         return c.trunc(e.divide(input, other)).type_as(input)
-    raise ValueError(f'rounding_mode is None, "trunc" or "floor", got {rounding_mode!r}')
+    raise ValueError(f'rounding_mode must be None, "trunc" or "floor", got {rounding_mode!r}')
 
 
-def _whole(x: Any) -> bool:
+def _is_integral(x: Any) -> bool:
     dtype = x._array.dtype if isinstance(x, Node) else np.asarray(x).dtype
     return bool(dtype.kind in "iub")
 
@@ -70,7 +70,7 @@ def _whole(x: Any) -> bool:
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Return `input` limited to [min, max], numbers or tensors; the derivative at a bound is 1.
 
-    Where the bounds cross, `max` wins. Raises `ValueError` where neither is given.
+    If `min` is larger than `max`, the result is `max`. Raises `ValueError` without any bound.
 
     >>> import tinygrad_fc as tg
     >>> tg.clamp(tg.tensor([-2.0, 0.5, 2.0]), min=-1, max=1)
@@ -89,8 +89,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Return `input` where `condition` holds and `other` elsewhere, broadcast.
 
-    The branch that is not taken gets a gradient of exactly zero. With a condition alone, the
-    indices where it holds, one tensor an axis. Raises `TypeError` for one of the two others.
+    The element that is not selected gets the gradient 0. `where(condition)` returns the indices
+    of its true elements, one tensor per axis. Raises `TypeError` for `input` without `other`.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([-1.0, 4.0])
@@ -102,7 +102,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         return tuple(wrap(k) for k in np.nonzero(np.atleast_1d(array)))
     if input is None or other is None:
         raise TypeError(
-            "where takes a condition alone, or a condition and what to choose from, both"
+            "where got two arguments; expected where(condition) or where(condition, input, other)"
         )
     if isinstance(condition, Node) and condition._array.dtype != bool:
         condition = record(c.astype_integer, (condition,), {"dtype": np.dtype(bool)})
@@ -130,7 +130,7 @@ def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:
-    """Return `input`, and `min` where that is larger; the derivative at the bound is 1.
+    """Return the larger of `input` and `min`, elementwise; the derivative at the bound is 1.
 
     >>> import tinygrad_fc as tg
     >>> tg.clamp_min(tg.tensor([-2.0, 0.5]), 0)
@@ -140,7 +140,7 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
 
 
 def clamp_max(input: Tensor, max: Any) -> Tensor:
-    """Return `input`, and `max` where that is smaller; the derivative at the bound is 1.
+    """Return the smaller of `input` and `max`, elementwise; the derivative at the bound is 1.
 
     >>> import tinygrad_fc as tg
     >>> tg.clamp_max(tg.tensor([-2.0, 0.5]), 0)
@@ -150,9 +150,9 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """Return `input` rounded to integers, or to so many decimals; halves to the even one.
+    """Return `input` rounded to `decimals` decimal places; halves round to even.
 
-    The result never requires grad: it is constant wherever it is differentiable.
+    The result never requires grad, since the derivative is 0 almost everywhere.
 
     >>> import tinygrad_fc as tg
     >>> tg.round(tg.tensor([0.5, 1.5, 2.25]))
@@ -164,9 +164,9 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 def nan_to_num(
     input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """Return `input` with numbers in place of NaN and infinities, by default 0 and the largest.
+    """Return `input` with numbers in place of NaN (0) and infinities (the largest of the dtype).
 
-    Where something was put in its place the gradient is 0.
+    The gradient of a replaced element is 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.nan_to_num(tg.tensor([1.0, float("nan"), float("inf")]), posinf=9.0)
@@ -176,7 +176,7 @@ def nan_to_num(
 
 
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """Return `input + weight * (end - input)`, broadcast: `input` at 0, `end` at 1, both exactly.
+    """Return `input + weight * (end - input)`, broadcast; exact for the weights 0 and 1.
 
     >>> import tinygrad_fc as tg
     >>> tg.lerp(tg.tensor([0.0, 10.0]), tg.tensor([1.0, 20.0]), 0.25)
@@ -220,7 +220,7 @@ def digamma(input: Tensor) -> Tensor:
 
 
 def polygamma(n: int, input: Tensor) -> Tensor:
-    """Return derivative `n` of `digamma`. Raises `ShapeError` for an order below 0 or above 100.
+    """Return derivative `n` of `digamma`. Raises `ShapeError` unless 0 <= n <= 100.
 
     >>> import tinygrad_fc as tg
     >>> tg.polygamma(1, tg.tensor([1.0, 2.0]))
@@ -232,24 +232,24 @@ def polygamma(n: int, input: Tensor) -> Tensor:
 def isclose(
     input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
-    """Tell where `|input - other| <= atol + rtol * |other|`, broadcast.
+    """Return whether `|input - other| <= atol + rtol * |other|`, elementwise and broadcast.
 
-    Infinities of one sign are close, and NaN is close to NaN with `equal_nan`. Raises `ShapeError`
-    for negative tolerances.
+    Equal infinities are close; NaN is close to NaN if `equal_nan`. Raises `ShapeError` for negative
+    tolerances.
 
     >>> import tinygrad_fc as tg
     >>> tg.isclose(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
     if not (rtol >= 0 and atol >= 0):
-        raise ShapeError(f"isclose needs tolerances from 0 on, got rtol={rtol} and atol={atol}")
+        raise ShapeError(f"isclose needs tolerances >= 0, got rtol={rtol} and atol={atol}")
     return c.isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 
 def allclose(
     input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
-    """Tell whether all elements are close, see `isclose`.
+    """Return whether all elements are close; see `isclose`.
 
     >>> import tinygrad_fc as tg
     >>> tg.allclose(tg.tensor([1.0]), tg.tensor([1.0 + 1e-9]))
@@ -259,7 +259,7 @@ def allclose(
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Tell whether two tensors have one shape and the same elements; NaN equals nothing.
+    """Return whether two tensors have the same shape and elements; NaN does not equal NaN.
 
     >>> import tinygrad_fc as tg
     >>> tg.equal(tg.ones(2), tg.ones(2, 1))
@@ -271,7 +271,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """Return `log(input / (1 - input))`, the inverse of `sigmoid`.
 
-    With `eps` the input is limited to [eps, 1 - eps] first.
+    With `eps`, `input` is first limited to [eps, 1 - eps].
 
     >>> import tinygrad_fc as tg
     >>> tg.logit(tg.tensor([0.5, 0.75]))

@@ -1,15 +1,15 @@
-"""Indexing, scattering and sorting in PyTorch's spelling."""
+"""Indexing, scattering, sorting and quantiles, with PyTorch's names and parameters."""
 
 from __future__ import annotations
 
-from operator import index as whole
+from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.functional.arguments import as_array, normalize_dim, reduction_axes
-from tinygrad_fc.functional.reduction import ValuesIndices, picked
+from tinygrad_fc.functional.reduction import ValuesIndices, values_at
 from tinygrad_fc.graph import Node, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -42,9 +42,10 @@ def _before(dim: int, *at: Any) -> tuple[Any, ...]:
 def _elementwise_indices(
     input: Any, dim: int, index: Any, what: str, source: Any = None
 ) -> tuple[int, Any]:
-    """Return `dim` from the front and the indices, an array.
+    """Return `dim` from 0 on and the index array, for functions such as `gather` and `scatter`.
 
-    They are no larger than `input` off `dim`, and no larger than `source`, if there is one.
+    Raises `ShapeError` if the index is larger than `input` on an axis other than `dim`, or larger
+    than `source` on any axis.
     """
     dim = normalize_dim(dim, input.ndim or 1, what)
     at = _indices(index, (input.shape or (1,))[dim], what)
@@ -53,25 +54,25 @@ def _elementwise_indices(
     if any(len(m) != at.ndim or (at.size and np.any(np.greater(at.shape, m))) for m in limits):
         others = "" if source is None else f" and the source {source.shape}"
         raise ShapeError(
-            f"{what}: the index has shape {at.shape}; expected one with as many dimensions as the "
-            f"tensor {input.shape}{others}, and no larger (the tensor may be smaller along {dim})"
+            f"{what}: the index has shape {at.shape}; expected as many dimensions as the tensor "
+            f"{input.shape}{others}, and no larger sizes (except those of the tensor along {dim})"
         )
     return dim, at
 
 
-def _one_dtype(source: Any, input: Any, what: str) -> None:
+def _check_dtypes(source: Any, input: Any, what: str) -> None:
     if source.dtype != input.dtype:
         raise DtypeError(
-            f"{what}: the source is {source.dtype} and the tensor {input.dtype}, expected one "
-            "dtype: use source.type_as(x)"
+            f"{what}: the source is {source.dtype} and the tensor {input.dtype}; expected equal "
+            "dtypes: use source.type_as(x)"
         )
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Return `out[i][j] = input[index[i][j]][j]` (for `dim=0`): an element for each index.
+    """Return the elements at `index` along `dim`: `out[i][j] = input[index[i][j]][j]` for `dim=0`.
 
-    `index` has as many dimensions as `input`, and is no larger except along `dim` (`ShapeError`).
-    Raises `RangeError` for an index out of range.
+    `index` has as many dimensions as `input`, and only along `dim` may it be larger. Raises
+    `ShapeError` for other shapes, `RangeError` for an index out of range.
 
     >>> import tinygrad_fc as tg
     >>> tg.gather(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, tg.tensor([[1], [0]]))
@@ -85,9 +86,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """Return an element for each of `indices` along `dim`; they broadcast with `input` off `dim`.
+    """Return the elements at `indices` along `dim`, for example those that `argsort` returns.
 
-    Without `dim` both are flattened. It takes the indices of `argsort` and `argmax(keepdim=True)`.
+    All axes except `dim` broadcast. Without `dim`, both tensors are flattened.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([[3.0, 1.0, 2.0]])
@@ -128,30 +129,30 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
-    """Return one slice along `dim`, without that axis.
+    """Return the slice with the given index along `dim`, without that axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.select(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, -1)
     tensor([2., 4.])
     """
-    return input[_before(normalize_dim(dim, input.ndim, "select"), whole(index))]
+    return input[_before(normalize_dim(dim, input.ndim, "select"), as_int(index))]
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
-    """Return `length` slices from `start` on along `dim`, a view of `input`.
+    """Return the slices `start` to `start + length - 1` along `dim`, a view of `input`.
 
-    Raises `RangeError` where they exceed the size of the axis.
+    Raises `RangeError` if they exceed the size of the axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.narrow(tg.arange(5), 0, 1, 3)
     tensor([1, 2, 3])
     """
     dim = normalize_dim(dim, input.ndim, "narrow")
-    n, first = input.shape[dim], whole(start)
+    n, first = input.shape[dim], as_int(start)
     first = first + n if first < 0 else first
     if not 0 <= first <= first + length <= n:
         raise RangeError(
-            f"narrow: {length} slices from {start} on exceed the size {n} of axis {dim} of a "
+            f"narrow: start {start} and length {length} exceed the size {n} of axis {dim} of a "
             f"tensor {input.shape}"
         )
     return input[_before(dim, slice(first, first + length))]
@@ -173,7 +174,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """Return the indices of elements that are not 0: (k, ndim), or a vector for each axis.
+    """Return the indices of the nonzero elements: (k, ndim), or `as_tuple` one vector per axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.nonzero(tg.tensor([[0.0, 2.0], [3.0, 0.0]]))
@@ -191,7 +192,7 @@ def index_add(
 ) -> Tensor:
     """Return `input` with `alpha * source` added to its slices `index` (k,) along `dim`.
 
-    `source` has the shape of `input`, except k along `dim`. Repeated indices add up.
+    `source` has the shape of `input`, with size k along `dim`. Repeated indices add up.
 
     >>> import tinygrad_fc as tg
     >>> tg.index_add(tg.zeros(3), 0, tg.tensor([0, 2, 0]), tg.tensor([1.0, 2.0, 3.0]))
@@ -202,11 +203,11 @@ def index_add(
     expected = (*input.shape[:dim], at.size, *input.shape[dim + 1 :]) if input.ndim else ()
     if source.shape != expected:
         raise ShapeError(
-            f"index_add: the source has shape {source.shape}, expected {expected}: that of the "
-            f"tensor with {at.size} indices along axis {dim}"
+            f"index_add: the source has shape {source.shape}; expected {expected}, the shape of "
+            f"the tensor with {at.size} indices along axis {dim}"
         )
     source = source if alpha == 1 else source * alpha
-    _one_dtype(source, input, "index_add")
+    _check_dtypes(source, input, "index_add")
     if not input.ndim:
         return input + source
     return input + i.scatter_add(source, at=_before(dim, at), shape=input.shape)
@@ -222,7 +223,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     tensor([4., 0., 2.])
     """
     dim, at = _elementwise_indices(input, dim, index, "scatter_add", src)
-    _one_dtype(src, input, "scatter_add")
+    _check_dtypes(src, input, "scatter_add")
     part = src[tuple(slice(n) for n in at.shape)]
     if not input.ndim:
         return input + part
@@ -240,8 +241,8 @@ def scatter(
 ) -> Tensor:
     """Return `input` with `out[index[i][j]][j] = src[i][j]` (for `dim=0`), or one `value`.
 
-    Of repeated indices the last one counts, and it alone has a gradient. `reduce="add"` is
-    `scatter_add`, `"multiply"` has no gradient. Raises `ValueError` for another.
+    The last of repeated indices counts, and it alone has a gradient. `reduce="add"` is
+    `scatter_add`; `"multiply"` has no gradient. Raises `ValueError` for another `reduce`.
 
     >>> import tinygrad_fc as tg
     >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
@@ -249,31 +250,31 @@ def scatter(
     """
     source = src if value is None else value
     if source is None:
-        raise TypeError("scatter needs src, a tensor, or value, a number")
+        raise TypeError("scatter needs a source: pass src, a tensor, or value, a number")
     if not isinstance(source, Node):
         if isinstance(source, float) and input.dtype.kind != "f":
-            raise DtypeError(f"scatter: {source} is no {input.dtype}: use x.double()")
+            raise DtypeError(f"scatter cannot put {source} into {input.dtype}: use x.double()")
         source = wrap(np.full(np.shape(as_array(index)), source, input.dtype))
     if reduce == "add":
         return scatter_add(input, dim, index, source)
     if reduce not in (None, "multiply"):
-        raise ValueError(f'scatter: reduce is None, "add" or "multiply", got {reduce!r}')
-    _one_dtype(source, input, "scatter")
+        raise ValueError(f'scatter: reduce must be None, "add" or "multiply", got {reduce!r}')
+    _check_dtypes(source, input, "scatter")
     dim, at = _elementwise_indices(input, dim, index, "scatter", source)
     if not input.ndim:
         out: Tensor = source.clone()
         return out
     if reduce is not None:
-        return _multiplied(input, i.full_index(at, dim), source, at.shape)
+        return _scatter_multiply(input, i.full_index(at, dim), source, at.shape)
     if not at.size:
         return input.clone()
-    place = np.full(input.shape, -1)  # of each element in the flattened source
-    place[i.full_index(at, dim)] = np.arange(at.size).reshape(at.shape)
+    position = np.full(input.shape, -1)  # in the flattened source, of each element of the result
+    position[i.full_index(at, dim)] = np.arange(at.size).reshape(at.shape)
     part = source[tuple(slice(n) for n in at.shape)].reshape(-1)
-    return e.where(place >= 0, part[np.maximum(place, 0)], input)
+    return e.where(position >= 0, part[np.maximum(position, 0)], input)
 
 
-def _multiplied(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> Tensor:
+def _scatter_multiply(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> Tensor:
     if input.requires_grad or source.requires_grad:
         raise GraphError(
             'scatter with reduce="multiply" has no gradient, as in PyTorch: pass x.detach(), or '
@@ -287,7 +288,7 @@ def _multiplied(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> 
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
 ) -> ValuesIndices:
-    """Return the elements in order along `dim`, and their indices; the sort is stable.
+    """Return the elements sorted along `dim`, and their indices; equal elements keep their order.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([3.0, 1.0, 2.0]).sort().indices
@@ -299,7 +300,7 @@ def sort(
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """Return the indices that sort along `dim`.
+    """Return the indices that sort `input` along `dim`; equal elements keep their order.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([3.0, 1.0, 2.0]).argsort(descending=True)
@@ -315,7 +316,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesIndices:
-    """Return the `k` largest (or smallest) elements along `dim` in order, and their indices.
+    """Return the `k` largest (or smallest) elements along `dim`, sorted, and their indices.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).values
@@ -339,10 +340,11 @@ def median(
     axis: int | None = None,
     keepdims: bool | None = None,
 ) -> Any:
-    """Return the median, the lower of two; over a `dim`, a pair of values and indices.
+    """Return the median; with `dim`, the values and their indices.
 
-    Without `dim` equal elements share the gradient evenly; over a `dim` it goes to the index. NaN
-    if there is one. Raises `ShapeError` over no elements.
+    For an even count it is the lower of the two middle elements; it is NaN if any element is.
+    Without `dim`, elements equal to it share the gradient evenly; with `dim`, the element at the
+    index gets it. Raises `ShapeError` if there are no elements.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 5.0, 4.0, 2.0]]).median(dim=1)
@@ -352,8 +354,7 @@ def median(
         if not input.numel():
             return input.sum() * np.nan
         return r.median(input, axis=None, keepdims=bool(keepdims))
-    one: Any = dim if axis is None else axis
-    along = normalize_dim(one, input.ndim or 1, "median")
+    along = normalize_dim(dim if axis is None else axis, input.ndim or 1, "median")  # type: ignore[arg-type]
     settings = reduction_axes(dim, keepdim, axis, keepdims)
     if not input.ndim:
         return ValuesIndices(input, c.argmax(input))
@@ -363,10 +364,10 @@ def median(
     ordered = as_array(argsort(input, along))
     middle = ordered.take([(n - 1) // 2], along)
     if input.dtype.kind == "f":
-        missing = np.isnan(input._array)
-        some = missing.any(along, keepdims=True)
-        middle = np.where(some, missing.argmax(along, keepdims=True), middle)
-    return picked(input, settings, wrap(middle))
+        is_nan = np.isnan(input._array)
+        any_nan = is_nan.any(along, keepdims=True)
+        middle = np.where(any_nan, is_nan.argmax(along, keepdims=True), middle)
+    return values_at(input, settings, wrap(middle))
 
 
 def unique(
@@ -376,10 +377,10 @@ def unique(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """Return the distinct elements (or slices along `dim`) in order.
+    """Return the distinct elements (or slices along `dim`), sorted.
 
-    With `return_inverse` also the index of each element among them, with `return_counts` their
-    numbers. A gradient goes to the first of equal elements.
+    `return_inverse` adds the index of each element among them, `return_counts` the number of its
+    occurrences. The first of equal elements gets the gradient.
 
     >>> import tinygrad_fc as tg
     >>> tg.unique(tg.tensor([3, 1, 3]), return_counts=True)
@@ -399,14 +400,14 @@ def unique(
     flat = input.reshape(-1) if dim is None else input
     values = flat[(slice(None),) * (dim or 0) + (first,)]
     shape = input.shape if dim is None else (input.shape[dim],)
-    more = [wrap(inverse.reshape(shape))] * return_inverse + [wrap(counts)] * return_counts
-    return (values, *more) if more else values
+    extra = [wrap(inverse.reshape(shape))] * return_inverse + [wrap(counts)] * return_counts
+    return (values, *extra) if extra else values
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """Return the count of each integer from 0 on in a vector (k,), or the sum of its weights.
+    """Return how often each of 0, 1, ... occurs in `input` (k,), or the sum of its weights.
 
-    Gradients flow to the `weights` (k,). Raises `ShapeError` for a negative integer.
+    Gradients flow to `weights` (k,). Raises `ShapeError` for a negative integer.
 
     >>> import tinygrad_fc as tg
     >>> tg.bincount(tg.tensor([0, 2, 2]))
@@ -434,8 +435,8 @@ def searchsorted(
     """Return the indices at which `input` would be inserted to keep a sequence sorted.
 
     `sorted_sequence` is (n,) for `input` of any shape, or (..., n) for (..., k). The index is
-    before equal elements, or after them with `right=True` or `side="right"`. `sorter` are the
-    indices that sort the sequence. Raises `ShapeError` where shapes do not fit.
+    before equal elements, or after them with `right=True` or `side="right"`. `sorter` holds the
+    indices that sort the sequence. Raises `ShapeError` for other shapes.
 
     >>> import tinygrad_fc as tg
     >>> tg.searchsorted(tg.tensor([1.0, 3.0, 5.0]), tg.tensor([3.0, 6.0]))
@@ -443,7 +444,7 @@ def searchsorted(
     """
     if side not in (None, "left", "right") or (side == "left" and right):
         raise ShapeError(
-            f'searchsorted: side is "left" or "right", got {side!r} with right={right}'
+            f'searchsorted: side must be "left" or "right", got {side!r} with right={right}'
         )
     rows, values = as_array(sorted_sequence), as_array(input)
     if sorter is not None:
@@ -473,8 +474,9 @@ def quantile(
 ) -> Tensor:
     """Return the `q`-quantiles over `dim`, or of all elements; a vector `q` adds a first axis.
 
-    `interpolation` between two elements is "linear", "lower", "higher", "nearest" or "midpoint".
-    NaN if there is one. Raises `ShapeError` for no elements, `ValueError` for `q` outside [0, 1].
+    `interpolation` between two elements is "linear", "lower", "higher", "nearest" or "midpoint". A
+    quantile is NaN if any element is. Raises `ShapeError` if there are no elements, `ValueError`
+    unless 0 <= q <= 1.
 
     >>> import tinygrad_fc as tg
     >>> tg.quantile(tg.tensor([1.0, 2.0, 4.0]), 0.75)
@@ -487,16 +489,16 @@ def quantile(
     if not n or at.ndim > 1:
         raise ShapeError(f"quantile needs elements and q (k,), got shapes {x.shape} and {at.shape}")
     if not np.all((at >= 0) & (at <= 1)):
-        raise ValueError(f"quantile: q lies in [0, 1], got {q!r:.60}")
+        raise ValueError(f"quantile: q must be in [0, 1], got {q!r:.60}")
     rounding = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}
-    place = rounding.get(interpolation, np.positive)(at * (n - 1))
-    low, high = np.floor(place).astype(np.intp), np.ceil(place).astype(np.intp)
-    weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else place - low
+    position = rounding.get(interpolation, np.positive)(at * (n - 1))
+    low, high = np.floor(position).astype(np.intp), np.ceil(position).astype(np.intp)
+    weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else position - low
     last = (*(k for k in range(x.ndim) if k != along), along)
     ordered = sort(s.transpose(x, axes=last)).values
     out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
-    last_ = ordered._array[..., -1:] if at.ndim else ordered._array[..., -1]
-    out = e.where(np.isnan(last_), np.nan, out)  # NaN is sorted last
+    largest = ordered._array[..., -1:] if at.ndim else ordered._array[..., -1]
+    out = e.where(np.isnan(largest), np.nan, out)  # NaN is sorted last
     if at.ndim:
         out = s.transpose(out, axes=(out.ndim - 1, *range(out.ndim - 1)))
     if not keepdim:

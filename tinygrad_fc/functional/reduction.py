@@ -1,6 +1,6 @@
-"""Reductions, variances and running sums in PyTorch's spelling.
+"""Reductions, softmax, variances and cumulative sums, with PyTorch's names and parameters.
 
-They take NumPy's names `axis` and `keepdims`, too, in place of `dim` and `keepdim`.
+NumPy's `axis` and `keepdims` are accepted in place of `dim` and `keepdim`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,7 @@ class ValuesIndices(NamedTuple):
 
 
 def _as_dtype(input: Any, dtype: Any, op: Any) -> Any:
-    """Return `input` cast to `dtype`; sums and products of unsigned integers are int64 by default.
-
-    NumPy does so for signed ones.
-    """
+    """Return `input` cast to `dtype`; unsigned integers to int64 by default, as PyTorch does."""
     try:
         unsigned = input.dtype.kind == "u"
     except AttributeError:  # numbers and lists
@@ -51,8 +48,8 @@ def _as_dtype(input: Any, dtype: Any, op: Any) -> Any:
     return input if dtype is None else input.to(dtype)
 
 
-def _reduction(op: Any, *, counts: bool = False) -> Decorator:
-    """Return a decorator that gives a documented function its body, a call of `op`."""
+def _reduction(op: Any, *, casts_unsigned: bool = False) -> Decorator:
+    """Return a decorator that makes a documented function a reduction by `op`."""
 
     def decorate(documented: Any) -> Any:
         def reduction(
@@ -64,7 +61,7 @@ def _reduction(op: Any, *, counts: bool = False) -> Decorator:
             axis: Any = None,
             keepdims: Any = None,
         ) -> Any:
-            if counts or dtype is not None:
+            if casts_unsigned or dtype is not None:
                 input = _as_dtype(input, dtype, op)
             return op(input, **reduction_axes(dim, keepdim, axis, keepdims))
 
@@ -73,9 +70,9 @@ def _reduction(op: Any, *, counts: bool = False) -> Decorator:
     return decorate
 
 
-@_reduction(r.sum_, counts=True)
+@_reduction(r.sum_, casts_unsigned=True)
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Return the sum over `dim` (all, one or several), of `input` cast to `dtype` if given.
+    """Return the sum over `dim` (all, one or several axes); `dtype` casts `input` first.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=0)
@@ -85,7 +82,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
 
 @_reduction(r.mean)
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Return the mean over `dim` (all, one or several), of `input` cast to `dtype` if given.
+    """Return the mean over `dim` (all, one or several axes); `dtype` casts `input` first.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(dim=0)
@@ -93,11 +90,11 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
     """
 
 
-@_reduction(r.prod, counts=True)
+@_reduction(r.prod, casts_unsigned=True)
 def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Return the product over `dim` (all, one or several), of `input` cast to `dtype` if given.
+    """Return the product over `dim` (all, one or several axes); `dtype` casts `input` first.
 
-    Its derivatives are right where elements are 0, in every order.
+    Derivatives of every order are correct also for elements equal to 0.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([2.0, 0.0, 3.0], requires_grad=True)
@@ -109,9 +106,9 @@ def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
 
 @_reduction(r.amax)
 def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Any:
-    """Return the largest values over `dim`; equal ones share the gradient evenly.
+    """Return the largest elements over `dim`; ties share the gradient evenly.
 
-    Raises `ShapeError` over no elements.
+    Raises `ShapeError` if there are no elements.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amax(dim=1)
@@ -121,9 +118,9 @@ def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Any:
 
 @_reduction(r.amin)
 def amin(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Any:
-    """Return the smallest values over `dim`; equal ones share the gradient evenly.
+    """Return the smallest elements over `dim`; ties share the gradient evenly.
 
-    Raises `ShapeError` over no elements.
+    Raises `ShapeError` if there are no elements.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amin(dim=1)
@@ -153,7 +150,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 @_reduction(c.all_)
 def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
-    """Tell whether all elements over `dim` are true.
+    """Return whether all elements over `dim` are true.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([True, False]).all()
@@ -163,7 +160,7 @@ def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
 
 @_reduction(c.any_)
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
-    """Tell whether any element over `dim` is true.
+    """Return whether any element over `dim` is true.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([True, False]).any()
@@ -173,7 +170,7 @@ def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
 
 @_reduction(r.logsumexp)
 def logsumexp(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
-    """Return the logarithm of the summed exponentials over `dim`: no overflow, no lost digits.
+    """Return `log(sum(exp(input)))` over `dim`, without overflow or cancellation.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1000.0, 1000.0]).logsumexp(dim=0)
@@ -181,8 +178,8 @@ def logsumexp(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
     """
 
 
-def _extreme(full: Any, pick: Any, pair: Any) -> Callable[[Any], Callable[..., Any]]:
-    """Return a decorator that makes a documented function the largest or smallest element."""
+def _extreme(reduce: Any, arg_reduce: Any, elementwise: Any) -> Callable[[Any], Callable[..., Any]]:
+    """Return a decorator that makes a documented function `max` or `min`, of three ops."""
 
     def decorate(documented: Any) -> Any:
         def extreme(
@@ -194,22 +191,23 @@ def _extreme(full: Any, pick: Any, pair: Any) -> Callable[[Any], Callable[..., A
             keepdims: Any = None,
         ) -> Any:
             if dim is None and axis is None:
-                return full(input, axis=None, keepdims=bool(keepdims))
+                return reduce(input, axis=None, keepdims=bool(keepdims))
             if isinstance(dim, Node | np.ndarray):
-                return pair(input, dim)
+                return elementwise(input, dim)
             if isinstance(dim if axis is None else axis, tuple | list):
                 raise ShapeError(
                     f"{documented.__name__} takes one dim, got {dim}: use amax or amin"
                 )
             settings = reduction_axes(dim, keepdim, axis, keepdims)
-            return picked(input, settings, pick(input, axis=settings["axis"], keepdims=True))
+            indices = arg_reduce(input, axis=settings["axis"], keepdims=True)
+            return values_at(input, settings, indices)
 
         return functools.update_wrapper(extreme, documented)
 
     return decorate
 
 
-def picked(input: Any, settings: dict[str, Any], at: Any) -> ValuesIndices:
+def values_at(input: Any, settings: dict[str, Any], at: Any) -> ValuesIndices:
     """Return the elements at the indices `at` along the axis of `settings`, and the indices."""
     if not input.ndim:
         return ValuesIndices(input, at)
@@ -222,10 +220,10 @@ def picked(input: Any, settings: dict[str, Any], at: Any) -> ValuesIndices:
 
 @_extreme(r.amax, c.argmax, e.maximum)
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """Return the largest element; over a `dim`, a pair of values and indices.
+    """Return the largest element; with `dim`, the values and their indices.
 
-    Of the whole, equal elements share the gradient evenly; over a `dim` it goes to the chosen
-    index. `max(x, y)` of two tensors is `maximum`. Raises `ShapeError` over no elements.
+    Without `dim`, ties share the gradient evenly; with `dim`, the element at the index gets it.
+    `max(x, y)` of two tensors is `maximum`. Raises `ShapeError` if there are no elements.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).max(dim=1).indices
@@ -235,7 +233,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 @_extreme(r.amin, c.argmin, e.minimum)
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """Return the smallest element; over a `dim`, a pair of values and indices. See `max`.
+    """Return the smallest element; with `dim`, the values and their indices. See `max`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([[1.0, 5.0], [3.0, 4.0]]).min(dim=1).values
@@ -244,29 +242,27 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Any:
-    """Return how many elements over `dim` are not 0.
+    """Return the number of nonzero elements over `dim`.
 
     >>> import tinygrad_fc as tg
     >>> tg.count_nonzero(tg.tensor([[1.0, 0.0], [2.0, 3.0]]), dim=0)
     tensor([2, 1])
     """
-    chosen = reduction_axes(dim, keepdim=False, axis=axis, keepdims=None)["axis"]
-    return c.count_nonzero(input, axis=chosen)
+    axes = reduction_axes(dim, keepdim=False, axis=axis, keepdims=None)["axis"]
+    return c.count_nonzero(input, axis=axes)
 
 
-def _row(input: Any, dim: Any, axis: Any, what: str) -> int:
-    chosen = dim if axis is None else axis
-    if not isinstance(chosen, int):
-        raise ShapeError(
-            f"{what} needs the dimension that sums to 1, such as dim=-1; got {chosen!r}"
-        )
-    return chosen if input.ndim else 0
+def _softmax_axis(input: Any, dim: Any, axis: Any, what: str) -> int:
+    dim = dim if axis is None else axis
+    if not isinstance(dim, int):
+        raise ShapeError(f"{what} needs the dimension that sums to 1, such as dim=-1; got {dim!r}")
+    return dim if input.ndim else 0
 
 
 def softmax(
     input: Tensor, dim: int | None = None, dtype: Any = None, *, axis: int | None = None
 ) -> Tensor:
-    """Return exponentials that sum to 1 over `dim`: probabilities from scores.
+    """Return `exp(input) / exp(input).sum(dim)`: probabilities from logits.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([0.0, 0.0]).softmax(dim=0)
@@ -274,13 +270,13 @@ def softmax(
     """
     if dtype is not None:
         input = input.to(dtype)
-    return r.softmax(input, axis=_row(input, dim, axis, "softmax"))
+    return r.softmax(input, axis=_softmax_axis(input, dim, axis, "softmax"))
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, dtype: Any = None, *, axis: int | None = None
 ) -> Tensor:
-    """Return the logarithm of `softmax` (in nats), to the last digits.
+    """Return the natural logarithm of `softmax`, without cancellation.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([0.0, -50.0]).log_softmax(dim=0)
@@ -288,11 +284,11 @@ def log_softmax(
     """
     if dtype is not None:
         input = input.to(dtype)
-    return r.log_softmax(input, axis=_row(input, dim, axis, "log_softmax"))
+    return r.log_softmax(input, axis=_softmax_axis(input, dim, axis, "log_softmax"))
 
 
 def _variance(op: Any) -> Decorator:
-    """Return a decorator that gives a documented function its body, a call of `op`."""
+    """Return a decorator that makes a documented function compute `op`, with PyTorch's options."""
 
     def decorate(documented: Any) -> Any:
         def variance(
@@ -308,7 +304,7 @@ def _variance(op: Any) -> Decorator:
             if isinstance(dim, bool):  # PyTorch's var(x, unbiased)
                 dim, unbiased = None, dim
             if correction is not None and unbiased is not None:
-                raise TypeError("give correction or unbiased, not both")
+                raise TypeError("pass correction or unbiased, not both")
             if correction is None:
                 correction = 1 if unbiased is None else int(unbiased)
             settings = reduction_axes(dim, keepdim, axis, keepdims)
@@ -328,7 +324,7 @@ def var(
     *,
     correction: float | None = None,
 ) -> Any:
-    """Return the variance over `dim`, divided by the count less `correction` (1 by default).
+    """Return the sum of squared deviations over `dim`, divided by count - `correction` (default 1).
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0, 3.0]).var()
@@ -345,7 +341,7 @@ def std(
     *,
     correction: float | None = None,
 ) -> Any:
-    """Return the standard deviation over `dim`; see `var`. Where all are equal its derivative is 0.
+    """Return the standard deviation over `dim`; see `var`. The gradient of equal elements is 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0, 3.0]).std()
@@ -372,36 +368,36 @@ def var_mean(
     """
 
 
-def _running(row: Any, input: Tensor, dim: Any, dtype: Any, axis: Any) -> Tensor:
-    chosen = dim if axis is None else axis
-    if chosen is None:
-        raise TypeError(f"{row.name} needs the dimension to run along: {row.name}(x, dim=0)")
-    along = normalize_dim(chosen, input.ndim or 1, row.name)
-    input = _as_dtype(input, dtype, row)
+def _cumulative(op: Any, input: Tensor, dim: Any, dtype: Any, axis: Any) -> Tensor:
+    dim = dim if axis is None else axis
+    if dim is None:
+        raise TypeError(f"{op.name} needs the dimension to run along: {op.name}(x, dim=0)")
+    along = normalize_dim(dim, input.ndim or 1, op.name)
+    input = _as_dtype(input, dtype, op)
     if not input.ndim:
-        return row(input.reshape(1), axis=0).reshape(())  # type: ignore[no-any-return]
-    return row(input, axis=along)  # type: ignore[no-any-return]
+        return op(input.reshape(1), axis=0).reshape(())  # type: ignore[no-any-return]
+    return op(input, axis=along)  # type: ignore[no-any-return]
 
 
 def cumsum(
     input: Tensor, dim: int | None = None, *, dtype: Any = None, axis: int | None = None
 ) -> Tensor:
-    """Return the sums of all elements up to each along `dim`.
+    """Return the cumulative sum along `dim`.
 
     >>> import tinygrad_fc as tg
     >>> tg.cumsum(tg.tensor([1.0, 2.0, 3.0]), dim=0)
     tensor([1., 3., 6.])
     """
-    return _running(r.cumsum, input, dim, dtype, axis)
+    return _cumulative(r.cumsum, input, dim, dtype, axis)
 
 
 def cumprod(
     input: Tensor, dim: int | None = None, *, dtype: Any = None, axis: int | None = None
 ) -> Tensor:
-    """Return the products of all elements up to each along `dim`.
+    """Return the cumulative product along `dim`.
 
     >>> import tinygrad_fc as tg
     >>> tg.cumprod(tg.tensor([1.0, 2.0, 3.0]), dim=0)
     tensor([1., 2., 6.])
     """
-    return _running(r.cumprod, input, dim, dtype, axis)
+    return _cumulative(r.cumprod, input, dim, dtype, axis)

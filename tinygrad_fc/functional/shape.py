@@ -1,4 +1,4 @@
-"""Shapes, axes, joining, splitting and repeating in PyTorch's spelling."""
+"""Reshaping, axes, joining, splitting and repeating, with PyTorch's names and parameters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ += ["transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "vs
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """Return the same elements in another shape; one size may be -1, which is computed.
 
-    Raises `ShapeError` where the counts of elements differ.
+    Raises `ShapeError` if the numbers of elements differ.
 
     >>> import tinygrad_fc as tg
     >>> tg.arange(6).reshape(2, -1).shape
@@ -39,10 +39,10 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
-    """Return the same memory in another shape, or, for a dtype, its bits read as that dtype.
+    """Return a view of the memory in another shape, or, for a dtype, with its bits read as that.
 
-    Raises `ShapeError` where `reshape` would have to copy, since the order of the axes is another
-    than that of the memory; and `GraphError` for the bits of a tensor that requires grad.
+    Raises `ShapeError` if `reshape` would have to copy, as after `transpose`, and `GraphError` for
+    a dtype if the tensor requires grad.
 
     >>> import tinygrad_fc as tg
     >>> tg.arange(6).view(3, 2).shape
@@ -51,14 +51,14 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         if input.requires_grad:
             raise GraphError(
-                "the bits of a tensor have no gradient: use x.detach().view(dtype), or x.to(dtype)"
+                "view(dtype) has no gradient: use x.detach().view(dtype), or x.to(dtype)"
             )
         return wrap(input._array.view(shape[0]))
     out = reshape(input, *shape)
     if input.numel() and not np.may_share_memory(out._array, input._array):
         raise ShapeError(
             f"view cannot read a tensor {input.shape} as {out.shape} without a copy, since its "
-            "axes lie in memory in another order: use reshape"
+            "axes are in another order in memory: use reshape"
         )
     return out
 
@@ -84,7 +84,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 def numel(input: Tensor) -> int:
-    """Return how many elements a tensor has.
+    """Return the number of elements.
 
     >>> import tinygrad_fc as tg
     >>> tg.numel(tg.zeros(2, 3))
@@ -94,7 +94,7 @@ def numel(input: Tensor) -> int:
 
 
 def t(input: Tensor) -> Tensor:
-    """Return the transposed matrix; a vector or 0-d tensor as it is.
+    """Return the transpose of a matrix; a vector or 0-d tensor unchanged.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(2, 3).t().shape
@@ -102,23 +102,23 @@ def t(input: Tensor) -> Tensor:
     """
     if input.ndim > 2:
         raise ShapeError(
-            f"t() is for at most 2 dimensions, got shape {input.shape}: use .mT or permute"
+            f"t() needs at most 2 dimensions, got shape {input.shape}: use .mT or permute"
         )
     return s.swapaxes(input, axis1=0, axis2=1) if input.ndim == 2 else input
 
 
 def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
-    """Return the tensor without its axes of size 1, or without those of them that `dim` names.
+    """Return the tensor without its axes of size 1; `dim` (one or several) restricts them.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(1, 2, 1).squeeze(0).shape
     (2, 1)
     """
     dim = dim if axis is None else axis
-    gone = range(input.ndim) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
-    gone = [normalize_dim(k, input.ndim or 1, "squeeze") for k in gone]
+    dims = range(input.ndim) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
+    dims = [normalize_dim(k, input.ndim or 1, "squeeze") for k in dims]
     return s.reshape(
-        input, shape=tuple(n for k, n in enumerate(input.shape) if n != 1 or k not in gone)
+        input, shape=tuple(n for k, n in enumerate(input.shape) if n != 1 or k not in dims)
     )
 
 
@@ -145,29 +145,29 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first > last:
         raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     shape = input.shape
-    whole = math.prod(shape[first : last + 1])
-    return s.reshape(input, shape=(*shape[:first], whole, *shape[last + 1 :]))
+    merged = math.prod(shape[first : last + 1])
+    return s.reshape(input, shape=(*shape[:first], merged, *shape[last + 1 :]))
 
 
 def expand(input: Tensor, *shape: Any) -> Tensor:
-    """Return the tensor repeated, without a copy, along axes of size 1; -1 keeps a size.
+    """Return a view with axes of size 1 broadcast to the sizes of `shape`; -1 keeps a size.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(3, 1).expand(-1, 4).shape
     (3, 4)
     """
-    wanted = as_shape(shape)
-    extra = len(wanted) - input.ndim
+    sizes = as_shape(shape)
+    extra = len(sizes) - input.ndim
     sizes = tuple(
-        input.shape[k - extra] if n == -1 and k >= extra else n for k, n in enumerate(wanted)
+        input.shape[k - extra] if n == -1 and k >= extra else n for k, n in enumerate(sizes)
     )
     return s.broadcast_to(input, shape=sizes)
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """Return the tensors one after another along `dim`.
+    """Return the tensors joined along `dim`.
 
-    Raises `ShapeError` where their other sizes differ, and `ValueError` for none.
+    Raises `ShapeError` if their other sizes differ, or for an empty list.
 
     >>> import tinygrad_fc as tg
     >>> tg.cat([tg.zeros(2, 3), tg.ones(1, 3)]).shape
@@ -186,7 +186,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """Return tensors of one shape side by side along a new axis `dim`.
+    """Return tensors of equal shape joined along a new axis `dim`.
 
     >>> import tinygrad_fc as tg
     >>> tg.stack([tg.zeros(3), tg.ones(3)], dim=1).shape
@@ -201,7 +201,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -
 def split(
     tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:
-    """Return slices of a given size, the last one maybe smaller, or of given sizes, along `dim`.
+    """Return slices along `dim` of one size (the last may be smaller), or of the sizes in a list.
 
     >>> import tinygrad_fc as tg
     >>> [part.tolist() for part in tg.arange(5).split(2)]
@@ -226,7 +226,7 @@ def split(
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Return at most `chunks` slices of equal size, the last one maybe smaller, along `dim`.
+    """Return at most `chunks` slices of equal size along `dim`; the last may be smaller.
 
     >>> import tinygrad_fc as tg
     >>> [part.tolist() for part in tg.arange(5).chunk(2)]
@@ -260,7 +260,7 @@ def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
 
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Return tensors side by side: vectors one after another, others along axis 1.
+    """Return the tensors joined along axis 1; vectors along axis 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.hstack([tg.zeros(2, 1), tg.ones(2, 2)])
@@ -272,7 +272,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Return tensors one below the other: along axis 0, vectors as rows.
+    """Return the tensors joined along axis 0; a vector is one row.
 
     >>> import tinygrad_fc as tg
     >>> tg.vstack([tg.zeros(2), tg.ones(2)])
@@ -283,10 +283,10 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
-    """Return the tensor with elements moved on, and the last ones brought to the front.
+    """Return the tensor with elements shifted along `dims`; the last ones reappear at the front.
 
-    Without `dims`, in the flattened tensor. Raises `ShapeError` where there are not as many shifts
-    as dims.
+    Without `dims` the flattened tensor is shifted. Raises `ShapeError` unless there are as many
+    shifts as dims.
 
     >>> import tinygrad_fc as tg
     >>> tg.roll(tg.arange(4), 1)
@@ -310,9 +310,9 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
-    """Return the tensor with axes moved to other places, the others in their order.
+    """Return the tensor with axes moved to new positions; the other axes keep their order.
 
-    Raises `ShapeError` where the two are not as many, or name an axis twice.
+    Raises `ShapeError` if `source` and `destination` differ in length, or name an axis twice.
 
     >>> import tinygrad_fc as tg
     >>> tg.movedim(tg.zeros(2, 3, 4), 0, -1).shape
@@ -324,13 +324,13 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     )
     if len(old) != len(new) or len(set(old)) != len(old) or len(set(new)) != len(new):
         raise ShapeError(
-            f"movedim needs a place for each axis, and no axis twice: {source} to {destination}"
+            f"movedim needs one destination per axis, and no axis twice: {source} to {destination}"
         )
     if not input.ndim:
         return input
     order = [k for k in range(input.ndim) if k not in old]
-    for place, axis in sorted(zip(new, old, strict=True)):
-        order.insert(place, axis)
+    for position, axis in sorted(zip(new, old, strict=True)):
+        order.insert(position, axis)
     return s.transpose(input, axes=tuple(order))
 
 
@@ -347,7 +347,7 @@ def ravel(input: Tensor) -> Tensor:
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """Return the tensor with axis `dim` split into axes of `sizes`; one may be -1.
 
-    Raises `ShapeError` where their product is not the size of the axis.
+    Raises `ShapeError` unless their product is the size of the axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.unflatten(tg.zeros(2, 6), 1, (3, -1)).shape
@@ -358,14 +358,14 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     known = math.prod(k for k in parts if k != -1)
     parts = tuple(n // (known or 1) if k == -1 else k for k in parts)
     if not parts or math.prod(parts) != n or min(parts) < 0:
-        raise ShapeError(f"unflatten: axis {at} of {input.shape} has no parts of sizes {sizes}")
+        raise ShapeError(f"unflatten cannot split axis {at} of {input.shape} into sizes {sizes}")
     return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
 
 
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return a diagonal of a matrix, or a matrix with a vector on a diagonal and zeros elsewhere.
 
-    `diagonal` counts from the main one, up and to the right. Raises `ShapeError` for more
+    Diagonal 0 is the main one; positive numbers are above it. Raises `ShapeError` for more than 2
     dimensions.
 
     >>> import tinygrad_fc as tg
@@ -385,7 +385,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     return input[k + down, k + right]
 
 
-def _triangle(input: Tensor, diagonal: int, what: str) -> Any:
+def _lower_triangle(input: Tensor, diagonal: int, what: str) -> Any:
     if input.ndim < 2:
         raise ShapeError(f"{what} needs a matrix or a batch of them, got shape {input.shape}")
     n, m = input.shape[-2:]
@@ -400,7 +400,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     tensor([[1., 0.],
             [1., 1.]])
     """
-    return e.where(_triangle(input, diagonal, "tril"), input, np.zeros((), input.dtype))
+    return e.where(_lower_triangle(input, diagonal, "tril"), input, np.zeros((), input.dtype))
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
@@ -411,11 +411,11 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     tensor([[1., 1.],
             [0., 1.]])
     """
-    return e.where(_triangle(input, diagonal - 1, "triu"), np.zeros((), input.dtype), input)
+    return e.where(_lower_triangle(input, diagonal - 1, "triu"), np.zeros((), input.dtype), input)
 
 
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
-    """Return the tensor repeated, without a copy, to the shape `size`; see `expand`.
+    """Return a view broadcast to the shape `size`; see `expand`.
 
     >>> import tinygrad_fc as tg
     >>> tg.broadcast_to(tg.tensor([1.0, 2.0]), (2, 2))
@@ -426,7 +426,7 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
-    """Return the tensor repeated, without a copy, to the shape of `other`.
+    """Return a view broadcast to the shape of `other`; see `expand`.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(3, 1).expand_as(tg.zeros(2, 3, 4)).shape
@@ -436,9 +436,9 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
-    """Return the tensor repeated as a whole so many times along each axis: `x.repeat(2, 3)`.
+    """Return copies of the tensor joined along each axis, their number per axis: `x.repeat(2, 3)`.
 
-    Raises `ShapeError` for fewer numbers than it has axes; more repeat it along new ones.
+    Additional numbers add axes at the front. Raises `ShapeError` for fewer numbers than axes.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1, 2]).repeat(2, 2)
@@ -448,18 +448,18 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     counts = as_shape(times if repeats is None else (repeats,))
     if len(counts) < input.ndim or any(k < 0 for k in counts):
         raise ShapeError(
-            f"repeat needs a number from 0 on for each axis of a tensor {input.shape}, got {counts}"
+            f"repeat needs a number >= 0 for each axis of a tensor {input.shape}, got {counts}"
         )
     shape = (1,) * (len(counts) - input.ndim) + input.shape
-    # A new axis before each one is repeated, and then merged with it.
-    apart = tuple(m for n in shape for m in (1, n))
+    # An axis of size 1 is inserted before each axis, broadcast, and merged with it.
+    inserted = tuple(m for n in shape for m in (1, n))
     wide = tuple(m for k, n in zip(counts, shape, strict=True) for m in (k, n))
-    whole = tuple(k * n for k, n in zip(counts, shape, strict=True))
-    return s.reshape(s.broadcast_to(s.reshape(input, shape=apart), shape=wide), shape=whole)
+    merged = tuple(k * n for k, n in zip(counts, shape, strict=True))
+    return s.reshape(s.broadcast_to(s.reshape(input, shape=inserted), shape=wide), shape=merged)
 
 
 def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
-    """Return the tensor repeated as a whole, along its last axes where `dims` are fewer.
+    """Return `repeat` with 1 in front of `dims` if they are fewer than the axes.
 
     >>> import tinygrad_fc as tg
     >>> tg.tile(tg.tensor([[1], [2]]), (2,))
@@ -473,34 +473,35 @@ def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
-    """Return each element, or slice along `dim`, `repeats` times: one number, or one for each.
+    """Return each element (or slice along `dim`) `repeats` times in a row.
 
-    Without `dim` the tensor is flattened. `repeat_interleave(repeats)` repeats the indices. Raises
-    `ShapeError` for counts that do not fit.
+    `repeats` is a number, or one number per element. Without `dim` the tensor is flattened.
+    `repeat_interleave(repeats)` repeats the indices. Raises `ShapeError` for another number of
+    `repeats`.
 
     >>> import tinygrad_fc as tg
     >>> tg.repeat_interleave(tg.tensor([5, 6]), tg.tensor([1, 2]))
     tensor([5, 6, 6])
     """
     if repeats is None:
-        places: Tensor = wrap(np.arange(input.numel()))
-        return repeat_interleave(places, input, 0, output_size=output_size)
+        indices: Tensor = wrap(np.arange(input.numel()))
+        return repeat_interleave(indices, input, 0, output_size=output_size)
     x, along = (input.reshape(-1), 0) if dim is None else (input, dim)
     x = x if x.ndim else x.reshape(1)
     along = normalize_dim(along, x.ndim, "repeat_interleave")
     at = np.repeat(np.arange(x.shape[along]), as_array(repeats))
     if output_size is not None and output_size != at.size:
         raise ShapeError(
-            f"repeat_interleave makes {at.size} of them, and output_size is {output_size}"
+            f"repeat_interleave returns {at.size} elements, but output_size is {output_size}"
         )
     return x[(slice(None),) * along + (at,)]
 
 
 def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple[Tensor, ...]:
-    """Return the coordinates of a grid: for vectors (n,), (m,), ... tensors (n, m, ...).
+    """Return the coordinates of a grid: tensors (n, m, ...) for vectors (n,), (m,), ...
 
-    With `indexing="xy"` the first two axes are exchanged, as plotting has them. Raises
-    `ShapeError` for more than vectors.
+    With `indexing="xy"` the first two axes are exchanged, as for plots. Raises `ShapeError` for
+    matrices.
 
     >>> import tinygrad_fc as tg
     >>> rows, columns = tg.meshgrid(tg.arange(2), tg.arange(3))
@@ -508,7 +509,7 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
     tensor([[0, 1, 2],
             [0, 1, 2]])
     """
-    # PyTorch takes one list of them as well.
+    # PyTorch also accepts one list of vectors.
     vectors: Any = tensors[0] if tensors and isinstance(tensors[0], tuple | list) else tensors
     if not vectors or any(v.ndim > 1 for v in vectors) or indexing not in ("ij", "xy"):
         raise ShapeError(
@@ -516,17 +517,17 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
             f"{[v.shape for v in vectors]} and {indexing!r}"
         )
     count = len(vectors)
-    places = list(range(count))
+    axes = list(range(count))
     if indexing == "xy" and count > 1:
-        places[:2] = 1, 0
+        axes[:2] = 1, 0
     shape = [1] * count
-    for k, v in zip(places, vectors, strict=True):
+    for k, v in zip(axes, vectors, strict=True):
         shape[k] = v.numel()
     return tuple(
         s.broadcast_to(
             s.reshape(v, shape=tuple(-1 if j == k else 1 for j in range(count))), shape=tuple(shape)
         )
-        for k, v in zip(places, vectors, strict=True)
+        for k, v in zip(axes, vectors, strict=True)
     )
 
 
@@ -537,7 +538,7 @@ def diff(
     prepend: Tensor | None = None,
     append: Tensor | None = None,
 ) -> Tensor:
-    """Return the differences of neighbours along `dim`, taken `n` times.
+    """Return the differences of adjacent elements along `dim`, taken `n` times.
 
     `prepend` and `append` are joined to `input` first.
 
