@@ -20,6 +20,13 @@ from tinygrad_fc.testing import (
 )
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spend no time on hints and little on making failures small."""
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.1)
+
+
 def test_functions_of_torch() -> None:
     torch = pytest.importorskip("torch")
     assert check(from_torch(torch.tanh), real, max_examples=10).compared
@@ -73,7 +80,10 @@ def test_functions_of_autograd() -> None:
 
 
 @pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
-def test_functions_of_one_result_are_required(adapter: Any) -> None:
+def test_functions_of_one_result_are_required(
+    adapter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.1)
     library = adapter.__name__.removeprefix("from_")
     pytest.importorskip(f"{library}.numpy" if library == "autograd" else library)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
@@ -91,7 +101,8 @@ def test_float32_alone(adapter: Any) -> None:
     assert check(adapter(lambda x, y: x * y * y), real(2), real(2), **narrow).compared
 
 
-def test_a_function_of_another_library_needs_its_adapter() -> None:
+def test_a_function_of_another_library_needs_its_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.1)
     torch = pytest.importorskip("torch")
     for f in (torch.tanh, torch.nn.ReLU(), lambda x: torch.tanh(x) * 2):
         with pytest.raises(NothingCheckedError, match=r"raises TypeError: .* must be Tensor"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,14 +22,24 @@ from tinygrad_fc.testing import (
 from tinygrad_fc.testing.report import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tinygrad_fc.domain import Domain
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spend less time on making failures small and on hints."""
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0.2)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.5)
+    """Spend less time on making failures small, and none on hints but where they are tested."""
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.3)
+
+
+@contextmanager
+def hints() -> Iterator[None]:
+    """Look for hints, for a short time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinygrad_fc.testing.failure.SECONDS", 0.2)
+        yield
 
 
 class Wrong(NamedTuple):
@@ -125,7 +136,8 @@ WRONG = (
 
 
 def _caught(wrong: Wrong) -> GradientError:
-    with pytest.raises(GradientError) as caught:
+    looking = hints() if wrong.says.startswith("hint: ") else nullcontext()
+    with pytest.raises(GradientError) as caught, looking:
         check_vjp(wrong.f, wrong.vjp, *wrong.domains, **wrong.options)
     return caught.value
 
@@ -147,7 +159,7 @@ def test_messages_name_the_error_and_reproduce_it(wrong: Wrong) -> None:
 
 
 def test_the_whole_message_and_the_attributes() -> None:
-    with pytest.raises(GradientError) as caught:
+    with pytest.raises(GradientError) as caught, hints():
         check_vjp(np.square, lambda g, out, x: g * x, np.array([1.0, 2.0, 4.0]))
     error = caught.value
     assert error.index == (2,)
@@ -206,7 +218,7 @@ def test_second_order_has_a_kind_of_its_own() -> None:
     def cut(x: Any) -> Any:
         return Cut.apply(x)
 
-    with pytest.raises(GradientError) as caught:
+    with pytest.raises(GradientError) as caught, hints():
         check(cut, real)
     text = str(caught.value)
     assert caught.value.kind == "second-order"

@@ -13,7 +13,7 @@ from tinygrad_fc.testing import (
     check,
     check_derivatives,
     check_vjp,
-    from_torch,
+    from_autograd,
     real,
 )
 
@@ -72,7 +72,7 @@ FAILING = {
     "signature": lambda: check(_cut, real, signature="n"),
     "axis": lambda: real("n n"),
     "parameters": check_derivatives(real, max_examples=5)(lambda x, y: x),
-    "no function of torch": lambda: from_torch(3),  # type: ignore[arg-type]
+    "no function of autograd": lambda: from_autograd(3),  # type: ignore[arg-type]
 }
 
 
@@ -90,6 +90,8 @@ def _shown(error: BaseException) -> Iterator[Path]:
 @pytest.mark.parametrize("name", FAILING)
 def test_the_kits_own_frames_are_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)  # no hints
+    monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.1)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.1)
     with pytest.raises(Exception, match=r"\w") as caught:
         FAILING[name]()
     shown = list(_shown(caught.value))

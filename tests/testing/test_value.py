@@ -42,7 +42,7 @@ def _few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def check_at(plan: Any, arrays: Any, options: Any, salts: int) -> Any:
         return run.check_at(
-            plan, arrays, options, salts if settings().max_examples > 100 else min(salts, 4)
+            plan, arrays, options, salts if settings().max_examples > 100 else min(salts, 2)
         )
 
     monkeypatch.setattr("tinygrad_fc.testing.checks.check_at", check_at)
