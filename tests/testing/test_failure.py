@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spend less time on making failures small, and none on hints but where they are tested."""
     monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.3)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.15)
 
 
 @contextmanager
@@ -180,6 +180,13 @@ def test_the_whole_message_and_the_attributes() -> None:
     assert isinstance(error, AssertionError)
 
 
+@pytest.fixture
+def _shrinking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make failures small for longer, where it is asserted how small they get."""
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.5)
+
+
+@pytest.mark.usefixtures("_shrinking")
 def test_examples_are_made_small_and_plain() -> None:
     with pytest.raises(GradientError) as caught:
         check_vjp(np.tanh, lambda g, out, x: g * (1 - out), real)
@@ -190,6 +197,7 @@ def test_examples_are_made_small_and_plain() -> None:
     assert all(a.size <= 3 for a in caught.value.arrays)
 
 
+@pytest.mark.usefixtures("_shrinking")
 def test_a_mean_for_a_sum_is_shown_on_ordinary_input() -> None:
     def affine(x: Any, w: Any, b: Any) -> Any:
         return x @ w + b
@@ -203,6 +211,7 @@ def test_a_mean_for_a_sum_is_shown_on_ordinary_input() -> None:
     assert all(a.size for a in caught.value.arrays)
 
 
+@pytest.mark.usefixtures("_shrinking")
 def test_indices_of_a_failure_are_distinct_unless_repeats_matter() -> None:
     with pytest.raises(GradientError) as caught:
         check_vjp(
@@ -344,7 +353,7 @@ def test_functions_of_libraries_are_pasted_by_their_place() -> None:
     assert line.startswith("check_vjp(np.square, lambda g, out, x: g * x, ")
 
 
-@check_derivatives(real("n", 2), positive("n"))
+@check_derivatives(real("n", 2), positive("n"), max_examples=10)
 def decorated(x: Any, y: Any) -> Any:
     return x.detach() * x * y.unsqueeze(1)
 

@@ -40,7 +40,7 @@ def _finding(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("op", registered_ops(), ids=lambda op: op.name)
 def test_an_op_obeys_all_laws(op: Op) -> None:
-    check(op, max_examples=settings().max_examples // 13)
+    check(op, max_examples=settings().max_examples // 20)
 
 
 finding = pytest.mark.usefixtures("_finding")
@@ -49,7 +49,7 @@ finding = pytest.mark.usefixtures("_finding")
 def finds(kind: str, op: Op) -> None:
     """Assert that `op` is refused, and why."""
     with pytest.raises(GradientError) as caught:
-        check(op)
+        check(op, order=2 if kind == "second-order" else 1)
     assert caught.value.kind == kind, str(caught.value)
 
 

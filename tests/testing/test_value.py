@@ -38,7 +38,7 @@ quiet = np.errstate(all="ignore")
 
 @pytest.fixture(autouse=True)
 def _few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check with few sets of directions, with all of them under a thorough profile."""
+    """Check with few sets of directions, with all of them under a thorough profile; no hints."""
 
     def check_at(plan: Any, arrays: Any, options: Any, salts: int) -> Any:
         return run.check_at(
@@ -46,6 +46,7 @@ def _few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr("tinygrad_fc.testing.checks.check_at", check_at)
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
 
 
 SATURATED = ("layer norm", [64.0, 0.0], [0.0, 1.0], [0.0, 0.0])
@@ -176,10 +177,10 @@ def test_a_wrong_gradient_on_a_staircase_is_found() -> None:
 
 
 def test_arguments_without_a_gradient_are_tensors_too() -> None:
-    assert check(lambda a, b: a.exp() * b.sigmoid(), real, real, max_examples=20).compared
+    assert check(lambda a, b: a.exp() * b.sigmoid(), real, real, max_examples=8).compared
 
 
-@check_derivatives(real("b", "n>=1"), index("n")("b"), boolean("b"), max_examples=20)
+@check_derivatives(real("b", "n>=1"), index("n")("b"), boolean("b"), max_examples=8)
 def test_indices_and_conditions_are_tensors_like_all_else(x: Any, i: Any, m: Any) -> Any:
     assert all(isinstance(t, tg.Tensor) for t in (x, i, m))
     assert (i.dtype, m.dtype) == (np.intp, bool)
@@ -202,7 +203,7 @@ def test_a_function_may_refuse_arguments_of_several_types() -> None:
         return bool(a.size == 0 or np.linalg.cond(a) < 1000)
 
     domain = real("n", "n", where=well)
-    assert check(linalg.solve, domain, real("n", "k"), max_examples=20).compared
+    assert check(linalg.solve, domain, real("n", "k"), max_examples=8).compared
 
 
 @pytest.mark.parametrize(("a", "b"), [(88.0, 0.0), (709.5, -4.0)])
