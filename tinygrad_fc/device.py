@@ -21,8 +21,8 @@ KINDS = ("cpu", "cuda")
 class device:  # noqa: N801  PyTorch's spelling
     """A place for arrays: `"cpu"`, `"cuda"`, or `"cuda:1"` for the second GPU.
 
-    Raises `RuntimeError` for another name. That a GPU is there is checked when arrays are moved to
-    it, as in PyTorch.
+    Raises `RuntimeError` for another name. Whether the GPU exists is checked when an array is moved
+    to it, as in PyTorch.
 
     >>> device("cuda", 1)
     device(type='cuda', index=1)
@@ -59,7 +59,7 @@ CPU = device("cpu")
 
 
 class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
-    """What scripts ask before they choose a device.
+    """The queries of `torch.cuda` by which scripts choose a device.
 
     >>> device = "cuda" if cuda.is_available() else "cpu"
     """
@@ -104,18 +104,18 @@ def device_of(array: Any) -> device:
 
 
 def is_on(array: Any, where: device) -> bool:
-    """Return whether an array is on a device; on any GPU where the device has no number."""
+    """Return whether `array` is on `where`; "cuda" without a number matches every GPU."""
     here = device_of(array)
     return where.type == here.type and (where.type == "cpu" or where.index in {None, here.index})
 
 
 def gpu(where: Any = None) -> device:
-    """Return the device that `tensor.cuda(where)` means: None, a number or a device."""
+    """Return the GPU that `where` names: None for the default one, a number or a device."""
     return device("cuda", where) if where is None or isinstance(where, int) else device(where)
 
 
 def moved(array: Any, where: device) -> Any:
-    """Return `array` on a device: itself if it is there, else a copy."""
+    """Return `array` if it is on device `where`, else a copy there."""
     if is_on(array, where):
         return array
     host = array.get() if computes_elsewhere(array) else array
@@ -127,7 +127,7 @@ def moved(array: Any, where: device) -> Any:
 
 
 def check(where: Any) -> None:
-    """Raise `RuntimeError` where `where` is not the CPU, on which tensors are created."""
+    """Raise `RuntimeError` if the device `where` is not available."""
     if where is not None and where is not CPU and device(where).type != "cpu":
         cupy()
         raise RuntimeError(
@@ -137,7 +137,7 @@ def check(where: Any) -> None:
 
 
 def computes_elsewhere(array: Any) -> bool:
-    """Return whether `array` is of another library that computes at once, such as CuPy."""
+    """Return whether `array` belongs to another eager array library, such as CuPy."""
     kind = type(array)
     return (
         kind is not np.ndarray
@@ -148,7 +148,7 @@ def computes_elsewhere(array: Any) -> bool:
 
 
 def refuse_lazy(value: Any, name: str) -> None:
-    """Raise `DtypeError` where `value` is a Dask array, whose elements are not computed yet."""
+    """Raise `DtypeError` if `value` is a Dask array, whose elements are not computed yet."""
     if type(value).__module__.partition(".")[0] == "dask":
         raise DtypeError(
             f"{name} got a Dask array of shape {value.shape}, whose elements are not computed; "
@@ -158,23 +158,23 @@ def refuse_lazy(value: Any, name: str) -> None:
         )
 
 
-# Memory of the CPU
+# CPU memory
 
-TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # glibc's numbers of these options
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # constants of glibc's `mallopt`
 
 
 def keep_freed_memory(size: int = 1 << 25) -> bool:
-    """Have glibc keep freed blocks of up to `size` bytes; return whether it does.
+    """Make glibc keep freed blocks of up to `size` bytes; return whether it does.
 
-    A training step frees its large arrays and asks for them again. glibc returns them to the system
-    each time, and half of such a step goes into page faults. With it, a process stays near its peak
-    of such blocks. It runs once, at import, on Linux alone; the environment variable
-    TINYGRAD_FC_KEEP_MEMORY=0 switches it off.
+    A training step frees its large arrays and allocates them again. By default glibc returns them
+    to the system each time, and page faults take half of the step. With this option the memory of
+    the process stays near its peak. The function runs once, at import, on Linux only; the
+    environment variable TINYGRAD_FC_KEEP_MEMORY=0 disables it.
     """
     if sys.platform != "linux" or os.environ.get("TINYGRAD_FC_KEEP_MEMORY") == "0":
         return False
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # which other C libraries lack
-    # In other threads than the main one, a free heap of 64 MiB is kept if it fits into the pad.
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # None for other C libraries
+    # The heaps of other threads have 64 MiB; a free one is kept if it fits into the pad.
     options = ((MMAP_THRESHOLD, size), (TRIM_THRESHOLD, 8 * size), (TOP_PAD, 4 * size))
     return set_option is not None and all(set_option(*option) for option in options)
 
