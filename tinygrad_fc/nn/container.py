@@ -100,7 +100,7 @@ class _List(_Container[T]):
             ) from None
 
     def _part(self, named: list[tuple[str, T]]) -> Self:
-        """Return another container of this type with some of the items."""
+        """Return a container of this type with the items in `named`."""
         part = type(self)()
         part._renumber(value for _, value in named)
         return part
@@ -160,7 +160,7 @@ class _List(_Container[T]):
         return both
 
 
-# By the forward of an activation: its class, and the op that fuses a linear layer with it.
+# Maps the `forward` of an activation to its class and to the op that fuses it with a linear layer.
 _FUSED: dict[Any, tuple[type[Module], Op]] = {
     Sigmoid.forward: (Sigmoid, linalg.linear_sigmoid),
     Tanh.forward: (Tanh, linalg.linear_tanh),
@@ -200,46 +200,46 @@ class Sequential(_List[Module]):
 
     def forward(self, input: Any) -> Any:
         """Return the output of the last layer."""
-        at = ""
-        waiting: Any = None  # a Linear, fused with the activation if one follows
+        current = ""
+        pending: Any = None  # a Linear, which is fused with the next layer if that has a fused op
         try:
             for name, layer in tuple(self.__dict__.items()):
                 if not isinstance(layer, Module):
                     continue
                 # Fuse only original layers: no subclasses, no patched `forward`, no hooks.
                 kind = layer.__class__
-                code = None if layer._hooks or "forward" in layer.__dict__ else kind.forward
-                if waiting is not None:
-                    fused = _FUSED.get(code)
+                forward = None if layer._hooks or "forward" in layer.__dict__ else kind.forward
+                if pending is not None:
+                    fused = _FUSED.get(forward)
                     if fused is not None and fused[0] is kind:
-                        input, waiting = waiting.forward(input, op=fused[1]), None
+                        input, pending = pending.forward(input, op=fused[1]), None
                         continue
-                    input, waiting = waiting(input), None
-                at = name
+                    input, pending = pending(input), None
+                current = name
                 if (
                     kind is Linear
-                    and code is _LINEAR_FORWARD
+                    and forward is _LINEAR_FORWARD
                     and getattr(layer, "bias", None) is not None
                 ):
-                    waiting = layer
+                    pending = layer
                 else:
                     input = layer(input)
-            if waiting is not None:
-                input = waiting(input)
+            if pending is not None:
+                input = pending(input)
         except Exception as error:
             items = list(self._named_items().items())
-            place = [name for name, _ in items].index(at)
-            previous = (*items[place - 1], getattr(input, "shape", ())) if place else None
-            add_path(error, self, at, previous)
+            i = [name for name, _ in items].index(current)
+            previous = (*items[i - 1], getattr(input, "shape", ())) if i else None
+            add_path(error, self, current, previous)
             raise
         return input
 
 
 class ModuleList(_List[Module]):
-    """A list of modules. A plain list works as well; this one shows its items in `repr`.
+    """A list of modules, with the methods of a list and no `forward`.
 
-    It has the methods of a list and no `forward`. Raises `TypeError` for an item that is not a
-    module.
+    A plain list works as well, but `repr` does not show its items. Raises `TypeError` for an item
+    that is not a module.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.ModuleList(tg.nn.Linear(2, 2) for _ in range(3))
@@ -252,8 +252,8 @@ class ModuleList(_List[Module]):
         lines, start = [], 0
         for text, run in groupby(self, indented):
             count = len(list(run))
-            several = f"-{start + count - 1}): {count} x "
-            lines.append(f"({start}{several if count > 1 else '): '}{text}")
+            label = f"({start}-{start + count - 1}): {count} x" if count > 1 else f"({start}):"
+            lines.append(f"{label} {text}")
             start += count
         return lines
 
@@ -286,7 +286,7 @@ class _Dict(_Container[T], MutableMapping[str, T]):
     def __setitem__(self, key: str, value: T) -> None:
         item = self._as_item(value)
         if key not in self:
-            self._register(key, None, type(None))
+            self._register(key, None, type(None))  # raises for an invalid key
         setattr(self, key, item)
 
     def __delitem__(self, key: str) -> None:

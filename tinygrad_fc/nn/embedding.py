@@ -54,11 +54,11 @@ class Embedding(Module):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None, **more: Any
+        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None, **kwargs: Any
     ) -> Self:
-        """Return a layer with pretrained vectors (num_embeddings, embedding_dim), frozen or not."""
+        """Return a layer with the vectors `embeddings` (num_embeddings, embedding_dim)."""
         count, width = embeddings.shape
-        return cls(count, width, padding_idx, _weight=embeddings, _freeze=freeze, **more)
+        return cls(count, width, padding_idx, _weight=embeddings, _freeze=freeze, **kwargs)
 
     def reset_parameters(self) -> None:
         """Reinitialize the vectors."""

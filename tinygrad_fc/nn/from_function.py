@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class _Signature:
-    """The signature of a class from its settings, built when it is read: imports are faster."""
+    """Descriptor that builds the signature of a class from its settings.
+
+    The signature is built only when it is read, which makes imports faster.
+    """
 
     def __get__(self, instance: Any, owner: Any) -> inspect.Signature:
         kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
@@ -29,8 +32,7 @@ class FromFunction(Module):
 
     A subclass passes `function` and declares its settings as the fields of a dataclass. They are
     arguments of its constructor and attributes of the module; those annotated with Tensor are
-    buffers.
-    The docstring of the function is appended to that of the class.
+    buffers. The docstring of the function is appended to that of the class.
 
     >>> import tinygrad_fc as tg
     >>> def scaled(input, factor=2.0):
@@ -84,7 +86,7 @@ class FromFunction(Module):
 
 
 def _forward(function: Callable[..., Any], settings: Sequence[str]) -> Callable[..., Any]:
-    passed = [name for name in settings if name != "inplace"]  # which has no effect
+    passed = [name for name in settings if name != "inplace"]  # `inplace` has no effect
     if not passed:
         return lambda _, *inputs: function(*inputs)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Hook:
-    """A function, when it is called, and the options of PyTorch's `register_forward_hook`."""
+    """A function, the time of its call, and the options of PyTorch's `register_forward_hook`."""
 
     def __init__(
         self,
@@ -99,19 +99,19 @@ class _Gradients:
     def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the inputs, passed through an identity op."""
         self.count = len(args)
-        watched = _through(self._call_hooks, args)
-        self.no_input = watched is args  # then the output op calls the hooks
+        watched = _with_backward(self._call_hooks, args)
+        self.no_input_op = watched is args  # then the output op calls the hooks
         return watched
 
     def watch_outputs(self, result: Any) -> Any:
         """Return the output or outputs, passed through an identity op."""
         if isinstance(result, tuple):
-            return _through(self._store, result)
-        return _through(self._store, (result,))[0]
+            return _with_backward(self._store, result)
+        return _with_backward(self._store, (result,))[0]
 
     def _store(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
         self.grad_output = gradients
-        if self.no_input:
+        if self.no_input_op:
             self._call_hooks((None,) * self.count)
         return gradients
 
@@ -123,12 +123,12 @@ class _Gradients:
         return grad_input
 
 
-def _through(
+def _with_backward(
     callback: Callable[[tuple[Any, ...]], tuple[Any, ...]], values: tuple[Any, ...]
 ) -> tuple[Any, ...]:
-    """Return `values`, of which those that require grad get an op with `callback` as backward.
+    """Pass the values that require grad through an identity op with `callback` as backward.
 
-    `callback` gets and returns one gradient per value, None for one that does not require grad.
+    `callback` gets and returns one gradient per value, None for a value that does not require grad.
     """
     from tinygrad_fc.autograd.function import Function  # noqa: PLC0415  not loaded by training
 

@@ -83,7 +83,8 @@ def trunc_normal_(
 ) -> Tensor:
     """Fill `tensor` from a normal distribution truncated to [a, b], and return it.
 
-    Exact for every interval, also far in a tail. Raises `ValueError` unless a < b and std > 0.
+    The distribution is exact, also for an interval far in a tail. Raises `ValueError` unless a < b
+    and std > 0.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.trunc_normal_(tg.empty(100), std=3.0)
@@ -99,8 +100,8 @@ def trunc_normal_(
 def _truncated(count: int, low: float, high: float, rng: np.random.Generator) -> Any:
     """Return `count` standard normal numbers within [low, high], by rejection.
 
-    Proposals are uniform on the part of the interval where the density is not negligible, and
-    accepted with probability density(x) / density(peak): at least 2 % are, for every interval.
+    Proposals are uniform on the part of the interval where the density is not negligible. They are
+    accepted with probability density(x) / density(peak), which is at least 2 % on average.
     """
     peak = min(max(0.0, low), high)
     far = math.sqrt(peak * peak + 80)  # beyond, exp(-x * x / 2) / exp(-peak * peak / 2) < 1e-17
@@ -153,8 +154,8 @@ def xavier_uniform_(
 ) -> Tensor:
     """Fill `tensor` uniformly from [-r, r), r = gain * sqrt(6 / (fan_in + fan_out)); return it.
 
-    Preserves the variance of activations and gradients through layers (Glorot and Bengio, 2010,
-    formula 16). Raises `ShapeError` for fewer than two dimensions.
+    This preserves the variance of activations and gradients through layers (Glorot and Bengio,
+    2010, formula 16). Raises `ShapeError` for fewer than two dimensions.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.xavier_uniform_(tg.empty(2, 4))
@@ -168,8 +169,8 @@ def xavier_uniform_(
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill `tensor` from N(0, std**2), std = gain * sqrt(2 / (fan_in + fan_out)); return it.
 
-    Preserves the variance of activations and gradients through layers (Glorot and Bengio, 2010).
-    Raises `ShapeError` for fewer than two dimensions.
+    This preserves the variance of activations and gradients through layers (Glorot and Bengio,
+    2010). Raises `ShapeError` for fewer than two dimensions.
     """
     std = gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor)))
     return normal_(tensor, 0.0, std, generator)
@@ -184,10 +185,10 @@ def kaiming_uniform_(
 ) -> Tensor:
     """Fill `tensor` uniformly from [-r, r), r = gain * sqrt(3 / fan); return it.
 
-    Preserves the variance of activations (`mode="fan_in"`) or of gradients (`"fan_out"`) through
-    layers with `nonlinearity`, whose gain `calculate_gain` returns; `a` is the negative slope of
-    `leaky_relu` (He et al., 2015, formulas 10 and 14). Raises `ShapeError` for fewer than two
-    dimensions, `ValueError` for another mode.
+    This preserves the variance of activations (`mode="fan_in"`) or of gradients (`"fan_out"`)
+    through layers with `nonlinearity`, whose gain `calculate_gain` returns; `a` is the negative
+    slope of `leaky_relu` (He et al., 2015, formulas 10 and 14). Raises `ShapeError` for fewer than
+    two dimensions, `ValueError` for another mode.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.kaiming_uniform_(tg.empty(2, 6), nonlinearity="relu")
@@ -215,8 +216,9 @@ def kaiming_normal_(
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """Fill `tensor`, as a matrix (n, rest), with orthonormal rows or columns times `gain`.
 
-    Rows if n <= rest, else columns; uniformly distributed over all such matrices (Saxe et al.,
-    2013; Mezzadri, 2007). Returns it. Raises `ShapeError` for fewer than two dimensions.
+    The rows are orthonormal if n <= rest, else the columns. The matrix is uniformly distributed
+    over all such matrices (Saxe et al., 2013; Mezzadri, 2007). Returns `tensor`. Raises
+    `ShapeError` for fewer than two dimensions.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.nn.init.orthogonal_(tg.empty(2, 5))
@@ -237,7 +239,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 def sparse_(
     tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
 ) -> Tensor:
-    """Fill `tensor` (n, m) from N(0, std**2), a fraction of each column with 0; return it.
+    """Fill `tensor` (n, m) from N(0, std**2), but a fraction of each column with 0; return it.
 
     ceil(sparsity * n) random elements of each column are 0 (Martens, 2010). Raises `ShapeError`
     unless `tensor` has two dimensions, `ValueError` unless `sparsity` is in [0, 1].

@@ -107,8 +107,8 @@ class Bilinear(Module):
     """`x1 @ weight[o] @ x2 + bias[o]` for each output `o`, `nn.functional.bilinear`.
 
     `x1` (..., in1_features) and `x2` (..., in2_features) give (..., out_features); `weight`
-    (out_features, in1_features, in2_features) and `bias` (out_features,) start uniformly
-    distributed in +-1 / sqrt(in1_features). Raises `LayerError` for an input of another width.
+    (out_features, in1_features, in2_features) and `bias` (out_features,) are initialized uniformly
+    in +-1 / sqrt(in1_features). Raises `LayerError` for an input of another width.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Bilinear(2, 3, 5)(tg.zeros(4, 2), tg.zeros(4, 3)).shape
@@ -134,14 +134,14 @@ class Bilinear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias again."""
+        """Reinitialize weight and bias."""
         _init_uniform(self.weight, self.bias, self.in1_features)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
         for input, setting in ((input1, "in1_features"), (input2, "in2_features")):
-            wanted = getattr(self, setting)
-            if input.ndim == 0 or input.shape[-1] != wanted:
-                raise LayerError(self, input, axis=-1, expected=wanted, setting=setting)
+            expected = getattr(self, setting)
+            if input.ndim == 0 or input.shape[-1] != expected:
+                raise LayerError(self, input, axis=-1, expected=expected, setting=setting)
         return F.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
@@ -152,7 +152,7 @@ class Bilinear(Module):
 
 
 class Identity(Module):
-    """Returns its input. The constructor ignores all arguments.
+    """Returns its input. The constructor ignores its arguments.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Identity(54)(tg.ones(2))
@@ -189,7 +189,7 @@ class Flatten(Module):
 class Unflatten(Module):
     """Splits the axis `dim` into axes of the sizes `unflattened_size`, one of which may be -1.
 
-    Raises `ShapeError`, when called, where their product is not the size of the axis.
+    The call raises `ShapeError` if the product of the sizes is not the size of the axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Unflatten(1, (2, 3))(tg.zeros(4, 6)).shape

@@ -1,8 +1,8 @@
 """The base class of layers and models.
 
-A module has no registries. `vars(module)` is scanned for parameters and submodules, also in lists,
-tuples and dicts. So `self.weight` is a plain attribute, layers in a list are found, and a subclass
-need not call `super().__init__()`, since all other state has defaults on the class.
+A module has no registries: its methods scan `vars(module)` for parameters and submodules, also in
+lists, tuples and dicts. So `self.weight` is a plain attribute, and layers may be in a list. A
+subclass need not call `super().__init__()`, since all other state has defaults on the class.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CONTAINERS = (list, tuple, dict)
 class Module:
     """Base of layers and models: a subclass sets parameters and layers, and defines `forward`.
 
-    Parameters and modules in lists, tuples and dicts are found too, under names like
+    Parameters and modules in lists, tuples and dicts belong to the model too, under names such as
     `layers.0.weight`; a shared one is listed once. `state_dict` and `repr` raise
     `RecursionError` for a module that contains itself, as in PyTorch. Call the module, not its
     `forward`: only the call runs hooks, and adds the path in the model to errors.
@@ -86,7 +86,7 @@ class Module:
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """Yield path and module of this module and all below it, parents first.
+        """Yield path and module of this module and all modules below it, parents first.
 
         `remove_duplicate=False` yields a shared module under each path.
         """
@@ -94,7 +94,7 @@ class Module:
         return iter(_submodules(self, prefix, seen if remove_duplicate else None))
 
     def modules(self) -> Iterator[Module]:
-        """Yield this module and all below it, each once."""
+        """Yield this module and all modules below it, each once."""
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -154,7 +154,7 @@ class Module:
     def get_submodule(self, target: str) -> Module:
         """Return the module at the path `target`, such as `"layers.0"`; `""` is this one.
 
-        Raises `AttributeError` where there is none.
+        Raises `AttributeError` if there is none.
         """
         return self._get(target, "module", self.named_modules(remove_duplicate=False))
 
@@ -178,7 +178,7 @@ class Module:
         """Set the attribute `name` to a parameter, as `self.name = param` does too.
 
         Raises `KeyError` for a name that is taken or cannot be an attribute, `TypeError` for a
-        value that is neither a `Parameter` nor None, which stands for an absent one.
+        value that is neither a `Parameter` nor None, which means no parameter.
         """
         self._register(name, param, Parameter)
 
@@ -279,8 +279,8 @@ class Module:
         `device=`. Integer tensors keep their dtype. Raises `DtypeError` for a dtype that is not a
         float, `RuntimeError` for an unavailable device.
         """
-        where, dtype = device_and_dtype(args, kwargs)
-        return self._convert(where, None if dtype is None else np.dtype(dtype))
+        device, dtype = device_and_dtype(args, kwargs)
+        return self._convert(device, None if dtype is None else np.dtype(dtype))
 
     def cpu(self) -> Self:
         """Call `to("cpu")`."""
@@ -302,7 +302,7 @@ class Module:
         """Call `to(float16)`."""
         return self._convert(dtype=dtypes.float16)
 
-    def _convert(self, where: device | None = None, dtype: np.dtype[Any] | None = None) -> Self:
+    def _convert(self, to: device | None = None, dtype: np.dtype[Any] | None = None) -> Self:
         if dtype is not None and dtype.kind != "f":
             raise DtypeError(
                 f"to: dtype is {dtype}, expected a float dtype. Use float32 or float64"
@@ -310,7 +310,7 @@ class Module:
         for tensor in chain(self.parameters(), self.buffers()):
             for t in (tensor, tensor.grad):
                 if t is not None:
-                    t.data = t.data.to(where, dtype if t.dtype.kind == "f" else None)
+                    t.data = t.data.to(to, dtype if t.dtype.kind == "f" else None)
         return self
 
     # State
@@ -320,10 +320,10 @@ class Module:
     ) -> dict[str, Any]:
         """Return a dict of all parameters and persistent buffers by path, detached, not copied.
 
-        A shared parameter is under each of its paths, as in PyTorch; of two tensors with one path,
-        only the last is in it. `keep_vars=True` returns the parameters themselves. Paths begin with
-        `prefix`; `destination` is the dict to fill. Training changes the values:
-        `copy.deepcopy(model.state_dict())` preserves them.
+        A shared parameter is under each of its paths, as in PyTorch; of two tensors with the same
+        path, only the last is included. `keep_vars=True` returns the parameters themselves. Paths
+        begin with `prefix`; `destination` is the dict to fill. Training changes the values in the
+        dict: `copy.deepcopy(model.state_dict())` preserves them.
 
         >>> import tinygrad_fc as tg
         >>> {name: t.shape for name, t in tg.nn.Linear(3, 2).state_dict().items()}
@@ -338,8 +338,8 @@ class Module:
 
         `strict=False` ignores paths that only one side has, and returns them as `missing_keys` and
         `unexpected_keys`. `assign=True` uses the memory and dtype of the values instead of a copy.
-        Raises `RuntimeError` that lists missing and unexpected paths and wrong shapes; then nothing
-        is changed.
+        Raises `RuntimeError` with a list of missing and unexpected paths and wrong shapes, and then
+        changes nothing.
         """
         return load(self, state_dict, strict=strict, assign=assign)
 
@@ -367,7 +367,7 @@ class Module:
 
         Its result, unless None, replaces the output. `with_kwargs` calls
         `hook(module, args, kwargs, output)`; `prepend` puts it first; `always_call` calls it also
-        where `forward` raised, with the output None.
+        if `forward` raised, with the output None.
         """
         return self._hook(hooks.Hook(hook, "after", with_kwargs, always_call), prepend=prepend)
 
@@ -376,8 +376,9 @@ class Module:
     ) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` in each backward pass; return a handle.
 
-        Both are tuples: one gradient per positional argument of `forward`, None where none is
-        required, and one per output. The hook may return another `grad_input`.
+        `grad_input` has one gradient per positional argument of `forward`, or None for an argument
+        that does not require grad; `grad_output` has one per output. The hook may return another
+        `grad_input`.
 
         >>> import tinygrad_fc as tg
         >>> layer = tg.nn.Tanh()
@@ -415,7 +416,7 @@ class Module:
         return module_html(self)
 
 
-_REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))  # valid for a parameter or module
+_REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))  # of a parameter or module
 
 
 def members(owner: object, kind: type[T]) -> list[tuple[str, T]]:
@@ -438,7 +439,7 @@ def _collect(name: str, value: Any, kind: type[T], result: list[tuple[str, T]]) 
 
 
 def _submodules(root: Module, path: str, seen: set[Module] | None) -> list[tuple[str, Module]]:
-    """Return (path, module) of `root` and all below it, once if `seen` is a set."""
+    """Return (path, module) of `root` and all modules below it, each once if `seen` is a set."""
     if seen is not None:
         if root in seen:
             return []

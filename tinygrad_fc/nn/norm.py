@@ -49,7 +49,7 @@ class _RunningNorm(_Affine):
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
-    _default = True  # of affine and track_running_stats
+    _default = True  # default of affine and track_running_stats
 
     def __init__(
         self,
@@ -103,10 +103,11 @@ class _RunningNorm(_Affine):
 class BatchNorm1d(_RunningNorm):
     """Batch normalization of features, `nn.functional.batch_norm`.
 
-    `x` has shape (N, C) or (N, C, L). In training the statistics are those of the batch, which also
-    update the running ones with `momentum` (None: the average over all batches); after `eval()` the
-    running ones are used. `affine=False` omits `weight` and `bias` (C,). Raises `LayerError` unless
-    C is num_features, `ValueError` for one value per feature in training. Ioffe and Szegedy (2015).
+    `x` has shape (N, C) or (N, C, L). Training uses the statistics of the batch, and updates the
+    running statistics with `momentum` (None: the average over all batches); after `eval()` the
+    layer uses the running statistics. `affine=False` omits `weight` and `bias` (C,). Raises
+    `LayerError` unless C is num_features, `ValueError` for a single value per feature in training.
+    Ioffe and Szegedy (2015).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.BatchNorm1d(1)(tg.tensor([[1.0], [3.0]])).detach()
@@ -177,11 +178,9 @@ class _LastAxesNorm(_Affine):
 
     def _check(self, input: Any) -> None:
         shape = self.normalized_shape
-        for axis, wanted in enumerate(shape, -len(shape)):
-            if -axis <= input.ndim and input.shape[axis] != wanted:
-                raise LayerError(
-                    self, input, axis=axis, expected=wanted, setting="normalized_shape"
-                )
+        for axis, size in enumerate(shape, -len(shape)):
+            if -axis <= input.ndim and input.shape[axis] != size:
+                raise LayerError(self, input, axis=axis, expected=size, setting="normalized_shape")
 
 
 class LayerNorm(_LastAxesNorm):

@@ -1,4 +1,4 @@
-"""The class `Parameter`, and helpers of parameters."""
+"""The class `Parameter`, and functions for parameters."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ class Parameter(Tensor):
 
     It shares the memory of `data`, a tensor or array of any shape, and is a leaf; without `data` it
     is empty. `requires_grad=False` freezes it. A copy (`deepcopy`, `pickle`) has the values and not
-    the `.grad`, as in PyTorch. Raises `DtypeError` for integers or booleans that should require
-    grad.
+    the `.grad`, as in PyTorch. Raises `DtypeError` if it requires grad and `data` is not of floats.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Parameter(tg.zeros(2))
@@ -47,7 +46,7 @@ class Parameter(Tensor):
 
 
 def unfilled(shape: Any, device: Any = None, dtype: Any = None) -> Parameter:
-    """Return a parameter with arbitrary values, by default of the default dtype."""
+    """Return an uninitialized parameter; `dtype=None` is the default dtype."""
     return Parameter(empty(shape, dtype=dtype, device=device))
 
 
@@ -60,15 +59,15 @@ def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
         tensor._grad = wrap(np.zeros_like(tensor._grad._array))
 
 
-def refuse_module(value: Any, what: str, name: str) -> None:
+def refuse_module(value: Any, function: str, name: str) -> None:
     """Raise `TypeError` for a module or a method that was passed instead of its parameters."""
     if hasattr(value, "named_parameters"):
         raise TypeError(
-            f"{what} takes {name}, got the {type(value).__name__} that has them: pass "
-            "model.parameters()"
+            f"{function} takes {name}, got a {type(value).__name__}. Pass model.parameters()"
         )
     if isinstance(value, FunctionType | MethodType):
-        called = value.__name__ if isinstance(value, MethodType) else "parameters"
+        method = value.__name__ if isinstance(value, MethodType) else "parameters"
         raise TypeError(
-            f"{what} takes {name}, got the function {value.__qualname__}: call it, model.{called}()"
+            f"{function} takes {name}, got the function {value.__qualname__}. Call it: "
+            f"model.{method}()"
         )

@@ -28,7 +28,7 @@ __all__ = ["Summary", "summary"]
 
 @dataclass
 class Layer:
-    """A row of a summary: a module at its first path, or a further path of it.
+    """A row of a summary: a module at its first path, or another path of the same module.
 
     `outputs` lists the output shape of every call: a tuple for a tensor, lists and dicts of them
     for several. `parameters` and `trainable` are numbers of elements of the module's own
@@ -92,10 +92,11 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     """Return a table of the layers of `model`, with their output shapes for an input shape.
 
     `input_shape` includes the batch axis; for several inputs it is a list of shapes. `dtypes` is
-    the dtype of all inputs or a list with one per input, by default that of the parameters. One
-    forward pass of a copy of the model is run in eval mode without gradients, on inputs of 0.5 (0
-    for integers). The state of the default generator is restored. Raises `TypeError` for an input
-    that is not a shape, `ValueError` for a negative size or another number of dtypes.
+    the dtype of all inputs or a list with one per input, by default that of the parameters. The
+    function runs one forward pass of a copy of the model, in eval mode without gradients, on inputs
+    of 0.5 (0 for integers), and restores the state of the default generator. Raises `TypeError` for
+    an `input_shape` that is not a shape, `ValueError` for a negative size or another number of
+    dtypes.
 
     >>> import tinygrad_fc as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(64, 32), tg.nn.ReLU(), tg.nn.Linear(32, 10))
@@ -119,11 +120,11 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     _add_layers(layers, {}, model, "", 0)
     modules = dict(model.named_modules())
     rows = {id(modules[row.path]): row for row in reversed(layers) if row.same_as is None}
-    random = default_generator.get_state()
+    random_state = default_generator.get_state()
     try:
-        outputs = _run(model, inputs, rows)
+        output_bytes = _run(model, inputs, rows)
     finally:
-        default_generator.set_state(random)
+        default_generator.set_state(random_state)
     parameters, buffers = list(model.parameters()), list(model.buffers())
     return Summary(
         layers=layers,
@@ -133,12 +134,12 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
         parameter_bytes=_bytes(parameters),
         buffer_bytes=_bytes(buffers),
         input_bytes=_bytes(inputs),
-        output_bytes=outputs,
+        output_bytes=output_bytes,
     )
 
 
 def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
-    """Return one input per shape: 0.5, valid as probability and in log, or the index 0."""
+    """Return one input per shape, filled with 0.5 (a probability, in the domain of log) or 0."""
     try:
         several = any(isinstance(shape, list | tuple) for shape in input_shape)
         shapes = [tuple(map(index, s)) for s in (input_shape if several else [input_shape])]
@@ -160,9 +161,9 @@ def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
 def _add_layers(
     layers: list[Layer], paths: dict[int, str], module: Module, path: str, depth: int
 ) -> None:
-    """Append the rows of `module` and of all below it.
+    """Append the rows of `module` and of all modules below it.
 
-    `paths` has the first path of each module and parameter, by id.
+    `paths` maps the id of each module and parameter to its first path.
     """
     row = Layer(path, module._get_name(), depth)
     layers.append(row)
@@ -182,7 +183,7 @@ def _add_layers(
 def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Layer]) -> int:
     """Call `model`, add the output shapes to `rows`, and return the bytes of new outputs."""
     total = 0
-    calls: list[bool] = []  # stack of calls; True: it has called a submodule
+    calls: list[bool] = []  # stack of calls: whether each has called a submodule
 
     def enter(module: Module, args: Any) -> None:
         del module, args
@@ -194,7 +195,7 @@ def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Layer]) -> 
         nonlocal total
         rows[id(module)].outputs.append(_shape_of(output))
         if not calls.pop():
-            # An output that is an input, or a view of one, takes no memory.
+            # An output that is a view of an input takes no memory.
             total += _bytes(
                 out
                 for out in _tensors(output)

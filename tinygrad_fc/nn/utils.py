@@ -25,9 +25,9 @@ def get_total_norm(
 ) -> Tensor:
     """Return the norm of order `norm_type` of all elements of the tensors, as a 0-d tensor.
 
-    2 is the Euclidean norm, `inf` the largest absolute value. It is computed in double precision,
-    without overflow of squares. Raises `RuntimeError` where it is infinite
-    or NaN, if `error_if_nonfinite`.
+    2 is the Euclidean norm, `inf` the largest absolute value. The norm is computed in double
+    precision, without overflow of squares. With `error_if_nonfinite`, raises `RuntimeError` if it
+    is infinite or NaN.
 
     >>> import tinygrad_fc as tg
     >>> get_total_norm([tg.tensor([3.0]), tg.tensor([[4.0]])])
@@ -81,10 +81,10 @@ def clip_grad_norm_(
 ) -> Tensor:
     """Scale all gradients in place by `max_norm / (norm + 1e-6)`, if that is below 1.
 
-    The norm, which is returned, is that of `get_total_norm` over all gradients (Pascanu et al.,
-    2013); parameters whose `.grad` is None are skipped. A NaN makes all gradients NaN, an infinite
-    norm makes the finite ones 0; with `error_if_nonfinite` both raise `RuntimeError` and change
-    nothing. Raises `ValueError` for a `max_norm` that is negative or NaN.
+    Returns the norm of all gradients, `get_total_norm` (Pascanu et al., 2013). Parameters whose
+    `.grad` is None are skipped. A NaN makes all gradients NaN, and an infinite norm makes finite
+    gradients 0; with `error_if_nonfinite` both raise `RuntimeError` and change nothing. Raises
+    `ValueError` for a `max_norm` that is negative or NaN.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([3.0, 4.0], requires_grad=True)
@@ -160,9 +160,9 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Set the parameters to slices of `vec` (N,), reshaped to their shapes.
 
-    They share its memory and have its dtype, as in PyTorch. Raises `ShapeError` unless N is the
-    number of their elements, `DtypeError` for a vector that is not of floats; then nothing is
-    changed.
+    The parameters share the memory and dtype of `vec`, as in PyTorch. Raises `ShapeError` unless N
+    is the number of their elements, `DtypeError` for a vector that is not of floats, and then
+    changes nothing.
 
     >>> import tinygrad_fc as tg
     >>> layer = tg.nn.Linear(2, 1)
@@ -187,22 +187,22 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         parameter.data = wrap(vec._array[start:end].reshape(parameter.shape))
 
 
-def _listed(tensors: Tensors, what: str, name: str) -> list[Tensor]:
+def _listed(tensors: Tensors, function: str, name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         return [tensors]
-    refuse_module(tensors, what, name)
+    refuse_module(tensors, function, name)
     items = list(tensors)
     for tensor in items:
         if not isinstance(tensor, Tensor):
             raise TypeError(
-                f"{what}: an item is a {type(tensor).__name__}, expected tensors. Pass "
+                f"{function}: an item is a {type(tensor).__name__}, expected tensors. Pass "
                 "model.parameters()"
             )
     return items
 
 
-def _gradients(parameters: Tensors, what: str) -> list[Tensor]:
-    params = _listed(parameters, what, "parameters")
+def _gradients(parameters: Tensors, function: str) -> list[Tensor]:
+    params = _listed(parameters, function, "parameters")
     return [p.grad for p in params if p.grad is not None]
 
 

@@ -1,4 +1,4 @@
-"""Activation functions, in PyTorch's spelling: the output has the shape of the input `x`.
+"""Activation functions under PyTorch's names: the output has the shape of the input `x`.
 
 At a kink the derivative equals PyTorch's. `inplace` is accepted for compatibility and has no
 effect: the input is never modified.

@@ -70,9 +70,9 @@ def check_not_nan(loss: str, target: Any) -> None:
     """Raise `ValueError` if an element of `target` is NaN, which makes every gradient NaN."""
     missing = np.isnan(to_array(target))
     if missing.any():
-        places = np.argwhere(missing)
+        indices = np.argwhere(missing)
         raise ValueError(
-            f"{loss}: target is NaN at index {tuple(map(int, places[0]))} (in {len(places)} of "
+            f"{loss}: target is NaN at index {tuple(map(int, indices[0]))} (in {len(indices)} of "
             f"{missing.size} places), expected numbers. Remove or impute these samples"
         )
 
@@ -92,9 +92,9 @@ def to_array(values: Any) -> Any:
 
 
 def reduced(losses: Tensor, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Tensor:
-    """Return the mean or the sum of elementwise losses, or the losses.
+    """Return the mean or the sum of elementwise losses, or the losses unchanged for `"none"`.
 
-    Raises `ValueError` for a reduction that is not `known`.
+    Raises `ValueError` for a reduction that is not in `known`.
     """
     require(reduction in known, "loss", known, reduction=reduction)
     if reduction == "mean":

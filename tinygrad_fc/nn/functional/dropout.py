@@ -24,8 +24,8 @@ __all__ = ["alpha_dropout", "dropout"]
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Return `input` with elements zeroed with probability `p`, the others times `1 / (1 - p)`.
 
-    The expected value is `input`, which is returned if not `training`. Uses the default generator.
-    Raises `ValueError` for `p` outside [0, 1]. Srivastava et al. (2014).
+    The expected value is `input`, which is returned if not `training`. The random numbers come from
+    the default generator. Raises `ValueError` for `p` outside [0, 1]. Srivastava et al. (2014).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.dropout(tg.ones(2), p=1.0)

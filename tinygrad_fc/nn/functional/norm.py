@@ -29,7 +29,7 @@ def _normalized(
 
 
 def _affine(x: Any, weight: Any, bias: Any) -> Tensor:
-    """Return `x * weight + bias`, where None leaves out a term."""
+    """Return `x * weight + bias`; a weight of None is 1, a bias of None 0."""
     if weight is None and bias is None:
         return x  # type: ignore[no-any-return]
     return n.affine(x, 1.0 if weight is None else weight, 0.0 if bias is None else bias)
@@ -116,7 +116,7 @@ def group_norm(
 
 
 def _per_channel(name: str, input: Any, *values: Any) -> list[Any]:
-    """Return values (C,), or None, in shapes that broadcast to an input (N, C, ...)."""
+    """Return `values` (C,) in a shape that broadcasts to `input` (N, C, ...); None stays None."""
     count, rest = input.shape[1], (1,) * (input.ndim - 2)
     for value in values:
         if value is not None and tuple(value.shape) != (count,):
@@ -147,11 +147,12 @@ def batch_norm(
 ) -> Tensor:
     """Return `(x - mean) / sqrt(var + eps) * weight + bias`, with mean and variance per channel.
 
-    `x` has shape (N, C) or (N, C, ...), all others (C,). If `training`, the statistics are those of
-    the batch, and the running ones are updated in place, `r += momentum * (batch - r)`, with the
-    unbiased variance; otherwise the running ones are used. Raises `ValueError` for one value per
-    channel in training, `ShapeError` for other shapes, `TypeError` if running statistics are needed
-    and None. Ioffe and Szegedy (2015), "Batch normalization".
+    `x` has shape (N, C) or (N, C, ...), all others (C,). If `training`, `mean` and `var` are those
+    of the batch, and the running statistics are updated in place, `r += momentum * (batch - r)`,
+    with the unbiased variance; otherwise `mean` and `var` are the running statistics. Raises
+    `ValueError` for a single value per channel in training, `ShapeError` for other shapes,
+    `TypeError` if running statistics are needed and None. Ioffe and Szegedy (2015), "Batch
+    normalization".
 
     >>> import tinygrad_fc as tg
     >>> x, zero, one = tg.tensor([[1.0], [3.0]]), tg.zeros(1), tg.ones(1)
@@ -189,9 +190,9 @@ def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, momentum: fl
     batch_var = np.add.reduce(deviation, axis=axes, keepdims=True) / (count - 1)
     with mutation_lock:
         for running, batch in ((mean, batch_mean), (var, batch_var)):
-            per_sample = batch.reshape(-1, x.shape[1])  # instance norm has one per sample
-            target = per_sample[0] if len(per_sample) == 1 else per_sample.mean(axis=0)
-            running._array += momentum * (target - running._array)
+            per_sample = batch.reshape(-1, x.shape[1])  # several rows only for instance norm
+            statistic = per_sample[0] if len(per_sample) == 1 else per_sample.mean(axis=0)
+            running._array += momentum * (statistic - running._array)
             record_change(running._array)
 
 
@@ -207,8 +208,8 @@ def instance_norm(
 ) -> Tensor:
     """Return `batch_norm` of each sample alone, over the axes after the channels.
 
-    `input` has shape (N, C, ...), all others (C,). The running statistics are updated with the mean
-    over the batch, and are used if `use_input_stats` is False. Raises as `batch_norm` does. Ulyanov
+    `input` has shape (N, C, ...), all others (C,). The mean over the batch updates the running
+    statistics, which are used if `use_input_stats` is False. Raises as `batch_norm` does. Ulyanov
     et al. (2016).
 
     >>> import tinygrad_fc as tg

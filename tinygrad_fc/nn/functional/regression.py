@@ -182,8 +182,8 @@ def gaussian_nll_loss(
     """Return `(log(var) + (input - target)**2 / var) / 2`, reduced, for variances `var`.
 
     `input` and `target` have the same shape (N, ...). `var` has this shape, or size 1 on its last
-    axis, or no last axis, or is a number; it is clamped to at least `eps`, which its gradient
-    ignores. `full` adds `log(2 pi) / 2`. Raises `ShapeError` for other shapes, `ValueError` for a
+    axis, or no last axis, or is a number. It is clamped to at least `eps`, and its gradient ignores
+    the clamp. `full` adds `log(2 pi) / 2`. Raises `ShapeError` for other shapes, `ValueError` for a
     negative variance. Nix and Weigend (1994).
 
     >>> import tinygrad_fc as tg
