@@ -25,7 +25,7 @@ class Adagrad(Elementwise):
     et al., 2011). `weight_decay` d replaces g by g + d * p; `maximize` reverses the sign of g. The
     state exists before the first step, as in PyTorch.
 
-    Raises `ValueError` where an option is negative or not finite, and as `Optimizer` does.
+    Raises `ValueError` if an option is negative or not finite, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -55,8 +55,8 @@ class Adagrad(Elementwise):
     def rule(self, o: Group, n: dict[str, float]) -> Update:
         """Return Adagrad's rule."""
         rate = float(o["lr"]) / (1 + (n["step"] - 1) * float(o["lr_decay"]))
-        first = float(self.defaults["initial_accumulator_value"])
-        return Update(_adagrad, {"sum": first}, (float(o["eps"]), rate))
+        initial = float(self.defaults["initial_accumulator_value"])
+        return Update(_adagrad, {"sum": initial}, (float(o["eps"]), rate))
 
 
 def _adagrad(g: Any, p: Any, s: Any, eps: Any, rate: Any) -> None:
@@ -71,7 +71,7 @@ class Adadelta(Elementwise):
     u = rho * u + (1 - rho) * d^2, p = p - lr * d (Zeiler, 2012, algorithm 1, where lr is 1).
     `weight_decay` d replaces g by g + d * p; `maximize` reverses the sign of g.
 
-    Raises `ValueError` where an option is negative or not finite, or rho above 1, and as
+    Raises `ValueError` if an option is negative or not finite, or rho is above 1, and as
     `Optimizer` does.
 
     >>> import tinygrad_fc as tg
@@ -119,7 +119,7 @@ class RMSprop(Elementwise):
     b = m * b + g / (sqrt(v) + eps), and p = p - lr * b. `weight_decay` d replaces g by g + d * p;
     `maximize` reverses the sign of g.
 
-    Raises `ValueError` where an option is negative or not finite, or alpha above 1, and as
+    Raises `ValueError` if an option is negative or not finite, or alpha is above 1, and as
     `Optimizer` does.
 
     >>> import tinygrad_fc as tg
@@ -177,14 +177,14 @@ class Rprop(Elementwise):
     """Resilient propagation: steps by the sign of the gradient, with a step size per element.
 
     If the gradient g has the same sign as the previous one, the step size s is multiplied by
-    etas[1]. If the sign has changed, s is multiplied by etas[0], and g is set to 0, also as the
-    previous gradient of the next step. s starts at `lr` and stays within `step_sizes`;
+    etas[1]. If the sign has changed, s is multiplied by etas[0], and g is set to 0, for this step
+    and in the comparison of the next. s starts at `lr` and stays within `step_sizes`;
     p = p - s * sign(g) (Riedmiller and Braun, 1993; without backtracking, as in Igel and Hüsken,
     2003). Use full-batch gradients: the signs of mini-batch gradients are noise. `maximize`
     reverses the sign of g.
 
-    Raises `ValueError` where lr is negative or not finite, where 0 < etas[0] < 1 < etas[1] or
-    0 <= step_sizes[0] <= step_sizes[1] does not hold, and as `Optimizer` does.
+    Raises `ValueError` if lr is negative or not finite, unless 0 < etas[0] < 1 < etas[1] and
+    0 <= step_sizes[0] <= step_sizes[1], and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -225,11 +225,11 @@ class Rprop(Elementwise):
 
 
 def _rprop(
-    g: Any, p: Any, previous: Any, s: Any, shrink: Any, grow: Any, least: Any, most: Any
+    g: Any, p: Any, previous: Any, s: Any, shrink: Any, grow: Any, lower: Any, upper: Any
 ) -> None:
     agreement = g * previous
     factor = np.where(agreement > 0, grow, np.where(agreement < 0, shrink, 1))
     s *= factor.astype(s.dtype, copy=False)
-    s[...] = np.minimum(np.maximum(s, least), most)
+    s[...] = np.minimum(np.maximum(s, lower), upper)
     previous[...] = np.where(agreement < 0, 0, g)
     p -= s * np.sign(previous)

@@ -52,12 +52,12 @@ class Adam(Elementwise):
 
     At step t, with the gradient g: m = beta1 * m + (1 - beta1) * g, v = beta2 * v +
     (1 - beta2) * g^2, p = p - lr * m' / (sqrt(v') + eps), with m' = m / (1 - beta1^t) and
-    v' = v / (1 - beta2^t), which correct the bias of starting at 0 (Kingma and Ba, 2015,
+    v' = v / (1 - beta2^t), which corrects the bias of the initial zeros (Kingma and Ba, 2015,
     algorithm 1). With `amsgrad`, the largest v so far replaces v (Reddi et al., 2018).
     `weight_decay` d replaces g by g + d * p, or acts as in `AdamW` if `decoupled_weight_decay`.
     `maximize` reverses the sign of g.
 
-    Raises `ValueError` where lr, eps or weight_decay is negative or not finite, or a beta is not
+    Raises `ValueError` if lr, eps or weight_decay is negative or not finite, or a beta is not
     at least 0 and below 1, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
@@ -99,18 +99,18 @@ def _adam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate: Any, *betas: Any) -> N
     p -= scaled_step(m, v, eps, rate)
 
 
-def _amsgrad(g: Any, p: Any, m: Any, v: Any, top: Any, eps: Any, rate: Any, *betas: Any) -> None:
+def _amsgrad(g: Any, p: Any, m: Any, v: Any, max_v: Any, eps: Any, rate: Any, *betas: Any) -> None:
     update_moments(g, m, v, *betas)
-    top[...] = np.maximum(top, v)
-    p -= scaled_step(m, top, eps, rate)
+    max_v[...] = np.maximum(max_v, v)
+    p -= scaled_step(m, max_v, eps, rate)
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: p = p - lr * weight_decay * p precedes the step.
 
-    In `Adam`, the decay is part of the gradient, and so divided by the root of its own square;
-    here it is proportional to the parameter (Loshchilov and Hutter, 2019). Everything else is
-    as in `Adam`.
+    In `Adam`, the decay is part of the gradient, and so it is divided by the root of the average
+    squared gradient; here it is proportional to the parameter (Loshchilov and Hutter, 2019).
+    Everything else is as in `Adam`.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -192,12 +192,12 @@ def _adamax(
 class NAdam(Elementwise):
     """Adam with Nesterov momentum.
 
-    m and v as in `Adam`; with mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2), and P_t the
-    product of all mu up to t, p = p - lr * m' / (sqrt(v / (1 - beta2^t)) + eps), where
+    m and v are those of `Adam`. With mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2), and P_t
+    the product of all mu up to t, p = p - lr * m' / (sqrt(v / (1 - beta2^t)) + eps), where
     m' = mu_(t+1) * m / (1 - P_(t+1)) + (1 - mu_t) * g / (1 - P_t) (Dozat, 2016). `weight_decay`,
     `decoupled_weight_decay` and `maximize` are as in `Adam`.
 
-    Raises `ValueError` where momentum_decay is negative or not finite, and as `Adam` does.
+    Raises `ValueError` if momentum_decay is negative or not finite, and as `Adam` does.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -222,7 +222,7 @@ class NAdam(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def stored(self, o: Group) -> dict[str, float]:  # noqa: ARG002  the same for all options
+    def initial_scalars(self, o: Group) -> dict[str, float]:  # noqa: ARG002  the same for all options
         """Return t and P_t before the first step."""
         return {"step": 0.0, "mu_product": 1.0}
 
@@ -234,21 +234,21 @@ class NAdam(Elementwise):
         )
         n["mu_product"] *= mu
         root = (1 - beta2**t) ** 0.5
-        of_g = float(o["lr"]) * root * (1 - mu) / (1 - n["mu_product"])
-        of_m = float(o["lr"]) * root * next_mu / (1 - n["mu_product"] * next_mu)
-        numbers = (float(o["eps"]) * root, of_g, of_m, beta1, 1 - beta1, beta2, 1 - beta2)
+        rate_g = float(o["lr"]) * root * (1 - mu) / (1 - n["mu_product"])
+        rate_m = float(o["lr"]) * root * next_mu / (1 - n["mu_product"] * next_mu)
+        numbers = (float(o["eps"]) * root, rate_g, rate_m, beta1, 1 - beta1, beta2, 1 - beta2)
         return Update(_nadam, MOMENTS, numbers)
 
 
-def _nadam(g: Any, p: Any, m: Any, v: Any, eps: Any, of_g: Any, of_m: Any, *betas: Any) -> None:
+def _nadam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate_g: Any, rate_m: Any, *betas: Any) -> None:
     update_moments(g, m, v, *betas)
-    p -= (of_g * g + of_m * m) / (np.sqrt(v) + eps)
+    p -= (rate_g * g + rate_m * m) / (np.sqrt(v) + eps)
 
 
 class RAdam(Elementwise):
-    """Rectified Adam: uses momentum alone until the variance of the denominator is tractable.
+    """Rectified Adam: divides by sqrt(v') only once its variance is tractable.
 
-    m, v, m' and v' as in `Adam`. With r = 2 / (1 - beta2) - 1 and
+    m, v, m' and v' are those of `Adam`. With r = 2 / (1 - beta2) - 1 and
     r_t = r - 2 * t * beta2^t / (1 - beta2^t), p = p - lr * m' while r_t is at most 5; after that
     p = p - lr * c * m' / (sqrt(v') + eps / sqrt(1 - beta2^t)), where
     c^2 = (r_t - 4) * (r_t - 2) * r / ((r - 4) * (r - 2) * r_t) (Liu et al., 2020). Options and
@@ -286,9 +286,9 @@ class RAdam(Elementwise):
         if rectified:
             rate *= ((r_t - 4) * (r_t - 2) * r * correction / ((r - 4) * (r - 2) * r_t)) ** 0.5
         numbers = (float(o["eps"]), rate, beta1, 1 - beta1, beta2, 1 - beta2)
-        return Update(_adam if rectified else _warming_up, MOMENTS, numbers)
+        return Update(_adam if rectified else _unrectified, MOMENTS, numbers)
 
 
-def _warming_up(g: Any, p: Any, m: Any, v: Any, _eps: Any, rate: Any, *betas: Any) -> None:
+def _unrectified(g: Any, p: Any, m: Any, v: Any, _eps: Any, rate: Any, *betas: Any) -> None:
     update_moments(g, m, v, *betas)
     p -= rate * m

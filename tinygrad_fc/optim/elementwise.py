@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 BLOCK = 1 << 20
-"""Total bytes of the blocks of all arrays in a call of a formula, which fit into the cache."""
+"""Bytes that a call of a formula works on, over all its arrays: they fit into the cache."""
 
 
 def in_blocks(formula: Callable[..., None], arrays: Sequence[Any], numbers: Sequence[Any]) -> None:
-    """Call `formula(*arrays, *numbers)`, which changes arrays in place, block by block."""
+    """Call `formula(*arrays, *numbers)`, which updates arrays in place, on blocks in the cache."""
     first = arrays[0]
     if (
         first.__class__ is not np.ndarray
@@ -66,11 +66,11 @@ class Update(NamedTuple):
 class Elementwise(Optimizer):
     """Base class of optimizers that update all elements independently; a subclass defines `rule`.
 
-    `rule(o, n)` returns the `Update` of a step. `o` is the parameter group; numbers are read by
-    float(o["lr"]), as a learning rate may be a tensor. `n` is the scalar state of the parameter:
-    n["step"], t in formulas, starts at 1; `rule` may set the others. Options that
-    most optimizers have are handled here: `maximize` negates the gradient g; `weight_decay` d
-    replaces g by g + d * p, or, if `decoupled_weight_decay`, subtracts lr * d * p from p.
+    `rule(o, n)` returns the `Update` of a step. `o` is the parameter group; read its numbers by
+    float(o["lr"]), since a learning rate may be a tensor. `n` is the scalar state of the parameter:
+    n["step"], t in formulas, starts at 1; `rule` may set the other scalars. This class handles the
+    options that most optimizers have: `maximize` negates the gradient g; `weight_decay` d replaces
+    g by g + d * p, or, if `decoupled_weight_decay`, subtracts lr * d * p from p.
     """
 
     ranges: ClassVar[Mapping[str, Range]] = {
@@ -86,37 +86,37 @@ class Elementwise(Optimizer):
         """Return the `Update` of the step n["step"]."""
         raise NotImplementedError(f"{type(self).__name__} does not define `rule`")
 
-    def stored(self, o: Group) -> dict[str, float]:  # noqa: ARG002  some depend on options
+    def initial_scalars(self, o: Group) -> dict[str, float]:  # noqa: ARG002  some depend on options
         """Return the scalar state of each parameter, with initial values."""
         return {"step": 0.0}
 
     def _update(self, group: Group) -> None:
-        stored = self.stored(group)
+        initial_scalars = self.initial_scalars(group)
         previous: Any = None
-        touched: list[Any] = []
+        changed: list[Any] = []
         try:
             for p in group["params"]:
                 if p._grad is None:
                     continue
                 array, state = p._array, self.state[p]
-                scalars = _scalars(state, stored)
+                scalars = _scalars(state, initial_scalars)
                 current = (array.dtype, *map(float, scalars))
-                if current != previous:  # parameters usually have the same numbers
+                if current != previous:  # usually all parameters have the same numbers
                     previous = current
-                    n = dict(zip(stored, current[1:], strict=True))
+                    n = dict(zip(initial_scalars, current[1:], strict=True))
                     n["step"] += 1
                     formula, names, numbers = self._prepared(group, self.rule(group, n), array)
                 arrays = [array, *self._arrays(state, names, array)]
-                touched += arrays
-                touched += scalars
+                changed += arrays
+                changed += scalars
                 in_blocks(formula, [p._grad._array, *arrays], numbers)
                 for scalar, value in zip(scalars, n.values(), strict=True):
                     scalar.fill(value)
-        finally:  # NumPy may raise in the middle, for example on overflow
-            record_change(*touched)
+        finally:  # NumPy may raise between two parameters, for example on overflow
+            record_change(*changed)
 
     def _prepared(self, group: Group, rule: Update, array: Any) -> Update:
-        """Return `rule` with weight decay, and its numbers as 0-d arrays, which are faster."""
+        """Return `rule` with weight decay and `maximize`, and with its numbers as 0-d arrays."""
         decay = float(group.get("weight_decay", 0))
         formula, maximize = rule.formula, group["maximize"]
         if decay or maximize:
@@ -148,18 +148,18 @@ class Elementwise(Optimizer):
 
     def _start(self, p: Tensor, group: Group) -> None:
         """Create the state of `p` before its first step."""
-        stored, state = self.stored(group), self.state[p]
-        _scalars(state, stored)
-        self._arrays(state, self.rule(group, {**stored, "step": 1.0}).state, p._array)
+        initial_scalars, state = self.initial_scalars(group), self.state[p]
+        _scalars(state, initial_scalars)
+        self._arrays(state, self.rule(group, {**initial_scalars, "step": 1.0}).state, p._array)
 
     def _cast(self, p: Tensor, key: str, value: Any) -> Any:
         # Old PyTorch checkpoints store `step` as a Python number.
         return _number(value) if isinstance(value, int | float) else super()._cast(p, key, value)
 
     def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:
-        stored = self.stored(group)
-        names = self.rule(group, {**stored, "step": 1.0}).state
-        missing = {*names, *stored} - state.keys()
+        initial_scalars = self.initial_scalars(group)
+        names = self.rule(group, {**initial_scalars, "step": 1.0}).state
+        missing = {*names, *initial_scalars} - state.keys()
         if missing:
             raise ValueError(
                 f"{type(self).__name__} needs the state {', '.join(sorted(missing))}, and the "
@@ -169,12 +169,12 @@ class Elementwise(Optimizer):
         self._arrays(state, names, p._array)
 
 
-def _scalars(state: dict[str, Any], stored: Mapping[str, float]) -> list[Any]:
+def _scalars(state: dict[str, Any], initial_scalars: Mapping[str, float]) -> list[Any]:
     """Return the 0-d arrays of the scalar state, created if missing."""
-    for name, value in stored.items():
+    for name, value in initial_scalars.items():
         if name not in state:
             state[name] = _number(value)
-    return [state[name]._array for name in stored]
+    return [state[name]._array for name in initial_scalars]
 
 
 def _number(value: float) -> Tensor:

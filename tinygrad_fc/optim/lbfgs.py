@@ -26,18 +26,18 @@ DECREASE, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
 
 
 class LBFGS(Optimizer):
-    """Quasi-Newton method; the inverse Hessian H comes from the last `history_size` steps.
+    """Quasi-Newton method that estimates the inverse Hessian H from the last `history_size` steps.
 
-    `step(closure)` takes up to `max_iter` steps p = p + t * d, where d = -H g comes from the
-    gradient g by the two-loop recursion of Nocedal (1980). t is lr, and min(1, 1 / sum |g|) * lr
-    at first; with `line_search_fn="strong_wolfe"` a line search chooses it (Nocedal and Wright,
-    2006, algorithms 3.5 and 3.6). It stops after `max_eval` calls of `closure` (1.25 * max_iter
-    by default), where all |g| are at most `tolerance_grad`, or a step or the change of the loss
-    is below `tolerance_change`. There is one group of parameters, and the first of them holds
-    the state.
+    `step(closure)` takes up to `max_iter` steps p = p + t * d with d = -H g, which the two-loop
+    recursion of Nocedal (1980) computes from the gradient g. t is lr, in the first step
+    min(1, 1 / sum |g|) * lr; with `line_search_fn="strong_wolfe"` a line search chooses t (Nocedal
+    and Wright, 2006, algorithms 3.5 and 3.6). The call ends after `max_eval` calls of `closure`
+    (1.25 * max_iter by default), when all |g| are at most `tolerance_grad`, or when a step or the
+    change of the loss is below `tolerance_change`. There is one group of parameters; `state` of
+    the first parameter holds the state of all.
 
-    Raises `ValueError` where lr is negative or not finite, a count not an integer of at least 1, a
-    tolerance not finite, for another line search, and as `Optimizer` does.
+    Raises `ValueError` if lr is negative or not finite, a count is not an integer of at least 1, a
+    tolerance is not finite or the line search unknown, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -83,7 +83,7 @@ class LBFGS(Optimizer):
         """Take up to `max_iter` steps; return the loss at the starting point.
 
         `closure` zeroes the gradients, computes the loss, calls its backward and returns it; it is
-        called several times. Raises `TypeError` without it, `ValueError` where lr is NaN.
+        called several times. Raises `TypeError` without it, `ValueError` if lr is NaN.
         """
         if closure is None:
             raise TypeError("LBFGS computes the loss several times a step: pass step(closure)")
@@ -96,7 +96,7 @@ class LBFGS(Optimizer):
             first = closure()
         state["func_evals"] += 1
         point = Point(0.0, float(first), _gradient(params))
-        if not _largest(point.gradient) <= group["tolerance_grad"]:
+        if not _max_abs(point.gradient) <= group["tolerance_grad"]:
             self._iterate(closure, group, state, point)
         return first
 
@@ -115,7 +115,7 @@ class LBFGS(Optimizer):
                 break
             calls = 0
             if group["line_search_fn"] is not None:
-                width = tolerance / (_largest(d) or 1.0)
+                width = tolerance / (_max_abs(d) or 1.0)
                 search = LineSearch(closure, params, d, point, group["max_eval"] - evaluations)
                 point, calls = search.run(t, width), search.calls
                 t = state["t"] = point.t
@@ -128,8 +128,8 @@ class LBFGS(Optimizer):
             state["func_evals"] += calls
             if (
                 evaluations >= group["max_eval"]
-                or _largest(point.gradient) <= group["tolerance_grad"]
-                or _largest(t * d) <= tolerance
+                or _max_abs(point.gradient) <= group["tolerance_grad"]
+                or _max_abs(t * d) <= tolerance
                 or abs(point.loss - previous) < tolerance
             ):
                 break
@@ -204,21 +204,22 @@ class LineSearch:
     """
 
     def __init__(
-        self, closure: Callable[[], Any], params: list[Tensor], d: Any, start: Point, most: int
+        self, closure: Callable[[], Any], params: list[Tensor], d: Any, start: Point, max_calls: int
     ) -> None:
         self.closure, self.params, self.d = closure, params, d
-        self.start, self.most, self.calls = start, most, 0
+        self.start, self.max_calls, self.calls = start, max_calls, 0
 
     def run(self, t: float, width: float) -> Point:
         """Return a point that satisfies both conditions; `t` is the first step length to try.
 
-        After `most` calls, or if the interval becomes narrower than `width`, the best point so far.
+        Return the best point so far after `max_calls` calls, or once the interval is narrower than
+        `width`.
         """
         bracket = self.bracket(t)
         low = 0 if bracket[0].loss <= bracket[-1].loss else 1
         return bracket[0] if len(bracket) == 1 else self.zoom(bracket, low, width)
 
-    def at(self, t: float) -> Point:
+    def evaluate(self, t: float) -> Point:
         """Evaluate at step length `t`, then restore the parameters."""
         self.calls += 1
         before = [p._array.copy() for p in self.params]
@@ -229,39 +230,39 @@ class LineSearch:
             _write(self.params, before)
         return Point(t, point.loss, point.gradient, float(point.gradient @ self.d))
 
-    def too_high(self, point: Point) -> bool:
+    def violates_decrease(self, point: Point) -> bool:
         """Return whether `point` violates the sufficient decrease (Armijo) condition."""
         return point.loss > self.start.loss + DECREASE * point.t * self.start.slope
 
-    def flat(self, point: Point) -> bool:
+    def satisfies_curvature(self, point: Point) -> bool:
         """Return whether `point` satisfies the strong curvature condition."""
         return abs(point.slope) <= -CURVATURE * self.start.slope
 
     def bracket(self, t: float) -> list[Point]:
         """Return two points with a minimum between them, or one that satisfies the conditions."""
-        previous, point = self.start, self.at(t)
-        while self.calls <= self.most:
-            if self.too_high(point) or (self.calls > 2 and point.loss >= previous.loss):
+        previous, point = self.start, self.evaluate(t)
+        while self.calls <= self.max_calls:
+            if self.violates_decrease(point) or (self.calls > 2 and point.loss >= previous.loss):
                 return [previous, point]
-            if self.flat(point):
+            if self.satisfies_curvature(point):
                 return [point]
             if point.slope >= 0:
                 return [previous, point]
-            least, most = point.t + 0.01 * (point.t - previous.t), point.t * 10
-            previous, point = point, self.at(_cubic(previous, point, least, most))
+            lower, upper = point.t + 0.01 * (point.t - previous.t), point.t * 10
+            previous, point = point, self.evaluate(_cubic(previous, point, lower, upper))
         return [self.start, point]
 
     def zoom(self, bracket: list[Point], low: int, width: float) -> Point:
         """Return a point between the two of `bracket`; `bracket[low]` has the smaller loss."""
-        at_end = False
-        while self.calls <= self.most and abs(bracket[1].t - bracket[0].t) >= width:
-            t, at_end = _inside(bracket, at_end=at_end)
-            point = self.at(t)
-            if self.too_high(point) or point.loss >= bracket[low].loss:
+        near_end = False
+        while self.calls <= self.max_calls and abs(bracket[1].t - bracket[0].t) >= width:
+            t, near_end = _next_length(bracket, near_end=near_end)
+            point = self.evaluate(t)
+            if self.violates_decrease(point) or point.loss >= bracket[low].loss:
                 bracket[1 - low] = point
                 low = 0 if bracket[0].loss <= bracket[1].loss else 1
                 continue
-            done = self.flat(point)
+            done = self.satisfies_curvature(point)
             if not done and point.slope * (bracket[1 - low].t - bracket[low].t) >= 0:
                 bracket[1 - low] = bracket[low]
             bracket[low] = point
@@ -270,23 +271,26 @@ class LineSearch:
         return bracket[low]
 
 
-def _inside(bracket: list[Point], *, at_end: bool) -> tuple[float, bool]:
-    """Return the next step length, and whether it is close to an end, which may occur once."""
-    least, most = sorted(point.t for point in bracket)
-    t = _cubic(bracket[0], bracket[1], least, most)
-    margin = 0.1 * (most - least)
-    if min(most - t, t - least) >= margin:
+def _next_length(bracket: list[Point], *, near_end: bool) -> tuple[float, bool]:
+    """Return the next step length, and whether it is near an end: never twice in a row."""
+    lower, upper = sorted(point.t for point in bracket)
+    t = _cubic(bracket[0], bracket[1], lower, upper)
+    margin = 0.1 * (upper - lower)
+    if min(upper - t, t - lower) >= margin:
         return t, False
-    if at_end or t >= most or t <= least:
-        return (most - margin if abs(t - most) < abs(t - least) else least + margin), False
+    if near_end or t >= upper or t <= lower:
+        return (upper - margin if abs(t - upper) < abs(t - lower) else lower + margin), False
     return t, True
 
 
-def _cubic(a: Point, b: Point, least: float, most: float) -> float:
-    """Return the minimum of the cubic through both points and slopes (Nocedal and Wright, 3.59)."""
+def _cubic(a: Point, b: Point, lower: float, upper: float) -> float:
+    """Return the minimum of the cubic through both points and slopes, clamped to the bounds.
+
+    Nocedal and Wright (2006), formula 3.59.
+    """
     if a.t > b.t:
         a, b = b, a
-    middle = (least + most) / 2
+    middle = (lower + upper) / 2
     if a.t == b.t:
         return middle
     d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
@@ -298,13 +302,13 @@ def _cubic(a: Point, b: Point, least: float, most: float) -> float:
     if not denominator:
         return middle
     t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / denominator)
-    return min(max(t, least), most)
+    return min(max(t, lower), upper)
 
 
 # All parameters as one vector
 
 
-def _largest(x: Any) -> float:
+def _max_abs(x: Any) -> float:
     return float(np.abs(x).max()) if x.size else 0.0
 
 

@@ -21,7 +21,7 @@ __all__ = ["Optimizer"]
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Group = dict[str, Any]
 
-_PARAMETERS = (
+_ADVICE = (
     "Parameters are tensors with requires_grad=True, and the nn.Parameters of a Module: "
     "SGD(model.parameters(), lr=0.1)"
 )
@@ -71,10 +71,10 @@ class Optimizer:
     """
 
     ranges: ClassVar[Mapping[str, Range]] = {}
-    has_stepped = False  # schedulers warn if they step first
+    has_stepped = False  # a scheduler that steps before the optimizer warns
 
     def __init_subclass__(cls) -> None:
-        # A subclass that overrides `step` counts as having stepped.
+        # No warning for a subclass that overrides `step`, and may not set `has_stepped`.
         cls.has_stepped = cls.step is not Optimizer.step
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
@@ -97,14 +97,14 @@ class Optimizer:
         items = _listed(params, name)
         if not items:
             raise ValueError(
-                f"{name} got no parameters. {_PARAMETERS}. A generator is empty after its first use"
+                f"{name} got no parameters. {_ADVICE}. A generator is empty after its first use"
             )
         return items if isinstance(items[0], dict) else [{"params": items}]
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group, a dict with "params" and the options that differ from the defaults.
 
-        Raises the errors of the constructor; then nothing is changed.
+        Raises the errors of the constructor, and then changes nothing.
         """
         owner = type(self).__name__
         if not isinstance(param_group, dict) or "params" not in param_group:
@@ -139,13 +139,13 @@ class Optimizer:
     def _check_parameter(self, p: Any) -> None:
         name = type(self).__name__
         if not isinstance(p, Tensor):
-            raise TypeError(f"{name} optimizes tensors, got a {type(p).__name__}. {_PARAMETERS}")
+            raise TypeError(f"{name} optimizes tensors, got a {type(p).__name__}. {_ADVICE}")
         op: Any = p._op
         if not p.is_leaf:
             raise ValueError(
-                f"{name} got the result of {op.name}, of shape {p.shape}, and not a leaf: the "
-                "update would not reach the tensors that it is computed from. Pass those, or "
-                "x.detach().requires_grad_()"
+                f"{name} got the result of {op.name}, of shape {p.shape}, expected a leaf: the "
+                "update would not reach the tensors that it is computed from. Pass those tensors, "
+                "or x.detach().requires_grad_()"
             )
 
     def _check(self, options: Mapping[str, Any]) -> None:
@@ -211,10 +211,10 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load a copy of what `state_dict` returned; tensors are cast to their parameter's dtype.
+        """Load a copy of a state dict; cast its tensors to the dtypes of the parameters.
 
         Raises `ValueError` if groups, their sizes or the shapes of tensors differ, or an option is
-        out of range; then nothing is changed.
+        out of range, and then changes nothing.
         """
         loaded = copy.deepcopy(list(state_dict["param_groups"]))
         counts = [len(group["params"]) for group in self.param_groups]
@@ -251,7 +251,7 @@ class Optimizer:
         return wrap(np.array(array, dtype=array.dtype if key == "step" else p.dtype))
 
     def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:
-        """Raise `ValueError` if a loaded `state` cannot be the state of `p` in `group`."""
+        """Raise `ValueError` if a loaded `state` does not fit the parameter `p` of `group`."""
 
     def __repr__(self) -> str:
         lines = []
@@ -264,7 +264,7 @@ class Optimizer:
 def options_of(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the options among the `locals()` of an `__init__`; lists become tuples.
 
-    So options are listed in the signature alone. Lists are converted since groups share them.
+    So the signature is the only list of the options. Lists are converted since groups share them.
     """
     return {
         name: tuple(value) if isinstance(value, list) else value
@@ -278,5 +278,5 @@ def _listed(params: Any, owner: str) -> list[Any]:
     if isinstance(params, set | frozenset):
         raise TypeError(f"{owner}: parameters need an order, got a set: pass a list")
     if not isinstance(params, Iterable):
-        raise TypeError(f"{owner} takes a list of parameters, got {params!r:.80}. {_PARAMETERS}")
+        raise TypeError(f"{owner} takes a list of parameters, got {params!r:.80}. {_ADVICE}")
     return list(params)

@@ -63,13 +63,13 @@ class SGD(Optimizer):
 
     def _update(self, group: Group) -> None:
         lr, decay, momentum = map(float, (group["lr"], group["weight_decay"], group["momentum"]))
-        maximize, share = group["maximize"], 1.0
+        maximize, scale = group["maximize"], 1.0
         if momentum:
-            share -= float(group["dampening"])
+            scale -= float(group["dampening"])
         formula = (_nesterov if group["nesterov"] else _momentum) if momentum else _descent
         if decay or maximize:
             formula = with_decay(formula, maximize=maximize, decay=decay)
-        touched: list[Any] = []
+        changed: list[Any] = []
         dtype: Any = None
         rate: Any = lr
         try:
@@ -78,21 +78,21 @@ class SGD(Optimizer):
                 if grad is None:
                     continue
                 array, g = p._array, grad._array
-                touched.append(array)
+                changed.append(array)
                 if array.dtype is not dtype:
                     # NumPy takes a 0-d array in two thirds of the time of a Python number.
-                    dtype, plain = array.dtype, array.__class__ is np.ndarray
-                    rate = np.asarray(lr, dtype) if plain else lr
+                    dtype, is_numpy = array.dtype, array.__class__ is np.ndarray
+                    rate = np.asarray(lr, dtype) if is_numpy else lr
                 if momentum:
-                    v, started = self._velocity(p)
-                    touched.append(v)
-                    in_blocks(formula, (g, array, v), (rate, momentum, share if started else 1.0))
+                    v, existed = self._velocity(p)
+                    changed.append(v)
+                    in_blocks(formula, (g, array, v), (rate, momentum, scale if existed else 1.0))
                 elif decay or maximize or 2 * array.nbytes > BLOCK:
                     in_blocks(formula, (g, array), (rate,))
                 else:
                     array -= rate * g
-        finally:  # NumPy may raise in the middle, for example on overflow
-            record_change(*touched)
+        finally:  # NumPy may raise between two parameters, for example on overflow
+            record_change(*changed)
 
     def _velocity(self, p: Any) -> tuple[Any, bool]:
         """Return the velocity of `p`, and whether it existed before this step."""
@@ -108,15 +108,15 @@ def _descent(g: Any, p: Any, rate: Any) -> None:
     p -= rate * g
 
 
-def _momentum(g: Any, p: Any, v: Any, rate: Any, momentum: Any, share: Any) -> None:
+def _momentum(g: Any, p: Any, v: Any, rate: Any, momentum: Any, scale: Any) -> None:
     v *= momentum
-    v += g if share == 1 else share * g
+    v += g if scale == 1 else scale * g
     p -= rate * v
 
 
-def _nesterov(g: Any, p: Any, v: Any, rate: Any, momentum: Any, share: Any) -> None:
+def _nesterov(g: Any, p: Any, v: Any, rate: Any, momentum: Any, scale: Any) -> None:
     v *= momentum
-    v += g if share == 1 else share * g
+    v += g if scale == 1 else scale * g
     p -= rate * (g + momentum * v)
 
 
@@ -128,7 +128,7 @@ class ASGD(Elementwise):
     lr and mu = 1. The mean a is `state[p]["ax"]` (Polyak and Juditsky, 1992; Xu, 2011).
     `weight_decay` d replaces g by g + d * p; `maximize` reverses the sign of g.
 
-    Raises `ValueError` where lr, lambd or weight_decay is negative or not finite, alpha not
+    Raises `ValueError` if lr, lambd or weight_decay is negative or not finite, alpha not
     finite, or t0 NaN, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
@@ -159,7 +159,7 @@ class ASGD(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def stored(self, o: Group) -> dict[str, float]:
+    def initial_scalars(self, o: Group) -> dict[str, float]:
         """Return t, eta and mu before the first step."""
         return {"step": 0.0, "eta": float(o["lr"]), "mu": 1.0}
 

@@ -22,12 +22,12 @@ COUNT = Range(lambda v: index(v) >= 1, "an integer of at least 1")
 class LRScheduler:
     """Base class of schedulers of learning rates; a subclass defines `get_lr()`.
 
-    With `last_epoch=-1`, the current learning rates are stored as `group["initial_lr"]`, and the
-    constructor sets those of epoch 0. To resume without a saved state, pass the last finished epoch
+    With `last_epoch=-1`, the constructor stores the current learning rates as `group["initial_lr"]`
+    and sets the rates of epoch 0. To resume without a saved state, pass the last finished epoch
     and an optimizer whose groups have "initial_lr", as after `load_state_dict`. `last_epoch` is the
     current epoch, `base_lrs` the initial rates.
 
-    Raises `TypeError` for something other than an optimizer, and `KeyError` where "initial_lr" is
+    Raises `TypeError` for something other than an optimizer, and `KeyError` if "initial_lr" is
     missing.
 
     >>> import tinygrad_fc as tg
@@ -60,7 +60,7 @@ class LRScheduler:
         self._begin()
 
     def _begin(self) -> None:
-        """Reset the counter, and take the step that sets the initial learning rates."""
+        """Reset the step count, and take the step that sets the initial learning rates."""
         self._step_count = 0
         self._is_initial = True
         self.step()
@@ -121,10 +121,10 @@ class LRScheduler:
         return {key: value for key, value in vars(self).items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load a copy of what `state_dict` returned. Load the optimizer's state as well.
+        """Load a copy of a state dict. Load the state of the optimizer as well.
 
         Raises `ValueError` for the state of another kind of scheduler, or of another number of
-        groups, and changes nothing then.
+        groups, and then changes nothing.
         """
         self._check_state(state_dict)
         self._load(copy.deepcopy(dict(state_dict)))
@@ -148,7 +148,8 @@ class LRScheduler:
         vars(self).update(state)
 
 
-# A learning rate is a number or a tensor of one element, changed in place and copied if returned.
+# A learning rate is a number, or a tensor of one element. Tensors are set in place, and copies
+# returned.
 
 
 def copied(value: Any) -> Any:

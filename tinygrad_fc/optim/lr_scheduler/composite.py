@@ -152,7 +152,7 @@ class SequentialLR(_Composite):
 
 
 class ChainedScheduler(_Composite):
-    """Takes a step of several schedulers at once, so that their factors multiply.
+    """Takes a step of all its schedulers at once, so that their factors multiply.
 
     Raises `ValueError` for no schedulers, one of another optimizer or a `ReduceLROnPlateau`;
     `TypeError` for something other than a scheduler.

@@ -26,20 +26,19 @@ __all__ = ["CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR"]
 MODES = ("triangular", "triangular2", "exp_range")
 
 
-def annealed(start: Any, end: Any, done: float) -> Any:
-    """Return the value at the fraction `done` of a half cosine from `start` to `end`."""
-    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+def _on_half_cosine(start: Any, end: Any, fraction: float) -> Any:
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
     """Decreases the learning rates along a half cosine to `eta_min`, then restarts, repeatedly.
 
-    They are eta_min + (lr - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2, where T_cur counts the
+    The rates are eta_min + (lr - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2, where T_cur counts the
     epochs since the last restart. The first cycle has T_i = T_0 epochs, and each later one `T_mult`
     times those of the previous one (Loshchilov and Hutter, 2017, formula 5). `step(epoch)` accepts
     fractions: `step(epoch + i / batches)` after each batch i.
 
-    Raises `ValueError` where T_0 or T_mult is not an integer of at least 1, eta_min not finite or
+    Raises `ValueError` if T_0 or T_mult is not an integer of at least 1, eta_min not finite or
     epoch negative, and as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -68,7 +67,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def get_lr(self) -> list[Any]:
         """Return the learning rates at `T_cur`."""
-        return [annealed(base, self.eta_min, self.T_cur / self.T_i) for base in self.base_lrs]
+        fraction = self.T_cur / self.T_i
+        return [_on_half_cosine(base, self.eta_min, fraction) for base in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
         """Set the learning rates of the next integer epoch, or of `epoch`, possibly fractional."""
@@ -88,7 +88,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 def start_momentum(
-    scheduler: LRScheduler, base: float | list[float], most: float | list[float], *, resumed: bool
+    scheduler: LRScheduler, base: float | list[float], top: float | list[float], *, resumed: bool
 ) -> tuple[list[Any], list[Any]]:
     """Return base and maximum momentum per group; set the maximum, and store both in the groups."""
     optimizer = scheduler.optimizer
@@ -98,7 +98,7 @@ def start_momentum(
             "lacks. Pass cycle_momentum=False"
         )
     lows = per_group(scheduler, optimizer, "base_momentum", base)
-    highs = per_group(scheduler, optimizer, "max_momentum", most)
+    highs = per_group(scheduler, optimizer, "max_momentum", top)
     for group, low, high in zip(
         [] if resumed else optimizer.param_groups, lows, highs, strict=False
     ):
@@ -124,7 +124,7 @@ class CyclicLR(LRScheduler):
     "iterations") (Smith, 2017). With `cycle_momentum`, the momentum, or the first of the betas,
     changes inversely, from `max_momentum` to `base_momentum` and back.
 
-    Raises `ValueError` for another mode, sizes not above 0, lists that are not one per group, or
+    Raises `ValueError` for another mode, sizes not above 0, lists without one value per group, or
     an optimizer without momentum; `TypeError` as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -191,16 +191,16 @@ class CyclicLR(LRScheduler):
     def get_lr(self) -> list[Any]:
         """Return the learning rates of step `last_epoch`; set the momentum."""
         cycle = math.floor(1 + self.last_epoch / self.total_size)
-        done = 1.0 + self.last_epoch / self.total_size - cycle
-        rising = done <= self.step_ratio
-        height = done / self.step_ratio if rising else (done - 1) / (self.step_ratio - 1)
+        fraction = 1.0 + self.last_epoch / self.total_size - cycle
+        rising = fraction <= self.step_ratio
+        height = fraction / self.step_ratio if rising else (fraction - 1) / (self.step_ratio - 1)
         height *= self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
             ends = zip(self.base_momentums, self.max_momentums, strict=True)
-            for group, (base, most) in zip(self.optimizer.param_groups, ends, strict=True):
-                set_momentum(group, most - (most - base) * height)
+            for group, (base, top) in zip(self.optimizer.param_groups, ends, strict=True):
+                set_momentum(group, top - (top - base) * height)
         pairs = zip(self.base_lrs, self.max_lrs, strict=True)
-        return [base + (most - base) * height for base, most in pairs]
+        return [base + (top - base) * height for base, top in pairs]
 
     def state_dict(self) -> dict[str, Any]:
         """Return all attributes; None for a `scale_fn` that is a function."""
@@ -216,14 +216,15 @@ class CyclicLR(LRScheduler):
 class OneCycleLR(LRScheduler):
     """Increases the learning rates to `max_lr`, then decreases them far below the initial ones.
 
-    There are `total_steps` steps, or epochs * steps_per_epoch, one per batch. In the fraction
-    `pct_start` of them, the rate rises from lr = max_lr / div_factor to max_lr; then it falls to lr
-    / final_div_factor. With `three_phase`, it first falls back to lr in as many steps. It follows a
-    half cosine, or a line ("linear") (Smith and Topin, 2019). With `cycle_momentum`, the momentum,
-    or the first of the betas, changes inversely, between `max_momentum` and `base_momentum`.
+    There are `total_steps` steps, or epochs * steps_per_epoch, one per batch. In the first fraction
+    `pct_start` of them, the rate rises from lr = max_lr / div_factor to max_lr; then it falls to
+    lr / final_div_factor. With `three_phase`, it first falls back to lr in as many steps as it
+    rises. It follows a half cosine ("cos"), or a line ("linear") (Smith and Topin, 2019). With
+    `cycle_momentum`, the momentum, or the first of the betas, changes inversely, between
+    `max_momentum` and `base_momentum`.
 
     Raises `ValueError` for counts that are not integers of at least 1, pct_start not between 0
-    and 1, lists that are not one per group, an optimizer without momentum, and a step after the
+    and 1, lists without one value per group, an optimizer without momentum, and a step after the
     last; otherwise as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -295,24 +296,24 @@ class OneCycleLR(LRScheduler):
         else:
             phase = self._schedule_phases[-1]
         length = phase["end_step"] - start
-        done = (self.last_epoch - start) / length if length else 1.0
-        between = annealed if self._anneal_func_type == "cos" else _on_line
+        fraction = (self.last_epoch - start) / length if length else 1.0
+        between = _on_half_cosine if self._anneal_func_type == "cos" else _on_line
         rates = []
         for group in self.optimizer.param_groups:
-            rates.append(between(group[phase["start_lr"]], group[phase["end_lr"]], done))
+            rates.append(between(group[phase["start_lr"]], group[phase["end_lr"]], fraction))
             if self.cycle_momentum:
                 ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
-                set_momentum(group, between(*ends, done))
+                set_momentum(group, between(*ends, fraction))
         return rates
 
 
-def _on_line(start: Any, end: Any, done: float) -> Any:
-    return start + (end - start) * done
+def _on_line(start: Any, end: Any, fraction: float) -> Any:
+    return start + (end - start) * fraction
 
 
-def _phases(total: int, part: float, *, three_phase: bool) -> list[dict[str, Any]]:
-    """Return the phases: last step, and the options that hold the rates at start and end."""
-    up = float(part * total)
+def _phases(total: int, pct_start: float, *, three_phase: bool) -> list[dict[str, Any]]:
+    """Return the last step of each phase, and the names of the options at its start and end."""
+    up = float(pct_start * total)
     names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
     low, high = "base_momentum", "max_momentum"
     phases: list[tuple[Any, ...]] = [(up - 1, "initial_lr", "max_lr", high, low)]

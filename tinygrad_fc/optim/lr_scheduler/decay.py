@@ -29,7 +29,7 @@ class _Decay(LRScheduler):
     """
 
     eta_min = 0.0
-    repeats_on_resume = False  # as PyTorch's step schedulers, when resumed by last_epoch
+    repeats_on_resume = False  # whether the constructor repeats the step of `last_epoch`
 
     def multiplier(self, t: int) -> float:
         """Return the multiplier of the initial learning rates at epoch `t`."""
@@ -38,23 +38,23 @@ class _Decay(LRScheduler):
     def get_lr(self) -> list[Any]:
         """Return the current learning rates times multiplier(t) / multiplier(t - 1)."""
         rates, low, t = rates_of(self.optimizer), self.eta_min, self.last_epoch
-        now, before = self.multiplier(t), self.multiplier(t - 1) if t > 0 else 1.0
-        resumed = self._is_initial and t > 0 and not self.repeats_on_resume
-        if now == before or resumed:
+        new, old = self.multiplier(t), self.multiplier(t - 1) if t > 0 else 1.0
+        skipped = self._is_initial and t > 0 and not self.repeats_on_resume
+        if new == old or skipped:
             return rates
-        if before == 0:
-            return [r + (base - low) * now for r, base in zip(rates, self.base_lrs, strict=True)]
-        return [low + (rate - low) * (now / before) for rate in rates]
+        if old == 0:
+            return [r + (base - low) * new for r, base in zip(rates, self.base_lrs, strict=True)]
+        return [low + (rate - low) * (new / old) for rate in rates]
 
     def _get_closed_form_lr(self) -> list[Any]:
-        low, now = self.eta_min, self.multiplier(self.last_epoch)
-        return [low + (base - low) * now for base in self.base_lrs]
+        low, multiplier = self.eta_min, self.multiplier(self.last_epoch)
+        return [low + (base - low) * multiplier for base in self.base_lrs]
 
 
 class StepLR(_Decay):
     """Multiplies the learning rates by `gamma` every `step_size` epochs.
 
-    At epoch t: lr * gamma^floor(t / step_size). Raises `ValueError` where step_size is not a
+    At epoch t: lr * gamma^floor(t / step_size). Raises `ValueError` if step_size is not a
     finite number above 0 or gamma not finite, and as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -83,10 +83,10 @@ class StepLR(_Decay):
 
 
 class MultiStepLR(_Decay):
-    """Multiplies the learning rates by `gamma` at each epoch in `milestones`, also if unsorted.
+    """Multiplies the learning rates by `gamma` at each epoch in `milestones`, in any order.
 
     At epoch t: lr * gamma^(number of milestones <= t); repeated milestones count repeatedly.
-    Raises `ValueError` where gamma is not finite, `TypeError` where milestones is not a list, and
+    Raises `ValueError` if gamma is not finite, `TypeError` if milestones is not a list, and
     as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -120,7 +120,7 @@ class MultiStepLR(_Decay):
 class ExponentialLR(_Decay):
     """Multiplies the learning rates by `gamma` every epoch: lr * gamma^t at epoch t.
 
-    Raises `ValueError` where gamma is not finite, and as `LRScheduler` does.
+    Raises `ValueError` if gamma is not finite, and as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
@@ -145,7 +145,7 @@ class ExponentialLR(_Decay):
 class ConstantLR(_Decay):
     """Multiplies the learning rates by `factor` before epoch `total_iters`.
 
-    Raises `ValueError` where factor is not between 0 and 1 or total_iters negative, and as
+    Raises `ValueError` if factor is not between 0 and 1 or total_iters negative, and as
     `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -184,7 +184,7 @@ class LinearLR(_Decay):
     """Multiplies the learning rates by a factor that changes linearly.
 
     At epoch t: lr * (start_factor + (end_factor - start_factor) * min(t, n) / n), where n is
-    `total_iters`. Raises `ValueError` where start_factor is not above 0 and at most 1, end_factor
+    `total_iters`. Raises `ValueError` if start_factor is not above 0 and at most 1, end_factor
     not between 0 and 1 or total_iters negative, and as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -214,14 +214,14 @@ class LinearLR(_Decay):
 
     def multiplier(self, t: int) -> float:
         """Return the factor on the line from `start_factor` to `end_factor`."""
-        done = min(t, self.total_iters) / (self.total_iters or 1)
-        return self.start_factor + (self.end_factor - self.start_factor) * done
+        fraction = min(t, self.total_iters) / (self.total_iters or 1)
+        return self.start_factor + (self.end_factor - self.start_factor) * fraction
 
 
 class PolynomialLR(_Decay):
     """Decreases the learning rates to 0 along a power of the fraction of epochs that remain.
 
-    At epoch t: lr * (1 - min(t, n) / n)^power, where n is `total_iters`. Raises `ValueError` where
+    At epoch t: lr * (1 - min(t, n) / n)^power, where n is `total_iters`. Raises `ValueError` if
     total_iters or power is negative, and as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -242,15 +242,15 @@ class PolynomialLR(_Decay):
 
     def multiplier(self, t: int) -> float:
         """Return (1 - min(t, n) / n)^power."""
-        done = min(t, self.total_iters) / (self.total_iters or 1)
-        return float((1 - done) ** self.power)
+        fraction = min(t, self.total_iters) / (self.total_iters or 1)
+        return float((1 - fraction) ** self.power)
 
 
 class CosineAnnealingLR(_Decay):
     """Moves the learning rates along a cosine to `eta_min` in `T_max` epochs, then back.
 
     At epoch t: eta_min + (lr - eta_min) * (1 + cos(pi * t / T_max)) / 2 (Loshchilov and Hutter,
-    2017, formula 5, without restarts). Raises `ValueError` where T_max is not above 0 or eta_min
+    2017, formula 5, without restarts). Raises `ValueError` if T_max is not above 0 or eta_min
     not finite, and as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg

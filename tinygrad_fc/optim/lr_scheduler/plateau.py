@@ -17,12 +17,12 @@ class ReduceLROnPlateau(LRScheduler):
 
     `step(metrics)` takes the metric of an epoch, for example the validation loss. It improves if
     it is below (mode "max": above) the best so far by more than `threshold`, relative ("rel") or
-    absolute ("abs"). After more than `patience` epochs without improvement, the learning rates
-    are reduced to at least `min_lr`; a reduction of at most `eps` is skipped. Bad epochs are not
-    counted in the next `cooldown` epochs.
+    absolute ("abs"). After more than `patience` epochs without improvement ("bad" epochs), the
+    learning rates are reduced, but not below `min_lr`; a reduction of at most `eps` is skipped. Bad
+    epochs are not counted in the next `cooldown` epochs.
 
-    Raises `ValueError` where factor is not at least 0 and below 1, for another mode, negative
-    counts, or a list of min_lr that is not one per group; `TypeError` as `LRScheduler` does.
+    Raises `ValueError` if factor is not at least 0 and below 1, for another mode, negative
+    counts, or a list `min_lr` without one value per group; `TypeError` as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
@@ -84,8 +84,8 @@ class ReduceLROnPlateau(LRScheduler):
     def _improves(self, metric: float) -> bool:
         sign = 1 if self.mode == "max" else -1
         relative = self.best * (1 + sign * self.threshold)  # infinite at first
-        bar = relative if self.threshold_mode == "rel" else self.best + sign * self.threshold
-        return metric > bar if self.mode == "max" else metric < bar
+        limit = relative if self.threshold_mode == "rel" else self.best + sign * self.threshold
+        return metric > limit if self.mode == "max" else metric < limit
 
     def _reduce(self) -> None:
         groups = self.optimizer.param_groups
@@ -96,8 +96,8 @@ class ReduceLROnPlateau(LRScheduler):
                     f"optimizer has {len(groups)} groups. Extend `min_lrs` when groups are added"
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
-        for group, least in zip(groups, self.min_lrs, strict=True):
+        for group, min_lr in zip(groups, self.min_lrs, strict=True):
             before = float(group["lr"])
-            after = max(before * self.factor, float(least))
+            after = max(before * self.factor, float(min_lr))
             if before - after > self.eps:
                 set_rate(group, after)
