@@ -1,11 +1,11 @@
-"""Functions to functions: `grad(f)` is the gradient of `f`, in the spelling of `torch.func`.
+"""Transformations of functions, under the names of `torch.func`: `grad(f)` is the gradient of `f`.
 
-Arguments and results are pytrees: tensors nested in tuples, lists and dicts. `argnums` are the
-numbers of the arguments to differentiate by: one, or a tuple. With `has_aux` the function returns a
-pair, (output, aux), and `aux` is returned unchanged. The functions nest: `grad(grad(f))` is a
-second derivative. Results are part of a graph only if they depend on a tensor from outside that
-requires grad. Raises `TypeError` for leaves that are not tensors of floats, and `ShapeError` for
-shapes and structures that do not fit.
+Arguments and results are pytrees: tensors nested in tuples, lists and dicts. `argnums` is the
+index of the positional argument to differentiate by, or a tuple of indices. With `has_aux` the
+function returns a pair (output, aux), and `aux` is returned unchanged. The transformations nest:
+`grad(grad(f))` is a second derivative. Results are part of a graph only if they depend on a
+captured tensor that requires grad. Raises `TypeError` for leaves that are not tensors of floats,
+and `ShapeError` for shapes and structures that do not fit.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 
 def grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> Func:
-    """Return the function that returns the gradient of `func`, which returns one number.
+    """Return a function that computes the gradient of `func`, which returns one number.
 
-    The gradient by an argument is nested as that is; by several, `argnums=(0, 2)`, a tuple. With
-    `has_aux` it returns (gradient, aux). Raises `ShapeError` where the value is not of shape ().
+    The gradient has the structure of the argument; for several, as `argnums=(0, 2)`, it is a tuple.
+    With `has_aux` the function returns (gradient, aux). It raises `ShapeError` if the value of
+    `func` does not have shape ().
 
     >>> import tinygrad_fc as tg
     >>> from tinygrad_fc import func
@@ -38,16 +39,16 @@ def grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> Func:
 
     @functools.wraps(func)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        value, slope = both(*args, **kwargs)
-        return (slope, value[1]) if has_aux else slope
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
 
     return gradient
 
 
 def value_and_grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> Func:
-    """Return the function that returns (value, gradient) of `func`; see `grad`.
+    """Return a function that computes (value, gradient) of `func`; see `grad`.
 
-    With `has_aux` it returns ((value, aux), gradient). `grad_and_value` is the other way round.
+    With `has_aux` it returns ((value, aux), gradient). `grad_and_value` has the reverse order.
 
     >>> import tinygrad_fc as tg
     >>> tg.func.value_and_grad(lambda x: x**2)(tg.tensor(3.0))
@@ -56,16 +57,16 @@ def value_and_grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> F
 
     @functools.wraps(func)
     def both(*args: Any, **kwargs: Any) -> Any:
-        at = Evaluation("grad", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
-        slope = at.gradient(create=at.recorded(at.outputs))
-        value = (at.value(), at.released_aux()) if has_aux else at.value()
-        return value, at.like_inputs(at.released(slope, at.inputs))
+        run = Evaluation("grad", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
+        gradient = run.gradient(create=run.recorded(run.outputs))
+        value = (run.value(), run.finished_aux()) if has_aux else run.value()
+        return value, run.like_inputs(run.finished(gradient, run.inputs))
 
     return both
 
 
 def grad_and_value(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> Func:
-    """Return the function that returns (gradient, value) of `func`, PyTorch's order; see `grad`.
+    """Return a function that computes (gradient, value) of `func`, PyTorch's order; see `grad`.
 
     With `has_aux` it returns (gradient, (value, aux)).
 
@@ -78,25 +79,26 @@ def grad_and_value(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> F
 
 
 def vjp(func: Func, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """Return `func(*primals)`, and the function from cotangents of it to gradients.
+    """Return `func(*primals)`, and a function that maps its cotangents to gradients.
 
-    Cotangents have the shapes and the nesting of the value; the gradients are a tuple, one per
-    argument, nested as that is. With `has_aux` the third item is the auxiliary result.
+    The cotangents have the shapes and the structure of the value. The gradients are a tuple, one
+    per argument, with the structure of that argument. With `has_aux` the third item is the
+    auxiliary result.
 
     >>> import tinygrad_fc as tg
     >>> value, pull = tg.func.vjp(lambda x, y: x * y, tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]))
     >>> pull(tg.tensor([1.0, 10.0]))
     (tensor([ 3., 40.]), tensor([ 1., 20.]))
     """
-    at = Evaluation("vjp", func, primals, tuple(range(len(primals))), has_aux=has_aux)
+    run = Evaluation("vjp", func, primals, tuple(range(len(primals))), has_aux=has_aux)
 
     def pull(cotangents: Any) -> Any:
-        weights = at.weights(cotangents, at.out_spec, at.outputs, "the outputs")
-        create = grad_mode.is_grad_enabled() and at.recorded([*at.outputs, *weights])
-        product = gradients(at.outputs, at.inputs, weights, create=create)
-        return at.like_inputs(at.released(product, at.inputs))
+        weights = run.weights(cotangents, run.out_spec, run.outputs, "the outputs")
+        create = grad_mode.is_grad_enabled() and run.recorded([*run.outputs, *weights])
+        product = gradients(run.outputs, run.inputs, weights, create=create)
+        return run.like_inputs(run.finished(product, run.inputs))
 
-    return (at.value(), pull, at.released_aux()) if has_aux else (at.value(), pull)
+    return (run.value(), pull, run.finished_aux()) if has_aux else (run.value(), pull)
 
 
 def jvp(
@@ -107,32 +109,33 @@ def jvp(
     strict: bool = False,
     has_aux: bool = False,
 ) -> tuple[Any, ...]:
-    """Return `func(*primals)`, and its derivative along `tangents`, nested alike.
+    """Return `func(*primals)`, and its derivative along `tangents`, with the same structure.
 
-    `tangents` are nested as `primals`, a tuple, and of their shapes. `strict` raises `GraphError`
-    where an output does not depend on them. With `has_aux` the third item is the auxiliary result.
+    `primals` is a tuple, and `tangents` has its structure and shapes. `strict` raises `GraphError`
+    if an output does not depend on `primals`. With `has_aux` the third item is the auxiliary
+    result.
 
     >>> import tinygrad_fc as tg
     >>> tg.func.jvp(lambda x: x.sum() * x, (tg.tensor([1.0, 2.0]),), (tg.tensor([1.0, 0.0]),))
     (tensor([3., 6.]), tensor([4., 2.]))
     """
-    at = Evaluation(
+    run = Evaluation(
         "jvp", func, primals, tuple(range(len(primals))), has_aux=has_aux, strict=strict
     )
-    v = at.weights(tangents, at.spec, at.inputs, "the primals")
-    product = directional(at.outputs, at.inputs, v, create=at.recorded([*at.outputs, *v]))
-    derivative = at.like_outputs(at.released(product, at.outputs))
-    return (at.value(), derivative, at.released_aux()) if has_aux else (at.value(), derivative)
+    v = run.weights(tangents, run.spec, run.inputs, "the primals")
+    product = directional(run.outputs, run.inputs, v, create=run.recorded([*run.outputs, *v]))
+    derivative = run.like_outputs(run.finished(product, run.outputs))
+    return (run.value(), derivative, run.finished_aux()) if has_aux else (run.value(), derivative)
 
 
 def jacrev(
     func: Func, argnums: Argnums = 0, *, has_aux: bool = False, chunk_size: int | None = None
 ) -> Func:
-    """Return the function that returns the Jacobian of `func`, one backward pass an element.
+    """Return a function that computes the Jacobian of `func`, one backward pass per output element.
 
-    For an output `(a, b)` and an argument `(c,)` that is a tensor `(a, b, c)`. It is nested as
-    the value of `func`, with the nest of the arguments in the place of each tensor. With
-    `has_aux` it returns (Jacobian, aux). `chunk_size` changes nothing.
+    For an output (a, b) and an argument (c,) the Jacobian has shape (a, b, c). Its structure is
+    that of the value of `func`, with the structure of the arguments in place of each tensor. With
+    `has_aux` the function returns (Jacobian, aux). `chunk_size` has no effect.
 
     >>> import tinygrad_fc as tg
     >>> tg.func.jacrev(lambda x: x**2)(tg.tensor([1.0, 2.0]))
@@ -143,16 +146,16 @@ def jacrev(
 
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        at = Evaluation("jacrev", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
-        return (at.jacobian(), at.released_aux()) if has_aux else at.jacobian()
+        run = Evaluation("jacrev", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
+        return (run.jacobian(), run.finished_aux()) if has_aux else run.jacobian()
 
     return jacobian
 
 
 def hessian(func: Func, argnums: Argnums = 0) -> Func:
-    """Return the function that returns the second derivatives of `func`: `jacrev` of `jacrev`.
+    """Return a function that computes the second derivatives of `func`: `jacrev` of `jacrev`.
 
-    For a value `()` and an argument `(a,)` that is a tensor `(a, a)`; by several arguments a
+    For a value () and an argument (a,) the Hessian has shape (a, a); for several arguments it is a
     tuple of tuples.
 
     >>> import tinygrad_fc as tg
@@ -168,8 +171,9 @@ def functional_call(
 ) -> Any:
     """Return `module(*args, **kwargs)` with other tensors in place of its parameters and buffers.
 
-    `parameters_and_buffers` are named as in `named_parameters()`; the others are the module's own.
-    `args` is a tuple, or the only argument. Raises `KeyError` for a name that is not there.
+    `parameters_and_buffers` maps names, as in `named_parameters()`, to tensors; the module uses its
+    own tensors for all other names. `args` is a tuple, or the only argument. Raises `KeyError` for
+    a name that the module lacks.
 
     >>> import tinygrad_fc as tg
     >>> layer = tg.nn.Linear(2, 1)
@@ -180,27 +184,27 @@ def functional_call(
     replaced: list[tuple[Any, Any, Any]] = []
     try:
         for path, tensor in parameters_and_buffers.items():
-            holder, key = _holder(module, path)
-            replaced.append((holder, key, holder[key]))
-            holder[key] = tensor
+            container, key = _container(module, path)
+            replaced.append((container, key, container[key]))
+            container[key] = tensor
         return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
     finally:
-        for holder, key, tensor in reversed(replaced):
-            holder[key] = tensor
+        for container, key, tensor in reversed(replaced):
+            container[key] = tensor
 
 
-def _holder(module: Any, path: str) -> tuple[Any, Any]:
-    """Return the dict or list that holds the tensor at `path`, and its key there."""
+def _container(module: Any, path: str) -> tuple[Any, Any]:
+    """Return the dict or list that contains the tensor at `path`, and the key of the tensor."""
     inner: Any = module
     try:
         for part in path.split("."):
-            holder = inner if isinstance(inner, dict | list) else vars(inner)
-            key: Any = int(part) if isinstance(holder, list) else part
-            inner = holder[key]
+            container = inner if isinstance(inner, dict | list) else vars(inner)
+            key: Any = int(part) if isinstance(container, list) else part
+            inner = container[key]
     except (LookupError, TypeError, ValueError):
         message = f"functional_call: the module has no parameter or buffer {path!r}"
         raise KeyError(message) from None
-    return holder, key
+    return container, key
 
 
 __all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacrev", "jvp"]

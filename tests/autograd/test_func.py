@@ -249,7 +249,7 @@ def test_an_output_that_does_not_depend() -> None:
     assert func.jacrev(lambda x: tg.ones(2))(x).tolist() == [[0.0, 0.0]] * 2
     assert func.jvp(lambda x: tg.ones(2), (x,), (x,))[1].tolist() == [0.0, 0.0]
     with pytest.raises(
-        GraphError, match=r"jvp: an output.* does not depend on the inputs .*strict=True"
+        GraphError, match=r"jvp: output .* does not depend on the inputs.*strict=True"
     ):
         func.jvp(lambda x: (x, tg.ones(2)), (x,), (x,), strict=True)
     assert func.jacrev(lambda x: x[:0])(x).shape == (0, 2)
@@ -273,7 +273,7 @@ def test_an_output_that_does_not_depend() -> None:
         (
             func.grad(lambda x: 3.0),
             TypeError,
-            "grad: what the function returns must be a tensor of floats .*, got float",
+            "grad: the value of the function must be a tensor of floats .*, got float",
         ),
         (func.jacrev(lambda x: x > 0), TypeError, "got a tensor of bool"),
         (
@@ -290,18 +290,18 @@ def test_an_output_that_does_not_depend() -> None:
         (
             func.grad(lambda x: x.sum(), 1),
             ValueError,
-            r"argnums = 1 must name some of the 1 positional arguments",
+            r"argnums is 1, expected one or more of the 1 positional arguments",
         ),
-        (func.grad(lambda x: x.sum(), ()), ValueError, r"argnums = \(\) must name"),
+        (func.grad(lambda x: x.sum(), ()), ValueError, r"argnums is \(\), expected one"),
         (
             func.grad(lambda x: x.sum(), (0, -1)),
             ValueError,
-            r"argnums = \(0, -1\) must name .* none twice",
+            r"argnums is \(0, -1\), expected .* none twice",
         ),
         (
             func.grad(lambda x: x.sum(), "0"),
             ValueError,
-            r"argnums = '0' must name some",
+            r"argnums is '0', expected one",
         ),
         (
             func.grad(lambda x: x.sum(), has_aux=True),
@@ -311,17 +311,17 @@ def test_an_output_that_does_not_depend() -> None:
         (
             lambda x: func.vjp(lambda x: (x, x), x)[1](x),
             ShapeError,
-            r"vjp: v has the shapes .* nested alike",
+            r"vjp: v has the shapes .* in the same structure",
         ),
         (
             lambda x: func.vjp(lambda x: {"a": x}, x)[1]([x]),
             ShapeError,
-            r"vjp: v has the shapes .* nested alike",
+            r"vjp: v has the shapes .* in the same structure",
         ),
         (
             lambda x: func.vjp(lambda x: x, x)[1](x[:1]),
             ShapeError,
-            r"vjp: v has the shapes \[\(1,\)\]; expected those of the outputs, \[\(2,\)\]",
+            r"vjp: v has the shapes \[\(1,\)\], expected the shapes \[\(2,\)\] of the outputs",
         ),
         (
             lambda x: func.jvp(lambda x: x, (x,), (x, x)),

@@ -71,22 +71,22 @@ def broken(forwards: Any = None, backwards: Any = None) -> type[Broken]:
         (
             lambda ctx, g: g.mul_(2),
             tg.errors.GraphError,
-            r"backward of Broken changes in place a tensor .*Write `g = g \* 2` for",
+            r"backward of Broken changes an argument in place.*Write `g = g \* 2` for",
         ),
         (
             lambda ctx, g: g.data.zero_(),
             tg.errors.GraphError,
-            r"changes in place a tensor that it got",
+            r"changes an argument in place",
         ),
         (
             lambda ctx, g: ctx.saved_tensors[0].add_(1),
             tg.errors.GraphError,
-            r"changes in place a tensor that it got",
+            r"changes an argument in place",
         ),
         (
             lambda ctx, g: g.numpy().sort(),
             tg.errors.GraphError,
-            r"changes in place a tensor that it got",
+            r"changes an argument in place",
         ),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_recorded_gradient_changed_in_place_is_found_out() -> None:
 
     x, w = T(np.ones(3)), T(np.full(3, 2.0))
     out = broken(None, backwards).apply(x) * w
-    with pytest.raises(tg.errors.GraphError, match="backward of Broken changes in place"):
+    with pytest.raises(tg.errors.GraphError, match="backward of Broken changes an argument"):
         grad(out.sum(), x, create_graph=True)
 
 
@@ -141,7 +141,7 @@ def test_a_gradient_for_what_is_no_tensor_is_ignored() -> None:
         (
             lambda ctx, x: x.mul_(2),
             tg.errors.GraphError,
-            r"forward of Broken changes in place a tensor .* change a copy",
+            r"forward of Broken changes an argument in place.* change a copy",
         ),
         (
             lambda ctx, x: ctx.save_for_backward(x, 3),

@@ -229,7 +229,7 @@ def test_strict_refuses_independence(name: str) -> None:
     assert take(lambda x: tg.tensor(3.0), x).item() == 0.0
     with pytest.raises(
         GraphError,
-        match=rf"{name}: an output, .* does not depend on the inputs .*strict=True refuses",
+        match=rf"{name}: output \d, .* does not depend on the inputs, which strict=True refuses",
     ):
         take(lambda x: tg.tensor(3.0), x, strict=True)
     assert take(lambda x: x**3, x, strict=True).item() == (12.0)
@@ -266,7 +266,7 @@ def test_what_is_no_tensor_is_refused(name: str) -> None:
         take(lambda x: x, 2.0)
     with pytest.raises(TypeError, match=rf"{argument} must be a tensor of floats .*, got int"):
         take(lambda x, y: x, (x, 2))
-    with pytest.raises(TypeError, match=rf"{name}: what the function returns must be .*, got str"):
+    with pytest.raises(TypeError, match=rf"{name}: the value of the function must be .*, got str"):
         take(lambda x: "text", x)
     with pytest.raises(TypeError, match=rf"{argument} must be .*, got a tensor of int64"):
         take(lambda x: x, tg.tensor(2))
@@ -274,18 +274,20 @@ def test_what_is_no_tensor_is_refused(name: str) -> None:
 
 def test_shapes_of_v() -> None:
     x, y = tg.tensor([1.0, 2.0]), tg.tensor([3.0])
-    with pytest.raises(ShapeError, match="vjp: pass v, a tensor for each of the outputs"):
+    with pytest.raises(
+        ShapeError, match="vjp: v is None, expected a tensor for each of the outputs"
+    ):
         F.vjp(lambda x: x, x)
     with pytest.raises(
         ShapeError,
-        match=r"vjp: v has the shapes \[\(1,\)\]; expected those of the outputs, \[\(2,\)\]",
+        match=r"vjp: v has the shapes \[\(1,\)\], expected the shapes \[\(2,\)\] of the outputs",
     ):
         F.vjp(lambda x: x, x, y)
     for take in (F.jvp, F.vhp, F.hvp):
-        with pytest.raises(ShapeError, match="pass v, a tensor for each of the inputs"):
+        with pytest.raises(ShapeError, match="v is None, expected a tensor for each of the inputs"):
             take(lambda x: x.sum(), x)
         with pytest.raises(
-            ShapeError, match=r"v has the shapes \[\(1,.* expected those of the inputs"
+            ShapeError, match=r"v has the shapes \[\(1,.* expected the shapes .* of the inputs"
         ):
             take(lambda x: x.sum(), x, (y, x))
         with pytest.raises(TypeError, match=r"v must be a tensor of floats .*, got ndarray"):

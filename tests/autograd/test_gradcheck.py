@@ -179,13 +179,11 @@ def test_a_gradient_that_is_not_finite_differs() -> None:
 
 def test_misuse() -> None:
     x = T(np.array([1.0]))
-    with pytest.raises(ValueError, match="gradcheck: no input requires grad: make one with"):
+    with pytest.raises(ValueError, match=r"gradcheck: no input requires grad\. Create one with"):
         gradcheck(lambda x: x, tg.ones(1))
     with pytest.raises(ValueError, match="no input requires grad"):
         gradcheck(lambda x: x, tg.ones(1), raise_exception=False)
-    with pytest.raises(
-        tg.errors.DtypeError, match="input 1 is float32, too coarse for differences"
-    ):
+    with pytest.raises(tg.errors.DtypeError, match="input 1 is float32, expected float64"):
         gradcheck(lambda x, y: x * y, (x, T(np.ones(1, np.float32))))
     with pytest.raises(TypeError, match=r"gradcheck\(\) got an unexpected .* 'fast_mode'"):
         gradgradcheck(lambda x: x, x, fast_mode=True)

@@ -1,4 +1,4 @@
-"""Gradients on demand: `backward`, `grad`, and functions with a derivative of their own."""
+"""Gradients: `backward`, `grad`, `explain`, and functions with a custom derivative."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ if TYPE_CHECKING:
     from tinygrad_fc.autograd.function import Function
     from tinygrad_fc.tensor import Tensor
 
-# Most training needs none of these: they are loaded when named.
-_LATER = {"Function": "function", "function": "function", "functional": "functional"}
-_LATER |= dict.fromkeys(("GradcheckError", "gradcheck", "gradgradcheck"), "check")
+# Imported on first use, since most training needs none of these.
+_LAZY = {"Function": "function", "function": "function", "functional": "functional"}
+_LAZY |= dict.fromkeys(("GradcheckError", "gradcheck", "gradgradcheck"), "check")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_LATER[name]}")
+    module = import_module(f"{__name__}.{_LAZY[name]}")
     return getattr(module, name, module)
 
 
-def _several(tensors: Any, what: str) -> list[Any]:
-    several = list(tensors) if isinstance(tensors, list | tuple) else [tensors]
-    for t in several:
+def _listed(tensors: Any, name: str) -> list[Any]:
+    items = list(tensors) if isinstance(tensors, list | tuple) else [tensors]
+    for t in items:
         if not isinstance(t, Node):
-            raise TypeError(f"{what} must be tensors, got {type(t).__name__}: use tensor(...)")
-    return several
+            raise TypeError(f"{name} must be tensors, got {type(t).__name__}: use tensor(...)")
+    return items
 
 
 def _inputs(tensors: Any) -> list[Any]:
-    """Return the tensors to differentiate by; raise `GraphError` for one without gradient."""
-    inputs = _several(tensors, "inputs")
+    """Return `tensors` as a list; raise `GraphError` for one that does not require grad."""
+    inputs = _listed(tensors, "inputs")
     for t in inputs:
         if not t._requires_grad:
             raise GraphError(
-                f"a gradient was asked for a tensor of shape {t.shape} that does not require grad: "
-                "make it with requires_grad=True, or call requires_grad_() before it is used"
+                f"an input of shape {t.shape} does not require grad, so it has no gradient. "
+                "Create it with requires_grad=True, or call requires_grad_() before its first use"
             )
     return inputs
 
 
 def _seed(root: Any, gradient: Any) -> Any:
-    """Return the cotangent of the result `root`, as an array or, recorded, a tensor."""
+    """Return the cotangent of the result `root`: an array, or a tensor if it is recorded."""
     if not root._requires_grad:
-        cause = "no operation made it" if root._op is None else f"{root._op.name} made it"
+        origin = "no operation" if root._op is None else root._op.name
         raise GraphError(
-            "this result depends on no tensor that requires grad, so there is nothing to "
-            f"differentiate: {cause}. Make the parameters with requires_grad=True; look for "
+            "this result depends on no tensor that requires grad, so it cannot be differentiated. "
+            f"It was computed by {origin}. Create the parameters with requires_grad=True; look for "
             "detach(), .data, .numpy() or no_grad() before it; a gradient that should be "
             "differentiated again needs create_graph=True."
         )
@@ -72,13 +72,12 @@ def _seed(root: Any, gradient: Any) -> Any:
         if root._array.size != 1:
             raise ShapeError(
                 f"backward() needs a scalar, and this result has shape {shape}: use .mean() or "
-                ".sum(), or pass backward(weights), the weight of each element, of the same shape"
+                ".sum(), or pass backward(weights) with one weight per element"
             )
         return np.ones_like(root._array)
     if np.shape(gradient) != shape:
         raise ShapeError(
-            f"the weights of a result of shape {shape} must have its shape, got "
-            f"{np.shape(gradient)}"
+            f"the gradient has shape {np.shape(gradient)}, expected the shape {shape} of the result"
         )
     if isinstance(gradient, Node) and gradient._requires_grad:
         return gradient.to(dtype)  # type: ignore[attr-defined]
@@ -92,17 +91,17 @@ def _run(
     retain_graph: bool | None,
     create_graph: bool,
     *,
-    every: bool = False,
+    strict: bool = False,
 ) -> list[list[Any]]:
-    outputs = _several(roots, "the results")
+    outputs = _listed(roots, "the results")
     weights = list(gradients) if isinstance(gradients, list | tuple) else [gradients]
     if gradients is None or not weights:
         weights = [None] * len(outputs)
     if len(weights) != len(outputs):
         raise ShapeError(
-            f"{len(outputs)} results need {len(outputs)} weights, each a tensor or array of the "
-            f"shape of its result, got {len(weights)} in a {type(gradients).__name__}; for one "
-            "result of several elements, make a tensor of them"
+            f"{len(outputs)} results need {len(outputs)} gradients, each a tensor or array of the "
+            f"shape of its result, got a {type(gradients).__name__} of {len(weights)}. For one "
+            "result with several elements, pass one tensor"
         )
     seeds = list(map(_seed, outputs, weights))
     if create_graph:
@@ -111,7 +110,7 @@ def _run(
         seeds = [g._array if isinstance(g, Node) else g for g in seeds]
     retain = create_graph if retain_graph is None else retain_graph
     return graph.backward(
-        outputs, seeds, inputs, retain_graph=retain, create_graph=create_graph, require_all=every
+        outputs, seeds, inputs, retain_graph=retain, create_graph=create_graph, require_all=strict
     )
 
 
@@ -124,7 +123,8 @@ def backward(
 ) -> None:
     """Add the gradients of the results `tensors` to the `.grad` of the leaves.
 
-    `grad_tensors` are their cotangents. See `Tensor.backward` for the rest.
+    `grad_tensors` are the cotangents of `tensors`. The other arguments are those of
+    `Tensor.backward`.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -133,7 +133,7 @@ def backward(
     tensor([ 3., 30.])
     """
     if inputs is not None and not (inputs := _inputs(inputs)):
-        raise ValueError("inputs is empty: leave it out for the gradients of all leaves")
+        raise ValueError("inputs is empty: omit it for the gradients of all leaves")
     graph.accumulate_gradients(_run(tensors, grad_tensors, inputs, retain_graph, create_graph))
 
 
@@ -147,11 +147,12 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Return the gradients of `outputs` with respect to `inputs`, leaving every `.grad` alone.
+    """Return the gradients of `outputs` with respect to `inputs`; no `.grad` changes.
 
-    `grad_outputs` are the cotangents of `outputs`. An input that was not reached raises an error,
-    gets None with `allow_unused`, or zeros with `materialize_grads`. `create_graph` records the
-    pass, for gradients of gradients. Raises `GraphError` as `Tensor.backward` does.
+    `grad_outputs` are the cotangents of `outputs`. An input on which no output depends raises
+    `GraphError`, gets None with `allow_unused`, or zeros with `materialize_grads`. `create_graph`
+    records the backward pass, for gradients of gradients. Raises `GraphError` as `Tensor.backward`
+    does.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor(3.0, requires_grad=True)
@@ -160,41 +161,45 @@ def grad(
     (tensor(18.),)
     """
     if is_grads_batched:
-        raise NotImplementedError("is_grads_batched is not there: call grad once for each gradient")
+        raise NotImplementedError(
+            "is_grads_batched=True is not supported: call grad once for each gradient"
+        )
     if materialize_grads and allow_unused is False:
         raise ValueError("materialize_grads=True implies allow_unused, which is False")
-    differentiated = _inputs(inputs)
-    every = not (allow_unused or materialize_grads)
-    pairs = _run(outputs, grad_outputs, differentiated, retain_graph, create_graph, every=every)
+    sources = _inputs(inputs)
+    strict = not (allow_unused or materialize_grads)
+    pairs = _run(outputs, grad_outputs, sources, retain_graph, create_graph, strict=strict)
     gradients: dict[int, Any] = {id(t): g if isinstance(g, Node) else wrap(g) for t, g in pairs}
     if materialize_grads:
-        for t in differentiated:
+        for t in sources:
             if id(t) not in gradients:
                 gradients[id(t)] = wrap(np.zeros_like(t._array))
-    return tuple(gradients.get(id(t)) for t in differentiated)  # type: ignore[misc]
+    return tuple(gradients.get(id(t)) for t in sources)  # type: ignore[misc]
 
 
 def explain(tensor: Tensor) -> str:
-    """Return why `tensor.grad` is what it is, in a sentence or two.
+    """Return why `tensor` has or lacks a gradient, in a sentence or two.
 
     >>> import tinygrad_fc as tg
     >>> print(tg.explain(tg.tensor([1.0], requires_grad=True)))
-    no gradient yet: backward() has not been called since this tensor was made
+    no gradient yet: backward() has not been called since this tensor was created
     """
     if tensor._grad is not None:
-        return "it has a gradient: backward passes have added it up since it was last set to None"
+        return "it has a gradient: the sum over all backward passes since `.grad` was last None"
     if not tensor.requires_grad:
-        return "it does not require grad: make it with requires_grad=True, or call requires_grad_()"
+        return (
+            "it does not require grad: create it with requires_grad=True, or call requires_grad_()"
+        )
     if not tensor.is_leaf:
         return (
-            f"it is a result of {tensor._op.name}, and gradients are left in leaves. Call "  # type: ignore[union-attr]
+            f"it is a result of {tensor._op.name}, and only leaves get a gradient. Call "  # type: ignore[union-attr]
             "retain_grad() on it before backward(), or use autograd.grad"
         )
     if graph.state.last_backward < tensor._seq:
-        return "no gradient yet: backward() has not been called since this tensor was made"
+        return "no gradient yet: backward() has not been called since this tensor was created"
     return (
-        "not reached: no backward pass since it was made has led to it, or zero_grad() cleared it. "
-        "Look for a copy, no_grad(), detach(), .data and .numpy() between it and the result"
+        "not reached: no backward pass since its creation depended on it, or zero_grad() cleared "
+        "it. Look for a copy, no_grad(), detach(), .data and .numpy() between it and the result"
     )
 
 

@@ -1,8 +1,8 @@
-"""`gradcheck` and `gradgradcheck`: gradients against numerical derivatives, in PyTorch's spelling.
+"""`gradcheck` and `gradgradcheck`: compare gradients to numerical derivatives.
 
-The numerical derivatives have an error bound (`numerical`), within which every gradient passes: at
-a kink any slope between those of both sides. Cotangents are random, seeded, and never 1, since ones
-hide a rule that is not linear in its cotangent.
+A gradient passes within the error bound of the numerical derivative (`numerical`); at a kink it may
+be any slope between those of both sides. Cotangents are seeded random numbers other than 1, since a
+cotangent of ones hides a rule that is not linear in its cotangent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class GradcheckError(RuntimeError):
 
 
 class _Check(NamedTuple):
-    """A function with its arguments, and how closely its gradients must agree."""
+    """A function, its arguments, and the tolerances of the comparison."""
 
     func: Func
     args: tuple[Any, ...]
@@ -38,48 +38,48 @@ class _Check(NamedTuple):
     rtol: float
     nondet_tol: float
 
-    def call(self, replaced: int | None = None, by: Any = None) -> tuple[list[Any], list[Any]]:
-        """Call the function at copies; return those to differentiate by, and the outputs."""
+    def call(self, replaced: int | None = None, value: Any = None) -> tuple[list[Any], list[Any]]:
+        """Call the function at copies; return the copies to differentiate by, and the outputs."""
         copies = list(self.args)
         for k in self.chosen:
-            array = by if k == replaced else copies[k]._array.copy(order="K")
+            array = value if k == replaced else copies[k]._array.copy(order="K")
             copies[k] = wrap(array).requires_grad_()
         with grad_mode.enable_grad():
             outputs = _tensors(self.func(*copies))
         return [copies[k] for k in self.chosen], outputs
 
-    def numerical(self, k: int, places: Sequence[int]) -> tuple[Any, Any]:
-        """Return the Jacobian of the outputs at `places` by argument `k`, and its error bound."""
+    def numerical(self, k: int, tracked: Sequence[int]) -> tuple[Any, Any]:
+        """Return the Jacobian of the outputs `tracked` by argument `k`, and its error bound."""
         array = self.args[k]._array
 
         def value(changed: Any) -> Any:
             if np.iscomplexobj(changed):
-                raise TypeError  # no imaginary steps: tensors hold real numbers
-            by = array.copy(order="K")
-            by[...] = changed
-            outputs = self.call(k, by)[1]
-            return np.concatenate([outputs[m]._array.reshape(-1) for m in places])
+                raise TypeError  # no complex step: tensors hold real numbers
+            replacement = array.copy(order="K")
+            replacement[...] = changed
+            outputs = self.call(k, replacement)[1]
+            return np.concatenate([outputs[m]._array.reshape(-1) for m in tracked])
 
         steps = power_of_two(room(array))
         ones = np.eye(array.size).reshape(array.size, *array.shape)
         entries = derivatives(value, [([array], [one * steps]) for one in ones])
         columns = [(d.value / h, d.error / h) for d, h in zip(entries, steps.flat, strict=True)]
-        rows = sum(t._array.size for t in (self.call()[1][m] for m in places))
+        rows = sum(t._array.size for t in (self.call()[1][m] for m in tracked))
         values, errors = np.moveaxis(np.reshape(columns, (array.size, 2, rows)), 0, -1)
         return values, errors
 
-    def must_agree(self, message: Any, a: Any, n: Any, error: Any = 0.0, weight: Any = 1) -> None:
-        """Raise `message` of the worst entry where `a` is not as close to `n` as it must be."""
+    def compare(self, message: Any, a: Any, n: Any, error: Any = 0.0, weight: Any = 1) -> None:
+        """Raise `message` for the worst entry of `a` that differs from `n` beyond the tolerance."""
         limit = self.atol * weight + self.rtol * abs(n) + error
         with np.errstate(invalid="ignore"):
-            wrong = ~(abs(a - n) <= limit)  # of NaN, too
+            wrong = ~(abs(a - n) <= limit)  # also for NaN
             excess = np.nan_to_num(abs(a - n) / np.maximum(limit, 1e-300), nan=np.inf)
         if wrong.any():
             at = np.unravel_index(int(np.argmax(np.where(wrong, excess, -1))), np.shape(a))
             raise GradcheckError(message(at, f"{a[at] + 0:.10g}", f"{n[at] + 0:.10g}", limit))
 
-    def must_repeat(self, what: str, first: Sequence[Any], second: Sequence[Any]) -> None:
-        """Raise where two evaluations differ by more than `nondet_tol`."""
+    def compare_runs(self, name: str, first: Sequence[Any], second: Sequence[Any]) -> None:
+        """Raise if two evaluations differ by more than `nondet_tol`."""
         for k, (a, b) in enumerate(zip(first, second, strict=True)):
             with np.errstate(invalid="ignore"):  # infinities of one sign are equal
                 equal = a.shape == b.shape and (
@@ -87,8 +87,9 @@ class _Check(NamedTuple):
                 )
             if not np.all(equal):
                 raise GradcheckError(
-                    f"{what} {k} differs between two evaluations by more than nondet_tol = "
-                    f"{self.nondet_tol:.3g}. Seed a random function, such as dropout, in itself"
+                    f"{name} {k} differs between two evaluations by more than nondet_tol = "
+                    f"{self.nondet_tol:.3g}. Call manual_seed() in a function that draws random "
+                    "numbers"
                 )
 
     def run(self) -> None:
@@ -98,26 +99,26 @@ class _Check(NamedTuple):
         if not outputs:
             raise ValueError("gradcheck: the function returned no tensor of floats")
         again = self.call()[1]
-        self.must_repeat("output", [t._array for t in outputs], [t._array for t in again])
-        # If nothing is recorded everything is checked, against zero.
-        places = [m for m, t in enumerate(outputs) if t._requires_grad] or range(len(outputs))
-        tracked = [outputs[m] for m in places]
-        numerical = [self.numerical(k, places) for k in self.chosen]
-        rows = [(m, i) for m in places for i in np.ndindex(outputs[m]._array.shape)]
+        self.compare_runs("output", [t._array for t in outputs], [t._array for t in again])
+        # If no output is recorded, all derivatives are compared to zero.
+        numbers = [m for m, t in enumerate(outputs) if t._requires_grad] or range(len(outputs))
+        tracked = [outputs[m] for m in numbers]
+        numerical = [self.numerical(k, numbers) for k in self.chosen]
+        rows = [(m, i) for m in numbers for i in np.ndindex(outputs[m]._array.shape)]
         for k, a, (n, error) in zip(
             self.chosen, _jacobians(rng, tracked, inputs), numerical, strict=True
         ):
-            self.must_agree(self._entry(k, rows), a, n, error)
+            self.compare(self._entry(k, rows), a, n, error)
         weights = [_random(rng, t._array.shape) for t in tracked]
         u = np.concatenate([w.reshape(-1) for w in weights])
         first, second = (_gradients(tracked, inputs, weights) for _ in range(2))
-        self.must_repeat("the gradient by differentiated argument", first, second)
+        self.compare_runs("the gradient by differentiated argument", first, second)
         for k, a, (n, error) in zip(self.chosen, first, numerical, strict=True):
-            self.must_agree(
+            self.compare(
                 lambda at, a, n, _, k=k: (
                     f"the gradient by argument {k} is not linear in the cotangent: with random "
-                    f"cotangents of all outputs it is {a} at element {at[0]}, and the derivatives "
-                    f"of the outputs, each of them right, add up to {n}"
+                    f"cotangents of all outputs it is {a} at element {at[0]}, and the sum over the "
+                    f"derivatives of the outputs, which are right, is {n}"
                 ),
                 *(a, u @ n, abs(u) @ error, abs(u).sum()),
             )
@@ -141,12 +142,12 @@ def _tensors(value: Any) -> list[Any]:
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Return random numbers of both signs that are neither small nor large."""
+    """Return random numbers with absolute values from 0.5 to 2."""
     return rng.uniform(0.5, 2.0, shape) * rng.choice((-1.0, 1.0), shape)
 
 
 def _gradients(outputs: Sequence[Any], inputs: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
-    """Return the gradients as vectors, zeros for an input that is not reached."""
+    """Return the gradients as vectors, zeros for an input without dependence."""
     result = gradients(outputs, inputs, [wrap(w) for w in weights], create=False)
     pairs = zip(result, inputs, strict=True)
     return [(np.zeros(t.shape) if g is None else g._array).reshape(-1) for g, t in pairs]
@@ -178,11 +179,12 @@ def gradcheck(
 ) -> bool:
     """Return whether the gradients of `func` agree with numerical derivatives.
 
-    `inputs` is a tensor or a tuple; those that require grad, of float64, are differentiated by.
-    Each element of each output is compared for each element of each input: |backward - differences|
-    <= atol + rtol |differences| + error bound. `eps` has no effect, since step sizes are chosen.
-    Two evaluations may differ by `nondet_tol`. Raises `GradcheckError`, or returns False without
-    `raise_exception`. PyTorch's other options are not supported.
+    `inputs` is a tensor or a tuple. For every element of every output, and of every input that
+    requires grad, |backward - differences| <= atol + rtol |differences| + error bound must hold.
+    `eps` has no effect, since step sizes are chosen automatically. Two evaluations may differ by
+    `nondet_tol`. Raises `GradcheckError`, or returns False with `raise_exception=False`; raises
+    `DtypeError` for an input that requires grad and is not float64, `ValueError` if none does.
+    PyTorch's other options are not supported.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([0.5, 2.0], requires_grad=True)
@@ -193,12 +195,12 @@ def gradcheck(
     args = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     chosen = [k for k, a in enumerate(args) if isinstance(a, Node) and a._requires_grad]
     if not chosen:
-        raise ValueError("gradcheck: no input requires grad: make one with requires_grad=True")
+        raise ValueError("gradcheck: no input requires grad. Create one with requires_grad=True")
     for k in chosen:
         if args[k]._array.dtype != np.float64:
             raise DtypeError(
-                f"gradcheck: input {k} is {args[k]._array.dtype}, too coarse for differences: "
-                "check with x.double(), and compare other dtypes with that"
+                f"gradcheck: input {k} is {args[k]._array.dtype}, expected float64. Check with "
+                "x.double(), and compare the gradients of other dtypes to these"
             )
     try:
         check = _Check(func, args, chosen, atol, rtol, nondet_tol)
@@ -211,11 +213,11 @@ def gradcheck(
 
 
 def gradgradcheck(func: Func, inputs: Any, grad_outputs: Any = None, **options: Any) -> bool:
-    """Return whether the derivatives of the gradients of `func` agree with numerical ones.
+    """Return whether the derivatives of the gradients of `func` agree with numerical derivatives.
 
-    The cotangents are `grad_outputs`, a tensor per output that requires grad; random by default.
-    Those that require grad are differentiated by, too. `options` and errors are those of
-    `gradcheck`.
+    `grad_outputs` are the cotangents, a tensor per output that requires grad, random by default.
+    The derivatives by cotangents that require grad are compared too. `options` and errors are those
+    of `gradcheck`.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([0.5, 2.0], requires_grad=True)

@@ -1,7 +1,7 @@
 """One evaluation of a function to differentiate, and products with its Jacobian.
 
-`autograd.functional` and `func` are built on it. Evaluations nest where a derivative is
-differentiated. Each has its own copies of the arguments, so that the arguments of an outer one are
+`autograd.functional` and `func` use it. Evaluations nest when a derivative is differentiated. Each
+evaluation has its own copies of the arguments, so that the arguments of an outer evaluation are
 constants of an inner one.
 """
 
@@ -20,16 +20,16 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    Maybe = Sequence[Any]  # of tensors, with None where there is no dependence
+    Optionals = Sequence[Any]  # tensors, or None for no dependence
 
 
 class Evaluation:
     """One evaluation of a function, at copies of the arguments to differentiate by.
 
-    Arguments and results are pytrees of tensors. With `create` derivatives are part of the graph of
-    the arguments, with `create=False` of none; by default they are where gradients are enabled and
-    they depend on a tensor from outside that requires grad. `strict` raises for a derivative that
-    is zero because there is no dependence.
+    Arguments and results are pytrees of tensors. `create` says whether derivatives are part of the
+    graph of the arguments; by default they are if gradients are enabled and the derivatives depend
+    on a captured tensor that requires grad. `strict` raises an error if a derivative is zero for
+    lack of a dependence.
     """
 
     def __init__(
@@ -46,17 +46,17 @@ class Evaluation:
     ) -> None:
         self.name, self.create, self.strict = name, create, strict
         self.recording = grad_mode.is_grad_enabled() if create is None else create
-        places = _places(name, argnums, len(args))
-        chosen = [args[k] for k in places]
+        positions = _positions(name, argnums, len(args))
+        chosen = [args[k] for k in positions]
         single = isinstance(argnums, int)
         leaves, self.spec = pytree.flatten(chosen[0] if single else tuple(chosen))
         _must_be_floats(f"{name}: an argument to differentiate by", leaves)
-        # Around it no_grad() decides whether the derivative is recorded, not whether there is one.
+        # An enclosing no_grad() only decides whether the derivative is recorded.
         with grad_mode.enable_grad():
             self.inputs = [_copy(t, create=self.recording) for t in leaves]
             copies = self.like_inputs(self.inputs)
             arguments = list(args)
-            for k, copy in zip(places, (copies,) if single else copies, strict=True):
+            for k, copy in zip(positions, (copies,) if single else copies, strict=True):
                 arguments[k] = copy
             value = func(*arguments, **(kwargs or {}))
         self.aux = None
@@ -68,15 +68,15 @@ class Evaluation:
                 )
             value, self.aux = value
         self.outputs, self.out_spec = pytree.flatten(value)
-        _must_be_floats(f"{name}: what the function returns", self.outputs)
+        _must_be_floats(f"{name}: the value of the function", self.outputs)
         self.check_strict(self.outputs, recorded=True)
 
     def like_inputs(self, leaves: Sequence[Any]) -> Any:
-        """Return `leaves` nested as the arguments are."""
+        """Return `leaves` in the structure of the arguments."""
         return pytree.unflatten(self.spec, leaves)
 
     def like_outputs(self, leaves: Sequence[Any]) -> Any:
-        """Return `leaves` nested as the value of the function is."""
+        """Return `leaves` in the structure of the value of the function."""
         return pytree.unflatten(self.out_spec, leaves)
 
     def value(self) -> Any:
@@ -86,14 +86,14 @@ class Evaluation:
         )
 
     def recorded(self, tensors: Sequence[Any]) -> bool:
-        """Return whether derivatives that `tensors` go into are to be recorded."""
+        """Return whether to record derivatives that depend on `tensors`."""
         if self.create is not None:
             return self.create
         copies = {id(t) for t in self.inputs}
         return self.recording and any(id(t) not in copies for t in _sources(tensors))
 
-    def released(self, tensors: Maybe, like: Sequence[Any] | None = None) -> list[Any]:
-        """Return `tensors`, zeros for None, detached unless they are to be recorded."""
+    def finished(self, tensors: Optionals, like: Sequence[Any] | None = None) -> list[Any]:
+        """Return `tensors`, with zeros for None, detached unless derivatives are recorded."""
         self.check_strict(tensors, recorded=bool(self.create))
         filled = [
             t if t is not None else wrap(np.zeros_like(z._array))
@@ -101,18 +101,18 @@ class Evaluation:
         ]
         return filled if self.recorded(filled) else [wrap(t._array) for t in filled]
 
-    def released_aux(self) -> Any:
-        """Return the auxiliary result of the function."""
+    def finished_aux(self) -> Any:
+        """Return the auxiliary result, detached unless derivatives are recorded."""
         if self.recorded([t for t in pytree.flatten(self.aux)[0] if isinstance(t, Node)]):
             return self.aux
         return pytree.mapped(lambda t: wrap(t._array) if isinstance(t, Node) else t, self.aux)
 
-    def weights(self, v: Any, spec: Any, like: Sequence[Any], what: str) -> list[Any]:
-        """Return `v`, nested and of the shapes as `like`, as a list; 1 for a single element."""
+    def weights(self, v: Any, spec: Any, like: Sequence[Any], kind: str) -> list[Any]:
+        """Return the leaves of `v`, checked against `spec` and `like`; by default 1."""
         if v is None:
             if len(like) != 1 or like[0]._array.size != 1:
                 raise ShapeError(
-                    f"{self.name}: pass v, a tensor for each of {what}; it may be left out only "
+                    f"{self.name}: v is None, expected a tensor for each of {kind}. Omit v only "
                     "for one tensor of one element"
                 )
             return [wrap(np.ones_like(like[0]._array))]
@@ -122,36 +122,35 @@ class Evaluation:
         # In `autograd.functional` one tensor is the same as a tuple of one.
         if shapes != expected or (self.create is None and v_spec != spec):
             raise ShapeError(
-                f"{self.name}: v has the shapes {shapes}; expected those of {what}, {expected}, "
-                "nested alike"
+                f"{self.name}: v has the shapes {shapes}, expected the shapes {expected} of "
+                f"{kind}, in the same structure"
             )
         return [t.detach() if self.create is False else t for t in tensors]
 
-    def check_strict(self, tensors: Maybe, *, recorded: bool = False) -> None:
-        """Raise under `strict` where a derivative is None, or not `recorded`."""
+    def check_strict(self, tensors: Optionals, *, recorded: bool = False) -> None:
+        """With `strict`, raise if a derivative is None or, with `recorded`, not recorded."""
         for k, t in enumerate(tensors if self.strict else ()):
             if t is None or (recorded and not t._requires_grad):
                 raise GraphError(
-                    f"{self.name}: an output, or a gradient with create_graph=True, does not "
-                    f"depend on the inputs (number {k} of what is differentiated), which "
-                    "strict=True refuses. Look for detach() and numpy(), or pass strict=False for "
-                    "a derivative of zero"
+                    f"{self.name}: output {k}, or gradient {k} with create_graph=True, does not "
+                    "depend on the inputs, which strict=True refuses. Look for detach() and "
+                    "numpy(), or pass strict=False for a derivative of zero"
                 )
 
     def gradient(self, *, create: bool) -> list[Any]:
-        """Return the gradient of a function of one number."""
+        """Return the gradient of a function that returns one number."""
         shapes = [t._array.shape for t in self.outputs]
         scalar = shapes == [()] or (self.create is not None and self.outputs[0]._array.size == 1)
         if self.out_spec is not None or not scalar:
             raise ShapeError(
                 f"{self.name}: the function must return one number, a tensor of shape (), got "
-                f"{shapes}: use .sum() or .mean(), or take vjp or the Jacobian"
+                f"{shapes}: use .sum() or .mean(), or call vjp or jacobian"
             )
         ones = [wrap(np.ones_like(self.outputs[0]._array))]
         return gradients(self.outputs, self.inputs, ones, create=create)
 
     def jacobian(self) -> Any:
-        """Return the derivatives of all elements of the outputs by all of the arguments."""
+        """Return the derivatives of all elements of the outputs by all arguments."""
         create = self.recorded(self.outputs)
         blocks = []
         for output in self.outputs:
@@ -159,7 +158,7 @@ class Evaluation:
             blocks.append(
                 self.like_inputs(
                     [
-                        _stacked(self.released(column, [t] * len(column)), output, t)
+                        _stacked(self.finished(column, [t] * len(column)), output, t)
                         for t, column in zip(self.inputs, columns, strict=True)
                     ]
                 )
@@ -167,8 +166,10 @@ class Evaluation:
         return self.like_outputs(blocks)
 
 
-def gradients(outputs: Maybe, inputs: Sequence[Any], weights: Maybe, *, create: bool) -> list[Any]:
-    """Return the gradient of `outputs`, weighted, by each input; None where there is none."""
+def gradients(
+    outputs: Optionals, inputs: Sequence[Any], weights: Optionals, *, create: bool
+) -> list[Any]:
+    """Return the gradient of the weighted outputs by each input; None without dependence."""
     pairs = [
         (t, v) for t, v in zip(outputs, weights, strict=True) if t is not None and t._requires_grad
     ]
@@ -180,12 +181,14 @@ def gradients(outputs: Maybe, inputs: Sequence[Any], weights: Maybe, *, create: 
     )
 
 
-def directional(outputs: Maybe, inputs: Sequence[Any], v: Maybe, *, create: bool) -> list[Any]:
-    """Return the derivative of each output along `v`; None where there is none.
+def directional(
+    outputs: Optionals, inputs: Sequence[Any], v: Optionals, *, create: bool
+) -> list[Any]:
+    """Return the derivative of each output along `v`; None without dependence.
 
-    The gradient is linear in its weights u: it is J^T u, whose own gradient by u, weighted by v,
-    is J v. So the value of u does not matter (J. Townsend, "A new trick for calculating Jacobian
-    vector products", 2017).
+    The gradient J^T u is linear in its weights u, and its own gradient by u, weighted by v, is J v.
+    So the value of u does not matter (J. Townsend, "A new trick for calculating Jacobian vector
+    products", 2017).
     """
     tracked = [t for t in outputs if t is not None and t._requires_grad]
     with grad_mode.enable_grad():
@@ -203,7 +206,7 @@ def _copy(t: Any, *, create: bool) -> Any:
 
 
 def _rows(output: Any, inputs: Sequence[Any], *, create: bool) -> list[list[Any]]:
-    """Return for each input the gradients of the elements of `output`, one after another."""
+    """Return for each input the list of the gradients of all elements of `output`."""
     columns: list[list[Any]] = [[] for _ in inputs]
     for k in range(output._array.size):
         one = np.zeros(output._array.shape, output._array.dtype)
@@ -225,37 +228,37 @@ def _stacked(column: Sequence[Any], output: Any, t: Any) -> Any:
 def _sources(tensors: Sequence[Any]) -> Iterator[Any]:
     """Yield the leaves that `tensors` depend on and that require grad."""
     seen: set[int] = set()
-    reached = [t for t in tensors if t._requires_grad]
-    while reached:
-        node = reached.pop()
+    pending = [t for t in tensors if t._requires_grad]
+    while pending:
+        node = pending.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
         if node._parents is None:
             yield node
         else:
-            reached += [a for a in node._parents if a is not None]
+            pending += [a for a in node._parents if a is not None]
 
 
-def _places(name: str, argnums: Any, count: int) -> list[int]:
+def _positions(name: str, argnums: Any, count: int) -> list[int]:
     """Return `argnums` as a list, counted from the front."""
-    places = [argnums] if isinstance(argnums, int) else list(argnums)
-    places = [range(count)[k] if k in range(-count, count) else -1 for k in places]
-    if not places or -1 in places or len(set(places)) < len(places):
+    positions = [argnums] if isinstance(argnums, int) else list(argnums)
+    positions = [range(count)[k] if k in range(-count, count) else -1 for k in positions]
+    if not positions or -1 in positions or len(set(positions)) < len(positions):
         raise ValueError(
-            f"{name}: argnums = {argnums!r} must name some of the {count} positional arguments, "
-            "none twice"
+            f"{name}: argnums is {argnums!r}, expected one or more of the {count} positional "
+            "arguments, none twice"
         )
-    return places
+    return positions
 
 
-def _must_be_floats(what: str, leaves: Sequence[Any]) -> None:
-    """Raise where `leaves` are no tensors of floats."""
+def _must_be_floats(name: str, leaves: Sequence[Any]) -> None:
+    """Raise `TypeError` unless `leaves` are tensors of floats."""
     if not leaves:
         raise TypeError(
-            f"{what} must be a tensor, or tensors nested in tuples, lists and dicts, got none"
+            f"{name} must be a tensor, or tensors nested in tuples, lists and dicts, got none"
         )
     for t in leaves:
         if not (isinstance(t, Node) and t._array.dtype.kind == "f"):
             kind = f"a tensor of {t._array.dtype}" if isinstance(t, Node) else type(t).__name__
-            raise TypeError(f"{what} must be a tensor of floats (or several, nested), got {kind}")
+            raise TypeError(f"{name} must be a tensor of floats (or several, nested), got {kind}")

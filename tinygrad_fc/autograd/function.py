@@ -1,9 +1,9 @@
-"""Functions with a derivative of their own, in PyTorch's spelling.
+"""Functions with a custom derivative, under PyTorch's names.
 
-A subclass of `Function` is one op, whose rules run its `backward`. A call of it is one node, whose
-last operand is a `Call`: the context and the results, freed with the graph. Of several results the
-node stands for all, end to end, and each result is a slice of it that is not copied, so that the
-backward pass knows only ops of one result.
+A subclass of `Function` is one op, whose rules run its `backward`. A call records one node, whose
+last operand is a `Call`: the context and the results, freed with the graph. With several results,
+the node represents their concatenation and each result is a slice of the node (nothing is copied),
+so that the backward pass handles only ops with one result.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
-NONE: dict[str, Any] = {}
+NO_SETTINGS: dict[str, Any] = {}
 
 
 class FunctionCtx:
     """The context in which `forward` saves tensors and attributes for `backward`.
 
-    Derivatives of higher order flow through the arguments and results that are saved, with
-    `save_for_backward` or as attributes, also in lists and dicts. Any other tensor is a constant
-    there: compute it in `backward`, or return it as one more result. `needs_input_grad` says for
-    each argument of `apply` whether it requires grad.
+    Higher-order derivatives take into account the arguments and results that `forward` saves, with
+    `save_for_backward` or as attributes, also in lists and dicts. Any other saved tensor is a
+    constant: compute it in `backward`, or return it as an additional result. `needs_input_grad`
+    says for each argument of `apply` whether it requires grad.
 
     >>> import tinygrad_fc as tg
     >>> class Scale(tg.autograd.Function):
@@ -56,18 +56,18 @@ class FunctionCtx:
     tensor([3., 3.])
     """
 
-    __slots__ = ("__dict__", "_plain", "_saved", "needs_input_grad")
+    __slots__ = ("__dict__", "_non_differentiable", "_saved", "needs_input_grad")
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Any, ...] = ()
-        self._plain: tuple[Any, ...] = ()
+        self._non_differentiable: tuple[Any, ...] = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Save tensors, or None, as the `saved_tensors` of `backward`.
 
-        Raises `TypeError` for anything else; the backward pass raises `GraphError` for a tensor
-        that was changed in place since.
+        Raises `TypeError` for other values. The backward pass raises `GraphError` if a saved tensor
+        has been changed in place.
         """
         for i, t in enumerate(tensors):
             if t is not None and not isinstance(t, Node):
@@ -83,18 +83,18 @@ class FunctionCtx:
         return self._saved
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Let these results never require grad; results that are not floats never do."""
-        self._plain = tensors
+        """Declare results that never require grad, as results that are not floats."""
+        self._non_differentiable = tensors
 
 
 class Function:
-    """An operation with a derivative of its own: subclass it, and call `apply`.
+    """An operation with a custom derivative: subclass it, and call `apply`.
 
-    `forward(ctx, *args)` gets the arguments of `apply`, computes without recording and returns a
-    tensor or a tuple of them. `backward(ctx, *grads)` gets the gradient of each result and returns
-    one per argument, None for no gradient. Without `ctx` in `forward`, define
-    `setup_context(ctx, inputs, output)`. A `backward` that consists of operations on tensors has
-    derivatives in turn. Raises `GraphError` or `ShapeError`, with the name of the class, for a
+    `forward(ctx, *args)` gets the arguments of `apply`, computes without recording, and returns a
+    tensor or a tuple of tensors. `backward(ctx, *grads)` gets the gradient of each result and
+    returns one gradient per argument, None for no gradient. For a `forward` without `ctx`, define
+    `setup_context(ctx, inputs, output)`. A `backward` that consists of operations on tensors can be
+    differentiated again. Raises `GraphError` or `ShapeError`, with the name of the class, for a
     wrong number or shape of gradients and for changes in place.
 
     >>> import tinygrad_fc as tg
@@ -123,7 +123,7 @@ class Function:
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        """Return the result or results; to be defined by the subclass."""
+        """Return the result or results; every subclass defines this method."""
         raise NotImplementedError("define forward(ctx, *args), a static method, in the subclass")
 
     @staticmethod
@@ -132,7 +132,7 @@ class Function:
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """Return the gradient of each argument; to be defined by the subclass."""
+        """Return the gradient of each argument; every subclass defines this method."""
         raise NotImplementedError("define backward(ctx, *grads), a static method, in the subclass")
 
     @classmethod
@@ -148,9 +148,11 @@ class Function:
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
         ctx = FunctionCtx(tuple(isinstance(a, Node) and a._requires_grad for a in args))
-        # Recorded aliases: part of the graph wherever `forward` saves them.
-        inputs = tuple(record(_alias, (a,), NONE) if isinstance(a, Node) else a for a in args)
-        with grad_mode.no_grad(), _unchanged(f"forward of {cls.__name__}"):
+        # `forward` gets recorded aliases, so that arguments that it saves are part of the graph.
+        inputs = tuple(
+            record(_alias, (a,), NO_SETTINGS) if isinstance(a, Node) else a for a in args
+        )
+        with grad_mode.no_grad(), _no_in_place_change(f"forward of {cls.__name__}"):
             if op.separate:
                 result = cls.forward(*inputs, **kwargs)
                 cls.setup_context(ctx, inputs, result)
@@ -170,10 +172,10 @@ class Function:
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `backward` that has no derivative: a decorator, below `@staticmethod`.
+    """Decorator of a `backward` that cannot be differentiated, below `@staticmethod`.
 
-    It runs without recording, so that it may compute with NumPy. Differentiating its result raises
-    `GraphError`.
+    The decorated `backward` runs without recording, so that it may compute with NumPy.
+    Differentiating its result raises `GraphError`.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> from tinygrad_fc.autograd.function import once_differentiable
@@ -218,7 +220,7 @@ class Call:
         self.arrays = [
             arrays.get(id(t), t._array) if isinstance(t, Node) else None for t in results
         ]
-        plain, self.size = {id(t) for t in ctx._plain}, 0
+        plain, self.size = {id(t) for t in ctx._non_differentiable}, 0
         self.slices: list[slice | None] = []  # of the node, None for a result without gradient
         for t, array in zip(results, self.arrays, strict=True):
             if array is None or array.dtype.kind != "f" or id(t) in plain:
@@ -232,8 +234,8 @@ class Call:
         """Return the arrays of the results that have a gradient."""
         return [a for a, at in zip(self.arrays, self.slices, strict=True) if at is not None]
 
-    def whole(self) -> Any:
-        """Return the array of the node: that of a single result, or one that only has a size."""
+    def node_array(self) -> Any:
+        """Return the array of the node: a single result, or a placeholder of the total size."""
         if self.single:
             return self.parts()[0]
         dtype = np.result_type(*self.parts())
@@ -246,7 +248,7 @@ class Call:
         return record(op.pick, (node, self.arrays[k]), {"at": self.slices[k]})
 
     def cotangents(self, g: Any) -> Iterator[Any]:
-        """Yield the gradient of each result from the gradient of the node; zeros for none."""
+        """Yield the gradient of each result, zeros without one, from the gradient of the node."""
         for array, at in zip(self.arrays, self.slices, strict=True):
             if array is None:
                 yield None
@@ -257,7 +259,7 @@ class Call:
                 yield _protected(part.astype(array.dtype) if part.dtype != array.dtype else part)
 
     def context(self, op: FunctionOp, out: Any) -> FunctionCtx:
-        """Return the context for one run of `backward`, in which results are parts of `out`."""
+        """Return the context for one run of `backward`; saved results become parts of `out`."""
 
         def restored(t: Any) -> Any:
             if not isinstance(t, Node) or t._requires_grad:
@@ -286,9 +288,9 @@ class Call:
 
 
 def _recorded(op: FunctionOp, args: Sequence[Any], call: Call) -> list[Any]:
-    """Return the results as tensors that remember the call."""
+    """Return the results as tensors that are part of the graph."""
     operands = [a if isinstance(a, Node) else None for a in args]
-    node = record(op, (*operands, call), NONE) if call.parts() else None
+    node = record(op, (*operands, call), NO_SETTINGS) if call.parts() else None
     tensors = list(call.results)
     for k, (array, at) in enumerate(zip(call.arrays, call.slices, strict=True)):
         if at is not None:
@@ -300,21 +302,21 @@ def _recorded(op: FunctionOp, args: Sequence[Any], call: Call) -> list[Any]:
 
 
 class FunctionOp(Op):
-    """The op of a `Function`: one run of its `backward` is the rules of all arguments."""
+    """The op of a `Function`: one run of its `backward` computes the gradients of all arguments."""
 
     __slots__ = ("cut", "kind", "pick", "separate")
 
     def __init__(self, kind: type[Function], *, separate: bool) -> None:
         self.kind, self.separate = kind, separate
         name = kind.__name__
-        _unregistered(name, _whole, None, self)
+        _unregistered(name, _node_array, None, self)
         self.pick = _unregistered(name, _pick, (_pick_rule, None))
         cut = VariadicRule(functools.partial(_cut, name))
         self.cut = _unregistered(f"the gradient of {name}", lambda gradient, *_: gradient, cut)
 
     @property
     def rules(self) -> Any:
-        """The rules for one node, new for each node of a backward pass."""
+        """The vjp rules for one node; every node of a backward pass gets its own."""
         return _Rules(self)
 
     @rules.setter
@@ -322,7 +324,7 @@ class FunctionOp(Op):
         """Ignore the rules that `Op` sets."""
 
     def argument(self, i: int) -> str:
-        """Return how messages call argument `i` of `apply`."""
+        """Return the name of argument `i` of `apply` in messages."""
         names = positional(self.kind.forward)[0][not self.separate :]
         return argument_name(i, names[i] if i < len(names) else "")
 
@@ -332,14 +334,14 @@ class FunctionOp(Op):
         return arrays[-1].reads()  # type: ignore[no-any-return]
 
     def check_finite(self, out: Any, arrays: Sequence[Any]) -> None:
-        """Raise where a result is not finite though all arguments are."""
+        """Raise if a result is not finite although all arguments are."""
         del out
         for array in arrays[-1].parts():
             super().check_finite(array, [a for a in arrays[:-1] if a is not None])
 
 
 def _unregistered(name: str, forward: Any, rules: Any, op: Any = None) -> Op:
-    """Initialize an op to which no function of NumPy leads."""
+    """Initialize an op that is not registered for any NumPy function."""
     op = op or Op.__new__(Op)
     Op.__init__(op, forward, forward=forward, domain=(), rules=rules, name=name)
     return cast("Op", op)
@@ -348,8 +350,8 @@ def _unregistered(name: str, forward: Any, rules: Any, op: Any = None) -> Op:
 _alias = _unregistered("argument", readonly, (lambda g, _out, _x: g,))
 
 
-def _whole(*operands: Any) -> Any:
-    return operands[-1].whole()
+def _node_array(*operands: Any) -> Any:
+    return operands[-1].node_array()
 
 
 def _pick(_node: Any, array: Any, *, at: slice) -> Any:
@@ -365,7 +367,7 @@ def _pick_rule(g: Any, _out: Any, _node: Any, _array: Any, *, at: slice) -> Any:
 
 
 class _Rules:
-    """The rules of one node: one run of `backward`, and the gradient of each argument in it."""
+    """The vjp rules of one node, which share one run of `backward`."""
 
     __slots__ = ("gradients", "op")
 
@@ -391,7 +393,7 @@ def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[
     call, start, name = values[-1], next_seq(), f"backward of {op.name}"
     ctx, cotangents = call.context(op, out), list(call.cotangents(g))
     recording = nullcontext() if isinstance(g, Node) else grad_mode.no_grad()
-    with recording, _unchanged(name):
+    with recording, _no_in_place_change(name):
         returned = op.kind.backward(ctx, *cotangents)
         if any(
             t is not None and state.changes.get(id(owner(t._array)), 0) > start for t in cotangents
@@ -413,33 +415,33 @@ def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[
                 "tensor, or None for no gradient. Wrap an array as tensor(array)"
             )
         elif isinstance(g, Node):
-            gradients[i] = _tied(op, gradient, g, values)
+            gradients[i] = _checked_recording(op, gradient, g, values)
     return gradients
 
 
-def _tied(op: FunctionOp, gradient: Any, g: Any, values: Sequence[Any]) -> Any:
-    """Return `gradient`, which raises when differentiated if it was computed outside the graph.
+def _checked_recording(op: FunctionOp, gradient: Any, g: Any, values: Sequence[Any]) -> Any:
+    """Return `gradient`; if it was computed outside the graph, differentiating it raises an error.
 
-    A gradient is linear in `g`: if it is not zero, and `g` is recorded, it must be recorded too.
+    A gradient is linear in `g`. So if `g` is recorded, a nonzero gradient must be recorded too.
     """
     if gradient._requires_grad:
         return gradient
     sources = [g] if g._requires_grad and gradient._array.any() else []
     if getattr(op.kind.backward, "once", False):
         sources = [t for t in (g, *values) if isinstance(t, Node) and t._requires_grad]
-    return record(op.cut, (gradient, *sources), NONE) if sources else gradient
+    return record(op.cut, (gradient, *sources), NO_SETTINGS) if sources else gradient
 
 
 def _cut(name: str, *_: Any) -> NoReturn:
     raise GraphError(
         f"the gradient of {name} was computed outside the graph (with numpy(), detach(), item(), "
-        "or once_differentiable), and so cannot be differentiated: compute it in backward with "
-        "operations of tensors, from g and the saved tensors"
+        "or once_differentiable), so it cannot be differentiated. Compute it in backward by "
+        "operations on tensors, from g and the saved tensors"
     )
 
 
 def _protected(t: Any) -> Any:
-    """Return a tensor or array as a tensor whose memory `backward` cannot change."""
+    """Return a tensor or array as a tensor that `backward` cannot change in place."""
     if isinstance(t, Node):
         if t._requires_grad:
             return t
@@ -448,14 +450,14 @@ def _protected(t: Any) -> Any:
 
 
 @contextmanager
-def _unchanged(what: str) -> Iterator[None]:
-    """Explain errors of code that changes the tensors that it gets, which others may need."""
+def _no_in_place_change(code: str) -> Iterator[None]:
+    """Replace errors of in-place changes of the arguments of `code` by a message with the fix."""
     try:
         yield
     except (ValueError, GraphError) as error:
         if not any(words in str(error) for words in ("read-only", "would change")):
             raise
         raise GraphError(
-            f"{what} changes in place a tensor that it got, and others need it. Write `g = g * 2` "
+            f"{code} changes an argument in place, which other code may need. Write `g = g * 2` "
             "for `g *= 2` or `g.mul_(2)`, or change a copy (g.clone())"
         ) from error

@@ -1,14 +1,15 @@
 """Numerical derivatives with a bound on their error.
 
-A central difference is as wrong as its step is long and as noisy as its step is short, so no
-single step can be trusted. The step is halved fifteen times, the differences are extrapolated to
-a step of 0 (Richardson), and each entry of that tableau gets a bound: its distance from the
-entries that it comes from, plus the measured rounding of the function. An entry counts only if
-no finer step contradicts it, since coarse steps agree by luck where the function oscillates. The
-smallest bound wins; where nothing is left the bound is infinite and the entry is inconclusive.
+The truncation error of a central difference grows with its step, and the rounding error as the step
+shrinks, so no single step can be trusted. The step is halved fifteen times, the differences are
+extrapolated to a step of 0 (Richardson), and each entry of the tableau gets an error bound: its
+distance from the two entries that it is computed from, plus the measured rounding of the function.
+An entry is valid only if no finer step contradicts it, since coarse steps may agree although the
+function oscillates. The result is the valid entry with the smallest bound; without a valid entry
+the bound is infinite and the derivative inconclusive.
 
-At a kink the slopes to the left and to the right differ. Half of that jump is added to the bound:
-differentiable or not, every subgradient along the direction lies within it.
+At a kink the slopes on the left and on the right differ. Half of this jump is added to the bound,
+so that it contains every subgradient along the direction.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Array = np.ndarray[Any, Any]
-    Function = Callable[..., Array]  # arrays to a flat array
+    Function = Callable[..., Array]  # takes arrays, returns a flat array
     Line = tuple[Sequence[Array], Sequence[Array]]  # a point and a direction
 
 EPS = float(np.finfo(float).eps)
 LEVELS, FINER = 16, 4
-"""How many steps there are, and how many more in float32, where tiny steps move no number."""
+"""Number of steps, and of additional steps in float32, where tiny steps change no number."""
 CENTRAL = (4.0, 16.0, 64.0, 256.0, 1024.0)
 """Factors by which halving the step divides the error terms of a central difference: h^2, ..."""
 JUMP = (2.0, 8.0, 32.0, 128.0)
-"""The same for the difference of the two one-sided slopes: h, h^3, ..."""
+"""These factors for the difference of the two one-sided slopes: h, h^3, ..."""
 ONE_SIDED = (2.0, 4.0, 8.0, 16.0)
-"""The same for a one-sided difference: h, h^2, ..."""
+"""These factors for a one-sided difference: h, h^2, ..."""
 QUICK_LEVELS, QUICK_TERMS = 4, 3
 CALM = 2.0**-16
-"""How much smaller cotangents are taken where intermediate numbers overflow."""
+"""Factor for cotangents if intermediate numbers overflow."""
 COARSEST = 2.0**-16
-"""How coarse rounding may be, beside the change of a result: what is coarser is a jump."""
+"""Largest rounding, relative to the change of a result; a larger difference is a jump."""
 AT_ONCE = 4096
-"""How many numbers are moved at once: NumPy's calls cost little more for many of them."""
+"""Number of elements per batch: the cost of a NumPy call hardly grows up to this size."""
 
 
 class Derivative(NamedTuple):
@@ -48,9 +49,9 @@ class Derivative(NamedTuple):
     value: Array
     error: Array
     jump: Array
-    """By how much the slopes to both sides differ at least; at most 0 where they may be equal."""
+    """Least difference between the slopes on both sides; at most 0 if they may be equal."""
     scale: Array
-    """Size of the results, of their change and their derivatives: rounding is relative to that."""
+    """Size of the results, their changes and derivatives, to which rounding is relative."""
 
     def weighted(self, weights: Array) -> tuple[float, float]:
         """Return the derivative of the weighted sum of the results, and its error bound."""
@@ -76,9 +77,9 @@ def derivative(
     """Return the derivatives of `f` at `point` along `direction`, with error bounds.
 
     `f` takes arrays as in `point` and returns a flat array. It is called at `point + t *
-    direction` for |t| up to `first`; where that leaves its domain, shorter steps or one side
-    count. `rounding` is that of the results, if more than `eps`, the eps of the coarsest dtype that
-    `f` computes in, or `noise`, its relative accuracy.
+    direction` for |t| up to `first`; outside of its domain, only shorter steps or one side are
+    used. `eps` is the machine epsilon of the coarsest dtype that `f` computes in, `noise` the
+    relative accuracy of `f`, and `rounding` an additional absolute error of the results.
     """
     line = _line(f, point, direction)
     with np.errstate(all="ignore"):
@@ -101,7 +102,7 @@ def derivative(
         error = np.where(torn, np.inf, error)
         for gap, other, sign in ((right, left, 1), (left, right, -1)):
             edge = np.isfinite(gap[-1]) & ~np.isfinite(other).any(axis=0)
-            if edge.any():  # `point` lies on the edge of the domain
+            if edge.any():  # `point` lies on the boundary of the domain
                 noises = 8 * max(eps, noise) * (np.abs(gap) + 2 * np.abs(s.here)) / s.h
                 one, bound = extrapolated(sign * gap / s.h, noises, ONE_SIDED)
                 value, error = np.where(edge, one, value), np.where(edge, bound, error)
@@ -123,9 +124,9 @@ def quick_derivative(
     eps: float = EPS,
     noise: float = 0.0,
 ) -> Derivative:
-    """Return derivatives from a quarter of the steps; in doubt the bound is infinite.
+    """Return derivatives from a quarter of the steps; the bound is infinite if `f` is not smooth.
 
-    At most points a function is smooth, and few differences give twelve digits.
+    Most functions are smooth at most points, where few differences give twelve digits.
     """
     longest, tiny = (2.0**-5, 1398101 * 2.0**-42) if eps <= EPS else (2.0**-2, 683 * 2.0**-18)
     with np.errstate(all="ignore"):
@@ -168,7 +169,7 @@ def derivatives(
 
 
 def room(x: Array) -> Array:
-    """Return how far each number of `x` may move: its own size, for 0 that of the largest."""
+    """Return the longest step of each element of `x`: its size, or the largest size if it is 0."""
     size = np.abs(x)
     return np.asarray(np.where(size == 0, size.max(initial=0) or 1.0, size))
 
@@ -182,7 +183,7 @@ def power_of_two(x: Array) -> Array:
 
 
 class _Samples(NamedTuple):
-    """Results at a point and at steps to both sides; a row for each step in all but `here`."""
+    """Results at a point (`here`) and at steps to both sides, with one row per step."""
 
     h: Array
     here: Array
@@ -196,11 +197,11 @@ class _Samples(NamedTuple):
 
     @property
     def one_sided_gap(self) -> Array:
-        """Differences between the slopes to both sides."""
+        """Differences between the slopes on both sides."""
         return np.asarray((self.up - 2 * self.here + self.down) / self.h)
 
     def rounding(self, eps: float, noise: float) -> Array:
-        """Return how far results may be off, from the relative accuracy of `f` and of steps."""
+        """Return the error of the results due to the relative accuracy of `f` and of the steps."""
         largest = np.maximum(np.maximum(np.abs(self.up), np.abs(self.down)), np.abs(self.here))
         return np.asarray(2 * max(eps, noise) * largest + 8 * eps * np.abs(self.central))
 
@@ -219,7 +220,7 @@ def _sampled(line: Callable[[float], Array], h: Array) -> _Samples:
 
 
 def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[Array, Array]:
-    """Return the limits of `column`, a row for each halved step, and error bounds.
+    """Return the limits of `column`, which has a row per step, each half of the last, and bounds.
 
     `noise` is the rounding of each entry. Halving the step divides the k-th error term by
     `powers[k]`.
@@ -236,7 +237,7 @@ def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[
     least, most = values - errors, values + errors
     low, high = _allowed_by_finer(least.max(axis=0), most.min(axis=0))
     errors = np.where((least > high) | (most < low), np.inf, errors)
-    # Differences come nearer as the step shrinks: finer ones must not move away from a limit.
+    # Differences approach the limit as the step shrinks: reject a limit that finer ones leave.
     low, high = _allowed_by_finer(raw - blur, raw + blur)
     far = np.abs(values - raw)
     far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
@@ -249,7 +250,7 @@ def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[
 
 
 def _allowed_by_finer(low: Array, high: Array) -> tuple[Array, Array]:
-    """Return for each level the interval that all finer levels, which come later, allow."""
+    """Return for each level the intersection of the intervals of all finer (later) levels."""
     lowest, highest = np.full_like(low, -np.inf), np.full_like(high, np.inf)
     np.fmax.accumulate(low[:0:-1], out=lowest[-2::-1])
     np.fmin.accumulate(high[:0:-1], out=highest[-2::-1])
@@ -262,19 +263,19 @@ class _Near(NamedTuple):
     steps: Array
     slopes: Array
     rough: Array
-    """Third differences, which vanish for a smooth function: its rounding."""
+    """Third differences, which are only rounding for a smooth function."""
     jumps: Array
-    """Differences between the slopes to both sides."""
+    """Differences between the slopes on both sides."""
     middles: Array
-    """Means of these: at a kink the curvature beside it does not cancel in `slopes`."""
+    """Means of the slopes on both sides: near a kink, `slopes` contain the curvature too."""
     flat: Array
-    """Whether nothing changes at all: a constant, or a stair of rounded intermediate numbers."""
+    """Whether all results are equal: a constant, or a stair of rounded intermediate numbers."""
     grain: Array
-    """The power of 2 that all results are multiples of: the rounding of a difference."""
+    """The power of 2 of which all results are multiples: the rounding of a difference."""
 
     def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
-        """Return where slopes are not `value`: a staircase looks smooth from far away."""
-        # A kink is rough as well, but in proportion to the step.
+        """Return where slopes differ from `value`: a staircase looks smooth at large steps."""
+        # Third differences at a kink are not 0 either, but proportional to the step.
         kink = np.abs(self.jumps[0] - self.jumps[1]) <= self.jumps[0] / 64
         kink &= self.rough[1] <= self.rough[0] / 64
         kink &= self.jumps[0] > np.abs(self.middles - self.slopes)[0]
@@ -287,8 +288,8 @@ class _Near(NamedTuple):
 
 
 def _near(line: Callable[[float], Array], here: Array) -> _Near:
-    """Return results at tiny steps, off centre: the rounding of an odd function is odd too."""
-    # Multiples of a power of two would not be rounded at all.
+    """Return results at tiny steps, asymmetric since the rounding of odd functions is odd too."""
+    # No powers of 2: their multiples would not be rounded at all.
     steps = np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
     y = np.array(
         [[line(k * u) if k else here for k in range(-2, 4)] for u in steps.tolist()], float
@@ -304,7 +305,7 @@ def _near(line: Callable[[float], Array], here: Array) -> _Near:
 
 
 def _grain(numbers: Array) -> Array:
-    """Return the power of 2 that all numbers of a column are multiples of; 0 for zeros."""
+    """Return the power of 2 of which all numbers of a column are multiples; 0 for zeros."""
     mantissa, exponent = np.frexp(np.where(np.isfinite(numbers), numbers, 0))
     whole = np.ldexp(mantissa, 53).astype(np.int64)
     lowest = np.ldexp((whole & -whole).astype(float), exponent - 53)
@@ -313,7 +314,7 @@ def _grain(numbers: Array) -> Array:
 
 
 def _roughness(near: _Near, central: Array, h: Array) -> Array:
-    """Return the rounding at tiny steps, or of the finest differences: tiny steps round alike."""
+    """Return the rounding of tiny steps, or that of the finest differences if it is larger."""
     fine = (4 * central[1:] - central[:-1]) / 3
     scatter = (np.abs(np.diff(fine[-4:], axis=0)) * h[-3:]).max(axis=0) / 1.5
     rough = near.rough.max(axis=0)
@@ -322,7 +323,7 @@ def _roughness(near: _Near, central: Array, h: Array) -> Array:
 
 def _discontinuous(gap: Array, noise: Array) -> Array:
     """Return where results do not converge as the step vanishes."""
-    # Four halvings divide the gap by 16 where there is a slope; next to a maximum one may be 0.
+    # At a slope, four halvings divide the gap by 16; next to a maximum a single gap may be 0.
     last, before = np.abs(gap[-1]), np.abs(gap[-6:-4]).max(axis=0)
     return np.asarray((last > before / 4) & (last > 8 * noise[-1]))
 
@@ -330,8 +331,9 @@ def _discontinuous(gap: Array, noise: Array) -> Array:
 def _stair(gap: Array, noise: Array) -> Array:
     """Return where a function that is constant nearby is a staircase of rounded numbers.
 
-    1 - tanh(x)^2 at 16 moves by an eps or not at all. Beyond the edge of its stair it goes on as a
-    slope does, by twice as much for twice the way; beyond a constant part it takes more than that.
+    An example is 1 - tanh(x)^2 at 16, which changes by an eps or not at all. Beyond the edge of the
+    first stair, a staircase grows like a line, by twice as much for twice the step; a function
+    beside a constant part grows faster.
     """
     moved = gap != 0
     last = np.where(moved.any(axis=0), len(gap) - 1 - moved[::-1].argmax(axis=0), 0)[None]
@@ -342,24 +344,24 @@ def _stair(gap: Array, noise: Array) -> Array:
 def gained_by_jumps(
     f: Function, point: Sequence[Array], v: Sequence[Array], w: Array, missing: float
 ) -> bool:
-    """Return whether the sum of the results, weighted by `w`, gains `missing` along `v` by jumps.
+    """Return whether jumps along `v` change the results, weighted by `w`, at the rate `missing`.
 
-    `log(1 - sigmoid(x)) + x * x` at 30 is smooth nearby, with the derivative of `x * x`: the
-    logarithm is a staircase whose stairs are longer than the finest steps. The gain over a way
-    shows that, of which the integral of the derivatives is only a part.
+    `log(1 - sigmoid(x)) + x * x` at 30 looks smooth, with the derivative of `x * x`, since the
+    logarithm is a staircase whose stairs are longer than the finest steps. The jumps show in the
+    change over a longer interval, which differs from the integral of the derivatives.
     """
-    nodes, shares = np.polynomial.legendre.leggauss(16)
+    nodes, coefficients = np.polynomial.legendre.leggauss(16)
     line, used = _line(f, point, v), w != 0
 
     def gain(low: float, high: float) -> float:
         return float(w[used] @ (line(high) - line(low))[used]) / (high - low)
 
-    alike = 0
+    matches = 0
     for way in (0.75 * 0.5 ** np.arange(8)).tolist():
         sides = [s for s in ((-way, way), (-way, 0.0), (0.0, way)) if np.isfinite(gain(*s))]
         for low, high in sides[:1]:  # one side may leave the domain
             places = (low + (high - low) * (nodes + 1) / 2).tolist()
             slopes = [gain(t - way * 2.0**-25, t + way * 2.0**-25) for t in places]
-            jumps = gain(low, high) - float(shares @ slopes) / 2
-            alike += abs(jumps - missing) <= 0.4 * abs(missing)
-    return alike > 1
+            jumps = gain(low, high) - float(coefficients @ slopes) / 2
+            matches += abs(jumps - missing) <= 0.4 * abs(missing)
+    return matches > 1

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Spec(NamedTuple):
-    """The structure of a pytree without its leaves; that of a leaf is None."""
+    """The structure of a pytree without its leaves; the structure of a leaf is None."""
 
     kind: type[Any]
     keys: tuple[Any, ...]
@@ -19,7 +19,7 @@ class Spec(NamedTuple):
 def flatten(tree: Any) -> tuple[list[Any], Spec | None]:
     """Return the leaves of `tree` in order, and its structure."""
     if isinstance(tree, dict):
-        keys = tuple(sorted(tree, key=repr))  # as in JAX: the order of insertion does not matter
+        keys = tuple(sorted(tree, key=repr))  # as JAX, which ignores the order of insertion
         children = [tree[key] for key in keys]
     elif isinstance(tree, tuple | list):
         keys, children = (), list(tree)
@@ -31,7 +31,7 @@ def flatten(tree: Any) -> tuple[list[Any], Spec | None]:
 
 
 def unflatten(spec: Spec | None, leaves: Iterable[Any]) -> Any:
-    """Return the pytree of a structure and its leaves, the inverse of `flatten`."""
+    """Return the pytree with the structure `spec` and `leaves`: the inverse of `flatten`."""
     return _built(spec, iter(leaves))
 
 
@@ -41,7 +41,7 @@ def _built(spec: Spec | None, leaves: Iterator[Any]) -> Any:
     children = [_built(child, leaves) for child in spec.children]
     if issubclass(spec.kind, dict):
         return dict(zip(spec.keys, children, strict=True))
-    if hasattr(spec.kind, "_fields"):  # a named tuple takes its fields one by one
+    if hasattr(spec.kind, "_fields"):  # a named tuple takes its fields as separate arguments
         return spec.kind(*children)
     return children if issubclass(spec.kind, list) else tuple(children)
 
