@@ -287,7 +287,9 @@ def test_fractions_give_what_is_left_over_to_the_first():
 
 
 def test_splits_that_do_not_add_up():
-    with pytest.raises(ValueError, match=r"sum to 9, and the dataset has 10 samples.*fractions to"):
+    with pytest.raises(
+        ValueError, match=r"sum to 9, and the dataset has 10 samples.*fractions that sum to"
+    ):
         random_split(range(10), [6, 3])
     with pytest.raises(ValueError, match="none negative"):
         random_split(range(10), [11, -1])

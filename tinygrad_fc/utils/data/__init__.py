@@ -1,8 +1,8 @@
 """Datasets, samplers and the `DataLoader`, under PyTorch's names.
 
-The modules are PyTorch's: `dataset`, `sampler`, `dataloader`, and `collate`, which turns samples
-into a batch. Arrays, pandas' tables and scikit-learn's data are accepted directly. Data in arrays
-are indexed a whole batch at a time.
+The modules are those of PyTorch: `dataset`, `sampler`, `dataloader`, and `collate`, which converts
+samples to a batch. Arrays, pandas tables and scikit-learn data are accepted directly. Arrays are
+indexed once per batch.
 """
 
 from tinygrad_fc.utils.data.collate import *

@@ -20,7 +20,7 @@ _NUMBERS = (np.number, np.bool_)
 
 
 def default_collate(batch: Any) -> Any:
-    """Return a sequence of N samples as one sample of batched tensors.
+    """Return a sequence of N samples as one batch with the structure of a sample.
 
     Tensors, arrays and numbers of shape (...) become a tensor (N, ...); Python floats are float64.
     Strings and bytes are returned as a list. Dicts, lists and named tuples of these have the same
@@ -43,7 +43,9 @@ def default_collate(batch: Any) -> Any:
         if isinstance(first, kinds):
             return collate(batch)
     if isinstance(first, Mapping):
-        return rebuilt(first, {key: default_collate([_of(d, key) for d in batch]) for key in first})
+        return rebuilt(
+            first, {key: default_collate([_item(d, key) for d in batch]) for key in first}
+        )
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
             raise ShapeError(
@@ -51,15 +53,15 @@ def default_collate(batch: Any) -> Any:
                 f"sizes {sorted({len(sample) for sample in batch})}. Pad them, or pass collate_fn"
             )
         columns = [default_collate(samples) for samples in zip(*batch, strict=True)]
-        plain = isinstance(first, tuple) and not hasattr(first, "_fields")
-        return columns if plain else rebuilt(first, columns)
+        is_tuple = isinstance(first, tuple) and not hasattr(first, "_fields")
+        return columns if is_tuple else rebuilt(first, columns)
     raise _unsupported(type(first))
 
 
 def default_convert(data: Any) -> Any:
-    """Return a sample with its arrays converted to tensors: the `collate_fn` without batches.
+    """Return a sample with its arrays converted to tensors: the `collate_fn` for single samples.
 
-    Dicts, lists, tuples and named tuples are searched; other values are returned unchanged.
+    Arrays in dicts, lists, tuples and named tuples are converted too; other values are unchanged.
 
     >>> import numpy as np
     >>> default_convert({"x": np.arange(2), "name": "a"})
@@ -71,8 +73,8 @@ def default_convert(data: Any) -> Any:
         return rebuilt(data, {key: default_convert(value) for key, value in data.items()})
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         parts = [default_convert(part) for part in data]
-        plain = isinstance(data, tuple) and not hasattr(data, "_fields")
-        return parts if plain else rebuilt(data, parts)
+        is_tuple = isinstance(data, tuple) and not hasattr(data, "_fields")
+        return parts if is_tuple else rebuilt(data, parts)
     return data
 
 
@@ -96,7 +98,7 @@ def rebuilt(like: Any, parts: Any) -> Any:
         return parts
 
 
-def _of(sample: Any, key: Any) -> Any:
+def _item(sample: Any, key: Any) -> Any:
     try:
         return sample[key]
     except KeyError as error:

@@ -81,8 +81,8 @@ class DataLoader(Generic[T_co]):
         self._set_samplers(batch_size, shuffle, sampler, batch_sampler, drop_last, generator)
         self.num_workers, self.pin_memory, self.generator = num_workers, pin_memory, generator
         if collate_fn is None:
-            whole = self.batch_sampler is None and self.batch_size is None
-            collate_fn = default_convert if whole else default_collate
+            single = self.batch_sampler is None and self.batch_size is None
+            collate_fn = default_convert if single else default_collate
         self.collate_fn = collate_fn
         self._initialized = True
 
@@ -95,11 +95,11 @@ class DataLoader(Generic[T_co]):
         drop_last: bool,
         generator: Generator | None,
     ) -> None:
-        """Set sampler and batch sampler; raise where the options contradict each other."""
+        """Set sampler and batch sampler; raise if the options contradict each other."""
         if self._streams and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError(
-                "an IterableDataset has its own order: leave out shuffle, sampler and "
-                "batch_sampler, or shuffle in its __iter__"
+                "an IterableDataset has its own order: omit shuffle, sampler and batch_sampler, or "
+                "shuffle in its __iter__"
             )
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle: pass one of them")
@@ -169,7 +169,7 @@ class DataLoader(Generic[T_co]):
 
 
 def get_worker_info() -> None:
-    """Return None, as outside of worker processes, which do not exist here."""
+    """Return None: batches are created in this process, never in worker processes."""
 
 
 def _loaded(dataset: Any, batch_sampler: Any, collate: Callable[[Any], Any]) -> Iterator[Any]:

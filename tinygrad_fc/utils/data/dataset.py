@@ -75,8 +75,8 @@ class IterableDataset(Dataset[T_co], Iterable[T_co]):
 class TensorDataset(Dataset[tuple["Tensor", ...]]):
     """Samples along the first axis of one or more tensors: `dataset[i]` is the tuple of rows i.
 
-    `tensors` have shapes (N, ...) with the same N; also arrays, lists of numbers, and pandas'
-    tables and series, whose index is ignored. Memory of arrays is shared. A `DataLoader` indexes
+    `tensors` have shapes (N, ...) with the same N; they may also be arrays, whose memory is shared,
+    lists of numbers, and pandas tables and series, whose index is ignored. A `DataLoader` indexes
     whole batches, unless a subclass overrides `__getitem__`.
 
     Raises `ShapeError` for no tensors, different N and 0-d tensors, `DtypeError` for data that
@@ -109,7 +109,7 @@ class TensorDataset(Dataset[tuple["Tensor", ...]]):
         return tuple(tensor[at] for tensor in self.tensors)
 
     def __getitems__(self, indices: Any) -> Sequence[tuple[Tensor, ...]]:
-        """Return the samples with these indices, indexed all at once."""
+        """Return the samples with these indices, by one indexing operation."""
         at = as_indices(indices)
         if at is None or type(self).__getitem__ is not TensorDataset.__getitem__:
             return [self[i] for i in items_of(indices)]
@@ -130,7 +130,7 @@ class Rows(Dataset["Tensor"]):
         return self.tensor[at]
 
     def __getitems__(self, indices: Any) -> Sequence[Tensor]:
-        """Return the rows with these indices, indexed all at once."""
+        """Return the rows with these indices, by one indexing operation."""
         at = as_indices(indices)
         if at is None:
             return [self[i] for i in items_of(indices)]
@@ -143,8 +143,8 @@ class Rows(Dataset["Tensor"]):
 class Subset(Dataset[T_co]):
     """The samples of `dataset` at `indices`, in that order.
 
-    A subclass that overrides `__getitem__` is read sample by sample. Raises `TypeError` for
-    pandas' tables, which are indexed by labels.
+    A loader reads a subclass that overrides `__getitem__` sample by sample. Raises `TypeError` for
+    pandas tables, which are indexed by labels.
 
     >>> Subset(range(10, 20), [7, 3])[1]
     13
@@ -165,7 +165,7 @@ class Subset(Dataset[T_co]):
         return self.dataset[self.indices[at]]  # type: ignore[no-any-return]
 
     def __getitems__(self, indices: Any) -> Sequence[T_co]:
-        """Return the samples with these indices, all at once where the dataset can."""
+        """Return the samples with these indices, in one call if the dataset supports it."""
         if type(self).__getitem__ is not Subset.__getitem__:
             return [self[i] for i in items_of(indices)]
         if isinstance(self.indices, np.ndarray):
@@ -215,19 +215,20 @@ _TAKE_ARRAYS = (TensorDataset.__getitems__, Rows.__getitems__, Subset.__getitems
 
 
 def fetch(dataset: Any, indices: Any) -> Sequence[Any]:
-    """Return the samples with these indices, all at once where the dataset can."""
-    many = getattr(dataset, "__getitems__", None)
-    if not many:
+    """Return the samples with these indices, in one call if the dataset supports it."""
+    getitems = getattr(dataset, "__getitems__", None)
+    if not getitems:
         return [dataset[i] for i in items_of(indices)]
-    if getattr(many, "__func__", None) in _TAKE_ARRAYS:
-        return many(indices)  # type: ignore[no-any-return]
-    return many(list(items_of(indices)))  # type: ignore[no-any-return]
+    if getattr(getitems, "__func__", None) in _TAKE_ARRAYS:
+        return getitems(indices)  # type: ignore[no-any-return]
+    return getitems(list(items_of(indices)))  # type: ignore[no-any-return]
 
 
 def resolved(dataset: Any) -> tuple[Any, Any]:
     """Return the dataset below nested subsets, and their indices as an array, or None for all.
 
-    Called once per epoch: converting lists to arrays for every batch costs as much as the batch.
+    The loader calls it once per epoch, since converting the list of indices takes as long as a
+    batch.
     """
     chosen: Any = None
     while type(dataset) is Subset:
@@ -258,9 +259,9 @@ def random_split(
 ) -> list[Subset[Any]]:
     """Return random disjoint `Subset`s of the lengths, or fractions, in `lengths`.
 
-    Whole numbers sum to the length of the dataset, fractions to 1; samples that remain after
-    rounding go to the first subsets, one each. Raises `ValueError` where the sum is another, or
-    one is negative. Warns where a subset is empty.
+    Integers must sum to the length of the dataset, fractions to 1; samples that remain after
+    rounding go to the first subsets, one each. Raises `ValueError` for another sum or a negative
+    length. Warns if a subset is empty.
 
     >>> import tinygrad_fc as tg
     >>> train, held_out = random_split(range(10), [0.75, 0.25], tg.Generator().manual_seed(0))
@@ -272,13 +273,13 @@ def random_split(
     n, total = size_of(dataset), sum(lengths)
     if any(length < 0 for length in lengths):
         raise ValueError(f"random_split takes lengths or fractions, none negative, got {lengths}")
-    whole = all(isinstance(length, int | np.integer) for length in lengths)
-    fractions = math.isclose(total, 1) and not (whole and total == n)
+    integers = all(isinstance(length, int | np.integer) for length in lengths)
+    fractions = math.isclose(total, 1) and not (integers and total == n)
     if not fractions and total != n:
         raise ValueError(
             f"random_split got lengths that sum to {total}, and the dataset has {n} samples: "
-            f"Sum of input lengths does not equal the length of the input dataset. Whole numbers "
-            f"add up to {n}, or fractions to 1"
+            f"Sum of input lengths does not equal the length of the input dataset. Pass integers "
+            f"that sum to {n}, or fractions that sum to 1"
         )
     counts = _counts(n, lengths) if fractions else [index(length) for length in lengths]  # type: ignore[arg-type]
     order: list[int] = rng_of(generator).permutation(n).tolist()

@@ -29,7 +29,7 @@ T_co = TypeVar("T_co", covariant=True)
 class Sampler(Generic[T_co]):
     """Base class of samplers; define `__iter__`, which yields sample indices.
 
-    Or lists of them, as a `batch_sampler`. With `__len__`, the loader has a length.
+    A `batch_sampler` yields lists of indices. With `__len__`, the loader has a length.
     """
 
     def __iter__(self) -> Iterator[T_co]:
@@ -50,7 +50,7 @@ class _Ordered(Sampler[int]):
 
 
 class SequentialSampler(_Ordered):
-    """The indices of `data_source`, anything with a length, in order.
+    """The indices of `data_source`, which has a length, in order.
 
     >>> list(SequentialSampler("abc"))
     [0, 1, 2]
@@ -67,11 +67,11 @@ class SequentialSampler(_Ordered):
 
 
 class RandomSampler(_Ordered):
-    """The indices of `data_source` in random order, a new one in every epoch.
+    """The indices of `data_source` in random order, a new order in every epoch.
 
-    `num_samples` may be less than the length, or more, which repeats permutations. With
-    `replacement`, indices are independent. `generator` is used only when an iteration starts, so
-    that its state determines the following epochs.
+    `num_samples` is the number of indices per epoch; beyond the length, permutations are repeated.
+    With `replacement`, indices are independent. `generator` is used only when an iteration starts,
+    so that its state determines the following epochs.
 
     Raises `ValueError` for an empty `data_source` and for `num_samples` below 1, `TypeError` for
     data without a length.
@@ -106,20 +106,20 @@ class RandomSampler(_Ordered):
         return size_of(self.data_source) if self._num_samples is None else self._num_samples
 
     def _order(self) -> Any:
-        rng, n, wanted = rng_of(self.generator), size_of(self.data_source), self.num_samples
+        rng, n, count = rng_of(self.generator), size_of(self.data_source), self.num_samples
         if self.replacement:
-            return rng.integers(0, n, wanted)
-        if wanted <= n:
-            return rng.permutation(n)[:wanted]
-        rounds = [rng.permutation(n) for _ in range(-(-wanted // n))]
-        return np.concatenate(rounds)[:wanted]
+            return rng.integers(0, n, count)
+        if count <= n:
+            return rng.permutation(n)[:count]
+        rounds = [rng.permutation(n) for _ in range(-(-count // n))]
+        return np.concatenate(rounds)[:count]
 
     def __len__(self) -> int:
         return self.num_samples
 
 
 class SubsetRandomSampler(_Ordered):
-    """The values of `indices` in random order, a new one in every epoch.
+    """The values of `indices` in random order, a new order in every epoch.
 
     >>> sorted(SubsetRandomSampler([7, 3, 5]))
     [3, 5, 7]
@@ -143,8 +143,8 @@ class SubsetRandomSampler(_Ordered):
 class WeightedRandomSampler(_Ordered):
     """Indices below N drawn with probabilities proportional to `weights` (N,).
 
-    Without `replacement` they differ within an epoch. Raises `ValueError` for `num_samples` below
-    1 and for other shapes, and, when iterated, as `tinygrad_fc.multinomial` does.
+    Without `replacement` the indices of an epoch differ. Raises `ValueError` for `num_samples`
+    below 1 and for other shapes; iteration raises as `tinygrad_fc.multinomial` does.
 
     >>> list(WeightedRandomSampler([0.0, 1.0, 0.0], 3))
     [1, 1, 1]
@@ -181,7 +181,7 @@ class WeightedRandomSampler(_Ordered):
 class BatchSampler(Sampler[list[int]]):
     """Lists of `batch_size` indices from `sampler`, any iterable; the last may be shorter.
 
-    With `drop_last` a shorter one is omitted. Raises `ValueError` for a `batch_size` that is not
+    `drop_last` omits a shorter last list. Raises `ValueError` for a `batch_size` that is not
     an integer of at least 1.
 
     >>> list(BatchSampler(range(5), batch_size=2, drop_last=False))
@@ -207,9 +207,9 @@ class BatchSampler(Sampler[list[int]]):
 
 
 def batches(batch_sampler: Any, chosen: Any = None) -> Iterator[Any]:
-    """Yield the batches of `batch_sampler`, as slices of the order of the epoch where known.
+    """Yield the batches of `batch_sampler`, as slices of the order of the epoch if it is known.
 
-    With `chosen`, an array, yield its values at those indices.
+    With `chosen`, an array, yield its values at the indices of the batch.
     """
     order = _order(batch_sampler)
     if order is None:
@@ -225,7 +225,7 @@ def batches(batch_sampler: Any, chosen: Any = None) -> Iterator[Any]:
 
 
 def _order(batch_sampler: Any) -> Any:
-    """Return the indices of an epoch as a range or an array; None where they are not known."""
+    """Return the indices of an epoch as a range or an array; None if they are not known."""
     if type(batch_sampler) is not BatchSampler:
         return None
     sampler: Any = batch_sampler.sampler

@@ -1,4 +1,4 @@
-"""Rows of arrays and tables, as tensors, many at a time."""
+"""Batches of rows of arrays and tables, as tensors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Batch(Sequence[Any]):
-    """The samples of a batch, stored by columns, so that collation is free.
+    """The samples of a batch as a sequence, stored by columns, so that collation is free.
 
-    A sequence of samples: tuples with one element per column, or, for a dataset of one array
-    (`bare`), that element.
+    A sample is a tuple with one element per column, or, for a dataset of one array (`bare`), the
+    element itself.
     """
 
     __slots__ = ("bare", "columns")
@@ -44,7 +44,7 @@ class Batch(Sequence[Any]):
 
 
 def as_indices(indices: Iterable[Any]) -> Any:
-    """Return sample indices as a range or an array, or None where they are not integers."""
+    """Return sample indices as a range or an array, or None if they are not integers."""
     if indices.__class__ is range:
         return indices
     if isinstance(indices, Node):
@@ -72,11 +72,11 @@ def take_rows(columns: Sequence[Tensor], at: Any, *, owner: str) -> list[Tensor]
     try:
         return [_rows(column, at) for column in columns]
     except IndexError as error:
-        count, wanted = len(columns[0]), np.asarray(at, np.intp)
-        wrong = wanted[(wanted < -count) | (wanted >= count)]
+        count, indices = len(columns[0]), np.asarray(at, np.intp)
+        wrong = indices[(indices < -count) | (indices >= count)]
         raise RangeError(
             f"{owner} has {count} samples, and a sampler yielded the index "
-            f"{wrong[0] if wrong.size else wanted.tolist()}. Create the sampler for this dataset"
+            f"{wrong[0] if wrong.size else indices.tolist()}. Create the sampler for this dataset"
         ) from error
 
 
@@ -100,42 +100,42 @@ def is_table(data: Any) -> bool:
     return hasattr(data, "iloc")
 
 
-def as_column(data: Any, place: str) -> Tensor:
-    """Return an array, a table or anything that `as_tensor` accepts as a tensor of samples.
+def as_column(data: Any, name: str) -> Tensor:
+    """Return an array, a table or another argument of `as_tensor` as a tensor of samples.
 
-    `place` names it in messages. Raises `DtypeError` for data that are not numbers, `ShapeError`
+    `name` is its name in messages. Raises `DtypeError` for data that are not numbers, `ShapeError`
     for a single number.
     """
     try:
         tensor = as_tensor(data)
     except DtypeError as error:
-        tensor = as_tensor(_table(data, place, error))
+        tensor = as_tensor(_table(data, name, error))
     if not tensor.ndim:
         raise ShapeError(
-            f"{place} is a single number, without an axis of samples: pass an array with the "
+            f"{name} is a single number, without an axis of samples: pass an array with the "
             "samples along its first axis"
         )
     return tensor
 
 
-def _table(data: Any, place: str, error: DtypeError) -> Any:
+def _table(data: Any, name: str, error: DtypeError) -> Any:
     """Return the array of a table whose columns are numbers of different dtypes."""
     if hasattr(data, "toarray"):
-        raise DtypeError(f"{place} is a sparse matrix: pass its .toarray()") from error
+        raise DtypeError(f"{name} is a sparse matrix: pass its .toarray()") from error
     if not is_table(data):
-        raise DtypeError(f"{place} cannot be a tensor: {error}") from error
+        raise DtypeError(f"{name} cannot be a tensor: {error}") from error
     if hasattr(data, "columns"):
         names, dtypes = list(data.columns), list(data.dtypes)
     else:
         names, dtypes = [data.name], [data.dtype]
     pairs = zip(names, dtypes, strict=True)
-    invalid = [str(name) for name, dtype in pairs if getattr(dtype, "kind", "O") not in "fiub"]
+    invalid = [str(column) for column, t in pairs if getattr(t, "kind", "O") not in "fiub"]
     if invalid:
         raise DtypeError(
-            f"{place} has columns that are not numbers: {', '.join(invalid)}. Encode them "
+            f"{name} has columns that are not numbers: {', '.join(invalid)}. Encode them "
             "(pandas.get_dummies, .cat.codes) or drop them (.drop(columns=...))"
         ) from error
-    # pandas converts columns of numbers and booleans, and numbers with missing ones, to objects.
+    # pandas would convert mixed columns of numbers and booleans, or missing numbers, to objects.
     if all(isinstance(dtype, np.dtype) for dtype in dtypes):
         return data.to_numpy(dtype=np.result_type(*dtypes))
     return data.to_numpy(dtype=np.float64, na_value=np.nan)
