@@ -253,7 +253,7 @@ def test_loading_goes_on_from_where_a_file_stands():
 
 def test_what_is_no_place():
     with pytest.raises(
-        TypeError, match=r"save takes a path or a binary file, got a int: save\(obj"
+        TypeError, match=r"save takes a path or a binary file, got a int. Write save\(obj"
     ):
         save({}, 3)
     with pytest.raises(TypeError, match=r"load takes a path or a binary file, got a dict"):

@@ -24,11 +24,11 @@ def save(obj: Any, f: Any) -> None:
 
     `obj` is a state dict, or a checkpoint: dicts, lists and tuples of tensors, parameters, arrays,
     NumPy scalars and dtypes, numbers, strings, bytes, booleans and None. A tensor that appears
-    twice is restored as two. Other readers of safetensors find the tensors under names such as
+    twice is restored as two. In other readers of safetensors, the tensors have names such as
     `model.0.weight`.
 
-    A file at a path is replaced atomically, after the new one is complete and on the disk. Raises
-    `TypeError`, with the place in `obj`, for unsupported types, `ValueError` for an object that
+    A file at a path is replaced atomically, after the new file is complete and on the disk. Raises
+    `TypeError`, with the path in `obj`, for unsupported types, `ValueError` for an object that
     contains itself or is nested more than 100 deep.
 
     >>> import io
@@ -57,7 +57,7 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) 
     code. The only `map_location` is the CPU.
 
     Raises `FormatError`, a `ValueError`, for a file that is truncated, damaged or of another
-    format, or has a dtype that NumPy lacks; `OSError` where there is no file.
+    format, or has a dtype that NumPy lacks; `OSError` if the file cannot be opened.
 
     >>> import io
     >>> load(io.BytesIO(b"no tensors"))
@@ -78,11 +78,11 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) 
     return structure.unpack(arrays, metadata)
 
 
-def _path(f: Any, what: str) -> str:
+def _path(f: Any, function: str) -> str:
     try:
         return os.fsdecode(f)
     except TypeError as error:
-        order = "save(obj, path)" if what == "save" else "load(path)"
+        call = "save(obj, path)" if function == "save" else "load(path)"
         raise TypeError(
-            f"{what} takes a path or a binary file, got a {type(f).__name__}: {order}"
+            f"{function} takes a path or a binary file, got a {type(f).__name__}. Write {call}"
         ) from error

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def replacing(path: str) -> Iterator[IO[bytes]]:
     """Yield a new file that replaces the one at `path` when the block ends without an error.
 
-    It is flushed to the disk before. After an error the old file, if any, is unchanged. Links are
-    followed; pipes and devices such as `/dev/stdout` are written to directly. Raises `OSError`
-    where the folder does not exist or is not writable.
+    The new file is flushed to the disk first. After an error the old file, if any, is unchanged.
+    Links are followed; pipes and devices such as `/dev/stdout` are written to directly. Raises
+    `OSError` if the folder does not exist or is not writable.
     """
     target = Path(path).resolve()
     if target.exists() and not target.is_file():

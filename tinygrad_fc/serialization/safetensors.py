@@ -1,9 +1,9 @@
 """Named arrays as bytes, in safetensors' format, version 0.x (huggingface/safetensors, README).
 
-Eight bytes hold the length of the header; the header, JSON, holds for each tensor its dtype, shape
-and offsets into the bytes that follow, which the tensors fill without gap or overlap. Strings
-about the file are under `__metadata__`. The reader checks everything against the size of the file
-before it allocates memory.
+A file begins with the length of the header, in eight bytes. The header is JSON and contains for
+each tensor its dtype, shape and offsets into the bytes after it, which the tensors fill without gap
+or overlap. Strings about the file are under `__metadata__`. The reader checks the header against
+the size of the file before it allocates memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STORED = {**_DTYPES, _BF16: np.dtype("<u2")}
 
 
 class FormatError(ValueError, RuntimeError):
-    """Raised for a file that is not in safetensors' format, or truncated, or needs other dtypes."""
+    """Raised for a file that is truncated, of another format, or of a dtype that NumPy lacks."""
 
 
 class _Entry(NamedTuple):
@@ -66,14 +66,14 @@ def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
     # The largest elements first, as in the reference library: tensors are then aligned to their
     # element size, so that a reader can map the file.
     order = sorted(arrays, key=lambda name: -arrays[name].dtype.itemsize)
-    places, end = {}, 0
+    offsets, end = {}, 0
     for name in order:
         begin, end = end, end + arrays[name].nbytes
-        places[name] = [begin, end]
+        offsets[name] = [begin, end]
     for name, array in arrays.items():
         kind = _NAMES[array.dtype.newbyteorder("<")]
         shape = list(array.shape)
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": places[name]}
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": offsets[name]}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > HEADER_LIMIT:
@@ -107,13 +107,13 @@ def read(file: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """
     file, size = _sized(file)
     if size < 8:
-        raise _wrong(f"it has {size} bytes, and its length alone takes 8")
+        raise _wrong(f"it has {size} bytes, and the length of the header alone takes 8")
     start = _take(file, 8)
     length = int.from_bytes(start, "little")
     if length > min(size - 8, HEADER_LIMIT):
         raise _wrong(
-            f"its header would be {length} bytes long, where {size - 8} follow and the format has "
-            f"at most {HEADER_LIMIT}{_guess(start)}"
+            f"its header would be {length} bytes long, and the rest of the file has {size - 8}, "
+            f"the format at most {HEADER_LIMIT}{_guess(start)}"
         )
     header = parse(_take(file, length), "the header")
     if not isinstance(header, dict):
@@ -123,9 +123,9 @@ def read(file: Any) -> tuple[dict[str, Any], dict[str, str]]:
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _wrong(f"{METADATA} is not an object of strings")
     entries = [_checked_entry(name, value, size - 8 - length) for name, value in header.items()]
-    _check_places(entries, size - 8 - length)
-    by_place = sorted(entries, key=lambda entry: (entry.begin, entry.end))
-    arrays = {entry.name: _array(file, entry) for entry in by_place}
+    _check_offsets(entries, size - 8 - length)
+    by_offset = sorted(entries, key=lambda entry: (entry.begin, entry.end))
+    arrays = {entry.name: _array(file, entry) for entry in by_offset}
     return {name: arrays[name] for name in header}, metadata
 
 
@@ -164,13 +164,13 @@ def _constant(word: str) -> NoReturn:
 
 
 def _checked_entry(name: str, value: Any, size: int) -> _Entry:
-    """Return the header entry of a tensor, checked."""
+    """Return the header entry of a tensor; raise `FormatError` if it is invalid."""
     if not isinstance(value, dict):
         raise _wrong(f"the entry of tensor {name!r:.80} is not an object")
     missing = [key for key in ("dtype", "shape", "data_offsets") if key not in value]
     if missing:
         raise _wrong(f"tensor {name!r:.80} has no {missing[0]}")
-    kind, shape, places = value["dtype"], value["shape"], value["data_offsets"]
+    kind, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(kind, str) or kind not in _STORED:
         raise FormatError(
             f"tensor {name!r:.80} is of dtype {kind!r:.40}, which NumPy lacks. Write it as one of "
@@ -178,16 +178,16 @@ def _checked_entry(name: str, value: Any, size: int) -> _Entry:
         )
     if not _counts(shape) or len(shape) > 64:
         raise _wrong(f"tensor {name!r:.80} has a shape that is not a list of at most 64 sizes")
-    if not _counts(places) or len(places) != 2 or not places[0] <= places[1] <= size:
+    if not _counts(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= size:
         raise _wrong(
-            f"tensor {name!r:.80} has data_offsets {places!r:.80}, outside of the {size} bytes "
+            f"tensor {name!r:.80} has data_offsets {offsets!r:.80}, outside of the {size} bytes "
             "after the header: is it truncated?"
         )
-    begin, end = places
+    begin, end = offsets
     if math.prod(shape) * _STORED[kind].itemsize != end - begin:
         raise _wrong(
-            f"tensor {name!r:.80} has {end - begin} bytes, not what shape {shape!r:.80} of "
-            f"{kind} takes"
+            f"tensor {name!r:.80} has {end - begin} bytes, which do not match shape {shape!r:.80} "
+            f"of {kind}"
         )
     return _Entry(name, kind, tuple(shape), begin, end)
 
@@ -196,16 +196,16 @@ def _counts(value: Any) -> bool:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
 
 
-def _check_places(entries: list[_Entry], size: int) -> None:
-    """Raise unless the tensors fill the bytes after the header, one after another."""
-    reached = 0
+def _check_offsets(entries: list[_Entry], size: int) -> None:
+    """Raise unless the tensors fill the bytes after the header without gap or overlap."""
+    end = 0
     for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
-        if entry.begin != reached:
-            what = "overlaps another one" if entry.begin < reached else "follows a gap"
+        if entry.begin != end:
+            what = "overlaps another one" if entry.begin < end else "follows a gap"
             raise _wrong(f"tensor {entry.name!r:.80} at bytes {entry.begin} to {entry.end} {what}")
-        reached = entry.end
-    if reached != size:
-        raise _wrong(f"{size - reached} bytes follow its last tensor")
+        end = entry.end
+    if end != size:
+        raise _wrong(f"{size - end} bytes follow its last tensor")
 
 
 def _array(file: Any, entry: _Entry) -> Any:
@@ -229,7 +229,7 @@ def _array(file: Any, entry: _Entry) -> Any:
 
 
 def _sized(file: Any) -> tuple[Any, int]:
-    """Return a file to read from, and how many bytes are left in it."""
+    """Return a file to read from, and the number of bytes after its position."""
     seekable = getattr(file, "seekable", None)
     if seekable is None or not seekable():
         data = file.read()

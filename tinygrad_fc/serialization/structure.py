@@ -1,8 +1,9 @@
 """Nested dicts, lists and tuples as JSON, with the arrays in them under names.
 
-Values that JSON has are stored as they are; any other type is an object with one key, its name:
-`{"tuple": [1, 2]}`, `{"dict": {"lr": 0.1}}`, `{"tensor": ["model.0.weight", false]}`. Reading
-creates these types only: nothing in a file is called, looked up or imported.
+A value of a type that JSON has is stored unchanged; a value of another type is an object whose only
+key is the name of the type: `{"tuple": [1, 2]}`, `{"dict": {"lr": 0.1}}`,
+`{"tensor": ["model.0.weight", false]}`. Reading creates these types only, and imports or calls
+nothing that a file names.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ Path = tuple[Any, ...]
 
 
 def pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return arrays by name and the metadata with the structure; none for a flat state dict.
+    """Return arrays by name, and the metadata: the structure, or nothing for a flat state dict.
 
     Raises `TypeError` for unsupported types, `ValueError` for an object that contains itself or
     is nested more than 100 deep.
@@ -54,7 +55,7 @@ def pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
-    """Return the packed object; tensors by name, if the metadata has no structure.
+    """Return the packed object, or a dict of tensors by name if the metadata has no structure.
 
     Raises `FormatError` for structures that `pack` does not write.
     """
@@ -139,11 +140,11 @@ class _Packer:
                 "real numbers of at most 64 bits"
             )
         # A lone surrogate is valid in a Python string, and not in UTF-8.
-        wanted = ".".join(map(str, path)).encode(errors="backslashreplace").decode()
-        name, number = wanted, 1
+        path_name = ".".join(map(str, path)).encode(errors="backslashreplace").decode()
+        name, number = path_name, 1
         while name in self.arrays or name == METADATA:
             number += 1
-            name = f"{wanted}#{number}"
+            name = f"{path_name}#{number}"
         self.arrays[name] = array
         if not isinstance(value, Tensor):
             return {"array": name}
@@ -181,7 +182,7 @@ def _unsupported(value: Any, path: Path) -> TypeError:
 
 
 class _Unpacker:
-    """Converts JSON to objects; each array is used once, so that a file cannot multiply it."""
+    """Converts JSON to objects; uses each array once, so that a small file cannot fill memory."""
 
     def __init__(self, arrays: dict[str, Any]) -> None:
         self.arrays = arrays
@@ -194,7 +195,7 @@ class _Unpacker:
         if not isinstance(value, dict):
             return value
         if len(value) != 1:
-            raise _wrong(f"has an object of {len(value)} keys, and one key names a type")
+            raise _wrong(f"has an object with {len(value)} keys, expected one, the name of a type")
         ((kind, content),) = value.items()
         if kind in _DICTS:
             return self.mapping(_DICTS[kind], content, depth)
@@ -220,13 +221,13 @@ class _Unpacker:
     def array(self, kind: str, content: Any) -> Any:
         fields = [content, False] if kind == "array" else content
         if not isinstance(fields, list) or len(fields) != 2 or type(fields[1]) is not bool:
-            raise _wrong(f"has a {kind} that is {content!r:.80}")
+            raise _wrong(f"has the invalid {kind} {content!r:.80}")
         name, requires_grad = fields
         if not isinstance(name, str) or name not in self.arrays:
             raise _wrong(f"uses tensor {name!r:.80} twice, or it is missing")
         array = self.arrays.pop(name)
         if requires_grad and array.dtype.kind != "f":
-            raise _wrong(f"has tensor {name!r:.80} require grad, which is of {array.dtype}")
+            raise _wrong(f"has tensor {name!r:.80} of {array.dtype} that requires grad")
         if kind == "array":
             return array
         if kind == "parameter":
@@ -242,7 +243,7 @@ def _leaf(kind: str, content: Any) -> Any:
     try:
         return _LEAVES[kind][2](content)
     except (TypeError, ValueError, KeyError) as error:
-        raise _wrong(f"has {content!r:.80} for a {kind}") from error
+        raise _wrong(f"has the invalid {kind} {content!r:.80}") from error
 
 
 def _bytes(scalar: Any) -> bytes:
@@ -259,7 +260,7 @@ def _wrong(what: str) -> FormatError:
     return FormatError(f"not a checkpoint of this library: its structure {what}")
 
 
-# Types that JSON lacks: the type, its JSON (None: not supported), and the inverse.
+# By name, types that JSON lacks: the type, the function to JSON (None: not supported), the inverse.
 _LEAVES: dict[str, tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "int": (int, hex, lambda digits: int(digits, 16)),
     "float": (
