@@ -1,8 +1,8 @@
-"""The document's network, with its derivatives worked out by hand: the oracle of this package.
+"""The document's network, with derivatives derived by hand: the test oracle of this package.
 
-A line that computes cites the formula it writes down, by the document's number. It computes
-sample by sample, as the document does, without tensors or graphs: two programs that share no line
-agree only where both are right.
+Lines cite the number of their formula in the document. The network computes sample by sample, as
+the document does, without tensors or graphs, so that it shares no code with the rest of the
+package.
 
 Formulas count layers from 0, the input, to L, the output. The input has no parameters, so
 `weights[l - 1]` holds ω^(l), `biases[l - 1]` holds θ^(l) and `zs[l - 1]` z^(l), but `ys[l]` y^(l).
@@ -24,20 +24,20 @@ Sample: TypeAlias = tuple[Array, Array]
 def sigmoid(z: npt.ArrayLike) -> Array:
     """Return 1 / (1 + exp(-z)), in (0, 1): the document's Act of formula (2).
 
-    `z` has any shape and the result has the same, in float64. No finite `z` warns, and the
-    value keeps all its digits wherever it is a normal number, down to z = -708.
+    `z` has any shape, and the result is float64 of the same shape. No finite `z` warns, and the
+    result is accurate to all digits down to z = -708, where it ceases to be a normal number.
 
     >>> sigmoid([0.0, 1e4])
     array([0.5, 1. ])
     """
-    # exp overflows from 709.79 on, where the quotient has left the normal numbers anyway.
+    # exp overflows above 709.79, where the quotient is no normal number anyway.
     return np.asarray(1 / (1 + np.exp(np.minimum(-np.asarray(z, np.float64), 709.0))))
 
 
 def sigmoid_derivative(z: npt.ArrayLike) -> Array:
     """Return the derivative sigmoid(z) (1 - sigmoid(z)) of `sigmoid`: Act' of formula (9).
 
-    `z` has any shape and the result, in (0, 1/4], has the same. Where the sigmoid is near 1 the
+    `z` has any shape, and the result, in (0, 1/4], the same shape. Near a sigmoid of 1, the
     difference loses digits: the error is one rounding of 1, not of the derivative.
 
     >>> sigmoid_derivative([0.0, 1e4])
@@ -50,7 +50,7 @@ def sigmoid_derivative(z: npt.ArrayLike) -> Array:
 def cost_derivative(y: Array, target: Array) -> Array:
     """Return 2 (y - target), formula (8): the gradient of the squared distance, formula (5).
 
-    `y` and `target` are columns (n_L, 1), and so is the result.
+    `y`, `target` and the result are columns (n_L, 1).
 
     >>> cost_derivative(np.array([[0.75]]), np.array([[0.25]]))
     array([[1.]])
@@ -72,12 +72,12 @@ class NeuralNetwork:
 
     `sizes` lists the neurons of every layer, n_0 inputs first and n_L outputs last. The weights
     of layer l are (n_l, n_(l-1)) and its biases (n_l, 1), drawn from the standard normal
-    distribution by `rng`, a seed or a Generator, which shuffles the samples as well.
+    distribution by `rng`, a seed or a Generator, which also shuffles the samples.
     `act` and `act_derivative` map an array of pre-activations z to one of its shape;
     `cost_derivative(y, target)` is the gradient of one sample's cost for its outputs.
 
-    Raises TypeError or ValueError for fewer than two layers, a layer that is not a positive
-    integer, and an activation without its own derivative.
+    Raises TypeError or ValueError for fewer than two layers, a size that is not a positive
+    integer, and an activation without its derivative.
 
     >>> network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
     >>> [w.shape for w in network.weights]
@@ -116,11 +116,11 @@ class NeuralNetwork:
         return self._forward(_checked_columns(a, self.sizes[0], "a", "sizes[0]"))[1][-1]
 
     def backprop(self, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[list[Array], list[Array]]:
-        """Return the derivatives of one sample's cost for every parameter: formulas (13) to (38).
+        """Return the derivatives of one sample's cost by every parameter: formulas (13) to (38).
 
-        `x` is a column (n_0, 1) and `y`, the expected output, one of (n_L, 1). Returns
-        `(weight_gradients, bias_gradients)`, two lists shaped as `weights` and `biases`.
-        Raises TypeError or ValueError if one has another shape, or is not real and finite.
+        `x` is a column (n_0, 1), and `y`, the expected output, a column (n_L, 1). Returns
+        `(weight_gradients, bias_gradients)`, two lists with the shapes of `weights` and `biases`.
+        Raises TypeError or ValueError if `x` or `y` has another shape, or is not real and finite.
 
         >>> network = NeuralNetwork([2, 1])
         >>> network.weights, network.biases = [np.array([[2.0, -1.0]])], [np.array([[0.0]])]
@@ -134,10 +134,10 @@ class NeuralNetwork:
     ) -> None:
         """Move every parameter against the gradient of formula (6), once.
 
-        `batch` holds pairs (x, y) of columns (n_0, 1) and (n_L, 1), of which `backprop`
-        takes one at a time. Raises TypeError or ValueError if the batch is empty, a sample does not
-        fit or is not finite, or the learning rate is not a finite number of at least 0, and
-        FloatingPointError if the step overflows. The network is unchanged then.
+        `batch` holds pairs (x, y) of columns (n_0, 1) and (n_L, 1). Raises TypeError or ValueError
+        if the batch is empty, a sample does not fit or is not finite, or the learning rate is not a
+        finite number of at least 0, and FloatingPointError if the step overflows; then the network
+        is unchanged.
 
         >>> network = NeuralNetwork([2, 1])
         >>> network.weights, network.biases = [np.array([[2.0, -1.0]])], [np.array([[0.0]])]
@@ -156,13 +156,13 @@ class NeuralNetwork:
         learning_rate: float,
         progress: Callable[[int, int], object] | None = print_epoch,
     ) -> None:
-        """Stochastic gradient descent (section 3): shuffle, cut into batches, update, repeat.
+        """Train by stochastic gradient descent (section 3): shuffle, split into batches, update.
 
         `training_data` holds pairs (x, y) of columns (n_0, 1) and (n_L, 1); its order does not
         change. The last batch of an epoch may be shorter, and is divided by its own length.
         `progress(epoch, epochs)` is called after every epoch; None prints nothing.
-        Raises what `update_batch` raises, and for a `batch_size` below 1 or `epochs` below 0,
-        before the first step.
+        Raises the errors of `update_batch`, TypeError or ValueError for a `batch_size` below 1 or
+        `epochs` below 0, before the first step.
 
         >>> network = NeuralNetwork([1, 2, 1], rng=0)
         >>> network.SGD([([[0.0]], [[0.5]])], epochs=2, batch_size=40, learning_rate=0.1)
@@ -207,62 +207,62 @@ class NeuralNetwork:
             gradients = weight_gradients + bias_gradients
             sums = [total + g for total, g in zip(sums, gradients, strict=True)]  # formula (6)
         scale = learning_rate / len(samples)  # formula (6), its 1/bn
-        moved = [p - scale * total for p, total in zip(parameters, sums, strict=True)]
-        if not all(np.isfinite(parameter).all() for parameter in moved):
+        updated = [p - scale * total for p, total in zip(parameters, sums, strict=True)]
+        if not all(np.isfinite(parameter).all() for parameter in updated):
             raise FloatingPointError(
                 f"a step with learning_rate={learning_rate} gives parameters that are not finite, "
                 "so it was not taken; pass a smaller learning_rate, or scale the samples down"
             )
         layers = len(self.weights)
-        self.weights, self.biases = moved[:layers], moved[layers:]
+        self.weights, self.biases = updated[:layers], updated[layers:]
 
     def _checked_samples(
-        self, samples: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], what: str
+        self, samples: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], name: str
     ) -> list[Sample]:
         pairs = list(samples)
         if not pairs:
             raise ValueError(
-                f"{what} must hold at least one pair (x, y), got none; check how it was selected"
+                f"{name} must hold at least one pair (x, y), got none; check how it was selected"
             )
-        return [self._checked_sample(x, y, f" of {what}[{i}]") for i, (x, y) in enumerate(pairs)]
+        return [self._checked_sample(x, y, f" of {name}[{i}]") for i, (x, y) in enumerate(pairs)]
 
-    def _checked_sample(self, x: npt.ArrayLike, y: npt.ArrayLike, where: str) -> Sample:
+    def _checked_sample(self, x: npt.ArrayLike, y: npt.ArrayLike, suffix: str) -> Sample:
         last = len(self.sizes) - 1
         return (
-            _checked_columns(x, self.sizes[0], f"x{where}", "sizes[0]", one=True),
-            _checked_columns(y, self.sizes[last], f"y{where}", f"sizes[{last}]", one=True),
+            _checked_columns(x, self.sizes[0], f"x{suffix}", "sizes[0]", one=True),
+            _checked_columns(y, self.sizes[last], f"y{suffix}", f"sizes[{last}]", one=True),
         )
 
 
 def _checked_columns(
-    values: npt.ArrayLike, rows: int, what: str, size: str, *, one: bool = False
+    values: npt.ArrayLike, rows: int, name: str, size: str, *, one: bool = False
 ) -> Array:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(
-            f"{what} must hold real numbers, got dtype {array.dtype}; convert it to np.float64"
+            f"{name} must hold real numbers, got dtype {array.dtype}; convert it to np.float64"
         )
     if array.ndim != 2 or array.shape[0] != rows or (one and array.shape[1] != 1):
         expected = f"({rows}, 1)" if one else f"({rows}, m) with a sample in every column"
         raise ValueError(
-            f"{what} must have shape {expected}, as {size} is {rows}, got {array.shape}; reshape "
+            f"{name} must have shape {expected}, as {size} is {rows}, got {array.shape}; reshape "
             "or transpose it"
         )
     if not np.isfinite(array).all():
         index = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
         raise ValueError(
-            f"{what} must be finite, got {array[index]} at {index}; leave that sample out"
+            f"{name} must be finite, got {array[index]} at {index}; leave that sample out"
         )
     return array.astype(np.float64, copy=False)
 
 
-def _checked_count(value: object, what: str, least: int) -> int:
+def _checked_count(value: object, name: str, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(
-            f"{what} must be an integer, got {value!r}; pass an int of at least {least}"
+            f"{name} must be an integer, got {value!r}; pass an int of at least {minimum}"
         )
-    if value < least:
-        raise ValueError(f"{what} must be at least {least}, got {value}; pass a larger one")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}; pass a larger one")
     return int(value)
 
 
