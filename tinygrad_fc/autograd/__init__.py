@@ -161,9 +161,7 @@ def grad(
     (tensor(18.),)
     """
     if is_grads_batched:
-        raise NotImplementedError(
-            "is_grads_batched=True is not supported: call grad once for each gradient"
-        )
+        raise NotImplementedError("is_grads_batched is not supported: call grad once per gradient")
     if materialize_grads and allow_unused is False:
         raise ValueError("materialize_grads=True implies allow_unused, which is False")
     sources = _inputs(inputs)
@@ -187,9 +185,7 @@ def explain(tensor: Tensor) -> str:
     if tensor._grad is not None:
         return "it has a gradient: the sum over all backward passes since `.grad` was last None"
     if not tensor.requires_grad:
-        return (
-            "it does not require grad: create it with requires_grad=True, or call requires_grad_()"
-        )
+        return "it does not require grad: pass requires_grad=True, or call requires_grad_()"
     if not tensor.is_leaf:
         return (
             f"it is a result of {tensor._op.name}, and only leaves get a gradient. Call "  # type: ignore[union-attr]

@@ -88,8 +88,7 @@ class _Check(NamedTuple):
             if not np.all(equal):
                 raise GradcheckError(
                     f"{name} {k} differs between two evaluations by more than nondet_tol = "
-                    f"{self.nondet_tol:.3g}. Call manual_seed() in a function that draws random "
-                    "numbers"
+                    f"{self.nondet_tol:.3g}. Call manual_seed() in a random function, as dropout"
                 )
 
     def run(self) -> None:

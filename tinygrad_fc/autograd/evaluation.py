@@ -20,7 +20,7 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    Optionals = Sequence[Any]  # tensors, or None for no dependence
+    Items = Sequence[Any]  # tensors, or None for no dependence
 
 
 class Evaluation:
@@ -92,7 +92,7 @@ class Evaluation:
         copies = {id(t) for t in self.inputs}
         return self.recording and any(id(t) not in copies for t in _sources(tensors))
 
-    def finished(self, tensors: Optionals, like: Sequence[Any] | None = None) -> list[Any]:
+    def finished(self, tensors: Items, like: Sequence[Any] | None = None) -> list[Any]:
         """Return `tensors`, with zeros for None, detached unless derivatives are recorded."""
         self.check_strict(tensors, recorded=bool(self.create))
         filled = [
@@ -127,7 +127,7 @@ class Evaluation:
             )
         return [t.detach() if self.create is False else t for t in tensors]
 
-    def check_strict(self, tensors: Optionals, *, recorded: bool = False) -> None:
+    def check_strict(self, tensors: Items, *, recorded: bool = False) -> None:
         """With `strict`, raise if a derivative is None or, with `recorded`, not recorded."""
         for k, t in enumerate(tensors if self.strict else ()):
             if t is None or (recorded and not t._requires_grad):
@@ -166,9 +166,7 @@ class Evaluation:
         return self.like_outputs(blocks)
 
 
-def gradients(
-    outputs: Optionals, inputs: Sequence[Any], weights: Optionals, *, create: bool
-) -> list[Any]:
+def gradients(outputs: Items, inputs: Sequence[Any], weights: Items, *, create: bool) -> list[Any]:
     """Return the gradient of the weighted outputs by each input; None without dependence."""
     pairs = [
         (t, v) for t, v in zip(outputs, weights, strict=True) if t is not None and t._requires_grad
@@ -181,9 +179,7 @@ def gradients(
     )
 
 
-def directional(
-    outputs: Optionals, inputs: Sequence[Any], v: Optionals, *, create: bool
-) -> list[Any]:
+def directional(outputs: Items, inputs: Sequence[Any], v: Items, *, create: bool) -> list[Any]:
     """Return the derivative of each output along `v`; None without dependence.
 
     The gradient J^T u is linear in its weights u, and its own gradient by u, weighted by v, is J v.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
-NO_SETTINGS: dict[str, Any] = {}
+NO_KWARGS: dict[str, Any] = {}
 
 
 class FunctionCtx:
@@ -149,9 +149,7 @@ class Function:
             args, kwargs = bound.args, bound.kwargs
         ctx = FunctionCtx(tuple(isinstance(a, Node) and a._requires_grad for a in args))
         # `forward` gets recorded aliases, so that arguments that it saves are part of the graph.
-        inputs = tuple(
-            record(_alias, (a,), NO_SETTINGS) if isinstance(a, Node) else a for a in args
-        )
+        inputs = tuple(record(_alias, (a,), NO_KWARGS) if isinstance(a, Node) else a for a in args)
         with grad_mode.no_grad(), _no_in_place_change(f"forward of {cls.__name__}"):
             if op.separate:
                 result = cls.forward(*inputs, **kwargs)
@@ -290,7 +288,7 @@ class Call:
 def _recorded(op: FunctionOp, args: Sequence[Any], call: Call) -> list[Any]:
     """Return the results as tensors that are part of the graph."""
     operands = [a if isinstance(a, Node) else None for a in args]
-    node = record(op, (*operands, call), NO_SETTINGS) if call.parts() else None
+    node = record(op, (*operands, call), NO_KWARGS) if call.parts() else None
     tensors = list(call.results)
     for k, (array, at) in enumerate(zip(call.arrays, call.slices, strict=True)):
         if at is not None:
@@ -429,7 +427,7 @@ def _checked_recording(op: FunctionOp, gradient: Any, g: Any, values: Sequence[A
     sources = [g] if g._requires_grad and gradient._array.any() else []
     if getattr(op.kind.backward, "once", False):
         sources = [t for t in (g, *values) if isinstance(t, Node) and t._requires_grad]
-    return record(op.cut, (gradient, *sources), NO_SETTINGS) if sources else gradient
+    return record(op.cut, (gradient, *sources), NO_KWARGS) if sources else gradient
 
 
 def _cut(name: str, *_: Any) -> NoReturn:
