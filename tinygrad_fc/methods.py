@@ -7,7 +7,6 @@ old values raises in its backward pass.
 from __future__ import annotations
 
 import math
-from operator import gt
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +73,7 @@ def _refusal(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -> 
     hint = ""
     if "read-only" in str(error):
         hint = ": its memory is shared or borrowed, change a copy (x.clone())"
-    values = ", ".join(f"{np.shape(_array(o))} {getattr(_array(o), 'dtype', '')}" for o in operands)
+    values = " and ".join(f"{np.shape(a)} {getattr(a, 'dtype', '')}" for a in map(_array, operands))
     return kind(
         f"{what} cannot change a tensor {t.shape} {t.dtype} by {values or 'this'}: {error}{hint}"
     )
@@ -87,43 +86,20 @@ def _array(operand: Any) -> Any:
     return operand
 
 
-def _method(ufunc: Any, name: str) -> Any:
-    def scaled(self: Any, other: Any, *, alpha: float = 1) -> Any:
-        value = _array(other) if alpha == 1 else np.multiply(_array(other), alpha)
-        return _change(self, name, lambda a: ufunc(a, value, out=a), other)
-
-    def plain(self: Any, other: Any) -> Any:
-        value = _array(other)
-        return _change(self, name, lambda a: ufunc(a, value, out=a), other)
-
-    method = scaled if ufunc in (np.add, np.subtract) else plain
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"Do what `{name[:-1]}` does in place; return itself. See `Methods`."
-    return method
+def _apply(t: Any, what: str, ufunc: Any, other: Any, alpha: float = 1) -> Tensor:
+    """Replace the elements of `t` by `ufunc` of them and of `other`, scaled by `alpha`."""
+    value = _array(other) if alpha == 1 else np.multiply(_array(other), alpha)
+    return _change(t, what, lambda a: ufunc(a, value, out=a), other)
 
 
-def _operator(op: Any, symbol: str, method: Any) -> Any:
+def _operator(op: Any, symbol: str) -> Any:
     def operator(self: Any, other: Any) -> Any:
         # Between recorded tensors `x += y` is `x = x + y`: Python binds the name to the new result.
         if _tracked(self, other) and not (self._requires_grad and self.is_leaf):
             return record(op, (self, other), {})
-        return method(self, other)
+        return _apply(self, symbol, op.function, other)
 
-    operator.__name__ = symbol
     return operator
-
-
-methods = tuple(
-    _method(ufunc, name)
-    for ufunc, name in (
-        *((np.add, "add_"), (np.subtract, "sub_")),
-        *((np.multiply, "mul_"), (np.true_divide, "div_")),
-    )
-)
-operators = tuple(
-    _operator(op, symbol, _method(op.function, symbol))
-    for op, symbol in ((e.add, "+="), (e.subtract, "-="), (e.multiply, "*="), (e.divide, "/="))
-)
 
 
 def assign(self: Any, at: Any, value: Any) -> None:
@@ -139,30 +115,37 @@ def assign(self: Any, at: Any, value: Any) -> None:
     _change(self, "x[...] = y", change, value)
 
 
-_REFERENCES: list[int] = []  # to a tensor that is assigned to, and its array, with no other owner
+_owned = wrap(np.zeros(1))
+_OWNED_REFCOUNT = getrefcount(_owned._array)  # of an array that one tensor alone refers to
+
+
+def _copy_metadata(source: Any, target: Any) -> None:
+    for name in ("_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
+        setattr(target, name, getattr(source, name))
 
 
 def _record_assignment(t: Any, at: Any, value: Any) -> None:
     """Make `t` the result of assigning `value` to its elements `at`.
 
-    Its array is replaced, so that no other reference to it or to `t` may be alive: a result that
-    was computed from it, or a view.
+    Its array is replaced, so that nothing else may refer to it: a result that was computed from it,
+    or a view, other than the first operand of `value`, which is `t[at]` in `t[at] += y`.
     """
-    before = wrap(t._array)
-    for name in ("_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
-        if hasattr(t, name):
-            setattr(before, name, getattr(t, name))
-    seen = _redirect_part(t, value, before)
-    references = getrefcount(t), getrefcount(t._array) - seen
-    if not _REFERENCES:
-        _REFERENCES.extend(references)
-        return
-    if any(map(gt, references, _REFERENCES)) or t._array.base is not None:
+    part = view = None
+    if isinstance(value, Node) and value._parents:
+        part, view = value._parents[0], value._args[0]  # type: ignore[index]
+    recorded = part is not None and bool(part._parents) and part._parents[0] is t
+    known = recorded + (getattr(view, "base", None) is t._array)
+    if getrefcount(t._array) - known > _OWNED_REFCOUNT or t._array.base is not None:
         raise GraphError(
             "x[...] = y would make x a recorded result, and something else refers to x or shares "
-            "its memory: a result computed from it, a view, or a second name. Assign before x is "
-            "used, or build it with stack(), cat() or where()"
+            "its memory: a result computed from it, or a view. Assign before x is used, or build "
+            "it with stack(), cat() or where()"
         )
+    before = wrap(t._array)
+    if t._requires_grad:
+        _copy_metadata(t, before)
+    if recorded:
+        part._parents[0] = before  # type: ignore[index, union-attr]
     positions = np.full(t.shape, -1)  # of repeated indices the last wins, and has the gradient
     shape = positions[at].shape
     if not math.prod(shape):
@@ -172,73 +155,8 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
     source = record(s.broadcast_to, (source,), {"shape": shape})
     chosen = record(s.reshape, (source,), {"shape": (-1,)})[np.maximum(positions, 0)]
     after = record(e.where, (positions >= 0, chosen.to(t.dtype), before), {})
-    for name in Node.__slots__[1:]:
-        if name not in ("_grad", "_hooks") and hasattr(after, name):
-            setattr(t, name, getattr(after, name))
-
-
-def _redirect_part(t: Any, value: Any, before: Any) -> int:
-    """Make `x[at]` in `x[at] += y` a part of `before`; return its references to the array of `t`.
-
-    `value` is then the sum. Nothing else refers to the part, which is recorded if `t` is.
-    """
-    if not isinstance(value, Node) or not value._parents:
-        return 0
-    part, view = value._parents[0], value._args[0]  # type: ignore[index]
-    recorded = part is not None and bool(part._parents) and part._parents[0] is t
-    listed = [object()]
-    alone = listed[0]
-    if getrefcount(part if recorded else view) > getrefcount(alone):
-        return 0
-    if not recorded:
-        return int(getattr(view, "base", None) is t._array)
-    part._parents[0] = before
-    return sum(a is t._array for a in part._args) + (part._array.base is t._array)
-
-
-def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
-    """Take over the values of `src`, which broadcasts; return itself."""
-    del non_blocking
-    array = _array(src)
-    return _change(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src)
-
-
-def fill_(self: Any, value: Any) -> Tensor:
-    """Set every element to `value`; return itself."""
-    array = _array(value)
-    return _change(self, "fill_", lambda a: a.fill(array), value)
-
-
-def zero_(self: Any) -> Tensor:
-    """Set every element to 0; return itself."""
-    return _change(self, "zero_", lambda a: a.fill(0))
-
-
-def clamp_(self: Any, min: Any = None, max: Any = None) -> Tensor:
-    """Keep every element within `min` and `max`; return itself."""
-    low, high = _array(min), _array(max)
-    if low is None and high is None:
-        raise ValueError("clamp_ needs a bound: pass min, max or both")
-    return _change(self, "clamp_", lambda a: np.clip(a, low, high, out=a), min, max)
-
-
-def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
-    """Draw every element from a normal distribution; return itself."""
-    if not std >= 0:
-        raise ValueError(f"normal_ needs std >= 0, got {std}")
-    return _change(self, "normal_", lambda a: random.fill_normal(a, mean, std, generator))
-
-
-def uniform_(self: Any, *bounds: float, generator: Any = None, **named: float) -> Tensor:
-    """Draw every element uniformly `from` (0) `to` (1); return itself."""
-    # `from` is a word of Python's, so that only `**named` can take it by its name.
-    positional = dict(zip(("from", "to"), bounds, strict=False))
-    if len(bounds) > 2 or named.keys() - {"from", "to"} or positional.keys() & named.keys():
-        raise TypeError(f"uniform_ takes `from` and `to`, got {bounds} and {named}")
-    low, high = {"from": 0.0, "to": 1.0, **positional, **named}.values()
-    if not low <= high:
-        raise ValueError(f"uniform_ needs from <= to, got from={low}, to={high}")
-    return _change(self, "uniform_", lambda a: random.fill_uniform(a, low, high, generator))
+    t._array = after._array
+    _copy_metadata(after, t)
 
 
 class Methods(Node):
@@ -246,13 +164,63 @@ class Methods(Node):
 
     __slots__ = ()
 
+    # In place
+
+    __iadd__, __isub__ = _operator(e.add, "+="), _operator(e.subtract, "-=")
+    __imul__, __itruediv__ = _operator(e.multiply, "*="), _operator(e.divide, "/=")
+
+    def add_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
+        """Add `alpha * other`; return itself."""
+        return _apply(self, "add_", np.add, other, alpha)
+
+    def sub_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
+        """Subtract `alpha * other`; return itself."""
+        return _apply(self, "sub_", np.subtract, other, alpha)
+
+    def mul_(self: Any, other: Any) -> Tensor:
+        """Multiply by `other`; return itself."""
+        return _apply(self, "mul_", np.multiply, other)
+
+    def div_(self: Any, other: Any) -> Tensor:
+        """Divide by `other`; return itself."""
+        return _apply(self, "div_", np.true_divide, other)
+
+    def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
+        """Take over the values of `src`, which broadcasts; return itself."""
+        del non_blocking
+        array = _array(src)
+        return _change(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src)
+
+    def fill_(self: Any, value: Any) -> Tensor:
+        """Set every element to `value`; return itself."""
+        array = _array(value)
+        return _change(self, "fill_", lambda a: a.fill(array), value)
+
+    def zero_(self: Any) -> Tensor:
+        """Set every element to 0; return itself."""
+        return _change(self, "zero_", lambda a: a.fill(0))
+
+    def clamp_(self: Any, min: Any = None, max: Any = None) -> Tensor:
+        """Keep every element within `min` and `max`; return itself."""
+        low, high = _array(min), _array(max)
+        if low is None and high is None:
+            raise ValueError("clamp_ needs a bound: pass min, max or both")
+        return _change(self, "clamp_", lambda a: np.clip(a, low, high, out=a), min, max)
+
+    def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
+        """Draw every element from a normal distribution; return itself."""
+        return _change(self, "normal_", lambda a: random.fill_normal(a, mean, std, generator))
+
+    def uniform_(self: Any, from_: float = 0, to: float = 1, *, generator: Any = None) -> Tensor:
+        """Draw every element uniformly from [`from_`, `to`); return itself."""
+        return _change(self, "uniform_", lambda a: random.fill_uniform(a, from_, to, generator))
+
     # Element by element
 
     abs = absolute = e.absolute
     neg = negative = e.negative
-    exp, exp2, expm1, log, log2, log10, log1p = (
-        *(e.exp, e.exp2, e.expm1, e.log, e.log2, e.log10, e.log1p),
-    )
+    exp, exp2, expm1 = e.exp, e.exp2, e.expm1
+    log, log2, log10, log1p = e.log, e.log2, e.log10, e.log1p
     sqrt, rsqrt, square, reciprocal = e.sqrt, e.rsqrt, e.square, e.reciprocal
     sin, cos, tan = e.sin, e.cos, e.tan
     asin, acos, atan, atan2 = e.arcsin, e.arccos, e.arctan, e.arctan2
@@ -260,9 +228,8 @@ class Methods(Node):
     hypot, logaddexp, xlogy = e.hypot, e.logaddexp, e.xlogy
     sigmoid, relu, erf = e.sigmoid, e.relu, special.erf
     lgamma, digamma = special.lgamma, elementwise.digamma
-    add, sub, mul, div, pow = (
-        *(elementwise.add, elementwise.sub, e.multiply, elementwise.div, elementwise.pow),
-    )
+    add, sub, mul = elementwise.add, elementwise.sub, e.multiply
+    div, pow = elementwise.div, elementwise.pow
     fmod, remainder, floor_divide = e.fmod, e.remainder, e.floor_divide
     maximum, minimum, masked_fill = e.maximum, e.minimum, elementwise.masked_fill
     clip, logit = elementwise.clip, elementwise.logit
@@ -272,9 +239,8 @@ class Methods(Node):
     sign, floor, ceil, trunc = c.sign, c.floor, c.ceil, c.trunc
     isnan, isinf, isfinite = c.isnan, c.isinf, c.isfinite
     eq, ne, lt, le, gt, ge = c.equal, c.not_equal, c.less, c.less_equal, c.greater, c.greater_equal
-    logical_and, logical_or, logical_xor, logical_not = (
-        *(c.logical_and, c.logical_or, c.logical_xor, c.logical_not),
-    )
+    logical_and, logical_or = c.logical_and, c.logical_or
+    logical_xor, logical_not = c.logical_xor, c.logical_not
     isclose, allclose, equal = elementwise.isclose, elementwise.allclose, elementwise.equal
 
     # Reduced to fewer
@@ -289,36 +255,29 @@ class Methods(Node):
 
     # Products and matrices
 
-    matmul, mm, mv, dot, bmm, outer, addmm = (
-        *(linalg.matmul, la.mm, la.mv, la.dot, la.bmm),
-        *(la.outer, la.addmm),
-    )
+    matmul, mm, mv, dot, bmm = linalg.matmul, la.mm, la.mv, la.dot, la.bmm
+    outer, addmm = la.outer, la.addmm
     inner, kron, trace = la.inner, la.kron, la.trace
     det, slogdet, inverse = la.det, la.slogdet, la.inv
     diag, tril, triu = shape.diag, shape.tril, shape.triu
 
     # Another shape
 
-    reshape, view, permute, t, transpose = (
-        *(shape.reshape, shape.view, shape.permute, shape.t, shape.transpose),
-    )
-    squeeze, unsqueeze, flatten, unflatten, ravel = (
-        *(shape.squeeze, shape.unsqueeze, shape.flatten, shape.unflatten, shape.ravel),
-    )
+    reshape, view, permute = shape.reshape, shape.view, shape.permute
+    t, transpose, diff = shape.t, shape.transpose, shape.diff
+    squeeze, unsqueeze, ravel = shape.squeeze, shape.unsqueeze, shape.ravel
+    flatten, unflatten = shape.flatten, shape.unflatten
     expand, expand_as, broadcast_to = shape.expand, shape.expand_as, shape.broadcast_to
     repeat, tile, repeat_interleave = shape.repeat, shape.tile, shape.repeat_interleave
-    diff = shape.diff
     flip, roll, movedim = shape.flip, shape.roll, shape.movedim
     split, chunk, unbind = shape.split, shape.chunk, shape.unbind
-    new_zeros, new_ones, new_empty, new_full = (
-        *(creation.new_zeros, creation.new_ones, creation.new_empty, creation.new_full),
-    )
+    new_zeros, new_ones = creation.new_zeros, creation.new_ones
+    new_empty, new_full = creation.new_empty, creation.new_full
 
     # Elements picked, put and ordered
 
-    gather, take_along_dim, index_select = (
-        *(indexing.gather, indexing.take_along_dim, indexing.index_select),
-    )
+    gather, take_along_dim = indexing.gather, indexing.take_along_dim
+    index_select = indexing.index_select
     select, narrow, masked_select = indexing.select, indexing.narrow, indexing.masked_select
     scatter, scatter_add, index_add = indexing.scatter, indexing.scatter_add, indexing.index_add
     nonzero, unique, bincount = indexing.nonzero, indexing.unique, indexing.bincount

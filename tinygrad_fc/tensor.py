@@ -7,6 +7,7 @@ same ops. Methods that are functions too stand in `methods`.
 from __future__ import annotations
 
 import math
+import operator
 import re
 import warnings
 from numbers import Number
@@ -99,14 +100,12 @@ class Size(tuple[int, ...]):
         return math.prod(self)
 
 
-def _operator(op: Op) -> Operator:
-    """Return the method of an operator of two operands."""
-    return lambda self, other: record(op, (self, other), NONE)
-
-
-def _reflected(op: Op) -> Operator:
-    """Return the method of an operator whose first operand is no tensor."""
-    return lambda self, other: record(op, (other, self), NONE)
+def _operators(op: Op) -> tuple[Operator, Operator]:
+    """Return the methods of an operator of two operands: with the tensor first, and second."""
+    return (
+        lambda self, other: record(op, (self, other), NONE),
+        lambda self, other: record(op, (other, self), NONE),
+    )
 
 
 class Tensor(methods.Methods):
@@ -223,9 +222,7 @@ class Tensor(methods.Methods):
         return int(self.item())
 
     def __index__(self) -> int:
-        if self._array.dtype.kind not in "iub":
-            raise TypeError(f"only integers index, got a tensor of {self.dtype}: use x.long()")
-        return int(self.item())
+        return operator.index(self.item())
 
     def __bool__(self) -> bool:
         if self._array.size != 1:
@@ -241,14 +238,11 @@ class Tensor(methods.Methods):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        if not self.ndim:
-            raise TypeError("a 0-d tensor has nothing to iterate over: item() gives its number")
         return (self[k] for k in range(len(self)))
 
     def __contains__(self, element: Any) -> bool:
-        return bool(
-            np.any(self._array == (element._array if isinstance(element, Node) else element))
-        )
+        value = element._array if isinstance(element, Node) else element
+        return bool(np.any(self._array == value))
 
     def __format__(self, spec: str) -> str:
         return format(self.item() if spec and not self.ndim else str(self), spec)
@@ -313,18 +307,13 @@ class Tensor(methods.Methods):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        if value is not None and not (
-            isinstance(value, Node) and value._array.shape == self._array.shape
-        ):
-            raise ShapeError(
-                f"a gradient is None or a tensor of its tensor's shape {self.shape}, got "
-                f"{value!r:.80}"
-            )
-        if value is not None and value._array.dtype != self._array.dtype:
-            raise DtypeError(
-                f"a gradient is of its tensor's dtype {self.dtype}, got {value.dtype}: use "
-                "g.to(x.dtype)"
-            )
+        if value is not None:
+            fits = isinstance(value, Node) and value.shape == self.shape
+            if not fits or value.dtype != self.dtype:
+                raise (DtypeError if fits else ShapeError)(
+                    f".grad is set to {value!r:.80}; expected None, or a tensor of shape "
+                    f"{self.shape} and dtype {self.dtype}, those of the tensor"
+                )
         self._grad = value
 
     @property
@@ -336,14 +325,11 @@ class Tensor(methods.Methods):
     def data(self, value: Tensor) -> None:
         array = as_array(value)
         if self._requires_grad and array.dtype.kind != "f":
-            raise DtypeError(
-                f"this tensor requires grad, and data of dtype {array.dtype} have no gradient: use "
-                "floats, value.double() or value.float()"
-            )
+            raise DtypeError(f"a tensor that requires grad has float data, got {array.dtype}")
         if self._grad is not None and array.shape != self._grad._array.shape:
             raise ShapeError(
-                f"this tensor has a .grad of shape {self._grad.shape}, to which data of shape "
-                f"{array.shape} do not fit: set its .grad to None first"
+                f".data of shape {array.shape} do not fit the .grad of shape {self._grad.shape}: "
+                "set .grad to None first"
             )
         record_change(self._array)
         if array is not self._array:
@@ -460,12 +446,6 @@ class Tensor(methods.Methods):
     def __dlpack_device__(self) -> Any:
         return self._array.__dlpack_device__()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        copied = self._restored(self._array.copy(), self._requires_grad)
-        memo[id(self)] = copied
-        copied._grad = None if self._grad is None else self._grad.detach().clone()
-        return copied
-
     def __reduce__(self) -> Any:
         grad = None if self._grad is None else self._grad._array
         return _load, (type(self), self._array, self._requires_grad, grad)
@@ -477,41 +457,21 @@ class Tensor(methods.Methods):
         self._requires_grad = False
         self._seq = next_seq()
 
-    @classmethod
-    def _restored(cls, array: Any, requires_grad: bool) -> Self:
-        restored = cls.__new__(cls)
-        restored._fresh(array)
-        restored._requires_grad = requires_grad
-        return restored
-
     # Operators
 
-    __add__: Operator = _operator(e.add)
-    __radd__: Operator = _reflected(e.add)
-    __sub__: Operator = _operator(e.subtract)
-    __rsub__: Operator = _reflected(e.subtract)
-    __mul__: Operator = _operator(e.multiply)
-    __rmul__: Operator = _reflected(e.multiply)
-    __truediv__: Operator = _operator(e.divide)
-    __rtruediv__: Operator = _reflected(e.divide)
-    __pow__: Operator = _operator(e.power)
-    __rpow__: Operator = _reflected(e.power)
-    __matmul__: Operator = _operator(linalg.matmul)
-    __rmatmul__: Operator = _reflected(linalg.matmul)
-    __mod__: Operator = _operator(e.remainder)
-    __rmod__: Operator = _reflected(e.remainder)
-    __floordiv__: Operator = _operator(e.floor_divide)
-    __rfloordiv__: Operator = _reflected(e.floor_divide)
-    __and__: Operator = _operator(c.bitwise_and)
-    __rand__: Operator = _reflected(c.bitwise_and)
-    __or__: Operator = _operator(c.bitwise_or)
-    __ror__: Operator = _reflected(c.bitwise_or)
-    __xor__: Operator = _operator(c.bitwise_xor)
-    __rxor__: Operator = _reflected(c.bitwise_xor)
-    __lt__: Operator = _operator(c.less)
-    __gt__: Operator = _operator(c.greater)
-    __le__: Operator = _operator(c.less_equal)
-    __ge__: Operator = _operator(c.greater_equal)
+    __add__, __radd__ = _operators(e.add)
+    __sub__, __rsub__ = _operators(e.subtract)
+    __mul__, __rmul__ = _operators(e.multiply)
+    __truediv__, __rtruediv__ = _operators(e.divide)
+    __pow__, __rpow__ = _operators(e.power)
+    __matmul__, __rmatmul__ = _operators(linalg.matmul)
+    __mod__, __rmod__ = _operators(e.remainder)
+    __floordiv__, __rfloordiv__ = _operators(e.floor_divide)
+    __and__, __rand__ = _operators(c.bitwise_and)
+    __or__, __ror__ = _operators(c.bitwise_or)
+    __xor__, __rxor__ = _operators(c.bitwise_xor)
+    __lt__, __gt__ = _operators(c.less)
+    __le__, __ge__ = _operators(c.less_equal)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, NUMBERS):  # `x == None` is asked in good faith
@@ -540,11 +500,6 @@ class Tensor(methods.Methods):
 
     def __setitem__(self, at: Any, value: Any) -> None:
         methods.assign(self, _index(at), value)
-
-    __iadd__, __isub__, __imul__, __itruediv__ = methods.operators
-    add_, sub_, mul_, div_ = methods.methods
-    copy_, fill_, zero_, clamp_ = methods.copy_, methods.fill_, methods.zero_, methods.clamp_
-    normal_, uniform_ = methods.normal_, methods.uniform_
 
     def swapaxes(self, axis1: Any, axis2: Any) -> Tensor:
         """Return it with two axes exchanged."""
@@ -697,17 +652,15 @@ class RemovableHandle:
 
 
 def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
-    loaded = kind._restored(array, requires_grad)
+    loaded = kind.__new__(kind)
+    loaded._fresh(array)
+    loaded._requires_grad = requires_grad
     loaded._grad = None if grad is None else wrap(grad)
     return loaded
 
 
-_PROFILES: dict[str, dict[str, Any]] = {
-    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3},
-    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2},
-    "full": {"precision": 4, "threshold": 10**9, "edgeitems": 3},
-}
-_shown: dict[str, Any] = {**_PROFILES["default"], "linewidth": 75, "sci_mode": None}
+_shown: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75}
+_shown["sci_mode"] = None
 
 
 def set_printoptions(
@@ -715,24 +668,19 @@ def set_printoptions(
     threshold: int | None = None,
     edgeitems: int | None = None,
     linewidth: int | None = None,
-    profile: str | None = None,
     sci_mode: bool | None = None,
 ) -> None:
     """Set how tensors are shown: digits, elements before "...", those at its ends, characters.
 
-    `profile` sets them all, and is "default", "short" or "full". `sci_mode=False` never writes
-    exponents. Raises `ValueError` for another profile.
+    None leaves an option unchanged. `sci_mode=False` never writes exponents, `sci_mode=True` where
+    NumPy does.
 
     >>> import tinygrad_fc as tg
     >>> tg.set_printoptions(precision=2)
     >>> tg.tensor([1.0, 1 / 3])
     tensor([1.  , 0.33])
-    >>> tg.set_printoptions(profile="default")
+    >>> tg.set_printoptions(precision=4)
     """
-    if profile is not None:
-        if profile not in _PROFILES:
-            raise ValueError(f"profile is {profile!r}; expected one of {', '.join(_PROFILES)}")
-        _shown.update(_PROFILES[profile], linewidth=75, sci_mode=None)
     options = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems}
     options |= {"linewidth": linewidth, "sci_mode": sci_mode}
     _shown.update((name, value) for name, value in options.items() if value is not None)
@@ -742,15 +690,8 @@ def text(start: str, t: Any) -> str:
     """Return the `repr` of a tensor: as in PyTorch, with the name of the op for a result."""
     array = moved(t._array, CPU)
     options = {"max_line_width" if k == "linewidth" else k: v for k, v in _shown.items()}
-    plain = options.pop("sci_mode") is False
-    body = np.array2string(
-        array,
-        separator=", ",
-        prefix=start,
-        suppress_small=plain,
-        floatmode="maxprec",
-        **options,
-    )
+    options |= {"separator": ", ", "prefix": start, "floatmode": "maxprec"}
+    body = np.array2string(array, suppress_small=options.pop("sci_mode") is False, **options)
     if not array.size:
         body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
     if array.dtype not in (get_default_dtype(), np.int64, np.bool_):
@@ -763,12 +704,3 @@ def text(start: str, t: Any) -> str:
 
 
 state.tensor_class = Tensor
-
-
-def _count_references() -> None:
-    """Have `methods` see an assignment to a tensor that nothing else refers to."""
-    t = Tensor([0.0])
-    t[0] = Tensor(0.0, requires_grad=True)
-
-
-_count_references()
