@@ -53,7 +53,6 @@ def test_a_generator_goes_on_from_its_state_and_starts_again_from_its_seed(
     state = generator.get_state()
     twins = [
         tg.Generator().set_state(state),
-        generator.clone_state(),
         copy.deepcopy(generator),
         pickle.loads(pickle.dumps(generator)),
     ]
@@ -243,15 +242,14 @@ def test_normal_of_tensors_and_numbers():
         (lambda: tg.multinomial(tg.ones(2), 3), ValueError, "3 samples .* where 2 categories have"),
         (lambda: tg.multinomial(tg.ones(2), 0), ValueError, "cannot draw 0 samples"),
         (lambda: tg.multinomial(tg.ones(1, 1, 1), 1), ValueError, r"got \(1, 1, 1\)"),
-        (lambda: tg.multinomial(tg.tensor([1, 2]), 1), TypeError, "float dtype, got int64"),
         (lambda: tg.normal(0.0, -1.0, (2,)), ValueError, "standard deviation is at least 0"),
         (lambda: tg.normal(tg.ones(2), 1.0, (2,)), TypeError, "leave out size"),
         (lambda: tg.normal(0.0, 1.0), TypeError, "needs a size"),
-        (lambda: tg.Generator().set_state(tg.zeros(45)), TypeError, "uint8, got float64"),
+        (lambda: tg.Generator().set_state(tg.zeros(45)), ValueError, "uint8, got .* float64"),
         (
             lambda: tg.Generator().set_state(tg.zeros(3, dtype=tg.uint8)),
             ValueError,
-            r"has shape \(\d+,\), got \(3,\)",
+            r"of shape \(\d+,\) and dtype uint8, got \(3,\)",
         ),
         (lambda: random.fill_uniform(np.ones(1), 2, 1), ValueError, r"got \[2, 1\)"),
         (lambda: random.fill_uniform(np.ones(1), -1e308, 1e308), ValueError, "from <= to"),

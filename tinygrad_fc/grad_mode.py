@@ -43,19 +43,12 @@ class Switch:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        stack = _replaced.get()
-        if stack is None:
-            raise RuntimeError(f"{type(self).__name__} was left without being entered")
-        flags.set(stack[0])
-        _replaced.set(stack[1])
+        before, rest = _replaced.get()  # type: ignore[misc]
+        flags.set(before)
+        _replaced.set(rest)
 
     def __call__(self, function: F) -> F:
-        """Decorate a function or generator function; `TypeError` for an asynchronous one."""
-        if inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function):
-            raise TypeError(
-                f"{type(self).__name__} decorates functions and generators, got an asynchronous "
-                f"one. Write `with {type(self).__name__}():` in its body"
-            )
+        """Decorate a function or generator function; write `with` in an asynchronous one."""
         if inspect.isgeneratorfunction(function):
             wrapped = self._generator(function)
         else:
@@ -99,8 +92,6 @@ class _Fixed(Switch):
         self = super().__new__(cls)
         if function is None:
             return self
-        if not callable(function):
-            raise TypeError(f"{cls.__name__} takes no setting; got {function!r}")
         self.on = cls.setting
         return self(function)
 
@@ -162,26 +153,14 @@ class set_grad_enabled(Switch):  # noqa: N801  PyTorch's spelling
         return super().__call__(function)
 
 
-class inference_mode(Switch):  # noqa: N801  PyTorch's spelling
-    """`no_grad` under PyTorch's other name; `inference_mode(False)` records.
+class inference_mode(no_grad):  # noqa: N801  PyTorch's spelling
+    """`no_grad` under PyTorch's other name.
 
     >>> import tinygrad_fc as tg
     >>> with tg.inference_mode():
     ...     tg.is_grad_enabled()
     False
     """
-
-    def __new__(cls, mode: Any = True) -> Any:
-        """Return the decorated function if `mode` is one, else a switch."""
-        self = super().__new__(cls)
-        if callable(mode):
-            self.on = False
-            return self(mode)
-        return self
-
-    def __init__(self, mode: bool = True) -> None:
-        super().__init__(mode)
-        self.on = not mode
 
 
 class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling

@@ -103,14 +103,13 @@ class Generator:
     def set_state(self, new_state: Tensor) -> Self:
         """Continue from a state that `get_state` returned.
 
-        Raises `DtypeError` or `ShapeError` for any other tensor.
+        Raises `ShapeError` for any other tensor.
         """
         array = np.ascontiguousarray(as_array(new_state))
-        if array.dtype != np.uint8:
-            raise DtypeError(f"a generator's state is of dtype uint8, got {array.dtype}")
-        if array.shape != (_STATE.itemsize,):
+        if (array.dtype, array.shape) != (np.uint8, (_STATE.itemsize,)):
             raise ShapeError(
-                f"a generator's state has shape ({_STATE.itemsize},), got {array.shape}"
+                f"a generator's state is a tensor of shape ({_STATE.itemsize},) and dtype uint8, "
+                f"got {array.shape} and {array.dtype}"
             )
         packed = array.view(_STATE)[0]
         words = [int(word) for word in packed["pcg"]]
@@ -124,10 +123,6 @@ class Generator:
         self._seed = int(packed["seed"])
         self._rng = np.random.Generator(bits)
         return self
-
-    def clone_state(self) -> Generator:
-        """Return another generator that will draw the same numbers."""
-        return Generator().set_state(self.get_state())
 
 
 _scoped: ContextVar[Generator | None] = ContextVar("_scoped", default=None)
@@ -222,9 +217,9 @@ def fill_uniform(array: Any, low: float, high: float, generator: Any = None) -> 
     np.copyto(array, low, where=array >= high)
 
 
-def fill_normal(array: Any, mean: float, std: float, generator: Any = None) -> None:
+def fill_normal(array: Any, mean: Any, std: Any, generator: Any = None) -> None:
     """Fill `array`, of floats, with normal numbers; raises `ValueError` unless std >= 0."""
-    if not std >= 0:
+    if not np.all(np.asarray(std) >= 0):
         raise ValueError(f"a standard deviation is at least 0, got {std}")
     _fill(array, lambda rng, **how: rng.standard_normal(**how), generator)
     array *= std
@@ -235,18 +230,12 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
     if array.dtype.kind != "f":
         raise DtypeError(f"random numbers need a float dtype, got {array.dtype}: try float32")
     rng = rng_of(generator)
-    if computes_elsewhere(array):
-        host = draw(rng, size=array.shape, dtype=_drawn(array.dtype)).astype(array.dtype)
-        array[...] = moved(host, device_of(array))
-    elif array.dtype in (np.float32, np.float64) and array.flags.carray:
-        draw(rng, dtype=array.dtype, out=array)
+    drawn = dtypes.float64 if array.dtype == np.float64 else dtypes.float32  # NumPy has no float16
+    if array.dtype == drawn and not computes_elsewhere(array) and array.flags.carray:
+        draw(rng, dtype=drawn, out=array)
     else:
-        array[...] = draw(rng, size=array.shape, dtype=_drawn(array.dtype))
-
-
-def _drawn(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype to draw in for `dtype`: NumPy draws no float16."""
-    return dtypes.float64 if dtype == np.float64 else dtypes.float32
+        host = draw(rng, size=array.shape, dtype=drawn).astype(array.dtype)
+        array[...] = moved(host, device_of(array))
 
 
 # Tensors by shape
@@ -324,10 +313,10 @@ def randn_like(input: Tensor, **settings: Any) -> Tensor:
 
 
 def randint(
-    *bounds: Any,
-    low: int = 0,
-    high: int | None = None,
+    low: Any = 0,
+    high: Any = None,
     size: Any = None,
+    *,
     generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -342,13 +331,11 @@ def randint(
     >>> bool((tg.randint(5, 10, (100,)) >= 5).all())
     True
     """
-    arguments = list(bounds)
-    if size is None and arguments:
-        size = arguments.pop()
-    if high is None and arguments:
-        high = arguments.pop()
-    low = arguments.pop() if arguments else low
-    if arguments or size is None or high is None:
+    if size is None:
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    if size is None:
         raise TypeError("randint takes (high, size) or (low, high, size), with size a tuple")
     if not low < high:
         raise ValueError(f"randint draws from [low, high) with low < high, got [{low}, {high})")
@@ -428,8 +415,6 @@ def multinomial(
         raise ShapeError(
             f"multinomial takes weights (categories,) or (rows, categories), got {weights.shape}"
         )
-    if weights.dtype.kind != "f":
-        raise DtypeError(f"weights need a float dtype, got {weights.dtype}: try .float()")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("multinomial takes finite weights that are at least 0, and got others")
     possible = np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1])
@@ -481,18 +466,16 @@ def normal(
     if isinstance(mean, Node) or isinstance(std, Node):
         if size is not None:
             raise TypeError("normal takes its shape from the tensors: leave out size")
-        mean, std = (as_array(v) if isinstance(v, Node) else v for v in (mean, std))
+        mean, std = (v._array if isinstance(v, Node) else v for v in (mean, std))
         shape = np.broadcast_shapes(np.shape(mean), np.shape(std))
         dtype = dtype or np.result_type(mean, std)
     elif size is None:
         raise TypeError("normal of two numbers needs a size: normal(0.0, 1.0, (2, 3))")
     else:
         shape = _shape((), size)
-    if not np.all(np.asarray(std) >= 0):
-        raise ValueError("a standard deviation is at least 0, and normal got one that is not")
     array = np.empty(shape, dtype or dtypes.get_default_dtype())
-    fill_normal(array, 0.0, 1.0, generator)
-    return with_grad(np.asarray(array * std + mean, array.dtype), requires_grad, device)
+    fill_normal(array, mean, std, generator)
+    return with_grad(array, requires_grad, device)
 
 
 accept_arrays(sys.modules[__name__])
