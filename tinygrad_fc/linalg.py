@@ -13,15 +13,5 @@ from tinygrad_fc.functional.linalg import (
     vector_norm,
 )
 
-__all__ = [
-    "LinAlgError",
-    "cholesky",
-    "det",
-    "inv",
-    "matrix_norm",
-    "norm",
-    "slogdet",
-    "solve",
-    "svdvals",
-    "vector_norm",
-]
+__all__ = ["LinAlgError", "cholesky", "det", "inv", "matrix_norm", "norm", "slogdet", "solve"]
+__all__ += ["svdvals", "vector_norm"]

@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc import functional as f
-from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+from tinygrad_fc.errors import DtypeError, GraphError
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
 from tinygrad_fc.op import no_rule_error, registry
-from tinygrad_fc.ops import comparison as c
-from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops.elementwise import multiply
@@ -34,18 +32,17 @@ def _detached(a: Any) -> Any:
     return a._array if isinstance(a, Node) else a
 
 
-def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    return f.elementwise.where(condition, x, y)
+def _reshaped(function: Any) -> Any:
+    """Return the adapter of a NumPy function of an axis that changes the shape alone."""
+
+    def adapter(a: Any, axis: Any = None) -> Any:
+        return s.reshape(a, shape=function(np.broadcast_to(0, a.shape), axis).shape)
+
+    return adapter
 
 
 def _running(op: Any, a: Any, axis: Any) -> Any:
     return op(a.reshape(-1) if axis is None else a, axis=0 if axis is None else axis)
-
-
-def _concatenate(arrays: Any, axis: Any = 0) -> Any:
-    if axis is None:
-        return f.shape.cat([np.reshape(a, -1) for a in arrays])  # type: ignore[misc]
-    return f.shape.cat(list(arrays), axis)
 
 
 def _dot(a: Any, b: Any) -> Any:
@@ -54,27 +51,7 @@ def _dot(a: Any, b: Any) -> Any:
     if np.ndim(b) <= MATRIX:
         return a @ b
     # Every row of a with every matrix of b, where matmul would pair them.
-    letters, free = "abcdefghijklmnopqrstuvwxy", np.ndim(a) - 1
-    left, right = letters[:free], letters[free : free + np.ndim(b) - 1]
-    equation = f"{left}z,{right[:-1]}z{right[-1]}->{left}{right}"
-    return f.linalg.einsum(equation, _tensor(a), _tensor(b))
-
-
-def _squeeze(a: Any, axis: Any = None) -> Any:
-    gone = axis if isinstance(axis, tuple | list) else () if axis is None else (axis,)
-    if any(a.shape[k] != 1 for k in gone):
-        raise ShapeError(
-            f"squeeze takes out axes of size 1, and got axis={axis} for a tensor of shape {a.shape}"
-        )
-    return f.shape.squeeze(a, axis)
-
-
-def _expand_dims(a: Any, axis: Any) -> Any:
-    several = axis if isinstance(axis, tuple | list) else (axis,)
-    ndim = a.ndim + len(several)
-    for k in sorted(normalize_dim(k, ndim, "expand_dims") for k in several):
-        a = f.shape.unsqueeze(a, k)
-    return a
+    return f.linalg.tensordot(_tensor(a), _tensor(b), ([-1], [-2]))
 
 
 # Order
@@ -92,7 +69,7 @@ def _median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     rows = a.permute(*rest, *gone).reshape(*(a.shape[k] for k in rest), -1)
     ordered, n = f.indexing.sort(rows).values, rows.shape[-1]
     out = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
-    out = e.where(np.isnan(ordered[..., -1]), ordered[..., -1], out)  # where all NaN stand
+    out = f.elementwise.where(np.isnan(ordered[..., -1]), ordered[..., -1], out)  # NaN stands last
     return out.reshape([1 if k in gone else a.shape[k] for k in range(a.ndim)]) if keepdims else out
 
 
@@ -114,13 +91,6 @@ def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     x, k = _flat(_tensor(a), axis)
     before = (slice(None),) * normalize_dim(k, x.ndim, "take")
     return x[(*before, np.asarray(_detached(indices)))]
-
-
-def _nan_to_num(
-    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
-    del copy  # nothing is written over
-    return f.elementwise.nan_to_num(x, nan, posinf, neginf)
 
 
 # Matrices
@@ -148,24 +118,20 @@ def _solve(a: Any, b: Any) -> Any:
     return f.linalg.solve(a, b[None] if b.shape == a.shape[:-1] else b)
 
 
-def _meshgrid(*xi: Any, indexing: str = "xy") -> Any:
-    return f.shape.meshgrid(*(_tensor(x).reshape(-1) for x in xi), indexing=indexing)
-
-
 ADAPTERS: dict[Any, Any] = {
-    np.where: _where,
-    np.nonzero: _where,
+    np.where: f.elementwise.where,
+    np.nonzero: f.elementwise.where,
     np.cumsum: lambda a, axis=None: _running(r.cumsum, a, axis),
     np.cumprod: lambda a, axis=None: _running(r.cumprod, a, axis),
-    np.concatenate: _concatenate,
+    np.concatenate: lambda arrays, axis=0: f.shape.cat(list(arrays), axis),
     np.stack: lambda arrays, axis=0: f.shape.stack(list(arrays), axis),
     np.transpose: lambda a, axes=None: s.transpose(
         a, axes=tuple(range(a.ndim))[::-1] if axes is None else tuple(axes)
     ),
     np.reshape: lambda a, shape: s.reshape(a, shape=shape),
     np.ravel: lambda a: s.reshape(a, shape=(-1,)),
-    np.squeeze: _squeeze,
-    np.expand_dims: _expand_dims,
+    np.squeeze: _reshaped(np.squeeze),
+    np.expand_dims: _reshaped(np.expand_dims),
     np.broadcast_to: lambda array, shape: s.broadcast_to(array, shape=shape),
     np.flip: lambda m, axis=None: s.flip(m, axis=axis),
     np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: f.elementwise.clamp(
@@ -206,24 +172,22 @@ ADAPTERS: dict[Any, Any] = {
     np.take_along_axis: _take_along_axis,
     np.take: _take,
     np.argwhere: f.indexing.nonzero,
-    np.flatnonzero: lambda a: f.indexing.nonzero(a.reshape(-1), as_tuple=True)[0],
     np.around: lambda a, decimals=0: f.elementwise.round(a, decimals=decimals),
-    np.fix: lambda x: c.trunc(x),  # noqa: PLW0108  an op has settings by keyword
-    np.nan_to_num: _nan_to_num,
+    np.nan_to_num: lambda x, *, nan=0.0, posinf=None, neginf=None: f.elementwise.nan_to_num(
+        x, nan, posinf, neginf
+    ),
     np.hstack: lambda tup: f.shape.hstack([_tensor(x) for x in tup]),
     np.vstack: lambda tup: f.shape.vstack([_tensor(x) for x in tup]),
     np.tile: lambda A, reps: f.shape.tile(A, reps if np.ndim(reps) else (reps,)),
     np.repeat: lambda a, repeats, axis=None: f.shape.repeat_interleave(a, repeats, axis),
     np.roll: lambda a, shift, axis=None: f.shape.roll(a, shift, axis),
     np.moveaxis: f.shape.movedim,
-    np.meshgrid: _meshgrid,
     np.tril: lambda m, k=0: f.shape.tril(m, k),
     np.triu: lambda m, k=0: f.shape.triu(m, k),
     np.diag: lambda v, k=0: f.shape.diag(v, k),
     np.diagonal: _diagonal,
     np.trace: lambda a, offset=0, axis1=0, axis2=1: _diagonal(a, offset, axis1, axis2).sum(-1),
     np.inner: lambda a, b: f.linalg.inner(_tensor(a), _tensor(b)),
-    np.vdot: lambda a, b: f.linalg.dot(_tensor(a).reshape(-1), _tensor(b).reshape(-1)),
     np.tensordot: lambda a, b, axes=2: f.linalg.tensordot(_tensor(a), _tensor(b), axes),
     np.kron: lambda a, b: f.linalg.kron(_tensor(a), _tensor(b)),
     np.linalg.norm: lambda x, ord=None, axis=None, keepdims=False: f.linalg.norm(
@@ -234,13 +198,6 @@ ADAPTERS: dict[Any, Any] = {
     np.linalg.det: lambda a: f.linalg.det(_float(a)),
     np.linalg.slogdet: lambda a: f.linalg.slogdet(_float(a)),
     np.linalg.cholesky: lambda a, *, upper=False: f.linalg.cholesky(_float(a), upper=upper),
-    np.linalg.svdvals: lambda x: f.linalg.svdvals(_float(x)),
-    np.linalg.vector_norm: lambda x, *, axis=None, keepdims=False, ord=2: f.linalg.vector_norm(
-        _float(x), ord, axis, keepdims
-    ),
-    np.linalg.matrix_norm: lambda x, *, keepdims=False, ord="fro": f.linalg.matrix_norm(
-        _float(x), ord, (-2, -1), keepdims
-    ),
 }
 
 
