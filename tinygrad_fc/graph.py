@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from _thread import RLock, allocate_lock  # `threading` costs an import half a millisecond
 from contextlib import nullcontext, suppress
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
@@ -190,7 +191,7 @@ def record_change(*arrays: Any) -> None:
         key = id(memory_owner)
         if key not in changes:
             with suppress(TypeError):  # without weak references the entry stays
-                state.owners[key] = ref(memory_owner, _RemoveEntry(key))
+                state.owners[key] = ref(memory_owner, partial(_remove_entries, key))
         changes[key] = seq
 
 
@@ -200,17 +201,10 @@ def record_changes_of(keys: Iterable[int]) -> None:
     state.changes.update(dict.fromkeys(keys, seq))
 
 
-class _RemoveEntry:
-    """Weak reference callback that removes the entries of a freed owner."""
-
-    __slots__ = ("key",)
-
-    def __init__(self, key: int) -> None:
-        self.key = key
-
-    def __call__(self, _: Any, state: Any = state) -> None:  # globals may be None at exit
-        state.owners.pop(self.key, None)
-        state.changes.pop(self.key, None)
+def _remove_entries(key: int, _: Any, state: Any = state) -> None:  # globals may be None at exit
+    """Remove the entries of a freed owner; the callback of its weak reference."""
+    state.owners.pop(key, None)
+    state.changes.pop(key, None)
 
 
 def _discard_own_change(out: Any, arrays: Sequence[Any]) -> None:
