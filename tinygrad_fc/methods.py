@@ -145,7 +145,7 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
     if t._requires_grad:
         _copy_metadata(t, before)
     if recorded:
-        part._parents[0] = before  # type: ignore[index, union-attr]
+        part._parents[0] = before  # type: ignore[union-attr]
     positions = np.full(t.shape, -1)  # of repeated indices the last wins, and has the gradient
     shape = positions[at].shape
     if not math.prod(shape):

@@ -106,7 +106,7 @@ class Generator:
         Raises `ShapeError` for any other tensor.
         """
         array = np.ascontiguousarray(as_array(new_state))
-        if (array.dtype, array.shape) != (np.uint8, (_STATE.itemsize,)):
+        if array.dtype != np.uint8 or array.shape != (_STATE.itemsize,):
             raise ShapeError(
                 f"a generator's state is a tensor of shape ({_STATE.itemsize},) and dtype uint8, "
                 f"got {array.shape} and {array.dtype}"

@@ -38,10 +38,15 @@ from tinygrad_fc.ops.elementwise import ONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Protocol
 
     from tinygrad_fc.op import Op
 
-    Operator = Callable[[Any, Any], "Tensor"]
+    class Operator(Protocol):
+        """A method of one argument."""
+
+        def __get__(self, instance: Any, owner: Any = None) -> Callable[[Any], Tensor]: ...
+
 
 __all__ = ["Size", "Tensor", "set_printoptions"]
 
@@ -102,10 +107,14 @@ class Size(tuple[int, ...]):
 
 def _operators(op: Op) -> tuple[Operator, Operator]:
     """Return the methods of an operator of two operands: with the tensor first, and second."""
-    return (
-        lambda self, other: record(op, (self, other), NONE),
-        lambda self, other: record(op, (other, self), NONE),
-    )
+
+    def method(self: Any, other: Any) -> Tensor:
+        return record(op, (self, other), NONE)
+
+    def reflected(self: Any, other: Any) -> Tensor:
+        return record(op, (other, self), NONE)
+
+    return method, reflected
 
 
 class Tensor(methods.Methods):
@@ -430,8 +439,7 @@ class Tensor(methods.Methods):
         if self._requires_grad:
             raise GraphError(
                 "NumPy asked for the array of a tensor that requires grad, and would drop its "
-                "gradient: use x.numpy() to look at the values, x.detach() to leave the graph, or "
-                "a function of tinygrad_fc to stay in it"
+                "gradient: use x.numpy() to look at the values, or x.detach() to leave the graph"
             )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
@@ -652,7 +660,7 @@ class RemovableHandle:
 
 
 def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
-    loaded = kind.__new__(kind)
+    loaded: Any = object.__new__(kind)
     loaded._fresh(array)
     loaded._requires_grad = requires_grad
     loaded._grad = None if grad is None else wrap(grad)
