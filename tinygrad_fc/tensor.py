@@ -334,7 +334,7 @@ class Tensor(methods.Methods):
     def data(self, value: Tensor) -> None:
         array = as_array(value)
         if self._requires_grad and array.dtype.kind != "f":
-            raise DtypeError(f"a tensor that requires grad has float data, got {array.dtype}")
+            raise DtypeError(f".data must be float for a gradient, got {array.dtype}: use .float()")
         if self._grad is not None and array.shape != self._grad._array.shape:
             raise ShapeError(
                 f".data of shape {array.shape} do not fit the .grad of shape {self._grad.shape}: "
