@@ -160,7 +160,7 @@ def test_the_gradients_of_a_residual_connection_add_up():
     arguments = [a.numpy() for a in batch]
     steps = Lesson(_program(step, arguments), arguments).steps()
     texts = {shown["text"]: shown for shown in steps}
-    assert texts["∂C/∂y1 = d_linear + part of ∂C/∂y1"]["title"] == (
+    assert texts["∂C/∂y1 = d_3_linear + part of ∂C/∂y1"]["title"] == (
         "Layer 1: sum of gradients: ∂C/∂y1"
     )
     assert texts["d1 = (1 - y1) * y1 * ∂C/∂y1"]["formulas"] == ()

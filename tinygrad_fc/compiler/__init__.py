@@ -1,25 +1,30 @@
 """From a function of tensors to the straight-line program that one would write by hand.
 
-A tour of one training step, in the order of reading:
+A tour of one training step, from `compile` to the printed line `weight_0 -= rate * weight_0_grad`:
 
-1. `compiled.compile` returns a `Compiled`. Its first call has no program yet and traces one.
-2. `trace.trace` runs the function once. Meanwhile `patches` exchanges what reads or computes in the
-   library: a tensor from outside yields a `tracer.Tracer` for its array, and becomes an input.
-3. The ops run as always, on tracers. What they do to arrays arrives in `ir.Graph.emit`: an equal
-   call is the same value, constants are folded, x * 1 is x. That list of values is the program,
-   the one intermediate representation. Each value knows its op, phase and module (`ir.Origin`).
-4. What the function did to tensors outside is recorded in `trace.Traced`: changes of arrays, new
-   gradients, results. `guards` finds the names that the code reads, and refuses what a program
-   could not repeat. `naming` names values: parameters, z1, y1, d1, and cites formulas.
-5. `numpy_printer` writes the program as NumPy source, which is executed. With Numba,
-   `numba_plan` makes statements of the instructions by a table from functions to text,
-   `numba_printer` writes loops that share them, `numba_math` has functions that these call,
-   `numba_backend` compiles, with `cache` on the disk. `auto` measures both and keeps the faster.
-6. `call.Call` generates the function that the later calls run: compare the guards, read the
-   inputs, run the kernel, write back. `epoch` runs many steps by a loop around the kernel.
+1. `compiled.compile` returns a `Compiled`. Its first call has no program, and traces one.
+2. `trace.trace` notes the names that the code reads (`guards.Captured`), and runs the function with
+   tracers. Where an optimizer creates state, the call runs as it is, and the trace is repeated.
+3. During the run `patches` replaces `Tensor._array`, `Op.forward`, `Module.__call__`,
+   `Optimizer.step` and a few more by methods of `Trace`. Reading `weight._array` makes the weight
+   an input of the program, and yields a `tracer.Tracer`.
+4. The ops run as always. NumPy hands each call on a tracer to it, and it arrives in
+   `ir.Graph.emit`: a repeated call returns the existing value, constants are folded, x * 1 is x.
+   Each value knows its op, phase and module (`ir.Origin`).
+5. `loss.backward()` is the library's own backward pass; the rules run on tracers, and
+   `Trace.set_grad` notes what `.grad` becomes. `Trace.step` makes the learning rate an input;
+   `array -= rate * g` in the optimizer arrives in `Tracer.write`.
+6. After the run, `trace` has an `ir.Program`: inputs, instructions, `changes` (which input becomes
+   which value) and outputs. `naming` adds names (weight_0, z1, y1, d1) and formula numbers.
+7. `numpy_printer` writes it as NumPy source: `_in_place_chains` finds that the subtraction may
+   overwrite weight_0, `_number` makes `rate` of the learning rate, and the product is inlined.
+   With Numba, `numba_plan` groups instructions into loops, `numba_printer` writes them,
+   `numba_math` has functions that the loops call, `numba_backend` compiles, with `cache` on the
+   disk. `auto` measures both and keeps the faster. `javascript` prints for the browser.
+8. `call.Call` generates the function that this and the later calls run: compare the guards, read
+   the inputs, run the kernel, write back. `epoch` runs many steps by one native loop.
 
-A third printer needs `Program` alone: its inputs, instructions, changes and outputs, in order, and
-a table from each function to text.
+A printer needs `Program` alone, and a table from each function to text.
 """
 
 from __future__ import annotations

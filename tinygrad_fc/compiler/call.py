@@ -232,7 +232,8 @@ class _Writer:
         entries = [
             f"{kept}.get({self.name(p, 'p')}) is {self.name(d)}" for p, d in optimizer.state.items()
         ]
-        self.unless(" and ".join(entries or ["True"]))
+        if entries:
+            self.unless(" and ".join(entries))
         sources = [v.source for v in self.program.inputs if v.source.subject is optimizer]
         for k, group in enumerate(groups):
             g, before = f"{gs}[{k}]", self.name({**group, "params": [*group["params"]]})
@@ -271,7 +272,7 @@ class _Writer:
         """Write the call of the kernel, and what follows it."""
         add, traced, outputs = self.lines.append, self.traced, self.program.outputs
         read = [source for source, _ in traced.grad_guards]
-        for source, _, _ in traced.gradients:  # new ones lie where these lay, in the caches
+        for source, _, _ in traced.gradients:  # freed first, for the new ones to reuse their memory
             if not any(source is other for other in read):
                 add(f"{self.tensor(source)}._grad = None")
         run = f"silent.call({', '.join(['kernel', *inputs])})"

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.compiler.ir import Program
 
-_MANY, _MOST = 32, 64
-"""Traces after which a warning is given, and programs that are kept."""
+_WARN_AFTER, _MAX_PROGRAMS = 32, 64
+"""Traces after which a warning is given, and programs that a function has at most."""
 _BACKENDS = {"numpy": "numpy_printer", "numba": "numba_backend", "auto": "auto"}
 
 P = ParamSpec("P")
@@ -65,7 +65,7 @@ class Compiled(Generic[P, R]):
             result = MISS
         except (IndexError, np.linalg.LinAlgError):  # the function's own error says more
             return self._function(*args, **kwargs)
-        return self._other(args, kwargs) if result is MISS else result  # type: ignore[no-any-return]
+        return self._find_or_trace(args, kwargs) if result is MISS else result  # type: ignore[no-any-return]
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         """Bind a compiled method to its instance."""
@@ -87,18 +87,18 @@ class Compiled(Generic[P, R]):
         backend = getattr(kernel, "backend", None) or self.backend or "auto"
         return f"<compiled {self.__name__}, {backend}>"
 
-    def _other(self, args: Any, kwargs: Any) -> Any:
+    def _find_or_trace(self, args: Any, kwargs: Any) -> Any:
         """Call with an older program whose guards hold, or trace a new one."""
         # detect_anomaly checks every op
         if tracing() or grad_mode.flags.get() & grad_mode.DETECT_ANOMALY:
             return self._function(*args, **kwargs)
         with one_at_a_time:
-            compiled_otherwise = False
+            guard_failed = False
             for call in list(self._calls):
                 try:
                     result = call.call(args, kwargs)
                 except GuardFailed:  # the library takes another branch for these values
-                    compiled_otherwise = True
+                    guard_failed = True
                     continue
                 if result is not MISS:
                     self._latest = call.call
@@ -106,7 +106,7 @@ class Compiled(Generic[P, R]):
             try:
                 return self._traced(args, kwargs)
             except CompileError:
-                if not compiled_otherwise:
+                if not guard_failed:
                     raise
                 return self._function(*args, **kwargs)
 
@@ -114,7 +114,7 @@ class Compiled(Generic[P, R]):
         """Trace the function and call its program."""
         self._note_varying_options()
         traced = self._trace(args, kwargs)
-        if traced.creates_state:  # by this call alone, which runs as it is; the next ones are alike
+        if traced.creates_state:  # once: run this call as it is, and trace again with the state
             eager = self._function(*args, **kwargs)
             traced = self._trace(args, kwargs)
             self._add(Call(traced, self._build(traced.program), args, kwargs))
@@ -152,15 +152,14 @@ class Compiled(Generic[P, R]):
         return _backend(self.backend).build(program)
 
     def _add(self, call: Call) -> None:
-        self._calls[_MOST:] = []
-        self._calls.insert(0, call)
+        self._calls = [call, *self._calls[: _MAX_PROGRAMS - 1]]
         self._latest = call.call
         self._traces += 1
-        if self._traces == _MANY:
+        if self._traces == _WARN_AFTER:
             warnings.warn(
-                f"{self.__name__} has been traced {_MANY} times, since shapes, numbers or names "
-                "that it reads differ from call to call. Give batches one size (drop_last=True), "
-                "and pass numbers that change as tensors",
+                f"{self.__name__} has been traced {_WARN_AFTER} times, since shapes, numbers or "
+                "names that it reads differ from call to call. Give batches one size "
+                "(drop_last=True), and pass numbers that change as tensors",
                 stacklevel=5,
             )
 
@@ -287,7 +286,7 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     name or container that the function changes and a tensor that it keeps outside are refused.
     Anything else is as it was at the trace, like under `jax.jit`: what `getattr` with a computed
     name, `__slots__` or other installed packages yield is not compared. Results are arrays of their
-    own and require no grad; floating-point warnings are not given.
+    own, whose graph counts as used; floating-point warnings are not given.
 
     `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
     stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache

@@ -20,6 +20,7 @@ import numpy as np
 from tinygrad_fc.compiler.ir import array_of
 from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
 from tinygrad_fc.graph import Node
+from tinygrad_fc.nn import container
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.op import Op
 from tinygrad_fc.optim.lr_scheduler.base import LRScheduler
@@ -94,6 +95,7 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield Op, "rules", getter(RULES, trace.rules, RULES.__set__)
     yield Generator, "rng", property(here(trace.generator, RNG.fget))
     yield Module, "__call__", here(partial(trace.call_module, Module.__call__), Module.__call__)
+    yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z
     for kind in _with_step(Optimizer):
         yield kind, "step", here(partial(trace.step, kind.step), kind.step)
     # A call checks its learning rates itself.

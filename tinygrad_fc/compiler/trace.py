@@ -218,10 +218,12 @@ class Trace(ir.Graph):
 
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
         outer = self.origin
-        if outer is None and op.outer is None:
+        if outer is None:
             known = args[:2] if argument >= 0 else (None, None)
             cotangent, result = self.values(ir.mapped(ir.array_of, known))
-            phase, module = "forward" if argument < 0 else "backward", self.active[-1]
+            phase, module = "forward", self.active[-1]
+            if argument >= 0:  # a rule belongs to the module that called the op
+                phase, module = "backward", getattr(result.origin, "module", "")
             self.origin = Origin(op.name, phase, argument, cotangent, result, module)
         try:
             return function(*args, **settings)
