@@ -255,6 +255,9 @@ class Tracer(NDArrayOperatorsMixin):
             return self.call(cast, self, np.dtype(dtype))  # type: ignore[no-any-return]
         return Tracer(self.graph, self.value) if copy else self
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tracer:
+        return Tracer(self.graph, self.value)
+
 
 def _is_plain(x: Any) -> bool:
     return x.is_number if type(x) is Tracer else type(x) in (int, float, bool)
