@@ -44,10 +44,10 @@ _PYTHON_SCALARS = frozenset((float, int, bool, type(None)))
 _SCALARS = (np.generic, float, int)
 _accumulation_lock = allocate_lock()
 mutation_lock = RLock()
-"""Held while an array is changed in place and the change recorded: no backward pass ends then."""
+"""Held during an in-place change and its recording, so that no backward pass ends in between."""
 
 NO_GRADIENT = object()
-"""Returned by a vjp rule without a gradient; the backward pass does not go on to that argument."""
+"""Returned by a vjp rule if there is no gradient; the backward pass then skips the argument."""
 
 
 class Node:
@@ -61,9 +61,9 @@ class Node:
     _array: Any
     _requires_grad: bool
     _grad: Any  # a Tensor, or None
-    _op: Op | None  # for messages also when the graph is freed; None for a leaf
-    _parents: list[Any] | None  # its arguments that require grad, None for one that does not
-    _args: list[Any] | None  # the arrays and numbers of the call; None for a leaf, or when freed
+    _op: Op | None  # None for a leaf; not cleared when the graph is freed, for messages
+    _parents: list[Any] | None  # arguments of the call: a tensor that requires grad, or None
+    _args: list[Any] | None  # arrays and numbers of the call; None for a leaf or a freed graph
     _settings: dict[str, Any]  # keyword arguments of the call, never differentiated
     _seq: int  # sequence number of the call
     _hooks: GradientHooks | None  # hooks and retained gradients; few tensors have any
@@ -80,7 +80,7 @@ class GradientHooks:
 
 
 class state:  # noqa: N801  a namespace of the process
-    """Sequence numbers of in-place changes (last, and by array) and of the last backward pass."""
+    """Sequence numbers of in-place changes (last, and per array) and of the last backward pass."""
 
     last_change = 0
     last_backward = 0
