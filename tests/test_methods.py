@@ -455,7 +455,7 @@ def test_random_filling_stays_in_its_bounds_and_is_reproducible(seed: int):
     bounds = ((0, 1), (-2, -1), (0, 0.5), (5, 5))
     for (low, high), values in zip(bounds, first, strict=False):
         assert np.all((np.array(values) >= low) & (np.array(values) <= high))
-    with pytest.raises(ValueError, match="a standard deviation is at least 0, got -1"):
+    with pytest.raises(ValueError, match="a standard deviation must be at least 0, got -1"):
         tg.zeros(2).normal_(0, -1)
     with pytest.raises(ValueError, match="from"):
         tg.zeros(2).uniform_(1, 0)

@@ -1,7 +1,7 @@
-"""Methods of a tensor: functions under the same names, and changes in place.
+"""Methods of a tensor: functions of the same names, and in-place methods.
 
-A method in place changes an array that no graph is being recorded through; a graph that needs the
-old values raises in its backward pass.
+In-place methods raise `GraphError` for tensors through which gradients flow. If a graph needs the
+old values, its backward pass raises.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _tracked(*operands: Any) -> bool:
 
 
 def _change(t: Any, what: str, change: Callable[[Any], Any], *operands: Any) -> Tensor:
-    """Run `change` on the array of `t`, and note it."""
+    """Run `change` on the array of `t`, record that it changed, and return `t`."""
     if _tracked(t, *operands):
         if t._requires_grad and t.is_leaf:
             change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
@@ -56,23 +56,23 @@ def _change(t: Any, what: str, change: Callable[[Any], Any], *operands: Any) -> 
         try:
             change(t._array)
         except (ValueError, TypeError, IndexError) as error:
-            raise _refusal(t, what, operands, error) from error
+            raise _described(t, what, operands, error) from error
         except BaseException:
-            # NumPy raises for an overflow, under np.errstate, when all is written.
+            # Under np.errstate, NumPy raises for an overflow after it has written the array.
             record_change(t._array)
             raise
         record_change(t._array)
     return t  # type: ignore[no-any-return]
 
 
-def _refusal(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -> Exception:
-    """Return the error to raise where NumPy raised `error` before it wrote anything."""
+def _described(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -> Exception:
+    """Return an error with the method and its operands from `error` of NumPy."""
     kind: type[Exception] = DtypeError if isinstance(error, TypeError) else ShapeError
     if isinstance(error, IndexError):
         kind = RangeError
     hint = ""
     if "read-only" in str(error):
-        hint = ": its memory is shared or borrowed, change a copy (x.clone())"
+        hint = ". Its memory is read-only: change a copy (x.clone())"
     values = " and ".join(f"{np.shape(a)} {getattr(a, 'dtype', '')}" for a in map(_array, operands))
     return kind(
         f"{what} cannot change a tensor {t.shape} {t.dtype} by {values or 'this'}: {error}{hint}"
@@ -87,7 +87,7 @@ def _array(operand: Any) -> Any:
 
 
 def _apply(t: Any, what: str, ufunc: Any, other: Any, alpha: float = 1) -> Tensor:
-    """Replace the elements of `t` by `ufunc` of them and of `other`, scaled by `alpha`."""
+    """Set the elements of `t` to `ufunc(t, alpha * other)`; return `t`."""
     value = _array(other) if alpha == 1 else np.multiply(_array(other), alpha)
     return _change(t, what, lambda a: ufunc(a, value, out=a), other)
 
@@ -103,7 +103,7 @@ def _operator(op: Any, symbol: str) -> Any:
 
 
 def assign(self: Any, at: Any, value: Any) -> None:
-    """Set elements, as `x[at] = value` does; `x` becomes a recorded result where that has to be."""
+    """Assign `value` to the elements `at`; record that if gradients flow through them."""
     array = _array(value)
     if _tracked(self, value) and not (self._requires_grad and self.is_leaf):
         _record_assignment(self, at, value)
@@ -116,7 +116,7 @@ def assign(self: Any, at: Any, value: Any) -> None:
 
 
 _owned = wrap(np.zeros(1))
-_OWNED_REFCOUNT = getrefcount(_owned._array)  # of an array that one tensor alone refers to
+_OWNED_REFCOUNT = getrefcount(_owned._array)  # of an array that only one tensor refers to
 
 
 def _copy_metadata(source: Any, target: Any) -> None:
@@ -127,8 +127,8 @@ def _copy_metadata(source: Any, target: Any) -> None:
 def _record_assignment(t: Any, at: Any, value: Any) -> None:
     """Make `t` the result of assigning `value` to its elements `at`.
 
-    Its array is replaced, so that nothing else may refer to it: a result that was computed from it,
-    or a view, other than the first operand of `value`, which is `t[at]` in `t[at] += y`.
+    `t` gets a new array, so no result computed from `t` and no view may refer to the old one. The
+    first operand of `value` is an exception: it is `t[at]` in `t[at] += y`.
     """
     part = view = None
     if isinstance(value, Node) and value._parents:
@@ -146,7 +146,7 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
         _copy_metadata(t, before)
     if recorded:
         part._parents[0] = before  # type: ignore[union-attr]
-    positions = np.full(t.shape, -1)  # of repeated indices the last wins, and has the gradient
+    positions = np.full(t.shape, -1)  # the last of repeated indices counts and gets the gradient
     shape = positions[at].shape
     if not math.prod(shape):
         return
@@ -160,7 +160,7 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
 
 
 class Methods(Node):
-    """The part of `Tensor` that is stated elsewhere, each name once."""
+    """Base class of `Tensor` with the methods that are also functions, and the in-place methods."""
 
     __slots__ = ()
 
@@ -186,7 +186,7 @@ class Methods(Node):
         return _apply(self, "div_", np.true_divide, other)
 
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
-        """Take over the values of `src`, which broadcasts; return itself."""
+        """Copy the values of `src`, broadcast; return itself."""
         del non_blocking
         array = _array(src)
         return _change(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src)
@@ -201,7 +201,7 @@ class Methods(Node):
         return _change(self, "zero_", lambda a: a.fill(0))
 
     def clamp_(self: Any, min: Any = None, max: Any = None) -> Tensor:
-        """Keep every element within `min` and `max`; return itself."""
+        """Limit every element to [`min`, `max`]; return itself."""
         low, high = _array(min), _array(max)
         if low is None and high is None:
             raise ValueError("clamp_ needs a bound: pass min, max or both")
@@ -215,7 +215,7 @@ class Methods(Node):
         """Draw every element uniformly from [`from_`, `to`); return itself."""
         return _change(self, "uniform_", lambda a: random.fill_uniform(a, from_, to, generator))
 
-    # Element by element
+    # Elementwise
 
     abs = absolute = e.absolute
     neg = negative = e.negative
@@ -243,7 +243,7 @@ class Methods(Node):
     logical_xor, logical_not = c.logical_xor, c.logical_not
     isclose, allclose, equal = elementwise.isclose, elementwise.allclose, elementwise.equal
 
-    # Reduced to fewer
+    # Reductions
 
     sum, mean, prod = reduction.sum, reduction.mean, reduction.prod
     amax, amin, max, min = reduction.amax, reduction.amin, reduction.max, reduction.min
@@ -253,7 +253,7 @@ class Methods(Node):
     norm, median, quantile = la.p_norm, indexing.median, indexing.quantile
     cumsum, cumprod = reduction.cumsum, reduction.cumprod
 
-    # Products and matrices
+    # Linear algebra
 
     matmul, mm, mv, dot, bmm = linalg.matmul, la.mm, la.mv, la.dot, la.bmm
     outer, addmm = la.outer, la.addmm
@@ -261,7 +261,7 @@ class Methods(Node):
     det, slogdet, inverse = la.det, la.slogdet, la.inv
     diag, tril, triu = shape.diag, shape.tril, shape.triu
 
-    # Another shape
+    # Shapes
 
     reshape, view, permute = shape.reshape, shape.view, shape.permute
     t, transpose, diff = shape.t, shape.transpose, shape.diff
@@ -274,7 +274,7 @@ class Methods(Node):
     new_zeros, new_ones = creation.new_zeros, creation.new_ones
     new_empty, new_full = creation.new_empty, creation.new_full
 
-    # Elements picked, put and ordered
+    # Indexing and sorting
 
     gather, take_along_dim = indexing.gather, indexing.take_along_dim
     index_select = indexing.index_select
@@ -289,11 +289,11 @@ class Methods(Node):
         return elementwise.polygamma(n, self)
 
     def where(self: Any, condition: Any, other: Any) -> Tensor:
-        """Return its elements where `condition` holds, and `other` elsewhere."""
+        """Return the elements of `self` where `condition` is true, else those of `other`."""
         return elementwise.where(condition, self, other)  # type: ignore[no-any-return]
 
 
-# A new op is a method without being listed above, which is for type checkers.
+# A new op becomes a method without an entry above; the entries are for type checkers.
 for _module in (c, e, linalg, special):
     for _name in _module.__all__:
         if not hasattr(Methods, _name):

@@ -1,8 +1,8 @@
 """NumPy's own functions on tensors: `np.exp(t)`, `np.sum(t, axis=0)`, `array * t`.
 
-A function that is an op leads to the op. Those whose signature says more than arrays and settings
-have an adapter here, with NumPy's meaning: `np.std(t)` divides by n, `np.median(t)` is the mean of
-the two middle elements.
+A NumPy function that is registered as an op calls the op. Functions with other signatures have an
+adapter here, with NumPy's semantics: `np.std(t)` divides by n, `np.median(t)` is the mean of the
+two middle elements.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _detached(a: Any) -> Any:
 
 
 def _reshaped(function: Any) -> Any:
-    """Return the adapter of a NumPy function of an axis that changes the shape alone."""
+    """Return the adapter of a NumPy function with an axis that changes only the shape."""
 
     def adapter(a: Any, axis: Any = None) -> Any:
         return s.reshape(a, shape=function(np.broadcast_to(0, a.shape), axis).shape)
@@ -50,27 +50,27 @@ def _dot(a: Any, b: Any) -> Any:
         return multiply(a, b)
     if np.ndim(b) <= MATRIX:
         return a @ b
-    # Every row of a with every matrix of b, where matmul would pair them.
+    # Every row of a is multiplied by every matrix of b; matmul would pair them.
     return f.linalg.tensordot(_tensor(a), _tensor(b), ([-1], [-2]))
 
 
-# Order
+# Sorting and selection
 
 
 def _flat(a: Any, axis: Any) -> tuple[Any, int]:
-    """Return `a` and the axis to work along: of the flattened array for None."""
+    """Return `a` and `axis`, or for None the flattened array and 0."""
     return (a.reshape(-1), 0) if axis is None else (a, axis)
 
 
 def _median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    over = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    gone = [normalize_dim(k, a.ndim, "median") for k in over]
-    rest = [k for k in range(a.ndim) if k not in gone]
-    rows = a.permute(*rest, *gone).reshape(*(a.shape[k] for k in rest), -1)
+    axes: Any = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = [normalize_dim(k, a.ndim, "median") for k in axes]
+    rest = [k for k in range(a.ndim) if k not in axes]
+    rows = a.permute(*rest, *axes).reshape(*(a.shape[k] for k in rest), -1)
     ordered, n = f.indexing.sort(rows).values, rows.shape[-1]
     out = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
-    out = f.elementwise.where(np.isnan(ordered[..., -1]), ordered[..., -1], out)  # NaN stands last
-    return out.reshape([1 if k in gone else a.shape[k] for k in range(a.ndim)]) if keepdims else out
+    out = f.elementwise.where(np.isnan(ordered[..., -1]), ordered[..., -1], out)  # NaN is last
+    return out.reshape([1 if k in axes else a.shape[k] for k in range(a.ndim)]) if keepdims else out
 
 
 def _unique(
@@ -104,7 +104,7 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 def _float(a: Any) -> Any:
-    """Return integers as float64, as NumPy's linear algebra takes them."""
+    """Return `a` with integers cast to float64, as NumPy's linear algebra does."""
     a = _tensor(a)
     return a if a.dtype.kind == "f" else a.to(np.float64)
 
@@ -205,12 +205,12 @@ REDUCED = {np.add: r.sum_, np.multiply: r.prod, np.maximum: r.amax, np.minimum: 
 
 
 def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
-    """Call the op of a ufunc, or of its `reduce`."""
+    """Implement `__array_ufunc__`: call the op of the ufunc, or of its method such as `reduce`."""
     if kwargs.get("out") is not None:
         if any(isinstance(a, Node) and a._requires_grad for a in (*inputs, *kwargs["out"])):
             raise GraphError(
-                f"{called.__name__} has out= for the result of a tensor that requires grad, "
-                "which would drop its gradient: write `a = a + t` for `a += t`, or use t.detach()"
+                f"{called.__name__} cannot write the result of a tensor that requires grad to "
+                "out=, which has no gradient: write `a = a + t` for `a += t`, or use t.detach()"
             )
         plain = [a._array if isinstance(a, Node) else a for a in inputs]
         if not any(isinstance(a, Node) for a in kwargs["out"]):
@@ -220,15 +220,15 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
             return result
     if method == "reduce" and called in REDUCED:
         settings = {"axis": kwargs.pop("axis", 0), "keepdims": kwargs.pop("keepdims", False)}
-        return _plain(called, REDUCED[called], inputs, settings, kwargs)
+        return _record(called, REDUCED[called], inputs, settings, kwargs)
     function = called if method == "__call__" else getattr(called, method)
     op = registry.get(function)
     if op is None:
         raise no_rule_error(function, len(inputs))
-    return _plain(called, op, inputs, {}, kwargs)
+    return _record(called, op, inputs, {}, kwargs)
 
 
-def _plain(called: Any, op: Any, inputs: Any, settings: Any, rest: dict[str, Any]) -> Any:
+def _record(called: Any, op: Any, inputs: Any, settings: Any, rest: dict[str, Any]) -> Any:
     rest = {k: v for k, v in rest.items() if v is not None}
     if rest:
         raise DtypeError(
@@ -239,7 +239,7 @@ def _plain(called: Any, op: Any, inputs: Any, settings: Any, rest: dict[str, Any
 
 
 def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Call the op of another NumPy function with NumPy's arguments."""
+    """Implement `__array_function__`: call the adapter or the op of the function."""
     adapter = ADAPTERS.get(called)
     if adapter is not None:
         try:
@@ -256,4 +256,4 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     arguments = dict(zip(names, args, strict=False)) | kwargs
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]
     settings = {k: arguments.pop(k) for k in list(arguments) if k in op.settings}
-    return _plain(called, op, arrays, settings, arguments)
+    return _record(called, op, arrays, settings, arguments)

@@ -1,4 +1,4 @@
-"""Random tensors under PyTorch's names, and the generators that they are drawn from."""
+"""Random tensors and generators, with PyTorch's names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ += ["randn_like", "randperm", "set_rng_state"]
 # The seed of a new Generator in PyTorch.
 _FIRST_SEED = 67280421310721
 _SEEDS = range(-(2**63), 2**64)
-# A state: the seed, PCG64's state and increment, and the unused half of a draw.
+# A generator's state: the seed, PCG64's state and increment, and a buffered 32-bit half of a draw.
 _STATE = np.dtype([("seed", "<u8"), ("pcg", "<u8", 4), ("has_half", "<u4"), ("half", "<u4")])
 _LOW = 2**64 - 1
 _seeding = allocate_lock()
@@ -86,11 +86,11 @@ class Generator:
         return self._seed
 
     def initial_seed(self) -> int:
-        """Return the seed that was started from."""
+        """Return the seed that the generator started from."""
         return self._seed
 
     def get_state(self) -> Tensor:
-        """Return the state as a tensor of bytes, of dtype uint8."""
+        """Return the state as a tensor of dtype uint8."""
         bits = self.rng.bit_generator
         with bits.lock:
             state: Any = bits.state
@@ -131,9 +131,9 @@ default_generator.seed()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Start the process's generator, which all draws without `generator=` use, from `seed`.
+    """Seed and return the default generator, which all draws without `generator=` use.
 
-    Returns it. Raises `ValueError` unless the seed is in [-2**63, 2**64).
+    Raises `ValueError` unless the seed is in [-2**63, 2**64).
 
     >>> import tinygrad_fc as tg
     >>> _ = tg.manual_seed(0)
@@ -146,7 +146,7 @@ def manual_seed(seed: int) -> Generator:
 
 
 def initial_seed() -> int:
-    """Return the seed that the process's generator was started from.
+    """Return the seed that the default generator started from.
 
     >>> import tinygrad_fc as tg
     >>> _ = tg.manual_seed(7)
@@ -157,7 +157,7 @@ def initial_seed() -> int:
 
 
 def get_rng_state() -> Tensor:
-    """Return the state of the process's generator, a tensor of bytes.
+    """Return the state of the default generator, a tensor of bytes.
 
     >>> import tinygrad_fc as tg
     >>> tg.get_rng_state().dtype
@@ -167,7 +167,7 @@ def get_rng_state() -> Tensor:
 
 
 def set_rng_state(new_state: Tensor) -> None:
-    """Continue the process's generator from a state that `get_rng_state` returned.
+    """Set the state of the default generator to one that `get_rng_state` returned.
 
     >>> import tinygrad_fc as tg
     >>> state = tg.get_rng_state()
@@ -181,7 +181,7 @@ def set_rng_state(new_state: Tensor) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from a generator started from `seed`, in this thread or task alone."""
+    """Return a context in which this thread or task draws from a new generator with `seed`."""
     token = _scoped.set(Generator().manual_seed(seed))
     try:
         yield
@@ -190,7 +190,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def rng_of(generator: Any) -> np.random.Generator:
-    """Return the NumPy generator to draw from: of the process for None, or NumPy's own as it is."""
+    """Return the NumPy generator of `generator`; None means the default generator."""
     if generator is None:
         return (_scoped.get() or default_generator).rng
     if isinstance(generator, Generator):
@@ -200,27 +200,27 @@ def rng_of(generator: Any) -> np.random.Generator:
     raise TypeError(f"generator must be a Generator, got {type(generator).__name__}")
 
 
-# Filling arrays
+# In-place fills
 
 
 def fill_uniform(array: Any, low: float, high: float, generator: Any = None) -> None:
-    """Fill `array`, of floats, with numbers from [low, high).
+    """Fill the float array with uniform random numbers from [low, high).
 
-    Raises `ValueError` unless low <= high and the distance between them is finite.
+    Raises `ValueError` unless low <= high and high - low is finite.
     """
     if not (low <= high and np.isfinite(float(high) - float(low))):
-        raise ValueError(f"uniform numbers lie in [from, to) with from <= to, got [{low}, {high})")
+        raise ValueError(f"uniform numbers need finite from <= to, got [{low}, {high})")
     _fill(array, lambda rng, **how: rng.random(**how), generator)
     array *= high - low
     array += low
-    # Rounding may lift the last number below the bound onto it.
+    # Rounding may return `high` itself, which is excluded.
     np.copyto(array, low, where=array >= high)
 
 
 def fill_normal(array: Any, mean: Any, std: Any, generator: Any = None) -> None:
-    """Fill `array`, of floats, with normal numbers; raises `ValueError` unless std >= 0."""
+    """Fill the float array with normal random numbers; raise `ValueError` unless std >= 0."""
     if not np.all(np.asarray(std) >= 0):
-        raise ValueError(f"a standard deviation is at least 0, got {std}")
+        raise ValueError(f"a standard deviation must be at least 0, got {std}")
     _fill(array, lambda rng, **how: rng.standard_normal(**how), generator)
     array *= std
     array += mean
@@ -228,7 +228,7 @@ def fill_normal(array: Any, mean: Any, std: Any, generator: Any = None) -> None:
 
 def _fill(array: Any, draw: Any, generator: Any) -> None:
     if array.dtype.kind != "f":
-        raise DtypeError(f"random numbers need a float dtype, got {array.dtype}: try float32")
+        raise DtypeError(f"random numbers need a float dtype, got {array.dtype}: use float32")
     rng = rng_of(generator)
     drawn = dtypes.float64 if array.dtype == np.float64 else dtypes.float32  # NumPy has no float16
     if array.dtype == drawn and not computes_elsewhere(array) and array.flags.carray:
@@ -244,12 +244,12 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
 def _shape(positional: tuple[Any, ...], size: Any) -> tuple[int, ...]:
     shape = as_shape(positional if size is None else (size,))
     if any(n < 0 for n in shape):
-        raise ShapeError(f"a shape has no negative sizes, got {shape}")
+        raise ShapeError(f"a shape must have no negative sizes, got {shape}")
     return shape
 
 
 def _drawing(fill: Any) -> Callable[[Any], Callable[..., Tensor]]:
-    """Return a decorator that makes a documented function fill a new tensor by `fill`."""
+    """Return a decorator that makes a documented function return a tensor filled by `fill`."""
 
     def decorate(documented: Any) -> Any:
         def draw(
@@ -273,7 +273,7 @@ def _drawing(fill: Any) -> Callable[[Any], Callable[..., Tensor]]:
 def rand(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
     """Return numbers from the uniform distribution on [0, 1): `rand(2, 3)` or `rand((2, 3))`.
 
-    `dtype`, a float one, is the default dtype unless passed. Raises `DtypeError` for another,
+    `dtype` is a float dtype, by default the default dtype. Raises `DtypeError` for another dtype,
     `ShapeError` for a negative size.
 
     >>> import tinygrad_fc as tg
@@ -284,7 +284,7 @@ def rand(*size: Any, generator: Generator | None = None, **settings: Any) -> Any
 
 @_drawing(fill_normal)
 def randn(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
-    """Return numbers from the standard normal distribution in a shape; see `rand`.
+    """Return numbers from the standard normal distribution; see `rand`.
 
     >>> import tinygrad_fc as tg
     >>> tg.randn(2, 3, dtype=tg.float32).dtype
@@ -293,7 +293,7 @@ def randn(*size: Any, generator: Generator | None = None, **settings: Any) -> An
 
 
 def rand_like(input: Tensor, **settings: Any) -> Tensor:
-    """Return `rand` in the shape and, by default, the dtype of `input`.
+    """Return `rand` of the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.rand_like(tg.zeros(2, 3)).shape
@@ -303,7 +303,7 @@ def rand_like(input: Tensor, **settings: Any) -> Tensor:
 
 
 def randn_like(input: Tensor, **settings: Any) -> Tensor:
-    """Return `randn` in the shape and, by default, the dtype of `input`.
+    """Return `randn` of the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.randn_like(tg.zeros(2, 3)).shape
@@ -322,7 +322,7 @@ def randint(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return integers from the uniform distribution on [low, high) in a shape.
+    """Return a tensor of integers from the uniform distribution on [low, high).
 
     `randint(10, (3,))` or `randint(5, 10, (3,))`; `dtype` is int64 by default. Raises `ValueError`
     unless low < high and both fit the dtype.
@@ -368,16 +368,16 @@ def randperm(
     return with_grad(numbers.astype(dtype or dtypes.int64, copy=False), requires_grad, device)
 
 
-# Tensors by parameters of a distribution
+# Distributions with tensors as parameters
 
 
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """Return elementwise 1 with the probability `input` or `p`, else 0.
+    """Return elementwise 1 with probability `p`, or `input` without `p`, else 0.
 
-    `input` holds floats in [0, 1]; with `p` only its shape and dtype count. Raises `ValueError` for
-    a probability outside [0, 1], or NaN.
+    With `p` only the shape and dtype of `input` matter. Raises `ValueError` for a probability
+    outside [0, 1] or NaN.
 
     >>> import tinygrad_fc as tg
     >>> tg.bernoulli(tg.tensor([0.0, 1.0]))
@@ -385,9 +385,9 @@ def bernoulli(
     """
     probability = as_array(input) if p is None else np.asarray(float(p))
     if probability.dtype.kind != "f":
-        raise DtypeError(f"probabilities need a float dtype, got {probability.dtype}: try .float()")
+        raise DtypeError(f"probabilities need a float dtype, got {probability.dtype}: use .float()")
     if not np.all((probability >= 0) & (probability <= 1)):
-        raise ValueError("bernoulli takes probabilities in [0, 1], and got one outside")
+        raise ValueError("bernoulli needs probabilities in [0, 1], got one outside")
     array = as_array(input)
     return wrap(np.asarray(rng_of(generator).random(array.shape) < probability, array.dtype))
 
@@ -399,7 +399,7 @@ def multinomial(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Return the indices of `num_samples` categories, drawn from each row of weights.
+    """Return the indices of `num_samples` categories drawn by weight, for each row of weights.
 
     `input` (categories,) or (rows, categories) holds weights of at least 0 that need not sum to 1;
     the result is (num_samples,) or (rows, num_samples). Without `replacement` the indices of a row
@@ -413,10 +413,10 @@ def multinomial(
     weights = as_array(input)
     if weights.ndim not in (1, 2) or weights.shape[-1] == 0:
         raise ShapeError(
-            f"multinomial takes weights (categories,) or (rows, categories), got {weights.shape}"
+            f"multinomial needs weights (categories,) or (rows, categories), got {weights.shape}"
         )
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise ValueError("multinomial takes finite weights that are at least 0, and got others")
+        raise ValueError("multinomial needs finite weights that are at least 0")
     possible = np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1])
     if not num_samples >= 1 or possible < (1 if replacement else num_samples):
         raise ValueError(
@@ -428,8 +428,8 @@ def multinomial(
     if replacement:
         indices = _with_replacement(rows / rows.max(axis=-1, keepdims=True), num_samples, rng)
     else:
-        # Exponential variables with the weights as rates: the smallest are the sample. Their
-        # logarithms, so that small weights beside large ones do not count as 0.
+        # The sample is the smallest of exponential variables with the weights as rates. Logarithms
+        # are compared, so that small weights do not underflow.
         times = np.maximum(rng.standard_exponential(rows.shape), np.finfo(np.float64).tiny)
         with np.errstate(divide="ignore"):
             indices = np.argsort(np.log(times) - np.log(rows), axis=-1)[:, :num_samples]
@@ -456,8 +456,8 @@ def normal(
 ) -> Tensor:
     """Return numbers from normal distributions of `mean` and `std`, numbers or tensors.
 
-    If one is a tensor the result has the broadcast shape and dtype of both, else the shape `size`.
-    Raises `ValueError` for a negative `std`, `TypeError` for `size` beside a tensor, or without.
+    If either is a tensor, the result has their broadcast shape; else `size` is required. Raises
+    `ValueError` for a negative `std`, `TypeError` for a missing or superfluous `size`.
 
     >>> import tinygrad_fc as tg
     >>> tg.normal(tg.tensor([1.0, 2.0]), 0.0)

@@ -1,7 +1,7 @@
-"""Tensor: an array, and the op that it is the result of.
+"""The class `Tensor`: an array with autograd metadata.
 
-Operators call the recorder directly; NumPy's protocols lead `np.exp(t)` and `array * t` to the
-same ops. Methods that are functions too stand in `methods`.
+Operators call `graph.record` directly; NumPy's protocols dispatch `np.exp(t)` and `array * t` to
+the same ops. Methods that are also functions are in `methods.py`.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Size", "Tensor", "set_printoptions"]
 
-NONE: dict[str, Any] = {}
-NUMBERS = (Node, np.ndarray, np.generic, int, float, list, tuple)
-_TYPES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long"}
-_TYPES |= {"int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
-_PLACES = ("cpu", "cuda", "mps", "meta", "xpu")
+NO_SETTINGS: dict[str, Any] = {}
+_COMPARABLE = (Node, np.ndarray, np.generic, int, float, list, tuple)
+_TORCH_TYPES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long"}
+_TORCH_TYPES |= {"int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
+_DEVICE_TYPES = ("cpu", "cuda", "mps", "meta", "xpu")
 
 
 def _index(at: Any) -> Any:
-    """Return an index of `x[...]` with copies of arrays in place of tensors and arrays.
+    """Return the index `at` with copies of its arrays and tensors.
 
-    Rules read them, and the caller may change them before that.
+    Vjp rules read the index later, when the caller may have changed the originals.
     """
     if isinstance(at, Node):
         array = at._array
@@ -76,23 +76,23 @@ def _index(at: Any) -> Any:
 
 
 def device_and_dtype(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[device | None, Any]:
-    """Return the device and the dtype that the arguments of `to` name, None where none is named."""
+    """Return the device and the dtype among the arguments of `to`, or None."""
     where = dtype = None
     for a in (*args, *(kwargs.get(name) for name in ("dtype", "device", "other"))):
         if isinstance(a, Node):
             where, dtype = device_of(a), a._array.dtype
-        elif isinstance(a, device) or (isinstance(a, str) and a.partition(":")[0] in _PLACES):
+        elif isinstance(a, device) or (isinstance(a, str) and a.partition(":")[0] in _DEVICE_TYPES):
             where = device(a)
         elif a is not None and not isinstance(a, bool):
             dtype = a
     return where, dtype
 
 
-_tuple = tuple.__new__  # at half the cost of a call of the class
+_tuple = tuple.__new__  # takes half the time of a call of the class
 
 
 class Size(tuple[int, ...]):
-    """The shape of a tensor: a tuple that knows its number of elements.
+    """The shape of a tensor: a tuple with the method `numel`, as PyTorch's.
 
     >>> Size((2, 3)).numel()
     6
@@ -101,7 +101,7 @@ class Size(tuple[int, ...]):
     __slots__ = ()
 
     def numel(self) -> int:
-        """Return how many elements a tensor of this shape has."""
+        """Return the number of elements of a tensor of this shape."""
         return math.prod(self)
 
 
@@ -109,20 +109,20 @@ def _operators(op: Op) -> tuple[Operator, Operator]:
     """Return the methods of an operator of two operands: with the tensor first, and second."""
 
     def method(self: Any, other: Any) -> Tensor:
-        return record(op, (self, other), NONE)
+        return record(op, (self, other), NO_SETTINGS)
 
     def reflected(self: Any, other: Any) -> Tensor:
-        return record(op, (other, self), NONE)
+        return record(op, (other, self), NO_SETTINGS)
 
     return method, reflected
 
 
 class Tensor(methods.Methods):
-    """An array of numbers, and the op and the arguments that it is the result of.
+    """An array with autograd metadata: the op that returned it, its arguments and its gradient.
 
     `Tensor(data, requires_grad=False, dtype=None)` copies `data` and raises errors as
     `tinygrad_fc.tensor` does. Operators, methods and NumPy's functions record a graph if an operand
-    requires grad; `backward()` on a scalar result leaves gradients in the `.grad` of leaves.
+    requires grad; `backward()` of a scalar result adds the gradients to the `.grad` of leaves.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
@@ -143,7 +143,7 @@ class Tensor(methods.Methods):
                 f"Tensor takes data and requires_grad=True or False, got {len(shape)} arguments. "
                 f"For a tensor of a shape write tg.empty({', '.join(map(str, shape))})"
             )
-        self._fresh(as_array(data, dtype, copy=True))
+        self._set_leaf(as_array(data, dtype, copy=True))
         if requires_grad:
             self.requires_grad = True
 
@@ -151,55 +151,55 @@ class Tensor(methods.Methods):
 
     @property
     def shape(self) -> Size:
-        """The sizes of its axes."""
+        """The sizes of the axes."""
         return _tuple(Size, self._array.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of its elements, one of NumPy's."""
+        """The NumPy dtype of the elements."""
         return self._array.dtype  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
-        """How many axes it has."""
+        """The number of axes."""
         return self._array.ndim  # type: ignore[no-any-return]
 
     @property
     def device(self) -> device:
-        """The device that holds its elements."""
+        """The device that holds the elements."""
         return device_of(self._array)
 
     @accepts_arrays
     def size(self, dim: int | None = None) -> Any:
-        """Return the shape, or one size of it."""
+        """Return the shape, or the size of axis `dim`."""
         return self.shape if dim is None else self.shape[dim]
 
     def dim(self) -> int:
-        """Return how many axes it has."""
+        """Return the number of axes."""
         return self.ndim
 
     def numel(self) -> int:
-        """Return how many elements it has."""
+        """Return the number of elements."""
         return self._array.size  # type: ignore[no-any-return]
 
     nelement = numel
 
     def element_size(self) -> int:
-        """Return how many bytes an element takes."""
+        """Return the size of an element in bytes."""
         return self._array.itemsize  # type: ignore[no-any-return]
 
     def is_floating_point(self) -> bool:
-        """Return whether its elements are floats."""
+        """Return whether the elements are floats."""
         return self._array.dtype.kind == "f"  # type: ignore[no-any-return]
 
     def is_contiguous(self) -> bool:
-        """Return whether its elements are contiguous in memory."""
+        """Return whether the elements are contiguous in memory, in C order."""
         return bool(self._array.flags.c_contiguous)
 
     # Conversions
 
     def numpy(self) -> Any:
-        """Return a read-only view of the array, at any time.
+        """Return a read-only view of the array, also if the tensor requires grad.
 
         Raises `TypeError` for a tensor on a GPU: `x.cpu().numpy()` copies it.
         """
@@ -213,7 +213,7 @@ class Tensor(methods.Methods):
         return view
 
     def item(self) -> Any:
-        """Return its one element as a Python number; `ShapeError` where there are more, or none."""
+        """Return the only element as a Python number; raise `ShapeError` unless there is one."""
         if self._array.size != 1:
             raise ShapeError(
                 f"item() needs a tensor of one element, got shape {self.shape}: use tolist()"
@@ -221,7 +221,7 @@ class Tensor(methods.Methods):
         return self._array.item()
 
     def tolist(self) -> Any:
-        """Return its elements as nested lists of Python numbers."""
+        """Return the elements as nested lists of Python numbers."""
         return self._array.tolist()
 
     def __float__(self) -> float:
@@ -236,14 +236,14 @@ class Tensor(methods.Methods):
     def __bool__(self) -> bool:
         if self._array.size != 1:
             raise ShapeError(
-                f"the truth of a tensor of shape {self.shape} is ambiguous: ask (x > 0).any() or "
-                "(x > 0).all()"
+                f"the truth value of a tensor of shape {self.shape} is ambiguous: use "
+                "(x > 0).any() or (x > 0).all()"
             )
         return bool(self._array.item())
 
     def __len__(self) -> int:
         if not self.ndim:
-            raise TypeError("a 0-d tensor has no length: item() gives its number")
+            raise TypeError("a 0-d tensor has no length: item() returns its number")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -260,7 +260,7 @@ class Tensor(methods.Methods):
         return text("tensor(", self)
 
     def _repr_html_(self) -> str:
-        from tinygrad_fc.viz.html import tensor_html  # noqa: PLC0415  for notebooks alone
+        from tinygrad_fc.viz.html import tensor_html  # noqa: PLC0415  for notebooks only
 
         return tensor_html(self)
 
@@ -268,7 +268,7 @@ class Tensor(methods.Methods):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow to it: a leaf that asked for them, or a result of such leaves."""
+        """Whether the backward pass computes its gradient: set for leaves, inherited by results."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -279,23 +279,24 @@ class Tensor(methods.Methods):
                 "floats (tensor([1., 2.])), or cast it with x.double() or x.float() first"
             )
         if not self._requires_grad:
-            # A result that was not recorded becomes a leaf here.
+            # A result that was not recorded becomes a leaf.
             self._op = None
             self._seq = self._seq or next_seq()
         elif not value and not self.is_leaf:
             raise GraphError(
-                "this is a result, which requires grad as its operands do: use x.detach()"
+                "this is a result of tensors that require grad, so it requires grad, too: use "
+                "x.detach()"
             )
         self._requires_grad = bool(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Make gradients flow to it, or not; return itself."""
+        """Set `requires_grad`; return the tensor itself."""
         self.requires_grad = requires_grad
         return self
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it is a leaf, whose gradient a backward pass leaves in `.grad`."""
+        """Whether no recorded op returned it; backward passes add to the `.grad` of leaves only."""
         return self._op is None or not self._requires_grad
 
     @property
@@ -307,7 +308,7 @@ class Tensor(methods.Methods):
         if self._grad is None and self._requires_grad and not (self.is_leaf or self.retains_grad):
             warnings.warn(
                 f"the .grad of a tensor that is not a leaf (the result of {self._op.name}) was "  # type: ignore[union-attr]
-                "read, and backward() leaves none there. Call retain_grad() on it before "
+                "read, which backward() does not set. Call retain_grad() on it before "
                 "backward(), or read the .grad of the leaf",
                 UserWarning,
                 stacklevel=2,
@@ -327,7 +328,7 @@ class Tensor(methods.Methods):
 
     @property
     def data(self) -> Tensor:
-        """The same memory without the graph: changes show in both, and are noted in both."""
+        """A tensor that shares the memory but not the graph; in-place changes affect both."""
         return wrap(self._array)
 
     @data.setter
@@ -346,24 +347,24 @@ class Tensor(methods.Methods):
             record_change(array)
 
     def detach(self) -> Tensor:
-        """Return the same memory as a tensor that records nothing."""
+        """Return a tensor that shares the memory, but does not require grad."""
         return wrap(self._array)
 
     def clone(self) -> Tensor:
-        """Return a copy, through which gradients flow."""
+        """Return a copy; its gradient flows back to this tensor."""
         return s.copy(self)
 
     def contiguous(self) -> Tensor:
-        """Return itself, or a copy whose elements are contiguous in memory."""
+        """Return the tensor itself if it is contiguous in memory, else a contiguous copy."""
         return self if self.is_contiguous() else s.copy(self)
 
     @property
     def grad_fn(self) -> GradFn | None:
-        """The node of the graph that it is the result of; None for a leaf."""
+        """The graph node of the op that returned it; None for a leaf."""
         return None if self.is_leaf else GradFn(self)
 
     def retain_grad(self) -> None:
-        """Let backward passes leave the gradient of this result in `.grad`."""
+        """Make backward passes add the gradient of this result to its `.grad`."""
         if not self._requires_grad:
             raise GraphError(
                 "this tensor does not require grad: there will be no gradient to retain"
@@ -373,11 +374,11 @@ class Tensor(methods.Methods):
 
     @property
     def retains_grad(self) -> bool:
-        """Whether this is a result whose gradient is left in `.grad`."""
+        """Whether `retain_grad` was called on this result."""
         return self._hooks is not None and self._hooks.retain
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call `hook` with the gradient in each backward pass; a tensor it returns replaces it.
+        """Call `hook` with the gradient in each backward pass; its result, if any, replaces it.
 
         >>> import tinygrad_fc as tg
         >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -408,14 +409,15 @@ class Tensor(methods.Methods):
     ) -> None:
         """Add the gradient of this result to the `.grad` of the leaves that it depends on.
 
-        `gradient`, the cotangent, is 1 for a scalar. `create_graph` records the pass, so that
-        gradients have gradients; `retain_graph` (like it by default) keeps the graph for another
-        pass; with `inputs`, only these tensors get a gradient. Raises `GraphError` where nothing
-        requires grad, the graph was used, or a value changed in place; nothing is changed then.
+        `gradient`, the cotangent, is 1 by default for a scalar. `create_graph` records the pass, so
+        that gradients have gradients; `retain_graph` (by default equal to `create_graph`) keeps the
+        graph for another pass; with `inputs`, only these tensors get a gradient. Raises
+        `GraphError`, and changes nothing, if nothing requires grad, the graph was freed, or a value
+        was changed in place.
         """
         plain = gradient is None and inputs is None and not create_graph
         if plain and self._requires_grad and self._array.shape == ():
-            # A training step: the shortest path.
+            # A fast path for training steps.
             plain_array = self._array.__class__ is np.ndarray
             one = ONE[self._array.dtype.char] if plain_array else np.ones_like(self._array)
             pairs = graph.backward((self,), (one,), retain_graph=bool(retain_graph))
@@ -447,7 +449,7 @@ class Tensor(methods.Methods):
         if self._requires_grad:
             raise BufferError(
                 "another library asked for the memory of a tensor that requires grad, and would "
-                "drop its gradient: hand it x.detach()"
+                "drop its gradient: pass it x.detach()"
             )
         return self.detach()._array.__dlpack__(**kwargs)
 
@@ -458,8 +460,8 @@ class Tensor(methods.Methods):
         grad = None if self._grad is None else self._grad._array
         return _load, (type(self), self._array, self._requires_grad, grad)
 
-    def _fresh(self, array: Any) -> None:
-        """Initialize it as a leaf with `array`."""
+    def _set_leaf(self, array: Any) -> None:
+        """Initialize the tensor as a leaf with `array`."""
         self._array = array
         self._op = self._parents = self._args = self._grad = self._hooks = None
         self._requires_grad = False
@@ -482,26 +484,26 @@ class Tensor(methods.Methods):
     __le__, __ge__ = _operators(c.less_equal)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        if not isinstance(other, NUMBERS):  # `x == None` is asked in good faith
+        if not isinstance(other, _COMPARABLE):  # Python then compares `x == None` by identity
             return NotImplemented
-        return record(c.equal, (self, other), NONE)
+        return record(c.equal, (self, other), NO_SETTINGS)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        if not isinstance(other, NUMBERS):
+        if not isinstance(other, _COMPARABLE):
             return NotImplemented
-        return record(c.not_equal, (self, other), NONE)
+        return record(c.not_equal, (self, other), NO_SETTINGS)
 
     def __neg__(self) -> Tensor:
-        return record(e.negative, (self,), NONE)
+        return record(e.negative, (self,), NO_SETTINGS)
 
     def __pos__(self) -> Tensor:
         return self
 
     def __abs__(self) -> Tensor:
-        return record(e.absolute, (self,), NONE)
+        return record(e.absolute, (self,), NO_SETTINGS)
 
     def __invert__(self) -> Tensor:
-        return record(c.invert, (self,), NONE)
+        return record(c.invert, (self,), NO_SETTINGS)
 
     def __getitem__(self, at: Any) -> Tensor:
         return record(index.getitem, (self,), {"at": _index(at)})
@@ -510,7 +512,7 @@ class Tensor(methods.Methods):
         methods.assign(self, _index(at), value)
 
     def swapaxes(self, axis1: Any, axis2: Any) -> Tensor:
-        """Return it with two axes exchanged."""
+        """Return the tensor with two axes exchanged."""
         return record(s.swapaxes, (self,), {"axis1": axis1, "axis2": axis2})
 
     @property
@@ -527,10 +529,10 @@ class Tensor(methods.Methods):
 
     @accepts_arrays
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return it with another dtype or on another device, itself where nothing changes.
+        """Return the tensor with another dtype or on another device; itself if nothing changes.
 
-        Takes a dtype, a device, both, or a tensor whose dtype and device are meant. A move to a GPU
-        needs CuPy; it is part of the graph, so that gradients return to the device of the leaf.
+        The arguments are a dtype, a device, both, or a tensor with the wanted dtype and device. A
+        move to a GPU needs CuPy; it is recorded: gradients return to the device of the leaf.
         """
         where, dtype = device_and_dtype(args, kwargs)
         flags = [a for a in args if isinstance(a, bool)]  # non_blocking, then copy
@@ -544,62 +546,62 @@ class Tensor(methods.Methods):
 
     @accepts_arrays
     def astype(self, dtype: Any) -> Tensor:
-        """Return it with another dtype; a cast between floats is part of the graph."""
+        """Return the tensor cast to `dtype`; casts between float dtypes are recorded."""
         dtype = np.dtype(dtype)
-        row = s.astype if dtype.kind == "f" else c.astype_integer
-        return record(row, (self,), {"dtype": dtype})
+        op = s.astype if dtype.kind == "f" else c.astype_integer
+        return record(op, (self,), {"dtype": dtype})
 
     type_as = to
 
     def type(self, dtype: Any = None) -> Any:
-        """Return PyTorch's name of its type, "FloatTensor"; with a `dtype` or such a name, a cast.
+        """Return PyTorch's name of the type, "FloatTensor"; with a name or `dtype`, cast to it.
 
         >>> import tinygrad_fc as tg
         >>> tg.ones(2).type(), tg.ones(2).type("LongTensor")
         ('DoubleTensor', tensor([1, 1]))
         """
         if dtype is None:
-            return _TYPES.get(self.dtype.name, self.dtype.name.title()) + "Tensor"
+            return _TORCH_TYPES.get(self.dtype.name, self.dtype.name.title()) + "Tensor"
         if isinstance(dtype, str):
             short = dtype.rpartition(".")[2].removesuffix("Tensor")
-            dtype = next((name for name, kind in _TYPES.items() if kind == short), dtype)
+            dtype = next((name for name, kind in _TORCH_TYPES.items() if kind == short), dtype)
         return self.to(dtype)
 
     def double(self) -> Tensor:
-        """Return it as float64."""
+        """Return the tensor cast to float64."""
         return self.to(np.float64)
 
     def float(self) -> Tensor:
-        """Return it as float32, which is PyTorch's float."""
+        """Return the tensor cast to float32, PyTorch's float."""
         return self.to(np.float32)
 
     def half(self) -> Tensor:
-        """Return it as float16."""
+        """Return the tensor cast to float16."""
         return self.to(np.float16)
 
     def long(self) -> Tensor:
-        """Return it as int64."""
+        """Return the tensor cast to int64."""
         return self.to(np.int64)
 
     def int(self) -> Tensor:
-        """Return it as int32."""
+        """Return the tensor cast to int32."""
         return self.to(np.int32)
 
     def bool(self) -> Tensor:
-        """Return it as booleans."""
+        """Return the tensor cast to bool."""
         return self.to(np.bool_)
 
     def cpu(self) -> Tensor:
-        """Return it on the CPU, itself if it is there."""
+        """Return the tensor on the CPU; itself if it is there."""
         return self.to(CPU)
 
     def cuda(self, device: Any = None) -> Tensor:
-        """Return it on a GPU, the first by default; itself if it is there."""
+        """Return the tensor on a GPU, by default the first; itself if it is there."""
         return self.to(gpu(device))
 
 
 class GradFn:
-    """A node of the graph, as PyTorch's `grad_fn`: its name, and the nodes of its arguments.
+    """A graph node as PyTorch's `grad_fn`: the name of its op, and the nodes of its arguments.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.ones(2, requires_grad=True)
@@ -620,10 +622,9 @@ class GradFn:
 
     @property
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
-        """Pairs of the node of each argument, None for one that does not require grad, and 0.
+        """A pair (node, 0) per argument; the node is None if the argument does not require grad.
 
-        Numbers are last, as in PyTorch. They are empty for a leaf, and for a graph that a backward
-        pass has freed.
+        Arguments that are numbers are last, as in PyTorch. Leaves and freed graphs have no pairs.
         """
         pairs = zip(self._node._args or (), self._node._parents or (), strict=True)
         tensors_first = sorted(pairs, key=lambda pair: isinstance(pair[0], Number))
@@ -640,7 +641,7 @@ class GradFn:
 
 
 class RemovableHandle:
-    """What `register_hook` returns: `remove()` takes the hook out again."""
+    """The handle of a hook, returned by `register_hook`; `remove()` removes the hook."""
 
     __slots__ = ("hooks", "id")
 
@@ -649,7 +650,7 @@ class RemovableHandle:
         self.id = next_seq()
 
     def remove(self) -> None:
-        """Take the hook out; once is enough."""
+        """Remove the hook; repeated calls have no effect."""
         self.hooks.pop(self.id, None)
 
     def __enter__(self) -> Self:
@@ -661,14 +662,19 @@ class RemovableHandle:
 
 def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
     loaded: Any = object.__new__(kind)
-    loaded._fresh(array)
+    loaded._set_leaf(array)
     loaded._requires_grad = requires_grad
     loaded._grad = None if grad is None else wrap(grad)
     return loaded
 
 
-_shown: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75}
-_shown["sci_mode"] = None
+_print_options: dict[str, Any] = {
+    "precision": 4,
+    "threshold": 1000,
+    "edgeitems": 3,
+    "linewidth": 75,
+}
+_print_options["sci_mode"] = None
 
 
 def set_printoptions(
@@ -678,7 +684,7 @@ def set_printoptions(
     linewidth: int | None = None,
     sci_mode: bool | None = None,
 ) -> None:
-    """Set how tensors are shown: digits, elements before "...", those at its ends, characters.
+    """Set how tensors are printed: digits, elements before "...", elements at its ends, line width.
 
     None leaves an option unchanged. `sci_mode=False` never writes exponents, `sci_mode=True` where
     NumPy does.
@@ -691,13 +697,13 @@ def set_printoptions(
     """
     options = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems}
     options |= {"linewidth": linewidth, "sci_mode": sci_mode}
-    _shown.update((name, value) for name, value in options.items() if value is not None)
+    _print_options.update((name, value) for name, value in options.items() if value is not None)
 
 
 def text(start: str, t: Any) -> str:
-    """Return the `repr` of a tensor: as in PyTorch, with the name of the op for a result."""
+    """Return the `repr` of a tensor as PyTorch does, with the name of the op for a result."""
     array = moved(t._array, CPU)
-    options = {"max_line_width" if k == "linewidth" else k: v for k, v in _shown.items()}
+    options = {"max_line_width" if k == "linewidth" else k: v for k, v in _print_options.items()}
     options |= {"separator": ", ", "prefix": start, "floatmode": "maxprec"}
     body = np.array2string(array, suppress_small=options.pop("sci_mode") is False, **options)
     if not array.size:
