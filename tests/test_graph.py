@@ -330,9 +330,9 @@ def test_a_shape_that_changed_since_is_not_handed_a_gradient_of_the_old_one():
 def test_a_gradient_must_fit_its_tensor():
     x = T(np.ones(2, np.float32))
     for wrong in (tg.ones(3, dtype=tg.float32), np.ones(2), 1.0):
-        with pytest.raises(ShapeError, match=r"its tensor's shape \(2,\)"):
+        with pytest.raises(ShapeError, match=r"a tensor of shape \(2,\)"):
             x.grad = wrong
-    with pytest.raises(TypeError, match=r"float32.*float64"):
+    with pytest.raises(TypeError, match="and dtype float32"):
         x.grad = tg.ones(2, dtype=tg.float64)
     x.grad = None
     x.grad = kept = tg.ones(2, dtype=tg.float32)
