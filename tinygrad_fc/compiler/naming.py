@@ -128,7 +128,8 @@ def _name_layers(program: Program) -> None:
             d = origin.cotangent
             program.names.setdefault(id(d), f"d{k}")
             if not readers[k]:
-                d.formula = "" if k in foreign else "(13)"
+                activated = d.origin is not None and d.origin.op in _ACTIVATIONS
+                d.formula = "(13)" if activated and k not in foreign else ""
             elif readers[k] == 1 and _is_recurrence(d):
                 d.formula = "(36)"
 

@@ -184,7 +184,8 @@ class Printer:
             return self._constant(np.array(number, other.dtype))
         key = (id(number), other.dtype)
         if key not in self._numbers:
-            name = self.program.names.get(id(number), "number")
+            names = self.program.default_names | self.program.names
+            name = names.get(id(number), "number")
             self._numbers[key] = self.fresh("rate" if name == "lr" else f"{name}_array")
             dtype = "" if other.dtype == np.float64 else f", {dtype_text(other.dtype)}"
             self.lines.append(
