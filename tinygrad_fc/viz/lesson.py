@@ -7,8 +7,11 @@ arrays are numbered as in the program's JavaScript, which computes them from the
 from __future__ import annotations
 
 import copy
+import json
+import operator
 import re
 from collections import Counter, defaultdict
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,58 +32,15 @@ __all__ = ["Lesson"]
 MOST_READ = 4
 LONGEST_TEXT = 120
 
-# Of an op and the argument of its vjp rule (-1: the forward call): title and sentence.
-LESSONS: dict[tuple[str, int], tuple[str, str]] = {
-    ("linear", -1): (
-        "weighted sums",
-        "Each neuron adds up its inputs, each times its weight, and its bias.",
-    ),
-    ("activation", -1): ("activation", "The activation function, for each number alone."),
-    ("softmax", -1): ("softmax", "The exponentials, divided by their sum over the outputs."),
-    ("mse_loss", -1): (
-        "Cost of the batch",
-        "The squared distances between outputs and targets, added up and averaged.",
-    ),
-    ("mse_loss", 0): (
-        "Derivative of the cost",
-        "The backward pass begins here: how the cost moves with each output.",
-    ),
-    ("cross_entropy", -1): (
-        "Cross entropy",
-        "The negative logarithm of the softmax probability of each sample's class, averaged.",
-    ),
-    ("cross_entropy", 0): (
-        "Derivative of the cost",
-        "The softmax probabilities, less 1 at each sample's class, averaged as the cost is.",
-    ),
-    ("activation", 0): (
-        "back through the activation",
-        "The gradient of each output, times the derivative of the activation function.",
-    ),
-    ("linear", 0): (
-        "gradient of the inputs",
-        "A neuron below acts on all neurons of this layer: its derivative is a sum over them.",
-    ),
-    ("linear", 1): (
-        "gradient of the weights",
-        "For each weight: d of its neuron times the input of the weight, summed over the samples.",
-    ),
-    ("linear", 2): ("gradient of the biases", "The sum of d over the samples."),
-}
-# The relation of the cells of arguments and result, by the names that page.js has for it.
-RELATIONS = {-1: "linear", 0: "back", 1: "weights", 2: "bias"}
+LESSONS: dict[str, dict[str, str]] = json.loads(
+    files("tinygrad_fc").joinpath("viz/lessons.json").read_bytes()
+)
+"""Title, sentence, rule and relation of steps: by op with the argument of its vjp rule, or phase.
+
+The relation of the cells of arguments and result has a name of page.js.
+"""
 # Formulas of the document that are part of a line, for which the program cites another one.
-FORMULAS = {("linear", 0): (33,), ("mse_loss", 0): (8,)}
-SENTENCES = {
-    "forward": "An operation that the document does not have.",
-    "backward": "Its vjp rule: the cotangent of the result in, the gradient of the argument out.",
-    "update": "The parameter moves against its gradient, or against the momentum of its gradients.",
-    "add": "Several operations read this value: the gradients from all of them are added.",
-    "broadcast": "The argument was broadcast: its gradient is the sum over the repeated axes.",
-    "arrays": "Computed without a gradient.",
-    "shared": "Numbers of the optimizer that are no parameter's own.",
-    "Adam": "The running average of the gradient is divided by the root of that of its square.",
-}
+FORMULAS = {"linear 0": (33,), "mse_loss 0": (8,)}
 # Origins of what belongs to no op: sums of gradients, and arrays computed without a gradient.
 SUM, ARRAYS = Origin("sum of gradients", "backward", 0), Origin("arrays", "forward")
 OTHERS = {"linear", "softmax", SUM.op}
@@ -149,7 +109,10 @@ class Lesson:
 
     def _labels(self) -> dict[int, str]:
         """Return the name of every value: the program's, or ∂C/∂y for part of a line."""
-        names = self.program.default_names | self.program.names | self.variables
+        names = {id(v): "condition" for v, _ in self.program.expects}
+        names |= self.program.default_names | self.program.names | self.variables
+        chains = self.printer.chains.items()  # values of a parameter between its old and its new
+        names |= {key: f"{names[id(old)]} on the way" for key, old in chains}
         names |= {key: f"new {names[id(old)]}" for key, old in self.changed.items()}
         derivatives = {}
         for origin, values in self.calls:
@@ -294,14 +257,15 @@ class Lesson:
     # Steps
 
     def steps(self) -> list[dict[str, Any]]:
-        """Return the steps: forward calls, vjp rules, updates."""
-        return [self._call_step(*call) for call in self.calls] + self._update_steps()
+        """Return the steps: forward calls, vjp rules, updates, guards."""
+        calls = [self._call_step(*call) for call in self.calls]
+        return [*calls, *self._update_steps(), *self._guard_steps()]
 
     def _step(
         self,
         title: str,
         phase: str,
-        sentence: str,
+        lesson: dict[str, str],
         values: Sequence[Value],
         reads: Sequence[Value],
         result: Value,
@@ -318,19 +282,17 @@ class Lesson:
             if id(new) in computed
         ]
         lines |= {k for k, line in enumerate(self.source) if line.strip().startswith(tuple(stores))}
-        chains = self.printer.chains.keys() - self.changed.keys()  # steps of a change in place
-        between = [v for v in own if v is not result and id(v) not in chains]
         return {
             "title": title,
             "phase": phase,
-            "sentence": sentence,
-            "relation": "",
+            "sentence": lesson["sentence"],
+            "relation": lesson.get("relation", "elementwise" if _is_elementwise(values) else ""),
             "formulas": (),
-            "text": self._text(values, result),
+            "text": self._text(values, result) or lesson.get("rule", ""),
             "lines": sorted(lines),
             "box": None,
             "reads": [self.numbers[id(v)] for v in reads[:MOST_READ]],
-            "between": [self.numbers[id(v)] for v in between],
+            "between": [self.numbers[id(v)] for v in own if v is not result],
             "writes": self.numbers[id(result)],
         } | others
 
@@ -341,33 +303,32 @@ class Lesson:
             forward = self.cotangent_of.get(id(result))
         layer = self.layer_of.get(id(forward))
         kind = "activation" if layer and origin.op not in OTHERS else origin.op
-        call = kind, origin.argument
-        title, sentence = LESSONS.get(call) or self._other_lesson(origin, values)
+        call = f"{kind} {'forward' if origin.argument < 0 else origin.argument}"
+        lesson = LESSONS.get(call) or self._other_lesson(origin, values)
         cited = tuple(map(int, re.findall(r"\d+", result.formula)))
         inner = FORMULAS.get(call, ())
         return self._step(
-            f"Layer {layer}: {title}" if layer else title,
+            f"Layer {layer}: {lesson['title']}" if layer else lesson["title"],
             "forward" if origin.argument < 0 else "backward",
-            sentence,
+            lesson,
             values,
             list(self.reads(values)),
             result,
-            relation=RELATIONS[origin.argument] if kind == "linear" else "",
             formulas=inner if kind == "linear" and inner else (*inner, *cited),
             box=self.box_of.get(id(forward)),
         )
 
-    def _other_lesson(self, origin: Origin, values: Sequence[Value]) -> tuple[str, str]:
+    def _other_lesson(self, origin: Origin, values: Sequence[Value]) -> dict[str, str]:
         """Return title and sentence of a call that LESSONS does not have."""
         name = self.labels.get(id(values[-1]), "value")
         if origin is ARRAYS:
-            return name, SENTENCES["arrays"]
+            return {"title": name} | LESSONS["arrays"]
         if origin is SUM:
             kind = "add" if any(v.function is np.add for v in values) else "broadcast"
-            return f"{origin.op}: {name}", SENTENCES[kind]
+            return {"title": f"{origin.op}: {name}"} | LESSONS[kind]
         if origin.argument < 0:
-            return origin.op, SENTENCES["forward"]
-        return f"{origin.op}: {name}", SENTENCES["backward"]
+            return {"title": origin.op} | LESSONS["forward"]
+        return {"title": f"{origin.op}: {name}"} | LESSONS["backward"]
 
     def _update_steps(self) -> list[dict[str, Any]]:
         """Return a step for each parameter, after one for the numbers that belong to none alone."""
@@ -392,17 +353,29 @@ class Lesson:
 
     def _update_step(self, old: Value, new: Value, values: Sequence[Value]) -> dict[str, Any]:
         reading = (k for k, vs in enumerate(self.boxes) if any(v is old for v in self.reads(vs)))
-        sentence = SENTENCES.get(_optimizer(values), SENTENCES["update"])
+        lesson = LESSONS.get(_optimizer(values), LESSONS["update"])
         reads = [v for v in self.reads(values) if v.shape == new.shape]
         title = f"{_optimizer(values)}: {self.labels.get(id(old), 'parameter')}"
         box = next(reading, None)
-        return self._step(title, "update", sentence, values, reads, new, box=box)
+        return self._step(title, "update", lesson, values, reads, new, box=box)
 
     def _shared_step(self, values: Sequence[Value], count: Counter[int]) -> dict[str, Any]:
         result = next((v for v in reversed(values) if count[id(v)]), values[-1])
-        title = f"{_optimizer(values)}: shared numbers"
-        reads = list(self.reads(values))
-        return self._step(title, "update", SENTENCES["shared"], values, reads, result, text="")
+        optimizer, reads = _optimizer(values), list(self.reads(values))
+        lesson = LESSONS.get(f"shared numbers of {optimizer}", LESSONS["shared numbers"])
+        text = lesson.get("rule", "")
+        title = f"{optimizer}: shared numbers"
+        return self._step(title, "update", lesson, values, reads, result, text=text)
+
+    def _guard_steps(self) -> list[dict[str, Any]]:
+        """Return a step for all conditions, with the values that they compare."""
+        values = [v for v in self.program.instructions if id(v) in self.guards]
+        if not values:
+            return []
+        *others, last = [v for v, _ in self.program.expects]
+        step = self._step("Guards", "guard", LESSONS["guards"], values, (), last, text="")
+        shown = {"reads": self.reads(values), "between": others}
+        return [step | {k: [self.numbers[id(v)] for v in vs] for k, vs in shown.items()}]
 
     def _leading_to(self, new: Value) -> list[Value]:
         """Return the instructions of an update that `new` depends on, in order."""
@@ -435,6 +408,13 @@ class Lesson:
         except Exception:  # noqa: BLE001  functions that no expression can stand in for
             return ""
         return "\n".join(line for line in lines if len(line) <= LONGEST_TEXT)
+
+
+def _is_elementwise(values: Sequence[Value]) -> bool:
+    """Tell whether each cell of the result comes from the same cells of the arguments."""
+    ufuncs = (isinstance(v.function, np.ufunc) and not v.function.signature for v in values)
+    scalar = (not any(x.shape for x in operands(v)) for v in values)
+    return all(map(operator.or_, ufuncs, scalar))
 
 
 def _is_update(value: Value) -> bool:

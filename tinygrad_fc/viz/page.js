@@ -7,6 +7,7 @@ let v = [];          // values of the program, by number
 let at = 0;          // the step that is shown
 let costs = [];      // the cost before each step of training
 let timer = null;
+let pointed = null;  // the cell that was pointed at: value and number of the element
 
 // Numbers
 
@@ -69,7 +70,7 @@ function grid(x, rows, columns, { across = false, strip = false }) {
   const table = element("table", { class: strip ? "strip" : undefined });
   const cell = (i, j) => {
     const value = x.data[i * width + j];
-    const node = element("td", { style: `background:${colour(value, most)}`, "data-at": `${i},${j}` });
+    const node = element("td", { style: `background:${colour(value, most)}`, "data-at": `${i},${j}`, "data-element": i * width + j });
     node.dataset.number = value;
     if (!strip) node.textContent = text(value);
     return node;
@@ -107,34 +108,57 @@ function drawArray(k, step, role) {
   return box;
 }
 
-// Which cells of the arguments a cell of the result comes from: null stands for a whole row or column.
+// Which cells of an argument a cell of the result comes from: null stands for a whole row or column.
 
 function sources(step, i, j, position) {
+  const shape = v[step.reads[position]].shape, result = v[step.writes].shape;
+  if (!result.length) return [null, null];
+  const row = shape.length > 1 || shape[0] !== result[0] ? [i, null] : [0, i];
   const relations = {
+    elementwise: [shape.at(-2) > 1 ? i : 0, shape.at(-1) > 1 ? j : 0],
+    rows: row,
     linear: [[i, null], [j, null], [0, j]],
     weights: [[null, i], [null, j]],
     bias: [[null, j]],
     back: [[i, null], [null, j]],
   };
-  return relations[step.relation] ? relations[step.relation][position] : [i, j];
+  const relation = relations[step.relation];
+  return Array.isArray(relation[0]) ? relation[position] : relation;
+}
+
+function hasSources(step) {
+  return step.relation !== "" || (!v[step.writes].shape.length && step.phase === "forward");
+}
+
+function indices(k, element) {
+  const found = [];
+  for (const size of [...v[k].shape].reverse()) {
+    found.unshift(element % size);
+    element = Math.floor(element / size);
+  }
+  return found.length ? `[${found.join(", ")}]` : "";
 }
 
 function pointAt(cell) {
   document.querySelectorAll("td.from").forEach((node) => node.classList.remove("from"));
   const array = cell && cell.closest(".array");
-  if (!array) return;
-  const [i, j] = cell.dataset.at.split(",").map(Number), k = Number(array.dataset.value);
-  $("cell").textContent = `${data.labels[k]}[${i}, ${j}] = ${cell.dataset.number}`;
-  if (!array.classList.contains("result")) return;
   const step = steps[at];
+  if (!array) {
+    pointed = null;
+    $("cell").textContent = hasSources(step) ? "Point at a cell of the result to see where it comes from." : "Point at a cell to see its number.";
+    return;
+  }
+  const [i, j] = cell.dataset.at.split(",").map(Number), k = Number(array.dataset.value);
+  pointed = { k, element: cell.dataset.element };
+  $("cell").textContent = `${data.labels[k]}${indices(k, pointed.element)} = ${cell.dataset.number}`;
+  if (!array.classList.contains("result") || !hasSources(step)) return;
   step.reads.forEach((source, position) => {
     const from = sources(step, i, j, position);
     if (!from) return;
-    const single = v[source].shape.length < 2;
     document.querySelectorAll(`.array[data-value="${source}"] td`).forEach((node) => {
       const [row, column] = node.dataset.at.split(",").map(Number);
       const fits = (wanted, here) => wanted === null || wanted === here;
-      if ((single || fits(from[0], row)) && fits(from[1], column)) node.classList.add("from");
+      if (fits(from[0], row) && fits(from[1], column)) node.classList.add("from");
     });
   });
 }
@@ -166,6 +190,11 @@ function showRule(step) {
     rule.append(line);
   }
   if (step.text) rule.append(element("code", {}, step.text));
+  const apart = step.lines.at(-1) - step.lines[0] >= step.lines.length;
+  if (apart || !step.text) {  // lines that the program's column may not show together
+    const lines = step.lines.map((k) => document.querySelector(`#program span[data-number="${k}"]`).textContent.trim());
+    rule.append(element("code", { class: "lines" }, lines.join("\n")));
+  }
   rule.hidden = !rule.hasChildNodes();
 }
 
@@ -187,6 +216,8 @@ function showStep() {
     if (current) { box.setAttribute("aria-current", "step"); scrollWithin($("graph"), box); }
     else box.removeAttribute("aria-current");
   });
+  const again = pointed && `.array[data-value="${pointed.k}"] td[data-element="${pointed.element}"]`;
+  pointAt(again && $("arrays").querySelector(again));
   $("slider").value = at;
   $("position").textContent = `Step ${at + 1} of ${steps.length}`;
   $("back").disabled = $("first").disabled = at === 0;
@@ -233,9 +264,10 @@ function showPlots() {
     const order = [...axis.keys()].sort((i, j) => axis[i] - axis[j]);
     const first = (a) => order.map((i) => [axis[i], a.data[i * (a.data.length / rows)]]);
     const curves = [{ points: first(output), kind: "output" }];
+    const width = output.data.length / rows;
     const compared = target !== null && target.data.length === output.data.length;
     if (compared) curves.push({ points: first(target), kind: "target" });
-    const what = `${data.labels[data.output]}${compared ? " and target (dashed)" : ""}`;
+    const what = `${width > 1 ? "Column 0 of " : ""}${data.labels[data.output]}${compared ? " and target (dashed)" : ""}`;
     $("fit-caption").textContent = `${what} over ${oneInput ? "x" : "the samples"}`;
     plot("fit", curves);
   }
@@ -299,11 +331,25 @@ document.querySelectorAll(".tg-graph g[data-box]").forEach((box) => {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); openBox(box); }
   });
 });
+function noteOn(code) {
+  if (/^\s+return /.test(code)) return "The step returns the gradients, which become those of the parameters, and the result of the function.";
+  if (/^\w+ = /.test(code)) return "A constant, computed once, before the first call.";
+  if (/^(import|from) /.test(code)) return "A name that the program uses.";
+  if (/^    \w+,$|^def /.test(code)) return "Arguments: the batch, the parameters, and the numbers and state of the optimizer.";
+  return "";
+}
 document.querySelectorAll("#program span").forEach((line) => {
-  const first = steps.findIndex((step) => step.lines.includes(Number(line.dataset.number)));
-  if (first < 0) return;
+  const [code, comment = ""] = line.textContent.split("#");
+  const own = [...steps.keys()].filter((k) => steps[k].lines.includes(Number(line.dataset.number)));
+  const isCited = (k) => steps[k].formulas.some((number) => comment.includes(`(${number})`));
+  const order = [...own.filter(isCited), ...own.filter((k) => !isCited(k))];
+  const note = noteOn(code);
+  if (!own.length && !note) return;
   line.classList.add("step");
-  line.addEventListener("click", move(() => first));
+  line.addEventListener("click", () => {
+    $("note").textContent = own.length ? "" : note;
+    if (own.length) move(() => order[(order.indexOf(at) + 1) % order.length])();
+  });
 });
 $("arrays").addEventListener("pointerover", (event) => pointAt(event.target.closest("td")));
 
