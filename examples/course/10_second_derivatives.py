@@ -9,7 +9,9 @@ Afterwards you can compute derivatives of derivatives, and use them for Newton's
 # A vjp rule is itself a computation. Run on tensors, it is recorded, and its result can be
 # differentiated again: `create_graph=True` records the backward pass. A backward pass frees the
 # record it has used, unless `retain_graph=True` or `create_graph=True` keeps it. An argument that a
-# result does not depend on needs `allow_unused=True`: its gradient is None.
+# result does not depend on needs `allow_unused=True`: its gradient is None. The slope of a
+# piecewise linear function such as ReLU is constant between the kinks: autograd records no
+# dependence on `x`, and `autograd.grad` of such a slope raises `GraphError`.
 
 # %%
 import matplotlib.pyplot as plt

@@ -49,8 +49,9 @@ print(step.source)
 # derived. Layers count from 1, as in the document, and parameters are named by their module:
 # `weight_0` is $\omega^{(1)}$ and `weight_2` is $\omega^{(2)}$. The constant `scale = 0.4` is
 # $2/5$: the factor of (8) and the $1/n$ of (6), for 5 samples. `loss != loss` is true of NaN alone:
-# a *guard*, a condition under which the program is valid. `GuardFailed` leaves the program before
-# anything has changed, and the function is traced again.
+# a *guard*, a condition under which the program is valid. Where it fails, `GuardFailed` leaves the
+# program before anything has changed; the caller does not see it, since the function is traced
+# again or runs uncompiled.
 #
 # `viz.page` writes a page that puts graph, numbers, program and the derivation by hand side by
 # side. Next walks through the step; each line of the program is highlighted with its formula, and
