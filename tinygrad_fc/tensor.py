@@ -471,6 +471,8 @@ class Tensor(methods.Methods):
 
     __add__, __radd__ = _operators(e.add)
     __sub__, __rsub__ = _operators(e.subtract)
+    __mul__: Operator  # declared, since ops that multiply are checked before this module
+    __rmul__: Operator
     __mul__, __rmul__ = _operators(e.multiply)
     __truediv__, __rtruediv__ = _operators(e.divide)
     __pow__, __rpow__ = _operators(e.power)
