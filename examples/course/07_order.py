@@ -126,7 +126,8 @@ assert calls == 2**11 - 1
 
 # %% [markdown]
 # **2.** What happens to `naive`, to `ordered` and to the library's backward pass on a chain of
-# 100,000 additions `x = x + one`?
+# 100,000 additions `x = x + one`? Python allows about a thousand nested calls. Build a new chain
+# for each of them, since gradients add up.
 
 # %% tags=["hide-cell"]
 # Python's recursion limit is reached after about a thousand calls of `naive`. The other two have a
