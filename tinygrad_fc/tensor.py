@@ -16,16 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tinygrad_fc import graph, methods, numpy_dispatch
-from tinygrad_fc.device import (
-    CPU,
-    computes_elsewhere,
-    device,
-    device_of,
-    gpu,
-    is_on,
-    moved,
-    refuse_lazy,
-)
+from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, moved, refuse_lazy
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import accepts_arrays, as_array
@@ -203,7 +194,7 @@ class Tensor(methods.Methods):
 
         Raises `TypeError` for a tensor on a GPU: `x.cpu().numpy()` copies it.
         """
-        if computes_elsewhere(self._array):
+        if not is_on(self._array, CPU):
             raise TypeError(
                 f"numpy() cannot view a tensor on device {str(self.device)!r}; expected one on the "
                 "CPU. Copy it first: x.cpu().numpy()"
@@ -670,13 +661,8 @@ def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
     return loaded
 
 
-_print_options: dict[str, Any] = {
-    "precision": 4,
-    "threshold": 1000,
-    "edgeitems": 3,
-    "linewidth": 75,
-}
-_print_options["sci_mode"] = None
+_print_options: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3}
+_print_options |= {"linewidth": 75, "sci_mode": None}
 
 
 def set_printoptions(
