@@ -351,6 +351,7 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")  # PyTorch's, once
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_values_and_dtypes(name: str):
     with np.errstate(all="ignore"):

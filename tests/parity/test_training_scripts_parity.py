@@ -161,7 +161,7 @@ for _ in range(3):
 for name in ("Adam", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "Rprop", "ASGD"):
     optimizer = getattr(torch.optim, name)(model.named_parameters())
     optimizer.step(closure)
-    print(name, optimizer.step(closure).item(), str(optimizer).count(chr(10)))
+    print(name, optimizer.step(closure).item(), optimizer.step(closure).item())
 """
 
 
