@@ -332,7 +332,7 @@ document.querySelectorAll(".tg-graph g[data-box]").forEach((box) => {
   });
 });
 function noteOn(code) {
-  if (/^\s+return /.test(code)) return "The step returns the gradients, which become those of the parameters, and the result of the function.";
+  if (/^\s+return /.test(code)) return "The step returns the gradients, which become those of the parameters, and the result of the function; the lines that compute them show their numbers.";
   if (/^\w+ = /.test(code)) return "A constant, computed once, before the first call.";
   if (/^(import|from) /.test(code)) return "A name that the program uses.";
   if (/^    \w+,$|^def /.test(code)) return "Arguments: the batch, the parameters, and the numbers and state of the optimizer.";
