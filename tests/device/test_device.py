@@ -133,20 +133,28 @@ def trained(layer: str, loss: str, optimizer: str, seed: int, device: str) -> li
     return [t.cpu().numpy() for t in tensors]
 
 
-@settings(max_examples=40)
-@given(
+drawn_training = given(
     st.sampled_from(sorted(LAYERS)),
     st.sampled_from(sorted(LOSSES)),
     st.sampled_from(sorted(OPTIMIZERS)),
     st.integers(0, 2**16),
 )
-def test_training_on_a_gpu_is_training_on_the_cpu(
-    layer: str, loss: str, optimizer: str, seed: int
-) -> None:
+
+
+def assert_trained_alike(layer: str, loss: str, optimizer: str, seed: int) -> None:
+    """Compare a training on the CPU and on a GPU."""
     here = trained(layer, loss, optimizer, seed, "cpu")
     there = trained(layer, loss, optimizer, seed, "cuda")
     for a, b in zip(here, there, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-9)
+
+
+@settings(max_examples=40)
+@drawn_training
+def test_training_on_a_gpu_is_training_on_the_cpu(
+    layer: str, loss: str, optimizer: str, seed: int
+) -> None:
+    assert_trained_alike(layer, loss, optimizer, seed)
 
 
 def test_a_model_moves_in_place_with_its_gradients_and_buffers() -> None:

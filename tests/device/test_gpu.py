@@ -1,13 +1,12 @@
 """The laws of ops and training on a GPU, where there is one."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from device.strict_array import cupy
-from device.test_device import LAYERS, LOSSES, OPTIMIZERS, trained
+from device.test_device import assert_trained_alike, drawn_training
 from device.test_strict_array import OPS, compare
 from tinygrad_fc.op import Op
 
@@ -25,19 +24,11 @@ def test_ops_compute_on_the_gpu_what_they_compute_on_the_cpu(
 
 
 @settings(max_examples=10)
-@given(
-    st.sampled_from(sorted(LAYERS)),
-    st.sampled_from(sorted(LOSSES)),
-    st.sampled_from(sorted(OPTIMIZERS)),
-    st.integers(0, 2**16),
-)
+@drawn_training
 def test_training_on_the_gpu_is_training_on_the_cpu(
     layer: str, loss: str, optimizer: str, seed: int
 ) -> None:
-    here = trained(layer, loss, optimizer, seed, "cpu")
-    there = trained(layer, loss, optimizer, seed, "cuda")
-    for a, b in zip(here, there, strict=True):
-        np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-9)
+    assert_trained_alike(layer, loss, optimizer, seed)
 
 
 def test_the_gpu_is_counted_and_named() -> None:
