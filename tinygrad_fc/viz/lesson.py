@@ -85,7 +85,7 @@ class Lesson:
         self.box_of = {id(v): k for k, values in enumerate(self.boxes) for v in values}
         self.layer_of = self._layers()
         self.cotangent_of = {
-            id(origin.cotangent): self._forward_result(origin)
+            id(origin.cotangent): origin.result
             for origin, _ in self.calls
             if origin.cotangent is not None
         }
@@ -130,24 +130,10 @@ class Lesson:
 
     def _argument(self, origin: Origin) -> Value | None:
         """Return the argument whose gradient a vjp rule computes: what its forward call read."""
-        result = self._forward_result(origin)
+        result = origin.result
         call = next((vs for _, vs in self.forward if vs[-1] is result), None)
         read = list(self.reads(call)) if call is not None else []
         return read[origin.argument] if 0 <= origin.argument < len(read) else None
-
-    def _forward_result(self, origin: Origin) -> Value | None:
-        """Return the result of the forward call that a rule belongs to.
-
-        The rules of a layer fused with its activation both name the result of the activation.
-        """
-        layer = self.layer_of.get(id(origin.result))
-        own = (
-            vs[-1]
-            for o, vs in self.forward
-            if o.op == origin.op and layer and self.layer_of.get(id(vs[-1])) == layer
-        )
-        result: Value | None = next(own, origin.result)
-        return result
 
     def _calls(self) -> list[tuple[Origin, list[Value]]]:
         """Return the calls of ops and rules, and the computations that belong to none.
@@ -298,7 +284,7 @@ class Lesson:
 
     def _call_step(self, origin: Origin, values: Sequence[Value]) -> dict[str, Any]:
         result = values[-1]
-        forward = result if origin.argument < 0 else self._forward_result(origin)
+        forward = result if origin.argument < 0 else origin.result
         if origin is SUM:
             forward = self.cotangent_of.get(id(result))
         layer = self.layer_of.get(id(forward))
