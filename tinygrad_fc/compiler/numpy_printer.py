@@ -140,11 +140,13 @@ class Printer:
 
     def _set_variable(self, value: Value) -> str:
         """Return a new variable, by which the value is read from now on."""
-        program = self.program
-        known = program.names.get(id(value)) or program.default_names.get(id(value), "t")
-        name = self.fresh(known)
+        name = self.fresh(self._known_name(value, "t"))
         self.texts[id(value)] = name, ATOM
         return name
+
+    def _known_name(self, value: Value, otherwise: str) -> str:
+        program = self.program
+        return program.names.get(id(value)) or program.default_names.get(id(value), otherwise)
 
     def text(self, leaf: Any, level: int = 0) -> str:  # noqa: PLR0911  one for each kind
         """Return how to write an argument, in parentheses where it binds less than `level`."""
@@ -184,8 +186,7 @@ class Printer:
             return self._constant(np.array(number, other.dtype))
         key = (id(number), other.dtype)
         if key not in self._numbers:
-            names = self.program.default_names | self.program.names
-            name = names.get(id(number), "number")
+            name = self._known_name(number, "number")
             self._numbers[key] = self.fresh("rate" if name == "lr" else f"{name}_array")
             dtype = "" if other.dtype == np.float64 else f", {dtype_text(other.dtype)}"
             self.lines.append(
