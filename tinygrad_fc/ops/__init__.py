@@ -11,7 +11,7 @@ from tinygrad_fc.ops import (
     index,
     linalg,
     loss,
-    normalization,
+    norm,
     reduce,
     shape,
     special,
@@ -19,5 +19,5 @@ from tinygrad_fc.ops import (
 
 builtin_ops.update(registry.values())
 
-__all__ = ["activation", "comparison", "elementwise", "index", "linalg", "loss"]
-__all__ += ["normalization", "reduce", "shape", "special"]
+__all__ = ["activation", "comparison", "elementwise", "index", "linalg", "loss", "norm", "reduce"]
+__all__ += ["shape", "special"]

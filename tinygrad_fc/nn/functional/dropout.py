@@ -12,7 +12,7 @@ from tinygrad_fc.graph import record
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import normalization as n
+from tinygrad_fc.ops import norm as n
 from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:

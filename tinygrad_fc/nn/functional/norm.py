@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import mutation_lock, record, record_change
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import normalization as n
+from tinygrad_fc.ops import norm as n
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
