@@ -18,7 +18,7 @@ ROOT = Path(tinygrad_fc.__file__).parent
 # are functions of `functional`, so that `tensor` stands above it.
 LAYERS = [
     *("errors", "device dtypes grad_mode", "domain graph", "op", "ops", "functional"),
-    *("random", "numpy_dispatch methods", "tensor", "linalg autograd func", "nn", "optim"),
+    *("random", "numpy_dispatch methods", "tensor", "autograd func", "nn", "optim"),
     *("serialization utils handderived", "testing compiler viz parallel", "__init__"),
 ]
 LAYER = {name: k for k, names in enumerate(LAYERS) for name in names.split()}

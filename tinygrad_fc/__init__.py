@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc import autograd as autograd
-from tinygrad_fc import linalg as linalg
 from tinygrad_fc import nn as nn
 from tinygrad_fc import optim as optim
 from tinygrad_fc import random as random
@@ -17,6 +16,7 @@ from tinygrad_fc.device import check
 from tinygrad_fc.device import cuda as cuda
 from tinygrad_fc.device import device as device
 from tinygrad_fc.dtypes import *
+from tinygrad_fc.functional import linalg as linalg
 from tinygrad_fc.functional.creation import *
 from tinygrad_fc.functional.elementwise import *
 from tinygrad_fc.functional.indexing import *

@@ -21,9 +21,9 @@ from tinygrad_fc.functional import arguments
 
 FUNCTIONS = {
     name: function
-    for place in (tg, linalg)
+    for place, modules in ((tg, "tinygrad_fc.functional"), (linalg, linalg.__name__))
     for name, function in vars(place).items()
-    if inspect.isfunction(function) and "tinygrad_fc.functional" in function.__module__
+    if inspect.isfunction(function) and name[0] != "_" and modules in function.__module__
 }
 CONVERTING = sorted(n for n, f in FUNCTIONS.items() if f.__name__ not in arguments._UNCONVERTED)
 ROWS = sorted(n for n, op in vars(tg).items() if isinstance(op, tg.Op))
