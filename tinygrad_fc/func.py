@@ -14,7 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.autograd.evaluation import Evaluation, directional, gradients
+from tinygrad_fc.autograd.functional import Evaluation, directional, gradients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

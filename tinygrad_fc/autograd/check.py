@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
-from tinygrad_fc.autograd.evaluation import gradients
+from tinygrad_fc.autograd.functional import gradients
 from tinygrad_fc.autograd.numerical import derivatives, power_of_two, room
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import Node, wrap

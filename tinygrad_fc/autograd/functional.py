@@ -5,19 +5,31 @@ and the results have the same form. `create_graph` makes them part of the graph 
 `strict` raises `GraphError` if an output does not depend on an input; otherwise that derivative is
 zero. Raises `TypeError` for inputs and outputs that are not tensors of floats, and `ShapeError` for
 shapes that do not fit.
+
+`func` has the same derivatives under the names of `torch.func`. Both evaluate the function once, at
+copies of the arguments (`Evaluation`). Evaluations nest when a derivative is differentiated: since
+each has its own copies, the arguments of an outer evaluation are constants of an inner one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinygrad_fc import grad_mode
-from tinygrad_fc.autograd.evaluation import Evaluation, directional, gradients
+from tinygrad_fc.autograd import grad, pytree
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.graph import Node, record, wrap
+from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     Func = Callable[..., Any]
+    Items = Sequence[Any]  # tensors, or None for no dependence
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
 def _run(name: str, func: Func, inputs: Any, create: bool, strict: bool) -> Evaluation:
@@ -153,3 +165,243 @@ def hessian(
         return run.like_inputs(run.finished(_gradient(run), run.inputs))
 
     return jacobian(gradient, inputs, create_graph, strict, vectorize)
+
+
+# One evaluation, and products with its Jacobian
+
+
+class Evaluation:
+    """One evaluation of a function, at copies of the arguments to differentiate by.
+
+    Arguments and results are pytrees of tensors. `create` says whether derivatives are part of the
+    graph of the arguments; by default they are if gradients are enabled and the derivatives depend
+    on a captured tensor that requires grad. `strict` raises an error if a derivative is zero for
+    lack of a dependence.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        func: Func,
+        args: Sequence[Any],
+        argnums: Any,
+        *,
+        has_aux: bool = False,
+        kwargs: dict[str, Any] | None = None,
+        create: bool | None = None,
+        strict: bool = False,
+    ) -> None:
+        self.name, self.create, self.strict = name, create, strict
+        self.recording = grad_mode.is_grad_enabled() if create is None else create
+        positions = _positions(name, argnums, len(args))
+        chosen = [args[k] for k in positions]
+        single = isinstance(argnums, int)
+        leaves, self.spec = pytree.flatten(chosen[0] if single else tuple(chosen))
+        _must_be_floats(f"{name}: an argument to differentiate by", leaves)
+        # An enclosing no_grad() only decides whether the derivative is recorded.
+        with grad_mode.enable_grad():
+            self.inputs = [_copy(t, create=self.recording) for t in leaves]
+            copies = self.like_inputs(self.inputs)
+            arguments = list(args)
+            for k, copy in zip(positions, (copies,) if single else copies, strict=True):
+                arguments[k] = copy
+            value = func(*arguments, **(kwargs or {}))
+        self.aux = None
+        if has_aux:
+            if not (isinstance(value, tuple) and len(value) == 2):
+                raise TypeError(
+                    f"{name}: with has_aux the function returns a pair, (output, aux), got "
+                    f"{type(value).__name__}"
+                )
+            value, self.aux = value
+        self.outputs, self.out_spec = pytree.flatten(value)
+        _must_be_floats(f"{name}: the value of the function", self.outputs)
+        self.check_strict(self.outputs, recorded=True)
+
+    def like_inputs(self, leaves: Sequence[Any]) -> Any:
+        """Return `leaves` in the structure of the arguments."""
+        return pytree.unflatten(self.spec, leaves)
+
+    def like_outputs(self, leaves: Sequence[Any]) -> Any:
+        """Return `leaves` in the structure of the value of the function."""
+        return pytree.unflatten(self.out_spec, leaves)
+
+    def value(self) -> Any:
+        """Return the value of the function."""
+        return self.like_outputs(
+            self.outputs if self.recorded(self.outputs) else [wrap(t._array) for t in self.outputs]
+        )
+
+    def recorded(self, tensors: Sequence[Any]) -> bool:
+        """Return whether to record derivatives that depend on `tensors`."""
+        if self.create is not None:
+            return self.create
+        copies = {id(t) for t in self.inputs}
+        return self.recording and any(id(t) not in copies for t in _sources(tensors))
+
+    def finished(self, tensors: Items, like: Sequence[Any] | None = None) -> list[Any]:
+        """Return `tensors`, with zeros for None, detached unless derivatives are recorded."""
+        self.check_strict(tensors, recorded=bool(self.create))
+        filled = [
+            t if t is not None else wrap(np.zeros_like(z._array))
+            for t, z in zip(tensors, like or tensors, strict=True)
+        ]
+        return filled if self.recorded(filled) else [wrap(t._array) for t in filled]
+
+    def finished_aux(self) -> Any:
+        """Return the auxiliary result, detached unless derivatives are recorded."""
+        if self.recorded([t for t in pytree.flatten(self.aux)[0] if isinstance(t, Node)]):
+            return self.aux
+        return pytree.mapped(lambda t: wrap(t._array) if isinstance(t, Node) else t, self.aux)
+
+    def weights(self, v: Any, spec: Any, like: Sequence[Any], kind: str) -> list[Any]:
+        """Return the leaves of `v`, checked against `spec` and `like`; by default 1."""
+        if v is None:
+            if len(like) != 1 or like[0]._array.size != 1:
+                raise ShapeError(
+                    f"{self.name}: v is None, expected a tensor for each of {kind}. Omit v only "
+                    "for one tensor of one element"
+                )
+            return [wrap(np.ones_like(like[0]._array))]
+        tensors, v_spec = pytree.flatten(v)
+        _must_be_floats(f"{self.name}: v", tensors)
+        shapes, expected = ([t._array.shape for t in ts] for ts in (tensors, like))
+        # In `autograd.functional` one tensor is the same as a tuple of one.
+        if shapes != expected or (self.create is None and v_spec != spec):
+            raise ShapeError(
+                f"{self.name}: v has the shapes {shapes}, expected the shapes {expected} of "
+                f"{kind}, in the same structure"
+            )
+        return [t.detach() if self.create is False else t for t in tensors]
+
+    def check_strict(self, tensors: Items, *, recorded: bool = False) -> None:
+        """With `strict`, raise if a derivative is None or, with `recorded`, not recorded."""
+        for k, t in enumerate(tensors if self.strict else ()):
+            if t is None or (recorded and not t._requires_grad):
+                raise GraphError(
+                    f"{self.name}: output {k}, or gradient {k} with create_graph=True, does not "
+                    "depend on the inputs, which strict=True refuses. Look for detach() and "
+                    "numpy(), or pass strict=False for a derivative of zero"
+                )
+
+    def gradient(self, *, create: bool) -> list[Any]:
+        """Return the gradient of a function that returns one number."""
+        shapes = [t._array.shape for t in self.outputs]
+        scalar = shapes == [()] or (self.create is not None and self.outputs[0]._array.size == 1)
+        if self.out_spec is not None or not scalar:
+            raise ShapeError(
+                f"{self.name}: the function must return one number, a tensor of shape (), got "
+                f"{shapes}: use .sum() or .mean(), or call vjp or jacobian"
+            )
+        ones = [wrap(np.ones_like(self.outputs[0]._array))]
+        return gradients(self.outputs, self.inputs, ones, create=create)
+
+    def jacobian(self) -> Any:
+        """Return the derivatives of all elements of the outputs by all arguments."""
+        create = self.recorded(self.outputs)
+        blocks = []
+        for output in self.outputs:
+            columns = _rows(output, self.inputs, create=create)
+            blocks.append(
+                self.like_inputs(
+                    [
+                        _stacked(self.finished(column, [t] * len(column)), output, t)
+                        for t, column in zip(self.inputs, columns, strict=True)
+                    ]
+                )
+            )
+        return self.like_outputs(blocks)
+
+
+def gradients(outputs: Items, inputs: Sequence[Any], weights: Items, *, create: bool) -> list[Any]:
+    """Return the gradient of the weighted outputs by each input; None without dependence."""
+    pairs = [
+        (t, v) for t, v in zip(outputs, weights, strict=True) if t is not None and t._requires_grad
+    ]
+    if not pairs:
+        return [None] * len(inputs)
+    tracked, seeds = zip(*pairs, strict=True)
+    return list(
+        grad(tracked, inputs, seeds, retain_graph=True, create_graph=create, allow_unused=True)
+    )
+
+
+def directional(outputs: Items, inputs: Sequence[Any], v: Items, *, create: bool) -> list[Any]:
+    """Return the derivative of each output along `v`; None without dependence.
+
+    The gradient J^T u is linear in its weights u, and its own gradient by u, weighted by v, is J v.
+    So the value of u does not matter (J. Townsend, "A new trick for calculating Jacobian vector
+    products", 2017).
+    """
+    tracked = [t for t in outputs if t is not None and t._requires_grad]
+    with grad_mode.enable_grad():
+        u = [wrap(np.zeros_like(t._array)).requires_grad_() for t in tracked]
+        back = gradients(tracked, inputs, u, create=True)
+    along = iter(gradients(back, u, v, create=create))
+    return [next(along) if t is not None and t._requires_grad else None for t in outputs]
+
+
+def _copy(t: Any, *, create: bool) -> Any:
+    """Return a copy of `t` to differentiate by; with `create`, a part of the graph of `t`."""
+    if create and t._requires_grad:
+        return record(s.reshape, (t,), {"shape": t._array.shape})
+    return t.detach().requires_grad_()
+
+
+def _rows(output: Any, inputs: Sequence[Any], *, create: bool) -> list[list[Any]]:
+    """Return for each input the list of the gradients of all elements of `output`."""
+    columns: list[list[Any]] = [[] for _ in inputs]
+    for k in range(output._array.size):
+        one = np.zeros(output._array.shape, output._array.dtype)
+        one.reshape(-1)[k] = 1
+        row = gradients((output,), inputs, (wrap(one),), create=create)
+        for column, g in zip(columns, row, strict=True):
+            column.append(g)
+    return columns
+
+
+def _stacked(column: Sequence[Any], output: Any, t: Any) -> Any:
+    """Return the Jacobian of `output` by `t`, whose rows are in `column`."""
+    shape = (*output._array.shape, *t._array.shape)
+    if not column:
+        return wrap(np.zeros(shape, t._array.dtype))
+    return record(s.reshape, (record(s.stack, column, {"axis": 0}),), {"shape": shape})
+
+
+def _sources(tensors: Sequence[Any]) -> Iterator[Any]:
+    """Yield the leaves that `tensors` depend on and that require grad."""
+    seen: set[int] = set()
+    pending = [t for t in tensors if t._requires_grad]
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node._parents is None:
+            yield node
+        else:
+            pending += [a for a in node._parents if a is not None]
+
+
+def _positions(name: str, argnums: Any, count: int) -> list[int]:
+    """Return `argnums` as a list, counted from the front."""
+    positions = [argnums] if isinstance(argnums, int) else list(argnums)
+    positions = [range(count)[k] if k in range(-count, count) else -1 for k in positions]
+    if not positions or -1 in positions or len(set(positions)) < len(positions):
+        raise ValueError(
+            f"{name}: argnums is {argnums!r}, expected one or more of the {count} positional "
+            "arguments, none twice"
+        )
+    return positions
+
+
+def _must_be_floats(name: str, leaves: Sequence[Any]) -> None:
+    """Raise `TypeError` unless `leaves` are tensors of floats."""
+    if not leaves:
+        raise TypeError(
+            f"{name} must be a tensor, or tensors nested in tuples, lists and dicts, got none"
+        )
+    for t in leaves:
+        if not (isinstance(t, Node) and t._array.dtype.kind == "f"):
+            kind = f"a tensor of {t._array.dtype}" if isinstance(t, Node) else type(t).__name__
+            raise TypeError(f"{name} must be a tensor of floats (or several, nested), got {kind}")
