@@ -250,7 +250,7 @@ class Methods(Node):
     argmax, argmin, var, std = reduction.argmax, reduction.argmin, reduction.var, reduction.std
     all, any, count_nonzero = reduction.all, reduction.any, reduction.count_nonzero
     logsumexp, softmax, log_softmax = reduction.logsumexp, reduction.softmax, reduction.log_softmax
-    norm, median, quantile = la.p_norm, indexing.median, indexing.quantile
+    norm, median, quantile = la.p_norm, reduction.median, reduction.quantile
     cumsum, cumprod = reduction.cumsum, reduction.cumprod
 
     # Linear algebra

@@ -1,28 +1,44 @@
-"""Indexing, scattering, sorting and quantiles, with PyTorch's names and parameters."""
+"""Indexing, scattering and sorting, with PyTorch's names and parameters."""
 
 from __future__ import annotations
 
 from operator import index as as_int
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import as_array, normalize_dim, reduction_axes
-from tinygrad_fc.functional.reduction import ValuesIndices, values_at
+from tinygrad_fc.functional.arguments import as_array, normalize_dim
 from tinygrad_fc.graph import Node, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
-from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["argsort", "bincount", "gather", "index_add", "index_select", "masked_select", "median"]
-__all__ += ["narrow", "nonzero", "quantile", "scatter", "scatter_add", "searchsorted", "select"]
+__all__ = ["argsort", "bincount", "gather", "index_add", "index_select", "masked_select"]
+__all__ += ["narrow", "nonzero", "scatter", "scatter_add", "searchsorted", "select"]
 __all__ += ["sort", "take_along_dim", "topk", "unique"]
+
+
+class ValuesIndices(NamedTuple):
+    """Values along a dimension, and their indices."""
+
+    values: Any
+    indices: Any
+
+
+def values_at(input: Any, settings: dict[str, Any], at: Any) -> ValuesIndices:
+    """Return the elements at the indices `at` along the axis of `settings`, and the indices."""
+    if not input.ndim:
+        return ValuesIndices(input, at)
+    axis = settings["axis"] % input.ndim
+    values = i.gather(input, at, axis=axis)
+    if settings["keepdims"]:
+        return ValuesIndices(values, at)
+    return ValuesIndices(values.squeeze(axis), at.squeeze(axis))
 
 
 def _indices(index: Any, n: int, what: str) -> Any:
@@ -332,44 +348,6 @@ def topk(
     return ValuesIndices(gather(input, dim, at) if input.ndim else input, at)
 
 
-def median(
-    input: Tensor,
-    dim: int | None = None,
-    keepdim: bool = False,
-    *,
-    axis: int | None = None,
-    keepdims: bool | None = None,
-) -> Any:
-    """Return the median; with `dim`, the values and their indices.
-
-    For an even count it is the lower of the two middle elements; it is NaN if any element is.
-    Without `dim`, elements equal to it share the gradient evenly; with `dim`, the element at the
-    index gets it. Raises `ShapeError` if there are no elements.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 5.0, 4.0, 2.0]]).median(dim=1)
-    ValuesIndices(values=tensor([2.]), indices=tensor([3]))
-    """
-    if dim is None and axis is None:
-        if not input.numel():
-            return input.sum() * np.nan
-        return r.median(input, axis=None, keepdims=bool(keepdims))
-    along = normalize_dim(dim if axis is None else axis, input.ndim or 1, "median")  # type: ignore[arg-type]
-    settings = reduction_axes(dim, keepdim, axis, keepdims)
-    if not input.ndim:
-        return ValuesIndices(input, c.argmax(input))
-    n = input.shape[along]
-    if not n:
-        raise ShapeError(f"median over axis {along} of a tensor {input.shape} has no elements")
-    ordered = as_array(argsort(input, along))
-    middle = ordered.take([(n - 1) // 2], along)
-    if input.dtype.kind == "f":
-        is_nan = np.isnan(input._array)
-        any_nan = is_nan.any(along, keepdims=True)
-        middle = np.where(any_nan, is_nan.argmax(along, keepdims=True), middle)
-    return values_at(input, settings, wrap(middle))
-
-
 def unique(
     input: Tensor,
     sorted: bool = True,
@@ -462,46 +440,3 @@ def searchsorted(
             "expected (n,), or (..., n) and (..., k)"
         )
     return wrap(indices.astype(np.int32 if out_int32 else np.int64))
-
-
-def quantile(
-    input: Tensor,
-    q: Any,
-    dim: int | None = None,
-    keepdim: bool = False,
-    *,
-    interpolation: str = "linear",
-) -> Tensor:
-    """Return the `q`-quantiles over `dim`, or of all elements; a vector `q` adds a first axis.
-
-    `interpolation` between two elements is "linear", "lower", "higher", "nearest" or "midpoint". A
-    quantile is NaN if any element is. Raises `ShapeError` if there are no elements, `ValueError`
-    unless 0 <= q <= 1.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.quantile(tg.tensor([1.0, 2.0, 4.0]), 0.75)
-    tensor(3.)
-    """
-    at = as_array(q, input.dtype)
-    along = 0 if dim is None else normalize_dim(dim, input.ndim, "quantile")
-    x = input.reshape(-1) if dim is None else input
-    n = x.shape[along]
-    if not n or at.ndim > 1:
-        raise ShapeError(f"quantile needs elements and q (k,), got shapes {x.shape} and {at.shape}")
-    if not np.all((at >= 0) & (at <= 1)):
-        raise ValueError(f"quantile: q must be in [0, 1], got {q!r:.60}")
-    rounding = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}
-    position = rounding.get(interpolation, np.positive)(at * (n - 1))
-    low, high = np.floor(position).astype(np.intp), np.ceil(position).astype(np.intp)
-    weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else position - low
-    last = (*(k for k in range(x.ndim) if k != along), along)
-    ordered = sort(s.transpose(x, axes=last)).values
-    out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
-    largest = ordered._array[..., -1:] if at.ndim else ordered._array[..., -1]
-    out = e.where(np.isnan(largest), np.nan, out)  # NaN is sorted last
-    if at.ndim:
-        out = s.transpose(out, axes=(out.ndim - 1, *range(out.ndim - 1)))
-    if not keepdim:
-        return out
-    rest = tuple(1 if dim is None or k == along else m for k, m in enumerate(input.shape))
-    return s.reshape(out, shape=(*at.shape, *rest))

@@ -1,4 +1,4 @@
-"""Reductions, softmax, variances and cumulative sums, with PyTorch's names and parameters.
+"""Reductions, quantiles, softmax and cumulative sums, with PyTorch's names and parameters.
 
 NumPy's `axis` and `keepdims` are accepted in place of `dim` and `keepdim`.
 """
@@ -6,17 +6,18 @@ NumPy's `axis` and `keepdims` are accepted in place of `dim` and `keepdim`.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import Dim, normalize_dim, reduction_axes
+from tinygrad_fc.functional.arguments import Dim, as_array, normalize_dim, reduction_axes
+from tinygrad_fc.functional.indexing import ValuesIndices, argsort, sort, values_at
 from tinygrad_fc.graph import Node, operand, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import reduce as r
+from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,15 +27,8 @@ if TYPE_CHECKING:
     Decorator = Callable[[Callable[..., Any]], Callable[..., Tensor]]
 
 __all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum"]
-__all__ += ["log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax", "std", "sum"]
-__all__ += ["var", "var_mean"]
-
-
-class ValuesIndices(NamedTuple):
-    """Values along a dimension, and their indices."""
-
-    values: Any
-    indices: Any
+__all__ += ["log_softmax", "logsumexp", "max", "mean", "median", "min", "prod", "quantile"]
+__all__ += ["softmax", "std", "sum", "var", "var_mean"]
 
 
 def _as_dtype(input: Any, dtype: Any, op: Any) -> Any:
@@ -207,17 +201,6 @@ def _extreme(reduce: Any, arg_reduce: Any, elementwise: Any) -> Callable[[Any], 
     return decorate
 
 
-def values_at(input: Any, settings: dict[str, Any], at: Any) -> ValuesIndices:
-    """Return the elements at the indices `at` along the axis of `settings`, and the indices."""
-    if not input.ndim:
-        return ValuesIndices(input, at)
-    axis = settings["axis"] % input.ndim
-    values = i.gather(input, at, axis=axis)
-    if settings["keepdims"]:
-        return ValuesIndices(values, at)
-    return ValuesIndices(values.squeeze(axis), at.squeeze(axis))
-
-
 @_extreme(r.amax, c.argmax, e.maximum)
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the largest element; with `dim`, the values and their indices.
@@ -239,6 +222,87 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([[1.0, 5.0], [3.0, 4.0]]).min(dim=1).values
     tensor([1., 3.])
     """
+
+
+def median(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """Return the median; with `dim`, the values and their indices.
+
+    For an even count it is the lower of the two middle elements; it is NaN if any element is.
+    Without `dim`, elements equal to it share the gradient evenly; with `dim`, the element at the
+    index gets it. Raises `ShapeError` if there are no elements.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 5.0, 4.0, 2.0]]).median(dim=1)
+    ValuesIndices(values=tensor([2.]), indices=tensor([3]))
+    """
+    if dim is None and axis is None:
+        if not input.numel():
+            return input.sum() * np.nan
+        return r.median(input, axis=None, keepdims=bool(keepdims))
+    along = normalize_dim(dim if axis is None else axis, input.ndim or 1, "median")  # type: ignore[arg-type]
+    settings = reduction_axes(dim, keepdim, axis, keepdims)
+    if not input.ndim:
+        return ValuesIndices(input, c.argmax(input))
+    n = input.shape[along]
+    if not n:
+        raise ShapeError(f"median over axis {along} of a tensor {input.shape} has no elements")
+    ordered = as_array(argsort(input, along))
+    middle = ordered.take([(n - 1) // 2], along)
+    if input.dtype.kind == "f":
+        is_nan = np.isnan(input._array)
+        any_nan = is_nan.any(along, keepdims=True)
+        middle = np.where(any_nan, is_nan.argmax(along, keepdims=True), middle)
+    return values_at(input, settings, wrap(middle))
+
+
+def quantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
+    """Return the `q`-quantiles over `dim`, or of all elements; a vector `q` adds a first axis.
+
+    `interpolation` between two elements is "linear", "lower", "higher", "nearest" or "midpoint". A
+    quantile is NaN if any element is. Raises `ShapeError` if there are no elements, `ValueError`
+    unless 0 <= q <= 1.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.quantile(tg.tensor([1.0, 2.0, 4.0]), 0.75)
+    tensor(3.)
+    """
+    at = as_array(q, input.dtype)
+    along = 0 if dim is None else normalize_dim(dim, input.ndim, "quantile")
+    x = input.reshape(-1) if dim is None else input
+    n = x.shape[along]
+    if not n or at.ndim > 1:
+        raise ShapeError(f"quantile needs elements and q (k,), got shapes {x.shape} and {at.shape}")
+    if not np.all((at >= 0) & (at <= 1)):
+        raise ValueError(f"quantile: q must be in [0, 1], got {q!r:.60}")
+    rounding = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}
+    position = rounding.get(interpolation, np.positive)(at * (n - 1))
+    low, high = np.floor(position).astype(np.intp), np.ceil(position).astype(np.intp)
+    weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else position - low
+    last = (*(k for k in range(x.ndim) if k != along), along)
+    ordered = sort(s.transpose(x, axes=last)).values
+    out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
+    largest = ordered._array[..., -1:] if at.ndim else ordered._array[..., -1]
+    out = e.where(np.isnan(largest), np.nan, out)  # NaN is sorted last
+    if at.ndim:
+        out = s.transpose(out, axes=(out.ndim - 1, *range(out.ndim - 1)))
+    if not keepdim:
+        return out
+    rest = tuple(1 if dim is None or k == along else m for k, m in enumerate(input.shape))
+    return s.reshape(out, shape=(*at.shape, *rest))
 
 
 def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Any:
