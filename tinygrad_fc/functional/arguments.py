@@ -95,6 +95,25 @@ def reduction_axes(
     return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
 
 
+def to_array(values: Any) -> Any:
+    """Return the array of a tensor, or `values` as an array."""
+    if isinstance(values, Node):
+        return values._array
+    refuse_lazy(values, "an index or target")
+    return np.asarray(values)
+
+
+def require(
+    condition: bool, function: str, expected: str | tuple[str, ...], **argument: Any
+) -> None:
+    """Raise `ValueError` unless `condition`; `expected` is a phrase or a tuple of choices."""
+    if not condition:
+        ((name, value),) = argument.items()
+        if isinstance(expected, tuple):
+            expected = f"one of {', '.join(expected)}"
+        raise ValueError(f"{function}: {name} is {value!r}, expected {expected}")
+
+
 # Functions that accept arrays, lists and numbers in place of tensors
 
 _UNCONVERTED = {"add", "sub", "div", "pow", "sum", "mean", "where", "linear", "softmax"}

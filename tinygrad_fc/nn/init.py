@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.functional.arguments import require
 from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.functional.arguments import require
 from tinygrad_fc.functional.shape import flatten, unflatten
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.nn.layer_error import LayerError
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled

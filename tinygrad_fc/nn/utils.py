@@ -10,10 +10,10 @@ import numpy as np
 
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.functional.arguments import require
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
-from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.nn.parameter import refuse_module
 from tinygrad_fc.tensor import Tensor
 

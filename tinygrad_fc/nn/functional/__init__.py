@@ -8,6 +8,5 @@ from tinygrad_fc.nn.functional.activation import *  # type: ignore[assignment]
 from tinygrad_fc.nn.functional.classification import *
 from tinygrad_fc.nn.functional.dropout import *
 from tinygrad_fc.nn.functional.linear import *
-from tinygrad_fc.nn.functional.margin import *
+from tinygrad_fc.nn.functional.loss import *
 from tinygrad_fc.nn.functional.norm import *
-from tinygrad_fc.nn.functional.regression import *

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.arguments import normalize_dim, require
 from tinygrad_fc.functional.reduction import log_softmax, softmax
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.graph import record
-from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.ops import activation as a
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops.elementwise import sigmoid, tanh

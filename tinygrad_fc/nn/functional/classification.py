@@ -8,15 +8,14 @@ import numpy as np
 
 from tinygrad_fc.device import device_of, moved
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.functional.arguments import require, to_array
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.graph import record
-from tinygrad_fc.nn.functional.checks import (
+from tinygrad_fc.nn.functional.loss import (
     check_prediction,
     check_shapes,
     float_target,
     reduced,
-    require,
-    to_array,
 )
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import loss as l

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.device import device_of, moved
+from tinygrad_fc.functional.arguments import require
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
-from tinygrad_fc.nn.functional.checks import require
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import norm as n
 from tinygrad_fc.random import rng_of

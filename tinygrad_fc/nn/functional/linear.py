@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.functional.arguments import require, to_array
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.functional.linalg import einsum, linear
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import mutation_lock, record_change, wrap
-from tinygrad_fc.nn.functional.checks import require, to_array
 from tinygrad_fc.ops import elementwise as e
 
 if TYPE_CHECKING:
