@@ -1,4 +1,4 @@
-"""Normalization layers: subtract a mean, divide by a standard deviation, scale and shift."""
+"""Normalization layers (mean 0, variance 1, scale and shift) and dropout (random zeros)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tinygrad_fc.functional.arguments import require
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
+from tinygrad_fc.nn.functional.norm import check_probability
 from tinygrad_fc.nn.layer_error import LayerError
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.nn.parameter import Parameter
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["BatchNorm1d", "GroupNorm", "InstanceNorm1d", "LayerNorm", "RMSNorm"]
+__all__ = [
+    "AlphaDropout", "BatchNorm1d", "Dropout", "GroupNorm", "InstanceNorm1d", "LayerNorm", "RMSNorm",
+]  # fmt: skip
 
 
 class _Affine(Module):
@@ -285,3 +288,41 @@ class GroupNorm(_Affine):
             f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
             f"bias={self.bias is not None}"
         )
+
+
+class _Dropout(Module):
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        check_probability(p)
+        self.p, self.inplace = p, inplace
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
+    """Set elements to 0 with probability `p` in training: `nn.functional.dropout`.
+
+    Raises `ValueError` for `p` outside [0, 1]. Srivastava et al. (2014).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.Dropout(p=0.2).eval()(tg.ones(2))
+    tensor([1., 1.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(input, self.p, self.training)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for networks with `SELU` activations, `nn.functional.alpha_dropout`.
+
+    Raises `ValueError` for `p` outside [0, 1]. Klambauer et al. (2017).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.AlphaDropout(p=0.2).eval()(tg.ones(2))
+    tensor([1., 1.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.alpha_dropout(input, self.p, self.training)

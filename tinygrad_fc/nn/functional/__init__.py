@@ -6,7 +6,6 @@ from tinygrad_fc.ops.elementwise import *
 # These replace ops of the same name by functions with PyTorch's options, such as inplace.
 from tinygrad_fc.nn.functional.activation import *  # type: ignore[assignment]
 from tinygrad_fc.nn.functional.classification import *
-from tinygrad_fc.nn.functional.dropout import *
 from tinygrad_fc.nn.functional.linear import *
 from tinygrad_fc.nn.functional.loss import *
 from tinygrad_fc.nn.functional.norm import *
