@@ -1,21 +1,25 @@
-"""Linear layers and functions, padding."""
+"""Linear and embedding layers and functions, padding."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import T, close, same
+from drawing import T, close, cotangent, gradients, same, slopes
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 F = nn.functional
+seeds = st.integers(0, 2**32 - 1)
 
 
 # Padding
@@ -69,3 +73,106 @@ def test_pad_is_numpys_from_the_last_axis_on(data: st.DataObject, shape: Any, mo
 def test_pad_errors(pad: Any, mode: str, message: str):
     with pytest.raises((ShapeError, ValueError), match=message):
         F.pad(tg.zeros(3), pad, mode)
+
+
+# Layers
+
+
+@given(seeds, st.sampled_from([(), (3,), (2, 4), (0,)]), st.sampled_from([None, 0, -1]))
+def test_embedding_is_a_product_with_one_hot_rows(
+    seed: int, shape: tuple[int, ...], padding: int | None
+):
+    layer = nn.Embedding(5, 3, padding_idx=padding)
+    rows = np.random.default_rng(seed).integers(0, 5, shape)
+    out = layer(tg.tensor(rows))
+    hot = F.one_hot(tg.tensor(rows), 5).numpy()
+    close(out.detach().numpy(), hot @ layer.weight.detach().numpy())
+    g = cotangent(out.shape, seed)
+    out.backward(tg.tensor(g))
+    expected = np.einsum("nv,nd->vd", hot.reshape(-1, 5), g.reshape(-1, 3))
+    if padding is not None:
+        assert not layer.weight.detach().numpy()[padding].any()
+        expected[padding] = 0
+    assert layer.weight.grad is not None
+    close(layer.weight.grad.numpy(), expected)
+
+
+@given(seeds, st.sampled_from([1.0, 2.0, np.inf]))
+def test_only_rows_that_are_used_are_shortened(seed: int, p: float):
+    layer = nn.Embedding(4, 3, max_norm=0.5, norm_type=p)
+    before = layer.weight.detach().clone().numpy()
+    used = np.unique(np.random.default_rng(seed).integers(0, 4, 2))
+    layer(tg.tensor(used))
+    after = layer.weight.detach().numpy()
+    assert (np.linalg.norm(after[used], p, axis=1) <= 0.5).all()
+    assert np.array_equal(np.delete(after, used, 0), np.delete(before, used, 0))
+
+
+def test_a_frozen_embedding_is_not_learned():
+    layer = nn.Embedding.from_pretrained(tg.ones(3, 2), padding_idx=1)
+    assert not layer.weight.requires_grad
+    assert layer(tg.tensor([1])).tolist() == [[1.0, 1.0]]
+    assert nn.Embedding.from_pretrained(tg.ones(3, 2), freeze=False).weight.requires_grad
+
+
+@given(seeds)
+def test_bilinear(seed: int):
+    rng = np.random.default_rng(seed)
+    arrays = [rng.normal(size=s) for s in ((2, 3), (2, 4), (5, 3, 4), (5,))]
+
+    def plain(x: Any, y: Any, w: Any, b: Any) -> Any:
+        return np.stack([[a @ v @ c for v in w] for a, c in zip(x, y, strict=True)]) + b
+
+    inputs = [T(a) for a in arrays]
+    close(F.bilinear(*inputs).detach().numpy(), plain(*arrays))
+    for a, b in zip(gradients(F.bilinear, inputs, seed), slopes(plain, arrays, seed), strict=True):
+        close(a, b)
+
+
+@given(seeds)
+def test_unflatten_undoes_flatten(seed: int):
+    x = tg.tensor(np.random.default_rng(seed).normal(size=(2, 3, 4)))
+    net = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (3, -1)))
+    assert net(x).tolist() == x.tolist()
+    assert nn.Unflatten(-1, (2, 2))(x).shape == (2, 3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (
+            lambda: nn.Embedding(3, 2)(tg.tensor([0, 3])),
+            RangeError,
+            "the indices are 0 to 3, expected 0 to 2",
+        ),
+        (lambda: nn.Embedding(3, 2)(tg.tensor([-1])), RangeError, "the indices are -1 to -1"),
+        (
+            lambda: nn.Embedding(3, 2)(tg.zeros(1)),
+            DtypeError,
+            "the indices are float64, expected integers",
+        ),
+        (
+            lambda: nn.Embedding(3, 2, padding_idx=3),
+            RangeError,
+            "padding_idx is 3, expected -3 to 2",
+        ),
+        (
+            lambda: nn.Unflatten(1, (2, 2))(tg.zeros(3, 5)),
+            ShapeError,
+            "cannot split axis",
+        ),
+        (
+            lambda: nn.Bilinear(2, 3, 4)(tg.zeros(5, 2), tg.zeros(5, 2)),
+            nn.LayerError,
+            "axis -1 has size 2, but its in2_features is 3",
+        ),
+        (
+            lambda: F.bilinear(tg.zeros(5, 2), tg.zeros(4, 2), tg.zeros(1, 2, 2)),
+            ShapeError,
+            r"shapes \(5, 2\) and \(4, 2\) and the weight \(1, 2, 2\)",
+        ),
+    ],
+)
+def test_messages(call: Callable[[], Any], kind: type[Exception], message: str):
+    with pytest.raises(kind, match=message):
+        call()

@@ -5,7 +5,6 @@ from tinygrad_fc.nn import init as init
 from tinygrad_fc.nn import utils as utils
 from tinygrad_fc.nn.activation import *
 from tinygrad_fc.nn.container import *
-from tinygrad_fc.nn.embedding import *
 from tinygrad_fc.nn.layer_error import *
 from tinygrad_fc.nn.linear import *
 from tinygrad_fc.nn.loss import *
