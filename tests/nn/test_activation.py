@@ -1,8 +1,9 @@
-"""Activations: what they are, to the last digits, at their kinks and far out."""
+"""Activations: values and gradients to the last digits, and modules made from functions."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import pickle
 from decimal import Context, Decimal, localcontext
@@ -18,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
+from tinygrad_fc.nn.activation import FromFunction
 from tinygrad_fc.ops.special import erf, ndtr
 
 if TYPE_CHECKING:
@@ -322,3 +324,42 @@ def test_prelu_of_another_number_of_channels_says_which_layer_it_is():
 def test_messages(call: Callable[[], Any], message: str):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# Modules made from functions
+
+MODULES = {
+    name: kind
+    for name, kind in vars(nn).items()
+    if isinstance(kind, type) and issubclass(kind, FromFunction)
+}
+
+
+def function_of(kind: Any) -> Any:
+    return getattr(nn.functional, kind._function_name.rpartition(".")[2])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_settings_and_defaults_are_those_of_the_function(name: str):
+    declared = inspect.signature(MODULES[name]).parameters
+    if not declared:
+        return
+    parameters = inspect.signature(function_of(MODULES[name])).parameters
+    assert declared.keys() <= parameters.keys()
+    assert {k: p.default for k, p in declared.items()} == {
+        k: parameters[k].default for k in declared
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_docstring_is_that_of_the_function(name: str):
+    assert inspect.getdoc(function_of(MODULES[name])) in str(inspect.getdoc(MODULES[name]))
+
+
+def test_settings_are_checked_by_name_and_number():
+    with pytest.raises(TypeError, match=r"ELU\(alpha=1.0, inplace=False\): too many positional"):
+        nn.ELU(1.0, False, 3)  # type: ignore[call-arg]  # noqa: FBT003
+    with pytest.raises(TypeError, match=r"Threshold\(threshold, value, inplace=False\): missing"):
+        nn.Threshold(1.0)  # type: ignore[call-arg]
+    assert nn.ELU(alpha=2.0).alpha == 2
+    assert nn.CrossEntropyLoss(tg.ones(3)).weight.tolist() == [1, 1, 1]
