@@ -213,20 +213,6 @@ def test_apply_calls_with_children_first_and_shared_ones_once_per_parent():
     assert [id(m) for m in seen] == [id(m) for m in (net[0][0], shared, net[0], shared, net)]
 
 
-def test_a_parameter_shares_memory_and_is_never_a_result():
-    array = np.zeros(2)
-    parameter = Parameter(array)
-    assert np.shares_memory(parameter.numpy(), array)
-    product = tg.ones(2, requires_grad=True) * 2
-    assert Parameter(product).is_leaf
-    assert np.shares_memory(Parameter(product).numpy(), product.numpy())
-    assert Parameter().shape == (0,)
-    assert type(parameter + 1) is tg.Tensor
-    assert not Parameter(array, requires_grad=False).requires_grad
-    with pytest.raises(TypeError, match="only floats have gradients"):
-        Parameter(np.arange(3))
-
-
 def test_what_would_take_a_parameters_place_unnoticed_is_refused():
     layer = nn.Linear(2, 2)
     with pytest.raises(

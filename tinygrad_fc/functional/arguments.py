@@ -99,7 +99,7 @@ def to_array(values: Any) -> Any:
     """Return the array of a tensor, or `values` as an array."""
     if isinstance(values, Node):
         return values._array
-    refuse_lazy(values, "an index or target")
+    refuse_lazy(values, "an index, target or state")
     return np.asarray(values)
 
 

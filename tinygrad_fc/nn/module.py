@@ -17,14 +17,13 @@ from tinygrad_fc.device import CPU, device, gpu
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.layer_error import add_path
-from tinygrad_fc.nn.parameter import Parameter, reset_grad
-from tinygrad_fc.nn.state_dict import collect, join, load
+from tinygrad_fc.nn.parameter import Parameter, collect_state, join_path, load_state, reset_grad
 from tinygrad_fc.tensor import Tensor, device_and_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tinygrad_fc.nn.state_dict import IncompatibleKeys
+    from tinygrad_fc.nn.parameter import IncompatibleKeys
     from tinygrad_fc.tensor import RemovableHandle
 
 __all__ = ["Module"]
@@ -147,7 +146,9 @@ class Module:
         if recurse:
             modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
         named = (
-            (join(path, name), tensor) for path, module in modules for name, tensor in own(module)
+            (join_path(path, name), tensor)
+            for path, module in modules
+            for name, tensor in own(module)
         )
         return _unique(named) if remove_duplicate else named
 
@@ -329,7 +330,7 @@ class Module:
         >>> {name: t.shape for name, t in tg.nn.Linear(3, 2).state_dict().items()}
         {'weight': (2, 3), 'bias': (2,)}
         """
-        return collect(self, {} if destination is None else destination, prefix, keep_vars)
+        return collect_state(self, {} if destination is None else destination, prefix, keep_vars)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -341,7 +342,7 @@ class Module:
         Raises `RuntimeError` with a list of missing and unexpected paths and wrong shapes, and then
         changes nothing.
         """
-        return load(self, state_dict, strict=strict, assign=assign)
+        return load_state(self, state_dict, strict=strict, assign=assign)
 
     # Hooks
 
@@ -446,7 +447,7 @@ def _submodules(root: Module, path: str, seen: set[Module] | None) -> list[tuple
         seen.add(root)
     result = [(path, root)]
     for name, module in members(root, Module):
-        result += _submodules(module, join(path, name), seen)
+        result += _submodules(module, join_path(path, name), seen)
     return result
 
 

@@ -15,8 +15,7 @@ from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn.module import Module, members
-from tinygrad_fc.nn.parameter import Parameter
-from tinygrad_fc.nn.state_dict import join
+from tinygrad_fc.nn.parameter import Parameter, join_path
 from tinygrad_fc.random import default_generator
 from tinygrad_fc.tensor import Tensor
 
@@ -177,7 +176,7 @@ def _add_layers(
             row.parameters += parameter.numel()
             row.trainable += parameter.numel() * parameter.requires_grad
     for name, child in members(module, Module):
-        _add_layers(layers, paths, child, join(path, name), depth + 1)
+        _add_layers(layers, paths, child, join_path(path, name), depth + 1)
 
 
 def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Layer]) -> int:

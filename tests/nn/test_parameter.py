@@ -1,4 +1,4 @@
-"""A model's state: saved, loaded, copied, shared, buffers and all."""
+"""Parameters, and the state of a model: saved, loaded, copied, shared."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ class Plain(Module):
     def __init__(self, **held: Any) -> None:
         for name, value in held.items():
             setattr(self, name, value)
+
+
+def test_a_parameter_shares_memory_and_is_never_a_result():
+    array = np.zeros(2)
+    parameter = Parameter(array)
+    assert np.shares_memory(parameter.numpy(), array)
+    product = tg.ones(2, requires_grad=True) * 2
+    assert Parameter(product).is_leaf
+    assert np.shares_memory(Parameter(product).numpy(), product.numpy())
+    assert Parameter().shape == (0,)
+    assert type(parameter + 1) is tg.Tensor
+    assert not Parameter(array, requires_grad=False).requires_grad
+    with pytest.raises(TypeError, match="only floats have gradients"):
+        Parameter(np.arange(3))
 
 
 def test_a_loaded_model_is_the_saved_one():
