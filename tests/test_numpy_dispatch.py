@@ -238,6 +238,8 @@ FUNCTIONS = {
     "det": (np.linalg.det, None),
     "slogdet": (lambda x: np.linalg.slogdet(x + 3 * np.eye(3)).logabsdet, None),
     "cholesky": (lambda x: np.linalg.cholesky(x @ x.T + np.eye(3)), None),
+    "svd": (lambda x: np.linalg.svd(x * APART + 300 * np.diag([2, 4, 9])).S, None),
+    "svdvals": (lambda x: np.linalg.svdvals(x + np.diag([3, 6, 9])), None),
     "bincount": (lambda x: np.bincount([0, 2, 2], weights=x[0], minlength=4), None),
 }
 CUBE = np.random.default_rng(0).normal(size=(2, 3, 4))

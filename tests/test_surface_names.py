@@ -27,7 +27,8 @@ cumsum cumprod amax amin median count_nonzero norm trace inner kron index_select
 repeat_interleave select diag argsort tril triu index_add masked_select scatter scatter_add
 nonzero unique bincount roll narrow take_along_dim movedim ravel unflatten"""
 FUNCTIONS = """einsum cat stack var_mean tensordot hstack vstack meshgrid searchsorted linalg.norm
-linalg.vector_norm linalg.solve linalg.inv linalg.det linalg.slogdet linalg.cholesky"""
+linalg.vector_norm linalg.solve linalg.inv linalg.det linalg.slogdet linalg.cholesky
+linalg.svd linalg.svdvals linalg.cross svd cross"""
 METHODS = """shape dtype ndim size numel dim item tolist numpy clone detach requires_grad
 requires_grad_ is_leaf grad retain_grad register_hook backward data T mT to float double int long
 bool type_as contiguous view expand __len__ __iter__ __getitem__ __setitem__ __bool__ __float__

@@ -197,6 +197,8 @@ ADAPTERS: dict[Any, Any] = {
     np.linalg.inv: lambda a: f.linalg.inv(_float(a)),
     np.linalg.det: lambda a: f.linalg.det(_float(a)),
     np.linalg.slogdet: lambda a: f.linalg.slogdet(_float(a)),
+    np.linalg.svd: lambda a, full_matrices=True: f.linalg.svd(_float(a), full_matrices),
+    np.linalg.svdvals: lambda x: f.linalg.svdvals(_float(x)),
     np.linalg.cholesky: lambda a, *, upper=False: f.linalg.cholesky(_float(a), upper=upper),
 }
 

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
+from tinygrad_fc.domain import real
 from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
+from tinygrad_fc.testing import check
 
 la = tg.linalg
 sizes = st.integers(1, 5)
@@ -209,12 +211,43 @@ def test_singular_values_and_their_slopes(n: int, m: int, batch: tuple[int, ...]
     close(x.grad.numpy(), (u * g[..., None, :]) @ v, tolerance=1e-10)
 
 
-@given(seeds, st.sampled_from([2, -2, "nuc"]))
-@settings(max_examples=20)
-def test_norms_by_singular_values_in_the_second_order(seed: int, order: Any):
-    a, w = some(3, 2, seed=seed), some(3, 2, seed=seed + 1)
+def separate(a: np.ndarray) -> bool:
+    """Return whether all singular values are distinct and not 0, by a margin."""
     s = np.linalg.svdvals(a)
-    if np.abs(s[0] - s[1]) < 0.2 or s[1] < 0.2:
+    return bool((-np.diff(s, append=0) > 0.1).all())
+
+
+@given(sizes, sizes, batches, seeds)
+@settings(max_examples=20)
+def test_the_factors_of_an_svd(n: int, m: int, batch: tuple[int, ...], seed: int):
+    a = some(*batch, n, m, seed=seed)
+    U, S, right = la.svd(tg.tensor(a), full_matrices=False)
+    close((U * S[..., None, :] @ right).numpy(), a, tolerance=1e-12)
+    for product in (U.mT @ U, right @ right.mT):
+        close(product.numpy(), np.broadcast_to(np.eye(min(n, m)), product.shape), tolerance=1e-12)
+    assert (S.numpy() >= 0).all()
+    assert (np.diff(S.numpy()) <= 0).all()
+    left, values, V = tg.svd(tg.tensor(a))
+    assert [x.tolist() for x in (left, values, V.mT)] == [x.tolist() for x in (U, S, right)]
+
+
+@pytest.mark.parametrize("shape", [("n", "n"), (3, 2), (2, 3)])
+def test_derivatives_of_an_svd(shape: Any):
+    def without_signs(x: tg.Tensor) -> tg.Tensor:
+        U, S, V = tg.svd(x)
+        vectors = tg.cat([U, V], dim=0)  # each column is unique up to its sign
+        return (vectors[:, None] * vectors) * S
+
+    check(without_signs, real(*shape, where=separate), max_examples=15)
+
+
+@given(seeds, st.sampled_from([2, -2, "nuc"]), st.booleans())
+@settings(max_examples=20)
+def test_norms_by_singular_values_in_the_second_order(seed: int, order: Any, orthogonal: bool):
+    a, w = some(3, 2, seed=seed), some(3, 2, seed=seed + 1)
+    if orthogonal and order == "nuc":  # smooth, though the singular values are equal
+        a = np.linalg.qr(a)[0]
+    elif not separate(a / 2):
         return
 
     def slope(x: tg.Tensor) -> tg.Tensor:
@@ -283,6 +316,9 @@ REFUSED = {
     "right side": (lambda: la.solve(tg.eye(2), tg.ones(3, 1)), ShapeError, WIDTH),
     "two dtypes": (lambda: la.solve(tg.eye(2), tg.ones(2).float()), DtypeError, "equal dtypes"),
     "order of a vector": (lambda: tg.norm(tg.ones(2), "x"), ShapeError, "must be a number, got"),
+    "svd of a vector": (lambda: la.svd(tg.ones(3)), ShapeError, r"need matrices \(\.\.\., n, m\)"),
+    "full svd": (lambda: la.svd(tg.ones(3, 2)), ShapeError, "not square. Pass full_matrices=False"),
+    "cross": (lambda: tg.cross(tg.eye(3), tg.eye(2)), ShapeError, "cross needs axes of size 3"),
     "order": (lambda: la.norm(tg.eye(2), 3), ShapeError, "the order of a matrix norm must be"),
 }
 

@@ -195,6 +195,19 @@ line("count_nonzero", along(many=True, none=True))
 # Norms
 
 orders = st.sampled_from([1, 2, 3, 2.5, 0.5, -1, math.inf, -math.inf])
+
+
+def separate(t: Any, x: Any) -> Any:
+    """Return square matrices of distinct singular values: 9, 18, ... added to the diagonal."""
+    n = x.shape[-1]
+    return x + t.eye(n, dtype=x.dtype) * t.tensor([9.0 * k for k in range(1, n + 1)], dtype=x.dtype)
+
+
+def without_signs(U: Any, S: Any, right: Any) -> Any:
+    """Return the terms of U @ diag(S) @ right, on which the signs of the vectors have no effect."""
+    return U[..., None, :] * S[..., None, None, :] * right.mT[..., None, :, :]
+
+
 line("norm", some(min_side=1), ties=False)
 line(
     "norm(p)",
@@ -259,6 +272,14 @@ line(
     rough=1e3,
     call=lambda t, x: t.linalg.svdvals(x),
 )
+line(
+    "linalg.svd",
+    squares(),
+    ties=False,
+    rough=1e3,
+    call=lambda t, x: without_signs(*t.linalg.svd(separate(t, x))),
+)
+line("svd", squares(), ties=False, rough=1e3, call=lambda t, x: t.svd(separate(t, x)).S)
 line("norm(nuc)", some(2, 2, 1), ties=False, rough=1e3, call=lambda t, x: t.norm(x, "nuc"))
 
 # Linear equations
@@ -353,6 +374,15 @@ line(
         lambda s: (s, {})
     ),
 )
+
+line(
+    "cross",
+    st.sampled_from([[(2, 3), (2, 3)], [(3,), (3,)], [(4, 1, 3), (1, 2, 3)]]).map(
+        lambda s: (s, {})
+    ),
+    call=lambda t, x, y: t.linalg.cross(x, y),
+)
+line("cross(dim)", shaped(3, 2), call=lambda t, x: t.cross(x, x * x + 1, dim=0))
 
 # Elements picked and put
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
 from tinygrad_fc.functional.arguments import Dim, normalize_dim, reduction_axes
-from tinygrad_fc.functional.shape import diag, movedim
+from tinygrad_fc.functional.shape import diag, movedim, roll
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg as l
 from tinygrad_fc.ops import reduce as r
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["addmm", "bmm", "cdist", "det", "dot", "einsum", "inner", "kron", "mm", "mv", "outer"]
-__all__ += ["slogdet", "tensordot", "trace"]
+__all__ = ["addmm", "bmm", "cdist", "cross", "det", "dot", "einsum", "inner", "kron", "mm", "mv"]
+__all__ += ["outer", "slogdet", "tensordot", "trace"]
 
 
 def _check_ndim(name: str, *pairs: tuple[Any, int]) -> None:
@@ -217,6 +217,20 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return l.linear(input, weight, bias)
 
 
+def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
+    """Return the vector products along the axis `dim` of size 3, broadcast over the others.
+
+    `dim` is the last axis by default, as in NumPy and `torch.linalg.cross`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cross(tg.tensor([0.0, 1.0, 0.0]), tg.tensor([1.0, 0.0, 0.0]))
+    tensor([ 0.,  0., -1.])
+    """
+    if not input.shape[dim] == other.shape[dim] == 3:
+        raise ShapeError(f"cross needs axes of size 3, got {input.shape} and {other.shape}")
+    return roll(input, -1, dim) * roll(other, 1, dim) - roll(input, 1, dim) * roll(other, -1, dim)
+
+
 def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     """Return the Einstein summation `equation` of the operands, as `np.einsum`.
 
@@ -368,8 +382,57 @@ def svdvals(A: Tensor) -> Tensor:
     """
     _check_float(A)
     if A.ndim < 2:
-        raise ShapeError(f"svdvals needs matrices (..., n, m), got shape {A.shape}")
+        raise ShapeError(f"svd and svdvals need matrices (..., n, m), got shape {A.shape}")
     return l.singular_values(A)
+
+
+class SVD(NamedTuple):
+    """Left singular vectors in columns, singular values, and right singular vectors in rows."""
+
+    U: Any
+    S: Any
+    Vh: Any
+
+
+def svd(A: Tensor, full_matrices: bool = True) -> SVD:
+    """Return U (..., n, k), S (..., k) and Vh (..., k, m) with A = U @ diag(S) @ Vh; k = min(n, m).
+
+    The columns of U and the rows of Vh are orthonormal, S is in descending order. Gradients need
+    singular values that are distinct and not 0, and a result that does not depend on the signs of
+    the vectors (Townsend, 2016). Raises `ShapeError` for `full_matrices` unless n = m.
+
+    >>> import tinygrad_fc as tg
+    >>> U, S, Vh = tg.linalg.svd(tg.tensor([[0.0, 3.0], [4.0, 0.0]]))
+    >>> S, tg.allclose(U * S @ Vh, tg.tensor([[0.0, 3.0], [4.0, 0.0]]))
+    (tensor([4., 3.]), True)
+    """
+    values, n = svdvals(A), A.shape[-2]
+    if full_matrices and n != A.shape[-1]:
+        raise ShapeError(f"svd: A has shape {A.shape}, not square. Pass full_matrices=False")
+    vectors = l.singular_vectors(A)
+    return SVD(vectors[..., :n, :], values, vectors[..., n:, :].swapaxes(-1, -2))
+
+
+class ThinSVD(NamedTuple):
+    """Left singular vectors, singular values and right singular vectors, vectors in columns."""
+
+    U: Any
+    S: Any
+    V: Any
+
+
+def thin_svd(input: Tensor, some: bool = True) -> ThinSVD:
+    """Return U, S and V with `input` = U @ diag(S) @ V.mT, as `torch.svd`; see `linalg.svd`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.svd(tg.tensor([[3.0], [4.0]])).S
+    tensor([5.])
+    """
+    left, values, right = svd(input, full_matrices=not some)
+    return ThinSVD(left, values, right.swapaxes(-1, -2))
+
+
+thin_svd.__name__ = "svd"  # its public name, `tg.svd`
 
 
 def norm(

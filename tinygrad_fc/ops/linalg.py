@@ -402,31 +402,50 @@ def cholesky(a: Any) -> Any:
     return map_matrices(np.linalg.cholesky, a.shape, (a + a.swapaxes(-1, -2)) / 2)
 
 
-# Singular values and eigenvectors are not registered, since property tests assume derivatives on
-# the whole domain: where two values are equal, the former have kinks and the latter no derivative.
+# Singular values and vectors are not registered, since property tests assume derivatives on the
+# whole domain: where two values are equal, the former have kinks and the latter no derivative.
 
 
-def _eigenvectors(a: Any) -> Any:
-    return map_matrices(lambda m: np.linalg.eigh(m).eigenvectors, a.shape, a)
+def _singular_vectors(a: Any) -> Any:
+    def joined(matrix: Any) -> Any:
+        left, _, right = np.linalg.svd(matrix, full_matrices=False)
+        return np.concatenate([left, right.swapaxes(-1, -2)], axis=-2)
+
+    *batch, n, m = a.shape
+    return map_matrices(joined, (*batch, n + m, min(n, m)), a)
 
 
-def _eigenvectors_rule(g: Any, out: Any, a: Any) -> Any:
-    values = (out * (a @ out)).sum(axis=-2)
-    gaps = values[..., None, :] - values[..., :, None]
-    largest = np.max(np.abs(values), axis=-1, keepdims=True)[..., None]
-    # Eigenvectors of equal eigenvalues are unique up to a rotation: no gradient depends on it.
-    equal = np.abs(gaps) <= largest * (16 * float(np.finfo(a.dtype).eps))
-    rotation = np.where(equal, 0, (out.swapaxes(-1, -2) @ g) / np.where(equal, 1, gaps))
-    return out @ rotation @ out.swapaxes(-1, -2)
+def _singular_vectors_rule(g: Any, out: Any, a: Any) -> Any:
+    (u, v), (gu, gv) = ((x[..., : a.shape[-2], :], x[..., a.shape[-2] :, :]) for x in (out, g))
+    values = (u * (a @ v)).sum(axis=-2)
+    row, column = values[..., None, :], values[..., :, None]
+    # Vectors of equal singular values are unique up to a rotation, and those of 0 up to a rotation
+    # of each side: no gradient depends on it.
+    smallest = np.abs(row[..., :1]) * (16 * float(np.finfo(a.dtype).eps))
+
+    def divided(x: Any, by: Any) -> Any:
+        zero = np.abs(by) <= smallest
+        return np.where(zero, 0, x / np.where(zero, 1, by))
+
+    def projected(vectors: Any, cotangent: Any) -> Any:
+        """Return the antisymmetric part in the span of the vectors, and the part outside."""
+        inside = vectors.swapaxes(-1, -2) @ cotangent
+        return inside - inside.swapaxes(-1, -2), divided(cotangent - vectors @ inside, row)
+
+    (p, left), (q, right) = projected(u, gu), projected(v, gv)
+    # Partial fractions of the formula, so that it holds for equal values where p + q is 0.
+    inside = (divided(p + q, row - column) + divided(p - q, row + column)) / 2
+    return (u @ inside + left) @ v.swapaxes(-1, -2) + u @ right.swapaxes(-1, -2)
 
 
-# Eigenvectors of symmetric matrices (..., n, n), in columns, by ascending eigenvalue.
-eigenvectors = Op(
-    np.linalg.eigh,
-    forward=quiet(_eigenvectors),
-    domain=(real(..., "n", "n"),),
-    rules=(_eigenvectors_rule,),
-    name="eigenvectors",
+# J. Townsend, "Differentiating the singular value decomposition" (2016): left singular vectors of
+# matrices (..., n, m) in columns, above the right ones, by descending singular value.
+singular_vectors = Op(
+    np.linalg.svd,
+    forward=quiet(_singular_vectors),
+    domain=(real(..., "n", "m"),),
+    rules=(_singular_vectors_rule,),
+    name="singular vectors",
 )
 
 
@@ -439,15 +458,8 @@ def _singular_values(a: Any) -> Any:
 
 
 def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
-    # Eigenvectors of [[0, a], [a.T, 0]] are left and right singular vectors, one above the other,
-    # and its eigenvalues are the singular values of a and their negatives.
-    *batch, n, m = a.shape
-    k = min(n, m)
-    shape = (*batch, n + m, n + m)
-    corner = scatter_add(a, at=(..., slice(n), slice(n, None)), shape=shape)
-    both = eigenvectors(corner + corner.swapaxes(-1, -2))[..., ::-1][..., :k]
-    left, right = both[..., :n, :], both[..., n:, :]
-    return (left * (2 * g)[..., None, :]) @ right.swapaxes(-1, -2)
+    vectors, n = singular_vectors(a), a.shape[-2]
+    return (vectors[..., :n, :] * g[..., None, :]) @ vectors[..., n:, :].swapaxes(-1, -2)
 
 
 singular_values = Op(
