@@ -241,6 +241,8 @@ class Methods(Node):
     eq, ne, lt, le, gt, ge = c.equal, c.not_equal, c.less, c.less_equal, c.greater, c.greater_equal
     logical_and, logical_or = c.logical_and, c.logical_or
     logical_xor, logical_not = c.logical_xor, c.logical_not
+    bitwise_and, bitwise_or = c.bitwise_and, c.bitwise_or
+    bitwise_xor, bitwise_not = c.bitwise_xor, c.bitwise_not
     isclose, allclose, equal = elementwise.isclose, elementwise.allclose, elementwise.equal
 
     # Reductions

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import DtypeError, ShapeError
 
 sizes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)
@@ -220,6 +220,21 @@ def test_arguments_of_sums_quotients_bounds_and_choices(a: Any, b: Any, c: float
     same(whole.clamp(2), np.array([2, 2, 3]))
     same(whole.clamp(max=2), np.array([1, 2, 2]))
     same(whole & 1, np.array([1, 0, 1]))
+
+
+@given(
+    hnp.arrays(st.sampled_from([np.int64, np.uint8, np.bool_]), sizes),
+    st.sampled_from(["bitwise_and", "bitwise_or", "bitwise_xor"]),
+    st.booleans() | st.integers(0, 100),
+)
+def test_bitwise_functions(a: Any, name: str, other: int):
+    x = tg.tensor(a)
+    same(getattr(tg, name)(x, other), getattr(np, name)(a, other))
+    same(getattr(x, name)(x), getattr(np, name)(a, a))
+    same(tg.bitwise_not(x), ~a)
+    same(x.bitwise_not(), ~a)
+    with pytest.raises(DtypeError, match="bitwise_xor cannot take"):
+        tg.bitwise_xor(tg.ones(2), other)
 
 
 @given(numbers(), numbers(), st.floats(0, 1))

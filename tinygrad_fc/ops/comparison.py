@@ -9,8 +9,9 @@ import numpy as np
 from tinygrad_fc.domain import axis, boolean, booleans, nonempty_axes, real
 from tinygrad_fc.op import define as op
 
-__all__ = ["ceil", "eq", "floor", "ge", "gt", "isfinite", "isinf", "isnan", "le", "logical_and"]
-__all__ += ["logical_not", "logical_or", "logical_xor", "lt", "ne", "sign", "trunc"]
+__all__ = ["bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "eq", "floor", "ge"]
+__all__ += ["gt", "isfinite", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or"]
+__all__ += ["logical_xor", "lt", "ne", "sign", "trunc"]
 
 # Comparisons
 
@@ -142,37 +143,41 @@ def logical_not(input: Any) -> Any:
 
 @op(np.bitwise_and, domain=(boolean, boolean))
 def bitwise_and(input: Any, other: Any) -> Any:
-    """Return the bitwise and.
+    """Return the bitwise and of integers or booleans, elementwise.
 
-    >>> bitwise_and(np.array([True, False]), True)
-    array([ True, False])
+    >>> import tinygrad_fc as tg
+    >>> tg.bitwise_and(tg.tensor([1, 5, 11]), 3)
+    tensor([1, 1, 3])
     """
 
 
 @op(np.bitwise_or, domain=(boolean, boolean))
 def bitwise_or(input: Any, other: Any) -> Any:
-    """Return the bitwise or.
+    """Return the bitwise or of integers or booleans, elementwise.
 
-    >>> bitwise_or(np.array([True, False]), False)
-    array([ True, False])
+    >>> import tinygrad_fc as tg
+    >>> tg.bitwise_or(tg.tensor([1, 5, 11]), 3)
+    tensor([ 3,  7, 11])
     """
 
 
 @op(np.bitwise_xor, domain=(boolean, boolean))
 def bitwise_xor(input: Any, other: Any) -> Any:
-    """Return the bitwise exclusive or.
+    """Return the bitwise exclusive or of integers or booleans, elementwise.
 
-    >>> bitwise_xor(np.array([True, False]), True)
-    array([False,  True])
+    >>> import tinygrad_fc as tg
+    >>> tg.bitwise_xor(tg.tensor([1, 5, 11]), 3)
+    tensor([2, 6, 8])
     """
 
 
 @op(np.invert, domain=(boolean,))
 def invert(input: Any) -> Any:
-    """Return the bitwise complement.
+    """Return the bitwise complement of integers or booleans, elementwise.
 
-    >>> invert(np.array([True, False]))
-    array([False,  True])
+    >>> import tinygrad_fc as tg
+    >>> tg.bitwise_not(tg.tensor([True, False])), tg.bitwise_not(tg.tensor([0, 5]))
+    (tensor([False,  True]), tensor([-1, -6]))
     """
 
 
@@ -380,3 +385,4 @@ def astype_integer(input: Any, *, dtype: Any) -> Any:
 # PyTorch's names
 
 eq, ne, lt, le, gt, ge = equal, not_equal, less, less_equal, greater, greater_equal
+bitwise_not = invert
