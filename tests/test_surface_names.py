@@ -22,7 +22,8 @@ log_softmax matmul mm mv dot bmm outer addmm transpose permute t squeeze unsquee
 chunk unbind gather masked_fill sort topk flip reshape sign floor ceil round reciprocal expm1
 log1p log2 log10 rsqrt erf isnan isinf isfinite isclose allclose equal nan_to_num tan atan atan2
 asin acos sinh cosh exp2 trunc fmod lgamma digamma logaddexp xlogy hypot logical_and logical_or
-logical_not logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not remainder floor_divide lerp addcmul addcdiv clamp_min clamp_max prod
+logical_not logical_xor bitwise_and bitwise_or bitwise_xor
+bitwise_not remainder floor_divide lerp addcmul addcdiv clamp_min clamp_max prod
 cumsum cumprod amax amin median count_nonzero norm trace inner kron index_select broadcast_to tile
 repeat_interleave select diag argsort tril triu index_add masked_select scatter scatter_add
 nonzero unique bincount roll narrow take_along_dim movedim ravel unflatten"""
