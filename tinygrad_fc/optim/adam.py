@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.optim.elementwise import Elementwise, Update
-from tinygrad_fc.optim.optimizer import Group, Params, options_of
+from tinygrad_fc.optim.optimizer import Elementwise, Group, Params, Update, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

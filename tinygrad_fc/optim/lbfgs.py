@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from operator import index
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import enable_grad
 from tinygrad_fc.graph import mutation_lock, record_change, wrap
-from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
+from tinygrad_fc.optim.optimizer import COUNT, FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LBFGS"]
 
-COUNT = Range(lambda v: index(v) >= 1, "an integer of at least 1")
 DECREASE, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
 
 

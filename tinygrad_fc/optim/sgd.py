@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.graph import record_change, wrap
-from tinygrad_fc.optim.elementwise import BLOCK, Elementwise, Update, in_blocks, with_decay
-from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
+from tinygrad_fc.optim.optimizer import (
+    BLOCK,
+    FINITE,
+    NON_NEGATIVE,
+    Elementwise,
+    Optimizer,
+    Range,
+    Update,
+    in_blocks,
+    options_of,
+    with_decay,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
-from operator import index
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.optim.optimizer import Group, Optimizer, Range
+from tinygrad_fc.optim.optimizer import Group, Optimizer
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PER_GROUP = {"base_lrs", "lr_lambdas", "min_lrs"}
-POSITIVE = Range(lambda v: 0 < v < math.inf, "a finite number above 0")
-COUNT = Range(lambda v: index(v) >= 1, "an integer of at least 1")
 
 
 class LRScheduler:
@@ -146,6 +142,13 @@ class LRScheduler:
 
     def _load(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+
+
+def attributes_of(function: Any) -> dict[str, Any] | None:
+    """Return the attributes of a callable object to save; None for a plain function."""
+    if isinstance(function, type(attributes_of)):
+        return None
+    return copy.copy(getattr(function, "__dict__", None))
 
 
 # A learning rate is a number, or a tensor of one element. Tensors are set in place, and copies

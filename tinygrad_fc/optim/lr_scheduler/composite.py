@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, checked, copied, rates_of, set_rate
-from tinygrad_fc.optim.lr_scheduler.plateau import ReduceLROnPlateau
+from tinygrad_fc.optim.lr_scheduler.decay import ReduceLROnPlateau
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

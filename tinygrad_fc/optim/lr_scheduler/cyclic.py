@@ -6,15 +6,22 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinygrad_fc.optim.lr_scheduler.base import (
-    COUNT,
-    POSITIVE,
     LRScheduler,
+    attributes_of,
     checked,
     per_group,
     set_rate,
 )
-from tinygrad_fc.optim.lr_scheduler.function import attributes_of
-from tinygrad_fc.optim.optimizer import FINITE, FRACTION, NON_NEGATIVE, Group, Range, require
+from tinygrad_fc.optim.optimizer import (
+    COUNT,
+    FINITE,
+    FRACTION,
+    NON_NEGATIVE,
+    POSITIVE,
+    Group,
+    Range,
+    require,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
