@@ -10,8 +10,8 @@ import numpy as np
 
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.functional.creation import as_tensor
+from tinygrad_fc.graph import Node
 from tinygrad_fc.random import multinomial, rng_of
-from tinygrad_fc.utils.data.table import as_indices, items_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -263,3 +263,27 @@ def size_of(data_source: Any) -> int:
             f"{error}: a dataset needs `__getitem__` and `__len__`, the number of samples. For a "
             "stream of samples, use IterableDataset"
         ) from error
+
+
+# Sample indices
+
+
+def as_indices(indices: Iterable[Any]) -> Any:
+    """Return sample indices as a range or an array, or None if they are not integers."""
+    if indices.__class__ is range:
+        return indices
+    if isinstance(indices, Node):
+        indices = indices._array
+    if isinstance(indices, np.ndarray):
+        if indices.ndim != 1 or indices.dtype.kind not in "iu":
+            return None
+        return indices.astype(np.intp, copy=False)
+    try:
+        return np.fromiter(map(index, indices), np.intp)
+    except TypeError:
+        return None
+
+
+def items_of(indices: Any) -> Iterable[Any]:
+    """Return sample indices one by one; those in an array as Python integers."""
+    return indices.tolist() if isinstance(indices, np.ndarray) else indices  # type: ignore[no-any-return]
