@@ -1,20 +1,24 @@
 """Save and load models and checkpoints in safetensors' format.
 
-`safetensors` reads and writes the format, `structure` stores nested containers in its metadata,
-`atomic` replaces files. Loading runs no code from a file.
+`safetensors` reads and writes the format, and `structure` stores nested containers in its metadata.
+Files are replaced atomically. Loading runs no code from a file.
 """
 
 from __future__ import annotations
 
 import io
 import os
+from contextlib import contextmanager, suppress
+from errno import ENOENT
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tinygrad_fc.device import check, device
 from tinygrad_fc.serialization import safetensors, structure
-from tinygrad_fc.serialization.atomic import replacing
 from tinygrad_fc.serialization.safetensors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["FormatError", "load", "save"]
 
@@ -45,7 +49,7 @@ def save(obj: Any, f: Any) -> None:
             raise TypeError("save writes bytes, got a text file: open it with mode 'wb'")
         safetensors.write(f, arrays, metadata)
     else:
-        with replacing(_path(f, "save")) as file:
+        with _replacing(_path(f, "save")) as file:
             safetensors.write(file, arrays, metadata)
 
 
@@ -86,3 +90,45 @@ def _path(f: Any, function: str) -> str:
         raise TypeError(
             f"{function} takes a path or a binary file, got a {type(f).__name__}. Write {call}"
         ) from error
+
+
+@contextmanager
+def _replacing(path: str) -> Iterator[IO[bytes]]:
+    """Yield a new file that replaces the one at `path` when the block ends without an error.
+
+    The new file is flushed to the disk first. After an error the old file, if any, is unchanged.
+    Links are followed; pipes and devices such as `/dev/stdout` are written to directly. Raises
+    `OSError` if the folder does not exist or is not writable.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            yield file
+        return
+    if not target.parent.is_dir():
+        raise FileNotFoundError(ENOENT, "there is no such folder to save in", str(target.parent))
+    # Opened directly, since `tempfile` restricts the permissions.
+    draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")
+    try:
+        with draft.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            draft.chmod(target.stat().st_mode & 0o7777)
+        os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the new name to the disk, on systems where a folder can be opened."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
