@@ -100,7 +100,7 @@ def cupy() -> Any:
 def device_of(array: Any) -> device:
     """Return the device of an array or tensor."""
     array = getattr(array, "_array", array)
-    return device("cuda", int(array.device.id)) if computes_elsewhere(array) else CPU
+    return device("cuda", int(array.device.id)) if is_foreign_array(array) else CPU
 
 
 def is_on(array: Any, where: device) -> bool:
@@ -114,11 +114,11 @@ def gpu(where: Any = None) -> device:
     return device("cuda", where) if where is None or isinstance(where, int) else device(where)
 
 
-def moved(array: Any, where: device) -> Any:
+def move_to_device(array: Any, where: device) -> Any:
     """Return `array` if it is on device `where`, else a copy there."""
     if is_on(array, where):
         return array
-    host = array.get() if computes_elsewhere(array) else array
+    host = array.get() if is_foreign_array(array) else array
     if where.type == "cpu":
         return host
     module = cupy()
@@ -132,12 +132,12 @@ def check(where: Any) -> None:
         cupy()
         raise RuntimeError(
             f"tensors are created on the CPU, not on device {str(where)!r}: write .to({where!r}) "
-            "behind the call"
+            "after the call"
         )
 
 
-def computes_elsewhere(array: Any) -> bool:
-    """Return whether `array` belongs to another eager array library, such as CuPy."""
+def is_foreign_array(array: Any) -> bool:
+    """Return whether `array` belongs to another array library that computes at once, as CuPy."""
     kind = type(array)
     return (
         kind is not np.ndarray
@@ -147,7 +147,7 @@ def computes_elsewhere(array: Any) -> bool:
     )
 
 
-def refuse_lazy(value: Any, name: str) -> None:
+def refuse_dask(value: Any, name: str) -> None:
     """Raise `DtypeError` if `value` is a Dask array, whose elements are not computed yet."""
     if type(value).__module__.partition(".")[0] == "dask":
         raise DtypeError(

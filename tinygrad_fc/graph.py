@@ -26,7 +26,7 @@ from weakref import ref
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.device import computes_elsewhere, refuse_lazy
+from tinygrad_fc.device import is_foreign_array, refuse_dask
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def wrap(array: Any) -> Tensor:
 def operand(value: Any, op: Op) -> Any:
     """Return an operand of `op` as a numeric array; an array of another library unchanged."""
     if not isinstance(value, np.ndarray) and hasattr(value, "__array_function__"):
-        refuse_lazy(value, op.name)
+        refuse_dask(value, op.name)
         return value
     try:
         array = np.asarray(value)
@@ -475,7 +475,7 @@ def scalar_to_array(value: Any) -> Any:
 def constant_like(array: Any, other: Any) -> Any:
     """Return a constant NumPy array with the dtype of `other` and in its library."""
     like = other._array if isinstance(other, Node) else other
-    if computes_elsewhere(like):
+    if is_foreign_array(like):
         return np.asarray(array, like.dtype, like=like)
     return array.astype(like.dtype)
 

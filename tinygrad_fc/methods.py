@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import grad_mode, random
-from tinygrad_fc.device import refuse_lazy
+from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
@@ -82,7 +82,7 @@ def _described(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -
 def _array(operand: Any) -> Any:
     if isinstance(operand, Node):
         return operand._array
-    refuse_lazy(operand, "a change in place")
+    refuse_dask(operand, "a change in place")
     return operand
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from tinygrad_fc.device import device_of, refuse_lazy
+from tinygrad_fc.device import device_of, refuse_dask
 from tinygrad_fc.domain import Domain
 from tinygrad_fc.errors import (
     AnomalyError,
@@ -138,7 +138,7 @@ class Op:
 
     def _dispatch(self, array: Any, args: Any, settings: Any) -> Any:
         """Call the op by `__array_function__` of a tracer or another library, else its function."""
-        refuse_lazy(array, self.name)
+        refuse_dask(array, self.name)
         kind = type(array)
         out = kind.__array_function__(array, self, (kind,), args, settings)
         return self.forward(*args, **settings) if out is NotImplemented else out

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tinygrad_fc import graph, methods, numpy_dispatch
-from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, moved, refuse_lazy
+from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_device, refuse_dask
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import accepts_arrays, as_array
@@ -62,7 +62,7 @@ def _index(at: Any) -> Any:
         return tuple(_index(part) for part in at)
     if isinstance(at, list):
         return np.asarray([_index(part) for part in at]) if at else np.zeros(0, np.intp)
-    refuse_lazy(at, "an index")
+    refuse_dask(at, "an index")
     return at
 
 
@@ -690,7 +690,7 @@ def set_printoptions(
 
 def text(start: str, t: Any) -> str:
     """Return the `repr` of a tensor as PyTorch does, with the name of the op for a result."""
-    array = moved(t._array, CPU)
+    array = move_to_device(t._array, CPU)
     options = {"max_line_width" if k == "linewidth" else k: v for k, v in _print_options.items()}
     options |= {"separator": ", ", "prefix": start, "floatmode": "maxprec"}
     body = np.array2string(array, suppress_small=options.pop("sci_mode") is False, **options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from tinygrad_fc.device import computes_elsewhere, refuse_lazy
+from tinygrad_fc.device import is_foreign_array, refuse_dask
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.graph import Node, wrap
@@ -30,9 +30,9 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
         data = data._array
     elif isinstance(data, list | tuple) and any(isinstance(v, Node) for v in data):
         data = [v._array if isinstance(v, Node) else v for v in data]
-    if computes_elsewhere(data):
+    if is_foreign_array(data):
         return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
-    refuse_lazy(data[0] if isinstance(data, list | tuple) and data else data, "a tensor")
+    refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, "a tensor")
     try:
         array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
     except (ValueError, TypeError, OverflowError) as error:
@@ -99,7 +99,7 @@ def to_array(values: Any) -> Any:
     """Return the array of a tensor, or `values` as an array."""
     if isinstance(values, Node):
         return values._array
-    refuse_lazy(values, "an index, target or state")
+    refuse_dask(values, "an index, target or state")
     return np.asarray(values)
 
 
@@ -183,7 +183,7 @@ def accepts_arrays(function: F) -> F:
 def _tensor(value: Any, name: str, function: str) -> Any:
     if isinstance(value, Node):
         return value
-    refuse_lazy(value, function)
+    refuse_dask(value, function)
     try:
         return wrap(as_array(value))
     except TypeError as error:

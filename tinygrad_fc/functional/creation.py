@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_fc import dtypes
 from tinygrad_fc.device import device as as_device
-from tinygrad_fc.device import moved
+from tinygrad_fc.device import move_to_device
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.functional.arguments import as_array, as_shape
 from tinygrad_fc.graph import Node, wrap
@@ -37,7 +37,7 @@ __all__ += ["tensor", "zeros", "zeros_like"]
 
 def with_grad(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     """Return a tensor around `array`, moved to `device` unless that is None."""
-    t = wrap(array if device is None else moved(array, as_device(device)))
+    t = wrap(array if device is None else move_to_device(array, as_device(device)))
     if requires_grad:
         t.requires_grad = True
     return t

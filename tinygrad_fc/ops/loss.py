@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.device import computes_elsewhere
+from tinygrad_fc.device import is_foreign_array
 from tinygrad_fc.domain import index, interval, real
 from tinygrad_fc.op import define as op
 from tinygrad_fc.op import quiet
@@ -130,7 +130,7 @@ def _column(g: Any, count: Any) -> Any:
 
 def _one_hot(y: Any, classes: int) -> Any:
     numbers = np.arange(classes)
-    numbers = np.asarray(numbers, like=y) if computes_elsewhere(y) else numbers
+    numbers = np.asarray(numbers, like=y) if is_foreign_array(y) else numbers
     return (y % classes)[..., None] == numbers
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.device import CPU, device_of, moved
+from tinygrad_fc.device import CPU, device_of, move_to_device
 from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, reshaped
 from tinygrad_fc.op import Op, VariadicRule
 from tinygrad_fc.op import define as op
@@ -112,8 +112,8 @@ def _to_device_rule(g: Any, _out: Any, _x: Any, where: Any) -> Any:
 
 # Not registered, since the property tests use arrays of one library only.
 to_device = Op(
-    moved,
-    forward=moved,
+    move_to_device,
+    forward=move_to_device,
     name="to",
     domain=(real,),
     settings={"where": lambda *_: (CPU,)},

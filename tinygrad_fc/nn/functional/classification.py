@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.device import device_of, moved
+from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.arguments import require, to_array
 from tinygrad_fc.functional.shape import permute
@@ -79,7 +79,7 @@ class ClassIndices:
     def sample_weight(self) -> Any:
         """Return the sample weights (n,): the weight of the class, 0 for an ignored sample."""
         if self.class_weight is None:
-            weight = moved(np.ones(len(self.indices)), device_of(self.indices))
+            weight = move_to_device(np.ones(len(self.indices)), device_of(self.indices))
         else:
             weight = self.class_weight[self.indices]
         weight = weight if self.valid is None else np.where(self.valid, weight, 0)
@@ -87,11 +87,12 @@ class ClassIndices:
 
     def smoothed(self, smoothing: float) -> Any:
         """Return weighted target probabilities (n, C) with label smoothing."""
-        n = len(self.indices)
-        uniform = self.class_weight
+        n, where = len(self.indices), device_of(self.indices)
+        uniform, valid = self.class_weight, self.valid
         if uniform is None:
-            uniform = moved(np.ones(self.count), device_of(self.indices))
-        valid = moved(np.ones(n), device_of(self.indices)) if self.valid is None else self.valid
+            uniform = move_to_device(np.ones(self.count), where)
+        if valid is None:
+            valid = move_to_device(np.ones(n), where)
         out = np.outer(valid, uniform * (smoothing / self.count))
         out[np.arange(n), self.indices] += self.sample_weight() * (1 - smoothing)
         return out.astype(self.scores._array.dtype)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.device import refuse_lazy
+from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.arguments import require, to_array
 from tinygrad_fc.functional.linalg import vector_norm
@@ -38,7 +38,7 @@ BATCH_REDUCTIONS = (*REDUCTIONS, "batchmean")
 def check_prediction(loss: str, input: Any) -> None:
     """Raise `DtypeError` if the input of a loss is not a tensor."""
     if not isinstance(input, Node):
-        refuse_lazy(input, loss)
+        refuse_dask(input, loss)
         raise DtypeError(
             f"{loss}: input is a {type(input).__name__}, expected a tensor. Convert it: "
             "tensor(input)"

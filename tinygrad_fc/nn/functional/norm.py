@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.device import device_of, moved
+from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.functional.arguments import require
 from tinygrad_fc.graph import mutation_lock, record, record_change
@@ -282,4 +282,4 @@ def check_probability(p: float) -> None:
 def _keep_mask(input: Tensor, p: float) -> Any:
     # float32 numbers take half the time, and are precise enough for a comparison with p.
     keep = rng_of(None).random(input._array.shape, np.float32) >= p
-    return moved(keep, device_of(input))
+    return move_to_device(keep, device_of(input))
