@@ -258,6 +258,24 @@ def test_registering_checks_names_and_kinds(method: str):
     assert not hasattr(net, "other")
 
 
+def test_submodules_by_name():
+    net = Module()
+    for k, layer in enumerate((nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))):
+        net._modules[str(k)] = layer  # as in d2l's MySequential
+    assert list(net._modules.values()) == list(net.children())
+    assert len(list(net.parameters())) == 4
+    shared = net._modules.pop("2")
+    net._modules["1"] = shared
+    net._modules["again"] = shared
+    assert [(name, type(m).__name__) for name, m in net._modules.items()] == [
+        *(("0", "Linear"), ("1", "Linear"), ("again", "Linear"))
+    ]
+    del net._modules["0"]
+    assert [name for name, _ in net.named_parameters()] == ["1.weight", "1.bias"]
+    with pytest.raises(TypeError, match="'x' is a int, expected a Module"):
+        net._modules["x"] = 3
+
+
 def test_a_class_in_place_of_a_module_is_told():
     with pytest.raises(TypeError, match="Tanh, a class: call it"):
         Module().register_module("act", nn.Tanh)  # type: ignore[arg-type]

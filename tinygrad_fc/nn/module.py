@@ -7,6 +7,7 @@ subclass need not call `super().__init__()`, since all other state has defaults 
 
 from __future__ import annotations
 
+from collections import UserDict
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -151,6 +152,11 @@ class Module:
             for name, tensor in own(module)
         )
         return _unique(named) if remove_duplicate else named
+
+    @property
+    def _modules(self) -> _Modules:
+        """The direct submodules by name, as of PyTorch; assigning an item adds a module."""
+        return _Modules(self)
 
     def get_submodule(self, target: str) -> Module:
         """Return the module at the path `target`, such as `"layers.0"`; `""` is this one.
@@ -418,6 +424,21 @@ class Module:
 
 
 _REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))  # of a parameter or module
+
+
+class _Modules(UserDict[str, Any]):
+    """The direct submodules of a module by name; changes of it change the module."""
+
+    def __init__(self, module: Module) -> None:
+        self.module, self.data = module, dict(members(module, Module))
+
+    def __setitem__(self, name: str, module: Module | None) -> None:
+        self.module.add_module(name, module)
+        super().__setitem__(name, module)
+
+    def __delitem__(self, name: str) -> None:
+        delattr(self.module, name)
+        super().__delitem__(name)
 
 
 def members(owner: object, kind: type[T]) -> list[tuple[str, T]]:
