@@ -143,6 +143,15 @@ def test_data_and_grad_are_tensors_that_share(a: Any):
     assert np.all(before.numpy() == 3)
 
 
+@given(arrays(), st.booleans())
+def test_variable_is_a_leaf_that_shares(a: Any, requires_grad: bool):
+    for x in (tg.from_numpy(a), T(a) * 1):
+        y = tg.autograd.Variable(x, requires_grad=requires_grad)
+        assert y.is_leaf
+        assert y.requires_grad is requires_grad
+        assert np.shares_memory(y.numpy(), x.numpy()) or not a.size
+
+
 @given(arrays())
 def test_numpy_gives_a_read_only_view_at_any_time(a: Any):
     x = T(a)

@@ -14,7 +14,8 @@ ones_like full_like empty_like rand randn randint randperm rand_like randn_like 
 multinomial normal manual_seed Generator"""
 SWITCHES = """no_grad enable_grad set_grad_enabled is_grad_enabled inference_mode
 set_default_dtype get_default_dtype float64 float32 float16 int64 int32 uint8 bool double float
-long int device cuda.is_available save load"""
+long int device cuda.is_available accelerator.is_available accelerator.current_accelerator
+save load"""
 # Functions and methods both.
 BOTH = """abs neg exp log sqrt square sin cos tanh sigmoid relu clamp add sub mul div pow maximum
 minimum where eq ne lt le gt ge sum mean max min argmax argmin var std all any logsumexp softmax
@@ -35,7 +36,7 @@ requires_grad_ is_leaf grad retain_grad register_hook backward data T mT to floa
 bool type_as contiguous view expand __len__ __iter__ __getitem__ __setitem__ __bool__ __float__
 __int__ __index__ __repr__ __array__ __dlpack__ add_ sub_ mul_ div_ clamp_ zero_ fill_ copy_
 normal_ uniform_ repeat expand_as new_zeros"""
-AUTOGRAD = """autograd.grad autograd.backward autograd.Function autograd.gradcheck
+AUTOGRAD = """autograd.Variable autograd.grad autograd.backward autograd.Function autograd.gradcheck
 autograd.gradgradcheck autograd.detect_anomaly autograd.functional.jacobian
 autograd.functional.hessian autograd.functional.vjp autograd.functional.jvp
 autograd.functional.hvp func.grad func.value_and_grad func.vjp func.jvp func.jacrev func.hessian"""

@@ -12,6 +12,7 @@ from tinygrad_fc import autograd as autograd
 from tinygrad_fc import nn as nn
 from tinygrad_fc import optim as optim
 from tinygrad_fc import random as random
+from tinygrad_fc.device import accelerator as accelerator
 from tinygrad_fc.device import check
 from tinygrad_fc.device import cuda as cuda
 from tinygrad_fc.device import device as device

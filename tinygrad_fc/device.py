@@ -79,6 +79,18 @@ class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
         return int(cupy().cuda.runtime.getDeviceCount()) if cuda.is_available() else 0
 
 
+class accelerator(cuda):  # noqa: N801  a namespace, spelled as PyTorch's module
+    """The queries of `torch.accelerator`, the newer name of `torch.cuda`'s.
+
+    >>> device = accelerator.current_accelerator() if accelerator.is_available() else "cpu"
+    """
+
+    @staticmethod
+    def current_accelerator() -> device | None:
+        """Return the device "cuda" if there is a GPU, else None."""
+        return device("cuda") if cuda.is_available() else None
+
+
 def cupy() -> Any:
     """Return the module CuPy; raise `RuntimeError` if it is missing or finds no GPU."""
     advice = (

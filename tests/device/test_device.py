@@ -157,6 +157,16 @@ def test_training_on_a_gpu_is_training_on_the_cpu(
     assert_trained_alike(layer, loss, optimizer, seed)
 
 
+def test_queries_of_devices() -> None:
+    for queries in (tg.cuda, tg.accelerator):
+        assert queries.is_available()
+        assert queries.device_count() == 1
+    device = tg.accelerator.current_accelerator()
+    assert device is not None
+    assert device.type == "cuda"
+    assert tg.ones(2).to(device).device == tg.device("cuda", 0)
+
+
 def test_a_model_moves_in_place_with_its_gradients_and_buffers() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     parameters = list(model.parameters())
@@ -188,6 +198,8 @@ def test_without_cupy_cuda_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
     _no_gpu(tg.ones(2).cuda, r"pip install 'tinygrad-fc\[cuda\]'")
     assert not tg.cuda.is_available()
     assert tg.cuda.device_count() == 0
+    assert not tg.accelerator.is_available()
+    assert tg.accelerator.current_accelerator() is None
 
 
 def _no_gpu(call: Callable[[], Any], match: str) -> None:

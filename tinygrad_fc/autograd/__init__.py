@@ -114,6 +114,16 @@ def _run(
     )
 
 
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:  # noqa: N802  PyTorch's name
+    """Return a leaf that shares the memory of `data`: PyTorch's older name of a leaf.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.autograd.Variable(tg.ones(2), requires_grad=True)
+    tensor([1., 1.], requires_grad=True)
+    """
+    return data.detach().requires_grad_(requires_grad)
+
+
 def backward(
     tensors: Any,
     grad_tensors: Any = None,
@@ -199,6 +209,14 @@ def explain(tensor: Tensor) -> str:
     )
 
 
-__all__ = ["Function", "GradcheckError", "backward", "detect_anomaly", "enable_grad", "explain"]
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "Variable",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "explain",
+]
 __all__ += ["function", "functional", "grad", "gradcheck", "gradgradcheck", "inference_mode"]
 __all__ += ["no_grad", "set_grad_enabled"]
