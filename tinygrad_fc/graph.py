@@ -66,16 +66,16 @@ class Node:
     _args: list[Any] | None  # arrays and numbers of the call; None for a leaf or a freed graph
     _settings: dict[str, Any]  # keyword arguments of the call, never differentiated
     _seq: int  # sequence number of the call
-    _hooks: GradientHooks | None  # hooks and retained gradients; few tensors have any
+    _hooks: GradientHooks | None  # for the few tensors with hooks or `retain_grad`
 
 
 class GradientHooks:
     """The gradient hooks of a tensor, and whether it retains its gradient (`retain_grad`)."""
 
-    __slots__ = ("hooks", "retain")
+    __slots__ = ("functions", "retain")
 
     def __init__(self) -> None:
-        self.hooks: dict[int, Any] = {}
+        self.functions: dict[int, Any] = {}  # by id of the handle
         self.retain = False
 
 
@@ -83,7 +83,7 @@ class state:  # noqa: N801  a namespace of the process
     """Sequence numbers of in-place changes (last, and per array) and of the last backward pass."""
 
     last_change = 0
-    last_backward = 0
+    last_backward = 0  # explains a `.grad` of None, in autograd/__init__.py
     changes: dict[int, int] = {}  # noqa: RUF012  last change by id of the owner
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
     tensor_class: type[Any] = Node  # tensor.py sets it to Tensor
@@ -111,7 +111,7 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     try:
         out = op.forward(*arrays, **settings) if settings else op.forward(*arrays)
     except Exception as error:
-        op.raise_described(error, arrays, settings)
+        op.raise_described(error, arrays, settings)  # returns if it has nothing to add
         raise
     if out.__class__ is not np.ndarray and isinstance(out, _SCALARS):
         out = np.asarray(out)
@@ -190,15 +190,15 @@ def record_change(*arrays: Any) -> None:
         memory_owner = array if array.base is None else owner(array)
         key = id(memory_owner)
         if key not in changes:
-            with suppress(TypeError):  # without weak references the entry stays
+            with suppress(TypeError):  # a type without weak references: its entry is never removed
                 state.owners[key] = ref(memory_owner, partial(_remove_entries, key))
         changes[key] = seq
 
 
-def record_changes_of(keys: Iterable[int]) -> None:
-    """Record in-place changes by the ids of owners that `record_change` has seen before."""
+def record_changes_by_id(owner_ids: Iterable[int]) -> None:
+    """Do as `record_change` for owners that it has seen before; compiled programs call this."""
     state.last_change = seq = next_seq()
-    state.changes.update(dict.fromkeys(keys, seq))
+    state.changes.update(dict.fromkeys(owner_ids, seq))
 
 
 def _remove_entries(key: int, _: Any, state: Any = state) -> None:  # globals may be None at exit
@@ -208,7 +208,11 @@ def _remove_entries(key: int, _: Any, state: Any = state) -> None:  # globals ma
 
 
 def _discard_own_change(out: Any, arrays: Sequence[Any]) -> None:
-    """Discard a change of `out` by its own forward function, unless `out` aliases an argument."""
+    """Remove the change of `out` that its own forward function recorded.
+
+    A forward function may fill its result by in-place tensor operations, which record a change:
+    that is no change after the call. If `out` aliases an argument, the argument has changed too.
+    """
     key = id(owner(out))
     if key not in {id(owner(a)) for a in arrays}:
         state.changes.pop(key, None)
@@ -265,7 +269,7 @@ def backward(
     pass_ = _Pass(wanted, needed)
     for root, cotangent in zip(roots, grad_outputs, strict=True):
         pass_.add(root, cotangent)
-    del grad_outputs
+    del grad_outputs  # `_copy_aliased` counts references
     if create_graph:
         with grad_mode.enable_grad():
             pass_.run(create_graph=True)
@@ -280,7 +284,7 @@ def backward(
         for node in pass_.visited:
             _check_unchanged(node)
     if require_all and inputs is not None:
-        _all_reached(inputs, {id(t) for t, _ in pairs})
+        _check_all_reached(inputs, {id(t) for t, _ in pairs})
     state.last_backward = next_seq()
     if not (retain_graph or create_graph):
         for node in pass_.visited:
@@ -288,7 +292,7 @@ def backward(
     return pairs
 
 
-def _all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
+def _check_all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
     for k, t in enumerate(inputs):
         if id(t) not in reached:
             raise GraphError(
@@ -361,7 +365,7 @@ class _Pass:
     def run(self, *, create_graph: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
         """Visit all nodes, filling `gradients` and `visited`."""
         queue, pending, needed, leaves = self.queue, self.pending, self.needed, self.leaves
-        visited, any_wanted = self.visited.append, self.wanted is not None
+        visited, has_inputs = self.visited.append, self.wanted is not None
         detect_anomaly, last_change = _flags() & _DETECT_ANOMALY, state.last_change
         while queue:
             node = heappop(queue)[1]
@@ -369,20 +373,22 @@ class _Pass:
             op, out, parents, args = node._op, node._array, node._parents, node._args
             settings = node._settings
             if needed is not None and not any(id(b) in needed for b in parents or ()):
-                self.finish(node, g, create_graph=create_graph)  # one of the inputs: stop here
+                # An input, or a root that depends on none: stop here.
+                self.finish(node, g, create_graph=create_graph)
                 continue
             if parents is None:
                 raise _freed_graph_error(node)
             if last_change > node._seq:
                 _check_unchanged(node)
             visited(node)
-            if any_wanted or node._hooks is not None:
+            if has_inputs or node._hooks is not None:
                 g = self.finish(node, g, create_graph=create_graph)
             values = args
             if create_graph:
                 out = node
                 values = [v if a is None else a for v, a in zip(args, parents, strict=True)]
             if op.outer is not None:
+                # A `Chain`: the rule of its outer op, which reads its result only, comes first.
                 g = op.outer.rules[0](g, out, None)
             for a, rule, array in zip(parents, op.rules, args):  # noqa: B905  endless for a VariadicRule
                 if a is None or (needed is not None and id(a) not in needed):
@@ -408,7 +414,7 @@ class _Pass:
                     else:
                         heappush(queue, (-a._seq, a))
         for a in leaves:
-            if a._hooks is None and not any_wanted:
+            if a._hooks is None and not has_inputs:
                 self.gradients.append([a, pending.pop(id(a))])
             else:
                 self.finish(a, pending.pop(id(a)), create_graph=create_graph)
@@ -416,7 +422,7 @@ class _Pass:
     def finish(self, a: Any, g: Any, *, create_graph: bool) -> Any:
         """Call the hooks of `a` with its complete gradient; store and return the result."""
         hooks = a._hooks
-        if hooks is not None and hooks.hooks:
+        if hooks is not None and hooks.functions:
             g = _call_hooks(a, hooks, g, create_graph=create_graph)
         if self.wanted is not None:
             keep = id(a) in self.wanted
@@ -450,7 +456,7 @@ def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: 
             f"of real numbers, the gradient of that argument, of shape {array.shape}"
         )
     if gradient.shape != array.shape:
-        if not _is_broadcast_of(array.shape, gradient.shape, node._array.shape):
+        if not _broadcasts_to(array.shape, gradient.shape, node._array.shape):
             raise ShapeError(
                 f"the rule of {_argument_name(node, a)} returned a gradient of shape "
                 f"{gradient.shape}; expected {array.shape}, the shape of that argument, or its "
@@ -460,7 +466,7 @@ def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: 
         broadcast_axes = [
             extra + k for k, n in enumerate(array.shape) if n != gradient.shape[extra + k]
         ]
-        with np.errstate(invalid="ignore"):  # inf - inf is NaN: visible without it
+        with np.errstate(invalid="ignore"):  # inf - inf is NaN, visible without a warning
             gradient = gradient.sum(axis=(*range(extra), *broadcast_axes), keepdims=True).reshape(
                 array.shape
             )
@@ -473,7 +479,7 @@ def scalar_to_array(value: Any) -> Any:
 
 
 def constant_like(array: Any, other: Any) -> Any:
-    """Return a constant NumPy array with the dtype of `other` and in its library."""
+    """Return the NumPy array `array`, a constant, in the library and dtype of `other`."""
     like = other._array if isinstance(other, Node) else other
     if is_foreign_array(like):
         return np.asarray(array, like.dtype, like=like)
@@ -485,7 +491,7 @@ def _argument_name(node: Any, a: Any) -> str:
     return f"{node._op.name} for {node._op.argument(i)}"
 
 
-def _is_broadcast_of(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
+def _broadcasts_to(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
     """Return whether `to` is `shape` broadcast along axes that the op's result, `result`, has."""
     if len(shape) > len(to):
         return False
@@ -499,7 +505,7 @@ def _call_hooks(node: Any, hooks: GradientHooks, g: Any, *, create_graph: bool) 
     # A copy, since the memory may be that of the cotangent or of other gradients.
     shown = g.clone() if create_graph else wrap(g.copy())
     with nullcontext() if create_graph else grad_mode.no_grad():
-        for hook in list(hooks.hooks.values()):
+        for hook in list(hooks.functions.values()):
             returned = hook(shown)
             if returned is None:
                 continue

@@ -382,7 +382,7 @@ class Tensor(methods.Methods):
             raise GraphError(
                 "this tensor does not require grad: a hook on it would never be called"
             )
-        handle = RemovableHandle(self._gradient_hooks().hooks)
+        handle = RemovableHandle(self._gradient_hooks().functions)
         handle.hooks[handle.id] = hook
         return handle
 

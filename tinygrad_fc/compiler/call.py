@@ -17,7 +17,7 @@ from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, flatten, signa
 from tinygrad_fc.compiler.patches import hooks_of
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.graph import Node, owner, record_change, record_changes_of, wrap
+from tinygrad_fc.graph import Node, owner, record_change, record_changes_by_id, wrap
 from tinygrad_fc.ops.elementwise import _silent
 
 MISS = object()
@@ -90,8 +90,8 @@ class _Arrays:
 
 
 _FUNCTIONS = (
-    *(wrap, result_of_op, record_change, record_changes_of, same, same_contents, hooks_of, flatten),
-    *(get_default_dtype, GuardFailed),
+    *(wrap, result_of_op, record_change, record_changes_by_id, same, same_contents, hooks_of),
+    *(flatten, get_default_dtype, GuardFailed),
 )
 _NAMES: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
 _NAMES |= {"MISS": MISS, "ABSENT": ABSENT, "flags": grad_mode.flags, "silent": _silent}
@@ -291,7 +291,7 @@ class _Writer:
             add(f"{self.tensor(source)}._array = r{number}")
         at = dict(zip(map(id, self.program.inputs), inputs, strict=True))
         if self.program.changes:  # graphs recorded outside find out
-            add("record_changes_of(owners)")
+            add("record_changes_by_id(owners)")
             sources = [(old, old.source.kind) for old, _ in self.program.changes]
             arrays = [at[id(old)] for old, kind in sources if kind in ("argument", "array")]
             if arrays:  # which may be others in each call

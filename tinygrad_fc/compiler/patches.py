@@ -58,7 +58,7 @@ def tracing() -> bool:
 
 def hooks_of(tensor: Any) -> tuple[Any, ...]:
     """Return the hooks of a tensor."""
-    return tuple(tensor._hooks.hooks) if tensor._hooks else ()
+    return tuple(tensor._hooks.functions) if tensor._hooks else ()
 
 
 @contextmanager
