@@ -57,13 +57,13 @@ class Adagrad(Elementwise):
         super().__init__(params, options_of(locals()))
         for group in self.param_groups:
             for p in group["params"]:
-                self._start(p, group)
+                self._create_state(p, group)
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return Adagrad's rule."""
-        rate = float(o["lr"]) / (1 + (n["step"] - 1) * float(o["lr_decay"]))
+        rate = float(group["lr"]) / (1 + (scalars["step"] - 1) * float(group["lr_decay"]))
         initial = float(self.defaults["initial_accumulator_value"])
-        return Update(_adagrad, {"sum": initial}, (float(o["eps"]), rate))
+        return Update(_adagrad, {"sum": initial}, (float(group["eps"]), rate))
 
 
 def _adagrad(g: Any, p: Any, s: Any, eps: Any, rate: Any) -> None:
@@ -74,8 +74,9 @@ def _adagrad(g: Any, p: Any, s: Any, eps: Any, rate: Any) -> None:
 class Adadelta(Elementwise):
     """Scales the gradient by the ratio of the RMS of past updates and of past gradients.
 
-    With the gradient g: v = rho * v + (1 - rho) * g^2, d = sqrt(u + eps) / sqrt(v + eps) * g,
-    u = rho * u + (1 - rho) * d^2, p = p - lr * d (Zeiler, 2012, algorithm 1, where lr is 1).
+    With the gradient g: v = rho * v + (1 - rho) * g^2, delta = sqrt(u + eps) / sqrt(v + eps)
+    * g, u = rho * u + (1 - rho) * delta^2, p = p - lr * delta (Zeiler, 2012, algorithm 1, where lr
+    is 1).
     `weight_decay` d replaces g by g + d * p; `maximize` reverses the sign of g.
 
     Raises `ValueError` if an option is negative or not finite, or rho is above 1, and as
@@ -104,9 +105,9 @@ class Adadelta(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return Adadelta's rule."""
-        lr, rho, eps = (float(o[key]) for key in ("lr", "rho", "eps"))
+        lr, rho, eps = (float(group[key]) for key in ("lr", "rho", "eps"))
         return Update(_adadelta, {"square_avg": 0.0, "acc_delta": 0.0}, (rho, 1 - rho, eps, lr))
 
 
@@ -153,10 +154,10 @@ class RMSprop(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return RMSprop's rule."""
-        lr, alpha, eps, momentum = (float(o[key]) for key in ("lr", "alpha", "eps", "momentum"))
-        with_momentum, centered = bool(momentum), o["centered"]
+        lr, alpha, eps, momentum = (float(group[key]) for key in ("lr", "alpha", "eps", "momentum"))
+        with_momentum, centered = bool(momentum), group["centered"]
         names = ["square_avg", *["momentum_buffer"] * with_momentum, *["grad_avg"] * centered]
 
         def update(g: Any, p: Any, v: Any, *others: Any) -> None:
@@ -225,10 +226,10 @@ class Rprop(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return Rprop's rule."""
-        numbers = (*map(float, o["etas"]), *map(float, o["step_sizes"]))
-        return Update(_rprop, {"prev": 0.0, "step_size": float(o["lr"])}, numbers)
+        numbers = (*map(float, group["etas"]), *map(float, group["step_sizes"]))
+        return Update(_rprop, {"prev": 0.0, "step_size": float(group["lr"])}, numbers)
 
 
 def _rprop(

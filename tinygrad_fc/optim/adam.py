@@ -82,13 +82,13 @@ class Adam(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return Adam's rule; the bias correction of v is folded into eps and the step size."""
-        t, (beta1, beta2) = n["step"], map(float, o["betas"])
+        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
         root = (1 - beta2**t) ** 0.5
-        rate = float(o["lr"]) * root / (1 - beta1**t)
-        numbers = (float(o["eps"]) * root, rate, beta1, 1 - beta1, beta2, 1 - beta2)
-        if o["amsgrad"]:
+        rate = float(group["lr"]) * root / (1 - beta1**t)
+        numbers = (float(group["eps"]) * root, rate, beta1, 1 - beta1, beta2, 1 - beta2)
+        if group["amsgrad"]:
             return Update(_amsgrad, {**MOMENTS, "max_exp_avg_sq": 0.0}, numbers)
         return Update(_adam, MOMENTS, numbers)
 
@@ -168,10 +168,11 @@ class Adamax(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return Adamax's rule."""
-        t, (beta1, beta2) = n["step"], map(float, o["betas"])
-        numbers = (float(o["lr"]) / (1 - beta1**t), float(o["eps"]), beta1, 1 - beta1, beta2)
+        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        rate = float(group["lr"]) / (1 - beta1**t)
+        numbers = (rate, float(group["eps"]), beta1, 1 - beta1, beta2)
         return Update(_adamax, {"exp_avg": 0.0, "exp_inf": 0.0}, numbers)
 
 
@@ -221,21 +222,21 @@ class NAdam(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def initial_scalars(self, o: Group) -> dict[str, float]:  # noqa: ARG002  the same for all options
+    def initial_scalars(self, group: Group) -> dict[str, float]:  # noqa: ARG002  the same for all options
         """Return t and P_t before the first step."""
         return {"step": 0.0, "mu_product": 1.0}
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return NAdam's rule, with the bias correction of v folded in, as in Adam."""
-        t, (beta1, beta2) = n["step"], map(float, o["betas"])
+        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
         mu, next_mu = (
-            beta1 * (1 - 0.5 * 0.96 ** (k * float(o["momentum_decay"]))) for k in (t, t + 1)
+            beta1 * (1 - 0.5 * 0.96 ** (k * float(group["momentum_decay"]))) for k in (t, t + 1)
         )
-        n["mu_product"] *= mu
+        scalars["mu_product"] *= mu
         root = (1 - beta2**t) ** 0.5
-        rate_g = float(o["lr"]) * root * (1 - mu) / (1 - n["mu_product"])
-        rate_m = float(o["lr"]) * root * next_mu / (1 - n["mu_product"] * next_mu)
-        numbers = (float(o["eps"]) * root, rate_g, rate_m, beta1, 1 - beta1, beta2, 1 - beta2)
+        rate_g = float(group["lr"]) * root * (1 - mu) / (1 - scalars["mu_product"])
+        rate_m = float(group["lr"]) * root * next_mu / (1 - scalars["mu_product"] * next_mu)
+        numbers = (float(group["eps"]) * root, rate_g, rate_m, beta1, 1 - beta1, beta2, 1 - beta2)
         return Update(_nadam, MOMENTS, numbers)
 
 
@@ -275,16 +276,16 @@ class RAdam(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return RAdam's rule."""
-        t, (beta1, beta2) = n["step"], map(float, o["betas"])
-        rate, correction = float(o["lr"]) / (1 - beta1**t), 1 - beta2**t
+        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        rate, correction = float(group["lr"]) / (1 - beta1**t), 1 - beta2**t
         r = 2 / (1 - beta2) - 1
         r_t = r - 2 * t * beta2**t / correction
         rectified = r_t > 5
         if rectified:
             rate *= ((r_t - 4) * (r_t - 2) * r * correction / ((r - 4) * (r - 2) * r_t)) ** 0.5
-        numbers = (float(o["eps"]), rate, beta1, 1 - beta1, beta2, 1 - beta2)
+        numbers = (float(group["eps"]), rate, beta1, 1 - beta1, beta2, 1 - beta2)
         return Update(_adam if rectified else _unrectified, MOMENTS, numbers)
 
 

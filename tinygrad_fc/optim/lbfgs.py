@@ -121,7 +121,7 @@ class LBFGS(Optimizer):
             else:
                 _move(params, t, d)
                 if i < group["max_iter"]:  # after the last step, the loss is not needed
-                    point, calls = _evaluate(closure, params), 1
+                    point, calls = _loss_and_gradient(closure, params), 1
             evaluations += calls
             state["func_evals"] += calls
             if (
@@ -164,6 +164,7 @@ def _extend_history(state: dict[str, Any], g: Any, size: int) -> None:
     curvature = float(y @ s)
     if not curvature > 1e-10:  # H would no longer be positive definite
         return
+    # PyTorch's keys: the list of y is "old_dirs", that of s "old_stps", that of 1 / (y @ s) "ro".
     for key, value in (("old_dirs", wrap(y)), ("old_stps", wrap(s)), ("ro", 1 / curvature)):
         state[key] = [*state[key], value][-size:]
     state["H_diag"] = curvature / float(y @ y)
@@ -223,7 +224,7 @@ class LineSearch:
         before = [p._array.copy() for p in self.params]
         _move(self.params, t, self.d)
         try:
-            point = _evaluate(self.closure, self.params)
+            point = _loss_and_gradient(self.closure, self.params)
         finally:
             _write(self.params, before)
         return Point(t, point.loss, point.gradient, float(point.gradient @ self.d))
@@ -270,7 +271,10 @@ class LineSearch:
 
 
 def _next_length(bracket: list[Point], *, near_end: bool) -> tuple[float, bool]:
-    """Return the next step length, and whether it is near an end: never twice in a row."""
+    """Return the next step length, and whether it is near an end of the interval.
+
+    If the last one was (`near_end`), one near an end is moved inside.
+    """
     lower, upper = sorted(point.t for point in bracket)
     t = _cubic(bracket[0], bracket[1], lower, upper)
     margin = 0.1 * (upper - lower)
@@ -316,7 +320,8 @@ def _gradient(params: list[Tensor]) -> Any:
     return np.concatenate([g.reshape(-1) for g in grads])
 
 
-def _evaluate(closure: Callable[[], Any], params: list[Tensor]) -> Point:
+def _loss_and_gradient(closure: Callable[[], Any], params: list[Tensor]) -> Point:
+    """Call `closure`; return its loss and gradient as the point at step length 0."""
     with enable_grad():
         loss = float(closure())
     return Point(0.0, loss, _gradient(params))

@@ -75,10 +75,13 @@ class Optimizer:
     """
 
     ranges: ClassVar[Mapping[str, Range]] = {}
-    has_stepped = False  # a scheduler that steps before the optimizer warns
+    has_stepped = False
+    """Whether `step` was called: a scheduler warns if it steps first.
+
+    True for a subclass with a `step` of its own, which may not set it.
+    """
 
     def __init_subclass__(cls) -> None:
-        # No warning for a subclass that overrides `step`, and may not set `has_stepped`.
         cls.has_stepped = cls.step is not Optimizer.step
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
@@ -311,7 +314,10 @@ def in_blocks(formula: Callable[..., None], arrays: Sequence[Any], numbers: Sequ
 def with_decay(
     formula: Callable[..., None], *, maximize: bool, decay: float, shrink: float | None = None
 ) -> Callable[..., None]:
-    """Return `formula(g, p, ...)`, preceded by weight decay, and by g = -g if `maximize`."""
+    """Return `formula(g, p, ...)`, preceded by g = -g if `maximize`, and by weight decay.
+
+    Weight decay is p *= shrink if `shrink` is passed (decoupled), else g += decay * p.
+    """
 
     def update(g: Any, p: Any, *others: Any) -> None:
         if maximize:
@@ -339,11 +345,12 @@ class Update(NamedTuple):
 class Elementwise(Optimizer):
     """Base class of optimizers that update all elements independently; a subclass defines `rule`.
 
-    `rule(o, n)` returns the `Update` of a step. `o` is the parameter group; read its numbers by
-    float(o["lr"]), since a learning rate may be a tensor. `n` is the scalar state of the parameter:
-    n["step"], t in formulas, starts at 1; `rule` may set the other scalars. This class handles the
-    options that most optimizers have: `maximize` negates the gradient g; `weight_decay` d replaces
-    g by g + d * p, or, if `decoupled_weight_decay`, subtracts lr * d * p from p.
+    `rule(group, scalars)` returns the `Update` of a step. Read the numbers of the parameter group
+    by float(group["lr"]), since a learning rate may be a tensor. `scalars` is the scalar state of
+    the parameter: scalars["step"], t in formulas, starts at 1; `rule` may set the others. This
+    class handles the options that most optimizers have: `maximize` negates the gradient g;
+    `weight_decay` d replaces g by g + d * p, or, if `decoupled_weight_decay`, subtracts lr * d * p
+    from p.
     """
 
     ranges: ClassVar[Mapping[str, Range]] = {
@@ -355,11 +362,11 @@ class Elementwise(Optimizer):
         ),
     }
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:
-        """Return the `Update` of the step n["step"]."""
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
+        """Return the `Update` of the step scalars["step"]."""
         raise NotImplementedError(f"{type(self).__name__} does not define `rule`")
 
-    def initial_scalars(self, o: Group) -> dict[str, float]:  # noqa: ARG002  some depend on options
+    def initial_scalars(self, group: Group) -> dict[str, float]:  # noqa: ARG002  some depend on options
         """Return the scalar state of each parameter, with initial values."""
         return {"step": 0.0}
 
@@ -372,34 +379,34 @@ class Elementwise(Optimizer):
                 if p._grad is None:
                     continue
                 array, state = p._array, self.state[p]
-                scalars = _scalars(state, initial_scalars)
-                current = (array.dtype, *map(float, scalars))
+                scalar_arrays = _scalars(state, initial_scalars)
+                current = (array.dtype, *map(float, scalar_arrays))
                 if current != previous:  # usually all parameters have the same numbers
                     previous = current
-                    n = dict(zip(initial_scalars, current[1:], strict=True))
-                    n["step"] += 1
-                    formula, names, numbers = self._prepared(group, self.rule(group, n), array)
-                arrays = [array, *self._arrays(state, names, array)]
+                    scalars = dict(zip(initial_scalars, current[1:], strict=True))
+                    scalars["step"] += 1
+                    update = self._prepared(group, self.rule(group, scalars), array)
+                arrays = [array, *self._arrays(state, update.state, array)]
                 changed += arrays
-                changed += scalars
-                in_blocks(formula, [p._grad._array, *arrays], numbers)
-                for scalar, value in zip(scalars, n.values(), strict=True):
+                changed += scalar_arrays
+                in_blocks(update.formula, [p._grad._array, *arrays], update.numbers)
+                for scalar, value in zip(scalar_arrays, scalars.values(), strict=True):
                     scalar.fill(value)
         finally:  # NumPy may raise between two parameters, for example on overflow
             record_change(*changed)
 
-    def _prepared(self, group: Group, rule: Update, array: Any) -> Update:
-        """Return `rule` with weight decay and `maximize`, and with its numbers as 0-d arrays."""
+    def _prepared(self, group: Group, update: Update, array: Any) -> Update:
+        """Return `update` with weight decay and `maximize`, and with its numbers as 0-d arrays."""
         decay = float(group.get("weight_decay", 0))
-        formula, maximize = rule.formula, group["maximize"]
+        formula, maximize = update.formula, group["maximize"]
         if decay or maximize:
             decoupled = group.get("decoupled_weight_decay")
             shrink = 1 - float(group["lr"]) * decay if decoupled else None
             formula = with_decay(formula, maximize=maximize, decay=decay, shrink=shrink)
         if array.__class__ is not np.ndarray:
-            return rule._replace(formula=formula)
+            return update._replace(formula=formula)
         # NumPy takes a 0-d array in two thirds of the time of a Python number.
-        return Update(formula, rule.state, [np.asarray(x, array.dtype) for x in rule.numbers])
+        return Update(formula, update.state, [np.asarray(x, array.dtype) for x in update.numbers])
 
     def _arrays(self, state: dict[str, Any], names: Mapping[str, float], array: Any) -> list[Any]:
         """Return the state arrays, created if missing; raise if one has another shape or dtype."""
@@ -419,7 +426,7 @@ class Elementwise(Optimizer):
 
     # State
 
-    def _start(self, p: Tensor, group: Group) -> None:
+    def _create_state(self, p: Tensor, group: Group) -> None:
         """Create the state of `p` before its first step."""
         initial_scalars, state = self.initial_scalars(group), self.state[p]
         _scalars(state, initial_scalars)

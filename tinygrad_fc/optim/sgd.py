@@ -169,16 +169,16 @@ class ASGD(Elementwise):
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def initial_scalars(self, o: Group) -> dict[str, float]:
+    def initial_scalars(self, group: Group) -> dict[str, float]:
         """Return t, eta and mu before the first step."""
-        return {"step": 0.0, "eta": float(o["lr"]), "mu": 1.0}
+        return {"step": 0.0, "eta": float(group["lr"]), "mu": 1.0}
 
-    def rule(self, o: Group, n: dict[str, float]) -> Update:
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return ASGD's rule, with eta and mu of the previous step; store the new ones."""
-        t, eta, mu = n["step"], n["eta"], n["mu"]
-        lr, lambd, alpha, t0 = (float(o[key]) for key in ("lr", "lambd", "alpha", "t0"))
-        n["eta"] = lr / (1 + lambd * lr * t) ** alpha
-        n["mu"] = 1 / max(1.0, t - t0)
+        t, eta, mu = scalars["step"], scalars["eta"], scalars["mu"]
+        lr, lambd, alpha, t0 = (float(group[key]) for key in ("lr", "lambd", "alpha", "t0"))
+        scalars["eta"] = lr / (1 + lambd * lr * t) ** alpha
+        scalars["mu"] = 1 / max(1.0, t - t0)
         return Update(_asgd, {"ax": 0.0}, (1 - lambd * eta, eta, mu))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.optim.optimizer import Group, Optimizer
@@ -12,16 +13,16 @@ from tinygrad_fc.tensor import Tensor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PER_GROUP = {"base_lrs", "lr_lambdas", "min_lrs"}
+PER_GROUP_ATTRIBUTES = {"base_lrs", "lr_lambdas", "min_lrs"}
 
 
 class LRScheduler:
     """Base class of schedulers of learning rates; a subclass defines `get_lr()`.
 
     With `last_epoch=-1`, the constructor stores the current learning rates as `group["initial_lr"]`
-    and sets the rates of epoch 0. To resume without a saved state, pass the last finished epoch
-    and an optimizer whose groups have "initial_lr", as after `load_state_dict`. `last_epoch` is the
-    current epoch, `base_lrs` the initial rates.
+    unless the group has one, and sets the rates of epoch 0. To resume without a saved state, pass
+    the last finished epoch and an optimizer whose groups have "initial_lr", as after
+    `load_state_dict`. `last_epoch` is the current epoch, `base_lrs` the initial rates.
 
     Raises `TypeError` for something other than an optimizer, and `KeyError` if "initial_lr" is
     missing.
@@ -42,7 +43,7 @@ class LRScheduler:
     _get_lr_called_within_step = True  # schedulers written for PyTorch read it
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        self.optimizer = checked(self, optimizer)
+        self.optimizer = check_optimizer(self, optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", copied(group["lr"]))
@@ -53,9 +54,9 @@ class LRScheduler:
                 )
         self.base_lrs = rates_of(optimizer, "initial_lr")
         self.last_epoch = last_epoch
-        self._begin()
+        self._restart()
 
-    def _begin(self) -> None:
+    def _restart(self) -> None:
         """Reset the step count, and take the step that sets the initial learning rates."""
         self._step_count = 0
         self._is_initial = True
@@ -133,7 +134,7 @@ class LRScheduler:
                 f"{name} and the state dict differ in {', '.join(different)}. It was saved by "
                 "another scheduler"
             )
-        for key in PER_GROUP & state.keys():
+        for key in PER_GROUP_ATTRIBUTES & state.keys():
             if len(state[key]) != len(known[key]):
                 raise ValueError(
                     f"{name} has {len(known[key])} {key}, and the state dict {len(state[key])}. It "
@@ -146,7 +147,7 @@ class LRScheduler:
 
 def attributes_of(function: Any) -> dict[str, Any] | None:
     """Return the attributes of a callable object to save; None for a plain function."""
-    if isinstance(function, type(attributes_of)):
+    if isinstance(function, FunctionType):
         return None
     return copy.copy(getattr(function, "__dict__", None))
 
@@ -173,10 +174,16 @@ def set_rate(group: Group, rate: Any) -> None:
         group["lr"] = rate
 
 
+def reset_rates(optimizer: Optimizer) -> None:
+    """Set the learning rates of all groups to the initial ones."""
+    for group in optimizer.param_groups:
+        set_rate(group, copied(group["initial_lr"]))
+
+
 # Checks of arguments
 
 
-def checked(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
+def check_optimizer(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
     """Return `optimizer`; raise `TypeError` if it is not an `Optimizer`."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(

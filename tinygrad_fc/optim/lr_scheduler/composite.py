@@ -6,7 +6,7 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, checked, copied, rates_of, set_rate
+from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, check_optimizer, rates_of, reset_rates
 from tinygrad_fc.optim.lr_scheduler.decay import ReduceLROnPlateau
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class _Composite(LRScheduler):
                 )
         self._schedulers, self.optimizer = list(schedulers), schedulers[0].optimizer
 
-    def _update_lr(self, epoch: int | None = None) -> None:  # noqa: ARG002  it can only restart
-        self._begin()
+    def _update_lr(self, epoch: int | None = None) -> None:  # noqa: ARG002  always 0
+        """Restart: a `SequentialLR` that contains this one calls it when its turn comes."""
+        self._restart()
 
     def _rewind(self) -> None:
         """Reset all schedulers to before their first step."""
@@ -53,10 +54,6 @@ class _Composite(LRScheduler):
                 scheduler._rewind()
             else:
                 scheduler.last_epoch = -1
-
-    def _reset_rates(self) -> None:
-        for group in self.optimizer.param_groups:
-            set_rate(group, copied(group["initial_lr"]))
 
     # State
 
@@ -110,7 +107,7 @@ class SequentialLR(_Composite):
         milestones: Sequence[int],
         last_epoch: int = -1,
     ) -> None:
-        self._combine(schedulers, checked(self, optimizer))
+        self._combine(schedulers, check_optimizer(self, optimizer))
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 "SequentialLR needs one milestone between two schedulers, got "
@@ -125,18 +122,18 @@ class SequentialLR(_Composite):
         for scheduler in self._schedulers:
             if not isinstance(scheduler, _Composite):
                 scheduler.last_epoch -= 1  # undo the step of its creation
-        self._start()
+        self._start_first()
 
-    def _begin(self) -> None:
+    def _restart(self) -> None:
         self._rewind()
         self.last_epoch = 0
-        self._start()
+        self._start_first()
 
-    def _start(self) -> None:
+    def _start_first(self) -> None:
         """Set the initial learning rates of the first scheduler."""
-        self._reset_rates()
+        reset_rates(self.optimizer)
         first = self._schedulers[bisect_right(self._milestones, 0)]
-        first._begin()
+        first._restart()
         self._last_lr = first.get_last_lr()
 
     def step(self) -> None:  # type: ignore[override]
@@ -175,11 +172,11 @@ class ChainedScheduler(_Composite):
         self._combine(schedulers, optimizer or first)
         self._last_lr = rates_of(self.optimizer)
 
-    def _begin(self) -> None:
+    def _restart(self) -> None:
         self._rewind()
-        self._reset_rates()
+        reset_rates(self.optimizer)
         for scheduler in self._schedulers:
-            scheduler._begin()
+            scheduler._restart()
         self._last_lr = rates_of(self.optimizer)
 
     def step(self) -> None:  # type: ignore[override]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tinygrad_fc.optim.lr_scheduler.base import (
     LRScheduler,
     attributes_of,
-    checked,
+    check_optimizer,
     per_group,
     set_rate,
 )
@@ -106,11 +106,10 @@ def start_momentum(
         )
     lows = per_group(scheduler, optimizer, "base_momentum", base)
     highs = per_group(scheduler, optimizer, "max_momentum", top)
-    for group, low, high in zip(
-        [] if resumed else optimizer.param_groups, lows, highs, strict=False
-    ):
-        set_momentum(group, high)
-        group["max_momentum"], group["base_momentum"] = high, low
+    if not resumed:
+        for group, low, high in zip(optimizer.param_groups, lows, highs, strict=True):
+            set_momentum(group, high)
+            group["max_momentum"], group["base_momentum"] = high, low
     return lows, highs
 
 
@@ -162,7 +161,7 @@ class CyclicLR(LRScheduler):
         max_momentum: float | list[float] = 0.9,
         last_epoch: int = -1,
     ) -> None:
-        self.optimizer = checked(self, optimizer)
+        self.optimizer = check_optimizer(self, optimizer)
         down = step_size_up if step_size_down is None else step_size_down
         require(self, POSITIVE, step_size_up=step_size_up, step_size_down=down)
         require(self, FINITE, gamma=gamma)
@@ -262,7 +261,7 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        self.optimizer = checked(self, optimizer)
+        self.optimizer = check_optimizer(self, optimizer)
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tinygrad_fc.optim.lr_scheduler.base import (
     LRScheduler,
     attributes_of,
-    checked,
+    check_optimizer,
     per_group,
     rates_of,
     set_rate,
@@ -36,14 +36,18 @@ class _Decay(LRScheduler):
     """
 
     eta_min = 0.0
-    repeats_on_resume = False  # whether the constructor repeats the step of `last_epoch`
+    repeats_on_resume = False
+    """Whether the constructor, called with `last_epoch`, sets the rates of that epoch once more.
+
+    PyTorch's StepLR, MultiStepLR and ConstantLR do.
+    """
 
     def multiplier(self, t: int) -> float:
         """Return the multiplier of the initial learning rates at epoch `t`."""
         raise NotImplementedError
 
     def get_lr(self) -> list[Any]:
-        """Return the current learning rates times multiplier(t) / multiplier(t - 1)."""
+        """Return eta_min + (lr - eta_min) * multiplier(t) / multiplier(t - 1)."""
         rates, low, t = rates_of(self.optimizer), self.eta_min, self.last_epoch
         new, old = self.multiplier(t), self.multiplier(t - 1) if t > 0 else 1.0
         skipped = self._is_initial and t > 0 and not self.repeats_on_resume
@@ -311,7 +315,7 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        self.lr_lambdas = per_group(self, checked(self, optimizer), "lr_lambda", lr_lambda)
+        self.lr_lambdas = per_group(self, check_optimizer(self, optimizer), "lr_lambda", lr_lambda)
         for function in self.lr_lambdas:
             if not callable(function):
                 raise TypeError(
@@ -396,7 +400,7 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | list[float] = 0,
         eps: float = 1e-8,
     ) -> None:
-        self.optimizer = checked(self, optimizer)
+        self.optimizer = check_optimizer(self, optimizer)
         require(self, Range(lambda v: v in ("min", "max"), "'min' or 'max'"), mode=mode)
         modes = Range(lambda v: v in ("rel", "abs"), "'rel' or 'abs'")
         require(self, modes, threshold_mode=threshold_mode)
