@@ -103,15 +103,12 @@ def to_array(values: Any) -> Any:
     return np.asarray(values)
 
 
-def require(
-    condition: bool, function: str, expected: str | tuple[str, ...], **argument: Any
-) -> None:
+def require(condition: bool, function: str, expected: Any, **argument: Any) -> None:
     """Raise `ValueError` unless `condition`; `expected` is a phrase or a tuple of choices."""
     if not condition:
         ((name, value),) = argument.items()
-        if isinstance(expected, tuple):
-            expected = f"one of {', '.join(expected)}"
-        raise ValueError(f"{function}: {name} is {value!r}, expected {expected}")
+        choices = expected if isinstance(expected, str) else f"one of {', '.join(expected)}"
+        raise ValueError(f"{function}: {name} is {value!r}, expected {choices}")
 
 
 # Functions that accept arrays, lists and numbers in place of tensors
