@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.compiler.trace import Trace
 
-_WORDS = {"add": "sum", "sub": "difference", "subtract": "difference", "mul": "product"}
-_WORDS |= {"multiply": "product", "divide": "quotient", "truediv": "quotient", "pow": "power"}
-_WORDS |= {"reduce": "total", "getitem": "part", "sqrt": "root", "where": "choice", "full": "array"}
-"""What a value is called by the name of its function, where its op computes several."""
 _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
 
@@ -99,65 +94,42 @@ def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
 
 
 def _name_layers(program: Program) -> None:
-    """Name z, y and d of layers, the loss, and cite the document's formulas."""
+    """Name z, y and d of layers, and the loss; cite the formulas of the document.
+
+    Below the last layer, those of the backward pass hold if only the next layer reads a layer.
+    """
     layers: dict[int, int] = {}  # by id of z and y
-    count = 0
-    for origin, values in op_calls(program):
-        last = values[-1]
-        reads = (v for value in values for v in operands(value))
-        k = next((layers[id(v)] for v in reads if id(v) in layers), None)
-        if origin.argument >= 0:
+    below: Value | None = None
+    others: set[int] = set()  # ids of what other ops read
+    chained, count = True, 0
+    calls = list(op_calls(program))
+    for origin, values in calls:
+        last, reads = values[-1], {id(v) for value in values for v in operands(value)}
+        if origin.phase != "forward":
             continue
-        if origin.op == "linear":
-            count = k = count + 1
-            letter, last.formula = "z", "(3)"
-        elif origin.op in _ACTIVATIONS and k is not None:
-            letter, last.formula = "y", "(2)"
-        else:
+        activates = origin.op in _ACTIVATIONS and not reads.isdisjoint(layers)
+        if origin.op != "linear" and not activates:
+            others |= reads
             if origin.op == "mse_loss":
                 _name_squared_error(program, values)
             continue
-        layers[id(last)] = k
-        program.names.setdefault(id(last), f"{letter}{k}")
-    readers, foreign = _readers(program, layers)
-    for origin, values in op_calls(program):
+        chained &= below is None or id(below) in reads
+        count += origin.op == "linear"
+        letter, last.formula = ("y", "(2)") if activates else ("z", "(3)")
+        layers[id(last)] = count
+        program.names.setdefault(id(last), f"{letter}{count}")
+        below = last
+    chained &= others.isdisjoint(layers.keys() - {id(below)})
+    for origin, values in calls:
         k = layers.get(id(origin.result))
         if origin.op == "linear" and origin.argument > 0 and k is not None:
-            formulas = ("(37)", "(38)") if readers[k] else ("(14)", "(17)")
-            values[-1].formula = formulas[origin.argument - 1]
+            formulas = ("(13)", "(14)", "(17)") if k == count else ("(36)", "(37)", "(38)")
             d = origin.cotangent
             program.names.setdefault(id(d), f"d{k}")
-            if not readers[k]:
-                activated = d.origin is not None and d.origin.op in _ACTIVATIONS
-                d.formula = "(13)" if activated and k not in foreign else ""
-            elif readers[k] == 1 and _is_recurrence(d):
-                d.formula = "(36)"
-
-
-def _readers(program: Program, layer: dict[int, int]) -> tuple[Counter[int], set[int]]:
-    """Return how many layers read each layer, directly or through other ops, and foreign layers.
-
-    A foreign one is read by what the document does not have: an op of a module that is no layer,
-    or one that also reads another layer or the network's input, as a residual connection does.
-    """
-    nearest: dict[int, set[int]] = {}
-    for value in program.instructions:
-        if value.origin is not None and value.origin[:3] == ("linear", "forward", -1):
-            arguments = (v for v in operands(value) if v.is_input and v.source.kind == "argument")
-            nearest.update((id(v), {0}) for v in arguments)
-    readers: Counter[int] = Counter()
-    foreign: set[int] = set()
-    for value in program.instructions:
-        sources = set().union(*(nearest.get(id(v), set()) for v in operands(value)))
-        origin = value.origin
-        if value.formula == "(3)":
-            readers.update(sources - {layer[id(value)]})
-        elif origin and origin.phase == "forward" and origin.op not in {"linear", *_ACTIVATIONS}:
-            mixed = len(sources) > 1 and value.shape and not _is_loss(origin.op)
-            if mixed or origin.module:
-                foreign |= sources
-        nearest[id(value)] = {layer[id(value)]} if id(value) in layer else sources
-    return readers, foreign
+            if chained or k == count:
+                values[-1].formula = formulas[origin.argument]
+                is_product = d.origin is not None and d.origin.op in _ACTIVATIONS
+                d.formula = formulas[0] if is_product else ""
 
 
 def _name_squared_error(program: Program, values: list[Value]) -> None:
@@ -171,37 +143,11 @@ def _name_squared_error(program: Program, values: list[Value]) -> None:
             last.formula = "(5), (6)"
 
 
-def _is_recurrence(d: Value) -> bool:
-    """Tell whether a cotangent is an activation's rule of what the layer above hands down."""
-    if d.origin is None or d.origin.op not in _ACTIVATIONS or d.origin.cotangent is None:
-        return False
-    above = d.origin.cotangent.origin
-    return above is not None and (above.op, above.argument) == ("linear", 0)
-
-
 def _name_others(program: Program) -> None:
-    """Name what is left by module, op and function; values of an update by their parameter."""
-    parameters = _updated_parameters(program)
+    """Name what is left by phase, module, op and function."""
     for origin, values in op_calls(program):
-        op = "loss" if _is_loss(origin.op) else origin.op
+        op = "loss" if _is_loss(origin.op) else origin.op.lower()
         stem = "_".join(filter(None, ("d" * (origin.phase == "backward"), origin.module, op)))
         for value in values:
-            word = getattr(value.function, "__name__", "")
-            word = _WORDS.get(word, word)
-            if origin.phase == "update":
-                stem = parameters.get(id(value), origin.op.lower())
-            elif value is values[-1]:
-                word = ""
-            name = identifier(f"{stem}_{word}" if word else stem)
-            program.default_names.setdefault(id(value), name)
-
-
-def _updated_parameters(program: Program) -> dict[int, str]:
-    """Return, by id of a value of an update, the name of the parameter that it is for."""
-    changes = [(old, new) for old, new in program.changes if new.shape]
-    names = {id(new): program.names.get(id(old), "parameter") for old, new in changes}
-    for value in reversed(program.instructions):
-        if id(value) in names and value.origin and value.origin.phase == "update":
-            same_shape = [v for v in operands(value) if v.shape == value.shape]
-            names = {id(v): names[id(value)] for v in same_shape} | names
-    return names
+            word = "" if value is values[-1] else f"_{getattr(value.function, '__name__', '')}"
+            program.default_names.setdefault(id(value), identifier(stem + word))
