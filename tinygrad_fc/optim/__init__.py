@@ -11,8 +11,8 @@ from tinygrad_fc.optim.sgd import *
 
 if TYPE_CHECKING:
     from tinygrad_fc.optim import lr_scheduler as lr_scheduler
-    from tinygrad_fc.optim.adagrad import *
     from tinygrad_fc.optim.adam import *
+    from tinygrad_fc.optim.adaptive import *
     from tinygrad_fc.optim.lbfgs import *
 
 
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> Any:
     if name == "lr_scheduler":
         return import_module(f"{__name__}.{name}")
     names = ["lr_scheduler"]
-    for path in ("adagrad", "adam", "lbfgs", "optimizer", "sgd"):
+    for path in ("adam", "adaptive", "lbfgs", "optimizer", "sgd"):
         module = import_module(f"{__name__}.{path}")
         globals().update({public: getattr(module, public) for public in module.__all__})
         names += module.__all__

@@ -1,4 +1,4 @@
-"""Schedulers that multiply the learning rates by a factor: of the epoch, or of a metric."""
+"""Schedulers that multiply the learning rates by a function of the epoch; ReduceLROnPlateau."""
 
 from __future__ import annotations
 
