@@ -20,19 +20,9 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import Tensor
 
-__all__ = [
-    "FloatTensor",
-    "LongTensor",
-    "arange",
-    "as_tensor",
-    "clone",
-    "detach",
-    "empty",
-    "empty_like",
-    "eye",
-]
-__all__ += ["from_dlpack", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like"]
-__all__ += ["tensor", "zeros", "zeros_like"]
+__all__ = ["FloatTensor", "LongTensor", "arange", "as_tensor", "clone", "detach", "empty"]
+__all__ += ["empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace"]
+__all__ += ["ones", "ones_like", "tensor", "zeros", "zeros_like"]
 
 
 def with_grad(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
