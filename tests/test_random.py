@@ -259,3 +259,11 @@ def test_normal_of_tensors_and_numbers():
 def test_what_cannot_be_drawn(act: Any, error: type[Exception], told: str):
     with pytest.raises(error, match=told):
         act()
+
+
+def test_state_of_the_default_generator():
+    assert tg.initial_seed() == tg.default_generator.initial_seed()
+    state = tg.get_rng_state()
+    a = tg.rand(3)
+    tg.set_rng_state(state)
+    assert bool((tg.rand(3) == a).all())

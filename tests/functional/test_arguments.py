@@ -1,4 +1,4 @@
-"""What functions say of arguments that they cannot take, and numbers in place of tensors."""
+"""Errors for invalid arguments, and lists, arrays and numbers accepted in place of tensors."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ FUNCTIONS = {
     if inspect.isfunction(function) and name[0] != "_" and modules in function.__module__
 }
 CONVERTING = sorted(n for n, f in FUNCTIONS.items() if f.__name__ not in arguments._UNCONVERTED)
-ROWS = sorted(n for n, op in vars(tg).items() if isinstance(op, tg.Op))
+OPS = sorted(n for n, op in vars(tg).items() if isinstance(op, tg.Op))
 NO_TENSOR = [None, "text", object(), {1: 2}, [None], ["text"]]
-RAGGED = [[1.0], [1.0, 2.0]]  # a list of what two tensors can be made of
+RAGGED = [[1.0], [1.0, 2.0]]
 
 
-def refused(name: str, call: Any, *words: str) -> str:
-    """Return what `call` is refused with; it names the function or is an error of the package."""
+def assert_error(name: str, call: Any, *words: str) -> str:
+    """Assert that `call` raises an error of the package that names the function; return it."""
     with pytest.raises((TypeError, ValueError, IndexError)) as raised:
         call()
     assert isinstance(raised.value, RuntimeError)
@@ -45,7 +45,7 @@ def refused(name: str, call: Any, *words: str) -> str:
 @pytest.mark.parametrize("name", CONVERTING)
 @settings(max_examples=20)
 @given(st.sampled_from(NO_TENSOR))
-def test_what_is_no_tensor_is_refused_by_name(name: str, wrong: Any):
+def test_a_non_tensor_raises_an_error_that_names_the_function(name: str, wrong: Any):
     function, x = FUNCTIONS[name], tg.tensor([[1.0, 2.0], [3.0, 4.0]])
     for key, parameter in inspect.signature(function).parameters.items():
         if parameter.annotation not in ("Tensor", "Sequence[Tensor]"):
@@ -56,20 +56,22 @@ def test_what_is_no_tensor_is_refused_by_name(name: str, wrong: Any):
             if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
         }
         if key in others:
-            refused(function.__name__, lambda o=others, k=key: function(**{**o, k: wrong}))
+            assert_error(function.__name__, lambda o=others, k=key: function(**{**o, k: wrong}))
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", OPS)
 @settings(max_examples=15)
 @given(st.sampled_from([*NO_TENSOR, RAGGED]), st.booleans())
-def test_what_is_no_operand_is_refused_by_name(name: str, wrong: Any, plain: bool):
-    row = getattr(tg, name)
-    # `x == None` is asked in good faith.
-    asked = name in ("eq", "ne") or name.startswith("logical_")
-    for k in range(len(row.domain) if wrong is not None else 0 if asked else 1):
-        operands: list[Any] = [2.0 if plain else tg.ones(2)] * len(row.domain)
+def test_a_non_numeric_operand_raises_an_error_that_names_the_op(
+    name: str, wrong: Any, plain: bool
+):
+    op = getattr(tg, name)
+    # `x == None` is a valid comparison.
+    accepts_none = name in ("eq", "ne") or name.startswith("logical_")
+    for k in range(len(op.domain) if wrong is not None else 0 if accepts_none else 1):
+        operands: list[Any] = [2.0 if plain else tg.ones(2)] * len(op.domain)
         operands[k] = wrong
-        refused(row.name, lambda o=operands: row(*o))
+        assert_error(op.name, lambda o=operands: op(*o))
 
 
 X = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -105,35 +107,37 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
-def test_the_argument_at_fault_is_named(name: str):
+def test_messages_name_the_invalid_argument(name: str):
     call, words = WRONG[name]
-    refused(name, call, *words)
+    assert_error(name, call, *words)
 
 
 @pytest.mark.parametrize("dim", [9, -3])
 @pytest.mark.parametrize("name", ["sum", "prod", "amax", "median", "cumsum", "select", "all"])
-def test_an_axis_that_is_not_there_is_a_range_error(name: str, dim: int):
+def test_an_axis_out_of_range_raises_range_error(name: str, dim: int):
     function = getattr(tg, name)
     with pytest.raises(RangeError, match=rf"{name}.*{dim}"):
         function(X, dim, *([0] if name == "select" else []))
 
 
-def test_what_was_raised_stays_reachable_and_what_teaches_stays_as_it_is():
+def test_errors_have_their_cause_and_clear_ones_are_unchanged():
     with pytest.raises(DtypeError) as raised:
         tg.kron(X, None)
     assert isinstance(raised.value.__cause__, TypeError)
     with pytest.raises(ShapeError, match=r"^inner: .*equal last sizes"):
         tg.inner(X, tg.ones(3))
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'other'") as told:
+    with pytest.raises(
+        TypeError, match="missing 1 required positional argument: 'other'"
+    ) as raised:
         tg.kron(X)  # type: ignore[call-arg]
-    assert not isinstance(told.value, RuntimeError)
+    assert not isinstance(raised.value, RuntimeError)
 
 
 # Numbers, lists and arrays in place of tensors
 
 
 @given(arrays(st.just((2, 2))), arrays(st.just((2, 2))))
-def test_lists_are_taken_for_tensors(a: Any, b: Any):
+def test_lists_are_accepted_in_place_of_tensors(a: Any, b: Any):
     at = np.array([1, 0])
     for f in (
         tg.kron,
@@ -158,7 +162,7 @@ def test_lists_are_taken_for_tensors(a: Any, b: Any):
 
 
 @given(st.floats(-4, 4), hnp.arrays(np.float64, 3, elements=st.floats(1, 4)))
-def test_numbers_are_operands_of_every_row(number: float, a: Any):
+def test_ops_accept_numbers_and_lists(number: float, a: Any):
     for f in (tg.fmod, tg.atan2, tg.hypot, tg.logaddexp, tg.remainder, tg.floor_divide):
         same(f(number, tg.tensor(a)), f(tg.tensor(number), tg.tensor(a)).numpy())
         assert np.array_equal(f(number, a.tolist()), f(np.asarray(number), a))
@@ -166,17 +170,17 @@ def test_numbers_are_operands_of_every_row(number: float, a: Any):
         assert np.array_equal(g(a.tolist()), g(a))
 
 
-def test_a_gradient_flows_beside_what_was_made_a_tensor():
+def test_a_gradient_flows_beside_a_converted_list():
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     tg.kron([3.0, 4.0], x).backward(tg.tensor([1.0, 0.0, 0.0, 10.0]))
     assert x.grad.tolist() == [3.0, 40.0]
 
 
-# What a function that teaches is
+# The wrapper
 
 
 @pytest.mark.parametrize("name", CONVERTING)
-def test_it_is_the_function_that_it_was(name: str):
+def test_a_wrapped_function_has_its_docstring_signature_and_pickle(name: str):
     function = FUNCTIONS[name]
     assert pickle.loads(pickle.dumps(function)) is function
     assert function.__doc__
@@ -184,17 +188,17 @@ def test_it_is_the_function_that_it_was(name: str):
     assert inspect.signature(function) == inspect.signature(inspect.unwrap(function))
 
 
-def test_functions_of_each_training_step_have_nothing_around_them():
+def test_functions_of_training_steps_are_not_wrapped():
     for name in ("add", "sub", "mean", "sum", "softmax", "reshape"):
         assert getattr(tg, name).__code__.co_name != "wrapper"
 
 
-def test_what_it_costs_is_next_to_nothing():
+def test_the_wrapper_costs_less_than_half_of_a_call():
     x = tg.ones(3)
-    # In turn, since a machine's speed changes; the best of each.
+    # In turns, since the speed of a machine changes; the fastest run of each counts.
     runs = [
         [timeit.timeit(lambda f=f: f(x, 0), number=200) for f in (tg.cumsum, bare)]
         for bare in [inspect.unwrap(tg.cumsum)] * 30
     ]
-    taught, bare = map(min, zip(*runs, strict=True))
-    assert taught < bare * 1.5
+    wrapped, bare = map(min, zip(*runs, strict=True))
+    assert wrapped < bare * 1.5

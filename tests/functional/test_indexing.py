@@ -1,4 +1,4 @@
-"""Elements picked, put, repeated and ordered: against loops, and each adjoint against its pair."""
+"""Indexing, scattering and sorting compared with loops and NumPy; adjoint pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawing import T, arrays, close, cotangent, same, seeds
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -16,8 +16,8 @@ from tinygrad_fc.errors import DivisionError, DtypeError, GraphError, RangeError
 
 
 @st.composite
-def put(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
-    """Draw an array, what is put into it, an axis, and indices along that, repeats included."""
+def scatter_arguments(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+    """Draw an array, a source, an axis, and indices along it, repeats included."""
     shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
     dim = draw(st.integers(0, len(shape) - 1))
     sides = tuple(draw(st.integers(1, 4 if k == dim else n)) for k, n in enumerate(shape))
@@ -25,8 +25,8 @@ def put(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
     return draw(arrays(shape)), draw(arrays(sides)), dim, at
 
 
-@given(put(), seeds)
-def test_scattered_elements_stand_where_a_loop_puts_them(drawn: Any, seed: int):
+@given(scatter_arguments(), seeds)
+def test_scatter_equals_a_loop(drawn: Any, seed: int):
     a, b, dim, at = drawn
     expected, added, writer = a.copy(), a.copy(), np.full(a.shape, -1)
     for number, k in enumerate(np.ndindex(at.shape)):
@@ -40,24 +40,24 @@ def test_scattered_elements_stand_where_a_loop_puts_them(drawn: Any, seed: int):
     close(x.scatter_add(dim, index, y).detach().numpy(), added, tolerance=1e-14)
     g = cotangent(a.shape, seed)
     out.backward(tg.tensor(g))
-    # Each place has one writer, which alone has its gradient; what nobody wrote keeps its own.
+    # The last source written to an element gets its gradient; `x` gets those of the others.
     assert np.array_equal(x.grad.numpy(), np.where(writer < 0, g, 0))
-    shares = np.zeros(b.size)
-    shares[writer[writer >= 0]] = g[writer >= 0]
-    assert np.array_equal(y.grad.numpy(), shares.reshape(b.shape))
+    from_source = np.zeros(b.size)
+    from_source[writer[writer >= 0]] = g[writer >= 0]
+    assert np.array_equal(y.grad.numpy(), from_source.reshape(b.shape))
 
 
-@given(put())
+@given(scatter_arguments())
 def test_gather_and_scatter_add_are_adjoint(drawn: Any):
     a, b, dim, at = drawn
     index = tg.tensor(at)
-    picked = tg.gather(tg.tensor(a), dim, index)
-    spread = tg.scatter_add(tg.zeros(a.shape), dim, index, tg.tensor(b))
-    close((picked.numpy() * b).sum(), (spread.numpy() * a).sum(), tolerance=1e-12)
+    gathered = tg.gather(tg.tensor(a), dim, index)
+    scattered = tg.scatter_add(tg.zeros(a.shape), dim, index, tg.tensor(b))
+    close((gathered.numpy() * b).sum(), (scattered.numpy() * a).sum(), tolerance=1e-12)
 
 
 @given(st.data(), arrays(hnp.array_shapes(max_dims=3, max_side=3)), seeds)
-def test_slices_picked_and_added_back(data: Any, a: Any, seed: int):
+def test_index_select_and_index_add_are_adjoint(data: Any, a: Any, seed: int):
     dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
     at = np.array(data.draw(st.lists(st.integers(0, a.shape[dim] - 1), max_size=4)), np.int64)
     x, index = T(a.copy()), tg.tensor(at)
@@ -87,7 +87,7 @@ def test_an_index_that_changes_afterwards_does_not_move_the_gradient(name: str):
 
 
 @given(st.data(), arrays(hnp.array_shapes(max_dims=3, max_side=4)))
-def test_order_undone_and_medians(data: Any, a: Any):
+def test_argsort_sorts_and_median_is_the_lower_middle_element(data: Any, a: Any):
     dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
     x = tg.tensor(a)
     same(tg.take_along_dim(x, x.argsort(dim), dim), np.sort(a, dim))
@@ -98,22 +98,8 @@ def test_order_undone_and_medians(data: Any, a: Any):
     same(x.median(), np.asarray(np.sort(a, None)[(a.size - 1) // 2]))
 
 
-@pytest.mark.parametrize("f", [tg.amax, tg.amin, tg.median])
-def test_ties_share_evenly(f: Any):
-    x = T(np.array([2.0, 2.0, 2.0, 2.0]))
-    f(x).backward(tg.tensor(0.75))
-    assert x.grad.tolist() == [0.1875] * 4
-
-
-def test_median_of_a_dim_goes_to_the_chosen():
-    x = T(np.array([[1.0, 3.0, 1.0, 1.0]]))
-    values, at = x.median(1)
-    values.backward(tg.tensor([0.75]))
-    assert x.grad.tolist() == [[0.75 * (k == at.item()) for k in range(4)]]
-
-
 @given(arrays(hnp.array_shapes(max_dims=2, max_side=4)), seeds)
-def test_unique_is_put_together_again(a: Any, seed: int):
+def test_unique_and_its_inverse_restore_the_input(a: Any, seed: int):
     x = T(np.round(a))
     values, inverse, counts = x.unique(return_inverse=True, return_counts=True)
     same(values.detach()[inverse], x.numpy())
@@ -124,7 +110,7 @@ def test_unique_is_put_together_again(a: Any, seed: int):
 
 
 @given(st.lists(st.integers(0, 5)), st.integers(0, 8), seeds)
-def test_counts_and_their_weights(numbers: list[int], minlength: int, seed: int):
+def test_bincount_and_its_gradient(numbers: list[int], minlength: int, seed: int):
     at = np.array(numbers, np.int64)
     same(tg.bincount(tg.tensor(at), minlength=minlength), np.bincount(at, minlength=minlength))
     weights = T(cotangent(at.shape, seed))
@@ -136,7 +122,9 @@ def test_counts_and_their_weights(numbers: list[int], minlength: int, seed: int)
 
 
 @given(arrays((2, 3)), st.integers(0, 2), st.integers(0, 2), seeds)
-def test_repeats_are_numpys_and_sum_back(a: Any, n: int, m: int, seed: int):
+def test_linear_functions_equal_numpy_and_their_gradients_are_adjoint(
+    a: Any, n: int, m: int, seed: int
+):
     for function, reference in (
         (lambda x: x.repeat(m, n, m), lambda x: np.tile(x, (m, n, m))),
         (lambda x: x.tile(n), lambda x: np.tile(x, n)),
@@ -156,22 +144,22 @@ def test_repeats_are_numpys_and_sum_back(a: Any, n: int, m: int, seed: int):
         assert np.array_equal(out.detach().numpy(), reference(a))
         g = cotangent(out.shape, seed)
         out.backward(tg.tensor(g))
-        # Linear: the gradient's product with x is the result's with what it was weighed by.
+        # The function is linear: <gradient, x> = <cotangent, result>.
         close((x.grad.numpy() * a).sum(), (out.detach().numpy() * g).sum(), tolerance=1e-12)
 
 
 @given(arrays(hnp.array_shapes(max_dims=3, max_side=4)), st.floats(-3, 3))
-def test_places_in_an_order(a: Any, v: float):
+def test_searchsorted_counts_smaller_elements(a: Any, v: float):
     rows = np.sort(a, -1)
     values = np.full((*a.shape[:-1], 1), v)
-    found = tg.searchsorted(tg.tensor(rows), tg.tensor(values)).numpy()
-    assert np.array_equal(found, (rows < v).sum(-1, keepdims=True))
-    found = tg.searchsorted(tg.tensor(rows), tg.tensor(values), right=True).numpy()
-    assert np.array_equal(found, (rows <= v).sum(-1, keepdims=True))
+    indices = tg.searchsorted(tg.tensor(rows), tg.tensor(values)).numpy()
+    assert np.array_equal(indices, (rows < v).sum(-1, keepdims=True))
+    indices = tg.searchsorted(tg.tensor(rows), tg.tensor(values), right=True).numpy()
+    assert np.array_equal(indices, (rows <= v).sum(-1, keepdims=True))
 
 
 @given(arrays(hnp.array_shapes(max_dims=3, max_side=3)))
-def test_views_of_a_part_share_memory(a: Any):
+def test_views_share_memory(a: Any):
     x = tg.as_tensor(a)
     for part in (x.narrow(0, 0, 1), x.select(-1, 0), x.movedim(0, -1), x.ravel(), x.expand_as(x)):
         assert np.shares_memory(part.numpy(), a)
@@ -222,8 +210,51 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-def test_refusals_teach(case: str):
+def test_errors_state_what_is_expected(case: str):
     call, error, message = WRONG[case]
-    with pytest.raises(error, match=message) as told:
+    with pytest.raises(error, match=message) as raised:
         call()
-    assert isinstance(told.value, RuntimeError)  # which PyTorch's users catch
+    assert isinstance(raised.value, RuntimeError)  # which PyTorch's users catch
+
+
+@given(arrays(hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)), st.data())
+@example(np.array([1.0, 1.0, 0.0, 1.0]), None)
+def test_sort_argsort_and_topk(a: Any, data: Any):
+    x, dim = (
+        tg.tensor(a),
+        0 if data is None or not a.ndim else data.draw(st.integers(-a.ndim, a.ndim - 1)),
+    )
+    for descending in (False, True):
+        values, at = x.sort(dim, descending)
+        ordered = np.sort(a, dim, stable=True) if a.ndim else a
+        same(values, np.flip(ordered, dim) if descending and a.ndim else ordered)
+        if a.ndim:
+            same(values, np.take_along_axis(a, at.numpy(), dim))
+            # Equal elements keep their order.
+            ties = np.diff(values.numpy(), axis=dim) == 0
+            assert np.all(np.diff(at.numpy(), axis=dim)[ties] > 0)
+            assert np.array_equal(tg.argsort(x, dim, descending).numpy(), at.numpy())
+            k = a.shape[dim] // 2
+            top = tg.topk(x, k, dim, largest=descending)
+            same(top.values, np.take(values.numpy(), range(k), dim))
+            same(top.indices, np.take(at.numpy(), range(k), dim))
+
+
+@given(arrays(hnp.array_shapes(max_dims=3, max_side=3)), st.data())
+def test_gather_equals_a_loop(a: Any, data: Any):
+    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
+    shape = tuple(
+        data.draw(st.integers(0, 4 if k == dim % a.ndim else n)) for k, n in enumerate(a.shape)
+    )
+    at = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(0, a.shape[dim] - 1)))
+    expected = np.zeros(shape)
+    for k in np.ndindex(*shape):
+        source = list(k)
+        source[dim] = at[k]
+        expected[k] = a[tuple(source)]
+    same(tg.gather(tg.tensor(a), dim, tg.tensor(at)), expected)
+    same(tg.tensor(a).gather(dim, tg.tensor(at)), expected)
+    for wrong in (np.full(shape or (1,), a.shape[dim]), np.full(shape or (1,), -1)):
+        if wrong.size and wrong.ndim == a.ndim:
+            with pytest.raises(IndexError, match="gather"):
+                tg.gather(tg.tensor(a), dim, tg.tensor(wrong))

@@ -1,4 +1,4 @@
-"""Linear equations, determinants, Cholesky's factor and norms: what must hold of any matrix."""
+"""Linear equations, determinants, Cholesky factors, norms and products of random matrices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import FLOATS, T, close, cotangent, gradients, seeds, slopes
+from drawing import FLOATS, T, arrays, close, cotangent, gradients, seeds, slopes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -27,7 +27,7 @@ def some(*shape: int, seed: int) -> np.ndarray:
 
 
 def regular(n: int, seed: int, *batch: int) -> np.ndarray:
-    """Return matrices whose diagonal is larger than the rest: none is near to singular."""
+    """Return diagonally dominant matrices, which are far from singular."""
     return some(*batch, n, n, seed=seed) + 3 * n * np.eye(n)
 
 
@@ -43,7 +43,7 @@ batches = st.sampled_from([(), (2,), (2, 3), (0,)])
 
 
 @given(sizes, batches, seeds)
-def test_inverse_and_solution_undo_the_matrix(n: int, batch: tuple[int, ...], seed: int):
+def test_inv_and_solve_satisfy_their_equations(n: int, batch: tuple[int, ...], seed: int):
     a, b = regular(n, seed, *batch), some(*batch, n, 2, seed=seed + 1)
     A, B = tg.tensor(a), tg.tensor(b)
     close((A @ la.inv(A)).numpy(), np.broadcast_to(np.eye(n), a.shape), tolerance=1e-12)
@@ -55,7 +55,7 @@ def test_inverse_and_solution_undo_the_matrix(n: int, batch: tuple[int, ...], se
 
 @given(st.integers(1, 3), st.sampled_from([(), (2,)]), seeds)
 @settings(max_examples=20)
-def test_gradients_are_slopes(n: int, batch: tuple[int, ...], seed: int):
+def test_gradients_equal_numerical_derivatives(n: int, batch: tuple[int, ...], seed: int):
     a, b, d = regular(n, seed, *batch), some(n, 3, seed=seed), definite(n, seed, *batch)
     for ours, numpys, inputs in (
         (la.inv, np.linalg.inv, [a]),
@@ -68,16 +68,16 @@ def test_gradients_are_slopes(n: int, batch: tuple[int, ...], seed: int):
             [d],
         ),
     ):
-        found = gradients(ours, [T(x.copy()) for x in inputs], seed)
-        for got, wanted in zip(found, slopes(numpys, inputs, seed), strict=True):
-            close(got, wanted, tolerance=1e-8)
+        actual = gradients(ours, [T(x.copy()) for x in inputs], seed)
+        for got, expected in zip(actual, slopes(numpys, inputs, seed), strict=True):
+            close(got, expected, tolerance=1e-8)
 
 
 # Determinants
 
 
-def by_permutations(x: Any) -> Any:
-    """Return the determinant by its definition: right at any matrix, as are its derivatives."""
+def leibniz_determinant(x: Any) -> Any:
+    """Return the determinant by the Leibniz formula, with correct derivatives at any matrix."""
     n = x.shape[-1]
     total = 0.0
     for p in itertools.permutations(range(n)):
@@ -101,9 +101,9 @@ def of_any_rank(draw: st.DrawFn) -> np.ndarray:
 
 @given(of_any_rank(), seeds)
 @settings(max_examples=15)
-def test_determinant_has_every_derivative_at_singular_matrices(a: Any, seed: int):
+def test_derivatives_of_det_at_singular_matrices(a: Any, seed: int):
     x, y = T(a.copy()), T(a.copy())
-    out, expected = la.det(x), by_permutations(y)
+    out, expected = la.det(x), leibniz_determinant(y)
     rng = np.random.default_rng(seed)
     for _ in range(3):
         close(out.detach().numpy(), expected.detach().numpy(), tolerance=1e-11)
@@ -117,11 +117,9 @@ def test_determinant_has_every_derivative_at_singular_matrices(a: Any, seed: int
 
 
 @given(st.integers(5, 7), st.integers(0, 2), seeds, st.booleans())
-def test_gradient_of_larger_determinants_is_the_adjugate(
-    n: int, defect: int, seed: int, zeros: bool
-):
+def test_gradient_of_det_is_the_cofactor_matrix(n: int, defect: int, seed: int, zeros: bool):
     a = some(n, n - defect, seed=seed) @ some(n - defect, n, seed=seed + 1)
-    if zeros:  # so that a singular value is 0 to the last digit
+    if zeros:  # then a singular value is exactly 0
         a[0], a[:, -1] = 0, 0
     x = T(a)
     la.det(x).backward()
@@ -134,7 +132,7 @@ def test_gradient_of_larger_determinants_is_the_adjugate(
 
 
 @given(sizes, batches, seeds)
-def test_logarithm_of_the_determinant(n: int, batch: tuple[int, ...], seed: int):
+def test_slogdet_and_its_gradient(n: int, batch: tuple[int, ...], seed: int):
     a = regular(n, seed, *batch)
     x = T(a)
     sign, log = la.slogdet(x)
@@ -146,7 +144,7 @@ def test_logarithm_of_the_determinant(n: int, batch: tuple[int, ...], seed: int)
     close(x.grad.numpy(), g[..., None, None] * inverse, tolerance=1e-12)
 
 
-def test_determinants_beyond_floats():
+def test_slogdet_beyond_the_range_of_floats():
     x = T(1e-3 * np.eye(200))
     assert la.det(x).item() == 0
     sign, log = la.slogdet(x)
@@ -155,11 +153,13 @@ def test_determinants_beyond_floats():
     close(x.grad.numpy(), 1e3 * np.eye(200))
 
 
-# Cholesky's factor
+# Cholesky factors
 
 
 @given(sizes, batches, seeds, st.booleans())
-def test_factor_and_its_symmetric_gradient(n: int, batch: tuple[int, ...], seed: int, upper: bool):
+def test_cholesky_and_its_symmetric_gradient(
+    n: int, batch: tuple[int, ...], seed: int, upper: bool
+):
     a = definite(n, seed, *batch)
     x = T(a)
     out = la.cholesky(x, upper=upper)
@@ -174,7 +174,7 @@ def test_factor_and_its_symmetric_gradient(n: int, batch: tuple[int, ...], seed:
 
 
 @given(hnp.arrays(float, (3, 4), elements=st.floats(-3, 3)), st.integers(-2, 1))
-def test_norms_are_numpys(a: Any, dim: int):
+def test_norms_equal_numpy(a: Any, dim: int):
     x = tg.tensor(a)
     for order in (0, 1, 2, 3, 2.5, math.inf, -math.inf):
         with np.errstate(all="ignore"):
@@ -188,7 +188,7 @@ def test_norms_are_numpys(a: Any, dim: int):
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 2.5, 1.5, 0.5, math.inf])
-def test_norm_of_zeros_has_a_slope_of_0(order: float):
+def test_gradient_of_a_norm_at_0_is_0(order: float):
     x = T(np.zeros(3))
     la.vector_norm(x, order).backward()
     assert not x.grad.numpy().any()
@@ -200,7 +200,7 @@ def test_norm_of_zeros_has_a_slope_of_0(order: float):
 
 @given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([(), (2,), (0,)]), seeds)
 @settings(max_examples=20)
-def test_singular_values_and_their_slopes(n: int, m: int, batch: tuple[int, ...], seed: int):
+def test_svdvals_and_its_gradient(n: int, m: int, batch: tuple[int, ...], seed: int):
     a = some(*batch, n, m, seed=seed)
     x = T(a.copy())
     out = la.svdvals(x)
@@ -219,7 +219,7 @@ def separate(a: np.ndarray) -> bool:
 
 @given(sizes, sizes, batches, seeds)
 @settings(max_examples=20)
-def test_the_factors_of_an_svd(n: int, m: int, batch: tuple[int, ...], seed: int):
+def test_svd_factors_the_matrix(n: int, m: int, batch: tuple[int, ...], seed: int):
     a = some(*batch, n, m, seed=seed)
     U, S, right = la.svd(tg.tensor(a), full_matrices=False)
     close((U * S[..., None, :] @ right).numpy(), a, tolerance=1e-12)
@@ -232,7 +232,7 @@ def test_the_factors_of_an_svd(n: int, m: int, batch: tuple[int, ...], seed: int
 
 
 @pytest.mark.parametrize("shape", [("n", "n"), (3, 2), (2, 3)])
-def test_derivatives_of_an_svd(shape: Any):
+def test_derivatives_of_svd(shape: Any):
     def without_signs(x: tg.Tensor) -> tg.Tensor:
         U, S, V = tg.svd(x)
         vectors = tg.cat([U, V], dim=0)  # each column is unique up to its sign
@@ -243,7 +243,7 @@ def test_derivatives_of_an_svd(shape: Any):
 
 @given(seeds, st.sampled_from([2, -2, "nuc"]), st.booleans())
 @settings(max_examples=20)
-def test_norms_by_singular_values_in_the_second_order(seed: int, order: Any, orthogonal: bool):
+def test_second_derivatives_of_spectral_and_nuclear_norms(seed: int, order: Any, orthogonal: bool):
     a, w = some(3, 2, seed=seed), some(3, 2, seed=seed + 1)
     if orthogonal and order == "nuc":  # smooth, though the singular values are equal
         a = np.linalg.qr(a)[0]
@@ -255,17 +255,17 @@ def test_norms_by_singular_values_in_the_second_order(seed: int, order: Any, ort
         return (g * tg.tensor(w)).sum()
 
     x = T(a)
-    (found,) = tg.autograd.grad(slope(x), x)
+    (second,) = tg.autograd.grad(slope(x), x)
     h = 1e-5
     for at in np.ndindex(3, 2):
         step = np.zeros((3, 2))
         step[at] = h
         rise = slope(T(a + step)).item() - slope(T(a - step)).item()
-        close(found.numpy()[at], rise / (2 * h), tolerance=1e-6)
+        close(second.numpy()[at], rise / (2 * h), tolerance=1e-6)
 
 
 @pytest.mark.parametrize("order", [2, -2, "nuc"])
-def test_norms_by_singular_values_where_these_are_equal_or_0(order: Any):
+def test_gradients_of_spectral_and_nuclear_norms_at_ties_and_zeros(order: Any):
     for a in (np.zeros((2, 3)), np.eye(3), np.ones((2, 2)), np.zeros((2, 0, 3))):
         if a.size == 0 and order != "nuc":
             continue
@@ -276,11 +276,11 @@ def test_norms_by_singular_values_where_these_are_equal_or_0(order: Any):
     assert np.isnan(la.matrix_norm(tg.full((2, 2), math.nan), order).item())
 
 
-# Dtypes, and what is refused
+# Dtypes and errors
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_dtypes_stay(dtype: Any):
+def test_results_and_gradients_have_the_dtype_of_the_input(dtype: Any):
     a = tg.tensor(definite(3, 0).astype(dtype), requires_grad=True)
     b = tg.ones(3, dtype=dtype)
     for out in (
@@ -306,7 +306,7 @@ SINGULAR = r"inv: the matrix of shape \(2, 2\) is singular.*add a small number t
 ONE_OF_TWO = r"matrix \(1,\) of the batch of shape \(2, 2\) is singular"
 INDEFINITE = "cholesky: the matrix of shape .* is not positive definite.*eigenvalue"
 WIDTH = r"solve: the matrix \(2, 2\) needs B with 2 rows, got shape \(3, 1\)"
-REFUSED = {
+ERRORS = {
     "inv, singular": (lambda: la.inv(tg.ones(2, 2)), LinAlgError, SINGULAR),
     "inv, one of a batch": (lambda: la.inv(tg.tensor(ONE_ZERO)), LinAlgError, ONE_OF_TWO),
     "solve, singular": (lambda: la.solve(tg.zeros(2, 2), tg.ones(2)), LinAlgError, "is singular"),
@@ -323,17 +323,101 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", sorted(REFUSED))
-def test_refusals_teach(case: str):
-    call, error, message = REFUSED[case]
-    with pytest.raises(error, match=message) as told:
+@pytest.mark.parametrize("case", sorted(ERRORS))
+def test_errors_state_what_is_expected(case: str):
+    call, error, message = ERRORS[case]
+    with pytest.raises(error, match=message) as raised:
         call()
-    if error is LinAlgError:  # NumPy's users and PyTorch's catch it
-        assert isinstance(told.value, np.linalg.LinAlgError)
-        assert isinstance(told.value, RuntimeError)
+    if error is LinAlgError:  # as users of NumPy and of PyTorch expect
+        assert isinstance(raised.value, np.linalg.LinAlgError)
+        assert isinstance(raised.value, RuntimeError)
 
 
-def test_a_matrix_of_nan_is_no_singular_one():
+def test_a_matrix_of_nan_is_not_reported_as_singular():
     x = tg.full((2, 2), math.nan)
     assert np.isnan(la.inv(x).numpy()).all()
     assert np.isnan(la.solve(x, tg.ones(2)).numpy()).all()
+
+
+# Products
+
+
+@given(st.data(), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
+def test_matrix_products_equal_numpy(data: Any, n: int, k: int, m: int):
+    a, b, u, v = (data.draw(arrays(s)) for s in ((n, k), (k, m), (k,), (m,)))
+    x, y, p, q = (tg.tensor(array) for array in (a, b, u, v))
+    for got, expected in (
+        *((tg.mm(x, y), a @ b), (x.mm(y), a @ b), (tg.matmul(x, y), a @ b), (x @ y, a @ b)),
+        *((tg.mv(x, p), a @ u), (x.mv(p), a @ u), (tg.dot(p, p), u @ u), (p.dot(p), u @ u)),
+        *((tg.outer(p, q), np.outer(u, v)), (p.outer(q), np.outer(u, v)), (p @ p, u @ u)),
+        *((tg.bmm(x[None], y[None]), (a @ b)[None]), (x[None].bmm(y[None]), (a @ b)[None])),
+        *(
+            (tg.addmm(q, x, y), v + a @ b),
+            (q.addmm(x, y, beta=2, alpha=0.5), 2 * v + 0.5 * (a @ b)),
+        ),
+        *((tg.addmm(tg.tensor(1.0), x, y, beta=0), a @ b),),
+        *(
+            (tg.nn.functional.linear(x, y.mT), a @ b),
+            (tg.nn.functional.linear(p, y.T, q), u @ b + v),
+        ),
+        *((tg.nn.functional.linear(x.reshape(1, n, k), y.T, q), (a @ b + v)[None]),),
+        *((tg.einsum("ij,jk->ki", x, y), (a @ b).T), (tg.einsum("ij,jk", x, y), a @ b)),
+        *((tg.einsum("...j,jk", x, y), a @ b), (tg.einsum("i,i", [p, p]), u @ u)),
+        *((tg.einsum("ij->", x), a.sum()), (tg.einsum(" i j -> j i ", x), a.T)),
+    ):
+        close(got.numpy(), np.asarray(expected), tolerance=1e-13)
+    for name, call in (
+        ("mm", lambda: tg.mm(x, p)),
+        ("mv", lambda: tg.mv(p, p)),
+        ("dot", lambda: tg.dot(x, p)),
+        ("outer", lambda: tg.outer(x, p)),
+        ("bmm", lambda: tg.bmm(x, y)),
+        ("matmul", lambda: tg.matmul(x, tg.ones(k + 1, 2))),
+        ("matmul", lambda: tg.matmul(x, tg.tensor(2.0))),
+        ("linear", lambda: tg.nn.functional.linear(x, tg.ones(2, k + 1))),
+        ("linear", lambda: tg.nn.functional.linear(tg.tensor(2.0), tg.ones(2, 3), tg.ones(2))),
+    ):
+        with pytest.raises(ShapeError, match=name):
+            call()
+
+
+@given(st.data(), seeds)
+def test_einsum_with_diagonals_ellipsis_and_axes_of_size_1(data: Any, seed: int):
+    a = data.draw(arrays((3, 3)))
+    c = data.draw(arrays((2, 3, 3)))
+    one = data.draw(arrays((1,)))
+    for equation, operands in (
+        ("ii->i", [a]),
+        ("ii", [a]),
+        ("...ii->...i", [c]),
+        ("bij,bjk->bik", [c, c]),
+        ("...ij,jk->...ik", [c, a]),
+        ("ij,ij,ij->", [a, a, a]),
+        ("i,i->i", [one, a[0]]),
+        ("ij,kj->", [a, one[None]]),
+        ("i,j->ij", [a[0], one]),
+    ):
+        got = tg.einsum(equation, *map(tg.tensor, operands))
+        close(got.numpy(), np.einsum(equation, *operands), tolerance=1e-13)
+        for i, operand in enumerate(operands):
+            # The result is linear in each operand: <gradient, operand> = <weights, result>.
+            inputs = [T(o.copy()) if k == i else tg.tensor(o) for k, o in enumerate(operands)]
+            out = tg.einsum(equation, *inputs)
+            weights = np.random.default_rng(seed).uniform(1, 2, out.shape)
+            out.backward(tg.tensor(weights))
+            close(
+                (inputs[i].grad.numpy() * operand).sum(),
+                (out.detach().numpy() * weights).sum(),
+                tolerance=1e-12,
+            )
+            assert inputs[i].grad.shape == operand.shape
+
+
+@given(st.data(), st.sampled_from([1.0, 2.0, 3.0, np.inf]))
+def test_cdist_equals_numpy(data: Any, p: float):
+    a, b = (data.draw(arrays((data.draw(st.integers(0, 3)), 2))) for _ in range(2))
+    got = tg.cdist(tg.tensor(a), tg.tensor(b), p)
+    expected = [[np.linalg.norm(x - y, p) for y in b] for x in a]
+    close(got.numpy(), np.reshape(expected, (len(a), len(b))), tolerance=1e-14)
+    with pytest.raises(ShapeError, match="cdist needs rows of equal length"):
+        tg.cdist(tg.ones(2, 3), tg.ones(2, 2))

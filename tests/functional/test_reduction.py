@@ -1,4 +1,4 @@
-"""Running sums and products, and products of all: right where elements are 0, in every order."""
+"""Reductions, quantiles and cumulative functions compared with NumPy; derivatives at zeros."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import RangeError
+from tinygrad_fc.errors import RangeError, ShapeError
 
-# Zeros alone, several of them, and none; integers, whose products are exact.
+filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)
+# With no, one or several zeros; products of integers are exact.
 few = st.integers(1, 5).flatmap(
     lambda n: hnp.arrays(float, n, elements=st.sampled_from([0, 0, 1, -2, 3]))
 )
 
 
-def by_hand(x: Any) -> list[Any]:
-    """Return the running products, as a person would write them."""
+def cumulative_products(x: Any) -> list[Any]:
+    """Return the products of the first 1, 2, ... elements."""
     return [reduce(mul, [x[j] for j in range(k + 1)]) for k in range(x.shape[0])]
 
 
-def in_all_orders(f: Any, g: Any, x: np.ndarray, seed: int, orders: int = 3) -> None:
-    """Check that two functions of a vector, weighed alike, have the same derivatives."""
+def assert_equal_derivatives(f: Any, g: Any, x: np.ndarray, seed: int, orders: int = 3) -> None:
+    """Assert that two functions of a vector have the same value and derivatives at `x`."""
     rng = np.random.default_rng(seed)
     a, b = T(x.copy()), T(x.copy())
     out, expected = f(a), g(b)
@@ -48,19 +49,21 @@ def in_all_orders(f: Any, g: Any, x: np.ndarray, seed: int, orders: int = 3) -> 
 
 @given(few, seeds)
 @settings(max_examples=15)
-def test_product_has_every_derivative_at_zeros(x: Any, seed: int):
-    in_all_orders(lambda t: t.prod(), lambda t: by_hand(t)[-1], x, seed)
+def test_derivatives_of_prod_at_zeros(x: Any, seed: int):
+    assert_equal_derivatives(lambda t: t.prod(), lambda t: cumulative_products(t)[-1], x, seed)
 
 
 @given(few, seeds)
 @settings(max_examples=15)
-def test_running_product_has_every_derivative_at_zeros(x: Any, seed: int):
-    in_all_orders(lambda t: t.cumprod(0), lambda t: tg.stack(by_hand(t)), x, seed)
+def test_derivatives_of_cumprod_at_zeros(x: Any, seed: int):
+    assert_equal_derivatives(
+        lambda t: t.cumprod(0), lambda t: tg.stack(cumulative_products(t)), x, seed
+    )
 
 
 @given(few, seeds)
 @settings(max_examples=15)
-def test_product_over_axes_is_that_over_each(x: Any, seed: int):
+def test_prod_over_several_axes_equals_prod_over_each(x: Any, seed: int):
     cube = np.stack([np.outer(x, x[::-1]), np.outer(x, x)])
     for dim in ((0, 2), (-1, 0), (1,), (2, 0, 1)):
         a, b = T(cube.copy()), T(cube.copy())
@@ -74,7 +77,7 @@ def test_product_over_axes_is_that_over_each(x: Any, seed: int):
 
 
 @given(st.data(), st.sampled_from(FLOATS))
-def test_values_are_numpys(data: Any, dtype: Any):
+def test_prod_and_cumulative_functions_equal_numpy(data: Any, dtype: Any):
     a = data.draw(arrays(hnp.array_shapes(max_dims=3, max_side=4), dtype=dtype))
     dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
     x = tg.tensor(a)
@@ -87,7 +90,7 @@ def test_values_are_numpys(data: Any, dtype: Any):
 
 
 @given(arrays((3, 4)), seeds)
-def test_running_sum_gives_back_what_comes_after(a: Any, seed: int):
+def test_gradient_of_cumsum_is_the_reversed_cumsum(a: Any, seed: int):
     x = T(a)
     out = x.cumsum(1)
     g = cotangent(out.shape, seed)
@@ -95,15 +98,177 @@ def test_running_sum_gives_back_what_comes_after(a: Any, seed: int):
     close(x.grad.numpy(), g[:, ::-1].cumsum(1)[:, ::-1], tolerance=1e-14)
 
 
-def test_large_products_do_not_lose_a_gradient():
+def test_gradient_of_prod_does_not_overflow_in_between():
     x = T(np.array([1e200, 1e-200, 1e200, 0.0]))
     x.prod().backward()
     assert x.grad.tolist() == [0, 0, 0, pytest.approx(1e200)]
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumprod"])
-def test_refusals(name: str):
+def test_errors_of_cumulative_functions(name: str):
     with pytest.raises(RangeError, match=f"{name}: dim 2 is out of range"):
         getattr(tg.ones(2, 2), name)(2)
     with pytest.raises(TypeError, match=f"{name} needs the dimension"):
         getattr(tg.ones(2, 2), name)()
+
+
+# Reductions
+
+
+@st.composite
+def along(draw: Any, strategy: Any = filled, *, several: bool = True) -> tuple[Any, Any, bool]:
+    a = draw(arrays(strategy))
+    axes = st.none()
+    if a.ndim:
+        one = st.integers(-a.ndim, a.ndim - 1)
+        axes |= one
+        if several:
+            axes |= st.lists(one, min_size=1, unique_by=lambda k: k % a.ndim).map(tuple)
+    return a, draw(axes), draw(st.booleans())
+
+
+@given(along())
+def test_reductions_equal_numpy(drawn: Any):
+    a, dim, keepdim = drawn
+    x, over = tg.tensor(a), {"axis": dim, "keepdims": keepdim}
+    named = {"dim": list(dim) if isinstance(dim, tuple) else dim, "keepdim": keepdim}
+    flags = a > 0.5
+    for call, reference in (
+        (tg.sum, np.sum),
+        (tg.mean, np.mean),
+        (tg.amax, np.max),
+        (tg.amin, np.min),
+        (lambda x, **k: tg.var(x, correction=0, **k), np.var),
+        (lambda x, **k: tg.std(x, correction=0, **k), np.std),
+        (lambda x, **k: x.sum(**k), np.sum),
+        (lambda x, **k: x.logsumexp(**k), lambda a, **k: np.log(np.sum(np.exp(a), **k))),
+    ):
+        close(call(x, **named).numpy(), reference(a, **over), tolerance=1e-14)
+        close(call(x, **over).numpy(), reference(a, **over), tolerance=1e-14)
+    for call, reference in ((tg.all, np.all), (tg.any, np.any)):
+        same(call(tg.tensor(flags), **named), np.asarray(reference(flags, **over)))
+    same(x.float().sum(dtype=tg.float64), np.asarray(a.astype(np.float32).sum(dtype=np.float64)))
+    same(tg.tensor(flags).sum(), np.asarray(flags.sum()))
+    same(tg.mean(tg.tensor(flags), dtype=tg.float32), np.asarray(flags.mean(dtype=np.float32)))
+
+
+@given(along(several=False))
+def test_max_and_min_return_values_and_indices(drawn: Any):
+    a, dim, keepdim = drawn
+    x = tg.tensor(a)
+    if dim is None:
+        same(x.max(), np.asarray(a.max()))
+        same(tg.min(x), np.asarray(a.min()))
+        same(x.argmax(), np.asarray(a.argmax()))
+        same(tg.argmin(x), np.asarray(a.argmin()))
+        return
+    for call, value, at in (
+        (tg.max, np.max, np.argmax),
+        (tg.min, np.min, np.argmin),
+    ):
+        result = call(x, dim, keepdim)
+        values, indices = result
+        same(values, value(a, axis=dim, keepdims=keepdim))
+        same(indices, np.asarray(at(a, axis=dim, keepdims=keepdim)))
+        assert result.values is values
+        assert result.indices is indices
+        assert call(x, axis=dim, keepdims=keepdim).values.shape == values.shape
+    same(x.argmax(dim=dim, keepdim=keepdim), np.asarray(a.argmax(dim, keepdims=keepdim)))
+    same(tg.max(x, tg.tensor(0.5)), np.maximum(a, 0.5))
+    with pytest.raises((TypeError, ShapeError)):
+        x.max((0,))
+    with pytest.raises((TypeError, ShapeError)):
+        x.max(dim=a.ndim)
+
+
+@given(along(filled, several=False), st.integers(0, 2))
+def test_var_and_std_with_corrections(drawn: Any, correction: int):
+    a, dim, keepdim = drawn
+    count = a.size if dim is None else a.shape[dim]
+    if count <= correction:
+        return
+    over = {"axis": dim, "keepdims": keepdim}
+    x, expected = tg.tensor(a), np.var(a, ddof=correction, **over)
+    close(x.var(dim, correction=correction, keepdim=keepdim).numpy(), expected, tolerance=1e-13)
+    close(
+        tg.std(x, dim, correction=correction, keepdim=keepdim).numpy(),
+        np.sqrt(expected),
+        tolerance=1e-13,
+    )
+    if correction == 1:
+        close(x.var(dim, keepdim=keepdim).numpy(), expected, tolerance=1e-13)
+        close(x.var(dim, True, keepdim).numpy(), expected, tolerance=1e-13)  # noqa: FBT003  PyTorch's order
+    if correction == 0:
+        close(x.var(dim, unbiased=False, keepdim=keepdim).numpy(), expected, tolerance=1e-13)
+    if correction == 0 and dim is None:
+        close(x.std(False).numpy(), np.std(a), tolerance=1e-13)  # noqa: FBT003  as above
+
+
+@given(arrays(hnp.array_shapes(max_dims=3, max_side=3)), st.data())
+def test_softmax_and_log_softmax(a: Any, data: Any):
+    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
+    x, e = tg.tensor(a), np.exp(a - a.max(dim, keepdims=True))
+    expected = e / e.sum(dim, keepdims=True)
+    for got in (
+        tg.softmax(x, dim),
+        x.softmax(dim=dim),
+        x.softmax(axis=dim),
+        x.log_softmax(dim).exp(),
+    ):
+        close(got.numpy(), expected, tolerance=1e-14)
+    assert tg.log_softmax(x, dim, dtype=tg.float32).dtype == np.float32
+
+
+def test_reductions_of_empty_tensors():
+    empty = tg.zeros(0, 3)
+    assert empty.sum().item() == 0
+    assert empty.sum(dim=0).tolist() == [0, 0, 0]
+    assert empty.sum(dim=1).shape == (0,)
+    assert np.isnan(empty.mean().item())
+    assert np.isnan(empty.var().item())
+    assert empty.all().item() is True
+    assert empty.any().item() is False
+    assert empty.logsumexp(dim=0).tolist() == [-np.inf] * 3
+    assert empty.softmax(dim=1).shape == (0, 3)
+    assert empty.max(dim=1).values.shape == (0,)
+    for call in (empty.max, empty.argmin, lambda: empty.amax(dim=0), lambda: empty.max(dim=0)):
+        with pytest.raises((ShapeError, IndexError)):
+            call()
+
+
+@pytest.mark.parametrize("f", [tg.amax, tg.amin, tg.median])
+def test_ties_share_the_gradient_evenly(f: Any):
+    x = T(np.array([2.0, 2.0, 2.0, 2.0]))
+    f(x).backward(tg.tensor(0.75))
+    assert x.grad.tolist() == [0.1875] * 4
+
+
+def test_gradient_of_median_over_a_dim_goes_to_its_index():
+    x = T(np.array([[1.0, 3.0, 1.0, 1.0]]))
+    values, at = x.median(1)
+    values.backward(tg.tensor([0.75]))
+    assert x.grad.tolist() == [[0.75 * (k == at.item()) for k in range(4)]]
+
+
+# Quantiles
+
+
+METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
+
+
+@given(st.data(), st.sampled_from(METHODS), st.booleans())
+def test_quantile_equals_numpy(data: Any, method: str, keepdim: bool):
+    a = data.draw(arrays(hnp.array_shapes(max_dims=3, max_side=4)))
+    dim = data.draw(st.none() | st.integers(-a.ndim, a.ndim - 1))
+    q = data.draw(st.floats(0, 1) | st.lists(st.floats(0, 1), min_size=1, max_size=3).map(np.array))
+    got = tg.quantile(tg.tensor(a), q, dim, keepdim, interpolation=method)
+    expected = np.quantile(a, q, axis=dim, keepdims=keepdim, method=method)
+    close(got.numpy(), expected, tolerance=1e-14)
+
+
+def test_quantile_of_nan_is_nan_and_of_no_elements_raises():
+    assert np.isnan(tg.tensor([1.0, np.nan]).quantile(0.5).item())
+    with pytest.raises(ShapeError, match="quantile needs elements"):
+        tg.quantile(tg.zeros(0), 0.5)
+    with pytest.raises(ValueError, match=r"q must be in \[0, 1\]"):
+        tg.quantile(tg.ones(2), 1.5)

@@ -1,4 +1,4 @@
-"""Shapes, orders and pieces against plain NumPy, 0-d and empty tensors included."""
+"""Shapes, joining and splitting compared with NumPy; 0-d and empty tensors included."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawing import arrays, same
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -15,11 +15,11 @@ import tinygrad_fc as tg
 from tinygrad_fc.errors import DtypeError, ShapeError
 
 sizes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
-filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)
+filled = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
 
 
 @given(arrays(sizes), st.data())
-def test_shapes_and_orders_as_numpy_makes_them(a: Any, data: Any):
+def test_shapes_equal_numpy(a: Any, data: Any):
     x = tg.tensor(a)
     same(x.reshape(-1) if a.size else x.flatten(), a.reshape(-1))
     same(tg.reshape(x, (1, *a.shape)), a[None])
@@ -61,72 +61,29 @@ def test_shapes_and_orders_as_numpy_makes_them(a: Any, data: Any):
 
 
 @given(arrays(hnp.array_shapes(max_dims=3, min_side=0, max_side=4)), st.data())
-def test_pieces(a: Any, data: Any):
+def test_split_chunk_and_unbind(a: Any, data: Any):
     x, dim = tg.tensor(a), data.draw(st.integers(-a.ndim, a.ndim - 1))
     n = a.shape[dim]
     size, chunks = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
-    pieces = tg.split(x, size, dim)
-    assert [p.shape[dim] for p in pieces] == ([min(size, n - k) for k in range(0, n, size)] or [0])
-    same(tg.cat(pieces, dim), a)
+    parts = tg.split(x, size, dim)
+    assert [p.shape[dim] for p in parts] == ([min(size, n - k) for k in range(0, n, size)] or [0])
+    same(tg.cat(parts, dim), a)
     sections = data.draw(st.lists(st.integers(0, 3)).filter(lambda s: sum(s) <= n))
     sections.append(n - sum(sections))
-    pieces = x.split(sections, dim=dim)
-    assert [p.shape[dim] for p in pieces] == sections
-    same(tg.cat(pieces, dim), a)
-    pieces = x.chunk(chunks, dim)
-    assert len(pieces) <= chunks
-    same(tg.cat(pieces, dim), a)
-    for k, piece in enumerate(tg.unbind(x, dim)):
-        same(piece, np.take(a, k, dim))
+    parts = x.split(sections, dim=dim)
+    assert [p.shape[dim] for p in parts] == sections
+    same(tg.cat(parts, dim), a)
+    parts = x.chunk(chunks, dim)
+    assert len(parts) <= chunks
+    same(tg.cat(parts, dim), a)
+    for k, part in enumerate(tg.unbind(x, dim)):
+        same(part, np.take(a, k, dim))
     with pytest.raises(ShapeError):
         x.split([n + 1], dim)
     with pytest.raises(ShapeError):
         x.chunk(0, dim)
     with pytest.raises(IndexError):
         x.unbind(a.ndim)
-
-
-@given(arrays(filled), st.data())
-@example(np.array([1.0, 1.0, 0.0, 1.0]), None)
-def test_orders_of_elements(a: Any, data: Any):
-    x, dim = (
-        tg.tensor(a),
-        0 if data is None or not a.ndim else data.draw(st.integers(-a.ndim, a.ndim - 1)),
-    )
-    for descending in (False, True):
-        values, at = x.sort(dim, descending)
-        ordered = np.sort(a, dim, stable=True) if a.ndim else a
-        same(values, np.flip(ordered, dim) if descending and a.ndim else ordered)
-        if a.ndim:
-            same(values, np.take_along_axis(a, at.numpy(), dim))
-            # Equal elements keep their order.
-            ties = np.diff(values.numpy(), axis=dim) == 0
-            assert np.all(np.diff(at.numpy(), axis=dim)[ties] > 0)
-            assert np.array_equal(tg.argsort(x, dim, descending).numpy(), at.numpy())
-            k = a.shape[dim] // 2
-            top = tg.topk(x, k, dim, largest=descending)
-            same(top.values, np.take(values.numpy(), range(k), dim))
-            same(top.indices, np.take(at.numpy(), range(k), dim))
-
-
-@given(arrays(hnp.array_shapes(max_dims=3, max_side=3)), st.data())
-def test_gather_picks_element_by_element(a: Any, data: Any):
-    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
-    shape = tuple(
-        data.draw(st.integers(0, 4 if k == dim % a.ndim else n)) for k, n in enumerate(a.shape)
-    )
-    at = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(0, a.shape[dim] - 1)))
-    expected = np.zeros(shape)
-    for place in np.ndindex(*shape):
-        source = list(place)
-        source[dim] = at[place]
-        expected[place] = a[tuple(source)]
-    same(tg.gather(tg.tensor(a), dim, tg.tensor(at)), expected)
-    same(tg.tensor(a).gather(dim, tg.tensor(at)), expected)
-    for wrong in (np.full(shape or (1,), a.shape[dim]), np.full(shape or (1,), -1)):
-        if wrong.size and wrong.ndim == a.ndim:
-            with pytest.raises(IndexError, match="gather"):
-                tg.gather(tg.tensor(a), dim, tg.tensor(wrong))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +127,24 @@ def test_gather_picks_element_by_element(a: Any, data: Any):
     ],
 )
 @pytest.mark.parametrize("recorded", [False, True])
-def test_what_does_not_fit_is_refused(call: Any, recorded: bool):
+def test_invalid_arguments_raise(call: Any, recorded: bool):
     x = tg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=recorded)
     with pytest.raises((ShapeError, DtypeError, IndexError)):
         call(x)
+
+
+@given(st.data(), st.integers(0, 3))
+def test_diff_equals_numpy(data: Any, n: int):
+    a = data.draw(arrays(filled))
+    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
+    same(tg.diff(tg.tensor(a), n, dim), np.diff(a, n, dim))
+    same(
+        tg.tensor(a).diff(1, dim, prepend=tg.tensor(a), append=tg.tensor(a)),
+        np.diff(a, 1, dim, prepend=a, append=a),
+    )
+    same(tg.diff(tg.tensor(a > 0), 1, dim), np.diff(a > 0, 1, dim))
+
+
+def test_aliases():
+    assert tg.concat is tg.concatenate is tg.cat
+    assert tg.ones(2, 3).shape.numel() == tg.ones(2, 3).size().numel() == 6

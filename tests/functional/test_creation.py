@@ -1,0 +1,115 @@
+"""Functions that create tensors, compared with NumPy; 0-d and empty tensors included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import FLOATS, arrays, numbers, same
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_fc as tg
+from tinygrad_fc.errors import ShapeError
+
+sizes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+
+
+@given(sizes, st.sampled_from([None, *FLOATS, np.int64, np.bool_]), st.booleans())
+def test_constructors_by_shape(shape: Any, dtype: Any, requires_grad: bool):
+    dtype_made = np.dtype(dtype or np.float64)
+    flag = requires_grad and dtype_made.kind == "f"
+    for make, value in ((tg.zeros, 0), (tg.ones, 1), (tg.empty, 0)):
+        for made in (
+            make(*shape, dtype=dtype, requires_grad=flag),
+            make(shape, dtype=dtype, requires_grad=flag),
+            make(list(shape), dtype=dtype, device="cpu", requires_grad=flag),
+            make(size=shape, dtype=dtype, requires_grad=flag),
+        ):
+            same(made, np.full(shape, value, dtype_made))
+            assert made.requires_grad is flag
+            assert made.is_leaf
+    same(tg.full(shape, 2, dtype=dtype_made), np.full(shape, 2, dtype_made))
+    same(tg.full(size=shape, fill_value=0.5), np.full(shape, 0.5))
+    same(tg.full(shape, fill_value=True), np.ones(shape, bool))
+    same(tg.full(shape, 3), np.full(shape, 3))
+    like = tg.ones(shape, dtype=dtype_made)
+    same(tg.zeros_like(like), np.zeros(shape, dtype_made))
+    same(tg.ones_like(like, dtype=tg.float32), np.ones(shape, np.float32))
+    same(tg.empty_like(like), np.zeros(shape, dtype_made))
+    same(tg.full_like(like, 1), np.full(shape, 1, dtype_made))
+    for make in (tg.rand, tg.randn):
+        assert make(*shape).shape == make(shape).shape == shape
+    assert tg.rand_like(tg.ones(shape)).shape == tg.randn_like(tg.ones(shape)).shape == shape
+
+
+def test_bernoulli_and_multinomial_are_functions_and_methods():
+    p = tg.tensor([0.0, 1.0])
+    assert p.bernoulli().tolist() == tg.bernoulli(p).tolist() == [0, 1]
+    assert p.multinomial(1).tolist() == tg.multinomial(p, 1).tolist() == [1]
+    assert not (p.requires_grad_().bernoulli()).requires_grad
+
+
+def test_invalid_shapes_raise():
+    for call in (
+        lambda: tg.zeros(-1),
+        lambda: tg.ones(2, -3),
+        lambda: tg.full((-1,), 0.0),
+        lambda: tg.rand(-1),
+    ):
+        with pytest.raises((ShapeError, ValueError), match="negative"):
+            call()
+    for call in (
+        lambda: tg.zeros(1.5),
+        lambda: tg.zeros("ab"),
+        lambda: tg.full((2,)),
+        lambda: tg.zeros((2, 0.5)),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            call()
+
+
+@given(st.integers(-5, 5), st.integers(-5, 5), st.integers(-3, 3).filter(bool))
+def test_arange_of_integers(start: int, end: int, step: int):
+    if (end - start) / step < 0:
+        with pytest.raises(ValueError, match="sign of step"):
+            tg.arange(start, end, step)
+        return
+    same(tg.arange(start, end, step), np.arange(start, end, step))
+    same(
+        tg.arange(start=start, end=end, step=step, dtype=tg.float32),
+        np.arange(start, end, step, np.float32),
+    )
+    same(tg.arange(abs(end)), np.arange(abs(end)))
+
+
+@given(st.integers(0, 10), numbers(), numbers())
+def test_linspace_eye_and_arange_of_floats(steps: int, start: float, end: float):
+    same(tg.linspace(start, end, steps), np.linspace(start, end, steps))
+    assert tg.linspace(start, end, steps=steps, dtype=tg.float32).dtype == np.float32
+    same(tg.eye(steps), np.eye(steps))
+    same(tg.eye(steps, 3, dtype=tg.float32), np.eye(steps, 3, dtype=np.float32))
+    if end > start:
+        made = tg.arange(start, end, 0.25)
+        assert made.dtype == np.float64
+        same(made, start + 0.25 * np.arange(np.ceil((end - start) / 0.25)))
+    with pytest.raises(ValueError, match=r"negative|positive|at least"):
+        tg.linspace(start, end, -1)
+    with pytest.raises(ValueError, match="step"):
+        tg.arange(0, 1, 0)
+
+
+@given(st.data(), sizes)
+def test_tensor_accepts_numbers_lists_arrays_and_tensors(data: Any, shape: Any):
+    a = data.draw(arrays(shape))
+    same(tg.tensor(a), a)
+    if a.size:
+        same(tg.tensor(a.tolist()), a)
+        same(tg.Tensor(a.tolist(), requires_grad=True), a)
+        same(tg.as_tensor(tuple(a.tolist()) if a.ndim else a.tolist()), a)
+    if a.ndim:
+        same(tg.tensor([tg.tensor(row) for row in a] or a), a)
+        same(tg.tensor(list(a) or a), a)
+    same(tg.tensor(a, dtype=tg.int64), a.astype(np.int64))
