@@ -1,4 +1,4 @@
-"""Derivatives where there is none, or where it is not finite: one convention each, held here."""
+"""Conventions for gradients at kinks and ties, and where derivatives are infinite."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ floats = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
 
 class Kink(NamedTuple):
-    """A function, where it is differentiated, and its gradients there."""
+    """A function, a point, and the gradients of its arguments there."""
 
-    what: str
+    name: str
     f: Callable[..., Any]
     at: Sequence[Any]
     gradients: Sequence[Any]
 
 
-# The table of the documentation: PyTorch's conventions where it has one.
+# The table of the documentation. Conventions are PyTorch's where it has one.
 KINKS = (
     Kink("relu", tg.relu, [0.0], [0.0]),
     Kink("abs", tg.abs, [0.0], [0.0]),
@@ -60,10 +60,10 @@ KINKS = (
 
 
 @floats
-@pytest.mark.parametrize("kink", KINKS, ids=lambda kink: kink.what)
+@pytest.mark.parametrize("kink", KINKS, ids=lambda kink: kink.name)
 def test_derivative_at_kinks_and_ties(kink: Kink, dtype: Any) -> None:
     args = [tg.tensor(np.array(x, dtype), requires_grad=True) for x in kink.at]
-    kink.f(*args).backward(tg.tensor(np.array(0.75, dtype)))  # never 1, which hides much
+    kink.f(*args).backward(tg.tensor(np.array(0.75, dtype)))  # not 1, which hides nonlinear rules
     for t, expected in zip(args, kink.gradients, strict=True):
         assert t.grad is not None
         assert t.grad.dtype == dtype
@@ -72,13 +72,13 @@ def test_derivative_at_kinks_and_ties(kink: Kink, dtype: Any) -> None:
         )
 
 
-# Branches that were not taken
+# Branches of `where`
 
 
 class Branch(NamedTuple):
-    """A function with places where it, or its slope, is not finite."""
+    """A function, and points where it or its derivative is not finite."""
 
-    what: str
+    name: str
     f: Callable[[Tensor], Tensor]
     at: Sequence[float]
 
@@ -114,14 +114,14 @@ BRANCHES = (
 
 
 @floats
-@pytest.mark.parametrize("branch", BRANCHES, ids=lambda branch: branch.what)
-def test_branch_not_taken_gives_exactly_zero_in_every_order(branch: Branch, dtype: Any) -> None:
+@pytest.mark.parametrize("branch", BRANCHES, ids=lambda branch: branch.name)
+def test_an_unselected_branch_has_gradient_0_in_every_order(branch: Branch, dtype: Any) -> None:
     x = tg.tensor(np.array(branch.at, dtype), requires_grad=True)
-    taken = tg.tensor(np.zeros(len(branch.at), bool))
-    y = tg.where(taken, branch.f(x), x * 3)
+    selected = tg.tensor(np.zeros(len(branch.at), bool))
+    y = tg.where(selected, branch.f(x), x * 3)
     weights = tg.tensor(np.array([0.75, -1.25, 2.5][: len(branch.at)], dtype))
     for order, slope in enumerate((3, 0, 0)):
-        # In the third order the walk adds up infinities on its way to where they are left out.
+        # In the third order the backward pass adds infinities before `where` discards them.
         with np.errstate(invalid="ignore" if order == 2 else "raise"):
             (y,) = tg.autograd.grad(y, x, weights, create_graph=True, materialize_grads=True)
         assert (y.numpy() == slope * weights.numpy()).all()
@@ -129,7 +129,7 @@ def test_branch_not_taken_gives_exactly_zero_in_every_order(branch: Branch, dtyp
             break
 
 
-def test_the_branch_that_was_taken_is_honest() -> None:
+def test_the_selected_branch_may_have_an_infinite_gradient() -> None:
     x = tg.tensor([0.0, 4.0, -1.0], requires_grad=True)
     tg.where(x >= 0, x.sqrt(), x).sum().backward()
     assert x.grad is not None

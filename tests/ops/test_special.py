@@ -1,4 +1,4 @@
-"""The gamma function's logarithm, its derivatives, and the error function, to the last digits."""
+"""Accuracy of lgamma, its derivatives and erf, in units in the last place."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ positive = st.floats(1e-6, 1e6)
 below = st.floats(-30, -0.01).filter(lambda x: abs(x - round(x)) > 0.01)
 
 
-def ulps(found: float, expected: float) -> float:
-    return abs(found - expected) / float(np.spacing(abs(expected)))
+def ulps(actual: float, expected: float) -> float:
+    return abs(actual - expected) / float(np.spacing(abs(expected)))
 
 
-# The oracle has its own rounding, so that more ulps pass than are ours; beside 1 and 2 it has no
-# digits at all.
+# The tolerance includes the error of `math.lgamma`, which has no correct digits near 1 and 2.
 @given(positive)
 def test_lgamma(x: float):
-    found, expected = tg.lgamma(tg.tensor(x)).item(), math.lgamma(x)
-    assert ulps(found, expected) <= 12 or abs(found - expected) < 1e-15
+    actual, expected = tg.lgamma(tg.tensor(x)).item(), math.lgamma(x)
+    assert ulps(actual, expected) <= 12 or abs(actual - expected) < 1e-15
 
 
 @pytest.mark.parametrize(
@@ -43,9 +42,9 @@ def test_lgamma(x: float):
         (2.0, 0.0),
     ],
 )
-def test_lgamma_beside_its_zeros(x: float, exact: float):
-    found = tg.lgamma(tg.tensor(x)).item()
-    assert found == exact or ulps(found, exact) <= 2
+def test_lgamma_near_its_zeros(x: float, exact: float):
+    actual = tg.lgamma(tg.tensor(x)).item()
+    assert actual == exact or ulps(actual, exact) <= 2
 
 
 @given(below)
@@ -57,8 +56,8 @@ def test_lgamma_below_0(x: float):
 def test_polygamma(x: float, n: int):
     expected = float(special.polygamma(n, x))
     assume(np.isfinite(expected))
-    found = tg.polygamma(n, tg.tensor(x)).item()
-    assert ulps(found, expected) <= 32 or (n == 0 and abs(found - expected) < 4e-16)
+    actual = tg.polygamma(n, tg.tensor(x)).item()
+    assert ulps(actual, expected) <= 32 or (n == 0 and abs(actual - expected) < 4e-16)
 
 
 @given(below)
@@ -79,22 +78,22 @@ def test_digamma_below_0(x: float):
         (100, 300.0, -2.1295392226500303e-92),
     ],
 )
-def test_high_derivatives(n: int, x: float, exact: float):
-    found = tg.polygamma(n, tg.tensor(x)).item()
-    assert abs(found - exact) <= 4e-14 * abs(exact)
+def test_polygamma_of_high_order(n: int, x: float, exact: float):
+    actual = tg.polygamma(n, tg.tensor(x)).item()
+    assert abs(actual - exact) <= 4e-14 * abs(exact)
 
 
 @given(st.floats(0.05, 50) | below, st.integers(1, 4))
-def test_recurrence_of_the_derivatives(x: float, n: int):
-    """The difference of neighbours is a power: of x itself, with no oracle but arithmetic."""
-    here, there = (tg.polygamma(n, tg.tensor(v)).item() for v in (x, x + 1.0))
+def test_polygamma_satisfies_its_recurrence(x: float, n: int):
+    """polygamma(n, x + 1) - polygamma(n, x) = (-1)**n n! x**-(n + 1)."""
+    low, high = (tg.polygamma(n, tg.tensor(v)).item() for v in (x, x + 1.0))
     step = (-1) ** n * math.factorial(n) * x ** -(n + 1)
-    scale = abs(here) + abs(there) + abs(step)
-    assert abs(there - here - step) <= 1e-12 * scale
+    scale = abs(low) + abs(high) + abs(step)
+    assert abs(high - low - step) <= 1e-12 * scale
 
 
 @given(st.floats(0.1, 20) | below)
-def test_every_derivative_of_lgamma_is_the_next_polygamma(x: float):
+def test_derivatives_of_lgamma_are_polygamma(x: float):
     t = T(np.array(x))
     y = tg.lgamma(t)
     for n in range(5):
@@ -121,12 +120,12 @@ def test_dtypes_shapes_and_poles(dtype: Any):
 @given(st.floats(allow_nan=False))
 @example(0.4687)
 @example(0.66291)
-def test_error_function_within_4_ulp(x: float):
+def test_erf_within_4_ulp(x: float):
     assert ulps(tg.erf(tg.tensor(x)).item(), math.erf(x)) <= 4
 
 
 @given(st.floats(-6, 6))
-def test_slope_of_the_error_function(x: float):
+def test_gradient_of_erf(x: float):
     t = T(np.array(x))
     tg.erf(t).backward()
     close(t.grad.item(), 2 / math.sqrt(math.pi) * math.exp(-x * x), tolerance=4e-16)
