@@ -210,7 +210,7 @@ def nonempty_axes(x: Any, *_: Any) -> Sequence[Any]:
     return whole + [a for a in several if empty.isdisjoint(a if isinstance(a, tuple) else (a,))]
 
 
-def booleans(*_: Any) -> Sequence[bool]:
+def true_or_false(*_: Any) -> Sequence[bool]:
     """Return False and True."""
     return (False, True)
 

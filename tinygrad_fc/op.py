@@ -52,7 +52,7 @@ registry: dict[Any, Op] = {}
 
 # Without floating-point warnings: infinities are visible in the result, and a branch that `where`
 # discards must not warn.
-quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+without_warnings = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
 class Op:
@@ -398,7 +398,7 @@ def _register(
             )
         rules = tuple(r or functools.partial(_no_rule, name, i) for i, r in enumerate(rules))
     if any(d.restricted for d in domain):
-        forward = quiet(forward)
+        forward = without_warnings(forward)
     registered = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
     registry[function] = registry[registered] = registered
     return registered

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import real
-from tinygrad_fc.op import define as op
-from tinygrad_fc.op import quiet
+from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.elementwise import clip, exp, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_cdf, normal_pdf
 
@@ -21,12 +20,12 @@ def log1p_exp_neg_abs(x: Any) -> Any:
     return np.log1p(np.exp(-np.abs(x)))
 
 
-@op(
+@define(
     domain=(real,),
     settings={"beta": lambda *_: (1.0, 2.0, 0.5)},
     rules=(lambda g, _out, x, beta=1.0: g * sigmoid(x * beta),),
 )
-@quiet
+@without_warnings
 def softplus(input: Any, *, beta: Any = 1.0) -> Any:
     """Return log(1 + exp(beta * input)) / beta.
 
@@ -38,7 +37,7 @@ def softplus(input: Any, *, beta: Any = 1.0) -> Any:
     return out if beta == 1 else out / beta
 
 
-@op(domain=(real,), rules=(lambda g, _out, x: g * sigmoid(-x),))
+@define(domain=(real,), rules=(lambda g, _out, x: g * sigmoid(-x),))
 def logsigmoid(input: Any) -> Any:
     """Return log(sigmoid(input)).
 
@@ -49,8 +48,8 @@ def logsigmoid(input: Any) -> Any:
 
 
 # sigmoid(-x) is 1 - sigmoid(x) without cancellation.
-@op(domain=(real,), rules=(lambda g, out, x: g * (sigmoid(x) + out * sigmoid(-x)),))
-@quiet
+@define(domain=(real,), rules=(lambda g, out, x: g * (sigmoid(x) + out * sigmoid(-x)),))
+@without_warnings
 def silu(input: Any) -> Any:
     """Return input * sigmoid(input).
 
@@ -65,7 +64,7 @@ def _mish_rule(g: Any, _out: Any, x: Any) -> Any:
     return g * (t + x * (1 - t * t) * sigmoid(x))
 
 
-@op(domain=(real,), rules=(_mish_rule,))
+@define(domain=(real,), rules=(_mish_rule,))
 def mish(input: Any) -> Any:
     """Return input * tanh(softplus(input)) (Misra, 2019).
 
@@ -75,7 +74,7 @@ def mish(input: Any) -> Any:
     return input * np.tanh(softplus.forward(input))
 
 
-@op(domain=(real,), rules=(lambda g, _out, x: g * (ndtr(x) + x * normal_pdf(x)),))
+@define(domain=(real,), rules=(lambda g, _out, x: g * (ndtr(x) + x * normal_pdf(x)),))
 def gelu(input: Any) -> Any:
     """Return input * Phi(input), Phi the standard normal CDF (Hendrycks and Gimpel, 2016).
 
@@ -103,7 +102,7 @@ def _gelu_tanh_rule(g: Any, _out: Any, x: Any) -> Any:
     return g * (sigmoid(z) + c * derivative)
 
 
-@op(name="gelu", domain=(real,), rules=(_gelu_tanh_rule,))
+@define(name="gelu", domain=(real,), rules=(_gelu_tanh_rule,))
 def gelu_tanh(input: Any) -> Any:
     """Return input * sigmoid(1.595769 * (input + 0.044715 * input**3)), close to `gelu`.
 
@@ -124,7 +123,7 @@ def _elu_rule(
     return g * ((x > 0).astype(x.dtype) * scale + (x <= 0) * negative_part)
 
 
-@op(
+@define(
     domain=(real,),
     settings={
         "alpha": lambda *_: (1.0, 0.5, 2.0),
@@ -133,7 +132,7 @@ def _elu_rule(
     },
     rules=(_elu_rule,),
 )
-@quiet
+@without_warnings
 def elu(input: Any, *, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Any:
     """Return scale * (input if input > 0 else alpha * (exp(input_scale * input) - 1)).
 
@@ -148,7 +147,7 @@ def elu(input: Any, *, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.
     return out
 
 
-@op(
+@define(
     domain=(real,),
     settings={"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)},
     rules=(
@@ -166,7 +165,7 @@ def leaky_relu(input: Any, *, negative_slope: Any) -> Any:
     return np.maximum(input, 0) + np.minimum(input, 0) * negative_slope
 
 
-@op(
+@define(
     domain=(real,),
     settings={"low": lambda *_: (-1.0, 0.0), "high": lambda *_: (1.0, 6.0)},
     rules=(lambda g, _out, x, low, high: np.where((x > low) & (x < high), g, 0),),

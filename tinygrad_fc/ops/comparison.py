@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axis, boolean, booleans, nonempty_axes, real
-from tinygrad_fc.op import define as op
+from tinygrad_fc.domain import axis, boolean, nonempty_axes, real, true_or_false
+from tinygrad_fc.op import define
 
 __all__ = ["bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "eq", "floor", "ge"]
 __all__ += ["gt", "isfinite", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or"]
@@ -16,7 +16,7 @@ __all__ += ["logical_xor", "lt", "ne", "sign", "trunc"]
 # Comparisons
 
 
-@op(np.equal, domain=(real, real))
+@define(np.equal, domain=(real, real))
 def equal(input: Any, other: Any) -> Any:
     """Return whether input == other, elementwise.
 
@@ -26,7 +26,7 @@ def equal(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.not_equal, domain=(real, real))
+@define(np.not_equal, domain=(real, real))
 def not_equal(input: Any, other: Any) -> Any:
     """Return whether input != other, elementwise.
 
@@ -36,7 +36,7 @@ def not_equal(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.less, domain=(real, real))
+@define(np.less, domain=(real, real))
 def less(input: Any, other: Any) -> Any:
     """Return whether input < other, elementwise.
 
@@ -46,7 +46,7 @@ def less(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.less_equal, domain=(real, real))
+@define(np.less_equal, domain=(real, real))
 def less_equal(input: Any, other: Any) -> Any:
     """Return whether input <= other, elementwise.
 
@@ -56,7 +56,7 @@ def less_equal(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.greater, domain=(real, real))
+@define(np.greater, domain=(real, real))
 def greater(input: Any, other: Any) -> Any:
     """Return whether input > other, elementwise.
 
@@ -66,7 +66,7 @@ def greater(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.greater_equal, domain=(real, real))
+@define(np.greater_equal, domain=(real, real))
 def greater_equal(input: Any, other: Any) -> Any:
     """Return whether input >= other, elementwise.
 
@@ -76,13 +76,13 @@ def greater_equal(input: Any, other: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.isclose,
     domain=(real, real),
     settings={
         "rtol": lambda *_: (1e-5, 0.5),
         "atol": lambda *_: (1e-8, 0.0),
-        "equal_nan": booleans,
+        "equal_nan": true_or_false,
     },
 )
 def isclose(
@@ -98,7 +98,7 @@ def isclose(
 # Logic
 
 
-@op(np.logical_and, domain=(real, real))
+@define(np.logical_and, domain=(real, real))
 def logical_and(input: Any, other: Any) -> Any:
     """Return the logical and, elementwise; nonzero numbers are true.
 
@@ -108,7 +108,7 @@ def logical_and(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.logical_or, domain=(real, real))
+@define(np.logical_or, domain=(real, real))
 def logical_or(input: Any, other: Any) -> Any:
     """Return the logical or, elementwise; nonzero numbers are true.
 
@@ -118,7 +118,7 @@ def logical_or(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.logical_xor, domain=(real, real))
+@define(np.logical_xor, domain=(real, real))
 def logical_xor(input: Any, other: Any) -> Any:
     """Return the logical exclusive or, elementwise; nonzero numbers are true.
 
@@ -128,7 +128,7 @@ def logical_xor(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.logical_not, domain=(real,))
+@define(np.logical_not, domain=(real,))
 def logical_not(input: Any) -> Any:
     """Return the logical not, elementwise; nonzero numbers are true.
 
@@ -141,7 +141,7 @@ def logical_not(input: Any) -> Any:
 # Integers and booleans only.
 
 
-@op(np.bitwise_and, domain=(boolean, boolean))
+@define(np.bitwise_and, domain=(boolean, boolean))
 def bitwise_and(input: Any, other: Any) -> Any:
     """Return the bitwise and of integers or booleans, elementwise.
 
@@ -151,7 +151,7 @@ def bitwise_and(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.bitwise_or, domain=(boolean, boolean))
+@define(np.bitwise_or, domain=(boolean, boolean))
 def bitwise_or(input: Any, other: Any) -> Any:
     """Return the bitwise or of integers or booleans, elementwise.
 
@@ -161,7 +161,7 @@ def bitwise_or(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.bitwise_xor, domain=(boolean, boolean))
+@define(np.bitwise_xor, domain=(boolean, boolean))
 def bitwise_xor(input: Any, other: Any) -> Any:
     """Return the bitwise exclusive or of integers or booleans, elementwise.
 
@@ -171,7 +171,7 @@ def bitwise_xor(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.invert, domain=(boolean,))
+@define(np.invert, domain=(boolean,))
 def invert(input: Any) -> Any:
     """Return the bitwise complement of integers or booleans, elementwise.
 
@@ -184,7 +184,7 @@ def invert(input: Any) -> Any:
 # NaN, infinity, sign
 
 
-@op(np.isnan, domain=(real,))
+@define(np.isnan, domain=(real,))
 def isnan(input: Any) -> Any:
     """Return whether an element is NaN.
 
@@ -194,7 +194,7 @@ def isnan(input: Any) -> Any:
     """
 
 
-@op(np.isinf, domain=(real,))
+@define(np.isinf, domain=(real,))
 def isinf(input: Any) -> Any:
     """Return whether an element is infinite.
 
@@ -204,7 +204,7 @@ def isinf(input: Any) -> Any:
     """
 
 
-@op(np.isfinite, domain=(real,))
+@define(np.isfinite, domain=(real,))
 def isfinite(input: Any) -> Any:
     """Return whether an element is neither infinite nor NaN.
 
@@ -214,7 +214,7 @@ def isfinite(input: Any) -> Any:
     """
 
 
-@op(np.signbit, domain=(real,))
+@define(np.signbit, domain=(real,))
 def signbit(input: Any) -> Any:
     """Return whether the sign bit is set, as in -0.0.
 
@@ -223,7 +223,7 @@ def signbit(input: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.sign,
     forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x),
     domain=(real,),
@@ -245,7 +245,7 @@ def _floats_only(function: Any) -> Any:
     return lambda x: function(x) if x.dtype.kind == "f" else np.array(x)
 
 
-@op(np.floor, forward=_floats_only(np.floor), domain=(real,))
+@define(np.floor, forward=_floats_only(np.floor), domain=(real,))
 def floor(input: Any) -> Any:
     """Return the largest integer less than or equal to `input`.
 
@@ -255,7 +255,7 @@ def floor(input: Any) -> Any:
     """
 
 
-@op(np.ceil, forward=_floats_only(np.ceil), domain=(real,))
+@define(np.ceil, forward=_floats_only(np.ceil), domain=(real,))
 def ceil(input: Any) -> Any:
     """Return the smallest integer greater than or equal to `input`.
 
@@ -265,7 +265,7 @@ def ceil(input: Any) -> Any:
     """
 
 
-@op(np.trunc, forward=_floats_only(np.trunc), domain=(real,))
+@define(np.trunc, forward=_floats_only(np.trunc), domain=(real,))
 def trunc(input: Any) -> Any:
     """Return `input` rounded toward 0.
 
@@ -275,7 +275,7 @@ def trunc(input: Any) -> Any:
     """
 
 
-@op(np.rint, forward=_floats_only(np.rint), domain=(real,))
+@define(np.rint, forward=_floats_only(np.rint), domain=(real,))
 def rint(input: Any) -> Any:
     """Return the nearest integer; halves round to even.
 
@@ -284,7 +284,7 @@ def rint(input: Any) -> Any:
     """
 
 
-@op(np.round, domain=(real,), settings={"decimals": lambda *_: (0, 1, -1)})
+@define(np.round, domain=(real,), settings={"decimals": lambda *_: (0, 1, -1)})
 def round_(input: Any, *, decimals: Any = 0) -> Any:
     """Return `input` rounded to `decimals`.
 
@@ -301,7 +301,9 @@ def _axis_or_none(x: Any) -> Any:
     return [a for a in nonempty_axes(x) if not isinstance(a, tuple)]
 
 
-@op(np.argmax, domain=(real(..., "n"),), settings={"axis": _axis_or_none, "keepdims": booleans})
+@define(
+    np.argmax, domain=(real(..., "n"),), settings={"axis": _axis_or_none, "keepdims": true_or_false}
+)
 def argmax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the index of the first largest element, over `axis` or in the flattened array.
 
@@ -310,7 +312,9 @@ def argmax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@op(np.argmin, domain=(real(..., "n"),), settings={"axis": _axis_or_none, "keepdims": booleans})
+@define(
+    np.argmin, domain=(real(..., "n"),), settings={"axis": _axis_or_none, "keepdims": true_or_false}
+)
 def argmin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the index of the first smallest element, over `axis` or in the flattened array.
 
@@ -327,11 +331,11 @@ def _argsort(x: Any, *, axis: int = -1, descending: bool = False) -> Any:
     return np.flip(x.shape[axis] - 1 - back, axis)
 
 
-@op(
+@define(
     np.argsort,
     forward=_argsort,
     domain=(real(..., "n"),),
-    settings={"axis": axis, "descending": booleans},
+    settings={"axis": axis, "descending": true_or_false},
 )
 def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
     """Return the indices that sort along `axis`; equal elements keep their order.
@@ -341,7 +345,7 @@ def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
     """
 
 
-@op(np.all, domain=(real,), settings={"axis": axis, "keepdims": booleans})
+@define(np.all, domain=(real,), settings={"axis": axis, "keepdims": true_or_false})
 def all_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return whether all elements over `axis` are nonzero.
 
@@ -350,7 +354,7 @@ def all_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@op(np.any, domain=(real,), settings={"axis": axis, "keepdims": booleans})
+@define(np.any, domain=(real,), settings={"axis": axis, "keepdims": true_or_false})
 def any_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return whether any element over `axis` is nonzero.
 
@@ -359,7 +363,7 @@ def any_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@op(np.count_nonzero, domain=(real,), settings={"axis": axis})
+@define(np.count_nonzero, domain=(real,), settings={"axis": axis})
 def count_nonzero(input: Any, *, axis: Any = None) -> Any:
     """Return the number of nonzero elements over `axis`.
 
@@ -368,7 +372,7 @@ def count_nonzero(input: Any, *, axis: Any = None) -> Any:
     """
 
 
-@op(
+@define(
     name="astype",
     domain=(real,),
     settings={"dtype": lambda *_: (np.dtype("l"), np.dtype("?"))},

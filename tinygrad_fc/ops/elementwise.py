@@ -18,8 +18,7 @@ import numpy as np
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DivisionError, DtypeError
-from tinygrad_fc.op import define as op
-from tinygrad_fc.op import quiet
+from tinygrad_fc.op import define, without_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,13 +68,13 @@ def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
     return function(*(a.astype(dtype) if hasattr(a, "dtype") else a for a in arrays))
 
 
-def ufunc(function: Any, *, overflows: bool = False, **rest: Any) -> Callable[..., Op]:
+def define_ufunc(function: Any, *, overflows: bool = False, **rest: Any) -> Callable[..., Op]:
     """Return a decorator for the op of a ufunc with float results.
 
     `overflows` disables warnings of overflow, since `where` may discard that branch.
     """
     forward = promote_integers(function)
-    return op(function, forward=quiet(forward) if overflows else forward, **rest)
+    return define(function, forward=without_warnings(forward) if overflows else forward, **rest)
 
 
 # Multiplication and division with 0 * inf = 0
@@ -93,8 +92,8 @@ def _first_factor_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
     return multiply_no_nan_symmetric(g, b)
 
 
-@op(domain=(real, real), rules=(_multiply_no_nan_rule, _second_factor_rule))
-@quiet
+@define(domain=(real, real), rules=(_multiply_no_nan_rule, _second_factor_rule))
+@without_warnings
 def multiply_no_nan(a: Any, b: Any) -> Any:
     """Return `a * b`, but 0 where `a` is 0, also if `b` is infinite or NaN.
 
@@ -104,8 +103,8 @@ def multiply_no_nan(a: Any, b: Any) -> Any:
     return np.where(a == 0, 0, a * b)
 
 
-@op(domain=(real, real), rules=(_first_factor_rule, _second_factor_rule))
-@quiet
+@define(domain=(real, real), rules=(_first_factor_rule, _second_factor_rule))
+@without_warnings
 def multiply_no_nan_symmetric(a: Any, b: Any) -> Any:
     """Return `a * b`, but 0 where either is 0, also if the other is infinite or NaN.
 
@@ -123,8 +122,8 @@ def _divisor_rule(g: Any, out: Any, _a: Any, b: Any) -> Any:
     return -divide_no_nan(multiply_no_nan_symmetric(g, out), b)
 
 
-@op(domain=(real, nonzero), rules=(_dividend_rule, _divisor_rule))
-@quiet
+@define(domain=(real, nonzero), rules=(_dividend_rule, _divisor_rule))
+@without_warnings
 def divide_no_nan(a: Any, b: Any) -> Any:
     """Return `a / b`, but 0 where `a` is 0, also if `b` is 0 or NaN.
 
@@ -137,7 +136,7 @@ def divide_no_nan(a: Any, b: Any) -> Any:
 # Arithmetic
 
 
-@op(np.add, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: g))
+@define(np.add, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: g))
 def add(input: Any, other: Any) -> Any:
     """Return `input + other`, broadcast.
 
@@ -146,7 +145,9 @@ def add(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.subtract, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: -g))
+@define(
+    np.subtract, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: -g)
+)
 def subtract(input: Any, other: Any) -> Any:
     """Return `input - other`, broadcast.
 
@@ -155,9 +156,9 @@ def subtract(input: Any, other: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.multiply,
-    forward=quiet(np.multiply),  # no warning for 0 * inf, as in x * log(x)
+    forward=without_warnings(np.multiply),  # no warning for 0 * inf, as in x * log(x)
     domain=(real, real),
     rules=(
         lambda g, _out, _x, y: multiply_no_nan(g, y),
@@ -173,7 +174,7 @@ def multiply(input: Any, other: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.divide,
     domain=(real, nonzero),
     rules=(_dividend_rule, lambda g, out, _x, y: -divide_no_nan(multiply_no_nan(g, out), y)),
@@ -208,7 +209,7 @@ def _power(x: Any, y: Any) -> Any:
         ) from error
 
 
-@op(
+@define(
     np.power,
     forward=_power,
     domain=(positive, interval(-16, 16, special=(0, 1, 2, 0.5, -1, 3))),
@@ -222,7 +223,7 @@ def power(input: Any, exponent: Any) -> Any:
     """
 
 
-@op(np.negative, domain=(real,), rules=(lambda g, _out, _x: -g,))
+@define(np.negative, domain=(real,), rules=(lambda g, _out, _x: -g,))
 def negative(input: Any) -> Any:
     """Return `-input`.
 
@@ -232,7 +233,7 @@ def negative(input: Any) -> Any:
     """
 
 
-@op(np.positive, domain=(real,), rules=(lambda g, _out, _x: g,))
+@define(np.positive, domain=(real,), rules=(lambda g, _out, _x: g,))
 def positive_(input: Any) -> Any:
     """Return `+input`, a copy.
 
@@ -241,7 +242,7 @@ def positive_(input: Any) -> Any:
     """
 
 
-@op(np.absolute, domain=(real,), rules=(lambda g, _out, x: g * np.sign(x),))
+@define(np.absolute, domain=(real,), rules=(lambda g, _out, x: g * np.sign(x),))
 def absolute(input: Any) -> Any:
     """Return |input|; the derivative at 0 is 0.
 
@@ -251,7 +252,7 @@ def absolute(input: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.reciprocal,
     forward=promote_integers(lambda x: 1 / x),  # np.reciprocal truncates integers
     domain=(nonzero,),
@@ -266,7 +267,7 @@ def reciprocal(input: Any) -> Any:
     """
 
 
-@op(np.square, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, 2 * x),))
+@define(np.square, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, 2 * x),))
 def square(input: Any) -> Any:
     """Return `input ** 2`.
 
@@ -305,7 +306,7 @@ _REMAINDER: dict[str, Any] = {
 }
 
 
-@op(np.fmod, forward=_check_divisor(np.fmod), **_REMAINDER)
+@define(np.fmod, forward=_check_divisor(np.fmod), **_REMAINDER)
 def fmod(input: Any, other: Any) -> Any:
     """Return the remainder of division, with the sign of `input`: C's `fmod`.
 
@@ -315,7 +316,7 @@ def fmod(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.remainder, forward=_check_divisor(np.remainder), **_REMAINDER)
+@define(np.remainder, forward=_check_divisor(np.remainder), **_REMAINDER)
 def remainder(input: Any, other: Any) -> Any:
     """Return the remainder of division, with the sign of `other`: Python's `%`.
 
@@ -325,7 +326,7 @@ def remainder(input: Any, other: Any) -> Any:
     """
 
 
-@op(np.floor_divide, forward=_check_divisor(np.floor_divide), domain=(real, nonzero))
+@define(np.floor_divide, forward=_check_divisor(np.floor_divide), domain=(real, nonzero))
 def floor_divide(input: Any, other: Any) -> Any:
     """Return `input / other` rounded down: Python's `//`.
 
@@ -338,7 +339,7 @@ def floor_divide(input: Any, other: Any) -> Any:
 # Powers, exponentials and logarithms
 
 
-@ufunc(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: divide_no_nan(g, 2 * out),))
+@define_ufunc(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: divide_no_nan(g, 2 * out),))
 def sqrt(input: Any) -> Any:
     """Return the square root.
 
@@ -352,7 +353,7 @@ def _rsqrt(x: Any) -> Any:
     return 1 / np.sqrt(x)
 
 
-@op(
+@define(
     forward=promote_integers(_rsqrt),
     domain=(positive,),
     rules=(lambda g, out, x: divide_no_nan(multiply_no_nan(g, out), -2 * x),),
@@ -366,7 +367,9 @@ def rsqrt(input: Any) -> Any:
     """
 
 
-@ufunc(np.exp, overflows=True, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, out),))
+@define_ufunc(
+    np.exp, overflows=True, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, out),)
+)
 def exp(input: Any) -> Any:
     """Return e ** input.
 
@@ -376,7 +379,7 @@ def exp(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.exp2,
     overflows=True,
     domain=(real,),
@@ -391,7 +394,7 @@ def exp2(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.expm1,
     overflows=True,
     domain=(real,),
@@ -406,7 +409,7 @@ def expm1(input: Any) -> Any:
     """
 
 
-@ufunc(np.log, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x),))
+@define_ufunc(np.log, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x),))
 def log(input: Any) -> Any:
     """Return the natural logarithm.
 
@@ -416,7 +419,7 @@ def log(input: Any) -> Any:
     """
 
 
-@ufunc(np.log2, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN2),))
+@define_ufunc(np.log2, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN2),))
 def log2(input: Any) -> Any:
     """Return the logarithm to base 2.
 
@@ -426,7 +429,7 @@ def log2(input: Any) -> Any:
     """
 
 
-@ufunc(np.log10, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN10),))
+@define_ufunc(np.log10, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN10),))
 def log10(input: Any) -> Any:
     """Return the logarithm to base 10.
 
@@ -436,7 +439,7 @@ def log10(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.log1p, domain=(interval(-1, np.inf),), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x),)
 )
 def log1p(input: Any) -> Any:
@@ -454,8 +457,8 @@ def _x_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
     return multiply_no_nan(g, out * sigmoid_of_difference(y, x))
 
 
-@op(domain=(real, real), rules=(_x_rule, lambda g, out, x, y: -_x_rule(g, out, x, y)))
-@quiet
+@define(domain=(real, real), rules=(_x_rule, lambda g, out, x, y: -_x_rule(g, out, x, y)))
+@without_warnings
 def sigmoid_of_difference(x: Any, y: Any) -> Any:
     """Return exp(x) / (exp(x) + exp(y)).
 
@@ -465,7 +468,7 @@ def sigmoid_of_difference(x: Any, y: Any) -> Any:
     return 1 / (1 + np.exp(y - x))
 
 
-@ufunc(
+@define_ufunc(
     np.logaddexp,
     overflows=True,  # NumPy warns for NaN
     domain=(real, real),
@@ -494,7 +497,7 @@ def _xlogy_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
     return np.where((x == 0) & (y <= 0), 0, xlogy(g, y))
 
 
-@op(
+@define(
     forward=promote_integers(_xlogy, 2),
     domain=(real, positive),
     rules=(_xlogy_rule, lambda g, _out, x, y: divide_no_nan(multiply_no_nan_symmetric(g, x), y)),
@@ -511,7 +514,7 @@ def xlogy(input: Any, other: Any) -> Any:
 # Angles, circular and hyperbolic
 
 
-@ufunc(np.sin, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, np.cos(x)),))
+@define_ufunc(np.sin, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, np.cos(x)),))
 def sin(input: Any) -> Any:
     """Return the sine of an angle in radians.
 
@@ -521,7 +524,7 @@ def sin(input: Any) -> Any:
     """
 
 
-@ufunc(np.cos, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, -np.sin(x)),))
+@define_ufunc(np.cos, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, -np.sin(x)),))
 def cos(input: Any) -> Any:
     """Return the cosine of an angle in radians.
 
@@ -531,7 +534,7 @@ def cos(input: Any) -> Any:
     """
 
 
-@ufunc(np.tan, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, 1 + out * out),))
+@define_ufunc(np.tan, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, 1 + out * out),))
 def tan(input: Any) -> Any:
     """Return the tangent of an angle in radians.
 
@@ -541,7 +544,7 @@ def tan(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.arcsin,
     domain=(interval(-1, 1),),
     rules=(lambda g, _out, x: divide_no_nan(g, sqrt((1 - x) * (1 + x))),),
@@ -555,7 +558,7 @@ def arcsin(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.arccos,
     domain=(interval(-1, 1),),
     rules=(lambda g, _out, x: -divide_no_nan(g, sqrt((1 - x) * (1 + x))),),
@@ -569,7 +572,7 @@ def arccos(input: Any) -> Any:
     """
 
 
-@ufunc(np.arctan, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x * x),))
+@define_ufunc(np.arctan, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x * x),))
 def arctan(input: Any) -> Any:
     """Return the inverse tangent, in radians.
 
@@ -583,7 +586,7 @@ def _sinh_rule(g: Any, _out: Any, x: Any) -> Any:
     return multiply_no_nan(g, cosh(x))
 
 
-@ufunc(np.sinh, overflows=True, domain=(real,), rules=(_sinh_rule,))
+@define_ufunc(np.sinh, overflows=True, domain=(real,), rules=(_sinh_rule,))
 def sinh(input: Any) -> Any:
     """Return the hyperbolic sine.
 
@@ -593,7 +596,7 @@ def sinh(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.cosh, overflows=True, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, sinh(x)),)
 )
 def cosh(input: Any) -> Any:
@@ -605,7 +608,7 @@ def cosh(input: Any) -> Any:
     """
 
 
-@ufunc(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
+@define_ufunc(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
 def tanh(input: Any) -> Any:
     """Return the hyperbolic tangent.
 
@@ -615,7 +618,9 @@ def tanh(input: Any) -> Any:
     """
 
 
-@ufunc(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),))
+@define_ufunc(
+    np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),)
+)
 def arcsinh(input: Any) -> Any:
     """Return the inverse hyperbolic sine.
 
@@ -625,7 +630,7 @@ def arcsinh(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.arccosh,
     domain=(interval(1, np.inf),),
     rules=(lambda g, _out, x: divide_no_nan(g, sqrt((x - 1) * (x + 1))),),
@@ -639,7 +644,7 @@ def arccosh(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.arctanh,
     domain=(interval(-1, 1),),
     rules=(lambda g, _out, x: divide_no_nan(g, (1 - x) * (1 + x)),),
@@ -653,7 +658,7 @@ def arctanh(input: Any) -> Any:
     """
 
 
-@ufunc(
+@define_ufunc(
     np.hypot,
     domain=(real, real),
     rules=(
@@ -676,7 +681,7 @@ def _over_square(v: Any, x: Any, y: Any) -> Any:
     return divide_no_nan(divide_no_nan(v, radius), radius)
 
 
-@ufunc(
+@define_ufunc(
     np.arctan2,
     domain=(real, real),
     rules=(
@@ -696,7 +701,7 @@ def arctan2(input: Any, other: Any) -> Any:
 # Selection
 
 
-@op(
+@define(
     np.maximum,
     domain=(real, real),
     rules=(
@@ -713,7 +718,7 @@ def maximum(input: Any, other: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.minimum,
     domain=(real, real),
     rules=(
@@ -730,7 +735,7 @@ def minimum(input: Any, other: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.where,
     domain=(boolean, real, real),
     rules=(
@@ -749,7 +754,7 @@ def where(condition: Any, input: Any, other: Any) -> Any:
 
 # If low >= high, the result is high, as in NumPy, and the gradient goes to high; where all three
 # are equal, it goes to x.
-@op(
+@define(
     np.clip,
     domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),
     rules=(
@@ -766,7 +771,7 @@ def clip(input: Any, low: Any, high: Any) -> Any:
     """
 
 
-@op(
+@define(
     domain=(real, real, real),
     rules=(
         lambda g, _out, _x, _y, weight: g * (1 - weight),
@@ -785,7 +790,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     return np.where(near, input + weight * d, end - d * (1 - weight))
 
 
-@op(
+@define(
     np.nan_to_num,
     forward=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(
         x, nan=nan, posinf=posinf, neginf=neginf
@@ -836,7 +841,7 @@ def _sigmoid_rule(g: Any, out: Any, _x: Any) -> Any:
     return gradient
 
 
-@op(domain=(real,), rules=(_sigmoid_rule,))
+@define(domain=(real,), rules=(_sigmoid_rule,))
 def sigmoid(input: Any) -> Any:
     """Return 1 / (1 + exp(-input)), formula (2) of `handderived.py`, without cancellation.
 
@@ -858,7 +863,7 @@ def sigmoid(input: Any) -> Any:
     return one / denominator
 
 
-@op(domain=(real,), rules=(lambda g, out, _x: g * (out > 0),))
+@define(domain=(real,), rules=(lambda g, out, _x: g * (out > 0),))
 def relu(input: Any) -> Any:
     """Return max(input, 0); the derivative at 0 is 0.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import axis, index, indices, real
-from tinygrad_fc.op import define as op
+from tinygrad_fc.op import define
 
 BASIC = (int, slice, type(None), type(...), np.integer)
 
@@ -26,7 +26,7 @@ def _getitem_rule(g: Any, _out: Any, _x: Any, at: Any) -> Any:
     return scatter_add(g, at=at, shape=_x.shape)
 
 
-@op(name="indexing", domain=(real,), settings={"at": indices}, rules=(_getitem_rule,))
+@define(name="indexing", domain=(real,), settings={"at": indices}, rules=(_getitem_rule,))
 def getitem(input: Any, *, at: Any) -> Any:
     """Return `input[at]`, a view where NumPy returns one.
 
@@ -40,7 +40,7 @@ def getitem(input: Any, *, at: Any) -> Any:
     return out
 
 
-@op(
+@define(
     domain=(real("n"),),
     settings={
         "at": lambda x: (np.arange(len(x)) // 2, slice(1, 1 + len(x))),
@@ -87,7 +87,7 @@ def _gather_rule(g: Any, _out: Any, _x: Any, at: Any, axis: Any) -> Any:
     return scatter_add_along_axis(g, at, axis=axis, shape=_x.shape)
 
 
-@op(
+@define(
     domain=(real("b", "n"), index("n")("c", "k")),
     settings={"axis": _gather_axes},
     rules=(_gather_rule, None),
@@ -101,7 +101,7 @@ def gather(input: Any, at: Any, *, axis: Any) -> Any:
     return input[full_index(at, axis)]
 
 
-@op(
+@define(
     domain=(real("b", "k"), index(3)("b", "k")),
     settings={
         "axis": lambda *_: (1, -1),

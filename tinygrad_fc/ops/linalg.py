@@ -14,8 +14,7 @@ import numpy as np
 
 from tinygrad_fc.domain import interval, real
 from tinygrad_fc.graph import constant_like
-from tinygrad_fc.op import Chain, Op, VariadicRule, quiet
-from tinygrad_fc.op import define as op
+from tinygrad_fc.op import Chain, Op, VariadicRule, define, without_warnings
 from tinygrad_fc.ops import elementwise
 from tinygrad_fc.ops.elementwise import multiply_no_nan
 from tinygrad_fc.ops.index import scatter_add
@@ -53,7 +52,7 @@ def _matmul_right_rule(g: Any, _out: Any, x: Any, _y: Any) -> Any:
     return x.swapaxes(-1, -2) @ g
 
 
-@op(
+@define(
     np.matmul,
     forward=_matmul,
     domain=(real(..., "n?", "k"), real(..., "k", "m?")),
@@ -85,7 +84,7 @@ def _column_sums(g: Any) -> Any:
     return _ones(len(g), g.dtype.char).dot(g) if g.__class__ is np.ndarray else np.add.reduce(g)
 
 
-@op(
+@define(
     name="linear",
     domain=(real(..., "i"), real("o", "i")),
     rules=(
@@ -107,7 +106,7 @@ def linear_without_bias(input: Any, weight: Any) -> Any:
 _linear_without_bias = linear_without_bias.forward
 
 
-@op(
+@define(
     domain=(real(..., "i"), real("o", "i"), real("o")),
     rules=(
         lambda g, _out, _x, weight, _bias: _matmul(g, weight),
@@ -152,7 +151,7 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     return broadcast_to(gradient.reshape(tuple(lengths.get(k, 1) for k in term)), shape=xs[i].shape)
 
 
-@op(
+@define(
     name="einsum",
     domain=(real("n", "k"), real("k", "m")),
     settings={"equation": lambda *_: ("ij,jk->ik", "ij,jk->", "ij,jk->kji", "ij,jk->k")},
@@ -217,8 +216,8 @@ def _minus_right(g: Any, _out: Any, p: Any, _x: Any) -> Any:
     return minus_outer(g.swapaxes(-1, -2), p.swapaxes(-1, -2))
 
 
-@op(domain=(real(..., "n", "k"), real(..., "m", "k")), rules=(_minus_left, _minus_right))
-@quiet
+@define(domain=(real(..., "n", "k"), real(..., "m", "k")), rules=(_minus_left, _minus_right))
+@without_warnings
 def minus_outer(p: Any, x: Any) -> Any:
     """Return `-p @ x.T`, where the product of a zero column and an infinite one is 0.
 
@@ -243,8 +242,8 @@ _SOLVE: dict[str, Any] = {
 }
 
 
-@op(**_SOLVE)
-@quiet
+@define(**_SOLVE)
+@without_warnings
 def solve(a: Any, b: Any) -> Any:
     """Return x with a @ x = b for a (..., n, n) and b (..., n, k).
 
@@ -264,14 +263,14 @@ def _solve_cotangent(a: Any, b: Any) -> Any:
 
 # As `solve`, but a zero column of b gives a zero column, also for a singular a. Not registered,
 # since its gradient may be infinite where the result is finite; the tests of `solve` cover it.
-solve_cotangent = Op(_solve, forward=quiet(_solve_cotangent), name="solve", **_SOLVE)
+solve_cotangent = Op(_solve, forward=without_warnings(_solve_cotangent), name="solve", **_SOLVE)
 
 
-@op(
+@define(
     domain=(real(..., "n", "n", where=well_conditioned),),
     rules=(lambda g, out, a: minus_outer(solve_cotangent(a.swapaxes(-1, -2), g), out),),
 )
-@quiet
+@without_warnings
 def inv(a: Any) -> Any:
     """Return the inverse of a (..., n, n).
 
@@ -311,8 +310,8 @@ def _cofactors_rule(g: Any, _out: Any, a: Any) -> Any:
     return scatter_add(gradients, at=at, shape=a.shape)
 
 
-@op(domain=(real(..., "n", "n"),), rules=(_cofactors_rule,))
-@quiet
+@define(domain=(real(..., "n", "n"),), rules=(_cofactors_rule,))
+@without_warnings
 def cofactors(a: Any) -> Any:
     """Return the cofactor matrix of a (..., n, n).
 
@@ -329,9 +328,9 @@ def cofactors(a: Any) -> Any:
     return map_matrices(_cofactors_by_svd, a.shape, a)
 
 
-@op(
+@define(
     np.linalg.det,
-    forward=quiet(np.linalg.det),
+    forward=without_warnings(np.linalg.det),
     domain=(real(..., "n", "n"),),
     rules=(lambda g, _out, a: multiply_no_nan(g[..., None, None], cofactors(a)),),
 )
@@ -346,8 +345,8 @@ def det(a: Any) -> Any:
 # `slogdet` has two results: an op for each.
 
 
-@op(domain=(real(..., "n", "n"),))
-@quiet
+@define(domain=(real(..., "n", "n"),))
+@without_warnings
 def det_sign(a: Any) -> Any:
     """Return the sign of the determinant of a (..., n, n).
 
@@ -357,11 +356,11 @@ def det_sign(a: Any) -> Any:
     return np.linalg.slogdet(a).sign
 
 
-@op(
+@define(
     domain=(real(..., "n", "n", where=well_conditioned),),
     rules=(lambda g, _out, a: multiply_no_nan(g[..., None, None], inv(a).swapaxes(-1, -2)),),
 )
-@quiet
+@without_warnings
 def logabsdet(a: Any) -> Any:
     """Return the logarithm of the absolute value of the determinant of a (..., n, n).
 
@@ -388,11 +387,11 @@ def _cholesky_rule(g: Any, out: Any, _a: Any) -> Any:
 
 
 # Only the symmetric part of a is factorised, so the gradient is symmetric.
-@op(
+@define(
     domain=(interval(0, 4, special=(1, 0.25, 2))(..., "n", "n", where=positive_definite),),
     rules=(_cholesky_rule,),
 )
-@quiet
+@without_warnings
 def cholesky(a: Any) -> Any:
     """Return the lower triangular factor of the symmetric part of a (..., n, n).
 
@@ -442,7 +441,7 @@ def _singular_vectors_rule(g: Any, out: Any, a: Any) -> Any:
 # matrices (..., n, m) in columns, above the right ones, by descending singular value.
 singular_vectors = Op(
     np.linalg.svd,
-    forward=quiet(_singular_vectors),
+    forward=without_warnings(_singular_vectors),
     domain=(real(..., "n", "m"),),
     rules=(_singular_vectors_rule,),
     name="singular vectors",
@@ -464,7 +463,7 @@ def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
 
 singular_values = Op(
     np.linalg.svdvals,
-    forward=quiet(_singular_values),
+    forward=without_warnings(_singular_values),
     domain=(real(..., "n", "m"),),
     rules=(_singular_values_rule,),
     name="singular values",

@@ -8,8 +8,7 @@ import numpy as np
 
 from tinygrad_fc.device import is_foreign_array
 from tinygrad_fc.domain import index, interval, real
-from tinygrad_fc.op import define as op
-from tinygrad_fc.op import quiet
+from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.activation import log1p_exp_neg_abs
 from tinygrad_fc.ops.elementwise import clip, log, log1p, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.reduce import log_softmax, softmax
@@ -17,7 +16,7 @@ from tinygrad_fc.ops.reduce import log_softmax, softmax
 VDOT_LIMIT = 4096
 
 
-@op(
+@define(
     name="mse_loss",
     domain=(real("n", "m"), real("n", "m")),
     settings={"count": lambda x, *_: (1, max(len(x), 1), max(x.size, 1))},
@@ -39,7 +38,7 @@ def squared_error(input: Any, target: Any, *, count: Any) -> Any:
     return (np.vdot(d, d) if d.size < VDOT_LIMIT else np.add.reduce(d * d, axis=None)) / count
 
 
-@op(
+@define(
     name="huber_loss",
     domain=(real, real),
     settings={"delta": lambda *_: (1.0, 0.5, 2.0)},
@@ -66,7 +65,7 @@ MIN_LOG = -100.0
 MIN_VARIANCE = 1e-12
 
 
-@op(
+@define(
     domain=(interval(0, 1), real),
     rules=(
         lambda g, _out, x, y: g * ((x - y) / np.maximum((1 - x) * x, MIN_VARIANCE)),
@@ -85,7 +84,7 @@ def binary_cross_entropy(input: Any, target: Any) -> Any:
     return (target - 1) * log_not_p - target * log_p
 
 
-@op(
+@define(
     domain=(real, real),
     rules=(
         lambda g, _out, x, y: g * (sigmoid(x) - y),
@@ -134,7 +133,7 @@ def _one_hot(y: Any, classes: int) -> Any:
     return (y % classes)[..., None] == numbers
 
 
-@op(
+@define(
     domain=(real("n", "k"), index("k")("n")),
     settings=_COUNTS,
     rules=(
@@ -144,7 +143,7 @@ def _one_hot(y: Any, classes: int) -> Any:
         None,
     ),
 )
-@quiet
+@without_warnings
 def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     """Return -log_softmax(input)[target], per row, for class indices `target` (n,).
 
@@ -155,7 +154,7 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     return _total(rest - d[np.arange(len(input)), target], count)
 
 
-@op(
+@define(
     name="cross_entropy",
     domain=(real("n", "k"), real("n", "k")),
     settings=_COUNTS,
@@ -166,7 +165,7 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
         lambda g, _out, x, _y, count=None: -log_softmax(x, axis=1) * _column(g, count),
     ),
 )
-@quiet
+@without_warnings
 def soft_cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     """Return -(target * log_softmax(input)).sum(), per row, for probabilities (n, k).
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axes, boolean, booleans, real
-from tinygrad_fc.op import define as op
+from tinygrad_fc.domain import axes, boolean, real, true_or_false
+from tinygrad_fc.op import define
 
 
 def _mean(x: Any, axis: Any) -> Any:
@@ -29,10 +29,9 @@ def _normalize_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centered: Any
     return gradient / _center_and_std(x, axis, eps, centered)[1]
 
 
-@op(
-    name="norm",
+@define(
     domain=(real,),
-    settings={"axis": axes, "eps": lambda *_: (0.5, 1e-5), "centered": booleans},
+    settings={"axis": axes, "eps": lambda *_: (0.5, 1e-5), "centered": true_or_false},
     rules=(_normalize_rule,),
 )
 def normalized(input: Any, *, axis: Any, eps: Any, centered: Any = True) -> Any:
@@ -48,7 +47,7 @@ def normalized(input: Any, *, axis: Any, eps: Any, centered: Any = True) -> Any:
     return d / scale
 
 
-@op(
+@define(
     domain=(real, real, real),
     rules=(
         lambda g, _out, _x, weight, _bias: g * weight,
@@ -65,7 +64,7 @@ def affine(input: Any, weight: Any, bias: Any) -> Any:
     return input * weight + bias
 
 
-@op(
+@define(
     domain=(real, boolean),
     settings={"scale": lambda *_: (2.0, 1.25)},
     rules=(lambda g, _out, _x, mask, scale: g * mask * scale, None),

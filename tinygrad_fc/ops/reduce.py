@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.domain import axes, axis, booleans, nonempty_axes, real
+from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
 from tinygrad_fc.graph import scalar_to_array
-from tinygrad_fc.op import define as op
-from tinygrad_fc.op import quiet
+from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
 from tinygrad_fc.ops.shape import broadcast_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_REDUCTION_SETTINGS = {"axis": axes, "keepdims": booleans}
-_EXTREMUM_SETTINGS = {"axis": nonempty_axes, "keepdims": booleans}
+_REDUCTION_SETTINGS = {"axis": axes, "keepdims": true_or_false}
+_EXTREMUM_SETTINGS = {"axis": nonempty_axes, "keepdims": true_or_false}
 _VARIANCE_SETTINGS = {**_REDUCTION_SETTINGS, "correction": lambda *_: (0, 1)}
 _AXIS_SETTINGS = {"axis": axis}
 
@@ -66,7 +65,7 @@ def _rows(x: Any, axis: Any) -> Any:
 # Sums and means
 
 
-@op(
+@define(
     np.sum,
     forward=lambda x, axis=None, keepdims=False: np.add.reduce(x, axis=axis, keepdims=keepdims),
     domain=(real,),
@@ -83,14 +82,14 @@ def sum_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@quiet
+@without_warnings
 def _mean(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     if x.dtype.char == "e":
         return x.mean(axis=axis, keepdims=keepdims)  # sums in float32; float16 would overflow
     return np.true_divide(np.add.reduce(x, axis=axis, keepdims=keepdims), _count(x.shape, axis))
 
 
-@op(
+@define(
     np.mean,
     forward=_mean,
     domain=(real,),
@@ -121,8 +120,8 @@ def _var_rule(
     return multiply_no_nan(d, divide_no_nan(scaled, _degrees_of_freedom(x.shape, axis, correction)))
 
 
-@op(domain=(real,), settings=_VARIANCE_SETTINGS, rules=(_var_rule,))
-@quiet
+@define(domain=(real,), settings=_VARIANCE_SETTINGS, rules=(_var_rule,))
+@without_warnings
 def var(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
     """Return the sum of squared deviations over `axis`, divided by count - `correction`.
 
@@ -146,7 +145,7 @@ def _std_rule(
     return broadcast_back(g, x.shape, axis, keepdims) * divide_no_nan(d, denominator)
 
 
-@op(domain=(real,), settings=_VARIANCE_SETTINGS, rules=(_std_rule,))
+@define(domain=(real,), settings=_VARIANCE_SETTINGS, rules=(_std_rule,))
 def std(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
     """Return the standard deviation over `axis`; the gradient of equal elements is 0.
 
@@ -166,7 +165,7 @@ def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = Fa
     return np.where(is_extreme, broadcast_back(g, x.shape, axis, keepdims), 0) / ties
 
 
-@op(np.max, name="amax", domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
+@define(np.max, name="amax", domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
 def amax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the largest elements over `axis`; ties share the gradient evenly.
 
@@ -175,7 +174,7 @@ def amax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@op(np.min, name="amin", domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
+@define(np.min, name="amin", domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
 def amin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the smallest elements over `axis`; ties share the gradient evenly.
 
@@ -190,7 +189,7 @@ def _no_three_equal(x: Any) -> bool:
 
 # If three elements are equal to the median, changing one does not change it: each derivative is 0,
 # but the rule returns a third of the gradient. Such inputs are outside the domain.
-@op(
+@define(
     domain=(real(where=_no_three_equal),),
     settings=_EXTREMUM_SETTINGS,
     rules=(_extreme_rule,),
@@ -242,8 +241,8 @@ def _logsumexp_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any =
     return broadcast_back(g, x.shape, axis, keepdims) * softmax(x, axis=axis)
 
 
-@op(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_logsumexp_rule,))
-@quiet
+@define(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_logsumexp_rule,))
+@without_warnings
 def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return log(exp(input).sum(axis)), without overflow or cancellation.
 
@@ -318,8 +317,8 @@ def _softmax_rule(g: Any, out: Any, _x: Any, axis: Any = -1) -> Any:
     return out * (g - (g * out).sum(axis=axis, keepdims=True))
 
 
-@op(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_softmax_rule,))
-@quiet
+@define(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_softmax_rule,))
+@without_warnings
 def softmax(input: Any, *, axis: Any = -1) -> Any:
     """Return exp(input) / exp(input).sum(axis).
 
@@ -332,12 +331,12 @@ def softmax(input: Any, *, axis: Any = -1) -> Any:
     return e / np.add.reduce(e, axis=axis, keepdims=True)
 
 
-@op(
+@define(
     domain=(real(..., "n"),),
     settings=_AXIS_SETTINGS,
     rules=(lambda g, out, _x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),),
 )
-@quiet
+@without_warnings
 def log_softmax(input: Any, *, axis: Any = -1) -> Any:
     """Return log(softmax(input)), without cancellation.
 
@@ -348,7 +347,7 @@ def log_softmax(input: Any, *, axis: Any = -1) -> Any:
     return d - rest
 
 
-@op(
+@define(
     domain=(real,),
     settings=_REDUCTION_SETTINGS,
     rules=(
@@ -374,7 +373,7 @@ def norm(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
 # Cumulative sums and products
 
 
-@op(
+@define(
     np.cumsum,
     domain=(real(..., "n"),),
     settings=_AXIS_SETTINGS,
@@ -415,9 +414,9 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
     return multiply_no_nan(carry[..., ::-1], _exclusive_cumprod(x)).swapaxes(axis, -1)
 
 
-@op(
+@define(
     np.cumprod,
-    forward=quiet(np.cumprod),
+    forward=without_warnings(np.cumprod),
     domain=(real(..., "n"),),
     settings=_AXIS_SETTINGS,
     rules=(_cumprod_rule,),
@@ -446,9 +445,9 @@ def _prod_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = Fals
     return multiply_no_nan(broadcast_back(g, x.shape, axis, keepdims), others)
 
 
-@op(
+@define(
     np.prod,
-    forward=quiet(
+    forward=without_warnings(
         lambda x, axis=None, keepdims=False: np.multiply.reduce(x, axis=axis, keepdims=keepdims)
     ),
     domain=(real,),

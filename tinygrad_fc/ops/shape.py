@@ -8,11 +8,10 @@ import numpy as np
 
 from tinygrad_fc.device import CPU, device_of, move_to_device
 from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, reshaped
-from tinygrad_fc.op import Op, VariadicRule
-from tinygrad_fc.op import define as op
+from tinygrad_fc.op import Op, VariadicRule, define
 
 
-@op(
+@define(
     np.broadcast_to,
     forward=lambda x, shape: x if x.shape == shape else np.broadcast_to(x, shape),
     domain=(real,),
@@ -28,7 +27,7 @@ def broadcast_to(input: Any, *, shape: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.reshape,
     forward=lambda x, shape: x.reshape(shape),
     domain=(real,),
@@ -44,7 +43,7 @@ def reshape(input: Any, *, shape: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.transpose,
     forward=lambda x, axes: x.transpose(axes),
     domain=(real,),
@@ -63,7 +62,7 @@ def transpose(input: Any, *, axes: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.swapaxes,
     forward=lambda x, axis1, axis2: x.swapaxes(axis1, axis2),
     domain=(real(..., "n"),),
@@ -78,7 +77,7 @@ def swapaxes(input: Any, *, axis1: Any, axis2: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.flip,
     domain=(real,),
     settings={"axis": axis},
@@ -92,7 +91,7 @@ def flip(input: Any, *, axis: Any = None) -> Any:
     """
 
 
-@op(
+@define(
     domain=(real,),
     settings={"dtype": lambda *_: (np.dtype("d"), np.dtype("f"))},
     rules=(lambda g, _out, _x, dtype: g,),  # the backward pass casts it back
@@ -121,7 +120,7 @@ to_device = Op(
 )
 
 
-@op(np.copy, forward=lambda x: x.copy(), domain=(real,), rules=(lambda g, _out, _x: g,))
+@define(np.copy, forward=lambda x: x.copy(), domain=(real,), rules=(lambda g, _out, _x: g,))
 def copy(input: Any) -> Any:
     """Return a copy.
 
@@ -135,7 +134,7 @@ def _concatenate_rule(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any
     return g[(slice(None),) * (axis % g.ndim) + (slice(start, ends[i]),)]
 
 
-@op(
+@define(
     np.concatenate,
     forward=lambda *xs, axis, ends: np.concatenate(xs, axis=axis),
     domain=(real("n", "k"), real("m", "k")),
@@ -153,7 +152,7 @@ def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:
     """
 
 
-@op(
+@define(
     np.stack,
     forward=lambda *xs, axis: np.stack(xs, axis=axis),
     domain=(real("n"), real("n")),

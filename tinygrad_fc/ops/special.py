@@ -24,8 +24,7 @@ import numpy as np
 from tinygrad_fc.domain import positive, real
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.graph import scalar_to_array
-from tinygrad_fc.op import define as op
-from tinygrad_fc.op import quiet
+from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.elementwise import multiply_no_nan
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def _piecewise(x: Any, *parts: tuple[Any, Any]) -> Any:
 def _elementwise(function: Any) -> Any:
     """Return `function` of a 1-d float64 array, extended to all shapes and float dtypes."""
 
-    @quiet
+    @without_warnings
     @functools.wraps(function)
     def forward(x: Any, **settings: Any) -> Any:
         x = scalar_to_array(x)
@@ -145,7 +144,7 @@ def _polygamma_rule(g: Any, _out: Any, x: Any, n: int = -1) -> Any:
     return multiply_no_nan(g, polygamma(x, n=n + 1))
 
 
-@op(domain=(positive,), rules=(_polygamma_rule,))
+@define(domain=(positive,), rules=(_polygamma_rule,))
 @_elementwise
 def lgamma(input: Any) -> Any:
     """Return the logarithm of the absolute value of the gamma function.
@@ -232,7 +231,7 @@ def _reflected_polygamma(x: Any, n: int) -> Any:
     return (-1) ** n * _positive_polygamma(1 - x, n) - _cot_pi_derivative(x, n)
 
 
-@op(
+@define(
     domain=(positive,),
     settings={"n": lambda *_: (0, 1, 2)},
     rules=(_polygamma_rule,),
@@ -380,8 +379,8 @@ def normal_cdf(x: Any) -> Any:
     return _evaluate(x, 1.0, lambda x: 0.5 + 0.5 * _erf_near(x * SQRT_HALF), _lower_tail)
 
 
-@op(domain=(real,), rules=(lambda g, out, x: g * (out * x * -2),))
-@quiet
+@define(domain=(real,), rules=(lambda g, out, x: g * (out * x * -2),))
+@without_warnings
 def gaussian(input: Any) -> Any:
     """Return exp(-input**2).
 
@@ -396,8 +395,8 @@ def normal_pdf(x: Any) -> Any:
     return gaussian(x * SQRT_HALF) * INV_SQRT_2PI
 
 
-@op(domain=(real,), rules=(lambda g, _out, x: g * (gaussian(x) * (2 / math.sqrt(math.pi))),))
-@quiet
+@define(domain=(real,), rules=(lambda g, _out, x: g * (gaussian(x) * (2 / math.sqrt(math.pi))),))
+@without_warnings
 def erf(input: Any) -> Any:
     """Return the error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to `input`.
 
@@ -408,7 +407,7 @@ def erf(input: Any) -> Any:
     return _evaluate(input, 1 / SQRT_HALF, _erf_near, lambda x, tail: np.copysign(1 - 2 * tail, x))
 
 
-@op(
+@define(
     forward=normal_cdf,
     domain=(real,),
     rules=(lambda g, _out, x: g * normal_pdf(x),),
