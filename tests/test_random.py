@@ -227,7 +227,7 @@ def test_normal_of_tensors_and_numbers():
         (lambda: tg.manual_seed(2**64), ValueError, r"in \[-2\*\*63, 2\*\*64\), got 1844674"),
         (lambda: tg.Generator("cuda"), RuntimeError, "there is no device 'cuda'"),
         (lambda: tg.rand(2, generator=3), TypeError, "must be a Generator, got int"),
-        (lambda: tg.rand(-1), ValueError, r"no negative sizes, got \(-1,\)"),
+        (lambda: tg.rand(-1), ValueError, "negative dimensions"),
         (lambda: tg.rand(2, dtype=tg.int64), TypeError, "need a float dtype, got int64"),
         (lambda: tg.randint(3, 3, (2,)), ValueError, r"low < high, got \[3, 3\)"),
         (lambda: tg.randint(0, 300, (2,), dtype=tg.uint8), ValueError, "out of bounds"),

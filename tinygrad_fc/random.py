@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from _thread import allocate_lock
@@ -17,11 +16,11 @@ from tinygrad_fc.device import CPU, device_of, is_foreign_array, move_to_device
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.arguments import accept_arrays, as_array, as_shape
-from tinygrad_fc.functional.creation import with_grad
+from tinygrad_fc.functional.creation import filled_by, with_grad
 from tinygrad_fc.graph import Node, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tinygrad_fc.tensor import Tensor
 
@@ -241,35 +240,14 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
 # Tensors by shape
 
 
-def _shape(positional: tuple[Any, ...], size: Any) -> tuple[int, ...]:
-    shape = as_shape(positional if size is None else (size,))
+def _shape(size: Any) -> tuple[int, ...]:
+    shape = as_shape((size,))
     if any(n < 0 for n in shape):
         raise ShapeError(f"a shape must have no negative sizes, got {shape}")
     return shape
 
 
-def _drawing(fill: Any) -> Callable[[Any], Callable[..., Tensor]]:
-    """Return a decorator that makes a documented function return a tensor filled by `fill`."""
-
-    def decorate(documented: Any) -> Any:
-        def draw(
-            *shape: Any,
-            size: Any = None,
-            generator: Generator | None = None,
-            dtype: Any = None,
-            device: Any = None,
-            requires_grad: bool = False,
-        ) -> Tensor:
-            array = np.empty(_shape(shape, size), dtype or dtypes.get_default_dtype())
-            fill(array, 0.0, 1.0, generator)
-            return with_grad(array, requires_grad, device)
-
-        return functools.update_wrapper(draw, documented)
-
-    return decorate
-
-
-@_drawing(fill_uniform)
+@filled_by(lambda array, generator=None: fill_uniform(array, 0.0, 1.0, generator))
 def rand(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
     """Return numbers from the uniform distribution on [0, 1): `rand(2, 3)` or `rand((2, 3))`.
 
@@ -282,7 +260,7 @@ def rand(*size: Any, generator: Generator | None = None, **settings: Any) -> Any
     """
 
 
-@_drawing(fill_normal)
+@filled_by(lambda array, generator=None: fill_normal(array, 0.0, 1.0, generator))
 def randn(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
     """Return numbers from the standard normal distribution; see `rand`.
 
@@ -341,7 +319,7 @@ def randint(
         raise ValueError(f"randint draws from [low, high) with low < high, got [{low}, {high})")
     dtype = np.dtype(dtype or dtypes.int64)
     numbers = rng_of(generator).integers(
-        *(low, high, _shape((), size)), dtype=np.int64 if dtype.kind == "f" else dtype
+        *(low, high, _shape(size)), dtype=np.int64 if dtype.kind == "f" else dtype
     )
     return with_grad(np.asarray(numbers, dtype), requires_grad, device)
 
@@ -472,7 +450,7 @@ def normal(
     elif size is None:
         raise TypeError("normal of two numbers needs a size: normal(0.0, 1.0, (2, 3))")
     else:
-        shape = _shape((), size)
+        shape = _shape(size)
     array = np.empty(shape, dtype or dtypes.get_default_dtype())
     fill_normal(array, mean, std, generator)
     return with_grad(array, requires_grad, device)

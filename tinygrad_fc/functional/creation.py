@@ -160,8 +160,11 @@ def full(
     return with_grad(np.full(sizes, value), requires_grad, device)
 
 
-def _filled(value: float) -> Callable[[Any], Callable[..., Tensor]]:
-    """Return a decorator that makes a documented function return `value` in a shape."""
+def filled_by(fill: Callable[..., Any]) -> Callable[[Any], Callable[..., Tensor]]:
+    """Return a decorator: the documented function returns an array of a shape, filled by `fill`.
+
+    Other settings than these are passed to `fill`.
+    """
 
     def decorate(documented: Any) -> Any:
         def create(
@@ -170,9 +173,11 @@ def _filled(value: float) -> Callable[[Any], Callable[..., Tensor]]:
             dtype: Any = None,
             device: Any = None,
             requires_grad: bool = False,
+            **settings: Any,
         ) -> Tensor:
             shape = as_shape(shape if size is None else (size,))
-            array = np.full(shape, value, dtype or dtypes.get_default_dtype())
+            array = np.empty(shape, dtype or dtypes.get_default_dtype())
+            fill(array, **settings)
             return with_grad(array, requires_grad, device)
 
         return functools.update_wrapper(create, documented)
@@ -180,7 +185,7 @@ def _filled(value: float) -> Callable[[Any], Callable[..., Tensor]]:
     return decorate
 
 
-@_filled(0)
+@filled_by(lambda array: array.fill(0))
 def zeros(*size: Any, **settings: Any) -> Any:
     """Return a tensor of zeros of a shape.
 
@@ -190,7 +195,7 @@ def zeros(*size: Any, **settings: Any) -> Any:
     """
 
 
-@_filled(1)
+@filled_by(lambda array: array.fill(1))
 def ones(*size: Any, **settings: Any) -> Any:
     """Return a tensor of ones of a shape.
 
@@ -200,7 +205,7 @@ def ones(*size: Any, **settings: Any) -> Any:
     """
 
 
-@_filled(0)
+@filled_by(lambda array: array.fill(0))
 def empty(*size: Any, **settings: Any) -> Any:
     """Return a tensor of a shape, to be overwritten; it holds zeros, unlike in PyTorch.
 
