@@ -14,7 +14,6 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.guards import ABSENT, PLAIN, same, same_contents
 from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, flatten, signature
-from tinygrad_fc.compiler.patches import hooks_of
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.graph import Node, owner, record_change, record_changes_by_id, wrap
@@ -53,7 +52,7 @@ class Call:
         results: list[Any] = []
         flatten(self.traced.result, results)
         reads_gradients = any(v.source.kind == "gradient" for v in self.program.inputs)
-        changing = reads_gradients or self.traced.grad_guards or self.traced.replaced
+        changing = reads_gradients or self.traced.grad_guards
         return not changing and not any(type(result) is Source for result in results)
 
 
@@ -74,6 +73,9 @@ class _Arrays:
         written = id(value) in self.changed
         if (array.shape, array.dtype, array.strides) != known:
             return False
+        others = (*self.known[:k], *self.known[k + 1 :]) if written else self.changing.values()
+        if (written or array.base is not None) and self.aliases(array, others):
+            return False
         if written and not array.flags.writeable:  # native code would not notice
             return False
         if written:
@@ -84,13 +86,13 @@ class _Arrays:
         self.known[k] = array
         return True
 
-    def aliases(self, array: Any) -> bool:
-        """Tell whether `array` shares memory with one that the program changes."""
-        return any(np.may_share_memory(array, other) for other in self.changing.values())
+    def aliases(self, array: Any, others: Any) -> bool:
+        """Tell whether `array` shares memory with one of the others."""
+        return any(np.may_share_memory(array, other) for other in others)
 
 
 _FUNCTIONS = (
-    *(wrap, result_of_op, record_change, record_changes_by_id, same, same_contents, hooks_of),
+    *(wrap, result_of_op, record_change, record_changes_by_id, same, same_contents),
     *(flatten, get_default_dtype, GuardFailed),
 )
 _NAMES: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
@@ -218,7 +220,7 @@ class _Writer:
             self.unless(f"l{k} is {self.name(tensor, 'p')}")
         for tensor, requires_grad, hooks in traced.tensors:
             p = self.name(tensor, "p")
-            same_hooks = f"hooks_of({p}) == {self.name(hooks)}" if hooks else f"{p}._hooks is None"
+            same_hooks = f"{p}._hooks is {self.name(hooks, 'h')}"
             self.unless(f"{p}._requires_grad is {requires_grad} and {same_hooks}")
         for guard in traced.optimizers:
             self.optimizer(*guard)
@@ -252,7 +254,7 @@ class _Writer:
                 name = f"x{source.subject}"
                 if self.program.changes:
                     unknown = f"{name}.base is None and id({name}) not in changing"
-                    self.unless(f"{unknown} or not aliases({name})")
+                    self.unless(f"{unknown} or not aliases({name}, changing.values())")
             elif source.kind == "option":
                 group, key, item = source.key
                 option = f"{self.name(source.subject.param_groups, 'gs')}[{group}][{key!r}]"
@@ -272,7 +274,7 @@ class _Writer:
         """Write the call of the kernel, and what follows it."""
         add, traced, outputs = self.lines.append, self.traced, self.program.outputs
         read = [source for source, _ in traced.grad_guards]
-        for source, _, _ in traced.gradients:  # freed first, for the new ones to reuse their memory
+        for source, _ in traced.gradients:  # freed first, for the new ones to reuse their memory
             if not any(source is other for other in read):
                 add(f"{self.tensor(source)}._grad = None")
         run = f"silent.call({', '.join(['kernel', *inputs])})"
@@ -284,11 +286,9 @@ class _Writer:
             add(f"    {states}, = states\n        raise")
         else:
             add(run)
-        for source, number, grad in traced.gradients:
-            old = "None" if grad is None else self.name(grad, "t")
-            add(f"{self.tensor(source)}._grad = {old if number is None else f'wrap(r{number})'}")
-        for source, number in traced.replaced:
-            add(f"{self.tensor(source)}._array = r{number}")
+        for source, number in traced.gradients:
+            grad = "None" if number is None else f"wrap(r{number})"
+            add(f"{self.tensor(source)}._grad = {grad}")
         at = dict(zip(map(id, self.program.inputs), inputs, strict=True))
         if self.program.changes:  # graphs recorded outside find out
             add("record_changes_by_id(owners)")

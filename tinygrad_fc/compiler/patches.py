@@ -56,11 +56,6 @@ def tracing() -> bool:
     return bool(_running) and _running[-1].thread == get_ident()
 
 
-def hooks_of(tensor: Any) -> tuple[Any, ...]:
-    """Return the hooks of a tensor."""
-    return tuple(tensor._hooks.functions) if tensor._hooks else ()
-
-
 @contextmanager
 def placed(trace: Trace) -> Iterator[None]:
     """Make the exchanges for `trace`."""

@@ -70,10 +70,8 @@ class Traced:
     grad_guards: list[tuple[Any, bool]]
     """Tensors whose `.grad` was read: source, whether it was None."""
     result: Any = None
-    gradients: list[tuple[Any, int | None, Any]] = field(default_factory=list)
-    """What `.grad` is afterwards: source of the tensor, output number, or a tensor (None)."""
-    replaced: list[tuple[Any, int]] = field(default_factory=list)
-    """Tensors whose array is replaced: source, output number."""
+    gradients: list[tuple[Any, int | None]] = field(default_factory=list)
+    """What `.grad` is afterwards: source of the tensor, output number (None: no gradient)."""
     captured_arguments: list[tuple[int, Any]] = field(default_factory=list)
     """Arguments that are captured as well: number, tensor."""
     tensors: list[tuple[Any, bool, Any]] = field(default_factory=list)
@@ -105,7 +103,6 @@ class Trace(ir.Graph):
         self.refused: list[CompileError] = []
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, tuple[Value, Tracer]] = {}
-        self.required: dict[int, tuple[Any, bool]] = {}
         self.modules: dict[int, Watched] = {}
         self.options: list[Watched] = []
         self.states: list[Watched] = []
@@ -116,7 +113,6 @@ class Trace(ir.Graph):
         self.generators: dict[int, TracedGenerator] = {}
         self.grads: dict[int, tuple[Any, Any]] = {}
         self.grad_reads: dict[int, tuple[Any, bool]] = {}
-        self.replaced: dict[int, tuple[Any, Tracer]] = {}
         self.created_tensors: list[tuple[Any, str]] = []
 
     def refusal(self, problem: str, advice: str) -> CompileError:
@@ -153,7 +149,6 @@ class Trace(ir.Graph):
 
     def source(self, node: Any) -> Source:
         """Return where the calls find a tensor."""
-        self.required.setdefault(id(node), (node, node._requires_grad))
         return self.sources.setdefault(id(node), Source("tensor", node))
 
     # The slots of tensors
@@ -163,8 +158,6 @@ class Trace(ir.Graph):
         array = patches.ARRAY.__get__(node)
         if type(array) is Tracer:
             return array
-        if id(node) in self.replaced:
-            return self.replaced[id(node)][1]
         if node._parents is not None:
             raise self.refusal(
                 "a tensor with a recorded graph is read from outside, and each call would need its "
@@ -174,14 +167,20 @@ class Trace(ir.Graph):
         return self._entered(array, self.source(node))
 
     def set_array(self, node: Any, array: Any) -> None:
-        """Record that a tensor gets another array."""
+        """Record that a tensor gets another array; one from outside gets its values."""
         tracer = array if type(array) is Tracer else self.array(np.asarray(array))
         if _stored(node) is None:
             self.created_tensors.append((weakref.ref(node), ir.user_line()))
         if is_inside(node):
             patches.ARRAY.__set__(node, tracer)
-        elif tracer is not self.get_array(node):
-            self.replaced[id(node)] = (node, tracer)
+            return
+        old = self.get_array(node)
+        if (tracer.shape, tracer.dtype) != (old.shape, old.dtype):
+            raise self.refusal(
+                "a tensor from outside gets an array of another shape or dtype",
+                "Do it outside of the compiled function",
+            )
+        old.write(tracer.value)
 
     def get_grad(self, node: Any) -> Any:
         """Return the gradient of a tensor, as the trace has left it."""
@@ -317,16 +316,9 @@ class Trace(ir.Graph):
             if key is not None:
                 line = lines.get(id(now.get(key)), self.captured.line)
                 raise guards.change_refused(line, f"{key!r}, {what}")
-        if any(node._requires_grad is not before for node, before in self.required.values()):
-            raise CompileError(
-                f"{self.captured.line}: the function sets requires_grad of a tensor from outside. "
-                "Write x = x.detach().requires_grad_(), which is a tensor of its own"
-            )
 
     def restore(self) -> None:
-        """Undo what the function changed of requires_grad, modules and optimizers."""
-        for node, requires_grad in self.required.values():
-            node._requires_grad = requires_grad
+        """Undo what the function changed of modules and optimizers."""
         for now, before, _ in (*self.modules.values(), *self.options, *self.states):
             now.clear()
             now.update(before)
@@ -395,7 +387,6 @@ def _traced(run: Trace, name: str, flags: int, result: Any, args: Any) -> Traced
         state = (of_p for guard in optimizers for of_p in guard.optimizer.state.values())
         run.captured.containers.update((id(s), (s, guards.contents(s))) for s in state)
         _finish(run, traced, result)
-        _check_aliases(run, traced.program)
         traced.captured_arguments = _captured_arguments(run, args)
         _order(run, traced.program)
     return traced
@@ -426,16 +417,15 @@ def _finish(run: Trace, traced: Traced, result: Any) -> None:
 
     for node, grad in run.grads.values():
         if grad is None or grad is not patches.GRAD.__get__(node):
-            inside = grad is not None and is_inside(grad)
-            number = output(grad._array) if inside else None
-            traced.gradients.append((run.source(node), number, None if inside else grad))
-    for node, tracer in run.replaced.values():
-        traced.replaced.append((run.source(node), output(tracer)))
+            number = None if grad is None else output(grad._array)
+            traced.gradients.append((run.source(node), number))
     traced.result = ir.mapped(leaf_of_result, result)
     entered = run.entered.values()
     program.changes = [(value, t.value) for value, t in entered if t.value is not value]
     captured = [s.subject for s in run.sources.values() if s.kind == "tensor"]
-    traced.tensors = [(t, t._requires_grad, patches.hooks_of(t)) for t in captured]
+    traced.tensors = [(t, t._requires_grad, t._hooks) for t in captured]
+    hooks = (t._hooks.functions for t in captured if t._hooks)
+    run.captured.containers.update((id(h), (h, guards.contents(h))) for h in hooks)
 
 
 def _order(run: Trace, program: Program) -> None:
@@ -464,20 +454,6 @@ def _conditions(program: Program) -> set[int]:
         if is_number and all(id(x) in numbers for x in computed):
             numbers[id(v)] = {id(v)}.union(*(numbers[id(x)] for x in computed))
     return set().union(*(numbers.get(id(v), ()) for v, _ in program.expects))
-
-
-def _check_aliases(run: Trace, program: Program) -> None:
-    """Raise where an array is changed and another input is a view of its memory."""
-    arrays = [v for v in run.inputs if isinstance(v.sample, np.ndarray)]
-    pairs = (
-        (v.sample, other.sample) for v, _ in program.changes for other in arrays if other is not v
-    )
-    shared = [x for x, y in pairs if np.may_share_memory(x, y)]
-    if shared:
-        raise CompileError(
-            f"{run.captured.line}: an array of shape {shared[0].shape} is changed, and another "
-            "input is a view of its memory. Pass a copy: x.clone()"
-        )
 
 
 def _captured_arguments(run: Trace, args: Any) -> list[tuple[int, Any]]:
