@@ -84,8 +84,8 @@ def gelu(input: Any) -> Any:
     return input * normal_cdf(input)
 
 
-# The tanh approximation of gelu, with (1 + tanh(z)) / 2 written as sigmoid(2 * z). Beyond +-40 that
-# is exactly 0 or 1, so inputs are clipped there, and x**3 does not overflow.
+# The tanh approximation of gelu: (1 + tanh(u)) / 2 is written as sigmoid(z) with z = 2 * u. For
+# |input| > 40 the sigmoid is exactly 0 or 1, so inputs are clipped there: x**3 does not overflow.
 CLIP = 40.0
 LINEAR = 2 * math.sqrt(2 / math.pi)
 CUBIC = LINEAR * 0.044715
@@ -112,8 +112,8 @@ def gelu_tanh(input: Any) -> Any:
     return input * sigmoid(_sigmoid_argument(np.clip(input, -CLIP, CLIP)))
 
 
-# Piecewise. These multiply by boolean masks: for random signs, `np.where` mispredicts half of its
-# branches, and takes as long as ten multiplications.
+# Piecewise. elu and leaky_relu multiply by boolean masks: for random signs, `np.where` mispredicts
+# half of its branches, and takes as long as ten multiplications.
 
 
 def _elu_rule(

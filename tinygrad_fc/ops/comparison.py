@@ -1,4 +1,4 @@
-"""Comparisons, logic, rounding and indices: ops without a derivative, never requiring grad."""
+"""Comparisons, logic, rounding, argmax, argsort: ops whose results never require grad."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 A branch that `where` discards gets the gradient 0, and 0 times an infinite derivative must be 0, in
 derivatives of every order: `multiply_no_nan(a, b)` and `divide_no_nan(a, b)` are a * b and a / b,
-but 0 where a is 0. An infinite gradient times a derivative of 0 is still NaN, unless both factors
-may be the 0 of a discarded branch: `multiply_no_nan_symmetric` is 0 where either factor is.
+but 0 where a is 0. `multiply_no_nan(inf, 0)` is NaN, so that an infinite gradient stays visible.
+Where either factor may be the 0 of a discarded branch, `multiply_no_nan_symmetric` is used: it is 0
+where either factor is 0.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ LN10 = math.log(10)
 def promote_integers(function: Any, count: int = 1) -> Any:
     """Return `function` with integers and booleans cast to the default float dtype.
 
-    NumPy would cast int8 to float16. `count` is the number of arguments unless it is a ufunc.
+    NumPy would cast int8 to float16. `count` is the number of arguments of a `function` that is not
+    a ufunc.
     """
 
     # The result for floats has the dtype of the input, so the check is one comparison. For integers
@@ -71,7 +73,7 @@ def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
 def define_ufunc(function: Any, *, overflows: bool = False, **rest: Any) -> Callable[..., Op]:
     """Return a decorator for the op of a ufunc with float results.
 
-    `overflows` disables warnings of overflow, since `where` may discard that branch.
+    `overflows` disables warnings: the overflow may be in a branch that `where` discards.
     """
     forward = promote_integers(function)
     return define(function, forward=without_warnings(forward) if overflows else forward, **rest)
@@ -277,7 +279,7 @@ def square(input: Any) -> Any:
     """
 
 
-def _check_divisor(function: Any) -> Any:
+def _with_divisor_check(function: Any) -> Any:
     """Return `function`, raising for an integer division by 0, for which NumPy returns 0."""
 
     def forward(x: Any, y: Any) -> Any:
@@ -299,14 +301,17 @@ def _remainder_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 
 # Small quotients: for large ones, rounding dominates the numerical derivative.
-_DIVISION = (interval(-16, 16, (0, 1, -1)), interval(-4, 4, (1, -1, 0.5), without=(0,)))
+_DIVISION = (
+    interval(-16, 16, special=(0, 1, -1)),
+    interval(-4, 4, special=(1, -1, 0.5), without=(0,)),
+)
 _REMAINDER: dict[str, Any] = {
     "domain": _DIVISION,
     "rules": (lambda g, _out, _x, _y: g, _remainder_rule),
 }
 
 
-@define(np.fmod, forward=_check_divisor(np.fmod), **_REMAINDER)
+@define(np.fmod, forward=_with_divisor_check(np.fmod), **_REMAINDER)
 def fmod(input: Any, other: Any) -> Any:
     """Return the remainder of division, with the sign of `input`: C's `fmod`.
 
@@ -316,7 +321,7 @@ def fmod(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.remainder, forward=_check_divisor(np.remainder), **_REMAINDER)
+@define(np.remainder, forward=_with_divisor_check(np.remainder), **_REMAINDER)
 def remainder(input: Any, other: Any) -> Any:
     """Return the remainder of division, with the sign of `other`: Python's `%`.
 
@@ -326,7 +331,7 @@ def remainder(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.floor_divide, forward=_check_divisor(np.floor_divide), domain=(real, nonzero))
+@define(np.floor_divide, forward=_with_divisor_check(np.floor_divide), domain=(real, nonzero))
 def floor_divide(input: Any, other: Any) -> Any:
     """Return `input / other` rounded down: Python's `//`.
 
@@ -451,13 +456,19 @@ def log1p(input: Any) -> Any:
     """
 
 
-# The derivative of logaddexp by x is computed from x - y: exp(x - logaddexp(x, y)) would magnify
-# the rounding error of the logarithm.
-def _x_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _sigmoid_of_difference_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
     return multiply_no_nan(g, out * sigmoid_of_difference(y, x))
 
 
-@define(domain=(real, real), rules=(_x_rule, lambda g, out, x, y: -_x_rule(g, out, x, y)))
+# The derivative of logaddexp by x, computed from x - y: exp(x - logaddexp(x, y)) would magnify the
+# rounding error of the logarithm.
+@define(
+    domain=(real, real),
+    rules=(
+        _sigmoid_of_difference_rule,
+        lambda g, out, x, y: -_sigmoid_of_difference_rule(g, out, x, y),
+    ),
+)
 @without_warnings
 def sigmoid_of_difference(x: Any, y: Any) -> Any:
     """Return exp(x) / (exp(x) + exp(y)).
@@ -753,7 +764,7 @@ def where(condition: Any, input: Any, other: Any) -> Any:
 
 
 # If low >= high, the result is high, as in NumPy, and the gradient goes to high; where all three
-# are equal, it goes to x.
+# are equal, it goes to the input.
 @define(
     np.clip,
     domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),

@@ -1,4 +1,4 @@
-"""Indexing and its adjoint, which adds at an index; the rule of each calls the other."""
+"""Indexing and its adjoint, which adds values to zeros; the rule of each calls the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BASIC = (int, slice, type(None), type(...), np.integer)
 
 
 def _selects_once(at: Any) -> bool:
-    """Return whether the index `at` selects no element twice, so that assigning is adding."""
+    """Return whether `at` selects no element twice; then assignment equals addition to zeros."""
     for part in at if isinstance(at, tuple) else (at,):
         if not isinstance(part, BASIC) and not (
             isinstance(part, np.ndarray) and part.dtype == bool
@@ -93,7 +93,9 @@ def _gather_rule(g: Any, _out: Any, _x: Any, at: Any, axis: Any) -> Any:
     rules=(_gather_rule, None),
 )
 def gather(input: Any, at: Any, *, axis: Any) -> Any:
-    """Return the elements of `input` at `at` along `axis`; its other axes may be smaller.
+    """Return the elements of `input` at the indices `at` along `axis`.
+
+    The other axes of `at` may be shorter than those of `input`.
 
     >>> gather(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1)
     array([[2., 1.]])

@@ -188,14 +188,14 @@ def positive_definite(a: Any) -> bool:
     return bool((np.linalg.eigvalsh(a + a.swapaxes(-1, -2)) > 0.125).all())
 
 
-def map_matrices(function: Any, out: Any, *stacks: Any) -> Any:
-    """Return `function(*stacks)`, of shape `out`, with NaN for matrices that it raises for."""
+def map_matrices(function: Any, shape: Any, *stacks: Any) -> Any:
+    """Return `function(*stacks)`, of shape `shape`, with NaN for matrices that it raises for."""
     try:
         return function(*stacks)
     except np.linalg.LinAlgError:
-        result = np.full(out, np.nan, np.result_type(*stacks))
-        broadcast = [np.broadcast_to(s, (*out[:-2], *s.shape[-2:])) for s in stacks]
-        for at in np.ndindex(out[:-2]):
+        result = np.full(shape, np.nan, np.result_type(*stacks))
+        broadcast = [np.broadcast_to(s, (*shape[:-2], *s.shape[-2:])) for s in stacks]
+        for at in np.ndindex(shape[:-2]):
             try:
                 result[at] = function(*(s[at] for s in broadcast))
             except np.linalg.LinAlgError:
@@ -301,7 +301,8 @@ def _cofactors_by_svd(a: Any) -> Any:
 
 
 def _cofactors_rule(g: Any, _out: Any, a: Any) -> Any:
-    # With n**2 minors, each order takes n**3 times as long as the one before; `slogdet` does not.
+    # Each further order of differentiation takes n**2 times as long, since there are n**2 minors;
+    # `logabsdet` has no such cost.
     if not a.shape[-1]:
         return g
     rows, columns, signs = _minors(a.shape[-1])

@@ -107,7 +107,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any) -> Any:
 _COUNTS = {"count": lambda x, *_: (None, 1, max(len(x), 1))}
 
 
-def _shifted_logits(x: Any) -> tuple[Any, Any]:
+def _shifted_and_log_sum(x: Any) -> tuple[Any, Any]:
     """Return d, `x` minus the maximum of its row, and log(sum(exp(d))) per row."""
     if not x.size:
         return x, x.sum(axis=1)
@@ -123,14 +123,14 @@ def _total(losses: Any, count: Any) -> Any:
     return losses if count is None else np.add.reduce(losses) / count
 
 
-def _column(g: Any, count: Any) -> Any:
+def _cotangent_per_row(g: Any, count: Any) -> Any:
     return (g if count is None else g / max(count, 1))[..., None]
 
 
 def _one_hot(y: Any, classes: int) -> Any:
     numbers = np.arange(classes)
     numbers = np.asarray(numbers, like=y) if is_foreign_array(y) else numbers
-    return (y % classes)[..., None] == numbers
+    return (y % classes)[..., None] == numbers  # negative indices count from the end
 
 
 @define(
@@ -138,7 +138,7 @@ def _one_hot(y: Any, classes: int) -> Any:
     settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
-            (softmax(x, axis=1) - _one_hot(y, x.shape[1])) * _column(g, count)
+            (softmax(x, axis=1) - _one_hot(y, x.shape[1])) * _cotangent_per_row(g, count)
         ),
         None,
     ),
@@ -150,7 +150,7 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     >>> cross_entropy(np.zeros((1, 2)), np.array([0]))
     array([0.69314718])
     """
-    d, rest = _shifted_logits(input)
+    d, rest = _shifted_and_log_sum(input)
     return _total(rest - d[np.arange(len(input)), target], count)
 
 
@@ -160,9 +160,9 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
-            (softmax(x, axis=1) * y.sum(axis=1, keepdims=True) - y) * _column(g, count)
+            (softmax(x, axis=1) * y.sum(axis=1, keepdims=True) - y) * _cotangent_per_row(g, count)
         ),
-        lambda g, _out, x, _y, count=None: -log_softmax(x, axis=1) * _column(g, count),
+        lambda g, _out, x, _y, count=None: -log_softmax(x, axis=1) * _cotangent_per_row(g, count),
     ),
 )
 @without_warnings
@@ -172,5 +172,5 @@ def soft_cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     >>> soft_cross_entropy(np.zeros((1, 2)), np.array([[0.5, 0.5]]))
     array([0.69314718])
     """
-    d, rest = _shifted_logits(input)
+    d, rest = _shifted_and_log_sum(input)
     return _total((target * (rest[:, None] - d)).sum(axis=1), count)

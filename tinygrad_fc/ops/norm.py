@@ -1,4 +1,4 @@
-"""Ops of normalization and dropout layers."""
+"""Ops of normalization and dropout layers; the norm of a vector is in `reduce`."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _std_rule(
     g: Any, out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
 ) -> Any:
     # Where all elements are equal, d is 0 and so is the gradient. For a single element d is always
-    # 0; adding 1 to the denominator makes its derivatives of every order 0.
+    # 0; adding 1 to the denominator makes all derivatives of the quotient 0.
     d = x - mean(x, axis=axis, keepdims=True)
     divisor = _degrees_of_freedom(x.shape, axis, correction)
     denominator = broadcast_back(out, x.shape, axis, keepdims) * divisor
@@ -222,8 +222,8 @@ def _largest(x: Any, axis: Any, empty: float) -> Any:
 def _shifted_logits(x: Any, axis: Any) -> tuple[Any, Any, Any]:
     """Return the maximum m, d = x - m, and log(1 + sum of exp(d) over all others).
 
-    exp magnifies the rounding error of x - m, so that error is computed by Knuth's two-sum and
-    compensated.
+    exp magnifies the rounding error of x - m; Knuth's two-sum computes this error, and the
+    exponentials are corrected for it.
     """
     x = x if x.dtype.kind == "f" else x.astype(float)
     top = _largest(x, axis, -np.inf)
@@ -255,7 +255,7 @@ def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     out = scalar_to_array(top + rest)
     cancelled = np.abs(out) < np.abs(top) / 2
     if out.__class__ is np.ndarray and cancelled.any():  # other libraries have no wider floats
-        out[cancelled] = _near_zero(_rows(input, axis)[cancelled.ravel()])
+        out[cancelled] = _logsumexp_long_double(_rows(input, axis)[cancelled.ravel()])
     return out if keepdims else out.squeeze(axis)
 
 
@@ -266,7 +266,7 @@ def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
 LONG_DOUBLE = np.dtype("g")  # long double, the same as float64 on some platforms
 
 
-def _near_zero(rows: Any) -> Any:
+def _logsumexp_long_double(rows: Any) -> Any:
     """Return log(sum(exp(row))) of each of `rows`."""
     largest = np.arange(len(rows)), rows.argmax(axis=-1)
     top = rows[largest].astype(LONG_DOUBLE)
@@ -280,7 +280,8 @@ def _near_zero(rows: Any) -> Any:
 
 
 def _logsumexp_fixed_point(row: Sequence[float]) -> float:
-    # Fixed-point numbers with 128 bits below the leading bit of the largest element.
+    # Fixed-point numbers with 128 bits after the binary point, or more if the largest element is
+    # small, so that it has 128 significant bits.
     bits = 128 - min(math.frexp(max(row))[1], 0)
     excess = sum(_exp(x, bits) for x in row if x > -math.inf) - (1 << bits)
     return math.log1p(excess / (1 << bits))
@@ -402,7 +403,8 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
         return g
     x, g = x.swapaxes(axis, -1), g.swapaxes(axis, -1)
     # The gradient of x[i] is prod(x[:i]) * carry[i] with carry[i] = g[i] + x[i + 1] * carry[i + 1],
-    # a recurrence that is computed by a parallel scan with steps of 1, 2, 4, ...
+    # a recurrence that is computed by a parallel scan with steps of 1, 2, 4, ... The arrays are
+    # reversed, so that the scan runs forwards; `factor` is x[i + 1].
     carry, factor, step = g[..., ::-1], x[..., ::-1], 1
     factor = np.concatenate([np.ones_like(factor[..., :1]), factor[..., :-1]], axis=-1)
     while step < x.shape[-1]:

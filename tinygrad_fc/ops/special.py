@@ -10,7 +10,7 @@ W. J. Cody, "Rational Chebyshev approximations for the error function", Mathemat
 23 (1969), 631-637, with the coefficients for the normal distribution far from 0 that he published
 in ANORM (Algorithm 715, ACM Transactions on Mathematical Software 19 (1993), 22-32).
 
-Coefficients are in the order of descending powers.
+Coefficients of rational functions are in descending powers, those of series in ascending powers.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ DIGAMMA = (
         *(0.4784894928792091, 1.5240244625242985, 2.108065926448982, 1.0),
     ),
 )
+# The root is the sum of both, with 32 digits.
 DIGAMMA_ROOT, DIGAMMA_ROOT_LOW = 1.4616321449683622, 9.549995429965697e-17
 # Bernoulli's numbers of even index from 2 on, as fractions.
 BERNOULLI = (
@@ -76,7 +77,7 @@ def _shifted(x: Any, low: float, most: int) -> tuple[Any, Any]:
 
 
 def _piecewise(x: Any, *parts: tuple[Any, Any]) -> Any:
-    """Return each of `x` by the function of the first mask that is true for it, or NaN."""
+    """Apply to each element of `x` the function of the first true mask; NaN if none is true."""
     out, left = np.full_like(x, np.nan), np.ones_like(x, dtype=bool)
     for mask, function in parts:
         # By integers: boolean indexing with irregular masks takes several times as long.
@@ -140,6 +141,7 @@ def _lgamma_reflected(x: Any) -> Any:
     return np.log(np.pi / sine) - _lgamma_positive(1 - x)
 
 
+# lgamma, which has no setting n, is order -1 of polygamma.
 def _polygamma_rule(g: Any, _out: Any, x: Any, n: int = -1) -> Any:
     return multiply_no_nan(g, polygamma(x, n=n + 1))
 
@@ -165,7 +167,7 @@ def lgamma(input: Any) -> Any:
 # digamma, the derivative of lgamma
 
 
-def _near_digamma(x: Any) -> Any:
+def _digamma_near(x: Any) -> Any:
     y, n = _shifted(x, 1.0, 9)
     terms = np.zeros_like(x)
     for k in range(1, 10):
@@ -173,17 +175,17 @@ def _near_digamma(x: Any) -> Any:
     return ((y - DIGAMMA_ROOT) - DIGAMMA_ROOT_LOW) * _rational(DIGAMMA, y - 1) + terms
 
 
-def _far_digamma(x: Any) -> Any:
+def _digamma_far(x: Any) -> Any:
     t = 1 / x
     return np.log(x) - (t / 2 + t * t * _polynomial(DIGAMMA_FAR[::-1], t * t))
 
 
-def _positive_digamma(x: Any) -> Any:
+def _digamma_positive(x: Any) -> Any:
     return _piecewise(
         x,
-        (x >= FAR, _far_digamma),
-        (x >= 1, _near_digamma),
-        (x >= 0, lambda x: _near_digamma(x + 1) - 1 / x),
+        (x >= FAR, _digamma_far),
+        (x >= 1, _digamma_near),
+        (x >= 0, lambda x: _digamma_near(x + 1) - 1 / x),
     )
 
 
@@ -192,15 +194,15 @@ def _digamma(x: Any) -> Any:
         x,
         # At a pole below 0 the limits from both sides are +inf and -inf.
         ((x < 0) & (x == np.rint(x)), lambda x: np.full_like(x, np.nan)),
-        (x < 0, lambda x: _positive_digamma(1 - x) - np.pi * _cot_pi(x)),
-        (x >= 0, _positive_digamma),
+        (x < 0, lambda x: _digamma_positive(1 - x) - np.pi * _cot_pi(x)),
+        (x >= 0, _digamma_positive),
     )
 
 
 # polygamma, the derivatives of digamma
 
 
-def _positive_polygamma(x: Any, n: int) -> Any:
+def _polygamma_positive(x: Any, n: int) -> Any:
     total, start = np.zeros_like(x), FAR + n
     x = x.copy()
     for _ in range(math.ceil(start)):
@@ -227,8 +229,8 @@ def _cot_pi_derivative(x: Any, n: int) -> Any:
     return np.pi ** (n + 1) * _polynomial([float(v) for v in p[::-1]], _cot_pi(x))
 
 
-def _reflected_polygamma(x: Any, n: int) -> Any:
-    return (-1) ** n * _positive_polygamma(1 - x, n) - _cot_pi_derivative(x, n)
+def _polygamma_reflected(x: Any, n: int) -> Any:
+    return (-1) ** n * _polygamma_positive(1 - x, n) - _cot_pi_derivative(x, n)
 
 
 @define(
@@ -252,8 +254,8 @@ def polygamma(input: Any, *, n: Any) -> Any:
     return _piecewise(
         x,
         ((x < 0) & (x == np.rint(x)), lambda x: pole[: x.size]),
-        (x < 0, lambda x: _reflected_polygamma(x, n)),
-        (x >= 0, lambda x: _positive_polygamma(x, n)),
+        (x < 0, lambda x: _polygamma_reflected(x, n)),
+        (x >= 0, lambda x: _polygamma_positive(x, n)),
     )
 
 
@@ -286,7 +288,8 @@ UPPER_TAIL = (
         *(38912.003286093271411, 19685.429676859990727),
     ),
 )
-# x**2 * (1 / sqrt(2 pi) - x * q) with q = (1 - Phi(x)) / exp(-x**2 / 2), beyond, in 1 / x**2.
+# For x > ERF_FAR: x**2 * (1 / sqrt(2 pi) - x * q) with q = (1 - Phi(x)) / exp(-x**2 / 2), a
+# rational function of 1 / x**2.
 TAIL = (
     (
         *(0.02307344176494017303, 0.21589853405795699, 0.1274011611602473639),
@@ -330,7 +333,8 @@ def _erf_near(x: Any) -> Any:
 def _upper_tail(x: Any) -> Any:
     """Return 1 - Phi(x), the upper tail probability, of a 1-d array x >= NEAR."""
     x = np.minimum(x, LARGEST)
-    # exp would magnify the rounding error of x**2; that of `short`, x truncated to 1/16, is exact.
+    # exp would magnify the rounding error of x**2. The square of `short`, x truncated to 1/16, is
+    # exact.
     short = np.trunc(x * 16)
     short *= 1 / 16
     rest = x - short
@@ -351,7 +355,7 @@ def _upper_tail(x: Any) -> Any:
     return out
 
 
-def _evaluate(x: Any, scale: float, near: Any, far: Any) -> Any:
+def _by_tail_probability(x: Any, scale: float, near: Any, far: Any) -> Any:
     """Return near(x) for |x| < NEAR / scale, else far(x, 1 - Phi(scale * |x|)), by blocks."""
     x = scalar_to_array(x)
     wide = x.astype(float, copy=False).ravel()
@@ -369,6 +373,7 @@ def _evaluate(x: Any, scale: float, near: Any, far: Any) -> Any:
 
 
 def _lower_tail(x: Any, tail: Any) -> Any:
+    """Return Phi(x) from `tail`, which is 1 - Phi(|x|) and is overwritten."""
     right = np.flatnonzero(x > 0)
     tail[right] = 1 - tail.take(right)
     return tail
@@ -376,7 +381,7 @@ def _lower_tail(x: Any, tail: Any) -> Any:
 
 def normal_cdf(x: Any) -> Any:
     """Return the CDF of the standard normal distribution."""
-    return _evaluate(x, 1.0, lambda x: 0.5 + 0.5 * _erf_near(x * SQRT_HALF), _lower_tail)
+    return _by_tail_probability(x, 1.0, lambda x: 0.5 + 0.5 * _erf_near(x * SQRT_HALF), _lower_tail)
 
 
 @define(domain=(real,), rules=(lambda g, out, x: g * (out * x * -2),))
@@ -404,7 +409,9 @@ def erf(input: Any) -> Any:
     >>> tg.erf(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.8427])
     """
-    return _evaluate(input, 1 / SQRT_HALF, _erf_near, lambda x, tail: np.copysign(1 - 2 * tail, x))
+    return _by_tail_probability(
+        input, 1 / SQRT_HALF, _erf_near, lambda x, tail: np.copysign(1 - 2 * tail, x)
+    )
 
 
 @define(
