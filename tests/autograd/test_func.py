@@ -1,4 +1,4 @@
-"""Functions to functions, against formulas; nesting, nests, and what is part of which graph."""
+"""Transformations of functions: formulas, nesting, pytrees, and which results are recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tinygrad_fc import func, nn
 from tinygrad_fc.autograd import functional
 from tinygrad_fc.errors import GraphError, ShapeError
 
-Pair = namedtuple("Pair", ["left", "right"])  # noqa: PYI024  tests the plain kind, too
+Pair = namedtuple("Pair", ["left", "right"])  # noqa: PYI024  tests the untyped kind, too
 
 
 def number(x: Any, y: Any) -> Any:
@@ -28,7 +28,7 @@ vectors = st.tuples(arrays((2,)), arrays((3,)))
 
 
 @given(vectors)
-def test_gradients_and_hessians_are_those_at_a_point(xy: Any) -> None:
+def test_grad_and_hessian_equal_autograd_functional(xy: Any) -> None:
     xy = tuple(map(tg.from_numpy, xy))
     expected = functional.vjp(number, xy)[1]
     slope, value = func.grad_and_value(number, argnums=(0, 1))(*xy)
@@ -46,7 +46,7 @@ def test_gradients_and_hessians_are_those_at_a_point(xy: Any) -> None:
 
 
 @given(vectors, seeds)
-def test_products_are_those_of_the_jacobian(xy: Any, seed: int) -> None:
+def test_vjp_and_jvp_are_products_with_the_jacobian(xy: Any, seed: int) -> None:
     def function(x: Any, y: Any) -> Any:
         return {"a": x.sum() * y, "b": [tg.exp(x), (x[0] * y.sin(),)]}
 
@@ -57,7 +57,7 @@ def test_products_are_those_of_the_jacobian(xy: Any, seed: int) -> None:
     rows = (jacobian["a"], jacobian["b"][0], jacobian["b"][1][0])
     u = [tg.from_numpy(cotangent(t.shape, seed + k)) for k, t in enumerate(leaves)]
     v = tuple(tg.from_numpy(cotangent(t.shape, seed + k)) for k, t in enumerate((x, y)))
-    pulled = pull({"b": [u[1], (u[2],)], "a": u[0]})  # whatever the order of a dict
+    pulled = pull({"b": [u[1], (u[2],)], "a": u[0]})  # dicts in any order
     again, pushed = func.jvp(function, (x, y), v)
     pushed = (pushed["a"], pushed["b"][0], pushed["b"][1][0])
     for k, t in enumerate((x, y)):
@@ -70,7 +70,7 @@ def test_products_are_those_of_the_jacobian(xy: Any, seed: int) -> None:
 
 
 @given(st.floats(-2, 2), st.integers(1, 5))
-def test_grad_nests(at: float, order: int) -> None:
+def test_nested_grad_is_the_higher_derivative(at: float, order: int) -> None:
     derivative = tg.sin
     for _ in range(order):
         derivative = func.grad(derivative)
@@ -91,7 +91,7 @@ def test_perturbations_are_not_confused() -> None:
     assert by_jvp[1].item() == 1.0
 
 
-def test_transforms_nest_in_each_other() -> None:
+def test_transformations_nest() -> None:
     x = tg.tensor([0.5, 1.5])
 
     def f(x: Any) -> Any:
@@ -118,7 +118,7 @@ def test_transforms_nest_in_each_other() -> None:
     assert func.grad(lambda x: func.hessian(f)(x).sum())(x).tolist() == [6.0, 6.0]
 
 
-def test_nests_of_arguments() -> None:
+def test_arguments_are_pytrees() -> None:
     parameters = {
         "w": tg.tensor([2.0, 3.0]),
         "b": [tg.tensor(1.0)],
@@ -143,25 +143,25 @@ def test_nests_of_arguments() -> None:
     assert jacobian["pair"].left.tolist() == [0.0, 0.0]
 
 
-def test_auxiliary_results_and_names() -> None:
+def test_has_aux_and_keyword_arguments() -> None:
     x = tg.tensor(3.0)
 
     def f(x: Any, *, k: float = 1.0) -> Any:
-        return x * x * k, {"twice": x * 2, "note": "kept"}
+        return x * x * k, {"twice": x * 2, "note": "text"}
 
     slope, aux = func.grad(f, has_aux=True)(x, k=2.0)
-    assert (slope.item(), aux["twice"].item(), aux["note"]) == (12.0, 6.0, "kept")
+    assert (slope.item(), aux["twice"].item(), aux["note"]) == (12.0, 6.0, "text")
     assert not aux["twice"].requires_grad
     (value, aux), slope = func.value_and_grad(f, has_aux=True)(x)
-    assert (value.item(), aux["note"], slope.item()) == (9.0, "kept", 6.0)
+    assert (value.item(), aux["note"], slope.item()) == (9.0, "text", 6.0)
     slope, (value, aux) = func.grad_and_value(f, has_aux=True)(x)
-    assert (value.item(), aux["note"], slope.item()) == (9.0, "kept", 6.0)
+    assert (value.item(), aux["note"], slope.item()) == (9.0, "text", 6.0)
     value, pull, aux = func.vjp(f, x, has_aux=True)
-    assert (value.item(), aux["note"], pull(tg.tensor(1.0))[0].item()) == (9.0, "kept", 6.0)
+    assert (value.item(), aux["note"], pull(tg.tensor(1.0))[0].item()) == (9.0, "text", 6.0)
     value, slope, aux = func.jvp(f, (x,), (x,), has_aux=True)
-    assert (value.item(), aux["note"], slope.item()) == (9.0, "kept", 18.0)
+    assert (value.item(), aux["note"], slope.item()) == (9.0, "text", 18.0)
     slope, aux = func.jacrev(f, has_aux=True)(x)
-    assert (slope.item(), aux["note"]) == (6.0, "kept")
+    assert (slope.item(), aux["note"]) == (6.0, "text")
     value, slope = func.value_and_grad(lambda x: x**2)(x)
     assert (value.item(), slope.item()) == (9.0, 6.0)
     assert func.grad(f).__name__ == "f"
@@ -178,7 +178,7 @@ ALL = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_results_are_recorded_if_something_from_outside_is(name: str) -> None:
+def test_results_are_recorded_if_they_depend_on_a_recorded_tensor(name: str) -> None:
     take = ALL[name]
     x, w = tg.tensor(3.0), T(np.array(2.0))
     slope = take(lambda x: x * x, x)
@@ -187,7 +187,7 @@ def test_results_are_recorded_if_something_from_outside_is(name: str) -> None:
     assert func.grad_and_value(lambda x: x * x * w)(x)[1].requires_grad
     assert x.grad is None
     assert not x.requires_grad
-    # By what the function takes from elsewhere, and by its argument.
+    # A captured tensor requires grad, or an argument does.
     slope = take(lambda x: x * x * w, x)
     assert slope.requires_grad
     assert tg.autograd.grad(slope, w)[0].item() == pytest.approx(slope.item() / 2)
@@ -197,15 +197,15 @@ def test_results_are_recorded_if_something_from_outside_is(name: str) -> None:
         2 * slope.item() / 3 if name != "hessian" else slope.item() / 3 * 2
     )
     assert tracked.grad is None
-    # Without recording around it there is a derivative all the same, but it is not recorded.
+    # Under no_grad the derivative is computed, but not recorded.
     with tg.no_grad():
-        for quiet in (take(lambda x: x * x * w, x), take(lambda x: x * x * x, tracked)):
-            assert not quiet.requires_grad
-            assert quiet.item() != 0.0
+        for derivative in (take(lambda x: x * x * w, x), take(lambda x: x * x * x, tracked)):
+            assert not derivative.requires_grad
+            assert derivative.item() != 0.0
         assert not tg.is_grad_enabled()
 
 
-def test_what_is_not_recorded_inside_is_constant() -> None:
+def test_values_computed_under_no_grad_are_constants() -> None:
     def f(x: Any) -> Any:
         with tg.no_grad():
             c = x**2
@@ -214,7 +214,7 @@ def test_what_is_not_recorded_inside_is_constant() -> None:
     assert func.grad(f)(tg.tensor(3.0)).item() == 1.0
 
 
-def test_graphs_outside_are_left_alone() -> None:
+def test_captured_graphs_are_not_freed() -> None:
     w = T(np.array([2.0, 3.0]))
     outside = (w * w).exp()
     x = tg.tensor([1.0, 1.0])
@@ -229,7 +229,7 @@ def test_graphs_outside_are_left_alone() -> None:
     outside.sum().backward()
 
 
-def test_a_pull_may_be_called_again() -> None:
+def test_the_function_of_vjp_may_be_called_repeatedly() -> None:
     _, pull = func.vjp(lambda x: x**2, tg.tensor([1.0, 2.0]))
     for k in (1.0, 3.0):
         (g,) = pull(tg.tensor([k, 10 * k]))
@@ -243,7 +243,7 @@ def test_a_pull_may_be_called_again() -> None:
     assert tg.autograd.grad(along.sum(), weights)[0].tolist() == [2.0, 4.0]
 
 
-def test_an_output_that_does_not_depend() -> None:
+def test_independent_outputs_have_derivative_0_or_raise_if_strict() -> None:
     x = tg.tensor([1.0, 2.0])
     assert func.grad(lambda x: tg.tensor(1.0))(x).tolist() == [0.0, 0.0]
     assert func.jacrev(lambda x: tg.ones(2))(x).tolist() == [[0.0, 0.0]] * 2
@@ -335,13 +335,13 @@ def test_an_output_that_does_not_depend() -> None:
         ),
     ],
 )
-def test_refused(call: Any, kind: Any, text: str) -> None:
+def test_errors(call: Any, kind: Any, text: str) -> None:
     with pytest.raises(kind, match=text):
         call(tg.tensor([1.0, 2.0]))
     assert tg.is_grad_enabled()
 
 
-def test_arguments_of_any_name():
+def test_keyword_arguments_may_have_any_name():
     def f(x: Any, *, name: Any = 1, func: Any = 1, args: Any = 1, argnums: Any = 1) -> Any:
         return x * name * func * args * argnums
 

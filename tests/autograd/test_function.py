@@ -1,4 +1,4 @@
-"""Functions with a derivative of their own: what they compute, keep, free and refuse."""
+"""Functions with a custom derivative: derivatives, saved tensors, memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Exp(Function):
 
 
 class Scaled(Function):
-    """Saves its arguments, between which something is no tensor."""
+    """Saves tensors and None; one argument is a number."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, factor: float, y: Any) -> Any:
@@ -48,7 +48,7 @@ class Scaled(Function):
 
 
 class Sine(Function):
-    """Keeps its argument as an attribute, set up apart."""
+    """Saves its argument as an attribute, in `setup_context`."""
 
     @staticmethod
     def forward(x: Any, factor: float = 2.0) -> Any:
@@ -65,7 +65,7 @@ class Sine(Function):
 
 
 class Several(Function):
-    """Returns results of several kinds, and keeps them in a nest."""
+    """Returns results of several kinds, and saves tensors in a dict."""
 
     @classmethod
     def results(cls, x: Any, y: Any) -> tuple[Any, Any, Any]:
@@ -74,7 +74,7 @@ class Several(Function):
     @classmethod
     def forward(cls, ctx: Any, x: Any, y: Any) -> Any:
         product, power, cubes = cls.results(x, y)
-        ctx.kept = {"in": [x, y], "out": (power,)}
+        ctx.saved = {"in": [x, y], "out": (power,)}
         rounded = tg.sin(x)
         ctx.mark_non_differentiable(rounded)
         return product, power, x > y, "a note", rounded, cubes
@@ -85,25 +85,25 @@ class Several(Function):
         assert note is None
         assert not above.numpy().any()
         assert not rounded.numpy().any()
-        x, y = ctx.kept["in"]
-        return product * y + power * ctx.kept["out"][0], product * x + cubes * 3 * y**2
+        x, y = ctx.saved["in"]
+        return product * y + power * ctx.saved["out"][0], product * x + cubes * 3 * y**2
 
 
 def derivatives(function: Any, inputs: Any, order: int, seed: int) -> list[Any]:
-    """Return the derivatives of each order, each of the last one under a random cotangent."""
+    """Return the derivatives up to `order`, with random cotangents."""
     out = function(*inputs)
-    found = []
+    result = []
     for k in range(order):
         weights = tg.from_numpy(cotangent(out.shape, seed + k, out.dtype))
         slopes = grad((out * weights).sum(), inputs, create_graph=True, materialize_grads=True)
         for slope, x in zip(slopes, inputs, strict=True):
             assert slope.shape == x.shape
             assert slope.dtype == x.dtype
-        found += [s.numpy() for s in slopes]
+        result += [s.numpy() for s in slopes]
         if not any(s.requires_grad for s in slopes):
             break
         out = sum((s.sum() for s in slopes[1:]), slopes[0])
-    return found
+    return result
 
 
 @st.composite
@@ -113,14 +113,14 @@ def pairs(draw: st.DrawFn) -> tuple[Any, Any]:
     return x, draw(arrays(x.shape, dtype=dtype))
 
 
-def same(ours: list[Any], plain: list[Any]) -> None:
+def assert_close(ours: list[Any], plain: list[Any]) -> None:
     assert len(ours) == len(plain)
     for a, b in zip(ours, plain, strict=True):
         close(a, b, tolerance=1e-4 if a.dtype == np.float32 else 1e-11)
 
 
 @given(pairs(), seeds)
-def test_derivatives_of_three_orders_are_those_of_the_operations(xy: Any, seed: int) -> None:
+def test_derivatives_up_to_order_3_equal_those_of_ops(xy: Any, seed: int) -> None:
     def ours(x: Any, y: Any) -> Any:
         return Scaled.apply(Exp.apply(x), 0.5, y) + Sine.apply(x * y) + Sine.apply(y, factor=1.5)
 
@@ -129,11 +129,11 @@ def test_derivatives_of_three_orders_are_those_of_the_operations(xy: Any, seed: 
 
     inputs = [T(a) for a in xy]
     assert np.array_equal(ours(*inputs).numpy(), plain(*inputs).numpy())
-    same(derivatives(ours, inputs, 3, seed), derivatives(plain, inputs, 3, seed))
+    assert_close(derivatives(ours, inputs, 3, seed), derivatives(plain, inputs, 3, seed))
 
 
 @given(pairs(), seeds, st.sets(st.sampled_from((0, 1, 2))))
-def test_any_of_several_results(xy: Any, seed: int, used: set[int]) -> None:
+def test_gradients_of_any_subset_of_results(xy: Any, seed: int, used: set[int]) -> None:
     def mixed(results: Any) -> Any:
         return sum((results[k].sin() for k in used), 0 * inputs[0])
 
@@ -147,12 +147,12 @@ def test_any_of_several_results(xy: Any, seed: int, used: set[int]) -> None:
 
     inputs = [T(a) for a in xy]
     a = derivatives(ours, inputs, 2, seed)
-    same(a, derivatives(lambda x, y: mixed(Several.results(x, y)), inputs, 2, seed))
+    assert_close(a, derivatives(lambda x, y: mixed(Several.results(x, y)), inputs, 2, seed))
 
 
 @given(pairs(), seeds)
-def test_results_that_are_arguments_or_views_of_them(xy: Any, seed: int) -> None:
-    class Handed(Function):
+def test_results_may_be_arguments_or_views_of_them(xy: Any, seed: int) -> None:
+    class PassThrough(Function):
         @staticmethod
         def forward(_ctx: Any, x: Any, y: Any) -> Any:
             return x, y.reshape(-1), x
@@ -163,18 +163,18 @@ def test_results_that_are_arguments_or_views_of_them(xy: Any, seed: int) -> None
 
     x, y = inputs = [T(a) for a in xy]
     shape = x.shape
-    results = Handed.apply(x, y)
+    results = PassThrough.apply(x, y)
     for r, a in zip(results, (x, y, x), strict=True):
         assert r is not a
         assert np.shares_memory(r.numpy(), a.numpy()) or not x.numel()
-    results[0].data.add_(0)  # what was only lent to forward is not read-only after it
-    same(
-        derivatives(lambda *xy: sum(r.sum() for r in Handed.apply(*xy)), inputs, 1, seed),
+    results[0].data.add_(0)  # arguments are read-only in forward only
+    assert_close(
+        derivatives(lambda *xy: sum(r.sum() for r in PassThrough.apply(*xy)), inputs, 1, seed),
         derivatives(lambda x, y: 3 * x.sum() + 3 * y.sum(), inputs, 1, seed),
     )
 
 
-def test_results_of_several_dtypes_keep_theirs() -> None:
+def test_results_may_have_several_dtypes() -> None:
     class Casts(Function):
         @staticmethod
         def forward(_ctx: Any, x: Any) -> Any:
@@ -193,7 +193,7 @@ def test_results_of_several_dtypes_keep_theirs() -> None:
     assert x.grad.tolist() == [132.0, 132.0]
 
 
-def test_backward_runs_once_a_walk_for_all_arguments() -> None:
+def test_backward_runs_once_per_pass_for_all_arguments() -> None:
     runs = []
 
     class Sum(Function):
@@ -219,7 +219,7 @@ def test_backward_runs_once_a_walk_for_all_arguments() -> None:
         out.backward(tg.tensor([3.0]))
 
 
-def test_gradients_share_no_memory() -> None:
+def test_gradients_are_unaliased() -> None:
     class Sum(Function):
         @staticmethod
         def forward(ctx: Any, x: Any, y: Any) -> Any:
@@ -240,7 +240,7 @@ def test_gradients_share_no_memory() -> None:
     y.grad.add_(1)
 
 
-def test_none_reaches_nothing() -> None:
+def test_none_means_no_gradient() -> None:
     class First(Function):
         @staticmethod
         def forward(_ctx: Any, x: Any, y: Any) -> Any:
@@ -259,7 +259,7 @@ def test_none_reaches_nothing() -> None:
         grad(First.apply(x, y).sum(), (x, y))
 
 
-def test_more_gradients_than_arguments_are_none() -> None:
+def test_additional_gradients_may_be_none() -> None:
     class More(Function):
         @staticmethod
         def forward(_ctx: Any, x: Any) -> Any:
@@ -274,10 +274,10 @@ def test_more_gradients_than_arguments_are_none() -> None:
     assert x.grad.tolist() == [2.0]
 
 
-def test_needs_input_grad_and_requires_grad_inside() -> None:
+def test_needs_input_grad_and_requires_grad_of_arguments() -> None:
     seen = []
 
-    class Look(Function):
+    class Inspect(Function):
         @staticmethod
         def forward(ctx: Any, x: Any, _k: int, y: Any) -> Any:
             seen.append((ctx.needs_input_grad, x.requires_grad, y.requires_grad))
@@ -292,18 +292,18 @@ def test_needs_input_grad_and_requires_grad_inside() -> None:
             return g * y, None, None
 
     x, y = T(np.ones(1)), tg.ones(1)
-    out = Look.apply(x, 3, y)
+    out = Inspect.apply(x, 3, y)
     assert out.requires_grad
     assert not out.is_leaf
     out.backward()
     assert seen == [((True, False, False), True, False)] * 2
     with tg.no_grad():
-        assert not Look.apply(x, 3, y).requires_grad
-    assert not Look.apply(y, 3, y).requires_grad
-    assert "Look" in repr(out)
+        assert not Inspect.apply(x, 3, y).requires_grad
+    assert not Inspect.apply(y, 3, y).requires_grad
+    assert "Inspect" in repr(out)
 
 
-def test_arguments_by_name_need_a_context_that_is_set_up_apart() -> None:
+def test_keyword_arguments_with_setup_context() -> None:
     x = T(np.array([1.0]))
     close(Sine.apply(x=x, factor=3.0).numpy(), np.sin([3.0]))
     with pytest.raises(TypeError, match="missing a required argument"):
@@ -320,7 +320,7 @@ def test_hooks_and_retained_gradients_of_results() -> None:
     close(x.grad.numpy(), [6 + 10 * np.e])
 
 
-def test_code_that_differentiates_inside_backward() -> None:
+def test_backward_may_call_grad() -> None:
     class Checkpoint(Function):
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
@@ -340,7 +340,7 @@ def test_code_that_differentiates_inside_backward() -> None:
     close(x.grad.numpy(), np.array([2.0, 3.0]) * 2 * x.numpy() * np.cos(x.numpy() ** 2))
 
 
-def test_tensors_kept_where_the_context_cannot_see_them() -> None:
+def test_tensors_saved_in_other_objects() -> None:
     class Box:
         pass
 
@@ -356,16 +356,16 @@ def test_tensors_kept_where_the_context_cannot_see_them() -> None:
             return g * 2 * ctx.box.x
 
     x = T(np.array([1.0, 2.0]))
-    same(
+    assert_close(
         derivatives(Square.apply, [x], 2, 5),
         derivatives(lambda x: x * x, [x], 2, 5),
     )
 
 
-# What is freed
+# Memory
 
 
-def test_a_call_dies_with_its_graph_by_reference_count() -> None:
+def test_a_call_is_freed_with_its_graph_by_reference_count() -> None:
     x = T(np.ones(4))
     gc.collect()
     gc.disable()
@@ -383,25 +383,25 @@ def test_a_call_dies_with_its_graph_by_reference_count() -> None:
         gc.enable()
 
 
-def test_what_was_saved_is_freed_by_the_backward_pass() -> None:
-    class Keeps(Function):
+def test_saved_tensors_are_freed_by_the_backward_pass() -> None:
+    class Intermediate(Function):
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
-            between = x * 3
-            watched.append(weakref.ref(between))
-            ctx.save_for_backward(between)
-            return between * 2
+            tripled = x * 3
+            watched.append(weakref.ref(tripled))
+            ctx.save_for_backward(tripled)
+            return tripled * 2
 
         @staticmethod
         def backward(_ctx: Any, g: Any) -> Any:
             return g * 6
 
     watched: list[Any] = []
-    out = Keeps.apply(T(np.ones(3)))
+    out = Intermediate.apply(T(np.ones(3)))
     assert watched[0]() is not None
     out.sum().backward()
     assert watched[0]() is None
     with tg.no_grad():
-        held = Keeps.apply(T(np.ones(3)))
+        out = Intermediate.apply(T(np.ones(3)))
     assert watched[1]() is None
-    assert held.tolist() == [6.0] * 3
+    assert out.tolist() == [6.0] * 3

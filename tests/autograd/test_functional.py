@@ -1,4 +1,4 @@
-"""Derivatives of functions at a point, against formulas and against each other."""
+"""`autograd.functional`: formulas, and agreement of products, Jacobians and Hessians."""
 
 from __future__ import annotations
 
@@ -16,23 +16,12 @@ from tinygrad_fc.errors import GraphError, ShapeError
 
 
 def two(x: Any, y: Any) -> Any:
-    """Return what depends on both inputs, and what depends on the first only."""
+    """Return an output of both inputs, and one of the first input only."""
     return (x * y).sin().sum() * y, tg.exp(x)
 
 
 def number(x: Any, y: Any) -> Any:
     return (x.sin() * (y * y).sum()).sum() + (x**3).sum() + (y**2 * 0.5).sum() * y.sum()
-
-
-def numbered(weights: Any, function: Any) -> Any:
-    """Return `function` with its outputs weighed and added up."""
-
-    def value(*inputs: Any) -> Any:
-        outputs = function(*inputs)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return sum((o * w).sum() for o, w in zip(outputs, weights, strict=True))
-
-    return value
 
 
 @st.composite
@@ -60,7 +49,7 @@ def within(a: Any, b: Any, t: Any) -> None:
 
 
 @given(points(), seeds)
-def test_products_and_jacobian_agree(xy: Any, seed: int) -> None:
+def test_vjp_and_jvp_agree_with_jacobian(xy: Any, seed: int) -> None:
     outputs = two(*xy)
     u, v = like(outputs, seed), like(xy, seed + 7)
     jacobian = F.jacobian(two, xy)
@@ -90,7 +79,7 @@ def test_products_and_jacobian_agree(xy: Any, seed: int) -> None:
 
 
 @given(points(), seeds)
-def test_second_derivatives_agree(xy: Any, seed: int) -> None:
+def test_vhp_and_hvp_agree_with_hessian(xy: Any, seed: int) -> None:
     v = like(xy, seed)
     hessian = F.hessian(number, xy)
     value, left = F.vhp(number, xy, v)
@@ -109,7 +98,7 @@ def test_second_derivatives_agree(xy: Any, seed: int) -> None:
         within(right[k].numpy(), expected.reshape(t.shape), t)
 
 
-def test_formulas() -> None:
+def test_derivatives_of_simple_formulas() -> None:
     x = tg.tensor([1.0, 2.0, 3.0])
     assert F.jacobian(lambda x: x**2, x).tolist() == np.diag([2.0, 4.0, 6.0]).tolist()
     assert F.hessian(lambda x: (x**3).sum(), x).tolist() == np.diag([6.0, 12.0, 18.0]).tolist()
@@ -123,11 +112,11 @@ def test_formulas() -> None:
     assert F.hvp(lambda x: x**3, tg.tensor(2.0))[1].item() == 12.0
 
 
-def test_nesting_follows_what_was_given() -> None:
+def test_results_have_the_structure_of_inputs_and_outputs() -> None:
     x = tg.tensor([1.0, 2.0])
 
-    def shapes(found: Any) -> Any:
-        return tuple(map(shapes, found)) if isinstance(found, tuple) else found.shape
+    def shapes(tree: Any) -> Any:
+        return tuple(map(shapes, tree)) if isinstance(tree, tuple) else tree.shape
 
     assert shapes(F.jacobian(lambda x: x, x)) == (2, 2)
     assert shapes(F.jacobian(lambda x: x, (x,))) == ((2, 2),)
@@ -142,7 +131,7 @@ def test_nesting_follows_what_was_given() -> None:
 
 
 @given(points(), seeds)
-def test_with_create_graph_results_are_differentiated_in_turn(xy: Any, seed: int) -> None:
+def test_results_with_create_graph_are_differentiable(xy: Any, seed: int) -> None:
     xy = tuple(T(t.numpy().copy()) for t in xy)
     v = like(xy, seed)
     hessian = F.hessian(number, xy)
@@ -163,9 +152,11 @@ def test_with_create_graph_results_are_differentiated_in_turn(xy: Any, seed: int
     product = F.vhp(number, xy, v)[1]
     for a, b in zip(F.vjp(along, xy)[1], product, strict=True):
         within(a.numpy(), b.numpy(), a)
-    # Straight to the inputs, too, and by way of what was not an input.
-    found = F.vjp(number, xy, create_graph=True)[1]
-    for a, b in zip(tg.autograd.grad(found, xy, v, materialize_grads=True), product, strict=True):
+    # The results are part of the graph of the inputs themselves.
+    gradient = F.vjp(number, xy, create_graph=True)[1]
+    for a, b in zip(
+        tg.autograd.grad(gradient, xy, v, materialize_grads=True), product, strict=True
+    ):
         within(a.numpy(), b.numpy(), a)
     third = F.hessian(number, xy, create_graph=True)
     assert all(h.requires_grad for row in third for h in row if h.numel())
@@ -182,14 +173,14 @@ def test_v_is_part_of_the_graph_with_create_graph() -> None:
         assert not product(lambda x: x**2, x, v)[1].requires_grad
 
 
-def test_an_input_that_comes_in_by_another_way_is_a_constant() -> None:
+def test_a_captured_input_is_a_constant() -> None:
     x = T(np.array([2.0, 3.0]))
     assert F.jacobian(lambda y: x * y, x).tolist() == [[2.0, 0.0], [0.0, 3.0]]
-    found = F.vjp(lambda y: (x * y).sum(), x, create_graph=True)[1]
-    assert tg.autograd.grad(found.sum(), x)[0].tolist() == [1.0, 1.0]
+    gradient = F.vjp(lambda y: (x * y).sum(), x, create_graph=True)[1]
+    assert tg.autograd.grad(gradient.sum(), x)[0].tolist() == [1.0, 1.0]
 
 
-def test_graphs_outside_are_left_alone() -> None:
+def test_captured_graphs_are_not_freed() -> None:
     w, x = T(np.array([2.0, 3.0])), tg.tensor([1.0, 1.0])
     outside = (w * w).exp()
     for take in (F.jacobian, lambda f, x: F.vjp(f, x, x), lambda f, x: F.jvp(f, x, x)):
@@ -206,8 +197,8 @@ def test_works_inside_no_grad() -> None:
     x = T(np.array([1.0, 2.0]))
     with tg.no_grad():
         for take in (F.vjp, F.jvp):
-            _, found = take(lambda x: x**2, x, tg.tensor([1.0, 1.0]))
-            assert found.tolist() == [2.0, 4.0]
+            _, product = take(lambda x: x**2, x, tg.tensor([1.0, 1.0]))
+            assert product.tolist() == [2.0, 4.0]
         assert F.hessian(lambda x: (x**2).sum(), x).tolist() == [[2.0, 0.0], [0.0, 2.0]]
         assert not tg.is_grad_enabled()
     assert x.grad is None
@@ -224,7 +215,7 @@ ALL = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_strict_refuses_independence(name: str) -> None:
+def test_strict_raises_for_an_independent_output(name: str) -> None:
     take, x = ALL[name], tg.tensor(2.0)
     assert take(lambda x: tg.tensor(3.0), x).item() == 0.0
     with pytest.raises(
@@ -235,7 +226,7 @@ def test_strict_refuses_independence(name: str) -> None:
     assert take(lambda x: x**3, x, strict=True).item() == (12.0)
 
 
-def test_strict_refuses_what_does_not_depend_on_an_input() -> None:
+def test_strict_raises_for_any_independent_output_or_gradient() -> None:
     x, y = tg.tensor([1.0, 2.0]), tg.tensor([3.0])
     with pytest.raises(GraphError, match="does not depend on the inputs"):
         F.vjp(lambda x, y: x, (x, y), x, strict=True)
@@ -259,7 +250,7 @@ def test_strict_refuses_what_does_not_depend_on_an_input() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_is_no_tensor_is_refused(name: str) -> None:
+def test_values_other_than_float_tensors_raise(name: str) -> None:
     take, x = ALL[name], tg.tensor(2.0)
     argument = f"{'jacobian' if name == 'hessian' else name}: an argument to differentiate by"
     with pytest.raises(TypeError, match=rf"{argument} must be a tensor of floats .*, got float"):
@@ -272,7 +263,7 @@ def test_what_is_no_tensor_is_refused(name: str) -> None:
         take(lambda x: x, tg.tensor(2))
 
 
-def test_shapes_of_v() -> None:
+def test_an_invalid_v_raises() -> None:
     x, y = tg.tensor([1.0, 2.0]), tg.tensor([3.0])
     with pytest.raises(
         ShapeError, match="vjp: v is None, expected a tensor for each of the outputs"
@@ -299,13 +290,13 @@ def test_shapes_of_v() -> None:
             take(lambda x: (x.sum(), x.sum()), x, x)
 
 
-def test_vectorize_changes_nothing() -> None:
+def test_vectorize_has_no_effect() -> None:
     x = tg.tensor([1.0, 2.0])
     assert F.jacobian(lambda x: x * x, x, vectorize=True).tolist() == [[2, 0], [0, 4]]
 
 
 @pytest.mark.parametrize("layout", ["fortran", "reversed", "strided", "readonly"])
-def test_layouts(layout: str) -> None:
+def test_memory_layouts(layout: str) -> None:
     x = tg.from_numpy(laid_out(np.arange(6.0).reshape(2, 3), layout))
     expected = np.diag(2 * np.arange(6.0)).reshape(2, 3, 2, 3)
     assert np.array_equal(F.jacobian(lambda x: x * x, x).numpy(), expected)

@@ -1,4 +1,4 @@
-"""What `gradcheck` finds, what it does not complain of, and what it says."""
+"""`gradcheck` and `gradgradcheck`: wrong and correct gradients, messages, tolerances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinygrad_fc.autograd import Function, GradcheckError, gradcheck, gradgradch
 
 
 class Own(Function):
-    """x^2 y, with whatever derivative a test gives it."""
+    """x^2 y, with the vjp rule of a test."""
 
     rule: ClassVar[Any]
 
@@ -52,7 +52,7 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 @settings(max_examples=8)
 @given(seed=seeds)
-def test_a_wrong_rule_is_found(what: str, seed: int) -> None:
+def test_a_wrong_rule_fails(what: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, y = (T(rng.uniform(0.5, 2, 3) * rng.choice([-1, 1], 3)) for _ in range(2))
     with pytest.raises(
@@ -65,7 +65,7 @@ def test_a_wrong_rule_is_found(what: str, seed: int) -> None:
 
 @settings(max_examples=5)
 @given(arrays((2,)), arrays((2, 2)))
-def test_right_gradients_pass(x: Any, y: Any) -> None:
+def test_correct_gradients_pass(x: Any, y: Any) -> None:
     assert gradcheck(own(lambda g, x, y: (2 * g * x * y, g * x * x)), (T(x), T(x)))
 
     def f(x: Any, k: int, y: Any, z: Any) -> Any:
@@ -76,7 +76,7 @@ def test_right_gradients_pass(x: Any, y: Any) -> None:
     assert gradgradcheck(f, inputs)
 
 
-def test_shapes_of_all_kinds() -> None:
+def test_0d_empty_and_strided_inputs_pass() -> None:
     for shape in ((), (0,), (1, 2), (2, 0, 3)):
         x = T(np.full(shape, 0.7))
         for f in (lambda x: x.exp(), lambda x: x.sum(), lambda x: x):
@@ -87,7 +87,7 @@ def test_shapes_of_all_kinds() -> None:
     assert gradcheck(lambda x: x.sin(), strided)
 
 
-def test_the_message_names_the_entries() -> None:
+def test_the_message_names_output_argument_and_indices() -> None:
     def rule(g: Any, x: Any, y: Any) -> Any:
         return 2 * g * x * y, g * x * x * tg.tensor([[1.0, 1.0], [1.0, 3.0]])
 
@@ -102,7 +102,7 @@ def test_the_message_names_the_entries() -> None:
     )
 
 
-def test_what_is_cut_off_must_be_constant() -> None:
+def test_detached_outputs_must_be_constant() -> None:
     x = T(np.array([1.0, 2.0]))
     assert gradcheck(lambda x: tg.ones(2), x)
     assert gradcheck(lambda x: (x * 2, x.detach()), x)
@@ -112,9 +112,9 @@ def test_what_is_cut_off_must_be_constant() -> None:
         gradcheck(lambda x: x > 0, x)
 
 
-def test_second_derivatives() -> None:
+def test_gradgradcheck_of_correct_and_wrong_second_derivatives() -> None:
     class Cut(Function):
-        """Keeps what it computed on the way, which is a constant to the second derivative."""
+        """Saves an intermediate result, which is a constant for the second derivative."""
 
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
@@ -137,7 +137,7 @@ def test_second_derivatives() -> None:
     assert gradgradcheck(lambda x: x * 2, x)
 
 
-def test_a_rule_that_is_not_linear_is_found_entry_by_entry_where_it_can() -> None:
+def test_a_rule_that_is_not_linear_in_the_cotangent_fails() -> None:
     x, y = T(np.array([1.0, 2.0])), T(np.array([1.0, 2.0]))
     with pytest.raises(GradcheckError, match="the derivative of output 0"):
         gradcheck(own(WRONG["the cotangent squared"]), (x, y))
@@ -145,7 +145,7 @@ def test_a_rule_that_is_not_linear_is_found_entry_by_entry_where_it_can() -> Non
         gradcheck(own(WRONG["the largest cotangent only"]), (x, y))
 
 
-def test_a_backward_that_is_not_the_same_twice() -> None:
+def test_a_nondeterministic_backward_fails() -> None:
     calls = iter(range(1000))
 
     def rule(g: Any, x: Any, y: Any) -> Any:
@@ -165,19 +165,19 @@ def test_tolerances_and_steps() -> None:
     assert gradcheck(off, (x, y), rtol=0.01)
     assert gradcheck(off, (x, y), atol=0.1, rtol=0)
     assert not gradcheck(off, (x, y), atol=1e-3, raise_exception=False)
-    # Between two kinks a step must not reach them.
+    # Steps between two kinks must not reach them.
     near = T(np.array([2e-5]))
     assert gradcheck(lambda x: abs(x) + abs(x - 1e-4), near, atol=1e-9, rtol=0)
     assert gradcheck(lambda x: x.sqrt(), T(np.array([1e-4])), atol=0, rtol=1e-8)
 
 
-def test_a_gradient_that_is_not_finite_differs() -> None:
+def test_a_nan_gradient_fails() -> None:
     x, y = T(np.array([1.0])), T(np.array([1.0]))
     with pytest.raises(GradcheckError, match="is nan by backward"):
         gradcheck(own(lambda g, x, y: (g * np.nan, g * x * x)), (x, y))
 
 
-def test_misuse() -> None:
+def test_invalid_inputs_raise() -> None:
     x = T(np.array([1.0]))
     with pytest.raises(ValueError, match=r"gradcheck: no input requires grad\. Create one with"):
         gradcheck(lambda x: x, tg.ones(1))
@@ -189,7 +189,7 @@ def test_misuse() -> None:
         gradgradcheck(lambda x: x, x, fast_mode=True)
 
 
-def test_any_slope_between_those_beside_a_kink_is_right() -> None:
+def test_any_slope_between_both_sides_of_a_kink_passes() -> None:
     x = T(np.array([0.0, 1.0, -1.0]))
     assert gradcheck(lambda x: x.abs(), x)
     assert gradcheck(lambda x: tg.maximum(x, x * 2), x)
@@ -198,7 +198,7 @@ def test_any_slope_between_those_beside_a_kink_is_right() -> None:
         gradcheck(illegal, (x, T(np.ones(3))))
 
 
-def test_errors_of_the_function_come_through() -> None:
+def test_errors_of_the_function_propagate() -> None:
     def fail(_: Any) -> Any:
         raise KeyError("mine")
 
@@ -206,7 +206,7 @@ def test_errors_of_the_function_come_through() -> None:
         gradcheck(fail, T(np.ones(1)), raise_exception=False)
 
 
-def test_a_function_that_is_random_is_refused() -> None:
+def test_a_nondeterministic_function_fails() -> None:
     x = T([0.5, 2.0, -1.0])
     rng = np.random.default_rng(0)
     with pytest.raises(GradcheckError, match="output 0 differs between two evaluations"):
@@ -214,6 +214,8 @@ def test_a_function_that_is_random_is_refused() -> None:
     assert gradcheck(lambda x: x * (1 + 1e-13 * float(rng.random())), x, nondet_tol=1e-12)
 
 
-def test_an_infinite_gradient_is_the_same_twice() -> None:
-    with pytest.raises(GradcheckError, match="is inf by backward"):  # but not "not the same"
+def test_an_infinite_gradient_is_not_reported_as_nondeterministic() -> None:
+    with pytest.raises(
+        GradcheckError, match="is inf by backward"
+    ):  # not "differs between two evaluations"
         gradcheck(tg.sqrt, T([0.0, 1.0]))

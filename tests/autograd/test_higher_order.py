@@ -1,4 +1,4 @@
-"""Derivatives of every order: a rule is itself differentiable."""
+"""Derivatives of every order, compared with truncated power series."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import tinygrad_fc as tg
 
 
 class Jet:
-    """A power series in one variable, cut off after its third power: NumPy's own derivatives."""
+    """A power series in one variable, truncated after order 3, with NumPy arrays as terms."""
 
     ORDER = 3
 
@@ -93,17 +93,17 @@ class Jet:
             cos.terms[k] = -sum(inner[j] * sin.terms[k - j] for j in range(1, k + 1)) / k
         return sin
 
-    def turned(self) -> Jet:
+    def transposed(self) -> Jet:
         return self._each(np.transpose)
 
     def summed(self) -> Jet:
         return self._each(lambda t: np.sum(t, axis=0, keepdims=True))
 
-    def picked(self) -> Jet:
+    def indexed(self) -> Jet:
         return self._each(lambda t: t[[0, 0, -1], ::-1][:, :1])
 
 
-# Each step of a program: on Tensors, on Jets, and how many of the values so far it takes.
+# The steps of a program: for tensors, for jets, and the number of operands.
 STEPS: dict[str, tuple[Any, Any, int]] = {
     "add": (lambda x, y: x + y, lambda x, y: x + y, 2),
     "subtract": (lambda x, y: x - y, lambda x, y: x - y, 2),
@@ -118,10 +118,10 @@ STEPS: dict[str, tuple[Any, Any, int]] = {
     "sigmoid": (tg.sigmoid, Jet.sigmoid, 1),
     "sqrt": (lambda x: tg.sqrt(x * x + 1), lambda x: (x * x + 1).sqrt(), 1),
     "log": (lambda x: tg.log(x * x + 1), lambda x: (x * x + 1).log(), 1),
-    "matmul": (lambda x, y: x @ y.mT * 0.5, lambda x, y: x @ y.turned() * 0.5, 2),
+    "matmul": (lambda x, y: x @ y.mT * 0.5, lambda x, y: x @ y.transposed() * 0.5, 2),
     "sum": (lambda x: x.sum(dim=0, keepdim=True), Jet.summed, 1),
-    "index": (lambda x: x[[0, 0, -1], ::-1][:, :1], Jet.picked, 1),
-    "turn": (lambda x: x.mT, Jet.turned, 1),
+    "index": (lambda x: x[[0, 0, -1], ::-1][:, :1], Jet.indexed, 1),
+    "turn": (lambda x: x.mT, Jet.transposed, 1),
     "where": (
         lambda x, y: tg.where(tg.tensor([[True], [False], [True]]), x, y),
         lambda x, y: x * MASK + y * (1 - MASK),
@@ -137,19 +137,18 @@ steps = st.lists(
 
 
 def run(kind: int, chosen: Any, x: Any) -> Any:
-    """Return the scalar that a program makes of `x`, which is of shape (3, 3)."""
+    """Return the scalar result of a program for `x` (3, 3)."""
     values = [x]
     for name, i, j in chosen:
         step = STEPS[name]
         operands = [values[i % len(values)], values[j % len(values)]][: step[2]]
-        made = step[kind](*operands)
-        values.append(made * 1 + x)  # of the shape of x again, and dependent on it in any case
+        values.append(step[kind](*operands) * 1 + x)  # of the shape of x, and dependent on it
     out = values[-1] * values[-1] + values[-1]
     return out.sum() if kind == 0 else out._each(np.sum)
 
 
 @given(steps, arrays((3, 3), low=-1, high=1), arrays((3, 3), low=-1, high=1))
-def test_derivatives_of_drawn_programs_to_third_order(chosen: Any, a: Any, direction: Any):
+def test_derivatives_of_random_programs_up_to_order_3(chosen: Any, a: Any, direction: Any):
     x, v = T(a), tg.from_numpy(direction)
     series = run(1, chosen, Jet([a, direction, np.zeros_like(a), np.zeros_like(a)])).terms
     derivative = run(0, chosen, x)
@@ -167,7 +166,7 @@ def test_derivatives_of_drawn_programs_to_third_order(chosen: Any, a: Any, direc
 
 
 @given(arrays((2, 2)), seeds)
-def test_backward_with_create_graph_leaves_gradients_that_have_gradients(a: Any, seed: int):
+def test_gradients_of_backward_with_create_graph_are_differentiable(a: Any, seed: int):
     x = T(a)
     weights = tg.from_numpy(cotangent(a.shape, seed))
     (x**3).backward(weights, create_graph=True)
@@ -178,8 +177,8 @@ def test_backward_with_create_graph_leaves_gradients_that_have_gradients(a: Any,
 
 
 @given(arrays((3,)), seeds)
-def test_a_cotangent_that_requires_grad_is_differentiated_too(a: Any, seed: int):
-    # Forward mode out of two backward passes depends on it.
+def test_a_gradient_is_differentiable_by_its_cotangent(a: Any, seed: int):
+    # Forward mode by two backward passes needs it.
     x, u = T(a), T(cotangent((3,), seed))
     (g,) = tg.autograd.grad(x**2, x, u, create_graph=True)
     (pushed,) = tg.autograd.grad(g, u, tg.ones(3))

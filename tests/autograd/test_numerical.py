@@ -1,4 +1,4 @@
-"""Numerical derivatives: within the bound that they claim, which is narrow, everywhere."""
+"""Numerical derivatives: the error is within the error bound, and the bound is narrow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ quiet = np.errstate(all="ignore")
 
 @quiet
 def slope(f: Any, x: Any, step: Any = 1.0) -> Derivative:
-    """Return the derivative of a function of one array, NaN where it raises."""
+    """Return the derivative of a function of one array; where it raises, its value is NaN."""
     x = np.array(x, float)
     shape = np.shape(f(x))
 
@@ -47,9 +47,9 @@ CANCELLING: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda t: -1 / (np.hypot(t, 1) * (np.hypot(t, 1) + t)),
     ),
     "log": (lambda t: np.log(t * t + 1) - 2 * np.log(t), lambda t: -2 / (t * (t * t + 1))),
-    "beside a large one": (lambda t: (1e5 + np.sin(t)) - 1e5, np.cos),
+    "plus a large number": (lambda t: (1e5 + np.sin(t)) - 1e5, np.cos),
 }
-"""Functions that lose digits, so that their rounding is larger than their size suggests."""
+"""Functions with cancellation: rounding errors are larger than their values suggest."""
 
 places = st.floats(0.0625, 20, width=32)
 KNOWN: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -66,19 +66,19 @@ KNOWN: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 
 @pytest.mark.parametrize("name", KNOWN)
 @given(places)
-@example(14.137096405029297)  # next to a crest, across which the sine is the same
-def test_the_error_is_within_its_bound_which_is_narrow(name: str, x: float) -> None:
+@example(14.137096405029297)  # next to a maximum, on both sides of which sin is equal
+def test_the_error_is_within_a_narrow_bound(name: str, x: float) -> None:
     f, exact = KNOWN[name]
     measured = slope(f, x)
     scale = max(abs(f(x)), abs(exact(x)))
     assert abs(measured.value - exact(x)) <= measured.error + 4e-16 * scale
-    # At a crest of the fast one, where coarse steps see other waves, it may be undecided.
+    # At a maximum of "fast", where coarse steps reach other periods, it may be inconclusive.
     assert measured.error <= 1e-9 * max(scale, 1) or (name == "fast" and np.isinf(measured.error))
     assert measured.jump <= 0
 
 
 @given(st.integers(3, 9), st.floats(0.0625, 16))
-def test_the_slope_of_a_power_at_0_is_certain(n: int, a: float) -> None:
+def test_powers_at_0_have_a_narrow_bound(n: int, a: float) -> None:
     for f in (lambda t: a * t**n, lambda t: np.tanh(a * t) ** n):
         measured = slope(f, 0.0)
         assert abs(measured.value) <= measured.error <= 1e-6 * a**n
@@ -87,8 +87,8 @@ def test_the_slope_of_a_power_at_0_is_certain(n: int, a: float) -> None:
 @pytest.mark.parametrize("name", CANCELLING)
 @given(st.floats(2.0**-6, 4, width=32), st.integers(0, 12))
 @example(0.044714998453855515, 2)  # the finest steps round alike
-@example(2.963552713394165, 2)  # all steps are whole multiples of what is rounded to
-def test_sums_that_cancel_are_known_no_better_than_they_are(name: str, x: float, k: int) -> None:
+@example(2.963552713394165, 2)  # all steps are multiples of the rounding unit
+def test_the_bound_includes_cancellation_errors(name: str, x: float, k: int) -> None:
     f, exact = CANCELLING[name]
     step = np.array([2.0**-k * min(float(numerical.power_of_two(np.array(x))), 1)])
     measured = derivative(f, [np.array([x])], [step])
@@ -96,13 +96,15 @@ def test_sums_that_cancel_are_known_no_better_than_they_are(name: str, x: float,
 
 
 @given(st.floats(-8, 8, width=16))
-def test_a_minimum_is_known_as_well_as_any_place(x: float) -> None:
+def test_a_minimum_has_a_narrow_bound(x: float) -> None:
     measured = slope(lambda t: (t - x) ** 2, x)
     assert abs(measured.value) <= measured.error <= 1e-9 * max(abs(x), 1) ** 2
 
 
 @given(places, st.floats(-4, 4, width=16), st.floats(0.25, 4, width=16))
-def test_a_kink_is_seen_and_legal_slopes_are_within_the_bound(x: float, a: float, b: float) -> None:
+def test_a_kink_is_detected_and_its_bound_contains_both_slopes(
+    x: float, a: float, b: float
+) -> None:
     measured = slope(lambda t: np.where(t < x, a, a + b) * (t - x), x, min(x, 1.0))
     step = min(x, 1.0)
     assert measured.jump > 0.99 * b * step
@@ -114,23 +116,23 @@ def test_a_kink_is_seen_and_legal_slopes_are_within_the_bound(x: float, a: float
 @pytest.mark.parametrize(
     "f", [np.floor, np.sign, lambda t: np.round(4096 * t), lambda t: np.where(t > 1, 1e-6, 0)]
 )
-def test_a_jump_is_not_certified(f: Any) -> None:
+def test_a_jump_has_an_infinite_bound(f: Any) -> None:
     x = 1.0 if f is not np.sign else 0.0
-    if f(4096.5) != np.floor(4096.5) and f(0.5) == 2048:  # the fine staircase, on a step
+    if f(4096.5) != np.floor(4096.5) and f(0.5) == 2048:  # the fine staircase, at a step
         x = 0.5 / 4096
     assert np.isinf(slope(f, x).error)
 
 
 @given(st.floats(12, 24, width=32), st.floats(1, 2.0**40, width=32))
-def test_a_flat_stair_of_rounded_numbers_is_not_certified(x: float, c: float) -> None:
-    """Far out the slope of tanh is a few eps, and what it is multiplied with hides that."""
+def test_the_bound_includes_the_rounding_of_nearly_constant_functions(x: float, c: float) -> None:
+    """Far from 0 the slope of tanh is a few eps, which a large factor hides."""
     measured = slope(lambda t: c * (1 - np.tanh(t) ** 2), x)
     exact = -2 * c * np.tanh(x) / np.cosh(x) ** 2
     assert abs(measured.value - exact) <= measured.error + 1e-15 * c
 
 
 @quiet
-def test_infinite_results_are_not_certified_and_steps_stay_in_the_domain() -> None:
+def test_nan_has_an_infinite_bound_and_steps_stay_in_the_domain() -> None:
     measured = slope(lambda t: np.array([np.log(t), t * t, np.nan * t]), 2.0**-16)
     assert measured.error.shape == (3,)
     assert np.isinf(measured.error[2])
@@ -140,14 +142,14 @@ def test_infinite_results_are_not_certified_and_steps_stay_in_the_domain() -> No
 
 
 @pytest.mark.parametrize("log", [math.log, np.log])
-def test_a_function_may_raise_out_of_its_domain(log: Any) -> None:
+def test_a_function_may_raise_outside_its_domain(log: Any) -> None:
     measured = slope(log, 0.125)
     assert abs(measured.value - 8) <= measured.error < 1e-6
     with pytest.raises(ValueError, match=r"math domain error|positive input"):
         slope(math.log, -1.0)
 
 
-def test_coarse_steps_that_agree_do_not_outvote_fine_ones() -> None:
+def test_agreeing_coarse_steps_do_not_outweigh_fine_ones() -> None:
     measured = slope(lambda t: np.where(abs(t) < 1e-5, t, 5 * t), 0.0)
     assert abs(measured.value - 1) <= measured.error or np.isinf(measured.error)
 
@@ -169,7 +171,9 @@ def test_steps_are_powers_of_two_within_the_room(numbers: list[float]) -> None:
 
 
 @given(st.floats(-4, 16), st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]), st.booleans())
-def test_both_sides_of_a_kink_are_within_the_bound(rate: float, left: float, bent: bool) -> None:
+def test_the_bound_at_a_curved_kink_contains_both_slopes(
+    rate: float, left: float, bent: bool
+) -> None:
     def f(t: Any) -> Any:
         s = 2.0**rate
         beyond = np.expm1(np.minimum(t, 0) * s) / s if bent else t / (1 + s * np.abs(t))
@@ -177,7 +181,7 @@ def test_both_sides_of_a_kink_are_within_the_bound(rate: float, left: float, ben
 
     measured = slope(f, 0.0)
     low, high = measured.value - measured.error, measured.value + measured.error
-    # What is seen next to the kink is the kink to 1 in 256.
+    # One-sided slopes next to the kink are those of the kink to 1 in 256.
     assert low <= min(left, 1.5) + 2.0**-7
     assert high >= max(left, 1.5) - 2.0**-7
 
@@ -186,7 +190,7 @@ def test_both_sides_of_a_kink_are_within_the_bound(rate: float, left: float, ben
 @pytest.mark.parametrize("at_once", [1, 9])
 @given(st.lists(st.tuples(*[st.sampled_from((-1.0, 0.5, 1.0))] * 3), min_size=1, max_size=6))
 @settings(max_examples=20)
-def test_several_slopes_at_once_are_those_of_each(at_once: int, signs: Any) -> None:
+def test_several_derivatives_at_once_equal_single_ones(at_once: int, signs: Any) -> None:
     def f(x: Any, y: Any) -> Any:
         return np.concatenate([np.sin(x) * y, np.abs(x), [np.log(y)]])
 

@@ -1,4 +1,4 @@
-"""What functions with a derivative of their own refuse, by name, and how they say it."""
+"""Errors of functions with a custom derivative."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinygrad_fc.autograd.function import once_differentiable
 
 
 class Broken(Function):
-    """Returns or does whatever a test asks for."""
+    """A function whose `forward` and `backward` a test sets."""
 
     forwards: ClassVar[Any]
     backwards: ClassVar[Any]
@@ -91,7 +91,7 @@ def broken(forwards: Any = None, backwards: Any = None) -> type[Broken]:
     ],
 )
 @pytest.mark.parametrize("create", [False, True])
-def test_refused_in_backward(backwards: Any, kind: Any, text: str, create: bool) -> None:
+def test_errors_in_backward(backwards: Any, kind: Any, text: str, create: bool) -> None:
     def forwards(ctx: Any, x: Any) -> Any:
         ctx.save_for_backward(x)
         return x * 2
@@ -101,14 +101,13 @@ def test_refused_in_backward(backwards: Any, kind: Any, text: str, create: bool)
     out = (broken(forwards, backwards).apply(x) * z) * 1
     with pytest.raises(kind, match=text):
         out.backward(tg.from_numpy(weights), create_graph=create)
-    # Nothing is half-changed.
+    # Nothing has changed.
     assert x.grad is z.grad is None
     assert x.tolist() == [3.0, 1.0, 2.0]
     assert weights.tolist() == [2.0, 3.0, 4.0]
-    Broken.forward  # noqa: B018
 
 
-def test_a_recorded_gradient_changed_in_place_is_found_out() -> None:
+def test_changing_a_recorded_cotangent_in_place_raises() -> None:
     def backwards(_ctx: Any, g: Any) -> Any:
         g.detach().mul_(2)
         return g * 2
@@ -119,7 +118,7 @@ def test_a_recorded_gradient_changed_in_place_is_found_out() -> None:
         grad(out.sum(), x, create_graph=True)
 
 
-def test_a_gradient_for_what_is_no_tensor_is_ignored() -> None:
+def test_the_gradient_of_a_number_is_ignored() -> None:
     x = T(np.ones(3))
     broken(None, lambda ctx, g: (g, g)).apply(x, 5).sum().backward()
     assert x.grad.tolist() == [1.0] * 3
@@ -150,7 +149,7 @@ def test_a_gradient_for_what_is_no_tensor_is_ignored() -> None:
         ),
     ],
 )
-def test_refused_in_forward(forwards: Any, kind: Any, text: str) -> None:
+def test_errors_in_forward(forwards: Any, kind: Any, text: str) -> None:
     x = T(np.array([3.0, 1.0]))
     with pytest.raises(kind, match=text):
         broken(forwards).apply(x)
@@ -159,7 +158,7 @@ def test_refused_in_forward(forwards: Any, kind: Any, text: str) -> None:
     assert x.grad.tolist() == [6.0, 2.0]
 
 
-def test_what_is_missing() -> None:
+def test_missing_methods_raise() -> None:
     class Neither(Function):
         pass
 
@@ -175,7 +174,7 @@ def test_what_is_missing() -> None:
         Forward.apply(x).backward()
 
 
-def test_errors_of_the_functions_themselves_come_through() -> None:
+def test_errors_raised_inside_propagate() -> None:
     def fail(*_: Any) -> Any:
         raise KeyError("mine")
 
@@ -185,7 +184,7 @@ def test_errors_of_the_functions_themselves_come_through() -> None:
         broken(None, fail).apply(T(np.ones(1))).backward()
 
 
-KEPT = {
+SAVED = {
     "saved tensor 0": lambda ctx, x, y: ctx.save_for_backward(x),
     "saved tensor 1": lambda ctx, x, y: ctx.save_for_backward(None, y),
     "ctx.x": lambda ctx, x, y: setattr(ctx, "x", x),
@@ -194,13 +193,13 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("what", KEPT)
+@pytest.mark.parametrize("what", SAVED)
 @pytest.mark.parametrize("several", [False, True])
 @given(seed=seeds)
-def test_what_is_kept_must_not_change(what: str, several: bool, seed: int) -> None:
+def test_changing_a_saved_tensor_raises(what: str, several: bool, seed: int) -> None:
     def forwards(ctx: Any, x: Any) -> Any:
         y = x * 2
-        KEPT[what](ctx, x, y)
+        SAVED[what](ctx, x, y)
         return (y, x * 3) if several else y
 
     kind = broken(forwards)
@@ -208,10 +207,10 @@ def test_what_is_kept_must_not_change(what: str, several: bool, seed: int) -> No
     x = T(np.random.default_rng(seed).normal(size=3))
     y = kind.apply(x)
     y = y[0] if several else y
-    victim = y if "y" in what or "1" in what else x
+    changed = y if "y" in what or "1" in what else x
     out = y.sum()
     with tg.no_grad():
-        victim.add_(1)
+        changed.add_(1)
     with pytest.raises(
         tg.errors.GraphError, match=rf"Broken needs its {what} of shape \(3,\) .* changed in place"
     ):
@@ -219,25 +218,25 @@ def test_what_is_kept_must_not_change(what: str, several: bool, seed: int) -> No
     assert x.grad is None
 
 
-def test_a_saved_tensor_from_between_must_not_change() -> None:
-    between = []
+def test_a_saved_tensor_from_intermediate_must_not_change() -> None:
+    intermediate = []
 
     def forwards(ctx: Any, x: Any) -> Any:
-        between.append(x * 3)
-        between[0].add_(1)  # before it is saved it may
-        ctx.save_for_backward(between[0])
+        intermediate.append(x * 3)
+        intermediate[0].add_(1)  # allowed before it is saved
+        ctx.save_for_backward(intermediate[0])
         return x * 2
 
     x = T(np.ones(3))
     out = broken(forwards).apply(x).sum()
     out.backward(retain_graph=True)
-    between[0].add_(1)
+    intermediate[0].add_(1)
     with pytest.raises(tg.errors.GraphError, match="Broken needs its saved tensor 0"):
         out.backward()
     assert x.grad.tolist() == [2.0] * 3
 
 
-def test_what_is_not_kept_may_change() -> None:
+def test_tensors_that_are_not_saved_may_change() -> None:
     x = T(np.ones(3))
     out = broken().apply(x)
     with tg.no_grad():
@@ -248,7 +247,7 @@ def test_what_is_not_kept_may_change() -> None:
 
 
 @pytest.mark.parametrize("cut", ["numpy", "detach", "once"])
-def test_a_gradient_cut_off_the_graph_cannot_be_differentiated(cut: str) -> None:
+def test_differentiating_a_gradient_computed_outside_the_graph_raises(cut: str) -> None:
     def backwards(ctx: Any, g: Any) -> Any:
         (x,) = ctx.saved_tensors
         if cut == "numpy":
@@ -277,7 +276,7 @@ def test_a_gradient_cut_off_the_graph_cannot_be_differentiated(cut: str) -> None
             grad(slope.sum(), x)
 
 
-def test_a_gradient_of_zero_need_not_be_part_of_the_graph() -> None:
+def test_a_zero_gradient_need_not_be_recorded() -> None:
     x, w = T(np.array([1.0, 2.0])), T(np.array([3.0, 4.0]))
     kind = broken(lambda ctx, x: x * 0 + 1, lambda ctx, g: tg.zeros(2))
     (slope,) = grad((kind.apply(x) * w).sum(), x, create_graph=True)
