@@ -88,7 +88,8 @@ class Op:
         """Return a tensor if an argument is one (type checkers assume so), else an array."""
         if settings and not settings.keys() <= self.settings.keys():
             if "out" in settings:  # the tensor to write to, as in PyTorch
-                return settings.pop("out").copy_(self(*args, **settings))  # type: ignore[no-any-return]
+                out, result = settings.pop("out"), self(*args, **settings)
+                return result if out is None else out.copy_(result)
             args = self._positional(args, settings)
         has_array, has_other = False, False
         for a in args:

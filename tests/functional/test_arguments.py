@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import linalg
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.functional import arguments
 
 FUNCTIONS = {
@@ -131,6 +131,29 @@ def test_errors_have_their_cause_and_clear_ones_are_unchanged():
     ) as raised:
         tg.kron(X)  # type: ignore[call-arg]
     assert not isinstance(raised.value, RuntimeError)
+
+
+# Results written to a tensor
+
+
+def test_out_is_a_tensor_that_the_result_is_copied_to():
+    x, out = tg.tensor([[1.0, 2.0], [3.0, 4.0]]), tg.zeros(2, 2)
+    for call in (
+        lambda **o: tg.cat([x[:1], x[1:]], **o),
+        lambda **o: tg.eye(2, **o),
+        lambda **o: tg.ones(2, 2, **o),
+        lambda **o: tg.clamp(x, min=2, **o),
+        lambda **o: tg.cumsum(x, 0, **o),
+        lambda **o: tg.mm(x, x, **o),
+        lambda **o: tg.matmul(x, x, **o),
+        lambda **o: tg.rand(2, 2, generator=tg.Generator().manual_seed(0), **o),
+    ):
+        assert call(out=out) is out
+        assert out.tolist() == call(out=None).tolist() == call().tolist()
+    with pytest.raises(ShapeError, match=r"cannot change a tensor \(3,\) float64 by \(2,\)"):
+        tg.zeros(2, out=tg.ones(3))
+    with pytest.raises(GraphError, match="copy_ would change a recorded value"):
+        tg.cat([x.requires_grad_()], out=out)
 
 
 # Numbers, lists and arrays in place of tensors

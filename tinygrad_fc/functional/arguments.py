@@ -130,10 +130,11 @@ def accept_arrays(module: ModuleType) -> None:
 
 
 def accepts_arrays(function: F) -> F:
-    """Return `function` with arrays, lists and numbers accepted in place of tensors.
+    """Return `function` with arrays, lists and numbers accepted in place of tensors, and `out=`.
 
-    Any other argument raises `DtypeError`. An error that Python or NumPy raises inside is raised as
-    an error of this package, whose message shows the signature.
+    `out` is a tensor to which the result is copied. Any other argument raises `DtypeError`. An
+    error that Python or NumPy raises inside is raised as an error of this package, whose message
+    shows the signature.
     """
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -146,7 +147,9 @@ def accepts_arrays(function: F) -> F:
                     kwargs[name] = convert(kwargs[name], name, called)
             if rest:
                 args = (*args[:start], *several(args[start:], rest, called))
-            return function(*args, **kwargs)
+            out = kwargs.pop("out", None)
+            result = function(*args, **kwargs)
+            return result if out is None else out.copy_(result)
         except runtime_error:
             raise
         except foreign as error:
