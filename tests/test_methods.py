@@ -69,6 +69,7 @@ CHANGING: dict[str, Callable[[Any], Any]] = {
     "clamp_": lambda t: t.clamp_(8, 9),
     "normal_": lambda t: t.normal_(),
     "uniform_": lambda t: t.uniform_(8, 9),
+    "exp_": lambda t: t.exp_(),
     "setitem": lambda t: t.__setitem__(..., 9.0),
     "setitem by mask": lambda t: t.__setitem__(t > -9, 9.0),
     "setitem by index": lambda t: t.__setitem__((0,) * t.ndim, 9.0),
@@ -365,6 +366,78 @@ def test_methods_change_memory_as_numpy_does(data: Any, dtype: Any):
         assert t.dtype == dtype
         assert np.shares_memory(memory, t.numpy())
         assert np.array_equal(memory, np.asarray(expected, dtype))
+
+
+UNARY = """abs acos asin atan ceil cos cosh digamma erf exp exp2 expm1 floor lgamma log log10 log1p
+log2 logit neg reciprocal relu round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc absolute
+negative tril triu"""
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(UNARY.split(), ()),
+    **dict.fromkeys(("pow", "fmod", "remainder", "floor_divide", "eq", "lt", "clamp_min"), (0.5,)),
+    **dict.fromkeys(("atan2", "hypot", "xlogy", "maximum"), (tg.full((1, 3), 0.5),)),
+    "masked_fill": (tg.tensor([True, False, True]), 7.0),
+    "nan_to_num": (),
+    "lerp": (tg.ones(3), 0.25),
+    "addcmul": (tg.ones(2, 1), tg.full((3,), 3.0)),
+    "cumsum": (1,),
+    "scatter": (1, tg.tensor([[2], [0]]), 1.0),
+    "index_add": (0, tg.tensor([1, 1]), tg.ones(2, 3)),
+}
+
+
+@given(arrays((2, 3), low=0.1, high=0.9), st.sampled_from(sorted(ARGUMENTS)))
+def test_in_place_variants_set_the_elements_to_the_result(a: Any, name: str):
+    arguments = ARGUMENTS[name]
+    t = tg.from_numpy(a.copy())
+    memory = t.numpy()
+    expected = getattr(tg.tensor(a), name)(*arguments).double()
+    assert getattr(t, f"{name}_")(*arguments) is t
+    assert np.shares_memory(memory, t.numpy())
+    assert np.array_equal(memory, expected.numpy())
+    x = T(a)
+    for changed, message in ((x, "Two ways work"), (x * 1, "change a recorded value in place")):
+        with pytest.raises(GraphError, match=f"{name}_ would .*{message}|{message}"):
+            getattr(changed, f"{name}_")(*arguments)
+    result = x * x
+    with tg.no_grad():
+        getattr(x, f"{name}_")(*arguments)
+    with pytest.raises(GraphError, match="changed in place"):
+        result.sum().backward()
+
+
+def test_in_place_functions():
+    x = tg.tensor([0.25, 4.0])
+    assert tg.sqrt_(x) is x
+    assert tg.clamp_(x, max=1.0) is x
+    assert x.tolist() == [0.5, 1]
+    with pytest.raises(AttributeError, match="no attribute 'sum_'"):
+        tg.sum_  # noqa: B018
+
+
+def test_in_place_variants_do_not_change_dtype_or_shape():
+    with pytest.raises(DtypeError, match=r"sin_ cannot change a tensor \(2,\) int64"):
+        tg.tensor([1, 2]).sin_()
+    with pytest.raises(ShapeError, match=r"pow_ cannot change a tensor \(2,\) .* by \(2, 2\)"):
+        tg.ones(2).pow_(tg.ones(2, 2))
+
+
+@given(arrays((2, 1, 3)))
+def test_shapes_changed_in_place(a: Any):
+    t = tg.from_numpy(a)
+    for call, shape in (
+        (lambda: t.unsqueeze_(0), (1, 2, 1, 3)),
+        (t.squeeze_, (2, 3)),
+        (t.t_, (3, 2)),
+        (lambda: t.transpose_(0, 1), (2, 3)),
+    ):
+        assert call() is t
+        assert t.shape == shape
+        assert np.shares_memory(t.numpy(), a)
+    assert np.array_equal(t.numpy(), a[:, 0])
+    for recorded in (T(a), T(a) * 1):
+        with pytest.raises(GraphError, match="squeeze_ would change a"):
+            recorded.squeeze_(1)
+        assert recorded.shape == (2, 1, 3)
 
 
 @given(st.data(), arrays((3, 2)))

@@ -38,6 +38,7 @@ from tinygrad_fc.ops.special import *
 from tinygrad_fc.optim import SGD as SGD
 from tinygrad_fc.random import *
 from tinygrad_fc.tensor import *
+from tinygrad_fc.tensor import Tensor as Tensor
 
 if TYPE_CHECKING:
     from tinygrad_fc import compiler as compiler
@@ -65,6 +66,8 @@ _LATER |= {name: name for name in ("compiler", "func", "parallel", "testing", "u
 if not TYPE_CHECKING:  # to a type checker, a module with this has every name
 
     def __getattr__(name: str) -> Any:
+        if name.endswith("_") and name[:-1] in globals() and hasattr(Tensor, name):
+            return getattr(Tensor, name)  # in-place functions: sin_(x) is x.sin_()
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = import_module(f"{__name__}.{_LATER[name]}")

@@ -92,6 +92,29 @@ def _apply(t: Any, what: str, ufunc: Any, other: Any, alpha: float = 1) -> Tenso
     return _change(t, what, lambda a: ufunc(a, value, out=a), other)
 
 
+def _in_place(function: Any, name: str, *, reshapes: bool = False) -> Callable[..., Tensor]:
+    """Return the in-place variant of a method: it sets the elements, or the shape, to its result.
+
+    The elements stay in the same memory, with the same dtype.
+    """
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Tensor:
+        def change(array: Any) -> None:
+            result = function(self, *args, **kwargs)
+            if reshapes:
+                self.data = result
+            else:
+                np.copyto(array, _array(result), casting="same_kind")
+
+        return _change(self, f"{name}_", change, *args, *kwargs.values())
+
+    method.__name__, method.__doc__ = (
+        f"{name}_",
+        f"Change to the result of `{name}`; return itself.",
+    )
+    return method
+
+
 def _operator(op: Any, symbol: str) -> Any:
     def operator(self: Any, other: Any) -> Any:
         # Between recorded tensors `x += y` is `x = x + y`: Python binds the name to the new result.
@@ -300,3 +323,12 @@ for _module in (c, e, linalg, special):
     for _name in _module.__all__:
         if not hasattr(Methods, _name):
             setattr(Methods, _name, getattr(_module, _name))
+
+# In-place variants, `x.sin_()` of `x.sin()`
+_names = {*c.__all__, *e.__all__, *special.__all__, *elementwise.__all__, "cumprod", "cumsum"}
+_names |= {"absolute", "index_add", "negative", "scatter", "scatter_add", "tril", "triu"}
+_views = {"squeeze", "t", "transpose", "unsqueeze"}
+for _name in (_names | _views) - {"allclose", "equal", "isclose", "where"}:
+    if not hasattr(Methods, f"{_name}_"):
+        _variant = _in_place(getattr(Methods, _name), _name, reshapes=_name in _views)
+        setattr(Methods, f"{_name}_", _variant)
