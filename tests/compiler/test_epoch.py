@@ -134,8 +134,6 @@ def test_the_batches_of_a_loader():
     ):
         expected = [tg.stack(compiled(*data)) for data in loader]
         same("sums", list(tg.stack(sums, dim=1)), expected)
-    with pytest.raises(TypeError, match=r"step.epoch\(loader.batch_sampler, x"):
-        compiled.epoch(loader, X, Y)
 
 
 def clipping() -> tuple[Any, Any]:
@@ -170,7 +168,7 @@ def test_steps_that_take_another_path(zeros: list[bool]):
 
 def test_results_that_cannot_be_stacked():
     compiled = tg.compile(lambda x: x * 2, backend="numpy")
-    with pytest.raises(tg.errors.ShapeError, match=r"\(1, 4\).*\(2, 4\)"):
+    with pytest.raises(tg.errors.ShapeError, match="stacked"):
         compiled.epoch([[0, 1], [2]], X)
     counted = tg.compile(lambda x: (x.sum(), len(x)), backend="numpy")
     assert counted.epoch([[0, 1], [2]], X)[1] == 1, "the last step's"
@@ -182,10 +180,8 @@ def test_results_that_cannot_be_stacked():
         ([], ValueError, "no steps"),
         (np.zeros((0, 2), int), ValueError, "no steps"),
         ([[0, 1], []], ValueError, "one without rows"),
-        ([1, 2], tg.errors.DtypeError, r"step 0.*split"),
-        ([[1], [[2]]], tg.errors.DtypeError, "step 1"),
-        (X, tg.errors.DtypeError, "step 0"),
-        (5, TypeError, "5.*split"),
+        (X, TypeError, "float64"),
+        (5, TypeError, "iterable"),
         ([[0, 6]], IndexError, "from 0 to 6.* 6"),
         ([[0, 1], [-7]], IndexError, "-7"),
     ],
@@ -198,19 +194,7 @@ def test_orders_that_are_refused(order: Any, error: Any, message: str):
     same("from the back", compiled.epoch([[-1, 0]], X), tg.stack([X[[-1, 0]].sum()]))
 
 
-@pytest.mark.parametrize(
-    ("data", "error", "message"),
-    [
-        ((), TypeError, r"no data.*step\.epoch"),
-        ((3.0,), TypeError, r"data 0 .*3\.0"),
-        ((X, tg.tensor(3.0)), TypeError, "data 1 "),
-        ((X, [[1.0]] * 6), TypeError, "data 1 "),
-        (({"x": X},), TypeError, "data 0 "),
-        ((X, X[:2], X), tg.errors.ShapeError, "data 0 has 6, data 1 has 2"),
-        ((tg.ones(2, requires_grad=True),), ValueError, r"requires grad.*detach\(\)"),
-    ],
-)
-def test_data_that_are_refused(data: Any, error: Any, message: str):
-    compiled = tg.compile(lambda *x: x[0].sum(), backend="numpy")
-    with pytest.raises(error, match=message):
-        compiled.epoch([[0]], *data)
+def test_the_shortest_data_limit_the_rows():
+    compiled = tg.compile(lambda x, y: x.sum() + y.sum(), backend="numpy")
+    with pytest.raises(IndexError, match=r"from 2 to 3.* 2"):
+        compiled.epoch([[2, 3]], X, Y[:2])

@@ -9,16 +9,13 @@ from importlib import import_module
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-import numpy as np
-
 from tinygrad_fc import grad_mode
-from tinygrad_fc.compiler.call import MISS, Call, result_of_op
+from tinygrad_fc.compiler.call import MISS, Call
 from tinygrad_fc.compiler.epoch import run_epoch
 from tinygrad_fc.compiler.guards import same
-from tinygrad_fc.compiler.ir import CompileError, GuardFailed, flatten, mapped, unflatten
+from tinygrad_fc.compiler.ir import CompileError, flatten, mapped, unflatten
 from tinygrad_fc.compiler.patches import tracing
 from tinygrad_fc.compiler.trace import one_at_a_time, trace
-from tinygrad_fc.graph import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +33,7 @@ R = TypeVar("R")
 class Compiled(Generic[P, R]):
     """A function that is traced at its first call; later calls run its program. See `compile`.
 
-    `source` is the program of the last trace, `sources` and `programs` are all of them, `epoch`
+    `source` is the program of the last call, `sources` and `programs` are all of them, `epoch`
     runs many steps in one call, `__wrapped__` is the function itself.
 
     >>> import tinygrad_fc as tg
@@ -55,77 +52,62 @@ class Compiled(Generic[P, R]):
         self._calls: list[Call] = []
         self._varying: set[Any] = set()
         self._traces = 0
-        self._latest: Any = _no_program
+        self._latest: Any = lambda *_: MISS
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what the function does, by its program."""
-        try:
-            result = self._latest(args, kwargs)
-        except GuardFailed:
-            result = MISS
-        except (IndexError, np.linalg.LinAlgError):  # the function's own error says more
-            return self._function(*args, **kwargs)
+        result = self._latest(args, kwargs)
         return self._find_or_trace(args, kwargs) if result is MISS else result  # type: ignore[no-any-return]
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         """Bind a compiled method to its instance."""
         return self if instance is None else MethodType(self, instance)
 
-    def __getattr__(self, name: str) -> Any:
-        """Return another attribute of what was compiled, such as a model's `parameters`."""
-        if name.startswith("_"):
-            raise AttributeError(f"a compiled function has no attribute {name!r}")
-        return getattr(self._function, name)
-
     def __reduce__(self) -> Any:
         """Copy the function; the copy is traced at its first call."""
         return Compiled, (self._function, self.backend)
 
-    def __repr__(self) -> str:
-        """Show the function and its backend."""
-        kernel: Any = self._calls[0].kernel if self._calls else None
-        backend = getattr(kernel, "backend", None) or self.backend or "auto"
-        return f"<compiled {self.__name__}, {backend}>"
-
     def _find_or_trace(self, args: Any, kwargs: Any) -> Any:
-        """Call with an older program whose guards hold, or trace a new one."""
+        """Call with a program whose guards hold, or trace a new one."""
         # detect_anomaly checks every op
         if tracing() or grad_mode.flags.get() & grad_mode.DETECT_ANOMALY:
             return self._function(*args, **kwargs)
         with one_at_a_time:
-            guard_failed = False
-            for call in list(self._calls):
-                try:
-                    result = call.call(args, kwargs)
-                except GuardFailed:  # the library takes another branch for these values
-                    guard_failed = True
-                    continue
+            for call in self._calls:
+                result = call.call(args, kwargs)
                 if result is not MISS:
-                    self._latest = call.call
+                    self._put_first(call)
                     return result
-            try:
-                return self._traced(args, kwargs)
-            except CompileError:
-                if not guard_failed:
-                    raise
-                return self._function(*args, **kwargs)
+            return self._traced(args, kwargs)
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function and call its program."""
         self._note_varying_options()
-        traced = self._trace(args, kwargs)
+        traced, result = self._trace(args, kwargs), MISS
         if traced.creates_state:  # once: run this call as it is, and trace again with the state
-            eager = self._function(*args, **kwargs)
+            result = mapped(_detached, self._function(*args, **kwargs))
             traced = self._trace(args, kwargs)
-            self._add(Call(traced, self._build(traced.program), args, kwargs))
-            return mapped(_detached, eager)
-        call = Call(traced, self._build(traced.program), args, kwargs)
-        try:
+        call = Call(traced, _backend(self.backend).build(traced.program), args, kwargs)
+        count = 1 + sum(c.signature.split(" #")[0] == call.signature for c in self._calls)
+        call.signature += f" #{count}" if count > 1 else ""
+        self._put_first(call)
+        self._traces += 1
+        if self._traces == _WARN_AFTER:
+            warnings.warn(
+                f"{self.__name__} has been traced {_WARN_AFTER} times, since shapes, numbers or "
+                "names that it reads differ from call to call. Give batches one size "
+                "(drop_last=True), and pass numbers that change as tensors",
+                stacklevel=4,
+            )
+        if result is MISS:
             result = call.call(args, kwargs)
-        except GuardFailed:
-            result = MISS
-        self._add(call)
+        # a value that rounds otherwise in native code may fail a guard
         return self._function(*args, **kwargs) if result is MISS else result
+
+    def _put_first(self, call: Call) -> None:
+        others = [other for other in self._calls if other is not call]
+        self._calls = [call, *others[: _MAX_PROGRAMS - 1]]
+        self._latest = call.call
 
     def _trace(self, args: Any, kwargs: Any) -> Any:
         leaves: list[Any] = []
@@ -148,21 +130,6 @@ class Compiled(Generic[P, R]):
         names = [known.get(id(leaf), f"arg{k}") for k, leaf in enumerate(leaves)]
         return trace(self._function, self.__name__, leaves, names, self._varying, call)
 
-    def _build(self, program: Program) -> Any:
-        return _backend(self.backend).build(program)
-
-    def _add(self, call: Call) -> None:
-        self._calls = [call, *self._calls[: _MAX_PROGRAMS - 1]]
-        self._latest = call.call
-        self._traces += 1
-        if self._traces == _WARN_AFTER:
-            warnings.warn(
-                f"{self.__name__} has been traced {_WARN_AFTER} times, since shapes, numbers or "
-                "names that it reads differ from call to call. Give batches one size "
-                "(drop_last=True), and pass numbers that change as tensors",
-                stacklevel=5,
-            )
-
     def _note_varying_options(self) -> None:
         """Make options of optimizers that differ from the last trace inputs of the next one."""
         for optimizer, groups, _ in self._calls[0].traced.optimizers if self._calls else ():
@@ -179,8 +146,8 @@ class Compiled(Generic[P, R]):
         `randperm(N).split(batch)`, whose last one may be smaller; `data` are tensors and arrays
         (N, ...). Steps of one size run in one native loop, where the backend has one. What is no
         tensor or array is returned as by the last step. Raises `ValueError` where `order` has no
-        step, `IndexError` for a row that does not exist, `ShapeError` where results cannot be
-        stacked.
+        step or one without rows, `IndexError` for a row that does not exist, `ShapeError` where
+        results cannot be stacked.
 
         >>> import tinygrad_fc as tg
         >>> total = tg.zeros(())
@@ -192,26 +159,23 @@ class Compiled(Generic[P, R]):
         (tensor([3., 7., 5.]), tensor(15.))
         """
         build = getattr(_backend(self.backend), "build_loop", None)
-        return run_epoch(self, self._latest_call, build, order, data)
-
-    def _latest_call(self) -> Call | None:
-        return next((call for call in self._calls if call.call is self._latest), None)
+        return run_epoch(self, build, order, data)
 
     @property
     def programs(self) -> list[Program]:
-        """The programs, one for each signature, the last one first."""
+        """The programs, one for each signature, that of the last call first."""
         return [call.program for call in self._calls]
 
     @property
     def source(self) -> str:
-        """The program of the last trace as NumPy source."""
+        """The program of the last call as NumPy source."""
         if not self._calls:
             raise CompileError(f"{self.__name__} has no program yet. Call it once")
         return str(self._calls[0].kernel.source)
 
     @property
     def sources(self) -> dict[str, str]:
-        """The source of every program by its signature; the last one first.
+        """The source of every program by its signature; that of the last call first.
 
         Several programs of one signature are numbered in the order of their traces.
 
@@ -221,22 +185,11 @@ class Compiled(Generic[P, R]):
         >>> list(double.sources)
         ['float64[3] #2', 'float64[2, 2]', 'float64[3]']
         """
-        named: dict[str, str] = {}
-        for call in reversed(self._calls):
-            count = 1 + sum(key.split(" #")[0] == call.signature for key in named)
-            named[call.signature + (f" #{count}" if count > 1 else "")] = call.kernel.source
-        return dict(reversed(named.items()))
-
-
-def _no_program(args: Any, kwargs: Any) -> Any:
-    del args, kwargs
-    return MISS
+        return {call.signature: call.kernel.source for call in self._calls}
 
 
 def _detached(leaf: Any) -> Any:
-    if not isinstance(leaf, Node) or leaf._op is None:
-        return leaf
-    return result_of_op(leaf._array, leaf._op if leaf._requires_grad else None)
+    return leaf.detach() if getattr(leaf, "_op", None) else leaf
 
 
 def _backend(name: str | None) -> Any:
@@ -255,13 +208,10 @@ def _argument_names(function: Any, args: Any, kwargs: Any) -> dict[int, str]:
         bound = inspect.signature(function).bind(*args, **kwargs).arguments
     except (TypeError, ValueError):
         return {}
-    names: dict[int, str] = {}
+    names = {id(value): name for name, value in bound.items()}
     for name, value in bound.items():
-        names[id(value)] = name
         if isinstance(value, tuple | list):
             names |= {id(x): f"{name}{k}" for k, x in enumerate(value)}
-        elif isinstance(value, dict):
-            names |= {id(x): str(key) for key, x in value.items()}
     return names
 
 
@@ -285,8 +235,8 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     on a value, `item()`, printing, clocks, files, iterators, random numbers of other libraries, a
     name or container that the function changes and a tensor that it keeps outside are refused.
     Anything else is as it was at the trace, like under `jax.jit`: what `getattr` with a computed
-    name, `__slots__` or other installed packages yield is not compared. Results are arrays of their
-    own, whose graph counts as used; floating-point warnings are not given.
+    name, `__slots__` or other installed packages yield is not compared. Results are
+    arrays of their own and require no grad; floating-point warnings are not given.
 
     `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
     stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache
@@ -304,11 +254,4 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
         raise ValueError(f"backend is {backend!r}. Expected one of {', '.join(_BACKENDS)}")
     if function is None:
         return functools.partial(compile, backend=backend)
-    if not callable(function):
-        raise TypeError(f"compile got {function!r:.80}. Expected a function")
-    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-        raise TypeError(
-            f"compile got {function.__name__}, a generator or a coroutine. Expected a function "
-            "that runs from its first line to its last: compile the step that it repeats"
-        )
     return Compiled(function, backend)

@@ -38,15 +38,10 @@ _WHOLE = (special.erf, special.ndtr, special.lgamma, special.polygamma, activati
 
 @dataclass(frozen=True)
 class Output:
-    """In the tree of results: output number `number`, as a tensor or as an array.
-
-    `op` made the tensor, if it requires grad: its graph stays inside, as if `backward()` had
-    freed it.
-    """
+    """In the tree of results: output number `number`, as a tensor or as an array."""
 
     number: int
     tensor: bool
-    op: Any = None
 
 
 class OptimizerGuard(NamedTuple):
@@ -404,8 +399,7 @@ def _finish(run: Trace, traced: Traced, result: Any) -> None:
         tensor = isinstance(leaf, Node)
         if type(leaf) is Tracer or (tensor and is_inside(leaf)):
             program.returned.append(len(program.outputs))
-            op = leaf._op if tensor and leaf._requires_grad else None
-            return Output(output(ir.array_of(leaf)), tensor=tensor, op=op)
+            return Output(output(ir.array_of(leaf)), tensor=tensor)
         if tensor and run.source(leaf).kind == "argument":
             return run.source(leaf)
         if not isinstance(leaf, (Node, np.ndarray, np.generic, np.dtype, *guards.PLAIN)):
