@@ -210,7 +210,9 @@ def test_a_wrong_width_names_the_layer_and_what_came_before():
         ),
         (lambda: nn.BatchNorm1d(3)(tg.zeros(3)), ShapeError, r"shape \(3,\), expected \(N, C\)"),
         (lambda: nn.BatchNorm1d(3)(tg.zeros(1, 3)), ValueError, "more than one value per channel"),
-        (lambda: nn.InstanceNorm1d(3)(tg.zeros(2, 3, 1)), ValueError, "more than one value"),
+        (lambda: nn.InstanceNorm1d(3)(tg.zeros(2, 3, 1)), ValueError, "expected .* L above 1"),
+        (lambda: F.instance_norm(tg.zeros(2, 3)), ValueError, r"expected \(N, C, L\)"),
+        (lambda: F.group_norm(tg.zeros(1, 2), 2), ValueError, "more than one value per group"),
         (lambda: F.group_norm(tg.zeros(2, 4), 3), ShapeError, "num_groups is 3, expected"),
         (
             lambda: F.layer_norm(tg.zeros(2, 4), (3,)),

@@ -103,7 +103,7 @@ def to_array(values: Any) -> Any:
     return np.asarray(values)
 
 
-def require(condition: bool, function: str, expected: Any, **argument: Any) -> None:
+def check_argument(condition: bool, function: str, expected: Any, **argument: Any) -> None:
     """Raise `ValueError` unless `condition`; `expected` is a phrase or a tuple of choices."""
     if not condition:
         ((name, value),) = argument.items()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import require
+from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.random import rng_of
 
@@ -37,7 +37,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         slope = 0.01 if param is None else param
         return math.sqrt(2 / (1 + slope**2))
     known = (*_GAINS, "leaky_relu")
-    require(nonlinearity in _GAINS, "calculate_gain", known, nonlinearity=nonlinearity)
+    check_argument(nonlinearity in _GAINS, "calculate_gain", known, nonlinearity=nonlinearity)
     return _GAINS[nonlinearity]
 
 
@@ -91,8 +91,8 @@ def trunc_normal_(
     >>> bool((w.abs() <= 2).all())
     True
     """
-    require(a < b, "trunc_normal_", f"less than b = {b}", a=a)
-    require(std > 0, "trunc_normal_", "more than 0", std=std)
+    check_argument(a < b, "trunc_normal_", f"less than b = {b}", a=a)
+    check_argument(std > 0, "trunc_normal_", "more than 0", std=std)
     standard = _truncated(tensor.numel(), (a - mean) / std, (b - mean) / std, rng_of(generator))
     return _set(tensor, np.clip(standard * std + mean, a, b).reshape(tensor.shape))
 
@@ -249,7 +249,7 @@ def sparse_(
     6
     """
     _check_dimensions("sparse_", tensor, exactly=True)
-    require(0 <= sparsity <= 1, "sparse_", "a fraction in [0, 1]", sparsity=sparsity)
+    check_argument(0 <= sparsity <= 1, "sparse_", "a fraction in [0, 1]", sparsity=sparsity)
     rng = rng_of(generator)
     values = rng.standard_normal(tensor.shape) * std
     ranks = rng.permuted(np.tile(np.arange(len(values))[:, None], values.shape[1]), axis=0)
@@ -272,6 +272,6 @@ def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     modes = ("fan_in", "fan_out")
-    require(mode.lower() in modes, "kaiming", "'fan_in' or 'fan_out'", mode=mode)
+    check_argument(mode.lower() in modes, "kaiming", "'fan_in' or 'fan_out'", mode=mode)
     fan = _fans("kaiming", tensor)[modes.index(mode.lower())]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)

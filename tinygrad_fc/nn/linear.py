@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import require
+from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.shape import flatten, unflatten
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn import functional as F
@@ -33,7 +33,7 @@ _NO_SETTINGS: dict[str, Any] = {}
 def _check_widths(layer: str, **widths: Any) -> None:
     for name, n in widths.items():
         positive = isinstance(n, int | np.integer) and n >= 1
-        require(bool(positive), layer, "an integer of at least 1", **{name: n})
+        check_argument(bool(positive), layer, "an integer of at least 1", **{name: n})
 
 
 class Linear(Module):

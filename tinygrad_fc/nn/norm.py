@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.functional.arguments import require
+from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
@@ -271,7 +271,7 @@ class GroupNorm(_Affine):
     ) -> None:
         super().__init__()
         expected = f"a divisor of num_channels = {num_channels}"
-        require(num_channels % num_groups == 0, "GroupNorm", expected, num_groups=num_groups)
+        check_argument(num_channels % num_groups == 0, "GroupNorm", expected, num_groups=num_groups)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.affine = affine
         self._add_affine(num_channels, device, dtype, weight=affine, bias=bias)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import require
+from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
@@ -207,5 +207,5 @@ def _gradients(parameters: Tensors, function: str) -> list[Tensor]:
 
 
 def _limit(name: str, value: float) -> float:
-    require(float(value) >= 0, "clip_grad", "at least 0", **{name: value})
+    check_argument(float(value) >= 0, "clip_grad", "at least 0", **{name: value})
     return float(value)

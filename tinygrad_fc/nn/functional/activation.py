@@ -1,4 +1,4 @@
-"""Activation functions under PyTorch's names: the output has the shape of the input `x`.
+"""Activation functions under PyTorch's names; all but `glu` preserve the shape of the input `x`.
 
 At a kink the derivative equals PyTorch's. `inplace` is accepted for compatibility and has no
 effect: the input is never modified.
@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import normalize_dim, require
+from tinygrad_fc.functional.arguments import check_argument, normalize_dim
 from tinygrad_fc.functional.reduction import log_softmax, softmax
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.graph import record
-from tinygrad_fc.ops import activation as a
-from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops import activation, elementwise
 from tinygrad_fc.ops.elementwise import sigmoid, tanh
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.silu(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.7311])
     """
-    return a.silu(input)
+    return activation.silu(input)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -51,7 +50,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.mish(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.8651])
     """
-    return a.mish(input)
+    return activation.mish(input)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -64,8 +63,10 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     >>> tg.nn.functional.gelu(tg.tensor([0.0, 1.0]))
     tensor([0.    , 0.8413])
     """
-    require(approximate in ("none", "tanh"), "gelu", '"none" or "tanh"', approximate=approximate)
-    return a.gelu(input) if approximate == "none" else a.gelu_tanh(input)
+    check_argument(
+        approximate in ("none", "tanh"), "gelu", '"none" or "tanh"', approximate=approximate
+    )
+    return activation.gelu(input) if approximate == "none" else activation.gelu_tanh(input)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -79,9 +80,9 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     >>> tg.nn.functional.softplus(tg.tensor([0.0, 1000.0]))
     tensor([6.9315e-01, 1.0000e+03])
     """
-    require(beta != 0, "softplus", "a nonzero number", beta=beta)
-    out = record(a.softplus, (input,), {"beta": beta})
-    return out if threshold >= 20 else e.where(input * beta > threshold, input, out)
+    check_argument(beta != 0, "softplus", "a nonzero number", beta=beta)
+    out = record(activation.softplus, (input,), {"beta": beta})
+    return out if threshold >= 20 else elementwise.where(input * beta > threshold, input, out)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     >>> tg.nn.functional.logsigmoid(tg.tensor([0.0, -1000.0]))
     tensor([-6.9315e-01, -1.0000e+03])
     """
-    return a.logsigmoid(input)
+    return activation.logsigmoid(input)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -101,7 +102,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.elu(tg.tensor([-1.0, 1.0]))
     tensor([-0.6321,  1.    ])
     """
-    return record(a.elu, (input,), {"alpha": alpha})
+    return record(activation.elu, (input,), {"alpha": alpha})
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -114,7 +115,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.selu(tg.tensor([-1.0, 1.0]))
     tensor([-1.1113,  1.0507])
     """
-    return record(a.elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE})
+    return record(activation.elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE})
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -126,7 +127,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.celu(tg.tensor([-1.0, 1.0]), alpha=2.0)
     tensor([-0.7869,  1.    ])
     """
-    return record(a.elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha})
+    return record(activation.elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha})
 
 
 def softsign(input: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ def softsign(input: Tensor) -> Tensor:
     >>> tg.nn.functional.softsign(tg.tensor([-1.0, 3.0]))
     tensor([-0.5 ,  0.75])
     """
-    return input / (e.absolute(input) + 1)
+    return input / (elementwise.absolute(input) + 1)
 
 
 def tanhshrink(input: Tensor) -> Tensor:
@@ -188,7 +189,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.relu(tg.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return e.relu(input)
+    return elementwise.relu(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -198,7 +199,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     >>> tg.nn.functional.leaky_relu(tg.tensor([-1.0, 2.0]))
     tensor([-0.01,  2.  ])
     """
-    return record(a.leaky_relu, (input,), {"negative_slope": negative_slope})
+    return record(activation.leaky_relu, (input,), {"negative_slope": negative_slope})
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -221,7 +222,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         weight = weight.reshape((-1, *(1,) * (input.ndim - 2)))
     elif weight.ndim > input.ndim:
         weight = weight.reshape(())
-    return e.where(input > 0, input, weight * input)
+    return elementwise.where(input > 0, input, weight * input)
 
 
 def hardtanh(
@@ -235,8 +236,8 @@ def hardtanh(
     >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
     tensor([-1. ,  0.5])
     """
-    require(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
-    return record(a.hardtanh, (input,), {"low": min_val, "high": max_val})
+    check_argument(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
+    return record(activation.hardtanh, (input,), {"low": min_val, "high": max_val})
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -276,7 +277,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> tg.nn.functional.hardshrink(tg.tensor([0.5, 2.0]))
     tensor([0., 2.])
     """
-    return e.where((input >= -lambd) & (input <= lambd), 0, input)
+    return elementwise.where((input >= -lambd) & (input <= lambd), 0, input)
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -288,8 +289,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> tg.nn.functional.softshrink(tg.tensor([-2.0, 0.25]))
     tensor([-1.5,  0. ])
     """
-    require(lambd >= 0, "softshrink", "at least 0", lambd=lambd)
-    return input - e.clip(input, -lambd, lambd)
+    check_argument(lambd >= 0, "softshrink", "at least 0", lambd=lambd)
+    return input - elementwise.clip(input, -lambd, lambd)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -299,4 +300,4 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     >>> tg.nn.functional.threshold(tg.tensor([0.5, 2.0]), 1.0, -1.0)
     tensor([-1.,  2.])
     """
-    return e.where(input <= threshold, value, input)
+    return elementwise.where(input <= threshold, value, input)

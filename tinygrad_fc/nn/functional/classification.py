@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import require, to_array
+from tinygrad_fc.functional.arguments import check_argument, to_array
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn.functional.loss import (
@@ -17,8 +17,8 @@ from tinygrad_fc.nn.functional.loss import (
     float_target,
     reduced,
 )
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import loss as l
+from tinygrad_fc.ops import elementwise
+from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import logsigmoid, softplus
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-class ClassIndices:
-    """Logits (n, C), checked class indices (n,) and sample weights of a classification loss."""
+class ClassificationInputs:
+    """Scores (n, C), checked class indices (n,) and class weights of a classification loss."""
 
     def __init__(
         self, loss: str, input: Any, target: Any, weight: Any, ignore_index: int | None = None
@@ -55,26 +55,29 @@ class ClassIndices:
             )
         self.scores = as_matrix(input)
         self.indices, self.valid = indices.reshape(-1), None
-        self.count = self.scores.shape[1]
+        self.num_classes = self.scores.shape[1]
         outside = self._outside()
-        if ignore_index is not None and (outside or 0 <= ignore_index < self.count):
+        # Otherwise no index can equal `ignore_index`.
+        if ignore_index is not None and (outside or 0 <= ignore_index < self.num_classes):
             self.valid = self.indices != ignore_index
             self.indices = np.where(self.valid, self.indices, 0)
             outside = self._outside()
         if outside:
             y = self.indices
-            wrong = y[(y < 0) | (y >= self.count)][0]
+            wrong = y[(y < 0) | (y >= self.num_classes)][0]
             raise RangeError(
-                f"{loss}: a class index is {wrong}, expected 0 to {self.count - 1} for an "
+                f"{loss}: a class index is {wrong}, expected 0 to {self.num_classes - 1} for an "
                 f"input of shape {input.shape}. Number the classes from 0, or make the last "
                 "layer wider"
             )
-        self.class_weight: Any = None if weight is None else class_weight(loss, weight, self.count)
+        self.class_weight: Any = (
+            None if weight is None else class_weight(loss, weight, self.num_classes)
+        )
         self.unweighted = self.class_weight is None and self.valid is None
 
     def _outside(self) -> bool:
         y = self.indices
-        return y.size > 0 and not (y.min() >= 0 and y.max() < self.count)
+        return y.size > 0 and not (y.min() >= 0 and y.max() < self.num_classes)
 
     def sample_weight(self) -> Any:
         """Return the sample weights (n,): the weight of the class, 0 for an ignored sample."""
@@ -90,23 +93,26 @@ class ClassIndices:
         n, where = len(self.indices), device_of(self.indices)
         uniform, valid = self.class_weight, self.valid
         if uniform is None:
-            uniform = move_to_device(np.ones(self.count), where)
+            uniform = move_to_device(np.ones(self.num_classes), where)
         if valid is None:
             valid = move_to_device(np.ones(n), where)
-        out = np.outer(valid, uniform * (smoothing / self.count))
+        out = np.outer(valid, uniform * (smoothing / self.num_classes))
         out[np.arange(n), self.indices] += self.sample_weight() * (1 - smoothing)
         return out.astype(self.scores._array.dtype)
 
     def reduced(self, losses: Tensor, reduction: str, *, is_weighted: bool = False) -> Tensor:
-        """Return the weighted mean or sum of the losses (n,), or reshape them like the target."""
+        """Return the weighted mean or sum of the losses (n,), or reshape them like the target.
+
+        `is_weighted`: the losses contain the weights already.
+        """
         if self.valid is not None:  # an ignored loss may be infinite
-            losses = e.where(self.valid, losses, 0)
+            losses = elementwise.where(self.valid, losses, 0)
         if not (is_weighted or self.unweighted):
             losses = losses * self.sample_weight()
         if reduction == "none":
             return losses.reshape(self.shape)
         if reduction == "mean" and not self.unweighted:
-            return e.divide(losses.sum(), self.sample_weight().sum())
+            return elementwise.divide(losses.sum(), self.sample_weight().sum())
         return reduced(losses, reduction)
 
 
@@ -155,8 +161,8 @@ def cross_entropy(
     or class probabilities of the input's shape. `weight` (C,) are class weights; `"mean"` divides
     by the sum of the sample weights. Samples of class `ignore_index` are ignored.
     `label_smoothing`, in [0, 1], is the weight of the uniform distribution in the target (Szegedy
-    et al., 2016). Raises `ShapeError`, `RangeError` for a class outside 0 to C - 1, `DtypeError`
-    for float classes.
+    et al., 2016). Raises `ShapeError` for a target of another shape, `RangeError` for a class
+    outside 0 to C - 1, `DtypeError` for float classes.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 2), tg.tensor([1]))
@@ -165,19 +171,21 @@ def cross_entropy(
     check_prediction("cross_entropy", input)
     if label_smoothing:
         valid, expected = 0 <= label_smoothing <= 1, "a fraction in [0, 1]"
-        require(valid, "cross_entropy", expected, label_smoothing=label_smoothing)
+        check_argument(valid, "cross_entropy", expected, label_smoothing=label_smoothing)
     if input.ndim and getattr(target, "shape", None) == input.shape:
-        expected = "-100, since the target holds probabilities"
-        require(ignore_index < 0, "cross_entropy", expected, ignore_index=ignore_index)
+        expected = "a negative number, since the target holds probabilities"
+        check_argument(ignore_index < 0, "cross_entropy", expected, ignore_index=ignore_index)
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    classes = ClassIndices("cross_entropy", input, target, weight, ignore_index)
+    classes = ClassificationInputs("cross_entropy", input, target, weight, ignore_index)
     x, y = classes.scores, classes.indices
     if label_smoothing:
-        losses = l.soft_cross_entropy(x, classes.smoothed(label_smoothing))
+        losses = loss_ops.soft_cross_entropy(x, classes.smoothed(label_smoothing))
         return classes.reduced(losses, reduction, is_weighted=True)
     if classes.unweighted and reduction in ("mean", "sum"):
-        return record(l.cross_entropy, (x, y), {"count": len(y) if reduction == "mean" else 1})
-    return classes.reduced(l.cross_entropy(x, y), reduction)
+        return record(
+            loss_ops.cross_entropy, (x, y), {"count": len(y) if reduction == "mean" else 1}
+        )
+    return classes.reduced(loss_ops.cross_entropy(x, y), reduction)
 
 
 def _soft_cross_entropy(
@@ -195,9 +203,9 @@ def _soft_cross_entropy(
     if weight is not None:
         y = y * class_weight("cross_entropy", weight, x.shape[1])
     if reduction == "mean":
-        return l.soft_cross_entropy(x, y, count=x.shape[0])
+        return loss_ops.soft_cross_entropy(x, y, count=x.shape[0])
     shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-    return reduced(l.soft_cross_entropy(x, y).reshape(shape), reduction)
+    return reduced(loss_ops.soft_cross_entropy(x, y).reshape(shape), reduction)
 
 
 def nll_loss(
@@ -216,7 +224,7 @@ def nll_loss(
     >>> tg.nn.functional.nll_loss(tg.tensor([[-0.5, -1.0]]), tg.tensor([1]))
     tensor(1.)
     """
-    classes = ClassIndices("nll_loss", input, target, weight, ignore_index)
+    classes = ClassificationInputs("nll_loss", input, target, weight, ignore_index)
     losses = -classes.scores[np.arange(len(classes.indices)), classes.indices]
     return classes.reduced(losses, reduction)
 
@@ -239,18 +247,18 @@ def multi_margin_loss(
     >>> tg.nn.functional.multi_margin_loss(tg.tensor([[1.0, 3.0]]), tg.tensor([0]))
     tensor(1.5)
     """
-    require(p in (1, 2), "multi_margin_loss", "1 or 2", p=p)
+    check_argument(p in (1, 2), "multi_margin_loss", "1 or 2", p=p)
     if input.ndim > 2:
         raise ShapeError(
             f"multi_margin_loss: input has shape {input.shape}, expected logits (N, C) or "
             "(C,). Flatten the other axes"
         )
-    classes = ClassIndices("multi_margin_loss", input, target, weight)
+    classes = ClassificationInputs("multi_margin_loss", input, target, weight)
     x, y = classes.scores, classes.indices
-    excess = e.relu(margin - x[np.arange(len(y)), y][..., None] + x)
+    excess = elementwise.relu(margin - x[np.arange(len(y)), y][..., None] + x)
     excess = excess if p == 1 else excess * excess
-    others = y[:, None] != np.arange(classes.count)
-    losses = e.where(others, excess, 0).mean(-1)
+    others = y[:, None] != np.arange(classes.num_classes)
+    losses = elementwise.where(others, excess, 0).mean(-1)
     if classes.class_weight is not None:
         losses = losses * classes.class_weight[y]
     return reduced(losses.reshape(classes.shape), reduction)
@@ -276,7 +284,7 @@ def binary_cross_entropy(
                 f"binary_cross_entropy: {name} has a value outside [0, 1], expected "
                 "probabilities. Apply sigmoid, or use binary_cross_entropy_with_logits"
             )
-    losses = l.binary_cross_entropy(input, float_target(target, input))
+    losses = loss_ops.binary_cross_entropy(input, float_target(target, input))
     losses = losses if weight is None else losses * weight
     return reduced(losses, reduction)
 
@@ -301,7 +309,7 @@ def binary_cross_entropy_with_logits(
     check_shapes("binary_cross_entropy_with_logits", input, target)
     target = float_target(target, input)
     if pos_weight is None:
-        losses = l.binary_cross_entropy_with_logits(input, target)
+        losses = loss_ops.binary_cross_entropy_with_logits(input, target)
     else:
         losses = target * pos_weight * softplus(-input) + (1 - target) * softplus(input)
     losses = losses if weight is None else losses * weight

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import require, to_array
+from tinygrad_fc.functional.arguments import check_argument, to_array
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.functional.linalg import einsum, linear
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import mutation_lock, record_change, wrap
-from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops import elementwise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ def embedding(
     if padding_idx is None:
         return out
     padding = indices == padding_row(padding_idx, count)
-    return e.where(padding[..., None], out.detach(), out)
+    return elementwise.where(padding[..., None], out.detach(), out)
 
 
 def _check_integers(function: str, indices: Any) -> None:
@@ -84,7 +84,7 @@ def _check_range(function: str, indices: Any, count: int, setting: str) -> None:
     if indices.size and not 0 <= indices.min() <= indices.max() < count:
         raise RangeError(
             f"{function}: the indices are {indices.min()} to {indices.max()}, expected 0 to "
-            f"{count - 1}. Number the classes from 0, or raise {setting}"
+            f"{count - 1}. Number them from 0, or raise {setting}"
         )
 
 
@@ -122,7 +122,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     _check_integers("one_hot", indices)
     if num_classes == -1:
         num_classes = int(indices.max(initial=-1)) + 1
-    require(num_classes >= 1, "one_hot", "at least 1", num_classes=num_classes)
+    check_argument(num_classes >= 1, "one_hot", "at least 1", num_classes=num_classes)
     _check_range("one_hot", indices, num_classes, "num_classes")
     return wrap((indices[..., None] == np.arange(num_classes)).astype(np.int64))
 
@@ -143,7 +143,7 @@ def pad(
     """
     modes: dict[str, Any] = {"replicate": "edge", "circular": "wrap"}  # NumPy's names
     known = ("constant", "reflect", *modes)
-    require(mode in known, "pad", known, mode=mode)
+    check_argument(mode in known, "pad", known, mode=mode)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ShapeError(
             f"pad: pad is {tuple(pad)} for an input of shape {input.shape}, expected two widths "

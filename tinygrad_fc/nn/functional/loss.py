@@ -10,12 +10,11 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import require, to_array
+from tinygrad_fc.functional.arguments import check_argument, to_array
 from tinygrad_fc.functional.linalg import vector_norm
 from tinygrad_fc.graph import Node, record, wrap
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import loss as l
-from tinygrad_fc.ops import reduce as r
+from tinygrad_fc.ops import elementwise, reduce
+from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import softplus
 
 if TYPE_CHECKING:
@@ -92,12 +91,12 @@ def reduced(losses: Tensor, reduction: str, known: tuple[str, ...] = REDUCTIONS)
 
     Raises `ValueError` for a reduction that is not in `known`.
     """
-    require(reduction in known, "loss", known, reduction=reduction)
+    check_argument(reduction in known, "loss", known, reduction=reduction)
     if reduction == "mean":
-        return r.mean(losses)
+        return reduce.mean(losses)
     if reduction == "batchmean":
-        return e.divide(r.sum_(losses), losses.shape[0] if losses.ndim else 1)
-    return r.sum_(losses) if reduction == "sum" else losses
+        return elementwise.divide(reduce.sum_(losses), losses.shape[0] if losses.ndim else 1)
+    return reduce.sum_(losses) if reduction == "sum" else losses
 
 
 def weighted(
@@ -138,9 +137,10 @@ def mse_loss(
     array = input._array
     batch = len(array) if array.ndim else 1
     count = {"mean": array.size, "batchmean": batch, "sum": 1}.get(reduction)
+    # `count` is None for "none" and unknown reductions, 0 for no elements.
     if weight is not None or not count:
         return weighted((input - target) ** 2, weight, reduction, BATCH_REDUCTIONS)
-    out = record(l.squared_error, (input, target), {"count": count})
+    out = record(loss_ops.squared_error, (input, target), {"count": count})
     if out._array != out._array:  # NaN: only then is the target checked
         check_not_nan("mse_loss", target)
     return out
@@ -159,7 +159,7 @@ def l1_loss(
     tensor(2.)
     """
     check_shapes("l1_loss", input, target)
-    losses = e.absolute(e.subtract(input, float_target(target, input)))
+    losses = elementwise.absolute(elementwise.subtract(input, float_target(target, input)))
     return weighted(losses, weight, reduction)
 
 
@@ -181,8 +181,8 @@ def huber_loss(
     tensor([0.125, 2.5  ])
     """
     check_shapes("huber_loss", input, target)
-    require(delta > 0, "huber_loss", "more than 0", delta=delta)
-    losses = record(l.huber, (input, float_target(target, input)), {"delta": delta})
+    check_argument(delta > 0, "huber_loss", "more than 0", delta=delta)
+    losses = record(loss_ops.huber, (input, float_target(target, input)), {"delta": delta})
     if weight is not None:  # PyTorch does not divide by the sum of the weights here
         losses = weighted(losses, weight, "none")
     return reduced(losses, reduction)
@@ -201,7 +201,7 @@ def smooth_l1_loss(
     >>> tg.nn.functional.smooth_l1_loss(tg.tensor([0.5, 3.0]), tg.zeros(2), reduction="none")
     tensor([0.125, 2.5  ])
     """
-    require(beta >= 0, "smooth_l1_loss", "at least 0", beta=beta)
+    check_argument(beta >= 0, "smooth_l1_loss", "at least 0", beta=beta)
     check_shapes("smooth_l1_loss", input, target)
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
@@ -225,8 +225,8 @@ def kl_div(
     check_shapes("kl_div", input, target)
     target = float_target(target, input)
     if log_target:
-        return reduced(e.exp(target) * (target - input), reduction, BATCH_REDUCTIONS)
-    losses = e.multiply_no_nan(target, e.log(target)) - target * input
+        return reduced(elementwise.exp(target) * (target - input), reduction, BATCH_REDUCTIONS)
+    losses = elementwise.multiply_no_nan(target, elementwise.log(target)) - target * input
     return reduced(losses, reduction, BATCH_REDUCTIONS)
 
 
@@ -250,10 +250,16 @@ def poisson_nll_loss(
     """
     check_shapes("poisson_nll_loss", input, target)
     target = float_target(target, input)
-    losses = e.exp(input) - target * input if log_input else input - target * e.log(input + eps)
+    losses = (
+        elementwise.exp(input) - target * input
+        if log_input
+        else input - target * elementwise.log(input + eps)
+    )
     if full:
-        stirling = target * e.log(target) - target + 0.5 * e.log(2 * math.pi * target)
-        losses = losses + e.where(to_array(target) > 1, stirling, 0)
+        stirling = (
+            target * elementwise.log(target) - target + 0.5 * elementwise.log(2 * math.pi * target)
+        )
+        losses = losses + elementwise.where(to_array(target) > 1, stirling, 0)
     return reduced(losses, reduction)
 
 
@@ -267,7 +273,7 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """Return `(log(var) + (input - target)**2 / var) / 2`, reduced, for variances `var`.
 
-    `input` and `target` have the same shape (N, ...). `var` has this shape, or size 1 on its last
+    `input` and `target` have the same shape (N, ...). `var` has this shape, or size 1 on one
     axis, or no last axis, or is a number. It is clamped to at least `eps`, and its gradient ignores
     the clamp. `full` adds `log(2 pi) / 2`. Raises `ShapeError` for other shapes, `ValueError` for a
     negative variance. Nix and Weigend (1994).
@@ -281,7 +287,7 @@ def gaussian_nll_loss(
     with grad_mode.no_grad():
         variance.clamp_(min=eps)
     distance = input - float_target(target, input)
-    losses = (e.log(variance) + distance * distance / variance) * 0.5
+    losses = (elementwise.log(variance) + distance * distance / variance) * 0.5
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
     return reduced(losses, reduction)
@@ -319,7 +325,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     >>> tg.nn.functional.normalize(tg.tensor([[3.0, 4.0]]))
     tensor([[0.6, 0.8]])
     """
-    return input / e.clip(vector_norm(input, p, dim, keepdim=True), eps, math.inf)
+    return input / elementwise.clip(vector_norm(input, p, dim, keepdim=True), eps, math.inf)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -354,7 +360,7 @@ def pairwise_distance(
 
 def _hinge(x: Any) -> Any:
     # As PyTorch's clamp(min=0): the derivative at 0 is 1, while that of relu is 0.
-    return e.clip(x, 0, math.inf)
+    return elementwise.clip(x, 0, math.inf)
 
 
 def hinge_embedding_loss(
@@ -372,7 +378,9 @@ def hinge_embedding_loss(
     """
     check_shapes("hinge_embedding_loss", input, target)
     sign = to_array(target)
-    losses = e.where(sign != 1, _hinge(margin - input), 0) + e.where(sign != -1, input, 0)
+    losses = elementwise.where(sign != 1, _hinge(margin - input), 0) + elementwise.where(
+        sign != -1, input, 0
+    )
     return reduced(losses, reduction)
 
 
@@ -431,8 +439,10 @@ def cosine_embedding_loss(
         )
     # PyTorch's epsilon, for vectors of zeros.
     square1, square2 = ((x * x).sum(-1) + 1e-12 for x in (input1, input2))
-    cosine = (input1 * input2).sum(-1) / e.sqrt(square1 * square2)
-    losses = e.where(sign == 1, 1 - cosine, 0) + e.where(sign == -1, _hinge(cosine - margin), 0)
+    cosine = (input1 * input2).sum(-1) / elementwise.sqrt(square1 * square2)
+    losses = elementwise.where(sign == 1, 1 - cosine, 0) + elementwise.where(
+        sign == -1, _hinge(cosine - margin), 0
+    )
     return reduced(losses, reduction)
 
 
@@ -459,10 +469,10 @@ def triplet_margin_loss(
     """
     check_shapes("triplet_margin_loss", anchor, positive)
     check_shapes("triplet_margin_loss", anchor, negative)
-    require(margin > 0, "triplet_margin_loss", "more than 0", margin=margin)
+    check_argument(margin > 0, "triplet_margin_loss", "more than 0", margin=margin)
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
-        far = e.minimum(far, pairwise_distance(positive, negative, p, eps))
+        far = elementwise.minimum(far, pairwise_distance(positive, negative, p, eps))
     losses = _hinge(near - far + margin)
     return reduced(losses, reduction)

@@ -9,11 +9,10 @@ import numpy as np
 
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import require
+from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.graph import mutation_lock, record, record_change
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import norm as n
+from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def _normalized(
     x: Any, axis: tuple[int, ...], eps: float, weight: Any, bias: Any, *, centered: bool = True
 ) -> Tensor:
     """Return `x` normalized over `axis`, times `weight` plus `bias`, which broadcast."""
-    out = record(n.normalized, (x,), {"axis": axis, "eps": eps, "centered": centered})
+    out = record(norm.normalized, (x,), {"axis": axis, "eps": eps, "centered": centered})
     return _affine(out, weight, bias)
 
 
@@ -39,7 +38,7 @@ def _affine(x: Any, weight: Any, bias: Any) -> Tensor:
     """Return `x * weight + bias`; a weight of None is 1, a bias of None 0."""
     if weight is None and bias is None:
         return x  # type: ignore[no-any-return]
-    return n.affine(x, 1.0 if weight is None else weight, 0.0 if bias is None else bias)
+    return norm.affine(x, 1.0 if weight is None else weight, 0.0 if bias is None else bias)
 
 
 def layer_norm(
@@ -117,7 +116,9 @@ def group_norm(
         )
     weight, bias = _per_channel("group_norm", input, weight, bias)
     if math.prod(input.shape) == num_groups:
-        raise _single_value("group_norm", input)
+        raise _single_value(
+            "group_norm", input, "more than one value per group", "Use fewer groups"
+        )
     groups = input.reshape((input.shape[0], num_groups, math.prod(input.shape[1:]) // num_groups))
     return _affine(_normalized(groups, (-1,), eps, None, None).reshape(input.shape), weight, bias)
 
@@ -135,10 +136,10 @@ def _per_channel(name: str, input: Any, *values: Any) -> list[Any]:
     return [v.reshape((count, *rest)) if rest and v is not None else v for v in values]
 
 
-def _single_value(name: str, input: Any) -> ValueError:
+def _single_value(name: str, input: Any, expected: str, fix: str) -> ValueError:
     return ValueError(
-        f"{name}: the input has shape {input.shape}, expected more than one value per channel in "
-        "training, since the deviation of a single value is 0. Use a larger batch, or call eval()"
+        f"{name}: the input has shape {input.shape}, expected {expected}, since the deviation of a "
+        f"single value is 0. {fix}"
     )
 
 
@@ -178,11 +179,12 @@ def batch_norm(
     )
     if training:
         if math.prod(input.shape[k] for k in axes) == 1:
-            raise _single_value("batch_norm", input)
+            expected = "more than one value per channel in training"
+            raise _single_value("batch_norm", input, expected, "Use a larger batch, or call eval()")
         _update(input, axes, running_mean, running_var, momentum)
         return _normalized(input, axes, eps, weight, bias)
-    scale = (1.0 if weight is None else weight) / e.sqrt(var + eps)
-    return n.affine(input, scale, (0.0 if bias is None else bias) - mean * scale)
+    scale = (1.0 if weight is None else weight) / elementwise.sqrt(var + eps)
+    return norm.affine(input, scale, (0.0 if bias is None else bias) - mean * scale)
 
 
 def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, momentum: float) -> None:
@@ -215,9 +217,9 @@ def instance_norm(
 ) -> Tensor:
     """Return `batch_norm` of each sample alone, over the axes after the channels.
 
-    `input` has shape (N, C, ...), all others (C,). The mean over the batch updates the running
-    statistics, which are used if `use_input_stats` is False. Raises as `batch_norm` does. Ulyanov
-    et al. (2016).
+    `input` has shape (N, C, ...), all others (C,). The running statistics are updated with the mean
+    of the samples' statistics, and are used if `use_input_stats` is False. Raises as `batch_norm`
+    does, and `ValueError` for a single value per channel of a sample. Ulyanov et al. (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.instance_norm(tg.tensor([[[1.0, 3.0]]]), eps=0.0)
@@ -226,7 +228,8 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
     if input.ndim < 3 or math.prod(input.shape[2:]) == 1:
-        raise _single_value("instance_norm", input)
+        expected = "(N, C, L) with L above 1"
+        raise _single_value("instance_norm", input, expected, "Use layer_norm over the channels")
     weight, bias = _per_channel("instance_norm", input, weight, bias)
     axes = tuple(range(2, input.ndim))
     _update(input, axes, running_mean, running_var, momentum)
@@ -247,7 +250,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0:
         return input
     scale = 1 / (1 - p) if p < 1 else 0.0
-    return record(n.dropout, (input, _keep_mask(input, p)), {"scale": scale})
+    return record(norm.dropout, (input, _keep_mask(input, p)), {"scale": scale})
 
 
 def alpha_dropout(
@@ -271,12 +274,14 @@ def alpha_dropout(
     saturation = -SELU_SCALE * SELU_ALPHA
     scale = 1 / math.sqrt((1 - p) * (1 + p * saturation**2))
     shift = -scale * p * saturation
-    return e.where(_keep_mask(input, p), input * scale + shift, scale * saturation + shift)
+    return elementwise.where(
+        _keep_mask(input, p), input * scale + shift, scale * saturation + shift
+    )
 
 
 def check_probability(p: float) -> None:
     """Raise `ValueError` unless `p` is in [0, 1]."""
-    require(0 <= p <= 1, "dropout", "a probability in [0, 1]", p=p)
+    check_argument(0 <= p <= 1, "dropout", "a probability in [0, 1]", p=p)
 
 
 def _keep_mask(input: Tensor, p: float) -> Any:
