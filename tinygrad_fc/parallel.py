@@ -51,6 +51,8 @@ FAN_IN = 16
 """The number of sums that one task adds up."""
 SCATTERED, CHUNK_BYTES = 1 << 20, 1 << 24
 """From how many bytes on parameters go to the workers directly; the size of a chunk by default."""
+BLOCK_ROWS = 2000
+"""The number of rows of a chunk that a worker processes at a time, to stay in its caches."""
 NOT_SEPARABLE = "It does not separate over rows: return (loss, weight), or pass check=False"
 _FOREIGN = (__file__.removesuffix("parallel.py"), "-packages")
 _thread = threading.local()
@@ -82,16 +84,18 @@ def backward(
 ) -> Tensor:
     """Add the gradient of a loss over all rows of `arrays` to `.grad`; return the loss.
 
-    `loss_fn(model, x, y)` gets a chunk of rows of each of the `arrays`: NumPy arrays, memory maps,
-    tensors, Zarr or Dask arrays of shapes (N, ...). It returns the mean over the chunk, or with
+    `loss_fn(model, x, y)` gets some rows of each of the `arrays`: NumPy arrays, memory maps,
+    tensors, Zarr or Dask arrays of shapes (N, ...). It returns the mean over these rows, or with
     `reduction="sum"` the sum. Where rows weigh differently (class weights, `ignore_index`), it
     returns the weighted mean and the sum of the weights. `client` is a `dask.distributed.Client`;
     None means threads of this process. Chunks are those of the first array, or have `chunk_rows`.
 
     `check` compares the loss of the first rows with that of their parts, and refuses a loss that
-    does not separate over rows. In training, batch norm takes the statistics of each chunk, as
-    DistributedDataParallel does, and is not checked. Each chunk draws random numbers (dropout) from
-    a seed of its own. `compiled` compiles the step in the workers; `progress` shows a bar.
+    does not separate over rows. Chunks then go through the step in blocks of up to 2,000 rows,
+    which stay in the processor's caches. With `check=False`, and with batch norm in training, whose
+    loss is not checked, chunks stay whole: batch norm takes the statistics of each chunk, as
+    DistributedDataParallel does. Each chunk draws random numbers (dropout) from a seed of its own.
+    `compiled` compiles the step in the workers; `progress` shows a bar.
 
     Raises `ChunkError` for an error, a NaN or an infinite loss in a chunk, `ValueError` for arrays
     that do not match, `ConnectionError` for a client that is closed or cut off. Parameters,
@@ -110,11 +114,8 @@ def backward(
     columns = _columns([a._array if isinstance(a, Node) else a for a in arrays], chunk_rows)
     tensors = [*model.parameters(), *model.buffers()]
     step = _sent(_pickled((model, loss_fn, tensors), tensors), [t._array for t in tensors], client)
-    run = delayed(_chunk_sums, pure=False)
-    parts = [
-        run(step, (reduction, compiled, check and not k), rows, seed + k, *chunks)
-        for k, (rows, *chunks) in enumerate(zip(*columns, strict=True))
-    ]
+    run, options = delayed(_chunk_sums, pure=False), (reduction, compiled, check, seed)
+    parts = [run(step, options, rows, *chunks) for rows, *chunks in zip(*columns, strict=True)]
     ((weight, loss, *sums),) = _computed([_tree(parts)], client, progress=progress)
     if not weight > 0:
         raise ChunkError(f"the weights of all rows add up to {weight}; expected more than 0")
@@ -191,8 +192,7 @@ def _chunks(array: Any, rows: list[range]) -> Sequence[Any]:
     if isinstance(array, dask.array.Array):
         sizes = tuple(len(r) for r in rows)
         return array.rechunk((sizes, *[-1] * (array.ndim - 1))).to_delayed().ravel()  # type: ignore[no-any-return]
-    base: Any = getattr(array, "base", None)
-    if isinstance(array, np.memmap) and isinstance(base, mmap.mmap) and array.mode != "c":
+    if isinstance(getattr(array, "base", None), mmap.mmap) and getattr(array, "mode", "c") != "c":
         # Workers open the file: a memory map that is pickled is copied whole.
         order = "F" if array.flags.fnc else "C"
         array = (array.filename, array.dtype, "r", array.offset, array.shape, order)
@@ -264,20 +264,21 @@ def _read(source: Any, rows: range) -> Any:
     return np.asarray(array[rows.start : rows.stop])
 
 
-def _chunk_sums(step: Any, options: Any, rows: range, seed: int, *chunks: Any) -> list[Any]:
+def _chunk_sums(step: Any, options: Any, rows: range, *chunks: Any) -> list[Any]:
     """Return the weight, the loss, gradients and buffers of a chunk, summed over its samples."""
-    (code, state), (reduction, compiled, check) = step, options
+    (code, state), (reduction, compiled, check, seed) = step, options
     try:
         tensors = [wrap(as_array(c() if callable(c) else c)) for c in chunks]
         if getattr(_thread, "code", None) != (code, compiled):  # one a thread, for its `.grad`
             _thread.replica, _thread.code = _Replica(code, compiled=compiled), (code, compiled)
         replica: _Replica = _thread.replica
-        replica.load(state)
-        if check:
-            replica.check(tensors, seed, reduction)
+        if check and not rows.start:
             replica.load(state)
-        with seeded(seed):
-            return replica.sums(tensors, reduction)
+            replica.check(tensors, seed, reduction)
+        size = BLOCK_ROWS if check and not replica.has_batch_norm else len(rows)
+        blocks = ([t[k : k + size] for t in tensors] for k in range(0, len(rows), size))
+        with seeded(seed + rows.start):
+            return reduce(_added, (replica.sums(block, state, reduction) for block in blocks))
     except Exception as error:
         message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
         at = f" At {line}." if (line := _line(error)) else ""
@@ -290,6 +291,8 @@ class _Replica:
     def __init__(self, code: bytes, *, compiled: bool) -> None:
         self.model, self.loss_fn, self.tensors = cloudpickle.loads(code)
         self.step: Any = compile_step(self._step) if compiled else self._step
+        norms = [m for m in self.model.modules() if isinstance(m, BatchNorm1d)]
+        self.has_batch_norm = any(m.training for m in norms)
 
     def load(self, state: Sequence[Any]) -> None:
         """Set the parameters, and the buffers to copies, since a step changes them."""
@@ -310,8 +313,9 @@ class _Replica:
         loss.backward()
         return loss, weight
 
-    def sums(self, tensors: Sequence[Tensor], reduction: str) -> list[Any]:
+    def sums(self, tensors: Sequence[Tensor], state: Sequence[Any], reduction: str) -> list[Any]:
         """Run a forward and a backward pass, and return the sums over the samples."""
+        self.load(state)
         loss, weight = self.step(*tensors)
         weight = np.float64(float(weight))
         scale = 1.0 if reduction == "sum" else weight.item()
@@ -330,8 +334,7 @@ class _Replica:
     def check(self, tensors: Sequence[Tensor], seed: int, reduction: str) -> None:
         """Raise `ValueError` where the loss of rows does not follow from those of two parts."""
         count = min(len(tensors[0]), 64)
-        norms = [m for m in self.model.modules() if isinstance(m, BatchNorm1d) and m.training]
-        if norms or count < 2:
+        if self.has_batch_norm or count < 2:
             return
 
         def value(start: int, stop: int, seed: int) -> tuple[float, float]:
