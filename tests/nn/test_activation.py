@@ -1,4 +1,4 @@
-"""Activations: values and gradients to the last digits, and modules made from functions."""
+"""Activations: gradients, kinks, accuracy, identities; modules of functions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 F = nn.functional
 few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
 
-# Every activation that treats each number by itself: a new one joins by a line.
+# Elementwise activations: add a line for a new one.
 POINTWISE: dict[str, nn.Module] = {
     "Sigmoid": nn.Sigmoid(),
     "Tanh": nn.Tanh(),
@@ -62,11 +62,13 @@ floats = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @floats
 @few
 @given(st.data())
-def test_finite_and_silent_for_every_finite_number(name: str, dtype: Any, data: st.DataObject):
+def test_finite_inputs_give_finite_results_and_gradients(
+    name: str, dtype: Any, data: st.DataObject
+):
     width = 8 * np.dtype(dtype).itemsize
-    # SELU enlarges, so what is nearly too large is left out.
-    most = float(np.finfo(dtype).max) / 2
-    element = st.floats(-most, most, width=width)
+    # SELU scales by more than 1, so the largest floats would overflow.
+    bound = float(np.finfo(dtype).max) / 2
+    element = st.floats(-bound, bound, width=width)
     x = T(np.array(data.draw(st.lists(element, min_size=1, max_size=5)), dtype))
     out = POINTWISE[name](x)
     out.backward(tg.from_numpy(cotangent(out.shape, 0, dtype)))
@@ -78,11 +80,11 @@ def test_finite_and_silent_for_every_finite_number(name: str, dtype: Any, data: 
 
 
 @every
-def test_nan_stays(name: str):
+def test_nan_gives_nan(name: str):
     assert np.isnan(POINTWISE[name](tg.tensor([math.nan])).numpy()).all()
 
 
-# Where the slope jumps, away from which it is held against differences.
+# Inputs where the derivative jumps; numerical derivatives are compared elsewhere.
 KINKS = np.array([-3, -1, -0.5, 0, 0.5, 1, 3, 6])
 
 
@@ -91,7 +93,7 @@ KINKS = np.array([-3, -1, -0.5, 0, 0.5, 1, 3, 6])
 @given(
     hnp.arrays(float, hnp.array_shapes(min_dims=0, min_side=0, max_side=3), elements=numbers(-8, 8))
 )
-def test_gradient_is_the_slope(name: str, x: np.ndarray):
+def test_gradients_equal_numerical_derivatives(name: str, x: np.ndarray):
     near = np.abs(x[..., None] - KINKS).min(axis=-1) < 0.01
     x = np.asarray(x + 0.05 * near)
     module = POINTWISE[name]
@@ -100,7 +102,7 @@ def test_gradient_is_the_slope(name: str, x: np.ndarray):
     close(actual, expected)
 
 
-# The slope at each kink: PyTorch's.
+# The derivative at each kink, as in PyTorch.
 AT_KINKS: list[tuple[nn.Module, list[float], list[float]]] = [
     (nn.ReLU(), [0.0], [0.0]),
     (nn.LeakyReLU(0.25), [0.0], [0.25]),
@@ -118,14 +120,14 @@ AT_KINKS: list[tuple[nn.Module, list[float], list[float]]] = [
 
 
 @pytest.mark.parametrize(("module", "kinks", "expected"), AT_KINKS, ids=lambda v: str(v)[:12])
-def test_slope_at_a_kink(module: nn.Module, kinks: list[float], expected: list[float]):
+def test_derivatives_at_kinks(module: nn.Module, kinks: list[float], expected: list[float]):
     x = tg.tensor(kinks, requires_grad=True)
     module(x).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == expected
 
 
-# Last digits
+# Accuracy, in decimal arithmetic
 
 
 TWO_PI = Decimal("6.2831853071795864769252867665590057683943387987502116419498891846")
@@ -136,17 +138,17 @@ def density(x: Decimal) -> Decimal:
 
 
 def distribution(x: Decimal) -> Decimal:
-    """Return the normal distribution: near its centre by a series, else by a continued fraction."""
+    """Return the normal distribution function: a series near 0, else a continued fraction."""
     if abs(x) < 4:
         term = total = x
         for k in range(3, 203, 2):
             term *= x * x / k
             total += term
         return Decimal("0.5") + total * density(x)
-    above = abs(x)
+    fraction = abs(x)
     for k in range(400, 0, -1):
-        above = abs(x) + k / above
-    return 1 - density(x) / above if x > 0 else density(x) / above
+        fraction = abs(x) + k / fraction
+    return 1 - density(x) / fraction if x > 0 else density(x) / fraction
 
 
 def sigmoid(x: Decimal) -> Decimal:
@@ -154,11 +156,11 @@ def sigmoid(x: Decimal) -> Decimal:
 
 
 class Accurate(NamedTuple):
-    """A function, what it and its slope are exactly, and how many ulp of error pass."""
+    """A function, its exact value and derivative, and the error in ulp that is allowed."""
 
     ours: Callable[[Any], Any]
     exact: Callable[[Decimal], Decimal]
-    slope: Callable[[Decimal], Decimal]
+    derivative: Callable[[Decimal], Decimal]
     ulps: int = 4
 
 
@@ -169,7 +171,7 @@ EXACT = {
     "elu": Accurate(
         F.elu, lambda x: x if x > 0 else x.exp() - 1, lambda x: min(x, Decimal(0)).exp()
     ),
-    # The quotient of two polynomials of degree 8 costs a digit or two in the last place.
+    # The quotient of two polynomials of degree 8 has an error of a few ulp.
     "ndtr": Accurate(ndtr, distribution, density, 6),
     "gelu": Accurate(
         F.gelu, lambda x: x * distribution(x), lambda x: distribution(x) + x * density(x), 6
@@ -181,7 +183,7 @@ EXACT = {
 @floats
 @few
 @given(x=st.floats(-40, 40, width=32))
-def test_last_digits(name: str, dtype: Any, x: float):
+def test_values_and_derivatives_are_accurate_to_a_few_ulp(name: str, dtype: Any, x: float):
     function, info = EXACT[name], np.finfo(dtype)
     t = T(np.array(x, dtype))
     out = function.ours(t)
@@ -190,9 +192,9 @@ def test_last_digits(name: str, dtype: Any, x: float):
     actual = Decimal(out.item())
     with localcontext(Context(prec=60, traps=[])):
         expected = function.exact(Decimal(x))
-        slope = function.slope(Decimal(x))
-        assert abs(Decimal(t.grad.item()) - slope) <= 4 * Decimal(float(info.eps))
-        # GELU may be a normal number while the share of the distribution in it is none.
+        derivative = function.derivative(Decimal(x))
+        assert abs(Decimal(t.grad.item()) - derivative) <= 4 * Decimal(float(info.eps))
+        # GELU may be a normal number where the distribution function underflows.
         if abs(expected) < 40 * Decimal(float(info.tiny)):
             assert abs(actual) <= 40 * info.tiny
             return
@@ -201,23 +203,23 @@ def test_last_digits(name: str, dtype: Any, x: float):
 
 
 @given(st.floats(allow_nan=False))
-def test_error_function(x: float):
+def test_error_function_equals_that_of_math(x: float):
     actual = float(erf(np.array(x)))
     assert abs(actual - math.erf(x)) <= 6 * np.spacing(abs(math.erf(x)))
     assert float(erf(np.array(-x))) == -actual
 
 
-def test_error_function_of_whole_numbers_and_of_none():
+def test_error_function_of_integers_empty_arrays_and_nan():
     assert float(erf(np.array(1))) == pytest.approx(math.erf(1), rel=1e-15)
     assert erf(np.zeros((0, 3))).shape == (0, 3)
     assert np.isnan(erf(np.array([math.nan]))).all()
 
 
-# What they have to do with each other
+# Relations of activations
 
 
 @given(hnp.arrays(float, 4, elements=st.floats(-700, 700)))
-def test_relations(x: np.ndarray):
+def test_identities_of_activations(x: np.ndarray):
     t = tg.tensor(x)
 
     def same(a: Any, b: Any) -> None:
@@ -242,13 +244,13 @@ def test_relations(x: np.ndarray):
 
 
 @given(st.floats(-40, 40))
-def test_approximate_gelu_is_near(x: float):
+def test_approximate_gelu_is_close_to_gelu(x: float):
     t = tg.tensor(x)
     assert abs(F.gelu(t, "tanh") - F.gelu(t)).item() < 5e-4
 
 
 @given(st.floats(-100, 100), st.sampled_from([0.5, 5.0, 19.0]))
-def test_softplus_is_straight_above_a_low_threshold(x: float, threshold: float):
+def test_softplus_is_the_identity_above_the_threshold(x: float, threshold: float):
     t = T(np.array(x))
     out = F.softplus(t, threshold=threshold)
     out.backward()
@@ -260,18 +262,18 @@ def test_softplus_is_straight_above_a_low_threshold(x: float, threshold: float):
         assert out.item() == F.softplus(t).item()
 
 
-# As layers
+# Modules
 
 
 @pytest.mark.parametrize("make", [nn.ReLU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Hardtanh, nn.Mish])
-def test_inplace_leaves_the_input_as_it_is(make: Any):
+def test_inplace_has_no_effect(make: Any):
     x = tg.tensor([-2.0, 2.0])
     assert make(inplace=True)(x).tolist() == make()(x).tolist()
     assert x.tolist() == [-2.0, 2.0]
 
 
 @every
-def test_copies_are_the_same(name: str):
+def test_copies_give_the_same_result(name: str):
     x = tg.tensor([-2.0, 0.3, 2.0])
     for again in (copy.deepcopy(POINTWISE[name]), pickle.loads(pickle.dumps(POINTWISE[name]))):
         assert repr(again) == repr(POINTWISE[name])
@@ -279,7 +281,7 @@ def test_copies_are_the_same(name: str):
 
 
 @given(st.integers(2, 4), st.integers(0, 2**32 - 1))
-def test_prelu_has_a_slope_a_channel(channels: int, seed: int):
+def test_prelu_has_one_slope_per_channel(channels: int, seed: int):
     rng = np.random.default_rng(seed)
     x, w = rng.normal(size=(3, channels, 2)), rng.normal(size=channels)
     x += np.where(x > 0, 0.1, -0.1)  # away from the kink
@@ -294,7 +296,7 @@ def test_prelu_has_a_slope_a_channel(channels: int, seed: int):
         close(a, b)
 
 
-def test_prelu_of_another_number_of_channels_says_which_layer_it_is():
+def test_prelu_errors_name_the_layer():
     net = nn.Sequential(nn.Linear(2, 4), nn.PReLU(3))
     with pytest.raises(nn.LayerError) as caught:
         net(tg.zeros(5, 2))
@@ -321,12 +323,12 @@ def test_prelu_of_another_number_of_channels_says_which_layer_it_is():
         (lambda: nn.Softmax()(tg.zeros(2)), "dim=-1"),
     ],
 )
-def test_messages(call: Callable[[], Any], message: str):
+def test_invalid_arguments(call: Callable[[], Any], message: str):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-# Modules made from functions
+# Modules of functions
 
 MODULES = {
     name: kind

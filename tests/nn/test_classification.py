@@ -1,4 +1,4 @@
-"""Losses of classes: how they agree, what they are where digits are lost, what they refuse."""
+"""Classification losses: relations, accuracy of extreme logits, errors."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def classified(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(classified(), seeds)
-def test_cross_entropy_and_its_kin_agree(case: tuple[np.ndarray, np.ndarray], seed: int):
+def test_variants_of_cross_entropy_agree(case: tuple[np.ndarray, np.ndarray], seed: int):
     x, y = case
     rng = np.random.default_rng(seed)
     w, smoothing, ignored = rng.uniform(0.1, 2, x.shape[1]), rng.uniform(), int(rng.integers(-1, 5))
     t, target, weight = tg.tensor(x), tg.tensor(y), tg.tensor(w)
-    each = -(x - np.log(np.exp(x).sum(axis=1, keepdims=True)))
-    plain = each[np.arange(len(y)), y]
+    negative_logs = -(x - np.log(np.exp(x).sum(axis=1, keepdims=True)))
+    plain = negative_logs[np.arange(len(y)), y]
 
     def same(loss: Any, expected: Any) -> None:
         close(loss.numpy(), expected, tolerance=1e-12)
@@ -49,7 +49,7 @@ def test_cross_entropy_and_its_kin_agree(case: tuple[np.ndarray, np.ndarray], se
     hot = F.one_hot(target, x.shape[1]).double()
     same(F.cross_entropy(t, hot), plain.mean())
     same(F.cross_entropy(t, hot, weight, reduction="none"), plain * w[y])
-    mixed = (1 - smoothing) * plain + smoothing * each.mean(axis=1)
+    mixed = (1 - smoothing) * plain + smoothing * negative_logs.mean(axis=1)
     same(F.cross_entropy(t, target, label_smoothing=smoothing, reduction="none"), mixed)
     same(F.cross_entropy(t, hot, label_smoothing=smoothing), mixed.mean())
     counted = y != ignored
@@ -61,7 +61,9 @@ def test_cross_entropy_and_its_kin_agree(case: tuple[np.ndarray, np.ndarray], se
 
 
 @given(classified(), st.sampled_from(["mean", "sum", "none"]), seeds)
-def test_gradient_of_cross_entropy(case: tuple[np.ndarray, np.ndarray], reduction: str, seed: int):
+def test_gradients_of_cross_entropy_equal_numerical_derivatives(
+    case: tuple[np.ndarray, np.ndarray], reduction: str, seed: int
+):
     x, y = case
     w = np.random.default_rng(seed).uniform(0.1, 2, x.shape[1])
 
@@ -75,7 +77,7 @@ def test_gradient_of_cross_entropy(case: tuple[np.ndarray, np.ndarray], reductio
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=4))
-def test_cross_entropy_is_finite_for_every_finite_score(scores: list[float]):
+def test_cross_entropy_is_finite_for_finite_logits(scores: list[float]):
     spread = max(scores) - min(scores)
     if not math.isfinite(spread):
         return
@@ -87,15 +89,15 @@ def test_cross_entropy_is_finite_for_every_finite_score(scores: list[float]):
     assert np.isfinite(x.grad.numpy()).all()
 
 
-@pytest.mark.parametrize("sure", [30.0, 50.0, 300.0])
-def test_a_sure_prediction_keeps_the_digits_of_its_loss(sure: float):
-    x = tg.tensor([[sure, 0.0]])
-    expected = math.log1p(math.exp(-sure))
+@pytest.mark.parametrize("logit", [30.0, 50.0, 300.0])
+def test_a_small_loss_is_accurate(logit: float):
+    x = tg.tensor([[logit, 0.0]])
+    expected = math.log1p(math.exp(-logit))
     for target in (tg.tensor([0]), tg.tensor([[1.0, 0.0]])):
         assert F.cross_entropy(x, target).item() == pytest.approx(expected, rel=1e-14)
 
 
-def test_ignored_samples_may_be_anything():
+def test_ignored_samples_do_not_count():
     x = tg.tensor([[0.0, math.inf], [1.0, 2.0]], requires_grad=True)
     loss = F.cross_entropy(x, tg.tensor([-100, 1]), reduction="sum")
     assert loss.item() == pytest.approx(math.log1p(math.exp(-1)))
@@ -105,7 +107,7 @@ def test_ignored_samples_may_be_anything():
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([0.0, 1.0]))
-def test_logits_are_finite_and_silent(x: float, y: float):
+def test_binary_cross_entropy_is_finite_for_finite_logits(x: float, y: float):
     t = T(np.array([x]))
     loss = F.binary_cross_entropy_with_logits(t, tg.tensor([y]))
     loss.backward()
@@ -115,7 +117,7 @@ def test_logits_are_finite_and_silent(x: float, y: float):
 
 
 @given(seeds)
-def test_logits_and_probabilities_agree(seed: int):
+def test_losses_of_logits_and_probabilities_agree(seed: int):
     rng = np.random.default_rng(seed)
     x, y, w = rng.normal(size=(3, 2)) * 3, rng.uniform(size=(3, 2)), rng.uniform(0.1, 3, 2)
     scores, target, weight = tg.tensor(x), tg.tensor(y), tg.tensor(w)
@@ -128,7 +130,7 @@ def test_logits_and_probabilities_agree(seed: int):
     close(weighted.numpy(), -(w * y * np.log(p) + (1 - y) * np.log(1 - p)).mean())
 
 
-def test_a_certain_mistake_is_finite():
+def test_a_probability_of_0_for_the_target_gives_a_finite_loss():
     p = tg.tensor([0.0, 1.0], requires_grad=True)
     loss = F.binary_cross_entropy(p, tg.tensor([1.0, 0.0]), reduction="none")
     assert loss.tolist() == [100.0, 100.0]
@@ -137,10 +139,10 @@ def test_a_certain_mistake_is_finite():
     assert np.isfinite(p.grad.numpy()).all()
 
 
-# As layers
+# Modules
 
 
-def test_weights_are_saved_and_not_learned():
+def test_weights_are_buffers():
     loss = nn.CrossEntropyLoss(weight=tg.tensor([1.0, 2.0]))
     assert list(loss.state_dict()) == ["weight"]
     assert not list(loss.parameters())
@@ -216,6 +218,6 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "kind", "message"), MESSAGES)
-def test_messages(call: Callable[[], Any], kind: type[Exception], message: str):
+def test_invalid_arguments(call: Callable[[], Any], kind: type[Exception], message: str):
     with pytest.raises(kind, match=message):
         call()

@@ -1,4 +1,4 @@
-"""Containers do what lists and dicts do, and name their items as PyTorch's do."""
+"""Containers behave as lists and dicts, and name their items as in PyTorch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ counts = st.integers(0, 3)
 
 
 class Item(nn.Module):
-    """A module with a number, so that one can tell which is where."""
+    """A module with a number that identifies it."""
 
     number = 0
 
@@ -34,8 +34,8 @@ class Item(nn.Module):
         return [*x, self.number]
 
 
-class AsAList(RuleBasedStateMachine):
-    """Does the same to a container and to a list, and compares."""
+class ListMachine(RuleBasedStateMachine):
+    """Apply the same operations to a container and a list, and compare."""
 
     kind: Any = nn.ModuleList
 
@@ -132,8 +132,8 @@ class AsAList(RuleBasedStateMachine):
         ]
 
 
-class SequentialAsAList(AsAList):
-    """A Sequential is a list too, and calls its items in order."""
+class SequentialMachine(ListMachine):
+    """The operations of a list on a Sequential, whose items are called in order."""
 
     kind = nn.Sequential
 
@@ -142,7 +142,7 @@ class SequentialAsAList(AsAList):
 
     @rule(index=slices)
     def part(self, index: slice):
-        # A slice keeps the names, as PyTorch's does.
+        # A slice has the names of its items, as in PyTorch.
         part = self.container[index]
         assert type(part) is nn.Sequential
         names = [str(i) for i in range(len(self.model))][index]
@@ -154,14 +154,14 @@ class SequentialAsAList(AsAList):
         assert self.container([]) == [item.number for item in self.model]
 
 
-TestModuleList = AsAList.TestCase
-TestSequential = SequentialAsAList.TestCase
+TestModuleList = ListMachine.TestCase
+TestSequential = SequentialMachine.TestCase
 TestModuleList.settings = TestSequential.settings = settings(
     max_examples=settings.default.max_examples // 5
 )
 
 
-def test_layers_with_names_keep_them_and_are_attributes():
+def test_named_layers_are_attributes():
     net = nn.Sequential(OrderedDict(first=nn.Linear(2, 3), act=nn.Tanh(), last=nn.Linear(3, 1)))
     assert list(net.state_dict()) == ["first.weight", "first.bias", "last.weight", "last.bias"]
     assert net.act is net[1]
@@ -171,7 +171,7 @@ def test_layers_with_names_keep_them_and_are_attributes():
     assert net(tg.zeros(5, 2)).shape == (5, 1)
 
 
-def test_a_subclass_adds_layers_as_attributes():
+def test_attributes_of_a_subclass_are_layers():
     class Net(nn.Sequential):
         def __init__(self) -> None:  # without super().__init__()
             self.hidden = nn.Linear(2, 3)
@@ -197,7 +197,7 @@ def test_an_empty_sequential_returns_its_input():
         (3, r"got a int, expected modules"),
     ],
 )
-def test_what_is_not_a_module(wrong: Any, message: str):
+def test_items_that_are_not_modules(wrong: Any, message: str):
     with pytest.raises(TypeError, match=f"Sequential {message}"):
         nn.Sequential(wrong)
     with pytest.raises(TypeError, match=f"ModuleList {message}"):
@@ -212,7 +212,7 @@ def test_what_is_not_a_module(wrong: Any, message: str):
     assert len(net) == 1
 
 
-def test_wrong_places():
+def test_indices_out_of_range():
     net = nn.Sequential(nn.Tanh())
     with pytest.raises(IndexError, match="index 1 is out of range: this Sequential has 1 items"):
         net[1]
@@ -222,7 +222,7 @@ def test_wrong_places():
         nn.ModuleList() + 3  # type: ignore[operator]
 
 
-def test_repr_of_lists_counts_equal_neighbours():
+def test_repr_of_a_list_counts_repeated_items():
     layers = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2)])
     assert repr(layers) == (
         "ModuleList(\n"
@@ -235,7 +235,7 @@ def test_repr_of_lists_counts_equal_neighbours():
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["set", "pop", "del"]))))
-def test_a_module_dict_is_a_dict(steps: list[tuple[str, str]]):
+def test_a_module_dict_behaves_as_a_dict(steps: list[tuple[str, str]]):
     model: dict[str, nn.Module] = {}
     container = nn.ModuleDict()
     for key, step in steps:
@@ -259,7 +259,7 @@ def test_a_module_dict_is_a_dict(steps: list[tuple[str, str]]):
     assert not len(container)
 
 
-def test_a_module_dict_takes_pairs_and_refuses_names_that_are_taken():
+def test_a_module_dict_accepts_pairs_and_rejects_names_of_attributes():
     heads = nn.ModuleDict([("a", nn.Tanh())])  # type: ignore[arg-type]
     heads.update({"b": nn.ReLU()})
     assert heads.a is heads["a"]
@@ -270,7 +270,7 @@ def test_a_module_dict_takes_pairs_and_refuses_names_that_are_taken():
 
 
 @given(st.lists(st.sampled_from(["tensor", "parameter", "number"]), max_size=4))
-def test_a_parameter_list_holds_parameters_and_whatever_else(kinds: list[str]):
+def test_a_parameter_list_holds_parameters_and_other_values(kinds: list[str]):
     make = {"tensor": lambda: tg.ones(2, 3), "parameter": lambda: nn.Parameter([1.0])}
     values = [make[kind]() if kind in make else 7 for kind in kinds]
     container = nn.ParameterList(values)
@@ -286,7 +286,7 @@ def test_a_parameter_list_holds_parameters_and_whatever_else(kinds: list[str]):
     assert len(container[:-1]) == len(values)
 
 
-def test_repr_of_parameters():
+def test_repr_of_a_parameter_list():
     assert repr(nn.ParameterList([tg.ones(2, 3), 7])) == (
         "ParameterList(\n"
         "    (0): Parameter containing: [float64 of size 2x3]\n"
@@ -296,7 +296,7 @@ def test_repr_of_parameters():
     assert repr(nn.ParameterList()) == "ParameterList()"
 
 
-def test_layers_that_are_patched_are_called_as_they_are(monkeypatch: pytest.MonkeyPatch):
+def test_patched_layers_are_not_fused(monkeypatch: pytest.MonkeyPatch):
     net = tg.nn.Sequential(tg.nn.Linear(2, 2), tg.nn.Sigmoid())
     x = tg.ones(1, 2)
     net[0].forward = lambda x: x * 2
@@ -306,13 +306,13 @@ def test_layers_that_are_patched_are_called_as_they_are(monkeypatch: pytest.Monk
     assert (net(x) == 7).all()
 
 
-def test_a_hook_may_set_attributes():
+def test_a_hook_may_set_attributes_during_the_call():
     net = tg.nn.Sequential(tg.nn.Linear(1, 1), tg.nn.Sigmoid(), tg.nn.Tanh())
     net[2].register_forward_hook(lambda module, args, out: setattr(net, "last", out.detach()))
     assert net(tg.zeros(1, 1)).shape == net.last.shape
 
 
-def test_an_overridden_call_of_a_layer_is_called():
+def test_an_overridden_call_is_not_fused():
     class Doubled(nn.Linear):
         def __call__(self, x: Any) -> Any:
             return super().__call__(x) * 2
@@ -326,7 +326,7 @@ def test_an_overridden_call_of_a_layer_is_called():
         assert np.array_equal(nn.Sequential(first, second)(x).numpy(), second(first(x)).numpy())
 
 
-def test_a_parameter_dict_is_a_dict_of_parameters():
+def test_a_parameter_dict_behaves_as_a_dict_of_parameters():
     container = nn.ParameterDict({"a": tg.ones(2), "b": 3})
     assert isinstance(container["a"], nn.Parameter)
     assert container.a is container["a"]

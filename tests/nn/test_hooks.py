@@ -1,4 +1,4 @@
-"""Calling a module, and the hooks around it."""
+"""Calls of modules, and hooks."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Module = nn.Module
 
 
 class Plain(Module):
-    """Has its keyword arguments as attributes, and never calls `super().__init__()`."""
+    """A module with its keyword arguments as attributes, without `super().__init__()`."""
 
-    def __init__(self, **held: Any) -> None:
-        for name, value in held.items():
+    def __init__(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
             setattr(self, name, value)
 
 
-def test_a_module_without_forward_says_so():
+def test_a_module_without_forward_raises():
     with pytest.raises(NotImplementedError, match=r"Plain has no forward, .* Define"):
         Plain()(1)
 
 
-class Several(Module):
-    """Takes arguments of every kind."""
+class AllArguments(Module):
+    """A module with positional and keyword arguments of every kind."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return args, kwargs
@@ -41,12 +41,12 @@ class Several(Module):
     st.lists(st.integers(), max_size=3),
     st.dictionaries(st.sampled_from(["a", "b"]), st.integers(), max_size=2),
 )
-def test_a_call_hands_on_its_arguments(args: list[int], kwargs: dict[str, int]):
-    assert Several()(*args, **kwargs) == (tuple(args), kwargs)
+def test_a_call_passes_all_arguments_to_forward(args: list[int], kwargs: dict[str, int]):
+    assert AllArguments()(*args, **kwargs) == (tuple(args), kwargs)
 
 
-def test_hooks_run_in_order_replace_what_they_return_and_are_removed():
-    module = Several()
+def test_hooks_run_in_order_replace_values_and_can_be_removed():
+    module = AllArguments()
     order = []
 
     def before(_: Module, args: Any) -> Any:
@@ -78,8 +78,8 @@ def test_hooks_run_in_order_replace_what_they_return_and_are_removed():
     assert module(1) == ((1,), {})
 
 
-def test_hooks_see_and_replace_keyword_arguments_if_they_ask():
-    module = Several()
+def test_hooks_with_kwargs_get_and_replace_keyword_arguments():
+    module = AllArguments()
     module.register_forward_pre_hook(
         lambda _, args, kwargs: (args, {**kwargs, "b": 2}), with_kwargs=True
     )
@@ -87,7 +87,7 @@ def test_hooks_see_and_replace_keyword_arguments_if_they_ask():
     assert module(1, a=1) == ((1,), {"a": 1, "b": 2}, ((1,), {"a": 1, "b": 2}))
 
 
-def test_a_hook_that_always_runs_runs_after_an_error_too():
+def test_always_call_runs_a_hook_after_an_error():
     module = Plain()
     seen: list[Any] = []
     module.register_forward_hook(lambda *args: seen.append(args[2]), always_call=True)
@@ -97,7 +97,7 @@ def test_a_hook_that_always_runs_runs_after_an_error_too():
     assert seen == [None]
 
 
-def test_hooks_are_copied_along_and_are_not_part_of_the_model():
+def test_hooks_are_copied_and_are_no_submodules():
     net = nn.Sequential(nn.Tanh())
     handle = net.register_forward_hook(nn.Linear(1, 1))
     assert not list(net.parameters())
@@ -151,7 +151,7 @@ def test_a_backward_hook_may_replace_the_gradients_and_be_removed():
     close(x.grad.numpy(), layer.weight.detach().sum(dim=0, keepdim=True).numpy())
 
 
-def test_a_backward_hook_is_called_where_no_input_requires_grad():
+def test_a_backward_hook_is_called_if_no_input_requires_grad():
     layer, seen = nn.Linear(2, 2), []
     layer.register_full_backward_hook(lambda _, *grads: seen.append(grads))
     net = nn.Sequential(layer, nn.Tanh())
@@ -162,7 +162,7 @@ def test_a_backward_hook_is_called_where_no_input_requires_grad():
     assert grad_output.shape == (3, 2)
 
 
-def test_backward_hooks_work_in_second_order():
+def test_backward_hooks_with_second_derivatives():
     layer, seen = nn.Tanh(), []
     layer.register_full_backward_hook(lambda _, grad_input, __: seen.append(grad_input[0]))
     x = T(np.array([0.3, -0.5]))

@@ -1,4 +1,4 @@
-"""First values: in place, unrecorded, from the distributions that the papers give."""
+"""Initializers: values in place, not recorded, from the distributions of the papers."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ def seeded(seed: int = 0) -> tg.Generator:
 
 
 @given(matrices, floats, st.sampled_from(RANDOM))
-def test_drawing_fills_in_place_records_nothing_and_is_reproducible(
-    shape: Any, dtype: Any, fill: Any
-):
+def test_random_values_are_set_in_place_and_are_reproducible(shape: Any, dtype: Any, fill: Any):
     tensor = tg.nn.Parameter(tg.zeros(shape, dtype=dtype))
     array = tensor.numpy()
     assert fill(tensor, generator=seeded()) is tensor
@@ -53,7 +51,7 @@ def test_drawing_fills_in_place_records_nothing_and_is_reproducible(
 
 
 @given(matrices, floats, st.sampled_from(FIXED))
-def test_constants(shape: Any, dtype: Any, fill: Any):
+def test_constant_values(shape: Any, dtype: Any, fill: Any):
     tensor = fill(tg.nn.Parameter(tg.randn(shape, dtype=dtype)))
     assert len(np.unique(tensor.numpy())) == 1
     assert tensor.dtype == dtype
@@ -61,7 +59,7 @@ def test_constants(shape: Any, dtype: Any, fill: Any):
 
 
 @given(st.sampled_from(RANDOM + FIXED))
-def test_a_strided_view_is_filled_too(fill: Any):
+def test_strided_views_are_filled(fill: Any):
     base = tg.from_numpy(np.zeros((4, 6)))
     fill(tg.from_numpy(base.data._array[::2, ::-2].T))
     assert base.numpy()[::2, 1::2].any() or fill is init.zeros_
@@ -69,7 +67,7 @@ def test_a_strided_view_is_filled_too(fill: Any):
 
 
 @pytest.mark.parametrize("fill", [*RANDOM, *FIXED, init.eye_])
-def test_what_is_filled_after_the_forward_pass_is_found_out_by_backward(fill: Any):
+def test_backward_detects_a_fill_after_the_forward_pass(fill: Any):
     x = tg.ones(2, 2, requires_grad=True)
     loss = (x * x).sum()
     fill(x)
@@ -78,7 +76,7 @@ def test_what_is_filled_after_the_forward_pass_is_found_out_by_backward(fill: An
 
 
 @given(st.sampled_from([(0, 3), (3, 0)]), st.sampled_from(RANDOM + FIXED))
-def test_nothing_to_fill(shape: Any, fill: Any):
+def test_empty_tensors(shape: Any, fill: Any):
     assert fill(tg.zeros(shape)).shape == shape
 
 
@@ -99,7 +97,7 @@ FAN_IN, FAN_OUT = 200, 120
         ),
     ],
 )
-def test_even_distributions(fill: Any, bound: float):
+def test_uniform_distributions(fill: Any, bound: float):
     values = fill(tg.empty(LARGE), seeded()).numpy().ravel()
     assert abs(values).max() <= bound
     assert stats.kstest(values, "uniform", (-bound, 2 * bound)).pvalue > 1e-3
@@ -127,7 +125,9 @@ def test_normal_distributions(fill: Any, mean: float, std: float):
     ("mean", "std", "a", "b"),
     [(0, 1, -2, 2), (0, 0.02, -2, 2), (1, 2, 0, 9), (0, 1, 5, 6), (0, 1, -99, -8), (9, 1, -2, 2)],
 )
-def test_truncated_normal_distributions_far_out_too(mean: float, std: float, a: float, b: float):
+def test_truncated_normal_distributions_also_in_the_tails(
+    mean: float, std: float, a: float, b: float
+):
     values = init.trunc_normal_(tg.empty(5000), mean, std, a, b, seeded()).numpy()
     assert values.min() >= a
     assert values.max() <= b
@@ -136,14 +136,14 @@ def test_truncated_normal_distributions_far_out_too(mean: float, std: float, a: 
         assert stats.kstest(values, expected.cdf).pvalue > 1e-3
 
 
-def test_further_axes_multiply_the_fans():
+def test_fans_are_multiplied_by_the_sizes_of_further_axes():
     wide = init.xavier_uniform_(tg.empty(4, 3, 50, 10), generator=seeded()).numpy()
     assert abs(wide).max() <= math.sqrt(6 / (3 * 500 + 4 * 500))
     assert abs(wide).max() > 0.99 * math.sqrt(6 / (3 * 500 + 4 * 500))
 
 
 @given(matrices, st.floats(0.1, 10), st.integers(0, 100))
-def test_orthogonal_rows_or_columns(shape: Any, gain: float, seed: int):
+def test_orthogonal_makes_rows_or_columns_orthonormal(shape: Any, gain: float, seed: int):
     matrix = init.orthogonal_(tg.empty(shape), gain, seeded(seed)).numpy().reshape(shape[0], -1)
     if shape[0] > matrix.shape[1]:
         matrix = matrix.T
@@ -152,15 +152,15 @@ def test_orthogonal_rows_or_columns(shape: Any, gain: float, seed: int):
     )
 
 
-def test_orthogonal_matrices_are_evenly_distributed():
-    # An entry of a random rotation of three dimensions is even over [-1, 1] (Archimedes).
+def test_orthogonal_matrices_are_uniformly_distributed():
+    # An entry of a random rotation in three dimensions is uniform on [-1, 1] (Archimedes).
     generator = seeded()
     entries = [init.orthogonal_(tg.empty(3, 3), 1, generator)[0, 0].item() for _ in range(2000)]
     assert stats.kstest(entries, "uniform", (-1, 2)).pvalue > 1e-3
 
 
 @given(st.integers(1, 5), st.integers(1, 5))
-def test_identity(n: int, m: int):
+def test_eye_is_the_identity_matrix(n: int, m: int):
     np.testing.assert_array_equal(init.eye_(tg.randn(n, m)).numpy(), np.eye(n, m))
 
 
@@ -184,21 +184,21 @@ def test_identity(n: int, m: int):
         ),
     ],
 )
-def test_errors(act: Any, message: str):
+def test_invalid_arguments(act: Any, message: str):
     with pytest.raises(ValueError, match=message):
         act()
 
 
 @given(st.integers(1, 12), st.integers(1, 5), st.floats(0, 1))
-def test_sparse_sets_a_share_of_each_column_to_zero(rows: int, columns: int, sparsity: float):
+def test_sparse_sets_a_fraction_of_each_column_to_zero(rows: int, columns: int, sparsity: float):
     w = init.sparse_(tg.empty(rows, columns), sparsity, std=0.5)
     assert ((w.numpy() == 0).sum(axis=0) == math.ceil(sparsity * rows)).all()
 
 
-def test_sparse_is_normal_at_random_places():
+def test_sparse_is_normal_at_random_positions():
     w = init.sparse_(tg.empty(2000, 50), 0.5, std=0.1).numpy()
     assert abs(w[w != 0].std() - 0.1) < 0.002
-    assert abs((w == 0).mean(axis=1) - 0.5).max() < 0.4  # in no row always
+    assert abs((w == 0).mean(axis=1) - 0.5).max() < 0.4  # no row is nearly always 0
     with pytest.raises(ValueError, match=r"sparsity is 1.5, expected a fraction in \[0, 1\]"):
         init.sparse_(tg.empty(2, 2), 1.5)
     with pytest.raises(ValueError, match=r"shape \(2,\), expected 2 dimensions"):

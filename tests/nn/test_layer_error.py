@@ -1,4 +1,4 @@
-"""Errors that say where in a model they arose."""
+"""Errors with the path of the layer that raised them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Module = nn.Module
 
 
 class Plain(Module):
-    """Has its keyword arguments as attributes, and never calls `super().__init__()`."""
+    """A module with its keyword arguments as attributes, without `super().__init__()`."""
 
-    def __init__(self, **held: Any) -> None:
-        for name, value in held.items():
+    def __init__(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
             setattr(self, name, value)
 
 
-def refused(module: Module, x: Any) -> nn.LayerError:
+def layer_error(module: Module, x: Any) -> nn.LayerError:
     with pytest.raises(nn.LayerError) as caught:
         module(x)
     return caught.value
 
 
-def test_a_wrong_width_names_the_layer_its_path_what_came_before_and_the_fix():
+def test_a_wrong_width_names_path_previous_layer_and_fix():
     net = Plain(body=nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(8, 3)))
     type(net).forward = lambda self, x: self.body(x)  # type: ignore[method-assign]
     try:
-        error = refused(net, tg.zeros(2, 4))
+        error = layer_error(net, tg.zeros(2, 4))
     finally:
         del type(net).forward
     assert str(error) == (
@@ -47,32 +47,32 @@ def test_a_wrong_width_names_the_layer_its_path_what_came_before_and_the_fix():
     assert isinstance(error.__cause__, ValueError)
 
 
-def test_the_place_of_a_layer_that_is_held_twice_is_the_one_that_failed():
+def test_the_path_of_a_shared_layer_is_that_of_the_call_that_failed():
     layer = nn.Linear(4, 5)
-    message = str(refused(nn.Sequential(layer, nn.Tanh(), layer), tg.zeros(2, 4)))
+    message = str(layer_error(nn.Sequential(layer, nn.Tanh(), layer), tg.zeros(2, 4)))
     assert message.startswith("layer '2' of Sequential")
     assert "'1' (Tanh()) returned (2, 5)" in message
 
 
-def test_the_first_layer_of_an_inner_sequential_knows_what_came_before_that():
+def test_the_layer_before_an_inner_sequential_is_named():
     net = nn.Sequential(nn.Linear(4, 5), nn.Sequential(nn.Linear(8, 3)))
-    message = str(refused(net, tg.zeros(2, 4)))
+    message = str(layer_error(net, tg.zeros(2, 4)))
     assert message.startswith("layer '1.0' of Sequential")
     assert "The layer before it, '0' (Linear(in_features=4, out_features=5, bias=True))" in message
 
 
-def test_samples_along_the_wrong_axis_and_numbers_without_one():
-    assert "Pass `x.T`: axis 0 has size 4" in str(refused(nn.Linear(4, 1), tg.zeros(4, 9)))
-    assert "Pass `x.reshape(-1, 1)`" in str(refused(nn.Linear(1, 1), tg.zeros(9)))
-    message = str(refused(nn.Linear(4, 1), tg.zeros(())))
+def test_fixes_for_transposed_1d_and_0d_inputs():
+    assert "Pass `x.T`: axis 0 has size 4" in str(layer_error(nn.Linear(4, 1), tg.zeros(4, 9)))
+    assert "Pass `x.reshape(-1, 1)`" in str(layer_error(nn.Linear(1, 1), tg.zeros(9)))
+    message = str(layer_error(nn.Linear(4, 1), tg.zeros(())))
     assert (
         "shape (): no axis, but its in_features is 4. Give the input an axis of size 4" in message
     )
 
 
-def test_errors_cross_to_another_process_without_the_model():
+def test_pickled_errors_do_not_contain_the_model():
     net = nn.Sequential(nn.Linear(4, 500), nn.Linear(800, 2))
-    error = refused(net, tg.zeros(2, 4))
+    error = layer_error(net, tg.zeros(2, 4))
     size = len(pickle.dumps(error))
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert size < 8000, "500 x 4 weights take twice as much; Dask adds the traceback"
@@ -83,7 +83,7 @@ class Broken(Module):
         raise KeyError(x)
 
 
-def test_any_other_error_gets_a_note_of_where_it_was_raised():
+def test_other_errors_get_a_note_with_the_path():
     net = nn.Sequential(nn.Tanh(), nn.Sequential(Broken()))
     with pytest.raises(KeyError) as caught:
         net(tg.zeros(1))
@@ -95,7 +95,7 @@ def test_any_other_error_gets_a_note_of_where_it_was_raised():
     assert caught.value.__notes__ == ["raised in Broken"]
 
 
-def test_a_layer_that_is_not_held_is_told_by_its_class():
+def test_a_layer_outside_the_model_is_named_by_its_class():
     hidden = Broken()
 
     class Outer(Module):
@@ -117,7 +117,7 @@ def test_a_layer_that_is_not_held_is_told_by_its_class():
     ],
     ids=str,
 )
-def test_a_caught_error_keeps_no_tensor_alive(net: Module, shape: tuple[int, ...]):
+def test_a_caught_error_references_no_tensor(net: Module, shape: tuple[int, ...]):
     x = tg.zeros(*shape, requires_grad=True)
     alive = weakref.ref(x)
     gc.disable()

@@ -30,7 +30,7 @@ seeds = st.integers(0, 2**32 - 1)
     hnp.array_shapes(min_dims=1, max_dims=3, min_side=2, max_side=4),
     st.sampled_from(["constant", "reflect", "replicate", "circular"]),
 )
-def test_pad_is_numpys_from_the_last_axis_on(data: st.DataObject, shape: Any, mode: str):
+def test_pad_equals_numpys_with_the_last_axis_first(data: st.DataObject, shape: Any, mode: str):
     x = T(np.random.default_rng(0).normal(size=shape))
     low = -1 if mode == "constant" else 0
     axes = data.draw(st.integers(1, len(shape)))
@@ -70,7 +70,7 @@ def test_pad_is_numpys_from_the_last_axis_on(data: st.DataObject, shape: Any, mo
         ((1, 1), "mirror", "mode is 'mirror', expected one of constant, reflect"),
     ],
 )
-def test_pad_errors(pad: Any, mode: str, message: str):
+def test_invalid_pads(pad: Any, mode: str, message: str):
     with pytest.raises((ShapeError, ValueError), match=message):
         F.pad(tg.zeros(3), pad, mode)
 
@@ -79,7 +79,7 @@ def test_pad_errors(pad: Any, mode: str, message: str):
 
 
 @given(seeds, st.sampled_from([(), (3,), (2, 4), (0,)]), st.sampled_from([None, 0, -1]))
-def test_embedding_is_a_product_with_one_hot_rows(
+def test_embedding_is_a_product_with_one_hot_vectors(
     seed: int, shape: tuple[int, ...], padding: int | None
 ):
     layer = nn.Embedding(5, 3, padding_idx=padding)
@@ -98,7 +98,7 @@ def test_embedding_is_a_product_with_one_hot_rows(
 
 
 @given(seeds, st.sampled_from([1.0, 2.0, np.inf]))
-def test_only_rows_that_are_used_are_shortened(seed: int, p: float):
+def test_max_norm_scales_the_indexed_rows_only(seed: int, p: float):
     layer = nn.Embedding(4, 3, max_norm=0.5, norm_type=p)
     before = layer.weight.detach().clone().numpy()
     used = np.unique(np.random.default_rng(seed).integers(0, 4, 2))
@@ -108,7 +108,7 @@ def test_only_rows_that_are_used_are_shortened(seed: int, p: float):
     assert np.array_equal(np.delete(after, used, 0), np.delete(before, used, 0))
 
 
-def test_a_frozen_embedding_is_not_learned():
+def test_pretrained_embeddings_are_frozen_by_default():
     layer = nn.Embedding.from_pretrained(tg.ones(3, 2), padding_idx=1)
     assert not layer.weight.requires_grad
     assert layer(tg.tensor([1])).tolist() == [[1.0, 1.0]]
@@ -116,7 +116,7 @@ def test_a_frozen_embedding_is_not_learned():
 
 
 @given(seeds)
-def test_bilinear(seed: int):
+def test_bilinear_and_its_gradients(seed: int):
     rng = np.random.default_rng(seed)
     arrays = [rng.normal(size=s) for s in ((2, 3), (2, 4), (5, 3, 4), (5,))]
 
@@ -173,6 +173,6 @@ def test_unflatten_undoes_flatten(seed: int):
         ),
     ],
 )
-def test_messages(call: Callable[[], Any], kind: type[Exception], message: str):
+def test_invalid_arguments(call: Callable[[], Any], kind: type[Exception], message: str):
     with pytest.raises(kind, match=message):
         call()

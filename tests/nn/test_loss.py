@@ -1,4 +1,4 @@
-"""Losses: errors, reductions, values and accuracy."""
+"""Losses: errors, reductions, values, distances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ F = nn.functional
 few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
 seeds = st.integers(0, 2**32 - 1)
 
-# Every loss that compares a prediction with a target of its shape: a new one joins by a line.
+# Losses of a prediction and a target of one shape: add a line for a new one.
 LOSSES: dict[str, Callable[..., Any]] = {
     "mse_loss": F.mse_loss,
     "l1_loss": F.l1_loss,
@@ -43,7 +43,7 @@ every = pytest.mark.parametrize("name", LOSSES)
 
 @every
 @pytest.mark.parametrize("shapes", [((5, 1), (5,)), ((5,), (5, 1)), ((5, 2), (5,)), ((2,), ())])
-def test_no_loss_broadcasts(name: str, shapes: Any):
+def test_losses_do_not_broadcast(name: str, shapes: Any):
     first, second = shapes
     with pytest.raises(ShapeError) as caught:
         LOSSES[name](tg.zeros(*first), tg.zeros(*second))
@@ -55,7 +55,7 @@ def test_no_loss_broadcasts(name: str, shapes: Any):
 
 
 @every
-def test_predictions_are_tensors(name: str):
+def test_predictions_must_be_tensors(name: str):
     with pytest.raises(DtypeError, match=r"target is a list, expected a tensor"):
         LOSSES[name](tg.zeros(2), [0.0, 0.0])
     if "lambda" not in repr(LOSSES[name]):
@@ -66,21 +66,21 @@ def test_predictions_are_tensors(name: str):
 @every
 @few
 @given(seeds, st.sampled_from([(3,), (2, 4), (1, 1), ()]))
-def test_reductions_are_of_what_none_gives(name: str, seed: int, shape: tuple[int, ...]):
+def test_reductions_are_mean_and_sum_of_the_elements(name: str, seed: int, shape: tuple[int, ...]):
     if "multilabel" in name and not shape:
         return
     x, y = (np.random.default_rng(seed + k).uniform(0.01, 1, shape) for k in range(2))
-    each = LOSSES[name](tg.tensor(x), tg.tensor(y), reduction="none").numpy()
-    assert each.shape == (shape[:-1] if "multilabel" in name else shape)
+    losses = LOSSES[name](tg.tensor(x), tg.tensor(y), reduction="none").numpy()
+    assert losses.shape == (shape[:-1] if "multilabel" in name else shape)
     for reduction, of in (("mean", np.mean), ("sum", np.sum)):
-        close(LOSSES[name](tg.tensor(x), tg.tensor(y), reduction=reduction).numpy(), of(each))
+        close(LOSSES[name](tg.tensor(x), tg.tensor(y), reduction=reduction).numpy(), of(losses))
     with pytest.raises(ValueError, match="reduction is 'average', expected one of mean, sum, none"):
         LOSSES[name](tg.tensor(x), tg.tensor(y), reduction="average")
 
 
 @every
 @pytest.mark.parametrize("kind", [np.int64, np.bool_, np.float32])
-def test_float32_stays_whatever_the_target_is(name: str, kind: Any):
+def test_float32_is_preserved_for_targets_of_any_dtype(name: str, kind: Any):
     x = tg.tensor(np.full((2, 3), 0.5, np.float32), requires_grad=True)
     loss = LOSSES[name](x, tg.tensor(np.ones((2, 3), kind)))
     loss.backward()
@@ -89,11 +89,11 @@ def test_float32_stays_whatever_the_target_is(name: str, kind: Any):
     assert x.grad.dtype == np.float32
 
 
-# Numbers
+# Values
 
 
 @given(seeds, st.floats(0.1, 5))
-def test_huber_is_between_the_square_and_the_distance(seed: int, delta: float):
+def test_huber_and_smooth_l1_equal_their_formulas(seed: int, delta: float):
     x, y = (np.random.default_rng(seed + k).normal(size=6) * 3 for k in range(2))
     d = np.abs(x - y)
     actual = F.huber_loss(tg.tensor(x), tg.tensor(y), "none", delta)
@@ -105,7 +105,7 @@ def test_huber_is_between_the_square_and_the_distance(seed: int, delta: float):
 
 
 @given(seeds)
-def test_divergence_is_least_where_the_distributions_are_the_same(seed: int):
+def test_divergence_is_0_for_equal_distributions_else_positive(seed: int):
     rng = np.random.default_rng(seed)
     p, q = rng.dirichlet(np.ones(4), 3), rng.dirichlet(np.ones(4), 3)
     log_p, target = tg.tensor(p).log(), tg.tensor(q)
@@ -116,7 +116,7 @@ def test_divergence_is_least_where_the_distributions_are_the_same(seed: int):
     close(logs.numpy(), divergence.numpy())
 
 
-def test_a_class_without_probability_adds_nothing_to_the_divergence():
+def test_a_target_probability_of_0_adds_nothing_to_the_divergence():
     x = tg.tensor([0.5, 0.5]).log().requires_grad_()
     loss = F.kl_div(x, tg.tensor([1.0, 0.0]), reduction="sum")
     loss.backward()
@@ -126,7 +126,7 @@ def test_a_class_without_probability_adds_nothing_to_the_divergence():
 
 
 @given(seeds)
-def test_gaussian_is_the_density(seed: int):
+def test_gaussian_nll_is_the_negative_log_density(seed: int):
     rng = np.random.default_rng(seed)
     mean, x, var = rng.normal(size=4), rng.normal(size=4), rng.uniform(0.1, 3, 4)
     actual = F.gaussian_nll_loss(*map(tg.tensor, (mean, x, var)), full=True, reduction="none")
@@ -134,7 +134,7 @@ def test_gaussian_is_the_density(seed: int):
     close(actual.numpy(), -np.log(density))
 
 
-def test_a_variance_is_not_changed_and_learns_below_its_least():
+def test_a_clamped_variance_is_unchanged_and_has_a_gradient():
     var = tg.tensor([0.0, 2.0], requires_grad=True)
     loss = F.gaussian_nll_loss(tg.ones(2), tg.zeros(2), var, eps=0.5, reduction="sum")
     loss.backward()
@@ -144,7 +144,7 @@ def test_a_variance_is_not_changed_and_learns_below_its_least():
 
 
 @given(seeds)
-def test_poisson_is_least_at_the_count(seed: int):
+def test_poisson_nll_is_minimal_at_the_count(seed: int):
     count = np.random.default_rng(seed).integers(2, 20, 3).astype(float)
     rate = T(np.log(count))
     F.poisson_nll_loss(rate, tg.tensor(count), reduction="sum").backward()
@@ -152,14 +152,16 @@ def test_poisson_is_least_at_the_count(seed: int):
     close(rate.grad.numpy(), np.zeros(3))
     full = F.poisson_nll_loss(rate.detach(), tg.tensor(count), full=True, reduction="none")
     exact = [-math.log(math.exp(-n) * n**n / math.factorial(int(n))) for n in count]
-    assert np.abs(full.numpy() - exact).max() < 1 / (12 * count.min())  # Stirling's own error
+    assert np.abs(full.numpy() - exact).max() < 1 / (
+        12 * count.min()
+    )  # error of Stirling's formula
 
 
 # Distances
 
 
 @given(seeds, st.sampled_from([1, 2, 3.0, math.inf, -math.inf, 0]))
-def test_distances(seed: int, p: float):
+def test_distances_equal_numpys_norms(seed: int, p: float):
     x, y = (np.random.default_rng(seed + k).normal(size=(3, 4)) for k in range(2))
     actual = F.pairwise_distance(tg.tensor(x), tg.tensor(y), p, eps=0.0)
     close(actual.numpy(), np.linalg.norm(x - y, p, axis=1))
@@ -171,7 +173,7 @@ def test_distances(seed: int, p: float):
 
 
 @pytest.mark.parametrize("p", [1, 2, 3.0, math.inf])
-def test_a_vector_of_zeros_has_finite_slopes(p: float):
+def test_distances_of_zero_vectors_have_finite_gradients(p: float):
     x = tg.zeros(1, 3).requires_grad_()
     F.pairwise_distance(x, tg.zeros(1, 3), p, eps=0.0).backward(tg.tensor(cotangent((1,), 0)))
     F.cosine_similarity(x, tg.ones(1, 3)).sum().backward()
@@ -180,7 +182,7 @@ def test_a_vector_of_zeros_has_finite_slopes(p: float):
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_nothing_to_compare(reduction: str):
+def test_losses_of_empty_tensors(reduction: str):
     x = tg.zeros(0, 3).requires_grad_()
     loss = F.mse_loss(x, tg.zeros(0, 3), reduction=reduction)
     assert np.isnan(loss.numpy()).any() == (reduction == "mean")

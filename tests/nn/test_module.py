@@ -1,4 +1,4 @@
-"""What a module holds, says, saves and loads."""
+"""Modules: attributes, registration, traversal, `repr`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Module, Parameter = nn.Module, nn.Parameter
 
 
 class Plain(Module):
-    """Has its keyword arguments as attributes, and never calls `super().__init__()`."""
+    """A module with its keyword arguments as attributes, without `super().__init__()`."""
 
-    def __init__(self, **held: Any) -> None:
-        for name, value in held.items():
+    def __init__(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
             setattr(self, name, value)
 
 
 class Model(NamedTuple):
-    """A module, and what the one who built it knows of it."""
+    """A module with its expected parameters and modules."""
 
     module: Module
-    parameters: list[tuple[str, Any]]  # by path, under every path
+    parameters: list[tuple[str, Any]]  # under each of their paths
     modules: list[tuple[str, Module]]
 
 
-# A recipe: how to build a part, drawn without building anything.
+# A recipe describes a module, and is drawn by Hypothesis.
 _parameter = st.just(("parameter", None))
 _other = st.sampled_from([None, 3, "text", 2.5]).map(lambda value: ("other", value))
 _again = st.integers(0, 9).map(lambda i: ("again", i))
@@ -55,11 +55,13 @@ _models = st.dictionaries(_names, _parts, max_size=4)
 
 
 class Builder:
-    """Builds a module from a recipe and lists its parameters and modules beside it."""
+    """Builds a module from a recipe, and lists its parameters and modules."""
 
     def __init__(self) -> None:
-        self.created: list[Any] = []  # parameters and modules, to be used again elsewhere
-        self.direct: dict[int, tuple[list[Any], list[Any]]] = {}  # of each: parameters, modules
+        self.created: list[Any] = []  # parameters and modules, which may be shared
+        self.direct: dict[
+            int, tuple[list[Any], list[Any]]
+        ] = {}  # direct parameters and modules, by id
 
     def build(self, recipe: dict[str, Any]) -> Model:
         root = self.module(recipe)
@@ -75,7 +77,7 @@ class Builder:
         mine: tuple[list[Any], list[Any]] = ([], [])
         value = Plain(**{name: self.part(item, name, mine) for name, item in items.items()})
         self.direct[id(value)] = mine
-        self.created.append(value)  # only when it is whole: so that nothing holds itself
+        self.created.append(value)  # last, so that no module contains itself
         return value
 
     def part(self, recipe: Any, path: str, mine: tuple[list[Any], list[Any]]) -> Any:
@@ -125,9 +127,9 @@ def same(actual: Any, expected: Any) -> bool:
 
 
 @given(_models)
-def test_parameters_and_modules_are_found_by_walking_attributes(recipe: dict[str, Any]):
+def test_traversal_lists_the_parameters_and_modules_of_attributes(recipe: dict[str, Any]):
     module, parameters, modules = build(recipe)
-    # A module that is held twice has its paths under both, but its parts once.
+    # Parameters of a shared module are listed once, under its first path.
     assert same(module.named_parameters(), first_of_each(parameters))
     assert same(module.named_parameters(remove_duplicate=False), parameters)
     assert same(module.named_modules(), first_of_each(modules))
@@ -143,7 +145,7 @@ def test_parameters_and_modules_are_found_by_walking_attributes(recipe: dict[str
 
 
 @given(_models)
-def test_copies_and_pickles_hold_the_same_and_share_nothing(recipe: dict[str, Any]):
+def test_copies_and_pickles_have_equal_parameters_in_their_own_memory(recipe: dict[str, Any]):
     module, parameters, _ = build(recipe)
     for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         actual = list(twin.named_parameters(remove_duplicate=False))
@@ -156,7 +158,7 @@ def test_copies_and_pickles_hold_the_same_and_share_nothing(recipe: dict[str, An
 
 
 @given(_models, st.data())
-def test_load_state_dict_tells_all_at_once_and_changes_nothing_when_it_refuses(
+def test_load_state_dict_lists_all_problems_and_then_changes_nothing(
     recipe: dict[str, Any], data: st.DataObject
 ):
     module, _, _ = build(recipe)
@@ -165,25 +167,25 @@ def test_load_state_dict_tells_all_at_once_and_changes_nothing_when_it_refuses(
     missing = data.draw(st.sets(one_of_them)) if state else set()
     reshaped = (data.draw(st.sets(one_of_them)) if state else set()) - missing
     unexpected = data.draw(st.sets(st.sampled_from(["new", "a.new"])))
-    given_ = {name: value for name, value in state.items() if name not in missing}
-    given_ |= {name: tg.zeros(3, 3) for name in reshaped}
-    given_ |= {name: tg.zeros(1) for name in unexpected}
+    state_dict = {name: value for name, value in state.items() if name not in missing}
+    state_dict |= {name: tg.zeros(3, 3) for name in reshaped}
+    state_dict |= {name: tg.zeros(1) for name in unexpected}
     before = {name: value.tolist() for name, value in module.state_dict().items()}
     if missing or reshaped or unexpected:
         with pytest.raises(RuntimeError, match="nothing was loaded") as caught:
-            module.load_state_dict(given_)
+            module.load_state_dict(state_dict)
         for name in missing | unexpected:
             assert f'"{name}"' in str(caught.value)
         for name in reshaped:
             assert f"size mismatch for {name}: got values of shape (3, 3)" in str(caught.value)
         assert {name: value.tolist() for name, value in module.state_dict().items()} == before
     if not reshaped:
-        keys = module.load_state_dict(given_, strict=False)
+        keys = module.load_state_dict(state_dict, strict=False)
         assert set(keys.missing_keys) == missing
         assert set(keys.unexpected_keys) == unexpected
 
 
-def test_training_is_set_on_every_module_and_true_at_first():
+def test_training_is_true_by_default_and_set_on_all_modules():
     net = nn.Sequential(Plain(inner=[Plain()]), nn.Tanh())
     assert all(module.training for module in net.modules())
     assert net.eval() is net
@@ -193,7 +195,7 @@ def test_training_is_set_on_every_module_and_true_at_first():
         net.train(1)  # type: ignore[arg-type]
 
 
-def test_gradients_are_forgotten_or_zeroed_and_parameters_frozen():
+def test_zero_grad_and_requires_grad():
     layer = nn.Linear(2, 1)
     layer(tg.ones(1, 2)).sum().backward()
     layer.zero_grad(set_to_none=False)
@@ -205,7 +207,7 @@ def test_gradients_are_forgotten_or_zeroed_and_parameters_frozen():
     assert all(p.requires_grad for p in layer.requires_grad_().parameters())
 
 
-def test_apply_calls_with_children_first_and_shared_ones_once_per_parent():
+def test_apply_visits_children_first_and_shared_modules_once_per_parent():
     shared = nn.Tanh()
     net = nn.Sequential(nn.Sequential(nn.Linear(1, 1), shared), shared)
     seen: list[Module] = []
@@ -213,7 +215,7 @@ def test_apply_calls_with_children_first_and_shared_ones_once_per_parent():
     assert [id(m) for m in seen] == [id(m) for m in (net[0][0], shared, net[0], shared, net)]
 
 
-def test_what_would_take_a_parameters_place_unnoticed_is_refused():
+def test_only_parameters_and_modules_replace_parameters_and_modules():
     layer = nn.Linear(2, 2)
     with pytest.raises(
         TypeError,
@@ -232,7 +234,7 @@ def test_what_would_take_a_parameters_place_unnoticed_is_refused():
 
 
 @pytest.mark.parametrize("method", ["register_parameter", "register_buffer", "add_module"])
-def test_registering_checks_names_and_kinds(method: str):
+def test_registration_checks_names_and_types(method: str):
     good: Any = {
         "register_parameter": Parameter([1.0]),
         "register_buffer": tg.ones(1),
@@ -241,7 +243,7 @@ def test_registering_checks_names_and_kinds(method: str):
     net = Plain(taken=3)
     register = getattr(net, method)
     register("new", good)
-    register("new", good)  # again, in its own place
+    register("new", good)  # replaces itself
     register("empty", None)
     register("empty", good)
     assert net.new is good
@@ -258,7 +260,7 @@ def test_registering_checks_names_and_kinds(method: str):
     assert not hasattr(net, "other")
 
 
-def test_submodules_by_name():
+def test_modules_dict_adds_and_removes_submodules():
     net = Module()
     for k, layer in enumerate((nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))):
         net._modules[str(k)] = layer  # as in d2l's MySequential
@@ -276,12 +278,12 @@ def test_submodules_by_name():
         net._modules["x"] = 3
 
 
-def test_a_class_in_place_of_a_module_is_told():
+def test_a_class_instead_of_a_module_raises():
     with pytest.raises(TypeError, match="Tanh, a class: call it"):
         Module().register_module("act", nn.Tanh)  # type: ignore[arg-type]
 
 
-def test_paths_that_lead_nowhere():
+def test_unknown_paths_raise():
     net = nn.Sequential(nn.Linear(1, 1))
     with pytest.raises(AttributeError, match="Sequential has no module at '1'"):
         net.get_submodule("1")
@@ -293,7 +295,7 @@ def test_paths_that_lead_nowhere():
         _ = net.nothing  # type: ignore[attr-defined]
 
 
-def test_repr_nests_and_shows_settings():
+def test_repr_shows_submodules_and_settings():
     class Net(Module):
         def __init__(self) -> None:
             self.body = nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU())

@@ -25,8 +25,8 @@ F = nn.functional
 few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
 seeds = st.integers(0, 2**32 - 1)
 
-# Each layer for four channels, the axes that it normalises over in (N, 4, L), and whether it
-# takes off a mean: a new one joins by a line.
+# Each layer for four channels, the axes of (N, 4, L) that it normalizes over, and whether it
+# subtracts the mean: add a line for a new one.
 LAYERS: dict[str, tuple[Callable[..., nn.Module], tuple[int, ...], bool]] = {
     "BatchNorm1d": (lambda **more: nn.BatchNorm1d(4, **more), (0, 2), True),
     "InstanceNorm1d": (lambda **more: nn.InstanceNorm1d(4, **more), (2,), True),
@@ -45,7 +45,7 @@ def drawn(seed: int, *shape: int) -> Any:
 @every
 @few
 @given(seeds)
-def test_mean_is_0_and_square_1(name: str, seed: int):
+def test_results_have_mean_0_and_mean_square_1(name: str, seed: int):
     make, axes, centered = LAYERS[name]
     out = make(eps=0.0)(tg.tensor(drawn(seed, 5, 4, 3))).numpy()
     close((out**2).mean(axis=axes), np.ones_like(out.mean(axis=axes)))
@@ -56,29 +56,29 @@ def test_mean_is_0_and_square_1(name: str, seed: int):
 @every
 @few
 @given(seeds, st.floats(0.1, 10), st.floats(-10, 10))
-def test_scale_and_place_of_the_input_do_not_matter(
+def test_results_do_not_depend_on_scale_and_shift_of_the_input(
     name: str, seed: int, scale: float, shift: float
 ):
     make, _, centered = LAYERS[name]
     x, layer = drawn(seed, 5, 4, 3), make(eps=0.0)
-    moved = x * scale + (shift if centered else 0)
-    close(layer(tg.tensor(moved)).numpy(), layer(tg.tensor(x)).numpy())
+    shifted = x * scale + (shift if centered else 0)
+    close(layer(tg.tensor(shifted)).numpy(), layer(tg.tensor(x)).numpy())
 
 
 @every
 @few
 @given(seeds)
-def test_gradients(name: str, seed: int):
+def test_gradients_equal_numerical_derivatives(name: str, seed: int):
     make, axes, centered = LAYERS[name]
     layer, x = make(eps=0.1), drawn(seed, 3, 4, 3)
     (actual,) = gradients(layer, [T(x)], seed)
     close(actual, slopes(lambda a: layer(tg.tensor(a)).numpy(), [x], seed)[0], tolerance=1e-6)
-    if centered:  # what all of a row have in common changes nothing
+    if centered:  # a shift of the input changes nothing
         close(actual.sum(axis=axes), np.zeros_like(actual.sum(axis=axes)))
 
 
 @every
-def test_constant_input_is_no_trouble(name: str):
+def test_constant_inputs_give_finite_results_and_gradients(name: str):
     make, *_ = LAYERS[name]
     x = T(np.full((2, 4, 3), 7.0))
     out = make()(x)
@@ -89,7 +89,7 @@ def test_constant_input_is_no_trouble(name: str):
 
 
 @every
-def test_float32_stays(name: str):
+def test_float32_is_preserved(name: str):
     make, *_ = LAYERS[name]
     layer = make(dtype=tg.float32)
     x = T(drawn(0, 2, 4, 3).astype(np.float32))
@@ -103,7 +103,7 @@ def test_float32_stays(name: str):
 
 
 @every
-def test_copies_are_the_same(name: str):
+def test_copies_give_the_same_result(name: str):
     make, *_ = LAYERS[name]
     layer, x = make(), tg.tensor(drawn(0, 2, 4, 3))
     layer(x)
@@ -114,7 +114,7 @@ def test_copies_are_the_same(name: str):
 
 
 @given(seeds)
-def test_relations(seed: int):
+def test_identities_of_normalizations(seed: int):
     x = tg.tensor(drawn(seed, 3, 4, 5))
     one = F.group_norm(x, 1)
     close(one.numpy(), F.layer_norm(x, (4, 5)).numpy())
@@ -125,11 +125,11 @@ def test_relations(seed: int):
     close(F.rms_norm(centered, (4, 5), eps=1e-5).numpy(), F.layer_norm(x, (4, 5)).numpy())
 
 
-# What batch norm remembers
+# Running statistics
 
 
 @given(seeds, st.sampled_from([0.1, 1.0, None]), st.integers(1, 4))
-def test_running_statistics(seed: int, momentum: float | None, batches: int):
+def test_running_statistics_equal_their_formula(seed: int, momentum: float | None, batches: int):
     layer = nn.BatchNorm1d(3, momentum=momentum)
     mean, var = np.zeros(3), np.ones(3)
     assert layer.running_mean is not None
@@ -137,9 +137,9 @@ def test_running_statistics(seed: int, momentum: float | None, batches: int):
     for k in range(batches):
         x = drawn(seed + k, 6, 3)
         layer(tg.tensor(x))
-        share = 1 / (k + 1) if momentum is None else momentum
-        mean += share * (x.mean(axis=0) - mean)
-        var += share * (x.var(axis=0, ddof=1) - var)
+        weight = 1 / (k + 1) if momentum is None else momentum
+        mean += weight * (x.mean(axis=0) - mean)
+        var += weight * (x.var(axis=0, ddof=1) - var)
     assert layer.num_batches_tracked is not None
     assert layer.running_var is not None
     assert layer.num_batches_tracked.item() == batches
@@ -158,7 +158,7 @@ def test_running_statistics(seed: int, momentum: float | None, batches: int):
     assert layer.num_batches_tracked.item() == 0
 
 
-def test_gradients_after_eval_flow_to_all():
+def test_all_get_gradients_in_evaluation():
     layer = nn.BatchNorm1d(2).eval()
     x = tg.tensor([[1.0, 2.0]], requires_grad=True)
     layer(x).sum().backward()
@@ -169,7 +169,7 @@ def test_gradients_after_eval_flow_to_all():
     close(x.grad.numpy(), np.full((1, 2), 1 / np.sqrt(1 + 1e-5)))
 
 
-def test_what_is_not_wanted_is_not_there():
+def test_disabled_weights_and_statistics_do_not_exist():
     assert [n for n, _ in nn.BatchNorm1d(2, affine=False).named_parameters()] == []
     assert [n for n, _ in nn.BatchNorm1d(2, bias=False).named_parameters()] == ["weight"]
     assert list(nn.BatchNorm1d(2, affine=False, track_running_stats=False).state_dict()) == []
@@ -179,10 +179,10 @@ def test_what_is_not_wanted_is_not_there():
     close(layer(tg.tensor(x)).detach().numpy(), (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5))
 
 
-# Messages
+# Errors
 
 
-def test_a_wrong_width_names_the_layer_and_what_came_before():
+def test_a_wrong_width_names_the_layer_and_the_previous_one():
     net = nn.Sequential(nn.Linear(2, 5), nn.BatchNorm1d(4))
     with pytest.raises(nn.LayerError) as caught:
         net(tg.zeros(3, 2))
@@ -226,27 +226,29 @@ def test_a_wrong_width_names_the_layer_and_what_came_before():
         ),
     ],
 )
-def test_messages(call: Callable[[], Any], kind: type[Exception], message: str):
+def test_invalid_arguments(call: Callable[[], Any], kind: type[Exception], message: str):
     with pytest.raises(kind, match=message):
         call()
 
+
+# Dropout
 
 both = pytest.mark.parametrize("make", [nn.Dropout, nn.AlphaDropout])
 N = 20_000
 
 
 @given(seeds, st.floats(0.05, 0.95))
-def test_share_and_scale(seed: int, p: float):
+def test_dropout_zeroes_with_probability_p_and_scales_the_rest(seed: int, p: float):
     tg.manual_seed(seed)
     out = F.dropout(tg.full((N,), 3.0), p).numpy()
-    left = out != 0
+    is_nonzero = out != 0
     # Eight standard deviations of a binomial: once in 10^15 draws.
-    assert abs(left.mean() - (1 - p)) < 8 * math.sqrt(p * (1 - p) / N)
-    close(out[left], np.full(left.sum(), 3 / (1 - p)))
+    assert abs(is_nonzero.mean() - (1 - p)) < 8 * math.sqrt(p * (1 - p) / N)
+    close(out[is_nonzero], np.full(is_nonzero.sum(), 3 / (1 - p)))
 
 
 @given(seeds, st.floats(0.05, 0.95))
-def test_alpha_dropout_keeps_mean_and_variance(seed: int, p: float):
+def test_alpha_dropout_preserves_mean_and_variance(seed: int, p: float):
     tg.manual_seed(seed)
     x = np.random.default_rng(seed).normal(size=N)
     x = (x - x.mean()) / x.std()
@@ -256,7 +258,7 @@ def test_alpha_dropout_keeps_mean_and_variance(seed: int, p: float):
 
 
 @given(seeds, st.floats(0.1, 0.9), st.sampled_from([np.float64, np.float32]))
-def test_gradient_goes_where_the_input_went(seed: int, p: float, dtype: Any):
+def test_gradients_of_dropout_have_the_same_mask(seed: int, p: float, dtype: Any):
     x = T(np.random.default_rng(seed).uniform(1, 2, (4, 5)).astype(dtype))
     out = F.dropout(x, p)
     g = cotangent(out.shape, seed, dtype)
@@ -267,7 +269,7 @@ def test_gradient_goes_where_the_input_went(seed: int, p: float, dtype: Any):
 
 
 @both
-def test_masks_are_fresh_and_come_from_the_seed(make: Any):
+def test_each_call_draws_a_mask_from_the_seeded_generator(make: Any):
     layer, x = make(), tg.ones(64)
     tg.manual_seed(3)
     first, second = layer(x).tolist(), layer(x).tolist()
@@ -277,7 +279,7 @@ def test_masks_are_fresh_and_come_from_the_seed(make: Any):
 
 
 @both
-def test_nothing_happens_after_eval_or_without_a_chance(make: Any):
+def test_dropout_is_the_identity_in_evaluation_or_for_p_0(make: Any):
     x = tg.ones(64)
     assert make().eval()(x) is x
     assert make(0.0)(x) is x
@@ -286,7 +288,7 @@ def test_nothing_happens_after_eval_or_without_a_chance(make: Any):
 
 
 @both
-def test_a_model_knows_when_it_trains(make: Any):
+def test_dropout_is_active_in_training_only(make: Any):
     net = nn.Sequential(nn.Linear(3, 64), make(0.5))
     x = tg.ones(2, 3)
     assert net(x).tolist() != net(x).tolist()

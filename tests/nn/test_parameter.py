@@ -17,14 +17,14 @@ Module, Parameter = nn.Module, nn.Parameter
 
 
 class Plain(Module):
-    """Has its keyword arguments as attributes, and never calls `super().__init__()`."""
+    """A module with its keyword arguments as attributes, without `super().__init__()`."""
 
-    def __init__(self, **held: Any) -> None:
-        for name, value in held.items():
+    def __init__(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
             setattr(self, name, value)
 
 
-def test_a_parameter_shares_memory_and_is_never_a_result():
+def test_a_parameter_is_a_leaf_that_shares_memory():
     array = np.zeros(2)
     parameter = Parameter(array)
     assert np.shares_memory(parameter.numpy(), array)
@@ -38,7 +38,7 @@ def test_a_parameter_shares_memory_and_is_never_a_result():
         Parameter(np.arange(3))
 
 
-def test_a_loaded_model_is_the_saved_one():
+def test_a_loaded_model_equals_the_saved_one():
     net, other = (nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)) for _ in range(2))
     result = other.load_state_dict(net.state_dict())
     assert repr(result) == "<All keys matched successfully>"
@@ -48,7 +48,7 @@ def test_a_loaded_model_is_the_saved_one():
     np.testing.assert_array_equal(net(x).numpy(), other(x).numpy())
 
 
-def test_state_shares_memory_is_detached_and_is_loaded_from_arrays_too():
+def test_a_state_dict_shares_memory_and_is_detached():
     layer = nn.Linear(2, 2)
     state = layer.state_dict()
     assert np.shares_memory(state["weight"].numpy(), layer.weight.numpy())
@@ -60,7 +60,7 @@ def test_state_shares_memory_is_detached_and_is_loaded_from_arrays_too():
     np.testing.assert_array_equal(layer.weight.numpy(), np.eye(2))
 
 
-def test_assign_takes_the_memory_and_the_dtype():
+def test_assign_uses_memory_and_dtype_of_the_values():
     layer, weight = nn.Linear(2, 2, bias=False), tg.ones(2, 2, dtype=tg.float32)
     parameter = layer.weight
     layer.load_state_dict({"weight": weight}, assign=True)
@@ -69,12 +69,12 @@ def test_assign_takes_the_memory_and_the_dtype():
     assert np.shares_memory(parameter.numpy(), weight.numpy())
 
 
-def test_values_loaded_after_the_forward_pass_are_found_out_by_backward():
+def test_backward_detects_values_loaded_after_the_forward_pass():
     layer = nn.Linear(2, 1, bias=False)
     weight, x = layer.weight.tolist(), tg.ones(3, 2, requires_grad=True)
     loss = layer(x).sum()
     layer.load_state_dict({"weight": np.zeros((1, 2))}, assign=True)
-    loss.backward()  # other memory: what was computed from the old values is right still
+    loss.backward()  # assigned memory leaves the old values unchanged
     assert x.grad.tolist() == weight * 3
     loss = layer(x).sum()
     layer.load_state_dict({"weight": np.ones((1, 2))})
@@ -82,7 +82,7 @@ def test_values_loaded_after_the_forward_pass_are_found_out_by_backward():
         loss.backward()
 
 
-def test_what_cannot_be_loaded():
+def test_invalid_state_dicts():
     layer = nn.Linear(2, 2)
     with pytest.raises(TypeError, match="the state is a list, expected a dict"):
         layer.load_state_dict([])  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_what_cannot_be_loaded():
         layer.load_state_dict({"weight": np.eye(2), "bias": np.array(["a", "b"])})
 
 
-def test_a_model_below_itself_has_parameters_and_no_state():
+def test_a_model_that_contains_itself_has_parameters_and_no_state_dict():
     outer = Plain(w=Parameter([1.0]))
     outer.inner = inner = Plain(up=outer, v=Parameter([2.0]))
     assert [name for name, _ in outer.named_parameters()] == ["w", "inner.v"]
@@ -102,7 +102,7 @@ def test_a_model_below_itself_has_parameters_and_no_state():
         outer.state_dict()
 
 
-def test_a_shared_layer_is_saved_under_each_of_its_names_and_counted_once():
+def test_a_shared_layer_is_saved_under_each_path_and_listed_once():
     shared = nn.Linear(2, 2)
     net = Plain(a=shared, b=[shared])
     assert list(net.state_dict()) == ["a.weight", "a.bias", "b.0.weight", "b.0.bias"]
@@ -113,7 +113,7 @@ def test_a_shared_layer_is_saved_under_each_of_its_names_and_counted_once():
 
 
 class Running(Module):
-    """Has buffers, saved and not."""
+    """A module with persistent and other buffers."""
 
     def __init__(self) -> None:
         self.scale = Parameter(tg.ones(2))
@@ -123,7 +123,7 @@ class Running(Module):
         self.register_buffer("none", None)
 
 
-def test_buffers_are_state_that_is_not_learned():
+def test_buffers_are_state_but_no_parameters():
     net = Plain(part=Running())
     names = ["part.mean", "part.count", "part.scratch"]
     assert [name for name, _ in net.named_buffers()] == names
@@ -134,16 +134,16 @@ def test_buffers_are_state_that_is_not_learned():
     with pytest.raises(TypeError, match="buffer 'mean' is a list, expected a Tensor"):
         net.part.mean = [1.0]
     del net.part.mean
-    net.part.mean = [1.0]  # an attribute like any other again
+    net.part.mean = [1.0]  # an ordinary attribute, after the deletion
     assert list(net.state_dict()) == ["part.scale", "part.count"]
 
 
-def test_a_buffer_of_one_module_is_not_one_of_another():
+def test_modules_do_not_share_names_of_buffers():
     Running()
     assert not list(nn.Linear(1, 1).buffers())
 
 
-def test_a_copied_parameter_has_no_gradient_and_stays_frozen():
+def test_a_copied_parameter_has_no_gradient_and_the_same_requires_grad():
     parameter = Parameter([1.0])
     (parameter * 2).sum().backward()
     frozen = Parameter([1.0], requires_grad=False)
@@ -162,7 +162,7 @@ def test_models_are_copied_after_a_forward_and_a_backward_pass():
         np.testing.assert_array_equal(twin(x).numpy(), net(x).numpy())
 
 
-def test_dtypes_of_the_whole_model_in_place():
+def test_to_converts_parameters_buffers_and_gradients_in_place():
     net = Plain(part=Running())
     scale = net.part.scale
     scale.sum().backward()
@@ -181,7 +181,7 @@ def test_dtypes_of_the_whole_model_in_place():
         net.to(tg.int64)
 
 
-def test_integers_are_not_assigned_to_a_parameter_that_requires_grad():
+def test_assigned_integers_need_a_frozen_parameter():
     layer = nn.Linear(2, 2, bias=False)
     before = layer.weight.tolist()
     with pytest.raises(RuntimeError, match="weight has dtype int64, expected floats"):
@@ -192,7 +192,7 @@ def test_integers_are_not_assigned_to_a_parameter_that_requires_grad():
     assert layer.weight.dtype == np.int64
 
 
-def test_an_unsigned_dtype_is_refused():
+def test_to_rejects_unsigned_dtypes():
     with pytest.raises(TypeError, match="to: dtype is uint16, expected a float"):
         nn.Linear(1, 1).to(np.uint16)
 
@@ -211,11 +211,11 @@ def changes_under_the_lock() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", changes_under_the_lock())
-def test_changes_in_place_wait_for_the_lock_of_the_graph(name: str):
+def test_in_place_changes_hold_the_lock_of_the_graph(name: str):
     change = changes_under_the_lock()[name]
     done = threading.Event()
     thread = threading.Thread(target=lambda: (change(), done.set()))
-    with graph.mutation_lock:  # as the end of a backward pass holds it
+    with graph.mutation_lock:  # as the backward pass does
         thread.start()
         assert not done.wait(0.05)
     thread.join()

@@ -1,4 +1,4 @@
-"""The table of a model's layers: what it counts, what it shows, and that it leaves no trace."""
+"""The summary of a model: counts, text, arguments, and that it has no side effects."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tinygrad_fc.random import default_generator
 
 
 class Plain(nn.Module):
-    """Has keyword arguments as attributes, and calls `does` with itself and its inputs."""
+    """A module with attributes, whose forward is `function(self, *inputs)`."""
 
-    def __init__(self, does: Any, **held: Any) -> None:
-        self.does = does
-        for name, value in held.items():
+    def __init__(self, function: Any, **attributes: Any) -> None:
+        self.function = function
+        for name, value in attributes.items():
             setattr(self, name, value)
 
     def forward(self, *inputs: Any) -> Any:
-        return self.does(self, *inputs)
+        return self.function(self, *inputs)
 
 
 def rows(shown: Summary) -> list[list[str]]:
@@ -41,13 +41,13 @@ def rows(shown: Summary) -> list[list[str]]:
     ]
 
 
-# What it counts
+# Counts and text
 
 widths = st.lists(st.integers(1, 20), min_size=2, max_size=6)
 
 
 @given(widths, st.integers(1, 9), st.booleans(), st.data())
-def test_shapes_and_counts_are_those_of_the_network(
+def test_shapes_and_counts_of_a_network(
     widths: list[int], batch: int, bias: bool, data: st.DataObject
 ):
     layers: list[Any] = []
@@ -71,7 +71,7 @@ def test_shapes_and_counts_are_those_of_the_network(
     assert shown.output_bytes == 8 * batch * 2 * sum(widths[1:])
 
 
-def test_the_table_indents_by_depth_and_gives_the_paths_of_get_submodule():
+def test_rows_are_indented_and_have_the_paths_of_get_submodule():
     block = Plain(lambda self, x: x + self.layers[1](self.layers[0](x)), layers=None)
     block.layers = [nn.Linear(4, 4), nn.ReLU()]
     model = nn.Sequential(nn.Linear(3, 4), block, nn.Linear(4, 2))
@@ -104,7 +104,7 @@ def test_shared_layers_and_shared_parameters_count_once():
     ]
 
 
-def test_a_module_that_lies_below_itself_is_shown_once_more_and_not_endlessly():
+def test_a_module_that_contains_itself_is_listed_twice():
     model = Plain(lambda self, x: x, layer=nn.Linear(2, 2))
     model.layer.outer = model
     assert rows(summary(model, (1, 2)))[1:] == [
@@ -113,7 +113,7 @@ def test_a_module_that_lies_below_itself_is_shown_once_more_and_not_endlessly():
     ]
 
 
-def test_calls_with_other_shapes_and_results_of_several_tensors_are_written_out():
+def test_rows_list_all_output_shapes():
     layer = nn.Identity()
     model = Plain(
         lambda self, x: {"a": self.layer(x), "b": (self.layer(x[0]), self.layer(x), None)},
@@ -125,12 +125,12 @@ def test_calls_with_other_shapes_and_results_of_several_tensors_are_written_out(
     assert shown.layers[1].outputs == [(2, 3), (3,), (2, 3)]
 
 
-def test_layers_that_hand_on_their_input_take_no_memory():
+def test_outputs_that_are_views_of_inputs_take_no_memory():
     model = nn.Sequential(nn.Identity(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(6, 1), nn.Tanh())
     assert summary(model, (4, 2, 3)).output_bytes == 4 * 8 + 4 * 8
 
 
-def test_buffers_and_dtypes_count_in_the_memory():
+def test_memory_depends_on_dtypes_and_includes_buffers():
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8)).float()
     shown = summary(model, (2, 4))
     assert shown.buffers == 8 + 8 + 1
@@ -154,11 +154,11 @@ def test_buffers_and_dtypes_count_in_the_memory():
         (2**42, "4096.0 GiB"),
     ],
 )
-def test_memory_is_written_in_powers_of_1024(count: int, text: str):
+def test_memory_is_shown_in_powers_of_1024(count: int, text: str):
     assert f"input {text}," in str(Summary([], 0, 0, 0, 0, 0, count, 0))
 
 
-def test_it_is_plain_text_and_the_same_at_the_prompt_and_in_print():
+def test_str_and_repr_are_equal_and_ascii():
     shown = summary(nn.Linear(2, 1), (1, 2))
     assert repr(shown) == str(shown) == f"{shown}"
     assert str(shown).isascii()
@@ -170,7 +170,7 @@ def test_it_is_plain_text_and_the_same_at_the_prompt_and_in_print():
 # Arguments
 
 
-def test_several_inputs_are_a_list_of_shapes_and_may_have_their_own_dtypes():
+def test_several_inputs_are_a_list_of_shapes_with_dtypes():
     model = Plain(
         lambda self, i, x: self.layer(self.table(i) + x),
         table=nn.Embedding(10, 4),
@@ -183,7 +183,7 @@ def test_several_inputs_are_a_list_of_shapes_and_may_have_their_own_dtypes():
     assert summary(nn.Embedding(10, 4), (5, 3), tg.int64).layers[0].outputs == [(5, 3, 4)]
 
 
-def test_a_shape_is_a_tuple_or_a_list_and_may_have_no_batch_axis_or_be_empty():
+def test_a_shape_is_a_tuple_or_list_of_any_length():
     model = nn.Sequential(nn.Linear(3, 2))
     for shape in ((3,), [3], (np.int64(3),)):
         assert summary(model, shape).layers[0].outputs == [(2,)]
@@ -191,7 +191,7 @@ def test_a_shape_is_a_tuple_or_a_list_and_may_have_no_batch_axis_or_be_empty():
     assert summary(nn.Tanh(), ()).layers[0].outputs == [()]
 
 
-def test_the_inputs_are_of_the_parameters_dtype():
+def test_inputs_have_the_dtype_of_the_parameters():
     seen = []
     model = Plain(lambda self, x: seen.append(x.dtype), layer=nn.Linear(1, 1).float())
     summary(model, (1,))
@@ -213,28 +213,28 @@ def test_the_inputs_are_of_the_parameters_dtype():
         (nn.Tanh(), [(1, 2), 3], TypeError, "or a list of one per input"),
     ],
 )
-def test_what_is_no_shape_is_refused(model: Any, shape: Any, error: type, message: str):
-    with pytest.raises(error) as refused:
+def test_invalid_models_and_shapes(model: Any, shape: Any, error: type, message: str):
+    with pytest.raises(error) as caught:
         summary(model, shape)
-    assert message in str(refused.value)
+    assert message in str(caught.value)
 
 
-def test_dtypes_that_are_not_one_for_each_input_are_refused():
+def test_the_number_of_dtypes_must_match_the_inputs():
     with pytest.raises(ValueError, match="zip"):
         summary(nn.Tanh(), (1, 2), dtypes=[tg.float64, tg.float64])
 
 
-def test_a_forward_that_fails_says_where():
+def test_errors_of_forward_name_the_layer():
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(8, 3))
     with pytest.raises(nn.LayerError, match="layer '2' of Sequential"):
         summary(model, (2, 4))
 
 
-# That it leaves no trace
+# No side effects
 
 
-def everything(model: nn.Module) -> Any:
-    """All that could change: attributes, values, switches, the random numbers to come."""
+def state_of(model: nn.Module) -> Any:
+    """Return all that could change: attributes, values, modes, the state of the generator."""
     return (
         [sorted(vars(module)) for module in model.modules()],
         [vars(module).get("training") for module in model.modules()],
@@ -248,7 +248,7 @@ def everything(model: nn.Module) -> Any:
 
 
 def noisy() -> nn.Sequential:
-    """A model with dropout and batch norm, some in eval mode, and hooks of its own."""
+    """Return a model with dropout and batch norm, some in evaluation mode, and a hook."""
     model = nn.Sequential(
         nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
     )
@@ -258,18 +258,18 @@ def noisy() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("width", [3, 4])
-def test_the_model_and_the_random_numbers_are_as_they_were(width: int):
+def test_the_model_and_the_generator_are_unchanged(width: int):
     model = noisy()
-    before = everything(model)
+    before = state_of(model)
     if width == 3:
         summary(model, (5, width))
     else:
         with pytest.raises(nn.LayerError):
             summary(model, (5, width))
-    assert everything(model) == before
+    assert state_of(model) == before
 
 
-def test_buffers_that_even_eval_mode_changes_are_put_back():
+def test_buffers_that_forward_changes_are_restored():
     def change(self: Any, x: Any) -> Any:
         self.calls.add_(1)
         self.stored.data = tg.ones(3)
@@ -282,11 +282,11 @@ def test_buffers_that_even_eval_mode_changes_are_put_back():
     model.register_buffer("stored", tg.full((2,), float("nan")))
     model.register_buffer("last", None)
     model.register_buffer("noise", tg.zeros(3))
-    held = dict(vars(model))
+    attributes = dict(vars(model))
     values = copy.deepcopy(model.state_dict())
     generator = default_generator.get_state().tolist()
     summary(model, (2, 2))
-    assert vars(model) == held
+    assert vars(model) == attributes
     assert all(
         np.array_equal(value.numpy(), values[name].numpy(), equal_nan=True)
         for name, value in model.state_dict().items()
@@ -294,7 +294,7 @@ def test_buffers_that_even_eval_mode_changes_are_put_back():
     assert default_generator.get_state().tolist() == generator
 
 
-def test_a_graph_recorded_before_can_still_be_walked():
+def test_a_backward_pass_after_the_summary():
     model = noisy()
     loss = model(tg.rand(6, 3)).sum()
     summary(model, (2, 3))
@@ -302,7 +302,7 @@ def test_a_graph_recorded_before_can_still_be_walked():
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-def test_dropout_is_off_and_nothing_is_recorded():
+def test_forward_runs_in_evaluation_mode_without_recording():
     seen = []
     model = Plain(lambda self, x: seen.append((self.training, self.layer(x).requires_grad)))
     model.layer = nn.Linear(2, 2)
@@ -310,7 +310,7 @@ def test_dropout_is_off_and_nothing_is_recorded():
     assert seen == [(False, False)]
 
 
-def test_hooks_of_the_model_s_own_may_change_what_is_shown():
+def test_shapes_are_those_after_hooks_of_the_model():
     model = nn.Sequential(nn.Linear(2, 3))
     handle = model[0].register_forward_hook(lambda module, args, output: output[:, :1])
     assert summary(model, (4, 2)).layers[1].outputs == [(4, 1)]
@@ -318,12 +318,12 @@ def test_hooks_of_the_model_s_own_may_change_what_is_shown():
     assert summary(model, (4, 2)).layers[1].outputs == [(4, 3)]
 
 
-def test_numpy_s_warnings_about_made_up_values_are_not_shown():
+def test_numpys_warnings_are_suppressed():
     model = Plain(lambda self, x: tg.tensor(np.log(0 * x.numpy())))
     assert summary(model, (2,)).layers[0].outputs == [(2,)]
 
 
-def test_a_model_still_pickles_afterwards():
+def test_a_model_can_be_pickled_afterwards():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     before = pickle.dumps(model)
     summary(model, (1, 2))

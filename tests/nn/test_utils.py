@@ -1,4 +1,4 @@
-"""Clipping gradients, and parameters as one vector."""
+"""Gradient clipping, and parameters as a vector."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ gradients = st.sampled_from(FLOATS).flatmap(
 @given(
     grads=gradients, max_norm=st.floats(0, 300), order=st.sampled_from([2.0, 1.0, 3.0, math.inf])
 )
-def test_the_norm_is_at_most_what_it_may_be_and_the_direction_stays(
+def test_clipping_limits_the_norm_and_preserves_the_direction(
     grads: Any, max_norm: float, order: float
 ):
     params = parameters(*grads)
@@ -61,14 +61,14 @@ def test_the_norm_is_at_most_what_it_may_be_and_the_direction_stays(
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_norm_of_all_is_the_norm_of_the_norms(order: Any):
+def test_the_total_norm_is_the_norm_of_the_norms(order: Any):
     tensors = [tg.tensor([3.0, -4.0]), tg.tensor([[12.0]])]
     expected = {2: 13, 1: 19, 3: 1819 ** (1 / 3), 0.5: (3**0.5 + 2 + 12**0.5) ** 2, -1: 1.5}
     expected |= {math.inf: 12, "inf": 12, -math.inf: 3, 0: 2}
     assert utils.get_total_norm(tensors, order).item() == pytest.approx(expected[order], rel=1e-14)
 
 
-def test_norms_that_overflow_on_the_way_do_not():
+def test_norms_are_computed_without_overflow():
     for scale in (1e300, 1e-300, 5e-324):
         params = parameters([3 * scale, 4 * scale])
         expected = np.hypot(3 * scale, 4 * scale)
@@ -78,11 +78,11 @@ def test_norms_that_overflow_on_the_way_do_not():
                 expected if order == 2 else 91 ** (1 / 3) * scale, rel=1e-9
             )
     half = parameters(np.full(9, 60000, np.float16))
-    assert utils.clip_grad_norm_(half, 3.0).item() == math.inf  # 180000 is none of float16's
+    assert utils.clip_grad_norm_(half, 3.0).item() == math.inf  # 180000 overflows in float16
     np.testing.assert_allclose(half[0].grad.numpy(), 1, rtol=1e-3)
 
 
-def test_norms_that_are_not_finite():
+def test_nonfinite_norms():
     params = parameters([1.0, math.inf], [2.0])
     with pytest.raises(
         RuntimeError, match=r"total norm of order 2\.0 .* non-finite \(inf\).*detect"
@@ -97,7 +97,7 @@ def test_norms_that_are_not_finite():
     assert math.isnan(params[0].grad.item())
 
 
-def test_values_are_clipped_in_place():
+def test_clip_grad_value_clamps_in_place():
     params = parameters([1.0, -5.0, math.inf, math.nan], np.float32(3))
     grads = [p.grad for p in params]
     assert utils.clip_grad_value_(params, np.float64(2)) is None
@@ -106,7 +106,7 @@ def test_values_are_clipped_in_place():
     assert [p.grad for p in params] == grads  # the same tensors
 
 
-def test_parameters_without_gradients_and_one_alone():
+def test_clipping_without_gradients_and_of_a_single_parameter():
     p, q = parameters([3.0, 4.0], [1.0])
     q.grad = None
     assert utils.clip_grad_norm_(iter([p, q]), 1).item() == 5
@@ -117,7 +117,7 @@ def test_parameters_without_gradients_and_one_alone():
     assert q.grad is None
 
 
-def test_a_gradient_that_a_graph_needs_is_noted_as_changed():
+def test_backward_detects_a_clipped_gradient_that_it_needs():
     w = tg.tensor([2.0], requires_grad=True)
     (w**3).sum().backward(create_graph=True)
     later = (w.grad * w.grad).sum()
@@ -126,7 +126,7 @@ def test_a_gradient_that_a_graph_needs_is_noted_as_changed():
         later.backward()
 
 
-def test_what_cannot_be_clipped():
+def test_invalid_arguments_of_clipping():
     model = nn.Linear(2, 1)
     for value in (-1.0, math.nan):
         with pytest.raises(ValueError, match=r"max_norm is .*, expected at least 0"):
@@ -141,7 +141,7 @@ def test_what_cannot_be_clipped():
         utils.clip_grad_value_(["weight"], 1.0)  # type: ignore[list-item]
 
 
-def test_parameters_go_into_a_vector_and_out_of_it():
+def test_parameters_to_vector_and_back():
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     vector = utils.parameters_to_vector(model.parameters())
     assert vector.shape == (11,)
@@ -161,7 +161,7 @@ def test_parameters_go_into_a_vector_and_out_of_it():
     assert model[1].bias.tolist() == [5.0]
 
 
-def test_vectors_that_do_not_fit_change_nothing():
+def test_vectors_of_another_shape_or_dtype_change_nothing():
     model = nn.Linear(2, 1)
     before = utils.parameters_to_vector(model.parameters()).tolist()
     for wrong in (tg.zeros(2), tg.zeros(4), tg.zeros(3, 1)):
