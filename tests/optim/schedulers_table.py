@@ -1,4 +1,4 @@
-"""Each scheduler with its formula, in the epoch alone, and a strategy for its options."""
+"""Schedulers with their closed formulas and strategies for their options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sgd(*lrs: float, **options: Any) -> SGD:
     """Return an optimizer with a group for each learning rate, after its first step."""
     groups = [{"params": [tg.ones(1, requires_grad=True)], "lr": lr} for lr in lrs]
     optimizer = SGD(groups, momentum=0.9, **options)
-    optimizer.step()  # schedulers warn where they step first
+    optimizer.step()  # otherwise schedulers warn
     return optimizer
 
 
@@ -35,11 +35,11 @@ def rates(optimizer: Optimizer) -> list[float]:
     return [group["lr"] for group in optimizer.param_groups]
 
 
-def cosine(start: float, end: float, done: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+def cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
-# The learning rate at epoch t by a formula in t alone, from lr, the first one, and the options.
+# Closed formulas: the learning rate at epoch t from the initial rate lr and the options.
 
 
 def step(lr: float, t: int, o: Options) -> float:
@@ -55,8 +55,8 @@ def constant(lr: float, t: int, o: Options) -> float:
 
 
 def linear(lr: float, t: int, o: Options) -> float:
-    done = min(t, o["total_iters"]) / o["total_iters"]
-    return lr * (o["start_factor"] + (o["end_factor"] - o["start_factor"]) * done)
+    progress = min(t, o["total_iters"]) / o["total_iters"]
+    return lr * (o["start_factor"] + (o["end_factor"] - o["start_factor"]) * progress)
 
 
 def polynomial(lr: float, t: int, o: Options) -> float:
@@ -73,15 +73,16 @@ def restarts(lr: float, t: float, o: Options) -> float:
 
 def one_cycle(_: float, t: int, o: Options) -> float:
     low, high = o["max_lr"] / o["div_factor"], o["max_lr"]
-    least = low / o["final_div_factor"]
+    final = low / o["final_div_factor"]
     up, total = o["pct_start"] * o["total_steps"] - 1, o["total_steps"] - 1
-    ends = [(-math.inf, low), (0, low), (up, high), (total, least)]
+    ends = [(-math.inf, low), (0, low), (up, high), (total, final)]
     if o["three_phase"]:
         ends.insert(3, (2 * up, low))
     for (start, a), (end, b) in pairwise(ends[1:]):
         if t <= end:
-            done = (t - start) / (end - start)
-            return cosine(a, b, done) if o["anneal_strategy"] == "cos" else a + (b - a) * done
+            progress = (t - start) / (end - start)
+            line = a + (b - a) * progress
+            return cosine(a, b, progress) if o["anneal_strategy"] == "cos" else line
     raise AssertionError(t)
 
 
@@ -93,12 +94,12 @@ def cyclic(_: float, t: int, o: Options) -> float:
     return o["base_lr"] + (o["max_lr"] - o["base_lr"]) * height * scale
 
 
-def falling(epoch: int) -> float:
+def inverse_epoch(epoch: int) -> float:
     return 1 / (1 + epoch)
 
 
-class Slower:
-    """A function of the epoch with a state that is saved."""
+class Decay:
+    """A function of the epoch with an attribute that is saved."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
@@ -111,7 +112,7 @@ gamma = one_of(0.1, 0.9, 1.0)
 iters = st.integers(1, 30)
 fraction = st.floats(0.01, 1)
 
-# Each scheduler with its formula and a strategy for its options.
+# Formula, and strategies for the options.
 SCHEDULERS: dict[str, tuple[Callable[..., float], Options]] = {
     "StepLR": (step, {"step_size": iters, "gamma": gamma}),
     "MultiStepLR": (multi_step, {"milestones": st.lists(st.integers(1, 30)), "gamma": gamma}),
@@ -132,11 +133,11 @@ SCHEDULERS: dict[str, tuple[Callable[..., float], Options]] = {
     ),
     "LambdaLR": (
         lambda lr, t, o: lr * o["lr_lambda"](t),
-        {"lr_lambda": one_of(falling, Slower(2))},
+        {"lr_lambda": one_of(inverse_epoch, Decay(2))},
     ),
     "MultiplicativeLR": (
         lambda lr, t, o: lr * math.prod(o["lr_lambda"](k) for k in range(1, t + 1)),
-        {"lr_lambda": one_of(falling, Slower(0.1))},
+        {"lr_lambda": one_of(inverse_epoch, Decay(0.1))},
     ),
     "OneCycleLR": (
         one_cycle,

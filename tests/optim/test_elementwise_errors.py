@@ -1,4 +1,4 @@
-"""Errors of optimizers, before anything is changed."""
+"""Errors of optimizers, which change nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optimizers_table import EVERY, give, parameter
+from optimizers_table import EVERY, parameter, set_gradient
 
 import tinygrad_fc as tg
 from tinygrad_fc import optim
@@ -20,7 +20,7 @@ BETAS = "two numbers, each at least 0 and below 1"
 
 
 @pytest.mark.parametrize(
-    ("name", "option", "words", "wrongs"),
+    ("name", "option", "expected", "values"),
     [
         *(
             (name, option, AT_LEAST_0, (-1.0, math.nan, math.inf, "1", None))
@@ -68,10 +68,10 @@ BETAS = "two numbers, each at least 0 and below 1"
         ("LBFGS", "line_search_fn", "None or 'strong_wolfe'", ("armijo",)),
     ],
 )
-def test_options_out_of_range(name: str, option: str, words: str, wrongs: tuple[Any, ...]):
+def test_options_out_of_range(name: str, option: str, expected: str, values: tuple[Any, ...]):
     make = getattr(optim, name)
-    for wrong in wrongs:
-        message = f"^{re.escape(f'{name}: {option} must be {words}, got {wrong!r}')}$"
+    for wrong in values:
+        message = f"^{re.escape(f'{name}: {option} must be {expected}, got {wrong!r}')}$"
         with pytest.raises(ValueError, match=message):
             make([w], **{option: wrong})
         with pytest.raises(ValueError, match=message):
@@ -79,20 +79,20 @@ def test_options_out_of_range(name: str, option: str, words: str, wrongs: tuple[
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_learning_rate_of_nan_changes_nothing(name: str):
+def test_step_rejects_a_learning_rate_of_nan(name: str):
     p = parameter(2)
     before = p.tolist()
     optimizer = getattr(optim, name)([p])
-    give(p, [1.0, 1.0])
+    set_gradient(p, [1.0, 1.0])
     optimizer.param_groups[0]["lr"] = math.nan
     with pytest.raises(ValueError, match="the learning rate of a group is NaN"):
         optimizer.step(lambda: tg.tensor(1.0))
     assert p.tolist() == before
 
 
-def test_the_state_of_another_optimizer_changes_nothing():
+def test_a_state_of_another_optimizer_changes_nothing():
     p = parameter(2)
-    give(p, [1.0, 1.0])
+    set_gradient(p, [1.0, 1.0])
     other = optim.SGD([p], lr=0.5, momentum=0.9)
     other.step()
     optimizer = optim.Adam([p], lr=0.1)
@@ -117,9 +117,9 @@ def test_the_state_of_another_optimizer_changes_nothing():
         ),
     ],
 )
-def test_a_state_that_does_not_fit_changes_nothing(key: str, value: Any, message: str):
+def test_a_state_of_another_shape_changes_nothing(key: str, value: Any, message: str):
     p = parameter(2)
-    give(p, [1.0, 1.0])
+    set_gradient(p, [1.0, 1.0])
     optimizer = optim.Adam([p])
     optimizer.step()
     state = copy.deepcopy(optimizer.state_dict())
@@ -130,13 +130,13 @@ def test_a_state_that_does_not_fit_changes_nothing(key: str, value: Any, message
     assert str(optimizer.state_dict()) == before
 
 
-def test_a_parameter_that_was_replaced():
+def test_step_rejects_a_parameter_of_another_dtype_than_its_state():
     p = parameter(2)
     optimizer = optim.Adam([p])
-    give(p, [1.0, 1.0])
+    set_gradient(p, [1.0, 1.0])
     optimizer.step()
     p.data = tg.zeros(2, dtype=tg.float32)
-    give(p, [1.0, 1.0])
+    set_gradient(p, [1.0, 1.0])
     with pytest.raises(ValueError, match=r"the parameter has shape .* float32\. Create a new"):
         optimizer.step()
     assert p.tolist() == [0, 0]

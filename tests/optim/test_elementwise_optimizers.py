@@ -1,4 +1,4 @@
-"""Steps and state of every optimizer: against formulas, in place, and saved.
+"""Steps and state of every optimizer: formulas, memory, dtypes, saved states.
 
 Groups and parameters are tested with SGD in test_optimizer.py.
 """
@@ -21,10 +21,10 @@ from optimizers_table import (
     State,
     drawn,
     few,
-    give,
     one_of,
     parameter,
     seeds,
+    set_gradient,
     shapes,
 )
 
@@ -35,13 +35,13 @@ each = pytest.mark.parametrize("name", OPTIMIZERS)
 each_and_sgd = pytest.mark.parametrize("name", ["SGD", *OPTIMIZERS])
 
 
-def first(name: str, p: Any, optimizer: optim.Optimizer) -> State:
-    """Return the state that the formula starts from."""
+def initial_state(name: str, p: Any, optimizer: optim.Optimizer) -> State:
+    """Return the initial state of the formula."""
     special = {"mu_product": 1.0, "eta": optimizer.defaults["lr"], "mu": 1.0}
     special["step_size"] = np.full(p.shape, optimizer.defaults["lr"])
     special["sum"] = np.full(p.shape, optimizer.defaults.get("initial_accumulator_value", 0.0))
     probe = parameter(*p.shape)
-    give(probe, np.ones(p.shape))
+    set_gradient(probe, np.ones(p.shape))
     twin = getattr(optim, name)([{"params": [probe], **optimizer.defaults}])
     twin.step()
     return {key: special.get(key, np.zeros(p.shape)) for key in twin.state[probe]} | {"step": 0}
@@ -60,18 +60,16 @@ def step_by_formula(name: str, p: Any, g: Any, stored: State, options: Options) 
 @each
 @few
 @given(data=st.data(), shape=shapes, seed=seeds)
-def test_steps_are_as_the_formula_says(
-    name: str, data: st.DataObject, shape: tuple[int, ...], seed: int
-):
+def test_steps_equal_the_formula(name: str, data: st.DataObject, shape: tuple[int, ...], seed: int):
     options = drawn(data, name)
     p = parameter(*shape, seed=seed)
     optimizer = getattr(optim, name)([p], **options)
-    stored = first(name, p.numpy(), optimizer)
+    stored = initial_state(name, p.numpy(), optimizer)
     rng = np.random.default_rng(seed)
     expected = p.numpy().copy()
     for _ in range(8):
         gradient = rng.standard_normal(shape) + 0.5
-        give(p, gradient)
+        set_gradient(p, gradient)
         assert optimizer.step() is None
         expected = step_by_formula(name, expected, gradient, stored, options)
         np.testing.assert_array_equal(p.grad.numpy(), gradient)
@@ -83,30 +81,30 @@ def test_steps_are_as_the_formula_says(
 
 @each_and_sgd
 @few
-@given(data=st.data(), seed=seeds, layout=one_of("rows", "columns", "gaps"))
-def test_large_parameters_step_as_their_elements_do(
+@given(data=st.data(), seed=seeds, layout=one_of("C", "F", "strided"))
+def test_large_parameters_are_updated_elementwise(
     name: str, data: st.DataObject, seed: int, layout: str
 ):
     options = drawn(data, name)
     rng = np.random.default_rng(seed)
     values = rng.standard_normal(40_000)
     shape = (200, 200)
-    if layout == "gaps":
+    if layout == "strided":
         start = np.zeros((200, 400))[:, ::2]
         start[...] = values.reshape(shape)
     else:
-        start = values.reshape(shape, order="C" if layout == "rows" else "F")
+        start = values.reshape(shape, order=layout)
     whole = tg.from_numpy(start).requires_grad_()
     at = (slice(None, None, 40), slice(None, None, 50))
-    some = tg.tensor(np.ascontiguousarray(whole.numpy()[at]), requires_grad=True)
-    optimizer = getattr(optim, name)([whole, some], **options)
+    part = tg.tensor(np.ascontiguousarray(whole.numpy()[at]), requires_grad=True)
+    optimizer = getattr(optim, name)([whole, part], **options)
     for _ in range(2):
         gradient = rng.standard_normal(shape)
-        give(whole, gradient)
-        give(some, gradient[at])
+        set_gradient(whole, gradient)
+        set_gradient(part, gradient[at])
         optimizer.step()
-    np.testing.assert_allclose(whole.numpy()[at], some.numpy(), rtol=1e-14, atol=1e-14)
-    for key, value in optimizer.state[some].items():
+    np.testing.assert_allclose(whole.numpy()[at], part.numpy(), rtol=1e-14, atol=1e-14)
+    for key, value in optimizer.state[part].items():
         large = optimizer.state[whole][key].numpy()
         np.testing.assert_allclose(large[at] if value.ndim else large, value.numpy(), rtol=1e-14)
 
@@ -114,7 +112,7 @@ def test_large_parameters_step_as_their_elements_do(
 @each_and_sgd
 @few
 @given(data=st.data())
-def test_float32_stays_float32_and_memory_stays_where_it_is(name: str, data: st.DataObject):
+def test_steps_preserve_dtype_and_memory(name: str, data: st.DataObject):
     options = drawn(data, name)
     for lr in (options["lr"], np.float64(options["lr"]), tg.tensor(options["lr"])):
         p = parameter(3, dtype=np.float32)
@@ -123,7 +121,7 @@ def test_float32_stays_float32_and_memory_stays_where_it_is(name: str, data: st.
         state = optimizer.state[p]
         stored: list[list[int]] = []
         for k in range(3):
-            give(p, [1.0, -1.0, k])
+            set_gradient(p, [1.0, -1.0, k])
             optimizer.step()
             stored.append([id(value._array) for value in state.values()])
         assert stored[0] == stored[1] == stored[2]
@@ -134,12 +132,12 @@ def test_float32_stays_float32_and_memory_stays_where_it_is(name: str, data: st.
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_steps_are_counted_in_pytorchs_dtype(dtype: Any):
+def test_the_step_count_has_the_dtype_of_pytorch(dtype: Any):
     tg.set_default_dtype(dtype)
     try:
         p = parameter(2, dtype=np.float16)
         optimizer = optim.NAdam([p])
-        give(p, [1, 1])
+        set_gradient(p, [1, 1])
         optimizer.step()
         state = optimizer.state[p]
     finally:
@@ -151,16 +149,14 @@ def test_steps_are_counted_in_pytorchs_dtype(dtype: Any):
 @each_and_sgd
 @few
 @given(data=st.data())
-def test_a_parameter_without_a_gradient_is_left_alone_and_so_is_its_state(
-    name: str, data: st.DataObject
-):
+def test_a_parameter_without_gradient_and_its_state_are_unchanged(name: str, data: st.DataObject):
     options = drawn(data, name)
     a, b = parameter(2), parameter(2)
     optimizer = getattr(optim, name)([a, b], **options)
     for with_gradient in ([a, b], [a], [a]):
         optimizer.zero_grad()
         for p in with_gradient:
-            give(p, [1.0, -2.0])
+            set_gradient(p, [1.0, -2.0])
         before = b.tolist(), str(optimizer.state[b])
         optimizer.step()
         if b.grad is None:
@@ -176,18 +172,18 @@ def test_only_adagrad_has_state_before_the_first_step():
 
 
 @each
-def test_a_parameter_that_is_listed_twice_steps_once(name: str):
+def test_a_repeated_parameter_is_updated_once(name: str):
     a, b = parameter(2), parameter(2)
     optimizer = getattr(optim, name)([a, a, b])
-    give(a, [1.0, 2.0])
-    give(b, [1.0, 2.0])
+    set_gradient(a, [1.0, 2.0])
+    set_gradient(b, [1.0, 2.0])
     optimizer.step()
     assert a.tolist() == b.tolist()
     assert optimizer.state[a]["step"].item() == 1
 
 
 @each_and_sgd
-def test_a_step_records_nothing_and_a_later_backward_detects_it(name: str):
+def test_backward_detects_a_step_after_the_forward_pass(name: str):
     w = parameter(2)
     optimizer = getattr(optim, name)([w])
     (w * w).sum().backward()
@@ -202,11 +198,11 @@ def test_a_step_records_nothing_and_a_later_backward_detects_it(name: str):
 
 
 @each_and_sgd
-def test_a_later_backward_detects_a_step_that_raised_half_way(name: str):
+def test_backward_detects_a_step_that_raised(name: str):
     w = parameter(2, dtype=np.float32)
     optimizer = getattr(optim, name)([w], lr=3e38)
     before, loss = w.tolist(), (w * w).sum()
-    give(w, [3e38, -3e38])
+    set_gradient(w, [3e38, -3e38])
     for _ in range(2):
         with contextlib.suppress(FloatingPointError):
             optimizer.step()
@@ -235,7 +231,7 @@ def train(net: nn.Module, optimizer: optim.Optimizer, steps: int) -> None:
     steps=st.integers(0, 3),
     how=one_of("dict", "deepcopy", "pickle"),
 )
-def test_training_resumes_bit_for_bit_from_a_saved_state(
+def test_training_resumes_exactly_from_a_saved_state(
     name: str, data: st.DataObject, seed: int, steps: int, how: str
 ):
     options = {"lr": 0.01, **data.draw(st.fixed_dictionaries(EVERY[name]))}
@@ -264,12 +260,12 @@ def test_training_resumes_bit_for_bit_from_a_saved_state(
         np.testing.assert_array_equal(p.numpy(), q.numpy())
 
 
-# Of one optimizer each
+# Single optimizers
 
 
-def test_a_state_whose_steps_are_plain_numbers_is_loaded():
+def test_a_saved_step_count_may_be_a_python_number():
     p = parameter(2)
-    give(p, [1.0, 1.0])
+    set_gradient(p, [1.0, 1.0])
     optimizer = optim.Adam([p])
     optimizer.step()
     state = copy.deepcopy(optimizer.state_dict())
@@ -279,9 +275,9 @@ def test_a_state_whose_steps_are_plain_numbers_is_loaded():
     assert optimizer.state[p]["step"].item() == 8
 
 
-def test_options_that_need_more_state_may_be_switched_on_at_any_time():
+def test_options_that_need_state_may_be_enabled_later():
     p = parameter(2)
-    give(p, [1.0, 1.0])
+    set_gradient(p, [1.0, 1.0])
     for optimizer, option, key in (
         (optim.Adam([p]), {"amsgrad": True}, "max_exp_avg_sq"),
         (optim.RMSprop([p]), {"momentum": 0.9}, "momentum_buffer"),
@@ -294,7 +290,7 @@ def test_options_that_need_more_state_may_be_switched_on_at_any_time():
         assert optimizer.state[p][key].shape == p.shape
 
 
-def test_adamw_decouples_the_decay_also_with_a_state_of_adam():
+def test_adamw_decouples_the_decay_after_loading_a_state_of_adam():
     p = parameter(2)
     optimizer = optim.AdamW([p])
     optimizer.load_state_dict(optim.Adam([p]).state_dict())
@@ -311,26 +307,26 @@ def test_a_list_of_betas_is_copied():
 
 
 @given(st.floats(-1e3, 1e3), st.integers(1, 400))
-def test_centered_rmsprop_stays_finite_where_the_variance_is_zero(gradient: float, steps: int):
+def test_centered_rmsprop_is_finite_for_a_variance_of_0(gradient: float, steps: int):
     p = parameter(1)
     optimizer = optim.RMSprop([p], alpha=0.9, centered=True)
-    give(p, [gradient])
+    set_gradient(p, [gradient])
     for _ in range(steps):
         optimizer.step()
     assert np.isfinite(p.item())
 
 
-def test_asgd_averages_the_values_of_the_parameter():
+def test_asgd_averages_the_parameter():
     p = parameter(3)
     optimizer = optim.ASGD([p], lr=0.1, lambd=0, alpha=0, t0=0)
-    been = []
+    values = []
     rng = np.random.default_rng(0)
     for _ in range(5):
-        give(p, rng.standard_normal(3))
+        set_gradient(p, rng.standard_normal(3))
         optimizer.step()
-        been.append(p.numpy().copy())
-    # The first two have the same weight, as mu is 1 for both: the first is forgotten.
-    np.testing.assert_allclose(optimizer.state[p]["ax"].numpy(), np.mean(been[1:], axis=0))
+        values.append(p.numpy().copy())
+    # mu is 1 in the first two steps, so the first value does not count.
+    np.testing.assert_allclose(optimizer.state[p]["ax"].numpy(), np.mean(values[1:], axis=0))
 
 
 def test_public_names():

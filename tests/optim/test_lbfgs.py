@@ -1,4 +1,4 @@
-"""L-BFGS: known minima, calls of the closure, errors."""
+"""L-BFGS: known minima, the number of calls of the closure, errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ w = parameter(2)
 
 
 def quadratic(seed: int, size: int) -> tuple[Any, Any, Any]:
-    """Return a positive definite matrix, a vector, and where their quadratic form is least."""
+    """Return a positive definite matrix, a vector, and the minimum of their quadratic form."""
     rng = np.random.default_rng(seed)
     root = rng.standard_normal((size, size))
     matrix, vector = root @ root.T + np.eye(size), rng.standard_normal(size)
@@ -47,7 +47,7 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic(seed: int, size: int, history: i
         losses.append(loss.item())
         return loss
 
-    with tg.no_grad():  # the closure records all the same
+    with tg.no_grad():  # the closure is called with grad enabled
         first = optimizer.step(closure)
     assert first.item() == losses[0]
     assert optimizer.state[x]["func_evals"] == len(losses)
@@ -60,7 +60,7 @@ def rosenbrock(p: tg.Tensor) -> tg.Tensor:
 
 @few
 @given(st.floats(-1.5, 1.5), st.floats(-0.5, 2), one_of(np.float32, np.float64))
-def test_each_strong_wolfe_step_goes_down_the_valley(a: float, b: float, dtype: Any):
+def test_each_strong_wolfe_step_decreases_the_loss(a: float, b: float, dtype: Any):
     p = tg.tensor(np.array([a, b], dtype), requires_grad=True)
     optimizer = optim.LBFGS([p], max_iter=1, max_eval=30, line_search_fn="strong_wolfe")
 
@@ -76,7 +76,7 @@ def test_each_strong_wolfe_step_goes_down_the_valley(a: float, b: float, dtype: 
     assert p.dtype == dtype
 
 
-def test_lbfgs_counts_calls_and_stops_in_time():
+def test_step_ends_after_max_eval_calls():
     p = tg.tensor([-1.2, 1.0], requires_grad=True)
     calls = []
     optimizer = optim.LBFGS([p], max_iter=50, max_eval=7, line_search_fn="strong_wolfe")
@@ -89,14 +89,14 @@ def test_lbfgs_counts_calls_and_stops_in_time():
         return loss
 
     optimizer.step(closure)
-    # A line search may look once more than it has left.
+    # A line search may exceed the limit by one or two calls.
     assert 7 <= len(calls) <= 9
     assert optimizer.state[p]["func_evals"] == len(calls)
     assert optimizer.defaults["max_eval"] == 7
     assert optim.LBFGS([p], max_iter=8).defaults["max_eval"] == 10
 
 
-def test_lbfgs_where_there_is_nothing_to_do_or_a_parameter_is_not_used():
+def test_step_at_a_minimum_and_with_an_unused_parameter():
     used, unused = parameter(2), parameter(3)
     before = unused.tolist()
     optimizer = optim.LBFGS([used, unused])
@@ -116,7 +116,7 @@ def test_lbfgs_where_there_is_nothing_to_do_or_a_parameter_is_not_used():
     assert optimizer.state[used]["n_iter"] == count
 
 
-def test_a_closure_that_raises_in_a_line_search_leaves_the_parameters_where_they_were():
+def test_parameters_are_restored_if_the_closure_raises():
     p = parameter(2)
     before = p.tolist()
     optimizer = optim.LBFGS([p], line_search_fn="strong_wolfe")
@@ -134,7 +134,7 @@ def test_a_closure_that_raises_in_a_line_search_leaves_the_parameters_where_they
     assert p.tolist() == before
 
 
-def test_errors():
+def test_invalid_arguments():
     with pytest.raises(
         TypeError, match=r"LBFGS computes the loss several times .* step\(closure\)"
     ):

@@ -1,4 +1,4 @@
-"""Schedulers: learning rates against closed formulas, state, momentum, combinations."""
+"""Schedulers: closed formulas, state, momentum, combinations."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedulers_table import (
     SCHEDULERS,
+    Decay,
     Options,
-    Slower,
     cosine,
     drawn,
-    falling,
     few,
+    inverse_epoch,
     iters,
     linear,
     one_of,
@@ -39,7 +39,7 @@ lrs = st.lists(st.floats(1e-3, 1), min_size=1, max_size=3)
 @each
 @few
 @given(data=st.data(), lrs=lrs)
-def test_learning_rates_are_as_the_formula_says(name: str, data: st.DataObject, lrs: list[float]):
+def test_learning_rates_equal_the_formula(name: str, data: st.DataObject, lrs: list[float]):
     options = drawn(data, name)
     optimizer = sgd(*lrs)
     scheduler = getattr(lr_scheduler, name)(optimizer, **options)
@@ -55,11 +55,11 @@ def test_learning_rates_are_as_the_formula_says(name: str, data: st.DataObject, 
 @each
 @few
 @given(data=st.data(), lrs=lrs, epoch=st.integers(0, 29))
-def test_a_step_to_an_epoch_is_as_many_steps(
+def test_a_step_to_an_epoch_equals_that_many_steps(
     name: str, data: st.DataObject, lrs: list[float], epoch: int
 ):
     if name == "MultiplicativeLR":
-        return  # it knows of no learning rates but the last
+        return  # has no closed formula
     options = drawn(data, name)
     optimizer = sgd(*lrs)
     getattr(lr_scheduler, name)(optimizer, **options).step(epoch)
@@ -73,12 +73,12 @@ FACTORS = ("StepLR", "MultiStepLR", "ExponentialLR", "LinearLR", "PolynomialLR",
 @pytest.mark.parametrize("name", [*FACTORS, "MultiplicativeLR"])
 @few
 @given(data=st.data(), t=st.integers(0, 20))
-def test_a_changed_learning_rate_is_multiplied(name: str, data: st.DataObject, t: int):
+def test_a_manual_change_of_the_learning_rate_persists(name: str, data: st.DataObject, t: int):
     options = drawn(data, name)
     if options.get("factor") == 0:
-        return  # nothing is left to be multiplied
+        return  # the rate is 0
     changed, other = sgd(1.0), sgd(1.0)
-    schedulers = [getattr(lr_scheduler, name)(each, **options) for each in (changed, other)]
+    schedulers = [getattr(lr_scheduler, name)(o, **options) for o in (changed, other)]
     for k in range(25):
         if k == t:
             changed.param_groups[0]["lr"] *= 0.25
@@ -90,7 +90,7 @@ def test_a_changed_learning_rate_is_multiplied(name: str, data: st.DataObject, t
 @each
 @few
 @given(data=st.data(), epochs=st.integers(1, 20))
-def test_resuming_at_an_epoch_is_as_not_stopping(name: str, data: st.DataObject, epochs: int):
+def test_last_epoch_resumes_at_an_epoch(name: str, data: st.DataObject, epochs: int):
     options = drawn(data, name)
     optimizer, twin = sgd(0.5, 0.1), sgd(0.5, 0.1)
     scheduler = getattr(lr_scheduler, name)(optimizer, **options)
@@ -98,7 +98,7 @@ def test_resuming_at_an_epoch_is_as_not_stopping(name: str, data: st.DataObject,
         scheduler.step()
     before = copy.deepcopy(optimizer.state_dict())
     twin.load_state_dict(before)
-    # StepLR and its like multiply once more, as PyTorch's do: undo it.
+    # Some constructors repeat the last step, as in PyTorch: load the rates again.
     again = getattr(lr_scheduler, name)(twin, **options, last_epoch=epochs - 1)
     twin.load_state_dict(before)
     for _ in range(5):
@@ -109,23 +109,23 @@ def test_resuming_at_an_epoch_is_as_not_stopping(name: str, data: st.DataObject,
 
 
 def make(name: str, optimizer: Optimizer, options: Options) -> LRScheduler:
-    """Return a scheduler, or a combination, by name."""
+    """Return a scheduler or a combination of schedulers."""
     if name == "SequentialLR":
         parts = [lr_scheduler.LinearLR(optimizer), make("Chained", optimizer, options)]
         return lr_scheduler.SequentialLR(optimizer, parts, milestones=[3])
     if name == "Chained":
-        parts = [lr_scheduler.StepLR(optimizer, 2), lr_scheduler.LambdaLR(optimizer, Slower(0.5))]
+        parts = [lr_scheduler.StepLR(optimizer, 2), lr_scheduler.LambdaLR(optimizer, Decay(0.5))]
         return lr_scheduler.ChainedScheduler(parts)
     scheduler: LRScheduler = getattr(lr_scheduler, name)(optimizer, **options)
     return scheduler
 
 
 def follow(scheduler: LRScheduler, epochs: range) -> list[Any]:
-    """Return learning rates and options of the optimizer over some epochs."""
+    """Return learning rates and options of the optimizer after each epoch."""
     seen = []
     for k in epochs:
-        measure = (math.cos(k),) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else ()
-        scheduler.step(*measure)
+        metric = (math.cos(k),) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else ()
+        scheduler.step(*metric)
         options = [dict(group, params=None) for group in scheduler.optimizer.param_groups]
         seen.append((scheduler.get_last_lr(), options))
     return seen
@@ -134,9 +134,7 @@ def follow(scheduler: LRScheduler, epochs: range) -> list[Any]:
 @pytest.mark.parametrize("name", [*SCHEDULERS, "ReduceLROnPlateau", "SequentialLR", "Chained"])
 @few
 @given(data=st.data(), epochs=st.integers(0, 9), how=one_of("dict", "deepcopy", "pickle"))
-def test_a_saved_state_resumes_to_the_last_bit(
-    name: str, data: st.DataObject, epochs: int, how: str
-):
+def test_a_saved_state_resumes_exactly(name: str, data: st.DataObject, epochs: int, how: str):
     composite = name in {"SequentialLR", "Chained"}
     options = {} if composite else drawn(data, name)
     optimizer = sgd(0.5, 0.1)
@@ -157,22 +155,22 @@ def test_a_saved_state_resumes_to_the_last_bit(
     assert follow(twin, range(9, 15)) == follow(scheduler, range(9, 15))
 
 
-def test_functions_are_not_saved_and_objects_are():
-    slower = Slower(0.5)
-    scheduler = lr_scheduler.LambdaLR(sgd(1.0, 1.0), [falling, slower])
+def test_the_state_has_attributes_of_objects_and_no_functions():
+    decay = Decay(0.5)
+    scheduler = lr_scheduler.LambdaLR(sgd(1.0, 1.0), [inverse_epoch, decay])
     assert scheduler.state_dict()["lr_lambdas"] == [None, {"rate": 0.5}]
-    other = lr_scheduler.LambdaLR(sgd(1.0, 1.0), [falling, Slower(9.0)])
+    other = lr_scheduler.LambdaLR(sgd(1.0, 1.0), [inverse_epoch, Decay(9.0)])
     other.load_state_dict(scheduler.state_dict())
     assert other.lr_lambdas[1].rate == 0.5
     assert lr_scheduler.LambdaLR(sgd(1.0), math.cos).state_dict()["lr_lambdas"] == [None]
-    cycle = lr_scheduler.CyclicLR(sgd(1.0), 0.1, 1.0, scale_fn=Slower(0.5))
+    cycle = lr_scheduler.CyclicLR(sgd(1.0), 0.1, 1.0, scale_fn=Decay(0.5))
     assert cycle.state_dict()["_scale_fn_custom"] == {"rate": 0.5}
-    twin = lr_scheduler.CyclicLR(sgd(1.0), 0.1, 1.0, scale_fn=Slower(9.0))
+    twin = lr_scheduler.CyclicLR(sgd(1.0), 0.1, 1.0, scale_fn=Decay(9.0))
     twin.load_state_dict(cycle.state_dict())
     assert twin.scale_fn(2) == 0.5
 
 
-def test_learning_rates_that_are_tensors_are_changed_in_place_and_returned_as_copies():
+def test_tensor_learning_rates_are_set_in_place_and_copied_on_return():
     lr = tg.tensor(1.0)
     optimizer = sgd(lr)
     scheduler = lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
@@ -184,7 +182,7 @@ def test_learning_rates_that_are_tensors_are_changed_in_place_and_returned_as_co
     assert lr.item() == 0.25
 
 
-def test_a_first_step_before_the_optimizers_warns():
+def test_a_step_before_the_optimizers_first_step_warns():
     message = (
         r"^StepLR.step\(\) was called before optimizer.step\(\), .*Call optimizer.step\(\) before"
     )
@@ -194,10 +192,10 @@ def test_a_first_step_before_the_optimizers_warns():
         scheduler.step()
     assert warned[0].filename == __file__
     scheduler.step()  # warns once
-    for wrong in (0, 1):
+    for is_first in (False, True):
         optimizer = SGD([tg.ones(1, requires_grad=True)], lr=1.0)
         combined = lr_scheduler.ChainedScheduler([lr_scheduler.StepLR(optimizer, 1)])
-        if wrong:
+        if is_first:
             with pytest.warns(UserWarning, match=message):
                 combined.step()
         else:
@@ -205,13 +203,13 @@ def test_a_first_step_before_the_optimizers_warns():
             combined.step()
 
 
-def test_a_custom_step_does_not_warn():
+def test_no_warning_for_an_optimizer_with_its_own_step():
     class Custom(Optimizer):
         def step(self, closure: Any = None) -> None: ...
 
     optimizer = Custom([tg.ones(1, requires_grad=True)], {"lr": 1.0})
     scheduler = lr_scheduler.StepLR(optimizer, step_size=1)
-    scheduler.step()  # whether the optimizer has taken a step is not known
+    scheduler.step()  # it is unknown whether the optimizer has stepped
 
 
 def test_get_lr_may_be_called_at_any_time():
@@ -226,7 +224,7 @@ def test_get_lr_may_be_called_at_any_time():
 
 @few
 @given(st.booleans(), one_of("cos", "linear"), st.booleans())
-def test_one_cycle_moves_the_momentum_the_other_way(
+def test_one_cycle_changes_the_momentum_inversely(
     adam: bool, anneal_strategy: str, three_phase: bool
 ):
     w = tg.ones(1, requires_grad=True)
@@ -244,9 +242,9 @@ def test_one_cycle_moves_the_momentum_the_other_way(
     low, high = scheduler.get_last_lr()[0], 1.0
     for _ in range(19):
         momentum = group["betas"][0] if adam else group["momentum"]
-        done = (max(group["lr"], low) - low) / (high - low)
+        height = (max(group["lr"], low) - low) / (high - low)
         if three_phase or scheduler.last_epoch <= 5:
-            assert momentum == pytest.approx(0.95 - 0.1 * done)
+            assert momentum == pytest.approx(0.95 - 0.1 * height)
         assert 0.85 <= momentum <= 0.95
         scheduler.step()
     if adam:
@@ -255,7 +253,7 @@ def test_one_cycle_moves_the_momentum_the_other_way(
 
 @few
 @given(iters, st.sampled_from(["triangular", "triangular2", "exp_range"]))
-def test_cyclic_moves_the_momentum_the_other_way(size: int, mode: str):
+def test_cyclic_changes_the_momentum_inversely(size: int, mode: str):
     optimizer = sgd(1.0, 1.0)
     scheduler = lr_scheduler.CyclicLR(
         optimizer, 0.0, 1.0, size, mode=mode, base_momentum=[0.5, 0.7], max_momentum=0.9
@@ -266,7 +264,7 @@ def test_cyclic_moves_the_momentum_the_other_way(size: int, mode: str):
         scheduler.step()
 
 
-def test_a_function_scales_the_cycles():
+def test_scale_fn_scales_the_cycles():
     optimizer = sgd(1.0)
     scheduler = lr_scheduler.CyclicLR(optimizer, 0.0, 1.0, 2, scale_fn=lambda cycle: cycle)
     seen = [scheduler.step() or rates(optimizer)[0] for _ in range(8)]
@@ -278,7 +276,7 @@ def test_a_function_scales_the_cycles():
     assert seen == [0.5, 2, 1.5, 0]
 
 
-def test_one_cycle_whose_first_phase_has_no_length_begins_at_the_top():
+def test_one_cycle_without_a_first_phase_starts_at_max_lr():
     optimizer = sgd(1.0)
     scheduler = lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=10, pct_start=0.1)
     assert rates(optimizer) == [1.0]
@@ -301,8 +299,8 @@ def test_one_cycle_whose_first_phase_has_no_length_begins_at_the_top():
     st.integers(0, 3),
     st.integers(0, 3),
 )
-def test_plateaus_are_those_of_the_definition(
-    measures: list[float], mode: str, threshold_mode: str, patience: int, cooldown: int
+def test_plateaus_equal_their_definition(
+    metrics: list[float], mode: str, threshold_mode: str, patience: int, cooldown: int
 ):
     optimizer = sgd(1.0, 0.5)
     scheduler = lr_scheduler.ReduceLROnPlateau(
@@ -318,24 +316,24 @@ def test_plateaus_are_those_of_the_definition(
     )
     sign = -1 if mode == "min" else 1
     best, bad, rest, expected = -sign * math.inf, 0, 0, [1.0, 0.5]
-    for measure in measures:
-        bar = best * (1 + sign * 0.1) if threshold_mode == "rel" else best + sign * 0.1
-        if sign * (measure - bar) > 0:
-            best, bad = measure, 0
+    for metric in metrics:
+        limit = best * (1 + sign * 0.1) if threshold_mode == "rel" else best + sign * 0.1
+        if sign * (metric - limit) > 0:
+            best, bad = metric, 0
         else:
             bad += 1
         if rest:
             rest, bad = rest - 1, 0
         if bad > patience:
-            expected = [max(0.5 * lr, least) for lr, least in zip(expected, (0, 0.2), strict=True)]
+            expected = [max(0.5 * lr, low) for lr, low in zip(expected, (0, 0.2), strict=True)]
             rest, bad = cooldown, 0
-        scheduler.step(tg.tensor(measure))
+        scheduler.step(tg.tensor(metric))
         assert scheduler.get_last_lr() == rates(optimizer) == expected
         assert scheduler.in_cooldown == bool(rest)
-    assert scheduler.last_epoch == len(measures)
+    assert scheduler.last_epoch == len(metrics)
 
 
-def test_a_plateau_reduces_by_no_less_than_eps_and_takes_nan_for_no_progress():
+def test_reductions_below_eps_are_skipped_and_nan_is_no_improvement():
     optimizer = sgd(1e-8)
     scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, eps=1e-8)
     for _ in range(3):
@@ -347,10 +345,10 @@ def test_a_plateau_reduces_by_no_less_than_eps_and_takes_nan_for_no_progress():
     assert scheduler.last_epoch == 7
 
 
-def test_a_plateau_where_groups_are_added():
+def test_min_lr_after_a_group_was_added():
     optimizer = sgd(1.0)
     one, listed = (
-        lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=least) for least in (0, [0])
+        lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=min_lr) for min_lr in (0, [0])
     )
     optimizer.add_param_group({"params": [tg.ones(1, requires_grad=True)], "lr": 0.5})
     one.step(1.0)
@@ -368,7 +366,7 @@ def test_a_plateau_where_groups_are_added():
 
 @few
 @given(st.integers(0, 6), st.integers(0, 6), st.floats(0.1, 1))
-def test_one_scheduler_after_the_other(first: int, second: int, lr: float):
+def test_sequential_runs_schedulers_one_after_the_other(first: int, second: int, lr: float):
     optimizer = sgd(lr)
     milestones = [first, first + second]
     parts = [
@@ -391,7 +389,7 @@ def test_one_scheduler_after_the_other(first: int, second: int, lr: float):
 
 @few
 @given(st.floats(0.1, 1), st.floats(0.5, 1), st.floats(0.1, 1))
-def test_chained_schedulers_multiply(lr: float, gamma: float, factor: float):
+def test_factors_of_chained_schedulers_multiply(lr: float, gamma: float, factor: float):
     optimizer = sgd(lr, 2 * lr)
     parts = [
         lr_scheduler.ExponentialLR(optimizer, gamma),
@@ -406,7 +404,7 @@ def test_chained_schedulers_multiply(lr: float, gamma: float, factor: float):
 
 
 @pytest.mark.parametrize("start", [0, 2])
-def test_combinations_of_combinations(start: int):
+def test_nested_combinations(start: int):
     optimizer = sgd(1.0)
     chained = lr_scheduler.ChainedScheduler(
         [

@@ -1,4 +1,4 @@
-"""Errors of schedulers, before anything is changed."""
+"""Errors of schedulers, which change nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from schedulers_table import SCHEDULERS, Options, drawn, falling, few, one_of, sgd
+from schedulers_table import SCHEDULERS, Options, drawn, few, inverse_epoch, one_of, sgd
 
 import tinygrad_fc as tg
 from tinygrad_fc.optim import lr_scheduler
@@ -41,7 +41,7 @@ ONE = {"max_lr": 1.0}
         ("CosineAnnealingWarmRestarts", {"T_0": 2, "T_mult": 0}, f"T_mult must be {COUNT}, got 0"),
         (
             "LambdaLR",
-            {"lr_lambda": [falling]},
+            {"lr_lambda": [inverse_epoch]},
             "lr_lambda has 1 values, and the optimizer 2 groups. Pass one value per group",
         ),
         ("OneCycleLR", ONE | {"total_steps": 0}, f"total_steps must be {COUNT}, got 0"),
@@ -99,19 +99,19 @@ def test_options_out_of_range(name: str, options: Options, message: str):
     assert str(optimizer.param_groups) == before
 
 
-MADE = [*SCHEDULERS, "ReduceLROnPlateau"]
+ALL = [*SCHEDULERS, "ReduceLROnPlateau"]
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", ALL)
 @few
 @given(data=st.data())
-def test_another_type_than_an_optimizer(name: str, data: st.DataObject):
+def test_the_optimizer_must_be_an_optimizer(name: str, data: st.DataObject):
     with pytest.raises(TypeError, match=f"^{name} needs an optimizer, got a list$"):
         getattr(lr_scheduler, name)([], **drawn(data, name))
 
 
 @pytest.mark.parametrize("name", ["LambdaLR", "MultiplicativeLR"])
-def test_another_type_than_a_function(name: str):
+def test_lr_lambda_must_be_a_function(name: str):
     message = f"{name}: lr_lambda must be a function of the epoch, got 0.5"
     optimizer = sgd(1.0)
     with pytest.raises(TypeError, match=message):
@@ -120,7 +120,7 @@ def test_another_type_than_a_function(name: str):
 
 
 @pytest.mark.parametrize("name", ["OneCycleLR", "CyclicLR"])
-def test_an_optimizer_without_momentum(name: str):
+def test_cycling_momentum_needs_an_optimizer_with_momentum(name: str):
     optimizer = tg.optim.Adagrad([tg.ones(1, requires_grad=True)])
     options = {"max_lr": 1.0, **({"total_steps": 5} if name == "OneCycleLR" else {"base_lr": 0.1})}
     message = f"{name} cycles the momentum, which Adagrad lacks. Pass cycle_momentum=False"
@@ -131,18 +131,18 @@ def test_an_optimizer_without_momentum(name: str):
     getattr(lr_scheduler, name)(optimizer, **options, cycle_momentum=False)
 
 
-def test_one_cycle_needs_to_know_its_length():
+def test_one_cycle_needs_the_number_of_steps():
     with pytest.raises(ValueError, match="needs total_steps, or epochs and steps_per_epoch"):
         lr_scheduler.OneCycleLR(sgd(1.0), 1.0, epochs=3)
 
 
-def test_a_negative_epoch():
+def test_step_rejects_a_negative_epoch():
     scheduler = lr_scheduler.CosineAnnealingWarmRestarts(sgd(1.0), 2)
     with pytest.raises(ValueError, match="epoch must be a finite number, at least 0, got -1"):
         scheduler.step(-1)
 
 
-def test_resuming_without_initial_learning_rates():
+def test_last_epoch_needs_initial_learning_rates():
     message = (
         r"StepLR: last_epoch=3 needs 'initial_lr', which param_groups\[0\] lacks. "
         "Load the optimizer's state first"
@@ -151,7 +151,7 @@ def test_resuming_without_initial_learning_rates():
         lr_scheduler.StepLR(sgd(1.0), 2, last_epoch=3)
 
 
-def test_a_custom_scheduler_defines_get_lr():
+def test_a_subclass_must_define_get_lr():
     with pytest.raises(NotImplementedError, match=r"LRScheduler does not define get_lr\(\)"):
         LRScheduler(sgd(1.0))
 
@@ -160,7 +160,7 @@ def test_a_custom_scheduler_defines_get_lr():
 @given(
     one_of(*SCHEDULERS, "ReduceLROnPlateau"), one_of(*SCHEDULERS, "ReduceLROnPlateau"), st.data()
 )
-def test_the_state_of_another_scheduler_changes_nothing(name: str, other: str, data: st.DataObject):
+def test_a_state_of_another_scheduler_changes_nothing(name: str, other: str, data: st.DataObject):
     if name == other or {name, other} == {"LambdaLR", "MultiplicativeLR"}:
         return
     scheduler = getattr(lr_scheduler, name)(sgd(1.0), **drawn(data, name))
@@ -174,7 +174,7 @@ def test_the_state_of_another_scheduler_changes_nothing(name: str, other: str, d
     assert str(scheduler.state_dict()) == before
 
 
-def test_a_state_of_other_groups():
+def test_a_state_of_another_number_of_groups():
     scheduler = lr_scheduler.StepLR(sgd(1.0), 2)
     state = lr_scheduler.StepLR(sgd(1.0, 0.1), 2).state_dict()
     message = (
@@ -184,7 +184,7 @@ def test_a_state_of_other_groups():
         scheduler.load_state_dict(state)
 
 
-def test_a_combination_checks_a_state_before_any_part_changes():
+def test_an_invalid_state_of_a_combination_changes_nothing():
     def chained(*gammas: float) -> lr_scheduler.ChainedScheduler:
         optimizer = sgd(1.0)
         return lr_scheduler.ChainedScheduler(
@@ -204,9 +204,9 @@ def test_a_combination_checks_a_state_before_any_part_changes():
     assert str(scheduler.state_dict()) == before
 
 
-def test_a_group_that_was_added_later():
+def test_step_after_a_group_was_added():
     optimizer = sgd(1.0)
-    scheduler = lr_scheduler.LambdaLR(optimizer, falling)
+    scheduler = lr_scheduler.LambdaLR(optimizer, inverse_epoch)
     optimizer.add_param_group({"params": [tg.ones(1, requires_grad=True)]})
     with pytest.raises(
         ValueError, match="LambdaLR has 1 learning rates, and the optimizer 2 groups"
@@ -214,9 +214,9 @@ def test_a_group_that_was_added_later():
         scheduler.step()
 
 
-def test_schedulers_that_cannot_be_combined():
+def test_invalid_combinations():
     optimizer = sgd(1.0)
-    part, other = (lr_scheduler.StepLR(each, 2) for each in (optimizer, sgd(1.0)))
+    part, other = (lr_scheduler.StepLR(o, 2) for o in (optimizer, sgd(1.0)))
     plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
     cases: list[tuple[list[Any], type[Exception], str]] = [
         ([], ValueError, "{} got no schedulers"),

@@ -1,4 +1,4 @@
-"""SGD, and what all optimizers share: steps against formulas, state, groups, errors."""
+"""SGD and the base class of optimizers: formulas, groups, state, errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optimizers_table import give, parameter, seeds, shapes
+from optimizers_table import parameter, seeds, set_gradient, shapes
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -33,7 +33,7 @@ def sgd_options(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def sgd_formula(p: Any, g: Any, v: Any, options: dict[str, Any]) -> tuple[Any, Any]:
-    """One step as the documentation of PyTorch's SGD writes it down: new p and new velocity."""
+    """Return parameter and velocity after a step, by the formula in PyTorch's documentation."""
     lr, momentum, dampening = options["lr"], options["momentum"], options["dampening"]
     g = (-g if options["maximize"] else g) + options["weight_decay"] * p
     if momentum:
@@ -43,16 +43,16 @@ def sgd_formula(p: Any, g: Any, v: Any, options: dict[str, Any]) -> tuple[Any, A
 
 
 @given(sgd_options(), shapes, seeds, st.lists(st.booleans(), min_size=1, max_size=6))
-def test_sgd_steps_as_its_formula_says(
-    options: dict[str, Any], shape: tuple[int, ...], seed: int, given_: list[bool]
+def test_steps_of_sgd_equal_its_formula(
+    options: dict[str, Any], shape: tuple[int, ...], seed: int, has_gradients: list[bool]
 ):
     p = parameter(*shape, seed=seed)
     optimizer = SGD([p], **options)
     rng = np.random.default_rng(seed)
     expected, velocity = p.numpy().copy(), None
-    for has_gradient in given_:
+    for has_gradient in has_gradients:
         gradient = rng.standard_normal(shape) if has_gradient else None
-        give(p, gradient)
+        set_gradient(p, gradient)
         assert optimizer.step() is None
         if has_gradient:
             expected, velocity = sgd_formula(expected, gradient, velocity, options)
@@ -66,10 +66,10 @@ def test_sgd_steps_as_its_formula_says(
             np.testing.assert_allclose(buffer.numpy(), velocity, rtol=0, atol=1e-14 * scale)
 
 
-def test_a_momentum_that_was_set_to_zero_leaves_the_velocity_alone():
+def test_momentum_0_leaves_the_velocity_unchanged():
     p = parameter(2)
     optimizer = SGD([p], lr=0.5, momentum=0.5, nesterov=True, maximize=True)
-    give(p, [1.0, 2.0])
+    set_gradient(p, [1.0, 2.0])
     optimizer.step()
     before, velocity = p.numpy().copy(), optimizer.state[p]["momentum_buffer"].tolist()
     optimizer.param_groups[0]["momentum"] = 0
@@ -78,9 +78,9 @@ def test_a_momentum_that_was_set_to_zero_leaves_the_velocity_alone():
     assert optimizer.state[p]["momentum_buffer"].tolist() == velocity
 
 
-def test_zero_d_parameters_too():
+def test_0d_parameters():
     p = parameter()
-    give(p, 2.0)
+    set_gradient(p, 2.0)
     start = p.item()
     optimizer = SGD([p], lr=0.5, momentum=0.5)
     optimizer.step()
@@ -90,11 +90,11 @@ def test_zero_d_parameters_too():
 
 
 @given(st.permutations([0, 0, 1, 1, 2]))
-def test_a_parameter_that_is_listed_twice_steps_once(order: list[int]):
+def test_a_repeated_parameter_is_updated_once(order: list[int]):
     tensors = [parameter(1, seed=i) for i in range(3)]
     expected = [t.item() - 0.5 for t in tensors]
     for t in tensors:
-        give(t, [1.0])
+        set_gradient(t, [1.0])
     optimizer = SGD([tensors[i] for i in order], lr=0.5)
     optimizer.step()
     assert [t.item() for t in tensors] == expected
@@ -102,13 +102,13 @@ def test_a_parameter_that_is_listed_twice_steps_once(order: list[int]):
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(tensors[i]) for i in first]
 
 
-def test_groups_have_their_own_options_and_change_at_any_time():
+def test_groups_have_options_that_may_change():
     a, b, c = (parameter(1, seed=i) for i in range(3))
     optimizer = SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.1)
     optimizer.add_param_group({"params": iter([c]), "lr": 0.0, "note": "frozen"})
     before = [t.item() for t in (a, b, c)]
     for t in (a, b, c):
-        give(t, [1.0])
+        set_gradient(t, [1.0])
     optimizer.step()
     assert [t.item() for t in (a, b, c)] == [before[0] - 0.1, before[1] - 0.5, before[2]]
     optimizer.param_groups[0]["lr"] = 1.0
@@ -117,7 +117,7 @@ def test_groups_have_their_own_options_and_change_at_any_time():
     assert optimizer.param_groups[2]["note"] == "frozen"
 
 
-def test_a_closure_is_called_with_recording_on_and_its_loss_returned():
+def test_step_calls_the_closure_with_grad_enabled_and_returns_its_loss():
     w = parameter(2)
     optimizer = SGD([w], lr=0.1)
     before = w.numpy().copy()
@@ -148,10 +148,10 @@ def test_zero_grad_sets_to_none_or_zero():
     assert a.grad is None
 
 
-def test_the_state_dict_is_pytorchs():
+def test_the_state_dict_has_the_format_of_pytorch():
     a, b = parameter(1), parameter(2)
     optimizer = SGD([{"params": [a], "lr": 0.5}, {"params": [b]}], lr=0.1, momentum=0.9)
-    give(b, [1, 2])
+    set_gradient(b, [1, 2])
     optimizer.step()
     state = optimizer.state_dict()
     assert list(state) == ["state", "param_groups"]
@@ -164,7 +164,7 @@ def test_the_state_dict_is_pytorchs():
     }
 
 
-def test_a_loaded_state_gets_the_parameters_dtype_and_missing_options_their_defaults():
+def test_loading_casts_to_the_parameters_dtype_and_fills_in_defaults():
     p = parameter(2, dtype=np.float32)
     optimizer = SGD([p], lr=0.1, weight_decay=0.5)
     group = {"params": [7], "lr": 0.2, "momentum": 0.9}
@@ -177,7 +177,7 @@ def test_a_loaded_state_gets_the_parameters_dtype_and_missing_options_their_defa
     assert optimizer.param_groups[0]["params"][0] is p
 
 
-def test_parameters_by_name():
+def test_named_parameters():
     net = nn.Sequential(nn.Linear(1, 1))
     optimizer = SGD(net.named_parameters(), lr=0.1)
     names = optimizer.state_dict()["param_groups"][0]["param_names"]
@@ -193,14 +193,14 @@ def test_parameters_by_name():
         SGD([("a", w), parameter(1)], lr=0.1)
 
 
-def test_repr_is_pytorchs():
+def test_repr_is_that_of_pytorch():
     assert repr(SGD([parameter(1)], lr=0.1)) == (
         "SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n    maximize: False\n"
         "    momentum: 0\n    nesterov: False\n    weight_decay: 0\n)"
     )
 
 
-# Errors, before anything is changed
+# Errors, which change nothing
 
 w = parameter(2)
 result = parameter(2) * 2
@@ -256,7 +256,7 @@ def test_options_out_of_range(option: str, wrong: Any):
     assert len(optimizer.param_groups) == 1
     state = optimizer.state_dict()
     if option == "lr":
-        return  # a schedule may have set any
+        return  # a scheduler may have set any rate
     state["param_groups"][0][option] = wrong
     with pytest.raises(ValueError, match=message):
         optimizer.load_state_dict(state)
@@ -276,10 +276,10 @@ def test_invalid_combinations_of_options(options: dict[str, Any], message: str):
         SGD([w], lr=0.1, **options)
 
 
-def test_a_learning_rate_of_nan_changes_nothing():
+def test_step_rejects_a_learning_rate_of_nan():
     a, b = parameter(1), parameter(1)
     optimizer = SGD([{"params": [a]}, {"params": [b]}], lr=0.1)
-    give(a, [1.0])
+    set_gradient(a, [1.0])
     before = a.tolist()
     optimizer.param_groups[1]["lr"] = float("nan")
     with pytest.raises(ValueError, match="the learning rate of a group is NaN"):
@@ -287,7 +287,7 @@ def test_a_learning_rate_of_nan_changes_nothing():
     assert a.tolist() == before
 
 
-def test_a_state_that_does_not_fit_changes_nothing():
+def test_an_invalid_state_dict_changes_nothing():
     optimizer = SGD([parameter(2)], lr=0.1, momentum=0.9)
     state = SGD([parameter(2), parameter(1)], lr=0.5).state_dict()
     with pytest.raises(ValueError, match=r"groups of \[1\] parameters, and .* groups of \[2\]"):
@@ -301,7 +301,7 @@ def test_a_state_that_does_not_fit_changes_nothing():
     assert not optimizer.state
 
 
-def test_a_custom_optimizer():
+def test_a_subclass_defines_update():
     class Sign(Optimizer):
         def _update(self, group: dict[str, Any]) -> None:
             for p in group["params"]:
@@ -309,7 +309,7 @@ def test_a_custom_optimizer():
 
     p = parameter(2)
     start = p.numpy().copy()
-    give(p, [5.0, -7.0])
+    set_gradient(p, [5.0, -7.0])
     Sign([p], {"lr": 0.5}).step()
     np.testing.assert_allclose(p.numpy(), start - [0.5, -0.5])
     with pytest.raises(NotImplementedError, match="Optimizer defines neither `_update` nor"):

@@ -1,4 +1,4 @@
-"""Training goes on from a checkpoint as if it had never stopped."""
+"""Training resumes exactly from a checkpoint file."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ SCHEDULERS: dict[str, Any] = {
 }
 
 
-class Run:
-    """A training in progress, with all that it depends on."""
+class Training:
+    """A training with model, optimizer, scheduler and generator."""
 
     def __init__(self, optimizer: str, scheduler: str) -> None:
         self.generator = tg.Generator().manual_seed(1)
@@ -92,32 +92,32 @@ class Run:
         self.generator.set_state(checkpoint["generator"])
 
 
-def assert_goes_on(optimizer: str, scheduler: str, path: Path) -> None:
-    whole = Run(optimizer, scheduler)
-    whole.epochs(3)
-    save(whole.checkpoint(), path)
-    expected = whole.epochs(3)
-    resumed = Run(optimizer, scheduler)
+def assert_resumes(optimizer: str, scheduler: str, path: Path) -> None:
+    original = Training(optimizer, scheduler)
+    original.epochs(3)
+    save(original.checkpoint(), path)
+    expected = original.epochs(3)
+    resumed = Training(optimizer, scheduler)
     tg.manual_seed(5)
     checkpoint = load(path)
     assert checkpoint["epoch"] == 3
     resumed.resume(checkpoint)
     assert resumed.epochs(3) == expected
-    rates = [[g["lr"] for g in run.optimizer.param_groups] for run in (whole, resumed)]
+    rates = [[g["lr"] for g in run.optimizer.param_groups] for run in (original, resumed)]
     assert rates[0] == rates[1]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_with_every_optimizer(optimizer: str, tmp_path: Path):
-    assert_goes_on(optimizer, "StepLR", tmp_path / "checkpoint")
+def test_training_resumes_with_every_optimizer(optimizer: str, tmp_path: Path):
+    assert_resumes(optimizer, "StepLR", tmp_path / "checkpoint")
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_with_every_scheduler(scheduler: str, tmp_path: Path):
-    assert_goes_on("SGD", scheduler, tmp_path / "checkpoint")
-    assert_goes_on("Adam", scheduler, tmp_path / "checkpoint")
+def test_training_resumes_with_every_scheduler(scheduler: str, tmp_path: Path):
+    assert_resumes("SGD", scheduler, tmp_path / "checkpoint")
+    assert_resumes("Adam", scheduler, tmp_path / "checkpoint")
 
 
-def test_none_is_left_out():
+def test_all_optimizers_and_schedulers_are_tested():
     assert {*OPTIMIZERS, "Optimizer", "lr_scheduler"} == set(tg.optim.__all__)
     assert {*SCHEDULERS, "LRScheduler"} == set(lrs.__all__)

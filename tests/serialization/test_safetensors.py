@@ -1,4 +1,4 @@
-"""Files that are damaged or hostile: each is refused for what is wrong with it."""
+"""Invalid and hostile files, and details of the safetensors format."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ HOSTILE = {
 }
 
 
-def test_a_deep_header_is_no_crash_where_recursion_is_unlimited():
+def test_deep_headers_raise_also_with_a_high_recursion_limit():
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(10**6)
     try:
@@ -173,7 +173,7 @@ def test_a_deep_header_is_no_crash_where_recursion_is_unlimited():
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_are_refused_for_what_is_wrong(name: str, tmp_path: Path):
+def test_invalid_files_raise_format_error(name: str, tmp_path: Path):
     data, message = HOSTILE[name]
     (tmp_path / "hostile").write_bytes(data)
     for f in (io.BytesIO(data), tmp_path / "hostile"):
@@ -234,7 +234,7 @@ def test_headers_with_misplaced_tokens_load_or_raise_format_error(data: bytes, e
         loaded(assembled(header, body))
 
 
-def test_a_file_that_shrinks_while_it_is_read():
+def test_a_file_that_is_truncated_while_it_is_read():
     class Shrinking(io.BytesIO):
         def readinto(self, into: Any) -> int:
             return 0 if self.tell() > 20 else super().readinto(into)
@@ -248,7 +248,7 @@ def test_bytes_other_than_0_and_1_are_true():
     assert loaded(data)["a"].numpy().view(np.uint8).tolist() == [0, 1, 1]
 
 
-def test_bf16_is_float32_here():
+def test_bf16_is_loaded_as_float32():
     values = np.array([1.0, -2.5, np.inf, 3e38], np.float32)
     body = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
     back = loaded(assembled({"a": entry("BF16", (4,), (0, 8))}, body))["a"]
@@ -256,7 +256,7 @@ def test_bf16_is_float32_here():
     np.testing.assert_allclose(back.numpy(), values, rtol=2**-8)
 
 
-def test_a_header_too_long_to_read_is_not_written(monkeypatch: pytest.MonkeyPatch):
+def test_a_header_above_the_limit_is_not_written(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serialization.safetensors, "HEADER_LIMIT", 100)
     with pytest.raises(
         ValueError, match=r"the format allows 100\. Save arrays instead of long lists"

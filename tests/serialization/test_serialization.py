@@ -1,4 +1,4 @@
-"""Files: what comes back, what is refused, and what a crash leaves."""
+"""Saving and loading: supported types, errors, files, atomic replacement."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def loaded(data: bytes) -> Any:
     return load(io.BytesIO(data))
 
 
-def there_and_back(obj: Any) -> Any:
+def round_trip(obj: Any) -> Any:
     return loaded(saved(obj))
 
 
@@ -45,7 +45,7 @@ def names(folder: Path) -> list[str]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Tell whether two values are of one kind and equal, NaNs too, to the last bit."""
+    """Return whether two values have the same type and the same bits."""
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
@@ -62,7 +62,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-# What can be saved
+# Supported types
 
 arrays = hnp.arrays(
     st.sampled_from(DTYPES), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
@@ -104,12 +104,12 @@ structures = st.recursive(
 @example({2: "int", "2": "str", 1.5: "float", True: 0} | {(1, (2,)): None})
 @example([-0.0, math.inf, -math.inf, 5e-324, 2**63, -(2**64), 10**5000, np.float64(0.1)])
 @example(Counter("abca"))
-def test_it_comes_back_as_it_was(obj: Any):
-    assert same(there_and_back(obj), obj)
+def test_a_round_trip_preserves_values_and_types(obj: Any):
+    assert same(round_trip(obj), obj)
 
 
 @given(st.dictionaries(st.text(max_size=5), arrays.map(tg.from_numpy), max_size=5))
-def test_a_state_dict_keeps_its_order_and_needs_no_metadata(state: dict[str, Any]):
+def test_a_state_dict_preserves_its_order_and_needs_no_metadata(state: dict[str, Any]):
     data = saved(state)
     back = loaded(data)
     assert list(back) == list(state)
@@ -123,13 +123,13 @@ def test_arrays_of_any_layout():
     broadcast = np.broadcast_to(np.float32(3), (2, 3))
     odd = [base.T, base[::-1, ::2], np.asfortranarray(base), broadcast, base.astype(">f8")]
     for array in odd:
-        back = there_and_back(array)
+        back = round_trip(array)
         np.testing.assert_array_equal(back, array)
         assert back.dtype.isnative
-        back += 1  # its memory is its own
+        back += 1  # it owns its memory
 
 
-def test_tensors_are_aligned_for_readers_that_map_the_file():
+def test_tensors_are_aligned_to_their_element_size():
     data = saved(
         {"flag": tg.ones(3, dtype=tg.bool), "w": tg.ones(2), "h": tg.ones(3, dtype=tg.half)}
     )
@@ -139,9 +139,9 @@ def test_tensors_are_aligned_for_readers_that_map_the_file():
     assert [header[name]["data_offsets"][0] for name in ("w", "h", "flag")] == [0, 16, 22]
 
 
-def test_what_two_places_share_is_two_when_it_comes_back():
+def test_a_repeated_tensor_is_restored_as_two():
     t = tg.ones(2)
-    back = there_and_back([t, t])
+    back = round_trip([t, t])
     assert not np.shares_memory(back[0].numpy(), back[1].numpy())
 
 
@@ -150,7 +150,7 @@ def header_of(data: bytes) -> Any:
     return json.loads(data[8 : 8 + size])
 
 
-# What cannot
+# Errors
 
 
 class Colour(int):
@@ -203,14 +203,14 @@ def test_an_object_that_contains_itself_or_is_too_deep():
     deep: Any = 1
     for _ in range(100):
         deep = [deep]
-    assert there_and_back(deep) == deep
+    assert round_trip(deep) == deep
     with pytest.raises(ValueError, match="nested more than 100 deep"):
         saved([deep])
     twice = [1]
-    assert there_and_back([twice, twice]) == [[1], [1]]
+    assert round_trip([twice, twice]) == [[1], [1]]
 
 
-# Where to and from
+# Files
 
 
 def test_paths_and_files_of_all_kinds(tmp_path: Path):
@@ -227,7 +227,7 @@ def test_paths_and_files_of_all_kinds(tmp_path: Path):
     with (tmp_path / "e").open("rb", buffering=0) as file:
         assert same(load(file), state)
 
-    class Pipe:  # reads only, and a little at a time
+    class Pipe:  # not seekable
         def __init__(self, data: bytes) -> None:
             self.file = io.BytesIO(data)
 
@@ -243,7 +243,7 @@ def test_paths_and_files_of_all_kinds(tmp_path: Path):
     assert same(load(Slow(saved(state))), state)
 
 
-def test_loading_goes_on_from_where_a_file_stands():
+def test_load_reads_from_the_position_of_the_file():
     file = io.BytesIO()
     file.write(b"before")
     save({"a": 1}, file)
@@ -251,7 +251,7 @@ def test_loading_goes_on_from_where_a_file_stands():
     assert load(file) == {"a": 1}
 
 
-def test_what_is_no_place():
+def test_invalid_paths_and_files():
     with pytest.raises(
         TypeError, match=r"save takes a path or a binary file, got a int. Write save\(obj"
     ):
@@ -266,7 +266,7 @@ def test_what_is_no_place():
         load("/nowhere/at/all")
 
 
-def test_options_of_pytorchs(tmp_path: Path):
+def test_options_of_pytorchs_load(tmp_path: Path):
     save({"a": tg.zeros(1)}, tmp_path / "a")
     for location in (None, "cpu", tg.device("cpu"), {"cuda:0": "cpu"}, lambda storage, _: storage):
         assert load(tmp_path / "a", map_location=location, weights_only=False)["a"].shape == (1,)
@@ -277,7 +277,7 @@ def test_options_of_pytorchs(tmp_path: Path):
 # Atomic replacement of files
 
 
-def test_a_file_takes_the_old_ones_place_with_its_rights(tmp_path: Path):
+def test_a_replaced_file_has_the_same_permissions(tmp_path: Path):
     path = tmp_path / "model"
     before = os.umask(0o027)
     try:
@@ -297,14 +297,14 @@ def test_a_file_takes_the_old_ones_place_with_its_rights(tmp_path: Path):
 
 
 class Crash(BaseException):
-    """Not even an `Exception`: a KeyboardInterrupt, say."""
+    """A BaseException such as KeyboardInterrupt."""
 
 
 @pytest.mark.parametrize(
     "error", [OSError("disk full"), MemoryError(), KeyboardInterrupt(), Crash()]
 )
 @pytest.mark.parametrize("call", ["replace", "fsync", "write", "chmod"])
-def test_an_error_leaves_the_old_file_and_nothing_else(
+def test_an_error_leaves_only_the_old_file(
     call: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = tmp_path / "model"
@@ -329,7 +329,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(
     assert load(path) == {"a": 2}
 
 
-def test_nothing_stands_at_the_path_before_it_is_whole(
+def test_the_path_is_replaced_only_when_the_file_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = tmp_path / "model"
@@ -345,7 +345,7 @@ def test_nothing_stands_at_the_path_before_it_is_whole(
     assert seen == [(False, tmp_path, {"a": 1})]
 
 
-def test_folders_that_are_not_there_and_what_is_no_file(tmp_path: Path):
+def test_missing_folders_and_paths_of_no_file(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"no such folder to save in: '.*missing'"):
         save({}, tmp_path / "missing" / "model")
     with pytest.raises(IsADirectoryError):

@@ -30,7 +30,7 @@ Y = np.arange(10)
 
 
 class Augmented(TensorDataset):
-    """What users write: a `__getitem__` around the one of TensorDataset."""
+    """A subclass of TensorDataset that changes samples in `__getitem__`."""
 
     def __getitem__(self, at: Any) -> Any:
         assert type(at) is int
@@ -53,15 +53,15 @@ def order_of(loader: Any) -> list[int]:
 # Orders
 
 
-def test_one_generator_gives_one_order_and_its_state_gives_the_epochs_to_come():
+def test_the_state_of_the_generator_determines_the_order():
     g = generator(7)
     loader = DataLoader(TensorDataset(X, Y), batch_size=3, shuffle=True, generator=g)
     first = seen(loader)
     state = g.get_state()
-    then = [seen(loader) for _ in range(3)]
-    assert first != then[0]
+    following = [seen(loader) for _ in range(3)]
+    assert first != following[0]
     g.set_state(state)
-    assert [seen(loader) for _ in range(3)] == then
+    assert [seen(loader) for _ in range(3)] == following
     assert seen(DataLoader(TensorDataset(X, Y), 3, shuffle=True, generator=generator(7))) == first
     tg.manual_seed(3)
     unseeded = DataLoader(TensorDataset(X, Y), batch_size=3, shuffle=True)
@@ -79,20 +79,20 @@ def test_the_order_is_the_same_for_every_kind_of_dataset():
     assert orders[0] == tg.randperm(10, generator=generator()).tolist()
 
 
-@given(n=st.integers(1, 9), wanted=st.integers(1, 30))
-def test_random_samples(n: int, wanted: int):
-    sampler = RandomSampler(range(n), num_samples=wanted, generator=generator())
+@given(n=st.integers(1, 9), count=st.integers(1, 30))
+def test_random_sampler_repeats_permutations_or_replaces(n: int, count: int):
+    sampler = RandomSampler(range(n), num_samples=count, generator=generator())
     drawn = list(sampler)
-    assert len(drawn) == len(sampler) == wanted
-    for start in range(0, wanted - n + 1, n):
+    assert len(drawn) == len(sampler) == count
+    for start in range(0, count - n + 1, n):
         assert sorted(drawn[start : start + n]) == list(range(n))
-    again = list(RandomSampler(range(n), replacement=True, num_samples=wanted))
-    assert len(again) == wanted
+    again = list(RandomSampler(range(n), replacement=True, num_samples=count))
+    assert len(again) == count
     assert set(again) <= set(range(n))
     assert all(type(i) is int for i in drawn + again)
 
 
-def test_other_samplers():
+def test_samplers_and_their_lengths():
     assert list(SequentialSampler(X)) == list(range(10))
     assert sorted(SubsetRandomSampler([4, 2, 9], generator())) == [2, 4, 9]
     assert len(SubsetRandomSampler([4, 2, 9])) == 3
@@ -114,13 +114,13 @@ def test_other_samplers():
     "order",
     [[3, -1, 3], (3, -1, 3), np.array([3, 9, 3], np.uint64), tg.tensor([3, -1, 3]), range(3, 9, 2)],
 )
-def test_any_iterable_of_numbers_is_an_order(order: Any):
+def test_a_sampler_may_be_any_iterable_of_integers(order: Any):
     expected = [Y[int(i)] for i in order]
     assert order_of(DataLoader(TensorDataset(X, Y), batch_size=2, sampler=order)) == expected
     assert seen(DataLoader(TensorDataset(X, Y), batch_sampler=[order])) == [expected]
 
 
-def test_a_sampler_of_ones_own_decides():
+def test_custom_samplers():
     class Backwards(SequentialSampler):
         def __iter__(self) -> Any:
             return iter(range(9, -1, -1))
@@ -155,7 +155,7 @@ def test_indices_out_of_range():
         list(DataLoader(Subset(dataset, [1, 2]), sampler=[2]))
 
 
-# Options
+# Options and errors
 
 
 def test_an_empty_dataset():
@@ -172,7 +172,7 @@ def test_invalid_batch_sizes(batch_size: Any):
         DataLoader(Y, batch_size=batch_size)
 
 
-def test_targets_in_place_of_a_batch_size():
+def test_targets_instead_of_a_batch_size():
     with pytest.raises(ValueError, match=r"got batch_size=ndarray.*TensorDataset\(x, y\)"):
         DataLoader(X, Y)
 
@@ -187,12 +187,12 @@ def test_targets_in_place_of_a_batch_size():
         ({"drop_last": 1}, "drop_last should be a boolean"),
     ],
 )
-def test_options_that_contradict_each_other(options: Any, message: str):
+def test_contradictory_options(options: Any, message: str):
     with pytest.raises(ValueError, match=message):
         DataLoader(TensorDataset(X, Y), **options)
 
 
-def test_errors_of_samplers():
+def test_invalid_arguments_of_samplers():
     with pytest.raises(TypeError, match="replacement should be a boolean"):
         RandomSampler(Y, replacement=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="num_samples should be a positive integer"):
@@ -207,7 +207,7 @@ def test_errors_of_samplers():
         iter(SubsetRandomSampler(["a"]))  # type: ignore[list-item]
 
 
-def test_a_loader_is_immutable():
+def test_options_cannot_be_changed_later():
     loader = DataLoader(TensorDataset(X, Y), batch_size=4, pin_memory=True, num_workers=2)
     for name in ("batch_size", "sampler", "batch_sampler", "drop_last", "dataset"):
         with pytest.raises(
@@ -231,7 +231,7 @@ class Point(NamedTuple):
     y: Any
 
 
-def test_collating_keeps_the_structure():
+def test_collation_preserves_the_structure():
     batch = default_collate(
         [
             {"point": Point(1, 2.5), "name": "a", "flag": True, "rest": [np.float32(1), b"b"]},
@@ -250,7 +250,7 @@ def test_collating_keeps_the_structure():
     assert default_collate([np.zeros((2, 3), np.uint8)] * 4).shape == (4, 2, 3)
 
 
-def test_what_cannot_be_collated():
+def test_invalid_samples():
     with pytest.raises(
         TypeError, match=r"default_collate: batch must contain.*NoneType.*collate_fn"
     ):
@@ -267,7 +267,7 @@ def test_what_cannot_be_collated():
         default_collate([])
 
 
-def test_converting_touches_arrays_only():
+def test_default_convert_converts_arrays_only():
     batch = default_convert({"a": [np.arange(2), "s"], "b": Point(np.float32(1), 2), "c": (1,)})
     assert batch["a"][0].tolist() == [0, 1]
     assert batch["a"][1] == "s"

@@ -27,7 +27,7 @@ Y = np.arange(10)
 
 
 class Squares(Dataset[Any]):
-    """Samples one by one, and nothing else."""
+    """A dataset with only `__getitem__` and `__len__`."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -39,17 +39,17 @@ class Squares(Dataset[Any]):
         return at * at, f"number {at}"
 
 
-class AtOnce(Squares):
-    """PyTorch's protocol: a list of numbers in, a list of samples out."""
+class Batched(Squares):
+    """A dataset with `__getitems__`, which takes a list of indices."""
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         assert type(indices) is list
         assert all(type(i) is int for i in indices)
-        return [(i, "at once") for i in indices]
+        return [(i, "batched") for i in indices]
 
 
 class Augmented(TensorDataset):
-    """What users write: a `__getitem__` around the one of TensorDataset."""
+    """A subclass of TensorDataset that changes samples in `__getitem__`."""
 
     def __getitem__(self, at: Any) -> Any:
         assert type(at) is int
@@ -74,7 +74,7 @@ def order_of(loader: Any) -> list[int]:
     return [i for batch in seen(loader) for i in batch]
 
 
-# Whole batches
+# Batches
 
 
 @given(
@@ -108,17 +108,17 @@ def test_batches_are_the_rows_of_all_tensors_in_one_order(
         assert order == list(range(full))
     for batch in batches:
         assert type(batch) is list
-        got, numbers = batch
-        assert got.dtype == x.dtype
-        np.testing.assert_array_equal(got.numpy(), x[numbers.numpy()])
-        assert not np.shares_memory(got.numpy(), x)
-    # Sample by sample, it is the same.
+        actual, indices = batch
+        assert actual.dtype == x.dtype
+        np.testing.assert_array_equal(actual.numpy(), x[indices.numpy()])
+        assert not np.shares_memory(actual.numpy(), x)
+    # The order is the same sample by sample.
     slow = DataLoader(dataset, **options, generator=generator(), collate_fn=list)
     assert order == [y.item() for samples in slow for _, y in samples]
 
 
 @pytest.mark.parametrize("make", [list, np.array, tuple, tg.tensor])
-def test_subsets_of_subsets_are_read_whole_batches_at_a_time(make: Any):
+def test_nested_subsets_are_indexed_batchwise(make: Any):
     inner = Subset(TensorDataset(X, Y), make([9, 7, 5, 3]))
     outer = Subset(inner, make([3, 0, -2]))
     assert seen(DataLoader(outer, batch_size=2)) == [[3, 9], [5]]
@@ -128,7 +128,7 @@ def test_subsets_of_subsets_are_read_whole_batches_at_a_time(make: Any):
     assert outer[0][1].item() == 3
 
 
-def test_what_a_subclass_does_to_a_sample_is_done_in_a_batch_too():
+def test_an_overridden_getitem_is_used_in_batches():
     class Doubled(Subset[Any]):
         def __getitem__(self, at: Any) -> Any:
             x, y = super().__getitem__(at)
@@ -142,12 +142,12 @@ def test_what_a_subclass_does_to_a_sample_is_done_in_a_batch_too():
     assert seen(DataLoader(Subset(Doubled(dataset, range(10)), [4, 2]), batch_size=2)) == [[8, 4]]
 
 
-def test_a_dataset_of_ones_own_may_fetch_many_at_once():
+def test_getitems_of_a_custom_dataset_is_called_per_batch():
     assert next(iter(DataLoader(Squares(3), batch_size=2)))[1] == ("number 0", "number 1")
-    ((numbers, words),) = DataLoader(AtOnce(4), batch_size=4)
-    assert (numbers.tolist(), words) == ([0, 1, 2, 3], ("at once",) * 4)
-    ((_, words),) = DataLoader(Subset(AtOnce(4), [2, 0]), batch_size=2, shuffle=True)
-    assert words == ("at once",) * 2
+    ((numbers, words),) = DataLoader(Batched(4), batch_size=4)
+    assert (numbers.tolist(), words) == ([0, 1, 2, 3], ("batched",) * 4)
+    ((_, words),) = DataLoader(Subset(Batched(4), [2, 0]), batch_size=2, shuffle=True)
+    assert words == ("batched",) * 2
 
 
 def test_a_collate_fn_gets_a_list_of_samples():
@@ -160,7 +160,7 @@ def test_a_collate_fn_gets_a_list_of_samples():
     assert (x.tolist(), y.item()) == ([6.0, 7.0], 3)
 
 
-def test_a_batch_fetched_by_hand_is_a_sequence_of_samples():
+def test_getitems_returns_a_sequence_of_samples():
     batch = TensorDataset(X, Y).__getitems__([3, 1])
     assert len(batch) == 2
     assert [(x.tolist(), y.item()) for x, y in batch] == [([6.0, 7.0], 3), ([2.0, 3.0], 1)]
@@ -176,7 +176,7 @@ def test_gradients_flow_through_batches():
     assert x.grad.tolist() == [[2.0, 2.0]] * 10
 
 
-def test_changes_of_a_batch_do_not_reach_the_dataset():
+def test_batches_are_copies():
     for x, _ in DataLoader(TensorDataset(X, Y), batch_size=5):
         x.zero_()
     assert X[0, 1] == 1
@@ -185,7 +185,7 @@ def test_changes_of_a_batch_do_not_reach_the_dataset():
 # Datasets
 
 
-def test_tensor_dataset_shares_memory_and_takes_what_as_tensor_takes():
+def test_a_tensor_dataset_shares_memory_with_arrays():
     array = np.zeros((3, 2))
     dataset = TensorDataset(array, [1, 2, 3])
     array[1] = 7
@@ -193,10 +193,10 @@ def test_tensor_dataset_shares_memory_and_takes_what_as_tensor_takes():
     assert [t.tolist() for t in dataset[1:]] == [[[7, 7], [0, 0]], [2, 3]]
     assert [t.tolist() for t in dataset[-1]] == [[0, 0], 3]
     assert len(dataset) == 3
-    assert len(list(dataset)) == 3  # it ends by an IndexError
+    assert len(list(dataset)) == 3  # iteration ends with an IndexError
 
 
-def test_lengths_that_differ():
+def test_invalid_tensor_datasets():
     with pytest.raises(ValueError, match=r"shapes \(10, 2\), \(9,\): Size mismatch.*first axis"):
         TensorDataset(X, Y[:9])
     with pytest.raises(AssertionError, match="at least one tensor"):
@@ -211,7 +211,7 @@ def test_lengths_that_differ():
         DataLoader((X, Y[:9]))
 
 
-def test_concatenated_datasets():
+def test_concatenation_of_datasets():
     both = TensorDataset(X, Y) + ConcatDataset([TensorDataset(X, Y + 10)])
     assert len(both) == 20
     assert [both[i][1].item() for i in (0, 9, 10, -1, -20)] == [0, 9, 10, 19, 0]
@@ -226,7 +226,7 @@ def test_concatenated_datasets():
         Squares(1) + Countdown()
 
 
-def test_a_dataset_says_what_it_lacks():
+def test_errors_name_the_missing_method():
     with pytest.raises(NotImplementedError, match="define `def __getitem__"):
         Dataset()[0]
     with pytest.raises(TypeError, match=r"no len\(\): a dataset needs `__getitem__` and `__len__`"):
@@ -237,7 +237,7 @@ def test_a_dataset_says_what_it_lacks():
         iter(Sampler())
 
 
-def test_streams():
+def test_iterable_datasets():
     assert [b.tolist() for b in DataLoader(Countdown(), batch_size=2)] == [[5, 4], [3, 2], [1]]
     full = DataLoader(Countdown(), batch_size=2, drop_last=True)
     assert [b.tolist() for b in full] == [[5, 4], [3, 2]]
@@ -259,11 +259,11 @@ def test_streams():
     assert lengths == [3, 2, 1, 5]
 
 
-# Splitting
+# Splits
 
 
 @given(n=st.integers(1, 60), parts=st.lists(st.integers(0, 20), min_size=1, max_size=4))
-def test_a_split_deals_out_every_sample_once(n: int, parts: list[int]):
+def test_a_split_has_each_sample_once(n: int, parts: list[int]):
     whole = [*parts, n]
     total = sum(whole)
     splits = random_split(range(total), whole, generator())
@@ -274,11 +274,11 @@ def test_a_split_deals_out_every_sample_once(n: int, parts: list[int]):
     assert type(splits[0].indices) is list
 
 
-def test_fractions_give_what_is_left_over_to_the_first():
+def test_samples_left_by_rounding_go_to_the_first_subsets():
     splits = random_split(range(10), [0.33, 0.33, 0.34], generator())
     assert [len(split) for split in splits] == [4, 3, 3]
     assert [len(split) for split in random_split(range(7), [0.5, 0.5])] == [4, 3]
-    # In floats these sum to a little more than 1.
+    # With rounding, these sum to more than 1.
     thirds = [0.7, 0.2, 0.1 + 1e-16]
     assert [len(split) for split in random_split(range(10), thirds)] == [7, 2, 1]
     assert [len(split) for split in random_split(range(1), [0, 1])] == [0, 1]
@@ -286,7 +286,7 @@ def test_fractions_give_what_is_left_over_to_the_first():
         random_split(range(3), [0.9, 0.1])
 
 
-def test_splits_that_do_not_add_up():
+def test_invalid_lengths_of_splits():
     with pytest.raises(
         ValueError, match=r"sum to 9, and the dataset has 10 samples.*fractions that sum to"
     ):
@@ -300,7 +300,7 @@ def test_splits_that_do_not_add_up():
 # Arrays and tables
 
 
-def test_arrays_go_in_as_they_are():
+def test_arrays_are_datasets():
     assert [b.tolist() for b in DataLoader(Y, batch_size=4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert [b.shape for b in DataLoader(tg.tensor(X), batch_size=6)] == [(6, 2), (4, 2)]
     assert seen(DataLoader((X, Y), batch_size=6)) == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9]]
@@ -312,7 +312,7 @@ def test_arrays_go_in_as_they_are():
     assert list(DataLoader(words, batch_size=2)) == [["a", "b"]]
 
 
-def test_pandas_goes_in_whatever_its_index():
+def test_pandas_tables_are_datasets_regardless_of_the_index():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"a": [1, 2, 3], "b": [0.5, 1.5, 2.5], "c": [True, False, True]})
     frame.index = [10, 20, 30]
@@ -333,7 +333,7 @@ def test_pandas_goes_in_whatever_its_index():
     assert TensorDataset(narrow).tensors[0].dtype == np.float32
 
 
-def test_columns_that_are_not_numbers_are_named():
+def test_errors_name_columns_that_are_not_numbers():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"age": [1.0, 2.0], "city": ["a", "b"], "when": pd.to_datetime([0, 1])})
     with pytest.raises(
@@ -346,7 +346,7 @@ def test_columns_that_are_not_numbers_are_named():
         random_split(frame, [1, 1])
 
 
-def test_scikit_learns_data_goes_in():
+def test_data_of_scikit_learn():
     datasets = pytest.importorskip("sklearn.datasets")
     x, y = datasets.load_digits(return_X_y=True, as_frame=True)
     batch, target = next(iter(DataLoader(TensorDataset(x, y), batch_size=16)))

@@ -1,4 +1,4 @@
-"""Each optimizer with its formula in plain NumPy and a strategy for its options."""
+"""Optimizers with their formulas in plain NumPy and strategies for their options."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def parameter(*shape: int, seed: int = 0, dtype: Any = np.float64) -> tg.Tensor:
     return tg.tensor(values, requires_grad=True)
 
 
-def give(p: tg.Tensor, gradient: Any) -> None:
+def set_gradient(p: tg.Tensor, gradient: Any) -> None:
     p.grad = None if gradient is None else tg.tensor(np.asarray(gradient, p.dtype))
 
 
-# The formulas of the papers and of PyTorch's documentation: each takes p, g, the state by PyTorch's
-# names, and the options, and returns the new p. t is the step.
+# Formulas of the papers and of PyTorch's documentation: functions of p, g, the state under
+# PyTorch's names, and the options, which return the new p. t is the step.
 
 
 def moments(g: Any, s: State, o: Options) -> tuple[Any, Any]:
@@ -143,7 +143,7 @@ like_adam = {"betas": betas, **eps, **decay}
 decoupled = {"decoupled_weight_decay": st.booleans()}
 amsgrad = {"amsgrad": st.booleans()}
 
-# Each optimizer with its formula and a strategy for its options.
+# Formula, and strategies for the options.
 OPTIMIZERS: dict[str, tuple[Callable[..., Any], Options]] = {
     "Adam": (adam, like_adam | decoupled | amsgrad),
     "AdamW": (adam, like_adam | amsgrad),
