@@ -27,7 +27,7 @@ logical_not logical_xor bitwise_and bitwise_or bitwise_xor
 bitwise_not remainder floor_divide lerp addcmul addcdiv clamp_min clamp_max prod
 cumsum cumprod amax amin median count_nonzero norm trace inner kron index_select broadcast_to tile
 repeat_interleave select diag argsort tril triu index_add masked_select scatter scatter_add
-nonzero unique bincount roll narrow take_along_dim movedim ravel unflatten"""
+nonzero unique bincount histogram roll narrow take_along_dim movedim ravel unflatten"""
 FUNCTIONS = """einsum cat stack var_mean tensordot hstack vstack meshgrid searchsorted linalg.norm
 linalg.vector_norm linalg.solve linalg.inv linalg.det linalg.slogdet linalg.cholesky
 linalg.svd linalg.svdvals linalg.cross svd cross"""

@@ -306,6 +306,7 @@ class Methods(Node):
     select, narrow, masked_select = indexing.select, indexing.narrow, indexing.masked_select
     scatter, scatter_add, index_add = indexing.scatter, indexing.scatter_add, indexing.index_add
     nonzero, unique, bincount = indexing.nonzero, indexing.unique, indexing.bincount
+    histogram = indexing.histogram
     sort, argsort, topk = indexing.sort, indexing.argsort, indexing.topk
     bernoulli, multinomial = random.bernoulli, random.multinomial
 

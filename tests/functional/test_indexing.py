@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import T, arrays, close, cotangent, same, seeds
+from drawing import FLOATS, T, arrays, close, cotangent, same, seeds
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -119,6 +119,28 @@ def test_bincount_and_its_gradient(numbers: list[int], minlength: int, seed: int
     g = cotangent(out.shape, seed + 1)
     out.backward(tg.tensor(g))
     assert np.array_equal(weights.grad.numpy(), g[at])
+
+
+@given(
+    arrays(hnp.array_shapes(max_dims=2), low=0),
+    st.sampled_from(FLOATS),
+    st.integers(1, 4) | st.just(np.array([0.0, 0.5, 2.0])),
+    st.booleans(),
+)
+def test_histograms_equal_numpy(a: Any, dtype: Any, bins: Any, density: bool):
+    a = np.append(a.ravel(), 1).reshape(-1, 1).astype(dtype)  # a density needs an element
+    weights, span = np.arange(1, a.size + 1).reshape(a.shape).astype(dtype), (0.0, 2.0)
+    for own, options in (
+        ({}, {}),
+        ({"range": span, "density": density}, {"range": span, "density": density}),
+        ({"weight": tg.tensor(weights), "range": span}, {"weights": weights, "range": span}),
+    ):
+        result = tg.histogram(T(a), tg.tensor(bins) if np.ndim(bins) else bins, **own)
+        for x, expected in zip(result, np.histogram(a, bins, **options), strict=True):
+            assert not x.requires_grad
+            assert x.dtype == dtype
+            close(x.numpy(), expected, tolerance=1e-6)
+    assert tg.tensor([0, 1, 1]).histogram(2).hist.tolist() == [1, 2]
 
 
 @given(arrays((2, 3)), st.integers(0, 2), st.integers(0, 2), seeds)

@@ -471,6 +471,13 @@ line(
     call=lambda t, x: (t.bincount(x.long()), x.long().bincount(minlength=3)),
 )
 line(
+    "histogram",
+    some(1, 1),
+    0,
+    4,
+    call=lambda t, x: t.histogram(x.detach(), 4, range=(0.0, 4.0), weight=x.detach()),
+)
+line(
     "bincount(weights)",
     some(1, 1, 1),
     0,

@@ -18,9 +18,9 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["argsort", "bincount", "gather", "index_add", "index_select", "masked_select"]
-__all__ += ["narrow", "nonzero", "scatter", "scatter_add", "searchsorted", "select"]
-__all__ += ["sort", "take_along_dim", "topk", "unique"]
+__all__ = ["argsort", "bincount", "gather", "histogram", "index_add", "index_select"]
+__all__ += ["masked_select", "narrow", "nonzero", "scatter", "scatter_add", "searchsorted"]
+__all__ += ["select", "sort", "take_along_dim", "topk", "unique"]
 
 
 class ValuesIndices(NamedTuple):
@@ -399,6 +399,31 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise ShapeError(f"bincount: weights have shape {weights.shape}, expected {at.shape}")
     weights = weights if weights.dtype == np.float32 else weights.to(np.float64)
     return i.scatter_add(weights, at=at, shape=counts.shape)
+
+
+class Histogram(NamedTuple):
+    """Counts or densities (bins,), and the edges (bins + 1,) of the bins."""
+
+    hist: Any
+    bin_edges: Any
+
+
+def histogram(
+    input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Histogram:
+    """Return how many elements lie in each bin, or with `density` a density of integral 1.
+
+    `bins` is a number of bins of equal width in `range`, (low, high), by default that of the
+    elements, or the increasing edges. Only the last bin includes its upper edge. `weight` has the
+    shape of `input`: an element counts as its weight. The result never requires grad.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.histogram(tg.tensor([1.0, 2.0, 1.0]), bins=2, range=(0.0, 2.0)).hist
+    tensor([0., 3.])
+    """
+    x, weights = as_array(input), None if weight is None else as_array(weight)
+    arrays = np.histogram(x, as_array(bins), range, density, weights)
+    return Histogram(*(wrap(a.astype(np.result_type(x, np.float32))) for a in arrays))
 
 
 def searchsorted(

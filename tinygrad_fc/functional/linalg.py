@@ -359,7 +359,6 @@ def matrix_norm(
         return vector_norm(A, 2, tuple(dim), keepdim, dtype=dtype)
     rows, columns = (normalize_dim(k, A.ndim, "norm") for k in dim)
     if ord in (2, -2, "nuc"):
-        _check_float(A if dtype is None else A.to(dtype))
         values = svdvals(movedim(A if dtype is None else A.to(dtype), (rows, columns), (-2, -1)))
         reduce: Any = {2: _largest, -2: r.amin, "nuc": r.sum_}[ord]
         out = reduce(values, axis=-1)
@@ -497,9 +496,9 @@ def _check_square(x: Any, what: str) -> None:
         )
 
 
-def _check_matrices(x: Any, failed: Any, what: str, reason: str) -> None:
-    """Raise `LinAlgError` if the op `failed` for a finite matrix of `x` (a mask of the batch)."""
-    failed = failed & np.isfinite(x._array).all(axis=(-2, -1))
+def _check_matrices(x: Any, result: Any, what: str, reason: str) -> None:
+    """Raise `LinAlgError` if `result`, a batch of arrays, has a NaN for a finite matrix of `x`."""
+    failed = np.isnan(result).any(axis=(-2, -1)) & np.isfinite(x._array).all(axis=(-2, -1))
     if not failed.any():
         return
     at = tuple(int(k) for k in np.argwhere(failed)[0])
@@ -511,11 +510,6 @@ SINGULAR = (
     "is singular: a row or column is a linear combination of the others, or all zeros. Remove "
     "repeated rows, or add a small number to the diagonal (A + 1e-6 * eye(n))"
 )
-
-
-def _is_singular(A: Any) -> Any:
-    """Return which matrices of `A` are singular in floating-point arithmetic."""
-    return np.isnan(l.inv.forward(A._array)).any(axis=(-2, -1))
 
 
 def inv(A: Tensor) -> Tensor:
@@ -531,7 +525,7 @@ def inv(A: Tensor) -> Tensor:
     """
     _check_square(A, "inv")
     out = l.inv(A)
-    _check_matrices(A, np.isnan(out._array).any(axis=(-2, -1)), "inv", SINGULAR)
+    _check_matrices(A, out._array, "inv", SINGULAR)
     return out
 
 
@@ -561,7 +555,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
         raise DtypeError(f"solve needs equal dtypes, got {A.dtype} and {B.dtype}: B.type_as(A)")
     out = l.solve(A, B)
     if np.isnan(out._array).any() or not B.shape[-1]:
-        _check_matrices(A, _is_singular(A), "solve", SINGULAR)
+        _check_matrices(A, l.inv.forward(A._array), "solve", SINGULAR)
     return out
 
 
@@ -611,7 +605,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     out = l.cholesky(A)
     _check_matrices(
         A,
-        np.isnan(out._array).any(axis=(-2, -1)),
+        out._array,
         "cholesky",
         "is not positive definite: it has an eigenvalue <= 0. Add a small number to the diagonal "
         "(A + 1e-6 * eye(n)), or, for A = X.T @ X, check that X has enough rows",
