@@ -131,7 +131,7 @@ def test_buffers_are_state_but_no_parameters():
     assert list(net.state_dict()) == ["part.scale", "part.mean", "part.count"]
     net.part.mean = net.part.mean + 1.0
     assert net.get_buffer("part.mean").tolist() == [1, 1]
-    with pytest.raises(TypeError, match="buffer 'mean' is a list, expected a Tensor"):
+    with pytest.raises(TypeError, match="buffer 'mean' is of type list, expected a Tensor"):
         net.part.mean = [1.0]
     del net.part.mean
     net.part.mean = [1.0]  # an ordinary attribute, after the deletion

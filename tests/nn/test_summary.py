@@ -113,6 +113,15 @@ def test_a_module_that_contains_itself_is_listed_twice():
     ]
 
 
+def test_two_modules_with_one_path_have_a_row_each():
+    layers = {"b.c": nn.Linear(2, 3), "b": {"c": nn.Linear(3, 4)}}
+    model = Plain(lambda self, x: self.b["c"](vars(self)["b.c"](x)), **layers)
+    assert [row[0:3] for row in rows(summary(model, (5, 2)))[1:]] == [
+        ["  b.c", "Linear", "(5, 3)"],
+        ["  b.c", "Linear", "(5, 4)"],
+    ]
+
+
 def test_rows_list_all_output_shapes():
     layer = nn.Identity()
     model = Plain(

@@ -200,7 +200,7 @@ class Sequential(_List[Module]):
 
     def forward(self, input: Any) -> Any:
         """Return the output of the last layer."""
-        current = ""
+        current_name = ""
         pending: Any = None  # a Linear, which is fused with the next layer if that has a fused op
         try:
             for name, layer in tuple(self.__dict__.items()):
@@ -215,7 +215,7 @@ class Sequential(_List[Module]):
                         input, pending = pending.forward(input, op=fused[1]), None
                         continue
                     input, pending = pending(input), None
-                current = name
+                current_name = name
                 if (
                     kind is Linear
                     and forward is _LINEAR_FORWARD
@@ -228,9 +228,10 @@ class Sequential(_List[Module]):
                 input = pending(input)
         except Exception as error:
             items = list(self._named_items().items())
-            i = [name for name, _ in items].index(current)
+            i = [name for name, _ in items].index(current_name)
+            # For the message: name, layer and output shape of the layer before this one.
             previous = (*items[i - 1], getattr(input, "shape", ())) if i else None
-            add_path(error, self, current, previous)
+            add_path(error, self, current_name, previous)
             raise
         return input
 

@@ -32,8 +32,9 @@ class _Path:
         self.names: list[str] = []
         self.note = ""
 
-    def extend(self, outer: Module, name: str | None) -> list[str]:
+    def prepend(self, outer: Module, name: str | None) -> list[str]:
         """Prepend the name in `outer` of the last module that was left; return the added names."""
+        # `inner` is `outer` if Sequential.forward has added the name already.
         if name is None and self.inner not in (0, id(outer)):
             names = (path for path, module in outer.named_modules() if id(module) == self.inner)
             name = next(names, f"<{self.inner_class}>")
@@ -53,7 +54,7 @@ class LayerError(ShapeError):
 
     `layer` was called with `input`, whose `axis` must have size `expected`, the value of the
     layer's attribute named `setting`. The message adds the layer's path in the model and, in a
-    `Sequential`, the previous layer and its output shape. Chain NumPy's error by `raise ... from`.
+    `Sequential`, the previous layer and its output shape.
 
     >>> import tinygrad_fc as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(4, 5), tg.nn.Sigmoid(), tg.nn.Linear(8, 3))
@@ -72,9 +73,9 @@ class LayerError(ShapeError):
         self._previous: list[str] = []  # path of the layer before it
         self._returned = ""
 
-    def extend(self, outer: Module, name: str | None, previous: Previous | None) -> None:
-        """Add the name in `outer` to the path, and `previous`, the layer before it, if known."""
-        added = self._path.extend(outer, name)
+    def prepend(self, outer: Module, name: str | None, previous: Previous | None) -> None:
+        """Prepend the name in `outer`; `previous` is the layer before the one that raised."""
+        added = self._path.prepend(outer, name)
         if self._previous:
             self._previous[:0] = added
         elif previous is not None and previous[2] == self.shape:
@@ -112,15 +113,15 @@ class LayerError(ShapeError):
 def add_path(
     error: Exception, outer: Module, name: str | None = None, previous: Previous | None = None
 ) -> None:
-    """Add the name in `outer` of the module that raised `error` to the path of `error`.
+    """Add to the path of `error` the name that `outer` has for the module that raised it.
 
     `name` is this name, and `previous` the layer whose output was its input; both are optional.
     """
     if isinstance(error, LayerError):
-        error.extend(outer, name, previous)
+        error.prepend(outer, name, previous)
         return
     path = vars(error).setdefault("_path", _Path())
-    path.extend(outer, name)
+    path.prepend(outer, name)
     notes = getattr(error, "__notes__", [])
     if path.note in notes:
         notes.remove(path.note)

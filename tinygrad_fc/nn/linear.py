@@ -76,9 +76,10 @@ class Linear(Module):
                 return record(linalg.linear_without_bias, (input, self.weight), _NO_SETTINGS)
             return record(op, (input, self.weight, self.bias), _NO_SETTINGS)
         except (ShapeError, DtypeError, AttributeError) as error:
-            raise self._error(input) or error from error.__cause__
+            # No variable for the new error: a traceback that refers to itself keeps tensors alive.
+            raise (self._input_error(input) or error) from error.__cause__
 
-    def _error(self, input: Any) -> Exception | None:
+    def _input_error(self, input: Any) -> Exception | None:
         if not hasattr(input, "shape"):
             return DtypeError(
                 f"{self}: the input is a {type(input).__name__}, expected a tensor. Convert it: "

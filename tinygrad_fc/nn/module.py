@@ -214,6 +214,7 @@ class Module:
             raise TypeError(f"{type(self).__name__}: name is {name!r}, expected a string")
         if not name or "." in name:
             raise KeyError(f"{type(self).__name__}: name is {name!r}, expected one without dots")
+        # An attribute of the class, such as a method, is _NOTHING here, which is of no kind.
         old = vars(self).get(name, _NOTHING) if hasattr(self, name) else None
         if old is not None and not isinstance(old, kind):
             raise KeyError(
@@ -228,8 +229,8 @@ class Module:
         if isinstance(old, Parameter | Module) and not isinstance(value, _REPLACEMENTS):
             kind = "Parameter" if isinstance(old, Parameter) else "Module"
             raise TypeError(
-                f"{name!r} of {type(self).__name__} is a {kind}, and {_described(value)} would "
-                f"replace it, which optimizers and state_dict ignore. Assign a {kind} or None; to "
+                f"{name!r} of {type(self).__name__} is a {kind}; optimizers and state_dict would "
+                f"ignore its new value, which is {_described(value)}. Assign a {kind} or None; to "
                 f"change a parameter's values, write `with no_grad(): module.{name}.copy_(values)`"
             )
         if name in self._buffer_names and not isinstance(value, Tensor | None):
@@ -257,7 +258,7 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set `training`, read by dropout and batch norm, of this and all submodules; return it."""
+        """Set `training` of all modules, which dropout and batch norm read; return this module."""
         if not isinstance(mode, bool):
             raise ValueError(f"the mode is {mode!r}, expected True or False. Write train(True)")  # noqa: TRY004  as in PyTorch
         for module in self.modules():
@@ -327,10 +328,9 @@ class Module:
     ) -> dict[str, Any]:
         """Return a dict of all parameters and persistent buffers by path, detached, not copied.
 
-        A shared parameter is under each of its paths, as in PyTorch; of two tensors with the same
-        path, only the last is included. `keep_vars=True` returns the parameters themselves. Paths
-        begin with `prefix`; `destination` is the dict to fill. Training changes the values in the
-        dict: `copy.deepcopy(model.state_dict())` preserves them.
+        A shared parameter is under each of its paths, as in PyTorch. `keep_vars=True` returns the
+        parameters themselves. Paths begin with `prefix`; `destination` is the dict to fill.
+        Training changes the values in the dict: `copy.deepcopy(model.state_dict())` preserves them.
 
         >>> import tinygrad_fc as tg
         >>> {name: t.shape for name, t in tg.nn.Linear(3, 2).state_dict().items()}
@@ -487,5 +487,5 @@ def _unique(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
 
 def _described(value: object) -> str:
     if isinstance(value, type):
-        return f"{value.__name__}, a class: call it"
-    return f"a {type(value).__name__}"
+        return f"the class {value.__name__}, not an instance"
+    return f"of type {type(value).__name__}"

@@ -135,7 +135,7 @@ class BatchNorm1d(_RunningNorm):
 
 
 class InstanceNorm1d(_RunningNorm):
-    """Normalization of each sample over its length, `nn.functional.instance_norm`.
+    """Normalization of each channel of each sample over its length, `nn.functional.instance_norm`.
 
     `x` has shape (N, C, L) or (C, L). The layer has a learned scale and shift only if `affine`, and
     running statistics only if `track_running_stats`. Raises `LayerError` unless C is num_features,

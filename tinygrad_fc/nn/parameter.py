@@ -56,7 +56,7 @@ def unfilled(shape: Any, device: Any = None, dtype: Any = None) -> Parameter:
 
 
 def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
-    """Set `tensor.grad` to None, or to zeros unless it is None or `set_to_none`."""
+    """Set `tensor.grad` to None if `set_to_none`, else to zeros; None stays None."""
     if set_to_none or tensor._grad is None:
         tensor._grad = None
     else:

@@ -26,7 +26,7 @@ __all__ = ["Summary", "summary"]
 
 
 @dataclass
-class Layer:
+class Row:
     """A row of a summary: a module at its first path, or another path of the same module.
 
     `outputs` lists the output shape of every call: a tuple for a tensor, lists and dicts of them
@@ -52,7 +52,7 @@ class Summary:
     the outputs of modules that call no other module, in one forward pass.
     """
 
-    layers: Sequence[Layer]
+    layers: Sequence[Row]
     parameters: int
     trainable: int
     buffers: int
@@ -115,13 +115,12 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
         raise TypeError(f"summary: the model is {model!r:.80}, expected a Module. Pass an instance")
     inputs = _inputs(model, input_shape, dtypes)
     model = copy.deepcopy(model).eval()
-    layers: list[Layer] = []
-    _add_layers(layers, {}, model, "", 0)
-    modules = dict(model.named_modules())
-    rows = {id(modules[row.path]): row for row in reversed(layers) if row.same_as is None}
+    layers: list[Row] = []
+    first_rows: dict[int, Row] = {}
+    _add_rows(layers, first_rows, model, "", 0)
     random_state = default_generator.get_state()
     try:
-        output_bytes = _run(model, inputs, rows)
+        output_bytes = _run(model, inputs, first_rows)
     finally:
         default_generator.set_state(random_state)
     parameters, buffers = list(model.parameters()), list(model.buffers())
@@ -157,29 +156,29 @@ def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
     ]
 
 
-def _add_layers(
-    layers: list[Layer], paths: dict[int, str], module: Module, path: str, depth: int
+def _add_rows(
+    layers: list[Row], first_rows: dict[int, Row], module: Module, path: str, depth: int
 ) -> None:
     """Append the rows of `module` and of all modules below it.
 
-    `paths` maps the id of each module and parameter to its first path.
+    `first_rows` maps the id of each module and parameter to the row of its first path.
     """
-    row = Layer(path, module._get_name(), depth)
+    row = Row(path, module._get_name(), depth)
     layers.append(row)
-    if id(module) in paths:
-        row.same_as = paths[id(module)] or "model"
+    if id(module) in first_rows:
+        row.same_as = first_rows[id(module)].path or "model"
         return
-    paths[id(module)] = path
+    first_rows[id(module)] = row
     for _, parameter in members(module, Parameter):
-        if id(parameter) not in paths:
-            paths[id(parameter)] = path
+        if id(parameter) not in first_rows:
+            first_rows[id(parameter)] = row
             row.parameters += parameter.numel()
             row.trainable += parameter.numel() * parameter.requires_grad
     for name, child in members(module, Module):
-        _add_layers(layers, paths, child, join_path(path, name), depth + 1)
+        _add_rows(layers, first_rows, child, join_path(path, name), depth + 1)
 
 
-def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Layer]) -> int:
+def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Row]) -> int:
     """Call `model`, add the output shapes to `rows`, and return the bytes of new outputs."""
     total = 0
     calls: list[bool] = []  # stack of calls: whether each has called a submodule
@@ -233,7 +232,7 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def _outputs_text(row: Layer) -> str:
+def _outputs_text(row: Row) -> str:
     if row.same_as is not None:
         return f"same as {row.same_as}"
     calls = Counter(map(str, row.outputs))
