@@ -1,4 +1,4 @@
-"""The document's network is the oracle of all else, so it is held against oracles of its own."""
+"""The network derived by hand: gradients against numerical derivatives, training, accuracy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EPS = np.finfo(np.float64).eps
 
 
 class Activation(NamedTuple):
-    """An activation, its derivative, and the same function for complex numbers."""
+    """An activation, its derivative, and its version for complex numbers."""
 
     act: Callable[[Any], Any]
     derivative: Callable[[Any], Any]
@@ -69,8 +69,8 @@ def parameters(network: NeuralNetwork) -> list[Array]:
     return network.weights + network.biases
 
 
-def read_cost(params: list[Array], x: Array, target: Array, act: Callable[[Any], Any]) -> Any:
-    """Formulas (1) to (5) neuron by neuron, sharing nothing with the code under test."""
+def cost_of(params: list[Array], x: Array, target: Array, act: Callable[[Any], Any]) -> Any:
+    """Return the cost by formulas (1) to (5), neuron by neuron, without the tested code."""
     half = len(params) // 2
     y = list(x[:, 0])
     for weight, bias in zip(params[:half], params[half:], strict=True):
@@ -82,9 +82,10 @@ def read_cost(params: list[Array], x: Array, target: Array, act: Callable[[Any],
 
 
 def magnitudes(case: Case, x: Array, target: Array) -> list[Array]:
-    """What each gradient is summed from, at most: all derivatives of the activations are below 1.
+    """Return bounds of the sums of absolute values of the terms of each gradient.
 
-    Where terms cancel, rounding is as large as the terms allow, not as the sum does.
+    Rounding errors are relative to these, also where terms cancel. All derivatives of the
+    activations are at most 1.
     """
     ys = [abs(x)]
     for w, b in zip(case.network.weights, case.network.biases, strict=True):
@@ -100,21 +101,21 @@ def magnitudes(case: Case, x: Array, target: Array) -> list[Array]:
 
 
 @given(cases())
-def test_gradient_is_that_of_formula_5_by_complex_step(case: Case) -> None:
+def test_gradients_equal_complex_step_derivatives_of_formula_5(case: Case) -> None:
     x, target = case.batch[0]
-    step = 1e-40  # its square vanishes beside 1, so that the imaginary part is the slope itself
+    step = 1e-40  # so small that the imaginary part is the exact derivative
     scales = magnitudes(case, x, target)
     gradients = list(chain(*case.network.backprop(x, target)))
     for k, gradient in enumerate(gradients):
         for index in np.ndindex(gradient.shape):
             moved = [p.astype(complex) for p in parameters(case.network)]
             moved[k][index] += 1j * step
-            slope = read_cost(moved, x, target, case.activation.complex).imag / step
-            assert abs(gradient[index] - slope) <= 1e-12 * scales[k][index], (k, index)
+            derivative = cost_of(moved, x, target, case.activation.complex).imag / step
+            assert abs(gradient[index] - derivative) <= 1e-12 * scales[k][index], (k, index)
 
 
-def extrapolated_slope(cost: Callable[[float], float]) -> tuple[float, float]:
-    """Central differences at halved steps, their error removed order by order, and its estimate."""
+def extrapolated_derivative(cost: Callable[[float], float]) -> tuple[float, float]:
+    """Return a Richardson extrapolation of central differences, and an error estimate."""
     row = [(cost(h) - cost(-h)) / (2 * h) for h in (2.0**-k for k in range(3, 10))]
     best, error = row[0], math.inf
     order = 4
@@ -127,11 +128,11 @@ def extrapolated_slope(cost: Callable[[float], float]) -> tuple[float, float]:
 
 
 @given(cases(), st.integers(0, 2**32 - 1))
-def test_gradient_is_the_slope_of_feedforward_in_any_direction(case: Case, seed: int) -> None:
+def test_gradients_equal_directional_derivatives_of_feedforward(case: Case, seed: int) -> None:
     x, target = case.batch[0]
     rng = np.random.default_rng(seed)
     start = parameters(case.network)
-    # The longer the direction, the nearer are the poles of the extrapolated function.
+    # A longer direction would bring poles of the extrapolated function nearer.
     direction = [rng.uniform(-0.25, 0.25, p.shape) for p in start]
     moved = copy.deepcopy(case.network)
     half = len(start) // 2
@@ -141,7 +142,7 @@ def test_gradient_is_the_slope_of_feedforward_in_any_direction(case: Case, seed:
         moved.weights, moved.biases = at[:half], at[half:]
         return float(((moved.feedforward(x) - target) ** 2).sum())
 
-    slope, error = extrapolated_slope(cost)
+    derivative, error = extrapolated_derivative(cost)
     gradients = list(chain(*case.network.backprop(x, target)))
     expected = sum(float((g * v).sum()) for g, v in zip(gradients, direction, strict=True))
     scale = sum(
@@ -150,11 +151,11 @@ def test_gradient_is_the_slope_of_feedforward_in_any_direction(case: Case, seed:
     )
     noise = 2**9 * 2 * EPS * cost(0)
     assert error <= 1e-7 * scale
-    assert abs(slope - expected) <= 4 * error + 4 * noise + 1e-12 * scale
+    assert abs(derivative - expected) <= 4 * error + 4 * noise + 1e-12 * scale
 
 
 @given(cases(max_width=16, max_batch=32))
-def test_feedforward_of_many_columns_is_that_of_each(case: Case) -> None:
+def test_feedforward_of_a_batch_equals_that_of_each_sample(case: Case) -> None:
     inputs = np.hstack([x for x, _ in case.batch])
     together = case.network.feedforward(inputs)
     one_by_one = np.hstack([case.network.feedforward(x) for x, _ in case.batch])
@@ -163,7 +164,7 @@ def test_feedforward_of_many_columns_is_that_of_each(case: Case) -> None:
 
 
 @given(cases(), st.floats(0, 10))
-def test_update_is_the_rate_times_the_mean_gradient(case: Case, rate: float) -> None:
+def test_an_update_is_the_learning_rate_times_the_mean_gradient(case: Case, rate: float) -> None:
     network = case.network
     before = copy.deepcopy(parameters(network))
     samples = [list(chain(*network.backprop(x, y))) for x, y in case.batch]
@@ -177,10 +178,10 @@ def test_update_is_the_rate_times_the_mean_gradient(case: Case, rate: float) -> 
 
 @given(st.integers(1, 12), st.integers(1, 14), st.integers(0, 3), st.integers(0, 2**32 - 1))
 @example(count=5, batch_size=2, epochs=1, seed=0)
-def test_epoch_takes_every_sample_once_in_batches(
+def test_an_epoch_uses_each_sample_once_in_batches(
     count: int, batch_size: int, epochs: int, seed: int
 ) -> None:
-    """With Act(z) = z and weights 0, the one bias moves by the mean of its batch's targets."""
+    """With Act(z) = z and weights 0, the bias changes by the mean of the targets of the batch."""
     steps: list[list[float]] = []
 
     def identity(z: Array) -> Array:
@@ -206,8 +207,8 @@ def test_epoch_takes_every_sample_once_in_batches(
     lengths = [min(batch_size, count - start) for start in range(0, count, batch_size)]
     assert [len(step) for step in steps] == lengths * epochs
     for epoch in range(epochs):
-        taken = chain(*steps[epoch * len(lengths) : (epoch + 1) * len(lengths)])
-        assert sorted(taken) == list(range(1, count + 1))
+        used = chain(*steps[epoch * len(lengths) : (epoch + 1) * len(lengths)])
+        assert sorted(used) == list(range(1, count + 1))
 
 
 def wave() -> list[tuple[Array, Array]]:
@@ -216,7 +217,7 @@ def wave() -> list[tuple[Array, Array]]:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
-def test_training_is_reproduced_by_its_seed(seed: int, batch_size: int) -> None:
+def test_training_is_reproducible_from_a_seed(seed: int, batch_size: int) -> None:
     first = NeuralNetwork([1, 4, 1], rng=seed)
     second = NeuralNetwork([1, 4, 1], rng=np.random.default_rng(seed))
     start = [p.copy() for p in parameters(first)]
@@ -227,7 +228,7 @@ def test_training_is_reproduced_by_its_seed(seed: int, batch_size: int) -> None:
         assert not np.array_equal(p, r)
 
 
-def test_shuffling_differs_between_epochs() -> None:
+def test_epochs_have_different_orders() -> None:
     orders: list[list[float]] = []
 
     class Recorded(NeuralNetwork):
@@ -239,7 +240,7 @@ def test_shuffling_differs_between_epochs() -> None:
     assert len({tuple(order) for order in orders}) == 4
 
 
-def test_training_learns() -> None:
+def test_training_reduces_the_error() -> None:
     network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
     inputs, targets = (np.hstack(column) for column in zip(*wave(), strict=True))
     before = np.mean((network.feedforward(inputs) - targets) ** 2)
@@ -247,7 +248,7 @@ def test_training_learns() -> None:
     assert np.mean((network.feedforward(inputs) - targets) ** 2) < before / 2
 
 
-def test_epoch_prints_a_line_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_prints_a_line_per_epoch_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     network = NeuralNetwork([1, 1], rng=0)
     network.SGD(wave(), 2, 40, 0.1)
     assert capsys.readouterr().out == "epoch 1 of 2\nepoch 2 of 2\n"
@@ -272,7 +273,7 @@ def test_parameters_are_standard_normal() -> None:
 @example(-708.3)
 @example(-1e308)
 @example(1e308)
-def test_sigmoid_is_right_to_four_units_in_the_last_place(z: float) -> None:
+def test_sigmoid_is_accurate_to_4_ulp(z: float) -> None:
     value = float(sigmoid(z))
     exact = 1.0 if z > 50 else 0.0
     if abs(z) <= 750:
@@ -290,7 +291,7 @@ def test_cost_derivative_is_formula_8() -> None:
     np.testing.assert_array_equal(cost_derivative(y, target), [[-1.0], [4.0]])
 
 
-def test_arguments_are_left_alone_and_results_are_not_shared() -> None:
+def test_results_own_their_memory() -> None:
     network = NeuralNetwork([2, 3, 1], rng=0)
     x, y = np.ones((2, 1)), np.zeros((1, 1))
     x.flags.writeable = y.flags.writeable = False
@@ -298,5 +299,5 @@ def test_arguments_are_left_alone_and_results_are_not_shared() -> None:
     assert not any(np.shares_memory(p, q) for i, p in enumerate(arrays) for q in arrays[:i])
 
 
-def test_no_columns_give_no_outputs() -> None:
+def test_feedforward_of_an_empty_batch() -> None:
     assert NeuralNetwork([2, 3]).feedforward(np.zeros((2, 0))).shape == (3, 0)

@@ -1,4 +1,4 @@
-"""Errors of the document's network, which change nothing."""
+"""Errors of the network derived by hand, which change nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BAD_NETWORKS: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), BAD_NETWORKS)
-def test_bad_network_says_what_was_expected(
+def test_invalid_arguments_of_the_constructor(
     arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -72,7 +72,7 @@ BAD_UPDATES: list[tuple[object, object, type[Exception], str]] = [
 
 @pytest.mark.parametrize(("batch", "rate", "error", "message"), BAD_UPDATES)
 @pytest.mark.parametrize("method", ["update_batch", "SGD"])
-def test_bad_update_says_what_was_expected_and_changes_nothing(
+def test_invalid_batches_and_learning_rates(
     method: str, batch: object, rate: object, error: type[Exception], message: str
 ) -> None:
     network = NeuralNetwork([1, 2, 1], rng=0)
@@ -89,14 +89,14 @@ def test_bad_update_says_what_was_expected_and_changes_nothing(
         (1, None, TypeError, r"batch_size must be an integer, got None"),
     ],
 )
-def test_bad_training_says_what_was_expected_and_changes_nothing(
+def test_invalid_epochs_and_batch_sizes(
     epochs: object, batch_size: object, error: type[Exception], message: str
 ) -> None:
     network = NeuralNetwork([1, 2, 1], rng=0)
     assert_error(network, "SGD", ([GOOD], epochs, batch_size, 0.1), error, message)
 
 
-def test_step_that_overflows_is_not_taken() -> None:
+def test_an_update_that_overflows_changes_nothing() -> None:
     network = NeuralNetwork([1, 1], lambda z: z, np.ones_like, rng=0)
     batch = [([[1e200]], [[0.0]])]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -104,7 +104,7 @@ def test_step_that_overflows_is_not_taken() -> None:
         assert_error(network, "update_batch", (batch, 1.0), FloatingPointError, message)
 
 
-def test_step_that_fails_midway_is_not_taken() -> None:
+def test_an_update_that_raises_changes_nothing() -> None:
     calls: list[int] = []
 
     def failing(y: Array, target: Array) -> Array:
@@ -141,6 +141,6 @@ def assert_error(
         ([2, 1], np.full((2, 3), np.nan), r"a must be finite, got nan at \(0, 0\)"),
     ],
 )
-def test_bad_inputs_say_what_was_expected(sizes: list[int], values: Array, message: str) -> None:
+def test_invalid_inputs_of_feedforward(sizes: list[int], values: Array, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NeuralNetwork(sizes).feedforward(values)
