@@ -1,6 +1,6 @@
-"""What the properties of the engine are drawn from, and how a gradient is asked for in them.
+"""Strategies of the tests of the core, and gradients under random cotangents.
 
-Cotangents are always random: a rule that is wrong in one element hides behind ones.
+Cotangents are random, since a cotangent of ones hides errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FLOATS = (np.float64, np.float32)
 
 
 def numbers(low: float = -3, high: float = 3, *, width: int = 64) -> st.SearchStrategy[float]:
-    """Return floats of a size at which no derivative here overflows, 0 and ±1 among them."""
+    """Return floats at which no derivative of these tests overflows, 0 and ±1 included."""
     floats = st.floats(low, high, width=width).map(lambda x: x if abs(x) > 1e-6 else 0.0)
     return floats.filter(lambda x: low <= x <= high) | st.sampled_from(
         [x for x in (0.0, 1.0, -1.0, 0.5) if low <= x <= high]
@@ -42,7 +42,7 @@ def arrays(
 
 
 def laid_out(a: Array, layout: str) -> Array:
-    """Return the values of `a` in another layout of memory."""
+    """Return the values of `a` in another memory layout."""
     if layout == "fortran":
         return np.asfortranarray(a)
     if layout == "reversed":
@@ -63,7 +63,7 @@ layouts = st.sampled_from(LAYOUTS)
 
 
 def T(array: Any) -> tg.Tensor:
-    """Return a tensor that requires grad, on the very memory of `array`."""
+    """Return a tensor that requires grad and shares the memory of `array`."""
     return tg.as_tensor(array).requires_grad_()
 
 
@@ -72,8 +72,8 @@ def cotangent(shape: tuple[int, ...], seed: int, dtype: Any = np.float64) -> Arr
     return np.asarray(np.random.default_rng(seed).uniform(1.1, 2.9, shape), dtype)
 
 
-def well_made(gradient: tg.Tensor | None, x: tg.Tensor) -> Array:
-    """Return the array of the gradient of `x`, which is as every gradient has to be."""
+def checked_array(gradient: tg.Tensor | None, x: tg.Tensor) -> Array:
+    """Return the array of the gradient of `x`; assert its shape, dtype and memory."""
     assert gradient is not None
     assert gradient.shape == x.shape
     assert gradient.dtype == x.dtype
@@ -87,25 +87,25 @@ def well_made(gradient: tg.Tensor | None, x: tg.Tensor) -> Array:
 def gradients(
     function: Callable[..., tg.Tensor], inputs: Sequence[tg.Tensor], seed: int
 ) -> list[Array]:
-    """Return what `backward` under a random cotangent leaves in the `.grad` of `inputs`."""
+    """Return the gradients of `inputs` under a random cotangent."""
     for x in inputs:
         x.grad = None
     out = function(*inputs)
     weights = cotangent(out.shape, seed, out.dtype)
-    kept = weights.copy()
+    before = weights.copy()
     out.backward(tg.from_numpy(weights))
-    assert np.array_equal(weights, kept)
-    return [well_made(x.grad, x) for x in inputs]
+    assert np.array_equal(weights, before)
+    return [checked_array(x.grad, x) for x in inputs]
 
 
 def slopes(function: Callable[..., Any], inputs: Sequence[Array], seed: int) -> list[Array]:
-    """Return the same by differences of `function`, run on arrays of float64.
+    """Return the numerical derivatives of a function of arrays under the same cotangent.
 
-    Fourth-order central differences: the error is some 1e-11 of the function's size.
+    By central differences of order 4; the error is about 1e-11 times the values of the function.
     """
     h = 1e-3
     weights = cotangent(np.shape(function(*inputs)), seed)
-    found = []
+    result = []
     for i, x in enumerate(inputs):
         slope = np.zeros(x.shape)
         for at in np.ndindex(*x.shape):
@@ -116,8 +116,8 @@ def slopes(function: Callable[..., Any], inputs: Sequence[Array], seed: int) -> 
                 return (function(*moved) * weights).sum()
 
             slope[at] = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
-        found.append(slope)
-    return found
+        result.append(slope)
+    return result
 
 
 def close(actual: Any, expected: Any, *, tolerance: float = 1e-7) -> None:

@@ -1,10 +1,10 @@
-"""Run the kit's own tests again and again, each time under another random seed.
+"""Run the tests of the kit repeatedly, each time with another random seed.
 
     python -m tests.repeat [--times 1000] [--jobs 2] [--seed 0] [--log FILE] [files …]
 
 No test of the kit may be flaky: one failure in a thousand runs is one a week. The seed of
-a run that fails is printed, with the line that runs it again. A thousand take hours: what is in the
-log is not done again, so that they may be done in several parts.
+a run that fails is printed, with the command that repeats it. A thousand runs take hours; runs in
+the log are skipped, so that they can be divided into several calls.
 """
 
 from __future__ import annotations
@@ -27,50 +27,50 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 TESTS = Path(__file__).parent
-SAME = {"test_example.py"}  # whose draws depend on no seed
+SAME = {"test_example.py"}  # its draws do not depend on the seed
 SUITE = [str(path) for path in sorted(TESTS.glob("testing/*.py")) if path.name not in SAME]
 FRESH = 32
-"""After how many runs a process makes way for a new one: what was kept by then is gone as well."""
+"""Number of runs after which a process is replaced by a new one, with empty caches."""
 
 
 class Drawing:
-    """Leaves out tests that drew nothing when they were run in this process: these can't change."""
+    """Skips tests that drew nothing in an earlier run of this process: their result is known."""
 
-    still: ClassVar[set[str]] = set()
+    constant: ClassVar[set[str]] = set()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep the tests that draw."""
-        items[:] = [item for item in items if item.nodeid not in self.still]
+        """Keep tests that draw."""
+        items[:] = [item for item in items if item.nodeid not in self.constant]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        """Note whether anything is drawn: what Hypothesis counts, or is itself to report on."""
-        from hypothesis.statistics import collector  # noqa: PLC0415  pytest is to load it first
+        """Record whether the test draws anything."""
+        from hypothesis.statistics import collector  # noqa: PLC0415  after pytest has loaded it
 
         drawn: list[Any] = []
         with collector.with_value(drawn.append):
             yield
         if not drawn and "hypothesis" not in item.keywords:
-            self.still.add(item.nodeid)
+            self.constant.add(item.nodeid)
 
 
 def call(seed: int, files: list[str]) -> list[str]:
-    """Return what pytest is called with to run the tests under a seed."""
+    """Return the arguments of pytest for a seed."""
     return ["-n0", "-q", "--no-header", f"--hypothesis-seed={seed}", *files]
 
 
 def run(seed: int, files: list[str]) -> tuple[int, str]:
-    """Return the seed, and what failed under it: nothing where all passed."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    """Return the seed and the failures, an empty string if all tests passed."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         status = pytest.main(call(seed, files), plugins=[Drawing()])
-    lines = said.getvalue().splitlines()
+    lines = output.getvalue().splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return seed, "\n".join(failed or lines[-40:]) if status else ""
 
 
 def logged(log: Path | None) -> dict[int, str]:
-    """Return what came of the runs in a log, by seed."""
+    """Return the outcomes of logged runs, by seed."""
     if log is None or not log.exists():
         return {}
     with log.open(newline="") as lines:
@@ -78,12 +78,12 @@ def logged(log: Path | None) -> dict[int, str]:
 
 
 def main() -> None:
-    """Print each failure as it comes, and how many runs had one."""
+    """Print each failure, and the number of runs that failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.repeat")
-    parser.add_argument("--times", type=int, default=1000, help="how often")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at the same time")
+    parser.add_argument("--times", type=int, default=1000, help="number of runs")
+    parser.add_argument("--jobs", type=int, default=2, help="number of processes")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--log", type=Path, help="where what is done is kept, and not done again")
+    parser.add_argument("--log", type=Path, help="file of outcomes; logged runs are skipped")
     parser.add_argument("files", nargs="*", help="tests to run, by default the kit's own")
     options = parser.parse_args()
     files = options.files or SUITE

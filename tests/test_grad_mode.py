@@ -1,4 +1,4 @@
-"""The switches: for a block, a function, a generator, a task; and always put back."""
+"""Grad modes of blocks, functions, generators, tasks and threads; `detect_anomaly`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _recording_before_and_after() -> Iterator[None]:
+def _enabled_before_and_after() -> Iterator[None]:
     assert tg.is_grad_enabled()
     yield
     assert tg.is_grad_enabled()
 
 
-SWITCHES = {
+MODES = {
     "no_grad": (tg.no_grad, False),
     "enable_grad": (tg.enable_grad, True),
     "inference_mode": (tg.inference_mode, False),
@@ -35,15 +35,15 @@ SWITCHES = {
     "set_grad_enabled(True)": (lambda: tg.set_grad_enabled(True), True),
     "set_grad_enabled(mode=False)": (lambda: tg.set_grad_enabled(mode=False), False),
 }
-switches = st.lists(st.sampled_from(sorted(SWITCHES)), max_size=6)
+modes = st.lists(st.sampled_from(sorted(MODES)), max_size=6)
 
 
 class OopsError(Exception):
     pass
 
 
-@given(switches, st.integers(0, 6))
-def test_switches_nest_and_are_put_back_though_an_error_passes(names: list[str], fails: int):
+@given(modes, st.integers(0, 6))
+def test_modes_nest_and_are_restored_after_an_error(names: list[str], fails: int):
     x = T(np.ones(2))
 
     def nested(k: int, *, expected: bool) -> None:
@@ -52,9 +52,9 @@ def test_switches_nest_and_are_put_back_though_an_error_passes(names: list[str],
         if k == fails:
             raise OopsError
         if k < len(names):
-            switch, on = SWITCHES[names[k]]
+            grad_mode, on = MODES[names[k]]
             try:
-                with switch():
+                with grad_mode():
                     nested(k + 1, expected=on)
             finally:
                 assert tg.is_grad_enabled() is expected
@@ -66,7 +66,7 @@ def test_switches_nest_and_are_put_back_though_an_error_passes(names: list[str],
         nested(0, expected=True)
 
 
-def test_one_switch_may_be_shared_nested_and_entered_again():
+def test_one_context_may_be_nested_and_reentered():
     off, on = tg.no_grad(), tg.enable_grad()
     for _ in range(2):
         with off:
@@ -79,25 +79,25 @@ def test_one_switch_may_be_shared_nested_and_entered_again():
         assert tg.is_grad_enabled()
 
 
-@pytest.mark.parametrize("name", sorted(SWITCHES))
-def test_every_switch_decorates(name: str):
-    switch, on = SWITCHES[name]
+@pytest.mark.parametrize("name", sorted(MODES))
+def test_every_mode_is_a_decorator(name: str):
+    grad_mode, on = MODES[name]
 
-    @switch()
-    def told(x: int, *, fail: bool = False) -> tuple[int, bool]:
-        """Tell."""
+    @grad_mode()
+    def function(x: int, *, fail: bool = False) -> tuple[int, bool]:
+        """Return x and the mode."""
         if fail:
             raise OopsError
         return x, tg.is_grad_enabled()
 
-    assert told.__name__ == "told"
-    assert told.__doc__ == "Tell."
-    assert told(3) == (3, on)
+    assert function.__name__ == "function"
+    assert function.__doc__ == "Return x and the mode."
+    assert function(3) == (3, on)
     with pytest.raises(OopsError):
-        told(3, fail=True)
+        function(3, fail=True)
     assert tg.is_grad_enabled()
     with tg.set_grad_enabled(not on):
-        assert told(4) == (4, on)
+        assert function(4) == (4, on)
         assert tg.is_grad_enabled() is not on
 
 
@@ -123,12 +123,12 @@ def test_decorators_without_parentheses():
     assert (without(), inferring(), both(), Holder().method()) == (False, False, True, False)
 
 
-def test_settings_that_are_none_are_refused():
+def test_an_invalid_mode_raises():
     with pytest.raises(TypeError, match="takes"):
         tg.set_grad_enabled("off")
 
 
-def test_set_grad_enabled_holds_as_a_statement():
+def test_set_grad_enabled_as_a_statement():
     tg.set_grad_enabled(False)
     assert not tg.is_grad_enabled()
     tg.set_grad_enabled(True)
@@ -142,7 +142,7 @@ def test_set_grad_enabled_holds_as_a_statement():
 # Generators
 
 
-def test_a_generator_switches_only_while_its_body_runs():
+def test_a_generator_has_its_mode_only_while_its_body_runs():
     log: list[tuple[str, bool]] = []
 
     @tg.no_grad()
@@ -173,7 +173,7 @@ def test_a_generator_switches_only_while_its_body_runs():
     assert stop.value.value == "done"
 
 
-def test_a_generator_hands_errors_and_its_end_to_the_body():
+def test_throw_and_close_reach_the_body_of_a_generator():
     seen: list[tuple[str, bool]] = []
 
     @tg.no_grad()
@@ -206,7 +206,7 @@ def test_a_generator_hands_errors_and_its_end_to_the_body():
     assert [name for name, _ in seen] == ["caught", "closed", "closed"]
 
 
-def test_a_body_that_goes_on_when_closed_is_an_error_as_without_the_switch():
+def test_a_generator_that_ignores_close_raises():
     @tg.no_grad()
     def stubborn() -> Generator[int, None, None]:
         try:
@@ -220,7 +220,7 @@ def test_a_body_that_goes_on_when_closed_is_an_error_as_without_the_switch():
         generator.close()
 
 
-def test_two_generators_in_turn_do_not_disturb_each_other():
+def test_interleaved_generators_have_their_own_modes():
     @tg.no_grad()
     def off() -> Generator[bool, None, None]:
         while True:
@@ -245,7 +245,7 @@ def test_two_generators_in_turn_do_not_disturb_each_other():
 # Tasks and threads
 
 
-def test_tasks_have_switches_of_their_own():
+def test_tasks_have_their_own_modes():
     async def block() -> list[bool]:
         seen = []
         with tg.no_grad():
@@ -266,15 +266,13 @@ def test_tasks_have_switches_of_their_own():
         assert b == d == [True] * 5
         assert c == [False] * 3
         with tg.no_grad():
-            assert (
-                await asyncio.create_task(plain()) == [False] * 5
-            )  # a task starts as its maker is
+            assert await asyncio.create_task(plain()) == [False] * 5  # a task inherits the mode
         assert tg.is_grad_enabled()
 
     asyncio.run(main())
 
 
-def test_a_thread_has_switches_of_its_own():
+def test_threads_have_their_own_modes():
     inside, done = threading.Event(), threading.Event()
     seen = []
 
@@ -296,12 +294,12 @@ def test_a_thread_has_switches_of_its_own():
     assert seen == [True, False, True]
 
 
-@given(st.lists(switches, min_size=8, max_size=8))
-def test_eight_threads_switch_at_once(programs: list[list[str]]):
+@given(st.lists(modes, min_size=8, max_size=8))
+def test_eight_threads_change_modes_at_once(programs: list[list[str]]):
     def work(names: list[str]) -> bool:
         for name in names:
-            switch, on = SWITCHES[name]
-            with switch():
+            grad_mode, on = MODES[name]
+            with grad_mode():
                 if (T(np.ones(1)) * 2).requires_grad is not on:
                     return False
         return tg.is_grad_enabled()
@@ -313,21 +311,21 @@ def test_eight_threads_switch_at_once(programs: list[list[str]]):
 # What is recorded
 
 
-def test_what_is_made_unrecorded_is_as_made_by_hand():
+def test_unrecorded_results_are_leaves():
     x = T(np.array([2.0]))
     with tg.no_grad():
         y = x * 3
-        made = tg.ones(2, requires_grad=True)
+        created = tg.ones(2, requires_grad=True)
     assert not y.requires_grad
     assert y.is_leaf
-    assert made.requires_grad
+    assert created.requires_grad
     y.requires_grad_()
     (y * x).backward()
     assert y.grad.tolist() == [2]
     assert x.grad.tolist() == [6]
 
 
-def test_backward_runs_under_no_grad_and_create_graph_records_all_the_same():
+def test_backward_under_no_grad_with_and_without_create_graph():
     x = T(np.array([2.0]))
     y = x**3
     with tg.no_grad():
@@ -338,7 +336,7 @@ def test_backward_runs_under_no_grad_and_create_graph_records_all_the_same():
     assert tg.autograd.grad(slope, x)[0].tolist() == [12]
 
 
-def test_a_hook_runs_unrecorded_unless_the_walk_is_recorded():
+def test_a_hook_is_recorded_only_with_create_graph():
     x = T(np.ones(1))
     seen = []
     x.register_hook(lambda g: seen.append(tg.is_grad_enabled()))
@@ -352,13 +350,13 @@ def test_a_hook_runs_unrecorded_unless_the_walk_is_recorded():
 
 @pytest.mark.parametrize("operation", [tg.log, tg.sqrt])
 @given(st.integers(0, 5))
-def test_anomalies_are_named_with_index_and_input(operation: Any, at: int):
+def test_an_anomaly_names_op_index_and_argument(operation: Any, at: int):
     a = np.full((2, 3), 2.0)
     a[divmod(at, 3)] = -1.0
     x = T(a)
-    with tg.autograd.detect_anomaly(), pytest.raises(AnomalyError) as told:
+    with tg.autograd.detect_anomaly(), pytest.raises(AnomalyError) as raised:
         tg.sum(operation(x * 1))
-    message = str(told.value)
+    message = str(raised.value)
     assert message.startswith(
         f"{operation.name} returned nan at index {divmod(at, 3)} for finite arguments"
     )
@@ -367,7 +365,7 @@ def test_anomalies_are_named_with_index_and_input(operation: Any, at: int):
 
 
 @given(st.integers(0, 2))
-def test_the_first_operation_is_named_though_later_ones_are_not_finite_too(depth: int):
+def test_an_anomaly_names_the_first_op(depth: int):
     x = T(np.array([[1.0, 0.0]]))
 
     def program() -> None:
@@ -383,22 +381,22 @@ def test_the_first_operation_is_named_though_later_ones_are_not_finite_too(depth
         program()
 
 
-def test_an_anomaly_from_operands_of_other_shapes_and_from_numbers():
+def test_an_anomaly_with_broadcast_operands_and_numbers():
     x = T(np.ones((2, 2)))
     with tg.autograd.detect_anomaly():
-        for divisor, told in (
+        for divisor, text in (
             (tg.tensor([2.0, 0.0]), r"argument 1 .*0"),
             (tg.tensor([True, False]), r"argument 1 .*False"),
             (0, r"argument 1 .*0"),
             ([1, 0], r"argument 1 .*0"),
         ):
             with pytest.raises(
-                AnomalyError, match=r"divide returned inf at index \(0, [01]\).*" + told
+                AnomalyError, match=r"divide returned inf at index \(0, [01]\).*" + text
             ):
                 x / divisor
 
 
-def test_an_infinite_derivative_is_found_in_the_walk():
+def test_an_infinite_derivative_is_an_anomaly_of_the_backward_pass():
     x = T(np.array([4.0, 0.0]))
     with tg.autograd.detect_anomaly():
         y = x.sqrt()
@@ -413,7 +411,7 @@ def test_an_infinite_derivative_is_found_in_the_walk():
     assert x.grad.tolist() == [0.25, np.inf]
 
 
-def test_what_came_in_not_finite_is_nobodys_fault_and_constants_are_watched_too():
+def test_non_finite_arguments_are_no_anomaly_and_constants_are_checked():
     x = T(np.array([np.nan, np.inf, 1.0]))
     with tg.autograd.detect_anomaly():
         (x * 2).sum()
@@ -425,7 +423,7 @@ def test_what_came_in_not_finite_is_nobodys_fault_and_constants_are_watched_too(
     tg.log(tg.zeros(1))
 
 
-def test_anomalies_are_watched_for_in_no_grad_and_no_grad_in_them():
+def test_detect_anomaly_and_no_grad_nest():
     with tg.autograd.detect_anomaly(), tg.no_grad(), pytest.raises(AnomalyError):
         tg.log(tg.zeros(1))
     with tg.no_grad(), tg.autograd.detect_anomaly():

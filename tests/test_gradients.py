@@ -1,4 +1,4 @@
-"""Gradients have the right values, shapes, dtypes and memory, whatever the operands look like."""
+"""Values, shapes, dtypes and memory of gradients, for operands of all kinds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from drawing import (
     FLOATS,
     T,
     arrays,
+    checked_array,
     close,
     cotangent,
     gradients,
@@ -19,7 +20,6 @@ from drawing import (
     seeds,
     shapes,
     slopes,
-    well_made,
 )
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -29,18 +29,18 @@ import tinygrad_fc as tg
 from tinygrad_fc.domain import real
 
 
-def gathered(share: np.ndarray, shape: tuple[int, ...], places: np.ndarray) -> np.ndarray:
-    """Sum the elements of `share` that came from one element of an array of `shape`."""
+def gathered(terms: np.ndarray, shape: tuple[int, ...], indices: np.ndarray) -> np.ndarray:
+    """Return an array of `shape`: the sums of the elements of `terms` with equal flat indices."""
     size = int(np.prod(shape))
-    summed = np.bincount(places.ravel(), weights=share.ravel(), minlength=size)
+    summed = np.bincount(indices.ravel(), weights=terms.ravel(), minlength=size)
     return summed[:size].reshape(shape)
 
 
-def numbered(shape: tuple[int, ...]) -> np.ndarray:
+def flat_indices(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(int(np.prod(shape))).reshape(shape)
 
 
-# Broadcasting, 0-d, matmul, reductions, indexing: rows 1 to 4, 7
+# Broadcasting, 0-d tensors, matmul, reductions, indexing
 
 
 @given(st.data(), seeds, hnp.mutually_broadcastable_shapes(num_shapes=3, min_side=0, max_dims=3))
@@ -48,9 +48,9 @@ def test_broadcasting_is_undone_for_every_operand(data: Any, seed: int, drawn: A
     a, b, c = (data.draw(arrays(shape)) for shape in drawn.input_shapes)
     g = cotangent(drawn.result_shape, seed)
     got = gradients(lambda a, b, c: a * b - c, [T(a), T(b), T(c)], seed)
-    for x, share, grad in zip((a, b, c), (g * b, g * a, -g), got, strict=True):
-        places = np.broadcast_to(numbered(x.shape), g.shape)
-        close(grad, gathered(np.broadcast_to(share, g.shape), x.shape, places), tolerance=1e-14)
+    for x, terms, grad in zip((a, b, c), (g * b, g * a, -g), got, strict=True):
+        indices = np.broadcast_to(flat_indices(x.shape), g.shape)
+        close(grad, gathered(np.broadcast_to(terms, g.shape), x.shape, indices), tolerance=1e-14)
 
 
 @given(arrays(()), arrays(()), seeds)
@@ -61,8 +61,8 @@ def test_gradients_of_0d_tensors_are_0d_arrays(a: Any, b: Any, seed: int):
     mixed = T(np.ones((2, 2)))
     gradients(lambda x, m: x * m + m * x + x, [x, mixed], seed)
     (slope,) = tg.autograd.grad((x * x * x).sin() + x, x, create_graph=True)
-    well_made(slope.detach(), x)
-    well_made(*tg.autograd.grad(slope + slope * x, x), x)
+    checked_array(slope.detach(), x)
+    checked_array(*tg.autograd.grad(slope + slope * x, x), x)
 
 
 @given(
@@ -70,7 +70,7 @@ def test_gradients_of_0d_tensors_are_0d_arrays(a: Any, b: Any, seed: int):
     seeds,
     hnp.mutually_broadcastable_shapes(signature="(m?,n),(n,p?)->(m?,p?)", min_side=0, max_dims=2),
 )
-def test_matmul_of_vectors_and_broadcast_batches(data: Any, seed: int, drawn: Any):
+def test_gradients_of_matmul_of_vectors_and_broadcast_batches(data: Any, seed: int, drawn: Any):
     # The product is linear in each operand, so each element of a gradient is a product too, and
     # with small integers an exact one.
     whole = st.integers(-4, 4).map(float)
@@ -87,7 +87,7 @@ def test_matmul_of_vectors_and_broadcast_batches(data: Any, seed: int, drawn: An
             direction = unit(operand.numpy())
             direction[at] = 1
             expected[at] = (g * product(direction)).sum()
-        assert np.array_equal(well_made(operand.grad, operand), expected)
+        assert np.array_equal(checked_array(operand.grad, operand), expected)
 
 
 @st.composite
@@ -103,14 +103,14 @@ def reductions(draw: Any) -> tuple[np.ndarray, Any, bool]:
 @given(reductions(), seeds)
 @example((np.ones((2, 0, 3)), (0, -2), False), 0)
 @example((np.ones((2, 3)), (), True), 0)
-def test_reductions_over_any_axes(drawn: Any, seed: int):
+def test_gradients_of_reductions_over_any_axes(drawn: Any, seed: int):
     a, axis, keepdims = drawn
     x = T(a)
     out = tg.sum(x, axis=axis, keepdims=keepdims)
     assert np.array_equal(out.numpy(), np.sum(a, axis=axis, keepdims=keepdims))
     g = cotangent(out.shape, seed)
-    kept = np.sum(a, axis=axis, keepdims=True).shape
-    expected = np.broadcast_to(g.reshape(kept), a.shape)
+    wide = g.reshape(np.sum(a, axis=axis, keepdims=True).shape)
+    expected = np.broadcast_to(wide, a.shape)
     (got,) = gradients(lambda x: tg.sum(x, axis=axis, keepdims=keepdims), [x], seed)
     assert np.array_equal(got, expected)
     count = a.size // max(g.size, 1)
@@ -125,7 +125,7 @@ def test_reductions_over_any_axes(drawn: Any, seed: int):
 
 
 @given(st.data(), arrays(hnp.array_shapes(min_dims=1, max_dims=3, max_side=4)), seeds)
-def test_indexing_sends_each_element_back_where_it_came_from(data: Any, a: Any, seed: int):
+def test_gradient_of_indexing_returns_to_the_indexed_elements(data: Any, a: Any, seed: int):
     at = data.draw(
         hnp.basic_indices(a.shape, allow_newaxis=True)
         | hnp.integer_array_indices(a.shape)
@@ -133,11 +133,11 @@ def test_indexing_sends_each_element_back_where_it_came_from(data: Any, a: Any, 
         | hnp.arrays(bool, a.shape[:1])
         | st.lists(st.integers(-a.shape[0], a.shape[0] - 1))
     )
-    places = numbered(a.shape)[np.asarray(at, int) if isinstance(at, list) else at]
+    indices = flat_indices(a.shape)[np.asarray(at, int) if isinstance(at, list) else at]
     x = T(a)
-    assert np.array_equal(x[at].numpy(), a.ravel()[places])
+    assert np.array_equal(x[at].numpy(), a.ravel()[indices])
     (got,) = gradients(lambda x: x[at], [x], seed)
-    close(got, gathered(cotangent(places.shape, seed), a.shape, places), tolerance=1e-14)
+    close(got, gathered(cotangent(indices.shape, seed), a.shape, indices), tolerance=1e-14)
 
 
 def test_repeated_indices_accumulate():
@@ -146,7 +146,7 @@ def test_repeated_indices_accumulate():
     assert x.grad.tolist() == [5, 0]
 
 
-# Fan-out and repeated passes: rows 5 and 6
+# Fan-out
 
 
 def test_fan_out_accumulates():
@@ -172,11 +172,11 @@ def test_sixty_doublings_call_each_rule_once():
     assert next(calls) == 120
 
 
-# dtypes, layouts, memory: rows 8 to 10
+# Dtypes, layouts, memory
 
 
 def program(x: Any, y: Any) -> Any:
-    """Pass through most families of the table, Python scalars included."""
+    """Return a result of ops of most families, with Python scalars."""
     z = (x * 2 + 1.5 - y / 3) ** 2 + (-x).exp() * 0.25 - 1 / (y * y + 2)
     z = z.tanh() + x.sigmoid() * tg.where(x > 0, y, 0.5) + tg.maximum(x, 0.25) + tg.clamp(y, -1, 1)
     z = z + (x * x + 1).sqrt().log() + x.softmax(dim=-1) + y.logsumexp(dim=-1, keepdim=True)
@@ -187,7 +187,7 @@ def program(x: Any, y: Any) -> Any:
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(st.data(), layouts, layouts, seeds)
 @settings(max_examples=40)
-def test_a_dtype_stays_through_every_rule_and_a_layout_changes_nothing(
+def test_gradients_have_the_dtype_and_do_not_depend_on_the_layout(
     dtype: Any, data: Any, layout: str, other: str, seed: int
 ):
     square = st.integers(1, 3).map(lambda n: (n + 1, n + 1))
@@ -203,18 +203,18 @@ def test_a_dtype_stays_through_every_rule_and_a_layout_changes_nothing(
     program(x, y).backward(tg.from_numpy(weights))
     eps = np.finfo(dtype).eps
     for t, array, e in zip((x, y), laid, expected, strict=True):
-        close(well_made(t.grad, t), e, tolerance=300 * eps)
+        close(checked_array(t.grad, t), e, tolerance=300 * eps)
         assert np.array_equal(t.numpy(), array)
     assert np.array_equal(laid[0], a)
     assert np.array_equal(laid[1], b)
 
 
 @given(arrays(), seeds)
-def test_a_broadcast_cotangent_is_taken_and_left_alone(a: Any, seed: int):
+def test_a_broadcast_cotangent_is_accepted_and_unchanged(a: Any, seed: int):
     x = T(a)
     weights = np.broadcast_to(cotangent((), seed), (2, *a.shape))
     tg.stack([x * 3, x]).backward(tg.from_numpy(weights))
-    close(well_made(x.grad, x), np.full(a.shape, 4 * weights.flat[0] if a.size else 0))
+    close(checked_array(x.grad, x), np.full(a.shape, 4 * weights.flat[0] if a.size else 0))
 
 
 @given(arrays(hnp.array_shapes(min_side=1)), seeds)
@@ -226,20 +226,20 @@ def test_no_two_gradients_share_memory(a: Any, seed: int):
     z.register_hook(seen.append)
     weights = tg.from_numpy(cotangent(a.shape, seed))
     (x + middle).backward(weights)
-    kept = [weights, *seen, *(t.grad for t in (x, y, z, middle))]
-    assert len(kept) == 6
-    for one, other in itertools.combinations(kept, 2):
+    tensors = [weights, *seen, *(t.grad for t in (x, y, z, middle))]
+    assert len(tensors) == 6
+    for one, other in itertools.combinations(tensors, 2):
         assert not np.shares_memory(one.numpy(), other.numpy())
-    before = [t.numpy().copy() for t in kept]
-    for k, t in enumerate(kept):
+    before = [t.numpy().copy() for t in tensors]
+    for k, t in enumerate(tensors):
         t.data.add_(1)
         assert all(
-            np.array_equal(u.numpy(), b) for u, b in zip(kept, before, strict=True) if u is not t
+            np.array_equal(u.numpy(), b) for u, b in zip(tensors, before, strict=True) if u is not t
         )
         before[k] = t.numpy().copy()
 
 
-def test_a_result_that_is_its_own_gradient_does_not_hand_out_the_seed():
+def test_gradients_are_no_aliases_of_the_seed():
     x = T(np.ones(2))
     seed = tg.tensor([2.0, 3.0])
     x.backward(seed)
@@ -253,8 +253,7 @@ def test_a_result_that_is_its_own_gradient_does_not_hand_out_the_seed():
 # The numerical reference of the tests
 
 
-def test_slopes_know_the_derivative_of_a_cube():
-    # The numerical reference of these tests, held against a derivative known by heart.
+def test_numerical_derivative_of_a_cube():
     a = np.array([[0.5, -2.0]])
     weights = cotangent((1, 2), 0)
     (slope,) = slopes(lambda x: x**3, [a], 0)
@@ -264,7 +263,7 @@ def test_slopes_know_the_derivative_of_a_cube():
 
 
 @given(arrays(shapes), seeds)
-def test_a_program_of_one_step_against_differences(a: Any, seed: int):
+def test_gradient_equals_the_numerical_derivative(a: Any, seed: int):
     (got,) = gradients(lambda x: tg.sin(x) * x, [T(a)], seed)
     (expected,) = slopes(lambda x: np.sin(x) * x, [a], seed)
     close(got, expected)

@@ -1,4 +1,4 @@
-"""The walk back: what it adds up, what it leaves alone, what hooks see of it."""
+"""The backward pass: accumulation, inputs, hooks, errors, freed graphs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from drawing import (
     T,
     arrays,
+    checked_array,
     close,
     cotangent,
     seeds,
-    well_made,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ from tinygrad_fc.errors import GraphError, ShapeError
 
 
 @given(arrays(), seeds, st.integers(2, 4))
-def test_each_pass_over_a_retained_graph_adds_the_gradient_once_more(a: Any, seed: int, times: int):
+def test_each_pass_over_a_retained_graph_adds_its_gradient(a: Any, seed: int, times: int):
     x = T(a)
     middle = (x * x).sin()
     out = middle * x + middle
@@ -35,14 +35,14 @@ def test_each_pass_over_a_retained_graph_adds_the_gradient_once_more(a: Any, see
     once, middle_once = x.grad.numpy().copy(), middle.grad.numpy().copy()
     for k in range(2, times + 1):
         out.backward(weights, retain_graph=k < times)
-        close(well_made(x.grad, x), k * once, tolerance=1e-14)
-        close(well_made(middle.grad, middle), k * middle_once, tolerance=1e-14)
+        close(checked_array(x.grad, x), k * once, tolerance=1e-14)
+        close(checked_array(middle.grad, middle), k * middle_once, tolerance=1e-14)
 
 
-# What is walked, what is left
+# Inputs and outputs
 
 
-def test_only_rules_that_lead_to_an_input_are_called():
+def test_only_rules_on_a_path_to_an_input_are_called():
     calls: list[str] = []
 
     def named(name: str) -> Any:
@@ -61,7 +61,7 @@ def test_only_rules_that_lead_to_an_input_are_called():
 
 
 @given(arrays((2,)), seeds)
-def test_grad_of_inputs_in_the_middle_repeated_and_the_output_itself(a: Any, seed: int):
+def test_grad_of_intermediate_repeated_and_output_tensors(a: Any, seed: int):
     x = T(a)
     middle = x * 3
     out = middle**2
@@ -69,7 +69,7 @@ def test_grad_of_inputs_in_the_middle_repeated_and_the_output_itself(a: Any, see
     got = tg.autograd.grad(out, [middle, x, out, middle], weights)
     expected = [6 * a * weights.numpy(), 18 * a * weights.numpy(), weights.numpy()]
     for g, e in zip(got, [*expected, expected[0]], strict=True):
-        close(well_made(g, x), e, tolerance=1e-14)
+        close(checked_array(g, x), e, tolerance=1e-14)
     assert x.grad is None
     assert middle._grad is None
     for one, other in itertools.combinations([*got[:3], weights], 2):
@@ -77,7 +77,7 @@ def test_grad_of_inputs_in_the_middle_repeated_and_the_output_itself(a: Any, see
 
 
 @given(arrays((2,)), seeds)
-def test_several_outputs_add_up(a: Any, seed: int):
+def test_gradients_of_several_outputs_add_up(a: Any, seed: int):
     x = T(a)
     y = x * x
     u, v = tg.from_numpy(cotangent((2,), seed)), tg.from_numpy(cotangent((2,), seed + 1))
@@ -90,7 +90,7 @@ def test_several_outputs_add_up(a: Any, seed: int):
     close(x.grad.numpy(), 8 * a, tolerance=1e-14)
 
 
-def test_unused_inputs_are_refused_none_or_zeros():
+def test_unused_inputs_raise_or_get_none_or_zeros():
     x, unused = T(np.ones(2)), T(np.ones((2, 3), np.float32))
     out = (x * 2).sum()
     with pytest.raises(
@@ -101,16 +101,16 @@ def test_unused_inputs_are_refused_none_or_zeros():
     assert g.tolist() == [2, 2]
     assert none is None
     _, zeros = tg.autograd.grad(out, [x, unused], retain_graph=True, materialize_grads=True)
-    assert np.array_equal(well_made(zeros, unused), np.zeros((2, 3)))
+    assert np.array_equal(checked_array(zeros, unused), np.zeros((2, 3)))
     with pytest.raises(ValueError, match="implies allow_unused"):
         tg.autograd.grad(out, x, allow_unused=False, materialize_grads=True)
     with pytest.raises(GraphError, match=r"shape \(3,\) does not require grad"):
         tg.autograd.grad(out, [x, tg.ones(3)])
-    # None of that has used the graph, though the call without retain_graph was refused late.
+    # Calls that raise do not free the graph.
     out.backward()
 
 
-def test_an_unused_input_that_is_refused_leaves_the_graph_to_be_walked():
+def test_an_error_for_an_unused_input_does_not_free_the_graph():
     x, unused = T(np.ones(2)), T(np.ones(2))
     out = (x * 2).sum()
     with pytest.raises(GraphError, match="do not depend on input 0"):
@@ -121,7 +121,7 @@ def test_an_unused_input_that_is_refused_leaves_the_graph_to_be_walked():
     assert x.grad.tolist() == [2, 2]
 
 
-def test_backward_with_inputs_delivers_to_them_alone():
+def test_backward_with_inputs_sets_only_their_grad():
     x, y = T(np.ones(2)), T(np.ones(2))
     middle = x * y
     (middle * 2).sum().backward(inputs=[middle, y])
@@ -133,7 +133,7 @@ def test_backward_with_inputs_delivers_to_them_alone():
         (x * y).sum().backward(inputs=[1])
 
 
-def test_backward_of_a_tensor_made_by_hand_and_of_a_retaining_root():
+def test_backward_of_a_leaf_and_of_a_result_that_retains_its_grad():
     x = T(np.array(2.0))
     x.backward()
     assert x.grad.item() == 1
@@ -144,7 +144,7 @@ def test_backward_of_a_tensor_made_by_hand_and_of_a_retaining_root():
     y.backward()
     assert y.grad.item() == 5
     assert x.grad.item() == 16
-    (x * 3).backward()  # what starts a walk is nobody's to change
+    (x * 3).backward()  # the default cotangent has not been changed
     assert x.grad.item() == 19
 
 
@@ -159,9 +159,9 @@ def test_retained_gradients_of_results(a: Any, seed: int):
     out = middle**2
     weights = tg.from_numpy(cotangent((2,), seed))
     out.backward(weights)
-    close(well_made(middle.grad, middle), 4 * a * weights.numpy(), tolerance=1e-14)
+    close(checked_array(middle.grad, middle), 4 * a * weights.numpy(), tolerance=1e-14)
     assert out._grad is None
-    x.retain_grad()  # nothing to do for a tensor made by hand
+    x.retain_grad()  # no effect on a leaf
     assert not x.retains_grad
     with pytest.raises(GraphError, match="does not require grad"):
         tg.ones(2).retain_grad()
@@ -171,23 +171,23 @@ def test_retained_gradients_of_results(a: Any, seed: int):
 
 
 @given(arrays((2,)), seeds)
-def test_hooks_see_the_whole_gradient_once_and_in_order(a: Any, seed: int):
+def test_hooks_get_the_complete_gradient_once_in_order(a: Any, seed: int):
     x = T(a)
     middle = x * 2
     seen: list[tuple[str, list[float]]] = []
     middle.register_hook(lambda g: seen.append(("first", g.tolist())))
     middle.register_hook(lambda g: g * 10)
     middle.register_hook(lambda g: seen.append(("third", g.tolist())))
-    x.register_hook(lambda g: seen.append(("made by hand", g.tolist())))
+    x.register_hook(lambda g: seen.append(("leaf", g.tolist())))
     weights = cotangent((2,), seed)
     (middle + middle).backward(tg.from_numpy(weights))
-    assert [name for name, _ in seen] == ["first", "third", "made by hand"]
+    assert [name for name, _ in seen] == ["first", "third", "leaf"]
     close(seen[0][1], 2 * weights, tolerance=1e-15)
     close(seen[1][1], 20 * weights, tolerance=1e-15)
     close(x.grad.numpy(), 40 * weights, tolerance=1e-15)
 
 
-def test_a_hook_can_be_taken_out_and_may_take_itself_out():
+def test_hooks_can_be_removed_also_by_themselves():
     x = T(np.ones(2))
     calls = []
     handle = x.register_hook(calls.append)
@@ -222,11 +222,11 @@ def test_a_hook_under_create_graph_is_part_of_the_graph():
     assert second.tolist() == [16]  # the hook's x again: (4x) · x
 
 
-@pytest.mark.parametrize("given_back", [tg.ones(3), np.ones(2), 5])
-def test_a_hook_that_returns_no_gradient_is_refused_and_nothing_happened(given_back: Any):
+@pytest.mark.parametrize("returned", [tg.ones(3), np.ones(2), 5])
+def test_an_invalid_result_of_a_hook_raises_and_changes_nothing(returned: Any):
     x, y = T(np.ones(2)), T(np.ones(2))
     middle = x * y
-    handle = middle.register_hook(lambda g: given_back)
+    handle = middle.register_hook(lambda g: returned)
     with pytest.raises(ShapeError, match=r"a hook returned .*tensor of shape \(2,\)"):
         middle.sum().backward()
     handle.remove()
@@ -236,34 +236,34 @@ def test_a_hook_that_returns_no_gradient_is_refused_and_nothing_happened(given_b
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_a_hook_that_changes_the_gradient_in_place_changes_that_of_its_tensor_alone(
+def test_a_hook_that_changes_its_gradient_in_place_changes_no_other(
     create_graph: bool,
 ):
-    # The memory could be the seed's, or that of another tensor's gradient as well.
+    # Its memory may be that of the seed or of another gradient.
     x, y = T(np.ones(2)), T(np.ones(2))
     seed = tg.tensor([2.0, 3.0])
-    kept = []
-    x.register_hook(lambda g: kept.append(g.mul_(10)))
+    results = []
+    x.register_hook(lambda g: results.append(g.mul_(10)))
     (x + y).backward(seed, create_graph=create_graph)
     assert seed.tolist() == [2, 3]
     assert x.grad.tolist() == [20, 30]
     assert y.grad.tolist() == [2, 3]
-    kept[0].zero_()
+    results[0].zero_()
     assert x.grad.tolist() == [20, 30]
 
 
-def test_a_hook_gives_gradients_of_its_tensors_dtype():
+def test_the_result_of_a_hook_is_cast_to_the_dtype_of_its_tensor():
     x = T(np.ones(2, np.float32))
     x.register_hook(lambda g: g.double() * 2)
     x.sum().backward()
-    assert well_made(x.grad, x).tolist() == [2, 2]
+    assert checked_array(x.grad, x).tolist() == [2, 2]
     (g,) = tg.autograd.grad(x.sum(), x, create_graph=True)
     assert g.dtype == np.float32
     with pytest.raises(GraphError, match="does not require grad"):
         tg.ones(2).register_hook(print)
 
 
-# Errors leave everything as it was
+# Errors
 
 
 def broken(kind: str) -> Any:
@@ -278,7 +278,9 @@ def broken(kind: str) -> Any:
 @pytest.mark.parametrize("kind", ["raises", "shape", "nothing"])
 @given(arrays((3,)), seeds)
 @settings(max_examples=10)
-def test_an_error_in_the_walk_leaves_gradients_and_graph(kind: str, a: Any, seed: int):
+def test_an_error_in_the_backward_pass_changes_no_gradient_and_no_graph(
+    kind: str, a: Any, seed: int
+):
     x, y = T(a), T(a.copy())
     middle = x * y
     middle.retain_grad()
@@ -286,17 +288,17 @@ def test_an_error_in_the_walk_leaves_gradients_and_graph(kind: str, a: Any, seed
     good = middle * 3
     weights = tg.from_numpy(cotangent((3,), seed))
     good.backward(weights, retain_graph=True)
-    kept = [t.grad for t in (x, y, middle)]
-    values = [g.tolist() for g in kept]
+    before = [t.grad for t in (x, y, middle)]
+    values = [g.tolist() for g in before]
     with pytest.raises((ZeroDivisionError, GraphError, ShapeError)):
         (bad + good).backward(weights)
-    assert all(t.grad is g for t, g in zip((x, y, middle), kept, strict=True))
-    assert [g.tolist() for g in kept] == values
+    assert all(t.grad is g for t, g in zip((x, y, middle), before, strict=True))
+    assert [g.tolist() for g in before] == values
     good.backward(weights)
     close(x.grad.numpy(), 2 * np.asarray(values[0]), tolerance=1e-14)
 
 
-def test_refused_calls_leave_gradients_and_graph():
+def test_invalid_calls_change_no_gradient_and_no_graph():
     x = T(np.ones(2))
     out = x * x
     plain = tg.ones(2) * 2
@@ -318,7 +320,7 @@ def test_refused_calls_leave_gradients_and_graph():
     assert x.grad.tolist() == [2, 2]
 
 
-def test_a_shape_that_changed_since_is_not_handed_a_gradient_of_the_old_one():
+def test_a_shape_that_changed_after_the_forward_pass_raises():
     x = T(np.ones(2))
     out = (x + 1).sum()
     x.data = tg.ones(3)
@@ -327,7 +329,7 @@ def test_a_shape_that_changed_since_is_not_handed_a_gradient_of_the_old_one():
     assert x.grad is None
 
 
-def test_a_gradient_must_fit_its_tensor():
+def test_grad_must_have_the_shape_and_dtype_of_its_tensor():
     x = T(np.ones(2, np.float32))
     for wrong in (tg.ones(3, dtype=tg.float32), np.ones(2), 1.0):
         with pytest.raises(ShapeError, match=r"a tensor of shape \(2,\)"):
@@ -335,15 +337,60 @@ def test_a_gradient_must_fit_its_tensor():
     with pytest.raises(TypeError, match="and dtype float32"):
         x.grad = tg.ones(2, dtype=tg.float64)
     x.grad = None
-    x.grad = kept = tg.ones(2, dtype=tg.float32)
-    assert x.grad is kept
+    x.grad = gradient = tg.ones(2, dtype=tg.float32)
+    assert x.grad is gradient
     x.sum().backward()
     assert x.grad.tolist() == [2, 2]
-    assert kept.tolist() == [1, 1]  # what somebody kept does not change under their hands
+    assert gradient.tolist() == [1, 1]  # it is not changed in place
 
 
-def test_changes_of_freed_memory_are_forgotten():
+def test_records_of_changes_of_freed_memory_are_removed():
     before = len(graph.state.changes)
     for _ in range(1000):
         tg.ones(3).add_(1.0)
     assert len(graph.state.changes) < before + 10
+
+
+# Freed graphs
+
+
+@given(arrays((2,)), st.integers(0, 2))
+def test_a_graph_is_freed_by_backward_unless_it_is_retained(a: Any, times: int):
+    x = T(a)
+    out = (x * x).sum()
+    for _ in range(times):
+        out.backward(retain_graph=True)
+    out.backward()
+    gradient = x.grad.numpy().copy()
+    close(gradient, 2 * a * (times + 1), tolerance=1e-14)
+    for again in (out.backward, lambda: tg.autograd.grad(out, x), (out * 2).backward):
+        with pytest.raises(GraphError, match=r"freed by an earlier.*detach\(\).*retain_graph=True"):
+            again()
+    assert np.array_equal(x.grad.numpy(), gradient)
+    out = (x * x).sum()
+    tg.autograd.grad(out, x)
+    with pytest.raises(GraphError, match="freed by an earlier"):
+        out.backward()
+    out = (x * x).sum()
+    tg.autograd.grad(out, x, create_graph=True)
+    out.backward(retain_graph=False)
+    with pytest.raises(GraphError, match="freed by an earlier"):
+        out.backward()
+
+
+def test_a_graph_with_a_freed_part_raises():
+    x = T(np.array([2.0]))
+    shared = x * x
+    (shared * 3).backward()
+    later = shared + x
+    for call in (
+        later.backward,
+        lambda: tg.autograd.grad(later, x),
+        lambda: later.backward(inputs=[x]),
+        lambda: tg.autograd.grad(later, x, create_graph=True),
+    ):
+        with pytest.raises(GraphError, match="at the multiply"):
+            call()
+    assert x.grad.tolist() == [12]
+    (shared.detach() + x).backward()
+    assert x.grad.tolist() == [13]

@@ -1,4 +1,4 @@
-"""What a graph costs: time and memory linear in its length, and it dies by reference count."""
+"""Time and memory of a graph: linear in its length, and freed by reference count."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ import tinygrad_fc as tg
 from tinygrad_fc.domain import real
 
 
-def test_a_chain_of_many_operations():
-    # Recursion anywhere on the way (forward, order, rules, freeing) would end this process.
+def test_a_long_chain_needs_no_recursion():
+    # Recursion anywhere (forward, order, rules, freeing) would overflow the stack.
     x = T(np.array(1.0))
     y = first = -x
-    gone = weakref.ref(first)
+    alive = weakref.ref(first)
     del first
-    gc.disable()  # which takes as long as all the rest, to find nothing
+    gc.disable()  # collections would take as long as the rest
     try:
         for _ in range(299_999):
             y = -y
         y.backward()
-        assert gone() is None
+        assert alive() is None
         assert x.grad.item() == 1
         assert y.item() == 1
     finally:
         gc.enable()
 
 
-def test_a_chain_that_is_never_walked_is_freed_by_reference_count():
+def test_an_unused_chain_is_freed_by_reference_count():
     x = T(np.array(1.0))
     first = y = -x
-    gone = weakref.ref(first)
+    alive = weakref.ref(first)
     del first
     gc.disable()
     try:
         for _ in range(300_000):
             y = -y
-        assert gone() is not None
+        assert alive() is not None
         del y
-        assert gone() is None
+        assert alive() is None
     finally:
         gc.enable()
 
 
 def test_time_is_linear_in_the_length_of_a_chain():
-    # Counted in calls of the interpreter's, which do not depend on who else uses the machine.
+    # Counts function calls, which do not depend on the load of the machine.
     def calls(n: int) -> int:
         x = T(np.array(1.0))
         y = x
@@ -77,7 +77,7 @@ def test_time_is_linear_in_the_length_of_a_chain():
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_training_without_the_garbage_collector_keeps_memory_flat(create_graph: bool):
+def test_memory_of_training_is_constant_without_the_garbage_collector(create_graph: bool):
     rng = np.random.default_rng(0)
     w, b = T(rng.normal(size=(3, 4))), T(np.zeros(3))
     x, target = tg.from_numpy(rng.normal(size=(5, 4))), tg.from_numpy(rng.normal(size=(5, 3)))
@@ -111,18 +111,18 @@ def test_training_without_the_garbage_collector_keeps_memory_flat(create_graph: 
     assert after - before < 250_000
 
 
-def test_an_error_in_the_walk_leaks_no_graph():
+def test_an_error_in_the_backward_pass_leaks_no_graph():
     x = T(np.ones(3))
     bad = tg.op(lambda x: x * 2, name="bad", domain=(real,), rules=(lambda g, out, x: 1 / 0,))
-    gone = []
+    alive = []
     gc.disable()
     try:
         for _ in range(3):
             y = x * 2
-            gone.append(weakref.ref(y))
+            alive.append(weakref.ref(y))
             with pytest.raises(ZeroDivisionError):
                 bad(y).sum().backward()
             del y
-        assert [ref() for ref in gone] == [None] * 3
+        assert [ref() for ref in alive] == [None] * 3
     finally:
         gc.enable()

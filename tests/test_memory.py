@@ -1,4 +1,4 @@
-"""Memory of the process: what the package asks of the C library at import."""
+"""Memory of the process: the option of the allocator that is set at import."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ print(traced < 20_000_000, faults() < 5_000)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
-@pytest.mark.parametrize(("switch", "kept"), [("1", True), ("0", False)])
-def test_freed_memory_is_kept_unless_it_is_switched_off(switch: str, kept: bool) -> None:
+@pytest.mark.parametrize(("option", "few_faults"), [("1", True), ("0", False)])
+def test_freed_memory_is_kept_unless_disabled(option: str, few_faults: bool) -> None:
     out = subprocess.run(  # noqa: S603  this interpreter
         [sys.executable, "-c", SOURCE],
-        env={"PATH": "", "TINYGRAD_FC_KEEP_MEMORY": switch, "PYTHONPATH": ":".join(sys.path)},
+        env={"PATH": "", "TINYGRAD_FC_KEEP_MEMORY": option, "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         check=True,
     )
-    assert out.stdout.split() == [b"True", str(kept).encode()]
+    assert out.stdout.split() == [b"True", str(few_faults).encode()]
 
 
-def test_it_does_nothing_on_other_systems(monkeypatch: Any) -> None:
+def test_keep_freed_memory_has_no_effect_on_other_systems(monkeypatch: Any) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
 
 
-def test_memory_that_is_freed_at_exit_is_forgotten_without_an_error() -> None:
-    """An interpreter that ends empties modules before it frees what reference cycles hold."""
+def test_freeing_a_changed_array_at_exit_raises_no_error() -> None:
+    """At exit, the interpreter clears modules before it frees reference cycles."""
     source = """
 import tinygrad_fc as tg
 from tinygrad_fc import graph

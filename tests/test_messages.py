@@ -1,4 +1,4 @@
-"""What errors say: the operation, whole shapes, one sentence of cause and one of the fix."""
+"""Messages of errors: the op, full shapes, the cause and the fix."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tinygrad_fc import nn
 from tinygrad_fc.domain import real
 from tinygrad_fc.errors import AnomalyError, DtypeError, GraphError, NoRuleError, ShapeError
 
-# Words that newcomers do not have, in what this package says of itself.
+# Terms of PyTorch's internals, which newcomers do not know.
 FOREIGN = re.compile(r"\b(grad_fn|non-singleton|singleton|version counter)\b", re.IGNORECASE)
 
 
-def told(call: Any, kind: type[BaseException] = Exception) -> str:
-    """Return what `call` is refused with."""
+def message_of(call: Any, kind: type[BaseException] = Exception) -> str:
+    """Return the message of the error that `call` raises."""
     with pytest.raises(kind) as raised:
         call()
     message = str(raised.value)
@@ -37,12 +37,12 @@ def has(message: str, *parts: str) -> None:
         assert part in message
 
 
-# The table
+# Frequent mistakes
 
 
-def test_wrong_width():
+def test_wrong_in_features():
     net = nn.Sequential(nn.Linear(4, 5), nn.Sigmoid(), nn.Linear(8, 3))
-    message = told(lambda: net(tg.zeros(2, 4)), ShapeError)
+    message = message_of(lambda: net(tg.zeros(2, 4)), ShapeError)
     has(
         message,
         "layer '2' of Sequential",
@@ -78,7 +78,7 @@ def test_shapes_that_do_not_broadcast(name: str, one: Any, other: Any, recorded:
     else:
         assume(condition=False)
     x, y = T(np.zeros(one)), tg.zeros(other)
-    message = told(lambda: BROADCASTING[name](x if recorded else x.detach(), y), ShapeError)
+    message = message_of(lambda: BROADCASTING[name](x if recorded else x.detach(), y), ShapeError)
     axis = next(k for k in range(1, 4) if {one[-k], other[-k]} - {1} > {max(one[-k], other[-k])})
     sizes = sorted({one[-axis], other[-axis]})
     has(message, f"{name} cannot take", str(one), str(other))
@@ -86,7 +86,7 @@ def test_shapes_that_do_not_broadcast(name: str, one: Any, other: Any, recorded:
     has(message, "Reshape or transpose")
 
 
-def test_numpys_error_stays_reachable():
+def test_errors_have_the_error_of_numpy_as_cause():
     for call in (
         lambda: tg.ones(2) + tg.ones(3),
         lambda: tg.ones(2, 3) @ tg.ones(2, 3),
@@ -107,13 +107,13 @@ def test_numpys_error_stays_reachable():
         assert isinstance(raised.value, RuntimeError)  # what PyTorch's users catch
 
 
-def test_an_error_of_numpys_own_kind_is_its_own_cause_no_longer():
+def test_floating_point_errors_are_raised_unchanged():
     with pytest.raises(FloatingPointError, match="overflow") as raised:
         T(np.array([1e308])) + 1e308
     assert raised.value.__cause__ is None
 
 
-def test_a_missing_axis_is_an_index_error_that_names_the_operation():
+def test_an_axis_out_of_range_is_an_index_error_that_names_the_op():
     for call in (
         lambda: tg.ones(2, 3).sum(dim=2),
         lambda: tg.ones(2).squeeze(3),
@@ -124,42 +124,53 @@ def test_a_missing_axis_is_an_index_error_that_names_the_operation():
         assert isinstance(raised.value, ShapeError)
 
 
-def test_loss_shapes_differ():
-    message = told(lambda: nn.MSELoss()(tg.zeros(5, 1), tg.zeros(5)), ShapeError)
+def test_loss_of_different_shapes():
+    message = message_of(lambda: nn.MSELoss()(tg.zeros(5, 1), tg.zeros(5)), ShapeError)
     has(message, "mse_loss", "input has shape (5, 1) and target (5,)")
     has(message, "They would broadcast to (5, 5)", "target.reshape((5, 1))")
 
 
 @given(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0).filter(lambda s: np.prod(s) != 1))
-def test_backward_on_what_is_no_scalar(shape: Any):
+def test_backward_of_a_non_scalar(shape: Any):
     x = T(np.zeros(shape))
     for call in (
         (x * 2).backward,
         lambda: tg.autograd.grad(x * 2, x),
         lambda: tg.autograd.backward(x * 2),
     ):
-        has(told(call, ShapeError), str(shape), "use .mean() or .sum(), or pass backward(weights)")
-    message = told(lambda: (x * 2).backward(tg.zeros(*shape, 1)), ShapeError)
+        has(
+            message_of(call, ShapeError),
+            str(shape),
+            "use .mean() or .sum(), or pass backward(weights)",
+        )
+    message = message_of(lambda: (x * 2).backward(tg.zeros(*shape, 1)), ShapeError)
     has(message, str(shape), str((*shape, 1)))
 
 
 def test_nothing_requires_grad():
     x = T(np.ones(2))
     cause = "this result depends on no tensor that requires grad"
-    for result, made in (
+    for result, origin in (
         ((tg.ones(2) * 2).sum(), "sum"),
         ((x.detach() * 2).mean(), "mean"),
         (tg.tensor(1.0), "no operation"),
         ((x > 0).sum(), "sum"),
     ):
-        message = told(result.backward, GraphError)
+        message = message_of(result.backward, GraphError)
         has(
-            message, cause, made, "requires_grad=True", "detach()", ".data", ".numpy()", "no_grad()"
+            message,
+            cause,
+            origin,
+            "requires_grad=True",
+            "detach()",
+            ".data",
+            ".numpy()",
+            "no_grad()",
         )
     with tg.no_grad():
         unrecorded = (x * 2).sum()
-    has(told(unrecorded.backward, GraphError), cause, "sum", "no_grad()")
-    has(told(lambda: tg.autograd.grad(unrecorded, x), GraphError), cause)
+    has(message_of(unrecorded.backward, GraphError), cause, "sum", "no_grad()")
+    has(message_of(lambda: tg.autograd.grad(unrecorded, x), GraphError), cause)
 
 
 def test_second_backward():
@@ -167,7 +178,7 @@ def test_second_backward():
     out = (x * x).sum()
     out.backward()
     has(
-        told(out.backward, GraphError),
+        message_of(out.backward, GraphError),
         "earlier backward pass",
         "sum",
         "()",
@@ -192,23 +203,23 @@ def test_changed_in_place(call: Any, parts: tuple[str, ...]):
     x = T(np.ones(2))
     out = call(x).sum()
     x.data.add_(1)
-    message = told(out.backward, GraphError)
+    message = message_of(out.backward, GraphError)
     has(message, *parts, "changed in place after the forward pass")
     has(message, "`x = x + 1` for `x += 1`", "x.clone()")
 
 
-def test_a_changed_result_is_called_so():
+def test_a_changed_result_is_named():
     x = T(np.ones(2))
     y = x.tanh()
     y.data.add_(1)
     has(
-        told(y.sum().backward, GraphError),
+        message_of(y.sum().backward, GraphError),
         "tanh needs its result of shape (2,)",
         "changed in place",
     )
 
 
-def test_an_update_that_cannot_be_recorded():
+def test_an_in_place_update_while_recording():
     w = T(np.ones(2))
     (w * w).sum().backward()
 
@@ -216,16 +227,16 @@ def test_an_update_that_cannot_be_recorded():
         nonlocal w
         w -= 0.1 * w.grad
 
-    message = told(update, GraphError)
+    message = message_of(update, GraphError)
     has(message, "-= would change a tensor that requires grad", "Two ways work")
     has(message, "`with no_grad(): w -= lr * w.grad`", "`w.data -= lr * w.grad`")
     for way in ("with tg.no_grad():\n    w -= 0.1 * w.grad", "w.data -= 0.1 * w.grad"):
         before = w.numpy().copy()
-        exec(way, {"w": w, "tg": tg})  # noqa: S102  what the message says is what works
+        exec(way, {"w": w, "tg": tg})  # noqa: S102  the advice of the message works
         assert np.allclose(w.numpy(), before - 0.1 * w.grad.numpy())
 
 
-def test_why_a_gradient_is_none():
+def test_explain_states_why_a_gradient_is_none():
     x, apart = T(np.ones(2)), T(np.ones(2))
     has(tg.explain(x), "backward() has not been called since")
     y = x * 2
@@ -235,34 +246,34 @@ def test_why_a_gradient_is_none():
     has(tg.explain(apart), "not reached", "detach()", "zero_grad()")
     has(tg.explain(tg.ones(2)), "does not require grad", "requires_grad=True")
     with tg.no_grad():
-        made = (x * 2).requires_grad_()
-    has(tg.explain(made), "backward() has not been called since")
+        leaf = (x * 2).requires_grad_()
+    has(tg.explain(leaf), "backward() has not been called since")
     x.grad = None
     has(tg.explain(x), "zero_grad()")
-    for explained in map(tg.explain, (x, y, apart, made)):
+    for explained in map(tg.explain, (x, y, apart, leaf)):
         assert not FOREIGN.search(explained)
 
 
 def test_integer_data():
-    message = told(lambda: tg.tensor([1, 2], requires_grad=True), DtypeError)
+    message = message_of(lambda: tg.tensor([1, 2], requires_grad=True), DtypeError)
     has(message, "only floats have gradients", "int64", "tensor([1., 2.])", "x.double()")
 
 
 def test_empty_optimizer():
-    message = told(lambda: tg.SGD([], lr=0.1), ValueError)
+    message = message_of(lambda: tg.SGD([], lr=0.1), ValueError)
     has(message, "no parameters")
     assert re.search(r"requires_grad|Parameter", message)
 
 
-def test_not_a_number_under_detect_anomaly():
+def test_an_infinite_result_under_detect_anomaly():
     x = T(np.array([[1.0, 2.0], [3.0, 0.0]]))
     with tg.autograd.detect_anomaly():
-        message = told((x * 1).log, AnomalyError)
+        message = message_of((x * 1).log, AnomalyError)
     has(message, "log returned -inf at index (1, 1)", "argument 0 there is 0.0", "clamp")
 
 
-def test_no_rule_for_a_function_of_numpys():
-    message = told(lambda: np.convolve(T(np.ones(2)), np.ones(2)), NoRuleError)
+def test_a_numpy_function_without_a_rule():
+    message = message_of(lambda: np.convolve(T(np.ones(2)), np.ones(2)), NoRuleError)
     has(
         message,
         "np.convolve has no rule",
@@ -271,7 +282,7 @@ def test_no_rule_for_a_function_of_numpys():
     has(message, "np.convolve(x.numpy())")
 
 
-# Others that newcomers meet
+# Other messages
 
 
 @pytest.mark.parametrize(
@@ -312,18 +323,18 @@ def test_no_rule_for_a_function_of_numpys():
         (lambda: tg.ones(2).retain_grad(), ("does not require grad",)),
     ],
 )
-def test_other_refusals(call: Any, parts: tuple[str, ...]):
-    has(told(call), *parts)
+def test_other_messages(call: Any, parts: tuple[str, ...]):
+    has(message_of(call), *parts)
 
 
-def test_names_that_are_not_there_are_attribute_errors():
+def test_unknown_names_raise_attribute_error():
     for module in (tg, nn, nn.functional):
         with pytest.raises(AttributeError, match="has no attribute 'Conv2d'"):
             _ = module.Conv2d
         assert not hasattr(module, "Conv2d")
 
 
-def test_no_message_in_the_engine_uses_foreign_words():
+def test_no_message_uses_terms_of_the_internals_of_pytorch():
     root = Path(tg.__file__).parent
     for path in root.rglob("*.py"):
         if path.name == "handderived.py":
@@ -333,21 +344,21 @@ def test_no_message_in_the_engine_uses_foreign_words():
             assert not FOREIGN.search(raised), (path.name, raised)
 
 
-def test_a_row_of_ours_is_not_replaced():
-    words, rules = (real, real), (lambda g, out, x, y: g * 0, lambda g, out, x, y: g * 0)
+def test_a_builtin_op_cannot_be_replaced():
+    domain, rules = (real, real), (lambda g, out, x, y: g * 0, lambda g, out, x, y: g * 0)
     with pytest.raises(ValueError, match="multiply is already registered"):
-        tg.op(np.multiply, domain=words, rules=rules)
+        tg.op(np.multiply, domain=domain, rules=rules)
 
 
-def test_a_domain_without_a_tuple_is_refused():
+def test_a_domain_that_is_no_tuple_raises():
     with pytest.raises(TypeError, match="domain is a tuple of one domain per argument"):
         tg.op(lambda x: x, name="same", domain=real, rules=(lambda g, out, x: g,))
 
 
-def test_a_loss_that_is_called_where_it_should_be_made():
+def test_a_module_that_is_constructed_with_tensors_raises():
     for make in (nn.MSELoss, nn.CrossEntropyLoss):
-        told = rf"nn.{make.__name__}\(\.\.\.\)\(x\), or nn.functional"
-        with pytest.raises(TypeError, match=told):
+        message = rf"nn.{make.__name__}\(\.\.\.\)\(x\), or nn.functional"
+        with pytest.raises(TypeError, match=message):
             make(tg.zeros(2, 1), tg.zeros(2, 1))
     with pytest.raises(TypeError, match=r"ReLU\(inplace=False\) got a tensor, expected settings"):
         nn.ReLU(tg.zeros(2))
@@ -357,12 +368,12 @@ def test_a_loss_that_is_called_where_it_should_be_made():
         nn.ELU(alhpa=2.0)
 
 
-def test_matrices_that_do_not_fit():
+def test_matrices_of_different_inner_sizes():
     with pytest.raises(ShapeError, match=r"axis 1 of the first has size 3 .* Transpose one"):
         tg.ones(2, 3) @ tg.ones(2, 3)
 
 
-def test_a_gradient_that_was_not_recorded_names_create_graph():
+def test_differentiating_an_unrecorded_gradient_names_create_graph():
     a = tg.tensor(2.0, requires_grad=True)
     (slope,) = tg.autograd.grad(a**3, a)
     with pytest.raises(GraphError, match="create_graph=True"):

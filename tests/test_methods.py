@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import FLOATS, T, arrays, close, cotangent, gradients, numbers, seeds, well_made
+from drawing import FLOATS, T, arrays, checked_array, close, cotangent, gradients, numbers, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -99,7 +99,7 @@ def test_a_change_through_any_tensor_that_shares_the_memory_is_found(
     # Computed anew it is right.
     weights = cotangent((2, 3), seed)
     (x * x).backward(tg.from_numpy(weights))
-    close(well_made(x.grad, x), 2 * a * weights, tolerance=1e-15)
+    close(checked_array(x.grad, x), 2 * a * weights, tolerance=1e-15)
 
 
 @given(st.sampled_from(sorted(SHARING)), st.sampled_from(sorted(CHANGING)), seeds)
@@ -118,7 +118,7 @@ def test_a_change_of_what_no_rule_reads_is_allowed(sharing: str, how: str, seed:
     with tg.no_grad():
         CHANGING[how](SHARING[sharing](x))
     out.backward(tg.tensor(cotangent((), seed)))
-    close(well_made(x.grad, x), expected, tolerance=1e-14)
+    close(checked_array(x.grad, x), expected, tolerance=1e-14)
 
 
 # What each operation reads: its operands, and the result or not.

@@ -1,4 +1,4 @@
-"""What an op states of itself: which values its rules read, its documentation, its errors."""
+"""Properties of ops: values that rules read, documentation, errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tinygrad_fc.testing.tensors import differentiable, registered_ops
 RULES = [
     pytest.param(op, i, id=f"{op.name}-{i}")
     for op in registered_ops()
-    if type(op) is Op and op in builtin_ops  # the rules of a chain are those of its two ops
+    if type(op) is Op and op in builtin_ops  # a chain has the rules of its two ops
     for i in differentiable(op)
 ]
 
@@ -102,8 +102,8 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
         assert read == seen
 
 
-def through(rule: Any) -> tg.Tensor:
-    """Return the result of an op with this rule, whose argument was changed in place since."""
+def after_change(rule: Any) -> tg.Tensor:
+    """Return the sum of an op with this rule, whose argument was changed in place afterwards."""
     double = tg.op(lambda x: x * x, name="double", domain=(real,), rules=(rule,))
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     out = double(x)
@@ -113,14 +113,14 @@ def through(rule: Any) -> tg.Tensor:
 
 
 class RuleObject:
-    """A rule that is no function."""
+    """A rule that is a callable object."""
 
     def __call__(self, *args: Any) -> Any:
         g, _, x = args
         return g * 2 * x
 
 
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_wrapper_and_a_callable_object_read_everything(wrapped: bool) -> None:
     def plain(g: Any, _out: Any, _x: Any) -> Any:
@@ -132,14 +132,14 @@ def test_a_wrapper_and_a_callable_object_read_everything(wrapped: bool) -> None:
 
     rule = wrapper if wrapped else RuleObject()
     with pytest.raises(GraphError, match="double needs its argument 0"):
-        through(rule).backward()
+        after_change(rule).backward()
 
 
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 def test_a_parameter_with_an_underscore_may_change() -> None:
-    through(lambda g, _out, _x: g * 3).backward()
+    after_change(lambda g, _out, _x: g * 3).backward()
     with pytest.raises(GraphError, match=r"double needs its argument 0 \(x\)"):
-        through(lambda g, _out, x: g * 2 * x).backward()
+        after_change(lambda g, _out, x: g * 2 * x).backward()
 
 
 # Documentation
@@ -153,7 +153,7 @@ def test_help_shows_signature_formula_domain_and_example(op: Op) -> None:
     signature = str(inspect.signature(op))
     text = re.sub("\b.", "", pydoc.render_doc(op, renderer=pydoc.plaintext))
     assert signature in text
-    assert ">>>" in text  # which is executed as a doctest
+    assert ">>>" in text  # executed as a doctest
     assert op.__doc__
     assert len(op.__doc__.splitlines()[0]) > len("Return x.")
     several = isinstance(op.rules, VariadicRule)
@@ -174,14 +174,14 @@ def test_an_op_in_a_class_is_called_without_self() -> None:
     assert tg.zeros(2).tanh().tolist() == [0, 0]
 
 
-# Defects
+# Errors and memory
 
 
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 def test_a_forward_may_change_its_own_result() -> None:
     def forward(x: Any) -> Any:
         out = tg.tensor(x)
-        out.add_(1.0)  # which is noted as a change in place
+        out.add_(1.0)  # recorded as an in-place change
         return out.numpy()
 
     op = tg.op(forward, name="next", domain=(real,), rules=(lambda g, out, _x: g * (out > 0),))
@@ -206,7 +206,7 @@ def test_a_forward_may_change_its_own_result() -> None:
         lambda x: tg.kron(x, "a"),
     ],
 )
-def test_an_exception_that_was_caught_keeps_no_tensor_alive(call: Any) -> None:
+def test_a_caught_exception_keeps_no_tensor_alive(call: Any) -> None:
     gc.collect()
     gc.disable()
     try:

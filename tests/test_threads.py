@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from drawing import (
     T,
+    checked_array,
     close,
     seeds,
-    well_made,
 )
 from hypothesis import given, settings
 
@@ -58,8 +58,8 @@ def test_eight_threads_over_shared_parameters(seed: int):
         for t, e, share in zip(total, expected, (delta.T @ x, delta.sum(0)), strict=True):
             close(t, 20 * share, tolerance=1e-12)
             np.add(e, 20 * share, out=e)
-    close(well_made(w.grad, w), expected[0], tolerance=1e-12)
-    close(well_made(b.grad, b), expected[1], tolerance=1e-12)
+    close(checked_array(w.grad, w), expected[0], tolerance=1e-12)
+    close(checked_array(b.grad, b), expected[1], tolerance=1e-12)
 
 
 @pytest.fixture

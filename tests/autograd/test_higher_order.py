@@ -8,10 +8,10 @@ import numpy as np
 from drawing import (
     T,
     arrays,
+    checked_array,
     close,
     cotangent,
     seeds,
-    well_made,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,7 +173,7 @@ def test_gradients_of_backward_with_create_graph_are_differentiable(a: Any, seed
     assert x.grad.requires_grad
     close(x.grad.detach().numpy(), 3 * a**2 * weights.numpy(), tolerance=1e-14)
     (second,) = tg.autograd.grad(x.grad.sum(), x)
-    close(well_made(second, x), 6 * a * weights.numpy(), tolerance=1e-14)
+    close(checked_array(second, x), 6 * a * weights.numpy(), tolerance=1e-14)
 
 
 @given(arrays((3,)), seeds)
@@ -182,4 +182,4 @@ def test_a_gradient_is_differentiable_by_its_cotangent(a: Any, seed: int):
     x, u = T(a), T(cotangent((3,), seed))
     (g,) = tg.autograd.grad(x**2, x, u, create_graph=True)
     (pushed,) = tg.autograd.grad(g, u, tg.ones(3))
-    close(well_made(pushed, u), 2 * a, tolerance=1e-14)
+    close(checked_array(pushed, u), 2 * a, tolerance=1e-14)

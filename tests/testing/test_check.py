@@ -447,7 +447,7 @@ def test_an_assertion_in_a_test_is_a_failure() -> None:
         bounded()
 
 
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 def test_an_op_is_checked_on_its_own_domain_or_at_arrays() -> None:
     cube = tg.op(
         lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, _out, x: 3 * g * x**2,)

@@ -33,7 +33,7 @@ def _same_inputs() -> Iterator[None]:
     settings.load_profile(name)
 
 
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 def test_the_page_runs_and_finds_its_bug(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +79,7 @@ def _power_of_torch_is_right() -> bool:
     return float(mixed) == 1
 
 
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 def test_the_page_runs_without_torch_and_scipy(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -248,7 +248,7 @@ def special_functions() -> tuple[Op, ...]:
     )  # fmt: skip
 
 
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 def test_an_op_that_users_add_obeys_the_laws() -> None:
     for op in special_functions():
         assert op in registered_ops()
@@ -256,7 +256,7 @@ def test_an_op_that_users_add_obeys_the_laws() -> None:
 
 
 @finding
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 def test_a_wrong_op_that_users_add_is_found() -> None:
     wrong = tg.op(
         scipy.special.erfc,

@@ -86,7 +86,7 @@ def _shown(error: BaseException) -> Iterator[Path]:
         yield from _shown(cause)
 
 
-@pytest.mark.usefixtures("_table_restored")
+@pytest.mark.usefixtures("_registry_restored")
 @pytest.mark.parametrize("name", FAILING)
 def test_the_kits_own_frames_are_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)  # no hints
