@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.optim.adam import scaled_step, update_average, update_average_square
-from tinygrad_fc.optim.optimizer import (
-    FRACTION,
-    Elementwise,
-    Group,
-    Params,
-    Range,
-    Update,
-    options_of,
-)
+from tinygrad_fc.optim.optimizer import FRACTION, Elementwise, Range, Update, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tinygrad_fc.optim.optimizer import Group, Params
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop"]
 
