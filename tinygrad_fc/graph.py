@@ -342,7 +342,8 @@ class _Pass:
     __slots__ = ("gradients", "leaves", "needed", "pending", "queue", "visited", "wanted")
 
     def __init__(self, wanted: set[int] | None, needed: set[int] | None) -> None:
-        self.wanted, self.needed = wanted, needed
+        self.wanted = wanted  # ids of the inputs; None: all leaves reached
+        self.needed = needed  # ids of the tensors on a path to an input; None: all
         self.pending: dict[int, Any] = {}  # the gradient so far, by id of the tensor
         self.queue: list[tuple[int, Any]] = []
         self.leaves: list[Any] = []

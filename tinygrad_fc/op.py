@@ -223,8 +223,9 @@ class Op:
     def raise_described(self, error: Exception, arrays: Sequence[Any], settings: Any) -> None:
         """Raise an error with the op and its arguments from `error` of the forward function.
 
-        The new error is not assigned to a variable: a traceback that refers to itself would keep
-        tensors alive.
+        Return for a `GraphError` and for types that array functions do not raise for wrong
+        arguments. The new error is not assigned to a variable: a traceback that refers to itself
+        would keep tensors alive.
         """
         if isinstance(error, GraphError) or not isinstance(error, _FORWARD_ERRORS):
             return

@@ -5,7 +5,10 @@ How to read an op:
 - `@define(f, domain=..., rules=...)` makes a documented function an op. Its body is the forward
   function; if a NumPy function `f` is passed, that is the forward function, and the body is only a
   docstring. `forward=` is a faster implementation of either.
-- `domain` has one domain per argument, with a shape if it is called: `tinygrad_fc.domain`.
+- `domain` has one domain per argument, such as `real` or `interval(low, high)`; tests include its
+  `special` values. A call fixes the shape: in `real(..., "n", "k?")`, `"n"` is a size that is the
+  same for all arguments, `...` any number of axes, and `"k?"` an axis that may be absent.
+  `index("n")` are indices of an axis of size `n`. See `tinygrad_fc.domain`.
 - `rules` has one vjp rule per argument, a function of the cotangent `g`, the result and the
   arguments. A rule does not read the values of a parameter whose name begins with `_`, only its
   shape: these values may change in place after the call. Without rules the result never requires

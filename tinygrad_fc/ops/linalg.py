@@ -433,7 +433,7 @@ def _singular_vectors_rule(g: Any, out: Any, a: Any) -> Any:
         return inside - inside.swapaxes(-1, -2), divided(cotangent - vectors @ inside, row)
 
     (p, left), (q, right) = projected(u, gu), projected(v, gv)
-    # Partial fractions of the formula, so that it holds for equal values where p + q is 0.
+    # Partial fractions of Townsend's formula, so that it holds for equal values where p + q is 0.
     inside = (divided(p + q, row - column) + divided(p - q, row + column)) / 2
     return (u @ inside + left) @ v.swapaxes(-1, -2) + u @ right.swapaxes(-1, -2)
 
