@@ -149,44 +149,34 @@ class _Writer:
         traced = self.traced
         dtype = self.name(get_default_dtype())
         self.unless(f"flags.get() == {traced.flags} and default_dtype() is {dtype}")
-        for read in traced.reads.names.values():
+        for read in traced.captured.names.values():
             now = f"{self.name(read.place)}.get({read.name!r}, ABSENT)"
             if isinstance(read.place, CellType):
                 now = f"{self.name(read.place)}.cell_contents"
             value = self.name(read.value)
             equal = f" or same({now}, {value})" if type(read.value) in PLAIN else ""
             self.unless(f"{now} is {value}{equal}")
-        for container, known in traced.reads.containers.values():
-            self.unless(f"same_contents({self.name(container)}, {self.name(known)})")
-        for attributes, before in traced.modules:
-            m = self.name(attributes)
+        containers = traced.captured.containers
+        for source in (v.source for v in self.program.inputs if v.source.kind == "option"):
+            group, key = source.subject, source.key[0]  # an option that is an input may differ
+            before = self.name(containers[id(group)].before)
+            self.lines.append(f"{before}[{key!r}] = {self.name(group)}[{key!r}]")
+        for container, before, name in containers.values():
+            c = self.name(container)
+            if not name:
+                self.unless(f"same_contents({c}, {self.name(before)})")
+                continue
             # == compares tensors of one element by value, and raises for others that differ
-            single = [n for n, t in before.items() if isinstance(t, Node) and t._array.size == 1]
-            guards = [f"{m}[{name!r}] is {self.name(before[name])}" for name in single]
-            self.unless(" and ".join([*guards, f"{m} == {self.name(before)}"]))
+            items = before.items() if isinstance(before, dict) else ()
+            single = [(k, t) for k, t in items if isinstance(t, Node) and t._array.size == 1]
+            guards = [f"{c}[{k!r}] is {self.name(t)}" for k, t in single]
+            self.unless(" and ".join([*guards, f"{c} == {self.name(before)}"]))
         for k, tensor in traced.captured_arguments:
             self.unless(f"l{k} is {self.name(tensor)}")
         for tensor, requires_grad, hooks in traced.tensors:
             p = self.name(tensor)
             same_hooks = f"{p}._hooks is {self.name(hooks)}"
             self.unless(f"{p}._requires_grad is {requires_grad} and {same_hooks}")
-        for guard in traced.optimizers:
-            self.optimizer(*guard)
-
-    def optimizer(self, optimizer: Any, groups: list[dict[str, Any]], state: Any) -> None:
-        """Write the guards of options and state; options that are inputs may differ."""
-        o, gs = self.name(optimizer), self.name(optimizer.param_groups)
-        states = self.name(optimizer.state)
-        self.unless(f"{o}.param_groups is {gs} and len({gs}) == {len(groups)}")
-        self.unless(f"{o}.state is {states} and len({states}) == {len(state)}")
-        if state:
-            self.unless(f"same_contents({states}, {self.name(contents(optimizer.state))})")
-        sources = [v.source for v in self.program.inputs if v.source.subject is optimizer]
-        for k, group in enumerate(groups):
-            g, before = f"{gs}[{k}]", self.name({**group, "params": [*group["params"]]})
-            for key in {source.key[1] for source in sources if source.key[0] == k}:
-                self.lines.append(f"{before}[{key!r}] = {g}[{key!r}]")
-            self.unless(f"{g} == {before}")
 
     def inputs(self) -> list[str]:
         """Write the lines that read the inputs; return their expressions."""
@@ -198,9 +188,8 @@ class _Writer:
             if source.kind == "argument":
                 name = f"x{source.subject}"
             elif source.kind == "option":
-                group, key, item = source.key
-                option = f"{self.name(source.subject.param_groups)}[{group}][{key!r}]"
-                self.lines.append(f"{name} = float({option}{'' if item is None else [item]})")
+                option = self.name(source.subject) + "".join(f"[{k!r}]" for k in source.key)
+                self.lines.append(f"{name} = float({option})")
             elif source.kind == "generator":
                 name = f"{self.place(source)}.rng"
             elif source.kind == "array":

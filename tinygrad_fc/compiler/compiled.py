@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.call import MISS, Call
 from tinygrad_fc.compiler.epoch import run_epoch
-from tinygrad_fc.compiler.guards import same
 from tinygrad_fc.compiler.ir import CompileError, flatten, mapped, unflatten
 from tinygrad_fc.compiler.patches import tracing
-from tinygrad_fc.compiler.trace import one_at_a_time, trace
+from tinygrad_fc.compiler.trace import StateCreatedError, one_at_a_time, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +49,6 @@ class Compiled(Generic[P, R]):
         self._function = function
         self.backend = backend
         self._calls: list[Call] = []
-        self._varying: set[Any] = set()
         self._traces = 0
         self._latest: Any = lambda *_: MISS
 
@@ -82,9 +80,10 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function and call its program."""
-        self._note_varying_options()
-        traced, result = self._trace(args, kwargs), MISS
-        if traced.creates_state:  # once: run this call as it is, and trace again with the state
+        result = MISS
+        try:
+            traced = self._trace(args, kwargs)
+        except StateCreatedError:  # once: run this call as it is, and trace again with the state
             result = mapped(_detached, self._function(*args, **kwargs))
             traced = self._trace(args, kwargs)
         call = Call(traced, _backend(self.backend).build(traced.program), args, kwargs)
@@ -128,16 +127,7 @@ class Compiled(Generic[P, R]):
 
         known = _argument_names(self._function, args, kwargs)
         names = [known.get(id(leaf), f"arg{k}") for k, leaf in enumerate(leaves)]
-        return trace(self._function, self.__name__, leaves, names, self._varying, call)
-
-    def _note_varying_options(self) -> None:
-        """Make options of optimizers that differ from the last trace inputs of the next one."""
-        for optimizer, groups, _ in self._calls[0].traced.optimizers if self._calls else ():
-            for k, (now, before) in enumerate(zip(optimizer.param_groups, groups, strict=False)):
-                for key, option in now.items():
-                    numbers = option if isinstance(option, tuple) else (option,)
-                    if all(type(x) is float for x in numbers) and not same(option, before.get(key)):
-                        self._varying.add((id(optimizer), k, key))
+        return trace(self._function, self.__name__, leaves, names, call)
 
     def epoch(self, order: Any, *data: Any) -> Any:
         """Return what `self(*(x[rows] for x in data))` returns for each step of `order`, stacked.

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -66,35 +66,37 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b or a) and repr(a) == repr(b)  # NaN is NaN, and 0.0 is not -0.0
 
 
-def contents(container: Any) -> list[Any]:
+def contents(container: Any) -> Any:
     """Return what a container or an array holds, or the state of a random generator."""
     if isinstance(container, np.random.Generator):
         return [repr(container.bit_generator.state)]
     if isinstance(container, np.ndarray):
         return [container.shape, container.tobytes()]
-    if isinstance(container, dict):
-        return [*container, *container.values()]
-    return list(container)
+    return dict(container) if isinstance(container, dict) else list(container)
 
 
-def same_contents(container: Any, before: list[Any]) -> bool:
+def same_contents(container: Any, before: Any) -> bool:
     """Tell whether a container holds what it held."""
     now = contents(container)
+    if isinstance(now, dict):
+        now, before = [*now, *now.values()], [*before, *before.values()]
     return len(now) == len(before) and all(map(same, now, before))
 
 
-def changed_key(now: dict[str, Any], before: dict[str, Any]) -> str | None:
-    """Return a key whose value differs in two dicts; None where none does."""
-    keys = [*now, *before]
-    return next((k for k in keys if not same(now.get(k, ABSENT), before.get(k, ABSENT))), None)
+def values_of(contents: Any) -> Any:
+    """Return the items of a container, the values of a dict."""
+    return contents.values() if isinstance(contents, dict) else contents
 
 
-def change_refused(line: str, what: str) -> CompileError:
-    """Return the error for a function that changes `what` of the outside."""
-    return CompileError(
-        f"{line}: the function changes {what}, which only its first call would do. Change it "
-        "outside, or keep it in a tensor that is changed in place: steps.add_(1)"
-    )
+class Watched(NamedTuple):
+    """A container, what it held at the trace, and what messages call it.
+
+    It is compared to the program's by ==, or if it has no name by the value of each item.
+    """
+
+    container: Any
+    before: Any
+    name: str
 
 
 class Captured:
@@ -107,7 +109,7 @@ class Captured:
         code = getattr(call, "__code__", None)
         self.line = f"{code.co_filename}:{code.co_firstlineno}" if code else "the function"
         self.names: dict[tuple[int, str], Read] = {}
-        self.containers: dict[int, tuple[Any, list[Any]]] = {}
+        self.containers: dict[int, Watched] = {}
         self._states = _random_states()
         self._functions: list[Any] = []
         self._objects: list[Any] = []
@@ -174,43 +176,67 @@ class Captured:
         if isinstance(value, FunctionType | MethodType):
             self._functions.append(value)
         elif isinstance(value, np.random.Generator):
-            self.containers.setdefault(id(value), (value, contents(value)))
+            self.watch(value)
         elif isinstance(value, np.ndarray):
             if value.size <= _MANY and value.dtype != object:
-                self.containers.setdefault(id(value), (value, contents(value)))
+                self.watch(value)
         elif isinstance(value, list | dict | set | tuple):
-            if len(value) <= _MANY and id(value) not in self.containers and depth:
-                self.containers[id(value)] = (value, contents(value))
-                for each in contents(value):
+            if len(value) <= _MANY and depth and self.watch(value):
+                for each in values_of(value):
                     self._reach(each, depth - 1)
         elif hasattr(value, "__dict__") and id(value) not in self._seen and _is_users_object(value):
             self._seen.add(id(value))
             self._objects.append(value)
             self._functions.append(vars(type(value)).get("__call__"))
 
-    def check(self, lines: dict[int, str]) -> None:
-        """Raise where the function has changed what it reads.
+    def watch(self, container: Any, name: str = "") -> bool:
+        """Note what a container holds; return whether it was not known."""
+        known = id(container) in self.containers
+        self.containers.setdefault(id(container), Watched(container, contents(container), name))
+        return not known
+
+    def among(self, arguments: Any) -> list[tuple[int, Any]]:
+        """Return the numbers of arguments that are captured as well, and the tensors."""
+        known = {id(read.value) for read in self.names.values()}
+        known.update(id(x) for w in self.containers.values() for x in values_of(w.before))
+        return [(k, a) for k, a in enumerate(arguments) if isinstance(a, Node) and id(a) in known]
+
+    def check(self, lines: dict[int, str], free: str | None) -> None:
+        """Raise where the function has changed what it reads, but containers of the name `free`.
 
         `lines` are those that computed tensors, by the ids of these.
         """
-        for read in self.names.values():
-            if not same(now := read.now(), read.value):
-                raise change_refused(lines.get(id(now), self.line), read.name)
-        drawn = self._states != _random_states()
-        for container, before in self.containers.values():
-            if same_contents(container, before):
-                continue
-            drawn = drawn or isinstance(container, np.random.Generator)
-            if not drawn:
-                line = next((lines[id(x)] for x in contents(container) if id(x) in lines), None)
-                names = [read.name for read in self.names.values() if read.value is container]
-                what = f"a {type(container).__name__} from outside, {'/'.join(names)}"
-                raise change_refused(line or self.line, what)
-        if drawn:
+        if self._states != _random_states():
             raise CompileError(
                 f"{self.line}: the function draws random numbers that are not tinygrad_fc's, and "
                 "they would be the same in every call. Use tinygrad_fc.rand or randn"
             )
+        for read in self.names.values():
+            if not same(now := read.now(), read.value):
+                raise self._refusal([now], read.name, lines)
+        for container, before, what in self.containers.values():
+            if what != free and not same_contents(container, before):
+                names = "/".join(r.name for r in self.names.values() if r.value is container)
+                name = what or f"a {type(container).__name__} from outside, {names}"
+                if isinstance(before, dict):
+                    keys = [*container, *before]
+                    changed = (k for k in keys if not same(container.get(k), before.get(k)))
+                    name = f"{next(changed, '')!r}, {name}"
+                raise self._refusal(values_of(contents(container)), name, lines)
+
+    def _refusal(self, values: Iterable[Any], what: str, lines: dict[int, str]) -> CompileError:
+        line = next((lines[id(x)] for x in values if id(x) in lines), self.line)
+        return CompileError(
+            f"{line}: the function changes {what}, which only its first call would do. Change it "
+            "outside, or keep it in a tensor that is changed in place: steps.add_(1)"
+        )
+
+    def restore(self) -> None:
+        """Undo what the function changed of dicts, such as the attributes of modules."""
+        for container, before, _ in self.containers.values():
+            if isinstance(before, dict) and not same_contents(container, before):
+                container.clear()
+                container.update(before)
 
 
 def _is_users_object(value: Any) -> bool:

@@ -48,7 +48,7 @@ class Source:
     | tensor | a tensor from outside, such as a parameter | |
     | gradient | the source of a tensor, whose `.grad` it is | |
     | array | a NumPy array from outside | |
-    | option | an optimizer | group, key, item of a tuple or None |
+    | option | a group of an optimizer | key, and item of a tuple |
     | generator | a `Generator`, whose NumPy generator it is | |
     """
 
@@ -60,7 +60,8 @@ class Source:
 class Origin(NamedTuple):
     """Where an instruction comes from.
 
-    `op` is the name of the op (or optimizer), `phase` is "forward", "backward" or "update",
+    `op` is the name of the op (or optimizer), `phase` is "forward", "backward", "update" or (for
+    conditions of an optimizer, which come first) "guards",
     `argument` is the argument whose vjp rule was called (-1: the forward function), `cotangent` and
     `result` are what that rule was called with, and `module` is the path of the innermost module
     that was called.
@@ -149,8 +150,6 @@ class Program:
     instructions: list[Value] = field(default_factory=list)
     expects: list[tuple[Value, bool]] = field(default_factory=list)
     changes: list[tuple[Value, Value]] = field(default_factory=list)
-    conditions: set[int] = field(default_factory=set)
-    """The ids of the first instructions, which `expects` need, and whose operands are numbers."""
     outputs: list[Value] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
     """Which outputs, by number, are the function's result; the others are gradients."""

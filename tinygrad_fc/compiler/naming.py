@@ -60,12 +60,12 @@ def _paths(run: Trace) -> dict[int, str]:
             paths.setdefault(id(tensor), path)
     for read in run.captured.names.values():
         paths.setdefault(id(read.value), read.name)
-    for guard, _ in run.optimizers.values():
-        for k, p in enumerate(q for group in guard.groups for q in group["params"]):
+    for optimizer in run.optimizers:
+        for k, p in enumerate(q for group in optimizer.param_groups for q in group["params"]):
             paths.setdefault(id(p), f"parameter{k}")
-        for p, kept in guard.optimizer.state.items():
-            for key, state in kept.items():
-                paths.setdefault(id(state), f"{paths.get(id(p), 'parameter')}.{key}")
+        for p, state in optimizer.state.items():
+            for key, tensor in state.items():
+                paths.setdefault(id(tensor), f"{paths.get(id(p), 'parameter')}.{key}")
     return paths
 
 
@@ -75,8 +75,7 @@ def _input_name(source: Source, arguments: Sequence[str], paths: dict[int, str])
     if source.kind == "gradient":
         return f"{_input_name(source.subject, arguments, paths)}_old_grad"
     if source.kind == "option":
-        group, key, item = source.key
-        return f"{key}{'' if item is None else item + 1}{f'_{group}' if group else ''}"
+        return "_".join(map(str, source.key))
     return "rng" if source.kind == "generator" else paths.get(id(source.subject), source.kind)
 
 

@@ -329,9 +329,8 @@ class Printer:
                 lines.append(text)
                 continue
             origin = value.origin
-            now = "guards" if id(value) in self.program.conditions else origin.phase
-            if now != phase:
-                phase = now
+            if origin.phase != phase:
+                phase = origin.phase
                 lines.append(f"# {phase.capitalize()}")
             comment = value.formula
             if not comment and origin is not call and origin.module and phase != "update":

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import gc
+import operator
 import weakref
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, reduce
 from threading import RLock, get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 one_at_a_time = RLock()
-Watched = tuple[dict[Any, Any], dict[Any, Any], str]
-"""A dict that the function must not change, its items before, and what they are."""
+_STATE = "state of an optimizer"
 _WHOLE = (special.erf, special.ndtr, special.lgamma, special.polygamma, activation.gelu)
 """Ops whose functions read values: a call is one instruction."""
 
@@ -44,35 +44,26 @@ class Output:
     tensor: bool
 
 
-class OptimizerGuard(NamedTuple):
-    """An optimizer with its groups and its state as they were at the trace."""
-
-    optimizer: Any
-    groups: list[dict[str, Any]]
-    state: dict[Any, dict[str, Any]]
-
-
 @dataclass
 class Traced:
     """A program, and how a call is tied to it: guards before, writes and results after."""
 
     program: Program
-    reads: Captured
+    captured: Captured
     flags: int
-    optimizers: list[OptimizerGuard]
-    modules: list[tuple[dict[str, Any], dict[str, Any]]]
-    """Attributes of modules, and what they were."""
-    grad_guards: list[tuple[Any, bool]]
-    """Tensors whose `.grad` was read: source, whether it was None."""
-    result: Any = None
-    gradients: list[tuple[Any, int | None]] = field(default_factory=list)
+    result: Any
+    gradients: list[tuple[Source, int | None]]
     """What `.grad` is afterwards: source of the tensor, output number (None: no gradient)."""
-    captured_arguments: list[tuple[int, Any]] = field(default_factory=list)
-    """Arguments that are captured as well: number, tensor."""
-    tensors: list[tuple[Any, bool, Any]] = field(default_factory=list)
+    grad_guards: list[tuple[Source, bool]]
+    """Tensors whose `.grad` was read: source, whether it was None."""
+    tensors: list[tuple[Any, bool, Any]]
     """Captured tensors: tensor, requires_grad, hooks."""
-    creates_state: bool = False
-    """Whether an optimizer created state, which later calls find; the program is empty then."""
+    captured_arguments: list[tuple[int, Any]]
+    """Arguments that are captured as well: number, tensor."""
+
+
+class StateCreatedError(CompileError):
+    """An optimizer created state; a trace with that state serves the later calls."""
 
 
 def _stored(node: Any) -> Any:
@@ -91,20 +82,19 @@ def is_inside(node: Any) -> bool:
 class Trace(ir.Graph):
     """What one run of the function reads, computes and changes."""
 
-    def __init__(self, captured: Captured, varying: set[Any]) -> None:
+    def __init__(self, captured: Captured) -> None:
         super().__init__()
-        self.captured, self.varying = captured, varying
+        self.captured = captured
         self.thread = get_ident()
         self.refused: list[CompileError] = []
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, tuple[Value, Tracer]] = {}
-        self.modules: dict[int, Watched] = {}
-        self.options: list[Watched] = []
-        self.states: list[Watched] = []
         self.roots: list[Any] = []
         self.paths: dict[int, str] = {}  # of modules, by id
         self.active = [""]  # the paths of modules that are running
-        self.optimizers: dict[int, tuple[OptimizerGuard, list[dict[str, Any]]]] = {}
+        self.optimizers: list[Any] = []
+        self.creates_state = False
+        self.options: list[tuple[dict[str, Any], str, Any, Any]] = []  # group, key, traced, before
         self.generators: dict[int, TracedGenerator] = {}
         self.grads: dict[int, tuple[Any, Any]] = {}
         self.grad_reads: dict[int, tuple[Any, bool]] = {}
@@ -238,10 +228,9 @@ class Trace(ir.Graph):
             self.roots.append(module)
             self.paths |= {id(each): path for path, each in module.named_modules()}
         for each in module.modules():
-            if id(each) not in self.modules:
-                kind, now = type(each), vars(each)
-                self.modules[id(each)] = now, dict(now), f"an attribute of a {kind.__name__}"
-                self.captured.follow([kind.forward], [kind, *now.values()])
+            kind, attributes = type(each), vars(each)
+            if self.captured.watch(attributes, f"an attribute of a {kind.__name__}"):
+                self.captured.follow([kind.forward], [kind, *attributes.values()])
         self.active.append(self.paths.get(id(module), ""))
         try:
             return call(module, *args, **kwargs)
@@ -249,40 +238,45 @@ class Trace(ir.Graph):
             self.active.pop()
 
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
-        """Run the step of an optimizer, with inputs for learning rates and varying options."""
-        name, outer, groups = type(optimizer).__name__, self.origin, optimizer.param_groups
-        if id(optimizer) not in self.optimizers:
-            guard = OptimizerGuard(optimizer, [*map(dict, groups)], dict(optimizer.state))
-            options = [self._options(optimizer, k) for k in range(len(groups))]
-            self.optimizers[id(optimizer)] = guard, options
-            for now in (optimizer.state, *optimizer.state.values()):
-                self.states.append((now, dict(now), f"state of {name}"))
-        options = self.optimizers[id(optimizer)][1]
-        traced_groups = [group | of for group, of in zip(groups, options, strict=True)]
-        for group in (*groups, *traced_groups):
-            self.options.append((group, dict(group), f"an option of {name}"))
-        optimizer.param_groups, optimizer.has_stepped = traced_groups, True
+        """Run the step of an optimizer, with inputs for what schedulers set."""
+        name, outer, state = type(optimizer).__name__, self.origin, optimizer.state
+        if optimizer not in self.optimizers:
+            self._enter_optimizer(optimizer, name)
+        count = sum(map(len, state.values()))
         self.origin = None if closure else Origin(name, "update")
         try:
-            return step(optimizer, closure)
+            loss = step(optimizer, closure)
         finally:
-            self.origin, optimizer.param_groups = outer, groups
+            self.origin = outer
+        self.creates_state |= sum(map(len, state.values())) != count
+        return loss
 
-    def _options(self, optimizer: Any, k: int) -> dict[str, Any]:
-        """Return inputs for the learning rate of group `k` and for the options that vary."""
+    def _enter_optimizer(self, optimizer: Any, name: str) -> None:
+        """Watch what an optimizer has, and make inputs of its learning rates.
 
-        def traced(option: Any, key: str, item: int | None = None) -> Tracer:
-            number = patches.ARRAY.__get__(option) if isinstance(option, Node) else option
-            source = Source("option", optimizer, (k, key, item))
-            return Tracer(self, self.input(source, float(np.asarray(number).item())))
+        `OneCycleLR` and `CyclicLR` also set the momentum, or the first of the betas.
+        """
+        watch, groups, optimizer.has_stepped = self.captured.watch, optimizer.param_groups, True
+        self.optimizers.append(optimizer)
+        for state in (optimizer.state, *optimizer.state.values()):
+            watch(state, _STATE)
+        for container in (vars(optimizer), groups, *groups, *(g["params"] for g in groups)):
+            watch(container, f"an option of {name}")
+        for group in groups:
+            cycled = {"momentum", "betas"} if "max_momentum" in group else set()
+            for key in group.keys() & {"lr", *cycled}:
+                before = group[key]
+                if key == "betas":
+                    group[key] = (self._option(group, key, 0), *before[1:])
+                else:
+                    group[key] = self._option(group, key)
+                self.options.append((group, key, group[key], before))
 
-        return {
-            key: tuple(traced(x, key, n) for n, x in enumerate(option))
-            if isinstance(option, tuple)
-            else traced(option, key)
-            for key, option in optimizer.param_groups[k].items()
-            if key == "lr" or (id(optimizer), k, key) in self.varying
-        }
+    def _option(self, group: Any, *path: Any) -> Tracer:
+        number = reduce(operator.getitem, path, group)
+        number = patches.ARRAY.__get__(number) if isinstance(number, Node) else number
+        source = Source("option", group, path)
+        return Tracer(self, self.input(source, float(np.asarray(number).item())))
 
     def generator(self, generator: Any) -> TracedGenerator:
         """Return what draws in the place of the NumPy generator of `generator`."""
@@ -294,29 +288,68 @@ class Trace(ir.Graph):
 
     # The end
 
-    def creates_state(self) -> bool:
-        """Tell whether an optimizer has state that it had not before."""
-        return any(now.keys() != before.keys() for now, before, _ in self.states)
-
     def check(self) -> None:
         """Raise for what was refused, and for changes that calls of a program would not do."""
         if self.refused:
             raise self.refused[0]
+        self._restore_options()
         created = ((ref(), line) for ref, line in self.created_tensors)
         lines = {id(node): line for node, line in created if node is not None}
-        self.captured.check(lines)
-        states = [] if self.creates_state() else self.states
-        for now, before, what in (*self.modules.values(), *self.options, *states):
-            key = guards.changed_key(now, before)
-            if key is not None:
-                line = lines.get(id(now.get(key)), self.captured.line)
-                raise guards.change_refused(line, f"{key!r}, {what}")
+        self.captured.check(lines, _STATE if self.creates_state else None)
+        if self.creates_state:
+            raise StateCreatedError("an optimizer creates state in each of its steps")
 
     def restore(self) -> None:
-        """Undo what the function changed of modules and optimizers."""
-        for now, before, _ in (*self.modules.values(), *self.options, *self.states):
-            now.clear()
-            now.update(before)
+        """Undo what the function changed of dicts, modules and optimizers."""
+        self._restore_options()
+        self.captured.restore()
+
+    def _restore_options(self) -> None:
+        for group, key, traced, before in self.options:
+            if group.get(key) is traced:
+                group[key] = before
+
+    def finished(self, name: str, flags: int, result: Any, args: Any) -> Traced:
+        """Return the program, and what its calls compare and write."""
+        program = Program(name, expects=self.expects)
+        gradients = [
+            (self.source(node), None if grad is None else _add_output(program, grad._array))
+            for node, grad in self.grads.values()
+            if grad is None or grad is not patches.GRAD.__get__(node)
+        ]
+        result = ir.mapped(partial(self._result, program), result)
+        entered = self.entered.values()
+        program.changes = [(value, t.value) for value, t in entered if t.value is not value]
+        _order(self, program)
+        tensors = [s.subject for s in self.sources.values() if s.kind == "tensor"]
+        for tensor in tensors:
+            if tensor._hooks:
+                self.captured.watch(tensor._hooks.functions, "the hooks of a tensor")
+        return Traced(
+            program,
+            self.captured,
+            flags,
+            result,
+            gradients,
+            list(self.grad_reads.values()),
+            [(t, t._requires_grad, t._hooks) for t in tensors],
+            self.captured.among(args),
+        )
+
+    def _result(self, program: Program, leaf: Any) -> Any:
+        """Return what stands for a leaf of the result; raise if it is no tensor or plain value."""
+        tensor = isinstance(leaf, Node)
+        if type(leaf) is Tracer or (tensor and is_inside(leaf)):
+            program.returned.append(len(program.outputs))
+            return Output(_add_output(program, ir.array_of(leaf)), tensor=tensor)
+        if tensor and self.source(leaf).kind == "argument":
+            return self.source(leaf)
+        if not isinstance(leaf, (Node, np.ndarray, np.generic, np.dtype, *guards.PLAIN)):
+            raise CompileError(
+                f"{self.captured.line}: the function returns a {type(leaf).__name__}, which each "
+                "call would return again. Return tensors, in tuples, lists or dicts"
+            )
+        return leaf
 
     def forget(self) -> str | None:
         """Drop what the trace has seen, and return the line of a tensor that is kept outside."""
@@ -333,17 +366,16 @@ def _refuse_use(*_: Any) -> Any:
     raise CompileError("a tensor of a compiled function is used after its trace. Return it instead")
 
 
-def trace(
-    function: Any, name: str, args: Sequence[Any], names: Any, varying: set[Any], call: Any
-) -> Traced:
+def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) -> Traced:
     """Return the program of `call`, which calls `function` with tracers for the leaves `args`.
 
     `names` are those of the arguments where each is one leaf. Raises `CompileError`, with the
-    user's line, for what a program cannot do; no tensor is changed then.
+    user's line, for what a program cannot do; no tensor is changed then. Raises `StateCreatedError`
+    where an optimizer has no state yet.
     """
     with one_at_a_time:
         captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
-        run = Trace(captured, varying)
+        run = Trace(captured)
         for k, leaf in enumerate(args):
             if isinstance(leaf, Node | np.ndarray):
                 run.sources[id(leaf)] = Source("argument", k)
@@ -353,9 +385,8 @@ def trace(
                 with guards.refusing_impure_calls():
                     result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
                 run.check()
-                traced = _traced(run, name, flags, result, args)
-                if not traced.creates_state:
-                    name_values(run, traced.program, names)
+                traced = run.finished(name, flags, result, args)
+                name_values(run, traced.program, names)
                 del result
         finally:
             grad_mode.flags.set(flags)
@@ -372,89 +403,26 @@ def trace(
         return traced
 
 
-def _traced(run: Trace, name: str, flags: int, result: Any, args: Any) -> Traced:
-    optimizers = [guard for guard, _ in run.optimizers.values()]
-    modules = [(now, before) for now, before, _ in run.modules.values()]
-    grad_guards = list(run.grad_reads.values())
-    traced = Traced(Program(name), run.captured, flags, optimizers, modules, grad_guards)
-    traced.creates_state = run.creates_state()
-    if not traced.creates_state:
-        state = (of_p for guard in optimizers for of_p in guard.optimizer.state.values())
-        run.captured.containers.update((id(s), (s, guards.contents(s))) for s in state)
-        _finish(run, traced, result)
-        traced.captured_arguments = _captured_arguments(run, args)
-        _order(run, traced.program)
-    return traced
-
-
-def _finish(run: Trace, traced: Traced, result: Any) -> None:
-    """Write results and changes of the run into `traced`."""
-    program = traced.program
-
-    def output(tracer: Tracer) -> int:
-        program.outputs.append(tracer.value)
-        return len(program.outputs) - 1
-
-    def leaf_of_result(leaf: Any) -> Any:
-        tensor = isinstance(leaf, Node)
-        if type(leaf) is Tracer or (tensor and is_inside(leaf)):
-            program.returned.append(len(program.outputs))
-            return Output(output(ir.array_of(leaf)), tensor=tensor)
-        if tensor and run.source(leaf).kind == "argument":
-            return run.source(leaf)
-        if not isinstance(leaf, (Node, np.ndarray, np.generic, np.dtype, *guards.PLAIN)):
-            raise CompileError(
-                f"{run.captured.line}: the function returns a {type(leaf).__name__}, which each "
-                "call would return again. Return tensors, in tuples, lists or dicts"
-            )
-        return leaf
-
-    for node, grad in run.grads.values():
-        if grad is None or grad is not patches.GRAD.__get__(node):
-            number = None if grad is None else output(grad._array)
-            traced.gradients.append((run.source(node), number))
-    traced.result = ir.mapped(leaf_of_result, result)
-    entered = run.entered.values()
-    program.changes = [(value, t.value) for value, t in entered if t.value is not value]
-    captured = [s.subject for s in run.sources.values() if s.kind == "tensor"]
-    traced.tensors = [(t, t._requires_grad, t._hooks) for t in captured]
-    hooks = (t._hooks.functions for t in captured if t._hooks)
-    run.captured.containers.update((id(h), (h, guards.contents(h))) for h in hooks)
+def _add_output(program: Program, tracer: Tracer) -> int:
+    program.outputs.append(tracer.value)
+    return len(program.outputs) - 1
 
 
 def _order(run: Trace, program: Program) -> None:
-    """Write the instructions that are needed into `program`, and the inputs of these."""
-    program.expects = run.expects
+    """Write the instructions that are needed into `program`, and the inputs of these.
+
+    Conditions of optimizers, on their numbers alone, come first: a call that fails them has changed
+    nothing.
+    """
     needed = {id(v) for v in ir.leaves([program.outputs, program.changes, program.expects])}
+    first = {id(v) for v, _ in program.expects if v.origin and v.origin.phase == "update"}
     for value in reversed(run.instructions):
         if id(value) in needed or value.function is ir.draw:
             needed.update(map(id, ir.operands(value)))
             program.instructions.insert(0, value)
-    program.conditions = first = _conditions(program)
+        if id(value) in first:
+            first.update(map(id, ir.operands(value)))
+            value.origin = Origin(value.origin.op if value.origin else "", "guards")
     program.instructions.sort(key=lambda v: id(v) not in first)
     inputs = [v for v in run.inputs if id(v) in needed or v.source.kind == "option"]
     program.inputs = sorted(inputs, key=lambda v: v.source.kind != "argument")
-
-
-def _conditions(program: Program) -> set[int]:
-    """Return the ids of the instructions that conditions on numbers need.
-
-    They come first: a call that fails them has changed nothing.
-    """
-    numbers: dict[int, set[int]] = {}  # ids of what a number is computed from, by its id
-    for v in program.instructions:
-        computed = [x for x in ir.operands(v) if not (x.is_constant or x.is_input)]
-        is_number = not v.shape and v.dtype is not None and v.function is not ir.draw
-        if is_number and all(id(x) in numbers for x in computed):
-            numbers[id(v)] = {id(v)}.union(*(numbers[id(x)] for x in computed))
-    return set().union(*(numbers.get(id(v), ()) for v, _ in program.expects))
-
-
-def _captured_arguments(run: Trace, args: Any) -> list[tuple[int, Any]]:
-    """Return the numbers of arguments that are captured as well, and the tensors."""
-    names = (read.value for read in run.captured.names.values())
-    parameters = (p for module in run.roots for p in module.parameters())
-    groups = (group for guard, _ in run.optimizers.values() for group in guard.groups)
-    updated = (p for group in groups for p in group["params"])
-    known = set(map(id, (*names, *parameters, *updated)))
-    return [(k, a) for k, a in enumerate(args) if isinstance(a, Node) and id(a) in known]

@@ -7,6 +7,7 @@ arrays are numbered as in the program's JavaScript, which computes them from the
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import operator
 import re
@@ -57,9 +58,7 @@ def _input_array(source: Source, arguments: Sequence[Any]) -> Any:
     if source.kind == "gradient":
         return subject.subject._grad._array
     if source.kind == "option":
-        group, key, item = source.key
-        option = subject.param_groups[group][key]
-        return option if item is None else option[item]
+        return functools.reduce(operator.getitem, source.key, subject)
     return copy.deepcopy(subject.rng) if source.kind == "generator" else subject
 
 
@@ -141,7 +140,7 @@ class Lesson:
         Those are sums of gradients, and in the forward pass what NumPy computes without a gradient.
         """
         program, users = self.program, self.printer.users
-        calls = [call for call in op_calls(program) if call[0].phase != "update"]
+        calls = [call for call in op_calls(program) if call[0].phase not in ("update", "guards")]
         first = next((vs[0] for o, vs in calls if o.argument >= 0), None)
         position = {id(v): k for k, v in enumerate(program.instructions)}
         groups: dict[int, list[Value]] = {}
