@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.compiler.guards import ABSENT, PLAIN, contents, same, same_contents
+from tinygrad_fc.compiler.guards import ABSENT, PLAIN, same, same_contents
 from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, flatten, signature
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype

@@ -44,6 +44,8 @@ The relation of the cells of arguments and result has a name of page.js.
 FORMULAS = {"linear 0": (33,), "mse_loss 0": (8,)}
 # Origins of what belongs to no op: sums of gradients, and arrays computed without a gradient.
 SUM, ARRAYS = Origin("sum of gradients", "backward", 0), Origin("arrays", "forward")
+UPDATES = ("guards", "update")
+"""Phases of what an optimizer computes."""
 OTHERS = {"linear", "softmax", SUM.op}
 """Ops of a layer that are no elementwise activation function."""
 
@@ -140,7 +142,7 @@ class Lesson:
         Those are sums of gradients, and in the forward pass what NumPy computes without a gradient.
         """
         program, users = self.program, self.printer.users
-        calls = [call for call in op_calls(program) if call[0].phase not in ("update", "guards")]
+        calls = [call for call in op_calls(program) if call[0].phase not in UPDATES]
         first = next((vs[0] for o, vs in calls if o.argument >= 0), None)
         position = {id(v): k for k, v in enumerate(program.instructions)}
         groups: dict[int, list[Value]] = {}
@@ -403,7 +405,7 @@ def _is_elementwise(values: Sequence[Value]) -> bool:
 
 
 def _is_update(value: Value) -> bool:
-    return value.origin is not None and value.origin.phase == "update"
+    return value.origin is not None and value.origin.phase in UPDATES
 
 
 def _optimizer(values: Sequence[Value]) -> str:
