@@ -16,6 +16,7 @@ from tinygrad_fc.graph import Node, record, wrap
 from tinygrad_fc.ops import elementwise, reduce
 from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import softplus
+from tinygrad_fc.ops.elementwise import exp, log
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
@@ -225,8 +226,8 @@ def kl_div(
     check_shapes("kl_div", input, target)
     target = float_target(target, input)
     if log_target:
-        return reduced(elementwise.exp(target) * (target - input), reduction, BATCH_REDUCTIONS)
-    losses = elementwise.multiply_no_nan(target, elementwise.log(target)) - target * input
+        return reduced(exp(target) * (target - input), reduction, BATCH_REDUCTIONS)
+    losses = elementwise.multiply_no_nan(target, log(target)) - target * input
     return reduced(losses, reduction, BATCH_REDUCTIONS)
 
 
@@ -250,15 +251,9 @@ def poisson_nll_loss(
     """
     check_shapes("poisson_nll_loss", input, target)
     target = float_target(target, input)
-    losses = (
-        elementwise.exp(input) - target * input
-        if log_input
-        else input - target * elementwise.log(input + eps)
-    )
+    losses = exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
-        stirling = (
-            target * elementwise.log(target) - target + 0.5 * elementwise.log(2 * math.pi * target)
-        )
+        stirling = target * log(target) - target + 0.5 * log(2 * math.pi * target)
         losses = losses + elementwise.where(to_array(target) > 1, stirling, 0)
     return reduced(losses, reduction)
 
@@ -287,7 +282,7 @@ def gaussian_nll_loss(
     with grad_mode.no_grad():
         variance.clamp_(min=eps)
     distance = input - float_target(target, input)
-    losses = (elementwise.log(variance) + distance * distance / variance) * 0.5
+    losses = (log(variance) + distance * distance / variance) * 0.5
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
     return reduced(losses, reduction)
