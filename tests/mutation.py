@@ -5,7 +5,7 @@
 A rule is changed in its sign, by a factor of 2, by swapping two of its arguments, by taking the
 rule of the other argument, and by leaving out each term and each factor of its formula. A change
 that gives the same gradients wherever it is called (the sign of 0, the arguments of a sum) is no
-change; these are counted apart.
+change; these are counted separately.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Mutant(NamedTuple):
 
 
 class Watched:
-    """A changed rule that notes whether it ever gives anything else than the right one."""
+    """A changed rule that records whether its result ever differs from that of the correct rule."""
 
     def __init__(self, right: Rule, wrong: Rule) -> None:
         self.right, self.wrong, self.differs = right, wrong, False
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        """Return what the changed rule does."""
+        """Return the result of the changed rule."""
         try:
             result = self.wrong(*args, **settings)
         except Exception:
@@ -79,9 +79,9 @@ def mutants(op: Op) -> Iterator[Mutant]:
 
 
 def _swapped(rule: Rule, i: int, j: int, g: Any, out: Any, *arrays: Any, **options: Any) -> Any:
-    turned = list(arrays)
-    turned[i], turned[j] = arrays[j], arrays[i]
-    return rule(g, out, *turned, **options)
+    arguments = list(arrays)
+    arguments[i], arguments[j] = arrays[j], arrays[i]
+    return rule(g, out, *arguments, **options)
 
 
 # Terms and factors left out
@@ -94,7 +94,7 @@ def _tree(file: str) -> ast.Module:
 
 
 def _node(code: types.CodeType) -> Any:
-    """Return where the function of `code` is written."""
+    """Return the syntax tree of the function of `code`."""
     places = [p for p in code.co_positions() if None not in p and p[1] != p[0] - 1]
     inner = [p for p in places if p[0] > code.co_firstlineno or p[2] or p[3]]
     at = inner[-1] if inner else None
@@ -113,7 +113,7 @@ def _node(code: types.CodeType) -> Any:
 
 
 class _Drop(ast.NodeTransformer):
-    """Leaves out one side of the `wanted`-th sum or product."""
+    """Leaves out one side of a sum or product, chosen by its number `wanted`."""
 
     def __init__(self, wanted: int) -> None:
         self.wanted, self.seen, self.text = wanted, 0, ""
@@ -139,7 +139,7 @@ class _Drop(ast.NodeTransformer):
 
 
 def _dropped(rule: Any) -> Iterator[tuple[str, Rule]]:
-    """Yield the rule with one term or factor less."""
+    """Yield the rule without one of its terms or factors."""
     bound: tuple[Any, ...] = ()
     if isinstance(rule, partial):
         rule, bound = rule.func, rule.args
@@ -175,7 +175,7 @@ def _compiled(node: Any, rule: types.FunctionType, names: dict[str, Any]) -> Rul
 
 
 def outcome(mutant: Mutant, examples: int) -> str:
-    """Return whether a change is found, or `"same"` where it changes nothing."""
+    """Return "found" or "missed", or "same" for a change that changes no gradient."""
     op, i = mutant.op, mutant.argument
     watched = Watched(op.rules[i], mutant.rule)  # type: ignore[index]
     changed = copy.copy(op)
@@ -189,7 +189,7 @@ def outcome(mutant: Mutant, examples: int) -> str:
 
 
 def main() -> None:
-    """Print what is missed, and the figure."""
+    """Print the changes that were missed, and the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
         "name", nargs="?", default="", help="part of the names of the ops to change"
@@ -201,7 +201,7 @@ def main() -> None:
     counts: Counter[str] = Counter()
     for op in registered_ops():
         if type(op) is not Op or options.name not in op.name:
-            continue  # chains borrow their rules
+            continue  # chains have the rules of other ops
         for mutant in mutants(op):
             result = outcome(mutant, options.examples)
             counts[result] += 1

@@ -1,4 +1,4 @@
-"""Every example, in a short form, as the command line runs it."""
+"""Every example runs from the command line, with few epochs."""
 
 import ast
 import re
@@ -30,7 +30,7 @@ class Run:
         runpy.run_path(str(EXAMPLES / script), run_name="__main__")
         return self.capsys.readouterr().out
 
-    def refusal(self, script: str, *options: str) -> str:
+    def error(self, script: str, *options: str) -> str:
         with pytest.raises(SystemExit) as stop:
             self(script, *options)
         assert stop.value.code == 2
@@ -46,7 +46,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 
 def value(printed: str, row: str) -> float:
-    """Read the number in the row of the table whose name begins with `row`."""
+    """Return the number in the row of the table whose name begins with `row`."""
     (number,) = re.findall(rf"│ {re.escape(row)}[^│]*│ +([\d.e+-]+)", printed)
     return float(number)
 
@@ -56,11 +56,11 @@ def without_seconds(printed: str) -> str:
 
 
 def is_drawn(path: Path) -> bool:
-    """Whether `path` holds a picture with more than one colour in it."""
+    """Return whether the picture at `path` has more than one colour."""
     return bool(imread(path).std() > 0)
 
 
-def test_cosine_learns_the_curve_as_the_document_s_program_does(run: Run) -> None:
+def test_cosine_reaches_the_error_of_the_document(run: Run) -> None:
     printed = run("cosine.py", "--no-plot")
     assert value(printed, "train error") <= 0.0095
     assert value(printed, "test error") > value(printed, "train error")
@@ -68,7 +68,7 @@ def test_cosine_learns_the_curve_as_the_document_s_program_does(run: Run) -> Non
 
 @pytest.mark.parametrize("target", ["cos", "sin", "tan"])
 @pytest.mark.parametrize("engine", ["autograd", "handderived"])
-def test_cosine_finds_the_gradients_derived_by_hand(run: Run, target: str, engine: str) -> None:
+def test_cosine_gradients_equal_those_derived_by_hand(run: Run, target: str, engine: str) -> None:
     printed = run("cosine.py", "--epochs", "3", "--target", target, "--engine", engine)
     assert value(printed, "its largest difference") <= 1e-12 * value(printed, "largest gradient")
     assert is_drawn(Path("cosine.png"))
@@ -88,17 +88,17 @@ def test_cosine_has_the_same_result_with_both_engines(run: Run) -> None:
         assert value(by_autograd, row) == value(by_hand, row)
 
 
-def test_digits_shows_its_mistakes(run: Run) -> None:
+def test_digits_draws_its_mistakes(run: Run) -> None:
     printed = run("digits.py", "--epochs", "2", "--output", "mistakes.png")
     assert value(printed, "mistakes") > 0
     assert is_drawn(Path("mistakes.png"))
 
 
-def test_digits_reads_what_it_never_saw(run: Run) -> None:
+def test_digits_reaches_95_percent_on_held_out_images(run: Run) -> None:
     assert value(run("digits.py", "--no-plot"), "read right of 450 held out") >= 95
 
 
-def test_classification_reads_what_it_never_saw_and_stops_early(run: Run) -> None:
+def test_classification_reaches_97_percent_and_stops_early(run: Run) -> None:
     printed = run("classification.py", "--no-plot")
     assert value(printed, "read right of 450 held out") >= 97.5
     assert value(printed, "epochs") == value(printed, "the best of them") + 20 < 200
@@ -108,13 +108,13 @@ def test_classification_reads_what_it_never_saw_and_stops_early(run: Run) -> Non
     assert validation_losses.index(min(validation_losses)) + 1 == value(printed, "the best of them")
 
 
-def test_classification_shows_its_layers_and_its_learning_curves(run: Run) -> None:
+def test_classification_prints_its_layers_and_draws_learning_curves(run: Run) -> None:
     printed = run("classification.py", "--epochs", "2", "--output", "curves.png")
     assert re.search(r"^  2 +BatchNorm1d +\(64, 128\) +256 +256$", printed, re.MULTILINE)
     assert is_drawn(Path("curves.png"))
 
 
-def test_classification_goes_on_from_its_checkpoint_as_if_nothing_had_happened(run: Run) -> None:
+def test_classification_resumed_from_its_checkpoint_has_the_same_result(run: Run) -> None:
     at_once = run(
         "classification.py", "--no-plot", "--epochs", "4", "--checkpoint", "a.safetensors"
     )
@@ -127,9 +127,9 @@ def test_classification_goes_on_from_its_checkpoint_as_if_nothing_had_happened(r
     assert without_seconds(finished) == without_seconds(at_once)
 
 
-def test_classification_resumes_only_what_it_saved_itself(run: Run) -> None:
-    refusal = run.refusal("classification.py", "--resume")
-    assert "there is no 'classification.safetensors'; train without --resume first" in refusal
+def test_classification_resumes_only_its_own_checkpoints(run: Run) -> None:
+    error = run.error("classification.py", "--resume")
+    assert "there is no 'classification.safetensors'; train without --resume first" in error
 
     run("classification.py", "--no-plot", "--epochs", "1")
     with pytest.raises(SystemExit, match="is not of a run with --seed 3, and other seeds hold out"):
@@ -147,7 +147,7 @@ def test_regression_is_as_good_as_a_linear_model(run: Run) -> None:
     assert linear > 0.3
 
 
-def test_regression_draws_and_saves_a_model_that_takes_measurements_as_they_come(run: Run) -> None:
+def test_regression_draws_and_saves_a_model_that_standardises_measurements(run: Run) -> None:
     run(
         "regression.py", "--epochs", "2", "--output", "learned.png", "--checkpoint", "b.safetensors"
     )
@@ -158,7 +158,7 @@ def test_regression_draws_and_saves_a_model_that_takes_measurements_as_they_come
     assert np.allclose(saved["measurement_std"].numpy(), measurements.std(0), rtol=0.2)
 
 
-def test_either_prints_the_same_numbers_under_both_libraries(run: Run) -> None:
+def test_either_prints_the_same_numbers_with_both_libraries(run: Run) -> None:
     pytest.importorskip("torch", reason="the other library is PyTorch")
     ours, theirs = (
         re.findall(r"\d+\.\d+", run("either.py", "--library", library, "--seed", "1"))
@@ -168,10 +168,10 @@ def test_either_prints_the_same_numbers_under_both_libraries(run: Run) -> None:
     np.testing.assert_allclose(np.array(ours, float), np.array(theirs, float), rtol=0, atol=1e-10)
 
 
-def test_either_says_that_a_library_is_missing(run: Run) -> None:
+def test_either_reports_a_missing_library(run: Run) -> None:
     run.monkeypatch.setitem(sys.modules, "torch", None)
-    refusal = run.refusal("either.py", "--library", "torch")
-    assert "install torch, or leave the option out" in refusal
+    error = run.error("either.py", "--library", "torch")
+    assert "install torch, or leave the option out" in error
 
 
 DRAWING = ["cosine.py", "digits.py", "classification.py", "regression.py"]
@@ -179,7 +179,7 @@ SAVING = ["classification.py", "regression.py"]
 
 
 @pytest.mark.parametrize("script", [*DRAWING, "either.py"])
-def test_the_seed_decides(run: Run, script: str) -> None:
+def test_the_seed_determines_the_result(run: Run, script: str) -> None:
     options = ["--epochs", "2", *(["--no-plot"] if script in DRAWING else [])]
     first, again, other = (without_seconds(run(script, *options, "--seed", seed)) for seed in "112")
     assert first == again
@@ -237,18 +237,18 @@ def test_the_seed_decides(run: Run, script: str) -> None:
         (["either.py"], ["--library", "jax"], "--library: invalid choice: 'jax' (choose from "),
     ],
 )
-def test_bad_options_are_refused(
+def test_invalid_options_are_errors(
     run: Run, scripts: list[str], options: list[str], message: str
 ) -> None:
     for script in scripts:
-        assert message in run.refusal(script, *options)
+        assert message in run.error(script, *options)
         assert not list(Path().iterdir())
 
 
 @pytest.mark.parametrize("option", ["--target", "--engine"])
-def test_cosine_lists_what_there_is_to_choose(run: Run, option: str) -> None:
-    refusal = run.refusal("cosine.py", option, "cot")
-    assert f"{option}: invalid choice: 'cot' (choose from " in refusal
+def test_cosine_lists_valid_choices(run: Run, option: str) -> None:
+    error = run.error("cosine.py", option, "cot")
+    assert f"{option}: invalid choice: 'cot' (choose from " in error
 
 
 def test_the_compiled_program_cites_the_formulas_and_learns_the_curve(run: Run) -> None:
@@ -273,7 +273,7 @@ def test_help_does_not_import_large_libraries(script: str) -> None:
     assert done.stdout.endswith("set()\n")
 
 
-def test_the_extra_examples_has_all_that_they_import() -> None:
+def test_the_extra_examples_has_all_imported_packages() -> None:
     extras = tomllib.loads((EXAMPLES.parent / "pyproject.toml").read_text("utf-8"))["project"]
     extras = extras["optional-dependencies"]
     listed = " ".join([*extras["examples"], *extras["plot"], *extras["testing"]])

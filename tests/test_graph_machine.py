@@ -1,9 +1,9 @@
-"""Random programs of operations, in-place changes and backward passes, against dual numbers.
+"""Random programs of ops, in-place changes and backward passes, compared with dual numbers.
 
-The reference carries, beside each tensor, its derivative for every element of every tensor made
-by hand, worked out in plain NumPy from the values that the operation saw. Whatever is changed in
-place afterwards, a backward pass yields these numbers, or an error; and it yields no error unless
-something that it went through was changed, or used.
+The reference stores with each tensor its derivatives by all elements of all leaves, computed in
+NumPy from the values that the ops read. Whatever changes in place afterwards, a backward pass
+returns these derivatives or raises an error; it raises only if something on its path was changed
+or freed.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ floats = numbers(-2, 2)
 
 @dataclass(eq=False)
 class Call:
-    """An operation that was recorded: what it saw, and whether it can still be walked."""
+    """A recorded call: the arrays it read, whether one changed, and whether the graph is freed."""
 
     arrays: list[np.ndarray]
     calls: list[Call]
-    touched: bool = False
-    used: bool = False
+    changed: bool = False
+    freed: bool = False
 
     def all(self) -> list[Call]:
-        found = [self]
-        for call in found:
-            found += [c for c in call.calls if c not in found]
-        return found
+        result = [self]
+        for call in result:
+            result += [c for c in call.calls if c not in result]
+        return result
 
 
 @dataclass(eq=False)
 class Dual:
-    """A tensor with its derivatives, an axis of the leaf's elements before its own axes."""
+    """A tensor and its derivatives by all leaves; axis 0 is that of the elements of the leaf."""
 
     tensor: Any
     slopes: dict[Dual, np.ndarray] = field(default_factory=dict)
@@ -60,12 +60,12 @@ class Dual:
 
 
 def times(slope: np.ndarray, factor: np.ndarray, ndim: int) -> np.ndarray:
-    """Return a slope times a factor, broadcast, though the slope has one axis more in front."""
+    """Return `slope`, which has one more leading axis, times the broadcast `factor`."""
     short = ndim - (slope.ndim - 1)
     return slope.reshape(slope.shape[:1] + (1,) * short + slope.shape[1:]) * factor
 
 
-# Operations: on tensors, and the factors of their derivatives on the arrays that they see.
+# Ops of tensors, and the factors of their derivatives, of arrays.
 ELEMENTWISE: dict[str, tuple[Any, Any]] = {
     "add": (lambda x, y: x + y, lambda x, y: (1, 1)),
     "subtract": (lambda x, y: x - y, lambda x, y: (1, -1)),
@@ -84,7 +84,7 @@ ELEMENTWISE: dict[str, tuple[Any, Any]] = {
     "scale": (lambda x: 0.5 * x - 1, lambda x: (0.5,)),
 }
 RESHAPING: dict[str, tuple[Any, Any]] = {
-    "turn": (lambda x: x.mT if x.ndim > 1 else x.view(-1), np.transpose),
+    "transpose": (lambda x: x.mT if x.ndim > 1 else x.view(-1), np.transpose),
     "flatten": (lambda x: x.reshape(-1), lambda a: a.reshape(-1)),
     "reverse": (
         lambda x: x[..., ::-1] if x.ndim else x[...],
@@ -104,13 +104,13 @@ CHANGES: dict[str, Any] = {
     "no_grad": lambda t, c: t.add_(c),
     "augmented": lambda t, c: t.data.__isub__(c),
     "slice": lambda t, c: t.data.reshape(-1)[:1].fill_(c),
-    "turned": lambda t, c: t.data.T.add_(c),
+    "transposed": lambda t, c: t.data.T.add_(c),
     "setitem": lambda t, c: t.data.__setitem__(..., c),
     "shared": lambda t, c: tg.from_numpy(t._array).mul_(c),
     "clamp": lambda t, c: t.detach().clamp_(c - 1, c),
     "zero": lambda t, c: t.detach().zero_(),
     "copy": lambda t, c: t.data.copy_(tg.tensor(c)),
-    "drawn": lambda t, c: t.data.uniform_(-1, 1),
+    "random": lambda t, c: t.data.uniform_(-1, 1),
 }
 
 
@@ -119,7 +119,7 @@ class Programs(RuleBasedStateMachine):
         super().__init__()
         self.duals: list[Dual] = []
         self.calls: list[Call] = []
-        self.places: list[Any] = []
+        self.indices: list[Any] = []
 
     def leaves(self) -> list[Dual]:
         return [d for d in self.duals if d.tensor.is_leaf and d.tensor.requires_grad]
@@ -127,27 +127,27 @@ class Programs(RuleBasedStateMachine):
     def chosen(self, k: int) -> Dual:
         return self.duals[k % len(self.duals)]
 
-    def note(
-        self, tensor: Any, saw: list[Any], slopes: dict[Dual, np.ndarray], *made_of: Dual
+    def add(
+        self, tensor: Any, saw: list[Any], slopes: dict[Dual, np.ndarray], *operands: Dual
     ) -> None:
-        """Keep a result with its reference, as far as it is recorded."""
+        """Store a result with its reference."""
         if np.abs(tensor.numpy()).max(initial=0) > LARGEST or tensor.shape not in SHAPES:
             return
         assert tensor.requires_grad == bool(slopes)
         dual = Dual(tensor, slopes)
         if slopes:
-            calls = [d.call for d in made_of if d.call is not None]
+            calls = [d.call for d in operands if d.call is not None]
             dual.call = Call([*saw, dual.array], calls)
             self.calls.append(dual.call)
         self.duals.append(dual)
 
-    # What programs are made of
+    # Steps
 
     @initialize(a=hnp.arrays(float, (2, 2), elements=floats), b=floats)
     def first(self, a: np.ndarray, b: float) -> None:
         self.make(a, requires_grad=True)
         self.make(np.asarray(b), requires_grad=True)
-        self.places.append(tg.tensor([1, 0]))
+        self.indices.append(tg.tensor([1, 0]))
 
     @rule(
         a=st.sampled_from(SHAPES).flatmap(lambda s: hnp.arrays(float, s, elements=floats)),
@@ -175,10 +175,10 @@ class Programs(RuleBasedStateMachine):
         if recorded:
             for d, factor in zip(operands, factors(*(np.array(a) for a in saw)), strict=True):
                 for leaf, slope in d.slopes.items():
-                    share = times(slope, np.asarray(factor), out.ndim)
-                    share = np.broadcast_to(share, (slope.shape[0], *out.shape))
-                    slopes[leaf] = slopes.get(leaf, 0) + share
-        self.note(out, saw, slopes, *operands)
+                    term = times(slope, np.asarray(factor), out.ndim)
+                    term = np.broadcast_to(term, (slope.shape[0], *out.shape))
+                    slopes[leaf] = slopes.get(leaf, 0) + term
+        self.add(out, saw, slopes, *operands)
 
     @rule(name=st.sampled_from(sorted(RESHAPING)), i=pick)
     def reshaping(self, name: str, i: int) -> None:
@@ -188,7 +188,7 @@ class Programs(RuleBasedStateMachine):
             leaf: np.array([same(s) for s in slope]) if len(slope) else slope
             for leaf, slope in d.slopes.items()
         }
-        self.note(call(d.tensor), [d.array], slopes, d)
+        self.add(call(d.tensor), [d.array], slopes, d)
 
     @rule(i=pick, j=pick)
     def matmul(self, i: int, j: int) -> None:
@@ -198,15 +198,15 @@ class Programs(RuleBasedStateMachine):
         slopes: dict[Dual, np.ndarray] = {leaf: s @ b.array for leaf, s in a.slopes.items()}
         for leaf, s in b.slopes.items():
             slopes[leaf] = slopes.get(leaf, 0) + a.array @ s
-        self.note(a.tensor @ b.tensor, [a.array, b.array], slopes, a, b)
+        self.add(a.tensor @ b.tensor, [a.array, b.array], slopes, a, b)
 
     @rule(i=pick, k=pick)
     def take(self, i: int, k: int) -> None:
-        d, at = self.chosen(i), self.places[k % len(self.places)]
+        d, at = self.chosen(i), self.indices[k % len(self.indices)]
         if not d.tensor.ndim or d.tensor.shape[0] != 2:
             return
         slopes = {leaf: slope[:, at.numpy()] for leaf, slope in d.slopes.items()}
-        self.note(d.tensor[at], [d.array, at.numpy()], slopes, d)
+        self.add(d.tensor[at], [d.array, at.numpy()], slopes, d)
 
     @rule(i=pick, how=st.sampled_from(["data", "detach"]))
     def share(self, i: int, how: str) -> None:
@@ -214,15 +214,15 @@ class Programs(RuleBasedStateMachine):
         self.duals.append(Dual(t.data if how == "data" else t.detach()))
 
     @rule(a=st.lists(st.integers(0, 1), min_size=2, max_size=2))
-    def place(self, a: list[int]) -> None:
-        self.places.append(tg.tensor(a))
+    def new_index(self, a: list[int]) -> None:
+        self.indices.append(tg.tensor(a))
 
     # Changes
 
-    def touch(self, array: np.ndarray) -> None:
+    def mark_changed(self, array: np.ndarray) -> None:
         for call in self.calls:
             if any(np.shares_memory(array, a) for a in call.arrays):
-                call.touched = True
+                call.changed = True
 
     @rule(i=pick, how=st.sampled_from(sorted(CHANGES)), c=floats)
     def change(self, i: int, how: str, c: float) -> None:
@@ -231,7 +231,7 @@ class Programs(RuleBasedStateMachine):
         with tg.no_grad():
             CHANGES[how](t, c)
         assert np.shares_memory(t.numpy(), before)
-        self.touch(before)
+        self.mark_changed(before)
 
     @rule(i=pick, c=floats)
     def refused_change(self, i: int, c: float) -> None:
@@ -245,18 +245,18 @@ class Programs(RuleBasedStateMachine):
         assert np.array_equal(t.numpy(), before)
 
     @rule(k=pick, v=st.integers(0, 1))
-    def move(self, k: int, v: int) -> None:
-        at = self.places[k % len(self.places)]
+    def change_index(self, k: int, v: int) -> None:
+        at = self.indices[k % len(self.indices)]
         at.fill_(v)
-        self.touch(at.numpy())
+        self.mark_changed(at.numpy())
 
     @rule(i=pick, c=floats)
     def replace(self, i: int, c: float) -> None:
         leaf = self.leaves()[i % len(self.leaves())]
-        self.touch(leaf.array)
+        self.mark_changed(leaf.array)
         leaf.tensor.data = tg.full(leaf.tensor.shape, c)
 
-    # Walks
+    # Backward passes
 
     @precondition(lambda self: self.calls)
     @rule(
@@ -265,7 +265,7 @@ class Programs(RuleBasedStateMachine):
         retain=st.booleans(),
         how=st.sampled_from(["backward", "grad", "hook", "inputs"]),
     )
-    def walk(self, k: int, seed: int, retain: bool, how: str) -> None:
+    def backward(self, k: int, seed: int, retain: bool, how: str) -> None:
         roots = [d for d in self.duals if d.call is not None]
         root = roots[k % len(roots)]
         weights = cotangent(root.tensor.shape, seed)
@@ -274,19 +274,19 @@ class Programs(RuleBasedStateMachine):
             leaf: np.asarray([(weights * s).sum() for s in slope]).reshape(leaf.tensor.shape)
             for leaf, slope in root.slopes.items()
         }
-        kept = [(d, d.tensor.grad) for d in self.leaves()]
+        before = [(d, d.tensor.grad) for d in self.leaves()]
         try:
-            got = self.walked(root, tg.from_numpy(weights), expected, retain=retain, how=how)
+            got = self.run_backward(root, tg.from_numpy(weights), expected, retain=retain, how=how)
         except (GraphError, ZeroDivisionError):
             got = None
         if got is None:
-            assert how == "hook" or any(c.used or c.touched for c in calls)
-            assert all(d.tensor.grad is g for d, g in kept)
+            assert how == "hook" or any(c.freed or c.changed for c in calls)
+            assert all(d.tensor.grad is g for d, g in before)
             return
-        assert not any(c.used for c in calls)
+        assert not any(c.freed for c in calls)
         if not retain:
             for c in calls:
-                c.used = True
+                c.freed = True
         for leaf, e in expected.items():
             if leaf in got:
                 if how == "grad":
@@ -294,13 +294,15 @@ class Programs(RuleBasedStateMachine):
                 else:
                     leaf.grad = e if leaf.grad is None else leaf.grad + e
 
-    def walked(self, root: Dual, weights: Any, expected: Any, *, retain: bool, how: str) -> Any:
+    def run_backward(
+        self, root: Dual, weights: Any, expected: Any, *, retain: bool, how: str
+    ) -> Any:
         leaves = list(expected)
         if how == "grad":
-            found = tg.autograd.grad(
+            gradients = tg.autograd.grad(
                 root.tensor, [d.tensor for d in leaves], weights, retain_graph=retain
             )
-            return dict(zip(leaves, found, strict=True))
+            return dict(zip(leaves, gradients, strict=True))
         if how == "inputs":
             root.tensor.backward(
                 weights, retain_graph=retain, inputs=[d.tensor for d in leaves[:1]]
@@ -317,13 +319,13 @@ class Programs(RuleBasedStateMachine):
         return leaves
 
     @rule(i=pick)
-    def forget(self, i: int) -> None:
+    def clear_grad(self, i: int) -> None:
         leaf = self.leaves()[i % len(self.leaves())]
         leaf.tensor.grad = leaf.grad = None
 
     def teardown(self) -> None:
         for d in self.duals:
-            # the slot, since reading `.grad` of a tensor that is not a leaf warns
+            # the slot, since reading the `.grad` of a result warns
             assert (d.tensor._grad is None) == (d.grad is None)
             if d.grad is not None:
                 close(d.tensor._grad.numpy(), d.grad, tolerance=1e-9)

@@ -22,7 +22,7 @@ LAYERS = [
     *("serialization utils handderived", "testing compiler viz parallel", "__init__"),
 ]
 LAYER = {name: k for k, names in enumerate(LAYERS) for name in names.split()}
-# What is imported late on purpose, where a comment says why.
+# Imports inside functions, where a comment states the reason.
 ALLOWED = {("tensor", "autograd"), ("tensor", "viz"), ("nn", "viz"), ("optim", "viz")}
 
 

@@ -1,4 +1,4 @@
-"""Changes in place: allowed where no graph needs the value, found out where one does."""
+"""In-place methods: allowed where no graph needs the value, detected where one does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Ways to memory that two tensors share, of a tensor of shape (2, 3).
+# Tensors that share memory with a tensor of shape (2, 3).
 SHARING: dict[str, Callable[[Any], Any]] = {
     "data": lambda x: x.data,
     "data of data": lambda x: x.data.data,
@@ -48,12 +48,12 @@ SHARING: dict[str, Callable[[Any], Any]] = {
     "unsqueeze": lambda x: x.data.unsqueeze(0),
     "split": lambda x: x.data.split(1)[1],
     "chunk": lambda x: x.data.chunk(3, 1)[2],
-    "flip by slice of a turned view": lambda x: x.data.T[::-1],
+    "reversed slice of a transposed view": lambda x: x.data.T[::-1],
     "contiguous": lambda x: x.data.contiguous(),
     "a result's detach": lambda x: x.reshape(-1).detach(),
     "a cast to itself": lambda x: x.data.to(x.dtype),
 }
-# Ways to change a tensor in place, all of which change its first element.
+# In-place changes of a tensor, all of which change its first element.
 CHANGING: dict[str, Callable[[Any], Any]] = {
     "add_": lambda t: t.add_(1.0),
     "sub_": lambda t: t.sub_(1.0),
@@ -79,9 +79,7 @@ CHANGING: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("sharing", sorted(SHARING))
 @given(how=st.sampled_from(sorted(CHANGING)), seed=seeds)
 @settings(max_examples=25)
-def test_a_change_through_any_tensor_that_shares_the_memory_is_found(
-    sharing: str, how: str, seed: int
-):
+def test_an_in_place_change_through_any_alias_is_detected(sharing: str, how: str, seed: int):
     a = cotangent((2, 3), seed)
     x = T(a)
     product = x * x
@@ -96,14 +94,14 @@ def test_a_change_through_any_tensor_that_shares_the_memory_is_found(
     ):
         product.sum().backward()
     assert x.grad is None
-    # Computed anew it is right.
+    # A new forward pass has the correct gradient.
     weights = cotangent((2, 3), seed)
     (x * x).backward(tg.from_numpy(weights))
     close(checked_array(x.grad, x), 2 * a * weights, tolerance=1e-15)
 
 
 @given(st.sampled_from(sorted(SHARING)), st.sampled_from(sorted(CHANGING)), seeds)
-def test_a_change_of_what_no_rule_reads_is_allowed(sharing: str, how: str, seed: int):
+def test_changing_values_that_no_rule_reads_is_allowed(sharing: str, how: str, seed: int):
     def only_shapes(x: Any) -> Any:
         y = tg.cat([x, x.reshape(3, 2).T, -x / 3]).transpose(0, 1)
         y = tg.stack([y, y.clone()]).flatten(1)[:, ::-1].expand(2, 2, 18)
@@ -121,7 +119,7 @@ def test_a_change_of_what_no_rule_reads_is_allowed(sharing: str, how: str, seed:
     close(checked_array(x.grad, x), expected, tolerance=1e-14)
 
 
-# What each operation reads: its operands, and the result or not.
+# Which operands each op reads, and whether it reads its result (o).
 @pytest.mark.parametrize(
     ("function", "reads"),
     [
@@ -145,7 +143,9 @@ def test_a_change_of_what_no_rule_reads_is_allowed(sharing: str, how: str, seed:
 )
 @given(st.sampled_from("xyo"), seeds)
 @settings(max_examples=12)
-def test_exactly_what_is_read_must_stay(function: Any, reads: str, moved: str, seed: int):
+def test_changing_exactly_the_values_that_are_read_raises(
+    function: Any, reads: str, changed: str, seed: int
+):
     x, y = T(cotangent((2, 3), seed)), T(cotangent((2, 3), seed + 1) - 1)
     expected = gradients(
         lambda x, y: (
@@ -157,8 +157,8 @@ def test_exactly_what_is_read_must_stay(function: Any, reads: str, moved: str, s
     x.grad = y.grad = None
     out = function(x, y)
     weights = tg.from_numpy(cotangent(out.shape, seed))
-    {"x": x, "y": y, "o": out}[moved].data.add_(1)
-    if moved in reads:
+    {"x": x, "y": y, "o": out}[changed].data.add_(1)
+    if changed in reads:
         with pytest.raises(GraphError, match="changed in place"):
             out.backward(weights)
         return
@@ -168,7 +168,7 @@ def test_exactly_what_is_read_must_stay(function: Any, reads: str, moved: str, s
             close(t.grad.numpy(), e, tolerance=1e-13)
 
 
-def test_index_tensors_that_change_afterwards_do_not_move_the_gradient():
+def test_changing_an_index_afterwards_does_not_change_the_gradient():
     x = T(np.array([1.0, 2.0, 3.0]))
     weights = tg.tensor([2.0, 3.0])
     raw = np.array([0, 1])
@@ -189,7 +189,7 @@ def test_index_tensors_that_change_afterwards_do_not_move_the_gradient():
 
 
 @pytest.mark.parametrize("kind", ["gather", "where", "masked_fill"])
-def test_operands_that_choose_are_watched_too(kind: str):
+def test_changing_an_index_or_a_condition_raises(kind: str):
     x = T(np.array([1.0, 2.0, 3.0]))
     chooser = tg.tensor([0, 1, 1]) if kind == "gather" else tg.tensor([True, False, False])
     out = {
@@ -213,7 +213,7 @@ def test_a_replaced_array_counts_as_changed():
     assert x.grad.tolist() == [10, 10]
 
 
-def test_replaced_arrays_must_have_gradients_still():
+def test_data_of_a_tensor_that_requires_grad_must_be_float():
     x = T(np.ones(2))
     with pytest.raises(DtypeError, match=r"int64.*(float|double)"):
         x.data = tg.tensor([1, 2])
@@ -223,7 +223,7 @@ def test_replaced_arrays_must_have_gradients_still():
     assert plain.tolist() == [1, 2]
 
 
-def test_a_change_that_failed_is_no_change_and_one_that_failed_half_way_is_one():
+def test_a_change_that_raises_counts_only_if_it_has_written():
     x = T(np.array([1.0, 1e308]))
     out = (x * tg.tensor([3.0, 0.0])).sum()
     squares = (x * 1e-308 * x).sum()
@@ -241,7 +241,7 @@ def test_a_change_that_failed_is_no_change_and_one_that_failed_half_way_is_one()
     assert x.grad.tolist() == [3, 0]
 
 
-def test_the_update_after_backward_is_fine_in_all_its_spellings():
+def test_updates_after_backward_in_all_spellings():
     w = T(np.array([1.0, 2.0]))
     lr = 0.5
     for k in range(1, 4):
@@ -258,18 +258,18 @@ def test_the_update_after_backward_is_fine_in_all_its_spellings():
     assert w.requires_grad
 
 
-# What would have to be recorded is refused
+# Errors while recording
 
 
 @pytest.mark.parametrize("how", sorted(CHANGING))
-def test_a_tensor_that_requires_grad_is_not_changed_while_recording(how: str):
+def test_changing_a_leaf_that_requires_grad_raises_while_recording(how: str):
     x = T(np.array([[1.0, 2.0]]))
     before = x.numpy().copy()
-    with pytest.raises(GraphError, match="Two ways work") as told:
+    with pytest.raises(GraphError, match="Two ways work") as raised:
         CHANGING[how](x)
     change = "[i] = y" if how.startswith("setitem") else " -= lr * w.grad"
-    assert f"with no_grad(): w{change}" in str(told.value)
-    assert f"w.data{change}" in str(told.value)
+    assert f"with no_grad(): w{change}" in str(raised.value)
+    assert f"w.data{change}" in str(raised.value)
     assert np.array_equal(x.numpy(), before)
     (x * 2).sum().backward()
     with tg.no_grad():
@@ -282,7 +282,7 @@ IN_PLACE = [how for how in sorted(CHANGING) if how[1:] != "=" and not how.starts
 
 
 @pytest.mark.parametrize("how", IN_PLACE)
-def test_a_recorded_result_is_not_changed_while_recording(how: str):
+def test_changing_a_recorded_result_raises_while_recording(how: str):
     x = T(np.array([[1.0, 2.0]]))
     y = x * 2
     before = y.numpy().copy()
@@ -292,7 +292,7 @@ def test_a_recorded_result_is_not_changed_while_recording(how: str):
     y.sum().backward()
 
 
-def test_a_value_that_requires_grad_is_not_written_into_a_plain_tensor():
+def test_writing_a_value_that_requires_grad_into_a_plain_tensor_raises():
     x, plain = T(np.ones(2)), tg.zeros(2)
     for change in (
         lambda: plain.add_(x),
@@ -323,7 +323,7 @@ def test_augmented_assignment_between_recorded_tensors_rebinds(a: Any, b: Any, s
         z -= 2.0
         z /= y * y
         third = tg.ones(2)
-        third += z  # a plain tensor takes part by being rebound, too
+        third += z  # a plain tensor is rebound, too
         assert first.tolist() == a.tolist()
         assert second.tolist() == (a + b).tolist()
         return third
@@ -334,11 +334,11 @@ def test_augmented_assignment_between_recorded_tensors_rebinds(a: Any, b: Any, s
     close(got[1], weights * (-(a / b**2) + 4 / b**3), tolerance=1e-12)
 
 
-# In place: against the same change of an array
+# Compared with the same change of an array
 
 
 @given(st.data(), st.sampled_from(FLOATS))
-def test_methods_change_memory_as_numpy_does(data: Any, dtype: Any):
+def test_in_place_methods_equal_numpy(data: Any, dtype: Any):
     drawn = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=1, base_shape=(2, 3)))
     a = data.draw(arrays((2, 3), dtype=dtype))
     b = data.draw(arrays(drawn.input_shapes[0], dtype=dtype, low=0.5))
@@ -441,7 +441,7 @@ def test_shapes_changed_in_place(a: Any):
 
 
 @given(st.data(), arrays((3, 2)))
-def test_setting_items_as_numpy_does(data: Any, a: Any):
+def test_setitem_equals_numpy(data: Any, a: Any):
     at = data.draw(
         hnp.basic_indices(a.shape, allow_newaxis=True)
         | hnp.integer_array_indices(a.shape)
@@ -467,7 +467,7 @@ def test_setting_items_as_numpy_does(data: Any, a: Any):
 
 
 @given(arrays((3, 3)))
-def test_memory_that_overlaps_itself_is_read_before_it_is_written(a: Any):
+def test_overlapping_memory_is_read_before_it_is_written(a: Any):
     t = tg.tensor(a)
     t.add_(t.T)
     assert np.array_equal(t.numpy(), a + a.T)
@@ -479,7 +479,7 @@ def test_memory_that_overlaps_itself_is_read_before_it_is_written(a: Any):
     assert np.array_equal(t.numpy(), a[::-1].T)
 
 
-def test_dtypes_are_kept_or_refused():
+def test_in_place_methods_preserve_the_dtype_or_raise():
     whole = tg.tensor([1, 2])
     with pytest.raises(DtypeError, match=r"add_ cannot change a tensor \(2,\) int64 by \(\) "):
         whole.add_(0.5)
@@ -496,7 +496,7 @@ def test_dtypes_are_kept_or_refused():
         single.clamp_()
 
 
-def test_read_only_memory_is_not_written():
+def test_changing_read_only_memory_raises():
     for t in (
         tg.zeros(3, 1).expand(3, 4),
         tg.from_numpy(np.broadcast_to(np.zeros(3), (2, 3))),
@@ -511,7 +511,7 @@ def test_read_only_memory_is_not_written():
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_random_filling_stays_in_its_bounds_and_is_reproducible(seed: int):
+def test_random_fills_are_within_bounds_and_reproducible(seed: int):
     def filled(*calls: Any) -> list[Any]:
         tg.manual_seed(seed)
         return [call(tg.zeros(4, 3)).tolist() for call in calls]
@@ -536,7 +536,7 @@ def test_random_filling_stays_in_its_bounds_and_is_reproducible(seed: int):
         tg.zeros(2).uniform_(0, 1, 2)
 
 
-def test_a_change_that_numpy_makes_at_a_tensor_s_request_is_noticed():
+def test_a_change_by_a_ufunc_with_out_is_detected():
     x = T(np.array([1.0, 2.0, 3.0]))
     m = np.ones(3)
     t = tg.from_numpy(m)

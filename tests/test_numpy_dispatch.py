@@ -1,4 +1,4 @@
-"""Tensors among NumPy's arrays and functions: recorded with the right gradient, or refused."""
+"""Tensors in NumPy's operators and functions: recorded with the correct gradient, or an error."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ OPERATORS = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-FLAT = {"//", "==", "!=", "<", "<=", ">", ">="}
-# What may stand beside a tensor, made of an array.
+NO_GRADIENT = {"//", "==", "!=", "<", "<=", ">", ">="}
+# Kinds of the other operand, as functions of an array.
 OTHERS = {
     "array": lambda a: a,
     "read-only array": lambda a: np.broadcast_to(a, a.shape),
@@ -60,7 +60,7 @@ OTHERS = {
     seeds,
 )
 @settings(max_examples=40)
-def test_operators_in_either_order_with_anything_of_numbers(
+def test_operators_with_all_kinds_of_operands_in_both_orders(
     symbol: str, kind: str, reflected: bool, a: Any, b: Any, seed: int
 ):
     # No two of these are equal, so that comparisons are away from their jumps.
@@ -85,11 +85,11 @@ def test_operators_in_either_order_with_anything_of_numbers(
     expected = both(x.numpy(), plain)
     assert np.array_equal(out.numpy(), expected)
     assert out.dtype == expected.dtype
-    assert out.requires_grad is (symbol not in FLAT)
+    assert out.requires_grad is (symbol not in NO_GRADIENT)
     if out.requires_grad:
         (got,) = gradients(lambda x: both(x, other), [x], seed)
-        (wanted,) = slopes(lambda x: both(x, plain), [x.numpy()], seed)
-        close(got, wanted, tolerance=1e-6)
+        (expected,) = slopes(lambda x: both(x, plain), [x.numpy()], seed)
+        close(got, expected, tolerance=1e-6)
 
 
 @given(
@@ -97,7 +97,7 @@ def test_operators_in_either_order_with_anything_of_numbers(
     numbers(0.5, 3),
     st.sampled_from(sorted(set(OPERATORS) - {"@"})),
 )
-def test_python_numbers_are_weak_and_numpys_are_not(a: Any, c: float, symbol: str):
+def test_python_numbers_do_not_promote_dtypes_as_numpys_do(a: Any, c: float, symbol: str):
     operate = OPERATORS[symbol]
     x = T(a)
     for both in (operate, lambda x, c: operate(c, x)):
@@ -109,10 +109,10 @@ def test_python_numbers_are_weak_and_numpys_are_not(a: Any, c: float, symbol: st
                 assert got.dtype == np.float32
 
 
-@pytest.mark.parametrize("made", ["ndarray += tensor", "tensor += ndarray"])
-def test_augmented_assignment_with_arrays(made: str):
+@pytest.mark.parametrize("order", ["ndarray += tensor", "tensor += ndarray"])
+def test_augmented_assignment_with_arrays(order: str):
     x, a = T(np.ones(2)), np.ones(2)
-    if made == "ndarray += tensor":
+    if order == "ndarray += tensor":
         for step in (operator.iadd, operator.imul, operator.imatmul, operator.ipow):
             with pytest.raises(GraphError, match=r"a = a \+ t"):
                 step(a, x)
@@ -243,15 +243,17 @@ FUNCTIONS = {
     "bincount": (lambda x: np.bincount([0, 2, 2], weights=x[0], minlength=4), None),
 }
 CUBE = np.random.default_rng(0).normal(size=(2, 3, 4))
-APART = np.array([1.0, 10.0, 100.0])  # of sums so far apart, the same is the largest nearby
+APART = np.array(
+    [1.0, 10.0, 100.0]
+)  # makes sums differ so much that their order is constant nearby
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 @given(seeds, st.sampled_from(FLOATS))
 @settings(max_examples=8)
-def test_numpys_functions_are_recorded_and_mean_what_numpy_means(name: str, seed: int, dtype: Any):
+def test_numpy_functions_equal_numpy_and_are_recorded(name: str, seed: int, dtype: Any):
     function, bounds = FUNCTIONS[name]
-    # Of a permutation, no two elements tie and none lies within reach of a bound.
+    # The elements of a permutation are distinct and away from all bounds.
     a = np.random.default_rng(seed).permutation(9).reshape(3, 3) * 0.19 - 0.71
     if bounds:
         a = bounds[0] + (a - a.min()) / np.ptp(a) * (bounds[1] - bounds[0])
@@ -262,15 +264,15 @@ def test_numpys_functions_are_recorded_and_mean_what_numpy_means(name: str, seed
     assert out.requires_grad
     expected = function(a)
     assert out.shape == expected.shape
-    if name != "dot(number)":  # where NumPy's own takes the number for float64
+    if name != "dot(number)":  # NumPy's treats the number as float64
         assert out.dtype == expected.dtype
     close(out.detach().numpy(), expected, tolerance=20 * np.finfo(dtype).eps)
     (got,) = gradients(function, [x], seed)
-    (wanted,) = slopes(function, [a.astype(float)], seed)
-    close(got, wanted, tolerance=1e-6 if dtype == np.float64 else 2e-5)
+    (expected,) = slopes(function, [a.astype(float)], seed)
+    close(got, expected, tolerance=1e-6 if dtype == np.float64 else 2e-5)
 
 
-def test_functions_without_a_slope_and_about_shapes():
+def test_numpy_functions_without_derivative_and_of_shapes():
     x = T(np.array([[0.2, -1.7], [2.5, 0.0]]))
     for function in (
         np.sign,
@@ -315,10 +317,10 @@ def test_functions_without_a_slope_and_about_shapes():
     assert np.linalg.slogdet(x).sign.item() == np.linalg.slogdet(x.numpy()).sign
 
 
-# What has no rule
+# Functions without a rule
 
 
-NOT_THERE = {
+WITHOUT_RULE = {
     "np.convolve": (np.convolve, lambda x: (x[0], np.ones(2))),
     "np.linalg.pinv": (np.linalg.pinv, lambda x: (x,)),
     "np.diff": (np.diff, lambda x: (x,)),
@@ -337,18 +339,16 @@ NOT_THERE = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(NOT_THERE))
+@pytest.mark.parametrize("name", sorted(WITHOUT_RULE))
 @pytest.mark.parametrize("recorded", [True, False])
-def test_a_function_without_a_rule_raises_with_the_line_that_would_add_one(
-    name: str, recorded: bool
-):
-    function, arguments = NOT_THERE[name]
+def test_a_function_without_a_rule_raises_with_the_code_that_adds_one(name: str, recorded: bool):
+    function, arguments = WITHOUT_RULE[name]
     x = T(np.array([[2.0, 1.0], [1.0, 3.0]]))
     if not recorded:
         x = x.detach()
-    with pytest.raises(NoRuleError) as told:
+    with pytest.raises(NoRuleError) as raised:
         function(*arguments(x))
-    message = str(told.value)
+    message = str(raised.value)
     assert message.startswith(
         f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, domain=(real"
     )
@@ -358,41 +358,41 @@ def test_a_function_without_a_rule_raises_with_the_line_that_would_add_one(
 @pytest.mark.parametrize(
     "name", ["np.convolve", "np.cbrt", "np.heaviside", "np.multiply.outer", "np.linalg.pinv"]
 )
-def test_the_line_that_would_add_a_rule_adds_one(name: str):
-    function, arguments = NOT_THERE[name]
+def test_the_code_in_the_message_adds_a_rule(name: str):
+    function, arguments = WITHOUT_RULE[name]
     x = T(np.array([[2.0, 1.0], [1.0, 3.0]]))
-    with pytest.raises(NoRuleError) as told:
+    with pytest.raises(NoRuleError) as raised:
         function(*arguments(x))
-    line = str(told.value).partition("Add one: ")[2].partition(", with the gradient")[0]
-    row = eval(line.replace("...", "g * 0"), {"tinygrad_fc": tg, "np": np, "real": real})  # noqa: S307  our own text
+    line = str(raised.value).partition("Add one: ")[2].partition(", with the gradient")[0]
+    op = eval(line.replace("...", "g * 0"), {"tinygrad_fc": tg, "np": np, "real": real})  # noqa: S307  our own text
     try:
         out = function(*arguments(x))
         plain = function(*(a.numpy() if isinstance(a, tg.Tensor) else a for a in arguments(x)))
         assert np.array_equal(out.numpy(), plain)
         assert out.requires_grad
     finally:
-        del registry[row], registry[function]
+        del registry[op], registry[function]
 
 
-def test_a_rule_for_a_function_of_scipys_is_a_line():
+def test_a_rule_can_be_added_for_a_scipy_function():
     special = pytest.importorskip("scipy.special")
     x = T(np.array([0.5, -1.0]))
     with pytest.raises(
         NoRuleError, match=r"tinygrad_fc\.op\(scipy\.special\.erf, domain=\(real, \)"
     ):
         special.erf(x)
-    row = tg.op(
+    op = tg.op(
         special.erf, domain=(real,), rules=(lambda g, out, x: g * 2 / np.pi**0.5 * np.exp(-x * x),)
     )
     try:
         (got,) = gradients(special.erf, [x], 0)
-        (wanted,) = slopes(special.erf, [x.numpy()], 0)
-        close(got, wanted)
+        (expected,) = slopes(special.erf, [x.numpy()], 0)
+        close(got, expected)
     finally:
-        del registry[row], registry[special.erf]
+        del registry[op], registry[special.erf]
 
 
-# What is refused
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ def test_a_rule_for_a_function_of_scipys_is_a_line():
         lambda x, a: np.clip(x, 0, 1, dtype=np.float32),
     ],
 )
-def test_arguments_that_are_not_there_are_refused_by_name(call: Any):
+def test_unsupported_arguments_raise_an_error_that_names_them(call: Any):
     x, a = T(np.ones(2)), np.zeros(2)
     with pytest.raises(
         DtypeError, match=r"of a tensor.*(where|dtype|casting|initial|order|mean|positional)"
@@ -424,7 +424,7 @@ def test_arguments_that_are_not_there_are_refused_by_name(call: Any):
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "text"),
     [
         (tg.exp, "exp takes 1 tensors or arrays; got 2 arguments"),
         (lambda x, y: tg.exp(x, y.numpy()), "exp takes 1"),
@@ -436,10 +436,10 @@ def test_arguments_that_are_not_there_are_refused_by_name(call: Any):
     ],
 )
 @pytest.mark.parametrize("recorded", [False, True])
-def test_a_function_writes_into_none_of_its_arguments(call: Any, told: str, recorded: bool):
-    # NumPy's take an array more, to write the result to.
+def test_additional_arguments_raise_and_are_not_written(call: Any, text: str, recorded: bool):
+    # NumPy's ufuncs take an additional array, to which they write the result.
     x, y = tg.tensor([1.0, 2.0], requires_grad=recorded), tg.zeros(2)
-    with pytest.raises(TypeError, match=told):
+    with pytest.raises(TypeError, match=text):
         call(x, y)
     assert y.tolist() == [0, 0]
 
@@ -461,7 +461,7 @@ def test_a_function_writes_into_none_of_its_arguments(call: Any, told: str, reco
         lambda x, a: np.dot(x, x, out=a[:1].reshape(())),
     ],
 )
-def test_a_gradient_is_not_lost_in_an_array_that_is_written(call: Any):
+def test_writing_a_recorded_tensor_into_an_array_raises(call: Any):
     x, a = T(np.ones(2)), np.zeros(2)
     with pytest.raises((GraphError, DtypeError, NoRuleError)):
         call(x, a)
@@ -489,19 +489,19 @@ def test_a_gradient_is_not_lost_in_an_array_that_is_written(call: Any):
         lambda x: tg.tensor([[x]]),
     ],
 )
-def test_a_conversion_that_would_drop_the_gradient_is_refused(call: Any):
+def test_a_conversion_that_would_drop_the_gradient_raises(call: Any):
     x = T(np.ones(2))
     with pytest.raises((GraphError, NoRuleError, BufferError), match=r"detach|numpy\(\)"):
         call(x)
 
 
 @given(arrays((2,)))
-def test_a_tensor_that_records_nothing_is_an_array_to_numpy(a: Any):
+def test_an_unrecorded_tensor_converts_to_an_array(a: Any):
     x = tg.tensor(a)
     assert np.shares_memory(np.asarray(x), x.numpy())
     assert not np.asarray(x).flags.writeable
-    made = np.array(x)
-    made += 1
+    array = np.array(x)
+    array += 1
     assert np.array_equal(x.numpy(), a)
     assert np.asarray(x, dtype=np.float32).dtype == np.float32
     assert np.array_equal(np.array([x, x]), [a, a])
@@ -527,16 +527,14 @@ def test_a_tensor_that_records_nothing_is_an_array_to_numpy(a: Any):
 )
 @pytest.mark.parametrize("reflected", [False, True])
 @pytest.mark.parametrize("recorded", [False, True])
-def test_what_is_not_real_numbers_is_refused_and_makes_no_object_array(
-    other: Any, reflected: bool, recorded: bool
-):
+def test_operands_that_are_not_real_numbers_raise(other: Any, reflected: bool, recorded: bool):
     x = T(np.ones(2)) if recorded else tg.ones(2)
     for operate in (operator.add, operator.mul, operator.truediv, np.maximum):
         with pytest.raises((DtypeError, TypeError)):
             operate(other, x) if reflected else operate(x, other)
 
 
-def test_an_array_library_of_ones_own_gives_way_to_tensors():
+def test_operations_with_an_ndarray_subclass_return_tensors():
     class Other(np.ndarray):
         pass
 
@@ -549,7 +547,7 @@ def test_an_array_library_of_ones_own_gives_way_to_tensors():
 
 
 @given(arrays(hnp.array_shapes(max_dims=2, max_side=3)), seeds)
-def test_a_chain_of_numpys_functions_alone(a: Any, seed: int):
+def test_gradient_of_a_chain_of_numpy_functions(a: Any, seed: int):
     def chain(x: Any) -> Any:
         y = np.exp(-np.square(x)) + np.where(x > 0, np.sqrt(np.abs(x) + 1), 0.5 * x)
         return np.sum(np.stack([y, 2 * y]), axis=0) @ np.ones(y.shape[-1])
@@ -557,8 +555,8 @@ def test_a_chain_of_numpys_functions_alone(a: Any, seed: int):
     # Away from the jump of `where`.
     a = np.where(np.abs(a) < 0.01, 0.5, a)
     (got,) = gradients(chain, [T(a)], seed)
-    (wanted,) = slopes(chain, [a], seed)
-    close(got, wanted, tolerance=1e-7)
+    (expected,) = slopes(chain, [a], seed)
+    close(got, expected, tolerance=1e-7)
     weights = cotangent(np.shape(chain(a)), seed)
     x = T(a)
     (first,) = tg.autograd.grad(chain(x), x, tg.from_numpy(weights), create_graph=True)

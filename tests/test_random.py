@@ -1,4 +1,4 @@
-"""Random tensors: the right distributions, the same numbers again from the same state."""
+"""Random tensors: distributions, reproducibility, errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOATS = [tg.float64, tg.float32, tg.float16]
 shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
 seeds = st.integers(-(2**63), 2**64 - 1)
 
-# Draws of every kind: float32 and small integers use half of what the generator makes.
+# Draws of all kinds; float32 and small integers use half a word of the generator.
 DRAWS = [
     lambda g: tg.rand(3, generator=g),
     lambda g: tg.rand(3, generator=g, dtype=tg.float32),
@@ -43,7 +43,7 @@ def values(draws: Any, generator: Any) -> list[Any]:
 
 
 @given(seeds, draws, draws)
-def test_a_generator_goes_on_from_its_state_and_starts_again_from_its_seed(
+def test_a_generator_is_reproducible_from_its_state_and_its_seed(
     seed: int, before: Any, after: Any
 ):
     generator = tg.Generator()
@@ -51,27 +51,27 @@ def test_a_generator_goes_on_from_its_state_and_starts_again_from_its_seed(
     assert generator.initial_seed() == seed % 2**64
     first = values(before, generator)
     state = generator.get_state()
-    twins = [
+    copies = [
         tg.Generator().set_state(state),
         copy.deepcopy(generator),
         pickle.loads(pickle.dumps(generator)),
     ]
     then = values(after, generator)
-    for twin in twins:
-        assert values(after, twin) == then
-        assert twin.initial_seed() == generator.initial_seed()
+    for copied in copies:
+        assert values(after, copied) == then
+        assert copied.initial_seed() == generator.initial_seed()
     assert values(before, generator.manual_seed(seed)) == first
     assert (state.dtype, state.ndim) == (np.uint8, 1)
 
 
 @given(seeds, draws)
-def test_what_is_drawn_without_a_generator_comes_from_the_default_one(seed: int, draws: Any):
+def test_draws_without_a_generator_use_the_default_one(seed: int, draws: Any):
     assert tg.manual_seed(seed) is random.default_generator
-    found = values(draws, None)
-    assert found == values(draws, tg.Generator().manual_seed(seed))
+    drawn = values(draws, None)
+    assert drawn == values(draws, tg.Generator().manual_seed(seed))
 
 
-def test_a_new_generator_starts_as_pytorchs_does_and_seed_from_nowhere():
+def test_a_new_generator_has_the_seed_of_pytorch_and_seed_is_random():
     assert tg.Generator().initial_seed() == 67280421310721
     assert values(DRAWS, tg.Generator("cpu")) == values(DRAWS, tg.Generator())
     generator = tg.Generator()
@@ -79,11 +79,11 @@ def test_a_new_generator_starts_as_pytorchs_does_and_seed_from_nowhere():
     assert generator.seed() != generator.seed()
 
 
-def test_numpys_generator_serves_as_well():
+def test_a_numpy_generator_is_accepted():
     assert values(DRAWS, np.random.default_rng(0)) == values(DRAWS, np.random.default_rng(0))
 
 
-def test_threads_share_a_generator_and_no_number():
+def test_threads_draw_distinct_numbers_from_one_generator():
     generator = tg.Generator().manual_seed(0)
     expected = tg.rand(4000, generator=generator).tolist()
     generator.manual_seed(0)
@@ -100,40 +100,40 @@ def test_threads_share_a_generator_and_no_number():
 def test_shapes_dtypes_and_gradients(shape: Any, dtype: Any, requires_grad: bool):
     settings = {"dtype": dtype, "requires_grad": requires_grad, "device": "cpu"}
     for make in (tg.rand, tg.randn):
-        ways = [make(*shape, **settings), make(shape, **settings), make(size=shape, **settings)]
-        for made in ways:
-            assert (made.shape, made.dtype) == (shape, dtype)
-            assert made.requires_grad == requires_grad
+        calls = [make(*shape, **settings), make(shape, **settings), make(size=shape, **settings)]
+        for x in calls:
+            assert (x.shape, x.dtype) == (shape, dtype)
+            assert x.requires_grad == requires_grad
         assert make(list(shape)).dtype == np.float64
     for like in (tg.rand_like, tg.randn_like):
-        made = like(tg.zeros(shape, dtype=dtype), requires_grad=requires_grad)
-        assert (made.shape, made.dtype, made.requires_grad) == (shape, dtype, requires_grad)
+        x = like(tg.zeros(shape, dtype=dtype), requires_grad=requires_grad)
+        assert (x.shape, x.dtype, x.requires_grad) == (shape, dtype, requires_grad)
         assert like(tg.zeros(shape), dtype=dtype).dtype == dtype
 
 
-def test_the_default_dtype_is_drawn_in():
+def test_draws_have_the_default_dtype():
     tg.set_default_dtype(tg.float32)
     try:
-        made = [tg.rand(2), tg.randn(2), tg.normal(0.0, 1.0, (2,))]
+        x = [tg.rand(2), tg.randn(2), tg.normal(0.0, 1.0, (2,))]
     finally:
         tg.set_default_dtype(tg.float64)
-    assert {t.dtype for t in made} == {np.dtype(np.float32)}
+    assert {t.dtype for t in x} == {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_the_distributions_are_the_ones_that_are_named(dtype: Any):
+def test_rand_is_uniform_and_randn_is_normal(dtype: Any):
     generator = tg.Generator().manual_seed(1)
     how = {"generator": generator, "dtype": dtype}
     uniform, normal = tg.rand(20_000, **how).numpy(), tg.randn(20_000, **how).numpy()
     assert (uniform >= 0).all()
     assert (uniform < 1).all()
-    # float16's own spacing is up to 2^-11, which a test of 20,000 numbers does not see.
+    # The spacing of float16, up to 2^-11, is invisible in a test of 20,000 numbers.
     assert stats.kstest(uniform.astype(float), "uniform").pvalue > 1e-3
     assert stats.kstest(normal.astype(float), "norm").pvalue > 1e-3
 
 
 @given(st.floats(-1e3, 1e3), st.floats(0, 1e3), st.sampled_from(FLOATS))
-def test_uniform_numbers_stay_below_their_bound(low: float, width: float, dtype: Any):
+def test_uniform_numbers_are_below_their_upper_bound(low: float, width: float, dtype: Any):
     array = np.empty(500, dtype)
     low, high = float(dtype.type(low)), float(dtype.type(low + width))
     random.fill_uniform(array, low, high, tg.Generator())
@@ -142,46 +142,46 @@ def test_uniform_numbers_stay_below_their_bound(low: float, width: float, dtype:
 
 
 @given(st.integers(-5, 5), st.integers(1, 6), shapes, st.sampled_from(["i8", "i4", "f4"]))
-def test_whole_numbers_lie_within_their_bounds(low: int, width: int, shape: Any, dtype: str):
-    made = tg.randint(low, low + width, shape, dtype=np.dtype(dtype))
-    assert (made.shape, made.dtype) == (shape, np.dtype(dtype))
-    assert set(made.numpy().ravel()) <= set(range(low, low + width))
+def test_randint_is_within_its_bounds(low: int, width: int, shape: Any, dtype: str):
+    x = tg.randint(low, low + width, shape, dtype=np.dtype(dtype))
+    assert (x.shape, x.dtype) == (shape, np.dtype(dtype))
+    assert set(x.numpy().ravel()) <= set(range(low, low + width))
     assert set(tg.randint(low, low + width, (400,)).tolist()) == set(range(low, low + width))
-    ways = [tg.randint(width, shape), tg.randint(width, size=shape), tg.randint(0, width, shape)]
-    ways += [tg.randint(high=width, size=shape), tg.randint(low=0, high=width, size=shape)]
-    assert {(made.shape, made.dtype.name) for made in ways} == {(shape, "int64")}
+    calls = [tg.randint(width, shape), tg.randint(width, size=shape), tg.randint(0, width, shape)]
+    calls += [tg.randint(high=width, size=shape), tg.randint(low=0, high=width, size=shape)]
+    assert {(x.shape, x.dtype.name) for x in calls} == {(shape, "int64")}
 
 
 @given(st.integers(0, 20), seeds)
-def test_permutations(n: int, seed: int):
-    made = tg.randperm(n, generator=tg.Generator().manual_seed(seed))
-    assert made.dtype == np.int64
-    assert sorted(made.tolist()) == list(range(n))
+def test_randperm_returns_permutations(n: int, seed: int):
+    x = tg.randperm(n, generator=tg.Generator().manual_seed(seed))
+    assert x.dtype == np.int64
+    assert sorted(x.tolist()) == list(range(n))
     assert tg.randperm(n, dtype=tg.int32).dtype == np.int32
 
 
-def test_every_permutation_is_as_likely():
+def test_permutations_are_equally_likely():
     generator = tg.Generator().manual_seed(2)
     drawn = [tuple(tg.randperm(3, generator=generator).tolist()) for _ in range(3000)]
-    counts = [drawn.count(each) for each in set(drawn)]
+    counts = [drawn.count(p) for p in set(drawn)]
     assert len(counts) == 6
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_bernoulli_is_one_as_often_as_it_should(dtype: Any):
+def test_bernoulli_has_its_probabilities(dtype: Any):
     p = tg.tensor([0.0, 0.1, 0.5, 1.0], dtype=dtype)
     many = tg.ones(5000, 4, dtype=dtype) * p
-    found = tg.bernoulli(many, generator=tg.Generator().manual_seed(3))
-    assert (found.dtype, found.shape) == (dtype, (5000, 4))
-    counts = found.numpy().astype(int).sum(axis=0)
+    drawn = tg.bernoulli(many, generator=tg.Generator().manual_seed(3))
+    assert (drawn.dtype, drawn.shape) == (dtype, (5000, 4))
+    counts = drawn.numpy().astype(int).sum(axis=0)
     assert (counts[0], counts[3]) == (0, 5000)
     assert all(stats.binomtest(counts[k], 5000, float(p[k])).pvalue > 1e-3 for k in (1, 2))
     assert tg.bernoulli(tg.zeros(3, dtype=dtype), 1.0).tolist() == [1, 1, 1]
 
 
 @given(st.data())
-def test_categories_are_different_without_replacement_and_never_of_weight_0(data: st.DataObject):
+def test_multinomial_draws_distinct_categories_and_none_of_weight_0(data: st.DataObject):
     rows, n = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 5))
     weight = st.one_of(st.just(0.0), st.floats(1e-300, 1e300))
     row = st.lists(weight, min_size=n, max_size=n).filter(any)
@@ -191,13 +191,13 @@ def test_categories_are_different_without_replacement_and_never_of_weight_0(data
     some = tg.multinomial(tg.tensor(weights), count)
     assert (some.shape, some.dtype) == ((rows, count), np.int64)
     again = tg.multinomial(tg.tensor(weights), 7, replacement=True)
-    for drawn, repeated, mine in zip(some.tolist(), again.tolist(), weights, strict=True):
+    for drawn, repeated, row in zip(some.tolist(), again.tolist(), weights, strict=True):
         assert len(set(drawn)) == count
-        assert all(mine[k] > 0 for k in drawn + repeated)
+        assert all(row[k] > 0 for k in drawn + repeated)
     assert tg.multinomial(tg.tensor(weights[0]), count).shape == (count,)
 
 
-def test_categories_are_as_likely_as_their_weights():
+def test_multinomial_has_its_probabilities():
     generator, weights = tg.Generator().manual_seed(4), np.array([1.0, 0.0, 2.0, 5.0])
     p = weights / weights.sum()
     drawn = tg.multinomial(tg.tensor(weights), 5000, True, generator=generator)  # noqa: FBT003
@@ -212,9 +212,9 @@ def test_categories_are_as_likely_as_their_weights():
 def test_normal_of_tensors_and_numbers():
     mean, std = tg.tensor([[1.0], [100.0]]), tg.tensor([0.0, 1.0, 5.0], dtype=tg.float32)
     generator = tg.Generator().manual_seed(5)
-    made = tg.normal(mean, std, generator=generator)
-    assert (made.shape, made.dtype) == ((2, 3), np.float64)
-    assert made[:, 0].tolist() == [1, 100]
+    x = tg.normal(mean, std, generator=generator)
+    assert (x.shape, x.dtype) == ((2, 3), np.float64)
+    assert x[:, 0].tolist() == [1, 100]
     assert tg.normal(std, 0.0).dtype == np.float32
     assert tg.normal(3.0, tg.zeros(2)).tolist() == [3, 3]
     many = tg.normal(2.0, 3.0, (20_000,), generator=generator)
@@ -222,7 +222,7 @@ def test_normal_of_tensors_and_numbers():
 
 
 @pytest.mark.parametrize(
-    ("act", "error", "told"),
+    ("call", "error", "message"),
     [
         (lambda: tg.manual_seed(2**64), ValueError, r"in \[-2\*\*63, 2\*\*64\), got 1844674"),
         (lambda: tg.Generator("cuda"), RuntimeError, "there is no device 'cuda'"),
@@ -256,9 +256,9 @@ def test_normal_of_tensors_and_numbers():
         (lambda: random.fill_normal(np.ones(1), 0, -1), ValueError, "at least 0, got -1"),
     ],
 )
-def test_what_cannot_be_drawn(act: Any, error: type[Exception], told: str):
-    with pytest.raises(error, match=told):
-        act()
+def test_invalid_arguments_raise(call: Any, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        call()
 
 
 def test_state_of_the_default_generator():

@@ -1,3 +1,5 @@
+"""The code, the commands and the map of README.md are correct."""
+
 import re
 import runpy
 from pathlib import Path
@@ -14,13 +16,13 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python_runs_as_it_stands(code: str, tmp_path: Path) -> None:
+def test_python_blocks_run(code: str, tmp_path: Path) -> None:
     script = tmp_path / "readme.py"
     script.write_text(code, encoding="utf-8")
     runpy.run_path(str(script), run_name="__main__")
 
 
-def test_two_commands_one_for_the_main_job_and_one_for_the_tests() -> None:
+def test_the_commands_run_an_example_and_the_tests() -> None:
     main_job, tests = (command.splitlines() for command in blocks("sh"))
     assert [line.split(" && ")[-1] for line in main_job] == ["python examples/cosine.py"]
     assert [line.split(" && ")[-1] for line in tests] == ["pytest"]
@@ -31,14 +33,14 @@ def test_every_block_is_python_or_one_of_the_commands() -> None:
     assert README.count("```") == 2 * len(BLOCKS)
 
 
-def test_the_map_shows_what_exists() -> None:
+def test_the_map_lists_existing_paths() -> None:
     places = re.findall(r"^\| `([^`]+)`", README.partition("## Map")[2], re.MULTILINE)
     assert places
     for place in places:
         assert (ROOT / place).exists(), place
 
 
-def test_the_program_that_is_shown_is_the_one_that_runs(
+def test_the_program_shown_is_the_generated_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = blocks("python")

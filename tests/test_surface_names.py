@@ -1,4 +1,4 @@
-"""Every name of PyTorch's that is promised is there, under its path."""
+"""Every promised name of PyTorch exists under its path."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 import tinygrad_fc as tg
 
-MAKING = """tensor as_tensor from_numpy zeros ones full eye arange linspace empty zeros_like
+CREATION = """tensor as_tensor from_numpy zeros ones full eye arange linspace empty zeros_like
 ones_like full_like empty_like rand randn randint randperm rand_like randn_like bernoulli
 multinomial normal manual_seed Generator"""
-SWITCHES = """no_grad enable_grad set_grad_enabled is_grad_enabled inference_mode
+MODES = """no_grad enable_grad set_grad_enabled is_grad_enabled inference_mode
 set_default_dtype get_default_dtype float64 float32 float16 int64 int32 uint8 bool double float
 long int device cuda.is_available accelerator.is_available accelerator.current_accelerator
 save load"""
@@ -69,7 +69,7 @@ BatchSampler"""
 
 PATHS = [
     *(f"{prefix}{name}" for prefix, names in (
-        ("", MAKING), ("", SWITCHES), ("", BOTH), ("Tensor.", BOTH), ("", FUNCTIONS),
+        ("", CREATION), ("", MODES), ("", BOTH), ("Tensor.", BOTH), ("", FUNCTIONS),
         ("Tensor.", METHODS), ("", AUTOGRAD), ("nn.", LAYERS), ("nn.functional.", FUNCTIONAL),
         ("nn.", TOOLS), ("optim.", OPTIMIZERS), ("optim.lr_scheduler.", SCHEDULES),
         ("utils.data.", DATA),
@@ -78,8 +78,8 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_the_name_is_there(path: str):
-    found: Any = reduce(getattr, path.split("."), tg)
-    assert found is not None
+def test_the_name_exists(path: str):
+    value: Any = reduce(getattr, path.split("."), tg)
+    assert value is not None
     first = path.partition(".")[0]
     assert hasattr(tg, first)

@@ -1,4 +1,4 @@
-"""What a tensor is to Python: numbers, lists, truth, copies, text, and other dtypes."""
+"""Conversions, copies, printing and casts of tensors, and assignment to items."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)
 
 
 @given(arrays(filled, dtype=np.float64) | hnp.arrays(np.int64, filled) | hnp.arrays(bool, filled))
-def test_numbers_lists_truth_length_and_iteration(a: Any):
+def test_conversions_to_python_values(a: Any):
     x = tg.tensor(a)
     assert x.tolist() == a.tolist()
     if a.size == 1:
@@ -53,19 +53,19 @@ def test_rows_of_an_iteration_are_recorded(a: Any):
 
 
 @given(arrays())
-def test_equality_is_elementwise_and_identity_is_for_dicts_and_sets(a: Any):
+def test_equality_is_elementwise_and_hashing_is_by_identity(a: Any):
     x, y = tg.tensor(a), tg.tensor(a)
     same(x == y, np.ones(a.shape, bool))
     same(x != y, np.zeros(a.shape, bool))
     assert hash(x) != hash(y)
-    held = {x: "x", y: "y"}
-    assert held[x] == "x"
-    assert held[y] == "y"
+    names = {x: "x", y: "y"}
+    assert names[x] == "x"
+    assert names[y] == "y"
     assert len({x, y, x}) == 2
     assert x in {x, 1}
     assert x not in {y, 1}
     x.data.add_(1)
-    assert held[x] == "x"
+    assert names[x] == "x"
     for other in (None, "text", object()):
         assert (x == other) is False
         assert (x != other) is True
@@ -77,52 +77,52 @@ def test_equality_is_elementwise_and_identity_is_for_dicts_and_sets(a: Any):
     st.booleans(),
     st.booleans(),
 )
-def test_copies_by_pickle_and_deepcopy(a: Any, requires_grad: bool, walked: bool):
+def test_copies_by_pickle_and_deepcopy(a: Any, requires_grad: bool, has_grad: bool):
     requires_grad = requires_grad and a.dtype.kind == "f"
     x = tg.tensor(a, requires_grad=requires_grad)
-    if requires_grad and walked:
+    if requires_grad and has_grad:
         (x * 3).sum().backward()
-    for made in (
+    for copied in (
         copy.deepcopy(x),
         *(
             pickle.loads(pickle.dumps(x, protocol))
             for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
         ),
     ):
-        same(made, a)
-        assert made.requires_grad is requires_grad
-        assert made.is_leaf
-        assert not np.shares_memory(made.numpy(), x.numpy())
+        same(copied, a)
+        assert copied.requires_grad is requires_grad
+        assert copied.is_leaf
+        assert not np.shares_memory(copied.numpy(), x.numpy())
         if x.grad is None:
-            assert made.grad is None
+            assert copied.grad is None
         else:
-            same(made.grad, x.grad.numpy())
-            assert not np.shares_memory(made.grad.numpy(), x.grad.numpy())
+            same(copied.grad, x.grad.numpy())
+            assert not np.shares_memory(copied.grad.numpy(), x.grad.numpy())
         if requires_grad:
-            made.data.add_(1)
-            gradients(lambda t: t * 2, [made], 0)
+            copied.data.add_(1)
+            gradients(lambda t: t * 2, [copied], 0)
     twice = copy.deepcopy([x, x])
     assert twice[0] is twice[1]
 
 
-def test_copies_after_a_forward_leave_the_graph_behind():
+def test_copies_of_results_are_leaves():
     x = T(np.ones(2))
     y = (x * 2).relu()
-    for made in (copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
-        assert made.tolist() == [2, 2]
-        assert made.is_leaf
-        made.sum().backward()
+    for copied in (copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
+        assert copied.tolist() == [2, 2]
+        assert copied.is_leaf
+        copied.sum().backward()
         assert x.grad is None
     model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Sigmoid())
     out = model(tg.ones(4, 2))
-    for made in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        same(made(tg.ones(4, 2)).detach(), out.detach().numpy())
-        assert not np.shares_memory(made[0].weight.numpy(), model[0].weight.numpy())
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        same(copied(tg.ones(4, 2)).detach(), out.detach().numpy())
+        assert not np.shares_memory(copied[0].weight.numpy(), model[0].weight.numpy())
     out.sum().backward()
 
 
 @pytest.mark.parametrize(
-    ("made", "shown"),
+    ("create", "expected"),
     [
         (lambda: tg.tensor([1.0, 2.5]), "tensor([1. , 2.5])"),
         (lambda: tg.tensor(3.0), "tensor(3.)"),
@@ -142,12 +142,12 @@ def test_copies_after_a_forward_leave_the_graph_behind():
         (lambda: tg.tensor([[1.0], [2.0]]), "tensor([[1.],\n        [2.]])"),
     ],
 )
-def test_how_a_tensor_is_shown(made: Any, shown: str):
-    assert repr(made()) == str(made()) == shown
+def test_repr(create: Any, expected: str):
+    assert repr(create()) == str(create()) == expected
 
 
 @given(numbers())
-def test_formatting(value: float):
+def test_format(value: float):
     assert f"{tg.tensor(value):.3f}" == f"{value:.3f}"
     assert f"{tg.tensor([value])}" == repr(tg.tensor([value]))
     with pytest.raises((TypeError, ValueError)):
@@ -183,19 +183,19 @@ def test_casts(a: Any, dtype: Any):
 
 
 @given(arrays(hnp.array_shapes(min_dims=2, max_dims=3, min_side=2, max_side=3)))
-def test_contiguous_is_itself_or_a_copy_in_order(a: Any):
+def test_contiguous_returns_the_tensor_itself_or_a_copy_in_c_order(a: Any):
     x = tg.tensor(a)
     assert x.contiguous() is x
     assert x.is_contiguous()
-    turned = x.mT
-    assert not turned.is_contiguous()
-    same(turned.contiguous(), a.swapaxes(-1, -2))
-    assert turned.contiguous().is_contiguous()
+    transposed = x.mT
+    assert not transposed.is_contiguous()
+    same(transposed.contiguous(), a.swapaxes(-1, -2))
+    assert transposed.contiguous().is_contiguous()
     (g,) = gradients(lambda x: x.mT.contiguous() * 2, [T(a)], 0)
     assert g.shape == a.shape
 
 
-def test_devices_are_the_cpu():
+def test_devices():
     device = "cuda" if tg.cuda.is_available() else "cpu"
     assert tg.ones(2, device=device).to(device).device == tg.device("cpu")
     assert tg.ones(2).to("cpu:0").device == tg.device("cpu")
@@ -244,7 +244,7 @@ def test_the_grad_of_a_result_warns():
     assert y.grad.tolist() == [1, 1]
 
 
-def test_sizes_in_place_of_data_name_empty():
+def test_sizes_in_place_of_data_raise_an_error_that_names_empty():
     with pytest.raises(TypeError, match=r"write tg.empty\(2, 3\)"):
         tg.Tensor(2, 3)
     with pytest.raises(TypeError, match=r"write tg.empty\(2, 3, 4\)"):
@@ -268,7 +268,7 @@ def test_print_options():
 
 
 @given(st.data())
-def test_assigned_values_have_gradients(data: Any):
+def test_assigned_values_get_gradients(data: Any):
     a = data.draw(arrays((3, 2)))
     at = data.draw(
         st.sampled_from([0, -1, slice(1, None), (..., 0), [0, 0], ([1, 1], [0, 0]), a > 0, None])
@@ -283,16 +283,16 @@ def test_assigned_values_have_gradients(data: Any):
     assert np.array_equal(out.detach().numpy(), expected)
     weights = np.random.default_rng(0).uniform(1, 2, (3, 2))
     out.backward(tg.tensor(weights))
-    places = np.full((3, 2), -1)
-    places[at] = np.arange(value.size).reshape(value.shape)
-    share = np.zeros(value.size)
-    share[places[places >= 0]] = weights[places >= 0]
+    writer = np.full((3, 2), -1)
+    writer[at] = np.arange(value.size).reshape(value.shape)
+    gradient = np.zeros(value.size)
+    gradient[writer[writer >= 0]] = weights[writer >= 0]
     if value.size:
-        assert np.array_equal(w.grad.numpy(), share.reshape(value.shape))
-    assert np.array_equal(x.grad.numpy(), np.where(places >= 0, 0, 2 * weights))
+        assert np.array_equal(w.grad.numpy(), gradient.reshape(value.shape))
+    assert np.array_equal(x.grad.numpy(), np.where(writer >= 0, 0, 2 * weights))
 
 
-def test_a_buffer_that_is_filled_step_by_step():
+def test_gradients_of_a_buffer_filled_in_a_loop():
     w = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
     out = tg.zeros(3)
     for i in range(3):
@@ -302,7 +302,7 @@ def test_a_buffer_that_is_filled_step_by_step():
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, -1, slice(1, None), [0, 2]]), st.booleans())))
-def test_elements_that_are_changed_by_recorded_values_have_gradients(steps: list[Any]):
+def test_augmented_assignment_of_items_is_recorded(steps: list[Any]):
     w, out, factor = tg.tensor(2.0, requires_grad=True), tg.zeros(3), np.zeros(3)
     for at, scaled in steps:
         if scaled:
@@ -316,7 +316,7 @@ def test_elements_that_are_changed_by_recorded_values_have_gradients(steps: list
         assert w.grad is None or w.grad.item() == factor @ [1, 2, 3]
 
 
-def test_elements_that_something_else_refers_to_are_not_changed():
+def test_augmented_assignment_of_items_raises_if_a_view_is_alive():
     w = tg.tensor(1.0, requires_grad=True)
     for out in (tg.zeros(2), w * tg.ones(2)):
         part = out[:1]
@@ -325,7 +325,7 @@ def test_elements_that_something_else_refers_to_are_not_changed():
         assert part is not out
 
 
-def test_assignment_is_refused_where_something_else_refers_to_it():
+def test_assignment_to_items_raises_if_a_view_or_a_result_is_alive():
     w = tg.tensor(1.0, requires_grad=True)
     out = tg.zeros(2)
     view = out[0]

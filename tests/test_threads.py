@@ -1,4 +1,4 @@
-"""Threads over shared parameters: every result is right, or a clear error."""
+"""Threads over shared parameters: results are correct, or an error is raised."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @given(seeds)
 @settings(max_examples=5)
-def test_eight_threads_over_shared_parameters(seed: int):
+def test_gradients_of_eight_threads_over_shared_parameters(seed: int):
     rng = np.random.default_rng(seed)
     w, b = T(rng.normal(size=(6, 4))), T(rng.normal(size=6))
     data = [rng.normal(size=(7, 4)) for _ in range(8)]
@@ -55,24 +55,24 @@ def test_eight_threads_over_shared_parameters(seed: int):
     for x, total in zip(data, totals, strict=True):
         h = np.tanh(x @ w.numpy().T + b.numpy())
         delta = 2 * h * (1 - h * h)
-        for t, e, share in zip(total, expected, (delta.T @ x, delta.sum(0)), strict=True):
-            close(t, 20 * share, tolerance=1e-12)
-            np.add(e, 20 * share, out=e)
+        for t, e, gradient in zip(total, expected, (delta.T @ x, delta.sum(0)), strict=True):
+            close(t, 20 * gradient, tolerance=1e-12)
+            np.add(e, 20 * gradient, out=e)
     close(checked_array(w.grad, w), expected[0], tolerance=1e-12)
     close(checked_array(b.grad, b), expected[1], tolerance=1e-12)
 
 
 @pytest.fixture
-def _impatient() -> Iterator[None]:
-    """Let threads take turns as often as the interpreter can."""
+def _frequent_switches() -> Iterator[None]:
+    """Switch threads as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
 
 
-@pytest.mark.usefixtures("_impatient")
-def test_a_gradient_fits_its_result_though_others_change_the_parameters():
+@pytest.mark.usefixtures("_frequent_switches")
+def test_a_gradient_agrees_with_its_result_though_threads_change_parameters():
     w = T(np.ones(3))
     done = threading.Event()
 
@@ -83,7 +83,7 @@ def test_a_gradient_fits_its_result_though_others_change_the_parameters():
                 break
 
     def work(_: int) -> int:
-        right = 0
+        correct = 0
         for _ in range(300):
             out = (w * w).sum()
             try:
@@ -91,8 +91,8 @@ def test_a_gradient_fits_its_result_though_others_change_the_parameters():
             except GraphError:
                 continue
             assert g.tolist() == [2 * (out.item() / 3) ** 0.5] * 3
-            right += 1
-        return right
+            correct += 1
+        return correct
 
     with ThreadPoolExecutor(4) as pool:
         changer = pool.submit(change)
@@ -104,30 +104,30 @@ def test_a_gradient_fits_its_result_though_others_change_the_parameters():
     assert work(0) == 300
 
 
-def elsewhere(change: Any) -> None:
-    """Run `change` to its end in another thread."""
+def in_thread(change: Any) -> None:
+    """Run `change` in another thread, and wait for its end."""
     thread = threading.Thread(target=change)
     thread.start()
     thread.join()
 
 
-def test_a_change_by_another_thread_during_the_walk_is_found():
+def test_a_change_by_another_thread_during_the_backward_pass_is_detected():
     w, x = T(np.ones(3)), T(np.ones(3))
     inner = w * x
     out = inner * 2
-    out.register_hook(lambda g: elsewhere(lambda: w.data.add_(1)))
+    out.register_hook(lambda g: in_thread(lambda: w.data.add_(1)))
     with pytest.raises(GraphError, match="multiply needs its argument 0"):
         out.sum().backward()
     assert w.grad is x.grad is None
 
 
-def test_a_change_by_another_thread_while_a_result_is_made_is_found():
-    # The forward function saw the old values, the rule would see the new ones.
+def test_a_change_by_another_thread_during_the_forward_function_is_detected():
+    # The forward function read the old values; the rule would read the new ones.
     w = T(np.ones(3))
 
     def forward(x: Any) -> Any:
         out = x * x
-        elsewhere(lambda: w.data.add_(1))
+        in_thread(lambda: w.data.add_(1))
         return out
 
     square = tg.op(
@@ -137,26 +137,26 @@ def test_a_change_by_another_thread_while_a_result_is_made_is_found():
         square(w).sum().backward()
 
 
-def test_a_change_that_is_still_being_made_is_found():
-    # A walk that begins and ends while another thread writes has read some of what it wrote.
+def test_an_unfinished_change_by_another_thread_is_detected():
+    # A backward pass during a change may have read some of the new values.
     w = T(np.ones(3))
     out = (w * w).sum()
-    begun, walked = threading.Event(), threading.Event()
+    started, finished = threading.Event(), threading.Event()
 
     class Slow(np.ndarray):
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any) -> Any:
             (target,) = out
             np.add(target, 1, out=target)
-            begun.set()
-            walked.wait(0.2)
+            started.set()
+            finished.wait(0.2)
             return target
 
     slow = tg.tensor([1.0, 1.0, 1.0])
     slow._array = slow._array.view(Slow)
     changer = threading.Thread(target=lambda: w.data.add_(slow))
     changer.start()
-    begun.wait()
+    started.wait()
     with pytest.raises(GraphError, match="multiply needs its argument"):
         out.backward()
-    walked.set()
+    finished.set()
     changer.join()

@@ -1,4 +1,4 @@
-"""Twins: the same model trained twice, once by the function and once by what is compiled of it."""
+"""Two equal models, one trained by a function and one by its compiled form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Training:
-    """What a step works on."""
+    """The state of a training."""
 
     model: Any
     optimizer: Any
@@ -32,7 +32,7 @@ class Training:
         return loss.detach()
 
     def tensors(self) -> Iterator[tuple[str, Any]]:
-        """Yield all that a step may change."""
+        """Yield all tensors that a step may change."""
         for name, p in self.model.named_parameters():
             yield name, p
             yield f"grad of {name}", p.grad
@@ -42,13 +42,13 @@ class Training:
 
 
 def step(training: Training, x: Any, y: Any) -> Any:
-    """One whole training step."""
+    """Take one training step."""
     training.optimizer.zero_grad()
     return training(x, y)
 
 
 class Twins:
-    """A training and its twin, whose steps are compiled."""
+    """Two equal trainings; the steps of the second are compiled."""
 
     def __init__(
         self, make: Callable[[], Training], function: Any = step, backend: str = "numpy"
@@ -61,7 +61,7 @@ class Twins:
         self.compiled = tg.compile(function, backend=backend)
 
     def step(self, *data: Any) -> None:
-        """Take a step with both, and compare all that there is to see."""
+        """Take a step with both, and compare results, random numbers and tensors."""
         before = default_generator.get_state()
         expected = self.function(self.pair[0], *data)
         after = default_generator.get_state()
@@ -72,36 +72,36 @@ class Twins:
         self.compare()
 
     def both(self, change: Callable[[Training], Any]) -> None:
-        """Do the same to both."""
+        """Apply `change` to both, with the same random numbers."""
         before = default_generator.get_state()
         for training in self.pair:
             default_generator.set_state(before)
             change(training)
 
     def compare(self) -> None:
-        """Compare what a step may change."""
+        """Compare the tensors that a step may change."""
         one, other = (dict(training.tensors()) for training in self.pair)
         assert one.keys() == other.keys()
         for name, tensor in one.items():
             same(name, other[name], tensor)
 
 
-def same(name: str, found: Any, expected: Any) -> None:
-    """Compare to the last bit, but for the signs of NaNs."""
+def same(name: str, actual: Any, expected: Any) -> None:
+    """Assert that values are equal bit by bit, except for the signs of NaN."""
     if isinstance(expected, tuple | list):
-        assert type(found) is type(expected)
-        assert len(found) == len(expected)
-        for a, b in zip(found, expected, strict=True):
+        assert type(actual) is type(expected)
+        assert len(actual) == len(expected)
+        for a, b in zip(actual, expected, strict=True):
             same(name, a, b)
     elif isinstance(expected, tg.Tensor):
-        assert isinstance(found, tg.Tensor), name
-        assert found.requires_grad == expected.requires_grad, name
-        assert found.dtype == expected.dtype, name
-        np.testing.assert_array_equal(found.numpy(), expected.numpy(), err_msg=name, strict=True)
+        assert isinstance(actual, tg.Tensor), name
+        assert actual.requires_grad == expected.requires_grad, name
+        assert actual.dtype == expected.dtype, name
+        np.testing.assert_array_equal(actual.numpy(), expected.numpy(), err_msg=name, strict=True)
     elif isinstance(expected, np.ndarray | np.generic):
-        np.testing.assert_array_equal(found, expected, err_msg=name)
+        np.testing.assert_array_equal(actual, expected, err_msg=name)
     else:
-        assert found == expected, name
+        assert actual == expected, name
 
 
 def state_of(training: Training) -> Any:
