@@ -57,6 +57,8 @@ def test_python_floats_get_the_default_dtype_and_arrays_keep_theirs(default: Any
     for t in (tg.rand(2), tg.randn(2), tg.empty(2), tg.arange(0, 1, 0.5), tg.as_tensor([1.0])):
         assert t.dtype == default
     assert tg.tensor([1, 2]).dtype == tg.arange(3).dtype == np.int64
+    assert tg.Tensor([1, 2]).dtype == tg.Tensor([]).dtype == default  # as in PyTorch
+    assert tg.Tensor([1, 2], dtype=tg.int64).dtype == np.int64
     assert tg.tensor([True]).dtype == np.bool_
     a = np.ones(2, dtype)
     for t in (
@@ -64,6 +66,7 @@ def test_python_floats_get_the_default_dtype_and_arrays_keep_theirs(default: Any
         tg.as_tensor(a),
         tg.from_numpy(a),
         tg.tensor(a[0]),
+        tg.Tensor(a),
         tg.tensor([a, a]),
     ):
         assert t.dtype == dtype

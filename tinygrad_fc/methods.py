@@ -302,11 +302,10 @@ class Methods(Node):
     # Indexing and sorting
 
     gather, take_along_dim = indexing.gather, indexing.take_along_dim
-    index_select = indexing.index_select
-    select, narrow, masked_select = indexing.select, indexing.narrow, indexing.masked_select
+    index_select, masked_select = indexing.index_select, indexing.masked_select
+    select, narrow, nonzero = indexing.select, indexing.narrow, indexing.nonzero
+    unique, bincount, histogram = indexing.unique, indexing.bincount, indexing.histogram
     scatter, scatter_add, index_add = indexing.scatter, indexing.scatter_add, indexing.index_add
-    nonzero, unique, bincount = indexing.nonzero, indexing.unique, indexing.bincount
-    histogram = indexing.histogram
     sort, argsort, topk = indexing.sort, indexing.argsort, indexing.topk
     bernoulli, multinomial = random.bernoulli, random.multinomial
 

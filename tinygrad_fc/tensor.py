@@ -112,8 +112,9 @@ class Tensor(methods.Methods):
     """An array with autograd metadata: the op that returned it, its arguments and its gradient.
 
     `Tensor(data, requires_grad=False, dtype=None)` copies `data` and raises errors as
-    `tinygrad_fc.tensor` does. Operators, methods and NumPy's functions record a graph if an operand
-    requires grad; `backward()` of a scalar result adds the gradients to the `.grad` of leaves.
+    `tinygrad_fc.tensor` does; numbers and lists, also of integers, become the default dtype.
+    Operators, methods and NumPy's functions record a graph if an operand requires grad;
+    `backward()` of a scalar result adds the gradients to the `.grad` of leaves.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
@@ -134,6 +135,7 @@ class Tensor(methods.Methods):
                 f"Tensor takes data and requires_grad=True or False, got {len(shape)} arguments. "
                 f"For a tensor of a shape write tg.empty({', '.join(map(str, shape))})"
             )
+        dtype = dtype or (None if hasattr(data, "dtype") else get_default_dtype())
         self._set_leaf(as_array(data, dtype, copy=True))
         if requires_grad:
             self.requires_grad = True
