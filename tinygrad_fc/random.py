@@ -240,13 +240,6 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
 # Tensors by shape
 
 
-def _shape(size: Any) -> tuple[int, ...]:
-    shape = as_shape((size,))
-    if any(n < 0 for n in shape):
-        raise ShapeError(f"a shape must have no negative sizes, got {shape}")
-    return shape
-
-
 @filled_by(lambda array, generator=None: fill_uniform(array, 0.0, 1.0, generator))
 def rand(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
     """Return numbers from the uniform distribution on [0, 1): `rand(2, 3)` or `rand((2, 3))`.
@@ -319,7 +312,7 @@ def randint(
         raise ValueError(f"randint draws from [low, high) with low < high, got [{low}, {high})")
     dtype = np.dtype(dtype or dtypes.int64)
     numbers = rng_of(generator).integers(
-        *(low, high, _shape(size)), dtype=np.int64 if dtype.kind == "f" else dtype
+        *(low, high, as_shape((size,))), dtype=np.int64 if dtype.kind == "f" else dtype
     )
     return with_grad(np.asarray(numbers, dtype), requires_grad, device)
 
@@ -450,7 +443,7 @@ def normal(
     elif size is None:
         raise TypeError("normal of two numbers needs a size: normal(0.0, 1.0, (2, 3))")
     else:
-        shape = _shape(size)
+        shape = as_shape((size,))
     array = np.empty(shape, dtype or dtypes.get_default_dtype())
     fill_normal(array, mean, std, generator)
     return with_grad(array, requires_grad, device)
