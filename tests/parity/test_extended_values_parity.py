@@ -347,6 +347,23 @@ PLAIN: dict[str, Callable[[Any], Any]] = {
         t.tensor([True, False]).clamp(max=0),
         t.tensor([True, False]).clamp_min(0.5),
     ),
+    "in place": lambda t: (
+        t.sin_(t.tensor([1.0, 2.0])),
+        t.tensor([[1.0, -2.0]]).abs_().pow_(2).lerp_(t.tensor([5.0, 5.0]), 0.5),
+        t.zeros(2, 3).scatter_(1, t.tensor([[2], [0]]), 1.0),
+        t.tensor([1.0, 2.0]).masked_fill_(t.tensor([True, False]), 7.0),
+        t.tensor([1, 5]).bitwise_xor_(t.tensor([3, 3])).clamp_max_(4),
+        t.tensor([0.5, 2.0]).gt_(1.0),
+        t.ones(2, 1, 3).squeeze_().t_().unsqueeze_(0),
+        t.arange(6.0).view(2, 3).transpose_(0, 1).cumsum_(1),
+    ),
+    "results written to a tensor": lambda t: (
+        t.cat([t.ones(2), t.zeros(1)], out=t.zeros(3)),
+        t.eye(2, out=t.zeros(2, 2)),
+        t.full((2,), 3.0, out=t.zeros(2)),
+        t.mm(t.ones(2, 2), t.ones(2, 2), out=t.zeros(2, 2)),
+        t.cumsum(t.ones(3), 0, out=t.zeros(3)),
+    ),
     "a diagonal that is not there": lambda t: (t.ones(2, 3).diag(-9), t.zeros(0, 3).diag(-1)),
     "norms of matrices without rows": lambda t: [
         t.linalg.norm(t.zeros(0, 3), p) for p in (2, math.inf)
@@ -403,6 +420,8 @@ SIGNATURES = [
     "nonzero",
     "unique",
     "bincount",
+    "cross",
+    "bitwise_xor",
     "roll",
     "narrow",
     "take_along_dim",
