@@ -199,20 +199,20 @@ def switched_mode(x: Any) -> Any:
     return storing(x)
 
 
-def appended(x: Any) -> Any:
-    y = x * 2  # here
+def appended(x: Any) -> Any:  # here
+    y = x * 2
     values.append(y)
     return y
 
 
-def stored_in_an_attribute(x: Any) -> Any:
-    holder.last = (x * w).sum()  # here
+def stored_in_an_attribute(x: Any) -> Any:  # here
+    holder.last = (x * w).sum()
     return holder.last
 
 
-def stored_in_a_global(x: Any) -> Any:
+def stored_in_a_global(x: Any) -> Any:  # here
     global last  # noqa: PLW0603  the point
-    last = x * 2  # here
+    last = x * 2
     return last
 
 
@@ -222,14 +222,14 @@ class Storing(nn.Module):
     first: Any = None
 
     def forward(self, x: Any) -> Any:
-        self.first = x * 2  # here
+        self.first = x * 2
         return self.first
 
 
 storing = Storing()
 
 
-def stored_in_a_module(x: Any) -> Any:
+def stored_in_a_module(x: Any) -> Any:  # here
     return storing(x) + 1
 
 

@@ -11,7 +11,6 @@ Python is refused.
 from __future__ import annotations
 
 import datetime as dt
-import dis
 import inspect
 import os
 import random
@@ -45,8 +44,9 @@ ABSENT = object()
 class Read:
     """A name that the code reads: the namespace or cell that has it, and its value at the trace."""
 
-    def __init__(self, place: Any, name: str) -> None:
-        self.place, self.name = place, name
+    def __init__(self, owner: Any, name: str) -> None:
+        self.place: Any = owner if isinstance(owner, dict | CellType) else vars(owner)
+        self.name, self.value = name, ABSENT
         self.value = self.now()
 
     def now(self) -> Any:
@@ -55,24 +55,38 @@ class Read:
         return self.place.cell_contents if cell else self.place.get(self.name, ABSENT)
 
 
+class Watched(NamedTuple):
+    """A container, what it held at the trace, and what messages call it.
+
+    Calls compare it by == if it has a name, else by the value of each item.
+    """
+
+    container: Any
+    before: Any
+    name: str
+
+
 def same(a: Any, b: Any) -> bool:
     """Tell whether `a` is `b`, or a plain value equal to it and of its type."""
     if a is b:
         return True
-    if type(a) is not type(b) or type(a) not in PLAIN:
-        return False
-    if type(a) is tuple:
+    if type(a) is type(b) is tuple:
         return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b or a) and repr(a) == repr(b)  # NaN is NaN, and 0.0 is not -0.0
+    # by their text, since NaN is NaN and 0.0 is not -0.0
+    return type(a) is type(b) and type(a) in PLAIN and repr(a) == repr(b)
 
 
 def contents(container: Any) -> Any:
-    """Return what a container or an array holds, or the state of a random generator."""
+    """Return what a container or a small array holds, or the state of a random generator."""
     if isinstance(container, np.random.Generator):
         return [repr(container.bit_generator.state)]
     if isinstance(container, np.ndarray):
-        return [container.shape, container.tobytes()]
+        return [str(container.shape), container.tobytes()] if container.size <= _MANY else []
     return dict(container) if isinstance(container, dict) else list(container)
+
+
+def _items(contents: Any) -> list[Any]:
+    return list(contents.values()) if isinstance(contents, dict) else contents
 
 
 def same_contents(container: Any, before: Any) -> bool:
@@ -81,22 +95,6 @@ def same_contents(container: Any, before: Any) -> bool:
     if isinstance(now, dict):
         now, before = [*now, *now.values()], [*before, *before.values()]
     return len(now) == len(before) and all(map(same, now, before))
-
-
-def values_of(contents: Any) -> Any:
-    """Return the items of a container, the values of a dict."""
-    return contents.values() if isinstance(contents, dict) else contents
-
-
-class Watched(NamedTuple):
-    """A container, what it held at the trace, and what messages call it.
-
-    It is compared to the program's by ==, or if it has no name by the value of each item.
-    """
-
-    container: Any
-    before: Any
-    name: str
 
 
 class Captured:
@@ -110,12 +108,18 @@ class Captured:
         self.line = f"{code.co_filename}:{code.co_firstlineno}" if code else "the function"
         self.names: dict[tuple[int, str], Read] = {}
         self.containers: dict[int, Watched] = {}
-        self._states = _random_states()
+        self._random_states = _random_states()
         self._functions: list[Any] = []
         self._objects: list[Any] = []
         self._attributes: set[str] = set()
         self._seen: set[int] = set()
         self.follow([call], [function, *arguments])
+
+    def watch(self, container: Any, name: str = "") -> bool:
+        """Note what a container holds; return whether it was not known."""
+        known = id(container) in self.containers
+        self.containers.setdefault(id(container), Watched(container, contents(container), name))
+        return not known
 
     def follow(self, functions: Iterable[Any], objects: Iterable[Any]) -> None:
         """Note what `functions` read, with attributes of `objects` and of what is reached."""
@@ -133,17 +137,14 @@ class Captured:
         if isinstance(function, MethodType):
             self._reach(function.__self__)
         function = inspect.unwrap(getattr(function, "__func__", function))
-        if not isinstance(function, FunctionType) or id(function) in self._seen:
+        if id(function) in self._seen or not is_users(getattr(function, "__code__", None)):
             return
         self._seen.add(id(function))
-        if not is_users(function.__code__):
-            return
         codes: list[Any] = [function.__code__]
         for code in codes:
             codes += [c for c in code.co_consts if isinstance(c, CodeType)]
-        self._attributes.update(*(code.co_names for code in codes))
-        loads = (step for code in codes for step in dis.get_instructions(code))
-        names = {step.argval for step in loads if step.opname == "LOAD_GLOBAL"}
+        names = {name for code in codes for name in code.co_names}
+        self._attributes |= names
         for name in names & function.__globals__.keys():
             self._read(function.__globals__, name)
         for cell, name in zip(function.__closure__ or (), codes[0].co_freevars, strict=True):
@@ -151,85 +152,69 @@ class Captured:
 
     def _follow_object(self, value: Any) -> None:
         kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
-        for place in (value, *kinds):
-            space = vars(place)
+        for owner in (value, *kinds):
+            space = vars(owner)
             for name in self._attributes & space.keys() - {"param_groups", "state"}:
                 attribute = getattr(space[name], "fget", space[name])  # of a property
-                if isinstance(attribute, FunctionType) and isinstance(place, type):
+                if isinstance(attribute, FunctionType) and isinstance(owner, type):
                     self._functions.append(attribute)
-                elif (id(place), name) not in self.names:
-                    self._read(space, name, place)
+                else:
+                    self._read(owner, name)
 
-    def _read(self, space: Any, name: str, place: Any = None) -> None:
-        key, read = (id(space if place is None else place), name), Read(space, name)
+    def _read(self, owner: Any, name: str) -> None:
+        if (id(owner), name) in self.names:
+            return
+        read = Read(owner, name)
         if isinstance(read.value, Iterator):
             raise CompileError(
                 f"{self.line}: the function reads {name}, an iterator, which only its first call "
                 "would move on. Pass what it yields as an argument"
             )
         if not isinstance(read.value, ModuleType | type):
-            self.names.setdefault(key, read)
+            self.names[id(owner), name] = read
         self._reach(read.value)
 
     def _reach(self, value: Any, depth: int = _DEPTH) -> None:
         """Follow a value: a function, an object, a container."""
         if isinstance(value, FunctionType | MethodType):
             self._functions.append(value)
-        elif isinstance(value, np.random.Generator):
-            self.watch(value)
-        elif isinstance(value, np.ndarray):
-            if value.size <= _MANY and value.dtype != object:
-                self.watch(value)
-        elif isinstance(value, list | dict | set | tuple):
-            if len(value) <= _MANY and depth and self.watch(value):
-                for each in values_of(value):
+        elif isinstance(value, list | dict | set | tuple | np.ndarray | np.random.Generator):
+            items = _items(contents(value))
+            if len(items) <= _MANY and depth and self.watch(value):
+                for each in items:
                     self._reach(each, depth - 1)
         elif hasattr(value, "__dict__") and id(value) not in self._seen and _is_users_object(value):
             self._seen.add(id(value))
             self._objects.append(value)
             self._functions.append(vars(type(value)).get("__call__"))
 
-    def watch(self, container: Any, name: str = "") -> bool:
-        """Note what a container holds; return whether it was not known."""
-        known = id(container) in self.containers
-        self.containers.setdefault(id(container), Watched(container, contents(container), name))
-        return not known
-
     def among(self, arguments: Any) -> list[tuple[int, Any]]:
         """Return the numbers of arguments that are captured as well, and the tensors."""
         known = {id(read.value) for read in self.names.values()}
-        known.update(id(x) for w in self.containers.values() for x in values_of(w.before))
+        known.update(id(x) for w in self.containers.values() for x in _items(w.before))
         return [(k, a) for k, a in enumerate(arguments) if isinstance(a, Node) and id(a) in known]
 
-    def check(self, lines: dict[int, str], free: str | None) -> None:
-        """Raise where the function has changed what it reads, but containers of the name `free`.
-
-        `lines` are those that computed tensors, by the ids of these.
-        """
-        if self._states != _random_states():
+    def check(self, free: str | None = None) -> None:
+        """Raise where the function has changed what it reads, but containers of the name `free`."""
+        if self._random_states != _random_states():
             raise CompileError(
                 f"{self.line}: the function draws random numbers that are not tinygrad_fc's, and "
                 "they would be the same in every call. Use tinygrad_fc.rand or randn"
             )
-        for read in self.names.values():
-            if not same(now := read.now(), read.value):
-                raise self._refusal([now], read.name, lines)
-        for container, before, what in self.containers.values():
-            if what != free and not same_contents(container, before):
+        changed = [read.name for read in self.names.values() if not same(read.now(), read.value)]
+        for container, before, name in self.containers.values():
+            if name != free and not same_contents(container, before):
                 names = "/".join(r.name for r in self.names.values() if r.value is container)
-                name = what or f"a {type(container).__name__} from outside, {names}"
-                if isinstance(before, dict):
-                    keys = [*container, *before]
-                    changed = (k for k in keys if not same(container.get(k), before.get(k)))
-                    name = f"{next(changed, '')!r}, {name}"
-                raise self._refusal(values_of(contents(container)), name, lines)
-
-    def _refusal(self, values: Iterable[Any], what: str, lines: dict[int, str]) -> CompileError:
-        line = next((lines[id(x)] for x in values if id(x) in lines), self.line)
-        return CompileError(
-            f"{line}: the function changes {what}, which only its first call would do. Change it "
-            "outside, or keep it in a tensor that is changed in place: steps.add_(1)"
-        )
+                what = name or f"a {type(container).__name__} from outside, {names}"
+                keys = [*container, *before] if isinstance(before, dict) else ()
+                items = (k for k in keys if not same(container.get(k), before.get(k)))
+                changed += [f"{item!r}, {what}" for item in items] or [what]
+        if changed:
+            raise CompileError(
+                f"{self.line}: the function changes {changed[0]}, which only its first call would "
+                "do. Change it outside, or keep it in a tensor that is changed in place: "
+                "steps.add_(1)"
+            )
 
     def restore(self) -> None:
         """Undo what the function changed of dicts, such as the attributes of modules."""

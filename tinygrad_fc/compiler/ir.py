@@ -292,7 +292,7 @@ def asked_by_library() -> bool:
 
 def is_users(code: Any) -> bool:
     """Tell whether code is the user's: neither the library's nor an installed package's."""
-    return not code.co_filename.startswith(OTHERS)
+    return code is not None and not code.co_filename.startswith(OTHERS)
 
 
 def user_line() -> str:

@@ -293,9 +293,7 @@ class Trace(ir.Graph):
         if self.refused:
             raise self.refused[0]
         self._restore_options()
-        created = ((ref(), line) for ref, line in self.created_tensors)
-        lines = {id(node): line for node, line in created if node is not None}
-        self.captured.check(lines, _STATE if self.creates_state else None)
+        self.captured.check(_STATE if self.creates_state else None)
         if self.creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
 
