@@ -337,6 +337,10 @@ def test_compiled_functions_in_compiled_functions():
     agree(lambda x: inner(x) + 1, X)
 
 
+def test_a_layer_that_is_created_inside_is_drawn_in_every_call():
+    agree(lambda x: nn.Linear(4, 2)(x).detach(), X)
+
+
 def double(x: Any) -> Any:
     return x * 2
 

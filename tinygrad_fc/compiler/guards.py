@@ -241,14 +241,12 @@ def _random_states() -> Any:
 @contextmanager
 def refusing_impure_calls() -> Iterator[None]:
     """Refuse clocks, files and printing while a trace runs; not under a profiler, which stays."""
-    free = sys.getprofile() is None
-    if free:
-        sys.setprofile(_profile)
+    before = sys.getprofile()
+    sys.setprofile(before or _profile)
     try:
         yield
     finally:
-        if free:
-            sys.setprofile(None)
+        sys.setprofile(before)
 
 
 def _profile(frame: Any, event: str, function: Any) -> None:
@@ -258,9 +256,8 @@ def _profile(frame: Any, event: str, function: Any) -> None:
     while frame.f_back and frame.f_code.co_filename.startswith(STANDARD):
         frame = frame.f_back  # the standard library called by other code
     if is_users(frame.f_code):
-        module = {"builtins": "", None: ""}.get(function.__module__, f"{function.__module__}.")
         raise CompileError(
-            f"{user_line()}: {module}{function.__qualname__}() is called, which only the first "
-            "call of a compiled function would do. Return the tensor and call it outside, or pass "
-            "what it yields as an argument"
+            f"{user_line()}: {function.__qualname__}() is called, which only the first call of a "
+            "compiled function would do. Return the tensor and call it outside, or pass what it "
+            "yields as an argument"
         )

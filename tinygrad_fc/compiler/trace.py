@@ -8,9 +8,7 @@ and written back by each call. No tensor outside is changed by a trace, so an er
 from __future__ import annotations
 
 import copy
-import gc
 import operator
-import weakref
 from dataclasses import dataclass
 from functools import partial, reduce
 from threading import RLock, get_ident
@@ -66,17 +64,12 @@ class StateCreatedError(CompileError):
     """An optimizer created state; a trace with that state serves the later calls."""
 
 
-def _stored(node: Any) -> Any:
-    """Return what is in the slot of a tensor; None for a new tensor."""
-    try:
-        return patches.ARRAY.__get__(node)
-    except AttributeError:
-        return None
-
-
 def is_inside(node: Any) -> bool:
     """Tell whether a tensor was created by the trace."""
-    return not isinstance(_stored(node), np.ndarray)
+    try:
+        return not isinstance(patches.ARRAY.__get__(node), np.ndarray)
+    except AttributeError:  # it is being created
+        return True
 
 
 class Trace(ir.Graph):
@@ -98,7 +91,6 @@ class Trace(ir.Graph):
         self.generators: dict[int, TracedGenerator] = {}
         self.grads: dict[int, tuple[Any, Any]] = {}
         self.grad_reads: dict[int, tuple[Any, bool]] = {}
-        self.created_tensors: list[tuple[Any, str]] = []
 
     def refusal(self, problem: str, advice: str) -> CompileError:
         """Return an error, which is raised at the end if the function catches it."""
@@ -154,8 +146,6 @@ class Trace(ir.Graph):
     def set_array(self, node: Any, array: Any) -> None:
         """Record that a tensor gets another array; one from outside gets its values."""
         tracer = array if type(array) is Tracer else self.array(np.asarray(array))
-        if _stored(node) is None:
-            self.created_tensors.append((weakref.ref(node), ir.user_line()))
         if is_inside(node):
             patches.ARRAY.__set__(node, tracer)
             return
@@ -335,33 +325,27 @@ class Trace(ir.Graph):
         )
 
     def _result(self, program: Program, leaf: Any) -> Any:
-        """Return what stands for a leaf of the result; raise if it is no tensor or plain value."""
+        """Return what stands for a leaf of the result; what is no tensor is itself."""
         tensor = isinstance(leaf, Node)
         if type(leaf) is Tracer or (tensor and is_inside(leaf)):
             program.returned.append(len(program.outputs))
             return Output(_add_output(program, ir.array_of(leaf)), tensor=tensor)
         if tensor and self.source(leaf).kind == "argument":
             return self.source(leaf)
-        if not isinstance(leaf, (Node, np.ndarray, np.generic, np.dtype, *guards.PLAIN)):
-            raise CompileError(
-                f"{self.captured.line}: the function returns a {type(leaf).__name__}, which each "
-                "call would return again. Return tensors, in tuples, lists or dicts"
-            )
         return leaf
 
-    def forget(self) -> str | None:
-        """Drop what the trace has seen, and return the line of a tensor that is kept outside."""
-        created = self.created_tensors
+    def forget(self) -> None:
+        """Drop what the trace has seen; a tensor that is kept outside raises where it is used."""
         vars(self).clear()
         self.origin, self.refused, self.thread = None, [], 0
         self.emit = _refuse_use  # type: ignore[method-assign, assignment]
-        if any(ref() is not None for ref, _ in created):
-            gc.collect()
-        return next((line for ref, line in created if ref() is not None), None)
 
 
 def _refuse_use(*_: Any) -> Any:
-    raise CompileError("a tensor of a compiled function is used after its trace. Return it instead")
+    raise CompileError(
+        "a tensor of a compiled function is used after its trace. Return it, in tuples, lists or "
+        "dicts, or copy its values into a tensor that exists: kept.copy_(t)"
+    )
 
 
 def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) -> Traced:
@@ -385,17 +369,9 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) 
                 run.check()
                 traced = run.finished(name, flags, result, args)
                 name_values(run, traced.program, names)
-                del result
         finally:
-            grad_mode.flags.set(flags)
             run.restore()
-            line = run.forget()
-        if line is not None:
-            raise CompileError(
-                f"{line}: a tensor that is computed here is kept outside of the function, where "
-                "later calls would not update it. Return it, or copy its values into a tensor that "
-                "exists: kept.copy_(t)"
-            )
+            run.forget()
         for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
             value.sample = value.sample if value.is_number else None
         return traced
