@@ -37,7 +37,10 @@ def test_each_op(op: Op, data: st.DataObject):
             reject()
         chosen[name] = data.draw(st.sampled_from(choices))
         parts = chosen[name] if isinstance(chosen[name], tuple) else (chosen[name],)
-        if any(isinstance(x, list | np.ndarray) and np.asarray(x).dtype == bool for x in parts):
+        if any(
+            isinstance(x, list | np.ndarray | np.bool_) and np.asarray(x).dtype == bool
+            for x in parts
+        ):
             reject()  # a mask is refused: how many elements it selects is not known
     tensors = [tg.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
 
