@@ -8,28 +8,31 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import numba_math
-from tinygrad_fc.compiler.numba_backend import STATUS
 from tinygrad_fc.compiler.numba_printer import Printer
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
 
-def memory(array: Any, start: int, code: str, *_: int) -> Any:
-    """Return the elements that begin `start` bytes into an array."""
-    parts = array.reshape(-1).view(np.uint8)[start:]
-    dtype = np.dtype("?" if code == "b1" else code)
-    return parts[: len(parts) // dtype.itemsize * dtype.itemsize].view(dtype)
+class Memory:
+    """The elements of an array in C order, at places that are in it."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array.reshape(-1)
+        assert np.shares_memory(self.array, array) or not array.size
+
+    def __getitem__(self, at: int) -> Any:
+        assert 0 <= at < len(self.array)
+        return self.array[at]
+
+    def __setitem__(self, at: int, x: Any) -> None:
+        assert 0 <= at < len(self.array)
+        self.array[at] = x
 
 
-def load(place: Any, at: int) -> Any:
-    assert 0 <= at < len(place)
-    return place[at]
-
-
-def store(place: Any, at: int, x: Any) -> None:
-    assert 0 <= at < len(place)
-    place[at] = x
+def temporary(code: str, size: int) -> Memory:
+    """Return memory for some elements of a dtype."""
+    return Memory(np.empty(size, code))
 
 
 def gemm(*args: Any) -> None:
@@ -38,7 +41,7 @@ def gemm(*args: Any) -> None:
 
     def matrix(place: Any, step: int, turned: int, rows: int, columns: int) -> Any:
         shape = (columns, rows) if turned == 112 else (rows, columns)
-        array = as_strided(place, shape, (step * place.itemsize, place.itemsize))
+        array = as_strided(place.array, shape, (step * place.array.itemsize, place.array.itemsize))
         return array.T if turned == 112 else array
 
     product = matrix(x, x_step, turn_x, m, k) @ matrix(y, y_step, turn_y, k, n)
@@ -47,30 +50,25 @@ def gemm(*args: Any) -> None:
 
 NAMES: dict[str, Any] = {
     **numba_math.NAMES,
-    **STATUS,
     "exp": np.exp,
     "tanh": np.tanh,
-    "memory": memory,
-    "load": load,
-    "store": store,
-    "gemm": gemm,
-    "address": lambda place, at: place[at:],
+    "memory": Memory,
+    "temporary": temporary,
+    "gemm_f4": gemm,
+    "gemm_f8": gemm,
     "select": lambda condition, x, y: x if condition else y,
-    "plus": lambda x, y: x + y,
-    "times": lambda x, y: x * y,
+    "add_product": lambda total, x, y: total + x * y,
 }
 
 
-def run(program: Program, inputs: list[Any]) -> tuple[int, list[Any]]:
-    """Return the status and the outputs of the native source of a program, run as Python."""
-    printer = Printer(program, None, dict.fromkeys(("f4", "f8"), "gemm"))
+def run(program: Program, inputs: list[Any]) -> tuple[bool, list[Any]]:
+    """Return whether the native source of a program does not fit, and its outputs, as Python."""
+    printer = Printer(program)
     space: dict[str, Any] = dict(NAMES)
-    source = printer.source()
-    exec(source, space)  # noqa: S102
+    exec(printer.source(), space)  # noqa: S102
     outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]
     known: dict[str, Any] = {"input": inputs, "output": outputs}
     args = [known[a.kind][a.value] if a.kind in known else a.value for a in printer.arguments]
-    name = source.partition("(")[0].removeprefix("def ")
     with np.errstate(all="ignore"):
-        status = space[name](*args, np.empty(printer.work, np.uint8))
-    return status, outputs
+        failed = space["step"](*args)
+    return failed, outputs

@@ -107,21 +107,9 @@ def test_processes_share_native_code(folder: Path):
     assert files(folder) == before
     assert len({out for out, _ in outputs}) == 1
     assert end(start("numpy", script=SMALL))[0] == outputs[0][0]
-    line = r"compiling step to native code, [^\n]*\.\.\. [\d.]+ s\n"
+    line = r"compiling step to native code, [^\n]*\n"
     for _, errors in outputs:
         assert re.fullmatch(f"({line})?", errors), errors
-
-
-@native
-@pytest.mark.parametrize("pattern", ["*.py", "*.nb?"])
-def test_damaged_files_are_written_again(folder: Path, pattern: str):
-    by = 1.5 + len(pattern)
-    expected = shifted(by)(tg.ones(3)).tolist()
-    damaged = list(folder.rglob(pattern))
-    assert damaged
-    for file in damaged:
-        file.write_bytes(file.read_bytes()[: 20 if pattern == "*.py" else 0])
-    assert shifted(by)(tg.ones(3)).tolist() == expected
 
 
 @native
@@ -142,17 +130,6 @@ def test_a_folder_of_another_owner_is_not_used(folder: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)
     shifted(8.0)(tg.ones(3))
     assert not list(folder.iterdir())
-
-
-@native
-def test_a_write_that_fails_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    def fails(*_: Any) -> None:
-        raise OSError("no space")
-
-    monkeypatch.setattr(os, "replace", fails)
-    monkeypatch.setattr(Path, "replace", fails)
-    assert shifted(9.0)(tg.zeros(3)).tolist() == [1.0, 1.0, 1.0]
-    assert not files(folder)
 
 
 # The choice between backends

@@ -19,8 +19,8 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
 7. `numpy_printer` writes it as NumPy source: `_in_place_chains` finds that the subtraction may
    overwrite weight_0, `_number` makes `rate` of the learning rate, and the product is inlined.
    With Numba, `numba_plan` groups instructions into loops, `numba_printer` writes them,
-   `numba_math` has functions that the loops call, `numba_backend` compiles, with `cache` on the
-   disk. `auto` measures both and keeps the faster. `javascript` prints for the browser.
+   `numba_math` has functions that the loops call, `numba_backend` compiles, with a cache on disk.
+   `auto` measures both and keeps the faster. `javascript` prints for the browser.
 8. `call.Call` generates the function that this and the later calls run: compare the guards, read
    the inputs, run the kernel, write back. `epoch` runs many steps by one native loop.
 

@@ -135,13 +135,11 @@ class _Writer:
         """Write the guards of one tensor or array."""
         tensor = isinstance(leaf, Node)
         array = leaf._array if tensor else leaf
-        sources = [old.source for old, _ in self.program.changes]
-        written = any(s.kind == "argument" and s.subject == k for s in sources)
         self.unless(f"l{k}.__class__ is {self.name(type(leaf))}")
         self.lines.append(f"x{k} = l{k}" + "._array" * tensor)
-        guards = [f"x{k}.shape == {array.shape} and x{k}.dtype == {self.name(array.dtype)}"]
+        guards = [f"x{k}.shape == {array.shape} and x{k}.strides == {array.strides}"]
+        guards += [f"x{k}.dtype == {self.name(array.dtype)}"]
         guards += [f"l{k}._requires_grad is {leaf._requires_grad}"] if tensor else []
-        guards += [f"x{k}.strides == {array.strides}"] if written else []
         self.unless(" and ".join(guards))
 
     def outside(self) -> None:

@@ -2,7 +2,7 @@
 
 `exp` and `tanh` are within a unit or two in the last place, as NumPy's are, in a form that LLVM
 turns into vector instructions. Sums whose order is free, as in reductions, are marked so that LLVM
-may reorder them (`plus`, `times`); all other arithmetic is done as written.
+may reorder them (`add_product`); all other arithmetic is done as written.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
+from numba import from_dtype
 from numba.core import types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
+DOUBLE = ir.DoubleType()
 LOOSE = ("reassoc", "contract")
 FUSED = ("contract",)
-TYPES = {
-    "b1": types.boolean,
-    **{f"i{n}": getattr(types, f"int{8 * n}") for n in (1, 2, 4, 8)},
-    **{f"u{n}": getattr(types, f"uint{8 * n}") for n in (1, 2, 4, 8)},
-    **{f"f{n}": getattr(types, f"float{8 * n}") for n in (4, 8)},
-}
+LINE = 64
+"""Bytes of a cache line, to which temporaries are aligned."""
+_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
+TYPES = {code: from_dtype(np.dtype(code)) for code in _CODES}
 """Numba's types by the codes of dtypes; native code computes in no others."""
 
 
@@ -37,81 +37,50 @@ def select(typing: Any, condition: Any, x: Any, y: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic
-def times(typing: Any, x: Any, y: Any) -> Any:  # noqa: ARG001
-    """Return a product that may be fused with the sum that it is a term of."""
+def add_product(typing: Any, total: Any, x: Any, y: Any) -> Any:  # noqa: ARG001
+    """Return total + x * y, whose terms may be added in any order."""
 
     def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
-        return b.fmul(*args, flags=LOOSE) if isinstance(y, types.Float) else b.mul(*args)
+        if isinstance(total, types.Float):
+            return b.fadd(args[0], b.fmul(*args[1:], flags=LOOSE), flags=LOOSE)
+        return b.add(args[0], b.mul(*args[1:]))
 
-    return y(y, y), generate
-
-
-@intrinsic
-def plus(typing: Any, total: Any, x: Any) -> Any:  # noqa: ARG001
-    """Return a sum whose terms may be added in any order."""
-
-    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
-        return b.fadd(*args, flags=LOOSE) if isinstance(x, types.Float) else b.add(*args)
-
-    return x(x, x), generate
+    return total(total, total, total), generate
 
 
 # Exponential functions
 
 
-class _Float:
-    """The layout of a floating-point type, and constants of it."""
-
-    def __init__(self, kind: Any) -> None:
-        double = kind == types.float64
-        self.kind: Any = ir.DoubleType() if double else ir.FloatType()
-        self.whole = ir.IntType(64 if double else 32)
-        self.digits, self.bias = (52, 1023) if double else (23, 127)
-        self.end, self.degree = (750.0, 13) if double else (105.0, 7)
-        # The first part of log(2) has so few digits that its product with n is exact.
-        self.log2 = (0.693359375, -2.12194440e-4)
-        if double:
-            self.log2 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)
-
-    def __call__(self, value: float) -> Any:
-        return ir.Constant(self.kind, value if self.digits == 52 else float(np.float32(value)))
-
-
 def _series(b: Any, x: Any, coefficients: Any) -> Any:
-    total = coefficients[0]
+    total = DOUBLE(coefficients[0])
     for c in coefficients[1:]:
-        total = b.fadd(b.fmul(total, x, flags=FUSED), c, flags=FUSED)
+        total = b.fadd(b.fmul(total, x, flags=FUSED), DOUBLE(c), flags=FUSED)
     return total
 
 
-def _exp(b: Any, x: Any, c: _Float) -> Any:
+def _exp(b: Any, x: Any, degree: int) -> Any:
     """exp(x) = 2**n * exp(rest), with x = n * log(2) + rest."""
     # Beyond the ends the result is infinite or 0. A NaN passes both comparisons.
-    x = b.select(b.fcmp_ordered(">", x, c(c.end)), c(c.end), x)
-    x = b.select(b.fcmp_ordered("<", x, c(-c.end)), c(-c.end), x)
+    for sign, end in ((">", 750.0), ("<", -750.0)):
+        x = b.select(b.fcmp_ordered(sign, x, DOUBLE(end)), DOUBLE(end), x)
     # Added to a large number, x / log(2) is rounded to an integer, which stands in the last bits
     # of the sum: no conversion, which has no vector form for 64 bits on most machines.
-    large = c(1.5 * 2.0**c.digits)
-    shifted = b.fadd(b.fmul(x, c(1 / math.log(2)), flags=FUSED), large, flags=FUSED)
+    whole, large = ir.IntType(64), DOUBLE(1.5 * 2.0**52)
+    shifted = b.fadd(b.fmul(x, DOUBLE(1 / math.log(2)), flags=FUSED), large, flags=FUSED)
     n, rest = b.fsub(shifted, large), x
-    for part in c.log2:
-        rest = b.fsub(rest, b.fmul(n, c(part), flags=FUSED), flags=FUSED)
-    tail = _series(b, rest, [c(1 / math.factorial(k)) for k in range(c.degree, 1, -1)])
+    # The first part of log(2) has so few digits that its product with n is exact.
+    for part in (6.93147180369123816490e-01, 1.90821492927058770002e-10):
+        rest = b.fsub(rest, b.fmul(n, DOUBLE(part), flags=FUSED), flags=FUSED)
+    tail = _series(b, rest, [1 / math.factorial(k) for k in range(degree, 1, -1)])
     tail = b.fmul(b.fmul(rest, rest), tail, flags=FUSED)
-    power = b.fadd(c(1.0), b.fadd(rest, tail, flags=FUSED))
+    power = b.fadd(DOUBLE(1.0), b.fadd(rest, tail, flags=FUSED))
     # Two powers of 2, as one would be too large or too small for a float near the ends.
-    k = b.sub(b.bitcast(shifted, c.whole), b.bitcast(large, c.whole))
-    half = b.ashr(k, ir.Constant(c.whole, 1))
+    k = b.sub(b.bitcast(shifted, whole), b.bitcast(large, whole))
+    half = b.ashr(k, whole(1))
     for exponent in (half, b.sub(k, half)):
-        biased = b.add(exponent, ir.Constant(c.whole, c.bias))
-        power = b.fmul(power, b.bitcast(b.shl(biased, ir.Constant(c.whole, c.digits)), c.kind))
+        bits = b.shl(b.add(exponent, whole(1023)), whole(52))
+        power = b.fmul(power, b.bitcast(bits, DOUBLE))
     return power
-
-
-@intrinsic
-def exp(typing: Any, x: Any) -> Any:  # noqa: ARG001
-    """Return e to the power of x."""
-    return x(x), lambda context, b, sig, args: _exp(b, args[0], _Float(x))  # noqa: ARG005
 
 
 # S. L. Moshier's Cephes library (1989), tanh.c: x + x**3 * P(x**2) / Q(x**2) near 0.
@@ -119,135 +88,99 @@ _ABOVE = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.614687684417
 _BELOW = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 
 
-def _tanh(b: Any, x: Any, c: _Float) -> Any:
-    negative, z = b.fcmp_ordered("<", x, c(0.0)), b.fmul(x, x)
-    size = b.select(negative, b.fneg(x), x)
-    far = b.fdiv(c(2.0), b.fadd(_exp(b, b.fadd(size, size), c), c(1.0)))
-    far = b.fsub(c(1.0), far)
-    ratio = b.fdiv(_series(b, z, [c(v) for v in _ABOVE]), _series(b, z, [c(v) for v in _BELOW]))
-    near = b.fadd(x, b.fmul(b.fmul(x, z), ratio))
-    small = b.fcmp_ordered("<", size, c(0.625))
-    return b.select(small, near, b.select(negative, b.fneg(far), far))
+def _tanh(b: Any, x: Any, degree: int) -> Any:
+    one, two, z = DOUBLE(1.0), DOUBLE(2.0), b.fmul(x, x)
+    far = b.fsub(one, b.fdiv(two, b.fadd(_exp(b, b.fadd(x, x), degree), one)))
+    near = b.fmul(b.fmul(x, z), b.fdiv(_series(b, z, _ABOVE), _series(b, z, _BELOW)))
+    return b.select(b.fcmp_ordered("<", z, DOUBLE(0.625**2)), b.fadd(x, near), far)
+
+
+def _of_double(function: Any) -> Any:
+    """Return the function of floats of both sizes, which is computed with a double.
+
+    A series of a lower degree is enough for the digits of a float32.
+    """
+
+    @intrinsic
+    def of_number(typing: Any, x: Any) -> Any:  # noqa: ARG001
+        def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
+            number = context.cast(b, args[0], x, types.float64)
+            result = function(b, number, 13 if x == types.float64 else 7)
+            return context.cast(b, result, types.float64, x)
+
+        return x(x), generate
+
+    return of_number
+
+
+# Memory: pointers, whose elements are read and written without a check. No two memories of a
+# function overlap; LLVM is told so ("noalias"), else it would not vectorize loops over several.
+# Booleans are bytes.
+
+
+def _pointer(dtype: Any) -> Any:
+    return types.CPointer(types.uint8 if dtype == types.boolean else dtype)
 
 
 @intrinsic
-def tanh(typing: Any, x: Any) -> Any:  # noqa: ARG001
-    """Return the hyperbolic tangent of x."""
-    return x(x), lambda context, b, sig, args: _tanh(b, args[0], _Float(x))  # noqa: ARG005
+def memory(typing: Any, array: Any) -> Any:  # noqa: ARG001
+    """Return the memory of an array that is an argument of the function."""
 
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        for argument in b.function.args:
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        return context.make_array(sig.args[0])(context, b, args[0]).data
 
-# Memory: an address, in whose type it stands which of the function's memories it is. No two
-# overlap, and every load and store says so to LLVM ("noalias"): only then are loops over several
-# of them vectorized without checks, of which LLVM gives up after a few. Indices are not checked.
-
-
-class Memory(types.Type):
-    """The type of memory number `scope` of `scopes`, which holds elements of `dtype`."""
-
-    def __init__(self, dtype: Any, scope: int, scopes: int) -> None:
-        self.dtype, self.scope, self.scopes = dtype, scope, scopes
-        super().__init__(f"Memory({dtype}, {scope}, {scopes})")
-
-
-@register_model(Memory)
-class _Model(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Memory) -> None:
-        super().__init__(manager, kind, manager.lookup(kind.dtype).get_data_type().as_pointer())
-
-
-def _mark(b: Any, access: Any, kind: Memory) -> Any:
-    """Say in which memory an access is, and in which others it is not."""
-    state, module = b.module.__dict__, b.module
-    if "_memory_scopes" not in state:
-        domain = module.add_metadata(["memory"])
-        scopes = [module.add_metadata([f"memory {k}", domain]) for k in range(kind.scopes)]
-        state["_memory_scopes"] = scopes
-    scopes = state["_memory_scopes"]
-    others = scopes[: kind.scope] + scopes[kind.scope + 1 :]
-    access.set_metadata("alias.scope", module.add_metadata([scopes[kind.scope]]))
-    access.set_metadata("noalias", module.add_metadata(others))
-    return access
+    return _pointer(array.dtype)(array), generate
 
 
 @intrinsic(prefer_literal=True)
-def memory(typing: Any, array: Any, start: Any, code: Any, scope: Any, scopes: Any) -> Any:  # noqa: ARG001
-    """Return the memory that begins `start` bytes into an array, and holds elements of a dtype."""
-    dtype = TYPES[code.literal_value]
-    kind = Memory(dtype, scope.literal_value, scopes.literal_value)
-
-    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        base = context.make_array(sig.args[0])(context, b, args[0]).data
-        bytes_ = b.bitcast(base, ir.IntType(8).as_pointer())
-        return b.bitcast(b.gep(bytes_, [args[1]]), context.get_value_type(kind))
-
-    return kind(array, types.intp, code, scope, scopes), generate
-
-
-@intrinsic
-def load(typing: Any, place: Any, at: Any) -> Any:  # noqa: ARG001
-    """Return an element of a memory."""
+def temporary(typing: Any, code: Any, size: Any) -> Any:  # noqa: ARG001
+    """Return memory that the function has for itself, for `size` elements of a dtype."""
+    kind = _pointer(TYPES[code.literal_value])
 
     def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
-        element = _mark(b, b.load(b.gep(args[0], [args[1]], inbounds=True)), place)
-        return context.data_model_manager[place.dtype].from_data(b, element)
+        array = ir.ArrayType(context.get_data_type(kind.dtype), size.literal_value)
+        place = ir.GlobalVariable(b.module, array, b.module.get_unique_name("temporary"))
+        place.linkage, place.align, place.initializer = "internal", LINE, ir.Constant(array, None)
+        return b.bitcast(place, context.get_value_type(kind))
 
-    return place.dtype(place, types.intp), generate
-
-
-@intrinsic
-def store(typing: Any, place: Any, at: Any, x: Any) -> Any:  # noqa: ARG001
-    """Write an element of a memory."""
-
-    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
-        data = context.data_model_manager[place.dtype].as_data(b, args[2])
-        _mark(b, b.store(data, b.gep(args[0], [args[1]], inbounds=True)), place)
-        return context.get_dummy_value()
-
-    return types.none(place, types.intp, place.dtype), generate
-
-
-@intrinsic
-def address(typing: Any, place: Any, at: Any) -> Any:  # noqa: ARG001
-    """Return the address of an element."""
-
-    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        element = b.gep(args[0], [args[1]], inbounds=True)
-        return b.ptrtoint(element, context.get_value_type(sig.return_type))
-
-    return types.uintp(place, types.intp), generate
+    return kind(code, size), generate
 
 
 @lru_cache(1)
 def gemms() -> dict[str, Any]:
-    """Return the products of matrices of the BLAS that NumPy has loaded, by their names here.
+    """Return the products of matrices of the BLAS that NumPy has loaded, by the codes of dtypes.
 
     Builds of NumPy give several names to the functions; without them, loops are used.
     """
     library = ctypes.CDLL(str(importlib.import_module("numpy._core._multiarray_umath").__file__))
     for suffix, prefix in itertools.product(("64_", ""), ("scipy_", "")):
-        name, whole = f"{prefix}cblas_{{}}gemm{suffix}", types.int64 if suffix else types.int32
-        if hasattr(library, name.format("d")):
-            return {
-                f"gemm_{code}{suffix}": _external(library, name.format(letter), code, whole)
-                for code, letter in (("f4", "s"), ("f8", "d"))
-            }
+        names = {"f4": f"{prefix}cblas_sgemm{suffix}", "f8": f"{prefix}cblas_dgemm{suffix}"}
+        if hasattr(library, names["f8"]):
+            whole = types.int64 if suffix else types.int32
+            return {code: _external(library, name, code, whole) for code, name in names.items()}
     return {}
 
 
 def _external(library: Any, name: str, code: str, whole: Any) -> Any:
     symbol = f"tinygrad_fc_{name}"
     binding.add_symbol(symbol, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
-    number, matrix = TYPES[code], (types.uintp, whole)
+    number, matrix = TYPES[code], (_pointer(TYPES[code]), whole)
     arguments = (*[types.int32] * 3, *[whole] * 3, number, *matrix, *matrix, number, *matrix)
     return types.ExternalFunction(symbol, types.void(*arguments))
 
 
 NAMES: dict[str, Any] = {
     **{code: getattr(np, str(kind)) for code, kind in TYPES.items() if code != "b1"},
-    **{f._name: f for f in (select, times, plus, exp, tanh, memory, load, store, address)},
+    **{f._name: f for f in (select, add_product, memory, temporary)},
+    "exp": _of_double(_exp),
+    "tanh": _of_double(_tanh),
+    **{f"gemm_{code}": function for code, function in gemms().items()},
     "np": np,
     "math": math,
     "inf": math.inf,
     "nan": math.nan,
 }
-"""What generated code may call beside matrix products, by name."""
+"""What generated code may call, by name."""

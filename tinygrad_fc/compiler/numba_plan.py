@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.compiler.ir import CompileError, Value, leaves, mapped, operands
-from tinygrad_fc.compiler.numba_math import TYPES
+from tinygrad_fc.compiler.numba_math import TYPES, gemms
 from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 15
 """Multiplications up to which a product is done by loops, which then beat a call of BLAS."""
-BOOLEAN, WHOLE = np.dtype(bool), np.dtype(np.int64)
+BOOLEAN = np.dtype(bool)
 _BELOW = "(0.5 * math.erfc({0} * -0.7071067811865476))"
 _LARGER = "select(({0} >= {1}) | ({0} != {0}), {0}, {1})"
 TEXTS: dict[Any, str] = {
@@ -37,10 +38,6 @@ TEXTS: dict[Any, str] = {
     **dict.fromkeys((np.absolute, np.fabs, operator.abs), "abs({0})"),
     np.exp: "exp({0})",
     np.tanh: "tanh({0})",
-    np.isnan: "{0} != {0}",
-    np.isinf: "abs({0}) == inf",
-    np.isfinite: "abs({0}) < inf",
-    np.square: "{0} * {0}",
     np.maximum: _LARGER,
     np.minimum: _LARGER.replace(">=", "<="),
     np.where: "select({0}, {1}, {2})",
@@ -50,8 +47,6 @@ TEXTS: dict[Any, str] = {
     activation.gelu.forward: f"{{0}} * {_BELOW}",
 }
 """How functions of floats are written where it is not as in NumPy, such as `np.sin({0})`."""
-POWERS = {1.0: "{0}", 2.0: "{0} * {0}", 0.5: "math.sqrt({0})", -1.0: "np.reciprocal({0})"}
-"""Powers that are known while compiling, and that NumPy has a shorter way to."""
 
 
 class Unsupported(CompileError):  # noqa: N818  it is an error by its base
@@ -61,10 +56,9 @@ class Unsupported(CompileError):  # noqa: N818  it is an error by its base
 def unsupported(value: Value, what: str = "") -> Unsupported:
     """Return the error for an instruction that has no native form."""
     name = getattr(value.function, "__name__", "such input")
-    op = f", in {value.origin.op}" if value.origin and value.origin.op != name else ""
+    op = f", in {value.origin.op}" if value.origin else ""
     return Unsupported(
-        f'the Numba backend has no {name}{what}{op}: compile with backend="numpy", which has '
-        'every operation, or leave the choice to backend="auto"'
+        f'the Numba backend has no {name}{what}{op}. Use backend="numpy", which has all operations'
     )
 
 
@@ -91,30 +85,18 @@ def literal(number: Any, dtype: np.dtype[Any]) -> str:
     return text if code(dtype) in ("f8", "i8", "b1") else f"{code(dtype)}({text})"
 
 
-def operation(function: Any, dtypes: Sequence[Any], exponent: float | None = None) -> str | None:
-    """Return how `function` of numbers of these dtypes is written; None where it is not.
-
-    `exponent` is the second argument, if it is a number that is known.
-    """
-    floats = dtypes[0].kind == "f"
+def operation(function: Any, dtype: np.dtype[Any]) -> str | None:
+    """Return how `function` of numbers of a dtype is written; None where it is not."""
     text = TEXTS.get(function)
-    if isinstance(function, np.ufunc) and (text is None or not floats):
-        if function.nout != 1 or function.signature:
+    if isinstance(function, np.ufunc) and (text is None or dtype.kind != "f"):
+        # NumPy refuses negative powers of integers
+        if function.nout != 1 or function.signature or function is np.power:
             return None
-        if function is np.power and not (exponent or -1) >= 0:
-            return None  # NumPy refuses negative powers of integers
         text = f"np.{function.__name__}({', '.join(['{0}', '{1}', '{2}'][: function.nin])})"
-    return POWERS.get(exponent, text) if text == TEXTS[np.power] and exponent is not None else text
+    return text
 
 
 # Nodes
-
-
-class Where(NamedTuple):
-    """Where elements lie: the first, and the distance from one to the next along each axis."""
-
-    start: int
-    strides: tuple[int, ...]
 
 
 @dataclass(eq=False)
@@ -123,9 +105,9 @@ class Node:
 
     `kind` is "elementwise" (written as `text` with an element of each argument), "reduce" (by
     `function` over `axes`, beginning with `initial`), "product" (the same, of two matrices),
-    "gemm" (a product by BLAS), "update" (of elements of the last argument) or "test" (returns the
-    status `function` where `text` is true). The index arrays `at` select elements of the last
-    argument.
+    "gemm" (a product by BLAS), "update" (of elements of the last argument) or "test" (the program
+    does not fit where `text` is true). The index arrays `at` select elements of the last argument;
+    the program does not fit where they are out of bounds, either.
     """
 
     kind: str
@@ -137,6 +119,8 @@ class Node:
     axes: frozenset[int] = frozenset()
     initial: Any = None
     at: tuple[Value, ...] = ()
+    group: int = 0
+    """The number of the loops that it is in."""
 
 
 def placeholder(shape: Any, dtype: Any) -> Value:
@@ -147,31 +131,29 @@ def placeholder(shape: Any, dtype: Any) -> Value:
 class Plan:
     """The nodes of a program in order, the memory of its values, and its constants."""
 
-    def __init__(self, program: Program, gemms: Any) -> None:
-        self.program, self.gemms = program, gemms
+    def __init__(self, program: Program) -> None:
+        self.program = program
         self.nodes: list[Node] = []
         self.draws: list[Value] = []
         self.constants: dict[Value, Any] = {}
-        self.base: dict[Value, Value] = {}
-        """Views, and what they are views of."""
-        self._arrays: dict[Value, Any] = {}
+        self._memory: dict[Value, tuple[Value, Any]] = {}
         self._columns = self._column_major()
         expected = dict(program.expects)
         for value in (*program.inputs, *program.instructions):
             dtype = value.dtype
-            if dtype is not None and (code(dtype) not in TYPES or not dtype.isnative):
+            if dtype is not None and not _is_native(value):
                 raise unsupported(value, f" of {dtype}")
             if not value.is_input:
                 self._add(value)
             if value in expected:
                 text = f"{cast('{0}', dtype, BOOLEAN)} != {expected[value]}"
-                self._node("test", placeholder((), bool), [value], value.shape or (), text, "GUARD")
+                self._node("test", placeholder((), bool), [value], value.shape or (), text)
 
     def _add(self, value: Value) -> None:
         """Add the nodes of an instruction."""
         function, inputs = value.function, operands(value)
         if function is ir.draw:
-            if any(v.function is not None for v in inputs):
+            if not all(v.is_constant for v in inputs[1:]):
                 raise unsupported(value, " with numbers that are computed")
             self.draws.append(value)
         elif all(self.constant(v) is not None for v in inputs):
@@ -179,8 +161,7 @@ class Plan:
             with np.errstate(all="ignore"):
                 self.constants[value] = np.asarray(function(*args, **kwargs))
         elif value.is_view and not leaves(value.args[1:]):
-            if not self._add_view(value, value.args[0]):
-                self._add_view(value, self.copy(value.args[0], value.dtype))
+            self._add_view(value)
         elif getattr(function, "__name__", "") == "reduce":
             self._reduce(value)
         else:
@@ -205,51 +186,61 @@ class Plan:
         tall = {s for s in shapes if len(s) == 2 and s[0] > s[1]}
         return {v for v in program.instructions if v.shape in tall and v not in fixed}
 
-    def _array(self, value: Value) -> Any:
-        """Return an array of bytes that lies in memory as a value does; None where it cannot."""
-        if value not in self._arrays:
+    def memory(self, value: Value) -> tuple[Value, Any]:
+        """Return in whose memory a value is, and an array of bytes that lies as it does."""
+        if value not in self._memory:
             order: Any = "F" if value in self._columns else "C"
-            array: Any = np.empty(value.shape or (), np.int8, order)
-            if value in self.base:
-                array = _view(value, self._array(self.base[value]))
-            self._arrays[value] = array
-        return self._arrays[value]
+            array = np.empty(value.shape or (), np.int8, order)
+            if value.is_input and value.shape:
+                strides = [s // value.dtype.itemsize for s in value.strides]
+                array = as_strided(array, value.shape, strides)
+            self._memory[value] = value, array
+        return self._memory[value]
 
-    def _add_view(self, value: Value, base: Value) -> bool:
-        """Take a value as a view of `base`; return False where NumPy would copy."""
-        self.base[value] = base
-        if self._array(value) is None:
-            del self.base[value], self._arrays[value]
-        return value in self.base
+    def _add_view(self, value: Value) -> None:
+        """Take a value as a view, of a copy where NumPy would copy."""
+        function = _element if value.function is operator.getitem else value.function
+        base, *args = value.args
+        root, array = self.memory(base)
+        view = function(array, *args, **value.kwargs)
+        if view.size and not np.may_share_memory(view, array):
+            root, array = self.memory(self.copy(base, value.dtype))
+            view = function(array, *args, **value.kwargs)
+        self._memory[value] = root, view
 
     def view(self, base: Value, function: Any, *args: Any) -> Value:
         """Return a view of a value that the program does not have."""
-        sample = function(np.broadcast_to(np.zeros((), base.dtype), base.shape or ()), *args)
-        value = Value(function, (base, *args), {}, sample)
-        self._add_view(value, base)
+        root, array = self.memory(base)
+        array = function(array, *args)
+        value = placeholder(array.shape, base.dtype)
+        self._memory[value] = root, array
         return value
 
     def root(self, value: Value) -> Value:
         """Return the value in whose memory a value is."""
-        while value in self.base:
-            value = self.base[value]
-        return value
+        return self.memory(value)[0]
 
-    def where(self, value: Value, over: Any = None, axes: Sequence[int] = ()) -> Where:
-        """Return where the elements of a value are, with new axes, broadcast to a shape."""
-        view, root = np.expand_dims(self._array(value), axes), self._array(self.root(value))
+    def where(
+        self, value: Value, over: Any = None, axes: Sequence[int] = ()
+    ) -> tuple[int, tuple[int, ...]]:
+        """Return the place of the first element of a value in its memory, and the strides.
+
+        The value is with new axes, and broadcast to a shape.
+        """
+        root, array = self.memory(value)
+        view = np.expand_dims(array, axes)
         view = np.broadcast_to(view, view.shape if over is None else over)
-        start = view.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        start = view.ctypes.data - self.memory(root)[1].ctypes.data
         strides = tuple(0 if n == 1 else s for n, s in zip(view.shape, view.strides, strict=True))
-        return Where(start if view.size else 0, strides)
+        return start if view.size else 0, strides
 
     def blas(self, value: Value) -> tuple[int, int]:
         """Return whether BLAS reads a matrix as it is (111), transposed (112) or not, its step."""
-        (row, column), (rows, columns) = self.where(value).strides, value.shape
-        if (column == 1 or columns == 1) and (rows == 1 or row >= columns):
-            return 111, max(row, columns)
-        if (row == 1 or rows == 1) and (columns == 1 or column >= rows):
-            return 112, max(column, rows)
+        (start, (row, column)), (rows, columns) = self.where(value), value.shape
+        if (column == 1 or columns == 1) and (row == columns or rows == 1) and not start:
+            return 111, columns
+        if (row == 1 or rows == 1) and (column == rows or columns == 1) and not start:
+            return 112, rows
         return 0, 0
 
     # Constants and texts
@@ -292,28 +283,21 @@ class Plan:
     # Functions of elements
 
     def _plain(self, value: Value) -> None:
-        function, args = value.function, value.args
+        function, args, dtype = value.function, value.args, value.dtype
         args = {np.full: args[1:2], ir.cast: args[:1]}.get(function, args)
-        if value.shape is None:  # Python computes with numbers
-            kinds = {x.dtype.kind if isinstance(x, Value) else np.dtype(type(x)).kind for x in args}
-            common = np.dtype(float if "f" in {*kinds, value.dtype.kind} else int)
-            dtypes: Any = (*[common] * len(args), value.dtype)
-        elif isinstance(function, np.ufunc) and function.nout == 1 and not function.signature:
-            dtypes = function.resolve_dtypes((*map(_promoted, args), None))
-        else:
-            first = BOOLEAN if function is np.where else value.dtype
-            dtypes = (first, *[value.dtype] * len(args))
-        exponent = self.number(args[1]) if len(args) == 2 else None
-        form = operation(function, dtypes, exponent)
+        if dtype == BOOLEAN and function not in (ir.cast, np.full):  # a comparison
+            dtype = np.result_type(*map(_promoted, args))
+        form = operation(function, dtype)
         if form is None or value.kwargs:
             raise unsupported(value)
-        self.elementwise(value, cast(form, dtypes[-1], value.dtype), args, *dtypes[:-1])
+        first = BOOLEAN if function is np.where else dtype
+        self.elementwise(value, form, args, first, *[dtype] * (len(args) - 1))
 
     def _clip(self, value: Value) -> None:
         x, *bounds = value.args
         for function, bound in zip((np.maximum, np.minimum), bounds, strict=True):
             if bound is not None:
-                form = str(operation(function, [value.dtype]))
+                form = str(operation(function, value.dtype))
                 x = self.elementwise(placeholder(value.shape, value.dtype), form, [x, bound])
         self.elementwise(value, "{0}", [x])
 
@@ -332,11 +316,13 @@ class Plan:
         """Add a reduction of elements, or of products of those of two arguments."""
         long = kind == "reduce" and function is np.add and out.dtype == np.float32
         dtype = np.dtype(float) if long else out.dtype  # long sums lose too many digits
-        form = "times({0}, {1})" if len(args) > 1 else "{0}"
-        text, values = self.text(form, args, [dtype] * len(args))
+        text, values = self.text("{0}, {1}" if len(args) > 1 else "{0}", args, [dtype] * len(args))
         shape = np.broadcast_shapes(*(v.shape for v in args))
         axes = frozenset(a % len(shape) for a in axes)
-        taken = "plus({0}, {1})" if function is np.add else operation(function, [dtype])
+        taken = operation(function, dtype)
+        if function is np.add:
+            one = "" if len(args) > 1 else f", {literal(1, dtype)}"
+            taken = f"add_product({{0}}, {{1}}{one})"
         initial = literal(_first(function, dtype), dtype)
         return self._node(kind, out, values, shape, text, taken, axes, initial)
 
@@ -352,9 +338,12 @@ class Plan:
             self._reduction(value, [y], (0,))
         elif value.function is np.vdot or (value.function is np.dot and len(b) > 2):
             raise unsupported(value, f" of shapes {a} and {b}")
-        elif _is_large(value) and code(value.dtype) in self.gemms:
+        elif _is_large(value) and code(value.dtype) in gemms():
             self._node("gemm", value, [self._packed(v, value.dtype) for v in (x, y)])
         else:  # as sums over the last axis
+            if x.is_input and len(a) == 2 and a[0] > a[1]:
+                x = self.copy(x, x.dtype)
+                self._columns.add(x)
             y = self.view(y, np.swapaxes, -1, -2) if len(b) > 1 else y
             if len(a) > 1 and len(b) > 1:
                 x, y = self.view(x, np.expand_dims, -2), self.view(y, np.expand_dims, -3)
@@ -375,42 +364,40 @@ class Plan:
         sizes = [n if k in axes else 1 for k, n in enumerate(x.shape)]
         at = Value(None, (), {}, np.arange(math.prod(sizes)).reshape(sizes))
         form = f"select(({{0}} == {{1}}) | ({{0}} != {{0}}), {{2}}, {x.size})"
-        place = placeholder(x.shape, WHOLE)
-        self.elementwise(place, form, [x, best, at], x.dtype, x.dtype, WHOLE)
+        place = placeholder(x.shape, np.int64)
+        self.elementwise(place, form, [x, best, at], x.dtype, x.dtype, place.dtype)
         self._reduction(value, [place], axes, np.minimum)
 
     # Indexing
 
     def _gather(self, value: Value) -> None:
-        base = value.args[0]
-        at, tests, shape = self._rows(value)
-        args = [*at, *tests, base]
-        self._node("elementwise", value, args, shape, f"{{{len(args) - 1}}}", at=at)
+        at, shape = self._rows(value)
+        self._node("elementwise", value, [*at, value.args[0]], shape, f"{{{len(at)}}}", at=at)
 
     def _put(self, value: Value) -> None:
         base, at, source = value.args
         self.elementwise(value, "{0}", [base])
         adds = value.function is ir.add_at
         if leaves(at):
-            at, tests, shape = self._rows(value)
-            self._update(value, source, shape, at, tests, adds=adds)
+            at, shape = self._rows(value)
+            self._update(value, source, shape, at, adds=adds)
         else:
-            target = self.view(value, operator.getitem, at)
+            target = self.view(value, _element, at)
             self._update(target, source, target.shape, adds=adds)
 
     def _update(
-        self, target: Value, source: Any, shape: Any, at: Any = (), tests: Any = (), *, adds: bool
+        self, target: Value, source: Any, shape: Any, at: Any = (), *, adds: bool = False
     ) -> None:
         """Add a change of the elements of a view, or of the rows that index arrays select."""
         out = self.root(target)
         text, values = self.text("{0}", [source], [out.dtype])
-        args = [*values, *at, *tests, target]
+        args = [*values, *at, target]
         text = f"np.add({{{len(args) - 1}}}, {text})" if adds else text
         self._node("update", out, args, shape, text, at=at)
 
     def overwrite(self, target: Value, source: Value) -> None:
         """Add a change of all elements of a value or view."""
-        self._update(target, source, target.shape or (), adds=False)
+        self._update(target, source, target.shape or ())
 
     def _join(self, value: Value) -> None:
         axis, start = value.kwargs.get("axis", 0) % len(value.shape), 0
@@ -420,23 +407,17 @@ class Plan:
         for array in arrays:
             stop = start + array.shape[axis]
             at = (*[slice(None)] * axis, slice(start, stop))
-            self.overwrite(self.view(value, operator.getitem, at), array)
+            self.overwrite(self.view(value, _element, at), array)
             start = stop
 
-    def _rows(self, value: Value) -> tuple[tuple[Value, ...], list[Value], Any]:
-        """Return index arrays of the first axes, tests of them, and the shape that they select."""
+    def _rows(self, value: Value) -> tuple[tuple[Value, ...], tuple[int, ...]]:
+        """Return index arrays of the first axes, and the shape that they select."""
         base, at = value.args[:2]
         at = at if isinstance(at, tuple) else (at,)
         at = tuple(Value(None, (), {}, np.asarray(p)) if isinstance(p, list) else p for p in at)
         if any(not isinstance(p, Value) or not p.shape or p.dtype.kind not in "iu" for p in at):
             raise unsupported(value, " but by arrays of integers for the first axes")
-        tests = []
-        for index, size in zip(at, base.shape, strict=False):
-            if self.constant(index) is None:
-                text, test = f"({{0}} < -{size}) | ({{0}} >= {size})", placeholder((), bool)
-                tests.append(self._node("test", test, [index], index.shape, text, "OUTSIDE"))
-        wide = np.broadcast_shapes(*(p.shape for p in at))
-        return at, tests, (*wide, *base.shape[len(at) :])
+        return at, (*np.broadcast_shapes(*(p.shape for p in at)), *base.shape[len(at) :])
 
 
 _LOWERED: dict[Any, Any] = {
@@ -461,22 +442,24 @@ def _is_large(value: Value) -> bool:
     return matrices and a[0] * a[1] * b[1] > SMALL
 
 
-def _view(value: Value, base: Any) -> Any:
-    """Return the view that an instruction makes of an array; None if it must be a copy."""
-    if value.function is operator.getitem:
-        at = value.args[1] if isinstance(value.args[1], tuple) else (value.args[1],)
-        view = base[at if Ellipsis in at else (*at, ...)]
-    else:
-        view = value.function(base, *value.args[1:], **value.kwargs)
-    return view if not view.size or np.may_share_memory(view, base) else None
+def _element(array: Any, at: Any) -> Any:
+    """Return array[at], as a view also where it is one element."""
+    at = at if isinstance(at, tuple) else (at,)
+    return array[at if Ellipsis in at else (*at, ...)]
 
 
 def _promoted(x: Any) -> Any:
-    """Return a dtype, or for a Python number the type by which NumPy gives way to arrays."""
-    if isinstance(x, np.generic) or (isinstance(x, Value) and x.shape is not None):
-        return x.dtype
-    dtype = x.dtype if isinstance(x, Value) else np.dtype(type(x))
-    return dtype if dtype.kind == "b" else type(dtype.type(0).item())
+    """Return a dtype, or a Python number, which gives way to arrays."""
+    if not isinstance(x, Value):
+        return x
+    return x.dtype.type().item() if x.shape is None else x.dtype
+
+
+def _is_native(value: Value) -> bool:
+    """Tell whether native code has numbers of a dtype, at places that are multiples of its size."""
+    dtype, strides = value.dtype, (value.is_input and value.strides) or ()
+    steps = not any(stride % dtype.itemsize for stride in strides)
+    return code(dtype) in TYPES and bool(dtype.isnative) and steps
 
 
 def _first(function: Any, dtype: Any) -> Any:
