@@ -112,7 +112,7 @@ def cupy() -> Any:
 def device_of(array: Any) -> device:
     """Return the device of an array or tensor."""
     array = getattr(array, "_array", array)
-    return device("cuda", int(array.device.id)) if is_foreign_array(array) else CPU
+    return device("cuda", int(array.device.id)) if is_non_numpy_array(array) else CPU
 
 
 def is_on(array: Any, where: device) -> bool:
@@ -130,7 +130,7 @@ def move_to_device(array: Any, where: device) -> Any:
     """Return `array` if it is on device `where`, else a copy there."""
     if is_on(array, where):
         return array
-    host = array.get() if is_foreign_array(array) else array
+    host = array.get() if is_non_numpy_array(array) else array
     if where.type == "cpu":
         return host
     module = cupy()
@@ -148,7 +148,7 @@ def check(where: Any) -> None:
         )
 
 
-def is_foreign_array(array: Any) -> bool:
+def is_non_numpy_array(array: Any) -> bool:
     """Return whether `array` belongs to another array library that computes at once, as CuPy."""
     kind = type(array)
     return (

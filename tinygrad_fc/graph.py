@@ -26,7 +26,7 @@ from weakref import ref
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.device import is_foreign_array, refuse_dask
+from tinygrad_fc.device import is_non_numpy_array, refuse_dask
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ NO_GRADIENT = object()
 
 
 class Node:
-    """The autograd metadata of a tensor; the subclass `Tensor` adds the public methods."""
+    """The array and autograd metadata of a tensor; `Tensor` adds the public methods.
+
+    Lower layers test for it: `isinstance(x, Node)` is whether `x` is a tensor.
+    """
 
     __slots__ = (
         *("__weakref__", "_args", "_array", "_grad", "_op", "_parents", "_requires_grad", "_seq"),
@@ -61,7 +64,7 @@ class Node:
     _array: Any
     _requires_grad: bool
     _grad: Any  # a Tensor, or None
-    _op: Op | None  # None for a leaf; not cleared when the graph is freed, for messages
+    _op: Op | None  # that returned it, recorded or not; None for a leaf that requires grad
     _parents: list[Any] | None  # arguments of the call: a tensor that requires grad, or None
     _args: list[Any] | None  # arrays and numbers of the call; None for a leaf or a freed graph
     _settings: dict[str, Any]  # keyword arguments of the call, never differentiated
@@ -84,7 +87,7 @@ class state:  # noqa: N801  a namespace of the process
 
     last_change = 0
     last_backward = 0  # explains a `.grad` of None, in autograd/__init__.py
-    changes: dict[int, int] = {}  # noqa: RUF012  last change by id of the owner
+    changes: dict[int, int] = {}  # noqa: RUF012  last change by id of `owner(array)`
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
     tensor_class: type[Any] = Node  # tensor.py sets it to Tensor
 
@@ -93,7 +96,11 @@ class state:  # noqa: N801  a namespace of the process
 
 
 def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
-    """Call `op`; return a tensor, which records the call if an argument requires grad."""
+    """Call `op`; return a tensor, which records the call if an argument requires grad.
+
+    `op(*args, **settings)` is the same after a check of the arguments; functions that have checked
+    them call `record`, which is faster.
+    """
     arrays: list[Any] = []
     parents: list[Any] = []
     tracked = False
@@ -389,7 +396,8 @@ class _Pass:
                 out = node
                 values = [v if a is None else a for v, a in zip(args, parents, strict=True)]
             if op.outer is not None:
-                # A `Chain`: the rule of its outer op, which reads its result only, comes first.
+                # A `Chain`, such as linear and sigmoid in one node: first the rule of the outer
+                # op, then those of the inner op, which are `op.rules` and must not read `out`.
                 g = op.outer.rules[0](g, out, None)
             for a, rule, array in zip(parents, op.rules, args):  # noqa: B905  endless for a VariadicRule
                 if a is None or (needed is not None and id(a) not in needed):
@@ -482,7 +490,7 @@ def scalar_to_array(value: Any) -> Any:
 def constant_like(array: Any, other: Any) -> Any:
     """Return the NumPy array `array`, a constant, in the library and dtype of `other`."""
     like = other._array if isinstance(other, Node) else other
-    if is_foreign_array(like):
+    if is_non_numpy_array(like):
         return np.asarray(array, like.dtype, like=like)
     return array.astype(like.dtype)
 
@@ -493,7 +501,7 @@ def _argument_name(node: Any, a: Any) -> str:
 
 
 def _broadcasts_to(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
-    """Return whether `to` is `shape` broadcast along axes that the op's result, `result`, has."""
+    """Return whether `shape` broadcasts to `to`, by sizes of the axes of the op's `result` only."""
     if len(shape) > len(to):
         return False
     padded = (1,) * (len(to) - len(shape)) + shape

@@ -314,9 +314,9 @@ def define(
 ) -> Callable[[Callable[..., Any]], Op]:
     """Return a decorator that makes a documented function an op of this package.
 
-    The op has its name, signature and docstring. Its body is the forward function, unless another
-    `function`, for example NumPy's, is passed: then the body is a docstring only. `forward` is a
-    faster implementation that is called instead. Property tests cover these ops, so that their
+    The op has its name, signature and docstring. What runs is `forward` if it is passed, else
+    `function`, for example NumPy's, else the body; in the first two cases the body is a docstring
+    only. `function(tensor)` calls the op. Property tests cover these ops, so that their
     rules get the arrays themselves; rules registered by `op` get read-only views.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tinygrad_fc import dtypes
-from tinygrad_fc.device import CPU, device_of, is_foreign_array, move_to_device
+from tinygrad_fc.device import CPU, device_of, is_non_numpy_array, move_to_device
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.arguments import accept_arrays, as_array, as_shape
@@ -230,7 +230,7 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
         raise DtypeError(f"random numbers need a float dtype, got {array.dtype}: use float32")
     rng = rng_of(generator)
     drawn = dtypes.float64 if array.dtype == np.float64 else dtypes.float32  # NumPy has no float16
-    if array.dtype == drawn and not is_foreign_array(array) and array.flags.carray:
+    if array.dtype == drawn and not is_non_numpy_array(array) and array.flags.carray:
         draw(rng, dtype=drawn, out=array)
     else:
         host = draw(rng, size=array.shape, dtype=drawn).astype(array.dtype)

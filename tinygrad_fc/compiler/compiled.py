@@ -223,7 +223,7 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     lists and dicts two levels deep) are guards: where one differs, the function is traced again;
     numbers, strings and small arrays are compared by value, everything else by identity. A branch
     on a value, `item()`, printing, clocks, files, iterators, random numbers of other libraries, and
-    a name or container that the function changes are refused; a tensor kept elsewhere can't be used.
+    a name or container that the function changes are refused; a tensor kept elsewhere is unusable.
     Anything else is as it was at the trace, like under `jax.jit`: what `getattr` with a computed
     name, `__slots__` or other installed packages yield is not compared. Results are
     arrays of their own and require no grad; floating-point warnings are not given.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from tinygrad_fc.device import is_foreign_array, refuse_dask
+from tinygrad_fc.device import is_non_numpy_array, refuse_dask
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.graph import Node, wrap
@@ -30,7 +30,7 @@ def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
         data = data._array
     elif isinstance(data, list | tuple) and any(isinstance(v, Node) for v in data):
         data = [v._array if isinstance(v, Node) else v for v in data]
-    if is_foreign_array(data):
+    if is_non_numpy_array(data):
         return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
     refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, "a tensor")
     try:

@@ -65,10 +65,12 @@ class FromFunction(Module):
         fields = {
             name: annotation
             for name, annotation in inspect.get_annotations(cls).items()
-            if not annotation.startswith("ClassVar")
+            if not str(annotation).startswith("ClassVar")
         }
         cls._settings += tuple(fields)
-        cls._tensors += tuple(name for name, annotation in fields.items() if "Tensor" in annotation)
+        cls._tensors += tuple(
+            name for name, annotation in fields.items() if "Tensor" in str(annotation)
+        )
         if function is None:
             return
         cls._function_name = f"nn.functional.{function.__name__}"

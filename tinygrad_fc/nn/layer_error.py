@@ -26,27 +26,30 @@ class _Path:
     It holds no module, so that a caught or pickled exception keeps no model alive.
     """
 
-    def __init__(self, inner: int = 0, inner_class: str = "") -> None:
-        self.inner = inner  # id of the last module that the exception left
-        self.inner_class = inner_class
+    def __init__(self, last: int = 0, last_class: str = "") -> None:
+        self.last = last  # id of the last module that the exception left
+        self.last_class = last_class
         self.names: list[str] = []
         self.note = ""
 
     def prepend(self, outer: Module, name: str | None) -> list[str]:
-        """Prepend the name in `outer` of the last module that was left; return the added names."""
-        # `inner` is `outer` if Sequential.forward has added the name already.
-        if name is None and self.inner not in (0, id(outer)):
-            names = (path for path, module in outer.named_modules() if id(module) == self.inner)
-            name = next(names, f"<{self.inner_class}>")
+        """Note that the exception leaves `outer`; return the added names.
+
+        They are the name that `outer` has for the submodule from which the exception came.
+        """
+        # `last` is `outer` if Sequential.forward has added the name already.
+        if name is None and self.last not in (0, id(outer)):
+            names = (path for path, module in outer.named_modules() if id(module) == self.last)
+            name = next(names, f"<{self.last_class}>")
         added = [name] if name else []
         self.names[:0] = added
-        self.inner, self.inner_class = id(outer), type(outer).__name__
+        self.last, self.last_class = id(outer), type(outer).__name__
         return added
 
     def __str__(self) -> str:
         if not self.names:
-            return self.inner_class
-        return f"layer {'.'.join(self.names)!r} of {self.inner_class}"
+            return self.last_class
+        return f"layer {'.'.join(self.names)!r} of {self.last_class}"
 
 
 class LayerError(ShapeError):

@@ -155,7 +155,7 @@ class Module:
 
     @property
     def _modules(self) -> _Modules:
-        """The direct submodules by name, as of PyTorch; assigning an item adds a module."""
+        """The direct submodules by name, as in PyTorch; assigning an item adds a module."""
         return _Modules(self)
 
     def get_submodule(self, target: str) -> Module:
@@ -214,7 +214,8 @@ class Module:
             raise TypeError(f"{type(self).__name__}: name is {name!r}, expected a string")
         if not name or "." in name:
             raise KeyError(f"{type(self).__name__}: name is {name!r}, expected one without dots")
-        # An attribute of the class, such as a method, is _NOTHING here, which is of no kind.
+        # For a name that only the class has, such as a method, `old` is `_NOTHING`, an instance of
+        # no `kind`.
         old = vars(self).get(name, _NOTHING) if hasattr(self, name) else None
         if old is not None and not isinstance(old, kind):
             raise KeyError(

@@ -2,23 +2,32 @@
 
 How to read an op:
 
-- `@define(f, domain=..., rules=...)` makes a documented function an op. Its body is the forward
-  function; if a NumPy function `f` is passed, that is the forward function, and the body is only a
-  docstring. `forward=` is a faster implementation of either.
-- `domain` has one domain per argument, such as `real` or `interval(low, high)`; tests include its
-  `special` values. A call fixes the shape: in `real(..., "n", "k?")`, `"n"` is a size that is the
-  same for all arguments, `...` any number of axes, and `"k?"` an axis that may be absent.
-  `index("n")` are indices of an axis of size `n`. See `tinygrad_fc.domain`.
+- `@define(f, forward=..., domain=..., rules=...)` makes a documented function an op. What runs is
+  `forward` if it is passed, else the NumPy function `f`, else the body; in the first two cases the
+  body is only a docstring. `f` is the NumPy function that dispatches to the op: `np.exp(t)` for a
+  tensor `t`. `forward` may differ from `f` in settings, dtype promotion and warnings.
+- An op called with arrays returns an array; with a tensor among them, a tensor that records the
+  call. `sum_.forward` is the function of arrays alone.
+- `define` registers the op: NumPy's function dispatches to it, and the property tests cover it.
+  `Op(...)` alone does neither. `name` is the name in messages and drawings, by default that of the
+  function; two ops may have the same.
+- `domain` has one domain per argument, such as `real` or the open `interval(low, high)`; tests
+  include its `special` values. `real` alone is an argument of any shape that broadcasts with the
+  others. `real(..., "n", "k?")` has a fixed shape: `"n"` is a size that is the same for all
+  arguments, `...` any number of axes, and `"k?"` an axis that may be absent. `index("n")` are
+  indices of an axis of size `n`. See `tinygrad_fc.domain`.
 - `rules` has one vjp rule per argument, a function of the cotangent `g`, the result and the
-  arguments. A rule does not read the values of a parameter whose name begins with `_`, only its
-  shape: these values may change in place after the call. Without rules the result never requires
-  grad.
+  arguments. They are arrays, and with `create_graph=True` tensors: rules use what works on both,
+  operators, ufuncs, ops and the methods `.sum .reshape .swapaxes .astype`. A rule does not read the
+  values of a parameter whose name begins with `_`, only its shape: these values may change in place
+  after the call. Without rules the result never requires grad. `VariadicRule(rule)` is one rule for
+  any number of arguments; its first parameter is the index of the argument.
 - Keyword arguments are settings, which have no gradient. `settings` maps each to a function that
   returns valid values for the arrays; the property tests use them.
 - A final `_` in a name, as in `sum_`, avoids a builtin or another function of that name; ops change
   nothing in place.
-- `__all__` lists the ops that are PyTorch's functions as they are, which `tinygrad_fc` exports.
-  `functional` gives others, such as `add`, PyTorch's names and options.
+- The `__all__` of each module lists the ops whose names and options are PyTorch's; `tinygrad_fc`
+  exports these. `functional` gives others, such as `add`, PyTorch's names and options.
 
 To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """

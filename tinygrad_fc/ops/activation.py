@@ -1,4 +1,7 @@
-"""Activations that are single ops, for speed or where a composition would be inaccurate."""
+"""Activations that are single ops, for speed or where a composition would be inaccurate.
+
+Sigmoid, tanh and relu are in `elementwise`, softmax is in `reduce`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from tinygrad_fc.domain import real
 from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.elementwise import clip, exp, sigmoid
-from tinygrad_fc.ops.special import ndtr, normal_cdf, normal_pdf
+from tinygrad_fc.ops.special import ndtr, normal_pdf
 
 # Smooth
 
@@ -81,7 +84,7 @@ def gelu(input: Any) -> Any:
     >>> gelu(np.array([0.0, 1.0]))
     array([0.        , 0.84134475])
     """
-    return input * normal_cdf(input)
+    return input * ndtr.forward(input)
 
 
 # The tanh approximation of gelu: (1 + tanh(u)) / 2 is written as sigmoid(z) with z = 2 * u. For

@@ -12,8 +12,11 @@ from tinygrad_fc.op import define
 BASIC = (int, slice, type(None), type(...), np.integer)
 
 
-def _selects_once(at: Any) -> bool:
-    """Return whether `at` selects no element twice; then assignment equals addition to zeros."""
+def _cannot_repeat(at: Any) -> bool:
+    """Return whether an index of such types never selects an element twice.
+
+    Then assignment equals addition to zeros. Arrays of integers may repeat.
+    """
     for part in at if isinstance(at, tuple) else (at,):
         if not isinstance(part, BASIC) and not (
             isinstance(part, np.ndarray) and part.dtype == bool
@@ -55,7 +58,7 @@ def scatter_add(source: Any, *, at: Any, shape: Any) -> Any:
     array([3., 0., 0.])
     """
     out = np.zeros(shape, source.dtype, like=source)
-    if _selects_once(at):
+    if _cannot_repeat(at):
         out[at] = source
     else:
         np.add.at(out, at, source)

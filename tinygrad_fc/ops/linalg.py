@@ -184,7 +184,7 @@ def well_conditioned(a: Any) -> bool:
 
 
 def positive_definite(a: Any) -> bool:
-    """Return whether the symmetric parts of `a` are positive definite."""
+    """Return whether all eigenvalues of the symmetric parts of `a` exceed 1/16, for the tests."""
     return bool((np.linalg.eigvalsh(a + a.swapaxes(-1, -2)) > 0.125).all())
 
 
@@ -220,6 +220,9 @@ def _minus_right(g: Any, _out: Any, p: Any, _x: Any) -> Any:
 @without_warnings
 def minus_outer(p: Any, x: Any) -> Any:
     """Return `-p @ x.T`, where the product of a zero column and an infinite one is 0.
+
+    This is the gradient of the matrix in `solve` and `inv`. A column of the solution that `where`
+    discards may be infinite, and its gradient, a zero column, must contribute 0.
 
     >>> minus_outer(np.array([[0.0]]), np.array([[np.inf]]))
     array([[-0.]])
@@ -420,7 +423,8 @@ def _singular_vectors_rule(g: Any, out: Any, a: Any) -> Any:
     values = (u * (a @ v)).sum(axis=-2)
     row, column = values[..., None, :], values[..., :, None]
     # Vectors of equal singular values are unique up to a rotation, and those of 0 up to a rotation
-    # of each side: no gradient depends on it.
+    # of each side. A function that is differentiable there does not depend on the rotation, so the
+    # terms that divide by 0 are left out.
     smallest = np.abs(row[..., :1]) * (16 * float(np.finfo(a.dtype).eps))
 
     def divided(x: Any, by: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.device import is_foreign_array
+from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.domain import index, interval, real
 from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.activation import log1p_exp_neg_abs
@@ -62,7 +62,7 @@ def huber(input: Any, target: Any, *, delta: Any) -> Any:
 # for a wrong prediction of 0 or 1.
 
 MIN_LOG = -100.0
-MIN_VARIANCE = 1e-12
+MIN_VARIANCE = 1e-12  # of a Bernoulli variable, p * (1 - p): the denominator of the gradient
 
 
 @define(
@@ -129,7 +129,7 @@ def _cotangent_per_row(g: Any, count: Any) -> Any:
 
 def _one_hot(y: Any, classes: int) -> Any:
     numbers = np.arange(classes)
-    numbers = np.asarray(numbers, like=y) if is_foreign_array(y) else numbers
+    numbers = np.asarray(numbers, like=y) if is_non_numpy_array(y) else numbers
     return (y % classes)[..., None] == numbers  # negative indices count from the end
 
 

@@ -13,7 +13,8 @@ from tinygrad_fc.op import define
 
 def _mean(x: Any, axis: Any) -> Any:
     total = x.sum(axis=axis, keepdims=True)
-    return total / max(math.prod(x.shape) // max(math.prod(total.shape), 1), 1)
+    count = math.prod(x.shape) // max(math.prod(total.shape), 1)
+    return total / max(count, 1)
 
 
 def _center_and_std(x: Any, axis: Any, eps: Any, centered: Any) -> tuple[Any, Any]:

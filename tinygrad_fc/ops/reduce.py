@@ -117,6 +117,7 @@ def _var_rule(
 ) -> Any:
     d = x - mean(x, axis=axis, keepdims=True)
     scaled = broadcast_back(g, x.shape, axis, keepdims) * 2
+    # 0 for equal elements, also with 0 degrees of freedom.
     return multiply_no_nan(d, divide_no_nan(scaled, _degrees_of_freedom(x.shape, axis, correction)))
 
 

@@ -221,7 +221,10 @@ def _polygamma_positive(x: Any, n: int) -> Any:
 
 
 def _cot_pi_derivative(x: Any, n: int) -> Any:
-    """Return derivative `n` of pi cot(pi x), a polynomial in c = cot(pi x), as c' is."""
+    """Return derivative `n` of pi cot(pi x), a polynomial in c = cot(pi x).
+
+    Since c' = -pi * (1 + c**2), each derivative is one; the powers of pi are multiplied at the end.
+    """
     p = [0, 1]  # lowest power first
     for _ in range(n):
         derivative = [k * v for k, v in enumerate(p)][1:]
@@ -274,9 +277,10 @@ ERF_NEAR = (
         *(0.3915227488817303, 1.0),
     ),
 )
-# (1 - Phi(x)) / exp(-x**2 / 2) for NEAR <= x <= ERF_FAR, in x. Phi is the standard normal CDF.
-ERF_FAR = math.sqrt(32)
-UPPER_TAIL = (
+# (1 - Phi(x)) / exp(-x**2 / 2) for NEAR <= x <= TAIL_FAR_FROM, in x; Phi is the standard normal
+# CDF.
+TAIL_FAR_FROM = math.sqrt(32)
+TAIL_MIDDLE = (
     (
         *(1.0765576773720192317e-8, 0.39894151208813466764, 8.8831497943883759412),
         *(93.506656132177855979, 597.27027639480026226, 2494.5375852903726711),
@@ -288,9 +292,9 @@ UPPER_TAIL = (
         *(38912.003286093271411, 19685.429676859990727),
     ),
 )
-# For x > ERF_FAR: x**2 * (1 / sqrt(2 pi) - x * q) with q = (1 - Phi(x)) / exp(-x**2 / 2), a
+# For x > TAIL_FAR_FROM: x**2 * (1 / sqrt(2 pi) - x * q) with q = (1 - Phi(x)) / exp(-x**2 / 2), a
 # rational function of 1 / x**2.
-TAIL = (
+TAIL_FAR = (
     (
         *(0.02307344176494017303, 0.21589853405795699, 0.1274011611602473639),
         *(0.022235277870649807, 0.001421619193227893466, 2.9112874951168792e-5),
@@ -340,18 +344,20 @@ def _upper_tail(x: Any) -> Any:
     rest = x - short
     rest *= x + short
     short *= short
-    out = _rational(UPPER_TAIL, np.minimum(x, ERF_FAR))
+    out = _rational(TAIL_MIDDLE, np.minimum(x, TAIL_FAR_FROM))
     rest *= -0.5
     short *= -0.5
     np.exp(rest, out=rest)
     np.exp(short, out=short)
     out *= rest
     out *= short
-    far = np.flatnonzero(x > ERF_FAR)
+    far = np.flatnonzero(x > TAIL_FAR_FROM)
     if far.size:
         y = x.take(far)
         t = 1 / np.square(y)
-        out[far] = (INV_SQRT_2PI - t * _rational(TAIL, t)) / y * short.take(far) * rest.take(far)
+        out[far] = (
+            (INV_SQRT_2PI - t * _rational(TAIL_FAR, t)) / y * short.take(far) * rest.take(far)
+        )
     return out
 
 
@@ -379,11 +385,6 @@ def _lower_tail(x: Any, tail: Any) -> Any:
     return tail
 
 
-def normal_cdf(x: Any) -> Any:
-    """Return the CDF of the standard normal distribution."""
-    return _by_tail_probability(x, 1.0, lambda x: 0.5 + 0.5 * _erf_near(x * SQRT_HALF), _lower_tail)
-
-
 @define(domain=(real,), rules=(lambda g, out, x: g * (out * x * -2),))
 @without_warnings
 def gaussian(input: Any) -> Any:
@@ -396,7 +397,7 @@ def gaussian(input: Any) -> Any:
 
 
 def normal_pdf(x: Any) -> Any:
-    """Return the density of the standard normal distribution."""
+    """Return the density of the standard normal distribution; it calls an op, for tensors."""
     return gaussian(x * SQRT_HALF) * INV_SQRT_2PI
 
 
@@ -414,14 +415,13 @@ def erf(input: Any) -> Any:
     )
 
 
-@define(
-    forward=normal_cdf,
-    domain=(real,),
-    rules=(lambda g, _out, x: g * normal_pdf(x),),
-)
+@define(domain=(real,), rules=(lambda g, _out, x: g * normal_pdf(x),))
 def ndtr(input: Any) -> Any:
     """Return the CDF of the standard normal distribution, as `scipy.special.ndtr`.
 
     >>> ndtr(np.array([0.0, 1.0]))
     array([0.5       , 0.84134475])
     """
+    return _by_tail_probability(
+        input, 1.0, lambda x: 0.5 + 0.5 * _erf_near(x * SQRT_HALF), _lower_tail
+    )

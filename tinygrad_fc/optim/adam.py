@@ -246,13 +246,13 @@ def _nadam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate_g: Any, rate_m: Any, *
 
 
 class RAdam(Elementwise):
-    """Rectified Adam: divides by sqrt(v') only once its variance is tractable.
+    """Rectified Adam: divides by sqrt(v') once the variance of 1 / sqrt(v') can be estimated.
 
     m, v, m' and v' are those of `Adam`. With r = 2 / (1 - beta2) - 1 and
     r_t = r - 2 * t * beta2^t / (1 - beta2^t), p = p - lr * m' while r_t is at most 5; after that
     p = p - lr * c * m' / (sqrt(v') + eps / sqrt(1 - beta2^t)), where
-    c^2 = (r_t - 4) * (r_t - 2) * r / ((r - 4) * (r - 2) * r_t) (Liu et al., 2020). Options and
-    errors are as in `Adam`.
+    c^2 = (r_t - 4) * (r_t - 2) * r / ((r - 4) * (r - 2) * r_t) (Liu et al., 2020). Options
+    except `amsgrad`, and errors, are as in `Adam`.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)

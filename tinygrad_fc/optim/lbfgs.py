@@ -273,7 +273,7 @@ class LineSearch:
 def _next_length(bracket: list[Point], *, near_end: bool) -> tuple[float, bool]:
     """Return the next step length, and whether it is near an end of the interval.
 
-    If the last one was (`near_end`), one near an end is moved inside.
+    If the previous length was near an end (`near_end`) and this one is too, it is moved inside.
     """
     lower, upper = sorted(point.t for point in bracket)
     t = _cubic(bracket[0], bracket[1], lower, upper)
@@ -321,7 +321,7 @@ def _gradient(params: list[Tensor]) -> Any:
 
 
 def _loss_and_gradient(closure: Callable[[], Any], params: list[Tensor]) -> Point:
-    """Call `closure`; return its loss and gradient as the point at step length 0."""
+    """Call `closure`; return the loss and gradient at the current parameters, with t = 0."""
     with enable_grad():
         loss = float(closure())
     return Point(0.0, loss, _gradient(params))

@@ -38,15 +38,17 @@ class ClassificationInputs:
     ) -> None:
         check_prediction(loss, input)
         indices = to_array(target)
-        self.shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+        self.target_shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
         if input._array.dtype.kind != "f" and indices.dtype.kind == "f":
             raise DtypeError(
                 f"{loss}: input is {input.dtype} of shape {input.shape} and target {indices.dtype} "
                 f"of shape {indices.shape}, expected logits as input and classes as target. "
                 f"Swap the arguments: {loss}(logits, classes)"
             )
-        if not input.ndim or indices.shape != self.shape:
-            raise ShapeError(_target_shape_message(loss, input.shape, indices.shape, self.shape))
+        if not input.ndim or indices.shape != self.target_shape:
+            raise ShapeError(
+                _target_shape_message(loss, input.shape, indices.shape, self.target_shape)
+            )
         if indices.dtype.kind not in "iu":
             raise DtypeError(
                 f"{loss}: target is {indices.dtype}, expected class indices, which are integers. "
@@ -57,7 +59,7 @@ class ClassificationInputs:
         self.indices, self.valid = indices.reshape(-1), None
         self.num_classes = self.scores.shape[1]
         outside = self._outside()
-        # Otherwise no index can equal `ignore_index`.
+        # If all indices are valid classes and `ignore_index` is not one, no index equals it.
         if ignore_index is not None and (outside or 0 <= ignore_index < self.num_classes):
             self.valid = self.indices != ignore_index
             self.indices = np.where(self.valid, self.indices, 0)
@@ -110,7 +112,7 @@ class ClassificationInputs:
         if not (is_weighted or self.unweighted):
             losses = losses * self.sample_weight()
         if reduction == "none":
-            return losses.reshape(self.shape)
+            return losses.reshape(self.target_shape)
         if reduction == "mean" and not self.unweighted:
             return elementwise.divide(losses.sum(), self.sample_weight().sum())
         return reduced(losses, reduction)
@@ -261,7 +263,7 @@ def multi_margin_loss(
     losses = elementwise.where(others, excess, 0).mean(-1)
     if classes.class_weight is not None:
         losses = losses * classes.class_weight[y]
-    return reduced(losses.reshape(classes.shape), reduction)
+    return reduced(losses.reshape(classes.target_shape), reduction)
 
 
 def binary_cross_entropy(

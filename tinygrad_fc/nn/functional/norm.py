@@ -1,4 +1,7 @@
-"""Normalization (mean 0, variance 1, then scale and shift) and dropout (random zeros)."""
+"""Normalization (mean 0, variance 1, then scale and shift) and dropout (random zeros).
+
+`inplace` is accepted and ignored, as PyTorch's argument.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +118,7 @@ def group_norm(
             "expected (N, C, ...) with C divisible by num_groups. Choose a divisor of C"
         )
     weight, bias = _per_channel("group_norm", input, weight, bias)
-    if math.prod(input.shape) == num_groups:
+    if math.prod(input.shape) == num_groups:  # as in PyTorch, only for a batch of one sample
         raise _single_value(
             "group_norm", input, "more than one value per group", "Use fewer groups"
         )

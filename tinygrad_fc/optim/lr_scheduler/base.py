@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PER_GROUP_ATTRIBUTES = {"base_lrs", "lr_lambdas", "min_lrs"}
+"""Attributes whose length `load_state_dict` checks."""
 
 
 class LRScheduler:

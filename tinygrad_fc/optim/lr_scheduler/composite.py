@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, check_optimizer, rates_of, reset_rates
-from tinygrad_fc.optim.lr_scheduler.decay import ReduceLROnPlateau
+from tinygrad_fc.optim.lr_scheduler.multiplier import ReduceLROnPlateau
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -176,7 +176,7 @@ class CyclicLR(LRScheduler):
         self._scale_fn_custom = scale_fn
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.use_beta1 = "betas" in optimizer.defaults
+            self.use_beta1 = "betas" in optimizer.defaults  # for PyTorch's state_dict, unread
             self.base_momentums, self.max_momentums = start_momentum(
                 self, base_momentum, max_momentum, resumed=last_epoch != -1
             )
@@ -278,7 +278,7 @@ class OneCycleLR(LRScheduler):
         self.cycle_momentum = cycle_momentum
         max_lrs = per_group(self, optimizer, "max_lr", max_lr)
         if cycle_momentum:
-            self.use_beta1 = "betas" in optimizer.defaults
+            self.use_beta1 = "betas" in optimizer.defaults  # for PyTorch's state_dict, unread
             start_momentum(self, base_momentum, max_momentum, resumed=last_epoch != -1)
         if last_epoch == -1:
             for group, rate in zip(optimizer.param_groups, max_lrs, strict=True):

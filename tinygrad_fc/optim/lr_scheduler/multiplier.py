@@ -28,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class _Decay(LRScheduler):
+class _ByMultiplier(LRScheduler):
     """Base of schedulers with lr(t) = eta_min + (lr(0) - eta_min) * multiplier(t).
 
     A step multiplies the current lr - eta_min by multiplier(t) / multiplier(t - 1), so that
@@ -36,8 +36,8 @@ class _Decay(LRScheduler):
     """
 
     eta_min = 0.0
-    repeats_on_resume = False
-    """Whether the constructor, called with `last_epoch`, sets the rates of that epoch once more.
+    multiplies_on_resume = False
+    """Whether a constructor with `last_epoch` multiplies the rates by the factor of the next epoch.
 
     PyTorch's StepLR, MultiStepLR and ConstantLR do.
     """
@@ -50,7 +50,7 @@ class _Decay(LRScheduler):
         """Return eta_min + (lr - eta_min) * multiplier(t) / multiplier(t - 1)."""
         rates, low, t = rates_of(self.optimizer), self.eta_min, self.last_epoch
         new, old = self.multiplier(t), self.multiplier(t - 1) if t > 0 else 1.0
-        skipped = self._is_initial and t > 0 and not self.repeats_on_resume
+        skipped = self._is_initial and t > 0 and not self.multiplies_on_resume
         if new == old or skipped:
             return rates
         if old == 0:
@@ -62,7 +62,7 @@ class _Decay(LRScheduler):
         return [low + (base - low) * multiplier for base in self.base_lrs]
 
 
-class StepLR(_Decay):
+class StepLR(_ByMultiplier):
     """Multiplies the learning rates by `gamma` every `step_size` epochs.
 
     At epoch t: lr * gamma^floor(t / step_size). Raises `ValueError` if step_size is not a
@@ -78,7 +78,7 @@ class StepLR(_Decay):
     [0.25]
     """
 
-    repeats_on_resume = True
+    multiplies_on_resume = True
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -93,11 +93,11 @@ class StepLR(_Decay):
         return self.gamma ** (t // self.step_size)
 
 
-class MultiStepLR(_Decay):
+class MultiStepLR(_ByMultiplier):
     """Multiplies the learning rates by `gamma` at each epoch in `milestones`, in any order.
 
     At epoch t: lr * gamma^(number of milestones <= t); repeated milestones count repeatedly.
-    Raises `ValueError` if gamma is not finite, `TypeError` if milestones is not a list, and
+    Raises `ValueError` if gamma is not finite, `TypeError` if milestones is not iterable, and
     as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
@@ -110,7 +110,7 @@ class MultiStepLR(_Decay):
     [0.25]
     """
 
-    repeats_on_resume = True
+    multiplies_on_resume = True
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class MultiStepLR(_Decay):
         return self.gamma ** bisect_right(sorted(self.milestones.elements()), t)
 
 
-class ExponentialLR(_Decay):
+class ExponentialLR(_ByMultiplier):
     """Multiplies the learning rates by `gamma` every epoch: lr * gamma^t at epoch t.
 
     Raises `ValueError` if gamma is not finite, and as `LRScheduler` does.
@@ -153,7 +153,7 @@ class ExponentialLR(_Decay):
         return self.gamma**t
 
 
-class ConstantLR(_Decay):
+class ConstantLR(_ByMultiplier):
     """Multiplies the learning rates by `factor` before epoch `total_iters`.
 
     Raises `ValueError` if factor is not between 0 and 1 or total_iters negative, and as
@@ -172,7 +172,7 @@ class ConstantLR(_Decay):
     [1.0]
     """
 
-    repeats_on_resume = True
+    multiplies_on_resume = True
 
     def __init__(
         self,
@@ -191,7 +191,7 @@ class ConstantLR(_Decay):
         return self.factor if t < self.total_iters else 1.0
 
 
-class LinearLR(_Decay):
+class LinearLR(_ByMultiplier):
     """Multiplies the learning rates by a factor that changes linearly.
 
     At epoch t: lr * (start_factor + (end_factor - start_factor) * min(t, n) / n), where n is
@@ -229,7 +229,7 @@ class LinearLR(_Decay):
         return self.start_factor + (self.end_factor - self.start_factor) * fraction
 
 
-class PolynomialLR(_Decay):
+class PolynomialLR(_ByMultiplier):
     """Decreases the learning rates to 0 along a power of the fraction of epochs that remain.
 
     At epoch t: lr * (1 - min(t, n) / n)^power, where n is `total_iters`. Raises `ValueError` if
@@ -257,7 +257,7 @@ class PolynomialLR(_Decay):
         return float((1 - fraction) ** self.power)
 
 
-class CosineAnnealingLR(_Decay):
+class CosineAnnealingLR(_ByMultiplier):
     """Moves the learning rates along a cosine to `eta_min` in `T_max` epochs, then back.
 
     At epoch t: eta_min + (lr - eta_min) * (1 + cos(pi * t / T_max)) / 2 (Loshchilov and Hutter,
@@ -411,7 +411,8 @@ class ReduceLROnPlateau(LRScheduler):
         self.default_min_lr = None if isinstance(min_lr, list | tuple) else min_lr
         self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
         self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
-        self.best = self.mode_worse = math.inf if mode == "min" else -math.inf
+        self.best = math.inf if mode == "min" else -math.inf
+        self.mode_worse = self.best  # for PyTorch's state_dict, unread
         self.last_epoch = self.num_bad_epochs = self.cooldown_counter = 0
         self._last_lr = rates_of(optimizer)
 
