@@ -365,3 +365,15 @@ def test_settings_are_checked_by_name_and_number():
         nn.Threshold(1.0)  # type: ignore[call-arg]
     assert nn.ELU(alpha=2.0).alpha == 2
     assert nn.CrossEntropyLoss(tg.ones(3)).weight.tolist() == [1, 1, 1]
+
+
+def test_annotations_of_settings_may_be_types_or_strings():
+    def scaled(input: Any, factor: Any, weight: Any) -> Any:
+        return input * factor * weight
+
+    for types in ({"factor": float, "weight": tg.Tensor}, {"factor": "float", "weight": "Tensor"}):
+        body = {"factor": 2.0, "weight": None, "__annotations__": types}
+        kind: Any = type("Scaled", (FromFunction,), body, function=scaled)
+        module = kind(3.0, tg.ones(2))
+        assert module(tg.ones(2)).tolist() == [3.0, 3.0]
+        assert [name for name, _ in module.named_buffers()] == ["weight"]
