@@ -193,8 +193,8 @@ def scheduled(x: Any) -> None:
     scheduler.step()  # here
 
 
-def switched_mode(x: Any) -> Any:
-    storing.eval()  # here
+def switched_mode(x: Any) -> Any:  # here
+    storing.eval()
     return storing(x)
 
 
@@ -255,7 +255,7 @@ REFUSED: dict[Any, str] = {
     **dict.fromkeys((file, path), "open|file|read"),
     **dict.fromkeys((iterator, count), "iterator|next"),
     scheduled: "(?i)scheduler",
-    switched_mode: "mode",
+    switched_mode: "an attribute of a Storing",
     appended: "outside",
     **dict.fromkeys((stored_in_an_attribute, stored_in_a_global), "last.*outside|outside.*last"),
     stored_in_a_module: "first.*outside|outside.*first",

@@ -17,7 +17,6 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -238,19 +237,8 @@ def _random_states() -> Any:
     return random.getstate(), numpy_state
 
 
-@contextmanager
-def refusing_impure_calls() -> Iterator[None]:
-    """Refuse clocks, files and printing while a trace runs; not under a profiler, which stays."""
-    before = sys.getprofile()
-    sys.setprofile(before or _profile)
-    try:
-        yield
-    finally:
-        sys.setprofile(before)
-
-
-def _profile(frame: Any, event: str, function: Any) -> None:
-    """Raise for an impure function that the user's code calls; the interpreter calls this."""
+def refuse_impure_calls(frame: Any, event: str, function: Any) -> None:
+    """Raise for a clock, file or print that the user's code calls; the interpreter calls this."""
     if event != "c_call" or function not in _IMPURE:
         return
     while frame.f_back and frame.f_code.co_filename.startswith(STANDARD):

@@ -373,46 +373,25 @@ class Graph:
 
     def _simplified(self, function: Any, args: Any, kwargs: Any, sample: Any) -> Value | None:
         """Return the value of a call that needs no instruction; None where it needs one."""
-        if function is np.transpose:
-            return self._transposed(*args)
         # The bias gradient of a layer: the op computes it as a product with ones.
         if function == np.add.reduce and not kwargs and self.origin and self.origin.op == "linear":
             ones = self.constant(np.ones(len(args[0].sample), args[0].dtype))
             return self.emit(np.dot, (ones, args[0]))
         if function is np.reshape and args[0].function is np.reshape:
             return self.emit(np.reshape, (args[0].args[0], args[1]))
-        same = _same_by_algebra(function, args)
-        if isinstance(same, Value) and same.shape is not None and isinstance(sample, np.ndarray):
-            return same if (same.shape, same.dtype) == (sample.shape, sample.dtype) else None
+        if function is np.transpose and args[1] is None and args[0].function is np.transpose:
+            return args[0].args[0] if args[0].args[1] is None else None
+        same = function in (np.reshape, np.broadcast_to, cast)
+        same |= function in (np.multiply, np.true_divide) and _is_one(args[1])
+        if same and isinstance(args[0], Value) and args[0].shape == getattr(sample, "shape", ()):
+            return args[0] if args[0].dtype == sample.dtype else None
         return None
 
-    def _transposed(self, x: Value, axes: Any) -> Value | None:
-        in_order = tuple(range(len(x.shape)))
-        order = axes or in_order[::-1]
-        if order == in_order:
-            return x
-        if x.function is np.transpose:
-            first = x.args[1] or in_order[::-1]
-            return self.emit(np.transpose, (x.args[0], tuple(first[k] for k in order)))
-        return self.emit(np.transpose, (x, None)) if axes == in_order[::-1] else None
 
-
-def _same_by_algebra(function: Any, args: Any) -> Any:
-    """Return the argument that equals the result where it has its shape and dtype."""
-    if function in (np.reshape, np.broadcast_to, cast):
-        return args[0]
-    if function is np.multiply and _is_full(args[0], 1):
-        return args[1]
-    if function in (np.multiply, np.true_divide) and _is_full(args[1], 1):
-        return args[0]
-    return None
-
-
-def _is_full(x: Any, number: int) -> bool:
-    """Tell whether `x` is a constant of which every element is `number`."""
+def _is_one(x: Any) -> bool:
     if isinstance(x, Value):
-        return x.is_constant and x.size > 0 and bool((x.sample == number).all())
-    return type(x) in (int, float) and x == number
+        return x.is_constant and x.size > 0 and bool((x.sample == 1).all())
+    return type(x) in (int, float) and x == 1
 
 
 def _read_only(array: Any) -> Any:

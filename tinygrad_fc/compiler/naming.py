@@ -41,7 +41,7 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
     names = program.names
     for value in program.inputs:
         names[id(value)] = identifier(_input_name(value.source, arguments, paths))
-    for node, grad in run.grads.values():
+    for node, grad in run.grads.items():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
     _name_layers(program)
@@ -61,8 +61,6 @@ def _paths(run: Trace) -> dict[int, str]:
     for read in run.captured.names.values():
         paths.setdefault(id(read.value), read.name)
     for optimizer in run.optimizers:
-        for k, p in enumerate(q for group in optimizer.param_groups for q in group["params"]):
-            paths.setdefault(id(p), f"parameter{k}")
         for p, state in optimizer.state.items():
             for key, tensor in state.items():
                 paths.setdefault(id(tensor), f"{paths.get(id(p), 'parameter')}.{key}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler.guards import refuse_impure_calls
 from tinygrad_fc.compiler.ir import array_of
 from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
 from tinygrad_fc.graph import Node
@@ -40,10 +41,7 @@ FORWARD: Any = vars(Op)["forward"]
 RULES: Any = vars(Op)["rules"]
 _ONCE: dict[tuple[Any, str], str] = {
     (Generator, "manual_seed"): "a random generator gets a seed",
-    (Generator, "set_state"): "a random generator gets a state",
-    (Optimizer, "load_state_dict"): "an optimizer loads its state",
     (LRScheduler, "step"): "a learning rate scheduler takes a step",
-    (Module, "train"): "a module gets a mode by train() or eval()",
     (Tensor, "__array__"): "NumPy reads the value of a tensor",
 }
 """Methods that only the first call would run, and what messages say of them."""
@@ -68,6 +66,9 @@ def placed(trace: Trace) -> Iterator[None]:
             else:
                 undo.callback(delattr, owner, name)
             setattr(owner, name, exchanged)
+        # under a profiler, impure calls are not seen
+        undo.callback(sys.setprofile, sys.getprofile())
+        sys.setprofile(sys.getprofile() or refuse_impure_calls)
         yield
 
 

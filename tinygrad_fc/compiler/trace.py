@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.compiler import guards, ir, patches
+from tinygrad_fc.compiler import ir, patches
 from tinygrad_fc.compiler.guards import Captured
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
@@ -85,12 +85,10 @@ class Trace(ir.Graph):
         self.roots: list[Any] = []
         self.paths: dict[int, str] = {}  # of modules, by id
         self.active = [""]  # the paths of modules that are running
-        self.optimizers: list[Any] = []
+        self.optimizers: dict[Any, list[Any]] = {}  # group, key, number, tracer of each input
         self.creates_state = False
-        self.options: list[tuple[dict[str, Any], str, Any, Any]] = []  # group, key, traced, before
-        self.generators: dict[int, TracedGenerator] = {}
-        self.grads: dict[int, tuple[Any, Any]] = {}
-        self.grad_reads: dict[int, tuple[Any, bool]] = {}
+        self.grads: dict[Any, Any] = {}
+        self.grad_reads: dict[Any, tuple[Source, bool]] = {}
 
     def refusal(self, problem: str, advice: str) -> CompileError:
         """Return an error, which is raised at the end if the function catches it."""
@@ -159,11 +157,11 @@ class Trace(ir.Graph):
 
     def get_grad(self, node: Any) -> Any:
         """Return the gradient of a tensor, as the trace has left it."""
-        if id(node) in self.grads:
-            return self.grads[id(node)][1]
+        if node in self.grads:
+            return self.grads[node]
         grad = patches.GRAD.__get__(node)
         if not is_inside(node):
-            self.grad_reads[id(node)] = (self.source(node), grad is None)
+            self.grad_reads[node] = (self.source(node), grad is None)
             if grad is not None:
                 self.sources.setdefault(id(grad), Source("gradient", self.source(node)))
         return grad
@@ -173,7 +171,7 @@ class Trace(ir.Graph):
         if is_inside(node):
             patches.GRAD.__set__(node, grad)
         else:
-            self.grads[id(node)] = (node, grad)
+            self.grads[node] = grad
 
     # Ops, modules, optimizers, generators
 
@@ -231,36 +229,40 @@ class Trace(ir.Graph):
         """Run the step of an optimizer, with inputs for what schedulers set."""
         name, outer, state = type(optimizer).__name__, self.origin, optimizer.state
         if optimizer not in self.optimizers:
-            self._enter_optimizer(optimizer, name)
-        count = sum(map(len, state.values()))
+            self.optimizers[optimizer] = self._enter_optimizer(optimizer, name)
+        options, count = self.optimizers[optimizer], sum(map(len, state.values()))
         self.origin = None if closure else Origin(name, "update")
+        for group, key, _, traced in options:
+            group[key] = traced
         try:
             loss = step(optimizer, closure)
         finally:
             self.origin = outer
+            for group, key, number, traced in options:
+                group[key] = number if group[key] is traced else group[key]
         self.creates_state |= sum(map(len, state.values())) != count
         return loss
 
-    def _enter_optimizer(self, optimizer: Any, name: str) -> None:
-        """Watch what an optimizer has, and make inputs of its learning rates.
+    def _enter_optimizer(self, optimizer: Any, name: str) -> list[Any]:
+        """Watch what an optimizer has; return tracers for its learning rates.
 
         `OneCycleLR` and `CyclicLR` also set the momentum, or the first of the betas.
         """
         watch, groups, optimizer.has_stepped = self.captured.watch, optimizer.param_groups, True
-        self.optimizers.append(optimizer)
         for state in (optimizer.state, *optimizer.state.values()):
             watch(state, _STATE)
         for container in (vars(optimizer), groups, *groups, *(g["params"] for g in groups)):
             watch(container, f"an option of {name}")
-        for group in groups:
-            cycled = {"momentum", "betas"} if "max_momentum" in group else set()
-            for key in group.keys() & {"lr", *cycled}:
-                before = group[key]
-                if key == "betas":
-                    group[key] = (self._option(group, key, 0), *before[1:])
-                else:
-                    group[key] = self._option(group, key)
-                self.options.append((group, key, group[key], before))
+        options: list[Any] = []
+        for g in groups:
+            if "lr" in g:
+                options.append((g, "lr", g["lr"], self._option(g, "lr")))
+            if "max_momentum" in g and "betas" in g:
+                betas = (self._option(g, "betas", 0), *g["betas"][1:])
+                options.append((g, "betas", g["betas"], betas))
+            elif "max_momentum" in g:
+                options.append((g, "momentum", g["momentum"], self._option(g, "momentum")))
+        return options
 
     def _option(self, group: Any, *path: Any) -> Tracer:
         number = reduce(operator.getitem, path, group)
@@ -270,11 +272,9 @@ class Trace(ir.Graph):
 
     def generator(self, generator: Any) -> TracedGenerator:
         """Return what draws in the place of the NumPy generator of `generator`."""
-        if id(generator) not in self.generators:
-            state = copy.deepcopy(patches.RNG.fget(generator))
-            value = self.input(Source("generator", generator), state)
-            self.generators[id(generator)] = TracedGenerator(self, value)
-        return self.generators[id(generator)]
+        source = self.sources.setdefault(id(generator), Source("generator", generator))
+        rng = copy.deepcopy(patches.RNG.fget(generator))
+        return TracedGenerator(self, self._entered(rng, source).value)
 
     # The end
 
@@ -282,28 +282,17 @@ class Trace(ir.Graph):
         """Raise for what was refused, and for changes that calls of a program would not do."""
         if self.refused:
             raise self.refused[0]
-        self._restore_options()
         self.captured.check(_STATE if self.creates_state else None)
         if self.creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
-
-    def restore(self) -> None:
-        """Undo what the function changed of dicts, modules and optimizers."""
-        self._restore_options()
-        self.captured.restore()
-
-    def _restore_options(self) -> None:
-        for group, key, traced, before in self.options:
-            if group.get(key) is traced:
-                group[key] = before
 
     def finished(self, name: str, flags: int, result: Any, args: Any) -> Traced:
         """Return the program, and what its calls compare and write."""
         program = Program(name, expects=self.expects)
         gradients = [
-            (self.source(node), None if grad is None else _add_output(program, grad._array))
-            for node, grad in self.grads.values()
-            if grad is None or grad is not patches.GRAD.__get__(node)
+            (self.source(node), None if g is None else _add_output(program, self.get_array(g)))
+            for node, g in self.grads.items()
+            if g is None or g is not node._grad
         ]
         result = ir.mapped(partial(self._result, program), result)
         entered = self.entered.values()
@@ -364,13 +353,12 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) 
         flags = grad_mode.flags.get()
         try:
             with patches.placed(run), np.errstate(all="ignore"):
-                with guards.refusing_impure_calls():
-                    result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
-                run.check()
-                traced = run.finished(name, flags, result, args)
-                name_values(run, traced.program, names)
+                result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+            run.check()
+            traced = run.finished(name, flags, result, args)
+            name_values(run, traced.program, names)
         finally:
-            run.restore()
+            captured.restore()
             run.forget()
         for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
             value.sample = value.sample if value.is_number else None

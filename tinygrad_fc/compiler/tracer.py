@@ -249,7 +249,10 @@ class Tracer(NDArrayOperatorsMixin):
 
     def transpose(self, *axes: Any) -> Tracer:
         axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        return self.view(np.transpose, tuple(int(k) % self.ndim for k in axes) if axes else None)
+        order = tuple(int(k) % self.ndim for k in axes)
+        return self.view(
+            np.transpose, None if order == tuple(range(self.ndim))[::-1] else order or None
+        )
 
     def astype(self, dtype: Any, *_: Any, copy: bool = True, **__: Any) -> Tracer:
         if np.dtype(dtype) != self.dtype:
