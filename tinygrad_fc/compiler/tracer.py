@@ -47,18 +47,13 @@ _PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs, np.sqrt: math.s
 """Python's functions of plain numbers for ufuncs on arrays."""
 _REDUCTIONS: dict[Any, Any] = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum}
 _REDUCTIONS |= {np.min: np.minimum, np.all: np.logical_and, np.any: np.logical_or}
-_POWERS = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
-"""The functions that NumPy's `**` calls for some exponents."""
 _DEFAULTS = [("dtype", None), ("keepdims", False), ("initial", None)]
 
 
 class Tracer(NDArrayOperatorsMixin):
     """Records what is done to an array as instructions of `graph`, and never shows its values."""
 
-    __slots__ = (
-        *("__weakref__", "_parent_version", "_value", "graph", "layout", "parent", "recipe"),
-        "version",
-    )
+    __slots__ = ("__weakref__", "_value", "graph", "layout", "parent", "recipe")
     __array_priority__ = 500
     __hash__ = object.__hash__
 
@@ -68,20 +63,14 @@ class Tracer(NDArrayOperatorsMixin):
         self.graph, self._value, self.parent, self.recipe = graph, value, parent, recipe
         self.layout = value.sample if layout is None else layout
         """An array with the strides of the memory, which changes in place do not change."""
-        self.version = 0
-        self._parent_version = parent.version if parent is not None else 0
 
     @property
     def value(self) -> Value:
-        """The value that it holds now; that of a view follows its parent's."""
-        if self.parent is not None:
-            above = self.parent.value
-            if self._parent_version != self.parent.version:
-                function, rest = self.recipe
-                self._value = self.graph.emit(function, (above, *rest))
-                self._parent_version = self.parent.version
-                self.version += 1
-        return self._value
+        """The value that it holds now; that of a view is computed from its parent's."""
+        if self.parent is None:
+            return self._value
+        function, rest = self.recipe
+        return self.graph.emit(function, (self.parent.value, *rest))
 
     def write(self, value: Any) -> None:
         """Hold `value`, broadcast and cast as in NumPy, and write it through to the parent."""
@@ -99,9 +88,7 @@ class Tracer(NDArrayOperatorsMixin):
             else:
                 back = emit(put, (above, rest[0], value))
             self.parent.write(back)
-            self._parent_version = self.parent.version
         self._value = value
-        self.version += 1
 
     # Attributes of an array
 
@@ -109,14 +96,12 @@ class Tracer(NDArrayOperatorsMixin):
     dtype = property(lambda self: self._value.dtype)
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
-    itemsize = property(lambda self: self.dtype.itemsize)
-    nbytes = property(lambda self: self.size * self.itemsize)
+    nbytes = property(lambda self: self.size * self.dtype.itemsize)
     base = property(lambda self: self.parent)
     flags = property(lambda self: self.layout.flags)
     strides = None  # no array's: the program of a function compiled before does not fit
     is_number = property(lambda self: self._value.shape is None)
     T = property(lambda self: self.transpose())
-    mT = property(lambda self: self.swapaxes(-1, -2))
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -188,12 +173,6 @@ class Tracer(NDArrayOperatorsMixin):
         kwargs = {k: v for k, v in _passed(kwargs).items() if (k, v) not in _DEFAULTS}
         return _into(out and out[0], self.call(function, *inputs, **kwargs))
 
-    def __pow__(self, other: Any) -> Any:
-        known = type(other) in (int, float) and other in _POWERS and not self.is_number
-        if known and self.dtype.kind == "f":
-            return self.call(_POWERS[other], self)
-        return super().__pow__(other)
-
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(kind, Node) for kind in types):
             return NotImplemented
@@ -201,8 +180,6 @@ class Tracer(NDArrayOperatorsMixin):
             return function.forward(*args, **kwargs)
         kwargs = _passed(kwargs)
         out = kwargs.pop("out", None)
-        if function in CREATORS:
-            return created(self.graph, function, *args, **kwargs)
         if function in _SPECIAL:
             return _into(out, _SPECIAL[function](*args, **kwargs))
         if function in PURE:
@@ -231,10 +208,6 @@ class Tracer(NDArrayOperatorsMixin):
         at, new = self.graph.values((at, new))
         if at is Ellipsis or at == slice(None):
             self.write(new)
-        elif isinstance(at, Value) and at.shape is not None and at.dtype.kind == "b":
-            if isinstance(new, Value) and new.shape:
-                raise self.graph.refusal("elements are assigned by a mask", "Write where()")
-            self.write(self.graph.emit(np.where, (at, new, self.value)))
         else:
             self.write(self.graph.emit(put, (self.value, at, new)))
 
