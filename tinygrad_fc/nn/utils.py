@@ -65,11 +65,13 @@ def _norm(array: Any, order: float) -> float:
         if 1e-290 < total < math.inf:
             return float(np.sqrt(total))
     size = np.abs(values)
+    if not size.size:
+        return 0.0 if order >= 0 else math.inf
     if math.isinf(order):
-        return float(size.max(initial=0.0) if order > 0 else size.min(initial=math.inf))
+        return float(size.max() if order > 0 else size.min())
     if order == 0:
         return float(np.count_nonzero(size))
-    largest = float(size.max(initial=0.0))
+    largest = float(size.max())
     if order < 0 or not 0 < largest < math.inf:
         largest = 1.0
     total = ((size / largest) ** order).sum()
