@@ -71,7 +71,7 @@ def compare(op: Op, data: st.DataObject, seed: int, library: Any, rtol: float = 
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(data=st.data(), seed=st.integers(0, 2**16))
 def test_ops_stay_within_the_array_type(op: Op, data: st.DataObject, seed: int) -> None:
     compare(op, data, seed, StrictArray)
