@@ -65,7 +65,7 @@ def run(program: Program, inputs: list[Any]) -> tuple[bool, list[Any]]:
     """Return whether the native source of a program does not fit, and its outputs, as Python."""
     printer = Printer(program)
     space: dict[str, Any] = dict(NAMES)
-    exec(printer.source(), space)  # noqa: S102
+    exec(printer.source, space)  # noqa: S102
     outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]
     known: dict[str, Any] = {"input": inputs, "output": outputs}
     args = [known[a.kind][a.value] if a.kind in known else a.value for a in printer.arguments]

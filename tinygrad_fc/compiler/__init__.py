@@ -22,7 +22,7 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    `numba_math` has functions that the loops call, `numba_backend` compiles, with a cache on disk.
    `auto` measures both and keeps the faster. `javascript` prints for the browser.
 8. `call.Call` generates the function that this and the later calls run: compare the guards, read
-   the inputs, run the kernel, write back. `epoch` runs many steps by one native loop.
+   the inputs, run the kernel, write back. `epoch` runs many steps by native calls alone.
 
 A printer needs `Program` alone, and a table from each function to text.
 """

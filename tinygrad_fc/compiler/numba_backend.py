@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import numba_math, numpy_printer
 from tinygrad_fc.compiler.ir import GuardFailed, draw, mapped
 from tinygrad_fc.compiler.numba_plan import Unsupported
-from tinygrad_fc.compiler.numba_printer import Argument, Printer
+from tinygrad_fc.compiler.numba_printer import Printer
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
@@ -36,17 +36,6 @@ if TYPE_CHECKING:
 VARIABLE = "TINYGRAD_FC_CACHE"
 PATIENCE = 1.0
 """Seconds after which a slow compilation is announced."""
-STEPS = 64
-"""Steps of an epoch after which it returns to Python, where it can be interrupted."""
-
-_LOOP = """
-
-def loop(first, last, order, {}):
-    for k in range(first, last):
-        if step({}):
-            return k
-    return last
-"""
 
 
 def build(program: Program) -> Any:
@@ -55,8 +44,7 @@ def build(program: Program) -> Any:
     Its `source` is the program as NumPy, `native` the text for Numba.
     """
     printer = Printer(program)
-    source = printer.source()
-    run = _compiled(source, {"step": _types(printer.arguments)}, program.name)
+    run = _compiled(printer, program.name)
     names = [f"a{k}" for k in range(len(program.inputs))]
     space: dict[str, Any] = {"empty": np.empty, "run": run, "GuardFailed": GuardFailed}
     lines, passed, results = [f"def kernel({', '.join(names)}):"], [], []
@@ -78,7 +66,7 @@ def build(program: Program) -> Any:
     ]
     exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
     kernel: Any = space["kernel"]
-    kernel.source, kernel.native = numpy_printer.Printer(program).source().text, source
+    kernel.source, kernel.native = numpy_printer.Printer(program).source().text, printer.source
     kernel.backend = "numba"
     return kernel
 
@@ -91,71 +79,52 @@ def _drawing(value: Any) -> Any:
 
 
 def build_loop(program: Program, rows: frozenset[int]) -> Any:
-    """Return a function that runs a step for each row of `order`; None for random numbers.
+    """Return a function that runs a step for each row of `order`; None if it draws random numbers.
 
     `loop(order, done, *stacks, *inputs)`: inputs whose number is in `rows` are whole data sets, of
     which each step takes some rows; `done[0]` counts the steps; results of step k are written to
     `stack[k]`. Returns the outputs of the last step.
     """
-    if any(value.function is draw for value in program.instructions):
+    if not rows or any(value.function is draw for value in program.instructions):
         return None
-    printer, returned = Printer(program, rows, program.returned), program.returned
-    source = printer.source()
-    named = [argument for argument in printer.arguments if argument.kind != "rows"]
-    names = [argument.name for argument in named]
-    step = [_of_step(argument, returned) for argument in printer.arguments]
-    source += _LOOP.format(", ".join(names), ", ".join(step))
-    signature = (types.intp, types.intp, types.Array(types.int64, 2, "A"), *_types(named))
-    functions = {"step": _types(printer.arguments), "loop": signature}
-    run = _compiled(source, functions, f"an epoch of {program.name}")
+    printer = Printer(program, rows)
+    run = _compiled(printer, f"an epoch of {program.name}")
 
     def loop(order: Any, done: Any, *arrays: Any) -> tuple[Any, ...]:
-        outputs = {k: np.empty(v.shape or (), v.dtype) for k, v in enumerate(program.outputs)}
-        outputs |= zip(returned, arrays, strict=False)
-        known: dict[str, Any] = {"input": arrays[len(returned) :], "output": outputs}
-        args = [known[a.kind][a.value] if a.kind in known else a.value for a in named]
-        for first in range(0, len(order), STEPS):
-            last = min(first + STEPS, len(order))
-            done[0] = run(first, last, order, *args)
-            if done[0] < last:
+        outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]
+        results = [(stack, outputs[k]) for k, stack in zip(program.returned, arrays, strict=False)]
+        known: dict[str, Any] = {"input": arrays[len(results) :], "output": outputs}
+        args = [known[a.kind][a.value] if a.kind in known else a.value for a in printer.arguments]
+        for step, args[0] in enumerate(order):
+            if run(*args):
                 raise GuardFailed
-        return tuple(array[-1] if k in returned else array for k, array in outputs.items())
+            for stack, output in results:
+                stack[step] = output
+            done[0] = step + 1
+        return tuple(outputs)
 
     return loop
-
-
-def _of_step(argument: Argument, returned: list[int]) -> str:
-    """Return what a step takes of an argument of the loop."""
-    if argument.kind == "rows":
-        return "order[k]"
-    stacked = argument.kind == "output" and argument.value in returned
-    return argument.name + "[k : k + 1]" * stacked
 
 
 # From source to machine code
 
 
-def _types(arguments: list[Argument]) -> tuple[Any, ...]:
-    return tuple(argument.type for argument in arguments)
-
-
-def _compiled(source: str, signatures: dict[str, Any], what: str) -> Any:
-    """Return the last of the functions of a source, compiled for one signature each."""
-    file = _stored(source)
+def _compiled(printer: Printer, what: str) -> Any:
+    """Return the native function of a program."""
+    file = _stored(printer.source)
     # Numba looks up the module of what it reads back, so it has to be an existing one.
     space = {**numba_math.NAMES, "__name__": __name__, "__file__": file or "<native>"}
-    exec(compile(source, space["__file__"], "exec"), space)  # noqa: S102  it is ours
+    exec(compile(printer.source, space["__file__"], "exec"), space)  # noqa: S102  it is ours
     line = f"compiling {what} to native code, once for these shapes and dtypes"
     timer = threading.Timer(PATIENCE, print, [line], {"file": sys.stderr, "flush": True})
-    timer.daemon = True
     timer.start()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for name, signature in signatures.items():
-                # Dividing by 0 gives what IEEE 754 says, as in NumPy. No `fastmath`: NaN stays.
-                decorator = njit([signature], cache=file is not None, error_model="numpy")
-                native = space[name] = decorator(space[name])
+            # Dividing by 0 gives what IEEE 754 says, as in NumPy. No `fastmath`: NaN stays.
+            signature = tuple(argument.type for argument in printer.arguments)
+            decorator = njit([signature], cache=file is not None, error_model="numpy")
+            native = decorator(space["step"])
     except NumbaError as error:
         raise Unsupported(f"Numba cannot compile {what}: {error!r:.300}") from error
     finally:

@@ -11,7 +11,6 @@ import ctypes
 import importlib
 import itertools
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -149,8 +148,7 @@ def temporary(typing: Any, code: Any, size: Any) -> Any:  # noqa: ARG001
     return kind(code, size), generate
 
 
-@lru_cache(1)
-def gemms() -> dict[str, Any]:
+def _gemms() -> dict[str, Any]:
     """Return the products of matrices of the BLAS that NumPy has loaded, by the codes of dtypes.
 
     Builds of NumPy give several names to the functions; without them, loops are used.
@@ -172,12 +170,13 @@ def _external(library: Any, name: str, code: str, whole: Any) -> Any:
     return types.ExternalFunction(symbol, types.void(*arguments))
 
 
+GEMMS = _gemms()
 NAMES: dict[str, Any] = {
     **{code: getattr(np, str(kind)) for code, kind in TYPES.items() if code != "b1"},
     **{f._name: f for f in (select, add_product, memory, temporary)},
     "exp": _of_double(_exp),
     "tanh": _of_double(_tanh),
-    **{f"gemm_{code}": function for code, function in gemms().items()},
+    **{f"gemm_{code}": function for code, function in GEMMS.items()},
     "np": np,
     "math": math,
     "inf": math.inf,

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.compiler.ir import CompileError, Value, leaves, mapped, operands
-from tinygrad_fc.compiler.numba_math import TYPES, gemms
+from tinygrad_fc.compiler.numba_math import GEMMS, TYPES
 from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 15
 """Multiplications up to which a product is done by loops, which then beat a call of BLAS."""
+TALL = 1 << 10
+"""Elements up to which matrices with more rows than columns are column-major."""
 BOOLEAN = np.dtype(bool)
 _BELOW = "(0.5 * math.erfc({0} * -0.7071067811865476))"
 _LARGER = "select(({0} >= {1}) | ({0} != {0}), {0}, {1})"
@@ -57,9 +59,7 @@ def unsupported(value: Value, what: str = "") -> Unsupported:
     """Return the error for an instruction that has no native form."""
     name = getattr(value.function, "__name__", "such input")
     op = f", in {value.origin.op}" if value.origin else ""
-    return Unsupported(
-        f'the Numba backend has no {name}{what}{op}. Use backend="numpy", which has all operations'
-    )
+    return Unsupported(f'the Numba backend has no {name}{what}{op}: compile with backend="numpy"')
 
 
 # Texts
@@ -132,12 +132,12 @@ class Plan:
     """The nodes of a program in order, the memory of its values, and its constants."""
 
     def __init__(self, program: Program) -> None:
-        self.program = program
         self.nodes: list[Node] = []
         self.draws: list[Value] = []
         self.constants: dict[Value, Any] = {}
         self._memory: dict[Value, tuple[Value, Any]] = {}
-        self._columns = self._column_major()
+        fixed = {*program.outputs, *(value for _, value in program.changes)}
+        self._columns = {v for v in program.instructions if _is_tall(v) and v not in fixed}
         expected = dict(program.expects)
         for value in (*program.inputs, *program.instructions):
             dtype = value.dtype
@@ -160,8 +160,11 @@ class Plan:
             args, kwargs = mapped(self.constant, value.args), mapped(self.constant, value.kwargs)
             with np.errstate(all="ignore"):
                 self.constants[value] = np.asarray(function(*args, **kwargs))
-        elif value.is_view and not leaves(value.args[1:]):
-            self._add_view(value)
+        elif value.is_view and not leaves(value.args[1:]) and not value.kwargs:
+            base, *args = value.args
+            self.view(
+                base, {operator.getitem: _element}.get(function, function), *args, value=value
+            )
         elif getattr(function, "__name__", "") == "reduce":
             self._reduce(value)
         else:
@@ -172,19 +175,6 @@ class Plan:
         return out
 
     # Memory
-
-    def _column_major(self) -> set[Value]:
-        """Return values that are column-major, so that small products of tall matrices are fast."""
-        program, shapes = self.program, set[Any]()
-        fixed = {*program.outputs, *(value for _, value in program.changes)}
-        for value in program.instructions:
-            products = value.function in (np.dot, np.matmul)
-            if value.function is ir.draw or (products and _is_large(value)):
-                fixed.add(value)
-            elif products:
-                shapes.update(v.shape for v in (value, *operands(value)) if v.shape is not None)
-        tall = {s for s in shapes if len(s) == 2 and s[0] > s[1]}
-        return {v for v in program.instructions if v.shape in tall and v not in fixed}
 
     def memory(self, value: Value) -> tuple[Value, Any]:
         """Return in whose memory a value is, and an array of bytes that lies as it does."""
@@ -197,32 +187,22 @@ class Plan:
             self._memory[value] = value, array
         return self._memory[value]
 
-    def _add_view(self, value: Value) -> None:
-        """Take a value as a view, of a copy where NumPy would copy."""
-        function = _element if value.function is operator.getitem else value.function
-        base, *args = value.args
+    def view(self, base: Value, function: Any, *args: Any, value: Any = None) -> Any:
+        """Return a value that is a view of another one, or of its copy where NumPy would copy."""
         root, array = self.memory(base)
-        view = function(array, *args, **value.kwargs)
+        view = function(array, *args)
         if view.size and not np.may_share_memory(view, array):
-            root, array = self.memory(self.copy(base, value.dtype))
-            view = function(array, *args, **value.kwargs)
+            root, array = self.memory(self.copy(base, base.dtype))
+            view = function(array, *args)
+        value = value or placeholder(view.shape, base.dtype)
         self._memory[value] = root, view
-
-    def view(self, base: Value, function: Any, *args: Any) -> Value:
-        """Return a view of a value that the program does not have."""
-        root, array = self.memory(base)
-        array = function(array, *args)
-        value = placeholder(array.shape, base.dtype)
-        self._memory[value] = root, array
         return value
 
     def root(self, value: Value) -> Value:
         """Return the value in whose memory a value is."""
         return self.memory(value)[0]
 
-    def where(
-        self, value: Value, over: Any = None, axes: Sequence[int] = ()
-    ) -> tuple[int, tuple[int, ...]]:
+    def where(self, value: Value, over: Any = None, axes: Any = ()) -> tuple[int, Any]:
         """Return the place of the first element of a value in its memory, and the strides.
 
         The value is with new axes, and broadcast to a shape.
@@ -236,12 +216,10 @@ class Plan:
 
     def blas(self, value: Value) -> tuple[int, int]:
         """Return whether BLAS reads a matrix as it is (111), transposed (112) or not, its step."""
-        (start, (row, column)), (rows, columns) = self.where(value), value.shape
-        if (column == 1 or columns == 1) and (row == columns or rows == 1) and not start:
-            return 111, columns
-        if (row == 1 or rows == 1) and (column == rows or columns == 1) and not start:
-            return 112, rows
-        return 0, 0
+        flags = self.memory(value)[1].flags
+        if self.where(value)[0] or not flags.forc:
+            return 0, 0
+        return (111, value.shape[1]) if flags.c_contiguous else (112, value.shape[0])
 
     # Constants and texts
 
@@ -338,10 +316,10 @@ class Plan:
             self._reduction(value, [y], (0,))
         elif value.function is np.vdot or (value.function is np.dot and len(b) > 2):
             raise unsupported(value, f" of shapes {a} and {b}")
-        elif _is_large(value) and code(value.dtype) in gemms():
+        elif _is_large(value) and code(value.dtype) in GEMMS:
             self._node("gemm", value, [self._packed(v, value.dtype) for v in (x, y)])
         else:  # as sums over the last axis
-            if x.is_input and len(a) == 2 and a[0] > a[1]:
+            if x.is_input and _is_tall(x):
                 x = self.copy(x, x.dtype)
                 self._columns.add(x)
             y = self.view(y, np.swapaxes, -1, -2) if len(b) > 1 else y
@@ -379,25 +357,19 @@ class Plan:
         self.elementwise(value, "{0}", [base])
         adds = value.function is ir.add_at
         if leaves(at):
-            at, shape = self._rows(value)
-            self._update(value, source, shape, at, adds=adds)
+            self.update(value, source, *self._rows(value), adds=adds)
         else:
-            target = self.view(value, _element, at)
-            self._update(target, source, target.shape, adds=adds)
+            self.update(self.view(value, _element, at), source, adds=adds)
 
-    def _update(
-        self, target: Value, source: Any, shape: Any, at: Any = (), *, adds: bool = False
+    def update(
+        self, target: Value, source: Any, at: Any = (), shape: Any = None, *, adds: bool = False
     ) -> None:
         """Add a change of the elements of a view, or of the rows that index arrays select."""
         out = self.root(target)
         text, values = self.text("{0}", [source], [out.dtype])
         args = [*values, *at, target]
         text = f"np.add({{{len(args) - 1}}}, {text})" if adds else text
-        self._node("update", out, args, shape, text, at=at)
-
-    def overwrite(self, target: Value, source: Value) -> None:
-        """Add a change of all elements of a value or view."""
-        self._update(target, source, target.shape or ())
+        self._node("update", out, args, shape or target.shape or (), text, at=at)
 
     def _join(self, value: Value) -> None:
         axis, start = value.kwargs.get("axis", 0) % len(value.shape), 0
@@ -407,7 +379,7 @@ class Plan:
         for array in arrays:
             stop = start + array.shape[axis]
             at = (*[slice(None)] * axis, slice(start, stop))
-            self.overwrite(self.view(value, _element, at), array)
+            self.update(self.view(value, _element, at), array)
             start = stop
 
     def _rows(self, value: Value) -> tuple[tuple[Value, ...], tuple[int, ...]]:
@@ -442,6 +414,13 @@ def _is_large(value: Value) -> bool:
     return matrices and a[0] * a[1] * b[1] > SMALL
 
 
+def _is_tall(value: Value) -> bool:
+    """Tell whether a matrix is to be column-major, so that loops over its rows are vectorized."""
+    shape, by_blas = _shape(value), value.function in (np.dot, np.matmul) and _is_large(value)
+    tall = len(shape) == 2 and shape[0] > shape[1] and value.size <= TALL
+    return tall and not by_blas and value.function is not ir.draw
+
+
 def _element(array: Any, at: Any) -> Any:
     """Return array[at], as a view also where it is one element."""
     at = at if isinstance(at, tuple) else (at,)
@@ -450,23 +429,19 @@ def _element(array: Any, at: Any) -> Any:
 
 def _promoted(x: Any) -> Any:
     """Return a dtype, or a Python number, which gives way to arrays."""
-    if not isinstance(x, Value):
-        return x
-    return x.dtype.type().item() if x.shape is None else x.dtype
+    return x.dtype if isinstance(x, Value) and x.shape is not None else getattr(x, "sample", x)
 
 
 def _is_native(value: Value) -> bool:
     """Tell whether native code has numbers of a dtype, at places that are multiples of its size."""
     dtype, strides = value.dtype, (value.is_input and value.strides) or ()
-    steps = not any(stride % dtype.itemsize for stride in strides)
-    return code(dtype) in TYPES and bool(dtype.isnative) and steps
+    return code(dtype) in TYPES and dtype.isnative and not any(s % dtype.itemsize for s in strides)
 
 
 def _first(function: Any, dtype: Any) -> Any:
     """Return what a reduction begins with."""
     if function.identity is not None:
         return function.identity
-    sign = -1 if function is np.maximum else 1
-    if dtype.kind == "f":
-        return sign * math.inf
-    return sign > 0 if dtype.kind == "b" else getattr(np.iinfo(dtype), "min" if sign < 0 else "max")
+    ends = {"f": (-math.inf, math.inf), "b": (False, True)}.get(dtype.kind)
+    ends = ends or (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return ends[function is np.minimum]

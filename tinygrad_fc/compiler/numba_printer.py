@@ -47,7 +47,7 @@ class Schedule:
             if value not in self.direct and self._is_direct(target, self.producer[value]):
                 self.direct[value] = target
             else:
-                plan.overwrite(target, value)
+                plan.update(target, value)
                 self.add(plan.nodes[-1])
 
     def add(self, node: Node) -> None:
@@ -83,9 +83,7 @@ class Schedule:
         """Tell whether a node may compute its value in the memory of a target."""
         if not target.is_input:
             return True
-        tests = [
-            k for k, group in enumerate(self.groups) for n in group if n.kind == "test" or n.at
-        ]
+        tests = [n.group for n in self.plan.nodes if n.kind == "test" or n.at]
         later = [(v, n) for v, n in self.readers.get(target, []) if n.group >= node.group]
         return (
             node.kind == "elementwise"
@@ -110,7 +108,7 @@ class Nest:
     def __init__(self, printer: Printer, group: list[Node]) -> None:
         self.printer, self.plan, self.shape = printer, printer.plan, group[0].shape
         self.axes = self._loops(group)
-        self.names: dict[Any, str] = {}
+        self.names: dict[Any, str] = dict(printer.numbers)
         self.body: list[str] = []
         self.stores: list[str] = []
         self.before: list[list[str]] = [[] for _ in (*self.axes, None)]
@@ -200,8 +198,6 @@ class Nest:
     def _read(self, value: Value, where: Any = None) -> str:
         """Return the name of an element in loops; load it where that was not done."""
         root = self.plan.root(value)
-        if value.shape is None and value.is_input:
-            return self.printer.memory[value]
         if root in self.names:
             return self.names[root]
         element = self._element(value, where)
@@ -229,30 +225,30 @@ class Argument(NamedTuple):
 
 
 class Printer:
-    """Writes `step`, the native function; `batches` are inputs of which it selects rows by numbers.
+    """Writes `source`, the native function `step`, which returns whether the program does not fit.
 
-    Outputs in `stacked` have an axis more: they are one of the elements of a stack.
+    `batches` are the numbers of inputs of which it selects rows, whose numbers are its first
+    argument.
     """
 
-    def __init__(
-        self, program: Program, batches: frozenset[int] = frozenset(), stacked: Any = ()
-    ) -> None:
+    def __init__(self, program: Program, batches: frozenset[int] = frozenset()) -> None:
         self.arguments: list[Argument] = []
         self.memory: dict[Value, str] = {}
+        self.numbers: dict[Value, str] = {}
         self._lines: list[str] = []
         self.plan = Plan(program)
-        inputs = [self._batch(v) if k in batches else v for k, v in enumerate(program.inputs)]
+        inputs = self._inputs(program, batches)
         outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
         targets = [*zip(outputs, program.outputs, strict=True), *program.changes]
         self.schedule = Schedule(self.plan, targets)
         for k, value in enumerate(inputs):
             if value.is_number:
-                name = self.memory[value] = f"number{k}"
+                name = self.numbers[value] = f"number{k}"
                 self.arguments.append(Argument(name, "input", TYPES[code(value.dtype)], k))
             elif value.dtype is not None:  # no generator
                 self._argument("input", value, k)
         for k, value in enumerate(outputs):
-            self._argument("output", value, k, k in stacked)
+            self._argument("output", value, k)
         for value in self.plan.draws:
             self._argument("draw", value, value)
         for value, target in self.schedule.direct.items():
@@ -261,15 +257,23 @@ class Printer:
             if value not in self.memory:
                 size = math.prod(value.shape or ())
                 self._take(value, f'temporary("{code(value.dtype)}", {size})')
+        for group in self.schedule.groups:
+            self._group(group)
+        names = ", ".join(argument.name for argument in self.arguments)
+        self.source = "\n".join([f"def step({names}):", *self._lines, "    return False\n"])
 
-    def _batch(self, value: Value) -> Value:
-        """Add a node that selects the rows of an input; return the whole data set."""
-        whole = placeholder((2, *value.shape[1:]), value.dtype)
-        at = placeholder(value.shape[:1], np.int64)
-        self._argument("rows", at, None)
-        node = Node("elementwise", value, [at, whole], value.shape, "{1}", at=(at,))
-        self.plan.nodes.insert(0, node)
-        return whole
+    def _inputs(self, program: Program, batches: frozenset[int]) -> list[Value]:
+        """Return the inputs; take whole data sets for batches, and add nodes that select rows."""
+        inputs = list(program.inputs)
+        for k in batches:
+            value = inputs[k]
+            whole = inputs[k] = placeholder((2, *value.shape[1:]), value.dtype)
+            if not self.arguments:
+                at = placeholder(value.shape[:1], np.int64)
+                self._argument("rows", at, None)
+            node = Node("elementwise", value, [at, whole], value.shape, "{1}", at=(at,))
+            self.plan.nodes.insert(0, node)
+        return inputs
 
     # Names and memory
 
@@ -282,10 +286,10 @@ class Printer:
         name = self.memory[value] = f"m{len(self.memory)}"
         self.write([f"{name} = {memory}"])
 
-    def _argument(self, kind: str, value: Value, what: Any, stacked: bool = False) -> None:
+    def _argument(self, kind: str, value: Value, what: Any) -> None:
         """Take an array as an argument."""
-        name, ndim = f"{kind}{len(self.arguments)}", len(value.shape or ()) + stacked
-        array = types.Array(TYPES[code(value.dtype)], ndim, "A")
+        name = f"{kind}{len(self.arguments)}"
+        array = types.Array(TYPES[code(value.dtype)], len(value.shape or ()), "A")
         self.arguments.append(Argument(name, kind, array, what))
         self._take(value, f"memory({name})")
 
@@ -296,19 +300,11 @@ class Printer:
             self._argument("constant", root, np.array(self.plan.constant(root), order="C"))
         return self.memory[root]
 
-    # The whole text
-
-    def source(self) -> str:
-        """Return the source of the function, which returns whether the program does not fit."""
-        for group in self.schedule.groups:
-            if group[0].kind == "gemm":
-                self._gemm(group[0])
-            else:
-                Nest(self, group).write()
-        names = ", ".join(argument.name for argument in self.arguments)
-        return "\n".join([f"def step({names}):", *self._lines, "    return False\n"])
-
-    def _gemm(self, node: Node) -> None:
+    def _group(self, group: list[Node]) -> None:
+        if group[0].kind != "gemm":
+            Nest(self, group).write()
+            return
+        (node,) = group
         (x, y), (m, n), dtype = node.args, node.out.shape, node.out.dtype
         (left, a), (right, b) = self.plan.blas(x), self.plan.blas(y)
         one, zero, shape = literal(1, dtype), literal(0, dtype), f"{m}, {n}, {x.shape[1]}"
