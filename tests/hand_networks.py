@@ -1,12 +1,12 @@
-"""Random networks, their gradients by hand, and how far apart two right gradients may be.
+"""Random networks, their gradients by hand, and a tolerance for each of them.
 
-Two right programs differ, as they round in different orders. By how much is not a number to be
-chosen: where a unit saturates, the 1 - y in its slope loses digits for everybody, and deep networks
-with large weights magnify an ulp without limit. So the document's formulas are run in three ways:
-as they stand; with absolute values, which is what a gradient is summed from; and with every sum (3)
-and every activation (2) moved by one ulp, up or down at random.
+Two correct programs round in different orders. How far they differ depends on the network: where a
+unit saturates, the 1 - y of its derivative loses digits, and deep networks with large weights
+magnify an ulp. So the formulas of the document are evaluated in three ways: as they are; in
+absolute values, for the size of the terms of a gradient; and with every sum (3) and every
+activation (2) perturbed by one ulp, up or down at random.
 
-A gradient is one vector here: the weights of layer 1, 2, …, then the biases. Complex parameters
+A gradient is one vector here: the weights of layer 1, 2, ..., then the biases. Complex parameters
 p + i H v carry a direction v: imaginary parts are H times derivatives along it, those of a gradient
 H times the product of the Hessian and v.
 """
@@ -35,13 +35,13 @@ Array = np.ndarray[Any, Any]
 batch_cost = nn.MSELoss(reduction="batchmean")  # formula (6)
 EPS = float(np.finfo(np.float64).eps)
 NORMAL = float(np.finfo(np.float64).smallest_normal)
-"""What is smaller has no relative precision, and is right to this much."""
+"""Smaller numbers have no relative precision; this absolute error is allowed."""
 H = 2.0**-100
-"""A step whose square vanishes beside 1."""
+"""A step whose square is negligible beside 1."""
 RUNS = 16
-"""How many times sums and activations are moved."""
+"""Number of perturbed evaluations."""
 SCALES = (0.1, 0.5, 1.0, 2.0, 5.0, 20.0)
-"""Of the weights, and of the inputs: from where all is smooth to where all is saturated."""
+"""Scales of weights and of inputs, from linear to saturated units."""
 
 
 def _algebraic(z: Any) -> Any:
@@ -51,7 +51,7 @@ def _algebraic(z: Any) -> Any:
 algebraic = tg.op(
     _algebraic, domain=(real,), rules=(lambda g, out, x: g / ((1 + x * x) * np.sqrt(1 + x * x)),)
 )
-"""An activation that the package does not have, added as users add theirs."""
+"""An activation that the package lacks, registered as users do."""
 
 
 class Algebraic(nn.Module):
@@ -60,7 +60,7 @@ class Algebraic(nn.Module):
 
 
 class Activation(NamedTuple):
-    """An activation as arrays, tensors and models take it."""
+    """An activation for arrays, tensors and models."""
 
     act: Callable[[Any], Any]
     """Formula (2), for real arrays."""
@@ -75,7 +75,7 @@ class Activation(NamedTuple):
         return self.layer.__name__
 
     def along(self, z: Array, y: Array) -> Array:
-        """Return `y`, which is act(z) for the real part of z, with the direction that z carries."""
+        """Return `y`, act of the real part of z, with the direction that z carries."""
         return y + 1j * (self.slope(z.real, y) * z.imag) if np.iscomplexobj(z) else y
 
 
@@ -93,7 +93,7 @@ ACTIVATIONS = (
 
 
 class Case(NamedTuple):
-    """A network of the document's, and a batch: inputs (N, n_0) and targets (N, n_L)."""
+    """A network of the document, and a batch: inputs (N, n_0) and targets (N, n_L)."""
 
     network: NeuralNetwork
     activation: Activation
@@ -104,11 +104,11 @@ class Case(NamedTuple):
         return f"Case({self.network.sizes}, {self.activation}, batch of {len(self.x)})"
 
     def samples(self) -> list[tuple[Array, Array]]:
-        """Return the batch as the document has it: pairs of columns."""
+        """Return the batch as pairs of columns, as in the document."""
         return [(x[:, None], y[:, None]) for x, y in zip(self.x, self.target, strict=True)]
 
     def model(self) -> nn.Sequential:
-        """Return the same network in layers."""
+        """Return the same network as a `Sequential`."""
         layers: list[nn.Module] = []
         for weight, bias in zip(self.network.weights, self.network.biases, strict=True):
             linear = nn.Linear(weight.shape[1], weight.shape[0])
@@ -117,7 +117,7 @@ class Case(NamedTuple):
         return nn.Sequential(*layers)
 
     def along(self, direction: Array) -> NeuralNetwork:
-        """Return the document's network with complex parameters that carry a direction."""
+        """Return the network with complex parameters that carry a direction."""
 
         def act(z: Array) -> Array:
             return self.activation.along(z, self.activation.act(z.real))
@@ -125,15 +125,15 @@ class Case(NamedTuple):
         def derivative(z: Array) -> Array:
             return self.activation.slope(z, act(z))
 
-        moved = NeuralNetwork(self.network.sizes, act, derivative, rng=0)
-        moves = iter(unflat(direction, self.network))
-        moved.weights = [w + 1j * H * next(moves) for w in self.network.weights]
-        moved.biases = [b + 1j * H * next(moves)[:, None] for b in self.network.biases]
-        return moved
+        network = NeuralNetwork(self.network.sizes, act, derivative, rng=0)
+        parts = iter(unflat(direction, self.network))
+        network.weights = [w + 1j * H * next(parts) for w in self.network.weights]
+        network.biases = [b + 1j * H * next(parts)[:, None] for b in self.network.biases]
+        return network
 
 
 def parameters(model: nn.Sequential) -> list[Any]:
-    """Return weights, then biases, as gradients are ordered here."""
+    """Return weights, then biases, in the order of a gradient."""
     return [layer.weight for layer in model[::2]] + [layer.bias for layer in model[::2]]
 
 
@@ -149,7 +149,7 @@ def forward(case: Case) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def slopes_at(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
-    """Return formula (9) for what `forward` returns."""
+    """Return formula (9) at the values that `forward` returns."""
     pairs = zip(zs, ys[1:], strict=True)
     return [case.activation.slope(z.detach().numpy(), y.detach().numpy()) for z, y in pairs]
 
@@ -158,17 +158,17 @@ def slopes_at(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
 def cases(draw: st.DrawFn, activation: Activation, scales: Sequence[float] = SCALES) -> Case:
     """Draw 1 to 6 layers of 1 to 16 units, and a batch of 1 to 32 samples."""
     sizes = draw(st.lists(st.integers(1, 16), min_size=2, max_size=7))
-    heavy, large = draw(st.sampled_from(scales)), draw(st.sampled_from(scales))
+    weight_scale, input_scale = draw(st.sampled_from(scales)), draw(st.sampled_from(scales))
     count = draw(st.integers(1, 32))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     network = NeuralNetwork(sizes, activation.act, activation.derivative, rng=rng)
-    network.weights = [heavy * w for w in network.weights]
-    network.biases = [heavy * b for b in network.biases]
-    x = large * rng.standard_normal((count, sizes[0]))
+    network.weights = [weight_scale * w for w in network.weights]
+    network.biases = [weight_scale * b for b in network.biases]
+    x = input_scale * rng.standard_normal((count, sizes[0]))
     return Case(network, activation, x, rng.uniform(-1, 1, (count, sizes[-1])))
 
 
-def hold(
+def for_all_cases(
     check: Callable[..., None],
     activation: Activation,
     *,
@@ -176,7 +176,7 @@ def hold(
     options: dict[str, Any] | None = None,
     **others: st.SearchStrategy[Any],
 ) -> None:
-    """Run `check` on random cases with `activation`, as many as the profile says."""
+    """Run `check` on random cases with `activation`."""
 
     @settings(**options or {})
     @given(st.fixed_dictionaries({"case": cases(activation, scales), **others}))
@@ -199,21 +199,21 @@ def unflat(vector: Array, network: NeuralNetwork) -> list[Array]:
 
 
 def by_hand(case: Case) -> Array:
-    """Return each sample's gradient by the document's program, (N, P)."""
+    """Return the gradient of each sample by the program of the document, (N, P)."""
     return np.array([flat(chain(*case.network.backprop(*sample))) for sample in case.samples()])
 
 
 def hessian_by_hand(case: Case, direction: Array) -> Array:
-    """Return each sample's Hessian times `direction`, (N, P): the slope of `by_hand` along it."""
+    """Return the Hessian of each sample times `direction`, (N, P): the derivative of `by_hand`."""
     network = case.along(direction)
     return by_hand(case._replace(network=network)).imag / H
 
 
-def allowance(case: Case, *, mean: bool = False, direction: Array | None = None) -> Array:
-    """Return how far apart two right gradients may be, (N, P); of the `mean` over samples, (P,).
+def tolerance(case: Case, *, mean: bool = False, direction: Array | None = None) -> Array:
+    """Return the largest difference of two correct gradients, (N, P); for their `mean`, (P,).
 
-    That is 1e-12 of what a gradient is summed from, and what an ulp changes, once for each of the
-    two. Along a `direction`, the same of the Hessian times it.
+    It is 1e-12 of the absolute terms of a gradient, plus the effect of perturbations by an ulp for
+    each of the two. With a `direction`, it is for the Hessian times it.
     """
     network = case.network if direction is None else case.along(direction)
 
@@ -221,22 +221,22 @@ def allowance(case: Case, *, mean: bool = False, direction: Array | None = None)
         chosen = gradients if direction is None else gradients.imag / H
         return chosen.mean(axis=-2) if mean else chosen
 
-    moved = part(by_rows(case, network, rng=np.random.default_rng(0)))
-    spread = abs(moved - part(by_rows(case, network))).max(axis=0)
+    perturbed = part(by_batch(case, network, rng=np.random.default_rng(0)))
+    effect = abs(perturbed - part(by_batch(case, network))).max(axis=0)
     floor = NORMAL if direction is None else NORMAL / H
-    return 1e-12 * part(by_rows(case, network, sizes=True)) + 2 * spread + floor
+    return 1e-12 * part(by_batch(case, network, sizes=True)) + 2 * effect + floor
 
 
-def by_rows(
+def by_batch(
     case: Case,
     network: NeuralNetwork | None = None,
     *,
     rng: np.random.Generator | None = None,
     sizes: bool = False,
 ) -> Array:
-    """Return each sample's gradient by the document's formulas, for all samples at once, (N, P).
+    """Return the gradients by the formulas of the document, for all samples at once, (N, P).
 
-    With `rng`, values are moved, RUNS times: (RUNS, N, P). With `sizes`, in absolute values.
+    With `rng`, values are perturbed, RUNS times: (RUNS, N, P). With `sizes`, in absolute values.
     """
     network = network or case.network
     ys = [case.x if rng is None else np.broadcast_to(case.x, (RUNS, *case.x.shape))]
@@ -244,16 +244,16 @@ def by_rows(
     for weight, bias in zip(network.weights, network.biases, strict=True):
         z = ys[-1] @ weight.T + bias.T  # formula (3)
         if rng is not None:
-            z = _moved(z, _size(ys[-1]) @ _size(weight.T) + _size(bias.T), rng)
+            z = _perturbed(z, _absolute(ys[-1]) @ _absolute(weight.T) + _absolute(bias.T), rng)
         y = case.activation.act(z.real)  # formula (2)
         if rng is not None:
-            y = _moved(y, y, rng)
+            y = _perturbed(y, y, rng)
         ys.append(case.activation.along(z, y))
         slopes.append(case.activation.slope(z, ys[-1]))  # formula (9)
     weights, error = network.weights, ys[-1] - case.target
     if sizes:
-        error = _size(ys[-1]) + abs(case.target)
-        weights, ys, slopes = ([_size(a) for a in arrays] for arrays in (weights, ys, slopes))
+        error = _absolute(ys[-1]) + abs(case.target)
+        weights, ys, slopes = ([_absolute(a) for a in arrays] for arrays in (weights, ys, slopes))
     d = 2 * error * slopes[-1]  # formula (13)
     of_weights, of_biases = [], []
     for layer in range(len(weights) - 1, -1, -1):
@@ -265,21 +265,21 @@ def by_rows(
     return np.concatenate(parts, axis=-1)
 
 
-def _size(a: Array) -> Array:
+def _absolute(a: Array) -> Array:
     return abs(a.real) + 1j * abs(a.imag) if np.iscomplexobj(a) else abs(a)
 
 
-def _moved(a: Array, terms: Array, rng: np.random.Generator) -> Array:
-    """Return `a` an ulp up or down: of its terms, in absolute value, where it is a sum."""
+def _perturbed(a: Array, terms: Array, rng: np.random.Generator) -> Array:
+    """Return `a` plus or minus an ulp of `terms`, the absolute terms of the sum `a`."""
     if np.iscomplexobj(a):
-        return _moved(a.real, terms.real, rng) + 1j * _moved(a.imag, terms.imag, rng)
+        return _perturbed(a.real, terms.real, rng) + 1j * _perturbed(a.imag, terms.imag, rng)
     ulp = np.maximum(np.spacing(abs(terms)), NORMAL)
     return a + np.where(rng.random(a.shape) < 0.5, ulp, -ulp)
 
 
-def agree(case: Case, found: Array, expected: Array, limit: Array) -> None:
-    """Assert that gradients, one or a row for each sample, are within `limit` of each other."""
-    excess = abs(found - expected) - limit
+def assert_close(case: Case, actual: Array, expected: Array, limit: Array) -> None:
+    """Assert that gradients, one or one per sample, differ by at most `limit`."""
+    excess = abs(actual - expected) - limit
     if (excess <= 0).all():
         return
     worst = np.unravel_index(excess.argmax(), excess.shape)
@@ -291,6 +291,6 @@ def agree(case: Case, found: Array, expected: Array, limit: Array) -> None:
         for at in np.ndindex(shape)
     ]
     raise AssertionError(
-        f"the derivative for {names[worst[-1]]} is {found[worst]!r}, by hand {expected[worst]!r}: "
-        f"{abs(found - expected)[worst]:.1e} apart, where rounding explains {limit[worst]:.1e}"
+        f"the derivative by {names[worst[-1]]} is {actual[worst]!r}, by hand {expected[worst]!r}: "
+        f"they differ by {abs(actual - expected)[worst]:.1e}, rounding explains {limit[worst]:.1e}"
     )

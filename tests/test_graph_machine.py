@@ -234,7 +234,7 @@ class Programs(RuleBasedStateMachine):
         self.mark_changed(before)
 
     @rule(i=pick, c=floats)
-    def refused_change(self, i: int, c: float) -> None:
+    def invalid_change(self, i: int, c: float) -> None:
         t = self.chosen(i).tensor
         before = t.numpy().copy()
         with pytest.raises(RuntimeError):

@@ -1,8 +1,7 @@
-"""The proof: on random networks, autograd gives the derivatives that the document derives by hand.
+"""The proof: on random networks, autograd returns the derivatives that are derived by hand.
 
-How close is close enough is measured for every network (`kit.networks`), so that the properties
-hold where units saturate and yet see a relative error of 1e-9 in a single rule, as the last tests
-show.
+The tolerance is computed for every network (`hand_networks`), so that the properties hold where
+units saturate, and still detect a relative error of 1e-9 in a single rule, as the last tests show.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from hand_networks import (
     Activation,
     Array,
     Case,
-    agree,
     algebraic,
-    allowance,
+    assert_close,
     batch_cost,
+    by_batch,
     by_hand,
-    by_rows,
     flat,
+    for_all_cases,
     forward,
     hessian_by_hand,
-    hold,
     parameters,
     slopes_at,
+    tolerance,
     unflat,
 )
 from hypothesis import Phase
@@ -53,7 +52,7 @@ def gradient(cost: Tensor, of: list[Any], **options: Any) -> Array:
 
 
 def by_layers(case: Case) -> Array:
-    """Formula (6) for batches of one."""
+    """Return gradients of formula (6) for batches of one."""
     model = case.model()
     of = parameters(model)
     batches = zip(tg.tensor(case.x)[:, None], tg.tensor(case.target)[:, None], strict=True)
@@ -61,7 +60,7 @@ def by_layers(case: Case) -> Array:
 
 
 def by_costs(case: Case) -> Array:
-    """Formula (5) for a whole batch, and backwards from one sample's cost after the other."""
+    """Return gradients of formula (5), with one backward pass per sample of a batch."""
     model = case.model()
     of = parameters(model)
     costs = ((model(tg.tensor(case.x)) - tg.tensor(case.target)) ** 2).sum(dim=1)
@@ -69,7 +68,7 @@ def by_costs(case: Case) -> Array:
 
 
 def by_tensors(case: Case) -> Array:
-    """Formulas (3), (2) and (5) as they are written, on columns."""
+    """Return gradients of formulas (3), (2) and (5) as they are written, on columns."""
     weights = [tg.tensor(w, requires_grad=True) for w in case.network.weights]
     biases = [tg.tensor(b, requires_grad=True) for b in case.network.biases]
     actual = []
@@ -81,24 +80,24 @@ def by_tensors(case: Case) -> Array:
     return np.array(actual)
 
 
-def check_samples(case: Case, way: Callable[[Case], Array]) -> None:
-    agree(case, way(case), by_hand(case), allowance(case))
+def check_samples(case: Case, method: Callable[[Case], Array]) -> None:
+    assert_close(case, method(case), by_hand(case), tolerance(case))
 
 
-WAYS = {
+METHODS = {
     "layers": lambda case: check_samples(case, by_layers),
     "costs": lambda case: check_samples(case, by_costs),
     "tensors": lambda case: check_samples(case, by_tensors),
-    "rows": lambda case: check_samples(case, by_rows),
+    "rows": lambda case: check_samples(case, by_batch),
 }
-"""The last is what the measure is taken with."""
+"""The last one is the reference of the tolerance."""
 
 
 @every
-@pytest.mark.parametrize("way", WAYS)
-def test_gradient_of_a_sample(activation: Activation, way: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_gradient_of_a_sample(activation: Activation, method: str) -> None:
     """Every weight's derivative is that of (14) and (37), every bias's that of (17) and (38)."""
-    hold(WAYS[way], activation)
+    for_all_cases(METHODS[method], activation)
 
 
 # The gradient of a batch
@@ -108,13 +107,13 @@ def check_batch(case: Case) -> None:
     model = case.model()
     cost = batch_cost(model(tg.tensor(case.x)), tg.tensor(case.target))
     actual = gradient(cost, parameters(model))
-    agree(case, actual, by_hand(case).mean(axis=0), allowance(case, mean=True))
+    assert_close(case, actual, by_hand(case).mean(axis=0), tolerance(case, mean=True))
 
 
 @every
 def test_gradient_of_a_batch(activation: Activation) -> None:
     """The derivatives of (6) are the means of those of (5), which (14), (17), (37), (38) give."""
-    hold(check_batch, activation)
+    for_all_cases(check_batch, activation)
 
 
 # The gradients of the sums
@@ -123,23 +122,23 @@ def test_gradient_of_a_batch(activation: Activation) -> None:
 def deltas(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
     """Return the gradients of the sums, equal from `backward` and from `autograd.grad`."""
     cost = batch_cost(ys[-1], tg.tensor(case.target))
-    asked = tg.autograd.grad(cost, zs, retain_graph=True)
+    gradients = tg.autograd.grad(cost, zs, retain_graph=True)
     cost.backward()
-    for z, d in zip(zs, asked, strict=True):
+    for z, d in zip(zs, gradients, strict=True):
         np.testing.assert_array_equal(z.grad.numpy(), d.numpy())
-    return [d.numpy() for d in asked]
+    return [d.numpy() for d in gradients]
 
 
 def check_deltas(case: Case) -> None:
     actual = len(case.x) * np.concatenate(deltas(case, *forward(case)), axis=1)
     biases = slice(-actual.shape[1], None)  # by hand, d is their gradient: (17) and (38)
-    agree(case, actual, by_hand(case)[:, biases], allowance(case)[:, biases])
+    assert_close(case, actual, by_hand(case)[:, biases], tolerance(case)[:, biases])
 
 
 @every
 def test_gradient_of_the_sums(activation: Activation) -> None:
     """The gradient of z^(l) is the d^(l) of (12), which (13) and (36) give by hand."""
-    hold(check_deltas, activation)
+    for_all_cases(check_deltas, activation)
 
 
 def check_recurrence(case: Case) -> None:
@@ -157,9 +156,9 @@ def check_recurrence(case: Case) -> None:
 
 
 @every
-def test_gradient_of_the_sums_from_that_of_the_layer_after(activation: Activation) -> None:
-    """Formulas (13) and (36), of autograd's own z, y and d: to the rounding of one formula."""
-    hold(check_recurrence, activation)
+def test_gradient_of_the_sums_from_that_of_the_next_layer(activation: Activation) -> None:
+    """Formulas (13) and (36) hold for autograd's z, y and d, up to the rounding of one formula."""
+    for_all_cases(check_recurrence, activation)
 
 
 # The second order
@@ -175,16 +174,16 @@ def check_curvature(case: Case) -> None:
     slope = sum((g * tg.tensor(v)).sum() for g, v in zip(slopes, along, strict=True))
     actual = gradient(slope, of)
     expected = hessian_by_hand(case, direction).mean(axis=0)
-    agree(case, actual, expected, allowance(case, mean=True, direction=direction))
+    assert_close(case, actual, expected, tolerance(case, mean=True, direction=direction))
 
 
 @every
 def test_hessian_times_a_direction(activation: Activation) -> None:
-    """The gradient of the gradient is the slope of (13) to (38), taken by an imaginary step."""
-    hold(check_curvature, activation)
+    """The gradient of the gradient is the complex-step derivative of (13) to (38)."""
+    for_all_cases(check_curvature, activation)
 
 
-# What a wrong rule does
+# Wrong rules
 
 RULES = {
     "linear's input": (linalg.linear, 0),
@@ -197,37 +196,37 @@ RULES = {
     "matmul's left": (linalg.matmul, 0),
     "matmul's right": (linalg.matmul, 1),
 }
-"""A row and which of its rules."""
+"""An op and the number of its rule."""
 LAYERS = [name for name in RULES if "matmul" not in name]
 ACTS = ["sigmoid", "tanh", "the user's"]
 SUMS = ["linear's input", "the loss", *ACTS]
-FINDS: dict[str, tuple[Callable[[Case], None], list[str]]] = {
-    "layers": (WAYS["layers"], LAYERS),
-    "costs": (WAYS["costs"], [name for name in LAYERS if name != "the loss"]),
-    "tensors": (WAYS["tensors"], [*ACTS, "matmul's left", "matmul's right"]),
+DETECTS: dict[str, tuple[Callable[[Case], None], list[str]]] = {
+    "layers": (METHODS["layers"], LAYERS),
+    "costs": (METHODS["costs"], [name for name in LAYERS if name != "the loss"]),
+    "tensors": (METHODS["tensors"], [*ACTS, "matmul's left", "matmul's right"]),
     "batch": (check_batch, LAYERS),
     "sums": (check_deltas, SUMS),
-    "sums from the layer after": (check_recurrence, SUMS),
+    "sums from the next layer": (check_recurrence, SUMS),
     "second order": (check_curvature, LAYERS),
 }
-"""What each property finds: an error in any rule that it goes through."""
-UNTIL_FOUND = {"max_examples": 100, "phases": [Phase.generate], "database": None}
+"""Each property, and the rules in which it detects an error."""
+SEARCH = {"max_examples": 100, "phases": [Phase.generate], "database": None}
 
 
-def off(rule: Callable[..., Any]) -> Callable[..., Any]:
+def with_error(rule: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args, **settings: rule(*args, **settings) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
-    ("found_by", "name"), [(found_by, name) for found_by in FINDS for name in FINDS[found_by][1]]
+    ("law", "name"), [(law, name) for law in DETECTS for name in DETECTS[law][1]]
 )
-def test_relative_error_of_1e_9_in_a_rule_is_found(
-    found_by: str, name: str, monkeypatch: pytest.MonkeyPatch
+def test_a_relative_error_of_1e_9_in_a_rule_is_detected(
+    law: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A factor of (11), (13), (14), (17) or (36) to (38) is that wrong; 100 examples show it."""
-    row, wrong = RULES[name]
-    rules = [off(rule) if i == wrong else rule for i, rule in enumerate(row.rules)]
-    monkeypatch.setattr(row, "rules", rules)
-    activation = next((a for a in ACTIVATIONS if a.recorded is row), ACTIVATIONS[0])
+    """The error is in a factor of (11), (13), (14), (17) or (36) to (38); 100 examples suffice."""
+    op, wrong = RULES[name]
+    rules = [with_error(rule) if i == wrong else rule for i, rule in enumerate(op.rules)]
+    monkeypatch.setattr(op, "rules", rules)
+    activation = next((a for a in ACTIVATIONS if a.recorded is op), ACTIVATIONS[0])
     with pytest.raises(AssertionError):
-        hold(FINDS[found_by][0], activation, options=UNTIL_FOUND)
+        for_all_cases(DETECTS[law][0], activation, options=SEARCH)

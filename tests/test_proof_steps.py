@@ -1,4 +1,4 @@
-"""Steps of nn and optim against those of the document's program, on random networks."""
+"""Training steps of nn and optim equal those of the program of the document."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hand_networks import (
     Case,
     batch_cost,
     flat,
+    for_all_cases,
     forward,
-    hold,
     parameters,
     slopes_at,
 )
@@ -41,17 +41,17 @@ def check_step(case: Case, rate: float) -> None:
 
 
 @every
-def test_step_goes_against_the_gradient(activation: Activation) -> None:
-    """A step of SGD takes every parameter p to p - rate * gradient, for the cost (6) of a batch."""
-    hold(check_step, activation, rate=st.floats(0, 10))
+def test_a_step_of_sgd_subtracts_the_rate_times_the_gradient(activation: Activation) -> None:
+    """A step of SGD changes every parameter p to p - rate * gradient of the cost (6) of a batch."""
+    for_all_cases(check_step, activation, rate=st.floats(0, 10))
 
 
-def reached(network: NeuralNetwork) -> Array:
+def all_parameters(network: NeuralNetwork) -> Array:
     return flat([*network.weights, *network.biases])
 
 
-def moved(network: NeuralNetwork) -> NeuralNetwork:
-    """Return the network with every parameter an ulp or two up or down."""
+def perturbed(network: NeuralNetwork) -> NeuralNetwork:
+    """Return the network with every parameter perturbed by an ulp or two."""
     twin, rng = copy.deepcopy(network), np.random.default_rng(0)
     twin.weights = [w * (1 + EPS * rng.choice([-1, 1], w.shape)) for w in network.weights]
     twin.biases = [b * (1 + EPS * rng.choice([-1, 1], b.shape)) for b in network.biases]
@@ -59,7 +59,7 @@ def moved(network: NeuralNetwork) -> NeuralNetwork:
 
 
 def check_training(case: Case, rate: float, size: int) -> None:
-    model, twin = case.model(), moved(case.network)
+    model, twin = case.model(), perturbed(case.network)
     optimizer = tg.optim.SGD(model.parameters(), lr=rate)
     inputs, targets, samples = tg.tensor(case.x), tg.tensor(case.target), case.samples()
     for start in 3 * [*range(0, len(samples), size)]:
@@ -71,19 +71,19 @@ def check_training(case: Case, rate: float, size: int) -> None:
         optimizer.zero_grad()
         batch_cost(model(inputs[batch]), targets[batch]).backward()
         optimizer.step()
-        expected = reached(case.network)
-        if abs(reached(twin) - expected).max() > 1e-13:
-            return  # steps so long that they magnify the ulp they started with, and any other
+        expected = all_parameters(case.network)
+        if abs(all_parameters(twin) - expected).max() > 1e-13:
+            return  # the steps magnify a perturbation by an ulp
         np.testing.assert_allclose(
             flat(p.detach() for p in parameters(model)), expected, rtol=0, atol=1e-10
         )
 
 
 @every
-def test_training_is_that_of_the_document(activation: Activation) -> None:
-    """Three epochs of batches, the last one shorter, reach the parameters that update_batch does.
+def test_training_equals_that_of_the_document(activation: Activation) -> None:
+    """Three epochs of batches, the last one shorter, reach the parameters of `update_batch`.
 
     Section 3 and formula (6), step for step, as long as no unit saturates.
     """
     others = {"rate": st.floats(0, 1), "size": st.integers(1, 12)}
-    hold(check_training, activation, scales=(0.1, 0.3, 1.0), **others)
+    for_all_cases(check_training, activation, scales=(0.1, 0.3, 1.0), **others)

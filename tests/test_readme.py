@@ -34,10 +34,10 @@ def test_every_block_is_python_or_one_of_the_commands() -> None:
 
 
 def test_the_map_lists_existing_paths() -> None:
-    places = re.findall(r"^\| `([^`]+)`", README.partition("## Map")[2], re.MULTILINE)
-    assert places
-    for place in places:
-        assert (ROOT / place).exists(), place
+    paths = re.findall(r"^\| `([^`]+)`", README.partition("## Map")[2], re.MULTILINE)
+    assert paths
+    for path in paths:
+        assert (ROOT / path).exists(), path
 
 
 def test_the_program_shown_is_the_generated_one(

@@ -51,7 +51,7 @@ CANCELLING: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 """Functions with cancellation: rounding errors are larger than their values suggest."""
 
-places = st.floats(0.0625, 20, width=32)
+points = st.floats(0.0625, 20, width=32)
 KNOWN: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "exp": (lambda t: np.exp(-t), lambda t: -np.exp(-t)),
     "sin": (np.sin, np.cos),
@@ -65,7 +65,7 @@ KNOWN: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-@given(places)
+@given(points)
 @example(14.137096405029297)  # next to a maximum, on both sides of which sin is equal
 def test_the_error_is_within_a_narrow_bound(name: str, x: float) -> None:
     f, exact = KNOWN[name]
@@ -101,7 +101,7 @@ def test_a_minimum_has_a_narrow_bound(x: float) -> None:
     assert abs(measured.value) <= measured.error <= 1e-9 * max(abs(x), 1) ** 2
 
 
-@given(places, st.floats(-4, 4, width=16), st.floats(0.25, 4, width=16))
+@given(points, st.floats(-4, 4, width=16), st.floats(0.25, 4, width=16))
 def test_a_kink_is_detected_and_its_bound_contains_both_slopes(
     x: float, a: float, b: float
 ) -> None:
