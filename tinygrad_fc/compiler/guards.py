@@ -100,9 +100,8 @@ class Captured:
     """What the user's code reads outside: `names`, and `containers` with their contents."""
 
     def __init__(self, function: Any, arguments: Iterable[Any]) -> None:
-        kind = type(function)
-        method = getattr(kind, "forward", kind.__call__)
-        call = function if hasattr(function, "__code__") else method
+        kind, is_function = type(function), hasattr(function, "__code__")
+        call = function if is_function else getattr(kind, "forward", kind.__call__)
         code = getattr(call, "__code__", None)
         self.line = f"{code.co_filename}:{code.co_firstlineno}" if code else "the function"
         self.names: dict[tuple[int, str], Read] = {}

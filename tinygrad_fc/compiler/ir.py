@@ -122,13 +122,6 @@ class Value:
         return self.shape is None and self.dtype is not None
 
     @property
-    def may_fail(self) -> bool:
-        """Whether the call raises for some values: of an index, or a singular matrix."""
-        if self.function in (operator.getitem, put, add_at):
-            return any(v.shape for v in leaves(self.args[1]))
-        return "linalg" in (getattr(self.function, "__module__", None) or "")
-
-    @property
     def is_view(self) -> bool:
         """Whether the result shares the memory of its first argument."""
         if self.function is operator.getitem:

@@ -45,10 +45,10 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
     _name_layers(program)
-    lossy = any(_is_loss(origin.op) for origin, _ in op_calls(program))
     for value in (program.outputs[number] for number in program.returned):
         if not value.is_constant:
-            names.setdefault(id(value), "loss" if lossy and value.shape == () else "result")
+            of_loss = value.origin is not None and _is_loss(value.origin.op)
+            names.setdefault(id(value), "loss" if of_loss else "result")
     _name_others(program)
 
 

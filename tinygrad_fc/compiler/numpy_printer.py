@@ -89,7 +89,6 @@ class Printer:
         position = {id(v): k for k, v in enumerate(self.program.instructions)}
         last_read = self._last_reads(position)
         guards = [position.get(id(v), -1) for v, _ in self.program.expects]
-        guards += [k for k, v in enumerate(self.program.instructions) if v.may_fail]
         chains: dict[int, Value] = {}
         for old, new in self.program.changes:
             chain = [] if id(old) in self.outside else self._chain(old, new)
@@ -283,8 +282,6 @@ class Printer:
     def _may_inline(self, value: Value) -> bool:
         """Tell whether a value may be written where it is used, if its text is short."""
         if id(value) in self.outside or id(value) in self.program.names or value.function is draw:
-            return False
-        if value.may_fail and self.program.changes:
             return False
         several = value.shape is None and value.dtype is None  # such as a QR decomposition
         if several or value.function in (put, add_at):

@@ -19,7 +19,7 @@ import numpy as np
 
 from tinygrad_fc.compiler.guards import refuse_impure_calls
 from tinygrad_fc.compiler.ir import array_of
-from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
+from tinygrad_fc.compiler.tracer import Tracer, created
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn import container
 from tinygrad_fc.nn.module import Module
@@ -45,6 +45,11 @@ _ONCE: dict[tuple[Any, str], str] = {
     (Tensor, "__array__"): "NumPy reads the value of a tensor",
 }
 """Methods that only the first call would run, and what messages say of them."""
+_CREATORS: tuple[Any, ...] = (
+    *(np.zeros, np.ones, np.empty, np.full, np.arange, np.eye),
+    *(np.array, np.asarray, np.ascontiguousarray),
+)
+"""Functions of NumPy that do not ask a tracer."""
 _UNTOUCHED = ("tinygrad_fc.compiler", "tinygrad_fc.testing")
 _running: list[Trace] = []
 
@@ -92,7 +97,7 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield Generator, "rng", property(here(trace.generator, RNG.fget))
     yield Module, "__call__", here(partial(trace.call_module, Module.__call__), Module.__call__)
     yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z
-    for kind in _with_step(Optimizer):
+    for kind in _optimizers(Optimizer):
         yield kind, "step", here(partial(trace.step, kind.step), kind.step)
     # A call checks its learning rates itself.
     yield Optimizer, "_check_rates", here(lambda _: None, Optimizer._check_rates)
@@ -101,12 +106,11 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield from _names_in_modules(trace, here)
 
 
-def _with_step(kind: type[Any]) -> Iterator[type[Any]]:
-    """Yield the optimizers that define `step`."""
-    if "step" in vars(kind):
-        yield kind
+def _optimizers(kind: type[Any]) -> Iterator[type[Any]]:
+    """Yield the classes of optimizers, of which some define `step`."""
+    yield kind
     for each in kind.__subclasses__():
-        yield from _with_step(each)
+        yield from _optimizers(each)
 
 
 def _refuse(trace: Trace, problem: str, *_: Any, **__: Any) -> None:
@@ -138,8 +142,7 @@ def _float(x: Any = 0.0) -> Any:
 
 
 def _names_in_modules(trace: Trace, here: Any) -> Iterator[tuple[Any, str, Any]]:
-    creators = (*CREATORS, np.ascontiguousarray)
-    numpy = _Names(np, {f.__name__: here(partial(created, trace, f), f) for f in creators})
+    numpy = _Names(np, {f.__name__: here(partial(created, trace, f), f) for f in _CREATORS})
     for name, module in list(sys.modules.items()):
         if not name.startswith("tinygrad_fc") or name.startswith(_UNTOUCHED):
             continue

@@ -8,9 +8,8 @@ and written back by each call. No tensor outside is changed by a trace, so an er
 from __future__ import annotations
 
 import copy
-import operator
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -246,29 +245,26 @@ class Trace(ir.Graph):
     def _enter_optimizer(self, optimizer: Any, name: str) -> list[Any]:
         """Watch what an optimizer has; return tracers for its learning rates.
 
-        `OneCycleLR` and `CyclicLR` also set the momentum, or the first of the betas.
+        `OneCycleLR` and `CyclicLR` also set the momentum, or betas.
         """
         watch, groups, optimizer.has_stepped = self.captured.watch, optimizer.param_groups, True
         for state in (optimizer.state, *optimizer.state.values()):
             watch(state, _STATE)
         for container in (vars(optimizer), groups, *groups, *(g["params"] for g in groups)):
             watch(container, f"an option of {name}")
-        options: list[Any] = []
-        for g in groups:
-            if "lr" in g:
-                options.append((g, "lr", g["lr"], self._option(g, "lr")))
-            if "max_momentum" in g and "betas" in g:
-                betas = (self._option(g, "betas", 0), *g["betas"][1:])
-                options.append((g, "betas", g["betas"], betas))
-            elif "max_momentum" in g:
-                options.append((g, "momentum", g["momentum"], self._option(g, "momentum")))
-        return options
+        return [
+            (group, key, group[key], self._option(group, (key,), group[key]))
+            for group in groups
+            for key in ("lr", "momentum", "betas")
+            if key in group and (key == "lr" or "max_momentum" in group)
+        ]
 
-    def _option(self, group: Any, *path: Any) -> Tracer:
-        number = reduce(operator.getitem, path, group)
+    def _option(self, group: Any, path: tuple[Any, ...], number: Any) -> Any:
+        if isinstance(number, tuple):
+            return tuple(self._option(group, (*path, k), x) for k, x in enumerate(number))
         number = patches.ARRAY.__get__(number) if isinstance(number, Node) else number
-        source = Source("option", group, path)
-        return Tracer(self, self.input(source, float(np.asarray(number).item())))
+        value = self.input(Source("option", group, path), float(np.asarray(number).item()))
+        return Tracer(self, value)
 
     def generator(self, generator: Any) -> TracedGenerator:
         """Return what draws in the place of the NumPy generator of `generator`."""

@@ -26,21 +26,14 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.trace import Trace
 
 _PURE = """
-allclose amax amin angle any append argmax argmin argsort around array_equal average bincount clip
-column_stack concatenate convolve corrcoef count_nonzero cov cross cumprod cumsum diag diff digitize
-dot dstack einsum hstack inner insert interp isclose isin kron linspace max mean median meshgrid min
-nan_to_num nanmax nanmean nanmin nansum outer pad percentile prod ptp quantile repeat roll round
-searchsorted sinc sort stack std sum take take_along_axis tensordot tile trace trapezoid tril triu
-var vdot vstack where linalg.cholesky linalg.det linalg.eigh linalg.inv linalg.matrix_power
-linalg.norm linalg.pinv linalg.slogdet linalg.solve linalg.svd
+allclose any argmax argmin argsort array_equal bincount clip concatenate count_nonzero cumprod
+cumsum diag diff dot einsum hstack inner isclose kron max mean median min nan_to_num outer pad prod
+repeat roll round searchsorted sort stack std sum take take_along_axis tensordot tile trace tril
+triu var vdot vstack where linalg.cholesky linalg.det linalg.eigh linalg.inv linalg.norm
+linalg.slogdet linalg.solve linalg.svd
 """
 PURE = frozenset(operator.attrgetter(name)(np) for name in _PURE.split())
 """NumPy's functions that write to no argument and whose shape depends on shapes alone."""
-
-CREATORS: frozenset[Any] = frozenset(
-    (np.zeros, np.ones, np.empty, np.full, np.arange, np.eye, np.array, np.asarray)
-)
-"""NumPy's functions that make arrays of numbers; with `like=` they ask a tracer."""
 
 _PLAIN = {ufunc: plain for ufunc, plain, _ in ir.OPERATORS}
 _PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs, np.sqrt: math.sqrt}
@@ -216,13 +209,13 @@ class Tracer(NDArrayOperatorsMixin):
 
     # Methods of an array that differ from NumPy's functions
 
-    def reshape(self, *shape: Any) -> Tracer:
+    def reshape(self, *shape: Any, **_: Any) -> Tracer:
         shape = shape[0] if len(shape) == 1 else shape
         return self.view(np.reshape, np.empty(self.shape, "?").reshape(shape).shape)
 
     def transpose(self, *axes: Any) -> Tracer:
         axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        order = tuple(int(k) % self.ndim for k in axes)
+        order = tuple(int(k) % self.ndim for k in axes or ())
         return self.view(
             np.transpose, None if order == tuple(range(self.ndim))[::-1] else order or None
         )
@@ -261,11 +254,6 @@ def _reduced(ufunc: Any) -> Callable[..., Any]:
     return lambda x, axis=None, **kwargs: ufunc.reduce(x, axis=axis, **kwargs)
 
 
-def _reshaped(function: Any) -> Callable[..., Any]:
-    """Return `function`, which reshapes, as a reshape to the shape of its result."""
-    return lambda x, *args, **_: x.reshape(function(np.empty(x.shape, "?"), *args).shape)
-
-
 def _swapped(x: Tracer, axis1: int, axis2: int) -> Tracer:
     order = list(range(x.ndim))
     order[axis1], order[axis2] = order[axis2], order[axis1]
@@ -284,13 +272,12 @@ def _copyto(to: Tracer, x: Any, where: Any = True, **_: Any) -> None:
 
 
 _SPECIAL: dict[Any, Callable[..., Any]] = {
-    np.reshape: lambda x, shape, **_: x.reshape(shape),
     np.ravel: lambda x, **_: x.reshape(-1),
-    np.squeeze: _reshaped(np.squeeze),
-    np.transpose: lambda x, axes=None: x.transpose(*([axes] if axes is not None else [])),
+    np.squeeze: lambda x, axis=None: x.reshape(np.empty(x.shape, "?").squeeze(axis).shape),
     np.swapaxes: _swapped,
     np.broadcast_to: lambda x, shape, **_: x.view(np.broadcast_to, tuple(shape)),
-    **{f: _composed(f) for f in (np.flip, np.moveaxis, np.shape, np.ndim, np.size)},
+    **{f: _composed(f) for f in (np.flip, np.moveaxis, np.ndim, np.reshape, np.shape, np.size)},
+    np.transpose: _composed(np.transpose),
     np.zeros_like: _like(np.zeros),
     np.ones_like: _like(np.ones),
     np.empty_like: _like(np.zeros),
