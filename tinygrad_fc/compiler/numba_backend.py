@@ -66,7 +66,7 @@ def build(program: Program) -> Any:
     ]
     exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
     kernel: Any = space["kernel"]
-    kernel.source, kernel.native = numpy_printer.Printer(program).source().text, printer.source
+    kernel.source, kernel.native = numpy_printer.Printer(program).source(), printer.source
     kernel.backend = "numba"
     return kernel
 

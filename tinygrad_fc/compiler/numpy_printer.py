@@ -1,7 +1,8 @@
 """The NumPy printer: a program as the source of one function, to be read, and what runs.
 
 A value that is used once is written where it is used as long as the line stays short; others get
-a variable. Arrays that change are changed in place where no later line reads their old values.
+a variable. Arrays that change, and large ones, are computed in place where no later line reads
+their old values.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import linecache
 import math
 import operator
 import re
+import textwrap
 from collections import defaultdict
 from typing import Any, NamedTuple
 
@@ -17,7 +19,6 @@ import numpy as np
 
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.compiler.ir import (
-    GuardFailed,
     Program,
     Value,
     add_at,
@@ -35,32 +36,29 @@ OPERATORS: dict[Any, tuple[str, int]] = {
     function: (sign, _LEVELS.get(sign, COMPARED))
     for ufunc, plain, sign in ir.OPERATORS
     for function in (ufunc, plain)
-    if sign not in ("**", "//", "%") or function is plain
 }
 """Symbol and precedence of the functions that are written as operators."""
 OPERATORS |= {np.bitwise_and: ("&", BITS), np.bitwise_or: ("|", BITS)}
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
-LONGEST_INLINE, LONGEST_LINE = 48, 96
+LONGEST_INLINE, LONGEST_SHARED, LONGEST_LINE = 48, 24, 96
+"""Characters of an expression with one reader, with several, and of a line."""
+LARGE = 4096
+"""Elements from which an array is computed in the memory of an operand."""
 _NAMES_OF_NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 
 
 class Line(NamedTuple):
     """A statement with the value that it computes."""
 
-    value: Value | None
+    value: Value
     text: str
-
-
-class Source(NamedTuple):
-    """The source of a kernel: its text, what it needs beside NumPy, and the function's name."""
-
-    text: str
-    bound: dict[str, Any]
-    name: str
 
 
 class Printer:
-    """Writes a program line by line; `source()` returns the whole text."""
+    """Writes a program line by line; `source()` returns the whole text.
+
+    `bound` are functions and arrays that the source names and does not define.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -72,58 +70,51 @@ class Printer:
                 self.users[id(v)].append(value)
         self.outside = {id(v) for v in leaves([program.outputs, program.expects])}
         self.outside |= {id(new) for _, new in program.changes}
-        self.chains = self._in_place_chains()
+        self.chains: dict[int, Value] = {}  # inputs, by ids of the values that change them in place
+        self._positions = {id(v): k for k, v in enumerate(program.instructions)}
+        self._last_reads = self._find_last_reads()
         self._taken = {"np", "math", "GuardFailed"}
         self.texts: dict[int, tuple[str, int]] = {}  # expressions with their precedence
-        self._constants: dict[Any, tuple[str, str, Any]] = {}
+        self._inlined: set[int] = set()
+        self._constants: dict[Any, str] = {}
+        self._definitions: list[str] = []
         self._numbers: dict[Any, str] = {}  # variables of 0-d arrays
         self.inputs = [self._set_variable(v) for v in program.inputs]
         truths = {id(v): truth for v, truth in program.expects}
         for value in program.instructions:
             self._write(value, truths.get(id(value)))
+        self.name = program.name if program.name.isidentifier() else "compiled"
+        self.name += "_" * (self.name in self._taken)
 
     # Changes in place
 
-    def _in_place_chains(self) -> dict[int, Value]:
-        """Return the values that change the array of an input in place, and which input."""
-        position = {id(v): k for k, v in enumerate(self.program.instructions)}
-        last_read = self._last_reads(position)
-        guards = [position.get(id(v), -1) for v, _ in self.program.expects]
-        chains: dict[int, Value] = {}
-        for old, new in self.program.changes:
-            chain = [] if id(old) in self.outside else self._chain(old, new)
-            others = [u for u in self.users[id(old)] if u is not chain[-1]] if chain else []
-            reads = [last_read[id(u)] for u in others] + guards
-            if chain and max(reads, default=-1) < position[id(chain[-1])]:
-                chains |= {id(v): old for v in chain}
-        return chains
-
-    def _chain(self, old: Value, new: Value) -> list[Value]:
-        """Return the operators from `new` back to `old`, if each can change it in place."""
-        chain: list[Value] = []
-        while new is not old:
-            fits = new.function in IN_PLACE and isinstance(new.args[0], Value) and not new.kwargs
-            fits = fits and (new.shape, new.dtype) == (old.shape, old.dtype)
-            if not fits or (chain and len(self.users[id(new)]) > 1) or new.args[1] is old:
-                return []
-            chain.append(new)
-            new = new.args[0]
-        return chain
-
-    def _last_reads(self, position: dict[int, int]) -> dict[int, int]:
+    def _find_last_reads(self) -> dict[int, int]:
         """Return where the text of each value is evaluated for the last time.
 
         A view is read where its users are, and what may be inlined is evaluated there.
         """
         last: dict[int, int] = {}
         for value in reversed(self.program.instructions):
-            last[id(value)] = position[id(value)]
+            last[id(value)] = position = self._positions[id(value)]
             if value.is_view and id(value) in self.outside:
-                last[id(value)] = len(position)
+                last[id(value)] = len(self._positions)
             elif value.is_view or self._may_inline(value):
                 users = (last[id(user)] for user in self.users[id(value)])
-                last[id(value)] = max(users, default=position[id(value)])
+                last[id(value)] = max(users, default=position)
         return last
+
+    def _changed_in_place(self, value: Value) -> Value | None:
+        """Return the input that `value` may overwrite: one that changes, and is read no more."""
+        first = value.args[0] if value.function in IN_PLACE and not value.kwargs else None
+        if not isinstance(first, Value) or (first.shape, first.dtype) != (value.shape, value.dtype):
+            return None
+        old = self.chains.get(id(first), first)
+        if id(first) in self.outside or not any(old is x for x, _ in self.program.changes):
+            return None
+        others = [u for u in self.users[id(first)] if u is not value]
+        reads = [self._last_reads[id(u)] for u in others]
+        reads += [self._positions.get(id(v), -1) for v, _ in self.program.expects]
+        return old if max(reads, default=-1) < self._positions[id(value)] else None
 
     # Names and literals
 
@@ -173,8 +164,12 @@ class Printer:
         key = (array.dtype, array.shape, small)
         if key not in self._constants:
             name, text = _constant_text(array)
-            self._constants[key] = (self.fresh(name), text, array)
-        return self._constants[key][0]
+            self._constants[key] = name = self.fresh(name)
+            if text:
+                self._definitions.append(f"{name} = {text}")
+            else:
+                self.bound[name] = array
+        return self._constants[key]
 
     def _number(self, number: Any, level: int, other: Any, result: Value) -> str:
         """Return how to write a number beside an array: a 0-d array, which NumPy takes faster."""
@@ -225,9 +220,10 @@ class Printer:
                 return f"{self.text(args[0], SIGN)}{method}", ATOM
         if function is np.full and args[0] == ():
             return f"np.array({self.text(args[1])}, {self.text(args[2])})", ATOM
-        name = self._function_name(function)
         if function is draw:
             name, args = f"{self.text(args[0])}.{args[1]}", args[2:]
+        else:
+            name = self._function_name(function)
         named = (f"{key}={self.text(v)}" for key, v in value.kwargs.items())
         return f"{name}({', '.join([*map(self.text, args), *named])})", ATOM
 
@@ -249,25 +245,58 @@ class Printer:
 
     def _write(self, value: Value, truth: bool | None) -> None:
         """Write an instruction; with the guard that its truth is `truth`, unless that is None."""
-        old = self.chains.get(id(value))
+        old = self._changed_in_place(value)
         if old is not None:
-            name, operand = self.text(old), value.args[1]
-            operand = self._number(operand, 0, value, value)
-            self.lines.append(Line(value, f"{name} {IN_PLACE[value.function]} {operand}"))
-            self.texts[id(value)] = name, ATOM
+            self.chains[id(value)] = old
+            self.texts[id(value)] = name, _ = self.texts[id(old)]
+            self._write_in_place(value, value.args[0], name, value)
         elif value.function in (put, add_at):
             self._write_put(value)
         else:
             text, level = self.expression(value)
             condition = truth is not None and not self.users[id(value)]
-            if condition or (self._may_inline(value) and self._is_short(value, text)):
+            longest = LONGEST_INLINE if len(self.users[id(value)]) == 1 else LONGEST_SHARED
+            if condition or (self._may_inline(value) and len(text) <= longest):
                 self.texts[id(value)] = text, level
+                self._inlined.add(id(value))
             else:
-                self.lines.append(Line(value, f"{self._set_variable(value)} = {text}"))
+                self._assign(value, self._set_variable(value), value)
         if truth is not None:
             text = f"not {self.text(value, SIGN)}" if truth else self.text(value)
             self.lines.append(Line(value, f"if {text}:"))
             self.lines.append(Line(value, "    raise GuardFailed"))
+
+    def _assign(self, value: Value, name: str, result: Value) -> None:
+        """Write `name = value` for a line of `result`; in place where an operand has no other use.
+
+        Its memory is in the caches then.
+        """
+        for operand in value.args:
+            if self._is_temporary(operand, value):
+                self._assign(operand, name, result)
+                self.texts[id(operand)] = name, ATOM
+                self._write_in_place(value, operand, name, result)
+                return
+        self.lines.append(Line(result, f"{name} = {self.expression(value)[0]}"))
+
+    def _is_temporary(self, x: Any, value: Value) -> bool:
+        """Tell whether `value` may overwrite `x`, a large new array that nothing else reads."""
+        if not isinstance(x, Value) or id(x) not in self._inlined or len(self.users[id(x)]) > 1:
+            return False
+        is_new = isinstance(x.function, np.ufunc) or x.function is np.dot
+        alike = (x.shape, x.dtype) == (value.shape, value.dtype)
+        plain = isinstance(value.function, np.ufunc) and not value.kwargs
+        return bool(is_new and alike and plain and value.shape and value.size >= LARGE)
+
+    def _write_in_place(self, value: Value, operand: Value, name: str, result: Value) -> None:
+        """Write a line that computes `value` in the array of its operand, `name`."""
+        if value.function in IN_PLACE and value.args[0] is operand:
+            other = self._number(value.args[1], 0, value, value)
+            self.lines.append(Line(result, f"{name} {IN_PLACE[value.function]} {other}"))
+        else:
+            args = ", ".join(self._number(x, 0, value, value) for x in value.args)
+            function = self._function_name(value.function)
+            self.lines.append(Line(result, f"{function}({args}, out={name})"))
 
     def _write_put(self, value: Value) -> None:
         x, at, new = value.args
@@ -290,47 +319,37 @@ class Printer:
         once = len(users) == 1 and users[0].function not in (put, add_at)
         return once or (value.function is np.transpose and value.args[0].is_input)
 
-    def _is_short(self, value: Value, text: str) -> bool:
-        return len(text) <= (LONGEST_INLINE if len(self.users[id(value)]) == 1 else 24)
-
     # The whole text
 
-    def source(self) -> Source:
+    def source(self) -> str:
         """Return the source of the function."""
         last, returned = self._last_lines()
-        name = self.program.name if self.program.name.isidentifier() else "compiled"
-        name = f"{name}_" if name in self._taken else name
         body = [*self._commented_lines(), *last]
-        body += _wrapped("return (", returned, ",)", close="    )") if returned else ["return ()"]
-        head = _wrapped(f"def {name}(", self.inputs, "):", close="):")
-        heading = [f"{known} = ...  # an op of tinygrad_fc, as a whole" for known in self.bound]
-        for constant, text, array in self._constants.values():
-            if not text:
-                self.bound[constant] = array
-            heading.append(f"{constant} = {text or f'...  # {array.dtype}, shape {array.shape}'}")
-        modules = ["import math\n"] if any("math." in line for line in body) else []
-        modules += ["import numpy as np"]
+        body += _wrapped(f"return ({', '.join(returned)}{',' * (len(returned) == 1)})")
+        head = _wrapped(f"def {self.name}({', '.join(self.inputs)}):")
+        modules = ["import math"] * any("math." in line for line in body) + ["import numpy as np"]
         if any("GuardFailed" in line for line in body):
-            modules += ["\nfrom tinygrad_fc.compiler import GuardFailed"]
-        blocks = ["\n".join(modules), "\n".join(heading)]
-        text = "\n\n".join(filter(None, blocks)) + "\n\n\n"
-        text += "\n".join([*head, *(f"    {line}" for line in body)]) + "\n"
-        return Source(text, self.bound, name)
+            modules += ["from tinygrad_fc.compiler import GuardFailed"]
+        outside = [f"# {', '.join(self.bound)}: ops and arrays from outside"] * bool(self.bound)
+        blocks = ["\n\n".join(modules), "\n".join([*outside, *self._definitions])]
+        function = "\n".join([*head, *(f"    {line}" for line in body)])
+        return "\n\n".join(filter(None, blocks)) + f"\n\n\n{function}\n"
 
     def _commented_lines(self) -> list[str]:
         """Return the lines under headings by phase, with formula numbers and modules beside."""
         lines: list[str] = []
-        phase, call = "", None
+        phase, call, before = "", None, None
         for value, text in self.lines:
-            if value is None or value.origin is None:
+            origin = value.origin
+            comment = value.formula if value is not before else ""
+            before = value
+            if origin is None:
                 lines.append(text)
                 continue
-            origin = value.origin
             if origin.phase != phase:
                 phase = origin.phase
                 lines.append(f"# {phase.capitalize()}")
-            comment = value.formula
-            if not comment and origin is not call and origin.module and phase != "update":
+            if not value.formula and origin is not call and origin.module and phase != "update":
                 comment = f"{origin.module}: {origin.op}"
             call = origin
             fits = value.formula or len(text) + len(comment) < LONGEST_LINE - 8
@@ -342,29 +361,30 @@ class Printer:
 
         What is returned is an array of its own: views, inputs and what is changed are copied.
         """
-        lines, returned = [], []
+        lines, returned, stores = [], [], []
         seen: set[int] = set()
         for value in self.program.outputs:
-            text = self.text(value)
-            copy = f"{text}.copy()" if value.shape else f"np.array({text})"
-            if value.function is None or value.is_view or id(value) in seen | self.chains.keys():
-                text = self.fresh(f"{self.program.names.get(id(value), 'result')}_copy")
-                lines.append(f"{text} = {copy}")
-            elif value.shape == ():
-                text = copy
+            text = self.text(value) if value.shape else f"np.array({self.text(value)})"
+            if self._is_shared(value) or id(value) in seen:
+                name = self.fresh(f"{self.program.names.get(id(value), 'result')}_copy")
+                lines.append(f"{name} = np.array({text})")
+                text = name
             seen.add(id(value))
             returned.append(text)
-        stores = []
         for old, new in self.program.changes:
             if self.chains.get(id(new)) is old:
                 continue
             text = self.text(new)
-            if new.function is None or new.is_view:  # which an earlier line may overwrite
+            if self._is_shared(new):  # an earlier line may overwrite it
                 source = self.fresh("old")
                 lines.append(f"{source} = {text}.copy()")
                 text = source
             stores.append(f"{self.text(old)}[...] = {text}")
         return [*lines, *stores], returned
+
+    def _is_shared(self, value: Value) -> bool:
+        """Tell whether the array of a value may be one that is changed or belongs to the caller."""
+        return value.function is None or value.is_view or id(value) in self.chains
 
 
 def dtype_text(dtype: Any) -> str:
@@ -395,26 +415,25 @@ _METHODS: dict[Any, Any] = {
 def _constant_text(array: Any) -> tuple[str, str]:
     """Return a name for a constant, and how to write it; an empty text where it is too large."""
     dtype = "" if array.dtype == np.float64 else f", {dtype_text(array.dtype)}"
-    shape = str(array.shape[0]) if array.ndim == 1 else str(array.shape)
-    if array.size and np.isfinite(array).all() and (array == array.flat[0]).all():
-        x = array.flat[0].item()
-        if not array.ndim:
-            return _NAMES_OF_NUMBERS.get(x, "scale"), f"np.array({x!r}{dtype})"
-        if x == 1:
-            return "ones", f"np.ones({shape}{dtype})"
-        return "full", f"np.full({shape}, {x!r}{dtype})"
+    if not array.ndim and np.isfinite(array):
+        x = array.item()
+        return _NAMES_OF_NUMBERS.get(x, "scale"), f"np.array({x!r}{dtype})"
+    if array.size and (array == 1).all():
+        shape = array.shape[0] if array.ndim == 1 else array.shape
+        return "ones", f"np.ones({shape}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():
         return "rows", f"np.arange({len(array)})"
     return "constant", ""
 
 
-def _wrapped(start: str, parts: list[str], end: str, close: str) -> list[str]:
-    """Return a line, or several where it is too long, of `parts` between brackets."""
-    tail = end if len(parts) == 1 or not end.startswith(",") else end[1:]
-    line = f"{start}{', '.join(parts)}{tail}"
-    if len(line) <= LONGEST_LINE:
-        return [line]
-    return [start, *(f"    {part}," for part in parts), close.strip()]
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(
+        line,
+        LONGEST_LINE,
+        subsequent_indent="        ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 # The backend: the source, executed
@@ -425,15 +444,11 @@ def build(program: Program) -> Any:
 
     It has the attributes `source` and `backend`, as the kernels of all backends.
     """
-    source = Printer(program).source()
-    namespace = {**source.bound, "GuardFailed": GuardFailed}
-    file = f"<compiled {source.name} {id(namespace):x}>"  # tracebacks show its lines
-    linecache.cache[file] = (len(source.text), None, source.text.splitlines(keepends=True), file)
-    lines = [
-        "" if "= ...  #" in line or line.startswith("from tinygrad_fc") else line
-        for line in source.text.split("\n")
-    ]
-    exec(compile("\n".join(lines), file, "exec"), namespace)  # noqa: S102
-    kernel: Any = namespace[source.name]
-    kernel.source, kernel.backend = source.text, "numpy"
+    printer = Printer(program)
+    source, namespace = printer.source(), dict(printer.bound)
+    file = f"<compiled {printer.name} {id(namespace):x}>"  # tracebacks show its lines
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    exec(compile(source, file, "exec"), namespace)  # noqa: S102
+    kernel: Any = namespace[printer.name]
+    kernel.source, kernel.backend = source, "numpy"
     return kernel

@@ -73,7 +73,7 @@ class Lesson:
         self.numbers = self.javascript.numbers
         self.arrays = self._run(arguments)
         self.printer = Printer(program)
-        self.source = self.printer.source().text.splitlines()
+        self.source = self.printer.source().splitlines()
         self.own_lines = self._own_lines()
         self.variables = self._variables()
         chains = self.printer.chains
