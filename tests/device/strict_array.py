@@ -1,4 +1,4 @@
-"""An array type that is as strict as CuPy's and computes with NumPy.
+"""An array type that computes with NumPy and accepts only what CuPy's arrays accept.
 
 A CuPy array never mixes with a NumPy array and never becomes one without `.get()`. The same holds
 for a `StrictArray`. It offers the ufuncs, functions, methods and arguments that CuPy offers: CuPy,
@@ -35,11 +35,11 @@ COMPARISONS = frozenset(
     {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
 )
 TRANSFERS = frozenset({"asarray", "array"})
-"""Functions that copy NumPy arrays to the device; all others refuse them."""
+"""Functions that accept NumPy arrays and copy them to the device; all others raise."""
 
 
 def strict(value: Any) -> Any:
-    """Return `value` with each NumPy array in it, also in tuples and lists, made strict."""
+    """Return `value` with strict arrays in place of NumPy arrays, also in tuples and lists."""
     if isinstance(value, np.ndarray | np.generic):
         return StrictArray(np.asarray(value))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -48,7 +48,7 @@ def strict(value: Any) -> Any:
 
 
 def plain(value: Any, where: str) -> Any:
-    """Return `value` with each strict array in it made a NumPy array; refuse NumPy arrays."""
+    """Return `value` with NumPy arrays in place of strict arrays; raise for NumPy arrays in it."""
     if isinstance(value, StrictArray):
         return value.array
     if isinstance(value, np.ndarray):
@@ -59,7 +59,7 @@ def plain(value: Any, where: str) -> Any:
 
 
 def host(value: Any) -> Any:
-    """Return an index with each strict array in it made a NumPy array; CuPy accepts both."""
+    """Return an index with NumPy arrays in place of strict arrays; CuPy accepts both."""
     if isinstance(value, tuple | list):
         return type(value)(map(host, value))
     return value.array if isinstance(value, StrictArray) else value
@@ -69,10 +69,12 @@ def host(value: Any) -> Any:
 def parameters(method: str) -> tuple[str, ...] | None:
     """Return the names of the parameters of a method of CuPy's arrays, None for any number."""
     text = "" if cupy is None else getattr(cupy.ndarray, method).__doc__.partition("\n")[0]
-    found = re.search(r"\(self,?\s*(.*)\)", text)
-    if found is None or "*" in found[1]:
+    signature = re.search(r"\(self,?\s*(.*)\)", text)
+    if signature is None or "*" in found[1]:
         return None
-    return tuple(part.partition("=")[0].split()[-1] for part in found[1].split(",") if part.strip())
+    return tuple(
+        part.partition("=")[0].split()[-1] for part in signature[1].split(",") if part.strip()
+    )
 
 
 class StrictArray:
@@ -191,7 +193,7 @@ class StrictArray:
 
     @property
     def device(self) -> Any:
-        """The first GPU, as CuPy tells it."""
+        """The first GPU, as an attribute of CuPy's arrays."""
         return SimpleNamespace(id=0)
 
 

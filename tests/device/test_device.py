@@ -1,4 +1,4 @@
-"""Moves between devices; training on a GPU, for which an array type as strict as CuPy's stands."""
+"""Moves between devices, and training on a GPU that is simulated by `StrictArray`."""
 
 import pickle
 import sys
@@ -21,7 +21,7 @@ from tinygrad_fc.testing import inputs, real
 
 @pytest.fixture(scope="module", autouse=True)
 def _strict_gpu() -> Iterator[None]:
-    """CUDA is there, and its arrays are strict ones."""
+    """Simulate a GPU: CuPy's arrays are strict arrays."""
     fake = SimpleNamespace(
         asarray=StrictArray,
         cuda=SimpleNamespace(
@@ -36,7 +36,7 @@ def _strict_gpu() -> Iterator[None]:
 
 
 @given(inputs(real))
-def test_a_move_is_part_of_the_graph(drawn: Any) -> None:
+def test_a_move_between_devices_is_recorded(drawn: Any) -> None:
     (a,) = drawn
     x = tg.tensor(a, requires_grad=True)
     y = x.to("cuda")
@@ -47,15 +47,15 @@ def test_a_move_is_part_of_the_graph(drawn: Any) -> None:
     assert np.array_equal(y.cpu().detach().numpy(), a)
     g = np.linspace(-1, 1, a.size).reshape(a.shape)
     for gradient in (tg.tensor(g).to("cuda"), tg.tensor(g).cuda().cpu().cuda()):
-        (found,) = tg.autograd.grad(y * y, x, gradient, retain_graph=True)
-        assert found.device == tg.device("cpu")
-        np.testing.assert_allclose(found.numpy(), 2 * a * g)
+        (actual,) = tg.autograd.grad(y * y, x, gradient, retain_graph=True)
+        assert actual.device == tg.device("cpu")
+        np.testing.assert_allclose(actual.numpy(), 2 * a * g)
     (first,) = tg.autograd.grad((y * y * y).sum(), x, create_graph=True)
     (second,) = tg.autograd.grad(first.sum(), x)
     np.testing.assert_allclose(second.numpy(), 6 * a)
 
 
-def test_a_dtype_and_a_device_are_told_apart() -> None:
+def test_to_accepts_a_dtype_a_device_or_both() -> None:
     x = tg.ones(2).to("cuda", tg.float32)
     assert (x.dtype, x.device.type) == (tg.float32, "cuda")
     assert tg.zeros(3).to(x).dtype == tg.float32
@@ -65,7 +65,7 @@ def test_a_dtype_and_a_device_are_told_apart() -> None:
     assert repr(x.sum()) == "tensor(2., dtype=float32, device='cuda:0')"
 
 
-def test_views_for_numpy_and_mixed_devices_are_refused_by_name() -> None:
+def test_numpy_views_and_mixed_devices_raise_errors_that_name_the_device() -> None:
     x = tg.ones(2).cuda()
     for call in (x.numpy, lambda: np.asarray(x)):
         with pytest.raises(TypeError, match=r"x\.cpu\(\)\.numpy\(\)"):
@@ -143,15 +143,15 @@ drawn_training = given(
 
 def assert_trained_alike(layer: str, loss: str, optimizer: str, seed: int) -> None:
     """Compare a training on the CPU and on a GPU."""
-    here = trained(layer, loss, optimizer, seed, "cpu")
-    there = trained(layer, loss, optimizer, seed, "cuda")
-    for a, b in zip(here, there, strict=True):
+    on_cpu = trained(layer, loss, optimizer, seed, "cpu")
+    on_gpu = trained(layer, loss, optimizer, seed, "cuda")
+    for a, b in zip(on_cpu, on_gpu, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-9)
 
 
 @drawn_training
 @example("batch norm", "smoothed", "adam", 63)  # all gradients are 0
-def test_training_on_a_gpu_is_training_on_the_cpu(
+def test_training_on_a_gpu_equals_training_on_the_cpu(
     layer: str, loss: str, optimizer: str, seed: int
 ) -> None:
     assert_trained_alike(layer, loss, optimizer, seed)
@@ -182,18 +182,20 @@ def test_a_model_moves_in_place_with_its_gradients_and_buffers() -> None:
 
 
 @pytest.mark.skipif(cupy is None, reason="CuPy is not installed")
-def test_without_a_gpu_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_without_a_gpu_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     assert cupy is not None
     if cupy.cuda.is_available():
-        pytest.skip("a GPU is there")
+        pytest.skip("there is a GPU")
     model = nn.Linear(1, 1)
     _no_gpu(lambda: tg.ones(2).to("cuda"), "CuPy finds no GPU")
     _no_gpu(model.cuda, "CuPy finds no GPU")
     assert model.weight.device.type == "cpu"
 
 
-def test_without_cupy_cuda_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_without_cupy_raises_an_error_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     _no_gpu(tg.ones(2).cuda, r"pip install 'tinygrad-fc\[cuda\]'")
     assert not tg.cuda.is_available()

@@ -18,7 +18,7 @@ def test_memory_is_shared_both_ways(drawn: tuple[np.ndarray]) -> None:
     assert a.dtype == x.dtype == b.dtype
 
 
-def test_what_cannot_be_shared_says_why() -> None:
+def test_memory_that_cannot_be_shared_raises() -> None:
     with pytest.raises(BufferError, match=r"x\.detach\(\)"):
         np.from_dlpack(tg.ones(2, requires_grad=True))
     with pytest.raises(BufferError, match="from_dlpack cannot share the memory of list"):

@@ -1,4 +1,4 @@
-"""The laws of ops and training on a GPU, where there is one."""
+"""The laws of ops, and training, on a GPU; skipped without one."""
 
 import pytest
 from hypothesis import given, settings
@@ -17,21 +17,19 @@ if cupy is None or not cupy.cuda.is_available():
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 @settings(max_examples=10)
 @given(data=st.data(), seed=st.integers(0, 2**16))
-def test_ops_compute_on_the_gpu_what_they_compute_on_the_cpu(
-    op: Op, data: st.DataObject, seed: int
-) -> None:
+def test_ops_on_the_gpu_equal_ops_on_the_cpu(op: Op, data: st.DataObject, seed: int) -> None:
     compare(op, data, seed, cupy.asarray, rtol=1e-6)
 
 
 @settings(max_examples=10)
 @drawn_training
-def test_training_on_the_gpu_is_training_on_the_cpu(
+def test_training_on_the_gpu_equals_training_on_the_cpu(
     layer: str, loss: str, optimizer: str, seed: int
 ) -> None:
     assert_trained_alike(layer, loss, optimizer, seed)
 
 
-def test_the_gpu_is_counted_and_named() -> None:
+def test_device_count_and_name() -> None:
     assert tg.cuda.is_available()
     assert tg.cuda.device_count() >= 1
     assert tg.ones(2).cuda().device == tg.device("cuda", 0)
