@@ -70,7 +70,7 @@ def parameters(method: str) -> tuple[str, ...] | None:
     """Return the names of the parameters of a method of CuPy's arrays, None for any number."""
     text = "" if cupy is None else getattr(cupy.ndarray, method).__doc__.partition("\n")[0]
     signature = re.search(r"\(self,?\s*(.*)\)", text)
-    if signature is None or "*" in found[1]:
+    if signature is None or "*" in signature[1]:
         return None
     return tuple(
         part.partition("=")[0].split()[-1] for part in signature[1].split(",") if part.strip()
