@@ -209,14 +209,6 @@ def explain(tensor: Tensor) -> str:
     )
 
 
-__all__ = [
-    "Function",
-    "GradcheckError",
-    "Variable",
-    "backward",
-    "detect_anomaly",
-    "enable_grad",
-    "explain",
-]
-__all__ += ["function", "functional", "grad", "gradcheck", "gradgradcheck", "inference_mode"]
-__all__ += ["no_grad", "set_grad_enabled"]
+__all__ = ["Function", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad"]
+__all__ += ["explain", "function", "functional", "grad", "gradcheck", "gradgradcheck"]
+__all__ += ["inference_mode", "no_grad", "set_grad_enabled"]
