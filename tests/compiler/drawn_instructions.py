@@ -30,6 +30,11 @@ REDUCED = (np.add, np.multiply, np.maximum, np.minimum, np.logical_and, np.logic
 LARGEST = 2**16
 
 
+def spread(array: Any) -> Any:
+    """Return a copy of an array with gaps between its elements."""
+    return np.repeat(array[..., None], 2, axis=-1)[..., 1]
+
+
 class Drawing:
     """A program that is being drawn."""
 
@@ -38,6 +43,7 @@ class Drawing:
         self.values: list[Value] = []
         for k in range(draw(st.integers(1, 4))):
             array = self.array(self.one(SHAPES), self.one(DTYPES))
+            array = self.one((np.ascontiguousarray, np.asfortranarray, spread))(array)
             self.values.append(self.graph.input(("array", k), array))
         if self.chance():
             number = float(draw(st.integers(-3, 3)))
@@ -244,4 +250,6 @@ def programs(draw: Any, instructions: int = 24) -> Program:
 
 def arrays_of(program: Program) -> list[Any]:
     """Return inputs for a program, in memory of their own: those of its samples."""
-    return [v.sample if v.shape is None else np.array(v.sample) for v in program.inputs]
+    samples = [v.sample for v in program.inputs]
+    copies = (np.array(x) if np.asarray(x).flags.forc else spread(x) for x in samples)
+    return [y if isinstance(x, np.ndarray) else x for x, y in zip(samples, copies, strict=True)]

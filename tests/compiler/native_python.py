@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 
 
 class Memory:
-    """The elements of an array in C order, at places that are in it."""
+    """The elements of an array by their distance from the first one; there are no others."""
 
     def __init__(self, array: Any) -> None:
-        self.array = array.reshape(-1)
-        assert np.shares_memory(self.array, array) or not array.size
+        self.array = array
+        distances = np.zeros(array.shape, int)
+        for index, stride in zip(np.indices(array.shape), array.strides, strict=True):
+            distances += index * (stride // array.itemsize)
+        self.numbers = dict(zip(distances.ravel().tolist(), range(array.size), strict=True))
 
     def __getitem__(self, at: int) -> Any:
-        assert 0 <= at < len(self.array)
-        return self.array[at]
+        return self.array.flat[self.numbers[int(at)]]
 
     def __setitem__(self, at: int, x: Any) -> None:
-        assert 0 <= at < len(self.array)
-        self.array[at] = x
+        self.array.flat[self.numbers[int(at)]] = x
 
 
 def temporary(code: str, size: int) -> Memory:

@@ -87,7 +87,7 @@ class Schedule:
         later = [(v, n) for v, n in self.readers.get(target, []) if n.group >= node.group]
         return (
             node.kind == "elementwise"
-            and node.shape == target.shape
+            and self.plan.where(node.out) == self.plan.where(target)
             and node.group > max(tests, default=-1)
             and all(n.group == node.group and self._passes(v, n, n.group) for v, n in later)
         )
