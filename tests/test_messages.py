@@ -351,7 +351,7 @@ def test_a_builtin_op_cannot_be_replaced():
 
 
 def test_a_domain_that_is_no_tuple_raises():
-    with pytest.raises(TypeError, match="domain is a tuple of one domain per argument"):
+    with pytest.raises(TypeError, match="domain is a tuple of one per argument"):
         tg.op(lambda x: x, name="same", domain=real, rules=(lambda g, out, x: g,))
 
 

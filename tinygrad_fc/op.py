@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from tinygrad_fc.device import device_of, refuse_dask
-from tinygrad_fc.domain import Domain
 from tinygrad_fc.errors import (
     AnomalyError,
     DtypeError,
@@ -41,6 +40,7 @@ from tinygrad_fc.graph import Node, record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from tinygrad_fc.domain import Domain
     from tinygrad_fc.tensor import Tensor
 
     Rule = Callable[..., Any]
@@ -348,10 +348,11 @@ def op(
 
     `function` is a ufunc or another function of arrays; `forward` is a faster implementation that
     is called instead. `domain` has one domain of `tinygrad_fc.domain` per argument, and `rules` one
-    vjp rule, or None for an argument without a gradient; without rules the results never require
-    grad. `settings` maps a keyword argument to a function of the arrays that returns valid values,
-    for tests. Raises `TypeError` if the numbers of arguments, domains and rules differ; a rule that
-    changes its arguments in place, or returns a wrong shape, raises when it runs.
+    vjp rule, a function (g, out, *arguments), or None for an argument without a gradient; without
+    rules the results never require grad. `settings` maps a keyword argument to a function of the
+    arrays that returns valid values, for tests; `name` is the name in messages. Raises `TypeError`
+    if the numbers of arguments, domains and rules differ; a rule that changes its arguments in
+    place, or returns a wrong shape, raises when it runs.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> from tinygrad_fc.domain import real
@@ -369,8 +370,11 @@ def op(
             f"{op_name} is already registered as an op, which operators and methods use. Register "
             f"a function of your own: op(lambda *xs: {op_name}(*xs), ...)"
         )
-    if isinstance(domain, Domain):
-        raise TypeError(f"{op_name}: domain is a tuple of one domain per argument; got {domain!r}")
+    for option, value in (("domain", domain), ("rules", rules)):
+        if callable(value):
+            raise TypeError(
+                f"{op_name}: {option} is a tuple of one per argument; got {value!r:.80}"
+            )
     if rules is not None:
         rules = tuple(r and _with_readonly_arrays(op_name, i, r) for i, r in enumerate(rules))
     registered = _register(

@@ -81,9 +81,10 @@ def check_vjp(
 
     `g` is the cotangent, the gradient of the result `out`. `vjp` returns the gradient of the
     argument, of its shape and dtype, or a tuple of one for each argument, None where there is
-    none; or it is a tuple of rules, one for each argument, as for `op`. `vjp2(h, g, *arrays)`
-    returns, for the cotangents `h` of the gradients, the gradients of `g` and of each argument.
-    Domains, options and errors are those of `check`.
+    none; or it is a tuple of rules, one for each argument. Unlike the rules of `op`, they sum over
+    broadcast axes themselves. `vjp2(h, g, *arrays)` returns, for the cotangents `h` of the
+    gradients, the gradients of `g` and of each argument. Domains, options and errors are those of
+    `check`.
 
     >>> import numpy as np
     >>> from tinygrad_fc.domain import real
