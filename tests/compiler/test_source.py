@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
@@ -124,9 +124,8 @@ def test_the_source_of_a_drawn_program_runs_by_itself(program: Any, arrays: Any)
     with np.errstate(all="ignore"):
         compiled(*map(tg.from_numpy, arrays))
         source, scope = compiled.source, {}
-        assume(
-            not re.search(r"\brng\b|: ops and arrays from outside", source)
-        )  # draws, and what is no text
+        if re.search(r"\brng\b|: ops and arrays from outside", source):
+            return  # draws, and what is no text
         exec(source, scope)  # noqa: S102  that it runs is what is tested
         own = scope["function"]
         names = inspect.signature(own).parameters

@@ -42,8 +42,8 @@ OPERATORS |= {np.bitwise_and: ("&", BITS), np.bitwise_or: ("|", BITS)}
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
 LONGEST_INLINE, LONGEST_SHARED, LONGEST_LINE = 48, 24, 96
 """Characters of an expression with one reader, with several, and of a line."""
-LARGE = 4096
-"""Elements from which an array is computed in the memory of an operand."""
+SMALL, LARGE = 6, 4096
+"""Elements of constants that are written out, and of arrays that use an operand's memory."""
 _NAMES_OF_NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 
 
@@ -415,14 +415,15 @@ _METHODS: dict[Any, Any] = {
 def _constant_text(array: Any) -> tuple[str, str]:
     """Return a name for a constant, and how to write it; an empty text where it is too large."""
     dtype = "" if array.dtype == np.float64 else f", {dtype_text(array.dtype)}"
-    if not array.ndim and np.isfinite(array):
-        x = array.item()
-        return _NAMES_OF_NUMBERS.get(x, "scale"), f"np.array({x!r}{dtype})"
-    if array.size and (array == 1).all():
+    if array.ndim and array.size and (array == 1).all():
         shape = array.shape[0] if array.ndim == 1 else array.shape
         return "ones", f"np.ones({shape}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():
         return "rows", f"np.arange({len(array)})"
+    if 0 < array.size <= SMALL and np.isfinite(array).all():
+        numbers = array.tolist()
+        name = "constant" if array.ndim else _NAMES_OF_NUMBERS.get(numbers, "scale")
+        return name, f"np.array({numbers!r}{dtype})"
     return "constant", ""
 
 
