@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler.ir import OTHERS, STANDARD, CompileError, is_users, user_line
+from tinygrad_fc.compiler.ir import OTHERS, STANDARD, is_users, not_repeated, user_line
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
 
@@ -164,10 +164,8 @@ class Captured:
             return
         read = Read(owner, name)
         if isinstance(read.value, Iterator):
-            raise CompileError(
-                f"{self.line}: the function reads {name}, an iterator, which only its first call "
-                "would move on. Pass what it yields as an argument"
-            )
+            what = f"the function reads {name}, an iterator, and moves it on"
+            raise not_repeated(self.line, what, "Pass what it yields as an argument")
         if not isinstance(read.value, ModuleType | type):
             self.names[id(owner), name] = read
         self._reach(read.value)
@@ -195,10 +193,8 @@ class Captured:
     def check(self, free: str | None = None) -> None:
         """Raise where the function has changed what it reads, but containers of the name `free`."""
         if self._random_states != _random_states():
-            raise CompileError(
-                f"{self.line}: the function draws random numbers that are not tinygrad_fc's, and "
-                "they would be the same in every call. Use tinygrad_fc.rand or randn"
-            )
+            what = "the function draws random numbers of another library"
+            raise not_repeated(self.line, what, "Use tinygrad_fc.rand or tinygrad_fc.randn")
         changed = [read.name for read in self.names.values() if not same(read.now(), read.value)]
         for container, before, name in self.containers.values():
             if name != free and not same_contents(container, before):
@@ -208,11 +204,8 @@ class Captured:
                 items = (k for k in keys if not same(container.get(k), before.get(k)))
                 changed += [f"{item!r}, {what}" for item in items] or [what]
         if changed:
-            raise CompileError(
-                f"{self.line}: the function changes {changed[0]}, which only its first call would "
-                "do. Change it outside, or keep it in a tensor that is changed in place: "
-                "steps.add_(1)"
-            )
+            advice = "Change it outside, or change a tensor in place: steps.add_(1)"
+            raise not_repeated(self.line, f"the function changes {changed[0]}", advice)
 
     def restore(self) -> None:
         """Undo what the function changed of dicts, such as the attributes of modules."""
@@ -243,8 +236,5 @@ def refuse_impure_calls(frame: Any, event: str, function: Any) -> None:
     while frame.f_back and frame.f_code.co_filename.startswith(STANDARD):
         frame = frame.f_back  # the standard library called by other code
     if is_users(frame.f_code):
-        raise CompileError(
-            f"{user_line()}: {function.__qualname__}() is called, which only the first call of a "
-            "compiled function would do. Return the tensor and call it outside, or pass what it "
-            "yields as an argument"
-        )
+        advice = "Call it outside, with what the function returns, or pass what it yields"
+        raise not_repeated(user_line(), f"{function.__qualname__}() is called", advice)

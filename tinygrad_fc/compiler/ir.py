@@ -264,10 +264,11 @@ CONVERSIONS = str(Path(LIBRARY) / "tensor.py")  # item(), float(): who calls the
 STANDARD = (str(Path(os.__file__).parent), *(path for path in sys.path if path.endswith(".zip")))
 _NO_FILE = ("<frozen", "<__array")
 OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), *_NO_FILE)
-ADVICE = (
-    "A compiled function is traced once, without values: return the tensor and look at it outside, "
-    "or write where(condition, x, y) in place of a branch"
-)
+
+
+def not_repeated(line: str, what: str, advice: str) -> CompileError:
+    """Return the error for what calls of a program would not do."""
+    return CompileError(f"{line}: {what}, which only the first call would do. {advice}")
 
 
 def _frame_outside(folders: tuple[str, ...]) -> Any:

@@ -114,9 +114,7 @@ def _optimizers(kind: type[Any]) -> Iterator[type[Any]]:
 
 
 def _refuse(trace: Trace, problem: str, *_: Any, **__: Any) -> None:
-    raise trace.refusal(
-        f"{problem}, which only the first call would do", "Do it outside of the compiled function"
-    )
+    raise trace.refusal(problem, "Only the first call would: do it outside of the function")
 
 
 # Names in the library's modules

@@ -133,11 +133,8 @@ class Trace(ir.Graph):
         if type(array) is Tracer:
             return array
         if node._parents is not None:
-            raise self.refusal(
-                "a tensor with a recorded graph is read from outside, and each call would need its "
-                "graph",
-                "Compute it inside, or pass t.detach()",
-            )
+            problem = "a tensor with a recorded graph is read from outside"
+            raise self.refusal(problem, "Compute it inside, or pass t.detach()")
         return self._entered(array, self.source(node))
 
     def set_array(self, node: Any, array: Any) -> None:
@@ -148,10 +145,8 @@ class Trace(ir.Graph):
             return
         old = self.get_array(node)
         if (tracer.shape, tracer.dtype) != (old.shape, old.dtype):
-            raise self.refusal(
-                "a tensor from outside gets an array of another shape or dtype",
-                "Do it outside of the compiled function",
-            )
+            problem = "a tensor from outside gets an array of another shape or dtype"
+            raise self.refusal(problem, "Do it outside of the compiled function")
         old.write(tracer.value)
 
     def get_grad(self, node: Any) -> Any:

@@ -40,7 +40,7 @@ _PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs, np.sqrt: math.s
 """Python's functions of plain numbers for ufuncs on arrays."""
 _REDUCTIONS: dict[Any, Any] = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum}
 _REDUCTIONS |= {np.min: np.minimum, np.all: np.logical_and, np.any: np.logical_or}
-_DEFAULTS = [("dtype", None), ("keepdims", False), ("initial", None)]
+_ADVICE = "Return the tensor and look at it outside; for a branch, write where(condition, x, y)"
 
 
 class Tracer(NDArrayOperatorsMixin):
@@ -112,7 +112,7 @@ class Tracer(NDArrayOperatorsMixin):
     def item(self) -> Any:
         return self.call(ir.item, self) if asked_by_library() else self.read()
 
-    def read(self, problem: str = "the function reads the value", advice: str = ir.ADVICE) -> Any:
+    def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
         """Return the array of the traced call, for an error that the library is about to raise."""
         error = self.graph.refusal(f"{problem} of a tensor of shape {self.shape}", advice)
         if self.graph.origin is not None or not asked_by_library():
@@ -163,8 +163,7 @@ class Tracer(NDArrayOperatorsMixin):
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if all(map(_is_plain, inputs)):
             function = _PLAIN.get(function, function)
-        kwargs = {k: v for k, v in _passed(kwargs).items() if (k, v) not in _DEFAULTS}
-        return _into(out and out[0], self.call(function, *inputs, **kwargs))
+        return _into(out and out[0], self.call(function, *inputs, **_passed(kwargs)))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(kind, Node) for kind in types):
@@ -179,8 +178,7 @@ class Tracer(NDArrayOperatorsMixin):
             return _into(out, self.call(function, *args, **kwargs))
         self.read(
             f"np.{function.__name__} reads the value",
-            "Its result has a shape that depends on values, or it changes an argument; use "
-            "another function, or call it outside",
+            "Use another function, or call it outside",
         )
         return function(*self.graph.samples(args), **self.graph.samples(kwargs))
 
@@ -307,18 +305,16 @@ for _name in (
     setattr(Tracer, _name, _reading(_name))
 
 
-def created(trace: Trace, function: Any, *args: Any, **kwargs: Any) -> Any:
+def created(trace: Trace, function: Any, *args: Any, like: Any = None, **kwargs: Any) -> Any:
     """Return the tracer of an array that `function` creates; of a captured one where it copies."""
-    kwargs.pop("like", None)
+    del like
     if function in (np.array, np.asarray, np.ascontiguousarray):
-        dtype = args[1] if len(args) > 1 else kwargs.get("dtype")
-        copies = function is np.array and kwargs.get("copy", True)
-        return _converted(trace, args[0], dtype, copy=bool(copies))
+        return _converted(trace, *args, **{"copy": function is np.array, **kwargs})
     fill = np.zeros if function is np.empty else function
     return Tracer(trace, trace.emit(fill, trace.values(args), trace.values(kwargs)))
 
 
-def _converted(trace: Trace, data: Any, dtype: Any, *, copy: bool) -> Any:
+def _converted(trace: Trace, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
     data = data._array if isinstance(data, Node) else data
     if isinstance(data, np.ndarray) and data.ndim:  # from outside: read in each call
         data = trace.array(data)
@@ -328,7 +324,7 @@ def _converted(trace: Trace, data: Any, dtype: Any, *, copy: bool) -> Any:
         return Tracer(trace, trace.constant(np.asarray(data, dtype)))
     if data.is_number:
         return data.call(np.full, (), data, np.dtype(dtype or data.dtype))
-    return data.astype(dtype or data.dtype, copy=copy)
+    return data.astype(dtype or data.dtype, copy=bool(copy))
 
 
 class TracedGenerator:
