@@ -198,10 +198,10 @@ def _argument_names(function: Any, args: Any, kwargs: Any) -> dict[int, str]:
         bound = inspect.signature(function).bind(*args, **kwargs).arguments
     except (TypeError, ValueError):
         return {}
-    names = {id(value): name for name, value in bound.items()}
+    names: dict[int, str] = {}
     for name, value in bound.items():
-        if isinstance(value, tuple | list):
-            names |= {id(x): f"{name}{k}" for k, x in enumerate(value)}
+        parts = enumerate(value) if isinstance(value, tuple | list) else [("", value)]
+        names |= {id(x): f"{name}{k}" for k, x in parts}
     return names
 
 

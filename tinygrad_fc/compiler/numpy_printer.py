@@ -336,24 +336,16 @@ class Printer:
         return "\n\n".join(filter(None, blocks)) + f"\n\n\n{function}\n"
 
     def _commented_lines(self) -> list[str]:
-        """Return the lines under headings by phase, with formula numbers and modules beside."""
+        """Return the lines under headings by phase, with formula numbers beside."""
         lines: list[str] = []
-        phase, call, before = "", None, None
+        phase, before = "", None
         for value, text in self.lines:
-            origin = value.origin
-            comment = value.formula if value is not before else ""
-            before = value
-            if origin is None:
-                lines.append(text)
-                continue
-            if origin.phase != phase:
-                phase = origin.phase
+            if value.origin is not None and value.origin.phase != phase:
+                phase = value.origin.phase
                 lines.append(f"# {phase.capitalize()}")
-            if not value.formula and origin is not call and origin.module and phase != "update":
-                comment = f"{origin.module}: {origin.op}"
-            call = origin
-            fits = value.formula or len(text) + len(comment) < LONGEST_LINE - 8
-            lines.append(f"{text}  # {comment}" if comment and fits else text)
+            cited = value.formula and value is not before
+            lines.append(f"{text}  # {value.formula}" if cited else text)
+            before = value
         return lines
 
     def _last_lines(self) -> tuple[list[str], list[str]]:
