@@ -33,7 +33,6 @@ from tinygrad_fc.compiler.numba_printer import Printer
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
-VARIABLE = "TINYGRAD_FC_CACHE"
 PATIENCE = 1.0
 """Seconds after which a slow compilation is announced."""
 
@@ -67,7 +66,6 @@ def build(program: Program) -> Any:
     exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
     kernel: Any = space["kernel"]
     kernel.source, kernel.native = numpy_printer.Printer(program).source(), printer.source
-    kernel.backend = "numba"
     return kernel
 
 
@@ -136,7 +134,7 @@ def _compiled(printer: Printer, what: str) -> Any:
 
 def _stored(source: str) -> str | None:
     """Return the path of a file that holds `source`, written if missing; None where not cached."""
-    variable = os.environ.get(VARIABLE)
+    variable = os.environ.get("TINYGRAD_FC_CACHE")
     if variable == "":
         return None
     functions = Path(numba_math.__file__).read_text(encoding="utf-8")

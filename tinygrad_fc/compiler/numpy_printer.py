@@ -443,5 +443,5 @@ def build(program: Program) -> Any:
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), namespace)  # noqa: S102
     kernel: Any = namespace[printer.name]
-    kernel.source, kernel.backend = source, "numpy"
+    kernel.source = source
     return kernel
