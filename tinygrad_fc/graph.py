@@ -64,11 +64,11 @@ class Node:
     _array: Any
     _requires_grad: bool
     _grad: Any  # a Tensor, or None
-    _op: Op | None  # that returned it, recorded or not; None for a leaf that requires grad
+    _op: Op | None  # that returned it, recorded or not; None for other tensors and leaves with grad
     _parents: list[Any] | None  # arguments of the call: a tensor that requires grad, or None
     _args: list[Any] | None  # arrays and numbers of the call; None for a leaf or a freed graph
     _settings: dict[str, Any]  # keyword arguments of the call, never differentiated
-    _seq: int  # sequence number of the call
+    _seq: int  # sequence number of the call, or of the creation of a leaf; 0 if not recorded
     _hooks: GradientHooks | None  # for the few tensors with hooks or `retain_grad`
 
 
@@ -86,7 +86,7 @@ class state:  # noqa: N801  a namespace of the process
     """Sequence numbers of in-place changes (last, and per array) and of the last backward pass."""
 
     last_change = 0
-    last_backward = 0  # explains a `.grad` of None, in autograd/__init__.py
+    last_backward = 0  # `autograd.explain` tells tensors before it from those after it
     changes: dict[int, int] = {}  # noqa: RUF012  last change by id of `owner(array)`
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
     tensor_class: type[Any] = Node  # tensor.py sets it to Tensor
@@ -155,7 +155,7 @@ def wrap(array: Any) -> Tensor:
 
 
 def operand(value: Any, op: Op) -> Any:
-    """Return an operand of `op` as a numeric array; an array of another library unchanged."""
+    """Return an operand of `op` as a numeric array; a CuPy array unchanged."""
     if not isinstance(value, np.ndarray) and hasattr(value, "__array_function__"):
         refuse_dask(value, op.name)
         return value

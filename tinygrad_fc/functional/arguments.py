@@ -95,7 +95,7 @@ def reduction_axes(
     return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
 
 
-def to_array(values: Any) -> Any:
+def array_of(values: Any) -> Any:
     """Return the array of a tensor, or `values` as an array."""
     if isinstance(values, Node):
         return values._array

@@ -237,9 +237,9 @@ class Sequential(_List[Module]):
 
 
 class ModuleList(_List[Module]):
-    """A list of modules, with the methods of a list and no `forward`.
+    """A list of modules, without `forward`: index, slice, append, extend, insert, pop, add.
 
-    A plain list works as well, but `repr` does not show its items. Raises `TypeError` for an item
+    A plain list works as well; `repr` shows its items one by one. Raises `TypeError` for an item
     that is not a module.
 
     >>> import tinygrad_fc as tg
@@ -262,7 +262,7 @@ class ModuleList(_List[Module]):
 class ParameterList(_ParameterItems, _List[Any]):
     """A list of parameters; tensors become parameters, other values are stored unchanged.
 
-    It has the methods of a list.
+    Index, slice, append, extend, insert, pop and add work as for a list.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.ParameterList([tg.ones(2, 3)])
@@ -311,8 +311,9 @@ class _Dict(_Container[T], MutableMapping[str, T]):
 class ModuleDict(_Dict[Module]):
     """A dict of modules, in the order of insertion. A plain dict works as well.
 
-    It has the methods of a dict, and its items are attributes too. Raises `TypeError` for a value
-    that is not a module, `KeyError` for a key that is empty, has a dot, or is an attribute already.
+    It has the methods of a `MutableMapping`, and its items are attributes too. Raises `TypeError`
+    for a value that is not a module, `KeyError` for a key that is empty, has a dot, or is an
+    attribute already.
 
     >>> import tinygrad_fc as tg
     >>> acts = tg.nn.ModuleDict({"relu": tg.nn.ReLU(), "tanh": tg.nn.Tanh()})
@@ -324,8 +325,8 @@ class ModuleDict(_Dict[Module]):
 class ParameterDict(_ParameterItems, _Dict[Any]):
     """A dict of parameters; tensors become parameters, other values are stored unchanged.
 
-    It has the methods of a dict, and its items are attributes too. Raises `KeyError` for a key that
-    is empty, has a dot, or is an attribute already.
+    It has the methods of a `MutableMapping`, and its items are attributes too. Raises `KeyError`
+    for a key that is empty, has a dot, or is an attribute already.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.ParameterDict({"scale": tg.ones(2)})

@@ -184,8 +184,8 @@ class Module:
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Set the attribute `name` to a parameter, as `self.name = param` does too.
 
-        Raises `KeyError` for a name that is taken or cannot be an attribute, `TypeError` for a
-        value that is neither a `Parameter` nor None, which means no parameter.
+        Raises `KeyError` for a name that another attribute has or that cannot be one, `TypeError`
+        for a value that is neither a `Parameter` nor None, which means no parameter.
         """
         self._register(name, param, Parameter)
 

@@ -139,7 +139,7 @@ class InstanceNorm1d(_RunningNorm):
 
     `x` has shape (N, C, L) or (C, L). The layer has a learned scale and shift only if `affine`, and
     running statistics only if `track_running_stats`. Raises `LayerError` unless C is num_features,
-    `ValueError` for L = 1. Ulyanov et al. (2016).
+    `ValueError` for L = 1 unless running statistics are used. Ulyanov et al. (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.InstanceNorm1d(1, eps=0.0)(tg.tensor([[1.0, 3.0]]))
@@ -291,6 +291,8 @@ class GroupNorm(_Affine):
 
 
 class _Dropout(Module):
+    """Base of dropout layers; `inplace` has no effect."""
+
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         check_probability(p)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from tinygrad_fc.functional.arguments import as_array, to_array
+from tinygrad_fc.functional.arguments import array_of, as_array
 from tinygrad_fc.functional.creation import empty
 from tinygrad_fc.graph import mutation_lock, record_change, wrap
 from tinygrad_fc.tensor import Tensor
@@ -128,7 +128,7 @@ def load_state(
         [path for path in targets if path not in state],
         [path for path in state if path not in targets],
     )
-    arrays = {path: to_array(state[path]) for path in targets if path in state}
+    arrays = {path: array_of(state[path]) for path in targets if path in state}
     problems = _problems(targets, arrays, assign=assign)
     if strict:
         problems = [

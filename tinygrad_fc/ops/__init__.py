@@ -9,8 +9,8 @@ How to read an op:
 - An op called with arrays returns an array; with a tensor among them, a tensor that records the
   call. `sum_.forward` is the function of arrays alone.
 - `define` registers the op: NumPy's function dispatches to it, and the property tests cover it.
-  `Op(...)` alone does neither. `name` is the name in messages and drawings, by default that of the
-  function; two ops may have the same.
+  `Op(f, ...)` alone does neither; drawings name `f`. `name` is the name in messages and drawings,
+  by default that of the function; two ops may have the same.
 - `domain` has one domain per argument, such as `real` or the open `interval(low, high)`; tests
   include its `special` values. `real` alone is an argument of any shape that broadcasts with the
   others. `real(..., "n", "k?")` has a fixed shape: `"n"` is a size that is the same for all
@@ -26,8 +26,9 @@ How to read an op:
   returns valid values for the arrays; the property tests use them.
 - A final `_` in a name, as in `sum_`, avoids a builtin or another function of that name; ops change
   nothing in place.
-- The `__all__` of each module lists the ops whose names and options are PyTorch's; `tinygrad_fc`
-  exports these. `functional` gives others, such as `add`, PyTorch's names and options.
+- The `__all__` of a module, if it has one, lists the ops whose names and options are PyTorch's;
+  `tinygrad_fc` exports these. `functional` gives others, such as `add`, PyTorch's names and
+  options.
 
 To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """

@@ -870,7 +870,7 @@ def sigmoid(input: Any) -> Any:
         input = input.astype(get_default_dtype())
     if input.__class__ is np.ndarray:
         denominator = _silent.call(np.exp, -input)
-    else:
+    else:  # CuPy, or numbers
         with np.errstate(over="ignore", under="ignore"):
             denominator = np.exp(-input)
     denominator += one

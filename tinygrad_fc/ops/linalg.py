@@ -1,6 +1,7 @@
 """Products of matrices and vectors, linear equations, determinants, factorisations.
 
-The ops do not raise for singular matrices but return NaN; `functional.linalg` raises.
+`solve`, `inv` and `cholesky` return NaN for a matrix without a result, and do not raise;
+`functional.linalg` raises.
 """
 
 from __future__ import annotations
@@ -289,7 +290,10 @@ def inv(a: Any) -> Any:
 
 @lru_cache(16)
 def _minors(n: int) -> tuple[Any, Any, Any]:
-    """Return rows and columns (n, n, n - 1, n - 1) of all minors, and the signs of cofactors."""
+    """Return row and column indices of all minors, and the signs (n, n) of the cofactors.
+
+    The indices broadcast to (n, n, n - 1, n - 1).
+    """
     others = np.array([[k for k in range(n) if k != i] for i in range(n)], np.intp).reshape(
         n, max(n - 1, 0)
     )
@@ -432,7 +436,7 @@ def _singular_vectors_rule(g: Any, out: Any, a: Any) -> Any:
         return np.where(zero, 0, x / np.where(zero, 1, by))
 
     def projected(vectors: Any, cotangent: Any) -> Any:
-        """Return the antisymmetric part in the span of the vectors, and the part outside."""
+        """Return V.T @ cotangent minus its transpose, and the part outside the span of V / row."""
         inside = vectors.swapaxes(-1, -2) @ cotangent
         return inside - inside.swapaxes(-1, -2), divided(cotangent - vectors @ inside, row)
 

@@ -71,7 +71,7 @@ def affine(input: Any, weight: Any, bias: Any) -> Any:
     rules=(lambda g, _out, _x, mask, scale: g * mask * scale, None),
 )
 def dropout(input: Any, mask: Any, *, scale: Any) -> Any:
-    """Return `input * scale` where `mask` is true, else 0 (Srivastava et al., 2014).
+    """Return `input * mask * scale` (Srivastava et al., 2014).
 
     >>> dropout(np.array([1.0, 2.0]), np.array([True, False]), scale=2.0)
     array([2., 0.])

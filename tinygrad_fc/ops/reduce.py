@@ -255,7 +255,7 @@ def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     top, _, rest = _shifted_logits(input, axis)
     out = scalar_to_array(top + rest)
     cancelled = np.abs(out) < np.abs(top) / 2
-    if out.__class__ is np.ndarray and cancelled.any():  # other libraries have no wider floats
+    if out.__class__ is np.ndarray and cancelled.any():  # CuPy has no wider floats
         out[cancelled] = _logsumexp_long_double(_rows(input, axis)[cancelled.ravel()])
     return out if keepdims else out.squeeze(axis)
 

@@ -109,7 +109,7 @@ def _to_device_rule(g: Any, _out: Any, _x: Any, where: Any) -> Any:
     return to_device(g, where=device_of(_x))
 
 
-# Not registered, since the property tests use arrays of one library only.
+# Not registered, since the property tests use NumPy arrays only.
 to_device = Op(
     move_to_device,
     forward=move_to_device,

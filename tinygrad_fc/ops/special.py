@@ -1,10 +1,11 @@
 """Gamma and error functions, which NumPy lacks.
 
 M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions" (1964): Stirling's series 6.1.41,
-6.3.18 and 6.4.11 for large x, the recurrences 6.1.15, 6.3.5 and 6.4.6 to increase x to that range,
-the reflections 6.1.17, 6.3.7 and 6.4.7 below 0. Near the zeros of lgamma (1 and 2) and of digamma
-(DIGAMMA_ROOT), rational approximations with the zero as a factor: they were fitted at Chebyshev
-nodes with 60 digits, with an error below 3e-17.
+6.3.18 and 6.4.11 for large x; the reflections 6.1.17, 6.3.7 and 6.4.7 below 0. Between, the
+recurrence 6.4.6 increases x of polygamma to the range of its series, and the recurrences 6.1.15 and
+6.3.5 move x of lgamma and digamma near their zeros (1 and 2, and DIGAMMA_ROOT). There, rational
+approximations with the zero as a factor hold: they were fitted at Chebyshev nodes with 60 digits,
+with an error below 3e-17.
 
 W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation
 23 (1969), 631-637, with the coefficients for the normal distribution far from 0 that he published
@@ -67,7 +68,7 @@ BERNOULLI = (
 STIRLING = [p / (q * 2 * k * (2 * k - 1)) for k, (p, q) in enumerate(BERNOULLI[:7], 1)]
 DIGAMMA_FAR = [p / (q * 2 * k) for k, (p, q) in enumerate(BERNOULLI[:8], 1)]
 STIRLING_CONSTANT = (math.log(2 * math.pi) - 1) / 2
-LARGEST_ORDER = 100  # of polygamma; factorials of larger orders overflow
+LARGEST_ORDER = 100  # of polygamma; above 130 or so, factorials and powers overflow
 
 
 def _shifted(x: Any, low: float, most: int) -> tuple[Any, Any]:

@@ -27,12 +27,12 @@ class LBFGS(Optimizer):
     """Quasi-Newton method that estimates the inverse Hessian H from the last `history_size` steps.
 
     `step(closure)` takes up to `max_iter` steps p = p + t * d with d = -H g, which the two-loop
-    recursion of Nocedal (1980) computes from the gradient g. t is lr, in the first step
-    min(1, 1 / sum |g|) * lr; with `line_search_fn="strong_wolfe"` a line search chooses t (Nocedal
-    and Wright, 2006, algorithms 3.5 and 3.6). The call ends after `max_eval` calls of `closure`
-    (1.25 * max_iter by default), when all |g| are at most `tolerance_grad`, or when a step or the
-    change of the loss is below `tolerance_change`. There is one group of parameters; `state` of
-    the first parameter holds the state of all.
+    recursion of Nocedal (1980) computes from the gradient g. t is lr, in the first step min(1, 1 /
+    sum |g|) * lr; with `line_search_fn="strong_wolfe"` a line search chooses t (Nocedal and Wright,
+    2006, algorithms 3.5 and 3.6). The call ends after `max_eval` calls of `closure` (1.25 *
+    max_iter by default; a line search may make one more), when all |g| are at most
+    `tolerance_grad`, or when a step or the change of the loss is below `tolerance_change`. There is
+    one group of parameters; `state` of the first parameter holds the state of all.
 
     Raises `ValueError` if lr is negative or not finite, a count is not an integer of at least 1, a
     tolerance is not finite or the line search unknown, and as `Optimizer` does.
@@ -211,8 +211,8 @@ class LineSearch:
     def run(self, t: float, width: float) -> Point:
         """Return a point that satisfies both conditions; `t` is the first step length to try.
 
-        Return the best point so far after `max_calls` calls, or once the interval is narrower than
-        `width`.
+        Return the best point so far after `max_calls` + 1 calls, or once the interval is narrower
+        than `width`.
         """
         bracket = self.bracket(t)
         low = 0 if bracket[0].loss <= bracket[-1].loss else 1

@@ -403,7 +403,7 @@ class Elementwise(Optimizer):
             decoupled = group.get("decoupled_weight_decay")
             shrink = 1 - float(group["lr"]) * decay if decoupled else None
             formula = with_decay(formula, maximize=maximize, decay=decay, shrink=shrink)
-        if array.__class__ is not np.ndarray:
+        if array.__class__ is not np.ndarray:  # a CuPy array, with which numbers cost no more
             return update._replace(formula=formula)
         # An in-place operation with a 0-d array takes two thirds of the time of one with a number.
         return Update(formula, update.state, [np.asarray(x, array.dtype) for x in update.numbers])

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import check_argument, to_array
+from tinygrad_fc.functional.arguments import array_of, check_argument
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn.functional.loss import (
@@ -37,7 +37,7 @@ class ClassificationInputs:
         self, loss: str, input: Any, target: Any, weight: Any, ignore_index: int | None = None
     ) -> None:
         check_prediction(loss, input)
-        indices = to_array(target)
+        indices = array_of(target)
         self.target_shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
         if input._array.dtype.kind != "f" and indices.dtype.kind == "f":
             raise DtypeError(
@@ -140,7 +140,7 @@ def as_matrix(x: Any) -> Any:
 
 def class_weight(loss: str, weight: Any, classes: int) -> Any:
     """Return the class weights as an array (C,)."""
-    array = to_array(weight)
+    array = array_of(weight)
     if array.shape != (classes,):
         raise ShapeError(
             f"{loss}: weight has shape {array.shape}, expected one per class: ({classes},). "
@@ -161,10 +161,10 @@ def cross_entropy(
 
     `input` has shape (N, C), (C,) or (N, C, ...); `target` are class indices (N,), () or (N, ...),
     or class probabilities of the input's shape. `weight` (C,) are class weights; `"mean"` divides
-    by the sum of the sample weights. Samples of class `ignore_index` are ignored.
-    `label_smoothing`, in [0, 1], is the weight of the uniform distribution in the target (Szegedy
-    et al., 2016). Raises `ShapeError` for a target of another shape, `RangeError` for a class
-    outside 0 to C - 1, `DtypeError` for float classes.
+    by the sum of the sample weights, or for probabilities by the number of samples. Samples of
+    class `ignore_index` are ignored. `label_smoothing`, in [0, 1], is the weight of the uniform
+    distribution in the target (Szegedy et al., 2016). Raises `ShapeError` for a target of another
+    shape, `RangeError` for a class outside 0 to C - 1, `DtypeError` for float classes.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 2), tg.tensor([1]))
@@ -193,7 +193,7 @@ def cross_entropy(
 def _soft_cross_entropy(
     input: Any, target: Any, weight: Any, reduction: str, smoothing: float
 ) -> Tensor:
-    dtype = to_array(target).dtype
+    dtype = array_of(target).dtype
     if dtype.kind != "f":
         raise DtypeError(
             f"cross_entropy: target is {dtype} of the input's shape {input.shape}, expected float "
@@ -280,7 +280,7 @@ def binary_cross_entropy(
     tensor(0.6931)
     """
     check_shapes("binary_cross_entropy", input, target)
-    for name, array in (("input", input._array), ("target", to_array(target))):
+    for name, array in (("input", input._array), ("target", array_of(target))):
         if not ((array >= 0) & (array <= 1)).all():
             raise ValueError(
                 f"binary_cross_entropy: {name} has a value outside [0, 1], expected "
@@ -301,7 +301,8 @@ def binary_cross_entropy_with_logits(
     """Return `binary_cross_entropy(sigmoid(input), target)`, computed without cancellation.
 
     `input` and `target` have the same shape (N, ...), to which `weight` (sample weights) and
-    `pos_weight` (weights of positive targets) broadcast. The gradient is `sigmoid(input) - target`.
+    `pos_weight` (weights of positive targets) broadcast. Without weights
+    the gradient of the sum is `sigmoid(input) - target`.
     Raises `ShapeError` if the shapes differ.
 
     >>> import tinygrad_fc as tg

@@ -222,7 +222,8 @@ def instance_norm(
 
     `input` has shape (N, C, ...), all others (C,). The running statistics are updated with the mean
     of the samples' statistics, and are used if `use_input_stats` is False. Raises as `batch_norm`
-    does, and `ValueError` for a single value per channel of a sample. Ulyanov et al. (2016).
+    does, and with `use_input_stats`, `ValueError` for a single value per channel of a sample.
+    Ulyanov et al. (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.instance_norm(tg.tensor([[[1.0, 3.0]]]), eps=0.0)

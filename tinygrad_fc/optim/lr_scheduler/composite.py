@@ -81,7 +81,8 @@ class _Composite(LRScheduler):
 class SequentialLR(_Composite):
     """Runs schedulers one after the other; number i + 1 starts at epoch milestones[i].
 
-    Each starts at its epoch 0 with the initial learning rates. Raises `ValueError` for no
+    Each starts at its epoch 0 with the initial learning rates, but `MultiplicativeLR` with the
+    current ones. Raises `ValueError` for no
     schedulers, one of another optimizer or a `ReduceLROnPlateau`, or unless there is one milestone
     less than schedulers, in ascending order; `TypeError` for something other than a scheduler.
 
