@@ -11,7 +11,6 @@ import linecache
 import math
 import operator
 import re
-import textwrap
 from collections import defaultdict
 from typing import Any, NamedTuple
 
@@ -325,8 +324,8 @@ class Printer:
         """Return the source of the function."""
         last, returned = self._last_lines()
         body = [*self._commented_lines(), *last]
-        body += _wrapped(f"return ({', '.join(returned)}{',' * (len(returned) == 1)})")
-        head = _wrapped(f"def {self.name}({', '.join(self.inputs)}):")
+        body += _wrapped("return (", returned, "," * (len(returned) == 1), ")")
+        head = _wrapped(f"def {self.name}(", self.inputs, "", "):")
         modules = ["import math"] * any("math." in line for line in body) + ["import numpy as np"]
         if any("GuardFailed" in line for line in body):
             modules += ["from tinygrad_fc.compiler import GuardFailed"]
@@ -419,14 +418,12 @@ def _constant_text(array: Any) -> tuple[str, str]:
     return "constant", ""
 
 
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(
-        line,
-        LONGEST_LINE,
-        subsequent_indent="        ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _wrapped(start: str, parts: list[str], comma: str, end: str) -> list[str]:
+    """Return `parts` between `start` and `end` on one line, or on one line each."""
+    line = f"{start}{', '.join(parts)}{comma}{end}"
+    if len(line) <= LONGEST_LINE:
+        return [line]
+    return [start, *(f"    {part}," for part in parts), end]
 
 
 # The backend: the source, executed
