@@ -171,10 +171,12 @@ class _Writer:
             self.unless(" and ".join([*guards, f"{c} == {self.name(before)}"]))
         for k, tensor in traced.captured_arguments:
             self.unless(f"l{k} is {self.name(tensor)}")
-        for tensor, requires_grad, hooks in traced.tensors:
-            p = self.name(tensor)
-            same_hooks = f"{p}._hooks is {self.name(hooks)}"
-            self.unless(f"{p}._requires_grad is {requires_grad} and {same_hooks}")
+        for tensor, requires_grad in traced.tensors:
+            p, hooks = self.name(tensor), f"{self.name(tensor)}._hooks is None"
+            if tensor._hooks:
+                functions = self.name(dict(tensor._hooks.functions))
+                hooks = f"{p}._hooks and {p}._hooks.functions == {functions}"
+            self.unless(f"{p}._requires_grad is {requires_grad} and {hooks}")
 
     def inputs(self) -> list[str]:
         """Write the lines that read the inputs; return their expressions."""

@@ -6,6 +6,7 @@ import functools
 import inspect
 import warnings
 from importlib import import_module
+from threading import RLock
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -14,13 +15,14 @@ from tinygrad_fc.compiler.call import MISS, Call
 from tinygrad_fc.compiler.epoch import run_epoch
 from tinygrad_fc.compiler.ir import CompileError, flatten, mapped, unflatten
 from tinygrad_fc.compiler.patches import tracing
-from tinygrad_fc.compiler.trace import StateCreatedError, one_at_a_time, trace
+from tinygrad_fc.compiler.trace import StateCreatedError, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tinygrad_fc.compiler.ir import Program
 
+_one_at_a_time = RLock()
 _WARN_AFTER, _MAX_PROGRAMS = 32, 64
 """Traces after which a warning is given, and programs that a function has at most."""
 _BACKENDS = {"numpy": "numpy_printer", "numba": "numba_backend", "auto": "auto"}
@@ -70,7 +72,7 @@ class Compiled(Generic[P, R]):
         # detect_anomaly checks every op
         if tracing() or grad_mode.flags.get() & grad_mode.DETECT_ANOMALY:
             return self._function(*args, **kwargs)
-        with one_at_a_time:
+        with _one_at_a_time:
             for call in self._calls:
                 result = call.call(args, kwargs)
                 if result is not MISS:

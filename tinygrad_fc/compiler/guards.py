@@ -16,18 +16,15 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc.compiler.ir import OTHERS, STANDARD, is_users, not_repeated, user_line
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 PLAIN = (int, float, complex, bool, str, bytes, tuple, type(None))
 _CLOCKS = (time.time, time.perf_counter, time.monotonic, time.process_time, time.time_ns)
@@ -40,18 +37,17 @@ _DEPTH = 2
 ABSENT = object()
 
 
-class Read:
+class Read(NamedTuple):
     """A name that the code reads: the namespace or cell that has it, and its value at the trace."""
 
-    def __init__(self, owner: Any, name: str) -> None:
-        self.place: Any = owner if isinstance(owner, dict | CellType) else vars(owner)
-        self.name, self.value = name, ABSENT
-        self.value = self.now()
+    place: Any
+    name: str
+    value: Any
 
-    def now(self) -> Any:
-        """Return the present value."""
-        cell = isinstance(self.place, CellType)
-        return self.place.cell_contents if cell else self.place.get(self.name, ABSENT)
+
+def value_of(place: Any, name: str) -> Any:
+    """Return the present value of a name."""
+    return place.cell_contents if isinstance(place, CellType) else place.get(name, ABSENT)
 
 
 class Watched(NamedTuple):
@@ -162,13 +158,14 @@ class Captured:
     def _read(self, owner: Any, name: str) -> None:
         if (id(owner), name) in self.names:
             return
-        read = Read(owner, name)
-        if isinstance(read.value, Iterator):
+        place = owner if isinstance(owner, dict | CellType) else vars(owner)
+        value = value_of(place, name)
+        if isinstance(value, Iterator):
             what = f"the function reads {name}, an iterator, and moves it on"
             raise not_repeated(self.line, what, "Pass what it yields as an argument")
-        if not isinstance(read.value, ModuleType | type):
-            self.names[id(owner), name] = read
-        self._reach(read.value)
+        if not isinstance(value, ModuleType | type):
+            self.names[id(owner), name] = Read(place, name, value)
+        self._reach(value)
 
     def _reach(self, value: Any, depth: int = _DEPTH) -> None:
         """Follow a value: a function, an object, a container."""
@@ -195,7 +192,9 @@ class Captured:
         if self._random_states != _random_states():
             what = "the function draws random numbers of another library"
             raise not_repeated(self.line, what, "Use tinygrad_fc.rand or tinygrad_fc.randn")
-        changed = [read.name for read in self.names.values() if not same(read.now(), read.value)]
+        changed = [
+            n for place, n, value in self.names.values() if not same(value_of(place, n), value)
+        ]
         for container, before, name in self.containers.values():
             if name != free and not same_contents(container, before):
                 names = "/".join(r.name for r in self.names.values() if r.value is container)

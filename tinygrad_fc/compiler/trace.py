@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import partial
-from threading import RLock, get_ident
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,14 +20,13 @@ from tinygrad_fc.compiler import ir, patches
 from tinygrad_fc.compiler.guards import Captured
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
-from tinygrad_fc.compiler.tracer import TracedGenerator, Tracer
+from tinygrad_fc.compiler.tracer import Tracer
 from tinygrad_fc.graph import Node
 from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-one_at_a_time = RLock()
 _STATE = "state of an optimizer"
 _WHOLE = (special.erf, special.ndtr, special.lgamma, special.polygamma, activation.gelu)
 """Ops whose functions read values: a call is one instruction."""
@@ -46,15 +45,15 @@ class Traced:
     """A program, and how a call is tied to it: guards before, writes and results after."""
 
     program: Program
-    captured: Captured
-    flags: int
     result: Any
     gradients: list[tuple[Source, int | None]]
     """What `.grad` is afterwards: source of the tensor, output number (None: no gradient)."""
+    captured: Captured
+    flags: int
     grad_guards: list[tuple[Source, bool]]
     """Tensors whose `.grad` was read: source, whether it was None."""
-    tensors: list[tuple[Any, bool, Any]]
-    """Captured tensors: tensor, requires_grad, hooks."""
+    tensors: list[tuple[Any, bool]]
+    """Captured tensors, and whether they require grad."""
     captured_arguments: list[tuple[int, Any]]
     """Arguments that are captured as well: number, tensor."""
 
@@ -261,11 +260,10 @@ class Trace(ir.Graph):
         value = self.input(Source("option", group, path), float(np.asarray(number).item()))
         return Tracer(self, value)
 
-    def generator(self, generator: Any) -> TracedGenerator:
+    def generator(self, generator: Any) -> Tracer:
         """Return what draws in the place of the NumPy generator of `generator`."""
         source = self.sources.setdefault(id(generator), Source("generator", generator))
-        rng = copy.deepcopy(patches.RNG.fget(generator))
-        return TracedGenerator(self, self._entered(rng, source).value)
+        return self._entered(copy.deepcopy(patches.RNG.fget(generator)), source)
 
     # The end
 
@@ -289,20 +287,11 @@ class Trace(ir.Graph):
         entered = self.entered.values()
         program.changes = [(value, t.value) for value, t in entered if t.value is not value]
         _order(self, program)
-        tensors = [s.subject for s in self.sources.values() if s.kind == "tensor"]
-        for tensor in tensors:
-            if tensor._hooks:
-                self.captured.watch(tensor._hooks.functions, "the hooks of a tensor")
-        return Traced(
-            program,
-            self.captured,
-            flags,
-            result,
-            gradients,
-            list(self.grad_reads.values()),
-            [(t, t._requires_grad, t._hooks) for t in tensors],
-            self.captured.among(args),
-        )
+        sources = self.sources.values()
+        tensors = [(s.subject, s.subject._requires_grad) for s in sources if s.kind == "tensor"]
+        arguments = self.captured.among(args)
+        guards = self.captured, flags, list(self.grad_reads.values()), tensors, arguments
+        return Traced(program, result, gradients, *guards)
 
     def _result(self, program: Program, leaf: Any) -> Any:
         """Return what stands for a leaf of the result; what is no tensor is itself."""
@@ -322,10 +311,8 @@ class Trace(ir.Graph):
 
 
 def _refuse_use(*_: Any) -> Any:
-    raise CompileError(
-        "a tensor of a compiled function is used after its trace. Return it, in tuples, lists or "
-        "dicts, or copy its values into a tensor that exists: kept.copy_(t)"
-    )
+    problem = "a tensor of a compiled function is used after its trace"
+    raise CompileError(f"{problem}. Return it, in a tuple, list or dict")
 
 
 def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) -> Traced:
@@ -335,25 +322,24 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) 
     user's line, for what a program cannot do; no tensor is changed then. Raises `StateCreatedError`
     where an optimizer has no state yet.
     """
-    with one_at_a_time:
-        captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
-        run = Trace(captured)
-        for k, leaf in enumerate(args):
-            if isinstance(leaf, Node | np.ndarray):
-                run.sources[id(leaf)] = Source("argument", k)
-        flags = grad_mode.flags.get()
-        try:
-            with patches.placed(run), np.errstate(all="ignore"):
-                result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
-            run.check()
-            traced = run.finished(name, flags, result, args)
-            name_values(run, traced.program, names)
-        finally:
-            captured.restore()
-            run.forget()
-        for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
-            value.sample = value.sample if value.is_number else None
-        return traced
+    captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
+    run = Trace(captured)
+    for k, leaf in enumerate(args):
+        if isinstance(leaf, Node | np.ndarray):
+            run.sources[id(leaf)] = Source("argument", k)
+    flags = grad_mode.flags.get()
+    try:
+        with patches.placed(run), np.errstate(all="ignore"):
+            result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+        run.check()
+        traced = run.finished(name, flags, result, args)
+        name_values(run, traced.program, names)
+    finally:
+        captured.restore()
+        run.forget()
+    for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
+        value.sample = value.sample if value.is_number else None
+    return traced
 
 
 def _add_output(program: Program, tracer: Tracer) -> int:

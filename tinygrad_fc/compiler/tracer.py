@@ -44,7 +44,10 @@ _ADVICE = "Return the tensor and look at it outside; for a branch, write where(c
 
 
 class Tracer(NDArrayOperatorsMixin):
-    """Records what is done to an array as instructions of `graph`, and never shows its values."""
+    """Records what is done to an array as instructions of `graph`, and never shows its values.
+
+    It also takes the place of a NumPy generator, of which each draw is an instruction.
+    """
 
     __slots__ = ("__weakref__", "_value", "graph", "layout", "parent", "recipe")
     __array_priority__ = 500
@@ -120,6 +123,8 @@ class Tracer(NDArrayOperatorsMixin):
         return self.value.sample
 
     def __getattr__(self, name: str) -> Any:
+        if isinstance(self.layout, np.random.Generator):
+            return partial(self.call, ir.draw, self, name)
         if name == "sort" or not (hasattr(np.ndarray, name) and hasattr(np, name)):
             raise AttributeError(f"a traced array has no {name}. Use a function of tinygrad_fc")
         return partial(getattr(np, name), self)
@@ -157,9 +162,8 @@ class Tracer(NDArrayOperatorsMixin):
         if method == "at" and ufunc is np.add:
             return inputs[0].write(self.call(ir.add_at, *inputs).value)
         if method == "at" or "where" in kwargs:
-            raise self.graph.refusal(
-                f"np.{ufunc.__name__} is called with where= or .at", "Write np.where, or scatter"
-            )
+            problem = f"np.{ufunc.__name__} is called with where= or .at"
+            raise self.graph.refusal(problem, "Write np.where, or scatter")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if all(map(_is_plain, inputs)):
             function = _PLAIN.get(function, function)
@@ -176,10 +180,7 @@ class Tracer(NDArrayOperatorsMixin):
             return _into(out, _SPECIAL[function](*args, **kwargs))
         if function in PURE:
             return _into(out, self.call(function, *args, **kwargs))
-        self.read(
-            f"np.{function.__name__} reads the value",
-            "Use another function, or call it outside",
-        )
+        self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
         return function(*self.graph.samples(args), **self.graph.samples(kwargs))
 
     # Indexing
@@ -197,10 +198,8 @@ class Tracer(NDArrayOperatorsMixin):
 
     def __setitem__(self, at: Any, new: Any) -> None:
         at, new = self.graph.values((at, new))
-        if at is Ellipsis or at == slice(None):
-            self.write(new)
-        else:
-            self.write(self.graph.emit(put, (self.value, at, new)))
+        whole = at is Ellipsis or at == slice(None)
+        self.write(new if whole else self.graph.emit(put, (self.value, at, new)))
 
     def fill(self, number: Any) -> None:
         self[...] = number
@@ -213,10 +212,9 @@ class Tracer(NDArrayOperatorsMixin):
 
     def transpose(self, *axes: Any) -> Tracer:
         axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        order = tuple(int(k) % self.ndim for k in axes or ())
-        return self.view(
-            np.transpose, None if order == tuple(range(self.ndim))[::-1] else order or None
-        )
+        reverse = tuple(range(self.ndim))[::-1]
+        order = tuple(int(k) % self.ndim for k in axes or reverse)
+        return self.view(np.transpose, None if order == reverse else order)
 
     def astype(self, dtype: Any, *_: Any, copy: bool = True, **__: Any) -> Tracer:
         if np.dtype(dtype) != self.dtype:
@@ -281,9 +279,7 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     np.empty_like: _like(np.zeros),
     np.full_like: _like(np.full),
     np.copy: lambda x, **_: Tracer(x.graph, x.value, layout=np.empty(x.shape, x.dtype)),
-    np.result_type: lambda *args: np.result_type(
-        *(x.value.sample if type(x) is Tracer else x for x in args)
-    ),
+    np.result_type: lambda *args: np.result_type(*map(_layout, args)),
     np.may_share_memory: lambda *args: np.may_share_memory(*map(_layout, args)),
     np.copyto: _copyto,
     **{function: _reduced(ufunc) for function, ufunc in _REDUCTIONS.items()},
@@ -325,17 +321,3 @@ def _converted(trace: Trace, data: Any, dtype: Any = None, *, copy: bool | None)
     if data.is_number:
         return data.call(np.full, (), data, np.dtype(dtype or data.dtype))
     return data.astype(dtype or data.dtype, copy=bool(copy))
-
-
-class TracedGenerator:
-    """Takes the place of a NumPy generator: each draw is an instruction."""
-
-    def __init__(self, graph: Trace, value: Value) -> None:
-        self.graph, self.value = graph, value
-
-    def __getattr__(self, name: str) -> Any:
-        def method(*args: Any, **kwargs: Any) -> Any:
-            call = (self.value, name, *self.graph.values(args))
-            return Tracer(self.graph, self.graph.emit(ir.draw, call, self.graph.values(kwargs)))
-
-        return method
