@@ -66,8 +66,9 @@ def test_cosine_reaches_the_error_of_the_document(run: Run) -> None:
     assert value(printed, "test error") > value(printed, "train error")
 
 
-@pytest.mark.parametrize("target", ["cos", "sin", "tan"])
-@pytest.mark.parametrize("engine", ["autograd", "handderived"])
+@pytest.mark.parametrize(
+    ("target", "engine"), [("cos", "handderived"), ("sin", "autograd"), ("tan", "handderived")]
+)
 def test_cosine_gradients_equal_those_derived_by_hand(run: Run, target: str, engine: str) -> None:
     printed = run("cosine.py", "--epochs", "3", "--target", target, "--engine", engine)
     assert value(printed, "its largest difference") <= 1e-12 * value(printed, "largest gradient")

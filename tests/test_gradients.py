@@ -21,7 +21,7 @@ from drawing import (
     shapes,
     slopes,
 )
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -186,7 +186,6 @@ def program(x: Any, y: Any) -> Any:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(st.data(), layouts, layouts, seeds)
-@settings(max_examples=40)
 def test_gradients_have_the_dtype_and_do_not_depend_on_the_layout(
     dtype: Any, data: Any, layout: str, other: str, seed: int
 ):

@@ -59,7 +59,6 @@ OTHERS = {
     arrays((2,), low=0.5) | arrays((2, 2), low=0.5),
     seeds,
 )
-@settings(max_examples=40)
 def test_operators_with_all_kinds_of_operands_in_both_orders(
     symbol: str, kind: str, reflected: bool, a: Any, b: Any, seed: int
 ):

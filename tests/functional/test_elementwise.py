@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawing import FLOATS, T, arrays, close, numbers, same
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -36,6 +36,7 @@ UNARY: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", sorted(UNARY))
+@settings(max_examples=settings.default.max_examples // 2)
 @given(st.data(), sizes, st.sampled_from(FLOATS))
 def test_unary_functions_equal_numpy(name: str, data: Any, shape: Any, dtype: Any):
     reference, (low, high) = UNARY[name]
@@ -69,6 +70,7 @@ BINARY: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", sorted(BINARY))
+@settings(max_examples=settings.default.max_examples // 2)
 @given(st.data(), hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0))
 def test_binary_functions_equal_numpy(name: str, data: Any, drawn: Any):
     a, b = (data.draw(arrays(shape, low=0.5)) for shape in drawn.input_shapes)
