@@ -121,7 +121,7 @@ def slopes(function: Callable[..., Any], inputs: Sequence[Array], seed: int) -> 
 
 
 def close(actual: Any, expected: Any, *, tolerance: float = 1e-7) -> None:
-    """Fail unless all elements are within `tolerance` of each other, relative to the largest."""
+    """Assert that all elements agree within `tolerance`, relative to the largest."""
     actual, expected = np.asarray(actual, float), np.asarray(expected, float)
     assert actual.shape == expected.shape
     scale = 1 + max(np.abs(expected).max(initial=0), np.abs(actual).max(initial=0))
@@ -129,7 +129,7 @@ def close(actual: Any, expected: Any, *, tolerance: float = 1e-7) -> None:
 
 
 def same(actual: Any, expected: Any) -> None:
-    """Fail unless a tensor has exactly the values, the shape and the dtype of an array."""
+    """Assert that a tensor has exactly the values, the shape and the dtype of an array."""
     assert type(actual) is tg.Tensor
     array = actual.numpy()
     assert type(array) is np.ndarray

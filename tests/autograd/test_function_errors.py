@@ -218,7 +218,7 @@ def test_changing_a_saved_tensor_raises(what: str, several: bool, seed: int) -> 
     assert x.grad is None
 
 
-def test_a_saved_tensor_from_intermediate_must_not_change() -> None:
+def test_changing_a_saved_intermediate_raises() -> None:
     intermediate = []
 
     def forwards(ctx: Any, x: Any) -> Any:
