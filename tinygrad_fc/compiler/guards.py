@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler.ir import OTHERS, STANDARD, is_users, not_repeated, user_line
+from tinygrad_fc.compiler import ir
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
 
@@ -131,7 +131,7 @@ class Captured:
         if isinstance(function, MethodType):
             self._reach(function.__self__)
         function = inspect.unwrap(getattr(function, "__func__", function))
-        if id(function) in self._seen or not is_users(getattr(function, "__code__", None)):
+        if id(function) in self._seen or not ir.is_users(getattr(function, "__code__", None)):
             return
         self._seen.add(id(function))
         codes: list[Any] = [function.__code__]
@@ -162,7 +162,7 @@ class Captured:
         value = value_of(place, name)
         if isinstance(value, Iterator):
             what = f"the function reads {name}, an iterator, and moves it on"
-            raise not_repeated(self.line, what, "Pass what it yields as an argument")
+            raise ir.not_repeated(self.line, what, "Pass what it yields as an argument")
         if not isinstance(value, ModuleType | type):
             self.names[id(owner), name] = Read(place, name, value)
         self._reach(value)
@@ -191,7 +191,7 @@ class Captured:
         """Raise where the function has changed what it reads, but containers of the name `free`."""
         if self._random_states != _random_states():
             what = "the function draws random numbers of another library"
-            raise not_repeated(self.line, what, "Use tinygrad_fc.rand or tinygrad_fc.randn")
+            raise ir.not_repeated(self.line, what, "Use tinygrad_fc.rand or tinygrad_fc.randn")
         changed = [
             n for place, n, value in self.names.values() if not same(value_of(place, n), value)
         ]
@@ -204,7 +204,7 @@ class Captured:
                 changed += [f"{item!r}, {what}" for item in items] or [what]
         if changed:
             advice = "Change it outside, or change a tensor in place: steps.add_(1)"
-            raise not_repeated(self.line, f"the function changes {changed[0]}", advice)
+            raise ir.not_repeated(self.line, f"the function changes {changed[0]}", advice)
 
     def restore(self) -> None:
         """Undo what the function changed of dicts, such as the attributes of modules."""
@@ -219,7 +219,7 @@ def _is_users_object(value: Any) -> bool:
     if isinstance(value, type):
         value = sys.modules.get(value.__module__)
     if isinstance(value, ModuleType):
-        return not (getattr(value, "__file__", None) or "<frozen").startswith(OTHERS)
+        return not (getattr(value, "__file__", None) or "<frozen").startswith(ir.OTHERS)
     return not isinstance(value, Module | Node)
 
 
@@ -228,12 +228,10 @@ def _random_states() -> Any:
     return random.getstate(), numpy_state
 
 
-def refuse_impure_calls(frame: Any, event: str, function: Any) -> None:
+def refuse_impure_calls(_frame: Any, event: str, function: Any) -> None:
     """Raise for a clock, file or print that the user's code calls; the interpreter calls this."""
     if event != "c_call" or function not in _IMPURE:
         return
-    while frame.f_back and frame.f_code.co_filename.startswith(STANDARD):
-        frame = frame.f_back  # the standard library called by other code
-    if is_users(frame.f_code):
+    if ir.is_users(ir.frame_outside((ir.COMPILER, *ir.STANDARD)).f_code):
         advice = "Call it outside, with what the function returns, or pass what it yields"
-        raise not_repeated(user_line(), f"{function.__qualname__}() is called", advice)
+        raise ir.not_repeated(ir.user_line(), f"{function.__qualname__}() is called", advice)

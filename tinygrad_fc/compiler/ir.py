@@ -94,9 +94,9 @@ class Value:
     ) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.sample, self.source = sample, source
-        number = type(sample) in (bool, int, float)
-        self.shape: Any = None if number else getattr(sample, "shape", None)
-        self.dtype: Any = np.dtype(type(sample)) if number else getattr(sample, "dtype", None)
+        kind = np.dtype(type(sample)) if type(sample) in (bool, int, float) else None
+        self.shape: Any = getattr(sample, "shape", None)
+        self.dtype: Any = getattr(sample, "dtype", kind)
         self.origin: Origin | None = None
         self.formula = ""
         self.strides: Any = getattr(sample, "strides", None)
@@ -271,7 +271,8 @@ def not_repeated(line: str, what: str, advice: str) -> CompileError:
     return CompileError(f"{line}: {what}, which only the first call would do. {advice}")
 
 
-def _frame_outside(folders: tuple[str, ...]) -> Any:
+def frame_outside(folders: tuple[str, ...]) -> Any:
+    """Return the innermost frame whose file is outside of some folders."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(folders):
         frame = frame.f_back
@@ -280,7 +281,7 @@ def _frame_outside(folders: tuple[str, ...]) -> Any:
 
 def asked_by_library() -> bool:
     """Tell whether the code that reads a value is the library's own."""
-    frame = _frame_outside((COMPILER, NUMPY, CONVERSIONS, *_NO_FILE))
+    frame = frame_outside((COMPILER, NUMPY, CONVERSIONS, *_NO_FILE))
     return bool(frame.f_code.co_filename.startswith(LIBRARY))
 
 
@@ -291,7 +292,7 @@ def is_users(code: Any) -> bool:
 
 def user_line() -> str:
     """Return the user's line that is running, as file:line."""
-    frame = _frame_outside(OTHERS)
+    frame = frame_outside(OTHERS)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
@@ -328,9 +329,7 @@ class Graph:
 
     def input(self, source: Any, sample: Any) -> Value:
         """Return the value of a new input, which is read from `source` in each call."""
-        if isinstance(sample, np.ndarray):
-            sample = _read_only(sample)
-        value = Value(None, (), {}, sample, source)
+        value = Value(None, (), {}, _read_only(sample), source)
         self.inputs.append(value)
         return value
 
@@ -340,9 +339,7 @@ class Graph:
         key = (function, _key(args), _key(kwargs))
         if key in self._calls and function is not draw:
             return self._calls[key]
-        sample = function(*mapped(_sample, args), **mapped(_sample, kwargs))
-        if isinstance(sample, np.ndarray | np.generic):
-            sample = _read_only(np.asarray(sample))
+        sample = _read_only(function(*mapped(_sample, args), **mapped(_sample, kwargs)))
         value = self._simplified(function, args, kwargs, sample)
         if value is None:
             value = self._computed(Value(function, args, kwargs, sample))
@@ -388,7 +385,10 @@ def _is_one(x: Any) -> bool:
     return type(x) in (int, float) and x == 1
 
 
-def _read_only(array: Any) -> Any:
-    view = array.view()
+def _read_only(sample: Any) -> Any:
+    """Return a view of an array that cannot be changed; anything else as it is."""
+    if not isinstance(sample, np.ndarray | np.generic):
+        return sample
+    view = np.asarray(sample).view()
     view.flags.writeable = False
     return view

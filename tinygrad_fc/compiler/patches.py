@@ -13,6 +13,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import get_ident
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,17 +121,6 @@ def _refuse(trace: Trace, problem: str, *_: Any, **__: Any) -> None:
 # Names in the library's modules
 
 
-class _Names:
-    """A module in which some names are exchanged."""
-
-    def __init__(self, module: Any, names: dict[str, Any]) -> None:
-        self._module = module
-        vars(self).update(names)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
-
-
 def _float(x: Any = 0.0) -> Any:
     """Return a float, or the traced number of a 0-d array."""
     array = array_of(x)
@@ -140,7 +130,8 @@ def _float(x: Any = 0.0) -> Any:
 
 
 def _names_in_modules(trace: Trace, here: Any) -> Iterator[tuple[Any, str, Any]]:
-    numpy = _Names(np, {f.__name__: here(partial(created, trace, f), f) for f in _CREATORS})
+    creators = {f.__name__: here(partial(created, trace, f), f) for f in _CREATORS}
+    numpy = SimpleNamespace(**vars(np) | creators)
     for name, module in list(sys.modules.items()):
         if not name.startswith("tinygrad_fc") or name.startswith(_UNTOUCHED):
             continue

@@ -267,14 +267,6 @@ class Trace(ir.Graph):
 
     # The end
 
-    def check(self) -> None:
-        """Raise for what was refused, and for changes that calls of a program would not do."""
-        if self.refused:
-            raise self.refused[0]
-        self.captured.check(_STATE if self.creates_state else None)
-        if self.creates_state:
-            raise StateCreatedError("an optimizer creates state in each of its steps")
-
     def finished(self, name: str, flags: int, result: Any, args: Any) -> Traced:
         """Return the program, and what its calls compare and write."""
         program = Program(name, expects=self.expects)
@@ -331,7 +323,11 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) 
     try:
         with patches.placed(run), np.errstate(all="ignore"):
             result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
-        run.check()
+        if run.refused:
+            raise run.refused[0]
+        captured.check(_STATE if run.creates_state else None)
+        if run.creates_state:
+            raise StateCreatedError("an optimizer creates state in each of its steps")
         traced = run.finished(name, flags, result, args)
         name_values(run, traced.program, names)
     finally:

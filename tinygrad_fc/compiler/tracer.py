@@ -6,7 +6,7 @@ call that makes it from the parent, so that a change of either shows in both, as
 
 from __future__ import annotations
 
-import itertools
+import inspect
 import math
 import operator
 from functools import partial
@@ -135,11 +135,9 @@ class Tracer(NDArrayOperatorsMixin):
         """Return the tracer of a call of `function`; tracers of its parts if it returns several."""
         value = self.graph.emit(function, self.graph.values(args), self.graph.values(kwargs))
         if isinstance(value.sample, tuple | list):
-            numbers = itertools.count()
-            part = partial(self.graph.emit, operator.getitem)
-            return ir.mapped(
-                lambda _: Tracer(self.graph, part((value, next(numbers)))), value.sample
-            )
+            calls = ((value, k) for k in range(len(value.sample)))
+            parts = (Tracer(self.graph, self.graph.emit(operator.getitem, at)) for at in calls)
+            return ir.unflatten(value.sample, parts)
         return Tracer(self.graph, value)
 
     def view(self, function: Any = np.reshape, *rest: Any) -> Tracer:
@@ -256,13 +254,6 @@ def _swapped(x: Tracer, axis1: int, axis2: int) -> Tracer:
     return x.transpose(order)
 
 
-def _composed(function: Any) -> Callable[..., Any]:
-    """Return NumPy's own code of `function`, which calls methods of the tracer."""
-    return lambda *args, **kwargs: np.ndarray.__array_function__(
-        np.empty(0), function, (), args, kwargs
-    )
-
-
 def _copyto(to: Tracer, x: Any, where: Any = True, **_: Any) -> None:
     to[...] = x if where is True else to.call(np.where, where, x, to)
 
@@ -272,8 +263,9 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     np.squeeze: lambda x, axis=None: x.reshape(np.empty(x.shape, "?").squeeze(axis).shape),
     np.swapaxes: _swapped,
     np.broadcast_to: lambda x, shape, **_: x.view(np.broadcast_to, tuple(shape)),
-    **{f: _composed(f) for f in (np.flip, np.moveaxis, np.ndim, np.reshape, np.shape, np.size)},
-    np.transpose: _composed(np.transpose),
+    # NumPy's own code, which calls methods of the tracer
+    **{f: inspect.unwrap(f) for f in (np.flip, np.moveaxis, np.ndim, np.shape, np.size)},
+    **{f: inspect.unwrap(f) for f in (np.reshape, np.transpose)},
     np.zeros_like: _like(np.zeros),
     np.ones_like: _like(np.ones),
     np.empty_like: _like(np.zeros),
