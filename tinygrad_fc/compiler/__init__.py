@@ -4,7 +4,8 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
 
 1. `compiled.compile` returns a `Compiled`. Its first call has no program, and traces one.
 2. `trace.trace` notes the names that the code reads (`guards.Captured`), and runs the function with
-   tracers. Where an optimizer creates state, the call runs as it is, and the trace is repeated.
+   tracers. Where an optimizer creates its state (`StateCreatedError`), the call runs as it is, and
+   the trace is repeated.
 3. During the run `patches` replaces `Tensor._array`, `Op.forward`, `Module.__call__`,
    `Optimizer.step` and a few more by methods of `Trace`. Reading `weight._array` makes the weight
    an input of the program, and yields a `tracer.Tracer`.
@@ -14,15 +15,15 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
 5. `loss.backward()` is the library's own backward pass; the rules run on tracers, and
    `Trace.set_grad` notes what `.grad` becomes. `Trace.step` makes the learning rate an input;
    `array -= rate * g` in the optimizer arrives in `Tracer.write`.
-6. After the run, `trace` has an `ir.Program`: inputs, instructions, `changes` (which input becomes
-   which value) and outputs. `naming` adds names (weight_0, z1, y1, d1) and formula numbers.
-7. `numpy_printer` writes it as NumPy source: `_in_place_chains` finds that the subtraction may
+6. After the run, `Trace.finished` has an `ir.Program`: inputs, instructions, `changes` (which input
+   becomes which value) and outputs. `naming` adds names (weight_0, z1, y1, d1) and formula numbers.
+7. `numpy_printer` writes it as NumPy source: `_changed_in_place` finds that the subtraction may
    overwrite weight_0, `_number` makes `rate` of the learning rate, and the product is inlined.
-   With Numba, `numba_plan` groups instructions into loops, `numba_printer` writes them,
+   With Numba, `numba_plan` makes statements of instructions, `numba_printer` writes them in loops,
    `numba_math` has functions that the loops call, `numba_backend` compiles, with a cache on disk.
    `auto` measures both and keeps the faster. `javascript` prints for the browser.
-8. `call.Call` generates the function that this and the later calls run: compare the guards, read
-   the inputs, run the kernel, write back. `epoch` runs many steps by native calls alone.
+8. `call.Call` generates the function that this and the later calls run: compare the guards (`MISS`
+   leads back to 1), read the inputs, run the kernel, set gradients. `epoch` runs many steps.
 
 A printer needs `Program` alone, and a table from each function to text.
 """
