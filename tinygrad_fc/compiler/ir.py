@@ -84,11 +84,6 @@ class Value:
     after the trace where the instruction is a formula of the document.
     """
 
-    __slots__ = (
-        *("args", "dtype", "formula", "function", "kwargs", "origin", "sample", "shape", "source"),
-        "strides",
-    )
-
     def __init__(
         self, function: Any, args: Any, kwargs: Any, sample: Any, source: Any = None
     ) -> None:

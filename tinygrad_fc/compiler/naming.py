@@ -47,8 +47,7 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
     _name_layers(program)
     for value in (program.outputs[number] for number in program.returned):
         if not value.is_constant:
-            of_loss = value.origin is not None and _is_loss(value.origin.op)
-            names.setdefault(id(value), "loss" if of_loss else "result")
+            names.setdefault(id(value), "loss" if _is_loss(value.origin) else "result")
     _name_others(program)
 
 
@@ -77,8 +76,8 @@ def _input_name(source: Source, arguments: Sequence[str], paths: dict[int, str])
     return "rng" if source.kind == "generator" else paths.get(id(source.subject), source.kind)
 
 
-def _is_loss(op: str) -> bool:
-    return any(word in op for word in ("loss", "entropy", "error"))
+def _is_loss(origin: Origin | None) -> bool:
+    return bool(origin and re.search("loss|entropy|error", origin.op))
 
 
 def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
@@ -143,7 +142,7 @@ def _name_squared_error(program: Program, values: list[Value]) -> None:
 def _name_others(program: Program) -> None:
     """Name what is left by phase, module, op and function."""
     for origin, values in op_calls(program):
-        op = "loss" if _is_loss(origin.op) else origin.op.lower()
+        op = "loss" if _is_loss(origin) else origin.op.lower()
         stem = "_".join(filter(None, ("d" * (origin.phase == "backward"), origin.module, op)))
         for value in values:
             word = "" if value is values[-1] else f"_{getattr(value.function, '__name__', '')}"

@@ -100,7 +100,7 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z
     for kind in _optimizers(Optimizer):
         yield kind, "step", here(partial(trace.step, kind.step), kind.step)
-    # A call checks its learning rates itself.
+    # Programs do not check learning rates.
     yield Optimizer, "_check_rates", here(lambda _: None, Optimizer._check_rates)
     for (owner, name), problem in _ONCE.items():
         yield owner, name, here(partial(_refuse, trace, problem), getattr(owner, name))

@@ -11,7 +11,7 @@ import copy
 from dataclasses import dataclass
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +40,7 @@ class Output:
     tensor: bool
 
 
-@dataclass
-class Traced:
+class Traced(NamedTuple):
     """A program, and how a call is tied to it: guards before, writes and results after."""
 
     program: Program

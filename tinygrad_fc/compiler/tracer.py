@@ -53,12 +53,10 @@ class Tracer(NDArrayOperatorsMixin):
     __array_priority__ = 500
     __hash__ = object.__hash__
 
-    def __init__(
-        self, graph: Trace, value: Value, parent: Any = None, recipe: Any = None, layout: Any = None
-    ) -> None:
-        self.graph, self._value, self.parent, self.recipe = graph, value, parent, recipe
-        self.layout = value.sample if layout is None else layout
-        """An array with the strides of the memory, which changes in place do not change."""
+    def __init__(self, graph: Trace, value: Value, *view: Any) -> None:
+        self.graph, self._value = graph, value
+        # The layout is an array with the strides of the memory, which changes in place keep.
+        self.parent, self.recipe, self.layout = view or (None, None, value.sample)
 
     @property
     def value(self) -> Value:
@@ -152,9 +150,7 @@ class Tracer(NDArrayOperatorsMixin):
             return Tracer(self.graph, value)
         return Tracer(self.graph, value, self, (function, rest), layout)
 
-    def __array_ufunc__(
-        self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any
-    ) -> Any:
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Node) for x in inputs):
             return NotImplemented
         if method == "at" and ufunc is np.add:
@@ -165,7 +161,8 @@ class Tracer(NDArrayOperatorsMixin):
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if all(map(_is_plain, inputs)):
             function = _PLAIN.get(function, function)
-        return _into(out and out[0], self.call(function, *inputs, **_passed(kwargs)))
+        (out,) = kwargs.pop("out", (None,))
+        return _into(out, self.call(function, *inputs, **_passed(kwargs)))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(kind, Node) for kind in types):
@@ -270,7 +267,7 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     np.ones_like: _like(np.ones),
     np.empty_like: _like(np.zeros),
     np.full_like: _like(np.full),
-    np.copy: lambda x, **_: Tracer(x.graph, x.value, layout=np.empty(x.shape, x.dtype)),
+    np.copy: lambda x, **_: Tracer(x.graph, x.value, None, None, np.empty(x.shape, x.dtype)),
     np.result_type: lambda *args: np.result_type(*map(_layout, args)),
     np.may_share_memory: lambda *args: np.may_share_memory(*map(_layout, args)),
     np.copyto: _copyto,
