@@ -136,7 +136,7 @@ class Compiled(Generic[P, R]):
 
         `order` (steps, batch) holds row numbers, or is a list of them for each step, such as
         `randperm(N).split(batch)`, whose last one may be smaller; `data` are tensors and arrays
-        (N, ...). Steps of one size are native calls alone, where the backend has them. What is no
+        (N, ...). Steps of one size run in one native loop, where the backend has one. What is no
         tensor or array is returned as by the last step. Raises `ValueError` where `order` has no
         step or one without rows, `IndexError` for a row that does not exist, `ShapeError` where
         results cannot be stacked.

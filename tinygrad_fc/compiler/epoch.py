@@ -1,4 +1,4 @@
-"""Many steps in one call: native calls alone where a program fits, full calls for other steps."""
+"""Many steps in one call: a native loop for those that a program fits, single calls for others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _runs(order: Any, count: int) -> list[Any]:
 
 
 def _loop(call: Call, build_loop: Any, rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
-    """Run steps by native calls; return how many the program fitted, and stacked results."""
+    """Run steps in one native call; return how many its program fitted, and stacked results."""
     program, traced = call.program, call.traced
     inputs = enumerate(program.inputs)
     data = {k: v.source.subject for k, v in inputs if v.source.kind == "argument"}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import numba_math, numpy_printer
@@ -33,6 +33,8 @@ from tinygrad_fc.compiler.numba_printer import Printer
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
+STEPS = 64
+"""Steps of an epoch after which it returns to Python, where it can be interrupted."""
 PATIENCE = 1.0
 """Seconds after which a slow compilation is announced."""
 
@@ -54,15 +56,12 @@ def build(program: Program) -> Any:
             lines.append(f"    {name} = empty({shape or ()}, D{name})")
             results.append(name if shape is not None else f"{name}.item()")
         elif kind == "draw":
-            space[f"F{name}"] = _drawing(value)
-            lines.append(f"    {name} = F{name}({names[program.inputs.index(value.args[0])]})")
+            space[f"D{name}"] = _drawing(value)
+            lines.append(f"    {name} = D{name}({names[program.inputs.index(value.args[0])]})")
         elif kind == "constant":
             space[name] = value
-    lines += [
-        f"    if run({', '.join(passed)}):",
-        "        raise GuardFailed",
-        f"    return ({', '.join(results)}{',' * bool(results)})",
-    ]
+    lines.append(f"    if not run(0, 1, {', '.join(passed)}): raise GuardFailed")
+    lines.append(f"    return ({', '.join(results)}{',' * bool(results)})")
     exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
     kernel: Any = space["kernel"]
     kernel.source, kernel.native = numpy_printer.Printer(program).source(), printer.source
@@ -71,13 +70,12 @@ def build(program: Program) -> Any:
 
 def _drawing(value: Any) -> Any:
     """Return a function that draws an array of random numbers from a generator."""
-    constant = lambda x: getattr(x, "sample", x)  # noqa: E731
-    args, kwargs = mapped(constant, value.args[1:]), mapped(constant, value.kwargs)
+    args, kwargs = mapped(lambda x: getattr(x, "sample", x), (value.args[1:], value.kwargs))
     return lambda rng: np.asarray(draw(rng, *args, **kwargs), value.dtype, order="C")
 
 
 def build_loop(program: Program, rows: frozenset[int]) -> Any:
-    """Return a function that runs a step for each row of `order`; None if it draws random numbers.
+    """Return a function that runs a step for each row of `order`; None for random numbers.
 
     `loop(order, done, *stacks, *inputs)`: inputs whose number is in `rows` are whole data sets, of
     which each step takes some rows; `done[0]` counts the steps; results of step k are written to
@@ -90,15 +88,14 @@ def build_loop(program: Program, rows: frozenset[int]) -> Any:
 
     def loop(order: Any, done: Any, *arrays: Any) -> tuple[Any, ...]:
         outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]
-        results = [(stack, outputs[k]) for k, stack in zip(program.returned, arrays, strict=False)]
-        known: dict[str, Any] = {"input": arrays[len(results) :], "output": outputs}
+        known: dict[str, Any] = {"input": arrays[len(program.returned) :], "output": outputs}
+        known["stack"] = {None: order, **dict(zip(program.returned, arrays, strict=False))}
         args = [known[a.kind][a.value] if a.kind in known else a.value for a in printer.arguments]
-        for step, args[0] in enumerate(order):
-            if run(*args):
+        for first in range(0, len(order), STEPS):
+            last = min(first + STEPS, len(order))
+            done[0] = run(first, last, *args)
+            if done[0] < last:
                 raise GuardFailed
-            for stack, output in results:
-                stack[step] = output
-            done[0] = step + 1
         return tuple(outputs)
 
     return loop
@@ -120,9 +117,9 @@ def _compiled(printer: Printer, what: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Dividing by 0 gives what IEEE 754 says, as in NumPy. No `fastmath`: NaN stays.
-            signature = tuple(argument.type for argument in printer.arguments)
+            signature = (types.intp, types.intp, *(a.type for a in printer.arguments))
             decorator = njit([signature], cache=file is not None, error_model="numpy")
-            native = decorator(space["step"])
+            native = decorator(space["steps"])
     except NumbaError as error:
         raise Unsupported(f"Numba cannot compile {what}: {error!r:.300}") from error
     finally:

@@ -22,8 +22,6 @@ from numba.extending import intrinsic
 DOUBLE = ir.DoubleType()
 LOOSE = ("reassoc", "contract")
 FUSED = ("contract",)
-LINE = 64
-"""Bytes of a cache line, to which temporaries are aligned."""
 _CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 TYPES = {code: from_dtype(np.dtype(code)) for code in _CODES}
 """Numba's types by the codes of dtypes; native code computes in no others."""
@@ -142,7 +140,7 @@ def temporary(typing: Any, code: Any, size: Any) -> Any:  # noqa: ARG001
     def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:  # noqa: ARG001
         array = ir.ArrayType(context.get_data_type(kind.dtype), size.literal_value)
         place = ir.GlobalVariable(b.module, array, b.module.get_unique_name("temporary"))
-        place.linkage, place.align, place.initializer = "internal", LINE, ir.Constant(array, None)
+        place.linkage, place.align, place.initializer = "internal", 64, ir.Constant(array, None)
         return b.bitcast(place, context.get_value_type(kind))
 
     return kind(code, size), generate

@@ -179,8 +179,7 @@ class Plan:
     def memory(self, value: Value) -> tuple[Value, Any]:
         """Return in whose memory a value is, and an array of bytes that lies as it does."""
         if value not in self._memory:
-            order: Any = "F" if value in self._columns else "C"
-            array = np.empty(value.shape or (), np.int8, order)
+            array = np.empty(value.shape or (), np.int8, "F" if value in self._columns else "C")
             if value.is_input and value.shape:
                 strides = [s // value.dtype.itemsize for s in value.strides]
                 array = as_strided(array, value.shape, strides)
@@ -306,7 +305,7 @@ class Plan:
 
     def _dot(self, value: Value) -> None:
         x, y = value.args
-        a, b = map(_shape, value.args)
+        a, b = (tuple(getattr(v, "shape", None) or ()) for v in value.args)
         outer = value.function is not np.vdot and len(a) == len(b) == 2 and a[1] == 1
         if not a or not b or outer:
             self.elementwise(value, "{0} * {1}", (x, y))
@@ -403,20 +402,17 @@ _LOWERED: dict[Any, Any] = {
 _REDUCTIONS = (np.add, np.multiply, np.maximum, np.minimum, np.logical_or, np.logical_and)
 
 
-def _shape(x: Any) -> Any:
-    return (x.shape or ()) if isinstance(x, Value) else ()
-
-
 def _is_large(value: Value) -> bool:
     """Tell whether a product is one of two matrices that BLAS computes faster than loops."""
-    a, b = map(_shape, value.args)
+    a, b = (tuple(getattr(v, "shape", None) or ()) for v in value.args)
     matrices = len(a) == len(b) == 2 and value.dtype.kind == "f"
     return matrices and a[0] * a[1] * b[1] > SMALL
 
 
 def _is_tall(value: Value) -> bool:
     """Tell whether a matrix is to be column-major, so that loops over its rows are vectorized."""
-    shape, by_blas = _shape(value), value.function in (np.dot, np.matmul) and _is_large(value)
+    shape = tuple(value.shape or ())
+    by_blas = value.function in (np.dot, np.matmul) and _is_large(value)
     tall = len(shape) == 2 and shape[0] > shape[1] and value.size <= TALL
     return tall and not by_blas and value.function is not ir.draw
 

@@ -44,7 +44,8 @@ class Schedule:
         for node in plan.nodes:
             self.add(node)
         for target, value in targets:
-            if value not in self.direct and self._is_direct(target, self.producer[value]):
+            node = self.producer[value]
+            if value not in self.direct and (not target.is_input or self._is_direct(target, node)):
                 self.direct[value] = target
             else:
                 plan.update(target, value)
@@ -80,9 +81,7 @@ class Schedule:
         return whole and (value.is_input or self.producer[value].kind == "elementwise")
 
     def _is_direct(self, target: Value, node: Node) -> bool:
-        """Tell whether a node may compute its value in the memory of a target."""
-        if not target.is_input:
-            return True
+        """Tell whether a node may compute its value in the memory of an input that changes."""
         tests = [n.group for n in self.plan.nodes if n.kind == "test" or n.at]
         later = [(v, n) for v, n in self.readers.get(target, []) if n.group >= node.group]
         return (
@@ -147,7 +146,7 @@ class Nest:
                 texts[k] = f"({name} != 0)" if value.dtype == bool else name
         text = node.text.format(*texts)
         if node.kind == "test":
-            self.body += [f"if {text}:", "    return True"]
+            self.body += [f"if {text}:", "    return step"]
         elif node.kind in ("reduce", "product"):
             self._reduce(node, text)
         elif node.kind == "update":
@@ -185,7 +184,7 @@ class Nest:
             first, along = self.plan.where(index, self.shape[:wide])
             name = self._read(index, (first, (*along, *[0] * (len(self.shape) - wide))))
             if index.function is not placeholder and self.plan.constant(index) is None:
-                self.body += [f"if ({name} < -{size}) | ({name} >= {size}):", "    return True"]
+                self.body += [f"if ({name} < -{size}) | ({name} >= {size}):", "    return step"]
             terms.append(f"select({name} < 0, i8({name}) + {size}, i8({name})) * {stride}")
         return start, (*[0] * wide, *strides[count:]), *terms
 
@@ -193,6 +192,8 @@ class Nest:
         """Return the text of an element in loops."""
         start, strides, *terms = where or self.plan.where(value, self.shape)
         terms += [f"k{k} * {strides[axis]}" for k, axis in enumerate(self.axes) if strides[axis]]
+        if value in self.printer.stacks:
+            terms.append(f"step * {value.size}")
         return f"{self.printer.place(value)}[{' + '.join([*terms, str(start)])}]"
 
     def _read(self, value: Value, where: Any = None) -> str:
@@ -216,7 +217,10 @@ class Nest:
 
 
 class Argument(NamedTuple):
-    """An argument of the native function; `kind` is input, draw, output, rows or constant."""
+    """An argument of the native function; `kind` is input, draw, output, stack or constant.
+
+    A stack has an array for each step: numbers of rows, or results.
+    """
 
     name: str
     kind: str
@@ -225,27 +229,28 @@ class Argument(NamedTuple):
 
 
 class Printer:
-    """Writes `source`, the native function `step`, which returns whether the program does not fit.
+    """Writes `source`, the native function, which runs steps `first` to `last`.
 
-    `batches` are the numbers of inputs of which it selects rows, whose numbers are its first
-    argument.
+    It returns the number of the step that the program does not fit, or `last`. `batches` are the
+    numbers of inputs of which each step selects rows; results of all steps are stacked then.
     """
 
     def __init__(self, program: Program, batches: frozenset[int] = frozenset()) -> None:
         self.arguments: list[Argument] = []
         self.memory: dict[Value, str] = {}
         self.numbers: dict[Value, str] = {}
+        self.stacks: list[Value] = []
         self._lines: list[str] = []
         self.plan = Plan(program)
         inputs = self._inputs(program, batches)
         outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
         targets = [*zip(outputs, program.outputs, strict=True), *program.changes]
+        for k in program.returned if batches else ():
+            result = placeholder(outputs[k].shape, outputs[k].dtype)
+            targets.append((self._stack(result, k), program.outputs[k]))
         self.schedule = Schedule(self.plan, targets)
         for k, value in enumerate(inputs):
-            if value.is_number:
-                name = self.numbers[value] = f"number{k}"
-                self.arguments.append(Argument(name, "input", TYPES[code(value.dtype)], k))
-            elif value.dtype is not None:  # no generator
+            if value.dtype is not None:  # no generator
                 self._argument("input", value, k)
         for k, value in enumerate(outputs):
             self._argument("output", value, k)
@@ -259,8 +264,9 @@ class Printer:
                 self._take(value, f'temporary("{code(value.dtype)}", {size})')
         for group in self.schedule.groups:
             self._group(group)
-        names = ", ".join(argument.name for argument in self.arguments)
-        self.source = "\n".join([f"def step({names}):", *self._lines, "    return False\n"])
+        names = ", ".join(["first", "last", *(argument.name for argument in self.arguments)])
+        lines = [f"def steps({names}):", "    for step in range(first, last):", *self._lines]
+        self.source = "\n".join([*lines, "    return last\n"])
 
     def _inputs(self, program: Program, batches: frozenset[int]) -> list[Value]:
         """Return the inputs; take whole data sets for batches, and add nodes that select rows."""
@@ -268,9 +274,8 @@ class Printer:
         for k in batches:
             value = inputs[k]
             whole = inputs[k] = placeholder((2, *value.shape[1:]), value.dtype)
-            if not self.arguments:
-                at = placeholder(value.shape[:1], np.int64)
-                self._argument("rows", at, None)
+            if not self.stacks:
+                at = self._stack(placeholder(value.shape[:1], np.int64), None)
             node = Node("elementwise", value, [at, whole], value.shape, "{1}", at=(at,))
             self.plan.nodes.insert(0, node)
         return inputs
@@ -279,7 +284,7 @@ class Printer:
 
     def write(self, lines: Sequence[str], depth: int = 0) -> None:
         """Write some lines, `depth` loops deep."""
-        self._lines += ["    " * (depth + 1) + line for line in lines]
+        self._lines += ["    " * (depth + 2) + line for line in lines]
 
     def _take(self, value: Value, memory: str) -> None:
         """Let a value be in some memory, which has a name."""
@@ -287,11 +292,19 @@ class Printer:
         self.write([f"{name} = {memory}"])
 
     def _argument(self, kind: str, value: Value, what: Any) -> None:
-        """Take an array as an argument."""
-        name = f"{kind}{len(self.arguments)}"
-        array = types.Array(TYPES[code(value.dtype)], len(value.shape or ()), "A")
-        self.arguments.append(Argument(name, kind, array, what))
-        self._take(value, f"memory({name})")
+        """Take a number or an array as an argument."""
+        name, dtype = f"{kind}{len(self.arguments)}", TYPES[code(value.dtype)]
+        if value.is_number:
+            self.numbers[value] = name
+        else:
+            dtype = types.Array(dtype, len(value.shape) + (kind == "stack"), "A")
+            self._take(value, f"memory({name})")
+        self.arguments.append(Argument(name, kind, dtype, what))
+
+    def _stack(self, value: Value, what: Any) -> Value:
+        self.stacks.append(value)
+        self._argument("stack", value, what)
+        return value
 
     def place(self, value: Value) -> str:
         """Return the memory that a value is in."""
