@@ -10,6 +10,7 @@ Python is refused.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import inspect
 import os
@@ -53,7 +54,7 @@ def value_of(place: Any, name: str) -> Any:
 class Watched(NamedTuple):
     """A container, what it held at the trace, and what messages call it.
 
-    Calls compare it by == if it has a name, else by the value of each item.
+    Calls compare it to a copy by == if it has a name, else its contents by the value of each item.
     """
 
     container: Any
@@ -71,24 +72,18 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and type(a) in PLAIN and repr(a) == repr(b)
 
 
-def contents(container: Any) -> Any:
+def contents(container: Any) -> list[Any]:
     """Return what a container or a small array holds, or the state of a random generator."""
     if isinstance(container, np.random.Generator):
         return [repr(container.bit_generator.state)]
     if isinstance(container, np.ndarray):
         return [str(container.shape), container.tobytes()] if container.size <= _MANY else []
-    return dict(container) if isinstance(container, dict) else list(container)
-
-
-def _items(contents: Any) -> list[Any]:
-    return list(contents.values()) if isinstance(contents, dict) else contents
+    return [*container, *container.values()] if isinstance(container, dict) else list(container)
 
 
 def same_contents(container: Any, before: Any) -> bool:
     """Tell whether a container holds what it held."""
-    now = contents(container)
-    if isinstance(now, dict):
-        now, before = [*now, *now.values()], [*before, *before.values()]
+    now, before = contents(container), contents(before)
     return len(now) == len(before) and all(map(same, now, before))
 
 
@@ -112,7 +107,8 @@ class Captured:
     def watch(self, container: Any, name: str = "") -> bool:
         """Note what a container holds; return whether it was not known."""
         known = id(container) in self.containers
-        self.containers.setdefault(id(container), Watched(container, contents(container), name))
+        before = copy.copy(container) if name else contents(container)
+        self.containers.setdefault(id(container), Watched(container, before, name))
         return not known
 
     def follow(self, functions: Iterable[Any], objects: Iterable[Any]) -> None:
@@ -172,7 +168,7 @@ class Captured:
         if isinstance(value, FunctionType | MethodType):
             self._functions.append(value)
         elif isinstance(value, list | dict | set | tuple | np.ndarray | np.random.Generator):
-            items = _items(contents(value))
+            items = contents(value)
             if len(items) <= _MANY and depth and self.watch(value):
                 for each in items:
                     self._reach(each, depth - 1)
@@ -184,7 +180,7 @@ class Captured:
     def among(self, arguments: Any) -> list[tuple[int, Any]]:
         """Return the numbers of arguments that are captured as well, and the tensors."""
         known = {id(read.value) for read in self.names.values()}
-        known.update(id(x) for w in self.containers.values() for x in _items(w.before))
+        known.update(id(x) for w in self.containers.values() for x in contents(w.before))
         return [(k, a) for k, a in enumerate(arguments) if isinstance(a, Node) and id(a) in known]
 
     def check(self, free: str | None = None) -> None:

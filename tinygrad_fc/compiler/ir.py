@@ -80,8 +80,9 @@ class Value:
 
     `function`, `args` and `kwargs` are the call; arguments are trees (tuples, lists, slices) with
     values as leaves. An input has a `source`; a constant has neither function nor source. `sample`
-    is the array of the traced call. A plain Python number has the shape None. `formula` is set
-    after the trace where the instruction is a formula of the document.
+    is the array of the traced call. A plain Python number has the shape None, and several results
+    also the dtype None. `formula` is set after the trace where the instruction is a formula of the
+    document.
     """
 
     def __init__(
@@ -95,26 +96,10 @@ class Value:
         self.origin: Origin | None = None
         self.formula = ""
         self.strides: Any = getattr(sample, "strides", None)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether the value is known while compiling."""
-        return self.function is None and self.source is None
-
-    @property
-    def is_input(self) -> bool:
-        """Whether the value is read in each call."""
-        return self.source is not None
-
-    @property
-    def is_number(self) -> bool:
-        """Whether the value is a plain Python number."""
-        return self.shape is None and self.dtype is not None
+        self.size = math.prod(self.shape or ())
+        self.is_constant = function is None and source is None
+        self.is_input = source is not None
+        self.is_number = self.shape is None and self.dtype is not None
 
     @property
     def is_view(self) -> bool:
@@ -257,8 +242,7 @@ LIBRARY = str(Path(tinygrad_fc.__file__).parent)
 NUMPY = str(Path(np.__file__).parent)
 CONVERSIONS = str(Path(LIBRARY) / "tensor.py")  # item(), float(): who calls them reads the value
 STANDARD = (str(Path(os.__file__).parent), *(path for path in sys.path if path.endswith(".zip")))
-_NO_FILE = ("<frozen", "<__array")
-OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), *_NO_FILE)
+OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), "<frozen")
 
 
 def not_repeated(line: str, what: str, advice: str) -> CompileError:
@@ -276,7 +260,7 @@ def frame_outside(folders: tuple[str, ...]) -> Any:
 
 def asked_by_library() -> bool:
     """Tell whether the code that reads a value is the library's own."""
-    frame = frame_outside((COMPILER, NUMPY, CONVERSIONS, *_NO_FILE))
+    frame = frame_outside((COMPILER, NUMPY, CONVERSIONS))
     return bool(frame.f_code.co_filename.startswith(LIBRARY))
 
 

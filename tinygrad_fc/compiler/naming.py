@@ -95,27 +95,23 @@ def _name_layers(program: Program) -> None:
     Below the last layer, those of the backward pass hold if only the next layer reads a layer.
     """
     layers: dict[int, int] = {}  # by id of z and y
-    below: Value | None = None
     others: set[int] = set()  # ids of what other ops read
     chained, count = True, 0
     calls = list(op_calls(program))
-    for origin, values in calls:
+    for origin, values in (call for call in calls if call[0].phase == "forward"):
         last, reads = values[-1], {id(v) for value in values for v in operands(value)}
-        if origin.phase != "forward":
-            continue
         activates = origin.op in _ACTIVATIONS and not reads.isdisjoint(layers)
         if origin.op != "linear" and not activates:
             others |= reads
             if origin.op == "mse_loss":
                 _name_squared_error(program, values)
             continue
-        chained &= below is None or id(below) in reads
+        chained &= not layers or next(reversed(layers)) in reads  # the layer below
         count += origin.op == "linear"
         letter, last.formula = ("y", "(2)") if activates else ("z", "(3)")
         layers[id(last)] = count
         program.names.setdefault(id(last), f"{letter}{count}")
-        below = last
-    chained &= others.isdisjoint(layers.keys() - {id(below)})
+    chained &= others.isdisjoint(list(layers)[:-1])
     for origin, values in calls:
         k = layers.get(id(origin.result))
         if origin.op == "linear" and origin.argument > 0 and k is not None:

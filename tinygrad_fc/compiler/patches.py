@@ -28,7 +28,6 @@ from tinygrad_fc.op import Op
 from tinygrad_fc.optim.lr_scheduler.base import LRScheduler
 from tinygrad_fc.optim.optimizer import Optimizer
 from tinygrad_fc.random import Generator
-from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,6 @@ RULES: Any = vars(Op)["rules"]
 _ONCE: dict[tuple[Any, str], str] = {
     (Generator, "manual_seed"): "a random generator gets a seed",
     (LRScheduler, "step"): "a learning rate scheduler takes a step",
-    (Tensor, "__array__"): "NumPy reads the value of a tensor",
 }
 """Methods that only the first call would run, and what messages say of them."""
 _CREATORS: tuple[Any, ...] = (
