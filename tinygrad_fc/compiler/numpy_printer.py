@@ -309,10 +309,9 @@ class Printer:
 
     def _may_inline(self, value: Value) -> bool:
         """Tell whether a value may be written where it is used, if its text is short."""
-        if id(value) in self.outside or id(value) in self.program.names or value.function is draw:
+        if id(value) in self.outside or id(value) in self.program.names:
             return False
-        several = value.shape is None and value.dtype is None  # such as a QR decomposition
-        if several or value.function in (put, add_at):
+        if value.function in (put, add_at, draw):
             return False
         users = self.users[id(value)]
         once = len(users) == 1 and users[0].function not in (put, add_at)
