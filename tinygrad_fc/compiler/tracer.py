@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 _PURE = """
 allclose any argmax argmin argsort array_equal bincount clip concatenate count_nonzero cumprod
-cumsum diag diff dot einsum hstack inner isclose kron max mean median min nan_to_num outer pad prod
-repeat roll round searchsorted sort stack std sum take take_along_axis tensordot tile trace tril
-triu var vdot vstack where linalg.cholesky linalg.det linalg.eigh linalg.inv linalg.norm
+cumsum delete diag diff dot einsum hstack inner isclose kron max mean median min nan_to_num outer
+pad prod repeat roll round searchsorted sort stack std sum take take_along_axis tensordot tile trace
+tril triu var vdot vstack where linalg.cholesky linalg.det linalg.eigh linalg.inv linalg.norm
 linalg.slogdet linalg.solve linalg.svd
 """
 PURE = frozenset(operator.attrgetter(name)(np) for name in _PURE.split())
