@@ -188,12 +188,11 @@ class Captured:
         if self._random_states != _random_states():
             what = "the function draws random numbers of another library"
             raise ir.not_repeated(self.line, what, "Use tinygrad_fc.rand or tinygrad_fc.randn")
-        changed = [
-            n for place, n, value in self.names.values() if not same(value_of(place, n), value)
-        ]
+        reads = self.names.values()
+        changed = [r.name for r in reads if not same(value_of(r.place, r.name), r.value)]
         for container, before, name in self.containers.values():
             if name != free and not same_contents(container, before):
-                names = "/".join(r.name for r in self.names.values() if r.value is container)
+                names = "/".join(r.name for r in reads if r.value is container)
                 what = name or f"a {type(container).__name__} from outside, {names}"
                 keys = [*container, *before] if isinstance(before, dict) else ()
                 items = (k for k in keys if not same(container.get(k), before.get(k)))
@@ -220,8 +219,7 @@ def _is_users_object(value: Any) -> bool:
 
 
 def _random_states() -> Any:
-    numpy_state = repr(np.random.get_state(legacy=False))  # noqa: NPY002  whether it was used
-    return random.getstate(), numpy_state
+    return random.getstate(), repr(np.random.get_state(legacy=False))  # noqa: NPY002  if it is used
 
 
 def refuse_impure_calls(_frame: Any, event: str, function: Any) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from tinygrad_fc.compiler.guards import refuse_impure_calls
 from tinygrad_fc.compiler.ir import array_of
-from tinygrad_fc.compiler.tracer import Tracer, created
+from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn import container
 from tinygrad_fc.nn.module import Module
@@ -44,11 +44,6 @@ _ONCE: dict[tuple[Any, str], str] = {
     (LRScheduler, "step"): "a learning rate scheduler takes a step",
 }
 """Methods that only the first call would run, and what messages say of them."""
-_CREATORS: tuple[Any, ...] = (
-    *(np.zeros, np.ones, np.empty, np.full, np.arange, np.eye),
-    *(np.array, np.asarray, np.ascontiguousarray),
-)
-"""Functions of NumPy that do not ask a tracer."""
 _UNTOUCHED = ("tinygrad_fc.compiler", "tinygrad_fc.testing")
 _running: list[Trace] = []
 
@@ -128,7 +123,7 @@ def _float(x: Any = 0.0) -> Any:
 
 
 def _names_in_modules(trace: Trace, here: Any) -> Iterator[tuple[Any, str, Any]]:
-    creators = {f.__name__: here(partial(created, trace, f), f) for f in _CREATORS}
+    creators = {f.__name__: here(partial(created, trace, f), f) for f in CREATORS}
     numpy = SimpleNamespace(**vars(np) | creators)
     for name, module in list(sys.modules.items()):
         if not name.startswith("tinygrad_fc") or name.startswith(_UNTOUCHED):

@@ -149,14 +149,14 @@ class Trace(ir.Graph):
 
     def get_grad(self, node: Any) -> Any:
         """Return the gradient of a tensor, as the trace has left it."""
-        if node in self.grads:
-            return self.grads[node]
-        grad = patches.GRAD.__get__(node)
-        if not is_inside(node):
+        if is_inside(node):
+            return patches.GRAD.__get__(node)
+        if node not in self.grads:
+            self.grads[node] = grad = patches.GRAD.__get__(node)
             self.grad_reads[node] = (self.source(node), grad is None)
             if grad is not None:
                 self.sources.setdefault(id(grad), Source("gradient", self.source(node)))
-        return grad
+        return self.grads[node]
 
     def set_grad(self, node: Any, grad: Any) -> None:
         """Record that a tensor gets another gradient."""
@@ -290,9 +290,7 @@ class Trace(ir.Graph):
         if type(leaf) is Tracer or (tensor and is_inside(leaf)):
             program.returned.append(len(program.outputs))
             return Output(_add_output(program, ir.array_of(leaf)), tensor=tensor)
-        if tensor and self.source(leaf).kind == "argument":
-            return self.source(leaf)
-        return leaf
+        return self.source(leaf) if tensor and self.source(leaf).kind == "argument" else leaf
 
     def forget(self) -> None:
         """Drop what the trace has seen; a tensor that is kept outside raises where it is used."""

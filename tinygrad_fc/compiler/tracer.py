@@ -35,6 +35,9 @@ linalg.slogdet linalg.solve linalg.svd
 PURE = frozenset(operator.attrgetter(name)(np) for name in _PURE.split())
 """NumPy's functions that write to no argument and whose shape depends on shapes alone."""
 
+_CONVERTERS: tuple[Any, ...] = (np.array, np.asarray, np.ascontiguousarray)
+CREATORS = (*_CONVERTERS, np.zeros, np.ones, np.empty, np.full, np.arange, np.eye)
+"""NumPy's functions that make arrays, and do not ask a tracer."""
 _PLAIN = {ufunc: plain for ufunc, plain, _ in ir.OPERATORS}
 _PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs, np.sqrt: math.sqrt}
 """Python's functions of plain numbers for ufuncs on arrays."""
@@ -235,14 +238,12 @@ def _into(out: Any, result: Any) -> Any:
     return out
 
 
-def _like(function: Any) -> Callable[..., Any]:
-    return lambda x, *fill, dtype=None, **_: x.call(
-        function, x.shape, *fill, np.dtype(dtype or x.dtype)
-    )
+def _like(function: Any, x: Tracer, *fill: Any, dtype: Any = None, **_: Any) -> Any:
+    return x.call(function, x.shape, *fill, np.dtype(dtype or x.dtype))
 
 
-def _reduced(ufunc: Any) -> Callable[..., Any]:
-    return lambda x, axis=None, **kwargs: ufunc.reduce(x, axis=axis, **kwargs)
+def _reduced(ufunc: Any, x: Tracer, axis: Any = None, **kwargs: Any) -> Any:
+    return ufunc.reduce(x, axis=axis, **kwargs)
 
 
 def _swapped(x: Tracer, axis1: int, axis2: int) -> Tracer:
@@ -263,15 +264,15 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     # NumPy's own code, which calls methods of the tracer
     **{f: inspect.unwrap(f) for f in (np.flip, np.moveaxis, np.ndim, np.shape, np.size)},
     **{f: inspect.unwrap(f) for f in (np.reshape, np.transpose)},
-    np.zeros_like: _like(np.zeros),
-    np.ones_like: _like(np.ones),
-    np.empty_like: _like(np.zeros),
-    np.full_like: _like(np.full),
+    np.zeros_like: partial(_like, np.zeros),
+    np.ones_like: partial(_like, np.ones),
+    np.empty_like: partial(_like, np.zeros),
+    np.full_like: partial(_like, np.full),
     np.copy: lambda x, **_: Tracer(x.graph, x.value, None, None, np.empty(x.shape, x.dtype)),
     np.result_type: lambda *args: np.result_type(*map(_layout, args)),
     np.may_share_memory: lambda *args: np.may_share_memory(*map(_layout, args)),
     np.copyto: _copyto,
-    **{function: _reduced(ufunc) for function, ufunc in _REDUCTIONS.items()},
+    **{function: partial(_reduced, ufunc) for function, ufunc in _REDUCTIONS.items()},
 }
 
 
@@ -293,7 +294,7 @@ for _name in (
 def created(trace: Trace, function: Any, *args: Any, like: Any = None, **kwargs: Any) -> Any:
     """Return the tracer of an array that `function` creates; of a captured one where it copies."""
     del like
-    if function in (np.array, np.asarray, np.ascontiguousarray):
+    if function in _CONVERTERS:
         return _converted(trace, *args, **{"copy": function is np.array, **kwargs})
     fill = np.zeros if function is np.empty else function
     return Tracer(trace, trace.emit(fill, trace.values(args), trace.values(kwargs)))
