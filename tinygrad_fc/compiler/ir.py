@@ -260,9 +260,8 @@ def frame_outside(folders: tuple[str, ...]) -> Any:
 
 def asked_by_library() -> bool:
     """Tell whether the code that reads a value is the library's own."""
-    return bool(
-        frame_outside((COMPILER, NUMPY, CONVERSIONS)).f_code.co_filename.startswith(LIBRARY)
-    )
+    frame = frame_outside((COMPILER, NUMPY, CONVERSIONS))
+    return bool(frame.f_code.co_filename.startswith(LIBRARY))
 
 
 def is_users(code: Any) -> bool:

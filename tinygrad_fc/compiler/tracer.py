@@ -52,22 +52,22 @@ class Tracer(NDArrayOperatorsMixin):
     It also takes the place of a NumPy generator, of which each draw is an instruction.
     """
 
-    __slots__ = ("__weakref__", "_value", "graph", "layout", "parent", "recipe")
+    __slots__ = ("__weakref__", "_value", "base", "graph", "layout", "recipe")
     __array_priority__ = 500
     __hash__ = object.__hash__
 
     def __init__(self, graph: Trace, value: Value, *view: Any) -> None:
         self.graph, self._value = graph, value
         # The layout is an array with the strides of the memory, which changes in place keep.
-        self.parent, self.recipe, self.layout = view or (None, None, value.sample)
+        self.base, self.recipe, self.layout = view or (None, None, value.sample)
 
     @property
     def value(self) -> Value:
         """The value that it holds now; that of a view is computed from its parent's."""
-        if self.parent is None:
+        if self.base is None:
             return self._value
         function, rest = self.recipe
-        return self.graph.emit(function, (self.parent.value, *rest))
+        return self.graph.emit(function, (self.base.value, *rest))
 
     def write(self, value: Any) -> None:
         """Hold `value`, broadcast and cast as in NumPy, and write it through to the parent."""
@@ -75,8 +75,8 @@ class Tracer(NDArrayOperatorsMixin):
         if not isinstance(value, Value) or value.shape is None:
             value = emit(np.full, (self.shape, value, self.dtype))
         value = emit(cast, (emit(np.broadcast_to, (value, self.shape)), self.dtype))
-        if self.parent is not None:
-            (function, rest), above = self.recipe, self.parent.value
+        if self.base is not None:
+            (function, rest), above = self.recipe, self.base.value
             if function is np.reshape:
                 back = emit(np.reshape, (value, above.shape))
             elif function is np.transpose:
@@ -84,7 +84,7 @@ class Tracer(NDArrayOperatorsMixin):
                 back = emit(np.transpose, (value, order))
             else:
                 back = emit(put, (above, rest[0], value))
-            self.parent.write(back)
+            self.base.write(back)
         self._value = value
 
     # Attributes of an array
@@ -94,7 +94,6 @@ class Tracer(NDArrayOperatorsMixin):
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
     nbytes = property(lambda self: self.size * self.dtype.itemsize)
-    base = property(lambda self: self.parent)
     flags = property(lambda self: self.layout.flags)
     strides = None  # no array's: the program of a function compiled before does not fit
     is_number = property(lambda self: self._value.shape is None)
