@@ -21,14 +21,16 @@ generator = tg.manual_seed(random.getrandbits(32))  # the default one
 BACKENDS = ("numpy", pytest.param("numba", marks=native))
 
 
-def share(percent: float) -> settings:
-    """Return settings with a share of the profile's examples, at least 2."""
-    return settings(max_examples=max(2, int(settings.default.max_examples * percent / 100)))
+def share(percent: float, at_least: int = 2) -> settings:
+    """Return settings with a share of the profile's examples."""
+    return settings(max_examples=max(at_least, int(settings.default.max_examples * percent / 100)))
 
 
 def quickly(percent: float) -> settings:
     """Return the same for native code, of which each example takes seconds: without shrinking."""
-    return settings(share(percent), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    return settings(
+        share(percent, at_least=1), phases=(Phase.explicit, Phase.reuse, Phase.generate)
+    )
 
 
 def same(name: str, actual: Any, expected: Any) -> None:
