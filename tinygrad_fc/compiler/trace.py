@@ -2,7 +2,7 @@
 
 While a trace runs, the slots `_array` and `_grad` of tensors lead here (see `patches`): a tensor
 from outside gets a tracer for its array and becomes an input; what is assigned to it is recorded
-and written back by each call. No tensor outside is changed by a trace, so an error undoes nothing.
+and written back by each call. A trace changes no array outside, and attributes are restored.
 """
 
 from __future__ import annotations
@@ -74,8 +74,7 @@ class Trace(ir.Graph):
 
     def __init__(self, captured: Captured) -> None:
         super().__init__()
-        self.captured = captured
-        self.thread = get_ident()
+        self.captured, self.thread = captured, get_ident()
         self.refused: list[CompileError] = []
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, tuple[Value, Tracer]] = {}

@@ -1,7 +1,7 @@
 """The tracer: stands in the place of an array, or of a number, while a function is traced.
 
-A tracer is a place in memory: it holds one value after another. A view knows its parent and the
-call that makes it from the parent, so that a change of either shows in both, as in NumPy.
+A tracer is a place in memory: it holds one value after another. A view knows its base and the
+call that makes it from the base, so that a change of either shows in both, as in NumPy.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ class Tracer(NDArrayOperatorsMixin):
 
     @property
     def value(self) -> Value:
-        """The value that it holds now; that of a view is computed from its parent's."""
+        """The value that it holds now; that of a view is computed from its base's."""
         if self.base is None:
             return self._value
         function, rest = self.recipe
         return self.graph.emit(function, (self.base.value, *rest))
 
     def write(self, value: Any) -> None:
-        """Hold `value`, broadcast and cast as in NumPy, and write it through to the parent."""
+        """Hold `value`, broadcast and cast as in NumPy, and write it through to the base."""
         emit = self.graph.emit
         if not isinstance(value, Value) or value.shape is None:
             value = emit(np.full, (self.shape, value, self.dtype))
