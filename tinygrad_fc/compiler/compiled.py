@@ -114,7 +114,7 @@ class Compiled(Generic[P, R]):
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves)
 
-        def call(tracer_of: Any) -> Any:
+        def run_function(tracer_of: Any) -> Any:
             traced = [tracer_of(leaf) for leaf in leaves]
             positional, named = unflatten(structure, iter(traced))
             result = self._function(*positional, **named)
@@ -129,7 +129,7 @@ class Compiled(Generic[P, R]):
 
         known = _argument_names(self._function, args, kwargs)
         names = [known.get(id(leaf), f"arg{k}") for k, leaf in enumerate(leaves)]
-        return trace(self._function, self.__name__, leaves, names, call)
+        return trace(self._function, self.__name__, leaves, names, run_function)
 
     def epoch(self, order: Any, *data: Any) -> Any:
         """Return what `self(*(x[rows] for x in data))` returns for each step of `order`, stacked.
