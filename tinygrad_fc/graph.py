@@ -64,7 +64,7 @@ class Node:
     _array: Any
     _requires_grad: bool
     _grad: Any  # a Tensor, or None
-    _op: Op | None  # that returned it, recorded or not; None for other tensors and leaves with grad
+    _op: Op | None  # that returned it, recorded or not; `requires_grad_()` sets it to None
     _parents: list[Any] | None  # arguments of the call: a tensor that requires grad, or None
     _args: list[Any] | None  # arrays and numbers of the call; None for a leaf or a freed graph
     _settings: dict[str, Any]  # keyword arguments of the call, never differentiated

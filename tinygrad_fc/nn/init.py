@@ -25,8 +25,9 @@ _GAINS = dict.fromkeys(_LINEAR, 1.0) | {"tanh": 5 / 3, "relu": math.sqrt(2), "se
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """Return the recommended gain of weights before `nonlinearity`, a name in `nn.functional`.
+    """Return the recommended gain of weights before `nonlinearity`.
 
+    It is "linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu" or a convolution ("conv1d").
     `param` is the negative slope of `leaky_relu` (0.01). Raises `ValueError` for an unknown name.
 
     >>> import tinygrad_fc as tg

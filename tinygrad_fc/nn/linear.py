@@ -157,9 +157,10 @@ class Embedding(Module):
     """A learned vector for each of `num_embeddings` items, `nn.functional.embedding`.
 
     Indices of shape (...) give vectors (..., embedding_dim); `weight` (num_embeddings,
-    embedding_dim) is initialized from N(0, 1). The row `padding_idx` is 0 and gets no gradient;
-    rows whose `norm_type`-norm exceeds `max_norm` are scaled down when used. Gradients are dense.
-    Raises `RangeError` for an index outside [0, num_embeddings).
+    embedding_dim) is initialized from N(0, 1). The row `padding_idx` is initialized to 0, except by
+    `from_pretrained`, and gets no gradient; rows whose `norm_type`-norm exceeds `max_norm` are
+    scaled down when used. Gradients are dense. Raises `RangeError` for an index outside [0,
+    num_embeddings).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Embedding(10, 3)(tg.tensor([[1, 2], [9, 0]])).shape

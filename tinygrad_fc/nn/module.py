@@ -184,8 +184,9 @@ class Module:
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Set the attribute `name` to a parameter, as `self.name = param` does too.
 
-        Raises `KeyError` for a name that another attribute has or that cannot be one, `TypeError`
-        for a value that is neither a `Parameter` nor None, which means no parameter.
+        A parameter of this name is replaced. Raises `KeyError` for the name of another attribute or
+        one that no attribute can have, `TypeError` for a value that is neither a `Parameter` nor
+        None, which means no parameter.
         """
         self._register(name, param, Parameter)
 
@@ -277,7 +278,7 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set every parameter's `.grad` to None, or to zeros if `set_to_none=False`."""
+        """Set each `.grad` to None, or to zeros unless `set_to_none`; None stays None."""
         for parameter in self.parameters():
             reset_grad(parameter, set_to_none=set_to_none)
 

@@ -190,8 +190,8 @@ class LayerNorm(_LastAxesNorm):
     """Layer normalization, `nn.functional.layer_norm`.
 
     `x` has shape (..., *normalized_shape), `weight` and `bias` normalized_shape;
-    `elementwise_affine=False` omits both, `bias=False` the bias. Raises `LayerError` for another
-    shape. Ba, Kiros and Hinton (2016).
+    `elementwise_affine=False` omits both, `bias=False` the bias. Raises `LayerError` for axes
+    of other sizes, `ShapeError` for too few axes. Ba, Kiros and Hinton (2016).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.LayerNorm(2, eps=0.0)(tg.tensor([[1.0, 3.0]])).detach()
@@ -222,8 +222,8 @@ class RMSNorm(_LastAxesNorm):
     """Root mean square normalization, `nn.functional.rms_norm`.
 
     `x` has shape (..., *normalized_shape), `weight` normalized_shape; `elementwise_affine=False`
-    omits it, `eps=None` is the machine epsilon. Raises `LayerError` for another shape. Zhang and
-    Sennrich (2019).
+    omits it, `eps=None` is the machine epsilon. Raises `LayerError` for axes of other sizes,
+    `ShapeError` for too few axes. Zhang and Sennrich (2019).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.RMSNorm(2)(tg.tensor([[3.0, 3.0]])).detach()

@@ -163,8 +163,8 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Set the parameters to slices of `vec` (N,), reshaped to their shapes.
 
     The parameters share the memory and dtype of `vec`, as in PyTorch. Raises `ShapeError` unless N
-    is the number of their elements, `DtypeError` for a vector that is not of floats, and then
-    changes nothing.
+    is the number of their elements, `DtypeError` for a vector that is not of floats if a parameter
+    requires grad, and then changes nothing.
 
     >>> import tinygrad_fc as tg
     >>> layer = tg.nn.Linear(2, 1)

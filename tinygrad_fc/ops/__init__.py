@@ -6,11 +6,11 @@ How to read an op:
   `forward` if it is passed, else the NumPy function `f`, else the body; in the first two cases the
   body is only a docstring. `f` is the NumPy function that dispatches to the op: `np.exp(t)` for a
   tensor `t`. `forward` may differ from `f` in settings, dtype promotion and warnings.
-- An op called with arrays returns an array; with a tensor among them, a tensor that records the
-  call. `sum_.forward` is the function of arrays alone.
+- An op called with arrays returns an array; with a tensor among them, a tensor, which records
+  the call if an argument requires grad. `sum_.forward` is the function of arrays alone.
 - `define` registers the op: NumPy's function dispatches to it, and the property tests cover it.
-  `Op(f, ...)` alone does neither; drawings name `f`. `name` is the name in messages and drawings,
-  by default that of the function; two ops may have the same.
+  `Op(f, ...)` alone does neither. `name` is the name in messages and drawings, for `define` by
+  default that of the function; two ops may have the same.
 - `domain` has one domain per argument, such as `real` or the open `interval(low, high)`; tests
   include its `special` values. `real` alone is an argument of any shape that broadcasts with the
   others. `real(..., "n", "k?")` has a fixed shape: `"n"` is a size that is the same for all
@@ -29,6 +29,8 @@ How to read an op:
 - The `__all__` of a module, if it has one, lists the ops whose names and options are PyTorch's;
   `tinygrad_fc` exports these. `functional` gives others, such as `add`, PyTorch's names and
   options.
+
+Numbers of formulas are those of `tinygrad_fc/handderived.py`, a network derived by hand.
 
 To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """

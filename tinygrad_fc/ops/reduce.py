@@ -188,8 +188,8 @@ def _no_three_equal(x: Any) -> bool:
     return all(np.unique(x, return_counts=True)[1] < 3)
 
 
-# If three elements are equal to the median, changing one does not change it: each derivative is 0,
-# but the rule returns a third of the gradient. Such inputs are outside the domain.
+# If three elements are equal to the median, each derivative is 0 or does not exist, but the rule
+# returns a third of the gradient. Such inputs are outside the domain.
 @define(
     domain=(real(where=_no_three_equal),),
     settings=_EXTREMUM_SETTINGS,

@@ -1,6 +1,6 @@
 """Optimizers and, in `lr_scheduler`, schedules of their learning rates, under PyTorch's names.
 
-All but SGD are imported when they are first used.
+All but SGD and ASGD are imported when they are first used.
 """
 
 from importlib import import_module

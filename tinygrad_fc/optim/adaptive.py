@@ -185,7 +185,7 @@ class Rprop(Elementwise):
     2003). Use full-batch gradients: the signs of mini-batch gradients are noise. `maximize`
     reverses the sign of g.
 
-    Raises `ValueError` if lr is negative or not finite, unless 0 < etas[0] < 1 < etas[1] and
+    Raises `ValueError` if lr is negative or not finite, or unless 0 < etas[0] < 1 < etas[1] and
     0 <= step_sizes[0] <= step_sizes[1], and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg

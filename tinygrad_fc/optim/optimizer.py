@@ -164,7 +164,7 @@ class Optimizer:
     # Steps
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set the `.grad` of every parameter to None, or to zeros if `set_to_none=False`."""
+        """Set each `.grad` to None, or to zeros unless `set_to_none`; None stays None."""
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
@@ -218,7 +218,7 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load a copy of a state dict; cast its tensors to the dtypes of the parameters.
+        """Load a copy of a state dict; cast its tensors, but not `step`, to the parameters' dtypes.
 
         Raises `ValueError` if groups, their sizes or the shapes of tensors differ, or an option is
         out of range, and then changes nothing.
@@ -348,9 +348,9 @@ class Elementwise(Optimizer):
     `rule(group, scalars)` returns the `Update` of a step. Read the numbers of the parameter group
     by float(group["lr"]), since a learning rate may be a tensor. `scalars` is the scalar state of
     the parameter: scalars["step"], t in formulas, starts at 1; `rule` may set the others. This
-    class handles the options that most optimizers have: `maximize` negates the gradient g;
-    `weight_decay` d replaces g by g + d * p, or, if `decoupled_weight_decay`, subtracts lr * d * p
-    from p.
+    class handles two options: `maximize`, which a subclass must have, negates the gradient g;
+    `weight_decay` d, if it has that, replaces g by g + d * p, or, if `decoupled_weight_decay`,
+    subtracts lr * d * p from p.
     """
 
     ranges: ClassVar[Mapping[str, Range]] = {

@@ -27,7 +27,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     """Return `input1 @ weight[o] @ input2 + bias[o]` for each output `o`.
 
     `input1` (..., A), `input2` (..., B), `weight` (O, A, B) and `bias` (O,) give a result (..., O).
-    Raises `ShapeError` for other shapes.
+    Raises `ShapeError` for shapes that do not broadcast to these.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.bilinear(tg.ones(4, 2), tg.ones(4, 3), tg.ones(5, 2, 3)).shape
@@ -134,7 +134,7 @@ def pad(
 
     `pad` is (before, after) of the last axis, then of the one before it, and so on. `mode` is
     `"constant"`, which adds `value` (0), `"reflect"`, `"replicate"` or `"circular"`, which repeat
-    the input. Raises `ShapeError` for an odd number of widths, more widths than axes, or a width
+    the input. Raises `ShapeError` for an odd number of widths, more than two per axis, or a width
     too large for the mode; `ValueError` for an unknown mode.
 
     >>> import tinygrad_fc as tg

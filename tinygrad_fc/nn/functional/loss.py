@@ -314,7 +314,7 @@ def _variance(input: Tensor, var: Any) -> Tensor:
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Return `input / max(|input|_p, eps)`, with the p-norm along `dim`.
 
-    The result has the shape of `input`, and norm 1 along `dim`.
+    The result has the shape of `input`, and norm 1 along `dim` where the norm was at least `eps`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.normalize(tg.tensor([[3.0, 4.0]]))

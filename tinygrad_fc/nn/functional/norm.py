@@ -1,6 +1,6 @@
 """Normalization (mean 0, variance 1, then scale and shift) and dropout (random zeros).
 
-`inplace` is accepted and ignored, as PyTorch's argument.
+`inplace` is accepted for compatibility with PyTorch and has no effect.
 """
 
 from __future__ import annotations
@@ -243,8 +243,9 @@ def instance_norm(
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Return `input` with elements zeroed with probability `p`, the others times `1 / (1 - p)`.
 
-    The expected value is `input`, which is returned if not `training`. The random numbers come from
-    the default generator. Raises `ValueError` for `p` outside [0, 1]. Srivastava et al. (2014).
+    For p < 1 the expected value is `input`, which is returned if not `training`. The random numbers
+    come from the default generator. Raises `ValueError` for `p` outside [0, 1]. Srivastava et al.
+    (2014).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.dropout(tg.ones(2), p=1.0)

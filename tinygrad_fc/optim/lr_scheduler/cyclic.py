@@ -131,7 +131,7 @@ class CyclicLR(LRScheduler):
     changes inversely, from `max_momentum` to `base_momentum` and back.
 
     Raises `ValueError` for another mode, sizes not above 0, lists without one value per group, or
-    an optimizer without momentum; `TypeError` as `LRScheduler` does.
+    an optimizer without the option `momentum` or `betas`; `TypeError` as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
@@ -229,9 +229,9 @@ class OneCycleLR(LRScheduler):
     `cycle_momentum`, the momentum, or the first of the betas, changes inversely, between
     `max_momentum` and `base_momentum`.
 
-    Raises `ValueError` for counts that are not integers of at least 1, pct_start not between 0
-    and 1, lists without one value per group, an optimizer without momentum, and a step after the
-    last; otherwise as `LRScheduler` does.
+    Raises `ValueError` for counts that are not integers of at least 1, pct_start not between 0 and
+    1, lists without one value per group, an optimizer without the option `momentum` or `betas`, and
+    a step after the last; otherwise as `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.Adam([tg.ones(1, requires_grad=True)])
