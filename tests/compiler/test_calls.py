@@ -274,6 +274,22 @@ def test_random_numbers_are_drawn_in_every_call(backend: str):
         previous = result[0]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_call_whose_guard_fails_draws_once(backend: str):
+    def noisy(x: Any, target: Any) -> Any:
+        return F.cross_entropy(F.dropout(x, 0.5), target)
+
+    compiled = tg.compile(noisy, backend=backend)
+    for target in (tg.tensor([0, 1, 2, 3, 0, 1]), tg.tensor([0, 1, -100, 3, 0, 1])):
+        before = generator.get_state()
+        expected = noisy(X, target)
+        after = generator.get_state()
+        generator.set_state(before)
+        near("loss", compiled(X, target), expected)
+        same("random state", generator.get_state(), after)
+    assert len(compiled.sources) == 2
+
+
 def test_another_generator_may_take_the_place_of_one():
     holder = SimpleNamespace(generator=tg.Generator().manual_seed(1))
     noisy = tg.compile(lambda x: x + tg.rand(6, 4, generator=holder.generator), backend="numpy")

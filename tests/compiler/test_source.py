@@ -366,3 +366,18 @@ def test_the_source_of_a_perceptron_is_short():
     compiled(*batch())
     assert "tanh" in compiled.source
     assert len(compiled.source.splitlines()) < 60
+
+
+def test_statistics_and_updates_are_named_by_their_layer_and_parameter():
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 2))
+    training = Training(model, optim.Adam(model.parameters()), nn.MSELoss())
+    compiled = tg.compile(lambda x, y: step(training, x, y), backend="numpy")
+    compiled(tg.rand(8, 4), tg.rand(8, 2))
+    forward = compiled.source.partition("# Forward")[2].partition("# Backward")[0]
+    assert not re.findall(r"^ +t(?:_\d+)? = .*", forward, re.MULTILINE)
+    for pattern in (
+        r"batchnorm1d_\w+_1 = .*z1",
+        r"dropout_\w*2 = ",
+        r"weight_3_\w+ = .*weight_exp_avg_3",
+    ):
+        assert re.search(pattern, compiled.source), pattern

@@ -52,7 +52,7 @@ def swapped_groups(t: Training) -> None:
 
 BETWEEN: dict[str, Any] = {
     "a rate": lambda t: t.optimizer.param_groups[0].update(lr=0.01),
-    "an integer rate": lambda t: t.optimizer.param_groups[0].update(lr=0),
+    "an integer rate": lambda t: t.optimizer.param_groups[0].update(lr=1),
     "a scheduler": lambda t: lr_scheduler.StepLR(t.optimizer, 1, 0.5).step(),
     "weight decay": lambda t: t.optimizer.param_groups[0].update(weight_decay=0.1),
     "no momentum": lambda t: t.optimizer.param_groups[0].update(momentum=0.0),

@@ -209,8 +209,14 @@ class _Writer:
                 add(f"{self.place(source)}._grad = None")
         run = f"silent.call({', '.join(['kernel', *inputs])})"
         run = f"{', '.join(f'r{k}' for k in range(len(outputs)))}, = {run}" if outputs else run
+        generators = [i for i in inputs if i.endswith(".rng")] if self.program.expects else []
+        for k, rng in enumerate(generators):
+            add(f"state{k} = {rng}.bit_generator.state")
         add(f"try: {run}")
-        add("except GuardFailed: return MISS")
+        add("except GuardFailed:")
+        for k, rng in enumerate(generators):  # the next trace draws the same numbers again
+            add(f"    {rng}.bit_generator.state = state{k}")
+        add("    return MISS")
         for source, number in traced.gradients:
             new = "None" if number is None else f"wrap(r{number})"
             add(f"{self.place(source)}._grad = {new}")

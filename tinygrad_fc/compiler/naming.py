@@ -48,7 +48,7 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
     for value in (program.outputs[number] for number in program.returned):
         if not value.is_constant:
             names.setdefault(id(value), "loss" if _is_loss(value.origin) else "result")
-    _name_others(program)
+    _name_others(run, program)
 
 
 def _paths(run: Trace) -> dict[int, str]:
@@ -135,11 +135,21 @@ def _name_squared_error(program: Program, values: list[Value]) -> None:
             last.formula = "(5), (6)"
 
 
-def _name_others(program: Program) -> None:
-    """Name what is left by phase, module, op and function."""
+def _name_others(run: Trace, program: Program) -> None:
+    """Name what is left by phase, module, op and function; parts of an update by its parameter."""
+    updated = {id(new): program.names[id(old)] for old, new in program.changes if new.shape}
+    for value in reversed(program.instructions):
+        if id(value) in updated:
+            parts = (v for v in operands(value) if v.shape == value.shape)
+            updated = {id(v): updated[id(value)] for v in parts} | updated
     for origin, values in op_calls(program):
         op = "loss" if _is_loss(origin) else origin.op.lower()
-        stem = "_".join(filter(None, ("d" * (origin.phase == "backward"), origin.module, op)))
+        stem = ".".join(filter(None, ("d" * (origin.phase == "backward"), origin.module, op)))
         for value in values:
-            word = "" if value is values[-1] else f"_{getattr(value.function, '__name__', '')}"
-            program.default_names.setdefault(id(value), identifier(stem + word))
+            word = "" if value is values[-1] else f".{getattr(value.function, '__name__', '')}"
+            name = updated.get(id(value), stem) if origin.phase == "update" else stem
+            program.default_names.setdefault(id(value), identifier(name + word))
+    for value in program.instructions:  # outside of ops, such as running statistics
+        if id(value) in run.modules:
+            name = f"{run.modules[id(value)]}.{getattr(value.function, '__name__', '')}"
+            program.default_names.setdefault(id(value), identifier(name))

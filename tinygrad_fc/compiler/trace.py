@@ -81,6 +81,7 @@ class Trace(ir.Graph):
         self.roots: list[Any] = []
         self.paths: dict[int, str] = {}  # of modules, by id
         self.active = [""]  # the paths of modules that are running
+        self.modules: dict[int, str] = {}  # path and class of the module of a value, by id
         self.optimizers: dict[Any, list[Any]] = {}  # group, key, number, tracer of each input
         self.creates_state = False
         self.grads: dict[Any, Any] = {}
@@ -211,10 +212,13 @@ class Trace(ir.Graph):
             if self.captured.watch(attributes, f"an attribute of a {kind.__name__}"):
                 self.captured.follow([kind.forward], [kind, *attributes.values()])
         self.active.append(self.paths.get(id(module), ""))
+        start = len(self.instructions)
         try:
             return call(module, *args, **kwargs)
         finally:
-            self.active.pop()
+            name = f"{self.active.pop()}.{type(module).__name__.lower()}"
+            for value in self.instructions[start:]:
+                self.modules.setdefault(id(value), name)
 
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
         """Run the step of an optimizer, with inputs for what schedulers set."""
