@@ -17,17 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.compiler import ir
-from tinygrad_fc.compiler.ir import (
-    Program,
-    Value,
-    add_at,
-    cast,
-    draw,
-    item,
-    leaves,
-    operands,
-    put,
-)
+from tinygrad_fc.compiler.ir import Program, Value, add_at, cast, draw, item, leaves, operands, put
 
 ATOM, SIGN, PRODUCT, SUM, BITS, COMPARED = 6, 5, 4, 3, 2, 1
 _LEVELS = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT}
