@@ -179,7 +179,7 @@ def test_results_that_cannot_be_stacked():
     [
         ([], ValueError, "no steps"),
         (np.zeros((0, 2), int), ValueError, "no steps"),
-        ([[0, 1], []], ValueError, "one without rows"),
+        ([[0, 1], []], ValueError, "no rows"),
         (X, TypeError, "float64"),
         (5, TypeError, "iterable"),
         ([[0, 6]], IndexError, "from 0 to 6.* 6"),

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn
+from tinygrad_fc import nn, optim
 
 from .networks import perceptron
 from .twins import Twins, same, share
@@ -345,3 +345,68 @@ def test_dicts_by_parameters():
     ):
         twins.both(change)
         twins.step(*data)
+
+
+class Parts(nn.Module):
+    """A module that the function uses without calling it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.layers = nn.Linear(2, 2), nn.ModuleList([nn.Linear(2, 2)])
+        self.weight, self.factor = nn.Parameter(tg.ones(2)), 1.0
+
+    def encode(self, x: Any) -> Any:
+        """Return what a part of the module computes."""
+        return self.layer(x) * self.factor
+
+
+USES: dict[str, Any] = {
+    "a method": lambda m, x: m.encode(x),
+    "an attribute": lambda m, x: x * m.factor,
+    "a parameter": lambda m, x: x * m.weight,
+    "a parameter of a layer": lambda m, x: x @ m.layer.weight.T,
+    "an item": lambda m, x: m.layers[0](x),
+    "all parameters": lambda m, x: x.sum() + sum((p * p).sum() for p in m.parameters()),
+    "the mode": lambda m, x: x * 2 if m.training else x * 3,
+}
+REPLACED: list[Any] = [
+    lambda m: setattr(m, "factor", 2.0),
+    lambda m: setattr(m, "weight", nn.Parameter(tg.zeros(2))),
+    lambda m: setattr(m, "layer", nn.Linear(2, 2)),
+    lambda m: setattr(m.layer, "weight", nn.Parameter(tg.zeros(2, 2))),
+    lambda m: m.layers.__setitem__(0, nn.Linear(2, 2)),
+    lambda m: m.eval(),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("argument", [False, True], ids=["closure", "argument"])
+def test_a_module_that_is_not_called(use: str, argument: bool):
+    module, function = Parts(), USES[use]
+    if argument:
+        compiled = tg.compile(function, backend="numpy")
+    else:
+        compiled = partial(tg.compile(lambda _, x: function(module, x), backend="numpy"))
+    for change in (lambda m: None, *REPLACED):
+        change(module)
+        for _ in range(2):
+            same(use, compiled(module if argument else None, X), function(module, X))
+
+
+def test_options_of_an_optimizer_that_the_function_reads():
+    model = nn.Linear(2, 1)
+    sgd = optim.SGD(model.parameters(), lr=1.0)
+
+    def descent(x: Any) -> Any:
+        model.zero_grad()
+        model(x).sum().backward()
+        with tg.no_grad():
+            for p in model.parameters():
+                p.sub_(sgd.param_groups[0]["lr"] * p.grad)
+        return model.bias.clone()
+
+    compiled = tg.compile(descent, backend="numpy")
+    for rate in (1.0, 1.0, 0.5):
+        sgd.param_groups[0]["lr"] = rate
+        before = model.bias.detach().clone()
+        same("bias", compiled(X), before - rate)

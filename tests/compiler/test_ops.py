@@ -15,7 +15,7 @@ import tinygrad_fc as tg
 from tinygrad_fc import testing
 from tinygrad_fc.op import registry
 
-from .twins import native, same, share
+from .twins import BACKENDS, native, near, same, share
 
 if TYPE_CHECKING:
     from tinygrad_fc import Op
@@ -110,3 +110,49 @@ def test_elementwise_and_reductions_in_native_code(kind: str):
                 a, b = actual[name].numpy(), value.numpy()
                 bound = 8 * np.finfo(b.dtype).eps if b.dtype.kind == "f" else 0
                 np.testing.assert_allclose(a, b, bound, bound, err_msg=name, strict=True)
+
+
+# Views of one element
+
+
+def zeroed_element(t: Any) -> Any:
+    t[1].zero_()
+    t[2].copy_(t[0])
+    return t * 1
+
+
+def element_before_a_change(t: Any) -> Any:
+    first, *_ = t
+    t.mul_(2)
+    return first * 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("function", [zeroed_element, element_before_a_change])
+def test_one_element_is_a_view(backend: str, function: Any):
+    t = tg.tensor([3.0, 4.0, 5.0])
+    expected = function(t.clone())
+    near("result", tg.compile(function, backend=backend)(t.clone()), expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_large_constants_of_one_shape_differ(backend: str):
+    def sums() -> Any:
+        return [tg.tensor([float(k)] * 5000).sum() for k in range(3)]
+
+    near("sums", tg.compile(sums, backend=backend)(), sums())
+
+
+def test_numbers_beyond_an_integer_dtype():
+    image = tg.tensor(np.array([10, 250, 30], np.uint8))
+    compiled = tg.compile(lambda t: tg.where(t > -1, t, 0) * 1)
+    for _ in range(4):
+        same("result", compiled(image), image)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_reduction_of_one_number_along_its_axis(backend: str):
+    def function(t: Any) -> Any:
+        return t.mean(-1), t.sum(0), t.softmax(0)
+
+    near("result", tg.compile(function, backend=backend)(tg.tensor(2.0)), function(tg.tensor(2.0)))

@@ -239,6 +239,22 @@ def result_with_a_graph(x: Any) -> Any:
     return x * result  # here
 
 
+def result_of_another_dtype(x: Any) -> Any:
+    counts = (x * 0).long()
+    counts.mul_(0.5)  # here
+    return counts
+
+
+def decayed_rate(x: Any) -> Any:  # here
+    optimizer.param_groups[0]["lr"] *= 0.5
+    return x
+
+
+def replaced_parameter(x: Any) -> Any:  # here
+    storing.layer = nn.Linear(2, 2)
+    return storing.layer(x)
+
+
 REFUSED: dict[Any, str] = {
     **dict.fromkeys((branch, loop, comparison, branch_in_a_helper), r"value.*where\("),
     **dict.fromkeys((item, caught, as_float, square_root, as_count, as_list, as_array), "value"),
@@ -260,6 +276,9 @@ REFUSED: dict[Any, str] = {
     **dict.fromkeys((stored_in_an_attribute, stored_in_a_global), "last.*outside|outside.*last"),
     stored_in_a_module: "first.*outside|outside.*first",
     result_with_a_graph: "graph",
+    result_of_another_dtype: "int64 gets float64",
+    decayed_rate: "'lr', an option of SGD",
+    replaced_parameter: "'layer', an attribute of a Storing",
 }
 """What each refusal has to name: the cause, and where there is one the spelling that works."""
 

@@ -129,7 +129,7 @@ def test_the_source_of_a_drawn_program_runs_by_itself(program: Any, arrays: Any)
         exec(source, scope)  # noqa: S102  that it runs is what is tested
         own = scope["function"]
         names = inspect.signature(own).parameters
-        results = list(own(*(arrays[int(name.removeprefix("tensors"))] for name in names)))
+        results = list(own(*(arrays[int(name.removeprefix("arg"))] for name in names)))
     lines = source.splitlines()
     assert all(len(line) <= 120 for line in lines if "array(" not in line), source
     assert all(isinstance(a, np.ndarray | np.generic | float | int) for a in results)

@@ -139,7 +139,8 @@ class _Writer:
         self.lines.append(f"x{k} = l{k}" + "._array" * tensor)
         guards = [f"x{k}.shape == {array.shape} and x{k}.strides == {array.strides}"]
         guards += [f"x{k}.dtype == {self.name(array.dtype)}"]
-        guards += [f"l{k}._requires_grad is {leaf._requires_grad}"] if tensor else []
+        if tensor:  # without a graph recorded outside
+            guards += [f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None"]
         self.unless(" and ".join(guards))
 
     def outside(self) -> None:
@@ -209,14 +210,12 @@ class _Writer:
                 add(f"{self.place(source)}._grad = None")
         run = f"silent.call({', '.join(['kernel', *inputs])})"
         run = f"{', '.join(f'r{k}' for k in range(len(outputs)))}, = {run}" if outputs else run
-        generators = [i for i in inputs if i.endswith(".rng")] if self.program.expects else []
-        for k, rng in enumerate(generators):
-            add(f"state{k} = {rng}.bit_generator.state")
+        drawn = [i for i in inputs if i.endswith(".rng")] if self.program.expects else []
+        states = [f"{rng}.bit_generator.state" for rng in drawn]
+        self.lines += [f"s{k} = {state}" for k, state in enumerate(states)]
+        restored = "".join(f"{state} = s{k}; " for k, state in enumerate(states))
         add(f"try: {run}")
-        add("except GuardFailed:")
-        for k, rng in enumerate(generators):  # the next trace draws the same numbers again
-            add(f"    {rng}.bit_generator.state = state{k}")
-        add("    return MISS")
+        add(f"except GuardFailed: {restored}return MISS")
         for source, number in traced.gradients:
             new = "None" if number is None else f"wrap(r{number})"
             add(f"{self.place(source)}._grad = {new}")

@@ -51,7 +51,6 @@ class Compiled(Generic[P, R]):
         self._function = function
         self.backend = backend
         self._calls: list[Call] = []
-        self._traces = 0
         self._latest: Any = lambda *_: MISS
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -92,8 +91,7 @@ class Compiled(Generic[P, R]):
         count = 1 + sum(c.signature.split(" #")[0] == call.signature for c in self._calls)
         call.signature += f" #{count}" if count > 1 else ""
         self._put_first(call)
-        self._traces += 1
-        if self._traces == _WARN_AFTER:
+        if len(self._calls) == _WARN_AFTER:
             warnings.warn(
                 f"{self.__name__} has been traced {_WARN_AFTER} times, since shapes, numbers or "
                 "names that it reads differ from call to call. Give batches one size "
@@ -195,16 +193,12 @@ def _backend(name: str | None) -> Any:
 
 
 def _argument_names(function: Any, args: Any, kwargs: Any) -> dict[int, str]:
-    """Return the names of the arguments by id: `x`, and `xs0`, `xs1` of a tuple or list `xs`."""
+    """Return the names of the arguments by id."""
     try:
         bound = inspect.signature(function).bind(*args, **kwargs).arguments
     except (TypeError, ValueError):
         return {}
-    names: dict[int, str] = {}
-    for name, value in bound.items():
-        parts = enumerate(value) if isinstance(value, tuple | list) else [("", value)]
-        names |= {id(x): f"{name}{k}" for k, x in parts}
-    return names
+    return {id(value): name for name, value in bound.items()}
 
 
 @overload

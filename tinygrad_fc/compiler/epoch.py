@@ -43,9 +43,9 @@ def _runs(order: Any, count: int) -> list[Any]:
         runs = [order] if len(order) else []
     else:
         steps = [np.asarray(array_of(rows)) for rows in order]
-        runs = [np.stack(list(run)) for _, run in groupby(steps, len)]
-    if not runs or not all(rows.size for rows in runs):
-        raise ValueError("epoch: order has no steps, or one without rows. Leave empty steps out")
+        runs = [np.stack(list(run)) for _, run in groupby(steps, np.size)]
+    if not runs or not all(rows.ndim == 2 and rows.size for rows in runs):
+        raise ValueError("epoch: order has no steps or no rows. Write randperm(len(x)).split(32)")
     lowest, highest = min(rows.min() for rows in runs), max(rows.max() for rows in runs)
     if lowest < -count or highest >= count:
         raise IndexError(f"epoch: order has rows from {lowest} to {highest}. The data have {count}")

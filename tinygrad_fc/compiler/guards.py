@@ -26,11 +26,11 @@ import numpy as np
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
+from tinygrad_fc.optim.optimizer import Optimizer
 
 PLAIN = (int, float, complex, bool, str, bytes, tuple, type(None))
-_CLOCKS = (time.time, time.perf_counter, time.monotonic, time.process_time, time.time_ns)
-_DATES = (dt.datetime.now, dt.datetime.utcnow, dt.date.today)
-_IMPURE = frozenset((*_CLOCKS, *_DATES, time.perf_counter_ns, print, input, open, os.urandom))
+_CALLS = (dt.datetime.now, dt.datetime.utcnow, dt.date.today, os.urandom, print, input, open)
+_IMPURE = frozenset((*filter(callable, vars(time).values()), *_CALLS))
 _MANY = 256
 """Items up to which a container, or an array, is compared."""
 _DEPTH = 2
@@ -102,7 +102,8 @@ class Captured:
         self._objects: list[Any] = []
         self._attributes: set[str] = set()
         self._seen: set[int] = set()
-        self.follow([call], [function, *arguments])
+        self._functions.append(call)
+        self.follow(function, *arguments)
 
     def watch(self, container: Any, name: str = "") -> bool:
         """Note what a container holds; return whether it was not known."""
@@ -111,9 +112,8 @@ class Captured:
         self.containers.setdefault(id(container), Watched(container, before, name))
         return not known
 
-    def follow(self, functions: Iterable[Any], objects: Iterable[Any]) -> None:
-        """Note what `functions` read, with attributes of `objects` and of what is reached."""
-        self._functions.extend(functions)
+    def follow(self, *objects: Any) -> None:
+        """Note what the functions read that are reached, with attributes of `objects`."""
         for each in objects:
             self._reach(each)
         known = (-1, -1)
@@ -140,12 +140,21 @@ class Captured:
         for cell, name in zip(function.__closure__ or (), codes[0].co_freevars, strict=True):
             self._read(cell, name)
 
+    def watch_options(self, optimizer: Optimizer) -> None:
+        """Note the options and parameters of an optimizer."""
+        groups = optimizer.param_groups
+        for container in (groups, *groups, *(group["params"] for group in groups)):
+            self.watch(container, f"an option of {type(optimizer).__name__}")
+
     def _follow_object(self, value: Any) -> None:
+        if isinstance(value, Optimizer) and "param_groups" in self._attributes:
+            self.watch_options(value)
         kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
         for owner in (value, *kinds):
             space = vars(owner)
             for name in self._attributes & space.keys() - {"param_groups", "state"}:
-                attribute = getattr(space[name], "fget", space[name])  # of a property
+                attribute = getattr(space[name], "fget", None)  # of a property
+                attribute = attribute or getattr(space[name], "__func__", space[name])
                 if isinstance(attribute, FunctionType) and isinstance(owner, type):
                     self._functions.append(attribute)
                 else:
@@ -172,6 +181,12 @@ class Captured:
             if len(items) <= _MANY and depth and self.watch(value):
                 for each in items:
                     self._reach(each, depth - 1)
+        elif isinstance(value, Module):
+            for each in value.modules():
+                kind, attributes = type(each), vars(each)
+                if self.watch(attributes, f"an attribute of a {kind.__name__}"):
+                    for item in (kind, kind.forward, *attributes.values()):
+                        self._reach(item)
         elif hasattr(value, "__dict__") and id(value) not in self._seen and _is_users_object(value):
             self._seen.add(id(value))
             self._objects.append(value)
@@ -210,12 +225,12 @@ class Captured:
 
 
 def _is_users_object(value: Any) -> bool:
-    """Tell whether a module or class is the user's; any other object but a tensor or layer is."""
+    """Tell whether a Python module or class is the user's; any other object but a tensor is."""
     if isinstance(value, type):
         value = sys.modules.get(value.__module__)
     if isinstance(value, ModuleType):
         return not (getattr(value, "__file__", None) or "<frozen").startswith(ir.OTHERS)
-    return not isinstance(value, Module | Node)
+    return not isinstance(value, Node)
 
 
 def _random_states() -> Any:

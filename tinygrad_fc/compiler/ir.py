@@ -296,10 +296,8 @@ class Graph:
         self._constants: dict[Any, Value] = {}
 
     def constant(self, array: Any) -> Value:
-        """Return the value of a constant array; equal small ones are one value."""
-        key: Any = id(array)
-        if array.size <= LARGEST_FOLDED:
-            key = (array.dtype.str, array.shape, array.tobytes())
+        """Return the value of a constant array; equal ones are one value."""
+        key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             array = array.copy()
             array.flags.writeable = False

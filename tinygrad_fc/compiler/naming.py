@@ -142,14 +142,12 @@ def _name_others(run: Trace, program: Program) -> None:
         if id(value) in updated:
             parts = (v for v in operands(value) if v.shape == value.shape)
             updated = {id(v): updated[id(value)] for v in parts} | updated
-    for origin, values in op_calls(program):
-        op = "loss" if _is_loss(origin) else origin.op.lower()
-        stem = ".".join(filter(None, ("d" * (origin.phase == "backward"), origin.module, op)))
-        for value in values:
-            word = "" if value is values[-1] else f".{getattr(value.function, '__name__', '')}"
-            name = updated.get(id(value), stem) if origin.phase == "update" else stem
-            program.default_names.setdefault(id(value), identifier(name + word))
-    for value in program.instructions:  # outside of ops, such as running statistics
-        if id(value) in run.modules:
-            name = f"{run.modules[id(value)]}.{getattr(value.function, '__name__', '')}"
-            program.default_names.setdefault(id(value), identifier(name))
+    last = {id(values[-1]) for _, values in op_calls(program)}
+    for value in program.instructions:
+        stem, origin = run.modules.get(id(value), "t"), value.origin
+        if origin is not None:
+            op = "loss" if _is_loss(origin) else origin.op.lower()
+            stem = ".".join(filter(None, ("d" * (origin.phase == "backward"), origin.module, op)))
+        stem = updated.get(id(value), stem)
+        word = "" if id(value) in last else f".{getattr(value.function, '__name__', '')}"
+        program.default_names.setdefault(id(value), identifier(stem + word))

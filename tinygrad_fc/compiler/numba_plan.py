@@ -81,6 +81,8 @@ def literal(number: Any, dtype: np.dtype[Any]) -> str:
     """Return how to write a number of a dtype."""
     with np.errstate(all="ignore"):
         text = repr(np.asarray(number).astype(dtype).item())
+    if dtype.kind in "iu" and int(text) != number:
+        raise Unsupported(f"the Numba backend has no {number} of {dtype}")
     text = f"({text})" if text.startswith("-") else text
     return text if code(dtype) in ("f8", "i8", "b1") else f"{code(dtype)}({text})"
 
@@ -162,9 +164,7 @@ class Plan:
                 self.constants[value] = np.asarray(function(*args, **kwargs))
         elif value.is_view and not leaves(value.args[1:]) and not value.kwargs:
             base, *args = value.args
-            self.view(
-                base, {operator.getitem: _element}.get(function, function), *args, value=value
-            )
+            self.view(base, function, *args, value=value)
         elif getattr(function, "__name__", "") == "reduce":
             self._reduce(value)
         else:
@@ -295,7 +295,7 @@ class Plan:
         dtype = np.dtype(float) if long else out.dtype  # long sums lose too many digits
         text, values = self.text("{0}, {1}" if len(args) > 1 else "{0}", args, [dtype] * len(args))
         shape = np.broadcast_shapes(*(v.shape for v in args))
-        axes = frozenset(a % len(shape) for a in axes)
+        axes = frozenset(a % len(shape) for a in axes if shape)
         taken = operation(function, dtype)
         if function is np.add:
             one = "" if len(args) > 1 else f", {literal(1, dtype)}"
@@ -358,7 +358,7 @@ class Plan:
         if leaves(at):
             self.update(value, source, *self._rows(value), adds=adds)
         else:
-            self.update(self.view(value, _element, at), source, adds=adds)
+            self.update(self.view(value, operator.getitem, at), source, adds=adds)
 
     def update(
         self, target: Value, source: Any, at: Any = (), shape: Any = None, *, adds: bool = False
@@ -378,7 +378,7 @@ class Plan:
         for array in arrays:
             stop = start + array.shape[axis]
             at = (*[slice(None)] * axis, slice(start, stop))
-            self.update(self.view(value, _element, at), array)
+            self.update(self.view(value, operator.getitem, at), array)
             start = stop
 
     def _rows(self, value: Value) -> tuple[tuple[Value, ...], tuple[int, ...]]:
@@ -415,12 +415,6 @@ def _is_tall(value: Value) -> bool:
     by_blas = value.function in (np.dot, np.matmul) and _is_large(value)
     tall = len(shape) == 2 and shape[0] > shape[1] and value.size <= TALL
     return tall and not by_blas and value.function is not ir.draw
-
-
-def _element(array: Any, at: Any) -> Any:
-    """Return array[at], as a view also where it is one element."""
-    at = at if isinstance(at, tuple) else (at,)
-    return array[at if Ellipsis in at else (*at, ...)]
 
 
 def _promoted(x: Any) -> Any:

@@ -172,15 +172,14 @@ class Printer:
             name = self._known_name(number, "number")
             self._numbers[key] = self.fresh("rate" if name == "lr" else f"{name}_array")
             dtype = "" if other.dtype == np.float64 else f", {dtype_text(other.dtype)}"
-            self.lines.append(
-                Line(result, f"{self._numbers[key]} = np.array({self.text(number)}{dtype})")
-            )
+            text = f"{self._numbers[key]} = np.array({self.text(number)}{dtype})"
+            self.lines.append(Line(result, text))
         return self._numbers[key]
 
     def index(self, at: Any) -> str:
         """Return what is written between brackets."""
         if isinstance(at, tuple) and at:
-            return ", ".join(map(self._index_part, at)) + "," * (len(at) == 1)
+            return ", ".join(map(self._index_part, at))
         return self._index_part(at)
 
     def _index_part(self, part: Any) -> str:

@@ -207,10 +207,7 @@ class Trace(ir.Graph):
         if len(self.active) == 1:
             self.roots.append(module)
             self.paths |= {id(each): path for path, each in module.named_modules()}
-        for each in module.modules():
-            kind, attributes = type(each), vars(each)
-            if self.captured.watch(attributes, f"an attribute of a {kind.__name__}"):
-                self.captured.follow([kind.forward], [kind, *attributes.values()])
+        self.captured.follow(module)
         self.active.append(self.paths.get(id(module), ""))
         start = len(self.instructions)
         try:
@@ -246,8 +243,8 @@ class Trace(ir.Graph):
         watch, groups, optimizer.has_stepped = self.captured.watch, optimizer.param_groups, True
         for state in (optimizer.state, *optimizer.state.values()):
             watch(state, _STATE)
-        for container in (vars(optimizer), groups, *groups, *(g["params"] for g in groups)):
-            watch(container, f"an option of {name}")
+        watch(vars(optimizer), f"an attribute of {name}")
+        self.captured.watch_options(optimizer)
         return [
             (group, key, group[key], self._option(group, (key,), group[key]))
             for group in groups
@@ -255,12 +252,11 @@ class Trace(ir.Graph):
             if key in group and (key == "lr" or "max_momentum" in group)
         ]
 
-    def _option(self, group: Any, path: tuple[Any, ...], number: Any) -> Any:
-        if isinstance(number, tuple):
-            return tuple(self._option(group, (*path, k), x) for k, x in enumerate(number))
-        number = patches.ARRAY.__get__(number) if isinstance(number, Node) else number
-        value = self.input(Source("option", group, path), float(np.asarray(number).item()))
-        return Tracer(self, value)
+    def _option(self, group: Any, path: tuple[Any, ...], x: Any) -> Any:
+        if isinstance(x, tuple):
+            return tuple(self._option(group, (*path, k), part) for k, part in enumerate(x))
+        x = patches.ARRAY.__get__(x) if isinstance(x, Node) else x
+        return Tracer(self, self.input(Source("option", group, path), float(np.asarray(x).item())))
 
     def generator(self, generator: Any) -> Tracer:
         """Return what draws in the place of the NumPy generator of `generator`."""

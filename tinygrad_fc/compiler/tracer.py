@@ -182,20 +182,25 @@ class Tracer(NDArrayOperatorsMixin):
 
     # Indexing
 
+    def _index(self, at: Any) -> Any:
+        """Return the parts of an index, with ... for one element: NumPy makes a view then."""
+        parts = self.graph.values(at if isinstance(at, tuple) else (at,))
+        element = len(parts) == self.ndim and all(isinstance(p, int | np.integer) for p in parts)
+        return (*parts, ...) if element else parts
+
     def __getitem__(self, at: Any) -> Any:
-        at = self.graph.values(at)
-        parts = at if isinstance(at, tuple) else (at,)
-        arrays = [p for p in parts if isinstance(p, Value) and p.shape is not None]
+        at = self._index(at)
+        arrays = [p for p in at if isinstance(p, Value) and p.shape is not None]
         if any(p.dtype.kind == "b" for p in arrays):
             sample = self.read("a mask selects values", "Write where(mask, x, 0)")
             return sample[self.graph.samples(at)]
-        if arrays or any(isinstance(p, list) for p in parts):
+        if arrays or any(isinstance(p, list) for p in at):
             return self.call(operator.getitem, self, at)
         return self.view(operator.getitem, at)
 
     def __setitem__(self, at: Any, new: Any) -> None:
-        at, new = self.graph.values((at, new))
-        whole = at is Ellipsis or at == slice(None)
+        at, new = self._index(at), self.graph.values(new)
+        whole = at in ((...,), (slice(None),))
         self.write(new if whole else self.graph.emit(put, (self.value, at, new)))
 
     def fill(self, number: Any) -> None:
@@ -233,6 +238,8 @@ def _passed(kwargs: dict[str, Any]) -> dict[str, Any]:
 def _into(out: Any, result: Any) -> Any:
     if out is None or out.is_number:  # a number is not changed in place
         return result
+    if not np.can_cast(result.dtype, out.dtype, "same_kind"):
+        raise out.graph.refusal(f"{out.dtype} gets {result.dtype}", "Convert it to that dtype")
     out.write(result.value)
     return out
 
