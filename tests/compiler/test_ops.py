@@ -135,12 +135,11 @@ def test_one_element_is_a_view(backend: str, function: Any):
     near("result", tg.compile(function, backend=backend)(t.clone()), expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_large_constants_of_one_shape_differ(backend: str):
+def test_large_constants_of_one_shape_differ():
     def sums() -> Any:
         return [tg.tensor([float(k)] * 5000).sum() for k in range(3)]
 
-    near("sums", tg.compile(sums, backend=backend)(), sums())
+    same("sums", tg.compile(sums, backend="numpy")(), sums())
 
 
 def test_numbers_beyond_an_integer_dtype():
@@ -150,9 +149,9 @@ def test_numbers_beyond_an_integer_dtype():
         same("result", compiled(image), image)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_reduction_of_one_number_along_its_axis(backend: str):
+@native
+def test_a_reduction_of_one_number_along_its_axis():
     def function(t: Any) -> Any:
         return t.mean(-1), t.sum(0), t.softmax(0)
 
-    near("result", tg.compile(function, backend=backend)(tg.tensor(2.0)), function(tg.tensor(2.0)))
+    near("result", tg.compile(function, backend="numba")(tg.tensor(2.0)), function(tg.tensor(2.0)))
