@@ -2,30 +2,45 @@
 
 A tour of one training step, from `compile` to the printed line `weight_0 -= rate * weight_0_grad`:
 
-1. `compiled.compile` returns a `Compiled`. Its first call has no program, and traces one.
-2. `trace.trace` notes the names that the code reads (`guards.Captured`), and runs the function with
-   tracers. Where an optimizer creates its state (`StateCreatedError`), the call runs as it is, and
-   the trace is repeated.
-3. During the run `patches` replaces `Tensor._array`, `Op.forward`, `Module.__call__`,
-   `Optimizer.step` and a few more by methods of `Trace`. Reading `weight._array` makes the weight
-   an input of the program, and yields a `tracer.Tracer`.
-4. The ops run as always. NumPy hands each call on a tracer to it, and it arrives in
-   `ir.Graph.emit`: a repeated call returns the existing value, constants are folded, x * 1 is x.
-   Each value knows its op, phase and module (`ir.Origin`).
+1. `compiled.compile` returns a `Compiled`. Its first call finds no program, and goes to
+   `Compiled._traced`, which calls `trace.trace` (2 to 6), the backend's `build` (7), and `Call`
+   (8).
+2. `trace.trace` notes the names that the code reads (`guards.Captured`), and runs the function on
+   its own tensors, whose `_array` is now a tracer (3). If an optimizer creates state in that run,
+   it raises `StateCreatedError`; `_traced` then runs the function as it is, and traces it again.
+3. During the run `patches` leads `_array` and `_grad` of tensors, `Op.forward`, `Op.rules`,
+   `Module.__call__` and `Optimizer.step` to methods of `Trace`; `np.zeros` and the like, and
+   `float`, in the library's modules take tracers. Reading `weight._array` (`Trace.get_array`,
+   `_entered`) makes the weight an input of the program, and yields a `tracer.Tracer`.
+4. The ops run as always. NumPy hands each call on a tracer to `Tracer.__array_ufunc__` or
+   `__array_function__`, and it arrives in `ir.Graph.emit`, which also computes it (`sample`, for
+   shapes and dtypes): a repeated call returns the existing value, small results of constants are
+   constants, x * 1 is x. An instruction of an op knows its op, phase and module (`ir.Origin`, set
+   by `Trace._call`). Where the library branches on a value, `Tracer.__bool__` records what the
+   program has to check: `if loss != loss: raise GuardFailed`.
 5. `loss.backward()` is the library's own backward pass; the rules run on tracers, and
-   `Trace.set_grad` notes what `.grad` becomes. `Trace.step` makes the learning rate an input;
-   `array -= rate * g` in the optimizer arrives in `Tracer.write`.
-6. After the run, `Trace.finished` has an `ir.Program`: inputs, instructions, `changes` (which input
-   becomes which value) and outputs. `naming` adds names (weight_0, z1, y1, d1) and formula numbers.
-7. `numpy_printer` writes it as NumPy source: `_changed_in_place` finds that the subtraction may
-   overwrite weight_0, `_number` makes `rate` of the learning rate, and the product is inlined.
-   With Numba, `numba_plan` makes statements of instructions, `numba_printer` writes them in loops,
-   `numba_math` has functions that the loops call, `numba_backend` compiles, with a cache on disk.
-   `auto` measures both and keeps the faster. `javascript` prints for the browser.
-8. `call.Call` generates the function that this and the later calls run: compare the guards (`MISS`
-   leads back to 1), read the inputs, run the kernel, set gradients. `epoch` runs many steps.
+   `Trace.set_grad` notes what `.grad` becomes. `Trace.step` puts a tracer for the learning rate
+   into the group (`_option`), and runs the optimizer: `rate * g` is one instruction; `array -= ...`
+   is `np.subtract` with `out=array`, which `_into` hands to `Tracer.write`: the tracer of the
+   weight holds the difference from now on.
+6. After the run, `Trace.finished` makes an `ir.Program`: inputs, `expects` (conditions), the
+   instructions that are needed (`_order`), outputs, and `changes`: each input whose tracer holds
+   another value now, with that value. `naming.name_values` adds names (weight_0 for the path
+   `0.weight`, z1, y1, d1) and formula numbers.
+7. `numpy_printer.build` writes NumPy source, instruction by instruction (`Printer._write`). The
+   product: `_number` writes `rate = np.array(lr)`, and `rate * weight_0_grad`, which is used once
+   and short, is inlined. The subtraction: `_changed_in_place` finds that it may overwrite weight_0,
+   and `_write_in_place` writes `weight_0 -= rate * weight_0_grad`. `auto`, the default, starts with
+   this, measures Numba beside it, and keeps the faster. For Numba, `numba_plan` makes statements of
+   instructions, `numba_printer` writes them in loops, `numba_math` has functions that the loops
+   call, `numba_backend` compiles, with a cache on disk. `javascript` prints for pages of `viz`.
+8. `call.Call` generates the function that later calls run, and this one too unless it ran in 2:
+   compare the guards, read the inputs, run the kernel, which changes the arrays, set gradients,
+   wrap results. `MISS`, for a guard or `GuardFailed`, leads to the other programs, then back to 1.
+   `epoch` runs many steps.
 
-A printer needs `Program` alone, and a table from each function to text.
+A printer needs `Program` alone; each translates the functions of instructions in its own way
+(`numpy_printer.Printer.expression`, `numba_plan.TEXTS`, `javascript.TABLE`).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Compiled(Generic[P, R]):
 
     def _find_or_trace(self, args: Any, kwargs: Any) -> Any:
         """Call with a program whose guards hold, or trace a new one."""
-        # detect_anomaly checks every op
+        # detect_anomaly checks every op; within a trace, the call is part of that trace.
         if tracing() or grad_mode.flags.get() & grad_mode.DETECT_ANOMALY:
             return self._function(*args, **kwargs)
         with _one_at_a_time:
@@ -80,7 +80,7 @@ class Compiled(Generic[P, R]):
             return self._traced(args, kwargs)
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
-        """Trace the function and call its program."""
+        """Trace the function; return the result of this call."""
         result = MISS
         try:
             traced = self._trace(args, kwargs)
@@ -100,7 +100,7 @@ class Compiled(Generic[P, R]):
             )
         if result is MISS:
             result = call.call(args, kwargs)
-        # a value that rounds otherwise in native code may fail a guard
+        # Its guards may fail even for this call, since native code rounds otherwise.
         return self._function(*args, **kwargs) if result is MISS else result
 
     def _put_first(self, call: Call) -> None:
@@ -221,8 +221,9 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     on a value, `item()`, printing, clocks, files, iterators, random numbers of other libraries, and
     a name or container that the function changes are refused; a tensor kept elsewhere is unusable.
     Anything else is as it was at the trace, like under `jax.jit`: what `getattr` with a computed
-    name, `__slots__` or other installed packages yield is not compared. Results are
-    arrays of their own and require no grad; floating-point warnings are not given.
+    name, `__slots__` or other installed packages yield is not compared. Results are arrays of their
+    own and require no grad, but a tensor that is returned as it is; floating-point warnings are not
+    given.
 
     `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
     stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache

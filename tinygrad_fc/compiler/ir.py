@@ -80,9 +80,9 @@ class Value:
 
     `function`, `args` and `kwargs` are the call; arguments are trees (tuples, lists, slices) with
     values as leaves. An input has a `source`; a constant has neither function nor source. `sample`
-    is the array of the traced call. A plain Python number has the shape None, and several results
-    also the dtype None. `formula` is set after the trace where the instruction is a formula of the
-    document.
+    is the array of the traced call; after the trace, only numbers and constants have one. A plain
+    Python number has the shape None, and several results also the dtype None. `formula` is set
+    after the trace where the instruction is a formula of the document.
     """
 
     def __init__(
@@ -311,7 +311,7 @@ class Graph:
         return value
 
     def emit(self, function: Any, args: Any, kwargs: Any = None) -> Value:
-        """Return the value of a call, an existing one where it is the same."""
+        """Compute a call on samples and record it; return its value, or that of the same call."""
         kwargs = kwargs or {}
         key = (function, _key(args), _key(kwargs))
         if key in self._calls and function is not draw:
@@ -341,7 +341,7 @@ class Graph:
 
     def _simplified(self, function: Any, args: Any, kwargs: Any, sample: Any) -> Value | None:
         """Return the value of a call that needs no instruction; None where it needs one."""
-        # The bias gradient of a layer: the op computes it as a product with ones.
+        # The bias gradient: its rule sums tracers, but multiplies arrays by ones, which is faster.
         if function == np.add.reduce and not kwargs and self.origin and self.origin.op == "linear":
             ones = self.constant(np.ones(len(args[0].sample), args[0].dtype))
             return self.emit(np.dot, (ones, args[0]))

@@ -44,7 +44,7 @@ class Line(NamedTuple):
 
 
 class Printer:
-    """Writes a program line by line; `source()` returns the whole text.
+    """Writes a program line by line when it is created; `source()` joins the lines.
 
     `bound` are functions and arrays that the source names and does not define.
     """
@@ -57,9 +57,9 @@ class Printer:
         for value in program.instructions:
             for v in operands(value):
                 self.users[id(v)].append(value)
-        self.outside = {id(v) for v in leaves([program.outputs, program.expects])}
-        self.outside |= {id(new) for _, new in program.changes}
-        self.chains: dict[int, Value] = {}  # inputs, by ids of the values that change them in place
+        self.used_after = {id(v) for v in leaves([program.outputs, program.expects])}
+        self.used_after |= {id(new) for _, new in program.changes}
+        self.overwritten: dict[int, Value] = {}  # the input that each value changes in place, by id
         self._positions = {id(v): k for k, v in enumerate(program.instructions)}
         self._last_reads = self._find_last_reads()
         self._taken = {"np", "math", "GuardFailed"}
@@ -85,7 +85,7 @@ class Printer:
         last: dict[int, int] = {}
         for value in reversed(self.program.instructions):
             last[id(value)] = position = self._positions[id(value)]
-            if value.is_view and id(value) in self.outside:
+            if value.is_view and id(value) in self.used_after:
                 last[id(value)] = len(self._positions)
             elif value.is_view or self._may_inline(value):
                 users = (last[id(user)] for user in self.users[id(value)])
@@ -97,8 +97,8 @@ class Printer:
         first = value.args[0] if value.function in IN_PLACE and not value.kwargs else None
         if not isinstance(first, Value) or (first.shape, first.dtype) != (value.shape, value.dtype):
             return None
-        old = self.chains.get(id(first), first)
-        if id(first) in self.outside or not any(old is x for x, _ in self.program.changes):
+        old = self.overwritten.get(id(first), first)
+        if id(first) in self.used_after or not any(old is x for x, _ in self.program.changes):
             return None
         others = [u for u in self.users[id(first)] if u is not value]
         reads = [self._last_reads[id(u)] for u in others]
@@ -161,7 +161,10 @@ class Printer:
         return self._constants[key]
 
     def _number(self, number: Any, level: int, other: Any, result: Value) -> str:
-        """Return how to write a number beside an array: a 0-d array, which NumPy takes faster."""
+        """Return how to write a number beside an array: a 0-d array, which NumPy takes faster.
+
+        Its first use writes a line for it, such as `rate = np.array(lr)`.
+        """
         array = isinstance(other, Value) and other.shape and result.dtype == other.dtype
         if not array or other.dtype.kind != "f" or not _is_number(number):
             return self.text(number, level)
@@ -235,7 +238,7 @@ class Printer:
         """Write an instruction; with the guard that its truth is `truth`, unless that is None."""
         old = self._changed_in_place(value)
         if old is not None:
-            self.chains[id(value)] = old
+            self.overwritten[id(value)] = old
             self.texts[id(value)] = name, _ = self.texts[id(old)]
             self._write_in_place(value, value.args[0], name, value)
         elif value.function in (put, add_at):
@@ -298,7 +301,7 @@ class Printer:
 
     def _may_inline(self, value: Value) -> bool:
         """Tell whether a value may be written where it is used, if its text is short."""
-        if id(value) in self.outside or id(value) in self.program.names:
+        if id(value) in self.used_after or id(value) in self.program.names:
             return False
         if value.function in (put, add_at, draw):
             return False
@@ -351,7 +354,7 @@ class Printer:
             seen.add(id(value))
             returned.append(text)
         for old, new in self.program.changes:
-            if self.chains.get(id(new)) is old:
+            if self.overwritten.get(id(new)) is old:
                 continue
             text = self.text(new)
             if self._is_shared(new):  # an earlier line may overwrite it
@@ -363,7 +366,7 @@ class Printer:
 
     def _is_shared(self, value: Value) -> bool:
         """Tell whether the array of a value may be one that is changed or belongs to the caller."""
-        return value.function is None or value.is_view or id(value) in self.chains
+        return value.function is None or value.is_view or id(value) in self.overwritten
 
 
 def dtype_text(dtype: Any) -> str:
@@ -420,7 +423,7 @@ def _wrapped(start: str, parts: list[str], comma: str, end: str) -> list[str]:
 def build(program: Program) -> Any:
     """Return the function that the printer writes; its caller silences NumPy's warnings.
 
-    It has the attributes `source` and `backend`, as the kernels of all backends.
+    It has the attribute `source`, as the kernels of all backends.
     """
     printer = Printer(program)
     source, namespace = printer.source(), dict(printer.bound)

@@ -52,13 +52,13 @@ class Traced(NamedTuple):
     grad_guards: list[tuple[Source, bool]]
     """Tensors whose `.grad` was read: source, whether it was None."""
     tensors: list[tuple[Any, bool]]
-    """Captured tensors, and whether they require grad."""
+    """Tensors from outside, and whether they require grad."""
     captured_arguments: list[tuple[int, Any]]
     """Arguments that are captured as well: number, tensor."""
 
 
 class StateCreatedError(CompileError):
-    """An optimizer created state; a trace with that state serves the later calls."""
+    """Raised by `trace` after a run that created state; `Compiled._traced` traces again."""
 
 
 def is_inside(node: Any) -> bool:
@@ -82,7 +82,7 @@ class Trace(ir.Graph):
         self.paths: dict[int, str] = {}  # of modules, by id
         self.active = [""]  # the paths of modules that are running
         self.modules: dict[int, str] = {}  # path and class of the module of a value, by id
-        self.optimizers: dict[Any, list[Any]] = {}  # group, key, number, tracer of each input
+        self.optimizers: dict[Any, list[Any]] = {}  # group, key, old value, tracer of each input
         self.creates_state = False
         self.grads: dict[Any, Any] = {}
         self.grad_reads: dict[Any, tuple[Source, bool]] = {}
@@ -181,6 +181,7 @@ class Trace(ir.Graph):
         return [partial(self._call, op, k, rule) for k, rule in enumerate(rules)]
 
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
+        """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
         outer = self.origin
         if outer is None:
             known = args[:2] if argument >= 0 else (None, None)
@@ -224,14 +225,14 @@ class Trace(ir.Graph):
             self.optimizers[optimizer] = self._enter_optimizer(optimizer, name)
         options, count = self.optimizers[optimizer], sum(map(len, state.values()))
         self.origin = None if closure else Origin(name, "update")
-        for group, key, _, traced in options:
-            group[key] = traced
+        for group, key, _, tracer in options:
+            group[key] = tracer
         try:
             loss = step(optimizer, closure)
         finally:
             self.origin = outer
-            for group, key, number, traced in options:
-                group[key] = number if group[key] is traced else group[key]
+            for group, key, old, tracer in options:  # what the step itself has set stays
+                group[key] = old if group[key] is tracer else group[key]
         self.creates_state |= sum(map(len, state.values())) != count
         return loss
 
@@ -303,8 +304,8 @@ def _refuse_use(*_: Any) -> Any:
     raise CompileError(f"{problem}. Return it, in a tuple, list or dict")
 
 
-def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) -> Traced:
-    """Return the program of `call`, which calls `function` with tracers for the leaves `args`.
+def trace(function: Any, name: str, args: Sequence[Any], names: Any, run_function: Any) -> Traced:
+    """Run `run_function`, which calls `function` with tracers for `args`; return what it did.
 
     `names` are those of the arguments where each is one leaf. Raises `CompileError`, with the
     user's line, for what a program cannot do; no tensor is changed then. Raises `StateCreatedError`
@@ -318,7 +319,7 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, call: Any) 
     flags = grad_mode.flags.get()
     try:
         with patches.placed(run), np.errstate(all="ignore"):
-            result = call(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+            result = run_function(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
         if run.refused:
             raise run.refused[0]
         captured.check(_STATE if run.creates_state else None)

@@ -236,6 +236,7 @@ def _passed(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _into(out: Any, result: Any) -> Any:
+    """Write `result` into `out`, as `x -= y` asks; return `out`."""
     if out is None or out.is_number:  # a number is not changed in place
         return result
     if not np.can_cast(result.dtype, out.dtype, "same_kind"):

@@ -76,7 +76,7 @@ class Lesson:
         self.source = self.printer.source().splitlines()
         self.own_lines = self._own_lines()
         self.variables = self._variables()
-        chains = self.printer.chains
+        chains = self.printer.overwritten
         self.changed = {id(new): old for old, new in program.changes if id(new) in chains}
         self.lines = self._lines()
         self.guards = self._guards()
@@ -112,7 +112,9 @@ class Lesson:
         """Return the name of every value: the program's, or ∂C/∂y for part of a line."""
         names = {id(v): "condition" for v, _ in self.program.expects}
         names |= self.program.default_names | self.program.names | self.variables
-        chains = self.printer.chains.items()  # values of a parameter between its old and its new
+        chains = (
+            self.printer.overwritten.items()
+        )  # values of a parameter between its old and its new
         names |= {key: f"{names[id(old)]} on the way" for key, old in chains}
         names |= {key: f"new {names[id(old)]}" for key, old in self.changed.items()}
         derivatives = {}
@@ -149,7 +151,7 @@ class Lesson:
         for value in reversed(program.instructions):
             if value.origin is None and id(value) not in self.guards:
                 readers = {*map(id, users[id(value)])}
-                alone = len(readers) == 1 and id(value) not in self.printer.outside
+                alone = len(readers) == 1 and id(value) not in self.printer.used_after
                 group = groups.get(readers.pop(), []) if alone else []
                 group.insert(0, value)
                 groups[id(value)] = group
@@ -163,7 +165,7 @@ class Lesson:
         guards = {id(v) for v, _ in self.program.expects}
         for value in reversed(self.program.instructions):
             users = self.printer.users[id(value)]
-            if users and id(value) not in self.printer.outside and {*map(id, users)} <= guards:
+            if users and id(value) not in self.printer.used_after and {*map(id, users)} <= guards:
                 guards.add(id(value))
         return guards
 
