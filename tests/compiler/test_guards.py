@@ -366,7 +366,6 @@ USES: dict[str, Any] = {
     "a parameter": lambda m, x: x * m.weight,
     "a parameter of a layer": lambda m, x: x @ m.layer.weight.T,
     "an item": lambda m, x: m.layers[0](x),
-    "all parameters": lambda m, x: x.sum() + sum((p * p).sum() for p in m.parameters()),
     "the mode": lambda m, x: x * 2 if m.training else x * 3,
 }
 REPLACED: list[Any] = [
@@ -410,3 +409,40 @@ def test_options_of_an_optimizer_that_the_function_reads():
         sgd.param_groups[0]["lr"] = rate
         before = model.bias.detach().clone()
         same("bias", compiled(X), before - rate)
+
+
+class Settings:
+    """An object whose attributes are those of its class at first."""
+
+    rate = 2.0
+
+
+def test_an_attribute_that_hides_one_of_the_class():
+    settings = Settings()
+    compiled = tg.compile(lambda x: x * settings.rate, backend="numpy")
+    for rate in (2.0, 5.0, 3.0):
+        settings.rate = rate
+        same("result", compiled(X), X * rate)
+
+
+def test_what_the_code_does_not_read_is_no_guard():
+    model, average = nn.Linear(2, 1), Parts()
+    sgd = optim.SGD(model.parameters(), lr=1.0)
+    scheduler = optim.lr_scheduler.ExponentialLR(sgd, 0.9)
+
+    @tg.compile(backend="numpy")
+    def accumulate(x: Any) -> Any:
+        with tg.no_grad():
+            for p in average.parameters():
+                p.mul_(0.5)
+        model(x).sum().backward()
+        for group in sgd.param_groups:
+            for p in group["params"]:
+                p.grad.mul_(0.5)
+
+    for k in range(6):
+        accumulate(X)
+        average.steps = k
+        sgd.step()
+        scheduler.step()
+    assert len(accumulate.sources) <= 2

@@ -219,6 +219,7 @@ class Storing(nn.Module):
     """A module that stores a result."""
 
     first: Any = None
+    layer: Any = None
 
     def forward(self, x: Any) -> Any:
         self.first = x * 2
@@ -271,14 +272,14 @@ REFUSED: dict[Any, str] = {
     **dict.fromkeys((file, path), "open|file|read"),
     **dict.fromkeys((iterator, count), "iterator|next"),
     scheduled: "(?i)scheduler",
-    switched_mode: "an attribute of a Storing",
+    switched_mode: "changes training",
     appended: "outside",
     **dict.fromkeys((stored_in_an_attribute, stored_in_a_global), "last.*outside|outside.*last"),
     stored_in_a_module: "first.*outside|outside.*first",
     result_with_a_graph: "graph",
     result_of_another_dtype: "int64 gets float64",
-    decayed_rate: "'lr', an option of SGD",
-    replaced_parameter: "'layer', an attribute of a Storing",
+    decayed_rate: "'lr', a dict from outside",
+    replaced_parameter: "changes layer",
 }
 """What each refusal has to name: the cause, and where there is one the spelling that works."""
 

@@ -26,7 +26,6 @@ import numpy as np
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.module import Module
-from tinygrad_fc.optim.optimizer import Optimizer
 
 PLAIN = (int, float, complex, bool, str, bytes, tuple, type(None))
 _CALLS = (dt.datetime.now, dt.datetime.utcnow, dt.date.today, os.urandom, print, input, open)
@@ -108,7 +107,8 @@ class Captured:
     def watch(self, container: Any, name: str = "") -> bool:
         """Note what a container holds; return whether it was not known."""
         known = id(container) in self.containers
-        before = copy.copy(container) if name else contents(container)
+        is_copied = name or isinstance(container, dict)
+        before = copy.copy(container) if is_copied else contents(container)
         self.containers.setdefault(id(container), Watched(container, before, name))
         return not known
 
@@ -134,31 +134,35 @@ class Captured:
         for code in codes:
             codes += [c for c in code.co_consts if isinstance(c, CodeType)]
         names = {name for code in codes for name in code.co_names}
-        self._attributes |= names
+        if not any("lr" in code.co_consts for code in codes):  # it reads other options
+            names.discard("param_groups")
+        self._attributes |= names | {"training"} if names & {"train", "eval"} else names
         for name in names & function.__globals__.keys():
             self._read(function.__globals__, name)
         for cell, name in zip(function.__closure__ or (), codes[0].co_freevars, strict=True):
             self._read(cell, name)
 
-    def watch_options(self, optimizer: Optimizer) -> None:
-        """Note the options and parameters of an optimizer."""
-        groups = optimizer.param_groups
-        for container in (groups, *groups, *(group["params"] for group in groups)):
-            self.watch(container, f"an option of {type(optimizer).__name__}")
+    def watch_module(self, module: Module) -> None:
+        """Note the attributes of a module that is called, and of those below it."""
+        for each in Module.modules(module):
+            kind, attributes = type(each), vars(each)
+            if self.watch(attributes, f"an attribute of a {kind.__name__}"):
+                for item in (kind, kind.forward, *attributes.values()):
+                    self._reach(item)
 
     def _follow_object(self, value: Any) -> None:
-        if isinstance(value, Optimizer) and "param_groups" in self._attributes:
-            self.watch_options(value)
         kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
         for owner in (value, *kinds):
             space = vars(owner)
-            for name in self._attributes & space.keys() - {"param_groups", "state"}:
-                attribute = getattr(space[name], "fget", None)  # of a property
-                attribute = attribute or getattr(space[name], "__func__", space[name])
+            for name in self._attributes & space.keys() - {"state"}:
+                attribute = space[name]
+                if isinstance(attribute, property | classmethod | staticmethod):
+                    attribute = getattr(attribute, "fget", None) or attribute.__func__
                 if isinstance(attribute, FunctionType) and isinstance(owner, type):
                     self._functions.append(attribute)
                 else:
                     self._read(owner, name)
+                    self._read(value, name)  # an attribute of the object may hide it
 
     def _read(self, owner: Any, name: str) -> None:
         if (id(owner), name) in self.names:
@@ -181,12 +185,8 @@ class Captured:
             if len(items) <= _MANY and depth and self.watch(value):
                 for each in items:
                     self._reach(each, depth - 1)
-        elif isinstance(value, Module):
-            for each in value.modules():
-                kind, attributes = type(each), vars(each)
-                if self.watch(attributes, f"an attribute of a {kind.__name__}"):
-                    for item in (kind, kind.forward, *attributes.values()):
-                        self._reach(item)
+        elif isinstance(value, Module) and hasattr(value, "__getitem__"):  # a list of modules
+            self.watch_module(value)
         elif hasattr(value, "__dict__") and id(value) not in self._seen and _is_users_object(value):
             self._seen.add(id(value))
             self._objects.append(value)
@@ -207,8 +207,7 @@ class Captured:
         changed = [r.name for r in reads if not same(value_of(r.place, r.name), r.value)]
         for container, before, name in self.containers.values():
             if name != free and not same_contents(container, before):
-                names = "/".join(r.name for r in reads if r.value is container)
-                what = name or f"a {type(container).__name__} from outside, {names}"
+                what = name or f"a {type(container).__name__} from outside"
                 keys = [*container, *before] if isinstance(before, dict) else ()
                 items = (k for k in keys if not same(container.get(k), before.get(k)))
                 changed += [f"{item!r}, {what}" for item in items] or [what]

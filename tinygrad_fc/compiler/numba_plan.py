@@ -82,7 +82,7 @@ def literal(number: Any, dtype: np.dtype[Any]) -> str:
     with np.errstate(all="ignore"):
         text = repr(np.asarray(number).astype(dtype).item())
     if dtype.kind in "iu" and int(text) != number:
-        raise Unsupported(f"the Numba backend has no {number} of {dtype}")
+        raise Unsupported(f'the Numba backend has no {number} of {dtype}: use backend="numpy"')
     text = f"({text})" if text.startswith("-") else text
     return text if code(dtype) in ("f8", "i8", "b1") else f"{code(dtype)}({text})"
 

@@ -208,7 +208,8 @@ class Trace(ir.Graph):
         if len(self.active) == 1:
             self.roots.append(module)
             self.paths |= {id(each): path for path, each in module.named_modules()}
-        self.captured.follow(module)
+        self.captured.watch_module(module)
+        self.captured.follow()
         self.active.append(self.paths.get(id(module), ""))
         start = len(self.instructions)
         try:
@@ -244,8 +245,8 @@ class Trace(ir.Graph):
         watch, groups, optimizer.has_stepped = self.captured.watch, optimizer.param_groups, True
         for state in (optimizer.state, *optimizer.state.values()):
             watch(state, _STATE)
-        watch(vars(optimizer), f"an attribute of {name}")
-        self.captured.watch_options(optimizer)
+        for container in (vars(optimizer), groups, *groups, *(g["params"] for g in groups)):
+            watch(container, f"an option of {name}")
         return [
             (group, key, group[key], self._option(group, (key,), group[key]))
             for group in groups

@@ -184,9 +184,10 @@ class Tracer(NDArrayOperatorsMixin):
 
     def _index(self, at: Any) -> Any:
         """Return the parts of an index, with ... for one element: NumPy makes a view then."""
-        parts = self.graph.values(at if isinstance(at, tuple) else (at,))
-        element = len(parts) == self.ndim and all(isinstance(p, int | np.integer) for p in parts)
-        return (*parts, ...) if element else parts
+        parts = at if isinstance(at, tuple) else (at,)
+        parts = self.graph.values([int(p) if isinstance(p, np.integer) else p for p in parts])
+        element = len(parts) == self.ndim and all(isinstance(p, int) for p in parts)
+        return (*parts, ...) if element else tuple(parts)
 
     def __getitem__(self, at: Any) -> Any:
         at = self._index(at)
@@ -260,7 +261,8 @@ def _swapped(x: Tracer, axis1: int, axis2: int) -> Tracer:
 
 
 def _copyto(to: Tracer, x: Any, where: Any = True, **_: Any) -> None:
-    to[...] = x if where is True else to.call(np.where, where, x, to)
+    x = x if where is True else to.call(np.where, where, x, to)
+    _into(to, x) if type(x) is Tracer else to.fill(x)
 
 
 _SPECIAL: dict[Any, Callable[..., Any]] = {
