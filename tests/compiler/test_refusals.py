@@ -265,7 +265,7 @@ REFUSED: dict[Any, str] = {
     nonzero: "value|nonzero",
     **dict.fromkeys((printed, formatted, formatted_to_places), "print|format|value"),
     **dict.fromkeys(
-        (numpy_random, numpy_generator_outside, python_random, random_id), "random|generator"
+        (numpy_random, numpy_generator_outside, python_random, random_id), "random|Generator"
     ),
     seeded: "seed",
     **dict.fromkeys((clock, wall_clock, date), "time|now|counter"),

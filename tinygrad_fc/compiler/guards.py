@@ -155,7 +155,7 @@ class Captured:
         for owner in (value, *kinds):
             space = vars(owner)
             for name in self._attributes & space.keys() - {"state"}:
-                attribute = space[name]
+                attribute: Any = space[name]
                 if isinstance(attribute, property | classmethod | staticmethod):
                     attribute = getattr(attribute, "fget", None) or attribute.__func__
                 if isinstance(attribute, FunctionType) and isinstance(owner, type):
