@@ -157,7 +157,7 @@ class Captured:
             for name in self._attributes & space.keys() - {"state"}:
                 attribute: Any = space[name]
                 if isinstance(attribute, property | classmethod | staticmethod):
-                    attribute = getattr(attribute, "fget", None) or attribute.__func__
+                    attribute = getattr(attribute, "fget", getattr(attribute, "__func__", None))
                 if isinstance(attribute, FunctionType) and isinstance(owner, type):
                     self._functions.append(attribute)
                 else:
