@@ -379,9 +379,9 @@ def _is_number(x: Any) -> bool:
 
 
 def _dot_text(printer: Printer, x: Value, y: Any) -> str | None:
-    # For vectors, the signs of zeros differ.
+    # For single numbers, the signs of zeros differ.
     matrices = isinstance(y, Value) and len(x.shape) == len(y.shape) == 2
-    return f".dot({printer.text(y)})" if matrices and min(x.shape + y.shape) > 1 else None
+    return f".dot({printer.text(y)})" if matrices and x.size * y.size > 1 else None
 
 
 _METHODS: dict[Any, Any] = {
