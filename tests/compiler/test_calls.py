@@ -274,12 +274,11 @@ def test_random_numbers_are_drawn_in_every_call(backend: str):
         previous = result[0]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_call_whose_guard_fails_draws_once(backend: str):
+def test_a_call_whose_guard_fails_draws_once():
     def noisy(x: Any, target: Any) -> Any:
         return F.cross_entropy(F.dropout(x, 0.5), target)
 
-    compiled = tg.compile(noisy, backend=backend)
+    compiled = tg.compile(noisy, backend="numpy")
     for target in (tg.tensor([0, 1, 2, 3, 0, 1]), tg.tensor([0, 1, -100, 3, 0, 1])):
         before = generator.get_state()
         expected = noisy(X, target)
