@@ -111,7 +111,7 @@ def _of_double(function: Any) -> Any:
 
 
 # Memory: pointers, whose elements are read and written without a check. No two memories of a
-# function overlap; LLVM is told so ("noalias"), else it would not vectorize loops over several.
+# function overlap; "noalias" says so to LLVM, which else would not vectorize loops over several.
 # Booleans are bytes.
 
 

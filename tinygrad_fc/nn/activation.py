@@ -120,7 +120,7 @@ class Activation(FromFunction):
 
 
 class Sigmoid(Activation, function=F.sigmoid):
-    """Logistic sigmoid, formula (2) of `handderived.py`."""
+    """Logistic sigmoid, formula (2) of `tinygrad_fc/handderived.py`."""
 
 
 class Tanh(Activation, function=F.tanh):

@@ -239,8 +239,8 @@ class Sequential(_List[Module]):
 class ModuleList(_List[Module]):
     """A list of modules, without `forward`: index, slice, append, extend, insert, pop, add.
 
-    A plain list works as well; `repr` shows its items one by one. Raises `TypeError` for an item
-    that is not a module.
+    A plain list works as well, but `repr` of the model does not group its equal items. Raises
+    `TypeError` for an item that is not a module.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.ModuleList(tg.nn.Linear(2, 2) for _ in range(3))

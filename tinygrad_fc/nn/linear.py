@@ -37,7 +37,7 @@ def _check_widths(layer: str, **widths: Any) -> None:
 
 
 class Linear(Module):
-    """`x @ weight.T + bias`: a fully connected layer, formula (3) of `handderived.py`.
+    """`x @ weight.T + bias`: a fully connected layer, formula (3) of `tinygrad_fc/handderived.py`.
 
     `x` has shape (..., in_features), the result (..., out_features). `weight` (out_features,
     in_features) and `bias` (out_features,) are initialized uniformly in +-1 / sqrt(in_features), as

@@ -23,7 +23,7 @@ class _Reduced(FromFunction):
 
 
 class MSELoss(_Reduced, function=F.mse_loss):
-    """Mean squared error; with "batchmean", formulas (5) and (6) of `handderived.py`."""
+    """Mean squared error; with "batchmean", the squared errors of a sample are summed."""
 
 
 class L1Loss(_Reduced, function=F.l1_loss):

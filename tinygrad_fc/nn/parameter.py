@@ -173,7 +173,7 @@ def _listed(kind: str, paths: Iterable[str]) -> list[str]:
 
 
 def _load(target: Tensor, array: Any, *, assign: bool) -> None:
-    with mutation_lock:
+    with mutation_lock:  # no backward pass ends between a change and its record
         if assign:
             target._array = array
         else:

@@ -122,7 +122,7 @@ def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tens
 
 def _scale(grads: list[Tensor], limit: float, total: float) -> None:
     with np.errstate(all="ignore"), no_grad():
-        # Multiply also by a scale of 1, so that a compiled step needs no branch.
+        # Multiply also by a scale of 1, so that a step under `tinygrad_fc.compile` needs no branch.
         scale = np.minimum(float(limit) / (float(total) + 1e-6), 1.0)
         for grad in grads:
             # A float would be rounded to float16, which has few digits for a small scale.

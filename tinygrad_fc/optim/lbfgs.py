@@ -335,7 +335,7 @@ def _move(params: list[Tensor], t: float, d: Any) -> None:
 
 
 def _write(params: list[Tensor], arrays: list[Any]) -> None:
-    with mutation_lock:
+    with mutation_lock:  # no backward pass ends between a change and its record
         for p, array in zip(params, arrays, strict=True):
             p._array[...] = array
         record_change(*(p._array for p in params))

@@ -184,7 +184,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._check_rates()
-        with mutation_lock:
+        with mutation_lock:  # no backward pass ends between a change and its record
             for group in self.param_groups:
                 self._update(group)
         return loss

@@ -42,8 +42,8 @@ class ClassificationInputs:
         if input._array.dtype.kind != "f" and indices.dtype.kind == "f":
             raise DtypeError(
                 f"{loss}: input is {input.dtype} of shape {input.shape} and target {indices.dtype} "
-                f"of shape {indices.shape}, expected logits as input and classes as target. "
-                f"Swap the arguments: {loss}(logits, classes)"
+                f"of shape {indices.shape}, expected scores as input and classes as target. "
+                f"Swap the arguments: {loss}(scores, classes)"
             )
         if not input.ndim or indices.shape != self.target_shape:
             raise ShapeError(
@@ -52,8 +52,8 @@ class ClassificationInputs:
         if indices.dtype.kind not in "iu":
             raise DtypeError(
                 f"{loss}: target is {indices.dtype}, expected class indices, which are integers. "
-                "Write target.long(); class probabilities have the shape of the input, "
-                f"{input.shape}"
+                "Write target.long(), or pass class probabilities to cross_entropy, of the shape "
+                f"of the input, {input.shape}"
             )
         self.scores = as_matrix(input)
         self.indices, self.valid = indices.reshape(-1), None
@@ -184,6 +184,8 @@ def cross_entropy(
         losses = loss_ops.soft_cross_entropy(x, classes.smoothed(label_smoothing))
         return classes.reduced(losses, reduction, is_weighted=True)
     if classes.unweighted and reduction in ("mean", "sum"):
+        # With `count` the op returns the sum / count, without it one loss per row. `record` calls
+        # an op without the check of its arguments, which is faster.
         return record(
             loss_ops.cross_entropy, (x, y), {"count": len(y) if reduction == "mean" else 1}
         )

@@ -27,7 +27,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     """Return `input1 @ weight[o] @ input2 + bias[o]` for each output `o`.
 
     `input1` (..., A), `input2` (..., B), `weight` (O, A, B) and `bias` (O,) give a result (..., O).
-    Raises `ShapeError` for shapes that do not broadcast to these.
+    Raises `ShapeError` for other shapes; the batch axes (...) of both inputs must be equal.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.bilinear(tg.ones(4, 2), tg.ones(4, 3), tg.ones(5, 2, 3)).shape
@@ -101,7 +101,7 @@ def padding_row(padding_idx: int, count: int) -> int:
 def _clip_rows(weight: Any, rows: Any, max_norm: float, norm_type: float) -> None:
     lengths = np.linalg.norm(weight[rows], norm_type, axis=1, keepdims=True)
     long = lengths[:, 0] > max_norm
-    with mutation_lock:
+    with mutation_lock:  # no backward pass ends between a change and its record
         # PyTorch's epsilon, which leaves a row slightly shorter than max_norm.
         weight[rows[long]] *= max_norm / (lengths[long] + 1e-7)
         record_change(weight)

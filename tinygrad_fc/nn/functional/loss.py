@@ -38,7 +38,7 @@ BATCH_REDUCTIONS = (*REDUCTIONS, "batchmean")
 def check_prediction(loss: str, input: Any) -> None:
     """Raise `DtypeError` if the input of a loss is not a tensor."""
     if not isinstance(input, Node):
-        refuse_dask(input, loss)
+        refuse_dask(input, loss)  # with its own advice for a Dask array
         raise DtypeError(
             f"{loss}: input is a {type(input).__name__}, expected a tensor. Convert it: "
             "tensor(input)"
@@ -124,9 +124,9 @@ def mse_loss(
     """Return `(input - target) ** 2`, reduced; both have the same shape (N, ...).
 
     `reduction` is `"mean"` over all elements, `"sum"`, `"none"`, or `"batchmean"`: the sum divided
-    by the batch size, formula (6) of `handderived.py`. With `weight`, of the same shape, the mean
-    is weighted. Raises `ShapeError` if shapes differ, `ValueError` for an unknown reduction, or a
-    NaN in the target, which is not checked with `weight` and for `"none"`.
+    by the batch size, formula (6) of `tinygrad_fc/handderived.py`. With `weight`, of the same
+    shape, the mean is weighted. Raises `ShapeError` if shapes differ, `ValueError` for an unknown
+    reduction, or a NaN in the target, which is not checked with `weight` and for `"none"`.
 
     >>> import tinygrad_fc as tg
     >>> x, y = tg.tensor([[1.0, 2.0]]), tg.tensor([[0.0, 0.0]])

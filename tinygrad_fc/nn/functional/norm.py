@@ -200,7 +200,7 @@ def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, momentum: fl
     deviation = x - batch_mean
     deviation *= deviation
     batch_var = np.add.reduce(deviation, axis=axes, keepdims=True) / (count - 1)
-    with mutation_lock:
+    with mutation_lock:  # no backward pass ends between a change and its record
         for running, batch in ((mean, batch_mean), (var, batch_var)):
             per_sample = batch.reshape(-1, x.shape[1])  # several rows only for instance norm
             statistic = per_sample[0] if len(per_sample) == 1 else per_sample.mean(axis=0)
