@@ -133,6 +133,10 @@ class LBFGS(Optimizer):
                 break
 
     def _cast(self, p: Tensor, key: str, value: Any) -> Any:
+        """Return a copy of a `value` of a loaded state dict, in its own shape and dtype.
+
+        Its vectors hold elements of all parameters, not of `p` alone.
+        """
         if isinstance(value, list):
             return [self._cast(p, key, item) for item in value]
         if not isinstance(value, Tensor | np.ndarray):

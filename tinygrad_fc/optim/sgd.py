@@ -98,6 +98,7 @@ class SGD(Optimizer):
                     changed.append(v)
                     in_blocks(formula, (g, array, v), (rate, momentum, scale if existed else 1.0))
                 elif decay or maximize or 2 * array.nbytes > BLOCK:
+                    # Large arrays are updated in parts of BLOCK bytes, which fit the cache.
                     in_blocks(formula, (g, array), (rate,))
                 else:
                     array -= rate * g
