@@ -86,7 +86,7 @@ class state:  # noqa: N801  a namespace of the process
     """Sequence numbers of in-place changes (last, and per array) and of the last backward pass."""
 
     last_change = 0
-    last_backward = 0  # `autograd.explain` tells tensors before it from those after it
+    last_backward = 0  # for autograd.explain, which says why a `.grad` is None
     changes: dict[int, int] = {}  # noqa: RUF012  last change by id of `owner(array)`
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
     tensor_class: type[Any] = Node  # tensor.py sets it to Tensor

@@ -128,6 +128,7 @@ def load_state(
         [path for path in targets if path not in state],
         [path for path in state if path not in targets],
     )
+    # Not by `as_array`, which would give numbers the default dtype: `_problems` checks the dtypes.
     arrays = {path: array_of(state[path]) for path in targets if path in state}
     problems = _problems(targets, arrays, assign=assign)
     if strict:

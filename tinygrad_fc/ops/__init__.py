@@ -9,8 +9,9 @@ How to read an op:
 - An op called with arrays returns an array; with a tensor among them, a tensor, which records
   the call if an argument requires grad. `sum_.forward` is the function of arrays alone.
 - `define` registers the op: NumPy's function dispatches to it, and the property tests cover it.
-  `Op(f, ...)` alone does neither. `name` is the name in messages and drawings, for `define` by
-  default that of the function; two ops may have the same.
+  `Op(f, forward=...)` alone does neither: `forward` runs, and `f` is the function that it stands
+  for. `name` is the name in messages and drawings, for `define` by default that of the decorated
+  function without a final `_`; two ops may have the same.
 - `domain` has one domain per argument, such as `real` or the open `interval(low, high)`; tests
   include its `special` values. `real` alone is an argument of any shape that broadcasts with the
   others. `real(..., "n", "k?")` has a fixed shape: `"n"` is a size that is the same for all
@@ -49,7 +50,7 @@ from tinygrad_fc.ops import (
     special,
 )
 
-builtin_ops.update(registry.values())
+builtin_ops.update(registry.values())  # which `tinygrad_fc.op` refuses to replace
 
 __all__ = ["activation", "comparison", "elementwise", "index", "linalg", "loss", "norm", "reduce"]
 __all__ += ["shape", "special"]

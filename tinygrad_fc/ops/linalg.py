@@ -153,7 +153,6 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
 
 
 @define(
-    name="einsum",
     domain=(real("n", "k"), real("k", "m")),
     settings={"equation": lambda *_: ("ij,jk->ik", "ij,jk->", "ij,jk->kji", "ij,jk->k")},
     rules=VariadicRule(_einsum_rule),

@@ -166,7 +166,7 @@ def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = Fa
     return np.where(is_extreme, broadcast_back(g, x.shape, axis, keepdims), 0) / ties
 
 
-@define(np.max, name="amax", domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
+@define(np.max, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
 def amax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the largest elements over `axis`; ties share the gradient evenly.
 
@@ -175,7 +175,7 @@ def amax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """
 
 
-@define(np.min, name="amin", domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
+@define(np.min, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
 def amin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
     """Return the smallest elements over `axis`; ties share the gradient evenly.
 
