@@ -18,11 +18,12 @@ How to read an op:
   arguments, `...` any number of axes, and `"k?"` an axis that may be absent. `index("n")` are
   indices of an axis of size `n`. See `tinygrad_fc.domain`.
 - `rules` has one vjp rule per argument, a function of the cotangent `g`, the result and the
-  arguments. They are arrays, and with `create_graph=True` tensors: rules use what works on both,
-  operators, ufuncs, ops and the methods `.sum .reshape .swapaxes .astype`. A rule does not read the
-  values of a parameter whose name begins with `_`, only its shape: these values may change in place
-  after the call. Without rules the result never requires grad. `VariadicRule(rule)` is one rule for
-  any number of arguments; its first parameter is the index of the argument.
+  arguments, or None for an argument that must not require grad, such as a mask. They are arrays,
+  and with `create_graph=True` tensors: rules use what works on both, operators, ufuncs, ops and the
+  methods `.sum .reshape .swapaxes .astype`. A rule does not read the values of a parameter whose
+  name begins with `_`, only its shape: these values may change in place after the call. Without
+  rules the result never requires grad. `VariadicRule(rule)` is one rule for any number of
+  arguments; its first parameter is the index of the argument.
 - Keyword arguments are settings, which have no gradient. `settings` maps each to a function that
   returns valid values for the arrays; the property tests use them.
 - A final `_` in a name, as in `sum_`, avoids a builtin or another function of that name; ops change
