@@ -850,6 +850,7 @@ _silent = _Silent()
 
 def _sigmoid_rule(g: Any, out: Any, _x: Any) -> Any:
     gradient = _one(out) - out
+    # In place for arrays; for recorded tensors `x *= y` is `x = x * y`.
     gradient *= out
     gradient *= g
     return gradient

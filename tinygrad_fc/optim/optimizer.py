@@ -427,7 +427,7 @@ class Elementwise(Optimizer):
     # State
 
     def _create_state(self, p: Tensor, group: Group) -> None:
-        """Create the state of `p` before its first step."""
+        """Create the state of `p` before its first step, as the constructor of Adagrad does."""
         initial_scalars, state = self.initial_scalars(group), self.state[p]
         _scalars(state, initial_scalars)
         self._arrays(state, self.rule(group, {**initial_scalars, "step": 1.0}).state, p._array)
