@@ -108,10 +108,8 @@ def _in_place(function: Any, name: str, *, reshapes: bool = False) -> Callable[.
 
         return _change(self, f"{name}_", change, *args, *kwargs.values())
 
-    method.__name__, method.__doc__ = (
-        f"{name}_",
-        f"Change to the result of `{name}`; return itself.",
-    )
+    method.__name__ = f"{name}_"
+    method.__doc__ = f"Change to the result of `{name}`; return itself."
     return method
 
 

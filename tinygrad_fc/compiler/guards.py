@@ -97,20 +97,20 @@ class Captured:
         self.names: dict[tuple[int, str], Read] = {}
         self.containers: dict[int, Watched] = {}
         self._random_states = _random_states()
-        self._functions: list[Any] = []
+        self._functions: list[Any] = [call]
         self._objects: list[Any] = []
         self._attributes: set[str] = set()
         self._seen: set[int] = set()
-        self._functions.append(call)
         self.follow(function, *arguments)
 
     def watch(self, container: Any, name: str = "") -> bool:
         """Note what a container holds; return whether it was not known."""
-        known = id(container) in self.containers
+        if id(container) in self.containers:
+            return False
         is_copied = name or isinstance(container, dict)
         before = copy.copy(container) if is_copied else contents(container)
-        self.containers.setdefault(id(container), Watched(container, before, name))
-        return not known
+        self.containers[id(container)] = Watched(container, before, name)
+        return True
 
     def follow(self, *objects: Any) -> None:
         """Note what the functions read that are reached, with attributes of `objects`."""
