@@ -154,6 +154,11 @@ def wrap(array: Any) -> Tensor:
     return t
 
 
+def array_of(value: Any) -> Any:
+    """Return the array of a tensor; anything else as it is."""
+    return value._array if isinstance(value, Node) else value
+
+
 def operand(value: Any, op: Op) -> Any:
     """Return an operand of `op` as a numeric array; a CuPy array unchanged."""
     if not isinstance(value, np.ndarray) and hasattr(value, "__array_function__"):
@@ -491,7 +496,7 @@ def scalar_to_array(value: Any) -> Any:
 
 def constant_like(array: Any, other: Any) -> Any:
     """Return the NumPy array `array`, a constant, in the library and dtype of `other`."""
-    like = other._array if isinstance(other, Node) else other
+    like = array_of(other)
     if is_non_numpy_array(like):
         return np.asarray(array, like.dtype, like=like)
     return array.astype(like.dtype)

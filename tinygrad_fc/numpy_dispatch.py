@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_fc import functional as f
 from tinygrad_fc.errors import DtypeError, GraphError
 from tinygrad_fc.functional.arguments import normalize_dim
-from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
+from tinygrad_fc.graph import Node, array_of, mutation_lock, record, record_change, wrap
 from tinygrad_fc.op import no_rule_error, registry
 from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
@@ -26,10 +26,6 @@ MATRIX = 2
 
 def _tensor(a: Any) -> Any:
     return a if isinstance(a, Node) else wrap(np.asarray(a))
-
-
-def _detached(a: Any) -> Any:
-    return a._array if isinstance(a, Node) else a
 
 
 def _reshaped(function: Any) -> Any:
@@ -81,7 +77,7 @@ def _unique(
 
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     a, k = _flat(_tensor(arr), axis)
-    at = _detached(indices)
+    at = array_of(indices)
     if not isinstance(at, np.ndarray) or at.dtype.kind not in "iu":
         raise DtypeError(f"take_along_axis needs an array of integers, got {indices!r:.60}")
     return f.indexing.take_along_dim(a, np.where(at < 0, at + a.shape[k], at), k)  # type: ignore[arg-type]
@@ -90,7 +86,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     x, k = _flat(_tensor(a), axis)
     before = (slice(None),) * normalize_dim(k, x.ndim, "take")
-    return x[(*before, np.asarray(_detached(indices)))]
+    return x[(*before, np.asarray(array_of(indices)))]
 
 
 # Matrices
@@ -156,9 +152,9 @@ ADAPTERS: dict[Any, Any] = {
     np.full_like: lambda a, fill_value, dtype=None: f.creation.full_like(
         a, fill_value, dtype=dtype
     ),
-    np.array_equal: lambda a1, a2: bool(np.array_equal(_detached(a1), _detached(a2))),
+    np.array_equal: lambda a1, a2: bool(np.array_equal(array_of(a1), array_of(a2))),
     np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: bool(
-        np.allclose(_detached(a), _detached(b), rtol, atol)
+        np.allclose(array_of(a), array_of(b), rtol, atol)
     ),
     np.sort: lambda a, axis=-1: f.indexing.sort(*_flat(a, axis)).values,
     np.median: _median,
@@ -214,7 +210,7 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
                 f"{called.__name__} cannot write the result of a tensor that requires grad to "
                 "out=, which has no gradient: write `a = a + t` for `a += t`, or use t.detach()"
             )
-        plain = [a._array if isinstance(a, Node) else a for a in inputs]
+        plain = [array_of(a) for a in inputs]
         if not any(isinstance(a, Node) for a in kwargs["out"]):
             with mutation_lock:  # a tensor may share the array
                 result = getattr(called, method)(*plain, **kwargs)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.ir import Source, array_of, flatten, mapped, unflatten
+from tinygrad_fc.compiler.ir import Source, flatten, mapped, unflatten
 from tinygrad_fc.compiler.trace import Output
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.graph import Node, array_of, wrap
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.call import Call

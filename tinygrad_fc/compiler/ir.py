@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import tinygrad_fc
-from tinygrad_fc.graph import Node
+from tinygrad_fc.graph import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -219,11 +219,6 @@ def flatten(tree: Any, leaves: list[Any]) -> Any:
 def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
     """Return the tree of that structure and these leaves."""
     return mapped(lambda _: next(leaves), structure)
-
-
-def array_of(leaf: Any) -> Any:
-    """Return the array of a tensor; anything else as it is."""
-    return leaf._array if isinstance(leaf, Node) else leaf
 
 
 def signature(leaves: list[Any]) -> str:

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.guards import refuse_impure_calls
-from tinygrad_fc.compiler.ir import array_of
 from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
-from tinygrad_fc.graph import Node
+from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.nn import container
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.op import Op

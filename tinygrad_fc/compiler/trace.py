@@ -21,7 +21,7 @@ from tinygrad_fc.compiler.guards import Captured
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import Tracer
-from tinygrad_fc.graph import Node
+from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Trace(ir.Graph):
         outer = self.origin
         if outer is None:
             known = args[:2] if argument >= 0 else (None, None)
-            cotangent, result = self.values(ir.mapped(ir.array_of, known))
+            cotangent, result = self.values(ir.mapped(array_of, known))
             phase, module = "forward", self.active[-1]
             if argument >= 0:  # a rule belongs to the module that called the op
                 phase, module = "backward", getattr(result.origin, "module", "")
@@ -242,7 +242,8 @@ class Trace(ir.Graph):
 
         `OneCycleLR` and `CyclicLR` also set the momentum, or betas.
         """
-        watch, groups, optimizer.has_stepped = self.captured.watch, optimizer.param_groups, True
+        watch, groups = self.captured.watch, optimizer.param_groups
+        optimizer.has_stepped = True  # as `_check_rates` sets it, which is exchanged
         for state in (optimizer.state, *optimizer.state.values()):
             watch(state, _STATE)
         for container in (vars(optimizer), groups, *groups, *(g["params"] for g in groups)):
@@ -290,7 +291,7 @@ class Trace(ir.Graph):
         tensor = isinstance(leaf, Node)
         if type(leaf) is Tracer or (tensor and is_inside(leaf)):
             program.returned.append(len(program.outputs))
-            return Output(_add_output(program, ir.array_of(leaf)), tensor=tensor)
+            return Output(_add_output(program, array_of(leaf)), tensor=tensor)
         return self.source(leaf) if tensor and self.source(leaf).kind == "argument" else leaf
 
     def forget(self) -> None:

@@ -17,7 +17,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.compiler.ir import Value, asked_by_library, cast, put
-from tinygrad_fc.graph import Node
+from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import Op
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def created(trace: Trace, function: Any, *args: Any, like: Any = None, **kwargs:
 
 
 def _converted(trace: Trace, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
-    data = data._array if isinstance(data, Node) else data
+    data = array_of(data)
     if isinstance(data, np.ndarray) and data.ndim:  # from outside: read in each call
         data = trace.array(data)
     if isinstance(data, list | tuple) and any(type(d) is Tracer for d in data):

@@ -95,8 +95,8 @@ def reduction_axes(
     return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
 
 
-def array_of(values: Any) -> Any:
-    """Return the array of a tensor, or `values` as an array."""
+def unchecked_array(values: Any) -> Any:
+    """Return the array of a tensor, or `values` as an array, without the checks of `as_array`."""
     if isinstance(values, Node):
         return values._array
     refuse_dask(values, "an index, target or state")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import array_of, check_argument
+from tinygrad_fc.functional.arguments import check_argument, unchecked_array
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.functional.linalg import einsum, linear
 from tinygrad_fc.functional.shape import cat
@@ -60,7 +60,7 @@ def embedding(
     tensor([[2.],
             [2.]])
     """
-    indices = array_of(input)
+    indices = unchecked_array(input)
     _check_integers("embedding", indices)
     count = weight.shape[0]
     _check_range("embedding", indices, count, "num_embeddings")
@@ -118,7 +118,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     tensor([[0, 1],
             [1, 0]])
     """
-    indices = array_of(tensor)
+    indices = unchecked_array(tensor)
     _check_integers("one_hot", indices)
     if num_classes == -1:
         num_classes = int(indices.max(initial=-1)) + 1
