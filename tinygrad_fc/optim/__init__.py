@@ -1,6 +1,6 @@
 """Optimizers and, in `lr_scheduler`, schedules of their learning rates, under PyTorch's names.
 
-All but SGD and ASGD are imported when they are first used.
+The adaptive ones and LBFGS are imported when they are first used.
 """
 
 from importlib import import_module
@@ -11,7 +11,6 @@ from tinygrad_fc.optim.sgd import *
 
 if TYPE_CHECKING:
     from tinygrad_fc.optim import lr_scheduler as lr_scheduler
-    from tinygrad_fc.optim.adam import *
     from tinygrad_fc.optim.adaptive import *
     from tinygrad_fc.optim.lbfgs import *
 
@@ -20,7 +19,7 @@ def __getattr__(name: str) -> Any:
     if name == "lr_scheduler":
         return import_module(f"{__name__}.{name}")
     names = ["lr_scheduler"]
-    for path in ("adam", "adaptive", "lbfgs", "optimizer", "sgd"):
+    for path in ("adaptive", "lbfgs", "optimizer", "sgd"):
         module = import_module(f"{__name__}.{path}")
         globals().update({public: getattr(module, public) for public in module.__all__})
         names += module.__all__

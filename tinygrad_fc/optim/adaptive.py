@@ -1,13 +1,11 @@
-"""Adaptive optimizers: Adagrad, Adadelta, RMSprop, Rprop."""
+"""Adaptive optimizers: Adagrad, Adadelta, RMSprop, and Adam with its variants."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.optim.adam import scaled_step, update_average, update_average_square
 from tinygrad_fc.optim.optimizer import FRACTION, Elementwise, Range, Update, options_of
 
 if TYPE_CHECKING:
@@ -15,7 +13,32 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.optim.optimizer import Group, Params
 
-__all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop"]
+__all__ = [
+    "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop",
+]  # fmt: skip
+
+
+def update_average(m: Any, x: Any, beta: Any, rest: Any) -> None:
+    """Update the running average: m = beta * m + (1 - beta) * x; `rest` is 1 - beta."""
+    m *= beta
+    m += rest * x
+
+
+def update_average_square(v: Any, g: Any, beta: Any, rest: Any) -> None:
+    """Update the running average: v = beta * v + (1 - beta) * g^2; `rest` is 1 - beta."""
+    square = g * g
+    square *= rest
+    v *= beta
+    v += square
+
+
+def scaled_step(m: Any, v: Any, eps: Any, rate: Any) -> Any:
+    """Return rate * m / (sqrt(v) + eps), with two temporary arrays in place of four."""
+    denominator = np.sqrt(v)
+    denominator += eps
+    numerator = rate * m
+    numerator /= denominator
+    return numerator
 
 
 class Adagrad(Elementwise):
@@ -175,63 +198,259 @@ class RMSprop(Elementwise):
         return Update(update, dict.fromkeys(names, 0.0), numbers)
 
 
-class Rprop(Elementwise):
-    """Resilient propagation: steps by the sign of the gradient, with a step size per element.
+MOMENTS = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+"""State of Adam, AdamW, NAdam and RAdam: m and v, averages of the gradient and its square."""
 
-    If the gradient g has the same sign as the previous one, the step size s is multiplied by
-    etas[1]. If the sign has changed, s is multiplied by etas[0], and g is set to 0, for this step
-    and in the comparison of the next. s starts at `lr` and stays within `step_sizes`;
-    p = p - s * sign(g) (Riedmiller and Braun, 1993; without backtracking, as in Igel and Hüsken,
-    2003). Use full-batch gradients: the signs of mini-batch gradients are noise. `maximize`
-    reverses the sign of g.
 
-    Raises `ValueError` if lr is negative or not finite, or unless 0 < etas[0] < 1 < etas[1] and
-    0 <= step_sizes[0] <= step_sizes[1], and as `Optimizer` does.
+def update_moments(g: Any, m: Any, v: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any) -> None:
+    """Update the running averages of the gradient and of its square."""
+    update_average(m, g, beta1, rest1)
+    update_average_square(v, g, beta2, rest2)
+
+
+class Adam(Elementwise):
+    """Adam: divides the average gradient by the root of the average squared gradient.
+
+    At step t, with the gradient g: m = beta1 * m + (1 - beta1) * g, v = beta2 * v +
+    (1 - beta2) * g^2, p = p - lr * m' / (sqrt(v') + eps), with m' = m / (1 - beta1^t) and
+    v' = v / (1 - beta2^t), which corrects the bias of the initial zeros (Kingma and Ba, 2015,
+    algorithm 1). With `amsgrad`, the largest v so far replaces v (Reddi et al., 2018).
+    `weight_decay` d replaces g by g + d * p, or acts as in `AdamW` if `decoupled_weight_decay`.
+    `maximize` reverses the sign of g.
+
+    Raises `ValueError` if lr, eps or weight_decay is negative or not finite, or a beta is not
+    at least 0 and below 1, and as `Optimizer` does.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
-    >>> opt = tg.optim.Rprop([w], lr=0.1)
+    >>> opt = tg.optim.Adam([w], lr=0.1)
     >>> (w * w).sum().backward()
     >>> opt.step()
     >>> w
     tensor([0.9, 1.9], requires_grad=True)
     """
 
-    ranges: ClassVar[Mapping[str, Range]] = {
-        **Elementwise.ranges,
-        "etas": Range(
-            lambda v: len(v) == 2 and 0 < v[0] < 1 < v[1] < math.inf,
-            "two numbers, the first between 0 and 1, the second above 1",
-        ),
-        "step_sizes": Range(
-            lambda v: len(v) == 2 and 0 <= v[0] <= v[1],
-            "two numbers, at least 0 and the second at least the first",
-        ),
-    }
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
+        """Return Adam's rule; the bias correction of v is folded into eps and the step size."""
+        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        root = (1 - beta2**t) ** 0.5
+        rate = float(group["lr"]) * root / (1 - beta1**t)
+        numbers = (float(group["eps"]) * root, rate, beta1, 1 - beta1, beta2, 1 - beta2)
+        if group["amsgrad"]:
+            return Update(_amsgrad, {**MOMENTS, "max_exp_avg_sq": 0.0}, numbers)
+        return Update(_adam, MOMENTS, numbers)
+
+
+def _adam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate: Any, *betas: Any) -> None:
+    update_moments(g, m, v, *betas)
+    p -= scaled_step(m, v, eps, rate)
+
+
+def _amsgrad(g: Any, p: Any, m: Any, v: Any, max_v: Any, eps: Any, rate: Any, *betas: Any) -> None:
+    update_moments(g, m, v, *betas)
+    max_v[...] = np.maximum(max_v, v)
+    p -= scaled_step(m, max_v, eps, rate)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p = p - lr * weight_decay * p precedes the step.
+
+    In `Adam`, the decay is part of the gradient, and so it is divided by the root of the average
+    squared gradient; here it is proportional to the parameter (Loshchilov and Hutter, 2019).
+    Everything else is as in `Adam`.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.AdamW([w], lr=0.1, weight_decay=0.5)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.85, 1.8 ], requires_grad=True)
+    """
 
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
-        etas: tuple[float, float] = (0.5, 1.2),
-        step_sizes: tuple[float, float] = (1e-6, 50),
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {**options_of(locals()), "decoupled_weight_decay": True}
+        Elementwise.__init__(self, params, options)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # noqa: D102  as inherited
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            group["decoupled_weight_decay"] = True  # also in a state saved by Adam
+
+
+class Adamax(Elementwise):
+    """Adam with an exponentially decaying maximum of |g| in place of the root mean square.
+
+    At step t, with the gradient g: m = beta1 * m + (1 - beta1) * g, u = max(beta2 * u, |g| + eps),
+    p = p - lr / (1 - beta1^t) * m / u (Kingma and Ba, 2015, algorithm 2). `weight_decay` d
+    replaces g by g + d * p; `maximize` reverses the sign of g. Errors as in `Adam`.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.Adamax([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.9, 1.9], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
         *,
         maximize: bool = False,
     ) -> None:
         super().__init__(params, options_of(locals()))
 
-    def rule(self, group: Group, scalars: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
-        """Return Rprop's rule."""
-        numbers = (*map(float, group["etas"]), *map(float, group["step_sizes"]))
-        return Update(_rprop, {"prev": 0.0, "step_size": float(group["lr"])}, numbers)
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
+        """Return Adamax's rule."""
+        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        rate = float(group["lr"]) / (1 - beta1**t)
+        numbers = (rate, float(group["eps"]), beta1, 1 - beta1, beta2)
+        return Update(_adamax, {"exp_avg": 0.0, "exp_inf": 0.0}, numbers)
 
 
-def _rprop(
-    g: Any, p: Any, previous: Any, s: Any, shrink: Any, grow: Any, lower: Any, upper: Any
+def _adamax(
+    g: Any, p: Any, m: Any, u: Any, rate: Any, eps: Any, beta1: Any, rest1: Any, beta2: Any
 ) -> None:
-    agreement = g * previous
-    factor = np.where(agreement > 0, grow, np.where(agreement < 0, shrink, 1))
-    s *= factor.astype(s.dtype, copy=False)
-    s[...] = np.minimum(np.maximum(s, lower), upper)
-    previous[...] = np.where(agreement < 0, 0, g)
-    p -= s * np.sign(previous)
+    update_average(m, g, beta1, rest1)
+    size = np.absolute(g)
+    size += eps
+    u *= beta2
+    u[...] = np.maximum(u, size)
+    step = m / u
+    step *= rate
+    p -= step
+
+
+class NAdam(Elementwise):
+    """Adam with Nesterov momentum.
+
+    m and v are those of `Adam`. With mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2), and P_t
+    the product of all mu up to t, p = p - lr * m' / (sqrt(v / (1 - beta2^t)) + eps), where
+    m' = mu_(t+1) * m / (1 - P_(t+1)) + (1 - mu_t) * g / (1 - P_t) (Dozat, 2016). `weight_decay`,
+    `decoupled_weight_decay` and `maximize` are as in `Adam`.
+
+    Raises `ValueError` if momentum_decay is negative or not finite, and as `Adam` does.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.NAdam([w], lr=0.75, betas=(0.5, 0.9), momentum_decay=0)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.15, 1.15], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def initial_scalars(self, group: Group) -> dict[str, float]:  # noqa: ARG002  the same for all options
+        """Return t and P_t before the first step."""
+        return {"step": 0.0, "mu_product": 1.0}
+
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
+        """Return NAdam's rule, with the bias correction of v folded in, as in Adam."""
+        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        mu, next_mu = (
+            beta1 * (1 - 0.5 * 0.96 ** (k * float(group["momentum_decay"]))) for k in (t, t + 1)
+        )
+        scalars["mu_product"] *= mu
+        root = (1 - beta2**t) ** 0.5
+        rate_g = float(group["lr"]) * root * (1 - mu) / (1 - scalars["mu_product"])
+        rate_m = float(group["lr"]) * root * next_mu / (1 - scalars["mu_product"] * next_mu)
+        numbers = (float(group["eps"]) * root, rate_g, rate_m, beta1, 1 - beta1, beta2, 1 - beta2)
+        return Update(_nadam, MOMENTS, numbers)
+
+
+def _nadam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate_g: Any, rate_m: Any, *betas: Any) -> None:
+    update_moments(g, m, v, *betas)
+    p -= (rate_g * g + rate_m * m) / (np.sqrt(v) + eps)
+
+
+class RAdam(Elementwise):
+    """Rectified Adam: divides by sqrt(v') once the variance of 1 / sqrt(v') can be estimated.
+
+    m, v, m' and v' are those of `Adam`. With r = 2 / (1 - beta2) - 1 and
+    r_t = r - 2 * t * beta2^t / (1 - beta2^t), p = p - lr * m' while r_t is at most 5; after that
+    p = p - lr * c * m' / (sqrt(v') + eps / sqrt(1 - beta2^t)), where
+    c^2 = (r_t - 4) * (r_t - 2) * r / ((r - 4) * (r - 2) * r_t) (Liu et al., 2020). Options
+    except `amsgrad`, and errors, are as in `Adam`.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.RAdam([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.5, 1. ], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:
+        """Return RAdam's rule."""
+        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        rate, correction = float(group["lr"]) / (1 - beta1**t), 1 - beta2**t
+        r = 2 / (1 - beta2) - 1
+        r_t = r - 2 * t * beta2**t / correction
+        rectified = r_t > 5
+        if rectified:
+            rate *= ((r_t - 4) * (r_t - 2) * r * correction / ((r - 4) * (r - 2) * r_t)) ** 0.5
+        numbers = (float(group["eps"]), rate, beta1, 1 - beta1, beta2, 1 - beta2)
+        return Update(_adam if rectified else _unrectified, MOMENTS, numbers)
+
+
+def _unrectified(g: Any, p: Any, m: Any, v: Any, _eps: Any, rate: Any, *betas: Any) -> None:
+    update_moments(g, m, v, *betas)
+    p -= rate * m

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent (SGD) and averaged SGD."""
+"""Stochastic gradient descent (SGD), averaged SGD and Rprop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.optim.optimizer import Group, Params
 
-__all__ = ["ASGD", "SGD"]
+__all__ = ["ASGD", "SGD", "Rprop"]
 
 
 class SGD(Optimizer):
@@ -190,3 +190,65 @@ def _asgd(g: Any, p: Any, a: Any, shrink: Any, eta: Any, mu: Any) -> None:
         a[...] = p
     else:
         a += mu * (p - a)
+
+
+class Rprop(Elementwise):
+    """Resilient propagation: steps by the sign of the gradient, with a step size per element.
+
+    If the gradient g has the same sign as the previous one, the step size s is multiplied by
+    etas[1]. If the sign has changed, s is multiplied by etas[0], and g is set to 0, for this step
+    and in the comparison of the next. s starts at `lr` and stays within `step_sizes`;
+    p = p - s * sign(g) (Riedmiller and Braun, 1993; without backtracking, as in Igel and Hüsken,
+    2003). Use full-batch gradients: the signs of mini-batch gradients are noise. `maximize`
+    reverses the sign of g.
+
+    Raises `ValueError` if lr is negative or not finite, or unless 0 < etas[0] < 1 < etas[1] and
+    0 <= step_sizes[0] <= step_sizes[1], and as `Optimizer` does.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> opt = tg.optim.Rprop([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([0.9, 1.9], requires_grad=True)
+    """
+
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **Elementwise.ranges,
+        "etas": Range(
+            lambda v: len(v) == 2 and 0 < v[0] < 1 < v[1] < math.inf,
+            "two numbers, the first between 0 and 1, the second above 1",
+        ),
+        "step_sizes": Range(
+            lambda v: len(v) == 2 and 0 <= v[0] <= v[1],
+            "two numbers, at least 0 and the second at least the first",
+        ),
+    }
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50),
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, options_of(locals()))
+
+    def rule(self, group: Group, scalars: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
+        """Return Rprop's rule."""
+        numbers = (*map(float, group["etas"]), *map(float, group["step_sizes"]))
+        return Update(_rprop, {"prev": 0.0, "step_size": float(group["lr"])}, numbers)
+
+
+def _rprop(
+    g: Any, p: Any, previous: Any, s: Any, shrink: Any, grow: Any, lower: Any, upper: Any
+) -> None:
+    agreement = g * previous
+    factor = np.where(agreement > 0, grow, np.where(agreement < 0, shrink, 1))
+    s *= factor.astype(s.dtype, copy=False)
+    s[...] = np.minimum(np.maximum(s, lower), upper)
+    previous[...] = np.where(agreement < 0, 0, g)
+    p -= s * np.sign(previous)
