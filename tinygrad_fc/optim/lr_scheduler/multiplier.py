@@ -388,6 +388,8 @@ class ReduceLROnPlateau(LRScheduler):
     [0.5]
     """
 
+    step_needs_metric = True
+
     def __init__(
         self,
         optimizer: Optimizer,
