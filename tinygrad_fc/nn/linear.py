@@ -13,7 +13,7 @@ from tinygrad_fc.functional.shape import flatten, unflatten
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.functional.linear import padding_row
+from tinygrad_fc.nn.functional.layers import padding_row
 from tinygrad_fc.nn.layer_error import LayerError
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import Parameter, unfilled

@@ -10,7 +10,7 @@ from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.functional.norm import check_probability
+from tinygrad_fc.nn.functional.layers import check_probability
 from tinygrad_fc.nn.layer_error import LayerError
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled

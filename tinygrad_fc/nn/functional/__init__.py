@@ -6,6 +6,5 @@ from tinygrad_fc.ops.elementwise import *  # so that a new elementwise op is her
 # These replace ops of the same name by functions with PyTorch's options, such as inplace.
 from tinygrad_fc.nn.functional.activation import *  # type: ignore[assignment]
 from tinygrad_fc.nn.functional.classification import *
-from tinygrad_fc.nn.functional.linear import *
+from tinygrad_fc.nn.functional.layers import *
 from tinygrad_fc.nn.functional.loss import *
-from tinygrad_fc.nn.functional.norm import *
