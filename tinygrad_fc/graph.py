@@ -44,7 +44,7 @@ _PYTHON_SCALARS = frozenset((float, int, bool, type(None)))
 _SCALARS = (np.generic, float, int)
 _accumulation_lock = allocate_lock()
 mutation_lock = RLock()
-"""Held during an in-place change and its recording, so that no backward pass ends in between."""
+"""Held during an in-place change and its recording, since a backward pass checks at its end."""
 
 NO_GRADIENT = object()
 """Returned by a vjp rule if there is no gradient; the backward pass then skips the argument."""

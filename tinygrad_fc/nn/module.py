@@ -202,7 +202,7 @@ class Module:
         vars(self).setdefault("_buffer_names", {})[name] = persistent
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Set the attribute `name`, which may be a number as in `Sequential`, to a module.
+        """Set the attribute `name`, which may be digits as in `Sequential`, to a module.
 
         Raises as `register_parameter` does.
         """

@@ -174,7 +174,7 @@ def _listed(kind: str, paths: Iterable[str]) -> list[str]:
 
 
 def _load(target: Tensor, array: Any, *, assign: bool) -> None:
-    with mutation_lock:  # no backward pass ends between a change and its record
+    with mutation_lock:  # so that a backward pass in another thread sees the change
         if assign:
             target._array = array
         else:

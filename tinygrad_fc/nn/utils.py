@@ -58,7 +58,7 @@ def _as_tensor(total: float, arrays: list[Any]) -> Tensor:
 
 
 def _norm(array: Any, order: float) -> float:
-    """Return the norm of all elements, rescaled if their powers overflow or underflow."""
+    """Return the norm of all elements; a positive order neither overflows nor underflows."""
     values = array.reshape(-1).astype(np.float64, copy=False)
     if order == 2:
         total = float(values @ values)

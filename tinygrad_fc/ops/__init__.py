@@ -18,19 +18,20 @@ How to read an op:
   arguments, `...` any number of axes, and `"k?"` an axis that may be absent. `index("n")` are
   indices of an axis of size `n`. See `tinygrad_fc.domain`.
 - `rules` has one vjp rule per argument, a function of the cotangent `g`, the result and the
-  arguments, or None for an argument that must not require grad, such as a mask. They are arrays,
-  and with `create_graph=True` tensors: rules use what works on both, operators, ufuncs, ops and the
-  methods `.sum .reshape .swapaxes .astype`. A rule does not read the values of a parameter whose
-  name begins with `_`, only its shape: these values may change in place after the call. Without
-  rules the result never requires grad. `VariadicRule(rule)` is one rule for any number of
-  arguments; its first parameter is the index of the argument.
+  arguments, or None for an argument that must not require grad, such as a mask. A rule gets arrays,
+  and Python numbers where the op got them; with `create_graph=True`, tensors for what requires
+  grad. So it uses what works on both: operators, indexing, ufuncs, ops, `.T` and the methods `.sum
+  .reshape .swapaxes .astype`. A rule does not read the values of a parameter whose name begins with
+  `_`, such as `_x`, which may change in place after the call. Without rules the result never
+  requires grad. `VariadicRule(rule)` is one rule for any number of arguments; its first parameter
+  is the index of the argument.
 - Keyword arguments are settings, which have no gradient. `settings` maps each to a function that
   returns valid values for the arrays; the property tests use them.
 - A final `_` in a name, as in `sum_`, avoids a builtin or another function of that name; ops change
   nothing in place.
 - The `__all__` of a module, if it has one, lists the ops whose names and options are PyTorch's;
-  `tinygrad_fc` exports these. `functional` gives others, such as `add`, PyTorch's names and
-  options.
+  `tinygrad_fc` exports these. `tinygrad_fc.functional` gives others, such as `add`, PyTorch's
+  names and options.
 
 Numbers of formulas are those of `tinygrad_fc/handderived.py`, a network derived by hand.
 

@@ -62,7 +62,7 @@ def promote_integers(function: Any, count: int = 1) -> Any:
 
 
 def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
-    """Return `out` if an array is a float array, else `function` of the arrays as floats."""
+    """Return `out` if an argument is a float array or none an array, else `function` of floats."""
     dtypes = [getattr(a, "dtype", None) for a in arrays]
     if all(d is None for d in dtypes) or any(d is not None and d.kind == "f" for d in dtypes):
         return out
@@ -514,7 +514,7 @@ def _xlogy_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
     rules=(_xlogy_rule, lambda g, _out, x, y: divide_no_nan(multiply_no_nan_symmetric(g, x), y)),
 )
 def xlogy(input: Any, other: Any) -> Any:
-    """Return `input * log(other)`, but 0 where `input` is 0.
+    """Return `input * log(other)`, but 0 where `input` is 0 and `other` is not NaN.
 
     >>> import tinygrad_fc as tg
     >>> tg.xlogy(tg.tensor([0.0, 2.0]), tg.tensor([0.0, 1.0]))

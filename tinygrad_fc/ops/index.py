@@ -66,7 +66,7 @@ def scatter_add(source: Any, *, at: Any, shape: Any) -> Any:
 
 
 def full_index(at: Any, axis: int) -> tuple[Any, ...]:
-    """Return the index tuple with which `x[index]` is `np.take_along_axis(x, at, axis)`."""
+    """Return the index tuple with which `x[index]` is `torch.gather(x, axis, at)`."""
     grid = [
         np.arange(n).reshape([-1 if j == k else 1 for j in range(at.ndim)])
         for k, n in enumerate(at.shape)

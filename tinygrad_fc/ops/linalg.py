@@ -76,8 +76,8 @@ def _rows(v: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _ones(n: int, kind: str) -> Any:
-    return np.ones(n, kind)
+def _ones(n: int, dtype: str) -> Any:
+    return np.ones(n, dtype)
 
 
 def _column_sums(g: Any) -> Any:
@@ -283,7 +283,7 @@ def inv(a: Any) -> Any:
     return map_matrices(np.linalg.inv, a.shape, a)
 
 
-# The gradient of a determinant is the cofactor matrix, whose entries are determinants of minors. So
+# The gradient of a determinant is the cofactor matrix, whose entries are minors with signs. So
 # derivatives of every order exist also for singular matrices, which have no inverse.
 
 

@@ -29,9 +29,9 @@ class LBFGS(Optimizer):
     `step(closure)` takes up to `max_iter` steps p = p + t * d with d = -H g, which the two-loop
     recursion of Nocedal (1980) computes from the gradient g. t is lr, in the first step min(1, 1 /
     sum |g|) * lr; with `line_search_fn="strong_wolfe"` a line search chooses t (Nocedal and Wright,
-    2006, algorithms 3.5 and 3.6). The call ends after `max_eval` calls of `closure` (1.25 *
-    max_iter by default; a line search may make one more), when all |g| are at most
-    `tolerance_grad`, or when a step or the change of the loss is below `tolerance_change`. There is
+    2006, algorithms 3.5 and 3.6). It ends when all |g| are at most `tolerance_grad`; when a step,
+    the change of the loss or -g @ d is below `tolerance_change`; and after `max_eval` calls of
+    `closure` (1.25 * max_iter by default, at least 2; a line search may make one more). There is
     one group of parameters; `state` of the first parameter holds the state of all.
 
     Raises `ValueError` if lr is negative or not finite, a count is not an integer of at least 1, a
@@ -215,8 +215,8 @@ class LineSearch:
     def run(self, t: float, width: float) -> Point:
         """Return a point that satisfies both conditions; `t` is the first step length to try.
 
-        Return the best point so far after `max_calls` + 1 calls, or once the interval is narrower
-        than `width`.
+        After `max_calls` + 1 calls, or once the interval is narrower than `width`, return the end
+        of the interval with the smaller loss.
         """
         bracket = self.bracket(t)
         low = 0 if bracket[0].loss <= bracket[-1].loss else 1
@@ -242,7 +242,10 @@ class LineSearch:
         return abs(point.slope) <= -CURVATURE * self.start.slope
 
     def bracket(self, t: float) -> list[Point]:
-        """Return two points with a minimum between them, or one that satisfies the conditions."""
+        """Return two points with a minimum between them, or one that satisfies the conditions.
+
+        After `max_calls` + 1 calls, return the start and the last point.
+        """
         previous, point = self.start, self.evaluate(t)
         while self.calls <= self.max_calls:
             if self.violates_decrease(point) or (self.calls > 2 and point.loss >= previous.loss):
@@ -339,7 +342,7 @@ def _move(params: list[Tensor], t: float, d: Any) -> None:
 
 
 def _write(params: list[Tensor], arrays: list[Any]) -> None:
-    with mutation_lock:  # no backward pass ends between a change and its record
+    with mutation_lock:  # so that a backward pass in another thread sees the change
         for p, array in zip(params, arrays, strict=True):
             p._array[...] = array
         record_change(*(p._array for p in params))

@@ -130,7 +130,6 @@ class Optimizer:
                 )
             unique.setdefault(id(p), (name, p))
         names = [name for name, _ in unique.values() if name is not None]
-        # The parameters come first in a group, as in PyTorch, then the options in its order.
         group = {**param_group, "params": [p for _, p in unique.values()]}
         if names:
             group["param_names"] = names
@@ -184,7 +183,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._check_rates()
-        with mutation_lock:  # no backward pass ends between a change and its record
+        with mutation_lock:  # so that a backward pass in another thread sees the change
             for group in self.param_groups:
                 self._update(group)
         return loss

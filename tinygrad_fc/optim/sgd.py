@@ -132,7 +132,7 @@ def _nesterov(g: Any, p: Any, v: Any, rate: Any, momentum: Any, scale: Any) -> N
 
 
 class ASGD(Elementwise):
-    """Averaged SGD: also stores the mean of the parameter over all steps after `t0`.
+    """Averaged SGD: also stores the mean of the parameter over all steps after step t0 + 1.
 
     With the gradient g: p = (1 - lambd * eta) * p - eta * g, a = a + mu * (p - a). After step t,
     eta = lr / (1 + lambd * lr * t)^alpha and mu = 1 / max(1, t - t0); before the first step, eta =

@@ -110,7 +110,7 @@ def padding_row(padding_idx: int, count: int) -> int:
 def _clip_rows(weight: Any, rows: Any, max_norm: float, norm_type: float) -> None:
     lengths = np.linalg.norm(weight[rows], norm_type, axis=1, keepdims=True)
     long = lengths[:, 0] > max_norm
-    with mutation_lock:  # no backward pass ends between a change and its record
+    with mutation_lock:  # so that a backward pass in another thread sees the change
         # PyTorch's epsilon, which leaves a row slightly shorter than max_norm.
         weight[rows[long]] *= max_norm / (lengths[long] + 1e-7)
         record_change(weight)
@@ -355,7 +355,7 @@ def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, momentum: fl
     deviation = x - batch_mean
     deviation *= deviation
     batch_var = np.add.reduce(deviation, axis=axes, keepdims=True) / (count - 1)
-    with mutation_lock:  # no backward pass ends between a change and its record
+    with mutation_lock:  # so that a backward pass in another thread sees the change
         for running, batch in ((mean, batch_mean), (var, batch_var)):
             per_sample = batch.reshape(-1, x.shape[1])  # several rows only for instance norm
             statistic = per_sample[0] if len(per_sample) == 1 else per_sample.mean(axis=0)
@@ -448,6 +448,6 @@ def check_probability(p: float) -> None:
 
 
 def _keep_mask(input: Tensor, p: float) -> Any:
-    # float32 numbers take half the time, and are precise enough for a comparison with p.
+    # float32 numbers are faster, and precise enough for a comparison with p.
     keep = rng_of(None).random(input._array.shape, np.float32) >= p
     return move_to_device(keep, device_of(input))

@@ -326,7 +326,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return the cosine of the angle between vectors along `dim`, norms clamped to at least `eps`.
 
-    `x1` and `x2` have shape (N, D), or shapes that broadcast; the result (N,) is in [-1, 1].
+    `x1` and `x2` have shape (N, D), or shapes that broadcast; the result has shape (N,).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.cosine_similarity(tg.tensor([[1.0, 0.0]]), tg.tensor([[1.0, 1.0]]))
@@ -341,7 +341,7 @@ def pairwise_distance(
     """Return the p-norm of `x1 - x2 + eps` along the last axis.
 
     `x1` and `x2` have shape (N, D), or shapes that broadcast; the result has shape (N,), or (N, 1)
-    with `keepdim`. `eps` keeps the derivative finite where both are equal.
+    with `keepdim`. `eps` moves equal inputs away from 0, where the norm is not differentiable.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.pairwise_distance(tg.tensor([[3.0, 4.0]]), tg.zeros(1, 2))

@@ -279,9 +279,9 @@ class SequentialLR(_Composite):
     """Runs schedulers one after the other; number i + 1 starts at epoch milestones[i].
 
     Each starts at its epoch 0 with the initial learning rates, but `MultiplicativeLR` with the
-    current ones. Raises `ValueError` for no
-    schedulers, one of another optimizer or a `ReduceLROnPlateau`, or unless there is one milestone
-    less than schedulers, in ascending order; `TypeError` for something other than a scheduler.
+    current ones. Raises `ValueError` for no schedulers, one of another optimizer or a
+    `ReduceLROnPlateau`, or unless there is one milestone less than schedulers, in ascending order;
+    `TypeError` for something other than a scheduler.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
@@ -347,7 +347,10 @@ class SequentialLR(_Composite):
 
 
 class ChainedScheduler(_Composite):
-    """Takes a step of all its schedulers at once, so that their factors multiply.
+    """Takes a step of each of its schedulers, in order.
+
+    Factors by which they multiply the current rates combine. A scheduler that computes rates from
+    the initial ones, such as `LambdaLR` or `CyclicLR`, overrides those before it.
 
     Raises `ValueError` for no schedulers, one of another optimizer or a `ReduceLROnPlateau`;
     `TypeError` for something other than a scheduler.

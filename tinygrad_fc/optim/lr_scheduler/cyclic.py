@@ -130,8 +130,9 @@ class CyclicLR(LRScheduler):
     "iterations") (Smith, 2017). With `cycle_momentum`, the momentum, or the first of the betas,
     changes inversely, from `max_momentum` to `base_momentum` and back.
 
-    Raises `ValueError` for another mode, sizes not above 0, lists without one value per group, or
-    an optimizer without the option `momentum` or `betas`; `TypeError` as `LRScheduler` does.
+    Raises `ValueError` for another mode, sizes not above 0, lists without one value per group, or,
+    with `cycle_momentum`, an optimizer without the option `momentum` or `betas`; `TypeError` as
+    `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
@@ -230,8 +231,9 @@ class OneCycleLR(LRScheduler):
     `max_momentum` and `base_momentum`.
 
     Raises `ValueError` for counts that are not integers of at least 1, pct_start not between 0 and
-    1, lists without one value per group, an optimizer without the option `momentum` or `betas`, and
-    a step after the last; otherwise as `LRScheduler` does.
+    1, lists without one value per group, more than `total_steps` calls of `step`, and, with
+    `cycle_momentum`, an optimizer without the option `momentum` or `betas`; otherwise as
+    `LRScheduler` does.
 
     >>> import tinygrad_fc as tg
     >>> optimizer = tg.optim.Adam([tg.ones(1, requires_grad=True)])
