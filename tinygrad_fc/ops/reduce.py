@@ -1,7 +1,8 @@
 """Reductions, softmax, cumulative sums and products.
 
-`axis` is None, an int or a tuple of ints. The rules of `prod` and `cumprod` do not divide, so that
-derivatives of every order are correct also for elements equal to 0.
+`axis` is None, an int or a tuple of ints; of `cumsum` and `cumprod` it is an int. The rules of
+`prod` and `cumprod` do not divide, so that derivatives of every order are correct also for elements
+equal to 0.
 """
 
 from __future__ import annotations

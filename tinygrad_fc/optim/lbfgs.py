@@ -31,8 +31,8 @@ class LBFGS(Optimizer):
     sum |g|) * lr; with `line_search_fn="strong_wolfe"` a line search chooses t (Nocedal and Wright,
     2006, algorithms 3.5 and 3.6). It ends when all |g| are at most `tolerance_grad`; when a step,
     the change of the loss or -g @ d is below `tolerance_change`; and after `max_eval` calls of
-    `closure` (1.25 * max_iter by default, at least 2; a line search may make one more). There is
-    one group of parameters; `state` of the first parameter holds the state of all.
+    `closure` (1.25 * max_iter by default; the first step or a line search may make one more). There
+    is one group of parameters; `state` of the first parameter holds the state of all.
 
     Raises `ValueError` if lr is negative or not finite, a count is not an integer of at least 1, a
     tolerance is not finite or the line search unknown, and as `Optimizer` does.
