@@ -325,7 +325,7 @@ WITHOUT_RULE = {
     "np.diff": (np.diff, lambda x: (x,)),
     "np.percentile": (np.percentile, lambda x: (x, 50)),
     "np.histogram": (np.histogram, lambda x: (x,)),
-    "np.cbrt": (np.cbrt, lambda x: (x,)),
+    "np.spacing": (np.spacing, lambda x: (x,)),
     "np.heaviside": (np.heaviside, lambda x: (x, 0.5)),
     "np.divmod": (np.divmod, lambda x: (x, 2.0)),
     "np.modf": (np.modf, lambda x: (x,)),
@@ -355,7 +355,7 @@ def test_a_function_without_a_rule_raises_with_the_code_that_adds_one(name: str,
 
 
 @pytest.mark.parametrize(
-    "name", ["np.convolve", "np.cbrt", "np.heaviside", "np.multiply.outer", "np.linalg.pinv"]
+    "name", ["np.convolve", "np.spacing", "np.heaviside", "np.multiply.outer", "np.linalg.pinv"]
 )
 def test_the_code_in_the_message_adds_a_rule(name: str):
     function, arguments = WITHOUT_RULE[name]

@@ -15,8 +15,9 @@ from tinygrad_fc.utils.data import DataLoader, TensorDataset
 if TYPE_CHECKING:
     from pathlib import Path
 
-OPTIMIZERS: dict[str, Any] = {
-    **{name: {} for name in ("Adadelta", "Adam", "Adamax", "ASGD", "NAdam", "RAdam", "Rprop")},
+OPTIMIZERS = [name for name in tg.optim.__all__ if name not in ("Optimizer", "lr_scheduler")]
+# Options other than the defaults.
+OPTIONS: dict[str, Any] = {
     "SGD": {"lr": 0.05, "momentum": 0.9, "nesterov": True},
     "AdamW": {"lr": 0.01, "amsgrad": True},
     "RMSprop": {"lr": 0.01, "centered": True, "momentum": 0.9},
@@ -52,7 +53,7 @@ class Training:
         tg.manual_seed(0)
         self.model = tg.nn.Sequential(tg.nn.Linear(3, 4), tg.nn.Tanh(), tg.nn.Linear(4, 1))
         make = getattr(tg.optim, optimizer)
-        self.optimizer = make(self.model.parameters(), **OPTIMIZERS[optimizer])
+        self.optimizer = make(self.model.parameters(), **OPTIONS.get(optimizer, {}))
         self.scheduler = SCHEDULERS[scheduler](self.optimizer)
 
     def epochs(self, count: int) -> list[bytes]:
@@ -118,6 +119,5 @@ def test_training_resumes_with_every_scheduler(scheduler: str, tmp_path: Path):
     assert_resumes("Adam", scheduler, tmp_path / "checkpoint")
 
 
-def test_all_optimizers_and_schedulers_are_tested():
-    assert {*OPTIMIZERS, "Optimizer", "lr_scheduler"} == set(tg.optim.__all__)
+def test_all_schedulers_are_tested():
     assert {*SCHEDULERS, "LRScheduler"} == set(lrs.__all__)
