@@ -61,11 +61,11 @@ def _limits(*limits: float) -> dict[str, float]:
 
 
 RATIOS: dict[str, tuple[tuple[str, ...], str]] = {
-    "eager / NumPy": (("eager",), "NumPy"),
-    "eager / PyTorch": (("eager",), "PyTorch"),
-    "NumPy backend / NumPy": (("compiled, NumPy",), "NumPy"),
-    "Numba backend / NumPy": (("compiled, Numba",), "NumPy"),
-    "better backend / JAX": (("compiled, NumPy", "compiled, Numba"), "JAX"),
+    "eager / hand-written NumPy": (("eager",), "hand-written NumPy"),
+    "eager / PyTorch eager": (("eager",), "PyTorch eager"),
+    "compiled (NumPy) / hand-written NumPy": (("compiled (NumPy)",), "hand-written NumPy"),
+    "compiled (Numba) / hand-written NumPy": (("compiled (Numba)",), "hand-written NumPy"),
+    "the faster of both compiled / JAX jit": (("compiled (NumPy)", "compiled (Numba)"), "JAX jit"),
 }
 """What is compared: contestants of which the fastest counts, and by whose time it is divided."""
 ROWS = (
@@ -238,21 +238,21 @@ def characters(library: ModuleType) -> Contestant:
 
 def contestants(row: Row, libraries: dict[str, ModuleType], *, slow: bool) -> dict[str, Contestant]:
     """Return all that can take part in a row, by name; `slow` ones take minutes to get ready."""
-    entered = {"NumPy": handwritten(row), "eager": pytorch_style(row, tinygrad_fc)}
+    entered = {"hand-written NumPy": handwritten(row), "eager": pytorch_style(row, tinygrad_fc)}
     for backend in ("NumPy", "Numba"):
         if backend == "NumPy" or "numba" in libraries:
             compiled = tinygrad_fc.compile(backend=backend.lower())
-            entered[f"compiled, {backend}"] = pytorch_style(row, tinygrad_fc, compiled)
+            entered[f"compiled ({backend})"] = pytorch_style(row, tinygrad_fc, compiled)
     if "torch" in libraries:
-        entered["PyTorch"] = pytorch_style(row, libraries["torch"])
+        entered["PyTorch eager"] = pytorch_style(row, libraries["torch"])
         if slow:
             entered["torch.compile"] = pytorch_style(
                 row, libraries["torch"], libraries["torch"].compile
             )
     if "jax" in libraries:
-        entered["JAX"] = jax_jit(row, libraries["jax"])
+        entered["JAX jit"] = jax_jit(row, libraries["jax"])
     if row.document:
-        entered["document"] = document(row)
+        entered["handderived.py"] = document(row)
     return entered
 
 

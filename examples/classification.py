@@ -72,13 +72,13 @@ def main() -> None:
     best = run.best_epoch
     run.model.load_state_dict(tg.load(options.checkpoint)["best model"])
     parts: dict[str, Part] = {
-        "to learn from": training,
-        "to validate on": validation,
-        "held out": TensorDataset(test_images, test_labels),
+        "training": training,
+        "validation": validation,
+        "held-out": TensorDataset(test_images, test_labels),
     }
     rows = {
-        f"read right of {len(part)} {what}": f"{evaluate(run.model, part)[1]:.1%}"
-        for what, part in parts.items()
+        f"accuracy on {len(part)} {kind} images": f"{evaluate(run.model, part)[1]:.1%}"
+        for kind, part in parts.items()
     }
     rows |= {
         "epochs": f"{len(run.epochs)}",
@@ -228,7 +228,7 @@ def plot(epochs: list[Epoch], best: int, path: Path) -> None:
     left.set_yscale("log", subs=[])
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter("{x:g}")
-    right.set_ylabel("read right")
+    right.set_ylabel("accuracy")
     right.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     handles, names = left.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=4, frameon=False)

@@ -53,8 +53,8 @@ def main() -> None:
     read = outputs.argmax(axis=1)
     learned = predict(model, train_images).argmax(axis=1) == train_labels
     rows = {
-        f"read right of {len(train_labels)} to learn from": f"{learned.mean():.1%}",
-        f"read right of {len(test_labels)} held out": f"{np.mean(read == test_labels):.1%}",
+        f"accuracy on {len(train_labels)} training images": f"{learned.mean():.1%}",
+        f"accuracy on {len(test_labels)} held-out images": f"{np.mean(read == test_labels):.1%}",
         "mistakes": f"{np.sum(read != test_labels)}",
         "seconds of training": f"{seconds:.1f}",
     }

@@ -96,12 +96,12 @@ def test_digits_draws_its_mistakes(run: Run) -> None:
 
 
 def test_digits_reaches_95_percent_on_held_out_images(run: Run) -> None:
-    assert value(run("digits.py", "--no-plot"), "read right of 450 held out") >= 95
+    assert value(run("digits.py", "--no-plot"), "accuracy on 450 held-out images") >= 95
 
 
 def test_classification_reaches_97_percent_and_stops_early(run: Run) -> None:
     printed = run("classification.py", "--no-plot")
-    assert value(printed, "read right of 450 held out") >= 97.5
+    assert value(printed, "accuracy on 450 held-out images") >= 97.5
     assert value(printed, "epochs") == value(printed, "the best of them") + 20 < 200
     assert value(printed, "learning rate at the end") < 0.003
     saved = tg.load("classification.safetensors")
