@@ -1,7 +1,8 @@
 """A sweep over learning rates and seeds: many small trainings at once, on threads or processes.
 
 Each run fits a small network to a sine. The table has the mean error over the seeds for each
-learning rate. A run that fails is reported with its error, and the others go on.
+learning rate. A run that fails is reported with its error, and the others go on. The example needs
+`pip install -e '.[examples,dask]'`.
 """
 
 import math
@@ -10,12 +11,11 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from dask.distributed import Client, LocalCluster
 from rich.console import Console
 from terminal import parser, results, whole_number
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn, optim, parallel
+from tinygrad_fc import nn, optim
 from tinygrad_fc.nn import functional as F
 
 LEARNING_RATES = (0.001, 0.01, 0.1, 1e200)
@@ -51,6 +51,10 @@ def main() -> None:
         help="worker processes; 0 for threads of this one (default: %(default)s)",
     )
     chosen = options.parse_args()
+    from dask.distributed import Client, LocalCluster
+
+    from tinygrad_fc import parallel
+
     seeds = [chosen.seed + k for k in SEEDS]
     configurations = [(r, s, chosen.epochs) for r, s in product(LEARNING_RATES, seeds)]
     cluster = (

@@ -260,12 +260,17 @@ def test_the_compiled_program_cites_the_formulas_and_learns_the_curve(run: Run) 
     assert value(printed, "faster by") > 0
 
 
-@pytest.mark.parametrize("script", sorted({*DRAWING, "either.py"}))
+LARGE = {"dask", "matplotlib", "numba", "sklearn", "zarr"}
+
+
+@pytest.mark.parametrize(
+    "script", [*DRAWING, "compiled.py", "either.py", "out_of_core.py", "sweep.py"]
+)
 def test_help_does_not_import_large_libraries(script: str) -> None:
     code = (
         f"import runpy, sys; sys.path.insert(0, {str(EXAMPLES)!r}); sys.argv = ['x', '--help']\n"
         f"try: runpy.run_path({str(EXAMPLES / script)!r}, run_name='__main__')\n"
-        "except SystemExit: print({'sklearn', 'matplotlib'} & set(sys.modules))"
+        f"except SystemExit: print({LARGE} & set(sys.modules))"
     )
     done = subprocess.run(  # noqa: S603  of this repository
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
@@ -280,8 +285,8 @@ def test_the_extra_examples_has_all_imported_packages() -> None:
     listed = " ".join([*extras["examples"], *extras["plot"], *extras["testing"]])
     assert "tinygrad-fc[plot,testing]" in listed
     names = {"sklearn": "scikit-learn", "threadpoolctl": "scikit-learn", "numpy": "scikit-learn"}
-    optional = {"dask", "distributed", "zarr"}  # the extra `dask`, which two examples name
-    optional |= {"torch", "scipy", "tinygrad_fc", *(path.stem for path in EXAMPLES.glob("*.py"))}
+    optional = {"dask", "torch", "scipy", "tinygrad_fc"}  # two examples name the extra `dask`
+    optional |= {path.stem for path in EXAMPLES.glob("*.py")}
     for path in EXAMPLES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
