@@ -172,8 +172,8 @@ def functional_call(
     """Return `module(*args, **kwargs)` with other tensors in place of its parameters and buffers.
 
     `parameters_and_buffers` maps names, as in `named_parameters()`, to tensors; the module uses its
-    own tensors for all other names. `args` is a tuple, or the only argument. Raises `KeyError` for
-    a name that the module lacks.
+    own tensors for all other names. A shared parameter is replaced under all its names. `args` is a
+    tuple, the only argument, or None. Raises `KeyError` for a name that the module lacks.
 
     >>> import tinygrad_fc as tg
     >>> layer = tg.nn.Linear(2, 1)
@@ -181,13 +181,22 @@ def functional_call(
     >>> tg.func.functional_call(layer, weights, tg.tensor([1.0, 2.0]))
     tensor([3.])
     """
+    own = dict(module.named_parameters(remove_duplicate=False))
+    own |= module.named_buffers(remove_duplicate=False)
+    unknown = parameters_and_buffers.keys() - own.keys()
+    if unknown:
+        raise KeyError(f"functional_call: the module has no parameter or buffer {min(unknown)!r}")
+    others = {id(own[path]): tensor for path, tensor in parameters_and_buffers.items()}
+    if not isinstance(args, tuple):
+        args = () if args is None else (args,)
     replaced: list[tuple[Any, Any, Any]] = []
     try:
-        for path, tensor in parameters_and_buffers.items():
-            container, key = _container(module, path)
-            replaced.append((container, key, container[key]))
-            container[key] = tensor
-        return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
+        for path, tensor in own.items():
+            if id(tensor) in others:
+                container, key = _container(module, path)
+                replaced.append((container, key, tensor))
+                container[key] = parameters_and_buffers.get(path, others[id(tensor)])
+        return module(*args, **(kwargs or {}))
     finally:
         for container, key, tensor in reversed(replaced):
             container[key] = tensor
@@ -196,14 +205,10 @@ def functional_call(
 def _container(module: Any, path: str) -> tuple[Any, Any]:
     """Return the dict or list that contains the tensor at `path`, and the key of the tensor."""
     inner: Any = module
-    try:
-        for part in path.split("."):
-            container = inner if isinstance(inner, dict | list) else vars(inner)
-            key: Any = int(part) if isinstance(container, list) else part
-            inner = container[key]
-    except (LookupError, TypeError, ValueError):
-        message = f"functional_call: the module has no parameter or buffer {path!r}"
-        raise KeyError(message) from None
+    for part in path.split("."):
+        container = inner if isinstance(inner, dict | list) else vars(inner)
+        key: Any = int(part) if isinstance(container, list) else part
+        inner = container[key]
     return container, key
 
 

@@ -371,3 +371,19 @@ def test_functional_call_replaces_parameters_for_one_call():
     with pytest.raises(KeyError, match=r"no parameter or buffer '0\.nothing'"):
         func.functional_call(model, {"0.nothing": x}, x)
     assert all(p is own[name] for name, p in model.named_parameters())
+
+
+def test_functional_call_replaces_a_shared_parameter_under_all_its_names():
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            self.layers = [nn.Linear(2, 2, bias=False) for _ in range(2)]
+            self.layers[1].weight = self.layers[0].weight
+
+        def forward(self) -> Any:
+            return self.layers[1](self.layers[0](tg.ones(1, 2)))
+
+    model = Tied()
+    for names in (["layers.0.weight"], ["layers.1.weight"], ["layers.0.weight", "layers.1.weight"]):
+        weights = {name: 2 * tg.eye(2) for name in names}
+        assert func.functional_call(model, weights).tolist() == [[4, 4]]
+    assert model.layers[0].weight is model.layers[1].weight
