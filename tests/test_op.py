@@ -134,16 +134,19 @@ class RuleObject:
 
 
 @pytest.mark.usefixtures("_registry_restored")
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_a_wrapper_and_a_callable_object_read_everything(wrapped: bool) -> None:
+@pytest.mark.parametrize("wrapped", ["object", "function", "rule of an op"])
+def test_a_wrapper_and_a_callable_object_read_everything(wrapped: str) -> None:
     def plain(g: Any, _out: Any, _x: Any) -> Any:
         return g
 
-    @functools.wraps(plain)
-    def wrapper(*args: Any) -> Any:
-        return plain(*args) * 2 * args[2]
+    op = tg.op(lambda x: 1 * x, name="same", domain=(real,), rules=(plain,))
+    inner: Any = plain if wrapped == "function" else next(iter(op.rules or ()))
 
-    rule = wrapper if wrapped else RuleObject()
+    @functools.wraps(inner)
+    def wrapper(*args: Any) -> Any:
+        return inner(*args) * 2 * args[2]
+
+    rule = RuleObject() if wrapped == "object" else wrapper
     with pytest.raises(GraphError, match="double needs its argument 0"):
         after_change(rule).backward()
 
@@ -203,6 +206,21 @@ def test_a_forward_may_change_its_own_result() -> None:
     out.sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [1, 1]
+
+
+@pytest.mark.usefixtures("_registry_restored")
+def test_a_forward_that_changes_the_result_of_its_last_call_is_noticed() -> None:
+    buffer = tg.zeros(2)
+
+    def forward(x: Any) -> Any:
+        return buffer.copy_(np.exp(x)).numpy()
+
+    op = tg.op(forward, name="exponential", domain=(real,), rules=(lambda g, out, _x: g * out,))
+    x = tg.zeros(2, requires_grad=True)
+    first = op(x)
+    op(x + 1).sum().backward()
+    with pytest.raises(GraphError, match="exponential needs its result"):
+        first.sum().backward()
 
 
 def test_a_caught_exception_keeps_no_tensor_alive() -> None:

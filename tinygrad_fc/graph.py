@@ -136,7 +136,7 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
         t._settings = settings
         t._seq = seq
         if state.last_change > seq:
-            _discard_own_change(out, arrays)
+            _discount_own_change(out, arrays, seq)
     else:
         t._requires_grad = False
         t._parents = t._args = None
@@ -221,15 +221,16 @@ def _remove_entries(key: int, _: Any, state: Any = state) -> None:  # globals ma
     state.changes.pop(key, None)
 
 
-def _discard_own_change(out: Any, arrays: Sequence[Any]) -> None:
-    """Remove the change of `out` that its own forward function recorded.
+def _discount_own_change(out: Any, arrays: Sequence[Any], seq: int) -> None:
+    """Date the change of `out` that its own forward function recorded to the call, `seq`.
 
     A forward function may fill its result by in-place tensor operations, which record a change:
-    that is no change after the call. If `out` aliases an argument, the argument has changed too.
+    that is no change after the call, but one of earlier results that share the memory. If `out`
+    aliases an argument, the argument has changed too.
     """
     key = id(owner(out))
-    if key not in {id(owner(a)) for a in arrays}:
-        state.changes.pop(key, None)
+    if state.changes.get(key, 0) > seq and key not in {id(owner(a)) for a in arrays}:
+        state.changes[key] = seq
 
 
 def _check_unchanged(node: Any) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from contextlib import suppress
 from itertools import count
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, overload
@@ -376,7 +375,7 @@ def op(
                 f"{op_name}: {option} is a tuple of one per argument; got {value!r:.80}"
             )
     if rules is not None:
-        rules = tuple(r and _with_readonly_arrays(op_name, i, r) for i, r in enumerate(rules))
+        rules = tuple(r and _ReadOnlyRule(op_name, i, r) for i, r in enumerate(rules))
     registered = _register(
         function,
         forward=forward or function,
@@ -429,25 +428,24 @@ def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
     )
 
 
-def _with_readonly_arrays(name: str, i: int, rule: Rule) -> Rule:
-    """Return `rule` called with read-only views: a change in place raises an error."""
+class _ReadOnlyRule:
+    """A rule called with read-only views: a change in place raises an error."""
 
-    @functools.wraps(rule)
-    def wrapper(*arrays: Any, **settings: Any) -> Any:
+    __slots__ = ("__wrapped__", "i", "name")
+
+    def __init__(self, name: str, i: int, rule: Rule) -> None:
+        self.name, self.i, self.__wrapped__ = name, i, rule
+
+    def __call__(self, *arrays: Any, **settings: Any) -> Any:
         try:
-            return rule(*map(readonly, arrays), **settings)
+            return self.__wrapped__(*map(readonly, arrays), **settings)
         except ValueError as error:
             if "read-only" not in str(error):
                 raise
             raise GraphError(
-                f"the rule of {name} for argument {i} changes an array in place that other rules "
-                "need. Write `g = g * 2` for `g *= 2`."
+                f"the rule of {self.name} for argument {self.i} changes an array in place that "
+                "other rules need. Write `g = g * 2` for `g *= 2`."
             ) from error
-
-    with suppress(TypeError, ValueError):  # a rule without a signature reads everything
-        signature = inspect.signature(rule, follow_wrapped=False)
-        wrapper.__signature__ = signature  # type: ignore[attr-defined]
-    return wrapper
 
 
 def no_rule_error(function: Any, count: int = 1) -> NoRuleError:
@@ -484,6 +482,8 @@ def positional(function: Any) -> tuple[tuple[str, ...], str]:
 
     A wrapper's own signature counts, since it may read more than the function that it wraps.
     """
+    if isinstance(function, _ReadOnlyRule):
+        return positional(function.__wrapped__)
     if isinstance(function, functools.partial):
         names, rest = positional(function.func)
         return names[len(function.args) :], rest
