@@ -234,6 +234,10 @@ def test_a_caught_exception_keeps_no_tensor_alive() -> None:
         lambda x: x.add_(tg.ones(5)),
         lambda x: x.backward(),
         lambda x: tg.kron(x, "a"),
+        lambda x: x.clamp(),
+        lambda x: x.topk("a"),
+        lambda x: x.size(5),
+        lambda x: tg.quantile(x, 3.0),
     ]
     gc.disable()
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -171,3 +173,17 @@ def test_backward_hooks_with_second_derivatives():
     t = np.tanh(x.detach().numpy())
     close(x.grad.numpy(), -2 * t * (1 - t * t))
     assert seen[0].requires_grad
+
+
+def test_a_backward_hook_keeps_no_input_alive():
+    layer = nn.Tanh()
+    layer.register_full_backward_hook(lambda *_: None)
+    x = tg.ones(3, requires_grad=True)
+    alive = weakref.ref(x)
+    gc.disable()
+    try:
+        layer(x).sum().backward()
+        del x
+        assert alive() is None
+    finally:
+        gc.enable()

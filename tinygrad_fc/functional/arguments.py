@@ -153,9 +153,8 @@ def accepts_arrays(function: F) -> F:
         except runtime_error:
             raise
         except foreign as error:
-            traceback = error.__traceback__
             # Without an inner frame, the arguments do not fit the signature.
-            if traceback is None or traceback.tb_next is None:
+            if error.__traceback__ is None or error.__traceback__.tb_next is None:
                 raise
             raise translated(function, error) from error
 

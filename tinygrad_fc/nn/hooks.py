@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinygrad_fc.graph import Node
@@ -10,6 +11,7 @@ from tinygrad_fc.tensor import RemovableHandle
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tinygrad_fc.autograd.function import Function
     from tinygrad_fc.nn.module import Module
 
 
@@ -130,26 +132,36 @@ def _with_backward(
 
     `callback` gets and returns one gradient per value, None for a value that does not require grad.
     """
-    from tinygrad_fc.autograd.function import Function  # noqa: PLC0415  not loaded by training
-
     positions = [k for k, v in enumerate(values) if isinstance(v, Node) and v._requires_grad]
+    if not positions:
+        return values
+    count = len(values)
+
+    def backward(gradients: tuple[Any, ...]) -> tuple[Any, ...]:
+        by_position = dict(zip(positions, gradients, strict=True))
+        result = callback(tuple(by_position.get(k) for k in range(count)))
+        return tuple(result[k] for k in positions)
+
+    watched = list(values)
+    results = _identity().apply(backward, *[values[k] for k in positions])
+    for k, t in zip(positions, results, strict=True):
+        watched[k] = t
+    return tuple(watched)
+
+
+@cache
+def _identity() -> type[Function]:
+    """Return the identity op with a callback as its backward, one class for all calls."""
+    from tinygrad_fc.autograd.function import Function  # noqa: PLC0415  not loaded by training
 
     class Identity(Function):
         @staticmethod
-        def forward(ctx: Any, *tensors: Any) -> Any:
-            del ctx
+        def forward(ctx: Any, callback: Any, *tensors: Any) -> Any:
+            ctx.callback = callback
             return tensors
 
         @staticmethod
         def backward(ctx: Any, *gradients: Any) -> Any:
-            del ctx
-            by_position = dict(zip(positions, gradients, strict=True))
-            result = callback(tuple(by_position.get(k) for k in range(len(values))))
-            return tuple(result[k] for k in positions)
+            return None, *ctx.callback(gradients)
 
-    if not positions:
-        return values
-    watched = list(values)
-    for k, t in zip(positions, Identity.apply(*[values[k] for k in positions]), strict=True):
-        watched[k] = t
-    return tuple(watched)
+    return Identity
