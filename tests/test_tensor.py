@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import T, arrays, close, gradients, numbers, same, shapes
+from drawing import T, arrays, close, gradients, numbers, same, seeds, shapes
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -299,6 +299,34 @@ def test_gradients_of_a_buffer_filled_in_a_loop():
         out[i] = w[i] * (i + 1)
     out.sum().backward()
     assert w.grad.tolist() == [1, 2, 3]
+
+
+@given(arrays((4,)), arrays((4,)), seeds)
+def test_an_assigned_value_may_depend_on_other_elements(a: Any, b: Any, seed: int):
+    # The recurrence h[i] = tanh(h[i - 1] * w[i]) + x[i], with h as one tensor and as a list.
+    def states(h: Any, w: Any, x: Any) -> Any:
+        for i in range(4):
+            value = ((h[i - 1] if i else 1.0) * w[i]).tanh() + x[i]
+            if isinstance(h, list):
+                h.append(value)
+            else:
+                h[i] = value
+        return tg.stack(h) if isinstance(h, list) else h * 1
+
+    inputs = [T(a), T(b)]
+    expected = gradients(lambda w, x: states([], w, x), inputs, seed)
+    for buffer in (lambda: tg.zeros(4), lambda: tg.eye(2).view(4), lambda: tg.linspace(0, 1, 4)):
+        actual = gradients(lambda w, x, h=buffer: states(h(), w, x), inputs, seed)
+        for gradient, other in zip(actual, expected, strict=True):
+            close(gradient, other)
+
+
+def test_assignment_of_recorded_values_to_integers_is_not_recorded():
+    w = tg.tensor(2.5, requires_grad=True)
+    out = tg.zeros(2, dtype=tg.int64)
+    out[0] = w
+    assert out.tolist() == [2, 0]
+    assert not out.requires_grad
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, -1, slice(1, None), [0, 2]]), st.booleans())))

@@ -6,7 +6,6 @@ old values, its backward pass raises.
 
 from __future__ import annotations
 
-import math
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,7 @@ from tinygrad_fc.functional import linalg as la
 from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import linalg, special
-from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops import index, linalg, special
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +124,8 @@ def _operator(op: Any, symbol: str) -> Any:
 def assign(self: Any, at: Any, value: Any) -> None:
     """Assign `value` to the elements `at`; record that if gradients flow through them."""
     array = _array(value)
+    if self._array.dtype.kind != "f":
+        value = array  # integers and booleans have no gradient
     if _tracked(self, value) and not (self._requires_grad and self.is_leaf):
         _record_assignment(self, at, value)
         return
@@ -145,37 +145,49 @@ def _copy_metadata(source: Any, target: Any) -> None:
         setattr(target, name, getattr(source, name))
 
 
+def _uses_by(value: Any, t: Any) -> tuple[int, list[list[Any]]]:
+    """Return how the graph of `value` uses `t`: its references to the array, and lists of parents.
+
+    Views of the array in this graph count too; they have the old values after the assignment.
+    """
+    array, count, uses = t._array, 0, []
+    views, seen = set[int](), set[int]()
+    nodes: Any = [value] if isinstance(value, Node) else []
+    for node in nodes:
+        arrays = (node._array, *(node._args or ()))
+        views.update(id(a) for a in arrays if getattr(a, "base", None) is array)
+        if node._parents is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        count += sum(a is array for a in node._args)
+        if any(p is t for p in node._parents):
+            uses.append(node._parents)
+        nodes += [p for p in node._parents if p is not None and p is not t and p._seq > t._seq]
+    return count + len(views), uses
+
+
 def _record_assignment(t: Any, at: Any, value: Any) -> None:
     """Make `t` the result of assigning `value` to its elements `at`.
 
-    `t` gets a new array, so no result computed from `t` and no view may refer to the old one. The
-    first operand of `value` is an exception: it is `t[at]` in `t[at] += y`.
+    `t` gets a new array, so nothing but the graph of `value` may refer to the old one: no view, no
+    other result computed from `t`. This graph then refers to a tensor with the old array.
     """
-    part = view = None
-    if isinstance(value, Node) and value._parents:
-        part, view = value._parents[0], value._args[0]  # type: ignore[index]
-    recorded = part is not None and bool(part._parents) and part._parents[0] is t
-    known = recorded + (getattr(view, "base", None) is t._array)
-    if getrefcount(t._array) - known > _OWNED_REFCOUNT or t._array.base is not None:
+    array = t._array
+    references, uses = _uses_by(value, t)
+    shared = array.base is not None and getrefcount(array.base) > _OWNED_REFCOUNT
+    if shared or getrefcount(array) - references > _OWNED_REFCOUNT + 1:
         raise GraphError(
             "x[...] = y would make x a recorded result, and something else refers to x or shares "
             "its memory: a result computed from it, or a view. Assign before x is used, or build "
             "it with stack(), cat() or where()"
         )
-    before = wrap(t._array)
+    before = wrap(array)
     if t._requires_grad:
         _copy_metadata(t, before)
-    if recorded:
-        part._parents[0] = before  # type: ignore[union-attr]
-    positions = np.full(t.shape, -1)  # the last of repeated indices counts and gets the gradient
-    shape = positions[at].shape
-    if not math.prod(shape):
-        return
-    positions[at] = np.arange(math.prod(shape)).reshape(shape)
-    source = value if isinstance(value, Node) else wrap(np.asarray(value, t.dtype))
-    source = record(s.broadcast_to, (source,), {"shape": shape})
-    chosen = record(s.reshape, (source,), {"shape": (-1,)})[np.maximum(positions, 0)]
-    after = record(e.where, (positions >= 0, chosen.to(t.dtype), before), {})
+    value = shape.broadcast_to(value, np.broadcast_to(0, array.shape)[at].shape)
+    after = record(index.index_put, (before, value), {"at": at})
+    for parents in uses:
+        parents[:] = [before if p is t else p for p in parents]
     t._array = after._array
     _copy_metadata(after, t)
 

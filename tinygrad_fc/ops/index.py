@@ -1,4 +1,4 @@
-"""Indexing and its adjoint, which adds values to zeros; the rule of each calls the other."""
+"""Indexing, its adjoint, which adds values to zeros, and assignment to an index."""
 
 from __future__ import annotations
 
@@ -62,6 +62,43 @@ def scatter_add(source: Any, *, at: Any, shape: Any) -> Any:
         out[at] = source
     else:
         np.add.at(out, at, source)
+    return out
+
+
+def _overwritten_rule(g: Any, _out: Any, _x: Any, _values: Any, at: Any) -> Any:
+    return index_put(g, 0.0, at=at)
+
+
+def _assigned_rule(g: Any, _out: Any, _x: Any, _values: Any, at: Any) -> Any:
+    part: Any = getitem(g, at=at)
+    if _cannot_repeat(at):
+        return part
+    order = np.arange(part.size).reshape(part.shape)
+    last = np.zeros(g.shape, int)
+    last[at] = order
+    return np.where(last[at] == order, part, 0)
+
+
+def _row_indices(x: Any, values: Any) -> list[Any]:
+    n, m = len(x), len(values)
+    return [*([slice(m)] if m <= n else []), *([np.arange(m) % n] if n else [])]
+
+
+@define(
+    domain=(real("n", "k"), real("m", "k")),
+    settings={"at": _row_indices},
+    rules=(_overwritten_rule, _assigned_rule),
+)
+def index_put(input: Any, values: Any, *, at: Any) -> Any:
+    """Return `input` with `values`, of the shape of `input[at]`, at the index `at`.
+
+    Of values for the same element, the last counts and gets the gradient.
+
+    >>> index_put(np.array([1.0, 2.0]), 3.0, at=0)
+    array([3., 2.])
+    """
+    out = input.copy()
+    out[at] = values
     return out
 
 
