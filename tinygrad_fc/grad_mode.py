@@ -90,13 +90,11 @@ class _Fixed(Switch):
 
     def __new__(cls, function: Any = None) -> Any:
         self = super().__new__(cls)
-        if function is None:
-            return self
         self.on = cls.setting
-        return self(function)
+        return self if function is None else self(function)
 
-    def __init__(self) -> None:  # `__new__` took the function, if there was one
-        super().__init__(self.setting)
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Leave the arguments to `__new__`."""
 
 
 class no_grad(_Fixed):  # noqa: N801  PyTorch's spelling
@@ -154,13 +152,17 @@ class set_grad_enabled(Switch):  # noqa: N801  PyTorch's spelling
 
 
 class inference_mode(no_grad):  # noqa: N801  PyTorch's spelling
-    """`no_grad` under PyTorch's other name.
+    """`no_grad` under PyTorch's other name; `mode` is a function to decorate, or True.
 
     >>> import tinygrad_fc as tg
     >>> with tg.inference_mode():
     ...     tg.is_grad_enabled()
     False
     """
+
+    def __new__(cls, mode: Any = None) -> Any:
+        """Return a switch, or the decorated function."""
+        return super().__new__(cls, None if mode is True else mode)
 
 
 class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
