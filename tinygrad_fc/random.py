@@ -34,7 +34,6 @@ _FIRST_SEED = 67280421310721
 _SEEDS = range(-(2**63), 2**64)
 # A generator's state: the seed, PCG64's state and increment, and a buffered 32-bit half of a draw.
 _STATE = np.dtype([("seed", "<u8"), ("pcg", "<u8", 4), ("has_half", "<u4"), ("half", "<u4")])
-_LOW = 2**64 - 1
 _seeding = allocate_lock()
 
 
@@ -93,9 +92,7 @@ class Generator:
         bits = self.rng.bit_generator
         with bits.lock:
             state: Any = bits.state
-        words = [
-            half for number in state["state"].values() for half in (number & _LOW, number >> 64)
-        ]
+        words = [half for n in state["state"].values() for half in divmod(n, 2**64)[::-1]]
         packed = np.array([(self._seed, words, state["has_uint32"], state["uinteger"])], _STATE)
         return wrap(packed.view(np.uint8))
 

@@ -85,7 +85,7 @@ _tuple = tuple.__new__  # takes half the time of a call of the class
 class Size(tuple[int, ...]):
     """The shape of a tensor: a tuple with the method `numel`, as PyTorch's.
 
-    >>> Size((2, 3)).numel()
+    >>> Size((4, 2, 3))[1:].numel()
     6
     """
 
@@ -94,6 +94,11 @@ class Size(tuple[int, ...]):
     def numel(self) -> int:
         """Return the number of elements of a tensor of this shape."""
         return math.prod(self)
+
+    def __getitem__(self, at: Any) -> Any:
+        """Return a size, or the shape of a slice of the axes."""
+        part = super().__getitem__(at)
+        return Size(part) if isinstance(at, slice) else part
 
 
 def _operators(op: Op) -> tuple[Operator, Operator]:
@@ -237,7 +242,7 @@ class Tensor(methods.Methods):
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("a 0-d tensor has no length: item() returns its number")
-        return self.shape[0]
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[k] for k in range(len(self)))
@@ -334,10 +339,9 @@ class Tensor(methods.Methods):
                 f".data of shape {array.shape} do not fit the .grad of shape {self._grad.shape}: "
                 "set .grad to None first"
             )
-        record_change(self._array)
-        if array is not self._array:
+        with graph.mutation_lock:
+            record_change(self._array, array)
             self._array = array
-            record_change(array)
 
     def detach(self) -> Tensor:
         """Return a tensor that shares the memory, but does not require grad."""
@@ -685,9 +689,7 @@ def set_printoptions(
     tensor([1.  , 0.33])
     >>> tg.set_printoptions(precision=4)
     """
-    options = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems}
-    options |= {"linewidth": linewidth, "sci_mode": sci_mode}
-    _print_options.update((name, value) for name, value in options.items() if value is not None)
+    _print_options.update({k: value for k, value in locals().items() if value is not None})
 
 
 def text(start: str, t: Any) -> str:
