@@ -22,7 +22,6 @@ from tinygrad_fc.functional.creation import *
 from tinygrad_fc.functional.elementwise import *
 from tinygrad_fc.functional.indexing import *
 from tinygrad_fc.functional.linalg import *
-from tinygrad_fc.functional.linalg import inv, p_norm, thin_svd
 from tinygrad_fc.functional.reduction import *
 from tinygrad_fc.functional.shape import *
 from tinygrad_fc.grad_mode import *
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.serialization import save as save
     from tinygrad_fc.viz.explain import explain as explain
 
-inverse, norm, svd = inv, p_norm, thin_svd  # which `linalg` has under other names
+inverse, norm, svd = linalg.inv, linalg.p_norm, linalg.thin_svd  # other names in `linalg`
 set_default_device = check  # which raises for a GPU
 
 __version__ = "0.1.0"
