@@ -13,7 +13,7 @@ from tinygrad_fc import nn as nn
 from tinygrad_fc import optim as optim
 from tinygrad_fc import random as random
 from tinygrad_fc.device import accelerator as accelerator
-from tinygrad_fc.device import check
+from tinygrad_fc.device import check as _check
 from tinygrad_fc.device import cuda as cuda
 from tinygrad_fc.device import device as device
 from tinygrad_fc.dtypes import *
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.viz.explain import explain as explain
 
 inverse, norm, svd = linalg.inv, linalg.p_norm, linalg.thin_svd  # other names in `linalg`
-set_default_device = check  # which raises for a GPU
+set_default_device = _check  # which raises for a GPU
 
 __version__ = "0.1.0"
 
