@@ -378,15 +378,8 @@ def _is_number(x: Any) -> bool:
     return type(x) in (int, float) or (isinstance(x, Value) and x.is_number)
 
 
-def _dot_text(printer: Printer, x: Value, y: Any) -> str | None:
-    # For single numbers, the signs of zeros differ.
-    matrices = isinstance(y, Value) and len(x.shape) == len(y.shape) == 2
-    return f".dot({printer.text(y)})" if matrices and x.size * y.size > 1 else None
-
-
 _METHODS: dict[Any, Any] = {
     np.dot: lambda printer, x, y: f".dot({printer.text(y)})" if x.shape else None,
-    np.matmul: _dot_text,
     np.reshape: lambda printer, _x, shape: f".reshape({printer.text(shape)})",
     np.transpose: lambda printer, _x, axes: f".transpose({printer.text(axes)})" if axes else ".T",
     operator.getitem: lambda printer, _x, at: f"[{printer.index(at)}]",

@@ -25,10 +25,11 @@ __all__ = ["matmul"]
 
 
 def _matmul(x: Any, y: Any) -> Any:
-    # For two matrices `dot` is the same product at half the cost of the call.
-    if x.__class__ is y.__class__ is np.ndarray and x.ndim == 2 == y.ndim:
+    # For two matrices `dot` is the same product at half the cost of the call; also while tracing,
+    # since the signs of zeros differ in products of single numbers.
+    if x.ndim == 2 == y.ndim:
         try:
-            return x.dot(y)
+            return x.dot(y) if x.__class__ is y.__class__ is np.ndarray else np.dot(x, y)
         except ValueError as error:
             raise ValueError(
                 f"axis 1 of the first has size {x.shape[1]} and axis 0 of the second {y.shape[0]}; "
@@ -42,7 +43,7 @@ def _matmul_left_rule(g: Any, _out: Any, _x: Any, y: Any) -> Any:
         return g[..., None] * y
     if _x.ndim == 1:
         return (y @ g[..., None])[..., 0]
-    return g @ y.swapaxes(-1, -2)
+    return _matmul(g, y.swapaxes(-1, -2))
 
 
 def _matmul_right_rule(g: Any, _out: Any, x: Any, _y: Any) -> Any:
@@ -50,7 +51,7 @@ def _matmul_right_rule(g: Any, _out: Any, x: Any, _y: Any) -> Any:
         return x[:, None] * g[..., None, :] if _y.ndim > 1 else x * g
     if _y.ndim == 1:
         return (g[..., None, :] @ x)[..., 0, :]
-    return x.swapaxes(-1, -2) @ g
+    return _matmul(x.swapaxes(-1, -2), g)
 
 
 @define(
