@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fc.domain import axis, index, indices, real
+from tinygrad_fc.graph import array_of
 from tinygrad_fc.op import define
 
 BASIC = (int, slice, type(None), type(...), np.integer)
@@ -73,8 +75,9 @@ def _assigned_rule(g: Any, _out: Any, _x: Any, _values: Any, at: Any) -> Any:
     part: Any = getitem(g, at=at)
     if _cannot_repeat(at):
         return part
-    order = np.arange(part.size).reshape(part.shape)
-    last = np.zeros(g.shape, int)
+    like = array_of(g)
+    order = np.arange(math.prod(part.shape), like=like).reshape(part.shape)
+    last = np.zeros(g.shape, np.int64, like=like)
     last[at] = order
     return np.where(last[at] == order, part, 0)
 
