@@ -221,9 +221,9 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     on a value, `item()`, printing, clocks, files, iterators, random numbers of other libraries, and
     a name or container that the function changes are refused; a tensor kept elsewhere is unusable.
     Anything else is as it was at the trace, like under `jax.jit`: what `getattr` with a computed
-    name, `__slots__` or other installed packages yield is not compared. Results are arrays of their
-    own and require no grad, but a tensor that is returned as it is; floating-point warnings are not
-    given.
+    name, `__slots__` or other installed packages yield is not compared. Results are new arrays and
+    require no grad, except a tensor that the function returns unchanged; floating-point warnings
+    are not given.
 
     `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
     stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache

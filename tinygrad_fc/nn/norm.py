@@ -303,9 +303,10 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """Set elements to 0 with probability `p` in training: `nn.functional.dropout`.
+    """Set elements to 0 with probability `p` in training, and multiply the others by 1 / (1 - p).
 
-    Raises `ValueError` for `p` outside [0, 1]. Srivastava et al. (2014).
+    `nn.functional.dropout` as a module. Raises `ValueError` for `p` outside [0, 1]. Srivastava et
+    al. (2014).
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Dropout(p=0.2).eval()(tg.ones(2))

@@ -65,9 +65,9 @@ def save(obj: Any, f: Any) -> None:
     >>> import io
     >>> import tinygrad_fc as tg
     >>> file = io.BytesIO()
-    >>> save({"model": tg.nn.Linear(2, 1).state_dict(), "epoch": 3}, file)
+    >>> tg.save({"model": tg.nn.Linear(2, 1).state_dict(), "epoch": 3}, file)
     >>> _ = file.seek(0)
-    >>> load(file)["epoch"]
+    >>> tg.load(file)["epoch"]
     3
     """
     arrays, metadata = _pack(obj)
@@ -91,7 +91,8 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) 
     format, or has a dtype that NumPy lacks; `OSError` if the file cannot be opened.
 
     >>> import io
-    >>> load(io.BytesIO(b"no tensors"))
+    >>> import tinygrad_fc as tg
+    >>> tg.load(io.BytesIO(b"no tensors"))
     Traceback (most recent call last):
         ...
     tinygrad_fc.serialization.safetensors.FormatError: not a safetensors file: its header would ...

@@ -59,6 +59,7 @@ class DataLoader(Generic[T_co]):
 
     Raises `ValueError` for options that contradict each other, and for a `batch_size` below 1.
 
+    >>> from tinygrad_fc.utils.data import DataLoader, TensorDataset
     >>> loader = DataLoader(TensorDataset([[1.0], [2.0], [3.0]], [0, 1, 1]), batch_size=2)
     >>> for x, y in loader:
     ...     print(x.tolist(), y.tolist())
