@@ -164,7 +164,7 @@ def test_several_arguments_and_directions() -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=4))
 def test_steps_are_powers_of_two_within_the_room(numbers: list[float]) -> None:
-    far = numerical.room(np.array(numbers))
+    far = numerical.longest_steps(np.array(numbers))
     step = numerical.power_of_two(far)
     assert (step <= far).all()
     assert (np.frexp(step)[0] == 0.5).all()

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
 from tinygrad_fc.autograd.functional import gradients
-from tinygrad_fc.autograd.numerical import derivatives, power_of_two, room
+from tinygrad_fc.autograd.numerical import derivatives, longest_steps, power_of_two
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import Node, wrap
 
@@ -60,7 +60,7 @@ class _Check(NamedTuple):
             outputs = self.call(k, replacement)[1]
             return np.concatenate([outputs[m]._array.reshape(-1) for m in tracked])
 
-        steps = power_of_two(room(array))
+        steps = power_of_two(longest_steps(array))
         ones = np.eye(array.size).reshape(array.size, *array.shape)
         entries = derivatives(value, [([array], [one * steps]) for one in ones])
         columns = [(d.value / h, d.error / h) for d, h in zip(entries, steps.flat, strict=True)]

@@ -153,7 +153,7 @@ def derivatives(
     """Return the derivatives along several lines, measured together to save time."""
 
     def together(*arrays: Array) -> Array:
-        return np.concatenate([f(*each) for each in zip(*arrays, strict=True)])
+        return np.concatenate([f(*point) for point in zip(*arrays, strict=True)])
 
     results: list[Derivative] = []
     size = sum(x.size for x in lines[0][0]) if lines else 1
@@ -168,7 +168,7 @@ def derivatives(
     return results
 
 
-def room(x: Array) -> Array:
+def longest_steps(x: Array) -> Array:
     """Return the longest step of each element of `x`: its size, or the largest size if it is 0."""
     size = np.abs(x)
     return np.asarray(np.where(size == 0, size.max(initial=0) or 1.0, size))

@@ -75,7 +75,7 @@ class _Arrays:
         self.known[k] = array
         changing = [self.known[j] for j in self.changed if self.known[j] is not None]
         record_change(*changing)
-        self.owners[:] = [id(owner(each)) for each in changing]
+        self.owners[:] = [id(owner(array)) for array in changing]
         return True
 
 
@@ -103,12 +103,12 @@ class _Writer:
         body = "".join(f"    {line}\n" for line in self.lines)
         return f"def call(args, kwargs, kernel=kernel):\n{body}"
 
-    def name(self, thing: Any) -> str:
+    def name(self, value: Any) -> str:
         """Return the name that the function has for an object."""
-        if id(thing) not in self.names:
-            self.names[id(thing)] = name = f"v{len(self.names)}"
-            self.bound[name] = thing
-        return self.names[id(thing)]
+        if id(value) not in self.names:
+            self.names[id(value)] = name = f"v{len(self.names)}"
+            self.bound[name] = value
+        return self.names[id(value)]
 
     def unless(self, condition: str) -> None:
         """Write a guard."""

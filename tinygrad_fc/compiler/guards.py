@@ -114,14 +114,14 @@ class Captured:
 
     def follow(self, *objects: Any) -> None:
         """Note what the functions read that are reached, with attributes of `objects`."""
-        for each in objects:
-            self._reach(each)
+        for value in objects:
+            self._reach(value)
         known = (-1, -1)
         while known != (known := (len(self._attributes), len(self._seen))):
             while self._functions:
                 self._follow_function(self._functions.pop())
-            for each in list(self._objects):  # code that came later may read objects from before
-                self._follow_object(each)
+            for value in list(self._objects):  # code that came later may read objects from before
+                self._follow_object(value)
 
     def _follow_function(self, function: Any) -> None:
         if isinstance(function, MethodType):
@@ -144,8 +144,8 @@ class Captured:
 
     def watch_module(self, module: Module) -> None:
         """Note the attributes of a module that is called, and of those below it."""
-        for each in Module.modules(module):
-            kind, attributes = type(each), vars(each)
+        for inner in Module.modules(module):
+            kind, attributes = type(inner), vars(inner)
             if self.watch(attributes, f"an attribute of a {kind.__name__}"):
                 for item in (kind, kind.forward, *attributes.values()):
                     self._reach(item)
@@ -183,8 +183,8 @@ class Captured:
         elif isinstance(value, list | dict | set | tuple | np.ndarray | np.random.Generator):
             items = contents(value)
             if len(items) <= _MANY and depth and self.watch(value):
-                for each in items:
-                    self._reach(each, depth - 1)
+                for item in items:
+                    self._reach(item, depth - 1)
         elif isinstance(value, Module) and hasattr(value, "__getitem__"):  # a list of modules
             self.watch_module(value)
         elif hasattr(value, "__dict__") and id(value) not in self._seen and _is_users_object(value):

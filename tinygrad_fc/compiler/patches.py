@@ -103,8 +103,8 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
 def _optimizers(kind: type[Any]) -> Iterator[type[Any]]:
     """Yield the classes of optimizers, of which some define `step`."""
     yield kind
-    for each in kind.__subclasses__():
-        yield from _optimizers(each)
+    for subclass in kind.__subclasses__():
+        yield from _optimizers(subclass)
 
 
 def _refuse(trace: Trace, problem: str, *_: Any, **__: Any) -> None:

@@ -207,7 +207,7 @@ class Trace(ir.Graph):
         """Call a module; note attributes of all modules below it before."""
         if len(self.active) == 1:
             self.roots.append(module)
-            self.paths |= {id(each): path for path, each in module.named_modules()}
+            self.paths |= {id(inner): path for path, inner in module.named_modules()}
         self.captured.watch_module(module)
         self.captured.follow()
         self.active.append(self.paths.get(id(module), ""))

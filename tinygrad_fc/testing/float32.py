@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.numerical import CALM, EPS, room
+from tinygrad_fc.autograd.numerical import CALM, EPS, longest_steps
 from tinygrad_fc.testing.laws import natural_sizes, require_finite
 from tinygrad_fc.testing.report import DiscardError
 from tinygrad_fc.testing.rounding import EPS32, cotangent, distance, roughness, spread
@@ -99,6 +99,6 @@ def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Arr
     rows = zip(case.floats, plain, rounding, *natural_sizes(case, g), strict=True)
     for i, a, r, usual, hidden in rows:
         floor = EPS32 * (64 * usual + 8 * hidden) + 2.0**-100 + shaken * np.abs(a).max(initial=0)
-        floor = floor + lost / np.minimum(room(case.arrays[i]), 1)
+        floor = floor + lost / np.minimum(longest_steps(case.arrays[i]), 1)
         allowed.append(r + floor)
     return allowed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.numerical import CALM, EPS, room
+from tinygrad_fc.autograd.numerical import CALM, EPS, longest_steps
 from tinygrad_fc.testing import rounding as r
 from tinygrad_fc.testing.report import DiscardError, GradientError
 from tinygrad_fc.testing.rule import ordinary, ordinary_point
@@ -186,7 +186,7 @@ def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
     with np.errstate(all="ignore"):
         terms = np.abs(np.asarray(g, float)) * sizes
     total = terms[np.isfinite(terms)].sum()
-    return usual, [total / room(np.asarray(case.arrays[i], float)) for i in case.floats]
+    return usual, [total / longest_steps(np.asarray(case.arrays[i], float)) for i in case.floats]
 
 
 def _ordinary_points(case: Case) -> Iterator[list[Array]]:

@@ -84,7 +84,7 @@ def places(case: Case) -> list[Place]:
 
 def _place(domain: Domain, x: Array) -> Place:
     finite, low, high = np.isfinite(x), x == domain.low, x == domain.high
-    far = n.room(np.where(finite, x, 0))
+    far = n.longest_steps(np.where(finite, x, 0))
     for edge in (domain.low, domain.high, *domain.without):
         if np.isfinite(edge):
             far = np.where(x == edge, far, np.minimum(far, np.abs(x - edge)))
