@@ -358,6 +358,13 @@ def test_the_docstring_is_that_of_the_function(name: str):
     assert inspect.getdoc(function_of(MODULES[name])) in str(inspect.getdoc(MODULES[name]))
 
 
+def test_inputs_may_be_passed_by_name():
+    x, y = tg.ones(3), tg.zeros(3)
+    assert nn.Tanh()(input=x).tolist() == nn.Tanh()(x).tolist()
+    assert nn.LeakyReLU(0.5)(input=-x).tolist() == [-0.5] * 3
+    assert nn.MSELoss(reduction="sum")(input=x, target=y).item() == 3
+
+
 def test_settings_are_checked_by_name_and_number():
     with pytest.raises(TypeError, match=r"ELU\(alpha=1.0, inplace=False\): too many positional"):
         nn.ELU(1.0, False, 3)  # type: ignore[call-arg]  # noqa: FBT003

@@ -234,6 +234,13 @@ def test_repr_of_a_list_counts_repeated_items():
     assert repr(nn.ModuleList()) == "ModuleList()"
 
 
+def test_names_of_constructor_arguments():
+    assert len(nn.ModuleList(modules=[nn.Tanh()])) == 1
+    assert len(nn.ModuleDict(modules={"a": nn.Tanh()})) == 1
+    assert len(nn.ParameterDict(parameters={"a": 1})) == 1
+    assert len(nn.ParameterList(values=[1])) == 1
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["set", "pop", "del"]))))
 def test_a_module_dict_behaves_as_a_dict(steps: list[tuple[str, str]]):
     model: dict[str, nn.Module] = {}

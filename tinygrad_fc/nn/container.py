@@ -249,6 +249,9 @@ class ModuleList(_List[Module]):
     )
     """
 
+    def __init__(self, modules: Iterable[Any] | None = None) -> None:
+        super().__init__(modules)
+
     def _lines(self) -> list[str]:
         lines, start = [], 0
         for text, run in groupby(self, indented):
@@ -321,6 +324,11 @@ class ModuleDict(_Dict[Module]):
     Tanh()
     """
 
+    def __init__(
+        self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None
+    ) -> None:
+        super().__init__(modules)
+
 
 class ParameterDict(_ParameterItems, _Dict[Any]):
     """A dict of parameters; tensors become parameters, other values are stored unchanged.
@@ -332,3 +340,8 @@ class ParameterDict(_ParameterItems, _Dict[Any]):
     >>> tg.nn.ParameterDict({"scale": tg.ones(2)})
     ParameterDict(  (scale): Parameter containing: [float64 of size 2])
     """
+
+    def __init__(
+        self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None
+    ) -> None:
+        super().__init__(parameters)
