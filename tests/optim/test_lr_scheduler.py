@@ -27,7 +27,7 @@ from schedulers_table import (
 )
 
 import tinygrad_fc as tg
-from tinygrad_fc.optim import SGD, Adam, Optimizer, lr_scheduler
+from tinygrad_fc.optim import LBFGS, SGD, Adam, Optimizer, lr_scheduler
 
 if TYPE_CHECKING:
     from tinygrad_fc.optim.lr_scheduler import LRScheduler
@@ -193,7 +193,7 @@ def test_a_step_before_the_optimizers_first_step_warns():
     assert warned[0].filename == __file__
     scheduler.step()  # warns once
     for is_first in (False, True):
-        optimizer = SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+        optimizer = (LBFGS if is_first else SGD)([tg.ones(1, requires_grad=True)], lr=1.0)
         combined = lr_scheduler.ChainedScheduler([lr_scheduler.StepLR(optimizer, 1)])
         if is_first:
             with pytest.warns(UserWarning, match=message):

@@ -49,6 +49,7 @@ class LBFGS(Optimizer):
     (5.0, True)
     """
 
+    has_stepped = False  # its `step` sets it
     ranges: ClassVar[Mapping[str, Range]] = {
         "lr": NON_NEGATIVE,
         **dict.fromkeys(("max_iter", "max_eval", "history_size"), COUNT),

@@ -82,7 +82,8 @@ class Optimizer:
     """
 
     def __init_subclass__(cls) -> None:
-        cls.has_stepped = cls.step is not Optimizer.step
+        if "has_stepped" not in vars(cls):
+            cls.has_stepped = cls.step is not Optimizer.step
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
