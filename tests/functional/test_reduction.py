@@ -272,3 +272,5 @@ def test_quantile_of_nan_is_nan_and_of_no_elements_raises():
         tg.quantile(tg.zeros(0), 0.5)
     with pytest.raises(ValueError, match=r"q must be in \[0, 1\]"):
         tg.quantile(tg.ones(2), 1.5)
+    with pytest.raises(RangeError, match=r"'linaer'\. Its signature is quantile"):
+        tg.quantile(tg.ones(2), 0.5, interpolation="linaer")

@@ -143,6 +143,8 @@ def test_diff_equals_numpy(data: Any, n: int):
         np.diff(a, 1, dim, prepend=a, append=a),
     )
     same(tg.diff(tg.tensor(a > 0), 1, dim), np.diff(a > 0, 1, dim))
+    with pytest.raises(ValueError, match="n is -1, expected at least 0"):
+        tg.diff(tg.tensor(a), -1)
 
 
 def test_aliases():

@@ -160,10 +160,8 @@ def accepts_arrays(function: F) -> F:
 
     called, translated, runtime_error = function.__name__, _translated, RuntimeError
     foreign = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError)
-    code, converters = (
-        function.__code__,
-        {"Tensor": (_tensor, Node), "Sequence[Tensor]": (_sequence, ())},
-    )
+    code = function.__code__
+    converters: Any = {"Tensor": (_tensor, Node), "Sequence[Tensor]": (_sequence, ())}
     tensors: list[tuple[int, str, Any, Any]] = [
         (i, name, *converters[function.__annotations__[name]])
         for i, name in enumerate(code.co_varnames[: code.co_argcount])

@@ -274,7 +274,7 @@ def quantile(
 
     `interpolation` between two elements is "linear", "lower", "higher", "nearest" or "midpoint". A
     quantile is NaN if any element is. Raises `ShapeError` if there are no elements, `ValueError`
-    unless 0 <= q <= 1.
+    unless 0 <= q <= 1, `RangeError` for another interpolation.
 
     >>> import tinygrad_fc as tg
     >>> tg.quantile(tg.tensor([1.0, 2.0, 4.0]), 0.75)
@@ -288,8 +288,9 @@ def quantile(
         raise ShapeError(f"quantile needs elements and q (k,), got shapes {x.shape} and {at.shape}")
     if not np.all((at >= 0) & (at <= 1)):
         raise ValueError(f"quantile: q must be in [0, 1], got {q!r:.60}")
-    rounding = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}
-    position = rounding.get(interpolation, np.positive)(at * (n - 1))
+    rounding: Any = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}
+    rounding |= {"linear": np.positive, "midpoint": np.positive}
+    position = rounding[interpolation](at * (n - 1))
     low, high = np.floor(position).astype(np.intp), np.ceil(position).astype(np.intp)
     weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else position - low
     last = (*(k for k in range(x.ndim) if k != along), along)

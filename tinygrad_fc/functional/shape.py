@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.functional.arguments import as_array, as_shape, normalize_dim
+from tinygrad_fc.functional.arguments import as_array, as_shape, check_argument, normalize_dim
 from tinygrad_fc.graph import Node, wrap
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
@@ -540,12 +540,13 @@ def diff(
 ) -> Tensor:
     """Return the differences of adjacent elements along `dim`, taken `n` times.
 
-    `prepend` and `append` are joined to `input` first.
+    `prepend` and `append` are joined to `input` first. Raises `ValueError` for a negative `n`.
 
     >>> import tinygrad_fc as tg
     >>> tg.diff(tg.tensor([1.0, 4.0, 9.0]))
     tensor([3., 5.])
     """
+    check_argument(n >= 0, "diff", "at least 0", n=n)
     along = normalize_dim(dim, input.ndim, "diff")
     parts = [x for x in (prepend, input, append) if x is not None]
     out = cat(parts, along) if len(parts) > 1 else input
