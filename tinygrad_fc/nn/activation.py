@@ -84,9 +84,10 @@ class FromFunction(Module):
         named = {**dict(zip(self._settings, args, strict=False)), **kwargs}
         settings = [v for name, v in named.items() if name not in self._tensors]
         if any(isinstance(v, Node) for v in (*settings, *args[len(self._settings) :])):
+            call = f"({', '.join('xyz'[: len(args) or 1])})"
             raise TypeError(
                 f"{signature} got a tensor, expected settings. Construct the module first, "
-                f"nn.{type(self).__name__}(...)(x), or {self._function_name}(x)"
+                f"nn.{type(self).__name__}(...){call}, or {self._function_name}{call}"
             )
         try:
             bound = self.__signature__.bind(*args, **kwargs)
