@@ -161,7 +161,7 @@ def test_a_parameter_with_an_underscore_may_change() -> None:
 # Documentation
 
 
-OPS = [op for op in registered_ops() if type(op) is Op and op in builtin_ops]
+OPS = [op for op in registered_ops() if op in builtin_ops]
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

@@ -271,6 +271,8 @@ class Chain(Op):
     inner: Any
 
     def __init__(self, inner: Op, outer: Op) -> None:
+        functools.update_wrapper(self, inner)
+        self.__doc__ = f"Return `{outer.name}` of `{inner.name}`.\n\n    {inner.__doc__}"
         self.function = self
         self.inner, self.outer = inner, outer
         self.domain, self.settings = inner.domain, inner.settings

@@ -346,7 +346,7 @@ def floor_divide(input: Any, other: Any) -> Any:
 
 @define_ufunc(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: divide_no_nan(g, 2 * out),))
 def sqrt(input: Any) -> Any:
-    """Return the square root.
+    """Return the square root `input**0.5`.
 
     >>> import tinygrad_fc as tg
     >>> tg.sqrt(tg.tensor([4.0, 9.0]))
@@ -416,7 +416,7 @@ def expm1(input: Any) -> Any:
 
 @define_ufunc(np.log, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x),))
 def log(input: Any) -> Any:
-    """Return the natural logarithm.
+    """Return the natural logarithm: the `y` with `exp(y) = input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.log(tg.tensor([1.0, 2.0]))
@@ -426,7 +426,7 @@ def log(input: Any) -> Any:
 
 @define_ufunc(np.log2, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN2),))
 def log2(input: Any) -> Any:
-    """Return the logarithm to base 2.
+    """Return the logarithm to base 2, `log(input) / log(2)`.
 
     >>> import tinygrad_fc as tg
     >>> tg.log2(tg.tensor([1.0, 8.0]))
@@ -436,7 +436,7 @@ def log2(input: Any) -> Any:
 
 @define_ufunc(np.log10, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN10),))
 def log10(input: Any) -> Any:
-    """Return the logarithm to base 10.
+    """Return the logarithm to base 10, `log(input) / log(10)`.
 
     >>> import tinygrad_fc as tg
     >>> tg.log10(tg.tensor([1.0, 100.0]))
@@ -561,7 +561,7 @@ def tan(input: Any) -> Any:
     rules=(lambda g, _out, x: divide_no_nan(g, sqrt((1 - x) * (1 + x))),),
 )
 def arcsin(input: Any) -> Any:
-    """Return the inverse sine, in radians.
+    """Return the inverse sine: the angle in [-pi/2, pi/2], in radians, whose sine is `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.asin(tg.tensor([0.0, 1.0]))
@@ -575,7 +575,7 @@ def arcsin(input: Any) -> Any:
     rules=(lambda g, _out, x: -divide_no_nan(g, sqrt((1 - x) * (1 + x))),),
 )
 def arccos(input: Any) -> Any:
-    """Return the inverse cosine, in radians.
+    """Return the inverse cosine: the angle in [0, pi], in radians, whose cosine is `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.acos(tg.tensor([1.0, 0.0]))
@@ -585,7 +585,7 @@ def arccos(input: Any) -> Any:
 
 @define_ufunc(np.arctan, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x * x),))
 def arctan(input: Any) -> Any:
-    """Return the inverse tangent, in radians.
+    """Return the inverse tangent: the angle in (-pi/2, pi/2), in radians, with tangent `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.atan(tg.tensor([0.0, 1.0]))
@@ -599,7 +599,7 @@ def _sinh_rule(g: Any, _out: Any, x: Any) -> Any:
 
 @define_ufunc(np.sinh, overflows=True, domain=(real,), rules=(_sinh_rule,))
 def sinh(input: Any) -> Any:
-    """Return the hyperbolic sine.
+    """Return the hyperbolic sine `(exp(x) - exp(-x)) / 2` of `x = input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.sinh(tg.tensor([0.0, 1.0]))
@@ -611,7 +611,7 @@ def sinh(input: Any) -> Any:
     np.cosh, overflows=True, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, sinh(x)),)
 )
 def cosh(input: Any) -> Any:
-    """Return the hyperbolic cosine.
+    """Return the hyperbolic cosine `(exp(x) + exp(-x)) / 2` of `x = input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.cosh(tg.tensor([0.0, 1.0]))
@@ -621,7 +621,7 @@ def cosh(input: Any) -> Any:
 
 @define_ufunc(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
 def tanh(input: Any) -> Any:
-    """Return the hyperbolic tangent.
+    """Return the hyperbolic tangent `(exp(x) - exp(-x)) / (exp(x) + exp(-x))` of `x = input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tanh(tg.tensor([0.0, 1.0]))
@@ -633,7 +633,7 @@ def tanh(input: Any) -> Any:
     np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),)
 )
 def arcsinh(input: Any) -> Any:
-    """Return the inverse hyperbolic sine.
+    """Return the inverse hyperbolic sine `log(x + sqrt(x**2 + 1))` of `x = input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.asinh(tg.tensor([0.0, 1.0]))
@@ -647,7 +647,7 @@ def arcsinh(input: Any) -> Any:
     rules=(lambda g, _out, x: divide_no_nan(g, sqrt((x - 1) * (x + 1))),),
 )
 def arccosh(input: Any) -> Any:
-    """Return the inverse hyperbolic cosine.
+    """Return the inverse hyperbolic cosine `log(x + sqrt(x**2 - 1))` of `x = input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.acosh(tg.tensor([1.0, 2.0]))
@@ -661,7 +661,7 @@ def arccosh(input: Any) -> Any:
     rules=(lambda g, _out, x: divide_no_nan(g, (1 - x) * (1 + x)),),
 )
 def arctanh(input: Any) -> Any:
-    """Return the inverse hyperbolic tangent.
+    """Return the inverse hyperbolic tangent `log((1 + x) / (1 - x)) / 2` of `x = input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.atanh(tg.tensor([0.0, 0.5]))

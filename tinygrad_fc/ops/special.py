@@ -150,7 +150,7 @@ def _polygamma_rule(g: Any, _out: Any, x: Any, n: int = -1) -> Any:
 @define(domain=(positive,), rules=(_polygamma_rule,))
 @_elementwise
 def lgamma(input: Any) -> Any:
-    """Return the logarithm of the absolute value of the gamma function.
+    """Return `log(abs(gamma(input)))`; the gamma function of an integer n is (n - 1)!.
 
     >>> import tinygrad_fc as tg
     >>> tg.lgamma(tg.tensor([1.0, 4.0]))
