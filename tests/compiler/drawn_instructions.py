@@ -145,7 +145,8 @@ class Drawing:
         """Draw a basic index."""
         parts = (slice(None, None, -1), slice(1, None), slice(None, None, 2), slice(None), 0, -1)
         at = tuple(self.one(parts) if size else slice(None) for size in x.shape)
-        return self.one([at, (*at, None), (..., *at[-1:])])
+        # With ..., since NumPy copies one element otherwise; the tracer adds it, too.
+        return self.one([(*at, ...), (*at, None), (..., *at[-1:])])
 
     def reduce(self) -> Any:
         x = self.value()
@@ -208,11 +209,12 @@ class Drawing:
         x = self.value(lambda v: v.shape and v.dtype != bool)
         at = self.index(x) if self.chance() else self.slices(x)
         if self.chance():
-            return (
-                add_at,
-                (x, at, self.value(lambda v: np.can_cast(v.dtype, x.dtype, "same_kind"))),
-                {},
+            # NumPy crashes where the values have more dimensions than the elements.
+            ndim = len(self.graph.emit(operator.getitem, (x, at)).shape)
+            value = self.value(
+                lambda v: len(v.shape) <= ndim and np.can_cast(v.dtype, x.dtype, "same_kind")
             )
+            return add_at, (x, at, value), {}
         return put, (x, at, self.draw(st.integers(-3, 3))), {}
 
 
