@@ -54,6 +54,15 @@ REDUCTIONS = ("sum", "mean", "amax", "amin", "var", "logsumexp", "prod")
 NUMPY_ONLY: tuple[Callable[[Any, int], Any], ...] = (
     *(lambda x, _: x.sort(dim=-1).values, lambda x, k: x.cumsum(dim=k % x.ndim)),
 )
+
+
+def with_assigned_rows(x: Any, k: int) -> Any:
+    """Return a copy of `x` with new values in some rows, one of them assigned twice."""
+    out, at = x * 1, [k % len(x), 0, 0]
+    out[at] = out[at] * 2 + x[-1]
+    return out
+
+
 VIEWS: tuple[Callable[[Any, int], Any], ...] = (
     *(lambda x, _: x.reshape(-1), lambda x, _: x.unsqueeze(0), lambda x, _: x.squeeze()),
     *(lambda x, _: x.T if x.ndim == 2 else x, lambda x, _: x.flip(tuple(range(x.ndim)))),
@@ -63,7 +72,7 @@ VIEWS: tuple[Callable[[Any, int], Any], ...] = (
     *NUMPY_ONLY,
     *(lambda x, k: x.softmax(dim=k % x.ndim), lambda x, _: x.argmax(dim=-1) + x.sum(dim=-1)),
     lambda x, _: x.gather(0, (x > 0).long() % len(x)),
-    lambda x, k: x.masked_fill(x > k % 2, 0.5),
+    *(lambda x, k: x.masked_fill(x > k % 2, 0.5), with_assigned_rows),
 )
 WRITES: tuple[Callable[[Any, Any, int], Any], ...] = (
     *(lambda s, x, _: s.add_(x), lambda s, x, _: s.mul_(x), lambda s, x, _: s.copy_(x)),

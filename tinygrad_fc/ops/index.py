@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.domain import axis, index, indices, real
 from tinygrad_fc.graph import array_of
 from tinygrad_fc.op import define
@@ -75,9 +76,9 @@ def _assigned_rule(g: Any, _out: Any, _x: Any, _values: Any, at: Any) -> Any:
     part: Any = getitem(g, at=at)
     if _cannot_repeat(at):
         return part
-    like = array_of(g)
-    order = np.arange(math.prod(part.shape), like=like).reshape(part.shape)
-    last = np.zeros(g.shape, np.int64, like=like)
+    like = {"like": array_of(g)} if is_non_numpy_array(array_of(g)) else {}
+    order = np.arange(math.prod(part.shape), **like).reshape(part.shape)
+    last = np.zeros(g.shape, np.int64, **like)
     last[at] = order
     return np.where(last[at] == order, part, 0)
 
