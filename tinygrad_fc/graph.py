@@ -224,9 +224,9 @@ def _remove_entries(key: int, _: Any, state: Any = state) -> None:  # globals ma
 def _discount_own_change(out: Any, arrays: Sequence[Any], seq: int) -> None:
     """Date the change of `out` that its own forward function recorded to the call, `seq`.
 
-    A forward function may fill its result by in-place tensor operations, which record a change:
-    that is no change after the call, but one of earlier results that share the memory. If `out`
-    aliases an argument, the argument has changed too.
+    A forward function may fill its result by in-place tensor operations. They change earlier
+    results in the same memory, but not this one, since the call ends after them. If `out` aliases
+    an argument, the argument has changed too.
     """
     key = id(owner(out))
     if state.changes.get(key, 0) > seq and key not in {id(owner(a)) for a in arrays}:
