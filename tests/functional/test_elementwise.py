@@ -210,3 +210,8 @@ def test_logit_is_the_inverse_of_sigmoid(a: Any):
 
 def test_clip_is_clamp():
     assert tg.clip is tg.clamp
+
+
+def test_tolerances_may_be_tensors_of_one_element():
+    x = tg.tensor([1.0, 2.0])
+    assert tg.isclose(x, x + 0.1, rtol=tg.tensor([0.09])).tolist() == [False, True]

@@ -243,7 +243,7 @@ def isclose(
     """
     if not (rtol >= 0 and atol >= 0):
         raise ShapeError(f"isclose needs tolerances >= 0, got rtol={rtol} and atol={atol}")
-    return c.isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+    return c.isclose(input, other, rtol=float(rtol), atol=float(atol), equal_nan=equal_nan)
 
 
 def allclose(
