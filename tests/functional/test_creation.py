@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import DtypeError, ShapeError
 
 sizes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 
@@ -50,6 +50,11 @@ def test_bernoulli_and_multinomial_are_functions_and_methods():
     assert p.bernoulli().tolist() == tg.bernoulli(p).tolist() == [0, 1]
     assert p.multinomial(1).tolist() == tg.multinomial(p, 1).tolist() == [1]
     assert not (p.requires_grad_().bernoulli()).requires_grad
+
+
+def test_an_unknown_setting_is_named_with_the_function():
+    with pytest.raises(DtypeError, match=r"zeros\(\) got an unexpected keyword argument 'dtyp'"):
+        tg.zeros(2, dtyp=np.float32)
 
 
 def test_invalid_shapes_raise():

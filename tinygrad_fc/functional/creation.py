@@ -180,13 +180,14 @@ def filled_by(fill: Callable[..., Any]) -> Callable[[Any], Callable[..., Tensor]
             fill(array, **settings)
             return with_grad(array, requires_grad, device)
 
+        fill.__qualname__ = documented.__name__  # in the error for an unknown setting
         return functools.update_wrapper(create, documented)
 
     return decorate
 
 
 @filled_by(lambda array: array.fill(0))
-def zeros(*size: Any, **settings: Any) -> Any:
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return a tensor of zeros of a shape.
 
     >>> import tinygrad_fc as tg
@@ -196,7 +197,7 @@ def zeros(*size: Any, **settings: Any) -> Any:
 
 
 @filled_by(lambda array: array.fill(1))
-def ones(*size: Any, **settings: Any) -> Any:
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return a tensor of ones of a shape.
 
     >>> import tinygrad_fc as tg
@@ -206,7 +207,7 @@ def ones(*size: Any, **settings: Any) -> Any:
 
 
 @filled_by(lambda array: array.fill(0))
-def empty(*size: Any, **settings: Any) -> Any:
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return a tensor of a shape, to be overwritten; it holds zeros, unlike in PyTorch.
 
     >>> import tinygrad_fc as tg
