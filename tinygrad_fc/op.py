@@ -275,15 +275,10 @@ class Chain(Op):
         self.__doc__ = f"Return `{outer.name}` of `{inner.name}`.\n\n    {inner.__doc__}"
         self.function = self
         self.inner, self.outer = inner, outer
-        self.domain, self.settings = inner.domain, inner.settings
+        self.domain, self.settings, self.rules = inner.domain, inner.settings, inner.rules
         self.name = f"{inner.name} and {outer.name}"
         self.forward = self._forward
         registry[self] = self
-
-    @property
-    def rules(self) -> Any:
-        """The rules of the inner op."""
-        return self.inner.rules
 
     def _forward(self, *arrays: Any) -> Any:
         return self.outer.forward(self.inner.forward(*arrays))

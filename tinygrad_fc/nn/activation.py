@@ -107,7 +107,9 @@ def _forward(function: Callable[..., Any], settings: Sequence[str]) -> Callable[
 
     def forward(self: Module, *inputs: Any, **named_inputs: Any) -> Any:
         attributes = vars(self)
-        return function(*inputs, **named_inputs, **{name: attributes[name] for name in passed})
+        for name in passed:
+            named_inputs[name] = attributes[name]
+        return function(*inputs, **named_inputs)
 
     return forward
 
