@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import interval, real
-from tinygrad_fc.graph import constant_like
+from tinygrad_fc.graph import Node, constant_like
 from tinygrad_fc.op import Chain, Op, VariadicRule, define, without_warnings
 from tinygrad_fc.ops import elementwise
 from tinygrad_fc.ops.elementwise import multiply_no_nan
@@ -26,10 +26,13 @@ __all__ = ["matmul"]
 
 def _matmul(x: Any, y: Any) -> Any:
     # For two matrices `dot` is the same product at half the cost of the call; also while tracing,
-    # since the signs of zeros differ in products of single numbers.
+    # since the signs of zeros differ in products of single numbers. Tensors record the op.
     if x.ndim == 2 == y.ndim:
         try:
-            return x.dot(y) if x.__class__ is y.__class__ is np.ndarray else np.dot(x, y)
+            if x.__class__ is y.__class__ is np.ndarray:
+                return x.dot(y)
+            if not (isinstance(x, Node) or isinstance(y, Node)):
+                return np.dot(x, y)
         except ValueError as error:
             raise ValueError(
                 f"axis 1 of the first has size {x.shape[1]} and axis 0 of the second {y.shape[0]}; "
