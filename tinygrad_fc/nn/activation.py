@@ -102,8 +102,6 @@ class FromFunction(Module):
 
 def _forward(function: Callable[..., Any], settings: Sequence[str]) -> Callable[..., Any]:
     passed = [name for name in settings if name != "inplace"]  # `inplace` has no effect
-    if not passed:
-        return lambda _, *inputs, **named_inputs: function(*inputs, **named_inputs)
 
     def forward(self: Module, *inputs: Any, **named_inputs: Any) -> Any:
         attributes = vars(self)
