@@ -184,7 +184,9 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
     before = wrap(array)
     if t._requires_grad:
         _copy_metadata(t, before)
-    value = shape.broadcast_to(value, array[at].shape)
+    part = array[at].shape
+    if getattr(value, "shape", None) != part:
+        value = shape.broadcast_to(value, part)
     after = record(index.index_put, (before, value), {"at": at})
     for parents in uses:
         parents[:] = [before if p is t else p for p in parents]
