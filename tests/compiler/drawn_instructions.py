@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_fc.compiler.ir import Graph, Program, Value, add_at, cast, leaves, operands, put
+from tinygrad_fc.compiler.ir import (
+    Program,
+    ProgramBuilder,
+    Value,
+    add_at,
+    cast,
+    leaves,
+    operands,
+    put,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +48,7 @@ class Drawing:
     """A program that is being drawn."""
 
     def __init__(self, draw: Any) -> None:
-        self.draw, self.graph = draw, Graph()
+        self.draw, self.graph = draw, ProgramBuilder()
         self.values: list[Value] = []
         for k in range(draw(st.integers(1, 4))):
             array = self.array(self.one(SHAPES), self.one(DTYPES))

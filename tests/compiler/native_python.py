@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import numba_math
-from tinygrad_fc.compiler.numba_printer import Printer
+from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
@@ -64,7 +64,7 @@ NAMES: dict[str, Any] = {
 
 def run(program: Program, inputs: list[Any]) -> tuple[bool, list[Any]]:
     """Return whether the native source of a program does not fit, and its outputs, as Python."""
-    printer = Printer(program)
+    printer = NumbaPrinter(program)
     space: dict[str, Any] = dict(NAMES)
     exec(printer.source, space)  # noqa: S102
     outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]

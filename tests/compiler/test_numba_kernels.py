@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tinygrad_fc.compiler.ir import CompileError, Graph, GuardFailed, Program
+from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program, ProgramBuilder
 
 from .drawn_instructions import arrays_of, programs
 from .interpreter import interpret
@@ -90,7 +90,7 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
     with np.errstate(over="ignore", under="ignore"):
         x = np.concatenate([np.repeat(SPECIAL, len(SPECIAL)), normal]).astype(dtype)
         y = np.concatenate([np.tile(SPECIAL, len(SPECIAL)), normal[::-1]]).astype(dtype)
-    graph = Graph()
+    graph = ProgramBuilder()
     args = graph.input("x", x), graph.input("y", y)
     with np.errstate(all="ignore"):
         for function in ufuncs(1) + ufuncs(2):
@@ -122,7 +122,12 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
 )
 def test_products_are_exact_to_rounding(sizes: Any, turned: Any, seed: int) -> None:
     """Of small and large matrices, stacks and vectors, in one kernel."""
-    rng, graph, arrays, errors = np.random.default_rng(seed), Graph(), list[Any](), list[Any]()
+    rng, graph, arrays, errors = (
+        np.random.default_rng(seed),
+        ProgramBuilder(),
+        list[Any](),
+        list[Any](),
+    )
     shapes = [(3, 4), (70, 40), (300, 3), (2, 3, 50)] * 2
     for k, (shape, n, flipped) in enumerate(zip(shapes, sizes, turned, strict=True)):
         dtype = np.float64 if k < 4 else np.float32
@@ -143,7 +148,7 @@ def test_products_are_exact_to_rounding(sizes: Any, turned: Any, seed: int) -> N
 
 def network(rng: Any, sizes: tuple[int, ...], batch: int, dtype: Any) -> Program:
     """Return a training step that expects a finite loss, which it returns."""
-    graph = Graph()
+    graph = ProgramBuilder()
     x = graph.input("x", rng.standard_normal((batch, sizes[0])).astype(dtype))
     emit, weights, values = graph.emit, [], [x]
     for n, m in pairwise(sizes):
@@ -204,7 +209,7 @@ def test_loops_run_steps_until_one_does_not_fit(
 
 def one_instruction(function: Any, *samples: Any, **kwargs: Any) -> Program:
     """Return a program of one call, with an input for each array and generator."""
-    graph = Graph()
+    graph = ProgramBuilder()
     args = [graph.input(k, x) if isinstance(x, np.ndarray) else x for k, x in enumerate(samples)]
     value = graph.emit(function, tuple(args), kwargs)
     return Program("one", graph.inputs, graph.instructions, outputs=[value])

@@ -3,8 +3,8 @@
 A tour of one training step, from `compile` to the printed line `weight_0 -= rate * weight_0_grad`:
 
 1. `compiled.compile` returns a `Compiled`. Its first call finds no program, and goes to
-   `Compiled._traced`, which calls `trace.trace` (2 to 6), the backend's `build` (7), and `Call`
-   (8).
+   `Compiled._traced`, which calls `trace.trace` (2 to 6), the backend's `build` (7), and
+   `Executable` (8).
 2. `trace.trace` notes the names that the code reads (`guards.Captured`), and runs the function on
    its own tensors, whose `_array` is now a tracer (3). If an optimizer creates state in that run,
    it raises `StateCreatedError`; `_traced` then runs the function as it is, and traces it again.
@@ -13,11 +13,11 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    `float`, in the library's modules take tracers. Reading `weight._array` (`Trace.get_array`,
    `_entered`) makes the weight an input of the program, and yields a `tracer.Tracer`.
 4. The ops run as always. NumPy hands each call on a tracer to `Tracer.__array_ufunc__` or
-   `__array_function__`, and it arrives in `ir.Graph.emit`, which also computes it (`sample`, for
-   shapes and dtypes): a repeated call returns the existing value, small results of constants are
-   constants, x * 1 is x. An instruction of an op knows its op, phase and module (`ir.Origin`, set
-   by `Trace._call`). Where the library branches on a value, `Tracer.__bool__` records what the
-   program has to check: `if loss != loss: raise GuardFailed`.
+   `__array_function__`, and it arrives in `ir.ProgramBuilder.emit`, which also computes it
+   (`sample`, for shapes and dtypes): a repeated call returns the existing value, small results of
+   constants are constants, x * 1 is x. An instruction of an op knows its op, phase and module
+   (`ir.Origin`, set by `Trace._call`). Where the library branches on a value, `Tracer.__bool__`
+   records what the program has to check: `if loss != loss: raise GuardFailed`.
 5. `loss.backward()` is the library's own backward pass; the rules run on tracers, and
    `Trace.set_grad` notes what `.grad` becomes. `Trace.step` puts a tracer for the learning rate
    into the group (`_option`), and runs the optimizer: `rate * g` is one instruction; `array -= ...`
@@ -27,20 +27,21 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    instructions that are needed (`_order`), outputs, and `changes`: each input whose tracer holds
    another value now, with that value. `naming.name_values` adds names (weight_0 for the path
    `0.weight`, z1, y1, d1) and formula numbers.
-7. `numpy_printer.build` writes NumPy source, instruction by instruction (`Printer._write`). The
-   product: `_number` writes `rate = np.array(lr)`, and `rate * weight_0_grad`, which is used once
-   and short, is inlined. The subtraction: `_changed_in_place` finds that it may overwrite weight_0,
-   and `_write_in_place` writes `weight_0 -= rate * weight_0_grad`. `auto`, the default, starts with
-   this, measures Numba beside it, and keeps the faster. For Numba, `numba_plan` makes statements of
-   instructions, `numba_printer` writes them in loops, `numba_math` has functions that the loops
-   call, `numba_backend` compiles, with a cache on disk. `javascript` prints for pages of `viz`.
-8. `call.Call` generates the function that later calls run, and this one too unless it ran in 2:
-   compare the guards, read the inputs, run the kernel, which changes the arrays, set gradients,
+7. `numpy_printer.build` writes NumPy source, instruction by instruction (`NumPyPrinter._write`).
+   The product: `_number` writes `rate = np.array(lr)`, and `rate * weight_0_grad`, which is used
+   once and short, is inlined. The subtraction: `_changed_in_place` finds that it may overwrite
+   weight_0, and `_write_in_place` writes `weight_0 -= rate * weight_0_grad`. `auto`, the default,
+   starts with this, measures Numba beside it, and keeps the faster. For Numba, `numba_lowering`
+   makes statements of instructions, `numba_printer` writes them in loops, `numba_math` has
+   functions that the loops call, `numba_backend` compiles, with a cache on disk. `javascript`
+   prints for pages of `viz`.
+8. `call.Executable` generates the function that later calls run, and this one too unless it ran in
+   2: compare the guards, read the inputs, run the kernel, which changes the arrays, set gradients,
    wrap results. `MISS`, for a guard or `GuardFailed`, leads to the other programs, then back to 1.
    `epoch` runs many steps.
 
 A printer needs `Program` alone; each translates the functions of instructions in its own way
-(`numpy_printer.Printer.expression`, `numba_plan.TEXTS`, `javascript.TABLE`).
+(`numpy_printer.NumPyPrinter.expression`, `numba_lowering.TEXTS`, `javascript.TABLE`).
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _NAMES |= {"MISS": MISS, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
 
 
-class Call:
+class Executable:
     """A traced program with its kernel, to be called with arguments like the function's."""
 
     def __init__(self, traced: Traced, kernel: Any, args: Any, kwargs: Any) -> None:

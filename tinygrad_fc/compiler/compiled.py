@@ -11,7 +11,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.compiler.call import MISS, Call
+from tinygrad_fc.compiler.call import MISS, Executable
 from tinygrad_fc.compiler.epoch import run_epoch
 from tinygrad_fc.compiler.ir import CompileError, flatten, mapped, unflatten
 from tinygrad_fc.compiler.patches import tracing
@@ -50,7 +50,7 @@ class Compiled(Generic[P, R]):
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self.backend = backend
-        self._calls: list[Call] = []
+        self._calls: list[Executable] = []
         self._latest: Any = lambda *_: MISS
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -67,7 +67,7 @@ class Compiled(Generic[P, R]):
         return Compiled, (self._function, self.backend)
 
     def _find_or_trace(self, args: Any, kwargs: Any) -> Any:
-        """Call with a program whose guards hold, or trace a new one."""
+        """Call a program whose guards hold, or trace a new one."""
         # detect_anomaly checks every op; within a trace, the call is part of that trace.
         if tracing() or grad_mode.flags.get() & grad_mode.DETECT_ANOMALY:
             return self._function(*args, **kwargs)
@@ -87,7 +87,7 @@ class Compiled(Generic[P, R]):
         except StateCreatedError:  # once: run this call as it is, and trace again with the state
             result = mapped(_detached, self._function(*args, **kwargs))
             traced = self._trace(args, kwargs)
-        call = Call(traced, _backend(self.backend).build(traced.program), args, kwargs)
+        call = Executable(traced, _backend(self.backend).build(traced.program), args, kwargs)
         count = 1 + sum(c.signature.split(" #")[0] == call.signature for c in self._calls)
         call.signature += f" #{count}" if count > 1 else ""
         self._put_first(call)
@@ -103,7 +103,7 @@ class Compiled(Generic[P, R]):
         # Its guards may fail even for this call, since native code rounds otherwise.
         return self._function(*args, **kwargs) if result is MISS else result
 
-    def _put_first(self, call: Call) -> None:
+    def _put_first(self, call: Executable) -> None:
         others = [other for other in self._calls if other is not call]
         self._calls = [call, *others[: _MAX_PROGRAMS - 1]]
         self._latest = call.call

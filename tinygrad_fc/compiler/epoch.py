@@ -13,7 +13,7 @@ from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import Node, array_of, wrap
 
 if TYPE_CHECKING:
-    from tinygrad_fc.compiler.call import Call
+    from tinygrad_fc.compiler.call import Executable
 
 
 def run_epoch(step: Any, build_loop: Any, order: Any, data: Any) -> Any:
@@ -52,7 +52,7 @@ def _runs(order: Any, count: int) -> list[Any]:
     return [(rows % count).astype(np.intp, casting="same_kind") for rows in runs]
 
 
-def _loop(call: Call, build_loop: Any, rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
+def _loop(call: Executable, build_loop: Any, rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
     """Run steps in one native call; return how many its program fitted, and stacked results."""
     program, traced = call.program, call.traced
     inputs = enumerate(program.inputs)

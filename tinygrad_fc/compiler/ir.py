@@ -2,7 +2,7 @@
 
 A program is a list of instructions without branches. Each is a `Value`: one NumPy function called
 with earlier values. Nothing is changed in place: `x += y` is an addition whose result takes the
-place of x. `Graph.emit` records a call; an equal call returns the same value (common
+place of x. `ProgramBuilder.emit` records a call; an equal call returns the same value (common
 subexpressions), a call with constants alone is computed at once (folding), and a few identities
 of algebra are applied (x * 1, x.T.T, reshape of a reshape).
 """
@@ -279,7 +279,7 @@ def _key(tree: Any) -> str:
     return repr(mapped(lambda x: id(x) if isinstance(x, Value) else (type(x), x), tree))
 
 
-class Graph:
+class ProgramBuilder:
     """The program so far: instructions, inputs and conditions."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from tinygrad_fc.compiler.ir import Value, add_at, cast, item, leaves, operands,
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
-__all__ = ["JavaScript", "print_program"]
+__all__ = ["JavaScriptPrinter", "print_program"]
 
 _UFUNCS = """
     absolute add bitwise_and bitwise_or cos divide equal exp exp2 expm1 greater greater_equal
@@ -67,7 +67,7 @@ REDUCTIONS: dict[Any, str] = {
 }
 
 
-class JavaScript:
+class JavaScriptPrinter:
     """A printed program: its `text`, the `numbers` of values by id, and what has no form there."""
 
     def __init__(self, program: Program) -> None:
@@ -124,6 +124,6 @@ def _name(function: Any) -> str | None:
     return TABLE.get(function)
 
 
-def print_program(program: Program) -> JavaScript:
+def print_program(program: Program) -> JavaScriptPrinter:
     """Return `program` as JavaScript; `missing` names functions that the runtime has not."""
-    return JavaScript(program)
+    return JavaScriptPrinter(program)

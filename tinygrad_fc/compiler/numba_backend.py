@@ -27,8 +27,8 @@ from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import numba_math, numpy_printer
 from tinygrad_fc.compiler.ir import GuardFailed, draw, mapped
-from tinygrad_fc.compiler.numba_plan import Unsupported
-from tinygrad_fc.compiler.numba_printer import Printer
+from tinygrad_fc.compiler.numba_lowering import Unsupported
+from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
@@ -44,7 +44,7 @@ def build(program: Program) -> Any:
 
     Its `source` is the program as NumPy, `native` the text for Numba.
     """
-    printer = Printer(program)
+    printer = NumbaPrinter(program)
     run = _compiled(printer, program.name)
     names = [f"a{k}" for k in range(len(program.inputs))]
     space: dict[str, Any] = {"empty": np.empty, "run": run, "GuardFailed": GuardFailed}
@@ -64,7 +64,7 @@ def build(program: Program) -> Any:
     lines.append(f"    return ({', '.join(results)}{',' * bool(results)})")
     exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
     kernel: Any = space["kernel"]
-    kernel.source, kernel.native = numpy_printer.Printer(program).source(), printer.source
+    kernel.source, kernel.native = numpy_printer.NumPyPrinter(program).source(), printer.source
     return kernel
 
 
@@ -83,7 +83,7 @@ def build_loop(program: Program, rows: frozenset[int]) -> Any:
     """
     if not rows or any(value.function is draw for value in program.instructions):
         return None
-    printer = Printer(program, rows)
+    printer = NumbaPrinter(program, rows)
     run = _compiled(printer, f"an epoch of {program.name}")
 
     def loop(order: Any, done: Any, *arrays: Any) -> tuple[Any, ...]:
@@ -104,7 +104,7 @@ def build_loop(program: Program, rows: frozenset[int]) -> Any:
 # From source to machine code
 
 
-def _compiled(printer: Printer, what: str) -> Any:
+def _compiled(printer: NumbaPrinter, what: str) -> Any:
     """Return the native function of a program."""
     file = _stored(printer.source)
     # Numba looks up the module of what it reads back, so it has to be an existing one.

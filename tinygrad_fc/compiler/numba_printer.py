@@ -1,6 +1,6 @@
 """A program as the source of a function for Numba: loops, products of matrices and tests in order.
 
-Nodes over one shape share loops where they can: values pass from one to the next without memory.
+Statements over one shape share loops where they can; values pass between them without memory.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba.core import types
 
+from tinygrad_fc.compiler.numba_lowering import Lowering, Statement, code, literal, placeholder
 from tinygrad_fc.compiler.numba_math import TYPES
-from tinygrad_fc.compiler.numba_plan import Node, Plan, code, literal, placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,111 +20,113 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program, Value
 
 FUSED = ("elementwise", "reduce")
-"""Kinds of nodes that may share loops with others."""
+"""Kinds of statements that may share loops with others."""
 UNROLLED = 32
 """Terms up to which the sum of a product is the innermost loop."""
 
 
 class Schedule:
-    """Groups of nodes that share loops, in order, and which values are written to which targets.
+    """Groups of statements that share loops, in order, and what is written to which targets.
 
     A target, which is an output or an input that changes, and its value are a pair.
     """
 
-    def __init__(self, plan: Plan, targets: list[tuple[Value, Value]]) -> None:
-        self.plan = plan
-        self.groups: list[list[Node]] = []
-        self.producer: dict[Value, Node] = {}
-        self.readers: dict[Value, list[tuple[Value, Node]]] = {}
-        """By the value in whose memory they read: what they read, and the nodes."""
+    def __init__(self, lowering: Lowering, targets: list[tuple[Value, Value]]) -> None:
+        self.lowering = lowering
+        self.groups: list[list[Statement]] = []
+        self.producer: dict[Value, Statement] = {}
+        self.readers: dict[Value, list[tuple[Value, Statement]]] = {}
+        """By the value in whose memory they read: what they read, and the statements."""
         self.direct: dict[Value, Value] = {}
         """Values that are computed in the memory of a target, and that target."""
-        computed = {node.out for node in plan.nodes}
-        targets = [(t, v if v in computed else plan.copy(v, t.dtype)) for t, v in targets]
-        for node in plan.nodes:
-            self.add(node)
+        computed = {statement.out for statement in lowering.statements}
+        targets = [(t, v if v in computed else lowering.copy(v, t.dtype)) for t, v in targets]
+        for statement in lowering.statements:
+            self.add(statement)
         for target, value in targets:
-            node = self.producer[value]
-            if value not in self.direct and (not target.is_input or self._is_direct(target, node)):
+            statement = self.producer[value]
+            if value not in self.direct and (
+                not target.is_input or self._is_direct(target, statement)
+            ):
                 self.direct[value] = target
             else:
-                plan.update(target, value)
-                self.add(plan.nodes[-1])
+                lowering.update(target, value)
+                self.add(lowering.statements[-1])
 
-    def add(self, node: Node) -> None:
-        """Put a node into the last group over its shape that it can join, or into a new one."""
+    def add(self, statement: Statement) -> None:
+        """Put a statement into the last group over its shape that it can join, or a new one."""
         first = 0
-        for value in node.args:
-            producer = self.producer.get(self.plan.root(value))
+        for value in statement.args:
+            producer = self.producer.get(self.lowering.root(value))
             if producer:
-                passes = self._passes(value, node, producer.group)
+                passes = self._passes(value, statement, producer.group)
                 first = max(first, producer.group + (not passes))
-        fitting = [k for k in range(first, len(self.groups)) if self._fits(node, k)]
+        fitting = [k for k in range(first, len(self.groups)) if self._fits(statement, k)]
         if not fitting:
             self.groups.append([])
-        node.group = fitting[-1] if fitting else len(self.groups) - 1
-        self.groups[node.group].append(node)
-        self.producer[node.out] = node
-        for value in node.args:
-            self.readers.setdefault(self.plan.root(value), []).append((value, node))
+        statement.group = fitting[-1] if fitting else len(self.groups) - 1
+        self.groups[statement.group].append(statement)
+        self.producer[statement.out] = statement
+        for value in statement.args:
+            self.readers.setdefault(self.lowering.root(value), []).append((value, statement))
 
-    def _fits(self, node: Node, number: int) -> bool:
-        """Tell whether a node may share the loops of a group."""
+    def _fits(self, statement: Statement, number: int) -> bool:
+        """Tell whether a statement may share the loops of a group."""
         one = self.groups[number][0]
-        return node.kind in FUSED and one.kind in FUSED and one.shape == node.shape
+        return statement.kind in FUSED and one.kind in FUSED and one.shape == statement.shape
 
-    def _passes(self, value: Value, node: Node, number: int) -> bool:
-        """Tell whether `node` can read a value of a group in its loops, without memory."""
-        if not self._fits(node, number) or (node.at and value is node.args[-1]):
+    def _passes(self, value: Value, statement: Statement, number: int) -> bool:
+        """Tell whether `statement` can read a value of a group in its loops, without memory."""
+        if not self._fits(statement, number) or (statement.at and value is statement.args[-1]):
             return False
-        whole = self.plan.root(value) is value and (value.shape or ()) == node.shape
+        whole = self.lowering.root(value) is value and (value.shape or ()) == statement.shape
         return whole and (value.is_input or self.producer[value].kind == "elementwise")
 
-    def _is_direct(self, target: Value, node: Node) -> bool:
-        """Tell whether a node may compute its value in the memory of an input that changes."""
-        tests = [n.group for n in self.plan.nodes if n.kind == "test" or n.at]
-        later = [(v, n) for v, n in self.readers.get(target, []) if n.group >= node.group]
+    def _is_direct(self, target: Value, statement: Statement) -> bool:
+        """Tell whether a statement may compute its value in the memory of an input that changes."""
+        tests = [n.group for n in self.lowering.statements if n.kind == "test" or n.at]
+        later = [(v, n) for v, n in self.readers.get(target, []) if n.group >= statement.group]
         return (
-            node.kind == "elementwise"
-            and self.plan.where(node.out) == self.plan.where(target)
-            and node.group > max(tests, default=-1)
-            and all(n.group == node.group and self._passes(v, n, n.group) for v, n in later)
+            statement.kind == "elementwise"
+            and self.lowering.where(statement.out) == self.lowering.where(target)
+            and statement.group > max(tests, default=-1)
+            and all(n.group == statement.group and self._passes(v, n, n.group) for v, n in later)
         )
 
     def temporaries(self) -> list[Value]:
         """Return the values that need memory, those that have it elsewhere too."""
         return [
             value
-            for value, node in self.producer.items()
-            if node.kind not in ("elementwise", "test")
-            or any(n.group != node.group for _, n in self.readers.get(value, []))
+            for value, statement in self.producer.items()
+            if statement.kind not in ("elementwise", "test")
+            or any(n.group != statement.group for _, n in self.readers.get(value, []))
         ]
 
 
 class Nest:
     """What is done in the loops of a group: loads, statements and sums, then stores."""
 
-    def __init__(self, printer: Printer, group: list[Node]) -> None:
-        self.printer, self.plan, self.shape = printer, printer.plan, group[0].shape
+    def __init__(self, printer: NumbaPrinter, group: list[Statement]) -> None:
+        self.printer, self.lowering, self.shape = printer, printer.lowering, group[0].shape
         self.axes = self._loops(group)
         self.names: dict[Any, str] = dict(printer.numbers)
         self.body: list[str] = []
         self.stores: list[str] = []
         self.before: list[list[str]] = [[] for _ in (*self.axes, None)]
         self.after: list[list[str]] = [[] for _ in (*self.axes, None)]
-        for node in group:
-            self._add(node)
+        for statement in group:
+            self._add(statement)
 
-    def _loops(self, group: list[Node]) -> list[int]:
+    def _loops(self, group: list[Statement]) -> list[int]:
         """Return the axes of the loops, the outermost first.
 
         Most memory is read from one element to the next. The few terms of a small product are the
         innermost loop, which LLVM unrolls.
         """
-        strides = [self._result(node)[1] for node in group if node.kind != "update"]
-        for node in group:
-            whole = node.args[: -len(node.at) - 1] if node.at else node.args
-            strides += [self.plan.where(value, self.shape)[1] for value in whole]
+        strides = [self._result(statement)[1] for statement in group if statement.kind != "update"]
+        for statement in group:
+            whole = statement.args[: -len(statement.at) - 1] if statement.at else statement.args
+            strides += [self.lowering.where(value, self.shape)[1] for value in whole]
         axes = [k for k, n in enumerate(self.shape) if n != 1]
         inner = max(axes, key=lambda k: (sum(s[k] == 1 for s in strides), k), default=0)
         far = {k: max((abs(s[k]) for s in strides), default=0) for k in axes}
@@ -132,65 +134,70 @@ class Nest:
         last = len(self.shape) - 1 if unrolled else inner
         return sorted(axes, key=lambda k: (k == last, k == inner, -far[k], k))
 
-    def _result(self, node: Node) -> Any:
-        """Return where the result of a node is."""
-        dropped = len(node.shape) > len(node.out.shape or ())
-        return self.plan.where(node.out, self.shape, sorted(node.axes) if dropped else ())
+    def _result(self, statement: Statement) -> Any:
+        """Return where the result of a statement is."""
+        dropped = len(statement.shape) > len(statement.out.shape or ())
+        return self.lowering.where(
+            statement.out, self.shape, sorted(statement.axes) if dropped else ()
+        )
 
-    def _add(self, node: Node) -> None:
-        selected = self._selected(node) if node.at else None
-        texts = [""] * len(node.args)
-        for k, value in enumerate(node.args):
-            if f"{{{k}}}" in node.text:
-                name = self._read(value, selected if value is node.args[-1] else None)
+    def _add(self, statement: Statement) -> None:
+        selected = self._selected(statement) if statement.at else None
+        texts = [""] * len(statement.args)
+        for k, value in enumerate(statement.args):
+            if f"{{{k}}}" in statement.text:
+                name = self._read(value, selected if value is statement.args[-1] else None)
                 texts[k] = f"({name} != 0)" if value.dtype == bool else name
-        text = node.text.format(*texts)
-        if node.kind == "test":
+        text = statement.text.format(*texts)
+        if statement.kind == "test":
             self.body += [f"if {text}:", "    return step"]
-        elif node.kind in ("reduce", "product"):
-            self._reduce(node, text)
-        elif node.kind == "update":
-            self.body.append(f"{self._element(node.args[-1], selected)} = {text}")
+        elif statement.kind in ("reduce", "product"):
+            self._reduce(statement, text)
+        elif statement.kind == "update":
+            self.body.append(f"{self._element(statement.args[-1], selected)} = {text}")
         else:
-            name = self.names[node.out] = f"v{len(self.names)}"
+            name = self.names[statement.out] = f"v{len(self.names)}"
             self.body.append(f"{name} = {text}")
-            if node.out in self.printer.memory:
-                self.stores.append(f"{self._element(node.out)} = {name}")
+            if statement.out in self.printer.memory:
+                self.stores.append(f"{self._element(statement.out)} = {name}")
 
-    def _reduce(self, node: Node, text: str) -> None:
+    def _reduce(self, statement: Statement, text: str) -> None:
         """Add a reduction, in a variable where it is along the innermost loops."""
         axes, start = self.axes, len(self.axes)
-        memory, place = self.printer.place(node.out), self._element(node.out, self._result(node))
-        while start and axes[start - 1] in node.axes:
+        memory, place = (
+            self.printer.place(statement.out),
+            self._element(statement.out, self._result(statement)),
+        )
+        while start and axes[start - 1] in statement.axes:
             start -= 1
-        if start < len(axes) and node.axes.isdisjoint(axes[:start]):
-            self.before[start].append(f"s_{memory} = {node.initial}")
+        if start < len(axes) and statement.axes.isdisjoint(axes[:start]):
+            self.before[start].append(f"s_{memory} = {statement.initial}")
             self.after[start].append(f"{place} = s_{memory}")
             place = f"s_{memory}"
         else:
-            self.before[0].append(f"for k0 in range({math.prod(node.out.shape or ())}):")
-            self.before[0].append(f"    {memory}[k0] = {node.initial}")
-        self.body.append(f"{place} = {node.function.format(place, text)}")
+            self.before[0].append(f"for k0 in range({math.prod(statement.out.shape or ())}):")
+            self.before[0].append(f"    {memory}[k0] = {statement.initial}")
+        self.body.append(f"{place} = {statement.function.format(place, text)}")
 
-    def _selected(self, node: Node) -> Any:
+    def _selected(self, statement: Statement) -> Any:
         """Read index arrays; return where the first of the rows is, and how far from it theirs.
 
         Numbers of rows are checked, but those of constants and batches, which are known to exist.
         """
-        base, count, terms = node.args[-1], len(node.at), []
-        start, strides = self.plan.where(base)
+        base, count, terms = statement.args[-1], len(statement.at), []
+        start, strides = self.lowering.where(base)
         wide = len(self.shape) - len(strides) + count
-        for index, size, stride in zip(node.at, base.shape, strides, strict=False):
-            first, along = self.plan.where(index, self.shape[:wide])
+        for index, size, stride in zip(statement.at, base.shape, strides, strict=False):
+            first, along = self.lowering.where(index, self.shape[:wide])
             name = self._read(index, (first, (*along, *[0] * (len(self.shape) - wide))))
-            if index.function is not placeholder and self.plan.constant(index) is None:
+            if index.function is not placeholder and self.lowering.constant(index) is None:
                 self.body += [f"if ({name} < -{size}) | ({name} >= {size}):", "    return step"]
             terms.append(f"select({name} < 0, i8({name}) + {size}, i8({name})) * {stride}")
         return start, (*[0] * wide, *strides[count:]), *terms
 
     def _element(self, value: Value, where: Any = None) -> str:
         """Return the text of an element in loops."""
-        start, strides, *terms = where or self.plan.where(value, self.shape)
+        start, strides, *terms = where or self.lowering.where(value, self.shape)
         terms += [f"k{k} * {strides[axis]}" for k, axis in enumerate(self.axes) if strides[axis]]
         if value in self.printer.stacks:
             terms.append(f"step * {value.size}")
@@ -198,7 +205,7 @@ class Nest:
 
     def _read(self, value: Value, where: Any = None) -> str:
         """Return the name of an element in loops; load it where that was not done."""
-        root = self.plan.root(value)
+        root = self.lowering.root(value)
         if root in self.names:
             return self.names[root]
         element = self._element(value, where)
@@ -228,7 +235,7 @@ class Argument(NamedTuple):
     value: Any
 
 
-class Printer:
+class NumbaPrinter:
     """Writes `source`, the native function, which runs steps `first` to `last`.
 
     It returns the number of the step that the program does not fit, or `last`. `batches` are the
@@ -241,20 +248,20 @@ class Printer:
         self.numbers: dict[Value, str] = {}
         self.stacks: list[Value] = []
         self._lines: list[str] = []
-        self.plan = Plan(program)
+        self.lowering = Lowering(program)
         inputs = self._inputs(program, batches)
         outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
         targets = [*zip(outputs, program.outputs, strict=True), *program.changes]
         for k in program.returned if batches else ():
             result = placeholder(outputs[k].shape, outputs[k].dtype)
             targets.append((self._stack(result, k), program.outputs[k]))
-        self.schedule = Schedule(self.plan, targets)
+        self.schedule = Schedule(self.lowering, targets)
         for k, value in enumerate(inputs):
             if value.dtype is not None:  # no generator
                 self._argument("input", value, k)
         for k, value in enumerate(outputs):
             self._argument("output", value, k)
-        for value in self.plan.draws:
+        for value in self.lowering.draws:
             self._argument("draw", value, value)
         for value, target in self.schedule.direct.items():
             self.memory[value] = self.memory[target]
@@ -269,15 +276,15 @@ class Printer:
         self.source = "\n".join([*lines, "    return last\n"])
 
     def _inputs(self, program: Program, batches: frozenset[int]) -> list[Value]:
-        """Return the inputs; take whole data sets for batches, and add nodes that select rows."""
+        """Return the inputs, whole data sets for batches, and add statements that select rows."""
         inputs = list(program.inputs)
         for k in batches:
             value = inputs[k]
             whole = inputs[k] = placeholder((2, *value.shape[1:]), value.dtype)
             if not self.stacks:
                 at = self._stack(placeholder(value.shape[:1], np.int64), None)
-            node = Node("elementwise", value, [at, whole], value.shape, "{1}", at=(at,))
-            self.plan.nodes.insert(0, node)
+            statement = Statement("elementwise", value, [at, whole], value.shape, "{1}", at=(at,))
+            self.lowering.statements.insert(0, statement)
         return inputs
 
     # Names and memory
@@ -308,20 +315,20 @@ class Printer:
 
     def place(self, value: Value) -> str:
         """Return the memory that a value is in."""
-        root = self.plan.root(value)
+        root = self.lowering.root(value)
         if root not in self.memory:
-            self._argument("constant", root, np.array(self.plan.constant(root), order="C"))
+            self._argument("constant", root, np.array(self.lowering.constant(root), order="C"))
         return self.memory[root]
 
-    def _group(self, group: list[Node]) -> None:
+    def _group(self, group: list[Statement]) -> None:
         if group[0].kind != "gemm":
             Nest(self, group).write()
             return
-        (node,) = group
-        (x, y), (m, n), dtype = node.args, node.out.shape, node.out.dtype
-        (left, a), (right, b) = self.plan.blas(x), self.plan.blas(y)
+        (statement,) = group
+        (x, y), (m, n), dtype = statement.args, statement.out.shape, statement.out.dtype
+        (left, a), (right, b) = self.lowering.blas(x), self.lowering.blas(y)
         one, zero, shape = literal(1, dtype), literal(0, dtype), f"{m}, {n}, {x.shape[1]}"
         factors = (
             f"101, {left}, {right}, {shape}, {one}, {self.place(x)}, {a}, {self.place(y)}, {b}"
         )
-        self.write([f"gemm_{code(dtype)}({factors}, {zero}, {self.place(node.out)}, {n})"])
+        self.write([f"gemm_{code(dtype)}({factors}, {zero}, {self.place(statement.out)}, {n})"])

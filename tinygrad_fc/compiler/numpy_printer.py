@@ -43,7 +43,7 @@ class Line(NamedTuple):
     text: str
 
 
-class Printer:
+class NumPyPrinter:
     """Writes a program line by line when it is created; `source()` joins the lines.
 
     `bound` are functions and arrays that the source names and does not define.
@@ -419,7 +419,7 @@ def build(program: Program) -> Any:
 
     It has the attribute `source`, as the kernels of all backends.
     """
-    printer = Printer(program)
+    printer = NumPyPrinter(program)
     source, namespace = printer.source(), dict(printer.bound)
     file = f"<compiled {printer.name} {id(namespace):x}>"  # tracebacks show its lines
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)

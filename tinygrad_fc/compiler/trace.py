@@ -69,7 +69,7 @@ def is_inside(node: Any) -> bool:
         return True
 
 
-class Trace(ir.Graph):
+class Trace(ir.ProgramBuilder):
     """What one run of the function reads, computes and changes."""
 
     def __init__(self, captured: Captured) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_fc.compiler.ir import Origin, Program, Value, mapped, operands
 from tinygrad_fc.compiler.javascript import print_program
 from tinygrad_fc.compiler.naming import op_calls
-from tinygrad_fc.compiler.numpy_printer import Printer
+from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
 from tinygrad_fc.viz.expression import Expression
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Lesson:
         self.javascript = print_program(program)
         self.numbers = self.javascript.numbers
         self.arrays = self._run(arguments)
-        self.printer = Printer(program)
+        self.printer = NumPyPrinter(program)
         self.source = self.printer.source().splitlines()
         self.own_lines = self._own_lines()
         self.variables = self._variables()

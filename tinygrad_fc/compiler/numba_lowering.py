@@ -1,7 +1,7 @@
 """A program as statements in loops: what native code does for each instruction, and in which order.
 
-Views vanish into the addresses of what reads them. The other instructions become nodes, each of
-which computes or updates a value that has memory of its own (a root). An operation on numbers is
+Views vanish into the addresses of what reads them. The other instructions become statements, each
+of which computes or updates a value that has memory of its own (a root). An operation on numbers is
 written as Python, with `{0}`, `{1}` for elements that were cast to the types in which NumPy
 computes. Its names are those of `numba_math`.
 """
@@ -98,11 +98,11 @@ def operation(function: Any, dtype: np.dtype[Any]) -> str | None:
     return text
 
 
-# Nodes
+# Statements
 
 
 @dataclass(eq=False)
-class Node:
+class Statement:
     """What computes or updates the value `out` from the values `args`, in loops over `shape`.
 
     `kind` is "elementwise" (written as `text` with an element of each argument), "reduce" (by
@@ -130,11 +130,11 @@ def placeholder(shape: Any, dtype: Any) -> Value:
     return Value(placeholder, (), {}, np.broadcast_to(np.zeros((), dtype), shape or ()))
 
 
-class Plan:
-    """The nodes of a program in order, the memory of its values, and its constants."""
+class Lowering:
+    """The statements of a program in order, the memory of its values, and its constants."""
 
     def __init__(self, program: Program) -> None:
-        self.nodes: list[Node] = []
+        self.statements: list[Statement] = []
         self.draws: list[Value] = []
         self.constants: dict[Value, Any] = {}
         self._memory: dict[Value, tuple[Value, Any]] = {}
@@ -149,10 +149,10 @@ class Plan:
                 self._add(value)
             if value in expected:
                 text = f"{cast('{0}', dtype, BOOLEAN)} != {expected[value]}"
-                self._node("test", placeholder((), bool), [value], value.shape or (), text)
+                self._emit("test", placeholder((), bool), [value], value.shape or (), text)
 
     def _add(self, value: Value) -> None:
-        """Add the nodes of an instruction."""
+        """Add the statements of an instruction."""
         function, inputs = value.function, operands(value)
         if function is ir.draw:
             if not all(v.is_constant for v in inputs[1:]):
@@ -168,10 +168,10 @@ class Plan:
         elif getattr(function, "__name__", "") == "reduce":
             self._reduce(value)
         else:
-            _LOWERED.get(function, Plan._plain)(self, value)
+            _LOWERED.get(function, Lowering._plain)(self, value)
 
-    def _node(self, kind: str, out: Value, args: list[Value], *rest: Any, **more: Any) -> Value:
-        self.nodes.append(Node(kind, out, args, *rest, **more))
+    def _emit(self, kind: str, out: Value, args: list[Value], *rest: Any, **more: Any) -> Value:
+        self.statements.append(Statement(kind, out, args, *rest, **more))
         return out
 
     # Memory
@@ -251,7 +251,7 @@ class Plan:
     def elementwise(self, out: Value, form: str, args: Sequence[Any], *dtypes: Any) -> Value:
         """Add an operation on elements of arguments, cast to `dtypes` or that of the result."""
         text, values = self.text(form, args, dtypes or [out.dtype] * len(args))
-        return self._node("elementwise", out, values, out.shape or (), text)
+        return self._emit("elementwise", out, values, out.shape or (), text)
 
     def copy(self, value: Value, dtype: Any) -> Value:
         """Add a copy of a value, cast to `dtype`, that has memory of its own."""
@@ -301,7 +301,7 @@ class Plan:
             one = "" if len(args) > 1 else f", {literal(1, dtype)}"
             taken = f"add_product({{0}}, {{1}}{one})"
         initial = literal(_first(function, dtype), dtype)
-        return self._node(kind, out, values, shape, text, taken, axes, initial)
+        return self._emit(kind, out, values, shape, text, taken, axes, initial)
 
     def _dot(self, value: Value) -> None:
         x, y = value.args
@@ -316,7 +316,7 @@ class Plan:
         elif value.function is np.vdot or (value.function is np.dot and len(b) > 2):
             raise unsupported(value, f" of shapes {a} and {b}")
         elif _is_large(value) and code(value.dtype) in GEMMS:
-            self._node("gemm", value, [self._packed(v, value.dtype) for v in (x, y)])
+            self._emit("gemm", value, [self._packed(v, value.dtype) for v in (x, y)])
         else:  # as sums over the last axis
             if x.is_input and _is_tall(x):
                 x = self.copy(x, x.dtype)
@@ -349,7 +349,7 @@ class Plan:
 
     def _gather(self, value: Value) -> None:
         at, shape = self._rows(value)
-        self._node("elementwise", value, [*at, value.args[0]], shape, f"{{{len(at)}}}", at=at)
+        self._emit("elementwise", value, [*at, value.args[0]], shape, f"{{{len(at)}}}", at=at)
 
     def _put(self, value: Value) -> None:
         base, at, source = value.args
@@ -368,7 +368,7 @@ class Plan:
         text, values = self.text("{0}", [source], [out.dtype])
         args = [*values, *at, target]
         text = f"np.add({{{len(args) - 1}}}, {text})" if adds else text
-        self._node("update", out, args, shape or target.shape or (), text, at=at)
+        self._emit("update", out, args, shape or target.shape or (), text, at=at)
 
     def _join(self, value: Value) -> None:
         axis, start = value.kwargs.get("axis", 0) % len(value.shape), 0
@@ -392,12 +392,12 @@ class Plan:
 
 
 _LOWERED: dict[Any, Any] = {
-    **dict.fromkeys((np.dot, np.matmul, np.vdot), Plan._dot),
-    **dict.fromkeys((ir.put, ir.add_at), Plan._put),
-    **dict.fromkeys((np.concatenate, np.stack), Plan._join),
-    **dict.fromkeys((np.argmax, np.argmin), Plan._extremum),
-    np.clip: Plan._clip,
-    operator.getitem: Plan._gather,
+    **dict.fromkeys((np.dot, np.matmul, np.vdot), Lowering._dot),
+    **dict.fromkeys((ir.put, ir.add_at), Lowering._put),
+    **dict.fromkeys((np.concatenate, np.stack), Lowering._join),
+    **dict.fromkeys((np.argmax, np.argmin), Lowering._extremum),
+    np.clip: Lowering._clip,
+    operator.getitem: Lowering._gather,
 }
 _REDUCTIONS = (np.add, np.multiply, np.maximum, np.minimum, np.logical_or, np.logical_and)
 
