@@ -1,4 +1,4 @@
-"""Context-local switches: whether calls are recorded, and whether their values are watched.
+"""Context-local switches: whether calls are recorded, their values watched, programs used.
 
 The state is one integer in a `ContextVar`, so that each thread and each async task has its own
 and the recorder reads it once per call. The states that `with` blocks replaced are a linked stack
@@ -19,6 +19,7 @@ __all__ = ["enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_g
 
 RECORD = 1
 DETECT_ANOMALY = 2
+UNCOMPILED = 4
 
 flags: ContextVar[int] = ContextVar("tinygrad_fc_flags", default=RECORD)
 _replaced: ContextVar[tuple[int, Any] | None] = ContextVar("tinygrad_fc_replaced", default=None)
@@ -183,6 +184,12 @@ class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__(check_nan)
+
+
+class uncompiled(Switch):  # noqa: N801  like the others
+    """Run compiled functions as the functions that they were made from."""
+
+    bit = UNCOMPILED
 
 
 def is_grad_enabled() -> bool:

@@ -3,11 +3,14 @@
 All that is known at the trace is a name or a literal of the generated function, so that a call
 costs a few microseconds beside its kernel. For a step of one layer it begins and ends like this:
 
-    def call(args, kwargs, kernel=kernel):
+    def call(args, kwargs, kernel=kernel, due=due):
         if not (len(args) == 2 and not kwargs): return MISS
         ...
         i2 = v17._array
         if not (i2 is known[2] or replaces(2, i2)): return MISS
+        if (number := next(due)) and (outputs := check(number, ...)) is not None:
+            r0, r1, = outputs
+            return wrap(r1)
         try: r0, r1, = silent.call(kernel, x0, x1, i2, i3)
         except GuardFailed: return MISS
         v17._grad = wrap(r0)
@@ -17,14 +20,17 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from types import CellType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fc import grad_mode
+from tinygrad_fc.compiler import numpy_printer
 from tinygrad_fc.compiler.guards import ABSENT, PLAIN, same, same_contents
 from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, flatten, signature
+from tinygrad_fc.compiler.self_check import checking_calls
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.graph import Node, owner, record_change, record_changes_by_id, wrap
@@ -40,18 +46,31 @@ _NAMES |= {"MISS": MISS, "ABSENT": ABSENT}
 
 
 class Executable:
-    """A traced program with its kernel, to be called with arguments like the function's."""
+    """A traced program with its kernel, to be called with arguments like the function's.
 
-    def __init__(self, traced: Traced, kernel: Any, args: Any, kwargs: Any) -> None:
+    `check(call, number, args, kwargs, inputs)` does the calls that `self_check` numbers; None where
+    no call is checked.
+    """
+
+    def __init__(
+        self, traced: Traced, kernel: Any, args: Any, kwargs: Any, check: Any = None
+    ) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves)
         self.signature = signature(leaves)
         self.loop: Any = None
+        self.due = checking_calls()
         writer = _Writer(traced, kernel)
+        writer.bound |= {"due": self.due, "check": check and partial(check, self)}
         self.text = writer.written(leaves, structure)
         exec(compile(self.text, f"<call of {self.program.name}>", "exec"), writer.bound)  # noqa: S102
         self.call: Any = writer.bound.pop("call")
+
+    @cached_property
+    def numpy_kernel(self) -> Any:
+        """The program as NumPy source."""
+        return numpy_printer.build(self.program)
 
 
 class _Arrays:
@@ -101,7 +120,7 @@ class _Writer:
         self.lines[start:] = ["try:", *guards]
         self.run(self.inputs())
         body = "".join(f"    {line}\n" for line in self.lines)
-        return f"def call(args, kwargs, kernel=kernel):\n{body}"
+        return f"def call(args, kwargs, kernel=kernel, due=due):\n{body}"
 
     def name(self, value: Any) -> str:
         """Return the name that the function has for an object."""
@@ -215,12 +234,18 @@ class _Writer:
     def run(self, inputs: list[str]) -> None:
         """Write the call of the kernel, and what follows it."""
         add, traced, outputs = self.lines.append, self.traced, self.program.outputs
+        results = "".join(f"r{k}, " for k in range(len(outputs)))
+        if self.bound["check"]:
+            checked = f"check(number, args, kwargs, ({', '.join([*inputs, ''])}))"
+            add(f"if (number := next(due)) and (outputs := {checked}) is not None:")
+            self.lines += [f"    {results}= outputs"] if outputs else []
+            add(f"    return {self.result(traced.result)}")
         read = [source for source, _ in traced.grad_guards]
         for source, _ in traced.gradients:  # freed first, for the new ones to reuse their memory
             if not any(source is other for other in read):
                 add(f"{self.place(source)}._grad = None")
         run = f"silent.call({', '.join(['kernel', *inputs])})"
-        run = f"{', '.join(f'r{k}' for k in range(len(outputs)))}, = {run}" if outputs else run
+        run = f"{results}= {run}" if outputs else run
         drawn = [i for i in inputs if i.endswith(".rng")] if self.program.expects else []
         states = [f"{rng}.bit_generator.state" for rng in drawn]
         self.lines += [f"s{k} = {state}" for k, state in enumerate(states)]

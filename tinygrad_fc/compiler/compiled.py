@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import warnings
+from functools import partial, update_wrapper
 from importlib import import_module
 from threading import RLock
 from types import MethodType
@@ -15,6 +15,8 @@ from tinygrad_fc.compiler.call import MISS, Executable
 from tinygrad_fc.compiler.epoch import run_epoch
 from tinygrad_fc.compiler.ir import CompileError, flatten, mapped, unflatten
 from tinygrad_fc.compiler.patches import tracing
+from tinygrad_fc.compiler.self_check import check as check_call
+from tinygrad_fc.compiler.self_check import checking_calls, others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Compiled(Generic[P, R]):
     """A function that is traced at its first call; later calls run its program. See `compile`.
 
     `source` is the program of the last call, `sources` and `programs` are all of them, `epoch`
-    runs many steps in one call, `__wrapped__` is the function itself.
+    runs many steps in one call, `check` is whether calls 2, 4, 8, ... compare the program to the
+    function, `__wrapped__` is the function itself.
 
     >>> import tinygrad_fc as tg
     >>> square = tg.compile(lambda x: x * x, backend="numpy")
@@ -45,13 +48,16 @@ class Compiled(Generic[P, R]):
     result = x * x
     """
 
-    def __init__(self, function: Callable[P, R], backend: str | None) -> None:
-        functools.update_wrapper(self, function, updated=())
+    def __init__(
+        self, function: Callable[P, R], backend: str | None, *, check: bool = True
+    ) -> None:
+        update_wrapper(self, function, updated=())
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
-        self.backend = backend
+        self.backend, self.check = backend, check
         self._calls: list[Executable] = []
-        self._latest: Any = lambda *_: MISS
+        self._latest: Any = _no_program
+        self._epochs = checking_calls()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what the function does, by its program."""
@@ -64,16 +70,19 @@ class Compiled(Generic[P, R]):
 
     def __reduce__(self) -> Any:
         """Copy the function; the copy is traced at its first call."""
-        return Compiled, (self._function, self.backend)
+        return partial(Compiled, check=self.check), (self._function, self.backend)
 
-    def _find_or_trace(self, args: Any, kwargs: Any) -> Any:
-        """Call a program whose guards hold, or trace a new one."""
+    def _find_or_trace(self, args: Any, kwargs: Any, *due: Any) -> Any:
+        """Call a program whose guards hold, or trace a new one.
+
+        `due` takes the place of the iterator that decides which calls of a program check it.
+        """
         # detect_anomaly checks every op; within a trace, the call is part of that trace.
-        if tracing() or grad_mode.flags.get() & grad_mode.DETECT_ANOMALY:
+        if tracing() or grad_mode.flags.get() & (grad_mode.DETECT_ANOMALY | grad_mode.UNCOMPILED):
             return self._function(*args, **kwargs)
         with _one_at_a_time:
             for call in self._calls:
-                result = call.call(args, kwargs)
+                result = call.call(args, kwargs, call.kernel, *due)
                 if result is not MISS:
                     self._put_first(call)
                     return result
@@ -85,9 +94,10 @@ class Compiled(Generic[P, R]):
         try:
             traced = self._trace(args, kwargs)
         except StateCreatedError:  # once: run this call as it is, and trace again with the state
-            result = mapped(_detached, self._function(*args, **kwargs))
+            result = self.run_function(args, kwargs)
             traced = self._trace(args, kwargs)
-        call = Executable(traced, _backend(self.backend).build(traced.program), args, kwargs)
+        kernel = _backend(self.backend).build(traced.program)
+        call = Executable(traced, kernel, args, kwargs, self._do_and_check if self.check else None)
         count = 1 + sum(c.signature.split(" #")[0] == call.signature for c in self._calls)
         call.signature += f" #{count}" if count > 1 else ""
         self._put_first(call)
@@ -100,8 +110,29 @@ class Compiled(Generic[P, R]):
             )
         if result is MISS:
             result = call.call(args, kwargs)
+        else:
+            next(call.due)
         # Its guards may fail even for this call, since native code rounds otherwise.
-        return self._function(*args, **kwargs) if result is MISS else result
+        return self.run_function(args, kwargs) if result is MISS else result
+
+    def run_function(self, args: Any, kwargs: Any) -> Any:
+        """Run the function itself, with those compiled functions that it calls as they are."""
+        with grad_mode.uncompiled(on=True):
+            return mapped(_detached, self._function(*args, **kwargs))
+
+    def _do_and_check(self, call: Executable, *details: Any) -> Any:
+        """Do a call by the function and its program; None where other threads call meanwhile."""
+        with _one_at_a_time:
+            self._latest = _no_program  # others wait for the lock from now on
+            if others_call():
+                return None
+            try:
+                outputs = check_call(self, call, *details)
+            except CompileError:
+                self._calls = [other for other in self._calls if other is not call]
+                raise
+            self._latest = call.call
+            return outputs
 
     def _put_first(self, call: Executable) -> None:
         others = [other for other in self._calls if other is not call]
@@ -149,7 +180,7 @@ class Compiled(Generic[P, R]):
         (tensor([3., 7., 5.]), tensor(15.))
         """
         build = getattr(_backend(self.backend), "build_loop", None)
-        return run_epoch(self, build, order, data)
+        return run_epoch(self, build, order, data, next(self._epochs) if self.check else 0)
 
     @property
     def programs(self) -> list[Program]:
@@ -178,6 +209,10 @@ class Compiled(Generic[P, R]):
         return {call.signature: call.kernel.source for call in self._calls}
 
 
+def _no_program(*_: Any) -> Any:
+    return MISS
+
+
 def _detached(leaf: Any) -> Any:
     return leaf.detach() if getattr(leaf, "_op", None) else leaf
 
@@ -203,32 +238,37 @@ def _argument_names(function: Any, args: Any, kwargs: Any) -> dict[int, str]:
 
 @overload
 def compile(  # noqa: A001  PyTorch's name
-    function: Callable[P, R], *, backend: str | None = None
+    function: Callable[P, R], *, backend: str | None = None, check: bool = True
 ) -> Compiled[P, R]: ...
 @overload
 def compile(  # noqa: A001  PyTorch's name
-    function: None = None, *, backend: str | None = None
+    function: None = None, *, backend: str | None = None, check: bool = True
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
-def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa: A001  as above
+def compile(  # noqa: A001  as above
+    function: Any = None, *, backend: str | None = None, check: bool = True
+) -> Any:
     """Return `function` as a program of array operations, which runs without recording a graph.
 
-    The contract: the first call runs the function once with tracers. Tensors that it reads outside
-    (parameters, buffers, optimizer state, learning rates) are inputs, read in each call; those that
-    it changes are written back, and `.grad` is set as `backward()` sets it. Shapes, dtypes, modes
-    and Python values of arguments, and names that its code reads (globals, closures, attributes,
-    lists and dicts two levels deep) are guards: where one differs, the function is traced again;
-    numbers, strings and small arrays are compared by value, everything else by identity. A branch
-    on a value, `item()`, printing, clocks, files, iterators, random numbers of other libraries, and
-    a name or container that the function changes are refused; a tensor kept elsewhere is unusable.
-    Anything else is as it was at the trace, like under `jax.jit`: what `getattr` with a computed
-    name, `__slots__` or other installed packages yield is not compared. Results are new arrays and
-    require no grad, except a tensor that the function returns unchanged; floating-point warnings
-    are not given.
+    The contract: the first call runs the function once with tracers. The program checks itself: in
+    its calls 2, 4, 8, ... the function does the call, the program runs on copies beside it, and
+    results, gradients, changed arrays and random states that differ by more than rounding raise.
+    Tensors that the function reads outside (parameters, buffers, optimizer state, learning rates)
+    are inputs, read in each call; those that it changes are written back, and `.grad` is set as
+    `backward()` sets it. Shapes, dtypes, modes and Python values of arguments, and names that its
+    code reads (globals, closures, attributes, lists and dicts two levels deep) are guards: where
+    one differs, the function is traced again; numbers, strings and small arrays are compared by
+    value, everything else by identity. A branch on a value, `item()`, printing, clocks, files,
+    iterators, random numbers of other libraries, and a name or container that the function changes
+    are refused; a tensor kept elsewhere is unusable. Anything else is as it was at the trace, like
+    under `jax.jit`, until a check finds that it has changed. Results are new arrays and require no
+    grad, except a tensor that the function returns unchanged; floating-point warnings are not
+    given.
 
     `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
     stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache
-    folder. Returns a `Compiled`. Raises `CompileError`, with the line, for what is refused; no
-    tensor is changed then.
+    folder. `check=False` turns the self-check off. Returns a `Compiled`. Raises `CompileError`,
+    with the line, for what is refused (no tensor is changed then) and where a check fails (the
+    state is that of the function then, and the next call traces it again).
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")
@@ -240,5 +280,5 @@ def compile(function: Any = None, *, backend: str | None = None) -> Any:  # noqa
     if backend is not None and backend not in _BACKENDS:
         raise ValueError(f"backend is {backend!r}. Expected one of {', '.join(_BACKENDS)}")
     if function is None:
-        return functools.partial(compile, backend=backend)
-    return Compiled(function, backend)
+        return partial(compile, backend=backend, check=check)
+    return Compiled(function, backend, check=check)

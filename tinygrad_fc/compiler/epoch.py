@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from functools import partial
+from itertools import groupby, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.call import Executable
 
 
-def run_epoch(step: Any, build_loop: Any, order: Any, data: Any) -> Any:
-    """Return the stacked results of the compiled function `step` for all rows of `order`."""
+def run_epoch(step: Any, build_loop: Any, order: Any, data: Any, number: int = 0) -> Any:
+    """Return the stacked results of the compiled function `step` for all rows of `order`.
+
+    The first step checks the program, as call `number`, unless that is 0.
+    """
     arrays = [np.asarray(array_of(x), order="C") for x in data]
     structure: Any = None
     blocks: list[list[Any]] = []  # the stacked results of some steps
@@ -25,10 +29,12 @@ def run_epoch(step: Any, build_loop: Any, order: Any, data: Any) -> Any:
         while len(rows):
             batch = [_like(x, a[rows[0]]) for x, a in zip(data, arrays, strict=True)]
             count, results = 0, None
-            if build_loop and step._calls:
+            if build_loop and step._calls and not number:
                 count, results = _loop(step._calls[0], build_loop, rows, batch, arrays)
             if not count:
-                count, results = 1, mapped(_stack_of_one, step(*batch))
+                checking = partial(step._find_or_trace, tuple(batch), {}, repeat(number))
+                result = checking() if number else step(*batch)
+                count, number, results = 1, 0, mapped(_stack_of_one, result)
             leaves: list[Any] = []
             structure = flatten(results, leaves)
             blocks.append(leaves)
@@ -81,7 +87,7 @@ def _loop(call: Executable, build_loop: Any, rows: Any, batch: Any, arrays: Any)
         done_steps = stacks[leaf.number][: done[0]]
         return wrap(done_steps) if leaf.tensor else done_steps
 
-    call.call(tuple(batch), {}, kernel)  # stops at step `done` where a guard fails
+    call.call(tuple(batch), {}, kernel, repeat(0))  # stops at step `done` where a guard fails
     return int(done[0]), mapped(stack, traced.result)
 
 

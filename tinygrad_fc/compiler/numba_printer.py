@@ -272,7 +272,8 @@ class NumbaPrinter:
         for group in self.schedule.groups:
             self._group(group)
         names = ", ".join(["first", "last", *(argument.name for argument in self.arguments)])
-        lines = [f"def steps({names}):", "    for step in range(first, last):", *self._lines]
+        lines = [f"def steps({names}):", "    for step in range(first, last):"]
+        lines += self._lines or ["        pass"]
         self.source = "\n".join([*lines, "    return last\n"])
 
     def _inputs(self, program: Program, batches: frozenset[int]) -> list[Value]:
