@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
+from tinygrad_fc.compiler.instructions import add_at, cast, put
 from tinygrad_fc.compiler.ir import (
     Program,
     ProgramBuilder,
     Value,
-    add_at,
-    cast,
     leaves,
     operands,
-    put,
 )
 
 if TYPE_CHECKING:

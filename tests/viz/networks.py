@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc import nn
 
-ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 seeds = st.integers(0, 2**32 - 1)
 widths = st.lists(st.integers(1, 5), min_size=2, max_size=5)
 

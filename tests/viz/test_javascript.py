@@ -12,11 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinygrad_fc.compiler.javascript import ELEMENTWISE
+from tinygrad_fc.compiler.instructions import TABLE
+from tinygrad_fc.compiler.javascript import generator_state
+from tinygrad_fc.ops.activation import gelu
+from tinygrad_fc.ops.special import erf, ndtr
 
 RUNTIME = files("tinygrad_fc.compiler").joinpath("runtime.js").read_text(encoding="utf-8")
 in_browser = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 matrices = hnp.array_shapes(min_dims=2, max_dims=2, max_side=4).flatmap(arrays)
+UFUNCS = {e.javascript: f for f, e in TABLE.items() if isinstance(f, np.ufunc) and e.javascript}
 LOGICAL = ("bitwise_and", "bitwise_or")
 
 
@@ -45,11 +49,18 @@ def sent(x: Any) -> Any:
     return [sent(part) for part in x] if isinstance(x, tuple | list) else x
 
 
-@pytest.mark.parametrize("name", sorted(ELEMENTWISE))
+def test_every_name_of_the_table_is_in_the_runtime(chromium: Any):
+    page = chromium.new_page()
+    page.add_script_tag(content=RUNTIME)
+    assert {e.javascript for e in TABLE.values()} - {""} <= set(page.evaluate("Object.keys(R)"))
+    page.close()
+
+
+@pytest.mark.parametrize("name", sorted(UFUNCS.keys() - {"dot", "vdot"}))
 @in_browser
 @given(st.data())
 def test_ufuncs_broadcast_as_numpy_s(runtime: Any, name: str, data: st.DataObject):
-    ufunc = getattr(np, name)
+    ufunc = UFUNCS[name]
     shapes = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=ufunc.nin, max_side=3))
     xs = [data.draw(arrays(shape)) for shape in shapes.input_shapes]
     integers = [x.astype(int) for x in xs] if name in LOGICAL else xs
@@ -111,3 +122,43 @@ def test_indexing(runtime: Any, x: Any, data: st.DataObject):
         np.add.at(added, theirs, 2.0)
         np.testing.assert_array_equal(runtime("put", x, ours, 7.0), changed)
         np.testing.assert_allclose(runtime("addAt", x, ours, 2.0), added)
+
+
+@in_browser
+@given(hnp.array_shapes(min_dims=1, max_dims=3, max_side=4).flatmap(arrays), st.data())
+def test_joins_and_scans(runtime: Any, x: Any, data: st.DataObject):
+    axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
+    for name in ("concatenate", "stack"):
+        expected = getattr(np, name)([x, x + 1], axis=axis)
+        np.testing.assert_array_equal(runtime(name, [x, x + 1], {"axis": axis}), expected)
+    with np.errstate(all="ignore"):
+        for along in (axis, None):
+            expected = np.cumsum(x, axis=along)
+            np.testing.assert_allclose(runtime("cumsum", x, {"axis": along}), expected, 1e-12)
+            order = np.argsort(x, axis=along, kind="stable")
+            np.testing.assert_array_equal(runtime("argsort", x, {"axis": along}), order)
+
+
+@pytest.mark.parametrize("op", [erf, ndtr, gelu], ids=str)
+def test_error_functions(runtime: Any, op: Any):
+    x = np.concatenate([np.linspace(-30, 30, 601), np.logspace(-12, 0, 40)])
+    np.testing.assert_allclose(runtime(op.name, x), op(x), rtol=2e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_draws_are_those_of_numpy(chromium: Any, dtype: Any):
+    rng, page = np.random.default_rng(7), chromium.new_page()
+    rng.random(3, np.float32)  # half of a state is left over
+    page.add_script_tag(content=RUNTIME)
+    name, state = np.dtype(dtype).name, generator_state(rng)
+    draw = "R.draw(rng, 'random', [2, 3], dtype).data, R.draw(rng, 'random', {size: 2, dtype}).data"
+    drawn = page.evaluate(f"([rng, dtype]) => [{draw}].map((x) => [...x])", [state, name])
+    np.testing.assert_array_equal(drawn[0], rng.random((2, 3), dtype).ravel())
+    np.testing.assert_array_equal(drawn[1], rng.random(2, dtype))
+    page.close()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool", "float64"])
+def test_casts(runtime: Any, dtype: str):
+    x = np.array([-1.7, 0.0, 0.1, 2.5])
+    np.testing.assert_array_equal(runtime("cast", x, dtype), x.astype(dtype))

@@ -45,6 +45,7 @@ def training(
     loss: str = "mse",
     norm: bool = False,
     residual: bool = False,
+    dropout: bool = False,
     seed: int = 0,
 ) -> tuple[Any, Any, Any]:
     """Return a compiled step that was called once, and its batch."""
@@ -58,6 +59,8 @@ def training(
         model = nn.Sequential(model[0], nn.BatchNorm1d(sizes[1]), *model[1:])
     if residual:
         model = nn.Sequential(*model[:2], Residual(sizes[1]), *model[2:])
+    if dropout:
+        model = nn.Sequential(*model[:2], nn.Dropout(0.3), *model[2:])
     update = OPTIMIZERS[optimizer](model.parameters())
 
     @tg.compile(backend="numpy")
@@ -112,6 +115,7 @@ NETWORKS: list[dict[str, Any]] = [
     {"sizes": [2, 4, 3], "loss": "softmax", "activation": "tanh"},
     {"sizes": [3, 4, 2], "activation": "relu", "norm": True},
     {"sizes": [2, 3, 1], "residual": True},
+    {"sizes": [2, 4, 3, 1], "activation": "gelu", "dropout": True},
 ]
 
 
@@ -177,6 +181,8 @@ def test_all_numbers_are_those_of_the_program(
     lesson = Lesson(_program(program[0], arguments), arguments)
     values = json.loads(shown.page.evaluate("JSON.stringify(v.map((x) => Array.from(x.data)))"))
     for key, number in lesson.numbers.items():
+        if key in lesson.generators:
+            continue
         expected = np.asarray(lesson.arrays[key], float).ravel()
         np.testing.assert_allclose(values[number], expected, rtol=1e-12, atol=1e-14)
     # What is written in the cells is those numbers, in every step.
@@ -428,13 +434,13 @@ def test_twenty_layers_do_not_overlap_and_stay_small(chromium: Any, tmp_path: Pa
 
 
 def test_what_has_no_form_in_javascript_is_recorded(chromium: Any, tmp_path: Path):
-    model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 1))
+    model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
     optimizer = optim.SGD(model.parameters(), lr=0.1)
 
     @tg.compile(backend="numpy")
     def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
-        loss = nn.functional.mse_loss(model(x), y)
+        loss = nn.functional.mse_loss(model(x), y) + 0 * x.cumprod(dim=0).sum()
         loss.backward()
         optimizer.step()
         return loss

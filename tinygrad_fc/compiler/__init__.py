@@ -40,8 +40,8 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    wrap results. `MISS`, for a guard or `GuardFailed`, leads to the other programs, then back to 1.
    `epoch` runs many steps. In calls 2, 4, 8, ... `self_check.check` also runs the function.
 
-A printer needs `Program` alone; each translates the functions of instructions in its own way
-(`numpy_printer.NumPyPrinter.expression`, `numba_lowering.TEXTS`, `javascript.TABLE`).
+A printer needs `Program` and the table of functions in `instructions`. `formula` prints a vjp rule
+as one expression, with the same tracer and table.
 """
 
 from __future__ import annotations

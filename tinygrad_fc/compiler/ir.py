@@ -4,7 +4,7 @@ A program is a list of instructions without branches. Each is a `Value`: one Num
 with earlier values. Nothing is changed in place: `x += y` is an addition whose result takes the
 place of x. `ProgramBuilder.emit` records a call; an equal call returns the same value (common
 subexpressions), a call with constants alone is computed at once (folding), and a few identities
-of algebra are applied (x * 1, x.T.T, reshape of a reshape).
+of algebra are applied (x * 1, x.T.T, reshape of a reshape: `instructions`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import tinygrad_fc
+from tinygrad_fc.compiler.instructions import draw, instruction
 from tinygrad_fc.graph import array_of
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Value:
         """Whether the result shares the memory of its first argument."""
         if self.function is operator.getitem:
             return not any(v.shape is not None for v in leaves(self.args[1]))
-        return self.function in VIEWS
+        return instruction(self.function).is_view
 
 
 @dataclass
@@ -130,58 +131,6 @@ class Program:
     """Names for variables, by id of the value: parameters, arguments, gradients, z1, y1, d1."""
     default_names: dict[int, str] = field(default_factory=dict)
     """Names for values that need a variable only where the printer does not inline them."""
-
-
-# Functions that programs call beside NumPy's
-
-
-def cast(x: Any, dtype: Any) -> Any:
-    """Return `x` as an array of `dtype`."""
-    return x.astype(dtype)
-
-
-def put(x: Any, at: Any, value: Any) -> Any:
-    """Return a copy of `x` in which the elements at `at` are `value`."""
-    x = x.copy()
-    x[at] = value
-    return x
-
-
-def add_at(x: Any, at: Any, value: Any) -> Any:
-    """Return a copy of `x` to whose elements at `at`, repeated ones too, `value` is added."""
-    x = x.copy()
-    np.add.at(x, at, value)
-    return x
-
-
-def item(x: Any) -> Any:
-    """Return the one element of `x` as a Python number."""
-    return x.item()
-
-
-def draw(rng: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-    """Return random numbers from a NumPy generator; never shared, never left out."""
-    return getattr(rng, method)(*args, **kwargs)
-
-
-OPERATORS: tuple[tuple[Any, Any, str], ...] = (
-    (np.add, operator.add, "+"),
-    (np.subtract, operator.sub, "-"),
-    (np.multiply, operator.mul, "*"),
-    (np.true_divide, operator.truediv, "/"),
-    (np.floor_divide, operator.floordiv, "//"),
-    (np.remainder, operator.mod, "%"),
-    (np.power, operator.pow, "**"),
-    (np.equal, operator.eq, "=="),
-    (np.not_equal, operator.ne, "!="),
-    (np.less, operator.lt, "<"),
-    (np.less_equal, operator.le, "<="),
-    (np.greater, operator.gt, ">"),
-    (np.greater_equal, operator.ge, ">="),
-)
-"""Ufuncs of arrays, Python's functions of numbers, and the operators that write both."""
-VIEWS = frozenset((np.reshape, np.transpose, np.broadcast_to))
-"""Functions whose result may share the memory of their first argument, with basic indexing."""
 
 
 # Trees of arguments
@@ -312,9 +261,9 @@ class ProgramBuilder:
         if key in self._calls and function is not draw:
             return self._calls[key]
         sample = _read_only(function(*mapped(_sample, args), **mapped(_sample, kwargs)))
-        value = self._simplified(function, args, kwargs, sample)
-        if value is None:
-            value = self._computed(Value(function, args, kwargs, sample))
+        value = Value(function, args, kwargs, sample)
+        simplified = None if kwargs else instruction(function).simplified
+        value = (simplified and simplified(self, value)) or self._computed(value)
         self._calls[key] = value
         return value
 
@@ -331,30 +280,6 @@ class ProgramBuilder:
         """Record that the trace is valid only where the truth of `value` is `truth`."""
         if not value.is_constant and not any(v is value for v, _ in self.expects):
             self.expects.append((value, truth))
-
-    # Algebra
-
-    def _simplified(self, function: Any, args: Any, kwargs: Any, sample: Any) -> Value | None:
-        """Return the value of a call that needs no instruction; None where it needs one."""
-        # The bias gradient: its rule sums tracers, but multiplies arrays by ones, which is faster.
-        if function == np.add.reduce and not kwargs and self.origin and self.origin.op == "linear":
-            ones = self.constant(np.ones(len(args[0].sample), args[0].dtype))
-            return self.emit(np.dot, (ones, args[0]))
-        if function is np.reshape and args[0].function is np.reshape:
-            return self.emit(np.reshape, (args[0].args[0], args[1]))
-        if function is np.transpose and args[1] is None and args[0].function is np.transpose:
-            return args[0].args[0] if args[0].args[1] is None else None
-        same = function in (np.reshape, np.broadcast_to, cast)
-        same |= function in (np.multiply, np.true_divide) and _is_one(args[1])
-        if same and isinstance(args[0], Value) and args[0].shape == getattr(sample, "shape", ()):
-            return args[0] if args[0].dtype == sample.dtype else None
-        return None
-
-
-def _is_one(x: Any) -> bool:
-    if isinstance(x, Value):
-        return x.is_constant and x.size > 0 and bool((x.sample == 1).all())
-    return type(x) in (int, float) and x == 1
 
 
 def _read_only(sample: Any) -> Any:

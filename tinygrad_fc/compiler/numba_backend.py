@@ -26,7 +26,8 @@ from numba import njit, types
 from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import numba_math, numpy_printer
-from tinygrad_fc.compiler.ir import GuardFailed, draw, mapped
+from tinygrad_fc.compiler.instructions import draw
+from tinygrad_fc.compiler.ir import GuardFailed, mapped
 from tinygrad_fc.compiler.numba_lowering import Unsupported
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 

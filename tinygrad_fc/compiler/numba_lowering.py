@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_fc.compiler import ir
+from tinygrad_fc.compiler import instructions
+from tinygrad_fc.compiler.instructions import instruction
 from tinygrad_fc.compiler.ir import CompileError, Value, leaves, mapped, operands
 from tinygrad_fc.compiler.numba_math import GEMMS, TYPES
-from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,24 +31,6 @@ SMALL = 1 << 15
 TALL = 1 << 10
 """Elements up to which matrices with more rows than columns are column-major."""
 BOOLEAN = np.dtype(bool)
-_BELOW = "(0.5 * math.erfc({0} * -0.7071067811865476))"
-_LARGER = "select(({0} >= {1}) | ({0} != {0}), {0}, {1})"
-TEXTS: dict[Any, str] = {
-    **{f: f"{{0}} {sign} {{1}}" for *functions, sign in ir.OPERATORS for f in functions},
-    **dict.fromkeys((np.negative, operator.neg), "-{0}"),
-    **dict.fromkeys((np.positive, operator.pos, ir.cast, ir.item, np.copy, np.full), "{0}"),
-    **dict.fromkeys((np.absolute, np.fabs, operator.abs), "abs({0})"),
-    np.exp: "exp({0})",
-    np.tanh: "tanh({0})",
-    np.maximum: _LARGER,
-    np.minimum: _LARGER.replace(">=", "<="),
-    np.where: "select({0}, {1}, {2})",
-    math.sqrt: "math.sqrt({0})",
-    special.erf.forward: "math.erf({0})",
-    special.ndtr.forward: _BELOW,
-    activation.gelu.forward: f"{{0}} * {_BELOW}",
-}
-"""How functions of floats are written where it is not as in NumPy, such as `np.sin({0})`."""
 
 
 class Unsupported(CompileError):  # noqa: N818  it is an error by its base
@@ -89,13 +71,13 @@ def literal(number: Any, dtype: np.dtype[Any]) -> str:
 
 def operation(function: Any, dtype: np.dtype[Any]) -> str | None:
     """Return how `function` of numbers of a dtype is written; None where it is not."""
-    text = TEXTS.get(function)
-    if isinstance(function, np.ufunc) and (text is None or dtype.kind != "f"):
+    text = instruction(function).native
+    if isinstance(function, np.ufunc) and (not text or dtype.kind != "f"):
         # NumPy refuses negative powers of integers
         if function.nout != 1 or function.signature or function is np.power:
             return None
         text = f"np.{function.__name__}({', '.join(['{0}', '{1}', '{2}'][: function.nin])})"
-    return text
+    return text or None
 
 
 # Statements
@@ -154,7 +136,7 @@ class Lowering:
     def _add(self, value: Value) -> None:
         """Add the statements of an instruction."""
         function, inputs = value.function, operands(value)
-        if function is ir.draw:
+        if function is instructions.draw:
             if not all(v.is_constant for v in inputs[1:]):
                 raise unsupported(value, " with numbers that are computed")
             self.draws.append(value)
@@ -165,10 +147,8 @@ class Lowering:
         elif value.is_view and not leaves(value.args[1:]) and not value.kwargs:
             base, *args = value.args
             self.view(base, function, *args, value=value)
-        elif getattr(function, "__name__", "") == "reduce":
-            self._reduce(value)
         else:
-            _LOWERED.get(function, Lowering._plain)(self, value)
+            getattr(self, instruction(function).lowered or "plain")(value)
 
     def _emit(self, kind: str, out: Value, args: list[Value], *rest: Any, **more: Any) -> Value:
         self.statements.append(Statement(kind, out, args, *rest, **more))
@@ -259,10 +239,11 @@ class Lowering:
 
     # Functions of elements
 
-    def _plain(self, value: Value) -> None:
+    def plain(self, value: Value) -> None:
+        """Add an operation on elements."""
         function, args, dtype = value.function, value.args, value.dtype
-        args = {np.full: args[1:2], ir.cast: args[:1]}.get(function, args)
-        if dtype == BOOLEAN and function not in (ir.cast, np.full):  # a comparison
+        args = {np.full: args[1:2], instructions.cast: args[:1]}.get(function, args)
+        if dtype == BOOLEAN and function not in (instructions.cast, np.full):  # a comparison
             dtype = np.result_type(*map(_promoted, args))
         form = operation(function, dtype)
         if form is None or value.kwargs:
@@ -270,7 +251,8 @@ class Lowering:
         first = BOOLEAN if function is np.where else dtype
         self.elementwise(value, form, args, first, *[dtype] * (len(args) - 1))
 
-    def _clip(self, value: Value) -> None:
+    def clip(self, value: Value) -> None:
+        """Add bounds from below and above."""
         x, *bounds = value.args
         for function, bound in zip((np.maximum, np.minimum), bounds, strict=True):
             if bound is not None:
@@ -280,7 +262,8 @@ class Lowering:
 
     # Reductions and products
 
-    def _reduce(self, value: Value) -> None:
+    def reduce(self, value: Value) -> None:
+        """Add a reduction by a ufunc."""
         function, x, axis = value.function.__self__, value.args[0], value.kwargs.get("axis", 0)
         if function not in _REDUCTIONS or value.kwargs.keys() - {"axis", "keepdims"}:
             raise unsupported(value, " of this kind")
@@ -303,7 +286,8 @@ class Lowering:
         initial = literal(_first(function, dtype), dtype)
         return self._emit(kind, out, values, shape, text, taken, axes, initial)
 
-    def _dot(self, value: Value) -> None:
+    def dot(self, value: Value) -> None:
+        """Add a product of matrices or vectors."""
         x, y = value.args
         a, b = (tuple(getattr(v, "shape", None) or ()) for v in value.args)
         outer = value.function is not np.vdot and len(a) == len(b) == 2 and a[1] == 1
@@ -331,7 +315,7 @@ class Lowering:
         fits = value.dtype == dtype and self.blas(value)[0]
         return value if fits else self.copy(value, dtype)
 
-    def _extremum(self, value: Value) -> None:
+    def extremum(self, value: Value) -> None:
         """Add the first place of a NaN or of the extreme element, as the smallest such number."""
         x, axis = value.args[0], value.kwargs.get("axis")
         axes = range(len(x.shape)) if axis is None else (axis % len(x.shape),)
@@ -347,14 +331,16 @@ class Lowering:
 
     # Indexing
 
-    def _gather(self, value: Value) -> None:
+    def gather(self, value: Value) -> None:
+        """Add a selection of rows by index arrays."""
         at, shape = self._rows(value)
         self._emit("elementwise", value, [*at, value.args[0]], shape, f"{{{len(at)}}}", at=at)
 
-    def _put(self, value: Value) -> None:
+    def put(self, value: Value) -> None:
+        """Add a copy, and the change of some of its elements."""
         base, at, source = value.args
         self.elementwise(value, "{0}", [base])
-        adds = value.function is ir.add_at
+        adds = value.function is instructions.add_at
         if leaves(at):
             self.update(value, source, *self._rows(value), adds=adds)
         else:
@@ -370,7 +356,8 @@ class Lowering:
         text = f"np.add({{{len(args) - 1}}}, {text})" if adds else text
         self._emit("update", out, args, shape or target.shape or (), text, at=at)
 
-    def _join(self, value: Value) -> None:
+    def join(self, value: Value) -> None:
+        """Add an array of the parts of others."""
         axis, start = value.kwargs.get("axis", 0) % len(value.shape), 0
         arrays = value.args[0]
         if value.function is np.stack:
@@ -391,14 +378,6 @@ class Lowering:
         return at, (*np.broadcast_shapes(*(p.shape for p in at)), *base.shape[len(at) :])
 
 
-_LOWERED: dict[Any, Any] = {
-    **dict.fromkeys((np.dot, np.matmul, np.vdot), Lowering._dot),
-    **dict.fromkeys((ir.put, ir.add_at), Lowering._put),
-    **dict.fromkeys((np.concatenate, np.stack), Lowering._join),
-    **dict.fromkeys((np.argmax, np.argmin), Lowering._extremum),
-    np.clip: Lowering._clip,
-    operator.getitem: Lowering._gather,
-}
 _REDUCTIONS = (np.add, np.multiply, np.maximum, np.minimum, np.logical_or, np.logical_and)
 
 
@@ -414,7 +393,7 @@ def _is_tall(value: Value) -> bool:
     shape = tuple(value.shape or ())
     by_blas = value.function in (np.dot, np.matmul) and _is_large(value)
     tall = len(shape) == 2 and shape[0] > shape[1] and value.size <= TALL
-    return tall and not by_blas and value.function is not ir.draw
+    return tall and not by_blas and value.function is not instructions.draw
 
 
 def _promoted(x: Any) -> Any:

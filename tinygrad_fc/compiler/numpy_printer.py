@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import linecache
 import math
-import operator
 import re
 from collections import defaultdict
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler import ir
-from tinygrad_fc.compiler.ir import Program, Value, add_at, cast, draw, item, leaves, operands, put
+from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put
+from tinygrad_fc.compiler.ir import Program, Value, leaves, operands
 
 ATOM, SIGN, PRODUCT, SUM, BITS, COMPARED = 6, 5, 4, 3, 2, 1
-_LEVELS = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT}
-OPERATORS: dict[Any, tuple[str, int]] = {
-    function: (sign, _LEVELS.get(sign, COMPARED))
-    for ufunc, plain, sign in ir.OPERATORS
-    for function in (ufunc, plain)
-}
-"""Symbol and precedence of the functions that are written as operators."""
-OPERATORS |= {np.bitwise_and: ("&", BITS), np.bitwise_or: ("|", BITS)}
+_LEVELS = {"**": SIGN, "+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT}
+_LEVELS |= {"@": PRODUCT, "&": BITS, "|": BITS, "^": BITS}
+"""Precedence of operators, beside that of comparisons."""
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
 LONGEST_INLINE, LONGEST_SHARED, LONGEST_LINE = 48, 24, 96
 """Characters of an expression with one reader, with several, and of a line."""
@@ -43,16 +37,113 @@ class Line(NamedTuple):
     text: str
 
 
-class NumPyPrinter:
-    """Writes a program line by line when it is created; `source()` joins the lines.
+class Expressions:
+    """Writes calls as expressions of Python.
 
-    `bound` are functions and arrays that the source names and does not define.
+    `bound` are functions and arrays that the texts name and do not define.
     """
 
+    def __init__(self) -> None:
+        self.bound: dict[str, Any] = {}
+        self.texts: dict[int, tuple[str, int]] = {}  # of values, with their precedence
+        self._taken = {"np", "math", "GuardFailed"}
+
+    def fresh(self, name: str) -> str:
+        """Return `name`, or the name with a number if it is taken."""
+        name = stem = re.sub(r"\W", "_", name)
+        k = 1
+        while name in self._taken:
+            k += 1
+            name = f"{stem}_{k}"
+        self._taken.add(name)
+        return name
+
+    def text(self, leaf: Any, level: int = 0) -> str:  # noqa: PLR0911  one for each kind
+        """Return how to write an argument, in parentheses where it binds less than `level`."""
+        if isinstance(leaf, Value):
+            if leaf.is_constant:
+                return self.constant(leaf.sample)
+            known, own = self.texts[id(leaf)]
+            return known if own > level else f"({known})"
+        if isinstance(leaf, np.dtype) or (isinstance(leaf, type) and issubclass(leaf, np.generic)):
+            return dtype_text(leaf)
+        if isinstance(leaf, tuple):
+            return f"({', '.join(map(self.text, leaf))}{',' * (len(leaf) == 1)})"
+        if isinstance(leaf, list):
+            return f"[{', '.join(map(self.text, leaf))}]"
+        if isinstance(leaf, slice):
+            return f"slice({self.text(leaf.start)}, {self.text(leaf.stop)}, {self.text(leaf.step)})"
+        if type(leaf) is float and not math.isfinite(leaf):
+            return f"np.{leaf}" if not leaf < 0 else "(-np.inf)"
+        negative = type(leaf) in (int, float) and leaf < 0 and level >= SIGN
+        return f"({leaf!r})" if negative else repr(leaf)
+
+    def index(self, at: Any) -> str:
+        """Return what is written between brackets."""
+        if isinstance(at, tuple) and at:
+            return ", ".join(map(self._index_part, at))
+        return self._index_part(at)
+
+    def _index_part(self, part: Any) -> str:
+        if isinstance(part, slice):
+            ends = ["" if x is None else self.text(x) for x in (part.start, part.stop, part.step)]
+            return ":".join(ends if ends[2] else ends[:2])
+        return "..." if part is Ellipsis else self.text(part)
+
+    def expression(self, value: Value) -> tuple[str, int]:
+        """Return the text of a call, and its precedence."""
+        args = [*value.args, *value.kwargs.values()]
+        form = self.form(value)
+        if form and "{" not in form:
+            level = _LEVELS.get(form, COMPARED)
+            x, y = args
+            left = self.number(x, SIGN if form == "**" else level - (level != COMPARED), y, value)
+            return f"{left} {form} {self.number(y, level, x, value)}", level
+        if form.startswith(("-", "~")):
+            return form.format(self.text(args[0], PRODUCT)), SIGN
+        if form:
+            first, *others = args
+            write = self.index if "[" in form else self.text
+            return form.format(self.text(first, SIGN), *map(write, others)), ATOM
+        texts = [*map(self.text, value.args)]
+        texts += [f"{key}={self.text(v)}" for key, v in value.kwargs.items()]
+        return f"{self.function_name(value.function)}({', '.join(texts)})", ATOM
+
+    def form(self, value: Value) -> str:
+        """Return the operator or text of a call, as in the table of instructions."""
+        form = instruction(value.function).numpy
+        return str(form(value) if callable(form) else form)
+
+    def number(self, number: Any, level: int, other: Any, result: Value) -> str:  # noqa: ARG002
+        """Return how to write an operand beside another one."""
+        return self.text(number, level)
+
+    def constant(self, array: Any) -> str:
+        """Return how to write a constant."""
+        return f"np.array({array.tolist()!r})"
+
+    def function_name(self, function: Any) -> str:
+        """Return how to write a function; one that is not NumPy's gets a name of its own."""
+        name = getattr(function, "__name__", "function")
+        if isinstance(getattr(function, "__self__", None), np.ufunc):
+            return f"{self.function_name(function.__self__)}.{name}"
+        for module, prefix in ((np, "np"), (np.linalg, "np.linalg"), (math, "math")):
+            if getattr(module, name, None) is function:
+                return f"{prefix}.{name}"
+        known = next((n for n, f in self.bound.items() if f is function), None)
+        if known is None:
+            known = self.fresh(name)
+            self.bound[known] = function
+        return known
+
+
+class NumPyPrinter(Expressions):
+    """Writes a program line by line when it is created; `source()` joins the lines."""
+
     def __init__(self, program: Program) -> None:
+        super().__init__()
         self.program = program
         self.lines: list[Line] = []
-        self.bound: dict[str, Any] = {}
         self.users: defaultdict[int, list[Value]] = defaultdict(list)
         for value in program.instructions:
             for v in operands(value):
@@ -62,8 +153,6 @@ class NumPyPrinter:
         self.overwritten: dict[int, Value] = {}  # the input that each value changes in place, by id
         self._positions = {id(v): k for k, v in enumerate(program.instructions)}
         self._last_reads = self._find_last_reads()
-        self._taken = {"np", "math", "GuardFailed"}
-        self.texts: dict[int, tuple[str, int]] = {}  # expressions with their precedence
         self._inlined: set[int] = set()
         self._constants: dict[Any, str] = {}
         self._definitions: list[str] = []
@@ -107,16 +196,6 @@ class NumPyPrinter:
 
     # Names and literals
 
-    def fresh(self, name: str) -> str:
-        """Return `name`, or the name with a number if it is taken."""
-        name = stem = re.sub(r"\W", "_", name)
-        k = 1
-        while name in self._taken:
-            k += 1
-            name = f"{stem}_{k}"
-        self._taken.add(name)
-        return name
-
     def _set_variable(self, value: Value) -> str:
         """Return a new variable, by which the value is read from now on."""
         name = self.fresh(self._known_name(value, "t"))
@@ -127,27 +206,7 @@ class NumPyPrinter:
         program = self.program
         return program.names.get(id(value)) or program.default_names.get(id(value), otherwise)
 
-    def text(self, leaf: Any, level: int = 0) -> str:  # noqa: PLR0911  one for each kind
-        """Return how to write an argument, in parentheses where it binds less than `level`."""
-        if isinstance(leaf, Value):
-            if leaf.is_constant:
-                return self._constant(leaf.sample)
-            known, own = self.texts[id(leaf)]
-            return known if own > level else f"({known})"
-        if isinstance(leaf, np.dtype) or (isinstance(leaf, type) and issubclass(leaf, np.generic)):
-            return dtype_text(leaf)
-        if isinstance(leaf, tuple):
-            return f"({', '.join(map(self.text, leaf))}{',' * (len(leaf) == 1)})"
-        if isinstance(leaf, list):
-            return f"[{', '.join(map(self.text, leaf))}]"
-        if isinstance(leaf, slice):
-            return f"slice({self.text(leaf.start)}, {self.text(leaf.stop)}, {self.text(leaf.step)})"
-        if type(leaf) is float and not math.isfinite(leaf):
-            return f"np.{leaf}" if not leaf < 0 else "(-np.inf)"
-        negative = type(leaf) in (int, float) and leaf < 0 and level >= SIGN
-        return f"({leaf!r})" if negative else repr(leaf)
-
-    def _constant(self, array: Any) -> str:
+    def constant(self, array: Any) -> str:
         """Return the name of a constant, which the source defines above the function."""
         small = array.tobytes() if array.size == 1 else id(array)
         key = (array.dtype, array.shape, small)
@@ -160,7 +219,7 @@ class NumPyPrinter:
                 self.bound[name] = array
         return self._constants[key]
 
-    def _number(self, number: Any, level: int, other: Any, result: Value) -> str:
+    def number(self, number: Any, level: int, other: Any, result: Value) -> str:
         """Return how to write a number beside an array: a 0-d array, which NumPy takes faster.
 
         Its first use writes a line for it, such as `rate = np.array(lr)`.
@@ -169,7 +228,7 @@ class NumPyPrinter:
         if not array or other.dtype.kind != "f" or not _is_number(number):
             return self.text(number, level)
         if not isinstance(number, Value):
-            return self._constant(np.array(number, other.dtype))
+            return self.constant(np.array(number, other.dtype))
         key = (id(number), other.dtype)
         if key not in self._numbers:
             name = self._known_name(number, "number")
@@ -178,59 +237,6 @@ class NumPyPrinter:
             text = f"{self._numbers[key]} = np.array({self.text(number)}{dtype})"
             self.lines.append(Line(result, text))
         return self._numbers[key]
-
-    def index(self, at: Any) -> str:
-        """Return what is written between brackets."""
-        if isinstance(at, tuple) and at:
-            return ", ".join(map(self._index_part, at))
-        return self._index_part(at)
-
-    def _index_part(self, part: Any) -> str:
-        if isinstance(part, slice):
-            ends = ["" if x is None else self.text(x) for x in (part.start, part.stop, part.step)]
-            return ":".join(ends if ends[2] else ends[:2])
-        return "..." if part is Ellipsis else self.text(part)
-
-    # Expressions
-
-    def expression(self, value: Value) -> tuple[str, int]:
-        """Return the text of a call, and its precedence."""
-        function, args = value.function, value.args
-        if function in (np.power, operator.pow):
-            return f"{self.text(args[0], SIGN)} ** {self.text(args[1], SIGN)}", SIGN
-        if function in OPERATORS and not value.kwargs:
-            sign, level = OPERATORS[function]
-            x, y = args
-            left = self._number(x, level - (level != COMPARED), y, value)
-            return f"{left} {sign} {self._number(y, level, x, value)}", level
-        if function in (np.negative, operator.neg):
-            return f"-{self.text(args[0], PRODUCT)}", SIGN
-        if function in _METHODS and isinstance(args[0], Value):
-            method = _METHODS[function](self, *args)
-            if method is not None:
-                return f"{self.text(args[0], SIGN)}{method}", ATOM
-        if function is np.full and args[0] == ():
-            return f"np.array({self.text(args[1])}, {self.text(args[2])})", ATOM
-        if function is draw:
-            name, args = f"{self.text(args[0])}.{args[1]}", args[2:]
-        else:
-            name = self._function_name(function)
-        named = (f"{key}={self.text(v)}" for key, v in value.kwargs.items())
-        return f"{name}({', '.join([*map(self.text, args), *named])})", ATOM
-
-    def _function_name(self, function: Any) -> str:
-        """Return how to write a function; one that is not NumPy's gets a name of its own."""
-        name = getattr(function, "__name__", "function")
-        if isinstance(getattr(function, "__self__", None), np.ufunc):
-            return f"{self._function_name(function.__self__)}.{name}"
-        for module, prefix in ((np, "np"), (np.linalg, "np.linalg"), (math, "math")):
-            if getattr(module, name, None) is function:
-                return f"{prefix}.{name}"
-        known = next((n for n, f in self.bound.items() if f is function), None)
-        if known is None:
-            known = self.fresh(name)
-            self.bound[known] = function
-        return known
 
     # Lines
 
@@ -282,11 +288,11 @@ class NumPyPrinter:
     def _write_in_place(self, value: Value, operand: Value, name: str, result: Value) -> None:
         """Write a line that computes `value` in the array of its operand, `name`."""
         if value.function in IN_PLACE and value.args[0] is operand:
-            other = self._number(value.args[1], 0, value, value)
+            other = self.number(value.args[1], 0, value, value)
             self.lines.append(Line(result, f"{name} {IN_PLACE[value.function]} {other}"))
         else:
-            args = ", ".join(self._number(x, 0, value, value) for x in value.args)
-            function = self._function_name(value.function)
+            args = ", ".join(self.number(x, 0, value, value) for x in value.args)
+            function = self.function_name(value.function)
             self.lines.append(Line(result, f"{function}({args}, out={name})"))
 
     def _write_put(self, value: Value) -> None:
@@ -376,16 +382,6 @@ def dtype_text(dtype: Any) -> str:
 
 def _is_number(x: Any) -> bool:
     return type(x) in (int, float) or (isinstance(x, Value) and x.is_number)
-
-
-_METHODS: dict[Any, Any] = {
-    np.dot: lambda printer, x, y: f".dot({printer.text(y)})" if x.shape else None,
-    np.reshape: lambda printer, _x, shape: f".reshape({printer.text(shape)})",
-    np.transpose: lambda printer, _x, axes: f".transpose({printer.text(axes)})" if axes else ".T",
-    operator.getitem: lambda printer, _x, at: f"[{printer.index(at)}]",
-    cast: lambda printer, _x, dtype: f".astype({printer.text(dtype)})",
-    item: lambda _printer, _x: ".item()",
-}
 
 
 def _constant_text(array: Any) -> tuple[str, str]:

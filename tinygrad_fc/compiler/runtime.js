@@ -45,28 +45,47 @@ const R = (() => {
     return make(shape, out);
   };
   const extreme = (pick) => (a, b) => (Number.isNaN(a) || Number.isNaN(b) ? NaN : pick(a, b));
+  // erf by its Taylor series near 0, erfc by its continued fraction from 1.5 on.
+  const erf = (x) => {
+    if (Math.abs(x) > 1.5) return Math.sign(x) * (1 - erfc(Math.abs(x)));
+    let term = x, sum = x;
+    for (let k = 1; k < 40; k++) sum += (term *= -x * x / k) / (2 * k + 1);
+    return 2 / Math.sqrt(Math.PI) * sum;
+  };
+  const erfc = (x) => {
+    if (x <= 1.5) return 1 - erf(x);
+    let tail = x;
+    for (let k = 120; k > 0; k--) tail = x + k / 2 / tail;
+    return Math.exp(-x * x) / Math.sqrt(Math.PI) / tail;
+  };
+  const ndtr = (x) => erfc(-x * Math.SQRT1_2) / 2;
   const functions = {
-    absolute: Math.abs, add: (a, b) => a + b, cos: Math.cos, divide: (a, b) => a / b,
+    absolute: Math.abs, add: (a, b) => a + b, cos: Math.cos, cosh: Math.cosh, divide: (a, b) => a / b,
     equal: (a, b) => a === b, exp: Math.exp, exp2: (a) => 2 ** a,
-    expm1: Math.expm1, greater: (a, b) => a > b,
+    expm1: Math.expm1, floor_divide: (a, b) => Math.floor(a / b), greater: (a, b) => a > b,
     greater_equal: (a, b) => a >= b, isfinite: Number.isFinite, isnan: Number.isNaN,
     less: (a, b) => a < b, less_equal: (a, b) => a <= b, log: Math.log, log10: Math.log10,
     log1p: Math.log1p, log2: Math.log2, logical_and: (a, b) => !!(a && b), logical_not: (a) => !a,
     logical_or: (a, b) => !!(a || b), maximum: extreme(Math.max), minimum: extreme(Math.min),
     multiply: (a, b) => a * b, negative: (a) => -a, not_equal: (a, b) => a !== b, positive: (a) => a,
     power: (a, b) => a ** b, reciprocal: (a) => 1 / a, remainder: (a, b) => (a % b && (a % b < 0) !== (b < 0) ? (a % b) + b : a % b),
-    sign: Math.sign, sin: Math.sin, sqrt: Math.sqrt, square: (a) => a * a, subtract: (a, b) => a - b, tan: Math.tan, tanh: Math.tanh,
+    sign: Math.sign, sin: Math.sin, sinh: Math.sinh, sqrt: Math.sqrt, square: (a) => a * a, subtract: (a, b) => a - b, tan: Math.tan, tanh: Math.tanh,
     bitwise_and: (a, b) => a & b, bitwise_or: (a, b) => a | b, where: (c, a, b) => (c ? a : b),
     clip: (a, low, high) => Math.min(Math.max(a, low), high),
+    erf, ndtr, gelu: (a) => a * ndtr(a),
   };
   const run = Object.fromEntries(Object.entries(functions).map(([name, f]) => [name, elementwise(f)]));
 
   run.float32 = (x) => make(wrap(x).shape, Float64Array.from(wrap(x).data, Math.fround));
-  run.cast = (x) => wrap(x);
+  run.cast = (x, dtype) => {
+    if (dtype === "float32") return run.float32(x);
+    const convert = dtype === "bool" ? (a) => a !== 0 : dtype.includes("int") ? Math.trunc : null;
+    return convert ? make(wrap(x).shape, Float64Array.from(wrap(x).data, convert)) : wrap(x);
+  };
   run.item = (x) => make([], wrap(x).data.slice());
   run.full = (shape, x) => make(shape, new Float64Array(size(shape)).fill(wrap(x).data[0]));
-  run.zerosLike = (x) => run.full(x.shape, 0);
-  run.onesLike = (x) => run.full(x.shape, 1);
+  run.zeros = (shape) => run.full([shape].flat(), 0);
+  run.ones = (shape) => run.full([shape].flat(), 1);
   run.reshape = (x, shape) => {
     const known = [shape].flat(), free = known.indexOf(-1);
     if (free >= 0) known[free] = x.data.length / -size(known);
@@ -170,5 +189,56 @@ const R = (() => {
   };
   run.put = changed((_, value) => value);
   run.addAt = changed((old, value) => old + value);
+
+  // Arrays of others, and along an axis.
+  run.concatenate = (arrays, { axis = 0 } = {}) => {
+    const xs = arrays.map(wrap), k = axis < 0 ? axis + xs[0].shape.length : axis;
+    const inner = xs.map((x) => size(x.shape.slice(k))), outer = size(xs[0].shape.slice(0, k));
+    const data = new Float64Array(xs.reduce((n, x) => n + x.data.length, 0));
+    for (let i = 0, start = 0; i < outer; i++) {
+      xs.forEach((x, j) => { data.set(x.data.slice(i * inner[j], (i + 1) * inner[j]), start); start += inner[j]; });
+    }
+    const shape = xs[0].shape.slice();
+    shape[k] = xs.reduce((n, x) => n + x.shape[k], 0);
+    return make(shape, data);
+  };
+  run.stack = (arrays, { axis = 0 } = {}) => {
+    const k = axis < 0 ? axis + wrap(arrays[0]).shape.length + 1 : axis;
+    return run.concatenate(arrays.map(wrap).map((x) => make(x.shape.toSpliced(k, 0, 1), x.data)), { axis: k });
+  };
+  const along = (f) => (x, { axis = null } = {}) => {  // `f` of each row, which it changes
+    const flat = axis === null ? make([x.data.length], x.data) : x;
+    const order = flat.shape.map((_, j) => j), last = order.splice(axis ?? 0, 1);
+    order.push(...last);
+    const rows = run.transpose(flat, order), n = rows.shape.at(-1);
+    for (let i = 0; i < rows.data.length; i += n) f(rows.data.subarray(i, i + n));
+    return run.transpose(rows, order.map((_, j) => order.indexOf(j)));
+  };
+  run.cumsum = along((row) => { for (let i = 1; i < row.length; i++) row[i] += row[i - 1]; });
+  run.argsort = (x, { axis = -1 } = {}) => along((row) => {
+    const value = (i) => (Number.isNaN(row[i]) ? Infinity : row[i]);  // NaN last
+    const later = (i, j) => Number.isNaN(row[i]) - Number.isNaN(row[j]);
+    row.set(Array.from(row.keys()).sort((i, j) => value(i) - value(j) || later(i, j) || i - j));
+  })(x, { axis });
+
+  // NumPy's generator PCG64 (O'Neill, 2014), {state, inc}, whose state advances with each draw.
+  const bits = (rng) => {
+    rng.state = BigInt.asUintN(128, BigInt(rng.state) * 0x2360ED051FC65DA44385DF649FCCF645n + BigInt(rng.inc));
+    const mixed = BigInt.asUintN(64, (rng.state >> 64n) ^ rng.state), turn = rng.state >> 122n;
+    return BigInt.asUintN(64, (mixed >> turn) | (mixed << (64n - turn)));
+  };
+  const halves = (rng) => {  // 32 bits at a time; the other half is for the next draw
+    if (rng.half !== undefined) return [rng.half, rng.half = undefined][0];
+    const whole = bits(rng);
+    rng.half = Number(whole >> 32n);
+    return Number(whole & 0xFFFFFFFFn);
+  };
+  run.draw = (rng, method, ...options) => {
+    if (method !== "random") throw new Error(`the page draws no ${method}`);
+    const named = Array.isArray(options[0]) ? { size: options[0], dtype: options[1] } : options[0];
+    const { size: shape, dtype } = named;
+    const one = dtype === "float32" ? () => (halves(rng) >>> 8) / 2 ** 24 : () => Number(bits(rng) >> 11n) / 2 ** 53;
+    return make([shape].flat(), Float64Array.from({ length: size([shape].flat()) }, one));
+  };
   return run;
 })();

@@ -18,18 +18,16 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir, patches
 from tinygrad_fc.compiler.guards import Captured
+from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
-from tinygrad_fc.compiler.tracer import Tracer
+from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
 from tinygrad_fc.graph import Node, array_of
-from tinygrad_fc.ops import activation, special
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _STATE = "state of an optimizer"
-_WHOLE = (special.erf, special.ndtr, special.lgamma, special.polygamma, activation.gelu)
-"""Ops whose functions read values: a call is one instruction."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,12 @@ def is_inside(node: Any) -> bool:
         return True
 
 
-class Trace(ir.ProgramBuilder):
+class Trace(TracingBuilder):
     """What one run of the function reads, computes and changes."""
 
     def __init__(self, captured: Captured) -> None:
         super().__init__()
         self.captured, self.thread = captured, get_ident()
-        self.refused: list[CompileError] = []
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, tuple[Value, Tracer]] = {}
         self.roots: list[Any] = []
@@ -87,25 +84,7 @@ class Trace(ir.ProgramBuilder):
         self.grads: dict[Any, Any] = {}
         self.grad_reads: dict[Any, tuple[Source, bool]] = {}
 
-    def refusal(self, problem: str, advice: str) -> CompileError:
-        """Return an error, which is raised at the end if the function catches it."""
-        self.refused.append(CompileError(f"{ir.user_line()}: {problem}. {advice}"))
-        return self.refused[-1]
-
     # Arrays
-
-    def values(self, tree: Any) -> Any:
-        """Return a tree with values in place of tracers and arrays."""
-        return ir.mapped(self._value_of, tree)
-
-    def _value_of(self, leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray | np.generic):
-            leaf = self.array(leaf)
-        return leaf.value if type(leaf) is Tracer else leaf
-
-    def samples(self, tree: Any) -> Any:
-        """Return a tree with the arrays of the traced call in place of tracers."""
-        return ir.mapped(lambda x: x.sample if isinstance(x, Value) else x, self.values(tree))
 
     def array(self, array: Any) -> Tracer:
         """Return the tracer of an array that no tensor has; a constant if it is 0-d."""
@@ -170,7 +149,8 @@ class Trace(ir.ProgramBuilder):
     def forward(self, op: Any) -> Callable[..., Any]:
         """Return the forward function of an op, which notes the origin."""
         function = patches.FORWARD.__get__(op)
-        function = partial(self._call_whole, function) if op in _WHOLE else function
+        if instruction(function).traced == WHOLE:
+            function = partial(self._call_whole, function)
         return partial(self._call, op, -1, function)
 
     def rules(self, op: Any) -> Any:
@@ -351,7 +331,7 @@ def _order(run: Trace, program: Program) -> None:
     needed = {id(v) for v in ir.leaves([program.outputs, program.changes, program.expects])}
     first = {id(v) for v, _ in program.expects if v.origin and v.origin.phase == "update"}
     for value in reversed(run.instructions):
-        if id(value) in needed or value.function is ir.draw:
+        if id(value) in needed or value.function is draw:
             needed.update(map(id, ir.operands(value)))
             program.instructions.insert(0, value)
         if id(value) in first:

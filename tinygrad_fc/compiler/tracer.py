@@ -6,7 +6,6 @@ call that makes it from the base, so that a change of either shows in both, as i
 
 from __future__ import annotations
 
-import inspect
 import math
 import operator
 from functools import partial
@@ -15,35 +14,78 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinygrad_fc.compiler import ir
-from tinygrad_fc.compiler.ir import Value, asked_by_library, cast, put
+from tinygrad_fc.compiler.instructions import (
+    CONVERTED,
+    CREATED,
+    RECORDED,
+    TABLE,
+    add_at,
+    cast,
+    draw,
+    instruction,
+    item,
+    put,
+)
+from tinygrad_fc.compiler.ir import (
+    CompileError,
+    ProgramBuilder,
+    Value,
+    asked_by_library,
+    mapped,
+    unflatten,
+    user_line,
+)
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import Op
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinygrad_fc.compiler.trace import Trace
-
-_PURE = """
-allclose any argmax argmin argsort array_equal bincount clip concatenate count_nonzero cumprod
-cumsum delete diag diff dot einsum hstack inner isclose kron max mean median min nan_to_num outer
-pad prod repeat roll round searchsorted sort stack std sum take take_along_axis tensordot tile trace
-tril triu var vdot vstack where linalg.cholesky linalg.det linalg.eigh linalg.inv linalg.norm
-linalg.slogdet linalg.solve linalg.svd
-"""
-PURE = frozenset(operator.attrgetter(name)(np) for name in _PURE.split())
-"""NumPy's functions that write to no argument and whose shape depends on shapes alone."""
-
-_CONVERTERS: tuple[Any, ...] = (np.array, np.asarray, np.ascontiguousarray)
-CREATORS = (*_CONVERTERS, np.zeros, np.ones, np.empty, np.full, np.arange, np.eye)
+CREATORS = [f for f, entry in TABLE.items() if entry.traced in (CREATED, CONVERTED)]
 """NumPy's functions that make arrays, and do not ask a tracer."""
-_PLAIN = {ufunc: plain for ufunc, plain, _ in ir.OPERATORS}
-_PLAIN |= {np.negative: operator.neg, np.absolute: operator.abs, np.sqrt: math.sqrt}
-"""Python's functions of plain numbers for ufuncs on arrays."""
-_REDUCTIONS: dict[Any, Any] = {np.sum: np.add, np.prod: np.multiply, np.max: np.maximum}
-_REDUCTIONS |= {np.min: np.minimum, np.all: np.logical_and, np.any: np.logical_or}
 _ADVICE = "Return the tensor and look at it outside; for a branch, write where(condition, x, y)"
+
+
+class TracingBuilder(ProgramBuilder):
+    """A program that tracers record: what they ask for beside `emit`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[CompileError] = []
+
+    def refusal(self, problem: str, advice: str) -> CompileError:
+        """Return an error, which is raised at the end if the function catches it."""
+        self.refused.append(CompileError(f"{user_line()}: {problem}. {advice}"))
+        return self.refused[-1]
+
+    def values(self, tree: Any) -> Any:
+        """Return a tree with values in place of tracers and arrays."""
+        return mapped(self._value_of, tree)
+
+    def _value_of(self, leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray | np.generic):
+            leaf = self.array(leaf)
+        return leaf.value if type(leaf) is Tracer else leaf
+
+    def samples(self, tree: Any) -> Any:
+        """Return a tree with the arrays of the traced call in place of tracers."""
+        return mapped(lambda x: x.sample if isinstance(x, Value) else x, self.values(tree))
+
+    def array(self, array: Any) -> Tracer:
+        """Return the tracer of an array that is no tracer's: a constant."""
+        return Tracer(self, self.constant(np.asarray(array)))
+
+    def call_op(self, op: Op, args: Any, settings: Any) -> Any:
+        """Return the result of an op called with tracers."""
+        return op.forward(*args, **settings)
+
+    def records(self, function: Any) -> bool:
+        """Return whether a call of a function without an entry is an instruction."""
+        return bool(instruction(function).traced == RECORDED)
+
+    def may_read(self) -> bool:
+        """Return whether the code that runs may read a value."""
+        return asked_by_library()
 
 
 class Tracer(NDArrayOperatorsMixin):
@@ -56,7 +98,7 @@ class Tracer(NDArrayOperatorsMixin):
     __array_priority__ = 500
     __hash__ = object.__hash__
 
-    def __init__(self, graph: Trace, value: Value, *view: Any) -> None:
+    def __init__(self, graph: TracingBuilder, value: Value, *view: Any) -> None:
         self.graph, self._value = graph, value
         # The layout is an array with the strides of the memory, which changes in place keep.
         self.base, self.recipe, self.layout = view or (None, None, value.sample)
@@ -106,25 +148,25 @@ class Tracer(NDArrayOperatorsMixin):
 
     def __bool__(self) -> bool:
         value = self.value
-        if not asked_by_library():
+        if not self.graph.may_read():
             self.read("a branch depends on the value")
         truth = bool(value.sample)
         self.graph.expect(value, truth)
         return truth
 
     def item(self) -> Any:
-        return self.call(ir.item, self) if asked_by_library() else self.read()
+        return self.call(item, self) if self.graph.may_read() else self.read()
 
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
         """Return the array of the traced call, for an error that the library is about to raise."""
         error = self.graph.refusal(f"{problem} of a tensor of shape {self.shape}", advice)
-        if self.graph.origin is not None or not asked_by_library():
+        if self.graph.origin is not None or not self.graph.may_read():
             raise error
         return self.value.sample
 
     def __getattr__(self, name: str) -> Any:
         if isinstance(self.layout, np.random.Generator):
-            return partial(self.call, ir.draw, self, name)
+            return partial(self.call, draw, self, name)
         if name == "sort" or not (hasattr(np.ndarray, name) and hasattr(np, name)):
             raise AttributeError(f"a traced array has no {name}. Use a function of tinygrad_fc")
         return partial(getattr(np, name), self)
@@ -137,7 +179,7 @@ class Tracer(NDArrayOperatorsMixin):
         if isinstance(value.sample, tuple | list):
             calls = ((value, k) for k in range(len(value.sample)))
             parts = (Tracer(self.graph, self.graph.emit(operator.getitem, at)) for at in calls)
-            return ir.unflatten(value.sample, parts)
+            return unflatten(value.sample, parts)
         return Tracer(self.graph, value)
 
     def view(self, function: Any = np.reshape, *rest: Any) -> Tracer:
@@ -156,13 +198,13 @@ class Tracer(NDArrayOperatorsMixin):
         if any(isinstance(x, Node) for x in inputs):
             return NotImplemented
         if method == "at" and ufunc is np.add:
-            return inputs[0].write(self.call(ir.add_at, *inputs).value)
+            return inputs[0].write(self.call(add_at, *inputs).value)
         if method == "at" or "where" in kwargs:
             problem = f"np.{ufunc.__name__} is called with where= or .at"
             raise self.graph.refusal(problem, "Write np.where, or scatter")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if all(map(_is_plain, inputs)):
-            function = _PLAIN.get(function, function)
+            function = instruction(function).number or function
         (out,) = kwargs.pop("out", (None,))
         return _into(out, self.call(function, *inputs, **_passed(kwargs)))
 
@@ -170,12 +212,14 @@ class Tracer(NDArrayOperatorsMixin):
         if any(issubclass(kind, Node) for kind in types):
             return NotImplemented
         if isinstance(function, Op):
-            return function.forward(*args, **kwargs)
+            return self.graph.call_op(function, args, kwargs)
         kwargs = _passed(kwargs)
-        out = kwargs.pop("out", None)
-        if function in _SPECIAL:
-            return _into(out, _SPECIAL[function](*args, **kwargs))
-        if function in PURE:
+        out, traced = kwargs.pop("out", None), instruction(function).traced
+        if traced in (CREATED, CONVERTED):  # like=
+            return created(self.graph, function, *args, **kwargs)
+        if callable(traced):
+            return _into(out, traced(*args, **kwargs))
+        if self.graph.records(function):
             return _into(out, self.call(function, *args, **kwargs))
         self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
         return function(*self.graph.samples(args), **self.graph.samples(kwargs))
@@ -224,6 +268,14 @@ class Tracer(NDArrayOperatorsMixin):
             return self.call(cast, self, np.dtype(dtype))  # type: ignore[no-any-return]
         return Tracer(self.graph, self.value) if copy else self
 
+    def copy_from(self, x: Any, where: Any = True) -> None:
+        """Do what `np.copyto` does."""
+        x = x if where is True else self.call(np.where, where, x, self)
+        _into(self, x) if type(x) is Tracer else self.fill(x)
+
+    def copy(self, *_: Any) -> Tracer:
+        return Tracer(self.graph, self.value, None, None, np.empty(self.shape, self.dtype))
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tracer:
         return Tracer(self.graph, self.value)
 
@@ -246,49 +298,6 @@ def _into(out: Any, result: Any) -> Any:
     return out
 
 
-def _like(function: Any, x: Tracer, *fill: Any, dtype: Any = None, **_: Any) -> Any:
-    return x.call(function, x.shape, *fill, np.dtype(dtype or x.dtype))
-
-
-def _reduced(ufunc: Any, x: Tracer, axis: Any = None, **kwargs: Any) -> Any:
-    return ufunc.reduce(x, axis=axis, **kwargs)
-
-
-def _swapped(x: Tracer, axis1: int, axis2: int) -> Tracer:
-    order = list(range(x.ndim))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
-    return x.transpose(order)
-
-
-def _copyto(to: Tracer, x: Any, where: Any = True, **_: Any) -> None:
-    x = x if where is True else to.call(np.where, where, x, to)
-    _into(to, x) if type(x) is Tracer else to.fill(x)
-
-
-_SPECIAL: dict[Any, Callable[..., Any]] = {
-    np.ravel: lambda x, **_: x.reshape(-1),
-    np.squeeze: lambda x, axis=None: x.reshape(np.empty(x.shape, "?").squeeze(axis).shape),
-    np.swapaxes: _swapped,
-    np.broadcast_to: lambda x, shape, **_: x.view(np.broadcast_to, tuple(shape)),
-    # NumPy's own code, which calls methods of the tracer
-    **{f: inspect.unwrap(f) for f in (np.flip, np.moveaxis, np.ndim, np.shape, np.size)},
-    **{f: inspect.unwrap(f) for f in (np.reshape, np.transpose)},
-    np.zeros_like: partial(_like, np.zeros),
-    np.ones_like: partial(_like, np.ones),
-    np.empty_like: partial(_like, np.zeros),
-    np.full_like: partial(_like, np.full),
-    np.copy: lambda x, **_: Tracer(x.graph, x.value, None, None, np.empty(x.shape, x.dtype)),
-    np.result_type: lambda *args: np.result_type(*map(_layout, args)),
-    np.may_share_memory: lambda *args: np.may_share_memory(*map(_layout, args)),
-    np.copyto: _copyto,
-    **{function: partial(_reduced, ufunc) for function, ufunc in _REDUCTIONS.items()},
-}
-
-
-def _layout(x: Any) -> Any:
-    return x.layout if type(x) is Tracer else x
-
-
 def _reading(name: str) -> Callable[..., Any]:
     return lambda self, *args, **kwargs: getattr(self.read(), name)(*args, **kwargs)
 
@@ -300,16 +309,18 @@ for _name in (
     setattr(Tracer, _name, _reading(_name))
 
 
-def created(trace: Trace, function: Any, *args: Any, like: Any = None, **kwargs: Any) -> Any:
+def created(
+    trace: TracingBuilder, function: Any, *args: Any, like: Any = None, **kwargs: Any
+) -> Any:
     """Return the tracer of an array that `function` creates; of a captured one where it copies."""
     del like
-    if function in _CONVERTERS:
+    if instruction(function).traced == CONVERTED:
         return _converted(trace, *args, **{"copy": function is np.array, **kwargs})
     fill = np.zeros if function is np.empty else function
     return Tracer(trace, trace.emit(fill, trace.values(args), trace.values(kwargs)))
 
 
-def _converted(trace: Trace, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
+def _converted(trace: TracingBuilder, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
     data = array_of(data)
     if isinstance(data, np.ndarray) and data.ndim:  # from outside: read in each call
         data = trace.array(data)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import autograd
+from tinygrad_fc.compiler.formula import forward_text, rule_text
 from tinygrad_fc.domain import parse_axis
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.op import Op, registry
 from tinygrad_fc.tensor import Tensor
 from tinygrad_fc.viz.document import formula_numbers
-from tinygrad_fc.viz.expression import forward_text, rule_text
 from tinygrad_fc.viz.graph import argument_name, graph, number_text, shape_text
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler.formula import FormulaPrinter
 from tinygrad_fc.compiler.ir import Origin, Program, Value, mapped, operands
-from tinygrad_fc.compiler.javascript import print_program
+from tinygrad_fc.compiler.javascript import generator_state, print_program
 from tinygrad_fc.compiler.naming import op_calls
-from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
-from tinygrad_fc.viz.expression import Expression
+from tinygrad_fc.compiler.numpy_printer import ATOM, NumPyPrinter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,6 +97,8 @@ class Lesson:
     def _run(self, arguments: Sequence[Any]) -> dict[int, Any]:
         """Return the array of every value, by id."""
         arrays = {id(v): copy.copy(_input_array(v.source, arguments)) for v in self.program.inputs}
+        generators = [v for v in self.program.inputs if v.source.kind == "generator"]
+        self.generators = {id(v): generator_state(arrays[id(v)]) for v in generators}
 
         def array(leaf: Any) -> Any:
             if not isinstance(leaf, Value):
@@ -376,26 +378,15 @@ class Lesson:
 
     def _text(self, values: Sequence[Value], result: Value) -> str:
         """Return the formulas of the result and of other changes, over the names they read."""
-        texts: dict[int, Any] = {}
-
-        def traced(leaf: Any) -> Any:
-            if not isinstance(leaf, Value):
-                return leaf
-            if id(leaf) not in texts:
-                array = self.arrays[id(leaf)]
-                name = self.printer.text(leaf) if leaf.is_constant else self.labels[id(leaf)]
-                number = leaf.is_constant and np.size(array) == 1
-                texts[id(leaf)] = array.item() if number else Expression(name, array)
-            return texts[id(leaf)]
-
-        lines = []
-        try:
-            for v in values:
-                texts[id(v)] = v.function(*mapped(traced, v.args), **mapped(traced, v.kwargs))
-                if v is result or id(v) in self.changed:  # which is read by its name from here on
-                    lines.append(f"{self.labels.get(id(v), 'value')} = {texts.pop(id(v))}")
-        except Exception:  # noqa: BLE001  functions that no expression can stand in for
-            return ""
+        inside = {*map(id, values)}
+        names = {id(v): self.printer.text(v) for v in self.javascript.constants if v.shape}
+        names |= {key: label for key, label in self.labels.items() if key not in inside}
+        printer, lines = FormulaPrinter(names), []
+        for v in values:
+            if v is result or id(v) in self.changed:  # which is read by its name from here on
+                label = self.labels.get(id(v), "value")
+                lines.append(f"{label} = {printer.text(v)}")
+                printer.texts[id(v)] = label, ATOM
         return "\n".join(line for line in lines if len(line) <= LONGEST_TEXT)
 
 

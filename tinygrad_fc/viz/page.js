@@ -3,6 +3,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const steps = data.steps;
 const COLUMNS = 40, ROWS = 24, WIDE = 8, SHOWN = 5;
+let next = [];       // random generators after the step
 let v = [];          // values of the program, by number
 let at = 0;          // the step that is shown
 let costs = [];      // the cost before each step of training
@@ -13,14 +14,18 @@ let pointed = null;  // the cell that was pointed at: value and number of the el
 
 function initialValues() {
   v = [];
-  for (const [k, { shape, data: numbers }] of Object.entries(data.values)) {
-    v[k] = { shape, data: Float64Array.from(numbers) };
+  for (const [k, value] of Object.entries(data.values)) {  // a generator has a state instead
+    v[k] = value.state ? { ...value } : { shape: value.shape, data: Float64Array.from(value.data) };
   }
   costs = [];
 }
 
-function compute() {
-  if (!data.missing.length) runProgram(v);
+function compute() {  // generators stay as they are before the step; `next` is what a step leaves
+  if (data.missing.length) return;
+  const before = Object.keys(data.values).filter((k) => v[k].state).map((k) => [k, { ...v[k] }]);
+  runProgram(v);
+  next = before.map(([k]) => [k, v[k]]);
+  for (const [k, generator] of before) v[k] = generator;
 }
 
 function train(count) {
@@ -28,6 +33,7 @@ function train(count) {
     costs.push(cost());
     const news = data.changes.map(([, k]) => v[k]);
     data.changes.forEach(([old], i) => { v[old] = news[i]; });
+    for (const [k, generator] of next) v[k] = generator;
     compute();
   }
   show();

@@ -122,7 +122,6 @@ def _data(lesson: Lesson) -> dict[str, Any]:
     missing = sorted(set(lesson.javascript.missing))
     shown = [*program.inputs, *lesson.javascript.constants]
     shown += program.instructions if missing else []
-    shown = [v for v in shown if v.dtype is not None]  # all but random generators
     rate = next((v for v in program.inputs if lesson.labels.get(id(v)) == "lr"), None)
     loss = next((vs[-1] for _, vs in reversed(lesson.forward) if vs[-1].shape == ()), None)
     output = next((v for v in lesson.reads(lesson.forward[-1][1]) if len(v.shape or ()) == 2), None)
@@ -133,7 +132,10 @@ def _data(lesson: Lesson) -> dict[str, Any]:
     special = {"loss": loss, "output": output, "rate": rate}
     special |= {"x": arguments.get(0), "y": arguments.get(1)}
     return {
-        "values": {number[id(v)]: _numbers(lesson.arrays[id(v)]) for v in shown},
+        "values": {
+            number[id(v)]: lesson.generators.get(id(v)) or _numbers(lesson.arrays[id(v)])
+            for v in shown
+        },
         "labels": {
             number[id(v)]: lesson.labels.get(id(v), "value")
             for v in (*program.inputs, *program.instructions)

@@ -1,0 +1,150 @@
+"""Formulas of ops: a forward function or vjp rule, traced and printed as one expression."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.compiler.ir import Value
+from tinygrad_fc.compiler.numpy_printer import ATOM, SIGN, Expressions
+from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tinygrad_fc.op import Op
+
+__all__ = ["FormulaPrinter", "forward_text", "function_text", "rule_text"]
+
+LONGEST = 200
+"""Characters of a formula of a forward function."""
+
+_REDUCTIONS = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min"}
+_REDUCTIONS |= {np.logical_and: "all", np.logical_or: "any"}
+
+
+class FormulaBuilder(TracingBuilder):
+    """Records calls of ops and of all of NumPy's functions as instructions; values may be read."""
+
+    def call_op(self, op: Op, args: Any, settings: Any) -> Any:
+        """Record the call of an op as one instruction, of its ufunc where it is one."""
+        function = op.function if isinstance(op.function, np.ufunc) else op
+        return Tracer(self, self.emit(function, self.values(args), self.values(settings)))
+
+    def records(self, function: Any) -> bool:  # noqa: ARG002
+        """Return True: a formula may name any function."""
+        return True
+
+    def may_read(self) -> bool:
+        """Return True: the formula is that of the arguments it is traced with."""
+        return True
+
+
+class FormulaPrinter(Expressions):
+    """Writes values as expressions over those that have `names`, by id."""
+
+    def __init__(self, names: Mapping[int, str], shapes: Mapping[Any, str] | None = None) -> None:
+        super().__init__()
+        self.texts = {key: (name, ATOM) for key, name in names.items()}
+        self._shapes = shapes or {}
+
+    def text(self, leaf: Any, level: int = 0) -> str:
+        """Return how to write an argument; a shape of an argument by its name."""
+        if isinstance(leaf, Value) and not leaf.is_constant and id(leaf) not in self.texts:
+            self.texts[id(leaf)] = self.expression(leaf)
+        if isinstance(leaf, tuple) and leaf in self._shapes:
+            return self._shapes[leaf]
+        if type(leaf) is float and np.isfinite(leaf):
+            text = f"{leaf:.12g}"
+            return f"({text})" if leaf < 0 and level >= SIGN else text
+        return super().text(leaf, level)
+
+    def constant(self, array: Any) -> str:
+        """Return a constant as a number or a list."""
+        return super().constant(array) if array.ndim else self.text(array.item())
+
+    def form(self, value: Value) -> str:
+        """Return the form of a call, `x @ y` and `x.sum(axis=0)` for what is faster to run."""
+        function, owner = value.function, getattr(value.function, "__self__", None)
+        if function in (np.dot, np.matmul) and all(x.shape for x in value.args):
+            return "@"
+        if owner in _REDUCTIONS and function == owner.reduce:
+            named = [
+                f"{key}={{{k}}}"
+                for k, (key, x) in enumerate(value.kwargs.items(), 1)
+                if x is not None and x is not False
+            ]
+            named += ["axis=0"] * ("axis" not in value.kwargs)
+            return f"{{0}}.{_REDUCTIONS[owner]}({', '.join(named)})"
+        return super().form(value)
+
+    def function_name(self, function: Any) -> str:
+        """Return the name of a function or op."""
+        return str(function.name) if hasattr(function, "rules") else super().function_name(function)
+
+
+def function_text(function: Any, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Return the text of `function`, traced with arrays of these names; others are themselves."""
+    builder, tracers = FormulaBuilder(), list[Any]()
+    names, shapes = dict[int, str](), dict[Any, str]()
+    for name, x in arguments.items():
+        if isinstance(x, np.ndarray):
+            value = builder.input(name, x)
+            names[id(value)] = name
+            shapes.setdefault(x.shape, f"{name}.shape")
+            x = Tracer(builder, value)  # noqa: PLW2901
+        tracers.append(x)
+    shapes.pop((), None)
+    with np.errstate(all="ignore"):
+        result = builder.values(function(*tracers, **settings))
+    return FormulaPrinter(names, shapes).text(result)
+
+
+def rule_text(
+    op: Op, i: int, names: Sequence[str], arguments: Sequence[Any], settings: Mapping[str, Any]
+) -> str:
+    """Return the source of vjp rule `i` of `op`, traced with arguments of these names and values.
+
+    The cotangent is `g`, and the result is `y`, or `out` where an argument has that name.
+
+    >>> import tinygrad_fc as tg
+    >>> rule_text(tg.tanh, 0, ["x"], [np.array([0.5])], {})
+    'g * (1 - y * y)'
+    """
+    rules: Any = op.rules
+    with np.errstate(all="ignore"):
+        out = np.asarray(op.forward(*arguments, **settings))
+    known = dict(zip(names, arguments, strict=True))
+    known |= {"out" if "y" in names else "y": out, "g": np.ones_like(out)}
+
+    def rule(*args: Any, **settings: Any) -> Any:
+        *inputs, result, cotangent = args
+        return rules[i](cotangent, result, *inputs, **settings)
+
+    return function_text(rule, known, settings)
+
+
+def forward_text(
+    op: Op, names: Sequence[str], arguments: Sequence[Any], settings: Mapping[str, Any]
+) -> str:
+    """Return the source of the result of `op`, traced likewise.
+
+    >>> from tinygrad_fc.ops.linalg import linear
+    >>> arrays = [np.ones((4, 3)), np.ones((2, 3)), np.ones(2)]
+    >>> forward_text(linear, ["x", "weight", "bias"], arrays, {})
+    'x @ weight.T + bias'
+    """
+    known = dict(zip(names, arguments, strict=True))
+    forward = op.function if isinstance(op.function, np.ufunc) else op.forward
+    try:
+        text = function_text(forward, known, settings)
+    except Exception:  # noqa: BLE001  functions that change or read more than a formula says
+        text = ""
+    if 0 < len(text) <= LONGEST and re.search(rf"\b({'|'.join(names)})\b", text):
+        return text
+    plain = FormulaPrinter({})
+    parts = [name if isinstance(x, np.ndarray) else plain.text(x) for name, x in known.items()]
+    parts += [f"{key}={plain.text(x)}" for key, x in settings.items()]
+    return f"{op.name}({', '.join(parts)})"  # of a long formula the call says more

@@ -1,0 +1,318 @@
+"""The table of instructions: how each function is traced, simplified and printed.
+
+`define` adds an entry. The tracer (`tracer`), the recording of a program (`ir`) and the printers
+read it; what a printer has no entry for raises an error that names the function. A ufunc needs an
+entry only where it is not written as `np.name(x)`, or for JavaScript.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import operator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.ops import activation, elementwise, special
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinygrad_fc.compiler.ir import ProgramBuilder, Value
+
+RECORDED, CREATED, CONVERTED, WHOLE = "recorded", "created", "converted", "whole op"
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """The entry of a function.
+
+    `traced` says what a call with tracers does: RECORDED, one instruction; CREATED or CONVERTED, an
+    array that NumPy makes without asking a tracer; WHOLE, the forward function of an op whose call
+    is one instruction; or a function that is called instead. `number` is Python's function of plain
+    numbers. `simplified(builder, value)` returns the value of a call that needs no instruction, or
+    None; `is_view`, whether the result may share the memory of the first argument.
+
+    `numpy` is an operator, or a text with `{0}`, `{1}` for arguments, or a function of the value
+    that returns such a text; empty, the function is called by its name. `native` is the text of an
+    operation on numbers for Numba, or `lowered` the method of `Lowering` that translates a call;
+    `javascript` is the name in runtime.js.
+    """
+
+    traced: Any = None
+    number: Any = None
+    simplified: Callable[[ProgramBuilder, Value], Value | None] | None = None
+    is_view: bool = False
+    numpy: Any = ""
+    native: str = ""
+    lowered: str = ""
+    javascript: str = ""
+
+
+TABLE: dict[Any, Instruction] = {}
+_UNKNOWN = Instruction()
+
+
+def define(*functions: Any, **entry: Any) -> None:
+    """Add an entry for functions, and for Python's function of numbers in their place."""
+    for function in functions:
+        TABLE[function] = Instruction(**entry)
+    if entry.get("number"):
+        TABLE[entry["number"]] = Instruction(**entry)
+
+
+def instruction(function: Any) -> Instruction:
+    """Return the entry of a function; an empty one where it has none."""
+    return TABLE.get(function, _UNKNOWN)
+
+
+# Functions that programs call beside NumPy's
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """Return `x` as an array of `dtype`."""
+    return x.astype(dtype)
+
+
+def put(x: Any, at: Any, value: Any) -> Any:
+    """Return a copy of `x` in which the elements at `at` are `value`."""
+    x = x.copy()
+    x[at] = value
+    return x
+
+
+def add_at(x: Any, at: Any, value: Any) -> Any:
+    """Return a copy of `x` to whose elements at `at`, repeated ones too, `value` is added."""
+    x = x.copy()
+    np.add.at(x, at, value)
+    return x
+
+
+def item(x: Any) -> Any:
+    """Return the one element of `x` as a Python number."""
+    return x.item()
+
+
+def draw(rng: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+    """Return random numbers from a NumPy generator; never shared, never left out."""
+    return getattr(rng, method)(*args, **kwargs)
+
+
+# Simplifications
+
+
+def _unchanged(_: Any, value: Value) -> Value | None:
+    """Return the argument where the result is the same array."""
+    x = value.args[0]
+    same = (getattr(x, "shape", ...), getattr(x, "dtype", ...)) == (value.shape, value.dtype)
+    return x if same else None
+
+
+def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
+    x, shape = value.args
+    if x.function is np.reshape:
+        return builder.emit(np.reshape, (x.args[0], shape))
+    return _unchanged(builder, value)
+
+
+def _transposed(_: Any, value: Value) -> Value | None:
+    x, order = value.args
+    if order == tuple(range(len(x.shape))):
+        return x  # type: ignore[no-any-return]
+    back = order is None and x.function is np.transpose and x.args[1] is None
+    return x.args[0] if back else None
+
+
+def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
+    x: Any = value.args[1]
+    x = x.sample if getattr(x, "is_constant", False) else x
+    one = type(x) in (int, float, np.ndarray) and np.size(x) and bool(np.all(x == 1))
+    return _unchanged(builder, value) if one else None
+
+
+# How calls of tracers become other calls
+
+
+def _reduced(ufunc: Any, x: Any, axis: Any = None, **kwargs: Any) -> Any:
+    return ufunc.reduce(x, axis=axis, **kwargs)
+
+
+def _like(function: Any, x: Any, *fill: Any, dtype: Any = None, **_: Any) -> Any:
+    return x.call(function, x.shape, *fill, np.dtype(dtype or x.dtype))
+
+
+def _swapped(x: Any, axis1: int, axis2: int) -> Any:
+    order = list(range(x.ndim))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return x.transpose(order)
+
+
+def _layout(x: Any) -> Any:
+    return getattr(x, "layout", x)
+
+
+def _draw_text(value: Value) -> str:
+    names = ["", "", *[""] * len(value.args[2:]), *(f"{key}=" for key in value.kwargs)]
+    places = ", ".join(f"{name}{{{k}}}" for k, name in enumerate(names) if k > 1)
+    return f"{{0}}.{value.args[1]}({places})"
+
+
+# Operators
+
+for _sign, _ufunc, _number in (
+    ("+", np.add, operator.add),
+    ("-", np.subtract, operator.sub),
+    ("*", np.multiply, operator.mul),
+    ("/", np.true_divide, operator.truediv),
+    ("//", np.floor_divide, operator.floordiv),
+    ("%", np.remainder, operator.mod),
+    ("**", np.power, operator.pow),
+    ("==", np.equal, operator.eq),
+    ("!=", np.not_equal, operator.ne),
+    ("<", np.less, operator.lt),
+    ("<=", np.less_equal, operator.le),
+    (">", np.greater, operator.gt),
+    (">=", np.greater_equal, operator.ge),
+):
+    define(
+        _ufunc,
+        number=_number,
+        simplified=_by_one if _sign in ("*", "/", "**") else None,
+        numpy=_sign,
+        native=f"{{0}} {_sign} {{1}}",
+        javascript=_ufunc.__name__,
+    )
+define(np.bitwise_and, numpy="&", javascript="bitwise_and")
+define(np.bitwise_or, numpy="|", javascript="bitwise_or")
+define(np.bitwise_xor, numpy="^")
+define(np.negative, number=operator.neg, numpy="-{0}", native="-{0}", javascript="negative")
+define(np.invert, numpy="~{0}")
+# In formulas of rules: products and quotients that are 0 where the cotangent is.
+define(elementwise.multiply_no_nan, elementwise.multiply_no_nan_symmetric, numpy="*")
+define(elementwise.divide_no_nan, numpy="/")
+
+# Functions of elements
+
+_LARGER = "select(({0} >= {1}) | ({0} != {0}), {0}, {1})"
+_NDTR = "(0.5 * math.erfc({0} * -0.7071067811865476))"
+_UFUNCS = """
+cos cosh exp2 expm1 isfinite isnan log log10 log1p log2 logical_and logical_not logical_or
+reciprocal sign sin sinh square tan
+"""
+for _name in _UFUNCS.split():
+    define(getattr(np, _name), javascript=_name)
+define(np.absolute, np.fabs, number=operator.abs, native="abs({0})", javascript="absolute")
+define(np.positive, operator.pos, native="{0}", javascript="positive")
+define(np.sqrt, number=math.sqrt, javascript="sqrt")
+define(math.sqrt, native="math.sqrt({0})", javascript="sqrt")
+define(np.exp, native="exp({0})", javascript="exp")
+define(np.tanh, native="tanh({0})", javascript="tanh")
+define(np.maximum, native=_LARGER, javascript="maximum")
+define(np.minimum, native=_LARGER.replace(">=", "<="), javascript="minimum")
+define(np.where, traced=RECORDED, native="select({0}, {1}, {2})", javascript="where")
+define(np.clip, traced=RECORDED, lowered="clip", javascript="clip")
+define(special.erf.forward, traced=WHOLE, native="math.erf({0})", javascript="erf")
+define(special.ndtr.forward, traced=WHOLE, native=_NDTR, javascript="ndtr")
+define(activation.gelu.forward, traced=WHOLE, native=f"{{0}} * {_NDTR}", javascript="gelu")
+define(special.lgamma.forward, special.polygamma.forward, traced=WHOLE)
+
+# Reductions and products
+
+_PAIRS: Any = (
+    (np.add, np.sum, "sum"),
+    (np.multiply, np.prod, "prod"),
+    (np.maximum, np.max, "max"),
+    (np.minimum, np.min, "min"),
+    (np.logical_and, np.all, ""),
+    (np.logical_or, np.any, ""),
+)
+for _reducing, _function, _name in _PAIRS:
+    define(_reducing.reduce, lowered="reduce", javascript=_name)
+    define(_function, traced=partial(_reduced, _reducing))
+define(
+    np.dot,
+    traced=RECORDED,
+    numpy=lambda value: "{0}.dot({1})" if value.args[0].shape else "",
+    lowered="dot",
+    javascript="dot",
+)
+define(np.matmul, lowered="dot", javascript="dot")
+define(np.vdot, traced=RECORDED, lowered="dot", javascript="vdot")
+define(np.argmax, traced=RECORDED, lowered="extremum", javascript="argmax")
+define(np.argmin, traced=RECORDED, lowered="extremum")
+
+# Shapes, indices and copies
+
+define(
+    np.reshape,
+    traced=inspect.unwrap(np.reshape),
+    simplified=_reshaped,
+    is_view=True,
+    numpy="{0}.reshape({1})",
+    javascript="reshape",
+)
+define(
+    np.transpose,
+    traced=inspect.unwrap(np.transpose),
+    simplified=_transposed,
+    is_view=True,
+    numpy=lambda value: "{0}.transpose({1})" if value.args[1] else "{0}.T",
+    javascript="transpose",
+)
+define(
+    np.broadcast_to,
+    traced=lambda x, shape, **_: x.view(np.broadcast_to, tuple(shape)),
+    simplified=_unchanged,
+    is_view=True,
+    javascript="broadcast",
+)
+define(np.concatenate, traced=RECORDED, lowered="join", javascript="concatenate")
+define(np.stack, traced=RECORDED, lowered="join", javascript="stack")
+define(operator.getitem, numpy="{0}[{1}]", lowered="gather", javascript="getitem")
+define(put, lowered="put", javascript="put")
+define(add_at, lowered="put", javascript="addAt")
+define(cast, simplified=_unchanged, numpy="{0}.astype({1})", native="{0}", javascript="cast")
+define(item, numpy="{0}.item()", native="{0}", javascript="item")
+define(draw, numpy=_draw_text, javascript="draw")
+define(np.cumsum, traced=RECORDED, javascript="cumsum")
+define(np.argsort, traced=RECORDED, javascript="argsort")
+
+# Arrays that NumPy makes without asking a tracer
+
+define(np.array, np.asarray, np.ascontiguousarray, traced=CONVERTED)
+define(np.zeros, np.ones, np.empty, np.arange, np.eye, traced=CREATED)
+define(
+    np.full,
+    traced=CREATED,
+    numpy=lambda value: "" if value.args[0] else "np.array({1}, {2})",
+    native="{0}",
+    javascript="full",
+)
+define(np.zeros_like, np.empty_like, traced=partial(_like, np.zeros))
+define(np.ones_like, traced=partial(_like, np.ones))
+define(np.full_like, traced=partial(_like, np.full))
+
+# Functions that call others, or that only NumPy has
+
+define(np.ravel, traced=lambda x, **_: x.reshape(-1))
+define(
+    np.squeeze, traced=lambda x, axis=None: x.reshape(np.empty(x.shape, "?").squeeze(axis).shape)
+)
+define(np.swapaxes, traced=_swapped)
+define(np.copy, traced=lambda x, **_: x.copy(), native="{0}")
+define(np.copyto, traced=lambda to, x, where=True, **_: to.copy_from(x, where))
+define(np.result_type, traced=lambda *args: np.result_type(*map(_layout, args)))
+define(np.may_share_memory, traced=lambda *args: np.may_share_memory(*map(_layout, args)))
+for _name in ("flip", "moveaxis", "ndim", "shape", "size"):  # NumPy's code, which calls the tracer
+    define(getattr(np, _name), traced=inspect.unwrap(getattr(np, _name)))
+_ONLY_NUMPY = """
+allclose array_equal bincount count_nonzero cumprod delete diag diff einsum hstack inner isclose
+kron mean median nan_to_num outer pad repeat roll round searchsorted sort std take take_along_axis
+tensordot tile trace tril triu var vstack linalg.cholesky linalg.det linalg.eigh linalg.inv
+linalg.norm linalg.slogdet linalg.solve linalg.svd
+"""
+for _name in _ONLY_NUMPY.split():
+    define(operator.attrgetter(_name)(np), traced=RECORDED)
