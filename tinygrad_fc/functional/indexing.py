@@ -421,8 +421,11 @@ def histogram(
     >>> tg.histogram(tg.tensor([1.0, 2.0, 1.0]), bins=2, range=(0.0, 2.0)).hist
     tensor([0., 3.])
     """
-    x, weights = as_array(input), None if weight is None else as_array(weight)
-    arrays = np.histogram(x, as_array(bins), range, density, weights)
+    x = as_array(input)
+    options: dict[str, Any] = {"range": range, "density": density}
+    if weight is not None:
+        options["weights"] = as_array(weight)
+    arrays = np.histogram(x, as_array(bins), **options)
     return Histogram(*(wrap(a.astype(np.result_type(x, np.float32))) for a in arrays))
 
 
