@@ -86,7 +86,7 @@ def test_functional(xy: Any, seed: int) -> None:
     compare(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # inside PyTorch
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # inside PyTorch
 @given(vectors, seeds)
 def test_func(xy: Any, seed: int) -> None:
     def program(tg: Any, x: Any, y: Any, u: Any, w: Any, v: Any, z: Any) -> Any:
