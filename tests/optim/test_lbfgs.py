@@ -26,8 +26,8 @@ def quadratic(seed: int, size: int) -> tuple[Any, Any, Any]:
 
 
 @few
-@given(seeds, st.integers(1, 6), one_of(1, 2, 100))
-def test_lbfgs_finds_the_minimum_of_a_quadratic(seed: int, size: int, history: int):
+@given(seeds, st.integers(1, 6), one_of(1, 2, 100), st.booleans())
+def test_lbfgs_finds_the_optimum_of_a_quadratic(seed: int, size: int, history: int, maximize: bool):
     matrix, vector, minimum = quadratic(seed, size)
     x = parameter(size, seed=seed)
     optimizer = optim.LBFGS(
@@ -37,12 +37,14 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic(seed: int, size: int, history: i
         tolerance_change=0,
         history_size=history,
         line_search_fn="strong_wolfe",
+        maximize=maximize,
     )
     losses = []
 
     def closure() -> tg.Tensor:
         optimizer.zero_grad()
         loss = 0.5 * (x @ tg.tensor(matrix) @ x) - tg.tensor(vector) @ x
+        loss = -loss if maximize else loss
         loss.backward()
         losses.append(loss.item())
         return loss

@@ -18,6 +18,10 @@ import tinygrad_fc as tg
 
 torch = pytest.importorskip("torch")
 
+# PyTorch 2.14 changed `clamp`: the derivative at a number is 0, a tie with a tensor shares the
+# gradient. LBFGS got `maximize`.
+SINCE_2_14 = tuple(int(n) for n in torch.__version__.split(".")[:2]) >= (2, 14)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

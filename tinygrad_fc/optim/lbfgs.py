@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.optim.optimizer import Group, Params
 
+    Evaluate = Callable[[], tuple[Any, "Point"]]
+
 __all__ = ["LBFGS"]
 
 DECREASE, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
@@ -31,8 +34,9 @@ class LBFGS(Optimizer):
     sum |g|) * lr; with `line_search_fn="strong_wolfe"` a line search chooses t (Nocedal and Wright,
     2006, algorithms 3.5 and 3.6). It ends when all |g| are at most `tolerance_grad`; when a step,
     the change of the loss or -g @ d is below `tolerance_change`; and after `max_eval` calls of
-    `closure` (1.25 * max_iter by default; the first step or a line search may make one more). There
-    is one group of parameters; `state` of the first parameter holds the state of all.
+    `closure` (1.25 * max_iter by default; the first step or a line search may make one more).
+    `maximize` reverses the signs of the loss and of g. There is one group of parameters; `state` of
+    the first parameter holds the state of all.
 
     Raises `ValueError` if lr is negative or not finite, a count is not an integer of at least 1, a
     tolerance is not finite or the line search unknown, and as `Optimizer` does.
@@ -67,6 +71,8 @@ class LBFGS(Optimizer):
         tolerance_change: float = 1e-9,
         history_size: int = 100,
         line_search_fn: str | None = None,
+        *,
+        maximize: bool = False,
     ) -> None:
         if max_eval is None and isinstance(max_iter, int):
             max_eval = max(1, max_iter * 5 // 4)
@@ -91,16 +97,15 @@ class LBFGS(Optimizer):
         params, state = group["params"], self.state[group["params"][0]]
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
-        with enable_grad():
-            first = closure()
+        evaluate = partial(_evaluate, closure, params, maximize=group["maximize"])
+        first, point = evaluate()
         state["func_evals"] += 1
-        point = Point(0.0, float(first), _gradient(params))
         if not _max_abs(point.gradient) <= group["tolerance_grad"]:
-            self._iterate(closure, group, state, point)
+            self._iterate(evaluate, group, state, point)
         return first
 
     def _iterate(
-        self, closure: Callable[[], Any], group: Group, state: dict[str, Any], point: Point
+        self, evaluate: Evaluate, group: Group, state: dict[str, Any], point: Point
     ) -> None:
         params, tolerance = group["params"], group["tolerance_change"]
         evaluations = 1
@@ -115,14 +120,14 @@ class LBFGS(Optimizer):
             calls = 0
             if group["line_search_fn"] is not None:
                 width = tolerance / (_max_abs(d) or 1.0)
-                search = LineSearch(closure, params, d, point, group["max_eval"] - evaluations)
+                search = LineSearch(evaluate, params, d, point, group["max_eval"] - evaluations)
                 point, calls = search.run(t, width), search.calls
                 t = state["t"] = point.t
                 _move(params, t, d)
             else:
                 _move(params, t, d)
                 if i < group["max_iter"]:  # after the last step, the loss is not needed
-                    point, calls = _loss_and_gradient(closure, params), 1
+                    point, calls = evaluate()[1], 1
             evaluations += calls
             state["func_evals"] += calls
             if (
@@ -208,9 +213,9 @@ class LineSearch:
     """
 
     def __init__(
-        self, closure: Callable[[], Any], params: list[Tensor], d: Any, start: Point, max_calls: int
+        self, objective: Evaluate, params: list[Tensor], d: Any, start: Point, max_calls: int
     ) -> None:
-        self.closure, self.params, self.d = closure, params, d
+        self.objective, self.params, self.d = objective, params, d
         self.start, self.max_calls, self.calls = start, max_calls, 0
 
     def run(self, t: float, width: float) -> Point:
@@ -229,7 +234,7 @@ class LineSearch:
         before = [p._array.copy() for p in self.params]
         _move(self.params, t, self.d)
         try:
-            point = _loss_and_gradient(self.closure, self.params)
+            _, point = self.objective()
         finally:
             _write(self.params, before)
         return Point(t, point.loss, point.gradient, float(point.gradient @ self.d))
@@ -328,11 +333,14 @@ def _gradient(params: list[Tensor]) -> Any:
     return np.concatenate([g.reshape(-1) for g in grads])
 
 
-def _loss_and_gradient(closure: Callable[[], Any], params: list[Tensor]) -> Point:
-    """Call `closure`; return the loss and gradient at the current parameters, with t = 0."""
+def _evaluate(
+    closure: Callable[[], Any], params: list[Tensor], *, maximize: bool
+) -> tuple[Any, Point]:
+    """Call `closure`; return its loss, and the value and gradient to minimize, with t = 0."""
     with enable_grad():
-        loss = float(closure())
-    return Point(0.0, loss, _gradient(params))
+        loss = closure()
+    value, gradient = float(loss), _gradient(params)
+    return loss, Point(0.0, -value, -gradient) if maximize else Point(0.0, value, gradient)
 
 
 def _move(params: list[Tensor], t: float, d: Any) -> None:
