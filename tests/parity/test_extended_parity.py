@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from against_torch import (
+    SINCE_2_14,
     Drawn,
     Table,
     alike,
@@ -150,10 +151,20 @@ line("lerp", several(3))
 line("lerp(number)", several(2, w=numbers), call=lambda t, x, y, w: x.lerp(y, weight=w))
 line("addcmul", several(3, value=numbers))
 line("addcdiv", several(3, value=numbers), 0.5)
-line("clamp_min", several(2), ties=False)
-line("clamp_max", several(2), ties=False)
-line("clamp_min(number)", some(min=numbers), call=lambda t, x, min: t.clamp_min(x, min))
-line("clamp_max(number)", some(max=numbers), call=lambda t, x, max: x.clamp_max(max=max))
+line("clamp_min", several(2), ties=SINCE_2_14)
+line("clamp_max", several(2), ties=SINCE_2_14)
+line(
+    "clamp_min(number)",
+    some(min=numbers),
+    ties=SINCE_2_14,
+    call=lambda t, x, min: t.clamp_min(x, min),
+)
+line(
+    "clamp_max(number)",
+    some(max=numbers),
+    ties=SINCE_2_14,
+    call=lambda t, x, max: x.clamp_max(max=max),
+)
 line(
     "nan_to_num",
     some(nan=st.sampled_from([0.0, 2.0, None]), posinf=numbers | st.none()),

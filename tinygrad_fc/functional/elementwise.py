@@ -68,9 +68,11 @@ def _is_integral(x: Any) -> bool:
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Return `input` limited to [min, max], numbers or tensors; the derivative at a bound is 1.
+    """Return `input` limited to [min, max], numbers or tensors.
 
-    If `min` is larger than `max`, the result is `max`. Raises `ValueError` without any bound.
+    At a bound that is a number the derivative is 0; a tensor and the input share the gradient of a
+    tie evenly, as in PyTorch 2.14 and newer. If `min` is larger than `max`, the result is `max`.
+    Raises `ValueError` without any bound.
 
     >>> import tinygrad_fc as tg
     >>> tg.clamp(tg.tensor([-2.0, 0.5, 2.0]), min=-1, max=1)
@@ -83,7 +85,10 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     limits = np.finfo if input.dtype.kind == "f" else np.iinfo
     low = -np.inf if limits is np.finfo else int(np.iinfo(input.dtype).min)
     high = np.inf if limits is np.finfo else int(np.iinfo(input.dtype).max)
-    return e.clip(input, low if min is None else min, high if max is None else max)
+    low, high = low if min is None else min, high if max is None else max
+    if limits is np.finfo and all(isinstance(n, int | float | np.generic) for n in (low, high)):
+        return record(e.clamp, (input,), {"low": low, "high": high})
+    return e.clip(input, low, high)
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
@@ -130,7 +135,7 @@ def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:
-    """Return the larger of `input` and `min`, elementwise; the derivative at the bound is 1.
+    """Return the larger of `input` and `min`, a number or a tensor, as `clamp(input, min=min)`.
 
     >>> import tinygrad_fc as tg
     >>> tg.clamp_min(tg.tensor([-2.0, 0.5]), 0)
@@ -140,7 +145,7 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
 
 
 def clamp_max(input: Tensor, max: Any) -> Tensor:
-    """Return the smaller of `input` and `max`, elementwise; the derivative at the bound is 1.
+    """Return the smaller of `input` and `max`, a number or a tensor, as `clamp(input, max=max)`.
 
     >>> import tinygrad_fc as tg
     >>> tg.clamp_max(tg.tensor([-2.0, 0.5]), 0)
@@ -277,8 +282,8 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     >>> tg.logit(tg.tensor([0.5, 0.75]))
     tensor([0.    , 1.0986])
     """
-    if eps is not None:
-        input = clamp(input, eps, 1 - eps)
+    if eps is not None:  # at eps, unlike that of `clamp`, the derivative is not 0
+        input = e.where(input < eps, eps, e.where(input > 1 - eps, 1 - eps, input))
     return e.log(e.divide(input, e.subtract(1, input)))
 
 

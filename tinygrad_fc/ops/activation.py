@@ -166,17 +166,3 @@ def leaky_relu(input: Any, *, negative_slope: Any) -> Any:
     array([-0.5,  2. ])
     """
     return np.maximum(input, 0) + np.minimum(input, 0) * negative_slope
-
-
-@define(
-    domain=(real,),
-    settings={"low": lambda *_: (-1.0, 0.0), "high": lambda *_: (1.0, 6.0)},
-    rules=(lambda g, _out, x, low, high: np.where((x > low) & (x < high), g, 0),),
-)
-def hardtanh(input: Any, *, low: Any, high: Any) -> Any:
-    """Return input limited to [low, high]; at the bounds, unlike in `clip`, the derivative is 0.
-
-    >>> hardtanh(np.array([-2.0, 0.5]), low=-1.0, high=1.0)
-    array([-1. ,  0.5])
-    """
-    return np.minimum(np.maximum(input, low), high)

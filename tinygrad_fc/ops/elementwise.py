@@ -763,19 +763,41 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     """
 
 
-# If low >= high, the result is high, as in NumPy, and the gradient goes to high; where all three
-# are equal, it goes to the input.
+@define(
+    domain=(real,),
+    settings={"low": lambda *_: (-1.0, 0.0), "high": lambda *_: (1.0, 6.0)},
+    rules=(lambda g, _out, x, low, high: np.where((x > low) & (x < high), g, 0),),
+)
+def clamp(input: Any, *, low: Any, high: Any) -> Any:
+    """Return `input` limited to [low, high], two numbers; the derivative at a bound is 0.
+
+    >>> clamp(np.array([-2.0, 0.5]), low=-1.0, high=1.0)
+    array([-1. ,  0.5])
+    """
+    return np.minimum(np.maximum(input, low), high)
+
+
+# As in PyTorch 2.15: a tie of the input and one bound shares the gradient; where all three are
+# equal, it goes to the input; if low > high, to high, which is the result.
 @define(
     np.clip,
     domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),
     rules=(
-        lambda g, _out, x, low, high: np.where((x >= low) & (x <= high), g, 0),
-        lambda g, _out, x, low, high: np.where((x < low) & (low < high), g, 0),
-        lambda g, _out, x, low, high: np.where((x > high) | ((x < low) & (low >= high)), g, 0),
+        lambda g, _out, x, low, high: np.where(
+            (x > low) & (x < high) | (x == low) & (low == high),
+            g,
+            np.where(((x == low) | (x == high)) & (low < high), g * 0.5, 0),
+        ),
+        lambda g, _out, x, low, high: np.where(
+            (x < low) & (low <= high), g, np.where((x == low) & (low < high), g * 0.5, 0)
+        ),
+        lambda g, _out, x, low, high: np.where(
+            (x > high) | (low > high), g, np.where((x == high) & (low < high), g * 0.5, 0)
+        ),
     ),
 )
 def clip(input: Any, low: Any, high: Any) -> Any:
-    """Return `input` limited to [low, high].
+    """Return `input` limited to [low, high], two tensors; a tie shares the gradient evenly.
 
     >>> clip(np.array([-2.0, 0.5, 2.0]), -1.0, 1.0)
     array([-1. ,  0.5,  1. ])

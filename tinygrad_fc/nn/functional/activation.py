@@ -238,7 +238,7 @@ def hardtanh(
     tensor([-1. ,  0.5])
     """
     check_argument(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
-    return record(activation.hardtanh, (input,), {"low": min_val, "high": max_val})
+    return record(elementwise.clamp, (input,), {"low": min_val, "high": max_val})
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -291,7 +291,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     tensor([-1.5,  0. ])
     """
     check_argument(lambd >= 0, "softshrink", "at least 0", lambd=lambd)
-    return input - elementwise.clip(input, -lambd, lambd)
+    return elementwise.relu(input - lambd) - elementwise.relu(-lambd - input)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:

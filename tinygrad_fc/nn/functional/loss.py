@@ -11,6 +11,7 @@ from tinygrad_fc import grad_mode
 from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.arguments import check_argument, unchecked_array
+from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.linalg import vector_norm
 from tinygrad_fc.graph import Node, record, wrap
 from tinygrad_fc.ops import elementwise, reduce
@@ -320,7 +321,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     >>> tg.nn.functional.normalize(tg.tensor([[3.0, 4.0]]))
     tensor([[0.6, 0.8]])
     """
-    return input / elementwise.clip(vector_norm(input, p, dim, keepdim=True), eps, math.inf)
+    return input / clamp_min(vector_norm(input, p, dim, keepdim=True), eps)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -353,11 +354,6 @@ def pairwise_distance(
 # Losses with a margin
 
 
-def _hinge(x: Any) -> Any:
-    # As PyTorch's clamp(min=0): the derivative at 0 is 1, while that of relu is 0.
-    return elementwise.clip(x, 0, math.inf)
-
-
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
@@ -373,7 +369,7 @@ def hinge_embedding_loss(
     """
     check_shapes("hinge_embedding_loss", input, target)
     sign = unchecked_array(target)
-    losses = elementwise.where(sign != 1, _hinge(margin - input), 0) + elementwise.where(
+    losses = elementwise.where(sign != 1, elementwise.relu(margin - input), 0) + elementwise.where(
         sign != -1, input, 0
     )
     return reduced(losses, reduction)
@@ -394,7 +390,7 @@ def margin_ranking_loss(
     """
     check_shapes("margin_ranking_loss", input1, input2)
     check_shapes("margin_ranking_loss", input1, target)
-    losses = _hinge(float_target(target, input1) * (input2 - input1) + margin)
+    losses = elementwise.relu(float_target(target, input1) * (input2 - input1) + margin)
     return reduced(losses, reduction)
 
 
@@ -436,7 +432,7 @@ def cosine_embedding_loss(
     square1, square2 = ((x * x).sum(-1) + 1e-12 for x in (input1, input2))
     cosine = (input1 * input2).sum(-1) / elementwise.sqrt(square1 * square2)
     losses = elementwise.where(sign == 1, 1 - cosine, 0) + elementwise.where(
-        sign == -1, _hinge(cosine - margin), 0
+        sign == -1, elementwise.relu(cosine - margin), 0
     )
     return reduced(losses, reduction)
 
@@ -469,5 +465,5 @@ def triplet_margin_loss(
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = elementwise.minimum(far, pairwise_distance(positive, negative, p, eps))
-    losses = _hinge(near - far + margin)
+    losses = elementwise.relu(near - far + margin)
     return reduced(losses, reduction)
