@@ -33,6 +33,7 @@ from tinygrad_fc.op import op as op
 from tinygrad_fc.ops.comparison import *
 from tinygrad_fc.ops.elementwise import *
 from tinygrad_fc.ops.linalg import *
+from tinygrad_fc.ops.reduce import *
 from tinygrad_fc.ops.special import *
 from tinygrad_fc.optim import SGD as SGD
 from tinygrad_fc.random import *

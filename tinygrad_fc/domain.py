@@ -197,9 +197,9 @@ def axis(x: Any, *_: Any) -> Sequence[int]:
 
 
 def axes(x: Any, *_: Any) -> Sequence[Any]:
-    """Return None, (), all axes, and pairs of axes."""
+    """Return None, all axes, and pairs of axes."""
     several = [(i, j - x.ndim) for i in range(x.ndim) for j in range(i + 1, x.ndim)]
-    return [None, (), *axis(x), *several]
+    return [None, *axis(x), *several]
 
 
 def nonempty_axes(x: Any, *_: Any) -> Sequence[Any]:

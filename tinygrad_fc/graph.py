@@ -27,6 +27,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.device import is_non_numpy_array, refuse_dask
+from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -112,11 +113,11 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
                 parents.append(a)
                 continue
         else:
-            arrays.append(a if a.__class__ in _PYTHON_SCALARS else operand(a, op))
+            arrays.append(a if a.__class__ in _PYTHON_SCALARS else _operand(a, op))
         parents.append(None)
     seq = next_seq() if tracked else 0  # before the values are read: another thread may change them
     try:
-        out = op.forward(*arrays, **settings) if settings else op.forward(*arrays)
+        out = op.forward(*arrays, **settings) if settings else op.plain(*arrays)
     except Exception as error:
         op.raise_described(error, arrays, settings)  # returns if it has nothing to add
         raise
@@ -129,7 +130,12 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     flags = _flags()
     if flags & _DETECT_ANOMALY:
         op.check_finite(out, arrays)
-    if tracked and flags & _RECORD and op.rules is not None:
+    if (
+        tracked
+        and flags & _RECORD
+        and op.rules is not None
+        and not (settings and out.dtype.kind != "f")  # dtype=int
+    ):
         t._requires_grad = True
         t._parents = parents
         t._args = arrays
@@ -159,24 +165,51 @@ def array_of(value: Any) -> Any:
     return value._array if isinstance(value, Node) else value
 
 
-def operand(value: Any, op: Op) -> Any:
-    """Return an operand of `op` as a numeric array; a CuPy array unchanged."""
-    if not isinstance(value, np.ndarray) and hasattr(value, "__array_function__"):
-        refuse_dask(value, op.name)
-        return value
+def as_array(
+    data: Any, dtype: Any = None, *, copy: bool | None = None, what: str = "a tensor"
+) -> Any:
+    """Return `data` as an array of numbers; Python floats become the default dtype.
+
+    Raises `DtypeError`, which names `what`, unless `data` are real numbers or booleans.
+    """
+    if isinstance(data, Node):
+        data = data._array
+    elif isinstance(data, list | tuple) and any(isinstance(v, Node) for v in data):
+        data = [v._array if isinstance(v, Node) else v for v in data]
+    if is_non_numpy_array(data):
+        return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
+    refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, what)
     try:
-        array = np.asarray(value)
-    except ValueError as error:
+        array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
+    except (ValueError, TypeError, OverflowError) as error:
         raise DtypeError(
-            f"{op.name} takes tensors, arrays and lists of real numbers, got {value!r:.80}. Make "
-            "all rows of the list equally long"
+            f"cannot make {what} of {data!r:.80}; expected real numbers or booleans, in rows of "
+            f"equal length. To join tensors, use stack or cat ({error})"
         ) from error
     if array.dtype.kind not in "fiub":
         raise DtypeError(
-            f"{op.name} takes tensors, arrays and lists of real numbers, got {value!r:.80}, "
-            f"whose elements are {array.dtype}"
+            f"cannot make {what} of {data!r:.80}: its elements are {array.dtype}; expected real "
+            "numbers or booleans, in rows of equal length"
         )
+    if not array.dtype.isnative:  # for example from a file with the other byte order
+        array = array.astype(array.dtype.newbyteorder("="))
+    if dtype is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
+        first = data
+        while isinstance(first, list | tuple) and len(first):
+            first = first[0]
+        if not isinstance(first, np.ndarray | np.generic):
+            array = array.astype(get_default_dtype(), copy=False)
     return array
+
+
+def _operand(value: Any, op: Op) -> Any:
+    """Return an operand of `op` as an array; tracers and CuPy arrays unchanged."""
+    if value.__class__ is np.ndarray and value.dtype.kind in "fiub":
+        return value
+    if hasattr(value, "__array_function__") and not isinstance(value, np.ndarray):
+        refuse_dask(value, op.name)
+        return value
+    return as_array(value, what=f"an operand of {op.name}")
 
 
 # In-place changes

@@ -20,6 +20,7 @@ from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg, special
+from tinygrad_fc.ops import reduce as r
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,32 +264,30 @@ class Methods(Node):
     hypot, logaddexp, xlogy = e.hypot, e.logaddexp, e.xlogy
     sigmoid, relu, erf = e.sigmoid, e.relu, special.erf
     lgamma, digamma = special.lgamma, elementwise.digamma
-    add, sub, mul = elementwise.add, elementwise.sub, e.multiply
-    div, pow = elementwise.div, elementwise.pow
+    add, sub, mul, div, pow = e.add, e.subtract, e.multiply, elementwise.div, e.power
     fmod, remainder, floor_divide = e.fmod, e.remainder, e.floor_divide
     maximum, minimum, masked_fill = e.maximum, e.minimum, elementwise.masked_fill
-    clip, logit = elementwise.clip, elementwise.logit
-    clamp, clamp_min, clamp_max = elementwise.clamp, elementwise.clamp_min, elementwise.clamp_max
-    lerp, addcmul, addcdiv = elementwise.lerp, elementwise.addcmul, elementwise.addcdiv
-    nan_to_num, round = elementwise.nan_to_num, elementwise.round
+    clip = clamp = e.clamp
+    clamp_min, clamp_max, logit = elementwise.clamp_min, elementwise.clamp_max, elementwise.logit
+    lerp, addcmul, addcdiv = e.lerp, elementwise.addcmul, elementwise.addcdiv
+    nan_to_num, round = e.nan_to_num, c.round
     sign, floor, ceil, trunc = c.sign, c.floor, c.ceil, c.trunc
     isnan, isinf, isfinite = c.isnan, c.isinf, c.isfinite
-    eq, ne, lt, le, gt, ge = c.equal, c.not_equal, c.less, c.less_equal, c.greater, c.greater_equal
+    eq, ne, lt, le, gt, ge = c.eq, c.ne, c.lt, c.le, c.gt, c.ge
     logical_and, logical_or = c.logical_and, c.logical_or
     logical_xor, logical_not = c.logical_xor, c.logical_not
     bitwise_and, bitwise_or = c.bitwise_and, c.bitwise_or
     bitwise_xor, bitwise_not = c.bitwise_xor, c.bitwise_not
-    isclose, allclose, equal = elementwise.isclose, elementwise.allclose, elementwise.equal
+    isclose, allclose, equal = c.isclose, elementwise.allclose, elementwise.equal
 
     # Reductions
 
-    sum, mean, prod = reduction.sum, reduction.mean, reduction.prod
-    amax, amin, max, min = reduction.amax, reduction.amin, reduction.max, reduction.min
-    argmax, argmin, var, std = reduction.argmax, reduction.argmin, reduction.var, reduction.std
-    all, any, count_nonzero = reduction.all, reduction.any, reduction.count_nonzero
-    logsumexp, softmax, log_softmax = reduction.logsumexp, reduction.softmax, reduction.log_softmax
-    norm, median, quantile = la.p_norm, reduction.median, reduction.quantile
-    cumsum, cumprod = reduction.cumsum, reduction.cumprod
+    sum, mean, prod, var, std = r.sum, r.mean, r.prod, r.var, r.std
+    amax, amin, max, min = r.amax, r.amin, reduction.max, reduction.min
+    argmax, argmin, median, quantile = c.argmax, c.argmin, reduction.median, reduction.quantile
+    all, any, count_nonzero, norm = c.all, c.any, c.count_nonzero, la.p_norm
+    logsumexp, softmax, log_softmax = r.logsumexp, r.softmax, r.log_softmax
+    cumsum, cumprod = r.cumsum, r.cumprod
 
     # Linear algebra
 
@@ -331,7 +330,7 @@ class Methods(Node):
 
 
 # A new op becomes a method without an entry above; the entries are for type checkers.
-for _module in (c, e, linalg, special):
+for _module in (c, e, linalg, r, special):
     for _name in _module.__all__:
         if not hasattr(Methods, _name):
             setattr(Methods, _name, getattr(_module, _name))

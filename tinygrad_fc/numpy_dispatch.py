@@ -16,10 +16,11 @@ from tinygrad_fc import functional as f
 from tinygrad_fc.errors import DtypeError, GraphError
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.graph import Node, array_of, mutation_lock, record, record_change, wrap
-from tinygrad_fc.op import no_rule_error, registry
+from tinygrad_fc.op import NUMPY_NAMES, no_rule_error, registry
+from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
-from tinygrad_fc.ops.elementwise import multiply
+from tinygrad_fc.ops.elementwise import clamp, multiply
 
 MATRIX = 2
 
@@ -38,7 +39,7 @@ def _reshaped(function: Any) -> Any:
 
 
 def _running(op: Any, a: Any, axis: Any) -> Any:
-    return op(a.reshape(-1) if axis is None else a, axis=0 if axis is None else axis)
+    return op(*_flat(a, axis))
 
 
 def _dot(a: Any, b: Any) -> Any:
@@ -130,16 +131,16 @@ ADAPTERS: dict[Any, Any] = {
     np.expand_dims: _reshaped(np.expand_dims),
     np.broadcast_to: lambda array, shape: s.broadcast_to(array, shape=shape),
     np.flip: lambda m, axis=None: s.flip(m, axis=axis),
-    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: f.elementwise.clamp(
+    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: clamp(
         a, min if a_min is None else a_min, max if a_max is None else a_max
     ),
-    np.amax: lambda a, axis=None, *, keepdims=False: r.amax(a, axis=axis, keepdims=keepdims),
-    np.amin: lambda a, axis=None, *, keepdims=False: r.amin(a, axis=axis, keepdims=keepdims),
+    np.amax: lambda a, axis=None, *, keepdims=False: r.amax(a, axis=axis, keepdim=keepdims),
+    np.amin: lambda a, axis=None, *, keepdims=False: r.amin(a, axis=axis, keepdim=keepdims),
     np.var: lambda a, axis=None, *, ddof=0, keepdims=False: r.var(
-        a, axis=axis, correction=ddof, keepdims=keepdims
+        a, axis=axis, correction=ddof, keepdim=keepdims
     ),
     np.std: lambda a, axis=None, *, ddof=0, keepdims=False: r.std(
-        a, axis=axis, correction=ddof, keepdims=keepdims
+        a, axis=axis, correction=ddof, keepdim=keepdims
     ),
     np.dot: _dot,
     np.outer: lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)),
@@ -168,10 +169,7 @@ ADAPTERS: dict[Any, Any] = {
     np.take_along_axis: _take_along_axis,
     np.take: _take,
     np.argwhere: f.indexing.nonzero,
-    np.around: lambda a, decimals=0: f.elementwise.round(a, decimals=decimals),
-    np.nan_to_num: lambda x, *, nan=0.0, posinf=None, neginf=None: f.elementwise.nan_to_num(
-        x, nan, posinf, neginf
-    ),
+    np.around: lambda a, decimals=0: c.round(a, decimals=decimals),
     np.hstack: lambda tup: f.shape.hstack([_tensor(x) for x in tup]),
     np.vstack: lambda tup: f.shape.vstack([_tensor(x) for x in tup]),
     np.tile: lambda A, reps: f.shape.tile(A, reps if np.ndim(reps) else (reps,)),
@@ -199,7 +197,7 @@ ADAPTERS: dict[Any, Any] = {
 }
 
 
-REDUCED = {np.add: r.sum_, np.multiply: r.prod, np.maximum: r.amax, np.minimum: r.amin}
+REDUCED = {np.add: r.sum, np.multiply: r.prod, np.maximum: r.amax, np.minimum: r.amin}
 
 
 def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
@@ -217,7 +215,7 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
                 record_change(*(a for a in kwargs["out"] if a is not None))
             return result
     if method == "reduce" and called in REDUCED:
-        settings = {"axis": kwargs.pop("axis", 0), "keepdims": kwargs.pop("keepdims", False)}
+        settings = {"dim": kwargs.pop("axis", 0), "keepdim": kwargs.pop("keepdims", False)}
         return _record(called, REDUCED[called], inputs, settings, kwargs)
     function = called if method == "__call__" else getattr(called, method)
     op = registry.get(function)
@@ -253,5 +251,9 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     names = list(inspect.signature(called).parameters)
     arguments = dict(zip(names, args, strict=False)) | kwargs
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]
-    settings = {k: arguments.pop(k) for k in list(arguments) if k in op.settings}
+    settings = {}
+    for name in list(arguments):
+        ours = name if name in op.accepted else NUMPY_NAMES.get(name)
+        if ours in op.accepted:
+            settings[ours] = arguments.pop(name)
     return _record(called, op, arrays, settings, arguments)

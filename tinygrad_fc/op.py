@@ -19,9 +19,10 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from collections.abc import Sequence
 from itertools import count
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 import numpy as np
 
@@ -34,16 +35,28 @@ from tinygrad_fc.errors import (
     RangeError,
     ShapeError,
 )
-from tinygrad_fc.graph import Node, record
+from tinygrad_fc.graph import Node, as_array, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from typing_extensions import ParamSpec
 
     from tinygrad_fc.domain import Domain
     from tinygrad_fc.tensor import Tensor
 
     Rule = Callable[..., Any]
     Settings = Mapping[str, Callable[..., Sequence[Any]]]
+    P = ParamSpec("P", default=...)
+else:
+    from typing import ParamSpec
+
+    P = ParamSpec("P")
+
+Q = ParamSpec("Q")
+Dim = int | Sequence[int] | None  # the type of `dim` in signatures
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
+"""The names of an op's settings, by NumPy's names, which calls may use instead."""
 
 builtin_ops: set[Any] = set()  # the ops of this package, filled by ops/__init__.py
 registry: dict[Any, Op] = {}
@@ -54,15 +67,25 @@ registry: dict[Any, Op] = {}
 without_warnings = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
-class Op:
-    """An op: a function of arrays with vjp rules.
+class Op(Generic[P]):
+    """An op: a public function of tensors and arrays, with vjp rules.
 
-    Called with arrays it returns an array; with a tensor among its arguments, it records the call
-    and returns a tensor. Docstring and signature are those of the function that defined it.
+    Called with a tensor among its arguments, it records the call and returns a tensor. Called with
+    arrays it returns an array; with lists and numbers alone, a tensor. Docstring and signature are
+    those of the function that defined it; `out=` and NumPy's `axis` and `keepdims` are accepted,
+    too.
     """
 
-    __slots__ = ("__dict__", "domain", "forward", "function", "name", "outer", "rules", "settings")
+    __slots__ = (
+        *("__dict__", "accepted", "arity", "defaults", "domain", "forward", "function", "name"),
+        *("names", "options", "outer", "plain", "prepare", "rules", "settings"),
+    )
 
+    arity: int  # the number of operands, -1 for any number
+    names: tuple[str, ...]  # of the positional parameters, operands first
+    options: tuple[str, ...]  # names of the positional settings
+    accepted: frozenset[str]  # names of the settings
+    defaults: dict[str, Any]  # of positional parameters
     outer: Any  # for a chain of two ops, the second one; else None
 
     def __init__(
@@ -74,67 +97,128 @@ class Op:
         rules: Any = None,
         settings: Settings | None = None,
         name: str,
+        plain: Callable[..., Any] | None = None,
+        prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         self.function = function
         self.forward = forward
+        self.plain = plain or forward  # for calls without settings, which may be faster
+        self.prepare = prepare
         self.domain = domain
         self.rules = rules
         self.settings = settings or {}
         self.name = name
         self.outer = None
+        self.arity = -1 if isinstance(rules, VariadicRule) else len(domain)
+        self.names, self.options, self.defaults = (), (), {}
+        self.accepted = frozenset(self.settings)
 
-    def __call__(self, *args: Any, **settings: Any) -> Tensor:
+    @overload
+    def __call__(self, *args: P.args, **settings: P.kwargs) -> Tensor: ...
+
+    @overload
+    def __call__(self, *args: Any, out: Tensor | None, **settings: Any) -> Tensor: ...
+
+    @overload
+    def __call__(self, *args: Any, axis: Any, **settings: Any) -> Tensor: ...
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
         """Return a tensor if an argument is one (type checkers assume so), else an array."""
-        if settings and not settings.keys() <= self.settings.keys():
+        if settings or len(args) != self.arity:
             if "out" in settings:  # the tensor to write to, as in PyTorch
                 out, result = settings.pop("out"), self(*args, **settings)
                 return result if out is None else out.copy_(result)
-            args = self._positional(args, settings)
+            args, settings = self._bound(args, settings)
         has_array, has_other = False, False
         for a in args:
             kind = a.__class__
             if kind is np.ndarray:
                 has_array = True
             elif isinstance(a, Node):
-                # A ufunc would take an extra argument as `out`.
-                if len(args) > len(self.domain) and not isinstance(self.rules, VariadicRule):
-                    raise self._signature_error(args, settings)
                 return record(self, args, settings)
             elif kind not in _PYTHON_NUMBERS:
                 has_other = True
         if has_other or not has_array:
-            return self._call_on_array_likes(args, settings)  # type: ignore[no-any-return]
-        try:
-            return self.forward(*args, **settings)  # type: ignore[no-any-return]
-        except _FORWARD_ERRORS as error:
-            self.raise_described(error, args, settings)
-            raise
-
-    def _positional(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
-        """Return `args` and the operands passed by keyword, which are removed from `settings`."""
-        named = [n for n in positional(self)[0][len(args) :] if n in settings]
-        args = (*args, *(settings.pop(n) for n in named))
-        if not settings.keys() <= self.settings.keys():
-            raise self._signature_error(args, settings)
-        return args
-
-    def _call_on_array_likes(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-        plain = all(isinstance(a, float | int) for a in args)
-        for i, a in enumerate(args):
-            kind = type(a)
-            if kind is np.ndarray:
-                continue
-            if hasattr(kind, "__array_function__"):
-                return self._dispatch(a, args, settings)
-            if not is_numeric(a) and not (a is None and i):
-                raise self._operand_error(args, i, settings)
-            if plain or isinstance(a, list | tuple):  # forward functions read `.dtype`
-                args = (*args[:i], np.asarray(a), *args[i + 1 :])
+            return self._call_on_array_likes(args, settings)
         try:
             return self.forward(*args, **settings)
         except _FORWARD_ERRORS as error:
             self.raise_described(error, args, settings)
             raise
+
+    def _bound(
+        self, args: tuple[Any, ...], settings: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the operands and the settings of a call, under the names of the signature."""
+        if settings and not settings.keys() <= self.accepted:
+            args = self._renamed(args, settings)
+        elif "dim" in settings and settings["dim"].__class__ is not int:
+            # In PyTorch an empty `dim` is all axes; NumPy's `axis=()` reduces nothing.
+            settings["dim"] = _axes(settings["dim"], None)
+        n = self.arity
+        if len(args) > n >= 0:
+            given = dict(zip(self.options, args[n:]))  # noqa: B905  fewer arguments
+            if len(given) < len(args) - n or (settings and not settings.keys().isdisjoint(given)):
+                raise self._signature_error(args, settings)
+            if "dim" in given and given["dim"].__class__ is not int:
+                given["dim"] = _axes(given["dim"], None)
+            given.pop("inplace", None)  # PyTorch's option, without effect
+            settings = settings | given if settings else given
+            args = args[:n]
+        elif len(args) < n:
+            try:
+                args = (*args, *(self.defaults[k] for k in self.names[len(args) : n]))
+            except KeyError:
+                raise self._signature_error(args, settings) from None
+        return args, settings if self.prepare is None else self.prepare(settings)
+
+    def _renamed(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
+        """Return all operands, removing those passed by keyword; rename NumPy's settings."""
+        named = {}
+        for name in [*settings]:
+            if name not in self.accepted:
+                ours = NUMPY_NAMES.get(name)
+                value = settings.pop(name)
+                if ours not in self.accepted:
+                    if name != "inplace" or name not in self.names:
+                        named[name] = value
+                elif settings.get(ours) is None:
+                    settings[ours] = value if value.__class__ is int else _axes(value, ())
+                else:
+                    raise TypeError(f"{self.name}: pass {ours} or {name}, not both")
+        if named:
+            for name in self.names[len(args) : self.arity]:
+                if name not in named and name not in self.defaults:
+                    break
+                args = (*args, named.pop(name) if name in named else self.defaults[name])
+            if named:
+                raise self._signature_error(args, settings | named)
+        return args
+
+    def _call_on_array_likes(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        has_array = has_list = False
+        for i, a in enumerate(args):
+            if type(a) is np.ndarray or isinstance(a, np.generic):
+                has_array = True
+            elif hasattr(type(a), "__array_function__"):
+                return self._dispatch(a, args, settings)
+            elif not is_numeric(a) and not self._is_absent(i, a):
+                raise self._operand_error(args, i, settings)
+            has_list = has_list or isinstance(a, list | tuple)
+        # Python numbers beside an array or a list have its dtype.
+        convert = (list, tuple) if has_array or has_list else (list, tuple, int, float)
+        args = tuple(as_array(a) if isinstance(a, convert) else a for a in args)
+        if not has_array:
+            return record(self, args, settings)
+        try:
+            return self.forward(*args, **settings)
+        except _FORWARD_ERRORS as error:
+            self.raise_described(error, args, settings)
+            raise
+
+    def _is_absent(self, i: int, operand: Any) -> bool:
+        """Return whether operand `i` is None, and that is its default."""
+        return operand is None and i < len(self.names) and self.names[i] in self.defaults
 
     def _dispatch(self, array: Any, args: Any, settings: Any) -> Any:
         """Call the op by `__array_function__` of a tracer or another library, else its function."""
@@ -144,12 +228,12 @@ class Op:
         return self.forward(*args, **settings) if out is NotImplemented else out
 
     @overload
-    def __get__(self, instance: None, owner: type[Any] | None = None) -> Op: ...
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Op[P]: ...
 
     @overload
     def __get__(
-        self, instance: object, owner: type[Any] | None = None
-    ) -> Callable[..., Tensor]: ...
+        self: Op[Concatenate[Any, Q]], instance: object, owner: type[Any] | None = None
+    ) -> Op[Q]: ...
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         """Return a method if `instance` is a tensor; in other classes the op gets no `self`."""
@@ -157,6 +241,17 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+    def __reduce__(self) -> str:
+        return str(getattr(self, "__qualname__", self.name))  # pickled by name, as a function
+
+    def __copy__(self) -> Op[P]:
+        """Return another op, which is not registered."""
+        other: Op[P] = object.__new__(type(self))
+        for kind in type(self).__mro__:
+            for name in vars(kind).get("__slots__", ()):
+                setattr(other, name, getattr(self, name))
+        return other
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -169,14 +264,14 @@ class Op:
 
     def _signature_error(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
         call = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
-        known = "".join(f" and {name}=" for name in self.settings)
+        known = "".join(f" and {name}=" for name in sorted(self.accepted))
         return TypeError(
             f"{self.name} takes {len(self.domain)} tensors or arrays{known}; got {', '.join(call)}"
         )
 
     def argument(self, i: int) -> str:
         """Return the name of argument `i` in messages, such as "argument 1 (y)"."""
-        names = positional(self)[0]
+        names = self.names[: self.arity]
         if len(names) <= i and isinstance(self.rules, tuple):
             names = tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
         return argument_name(i, names[i] if i < len(names) else "")
@@ -222,13 +317,15 @@ class Op:
     def raise_described(self, error: Exception, arrays: Sequence[Any], settings: Any) -> None:
         """Raise an error with the op and its arguments from `error` of the forward function.
 
-        Return for a `GraphError` and for types that array functions do not raise for wrong
-        arguments. The new error is not assigned to a variable: a traceback that refers to itself
-        would keep tensors alive.
+        Return for errors of this package, and for types that array functions do not raise for
+        wrong arguments. The new error is not assigned to a variable: a traceback that refers to
+        itself would keep tensors alive.
         """
-        if isinstance(error, GraphError) or not isinstance(error, _FORWARD_ERRORS):
+        if isinstance(error, RuntimeError) or not isinstance(error, _FORWARD_ERRORS):
             return
-        non_numeric = next((i for i, a in enumerate(arrays) if not is_numeric(a)), None)
+        non_numeric = next(
+            (i for i, a in enumerate(arrays) if not (is_numeric(a) or self._is_absent(i, a))), None
+        )
         kind: type[Exception] = DtypeError
         if isinstance(error, IndexError | np.exceptions.AxisError):
             kind = RangeError
@@ -259,7 +356,7 @@ class Op:
         )
 
 
-class Chain(Op):
+class Chain(Op[P]):
     """Two fused ops, the outer one elementwise: one node, no stored intermediate result.
 
     The rules of both ops are reused. The rule of the outer op may read its result only, as that of
@@ -270,14 +367,19 @@ class Chain(Op):
 
     inner: Any
 
-    def __init__(self, inner: Op, outer: Op) -> None:
+    def __init__(self, inner: Op[P], outer: Op[...]) -> None:
+        super().__init__(
+            self,
+            forward=self._forward,
+            domain=inner.domain,
+            rules=inner.rules,
+            settings=inner.settings,
+            name=f"{inner.name} and {outer.name}",
+        )
         functools.update_wrapper(self, inner)
         self.__doc__ = f"Return `{outer.name}` of `{inner.name}`.\n\n    {inner.__doc__}"
-        self.function = self
         self.inner, self.outer = inner, outer
-        self.domain, self.settings, self.rules = inner.domain, inner.settings, inner.rules
-        self.name = f"{inner.name} and {outer.name}"
-        self.forward = self._forward
+        self.names, self.defaults = inner.names, inner.defaults
         registry[self] = self
 
     def _forward(self, *arrays: Any) -> Any:
@@ -304,29 +406,37 @@ def define(
     *,
     domain: tuple[Domain, ...],
     rules: Sequence[Rule | None] | VariadicRule | None = None,
+    numpy: Callable[..., Any] | None = None,
     forward: Callable[..., Any] | None = None,
     settings: Settings | None = None,
     name: str | None = None,
-) -> Callable[[Callable[..., Any]], Op]:
+    plain: Callable[..., Any] | None = None,
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Callable[[Callable[Q, Any]], Op[Q]]:
     """Return a decorator that makes a documented function an op of this package.
 
     The op has its name, signature and docstring. What runs is `forward` if it is passed, else
     `function`, for example NumPy's, else the body; in the first two cases the body is a docstring
-    only. `function(tensor)` calls the op. Property tests cover these ops, so that their
-    rules get the arrays themselves; rules registered by `op` get read-only views.
+    only. `function(tensor)`, or `numpy(tensor)`, calls the op. `plain` runs in calls without
+    settings, and `prepare` changes the settings of other calls before they are recorded. Property
+    tests cover these ops, so that their rules get the arrays themselves; rules registered by `op`
+    get read-only views.
     """
 
-    def decorate(documented: Callable[..., Any]) -> Op:
+    def decorate(documented: Callable[Q, Any]) -> Op[Q]:
         implementation = forward or function or documented
-        registered = _register(
-            function or implementation,
+        registered: Any = _register(
+            function or numpy or implementation,
             forward=implementation,
             domain=domain,
             rules=rules,
             settings=settings,
             name=name or documented.__name__.rstrip("_"),
+            plain=plain,
+            prepare=prepare,
         )
-        return _copy_documentation(registered, documented)
+        _document(registered, documented)
+        return registered  # type: ignore[no-any-return]
 
     return decorate
 
@@ -381,11 +491,7 @@ def op(
         settings=settings,
         name=op_name,
     )
-    return (
-        _copy_documentation(registered, function)
-        if isinstance(function, FunctionType)
-        else registered
-    )
+    return _document(registered, function) if isinstance(function, FunctionType) else registered
 
 
 def _register(
@@ -401,21 +507,28 @@ def _register(
         rules = tuple(r or functools.partial(_no_rule, name, i) for i, r in enumerate(rules))
     if any(d.restricted for d in domain):
         forward = without_warnings(forward)
-    registered = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
-    registry[function] = registry[registered] = registered
-    return registered
+    made: Op = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
+    registry[function] = registry[made] = made
+    return made
 
 
-def _copy_documentation(documented: Op, function: Any) -> Op:
-    """Return the op with the docstring and signature of `function`, and its domains."""
-    functools.update_wrapper(documented, function)
-    code = inspect.unwrap(function).__code__
-    names = code.co_varnames[: code.co_argcount] or ("arrays",)
-    domains = ", ".join(f"{n} {d!r}" for n, d in zip(names, documented.domain, strict=False))
-    documented.__doc__ = f"{function.__doc__ or ''}\n    Domain: {domains}." + (
-        " The result never requires grad." if documented.rules is None else ""
+def _document(op: Op, function: Any) -> Op:
+    """Return `op` with the docstring, its domains, and the signature of `function`."""
+    functools.update_wrapper(op, function)
+    plain = inspect.unwrap(function)
+    code, defaults = plain.__code__, plain.__defaults__ or ()
+    named = code.co_argcount
+    op.names = code.co_varnames[:named]
+    op.options = op.names[op.arity :] if op.arity >= 0 else ()
+    op.defaults = dict(zip(op.names[named - len(defaults) :], defaults, strict=True))
+    settings = {*code.co_varnames[max(op.arity, 0) : named + code.co_kwonlyargcount]}
+    op.accepted |= settings - {"inplace"}  # PyTorch's option, without effect
+    names = op.names if op.arity >= 0 else ("arrays",)
+    domains = ", ".join(f"{n} {d!r}" for n, d in zip(names, op.domain, strict=False))
+    op.__doc__ = f"{function.__doc__ or ''}\n    Domain: {domains}." + (
+        " The result never requires grad." if op.rules is None else ""
     )
-    return documented
+    return op
 
 
 def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
@@ -495,6 +608,14 @@ def positional(function: Any) -> tuple[tuple[str, ...], str]:
 def argument_name(i: int, name: str) -> str:
     """Return the name of argument `i` in messages."""
     return f"argument {i} ({name})" if name else f"argument {i}"
+
+
+def _axes(dim: Any, empty: Any) -> Any:
+    """Return axes as None, an int or a tuple; `empty` for no axes."""
+    if not isinstance(dim, list | tuple):
+        return dim
+    # NumPy accepts axis 0 of a 0-d array, but not axes (0,).
+    return dim[0] if len(dim) == 1 else tuple(dim) or empty
 
 
 def _value_at(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:

@@ -25,9 +25,8 @@ import numpy as np
 
 from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.graph import Node, accumulate_gradients, wrap
+from tinygrad_fc.graph import Node, accumulate_gradients, as_array, wrap
 from tinygrad_fc.nn import BatchNorm1d, Module, Parameter
 from tinygrad_fc.random import rng_of, seeded
 

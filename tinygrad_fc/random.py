@@ -15,9 +15,9 @@ from tinygrad_fc import dtypes
 from tinygrad_fc.device import CPU, device_of, is_non_numpy_array, move_to_device
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import accept_arrays, as_array, as_shape
+from tinygrad_fc.functional.arguments import accept_arrays, as_shape
 from tinygrad_fc.functional.creation import filled_by, with_grad
-from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.graph import Node, as_array, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

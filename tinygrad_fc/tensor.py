@@ -19,8 +19,17 @@ from tinygrad_fc import graph, methods, numpy_dispatch
 from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_device, refuse_dask
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
-from tinygrad_fc.functional.arguments import accepts_arrays, as_array
-from tinygrad_fc.graph import GradientHooks, Node, next_seq, record, record_change, state, wrap
+from tinygrad_fc.functional.arguments import accepts_arrays
+from tinygrad_fc.graph import (
+    GradientHooks,
+    Node,
+    as_array,
+    next_seq,
+    record,
+    record_change,
+    state,
+    wrap,
+)
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg
@@ -479,18 +488,18 @@ class Tensor(methods.Methods):
     __and__, __rand__ = _operators(c.bitwise_and)
     __or__, __ror__ = _operators(c.bitwise_or)
     __xor__, __rxor__ = _operators(c.bitwise_xor)
-    __lt__, __gt__ = _operators(c.less)
-    __le__, __ge__ = _operators(c.less_equal)
+    __lt__, __gt__ = _operators(c.lt)
+    __le__, __ge__ = _operators(c.le)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, _COMPARABLE):  # Python then compares `x == None` by identity
             return NotImplemented
-        return record(c.equal, (self, other), NO_SETTINGS)
+        return record(c.eq, (self, other), NO_SETTINGS)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, _COMPARABLE):
             return NotImplemented
-        return record(c.not_equal, (self, other), NO_SETTINGS)
+        return record(c.ne, (self, other), NO_SETTINGS)
 
     def __neg__(self) -> Tensor:
         return record(e.negative, (self,), NO_SETTINGS)
@@ -546,9 +555,7 @@ class Tensor(methods.Methods):
     @accepts_arrays
     def astype(self, dtype: Any) -> Tensor:
         """Return the tensor cast to `dtype`; casts between float dtypes are recorded."""
-        dtype = np.dtype(dtype)
-        op = s.astype if dtype.kind == "f" else c.astype_integer
-        return record(op, (self,), {"dtype": dtype})
+        return record(s.astype, (self,), {"dtype": np.dtype(dtype)})
 
     type_as = to
 

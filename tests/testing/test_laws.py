@@ -117,13 +117,13 @@ def _square_only(g: Any, out: Any, x: Any, y: Any) -> Any:
     return right.swapaxes(0, 1) if square else right
 
 
-def _size_1_only(g: Any, out: Any, x: Any, axis: Any) -> Any:
-    return _right(reduce.cumsum)(g, out, x, axis=axis) * (2 if x.shape[axis] == 1 else 1)
+def _size_1_only(g: Any, out: Any, x: Any, dim: Any) -> Any:
+    return _right(reduce.cumsum)(g, out, x, dim=dim) * (2 if x.shape[dim] == 1 else 1)
 
 
-def _ties_not_shared(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    right = _right(reduce.amax)(g, out, x, axis=axis, keepdims=keepdims)
-    return right * (x == np.max(x, axis=axis, keepdims=True)).sum(axis=axis, keepdims=True)
+def _ties_not_shared(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    right = _right(reduce.amax)(g, out, x, dim=dim, keepdim=keepdim)
+    return right * (x == np.max(x, axis=dim, keepdims=True)).sum(axis=dim, keepdims=True)
 
 
 def _forgetful() -> Callable[..., Any]:
@@ -155,14 +155,14 @@ def _detached(op: Op) -> Callable[..., Any]:
 BUGS: dict[str, tuple[Bug, ...]] = {
     "value": (
         Bug("repeated indices assigned", index.getitem, 0, _by_assignment),
-        Bug("sign", e.subtract, 1, lambda g, out, x, y: g),
+        Bug("sign", e.subtract, 1, lambda g, out, x, y, alpha=1: g * alpha),
         Bug("factor", e.square, 0, lambda g, out, x: g * x),
-        Bug("missing term", reduce.softmax, 0, lambda g, out, x, axis: g * out),
+        Bug("missing term", reduce.softmax, 0, lambda g, out, x, dim: g * out),
         Bug("swapped arguments", e.multiply, 0, lambda g, out, x, y: g * x),
         Bug("the other argument's", e.divide, 0, _right(e.divide, 1)),
         Bug("branches swapped", e.where, 1, lambda g, out, c, x, y: np.where(c, 0, g)),
         Bug("transposed where square", linalg.matmul, 0, _square_only),
-        Bug("not turned round", reduce.cumsum, 0, lambda g, out, x, axis: g.cumsum(axis)),
+        Bug("not turned round", reduce.cumsum, 0, lambda g, out, x, dim: g.cumsum(dim)),
         Bug("beyond 5 only", e.sigmoid, 0, lambda g, out, x: g * out * (1 - out) * (abs(x) < 5)),
         Bug("size 1 only", reduce.cumsum, 0, _size_1_only),
         Bug(
@@ -217,14 +217,16 @@ def test_a_bug_of_each_kind_is_found(kind: str, bug: Bug) -> None:
 
 @finding
 def test_a_wrong_forward_is_found() -> None:
-    wrong = copy.copy(reduce.sum_)
-    wrong.forward = lambda x, axis=None, keepdims=False: np.sum(x, axis, keepdims=keepdims) * 1.5
+    wrong = copy.copy(reduce.sum)
+    wrong.forward = wrong.plain = lambda x, dim=None, keepdim=False: (
+        np.sum(x, dim, keepdims=keepdim) * 1.5
+    )
     finds("value", wrong)
 
 
 def test_an_op_that_compares_nothing_is_an_error() -> None:
     never = copy.copy(e.positive_)
-    never.function = never.forward = lambda x: x * np.nan
+    never.function = never.forward = never.plain = lambda x: x * np.nan
     with pytest.raises(NothingCheckedError, match="positive has no finite value"):
         check(never)
 

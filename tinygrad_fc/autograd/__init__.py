@@ -9,7 +9,6 @@ import numpy as np
 
 from tinygrad_fc import graph
 from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import (
     detect_anomaly,
     enable_grad,
@@ -17,7 +16,7 @@ from tinygrad_fc.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
-from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.graph import Node, as_array, wrap
 
 if TYPE_CHECKING:
     from tinygrad_fc.autograd import function, functional

@@ -30,7 +30,8 @@ class FormulaBuilder(TracingBuilder):
 
     def call_op(self, op: Op, args: Any, settings: Any) -> Any:
         """Record the call of an op as one instruction, of its ufunc where it is one."""
-        function = op.function if isinstance(op.function, np.ufunc) else op
+        plain = isinstance(op.function, np.ufunc) and not settings
+        function = op.function if plain else op
         return Tracer(self, self.emit(function, self.values(args), self.values(settings)))
 
     def records(self, function: Any) -> bool:  # noqa: ARG002
@@ -137,7 +138,7 @@ def forward_text(
     'x @ weight.T + bias'
     """
     known = dict(zip(names, arguments, strict=True))
-    forward = op.function if isinstance(op.function, np.ufunc) else op.forward
+    forward = op.function if isinstance(op.function, np.ufunc) and not settings else op.forward
     try:
         text = function_text(forward, known, settings)
     except Exception:  # noqa: BLE001  functions that change or read more than a formula says

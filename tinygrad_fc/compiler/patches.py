@@ -2,7 +2,7 @@
 
 Each exchange but the last holds in the tracing thread alone; other threads get the original. They
 are: the
-slots `_array` and `_grad` of tensors, an op's `forward` and `rules`, `Module.__call__`,
+slots `_array` and `_grad` of tensors, an op's `forward`, `plain` and `rules`, `Module.__call__`,
 `Optimizer.step`, a generator's `rng`, methods that only the first call would run, and in the
 library's modules those names that do not ask NumPy's protocols, np.zeros and the like and `float`;
 and the table of fused layers, so that each layer is called.
@@ -38,6 +38,7 @@ ARRAY: Any = vars(Node)["_array"]
 GRAD: Any = vars(Node)["_grad"]
 RNG: Any = vars(Generator)["rng"]
 FORWARD: Any = vars(Op)["forward"]
+PLAIN: Any = vars(Op)["plain"]
 RULES: Any = vars(Op)["rules"]
 _ONCE: dict[tuple[Any, str], str] = {
     (Generator, "manual_seed"): "a random generator gets a seed",
@@ -87,6 +88,7 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield Node, "_array", getter(ARRAY, trace.get_array, trace.set_array)
     yield Node, "_grad", getter(GRAD, trace.get_grad, trace.set_grad)
     yield Op, "forward", getter(FORWARD, trace.forward, FORWARD.__set__)
+    yield Op, "plain", getter(PLAIN, trace.forward, PLAIN.__set__)
     yield Op, "rules", getter(RULES, trace.rules, RULES.__set__)
     yield Generator, "rng", property(here(trace.generator, RNG.fget))
     yield Module, "__call__", here(partial(trace.call_module, Module.__call__), Module.__call__)

@@ -10,50 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from tinygrad_fc.device import is_non_numpy_array, refuse_dask
-from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.graph import Node, as_array, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-Dim = int | tuple[int, ...] | list[int] | None
-
-
-def as_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Any:
-    """Return `data` as an array of numbers; Python floats become the default dtype."""
-    if isinstance(data, Node):
-        data = data._array
-    elif isinstance(data, list | tuple) and any(isinstance(v, Node) for v in data):
-        data = [v._array if isinstance(v, Node) else v for v in data]
-    if is_non_numpy_array(data):
-        return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
-    refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, "a tensor")
-    try:
-        array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DtypeError(
-            f"cannot make a tensor of {data!r:.80}; expected real numbers or booleans, in rows of "
-            f"equal length. To join tensors, use stack or cat ({error})"
-        ) from error
-    if array.dtype.kind not in "fiub":
-        raise DtypeError(
-            f"cannot make a tensor of {data!r:.80}: its elements are {array.dtype}; expected real "
-            "numbers or booleans, in rows of equal length"
-        )
-    if not array.dtype.isnative:  # for example from a file with the other byte order
-        array = array.astype(array.dtype.newbyteorder("="))
-    if dtype is None and array.dtype == np.float64 and not hasattr(data, "dtype"):
-        first = data
-        while isinstance(first, list | tuple) and len(first):
-            first = first[0]
-        if not isinstance(first, np.ndarray | np.generic):
-            array = array.astype(get_default_dtype(), copy=False)
-    return array
 
 
 def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
@@ -113,8 +78,7 @@ def check_argument(condition: bool, function: str, expected: Any, **argument: An
 
 # Functions that accept arrays, lists and numbers in place of tensors
 
-_UNCONVERTED = {"add", "sub", "div", "pow", "sum", "mean", "where", "linear", "softmax"}
-_UNCONVERTED |= {"log_softmax", "reshape", "view", "transpose", "manual_seed"}
+_UNCONVERTED = {"div", "where", "reshape", "view", "transpose", "manual_seed"}
 """Not wrapped, since training steps call them; their ops raise clear errors."""
 
 

@@ -12,8 +12,8 @@ from tinygrad_fc import dtypes
 from tinygrad_fc.device import device as as_device
 from tinygrad_fc.device import move_to_device
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.functional.arguments import as_array, as_shape
-from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.functional.arguments import as_shape
+from tinygrad_fc.graph import Node, as_array, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

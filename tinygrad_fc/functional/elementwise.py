@@ -1,4 +1,4 @@
-"""Elementwise functions with PyTorch's parameters that the ops themselves lack."""
+"""Elementwise functions that are compositions of ops."""
 
 from __future__ import annotations
 
@@ -6,40 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import as_array
-from tinygrad_fc.graph import Node, record, wrap
+from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.graph import Node, as_array, record, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
+from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops import special
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["add", "addcdiv", "addcmul", "allclose", "clamp", "clamp_max", "clamp_min", "clip"]
-__all__ += ["digamma", "div", "equal", "isclose", "lerp", "logit", "masked_fill", "nan_to_num"]
-__all__ += ["polygamma", "pow", "round", "sub", "where"]
-
-
-def add(input: Tensor, other: Any, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
-    """Return `input + alpha * other`, broadcast; `out` is a tensor that the result is copied to.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.add(tg.tensor([1.0, 2.0]), 3, alpha=10)
-    tensor([31., 32.])
-    """
-    result = e.add(input, other if alpha == 1 else e.multiply(other, alpha))
-    return result if out is None else out.copy_(result)
-
-
-def sub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
-    """Return `input - alpha * other`, broadcast.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.sub(tg.tensor([1.0, 2.0]), 3)
-    tensor([-2., -1.])
-    """
-    return e.subtract(input, other if alpha == 1 else e.multiply(other, alpha))
+__all__ = ["addcdiv", "addcmul", "allclose", "clamp_max", "clamp_min", "digamma", "div", "equal"]
+__all__ += ["logit", "masked_fill", "polygamma", "where"]
 
 
 def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -67,30 +45,6 @@ def _is_integral(x: Any) -> bool:
     return bool(dtype.kind in "iub")
 
 
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Return `input` limited to [min, max], numbers or tensors.
-
-    At a bound that is a number the derivative is 0; a tensor and the input share the gradient of a
-    tie evenly, as in PyTorch 2.14 and newer. If `min` is larger than `max`, the result is `max`.
-    Raises `ValueError` without any bound.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.clamp(tg.tensor([-2.0, 0.5, 2.0]), min=-1, max=1)
-    tensor([-1. ,  0.5,  1. ])
-    """
-    if min is None and max is None:
-        raise ValueError("clamp needs a bound: pass min, max or both")
-    if input.dtype.kind == "b":
-        input = input.to(np.int64)
-    limits = np.finfo if input.dtype.kind == "f" else np.iinfo
-    low = -np.inf if limits is np.finfo else int(np.iinfo(input.dtype).min)
-    high = np.inf if limits is np.finfo else int(np.iinfo(input.dtype).max)
-    low, high = low if min is None else min, high if max is None else max
-    if limits is np.finfo and all(isinstance(n, int | float | np.generic) for n in (low, high)):
-        return record(e.clamp, (input,), {"low": low, "high": high})
-    return e.clip(input, low, high)
-
-
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Return `input` where `condition` holds and `other` elsewhere, broadcast.
 
@@ -110,18 +64,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
             "where got two arguments; expected where(condition) or where(condition, input, other)"
         )
     if isinstance(condition, Node) and condition._array.dtype != bool:
-        condition = record(c.astype_integer, (condition,), {"dtype": np.dtype(bool)})
+        condition = record(s.astype, (condition,), {"dtype": np.dtype(bool)})
     return e.where(condition, input, other)
-
-
-def pow(input: Any, exponent: Any) -> Tensor:
-    """Return `input` to the power of `exponent`, broadcast; either may be a number.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.pow(tg.tensor([2.0, 3.0]), 2)
-    tensor([4., 9.])
-    """
-    return e.power(input, exponent)
 
 
 def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
@@ -141,7 +85,7 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
     >>> tg.clamp_min(tg.tensor([-2.0, 0.5]), 0)
     tensor([0. , 0.5])
     """
-    return clamp(input, min=min)
+    return e.clamp(input, min)
 
 
 def clamp_max(input: Tensor, max: Any) -> Tensor:
@@ -151,43 +95,7 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
     >>> tg.clamp_max(tg.tensor([-2.0, 0.5]), 0)
     tensor([-2.,  0.])
     """
-    return clamp(input, max=max)
-
-
-def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """Return `input` rounded to `decimals` decimal places; halves round to even.
-
-    The result never requires grad, since the derivative is 0 almost everywhere.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.round(tg.tensor([0.5, 1.5, 2.25]))
-    tensor([0., 2., 2.])
-    """
-    return c.rint(input) if decimals == 0 else c.round_(input, decimals=decimals)
-
-
-def nan_to_num(
-    input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
-) -> Tensor:
-    """Return `input` with numbers in place of NaN (0) and infinities (the largest of the dtype).
-
-    The gradient of a replaced element is 0.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nan_to_num(tg.tensor([1.0, float("nan"), float("inf")]), posinf=9.0)
-    tensor([1., 0., 9.])
-    """
-    return e.nan_to_num(input, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
-
-
-def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """Return `input + weight * (end - input)`, broadcast; exact for the weights 0 and 1.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.lerp(tg.tensor([0.0, 10.0]), tg.tensor([1.0, 20.0]), 0.25)
-    tensor([ 0.25, 12.5 ])
-    """
-    return e.lerp(input, end, weight)
+    return e.clamp(input, None, max)
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
@@ -197,7 +105,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     >>> tg.addcmul(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]), value=10)
     tensor([31., 81.])
     """
-    return add(input, tensor1 * tensor2, alpha=value)
+    return e.add(input, tensor1 * tensor2, alpha=value)
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
@@ -211,7 +119,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
         raise DtypeError(
             "addcdiv divides floats, got two integer tensors: use x.double() or x.float()"
         )
-    return add(input, tensor1 / tensor2, alpha=value)
+    return e.add(input, tensor1 / tensor2, alpha=value)
 
 
 def digamma(input: Tensor) -> Tensor:
@@ -234,23 +142,6 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     return special.polygamma(input, n=n)
 
 
-def isclose(
-    input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Tensor:
-    """Return whether `|input - other| <= atol + rtol * |other|`, elementwise and broadcast.
-
-    Equal infinities are close; NaN is close to NaN if `equal_nan`. Raises `ShapeError` for negative
-    tolerances.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.isclose(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.1]))
-    tensor([ True, False])
-    """
-    if not (rtol >= 0 and atol >= 0):
-        raise ShapeError(f"isclose needs tolerances >= 0, got rtol={rtol} and atol={atol}")
-    return c.isclose(input, other, rtol=float(rtol), atol=float(atol), equal_nan=equal_nan)
-
-
 def allclose(
     input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
@@ -260,7 +151,7 @@ def allclose(
     >>> tg.allclose(tg.tensor([1.0]), tg.tensor([1.0 + 1e-9]))
     True
     """
-    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+    return bool(c.isclose(input, other, rtol, atol, equal_nan).all())
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -285,6 +176,3 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     if eps is not None:  # at eps, unlike that of `clamp`, the derivative is not 0
         input = e.where(input < eps, eps, e.where(input > 1 - eps, 1 - eps, input))
     return e.log(e.divide(input, e.subtract(1, input)))
-
-
-clip = clamp

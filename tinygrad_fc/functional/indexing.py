@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import as_array, normalize_dim
-from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i

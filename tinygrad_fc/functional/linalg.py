@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
-from tinygrad_fc.functional.arguments import Dim, normalize_dim, reduction_axes
+from tinygrad_fc.functional.arguments import normalize_dim, reduction_axes
 from tinygrad_fc.functional.shape import diag, movedim, roll
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg as l
@@ -17,6 +17,7 @@ from tinygrad_fc.ops import reduce as r
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinygrad_fc.op import Dim
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["addmm", "bmm", "cdist", "cross", "det", "dot", "einsum", "inner", "kron", "mm", "mv"]
@@ -202,21 +203,6 @@ def trace(input: Tensor) -> Tensor:
     return diag(input).sum()
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return `input @ weight.T + bias`, formula (3) of `handderived.py` for a batch.
-
-    `input` (..., in_features), `weight` (out_features, in_features), `bias` (out_features,);
-    returns (..., out_features). Raises `ShapeError` if the sizes do not match.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.linear(tg.ones(4, 3), tg.ones(2, 3), tg.zeros(2)).shape
-    (4, 2)
-    """
-    if bias is None:
-        return l.linear_without_bias(input, weight)
-    return l.linear(input, weight, bias)
-
-
 def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     """Return the vector products along the axis `dim` of size 3, broadcast over the others.
 
@@ -293,7 +279,7 @@ def _diagonal(x: Any, term: str) -> tuple[Any, str]:
 
 def _largest(x: Any, **settings: Any) -> Any:
     """Return the largest of non-negative numbers; 0 if there are none, for empty matrices."""
-    return (r.amax if x.shape[settings["axis"]] else r.sum_)(x, **settings)
+    return (r.amax if x.shape[settings["dim"]] else r.sum)(x, **settings)
 
 
 def _check_float(x: Any) -> None:
@@ -317,21 +303,21 @@ def vector_norm(
     _check_float(x)
     if not isinstance(ord, int | float):
         raise ShapeError(f"the order of the norm of a vector must be a number, got {ord!r}")
-    settings = reduction_axes(dim, keepdim)
+    settings = {"dim": dim, "keepdim": keepdim}
     if ord == 2:
         return r.norm(x, **settings)
     magnitude = e.absolute(x)
     if ord in (math.inf, -math.inf):
         return (r.amax if ord > 0 else r.amin)(magnitude, **settings)
     if ord == 0:
-        return r.sum_(e.where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
+        return r.sum(e.where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
     if ord == 1:
-        return r.sum_(magnitude, **settings)
+        return r.sum(magnitude, **settings)
     # At 0, powers below 1 and roots have infinite derivatives: the derivative is taken as 0, as in
     # PyTorch.
     zero = x == 0
     powers = e.where(zero, math.inf if ord < 0 else 0.0, e.where(zero, 1.0, magnitude) ** ord)
-    total = r.sum_(powers, **settings)
+    total = r.sum(powers, **settings)
     limit = (total == 0) | (total == math.inf)
     constant = total.detach() if ord > 0 else e.where(total == 0, math.inf, np.zeros((), x.dtype))
     return e.where(limit, constant, e.where(limit, 1.0, total) ** (1 / ord))
@@ -360,13 +346,13 @@ def matrix_norm(
     rows, columns = (normalize_dim(k, A.ndim, "norm") for k in dim)
     if ord in (2, -2, "nuc"):
         values = svdvals(movedim(A if dtype is None else A.to(dtype), (rows, columns), (-2, -1)))
-        reduce: Any = {2: _largest, -2: r.amin, "nuc": r.sum_}[ord]
-        out = reduce(values, axis=-1)
+        reduce: Any = {2: _largest, -2: r.amin, "nuc": r.sum}[ord]
+        out = reduce(values, dim=-1)
         shape = tuple(1 if k in (rows, columns) else n for k, n in enumerate(A.shape))
         return out.reshape(shape) if keepdim else out  # type: ignore[no-any-return]
     summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = vector_norm(A, 1, summed, keepdim=True, dtype=dtype)
-    out = (_largest if ord > 0 else r.amin)(sums, axis=other, keepdims=True)
+    out = (_largest if ord > 0 else r.amin)(sums, dim=other, keepdim=True)
     return out if keepdim else out.squeeze((rows, columns))
 
 

@@ -1,4 +1,4 @@
-"""Reductions, quantiles, softmax and cumulative sums, with PyTorch's names and parameters.
+"""Reductions that are compositions of ops: with indices, of two results, quantiles.
 
 NumPy's `axis` and `keepdims` are accepted in place of `dim` and `keepdim`.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import Dim, as_array, normalize_dim, reduction_axes
+from tinygrad_fc.functional.arguments import normalize_dim, reduction_axes
 from tinygrad_fc.functional.indexing import ValuesIndices, argsort, sort, values_at
-from tinygrad_fc.graph import Node, operand, wrap
+from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
@@ -24,152 +24,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import Tensor
 
-    Decorator = Callable[[Callable[..., Any]], Callable[..., Tensor]]
-
-__all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumprod", "cumsum"]
-__all__ += ["log_softmax", "logsumexp", "max", "mean", "median", "min", "prod", "quantile"]
-__all__ += ["softmax", "std", "sum", "var", "var_mean"]
-
-
-def _as_dtype(input: Any, dtype: Any, op: Any) -> Any:
-    """Return `input` cast to `dtype`; unsigned integers to int64 by default, as PyTorch does."""
-    try:
-        unsigned = input.dtype.kind == "u"
-    except AttributeError:  # numbers and lists
-        input, unsigned = wrap(operand(input, op)), False
-    if dtype is None and unsigned:
-        dtype = np.int64
-    return input if dtype is None else input.to(dtype)
-
-
-def _reduction(op: Any, *, casts_unsigned: bool = False) -> Decorator:
-    """Return a decorator that makes a documented function a reduction by `op`."""
-
-    def decorate(documented: Any) -> Any:
-        def reduction(
-            input: Any,
-            dim: Any = None,
-            keepdim: bool = False,
-            *,
-            dtype: Any = None,
-            axis: Any = None,
-            keepdims: Any = None,
-        ) -> Any:
-            if casts_unsigned or dtype is not None:
-                input = _as_dtype(input, dtype, op)
-            return op(input, **reduction_axes(dim, keepdim, axis, keepdims))
-
-        return functools.update_wrapper(reduction, documented)
-
-    return decorate
-
-
-@_reduction(r.sum_, casts_unsigned=True)
-def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Return the sum over `dim` (all, one or several axes); `dtype` casts `input` first.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=0)
-    tensor([4., 6.])
-    """
-
-
-@_reduction(r.mean)
-def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Return the mean over `dim` (all, one or several axes); `dtype` casts `input` first.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(dim=0)
-    tensor([2., 3.])
-    """
-
-
-@_reduction(r.prod, casts_unsigned=True)
-def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Return the product over `dim` (all, one or several axes); `dtype` casts `input` first.
-
-    Derivatives of every order are correct also for elements equal to 0.
-
-    >>> import tinygrad_fc as tg
-    >>> x = tg.tensor([2.0, 0.0, 3.0], requires_grad=True)
-    >>> x.prod().backward()
-    >>> x.grad
-    tensor([0., 6., 0.])
-    """
-
-
-@_reduction(r.amax)
-def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Any:
-    """Return the largest elements over `dim`; ties share the gradient evenly.
-
-    Raises `ShapeError` if there are no elements.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amax(dim=1)
-    tensor([2., 4.])
-    """
-
-
-@_reduction(r.amin)
-def amin(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Any:
-    """Return the smallest elements over `dim`; ties share the gradient evenly.
-
-    Raises `ShapeError` if there are no elements.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amin(dim=1)
-    tensor([1., 3.])
-    """
-
-
-@_reduction(c.argmax)
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """Return the index of the largest element, over `dim` or in the flattened tensor.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmax(dim=1)
-    tensor([1, 0])
-    """
-
-
-@_reduction(c.argmin)
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """Return the index of the smallest element, over `dim` or in the flattened tensor.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmin(dim=1)
-    tensor([0, 1])
-    """
-
-
-@_reduction(c.all_)
-def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
-    """Return whether all elements over `dim` are true.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([True, False]).all()
-    tensor(False)
-    """
-
-
-@_reduction(c.any_)
-def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
-    """Return whether any element over `dim` is true.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([True, False]).any()
-    tensor(True)
-    """
-
-
-@_reduction(r.logsumexp)
-def logsumexp(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Any:
-    """Return `log(sum(exp(input)))` over `dim`, without overflow or cancellation.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([1000.0, 1000.0]).logsumexp(dim=0)
-    tensor(1000.6931)
-    """
+__all__ = ["max", "median", "min", "quantile", "var_mean"]
 
 
 def _extreme(reduce: Any, arg_reduce: Any, elementwise: Any) -> Callable[[Any], Callable[..., Any]]:
@@ -185,7 +40,7 @@ def _extreme(reduce: Any, arg_reduce: Any, elementwise: Any) -> Callable[[Any], 
             keepdims: Any = None,
         ) -> Any:
             if dim is None and axis is None:
-                return reduce(input, axis=None, keepdims=bool(keepdims))
+                return reduce(input, None, bool(keepdims))
             if isinstance(dim, Node | np.ndarray):
                 return elementwise(input, dim)
             if isinstance(dim if axis is None else axis, tuple | list):
@@ -193,7 +48,7 @@ def _extreme(reduce: Any, arg_reduce: Any, elementwise: Any) -> Callable[[Any], 
                     f"{documented.__name__} takes one dim, got {dim}: use amax or amin"
                 )
             settings = reduction_axes(dim, keepdim, axis, keepdims)
-            indices = arg_reduce(input, axis=settings["axis"], keepdims=True)
+            indices = arg_reduce(input, settings["axis"], True)  # noqa: FBT003  keepdim
             return values_at(input, settings, indices)
 
         return functools.update_wrapper(extreme, documented)
@@ -245,7 +100,7 @@ def median(
     if dim is None and axis is None:
         if not input.numel():
             return input.sum() * np.nan
-        return r.median(input, axis=None, keepdims=bool(keepdims))
+        return r.median(input, None, bool(keepdims))
     along = normalize_dim(dim if axis is None else axis, input.ndim or 1, "median")  # type: ignore[arg-type]
     settings = reduction_axes(dim, keepdim, axis, keepdims)
     if not input.ndim:
@@ -306,117 +161,6 @@ def quantile(
     return s.reshape(out, shape=(*at.shape, *rest))
 
 
-def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Dim = None) -> Any:
-    """Return the number of nonzero elements over `dim`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.count_nonzero(tg.tensor([[1.0, 0.0], [2.0, 3.0]]), dim=0)
-    tensor([2, 1])
-    """
-    axes = reduction_axes(dim, keepdim=False, axis=axis, keepdims=None)["axis"]
-    return c.count_nonzero(input, axis=axes)
-
-
-def _softmax_axis(input: Any, dim: Any, axis: Any, what: str) -> int:
-    dim = dim if axis is None else axis
-    if not isinstance(dim, int):
-        raise ShapeError(f"{what} needs the dimension that sums to 1, such as dim=-1; got {dim!r}")
-    return dim if input.ndim else 0
-
-
-def softmax(
-    input: Tensor, dim: int | None = None, dtype: Any = None, *, axis: int | None = None
-) -> Tensor:
-    """Return `exp(input) / exp(input).sum(dim)`: probabilities from logits.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([0.0, 0.0]).softmax(dim=0)
-    tensor([0.5, 0.5])
-    """
-    if dtype is not None:
-        input = input.to(dtype)
-    return r.softmax(input, axis=_softmax_axis(input, dim, axis, "softmax"))
-
-
-def log_softmax(
-    input: Tensor, dim: int | None = None, dtype: Any = None, *, axis: int | None = None
-) -> Tensor:
-    """Return the natural logarithm of `softmax`, without cancellation.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([0.0, -50.0]).log_softmax(dim=0)
-    tensor([-1.9287e-22, -5.0000e+01])
-    """
-    if dtype is not None:
-        input = input.to(dtype)
-    return r.log_softmax(input, axis=_softmax_axis(input, dim, axis, "log_softmax"))
-
-
-def _variance(op: Any) -> Decorator:
-    """Return a decorator that makes a documented function compute `op`, with PyTorch's options."""
-
-    def decorate(documented: Any) -> Any:
-        def variance(
-            input: Any,
-            dim: Any = None,
-            unbiased: Any = None,
-            keepdim: bool = False,
-            *,
-            correction: Any = None,
-            axis: Any = None,
-            keepdims: Any = None,
-        ) -> Any:
-            if isinstance(dim, bool):  # PyTorch's var(x, unbiased)
-                dim, unbiased = None, dim
-            if correction is not None and unbiased is not None:
-                raise TypeError("pass correction or unbiased, not both")
-            if correction is None:
-                correction = 1 if unbiased is None else int(unbiased)
-            settings = reduction_axes(dim, keepdim, axis, keepdims)
-            return op(input, correction=correction, **settings)
-
-        return functools.update_wrapper(variance, documented)
-
-    return decorate
-
-
-@_variance(r.var)
-def var(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Any:
-    """Return the sum of squared deviations over `dim`, divided by count - `correction` (default 1).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([1.0, 2.0, 3.0]).var()
-    tensor(1.)
-    """
-
-
-@_variance(r.std)
-def std(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Any:
-    """Return the standard deviation over `dim`; see `var`. The gradient of equal elements is 0.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensor([1.0, 2.0, 3.0]).std()
-    tensor(1.)
-    """
-
-
-@_variance(
-    lambda x, correction, **over: (r.var(x, correction=correction, **over), r.mean(x, **over))
-)
 def var_mean(
     input: Tensor,
     dim: Any = None,
@@ -424,45 +168,14 @@ def var_mean(
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> Any:
+) -> tuple[Tensor, Tensor]:
     """Return the variance and the mean over `dim`; see `var`.
 
     >>> import tinygrad_fc as tg
     >>> tg.var_mean(tg.tensor([1.0, 2.0, 3.0]))
     (tensor(1.), tensor(2.))
     """
-
-
-def _cumulative(op: Any, input: Tensor, dim: Any, dtype: Any, axis: Any) -> Tensor:
-    dim = dim if axis is None else axis
-    if dim is None:
-        raise TypeError(f"{op.name} needs the dimension to run along: {op.name}(x, dim=0)")
-    along = normalize_dim(dim, input.ndim or 1, op.name)
-    input = _as_dtype(input, dtype, op)
-    if not input.ndim:
-        return op(input.reshape(1), axis=0).reshape(())  # type: ignore[no-any-return]
-    return op(input, axis=along)  # type: ignore[no-any-return]
-
-
-def cumsum(
-    input: Tensor, dim: int | None = None, *, dtype: Any = None, axis: int | None = None
-) -> Tensor:
-    """Return the cumulative sum along `dim`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.cumsum(tg.tensor([1.0, 2.0, 3.0]), dim=0)
-    tensor([1., 3., 6.])
-    """
-    return _cumulative(r.cumsum, input, dim, dtype, axis)
-
-
-def cumprod(
-    input: Tensor, dim: int | None = None, *, dtype: Any = None, axis: int | None = None
-) -> Tensor:
-    """Return the cumulative product along `dim`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.cumprod(tg.tensor([1.0, 2.0, 3.0]), dim=0)
-    tensor([1., 2., 6.])
-    """
-    return _cumulative(r.cumprod, input, dim, dtype, axis)
+    if isinstance(dim, bool):  # PyTorch's var_mean(x, unbiased)
+        dim, unbiased = None, dim
+    variance = r.var(input, dim, unbiased, keepdim, correction=correction)
+    return variance, r.mean(input, dim, keepdim)

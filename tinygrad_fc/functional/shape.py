@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.functional.arguments import as_array, as_shape, check_argument, normalize_dim
-from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.functional.arguments import as_shape, check_argument, normalize_dim
+from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import shape as s

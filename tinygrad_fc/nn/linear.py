@@ -72,8 +72,6 @@ class Linear(Module):
     def forward(self, input: Tensor, *, op: Op = linalg.linear) -> Tensor:
         # Sequential passes another op, which includes the activation that follows.
         try:
-            if self.bias is None:
-                return record(linalg.linear_without_bias, (input, self.weight), _NO_SETTINGS)
             return record(op, (input, self.weight, self.bias), _NO_SETTINGS)
         except (ShapeError, DtypeError, AttributeError) as error:
             # No variable for the new error: a traceback that refers to itself keeps tensors alive.

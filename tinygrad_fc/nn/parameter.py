@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from tinygrad_fc.functional.arguments import as_array, unchecked_array
+from tinygrad_fc.functional.arguments import unchecked_array
 from tinygrad_fc.functional.creation import empty
-from tinygrad_fc.graph import mutation_lock, record_change, wrap
+from tinygrad_fc.graph import as_array, mutation_lock, record_change, wrap
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -2,16 +2,21 @@
 
 How to read an op:
 
-- `@define(f, forward=..., domain=..., rules=...)` makes a documented function an op. What runs is
-  `forward` if it is passed, else the NumPy function `f`, else the body; in the first two cases the
-  body is only a docstring. `f` is the NumPy function that dispatches to the op: `np.exp(t)` for a
-  tensor `t`. `forward` may differ from `f` in settings, dtype promotion and warnings.
-- An op called with arrays returns an array; with a tensor among them, a tensor, which records
-  the call if an argument requires grad. `sum_.forward` is the function of arrays alone.
+- `@define(f, domain=..., rules=...)` makes a documented function an op, the public function of that
+  name, with PyTorch's signature. What runs is `forward` if it is passed, else the NumPy
+  function `f`, else the body; in the first two cases the body is only a docstring. With
+  `define(numpy=f, ...)` the body runs, too. `f` is the NumPy function that dispatches to the op:
+  `np.exp(t)` for a tensor `t`.
+- An op called with arrays returns an array; with a tensor among them, a tensor, which records the
+  call if an argument requires grad; with numbers and lists alone, a tensor. The call alone accepts
+  `out=`, arrays and lists, and NumPy's names of settings (`axis` for `dim`, `keepdims` for
+  `keepdim`: `op.NUMPY_NAMES`). `dim=()` is all axes, as in PyTorch, and `axis=()` none, as in
+  NumPy; `forward` and rules get `dim` as None, an int or a tuple. `sum.forward` is the function of
+  arrays alone, and `plain`, if it is passed, a faster one for calls without settings.
 - `define` registers the op: NumPy's function dispatches to it, and the property tests cover it.
   `Op(f, forward=...)` alone does neither: `forward` runs, and `f` is the function that it stands
   for. `name` is the name in messages and drawings, for `define` by default that of the decorated
-  function without a final `_`; two ops may have the same.
+  function; two ops may have the same.
 - `domain` has one domain per argument, such as `real` or the open `interval(low, high)`; tests
   include its `special` values. `real` alone is an argument of any shape that broadcasts with the
   others. `real(..., "n", "k?")` has a fixed shape: `"n"` is a size that is the same for all
@@ -25,13 +30,13 @@ How to read an op:
   `_`, such as `_x`, which may change in place after the call. Without rules the result never
   requires grad. `VariadicRule(rule)` is one rule for any number of arguments; its first parameter
   is the index of the argument.
-- Keyword arguments are settings, which have no gradient. `settings` maps each to a function that
-  returns valid values for the arrays; the property tests use them.
-- A final `_` in a name, as in `sum_`, avoids a builtin or another function of that name; ops change
-  nothing in place.
-- The `__all__` of a module, if it has one, lists the ops whose names and options are PyTorch's;
-  `tinygrad_fc` exports these. `tinygrad_fc.functional` gives others, such as `add`, PyTorch's
-  names and options.
+- Parameters after the operands are settings, which have no gradient. `settings` maps each to a
+  function that returns valid values for the arrays; the property tests use them. `prepare` changes
+  the settings of a call before they are recorded, as from PyTorch's `unbiased` to `correction`.
+- A final `_` in a name, as in `positive_`, avoids another function of that name; ops change nothing
+  in place.
+- The `__all__` of a module lists its public functions, which `tinygrad_fc` and `nn.functional`
+  export. Functions that are compositions of ops are in `tinygrad_fc.functional`.
 
 Numbers of formulas are those of `tinygrad_fc/handderived.py`, a network derived by hand.
 

@@ -1,6 +1,7 @@
 """Activations that are single ops, for speed or where a composition would be inaccurate.
 
-Sigmoid, tanh and relu are in `elementwise`, softmax is in `reduce`.
+Sigmoid, tanh and relu are in `elementwise`, softmax is in `reduce`, compositions are in
+`nn.functional.activation`. In formulas `x` is the input.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import real
+from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.op import define, without_warnings
-from tinygrad_fc.ops.elementwise import clip, exp, sigmoid
+from tinygrad_fc.ops.elementwise import clamp, exp, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
 
 # Smooth
@@ -23,29 +25,43 @@ def log1p_exp_neg_abs(x: Any) -> Any:
     return np.log1p(np.exp(-np.abs(x)))
 
 
+def _softplus_rule(g: Any, _out: Any, x: Any, beta: Any = 1.0, threshold: Any = 20.0) -> Any:
+    gradient = g * sigmoid(x * beta)
+    return gradient if threshold >= 20 else np.where(x * beta > threshold, g, gradient)
+
+
 @define(
     domain=(real,),
     settings={"beta": lambda *_: (1.0, 2.0, 0.5)},
-    rules=(lambda g, _out, x, beta=1.0: g * sigmoid(x * beta),),
+    rules=(_softplus_rule,),
 )
 @without_warnings
-def softplus(input: Any, *, beta: Any = 1.0) -> Any:
-    """Return log(1 + exp(beta * input)) / beta.
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """Return `log(1 + exp(beta * x)) / beta`, a smooth approximation of relu.
 
-    >>> softplus(np.array([0.0, 1000.0]))
-    array([6.93147181e-01, 1.00000000e+03])
+    Where `beta * x > threshold` and `threshold < 20` the result is `x`, as in PyTorch. A
+    `threshold` of 20 or more has no effect, since the formula is accurate for all `x`. Raises
+    `ValueError` for `beta = 0`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.softplus(tg.tensor([0.0, 1000.0]))
+    tensor([6.9315e-01, 1.0000e+03])
     """
+    if beta == 0:
+        raise ShapeError("softplus: beta is 0, expected a nonzero number")
     x = input if beta == 1 else input * beta
     out = np.maximum(x, 0) + log1p_exp_neg_abs(x)
-    return out if beta == 1 else out / beta
+    out = out if beta == 1 else out / beta
+    return out if threshold >= 20 else np.where(x > threshold, input, out)
 
 
 @define(domain=(real,), rules=(lambda g, _out, x: g * sigmoid(-x),))
 def logsigmoid(input: Any) -> Any:
-    """Return log(sigmoid(input)).
+    """Return `log(sigmoid(x))`, finite and accurate for every finite `x`.
 
-    >>> logsigmoid(np.array([0.0, -1000.0]))
-    array([-6.93147181e-01, -1.00000000e+03])
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.logsigmoid(tg.tensor([0.0, -1000.0]))
+    tensor([-6.9315e-01, -1.0000e+03])
     """
     return -softplus.forward(-input)
 
@@ -53,11 +69,12 @@ def logsigmoid(input: Any) -> Any:
 # sigmoid(-x) is 1 - sigmoid(x) without cancellation.
 @define(domain=(real,), rules=(lambda g, out, x: g * (sigmoid(x) + out * sigmoid(-x)),))
 @without_warnings
-def silu(input: Any) -> Any:
-    """Return input * sigmoid(input).
+def silu(input: Any, inplace: bool = False) -> Any:
+    """Return `x * sigmoid(x)`, also called swish. Elfwing et al. (2017).
 
-    >>> silu(np.array([0.0, 1.0]))
-    array([0.        , 0.73105858])
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.silu(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.7311])
     """
     return input / (1 + np.exp(-input))
 
@@ -68,11 +85,12 @@ def _mish_rule(g: Any, _out: Any, x: Any) -> Any:
 
 
 @define(domain=(real,), rules=(_mish_rule,))
-def mish(input: Any) -> Any:
-    """Return input * tanh(softplus(input)) (Misra, 2019).
+def mish(input: Any, inplace: bool = False) -> Any:
+    """Return `x * tanh(softplus(x))`. Misra (2019).
 
-    >>> mish(np.array([0.0, 1.0]))
-    array([0.        , 0.86509839])
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.mish(tg.tensor([0.0, 1.0]))
+    tensor([0.    , 0.8651])
     """
     return input * np.tanh(softplus.forward(input))
 
@@ -99,7 +117,7 @@ def _sigmoid_argument(c: Any) -> Any:
 
 
 def _gelu_tanh_rule(g: Any, _out: Any, x: Any) -> Any:
-    c = clip(x, -CLIP, CLIP)
+    c = clamp(x, -CLIP, CLIP)
     z = _sigmoid_argument(c)
     derivative = sigmoid(z) * sigmoid(-z) * (LINEAR + 3 * CUBIC * c * c)
     return g * (sigmoid(z) + c * derivative)
@@ -136,13 +154,22 @@ def _elu_rule(
     rules=(_elu_rule,),
 )
 @without_warnings
-def elu(input: Any, *, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Any:
-    """Return scale * (input if input > 0 else alpha * (exp(input_scale * input) - 1)).
+def elu(
+    input: Any,
+    alpha: float = 1.0,
+    inplace: bool = False,
+    *,
+    scale: float = 1.0,
+    input_scale: float = 1.0,
+) -> Any:
+    """Return `x` for `x > 0`, else `alpha * (exp(x) - 1)`. Clevert et al. (2015).
 
-    SELU and CELU have other values of `scale` and `input_scale`.
+    SELU and CELU have other values of `scale` and `input_scale`: the result is `scale * x` or
+    `scale * alpha * (exp(input_scale * x) - 1)`.
 
-    >>> elu(np.array([-1.0, 2.0]))
-    array([-0.63212056,  2.        ])
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.elu(tg.tensor([-1.0, 1.0]))
+    tensor([-0.6321,  1.    ])
     """
     out = np.expm1(np.minimum(input, 0) * input_scale)
     out *= alpha * scale
@@ -154,15 +181,37 @@ def elu(input: Any, *, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.
     domain=(real,),
     settings={"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)},
     rules=(
-        lambda g, _out, x, negative_slope: (
+        lambda g, _out, x, negative_slope=0.01: (
             g * ((x > 0) + (x <= 0).astype(x.dtype) * negative_slope)
         ),
     ),
 )
-def leaky_relu(input: Any, *, negative_slope: Any) -> Any:
-    """Return input if input > 0 else negative_slope * input.
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """Return `x` for `x > 0`, else `negative_slope * x`. Maas et al. (2013).
 
-    >>> leaky_relu(np.array([-1.0, 2.0]), negative_slope=0.5)
-    array([-0.5,  2. ])
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.leaky_relu(tg.tensor([-1.0, 2.0]))
+    tensor([-0.01,  2.  ])
     """
     return np.maximum(input, 0) + np.minimum(input, 0) * negative_slope
+
+
+@define(
+    domain=(real,),
+    settings={"min_val": lambda *_: (-1.0, 0.0), "max_val": lambda *_: (1.0, 6.0)},
+    rules=(
+        lambda g, _out, x, min_val=-1.0, max_val=1.0: np.where((x > min_val) & (x < max_val), g, 0),
+    ),
+)
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """Return `x` clamped to [min_val, max_val]; the derivative at a bound is 0.
+
+    Raises `ValueError` for `min_val > max_val`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
+    tensor([-1. ,  0.5])
+    """
+    if min_val > max_val:
+        raise ShapeError(f"hardtanh: min_val is {min_val}, expected at most max_val = {max_val}")
+    return np.minimum(np.maximum(input, min_val), max_val)

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import axis, boolean, nonempty_axes, real, true_or_false
-from tinygrad_fc.op import define
+from tinygrad_fc.op import Dim, define
 
-__all__ = ["bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "eq", "floor", "ge"]
-__all__ += ["gt", "isfinite", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or"]
-__all__ += ["logical_xor", "lt", "ne", "sign", "trunc"]
+__all__ = ["all", "any", "argmax", "argmin", "bitwise_and", "bitwise_not", "bitwise_or"]
+__all__ += ["bitwise_xor", "ceil", "count_nonzero", "eq", "floor", "ge", "gt", "isclose"]
+__all__ += ["isfinite", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or"]
+__all__ += ["logical_xor", "lt", "ne", "round", "sign", "trunc"]
 
 # Comparisons
 
 
-@define(np.equal, domain=(real, real))
-def equal(input: Any, other: Any) -> Any:
+@define(np.equal, name="equal", domain=(real, real))
+def eq(input: Any, other: Any) -> Any:
     """Return whether input == other, elementwise.
 
     >>> import tinygrad_fc as tg
@@ -26,8 +27,8 @@ def equal(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.not_equal, domain=(real, real))
-def not_equal(input: Any, other: Any) -> Any:
+@define(np.not_equal, name="not_equal", domain=(real, real))
+def ne(input: Any, other: Any) -> Any:
     """Return whether input != other, elementwise.
 
     >>> import tinygrad_fc as tg
@@ -36,8 +37,8 @@ def not_equal(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.less, domain=(real, real))
-def less(input: Any, other: Any) -> Any:
+@define(np.less, name="less", domain=(real, real))
+def lt(input: Any, other: Any) -> Any:
     """Return whether input < other, elementwise.
 
     >>> import tinygrad_fc as tg
@@ -46,8 +47,8 @@ def less(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.less_equal, domain=(real, real))
-def less_equal(input: Any, other: Any) -> Any:
+@define(np.less_equal, name="less_equal", domain=(real, real))
+def le(input: Any, other: Any) -> Any:
     """Return whether input <= other, elementwise.
 
     >>> import tinygrad_fc as tg
@@ -56,8 +57,8 @@ def less_equal(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.greater, domain=(real, real))
-def greater(input: Any, other: Any) -> Any:
+@define(np.greater, name="greater", domain=(real, real))
+def gt(input: Any, other: Any) -> Any:
     """Return whether input > other, elementwise.
 
     >>> import tinygrad_fc as tg
@@ -66,8 +67,8 @@ def greater(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.greater_equal, domain=(real, real))
-def greater_equal(input: Any, other: Any) -> Any:
+@define(np.greater_equal, name="greater_equal", domain=(real, real))
+def ge(input: Any, other: Any) -> Any:
     """Return whether input >= other, elementwise.
 
     >>> import tinygrad_fc as tg
@@ -77,7 +78,7 @@ def greater_equal(input: Any, other: Any) -> Any:
 
 
 @define(
-    np.isclose,
+    numpy=np.isclose,
     domain=(real, real),
     settings={
         "rtol": lambda *_: (1e-5, 0.5),
@@ -86,13 +87,20 @@ def greater_equal(input: Any, other: Any) -> Any:
     },
 )
 def isclose(
-    input: Any, other: Any, *, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Any:
-    """Return whether |input - other| <= atol + rtol * |other|, elementwise.
+    """Return whether `|input - other| <= atol + rtol * |other|`, elementwise and broadcast.
 
-    >>> isclose(np.array([1.0, 2.0]), np.array([1.0, 2.1]))
-    array([ True, False])
+    Equal infinities are close; NaN is close to NaN if `equal_nan`. Raises `ShapeError` for negative
+    tolerances.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.isclose(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.1]))
+    tensor([ True, False])
     """
+    if not (rtol >= 0 and atol >= 0):
+        raise ValueError(f"the tolerances rtol={rtol} and atol={atol} must be >= 0")
+    return np.isclose(input, other, float(rtol), float(atol), equal_nan)
 
 
 # Logic
@@ -275,7 +283,10 @@ def trunc(input: Any) -> Any:
     """
 
 
-@define(np.rint, forward=_floats_only(np.rint), domain=(real,))
+_rint = _floats_only(np.rint)
+
+
+@define(np.rint, forward=_rint, domain=(real,))
 def rint(input: Any) -> Any:
     """Return the nearest integer; halves round to even.
 
@@ -284,43 +295,51 @@ def rint(input: Any) -> Any:
     """
 
 
-@define(np.round, domain=(real,), settings={"decimals": lambda *_: (0, 1, -1)})
-def round_(input: Any, *, decimals: Any = 0) -> Any:
-    """Return `input` rounded to `decimals`.
+@define(numpy=np.round, domain=(real,), settings={"decimals": lambda *_: (0, 1, -1)})
+def round(input: Any, *, decimals: int = 0) -> Any:
+    """Return `input` rounded to `decimals` decimal places; halves round to even.
 
-    >>> round_(np.array([1.26]), decimals=1)
-    array([1.3])
+    The result never requires grad, since the derivative is 0 almost everywhere.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.round(tg.tensor([0.5, 1.5, 2.25]))
+    tensor([0., 2., 2.])
     """
+    return np.round(input, decimals) if decimals else _rint(input)
 
 
 # Functions of axes
 
 
 def _axis_or_none(x: Any) -> Any:
-    """Return the valid values of `axis` for argmax: None and the axes that are not empty."""
+    """Return the valid values of `dim` for argmax: None and the axes that are not empty."""
     return [a for a in nonempty_axes(x) if not isinstance(a, tuple)]
 
 
-@define(
-    np.argmax, domain=(real(..., "n"),), settings={"axis": _axis_or_none, "keepdims": true_or_false}
-)
-def argmax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the index of the first largest element, over `axis` or in the flattened array.
+_INDEX_SETTINGS = {"dim": _axis_or_none, "keepdim": true_or_false}
+_SETTINGS: dict[str, Any] = {"dim": axis, "keepdim": true_or_false}
 
-    >>> int(argmax(np.array([1.0, 3.0, 2.0])))
-    1
+
+@define(numpy=np.argmax, domain=(real(..., "n"),), settings=_INDEX_SETTINGS)
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return the index of the first largest element, over `dim` or in the flattened tensor.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmax(dim=1)
+    tensor([1, 0])
     """
+    return input.argmax(axis=dim, keepdims=keepdim)
 
 
-@define(
-    np.argmin, domain=(real(..., "n"),), settings={"axis": _axis_or_none, "keepdims": true_or_false}
-)
-def argmin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the index of the first smallest element, over `axis` or in the flattened array.
+@define(numpy=np.argmin, domain=(real(..., "n"),), settings=_INDEX_SETTINGS)
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return the index of the first smallest element, over `dim` or in the flattened tensor.
 
-    >>> int(argmin(np.array([1.0, 3.0, 2.0])))
-    0
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).argmin(dim=1)
+    tensor([0, 1])
     """
+    return input.argmin(axis=dim, keepdims=keepdim)
 
 
 def _argsort(x: Any, *, axis: int = -1, descending: bool = False) -> Any:
@@ -345,48 +364,39 @@ def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
     """
 
 
-@define(np.all, domain=(real,), settings={"axis": axis, "keepdims": true_or_false})
-def all_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return whether all elements over `axis` are nonzero.
+@define(numpy=np.all, domain=(real,), settings=_SETTINGS)
+def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return whether all elements over `dim` are true.
 
-    >>> bool(all_(np.array([1.0, 0.0])))
-    False
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([True, False]).all()
+    tensor(False)
     """
+    return np.all(input, axis=dim, keepdims=keepdim)  # type: ignore[arg-type]
 
 
-@define(np.any, domain=(real,), settings={"axis": axis, "keepdims": true_or_false})
-def any_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return whether any element over `axis` is nonzero.
+@define(numpy=np.any, domain=(real,), settings=_SETTINGS)
+def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return whether any element over `dim` is true.
 
-    >>> bool(any_(np.array([1.0, 0.0])))
-    True
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([True, False]).any()
+    tensor(True)
     """
+    return np.any(input, axis=dim, keepdims=keepdim)  # type: ignore[arg-type]
 
 
-@define(np.count_nonzero, domain=(real,), settings={"axis": axis})
-def count_nonzero(input: Any, *, axis: Any = None) -> Any:
-    """Return the number of nonzero elements over `axis`.
+@define(numpy=np.count_nonzero, domain=(real,), settings={"dim": axis})
+def count_nonzero(input: Any, dim: Dim = None) -> Any:
+    """Return the number of nonzero elements over `dim`.
 
-    >>> int(count_nonzero(np.array([1.0, 0.0])))
-    1
+    >>> import tinygrad_fc as tg
+    >>> tg.count_nonzero(tg.tensor([[1.0, 0.0], [2.0, 3.0]]), dim=0)
+    tensor([2, 1])
     """
-
-
-@define(
-    name="astype",
-    domain=(real,),
-    settings={"dtype": lambda *_: (np.dtype("l"), np.dtype("?"))},
-)
-def astype_integer(input: Any, *, dtype: Any) -> Any:
-    """Return `input` cast to an integer or boolean dtype; `ops.shape.astype` casts to floats.
-
-    >>> astype_integer(np.array([1.5, 0.0]), dtype=bool)
-    array([ True, False])
-    """
-    return input.astype(dtype)
+    return np.count_nonzero(input, axis=dim)
 
 
 # PyTorch's names
 
-eq, ne, lt, le, gt, ge = equal, not_equal, less, less_equal, greater, greater_equal
 bitwise_not = invert

@@ -18,19 +18,19 @@ import numpy as np
 
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import DivisionError, DtypeError
+from tinygrad_fc.errors import DivisionError, DtypeError, ShapeError
 from tinygrad_fc.op import define, without_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinygrad_fc.op import Op
+    from tinygrad_fc.op import Op, Q
 
-__all__ = ["abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp"]
-__all__ += ["exp2", "expm1", "floor_divide", "fmod", "hypot", "log", "log1p", "log2", "log10"]
-__all__ += ["logaddexp", "maximum", "minimum", "mul", "neg", "reciprocal", "relu"]
-__all__ += ["remainder", "rsqrt", "sigmoid", "sin", "sinh", "sqrt", "square", "tan", "tanh"]
-__all__ += ["xlogy"]
+__all__ = ["abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "clamp"]
+__all__ += ["clip", "cos", "cosh", "exp", "exp2", "expm1", "floor_divide", "fmod", "hypot", "lerp"]
+__all__ += ["log", "log1p", "log2", "log10", "logaddexp", "maximum", "minimum", "mul", "nan_to_num"]
+__all__ += ["neg", "pow", "reciprocal", "relu", "remainder", "rsqrt", "sigmoid", "sin", "sinh"]
+__all__ += ["sqrt", "square", "sub", "tan", "tanh", "xlogy"]
 
 LN2 = math.log(2)
 LN10 = math.log(10)
@@ -70,7 +70,9 @@ def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
     return function(*(a.astype(dtype) if hasattr(a, "dtype") else a for a in arrays))
 
 
-def define_ufunc(function: Any, *, overflows: bool = False, **rest: Any) -> Callable[..., Op]:
+def define_ufunc(
+    function: Any, *, overflows: bool = False, **rest: Any
+) -> Callable[[Callable[Q, Any]], Op[Q]]:
     """Return a decorator for the op of a ufunc with float results.
 
     `overflows` disables warnings: the overflow may be in a branch that `where` discards.
@@ -138,24 +140,48 @@ def divide_no_nan(a: Any, b: Any) -> Any:
 # Arithmetic
 
 
-@define(np.add, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: g))
-def add(input: Any, other: Any) -> Any:
-    """Return `input + other`, broadcast.
+_ALPHA = {"alpha": lambda *_: (1, -2.5)}
 
-    >>> add(np.array([1.0, 2.0]), 3.0)
-    array([4., 5.])
-    """
+
+def _second_term_rule(g: Any, _out: Any, _x: Any, _y: Any, alpha: Any = 1) -> Any:
+    return g if alpha == 1 else g * alpha
 
 
 @define(
-    np.subtract, domain=(real, real), rules=(lambda g, _out, _x, _y: g, lambda g, _out, _x, _y: -g)
+    numpy=np.add,
+    plain=np.add,
+    domain=(real, real),
+    settings=_ALPHA,
+    rules=(lambda g, _out, _x, _y, alpha=1: g, _second_term_rule),
 )
-def subtract(input: Any, other: Any) -> Any:
-    """Return `input - other`, broadcast.
+def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """Return `input + alpha * other`, broadcast.
 
-    >>> subtract(np.array([1.0, 2.0]), 3.0)
-    array([-2., -1.])
+    >>> import tinygrad_fc as tg
+    >>> tg.add(tg.tensor([1.0, 2.0]), 3, alpha=10)
+    tensor([31., 32.])
     """
+    return np.add(input, other if alpha == 1 else other * alpha)
+
+
+@define(
+    numpy=np.subtract,
+    plain=np.subtract,
+    domain=(real, real),
+    settings=_ALPHA,
+    rules=(
+        lambda g, _out, _x, _y, alpha=1: g,
+        lambda g, _out, _x, _y, alpha=1: -g if alpha == 1 else g * -alpha,
+    ),
+)
+def subtract(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """Return `input - alpha * other`, broadcast.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.sub(tg.tensor([1.0, 2.0]), 3)
+    tensor([-2., -1.])
+    """
+    return np.subtract(input, other if alpha == 1 else other * alpha)
 
 
 @define(
@@ -218,10 +244,11 @@ def _power(x: Any, y: Any) -> Any:
     rules=(_power_rule, _exponent_rule),
 )
 def power(input: Any, exponent: Any) -> Any:
-    """Return `input ** exponent`, broadcast.
+    """Return `input ** exponent`, broadcast; either may be a number.
 
-    >>> power(np.array([2.0, 3.0]), 2)
-    array([4., 9.])
+    >>> import tinygrad_fc as tg
+    >>> tg.pow(tg.tensor([2.0, 3.0]), 2)
+    tensor([4., 9.])
     """
 
 
@@ -763,45 +790,51 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     """
 
 
+# As in PyTorch 2.14: at a bound that is a number the derivative is 0; a tie of the input and a
+# tensor shares the gradient; where all three are equal, it goes to the input; if min > max, to max.
+
+
+def _clamp_rule(g: Any, _out: Any, x: Any, min: Any, max: Any) -> Any:
+    low, high = -math.inf if min is None else min, math.inf if max is None else max
+    if not (hasattr(low, "dtype") or hasattr(high, "dtype")):
+        return np.where((x > low) & (x < high), g, 0)
+    inside = ((x > low) & (x < high)) | ((x == low) & (low == high))
+    return np.where(inside, g, np.where(((x == low) | (x == high)) & (low < high), g * 0.5, 0))
+
+
+def _min_rule(g: Any, _out: Any, x: Any, low: Any, max: Any) -> Any:
+    high = math.inf if max is None else max
+    tie = np.where((x == low) & (low < high), g * 0.5, 0)
+    return np.where((x < low) & (low <= high), g, tie)
+
+
+def _max_rule(g: Any, _out: Any, x: Any, min: Any, high: Any) -> Any:
+    low = -math.inf if min is None else min
+    tie = np.where((x == high) & (low < high), g * 0.5, 0)
+    return np.where((x > high) | (low > high), g, tie)
+
+
 @define(
-    domain=(real,),
-    settings={"low": lambda *_: (-1.0, 0.0), "high": lambda *_: (1.0, 6.0)},
-    rules=(lambda g, _out, x, low, high: np.where((x > low) & (x < high), g, 0),),
-)
-def clamp(input: Any, *, low: Any, high: Any) -> Any:
-    """Return `input` limited to [low, high], two numbers; the derivative at a bound is 0.
-
-    >>> clamp(np.array([-2.0, 0.5]), low=-1.0, high=1.0)
-    array([-1. ,  0.5])
-    """
-    return np.minimum(np.maximum(input, low), high)
-
-
-# As in PyTorch 2.15: a tie of the input and one bound shares the gradient; where all three are
-# equal, it goes to the input; if low > high, to high, which is the result.
-@define(
-    np.clip,
+    numpy=np.clip,
     domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),
-    rules=(
-        lambda g, _out, x, low, high: np.where(
-            (x > low) & (x < high) | (x == low) & (low == high),
-            g,
-            np.where(((x == low) | (x == high)) & (low < high), g * 0.5, 0),
-        ),
-        lambda g, _out, x, low, high: np.where(
-            (x < low) & (low <= high), g, np.where((x == low) & (low < high), g * 0.5, 0)
-        ),
-        lambda g, _out, x, low, high: np.where(
-            (x > high) | (low > high), g, np.where((x == high) & (low < high), g * 0.5, 0)
-        ),
-    ),
+    rules=(_clamp_rule, _min_rule, _max_rule),
 )
-def clip(input: Any, low: Any, high: Any) -> Any:
-    """Return `input` limited to [low, high], two tensors; a tie shares the gradient evenly.
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    """Return `input` limited to [min, max], numbers or tensors.
 
-    >>> clip(np.array([-2.0, 0.5, 2.0]), -1.0, 1.0)
-    array([-1. ,  0.5,  1. ])
+    At a bound that is a number the derivative is 0; a tensor and the input share the gradient of a
+    tie evenly, as in PyTorch 2.14 and newer. If `min` is larger than `max`, the result is `max`.
+    Raises `ValueError` without any bound.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.clamp(tg.tensor([-2.0, 0.5, 2.0]), min=-1, max=1)
+    tensor([-1. ,  0.5,  1. ])
     """
+    if min is None and max is None:
+        raise ShapeError("clamp needs a bound: pass min, max or both")
+    out = input.astype(np.int64) if input.dtype.kind == "b" else input
+    out = out if min is None else np.maximum(out, min)
+    return out if max is None else np.minimum(out, max)
 
 
 @define(
@@ -813,10 +846,11 @@ def clip(input: Any, low: Any, high: Any) -> Any:
     ),
 )
 def lerp(input: Any, end: Any, weight: Any) -> Any:
-    """Return `input + weight * (end - input)`, exact at both ends.
+    """Return `input + weight * (end - input)`, broadcast; exact for the weights 0 and 1.
 
-    >>> lerp(np.array([0.0]), np.array([10.0]), np.array([0.25]))
-    array([2.5])
+    >>> import tinygrad_fc as tg
+    >>> tg.lerp(tg.tensor([0.0, 10.0]), tg.tensor([1.0, 20.0]), 0.25)
+    tensor([ 0.25, 12.5 ])
     """
     # Interpolated from the nearer end, so that the result is exact at both.
     d, near = end - input, np.abs(weight) < 0.5
@@ -824,10 +858,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 
 
 @define(
-    np.nan_to_num,
-    forward=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(
-        x, nan=nan, posinf=posinf, neginf=neginf
-    ),
+    numpy=np.nan_to_num,
     domain=(real,),
     settings={
         "nan": lambda *_: (0.0, 2.5),
@@ -836,12 +867,21 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     },
     rules=(lambda g, _out, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),),
 )
-def nan_to_num(input: Any, *, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
-    """Return `input` with numbers in place of NaN and infinities.
+def nan_to_num(
+    input: Any,
+    nan: float | None = 0.0,
+    posinf: float | None = None,
+    neginf: float | None = None,
+) -> Any:
+    """Return `input` with numbers in place of NaN (0) and infinities (the largest of the dtype).
 
-    >>> nan_to_num(np.array([1.0, np.nan]))
-    array([1., 0.])
+    The gradient of a replaced element is 0.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nan_to_num(tg.tensor([1.0, float("nan"), float("inf")]), posinf=9.0)
+    tensor([1., 0., 9.])
     """
+    return np.nan_to_num(input, nan=nan or 0.0, posinf=posinf, neginf=neginf)
 
 
 # Sigmoid and ReLU
@@ -901,8 +941,8 @@ def sigmoid(input: Any) -> Any:
 
 
 @define(domain=(real,), rules=(lambda g, out, _x: g * (out > 0),))
-def relu(input: Any) -> Any:
-    """Return max(input, 0); the derivative at 0 is 0.
+def relu(input: Any, inplace: bool = False) -> Any:
+    """Return `max(input, 0)`; the derivative at 0 is 0.
 
     >>> import tinygrad_fc as tg
     >>> tg.relu(tg.tensor([-1.0, 2.0]))
@@ -913,6 +953,7 @@ def relu(input: Any) -> Any:
 
 # PyTorch's names
 
-abs, mul, neg = absolute, multiply, negative
+abs, mul, neg, sub, pow = absolute, multiply, negative, subtract, power
+clip = clamp
 acos, asin, atan, atan2 = arccos, arcsin, arctan, arctan2
 acosh, asinh, atanh = arccosh, arcsinh, arctanh

@@ -93,28 +93,6 @@ def _column_sums(g: Any) -> Any:
 
 
 @define(
-    name="linear",
-    domain=(real(..., "i"), real("o", "i")),
-    rules=(
-        lambda g, _out, _x, weight: _matmul(g, weight),
-        lambda g, _out, x, _weight: _matmul(_rows(g).T, _rows(x)),
-    ),
-)
-def linear_without_bias(input: Any, weight: Any) -> Any:
-    """Return `input @ weight.T` for `input` (..., in) and `weight` (out, in).
-
-    >>> linear_without_bias(np.ones((1, 2)), np.array([[1.0, 2.0]]))
-    array([[3.]])
-    """
-    if not input.ndim:
-        raise ValueError("the input has shape (); expected (..., in_features)")
-    return input.dot(weight.T)
-
-
-_linear_without_bias = linear_without_bias.forward
-
-
-@define(
     domain=(real(..., "i"), real("o", "i"), real("o")),
     rules=(
         lambda g, _out, _x, weight, _bias: _matmul(g, weight),
@@ -122,16 +100,21 @@ _linear_without_bias = linear_without_bias.forward
         lambda g, _out, _x, _weight, _bias: _column_sums(_rows(g)),
     ),
 )
-def linear(input: Any, weight: Any, bias: Any) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """Return `input @ weight.T + bias`, formula (3) of `handderived.py` for a batch.
 
-    `input` (..., in), `weight` (out, in), `bias` (out,).
+    `input` (..., in_features), `weight` (out_features, in_features), `bias` (out_features,);
+    returns (..., out_features). Raises `ShapeError` if the sizes do not match.
 
-    >>> linear(np.ones((1, 2)), np.array([[1.0, 2.0]]), np.array([0.5]))
-    array([[3.5]])
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.linear(tg.ones(4, 3), tg.ones(2, 3), tg.zeros(2)).shape
+    (4, 2)
     """
-    out = _linear_without_bias(input, weight)
-    out += bias
+    if not input.ndim:
+        raise ValueError("the input has shape (); expected (..., in_features)")
+    out = input.dot(weight.T)
+    if bias is not None:
+        out += bias
     return out
 
 

@@ -10,7 +10,7 @@ from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.domain import index, interval, real
 from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.activation import log1p_exp_neg_abs
-from tinygrad_fc.ops.elementwise import clip, log, log1p, multiply_no_nan, sigmoid
+from tinygrad_fc.ops.elementwise import clamp, log, log1p, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.reduce import log_softmax, softmax
 
 VDOT_LIMIT = 4096
@@ -43,8 +43,8 @@ def squared_error(input: Any, target: Any, *, count: Any) -> Any:
     domain=(real, real),
     settings={"delta": lambda *_: (1.0, 0.5, 2.0)},
     rules=(
-        lambda g, _out, x, y, delta: g * clip(x - y, -delta, delta),
-        lambda g, _out, x, y, delta: g * clip(y - x, -delta, delta),
+        lambda g, _out, x, y, delta: g * clamp(x - y, -delta, delta),
+        lambda g, _out, x, y, delta: g * clamp(y - x, -delta, delta),
     ),
 )
 def huber(input: Any, target: Any, *, delta: Any) -> Any:
@@ -138,7 +138,7 @@ def _one_hot(y: Any, classes: int) -> Any:
     settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
-            (softmax(x, axis=1) - _one_hot(y, x.shape[1])) * _cotangent_per_row(g, count)
+            (softmax(x, dim=1) - _one_hot(y, x.shape[1])) * _cotangent_per_row(g, count)
         ),
         None,
     ),
@@ -160,9 +160,9 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
-            (softmax(x, axis=1) * y.sum(axis=1, keepdims=True) - y) * _cotangent_per_row(g, count)
+            (softmax(x, dim=1) * y.sum(axis=1, keepdims=True) - y) * _cotangent_per_row(g, count)
         ),
-        lambda g, _out, x, _y, count=None: -log_softmax(x, axis=1) * _cotangent_per_row(g, count),
+        lambda g, _out, x, _y, count=None: -log_softmax(x, dim=1) * _cotangent_per_row(g, count),
     ),
 )
 @without_warnings

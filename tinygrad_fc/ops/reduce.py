@@ -1,12 +1,13 @@
 """Reductions, softmax, cumulative sums and products.
 
-`axis` is None, an int or a tuple of ints; of `cumsum` and `cumprod` it is an int. The rules of
-`prod` and `cumprod` do not divide, so that derivatives of every order are correct also for elements
-equal to 0.
+To these functions `dim` is None (all axes), an int or a tuple of ints: calls of an op convert lists
+and PyTorch's `dim=()`. The rules of `prod` and `cumprod` do not divide, so that derivatives of
+every order are correct also for elements equal to 0.
 """
 
 from __future__ import annotations
 
+import builtins
 import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,18 +15,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
+from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import scalar_to_array
-from tinygrad_fc.op import define, without_warnings
+from tinygrad_fc.op import Dim, define, without_warnings
 from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
 from tinygrad_fc.ops.shape import broadcast_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_REDUCTION_SETTINGS = {"axis": axes, "keepdims": true_or_false}
-_EXTREMUM_SETTINGS = {"axis": nonempty_axes, "keepdims": true_or_false}
+__all__ = ["amax", "amin", "cumprod", "cumsum", "log_softmax", "logsumexp", "mean", "prod"]
+__all__ += ["softmax", "std", "sum", "var"]
+
+_add_reduce: Any = np.add.reduce
+_multiply_reduce: Any = np.multiply.reduce
+_maximum_reduce: Any = np.maximum.reduce
+_minimum_reduce: Any = np.minimum.reduce
+_REDUCTION_SETTINGS = {"dim": axes, "keepdim": true_or_false}
+_EXTREMUM_SETTINGS = {"dim": nonempty_axes, "keepdim": true_or_false}
 _VARIANCE_SETTINGS = {**_REDUCTION_SETTINGS, "correction": lambda *_: (0, 1)}
-_AXIS_SETTINGS = {"axis": axis}
+_AXIS_SETTINGS = {"dim": axis}
 
 
 def _with_reduced_axes(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
@@ -66,123 +75,173 @@ def _rows(x: Any, axis: Any) -> Any:
 # Sums and means
 
 
-@define(
-    np.sum,
-    forward=lambda x, axis=None, keepdims=False: np.add.reduce(x, axis=axis, keepdims=keepdims),
-    domain=(real,),
-    settings=_REDUCTION_SETTINGS,
-    rules=(
-        lambda g, _out, _x, axis=None, keepdims=False: broadcast_back(g, _x.shape, axis, keepdims),
-    ),
-)
-def sum_(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the sum over `axis`.
-
-    >>> sum_(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=0)
-    array([4., 6.])
-    """
-
-
-@without_warnings
-def _mean(x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    if x.dtype.char == "e":
-        return x.mean(axis=axis, keepdims=keepdims)  # sums in float32; float16 would overflow
-    return np.true_divide(np.add.reduce(x, axis=axis, keepdims=keepdims), _count(x.shape, axis))
+def _cast(x: Any, dtype: Any) -> Any:
+    """Return `x` cast to `dtype`; without one, unsigned integers to int64, as PyTorch does."""
+    if dtype is not None or x.dtype.kind == "u":
+        return x.astype(np.int64 if dtype is None else dtype)
+    return x
 
 
 @define(
-    np.mean,
-    forward=_mean,
+    numpy=np.sum,
     domain=(real,),
     settings=_REDUCTION_SETTINGS,
     rules=(
-        lambda g, _out, _x, axis=None, keepdims=False: (
-            broadcast_back(g, _x.shape, axis, keepdims) / max(_count(_x.shape, axis), 1)
+        lambda g, _out, _x, dim=None, keepdim=False, dtype=None: broadcast_back(
+            g, _x.shape, dim, keepdim
         ),
     ),
 )
-def mean(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the mean over `axis`.
+def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Return the sum over `dim` (all, one or several axes); `dtype` casts `input` first.
 
-    >>> mean(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=0)
-    array([2., 3.])
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=0)
+    tensor([4., 6.])
     """
+    if dtype is not None or input.dtype.kind == "u":
+        input = _cast(input, dtype)
+    return _add_reduce(input, axis=dim, keepdims=keepdim)
+
+
+@define(
+    numpy=np.mean,
+    domain=(real,),
+    settings=_REDUCTION_SETTINGS,
+    rules=(
+        lambda g, _out, _x, dim=None, keepdim=False, dtype=None: (
+            broadcast_back(g, _x.shape, dim, keepdim) / max(_count(_x.shape, dim), 1)
+        ),
+    ),
+)
+@without_warnings
+def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Return the mean over `dim` (all, one or several axes); `dtype` casts `input` first.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(dim=0)
+    tensor([2., 3.])
+    """
+    x = input if dtype is None else input.astype(dtype)
+    if x.dtype.char == "e":
+        return x.mean(axis=dim, keepdims=keepdim)  # sums in float32; float16 would overflow
+    return np.true_divide(_add_reduce(x, axis=dim, keepdims=keepdim), _count(x.shape, dim))
 
 
 def _degrees_of_freedom(shape: tuple[int, ...], axis: Any, correction: Any) -> Any:
     return max(_count(shape, axis) - correction, 0)
 
 
+def _correction(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return `settings` with PyTorch's `unbiased`, also in `var(x, unbiased)`, as `correction`."""
+    unbiased = settings.pop("unbiased", None)
+    if isinstance(settings.get("dim"), bool):
+        unbiased = settings.pop("dim")
+    if unbiased is not None:
+        if settings.get("correction") is not None:
+            raise TypeError("pass correction or unbiased, not both")
+        settings["correction"] = int(unbiased)
+    if settings.get("correction", 1) is None:
+        del settings["correction"]
+    return settings
+
+
 def _var_rule(
-    g: Any, _out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
+    g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, correction: Any = 1
 ) -> Any:
-    d = x - mean(x, axis=axis, keepdims=True)
-    scaled = broadcast_back(g, x.shape, axis, keepdims) * 2
+    d = x - mean(x, dim=dim, keepdim=True)
+    scaled = broadcast_back(g, x.shape, dim, keepdim) * 2
     # 0 for equal elements, also with 0 degrees of freedom.
-    return multiply_no_nan(d, divide_no_nan(scaled, _degrees_of_freedom(x.shape, axis, correction)))
+    return multiply_no_nan(d, divide_no_nan(scaled, _degrees_of_freedom(x.shape, dim, correction)))
 
 
-@define(domain=(real,), settings=_VARIANCE_SETTINGS, rules=(_var_rule,))
+@define(domain=(real,), settings=_VARIANCE_SETTINGS, prepare=_correction, rules=(_var_rule,))
 @without_warnings
-def var(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
-    """Return the sum of squared deviations over `axis`, divided by count - `correction`.
+def var(
+    input: Any,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = 1,
+) -> Any:
+    """Return the sum of squared deviations over `dim`, divided by count - `correction` (default 1).
 
-    >>> float(var(np.array([1.0, 3.0])))
-    1.0
+    `unbiased=False` is `correction=0`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1.0, 2.0, 3.0]).var()
+    tensor(1.)
     """
-    d = input - _mean(input, axis=axis, keepdims=True)
-    squares = sum_.forward(d * d, axis=axis, keepdims=keepdims)
-    return np.true_divide(squares, _degrees_of_freedom(input.shape, axis, correction))
+    d = input - mean.forward(input, dim=dim, keepdim=True)
+    squares = _add_reduce(d * d, axis=dim, keepdims=keepdim)
+    return np.true_divide(squares, _degrees_of_freedom(input.shape, dim, correction))
 
 
 def _std_rule(
-    g: Any, out: Any, x: Any, axis: Any = None, correction: Any = 0, keepdims: Any = False
+    g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False, correction: Any = 1
 ) -> Any:
     # Where all elements are equal, d is 0 and so is the gradient. For a single element d is always
     # 0; adding 1 to the denominator makes all derivatives of the quotient 0.
-    d = x - mean(x, axis=axis, keepdims=True)
-    divisor = _degrees_of_freedom(x.shape, axis, correction)
-    denominator = broadcast_back(out, x.shape, axis, keepdims) * divisor
-    denominator = denominator + 1 if _count(x.shape, axis) == 1 else denominator
-    return broadcast_back(g, x.shape, axis, keepdims) * divide_no_nan(d, denominator)
+    d = x - mean(x, dim=dim, keepdim=True)
+    divisor = _degrees_of_freedom(x.shape, dim, correction)
+    denominator = broadcast_back(out, x.shape, dim, keepdim) * divisor
+    denominator = denominator + 1 if _count(x.shape, dim) == 1 else denominator
+    return broadcast_back(g, x.shape, dim, keepdim) * divide_no_nan(d, denominator)
 
 
-@define(domain=(real,), settings=_VARIANCE_SETTINGS, rules=(_std_rule,))
-def std(input: Any, *, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Any:
-    """Return the standard deviation over `axis`; the gradient of equal elements is 0.
+@define(domain=(real,), settings=_VARIANCE_SETTINGS, prepare=_correction, rules=(_std_rule,))
+def std(
+    input: Any,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = 1,
+) -> Any:
+    """Return the standard deviation over `dim`; see `var`. The gradient of equal elements is 0.
 
-    >>> float(std(np.array([1.0, 3.0])))
-    1.0
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1.0, 2.0, 3.0]).std()
+    tensor(1.)
     """
-    return np.sqrt(var.forward(input, axis=axis, correction=correction, keepdims=keepdims))
+    return np.sqrt(var.forward(input, dim=dim, keepdim=keepdim, correction=correction))
 
 
 # Extremes
 
 
-def _extreme_rule(g: Any, out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+def _extreme_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
     # Ties divide the gradient evenly.
-    is_extreme = x == broadcast_back(out, x.shape, axis, keepdims)
-    ties = np.maximum(is_extreme.sum(axis=axis, keepdims=True), 1).astype(x.dtype)
-    return np.where(is_extreme, broadcast_back(g, x.shape, axis, keepdims), 0) / ties
+    is_extreme = x == broadcast_back(out, x.shape, dim, keepdim)
+    ties = np.maximum(is_extreme.sum(axis=dim, keepdims=True), 1).astype(x.dtype)
+    return np.where(is_extreme, broadcast_back(g, x.shape, dim, keepdim), 0) / ties
 
 
-@define(np.max, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
-def amax(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the largest elements over `axis`; ties share the gradient evenly.
+@define(numpy=np.max, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
+def amax(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return the largest elements over `dim`; ties share the gradient evenly.
 
-    >>> amax(np.array([[1.0, 4.0], [3.0, 2.0]]), axis=0)
-    array([3., 4.])
+    Raises `ShapeError` if there are no elements.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amax(dim=1)
+    tensor([2., 4.])
     """
+    return _maximum_reduce(input, axis=dim, keepdims=keepdim)
 
 
-@define(np.min, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
-def amin(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the smallest elements over `axis`; ties share the gradient evenly.
+@define(numpy=np.min, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
+def amin(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return the smallest elements over `dim`; ties share the gradient evenly.
 
-    >>> amin(np.array([[1.0, 4.0], [3.0, 2.0]]), axis=0)
-    array([1., 2.])
+    Raises `ShapeError` if there are no elements.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amin(dim=1)
+    tensor([1., 3.])
     """
+    return _minimum_reduce(input, axis=dim, keepdims=keepdim)
 
 
 def _no_three_equal(x: Any) -> bool:
@@ -196,18 +255,18 @@ def _no_three_equal(x: Any) -> bool:
     settings=_EXTREMUM_SETTINGS,
     rules=(_extreme_rule,),
 )
-def median(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the median over `axis`, of an even number of elements the lower, as in PyTorch.
+def median(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return the median over `dim`, of an even number of elements the lower, as in PyTorch.
 
     >>> float(median(np.array([1.0, 4.0, 3.0, 2.0])))
     2.0
     """
-    ordered = np.sort(_rows(input, axis), axis=-1)
+    ordered = np.sort(_rows(input, dim), axis=-1)
     middle = ordered[:, (ordered.shape[-1] - 1) // 2]
     if input.dtype.kind == "f":
         middle = np.where(np.isnan(ordered[:, -1]), ordered[:, -1], middle)
-    out = middle.reshape(_ones(input.shape, axis))
-    return out if keepdims else out.squeeze(axis)
+    out: Any = middle.reshape(_ones(input.shape, dim))
+    return out if keepdim else out.squeeze(dim)
 
 
 # Sums of exponentials. The maximum is subtracted first, so that exp does not overflow; log1p adds
@@ -239,26 +298,28 @@ def _shifted_logits(x: Any, axis: Any) -> tuple[Any, Any, Any]:
     return top, d, np.log1p(others + (largest.sum(axis=axis, keepdims=True) - 1).astype(x.dtype))
 
 
-def _logsumexp_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    return broadcast_back(g, x.shape, axis, keepdims) * softmax(x, axis=axis)
+def _logsumexp_rule(g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    over = tuple(range(x.ndim)) if dim is None else dim
+    return broadcast_back(g, x.shape, dim, keepdim) * softmax(x, axis=over)
 
 
 @define(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_logsumexp_rule,))
 @without_warnings
-def logsumexp(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return log(exp(input).sum(axis)), without overflow or cancellation.
+def logsumexp(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return `log(sum(exp(input)))` over `dim`, without overflow or cancellation.
 
-    >>> float(logsumexp(np.array([1000.0, 1000.0])))
-    1000.6931471805599
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([1000.0, 1000.0]).logsumexp(dim=0)
+    tensor(1000.6931)
     """
     if input.dtype.char == "e":
-        return logsumexp.forward(input.astype("f"), axis=axis, keepdims=keepdims).astype("e")
-    top, _, rest = _shifted_logits(input, axis)
+        return logsumexp.forward(input.astype("f"), dim, keepdim).astype("e")
+    top, _, rest = _shifted_logits(input, dim)
     out = scalar_to_array(top + rest)
     cancelled = np.abs(out) < np.abs(top) / 2
     if out.__class__ is np.ndarray and cancelled.any():  # CuPy has no wider floats
-        out[cancelled] = _logsumexp_long_double(_rows(input, axis)[cancelled.ravel()])
-    return out if keepdims else out.squeeze(axis)
+        out[cancelled] = _logsumexp_long_double(_rows(input, dim)[cancelled.ravel()])
+    return out if keepdim else out.squeeze(dim)
 
 
 # If the sum of exponentials is near 1, as for log-probabilities, the maximum and the log1p term
@@ -285,7 +346,7 @@ def _logsumexp_fixed_point(row: Sequence[float]) -> float:
     # Fixed-point numbers with 128 bits after the binary point, or more if the largest element is
     # small, so that it has 128 significant bits.
     bits = 128 - min(math.frexp(max(row))[1], 0)
-    excess = sum(_exp(x, bits) for x in row if x > -math.inf) - (1 << bits)
+    excess = builtins.sum(_exp(x, bits) for x in row if x > -math.inf) - (1 << bits)
     return math.log1p(excess / (1 << bits))
 
 
@@ -316,37 +377,50 @@ def _power(k: int, bits: int) -> int:
 # Softmax and norm
 
 
-def _softmax_rule(g: Any, out: Any, _x: Any, axis: Any = -1) -> Any:
-    return out * (g - (g * out).sum(axis=axis, keepdims=True))
+def _softmax_rule(g: Any, out: Any, _x: Any, dim: Any, dtype: Any = None) -> Any:
+    return out * (g - (g * out).sum(axis=dim, keepdims=True))
+
+
+def _one_axis(x: Any, dim: Any, function: str, purpose: str = "to run along") -> Any:
+    """Return `dim`; raise an error if it is no axis."""
+    if not (hasattr(dim, "__index__") or isinstance(dim, tuple)):
+        raise DtypeError(f"{function} needs the dimension {purpose}, such as dim=-1; got {dim!r}")
+    return dim if x.ndim else 0
 
 
 @define(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_softmax_rule,))
 @without_warnings
-def softmax(input: Any, *, axis: Any = -1) -> Any:
-    """Return exp(input) / exp(input).sum(axis).
+def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
+    """Return `exp(input) / exp(input).sum(dim)`: probabilities from logits.
 
-    >>> softmax(np.array([0.0, 0.0]))
-    array([0.5, 0.5])
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([0.0, 0.0]).softmax(dim=0)
+    tensor([0.5, 0.5])
     """
-    if not input.size:
-        return input.copy()
-    e = np.exp(input - input.max(axis=axis, keepdims=True))
-    return e / np.add.reduce(e, axis=axis, keepdims=True)
+    if dim.__class__ is not int or not input.ndim:
+        dim = _one_axis(input, dim, "softmax", "that sums to 1")
+    x = input if dtype is None else input.astype(dtype)
+    if not x.size:
+        return x.copy()
+    e = np.exp(x - x.max(axis=dim, keepdims=True))
+    return e / _add_reduce(e, axis=dim, keepdims=True)
 
 
 @define(
     domain=(real(..., "n"),),
     settings=_AXIS_SETTINGS,
-    rules=(lambda g, out, _x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),),
+    rules=(lambda g, out, _x, dim, dtype=None: g - np.exp(out) * g.sum(axis=dim, keepdims=True),),
 )
 @without_warnings
-def log_softmax(input: Any, *, axis: Any = -1) -> Any:
-    """Return log(softmax(input)), without cancellation.
+def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
+    """Return the natural logarithm of `softmax`, without cancellation.
 
-    >>> log_softmax(np.array([0.0, 0.0]))
-    array([-0.69314718, -0.69314718])
+    >>> import tinygrad_fc as tg
+    >>> tg.tensor([0.0, -50.0]).log_softmax(dim=0)
+    tensor([-1.9287e-22, -5.0000e+01])
     """
-    _, d, rest = _shifted_logits(input, axis)
+    dim = _one_axis(input, dim, "log_softmax", "that sums to 1")
+    _, d, rest = _shifted_logits(input if dtype is None else input.astype(dtype), dim)
     return d - rest
 
 
@@ -354,56 +428,59 @@ def log_softmax(input: Any, *, axis: Any = -1) -> Any:
     domain=(real,),
     settings=_REDUCTION_SETTINGS,
     rules=(
-        lambda g, out, x, axis=None, keepdims=False: (
-            broadcast_back(g, x.shape, axis, keepdims)
-            * divide_no_nan(x, broadcast_back(out, x.shape, axis, keepdims))
+        lambda g, out, x, dim=None, keepdim=False: (
+            broadcast_back(g, x.shape, dim, keepdim)
+            * divide_no_nan(x, broadcast_back(out, x.shape, dim, keepdim))
         ),
     ),
 )
-def norm(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the root of the summed squares over `axis`; where it is 0, the gradient is 0.
+def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return the root of the summed squares over `dim`; where it is 0, the gradient is 0.
 
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
     """
     # Scaled by the largest, so that squares neither overflow nor underflow.
-    top = _largest(np.abs(input), axis, 0.0)
+    top = _largest(np.abs(input), dim, 0.0)
     scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(input.dtype)
-    out = scale * np.sqrt(np.square(input / scale).sum(axis=axis, keepdims=True))
-    return out if keepdims else out.squeeze(axis)
+    out = scale * np.sqrt(np.square(input / scale).sum(axis=dim, keepdims=True))
+    return out if keepdim else out.squeeze(dim)
 
 
 # Cumulative sums and products
 
 
-@define(
-    np.cumsum,
-    domain=(real(..., "n"),),
-    settings=_AXIS_SETTINGS,
-    rules=(
-        lambda g, _out, _x, axis=-1: np.flip(
-            np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis
-        ),
-    ),
-)
-def cumsum(input: Any, *, axis: Any = -1) -> Any:
-    """Return the cumulative sum along `axis`.
+def _running(function: Any, x: Any, dim: Any, dtype: Any) -> Any:
+    dim = _one_axis(x, dim, function.__name__)
+    out = function(_cast(x, dtype), axis=dim)
+    return out if x.ndim else out.reshape(())
 
-    >>> cumsum(np.array([1.0, 2.0, 3.0]), axis=0)
-    array([1., 3., 6.])
+
+def _cumsum_rule(g: Any, _out: Any, _x: Any, dim: Any, dtype: Any = None) -> Any:
+    return np.flip(np.cumsum(np.flip(g, axis=dim), axis=dim), axis=dim) if _x.ndim else g
+
+
+@define(numpy=np.cumsum, domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_cumsum_rule,))
+def cumsum(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
+    """Return the cumulative sum along `dim`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cumsum(tg.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([1., 3., 6.])
     """
+    return _running(np.cumsum, input, dim, dtype)
 
 
 def _exclusive_cumprod(x: Any) -> Any:
     """Return, for each element, the product of those before it on the last axis."""
-    running = cumprod(x, axis=-1)
+    running = cumprod(x, dim=-1)
     return np.concatenate([np.ones_like(x[..., :1]), running[..., :-1]], axis=-1)
 
 
-def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
-    if not x.size:
+def _cumprod_rule(g: Any, _out: Any, x: Any, dim: Any, dtype: Any = None) -> Any:
+    if not x.size or not x.ndim:
         return g
-    x, g = x.swapaxes(axis, -1), g.swapaxes(axis, -1)
+    x, g = x.swapaxes(dim, -1), g.swapaxes(dim, -1)
     # The gradient of x[i] is prod(x[:i]) * carry[i] with carry[i] = g[i] + x[i + 1] * carry[i + 1],
     # a recurrence that is computed by a parallel scan with steps of 1, 2, 4, ... The arrays are
     # reversed, so that the scan runs forwards; `factor` is x[i + 1].
@@ -415,29 +492,28 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, axis: Any = -1) -> Any:
         both = multiply_no_nan_symmetric(factor[..., :-step], factor[..., step:])
         factor = np.concatenate([factor[..., :step], both], axis=-1)
         step *= 2
-    return multiply_no_nan(carry[..., ::-1], _exclusive_cumprod(x)).swapaxes(axis, -1)
+    return multiply_no_nan(carry[..., ::-1], _exclusive_cumprod(x)).swapaxes(dim, -1)
 
 
-@define(
-    np.cumprod,
-    forward=without_warnings(np.cumprod),
-    domain=(real(..., "n"),),
-    settings=_AXIS_SETTINGS,
-    rules=(_cumprod_rule,),
-)
-def cumprod(input: Any, *, axis: Any = -1) -> Any:
-    """Return the cumulative product along `axis`.
+@define(numpy=np.cumprod, domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_cumprod_rule,))
+@without_warnings
+def cumprod(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
+    """Return the cumulative product along `dim`.
 
-    >>> cumprod(np.array([1.0, 2.0, 3.0]), axis=0)
-    array([1., 2., 6.])
+    >>> import tinygrad_fc as tg
+    >>> tg.cumprod(tg.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([1., 2., 6.])
     """
+    return _running(np.cumprod, input, dim, dtype)
 
 
-def _prod_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    if not x.size:
-        return broadcast_back(g, x.shape, axis, keepdims)
+def _prod_rule(
+    g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, dtype: Any = None
+) -> Any:
+    if not x.size or not x.ndim:
+        return broadcast_back(g, x.shape, dim, keepdim)
     # Move the reduced axes to the end and merge them into one.
-    over = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    over = range(x.ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
     last = [k % x.ndim for k in over]
     order = (*(k for k in range(x.ndim) if k not in last), *last)
     row = np.transpose(x, order)
@@ -446,21 +522,20 @@ def _prod_rule(g: Any, _out: Any, x: Any, axis: Any = None, keepdims: Any = Fals
     others: Any = multiply_no_nan_symmetric(before, after)
     back = tuple(np.argsort(order).tolist())
     others = np.transpose(others.reshape(row.shape), back)
-    return multiply_no_nan(broadcast_back(g, x.shape, axis, keepdims), others)
+    return multiply_no_nan(broadcast_back(g, x.shape, dim, keepdim), others)
 
 
-@define(
-    np.prod,
-    forward=without_warnings(
-        lambda x, axis=None, keepdims=False: np.multiply.reduce(x, axis=axis, keepdims=keepdims)
-    ),
-    domain=(real,),
-    settings=_REDUCTION_SETTINGS,
-    rules=(_prod_rule,),
-)
-def prod(input: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
-    """Return the product over `axis`.
+@define(numpy=np.prod, domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_prod_rule,))
+@without_warnings
+def prod(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Return the product over `dim` (all, one or several axes); `dtype` casts `input` first.
 
-    >>> prod(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=0)
-    array([3., 8.])
+    Derivatives of every order are correct also for elements equal to 0.
+
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor([2.0, 0.0, 3.0], requires_grad=True)
+    >>> x.prod().backward()
+    >>> x.grad
+    tensor([0., 6., 0.])
     """
+    return _multiply_reduce(_cast(input, dtype), axis=dim, keepdims=keepdim)

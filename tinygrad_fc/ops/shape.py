@@ -97,7 +97,7 @@ def flip(input: Any, *, axis: Any = None) -> Any:
     rules=(lambda g, _out, _x, dtype: g,),  # the backward pass casts it back
 )
 def astype(input: Any, *, dtype: Any) -> Any:
-    """Return `input` cast to another float dtype.
+    """Return `input` cast to another dtype; only between floats it has a gradient.
 
     >>> astype(np.ones(2), dtype=np.float32).dtype
     dtype('float32')

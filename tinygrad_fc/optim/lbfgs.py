@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import enable_grad
-from tinygrad_fc.graph import mutation_lock, record_change, wrap
+from tinygrad_fc.graph import as_array, mutation_lock, record_change, wrap
 from tinygrad_fc.optim.optimizer import COUNT, FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 from tinygrad_fc.tensor import Tensor
 

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_fc import autograd, grad_mode
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import Node, wrap
-from tinygrad_fc.op import Op, _no_rule, registry
+from tinygrad_fc.op import NUMPY_NAMES, Op, _no_rule, registry
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index
 from tinygrad_fc.testing.rule import Rule, argument_names
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
+_NUMPY_NAMES = {ours: numpys for numpys, ours in NUMPY_NAMES.items()}
 
 
 class TensorRule(Rule):
@@ -159,10 +160,11 @@ def op_result(case: Case) -> Report:
     if out.requires_grad is not needs_grad:
         raise case.wrong("value", f"the result has requires_grad={out.requires_grad}")
     _equal_results(case, out.numpy(), plain, "for tensors")
-    if op.function is op.forward or not _has_settings(op.function, case):
+    settings = {_NUMPY_NAMES.get(name, name): value for name, value in case.settings.items()}
+    if op.function is op.forward or not _has_settings(op.function, settings):
         return Report()
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-        expected = np.asarray(op.function(*case.arrays, **case.settings))
+        expected = np.asarray(op.function(*case.arrays, **settings))
     if plain.dtype != expected.dtype:
         raise case.wrong("dtype", f"the result is {plain.dtype}; NumPy's is {expected.dtype}")
     _equal_results(case, plain, expected, f"compared with {op.function}")
@@ -179,14 +181,14 @@ def _equal_results(case: Case, got: Any, expected: Any, what: str) -> None:
         raise case.wrong("value", f"the result {what} is {got[k]} at {k}; expected {expected[k]}")
 
 
-def _has_settings(function: Any, case: Case) -> bool:
-    """Return whether NumPy's function takes the settings of the op under the same names."""
+def _has_settings(function: Any, settings: Mapping[str, Any]) -> bool:
+    """Return whether NumPy's function takes `settings`."""
     try:
         names = inspect.signature(function).parameters
     except ValueError:
-        return not case.settings
+        return not settings
     joined = next(iter(names)) == "arrays"  # concatenate and stack take one sequence
-    return not joined and all(name in names for name in case.settings)
+    return not joined and all(name in names for name in settings)
 
 
 def zero_outside(case: Case, order: int = 2) -> Report:

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING
 
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.functional.arguments import check_argument, normalize_dim
-from tinygrad_fc.functional.reduction import log_softmax, softmax
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.graph import record
 from tinygrad_fc.ops import activation, elementwise
-from tinygrad_fc.ops.elementwise import sigmoid, tanh
+from tinygrad_fc.ops.activation import (
+    elu,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    silu,
+    softplus,
+)
+from tinygrad_fc.ops.elementwise import relu, sigmoid, tanh
+from tinygrad_fc.ops.reduce import log_softmax, softmax
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
@@ -33,26 +42,6 @@ SELU_SCALE = 1.0507009873554805
 # Smooth
 
 
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return `x * sigmoid(x)`, also called swish. Elfwing et al. (2017).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.silu(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 0.7311])
-    """
-    return activation.silu(input)
-
-
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return `x * tanh(softplus(x))`. Misra (2019).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.mish(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 0.8651])
-    """
-    return activation.mish(input)
-
-
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """Return `x * Phi(x)`, Phi the standard normal CDF. Hendrycks and Gimpel (2016).
 
@@ -69,43 +58,6 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return activation.gelu(input) if approximate == "none" else activation.gelu_tanh(input)
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """Return `log(1 + exp(beta * x)) / beta`, a smooth approximation of relu.
-
-    Where `beta * x > threshold` and `threshold < 20` the result is `x`, as in PyTorch. A
-    `threshold` of 20 or more has no effect, since the formula is accurate for all `x`. Raises
-    `ValueError` for `beta = 0`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.softplus(tg.tensor([0.0, 1000.0]))
-    tensor([6.9315e-01, 1.0000e+03])
-    """
-    check_argument(beta != 0, "softplus", "a nonzero number", beta=beta)
-    # A call of the op without the check of its arguments, which is faster.
-    out = record(activation.softplus, (input,), {"beta": beta})
-    return out if threshold >= 20 else elementwise.where(input * beta > threshold, input, out)
-
-
-def logsigmoid(input: Tensor) -> Tensor:
-    """Return `log(sigmoid(x))`, finite and accurate for every finite `x`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.logsigmoid(tg.tensor([0.0, -1000.0]))
-    tensor([-6.9315e-01, -1.0000e+03])
-    """
-    return activation.logsigmoid(input)
-
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """Return `x` for `x > 0`, else `alpha * (exp(x) - 1)`. Clevert et al. (2015).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.elu(tg.tensor([-1.0, 1.0]))
-    tensor([-0.6321,  1.    ])
-    """
-    return record(activation.elu, (input,), {"alpha": alpha})
-
-
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `1.0507 * elu(x, 1.6733)`, which keeps mean 0 and variance 1 through layers.
 
@@ -116,7 +68,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.selu(tg.tensor([-1.0, 1.0]))
     tensor([-1.1113,  1.0507])
     """
-    return record(activation.elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE})
+    return record(elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE})
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -128,7 +80,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.celu(tg.tensor([-1.0, 1.0]), alpha=2.0)
     tensor([-0.7869,  1.    ])
     """
-    return record(activation.elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha})
+    return record(elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha})
 
 
 def softsign(input: Tensor) -> Tensor:
@@ -183,26 +135,6 @@ def softmin(input: Tensor, dim: int | None = None, dtype: object = None) -> Tens
 # Piecewise linear
 
 
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return `max(x, 0)`; the derivative at 0 is 0.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.relu(tg.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
-    """
-    return elementwise.relu(input)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """Return `x` for `x > 0`, else `negative_slope * x`. Maas et al. (2013).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.leaky_relu(tg.tensor([-1.0, 2.0]))
-    tensor([-0.01,  2.  ])
-    """
-    return record(activation.leaky_relu, (input,), {"negative_slope": negative_slope})
-
-
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Return `x` for `x > 0`, else `weight * x`: leaky relu with a learned slope.
 
@@ -224,21 +156,6 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     elif weight.ndim > input.ndim:
         weight = weight.reshape(())
     return elementwise.where(input > 0, input, weight * input)
-
-
-def hardtanh(
-    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Tensor:
-    """Return `x` clamped to [min_val, max_val]; the derivative at a bound is 0.
-
-    Raises `ValueError` for `min_val > max_val`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
-    tensor([-1. ,  0.5])
-    """
-    check_argument(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
-    return record(elementwise.clamp, (input,), {"low": min_val, "high": max_val})
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:

@@ -14,11 +14,12 @@ from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.arguments import check_argument, unchecked_array
 from tinygrad_fc.functional.creation import full
-from tinygrad_fc.functional.linalg import einsum, linear
+from tinygrad_fc.functional.linalg import einsum
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import mutation_lock, record, record_change, wrap
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.ops import elementwise, norm
+from tinygrad_fc.ops.linalg import linear
 from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:

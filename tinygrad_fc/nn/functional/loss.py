@@ -97,8 +97,8 @@ def reduced(losses: Tensor, reduction: str, known: tuple[str, ...] = REDUCTIONS)
     if reduction == "mean":
         return reduce.mean(losses)
     if reduction == "batchmean":
-        return elementwise.divide(reduce.sum_(losses), losses.shape[0] if losses.ndim else 1)
-    return reduce.sum_(losses) if reduction == "sum" else losses
+        return elementwise.divide(reduce.sum(losses), losses.shape[0] if losses.ndim else 1)
+    return reduce.sum(losses) if reduction == "sum" else losses
 
 
 def weighted(
