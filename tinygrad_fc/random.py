@@ -176,9 +176,9 @@ def set_rng_state(new_state: Tensor) -> None:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Return a context in which this thread or task draws from a new generator with `seed`."""
-    token = _scoped.set(Generator().manual_seed(seed))
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """Return a context in which this thread or task draws from `generator`."""
+    token = _scoped.set(generator)
     try:
         yield
     finally:

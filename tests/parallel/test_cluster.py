@@ -1,6 +1,9 @@
 """Processes: the same bits with any number of workers, and clear errors where one fails."""
 
+import copy
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -38,14 +41,16 @@ def client(cluster: Any) -> Iterator[Any]:
         yield client
 
 
-def trained(loss_fn: Any, client: Any, seed: int = 0) -> list[bytes]:
+def trained(loss_fn: Any, client: Any, seed: int = 0, **settings: Any) -> list[bytes]:
     """Return the bits of two training steps: 101 rows in chunks of ten, the last of one row."""
     model, (x, y) = steps.network(seed, nn.Dropout(0.25)), steps.data(seed, 101)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     losses = []
     for _ in range(2):
         optimizer.zero_grad()
-        losses.append(parallel.backward(model, loss_fn, x, y, chunk_rows=10, client=client))
+        losses.append(
+            parallel.backward(model, loss_fn, x, y, chunk_rows=10, client=client, **settings)
+        )
         optimizer.step()
     return [t.detach().numpy().tobytes() for t in (*losses, *model.parameters())]
 
@@ -62,11 +67,21 @@ def test_two_processes_give_the_bits_of_threads(client: Any) -> None:
     assert trained(steps.mean, client) == trained(steps.mean, None)
 
 
-def test_a_killed_worker_changes_no_bit(client: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compiled", [False, "numpy"])
+def test_a_killed_worker_changes_no_bit(client: Any, tmp_path: Path, compiled: Any) -> None:
     marker = tmp_path / "killed"
     expected = trained(steps.mean, None)
-    assert trained(steps.killed_once(marker), client) == expected
+    assert trained(steps.killed_once(marker), client, compiled=compiled) == expected
     assert marker.exists()
+
+
+def test_a_loss_that_always_ends_its_worker_is_named(client: Any) -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 41)
+    with pytest.raises(parallel.ChunkError, match=r"rows 40:41: \d workers ended"):
+        parallel.backward(model, steps.deadly, x, y, chunk_rows=10, client=client)
+    assert not steps.gradients(model)
+    parallel.backward(model, steps.mean, x, y, chunk_rows=10, client=client)
+    assert steps.gradients(model)
 
 
 def test_large_parameters_are_sent_to_the_workers_directly(client: Any) -> None:
@@ -79,6 +94,92 @@ def test_large_parameters_are_sent_to_the_workers_directly(client: Any) -> None:
     parallel.backward(model, steps.mean, x, y, chunk_rows=2)
     for g, e in zip(found, steps.gradients(model), strict=True):
         np.testing.assert_array_equal(g, e)
+
+
+def test_parameters_that_only_lost_workers_held_are_sent_again(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 60_000), nn.Linear(60_000, 3))
+    x, y = steps.data(0, 5)
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as one,
+        distributed.Client(one, set_as_default=False) as client,
+    ):
+        loss_fn = steps.killed_once(tmp_path / "killed")
+        parallel.backward(model, loss_fn, x, y, chunk_rows=2, client=client)
+    found = steps.gradients(model)
+    model.zero_grad()
+    parallel.backward(model, steps.mean, x, y, chunk_rows=2)
+    assert [g.tobytes() for g in found] == [g.tobytes() for g in steps.gradients(model)]
+
+
+def test_a_cluster_without_workers_is_waited_for_and_then_named() -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 4)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        cluster.scale(0)
+        while client.nthreads():
+            time.sleep(0.05)
+        pattern = r"no worker for 1 s: of \d+ workers that there were, the last left at \d.*Start"
+        for data in ((x, y), (x[:0:-1], y[:0:-1])):
+            with pytest.raises(ConnectionError, match=pattern):
+                parallel.backward(model, steps.mean, *data, client=client, timeout=1)
+        assert not steps.gradients(model)
+        joining = threading.Timer(1, cluster.scale, [1])
+        joining.start()
+        parallel.backward(model, steps.mean, x, y, client=client, timeout=30)
+        joining.join()
+    assert steps.gradients(model)
+
+
+def test_an_interrupted_step_leaves_no_tasks(client: Any) -> None:
+    def tasks() -> int:
+        return int(client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+
+    model, (x, y) = steps.network(0), steps.data(0, 40)
+    before = tasks()
+    interrupt = threading.Timer(1, signal.raise_signal, [signal.SIGINT])
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        parallel.backward(model, steps.slow, x, y, chunk_rows=1, client=client)
+    interrupt.join()
+    for _ in range(100):
+        if tasks() <= before:
+            break
+        time.sleep(0.1)
+    assert tasks() <= before
+    assert not steps.gradients(model)
+
+
+def test_batches_train_to_the_same_bits_and_go_on_after_a_checkpoint(client: Any) -> None:
+    x, y = steps.data(0, 83)
+
+    def train(where: Any, stop: int, state: Any = None) -> Any:
+        model = steps.network(1, nn.Dropout(0.25))
+        optimizer = optim.Adam(model.parameters())
+        loader = parallel.batches(x, y, batch_size=20, seed=3, chunk_rows=9, client=where)
+        if state is not None:
+            for part, saved in zip((model, optimizer, loader), state, strict=False):
+                part.load_state_dict(saved)
+            tg.set_rng_state(state[3])
+        while True:
+            for batch in loader:
+                optimizer.zero_grad()
+                parallel.backward(model, steps.mean, *batch, client=where)
+                optimizer.step()
+                if 5 * loader.epoch + loader.position == stop:
+                    parts = [copy.deepcopy(p.state_dict()) for p in (model, optimizer, loader)]
+                    return *parts, tg.get_rng_state()
+
+    def bits(state: Any) -> list[bytes]:
+        return [v.detach().numpy().tobytes() for v in state[0].values()]
+
+    whole = train(None, 8)
+    assert bits(train(client, 8)) == bits(whole)
+    for at in (3, 5):
+        assert bits(train(client, 8, train(None, at))) == bits(whole)
 
 
 def with_nan(x: Any, y: Any) -> Any:

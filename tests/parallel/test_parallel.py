@@ -3,7 +3,6 @@
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ seeds = st.integers(0, 2**16)
 def small_blocks() -> Iterator[None]:
     """Process chunks in blocks of 7 rows, so that chunks of the tests have several."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "BLOCK_ROWS", 7)
+        patch.setattr(parallel.worker, "BLOCK_ROWS", 7)
         yield
 
 
@@ -70,19 +69,21 @@ def test_chunks_of_any_sizes_give_the_gradient_of_one_batch(
     close(steps.gradients(model), [2 * g for g in gradients])  # accumulated
 
 
-def test_workers_compile_the_step_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Translating to native code takes seconds, and is the compiler's to test.
-    monkeypatch.setattr(parallel, "compile_step", partial(tg.compile, backend="numpy"))
-    model, (x, y) = steps.network(0), steps.data(0, 32)
-    for _ in range(2):  # traced, then replayed
-        expected, gradients = whole_batch(model, steps.mean, x, y)
-        model.zero_grad()
-        with dask.config.set(num_workers=1):
-            loss = parallel.backward(model, steps.mean, x, y, chunk_rows=16, compiled=True)
-        np.testing.assert_allclose(loss.item(), expected, rtol=1e-9)
-        close(steps.gradients(model), gradients)
-        with tg.no_grad():
-            model[0].weight.mul_(0.5)
+def test_compiled_steps_have_the_same_bits_with_any_number_of_workers() -> None:
+    model, (x, y) = steps.network(0, nn.Dropout(0.5)), steps.data(0, 50)
+    results = []
+    for workers in (1, 2, 4, 1):
+        tg.manual_seed(0)
+        bits = []
+        for compiled in (False, "numpy"):
+            model.zero_grad()
+            tg.manual_seed(1)
+            with dask.config.set(num_workers=workers):
+                loss = parallel.backward(model, steps.mean, x, y, chunk_rows=9, compiled=compiled)
+            bits.append([a.tobytes() for a in (loss.numpy(), *steps.gradients(model))])
+        assert bits[0] == bits[1]  # NumPy's programs round as the step itself
+        results.append(bits)
+    assert all(bits == results[0] for bits in results)
 
 
 @settings(max_examples=20)
@@ -186,7 +187,7 @@ def test_what_holds_the_data_does_not_matter(tmp_path: Path) -> None:
         parallel.backward(model, steps.mean, a, stored, chunk_rows=20)
         results.append([g.tobytes() for g in steps.gradients(model)])
     assert all(gradients == results[0] for gradients in results)
-    assert [len(r) for r in parallel._columns((stored, x), None)[0]] == [7] * 7 + [1]
+    assert [len(r) for r in parallel.chunks.columns((stored, x), None)[0]] == [7] * 7 + [1]
 
 
 @pytest.mark.parametrize(
@@ -323,6 +324,42 @@ def test_a_sweep_keeps_results_and_errors() -> None:
         found.append([run.result for run in runs])
     assert found[0] == found[1]
     assert parallel.map(train, []) == []
+
+
+@settings(max_examples=20)
+@given(seeds, rows, st.integers(1, 40), st.integers(1, 4), st.booleans())
+def test_batches_of_an_epoch_hold_each_row_once(
+    seed: int, sizes: list[int], batch_size: int, window: int, drop_last: bool
+) -> None:
+    count = sum(sizes)
+    x = np.arange(float(count))
+    loader = parallel.batches(
+        *(chunked(x[:, None], sizes), -x),
+        batch_size=batch_size,
+        seed=seed,
+        window=window,
+        drop_last=drop_last,
+    )
+    epochs = []
+    for k in range(2):
+        seen = [[np.asarray(a) for a in batch] for batch in loader]
+        assert len(seen) == len(loader)
+        assert loader.state_dict() == {"seed": seed, "epoch": k + 1, "position": 0}
+        assert all(np.array_equal(a[:, 0], -b) for a, b in seen)
+        assert {len(b) for _, b in seen[:-1]} <= {batch_size}
+        epochs.append(np.concatenate([b for _, b in seen] or [x[:0]]))
+        assert len(set(epochs[-1])) == (count - count % batch_size if drop_last else count)
+    assert count < 20 or drop_last or not np.array_equal(*epochs)
+
+
+def test_evaluation_is_the_mean_over_all_rows_in_evaluation_mode() -> None:
+    model, (x, y) = steps.network(0, nn.Dropout(0.5), nn.BatchNorm1d(5)), steps.data(0, 50)
+    before = model[3].num_batches_tracked.item()
+    found = parallel.evaluate(model, steps.mean, x, y, chunk_rows=7)
+    assert model.training
+    assert model[3].num_batches_tracked.item() == before
+    np.testing.assert_allclose(found, steps.mean(model.eval(), *map(tg.tensor, (x, y))).item())
+    assert not steps.gradients(model)
 
 
 def test_progress_is_shown_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

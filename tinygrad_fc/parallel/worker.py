@@ -1,0 +1,197 @@
+"""A chunk of rows in a worker: forward pass, backward pass, sums over the samples."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cloudpickle
+import distributed
+import numpy as np
+
+from tinygrad_fc.compiler import compile as compile_step
+from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.functional.arguments import as_array
+from tinygrad_fc.grad_mode import no_grad
+from tinygrad_fc.graph import wrap
+from tinygrad_fc.nn import BatchNorm1d, Parameter
+from tinygrad_fc.parallel.chunks import loaded
+from tinygrad_fc.random import Generator, drawing_from
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinygrad_fc.tensor import Tensor
+
+BLOCK_ROWS = 2000
+"""The number of rows of a chunk that a worker processes at a time, to stay in its caches."""
+STARTED = "tinygrad_fc-chunks"
+"""The topic of the events by which workers report the rows that they begin with."""
+NOT_SEPARABLE = "It does not separate over rows: return (loss, weight), or pass check=False"
+_FOREIGN = (__file__.removesuffix("parallel/worker.py"), "-packages")
+_thread = threading.local()
+
+
+class ChunkError(RuntimeError):
+    """A chunk failed in a worker: the message names its rows and the line that raised."""
+
+
+class Step(NamedTuple):
+    """The settings of a step that all its chunks share."""
+
+    reduction: str
+    backend: str | None  # of the compiler; None: the function itself runs
+    check: bool
+    evaluate: bool
+
+
+def chunk_sums(
+    state: Any, step: Step, seed: int, rows: range, before: list[Any] | None, *chunks: Any
+) -> list[Any]:
+    """Return the sums `before` plus the weight, loss, gradients and buffers of one chunk."""
+    code, arrays = state
+    _report(rows)
+    try:
+        tensors = [wrap(as_array(loaded(c))) for c in chunks]
+        if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
+            _thread.replica, _thread.code = _Replica(code, step), (code, step)
+        replica: _Replica = _thread.replica
+        replica.load(arrays)
+        if step.check and not rows.start:
+            replica.check(tensors, seed)
+        size = BLOCK_ROWS if step.check and not replica.has_batch_norm else len(rows)
+        blocks = [[t[k : k + size] for t in tensors] for k in range(0, len(rows), size)]
+        with drawing_from(replica.generator.manual_seed(seed + rows.start)):
+            sums: list[Any] | None = None
+            for block in blocks:
+                replica.load(arrays)
+                sums = _added(sums, replica.sums(block))
+        return _added(before, sums or [])
+    except Exception as error:
+        message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
+        at = f" At {line}." if (line := line_of(error)) else ""
+        raise ChunkError(f"{message}{at} Parameters and gradients are unchanged") from error
+
+
+def _report(rows: range) -> None:
+    """Tell the scheduler which rows begin here, for the message if they end this worker."""
+    try:
+        worker = distributed.get_worker()
+    except ValueError:  # a thread of the client's process
+        return
+    worker.log_event(STARTED, {"rows": [rows.start, rows.stop]})
+
+
+def _added(total: list[Any] | None, part: list[Any]) -> list[Any]:
+    """Return `total + part`, in the memory of `part`: a worker holds no third gradient."""
+    if total is None:
+        return part
+    return [_plus(a, b) for a, b in zip(total, part, strict=True)]
+
+
+def _plus(total: Any, part: Any) -> Any:
+    if total is None or part is None:
+        return part if total is None else total
+    if part.dtype.kind != "f":
+        return part  # a counter of batches advances once a step
+    return np.add(total, part, out=part if part.ndim else None)
+
+
+def add_sums(a: list[Any], b: list[Any]) -> list[Any]:
+    """Return the sums of two groups as new arrays, since Dask may need the old ones again."""
+    return _added(a, [None if v is None else v.copy() for v in b])
+
+
+class _Replica:
+    """A copy of the model and the function of a step, for one worker thread."""
+
+    def __init__(self, code: bytes, step: Step) -> None:
+        self.model, self.function, self.tensors = cloudpickle.loads(code)
+        self.settings, self.generator = step, Generator()
+        if step.evaluate:
+            self.model.eval()
+        self.step: Any = self._step
+        if step.backend:
+            self.step = compile_step(self._step, backend=step.backend)
+        norms = [m for m in self.model.modules() if isinstance(m, BatchNorm1d)]
+        self.has_batch_norm = any(m.training for m in norms)
+
+    def load(self, arrays: Sequence[Any]) -> None:
+        """Set the parameters, and the buffers to copies, since a step changes them."""
+        for t, array in zip(self.tensors, arrays, strict=True):
+            t._array = array if isinstance(t, Parameter) else array.copy()
+            t._grad = None
+
+    def value(self, *tensors: Tensor) -> tuple[Any, Any]:
+        """Return the loss of rows, and their weight."""
+        loss = self.function(self.model, *tensors)
+        loss, weight = loss if isinstance(loss, tuple) else (loss, len(tensors[0]))
+        if getattr(loss, "shape", True):
+            shape = getattr(loss, "shape", loss)
+            raise ShapeError(f"the function returned {shape}; expected shape ()")
+        return loss, weight
+
+    def _step(self, *tensors: Tensor) -> tuple[Any, Any]:
+        loss, weight = self.value(*tensors)
+        loss.backward()
+        return loss, weight
+
+    def sums(self, tensors: Sequence[Tensor]) -> list[Any]:
+        """Return the weight, the loss, gradients and buffers, summed over the samples."""
+        if self.settings.evaluate:
+            with no_grad():
+                loss, weight = self.value(*tensors)
+        else:
+            loss, weight = self.step(*tensors)
+        weight = np.float64(float(weight))
+        scale = 1.0 if self.settings.reduction == "sum" else weight.item()
+        sums: list[Any] = [weight, np.float64(scale * loss.item() if scale else 0.0)]
+        if not self.settings.evaluate:
+            sums += [self._sum(t, scale, weight.item()) for t in self.tensors]
+            if all(t._grad is None for t in self.tensors):
+                raise GraphError("no parameter has a gradient: use the model that loss_fn gets")
+        if not all(np.isfinite(a).all() for a in sums if a is not None):
+            raise FloatingPointError(f"the loss is {loss.item()}, or a gradient is not finite")
+        return sums
+
+    @staticmethod
+    def _sum(t: Tensor, scale: float, weight: float) -> Any:
+        """Return what a chunk adds for a parameter or buffer, in memory of its own."""
+        if not isinstance(t, Parameter):
+            return weight * t._array if t.is_floating_point() else t._array
+        if t._grad is None or not scale:  # where no row counts, the mean is NaN
+            return None
+        gradient = t._grad._array
+        return np.multiply(gradient, scale, out=gradient) if scale != 1.0 else gradient
+
+    def check(self, tensors: Sequence[Tensor], seed: int) -> None:
+        """Raise `ValueError` where the loss of rows does not follow from those of two parts."""
+        count, reduction = min(len(tensors[0]), 64), self.settings.reduction
+        if self.has_batch_norm or count < 2:
+            return
+
+        def value(start: int, stop: int, seed: int) -> tuple[float, float]:
+            with drawing_from(Generator().manual_seed(seed)), no_grad():
+                loss, weight = self.value(*(t[start:stop] for t in tensors))
+            return loss.item() if weight else 0.0, float(weight)
+
+        whole, again = (value(0, count, seed + k)[0] for k in range(2))
+        if whole != again:  # random, as with dropout
+            return
+        part = max(count // 3, 1)
+        (a, m), (b, n) = value(0, part, seed), value(part, count, seed)
+        expected = {"sum": a + b, "mean": (m * a + n * b) / (m + n or 1.0)}
+        error = 1e-3 if any(t.dtype.itemsize < 8 for t in self.tensors) else 1e-9
+        fits = [k for k, v in expected.items() if abs(whole - v) <= error * (abs(a) + abs(b))]
+        if reduction not in fits:
+            advice = f"Pass reduction={fits[0]!r}" if fits else NOT_SEPARABLE
+            parts = f"{whole:g}, but {expected[reduction]:g} by two parts"
+            raise ValueError(f"the loss of {count} rows is {parts}. {advice}")
+
+
+def line_of(error: Exception) -> str:
+    """Return the last line of the user's code in the traceback, with its file and number."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not any(part in f.filename for part in _FOREIGN)]
+    return f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""
