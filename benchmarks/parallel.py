@@ -5,7 +5,9 @@ turns, and the ratio is the median of the ratios within rounds. First, all gradi
 The NumPy loop takes chunks whole. Workers take them in blocks of 2,000 rows; "NumPy in blocks" is
 the same loop with chunks of that size, and shows how much of the difference is due to the caches.
 The second table has the time that the client spends on each chunk when the chunks are tiny, with
-the scheduler in a process of its own.
+the scheduler in a process of its own. The third has a step of large models on 16 chunks and two
+processes, beside a plain step on all rows: its bytes on the loopback interface (Linux), in
+gradients without those of data and parameters, and the most memory of a worker.
 
     python benchmarks/parallel.py [--rounds N]
 """
@@ -17,6 +19,7 @@ import statistics
 import time
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import one_thread  # noqa: F401  before NumPy
@@ -25,6 +28,7 @@ import one_thread  # noqa: F401  before NumPy
 
 import dask
 import dask.array
+import distributed
 import numpy as np
 import numpy.typing as npt
 from dask.distributed import Client, LocalCluster
@@ -44,6 +48,10 @@ SAMPLES, CHUNK = 200_000, 20_000
 LIMITS = {1: 1.15, 2: 0.65}
 """The time that is allowed, in that of the NumPy loop, by the number of workers."""
 CLIENT_MS = 1.0
+WIDTHS, WIRE_ROWS, GROUPS = (1000, 4470), 320, 8
+"""Of square layers with 1 and 20 M parameters, and the rows of their data."""
+WIRE_LIMIT = 3.0
+"""The time that a step of 20 M parameters may take, in plain steps."""
 
 
 def loss_fn(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
@@ -93,7 +101,7 @@ def main() -> None:
             client = connected(stack, partial(LocalCluster, threads_per_worker=1), workers)
             calls: dict[str, Callable[[], list[Any]]] = {
                 "NumPy": plain,
-                "NumPy in blocks": partial(plain, rows=parallel.BLOCK_ROWS),
+                "NumPy in blocks": partial(plain, rows=parallel.worker.BLOCK_ROWS),
                 "threads": partial(dask_gradients, model, x, y, workers=workers),
                 "processes": partial(dask_gradients, model, *client.persist(lazy), client=client),
             }
@@ -112,8 +120,17 @@ def main() -> None:
             cost = client_ms(model, (x[: 10 * chunks], y[: 10 * chunks]), client)
             missed |= cost > CLIENT_MS
             costs.add_row(str(chunks), f"{cost:.2f}", f"{CLIENT_MS:.2f}")
+    wire = Table("16 chunks, 2 processes", "MB", "gradients", "s", "plain, s", "ratio", "limit")
+    wire.add_column("MiB of a worker")
+    with ExitStack() as stack:
+        client = connected(stack, partial(LocalCluster, threads_per_worker=1, memory_limit=0), 2)
+        for width in WIDTHS:
+            gradients, ratio, cells = wire_row(width, client, rounds)
+            limit = WIRE_LIMIT if width == max(WIDTHS) else None
+            missed |= gradients > GROUPS + 2 or bool(limit and ratio > limit)
+            wire.add_row(*cells[:-1], f"{limit:.2f}" if limit else "", cells[-1])
     console = Console()
-    console.print(table, costs)
+    console.print(table, costs, wire)
     raise SystemExit(missed)
 
 
@@ -140,6 +157,50 @@ def seconds(call: Callable[[], Any]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
+
+
+def wire_row(width: int, client: Client, rounds: int) -> tuple[float, float, list[str]]:
+    """Return the gradients on the wire, the ratio of times, and the cells of a row."""
+    model = nn.Sequential(nn.Linear(width, width), nn.Tanh())
+    x = np.random.default_rng(0).normal(size=(WIRE_ROWS, width))
+    lazy = [dask.array.from_array(a, chunks=(WIRE_ROWS // 16, -1)) for a in (x, x / 2)]
+    data = client.persist(lazy)
+    with client.as_current():
+        distributed.wait(data)
+
+    def plain() -> None:
+        model.zero_grad()
+        loss_fn(model, tg.as_tensor(x), tg.as_tensor(x / 2)).backward()
+
+    def step() -> None:
+        model.zero_grad()
+        parallel.backward(model, loss_fn, *data, client=client, groups=GROUPS)
+
+    step()
+    times, megabytes = [], []
+    for _ in range(rounds):
+        before = loopback_bytes()
+        times.append((seconds(step), seconds(plain)))
+        megabytes.append((loopback_bytes() - before) / 1e6)
+    size = sum(p.nbytes for p in model.parameters()) / 1e6
+    sent, gradients = statistics.median(megabytes), statistics.median(megabytes) / size - 2
+    ours, theirs = (statistics.median(t) for t in zip(*times, strict=True))
+    ratio = statistics.median(a / b for a, b in times)
+    peak = max(client.run(peak_mebibytes).values())
+    cells = [f"{size / 8:.0f} M parameters", f"{sent:.0f}", f"{gradients:.1f}"]
+    cells += [f"{ours:.2f}", f"{theirs:.2f}", f"{ratio:.2f}", f"{peak:.0f}"]
+    return gradients, ratio, cells
+
+
+def loopback_bytes() -> int:
+    """Return how many bytes the loopback interface has received."""
+    line = next(part for part in Path("/proc/net/dev").read_text().split("\n") if "lo:" in part)
+    return int(line.split()[1])
+
+
+def peak_mebibytes() -> float:
+    """Return the most memory that this process has used."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def client_ms(model: nn.Module, data: tuple[Array, Array], client: Client) -> float:

@@ -26,13 +26,19 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def test_workers_stay_within_a_limit_that_the_data_exceed(run: Callable[..., str]) -> None:
+def test_workers_stay_within_a_limit_that_the_data_exceed(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
     pytest.importorskip("zarr", reason="the data are in Zarr's format")
-    printed = run("out_of_core.py", "--epochs", "1", "--rows", "122880", "--limit", "340")
-    assert "960 MiB of data, a limit of 340 MiB a worker" in printed
-    used = re.findall(r"│ (\d) workers? +│ +[\d.]+ │ +(\d+) │", printed)
-    assert [workers for workers, _ in used] == ["1", "2"]
-    assert all(int(mebibytes) < 340 for _, mebibytes in used)
+    settings = ("--rows", "40960", "--limit", "310", "--folder", str(tmp_path))
+    printed = run("out_of_core.py", "--epochs", "1", *settings)
+    assert "320 MiB of data, a limit of 310 MiB a worker" in printed
+    row = r"│ (\d) workers? +│ +([\d.]+) │ +[\d.]+ │ +(\d+) │"
+    (_, error, used), (_, again, used_by_two) = re.findall(row, printed)
+    assert error == again
+    assert max(int(used), int(used_by_two)) < 310
+    resumed = run("out_of_core.py", "--epochs", "1", "--resume", *settings)
+    assert [e for _, e, _ in re.findall(row, resumed)] == [error, error]
 
 
 def test_a_sweep_shows_errors_beside_results(run: Callable[..., str]) -> None:

@@ -13,6 +13,7 @@ on the chunks alone: neither the number of workers nor the death of one changes 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +26,7 @@ from tinygrad_fc.random import Generator, drawing_from, rng_of
 
 try:
     import cloudpickle
+    import dask
     from dask.delayed import delayed
 
     from tinygrad_fc.parallel.batches import batches
@@ -85,7 +87,7 @@ def backward(
 
     Raises `ChunkError` for an error, a NaN or an infinite loss in a chunk, or one that ended its
     worker; `ValueError` for arrays that do not match; `ConnectionError` for a client that is closed
-    or cut off, or has no worker for `timeout` seconds. Nothing is changed then.
+    or cut off, or has no worker that takes tasks for `timeout` seconds. Nothing is changed then.
 
     >>> import tinygrad_fc as tg
     >>> from tinygrad_fc import nn, parallel
@@ -199,8 +201,8 @@ def _sums(
     code = pickled((model, function, tensors), tensors)
 
     def tasks() -> list[Any]:
-        state = shared((code, [t._array for t in tensors]), client, timeout)
-        return [_tree(_groups(state, step, seed, chunks, groups))]
+        state, workers = shared((code, [t._array for t in tensors]), client, timeout)
+        return [_tree(_groups(state, step, seed, chunks, groups, workers))]
 
     (sums,) = computed(tasks, client, timeout, progress=progress)
     if not sums[0] > 0:
@@ -208,17 +210,27 @@ def _sums(
     return list(sums)
 
 
-def _groups(state: Any, step: Step, seed: int, chunks: list[Any], groups: int) -> list[Any]:
-    """Return a task for each group of consecutive chunks, which adds up its chunks in order."""
+def _groups(
+    state: Any, step: Step, seed: int, chunks: list[Any], groups: int, workers: list[str]
+) -> list[Any]:
+    """Return a task for each group of consecutive chunks, which adds up its chunks in order.
+
+    Consecutive groups are computed by the same one of the `workers`, so that most of their sums
+    need not travel; without workers Dask chooses.
+    """
     run = delayed(chunk_sums, pure=False)
     name = f"chunk_sums-{np.random.default_rng().integers(2**63):x}"
     ends = np.linspace(0, len(chunks), min(groups, len(chunks)) + 1).astype(int).tolist()
     sums = []
-    for start, stop in pairwise(ends):
-        before = None
-        for rows, *arrays in chunks[start:stop]:
-            key = (name, rows.start, rows.stop)  # which a message names if the worker dies
-            before = run(state, step, seed, rows, before, *arrays, dask_key_name=key)
+    for k, (start, stop) in enumerate(pairwise(ends)):
+        before, at = None, nullcontext()
+        if workers:
+            worker = workers[k * len(workers) // (len(ends) - 1)]  # others, if it goes away
+            at = dask.annotate(workers=worker, allow_other_workers=True)
+        with at:
+            for rows, *arrays in chunks[start:stop]:
+                key = (name, rows.start, rows.stop)  # which a message names if the worker dies
+                before = run(state, step, seed, rows, before, *arrays, dask_key_name=key)
         sums.append(before)
     return sums
 

@@ -27,12 +27,16 @@ SCATTERED = 1 << 20
 _POLL_SECONDS, _TRIES = 0.5, 3
 
 
-def shared(step: tuple[bytes, list[Any]], client: Any, timeout: float) -> Any:
-    """Return one task or future with the code and the arrays that all chunks of a step share."""
+def shared(step: tuple[bytes, list[Any]], client: Any, timeout: float) -> tuple[Any, list[str]]:
+    """Return a task or future with the code and arrays that all chunks share, and the workers.
+
+    Small arrays are sent with the tasks, which Dask may run anywhere: there are no workers then.
+    """
     if client is None or sum(a.nbytes for a in step[1]) <= SCATTERED:
-        return delayed(step, traverse=False)
+        return delayed(step, traverse=False), []
     wait_for_workers(client, timeout)
-    return client.scatter([step], broadcast=True, direct=True, hash=False, timeout=timeout)[0]
+    state = client.scatter([step], broadcast=True, direct=True, hash=False, timeout=timeout)[0]
+    return state, sorted(_workers(client))
 
 
 def computed(tasks: Callable[[], list[Any]], client: Any, timeout: float, *, progress: bool) -> Any:
@@ -101,7 +105,7 @@ def _results(client: Any, tasks: list[Any], timeout: float, *, progress: bool) -
 
 
 def wait_for_workers(client: Any, timeout: float) -> None:
-    """Return once the client has a worker; raise `ConnectionError` after `timeout` seconds."""
+    """Return once a worker takes tasks; raise `ConnectionError` after `timeout` seconds."""
     left = time.monotonic()
     while not _workers(client):
         if time.monotonic() - left > timeout:
@@ -109,16 +113,18 @@ def wait_for_workers(client: Any, timeout: float) -> None:
             ended = [at for at, event in known if event.get("action") == "remove-worker"]
             last = time.strftime("%X", time.localtime(ended[-1])) if ended else "never"
             raise ConnectionError(
-                f"no worker for {timeout:g} s: of {len(ended)} workers that there were, the last "
-                f"left at {last}. Nothing changed. Start workers (dask worker "
-                f"{client.scheduler.address}) and repeat the step; timeout= sets how long to wait"
+                f"no worker takes tasks for {timeout:g} s: {len(client.nthreads())} are paused for "
+                f"their memory, {len(ended)} left, the last at {last}. Nothing changed. Start "
+                f"workers (dask worker {client.scheduler.address}), or give them more memory, and "
+                "repeat the step; timeout= sets how long to wait"
             )
         time.sleep(_POLL_SECONDS)
 
 
 def _workers(client: Any) -> Any:
+    """Return the workers that take tasks: Dask pauses one that is near its memory limit."""
     try:
-        return client.nthreads()
+        return client.sync(client.scheduler.ncores_running, workers=None)
     except Exception as error:  # of several types, by how far the scheduler has closed
         raise distributed.comm.CommClosedError("the scheduler does not answer") from error
 
