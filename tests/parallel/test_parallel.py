@@ -187,7 +187,7 @@ def test_what_holds_the_data_does_not_matter(tmp_path: Path) -> None:
         parallel.backward(model, steps.mean, a, stored, chunk_rows=20)
         results.append([g.tobytes() for g in steps.gradients(model)])
     assert all(gradients == results[0] for gradients in results)
-    assert [len(r) for r in parallel.chunks.columns((stored, x), None)[0]] == [7] * 7 + [1]
+    assert [len(r) for r in parallel.data.columns((stored, x), None)[0]] == [7] * 7 + [1]
 
 
 @pytest.mark.parametrize(

@@ -13,37 +13,55 @@ on the chunks alone: neither the number of workers nor the death of one changes 
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import io
+import threading
+import time
+from concurrent.futures import CancelledError
+from contextlib import nullcontext, suppress
+from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
+from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.graph import Node, accumulate_gradients, wrap
+from tinygrad_fc.graph import accumulate_gradients, wrap
 from tinygrad_fc.nn import Module, Parameter
 from tinygrad_fc.random import Generator, drawing_from, rng_of
 
 try:
     import cloudpickle
     import dask
+    import distributed
     from dask.delayed import delayed
+    from dask.diagnostics.progress import ProgressBar
 
-    from tinygrad_fc.parallel.batches import batches
-    from tinygrad_fc.parallel.chunks import columns
-    from tinygrad_fc.parallel.cluster import computed, pickled, shared
-    from tinygrad_fc.parallel.worker import ChunkError, Step, add_sums, chunk_sums, line_of
+    from tinygrad_fc.parallel.data import batches, columns
+    from tinygrad_fc.parallel.worker import (
+        STARTED,
+        ChunkError,
+        Step,
+        add_sums,
+        chunk_sums,
+        line_of,
+        tensors_of,
+    )
 except ImportError as error:
     raise ImportError(
         "tinygrad_fc.parallel needs Dask, which is not installed: pip install 'tinygrad-fc[dask]'"
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["ChunkError", "Run", "backward", "batches", "evaluate", "map"]
+
+SCATTERED = 1 << 20
+"""From how many bytes on parameters go to the workers directly."""
+_POLL_SECONDS, _TRIES = 0.5, 3
 
 
 class Run(NamedTuple):
@@ -101,10 +119,10 @@ def backward(
     if compiled is True:
         compiled = "numba" if find_spec("numba") else "numpy"
     step = Step(reduction, compiled or None, check, evaluate=False)
-    sums = _sums(model, loss_fn, arrays, step, client, chunk_rows, groups, timeout, progress)
-    weight, loss, *sums = sums
+    code, chunks, wait = (model, loss_fn), columns(arrays, chunk_rows), (timeout, progress)
+    weight, loss, *sums = _sums(code, chunks, step, client, groups, *wait)
     divisor = 1.0 if reduction == "sum" else weight.item()
-    for t, a in zip(_tensors(model), sums, strict=True):
+    for t, a in zip(tensors_of(model), sums, strict=True):
         if isinstance(t, Parameter):
             accumulate_gradients([[t, np.asarray(a / divisor)]] if a is not None else ())
         else:
@@ -135,8 +153,9 @@ def evaluate(
     2.5
     """
     step = Step("mean", None, check=False, evaluate=True)
-    sums = _sums(model, metric, arrays, step, client, chunk_rows, groups, timeout, progress)
-    return float(sums[1] / sums[0])
+    code, chunks, wait = (model, metric), columns(arrays, chunk_rows), (timeout, progress)
+    weight, total = _sums(code, chunks, step, client, groups, *wait)
+    return float(total / weight)
 
 
 def map(  # noqa: A001  the name that Client and executors have
@@ -158,10 +177,10 @@ def map(  # noqa: A001  the name that Client and executors have
     [4, 9]
     """
     seed = _seed()
-    code = delayed(train if client is None else pickled(train), traverse=False)
+    code = delayed(train if client is None else _pickled(train), traverse=False)
     run = delayed(_attempt, pure=False)
     tasks = [run(code, c, seed + k) for k, c in enumerate(configurations)]
-    return list(computed(lambda: tasks, client, timeout, progress=progress))
+    return list(_computed(lambda: tasks, client, timeout, progress))
 
 
 def _attempt(code: Any, configuration: Any, seed: int) -> Run:
@@ -173,46 +192,28 @@ def _attempt(code: Any, configuration: Any, seed: int) -> Run:
         return Run(configuration, error=error, line=line_of(error))
 
 
-def _tensors(model: Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]
-
-
 def _seed() -> int:
     return int(rng_of(None).integers(2**62))
 
 
-def _sums(
-    model: Module,
-    function: Callable[..., Any],
-    arrays: tuple[Any, ...],
-    step: Step,
-    client: Any,
-    chunk_rows: int | None,
-    groups: int,
-    timeout: float,
-    progress: bool,
-) -> list[Any]:
+def _sums(code: Any, columns: Any, step: Step, client: Any, groups: int, *wait: Any) -> Any:
     """Return the weight, the loss, gradients and buffers, summed over all chunks."""
     if groups < 1:
         raise ValueError(f"groups is {groups}; expected at least 1")
-    parts = columns([a._array if isinstance(a, Node) else a for a in arrays], chunk_rows)
-    chunks = list(zip(*parts, strict=True))
-    tensors, seed = _tensors(model), _seed()
-    code = pickled((model, function, tensors), tensors)
+    chunks, seed, tensors = list(zip(*columns, strict=True)), _seed(), tensors_of(code[0])
+    pickle = _pickled(code, tensors)
 
     def tasks() -> list[Any]:
-        state, workers = shared((code, [t._array for t in tensors]), client, timeout)
-        return [_tree(_groups(state, step, seed, chunks, groups, workers))]
+        state, workers = _shared((pickle, [t._array for t in tensors]), client, wait[0])
+        return [_tree(_groups((state, step, seed), chunks, groups, workers))]
 
-    (sums,) = computed(tasks, client, timeout, progress=progress)
+    (sums,) = _computed(tasks, client, *wait)
     if not sums[0] > 0:
         raise ChunkError(f"the weights of all rows add up to {sums[0]}; expected more than 0")
-    return list(sums)
+    return sums
 
 
-def _groups(
-    state: Any, step: Step, seed: int, chunks: list[Any], groups: int, workers: list[str]
-) -> list[Any]:
+def _groups(step: tuple[Any, ...], chunks: list[Any], groups: int, workers: Any) -> list[Any]:
     """Return a task for each group of consecutive chunks, which adds up its chunks in order.
 
     Consecutive groups are computed by the same one of the `workers`, so that most of their sums
@@ -223,14 +224,11 @@ def _groups(
     ends = np.linspace(0, len(chunks), min(groups, len(chunks)) + 1).astype(int).tolist()
     sums = []
     for k, (start, stop) in enumerate(pairwise(ends)):
-        before, at = None, nullcontext()
-        if workers:
-            worker = workers[k * len(workers) // (len(ends) - 1)]  # others, if it goes away
-            at = dask.annotate(workers=worker, allow_other_workers=True)
-        with at:
+        before, at = None, workers[k * len(workers) // (len(ends) - 1) :][:1]
+        with dask.annotate(workers=at, allow_other_workers=True) if at else nullcontext():
             for rows, *arrays in chunks[start:stop]:
                 key = (name, rows.start, rows.stop)  # which a message names if the worker dies
-                before = run(state, step, seed, rows, before, *arrays, dask_key_name=key)
+                before = run(*step, rows, before, *arrays, dask_key_name=key)
         sums.append(before)
     return sums
 
@@ -239,6 +237,118 @@ def _tree(parts: list[Any]) -> Any:
     """Return one task that adds up all `parts` in pairs, which depend on their number alone."""
     add = delayed(add_sums, pure=False)
     while len(parts) > 1:
-        pairs = [parts[k : k + 2] for k in range(0, len(parts), 2)]
-        parts = [add(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+        pairs = [add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)]
+        parts = pairs + parts[2 * len(pairs) :]
     return parts[0]
+
+
+# The client and its workers
+
+
+def _shared(state: Any, client: Any, timeout: float) -> tuple[Any, list[str]]:
+    """Return a task or future with the code and arrays that all chunks share, and the workers.
+
+    Small arrays are sent with the tasks, which Dask may run anywhere: there are no workers then.
+    """
+    if client is None or sum(a.nbytes for a in state[1]) <= SCATTERED:
+        return delayed(state, traverse=False), []
+    _wait_for_workers(client, timeout)
+    future = client.scatter([state], broadcast=True, direct=True, hash=False, timeout=timeout)[0]
+    return future, sorted(_workers(client))
+
+
+def _computed(tasks: Callable[[], Any], client: Any, timeout: float, progress: bool) -> Any:
+    """Return the results of `tasks()`, computed by the client or in threads.
+
+    The tasks are sent again if data that they share was lost with the workers that held it.
+    """
+    if client is None:
+        with ProgressBar() if progress else nullcontext():
+            return dask.base.compute(*tasks(), scheduler="threads")
+    if client.status != "running":
+        raise ConnectionError(f"the client is {client.status}. Connect again: Client(address)")
+    message = "the scheduler or workers with data went away. Nothing changed. Connect again"
+    try:
+        for _ in range(_TRIES):
+            with suppress(CancelledError):
+                return _results(client, tasks(), timeout, progress)
+            if client.status != "running":
+                break
+    except distributed.comm.CommClosedError as error:
+        raise ConnectionError(message) from error
+    except distributed.KilledWorker as error:
+        worker, count = error.last_worker.address, error.allowed_failures + 1
+        events = [m["rows"] for _, m in client.get_events(STARTED) if m["worker"] == worker]
+        start, stop = events[-1] if events else error.task[1:]
+        raise ChunkError(
+            f"rows {start}:{stop}: {count} workers ended while they ran this chunk. Parameters and "
+            "gradients are unchanged. Look at the memory, since Dask ends workers that exceed a "
+            "limit, and run loss_fn on these rows in this process"
+        ) from error
+    raise ConnectionError(f"{message}, and load the data again, as with client.persist(x)")
+
+
+def _results(client: Any, tasks: Any, timeout: float, progress: bool) -> Any:
+    """Return the results of tasks; cancel all of them where an error is raised."""
+    futures = client.compute(tasks)
+    if progress:  # in a thread, since it waits without end where there is no worker
+        show = partial(distributed.progress, futures, notebook=False)
+        threading.Thread(target=show, daemon=True).start()
+    try:
+        while True:
+            try:
+                with client.as_current():
+                    distributed.wait(futures, timeout=_POLL_SECONDS)
+                return client.gather(futures, direct=True)
+            except TimeoutError:
+                _wait_for_workers(client, timeout)
+    except BaseException:
+        if client.status == "running":
+            client.cancel(futures, force=True)
+        raise
+
+
+def _wait_for_workers(client: Any, timeout: float) -> None:
+    """Return once a worker takes tasks; raise `ConnectionError` after `timeout` seconds."""
+    started = time.monotonic()
+    while not _workers(client):
+        if time.monotonic() - started > timeout:
+            left = [a for a, e in client.get_events("all") if e.get("action") == "remove-worker"]
+            last = time.strftime("%X", time.localtime(left[-1])) if left else "never"
+            raise ConnectionError(
+                f"no worker takes tasks for {timeout:g} s: {len(client.nthreads())} are paused for "
+                f"their memory, {len(left)} left, the last at {last}. Nothing changed. Start "
+                f"workers (dask worker {client.scheduler.address}), or give them more memory, and "
+                "repeat the step; timeout= sets how long to wait"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _workers(client: Any) -> Any:
+    """Return the workers that take tasks: Dask pauses one that is near its memory limit."""
+    try:
+        return client.sync(client.scheduler.ncores_running, workers=None)
+    except Exception as error:  # of several types, by how far the scheduler has closed
+        raise distributed.comm.CommClosedError("the scheduler does not answer") from error
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Leaves the values of tensors out, and keeps the names of files, which cloudpickle drops."""
+
+    emptied: Container[int] = ()
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, CodeType):
+            build, values = self.dispatch_table[CodeType](obj)
+            return build, tuple(obj.co_filename if v == "<dynamic-code>" else v for v in values)
+        if id(obj) in self.emptied:
+            return type(obj), (np.zeros(0), obj.requires_grad)
+        return super().reducer_override(obj)
+
+
+def _pickled(value: Any, tensors: Iterable[Any] = ()) -> bytes:
+    """Return a pickle without the values of `tensors`: the same bytes for every step."""
+    pickler = _Pickler(file := io.BytesIO())
+    pickler.emptied = {id(t) for t in tensors}
+    pickler.dump(value)
+    return file.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
@@ -16,7 +17,7 @@ from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import BatchNorm1d, Parameter
-from tinygrad_fc.parallel.chunks import loaded
+from tinygrad_fc.parallel.data import loaded
 from tinygrad_fc.random import Generator, drawing_from
 
 if TYPE_CHECKING:
@@ -46,12 +47,11 @@ class Step(NamedTuple):
     evaluate: bool
 
 
-def chunk_sums(
-    state: Any, step: Step, seed: int, rows: range, before: list[Any] | None, *chunks: Any
-) -> list[Any]:
+def chunk_sums(state: Any, step: Step, seed: int, rows: range, before: Any, *chunks: Any) -> Any:
     """Return the sums `before` plus the weight, loss, gradients and buffers of one chunk."""
     code, arrays = state
-    _report(rows)
+    with suppress(ValueError):  # in a thread of the client there is no worker to report from
+        distributed.get_worker().log_event(STARTED, {"rows": [rows.start, rows.stop]})
     try:
         tensors = [wrap(as_array(loaded(c))) for c in chunks]
         if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
@@ -63,27 +63,18 @@ def chunk_sums(
         size = BLOCK_ROWS if step.check and not replica.has_batch_norm else len(rows)
         blocks = [[t[k : k + size] for t in tensors] for k in range(0, len(rows), size)]
         with drawing_from(replica.generator.manual_seed(seed + rows.start)):
-            sums: list[Any] | None = None
+            sums = None
             for block in blocks:
                 replica.load(arrays)
                 sums = _added(sums, replica.sums(block))
-        return _added(before, sums or [])
+        return _added(before, sums)
     except Exception as error:
         message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
         at = f" At {line}." if (line := line_of(error)) else ""
         raise ChunkError(f"{message}{at} Parameters and gradients are unchanged") from error
 
 
-def _report(rows: range) -> None:
-    """Tell the scheduler which rows begin here, for the message if they end this worker."""
-    try:
-        worker = distributed.get_worker()
-    except ValueError:  # a thread of the client's process
-        return
-    worker.log_event(STARTED, {"rows": [rows.start, rows.stop]})
-
-
-def _added(total: list[Any] | None, part: list[Any]) -> list[Any]:
+def _added(total: Any, part: Any) -> Any:
     """Return `total + part`, in the memory of `part`: a worker holds no third gradient."""
     if total is None:
         return part
@@ -98,21 +89,27 @@ def _plus(total: Any, part: Any) -> Any:
     return np.add(total, part, out=part if part.ndim else None)
 
 
-def add_sums(a: list[Any], b: list[Any]) -> list[Any]:
+def add_sums(a: Any, b: Any) -> Any:
     """Return the sums of two groups as new arrays, since Dask may need the old ones again."""
     return _added(a, [None if v is None else v.copy() for v in b])
+
+
+def tensors_of(model: Any) -> list[Tensor]:
+    """Return the parameters and buffers, in the order in which a step sums them."""
+    return [*model.parameters(), *model.buffers()]
 
 
 class _Replica:
     """A copy of the model and the function of a step, for one worker thread."""
 
     def __init__(self, code: bytes, step: Step) -> None:
-        self.model, self.function, self.tensors = cloudpickle.loads(code)
+        self.model, self.function = cloudpickle.loads(code)
+        self.tensors = tensors_of(self.model)
         self.settings, self.generator = step, Generator()
+        self.step: Any = no_grad()(self.value) if step.evaluate else self._step
         if step.evaluate:
             self.model.eval()
-        self.step: Any = self._step
-        if step.backend:
+        elif step.backend:
             self.step = compile_step(self._step, backend=step.backend)
         norms = [m for m in self.model.modules() if isinstance(m, BatchNorm1d)]
         self.has_batch_norm = any(m.training for m in norms)
@@ -128,8 +125,7 @@ class _Replica:
         loss = self.function(self.model, *tensors)
         loss, weight = loss if isinstance(loss, tuple) else (loss, len(tensors[0]))
         if getattr(loss, "shape", True):
-            shape = getattr(loss, "shape", loss)
-            raise ShapeError(f"the function returned {shape}; expected shape ()")
+            raise ShapeError(f"loss_fn returned {getattr(loss, 'shape', loss)}; expected shape ()")
         return loss, weight
 
     def _step(self, *tensors: Tensor) -> tuple[Any, Any]:
@@ -139,14 +135,10 @@ class _Replica:
 
     def sums(self, tensors: Sequence[Tensor]) -> list[Any]:
         """Return the weight, the loss, gradients and buffers, summed over the samples."""
-        if self.settings.evaluate:
-            with no_grad():
-                loss, weight = self.value(*tensors)
-        else:
-            loss, weight = self.step(*tensors)
+        loss, weight = self.step(*tensors)
         weight = np.float64(float(weight))
         scale = 1.0 if self.settings.reduction == "sum" else weight.item()
-        sums: list[Any] = [weight, np.float64(scale * loss.item() if scale else 0.0)]
+        sums = [weight, np.float64(scale * loss.item() if scale else 0.0)]
         if not self.settings.evaluate:
             sums += [self._sum(t, scale, weight.item()) for t in self.tensors]
             if all(t._grad is None for t in self.tensors):

@@ -1,0 +1,166 @@
+"""Chunks of rows of arrays in memory, on disk, or on Dask; shuffled mini-batches of them."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import dask.array
+import numpy as np
+from dask.delayed import delayed
+
+from tinygrad_fc.graph import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_STATE = ("seed", "epoch", "position")
+CHUNK_BYTES = 1 << 24
+"""The size of a chunk by default."""
+
+
+def array_of(array: Any) -> Any:
+    """Return the array of a tensor; anything else unchanged."""
+    return array._array if isinstance(array, Node) else array
+
+
+def columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
+    """Return the ranges of rows of all chunks, and then the chunks of each array."""
+    arrays = [array_of(a) for a in arrays]
+    shapes = [getattr(a, "shape", ()) for a in arrays]
+    if len({str(shape[:1]) for shape in shapes}) != 1 or not shapes[0]:
+        raise ValueError(f"expected arrays with the same number of rows, got shapes {shapes}")
+    sizes = _sizes(arrays[0], chunk_rows)
+    if not sizes or 0 in sizes or math.isnan(sum(sizes)):
+        message = f"expected at least one row in each chunk, got chunks of {sizes} rows"
+        raise ValueError(f"{message}: use x.compute_chunk_sizes().rechunk((1000, -1))")
+    rows = [range(stop - n, stop) for n, stop in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
+    return [rows, *(_chunks(a, rows) for a in arrays)]
+
+
+def _sizes(array: Any, chunk_rows: int | None) -> tuple[Any, ...]:
+    """Return the numbers of rows of the chunks."""
+    count, lazy = array.shape[0], isinstance(array, dask.array.Array)
+    if lazy and (not chunk_rows or math.isnan(count)):
+        return array.chunks[0]  # type: ignore[no-any-return]
+    stored = getattr(array, "chunks", None) or (CHUNK_BYTES * count // (array.nbytes or 1) or 1,)
+    step = chunk_rows or stored[0]
+    return tuple(min(step, count - start) for start in range(0, count, step))
+
+
+def _chunks(array: Any, rows: list[range]) -> Sequence[Any]:
+    """Return the chunks of an array: parts of it in memory, or tasks and calls that read them."""
+    if isinstance(array, dask.array.Array):
+        sizes = tuple(len(r) for r in rows)
+        return array.rechunk((sizes, *[-1] * (array.ndim - 1))).to_delayed().ravel()  # type: ignore[no-any-return]
+    if isinstance(getattr(array, "base", None), mmap.mmap) and getattr(array, "mode", "c") != "c":
+        # Workers open the file: a memory map that is pickled is copied whole.
+        order = "F" if array.flags.fnc else "C"
+        array = (array.filename, array.dtype, "r", array.offset, array.shape, order)
+    elif isinstance(array, np.ndarray):
+        return [array[r.start : r.stop] for r in rows]
+    return [partial(_read, array, r) for r in rows]
+
+
+def _read(source: Any, rows: range) -> Any:
+    """Return the rows of an array that is on disk."""
+    array = np.memmap(*source) if isinstance(source, tuple) else source
+    return np.asarray(array[rows.start : rows.stop])
+
+
+def loaded(chunk: Any) -> Any:
+    """Return the array of a chunk in a worker."""
+    return chunk() if callable(chunk) else chunk
+
+
+class batches:  # noqa: N801  called like a function, as `map` and `backward` are
+    """Yield mini-batches of `arrays` (N, ...) as Dask arrays, shuffled anew in each epoch.
+
+    Each `for` loop is an epoch; one that was left goes on where it stopped. The order of the chunks
+    is shuffled, then the rows within each window of `window` chunks, by `seed` and the number of
+    the epoch alone: it is the same for any number of workers. Rows meet in a batch only if their
+    chunks are in one window or in consecutive ones. The workers of `client` hold these windows and
+    the next one in memory. A batch has `pieces` chunks, which `parallel.backward` runs side by
+    side. The chunks that are read are those of the first array, or have `chunk_rows`.
+
+    `state_dict()` has seed, epoch and position; a loop after `load_state_dict` yields the batches
+    that are left. Raises `ValueError` for arrays that do not match and sizes below 1.
+
+    >>> import numpy as np
+    >>> from tinygrad_fc import parallel
+    >>> loader = parallel.batches(np.arange(6.0), batch_size=4, seed=0)
+    >>> [batch.shape for (batch,) in loader], loader.epoch
+    ([(4,), (2,)], 1)
+    """
+
+    def __init__(
+        self,
+        *arrays: Any,
+        batch_size: int,
+        seed: int = 0,
+        client: Any = None,
+        chunk_rows: int | None = None,
+        window: int = 4,
+        pieces: int = 8,
+        drop_last: bool = False,
+    ) -> None:
+        sizes = {"batch_size": batch_size, "window": window, "pieces": pieces}
+        if wrong := [f"{name}={n}" for name, n in sizes.items() if n < 1]:
+            raise ValueError(f"expected sizes of at least 1, got {', '.join(wrong)}")
+        rows, *chunks = columns(arrays, chunk_rows)
+        self._sizes = [len(r) for r in rows]
+        read, one = delayed(loaded, pure=False), dask.array.from_delayed
+        self._chunks = [
+            [
+                one(read(c), (n, *a.shape[1:]), a.dtype)
+                for c, n in zip(column, self._sizes, strict=True)
+            ]
+            for a, column in zip(map(array_of, arrays), chunks, strict=True)
+        ]
+        self.batch_size, self.seed, self.client = batch_size, seed, client
+        self.window, self.pieces, self.drop_last = window, pieces, drop_last
+        self.epoch, self.position = 0, 0
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        full, rest = divmod(sum(self._sizes), self.batch_size)
+        return full + bool(rest and not self.drop_last)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the seed, the epoch, and the number of batches that were yielded in it."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from a state of `state_dict`, of a loader with the same arrays and sizes."""
+        self.seed, self.epoch, self.position = (int(state[name]) for name in _STATE)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        count = len(self._sizes)
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(count).tolist()
+        windows = [order[k : k + self.window] for k in range(0, count, self.window)]
+        ends = np.cumsum([0] + [sum(self._sizes[c] for c in w) for w in windows]).tolist()
+        held: dict[int, list[Any]] = {}
+        while self.position < len(self):
+            start = self.position * self.batch_size
+            stop = min(start + self.batch_size, ends[-1])
+            inside = [k for k, (a, b) in enumerate(pairwise(ends)) if a < stop and b > start]
+            ahead = min(inside[-1] + 1, len(windows) - 1)
+            held = {k: held.get(k) or self._read(k, windows[k]) for k in (*inside, ahead)}
+            spans = [(k, slice(max(start - ends[k], 0), stop - ends[k])) for k in inside]
+            parts = [[array[held[k][0][span]] for array in held[k][1:]] for k, span in spans]
+            self.position += 1
+            size = -(-(stop - start) // self.pieces)
+            columns = zip(*parts, strict=True)
+            yield tuple(dask.array.concatenate(c).rechunk({0: size}) for c in columns)
+        self.epoch, self.position = self.epoch + 1, 0
+
+    def _read(self, k: int, chunks: list[int]) -> list[Any]:
+        """Begin to read a window into the workers' memory; return the order of rows, the arrays."""
+        window = [dask.array.concatenate([a[c] for c in chunks]) for a in self._chunks]
+        rows = np.random.default_rng((self.seed, self.epoch, k)).permutation(len(window[0]))
+        if self.client is None:
+            return [rows, *dask.base.persist(*window, scheduler="threads")]
+        return [rows, *self.client.persist(window)]
