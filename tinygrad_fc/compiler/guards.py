@@ -16,6 +16,7 @@ import inspect
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -200,7 +201,9 @@ class Captured:
 
     def check(self, free: str | None = None) -> None:
         """Raise where the function has changed what it reads, but containers of the name `free`."""
-        if self._random_states != _random_states():
+        # All threads share these states: in a worker thread, another one may have drawn.
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and self._random_states != _random_states():
             what = "the function draws random numbers of another library"
             raise ir.not_repeated(self.line, what, "Use tinygrad_fc.rand or tinygrad_fc.randn")
         reads = self.names.values()

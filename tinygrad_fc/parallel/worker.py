@@ -110,7 +110,7 @@ class _Replica:
         if step.evaluate:
             self.model.eval()
         elif step.backend:
-            self.step = compile_step(self._step, backend=step.backend)
+            self.step = compile_step(self._step, backend=step.backend, check=False)
         norms = [m for m in self.model.modules() if isinstance(m, BatchNorm1d)]
         self.has_batch_norm = any(m.training for m in norms)
 
