@@ -13,9 +13,8 @@ import numpy as np
 
 from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.functional.arguments import as_array
 from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.graph import wrap
+from tinygrad_fc.graph import as_array, wrap
 from tinygrad_fc.nn import BatchNorm1d, Parameter
 from tinygrad_fc.parallel.data import loaded
 from tinygrad_fc.random import Generator, drawing_from
