@@ -17,6 +17,8 @@ from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.elementwise import clamp, exp, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
 
+__all__ = ["elu", "hardtanh", "leaky_relu", "logsigmoid", "mish", "silu", "softplus"]
+
 # Smooth
 
 
