@@ -9,6 +9,8 @@ from __future__ import annotations
 import copyreg
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinygrad_fc.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class LayerError(ShapeError):
     def __init__(self, layer: Any, input: Any, *, axis: int, expected: int, setting: str) -> None:
         super().__init__()
         self.layer = _short(layer)
-        self.shape: tuple[int, ...] = tuple(input.shape)
+        self.shape: tuple[int, ...] = np.shape(input)
         self.axis, self.expected, self.setting = axis, expected, setting
         self._path = _Path(id(layer), type(layer).__name__)
         self._previous: list[str] = []  # path of the layer before it

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.shape import flatten, unflatten
 from tinygrad_fc.graph import record
@@ -73,21 +73,13 @@ class Linear(Module):
         # Sequential passes another op, which includes the activation that follows.
         try:
             return record(op, (input, self.weight, self.bias), _NO_SETTINGS)
-        except (ShapeError, DtypeError, AttributeError) as error:
+        except ShapeError as error:
+            if np.shape(input)[-1:] == (self.in_features,):
+                raise
             # No variable for the new error: a traceback that refers to itself keeps tensors alive.
-            raise (self._input_error(input) or error) from error.__cause__
-
-    def _input_error(self, input: Any) -> Exception | None:
-        if not hasattr(input, "shape"):
-            return DtypeError(
-                f"{self}: the input is a {type(input).__name__}, expected a tensor. Convert it: "
-                "tensor(x)"
-            )
-        if input.ndim == 0 or input.shape[-1] != self.in_features:
-            return LayerError(
+            raise LayerError(
                 self, input, axis=-1, expected=self.in_features, setting="in_features"
-            )
-        return None
+            ) from error.__cause__
 
     def extra_repr(self) -> str:
         return (
