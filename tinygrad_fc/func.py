@@ -10,14 +10,19 @@ and `ShapeError` for shapes and structures that do not fit.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from _thread import RLock
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc import grad_mode
-from tinygrad_fc.autograd.functional import Evaluation, directional, gradients
+from tinygrad_fc import grad_mode, random
+from tinygrad_fc.autograd import pytree
+from tinygrad_fc.autograd.functional import Evaluation, gradients, transposed
+from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.functional.shape import stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     Func = Callable[..., Any]
     Argnums = int | tuple[int, ...]
@@ -119,13 +124,37 @@ def jvp(
     >>> tg.func.jvp(lambda x: x.sum() * x, (tg.tensor([1.0, 2.0]),), (tg.tensor([1.0, 0.0]),))
     (tensor([3., 6.]), tensor([4., 2.]))
     """
-    run = Evaluation(
-        "jvp", func, primals, tuple(range(len(primals))), has_aux=has_aux, strict=strict
-    )
-    v = run.weights(tangents, run.spec, run.inputs, "the primals")
-    product = directional(run.outputs, run.inputs, v, create=run.recorded([*run.outputs, *v]))
-    derivative = run.like_outputs(run.finished(product, run.outputs))
+    argnums = tuple(range(len(primals)))
+    run = Evaluation("jvp", func, primals, argnums, has_aux=has_aux, strict=strict)
+    derivative = _pushforward(run)(*tangents)
     return (run.value(), derivative, run.finished_aux()) if has_aux else (run.value(), derivative)
+
+
+def linearize(func: Func, *primals: Any) -> tuple[Any, Func]:
+    """Return `func(*primals)`, and a function of tangents that computes its derivative along them.
+
+    It equals `jvp` at fixed `primals`, but evaluates `func` once for all tangents, which are passed
+    as the primals were.
+
+    >>> import tinygrad_fc as tg
+    >>> value, push = tg.func.linearize(lambda x: x**2, tg.tensor([1.0, 2.0]))
+    >>> push(tg.tensor([1.0, 0.0])), push(tg.tensor([0.0, 1.0]))
+    (tensor([2., 0.]), tensor([0., 4.]))
+    """
+    run = Evaluation("linearize", func, primals, tuple(range(len(primals))))
+    return run.value(), _pushforward(run)
+
+
+def _pushforward(run: Evaluation) -> Func:
+    u, back = transposed(run.outputs, run.inputs)
+
+    def push(*tangents: Any) -> Any:
+        v = run.weights(tangents, run.spec, run.inputs, "the primals")
+        create = grad_mode.is_grad_enabled() and run.recorded([*run.outputs, *v])
+        derivatives = gradients(back, u, v, create=create)
+        return run.like_outputs(run.finished(derivatives, run.outputs))
+
+    return push
 
 
 def jacrev(
@@ -143,11 +172,31 @@ def jacrev(
             [0., 4.]])
     """
     del chunk_size
+    return _jacobian("jacrev", func, argnums, has_aux=has_aux)
 
+
+def jacfwd(
+    func: Func, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error"
+) -> Func:
+    """Return a function that computes the Jacobian of `func`, one pass per element of an argument.
+
+    The result is that of `jacrev`; it takes fewer passes where the outputs have more elements than
+    the arguments. `randomness` has no effect, since `func` is evaluated once.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.func.jacfwd(lambda x: x.sum() * tg.ones(3))(tg.tensor([1.0, 2.0])).shape
+    (3, 2)
+    """
+    del randomness
+    return _jacobian("jacfwd", func, argnums, has_aux=has_aux)
+
+
+def _jacobian(name: str, func: Func, argnums: Argnums, *, has_aux: bool) -> Func:
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        run = Evaluation("jacrev", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
-        return (run.jacobian(), run.finished_aux()) if has_aux else run.jacobian()
+        run = Evaluation(name, func, args, argnums, has_aux=has_aux, kwargs=kwargs)
+        derivatives = run.jacobian(forward=name == "jacfwd")
+        return (derivatives, run.finished_aux()) if has_aux else derivatives
 
     return jacobian
 
@@ -166,14 +215,105 @@ def hessian(func: Func, argnums: Argnums = 0) -> Func:
     return jacrev(jacrev(func, argnums), argnums)
 
 
+# Batches
+
+
+def vmap(
+    func: Func,
+    in_dims: Any = 0,
+    out_dims: Any = 0,
+    randomness: str = "error",
+    *,
+    chunk_size: int | None = None,
+) -> Func:
+    """Return a function that applies `func` to each row of its arguments, and stacks the results.
+
+    Axis `in_dims` of an argument is the batch, None passes it whole; axis `out_dims` of a result is
+    the batch, None returns that of the first row. Both are a number, or a pytree that fits the
+    arguments or results; keyword arguments are passed whole. `func` is called once per row, in a
+    loop: use ops with batch axes where time matters. Random numbers differ by row, unless
+    `randomness` is "same". `chunk_size` has no effect. Raises `ValueError` for dims, sizes and
+    results that do not fit.
+
+    >>> import tinygrad_fc as tg
+    >>> per_sample = tg.func.vmap(tg.func.grad(lambda w, x: (w @ x) ** 2), in_dims=(None, 0))
+    >>> per_sample(tg.tensor([1.0, 2.0]), tg.tensor([[1.0, 0.0], [1.0, 1.0]]))
+    tensor([[2., 0.],
+            [6., 6.]])
+    """
+    del chunk_size
+    choices = ("error", "different", "same")
+    check_argument(randomness in choices, "vmap", choices, randomness=randomness)
+
+    @functools.wraps(func)
+    def batched(*args: Any, **kwargs: Any) -> Any:
+        leaves, spec = pytree.flatten(args)
+        pairs = list(zip(leaves, pytree.broadcast_prefix(in_dims, args), strict=True))
+        try:
+            sizes = {t.shape[d] for t, d in pairs if d is not None}
+        except (AttributeError, IndexError):
+            sizes = set()
+        if len(sizes) != 1 or 0 in sizes:
+            raise ValueError(
+                f"vmap: in_dims is {in_dims}, expected axes of tensors, of one size of at least 1, "
+                f"got {[getattr(t, 'shape', t) for t in leaves]}. Pass None for no batch axis"
+            )
+        rows = [[t] * max(sizes) if d is None else t.unbind(d) for t, d in pairs]
+        seed = int(random.rng_of(None).integers(2**63)) if randomness == "same" else None
+        results = []
+        for row in zip(*rows, strict=True):
+            with contextlib.nullcontext() if seed is None else random.seeded(seed):
+                results.append(pytree.flatten(func(*pytree.unflatten(spec, row), **kwargs)))
+        first, out_spec = results[0]
+        ends = pytree.broadcast_prefix(out_dims, pytree.unflatten(out_spec, first))
+        columns = zip(ends, *(values for values, _ in results), strict=True)
+        stacked = [ts[0] if d is None else stack(ts, d) for d, *ts in columns]
+        return pytree.unflatten(out_spec, stacked)
+
+    return batched
+
+
+# Modules
+
+
+def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters and the buffers of the models by name, each stacked along axis 0.
+
+    The stacked parameters are leaves. To run all models, call `vmap` of a function that passes them
+    to `functional_call` of one model. Raises `RuntimeError` unless there is a model, and all have
+    the same class and training mode.
+
+    >>> import tinygrad_fc as tg
+    >>> parameters, buffers = tg.func.stack_module_state([tg.nn.Linear(3, 2) for _ in range(5)])
+    >>> parameters["weight"].shape
+    (5, 2, 3)
+    """
+    if len({(type(model), model.training) for model in models}) != 1:
+        raise RuntimeError(
+            f"stack_module_state: got {len(models)} models, expected at least one, all of the same "
+            "class and training mode. Call train() or eval() on all of them"
+        )
+
+    def stacked(named: str) -> dict[str, Any]:
+        states = [dict(getattr(model, named)()) for model in models]
+        return {
+            name: stack([state[name].detach() for state in states]).requires_grad_(t.requires_grad)
+            for name, t in states[0].items()
+        }
+
+    return stacked("named_parameters"), stacked("named_buffers")
+
+
 def functional_call(
-    module: Any, parameters_and_buffers: Mapping[str, Any], args: Any = None, kwargs: Any = None
+    module: Any, parameter_and_buffer_dicts: Any, args: Any = None, kwargs: Any = None
 ) -> Any:
     """Return `module(*args, **kwargs)` with other tensors in place of its parameters and buffers.
 
-    `parameters_and_buffers` maps names, as in `named_parameters()`, to tensors; the module uses its
-    own tensors for all other names. A shared parameter is replaced under all its names. `args` is a
-    tuple, the only argument, or None. Raises `KeyError` for a name that the module lacks.
+    `parameter_and_buffer_dicts` maps names, as in `named_parameters()`, to tensors, or is several
+    such dicts, which must not share a name (`ValueError`). The module uses its own tensors for all
+    other names, and unknown names have no effect. A shared parameter is replaced under all its
+    names. `args` is a tuple, the only argument, or None. In several threads, calls run one after
+    the other.
 
     >>> import tinygrad_fc as tg
     >>> layer = tg.nn.Linear(2, 1)
@@ -181,25 +321,31 @@ def functional_call(
     >>> tg.func.functional_call(layer, weights, tg.tensor([1.0, 2.0]))
     tensor([3.])
     """
-    own = dict(module.named_parameters(remove_duplicate=False))
-    own |= module.named_buffers(remove_duplicate=False)
-    unknown = parameters_and_buffers.keys() - own.keys()
-    if unknown:
-        raise KeyError(f"functional_call: the module has no parameter or buffer {min(unknown)!r}")
-    others = {id(own[path]): tensor for path, tensor in parameters_and_buffers.items()}
-    if not isinstance(args, tuple):
-        args = () if args is None else (args,)
-    replaced: list[tuple[Any, Any, Any]] = []
-    try:
-        for path, tensor in own.items():
-            if id(tensor) in others:
-                container, key = _container(module, path)
-                replaced.append((container, key, tensor))
-                container[key] = parameters_and_buffers.get(path, others[id(tensor)])
-        return module(*args, **(kwargs or {}))
-    finally:
-        for container, key, tensor in reversed(replaced):
-            container[key] = tensor
+    dicts = parameter_and_buffer_dicts
+    parts = [dicts] if isinstance(dicts, dict) else list(dicts)
+    new = {name: t for part in parts for name, t in part.items()}
+    if sum(map(len, parts)) > len(new):
+        raise ValueError("functional_call: several dicts have the same name. Leave out one of them")
+    args = args if isinstance(args, tuple) else () if args is None else (args,)
+    with _replacing:
+        own = dict(module.named_parameters(remove_duplicate=False))
+        own |= module.named_buffers(remove_duplicate=False)
+        shared = {id(own[path]): t for path, t in new.items() if path in own}
+        places = [
+            (*_container(module, path), t, new.get(path, shared[id(t)]))
+            for path, t in own.items()
+            if id(t) in shared
+        ]
+        try:
+            for container, key, _, value in places:
+                container[key] = value
+            return module(*args, **(kwargs or {}))
+        finally:
+            for container, key, tensor, _ in places:
+                container[key] = tensor
+
+
+_replacing = RLock()  # held while a module has other tensors
 
 
 def _container(module: Any, path: str) -> tuple[Any, Any]:
@@ -212,5 +358,5 @@ def _container(module: Any, path: str) -> tuple[Any, Any]:
     return container, key
 
 
-__all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacrev", "jvp"]
-__all__ += ["value_and_grad", "vjp"]
+__all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp"]
+__all__ += ["linearize", "stack_module_state", "value_and_grad", "vjp", "vmap"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import func, nn
-from tinygrad_fc.autograd import functional
+from tinygrad_fc.autograd import functional, pytree
 from tinygrad_fc.errors import GraphError, ShapeError
 
 Pair = namedtuple("Pair", ["left", "right"])  # noqa: PYI024  tests the untyped kind, too
@@ -368,8 +369,11 @@ def test_functional_call_replaces_parameters_for_one_call():
     model(x).sum().backward()
     for name, p in own.items():
         assert np.array_equal(slopes[name].numpy(), p.grad.numpy())
-    with pytest.raises(KeyError, match=r"no parameter or buffer '0\.nothing'"):
-        func.functional_call(model, {"0.nothing": x}, x)
+    first, second = ({k: weights[k]} for k in weights)
+    assert func.functional_call(model, (first, second), x).tolist() == [[0, 0]]
+    func.functional_call(model, {"0.nothing": x}, x)  # ignored, as in PyTorch
+    with pytest.raises(ValueError, match="several dicts have the same name"):
+        func.functional_call(model, (first, first), x)
     assert all(p is own[name] for name, p in model.named_parameters())
 
 
@@ -387,3 +391,129 @@ def test_functional_call_replaces_a_shared_parameter_under_all_its_names():
         weights = {name: 2 * tg.eye(2) for name in names}
         assert func.functional_call(model, weights).tolist() == [[4, 4]]
     assert model.layers[0].weight is model.layers[1].weight
+
+
+def test_functional_call_in_threads():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))
+    x = tg.rand(5, 3)
+    scales = [float(k) for k in range(8)]
+    states = [{n: p * k for n, p in model.state_dict().items()} for k in scales]
+    expected = [func.functional_call(model, state, x).tolist() for state in states]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda s: func.functional_call(model, s, x).tolist(), states * 20))
+    assert found == expected * 20
+
+
+@given(arrays((3, 2)), arrays((4, 3)), seeds)
+def test_vmap_equals_ops_with_batch_axes(x: Any, y: Any, seed: int) -> None:
+    x, y, u = T(x), T(y), cotangent((2, 4), seed)
+
+    def pair(a: Any, b: Any) -> Any:
+        return (a * b).sin().sum()
+
+    everywhere = func.vmap(func.vmap(pair, in_dims=(None, 0)), in_dims=(1, None))(x, y)
+    expected = (x.T[:, None] * y).sin().sum(-1)
+    close(everywhere.numpy(), expected.numpy())
+    got = tg.autograd.grad(everywhere, (x, y), tg.from_numpy(u), retain_graph=True)
+    right = tg.autograd.grad(expected, (x, y), tg.from_numpy(u))
+    for g, e in zip(got, right, strict=True):
+        close(g.numpy(), e.numpy(), tolerance=1e-11)
+    tree = func.vmap(
+        lambda d, *, k: {"rows": d["a"] * d["b"] + k, "all": (d["b"], 3)},
+        in_dims=({"a": -1, "b": None},),
+        out_dims={"rows": 1, "all": None},
+    )({"a": x, "b": y[0]}, k=0.0)
+    close(tree["rows"].numpy(), (x * y[0][:, None]).numpy())
+    assert tree["all"][1] == 3
+
+
+@given(arrays((5, 3)), arrays((5,)))
+def test_vmap_of_grad_is_the_gradient_of_each_sample(x: Any, t: Any) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
+    parameters = dict(model.named_parameters())
+    x, t = tg.from_numpy(x), tg.from_numpy(t)
+
+    def loss(parameters: Any, sample: Any, target: Any) -> Any:
+        return (func.functional_call(model, parameters, sample)[0] - target) ** 2
+
+    per_sample = func.vmap(func.grad(loss), in_dims=(None, 0, 0))(parameters, x, t)
+    for k in range(5):
+        slopes = tg.autograd.grad((model(x[k])[0] - t[k]) ** 2, list(parameters.values()))
+        for name, g in zip(parameters, slopes, strict=True):
+            close(per_sample[name][k].numpy(), g.numpy(), tolerance=1e-11)
+
+
+def test_random_numbers_of_vmap() -> None:
+    def draw(x: Any) -> Any:
+        return x + tg.rand(2)
+
+    zeros = tg.zeros(4)
+    for randomness, distinct in (("same", 2), ("different", 8)):
+        assert (
+            len(set(func.vmap(draw, randomness=randomness)(zeros).flatten().tolist())) == distinct
+        )
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda x: func.vmap(tg.sin)(3.0), r"in_dims is 0, expected axes of tensors, .* got \[3.0"),
+        (func.vmap(tg.sin, in_dims=(0, 0)), "does not fit a pytree"),
+        (func.vmap(tg.sin, in_dims={"a": 0}), "does not fit a pytree"),
+        (lambda x: func.vmap(lambda d: d, in_dims=({"a": 0},))({"b": x}), "does not fit a pytree"),
+        (func.vmap(tg.sin, in_dims=None), "in_dims is None, expected axes"),
+        (func.vmap(tg.sin, in_dims=2), "in_dims is 2, expected axes"),
+        (lambda x: func.vmap(tg.add)(x, x[:1]), "of one size"),
+        (lambda x: func.vmap(tg.sin)(x[:0]), "of at least 1"),
+        (func.vmap(lambda x: (x, x), out_dims=(0,)), "does not fit a pytree"),
+        (lambda x: func.vmap(tg.sin, randomness="no"), "randomness is 'no', expected one of error"),
+    ],
+)
+def test_errors_of_vmap(call: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        call(tg.tensor([1.0, 2.0]))
+
+
+@given(vectors, seeds)
+def test_forward_and_reverse_jacobians_agree(xy: Any, seed: int) -> None:
+    def function(x: Any, y: Any) -> Any:
+        return {"a": x.sum() * y, "b": [tg.exp(x)[:, None] * y, (x[0].sin(),)], "c": tg.ones(2)}
+
+    x, y = map(tg.from_numpy, xy)
+    for argnums in (0, 1, (1, 0)):
+        forward = pytree.flatten(func.jacfwd(function, argnums)(x, y))
+        reverse = pytree.flatten(func.jacrev(function, argnums)(x, y))
+        assert forward[1] == reverse[1]
+        for a, b in zip(forward[0], reverse[0], strict=True):
+            assert a.shape == b.shape
+            close(a.numpy(), b.numpy(), tolerance=1e-11)
+    assert func.jacfwd(lambda x: (x**2, 7), has_aux=True)(x)[1] == 7
+    assert func.jacfwd(lambda x: x)(x[:0]).shape == (0, 0)
+    close(func.jacfwd(func.jacrev(number))(x, y).numpy(), func.hessian(number)(x, y).numpy())
+    value, push = func.linearize(function, x, y)
+    for k in range(2):
+        v = tuple(tg.from_numpy(cotangent(t.shape, seed + k)) for t in (x, y))
+        again, along = func.jvp(function, (x, y), v)
+        for got, right in ((push(*v), along), (value, again)):
+            for a, b in zip(pytree.flatten(got)[0], pytree.flatten(right)[0], strict=True):
+                assert a.tolist() == b.tolist()
+
+
+def test_modules_are_stacked() -> None:
+    models = [nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).eval() for _ in range(4)]
+    parameters, buffers = func.stack_module_state(models)
+    x = tg.rand(4, 5, 3)
+    assert all(p.requires_grad and p.is_leaf for p in parameters.values())
+    assert not any(b.requires_grad for b in buffers.values())
+
+    def call(parameters: Any, buffers: Any, x: Any) -> Any:
+        return func.functional_call(models[0], (parameters, buffers), x)
+
+    out = func.vmap(call)(parameters, buffers, x)
+    for k, model in enumerate(models):
+        assert out[k].tolist() == model(x[k]).tolist()
+    out.sum().backward()
+    assert parameters["0.weight"].grad.shape == (4, 2, 3)
+    for wrong in ([], [models[0], nn.ReLU()], [models[0], models[1].train()]):
+        with pytest.raises(RuntimeError, match="expected at least one, all of the same class"):
+            func.stack_module_state(wrong)

@@ -14,6 +14,7 @@ import tinygrad_fc
 import tinygrad_fc.func  # loaded when named
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # inside PyTorch
 LIBRARIES = (tinygrad_fc, torch)
 
 
@@ -86,7 +87,6 @@ def test_functional(xy: Any, seed: int) -> None:
     compare(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # inside PyTorch
 @given(vectors, seeds)
 def test_func(xy: Any, seed: int) -> None:
     def program(tg: Any, x: Any, y: Any, u: Any, w: Any, v: Any, z: Any) -> Any:
@@ -117,10 +117,28 @@ def test_func(xy: Any, seed: int) -> None:
             func.hessian(n, argnums=(0, 1))(x, y),
             func.grad(lambda x: func.grad(n, 1)(x, y).sum())(x),
             func.jacrev(func.jacrev(lambda x: tg.exp(x) * x.sum()))(x),
+            func.jacfwd(f, argnums=(0, 1))(x, y),
+            func.jacfwd(lambda x: (n(x, y), x * 2), has_aux=True)(x),
+            func.vmap(lambda x, y: x * y.sin(), in_dims=(0, None))(x, y),
+            func.vmap(lambda x, y: {"a": x * y, "b": [y.exp()]}, (None, 0), {"a": 1, "b": 0})(x, y),
+            func.vmap(func.grad(n), in_dims=(None, 0))(x, y),
+            func.vmap(func.vmap(lambda x, y: x * y, (None, 0)), (0, None), 1)(x, y[:, 0]),
+            func.vmap(lambda x, *, y: x * y)(x, y=x),
         )
 
     shapes = ((3, 1), (2,), (2,), (3, 1))
     compare(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
+
+
+@given(vectors, seeds)
+def test_forward_ad(xy: Any, seed: int) -> None:
+    def program(tg: Any, x: Any, y: Any, v: Any, w: Any) -> Any:
+        ad = tg.autograd.forward_ad
+        with ad.dual_level():
+            a, b = several(tg, ad.make_dual(x, v), ad.make_dual(y, w))
+            return tuple(ad.unpack_dual(a)), tuple(ad.unpack_dual(b)), ad.unpack_dual(x).tangent
+
+    compare(program, *xy, *(cotangent(s, seed) for s in ((2,), (3, 1))))
 
 
 def functions(tg: Any) -> Any:
@@ -270,6 +288,15 @@ REFUSED = {
     "a pair": lambda tg, x: tg.func.grad(lambda x: x.sum(), has_aux=True)(x),
     "weights": lambda tg, x: tg.func.vjp(lambda x: (x, x), x)[1](x),
     "primals": lambda tg, x: tg.func.jvp(lambda x: x, x, (x,)),
+    "vmap of a number": lambda tg, x: tg.func.vmap(tg.sin)(2.0),
+    "vmap of two sizes": lambda tg, x: tg.func.vmap(tg.add)(x, x[:1]),
+    "vmap over nothing": lambda tg, x: tg.func.vmap(tg.sin, in_dims=(None,))(x),
+    "vmap with other in_dims": lambda tg, x: tg.func.vmap(tg.sin, in_dims=(0, 0))(x),
+    "a dual without a level": lambda tg, x: tg.autograd.forward_ad.make_dual(x, x),
+    "stacked nothing": lambda tg, x: tg.func.stack_module_state([]),
+    "a name twice": lambda tg, x: tg.func.functional_call(
+        tg.nn.Linear(2, 1), ({"weight": x}, {"weight": x}), x
+    ),
     "nothing to check": lambda tg, x: tg.autograd.gradcheck(lambda x: x, x.detach()),
 }
 

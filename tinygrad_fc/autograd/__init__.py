@@ -19,13 +19,14 @@ from tinygrad_fc.grad_mode import (
 from tinygrad_fc.graph import Node, as_array, wrap
 
 if TYPE_CHECKING:
-    from tinygrad_fc.autograd import function, functional
+    from tinygrad_fc.autograd import forward_ad, function, functional
     from tinygrad_fc.autograd.check import GradcheckError, gradcheck, gradgradcheck
     from tinygrad_fc.autograd.function import Function
     from tinygrad_fc.tensor import Tensor
 
 # Imported on first use, since most training needs none of these.
 _LAZY = {"Function": "function", "function": "function", "functional": "functional"}
+_LAZY |= {"forward_ad": "forward_ad"}
 _LAZY |= dict.fromkeys(("GradcheckError", "gradcheck", "gradgradcheck"), "check")
 
 
@@ -209,5 +210,5 @@ def explain(tensor: Tensor) -> str:
 
 
 __all__ = ["Function", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad"]
-__all__ += ["explain", "function", "functional", "grad", "gradcheck", "gradgradcheck"]
+__all__ += ["explain", "forward_ad", "function", "functional", "grad", "gradcheck", "gradgradcheck"]
 __all__ += ["inference_mode", "no_grad", "set_grad_enabled"]

@@ -78,7 +78,8 @@ def jvp(
     """
     run = _run("jvp", func, inputs, create_graph, strict)
     weights = run.weights(v, run.spec, run.inputs, "the inputs")
-    product = directional(run.outputs, run.inputs, weights, create=create_graph)
+    u, back = transposed(run.outputs, run.inputs)
+    product = gradients(back, u, weights, create=create_graph)
     return run.value(), run.like_outputs(run.finished(product, run.outputs))
 
 
@@ -95,10 +96,7 @@ def vhp(
     >>> tg.autograd.functional.vhp(lambda x: (x**3).sum(), x, tg.tensor([1.0, 10.0]))
     (tensor(9.), tensor([  6., 120.]))
     """
-    run = _run("vhp", func, inputs, create_graph, strict)
-    weights = run.weights(v, run.spec, run.inputs, "the inputs")
-    product = gradients(_gradient(run), run.inputs, weights, create=create_graph)
-    return run.value(), run.like_inputs(run.finished(product, run.inputs))
+    return _hessian_product("vhp", func, inputs, v, create_graph, strict)
 
 
 def hvp(
@@ -106,16 +104,22 @@ def hvp(
 ) -> tuple[Any, Any]:
     """Return the value of `func`, one number, and the product of its Hessian and `v`.
 
-    `v` is as in `vhp`, which is cheaper and equal where the second derivatives are continuous.
+    The result is that of `vhp`, since the Hessian is symmetric.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([1.0, 2.0])
     >>> tg.autograd.functional.hvp(lambda x: (x**3).sum(), x, tg.tensor([1.0, 10.0]))
     (tensor(9.), tensor([  6., 120.]))
     """
-    run = _run("hvp", func, inputs, create_graph, strict)
+    return _hessian_product("hvp", func, inputs, v, create_graph, strict)
+
+
+def _hessian_product(
+    name: str, func: Func, inputs: Any, v: Any, create: bool, strict: bool
+) -> tuple[Any, Any]:
+    run = _run(name, func, inputs, create, strict)
     weights = run.weights(v, run.spec, run.inputs, "the inputs")
-    product = directional(_gradient(run), run.inputs, weights, create=create_graph)
+    product = gradients(_gradient(run), run.inputs, weights, create=create)
     return run.value(), run.like_inputs(run.finished(product, run.inputs))
 
 
@@ -197,10 +201,10 @@ class Evaluation:
         chosen = [args[k] for k in positions]
         single = isinstance(argnums, int)
         leaves, self.spec = pytree.flatten(chosen[0] if single else tuple(chosen))
-        _must_be_floats(f"{name}: an argument to differentiate by", leaves)
+        must_be_floats(f"{name}: an argument to differentiate by", leaves)
         # An enclosing no_grad() only decides whether the derivative is recorded.
         with grad_mode.enable_grad():
-            self.inputs = [_copy(t, create=self.recording) for t in leaves]
+            self.inputs = [copy_of(t, create=self.recording) for t in leaves]
             copies = self.like_inputs(self.inputs)
             arguments = list(args)
             for k, copy in zip(positions, (copies,) if single else copies, strict=True):
@@ -215,7 +219,7 @@ class Evaluation:
                 )
             value, self.aux = value
         self.outputs, self.out_spec = pytree.flatten(value)
-        _must_be_floats(f"{name}: the value of the function", self.outputs)
+        must_be_floats(f"{name}: the value of the function", self.outputs)
         self.check_strict(self.outputs, recorded=True)
 
     def like_inputs(self, leaves: Sequence[Any]) -> Any:
@@ -228,25 +232,23 @@ class Evaluation:
 
     def value(self) -> Any:
         """Return the value of the function."""
-        return self.like_outputs(
-            self.outputs if self.recorded(self.outputs) else [wrap(t._array) for t in self.outputs]
-        )
+        return self.like_outputs(self._result(self.outputs))
+
+    def _result(self, tensors: list[Any]) -> list[Any]:
+        return tensors if self.recorded(tensors) else [wrap(t._array) for t in tensors]
 
     def recorded(self, tensors: Sequence[Any]) -> bool:
         """Return whether to record derivatives that depend on `tensors`."""
         if self.create is not None:
             return self.create
         copies = {id(t) for t in self.inputs}
-        return self.recording and any(id(t) not in copies for t in _sources(tensors))
+        return self.recording and any(id(t) not in copies for t in sources(tensors))
 
     def finished(self, tensors: Items, like: Sequence[Any] | None = None) -> list[Any]:
         """Return `tensors`, with zeros for None, detached unless derivatives are recorded."""
         self.check_strict(tensors, recorded=bool(self.create))
-        filled = [
-            t if t is not None else wrap(np.zeros_like(z._array))
-            for t, z in zip(tensors, like or tensors, strict=True)
-        ]
-        return filled if self.recorded(filled) else [wrap(t._array) for t in filled]
+        pairs = zip(tensors, like or tensors, strict=True)
+        return self._result([wrap(np.zeros_like(z._array)) if t is None else t for t, z in pairs])
 
     def finished_aux(self) -> Any:
         """Return the auxiliary result, detached unless derivatives are recorded."""
@@ -257,14 +259,14 @@ class Evaluation:
     def weights(self, v: Any, spec: Any, like: Sequence[Any], kind: str) -> list[Any]:
         """Return the leaves of `v`, checked against `spec` and `like`; by default 1."""
         if v is None:
-            if len(like) != 1 or like[0]._array.size != 1:
+            if [t._array.size for t in like] != [1]:
                 raise ShapeError(
-                    f"{self.name}: v is None, expected a tensor for each of {kind}. Omit v only "
-                    "for one tensor of one element"
+                    f"{self.name}: v is None, expected a tensor for each of {kind}, unless that is "
+                    "one tensor of one element"
                 )
             return [wrap(np.ones_like(like[0]._array))]
         tensors, v_spec = pytree.flatten(v)
-        _must_be_floats(f"{self.name}: v", tensors)
+        must_be_floats(f"{self.name}: v", tensors)
         shapes, expected = ([t._array.shape for t in ts] for ts in (tensors, like))
         # In `autograd.functional` one tensor is the same as a tuple of one.
         if shapes != expected or (self.create is None and v_spec != spec):
@@ -296,21 +298,28 @@ class Evaluation:
         ones = [wrap(np.ones_like(self.outputs[0]._array))]
         return gradients(self.outputs, self.inputs, ones, create=create)
 
-    def jacobian(self) -> Any:
-        """Return the derivatives of all elements of the outputs by all arguments."""
-        create = self.recorded(self.outputs)
-        blocks = []
-        for output in self.outputs:
-            columns = _rows(output, self.inputs, create=create)
-            blocks.append(
-                self.like_inputs(
-                    [
-                        _stacked(self.finished(column, [t] * len(column)), output, t)
-                        for t, column in zip(self.inputs, columns, strict=True)
-                    ]
-                )
-            )
-        return self.like_outputs(blocks)
+    def jacobian(self, *, forward: bool = False) -> Any:
+        """Return the derivatives of all elements of the outputs by all arguments.
+
+        They are computed by output elements, or by argument elements if `forward`.
+        """
+        outputs, inputs, sources = self.outputs, self.inputs, self.inputs
+        tops: Items = outputs
+        if forward:
+            sources, tops = transposed(outputs, inputs)
+        create = self.recorded(outputs)
+        rows = [
+            [gradients((top,), sources, (one,), create=create) for one in _basis(t)]
+            for top, t in zip(tops, inputs if forward else outputs, strict=True)
+        ]
+
+        def block(k: int, i: int) -> Any:
+            items = [row[k] for row in rows[i]] if forward else [row[i] for row in rows[k]]
+            filled = self.finished(items, [outputs[k] if forward else inputs[i]] * len(items))
+            return _stacked(filled, outputs[k], inputs[i], axis=-1 if forward else 0)
+
+        inner, outer = range(len(inputs)), range(len(outputs))
+        return self.like_outputs([self.like_inputs([block(k, i) for i in inner]) for k in outer])
 
 
 def gradients(outputs: Items, inputs: Sequence[Any], weights: Items, *, create: bool) -> list[Any]:
@@ -326,49 +335,42 @@ def gradients(outputs: Items, inputs: Sequence[Any], weights: Items, *, create: 
     )
 
 
-def directional(outputs: Items, inputs: Sequence[Any], v: Items, *, create: bool) -> list[Any]:
-    """Return the derivative of each output along `v`; None without dependence.
+def transposed(outputs: Items, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Return weights u of the outputs, and the gradients J^T u of the weighted outputs.
 
-    The gradient J^T u is linear in its weights u, and its own gradient by u, weighted by v, is J v.
-    So the value of u does not matter (J. Townsend, "A new trick for calculating Jacobian vector
-    products", 2017).
+    They are linear in u: the gradient of J^T u by u, weighted by v, is J v, the derivative of the
+    outputs along v, and the value of u does not matter (J. Townsend, "A new trick for calculating
+    Jacobian vector products", 2017).
     """
-    tracked = [t for t in outputs if t is not None and t._requires_grad]
     with grad_mode.enable_grad():
-        u = [wrap(np.zeros_like(t._array)).requires_grad_() for t in tracked]
-        back = gradients(tracked, inputs, u, create=True)
-    along = iter(gradients(back, u, v, create=create))
-    return [next(along) if t is not None and t._requires_grad else None for t in outputs]
+        u = [wrap(np.zeros_like(0.0 if t is None else t._array)).requires_grad_() for t in outputs]
+        return u, gradients(outputs, inputs, u, create=True)
 
 
-def _copy(t: Any, *, create: bool) -> Any:
+def copy_of(t: Any, *, create: bool) -> Any:
     """Return a copy of `t` to differentiate by; with `create`, a part of the graph of `t`."""
     if create and t._requires_grad:
         return record(s.reshape, (t,), {"shape": t._array.shape})
     return t.detach().requires_grad_()
 
 
-def _rows(output: Any, inputs: Sequence[Any], *, create: bool) -> list[list[Any]]:
-    """Return for each input the list of the gradients of all elements of `output`."""
-    columns: list[list[Any]] = [[] for _ in inputs]
-    for k in range(output._array.size):
-        one = np.zeros(output._array.shape, output._array.dtype)
+def _basis(t: Any) -> Iterator[Any]:
+    """Yield the tensors of the shape of `t` that have one element 1, and all others 0."""
+    for k in range(t._array.size):
+        one = np.zeros(t._array.shape, t._array.dtype)
         one.reshape(-1)[k] = 1
-        row = gradients((output,), inputs, (wrap(one),), create=create)
-        for column, g in zip(columns, row, strict=True):
-            column.append(g)
-    return columns
+        yield wrap(one)
 
 
-def _stacked(column: Sequence[Any], output: Any, t: Any) -> Any:
-    """Return the Jacobian of `output` by `t`, whose rows are in `column`."""
+def _stacked(items: Sequence[Any], output: Any, t: Any, axis: int) -> Any:
+    """Return the Jacobian of `output` by `t`, whose rows or columns are `items`."""
     shape = (*output._array.shape, *t._array.shape)
-    if not column:
+    if not items:
         return wrap(np.zeros(shape, t._array.dtype))
-    return record(s.reshape, (record(s.stack, column, {"axis": 0}),), {"shape": shape})
+    return record(s.reshape, (record(s.stack, items, {"axis": axis}),), {"shape": shape})
 
 
-def _sources(tensors: Sequence[Any]) -> Iterator[Any]:
+def sources(tensors: Sequence[Any]) -> Iterator[Any]:
     """Yield the leaves that `tensors` depend on and that require grad."""
     seen: set[int] = set()
     pending = [t for t in tensors if t._requires_grad]
@@ -395,7 +397,7 @@ def _positions(name: str, argnums: Any, count: int) -> list[int]:
     return positions
 
 
-def _must_be_floats(name: str, leaves: Sequence[Any]) -> None:
+def must_be_floats(name: str, leaves: Sequence[Any]) -> None:
     """Raise `TypeError` unless `leaves` are tensors of floats."""
     if not leaves:
         raise TypeError(

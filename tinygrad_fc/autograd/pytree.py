@@ -46,6 +46,20 @@ def _built(spec: Spec | None, leaves: Iterator[Any]) -> Any:
     return children if issubclass(spec.kind, list) else tuple(children)
 
 
+def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
+    """Return for each leaf of `tree` the leaf of `prefix` at its place, or at one above it.
+
+    Raises `ValueError` if `prefix` has a tuple, list or dict where `tree` has another structure.
+    """
+    if not isinstance(prefix, dict | tuple | list):
+        return [prefix] * len(flatten(tree)[0])
+    expected, spec = flatten(tree)[1], flatten(prefix)[1]
+    if not (expected and spec and len(tree) == len(prefix) and spec.keys == expected.keys):
+        raise ValueError(f"{prefix!r} does not fit a pytree with the structure {expected}")
+    keys = expected.keys or range(len(tree))
+    return [leaf for key in keys for leaf in broadcast_prefix(prefix[key], tree[key])]
+
+
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     """Return `tree` with `function` applied to each leaf."""
     leaves, spec = flatten(tree)
