@@ -19,7 +19,7 @@ ROOT = Path(tinygrad_fc.__file__).parent
 LAYERS = [
     *("errors", "device dtypes grad_mode", "domain graph", "op", "ops", "functional"),
     *("random", "numpy_dispatch methods", "tensor", "autograd func", "nn", "optim"),
-    *("serialization utils handderived", "testing compiler viz parallel", "__init__"),
+    *("distributions serialization utils handderived", "testing compiler viz parallel", "__init__"),
 ]
 LAYER = {name: k for k, names in enumerate(LAYERS) for name in names.split()}
 # Imports inside functions, where a comment states the reason.

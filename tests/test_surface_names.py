@@ -42,7 +42,16 @@ normal_ uniform_ repeat expand_as new_zeros"""
 AUTOGRAD = """autograd.Variable autograd.grad autograd.backward autograd.Function autograd.gradcheck
 autograd.gradgradcheck autograd.detect_anomaly autograd.functional.jacobian
 autograd.functional.hessian autograd.functional.vjp autograd.functional.jvp
-autograd.functional.hvp func.grad func.value_and_grad func.vjp func.jvp func.jacrev func.hessian"""
+autograd.functional.hvp func.grad func.value_and_grad func.vjp func.jvp func.jacrev func.hessian
+func.vmap func.jacfwd func.linearize func.functional_call func.stack_module_state
+autograd.forward_ad.dual_level autograd.forward_ad.make_dual autograd.forward_ad.unpack_dual"""
+DISTRIBUTIONS = """Normal Categorical Bernoulli Uniform MultivariateNormal Independent Beta Gumbel
+LogNormal RelaxedOneHotCategorical TransformedDistribution AffineTransform TanhTransform
+ExpTransform SigmoidTransform kl_divergence kl.kl_divergence constraints.real
+transforms.Transform normal.Normal categorical.Categorical bernoulli.Bernoulli uniform.Uniform
+multivariate_normal.MultivariateNormal independent.Independent beta.Beta gumbel.Gumbel
+log_normal.LogNormal relaxed_categorical.RelaxedOneHotCategorical
+transformed_distribution.TransformedDistribution distribution.Distribution"""
 LAYERS = """Module Parameter Sequential ModuleList ModuleDict ParameterList Linear Identity
 Flatten Embedding Dropout BatchNorm1d LayerNorm ReLU Sigmoid Tanh LeakyReLU GELU SiLU ELU Softmax
 LogSoftmax Softplus MSELoss L1Loss SmoothL1Loss HuberLoss CrossEntropyLoss NLLLoss BCELoss
@@ -75,7 +84,7 @@ PATHS = [
         ("", CREATION), ("", MODES), ("", BOTH), ("Tensor.", BOTH), ("", FUNCTIONS),
         ("Tensor.", METHODS), ("", AUTOGRAD), ("nn.", LAYERS), ("nn.functional.", FUNCTIONAL),
         ("nn.", TOOLS), ("optim.", OPTIMIZERS), ("optim.lr_scheduler.", SCHEDULES),
-        ("utils.data.", DATA),
+        ("utils.data.", DATA), ("distributions.", DISTRIBUTIONS),
     ) for name in names.split()),
 ]  # fmt: skip
 

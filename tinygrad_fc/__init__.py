@@ -42,6 +42,7 @@ from tinygrad_fc.tensor import Tensor as Tensor
 
 if TYPE_CHECKING:
     from tinygrad_fc import compiler as compiler
+    from tinygrad_fc import distributions as distributions
     from tinygrad_fc import func as func
     from tinygrad_fc import parallel as parallel
     from tinygrad_fc import testing as testing
@@ -61,7 +62,8 @@ __version__ = "0.1.0"
 # What training does not need is imported when it is named.
 _LATER = {"compile": "compiler", "explain": "viz", "load": "serialization", "save": "serialization"}
 _LATER |= {"summary": "nn.summary"}
-_LATER |= {name: name for name in ("compiler", "func", "parallel", "testing", "utils", "viz")}
+_LATER |= {name: name for name in ("compiler", "distributions", "func", "parallel")}
+_LATER |= {name: name for name in ("testing", "utils", "viz")}
 
 if not TYPE_CHECKING:  # to a type checker, a module with this has every name
 

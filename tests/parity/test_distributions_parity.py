@@ -1,0 +1,122 @@
+"""Distributions with the same parameters have the same shapes, values and divergences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import seeds
+from hypothesis import given, settings
+from test_autograd_parity import LIBRARIES, compare
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("default_float64")
+
+
+def affine(d: Any, *arguments: Any) -> Any:
+    return d.transforms.AffineTransform(*arguments)
+
+
+def tanh(d: Any) -> Any:
+    return d.transforms.TanhTransform()
+
+
+def logit(d: Any) -> Any:
+    return d.transforms.SigmoidTransform().inv
+
+
+# From positive numbers x and y (2, 3), and p (2, 3) in (0, 1), to a distribution and a value.
+FAMILIES: dict[str, Any] = {
+    "normal": lambda d, x, y, p: (d.Normal(p, x), y),
+    "uniform": lambda d, x, y, p: (d.Uniform(-x, x + y), p * x),
+    "gumbel": lambda d, x, y, p: (d.Gumbel(p, x), y),
+    "beta": lambda d, x, y, p: (d.Beta(x, y), p),
+    "bernoulli": lambda d, x, y, p: (d.Bernoulli(p), (y > 1).double()),
+    "bernoulli by logits": lambda d, x, y, p: (d.Bernoulli(logits=y.log()), (y > 1).double()),
+    "categorical": lambda d, x, y, p: (d.Categorical(p), (y > 1)[:, 0].long()),
+    "by logits": lambda d, x, y, p: (d.Categorical(logits=y.log()), (y > 1)[:, 0].long()),
+    "relaxed": lambda d, x, y, p: (d.RelaxedOneHotCategorical(x[0, 0], logits=y), p.softmax(-1)),
+    "log normal": lambda d, x, y, p: (d.LogNormal(p, x), y),
+    "independent": lambda d, x, y, p: (d.Independent(d.Normal(p, x), 1), y),
+    "vectors": lambda d, x, y, p: (d.MultivariateNormal(p, x.T @ x + x[0].diag()), y),
+    "factor": lambda d, x, y, p: (d.MultivariateNormal(p, scale_tril=(x.T @ y).tril()), y),
+    "precision": lambda d, x, y, p: (d.MultivariateNormal(p, None, x.T @ x + x[0].diag()), y),
+    "squashed": lambda d, x, y, p: (
+        d.TransformedDistribution(d.Normal(p, x), [affine(d, 1.0, -2.0), tanh(d)]), p
+    ),
+    "inverse": lambda d, x, y, p: (
+        d.TransformedDistribution(d.Uniform(0.0, 1.0), [logit(d), affine(d, x, y)]), p
+    ),
+    "events": lambda d, x, y, p: (
+        d.TransformedDistribution(d.Normal(p, x), [affine(d, x, y, 1), tanh(d)]), p
+    ),
+}  # fmt: skip
+LACKING = {"relaxed", "squashed", "inverse", "events"}  # moments
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@given(seeds)
+@settings(max_examples=5)
+def test_families(name: str, seed: int) -> None:
+    def program(tg: Any, x: Any, y: Any, p: Any) -> Any:
+        for t in (x, y, p):
+            t.requires_grad_()
+        law, value = FAMILIES[name](tg.distributions, x, y, p)
+        log_prob = law.log_prob(value)
+        slopes = tg.autograd.grad(log_prob.sum(), (x, y, p), retain_graph=True, allow_unused=True)
+        wide = law.expand((4, *law.batch_shape))
+        sample = law.sample((5,))
+        moments = [law.mean, law.stddev, law.variance, law.entropy()] if name not in LACKING else 0
+        kinds = [t.dtype == x.dtype for t in (sample, log_prob)]
+        shapes = [
+            tuple(s) for s in (law.batch_shape, law.event_shape, wide.batch_shape, sample.shape)
+        ]
+        return log_prob, slopes, moments, kinds, shapes, wide.log_prob(value)
+
+    rng = np.random.default_rng(seed)
+    shape = (2, 3)
+    compare(
+        program,
+        rng.uniform(0.2, 3, shape),
+        rng.uniform(0.2, 3, shape),
+        rng.uniform(0.05, 0.95, shape),
+    )
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - LACKING))
+@given(seeds)
+@settings(max_examples=5)
+def test_divergences(name: str, seed: int) -> None:
+    def program(tg: Any, *arrays: Any) -> Any:
+        d = tg.distributions
+        p, q = (FAMILIES[name](d, *arrays[k : k + 3])[0] for k in (0, 3))
+        return d.kl_divergence(p, q), d.kl.kl_divergence(q, p)
+
+    rng = np.random.default_rng(seed)
+    bounds = ((0.2, 3), (0.2, 3), (0.05, 0.95)) * 2
+    compare(program, *(rng.uniform(*b, (2, 3)) for b in bounds))
+
+
+REFUSED: dict[str, Any] = {
+    "scale": lambda d, t: d.Normal(0.0, -t),
+    "nan": lambda d, t: d.Normal(t * float("nan"), 1.0),
+    "interval": lambda d, t: d.Uniform(t, t),
+    "probability": lambda d, t: d.Bernoulli(t + 1),
+    "none": lambda d, t: d.Categorical(),
+    "negative": lambda d, t: d.Categorical(t * -1 + 1.75),
+    "matrix": lambda d, t: d.MultivariateNormal(t, -(t.diag())),
+    "axes": lambda d, t: d.Independent(d.Normal(t, 1.0), 2),
+    "support": lambda d, t: d.Uniform(0.0, t).log_prob(t + 1),
+    "category": lambda d, t: d.Categorical(t).log_prob((t * 7).long()),
+    "number": lambda d, t: d.Normal(0.0, 1.0).log_prob(0.5),
+    "shape": lambda d, t: d.Normal(t, 1.0).log_prob(t[:1].repeat(3)),
+    "event": lambda d, t: d.MultivariateNormal(t, t.diag()).log_prob(t[:1]),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_both_refuse(what: str) -> None:
+    for library in LIBRARIES:
+        with pytest.raises(ValueError):  # noqa: PT011
+            REFUSED[what](library.distributions, library.tensor([1.0, 2.0]))

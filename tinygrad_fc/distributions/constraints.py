@@ -1,0 +1,54 @@
+"""Sets of values: `check(x)` says for each event whether it is inside, as PyTorch's constraints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A set of values: its name, its test, and the number of axes of an event.
+
+    >>> import tinygrad_fc as tg
+    >>> positive.check(tg.tensor([-1.0, 2.0]))
+    tensor([False,  True])
+    """
+
+    name: str
+    check: Any  # a function of the values
+    event_dim: int = 0
+
+
+def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+    """Return the closed interval between two numbers or tensors."""
+    name = f"Interval(lower_bound={lower_bound}, upper_bound={upper_bound})"
+    return Constraint(name, lambda x: (x >= lower_bound) & (x <= upper_bound))
+
+
+def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
+    """Return the integers of the closed interval between two numbers or tensors."""
+    inside = interval(lower_bound, upper_bound)
+    return Constraint(f"Integer{inside.name}", lambda x: (x % 1 == 0) & inside.check(x))
+
+
+def greater_than(lower_bound: Any) -> Constraint:
+    """Return the open interval above a number or tensor."""
+    return Constraint(f"GreaterThan(lower_bound={lower_bound})", lambda x: x > lower_bound)
+
+
+def independent(base_constraint: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
+    """Return the set of arrays whose elements, along the last axes, are all in a set."""
+    base, n = base_constraint, reinterpreted_batch_ndims
+    check = lambda x: base.check(x).all(dim=tuple(range(-n, 0)))  # noqa: E731
+    return Constraint(f"Independent({base.name}, {n})", check, base.event_dim + n) if n else base
+
+
+real = Constraint("Real()", lambda x: x == x)  # noqa: PLR0124  false for NaN
+real_vector = independent(real, 1)
+positive = greater_than(0.0)
+unit_interval = interval(0.0, 1.0)
+boolean = integer_interval(0, 1)
+simplex = Constraint(
+    "Simplex()", lambda x: (x >= 0).all(dim=-1) & ((x.sum(-1) - 1).abs() < 1e-6), 1
+)
