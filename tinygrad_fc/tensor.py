@@ -457,6 +457,8 @@ class Tensor(methods.Methods):
                 "another library asked for the memory of a tensor that requires grad, and would "
                 "drop its gradient: pass it x.detach()"
             )
+        if any(step < 0 for step in self._array.strides):
+            raise BufferError("negative strides, which PyTorch cannot read: pass it x.contiguous()")
         return self.detach()._array.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> Any:

@@ -129,6 +129,9 @@ def test_a_folder_of_another_owner_is_not_used(folder: Path, monkeypatch: pytest
     owner = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: owner + 1)
     shifted(8.0)(tg.ones(3))
+    monkeypatch.setattr(os, "getuid", lambda: owner)
+    folder.chmod(0o777)  # anyone may write code to it
+    shifted(9.0)(tg.ones(3))
     assert not list(folder.iterdir())
 
 

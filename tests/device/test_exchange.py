@@ -21,6 +21,8 @@ def test_memory_is_shared_both_ways(drawn: tuple[np.ndarray]) -> None:
 def test_memory_that_cannot_be_shared_raises() -> None:
     with pytest.raises(BufferError, match=r"x\.detach\(\)"):
         np.from_dlpack(tg.ones(2, requires_grad=True))
+    with pytest.raises(BufferError, match=r"negative strides.*x\.contiguous\(\)"):
+        np.from_dlpack(tg.as_tensor(np.arange(4.0)[::-1]))
     with pytest.raises(BufferError, match="from_dlpack cannot share the memory of list"):
         tg.from_dlpack([1.0])
     with pytest.raises(BufferError, match="does not require grad"):

@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import serialization
-from tinygrad_fc.serialization import load, save
+from tinygrad_fc.serialization import _replacing, load, save
 
 DTYPES = [np.dtype(c) for c in "?bhilBHILefd"]
 
@@ -298,6 +298,45 @@ def test_a_replaced_file_has_the_same_permissions(tmp_path: Path):
 
 class Crash(BaseException):
     """A BaseException such as KeyboardInterrupt."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked")
+def test_drafts_of_killed_processes_are_removed_and_those_of_others_kept(tmp_path: Path):
+    (tmp_path / ".saving-killed.tmp").write_bytes(b"half")
+    with _replacing(str(tmp_path / "a")) as file:
+        assert not (tmp_path / ".saving-killed.tmp").exists()
+        tg.save(tg.ones(2), tmp_path / "b")
+        file.write(b"complete")
+    assert (tmp_path / "a").read_bytes() == b"complete"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs permissions of POSIX")
+def test_a_draft_has_the_permissions_of_its_target_from_the_start(tmp_path: Path):
+    path = tmp_path / "secret"
+    path.touch(0o600)
+    with _replacing(str(path)) as file:
+        assert Path(str(file.name)).stat().st_mode & 0o777 == 0o600
+        file.write(b"x")
+
+
+def test_sizes_that_would_take_minutes_are_refused(monkeypatch: pytest.MonkeyPatch):
+    keys = {k * (2**61 - 1): 0 for k in range(1, 10)}  # with equal hashes
+    file = io.BytesIO()
+    tg.save({"keys": keys, "tensors": [tg.ones(1)] * 3}, file)
+    for module, name, match in (
+        (serialization, "_MAX_KEYS", "9 pairs, expected at most 8"),
+        (serialization.safetensors, "MAX_TENSORS", "has 4 entries, and at most 2"),
+    ):
+        monkeypatch.setattr(module, name, {"_MAX_KEYS": 8, "MAX_TENSORS": 2}[name])
+        file.seek(0)
+        with pytest.raises(serialization.FormatError, match=match):
+            tg.load(file)
+        monkeypatch.undo()
+    with pytest.raises(ValueError, match="10001 keys that are not all strings"):
+        tg.save(dict.fromkeys(range(10_001)), io.BytesIO())
+    with pytest.raises(ValueError, match="100000 tensors, expected fewer than 100000: stack"):
+        tg.save(dict.fromkeys(map(str, range(100_000)), tg.ones(0)), io.BytesIO())
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,9 @@ def _stored(source: str) -> str | None:
     try:
         folder = Path(variable or "~/.cache/tinygrad_fc").expanduser().absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Cached code is executed: files of another user must not be.
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        # Cached code is executed: files that another user can write must not be.
+        status = folder.stat()
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
             return None
         file = folder / f"step_{key}.py"
         if not file.exists():  # Numba compares its time

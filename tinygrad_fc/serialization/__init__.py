@@ -18,6 +18,7 @@ import os
 from collections import Counter, OrderedDict
 from contextlib import contextmanager, suppress
 from errno import ENOENT
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ _STRUCTURE = "tinygrad_fc.structure"
 _VERSION_KEY = "tinygrad_fc.version"
 _VERSION = "1"
 _MAX_DEPTH = 100
+_MAX_KEYS = 10_000  # of a dict whose keys are not strings: only their hashes can be made to collide
 _EXACT = 2**53  # larger integers differ between readers of JSON
 _DTYPES = {dtype.name: dtype for dtype in map(np.dtype, "?bhilBHILefd")}
 _DICTS: dict[str, type[dict[Any, Any]]] = {
@@ -135,31 +137,47 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
         return
     if not target.parent.is_dir():
         raise FileNotFoundError(ENOENT, "there is no such folder to save in", str(target.parent))
+    mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666
     # Opened directly, since `tempfile` restricts the permissions.
     draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")
-    try:
-        with draft.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            draft.chmod(target.stat().st_mode & 0o7777)
-        os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink()
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the new name to the disk, on systems where a folder can be opened."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+    with _locked(target.parent):
         try:
+            opener = partial(os.open, mode=mode)
+            with open(draft, "xb", opener=opener) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                draft.chmod(mode)  # with what the umask took away
+            os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Remove drafts of killed processes if no other one saves here; flush the folder in the end."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # where a folder cannot be opened, as on Windows
+        yield
+        return
+    import fcntl  # noqa: PLC0415  which Windows lacks
+
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for old in folder.glob(".saving-*.tmp"):
+                old.unlink()
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+        with suppress(OSError):
             os.fsync(handle)
-        finally:
-            os.close(handle)
+    finally:
+        os.close(handle)
 
 
 # The structure: `path` is the keys that lead to a value in the saved object.
@@ -240,6 +258,9 @@ class _Packer:
             packed = [self.packed(v, (*path, i)) for i, v in enumerate(value)]
         elif all(type(key) is str for key in value):
             packed = {key: self.packed(v, (*path, key)) for key, v in value.items()}
+        elif len(value) > _MAX_KEYS:
+            count = f"{len(value)} keys that are not all strings"
+            raise ValueError(f"cannot save {_place(path)}: it has {count}. Save two lists instead")
         else:
             packed = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
         self.open.remove(id(value))
@@ -328,6 +349,8 @@ class _Unpacker:
         if isinstance(content, dict):
             return kind({key: self.unpacked(value, depth + 1) for key, value in content.items()})
         items: dict[Any, Any] = {}
+        if isinstance(content, list) and len(content) > _MAX_KEYS:
+            raise _wrong(f"has a dict of {len(content)} pairs, expected at most {_MAX_KEYS}")
         for pair in content if isinstance(content, list) else [None]:
             if not isinstance(pair, list) or len(pair) != 2:
                 raise _wrong("has a dict that is not of pairs")

@@ -12,13 +12,13 @@ import io
 import json
 import math
 import re
-from itertools import accumulate
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 METADATA = "__metadata__"
 HEADER_LIMIT = 100_000_000  # of the format
+MAX_TENSORS = 100_000  # which take seconds to check
 
 _MAX_DEPTH = 400  # levels of JSON; a structure 100 deep needs at most 300
 _NO_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^][{}"]++', re.DOTALL)
@@ -60,8 +60,12 @@ def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
     """Write arrays, of dtypes that `supports` accepts, and strings to a binary file.
 
     The order of the names is preserved. Raises `ValueError` for a header above the limit of the
-    format.
+    format, and for 100,000 tensors or more.
     """
+    if len(arrays) >= MAX_TENSORS:
+        raise ValueError(
+            f"save: {len(arrays)} tensors, expected fewer than {MAX_TENSORS}: stack some"
+        )
     header: dict[str, Any] = {METADATA: metadata} if metadata else {}
     # The largest elements first, as in the reference library: tensors are then aligned to their
     # element size, so that a reader can map the file.
@@ -118,6 +122,8 @@ def read(file: Any) -> tuple[dict[str, Any], dict[str, str]]:
     header = parse(_take(file, length), "the header")
     if not isinstance(header, dict):
         raise _wrong("its header is JSON, but not an object")
+    if len(header) > MAX_TENSORS:
+        raise _wrong(f"its header has {len(header)} entries, and at most {MAX_TENSORS} are read")
     metadata = header.pop(METADATA, None)
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
@@ -136,8 +142,9 @@ def parse(text: bytes, what: str) -> Any:
         if not decoded.startswith("{"):
             raise _wrong(f"{what} does not begin with '{{'")
         # Checked before parsing: with a raised recursion limit, the parser would crash.
-        steps = (1 if c in "[{" else -1 for c in _NO_BRACKETS.sub("", decoded))
-        if max(accumulate(steps)) > _MAX_DEPTH:
+        brackets = np.frombuffer(_NO_BRACKETS.sub("", decoded).encode(), np.uint8)
+        steps = np.isin(brackets, np.frombuffer(b"[{", np.uint8)) * 2 - 1
+        if np.cumsum(steps).max() > _MAX_DEPTH:
             raise _wrong(f"{what} is nested too deeply")
         return json.loads(decoded, object_pairs_hook=_unique, parse_constant=_constant)
     except FormatError:
