@@ -29,8 +29,6 @@ __all__ += ["softmax", "std", "sum", "var"]
 
 _add_reduce: Any = np.add.reduce
 _multiply_reduce: Any = np.multiply.reduce
-_maximum_reduce: Any = np.maximum.reduce
-_minimum_reduce: Any = np.minimum.reduce
 _REDUCTION_SETTINGS = {"dim": axes, "keepdim": true_or_false}
 _EXTREMUM_SETTINGS = {"dim": nonempty_axes, "keepdim": true_or_false}
 _VARIANCE_SETTINGS = {**_REDUCTION_SETTINGS, "correction": lambda *_: (0, 1)}
@@ -228,7 +226,7 @@ def amax(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amax(dim=1)
     tensor([2., 4.])
     """
-    return _maximum_reduce(input, axis=dim, keepdims=keepdim)
+    return input.max(axis=dim, keepdims=keepdim)
 
 
 @define(numpy=np.min, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
@@ -241,7 +239,7 @@ def amin(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).amin(dim=1)
     tensor([1., 3.])
     """
-    return _minimum_reduce(input, axis=dim, keepdims=keepdim)
+    return input.min(axis=dim, keepdims=keepdim)
 
 
 def _no_three_equal(x: Any) -> bool:
