@@ -66,8 +66,9 @@ def _loop(call: Executable, build_loop: Any, rows: Any, batch: Any, arrays: Any)
     if call.loop is None:
         leaves: list[Any] = []
         flatten(traced.result, leaves)
-        # what a step reads of gradients, and tensors from outside, differ from step to step
+        # gradients that a step reads, and tensors from outside, differ; numbers are not stacked
         differ = any(isinstance(x, Source | Node | np.ndarray) for x in leaves)
+        differ |= any(program.outputs[number].is_number for number in program.returned)
         if not (differ or traced.grad_guards):
             call.loop = build_loop(program, frozenset(data))
         call.loop = call.loop or False

@@ -26,11 +26,14 @@ import numpy as np
 
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.graph import Node
+from tinygrad_fc.nn.hooks import Hook
 from tinygrad_fc.nn.module import Module
+from tinygrad_fc.optim.optimizer import Optimizer
 
 PLAIN = (int, float, complex, bool, str, bytes, tuple, type(None))
 _CALLS = (dt.datetime.now, dt.datetime.utcnow, dt.date.today, os.urandom, print, input, open)
 _IMPURE = frozenset((*filter(callable, vars(time).values()), *_CALLS))
+_CONTAINERS = (list, dict, set, tuple, np.ndarray, np.random.Generator, np.random.RandomState)
 _MANY = 256
 """Items up to which a container, or an array, is compared."""
 _DEPTH = 2
@@ -39,7 +42,7 @@ ABSENT = object()
 
 
 class Read(NamedTuple):
-    """A name that the code reads: the namespace or cell that has it, and its value at the trace."""
+    """A name that the code reads: the namespace, cell or function that has it, and its value."""
 
     place: Any
     name: str
@@ -48,6 +51,8 @@ class Read(NamedTuple):
 
 def value_of(place: Any, name: str) -> Any:
     """Return the present value of a name."""
+    if isinstance(place, FunctionType):
+        return getattr(place, name)
     return place.cell_contents if isinstance(place, CellType) else place.get(name, ABSENT)
 
 
@@ -76,6 +81,8 @@ def contents(container: Any) -> list[Any]:
     """Return what a container or a small array holds, or the state of a random generator."""
     if isinstance(container, np.random.Generator):
         return [repr(container.bit_generator.state)]
+    if isinstance(container, np.random.RandomState):
+        return [repr(container.get_state(legacy=False))]
     if isinstance(container, np.ndarray):
         return [str(container.shape), container.tobytes()] if container.size <= _MANY else []
     return [*container, *container.values()] if isinstance(container, dict) else list(container)
@@ -119,10 +126,10 @@ class Captured:
             self._reach(value)
         known = (-1, -1)
         while known != (known := (len(self._attributes), len(self._seen))):
-            while self._functions:
-                self._follow_function(self._functions.pop())
             for value in list(self._objects):  # code that came later may read objects from before
                 self._follow_object(value)
+            while self._functions:
+                self._follow_function(self._functions.pop())
 
     def _follow_function(self, function: Any) -> None:
         if isinstance(function, MethodType):
@@ -135,27 +142,32 @@ class Captured:
         for code in codes:
             codes += [c for c in code.co_consts if isinstance(c, CodeType)]
         names = {name for code in codes for name in code.co_names}
-        if not any("lr" in code.co_consts for code in codes):  # it reads other options
-            names.discard("param_groups")
         self._attributes |= names | {"training"} if names & {"train", "eval"} else names
         for name in names & function.__globals__.keys():
             self._read(function.__globals__, name)
         for cell, name in zip(function.__closure__ or (), codes[0].co_freevars, strict=True):
             self._read(cell, name)
+        for name in ("__defaults__", "__kwdefaults__"):
+            if getattr(function, name):
+                self._read(function, name)
 
     def watch_module(self, module: Module) -> None:
         """Note the attributes of a module that is called, and of those below it."""
         for inner in Module.modules(module):
             kind, attributes = type(inner), vars(inner)
             if self.watch(attributes, f"an attribute of a {kind.__name__}"):
-                for item in (kind, kind.forward, *attributes.values()):
+                for item in (kind, *attributes.values()):
                     self._reach(item)
+                for owner in filter(_is_users_object, kind.__mro__):
+                    self._read(owner, "forward")
 
     def _follow_object(self, value: Any) -> None:
+        # groups are watched where they are read (`Trace.param_groups`), state in a step
+        unread = {"state", "param_groups"} if isinstance(value, Optimizer) else set()
         kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
         for owner in (value, *kinds):
             space = vars(owner)
-            for name in self._attributes & space.keys() - {"state"}:
+            for name in self._attributes & space.keys() - unread:
                 attribute: Any = space[name]
                 if isinstance(attribute, property | classmethod | staticmethod):
                     attribute = getattr(attribute, "fget", getattr(attribute, "__func__", None))
@@ -168,12 +180,11 @@ class Captured:
     def _read(self, owner: Any, name: str) -> None:
         if (id(owner), name) in self.names:
             return
-        place = owner if isinstance(owner, dict | CellType) else vars(owner)
+        place = owner if isinstance(owner, dict | CellType | FunctionType) else vars(owner)
         value = value_of(place, name)
         if isinstance(value, Iterator):
-            what = f"the function reads {name}, an iterator, and moves it on"
-            raise ir.not_repeated(self.line, what, "Pass what it yields as an argument")
-        if not isinstance(value, ModuleType | type):
+            raise self._iterator(name)
+        if not isinstance(value, ModuleType) or _is_users_object(value):
             self.names[id(owner), name] = Read(place, name, value)
         self._reach(value)
 
@@ -181,10 +192,15 @@ class Captured:
         """Follow a value: a function, an object, a container."""
         if isinstance(value, FunctionType | MethodType):
             self._functions.append(value)
-        elif isinstance(value, list | dict | set | tuple | np.ndarray | np.random.Generator):
+        elif isinstance(value, Hook):
+            self._reach(value.function)
+        elif isinstance(value, _CONTAINERS):
             items = contents(value)
-            if len(items) <= _MANY and depth and self.watch(value):
+            size = len(value) if isinstance(value, dict) else len(items)
+            if size <= _MANY and depth and self.watch(value):
                 for item in items:
+                    if isinstance(item, Iterator):
+                        raise self._iterator(f"an item of a {type(value).__name__}")
                     self._reach(item, depth - 1)
         elif isinstance(value, Module) and hasattr(value, "__getitem__"):  # a list of modules
             self.watch_module(value)
@@ -193,11 +209,19 @@ class Captured:
             self._objects.append(value)
             self._functions.append(vars(type(value)).get("__call__"))
 
+    def _iterator(self, name: str) -> ir.CompileError:
+        what = f"the function reads {name}, an iterator, and moves it on"
+        return ir.not_repeated(self.line, what, "Pass what it yields as an argument")
+
     def among(self, arguments: Any) -> list[tuple[int, Any]]:
         """Return the numbers of arguments that are captured as well, and the tensors."""
-        known = {id(read.value) for read in self.names.values()}
-        known.update(id(x) for w in self.containers.values() for x in contents(w.before))
+        known = self.ids()
         return [(k, a) for k, a in enumerate(arguments) if isinstance(a, Node) and id(a) in known]
+
+    def ids(self) -> set[int]:
+        """Return the ids of all values that were read."""
+        known = {id(read.value) for read in self.names.values()}
+        return known.union(id(x) for w in self.containers.values() for x in contents(w.before))
 
     def check(self, free: str | None = None) -> None:
         """Raise where the function has changed what it reads, but containers of the name `free`."""

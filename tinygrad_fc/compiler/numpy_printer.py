@@ -7,6 +7,7 @@ their old values.
 
 from __future__ import annotations
 
+import keyword
 import linecache
 import math
 import re
@@ -161,7 +162,8 @@ class NumPyPrinter(Expressions):
         truths = {id(v): truth for v, truth in program.expects}
         for value in program.instructions:
             self._write(value, truths.get(id(value)))
-        self.name = program.name if program.name.isidentifier() else "compiled"
+        usable = program.name.isidentifier() and not keyword.iskeyword(program.name)
+        self.name = program.name if usable else "compiled"
         self.name += "_" * (self.name in self._taken)
 
     # Changes in place
@@ -352,8 +354,9 @@ class NumPyPrinter(Expressions):
         lines, returned, stores = [], [], []
         seen: set[int] = set()
         for value in self.program.outputs:
-            text = self.text(value) if value.shape else f"np.array({self.text(value)})"
-            if self._is_shared(value) or id(value) in seen:
+            plain = value.shape or value.is_number
+            text = self.text(value) if plain else f"np.array({self.text(value)})"
+            if not value.is_number and (self._is_shared(value) or id(value) in seen):
                 name = self.fresh(f"{self.program.names.get(id(value), 'result')}_copy")
                 lines.append(f"{name} = np.array({text})")
                 text = name

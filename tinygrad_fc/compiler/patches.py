@@ -1,11 +1,11 @@
 """What is exchanged in the library while a trace runs, and put back afterwards.
 
 Each exchange but the last holds in the tracing thread alone; other threads get the original. They
-are: the
-slots `_array` and `_grad` of tensors, an op's `forward`, `plain` and `rules`, `Module.__call__`,
-`Optimizer.step`, a generator's `rng`, methods that only the first call would run, and in the
-library's modules those names that do not ask NumPy's protocols, np.zeros and the like and `float`;
-and the table of fused layers, so that each layer is called.
+are: the slots `_array` and `_grad` of tensors, an op's `forward`, `plain` and `rules`,
+`Module.__call__`, `Optimizer.step` and `param_groups`, `get_last_lr` of schedulers, a generator's
+`rng`, methods that only the first call would run, and in the library's modules those names that do
+not ask NumPy's protocols, np.zeros and the like and `float`; and the table of fused layers, so that
+each layer is called.
 """
 
 from __future__ import annotations
@@ -93,6 +93,9 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield Generator, "rng", property(here(trace.generator, RNG.fget))
     yield Module, "__call__", here(partial(trace.call_module, Module.__call__), Module.__call__)
     yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z
+    groups = here(trace.param_groups, lambda optimizer: vars(optimizer)["param_groups"])
+    yield Optimizer, "param_groups", property(groups, _set_groups)
+    yield LRScheduler, "get_last_lr", here(trace.get_last_lr, LRScheduler.get_last_lr)
     for kind in _optimizers(Optimizer):
         yield kind, "step", here(partial(trace.step, kind.step), kind.step)
     # Programs do not check learning rates.
@@ -100,6 +103,10 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     for (owner, name), problem in _ONCE.items():
         yield owner, name, here(partial(_refuse, trace, problem), getattr(owner, name))
     yield from _names_in_modules(trace, here)
+
+
+def _set_groups(optimizer: Any, groups: Any) -> None:
+    vars(optimizer)["param_groups"] = groups
 
 
 def _optimizers(kind: type[Any]) -> Iterator[type[Any]]:

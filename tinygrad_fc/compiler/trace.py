@@ -8,6 +8,9 @@ and written back by each call. A trace changes no array outside, and attributes 
 from __future__ import annotations
 
 import copy
+import inspect
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from threading import get_ident
@@ -17,12 +20,13 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir, patches
-from tinygrad_fc.compiler.guards import Captured
+from tinygrad_fc.compiler.guards import Captured, same
 from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
 from tinygrad_fc.graph import Node, array_of
+from tinygrad_fc.op import builtin_ops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,6 +113,8 @@ class Trace(TracingBuilder):
         array = patches.ARRAY.__get__(node)
         if type(array) is Tracer:
             return array
+        if node._hooks:
+            self.captured.follow(*node._hooks.functions.values())
         if node._parents is not None:
             problem = "a tensor with a recorded graph is read from outside"
             raise self.refusal(problem, "Compute it inside, or pass t.detach()")
@@ -149,6 +155,7 @@ class Trace(TracingBuilder):
     def forward(self, op: Any) -> Callable[..., Any]:
         """Return the forward function of an op, which notes the origin."""
         function = patches.FORWARD.__get__(op)
+        self._follow_op(op, function)
         if instruction(function).traced == WHOLE:
             function = partial(self._call_whole, function)
         return partial(self._call, op, -1, function)
@@ -158,7 +165,12 @@ class Trace(TracingBuilder):
         rules = patches.RULES.__get__(op)
         if not isinstance(rules, tuple):
             return rules
+        self._follow_op(op, *rules)
         return [partial(self._call, op, k, rule) for k, rule in enumerate(rules)]
+
+    def _follow_op(self, op: Any, *functions: Any) -> None:
+        if op not in builtin_ops:
+            self.captured.follow(*map(inspect.unwrap, functions))
 
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
         """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
@@ -202,38 +214,52 @@ class Trace(TracingBuilder):
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
         """Run the step of an optimizer, with inputs for what schedulers set."""
         name, outer, state = type(optimizer).__name__, self.origin, optimizer.state
-        if optimizer not in self.optimizers:
-            self.optimizers[optimizer] = self._enter_optimizer(optimizer, name)
-        options, count = self.optimizers[optimizer], sum(map(len, state.values()))
+        optimizer.has_stepped = True  # as `_check_rates` sets it, which is exchanged
+        for container in (state, *state.values()):
+            self.captured.watch(container, _STATE)
+        self.captured.watch(vars(optimizer), f"an option of {name}")
+        self.param_groups(optimizer)
+        count = sum(map(len, state.values()))
         self.origin = None if closure else Origin(name, "update")
-        for group, key, _, tracer in options:
-            group[key] = tracer
         try:
             loss = step(optimizer, closure)
         finally:
             self.origin = outer
-            for group, key, old, tracer in options:  # what the step itself has set stays
-                group[key] = old if group[key] is tracer else group[key]
         self.creates_state |= sum(map(len, state.values())) != count
         return loss
 
-    def _enter_optimizer(self, optimizer: Any, name: str) -> list[Any]:
-        """Watch what an optimizer has; return tracers for its learning rates.
+    def param_groups(self, optimizer: Any) -> Any:
+        """Return the groups of an optimizer, which have tracers for learning rates until the end.
 
         `OneCycleLR` and `CyclicLR` also set the momentum, or betas.
         """
-        watch, groups = self.captured.watch, optimizer.param_groups
-        optimizer.has_stepped = True  # as `_check_rates` sets it, which is exchanged
-        for state in (optimizer.state, *optimizer.state.values()):
-            watch(state, _STATE)
-        for container in (vars(optimizer), groups, *groups, *(g["params"] for g in groups)):
-            watch(container, f"an option of {name}")
-        return [
-            (group, key, group[key], self._option(group, (key,), group[key]))
-            for group in groups
-            for key in ("lr", "momentum", "betas")
-            if key in group and (key == "lr" or "max_momentum" in group)
-        ]
+        groups = vars(optimizer)["param_groups"]
+        if optimizer not in self.optimizers:
+            for container in (groups, *groups, *(group["params"] for group in groups)):
+                self.captured.watch(container, f"an option of {type(optimizer).__name__}")
+            self.optimizers[optimizer] = [
+                (group, key, group[key], self._option(group, (key,), group[key]))
+                for group in groups
+                for key in ("lr", "momentum", "betas")
+                if key in group and (key == "lr" or "max_momentum" in group)
+            ]
+            for group, key, _, tracer in self.optimizers[optimizer]:
+                group[key] = tracer
+        return groups
+
+    def put_options_back(self) -> None:
+        """Replace the tracers in groups of optimizers; what the function has set stays."""
+        for group, key, old, tracer in itertools.chain(*self.optimizers.values()):
+            group[key] = old if group[key] is tracer else group[key]
+
+    def get_last_lr(self, scheduler: Any) -> Any:
+        """Return the learning rates of a scheduler, which are those of its optimizer."""
+        groups = self.param_groups(scheduler.optimizer)
+        rates = [old for _, key, old, _ in self.optimizers[scheduler.optimizer] if key == "lr"]
+        if not all(map(same, rates, scheduler._last_lr)):
+            problem = "the learning rates of a scheduler are not those of its optimizer"
+            raise self.refusal(problem, "Read them outside of the function")
+        return [group["lr"] for group in groups]
 
     def _option(self, group: Any, path: tuple[Any, ...], x: Any) -> Any:
         if isinstance(x, tuple):
@@ -268,6 +294,9 @@ class Trace(TracingBuilder):
 
     def _result(self, program: Program, leaf: Any) -> Any:
         """Return what stands for a leaf of the result; what is no tensor is itself."""
+        if isinstance(leaf, Iterator):
+            problem = f"{self.captured.line}: the function returns an iterator, which ends once"
+            raise CompileError(f"{problem}. Return a list of its items")
         tensor = isinstance(leaf, Node)
         if type(leaf) is Tracer or (tensor and is_inside(leaf)):
             program.returned.append(len(program.outputs))
@@ -304,6 +333,7 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, run_functio
             result = run_function(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
         if run.refused:
             raise run.refused[0]
+        run.put_options_back()
         captured.check(_STATE if run.creates_state else None)
         if run.creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")

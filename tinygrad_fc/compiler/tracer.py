@@ -159,7 +159,9 @@ class Tracer(NDArrayOperatorsMixin):
 
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
         """Return the array of the traced call, for an error that the library is about to raise."""
-        error = self.graph.refusal(f"{problem} of a tensor of shape {self.shape}", advice)
+        what = "a number that calls read" if self.is_number else "a tensor"
+        where = "" if self.is_number else f" of shape {self.shape}"
+        error = self.graph.refusal(f"{problem} of {what}{where}", advice)
         if self.graph.origin is not None or not self.graph.may_read():
             raise error
         return self.value.sample
