@@ -8,6 +8,7 @@ import pydoc
 import subprocess
 import sys
 from itertools import combinations
+from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import func, nn
+from tinygrad_fc.compiler import CompileError
 from tinygrad_fc.nn import functional as F
 
 from .networks import batch, perceptron, seeds
@@ -209,6 +211,60 @@ def test_what_a_function_creates_is_created_in_every_call():
     for n in (1, 3):
         compiled = agree(function, X, n)
         same("another x", compiled(X + 1, n), function(X + 1, n))
+
+
+MASK = np.ones(2)
+
+
+def test_arrays_and_sets_that_a_function_creates_are_others_in_every_call():
+    def create(x: Any) -> Any:
+        return x * 2, np.zeros(2), [{1, 2}], {"bytes": bytearray(b"ab")}, MASK
+
+    compiled = tg.compile(create, backend="numpy")
+    for _ in range(5):
+        _, array, (numbers,), data, mask = compiled(X)
+        assert (array.tolist(), numbers, data) == ([0.0, 0.0], {1, 2}, {"bytes": b"ab"})
+        assert mask is MASK, "an array from outside"
+        array += 1
+        numbers.add(3)
+        data["bytes"] += b"c"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_programs_without_instructions(backend: str):
+    compiled = tg.compile(lambda x: (x, 3), backend=backend)
+    for _ in range(3):
+        x, three = compiled(X)
+        assert x is X
+        assert three == 3
+
+
+def test_a_function_whose_name_is_a_keyword():
+    def double(x: Any) -> Any:
+        return x * 2
+
+    double.__name__ = "lambda"
+    agree(double, X)
+
+
+SCRIPT = """
+def scaled(x):
+    return x * factor
+def absolute(x):
+    return x if x.sum() > 0 else -x
+"""
+
+
+def test_a_script_beside_the_package_is_the_user_s():
+    """Folders are compared, not the beginnings of paths."""
+    space: dict[str, Any] = {}
+    exec(compile(SCRIPT, f"{Path(tg.__file__).parent}_train.py", "exec"), space)  # noqa: S102
+    compiled = tg.compile(space["scaled"], backend="numpy", check=False)
+    for factor in (2.0, 3.0):
+        space["factor"] = factor
+        same("result", compiled(X), X * factor)
+    with pytest.raises(CompileError, match=r"_train\.py:5: "):
+        tg.compile(space["absolute"], backend="numpy")(X)
 
 
 def test_gradients_of_arguments():

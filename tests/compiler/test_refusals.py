@@ -33,6 +33,8 @@ values: list[Any] = []
 holder: Any = SimpleNamespace(last=None)
 last: Any = None
 numbers, counter = iter([1.0, 2.0]), itertools.count()
+iterators, tools = [iter([1.0, 2.0])], {"numbers": itertools.cycle([1.0, 2.0])}
+numpy_state = np.random.RandomState(0)
 FILE = Path(__file__)
 
 # Branches on values
@@ -115,6 +117,18 @@ def nonzero(x: Any) -> Any:
     return np.nonzero(x.numpy())  # here
 
 
+def counted(x: Any) -> Any:
+    return tg.bincount(x.long())  # here
+
+
+def repeated(x: Any) -> Any:
+    return tg.repeat_interleave(x, x.long())  # here
+
+
+def deleted(x: Any) -> Any:
+    return np.delete(np.ones(5), x.long().numpy())  # here
+
+
 # Printing
 
 
@@ -184,6 +198,18 @@ def count(x: Any) -> Any:  # here
     return x * next(counter)  # here
 
 
+def iterator_in_a_list(x: Any) -> Any:  # here
+    return x * next(iterators[0])
+
+
+def iterator_in_a_dict(x: Any) -> Any:  # here
+    return x * next(tools["numbers"])
+
+
+def numpy_state_outside(x: Any) -> Any:  # here
+    return x * numpy_state.rand()
+
+
 # Side effects
 
 
@@ -233,7 +259,15 @@ def stored_in_a_module(x: Any) -> Any:  # here
     return storing(x) + 1
 
 
-# Arguments
+# Arguments and results
+
+
+def mapped(x: Any) -> Any:  # here
+    return map(abs, [x, x * 2])
+
+
+def generated(x: Any) -> Any:  # here
+    return (x * k for k in range(2))
 
 
 def result_with_a_graph(x: Any) -> Any:
@@ -249,6 +283,14 @@ def result_of_another_dtype(x: Any) -> Any:
 def decayed_rate(x: Any) -> Any:  # here
     optimizer.param_groups[0]["lr"] *= 0.5
     return x
+
+
+def branch_on_rate(x: Any) -> Any:
+    return x if optimizer.param_groups[0]["lr"] > 0.5 else x * 2  # here
+
+
+def largest_rate(x: Any) -> Any:
+    return x * max(scheduler.get_last_lr()[0], 0.5)  # here
 
 
 def replaced_parameter(x: Any) -> Any:  # here
@@ -278,7 +320,12 @@ REFUSED: dict[Any, str] = {
     stored_in_a_module: "first.*outside|outside.*first",
     result_with_a_graph: "graph",
     result_of_another_dtype: "int64 gets float64",
-    decayed_rate: "'lr', a dict from outside",
+    decayed_rate: "'lr', an option of SGD",
+    **dict.fromkeys((branch_on_rate, largest_rate), "branch.*number"),
+    **dict.fromkeys((counted, repeated, deleted), r"np\..*value"),
+    **dict.fromkeys((mapped, generated), "returns an iterator"),
+    **dict.fromkeys((iterator_in_a_list, iterator_in_a_dict), "an item of a .*, an iterator"),
+    numpy_state_outside: "changes a RandomState",
     replaced_parameter: "changes layer",
 }
 """What each refusal has to name: the cause, and where there is one the spelling that works."""

@@ -21,7 +21,7 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
 from __future__ import annotations
 
 from functools import cached_property, partial
-from types import CellType
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,7 @@ class _Writer:
     def __init__(self, traced: Traced, kernel: Any) -> None:
         self.traced, self.program = traced, traced.program
         arrays = _Arrays(self.program)
+        self.known = traced.captured.ids()
         self.bound: dict[str, Any] = {**_NAMES, "kernel": kernel, "replaces": arrays.replace}
         self.bound |= {"known": arrays.known, "owners": arrays.owners}
         self.names: dict[int, str] = {}
@@ -182,6 +183,8 @@ class _Writer:
             now = f"{self.name(read.place)}.get({read.name!r}, ABSENT)"
             if isinstance(read.place, CellType):
                 now = f"{self.name(read.place)}.cell_contents"
+            elif isinstance(read.place, FunctionType):
+                now = f"{self.name(read.place)}.{read.name}"
             value = self.name(read.value)
             equal = f" or same({now}, {value})" if type(read.value) in PLAIN else ""
             self.unless(f"{now} is {value}{equal}")
@@ -275,4 +278,6 @@ class _Writer:
             star = "*" * hasattr(tree, "_fields")  # a named tuple
             kind = self.name(type(tree))
             return f"{kind}({star}[{', '.join(map(self.result, parts))}])"
+        if isinstance(tree, np.ndarray | set | bytearray) and id(tree) not in self.known:
+            return f"{self.name(tree)}.copy()"  # the function creates one in each call
         return self.name(tree)

@@ -150,6 +150,12 @@ def _swapped(x: Any, axis1: int, axis2: int) -> Any:
     return x.transpose(order)
 
 
+def _by_counts(function: Any, x: Any, counts: Any, axis: Any = None) -> Any:
+    if hasattr(counts, "value") and not counts.value.is_constant:
+        counts.read(f"the shape of np.{function.__name__} depends on the value")
+    return (x if hasattr(x, "value") else counts).call(function, x, counts, axis=axis)
+
+
 def _layout(x: Any) -> Any:
     return getattr(x, "layout", x)
 
@@ -304,13 +310,15 @@ define(
 define(np.swapaxes, traced=_swapped)
 define(np.copy, traced=lambda x, **_: x.copy(), native="{0}")
 define(np.copyto, traced=lambda to, x, where=True, **_: to.copy_from(x, where))
+define(np.repeat, traced=partial(_by_counts, np.repeat))
+define(np.delete, traced=partial(_by_counts, np.delete))
 define(np.result_type, traced=lambda *args: np.result_type(*map(_layout, args)))
 define(np.may_share_memory, traced=lambda *args: np.may_share_memory(*map(_layout, args)))
 for _name in ("flip", "moveaxis", "ndim", "shape", "size"):  # NumPy's code, which calls the tracer
     define(getattr(np, _name), traced=inspect.unwrap(getattr(np, _name)))
 _ONLY_NUMPY = """
-allclose array_equal bincount count_nonzero cumprod delete diag diff einsum hstack inner isclose
-kron mean median nan_to_num outer pad repeat roll round searchsorted sort std take take_along_axis
+allclose array_equal count_nonzero cumprod diag diff einsum hstack inner isclose
+kron mean median nan_to_num outer pad roll round searchsorted sort std take take_along_axis
 tensordot tile trace tril triu var vstack linalg.cholesky linalg.det linalg.eigh linalg.inv
 linalg.norm linalg.slogdet linalg.solve linalg.svd
 """

@@ -181,11 +181,14 @@ def signature(leaves: list[Any]) -> str:
 
 # Refusals
 
-COMPILER = str(Path(__file__).parent)
-LIBRARY = str(Path(tinygrad_fc.__file__).parent)
-NUMPY = str(Path(np.__file__).parent)
-CONVERSIONS = str(Path(LIBRARY) / "tensor.py")  # item(), float(): who calls them reads the value
-STANDARD = (str(Path(os.__file__).parent), *(path for path in sys.path if path.endswith(".zip")))
+
+def _folder(file: Any) -> str:
+    return str(Path(file).parent / "_")[:-1]  # with a separator, or `lib_more` would begin with it
+
+
+COMPILER, LIBRARY, NUMPY = map(_folder, (__file__, tinygrad_fc.__file__, np.__file__))
+CONVERSIONS = LIBRARY + "tensor.py"  # item(), float(): who calls them reads the value
+STANDARD = (_folder(os.__file__), *(path for path in sys.path if path.endswith(".zip")))
 OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), "<frozen")
 
 
@@ -203,7 +206,10 @@ def frame_outside(folders: tuple[str, ...]) -> Any:
 
 
 def asked_by_library() -> bool:
-    """Tell whether the code that reads a value is the library's own."""
+    """Tell whether the code that reads a value is the library's own.
+
+    It may branch, since its conditions are guards then; the user's code would have to branch again.
+    """
     frame = frame_outside((COMPILER, NUMPY, CONVERSIONS))
     return bool(frame.f_code.co_filename.startswith(LIBRARY))
 

@@ -228,6 +228,12 @@ class Trace(TracingBuilder):
         self.creates_state |= sum(map(len, state.values())) != count
         return loss
 
+    def read_groups(self, optimizer: Any) -> Any:
+        """Return the groups of an optimizer; with tracers where the user's code reads them."""
+        if ir.asked_by_library():  # `zero_grad` reads parameters
+            return vars(optimizer)["param_groups"]
+        return self.param_groups(optimizer)
+
     def param_groups(self, optimizer: Any) -> Any:
         """Return the groups of an optimizer, which have tracers for learning rates until the end.
 
