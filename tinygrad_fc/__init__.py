@@ -13,6 +13,7 @@ from tinygrad_fc import nn as nn
 from tinygrad_fc import optim as optim
 from tinygrad_fc import random as random
 from tinygrad_fc.device import accelerator as accelerator
+from tinygrad_fc.device import backends as backends
 from tinygrad_fc.device import check as _check
 from tinygrad_fc.device import cuda as cuda
 from tinygrad_fc.device import device as device
@@ -25,6 +26,7 @@ from tinygrad_fc.functional.linalg import *
 from tinygrad_fc.functional.reduction import *
 from tinygrad_fc.functional.shape import *
 from tinygrad_fc.grad_mode import *
+from tinygrad_fc.legacy import *
 from tinygrad_fc.nn import Linear as Linear
 from tinygrad_fc.nn import MSELoss as MSELoss
 from tinygrad_fc.nn import Sigmoid as Sigmoid

@@ -78,6 +78,23 @@ class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
         """Return the number of GPUs."""
         return int(cupy().cuda.runtime.getDeviceCount()) if cuda.is_available() else 0
 
+    @staticmethod
+    def current_device() -> int:
+        """Return 0, the number of the first GPU."""
+        return 0
+
+    @staticmethod
+    def get_device_name(device: Any = None) -> str:
+        """Return the name of a GPU; raise `RuntimeError` if there is none."""
+        number = gpu(device).index or 0
+        return str(cupy().cuda.runtime.getDeviceProperties(number)["name"].decode())
+
+    @staticmethod
+    def _ignore(*_: Any) -> None:
+        """Do nothing: `tinygrad_fc.manual_seed` seeds all random numbers, also those of a GPU."""
+
+    manual_seed = manual_seed_all = empty_cache = synchronize = set_device = init = _ignore
+
 
 class accelerator(cuda):  # noqa: N801  a namespace, spelled as PyTorch's module
     """The queries of `torch.accelerator`, the newer name of `torch.cuda`'s.
@@ -89,6 +106,33 @@ class accelerator(cuda):  # noqa: N801  a namespace, spelled as PyTorch's module
     def current_accelerator() -> device | None:
         """Return the device "cuda" if there is a GPU, else None."""
         return device("cuda") if cuda.is_available() else None
+
+
+class backends:  # noqa: N801  a namespace, spelled as PyTorch's module
+    """The flags of `torch.backends` that scripts set, which have no effect.
+
+    >>> backends.cudnn.deterministic = True
+    """
+
+    class cudnn:  # noqa: N801
+        """Flags of cuDNN."""
+
+        enabled = benchmark = deterministic = False
+
+    class mps:  # noqa: N801
+        """GPUs of Apple."""
+
+        @staticmethod
+        def is_available() -> bool:
+            """Return False: only NVIDIA's GPUs are supported."""
+            return False
+
+        is_built = is_available
+
+
+# For the statements `import tinygrad_fc.backends.cudnn as cudnn` and `import tinygrad_fc.cuda`
+_modules: dict[str, Any] = {"cuda": cuda, "backends": backends, "backends.cudnn": backends.cudnn}
+sys.modules.update({f"tinygrad_fc.{path}": module for path, module in _modules.items()})
 
 
 def cupy() -> Any:

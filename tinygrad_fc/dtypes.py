@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from math import e, inf, nan, pi
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError
 
-__all__ = ["bool", "double", "float", "float16", "float32", "float64", "get_default_dtype", "half"]
-__all__ += ["int", "int8", "int16", "int32", "int64", "long", "set_default_dtype", "short"]
-__all__ += ["uint8"]
+__all__ = ["bool", "double", "e", "finfo", "float", "float16", "float32", "float64"]
+__all__ += ["get_default_dtype", "half", "iinfo", "inf", "int", "int8", "int16", "int32", "int64"]
+__all__ += ["long", "nan", "pi", "promote_types", "set_default_dtype", "short", "uint8"]
 
 float64 = double = np.dtype(np.float64)
 float32 = np.dtype(np.float32)
@@ -22,6 +23,7 @@ int8 = np.dtype(np.int8)
 uint8 = np.dtype(np.uint8)
 bool_ = np.dtype(np.bool_)
 bool, float, int = bool_, float32, int32  # as in PyTorch, where a float has 32 bits
+finfo, iinfo = np.finfo, np.iinfo
 
 _default = float64
 
@@ -47,3 +49,15 @@ def set_default_dtype(d: Any) -> None:
     if dtype.kind != "f":
         raise DtypeError(f"the default dtype must be a float, got {dtype}: try float32 or float64")
     _default = dtype
+
+
+def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:
+    """Return the dtype of a sum of tensors: the float one, or the larger of one kind.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.promote_types(tg.float16, tg.int64)
+    dtype('float16')
+    """
+    dtypes = np.dtype(type1), np.dtype(type2)
+    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+    return floats[0] if len(floats) == 1 else np.promote_types(*dtypes)

@@ -17,6 +17,7 @@ from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
 from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
+from tinygrad_fc.legacy import OldMethods, factor_first
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg, special
@@ -34,9 +35,21 @@ def _tracked(*operands: Any) -> bool:
     return any(isinstance(a, Node) and a._requires_grad for a in operands)
 
 
-def _change(t: Any, what: str, change: Callable[[Any], Any], *operands: Any) -> Tensor:
-    """Run `change` on the array of `t`, record that it changed, and return `t`."""
+def _change(
+    t: Any,
+    what: str,
+    change: Callable[[Any], Any],
+    *operands: Any,
+    result: Callable[[], Any] | None = None,
+) -> Tensor:
+    """Run `change` on the array of `t`, record that it changed, and return `t`.
+
+    If gradients flow through `t` or the operands, assign the elements of `result()` instead.
+    """
     if _tracked(t, *operands):
+        if result is not None and not (t._requires_grad and t.is_leaf):
+            assign(t, ..., result())
+            return t  # type: ignore[no-any-return]
         if t._requires_grad and t.is_leaf:
             change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
             message = (
@@ -85,10 +98,14 @@ def _array(operand: Any) -> Any:
     return operand
 
 
-def _apply(t: Any, what: str, ufunc: Any, other: Any, alpha: float = 1) -> Tensor:
-    """Set the elements of `t` to `ufunc(t, alpha * other)`; return `t`."""
+def _apply(t: Any, what: str, op: Any, other: Any, alpha: float = 1) -> Tensor:
+    """Set the elements of `t` to `op(t, alpha * other)`; return `t`."""
     value = _array(other) if alpha == 1 else np.multiply(_array(other), alpha)
-    return _change(t, what, lambda a: ufunc(a, value, out=a), other)
+
+    def result() -> Any:
+        return op(t, other if alpha == 1 else other * alpha)
+
+    return _change(t, what, lambda a: op.function(a, value, out=a), other, result=result)
 
 
 def _in_place(function: Any, name: str, *, reshapes: bool = False) -> Callable[..., Tensor]:
@@ -105,7 +122,8 @@ def _in_place(function: Any, name: str, *, reshapes: bool = False) -> Callable[.
             else:
                 np.copyto(array, _array(result), casting="same_kind")
 
-        return _change(self, f"{name}_", change, *args, *kwargs.values())
+        recorded = None if reshapes else lambda: function(self, *args, **kwargs)
+        return _change(self, f"{name}_", change, *args, *kwargs.values(), result=recorded)
 
     method.__name__ = f"{name}_"
     method.__doc__ = f"Change to the result of `{name}`; return itself."
@@ -117,7 +135,7 @@ def _operator(op: Any, symbol: str) -> Any:
         # Between recorded tensors `x += y` is `x = x + y`: Python binds the name to the new result.
         if _tracked(self, other) and not (self._requires_grad and self.is_leaf):
             return record(op, (self, other), {})
-        return _apply(self, symbol, op.function, other)
+        return _apply(self, symbol, op, other)
 
     return operator
 
@@ -195,7 +213,11 @@ def _record_assignment(t: Any, at: Any, value: Any) -> None:
     _copy_metadata(after, t)
 
 
-class Methods(Node):
+_addcmul_ = _in_place(elementwise.addcmul, "addcmul")
+_addcdiv_ = _in_place(elementwise.addcdiv, "addcdiv")
+
+
+class Methods(OldMethods):
     """Base class of `Tensor` with the methods that are also functions, and the in-place methods."""
 
     __slots__ = ()
@@ -205,43 +227,69 @@ class Methods(Node):
     __iadd__, __isub__ = _operator(e.add, "+="), _operator(e.subtract, "-=")
     __imul__, __itruediv__ = _operator(e.multiply, "*="), _operator(e.divide, "/=")
 
-    def add_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    def add_(self: Any, other: Any, *old: Any, alpha: float = 1) -> Tensor:
         """Add `alpha * other`; return itself."""
-        return _apply(self, "add_", np.add, other, alpha)
+        if old:
+            factor_first("add_", "other, alpha=...")
+            alpha, (other,) = other, old
+        return _apply(self, "add_", e.add, other, alpha)
 
-    def sub_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    def sub_(self: Any, other: Any, *old: Any, alpha: float = 1) -> Tensor:
         """Subtract `alpha * other`; return itself."""
-        return _apply(self, "sub_", np.subtract, other, alpha)
+        if old:
+            factor_first("sub_", "other, alpha=...")
+            alpha, (other,) = other, old
+        return _apply(self, "sub_", e.sub, other, alpha)
 
     def mul_(self: Any, other: Any) -> Tensor:
         """Multiply by `other`; return itself."""
-        return _apply(self, "mul_", np.multiply, other)
+        return _apply(self, "mul_", e.mul, other)
 
     def div_(self: Any, other: Any) -> Tensor:
         """Divide by `other`; return itself."""
-        return _apply(self, "div_", np.true_divide, other)
+        return _apply(self, "div_", e.divide, other)
+
+    def addcmul_(self: Any, tensor1: Any, tensor2: Any, *old: Any, value: float = 1) -> Tensor:
+        """Add `value * tensor1 * tensor2`; return itself."""
+        if old:
+            factor_first("addcmul_", "tensor1, tensor2, value=...")
+            value, tensor1, tensor2 = tensor1, tensor2, *old
+        return _addcmul_(self, tensor1, tensor2, value=value)
+
+    def addcdiv_(self: Any, tensor1: Any, tensor2: Any, *old: Any, value: float = 1) -> Tensor:
+        """Add `value * tensor1 / tensor2`; return itself."""
+        if old:
+            factor_first("addcdiv_", "tensor1, tensor2, value=...")
+            value, tensor1, tensor2 = tensor1, tensor2, *old
+        return _addcdiv_(self, tensor1, tensor2, value=value)
 
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""
         del non_blocking
         array = _array(src)
-        return _change(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src)
+        return _change(
+            *(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src),
+            result=lambda: src if isinstance(src, Node) else wrap(array),
+        )
 
     def fill_(self: Any, value: Any) -> Tensor:
         """Set every element to `value`; return itself."""
         array = _array(value)
-        return _change(self, "fill_", lambda a: a.fill(array), value)
+        return _change(self, "fill_", lambda a: a.fill(array), value, result=lambda: value)
 
     def zero_(self: Any) -> Tensor:
         """Set every element to 0; return itself."""
-        return _change(self, "zero_", lambda a: a.fill(0))
+        return _change(self, "zero_", lambda a: a.fill(0), result=lambda: 0.0)
 
     def clamp_(self: Any, min: Any = None, max: Any = None) -> Tensor:
         """Limit every element to [`min`, `max`]; return itself."""
         low, high = _array(min), _array(max)
         if low is None and high is None:
             raise ValueError("clamp_ needs a bound: pass min, max or both")
-        return _change(self, "clamp_", lambda a: np.clip(a, low, high, out=a), min, max)
+        return _change(
+            *(self, "clamp_", lambda a: np.clip(a, low, high, out=a), min, max),
+            result=lambda: e.clamp(self, min, max),
+        )
 
     def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
         """Draw every element from a normal distribution; return itself."""
@@ -250,6 +298,31 @@ class Methods(Node):
     def uniform_(self: Any, from_: float = 0, to: float = 1, *, generator: Any = None) -> Tensor:
         """Draw every element uniformly from [`from_`, `to`); return itself."""
         return _change(self, "uniform_", lambda a: random.fill_uniform(a, from_, to, generator))
+
+    def random_(
+        self: Any, from_: int = 0, to: int | None = None, *, generator: Any = None
+    ) -> Tensor:
+        """Draw every element from the integers of [`from_`, `to`), or [0, `from_`); return itself.
+
+        Without bounds, from all non-negative integers that the dtype represents exactly.
+        """
+        low, high = (0, from_ or None) if to is None else (from_, to)
+        if high is None:
+            digits = np.finfo(self.dtype).nmant + 1 if self.dtype.kind == "f" else 62
+            high = min(2**digits, np.iinfo(self.dtype).max) if self.dtype.kind != "f" else 2**digits
+        drawn = random.randint(low, high, self.shape, generator=generator)._array
+        return _change(self, "random_", lambda a: np.copyto(a, drawn, casting="unsafe"))
+
+    def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+        """Draw every element as 1 with probability `p`, a number or a tensor; return itself."""
+        p = np.broadcast_to(np.asarray(_array(p), np.float64), self.shape)
+        drawn = random.bernoulli(wrap(p), generator=generator)._array
+        return _change(self, "bernoulli_", lambda a: np.copyto(a, drawn, casting="unsafe"))
+
+    def exponential_(self: Any, lambd: float = 1, *, generator: Any = None) -> Tensor:
+        """Draw every element from an exponential distribution of rate `lambd`; return itself."""
+        drawn = random.rng_of(generator).standard_exponential(self.shape) / lambd
+        return _change(self, "exponential_", lambda a: np.copyto(a, drawn, casting="same_kind"))
 
     # Elementwise
 
@@ -265,6 +338,7 @@ class Methods(Node):
     sigmoid, relu, erf = e.sigmoid, e.relu, special.erf
     lgamma, digamma = special.lgamma, elementwise.digamma
     add, sub, mul, div, pow = e.add, e.subtract, e.multiply, elementwise.div, e.power
+    subtract, multiply, divide, true_divide = sub, mul, div, div
     fmod, remainder, floor_divide = e.fmod, e.remainder, e.floor_divide
     maximum, minimum, masked_fill = e.maximum, e.minimum, elementwise.masked_fill
     clip = clamp = e.clamp
@@ -293,9 +367,11 @@ class Methods(Node):
 
     matmul, mm, mv, dot, bmm = linalg.matmul, la.mm, la.mv, la.dot, la.bmm
     outer, addmm = la.outer, la.addmm
+    ger = outer
     inner, kron, trace = la.inner, la.kron, la.trace
     det, slogdet, inverse = la.det, la.slogdet, la.inv
     diag, tril, triu = shape.diag, shape.tril, shape.triu
+    diagonal, diag_embed = shape.diagonal, shape.diag_embed
 
     # Shapes
 
@@ -306,6 +382,7 @@ class Methods(Node):
     expand, expand_as, broadcast_to = shape.expand, shape.expand_as, shape.broadcast_to
     repeat, tile, repeat_interleave = shape.repeat, shape.tile, shape.repeat_interleave
     flip, roll, movedim = shape.flip, shape.roll, shape.movedim
+    moveaxis, swapdims = movedim, transpose
     split, chunk, unbind = shape.split, shape.chunk, shape.unbind
     new_zeros, new_ones = creation.new_zeros, creation.new_ones
     new_empty, new_full = creation.new_empty, creation.new_full
@@ -317,6 +394,7 @@ class Methods(Node):
     select, narrow, nonzero = indexing.select, indexing.narrow, indexing.nonzero
     unique, bincount, histogram = indexing.unique, indexing.bincount, indexing.histogram
     scatter, scatter_add, index_add = indexing.scatter, indexing.scatter_add, indexing.index_add
+    take, index_fill = indexing.take, indexing.index_fill
     sort, argsort, topk = indexing.sort, indexing.argsort, indexing.topk
     bernoulli, multinomial = random.bernoulli, random.multinomial
 
@@ -337,7 +415,8 @@ for _module in (c, e, linalg, r, special):
 
 # In-place variants, `x.sin_()` of `x.sin()`
 _names = {*c.__all__, *e.__all__, *special.__all__, *elementwise.__all__, "cumprod", "cumsum"}
-_names |= {"absolute", "index_add", "negative", "scatter", "scatter_add", "tril", "triu"}
+_names |= {"absolute", "index_add", "index_fill", "negative", "scatter", "scatter_add", "tril"}
+_names |= {"triu"}
 _views = {"squeeze", "t", "transpose", "unsqueeze"}
 for _name in (_names | _views) - {"allclose", "equal", "isclose", "where"}:
     if not hasattr(Methods, f"{_name}_"):

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed"]
-__all__ += ["manual_seed", "multinomial", "normal", "rand", "rand_like", "randint", "randn"]
+__all__ += [
+    "manual_seed",
+    "multinomial",
+    "normal",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+]
 __all__ += ["randn_like", "randperm", "set_rng_state"]
 
 
@@ -246,7 +255,7 @@ def rand(*size: Any, generator: Generator | None = None, **settings: Any) -> Any
 
     >>> import tinygrad_fc as tg
     >>> tg.rand(2, 3).shape
-    (2, 3)
+    Size([2, 3])
     """
 
 
@@ -265,7 +274,7 @@ def rand_like(input: Tensor, **settings: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.rand_like(tg.zeros(2, 3)).shape
-    (2, 3)
+    Size([2, 3])
     """
     return rand(size=input.shape, **{"dtype": input.dtype, "device": input.device, **settings})
 
@@ -275,7 +284,7 @@ def randn_like(input: Tensor, **settings: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.randn_like(tg.zeros(2, 3)).shape
-    (2, 3)
+    Size([2, 3])
     """
     return randn(size=input.shape, **{"dtype": input.dtype, "device": input.device, **settings})
 
@@ -312,6 +321,18 @@ def randint(
         *(low, high, as_shape((size,))), dtype=np.int64 if dtype.kind == "f" else dtype
     )
     return with_grad(np.asarray(numbers, dtype), requires_grad, device)
+
+
+def randint_like(input: Tensor, low: Any = 0, high: Any = None, **settings: Any) -> Tensor:
+    """Return `randint` of the shape and, by default, the dtype of `input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.randint_like(tg.zeros(2), 7, 8)
+    tensor([7., 7.])
+    """
+    low, high = (0, low) if high is None else (low, high)
+    settings = {"dtype": input.dtype, "device": input.device, **settings}
+    return randint(low, high, input.shape, **settings)
 
 
 def randperm(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc import graph, methods, numpy_dispatch
+from tinygrad_fc import graph, legacy, methods, numpy_dispatch
 from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_device, refuse_dask
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
@@ -52,8 +52,6 @@ __all__ = ["Size", "Tensor", "set_printoptions"]
 
 NO_SETTINGS: dict[str, Any] = {}
 _COMPARABLE = (Node, np.ndarray, np.generic, int, float, list, tuple)
-_TORCH_TYPES = {"float64": "Double", "float32": "Float", "float16": "Half", "int64": "Long"}
-_TORCH_TYPES |= {"int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
 _DEVICE_TYPES = ("cpu", "cuda", "mps", "meta", "xpu")
 
 
@@ -92,7 +90,9 @@ _tuple = tuple.__new__  # takes half the time of a call of the class
 
 
 class Size(tuple[int, ...]):
-    """The shape of a tensor: a tuple with the method `numel`, as PyTorch's.
+    """The shape of a tensor: a tuple with the method `numel`, printed as PyTorch's.
+
+    In an f-string, as in messages, it is written as the tuple.
 
     >>> Size((4, 2, 3))[1:].numel()
     6
@@ -103,6 +103,12 @@ class Size(tuple[int, ...]):
     def numel(self) -> int:
         """Return the number of elements of a tensor of this shape."""
         return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"Size({list(self)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(str(tuple(self)), spec)
 
     def __getitem__(self, at: Any) -> Any:
         """Return a size, or the shape of a slice of the axes."""
@@ -125,8 +131,9 @@ def _operators(op: Op) -> tuple[Operator, Operator]:
 class Tensor(methods.Methods):
     """An array with autograd metadata: the op that returned it, its arguments and its gradient.
 
-    `Tensor(data, requires_grad=False, dtype=None)` copies `data` and raises errors as
-    `tinygrad_fc.tensor` does; numbers and lists, also of integers, become the default dtype.
+    `Tensor(data)` copies `data`, a list, an array or a tensor, and raises errors as
+    `tinygrad_fc.tensor` does; lists and arrays, also of integers, become the default dtype.
+    `Tensor(2, 3)` and `Tensor(x.size())` are zeros of these sizes.
     Operators, methods and NumPy's functions record a graph if an operand requires grad;
     `backward()` of a scalar result adds the gradients to the `.grad` of leaves.
 
@@ -141,16 +148,9 @@ class Tensor(methods.Methods):
     __hash__ = methods.Methods.__hash__
 
     def __init__(
-        self, data: Any = (), requires_grad: bool = False, *sizes: Any, dtype: Any = None
+        self, *data: Any, requires_grad: bool = False, dtype: Any = None, device: Any = None
     ) -> None:
-        if sizes or not isinstance(requires_grad, bool):
-            shape = (data, requires_grad, *sizes)
-            raise TypeError(
-                f"Tensor takes data and requires_grad=True or False, got {len(shape)} arguments. "
-                f"For a tensor of a shape write tg.empty({', '.join(map(str, shape))})"
-            )
-        dtype = dtype or (None if hasattr(data, "dtype") else get_default_dtype())
-        self._set_leaf(as_array(data, dtype, copy=True))
+        self._set_leaf(legacy.sizes_or_data(data, dtype, device))
         if requires_grad:
             self.requires_grad = True
 
@@ -199,8 +199,9 @@ class Tensor(methods.Methods):
         """Return whether the elements are floats."""
         return self._array.dtype.kind == "f"  # type: ignore[no-any-return]
 
-    def is_contiguous(self) -> bool:
+    def is_contiguous(self, memory_format: Any = None) -> bool:
         """Return whether the elements are contiguous in memory, in C order."""
+        del memory_format
         return bool(self._array.flags.c_contiguous)
 
     # Conversions
@@ -356,12 +357,14 @@ class Tensor(methods.Methods):
         """Return a tensor that shares the memory, but does not require grad."""
         return wrap(self._array)
 
-    def clone(self) -> Tensor:
-        """Return a copy; its gradient flows back to this tensor."""
+    def clone(self, *, memory_format: Any = None) -> Tensor:
+        """Return a copy in C order; its gradient flows back to this tensor."""
+        del memory_format
         return s.copy(self)
 
-    def contiguous(self) -> Tensor:
+    def contiguous(self, memory_format: Any = None) -> Tensor:
         """Return the tensor itself if it is contiguous in memory, else a contiguous copy."""
+        del memory_format
         return self if self.is_contiguous() else s.copy(self)
 
     @property
@@ -562,18 +565,15 @@ class Tensor(methods.Methods):
     type_as = to
 
     def type(self, dtype: Any = None) -> Any:
-        """Return PyTorch's name of the type, "FloatTensor"; with a name or `dtype`, cast to it.
+        """Return PyTorch's name of the type; with a name, a type or a dtype, cast to it.
 
         >>> import tinygrad_fc as tg
-        >>> tg.ones(2).type(), tg.ones(2).type("LongTensor")
-        ('DoubleTensor', tensor([1, 1]))
+        >>> tg.ones(2).type(), tg.ones(2).type(tg.LongTensor)
+        ('torch.DoubleTensor', tensor([1, 1]))
         """
         if dtype is None:
-            return _TORCH_TYPES.get(self.dtype.name, self.dtype.name.title()) + "Tensor"
-        if isinstance(dtype, str):
-            short = dtype.rpartition(".")[2].removesuffix("Tensor")
-            dtype = next((name for name, kind in _TORCH_TYPES.items() if kind == short), dtype)
-        return self.to(dtype)
+            return legacy.name_of(self.dtype)
+        return self.to(legacy.dtype_of(dtype))
 
     def double(self) -> Tensor:
         """Return the tensor cast to float64."""
@@ -637,6 +637,13 @@ class GradFn:
         pairs = zip(self._node._args or (), self._node._parents or (), strict=True)
         tensors_first = sorted(pairs, key=lambda pair: isinstance(pair[0], Number))
         return tuple((None if node is None else GradFn(node), 0) for _, node in tensors_first)
+
+    @property
+    def variable(self) -> Tensor:
+        """The leaf of an "AccumulateGrad" node; raise `AttributeError` for other nodes."""
+        if self._node._op is not None:
+            raise AttributeError(f"{self.name()} has no attribute 'variable': only leaves have one")
+        return self._node  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GradFn) and other._node is self._node

@@ -112,7 +112,10 @@ def test_tensor_accepts_numbers_lists_arrays_and_tensors(data: Any, shape: Any):
     same(tg.tensor(a), a)
     if a.size:
         same(tg.tensor(a.tolist()), a)
-        same(tg.Tensor(a.tolist(), requires_grad=True), a)
+        same(
+            tg.Tensor(a.tolist() if a.ndim else [a.item()], requires_grad=True),
+            a.reshape(a.shape or 1),
+        )
         same(tg.as_tensor(tuple(a.tolist()) if a.ndim else a.tolist()), a)
     if a.ndim:
         same(tg.tensor([tg.tensor(row) for row in a] or a), a)

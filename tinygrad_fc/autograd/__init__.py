@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +18,21 @@ from tinygrad_fc.grad_mode import (
     set_grad_enabled,
 )
 from tinygrad_fc.graph import Node, as_array, wrap
+from tinygrad_fc.legacy import deprecated
 
 if TYPE_CHECKING:
-    from tinygrad_fc.autograd import forward_ad, function, functional
+    from tinygrad_fc.autograd import forward_ad, function, functional, profiler
     from tinygrad_fc.autograd.check import GradcheckError, gradcheck, gradgradcheck
     from tinygrad_fc.autograd.function import Function
     from tinygrad_fc.tensor import Tensor
 
 # Imported on first use, since most training needs none of these.
 _LAZY = {"Function": "function", "function": "function", "functional": "functional"}
-_LAZY |= {"forward_ad": "forward_ad"}
+_LAZY |= {"forward_ad": "forward_ad", "profiler": "profiler"}
 _LAZY |= dict.fromkeys(("GradcheckError", "gradcheck", "gradgradcheck"), "check")
+
+# PyTorch's path of the same class: `from tinygrad_fc.autograd.variable import Variable`
+sys.modules[f"{__name__}.variable"] = variable = sys.modules[__name__]
 
 
 def __getattr__(name: str) -> Any:
@@ -114,14 +119,32 @@ def _run(
     )
 
 
-def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:  # noqa: N802  PyTorch's name
-    """Return a leaf that shares the memory of `data`: PyTorch's older name of a leaf.
+class _VariableType(type):
+    """The class of `Variable`: each tensor is an instance, and a call returns a leaf."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Node)
+
+    def __call__(
+        cls, data: Any, requires_grad: bool | None = None, volatile: bool | None = None
+    ) -> Any:
+        if volatile is not None:
+            deprecated("volatile has no effect. Use `with no_grad():`")
+        if not isinstance(data, Node):
+            raise TypeError(f"Variable takes a tensor, got {type(data).__name__}: use tensor(...)")
+        leaf = wrap(data._array)
+        return leaf.requires_grad_(requires_grad) if requires_grad else leaf
+
+
+class Variable(metaclass=_VariableType):
+    """`Variable(data, requires_grad=False)` is a leaf that shares the memory of a tensor.
+
+    The class is PyTorch's older name of tensors: they are its instances.
 
     >>> import tinygrad_fc as tg
     >>> tg.autograd.Variable(tg.ones(2), requires_grad=True)
     tensor([1., 1.], requires_grad=True)
     """
-    return data.detach().requires_grad_(requires_grad)
 
 
 def backward(
@@ -156,6 +179,7 @@ def grad(
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
+    only_inputs: bool = True,
 ) -> tuple[Tensor, ...]:
     """Return the gradients of `outputs` with respect to `inputs`; no `.grad` changes.
 
@@ -170,6 +194,8 @@ def grad(
     >>> tg.autograd.grad(slope, x)
     (tensor(18.),)
     """
+    if not only_inputs:
+        deprecated("only_inputs has no effect. Use backward() for the gradients of other leaves")
     if is_grads_batched:
         raise NotImplementedError("is_grads_batched is not supported: call grad once per gradient")
     if materialize_grads and allow_unused is False:
@@ -211,4 +237,4 @@ def explain(tensor: Tensor) -> str:
 
 __all__ = ["Function", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad"]
 __all__ += ["explain", "forward_ad", "function", "functional", "grad", "gradcheck", "gradgradcheck"]
-__all__ += ["inference_mode", "no_grad", "set_grad_enabled"]
+__all__ += ["inference_mode", "no_grad", "profiler", "set_grad_enabled"]

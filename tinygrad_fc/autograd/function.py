@@ -56,12 +56,13 @@ class FunctionCtx:
     tensor([3., 3.])
     """
 
-    __slots__ = ("__dict__", "_non_differentiable", "_saved", "needs_input_grad")
+    __slots__ = ("__dict__", "_dirty", "_non_differentiable", "_saved", "needs_input_grad")
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Any, ...] = ()
         self._non_differentiable: tuple[Any, ...] = ()
+        self._dirty: tuple[Any, ...] = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Save tensors, or None, as the `saved_tensors` of `backward`.
@@ -85,6 +86,10 @@ class FunctionCtx:
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Declare results that never require grad, as results that are not floats."""
         self._non_differentiable = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Declare arguments that `forward` changes in place and returns."""
+        self._dirty = tensors
 
 
 class Function:
@@ -149,7 +154,16 @@ class Function:
             args, kwargs = bound.args, bound.kwargs
         ctx = FunctionCtx(tuple(isinstance(a, Node) and a._requires_grad for a in args))
         # `forward` gets recorded aliases, so that arguments that it saves are part of the graph.
-        inputs = tuple(record(_alias, (a,), NO_KWARGS) if isinstance(a, Node) else a for a in args)
+        # With `mark_dirty`, it changes copies, which are then assigned to the arguments.
+        changes = "mark_dirty" in cls.forward.__code__.co_names
+        inputs = tuple(
+            a
+            if not isinstance(a, Node)
+            else wrap(a._array.copy())
+            if changes
+            else record(_alias, (a,), NO_KWARGS)
+            for a in args
+        )
         with grad_mode.no_grad(), _no_in_place_change(f"forward of {cls.__name__}"):
             if op.separate:
                 result = cls.forward(*inputs, **kwargs)
@@ -165,7 +179,12 @@ class Function:
                 "expected a tensor or a tuple of tensors. Wrap an array as tensor(array), return "
                 "(x, y) for [x, y]"
             )
-        tensors = _recorded(op, args, Call(ctx, args, inputs, results))
+        tensors = _recorded(op, args, Call(ctx, inputs if changes else args, inputs, results))
+        for k, t in enumerate(results):
+            for a, i in zip(args, inputs, strict=True):
+                if t is i and any(t is dirty for dirty in ctx._dirty):
+                    a[...] = tensors[k]
+                    tensors[k] = a
         return tuple(tensors) if isinstance(result, tuple) else tensors[0]
 
 
@@ -453,7 +472,7 @@ def _no_in_place_change(code: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, GraphError) as error:
-        if not any(words in str(error) for words in ("read-only", "would change")):
+        if not any(words in str(error) for words in ("read-only", "would change", "would make")):
             raise
         raise GraphError(
             f"{code} changes an argument in place, which other code may need. Write `g = g * 2` "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["FloatTensor", "LongTensor", "arange", "as_tensor", "clone", "detach", "empty"]
+__all__ = ["arange", "as_tensor", "clone", "detach", "empty"]
 __all__ += ["empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace"]
 __all__ += ["ones", "ones_like", "tensor", "zeros", "zeros_like"]
 
@@ -50,16 +50,6 @@ def tensor(
     return with_grad(as_array(data, dtype, copy=True), requires_grad, device)
 
 
-def FloatTensor(data: Any) -> Tensor:  # noqa: N802  PyTorch's name
-    """Return `tensor(data, dtype=float32)`: PyTorch's older name."""
-    return tensor(data, dtype=np.float32)
-
-
-def LongTensor(data: Any) -> Tensor:  # noqa: N802  PyTorch's name
-    """Return `tensor(data, dtype=int64)`: PyTorch's older name."""
-    return tensor(data, dtype=np.int64)
-
-
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return `data` as a tensor; an array shares its memory, a tensor is returned unchanged.
 
@@ -75,14 +65,14 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return with_grad(as_array(data, dtype), requires_grad=False, device=device)
 
 
-def clone(input: Tensor) -> Tensor:
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """Return a copy; its gradient flows back to `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.clone(tg.ones(2))
     tensor([1., 1.])
     """
-    return input.clone()
+    return input.clone(memory_format=memory_format)
 
 
 def detach(input: Tensor) -> Tensor:
@@ -173,8 +163,11 @@ def filled_by(fill: Callable[..., Any]) -> Callable[[Any], Callable[..., Tensor]
             dtype: Any = None,
             device: Any = None,
             requires_grad: bool = False,
+            layout: Any = None,
+            pin_memory: bool = False,
             **settings: Any,
         ) -> Tensor:
+            del layout, pin_memory
             shape = as_shape(shape if size is None else (size,))
             array = np.empty(shape, dtype or dtypes.get_default_dtype())
             fill(array, **settings)
@@ -212,7 +205,7 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
     >>> import tinygrad_fc as tg
     >>> tg.empty(2, 3).shape
-    (2, 3)
+    Size([2, 3])
     """
 
 
@@ -241,7 +234,7 @@ def empty_like(input: Tensor, **settings: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.empty_like(tg.ones(2, 3)).shape
-    (2, 3)
+    Size([2, 3])
     """
     return full_like(input, 0, **settings)
 
@@ -253,13 +246,18 @@ def full_like(
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    layout: Any = None,
+    memory_format: Any = None,
 ) -> Tensor:
     """Return a tensor of the shape and dtype of `input` filled with `fill_value`.
+
+    `layout` and `memory_format` have no effect: elements are in C order.
 
     >>> import tinygrad_fc as tg
     >>> tg.full_like(tg.ones(2), 7)
     tensor([7., 7.])
     """
+    del layout, memory_format
     like = input._array if isinstance(input, Node) else input
     array = np.full_like(like, fill_value, dtype=dtype, order="C")
     return with_grad(array, requires_grad, device)
@@ -356,7 +354,7 @@ def new_ones(self: Tensor, *size: Any, **settings: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).new_ones((2, 1)).shape
-    (2, 1)
+    Size([2, 1])
     """
     return _new(ones, self, size, settings)
 
@@ -366,7 +364,7 @@ def new_empty(self: Tensor, *size: Any, **settings: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).new_empty(2, 3).shape
-    (2, 3)
+    Size([2, 3])
     """
     return _new(empty, self, size, settings)
 

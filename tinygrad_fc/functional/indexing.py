@@ -18,9 +18,17 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["argsort", "bincount", "gather", "histogram", "index_add", "index_select"]
-__all__ += ["masked_select", "narrow", "nonzero", "scatter", "scatter_add", "searchsorted"]
-__all__ += ["select", "sort", "take_along_dim", "topk", "unique"]
+__all__ = ["argsort", "bincount", "gather", "histogram", "index_add", "index_fill"]
+__all__ += [
+    "index_select",
+    "masked_select",
+    "narrow",
+    "nonzero",
+    "scatter",
+    "scatter_add",
+    "searchsorted",
+]
+__all__ += ["select", "sort", "take", "take_along_dim", "topk", "unique"]
 
 
 class ValuesIndices(NamedTuple):
@@ -468,3 +476,26 @@ def searchsorted(
             "expected (n,), or (..., n) and (..., k)"
         )
     return wrap(indices.astype(np.int32 if out_int32 else np.int64))
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """Return the elements of the flattened `input` at `index`, in the shape of `index`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.take(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), tg.tensor([0, 3]))
+    tensor([1., 4.])
+    """
+    return input.reshape(-1)[index]
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """Return `input` with `value` in the slices along `dim` with the indices `index`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.index_fill(tg.zeros(2, 3), 1, tg.tensor([0, 2]), 5)
+    tensor([[5., 0., 5.],
+            [5., 0., 5.]])
+    """
+    out = input.clone()
+    out[_before(normalize_dim(dim, input.ndim, "index_fill"), index)] = value
+    return out

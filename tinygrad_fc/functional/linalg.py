@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
 from tinygrad_fc.functional.arguments import normalize_dim, reduction_axes
 from tinygrad_fc.functional.shape import diag, movedim, roll
+from tinygrad_fc.graph import wrap
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg as l
 from tinygrad_fc.ops import reduce as r
@@ -73,7 +74,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.bmm(tg.ones(5, 2, 3), tg.ones(5, 3, 4)).shape
-    (5, 2, 4)
+    Size([5, 2, 4])
     """
     _check_ndim("bmm", (input, 3), (mat2, 3))
     if input.shape[0] != mat2.shape[0]:
@@ -543,6 +544,34 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     if np.isnan(out._array).any() or not B.shape[-1]:
         _check_matrices(A, l.inv.forward(A._array), "solve", SINGULAR)
     return out
+
+
+class LstsqResult(NamedTuple):
+    """The solution of `lstsq`, squared residuals (k,), the rank of `A` and its singular values."""
+
+    solution: Tensor
+    residuals: Any
+    rank: Any
+    singular_values: Any
+
+
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None) -> LstsqResult:
+    """Return X (m, k) with the smallest |A X - B| for `A` (n, m) and `B` (n, k).
+
+    The solution has gradients if `A` has full rank, by the normal equations. Raises `ShapeError`
+    for batches of matrices.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.linalg.lstsq(tg.tensor([[1.0], [1.0]]), tg.tensor([[1.0], [3.0]])).solution
+    tensor([[2.]])
+    """
+    _check_ndim("lstsq", (A, 2), (B, 2))
+    x, *rest = map(wrap, map(np.asarray, np.linalg.lstsq(A._array, B._array, rcond)))
+    if A.requires_grad or B.requires_grad:  # the derivative of the normal equations
+        tall = len(A) >= A.shape[1]
+        normal = solve(A.mT @ A, A.mT @ B) if tall else A.mT @ solve(A @ A.mT, B)
+        x = normal + (x - normal).detach()
+    return LstsqResult(x, *rest)
 
 
 def det(A: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensor import Tensor
 
-__all__ = ["broadcast_to", "cat", "chunk", "concat", "concatenate", "diag", "diff", "flatten"]
-__all__ += ["flip", "hstack", "meshgrid", "movedim", "numel", "permute", "ravel"]
+__all__ = ["broadcast_to", "cat", "chunk", "concat", "concatenate", "diag", "diag_embed"]
+__all__ += ["diagonal", "diff", "flatten", "flip", "hstack", "meshgrid", "movedim", "numel"]
+__all__ += ["permute", "ravel"]
 __all__ += ["repeat_interleave", "reshape", "roll", "split", "squeeze", "stack", "t", "tile"]
 __all__ += ["transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "vstack"]
 
@@ -33,7 +34,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.arange(6).reshape(2, -1).shape
-    (2, 3)
+    Size([2, 3])
     """
     return s.reshape(input, shape=as_shape(shape))
 
@@ -46,7 +47,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.arange(6).view(3, 2).shape
-    (3, 2)
+    Size([3, 2])
     """
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         if input.requires_grad:
@@ -68,7 +69,7 @@ def permute(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(2, 3, 4).permute(2, 0, 1).shape
-    (4, 2, 3)
+    Size([4, 2, 3])
     """
     return s.transpose(input, axes=as_shape(axes if dims is None else (dims,)))
 
@@ -78,7 +79,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(2, 3).transpose(0, 1).shape
-    (3, 2)
+    Size([3, 2])
     """
     return s.swapaxes(input, axis1=dim0, axis2=dim1)
 
@@ -98,7 +99,7 @@ def t(input: Tensor) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(2, 3).t().shape
-    (3, 2)
+    Size([3, 2])
     """
     if input.ndim > 2:
         raise ShapeError(
@@ -112,7 +113,7 @@ def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(1, 2, 1).squeeze(0).shape
-    (2, 1)
+    Size([2, 1])
     """
     dim = dim if axis is None else axis
     dims = range(input.ndim) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
@@ -127,7 +128,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(3).unsqueeze(-1).shape
-    (3, 1)
+    Size([3, 1])
     """
     at = normalize_dim(dim, input.ndim + 1, "unsqueeze")
     return s.reshape(input, shape=(*input.shape[:at], 1, *input.shape[at:]))
@@ -138,7 +139,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(2, 3, 4).flatten(1).shape
-    (2, 12)
+    Size([2, 12])
     """
     first = normalize_dim(start_dim, input.ndim or 1, "flatten")
     last = normalize_dim(end_dim, input.ndim or 1, "flatten")
@@ -154,7 +155,7 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(3, 1).expand(-1, 4).shape
-    (3, 4)
+    Size([3, 4])
     """
     sizes = as_shape(shape)
     extra = len(sizes) - input.ndim
@@ -171,7 +172,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
 
     >>> import tinygrad_fc as tg
     >>> tg.cat([tg.zeros(2, 3), tg.ones(1, 3)]).shape
-    (3, 3)
+    Size([3, 3])
     """
     parts = tuple(tensors)
     if not parts:
@@ -190,7 +191,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -
 
     >>> import tinygrad_fc as tg
     >>> tg.stack([tg.zeros(3), tg.ones(3)], dim=1).shape
-    (3, 2)
+    Size([3, 2])
     """
     parts = tuple(tensors)
     if not parts:
@@ -316,7 +317,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.movedim(tg.zeros(2, 3, 4), 0, -1).shape
-    (3, 4, 2)
+    Size([3, 4, 2])
     """
     old, new = (
         [normalize_dim(k, input.ndim or 1, "movedim") for k in as_shape((v,))]
@@ -351,7 +352,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.unflatten(tg.zeros(2, 6), 1, (3, -1)).shape
-    (2, 3, 2)
+    Size([2, 3, 2])
     """
     at = normalize_dim(dim, input.ndim, "unflatten")
     parts, n = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,), input.shape[at]
@@ -376,13 +377,42 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     diagonal = index(diagonal)
     if input.ndim not in (1, 2):
         raise ShapeError(f"diag needs a vector or a matrix, got shape {input.shape}")
-    down, right = max(-diagonal, 0), max(diagonal, 0)
-    if input.ndim == 1:
-        n = input.shape[0]
-        k = np.arange(n)
-        return i.scatter_add(input, at=(k + down, k + right), shape=(n + abs(diagonal),) * 2)
-    k = np.arange(max(min(input.shape[0] - down, input.shape[1] - right), 0))
-    return input[k + down, k + right]
+    return diag_embed(input, diagonal) if input.ndim == 1 else _diagonal(input, diagonal).clone()
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """Return the diagonals of the matrices in two dims (..., n, m) as a last dim (..., k).
+
+    `offset` is that of `diag`. The result is a view if the two dims are the last ones of a
+    contiguous tensor.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.diagonal(tg.arange(6).reshape(2, 3), 1)
+    tensor([1, 5])
+    """
+    x = movedim(input, (dim1, dim2), (-2, -1))
+    rows, columns = x.shape[-2:]
+    start = offset if offset >= 0 else -offset * columns
+    count = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    return x.flatten(-2)[..., start : start + count * (columns + 1) : columns + 1]
+
+
+_diagonal = diagonal  # a parameter of `diag` has its name
+
+
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Return matrices (..., n, n) with `input` (..., k) on a diagonal and zeros elsewhere.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.diag_embed(tg.tensor([1.0, 2.0]), 1)
+    tensor([[0., 1., 0.],
+            [0., 0., 2.],
+            [0., 0., 0.]])
+    """
+    k, n = np.arange(input.shape[-1]), input.shape[-1] + abs(offset)
+    at = (..., k + max(-offset, 0), k + max(offset, 0))
+    out = i.scatter_add(input, at=at, shape=(*input.shape[:-1], n, n))
+    return movedim(out, (-2, -1), (dim1, dim2))
 
 
 def _lower_triangle(input: Tensor, diagonal: int, what: str) -> Any:
@@ -430,7 +460,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(3, 1).expand_as(tg.zeros(2, 3, 4)).shape
-    (2, 3, 4)
+    Size([2, 3, 4])
     """
     return expand(input, *other.shape)
 

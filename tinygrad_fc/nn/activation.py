@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from tinygrad_fc.graph import Node
+from tinygrad_fc.legacy import pop_reduction
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.layer_error import LayerError
@@ -80,6 +81,10 @@ class FromFunction(Module):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
+        if "reduction" in self._settings:
+            if self._settings[0] == "reduction" and args and isinstance(args[0], bool):
+                kwargs["size_average"], args = args[0], ()
+            pop_reduction(kwargs)
         signature = f"{type(self).__name__}{self.__signature__}"
         named = {**dict(zip(self._settings, args, strict=False)), **kwargs}
         settings = [v for name, v in named.items() if name not in self._tensors]

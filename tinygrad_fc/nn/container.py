@@ -179,7 +179,7 @@ class Sequential(_List[Module]):
     >>> import tinygrad_fc as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU(), tg.nn.Linear(3, 2))
     >>> net(tg.zeros(5, 4)).shape
-    (5, 2)
+    Size([5, 2])
     >>> net[:2]
     Sequential(
       (0): Linear(in_features=4, out_features=3, bias=True)

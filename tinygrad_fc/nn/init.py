@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.grad_mode import no_grad
+from tinygrad_fc.legacy import old_name
 from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:
@@ -276,3 +277,7 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
     check_argument(mode.lower() in modes, "kaiming", "'fan_in' or 'fan_out'", mode=mode)
     fan = _fans("kaiming", tensor)[modes.index(mode.lower())]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+
+
+def __getattr__(name: str) -> Any:
+    return old_name(globals(), name)

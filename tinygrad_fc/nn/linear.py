@@ -46,7 +46,7 @@ class Linear(Module):
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Linear(3, 2)(tg.zeros(4, 3)).shape
-    (4, 2)
+    Size([4, 2])
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Bilinear(Module):
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Bilinear(2, 3, 5)(tg.zeros(4, 2), tg.zeros(4, 3)).shape
-    (4, 5)
+    Size([4, 5])
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Embedding(Module):
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Embedding(10, 3)(tg.tensor([[1, 2], [9, 0]])).shape
-    (2, 2, 3)
+    Size([2, 2, 3])
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class Flatten(Module):
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Flatten()(tg.zeros(4, 2, 3)).shape
-    (4, 6)
+    Size([4, 6])
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
@@ -248,7 +248,7 @@ class Unflatten(Module):
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.Unflatten(1, (2, 3))(tg.zeros(4, 6)).shape
-    (4, 2, 3)
+    Size([4, 2, 3])
     """
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:

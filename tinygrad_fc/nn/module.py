@@ -54,7 +54,7 @@ class Module:
     >>> [name for name, _ in Net().named_parameters()]
     ['layers.0.weight', 'layers.0.bias', 'layers.1.weight', 'layers.1.bias']
     >>> Net()(tg.zeros(5, 3)).shape
-    (5, 1)
+    Size([5, 1])
     """
 
     training: bool = True
@@ -336,7 +336,7 @@ class Module:
 
         >>> import tinygrad_fc as tg
         >>> {name: t.shape for name, t in tg.nn.Linear(3, 2).state_dict().items()}
-        {'weight': (2, 3), 'bias': (2,)}
+        {'weight': Size([2, 3]), 'bias': Size([2])}
         """
         return collect_state(self, {} if destination is None else destination, prefix, keep_vars)
 

@@ -220,7 +220,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 def _shape_of(value: Any) -> Any:
     """Return `value` with shapes in place of tensors, class names in place of other leaves."""
     if isinstance(value, Tensor):
-        return value.shape
+        return tuple(value.shape)
     if isinstance(value, Mapping):
         return {key: _shape_of(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -14,6 +14,7 @@ from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap
+from tinygrad_fc.legacy import old_name
 from tinygrad_fc.nn.parameter import refuse_module
 from tinygrad_fc.tensor import Tensor
 
@@ -211,3 +212,7 @@ def _gradients(parameters: Tensors, function: str) -> list[Tensor]:
 def _limit(name: str, value: float) -> float:
     check_argument(float(value) >= 0, "clip_grad", "at least 0", **{name: value})
     return float(value)
+
+
+def __getattr__(name: str) -> Any:
+    return old_name(globals(), name)

@@ -108,7 +108,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.linear(tg.ones(4, 3), tg.ones(2, 3), tg.zeros(2)).shape
-    (4, 2)
+    Size([4, 2])
     """
     if not input.ndim:
         raise ValueError("the input has shape (); expected (..., in_features)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -375,12 +376,25 @@ def _power(k: int, bits: int) -> int:
 # Softmax and norm
 
 
-def _softmax_rule(g: Any, out: Any, _x: Any, dim: Any, dtype: Any = None) -> Any:
-    return out * (g - (g * out).sum(axis=dim, keepdims=True))
+def _softmax_dim(x: Any, dim: Any) -> Any:
+    """Return `dim`, or PyTorch's choice for None."""
+    return (0 if x.ndim in (0, 1, 3) else 1) if dim is None else dim
+
+
+def _softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None) -> Any:
+    return out * (g - (g * out).sum(axis=_softmax_dim(g, dim), keepdims=True))
+
+
+def _log_softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None) -> Any:
+    return g - np.exp(out) * g.sum(axis=_softmax_dim(g, dim), keepdims=True)
 
 
 def _one_axis(x: Any, dim: Any, function: str, purpose: str = "to run along") -> Any:
-    """Return `dim`; raise an error if it is no axis."""
+    """Return `dim`; raise an error if it is no axis. `softmax` chooses one for None."""
+    if dim is None and "softmax" in function:
+        dim = _softmax_dim(x, dim)
+        message = f"{function} without dim is deprecated. Pass the dim that sums to 1: dim={dim}"
+        warnings.warn(message, UserWarning, stacklevel=5)
     if not (hasattr(dim, "__index__") or isinstance(dim, tuple)):
         raise DtypeError(f"{function} needs the dimension {purpose}, such as dim=-1; got {dim!r}")
     return dim if x.ndim else 0
@@ -404,11 +418,7 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     return e / _add_reduce(e, axis=dim, keepdims=True)
 
 
-@define(
-    domain=(real(..., "n"),),
-    settings=_AXIS_SETTINGS,
-    rules=(lambda g, out, _x, dim, dtype=None: g - np.exp(out) * g.sum(axis=dim, keepdims=True),),
-)
+@define(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_log_softmax_rule,))
 @without_warnings
 def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """Return the natural logarithm of `softmax`, without cancellation.

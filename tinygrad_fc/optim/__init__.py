@@ -3,6 +3,7 @@
 The adaptive ones and LBFGS are imported when they are first used.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,20 @@ if TYPE_CHECKING:
     from tinygrad_fc.optim import lr_scheduler as lr_scheduler
     from tinygrad_fc.optim.adaptive import *
     from tinygrad_fc.optim.lbfgs import *
+
+# PyTorch's paths of the same classes: `from tinygrad_fc.optim.adam import Adam`
+for _path in (
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "asgd",
+    "nadam",
+    "radam",
+    "rmsprop",
+):
+    sys.modules[f"{__name__}.{_path}"] = sys.modules[__name__]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
-"""Utilities: `data`, datasets and loaders."""
+"""Utilities: `data`, datasets and loaders, and `benchmark`, times of statements."""
 
-from tinygrad_fc.utils import data
+from tinygrad_fc.utils import benchmark, data
 
-__all__ = ["data"]
+__all__ = ["benchmark", "data"]

@@ -1,5 +1,8 @@
 """Layers, activations and losses as functions, under PyTorch's names: one family per module."""
 
+from types import FunctionType
+
+from tinygrad_fc.legacy import accepts_size_average
 from tinygrad_fc.ops.elementwise import *  # so that a new elementwise op is here as well
 
 # isort: split
@@ -7,3 +10,7 @@ from tinygrad_fc.nn.functional.activation import *
 from tinygrad_fc.nn.functional.classification import *
 from tinygrad_fc.nn.functional.layers import *
 from tinygrad_fc.nn.functional.loss import *
+
+for _name, _function in list(globals().items()):
+    if isinstance(_function, FunctionType) and "reduction" in _function.__code__.co_varnames:
+        globals()[_name] = accepts_size_average(_function)

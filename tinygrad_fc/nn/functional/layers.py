@@ -41,7 +41,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.bilinear(tg.ones(4, 2), tg.ones(4, 3), tg.ones(5, 2, 3)).shape
-    (4, 5)
+    Size([4, 5])
     """
     if weight.ndim != 3 or input1.shape[:-1] != input2.shape[:-1]:
         raise ShapeError(

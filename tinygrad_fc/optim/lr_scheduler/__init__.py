@@ -9,6 +9,8 @@ from tinygrad_fc.optim.lr_scheduler.base import *
 from tinygrad_fc.optim.lr_scheduler.cyclic import *
 from tinygrad_fc.optim.lr_scheduler.multiplier import *
 
+_LRScheduler = base.LRScheduler  # its older name
+
 __all__: list[str] = []
 __all__ += base.__all__
 __all__ += cyclic.__all__

@@ -98,7 +98,7 @@ class TensorDataset(Dataset[tuple["Tensor", ...]]):
             for i, data in enumerate(tensors)
         )
         if len({len(tensor) for tensor in self.tensors}) > 1:
-            shapes = ", ".join(str(tensor.shape) for tensor in self.tensors)
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in self.tensors)
             raise DatasetError(
                 f"TensorDataset got tensors of shapes {shapes}: Size mismatch between tensors. "
                 "Samples lie along the first axis, so the first sizes must be equal"

@@ -25,6 +25,8 @@ __all__ = [
 
 T_co = TypeVar("T_co", covariant=True)
 
+DRAWN_AT_ONCE = 1 << 20  # indices of a RandomSampler
+
 
 class Sampler(Generic[T_co]):
     """Base class of samplers; define `__iter__`, which yields sample indices.
@@ -71,7 +73,8 @@ class RandomSampler(_Ordered):
 
     `num_samples` is the number of indices per epoch; beyond the length, permutations are repeated.
     With `replacement`, indices are independent. `generator` is used only when an iteration starts,
-    so that its state determines the following epochs.
+    so that its state determines the following epochs. Epochs of more than a million indices, and
+    more than the data have, are drawn in parts.
 
     Raises `ValueError` for an empty `data_source` and for `num_samples` below 1, `TypeError` for
     data without a length.
@@ -105,8 +108,24 @@ class RandomSampler(_Ordered):
         """Number of indices in an epoch: by default the current length of the data."""
         return size_of(self.data_source) if self._num_samples is None else self._num_samples
 
+    def __iter__(self) -> Iterator[int]:
+        if self.num_samples <= max(size_of(self.data_source), DRAWN_AT_ONCE):
+            return super().__iter__()
+        rng, n = rng_of(self.generator), size_of(self.data_source)
+        return self._long_epoch(np.random.default_rng(rng.integers(2**63)), n)
+
+    def _long_epoch(self, rng: np.random.Generator, n: int) -> Iterator[int]:
+        left = self.num_samples
+        while left:
+            size = min(left, DRAWN_AT_ONCE)
+            indices = rng.integers(0, n, size) if self.replacement else rng.permutation(n)[:size]
+            yield from indices.tolist()
+            left -= len(indices)
+
     def _order(self) -> Any:
         rng, n, count = rng_of(self.generator), size_of(self.data_source), self.num_samples
+        if count > max(n, DRAWN_AT_ONCE):
+            return None
         if self.replacement:
             return rng.integers(0, n, count)
         if count <= n:

@@ -1,0 +1,135 @@
+"""Constructors, argument forms and names of scripts for early versions of PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tests.drawing import arrays
+from tinygrad_fc import nn
+from tinygrad_fc.legacy import TYPES
+
+F = nn.functional
+
+
+@given(st.lists(st.integers(0, 3), max_size=3), st.sampled_from(sorted(TYPES)))
+def test_sizes_give_zeros_of_the_dtype(sizes: list[int], name: str):
+    kind = getattr(tg, name)
+    for t in (
+        kind(*sizes),
+        kind(tg.zeros(*sizes).size()),
+        tg.ones(1, dtype=kind.dtype).new(*sizes),
+    ):
+        assert t.shape == (tuple(sizes) or ((0,) if t.shape == (0,) else ()))
+        assert t.dtype == kind.dtype
+        assert not t.numpy().any()
+    assert tg.Tensor(*sizes or (0,)).dtype == tg.get_default_dtype()
+    assert isinstance(kind(1), kind)
+    assert tg.ones(2).type(kind).dtype == tg.ones(2).type(f"torch.cuda.{name}").dtype == kind.dtype
+    assert kind(1).type() == f"torch.{name}"
+
+
+@given(arrays((2, 3)))
+def test_data_are_copied_and_cast(a: Any):
+    for data in (a, a.tolist(), tg.tensor(a), [tg.tensor(row) for row in a]):
+        assert np.array_equal(tg.FloatTensor(data).numpy(), a.astype(np.float32))
+        assert np.array_equal(tg.LongTensor(data).numpy(), a.astype(np.int64))
+        assert np.array_equal(tg.Tensor(data).numpy(), a)
+        assert not np.shares_memory(tg.Tensor(data).numpy(), a)
+    assert tg.ones(1, dtype=tg.float32).new_tensor(a.tolist()).dtype == tg.float32
+    for wrong in ((2.5,), (None,), (True,), ([1.0], 2), (tg.ones(1), tg.ones(2))):
+        with pytest.raises(TypeError, match=r"constructed from sizes|must be integers"):
+            tg.Tensor(*wrong)
+
+
+@given(arrays((2, 3)), arrays((2, 3), low=0.5, high=2), st.floats(-3, 3))
+def test_a_factor_may_be_the_first_argument(a: Any, b: Any, k: float):
+    x, y = tg.tensor(a), tg.tensor(b)
+    for name, args, expected in (
+        ("add_", (y,), a + k * b),
+        ("sub_", (y,), a - k * b),
+        ("addcmul_", (y, y), a + k * b * b),
+        ("addcdiv_", (x, y), a + k * a / b),
+    ):
+        with pytest.warns(UserWarning, match="factor before the tensors is deprecated"):
+            result = getattr(x.clone(), name)(k, *args)
+        assert np.allclose(result.numpy(), expected)
+
+
+OLD = (
+    ({"size_average": False}, "sum"),
+    ({"size_average": True}, "mean"),
+    ({"reduce": False}, "none"),
+)
+
+
+@pytest.mark.parametrize(("old", "reduction"), OLD)
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "binary_cross_entropy", "kl_div"])
+def test_size_average_and_reduce(name: str, old: dict[str, bool], reduction: str):
+    x, y = tg.rand(4, 3), tg.rand(4, 3)
+    loss = getattr(F, name)
+    with pytest.warns(UserWarning, match=f"reduction='{reduction}'"):
+        got = loss(x, y, **old)
+    assert got.tolist() == loss(x, y, reduction=reduction).tolist()
+    with pytest.warns(UserWarning, match="size_average"):
+        assert nn.MSELoss(**old).reduction == reduction  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="size_average"):
+        assert nn.L1Loss(False).reduction == "sum"  # type: ignore[arg-type]  # noqa: FBT003
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4), (2, 1, 3, 2)])
+def test_softmax_without_dim(shape: tuple[int, ...]):
+    x, dim = tg.rand(*shape), 0 if len(shape) in (0, 1, 3) else 1
+    for function in (F.softmax, F.log_softmax, nn.Softmax(), nn.LogSoftmax()):
+        with pytest.warns(UserWarning, match=f"dim={dim}"):
+            got = function(x)
+        named = getattr(F, "log_softmax" if "og" in str(function)[:17].lower() else "softmax")
+        assert got.tolist() == named(x, dim).tolist()
+
+
+def test_module_paths_and_layers_that_do_not_exist():
+    import tinygrad_fc.backends.cudnn as cudnn  # noqa: PLC0415, PLR0402  the scripts' statement
+    import tinygrad_fc.nn.modules.batchnorm as batchnorm  # noqa: PLC0415, PLR0402
+    from tinygrad_fc.autograd.variable import Variable  # noqa: PLC0415
+    from tinygrad_fc.nn.modules.module import Module  # noqa: PLC0415
+    from tinygrad_fc.optim.adam import Adam  # noqa: PLC0415
+
+    from tinygrad_fc.optim.lr_scheduler import _LRScheduler  # noqa: PLC0415
+
+    cudnn.benchmark = True
+    assert Module is nn.Module
+    assert batchnorm.BatchNorm1d is nn.BatchNorm1d
+    assert Adam is tg.optim.Adam
+    assert issubclass(tg.optim.lr_scheduler.StepLR, _LRScheduler)
+    assert isinstance(tg.ones(2), Variable)
+    assert not isinstance(nn.Linear(1, 1), nn.Conv2d | nn.LSTM)  # type: ignore[attr-defined]
+    with pytest.raises(NotImplementedError, match=r"nn.Conv1d does not exist: .* fully connected"):
+        nn.Conv1d(1, 2, 3)  # type: ignore[attr-defined]
+    tg.cuda.manual_seed_all(0)
+
+
+def test_storage_strides_and_resize():
+    x = tg.arange(6.0).reshape(2, 3)
+    assert x[1].storage().tolist() == [0, 1, 2, 3, 4, 5]
+    assert (x.T.stride(), x.stride(0), x[1].storage_offset()) == ((1, 3), 3, 3)
+    assert x.clone().resize_(2, 2).tolist() == [[0, 1], [2, 3]]
+    assert x.clone().resize_(7).tolist() == [0, 1, 2, 3, 4, 5, 0]
+    assert x.reshape(-1).view_as(x).shape == x.shape
+    assert [x.is_cuda, x.is_sparse, tg.is_complex(x)] == [False] * 3
+
+
+def test_a_leaf_is_found_through_grad_fn():
+    w = tg.ones(2, requires_grad=True)
+    node = (w * 2).sum().grad_fn
+    assert node is not None
+    multiply = node.next_functions[0][0]
+    assert multiply.next_functions[0][0].variable is w  # type: ignore[union-attr]
+    with pytest.raises(AttributeError, match="only leaves"):
+        _ = multiply.variable  # type: ignore[union-attr]
+    with pytest.warns(UserWarning, match="volatile has no effect"):
+        assert not tg.autograd.Variable(w, volatile=True).requires_grad

@@ -1,0 +1,163 @@
+"""Times of ops in a block of code, with PyTorch's names: `profile` and `record_function`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self
+
+from tinygrad_fc.op import Op
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["EventList", "FunctionEvent", "profile", "record_function"]
+
+FORWARD: Any = vars(Op)["forward"]
+PLAIN: Any = vars(Op)["plain"]
+RULES: Any = vars(Op)["rules"]
+_running: list[profile] = []
+
+
+@dataclass
+class FunctionEvent:
+    """The number of calls of an op, and their time in microseconds.
+
+    `self_cpu_time_total` excludes the calls inside, which have their own rows.
+    """
+
+    key: str
+    count: int
+    cpu_time_total: float
+    self_cpu_time_total: float
+
+    @property
+    def cpu_time(self) -> float:
+        """The mean time of a call."""
+        return self.cpu_time_total / self.count
+
+
+class EventList(list[FunctionEvent]):
+    """Events by name; `table()` is a text with a row for each."""
+
+    def table(self, sort_by: str = "self_cpu_time_total", row_limit: int = 100, **_: Any) -> str:
+        """Return a table of the first `row_limit` events in descending order of `sort_by`."""
+        rows = sorted(self, key=lambda event: -getattr(event, sort_by, 0))[:row_limit]
+        whole = sum(event.self_cpu_time_total for event in self) or 1.0
+        width = max([4, *(len(event.key) for event in rows)])
+        head = (
+            "Name".ljust(width),
+            "Self CPU %",
+            "  Self CPU",
+            " CPU total",
+            "  CPU time",
+            "Calls",
+        )
+        lines = ["  ".join(head), "  ".join("-" * len(name) for name in head)]
+        for event in rows:
+            times = (event.self_cpu_time_total, event.cpu_time_total, event.cpu_time)
+            columns = [
+                f"{event.self_cpu_time_total / whole:10.1%}",
+                *map("{:8.0f}us".format, times),
+            ]
+            lines.append("  ".join([event.key.ljust(width), *columns, f"{event.count:5d}"]))
+        return "\n".join([*lines, f"Self CPU time total: {whole / 1000:.3f}ms"])
+
+
+class profile:  # noqa: N801  PyTorch's name
+    """A context that measures the calls of ops, of their vjp rules, and of `record_function`.
+
+    The other arguments of PyTorch's class have no effect. Raises `RuntimeError` inside another one.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.ones(3, requires_grad=True)
+    >>> with tg.autograd.profiler.profile() as prof:
+    ...     (w + w).sum().backward()
+    >>> {event.key: event.count for event in prof.key_averages()}["add backward"]
+    2
+    """
+
+    def __init__(self, enabled: bool = True, **_: Any) -> None:
+        self.enabled = enabled
+        self._events: dict[str, FunctionEvent] = {}
+        self._inner = [0.0]  # time in the calls inside of each running call
+
+    def __enter__(self) -> Self:
+        if self.enabled:
+            if _running:
+                raise RuntimeError("profile runs already. Leave its block before another one")
+            _running.append(self)
+            kind: Any = Op
+            kind.forward = property(self._forward, FORWARD.__set__)
+            kind.plain = property(self._plain, PLAIN.__set__)
+            kind.rules = property(self._rules, RULES.__set__)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.enabled:
+            _running.remove(self)
+            kind: Any = Op
+            kind.forward, kind.plain, kind.rules = FORWARD, PLAIN, RULES
+
+    def _forward(self, op: Op[...]) -> Any:
+        return self._timed(op.name, FORWARD.__get__(op))
+
+    def _plain(self, op: Op[...]) -> Any:
+        return self._timed(op.name, PLAIN.__get__(op))
+
+    def _rules(self, op: Op[...]) -> Any:
+        rules = RULES.__get__(op)
+        if not isinstance(rules, tuple):
+            return rules
+        return tuple(rule and self._timed(f"{op.name} backward", rule) for rule in rules)
+
+    def _timed(self, name: str, function: Callable[..., Any]) -> Any:
+        def timed(*args: Any, **settings: Any) -> Any:
+            with record_function(name):
+                return function(*args, **settings)
+
+        return timed
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add a call that ends now."""
+        event = self._events.setdefault(name, FunctionEvent(name, 0, 0.0, 0.0))
+        inner = self._inner.pop()
+        self._inner[-1] += seconds
+        event.count += 1
+        event.cpu_time_total += 1e6 * seconds
+        event.self_cpu_time_total += 1e6 * (seconds - inner)
+
+    def key_averages(self, **_: Any) -> EventList:
+        """Return the sums over the calls of each name, in the order of the first calls."""
+        return EventList(self._events.values())
+
+    @property
+    def self_cpu_time_total(self) -> float:
+        """The time of all calls in microseconds."""
+        return sum(event.self_cpu_time_total for event in self._events.values())
+
+    def table(self, **settings: Any) -> str:
+        """Return `key_averages().table(...)`."""
+        return self.key_averages().table(**settings)
+
+    def __str__(self) -> str:
+        return self.table()
+
+
+class record_function:  # noqa: N801  PyTorch's name
+    """A context whose time is measured under `name` in a running `profile`."""
+
+    def __init__(self, name: str, args: str | None = None) -> None:
+        del args
+        self.name = name
+
+    def __enter__(self) -> Self:
+        self._profile = _running[-1] if _running else None
+        if self._profile:
+            self._profile._inner.append(0.0)
+            self._start = perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._profile:
+            self._profile.add(self.name, perf_counter() - self._start)
