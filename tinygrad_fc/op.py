@@ -38,7 +38,7 @@ from tinygrad_fc.errors import (
 from tinygrad_fc.graph import Node, as_array, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from typing_extensions import ParamSpec
 
@@ -154,14 +154,14 @@ class Op(Generic[P]):
             args = self._renamed(args, settings)
         elif "dim" in settings and settings["dim"].__class__ is not int:
             # In PyTorch an empty `dim` is all axes; NumPy's `axis=()` reduces nothing.
-            settings["dim"] = _axes(settings["dim"], None)
+            settings["dim"] = as_axes(settings["dim"])
         n = self.arity
         if len(args) > n >= 0:
             given = dict(zip(self.options, args[n:]))  # noqa: B905  fewer arguments
             if len(given) < len(args) - n or (settings and not settings.keys().isdisjoint(given)):
                 raise self._signature_error(args, settings)
             if "dim" in given and given["dim"].__class__ is not int:
-                given["dim"] = _axes(given["dim"], None)
+                given["dim"] = as_axes(given["dim"])
             given.pop("inplace", None)  # PyTorch's option, without effect
             settings = settings | given if settings else given
             args = args[:n]
@@ -174,25 +174,16 @@ class Op(Generic[P]):
 
     def _renamed(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
         """Return all operands, removing those passed by keyword; rename NumPy's settings."""
-        named = {}
-        for name in [*settings]:
-            if name not in self.accepted:
-                ours = NUMPY_NAMES.get(name)
-                value = settings.pop(name)
-                if ours not in self.accepted:
-                    if name != "inplace" or name not in self.names:
-                        named[name] = value
-                elif settings.get(ours) is None:
-                    settings[ours] = value if value.__class__ is int else _axes(value, ())
-                else:
-                    raise TypeError(f"{self.name}: pass {ours} or {name}, not both")
-        if named:
+        rename_settings(self.name, settings, self.accepted)
+        if not settings.keys() <= self.accepted:
             for name in self.names[len(args) : self.arity]:
-                if name not in named and name not in self.defaults:
+                if name not in settings and name not in self.defaults:
                     break
-                args = (*args, named.pop(name) if name in named else self.defaults[name])
-            if named:
-                raise self._signature_error(args, settings | named)
+                args = (*args, settings.pop(name) if name in settings else self.defaults[name])
+            if "inplace" in self.options:
+                settings.pop("inplace", None)
+            if not settings.keys() <= self.accepted:
+                raise self._signature_error(args, settings)
         return args
 
     def _call_on_array_likes(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
@@ -610,12 +601,21 @@ def argument_name(i: int, name: str) -> str:
     return f"argument {i} ({name})" if name else f"argument {i}"
 
 
-def _axes(dim: Any, empty: Any) -> Any:
+def as_axes(dim: Any, empty: Any = None) -> Any:
     """Return axes as None, an int or a tuple; `empty` for no axes."""
     if not isinstance(dim, list | tuple):
         return dim
     # NumPy accepts axis 0 of a 0-d array, but not axes (0,).
     return dim[0] if len(dim) == 1 else tuple(dim) or empty
+
+
+def rename_settings(function: str, settings: dict[str, Any], accepted: Container[str]) -> None:
+    """Rename NumPy's names in the keyword arguments `settings` to PyTorch's, if `accepted`."""
+    for numpys, ours in NUMPY_NAMES.items():
+        if numpys in settings and ours in accepted and numpys not in accepted:
+            if settings.get(ours) is not None:
+                raise TypeError(f"{function}: pass {ours} or {numpys}, not both")
+            settings[ours] = as_axes(settings.pop(numpys), ())
 
 
 def _value_at(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.graph import Node, as_array, wrap
+from tinygrad_fc.op import rename_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,21 +44,6 @@ def normalize_dim(dim: int, ndim: int, what: str) -> int:
             f"{ndim} dimensions"
         )
     return dim % ndim
-
-
-def reduction_axes(
-    dim: Any, keepdim: bool, axis: Any = None, keepdims: Any = None
-) -> dict[str, Any]:
-    """Return the settings of a reduction, passed under PyTorch's or NumPy's names."""
-    if isinstance(dim, tuple | list) and not dim:
-        dim = None  # as in PyTorch; NumPy's `axis=()` reduces nothing
-    if axis is not None:
-        if dim is not None:
-            raise TypeError(f"pass dim or axis, not both: got dim={dim!r} and axis={axis!r}")
-        dim = axis
-    if isinstance(dim, tuple | list):  # NumPy accepts axis 0 of a 0-d array, but not axes (0,)
-        dim = dim[0] if len(dim) == 1 else tuple(dim)
-    return {"axis": dim, "keepdims": keepdim if keepdims is None else bool(keepdims)}
 
 
 def unchecked_array(values: Any) -> Any:
@@ -96,9 +82,9 @@ def accept_arrays(module: ModuleType) -> None:
 def accepts_arrays(function: F) -> F:
     """Return `function` with arrays, lists and numbers accepted in place of tensors, and `out=`.
 
-    `out` is a tensor to which the result is copied. Any other argument raises `DtypeError`. An
-    error that Python or NumPy raises inside is raised as an error of this package, whose message
-    shows the signature.
+    `out` is a tensor to which the result is copied; NumPy's names of settings are accepted. Any
+    other argument raises `DtypeError`. An error that Python or NumPy raises inside is raised as an
+    error of this package, whose message shows the signature.
     """
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -109,6 +95,8 @@ def accepts_arrays(function: F) -> F:
                         args = (*args[:i], convert(args[i], name, called), *args[i + 1 :])
                 elif name in kwargs:
                     kwargs[name] = convert(kwargs[name], name, called)
+            if kwargs:
+                rename(called, kwargs, parameters)
             if rest:
                 args = (*args[:start], *several(args[start:], rest, called))
             out = kwargs.pop("out", None)
@@ -125,20 +113,27 @@ def accepts_arrays(function: F) -> F:
     called, translated, runtime_error = function.__name__, _translated, RuntimeError
     foreign = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError)
     code = function.__code__
-    converters: Any = {"Tensor": (_tensor, Node), "Sequence[Tensor]": (_sequence, ())}
-    tensors: list[tuple[int, str, Any, Any]] = [
-        (i, name, *converters[function.__annotations__[name]])
-        for i, name in enumerate(code.co_varnames[: code.co_argcount])
-        if function.__annotations__.get(name) in converters
-    ]
-    start, several = code.co_argcount, _tensors
-    rest = code.co_varnames[start + code.co_kwonlyargcount] if code.co_flags & 4 else ""
-    rest = rest if "Tensor" in function.__annotations__.get(rest, "") else ""
+    tensors, rest = _tensor_parameters(function)
+    start, several, rename = code.co_argcount, _tensors, rename_settings
+    parameters = code.co_varnames[: start + code.co_kwonlyargcount]
     # With the globals of `function`: doctest compares them to find the functions of a module.
     converting = FunctionType(
         wrapper.__code__, function.__globals__, function.__name__, None, wrapper.__closure__
     )
     return functools.update_wrapper(converting, function)  # type: ignore[return-value]
+
+
+def _tensor_parameters(function: Any) -> tuple[list[tuple[int, str, Any, Any]], str]:
+    """Return position, name, converter and unconverted type of each, and the name of `*tensors`."""
+    converters: Any = {"Tensor": (_tensor, Node), "Sequence[Tensor]": (_sequence, ())}
+    code, annotations = function.__code__, function.__annotations__
+    tensors = [
+        (i, name, *converters[annotations[name]])
+        for i, name in enumerate(code.co_varnames[: code.co_argcount])
+        if annotations.get(name) in converters
+    ]
+    rest = (*code.co_varnames, "")[code.co_argcount + code.co_kwonlyargcount]
+    return tensors, rest if code.co_flags & 4 and "Tensor" in annotations.get(rest, "") else ""
 
 
 def _tensor(value: Any, name: str, function: str) -> Any:

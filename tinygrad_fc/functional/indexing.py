@@ -38,13 +38,13 @@ class ValuesIndices(NamedTuple):
     indices: Any
 
 
-def values_at(input: Any, settings: dict[str, Any], at: Any) -> ValuesIndices:
-    """Return the elements at the indices `at` along the axis of `settings`, and the indices."""
+def values_at(input: Any, dim: int, keepdim: bool, at: Any) -> ValuesIndices:
+    """Return the elements at the indices `at` along `dim`, and the indices."""
     if not input.ndim:
         return ValuesIndices(input, at)
-    axis = settings["axis"] % input.ndim
+    axis = dim % input.ndim
     values = i.gather(input, at, axis=axis)
-    if settings["keepdims"]:
+    if keepdim:
         return ValuesIndices(values, at)
     return ValuesIndices(values.squeeze(axis), at.squeeze(axis))
 

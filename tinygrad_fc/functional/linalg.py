@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
-from tinygrad_fc.functional.arguments import normalize_dim, reduction_axes
+from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import diag, movedim, roll
 from tinygrad_fc.graph import wrap
+from tinygrad_fc.op import as_axes
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg as l
 from tinygrad_fc.ops import reduce as r
@@ -434,7 +435,7 @@ def norm(
     """
     if ord is None:
         return vector_norm(A, 2, dim, keepdim, dtype=dtype)
-    axes = reduction_axes(dim, keepdim)["axis"]
+    axes = as_axes(dim)
     if axes is None and A.ndim > 2:
         raise ShapeError(
             f"the norm of order {ord!r} of a tensor {A.shape} needs dim, one or two axes"

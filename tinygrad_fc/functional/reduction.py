@@ -5,13 +5,12 @@ NumPy's `axis` and `keepdims` are accepted in place of `dim` and `keepdim`.
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import normalize_dim, reduction_axes
+from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, argsort, sort, values_at
 from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
@@ -20,43 +19,21 @@ from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["max", "median", "min", "quantile", "var_mean"]
 
 
-def _extreme(reduce: Any, arg_reduce: Any, elementwise: Any) -> Callable[[Any], Callable[..., Any]]:
-    """Return a decorator that makes a documented function `max` or `min`, of three ops."""
-
-    def decorate(documented: Any) -> Any:
-        def extreme(
-            input: Any,
-            dim: Any = None,
-            keepdim: bool = False,
-            *,
-            axis: Any = None,
-            keepdims: Any = None,
-        ) -> Any:
-            if dim is None and axis is None:
-                return reduce(input, None, bool(keepdims))
-            if isinstance(dim, Node | np.ndarray):
-                return elementwise(input, dim)
-            if isinstance(dim if axis is None else axis, tuple | list):
-                raise ShapeError(
-                    f"{documented.__name__} takes one dim, got {dim}: use amax or amin"
-                )
-            settings = reduction_axes(dim, keepdim, axis, keepdims)
-            indices = arg_reduce(input, settings["axis"], True)  # noqa: FBT003  keepdim
-            return values_at(input, settings, indices)
-
-        return functools.update_wrapper(extreme, documented)
-
-    return decorate
+def _extreme(input: Tensor, dim: Any, keepdim: bool, reduce: Any, index: Any, pair: Any) -> Any:
+    if dim is None:
+        return reduce(input, None, keepdim)
+    if isinstance(dim, Node | np.ndarray):
+        return pair(input, dim)
+    if isinstance(dim, tuple | list):
+        raise ShapeError(f"{reduce.name[1:]} takes one dim, got {dim}: use {reduce.name}")
+    return values_at(input, dim, keepdim, index(input, dim, True))
 
 
-@_extreme(r.amax, c.argmax, e.maximum)
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the largest element; with `dim`, the values and their indices.
 
@@ -67,9 +44,9 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).max(dim=1).indices
     tensor([1, 0])
     """
+    return _extreme(input, dim, keepdim, r.amax, c.argmax, e.maximum)
 
 
-@_extreme(r.amin, c.argmin, e.minimum)
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; with `dim`, the values and their indices. See `max`.
 
@@ -77,16 +54,10 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([[1.0, 5.0], [3.0, 4.0]]).min(dim=1).values
     tensor([1., 3.])
     """
+    return _extreme(input, dim, keepdim, r.amin, c.argmin, e.minimum)
 
 
-def median(
-    input: Tensor,
-    dim: int | None = None,
-    keepdim: bool = False,
-    *,
-    axis: int | None = None,
-    keepdims: bool | None = None,
-) -> Any:
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the median; with `dim`, the values and their indices.
 
     For an even count it is the lower of the two middle elements; it is NaN if any element is.
@@ -97,12 +68,9 @@ def median(
     >>> tg.tensor([[1.0, 5.0, 4.0, 2.0]]).median(dim=1)
     ValuesIndices(values=tensor([2.]), indices=tensor([3]))
     """
-    if dim is None and axis is None:
-        if not input.numel():
-            return input.sum() * np.nan
-        return r.median(input, None, bool(keepdims))
-    along = normalize_dim(dim if axis is None else axis, input.ndim or 1, "median")  # type: ignore[arg-type]
-    settings = reduction_axes(dim, keepdim, axis, keepdims)
+    if dim is None:
+        return r.median(input, None, keepdim) if input.numel() else input.sum() * np.nan
+    along = normalize_dim(dim, input.ndim or 1, "median")
     if not input.ndim:
         return ValuesIndices(input, c.argmax(input))
     n = input.shape[along]
@@ -114,7 +82,7 @@ def median(
         is_nan = np.isnan(input._array)
         any_nan = is_nan.any(along, keepdims=True)
         middle = np.where(any_nan, is_nan.argmax(along, keepdims=True), middle)
-    return values_at(input, settings, wrap(middle))
+    return values_at(input, along, keepdim, wrap(middle))
 
 
 def quantile(
