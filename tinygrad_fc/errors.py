@@ -37,3 +37,10 @@ class LinAlgError(np.linalg.LinAlgError, RuntimeError):
 
 class DivisionError(ZeroDivisionError, RuntimeError):
     """An integer division by 0, which has no integer result."""
+
+
+def error_class(error: Exception) -> type[Exception]:
+    """Return the class of this package for an error that Python or NumPy raised."""
+    if isinstance(error, IndexError | KeyError):  # NumPy's AxisError is one, too
+        return RangeError
+    return DtypeError if isinstance(error, TypeError | AttributeError) else ShapeError

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode, random
 from tinygrad_fc.device import refuse_dask
-from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
+from tinygrad_fc.errors import GraphError, error_class
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
 from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
@@ -79,14 +79,11 @@ def _change(
 
 def _described(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -> Exception:
     """Return an error with the method and its operands from `error` of NumPy."""
-    kind: type[Exception] = DtypeError if isinstance(error, TypeError) else ShapeError
-    if isinstance(error, IndexError):
-        kind = RangeError
     hint = ""
     if "read-only" in str(error):
         hint = ". Its memory is read-only: change a copy (x.clone())"
     values = " and ".join(f"{np.shape(a)} {getattr(a, 'dtype', '')}" for a in map(_array, operands))
-    return kind(
+    return error_class(error)(
         f"{what} cannot change a tensor {t.shape} {t.dtype} by {values or 'this'}: {error}{hint}"
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_fc import functional as f
 from tinygrad_fc.errors import DtypeError, GraphError
 from tinygrad_fc.functional.arguments import normalize_dim
-from tinygrad_fc.graph import Node, array_of, mutation_lock, record, record_change, wrap
+from tinygrad_fc.graph import Node, array_of, mutation_lock, record, record_change
 from tinygrad_fc.op import NUMPY_NAMES, no_rule_error, registry
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import reduce as r
@@ -25,8 +25,7 @@ from tinygrad_fc.ops.elementwise import clamp, multiply
 MATRIX = 2
 
 
-def _tensor(a: Any) -> Any:
-    return a if isinstance(a, Node) else wrap(np.asarray(a))
+_tensor: Any = f.creation.as_tensor
 
 
 def _reshaped(function: Any) -> Any:

@@ -34,6 +34,7 @@ from tinygrad_fc.errors import (
     NoRuleError,
     RangeError,
     ShapeError,
+    error_class,
 )
 from tinygrad_fc.graph import Node, as_array, record
 
@@ -260,12 +261,16 @@ class Op(Generic[P]):
             f"{self.name} takes {len(self.domain)} tensors or arrays{known}; got {', '.join(call)}"
         )
 
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The names of the operands: those of the signature, else those of the first rule."""
+        if len(self.names) < self.arity and isinstance(self.rules, tuple):
+            return tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
+        return self.names[: self.arity]
+
     def argument(self, i: int) -> str:
         """Return the name of argument `i` in messages, such as "argument 1 (y)"."""
-        names = self.names[: self.arity]
-        if len(names) <= i and isinstance(self.rules, tuple):
-            names = tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
-        return argument_name(i, names[i] if i < len(names) else "")
+        return argument_name(i, self.operands[i] if i < len(self.operands) else "")
 
     def values_read_by(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield (name, array) for the result and the operands whose values rule `i` reads.
@@ -317,12 +322,8 @@ class Op(Generic[P]):
         non_numeric = next(
             (i for i, a in enumerate(arrays) if not (is_numeric(a) or self._is_absent(i, a))), None
         )
-        kind: type[Exception] = DtypeError
-        if isinstance(error, IndexError | np.exceptions.AxisError):
-            kind = RangeError
-        elif isinstance(error, ValueError) and non_numeric is None:
-            kind = ShapeError
-        if non_numeric is not None and kind is DtypeError:
+        kind = error_class(error)
+        if non_numeric is not None and kind is not RangeError:
             raise self._operand_error(arrays, non_numeric, settings) from error
         devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
         reason = kind is ShapeError and not settings and _mismatch([np.shape(a) for a in arrays])

@@ -19,7 +19,7 @@ from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.pytree import flatten, mapped
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.graph import NO_GRADIENT, Node, next_seq, owner, record, state, wrap
-from tinygrad_fc.op import Op, VariadicRule, argument_name, positional, readonly
+from tinygrad_fc.op import Op, VariadicRule, positional, readonly
 from tinygrad_fc.ops.index import scatter_add
 
 if TYPE_CHECKING:
@@ -340,10 +340,10 @@ class FunctionOp(Op):
     def rules(self, _: Any) -> None:
         """Ignore the rules that `Op` sets."""
 
-    def argument(self, i: int) -> str:
-        """Return the name of argument `i` of `apply` in messages."""
-        names = positional(self.kind.forward)[0][not self.separate :]
-        return argument_name(i, names[i] if i < len(names) else "")
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The names of the arguments of `apply`."""
+        return positional(self.kind.forward)[0][not self.separate :]
 
     def values_read_by(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield the arrays that were saved."""

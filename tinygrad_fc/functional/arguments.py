@@ -8,10 +8,8 @@ from operator import index
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from tinygrad_fc.device import refuse_dask
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.errors import DtypeError, RangeError, error_class
 from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.op import rename_settings
 
@@ -44,14 +42,6 @@ def normalize_dim(dim: int, ndim: int, what: str) -> int:
             f"{ndim} dimensions"
         )
     return dim % ndim
-
-
-def unchecked_array(values: Any) -> Any:
-    """Return the array of a tensor, or `values` as an array, without the checks of `as_array`."""
-    if isinstance(values, Node):
-        return values._array
-    refuse_dask(values, "an index, target or state")
-    return np.asarray(values)
 
 
 def check_argument(condition: bool, function: str, expected: Any, **argument: Any) -> None:
@@ -95,10 +85,8 @@ def accepts_arrays(function: F) -> F:
                         args = (*args[:i], convert(args[i], name, called), *args[i + 1 :])
                 elif name in kwargs:
                     kwargs[name] = convert(kwargs[name], name, called)
-            if kwargs:
-                rename(called, kwargs, parameters)
-            if rest:
-                args = (*args[:start], *several(args[start:], rest, called))
+            if kwargs or rest:
+                args = prepared(args, kwargs)
             out = kwargs.pop("out", None)
             result = function(*args, **kwargs)
             return result if out is None else out.copy_(result)
@@ -112,10 +100,8 @@ def accepts_arrays(function: F) -> F:
 
     called, translated, runtime_error = function.__name__, _translated, RuntimeError
     foreign = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError)
-    code = function.__code__
     tensors, rest = _tensor_parameters(function)
-    start, several, rename = code.co_argcount, _tensors, rename_settings
-    parameters = code.co_varnames[: start + code.co_kwonlyargcount]
+    prepared = functools.partial(_prepared, function, rest)
     # With the globals of `function`: doctest compares them to find the functions of a module.
     converting = FunctionType(
         wrapper.__code__, function.__globals__, function.__name__, None, wrapper.__closure__
@@ -154,21 +140,25 @@ def _sequence(value: Any, name: str, function: str) -> Any:
     )
 
 
-def _tensors(values: tuple[Any, ...], name: str, function: str) -> list[Any]:
-    """Return the arguments as tensors, or the elements of a single list or tuple."""
-    single = len(values) == 1 and isinstance(values[0], tuple | list)
+def _prepared(
+    function: Any, rest: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Return `args` with tensors for `*rest`, or the elements of one list; rename `kwargs`."""
+    code, name = function.__code__, function.__name__
+    start = code.co_argcount
+    rename_settings(name, kwargs, code.co_varnames[: start + code.co_kwonlyargcount])
+    if not rest:
+        return args
+    single = len(args) == start + 1 and isinstance(args[start], tuple | list)
     convert = _sequence if single else _tensor
-    return [convert(v, name, function) for v in values]
+    return (*args[:start], *(convert(v, rest, name) for v in args[start:]))
 
 
 def _translated(function: Any, error: Exception) -> Exception:
-    kind: type[Exception] = ShapeError
-    if isinstance(error, IndexError | KeyError):
-        kind = RangeError
-    elif isinstance(error, AttributeError | TypeError):
-        kind = DtypeError
     signature = inspect.signature(function)
     plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     usage = signature.replace(parameters=plain, return_annotation=signature.empty)
     name = function.__name__
-    return kind(f"{name} cannot take these arguments: {error}. Its signature is {name}{usage}")
+    return error_class(error)(
+        f"{name} cannot take these arguments: {error}. Its signature is {name}{usage}"
+    )

@@ -41,8 +41,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
 
 
 def _is_integral(x: Any) -> bool:
-    dtype = x._array.dtype if isinstance(x, Node) else np.asarray(x).dtype
-    return bool(dtype.kind in "iub")
+    return as_array(x).dtype.kind in "iub"
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
@@ -57,8 +56,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     tensor([0., 2.])
     """
     if input is None and other is None:
-        array = condition._array if isinstance(condition, Node) else np.asarray(condition)
-        return tuple(wrap(k) for k in np.nonzero(np.atleast_1d(array)))
+        return tuple(wrap(k) for k in np.nonzero(np.atleast_1d(as_array(condition))))
     if input is None or other is None:
         raise TypeError(
             "where got two arguments; expected where(condition) or where(condition, input, other)"

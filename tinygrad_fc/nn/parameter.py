@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from tinygrad_fc.functional.arguments import unchecked_array
 from tinygrad_fc.functional.creation import empty
-from tinygrad_fc.graph import as_array, mutation_lock, record_change, wrap
+from tinygrad_fc.graph import array_of, as_array, mutation_lock, record_change, wrap
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def load_state(
         [path for path in state if path not in targets],
     )
     # Not by `as_array`, which would give numbers the default dtype: `_problems` checks the dtypes.
-    arrays = {path: unchecked_array(state[path]) for path in targets if path in state}
+    arrays = {path: np.asarray(array_of(state[path])) for path in targets if path in state}
     problems = _problems(targets, arrays, assign=assign)
     if strict:
         problems = [

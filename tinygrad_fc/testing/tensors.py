@@ -107,11 +107,7 @@ def _gradients(out: Any, args: Sequence[Any], g: Any, *, create_graph: bool = Fa
 
 def of_function(f: Any, code: str, note: str = "") -> Rule:
     """Return a function of tensors, or an op, as a rule; `code` spells it."""
-    if isinstance(f, Op):
-        parts = [f.argument(i).partition(" (")[2].rstrip(")") for i in range(len(f.domain))]
-        names = tuple(n for n in parts if n)
-    else:
-        names = argument_names(f)
+    names = f.operands if isinstance(f, Op) else argument_names(f)
     name = f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__)
     return TensorRule(name, f, f, names=names, code=f"check({code}", note=note)
 

@@ -267,8 +267,7 @@ class _Builder:
 
 def argument_name(op: Op, i: int) -> str:
     """Return the name of argument `i` of `op`."""
-    text = op.argument(i)
-    return text[text.index("(") + 1 : -1] if "(" in text else f"argument {i}"
+    return op.operands[i] if i < len(op.operands) else f"argument {i}"
 
 
 def number_text(x: Any) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import check_argument, unchecked_array
+from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.shape import permute
-from tinygrad_fc.graph import record
+from tinygrad_fc.graph import as_array, record
 from tinygrad_fc.nn.functional.loss import (
     check_prediction,
     check_shapes,
@@ -37,7 +37,7 @@ class ClassificationInputs:
         self, loss: str, input: Any, target: Any, weight: Any, ignore_index: int | None = None
     ) -> None:
         check_prediction(loss, input)
-        indices = unchecked_array(target)
+        indices = as_array(target)
         self.target_shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
         if input._array.dtype.kind != "f" and indices.dtype.kind == "f":
             raise DtypeError(
@@ -140,7 +140,7 @@ def as_matrix(x: Any) -> Any:
 
 def class_weight(loss: str, weight: Any, classes: int) -> Any:
     """Return the class weights as an array (C,)."""
-    array = unchecked_array(weight)
+    array = as_array(weight)
     if array.shape != (classes,):
         raise ShapeError(
             f"{loss}: weight has shape {array.shape}, expected one per class: ({classes},). "
@@ -195,7 +195,7 @@ def cross_entropy(
 def _soft_cross_entropy(
     input: Any, target: Any, weight: Any, reduction: str, smoothing: float
 ) -> Tensor:
-    dtype = unchecked_array(target).dtype
+    dtype = as_array(target).dtype
     if dtype.kind != "f":
         raise DtypeError(
             f"cross_entropy: target is {dtype} of the input's shape {input.shape}, expected float "
@@ -282,7 +282,7 @@ def binary_cross_entropy(
     tensor(0.6931)
     """
     check_shapes("binary_cross_entropy", input, target)
-    for name, array in (("input", input._array), ("target", unchecked_array(target))):
+    for name, array in (("input", input._array), ("target", as_array(target))):
         if not ((array >= 0) & (array <= 1)).all():
             raise ValueError(
                 f"binary_cross_entropy: {name} has a value outside [0, 1], expected "

@@ -12,11 +12,11 @@ import numpy as np
 
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import check_argument, unchecked_array
+from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.functional.linalg import einsum
 from tinygrad_fc.functional.shape import cat
-from tinygrad_fc.graph import mutation_lock, record, record_change, wrap
+from tinygrad_fc.graph import as_array, mutation_lock, record, record_change, wrap
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.ops.linalg import linear
@@ -70,7 +70,7 @@ def embedding(
     tensor([[2.],
             [2.]])
     """
-    indices = unchecked_array(input)
+    indices = as_array(input)
     _check_integers("embedding", indices)
     count = weight.shape[0]
     _check_range("embedding", indices, count, "num_embeddings")
@@ -128,7 +128,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     tensor([[0, 1],
             [1, 0]])
     """
-    indices = unchecked_array(tensor)
+    indices = as_array(tensor)
     _check_integers("one_hot", indices)
     if num_classes == -1:
         num_classes = int(indices.max(initial=-1)) + 1

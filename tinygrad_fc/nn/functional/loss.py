@@ -10,10 +10,10 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import check_argument, unchecked_array
+from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.linalg import vector_norm
-from tinygrad_fc.graph import Node, record, wrap
+from tinygrad_fc.graph import Node, as_array, record, wrap
 from tinygrad_fc.ops import elementwise, reduce
 from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import softplus
@@ -73,7 +73,7 @@ def check_shapes(loss: str, input: Any, target: Any) -> None:
 
 def check_not_nan(loss: str, target: Any) -> None:
     """Raise `ValueError` if an element of `target` is NaN, which makes every gradient NaN."""
-    missing = np.isnan(unchecked_array(target))
+    missing = np.isnan(as_array(target))
     if missing.any():
         indices = np.argwhere(missing)
         raise ValueError(
@@ -255,7 +255,7 @@ def poisson_nll_loss(
     losses = exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
         stirling = target * log(target) - target + 0.5 * log(2 * math.pi * target)
-        losses = losses + elementwise.where(unchecked_array(target) > 1, stirling, 0)
+        losses = losses + elementwise.where(as_array(target) > 1, stirling, 0)
     return reduced(losses, reduction)
 
 
@@ -293,7 +293,7 @@ def _variance(input: Tensor, var: Any) -> Tensor:
     """Return a copy of `var` that broadcasts to `input`."""
     if not isinstance(var, Node):
         var = wrap(np.full(input.shape if np.ndim(var) == 0 else np.shape(var), var, input.dtype))
-    if (unchecked_array(var) < 0).any():
+    if (as_array(var) < 0).any():
         raise ValueError(
             "gaussian_nll_loss: var has a negative element, expected at least 0. Predict log(var) "
             "and pass its exp()"
@@ -368,7 +368,7 @@ def hinge_embedding_loss(
     tensor([0.5 , 0.75])
     """
     check_shapes("hinge_embedding_loss", input, target)
-    sign = unchecked_array(target)
+    sign = as_array(target)
     losses = elementwise.where(sign != 1, elementwise.relu(margin - input), 0) + elementwise.where(
         sign != -1, input, 0
     )
@@ -422,7 +422,7 @@ def cosine_embedding_loss(
     tensor(1.)
     """
     check_shapes("cosine_embedding_loss", input1, input2)
-    sign = unchecked_array(target)
+    sign = as_array(target)
     if input1.ndim not in (1, 2) or sign.shape != input1.shape[:-1]:
         raise ShapeError(
             f"cosine_embedding_loss: the inputs have shape {input1.shape} and target "
