@@ -71,7 +71,13 @@ cosine_similarity pairwise_distance normalize"""
 TOOLS = """init.uniform_ init.normal_ init.constant_ init.zeros_ init.ones_ init.eye_
 init.xavier_uniform_ init.xavier_normal_ init.kaiming_uniform_ init.kaiming_normal_
 init.orthogonal_ init.trunc_normal_ init.calculate_gain utils.clip_grad_norm_
-utils.clip_grad_value_ utils.parameters_to_vector utils.vector_to_parameters"""
+utils.clip_grad_value_ utils.parameters_to_vector utils.vector_to_parameters
+utils.weight_norm utils.remove_weight_norm utils.spectral_norm utils.remove_spectral_norm
+utils.parametrizations.weight_norm utils.parametrizations.spectral_norm
+utils.parametrizations.orthogonal utils.parametrize.register_parametrization
+utils.parametrize.remove_parametrizations utils.parametrize.is_parametrized
+utils.prune.l1_unstructured utils.prune.random_unstructured utils.prune.custom_from_mask
+utils.prune.remove utils.prune.is_pruned"""
 OPTIMIZERS = """SGD Adam AdamW RMSprop Adagrad Adadelta Adamax NAdam RAdam Rprop ASGD LBFGS"""
 SCHEDULES = """StepLR MultiStepLR ExponentialLR CosineAnnealingLR LambdaLR LinearLR OneCycleLR
 ReduceLROnPlateau SequentialLR ConstantLR PolynomialLR MultiplicativeLR

@@ -92,3 +92,72 @@ def test_names():
     for name in dir(utils):
         if name.endswith(("_", "norm", "vector", "parameters")) and not name.startswith("_"):
             assert hasattr(torch.nn.utils, name)
+
+
+# Parametrizations and pruning: the same weights after the same steps
+
+
+def reparametrized(library: Any, change: Any, weight: Any) -> Any:
+    rows, columns = weight.shape
+    layer = library.nn.Linear(columns, rows, dtype=library.float64)
+    with library.no_grad():
+        layer.weight.copy_(library.tensor(weight))
+        layer.bias.copy_(library.linspace(-1, 2, rows, dtype=library.float64))
+    change(library.nn.utils, layer)
+    optimizer = library.optim.SGD(layer.parameters(), lr=0.1)
+    x = library.linspace(-2, 1, 4 * columns, dtype=library.float64).reshape(4, columns)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (layer(x).sin() ** 2).mean().backward()
+        optimizer.step()
+    layer(x)  # PyTorch's hooks compute the weight in a call
+    return {"weight": layer.weight, "bias": layer.bias, **layer.state_dict()}
+
+
+SQUARE = np.array([[3.0, 1.0, 0.5], [-1.25, 2.0, 0.25], [0.75, 0.125, -1.5]])
+ORTHOGONAL = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 3)))[0]
+CHANGES: dict[str, Any] = {
+    "weight_norm": lambda u, m: u.parametrizations.weight_norm(m),
+    "weight_norm of columns": lambda u, m: u.parametrizations.weight_norm(m, "weight", 1),
+    "weight_norm of all": lambda u, m: u.parametrizations.weight_norm(m, dim=None),
+    "older weight_norm": lambda u, m: u.weight_norm(m),
+    "removed weight_norm": lambda u, m: u.remove_weight_norm(u.weight_norm(m)),
+    "matrix_exp": lambda u, m: u.parametrizations.orthogonal(m, orthogonal_map="matrix_exp"),
+    "cayley": lambda u, m: u.parametrizations.orthogonal(m, orthogonal_map="cayley"),
+    "householder": lambda u, m: u.parametrizations.orthogonal(m, orthogonal_map="householder"),
+    "default": lambda u, m: u.parametrizations.orthogonal(m),
+    "l1": lambda u, m: u.prune.l1_unstructured(m, "weight", 0.4),
+    "l1 twice": lambda u, m: u.prune.l1_unstructured(
+        u.prune.l1_unstructured(m, "weight", 3), "weight", 0.5
+    ),
+    "removed pruning": lambda u, m: u.prune.remove(u.prune.l1_unstructured(m, "bias", 1), "bias"),
+    "mask": lambda u, m: u.prune.custom_from_mask(m, "bias", m.bias > 0),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize("what", CHANGES)
+def test_reparametrized_layers_train_alike(what: str) -> None:
+    import torch.nn.utils.prune  # noqa: PLC0415
+
+    for weight in (SQUARE, ORTHOGONAL, ORTHOGONAL.T):
+        if weight is not SQUARE and what in ("matrix_exp", "cayley"):
+            continue
+        ours, theirs = (reparametrized(lib, CHANGES[what], weight) for lib in (tg, torch))
+        assert sorted(ours) == sorted(theirs)
+        for name, value in theirs.items():
+            # PyTorch completes a matrix by random columns.
+            if weight is SQUARE or not name.endswith(("base", ".original")):
+                np.testing.assert_allclose(
+                    ours[name].detach().numpy(), value.detach().numpy(), atol=1e-12
+                )
+
+
+def test_spectral_norm_converges_to_the_same_weight() -> None:
+    def change(utils: Any, layer: Any) -> None:
+        utils.parametrizations.spectral_norm(layer, n_power_iterations=300)
+
+    ours, theirs = (reparametrized(lib, change, SQUARE) for lib in (tg, torch))
+    assert sorted(ours) == sorted(theirs)
+    for name in ("weight", "bias", "parametrizations.weight.original"):
+        np.testing.assert_allclose(ours[name].detach(), theirs[name].detach(), atol=1e-10)

@@ -1,10 +1,11 @@
-"""Norms, gradient clipping, and conversion of parameters to and from a vector."""
+"""Norms, gradient clipping, parameters as a vector, parametrizations and pruning."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +19,25 @@ from tinygrad_fc.legacy import old_name
 from tinygrad_fc.nn.parameter import refuse_module
 from tinygrad_fc.tensor import Tensor
 
+if TYPE_CHECKING:
+    from tinygrad_fc.nn.utils import parametrizations as parametrizations
+    from tinygrad_fc.nn.utils import parametrize as parametrize
+    from tinygrad_fc.nn.utils import prune as prune
+
 Tensors = Tensor | Iterable[Tensor]
+
+
+# Imported on first use, since most training needs none of these.
+_OLDER = {"weight_norm": "older_weight_norm", "spectral_norm": "spectral_norm"}
+_OLDER |= {name: name for name in ("remove_spectral_norm", "remove_weight_norm")}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("parametrizations", "parametrize", "prune"):
+        return import_module(f"{__name__}.{name}")
+    if name not in _OLDER:
+        return old_name(globals(), name)
+    return getattr(import_module(f"{__name__}.parametrizations"), _OLDER[name])
 
 
 def get_total_norm(
@@ -212,7 +231,3 @@ def _gradients(parameters: Tensors, function: str) -> list[Tensor]:
 def _limit(name: str, value: float) -> float:
     check_argument(float(value) >= 0, "clip_grad", "at least 0", **{name: value})
     return float(value)
-
-
-def __getattr__(name: str) -> Any:
-    return old_name(globals(), name)

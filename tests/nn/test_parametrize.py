@@ -1,0 +1,208 @@
+"""Parametrized, normalised, orthogonal and pruned weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from drawing import arrays, close
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+from tinygrad_fc.nn.utils import parametrizations, parametrize, prune
+
+matrices = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
+    lambda shape: arrays(shape, low=0.1)
+)
+
+
+class Symmetric(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.triu() + x.triu(1).T
+
+    def right_inverse(self, a: Any) -> Any:
+        return a.triu()
+
+
+class RankOne(nn.Module):
+    def forward(self, u: Any, v: Any) -> Any:
+        return tg.outer(u, v)
+
+    def right_inverse(self, matrix: Any) -> Any:
+        return matrix[:, 0], matrix[0] / matrix[0, 0]
+
+
+class Exp(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.exp()
+
+
+def layer(weight: Any) -> Any:
+    module = nn.Linear(weight.shape[1], weight.shape[0])
+    module.weight.data = tg.tensor(weight)
+    return module
+
+
+def trained(module: Any, steps: int = 3) -> Any:
+    optimizer = tg.optim.SGD(module.parameters(), lr=0.1)
+    x = tg.tensor(np.random.default_rng(0).normal(size=(5, module.in_features)))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (module(x).sin() ** 2).mean().backward()
+        optimizer.step()
+    return module
+
+
+def test_a_parametrized_tensor_is_computed_assigned_and_removed() -> None:
+    module, weight = layer(np.arange(9.0).reshape(3, 3)), tg.tensor(np.arange(9.0).reshape(3, 3))
+    original = module.weight
+    assert parametrize.register_parametrization(module, "weight", Symmetric()) is module
+    assert isinstance(module, nn.Linear)
+    assert repr(module).startswith("ParametrizedLinear(")
+    assert parametrize.type_before_parametrizations(module) is nn.Linear
+    assert module.parametrizations.weight.original is original
+    assert [name for name, _ in module.named_parameters()] == [
+        "bias",
+        "parametrizations.weight.original",
+    ]
+    close(module.weight.detach().numpy(), (weight.triu() + weight.triu(1).T).numpy())
+    symmetric = weight + weight.T
+    module.weight = symmetric
+    close(module.weight.detach().numpy(), symmetric.numpy())
+    other = copy.deepcopy(module)
+    state = other.state_dict()
+    parametrize.register_parametrization(module, "weight", Exp())
+    close(module.weight.detach().numpy(), symmetric.exp().numpy())
+    with pytest.raises(AttributeError, match="right_inverse"):
+        module.weight = symmetric
+    parametrize.register_parametrization(module, "bias", Exp())
+    parametrize.remove_parametrizations(module, "weight")
+    assert parametrize.is_parametrized(module, "bias")
+    assert not parametrize.is_parametrized(module, "weight")
+    close(module.weight.detach().numpy(), symmetric.exp().numpy())
+    parametrize.remove_parametrizations(module, "bias", leave_parametrized=False)
+    assert type(module) is nn.Linear
+    assert sorted(module.state_dict()) == ["bias", "weight"]
+    assert parametrize.is_parametrized(other)  # a copy has its own
+    assert list(other.state_dict()) == list(state)
+    close(trained(other).weight.detach().numpy(), other.weight.T.detach().numpy())
+
+
+def test_a_tensor_of_several_originals() -> None:
+    module = parametrize.register_parametrization(
+        layer(np.outer([1.0, 2.0], [3.0, 4.0, 5.0])), "weight", RankOne()
+    )
+    names = ["parametrizations.weight.original0", "parametrizations.weight.original1"]
+    assert [name for name, _ in module.named_parameters()][1:] == names
+    assert np.linalg.matrix_rank(trained(module).weight.detach().numpy()) == 1
+
+
+@given(matrices, st.sampled_from([0, 1, None]))
+@settings(max_examples=20)
+def test_weight_norm_has_the_weight_and_its_norms(weight: Any, dim: int | None) -> None:
+    axis = None if dim is None else 1 - dim
+    norms = np.linalg.norm(weight, axis=axis, keepdims=dim is not None)
+    for make, names in (
+        (parametrizations.weight_norm, ("parametrizations.weight.original0",)),
+        (nn.utils.weight_norm, ("weight_g",)),
+    ):
+        module = make(layer(weight), dim=dim)
+        close(module.weight.detach().numpy(), weight, tolerance=1e-12)
+        close(module.state_dict()[names[0]].numpy(), norms, tolerance=1e-12)
+        v = list(module.parameters())[-1]
+        v.data = 3 * v.data  # the direction alone counts
+        close(module.weight.detach().numpy(), weight, tolerance=1e-12)
+    expected = trained(module).weight.detach().numpy()
+    plain = nn.utils.remove_weight_norm(module)
+    assert type(plain) is nn.Linear
+    assert isinstance(plain.weight, nn.Parameter)
+    close(plain.weight.detach().numpy(), expected)
+    assert [name for name, _ in plain.named_parameters()] == ["bias", "weight"]
+
+
+@given(matrices)
+@settings(max_examples=10)
+def test_spectral_norm_is_one(weight: Any) -> None:
+    module = parametrizations.spectral_norm(layer(weight), n_power_iterations=300)
+    module(tg.zeros(1, weight.shape[1]))
+    module.eval()
+    before = module.weight
+    assert before.tolist() == module.weight.tolist()  # no iteration in evaluation mode
+    assert abs(np.linalg.svd(before.detach().numpy())[1][0] - 1) < 1e-3
+    assert parametrize.is_parametrized(nn.utils.spectral_norm(layer(weight)))
+    plain = nn.utils.remove_spectral_norm(module)
+    close(plain.weight.detach().numpy(), before.detach().numpy())
+
+
+@pytest.mark.parametrize("orthogonal_map", [None, "matrix_exp", "cayley", "householder"])
+@given(matrices)
+@settings(max_examples=10)
+def test_orthogonal_weights_stay_orthogonal(orthogonal_map: Any, weight: Any) -> None:
+    module = parametrizations.orthogonal(layer(weight), orthogonal_map=orthogonal_map)
+    for _ in range(2):
+        w = module.weight.detach().numpy()
+        gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+        close(gram, np.eye(min(w.shape)), tolerance=1e-11)
+        trained(module)
+    assert w.tolist() != module.weight.tolist() or w.size == 1 or min(w.shape) == w.shape[0] == 1
+    q = np.linalg.qr(
+        np.random.default_rng(0).normal(
+            size=w.shape[::-1] if gram.shape[0] < w.shape[1] else w.shape
+        )
+    )[0]
+    target = q if q.shape == w.shape else q.T
+    module.weight = tg.tensor(target)
+    close(module.weight.detach().numpy(), target, tolerance=1e-11)
+
+
+@given(matrices, st.floats(0, 1), st.floats(0, 1))
+@settings(max_examples=20)
+def test_pruning_sets_the_least_weights_to_zero(weight: Any, share: float, again: float) -> None:
+    for step in (prune.l1_unstructured, prune.random_unstructured):
+        module = layer(weight)
+        step(module, "weight", share)
+        count = round(share * weight.size)
+        kept = module.weight_mask.numpy()
+        assert (kept == 0).sum() == count
+        close(module.weight.detach().numpy(), kept * weight)
+        if step is prune.l1_unstructured and 0 < count < weight.size:
+            assert abs(weight[kept == 0]).max() <= abs(weight[kept == 1]).min()
+        step(module, "weight", again)
+        count += round(again * (weight.size - count))
+        mask = module.weight_mask.numpy()
+        assert (mask == 0).sum() == count
+        assert (mask <= kept).all()
+        trained(module)
+        assert (module.weight.detach().numpy()[mask == 0] == 0).all()
+        assert sorted(module.state_dict()) == ["bias", "weight_mask", "weight_orig"]
+        assert prune.is_pruned(nn.Sequential(module))
+        value = module.weight.tolist()
+        assert prune.remove(module, "weight").weight.tolist() == value
+        assert type(module) is nn.Linear
+        assert not prune.is_pruned(module)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda m: parametrize.register_parametrization(m, "no", Exp()), "name of a parameter"),
+        (lambda m: parametrize.remove_parametrizations(m, "weight"), "a parametrized tensor"),
+        (lambda m: parametrizations.orthogonal(m, "bias"), "the name of a matrix"),
+        (lambda m: parametrizations.orthogonal(m, orthogonal_map="qr"), "one of matrix_exp"),
+        (lambda m: parametrizations.orthogonal(m, use_trivialization=False), "expected True"),
+        (lambda m: parametrizations.spectral_norm(m, n_power_iterations=0), "at least 1"),
+        (lambda m: prune.l1_unstructured(m, "weight", 1.5), "a share in"),
+        (lambda m: prune.random_unstructured(m, "weight", 100), "number of elements"),
+        (lambda m: prune.remove(m, "weight"), "a pruned parameter"),
+    ],
+)
+def test_errors(call: Any, text: str) -> None:
+    module = layer(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=text):
+        call(module)
+    assert type(module) is nn.Linear
+    assert [name for name, _ in module.named_parameters()] == ["weight", "bias"]
