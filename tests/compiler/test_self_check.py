@@ -151,9 +151,9 @@ def in_random_numbers(x: Any) -> Any:
 
 WRONG: dict[Any, str] = {
     in_the_result: r"its result\[1\] is 2.0 by the program, but 6.0",
-    in_a_dict: r"its result\['b'\]\[1\]\[1\] is 2.0 by the program, but 6.0",
-    in_a_number: r"its result\[1\] is 1.0 by the program, but 3.0",
-    in_the_length: "its result is",
+    in_a_dict: r"item 2 of its result\[1\] is 2.0 by the program, but 6.0",
+    in_a_number: r"item 1 of its result is 1.0 by the program, but 3.0",
+    in_the_length: "the structure of its result is",
     in_the_shape: r"its result is float64\[2\] by the program, but float64\[6\]",
     in_a_gradient: r"w_grad\[1\] is 2.0 by the program, but 6.0",
     in_no_gradient: r"w_grad is .* by the program, but None",

@@ -11,7 +11,7 @@ import sys
 import threading
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,8 +34,7 @@ _ADVICE = (
     "changes often. The state is that of the function"
 )
 
-_RANDOM, _TENSORS = "the state of a random generator", ("tensor", "argument")
-
+_RANDOM = "the state of a random generator"
 _COPIED = 2**26
 """Bytes up to which an input is copied that the program does not change, but the function may."""
 _CALLS = str(Path(__file__).with_name("compiled.py"))
@@ -47,16 +46,6 @@ def checking_calls() -> Iterator[int]:
     It is made of C iterators alone, since all calls advance it, of several threads too.
     """
     return chain((0,), *(chain((2**k,), repeat(0, 2**k - 1)) for k in range(1, 63)))
-
-
-class _Pair(NamedTuple):
-    """A value of the program beside that of the function."""
-
-    name: str
-    program: Any
-    function: Any
-    scale: float = 0.0
-    """The size of what it was computed from, where that is larger than the value itself."""
 
 
 def check(
@@ -79,17 +68,16 @@ def check(
         outputs = _silent.call(call.numpy_kernel, *copies) or ()
     except GuardFailed:
         return None
-    with np.errstate(all="ignore"):
-        result = step.run_function(args, kwargs)
     leaves: list[Any] = []
     flatten((args, kwargs), leaves)
-    for pair in _pairs(call, leaves, inputs, copies, outputs, result):
-        difference = _difference(pair)
-        if difference is None:
-            continue
-        if pair.name is _RANDOM and threading.active_count() > 1:
-            break  # another thread may have drawn meanwhile
-        raise CompileError(f"{where}: {difference}. {_ADVICE}")
+    with np.errstate(all="ignore"):
+        result = step.run_function(args, kwargs)
+        pairs = _pairs(call, leaves, inputs, copies, outputs, result)
+        differences = ((name, _difference(*values)) for name, *values in pairs)
+        name, difference = next((pair for pair in differences if pair[1]), ("", ""))
+    # another thread may have drawn meanwhile
+    if difference and (name is not _RANDOM or threading.active_count() == 1):
+        raise CompileError(f"{where}: {name}{difference}. {_ADVICE}")
     return outputs
 
 
@@ -115,17 +103,18 @@ def _aliases(program: Any, inputs: Any, changed: set[int]) -> str:
 
 
 def _copied(x: Any) -> Any:
-    """Return a copy of an array with its strides and alignment, by which BLAS rounds."""
-    if isinstance(x, int | float):
-        return x
-    if not isinstance(x, np.ndarray):
+    """Return a copy of an input, with strides and alignment of the array, by which BLAS rounds."""
+    if isinstance(x, np.random.Generator):
         bits = type(x.bit_generator)()
         bits.state = x.bit_generator.state
         return np.random.Generator(bits)
+    if not isinstance(x, np.ndarray):
+        return x
     first, last = np.lib.array_utils.byte_bounds(x)
+    if last - first > 4 * x.nbytes:  # such as a column of a data set
+        return x.copy()
     memory = np.empty(last - first + 64, np.uint8)
-    offset = (first - memory.ctypes.data) % 64
-    start = x.ctypes.data - first + offset
+    start = x.ctypes.data - first + (first - memory.ctypes.data) % 64
     copy: Any = np.ndarray(x.shape, x.dtype, memory, start, x.strides)
     copy[...] = x
     return copy
@@ -133,83 +122,63 @@ def _copied(x: Any) -> Any:
 
 def _pairs(
     call: Executable, leaves: Any, inputs: Any, copies: Any, outputs: Any, result: Any
-) -> Iterator[_Pair]:
-    """Yield what both have drawn, returned, and written into gradients and arrays."""
+) -> Iterator[tuple[Any, ...]]:
+    """Yield names of what both have drawn, returned and written, with the values of both.
+
+    A gradient may be mere rounding, so that of all of them the largest element is a fourth item.
+    """
     program, traced = call.program, call.traced
+    numbered = list(zip(program.inputs, inputs, copies, strict=True))
+    for value, x, copy in numbered:
+        if value.source.kind == "generator":
+            yield _RANDOM, repr(copy.bit_generator.state), repr(x.bit_generator.state)
+    expected: list[Any] = []
+    actual: list[Any] = []
+    yield "the structure of its result", flatten(traced.result, expected), flatten(result, actual)
+    for k, (leaf, x) in enumerate(zip(expected, actual, strict=True)):
+        if not isinstance(leaf, Source):
+            name = f"item {k} of its result" if k else "its result"
+            yield name, outputs[leaf.number] if isinstance(leaf, Output) else leaf, array_of(x)
 
     def tensor(source: Source) -> Any:
         return leaves[source.subject] if source.kind == "argument" else source.subject
 
-    numbered = list(zip(program.inputs, inputs, copies, strict=True))
-    for value, x, copy in numbered:
-        if value.source.kind == "generator":
-            by_program, by_function = (repr(g.bit_generator.state) for g in (copy, x))
-            yield _Pair(_RANDOM, by_program, by_function)
-    yield from _results("its result", traced.result, result, outputs)
-    gradients = [
-        _Pair(
-            _gradient_name(program, source, k),
-            None if k is None else outputs[k],
-            None if (grad := tensor(source)._grad) is None else grad._array,
-        )
-        for source, k in traced.gradients
-    ]
-    largest = max((_largest(p.function) for p in gradients if p.function is not None), default=0)
-    yield from (p._replace(scale=largest) for p in gradients)
+    names = {value.source: program.names.get(id(value)) for value in program.inputs}
+    gradients = [(source, k, tensor(source)._grad) for source, k in traced.gradients]
+    largest = max((_largest(g._array) for _, _, g in gradients if g is not None), default=0)
+    for source, output, g in gradients:
+        name = f"the gradient of {names.get(source) or 'a tensor'}"
+        if output is not None:
+            name = program.names.get(id(program.outputs[output]), name)
+        by_program = None if output is None else outputs[output]
+        yield name, by_program, g if g is None else g._array, largest
     for value, x, copy in numbered:
         if isinstance(x, np.ndarray):
-            now = array_of(tensor(value.source)) if value.source.kind in _TENSORS else x
-            yield _Pair(program.names.get(id(value), "an array"), copy, now)
+            is_tensor = value.source.kind in ("tensor", "argument")
+            now = array_of(tensor(value.source)) if is_tensor else x
+            yield program.names.get(id(value), "an array"), copy, now
 
 
-def _gradient_name(program: Any, source: Source, output: int | None) -> str:
-    if output is not None and id(program.outputs[output]) in program.names:
-        return str(program.names[id(program.outputs[output])])
-    names = (program.names.get(id(v)) for v in program.inputs if v.source is source)
-    return f"the gradient of {next(filter(None, names), 'a tensor')}"
-
-
-def _results(name: str, tree: Any, result: Any, outputs: Any) -> Iterator[_Pair]:
-    if isinstance(tree, Output):
-        yield _Pair(name, outputs[tree.number], array_of(result))
-    elif isinstance(tree, tuple | list | dict):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        if type(tree) is not type(result) or len(tree) != len(result):
-            yield _Pair(name, tree, result)
-        elif isinstance(tree, dict) and list(tree) != list(result):
-            yield _Pair(f"the keys of {name}", list(tree), list(result))
-        else:
-            for key, part in items:
-                yield from _results(f"{name}[{key!r}]", part, result[key], outputs)
-    elif not isinstance(tree, Source):
-        yield _Pair(name, tree, result)
-
-
-def _difference(pair: _Pair) -> str | None:
-    """Return what differs between two values by more than rounding."""
-    name, a, b, scale = pair
+def _difference(a: Any, b: Any, scale: float = 0.0) -> str:
+    """Return where the value of the program and that of the function differ beyond rounding."""
     if a is b or same(a, b):
-        return None
+        return ""
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
-        return None if _equal(a, b) else f"{name} is {a!r:.60} by the program, but {b!r:.60}"
+        return "" if _equal(a, b) else f" is {a!r:.60} by the program, but {b!r:.60}"
     if (a.shape, a.dtype) != (b.shape, b.dtype):
-        return f"{name} is {a.dtype}{list(a.shape)} by the program, but {b.dtype}{list(b.shape)}"
-    equal = (a == b) | (np.isnan(a) & np.isnan(b))
-    if equal.all():
-        return None
-    error = np.where(equal, 0, np.abs(a.astype(_wide(a)) - b.astype(_wide(b))))
-    bound = 0.0
+        return f" is {a.dtype}{list(a.shape)} by the program, but {b.dtype}{list(b.shape)}"
+    if np.array_equal(a, b):
+        return ""
+    error, bound = np.asarray(a != b, float), 0.0
     if a.dtype.kind in "fc":
+        equal = (a == b) | (np.isnan(a) & np.isnan(b))
+        error = np.where(equal, 0, np.nan_to_num(np.abs(a - b), nan=np.inf))
         bound = np.sqrt(np.finfo(a.dtype).eps) * max(_largest(b), scale)
-    if (error <= bound).all():
-        return None
-    at = np.unravel_index(np.argmax(np.where(error <= bound, -1, error)), a.shape)
+    at = np.unravel_index(np.argmax(error), a.shape)
+    if error[at] <= bound:
+        return ""
     index = f"[{', '.join(map(str, at))}]" if at else ""
-    return f"{name}{index} is {a[at]!s} by the program, but {b[at]!s}"
-
-
-def _wide(a: Any) -> Any:
-    return np.result_type(a.dtype, np.float64)
+    return f"{index} is {a[at]} by the program, but {b[at]}"
 
 
 def _largest(array: Any) -> float:
@@ -218,6 +187,6 @@ def _largest(array: Any) -> float:
 
 def _equal(a: Any, b: Any) -> bool:
     try:
-        return bool(a == b)
+        return bool(a == b or (a != a and b != b))  # noqa: PLR0124  NaN
     except Exception:  # noqa: BLE001  of a user's class
         return False
