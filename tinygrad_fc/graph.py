@@ -59,7 +59,7 @@ class Node:
 
     __slots__ = (
         *("__weakref__", "_args", "_array", "_grad", "_op", "_parents", "_requires_grad", "_seq"),
-        *("_settings", "_hooks"),
+        *("_before", "_settings", "_hooks"),
     )
 
     _array: Any
@@ -71,6 +71,7 @@ class Node:
     _settings: dict[str, Any]  # keyword arguments of the call, never differentiated
     _seq: int  # sequence number of the call, or of the creation of a leaf; 0 if not recorded
     _hooks: GradientHooks | None  # for the few tensors with hooks or `retain_grad`
+    _before: Any  # its state before the last recorded assignment to its memory; unset without one
 
 
 class GradientHooks:
@@ -90,7 +91,11 @@ class state:  # noqa: N801  a namespace of the process
     last_backward = 0  # for autograd.explain, which says why a `.grad` is None
     changes: dict[int, int] = {}  # noqa: RUF012  last change by id of `owner(array)`
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
+    assigned: dict[int, int] = {}  # noqa: RUF012  last recorded assignment, as `changes`
     tensor_class: type[Any] = Node  # tensor.py sets it to Tensor
+
+
+_assigned = state.assigned
 
 
 # Recording
@@ -105,6 +110,8 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     arrays: list[Any] = []
     parents: list[Any] = []
     tracked = False
+    if _assigned:
+        follow_assignments(args)
     for a in args:
         if isinstance(a, Node):
             arrays.append(a._array)
@@ -252,6 +259,7 @@ def _remove_entries(key: int, _: Any, state: Any = state) -> None:  # globals ma
     """Remove the entries of a freed owner; the callback of its weak reference."""
     state.owners.pop(key, None)
     state.changes.pop(key, None)
+    state.assigned.pop(key, None)
 
 
 def _discount_own_change(out: Any, arrays: Sequence[Any], seq: int) -> None:
@@ -272,6 +280,8 @@ def _check_unchanged(node: Any) -> None:
     for i, a in enumerate(node._parents):
         if a is None:
             continue
+        if a._seq > node._seq:
+            a = node._parents[i] = _version(a, node._seq)  # noqa: PLW2901
         old, new = node._args[i], a._array
         if (old.shape, old.dtype) != (new.shape, new.dtype):
             raise GraphError(
@@ -287,6 +297,68 @@ def _check_unchanged(node: Any) -> None:
                     "(`x = x + 1` for `x += 1` or `x.add_(1)`), change a copy "
                     "(`x.clone()`), or call backward() before the change."
                 )
+
+
+# Recorded assignments: `x[i] = y` makes `x` a result of `index_put`, in the same memory.
+#
+# Calls before the assignment refer to the same object; its earlier state is that with the largest
+# sequence number below theirs. A view made before gets its values from the memory, and its graph
+# anew, as the same op of its base, where it is next used.
+
+
+def copy_node(t: Any) -> Any:
+    """Return a tensor with the array and the autograd metadata of `t`."""
+    copy: Any = _new(state.tensor_class)
+    for name in ("_array", "_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
+        setattr(copy, name, getattr(t, name))
+    copy._grad, copy._hooks = None, t._hooks
+    return copy
+
+
+def keep_state(t: Any) -> Any:
+    """Return a copy of `t` for earlier calls, before it becomes another result.
+
+    Hooks that are functions stay with that copy, `retain_grad` with `t`, as in PyTorch.
+    """
+    before = copy_node(t)
+    if hasattr(t, "_before"):
+        before._before = t._before
+    if t._hooks is not None:
+        t._hooks = GradientHooks()
+        t._hooks.retain, before._hooks.retain = before._hooks.retain, False
+    t._before = before
+    return before
+
+
+def _version(t: Any, seq: int) -> Any:
+    """Return the state of `t` that a call with sequence number `seq` read."""
+    while t is not None and t._seq > seq and hasattr(t, "_before"):
+        t = t._before
+    return t
+
+
+def follow_assignments(values: Iterable[Any]) -> None:
+    """Renew the graph of those tensors that are views of memory with a later assignment."""
+    for t in values:
+        if isinstance(t, Node) and t._requires_grad and t._op is not None:
+            key = id(owner(t._array))
+            if _assigned.get(key, 0) > t._seq:
+                _renew(t, key)
+
+
+def _renew(view: Any, key: int) -> None:
+    if view._parents is None:
+        raise _freed_graph_error(view)
+    base = view._parents[0]
+    if base is None or id(owner(base._array)) != key:
+        raise GraphError(
+            f"the result of {view._op.name} shares memory with a tensor to whose elements a "
+            "recorded value was assigned since, and is no view of it. Use a copy (x.clone())"
+        )
+    follow_assignments((base,))
+    keep_state(view)
+    view._parents = [base, *view._parents[1:]]
+    view._seq = next_seq()
 
 
 # The backward pass
@@ -309,6 +381,8 @@ def backward(
     records the backward pass. `require_all` raises for an input that is not reached. If an error is
     raised, the graph is not freed.
     """
+    if _assigned:
+        follow_assignments((*roots, *(inputs or ())))
     before = state.last_change
     wanted = needed = None
     if inputs is not None:
@@ -374,6 +448,8 @@ def _ids_between(roots: Sequence[Any], wanted: set[int]) -> set[int]:
             seen.add(id(node))
             if node._parents is not None:
                 nodes.append(node)
+                if state.last_change > node._seq:
+                    node._parents[:] = [_version(a, node._seq) for a in node._parents]
                 reached += node._parents
             elif node._op is not None and id(node) not in wanted:
                 raise _freed_graph_error(node)
@@ -393,7 +469,7 @@ class _Pass:
         self.wanted = wanted  # ids of the inputs; None: all leaves reached
         self.needed = needed  # ids of the tensors on a path to an input; None: all
         self.pending: dict[int, Any] = {}  # the gradient so far, by id of the tensor
-        self.queue: list[tuple[int, Any]] = []
+        self.queue: list[tuple[int, int, Any]] = []  # the ids decide between states of a tensor
         self.leaves: list[Any] = []
         self.visited: list[Any] = []
         self.gradients: list[list[Any]] = []
@@ -409,7 +485,7 @@ class _Pass:
         if a._op is None:
             self.leaves.append(a)
         else:
-            heappush(self.queue, (-a._seq, a))
+            heappush(self.queue, (-a._seq, key, a))
 
     def run(self, *, create_graph: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
         """Visit all nodes, filling `gradients` and `visited`."""
@@ -417,7 +493,7 @@ class _Pass:
         visited, has_inputs = self.visited.append, self.wanted is not None
         detect_anomaly, last_change = _flags() & _DETECT_ANOMALY, state.last_change
         while queue:
-            node = heappop(queue)[1]
+            node = heappop(queue)[2]
             g = pending.pop(id(node))
             op, out, parents, args = node._op, node._array, node._parents, node._args
             settings = node._settings
@@ -440,7 +516,10 @@ class _Pass:
                 # A `Chain`, such as linear and sigmoid in one node: first the rule of the outer
                 # op, then those of the inner op, which are `op.rules` and must not read `out`.
                 g = op.outer.rules[0](g, out, None)
-            for a, rule, array in zip(parents, op.rules, args):  # noqa: B905  endless for a VariadicRule
+            rules = op.rules
+            if rules.__class__ is not tuple and not rules.reads_arguments:
+                values = ()
+            for a, rule, array in zip(parents, rules, args):  # noqa: B905  endless for a VariadicRule
                 if a is None or (needed is not None and id(a) not in needed):
                     continue
                 gradient = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
@@ -462,7 +541,7 @@ class _Pass:
                     if a._op is None:
                         leaves.append(a)
                     else:
-                        heappush(queue, (-a._seq, a))
+                        heappush(queue, (-a._seq, key, a))
         for a in leaves:
             if a._hooks is None and not has_inputs:
                 self.gradients.append([a, pending.pop(id(a))])

@@ -6,21 +6,21 @@ old values, its backward pass raises.
 
 from __future__ import annotations
 
-from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc import grad_mode, random
+from tinygrad_fc.assignment import assign_elements, record_assignment
 from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import GraphError, error_class
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
-from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
+from tinygrad_fc.graph import Node, mutation_lock, record, record_change
 from tinygrad_fc.legacy import OldMethods, factor_first
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index, linalg, special
+from tinygrad_fc.ops import linalg, special
 from tinygrad_fc.ops import reduce as r
 
 if TYPE_CHECKING:
@@ -137,77 +137,23 @@ def _operator(op: Any, symbol: str) -> Any:
     return operator
 
 
-def assign(self: Any, at: Any, value: Any) -> None:
-    """Assign `value` to the elements `at`; record that if gradients flow through them."""
+def assign(t: Any, steps: tuple[Any, ...], value: Any) -> None:
+    """Assign `value` to the elements at the indices `steps`, one applied to the result of another.
+
+    This is recorded if gradients flow through it.
+    """
     array = _array(value)
-    if self._array.dtype.kind != "f":
+    if t._array.dtype.kind != "f":
         value = array  # integers and booleans have no gradient
-    if _tracked(self, value) and not (self._requires_grad and self.is_leaf):
-        _record_assignment(self, at, value)
+    if _tracked(t, value) and not (t._requires_grad and t.is_leaf):
+        try:
+            record_assignment(t, steps, value)
+        except GraphError:
+            raise
+        except (ValueError, TypeError, IndexError) as error:
+            raise _described(t, "x[...] = y", (value,), error) from error
         return
-
-    def change(a: Any) -> None:
-        a[at] = array
-
-    _change(self, "x[...] = y", change, value)
-
-
-_owned = wrap(np.zeros(1))
-_OWNED_REFCOUNT = getrefcount(_owned._array)  # of an array that only one tensor refers to
-
-
-def _copy_metadata(source: Any, target: Any) -> None:
-    for name in ("_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
-        setattr(target, name, getattr(source, name))
-
-
-def _uses_by(value: Any, t: Any) -> tuple[int, list[list[Any]]]:
-    """Return how the graph of `value` uses `t`: its references to the array, and lists of parents.
-
-    Views of the array in this graph count too; they have the old values after the assignment.
-    """
-    array, count, uses = t._array, 0, []
-    views, seen = set[int](), set[int]()
-    nodes: Any = [value] if isinstance(value, Node) else []
-    for node in nodes:
-        arrays = (node._array, *(node._args or ()))
-        views.update(id(a) for a in arrays if getattr(a, "base", None) is array)
-        if node._parents is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        count += sum(a is array for a in node._args)
-        if any(p is t for p in node._parents):
-            uses.append(node._parents)
-        nodes += [p for p in node._parents if p is not None and p is not t and p._seq > t._seq]
-    return count + len(views), uses
-
-
-def _record_assignment(t: Any, at: Any, value: Any) -> None:
-    """Make `t` the result of assigning `value` to its elements `at`.
-
-    `t` gets a new array, so nothing but the graph of `value` may refer to the old one: no view, no
-    other result computed from `t`. This graph then refers to a tensor with the old array.
-    """
-    array = t._array
-    references, uses = _uses_by(value, t)
-    shared = array.base is not None and getrefcount(array.base) > _OWNED_REFCOUNT
-    if shared or getrefcount(array) - references > _OWNED_REFCOUNT + 1:
-        raise GraphError(
-            "x[...] = y would make x a recorded result, and something else refers to x or shares "
-            "its memory: a result computed from it, or a view. Assign before x is used, or build "
-            "it with stack(), cat() or where()"
-        )
-    before = wrap(array)
-    if t._requires_grad:
-        _copy_metadata(t, before)
-    part = array[at].shape
-    if getattr(value, "shape", None) != part:
-        value = shape.broadcast_to(value, part)
-    after = record(index.index_put, (before, value), {"at": at})
-    for parents in uses:
-        parents[:] = [before if p is t else p for p in parents]
-    t._array = after._array
-    _copy_metadata(after, t)
+    _change(t, "x[...] = y", lambda a: assign_elements(a, steps, array), value)
 
 
 _addcmul_ = _in_place(elementwise.addcmul, "addcmul")

@@ -20,7 +20,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Sequence
-from itertools import count
+from itertools import chain, count, islice
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
@@ -277,8 +277,13 @@ class Op(Generic[P]):
 
         A parameter whose name begins with `_` is not read. A chain's outer rule reads the result.
         """
-        names, rest = positional(self.rules[i] if self.rules is not None else None)
-        for k, array in enumerate((out, *arrays), 1):
+        if isinstance(self.rules, VariadicRule):
+            names, rest = self.rules.names, self.rules.rest
+        else:
+            names, rest = positional(self.rules[i] if self.rules is not None else None)
+        # Of the `n` arguments of a variadic op, all or none are read: `n` steps per rule are many.
+        end = len(names) - 1 if rest.startswith("_") else None
+        for k, array in enumerate(islice(chain((out,), arrays), end), 1):
             name = names[k] if k < len(names) else rest
             if not name.startswith("_") or (k == 1 and self.outer is not None):
                 yield "result" if k == 1 else argument_name(k - 2, name), array
@@ -379,12 +384,19 @@ class Chain(Op[P]):
 
 
 class VariadicRule:
-    """One vjp rule for all arguments of a variadic op; its first parameter is their index."""
+    """One vjp rule for all arguments of a variadic op; its first parameter is their index.
 
-    __slots__ = ("rule",)
+    If it reads no argument (`*_xs`), it is called without them, at a cost that is independent of
+    their number.
+    """
+
+    __slots__ = ("names", "reads_arguments", "rest", "rule")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        names, self.rest = positional(rule)
+        self.names = names[1:]
+        self.reads_arguments = not self.rest.startswith("_")
 
     def __iter__(self) -> Iterator[Rule]:
         return map(self.__getitem__, count())

@@ -20,6 +20,7 @@ from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_devic
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import accepts_arrays
+from tinygrad_fc.functional.shape import transpose
 from tinygrad_fc.graph import (
     GradientHooks,
     Node,
@@ -53,24 +54,42 @@ __all__ = ["Size", "Tensor", "set_printoptions"]
 NO_SETTINGS: dict[str, Any] = {}
 _COMPARABLE = (Node, np.ndarray, np.generic, int, float, list, tuple)
 _DEVICE_TYPES = ("cpu", "cuda", "mps", "meta", "xpu")
+_TUPLE_PARTS = (Node, list, tuple, slice, type(None), type(...))  # a list of them is a tuple
 
 
 def _index(at: Any) -> Any:
-    """Return the index `at` with copies of its arrays and tensors.
+    """Return the index `at` as PyTorch reads it, with copies of its arrays and tensors.
 
-    Vjp rules read the index later, when the caller may have changed the originals.
+    An array of uint8 is a mask, and one without axes a number. Vjp rules read the index later, when
+    the caller may have changed the originals.
     """
-    if isinstance(at, Node):
-        array = at._array
-        return array.copy() if array.dtype.kind == "b" or array.ndim else int(array)
-    if isinstance(at, np.ndarray):
-        return at.copy()
-    if isinstance(at, tuple):
+    if at.__class__ is int:
+        return at
+    if isinstance(at, slice):
+        parts = (at.start, at.stop, at.step)
+        return slice(*map(_index, parts)) if any(isinstance(p, Node) for p in parts) else at
+    if isinstance(at, tuple) or (
+        isinstance(at, list) and any(isinstance(part, _TUPLE_PARTS) for part in at)
+    ):
         return tuple(_index(part) for part in at)
     if isinstance(at, list):
-        return np.asarray([_index(part) for part in at]) if at else np.zeros(0, np.intp)
-    refuse_dask(at, "an index")
-    return at
+        return np.asarray(at) if at else np.zeros(0, np.intp)
+    return _index_of_array(at)
+
+
+def _index_of_array(at: Any) -> Any:
+    array = at._array if isinstance(at, Node) else at
+    if not hasattr(array, "dtype") or isinstance(array, np.generic):
+        refuse_dask(array, "an index")
+        return array
+    if array.dtype.kind == "f":
+        raise DtypeError(
+            f"an index of {array.dtype} selects nothing; expected integers or booleans: use "
+            "index.long(), or a mask such as x > 0"
+        )
+    if array.dtype == np.uint8:
+        return array.astype(bool)
+    return array.copy() if array.dtype.kind == "b" or array.ndim else operator.index(array)
 
 
 def device_and_dtype(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[device | None, Any]:
@@ -519,14 +538,21 @@ class Tensor(methods.Methods):
         return record(c.invert, (self,), NO_SETTINGS)
 
     def __getitem__(self, at: Any) -> Tensor:
-        return record(index.getitem, (self,), {"at": _index(at)})
+        at = _index(at)
+        if at.__class__ is not tuple:
+            return record(index.getitem, (self,), {"at": at})
+        out = self
+        for step in index.steps_of(at, self.ndim):
+            out = record(index.getitem, (out,), {"at": step})
+        return out
 
     def __setitem__(self, at: Any, value: Any) -> None:
-        methods.assign(self, _index(at), value)
+        at = _index(at)
+        methods.assign(self, index.steps_of(at, self.ndim), value)
 
     def swapaxes(self, axis1: Any, axis2: Any) -> Tensor:
         """Return the tensor with two axes exchanged."""
-        return record(s.swapaxes, (self,), {"axis1": axis1, "axis2": axis2})
+        return transpose(self, axis1, axis2)
 
     @property
     def T(self) -> Tensor:

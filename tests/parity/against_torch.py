@@ -102,8 +102,23 @@ def indexed(draw: st.DrawFn) -> Drawn:
         | hnp.arrays(bool, shape)
         | hnp.arrays(bool, shape[:1])
         | hnp.basic_indices(shape, allow_newaxis=True).filter(no_negative_step)
+        | mixed_indices(shape)
     )
     return [shape], {"at": at}
+
+
+@st.composite
+def mixed_indices(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Draw an index of numbers, slices, arrays of two indices and masks of one element."""
+    parts: list[Any] = []
+    for n in shape:
+        element = st.integers(-n, n - 1)
+        pair = st.lists(element, min_size=2, max_size=2)
+        mask = element.map(lambda k, n=n: np.eye(n, dtype=np.uint8)[k])
+        parts.append(draw(element | pair.map(np.array) | mask | st.just(slice(None)) | pair))
+    for extra in draw(st.lists(st.sampled_from([None, ...]), max_size=2, unique=True)):
+        parts.insert(draw(st.integers(0, len(parts))), extra)
+    return tuple(parts)
 
 
 def no_negative_step(at: Any) -> bool:  # which PyTorch has not
@@ -254,6 +269,26 @@ def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
         agree(g, e, dtype, entry.rough)
     pairs = [(g, e) for g, e in zip(first, expected, strict=True) if None not in (g, e)]
     second(pairs, ours, theirs, rng, dtype, entry.rough)
+
+
+def compare_aliases(entry: Line, data: Any, seed: int) -> None:
+    """Draw arguments for a line, write into its results, and compare all tensors afterwards."""
+    rng = np.random.default_rng(seed)
+    shapes, settings_ = data.draw(entry.drawn)
+    arrays = [values(shape, rng, entry, np.float64) for shape in shapes]
+    ours, theirs = [tg.tensor(a) for a in arrays], [torch.tensor(a) for a in arrays]
+    ours += listed(entry.call(tg, *ours, **settings_))
+    theirs += listed(entry.call(torch, *theirs, **settings_))
+    for k in range(len(arrays), len(ours)):
+        if not theirs[k].numel():
+            continue
+        try:
+            theirs[k].copy_(torch.full_like(theirs[k], k))
+        except RuntimeError:  # an element stands at several indices
+            continue
+        ours[k].copy_(tg.full_like(ours[k], k))
+        for x, y in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-9, atol=1e-9)
 
 
 def second(pairs: Any, ours: Any, theirs: Any, rng: Any, dtype: Any, rough: float) -> None:

@@ -16,6 +16,7 @@ from against_torch import (
     alike_in_value_and_type,
     along,
     compare,
+    compare_aliases,
     gathered,
     index_of,
     indexed,
@@ -294,6 +295,13 @@ def test_values_gradients_and_their_gradients(name: str, dtype: Any, data: Any, 
     compare(LINES[name], data, seed, dtype)
 
 
+@pytest.mark.parametrize("name", sorted(LINES.keys() - {"einsum ii->i"}))  # ours is a copy
+@given(st.data(), st.integers(0, 2**32 - 1))
+@settings(max_examples=6)
+def test_views_and_copies(name: str, data: Any, seed: int):
+    compare_aliases(LINES[name], data, seed)
+
+
 # What PyTorch refuses, and so do we
 
 
@@ -363,6 +371,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "index mask": lambda t: t.ones(2)[t.tensor([True])],
     "index many": lambda t: t.ones(2)[0, 0],
     "index float": lambda t: t.ones(2)[t.tensor([0.5])],
+    "index float 0-d": lambda t: t.ones(2)[t.tensor(1.0)],
     "clamp": lambda t: t.ones(2).clamp(),
     "div rounding": lambda t: t.div(t.ones(2), 2, rounding_mode="up"),
     "item": lambda t: t.ones(2).item(),

@@ -14,6 +14,7 @@ from against_torch import (
     alike,
     along,
     compare,
+    compare_aliases,
     gathered,
     keep,
     numbers,
@@ -574,3 +575,10 @@ line(
 @settings(max_examples=6)
 def test_values_gradients_and_their_gradients(name: str, dtype: Any, data: Any, seed: int):
     compare(LINES[name], data, seed, dtype)
+
+
+@pytest.mark.parametrize("name", sorted(LINES))
+@given(st.data(), st.integers(0, 2**32 - 1))
+@settings(max_examples=6)
+def test_views_and_copies(name: str, data: Any, seed: int):
+    compare_aliases(LINES[name], data, seed)

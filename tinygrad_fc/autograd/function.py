@@ -387,6 +387,7 @@ class _Rules:
     """The vjp rules of one node, which share one run of `backward`."""
 
     __slots__ = ("gradients", "op")
+    reads_arguments = True
 
     def __init__(self, op: FunctionOp) -> None:
         self.op = op

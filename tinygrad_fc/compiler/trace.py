@@ -166,7 +166,7 @@ class Trace(TracingBuilder):
         if not isinstance(rules, tuple):
             return rules
         self._follow_op(op, *rules)
-        return [partial(self._call, op, k, rule) for k, rule in enumerate(rules)]
+        return tuple(partial(self._call, op, k, rule) for k, rule in enumerate(rules))
 
     def _follow_op(self, op: Any, *functions: Any) -> None:
         if op not in builtin_ops:

@@ -41,7 +41,7 @@ class ValuesIndices(NamedTuple):
 def values_at(input: Any, dim: int, keepdim: bool, at: Any) -> ValuesIndices:
     """Return the elements at the indices `at` along `dim`, and the indices."""
     if not input.ndim:
-        return ValuesIndices(input, at)
+        return ValuesIndices(input.clone(), at)
     axis = dim % input.ndim
     values = i.gather(input, at, axis=axis)
     if keepdim:
@@ -148,7 +148,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
             f"index_select: the index has shape {at.shape}, expected (k,), or (1,) for a 0-d tensor"
         )
     if not input.ndim:
-        return input
+        return input.clone()
     return input[_before(dim, at.reshape(-1))]
 
 
@@ -320,7 +320,7 @@ def sort(
     """
     del stable  # it always is
     at = argsort(input, dim, descending)
-    return ValuesIndices(gather(input, dim, at) if input.ndim else input, at)
+    return ValuesIndices(gather(input, dim, at) if input.ndim else input.clone(), at)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
@@ -353,7 +353,7 @@ def topk(
     at = argsort(input, dim, descending=largest)
     if input.ndim:
         at = at[(slice(None),) * axis + (slice(k),)]
-    return ValuesIndices(gather(input, dim, at) if input.ndim else input, at)
+    return ValuesIndices(gather(input, dim, at) if input.ndim else input.clone(), at)
 
 
 def unique(

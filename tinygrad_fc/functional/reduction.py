@@ -72,7 +72,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         return r.median(input, None, keepdim) if input.numel() else input.sum() * np.nan
     along = normalize_dim(dim, input.ndim or 1, "median")
     if not input.ndim:
-        return ValuesIndices(input, c.argmax(input))
+        return ValuesIndices(input.clone(), c.argmax(input))
     n = input.shape[along]
     if not n:
         raise ShapeError(f"median over axis {along} of a tensor {input.shape} has no elements")

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.functional.arguments import as_shape, check_argument, normalize_dim
-from tinygrad_fc.graph import Node, as_array, wrap
+from tinygrad_fc.graph import Node, as_array, owner, wrap
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import shape as s
@@ -81,6 +81,9 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     >>> tg.zeros(2, 3).transpose(0, 1).shape
     Size([3, 2])
     """
+    if not input.ndim:
+        dim0, dim1 = (normalize_dim(k, 1, "transpose") for k in (dim0, dim1))
+        return s.reshape(input, shape=())
     return s.swapaxes(input, axis1=dim0, axis2=dim1)
 
 
@@ -297,17 +300,18 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if dims is None or (isinstance(dims, tuple | list) and not dims):
         if len(steps) != 1:
             raise ShapeError(f"roll of the flattened tensor takes one shift, got {steps}")
-        return s.reshape(roll(input.reshape(-1), steps[0], 0), shape=input.shape)
+        return s.reshape(roll(s.reshape(input, shape=(-1,)), steps[0], 0), shape=input.shape)
     axes = as_shape((dims,))
     if len(axes) != len(steps):
         raise ShapeError(f"roll needs a shift for each dim, got {steps} for {axes}")
+    out = input
     for step, dim in zip(steps, axes, strict=True):
         along = normalize_dim(dim, input.ndim, "roll")
         before = (slice(None),) * along
         k = -step % (input.shape[along] or 1)
         if k:
-            input = cat([input[(*before, slice(k, None))], input[(*before, slice(k))]], along)
-    return input if any(steps) else input.clone()
+            out = cat([out[(*before, slice(k, None))], out[(*before, slice(k))]], along)
+    return input.clone() if out is input else out
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
@@ -336,13 +340,13 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 
 
 def ravel(input: Tensor) -> Tensor:
-    """Return the elements as a vector.
+    """Return the elements as a vector: a view if they are contiguous in memory, else a copy.
 
     >>> import tinygrad_fc as tg
     >>> tg.ravel(tg.tensor([[1, 2], [3, 4]]))
     tensor([1, 2, 3, 4])
     """
-    return flatten(input)
+    return flatten(input.contiguous())
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
@@ -485,7 +489,8 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     inserted = tuple(m for n in shape for m in (1, n))
     wide = tuple(m for k, n in zip(counts, shape, strict=True) for m in (k, n))
     merged = tuple(k * n for k, n in zip(counts, shape, strict=True))
-    return s.reshape(s.broadcast_to(s.reshape(input, shape=inserted), shape=wide), shape=merged)
+    out = s.reshape(s.broadcast_to(s.reshape(input, shape=inserted), shape=wide), shape=merged)
+    return out.clone() if owner(out._array) is owner(input._array) else out
 
 
 def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
@@ -579,7 +584,7 @@ def diff(
     check_argument(n >= 0, "diff", "at least 0", n=n)
     along = normalize_dim(dim, input.ndim, "diff")
     parts = [x for x in (prepend, input, append) if x is not None]
-    out = cat(parts, along) if len(parts) > 1 else input
+    out = cat(parts, along) if len(parts) > 1 or not n else input  # with n = 0, it is a copy
     before = (slice(None),) * along
     for _ in range(n):
         later, earlier = out[(*before, slice(1, None))], out[(*before, slice(-1))]

@@ -9,10 +9,19 @@ import numpy as np
 
 from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.domain import axis, index, indices, real
-from tinygrad_fc.graph import array_of
+from tinygrad_fc.graph import array_of, owner
 from tinygrad_fc.op import define
 
 BASIC = (int, slice, type(None), type(...), np.integer)
+
+
+def is_basic(at: Any) -> bool:
+    """Return whether NumPy returns a view for the index `at`."""
+    return all(isinstance(p, BASIC) and p.__class__ is not bool for p in _parts(at))
+
+
+def _parts(at: Any) -> tuple[Any, ...]:
+    return at if isinstance(at, tuple) else (at,)
 
 
 def _cannot_repeat(at: Any) -> bool:
@@ -20,12 +29,44 @@ def _cannot_repeat(at: Any) -> bool:
 
     Then assignment equals addition to zeros. Arrays of integers may repeat.
     """
-    for part in at if isinstance(at, tuple) else (at,):
+    for part in _parts(at):
         if not isinstance(part, BASIC) and not (
             isinstance(part, np.ndarray) and part.dtype == bool
         ):
             return False
     return True
+
+
+def steps_of(at: Any, ndim: int) -> tuple[Any, ...]:
+    """Return one or two NumPy indices, in succession, for PyTorch's meaning of `at`.
+
+    Beside index arrays, integers count as such in NumPy: if a slice stands between them, the
+    selected axes come first. In PyTorch integers select first: `x[0, :, i]` is `x[0][:, i]`. An
+    ellipsis in place of no axis separates index arrays in NumPy only.
+    """
+    if at.__class__ is not tuple:
+        return (at,)
+    kinds = [
+        "slice" if p is None or p is ... or isinstance(p, slice)
+        else "number" if isinstance(p, int | np.integer) and not isinstance(p, bool)
+        else "array"
+        for p in at
+    ]  # fmt: skip
+    if "array" not in kinds:
+        return (at,)
+    first: list[Any] = []
+    for part, kind in zip(at, kinds, strict=True):
+        if kind == "array":  # a mask selects from as many axes as it has
+            is_mask = np.asarray(part).dtype == bool
+            first += [slice(None)] * (np.ndim(part) if is_mask else 1)
+        elif part is not None:
+            first.append(slice(None) if isinstance(part, slice) else part)
+    if any(part is ... for part in at) and len(first) > ndim:
+        return steps_of(tuple(part for part in at if part is not ...), ndim)
+    selected = [k for k, kind in enumerate(kinds) if kind != "slice"]
+    if "number" not in kinds or selected[-1] - selected[0] == len(selected) - 1:
+        return (at,)
+    return tuple(first), tuple(p for p, kind in zip(at, kinds, strict=True) if kind != "number")
 
 
 def _getitem_rule(g: Any, _out: Any, _x: Any, at: Any) -> Any:
@@ -34,7 +75,7 @@ def _getitem_rule(g: Any, _out: Any, _x: Any, at: Any) -> Any:
 
 @define(name="indexing", domain=(real,), settings={"at": indices}, rules=(_getitem_rule,))
 def getitem(input: Any, *, at: Any) -> Any:
-    """Return `input[at]`, a view where NumPy returns one.
+    """Return `input[at]`, a view where NumPy returns one, else contiguous in memory.
 
     >>> getitem(np.array([1.0, 2.0, 3.0]), at=slice(1, None))
     array([2., 3.])
@@ -43,7 +84,9 @@ def getitem(input: Any, *, at: Any) -> Any:
     if isinstance(out, np.generic):
         # A 0-d view in place of a NumPy scalar, so that in-place changes reach `input`.
         return input[(*at, ...) if isinstance(at, tuple) else (at, ...)]
-    return out
+    if out.__class__ is not np.ndarray or out.flags.c_contiguous or owner(out) is owner(input):
+        return out
+    return np.ascontiguousarray(out)  # NumPy permutes the axes in memory, PyTorch does not
 
 
 @define(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,17 @@ from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, 
 from tinygrad_fc.op import Op, VariadicRule, define
 
 
+def _broadcast_to(x: Any, shape: Any) -> Any:
+    if x.shape == shape:
+        return x
+    if shape[-x.ndim or len(shape) :] == x.shape and math.prod(shape) == x.size:
+        return x.reshape(shape)  # no element is repeated: a view that can be changed
+    return np.broadcast_to(x, shape)
+
+
 @define(
     np.broadcast_to,
-    forward=lambda x, shape: x if x.shape == shape else np.broadcast_to(x, shape),
+    forward=_broadcast_to,
     domain=(real,),
     settings={"shape": broadcast_shapes},
     rules=(lambda g, _out, _x, shape: g,),
@@ -79,12 +88,13 @@ def swapaxes(input: Any, *, axis1: Any, axis2: Any) -> Any:
 
 @define(
     np.flip,
+    forward=lambda x, axis=None: np.flip(x, axis=axis).copy(),
     domain=(real,),
     settings={"axis": axis},
     rules=(lambda g, _out, _x, axis: np.flip(g, axis=axis),),
 )
 def flip(input: Any, *, axis: Any = None) -> Any:
-    """Return `input` with the elements along `axis` in reverse order.
+    """Return a copy of `input` with the elements along `axis` in reverse order.
 
     >>> flip(np.arange(3.0), axis=0)
     array([2., 1., 0.])

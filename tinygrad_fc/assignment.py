@@ -1,0 +1,180 @@
+"""Assignment of recorded values: `x[i] = y` makes `x` a result of `index_put`, in the same memory.
+
+Calls before the assignment refer to the same object: `graph` reads in them the state of `x` with
+the largest sequence number below theirs. A view of `x` gets its values from the memory, and its
+graph anew where it is next used. As in PyTorch, the backward pass raises if an earlier call needs a
+value that was changed, except for calls that computed `y`: they get copies.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.errors import GraphError
+from tinygrad_fc.functional import shape
+from tinygrad_fc.graph import (
+    Node,
+    array_of,
+    copy_node,
+    follow_assignments,
+    keep_state,
+    mutation_lock,
+    next_seq,
+    owner,
+    record_change,
+    state,
+    wrap,
+)
+from tinygrad_fc.ops import index
+
+if TYPE_CHECKING:
+    from tinygrad_fc.op import Op
+
+_owned = wrap(np.zeros(1))
+_OWNED_REFCOUNT = getrefcount(_owned._array)  # of an array that only one tensor refers to
+
+
+def assign_elements(array: Any, steps: tuple[Any, ...], values: Any) -> None:
+    """Assign `values` to the elements of `array` at the successive indices `steps`."""
+    array, last = _elements(array, steps[:-1]), steps[-1]
+    if index.is_basic(last):
+        index.getitem.forward(array, at=last)[...] = values  # a 0-d view takes values (1,), too
+    else:
+        array[last] = values
+
+
+def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
+    """Make `t` the result of assigning `value` to its elements; a view makes its base that."""
+    follow_assignments((t, value))
+    array, (base, views) = t._array, _base_and_views(t)
+    if base._requires_grad and base.is_leaf:
+        raise GraphError(
+            "x[...] = y would change a view of a tensor that requires grad, and the change cannot "
+            "be recorded. Assign inside `with no_grad():`, or to a copy (`x.clone()`)"
+        )
+    value = _fitted(value, _elements(array, steps).shape)
+    at = steps[0]
+    if views or len(steps) > 1:
+        at = tuple(_elements_of_view(grid, views, steps) for grid in np.indices(base.shape))
+    before = keep_state(base) if base._requires_grad else None
+    value = _with_earlier_state(value, base, before)
+    if before is None and _is_shared(array):
+        raise GraphError(
+            "x[...] = y would make x a recorded result, and a view of x, or a result that was "
+            "computed from it, would not follow. Assign before x is used, or build it with "
+            "stack(), cat() or where()"
+        )
+    with mutation_lock:
+        assign_elements(array, steps, array_of(value))
+        record_change(array)
+        _become_result(base, index.index_put, before, value, at)
+
+
+def _base_and_views(t: Any) -> tuple[Any, list[Any]]:
+    """Return the tensor that `t` is a view of, and the views that lead to `t`, outermost first."""
+    memory, views = id(owner(t._array)), []
+    while t._parents and t._parents[0] is not None and t._op is not index.index_put:
+        if id(owner(t._parents[0]._array)) != memory:
+            break
+        views.append(t)
+        t = t._parents[0]
+    return t, views
+
+
+def _elements(array: Any, steps: tuple[Any, ...]) -> Any:
+    for at in steps:
+        array = index.getitem.forward(array, at=at)
+    return array
+
+
+def _elements_of_view(array: Any, views: list[Any], steps: tuple[Any, ...]) -> Any:
+    for view in reversed(views):
+        array = view._op.forward(array, **view._settings)
+    return _elements(array, steps)
+
+
+def _fitted(value: Any, to: tuple[int, ...]) -> Any:
+    """Return `value` in the shape of the elements to which it is assigned."""
+    old = sizes = np.shape(array_of(value))
+    while len(sizes) > len(to) and sizes[0] == 1:
+        sizes = sizes[1:]
+    value = value if sizes == old else shape.reshape(value, sizes)
+    return value if sizes == to else shape.broadcast_to(value, to)
+
+
+def _is_shared(array: Any) -> bool:
+    """Return whether other arrays than that of one tensor refer to the memory of `array`."""
+    memory = owner(array)  # here and in the caller, variables refer to the arrays, too
+    is_owner = memory is array
+    return getrefcount(array) > _OWNED_REFCOUNT + 2 + is_owner or (
+        getrefcount(memory) > _OWNED_REFCOUNT + 1 + 2 * is_owner
+    )
+
+
+def _with_earlier_state(value: Any, t: Any, before: Any) -> Any:
+    """Return `value` with `before` in place of `t` in its graph, and copies of what rules read.
+
+    Only calls since the last assignment to `t` are searched. Without references to `t` there is no
+    reference cycle.
+    """
+    if not isinstance(value, Node) or not value._requires_grad:
+        return value
+    memory, states = id(owner(t._array)), {id(t): before}
+    if value._op is not None and id(owner(value._array)) == memory:
+        return _state_of(value, memory, states)
+    nodes: list[Any] = [value]
+    seen = set[int]()
+    for node in nodes:
+        if node._parents is not None and node._seq >= t._seq and id(node) not in seen:
+            seen.add(id(node))
+            shared = [k for k, array in enumerate(node._args) if id(owner(array)) == memory]
+            nodes += [p for k, p in enumerate(node._parents) if p is not None and k not in shared]
+            for k in shared:
+                _refer_to_earlier_state(node, k, memory, states)
+    return value
+
+
+def _refer_to_earlier_state(node: Any, k: int, memory: int, states: dict[int, Any]) -> None:
+    parent, array = node._parents[k], node._args[k]
+    if parent is None:
+        node._args[k] = array.copy()
+    elif parent._op is not None:  # a leaf must not be replaced
+        is_read = _reads(node, array)
+        earlier = node._parents[k] = _state_of(parent, memory, states)
+        if is_read:
+            if id(owner(earlier._array)) == memory:
+                earlier._array = array.copy()
+            node._args[k] = earlier._array
+
+
+def _state_of(view: Any, memory: int, states: dict[int, Any]) -> Any:
+    """Return a copy of `view` for earlier calls, which refers to the earlier state of its base."""
+    if id(view) not in states:
+        states[id(view)] = earlier = copy_node(view)
+        earlier._parents = [
+            p
+            if p is None or p._op is None or id(owner(p._array)) != memory
+            else _state_of(p, memory, states)
+            for p in view._parents or ()
+        ]
+    return states[id(view)]
+
+
+def _reads(node: Any, array: Any) -> bool:
+    """Return whether a rule of `node` reads `array`."""
+    return any(
+        array is value
+        for k, parent in enumerate(node._parents)
+        if parent is not None
+        for _, value in node._op.values_read_by(k, node._array, node._args)
+    )
+
+
+def _become_result(t: Any, op: Op, before: Any, value: Any, at: Any) -> None:
+    t._op, t._settings, t._requires_grad = op, {"at": at}, True
+    t._parents = [before, value if isinstance(value, Node) and value._requires_grad else None]
+    t._args = [t._array, array_of(value)]
+    state.assigned[id(owner(t._array))] = t._seq = next_seq()
