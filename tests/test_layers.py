@@ -18,8 +18,13 @@ ROOT = Path(tinygrad_fc.__file__).parent
 # are functions of `functional`, so that `tensor` stands above it.
 LAYERS = [
     *("errors", "device dtypes grad_mode", "domain graph", "op", "ops", "functional"),
-    *("random legacy", "numpy_dispatch methods", "tensor", "autograd func", "nn", "optim"),
-    *("distributions serialization utils handderived", "testing compiler viz parallel"),
+    *("random legacy", "numpy_dispatch assignment methods", "tensor", "autograd func"),
+    *(
+        "nn",
+        "optim",
+        "distributions serialization utils handderived",
+        "testing compiler viz parallel",
+    ),
     "__init__ torch",
 ]
 LAYER = {name: k for k, names in enumerate(LAYERS) for name in names.split()}

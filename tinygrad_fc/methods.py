@@ -16,7 +16,7 @@ from tinygrad_fc.device import refuse_dask
 from tinygrad_fc.errors import GraphError, error_class
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
-from tinygrad_fc.graph import Node, mutation_lock, record, record_change
+from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
 from tinygrad_fc.legacy import OldMethods, factor_first
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -48,7 +48,7 @@ def _change(
     """
     if _tracked(t, *operands):
         if result is not None and not (t._requires_grad and t.is_leaf):
-            assign(t, ..., result())
+            assign(t, (...,), result())
             return t  # type: ignore[no-any-return]
         if t._requires_grad and t.is_leaf:
             change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
