@@ -8,6 +8,7 @@ An operation whose laws hold on this type runs on a GPU without a transfer to th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import operator
@@ -125,7 +126,8 @@ class StrictArray:
             return NotImplemented
         if any(kind not in {StrictArray, np.ndarray} for kind in types):
             return NotImplemented
-        inspect.signature(same).bind(*args, **kwargs)
+        with contextlib.suppress(ValueError):  # NumPy's functions in C have a signature since 2.4
+            inspect.signature(same).bind(*args, **kwargs)
         if func.__name__ in TRANSFERS:
             args, kwargs = host(args), {k: host(v) for k, v in kwargs.items()}
         else:
