@@ -281,7 +281,7 @@ class Tensor(methods.Methods):
         return bool(np.any(self._array == value))
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if spec and not self.ndim else str(self), spec)
+        return format(str(self) if self.ndim else self.item(), spec)
 
     def __repr__(self) -> str:
         return text("tensor(", self)
