@@ -172,6 +172,20 @@ def array_of(value: Any) -> Any:
     return value._array if isinstance(value, Node) else value
 
 
+def _arrays_in(data: Any) -> Any:
+    """Return nested lists with arrays in place of tensors.
+
+    A tensor of one element is a number, as in PyTorch, which refuses others.
+    """
+    if isinstance(data, Node):
+        return data._array.reshape(()) if data._array.size == 1 else data._array
+    if isinstance(data, list | tuple) and any(
+        issubclass(kind, Node | list | tuple) for kind in set(map(type, data))
+    ):
+        return [_arrays_in(v) for v in data]
+    return data
+
+
 def as_array(
     data: Any, dtype: Any = None, *, copy: bool | None = None, what: str = "a tensor"
 ) -> Any:
@@ -181,8 +195,8 @@ def as_array(
     """
     if isinstance(data, Node):
         data = data._array
-    elif isinstance(data, list | tuple) and any(isinstance(v, Node) for v in data):
-        data = [v._array if isinstance(v, Node) else v for v in data]
+    elif isinstance(data, list | tuple):
+        data = _arrays_in(data)
     if is_non_numpy_array(data):
         return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
     refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, what)

@@ -332,6 +332,7 @@ def randint_like(input: Tensor, low: Any = 0, high: Any = None, **settings: Any)
     """
     low, high = (0, low) if high is None else (low, high)
     settings = {"dtype": input.dtype, "device": input.device, **settings}
+    settings.pop("memory_format", None)
     return randint(low, high, input.shape, **settings)
 
 

@@ -118,6 +118,9 @@ def test_tensor_accepts_numbers_lists_arrays_and_tensors(data: Any, shape: Any):
         )
         same(tg.as_tensor(tuple(a.tolist()) if a.ndim else a.tolist()), a)
     if a.ndim:
-        same(tg.tensor([tg.tensor(row) for row in a] or a), a)
+        same(
+            tg.tensor([tg.tensor(row) for row in a] or a),
+            a if a[:1].size > 1 else a.reshape(-1) if a.size else a,
+        )
         same(tg.tensor(list(a) or a), a)
     same(tg.tensor(a, dtype=tg.int64), a.astype(np.int64))

@@ -164,10 +164,11 @@ def filled_by(fill: Callable[..., Any]) -> Callable[[Any], Callable[..., Tensor]
             device: Any = None,
             requires_grad: bool = False,
             layout: Any = None,
+            memory_format: Any = None,
             pin_memory: bool = False,
             **settings: Any,
         ) -> Tensor:
-            del layout, pin_memory
+            del layout, memory_format, pin_memory
             shape = as_shape(shape if size is None else (size,))
             array = np.empty(shape, dtype or dtypes.get_default_dtype())
             fill(array, **settings)

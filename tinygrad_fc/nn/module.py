@@ -434,6 +434,14 @@ class _Modules(UserDict[str, Any]):
     def __init__(self, module: Module) -> None:
         self.module, self.data = module, dict(members(module, Module))
 
+    def items(self) -> Any:
+        """Return the names and modules; unlike the views of `UserDict`, they can be reversed."""
+        return self.data.items()
+
+    def values(self) -> Any:
+        """Return the modules."""
+        return self.data.values()
+
     def __setitem__(self, name: str, module: Module | None) -> None:
         self.module.add_module(name, module)
         super().__setitem__(name, module)
