@@ -8,7 +8,7 @@ from operator import index
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinygrad_fc.device import refuse_dask
+from tinygrad_fc.device import CPU, device_of, refuse_dask
 from tinygrad_fc.errors import DtypeError, RangeError, error_class
 from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.op import rename_settings
@@ -74,10 +74,12 @@ def accepts_arrays(function: F) -> F:
 
     `out` is a tensor to which the result is copied; NumPy's names of settings are accepted. Any
     other argument raises `DtypeError`. An error that Python or NumPy raises inside is raised as an
-    error of this package, whose message shows the signature.
+    error of this package, whose message shows the signature. What CuPy lacks is computed on the
+    CPU for a tensor on a GPU.
     """
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        out = None
         try:
             for i, name, convert, unchanged in tensors:
                 if i < len(args):
@@ -89,17 +91,12 @@ def accepts_arrays(function: F) -> F:
                 args = prepared(args, kwargs)
             out = kwargs.pop("out", None)
             result = function(*args, **kwargs)
-            return result if out is None else out.copy_(result)
-        except runtime_error:
-            raise
-        except foreign as error:
-            # Without an inner frame, the arguments do not fit the signature.
-            if error.__traceback__ is None or error.__traceback__.tb_next is None:
-                raise
-            raise translated(function, error) from error
+        except errors as error:
+            result = handled(error, function, converting, args, kwargs)
+        return result if out is None else out.copy_(result)
 
-    called, translated, runtime_error = function.__name__, _translated, RuntimeError
-    foreign = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError)
+    called, handled = function.__name__, _handled
+    errors = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, OverflowError)
     tensors, rest = _tensor_parameters(function)
     prepared = functools.partial(_prepared, function, rest)
     # With the globals of `function`: doctest compares them to find the functions of a module.
@@ -120,6 +117,34 @@ def _tensor_parameters(function: Any) -> tuple[list[tuple[int, str, Any, Any]], 
     ]
     rest = (*code.co_varnames, "")[code.co_argcount + code.co_kwonlyargcount]
     return tensors, rest if code.co_flags & 4 and "Tensor" in annotations.get(rest, "") else ""
+
+
+def _handled(error: Exception, function: Any, call: Any, args: Any, kwargs: Any) -> Any:
+    """Return the result of `call` on the CPU if an argument is on a GPU; else raise the error."""
+    gpu = _gpu((*args, *kwargs.values()))
+    if gpu is not None and not function.__name__.endswith("_"):
+        return _moved(call(*_moved(args, CPU), **_moved(kwargs, CPU)), gpu)
+    # Without an inner frame, the arguments do not fit the signature.
+    inner = error.__traceback__ and error.__traceback__.tb_next
+    if inner is None or isinstance(error, RuntimeError):
+        raise error
+    raise _translated(function, error) from error
+
+
+def _gpu(values: Any) -> Any:
+    """Return the GPU of the first tensor that is on one, else None."""
+    where = (_gpu(v) if isinstance(v, tuple | list) else device_of(v) for v in values)
+    return next((w for w in where if w is not None and w != CPU), None)
+
+
+def _moved(value: Any, where: Any) -> Any:
+    """Return tensors, also in tuples, lists and dicts, on a device; anything else unchanged."""
+    if isinstance(value, dict):
+        return {name: _moved(v, where) for name, v in value.items()}
+    if isinstance(value, tuple | list):
+        parts = [_moved(v, where) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value.to(where) if isinstance(value, Node) else value  # type: ignore[attr-defined]
 
 
 def _tensor(value: Any, name: str, function: str) -> Any:
