@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode, random
 from tinygrad_fc.assignment import assign_elements, record_assignment
-from tinygrad_fc.device import refuse_dask
+from tinygrad_fc.device import device_of, move_to_device, refuse_dask
 from tinygrad_fc.errors import GraphError, error_class
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
@@ -209,7 +209,7 @@ class Methods(OldMethods):
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""
         del non_blocking
-        array = _array(src)
+        array = move_to_device(_array(src), device_of(self))
         return _change(
             *(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src),
             result=lambda: src if isinstance(src, Node) else wrap(array),

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 import numpy as np
 
-from tinygrad_fc.device import device_of, refuse_dask
+from tinygrad_fc.device import CPU, device_of, move_to_device, refuse_dask
 from tinygrad_fc.errors import (
     AnomalyError,
     DtypeError,
@@ -290,6 +290,7 @@ class Op(Generic[P]):
 
     def check_finite(self, out: Any, arrays: Sequence[Any]) -> None:
         """Raise `AnomalyError` if `out` is not finite though all of `arrays` are."""
+        out, *arrays = (move_to_device(a, CPU) for a in (out, *arrays))
         if _finite(out) or not all(_finite(a) for a in arrays):
             return
         at = tuple(int(k) for k in np.argwhere(~np.isfinite(out))[0])
@@ -306,7 +307,9 @@ class Op(Generic[P]):
 
     def check_gradient_finite(self, gradient: Any, g: Any, argument: str) -> None:
         """Raise `AnomalyError` if a rule returned a non-finite `gradient` for a finite `g`."""
-        array, cotangent = (a._array if isinstance(a, Node) else a for a in (gradient, g))
+        array, cotangent = (
+            move_to_device(a._array if isinstance(a, Node) else a, CPU) for a in (gradient, g)
+        )
         if not _finite(array) and _finite(cotangent):
             at = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
             raise AnomalyError(

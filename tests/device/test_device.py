@@ -1,9 +1,12 @@
 """Moves between devices, and training on a GPU that is simulated by `StrictArray`."""
 
+import doctest
+import inspect
 import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +19,8 @@ import tinygrad_fc as tg
 from device.strict_array import StrictArray, cupy
 from tinygrad_fc import nn, optim
 from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.functional import creation
+from tinygrad_fc.functional.creation import with_grad
 from tinygrad_fc.testing import inputs, real
 
 
@@ -155,6 +160,68 @@ def test_training_on_a_gpu_equals_training_on_the_cpu(
     layer: str, loss: str, optimizer: str, seed: int
 ) -> None:
     assert_trained_alike(layer, loss, optimizer, seed)
+
+
+PLACES: dict[str, Any] = {
+    "tg": tg,
+    "Tensor": tg.Tensor,
+    "F": nn.functional,
+    "nn": nn,
+    "init": nn.init,
+    "utils": nn.utils,
+    "optim": optim,
+    "linalg": tg.linalg,
+    "func": tg.func,
+    "autograd": tg.autograd,
+    "autograd.functional": tg.autograd.functional,
+    "distributions": tg.distributions,
+}
+EXAMPLES = {
+    f"{place}.{name}": inspect.getattr_static(module, name, None) or getattr(module, name)
+    for place, module in PLACES.items()
+    for name in getattr(module, "__all__", None) or dir(module)
+    if name[0] != "_"
+    and ">>>" in (getattr(getattr(module, name), "__doc__", None) or "")
+    and not inspect.ismodule(getattr(module, name))
+}
+
+
+class _OnTheGpu(doctest.OutputChecker):
+    """Compares printed tensors without their device."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        got = got.replace(", device='cuda:0'", "")
+        return super().check_output(want, got, optionflags | doctest.ELLIPSIS)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_each_public_name_runs_on_a_gpu(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Created tensors are placed on the GPU; what is documented to be for the CPU says so."""
+
+    def placed(array: Any, requires_grad: bool, device: Any = None) -> Any:
+        return with_grad(array, requires_grad, "cuda" if device is None else device)
+
+    for module in (creation, tg.random):
+        monkeypatch.setattr(module, "with_grad", placed)
+    documented = EXAMPLES[name]
+    names = dict(vars(sys.modules[documented.__module__]))
+    example = doctest.DocTestParser().get_doctest(documented.__doc__, names, name, None, 0)
+    report = StringIO()
+    doctest.DocTestRunner(checker=_OnTheGpu()).run(example, out=report.write)
+    if name in FOR_THE_CPU:
+        assert FOR_THE_CPU[name] in report.getvalue()
+    else:
+        assert not report.getvalue()
+
+
+FOR_THE_CPU = {
+    "tg.compile": "compile is for the CPU",
+    "tg.explain": "Copy it first",
+    "autograd.gradcheck": "gradcheck is for the CPU",
+    "autograd.gradgradcheck": "gradcheck is for the CPU",
+}
 
 
 def test_queries_of_devices() -> None:

@@ -15,6 +15,7 @@ from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
 from tinygrad_fc.autograd.functional import gradients
 from tinygrad_fc.autograd.numerical import derivatives, longest_steps, power_of_two
+from tinygrad_fc.device import CPU, device_of, move_to_device
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.graph import Node, wrap
 
@@ -196,6 +197,8 @@ def gradcheck(
     if not chosen:
         raise ValueError("gradcheck: no input requires grad. Create one with requires_grad=True")
     for k in chosen:
+        if (where := device_of(args[k])) != CPU:
+            raise DtypeError(f"gradcheck is for the CPU, and input {k} is on {where}: pass x.cpu()")
         if args[k]._array.dtype != np.float64:
             raise DtypeError(
                 f"gradcheck: input {k} is {args[k]._array.dtype}, expected float64. Check with "
@@ -230,7 +233,10 @@ def gradgradcheck(func: Func, inputs: Any, grad_outputs: Any = None, **options: 
 
     if grad_outputs is None:
         rng = np.random.default_rng(3)
-        arrays = [np.asarray(_random(rng, t._array.shape)) for t in tracked(*args)]
+        results = tracked(*args)
+        arrays = [
+            move_to_device(np.asarray(_random(rng, t._array.shape)), device_of(t)) for t in results
+        ]
         weights = [wrap(a).requires_grad_() for a in arrays]
     else:
         weights = list(grad_outputs) if isinstance(grad_outputs, tuple | list) else [grad_outputs]

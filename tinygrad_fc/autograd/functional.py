@@ -19,6 +19,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad, pytree
+from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.graph import Node, record, wrap
 from tinygrad_fc.ops import shape as s
@@ -359,14 +360,14 @@ def _basis(t: Any) -> Iterator[Any]:
     for k in range(t._array.size):
         one = np.zeros(t._array.shape, t._array.dtype)
         one.reshape(-1)[k] = 1
-        yield wrap(one)
+        yield wrap(move_to_device(one, device_of(t)))
 
 
 def _stacked(items: Sequence[Any], output: Any, t: Any, axis: int) -> Any:
     """Return the Jacobian of `output` by `t`, whose rows or columns are `items`."""
     shape = (*output._array.shape, *t._array.shape)
     if not items:
-        return wrap(np.zeros(shape, t._array.dtype))
+        return wrap(move_to_device(np.zeros(shape, t._array.dtype), device_of(t)))
     return record(s.reshape, (record(s.stack, items, {"axis": axis}),), {"shape": shape})
 
 

@@ -25,6 +25,7 @@ from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
+from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import builtin_ops
 
@@ -97,6 +98,8 @@ class Trace(TracingBuilder):
         return self._entered(array, self.sources.setdefault(id(array), Source("array", array)))
 
     def _entered(self, array: Any, source: Source) -> Tracer:
+        if is_non_numpy_array(array):
+            raise CompileError("a tensor is on a GPU, and compile is for the CPU: do not compile")
         if source not in self.entered:
             value = self.input(source, array)
             self.entered[source] = value, Tracer(self, value)

@@ -337,6 +337,7 @@ def linspace(
 def _new(create: Any, self: Tensor, size: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
     if settings.get("dtype") is None:
         settings["dtype"] = self.dtype
+    settings.setdefault("device", self.device)
     return create(*size, **settings)  # type: ignore[no-any-return]
 
 

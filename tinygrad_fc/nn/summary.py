@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.functional.creation import full
 from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn.module import Module, members
 from tinygrad_fc.nn.parameter import Parameter, join_path
 from tinygrad_fc.random import default_generator
@@ -150,8 +150,9 @@ def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
         floats = (p.dtype for p in model.parameters() if p.dtype.kind == "f")
         dtypes = next(floats, get_default_dtype())
     per_input = dtypes if isinstance(dtypes, list | tuple) else [dtypes] * len(shapes)
+    device = next((p.device for p in model.parameters()), None)
     return [
-        wrap(np.full(shape, 0.5 if np.dtype(dtype).kind == "f" else 0, dtype))
+        full(shape, 0.5 if np.dtype(dtype).kind == "f" else 0, dtype=dtype, device=device)
         for shape, dtype in zip(shapes, per_input, strict=True)
     ]
 

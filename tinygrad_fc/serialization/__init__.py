@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.device import check, device
+from tinygrad_fc.device import CPU, check, device, move_to_device
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.serialization import safetensors
@@ -276,7 +276,8 @@ class _Packer:
 
     def array(self, value: Any, path: tuple[Any, ...]) -> Any:
         """Store an array under a name; return its JSON."""
-        array = np.asarray(value._array if isinstance(value, Tensor) else value)
+        own = value._array if isinstance(value, Tensor) else value
+        array = np.asarray(move_to_device(own, CPU))
         if not supports(array.dtype):
             raise TypeError(
                 f"cannot save {_place(path)}: its dtype is {array.dtype}. Files hold booleans and "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import autograd
+from tinygrad_fc.device import CPU, move_to_device
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.graph import next_seq
 from tinygrad_fc.tensor import Tensor
@@ -235,7 +236,7 @@ class _Builder:
                 name = self.names.get(id(array)) or argument_name(op, i)
                 own = None if parent is None else self.gradients.get(id(parent))
                 # A copy: parameters are changed in place after the backward pass.
-                value = np.array(array)
+                value = np.array(move_to_device(array, CPU))
                 leaves.append(Leaf(name, i, value, parent is not None, own))
         calls = tuple(call for call in self.calls if call.first < t._seq < call.last)
         read = (tuple(inputs), tuple(leaves), tuple(args))

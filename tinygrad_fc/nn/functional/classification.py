@@ -261,7 +261,7 @@ def multi_margin_loss(
     x, y = classes.scores, classes.indices
     excess = elementwise.relu(margin - x[np.arange(len(y)), y][..., None] + x)
     excess = excess if p == 1 else excess * excess
-    others = y[:, None] != np.arange(classes.num_classes)
+    others = y[:, None] != move_to_device(np.arange(classes.num_classes), device_of(y))
     losses = elementwise.where(others, excess, 0).mean(-1)
     if classes.class_weight is not None:
         losses = losses * classes.class_weight[y]

@@ -134,7 +134,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(indices.max(initial=-1)) + 1
     check_argument(num_classes >= 1, "one_hot", "at least 1", num_classes=num_classes)
     _check_range("one_hot", indices, num_classes, "num_classes")
-    return wrap((indices[..., None] == np.arange(num_classes)).astype(np.int64))
+    classes = move_to_device(np.arange(num_classes), device_of(indices))
+    return wrap((indices[..., None] == classes).astype(np.int64))
 
 
 def pad(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.arguments import check_argument
@@ -74,7 +75,8 @@ def _total(arrays: list[Any], norm_type: float, error_if_nonfinite: bool) -> flo
 def _as_tensor(total: float, arrays: list[Any]) -> Tensor:
     dtype = np.result_type(*arrays) if arrays else get_default_dtype()
     with np.errstate(over="ignore"):
-        return wrap(np.asarray(total, dtype))
+        array = np.asarray(total, dtype)
+    return wrap(move_to_device(array, device_of(arrays[0])) if arrays else array)
 
 
 def _norm(array: Any, order: float) -> float:
