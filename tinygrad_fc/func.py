@@ -183,7 +183,7 @@ def jacfwd(
 
     >>> import tinygrad_fc as tg
     >>> tg.func.jacfwd(lambda x: x.sum() * tg.ones(3))(tg.tensor([1.0, 2.0])).shape
-    (3, 2)
+    Size([3, 2])
     """
     del randomness
     return _jacobian("jacfwd", func, argnums, has_aux=has_aux)
@@ -226,7 +226,7 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str,
     >>> import tinygrad_fc as tg
     >>> parameters, buffers = tg.func.stack_module_state([tg.nn.Linear(3, 2) for _ in range(5)])
     >>> parameters["weight"].shape
-    (5, 2, 3)
+    Size([5, 2, 3])
     """
     if len({(type(model), model.training) for model in models}) != 1:
         raise RuntimeError(

@@ -137,7 +137,7 @@ class Independent(Distribution):
 
     >>> import tinygrad_fc as tg
     >>> Independent(Normal(tg.zeros(3, 2), 1.0), 1).log_prob(tg.zeros(2)).shape
-    (3,)
+    Size([3])
     """
 
     sample, has_rsample = same("base_dist.sample"), same("base_dist.has_rsample")
