@@ -206,3 +206,30 @@ def test_errors(call: Any, text: str) -> None:
         call(module)
     assert type(module) is nn.Linear
     assert [name for name, _ in module.named_parameters()] == ["weight", "bias"]
+
+
+def test_models_with_such_weights_are_copied_converted_called_and_compiled() -> None:
+    model = nn.Sequential(
+        parametrizations.weight_norm(nn.Linear(3, 4)),
+        parametrizations.spectral_norm(nn.Linear(4, 4)),
+        prune.l1_unstructured(nn.Linear(4, 4), "weight", 0.5),
+        nn.utils.weight_norm(nn.Linear(4, 2)),
+        parametrizations.orthogonal(nn.Linear(2, 2), orthogonal_map="householder"),
+    ).eval()
+    x = tg.rand(5, 3)
+    out = model(x)
+    other = copy.deepcopy(model)
+    other.load_state_dict(copy.deepcopy(model.state_dict()))
+    assert other(x).tolist() == out.tolist()
+    assert other.float()(x.float()).dtype == tg.float32
+    doubled = {name: 2 * p for name, p in model.named_parameters()}
+    changed = tg.func.functional_call(model, doubled, x)
+    assert (
+        tg.func.functional_call(model, dict(model.named_parameters()), x).tolist() == out.tolist()
+    )
+    with tg.no_grad():
+        for p in model.parameters():
+            p.mul_(2)
+    close(changed.detach().numpy(), model(x).detach().numpy(), tolerance=1e-12)
+    compiled = tg.compile(model.forward, backend="numpy")
+    close(compiled(x).numpy(), model(x).detach().numpy(), tolerance=1e-12)

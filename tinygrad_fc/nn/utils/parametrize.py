@@ -77,9 +77,13 @@ class ParametrizationList(ModuleList):
             for k, value in enumerate(values):
                 setattr(self, f"original{k}", Parameter(value, original.requires_grad))
 
+    def _originals(self) -> list[Any]:
+        # Not by `parameters()`: `functional_call` puts other tensors in their place.
+        return [value for name, value in vars(self).items() if name.startswith("original")]
+
     def forward(self) -> Any:
         """Return the tensor."""
-        value = self[0](*self.parameters(recurse=False))
+        value = self[0](*self._originals())
         for module in list(self)[1:]:
             value = module(value)
         return value
@@ -94,7 +98,7 @@ class ParametrizationList(ModuleList):
             for parametrization in reversed(parametrizations):
                 value = parametrization.right_inverse(value)
             values = [value] if self.is_tensor else value
-            for original, part in zip(self.parameters(recurse=False), values, strict=True):
+            for original, part in zip(self._originals(), values, strict=True):
                 original.copy_(part)
 
 
