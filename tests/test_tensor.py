@@ -111,7 +111,9 @@ def test_copies_by_pickle_and_deepcopy(a: Any, requires_grad: bool, has_grad: bo
 def test_copies_of_results_are_leaves():
     x = T(np.ones(2))
     y = (x * 2).relu()
-    for copied in (copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
+    with pytest.raises(GraphError, match="without its graph"):
+        copy.deepcopy(y)
+    for copied in (copy.deepcopy(y.detach()).requires_grad_(), pickle.loads(pickle.dumps(y))):
         assert copied.tolist() == [2, 2]
         assert copied.is_leaf
         copied.sum().backward()

@@ -446,9 +446,19 @@ def accumulate_gradients(pairs: Iterable[list[Any]]) -> None:
                 t._grad = g if isinstance(g, Node) else wrap(g)
             elif isinstance(g, Node) or old._requires_grad:
                 t._grad = old + g
-            else:
+            elif not change_in_place(old._array, "__iadd__", g):
                 g += old._array  # in place, since `g` is unaliased
                 t._grad = wrap(g)
+
+
+def change_in_place(array: Any, method: str, value: Any) -> bool:
+    """Call a method of a NumPy array that changes it; return whether it can be changed."""
+    if array.__class__ is not np.ndarray or not array.flags.writeable:
+        return False
+    with mutation_lock:
+        getattr(array, method)(value)
+        record_change(array)
+    return True
 
 
 def _ids_between(roots: Sequence[Any], wanted: set[int]) -> set[int]:
@@ -521,7 +531,7 @@ class _Pass:
                 _check_unchanged(node)
             visited(node)
             if has_inputs or node._hooks is not None:
-                g = self.finish(node, g, create_graph=create_graph)
+                g = self.finish(node, g, create_graph=create_graph, is_visited=True)
             values = args
             if create_graph:
                 out = node
@@ -562,9 +572,13 @@ class _Pass:
             else:
                 self.finish(a, pending.pop(id(a)), create_graph=create_graph)
 
-    def finish(self, a: Any, g: Any, *, create_graph: bool) -> Any:
-        """Call the hooks of `a` with its complete gradient; store and return the result."""
-        hooks = a._hooks
+    def finish(self, a: Any, g: Any, *, create_graph: bool, is_visited: bool = False) -> Any:
+        """Call the hooks of `a` with its complete gradient; store and return the result.
+
+        For an input between other inputs and the roots, the stored gradient is that before the
+        hooks, as in PyTorch.
+        """
+        hooks, before = a._hooks, g
         if hooks is not None and hooks.functions:
             g = _call_hooks(a, hooks, g, create_graph=create_graph)
         if self.wanted is not None:
@@ -572,7 +586,8 @@ class _Pass:
         else:
             keep = a._op is None or (hooks is not None and hooks.retain)
         if keep:
-            self.gradients.append([a, g])
+            is_inner_input = is_visited and self.wanted is not None
+            self.gradients.append([a, before if is_inner_input else g])
         return g
 
 

@@ -10,6 +10,7 @@ import math
 import operator
 import re
 import warnings
+from copy import deepcopy
 from numbers import Number
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,6 +55,7 @@ __all__ = ["Size", "Tensor", "set_printoptions"]
 NO_SETTINGS: dict[str, Any] = {}
 _COMPARABLE = (Node, np.ndarray, np.generic, int, float, list, tuple)
 _DEVICE_TYPES = ("cpu", "cuda", "mps", "meta", "xpu")
+_PLAIN_BOUNDS = frozenset((int, type(None)))
 _TUPLE_PARTS = (Node, list, tuple, slice, type(None), type(...))  # a list of them is a tuple
 
 
@@ -65,13 +67,14 @@ def _index(at: Any) -> Any:
     """
     if at.__class__ is int:
         return at
-    if isinstance(at, slice):
+    if at.__class__ is slice:
         parts = (at.start, at.stop, at.step)
-        return slice(*map(_index, parts)) if any(isinstance(p, Node) for p in parts) else at
+        is_plain = _PLAIN_BOUNDS.issuperset(map(type, parts))
+        return at if is_plain else slice(*map(_index, parts))
     if isinstance(at, tuple) or (
         isinstance(at, list) and any(isinstance(part, _TUPLE_PARTS) for part in at)
     ):
-        return tuple(_index(part) for part in at)
+        return tuple(map(_index, at))
     if isinstance(at, list):
         return np.asarray(at) if at else np.zeros(0, np.intp)
     return _index_of_array(at)
@@ -486,6 +489,15 @@ class Tensor(methods.Methods):
     def __dlpack_device__(self) -> Any:
         return self._array.__dlpack_device__()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        if not self.is_leaf:
+            raise GraphError(
+                f"copy.deepcopy would copy a result of {self._op.name} without its graph. "  # type: ignore[union-attr]
+                "Copy x.detach(), or x.clone(), through which gradients flow"
+            )
+        kind, state_ = self.__reduce__()
+        return kind(*deepcopy(state_, memo))  # type: ignore[no-any-return]
+
     def __reduce__(self) -> Any:
         grad = None if self._grad is None else self._grad._array
         return _load, (type(self), self._array, self._requires_grad, grad)
@@ -538,7 +550,8 @@ class Tensor(methods.Methods):
         return record(c.invert, (self,), NO_SETTINGS)
 
     def __getitem__(self, at: Any) -> Tensor:
-        at = _index(at)
+        if at.__class__ is not int:
+            at = _index(at)
         if at.__class__ is not tuple:
             return record(index.getitem, (self,), {"at": at})
         out = self

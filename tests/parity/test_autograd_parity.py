@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -330,3 +331,70 @@ def test_both_refuse(what: str) -> None:
         x = tg.tensor([1.0, 2.0], requires_grad=True)
         with pytest.raises((RuntimeError, TypeError, ValueError, AssertionError)):
             REFUSED[what](tg, x)
+
+
+# Gradients in memory, hooks of inner inputs, copies
+
+
+def a_gradient_in_a_buffer(t: Any, w: Any) -> Any:
+    flat = t.zeros(4)
+    w.grad = flat[1:3]
+    (w * w).sum().backward()
+    return flat.tolist()
+
+
+def zeroed_in_place(t: Any, w: Any) -> Any:
+    (w * w).sum().backward()
+    gradient = w.grad
+    t.optim.SGD([w], lr=1.0).zero_grad(set_to_none=False)
+    return gradient.tolist(), w.grad is gradient
+
+
+def an_inner_input_with_a_hook(t: Any, w: Any) -> Any:
+    y = w * 3
+    y.register_hook(lambda g: g * 10)
+    w.register_hook(lambda g: g * 7)
+    loss = (y * 2).sum()
+    results = [t.autograd.grad(loss, inputs, retain_graph=True) for inputs in ([y, w], [w])]
+    return [g.tolist() for gradients in results for g in gradients]
+
+
+def last_of_a_float32_cumsum(t: Any, w: Any) -> Any:
+    x = np.random.default_rng(0).normal(size=100_000).astype(np.float32)
+    return (t.tensor(x) * w.detach()[0].float()).cumsum(0)[-1].item()
+
+
+def rates_of_multiplicative_lr_in_a_sequence(t: Any, w: Any) -> Any:
+    optimizer, schedulers = t.optim.SGD([w], lr=1.0), t.optim.lr_scheduler
+    first = schedulers.ConstantLR(optimizer, 0.5, 2)
+    second = schedulers.MultiplicativeLR(optimizer, lambda _: 0.5)
+    scheduler, rates = schedulers.SequentialLR(optimizer, [first, second], [3]), []
+    for _ in range(6):
+        optimizer.step()
+        scheduler.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def copied_after_a_forward_pass(t: Any, w: Any) -> Any:
+    (w * w).sum().backward()
+    leaf = copy.deepcopy(w)
+    try:
+        copy.deepcopy(w * 2)
+    except RuntimeError:
+        return leaf.tolist(), leaf.grad.tolist(), leaf.requires_grad, isinstance(leaf, t.Tensor)
+    raise AssertionError
+
+
+SAME = (a_gradient_in_a_buffer, zeroed_in_place, an_inner_input_with_a_hook)
+SAME += (last_of_a_float32_cumsum, rates_of_multiplicative_lr_in_a_sequence)
+SAME += (copied_after_a_forward_pass,)
+
+
+@pytest.mark.usefixtures("default_float64")
+@pytest.mark.parametrize("program", SAME, ids=lambda p: p.__name__)
+def test_programs_return_the_same(program: Any):
+    ours, theirs = (
+        program(t, t.tensor([1.0, 2.0], requires_grad=True)) for t in (tinygrad_fc, torch)
+    )
+    assert ours == theirs

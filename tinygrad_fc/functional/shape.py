@@ -260,7 +260,10 @@ def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     >>> tg.flip(tg.arange(3), [0])
     tensor([2, 1, 0])
     """
-    return s.flip(input, axis=as_shape(axes if dims is None else (dims,)))
+    along = as_shape(axes if dims is None else (dims,))
+    if not input.ndim:
+        return input.clone()
+    return s.flip(input, axis=along)
 
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:

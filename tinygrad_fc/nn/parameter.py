@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from tinygrad_fc.functional.creation import empty
-from tinygrad_fc.graph import array_of, as_array, mutation_lock, record_change, wrap
+from tinygrad_fc.graph import (
+    array_of,
+    as_array,
+    change_in_place,
+    mutation_lock,
+    record_change,
+    wrap,
+)
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -59,8 +66,10 @@ def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
     if set_to_none or tensor._grad is None:
         tensor._grad = None
     else:
-        # New zeros: another reference to the old gradient, or a graph, may need its values.
-        tensor._grad = wrap(np.zeros_like(tensor._grad._array))
+        grad = tensor._grad._array
+        # A graph may need the values of a recorded gradient.
+        if tensor._grad._requires_grad or not change_in_place(grad, "fill", 0):
+            tensor._grad = wrap(np.zeros_like(grad))
 
 
 def refuse_module(value: Any, function: str, name: str) -> None:

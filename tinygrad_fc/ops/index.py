@@ -12,6 +12,7 @@ from tinygrad_fc.domain import axis, index, indices, real
 from tinygrad_fc.graph import array_of, owner
 from tinygrad_fc.op import define
 
+_PLAIN = frozenset((int, slice, type(None)))
 BASIC = (int, slice, type(None), type(...), np.integer)
 
 
@@ -44,7 +45,7 @@ def steps_of(at: Any, ndim: int) -> tuple[Any, ...]:
     selected axes come first. In PyTorch integers select first: `x[0, :, i]` is `x[0][:, i]`. An
     ellipsis in place of no axis separates index arrays in NumPy only.
     """
-    if at.__class__ is not tuple:
+    if at.__class__ is not tuple or _PLAIN.issuperset(map(type, at)):
         return (at,)
     kinds = [
         "slice" if p is None or p is ... or isinstance(p, slice)

@@ -460,12 +460,14 @@ def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 
 def _running(function: Any, x: Any, dim: Any, dtype: Any) -> Any:
     dim = _one_axis(x, dim, function.__name__)
-    out = function(_cast(x, dtype), axis=dim)
-    return out if x.ndim else out.reshape(())
+    x = _cast(x, dtype)
+    is_small = x.dtype.kind == "f" and x.dtype.itemsize < 8  # PyTorch, too, adds up in float64
+    out = function(x.astype(np.float64) if is_small else x, axis=dim)
+    return (out if x.ndim else out.reshape(())).astype(x.dtype if is_small else out.dtype)
 
 
 def _cumsum_rule(g: Any, _out: Any, _x: Any, dim: Any, dtype: Any = None) -> Any:
-    return np.flip(np.cumsum(np.flip(g, axis=dim), axis=dim), axis=dim) if _x.ndim else g
+    return np.flip(cumsum(np.flip(g, axis=dim), dim=dim), axis=dim) if _x.ndim else g
 
 
 @define(numpy=np.cumsum, domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_cumsum_rule,))

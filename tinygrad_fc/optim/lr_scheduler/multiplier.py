@@ -358,7 +358,7 @@ class MultiplicativeLR(LambdaLR):
     def get_lr(self) -> list[Any]:
         """Return the current learning rates times lr_lambda(t)."""
         rates = rates_of(self.optimizer)
-        if self._is_initial or self.last_epoch == 0:
+        if self._is_initial:
             return rates
         pairs = zip(rates, self.lr_lambdas, strict=True)
         return [rate * function(self.last_epoch) for rate, function in pairs]
