@@ -158,7 +158,10 @@ class Op(Generic[P]):
             settings["dim"] = as_axes(settings["dim"])
         n = self.arity
         if len(args) > n >= 0:
-            given = dict(zip(self.options, args[n:]))  # noqa: B905  fewer arguments
+            if len(args) == n + 1 and self.options:  # the usual case, faster
+                given = {self.options[0]: args[n]}
+            else:
+                given = dict(zip(self.options, args[n:]))  # noqa: B905  fewer arguments
             if len(given) < len(args) - n or (settings and not settings.keys().isdisjoint(given)):
                 raise self._signature_error(args, settings)
             if "dim" in given and given["dim"].__class__ is not int:
@@ -175,8 +178,7 @@ class Op(Generic[P]):
 
     def _renamed(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
         """Return all operands, removing those passed by keyword; rename NumPy's settings."""
-        rename_settings(self.name, settings, self.accepted)
-        if not settings.keys() <= self.accepted:
+        if rename_settings(self.name, settings, self.accepted):
             for name in self.names[len(args) : self.arity]:
                 if name not in settings and name not in self.defaults:
                     break
@@ -625,13 +627,23 @@ def as_axes(dim: Any, empty: Any = None) -> Any:
     return dim[0] if len(dim) == 1 else tuple(dim) or empty
 
 
-def rename_settings(function: str, settings: dict[str, Any], accepted: Container[str]) -> None:
-    """Rename NumPy's names in the keyword arguments `settings` to PyTorch's, if `accepted`."""
-    for numpys, ours in NUMPY_NAMES.items():
-        if numpys in settings and ours in accepted and numpys not in accepted:
-            if settings.get(ours) is not None:
-                raise TypeError(f"{function}: pass {ours} or {numpys}, not both")
-            settings[ours] = as_axes(settings.pop(numpys), ())
+def rename_settings(function: str, settings: dict[str, Any], accepted: Container[str]) -> bool:
+    """Rename NumPy's names in the keyword arguments `settings` to PyTorch's, if `accepted`.
+
+    Return whether there are others that are not accepted.
+    """
+    others = False
+    for name in [*settings]:
+        if name not in accepted:
+            ours = NUMPY_NAMES.get(name, "")
+            if ours not in accepted:
+                others = True
+            elif settings.get(ours) is not None:
+                raise TypeError(f"{function}: pass {ours} or {name}, not both")
+            else:
+                value = settings.pop(name)
+                settings[ours] = value if value.__class__ is int else as_axes(value, ())
+    return others
 
 
 def _value_at(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
