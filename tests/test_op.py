@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import inspect
+import pickle
 import pydoc
 import re
 import subprocess
@@ -188,6 +190,78 @@ def test_an_op_in_a_class_is_called_without_self() -> None:
 
     assert Layer()(tg.zeros(2)).tolist() == [0, 0]
     assert tg.zeros(2).tanh().tolist() == [0, 0]
+
+
+PUBLIC = sorted(
+    {op for op in vars(tg).values() if isinstance(op, Op)} - {tg.matmul}, key=lambda op: op.name
+)
+
+
+@pytest.mark.parametrize("op", [*PUBLIC, tg.matmul], ids=lambda op: op.name)
+def test_an_op_is_pickled_by_name_and_copied_as_another_op(op: Op) -> None:
+    assert pickle.loads(pickle.dumps(op)) is op
+    assert copy.deepcopy(op) is op
+    other = copy.copy(op)
+    assert (other is op, other.rules, other.__doc__) == (False, op.rules, op.__doc__)
+    other.rules = None
+    assert op.rules is not None or op.rules == other.rules
+    method = getattr(tg.ones(2), next((n for n, v in vars(tg).items() if v is op), op.name))
+    rest = list(inspect.signature(op).parameters)[1:]
+    assert list(inspect.signature(method).parameters) == rest
+
+
+@pytest.mark.parametrize("op", PUBLIC, ids=lambda op: op.name)
+@given(st.data())
+def test_arrays_give_arrays_and_lists_and_numbers_tensors(op: Op, data: st.DataObject) -> None:
+    drawn = data.draw(inputs(*(d("n>=1") for d in op.domain)))
+    operands = drawn if isinstance(drawn, tuple) else (drawn,)
+    settings_ = {"dim": 0} if op in (tg.softmax, tg.log_softmax, tg.cumsum, tg.cumprod) else {}
+    with np.errstate(all="ignore"):
+        out = op(*operands, **settings_)
+        assert type(out) in (np.ndarray, *np.ScalarType)
+        tensors = op(*(a.tolist() for a in operands), **settings_)
+        mixed = op(tg.tensor(operands[0]), *operands[1:], **settings_)
+    assert type(tensors) is type(mixed) is tg.Tensor
+    for t in (tensors, mixed):
+        np.testing.assert_array_equal(t.numpy(), out)
+    tg.set_default_dtype(tg.float32)
+    try:
+        with np.errstate(all="ignore"):
+            assert op(*(a.tolist() for a in operands), **settings_).dtype != np.float64
+    finally:
+        tg.set_default_dtype(tg.float64)
+
+
+def test_settings_by_position_by_name_and_under_numpys_name() -> None:
+    x, out = tg.tensor([[1.0, 2.0], [3.0, 5.0]]), tg.zeros(2)
+    calls = (x.sum(0), x.sum(dim=0), tg.sum(input=x, dim=[0]), x.sum(axis=0), tg.sum(x, 0, out=out))
+    assert all(t.tolist() == [4, 7] for t in (*calls, out))
+    assert x.sum(dim=()).item() == x.sum(()).item() == 11  # PyTorch's
+    assert x.sum(axis=()).tolist() == np.sum(x, axis=()).tolist() == x.tolist()  # NumPy's
+    assert x.sum(0, keepdims=True).shape == x.sum(axis=[0], keepdim=True).shape == (1, 2)
+    assert x.max(axis=0).values.tolist() == [3, 5]
+    assert (
+        x.var(unbiased=False).item()
+        == tg.var(x, *[False]).item()
+        == x.var(correction=0).item()
+        == np.var(x).item()
+    )
+    w = x.clone().requires_grad_()
+    assert not w.sum(dtype=int).requires_grad
+    w.sum(dtype=tg.float32).backward()
+    assert w.grad is not None
+    assert w.grad.dtype == tg.float64
+    for wrong in (
+        lambda: x.sum(0, dim=1),
+        lambda: x.sum(dim=0, axis=1),
+        lambda: x.sum(0, *[False, None]),
+        lambda: x.sum(dims=0),
+        lambda: x.exp(axis=0),
+        lambda: tg.add(x),
+        lambda: x.var(0, unbiased=True, correction=1),
+    ):
+        with pytest.raises(TypeError):
+            wrong()
 
 
 # Errors and memory

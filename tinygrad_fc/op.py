@@ -151,11 +151,11 @@ class Op(Generic[P]):
         self, args: tuple[Any, ...], settings: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the operands and the settings of a call, under the names of the signature."""
-        if settings and not settings.keys() <= self.accepted:
-            args = self._renamed(args, settings)
-        elif "dim" in settings and settings["dim"].__class__ is not int:
+        if "dim" in settings and settings["dim"].__class__ is not int:
             # In PyTorch an empty `dim` is all axes; NumPy's `axis=()` reduces nothing.
             settings["dim"] = as_axes(settings["dim"])
+        if settings and not settings.keys() <= self.accepted:
+            args = self._renamed(args, settings)
         n = self.arity
         if len(args) > n >= 0:
             if len(args) == n + 1 and self.options:  # the usual case, faster
