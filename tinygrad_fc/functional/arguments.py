@@ -127,7 +127,10 @@ def _handled(error: Exception, function: Any, call: Any, args: Any, kwargs: Any)
     # Without an inner frame, the arguments do not fit the signature.
     inner = error.__traceback__ and error.__traceback__.tb_next
     if inner is None or isinstance(error, RuntimeError):
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback has this frame: a cycle would keep tensors alive
     raise _translated(function, error) from error
 
 
