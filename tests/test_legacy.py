@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tests.drawing import arrays
 from tinygrad_fc import nn
+from tinygrad_fc.autograd import profiler
 from tinygrad_fc.legacy import TYPES
+from tinygrad_fc.utils.benchmark import Timer
+from tinygrad_fc.utils.data import DataLoader, RandomSampler
 
 F = nn.functional
 
@@ -133,3 +137,50 @@ def test_a_leaf_is_found_through_grad_fn():
         _ = multiply.variable  # type: ignore[union-attr]
     with pytest.warns(UserWarning, match="volatile has no effect"):
         assert not tg.autograd.Variable(w, volatile=True).requires_grad
+
+
+def test_random_fills_in_place():
+    x = tg.empty(1000)
+    assert set(x.random_(2, 5).tolist()) == {2, 3, 4}
+    assert set(x.random_(2).tolist()) == set(x.bernoulli_(0.5).tolist()) == {0, 1}
+    assert x.bernoulli_(tg.zeros(1000)).sum() == 0
+    assert abs(x.exponential_(2.0).mean().item() - 0.5) < 0.1
+    assert x.random_().max() > 1e9
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_long_epochs_are_drawn_in_parts(replacement: bool):
+    sampler = RandomSampler(range(3), replacement, num_samples=10**10)
+    assert len(sampler) == 10**10
+    drawn = list(islice(sampler, 9))
+    assert set(drawn) <= {0, 1, 2}
+    if not replacement:
+        assert all(sorted(drawn[k : k + 3]) == [0, 1, 2] for k in (0, 3, 6))
+    loader = DataLoader(range(3), batch_size=4, sampler=sampler)
+    assert len(next(iter(loader))) == 4
+
+
+def test_a_profile_counts_ops_and_a_timer_measures():
+    w = tg.ones(3, requires_grad=True)
+    with profiler.profile() as prof:
+        for _ in range(5):
+            with profiler.record_function("step"):
+                (w.exp() @ w).backward()
+        with pytest.raises(RuntimeError, match="runs already"), profiler.profile():
+            pass
+    counts = {event.key: event.count for event in prof.key_averages()}
+    assert (counts["step"], counts["exp"], counts["exp backward"], counts["matmul"]) == (5,) * 4
+    step = next(event for event in prof.key_averages() if event.key == "step")
+    assert 0 < step.self_cpu_time_total < step.cpu_time_total <= prof.self_cpu_time_total * 1.001
+    assert str(prof).splitlines()[0].split() == [
+        "Name",
+        "Self",
+        "CPU",
+        "%",
+        *["Self", "CPU", "CPU", "total", "CPU", "time", "Calls"],
+    ]
+    w.exp()
+    assert {event.key: event.count for event in prof.key_averages()} == counts
+    timer = Timer("w.exp()", globals={"w": w}, label="exp")
+    assert 0 < timer.timeit(10).mean < 1
+    assert str(timer.blocked_autorange(min_run_time=0.01)).startswith("exp\n")
