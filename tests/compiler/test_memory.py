@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import re
+import tracemalloc
 import weakref
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,7 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 
-from .twins import same, share
+from .twins import native, same, share
 
 SHAPES = ((2, 3), (3, 2), (6,), (1, 6), (6, 1), (2, 1, 3))
 LAYOUTS: dict[str, Any] = {
@@ -255,3 +259,56 @@ def test_arguments_are_freed():
     del x, y
     gc.collect()
     assert [reference() for reference in references] == [None, None]
+
+
+# How much
+
+
+def deep(hidden: int = 4, width: int = 64, rows: int = 1000) -> tuple[Any, Any]:
+    """Return a training step of some hidden layers, whose activations are large, and its batch."""
+    sizes = [8, *[width] * hidden, 3]
+    layers = [(nn.Linear(n, m), nn.ReLU()) for n, m in itertools.pairwise(sizes)]
+    model = nn.Sequential(*[layer for pair in layers for layer in pair][:-1])
+    sgd = optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x: Any, y: Any) -> Any:
+        sgd.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        sgd.step()
+        return loss
+
+    return step, (tg.rand(rows, 8), tg.randint(0, 3, (rows,)))
+
+
+def peak(function: Any, args: Any) -> int:
+    """Return the most bytes that a call has at once."""
+    gc.collect()
+    tracemalloc.start()
+    function(*args)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most
+
+
+def test_a_program_needs_no_more_memory_than_the_eager_step():
+    step, batch = deep()
+    compiled = tg.compile(step, backend="numpy", check=False)
+    eager = peak(step, batch)
+    assert peak(compiled, batch) <= 1.5 * eager, "the trace"
+    assert peak(compiled, batch) <= 1.1 * eager
+    assert re.search(r"^    del .*\bz1\b", compiled.source, re.MULTILINE)
+    small, batch = deep(rows=8)
+    compiled = tg.compile(small, backend="numpy")
+    compiled(*batch)
+    assert "del " not in compiled.source
+
+
+@native
+def test_values_of_native_code_share_memory():
+    step, batch = deep(hidden=6)
+    compiled = tg.compile(step, backend="numpy")
+    compiled(*batch)
+    source = import_module("tinygrad_fc.compiler.numba_printer").NumbaPrinter(compiled.programs[0])
+    sizes = [int(n) for n in re.findall(r'temporary\("f8", (\d+)\)', source.source)]
+    assert sum(sizes) <= 9 * 64000, "six activations, a gradient and a product"

@@ -14,6 +14,7 @@ import operator
 import os
 import site
 import sys
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,14 +22,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import tinygrad_fc
-from tinygrad_fc.compiler.instructions import draw, instruction
+from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
 from tinygrad_fc.graph import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LARGEST_FOLDED = 4096
-"""Elements up to which results of constants are computed while recording."""
+LARGE = 4096
+"""Elements from which results of constants are instructions, and memory is used again."""
 
 
 class CompileError(RuntimeError):
@@ -81,7 +82,8 @@ class Value:
 
     `function`, `args` and `kwargs` are the call; arguments are trees (tuples, lists, slices) with
     values as leaves. An input has a `source`; a constant has neither function nor source. `sample`
-    is the array of the traced call; after the trace, only numbers and constants have one. A plain
+    is the array of the traced call, which lives as long as a tracer has it where it is large, and
+    is computed again if need be; after the trace, only numbers and constants have one. A plain
     Python number has the shape None, and several results also the dtype None. `formula` is set
     after the trace where the instruction is a formula of the document.
     """
@@ -90,7 +92,11 @@ class Value:
         self, function: Any, args: Any, kwargs: Any, sample: Any, source: Any = None
     ) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
-        self.sample, self.source = sample, source
+        self.source = source
+        self._sample = sample
+        large = getattr(sample, "size", 0) >= LARGE and function is not None
+        if large and function is not draw and instruction(function).traced != WHOLE:
+            self._sample = weakref.ref(sample)
         kind = np.dtype(type(sample)) if type(sample) in (bool, int, float) else None
         self.shape: Any = getattr(sample, "shape", None)
         self.dtype: Any = getattr(sample, "dtype", kind)
@@ -101,6 +107,22 @@ class Value:
         self.is_constant = function is None and source is None
         self.is_input = source is not None
         self.is_number = self.shape is None and self.dtype is not None
+
+    @property
+    def sample(self) -> Any:
+        """The array or number of the traced call."""
+        if not isinstance(self._sample, weakref.ref):
+            return self._sample
+        array = self._sample()
+        if array is None:
+            args, kwargs = mapped(_sample, self.args), mapped(_sample, self.kwargs)
+            array = _read_only(self.function(*args, **kwargs))
+            self._sample = weakref.ref(array)
+        return array
+
+    def forget(self) -> None:
+        """Drop the sample after the trace, but of a number."""
+        self._sample = self._sample if self.is_number else None
 
     @property
     def is_view(self) -> bool:
@@ -276,7 +298,7 @@ class ProgramBuilder:
     def _computed(self, value: Value) -> Value:
         """Return a constant where all operands are, else record `value` as an instruction."""
         known = all(v.is_constant for v in operands(value)) and value.function is not draw
-        if known and isinstance(value.sample, np.ndarray) and value.size <= LARGEST_FOLDED:
+        if known and isinstance(value.sample, np.ndarray) and value.size <= LARGE:
             return self.constant(value.sample)
         value.origin = self.origin
         self.instructions.append(value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba.core import types
 
+from tinygrad_fc.compiler.ir import LARGE
 from tinygrad_fc.compiler.numba_lowering import Lowering, Statement, code, literal, placeholder
 from tinygrad_fc.compiler.numba_math import TYPES
 
@@ -101,6 +102,33 @@ class Schedule:
             if statement.kind not in ("elementwise", "test")
             or any(n.group != statement.group for _, n in self.readers.get(value, []))
         ]
+
+    def shared(self, values: list[Value]) -> list[list[Value]]:
+        """Return lists of values that share memory: large ones of which no two live at once.
+
+        This is linear scan (Poletto and Sarkar, 1999): in the order of their first groups, a value
+        takes the memory of the closest size that no earlier value needs any more.
+        """
+        live: dict[Value, list[int]] = {}
+        for k, group in enumerate(self.groups):
+            for value in (v for statement in group for v in (statement.out, *statement.args)):
+                live.setdefault(self.lowering.root(value), []).append(k)
+        shared: list[list[Value]] = []
+        for value in sorted(values, key=lambda v: live[v][0]):
+            free = [
+                others
+                for others in shared
+                if (others[0].dtype, value.size >= LARGE, others[0].size >= LARGE)
+                == (value.dtype, True, True)
+                and max(live[v][-1] for v in others) < live[value][0]
+            ]
+            closest = min(
+                free, key=lambda vs: abs(max(v.size for v in vs) - value.size), default=[]
+            )
+            closest.append(value)
+            if len(closest) == 1:
+                shared.append(closest)
+        return shared
 
 
 class Nest:
@@ -265,10 +293,11 @@ class NumbaPrinter:
             self._argument("draw", value, value)
         for value, target in self.schedule.direct.items():
             self.memory[value] = self.memory[target]
-        for value in self.schedule.temporaries():
-            if value not in self.memory:
-                size = math.prod(value.shape or ())
-                self._take(value, f'temporary("{code(value.dtype)}", {size})')
+        temporaries = [v for v in self.schedule.temporaries() if v not in self.memory]
+        for values in self.schedule.shared(temporaries):
+            size = max(value.size for value in values)
+            self._take(values[0], f'temporary("{code(values[0].dtype)}", {size})')
+            self.memory |= dict.fromkeys(values, self.memory[values[0]])
         for group in self.schedule.groups:
             self._group(group)
         names = ", ".join(["first", "last", *(argument.name for argument in self.arguments)])

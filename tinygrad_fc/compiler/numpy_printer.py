@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put
-from tinygrad_fc.compiler.ir import Program, Value, leaves, operands
+from tinygrad_fc.compiler.ir import LARGE, Program, Value, leaves, operands
 
 ATOM, SIGN, PRODUCT, SUM, BITS, COMPARED = 6, 5, 4, 3, 2, 1
 _LEVELS = {"**": SIGN, "+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT}
@@ -26,8 +26,8 @@ _LEVELS |= {"@": PRODUCT, "&": BITS, "|": BITS, "^": BITS}
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
 LONGEST_INLINE, LONGEST_SHARED, LONGEST_LINE = 48, 24, 96
 """Characters of an expression with one reader, with several, and of a line."""
-SMALL, LARGE = 6, 4096
-"""Elements of constants that are written out, and of arrays that use an operand's memory."""
+SMALL = 6
+"""Elements of constants that are written out."""
 _NAMES_OF_NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 
 
@@ -162,6 +162,8 @@ class NumPyPrinter(Expressions):
         truths = {id(v): truth for v, truth in program.expects}
         for value in program.instructions:
             self._write(value, truths.get(id(value)))
+        self._last_lines, self._returned = self._end()
+        self._free()
         usable = program.name.isidentifier() and not keyword.iskeyword(program.name)
         self.name = program.name if usable else "compiled"
         self.name += "_" * (self.name in self._taken)
@@ -321,9 +323,8 @@ class NumPyPrinter(Expressions):
 
     def source(self) -> str:
         """Return the source of the function."""
-        last, returned = self._last_lines()
-        body = [*self._commented_lines(), *last]
-        body += _wrapped("return (", returned, "," * (len(returned) == 1), ")")
+        body = [*self._commented_lines(), *self._last_lines]
+        body += _wrapped("return (", self._returned, "," * (len(self._returned) == 1), ")")
         head = _wrapped(f"def {self.name}(", self.inputs, "", "):")
         modules = ["import math"] * any("math." in line for line in body) + ["import numpy as np"]
         if any("GuardFailed" in line for line in body):
@@ -346,7 +347,21 @@ class NumPyPrinter(Expressions):
             before = value
         return lines
 
-    def _last_lines(self) -> tuple[list[str], list[str]]:
+    def _free(self) -> None:
+        """Write `del` after the line that reads a large array for the last time."""
+        names = {self.texts[id(v)][0]: v for v in self.program.instructions if v.size >= LARGE}
+        last: dict[str, int] = {}
+        for k, line in enumerate(self.lines):
+            last |= {word: k for word in re.findall(r"\w+", line.text) if word in names}
+        kept = {*self.inputs, *re.findall(r"\w+", " ".join([*self._last_lines, *self._returned]))}
+        ends: defaultdict[int, list[str]] = defaultdict(list)
+        for name, k in last.items():
+            if name not in kept:
+                ends[k].append(name)
+        for k in sorted(ends, reverse=True):
+            self.lines.insert(k + 1, Line(self.lines[k].value, f"del {', '.join(ends[k])}"))
+
+    def _end(self) -> tuple[list[str], list[str]]:
         """Return the lines that write changes, and the expressions that are returned.
 
         What is returned is an array of its own: views, inputs and what is changed are copied.

@@ -186,9 +186,27 @@ class Trace(TracingBuilder):
                 phase, module = "backward", getattr(result.origin, "module", "")
             self.origin = Origin(op.name, phase, argument, cotangent, result, module)
         try:
-            return function(*args, **settings)
+            result = function(*args, **settings)
         finally:
             self.origin = outer
+        if argument < 0 and type(result) is Tracer:
+            self._release_unread(op, result, args)
+        return result
+
+    def _release_unread(self, op: Any, result: Tracer, args: Any) -> None:
+        """Let samples of arguments go that no rule reads: that of relu reads its result alone."""
+        thread, self.thread = self.thread, 0  # for the rules themselves
+        try:
+            rules = range(len(op.rules) if isinstance(op.rules, tuple) else 0)
+            read = [x for i in rules for _, x in op.values_read_by(i, result, args)]
+        finally:
+            self.thread = thread
+        for x in read if rules else args:
+            if type(x) is Tracer:
+                x.hold(by_rule=True)
+        for x in args:
+            if type(x) is Tracer:
+                x.release()
 
     def _call_whole(self, function: Any, /, *args: Any, **settings: Any) -> Tracer:
         """Record a call as one instruction."""
@@ -352,7 +370,7 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, run_functio
         captured.restore()
         run.forget()
     for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
-        value.sample = value.sample if value.is_number else None
+        value.forget()
     return traced
 
 

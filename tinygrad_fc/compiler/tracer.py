@@ -7,6 +7,7 @@ call that makes it from the base, so that a change of either shows in both, as i
 from __future__ import annotations
 
 import math
+import mmap
 import operator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from tinygrad_fc.compiler.instructions import (
     put,
 )
 from tinygrad_fc.compiler.ir import (
+    LARGE,
     CompileError,
     ProgramBuilder,
     Value,
@@ -94,14 +96,24 @@ class Tracer(NDArrayOperatorsMixin):
     It also takes the place of a NumPy generator, of which each draw is an instruction.
     """
 
-    __slots__ = ("__weakref__", "_value", "base", "graph", "layout", "recipe")
+    __slots__ = (
+        "__weakref__",
+        "_sample",
+        "_value",
+        "base",
+        "graph",
+        "layout",
+        "read_by_rule",
+        "recipe",
+    )
     __array_priority__ = 500
     __hash__ = object.__hash__
 
     def __init__(self, graph: TracingBuilder, value: Value, *view: Any) -> None:
-        self.graph, self._value = graph, value
+        self.graph, self._value, self.read_by_rule = graph, value, False
         # The layout is an array with the strides of the memory, which changes in place keep.
-        self.base, self.recipe, self.layout = view or (None, None, value.sample)
+        self.base, self.recipe, self.layout = view or (None, None, _layout(value))
+        self.hold()
 
     @property
     def value(self) -> Value:
@@ -110,6 +122,15 @@ class Tracer(NDArrayOperatorsMixin):
             return self._value
         function, rest = self.recipe
         return self.graph.emit(function, (self.base.value, *rest))
+
+    def hold(self, *, by_rule: bool = False) -> None:
+        """Keep the sample of the value, which a rule will read or code may."""
+        self.read_by_rule |= by_rule
+        self._sample = self._value.sample if self.base is None else None
+
+    def release(self) -> None:
+        """Let the sample go if no rule will read it; it is computed again if need be."""
+        self._sample = self._sample if self.read_by_rule else None
 
     def write(self, value: Any) -> None:
         """Hold `value`, broadcast and cast as in NumPy, and write it through to the base."""
@@ -128,6 +149,7 @@ class Tracer(NDArrayOperatorsMixin):
                 back = emit(put, (above, rest[0], value))
             self.base.write(back)
         self._value = value
+        self.hold()
 
     # Attributes of an array
 
@@ -280,6 +302,17 @@ class Tracer(NDArrayOperatorsMixin):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tracer:
         return Tracer(self.graph, self.value)
+
+
+def _layout(value: Value) -> Any:
+    """Return an array that lies as the sample does; of a large one, in memory that is not used."""
+    array = value.sample
+    if value.is_input or value.size < LARGE:
+        return array
+    first, last = np.lib.array_utils.byte_bounds(array)
+    memory = np.frombuffer(mmap.mmap(-1, last - first), np.int8)
+    start = array.__array_interface__["data"][0] - first
+    return np.ndarray(array.shape, array.dtype, memory.data, start, array.strides)
 
 
 def _is_plain(x: Any) -> bool:
