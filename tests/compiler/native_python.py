@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import numba_math
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
+from tinygrad_fc.ops import special
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
@@ -53,6 +54,7 @@ NAMES: dict[str, Any] = {
     **numba_math.NAMES,
     "exp": np.exp,
     "tanh": np.tanh,
+    "ndtr": special.ndtr,
     "memory": Memory,
     "temporary": temporary,
     "gemm_f4": gemm,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.ops import activation, elementwise, special
+from tinygrad_fc.ops import elementwise, special
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +38,8 @@ class Instruction:
 
     `numpy` is an operator, or a text with `{0}`, `{1}` for arguments, or a function of the value
     that returns such a text; empty, the function is called by its name. `native` is the text of an
-    operation on numbers for Numba, or `lowered` the method of `Lowering` that translates a call;
-    `javascript` is the name in runtime.js.
+    operation on numbers for Numba, or a function of their dtype that returns it; or `lowered` is
+    the method of `Lowering` that translates a call. `javascript` is the name in runtime.js.
     """
 
     traced: Any = None
@@ -47,7 +47,7 @@ class Instruction:
     simplified: Callable[[ProgramBuilder, Value], Value | None] | None = None
     is_view: bool = False
     numpy: Any = ""
-    native: str = ""
+    native: Any = ""
     lowered: str = ""
     javascript: str = ""
 
@@ -166,6 +166,11 @@ def _draw_text(value: Value) -> str:
     return f"{{0}}.{value.args[1]}({places})"
 
 
+def _ndtr_text(dtype: Any) -> str:
+    short = dtype == np.float32  # in vector instructions
+    return "ndtr({0})" if short else "(0.5 * math.erfc({0} * -0.7071067811865476))"
+
+
 # Operators
 
 for _sign, _ufunc, _number in (
@@ -203,7 +208,6 @@ define(elementwise.divide_no_nan, numpy="/")
 # Functions of elements
 
 _LARGER = "select(({0} >= {1}) | ({0} != {0}), {0}, {1})"
-_NDTR = "(0.5 * math.erfc({0} * -0.7071067811865476))"
 _UFUNCS = """
 cos cosh exp2 expm1 isfinite isnan log log10 log1p log2 logical_and logical_not logical_or
 reciprocal sign sin sinh square tan
@@ -221,8 +225,7 @@ define(np.minimum, native=_LARGER.replace(">=", "<="), javascript="minimum")
 define(np.where, traced=RECORDED, native="select({0}, {1}, {2})", javascript="where")
 define(np.clip, traced=RECORDED, lowered="clip", javascript="clip")
 define(special.erf.forward, traced=WHOLE, native="math.erf({0})", javascript="erf")
-define(special.ndtr.forward, traced=WHOLE, native=_NDTR, javascript="ndtr")
-define(activation.gelu.forward, traced=WHOLE, native=f"{{0}} * {_NDTR}", javascript="gelu")
+define(special.ndtr.forward, traced=WHOLE, native=_ndtr_text, javascript="ndtr")
 define(special.lgamma.forward, special.polygamma.forward, traced=WHOLE)
 
 # Reductions and products

@@ -72,6 +72,7 @@ def literal(number: Any, dtype: np.dtype[Any]) -> str:
 def operation(function: Any, dtype: np.dtype[Any]) -> str | None:
     """Return how `function` of numbers of a dtype is written; None where it is not."""
     text = instruction(function).native
+    text = text(dtype) if callable(text) else text
     if isinstance(function, np.ufunc) and (not text or dtype.kind != "f"):
         # NumPy refuses negative powers of integers
         if function.nout != 1 or function.signature or function is np.power:

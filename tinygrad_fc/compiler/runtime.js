@@ -72,7 +72,7 @@ const R = (() => {
     sign: Math.sign, sin: Math.sin, sinh: Math.sinh, sqrt: Math.sqrt, square: (a) => a * a, subtract: (a, b) => a - b, tan: Math.tan, tanh: Math.tanh,
     bitwise_and: (a, b) => a & b, bitwise_or: (a, b) => a | b, where: (c, a, b) => (c ? a : b),
     clip: (a, low, high) => Math.min(Math.max(a, low), high),
-    erf, ndtr, gelu: (a) => a * ndtr(a),
+    erf, ndtr,
   };
   const run = Object.fromEntries(Object.entries(functions).map(([name, f]) => [name, elementwise(f)]));
 
