@@ -284,7 +284,7 @@ class Op(Generic[P]):
         else:
             names, rest = positional(self.rules[i] if self.rules is not None else None)
         # Of the `n` arguments of a variadic op, all or none are read: `n` steps per rule are many.
-        end = len(names) - 1 if rest.startswith("_") else None
+        end = max(len(names) - 1, 0) if rest.startswith("_") else None
         for k, array in enumerate(islice(chain((out,), arrays), end), 1):
             name = names[k] if k < len(names) else rest
             if not name.startswith("_") or (k == 1 and self.outer is not None):
