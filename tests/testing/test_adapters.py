@@ -23,8 +23,8 @@ from tinygrad_fc.testing import (
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spend no time on hints and little on making failures small."""
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.1)
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SHARE", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.02)
 
 
 def test_functions_of_torch() -> None:
@@ -83,7 +83,7 @@ def test_functions_of_autograd() -> None:
 def test_functions_of_one_result_are_required(
     adapter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.1)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCHING", 0.02)
     library = adapter.__name__.removeprefix("from_")
     pytest.importorskip(f"{library}.numpy" if library == "autograd" else library)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
@@ -102,7 +102,7 @@ def test_float32_alone(adapter: Any) -> None:
 
 
 def test_a_function_of_another_library_needs_its_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.1)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCHING", 0.02)
     torch = pytest.importorskip("torch")
     for f in (torch.tanh, torch.nn.ReLU(), lambda x: torch.tanh(x) * 2):
         with pytest.raises(NothingCheckedError, match=r"raises TypeError: .* must be Tensor"):

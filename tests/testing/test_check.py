@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
@@ -38,8 +38,11 @@ ONCE: Any = {"order": 1, "dtypes": np.float64}
 @pytest.fixture(autouse=True)
 def _no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spend no time on hints and little on shrinking, which are tested in `test_failure`."""
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.1)
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SHARE", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.02)
+
+
+quiet = np.errstate(all="ignore")
 
 
 def cosine(g: Any, _out: Any, x: Any) -> Any:
@@ -71,14 +74,174 @@ def test_a_constant_result_is_not_counted_as_compared() -> None:
     def wrong_sign(g: Any, _out: Any, x: Any) -> Any:
         return -g[: len(x)]
 
-    with pytest.warns(UserWarning, match=r"derivatives are inconclusive \(.* hardly checked"):
+    with pytest.warns(UserWarning, match=r"derivatives are inconclusive \(.* number there: arg"):
         report = check_vjp(rough, wrong_sign, real("n>=1"), max_examples=30, **ONCE)
-    assert report.inconclusive.total() >= report.compared
+    assert report.inconclusive.total() > report.compared / 2
 
 
 def test_staircases_are_inconclusive_by_reason() -> None:
-    with pytest.warns(UserWarning, match="inconclusive .* jump or noise"):
+    with pytest.raises(NothingCheckedError, match=r"nothing was compared.* inconclusive"):
         check_vjp(np.floor, lambda g, out, x: 0 * g, real, where=lambda x: not x.any())
+
+
+FACTORS = {
+    "square": (np.square, lambda g, out, x: 2 * g * x, real),
+    "sin": (np.sin, cosine, real),
+    "exp": (np.exp, lambda g, out, x: g * out, real),
+    "tanh": (np.tanh, lambda g, out, x: g * (1 - out * out), real),
+    "sum of squares": (lambda x: (x * x).sum(), lambda g, out, x: 2 * g * x, real),
+    "log": (np.log, lambda g, out, x: g / x, positive),
+}
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.nested_given])
+@given(
+    st.sampled_from(sorted(FACTORS)),
+    st.sampled_from((-1, 0, 0.5, 0.9, 1.1, 1.5, 1.75, 2, 2.5, 3)),
+    st.sampled_from((np.float32, np.float64, (np.float64, np.float32))),
+)
+def test_wrong_factors_are_found_in_every_dtype(name: str, factor: float, dtypes: Any) -> None:
+    f, right, domain = FACTORS[name]
+
+    def vjp(g: Any, out: Any, x: Any) -> Any:
+        return g.dtype.type(factor) * right(g, out, x)
+
+    with pytest.raises(GradientError), np.errstate(all="ignore"):
+        check_vjp(f, vjp, domain, dtypes=dtypes)
+
+
+def test_wrong_factors_are_found_at_given_float32_arrays() -> None:
+    for factor in (0.5, 1.75, 2, 2.5):
+        x = np.array([0.5, -1.25, 3.0], np.float32)
+        with pytest.raises(GradientError):
+            assert_vjp(np.square, lambda g, out, x, k=factor: 2 * g.dtype.type(k) * g * x, x)
+
+
+@quiet
+@pytest.mark.filterwarnings("ignore:power")  # of 0, where the slope is approached too slowly
+@pytest.mark.parametrize("dtypes", [np.float32, np.float64])
+def test_right_rules_pass_at_closed_ends_and_beside_large_numbers(dtypes: Any) -> None:
+    half = interval(0, 4, closed=True)
+    few: Any = {"dtypes": dtypes, "max_examples": 20}
+    check_vjp(np.sqrt, lambda g, out, x: g / (2 * out), half, **few)
+    for b in (1.1, 1.3, 1.5):
+
+        def power(x: Any, b: Any = b) -> Any:
+            return x ** x.dtype.type(b)
+
+        def slope(g: Any, _out: Any, x: Any, b: Any = b) -> Any:
+            return g * x.dtype.type(b) * x ** x.dtype.type(b - 1)
+
+        check_vjp(power, slope, half, **few)
+    for x in ([0.0, 3e6, 1.0], [0.0, 2.0**25], [2.0**30, 0.0, 0.0]):
+        there = np.array(x, dtypes)
+        assert_vjp(np.tanh, lambda g, out, x: g * (1 - out * out), there)
+        assert_vjp(lambda x: 0.5 * (1 + np.tanh(x / 2)), lambda g, o, x: g * o * (1 - o), there)
+
+
+# What is not compared, and state
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "options"),
+    [(np.sign, 0.0, {}), (np.sin, 1.0, {"noise": 1}), (np.floor, [2.0, 0.0], {})],
+)
+def test_nothing_compared_is_no_pass(f: Any, x: Any, options: Any) -> None:
+    with pytest.raises(NothingCheckedError, match="nothing was compared"):
+        assert_vjp(f, lambda g, out, x: 7 * g, np.array(x), **options)
+
+
+def test_a_wrong_rule_is_found_where_a_function_oscillates() -> None:
+    for x in (1e5, 1e6):
+        with pytest.raises(GradientError):
+            assert_vjp(np.sin, lambda g, out, x: 2 * g * np.cos(x), np.array(x))
+    assert_vjp(np.sin, cosine, np.array(1e5))
+
+
+def test_what_is_skipped_is_counted() -> None:
+    def contiguous(x: Any, scale: float = 2.0) -> Any:
+        if not x.flags.c_contiguous:
+            raise ValueError("only contiguous arrays")
+        return scale * x
+
+    with pytest.warns(UserWarning, match="layout refused: "):
+        report = check_vjp(contiguous, lambda g, out, x: 2 * g, real("n", "m"), max_examples=30)
+    assert report.skipped["layout refused: transposed"]
+    assert "Not varied: scale. Second derivatives are not checked: there is no vjp2" in str(report)
+    with pytest.warns(UserWarning, match="there is no vjp2"):
+        check_vjp(np.sin, cosine, interval(-2, 2), max_examples=8, order=2)
+
+
+def _in_place(x: Any) -> Any:
+    return np.maximum(x, 0, out=x)
+
+
+class Layer:
+    """A layer whose rule reads the result of its latest forward."""
+
+    def __init__(self) -> None:
+        self.y: Any = None
+
+    def forward(self, x: Any) -> Any:
+        self.y = np.tanh(x)
+        return self.y.copy()
+
+    def backward(self, g: Any, _out: Any, _x: Any) -> Any:
+        return g * (1 - self.y * self.y)
+
+
+def _cached(key: Any) -> Any:
+    cache: dict[Any, Any] = {}
+
+    def vjp(g: Any, _out: Any, x: Any) -> Any:
+        return g * cache.setdefault((x.shape, x.dtype, key(x)), np.cos(x))
+
+    return vjp
+
+
+@pytest.mark.parametrize(
+    ("f", "vjp", "kinds"),
+    [
+        (_in_place, lambda g, out, x: g * (x > 0), {"mutation"}),
+        (layer := Layer().forward, layer.__self__.backward, {"nondeterministic"}),
+        (np.sin, _cached(lambda x: 0), {"nondeterministic", "value"}),
+        (np.sin, _cached(lambda x: x.flat[0] if x.size else 0), {"nondeterministic", "value"}),
+        (np.sin, _cached(lambda x: x.flat[-1] if x.size else 0), {"nondeterministic", "value"}),
+        (np.sin, _cached(lambda x: float(x.sum())), {"nondeterministic", "value"}),
+    ],
+)
+def test_mutation_and_state_are_found(f: Any, vjp: Any, kinds: set[str]) -> None:
+    with pytest.raises(GradientError) as caught:
+        check_vjp(f, vjp, real)
+    assert caught.value.kind in kinds
+
+
+@pytest.mark.parametrize("n", [6, 8, 10, 16, 33, 64])
+def test_long_axes_are_drawn(n: int) -> None:
+    def vjp(g: Any, _out: Any, a: Any, b: Any) -> Any:
+        return g @ b.T * (1.5 if a.shape[1] == n else 1.0), a.T @ g
+
+    with pytest.raises(GradientError):
+        check_vjp(np.matmul, vjp, real("n", "k"), real("k", "m"), **ONCE, max_examples=100)
+
+
+def _set(g: Any, _out: Any, x: Any, i: Any) -> Any:
+    gradient = np.zeros_like(x)
+    gradient[i] = g
+    return gradient, None
+
+
+def test_repeated_indices_at_given_arrays() -> None:
+    def picked(x: Any, i: Any) -> Any:
+        return x[i]
+
+    with pytest.raises(GradientError, match="reproduce: check_vjp") as caught:
+        assert_vjp(picked, _set, np.array([1.0, 2.0]), np.array([0, 0]))
+    line = str(caught.value).rpartition("reproduce: ")[2]
+    known = {"check_vjp": check_vjp, "np": np, "_set": _set, "picked": picked}
+    known["test_repeated_indices_at_given_arrays"] = picked
+    with pytest.raises(GradientError):
+        eval(line.replace("f, ", "picked, "), known)  # noqa: S307  what the message says to run
 
 
 @pytest.mark.filterwarnings("ignore:entropy")
@@ -100,7 +263,7 @@ def test_undefined_points_are_reported() -> None:
 def test_nothing_checked_is_an_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.1)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCHING", 0.02)
     few: Any = {"max_examples": 10}
     for f, text in (
         (lambda x: x * np.nan, r"At \d+ of \d+ inputs the result is NaN or infinite"),
@@ -141,21 +304,20 @@ def test_many_refused_inputs_are_warned_of() -> None:
 
 
 def _slow(x: Any) -> Any:
-    until = time.process_time() + 0.0001
-    while time.process_time() < until:
-        pass
+    time.sleep(0.001)
     return np.sin(x)
 
 
-def test_examples_left_out_for_time_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SECONDS", 0.1)
+def test_examples_left_out_for_time_are_reported() -> None:
+    few: Any = {"max_examples": 100, "seconds": 0.5, **ONCE}
     with pytest.warns(UserWarning, match=r"time limit: \d+ of 100 examples checked. Use small"):
-        report = check_vjp(_slow, cosine, real, max_examples=100)
+        report = check_vjp(_slow, cosine, interval(-8, 8), **few)
+    assert report.examples >= 20
     assert f"time limit: {100 - report.not_checked} of 100 examples checked" in str(report)
-    started = time.process_time()
+    started = time.monotonic()
     with pytest.raises(GradientError):
-        check_vjp(_slow, lambda g, out, x: 2 * g * np.cos(x), real)
-    assert time.process_time() - started < 10
+        check_vjp(_slow, lambda g, out, x: 2 * g * np.cos(x), real, **few)
+    assert time.monotonic() - started < 30
 
 
 # Inputs
@@ -308,6 +470,7 @@ def test_kinks_may_be_skipped() -> None:
     assert check_vjp(np.abs, illegal, real, kinks="skip", max_examples=30).compared
 
 
+@pytest.mark.filterwarnings("ignore:f")
 def test_a_seed_gives_the_same_inputs() -> None:
     def sizes(seed: int) -> list[Any]:
         seen: list[Any] = []
@@ -323,6 +486,7 @@ def test_a_seed_gives_the_same_inputs() -> None:
     assert sizes(3) != sizes(4)
 
 
+@pytest.mark.filterwarnings("ignore:sin")
 def test_float32_alone() -> None:
     # Beside numbers above 1e6 steps in float32 are too long for small ones.
     assert check_vjp(np.sin, cosine, interval(-8, 8), max_examples=20, dtypes="float32").compared

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spend less time on making failures small, and none on hints but where they are tested."""
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SECONDS", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.15)
+    monkeypatch.setattr("tinygrad_fc.testing.failure.SHARE", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.03)
 
 
 @contextmanager
 def hints() -> Iterator[None]:
     """Look for hints, without a limit of time, so that the result does not depend on it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinygrad_fc.testing.failure.SECONDS", 60)
+        patch.setattr("tinygrad_fc.testing.failure.SHARE", 12)
         yield
 
 
@@ -183,7 +183,7 @@ def test_the_whole_message_and_the_attributes() -> None:
 @pytest.fixture
 def _shrinking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make failures small for longer, where it is asserted how small they get."""
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.5)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.1)
 
 
 @pytest.mark.usefixtures("_shrinking")

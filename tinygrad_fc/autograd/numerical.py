@@ -84,8 +84,8 @@ def derivative(
     line = _line(f, point, direction)
     with np.errstate(all="ignore"):
         count = LEVELS if eps <= EPS else LEVELS + FINER
-        s = _sampled(line, first * 0.5 ** np.arange(count))
-        near = _near(line, s.here)
+        s = _sampled(line, first * 0.5 ** np.arange(count), point, direction)
+        near = _near(line, s.here, 4 * first)
         least = s.rounding(eps, noise) + rounding
         right, left = s.up - s.here, s.down - s.here
         most = 2.0**32 * np.where(np.isfinite(least), least, 0).max(axis=0)
@@ -105,6 +105,7 @@ def derivative(
             if edge.any():  # `point` lies on the boundary of the domain
                 noises = 8 * max(eps, noise) * (np.abs(gap) + 2 * np.abs(s.here)) / s.h
                 one, bound = extrapolated(sign * gap / s.h, noises, ONE_SIDED)
+                bound = np.where(_irregular(gap / s.h, noises), np.inf, bound)
                 value, error = np.where(edge, one, value), np.where(edge, bound, error)
         overflowing = ~np.isfinite((np.abs(value) + error) / CALM)
         error = np.where(overflowing, np.inf, error)
@@ -131,7 +132,7 @@ def quick_derivative(
     longest, tiny = (2.0**-5, 1398101 * 2.0**-42) if eps <= EPS else (2.0**-2, 683 * 2.0**-18)
     with np.errstate(all="ignore"):
         steps = np.array([*(longest * 0.5 ** np.arange(QUICK_LEVELS)), tiny])
-        s = _sampled(_line(f, point, direction), steps)
+        s = _sampled(_line(f, point, direction), steps, point, direction)
         blur = (s.rounding(eps, noise) + rounding) / s.h
         value, error = extrapolated(s.central[:-1], blur[:-1], CENTRAL[:QUICK_TERMS])
         jump, doubt = extrapolated(s.one_sided_gap[:-1], 4 * blur[:-1], JUMP[:QUICK_TERMS])
@@ -169,9 +170,9 @@ def derivatives(
 
 
 def longest_steps(x: Array) -> Array:
-    """Return the longest step of each element of `x`: its size, or the largest size if it is 0."""
+    """Return the longest step of each element of `x`: its size, or the largest, up to 1, for 0."""
     size = np.abs(x)
-    return np.asarray(np.where(size == 0, size.max(initial=0) or 1.0, size))
+    return np.asarray(np.where(size == 0, min(size.max(initial=0) or 1.0, 1.0), size))
 
 
 def power_of_two(x: Array) -> Array:
@@ -189,6 +190,8 @@ class _Samples(NamedTuple):
     here: Array
     up: Array
     down: Array
+    ratio: float
+    """The largest number relative to its step, of an eps of which the step is rounded."""
 
     @property
     def central(self) -> Array:
@@ -203,7 +206,9 @@ class _Samples(NamedTuple):
     def rounding(self, eps: float, noise: float) -> Array:
         """Return the error of the results due to the relative accuracy of `f` and of the steps."""
         largest = np.maximum(np.maximum(np.abs(self.up), np.abs(self.down)), np.abs(self.here))
-        return np.asarray(2 * max(eps, noise) * largest + 8 * eps * np.abs(self.central))
+        # In float64 the steps of numbers with 24 bits are exact.
+        steps = max(8, 2 * self.ratio if eps > EPS else 0) * eps * np.abs(self.central)
+        return np.asarray(2 * max(eps, noise) * largest + steps)
 
 
 def _line(
@@ -213,10 +218,19 @@ def _line(
     return lambda t: f(*[x + t * v for x, v in pairs])
 
 
-def _sampled(line: Callable[[float], Array], h: Array) -> _Samples:
+def _sampled(
+    line: Callable[[float], Array], h: Array, point: Sequence[Array], direction: Sequence[Array]
+) -> _Samples:
     steps = h.tolist()  # Python's floats add to arrays faster than NumPy's
     up, down = (np.array([line(s * t) for t in steps], float) for s in (1, -1))
-    return _Samples(h[:, None], line(0.0), up, down)
+    return _Samples(h[:, None], line(0.0), up, down, _largest_ratio(point, direction))
+
+
+def _largest_ratio(point: Sequence[Array], direction: Sequence[Array]) -> float:
+    """Return the largest number relative to its step, of those that move."""
+    pairs = zip(point, direction, strict=True)
+    ratios = (np.abs(x / np.where(v == 0, np.inf, v)).max(initial=0) for x, v in pairs)
+    return float(max(np.nan_to_num(list(ratios)), default=0.0))
 
 
 def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[Array, Array]:
@@ -287,10 +301,10 @@ class _Near(NamedTuple):
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
 
-def _near(line: Callable[[float], Array], here: Array) -> _Near:
+def _near(line: Callable[[float], Array], here: Array, scale: float) -> _Near:
     """Return results at tiny steps, asymmetric since the rounding of odd functions is odd too."""
     # No powers of 2: their multiples would not be rounded at all.
-    steps = np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
+    steps = scale * np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
     y = np.array(
         [[line(k * u) if k else here for k in range(-2, 4)] for u in steps.tolist()], float
     )
@@ -328,6 +342,16 @@ def _discontinuous(gap: Array, noise: Array) -> Array:
     return np.asarray((last > before / 4) & (last > 8 * noise[-1]))
 
 
+def _irregular(slopes: Array, noise: Array) -> Array:
+    """Return where one-sided slopes approach no limit, or more slowly than a multiple of the step.
+
+    Those of `x ** 1.5` at 0 differ from 0 by the root of the step, those of `sqrt` grow.
+    """
+    moved = np.abs(np.diff(slopes, axis=0))[-8:]
+    slow = (moved[3:] > moved[:-3] / 4) & (moved[3:] > 8 * noise[-5:])
+    return np.asarray(slow.any(axis=0))
+
+
 def _stair(gap: Array, noise: Array) -> Array:
     """Return where a function that is constant nearby is a staircase of rounded numbers.
 
@@ -342,13 +366,14 @@ def _stair(gap: Array, noise: Array) -> Array:
 
 
 def gained_by_jumps(
-    f: Function, point: Sequence[Array], v: Sequence[Array], w: Array, missing: float
+    f: Function, point: Sequence[Array], v: Sequence[Array], w: Array, missing: float, eps: float
 ) -> bool:
     """Return whether jumps along `v` change the results, weighted by `w`, at the rate `missing`.
 
     `log(1 - sigmoid(x)) + x * x` at 30 looks smooth, with the derivative of `x * x`, since the
     logarithm is a staircase whose stairs are longer than the finest steps. The jumps show in the
-    change over a longer interval, which differs from the integral of the derivatives.
+    change over a longer interval, which differs from the integral of the derivatives. These need
+    steps well above `eps`, that of the coarsest dtype: shorter ones change nothing.
     """
     nodes, coefficients = np.polynomial.legendre.leggauss(16)
     line, used = _line(f, point, v), w != 0
@@ -356,12 +381,19 @@ def gained_by_jumps(
     def gain(low: float, high: float) -> float:
         return float(w[used] @ (line(high) - line(low))[used]) / (high - low)
 
-    matches = 0
-    for way in (0.75 * 0.5 ** np.arange(8)).tolist():
+    def matches(way: float, fine: float, doubt: float, expected: float) -> bool:
         sides = [s for s in ((-way, way), (-way, 0.0), (0.0, way)) if np.isfinite(gain(*s))]
         for low, high in sides[:1]:  # one side may leave the domain
             places = (low + (high - low) * (nodes + 1) / 2).tolist()
-            slopes = [gain(t - way * 2.0**-25, t + way * 2.0**-25) for t in places]
+            slopes = [gain(t - way * fine, t + way * fine) for t in places]
             jumps = gain(low, high) - float(coefficients @ slopes) / 2
-            matches += abs(jumps - missing) <= 0.4 * abs(missing)
-    return matches > 1
+            noise = doubt * float(np.abs(w * line(0.0))[used].sum()) / (way * fine)
+            if abs(jumps - expected) <= 0.4 * abs(expected) - noise:
+                return True
+        return False
+
+    ways = (0.75 * 0.5 ** np.arange(8)).tolist()
+    if sum(matches(way, 2 * eps**0.5, eps - EPS, missing) for way in ways) > 1:
+        return True
+    # All steps may be longer than stairs, as those of `floor` at 1e9.
+    return eps <= EPS and all(matches(way, 2.0**-40, EPS, -missing) for way in ways[:6])

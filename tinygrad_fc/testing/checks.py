@@ -45,7 +45,8 @@ def check(
     Options, by keyword: `order`, 2 for second derivatives too (default) or 1; `signature`, shapes
     as NumPy's gufuncs have them, `"(n,m),(m)->(n)"`, behind broadcast axes; `dtypes`, np.float64,
     np.float32 or both (default); `where(*arrays)`, a condition; `max_examples`, by default that of
-    hypothesis' profile; `seed` of hypothesis; `rtol`, demanded of the gradient relative to its
+    hypothesis' profile; `seconds`, how long it may take after the first 20 of them, 5 by default;
+    `seed` of hypothesis; `rtol`, demanded of the gradient relative to its
     terms, by default half of the digits, 0 for all that can be resolved; `noise`, the relative
     accuracy of `f`; `kinks`, "subgradient" (between the slopes to both sides) or "skip".
 
@@ -204,11 +205,16 @@ def _run(
     chosen = o.validated(called, options)
     domains, arrays = o.domains_and_arrays(called, values, chosen)
     second = rule.of_tensors or rule.vjp2 is not None
-    plan = Plan(rule, domains, laws_for(chosen, rule, second=second), chosen, {})
+    notes = rule.not_checked(len(values))
+    if chosen.order > 1 and not second:
+        notes += ("Second derivatives are not checked: there is no vjp2",)
+    laws = laws_for(chosen, rule, second=second)
+    plan = Plan(rule, domains, laws, chosen, {}, notes=notes)
     if arrays:
         return check_at(plan, arrays, {}, salts)
     report = check_drawn(plan)
-    for text in report.warnings():  # pytest hides the report of a test that passes
+    demanded = notes[-1:] if options.get("order") == 2 and not second else ()
+    for text in (*report.warnings(), *demanded):  # pytest hides the report of a test that passes
         warnings.warn(f"{rule.name}: {text}", stacklevel=4)
     return report
 

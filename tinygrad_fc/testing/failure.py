@@ -20,7 +20,7 @@ from tinygrad_fc.testing.rule import ordinary_point
 from tinygrad_fc.testing.value import Mismatch, entry_derivatives
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tinygrad_fc.testing.report import Report
     from tinygrad_fc.testing.rule import Case
@@ -92,28 +92,34 @@ def explained(error: GradientError, plan: Plan, report: Report | None = None) ->
     if case is None:
         return error
     measured = entries(error)
-    whole, text = error, str(error)
-    if measured is not None:
-        whole, text = _of_entry(error, case, measured)
-    drawn = error.drawn or case
-    whole.hint = hint(error, plan, measured)
-    whole.arrays = drawn.arrays
+    whole, text = (error, str(error)) if measured is None else _of_entry(error, case, measured)
+    whole.hint = error.hint or hint(error, plan, measured)
+    whole.arrays = (error.drawn or case).arrays
     whole.__notes__, whole.__traceback__ = [], None
-    argument = "" if whole.argument is None else f", {_argument(case, whole.argument)}"
-    index = "" if whole.index is None else f", entry {whole.index}"
-    lines = [f"[{whole.kind}] in {case.rule.name}{argument}{index}: {text}"]
-    lines += [f"  {case.rule.short_name(i)} = {as_code(a)}" for i, a in enumerate(case.arrays)]
-    lines += [f"  {name} = {as_code(value)}" for name, value in case.settings.items()]
-    if whole.g is not None:
-        lines.append(f"  g = {as_code(whole.g)}")
-    if whole.kind == "second-order" and error.mismatch is not None:
-        lines += [f"  h = {_cotangents(case, error.mismatch.w)}"]
+    lines = [_headline(whole, case) + text, *_values(whole, case, error.mismatch)]
     lines += [f"  hint: {whole.hint}"] * bool(whole.hint)
     if report is not None and report.time_limit:
         lines.append(f"  {report.time_limit}")
-    lines.append(f"  reproduce: {reproducer(drawn, plan)}")
+    lines.append(f"  reproduce: {reproducer(error.drawn or case, plan)}")
     whole.args = ("\n".join(lines),)
     return whole
+
+
+def _headline(error: GradientError, case: Case) -> str:
+    argument = "" if error.argument is None else f", {_argument(case, error.argument)}"
+    index = "" if error.index is None else f", entry {error.index}"
+    return f"[{error.kind}] in {case.rule.name}{argument}{index}: "
+
+
+def _values(error: GradientError, case: Case, mismatch: Mismatch | None) -> list[str]:
+    """Return lines of the arrays, settings and cotangents as code."""
+    named = [(case.rule.short_name(i), as_code(a)) for i, a in enumerate(case.arrays)]
+    named += [(name, as_code(value)) for name, value in case.settings.items()]
+    if error.g is not None:
+        named.append(("g", as_code(error.g)))
+    if error.kind == "second-order" and mismatch is not None:
+        named.append(("h", _cotangents(case, mismatch.w)))
+    return [f"  {name} = {code}" for name, code in named]
 
 
 def _of_entry(error: GradientError, case: Case, measured: Entries) -> tuple[GradientError, str]:
@@ -178,9 +184,12 @@ def reproducer(case: Case, plan: Plan) -> str:
 
 RTOL = 1e-5
 """How near two gradients are that count as equal."""
-SECONDS = 0.5
-"""How long other cases are tried that may confirm a hint."""
+SHARE = 0.1
+"""Share of the seconds of a check in which other cases are tried that may confirm a hint."""
 TIES = "where numbers are equal, their shares of g must add up to g"
+REPEATED = "it is right where no index repeats: add up the cotangents (np.add.at), do not assign"
+NEGATIVE = "it is right where no index is negative: count these from the end"
+AVERAGED = "it is averaged over the axes along which the argument was broadcast: sum over them"
 BRANCH = "it is 0 wherever it is wrong, and not elsewhere: a branch leaves something out"
 MISSING = "it is 0 everywhere: the rule is missing or returns None, or what it reads is detached"
 
@@ -193,6 +202,11 @@ class Wrong:
         self.a, self.n = measured.analytic[k], measured.numeric[k]
         self.i = -1 if k < second else case.floats[k - second]
         self.entries = measured.excess(k) > 0
+        names = [case.rule.argument(i) for i in case.floats] * (not second)
+        self.others = {
+            n: x for n, x in zip(names, measured.numeric, strict=False) if x is not self.n
+        }
+        self.g = case.g if second else np.asarray(measured.mismatch.w).reshape(case.out.shape)
 
 
 def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
@@ -213,15 +227,16 @@ def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
     if len(wrong) < 2 or any(map(_only_digits, wrong)):
         return ""
     with np.errstate(all="ignore"):
-        return _zero(wrong, right) or _repaired(wrong)
+        causes = _zero(wrong, right), _repaired(wrong), _of_indices([w.case for w in wrong], right)
+        return next(filter(None, causes), "")
 
 
 def _other_cases(error: GradientError, plan: Plan) -> Iterator[tuple[Case, Entries | None]]:
     """Yield other cases at which the law was checked, with the entries where it fails alike."""
-    law, started = plan.laws[error.law].holds, time.process_time()
+    law, started = plan.laws[error.law].holds, time.monotonic()
     case = error.drawn or error.case
     for other in (*_moved(case), *_other_shapes(case, plan)) if case is not None else ():
-        if time.process_time() - started > SECONDS:
+        if time.monotonic() - started > SHARE * plan.options.seconds:
             return
         try:
             with np.errstate(all="ignore"):
@@ -245,6 +260,10 @@ def _moved(case: Case) -> Iterator[Case]:
         other = replace(case.at_point(point), salt=case.salt + k + 1)
         if other.inside():
             yield other
+    for change in (_distinct_indices, np.abs):
+        arrays = [change(a) if a.dtype.kind in "iu" else a for a in case.arrays]
+        if any(map(np.any, map(np.not_equal, arrays, case.arrays))):
+            yield case.at(arrays)
 
 
 def _other_shapes(case: Case, plan: Plan) -> Iterator[Case]:
@@ -258,6 +277,10 @@ def _other_shapes(case: Case, plan: Plan) -> Iterator[Case]:
         sizes = [a.size for a in other.arrays]
         if min(sizes) and sum(sizes) <= FEW and [a.shape for a in other.arrays] != shapes:
             yield other.cast(case.arrays[case.floats[0]].dtype)
+
+
+def _distinct_indices(a: Array) -> Array:
+    return np.arange(a.size, dtype=a.dtype).reshape(a.shape)
 
 
 def _only_digits(w: Wrong) -> bool:
@@ -284,6 +307,22 @@ def _zero(wrong: Sequence[Wrong], right: Sequence[Case]) -> str:
     return BRANCH if any(c.gradients(c.g)[k].any() for c in right if k < len(c.floats)) else MISSING
 
 
+def _of_indices(wrong: Sequence[Case], right: Sequence[Case]) -> str:
+    """Return what all wrong cases, and none of the right ones, have in their indices."""
+
+    def holds(test: Callable[[Array], Any], case: Case) -> bool:
+        return any(test(a) for a in case.arrays if a.dtype.kind in "iu")
+
+    tests: dict[str, Callable[[Array], Any]] = {
+        REPEATED: lambda a: len(np.unique(a)) < a.size,
+        NEGATIVE: lambda a: (a < 0).any(),
+    }
+    for text, test in tests.items():
+        if right and all(holds(test, c) for c in wrong) and not any(holds(test, c) for c in right):
+            return text
+    return ""
+
+
 def _repaired(wrong: Sequence[Wrong]) -> str:
     """Return the first repair, of those that the failing case has, that is right in all cases."""
     first = next((w for w in wrong if w.n.any()), None)
@@ -292,9 +331,7 @@ def _repaired(wrong: Sequence[Wrong]) -> str:
     at = int(np.argmax(np.abs(first.n)))
     factor = float(first.n.flat[at] / first.a.flat[at])
     if np.isfinite(factor) and all(equal(factor * w.a, w.n) for w in wrong):
-        fraction = Fraction(factor).limit_denominator(12)
-        number = str(fraction) if abs(fraction - factor) < RTOL else f"{factor:.7g}"
-        return "the sign is wrong" if number == "-1" else f"it lacks the factor {number}"
+        return _lacks(factor)
     several = [(w, dict(_repairs(w))) for w in wrong]
     for text in several[0][1]:
         if all(text in repairs and equal(repairs[text], w.n) for w, repairs in several):
@@ -302,22 +339,36 @@ def _repaired(wrong: Sequence[Wrong]) -> str:
     return ""
 
 
+def _lacks(factor: float) -> str:
+    if abs(factor + 1) < RTOL:
+        return "the sign is wrong"
+    if 0 < factor < 1:
+        return f"it is {1 / factor:.6g} times too large"
+    fraction = Fraction(factor).limit_denominator(12)
+    number = str(fraction) if abs(fraction - factor) < RTOL else f"{factor:.7g}"
+    return f"it lacks the factor {number}"
+
+
 def _repairs(w: Wrong) -> Iterator[tuple[str, Array]]:
     """Yield hints, and the gradient that would be right if they hold."""
     if w.a.ndim > 1:
         yield "it is right when transposed", w.a.swapaxes(-1, -2)
     if w.a.size and w.case.out.size > w.a.size:
-        averaged = (
-            "it is averaged over the axes along which the argument was broadcast: sum over them"
-        )
-        yield averaged, w.a * (w.case.out.size / w.a.size)
-    bases = {"out": w.case.out}
-    bases |= {w.case.rule.short_name(i): x for i, x in enumerate(w.case.arrays)}
-    for name, x in bases.items():
-        if x.shape == w.a.shape and x.dtype.kind == "f":
+        yield AVERAGED, w.a * (w.case.out.size / w.a.size)
+    for name, n in w.others.items():
+        if n.shape == w.a.shape:
+            yield f"it is the gradient of {name}", w.n if equal(w.a, n) else w.a
+    known = {w.case.rule.short_name(i): x for i, x in enumerate(w.case.arrays)}
+    known = {k: x for k, x in {"out": w.case.out, **known}.items() if x.dtype.kind == "f"}
+    for name, x in known.items():
+        if x.shape == w.a.shape:
             powers = {name: x, f"2 {name}": 2 * x, f"{name}^2": x * x, f"1 / {name}": 1 / x}
             for factor, value in {**powers, f"1 / (2 {name})": 0.5 / x, f"-{name}": -x}.items():
                 yield f"it lacks the factor {factor}", w.a * value
+    for name, x in {"1": np.ones(w.a.shape), **known}.items():
+        if w.i >= 0 and w.g.shape == w.a.shape == x.shape:
+            yield f"it lacks the term g * {name}", w.a + w.g * x
+            yield f"it lacks the term -g * {name}", w.a - w.g * x
 
 
 # Functions as code

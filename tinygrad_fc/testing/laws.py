@@ -6,6 +6,7 @@ first that fails is the nearest to the cause.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.numerical import CALM, EPS, longest_steps
 from tinygrad_fc.testing import rounding as r
-from tinygrad_fc.testing.report import DiscardError, GradientError
+from tinygrad_fc.testing.report import DiscardError, GradientError, Report
 from tinygrad_fc.testing.rule import ordinary, ordinary_point
 
 if TYPE_CHECKING:
@@ -27,10 +28,15 @@ Array = np.ndarray[Any, Any]
 
 RANDOM = 2.0**14
 """How many eps equal calls of other libraries may differ by, relative to the largest number."""
+LATEST = (
+    "after the function was called elsewhere",
+    "The rule reads what the latest call of the function left: use g, out and the arguments",
+)
 STATE = (
     "State is kept between calls, or the function is random: set a seed inside it, or switch that "
     "part off (model.eval() for dropout)"
 )
+EQUAL = ("in a second, equal call", STATE)
 
 
 def require_finite(case: Case) -> None:
@@ -45,12 +51,10 @@ def _differs(
 ) -> GradientError:
     """Return the error for a gradient that differs from that of another call."""
     at = r.worst_index(got, expected) if got.shape == expected.shape else ...
-    message = (
-        f"the gradient of {case.rule.argument(i)} {how} is {got[at]} at {at}; expected "
-        f"{expected[at]}. {why}"
-    )
+    name = case.rule.argument(i)
+    message = f"the gradient of {name} {how} is {got[at]} at {at}; expected {expected[at]}"
     values = {"index": at, "analytic": got[at], "numerical": expected[at]} if at is not ... else {}
-    return case.wrong(kind, message, argument=i, **values, **details)
+    return case.wrong(kind, message, argument=i, hint=why, **values, **details)
 
 
 # Shape, dtype, mutation
@@ -81,7 +85,8 @@ def _require_unchanged(case: Case, now: Sequence[Array], before: Sequence[Array]
     for name, a, b in zip(names, now, before, strict=True):
         if not r.same(a, b):
             at = r.worst_index(a, b)
-            raise case.wrong("mutation", f"{who} changes {name}: {b[at]} at {at} becomes {a[at]}")
+            text = f"{who} changes {name}: {b[at]} at {at} becomes {a[at]}"
+            raise case.wrong("mutation", text, hint="write to a copy, without out= or +=")
 
 
 def mixed_dtypes(case: Case) -> None:
@@ -103,9 +108,13 @@ def mixed_dtypes(case: Case) -> None:
 
 def zero_cotangent(case: Case) -> None:
     """A cotangent of 0, from a branch that was not taken, gives exactly 0."""
-    for i, a in zip(case.floats, case.gradients(np.zeros_like(case.out), case.out), strict=True):
-        if a.any():
-            raise _differs(case, "nonlinear", i, a, np.zeros_like(a), "for g = 0", "Multiply by g")
+    grads = case.gradients(case.g, case.out)
+    zeros = case.gradients(np.zeros_like(case.out), case.out)
+    for i, a, zero in zip(case.floats, grads, zeros, strict=True):
+        wrong = np.where(np.isfinite(a), zero, 0)  # 0 times an infinite slope is NaN
+        if wrong.any():
+            how = "for g = 0"
+            raise _differs(case, "nonlinear", i, wrong, np.zeros_like(a), how, "Multiply by g")
 
 
 def linearity(case: Case) -> None:
@@ -211,6 +220,8 @@ def purity(case: Case) -> None:
     other = _elsewhere(case)
     with np.errstate(all="ignore"):
         result = other.forward()
+        if not other.drawn:
+            _require_repeated(case, case.gradients(g, out, arrays), before, LATEST)
         other.gradients(r.cotangent(result, case.salt + 1), result)
     for i, a, b in zip(case.floats, first, before, strict=True):
         if not r.same(a, b):
@@ -219,8 +230,8 @@ def purity(case: Case) -> None:
     again = case.forward(arrays)
     if not _equal_calls(case, again, out):
         at = r.worst_index(again, out)
-        text = f"equal calls of the function give {out[at]} at {at}, then {again[at]}. {STATE}"
-        raise case.wrong("nondeterministic", text)
+        text = f"equal calls of the function give {out[at]} at {at}, then {again[at]}"
+        raise case.wrong("nondeterministic", text, hint=STATE)
     _require_repeated(case, case.gradients(g, out, arrays), before)
     _refill(case, other, before)
 
@@ -234,9 +245,43 @@ def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
     return bool((r.distance(a, b) <= far).all())
 
 
-def _require_repeated(case: Case, now: list[Array], before: list[Array]) -> None:
+def _require_repeated(
+    case: Case, now: list[Array], before: list[Array], why: tuple[str, str] = EQUAL
+) -> None:
     for i, a, b in _differing(case, case.g, now, before, partial(_equal_calls, case)):
-        raise _differs(case, "nondeterministic", i, a, b, "in a second, equal call", STATE)
+        raise _differs(case, "nondeterministic", i, a, b, *why)
+
+
+def partly_equal(case: Case, holds: Callable[[Case], Any]) -> Any:
+    """Arrays that are partly those of an earlier call have gradients of their own.
+
+    They share the first or last number, or all numbers in another order: keys of a cache that
+    would return the earlier gradient. `holds` is the law of the value.
+    """
+    if max(case.arrays[i].size for i in case.floats) < 2:
+        return None
+    first = case.gradients(case.g, case.out)
+    point = [np.flip(case.arrays[i]).copy() for i in case.floats]
+    if case.salt // 4 % 2:
+        usual = ordinary_point(case)
+        for k, i in enumerate(case.floats):
+            x = case.arrays[i]
+            point[k] = np.asarray(1.25 * x + usual[k], x.dtype)
+            kept = -(case.salt // 8 % 2)  # the first number or the last one
+            if x.size:
+                point[k].flat[kept] = x.flat[kept]
+    other = case.at_point(point)
+    if not other.inside():
+        return None
+    try:
+        return holds(other)
+    except GradientError:
+        grads = other.gradients(case.g, other.out) if other.out.shape == case.g.shape else first
+        for i, a, b in zip(case.floats, grads, first, strict=True):
+            if a.size > 1 and a.any() and r.same(a, b):
+                text = f"the gradient of {case.rule.argument(i)} is that of an earlier call"
+                raise other.wrong("nondeterministic", text, argument=i, hint=STATE) from None
+        raise
 
 
 def _refill(case: Case, other: Case, expected: list[Array]) -> None:
@@ -293,7 +338,7 @@ def ownership(case: Case) -> None:
     for i, a in zip(case.floats, case.gradients(case.g, case.out), strict=True):
         if not a.flags.writeable or any(np.shares_memory(a, b) for b in owned):
             text = f"the gradient of {case.rule.argument(i)} shares memory or is read-only"
-            raise case.wrong("aliasing", text, argument=i)
+            raise case.wrong("aliasing", text, argument=i, hint="return a new array")
         owned.append(a)
 
 
@@ -356,6 +401,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "Fortran": lambda x: x.copy(order="F"),
     "transposed": lambda x: x.swapaxes(0, -1).copy().swapaxes(0, -1) if x.ndim > 1 else x.copy(),
     "reversed": lambda x: np.flip(np.flip(x).copy()),
+    "reversed along one axis": lambda x: x[::-1].copy()[::-1] if x.ndim else x.copy(),
     "strided": _strided,
     "read-only": _readonly,
     "unaligned": lambda x: _placed(x, np.empty(x.nbytes + 1, np.uint8)[1:]),
@@ -365,19 +411,22 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 """The same array in another layout of memory; those of stride 0 repeat its first part."""
 
 
-def layout(case: Case) -> None:
+def layout(case: Case) -> Report:
     """The memory layout of arguments and of the cotangent does not matter."""
-    names, count = [*LAYOUTS][:-1], len(case.arrays)
+    names, count, refused = [*LAYOUTS][:-1], len(case.arrays), Counter[str]()
     for trial in range(3):
         name = names[(case.salt + 2 * trial) % len(names)]
         # All of them, the cotangent alone, or the arguments alone.
-        _check_layout(case, name, [trial != 1] * count + [trial != 2])
+        if not _check_layout(case, name, [trial != 1] * count + [trial != 2]):
+            refused[f"layout refused: {name}"] += 1
     if case.out.ndim:  # the cotangent of a sum, the most usual one there is
         for name in [*LAYOUTS][-2:]:
             _check_layout(case, name, [False] * count + [True])
+    return Report(skipped=refused)
 
 
-def _check_layout(case: Case, name: str, which: list[bool]) -> None:
+def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
+    """Check a layout of some arrays; return False where the function refuses it."""
     repeats = name.startswith("stride 0")
     *arrays, g = (
         LAYOUTS[name](a) if chosen and (a.dtype.kind == "f" or not repeats) else a
@@ -386,15 +435,18 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> None:
     plain = case.at([a.copy(order="C") for a in arrays])
     try:
         if repeats and which[0] and any(d.distinct for d in case.domains):
-            return
+            return True
         if not plain.legal():
-            return
+            return True
         require_finite(plain)
-        out = plain.forward(arrays)
-    except DiscardError:  # a function may refuse a layout
-        return
+    except DiscardError:
+        return True
     if plain.out.shape != g.shape:
-        return
+        return True
+    try:
+        out = plain.forward(arrays)
+    except DiscardError:
+        return False
     how = f"for {name} {'arguments' if which[0] else 'cotangents'}"
     if not r.close(np.asarray(out), plain.out, lambda: _result_rounding(plain)):
         raise case.wrong("layout", f"the function gives {out} {how}; expected {plain.out}")
@@ -402,6 +454,7 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> None:
     for i, a, b in _differing(plain, g, case.gradients(g, out, arrays), expected, r.close):
         why = "Contiguous arrays of the same numbers give that"
         raise _differs(plain, "layout", i, a, b, how, why, g=np.array(g))
+    return True
 
 
 def _result_rounding(case: Case) -> Array:

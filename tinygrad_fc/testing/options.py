@@ -44,6 +44,7 @@ class Options:
     noise: float = 0.0
     kinks: str = "subgradient"
     max_examples: int | None = None
+    seconds: float = 5.0
     seed: int | None = None
     domains: tuple[Domain, ...] | None = None
 
@@ -93,6 +94,7 @@ LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "noise": (_size, "the relative accuracy of the function, such as 1e-9"),
     "kinks": (lambda v: v in {"subgradient", "skip"}, "'subgradient' or 'skip'"),
     "max_examples": (lambda v: _whole(v, 1), "an integer of at least 1"),
+    "seconds": (lambda v: _size(v) and v > 0, "the seconds that a check may take, such as 5"),
     "seed": (lambda v: _whole(v, -math.inf), "an integer"),
     "domains": (
         lambda v: v is None or all(isinstance(d, Domain) for d in v),
@@ -170,7 +172,7 @@ def _domains_beside(
     arrays: Sequence[Array], domains: Sequence[Domain] | None
 ) -> tuple[Domain, ...]:
     """Return the domains of given arrays, the whole line if left out."""
-    any_index = boolean._replace(name="index", kind="index")
+    any_index = boolean._replace(name="index", kind="index")  # of an axis that is not known
     whole = {"float": real, "bool": boolean, "index": any_index}
     kinds = [KINDS[a.dtype.kind] for a in arrays]
     if domains is None:

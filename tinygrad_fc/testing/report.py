@@ -65,7 +65,9 @@ class Report:
     At `examples` of `planned` inputs all laws held. `compared` derivatives agreed, `kinks` were
     checked against the slopes to both sides, `inconclusive` counts the others by reason: "jump"
     (no derivative, or none within reach) or "noise" (the error bound is too wide). `raised` and
-    `nonfinite` count inputs at which the function raised, or was NaN or infinite.
+    `nonfinite` count inputs at which the function raised, or was NaN or infinite, `skipped` laws
+    that could not be checked, by reason. `inconclusive_range` holds, for the arguments of
+    inconclusive inputs, the least and the greatest of their largest absolute numbers.
     """
 
     examples: int = 0
@@ -78,6 +80,8 @@ class Report:
     nonfinite: int = 0
     empty_lost: int = 0
     not_checked: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    inconclusive_range: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def add(self, other: Report) -> None:
@@ -85,6 +89,10 @@ class Report:
         self.compared += other.compared
         self.kinks += other.kinks
         self.inconclusive += other.inconclusive
+        self.skipped += other.skipped
+        for name, (low, high) in other.inconclusive_range.items():
+            a, b = self.inconclusive_range.get(name, (low, high))
+            self.inconclusive_range[name] = min(a, low), max(b, high)
 
     @property
     def time_limit(self) -> str:
@@ -97,21 +105,25 @@ class Report:
         texts = []
         unclear, lost = self.inconclusive.total(), self.empty_lost if self.examples else 0
         total = self.compared + self.kinks + unclear
-        if 2 * unclear >= total and unclear > 8:
+        if 10 * unclear > total and unclear > 8:
+            hardly = ": the gradient was hardly checked" if 2 * unclear >= total else ""
+            lie = (f"{n} from {a:.2g} to {b:.2g}" for n, (a, b) in self.inconclusive_range.items())
             texts.append(
-                f"{unclear} of {total} derivatives are inconclusive ({self._reasons()}): the "
-                "gradient was hardly checked. Choose inputs at which the function is smooth "
-                "(another domain, where=), compute in float64, or state its accuracy (noise=1e-6)"
+                f"{unclear} of {total} derivatives are inconclusive ({self._reasons()}){hardly}. "
+                f"The largest number there: {', '.join(lie)}. Choose inputs at which the function "
+                "is smooth and not much rounded (another domain, where=), or state its accuracy "
+                "(noise=1e-6)"
             )
         if self.not_checked > self.planned / 2:
-            texts.append(
-                f"{self.time_limit}. Use small shapes, or raise max_examples for more time"
-            )
+            texts.append(f"{self.time_limit}. Use small shapes, or give more time (seconds=20)")
+        for reason, count in self.skipped.items():
+            if 10 * count > self.examples:
+                texts.append(f"{reason} at {count} of {self.examples} examples")
         for count, what in (
             (self.nonfinite, "the result is NaN or infinite"),
             (self.raised, f"the function raises {self.refusal}"),
         ):
-            if (count - lost) * 3 > self.examples:
+            if (count - lost) * 9 > self.examples and count > 2:
                 texts.append(
                     f"At {count} of {self.examples + count} inputs {what}. Nothing is checked "
                     "there: choose domains and shapes that the function takes (positive, nonzero, "
@@ -129,7 +141,8 @@ class Report:
             f"{counted(self.examples, 'example')}: {counted(self.compared, 'derivative')} "
             f"compared, {unclear} inconclusive{reasons}, {self.kinks} at kinks"
         )
-        texts = (text, self.time_limit, *self.notes, *self.warnings())
+        skipped = (f"{reason} at {n} of {self.examples}" for reason, n in self.skipped.items())
+        texts = (text, self.time_limit, *skipped, *self.notes, *self.warnings())
         return ". ".join(dict.fromkeys(filter(None, texts)))
 
 

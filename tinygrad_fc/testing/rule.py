@@ -81,6 +81,15 @@ class Rule:
             single = not isinstance(self.vjp(g, out, *arrays, **settings), tuple | list)
         return _as_sequence(self.vjp2(h[0] if single else tuple(h), g, *arrays, **settings))
 
+    def not_checked(self, count: int) -> tuple[str, ...]:
+        """Return sentences about what is not checked, if it is called with `count` arrays."""
+        if not inspect.isroutine(self.forward) or not hasattr(self.forward, "__code__"):
+            return ()
+        parameters = inspect.signature(self.forward).parameters.values()
+        fixed = [p.name for p in parameters if p.default is not p.empty]
+        fixed = [name for name in fixed if name not in self.names[:count]]
+        return (f"Not varied: {', '.join(fixed)}",) if fixed else ()
+
     def short_name(self, i: int) -> str:
         """Return the name of argument `i`, or its number."""
         return self.names[i] if i < len(self.names) else f"argument {i}"
@@ -131,8 +140,8 @@ class Case:
 
     @cached_property
     def out(self) -> Array:
-        """The result."""
-        return self.forward()
+        """The result, for copies of the arrays: the function may change them."""
+        return self.forward([a.copy() for a in self.arrays])
 
     @cached_property
     def g(self) -> Array:
@@ -160,6 +169,11 @@ class Case:
         for i, x in zip(self.floats, point, strict=True):
             arrays[i] = x
         return arrays
+
+    def typed(self, point: Sequence[Array]) -> list[Array]:
+        """Return a point in the dtypes of the arguments that have a gradient."""
+        kinds = (self.arrays[i].dtype for i in self.floats)
+        return [np.asarray(x).astype(k, copy=False) for x, k in zip(point, kinds, strict=True)]
 
     def legal(self) -> bool:
         """Return whether the arrays meet the conditions of the domains and of `where`."""
@@ -221,9 +235,10 @@ class Case:
         for kind, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
             if got != expected:
                 text = f"{what} {of} has {kind} {got}; expected {expected}"
-                broadcast = kind == "shape" and a.shape == self.out.shape
-                text += ". Sum over the axes along which it was broadcast" * broadcast
-                raise self.wrong(kind, text, argument=i)
+                hint = f"return it as {expected}, as by astype" if kind == "dtype" else ""
+                if kind == "shape" and a.shape == self.out.shape:
+                    hint = "sum over the axes along which it was broadcast"
+                raise self.wrong(kind, text, argument=i, hint=hint)
 
     def _checked_count(self, result: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
         """Return the gradients of the arguments that have one, zeros for None."""

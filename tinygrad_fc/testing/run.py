@@ -30,11 +30,10 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-SECONDS, SHRINKING = 3.2, 1.2
-"""For 100 examples: how long laws are held, and how long a failure is made small.
-
-These are the processor's seconds, so that other programs take nothing away.
-"""
+SEARCHING, SHRINKING = 0.64, 0.24
+"""Shares of the seconds of a check: for laws, and for making a failure small; then come hints."""
+LEAST = 20
+"""How many examples are checked however long they take, the late ones by the essential laws."""
 
 
 class Law(NamedTuple):
@@ -42,6 +41,8 @@ class Law(NamedTuple):
 
     holds: Callable[[Case], Report | None]
     every: int = 1
+    essential: bool = False
+    """Whether it is checked when time is up, too."""
 
 
 class Plan(NamedTuple):
@@ -56,6 +57,8 @@ class Plan(NamedTuple):
     """Whether it is an op, which promises more than a function does."""
     everywhere: bool = False
     """Whether inputs outside of the domain are drawn too."""
+    notes: tuple[str, ...] = ()
+    """What is not checked at any input."""
 
     def case(self, arrays: Sequence[Array], settings: Mapping[str, Any], salt: int) -> Case:
         """Return a case of this plan."""
@@ -70,13 +73,14 @@ class Plan(NamedTuple):
 def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:
     """Return the laws of a function in the order in which they are checked."""
     both = len(options.dtypes) > 1
-    chosen = [Law(laws.soundness), Law(finite_gradient)]
+    value = partial(first_order, tolerance=options.tolerance)
+    chosen = [Law(laws.soundness, essential=True), Law(finite_gradient)]
     chosen += [Law(laws.mixed_dtypes, 2)] * both
     chosen += [Law(laws.purity), Law(laws.zero_cotangent), Law(laws.linearity), Law(laws.layout)]
     chosen += [Law(laws.same_object, 2)]
     if rule.of_tensors:
         chosen += [Law(laws.ownership, 2), Law(tensors.gradient_alone, 2)]
-    chosen.append(Law(partial(first_order, tolerance=options.tolerance)))
+    chosen += [Law(value, essential=True), Law(partial(laws.partly_equal, holds=value), 3)]
     chosen += [Law(float32)] * both
     if second and options.order > 1:
         chosen.append(Law(partial(second_order, tolerance=options.tolerance)))
@@ -100,12 +104,14 @@ def _quiet(plan: Plan) -> Iterator[None]:
         yield
 
 
-def hold(case: Case, plan: Plan, count: int = 0, last: int | None = None) -> Report:
-    """Check the laws of a plan up to the `last` one at the `count`-th case."""
+def hold(
+    case: Case, plan: Plan, count: int = 0, last: int | None = None, *, late: bool = False
+) -> Report:
+    """Check the laws of a plan up to the `last` one at the `count`-th case, few if it is `late`."""
     report = Report()
     raising: Any = {"all": "raise", "under": "ignore"} if plan.strict else {}
     for k, law in enumerate(plan.laws):
-        if count % law.every or (last is not None and k > last):
+        if count % law.every or (last is not None and k > last) or late > law.essential:
             continue
         try:
             with np.errstate(**raising):
@@ -119,6 +125,11 @@ def hold(case: Case, plan: Plan, count: int = 0, last: int | None = None) -> Rep
             raise
         if part is not None:
             report.add(part)
+    if report.inconclusive.total():
+        for i in case.floats:
+            x = case.arrays[i]
+            far = float(np.abs(x[np.isfinite(x)]).max(initial=0))
+            report.inconclusive_range[case.rule.argument(i)] = far, far
     return report
 
 
@@ -140,7 +151,16 @@ def check_at(
         except GradientError as error:
             raise explained(error, plan) from error.__cause__
     report.examples = report.planned = 1
+    report.notes += plan.notes
+    if all(map(np.size, (*arrays, case.out))):  # of an empty array there is nothing to compare
+        _require_compared(plan, report)
     return report
+
+
+def _require_compared(plan: Plan, report: Report) -> None:
+    """Raise unless a derivative was compared."""
+    if not report.compared + report.kinks:
+        raise rp.NothingCheckedError(f"{plan.rule.name}: nothing was compared. {report}")
 
 
 def _require_floats(plan: Plan, out: Array) -> None:
@@ -159,10 +179,9 @@ class _Search:
     """One run over drawn cases: what was checked, and what failed."""
 
     def __init__(self, plan: Plan, examples: int) -> None:
-        share = max(examples / 100, 1)
         self.plan, self.report = plan, Report(planned=examples)
-        self.seconds, self.shrinking = SECONDS * share, SHRINKING * share
-        self.started = time.process_time()
+        self.shrinking = SHRINKING * plan.options.seconds
+        self.until = time.monotonic() + SEARCHING * plan.options.seconds
         self.deadline = np.inf
         self.failure: GradientError | None = None
         self.outcomes: dict[bytes, GradientError | None] = {}
@@ -180,15 +199,15 @@ class _Search:
         if key in self.outcomes:
             self._raise(self.outcomes[key])
             return
-        now = time.process_time()
-        if now > self.deadline or now - self.started > self.seconds:
+        late = time.monotonic() > min(self.until, self.deadline)
+        if late and (self.failure is not None or self.done >= LEAST):
             self.report.not_checked += self.failure is None
             return
         last = None if self.failure is None else self.failure.law
         try:
             with _quiet(self.plan):
                 self._call(case)
-                part = hold(case, self.plan, 0 if self.failure else self.done, last)
+                part = hold(case, self.plan, 0 if self.failure else self.done, last, late=late)
         except GradientError as error:
             failure = self.failure
             if failure is not None and error.kind != failure.kind:
@@ -208,7 +227,7 @@ class _Search:
 
     def _raise(self, error: GradientError | None) -> None:
         if error is not None:
-            self.deadline = min(self.deadline, time.process_time() + self.shrinking)
+            self.deadline = min(self.deadline, time.monotonic() + self.shrinking)
             raise error
 
     def begin(self, cases: Iterator[Case]) -> None:
@@ -220,7 +239,7 @@ class _Search:
                 continue
             except GradientError:
                 self.deadline = np.inf  # it is made small where hypothesis finds it again
-                self.seconds = time.process_time() - self.started + self.shrinking
+                self.until = time.monotonic() + self.shrinking
                 return
 
     def _call(self, case: Case) -> None:
@@ -320,9 +339,12 @@ def _finished(search: _Search) -> Report:
     if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
         reasons = ". ".join(report.warnings()) or "No input drawn meets the conditions (where=)"
         raise rp.NothingCheckedError(f"{name}: {reasons}")
+    report.notes += plan.notes
     seen = report.compared + report.kinks + report.inconclusive.total()
     if plan.strict and len(plan.laws) > 1 and not seen:
         raise rp.NothingCheckedError(f"{name} has no finite value at any input drawn")
+    if not plan.strict and report.examples > search.empty_checked:
+        _require_compared(plan, report)
     if report.empty_lost and not search.empty_checked:
         why = f"raises {report.refusal}" if report.raised else "is NaN or infinite"
         report.notes += (f"For every empty array the function {why}, so none was checked",)

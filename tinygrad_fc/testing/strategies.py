@@ -45,7 +45,11 @@ _LIMITS = {SQUARE: (3, 3, 1), MIXED: (3, 4, 1), ODD: (2, 3, 0), LONG: (2, 12, 4)
 """The most axes, the longest and the shortest axis of broadcast shapes."""
 _BYTE = st.integers(0, 255)
 _TEN = st.integers(0, 9)
-MOST_ENTRIES = 128
+MOST_ENTRIES = 4096
+DRAWN_ENTRIES = 128
+"""How many numbers of an array are drawn one by one; more are random numbers of a drawn seed."""
+SIZES = (33, 64, 6, 16, 10, 8)
+"""Long axes, at which code may switch to blocks, unrolled loops or another algorithm."""
 
 
 @lru_cache(maxsize=64)
@@ -84,6 +88,8 @@ def _draw_shapes(draw: st.DrawFn, domains: Sequence[Domain]) -> tuple[list[Shape
         number = draw(_BYTE)
         if flavour == ODD:
             return (2, 3, 1, 0)[number % 4]
+        if flavour == LONG and number >= 128:
+            return SIZES[number % 6] if number < 224 else 1 + number % 64
         return 1 + number % (9 if flavour == LONG else 4)
 
     optional = draw(_TEN) < 7
@@ -166,6 +172,8 @@ def numbers(domain: Domain, raw: Array, flavour: int | None = None) -> Array:
         kind = np.full_like(kind, flavour)
     values = np.array(special_values(domain), float)
     chosen = values[a % len(values)]
+    edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
+    around = np.array([*values, *edges])[a % (len(values) + len(edges))]
     low, high = domain.low, domain.high
     x = _free(kind, a, b)
     if high - low <= 64:
@@ -176,7 +184,7 @@ def numbers(domain: Domain, raw: Array, flavour: int | None = None) -> Array:
         size = np.where(x == 0, 1, np.abs(x))
         x = np.where(domain.contains(x), x, low + size if low > -np.inf else high - size)
     with np.errstate(invalid="ignore"):
-        beside = chosen + np.ldexp(_zigzag(a) / 16, -(b % 24))
+        beside = around + np.ldexp(_zigzag(a) / 16, -(b % 24))
     x = np.where(kind == SPECIAL, np.where((b % 2 == 1) & (chosen == 0), -0.0, chosen), x)
     x = np.where(kind == BESIDE, beside, x).astype(np.float32).astype(float)
     x = np.where(domain.contains(x), x, values[0])
@@ -188,20 +196,32 @@ def numbers(domain: Domain, raw: Array, flavour: int | None = None) -> Array:
 def _draw_values(draw: st.DrawFn, domain: Domain, shape: Shape, sizes: Sizes) -> Array:
     n = math.prod(shape)
     if domain.kind in {"bool", "index"}:
-        raw = np.frombuffer(draw(st.binary(min_size=n, max_size=n)), np.uint8).astype(np.intp)
+        raw = _draw_bytes(draw, n).astype(np.intp)
         if domain.kind == "bool":
             return np.asarray(raw % 2 == 1).reshape(shape)
+        if n and not _count(domain, sizes):
+            reject()
         repeated = n > 1 and draw(_TEN) > 6
         return _indices(domain, shape, sizes, 0 * raw + raw[0] if repeated else raw + np.arange(n))
-    raw = np.frombuffer(draw(st.binary(min_size=3 * n, max_size=3 * n)), np.uint8)
-    return numbers(domain, raw.reshape(n, 3), draw(_FLAVOURS)).reshape(shape)
+    raw = _draw_bytes(draw, 3 * n).reshape(n, 3)
+    return numbers(domain, raw, draw(_FLAVOURS)).reshape(shape)
+
+
+def _draw_bytes(draw: st.DrawFn, n: int) -> Array:
+    """Draw bytes one by one, or a seed for many random ones."""
+    if n <= 3 * DRAWN_ENTRIES:
+        return np.frombuffer(draw(st.binary(min_size=n, max_size=n)), np.uint8)
+    return np.random.default_rng(draw(_BYTE)).integers(0, 256, n)
+
+
+def _count(domain: Domain, sizes: Sizes) -> int:
+    """Return how many places an index of `domain` has; 0 where it is not known."""
+    return sizes.get(domain.size, 0) if isinstance(domain.size, str) else int(domain.size or 0)
 
 
 def _indices(domain: Domain, shape: Shape, sizes: Sizes, raw: Array) -> Array:
     """Return indices, from the end too where the domain has negative ones."""
-    count = sizes.get(domain.size, 0) if isinstance(domain.size, str) else int(domain.size or 0)
-    if raw.size and not count:
-        reject()
+    count = _count(domain, sizes)
     index = raw % max(count, 1)
     if domain.low < 0:
         index = np.where(raw // max(count, 1) % 2 == 1, index - count, index)
@@ -234,7 +254,7 @@ class Form(NamedTuple):
     batch: tuple[Shape, ...]
     """What `...` stands for in each argument."""
     size: int
-    """That of axes with letters; 0 where each has another."""
+    """That of named axes; 0 where each has another, and -1, -2, ... for long ones."""
     values: int = EIGHTHS
     odd: tuple[int, int] | None = None
     """A letter, by its number, that has another size, and that size."""
@@ -244,8 +264,8 @@ class Form(NamedTuple):
 
 SAME = -1
 """Equal numbers, in place of a kind of numbers."""
-SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9)
-"""Exponents of 2 of single numbers: small ones, and those around the overflow of exp."""
+SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9, 30, -30)
+"""Exponents of 2 of single numbers: small ones, those around the overflow of exp, extreme ones."""
 
 
 def forms(domains: Sequence[Domain]) -> list[Form]:
@@ -268,14 +288,16 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
     if len(batched) > 1:
         pairs: list[tuple[Shape, Shape]] = [((2, 2), s) for s in ((2,), (), (1, 2), (2, 1))]
         pairs += [((3, 1), (1, 2)), ((0,), (1,)), ((0,), ()), ((2, 0), (2, 1)), ((1,), ())]
+        pairs += [((2, 3, 2), (1, 2))]
         for large, small in pairs:
             alone = (tuple(small if k == i else large for k in range(count)) for i in batched)
             stretched += [Form(batch, 2) for batch in alone]
     values = [Form(all_of(3), 3, v) for v in (SAME, SPECIAL, BESIDE, WHOLE, DECADES, GENERIC)]
-    many = [Form(all_of(32), 2, v) for v in (GENERIC, EIGHTHS, DECADES, WIDE, BESIDE)]
+    kinds = (GENERIC, DECADES, EIGHTHS, WIDE, GENERIC, BESIDE)
+    many = [Form(all_of(n), -k, v) for k, (n, v) in enumerate(zip(SIZES, kinds, strict=True), 1)]
     many += [Form(all_of(2, 1, 3, 2), 5, GENERIC), Form(all_of(), 9, GENERIC)]
     powers = [Form(all_of(1), 1, single=s * 2.0**e) for e in SINGLE for s in (1, -1)]
-    rest = zip_longest(empty, stretched, values, single, many if batched else many[-1:])
+    rest = zip_longest(empty, stretched, values, single, many)
     return usual + [f for several in rest for f in several if f is not None] + powers
 
 
@@ -285,6 +307,8 @@ def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Siz
     letters = list(shortest)
     usual = iter((4, 3, 2, 5) * len(letters))
     chosen = [form.size or next(usual) for _ in letters]
+    if form.size < 0:
+        chosen = [SIZES[(2 * k - form.size - 1) % len(SIZES)] for k in range(len(letters))]
     if form.odd is not None:
         chosen[form.odd[0]] = form.odd[1]
     sizes = iter(chosen)
@@ -306,7 +330,7 @@ def _form_values(form: Form, i: int, domain: Domain, shape: Shape) -> Array:
     elif values == EIGHTHS:
         raw[:, 1] %= 32
     elif values == SPECIAL:
-        raw[:, 1:] = np.stack([np.arange(n) + i, np.zeros(n, int)], 1)
+        raw[:, 1:] = np.stack([np.arange(n) + i, np.full(n, n % 2)], 1)  # -0.0 for odd n
     return numbers(domain, raw, SPECIAL if values == SAME else values).reshape(shape)
 
 
@@ -322,7 +346,7 @@ def first_examples(domains: Sequence[Domain]) -> Iterator[tuple[Array, ...]]:
                 arrays.append((np.arange(n) % 3 != 1).reshape(shape))
             elif domain.kind == "index":
                 raw = np.arange(n) * (form.values not in {SPECIAL, SAME})
-                if n and not (sizes.get(domain.size, 1) if isinstance(domain.size, str) else 1):
+                if n and not _count(domain, sizes):
                     break
                 arrays.append(_indices(domain, shape, sizes, raw))
             else:

@@ -142,12 +142,12 @@ def of_op(op: Op, code: str, note: str) -> tuple[Rule, tuple[Any, ...]]:
 def op_result(case: Case) -> Report:
     """An op gives what its NumPy function gives, on arrays and on tensors."""
     op: Any = case.rule.forward
-    tensors = [wrap(a).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
+    tensors = [wrap(a.copy()).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
     needs_grad = any(tensors[i].requires_grad for i in case.floats)
     with case.errstate():
         try:
             out = op(*tensors, **case.settings)
-            plain = np.asarray(op(*case.arrays, **case.settings))
+            plain = np.asarray(op(*(a.copy() for a in case.arrays), **case.settings))
         except Exception as error:
             if isinstance(error, FloatingPointError) and "overflow" in str(error):
                 raise DiscardError from error

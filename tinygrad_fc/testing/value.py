@@ -37,8 +37,10 @@ Array = np.ndarray[Any, Any]
 RTOL = EPS**0.5
 RESOLVED = 2.0**-22
 """How well a derivative must be known, relative to the largest, to be compared by itself."""
-UNDERFLOW = 2.0**-512
+UNDERFLOW, UNDERFLOW32 = 2.0**-512, 2.0**-64
 """Derivatives up to this may be 0, since squares of intermediate numbers underflow."""
+SHORTER = (2.0**-10, 2.0**-22)
+"""Factors of all steps for functions that oscillate within the usual ones."""
 LINES = 12
 """Along how many lines, and means of two, kinks are looked for."""
 
@@ -71,7 +73,7 @@ class Place(NamedTuple):
 
     x: Array
     reach: Array
-    """How far each number may move, in powers of 2; 0 for infinities and NaN."""
+    """How far each number may move, in powers of 2; 0 for infinities and NaN, next to edges."""
     ordinary: Array
     edge: Array
     """Which numbers lie on a closed end of the domain, and move inwards only."""
@@ -79,23 +81,26 @@ class Place(NamedTuple):
 
 def places(case: Case) -> list[Place]:
     """Return where the arguments of `case` that have a gradient lie."""
-    return [_place(case.domains[i], np.asarray(case.arrays[i], float)) for i in case.floats]
+    return [_place(case.domains[i], case.arrays[i]) for i in case.floats]
 
 
-def _place(domain: Domain, x: Array) -> Place:
+def _place(domain: Domain, array: Array) -> Place:
+    x = np.asarray(array, float)
     finite, low, high = np.isfinite(x), x == domain.low, x == domain.high
     far = n.longest_steps(np.where(finite, x, 0))
     for edge in (domain.low, domain.high, *domain.without):
         if np.isfinite(edge):
             far = np.where(x == edge, far, np.minimum(far, np.abs(x - edge)))
-    reach = np.where(finite, np.where(high, -1, 1) * n.power_of_two(far), 0)
+    # Nearer to an edge, all steps are lost in the rounding of the number.
+    moves = finite & (far >= 2.0**10 * np.finfo(array.dtype).eps * np.abs(x))
+    reach = np.where(moves, np.where(high, -1, 1) * n.power_of_two(far), 0)
     return Place(x, reach, ordinary(domain, x.shape), low | high)
 
 
-def directions(where: Sequence[Place], salt: int) -> list[list[Array]]:
+def directions(where: Sequence[Place], salt: int, eps: float) -> list[list[Array]]:
     """Return directions: a random one, one of a kind that `salt` chooses, and a random one."""
     random = mixed(where, salt)
-    kinds = [in_step(where), random]
+    kinds = [in_step(where, eps), random]
     if len(where) > 1:
         kinds += [only(random, i) for i in range(len(where))]
     return [random, kinds[salt % len(kinds)], mixed(where, salt + 16)]
@@ -106,10 +111,15 @@ def only(v: Direction, i: int) -> list[Array]:
     return [a if k == i else 0 * a for k, a in enumerate(v)]
 
 
-def in_step(where: Sequence[Place]) -> list[Array]:
-    """Return the direction of equal steps, along which ties stay ties."""
-    least = min((np.abs(p.reach).min() for p in where if p.reach.size), default=1.0)
-    return [np.asarray(least * np.sign(p.reach)) for p in where]
+def in_step(where: Sequence[Place], eps: float) -> list[Array]:
+    """Return the direction of equal steps, along which ties stay ties.
+
+    Numbers so small that their step is lost in the rounding of the largest one do not move.
+    """
+    reach = np.concatenate([np.abs(p.reach).ravel() for p in where])
+    lost = reach.max(initial=0) * 2.0 ** (-20 if eps <= EPS else -4)
+    step = reach.min(initial=np.inf, where=(reach >= lost) & (reach > 0))
+    return [np.where(np.abs(p.reach) >= step, step * np.sign(p.reach), 0) for p in where]
 
 
 def mixed(where: Sequence[Place], seed: int) -> list[Array]:
@@ -155,15 +165,18 @@ def first_problem(case: Case) -> Problem:
     kinds = [case.arrays[i].dtype for i in case.floats]
 
     def f(*point: Array) -> Array:
-        typed = [np.asarray(x).astype(k, copy=False) for x, k in zip(point, kinds, strict=True)]
-        return case.rule.result(case.with_point(typed), case.settings).ravel()
+        return case.rule.result(case.with_point(case.typed(point)), case.settings).ravel()
 
     def vjp(w: Array, nudge: r.Nudge | None = None) -> list[Array]:
         return case.gradients(w.reshape(case.out.shape).astype(case.out.dtype), nudge=nudge)
 
     dtypes = [case.out.dtype, *kinds]
     eps = float(max(EPS, *(np.finfo(k).eps for k in dtypes)))
-    return Problem(_nan_where_it_raises(f, case.out.size), vjp, places(case), eps)
+    where = places(case)
+    if any(p.edge.any() for p in where):  # there a slope may be infinite, and 0 times it NaN
+        pairs = zip(where, case.gradients(case.g, case.out), strict=True)
+        where = [p._replace(reach=np.where(p.edge & ~np.isfinite(a), 0, p.reach)) for p, a in pairs]
+    return Problem(_nan_where_it_raises(f, case.out.size), vjp, where, eps)
 
 
 def second_problem(case: Case, g: Array) -> Problem:
@@ -171,13 +184,13 @@ def second_problem(case: Case, g: Array) -> Problem:
     first = first_problem(case)
 
     def f(g: Array, *point: Array) -> Array:
-        grads = case.gradients(g.astype(case.out.dtype), arrays=case.with_point(point))
+        grads = case.gradients(g.astype(case.out.dtype), arrays=case.with_point(case.typed(point)))
         return np.concatenate([x.ravel() for x in grads])
 
     def vjp(w: Array, nudge: r.Nudge | None = None) -> list[Array]:
         pieces = np.split(w, np.cumsum([p.x.size for p in first.places])[:-1])
         h = [v.reshape(p.x.shape) for v, p in zip(pieces, first.places, strict=True)]
-        return case.second(h, g, nudge)
+        return case.second(case.typed(h), g, nudge)
 
     wide = g.astype(float)
     seed = Place(wide, np.ones(g.shape), wide, np.zeros(g.shape, bool))
@@ -329,7 +342,7 @@ class Claim(NamedTuple):
     def agrees(self, measured: Derivative, rtol: float) -> bool:
         """Return whether the claim lies within the tolerance."""
         numeric, error = measured.weighted(self.weights)
-        allowed = error + self.slack + rtol * self.size + UNDERFLOW
+        allowed = error + self.slack + rtol * self.size
         return math.isfinite(self.total) and abs(self.total - numeric) <= allowed
 
 
@@ -350,31 +363,55 @@ def agree(problem: Problem, salt: int, tolerance: Tolerance, lost: Callable[[], 
     """
     f, _, where, _ = problem
     report, here = Report(), problem.point
-    chosen = directions(where, salt)[: tolerance.lines]
+    chosen = directions(where, salt, tolerance.eps)[: tolerance.lines]
     if (count := _agree_quickly(problem, chosen, salt, tolerance)) is not None:
         return Report(compared=count)
-    measure = partial(n.derivatives, f, eps=tolerance.eps, noise=tolerance.noise)
+    measure = _measuring(f, tolerance)
     compare = partial(_compare, problem, tolerance, measure, lost)
     along = measure([(here, v) for v in chosen])
     coarse = tolerance.blur**0.5
+    resolution = max(RESOLVED, coarse if tolerance.eps <= EPS else 16 * coarse)
     for k, v in enumerate(chosen):
         measured = along[k]
         w = weights(measured.value, salt, k)
-        resolved = measured.error <= max(RESOLVED, coarse) * measured.scale.max(initial=0)
+        resolved = measured.error <= resolution * measured.scale.max(initial=0)
         unknown = np.isinf(measured.error)
         vague = ~resolved & ~unknown
         # An empty result is compared once: it must have its gradient.
-        for part in [resolved] * bool(resolved.any() or not k) + [vague] * bool(vague.any()):
+        for part in [resolved] * bool(resolved.any() or not w.size) + [vague] * bool(vague.any()):
             compare(np.where(part, w, 0), v, measured)
         if vague.any() and len(chosen) == tolerance.lines:
-            chosen.append(in_step(where))
+            chosen.append(in_step(where, tolerance.eps))
             along += measure([(here, chosen[-1])])
         rough = vague & is_kink(measured, coarse)
         report.compared += int((resolved & _depends(measured, v)).sum())
         report.kinks += int(rough.sum())
-        counts = {"jump or noise": int(unknown.sum()), "wide bound": int((vague & ~rough).sum())}
-        report.inconclusive += Counter(counts)
+        if k < tolerance.lines:  # the direction of equal steps is for kinks alone
+            wide = int((vague & ~rough).sum())
+            report.inconclusive += Counter(
+                {"jump or noise": int(unknown.sum()), "wide bound": wide}
+            )
     return report
+
+
+def _measuring(f: n.Function, tolerance: Tolerance) -> Callable[..., list[Derivative]]:
+    """Return a function that measures derivatives along lines, where needed by shorter steps."""
+    options = {"eps": tolerance.eps, "noise": tolerance.noise}
+
+    def measure(lines: Sequence[n.Line], first: float = 0.25, **more: Any) -> list[Derivative]:
+        along = n.derivatives(f, lines, first=first, **options, **more)
+        for shorter in SHORTER if tolerance.blur <= EPS and first > SHORTER[0] else ():
+            unknown = [np.isinf(d.error) for d in along]
+            if not any(u.any() for u in unknown):
+                break
+            again = n.derivatives(f, lines, first=first * shorter, **options, **more)
+            along = [
+                Derivative(*(np.where(u, new, old) for old, new in zip(a, b, strict=True)))
+                for u, a, b in zip(unknown, along, again, strict=True)
+            ]
+        return along
+
+    return measure
 
 
 def _depends(measured: Derivative, v: Direction) -> Array:
@@ -424,10 +461,11 @@ def _compare(
     measured in turn where gradients disagree.
     """
     f, vjp, where, _ = problem
-    mine = claim(vjp(w), v, w)
+    underflow = UNDERFLOW if tolerance.eps <= EPS else UNDERFLOW32
+    mine = claim(vjp(w), v, w, underflow)
     if not math.isfinite(mine.total):
         w = w * CALM
-        mine = claim(vjp(w), v, w)
+        mine = claim(vjp(w), v, w, underflow)
     if mine.agrees(measured, tolerance.rtol):
         return
     point, rtol = problem.point, max(tolerance.rtol, 64 * tolerance.blur)
@@ -437,7 +475,7 @@ def _compare(
     if mine.agrees(blurred, rtol):
         return
     w = np.where(other.agrees(measured), w, 0)
-    slack = _slack(vjp, w, v, tolerance.blur)
+    slack = underflow + _slack(vjp, w, v, tolerance.blur)
 
     def explained(*candidates: Derivative) -> bool:
         again = claim(vjp(w), v, w, slack)
@@ -453,7 +491,7 @@ def _compare(
         return
     mine = claim(vjp(w), v, w, slack)
     numeric, _ = measured.weighted(w)
-    if n.gained_by_jumps(f, point, v, w, mine.total - numeric):
+    if n.gained_by_jumps(f, point, v, w, mine.total - numeric, tolerance.eps):
         return
     kind = "kink" if (rough & (w != 0)).any() else "value"
     if tolerance.rtol < RTOL and mine.agrees(measured, RTOL):
