@@ -31,6 +31,9 @@ def test_functions_of_torch() -> None:
     torch = pytest.importorskip("torch")
     assert check(from_torch(torch.tanh), real, max_examples=10).compared
     assert check(from_torch(lambda x, y: x * y), real("n"), real("n"), max_examples=10).compared
+    linear = from_torch(torch.nn.Linear(3, 2).double())
+    report = check(linear, real("n>=1", 3), max_examples=4, dtypes=np.float64)
+    assert "The parameters of the model are constants" in str(report)
     with pytest.raises(GradientError) as caught:
         check(from_torch(lambda x: x * x.detach()), real)
     assert caught.value.kind in {"value", "second-order"}

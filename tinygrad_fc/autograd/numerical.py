@@ -88,18 +88,20 @@ def derivative(
         near = _near(line, s.here, 4 * first)
         least = s.rounding(eps, noise) + rounding
         right, left = s.up - s.here, s.down - s.here
-        most = 2.0**32 * np.where(np.isfinite(least), least, 0).max(axis=0)
+        most = 2.0 ** (32 if eps <= EPS else 12) * np.where(np.isfinite(least), least, 0).max(
+            axis=0
+        )
         far = np.fmax(np.abs(right), np.abs(left)).max(axis=0, initial=0)
         least = np.maximum(least, np.where(near.grain <= far * COARSEST, near.grain, 0))
         blur = np.clip(_roughness(near, s.central, s.h), least, np.maximum(least, most))
         value, error = extrapolated(s.central, blur / s.h, CENTRAL)
         jump, doubt = extrapolated(s.one_sided_gap, 4 * blur / s.h, JUMP)
         error = error + (np.abs(jump) + doubt) / 2
-        torn = _discontinuous(right, blur) | _discontinuous(left, blur)
+        discontinuous = _discontinuous(right, blur) | _discontinuous(left, blur)
         steepest = np.fmax(np.abs(right[-1]), np.abs(left[-1])) / s.h[-1]
-        torn |= near.flat & (_stair(right, blur) | _stair(left, blur))
-        torn |= near.contradicts(value, error, least[-1], steepest)
-        error = np.where(torn, np.inf, error)
+        discontinuous |= near.flat & (_stair(right, blur) | _stair(left, blur))
+        discontinuous |= near.contradicts(value, error, least[-1], steepest)
+        error = np.where(discontinuous, np.inf, error)
         for gap, other, sign in ((right, left, 1), (left, right, -1)):
             edge = np.isfinite(gap[-1]) & ~np.isfinite(other).any(axis=0)
             if edge.any():  # `point` lies on the boundary of the domain
@@ -276,7 +278,7 @@ class _Near(NamedTuple):
 
     steps: Array
     slopes: Array
-    rough: Array
+    third_differences: Array
     """Third differences, which are only rounding for a smooth function."""
     jumps: Array
     """Differences between the slopes on both sides."""
@@ -291,13 +293,15 @@ class _Near(NamedTuple):
         """Return where slopes differ from `value`: a staircase looks smooth at large steps."""
         # Third differences at a kink are not 0 either, but proportional to the step.
         kink = np.abs(self.jumps[0] - self.jumps[1]) <= self.jumps[0] / 64
-        kink &= self.rough[1] <= self.rough[0] / 64
+        kink &= self.third_differences[1] <= self.third_differences[0] / 64
         kink &= self.jumps[0] > np.abs(self.middles - self.slopes)[0]
-        noise = np.maximum(np.where(kink, self.rough[1], self.rough), rounding)
+        noise = np.maximum(
+            np.where(kink, self.third_differences[1], self.third_differences), rounding
+        )
         slopes = np.where(kink, self.middles, self.slopes)
         half = np.where(kink, self.jumps[0] / 2, 0)
         off = np.abs(slopes - value) + half - error - (np.abs(slopes) + half) / 4096
-        leaps = self.rough > 2.0**16 * rounding + 16 * self.steps * steepest
+        leaps = self.third_differences > 2.0**16 * rounding + 16 * self.steps * steepest
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
 
@@ -310,12 +314,14 @@ def _near(line: Callable[[float], Array], here: Array, scale: float) -> _Near:
     )
     h = steps[:, None]
     slopes = (8 * (y[:, 3] - y[:, 1]) - (y[:, 4] - y[:, 0])) / (12 * h)
-    rough = np.abs(np.diff(y, 3, axis=1)).max(axis=1, initial=0) / 2
+    third_differences = np.abs(np.diff(y, 3, axis=1)).max(axis=1, initial=0) / 2
     right = (4 * y[:, 3] - 3 * here - y[:, 4]) / (2 * h)
     left = (3 * here - 4 * y[:, 1] + y[:, 0]) / (2 * h)
     flat = (y == here).all(axis=(0, 1))
     grain = np.where(flat, 0, _grain(y.reshape(12, here.size)))
-    return _Near(h, slopes, rough, np.abs(right - left), (left + right) / 2, flat, grain)
+    return _Near(
+        h, slopes, third_differences, np.abs(right - left), (left + right) / 2, flat, grain
+    )
 
 
 def _grain(numbers: Array) -> Array:
@@ -331,8 +337,14 @@ def _roughness(near: _Near, central: Array, h: Array) -> Array:
     """Return the rounding of tiny steps, or that of the finest differences if it is larger."""
     fine = (4 * central[1:] - central[:-1]) / 3
     scatter = (np.abs(np.diff(fine[-4:], axis=0)) * h[-3:]).max(axis=0) / 1.5
-    rough = near.rough.max(axis=0)
-    return np.asarray(np.where(scatter <= 64 * rough, np.maximum(rough, scatter), rough))
+    third_differences = near.third_differences.max(axis=0)
+    return np.asarray(
+        np.where(
+            scatter <= 64 * third_differences,
+            np.maximum(third_differences, scatter),
+            third_differences,
+        )
+    )
 
 
 def _discontinuous(gap: Array, noise: Array) -> Array:
@@ -384,8 +396,8 @@ def gained_by_jumps(
     def matches(way: float, fine: float, doubt: float, expected: float) -> bool:
         sides = [s for s in ((-way, way), (-way, 0.0), (0.0, way)) if np.isfinite(gain(*s))]
         for low, high in sides[:1]:  # one side may leave the domain
-            places = (low + (high - low) * (nodes + 1) / 2).tolist()
-            slopes = [gain(t - way * fine, t + way * fine) for t in places]
+            points = (low + (high - low) * (nodes + 1) / 2).tolist()
+            slopes = [gain(t - way * fine, t + way * fine) for t in points]
             jumps = gain(low, high) - float(coefficients @ slopes) / 2
             noise = doubt * float(np.abs(w * line(0.0))[used].sum()) / (way * fine)
             if abs(jumps - expected) <= 0.4 * abs(expected) - noise:

@@ -22,6 +22,12 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 Array = np.ndarray[Any, Any]
 
 
+CONSTANT = (
+    "The parameters of the model are constants, their gradients are not checked: pass them as "
+    "arguments, as torch.func.functional_call takes them"
+)
+
+
 class Foreign(Rule):
     """A function of another library, whose loops may depend on the addresses of its arrays."""
 
@@ -37,6 +43,7 @@ class Compiled(Foreign):
 def from_torch(f: Callable[..., Any]) -> Rule:
     """Return a function of PyTorch's tensors as a rule, whose gradients are those of PyTorch.
 
+    The parameters of a model are constants, as the report says: only its inputs are arguments.
     Raises `ImportError` without torch.
 
     >>> from_torch(abs)  # doctest: +SKIP
@@ -73,7 +80,9 @@ def from_jax(f: Callable[..., Any]) -> Rule:
     """Return a function of JAX's arrays as a rule, whose gradients are those of `jax.vjp`.
 
     JAX computes in float32 unless `jax.config.update("jax_enable_x64", True)` is called; without
-    it check with `dtypes=np.float32`. It compiles for each shape, so few shapes are drawn. Raises
+    it check with `dtypes=np.float32`. It compiles for each shape: two are drawn, with many values.
+
+    Raises:
     `ImportError` without jax.
     """
     jax = import_module("jax")
@@ -163,6 +172,7 @@ def _rule(
     code = function_code(f, "f")
     return kind(
         *(name, forward, vjp, vjp2),
+        limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
         names=argument_names(f),
         code=f"check(from_{library}({code.text})",
         note=code_note(code),

@@ -14,7 +14,7 @@ from tinygrad_fc.op import Op
 from tinygrad_fc.testing import options as o
 from tinygrad_fc.testing.failure import Code, code_note, function_code
 from tinygrad_fc.testing.report import Report, counted
-from tinygrad_fc.testing.rule import SALTS, Rule, argument_names, joined
+from tinygrad_fc.testing.rule import SEEDS, Rule, argument_names, joined
 from tinygrad_fc.testing.run import Law, Plan, check_at, check_drawn, laws_for, laws_for_op
 from tinygrad_fc.testing.tensors import of_function, of_op, zero_outside
 
@@ -38,7 +38,7 @@ def check(
     """Check the derivatives of `f`, a function of tensors, on inputs drawn from domains.
 
     `domains` holds one for each argument: `real`, `positive`, `interval(0, 1)` draw shapes that
-    broadcast; called, they have axes by letters or sizes: `real("batch", 3)`. Arrays in their
+    broadcast; called, they have axes by names or sizes: `real("batch", 3)`. Arrays in their
     place are checked as they are (`domains=(real,)` says where they may move). An op alone is
     checked on its own domain, against the laws of ops; `settings` are its keywords at given arrays.
 
@@ -116,7 +116,7 @@ def assert_vjp(
     ...     assert_vjp(np.sin, lambda g, out, x: g * np.cos(x), *arrays)
     >>> test_sine()
     """
-    _run("assert_vjp", _plain_rule(f, vjp, vjp2, len(arrays)), arrays, options, salts=2)
+    _run("assert_vjp", _plain_rule(f, vjp, vjp2, len(arrays)), arrays, options, seeds=2)
 
 
 def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -200,7 +200,7 @@ def _code(f: Any, name: str, expected: str) -> Code:
 
 
 def _run(
-    called: str, rule: Rule, values: Sequence[Any], options: Mapping[str, Any], salts: int = SALTS
+    called: str, rule: Rule, values: Sequence[Any], options: Mapping[str, Any], seeds: int = SEEDS
 ) -> Report:
     chosen = o.validated(called, options)
     domains, arrays = o.domains_and_arrays(called, values, chosen)
@@ -211,7 +211,7 @@ def _run(
     laws = laws_for(chosen, rule, second=second)
     plan = Plan(rule, domains, laws, chosen, {}, notes=notes)
     if arrays:
-        return check_at(plan, arrays, {}, salts)
+        return check_at(plan, arrays, {}, seeds)
     report = check_drawn(plan)
     demanded = notes[-1:] if options.get("order") == 2 and not second else ()
     for text in (*report.warnings(), *demanded):  # pytest hides the report of a test that passes
@@ -233,7 +233,7 @@ def _check_op(
     rule, domains = of_op(op, code.text, code.note)
     plan = Plan(rule, domains, laws_for_op(chosen, rule), chosen, op.settings, strict=True)
     if arrays:
-        return check_at(plan, [o.as_array(a) for a in arrays], settings, SALTS)
+        return check_at(plan, [o.as_array(a) for a in arrays], settings, SEEDS)
     report = check_drawn(plan, one_in=1 if rule.differentiable else 4)
     if rule.differentiable:
         zero = Law(partial(zero_outside, order=chosen.order))

@@ -67,14 +67,14 @@ class Entries:
 def entries(error: GradientError, most: int = MANY) -> Entries | None:
     """Return the gradients entry by entry; None where there are too many, or none is wrong."""
     mismatch: Mismatch | None = error.mismatch
-    if mismatch is None or sum(p.x.size for p in mismatch.problem.places) > most:
+    if mismatch is None or sum(p.x.size for p in mismatch.problem.arguments) > most:
         return None
     problem = mismatch.problem
     with np.errstate(all="ignore"):
         analytic = [np.asarray(a, float) for a in problem.vjp(mismatch.w)]
-    numeric = [np.zeros(p.x.shape) for p in problem.places]
-    bound = [np.full(p.x.shape, np.inf) for p in problem.places]
-    places = [(k, at) for k, p in enumerate(problem.places) for at in _indices(p.reach)]
+    numeric = [np.zeros(p.x.shape) for p in problem.arguments]
+    bound = [np.full(p.x.shape, np.inf) for p in problem.arguments]
+    places = [(k, at) for k, p in enumerate(problem.arguments) for at in _indices(p.reach)]
     for (k, at), one in zip(places, entry_derivatives(problem, places), strict=True):
         numeric[k][at], bound[k][at] = one.weighted(mismatch.w)
     rtol = 0.0 if error.kind == "imprecise" else 1e-8
@@ -257,7 +257,7 @@ def _moved(case: Case) -> Iterator[Case]:
     for k, (scale, shift) in enumerate(((1.25, 0), (0.75, 1), (0, 1.5))):
         mine = (case.arrays[i] for i in case.floats)
         point = [(scale * x + shift * u).astype(x.dtype) for x, u in zip(mine, usual, strict=True)]
-        other = replace(case.at_point(point), salt=case.salt + k + 1)
+        other = replace(case.at_point(point), seed=case.seed + k + 1)
         if other.inside():
             yield other
     for change in (_distinct_indices, np.abs):

@@ -13,7 +13,7 @@ from tinygrad_fc.testing.rounding import EPS32, cotangent, distance, roughness, 
 from tinygrad_fc.testing.value import has_kink
 
 if TYPE_CHECKING:
-    from tinygrad_fc.testing.rounding import Nudge
+    from tinygrad_fc.testing.rounding import Perturbation
     from tinygrad_fc.testing.rule import Case
 
 __tracebackhide__ = True  # pytest shows the lines of the user
@@ -37,7 +37,7 @@ def float32(case: Case) -> None:
         fixed = wide.dtype != np.float64 or "dtype" in case.settings
         if out.dtype != (wide.dtype if fixed else np.float32):
             raise narrow.wrong("dtype", f"for float32 the function returns {out.dtype}")
-    g = cotangent(out, case.salt)
+    g = cotangent(out, case.seed)
     with np.errstate(all="ignore"):
         plain = case.gradients(g.astype(wide.dtype))
     # Next to the largest float32, intermediate numbers may overflow.
@@ -79,8 +79,8 @@ def float32(case: Case) -> None:
 def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Array]:
     """Return how far the gradients of float32 may be from those of float64."""
 
-    def moved(nudge: Nudge) -> list[Array]:
-        return case.gradients(g, nudge=nudge)
+    def moved(perturbation: Perturbation) -> list[Array]:
+        return case.gradients(g, perturbation=perturbation)
 
     # Where a gradient turns within some ulps, one ulp moves it by its part of the turn.
     several = [(2.0**k, p) for k in range(0, 17, 3) for p in PATTERNS]
@@ -94,11 +94,11 @@ def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Arr
     # `log(1 - tanh(x)^2 + 1e-6)` at 11 is off by 1e-3: digits are lost that no ulp of `x` moves.
     off = np.abs(out - case.out) * (not case.strict)
     shaken = 32 * off.max(initial=0) / (np.abs(case.out).max(initial=0) or 1)
-    lost = 32 * (np.abs(g) * off).sum()
+    cancelled = 32 * (np.abs(g) * off).sum()
     allowed = []
     rows = zip(case.floats, plain, rounding, *natural_sizes(case, g), strict=True)
     for i, a, r, usual, hidden in rows:
         floor = EPS32 * (64 * usual + 8 * hidden) + 2.0**-100 + shaken * np.abs(a).max(initial=0)
-        floor = floor + lost / np.minimum(longest_steps(case.arrays[i]), 1)
+        floor = floor + cancelled / np.minimum(longest_steps(case.arrays[i]), 1)
         allowed.append(r + floor)
     return allowed

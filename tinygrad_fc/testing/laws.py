@@ -93,7 +93,7 @@ def mixed_dtypes(case: Case) -> None:
     """With float32 arguments the gradients are float32; some of them for functions of tensors."""
     soundness(case.cast(np.float32))
     if case.rule.of_tensors:
-        other = case.cast(np.float32, [bool(case.salt >> k & 1) for k in range(len(case.arrays))])
+        other = case.cast(np.float32, [bool(case.seed >> k & 1) for k in range(len(case.arrays))])
         try:
             require_finite(other)
         except GradientError as error:
@@ -122,7 +122,7 @@ def linearity(case: Case) -> None:
     require_finite(case)
     out, g, large, small = case.out, case.g, 2.0**20, 2.0**-20
     # Eighths are exact in every float dtype; thirds show a rule that rounds its cotangent.
-    h = np.asarray(r.cotangent(out, case.salt + 1) / 3, out.dtype)
+    h = np.asarray(r.cotangent(out, case.seed + 1) / 3, out.dtype)
     ones = np.ones_like(g)
     if not r.all_finite(case.gradients(large * g, out)):  # intermediate numbers overflow
         large, g, h, ones = 2.0**-6, CALM * g, CALM * h, CALM * ones
@@ -169,8 +169,8 @@ def _rounding(case: Case, g: Array, k: int) -> Array:
     return np.asarray(moves[0] + 3 * moves[1] + float(np.finfo(g.dtype).eps) * sizes)
 
 
-def _moved(case: Case, g: Array, nudge: r.Nudge) -> list[Array]:
-    return case.gradients(g, nudge=nudge)
+def _moved(case: Case, g: Array, perturbation: r.Perturbation) -> list[Array]:
+    return case.gradients(g, perturbation=perturbation)
 
 
 def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
@@ -222,7 +222,7 @@ def purity(case: Case) -> None:
         result = other.forward()
         if not other.drawn:
             _require_repeated(case, case.gradients(g, out, arrays), before, LATEST)
-        other.gradients(r.cotangent(result, case.salt + 1), result)
+        other.gradients(r.cotangent(result, case.seed + 1), result)
     for i, a, b in zip(case.floats, first, before, strict=True):
         if not r.same(a, b):
             how = "after another call"
@@ -262,12 +262,12 @@ def partly_equal(case: Case, holds: Callable[[Case], Any]) -> Any:
         return None
     first = case.gradients(case.g, case.out)
     point = [np.flip(case.arrays[i]).copy() for i in case.floats]
-    if case.salt // 4 % 2:
+    if case.seed // 4 % 2:
         usual = ordinary_point(case)
         for k, i in enumerate(case.floats):
             x = case.arrays[i]
             point[k] = np.asarray(1.25 * x + usual[k], x.dtype)
-            kept = -(case.salt // 8 % 2)  # the first number or the last one
+            kept = -(case.seed // 8 % 2)  # the first number or the last one
             if x.size:
                 point[k].flat[kept] = x.flat[kept]
     other = case.at_point(point)
@@ -289,7 +289,7 @@ def _refill(case: Case, other: Case, expected: list[Array]) -> None:
     arrays = [a.copy() for a in other.arrays]
     with np.errstate(all="ignore"):
         out = case.forward(arrays)
-        case.gradients(r.cotangent(out, case.salt + 1), out, arrays)
+        case.gradients(r.cotangent(out, case.seed + 1), out, arrays)
     for a, b in zip(arrays, case.arrays, strict=True):
         a[...] = b
     grads = case.gradients(case.g, case.forward(arrays), arrays)
@@ -325,7 +325,7 @@ def _elsewhere(case: Case) -> Case:
         try:
             with np.errstate(all="ignore"):
                 if other.legal() and np.isfinite(other.out).all():
-                    other.gradients(r.cotangent(other.out, case.salt), other.out)
+                    other.gradients(r.cotangent(other.out, case.seed), other.out)
                     return other
         except DiscardError:
             continue
@@ -371,10 +371,10 @@ def same_object(case: Case) -> None:
 def aligned(x: Array) -> Array:
     """Return a copy of `x` at an address that suits all vector units: sums round alike."""
     memory = np.empty(x.nbytes + 64, np.uint8)
-    return _placed(x, memory[-memory.ctypes.data % 64 :])
+    return _copied_to(x, memory[-memory.ctypes.data % 64 :])
 
 
-def _placed(x: Array, memory: Array) -> Array:
+def _copied_to(x: Array, memory: Array) -> Array:
     copy = memory[: x.nbytes].view(x.dtype).reshape(x.shape)
     copy[...] = x
     return copy
@@ -404,7 +404,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "reversed along one axis": lambda x: x[::-1].copy()[::-1] if x.ndim else x.copy(),
     "strided": _strided,
     "read-only": _readonly,
-    "unaligned": lambda x: _placed(x, np.empty(x.nbytes + 1, np.uint8)[1:]),
+    "unaligned": lambda x: _copied_to(x, np.empty(x.nbytes + 1, np.uint8)[1:]),
     "stride 0": partial(_stride_0, axes=1),
     "stride 0 everywhere": partial(_stride_0, axes=32),
 }
@@ -415,7 +415,7 @@ def layout(case: Case) -> Report:
     """The memory layout of arguments and of the cotangent does not matter."""
     names, count, refused = [*LAYOUTS][:-1], len(case.arrays), Counter[str]()
     for trial in range(3):
-        name = names[(case.salt + 2 * trial) % len(names)]
+        name = names[(case.seed + 2 * trial) % len(names)]
         # All of them, the cotangent alone, or the arguments alone.
         if not _check_layout(case, name, [trial != 1] * count + [trial != 2]):
             refused[f"layout refused: {name}"] += 1
@@ -460,5 +460,7 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
 def _result_rounding(case: Case) -> Array:
     """Return the rounding of the result; in saturation no ulp moves it."""
     usual = np.abs(case.at_point(ordinary_point(case)).out)
-    spread = r.spread(lambda nudge: [case.forward([nudge(a) for a in case.arrays])], EPS)[0]
+    spread = r.spread(
+        lambda perturbation: [case.forward([perturbation(a) for a in case.arrays])], EPS
+    )[0]
     return spread + 8 * float(np.finfo(usual.dtype).eps) * usual

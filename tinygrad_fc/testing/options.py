@@ -83,7 +83,7 @@ LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "order": (lambda v: v in {1, 2}, "1, or 2 for second derivatives too"),
     "signature": (
         lambda v: v is None or (isinstance(v, str) and _SIGNATURE.fullmatch(v)),
-        "axes by letters of each argument and of one result, as in '(n,m),(m)->(n)'",
+        "axes by names of each argument and of one result, as in '(n,m),(m)->(n)'",
     ),
     "where": (lambda v: v is None or callable(v), "a function of the arrays that returns a bool"),
     "dtypes": (
@@ -199,9 +199,9 @@ def with_signature(domains: Sequence[Domain], signature: str | None) -> tuple[Do
             d if d.shape is not None else d._replace(shape=(..., *core))
             for d, core in zip(domains, cores, strict=True)
         )
-    letters = smallest_sizes(shaped)
+    axis_names = smallest_sizes(shaped)
     for d in shaped:
-        if isinstance(d.size, str) and d.size not in letters:
+        if isinstance(d.size, str) and d.size not in axis_names:
             raise ValueError(
                 f"{d!r} indexes an axis {d.size!r} that no argument has. Name it in a shape, as in "
                 f"real({d.size!r}), or give its size, as in index(3)"

@@ -78,7 +78,7 @@ class Report:
     raised: int = 0
     refusal: str = ""
     nonfinite: int = 0
-    empty_lost: int = 0
+    empty_unchecked: int = 0
     not_checked: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     inconclusive_range: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Report:
     def warnings(self) -> list[str]:
         """Return warnings about a check that passed."""
         texts = []
-        unclear, lost = self.inconclusive.total(), self.empty_lost if self.examples else 0
+        unclear, unchecked = self.inconclusive.total(), self.empty_unchecked if self.examples else 0
         total = self.compared + self.kinks + unclear
         if 10 * unclear > total and unclear > 8:
             hardly = ": the gradient was hardly checked" if 2 * unclear >= total else ""
@@ -123,7 +123,7 @@ class Report:
             (self.nonfinite, "the result is NaN or infinite"),
             (self.raised, f"the function raises {self.refusal}"),
         ):
-            if (count - lost) * 9 > self.examples and count > 2:
+            if (count - unchecked) * 9 > self.examples and count > 2:
                 texts.append(
                     f"At {count} of {self.examples + count} inputs {what}. Nothing is checked "
                     "there: choose domains and shapes that the function takes (positive, nonzero, "

@@ -21,22 +21,22 @@ EPS32 = float(np.finfo(np.float32).eps)
 FAR = 2.0**20 * EPS
 
 
-def cotangent(like: Array, salt: int, *, zeros: bool = False) -> Array:
+def cotangent(like: Array, seed: int, *, zeros: bool = False) -> Array:
     """Return odd eighths in the shape and dtype of `like`, some of them 0 with `zeros`.
 
     Never ones, which hide rules that ignore the cotangent.
     """
-    return np.array(_eighths(salt, like.shape, zeros), like.dtype)
+    return np.array(_eighths(seed, like.shape, zeros), like.dtype)
 
 
 @lru_cache(maxsize=256)
-def _eighths(salt: int, shape: tuple[int, ...], zeros: bool) -> Array:
-    rng = np.random.default_rng([salt, *shape])
+def _eighths(seed: int, shape: tuple[int, ...], zeros: bool) -> Array:
+    rng = np.random.default_rng([seed, *shape])
     g = (2 * rng.integers(-16, 16, shape) + 1) / 8
     return np.asarray(g * (rng.random(shape) < 0.75) if zeros else g)
 
 
-class Nudge(NamedTuple):
+class Perturbation(NamedTuple):
     """Moves each number by a few ulps up or down; equal numbers alike, so that ties stay ties."""
 
     pattern: int
@@ -59,7 +59,9 @@ class Nudge(NamedTuple):
         return np.asarray(x + x * sign * x.dtype.type(far))
 
 
-def spread(moved: Callable[[Nudge], list[Array]], ulp: float, pattern: int = 0) -> list[Array]:
+def spread(
+    moved: Callable[[Perturbation], list[Array]], ulp: float, pattern: int = 0
+) -> list[Array]:
     """Return how far gradients move where arguments, result and cotangent move by some ulps.
 
     That is their own rounding: `1 - out * out` loses digits in saturation. The point itself is
@@ -72,12 +74,14 @@ def spread(moved: Callable[[Nudge], list[Array]], ulp: float, pattern: int = 0) 
             for a in _both_sides(moved, ulp, pattern, results=True)
         ]
         if ulp == EPS:
-            rough = roughness(moved, FAR, pattern)
-            most = [np.maximum(r, m) for r, m in zip(rough, most, strict=True)]
+            third_differences = roughness(moved, FAR, pattern)
+            most = [np.maximum(r, m) for r, m in zip(third_differences, most, strict=True)]
         return [np.where(np.isnan(m), np.inf, m) for m in most]
 
 
-def roughness(moved: Callable[[Nudge], list[Array]], step: float, pattern: int = 0) -> list[Array]:
+def roughness(
+    moved: Callable[[Perturbation], list[Array]], step: float, pattern: int = 0
+) -> list[Array]:
     """Return the third differences of gradients along larger steps, in which smooth terms vanish.
 
     Larger steps change how every intermediate sum rounds.
@@ -88,11 +92,11 @@ def roughness(moved: Callable[[Nudge], list[Array]], step: float, pattern: int =
 
 
 def _both_sides(
-    moved: Callable[[Nudge], list[Array]], step: float, pattern: int, *, results: bool
+    moved: Callable[[Perturbation], list[Array]], step: float, pattern: int, *, results: bool
 ) -> Iterator[Array]:
     """Yield each gradient at four steps to both sides."""
     patterns, times = (pattern, pattern + 1), (1, 2, 3, 4)
-    all_moved = [moved(Nudge(p, step, k, results)) for p in patterns for k in times]
+    all_moved = [moved(Perturbation(p, step, k, results)) for p in patterns for k in times]
     for one in zip(*all_moved, strict=True):
         yield np.array(one, float).reshape(2, 4, *one[0].shape)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.testing.report import DiscardError, GradientError, counted, first_line
-from tinygrad_fc.testing.rounding import Nudge, cotangent
+from tinygrad_fc.testing.rounding import Perturbation, cotangent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-SALTS = 16
+SEEDS = 16
 """How many sets of directions and cotangents there are; an input is tried with one of them."""
 SECOND = "the gradient of the gradient"
 
@@ -49,6 +49,8 @@ class Rule:
     note: str = ""
     differentiable: tuple[int, ...] | None = None
     """Which arguments have a gradient, where not all floats do."""
+    limits: tuple[str, ...] = ()
+    """Sentences about what is not checked at any input."""
     assertions: bool = False
     """Whether an AssertionError in it is a failure, as in a test."""
 
@@ -83,12 +85,15 @@ class Rule:
 
     def not_checked(self, count: int) -> tuple[str, ...]:
         """Return sentences about what is not checked, if it is called with `count` arrays."""
-        if not inspect.isroutine(self.forward) or not hasattr(self.forward, "__code__"):
-            return ()
-        parameters = inspect.signature(self.forward).parameters.values()
-        fixed = [p.name for p in parameters if p.default is not p.empty]
+        if isinstance(self.forward, np.ufunc):  # whose keywords, as `out`, change no number
+            return self.limits
+        try:
+            parameters = inspect.signature(self.forward).parameters
+        except (TypeError, ValueError):
+            return self.limits
+        fixed = [name for name, p in parameters.items() if p.default is not p.empty]
         fixed = [name for name in fixed if name not in self.names[:count]]
-        return (f"Not varied: {', '.join(fixed)}",) if fixed else ()
+        return (*self.limits, f"Not varied: {', '.join(fixed)}") if fixed else self.limits
 
     def short_name(self, i: int) -> str:
         """Return the name of argument `i`, or its number."""
@@ -123,13 +128,13 @@ def argument_names(f: Callable[..., Any]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Case:
-    """A rule, the arrays and settings it is called with, and the seed of directions (`salt`)."""
+    """A rule, the arrays and settings it is called with, and the seed of directions."""
 
     rule: Rule
     domains: tuple[Domain, ...]
     arrays: tuple[Array, ...]
     settings: Mapping[str, Any]
-    salt: int = 0
+    seed: int = 0
     strict: bool = False
     """Whether NumPy's warnings are failures, as they are for ops."""
     floats: tuple[int, ...] = ()
@@ -146,7 +151,7 @@ class Case:
     @cached_property
     def g(self) -> Array:
         """A cotangent of the result."""
-        return cotangent(self.out, self.salt)
+        return cotangent(self.out, self.seed)
 
     def cast(self, dtype: Any, which: Sequence[bool] | None = None) -> Case:
         """Return the same numbers as `dtype`, of all float arguments or of `which`."""
@@ -198,24 +203,26 @@ class Case:
         g: Array,
         out: Array | None = None,
         arrays: Sequence[Array] | None = None,
-        nudge: Nudge | None = None,
+        perturbation: Perturbation | None = None,
     ) -> list[Array]:
-        """Return the gradients of the arguments that have one; a `nudge` moves all inputs."""
+        """Return the gradients of the arguments that have one; `perturbation` moves the inputs."""
         used = list(self.arrays if arrays is None else arrays)
-        if nudge is not None:
-            used = [nudge(a) for a in used]
-        if out is None and (nudge is not None or not self.rule.of_tensors):
+        if perturbation is not None:
+            used = [perturbation(a) for a in used]
+        if out is None and (perturbation is not None or not self.rule.of_tensors):
             out = self.forward(used)
-        if nudge is not None:
-            g, out = nudge(g), nudge(np.asarray(out)) if nudge.results else out
+        if perturbation is not None:
+            g, out = perturbation(g), perturbation(np.asarray(out)) if perturbation.results else out
         result = self._call("the gradient", self.rule.gradients, g, out, used, self.settings)
         return self._checked_count(result, used)
 
-    def second(self, h: Sequence[Array], g: Array, nudge: Nudge | None = None) -> list[Array]:
+    def second(
+        self, h: Sequence[Array], g: Array, perturbation: Perturbation | None = None
+    ) -> list[Array]:
         """Return the gradients of `g` and of the arguments for the cotangents `h`."""
         used = list(self.arrays)
-        if nudge is not None:
-            used, g = [nudge(a) for a in used], nudge(g)
+        if perturbation is not None:
+            used, g = [perturbation(a) for a in used], perturbation(g)
         full: list[Any] = [None] * len(used)
         for i, a in zip(self.floats, h, strict=True):
             full[i] = a

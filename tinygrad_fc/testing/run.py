@@ -60,12 +60,12 @@ class Plan(NamedTuple):
     notes: tuple[str, ...] = ()
     """What is not checked at any input."""
 
-    def case(self, arrays: Sequence[Array], settings: Mapping[str, Any], salt: int) -> Case:
+    def case(self, arrays: Sequence[Array], settings: Mapping[str, Any], seed: int) -> Case:
         """Return a case of this plan."""
         floats = tuple(i for i, d in enumerate(self.domains) if d.kind == "float")
         arrays = tuple(arrays)
         return Case(
-            *(self.rule, self.domains, arrays, settings, salt, self.strict, floats),
+            *(self.rule, self.domains, arrays, settings, seed, self.strict, floats),
             self.options.where,
         )
 
@@ -134,12 +134,12 @@ def hold(
 
 
 def check_at(
-    plan: Plan, arrays: Sequence[Array], settings: Mapping[str, Any], salts: int
+    plan: Plan, arrays: Sequence[Array], settings: Mapping[str, Any], seeds: int
 ) -> Report:
     """Check all laws at given arrays, with several sets of directions."""
     report = Report()
-    for salt in range(salts):
-        case = plan.case(arrays, settings, salt)
+    for seed in range(seeds):
+        case = plan.case(arrays, settings, seed)
         try:
             with _quiet(plan):
                 _require_floats(plan, case.out)
@@ -262,7 +262,7 @@ class _Search:
 
     def _note(self, case: Case, *, defined: bool) -> None:
         """Note the empty arrays and special values at which the function is defined, or not."""
-        self.report.empty_lost += not defined and _has_empty(case)
+        self.report.empty_unchecked += not defined and _has_empty(case)
         holds = np.any if defined else np.all
         for i, (domain, x) in enumerate(zip(case.domains, case.arrays, strict=True)):
             if domain.kind == "float" and x.size:
@@ -280,7 +280,7 @@ def _has_empty(case: Case) -> bool:
 
 def _key(case: Case) -> bytes:
     parts = [repr((a.shape, a.dtype.str)).encode() + a.tobytes() for a in case.arrays]
-    return b"".join(parts) + repr((case.settings, case.salt)).encode()
+    return b"".join(parts) + repr((case.settings, case.seed)).encode()
 
 
 def check_drawn(plan: Plan, one_in: int = 1) -> Report:
@@ -345,7 +345,7 @@ def _finished(search: _Search) -> Report:
         raise rp.NothingCheckedError(f"{name} has no finite value at any input drawn")
     if not plan.strict and report.examples > search.empty_checked:
         _require_compared(plan, report)
-    if report.empty_lost and not search.empty_checked:
+    if report.empty_unchecked and not search.empty_checked:
         why = f"raises {report.refusal}" if report.raised else "is NaN or infinite"
         report.notes += (f"For every empty array the function {why}, so none was checked",)
     for i, value in sorted(search.special[False] - search.special[True]):

@@ -20,7 +20,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from tinygrad_fc.domain import parse_axis, real, smallest_sizes
 from tinygrad_fc.testing.options import with_signature
-from tinygrad_fc.testing.rule import SALTS
+from tinygrad_fc.testing.rule import SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ Sizes = dict[str, int]
 # Shapes
 
 SQUARE, MIXED, ODD, LONG, DEEP = range(5)
-_FLAVOUR = st.sampled_from(
+_SHAPE_KINDS = st.sampled_from(
     (SQUARE, SQUARE, SQUARE, MIXED, MIXED, MIXED, MIXED, ODD, ODD, LONG, DEEP)
 )
 _LIMITS = {SQUARE: (3, 3, 1), MIXED: (3, 4, 1), ODD: (2, 3, 0), LONG: (2, 12, 4), DEEP: (4, 3, 1)}
@@ -53,8 +53,8 @@ SIZES = (33, 64, 6, 16, 10, 8)
 
 
 @lru_cache(maxsize=64)
-def _broadcastable(count: int, flavour: int, beside: bool) -> st.SearchStrategy[Any]:
-    axes, longest, shortest = _LIMITS[flavour]
+def _broadcastable(count: int, kind_of_shape: int, beside: bool) -> st.SearchStrategy[Any]:
+    axes, longest, shortest = _LIMITS[kind_of_shape]
     axes = min(axes, 2) if beside else axes
     return mutually_broadcastable_shapes(
         num_shapes=count, max_dims=axes, min_side=shortest, max_side=longest
@@ -66,31 +66,31 @@ def _patterns(domains: Sequence[Domain]) -> list[Sequence[Any]]:
 
 
 def _draw_shapes(draw: st.DrawFn, domains: Sequence[Domain]) -> tuple[list[Shape], Sizes]:
-    """Draw a shape for each domain, which fit together, and the sizes of the letters."""
-    flavour = draw(_FLAVOUR)
+    """Draw a shape for each domain, which fit together, and the sizes of named axes."""
+    kind_of_shape = draw(_SHAPE_KINDS)
     patterns = _patterns(domains)
     batched = [i for i, p in enumerate(patterns) if ... in p]
     common = 2 + draw(_BYTE) % 3
     batch: list[Shape] = [()] * len(domains)
     beside = any(len(p) > 1 for p in patterns)
     if batched and not (beside and draw(_TEN) < 4):
-        shapes = draw(_broadcastable(len(batched), flavour, beside)).input_shapes
+        shapes = draw(_broadcastable(len(batched), kind_of_shape, beside)).input_shapes
         if draw(_TEN) < 5:  # arguments of one shape, the usual case
             shapes = [max(shapes, key=lambda s: (math.prod(s), len(s)))] * len(batched)
-        if flavour == SQUARE:
+        if kind_of_shape == SQUARE:
             shapes = [tuple(min(n, 1) if n < 2 else common for n in s) for s in shapes]
         for i, shape in zip(batched, shapes, strict=True):
             batch[i] = shape
 
     def size() -> int:
-        if flavour == SQUARE:
+        if kind_of_shape == SQUARE:
             return common
         number = draw(_BYTE)
-        if flavour == ODD:
+        if kind_of_shape == ODD:
             return (2, 3, 1, 0)[number % 4]
-        if flavour == LONG and number >= 128:
+        if kind_of_shape == LONG and number >= 128:
             return SIZES[number % 6] if number < 224 else 1 + number % 64
-        return 1 + number % (9 if flavour == LONG else 4)
+        return 1 + number % (9 if kind_of_shape == LONG else 4)
 
     optional = draw(_TEN) < 7
     shapes, sizes = _filled(patterns, batch, size, smallest_sizes(domains), optional=optional)
@@ -107,7 +107,7 @@ def _filled(
     *,
     optional: bool = True,
 ) -> tuple[list[Shape], Sizes]:
-    """Return the shapes of patterns, with `batch` for `...` and `size()` for each new letter.
+    """Return the shapes of patterns, with `batch` for `...` and `size()` for each new name.
 
     Where a batch is empty, an axis that may be left out is there only with `optional`.
     """
@@ -120,11 +120,11 @@ def _filled(
             elif isinstance(axis, int):
                 shape += (axis,)
             elif part or optional or not parse_axis(axis).optional:
-                letter = parse_axis(axis).name
-                if letter not in sizes:
-                    number, low = size(), shortest[letter]
-                    sizes[letter] = number if number >= low else low + number % 3
-                shape += (sizes[letter],)
+                name = parse_axis(axis).name
+                if name not in sizes:
+                    number, low = size(), shortest[name]
+                    sizes[name] = number if number >= low else low + number % 3
+                shape += (sizes[name],)
         shapes.append(shape)
     return shapes, sizes
 
@@ -133,9 +133,9 @@ def _filled(
 
 SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, BESIDE = range(7)
 _KINDS = np.array([SPECIAL, WHOLE, EIGHTHS, GENERIC, DECADES, BESIDE, WIDE, SPECIAL])
-FLAVOURS = (None, None, None, SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES)
+NUMBER_KINDS = (None, None, None, SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES)
 """What all numbers of an array are of; None for a mixture."""
-_FLAVOURS = st.sampled_from(FLAVOURS)
+_NUMBER_KINDS = st.sampled_from(NUMBER_KINDS)
 
 
 def _zigzag(m: Array) -> Array:
@@ -165,11 +165,11 @@ def special_values(domain: Domain) -> tuple[float, ...]:
     return ((low + high) / 2 if high - low <= 64 else low + 1 if low > -1e6 else high - 1,)
 
 
-def numbers(domain: Domain, raw: Array, flavour: int | None = None) -> Array:
+def numbers(domain: Domain, raw: Array, of: int | None = None) -> Array:
     """Return numbers in `domain`, exact in float32, for an array `(N, 3)` of bytes."""
     kind, a, b = _KINDS[raw[:, 0] % 8], raw[:, 1].astype(int), raw[:, 2].astype(int)
-    if flavour is not None:
-        kind = np.full_like(kind, flavour)
+    if of is not None:
+        kind = np.full_like(kind, of)
     values = np.array(special_values(domain), float)
     chosen = values[a % len(values)]
     edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
@@ -204,7 +204,7 @@ def _draw_values(draw: st.DrawFn, domain: Domain, shape: Shape, sizes: Sizes) ->
         repeated = n > 1 and draw(_TEN) > 6
         return _indices(domain, shape, sizes, 0 * raw + raw[0] if repeated else raw + np.arange(n))
     raw = _draw_bytes(draw, 3 * n).reshape(n, 3)
-    return numbers(domain, raw, draw(_FLAVOURS)).reshape(shape)
+    return numbers(domain, raw, draw(_NUMBER_KINDS)).reshape(shape)
 
 
 def _draw_bytes(draw: st.DrawFn, n: int) -> Array:
@@ -257,7 +257,7 @@ class Form(NamedTuple):
     """That of named axes; 0 where each has another, and -1, -2, ... for long ones."""
     values: int = EIGHTHS
     odd: tuple[int, int] | None = None
-    """A letter, by its number, that has another size, and that size."""
+    """An axis name, by its number, that has another size, and that size."""
     single: float = 0.0
     """The number in the first argument, if not 0."""
 
@@ -273,16 +273,16 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
     count = len(domains)
     patterns = _patterns(domains)
     batched = [i for i, p in enumerate(patterns) if ... in p]
-    letters = range(len(smallest_sizes(domains)))
+    names = range(len(smallest_sizes(domains)))
 
     def all_of(*batch: int) -> tuple[Shape, ...]:
         return (batch,) * count
 
     usual = [Form(all_of(), 2), Form(all_of(1), 1), Form(all_of(2), 3)]
     usual += [Form(all_of(2, 2), 2, SPECIAL), Form(all_of(2, 3), 0, WHOLE)]
-    empty = [Form(all_of(2), 2, WHOLE, (k, 0)) for k in letters]
+    empty = [Form(all_of(2), 2, WHOLE, (k, 0)) for k in names]
     empty += [Form(b, 2) for b in (all_of(0), all_of(2, 0), all_of(0, 2))] * bool(batched)
-    single = [Form(all_of(2), 3, WHOLE, (k, 1)) for k in letters]
+    single = [Form(all_of(2), 3, WHOLE, (k, 1)) for k in names]
     single += [Form(all_of(2, 1), 3), Form(all_of(1, 2), 3)] * bool(batched)
     stretched = []
     if len(batched) > 1:
@@ -302,13 +302,13 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
 
 
 def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Sizes]:
-    """Return the shapes of a form, and the sizes of the letters."""
+    """Return the shapes of a form, and the sizes of named axes."""
     shortest = smallest_sizes(domains)
-    letters = list(shortest)
-    usual = iter((4, 3, 2, 5) * len(letters))
-    chosen = [form.size or next(usual) for _ in letters]
+    names = list(shortest)
+    usual = iter((4, 3, 2, 5) * len(names))
+    chosen = [form.size or next(usual) for _ in names]
     if form.size < 0:
-        chosen = [SIZES[(2 * k - form.size - 1) % len(SIZES)] for k in range(len(letters))]
+        chosen = [SIZES[(2 * k - form.size - 1) % len(SIZES)] for k in range(len(names))]
     if form.odd is not None:
         chosen[form.odd[0]] = form.odd[1]
     sizes = iter(chosen)
@@ -359,9 +359,9 @@ def first_examples(domains: Sequence[Domain]) -> Iterator[tuple[Array, ...]]:
 
 # Cases of a plan
 
-FEW = 6
+FEW = 2
 """How many shapes are drawn for functions that are compiled for each."""
-_SALT = st.integers(0, SALTS - 1)
+_SEED = st.integers(0, SEEDS - 1)
 
 
 def first_cases(plan: Plan, most: int) -> Iterator[Case]:
@@ -376,7 +376,7 @@ def first_cases(plan: Plan, most: int) -> Iterator[Case]:
         if not all(choices.values()):
             continue
         settings = {name: several[k % len(several)] for name, several in choices.items()}
-        case = plan.case(arrays, settings, k % SALTS)
+        case = plan.case(arrays, settings, k % SEEDS)
         if case.legal() and count < most:
             count += 1
             yield case
@@ -392,7 +392,7 @@ def drawn_cases(draw: st.DrawFn, plan: Plan) -> Case:
         if not choices:
             reject()
         settings[name] = choices[draw(_BYTE) % len(choices)]
-    case = plan.case(arrays, settings, draw(_SALT))
+    case = plan.case(arrays, settings, draw(_SEED))
     if not case.legal():
         reject()
     return case
@@ -407,7 +407,7 @@ def _few_shapes(plan: Plan) -> list[Any] | None:
     """Return the only shapes for a function that is compiled for each; None for others."""
     if not plan.rule.few_shapes:
         return None
-    return [form_shapes(plan.domains, form) for form in forms(plan.domains)[1:FEW]]
+    return [form_shapes(plan.domains, form) for form in forms(plan.domains)[3 : 3 + FEW]]
 
 
 # Public strategies

@@ -194,7 +194,7 @@ def zero_outside(case: Case, order: int = 2) -> Report:
         if grad.any():
             raise case.wrong("nonlinear", f"the gradient for g = 0 is {grad}; expected 0", g=g)
     if order > 1:
-        h = [cotangent(case.arrays[i], case.salt + i) for i in case.floats]
+        h = [cotangent(case.arrays[i], case.seed + i) for i in case.floats]
         with np.errstate(all="ignore"):
             seconds = case.second(h, g)[1:]
         for grad in seconds:

@@ -68,7 +68,7 @@ class Tolerance(NamedTuple):
 # Points and directions
 
 
-class Place(NamedTuple):
+class Argument(NamedTuple):
     """One argument of a function that is differentiated."""
 
     x: Array
@@ -79,12 +79,12 @@ class Place(NamedTuple):
     """Which numbers lie on a closed end of the domain, and move inwards only."""
 
 
-def places(case: Case) -> list[Place]:
+def arguments(case: Case) -> list[Argument]:
     """Return where the arguments of `case` that have a gradient lie."""
-    return [_place(case.domains[i], case.arrays[i]) for i in case.floats]
+    return [_argument(case.domains[i], case.arrays[i]) for i in case.floats]
 
 
-def _place(domain: Domain, array: Array) -> Place:
+def _argument(domain: Domain, array: Array) -> Argument:
     x = np.asarray(array, float)
     finite, low, high = np.isfinite(x), x == domain.low, x == domain.high
     far = n.longest_steps(np.where(finite, x, 0))
@@ -94,16 +94,16 @@ def _place(domain: Domain, array: Array) -> Place:
     # Nearer to an edge, all steps are lost in the rounding of the number.
     moves = finite & (far >= 2.0**10 * np.finfo(array.dtype).eps * np.abs(x))
     reach = np.where(moves, np.where(high, -1, 1) * n.power_of_two(far), 0)
-    return Place(x, reach, ordinary(domain, x.shape), low | high)
+    return Argument(x, reach, ordinary(domain, x.shape), low | high)
 
 
-def directions(where: Sequence[Place], salt: int, eps: float) -> list[list[Array]]:
-    """Return directions: a random one, one of a kind that `salt` chooses, and a random one."""
-    random = mixed(where, salt)
+def directions(where: Sequence[Argument], seed: int, eps: float) -> list[list[Array]]:
+    """Return directions: a random one, one of a kind that `seed` chooses, and a random one."""
+    random = mixed(where, seed)
     kinds = [in_step(where, eps), random]
     if len(where) > 1:
         kinds += [only(random, i) for i in range(len(where))]
-    return [random, kinds[salt % len(kinds)], mixed(where, salt + 16)]
+    return [random, kinds[seed % len(kinds)], mixed(where, seed + 16)]
 
 
 def only(v: Direction, i: int) -> list[Array]:
@@ -111,24 +111,24 @@ def only(v: Direction, i: int) -> list[Array]:
     return [a if k == i else 0 * a for k, a in enumerate(v)]
 
 
-def in_step(where: Sequence[Place], eps: float) -> list[Array]:
+def in_step(where: Sequence[Argument], eps: float) -> list[Array]:
     """Return the direction of equal steps, along which ties stay ties.
 
     Numbers so small that their step is lost in the rounding of the largest one do not move.
     """
     reach = np.concatenate([np.abs(p.reach).ravel() for p in where])
-    lost = reach.max(initial=0) * 2.0 ** (-20 if eps <= EPS else -4)
-    step = reach.min(initial=np.inf, where=(reach >= lost) & (reach > 0))
+    cancelled = reach.max(initial=0) * 2.0 ** (-20 if eps <= EPS else -4)
+    step = reach.min(initial=np.inf, where=(reach >= cancelled) & (reach > 0))
     return [np.where(np.abs(p.reach) >= step, step * np.sign(p.reach), 0) for p in where]
 
 
-def mixed(where: Sequence[Place], seed: int) -> list[Array]:
+def mixed(where: Sequence[Argument], seed: int) -> list[Array]:
     """Return a random direction of unequal steps, whose contributions seldom cancel."""
     pairs = zip(where, _unequal(seed, *(p.x.shape for p in where)), strict=True)
     return [np.asarray(p.reach * np.where(p.edge, np.abs(v), v)) for p, v in pairs]
 
 
-def uneven(where: Sequence[Place], seed: int) -> list[Array]:
+def uneven(where: Sequence[Argument], seed: int) -> list[Array]:
     """Return a direction in which some numbers move by far more than the others.
 
     Of x^2 and y^2 at 0 the one that moves more is the larger, wherever both are equal.
@@ -151,13 +151,13 @@ class Problem(NamedTuple):
 
     f: Callable[..., Array]
     vjp: Callable[..., list[Array]]
-    places: list[Place]
+    arguments: list[Argument]
     eps: float
 
     @property
     def point(self) -> list[Array]:
         """The arrays at which it is differentiated."""
-        return [p.x for p in self.places]
+        return [p.x for p in self.arguments]
 
 
 def first_problem(case: Case) -> Problem:
@@ -167,12 +167,14 @@ def first_problem(case: Case) -> Problem:
     def f(*point: Array) -> Array:
         return case.rule.result(case.with_point(case.typed(point)), case.settings).ravel()
 
-    def vjp(w: Array, nudge: r.Nudge | None = None) -> list[Array]:
-        return case.gradients(w.reshape(case.out.shape).astype(case.out.dtype), nudge=nudge)
+    def vjp(w: Array, perturbation: r.Perturbation | None = None) -> list[Array]:
+        return case.gradients(
+            w.reshape(case.out.shape).astype(case.out.dtype), perturbation=perturbation
+        )
 
     dtypes = [case.out.dtype, *kinds]
     eps = float(max(EPS, *(np.finfo(k).eps for k in dtypes)))
-    where = places(case)
+    where = arguments(case)
     if any(p.edge.any() for p in where):  # there a slope may be infinite, and 0 times it NaN
         pairs = zip(where, case.gradients(case.g, case.out), strict=True)
         where = [p._replace(reach=np.where(p.edge & ~np.isfinite(a), 0, p.reach)) for p, a in pairs]
@@ -187,15 +189,15 @@ def second_problem(case: Case, g: Array) -> Problem:
         grads = case.gradients(g.astype(case.out.dtype), arrays=case.with_point(case.typed(point)))
         return np.concatenate([x.ravel() for x in grads])
 
-    def vjp(w: Array, nudge: r.Nudge | None = None) -> list[Array]:
-        pieces = np.split(w, np.cumsum([p.x.size for p in first.places])[:-1])
-        h = [v.reshape(p.x.shape) for v, p in zip(pieces, first.places, strict=True)]
-        return case.second(case.typed(h), g, nudge)
+    def vjp(w: Array, perturbation: r.Perturbation | None = None) -> list[Array]:
+        pieces = np.split(w, np.cumsum([p.x.size for p in first.arguments])[:-1])
+        h = [v.reshape(p.x.shape) for v, p in zip(pieces, first.arguments, strict=True)]
+        return case.second(case.typed(h), g, perturbation)
 
     wide = g.astype(float)
-    seed = Place(wide, np.ones(g.shape), wide, np.zeros(g.shape, bool))
-    size = sum(p.x.size for p in first.places)
-    return Problem(_nan_where_it_raises(f, size), vjp, [seed, *first.places], first.eps)
+    seed = Argument(wide, np.ones(g.shape), wide, np.zeros(g.shape, bool))
+    size = sum(p.x.size for p in first.arguments)
+    return Problem(_nan_where_it_raises(f, size), vjp, [seed, *first.arguments], first.eps)
 
 
 def _nan_where_it_raises(f: Callable[..., Array], size: int) -> Callable[..., Array]:
@@ -216,12 +218,14 @@ def entry_derivatives(
     """Return the derivatives by single entries, each an argument and an index."""
     lines = []
     for k, at in entries:
-        v = [np.zeros(p.x.shape) for p in problem.places]
+        v = [np.zeros(p.x.shape) for p in problem.arguments]
         v[k][at] = 1.0
-        lines.append((problem.point, [a * p.reach for a, p in zip(v, problem.places, strict=True)]))
+        lines.append(
+            (problem.point, [a * p.reach for a, p in zip(v, problem.arguments, strict=True)])
+        )
     with np.errstate(all="ignore"):
         along = n.derivatives(problem.f, lines, eps=problem.eps)
-    steps = [problem.places[k].reach[at] for k, at in entries]
+    steps = [problem.arguments[k].reach[at] for k, at in entries]
     return [
         Derivative(d.value / s, d.error / abs(s), d.jump / abs(s), d.scale / abs(s))
         for d, s in zip(along, steps, strict=True)
@@ -269,7 +273,7 @@ def second_order(case: Case, tolerance: Tolerance) -> Report:
     """A rule is differentiable: the gradient of the gradient is its derivative."""
     require_finite(case)
     # Zeros in g show a rule that treats them apart, whose derivative differs from that beside.
-    g = r.cotangent(case.out, case.salt, zeros=True)
+    g = r.cotangent(case.out, case.seed, zeros=True)
     if not r.all_finite(case.gradients(case.g, case.out)):
         raise DiscardError
     # Where the result has a kink, that of its gradient follows from no convention.
@@ -279,12 +283,12 @@ def second_order(case: Case, tolerance: Tolerance) -> Report:
 def _agree_at(case: Case, problem: Problem, tolerance: Tolerance, g: Array | None) -> Report:
     """Compare gradients at a case; `g` is the cotangent in second order."""
 
-    def lost() -> Array:
+    def cancelled() -> Array:
         """Return the size of numbers that cancel: 1 - tanh(x)^2 at 13 has no digit left."""
         if g is not None:
             return 16 * np.concatenate([a.ravel() for a in natural_sizes(case, g)[1]])
         scales = (1, 2.0**-4)
-        usual = [problem.f(*(t * p.ordinary for p in problem.places)) / t for t in scales]
+        usual = [problem.f(*(t * p.ordinary for p in problem.arguments)) / t for t in scales]
         return np.asarray(np.nan_to_num(np.abs(usual), posinf=0).max(axis=0))
 
     tolerance = tolerance._replace(eps=problem.eps)
@@ -292,7 +296,7 @@ def _agree_at(case: Case, problem: Problem, tolerance: Tolerance, g: Array | Non
         tolerance = tolerance._replace(rtol=max(tolerance.rtol, tolerance.blur**0.5))
     with case.errstate():
         try:
-            return agree(problem, case.salt, tolerance, lost)
+            return agree(problem, case.seed, tolerance, cancelled)
         except FloatingPointError as error:
             raise DiscardError from error
         except Mismatch as mismatch:
@@ -330,7 +334,7 @@ class Mismatch(Exception):  # noqa: N818  turned into a GradientError, which kno
         self.numeric, self.error = measured
 
 
-class Claim(NamedTuple):
+class Prediction(NamedTuple):
     """The derivative of a weighted sum of results, according to the gradients."""
 
     weights: Array
@@ -340,54 +344,58 @@ class Claim(NamedTuple):
     slack: float
 
     def agrees(self, measured: Derivative, rtol: float) -> bool:
-        """Return whether the claim lies within the tolerance."""
+        """Return whether the prediction lies within the tolerance."""
         numeric, error = measured.weighted(self.weights)
         allowed = error + self.slack + rtol * self.size
         return math.isfinite(self.total) and abs(self.total - numeric) <= allowed
 
 
-def claim(grads: Sequence[Array], v: Direction, w: Array, slack: float = 0.0) -> Claim:
+def prediction(grads: Sequence[Array], v: Direction, w: Array, slack: float = 0.0) -> Prediction:
     """Return the derivative along `v` of results weighted by `w`, according to `grads`."""
     products = [np.where(b == 0, 0, a * b).ravel() for a, b in zip(grads, v, strict=True)]
     terms = np.concatenate(products)
-    return Claim(w, float(terms.sum()), float(np.abs(terms).sum()), slack)
+    return Prediction(w, float(terms.sum()), float(np.abs(terms).sum()), slack)
 
 
 @np.errstate(all="ignore")  # what is not finite lies within no bound
-def agree(problem: Problem, salt: int, tolerance: Tolerance, lost: Callable[[], Array]) -> Report:
+def agree(
+    problem: Problem, seed: int, tolerance: Tolerance, cancelled: Callable[[], Array]
+) -> Report:
     """Compare gradients with derivatives along directions; raise `Mismatch`.
 
-    `lost` returns the size of intermediate numbers that cancel, needed where they disagree.
+    `cancelled` returns the size of intermediate numbers that cancel, needed where they disagree.
     Results whose derivative is well known are compared by themselves, so that those at a kink,
     whose bound is as large as the kink, hide nothing; these are compared among themselves.
     """
     f, _, where, _ = problem
     report, here = Report(), problem.point
-    chosen = directions(where, salt, tolerance.eps)[: tolerance.lines]
-    if (count := _agree_quickly(problem, chosen, salt, tolerance)) is not None:
+    chosen = directions(where, seed, tolerance.eps)[: tolerance.lines]
+    if (count := _agree_quickly(problem, chosen, seed, tolerance)) is not None:
         return Report(compared=count)
     measure = _measuring(f, tolerance)
-    compare = partial(_compare, problem, tolerance, measure, lost)
+    compare = partial(_compare, problem, tolerance, measure, cancelled)
     along = measure([(here, v) for v in chosen])
     coarse = tolerance.blur**0.5
     resolution = max(RESOLVED, coarse if tolerance.eps <= EPS else 16 * coarse)
     for k, v in enumerate(chosen):
         measured = along[k]
-        w = weights(measured.value, salt, k)
+        w = weights(measured.value, seed, k)
         resolved = measured.error <= resolution * measured.scale.max(initial=0)
         unknown = np.isinf(measured.error)
-        vague = ~resolved & ~unknown
+        imprecise = ~resolved & ~unknown
         # An empty result is compared once: it must have its gradient.
-        for part in [resolved] * bool(resolved.any() or not w.size) + [vague] * bool(vague.any()):
+        for part in [resolved] * bool(resolved.any() or not w.size) + [imprecise] * bool(
+            imprecise.any()
+        ):
             compare(np.where(part, w, 0), v, measured)
-        if vague.any() and len(chosen) == tolerance.lines:
+        if imprecise.any() and len(chosen) == tolerance.lines:
             chosen.append(in_step(where, tolerance.eps))
             along += measure([(here, chosen[-1])])
-        rough = vague & is_kink(measured, coarse)
+        non_smooth = imprecise & is_kink(measured, coarse)
         report.compared += int((resolved & _depends(measured, v)).sum())
-        report.kinks += int(rough.sum())
+        report.kinks += int(non_smooth.sum())
         if k < tolerance.lines:  # the direction of equal steps is for kinks alone
-            wide = int((vague & ~rough).sum())
+            wide = int((imprecise & ~non_smooth).sum())
             report.inconclusive += Counter(
                 {"jump or noise": int(unknown.sum()), "wide bound": wide}
             )
@@ -396,7 +404,7 @@ def agree(problem: Problem, salt: int, tolerance: Tolerance, lost: Callable[[], 
 
 def _measuring(f: n.Function, tolerance: Tolerance) -> Callable[..., list[Derivative]]:
     """Return a function that measures derivatives along lines, where needed by shorter steps."""
-    options = {"eps": tolerance.eps, "noise": tolerance.noise}
+    options: Any = {"eps": tolerance.eps, "noise": tolerance.noise}
 
     def measure(lines: Sequence[n.Line], first: float = 0.25, **more: Any) -> list[Derivative]:
         along = n.derivatives(f, lines, first=first, **options, **more)
@@ -421,7 +429,7 @@ def _depends(measured: Derivative, v: Direction) -> Array:
 
 
 def _agree_quickly(
-    problem: Problem, chosen: Sequence[Direction], salt: int, tolerance: Tolerance
+    problem: Problem, chosen: Sequence[Direction], seed: int, tolerance: Tolerance
 ) -> int | None:
     """Return how many derivatives agree; None where they must be measured better."""
     options = {"eps": tolerance.eps, "noise": tolerance.noise}
@@ -430,19 +438,19 @@ def _agree_quickly(
     for k, (v, measured) in enumerate(zip(chosen, quick, strict=True)):
         if not np.isfinite(measured.error).all():
             return None
-        w = weights(measured.value, salt, k)
-        mine = claim(problem.vjp(w), v, w)
+        w = weights(measured.value, seed, k)
+        mine = prediction(problem.vjp(w), v, w)
         numeric, error = measured.weighted(w)
         if not abs(mine.total - numeric) + error <= tolerance.rtol * mine.size:
             return None
     return sum(int(_depends(m, v).sum()) for m, v in zip(quick, chosen, strict=True))
 
 
-def weights(value: Array, salt: int, k: int) -> Array:
+def weights(value: Array, seed: int, k: int) -> Array:
     """Return the weights of the results: random ones, or one alone where there are few."""
-    w = r.cotangent(value, salt + k)
-    if k and salt % 4 == 3 and 1 < value.size <= 8:
-        w = np.where(np.arange(value.size) == salt // 4 % value.size, w, 0)
+    w = r.cotangent(value, seed + k)
+    if k and seed % 4 == 3 and 1 < value.size <= 8:
+        w = np.where(np.arange(value.size) == seed // 4 % value.size, w, 0)
     return w
 
 
@@ -450,7 +458,7 @@ def _compare(
     problem: Problem,
     tolerance: Tolerance,
     measure: Callable[..., list[Derivative]],
-    lost: Callable[[], Array],
+    cancelled: Callable[[], Array],
     w: Array,
     v: Direction,
     measured: Derivative,
@@ -462,15 +470,15 @@ def _compare(
     """
     f, vjp, where, _ = problem
     underflow = UNDERFLOW if tolerance.eps <= EPS else UNDERFLOW32
-    mine = claim(vjp(w), v, w, underflow)
+    mine = prediction(vjp(w), v, w, underflow)
     if not math.isfinite(mine.total):
         w = w * CALM
-        mine = claim(vjp(w), v, w, underflow)
+        mine = prediction(vjp(w), v, w, underflow)
     if mine.agrees(measured, tolerance.rtol):
         return
     point, rtol = problem.point, max(tolerance.rtol, 64 * tolerance.blur)
     far = max((float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in (*point, *v)), default=0)
-    (blurred,) = measure([(point, v)], rounding=2 * tolerance.eps * far * lost())
+    (blurred,) = measure([(point, v)], rounding=2 * tolerance.eps * far * cancelled())
     (other,) = measure([(point, v)], first=13 / 64)
     if mine.agrees(blurred, rtol):
         return
@@ -478,22 +486,22 @@ def _compare(
     slack = underflow + _slack(vjp, w, v, tolerance.blur)
 
     def explained(*candidates: Derivative) -> bool:
-        again = claim(vjp(w), v, w, slack)
+        again = prediction(vjp(w), v, w, slack)
         return any(again.agrees(one, rtol) for one in candidates)
 
     if explained(measured, other):
         return
-    torn, rough = kinks_around(measure, where, measured, tolerance.blur**0.5)
-    w = np.where(torn | (rough & (tolerance.kinks == "skip")), 0, w)
+    discontinuous, non_smooth = kinks_around(measure, where, measured, tolerance.blur**0.5)
+    w = np.where(discontinuous | (non_smooth & (tolerance.kinks == "skip")), 0, w)
     if explained(measured, other):
         return
-    if rough.any() and explained(subgradients(measure, where, v, measured, rough)):
+    if non_smooth.any() and explained(subgradients(measure, where, v, measured, non_smooth)):
         return
-    mine = claim(vjp(w), v, w, slack)
+    mine = prediction(vjp(w), v, w, slack)
     numeric, _ = measured.weighted(w)
     if n.gained_by_jumps(f, point, v, w, mine.total - numeric, tolerance.eps):
         return
-    kind = "kink" if (rough & (w != 0)).any() else "value"
+    kind = "kink" if (non_smooth & (w != 0)).any() else "value"
     if tolerance.rtol < RTOL and mine.agrees(measured, RTOL):
         kind = "imprecise"
     raise Mismatch(w, v, mine.total, measured.weighted(w), kind)
@@ -515,7 +523,7 @@ def is_kink(measured: Derivative, coarse: float) -> Array:
 
 def kinks_around(
     measure: Callable[..., list[Derivative]],
-    where: Sequence[Place],
+    where: Sequence[Argument],
     measured: Derivative,
     coarse: float,
 ) -> tuple[Array, Array]:
@@ -523,7 +531,7 @@ def kinks_around(
 
     Along one line they may look smooth: the middle one of three equal numbers does.
     """
-    torn, rough = np.isinf(measured.error), is_kink(measured, coarse)
+    discontinuous, non_smooth = np.isinf(measured.error), is_kink(measured, coarse)
     point = [p.x for p in where]
     lines = [uneven(where, 1000 + seed) for seed in range(LINES)]
     pairs = list(pairwise((*range(LINES), 0)))
@@ -535,11 +543,11 @@ def kinks_around(
         one, other = along[j], along[k]
         far = np.abs(one.value + other.value - 2 * both.value)
         scale = np.maximum(np.maximum(one.scale, other.scale), both.scale)
-        rough = rough | (far > one.error + other.error + 2 * both.error + coarse * scale)
+        non_smooth = non_smooth | (far > one.error + other.error + 2 * both.error + coarse * scale)
     for other in along:
-        torn |= np.isinf(other.error)
-        rough |= is_kink(other, coarse)
-    return torn, rough & ~torn
+        discontinuous |= np.isinf(other.error)
+        non_smooth |= is_kink(other, coarse)
+    return discontinuous, non_smooth & ~discontinuous
 
 
 def has_kink(case: Case) -> bool:
@@ -552,22 +560,22 @@ def has_kink(case: Case) -> bool:
 
 def subgradients(
     measure: Callable[..., list[Derivative]],
-    where: Sequence[Place],
+    where: Sequence[Argument],
     v: Direction,
     measured: Derivative,
-    rough: Array,
+    non_smooth: Array,
 ) -> Derivative:
-    """Return `measured` with a bound that spans all slopes along `v` nearby, where it is rough."""
-    rough = rough & np.isfinite(measured.error)
-    bound = np.where(rough, measured.error, 0)
+    """Return `measured` with a bound that spans the slopes nearby, at `non_smooth` results."""
+    non_smooth = non_smooth & np.isfinite(measured.error)
+    bound = np.where(non_smooth, measured.error, 0)
     low, high = measured.value - bound, measured.value + bound
     nearby = [
         [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in where]
         for rng in map(np.random.default_rng, range(32))
     ]
     for one in measure([(point, v) for point in nearby], first=2.0**-14):
-        finite = rough & np.isfinite(one.error)
+        finite = non_smooth & np.isfinite(one.error)
         low = np.where(finite, np.minimum(low, one.value - one.error), low)
         high = np.where(finite, np.maximum(high, one.value + one.error), high)
-    wide = np.where(rough, (high - low) / 2, measured.error)
+    wide = np.where(non_smooth, (high - low) / 2, measured.error)
     return measured._replace(value=(low + high) / 2, error=wide)
