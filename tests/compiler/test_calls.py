@@ -213,6 +213,20 @@ def test_what_a_function_creates_is_created_in_every_call():
         same("another x", compiled(X + 1, n), function(X + 1, n))
 
 
+def test_a_gradient_penalty_through_einsum():
+    """The gradient of a sum is broadcast, where einsum adds in another order."""
+
+    def penalty(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        h = tg.tanh(x)
+        total = tg.einsum("bi,bj->bij", h, h).sum()
+        (gradient,) = tg.autograd.grad(total, [x], create_graph=True)
+        return tg.autograd.grad((gradient * gradient).sum(), [x])
+
+    for n in (9, 17):
+        agree(penalty, tg.rand(n, 18))
+
+
 MASK = np.ones(2)
 
 

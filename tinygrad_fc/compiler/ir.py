@@ -268,12 +268,16 @@ class ProgramBuilder:
         self._constants: dict[Any, Value] = {}
 
     def constant(self, array: Any) -> Value:
-        """Return the value of a constant array; equal ones are one value."""
-        key = (array.dtype.str, array.shape, array.tobytes())
+        """Return the value of a constant array; equal ones are one value.
+
+        It stays broadcast where the array is, since `einsum` sums in another order then.
+        """
+        broadcast = array.size > 1 and not any(array.strides)
+        key = (array.dtype.str, array.shape, broadcast, array.tobytes())
         if key not in self._constants:
-            array = array.copy()
-            array.flags.writeable = False
-            self._constants[key] = Value(None, (), {}, array)
+            whole = array[(0,) * array.ndim] if broadcast else array
+            sample = _read_only(np.broadcast_to(np.array(whole), array.shape))
+            self._constants[key] = Value(None, (), {}, sample)
         return self._constants[key]
 
     def input(self, source: Any, sample: Any) -> Value:

@@ -405,6 +405,11 @@ def _is_number(x: Any) -> bool:
 def _constant_text(array: Any) -> tuple[str, str]:
     """Return a name for a constant, and how to write it; an empty text where it is too large."""
     dtype = "" if array.dtype == np.float64 else f", {dtype_text(array.dtype)}"
+    if array.size > 1 and not any(array.strides):
+        name, text = _constant_text(np.array(array[(0,) * array.ndim]))
+        return (
+            "ones" if name == "one" else name
+        ), text and f"np.broadcast_to({text}, {array.shape})"
     if array.ndim and array.size and (array == 1).all():
         shape = array.shape[0] if array.ndim == 1 else array.shape
         return "ones", f"np.ones({shape}{dtype})"
