@@ -230,10 +230,11 @@ def test_random_numbers_are_drawn_once(backend: str):
 def test_results_of_a_checking_call_are_new_and_require_no_grad():
     @tg.compile(backend="numpy")
     def rows() -> Any:
-        return w[:1], w * 2
+        return w[:1], w * 2, w
 
     for _ in range(3):
-        row, double = rows()
+        row, double, same_tensor = rows()
+        assert same_tensor is w
         assert [row.requires_grad, double.requires_grad] == [False, False]
         assert not np.may_share_memory(row.numpy(), w.numpy())
 

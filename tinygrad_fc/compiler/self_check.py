@@ -136,9 +136,10 @@ def _pairs(
     actual: list[Any] = []
     yield "the structure of its result", flatten(traced.result, expected), flatten(result, actual)
     for k, (leaf, x) in enumerate(zip(expected, actual, strict=True)):
+        name = f"item {k} of its result" if k else "its result"
         if not isinstance(leaf, Source):
-            name = f"item {k} of its result" if k else "its result"
-            yield name, outputs[leaf.number] if isinstance(leaf, Output) else leaf, array_of(x)
+            new = isinstance(leaf, Output)  # others are compared as they are
+            yield name, outputs[leaf.number] if new else leaf, array_of(x) if new else x
 
     def tensor(source: Source) -> Any:
         return leaves[source.subject] if source.kind == "argument" else source.subject
