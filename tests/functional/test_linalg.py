@@ -28,7 +28,7 @@ def some(*shape: int, seed: int) -> np.ndarray:
 
 def regular(n: int, seed: int, *batch: int) -> np.ndarray:
     """Return diagonally dominant matrices, which are far from singular."""
-    return some(*batch, n, n, seed=seed) + 3 * n * np.eye(n)
+    return np.tanh(some(*batch, n, n, seed=seed)) + 3 * n * np.eye(n)
 
 
 def definite(n: int, seed: int, *batch: int) -> np.ndarray:
