@@ -264,8 +264,8 @@ class Form(NamedTuple):
 
 SAME = -1
 """Equal numbers, in place of a kind of numbers."""
-SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9, 30, -30)
-"""Exponents of 2 of single numbers: small ones, those around the overflow of exp, extreme ones."""
+SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9, 30)
+"""Exponents of 2 of single numbers: small ones, those around the overflow of exp, a large one."""
 
 
 def forms(domains: Sequence[Domain]) -> list[Form]:
