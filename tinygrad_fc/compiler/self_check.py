@@ -153,8 +153,10 @@ def _pairs(
             name = program.names.get(id(program.outputs[output]), name)
         by_program = None if output is None else outputs[output]
         yield name, by_program, g if g is None else g._array, largest
+    changed = {id(old) for old, _ in program.changes}
     for value, x, copy in numbered:
-        if isinstance(x, np.ndarray):
+        # backward adds to an old gradient in place, where a program sets another
+        if hasattr(x, "shape") and (value.source.kind != "gradient" or id(value) in changed):
             is_tensor = value.source.kind in ("tensor", "argument")
             now = array_of(tensor(value.source)) if is_tensor else x
             yield program.names.get(id(value), "an array"), copy, now
