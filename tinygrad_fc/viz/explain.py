@@ -128,19 +128,20 @@ def _inside(word: Domain) -> float:
 
 
 def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
-    """Return a legal value for each setting that has no default."""
+    """Return a legal value for each setting without a default, or with None as an illegal one."""
     rules: Any = op.rules
-    parameters: list[inspect.Parameter] = []
+    defaults: dict[str, Any] = {}
     for function in (rules and rules[0], op.forward):
         with suppress(TypeError, ValueError):
             signature = inspect.signature(inspect.unwrap(function))
-            parameters += signature.parameters.values()
-    named_here = {p.name for p in parameters}
-    required = {p.name for p in parameters if p.default is inspect.Parameter.empty}
+            defaults |= {p.name: p.default for p in signature.parameters.values()}
+    empty = inspect.Parameter.empty
+    legal = {name: [*values(*arguments)] or [0] for name, values in op.settings.items()}
     return {
-        name: next(iter(legal(*arguments)), 0)
-        for name, legal in op.settings.items()
-        if name in required or name not in named_here
+        name: values[0]
+        for name, values in legal.items()
+        if (default := defaults.get(name, empty)) is empty
+        or (default is None and not any(v is None for v in values))
     }
 
 
