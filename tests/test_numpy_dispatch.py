@@ -157,7 +157,7 @@ FUNCTIONS = {
     "minimum": (lambda x: np.minimum(0.2, x), None),
     "clip": (lambda x: np.clip(x, -0.4, 0.6), None),
     "clip(max)": (lambda x: np.clip(x, None, 0.6), None),
-    "clip(named)": (lambda x: np.clip(x, min=-0.4, max=0.6), None),
+    "clip(named)": (lambda x: np.clip(x, a_min=-0.4, a_max=0.6), None),
     "matmul": (lambda x: np.matmul(x, x), None),
     "dot": (lambda x: np.dot(x, np.ones(3)), None),
     "dot(number)": (lambda x: np.dot(2.0, x), None),

@@ -226,7 +226,7 @@ def test_a_relative_error_of_1e_9_in_a_rule_is_detected(
 ) -> None:
     """The error is in a factor of (11), (13), (14), (17) or (36) to (38); 100 examples suffice."""
     op, wrong = RULES[name]
-    rules = [with_error(rule) if i == wrong else rule for i, rule in enumerate(op.rules)]
+    rules = tuple(with_error(rule) if i == wrong else rule for i, rule in enumerate(op.rules))
     for fused in (op, *(c for c in registry.values() if isinstance(c, Chain) and c.inner is op)):
         monkeypatch.setattr(fused, "rules", rules)
     activation = next((a for a in ACTIVATIONS if a.recorded is op), ACTIVATIONS[0])
