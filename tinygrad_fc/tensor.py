@@ -82,8 +82,9 @@ def _index(at: Any) -> Any:
 
 def _index_of_array(at: Any) -> Any:
     array = at._array if isinstance(at, Node) else at
-    if not hasattr(array, "dtype") or isinstance(array, np.generic):
+    if type(array) is not np.ndarray:
         refuse_dask(array, "an index")
+    if not hasattr(array, "dtype") or isinstance(array, np.generic):
         return array
     if array.dtype.kind == "f":
         raise DtypeError(

@@ -342,7 +342,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             build, values = self.dispatch_table[CodeType](obj)
             return build, tuple(obj.co_filename if v == "<dynamic-code>" else v for v in values)
         if id(obj) in self.emptied:
-            return type(obj), (np.zeros(0), obj.requires_grad)
+            build, parts = obj.__reduce__()
+            return build, tuple(np.zeros(0) if isinstance(p, np.ndarray) else p for p in parts)
         return super().reducer_override(obj)
 
 
