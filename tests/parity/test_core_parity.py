@@ -37,7 +37,10 @@ torch = pytest.importorskip("torch")
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.usefixtures("default_float64")
+pytestmark = [
+    pytest.mark.usefixtures("default_float64"),
+    pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8"),  # a mask, in both
+]
 
 # The table
 

@@ -440,9 +440,8 @@ def test_arguments_have_pytorchs_names_in_its_order(name: str):
     theirs = inspect.signature(torch.overrides.get_testing_overrides()[getattr(torch, name)])
     wanted = [p for p in theirs.parameters if p != "out"]
     function = getattr(tg, name)
-    if isinstance(function, tg.Op):  # which knows its arrays by PyTorch's two names
-        assert len(function.domain) == len(wanted)
-        return
+    if isinstance(function, tg.Op) and len(function.domain) == len(wanted):
+        return  # which knows its arrays by PyTorch's two names
     ours = list(inspect.signature(function).parameters)
     if wanted[0] == "self":
         wanted[0] = "input"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.errors import DtypeError, RangeError
 from tinygrad_fc.graph import scalar_to_array
 from tinygrad_fc.op import Dim, define, without_warnings
 from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
@@ -397,6 +397,8 @@ def _one_axis(x: Any, dim: Any, function: str, purpose: str = "to run along") ->
         warnings.warn(message, UserWarning, stacklevel=5)
     if not (hasattr(dim, "__index__") or isinstance(dim, tuple)):
         raise DtypeError(f"{function} needs the dimension {purpose}, such as dim=-1; got {dim!r}")
+    if not x.ndim and dim not in (0, -1):
+        raise RangeError(f"{function}: dim {dim} is out of range for a tensor without dimensions")
     return dim if x.ndim else 0
 
 
