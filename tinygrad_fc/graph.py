@@ -178,7 +178,8 @@ def _arrays_in(data: Any) -> Any:
     A tensor of one element is a number, as in PyTorch, which refuses others.
     """
     if isinstance(data, Node):
-        return data._array.reshape(()) if data._array.size == 1 else data._array
+        # By the protocol, which refuses to drop a gradient.
+        return data._array.reshape(()) if data._array.size == 1 else np.asarray(data)
     if isinstance(data, list | tuple) and any(
         issubclass(kind, Node | list | tuple) for kind in set(map(type, data))
     ):

@@ -507,7 +507,7 @@ def test_float32_alone() -> None:
         ({"max_examples": 0}, "max_examples is 0; expected an integer of at least 1"),
         ({"seed": "a"}, "seed is 'a'; expected an integer"),
         ({"where": 3}, "where is 3; expected a function of the arrays"),
-        ({"signature": "n->n"}, "signature is 'n->n'; expected axes by letters"),
+        ({"signature": "n->n"}, "signature is 'n->n'; expected axes by names"),
         ({"signature": "(n),(n)->()"}, "has 2 arguments; expected one for each of 1 domain"),
         ({"domains": (real,)}, "domains= is for given arrays. Leave it out"),
     ],

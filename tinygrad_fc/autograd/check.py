@@ -73,7 +73,8 @@ class _Check(NamedTuple):
         """Raise `message` for the worst entry of `a` that differs from `n` beyond the tolerance."""
         limit = self.atol * weight + self.rtol * abs(n) + error
         with np.errstate(invalid="ignore"):
-            wrong = ~(abs(a - n) <= limit)  # also for NaN
+            # Also for NaN, and for infinity, whatever the error bound is.
+            wrong = ~(abs(a - n) <= limit) | np.isinf(a)
             excess = np.nan_to_num(abs(a - n) / np.maximum(limit, 1e-300), nan=np.inf)
         if wrong.any():
             at = np.unravel_index(int(np.argmax(np.where(wrong, excess, -1))), np.shape(a))

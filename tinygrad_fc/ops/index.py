@@ -58,7 +58,7 @@ def steps_of(at: Any, ndim: int) -> tuple[Any, ...]:
     first: list[Any] = []
     for part, kind in zip(at, kinds, strict=True):
         if kind == "array":  # a mask selects from as many axes as it has
-            is_mask = np.asarray(part).dtype == bool
+            is_mask = (part if hasattr(part, "dtype") else np.asarray(part)).dtype == bool
             first += [slice(None)] * (np.ndim(part) if is_mask else 1)
         elif part is not None:
             first.append(slice(None) if isinstance(part, slice) else part)

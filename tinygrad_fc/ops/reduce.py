@@ -397,7 +397,7 @@ def _one_axis(x: Any, dim: Any, function: str, purpose: str = "to run along") ->
         warnings.warn(message, UserWarning, stacklevel=5)
     if not (hasattr(dim, "__index__") or isinstance(dim, tuple)):
         raise DtypeError(f"{function} needs the dimension {purpose}, such as dim=-1; got {dim!r}")
-    if not x.ndim and dim not in (0, -1):
+    if not x.ndim and dim not in (0, -1, ()):
         raise RangeError(f"{function}: dim {dim} is out of range for a tensor without dimensions")
     return dim if x.ndim else 0
 

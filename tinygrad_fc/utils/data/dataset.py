@@ -160,7 +160,8 @@ class Subset(Dataset[T_co]):
 
     def __getitem__(self, at: Any) -> T_co:
         if isinstance(at, list):
-            return self.dataset[[self.indices[i] for i in at]]  # type: ignore[no-any-return]
+            # Integers, since a list of tensors is a tuple of indices.
+            return self.dataset[[int(self.indices[i]) for i in at]]  # type: ignore[no-any-return]
         return self.dataset[self.indices[at]]  # type: ignore[no-any-return]
 
     def __getitems__(self, indices: Any) -> Sequence[T_co]:
