@@ -183,6 +183,7 @@ EXAMPLES = {
     if name[0] != "_"
     and ">>>" in (getattr(getattr(module, name), "__doc__", None) or "")
     and not inspect.ismodule(getattr(module, name))
+    and getattr(module, name).__module__.startswith("tinygrad_fc")  # not NumPy's `finfo`
 }
 
 
