@@ -372,7 +372,8 @@ def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([True, False]).all()
     tensor(False)
     """
-    return np.all(input, axis=dim, keepdims=keepdim)  # type: ignore[arg-type]
+    reduce: Any = np.all  # whose overloads differ between releases
+    return reduce(input, axis=dim, keepdims=keepdim)
 
 
 @define(numpy=np.any, domain=(real,), settings=_SETTINGS)
@@ -383,7 +384,8 @@ def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([True, False]).any()
     tensor(True)
     """
-    return np.any(input, axis=dim, keepdims=keepdim)  # type: ignore[arg-type]
+    reduce: Any = np.any  # whose overloads differ between releases
+    return reduce(input, axis=dim, keepdims=keepdim)
 
 
 @define(numpy=np.count_nonzero, domain=(real,), settings={"dim": axis})
