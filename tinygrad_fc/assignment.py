@@ -2,7 +2,7 @@
 
 Calls before the assignment refer to the same object: `graph` reads in them the state of `x` with
 the largest sequence number below theirs. A view of `x` gets its values from the memory, and its
-graph anew where it is next used. As in PyTorch, the backward pass raises if an earlier call needs a
+graph when it is next used. As in PyTorch, the backward pass raises if an earlier call needs a
 value that was changed, except for calls that computed `y`: they get copies.
 """
 

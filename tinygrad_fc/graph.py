@@ -318,7 +318,7 @@ def _check_unchanged(node: Any) -> None:
 #
 # Calls before the assignment refer to the same object; its earlier state is that with the largest
 # sequence number below theirs. A view made before gets its values from the memory, and its graph
-# anew, as the same op of its base, where it is next used.
+# when it is next used, as the same op of its base.
 
 
 def copy_node(t: Any) -> Any:

@@ -12,7 +12,7 @@ import dask.array
 import numpy as np
 from dask.delayed import delayed
 
-from tinygrad_fc.graph import Node
+from tinygrad_fc.graph import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 _STATE = ("seed", "epoch", "position")
 CHUNK_BYTES = 1 << 24
 """The size of a chunk by default."""
-
-
-def array_of(array: Any) -> Any:
-    """Return the array of a tensor; anything else unchanged."""
-    return array._array if isinstance(array, Node) else array
 
 
 def columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
@@ -77,7 +72,7 @@ def loaded(chunk: Any) -> Any:
 
 
 class batches:  # noqa: N801  called like a function, as `map` and `backward` are
-    """Yield mini-batches of `arrays` (N, ...) as Dask arrays, shuffled anew in each epoch.
+    """Yield mini-batches of `arrays` (N, ...) as Dask arrays, shuffled in each epoch.
 
     Each `for` loop is an epoch; one that was left goes on where it stopped. The order of the chunks
     is shuffled, then the rows within each window of `window` chunks, by `seed` and the number of

@@ -56,8 +56,8 @@ def chunk_sums(state: Any, step: Step, seed: int, rows: range, before: Any, *chu
         if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
             _thread.replica, _thread.code = _Replica(code, step), (code, step)
         replica: _Replica = _thread.replica
-        replica.load(arrays)
         if step.check and not rows.start:
+            replica.load(arrays)
             replica.check(tensors, seed)
         size = BLOCK_ROWS if step.check and not replica.has_batch_norm else len(rows)
         blocks = [[t[k : k + size] for t in tensors] for k in range(0, len(rows), size)]
