@@ -61,17 +61,19 @@ class Module:
     _buffer_names: Mapping[str, bool] = {}  # name: whether it is persistent
     _hooks: dict[int, hooks.Hook] | None = None
 
-    def __call__(self, x: Any = _NOTHING, /, *more: Any, **kwargs: Any) -> Any:
+    def __call__(self, x: Any = _NOTHING, /, *more: Any, **kwargs: Any) -> Tensor:
         """Return the result of `forward`, with the hooks called around it."""
         # Nearly every call has one positional argument. Passing it alone, not as *args, saves a
         # third of the cost of a call.
         try:
             if self._hooks or kwargs or x is _NOTHING:
-                return hooks.call(self, more if x is _NOTHING else (x, *more), kwargs)
-            return self.forward(x, *more) if more else self.forward(x)
+                result: Tensor = hooks.call(self, more if x is _NOTHING else (x, *more), kwargs)
+            else:
+                result = self.forward(x, *more) if more else self.forward(x)
         except Exception as error:
             add_path(error, self)
             raise
+        return result  # type checkers assume a tensor; unpacked, it is tensors
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the output; every subclass defines this method."""

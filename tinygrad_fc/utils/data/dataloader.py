@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from tinygrad_fc.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
     SequentialSampler,
+    T_co,
     as_indices,
     batches,
     positive,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.random import Generator
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
-
-T_co = TypeVar("T_co", covariant=True)
 
 _FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset")
 

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from operator import index
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
@@ -16,15 +16,13 @@ from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.graph import wrap
 from tinygrad_fc.random import rng_of
-from tinygrad_fc.utils.data.sampler import as_indices, items_of, size_of
+from tinygrad_fc.utils.data.sampler import T_co, as_indices, items_of, size_of
 
 if TYPE_CHECKING:
     from tinygrad_fc.random import Generator
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset", "random_split"]
-
-T_co = TypeVar("T_co", covariant=True)
 
 
 class DatasetError(ShapeError, AssertionError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from operator import index
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
@@ -16,14 +16,23 @@ from tinygrad_fc.random import multinomial, rng_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from typing_extensions import TypeVar
+
     from tinygrad_fc.random import Generator
+else:
+    from typing import TypeVar
 
 __all__ = [
     "BatchSampler", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler",
     "WeightedRandomSampler",
 ]  # fmt: skip
 
-T_co = TypeVar("T_co", covariant=True)
+# What a data set, a sampler or a loader yields. Python 3.13 brings the default, which type checkers
+# know in every version: `DataLoader` without a parameter yields any.
+if TYPE_CHECKING:
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    T_co = TypeVar("T_co", covariant=True)
 
 DRAWN_AT_ONCE = 1 << 20  # indices of a RandomSampler
 
