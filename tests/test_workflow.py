@@ -1,0 +1,69 @@
+"""The workflow of hosted runners: what it can run here, `.ci/run` runs; releases are consistent."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import tinygrad_fc
+
+ROOT = Path(__file__).parents[1]
+JOBS: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/checks.yml").read_text())["jobs"]
+notes = runpy.run_path(str(ROOT / ".ci/release.py"))["release_notes"]
+
+
+def test_the_local_script_runs_every_job_of_linux():
+    """`tests` are the README's commands; a release needs a tag."""
+    script = (ROOT / ".ci/run").read_text()
+    loops = "".join(re.findall(r"for job in (.+); do", script))
+    run = {*loops.split(), *re.findall(r"run_job (\w+)", script)}
+    assert run == JOBS.keys() - {"tests", "release"}
+    commands = [step["run"] for step in JOBS["tests"]["steps"] if "run" in step]
+    readme = " && ".join(commands[-2:])
+    assert readme in (ROOT / "README.md").read_text()
+    assert set(JOBS["release"]["needs"]) == JOBS.keys() - {"release"}
+
+
+def test_the_matrix_has_every_python_that_is_allowed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    matrix = JOBS["tests"]["strategy"]["matrix"]
+    assert ">=" + matrix["python"][0] == project["requires-python"]
+    assert {row["numpy"] for row in matrix["include"]} == {"oldest"}
+    assert len(matrix["os"]) == 3
+
+
+LOG = (
+    "# Changelog\n\n## [Unreleased]\n{}\n## [0.2.0] - 2026-01-31\n\n- New\n\n## [0.1.0]\n\n- Old\n"
+)
+
+
+def test_release_notes_are_the_section_of_the_version():
+    assert notes("v0.2.0", "0.2.0", LOG.format("")) == "- New"
+
+
+@pytest.mark.parametrize(
+    ("tag", "version", "unreleased", "message"),
+    [
+        ("v0.3.0", "0.2.0", "", "the tag is v0.3.0"),
+        ("v0.3.0", "0.3.0", "", "no section"),
+        ("v0.1.0", "0.1.0", "", "needs a date"),
+        ("v0.2.0", "0.2.0", "\n- Newer\n", "under .Unreleased."),
+    ],
+)
+def test_a_release_is_refused(tag: str, version: str, unreleased: str, message: str):
+    with pytest.raises(SystemExit, match=message):
+        notes(tag, version, LOG.format(unreleased))
+
+
+def test_the_citation_names_the_version_and_the_license():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert citation["version"] == tinygrad_fc.__version__
+    assert citation["license"] == project["license"]
+    assert [a["name"] for a in citation["authors"]] == [a["name"] for a in project["authors"]]
