@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc import func, nn
-from tinygrad_fc.autograd import functional, pytree
+from tinygrad_fc import func, nn, pytree
+from tinygrad_fc.autograd import functional
 from tinygrad_fc.errors import GraphError, ShapeError
 
 Pair = namedtuple("Pair", ["left", "right"])  # noqa: PYI024  tests the untyped kind, too

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.ir import GuardFailed, Program, Value, mapped
+from tinygrad_fc.compiler.ir import GuardFailed, Program, Value
+from tinygrad_fc.pytree import mapped
 
 
 def interpret(program: Program, inputs: Any) -> list[Any]:

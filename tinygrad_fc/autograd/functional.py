@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
-from tinygrad_fc.autograd import grad, pytree
+from tinygrad_fc import grad_mode, pytree
+from tinygrad_fc.autograd import grad
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.graph import Node, record, wrap

@@ -6,8 +6,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc import random
-from tinygrad_fc.autograd import pytree
+from tinygrad_fc import pytree, random
 from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.shape import stack
 
@@ -47,7 +46,7 @@ def vmap(
     @functools.wraps(func)
     def batched(*args: Any, **kwargs: Any) -> Any:
         leaves, spec = pytree.flatten(args)
-        pairs = list(zip(leaves, pytree.broadcast_prefix(in_dims, args), strict=True))
+        pairs = list(zip(leaves, _broadcast_prefix(in_dims, args), strict=True))
         try:
             sizes = {t.shape[d] for t, d in pairs if d is not None}
         except (AttributeError, IndexError):
@@ -65,9 +64,24 @@ def vmap(
             with same if randomness == "same" else contextlib.nullcontext():
                 results.append(pytree.flatten(func(*pytree.unflatten(spec, row), **kwargs)))
         first, out_spec = results[0]
-        ends = pytree.broadcast_prefix(out_dims, pytree.unflatten(out_spec, first))
+        ends = _broadcast_prefix(out_dims, pytree.unflatten(out_spec, first))
         columns = zip(ends, *(values for values, _ in results), strict=True)
         stacked = [ts[0] if d is None else stack(ts, d) for d, *ts in columns]
         return pytree.unflatten(out_spec, stacked)
 
     return batched
+
+
+def _broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
+    """Return for each leaf of `tree` the leaf of `prefix` at its place, or at one above it.
+
+    Raises `ValueError` if `prefix` has a tuple, list or dict where `tree` has another structure.
+    """
+    if not isinstance(prefix, dict | tuple | list):
+        return [prefix] * len(pytree.flatten(tree)[0])
+    is_dict, structure = isinstance(prefix, dict), pytree.flatten(tree)[1]
+    fits = isinstance(tree, dict if is_dict else tuple | list) and len(tree) == len(prefix)
+    if not fits or (is_dict and set(prefix) != set(tree)):
+        raise ValueError(f"{prefix!r} does not fit a pytree with the structure {structure}")
+    keys = sorted(tree, key=repr) if is_dict else range(len(tree))
+    return [leaf for key in keys for leaf in _broadcast_prefix(prefix[key], tree[key])]

@@ -29,12 +29,13 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import numpy_printer
 from tinygrad_fc.compiler.guards import ABSENT, PLAIN, same, same_contents
-from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, flatten, signature
+from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, signature
 from tinygrad_fc.compiler.self_check import checking_calls
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.graph import Node, owner, record_change, record_changes_by_id, wrap
 from tinygrad_fc.ops.elementwise import _silent
+from tinygrad_fc.pytree import flatten
 
 MISS = object()
 """What a call returns whose guards do not hold; no array is changed then."""
@@ -56,8 +57,7 @@ class Executable:
         self, traced: Traced, kernel: Any, args: Any, kwargs: Any, check: Any = None
     ) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
-        leaves: list[Any] = []
-        structure = flatten((args, kwargs), leaves)
+        leaves, structure = flatten((args, kwargs))
         self.signature = signature(leaves)
         self.loop: Any = None
         self.due = checking_calls()
@@ -149,9 +149,9 @@ class _Writer:
             self.unless(f"len(args) == {len(leaves)} and not kwargs")
         else:
             items = "leaves"
-            self.lines.append("leaves = []")
+            self.lines.append("leaves, structure = flatten((args, kwargs))")
             # by their text: dicts of another order are other arguments
-            self.unless(f"repr(flatten((args, kwargs), leaves)) == {repr(structure)!r}")
+            self.unless(f"repr(structure) == {repr(structure)!r}")
         if leaves:
             self.lines.append(f"{', '.join(f'l{k}' for k in range(len(leaves)))}, = {items}")
         for k, leaf in enumerate(leaves):

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.call import MISS, Executable
 from tinygrad_fc.compiler.epoch import run_epoch
-from tinygrad_fc.compiler.ir import CompileError, flatten, mapped, unflatten
+from tinygrad_fc.compiler.ir import CompileError
 from tinygrad_fc.compiler.patches import tracing
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import checking_calls, others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
+from tinygrad_fc.pytree import flatten, mapped, unflatten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,16 +141,14 @@ class Compiled(Generic[P, R]):
         self._latest = call.call
 
     def _trace(self, args: Any, kwargs: Any) -> Any:
-        leaves: list[Any] = []
-        structure = flatten((args, kwargs), leaves)
+        leaves, structure = flatten((args, kwargs))
 
         def run_function(tracer_of: Any) -> Any:
             traced = [tracer_of(leaf) for leaf in leaves]
-            positional, named = unflatten(structure, iter(traced))
+            positional, named = unflatten(structure, traced)
             result = self._function(*positional, **named)
-            after: list[Any] = []
-            changed = flatten((positional, named), after) != structure
-            if changed or any(a is not b for a, b in zip(after, traced, strict=True)):
+            after, now = flatten((positional, named))
+            if now != structure or any(a is not b for a, b in zip(after, traced, strict=True)):
                 raise CompileError(
                     f"{self.__name__} changes a list or dict among its arguments, which only its "
                     "first call would do. Return the new items"

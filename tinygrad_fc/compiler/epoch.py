@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.ir import Source, flatten, mapped, unflatten
+from tinygrad_fc.compiler.ir import Source
 from tinygrad_fc.compiler.trace import Output
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import Node, array_of, wrap
+from tinygrad_fc.pytree import flatten, mapped, unflatten
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.call import Executable
@@ -35,8 +36,7 @@ def run_epoch(step: Any, build_loop: Any, order: Any, data: Any, number: int = 0
                 checking = partial(step._find_or_trace, tuple(batch), {}, repeat(number))
                 result = checking() if number else step(*batch)
                 count, number, results = 1, 0, mapped(_stack_of_one, result)
-            leaves: list[Any] = []
-            structure = flatten(results, leaves)
+            leaves, structure = flatten(results)
             blocks.append(leaves)
             rows = rows[count:]  # noqa: PLW2901  the others
     return unflatten(structure, map(_concatenated, *blocks))
@@ -64,8 +64,7 @@ def _loop(call: Executable, build_loop: Any, rows: Any, batch: Any, arrays: Any)
     inputs = enumerate(program.inputs)
     data = {k: v.source.subject for k, v in inputs if v.source.kind == "argument"}
     if call.loop is None:
-        leaves: list[Any] = []
-        flatten(traced.result, leaves)
+        leaves = flatten(traced.result)[0]
         # gradients that a step reads, and tensors from outside, differ; numbers are not stacked
         differ = any(isinstance(x, Source | Node | np.ndarray) for x in leaves)
         differ |= any(program.outputs[number].is_number for number in program.returned)

@@ -17,16 +17,14 @@ import sys
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import tinygrad_fc
 from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
 from tinygrad_fc.graph import array_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tinygrad_fc.pytree import flatten, mapped
 
 LARGE = 4096
 """Elements from which results of constants are instructions, and memory is used again."""
@@ -160,36 +158,12 @@ class Program:
 
 def leaves(tree: Any) -> list[Value]:
     """Return the values in a tree."""
-    values: list[Value] = []
-    mapped(lambda leaf: values.append(leaf) if isinstance(leaf, Value) else None, tree)
-    return values
+    return [leaf for leaf in flatten(tree)[0] if isinstance(leaf, Value)]
 
 
 def operands(value: Value) -> list[Value]:
     """Return the values that an instruction reads."""
     return leaves((value.args, value.kwargs))
-
-
-def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
-    """Return a tree with `f` of each leaf."""
-    if isinstance(tree, tuple | list):
-        parts = [mapped(f, part) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    if isinstance(tree, dict):
-        return {key: mapped(f, part) for key, part in tree.items()}
-    if isinstance(tree, slice):
-        return slice(mapped(f, tree.start), mapped(f, tree.stop), mapped(f, tree.step))
-    return f(tree)
-
-
-def flatten(tree: Any, leaves: list[Any]) -> Any:
-    """Append the leaves of a tree to `leaves`; return the tree with None in their places."""
-    return mapped(leaves.append, tree)
-
-
-def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
-    """Return the tree of that structure and these leaves."""
-    return mapped(lambda _: next(leaves), structure)
 
 
 def signature(leaves: list[Any]) -> str:

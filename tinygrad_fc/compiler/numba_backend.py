@@ -27,9 +27,10 @@ from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import numba_math, numpy_printer
 from tinygrad_fc.compiler.instructions import draw
-from tinygrad_fc.compiler.ir import GuardFailed, mapped
+from tinygrad_fc.compiler.ir import GuardFailed
 from tinygrad_fc.compiler.numba_lowering import Unsupported
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
+from tinygrad_fc.pytree import mapped
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program

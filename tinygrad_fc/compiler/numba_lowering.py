@@ -18,8 +18,9 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import instructions
 from tinygrad_fc.compiler.instructions import instruction
-from tinygrad_fc.compiler.ir import CompileError, Value, leaves, mapped, operands
+from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands
 from tinygrad_fc.compiler.numba_math import GEMMS, TYPES
+from tinygrad_fc.pytree import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.guards import same
-from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Source, flatten
+from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output
 from tinygrad_fc.graph import array_of
 from tinygrad_fc.ops.elementwise import _silent
+from tinygrad_fc.pytree import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,8 +69,7 @@ def check(
         outputs = _silent.call(call.numpy_kernel, *copies) or ()
     except GuardFailed:
         return None
-    leaves: list[Any] = []
-    flatten((args, kwargs), leaves)
+    leaves = flatten((args, kwargs))[0]
     with np.errstate(all="ignore"):
         result = step.run_function(args, kwargs)
         pairs = _pairs(call, leaves, inputs, copies, outputs, result)
@@ -132,9 +132,8 @@ def _pairs(
     for value, x, copy in numbered:
         if value.source.kind == "generator":
             yield _RANDOM, repr(copy.bit_generator.state), repr(x.bit_generator.state)
-    expected: list[Any] = []
-    actual: list[Any] = []
-    yield "the structure of its result", flatten(traced.result, expected), flatten(result, actual)
+    (expected, structure), (actual, other) = flatten(traced.result), flatten(result)
+    yield "the structure of its result", structure, other
     for k, (leaf, x) in enumerate(zip(expected, actual, strict=True)):
         name = f"item {k} of its result" if k else "its result"
         if not isinstance(leaf, Source):

@@ -28,6 +28,7 @@ from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
 from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import builtin_ops
+from tinygrad_fc.pytree import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -180,7 +181,7 @@ class Trace(TracingBuilder):
         outer = self.origin
         if outer is None:
             known = args[:2] if argument >= 0 else (None, None)
-            cotangent, result = self.values(ir.mapped(array_of, known))
+            cotangent, result = self.values(mapped(array_of, known))
             phase, module = "forward", self.active[-1]
             if argument >= 0:  # a rule belongs to the module that called the op
                 phase, module = "backward", getattr(result.origin, "module", "")
@@ -309,7 +310,7 @@ class Trace(TracingBuilder):
             for node, g in self.grads.items()
             if g is None or g is not node._grad
         ]
-        result = ir.mapped(partial(self._result, program), result)
+        result = mapped(partial(self._result, program), result)
         entered = self.entered.values()
         program.changes = [(value, t.value) for value, t in entered if t.value is not value]
         _order(self, program)

@@ -33,12 +33,11 @@ from tinygrad_fc.compiler.ir import (
     ProgramBuilder,
     Value,
     asked_by_library,
-    mapped,
-    unflatten,
     user_line,
 )
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import Op
+from tinygrad_fc.pytree import mapped, unflatten
 
 if TYPE_CHECKING:
     from collections.abc import Callable

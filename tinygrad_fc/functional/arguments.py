@@ -12,6 +12,7 @@ from tinygrad_fc.device import CPU, device_of, refuse_dask
 from tinygrad_fc.errors import DtypeError, RangeError, error_class
 from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.op import rename_settings
+from tinygrad_fc.pytree import flatten, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +122,8 @@ def _tensor_parameters(function: Any) -> tuple[list[tuple[int, str, Any, Any]], 
 
 def _handled(error: Exception, function: Any, call: Any, args: Any, kwargs: Any) -> Any:
     """Return the result of `call` on the CPU if an argument is on a GPU; else raise the error."""
-    gpu = _gpu((*args, *kwargs.values()))
+    devices = map(device_of, flatten((args, kwargs))[0])
+    gpu = next((where for where in devices if where != CPU), None)
     if gpu is not None and not function.__name__.endswith("_"):
         return _moved(call(*_moved(args, CPU), **_moved(kwargs, CPU)), gpu)
     # Without an inner frame, the arguments do not fit the signature.
@@ -134,20 +136,9 @@ def _handled(error: Exception, function: Any, call: Any, args: Any, kwargs: Any)
     raise _translated(function, error) from error
 
 
-def _gpu(values: Any) -> Any:
-    """Return the GPU of the first tensor that is on one, else None."""
-    where = (_gpu(v) if isinstance(v, tuple | list) else device_of(v) for v in values)
-    return next((w for w in where if w is not None and w != CPU), None)
-
-
 def _moved(value: Any, where: Any) -> Any:
-    """Return tensors, also in tuples, lists and dicts, on a device; anything else unchanged."""
-    if isinstance(value, dict):
-        return {name: _moved(v, where) for name, v in value.items()}
-    if isinstance(value, tuple | list):
-        parts = [_moved(v, where) for v in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return value.to(where) if isinstance(value, Node) else value  # type: ignore[attr-defined]
+    """Return the pytree `value` with its tensors on a device."""
+    return mapped(lambda v: v.to(where) if isinstance(v, Node) else v, value)  # type: ignore[attr-defined]
 
 
 def _tensor(value: Any, name: str, function: str) -> Any:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.formula import FormulaPrinter
-from tinygrad_fc.compiler.ir import Origin, Program, Value, mapped, operands
+from tinygrad_fc.compiler.ir import Origin, Program, Value, operands
 from tinygrad_fc.compiler.javascript import generator_state, print_program
 from tinygrad_fc.compiler.naming import op_calls
 from tinygrad_fc.compiler.numpy_printer import ATOM, NumPyPrinter
+from tinygrad_fc.pytree import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
