@@ -1,11 +1,9 @@
 """Gamma and error functions, which NumPy lacks.
 
-M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions" (1964): Stirling's series 6.1.41,
-6.3.18 and 6.4.11 for large x; the reflections 6.1.17, 6.3.7 and 6.4.7 below 0. Between, the
-recurrence 6.4.6 increases x of polygamma to the range of its series, and the recurrences 6.1.15 and
-6.3.5 move x of lgamma and digamma near their zeros (1 and 2, and DIGAMMA_ROOT). There, rational
-approximations with the zero as a factor hold: they were fitted at Chebyshev nodes with 60 digits,
-with an error below 3e-17.
+M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions" (1964): for large x, lgamma and
+polygamma are the series 6.1.41, 6.3.18 and 6.4.11; the recurrences 6.1.15 and 6.4.6 increase
+smaller x to their range, and below 0 are the reflections 6.1.17, 6.3.7 and 6.4.7. Near their zeros,
+lgamma and digamma have an absolute error of some eps.
 
 W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation
 23 (1969), 631-637, with the coefficients for the normal distribution far from 0 that he published
@@ -36,57 +34,12 @@ __all__ = ["erf", "lgamma"]
 
 # From here on the asymptotic series are accurate to double precision.
 FAR = 10.0
-# lgamma(x) / ((x - 1) * (x - 2)) for x in [1.5, 2.5]: numerator and denominator, in x - 1.
-LGAMMA = (
-    (
-        *(4.750143615731859e-06, 0.001743910918783751, 0.043686984704423906),
-        *(0.32925051902499664, 0.9961132917827409, 1.2771737554565734, 0.5772156648550949),
-    ),
-    (
-        *(0.00047226051325705926, 0.020068159176085714, 0.23865713274157846),
-        *(1.1546278234682121, 2.5770913696975004, 2.637532582203266, 1.0),
-    ),
-)
-# digamma(x) / (x - DIGAMMA_ROOT) for x in [1, 2]: numerator and denominator, in x - 1.
-DIGAMMA = (
-    (
-        *(0.00022205476047991614, 0.012282771527360986, 0.1674321822097703),
-        *(0.8563282382526716, 1.7811904023777358, 1.2503801375034054),
-    ),
-    (
-        *(3.918857595782627e-05, 0.0034081071889811372, 0.06589990402253255),
-        *(0.4784894928792091, 1.5240244625242985, 2.108065926448982, 1.0),
-    ),
-)
-# The root is the sum of both, with 32 digits.
-DIGAMMA_ROOT, DIGAMMA_ROOT_LOW = 1.4616321449683622, 9.549995429965697e-17
 # Bernoulli's numbers of even index from 2 on, as fractions.
 BERNOULLI = (
     *((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66)),
     *((-691, 2730), (7, 6), (-3617, 510), (43867, 798), (-174611, 330)),
 )
-STIRLING = [p / (q * 2 * k * (2 * k - 1)) for k, (p, q) in enumerate(BERNOULLI[:7], 1)]
-DIGAMMA_FAR = [p / (q * 2 * k) for k, (p, q) in enumerate(BERNOULLI[:8], 1)]
-STIRLING_CONSTANT = (math.log(2 * math.pi) - 1) / 2
 LARGEST_ORDER = 100  # of polygamma; above 130 or so, factorials and powers overflow
-
-
-def _shifted(x: Any, low: float, most: int) -> tuple[Any, Any]:
-    """Return x - n and n, the largest integer in [0, most] with x - n >= low."""
-    n = np.clip(np.floor(x - low), 0, most)
-    return x - n, n
-
-
-def _piecewise(x: Any, *parts: tuple[Any, Any]) -> Any:
-    """Apply to each element of `x` the function of the first true mask; NaN if none is true."""
-    out, left = np.full_like(x, np.nan), np.ones_like(x, dtype=bool)
-    for mask, function in parts:
-        # By integers: boolean indexing with irregular masks takes several times as long.
-        chosen = np.flatnonzero(mask & left)
-        left &= ~mask
-        if chosen.size:
-            out[chosen] = function(x.take(chosen))
-    return out
 
 
 def _elementwise(function: Any) -> Any:
@@ -102,6 +55,16 @@ def _elementwise(function: Any) -> Any:
     return forward
 
 
+def _increased(x: Any, low: float, term: Any) -> tuple[Any, Any]:
+    """Return x, increased in steps of 1 to at least `low`, and the sum of `term(x)` before each."""
+    x, total = x.copy(), np.zeros_like(x)
+    for _ in range(math.ceil(low)):
+        near = x < low
+        total += np.where(near, term(x), 0)
+        x += near
+    return x, total
+
+
 def _cot_pi(x: Any) -> Any:
     """Return cot(pi * x), accurate also near its poles (integers) and zeros (halfway)."""
     rest = x - np.rint(x)
@@ -110,41 +73,17 @@ def _cot_pi(x: Any) -> Any:
     return np.where(far, np.copysign(tangent, rest), 1 / tangent)
 
 
-# lgamma
-
-
-def _lgamma_far(x: Any) -> Any:
-    t = 1 / x
-    return (x - 0.5) * (np.log(x) - 1) + STIRLING_CONSTANT + t * _polynomial(STIRLING[::-1], t * t)
-
-
-def _lgamma_near(x: Any) -> Any:
-    y, n = _shifted(x, 1.5, 8)
-    terms = np.ones_like(x)
-    for k in range(1, 9):
-        terms *= np.where(n >= k, x - k, 1)
-    return (y - 1) * (y - 2) * _rational(LGAMMA, y - 1) + np.log(terms)
-
-
-def _lgamma_positive(x: Any) -> Any:
-    return _piecewise(
-        x,
-        (x >= FAR, _lgamma_far),
-        (x >= 1.5, _lgamma_near),
-        # lgamma(x + 1) - log(x), with x in place of (x + 1) - 1, which would be rounded.
-        (x >= 0.5, lambda x: x * (x - 1) * _rational(LGAMMA, x) - np.log(x)),
-        (x > -0.5, lambda x: _lgamma_near(x + 2) - np.log(np.abs(x) * (x + 1))),
-    )
-
-
-def _lgamma_reflected(x: Any) -> Any:
-    sine = np.abs(np.sin(np.pi * (x - np.rint(x))))
-    return np.log(np.pi / sine) - _lgamma_positive(1 - x)
-
-
 # lgamma, which has no setting n, is order -1 of polygamma.
 def _polygamma_rule(g: Any, _out: Any, x: Any, n: int = -1) -> Any:
     return multiply_no_nan(g, polygamma(x, n=n + 1))
+
+
+def _lgamma_positive(x: Any) -> Any:
+    x, logs = _increased(x, FAR, np.log)
+    t = 1 / x
+    series = [p / (q * 2 * k * (2 * k - 1)) for k, (p, q) in enumerate(BERNOULLI, 1)]
+    start = (x - 0.5) * (np.log(x) - 1) + (math.log(2 * math.pi) - 1) / 2
+    return start + t * _polynomial(series[::-1], t * t) - logs
 
 
 @define(domain=(positive,), rules=(_polygamma_rule,))
@@ -156,68 +95,24 @@ def lgamma(input: Any) -> Any:
     >>> tg.lgamma(tg.tensor([1.0, 4.0]))
     tensor([0.    , 1.7918])
     """
-    x = input
-    return _piecewise(
-        x,
-        (np.isinf(x) | ((x <= 0) & (x == np.rint(x))), lambda x: np.full_like(x, np.inf)),
-        (x <= -0.5, _lgamma_reflected),
-        (~np.isnan(x), _lgamma_positive),
-    )
+    below = input < 0
+    out = _lgamma_positive(np.where(below, 1 - input, input))
+    sine = np.abs(np.sin(np.pi * (input - np.rint(input))))
+    return np.where(below, np.log(np.pi / sine) - out, out)
 
 
-# digamma, the derivative of lgamma
-
-
-def _digamma_near(x: Any) -> Any:
-    y, n = _shifted(x, 1.0, 9)
-    terms = np.zeros_like(x)
-    for k in range(1, 10):
-        terms += np.where(n >= k, 1 / (x - k), 0)
-    return ((y - DIGAMMA_ROOT) - DIGAMMA_ROOT_LOW) * _rational(DIGAMMA, y - 1) + terms
-
-
-def _digamma_far(x: Any) -> Any:
-    t = 1 / x
-    return np.log(x) - (t / 2 + t * t * _polynomial(DIGAMMA_FAR[::-1], t * t))
-
-
-def _digamma_positive(x: Any) -> Any:
-    return _piecewise(
-        x,
-        (x >= FAR, _digamma_far),
-        (x >= 1, _digamma_near),
-        (x >= 0, lambda x: _digamma_near(x + 1) - 1 / x),
-    )
-
-
-def _digamma(x: Any) -> Any:
-    return _piecewise(
-        x,
-        # At a pole below 0 the limits from both sides are +inf and -inf.
-        ((x < 0) & (x == np.rint(x)), lambda x: np.full_like(x, np.nan)),
-        (x < 0, lambda x: _digamma_positive(1 - x) - np.pi * _cot_pi(x)),
-        (x >= 0, _digamma_positive),
-    )
-
-
-# polygamma, the derivatives of digamma
+# digamma, the derivative of lgamma, is polygamma of order 0
 
 
 def _polygamma_positive(x: Any, n: int) -> Any:
-    total, start = np.zeros_like(x), FAR + n
-    x = x.copy()
-    for _ in range(math.ceil(start)):
-        near = x < start
-        if not near.any():
-            break
-        total += np.where(near, 1 / x ** (n + 1), 0)
-        x += near
+    x, total = _increased(x, FAR + n, lambda x: 1 / x ** (n + 1))
     t = 1 / x
     series = [
         p * math.factorial(2 * k + n - 1) / (q * math.factorial(2 * k) * math.factorial(n))
         for k, (p, q) in enumerate(BERNOULLI, 1)
     ]
-    tail = 1 / n + t / 2 + t * t * _polynomial(series[::-1], t * t)
+    first = 1 / n if n else -np.log(x)
+    tail = first + t / 2 + t * t * _polynomial(series[::-1], t * t)
     return (-1) ** (n + 1) * math.factorial(n) * (total + t**n * tail)
 
 
@@ -233,10 +128,6 @@ def _cot_pi_derivative(x: Any, n: int) -> Any:
     return np.pi ** (n + 1) * _polynomial([float(v) for v in p[::-1]], _cot_pi(x))
 
 
-def _polygamma_reflected(x: Any, n: int) -> Any:
-    return (-1) ** n * _polygamma_positive(1 - x, n) - _cot_pi_derivative(x, n)
-
-
 @define(
     domain=(positive,),
     settings={"n": lambda *_: (0, 1, 2)},
@@ -249,18 +140,13 @@ def polygamma(input: Any, *, n: Any) -> Any:
     >>> polygamma(np.array([1.0]), n=1)
     array([1.64493407])
     """
-    x = input
     if not 0 <= n <= LARGEST_ORDER:
         raise ValueError(f"polygamma: n is {n}; expected 0 to {LARGEST_ORDER}")
-    if n == 0:
-        return _digamma(x)
-    pole = np.full_like(x, np.inf if n % 2 else np.nan)
-    return _piecewise(
-        x,
-        ((x < 0) & (x == np.rint(x)), lambda x: pole[: x.size]),
-        (x < 0, lambda x: _polygamma_reflected(x, n)),
-        (x >= 0, lambda x: _polygamma_positive(x, n)),
-    )
+    below = input < 0
+    out = _polygamma_positive(np.where(below, 1 - input, input), n)
+    out = np.where(below, (-1) ** n * out - _cot_pi_derivative(input, n), out)
+    out[below & (input == np.rint(input))] = np.inf if n % 2 else np.nan
+    return out
 
 
 # The error function and the normal distribution
