@@ -193,49 +193,18 @@ def map_matrices(function: Any, shape: Any, *stacks: Any) -> Any:
         return result
 
 
-def _zero_columns(x: Any) -> Any:
-    """Return a mask of the columns that are all zeros."""
-    return (x == 0).all(axis=-2, keepdims=True)
-
-
-def _minus_left(g: Any, _out: Any, _p: Any, x: Any) -> Any:
-    return minus_outer(g, x.swapaxes(-1, -2))
-
-
-def _minus_right(g: Any, _out: Any, p: Any, _x: Any) -> Any:
-    return minus_outer(g.swapaxes(-1, -2), p.swapaxes(-1, -2))
-
-
-@define(domain=(real(..., "n", "k"), real(..., "m", "k")), rules=(_minus_left, _minus_right))
-@without_warnings
-def minus_outer(p: Any, x: Any) -> Any:
-    """Return `-p @ x.T`, where the product of a zero column and an infinite one is 0.
-
-    This is the gradient of the matrix in `solve` and `inv`. A column of the solution that `where`
-    discards may be infinite, and its gradient, a zero column, must contribute 0.
-
-    >>> minus_outer(np.array([[0.0]]), np.array([[np.inf]]))
-    array([[-0.]])
-    """
-    left, right = np.where(_zero_columns(x), 0, p), np.where(_zero_columns(p), 0, x)
-    return -(left @ right.swapaxes(-1, -2))
-
-
 def _matrix_rule(g: Any, out: Any, a: Any, _b: Any) -> Any:
-    return minus_outer(solve_cotangent(a.swapaxes(-1, -2), g), out)
+    return -solve(a.swapaxes(-1, -2), g) @ out.swapaxes(-1, -2)
 
 
 def _right_hand_side_rule(g: Any, _out: Any, a: Any, _b: Any) -> Any:
-    return solve_cotangent(a.swapaxes(-1, -2), g)
+    return solve(a.swapaxes(-1, -2), g)
 
 
-_SOLVE: dict[str, Any] = {
-    "domain": (real(..., "n", "n", where=well_conditioned), real(..., "n", "k")),
-    "rules": (_matrix_rule, _right_hand_side_rule),
-}
-
-
-@define(**_SOLVE)
+@define(
+    domain=(real(..., "n", "n", where=well_conditioned), real(..., "n", "k")),
+    rules=(_matrix_rule, _right_hand_side_rule),
+)
 @without_warnings
 def solve(a: Any, b: Any) -> Any:
     """Return x with a @ x = b for a (..., n, n) and b (..., n, k).
@@ -247,21 +216,9 @@ def solve(a: Any, b: Any) -> Any:
     return map_matrices(np.linalg.solve, (*batch, *b.shape[-2:]), a, b)
 
 
-_solve = solve.forward
-
-
-def _solve_cotangent(a: Any, b: Any) -> Any:
-    return np.where(_zero_columns(b), 0, _solve(a, b))
-
-
-# As `solve`, but a zero column of b gives a zero column, also for a singular a. Not registered,
-# since its gradient may be infinite where the result is finite; the tests of `solve` cover it.
-solve_cotangent = Op(_solve, forward=without_warnings(_solve_cotangent), name="solve", **_SOLVE)
-
-
 @define(
     domain=(real(..., "n", "n", where=well_conditioned),),
-    rules=(lambda g, out, a: minus_outer(solve_cotangent(a.swapaxes(-1, -2), g), out),),
+    rules=(lambda g, out, _a: -(out.swapaxes(-1, -2) @ g @ out.swapaxes(-1, -2)),),
 )
 @without_warnings
 def inv(a: Any) -> Any:
@@ -378,8 +335,8 @@ def _tril_with_half_diagonal(x: Any) -> Any:
 
 def _cholesky_rule(g: Any, out: Any, _a: Any) -> Any:
     upper = out.swapaxes(-1, -2)
-    half = _tril_with_half_diagonal(-minus_outer(upper, g.swapaxes(-1, -2)))
-    gradient = solve_cotangent(upper, solve_cotangent(upper, half).swapaxes(-1, -2))
+    half = _tril_with_half_diagonal(upper @ g)
+    gradient = solve(upper, solve(upper, half).swapaxes(-1, -2))
     return (gradient + gradient.swapaxes(-1, -2)) / 2
 
 
