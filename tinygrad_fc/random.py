@@ -15,28 +15,26 @@ from tinygrad_fc import dtypes
 from tinygrad_fc.device import CPU, device_of, is_non_numpy_array, move_to_device
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import accept_arrays, as_shape
-from tinygrad_fc.functional.creation import filled_by, with_grad
-from tinygrad_fc.graph import Node, as_array, wrap
+from tinygrad_fc.functional.arguments import (
+    accept_arrays,
+    as_shape,
+    as_size,
+    created,
+    dtype_in,
+    options_like,
+)
+from tinygrad_fc.graph import Node, array_of, as_array, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Unpack
 
+    from tinygrad_fc.functional.arguments import Options
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed"]
-__all__ += [
-    "manual_seed",
-    "multinomial",
-    "normal",
-    "rand",
-    "rand_like",
-    "randint",
-    "randint_like",
-    "randn",
-]
-__all__ += ["randn_like", "randperm", "set_rng_state"]
-
+__all__ += ["manual_seed", "multinomial", "normal", "rand", "rand_like", "randint", "randint_like"]
+__all__ += ["randn", "randn_like", "randperm", "set_rng_state"]
 
 # The seed of a new Generator in PyTorch.
 _FIRST_SEED = 67280421310721
@@ -246,47 +244,57 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
 # Tensors by shape
 
 
-@filled_by(lambda array, generator=None: fill_uniform(array, 0.0, 1.0, generator))
-def rand(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
+def rand(
+    *shape: Any, size: Any = None, generator: Generator | None = None, **options: Unpack[Options]
+) -> Tensor:
     """Return numbers from the uniform distribution on [0, 1): `rand(2, 3)` or `rand((2, 3))`.
 
-    `dtype` is a float dtype, by default the default dtype. Raises `DtypeError` for another dtype,
-    `ShapeError` for a negative size.
+    `options` are those of `zeros`; `dtype` is a float dtype, by default the default dtype. Raises
+    `DtypeError` for another dtype, `ShapeError` for a negative size.
 
     >>> import tinygrad_fc as tg
     >>> tg.rand(2, 3).shape
     Size([2, 3])
     """
+    array = np.empty(as_size(shape, size), dtype_in(options))
+    fill_uniform(array, 0.0, 1.0, generator)
+    return created(array, options)
 
 
-@filled_by(lambda array, generator=None: fill_normal(array, 0.0, 1.0, generator))
-def randn(*size: Any, generator: Generator | None = None, **settings: Any) -> Any:
+def randn(
+    *shape: Any, size: Any = None, generator: Generator | None = None, **options: Unpack[Options]
+) -> Tensor:
     """Return numbers from the standard normal distribution; see `rand`.
 
     >>> import tinygrad_fc as tg
     >>> tg.randn(2, 3, dtype=tg.float32).dtype
     dtype('float32')
     """
+    return normal(0.0, 1.0, as_size(shape, size), generator=generator, **options)
 
 
-def rand_like(input: Tensor, **settings: Any) -> Tensor:
+def rand_like(
+    input: Tensor, *, generator: Generator | None = None, **options: Unpack[Options]
+) -> Tensor:
     """Return `rand` of the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.rand_like(tg.zeros(2, 3)).shape
     Size([2, 3])
     """
-    return rand(size=input.shape, **{"dtype": input.dtype, "device": input.device, **settings})
+    return rand(size=input.shape, generator=generator, **options_like(input, options))
 
 
-def randn_like(input: Tensor, **settings: Any) -> Tensor:
+def randn_like(
+    input: Tensor, *, generator: Generator | None = None, **options: Unpack[Options]
+) -> Tensor:
     """Return `randn` of the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.randn_like(tg.zeros(2, 3)).shape
     Size([2, 3])
     """
-    return randn(size=input.shape, **{"dtype": input.dtype, "device": input.device, **settings})
+    return randn(size=input.shape, generator=generator, **options_like(input, options))
 
 
 def randint(
@@ -295,9 +303,7 @@ def randint(
     size: Any = None,
     *,
     generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
+    **options: Unpack[Options],
 ) -> Tensor:
     """Return a tensor of integers from the uniform distribution on [low, high).
 
@@ -316,14 +322,16 @@ def randint(
         raise TypeError("randint takes (high, size) or (low, high, size), with size a tuple")
     if not low < high:
         raise ValueError(f"randint draws from [low, high) with low < high, got [{low}, {high})")
-    dtype = np.dtype(dtype or dtypes.int64)
+    dtype = dtype_in(options, np.int64)
     numbers = rng_of(generator).integers(
         *(low, high, as_shape((size,))), dtype=np.int64 if dtype.kind == "f" else dtype
     )
-    return with_grad(np.asarray(numbers, dtype), requires_grad, device)
+    return created(np.asarray(numbers, dtype), options)
 
 
-def randint_like(input: Tensor, low: Any = 0, high: Any = None, **settings: Any) -> Tensor:
+def randint_like(
+    input: Tensor, low: Any = 0, high: Any = None, **options: Unpack[Options]
+) -> Tensor:
     """Return `randint` of the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
@@ -331,19 +339,10 @@ def randint_like(input: Tensor, low: Any = 0, high: Any = None, **settings: Any)
     tensor([7., 7.])
     """
     low, high = (0, low) if high is None else (low, high)
-    settings = {"dtype": input.dtype, "device": input.device, **settings}
-    settings.pop("memory_format", None)
-    return randint(low, high, input.shape, **settings)
+    return randint(low, high, input.shape, **options_like(input, options))
 
 
-def randperm(
-    n: int,
-    *,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
     """Return the numbers 0 ... n-1 in random order, int64 by default.
 
     Raises `ValueError` for a negative `n`.
@@ -355,7 +354,7 @@ def randperm(
     if n < 0:
         raise ValueError(f"randperm: n is {n}, expected at least 0")
     numbers = rng_of(generator).permutation(n)
-    return with_grad(numbers.astype(dtype or dtypes.int64, copy=False), requires_grad, device)
+    return created(numbers.astype(dtype_in(options, np.int64), copy=False), options)
 
 
 # Distributions with tensors as parameters
@@ -440,9 +439,7 @@ def normal(
     size: Any = None,
     *,
     generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
+    **options: Unpack[Options],
 ) -> Tensor:
     """Return numbers from normal distributions of `mean` and `std`, numbers or tensors.
 
@@ -456,16 +453,16 @@ def normal(
     if isinstance(mean, Node) or isinstance(std, Node):
         if size is not None:
             raise TypeError("normal takes its shape from the tensors: leave out size")
-        mean, std = (v._array if isinstance(v, Node) else v for v in (mean, std))
+        mean, std = array_of(mean), array_of(std)
         shape = np.broadcast_shapes(np.shape(mean), np.shape(std))
-        dtype = dtype or np.result_type(mean, std)
+        dtype = dtype_in(options, np.result_type(mean, std))
     elif size is None:
         raise TypeError("normal of two numbers needs a size: normal(0.0, 1.0, (2, 3))")
     else:
-        shape = as_shape((size,))
-    array = np.empty(shape, dtype or dtypes.get_default_dtype())
+        shape, dtype = as_shape((size,)), dtype_in(options)
+    array = np.empty(shape, dtype)
     fill_normal(array, mean, std, generator)
-    return with_grad(array, requires_grad, device)
+    return created(array, options)
 
 
 accept_arrays(sys.modules[__name__])

@@ -20,7 +20,7 @@ from device.strict_array import StrictArray, cupy
 from tinygrad_fc import nn, optim
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.functional import creation
-from tinygrad_fc.functional.creation import with_grad
+from tinygrad_fc.functional.arguments import created
 from tinygrad_fc.testing import inputs, real
 
 
@@ -201,11 +201,11 @@ def test_the_example_of_each_public_name_runs_on_a_gpu(
 ) -> None:
     """Created tensors are placed on the GPU; what is documented to be for the CPU says so."""
 
-    def placed(array: Any, requires_grad: bool, device: Any = None) -> Any:
-        return with_grad(array, requires_grad, "cuda" if device is None else device)
+    def placed(array: Any, options: Any) -> Any:
+        return created(array, {**options, "device": options.get("device") or "cuda"})
 
     for module in (creation, tg.random):
-        monkeypatch.setattr(module, "with_grad", placed)
+        monkeypatch.setattr(module, "created", placed)
     documented = EXAMPLES[name]
     names = dict(vars(sys.modules[documented.__module__]))
     example = doctest.DocTestParser().get_doctest(documented.__doc__, names, name, None, 0)

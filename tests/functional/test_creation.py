@@ -53,7 +53,7 @@ def test_bernoulli_and_multinomial_are_functions_and_methods():
 
 
 def test_an_unknown_setting_is_named_with_the_function():
-    with pytest.raises(DtypeError, match=r"zeros\(\) got an unexpected keyword argument 'dtyp'"):
+    with pytest.raises(DtypeError, match=r"zeros .* unexpected keyword argument 'dtyp'"):
         tg.zeros(2, dtyp=np.float32)
 
 

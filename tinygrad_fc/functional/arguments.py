@@ -6,9 +6,13 @@ import functools
 import inspect
 from operator import index
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from tinygrad_fc.device import CPU, device_of, refuse_dask
+import numpy as np
+
+from tinygrad_fc.device import CPU, device_of, move_to_device, refuse_dask
+from tinygrad_fc.device import device as as_device
+from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, RangeError, error_class
 from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.op import rename_settings
@@ -17,6 +21,8 @@ from tinygrad_fc.pytree import flatten, mapped
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+
+    from tinygrad_fc.tensor import Tensor
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -31,6 +37,11 @@ def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
         raise DtypeError(
             f"sizes, dims and shifts must be integers or a tuple of integers, got {sizes!r:.60}"
         ) from error
+
+
+def as_size(shape: tuple[Any, ...], size: Any) -> tuple[int, ...]:
+    """Return a shape from positional arguments, or from the argument `size`."""
+    return as_shape(shape if size is None else (size,))
 
 
 def normalize_dim(dim: int, ndim: int, what: str) -> int:
@@ -51,6 +62,43 @@ def check_argument(condition: bool, function: str, expected: Any, **argument: An
         ((name, value),) = argument.items()
         choices = expected if isinstance(expected, str) else f"one of {', '.join(expected)}"
         raise ValueError(f"{function}: {name} is {value!r}, expected {choices}")
+
+
+# Functions that create tensors
+
+
+class Options(TypedDict, total=False):
+    """Options of functions that create tensors; the last three have no effect."""
+
+    dtype: Any
+    device: Any
+    requires_grad: bool
+    layout: Any
+    memory_format: Any
+    pin_memory: bool
+
+
+def created(array: Any, options: Options) -> Tensor:
+    """Return a tensor around `array`, which has the dtype, with the other options."""
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TypeError(f"unexpected keyword argument {name!r}")
+    device = options.get("device")
+    t = wrap(array if device is None else move_to_device(array, as_device(device)))
+    if options.get("requires_grad"):
+        t.requires_grad = True
+    return t
+
+
+def dtype_in(options: Options, default: Any = None) -> Any:
+    """Return the dtype in `options`, by default `default` or the default float dtype."""
+    return np.dtype(options.get("dtype") or default or get_default_dtype())
+
+
+def options_like(input: Any, options: Options) -> Any:
+    """Return `options` with the dtype and the device of `input` where there are none."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return {"dtype": input.dtype, "device": device_of(input), **given}
 
 
 # Functions that accept arrays, lists and numbers in place of tensors

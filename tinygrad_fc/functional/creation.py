@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import dtypes
-from tinygrad_fc.device import device as as_device
-from tinygrad_fc.device import move_to_device
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.functional.arguments import as_shape
-from tinygrad_fc.graph import Node, as_array, wrap
+from tinygrad_fc.functional.arguments import Options, as_size, created, dtype_in, options_like
+from tinygrad_fc.graph import Node, array_of, as_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Unpack
 
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["arange", "as_tensor", "clone", "detach", "empty"]
 __all__ += ["empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace"]
 __all__ += ["ones", "ones_like", "tensor", "zeros", "zeros_like"]
-
-
-def with_grad(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
-    """Return a tensor around `array`, moved to `device` unless that is None."""
-    t = wrap(array if device is None else move_to_device(array, as_device(device)))
-    if requires_grad:
-        t.requires_grad = True
-    return t
 
 
 def tensor(
@@ -47,7 +35,8 @@ def tensor(
     tensor([[1, 2],
             [3, 4]])
     """
-    return with_grad(as_array(data, dtype, copy=True), requires_grad, device)
+    options: Options = {"device": device, "requires_grad": requires_grad}
+    return created(as_array(data, dtype, copy=True), options)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -62,7 +51,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """
     if isinstance(data, Node):
         return data.to(device, dtype)  # type: ignore[attr-defined, no-any-return]
-    return with_grad(as_array(data, dtype), requires_grad=False, device=device)
+    return created(as_array(data, dtype), {"device": device})
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
@@ -103,7 +92,7 @@ def from_numpy(ndarray: Any) -> Tensor:
             f"from_numpy cannot share memory of dtype {ndarray.dtype.str}, whose byte order is not "
             "that of this machine: use tensor(...), which copies"
         )
-    return with_grad(as_array(ndarray), requires_grad=False)
+    return created(as_array(ndarray), {})
 
 
 def from_dlpack(x: Any) -> Tensor:
@@ -124,16 +113,11 @@ def from_dlpack(x: Any) -> Tensor:
             "array on the CPU that does not require grad, with a dtype of NumPy: detach it, or "
             "cast it to float32"
         ) from error
-    return with_grad(as_array(array), requires_grad=False)
+    return created(as_array(array), {})
 
 
 def full(
-    *shape: Any,
-    fill_value: Any = None,
-    size: Any = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
+    *shape: Any, fill_value: Any = None, size: Any = None, **options: Unpack[Options]
 ) -> Tensor:
     """Return a tensor of a shape filled with one value: `full((2, 3), 0.5)`.
 
@@ -145,111 +129,73 @@ def full(
         *shape, fill_value = shape  # type: ignore[assignment]
     if fill_value is None or not (shape or size is not None):
         raise TypeError("full takes a shape and a value: full((2, 3), 0.5)")
-    value = as_array(fill_value, dtype)
-    sizes = as_shape(tuple(shape) if size is None else (size,))
-    return with_grad(np.full(sizes, value), requires_grad, device)
+    value = as_array(fill_value, options.get("dtype"))
+    return created(np.full(as_size(tuple(shape), size), value), options)
 
 
-def filled_by(fill: Callable[..., Any]) -> Callable[[Any], Callable[..., Tensor]]:
-    """Return a decorator: the documented function returns an array of a shape, filled by `fill`.
+def zeros(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
+    """Return a tensor of zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`.
 
-    Other settings than these are passed to `fill`.
-    """
-
-    def decorate(documented: Any) -> Any:
-        def create(
-            *shape: Any,
-            size: Any = None,
-            dtype: Any = None,
-            device: Any = None,
-            requires_grad: bool = False,
-            layout: Any = None,
-            memory_format: Any = None,
-            pin_memory: bool = False,
-            **settings: Any,
-        ) -> Tensor:
-            del layout, memory_format, pin_memory
-            shape = as_shape(shape if size is None else (size,))
-            array = np.empty(shape, dtype or dtypes.get_default_dtype())
-            fill(array, **settings)
-            return with_grad(array, requires_grad, device)
-
-        fill.__qualname__ = documented.__name__  # in the error for an unknown setting
-        return functools.update_wrapper(create, documented)
-
-    return decorate
-
-
-@filled_by(lambda array: array.fill(0))
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """Return a tensor of zeros of a shape.
+    `options` are `dtype`, `device` and `requires_grad`.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(2)
     tensor([0., 0.])
     """
+    return created(np.zeros(as_size(shape, size), dtype_in(options)), options)
 
 
-@filled_by(lambda array: array.fill(1))
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """Return a tensor of ones of a shape.
+def ones(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
+    """Return a tensor of ones of a shape; see `zeros`.
 
     >>> import tinygrad_fc as tg
     >>> tg.ones(2)
     tensor([1., 1.])
     """
+    return created(np.ones(as_size(shape, size), dtype_in(options)), options)
 
 
-@filled_by(lambda array: array.fill(0))
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def empty(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of a shape, to be overwritten; it holds zeros, unlike in PyTorch.
 
     >>> import tinygrad_fc as tg
     >>> tg.empty(2, 3).shape
     Size([2, 3])
     """
+    return zeros(*shape, size=size, **options)
 
 
-def zeros_like(input: Tensor, **settings: Any) -> Tensor:
+def zeros_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """Return zeros of the shape and dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros_like(tg.ones(2))
     tensor([0., 0.])
     """
-    return full_like(input, 0, **settings)
+    return full_like(input, 0, **options)
 
 
-def ones_like(input: Tensor, **settings: Any) -> Tensor:
+def ones_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """Return ones of the shape and dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.ones_like(tg.zeros(2))
     tensor([1., 1.])
     """
-    return full_like(input, 1, **settings)
+    return full_like(input, 1, **options)
 
 
-def empty_like(input: Tensor, **settings: Any) -> Tensor:
+def empty_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """Return zeros of the shape and dtype of `input`, to be overwritten.
 
     >>> import tinygrad_fc as tg
     >>> tg.empty_like(tg.ones(2, 3)).shape
     Size([2, 3])
     """
-    return full_like(input, 0, **settings)
+    return full_like(input, 0, **options)
 
 
-def full_like(
-    input: Tensor,
-    fill_value: Any,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    layout: Any = None,
-    memory_format: Any = None,
-) -> Tensor:
+def full_like(input: Tensor, fill_value: Any, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of the shape and dtype of `input` filled with `fill_value`.
 
     `layout` and `memory_format` have no effect: elements are in C order.
@@ -258,20 +204,11 @@ def full_like(
     >>> tg.full_like(tg.ones(2), 7)
     tensor([7., 7.])
     """
-    del layout, memory_format
-    like = input._array if isinstance(input, Node) else input
-    array = np.full_like(like, fill_value, dtype=dtype, order="C")
-    return with_grad(array, requires_grad, device)
+    like, dtype = array_of(input), options.get("dtype")
+    return created(np.full_like(like, fill_value, dtype=dtype, order="C"), options)
 
 
-def eye(
-    n: int,
-    m: int | None = None,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
     """Return the (n, m) matrix with ones on its diagonal.
 
     >>> import tinygrad_fc as tg
@@ -279,17 +216,11 @@ def eye(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    return with_grad(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad, device)
+    return created(np.eye(n, m, dtype=dtype_in(options)), options)
 
 
 def arange(
-    start: float,
-    end: float | None = None,
-    step: float = 1,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
+    start: float, end: float | None = None, step: float = 1, **options: Unpack[Options]
 ) -> Tensor:
     """Return the numbers from `start` to `end`, excluded; `arange(end)` starts at 0.
 
@@ -303,79 +234,58 @@ def arange(
         raise ValueError(
             f"arange({start}, {end}, {step}) never reaches its end: check the sign of step"
         )
-    if dtype is None and any(isinstance(v, float | np.floating) for v in (start, end, step)):
-        dtype = dtypes.get_default_dtype()
+    has_floats = any(isinstance(v, float | np.floating) for v in (start, end, step))
+    dtype = dtype_in(options, None if has_floats else np.int64)
     # The count is one division, as in PyTorch: added steps would accumulate rounding errors.
     count = math.ceil((end - start) / step)
-    return with_grad(
-        (start + np.arange(count) * step).astype(dtype or np.int64), requires_grad, device
-    )
+    return created((start + np.arange(count) * step).astype(dtype), options)
 
 
-def linspace(
-    start: float,
-    end: float,
-    steps: int,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
+def linspace(start: float, end: float, steps: int, **options: Unpack[Options]) -> Tensor:
     """Return `steps` numbers evenly spaced from `start` to `end`, both included.
 
     >>> import tinygrad_fc as tg
     >>> tg.linspace(-7, 7, 3)
     tensor([-7.,  0.,  7.])
     """
-    return with_grad(
-        np.linspace(start, end, steps, dtype=dtype or dtypes.get_default_dtype()),
-        requires_grad,
-        device,
-    )
+    return created(np.linspace(start, end, steps, dtype=dtype_in(options)), options)
 
 
-def _new(create: Any, self: Tensor, size: tuple[Any, ...], settings: dict[str, Any]) -> Tensor:
-    if settings.get("dtype") is None:
-        settings["dtype"] = self.dtype
-    settings.setdefault("device", self.device)
-    return create(*size, **settings)  # type: ignore[no-any-return]
-
-
-def new_zeros(self: Tensor, *size: Any, **settings: Any) -> Tensor:
+def new_zeros(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """Return zeros of shape `size`, by default of the dtype of `self`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1, 2]).new_zeros(3)
     tensor([0, 0, 0])
     """
-    return _new(zeros, self, size, settings)
+    return zeros(*size, **options_like(self, options))
 
 
-def new_ones(self: Tensor, *size: Any, **settings: Any) -> Tensor:
+def new_ones(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """Return ones of shape `size`, by default of the dtype of `self`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).new_ones((2, 1)).shape
     Size([2, 1])
     """
-    return _new(ones, self, size, settings)
+    return ones(*size, **options_like(self, options))
 
 
-def new_empty(self: Tensor, *size: Any, **settings: Any) -> Tensor:
+def new_empty(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """Return zeros of shape `size`, to be overwritten, by default of the dtype of `self`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).new_empty(2, 3).shape
     Size([2, 3])
     """
-    return _new(empty, self, size, settings)
+    return empty(*size, **options_like(self, options))
 
 
-def new_full(self: Tensor, size: Any, fill_value: Any, **settings: Any) -> Tensor:
+def new_full(self: Tensor, size: Any, fill_value: Any, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of shape `size` filled with one value, by default of the dtype of `self`.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1, 2]).new_full((2,), 7)
     tensor([7, 7])
     """
-    return _new(full, self, (size, fill_value), settings)
+    return full(size, fill_value, **options_like(self, options))
