@@ -142,6 +142,7 @@ def main() -> None:
         "--rows", type=whole_number(range(CHUNK * 2, 10**9), such_as=200_000), default=200_000
     )
     options.add_argument("--limit", type=whole_number(range(1, 10**6), such_as=400), default=400)
+    options.add_argument("--workers", type=int, nargs="+", default=(1, 2), help="one run each")
     options.add_argument("--folder", type=Path, help="where samples and checkpoints are kept")
     options.add_argument("--resume", action="store_true", help="go on from the checkpoints")
     chosen = options.parse_args()
@@ -155,7 +156,7 @@ def main() -> None:
         folder = chosen.folder or Path(temporary)
         x, y = written(folder, chosen.rows)
         train, validation = parts_of(x, y)
-        for workers in (1, 2):
+        for workers in chosen.workers:
             checkpoint = folder / f"{workers}.safetensors"
             with (
                 LocalCluster(

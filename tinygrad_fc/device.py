@@ -80,8 +80,18 @@ class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
 
     @staticmethod
     def current_device() -> int:
-        """Return 0, the number of the first GPU."""
-        return 0
+        """Return the number of the GPU on which ops create their results."""
+        return int(cupy().cuda.Device().id) if cuda.is_available() else 0
+
+    @staticmethod
+    def device(device: Any) -> Any:
+        """Return a context in which a GPU is the current one: `with cuda.device(1):`."""
+        return cupy().cuda.Device(gpu(device).index)
+
+    @staticmethod
+    def set_device(device: Any) -> None:
+        """Make a GPU the current one of this thread."""
+        cuda.device(device).use()
 
     @staticmethod
     def get_device_name(device: Any = None) -> str:
@@ -93,7 +103,7 @@ class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
     def _ignore(*_: Any) -> None:
         """Do nothing: `tinygrad_fc.manual_seed` seeds all random numbers, also those of a GPU."""
 
-    manual_seed = manual_seed_all = empty_cache = synchronize = set_device = init = _ignore
+    manual_seed = manual_seed_all = empty_cache = synchronize = init = _ignore
 
 
 class accelerator(cuda):  # noqa: N801  a namespace, spelled as PyTorch's module
@@ -174,12 +184,10 @@ def move_to_device(array: Any, where: device) -> Any:
     """Return `array` if it is on device `where`, else a copy there."""
     if is_on(array, where):
         return array
-    host = array.get() if is_non_numpy_array(array) else array
     if where.type == "cpu":
-        return host
-    module = cupy()
-    with module.cuda.Device(where.index):
-        return module.asarray(host)
+        return array.get()
+    with cuda.device(where):  # from another GPU, CuPy copies without the host
+        return cupy().asarray(array)
 
 
 def check(where: Any) -> None:

@@ -684,11 +684,10 @@ def _copy_aliased(pairs: list[list[Any]]) -> None:
     for pair in pairs:
         g = pair[1]
         # An array that a rule has just created has one reference.
-        if (
-            g.__class__ is not np.ndarray
-            or getrefcount(g) != _UNALIASED_REFCOUNT
-            or g.base is not None
-            or not g.flags.writeable
+        if getrefcount(g) != _UNALIASED_REFCOUNT or not (
+            g.base is None and g.flags.writeable
+            if g.__class__ is np.ndarray
+            else is_non_numpy_array(g) and g.flags.owndata
         ):
             pair[1] = g.copy()
 

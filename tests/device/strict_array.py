@@ -35,6 +35,8 @@ BOUND = frozenset({"__call__", "reduce", "accumulate", "at"})
 COMPARISONS = frozenset(
     {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
 )
+ATOMIC = frozenset("iILQefdFD")
+"""The dtypes with which CuPy's `add.at` works: those of CUDA's `atomicAdd`, not int64."""
 TRANSFERS = frozenset({"asarray", "array"})
 """Functions that accept NumPy arrays and copy them to the device; all others raise."""
 
@@ -78,10 +80,30 @@ def parameters(method: str) -> tuple[str, ...] | None:
     )
 
 
+class Device:
+    """A GPU by its number, by default the current one; results are created on that."""
+
+    current = 0
+
+    def __init__(self, number: int | None = None) -> None:
+        self.id = Device.current if number is None else number
+
+    def use(self) -> None:
+        """Make this GPU the current one."""
+        Device.current = self.id
+
+    def __enter__(self) -> None:
+        self.before = Device.current
+        self.use()
+
+    def __exit__(self, *_: object) -> None:
+        Device.current = self.before
+
+
 class StrictArray:
     """A NumPy array that computes with arrays of its own type and numbers only."""
 
-    __slots__ = ("array",)
+    __slots__ = ("array", "device")
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
@@ -89,6 +111,7 @@ class StrictArray:
 
     def __init__(self, array: Any) -> None:
         self.array = np.asarray(array)
+        self.device = Device()
         if self.array.dtype.char not in DTYPES:
             raise TypeError(f"Unsupported dtype {self.array.dtype}")
 
@@ -107,6 +130,8 @@ class StrictArray:
             raise NotImplementedError(f"`cupy_{name}.{method}` of {', '.join(kwargs)}")
         out = plain(kwargs.pop("out", ()), name)
         if method == "at":
+            if inputs[0].dtype.char not in ATOMIC:
+                raise TypeError(f"`cupy_{name}.at` of {inputs[0].dtype}")
             inputs = (inputs[0], host(inputs[1]), *inputs[2:])
             return ufunc.at(*(a if k == 1 else plain(a, name) for k, a in enumerate(inputs)))
         if ufunc in COMPARISONS:
@@ -192,11 +217,6 @@ class StrictArray:
     def base(self) -> Any:
         """The NumPy array, by which aliases are recognised."""
         return self.array
-
-    @property
-    def device(self) -> Any:
-        """The first GPU, as an attribute of CuPy's arrays."""
-        return SimpleNamespace(id=0)
 
 
 def _method(name: str) -> Any:

@@ -5,7 +5,6 @@ import inspect
 import pickle
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from device.strict_array import StrictArray, cupy
+from device.strict_array import Device, StrictArray, cupy, host
 from tinygrad_fc import nn, optim
 from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.functional import creation
@@ -28,10 +27,10 @@ from tinygrad_fc.testing import inputs, real
 def _strict_gpu() -> Iterator[None]:
     """Simulate a GPU: CuPy's arrays are strict arrays."""
     fake = SimpleNamespace(
-        asarray=StrictArray,
+        asarray=lambda array: StrictArray(host(array)),
         cuda=SimpleNamespace(
             is_available=lambda: True,
-            Device=nullcontext,
+            Device=Device,
             runtime=SimpleNamespace(getDeviceCount=lambda: 1),
         ),
     )
@@ -223,6 +222,58 @@ FOR_THE_CPU = {
     "autograd.gradcheck": "gradcheck is for the CPU",
     "autograd.gradgradcheck": "gradcheck is for the CPU",
 }
+
+
+def test_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake follows CuPy's documentation, since several GPUs are not at hand."""
+    first, second = (tg.ones(2, 3, requires_grad=True, device=f"cuda:{k}") for k in range(2))
+    assert [str(t.device) for t in (first, second)] == ["cuda:0", "cuda:1"]
+    monkeypatch.setattr(StrictArray, "get", lambda _: pytest.fail("moved to the host"))
+    moved = first.to("cuda:1")
+    with tg.cuda.device("cuda:1"):
+        assert tg.cuda.current_device() == 1
+        assert str((moved * second).device) == "cuda:1"
+        (moved * second).sum().backward()
+    assert tg.cuda.current_device() == 0
+    gradients = [tg.as_tensor(t.grad) for t in (first, second)]
+    assert [str(g.device) for g in gradients] == ["cuda:0", "cuda:1"]
+    tg.cuda.set_device(1)
+    assert str((second + 1).device) == "cuda:1"
+    tg.cuda.set_device(0)
+
+
+def test_a_gradient_that_is_owned_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = tg.ones(3, device="cuda").requires_grad_()
+    copied: list[Any] = []
+    copy = StrictArray.copy  # type: ignore[attr-defined]
+    monkeypatch.setattr(StrictArray, "copy", lambda a: copied.append(a) or copy(a))
+    x.square().sum().backward()
+    assert not copied
+    x.grad = None
+    x.sum().backward()  # a view of the cotangent
+    assert len(copied) == 1
+
+
+def test_what_cupy_lacks_is_computed_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy adds no int64 at indices, has no `multiply.at`, and not all of `linalg`."""
+    call_function = StrictArray.__array_function__
+
+    def without_linalg(a: Any, function: Any, *args: Any) -> Any:
+        lacks = function.__module__ == "numpy.linalg"
+        return NotImplemented if lacks else call_function(a, function, *args)
+
+    monkeypatch.setattr(StrictArray, "__array_function__", without_linalg)
+    x, at = tg.arange(6).reshape(2, 3), tg.tensor([[0, 0, 1]])
+    for call in (
+        lambda x, at: x.scatter_add(0, at, at + 1),
+        lambda x, at: x.scatter(0, at, at + 2, reduce="multiply"),
+        lambda x, at: x.double().scatter(0, at, at.double(), reduce="multiply"),
+        lambda x, at: x.index_add(1, at[0], x),
+        lambda x, at: tg.linalg.inv(x[:, 1:].double()),
+    ):
+        found = call(x.cuda(), at.cuda())
+        assert found.device == tg.device("cuda", 0)
+        np.testing.assert_array_equal(found.cpu().numpy(), call(x, at).numpy())
 
 
 def test_queries_of_devices() -> None:

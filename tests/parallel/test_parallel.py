@@ -126,6 +126,27 @@ def test_a_model_in_a_closure_is_the_one_that_is_trained() -> None:
     close(steps.gradients(model), gradients)
 
 
+@settings(max_examples=10)
+@given(rows, st.integers(1, 9), st.booleans())
+def test_chunks_smaller_than_the_parameters_are_joined(
+    sizes: list[int], groups: int, check: bool
+) -> None:
+    x, y = steps.data(0, sum(sizes))
+    model = nn.Sequential(nn.Linear(4, 100), nn.Linear(100, 3))
+    steps.counts.clear()
+    expected, gradients = whole_batch(model, steps.mean, x, y)
+    model.zero_grad()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel.worker, "BLOCK_ROWS", 1000)
+        loss = parallel.backward(
+            model, steps.counted, chunked(x, sizes), y, groups=groups, check=check
+        )
+    np.testing.assert_allclose(loss.item(), expected, rtol=1e-9)
+    close(steps.gradients(model), gradients)
+    assert sum(steps.counts) == len(x)
+    assert len(steps.counts) <= 2 * groups if check else len(steps.counts) == len(sizes)
+
+
 def test_random_numbers_differ_between_chunks_and_steps() -> None:
     model = steps.network(0, nn.Dropout(0.5))
     x, y = np.ones((8, 4)), np.ones((8, 3))

@@ -20,13 +20,13 @@ from concurrent.futures import CancelledError
 from contextlib import nullcontext, suppress
 from functools import partial
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import groupby, pairwise
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.graph import accumulate_gradients, wrap
+from tinygrad_fc.graph import accumulate_gradients, array_of, wrap
 from tinygrad_fc.nn import Module, Parameter
 from tinygrad_fc.random import Generator, drawing_from, rng_of
 
@@ -37,16 +37,9 @@ try:
     from dask.delayed import delayed
     from dask.diagnostics.progress import ProgressBar
 
+    from tinygrad_fc.parallel import worker
     from tinygrad_fc.parallel.data import batches, columns
-    from tinygrad_fc.parallel.worker import (
-        STARTED,
-        ChunkError,
-        Step,
-        add_sums,
-        chunk_sums,
-        line_of,
-        tensors_of,
-    )
+    from tinygrad_fc.parallel.worker import ChunkError, Step, tensors_of
 except ImportError as error:
     raise ImportError(
         "tinygrad_fc.parallel needs Dask, which is not installed: pip install 'tinygrad-fc[dask]'"
@@ -119,8 +112,8 @@ def backward(
     if compiled is True:
         compiled = "numba" if find_spec("numba") else "numpy"
     step = Step(reduction, compiled or None, check, evaluate=False)
-    code, chunks, wait = (model, loss_fn), columns(arrays, chunk_rows), (timeout, progress)
-    weight, loss, *sums = _sums(code, chunks, step, client, groups, *wait)
+    sizes = chunk_rows, groups, client, timeout, progress
+    weight, loss, *sums = _sums(model, loss_fn, arrays, step, *sizes)
     divisor = 1.0 if reduction == "sum" else weight.item()
     for t, a in zip(tensors_of(model), sums, strict=True):
         if isinstance(t, Parameter):
@@ -153,8 +146,8 @@ def evaluate(
     2.5
     """
     step = Step("mean", None, check=False, evaluate=True)
-    code, chunks, wait = (model, metric), columns(arrays, chunk_rows), (timeout, progress)
-    weight, total = _sums(code, chunks, step, client, groups, *wait)
+    sizes = chunk_rows, groups, client, timeout, progress
+    weight, total = _sums(model, metric, arrays, step, *sizes)
     return float(total / weight)
 
 
@@ -189,53 +182,62 @@ def _attempt(code: Any, configuration: Any, seed: int) -> Run:
         with drawing_from(Generator().manual_seed(seed)):
             return Run(configuration, train(configuration))
     except Exception as error:  # noqa: BLE001  a run of the user's, whose error is the result
-        return Run(configuration, error=error, line=line_of(error))
+        return Run(configuration, error=error, line=worker.line_of(error))
 
 
 def _seed() -> int:
     return int(rng_of(None).integers(2**62))
 
 
-def _sums(code: Any, columns: Any, step: Step, client: Any, groups: int, *wait: Any) -> Any:
-    """Return the weight, the loss, gradients and buffers, summed over all chunks."""
+def _sums(
+    model: Any, function: Any, arrays: Any, step: Step, chunk_rows: Any, groups: int, *where: Any
+) -> Any:
+    """Return the weight, the loss, gradients and buffers, summed over all rows of the arrays."""
     if groups < 1:
         raise ValueError(f"groups is {groups}; expected at least 1")
-    chunks, seed, tensors = list(zip(*columns, strict=True)), _seed(), tensors_of(code[0])
-    pickle = _pickled(code, tensors)
+    rows, *chunks = columns(arrays, chunk_rows)
+    seed, tensors = _seed(), tensors_of(model)
+    pickle, values = _pickled((model, function), tensors), [t._array for t in tensors]
+    limit, count = 1, rows[-1].stop
+    if worker.may_be_cut(model, step):  # one gradient for chunks that are smaller than it
+        row_bytes = sum(array_of(a).nbytes for a in arrays) / count or 1.0
+        limit = max(1, min(int(sum(a.nbytes for a in values) / row_bytes), count // groups))
+    joined = groupby(zip(rows, *chunks, strict=True), lambda chunk: chunk[0].start // limit)
+    parts = [list(zip(*part, strict=True)) for _, part in joined]
 
     def tasks() -> list[Any]:
-        state, workers = _shared((pickle, [t._array for t in tensors]), client, wait[0])
-        return [_tree(_groups((state, step, seed), chunks, groups, workers))]
+        state, workers = _shared((pickle, values), *where[:2])
+        return [_tree(_groups((state, step, seed), parts, groups, workers))]
 
-    (sums,) = _computed(tasks, client, *wait)
+    (sums,) = _computed(tasks, *where)
     if not sums[0] > 0:
         raise ChunkError(f"the weights of all rows add up to {sums[0]}; expected more than 0")
     return sums
 
 
-def _groups(step: tuple[Any, ...], chunks: list[Any], groups: int, workers: Any) -> list[Any]:
-    """Return a task for each group of consecutive chunks, which adds up its chunks in order.
+def _groups(step: tuple[Any, ...], parts: list[Any], groups: int, workers: Any) -> list[Any]:
+    """Return a task for each group of consecutive parts, which adds up its parts in order.
 
     Consecutive groups are computed by the same one of the `workers`, so that most of their sums
     need not travel; without workers Dask chooses.
     """
-    run = delayed(chunk_sums, pure=False)
+    run = delayed(worker.chunk_sums, pure=False)
     name = f"chunk_sums-{np.random.default_rng().integers(2**63):x}"
-    ends = np.linspace(0, len(chunks), min(groups, len(chunks)) + 1).astype(int).tolist()
+    ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
     sums = []
     for k, (start, stop) in enumerate(pairwise(ends)):
         before, at = None, workers[k * len(workers) // (len(ends) - 1) :][:1]
         with dask.annotate(workers=at, allow_other_workers=True) if at else nullcontext():
-            for rows, *arrays in chunks[start:stop]:
-                key = (name, rows.start, rows.stop)  # which a message names if the worker dies
-                before = run(*step, rows, before, *arrays, dask_key_name=key)
+            for rows, *chunks in parts[start:stop]:
+                span = rows[0].start, rows[-1].stop  # which a message names if the worker dies
+                before = run(*step, range(*span), before, *chunks, dask_key_name=(name, *span))
         sums.append(before)
     return sums
 
 
 def _tree(parts: list[Any]) -> Any:
     """Return one task that adds up all `parts` in pairs, which depend on their number alone."""
-    add = delayed(add_sums, pure=False)
+    add = delayed(worker.add_sums, pure=False)
     while len(parts) > 1:
         pairs = [add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)]
         parts = pairs + parts[2 * len(pairs) :]
@@ -265,27 +267,15 @@ def _computed(tasks: Callable[[], Any], client: Any, timeout: float, progress: b
     if client is None:
         with ProgressBar() if progress else nullcontext():
             return dask.base.compute(*tasks(), scheduler="threads")
-    if client.status != "running":
-        raise ConnectionError(f"the client is {client.status}. Connect again: Client(address)")
-    message = "the scheduler or workers with data went away. Nothing changed. Connect again"
-    try:
-        for _ in range(_TRIES):
-            with suppress(CancelledError):
+    for _ in range(_TRIES):
+        with suppress(CancelledError, distributed.comm.CommClosedError):
+            if client.status == "running":
                 return _results(client, tasks(), timeout, progress)
-            if client.status != "running":
-                break
-    except distributed.comm.CommClosedError as error:
-        raise ConnectionError(message) from error
-    except distributed.KilledWorker as error:
-        worker, count = error.last_worker.address, error.allowed_failures + 1
-        events = [m["rows"] for _, m in client.get_events(STARTED) if m["worker"] == worker]
-        start, stop = events[-1] if events else error.task[1:]
-        raise ChunkError(
-            f"rows {start}:{stop}: {count} workers ended while they ran this chunk. Parameters and "
-            "gradients are unchanged. Look at the memory, since Dask ends workers that exceed a "
-            "limit, and run loss_fn on these rows in this process"
-        ) from error
-    raise ConnectionError(f"{message}, and load the data again, as with client.persist(x)")
+    raise ConnectionError(
+        f"the client is {client.status}: it was closed, or the scheduler or workers with data went "
+        "away. Nothing changed. Connect again, Client(address), and load the data again, as with "
+        "client.persist(x)"
+    )
 
 
 def _results(client: Any, tasks: Any, timeout: float, progress: bool) -> Any:
@@ -302,10 +292,18 @@ def _results(client: Any, tasks: Any, timeout: float, progress: bool) -> Any:
                 return client.gather(futures, direct=True)
             except TimeoutError:
                 _wait_for_workers(client, timeout)
-    except BaseException:
+    except distributed.KilledWorker as error:
+        last, count = error.last_worker.address, error.allowed_failures + 1
+        events = [m["rows"] for _, m in client.get_events(worker.STARTED) if m["worker"] == last]
+        start, stop = events[-1] if events else error.task[1:]
+        raise ChunkError(
+            f"rows {start}:{stop}: {count} workers ended while they ran this chunk. Parameters and "
+            "gradients are unchanged. Look at the memory, since Dask ends workers that exceed a "
+            "limit, and run loss_fn on these rows in this process"
+        ) from error
+    finally:
         if client.status == "running":
             client.cancel(futures, force=True)
-        raise
 
 
 def _wait_for_workers(client: Any, timeout: float) -> None:

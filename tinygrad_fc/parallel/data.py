@@ -66,9 +66,10 @@ def _read(source: Any, rows: range) -> Any:
     return np.asarray(array[rows.start : rows.stop])
 
 
-def loaded(chunk: Any) -> Any:
-    """Return the array of a chunk in a worker."""
-    return chunk() if callable(chunk) else chunk
+def loaded(*chunks: Any) -> Any:
+    """Return the array of consecutive chunks in a worker."""
+    arrays = [chunk() if callable(chunk) else chunk for chunk in chunks]
+    return np.concatenate(arrays) if arrays[1:] else arrays[0]
 
 
 class batches:  # noqa: N801  called like a function, as `map` and `backward` are

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.functional.creation import ones_like
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import as_array, wrap
 from tinygrad_fc.nn import BatchNorm1d, Parameter
@@ -46,26 +47,35 @@ class Step(NamedTuple):
     evaluate: bool
 
 
-def chunk_sums(state: Any, step: Step, seed: int, rows: range, before: Any, *chunks: Any) -> Any:
-    """Return the sums `before` plus the weight, loss, gradients and buffers of one chunk."""
+def may_be_cut(model: Any, step: Step) -> bool:
+    """Return whether chunks may be cut and joined: not where their own statistics count."""
+    norms = [m for m in model.modules() if isinstance(m, BatchNorm1d)]
+    return step.check and not any(m.training for m in norms)
+
+
+def chunk_sums(state: Any, step: Step, seed: int, rows: range, before: Any, *columns: Any) -> Any:
+    """Return the sums `before` plus the weight, loss, gradients and buffers of some `rows`.
+
+    The `columns` are lists of the chunks of each array that have these rows.
+    """
     code, arrays = state
     with suppress(ValueError):  # in a thread of the client there is no worker to report from
         distributed.get_worker().log_event(STARTED, {"rows": [rows.start, rows.stop]})
     try:
-        tensors = [wrap(as_array(loaded(c))) for c in chunks]
+        tensors = [wrap(as_array(loaded(*chunks))) for chunks in columns]
         if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
             _thread.replica, _thread.code = _Replica(code, step), (code, step)
         replica: _Replica = _thread.replica
-        if step.check and not rows.start:
+        if replica.unchecked and not rows.start:
             replica.load(arrays)
             replica.check(tensors, seed)
-        size = BLOCK_ROWS if step.check and not replica.has_batch_norm else len(rows)
-        blocks = [[t[k : k + size] for t in tensors] for k in range(0, len(rows), size)]
+            replica.unchecked = len(rows) < 2
+        size = BLOCK_ROWS if replica.may_be_cut else len(rows)
+        sums = None
         with drawing_from(replica.generator.manual_seed(seed + rows.start)):
-            sums = None
-            for block in blocks:
+            for k in range(0, len(rows), size):
                 replica.load(arrays)
-                sums = _added(sums, replica.sums(block))
+                sums = _added(sums, replica.sums([t[k : k + size] for t in tensors]))
         return _added(before, sums)
     except Exception as error:
         message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
@@ -77,20 +87,20 @@ def _added(total: Any, part: Any) -> Any:
     """Return `total + part`, in the memory of `part`: a worker holds no third gradient."""
     if total is None:
         return part
-    return [_plus(a, b) for a, b in zip(total, part, strict=True)]
-
-
-def _plus(total: Any, part: Any) -> Any:
-    if total is None or part is None:
-        return part if total is None else total
-    if part.dtype.kind != "f":
-        return part  # a counter of batches advances once a step
-    return np.add(total, part, out=part if part.ndim else None)
+    return [_plus(a, b, b) for a, b in zip(total, part, strict=True)]
 
 
 def add_sums(a: Any, b: Any) -> Any:
     """Return the sums of two groups as new arrays, since Dask may need the old ones again."""
-    return _added(a, [None if v is None else v.copy() for v in b])
+    return [_plus(*pair) for pair in zip(a, b, strict=True)]
+
+
+def _plus(total: Any, part: Any, out: Any = None) -> Any:
+    if total is None or part is None:
+        return part if total is None else total
+    if part.dtype.kind != "f":
+        return part  # a counter of batches advances once a step
+    return np.add(total, part, out=out if part.ndim else None)
 
 
 def tensors_of(model: Any) -> list[Tensor]:
@@ -110,8 +120,7 @@ class _Replica:
             self.model.eval()
         elif step.backend:
             self.step = compile_step(self._step, backend=step.backend, check=False)
-        norms = [m for m in self.model.modules() if isinstance(m, BatchNorm1d)]
-        self.has_batch_norm = any(m.training for m in norms)
+        self.may_be_cut = self.unchecked = may_be_cut(self.model, step)
 
     def load(self, arrays: Sequence[Any]) -> None:
         """Set the parameters, and the buffers to copies, since a step changes them."""
@@ -128,8 +137,10 @@ class _Replica:
         return loss, weight
 
     def _step(self, *tensors: Tensor) -> tuple[Any, Any]:
+        """Return the loss and the weight, and set gradients of the sum over the rows."""
         loss, weight = self.value(*tensors)
-        loss.backward()
+        scale = 1.0 if self.settings.reduction == "sum" else weight
+        loss.backward(ones_like(loss) * scale)
         return loss, weight
 
     def sums(self, tensors: Sequence[Tensor]) -> list[Any]:
@@ -137,29 +148,24 @@ class _Replica:
         loss, weight = self.step(*tensors)
         weight = np.float64(float(weight))
         scale = 1.0 if self.settings.reduction == "sum" else weight.item()
-        sums = [weight, np.float64(scale * loss.item() if scale else 0.0)]
+        sums: list[Any] = [weight, np.float64(scale * loss.item() if scale else 0.0)]
         if not self.settings.evaluate:
-            sums += [self._sum(t, scale, weight.item()) for t in self.tensors]
             if all(t._grad is None for t in self.tensors):
                 raise GraphError("no parameter has a gradient: use the model that loss_fn gets")
-        if not all(np.isfinite(a).all() for a in sums if a is not None):
-            raise FloatingPointError(f"the loss is {loss.item()}, or a gradient is not finite")
+            for t in self.tensors:
+                if isinstance(t, Parameter):  # where no row counts, the mean is NaN
+                    sums.append(t._grad._array if t._grad is not None and scale else None)
+                else:
+                    sums.append(weight * t._array if t.is_floating_point() else t._array)
+        with np.errstate(all="ignore"):  # a finite sum, which takes no memory, settles it
+            if not all(a is None or np.isfinite(a.sum()) or np.isfinite(a).all() for a in sums):
+                raise FloatingPointError(f"the loss is {loss.item()}, or a gradient is not finite")
         return sums
-
-    @staticmethod
-    def _sum(t: Tensor, scale: float, weight: float) -> Any:
-        """Return what a chunk adds for a parameter or buffer, in memory of its own."""
-        if not isinstance(t, Parameter):
-            return weight * t._array if t.is_floating_point() else t._array
-        if t._grad is None or not scale:  # where no row counts, the mean is NaN
-            return None
-        gradient = t._grad._array
-        return np.multiply(gradient, scale, out=gradient) if scale != 1.0 else gradient
 
     def check(self, tensors: Sequence[Tensor], seed: int) -> None:
         """Raise `ValueError` where the loss of rows does not follow from those of two parts."""
         count, reduction = min(len(tensors[0]), 64), self.settings.reduction
-        if self.has_batch_norm or count < 2:
+        if count < 2:
             return
 
         def value(start: int, stop: int, seed: int) -> tuple[float, float]:
