@@ -23,7 +23,7 @@ from tinygrad_fc.testing import (
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spend no time on hints and little on making failures small."""
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SHARE", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
     monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.02)
 
 

@@ -38,7 +38,7 @@ ONCE: Any = {"order": 1, "dtypes": np.float64}
 @pytest.fixture(autouse=True)
 def _no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spend no time on hints and little on shrinking, which are tested in `test_failure`."""
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SHARE", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
     monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.02)
 
 

@@ -172,7 +172,7 @@ SPARED = [*list(RIGHT.values())[::32], *list(TENSORS.values())[::16]]
 @pytest.mark.parametrize("case", FIRST.values(), ids=lambda case: case.name)
 def test_the_kit_finds_the_first_of_each_class(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them, under several seeds: `python -m tests.gradient_collection`."""
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SHARE", 0)  # no hints
+    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)  # no hints
     monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0)
     outcome = checked(case, seed=0)
     assert outcome.failed, outcome.text

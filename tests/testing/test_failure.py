@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spend less time on making failures small, and none on hints but where they are tested."""
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SHARE", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
     monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.03)
 
 
@@ -38,7 +38,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def hints() -> Iterator[None]:
     """Look for hints, without a limit of time, so that the result does not depend on it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinygrad_fc.testing.failure.SHARE", 12)
+        patch.setattr("tinygrad_fc.testing.hints.SHARE", 12)
         yield
 
 
@@ -100,6 +100,21 @@ WRONG = (
     Wrong("mean for sum", lambda a, b: a + b,
           lambda g, out, a, b: (g, g.mean(0)), (real("m>=1", "n"), real("n")), "value",
           "hint: it is averaged over the axes along which the argument was broadcast"),
+    Wrong("length", np.sin, lambda g, out, x: g * np.cos(x) / x.shape[-1],
+          (real("m", "n>=1"),), "value",
+          "hint: it lacks the factor n, where n is the length of its last axis"),
+    Wrong("swapped", np.multiply, lambda g, out, x, y: (g * x, g * y), (real("n"), real("n")),
+          "value", "hint: it is the gradient of argument "),
+    Wrong("term of a product", lambda x: x * np.exp(x), lambda g, out, x: g * out,
+          (interval(-2, 2)("n"),), "value", "hint: it lacks the term g * exp(x)"),
+    Wrong("formula", np.sin, lambda g, out, x: g * out, (real,), "value",
+          "hint: by differences it is g * cos(x)"),
+    Wrong("complement", lambda x: np.logaddexp(0, -x), lambda g, out, x: g / (1 + np.exp(x)),
+          (interval(-8, 8),), "value", "hint: the sign is wrong"),
+    Wrong("region", np.square, lambda g, out, x: 2 * g * np.clip(x, -4, 4), (real("n"),),
+          "value", "hint: by differences it is 2 * g * x; it is right where |x| is up to "),
+    Wrong("long", np.square, lambda g, out, x: 2 * g * x * (3 if x.size > 20 else 1), (real("n"),),
+          "value", "hint: by differences it is 2 * g * x; it is right for axes up to"),
     Wrong("zero", np.sin, lambda g, out, x: 0 * g, (real,), "value",
           "hint: it is 0 everywhere: the rule is missing"),
     Wrong("branch", np.sin, lambda g, out, x: g * np.cos(x) * (x < 0).astype(x.dtype), (real("n"),),
@@ -195,6 +210,13 @@ def test_examples_are_made_small_and_plain() -> None:
     with pytest.raises(GradientError) as caught:
         check_vjp(np.multiply, lambda g, out, x, y: (g * y, g * y), real("n"), real("n"))
     assert all(a.size <= 3 for a in caught.value.arrays)
+
+
+def test_without_time_the_first_failure_is_shown_which_is_small() -> None:
+    with pytest.raises(GradientError) as caught:
+        check_vjp(np.multiply, lambda g, out, x, y: (g * y, g * y), real("n"), real("n"))
+    assert all(a.size <= 3 for a in caught.value.arrays)
+    assert caught.value.index is not None
 
 
 @pytest.mark.usefixtures("_shrinking")

@@ -46,7 +46,7 @@ def _few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr("tinygrad_fc.testing.checks.check_at", check_at)
-    monkeypatch.setattr("tinygrad_fc.testing.failure.SHARE", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
 
 
 SATURATED = ("layer norm", [64.0, 0.0], [0.0, 1.0], [0.0, 0.0])

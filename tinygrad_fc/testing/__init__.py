@@ -11,7 +11,8 @@ Reading order: `tinygrad_fc.domain` (where a function is defined), `rule` (what 
 point), `report` (what comes of it), `rounding` and `autograd.numerical` (numbers with error
 bounds), `laws`, `value` and `float32` (what must hold), `tensors` and `adapters` (functions of
 tensors and of other libraries), `options` and `strategies` (what is validated and drawn), `run`
-(the search with its time budget), `failure` (the message and a hint), `checks` (the entry points).
+(the search with its time budget), `entries`, `hints` and `failure` (the message), `checks` (the
+entry points).
 """
 
 from __future__ import annotations

@@ -243,9 +243,20 @@ class Case:
             if got != expected:
                 text = f"{what} {of} has {kind} {got}; expected {expected}"
                 hint = f"return it as {expected}, as by astype" if kind == "dtype" else ""
-                if kind == "shape" and a.shape == self.out.shape:
-                    hint = "sum over the axes along which it was broadcast"
+                if kind == "shape":
+                    hint = self._shape_hint(a, x)
                 raise self.wrong(kind, text, argument=i, hint=hint)
+
+    def _shape_hint(self, a: Array, x: Array) -> str:
+        """Return how a gradient `a` may get the shape of its argument `x`."""
+        if a.size == x.size:
+            return "reshape it to the shape of the argument"
+        if a.shape == self.out.shape and a.ndim >= x.ndim:
+            return "sum over the axes along which the argument was broadcast"
+        others = [i for i in self.floats if self.arrays[i].shape == a.shape]
+        if others:
+            return f"that is the shape of {self.rule.argument(others[0])}: are they in order?"
+        return "broadcast it to the shape of the argument" if a.size < x.size else ""
 
     def _checked_count(self, result: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
         """Return the gradients of the arguments that have one, zeros for None."""

@@ -175,6 +175,10 @@ def _require_floats(plan: Plan, out: Array) -> None:
         )
 
 
+class TimeUp(BaseException):
+    """The time of a check is over: no Exception, which hypothesis would take for a failure."""
+
+
 class _Search:
     """One run over drawn cases: what was checked, and what failed."""
 
@@ -184,6 +188,8 @@ class _Search:
         self.until = time.monotonic() + SEARCHING * plan.options.seconds
         self.deadline = np.inf
         self.failure: GradientError | None = None
+        self.first: GradientError | None = None
+        """The failure among the first cases, which are small."""
         self.outcomes: dict[bytes, GradientError | None] = {}
         """Outcomes since a case failed: making it small draws many of them again."""
         self.special: tuple[set[tuple[int, float]], ...] = (set(), set())
@@ -201,8 +207,7 @@ class _Search:
             return
         late = time.monotonic() > min(self.until, self.deadline)
         if late and (self.failure is not None or self.done >= LEAST):
-            self.report.not_checked += self.failure is None
-            return
+            raise TimeUp
         last = None if self.failure is None else self.failure.law
         try:
             with _quiet(self.plan):
@@ -237,10 +242,21 @@ class _Search:
                 self.hold(case)
             except DiscardError:
                 continue
-            except GradientError:
+            except TimeUp:  # as the next example does again
+                return
+            except GradientError as error:
+                self.first = error
                 self.deadline = np.inf  # it is made small where hypothesis finds it again
                 self.until = time.monotonic() + self.shrinking
                 return
+
+    @property
+    def smallest(self) -> GradientError | None:
+        """The failure with the fewest numbers."""
+        first, latest = self.first, self.failure
+        if first is None or latest is None or first.kind != latest.kind:
+            return latest
+        return min(latest, first, key=lambda e: sum(a.size for a in e.arrays))
 
     def _call(self, case: Case) -> None:
         """Discard inputs that the function refuses or at which it is not finite."""
@@ -283,24 +299,32 @@ def _key(case: Case) -> bytes:
     return b"".join(parts) + repr((case.settings, case.seed)).encode()
 
 
-def check_drawn(plan: Plan, one_in: int = 1) -> Report:
-    """Check the laws at inputs that hypothesis draws: one in `one_in` of `max_examples`."""
+def _hypothesis() -> tuple[Any, Any]:
+    """Return hypothesis and the strategies, which need it; importing it takes a second."""
     try:
-        import hypothesis as hy  # noqa: PLC0415  it takes a second
-        from hypothesis.reporting import with_reporter  # noqa: PLC0415
-
-        strategies: Any = import_module("tinygrad_fc.testing.strategies")
+        return import_module("hypothesis"), import_module("tinygrad_fc.testing.strategies")
     except ImportError as error:
         raise ImportError(
             "drawing inputs needs hypothesis, which is not installed: pip install "
             "'tinygrad-fc[testing]'. At given arrays nothing is drawn"
         ) from error
+
+
+def check_drawn(plan: Plan, one_in: int = 1) -> Report:
+    """Check the laws at inputs that hypothesis draws: one in `one_in` of `max_examples`."""
+    hy, strategies = _hypothesis()
     most = max((plan.options.max_examples or hy.settings().max_examples) // one_in, 1)
     search = _Search(plan, most)
     search.begin(strategies.first_cases(plan, most // 2))
-    rest = max(most - search.report.examples - search.report.not_checked, 1)
+    rest = max(most - search.report.examples, 1)
 
-    @hy.settings(
+    def run(case: Case) -> None:
+        try:
+            search.hold(case)
+        except DiscardError:
+            hy.reject()
+
+    settings = hy.settings(
         max_examples=rest,
         deadline=None,
         database=None,  # its key would be that of this function, for every check
@@ -309,27 +333,23 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
         suppress_health_check=list(hy.HealthCheck),
         print_blob=False,
     )
-    @hy.given(strategies.drawn_cases(plan))
-    def run(case: Case) -> None:
-        try:
-            search.hold(case)
-        except DiscardError:
-            hy.reject()
-
+    drawn = settings(hy.given(strategies.drawn_cases(plan))(run))
     if plan.options.seed is not None:
-        run = hy.seed(plan.options.seed)(run)
+        drawn = hy.seed(plan.options.seed)(drawn)
     try:
-        with with_reporter(lambda _: None):
-            run()
+        with hy.reporting.with_reporter(lambda _: None):
+            drawn()
     except GradientError as error:
         search.failure = error
+    except TimeUp:
+        search.report.not_checked = most - search.done if search.failure is None else 0
     except hy.errors.Flaky:
         if search.failure is None:
             raise
     except hy.errors.Unsatisfiable:  # the first cases may be all there are
         pass
-    if search.failure is not None:
-        raise explained(search.failure, plan, search.report) from search.failure.__cause__
+    if search.smallest is not None:
+        raise explained(search.smallest, plan, search.report) from search.smallest.__cause__
     return _finished(search)
 
 

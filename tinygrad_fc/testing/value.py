@@ -330,7 +330,7 @@ class Mismatch(Exception):  # noqa: N818  turned into a GradientError, which kno
     ) -> None:
         super().__init__(kind)
         self.in_step = len(np.unique(np.concatenate([a.ravel() for a in v]))) == 1
-        self.w, self.total, self.kind = w, total, kind
+        self.w, self.v, self.total, self.kind = w, v, total, kind
         self.numeric, self.error = measured
 
 

@@ -1,0 +1,131 @@
+"""Gradients entry by entry: of a rule, and by differences with error bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.autograd.numerical import derivatives
+from tinygrad_fc.testing.rounding import cotangent
+from tinygrad_fc.testing.value import (
+    Mismatch,
+    entry_derivatives,
+    first_problem,
+    prediction,
+    second_problem,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinygrad_fc.testing.report import GradientError
+    from tinygrad_fc.testing.rule import Case
+    from tinygrad_fc.testing.value import Problem
+
+    Index = tuple[int, tuple[int, ...]]
+
+__tracebackhide__ = True  # pytest shows the lines of the user
+
+Array = np.ndarray[Any, Any]
+
+MANY = 64
+"""How many entries are measured one by one."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Gradients for the results weighted by `w`: of the rule, by differences, and the bounds."""
+
+    w: Array
+    analytic: list[Array]
+    numeric: list[Array]
+    error: list[Array]
+    rtol: float = 1e-8
+
+    def excess(self, k: int) -> Array:
+        """Return by how much the `k`-th gradient leaves its bound, relative to its size."""
+        a, n = self.analytic[k], self.numeric[k]
+        known = np.isfinite(self.error[k])
+        far = np.abs(a - n) - np.where(known, self.error[k], 0) - self.rtol * np.abs(n)
+        scale = np.abs(n) + np.abs(a) + 2.0**-1000
+        return np.where(known, np.where(np.isnan(far), np.inf, far / scale), -1.0)
+
+    @property
+    def worst(self) -> Index:
+        """The number of the gradient that is the most wrong, and the index."""
+        excess = [self.excess(k) for k in range(len(self.analytic))]
+        k = int(np.argmax([e.max(initial=-2) for e in excess]))
+        return k, tuple(int(i) for i in np.unravel_index(excess[k].argmax(), excess[k].shape))
+
+    @property
+    def wrong(self) -> bool:
+        """Whether any entry leaves its bound."""
+        return any((self.excess(k) > 0).any() for k in range(len(self.analytic)))
+
+
+def entries_of_failure(error: GradientError) -> Entries | None:
+    """Return the gradients entry by entry; None if no entry alone is wrong."""
+    mismatch: Mismatch | None = error.mismatch
+    if mismatch is None:
+        return None
+    problem = mismatch.problem
+    with np.errstate(all="ignore"):
+        grads = [np.asarray(a, float) for a in problem.vjp(mismatch.w)]
+    measured = _measured(problem, mismatch.w, grads, _bisected(mismatch, grads))
+    if error.kind == "imprecise":
+        measured = Entries(measured.w, grads, measured.numeric, measured.error, rtol=0.0)
+    return measured if measured.wrong else None
+
+
+def entries_of_case(case: Case, noise: float, *, second: bool) -> Entries:
+    """Return the gradients of a small case entry by entry."""
+    problem = second_problem(case, case.g) if second else first_problem(case)
+    w = case.g.ravel()
+    if second:
+        w = cotangent(np.zeros(sum(case.arrays[i].size for i in case.floats)), case.seed)
+    grads = [np.asarray(a, float) for a in problem.vjp(w)]
+    problem = problem._replace(eps=max(problem.eps, noise))
+    return _measured(problem, np.asarray(w, float), grads, _indices(problem))
+
+
+def _measured(problem: Problem, w: Array, grads: list[Array], indices: list[Index]) -> Entries:
+    numeric = [np.zeros(p.x.shape) for p in problem.arguments]
+    bound = [np.full(p.x.shape, np.inf) for p in problem.arguments]
+    for (k, at), one in zip(indices, entry_derivatives(problem, indices), strict=True):
+        numeric[k][at], bound[k][at] = one.weighted(w)
+    return Entries(w, grads, numeric, bound)
+
+
+def _indices(problem: Problem) -> list[Index]:
+    return [
+        (k, tuple(int(j) for j in at))
+        for k, p in enumerate(problem.arguments)
+        for at in np.argwhere(p.reach)
+    ]
+
+
+def _bisected(mismatch: Mismatch, grads: Sequence[Array]) -> list[Index]:
+    """Return at most `MANY` entries, those to which the mismatch along a direction is due."""
+    problem, indices = mismatch.problem, _indices(mismatch.problem)
+    while len(indices) > MANY:
+        halves = indices[: len(indices) // 2], indices[len(indices) // 2 :]
+        lines = [(problem.point, _direction(mismatch.v, half)) for half in halves]
+        excess = []
+        for (_, v), along in zip(
+            lines, derivatives(problem.f, lines, eps=problem.eps), strict=True
+        ):
+            numeric, error = along.weighted(mismatch.w)
+            far = abs(prediction(grads, v, mismatch.w).total - numeric) - error
+            excess.append(far if np.isfinite(far) else -np.inf)
+        indices = halves[excess[1] > excess[0]]
+    return indices
+
+
+def _direction(v: Sequence[Array], indices: Sequence[Index]) -> list[Array]:
+    """Return `v` with 0 in all entries but those of `indices`."""
+    part = [np.zeros(a.shape) for a in v]
+    for k, at in indices:
+        part[k][at] = v[k][at]
+    return part
