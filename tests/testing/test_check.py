@@ -53,7 +53,7 @@ def cosine(g: Any, _out: Any, x: Any) -> Any:
 
 
 def test_a_report_counts_what_was_compared() -> None:
-    report = check_vjp(np.sin, cosine, interval(-8, 8), max_examples=30)
+    report = check_vjp(np.sin, cosine, interval(-8, 8), max_examples=30, seconds=60)
     assert isinstance(report, Report)
     assert report.examples == report.planned == 30
     assert report.compared > 30
