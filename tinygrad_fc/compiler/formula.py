@@ -55,7 +55,8 @@ class FormulaPrinter(Expressions):
         """Return how to write an argument; a shape of an argument by its name."""
         if isinstance(leaf, Value) and not leaf.is_constant and id(leaf) not in self.texts:
             self.texts[id(leaf)] = self.expression(leaf)
-        if isinstance(leaf, tuple) and leaf in self._shapes:
+        is_shape = isinstance(leaf, tuple) and all(isinstance(n, int) for n in leaf)
+        if is_shape and leaf in self._shapes:
             return self._shapes[leaf]
         if type(leaf) is float and np.isfinite(leaf):
             text = f"{leaf:.12g}"

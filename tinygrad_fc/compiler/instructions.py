@@ -235,8 +235,8 @@ _PAIRS: Any = (
     (np.multiply, np.prod, "prod"),
     (np.maximum, np.max, "max"),
     (np.minimum, np.min, "min"),
-    (np.logical_and, np.all, ""),
-    (np.logical_or, np.any, ""),
+    (np.logical_and, np.all, "all"),
+    (np.logical_or, np.any, "any"),
 )
 for _reducing, _function, _name in _PAIRS:
     define(_reducing.reduce, lowered="reduce", javascript=_name)

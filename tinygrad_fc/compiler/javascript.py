@@ -24,11 +24,10 @@ class JavaScriptPrinter:
     """A printed program: its `text`, the `numbers` of values by id, and what has no form there."""
 
     def __init__(self, program: Program) -> None:
-        self.constants = list(
-            {id(v): v for i in program.instructions for v in operands(i) if v.is_constant}.values()
-        )
+        read = [v for i in program.instructions for v in operands(i)]
+        read += leaves((program.changes, program.outputs))
+        self.constants = list({id(v): v for v in read if v.is_constant}.values())
         values = [*program.inputs, *self.constants, *program.instructions]
-        values += [v for v in leaves(program.outputs) if v.is_constant]
         self.numbers = {id(v): k for k, v in enumerate(dict.fromkeys(values))}
         self.missing: list[str] = []
         self.text = "".join(map(self._line, program.instructions))
@@ -36,7 +35,9 @@ class JavaScriptPrinter:
     def _line(self, value: Value) -> str:
         name = instruction(value.function).javascript
         if not name:
-            self.missing.append(getattr(value.function, "__name__", str(value.function)))
+            owner = getattr(value.function, "__self__", None)  # of logical_xor.reduce
+            name = getattr(value.function, "__name__", str(value.function))
+            self.missing.append(f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name)
             return ""
         args = [*map(self._argument, value.args)]
         if value.kwargs:

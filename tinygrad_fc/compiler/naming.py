@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.compiler.trace import Trace
 
+FORMULAS: dict[tuple[str, int], tuple[int, ...]] = {
+    ("linear", -1): (3,),
+    ("activation", -1): (2,),
+    ("mse_loss", -1): (5, 6),
+    ("mse_loss", 0): (8,),
+    ("activation", 0): (13, 36),
+    ("linear", 0): (33,),
+    ("linear", 1): (14, 37),
+    ("linear", 2): (17, 38),
+}
+"""Formulas of the document: by op and the argument of its vjp rule (-1: forward).
+
+Of two, the first is for the output layer, the second for the others.
+"""
 _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
 
@@ -108,20 +122,20 @@ def _name_layers(program: Program) -> None:
             continue
         chained &= not layers or next(reversed(layers)) in reads  # the layer below
         count += origin.op == "linear"
-        letter, last.formula = ("y", "(2)") if activates else ("z", "(3)")
+        letter, kind = ("y", "activation") if activates else ("z", "linear")
+        last.formula = f"({FORMULAS[kind, -1][0]})"
         layers[id(last)] = count
         program.names.setdefault(id(last), f"{letter}{count}")
     chained &= others.isdisjoint(list(layers)[:-1])
     for origin, values in calls:
         k = layers.get(id(origin.result))
         if origin.op == "linear" and origin.argument > 0 and k is not None:
-            formulas = ("(13)", "(14)", "(17)") if k == count else ("(36)", "(37)", "(38)")
-            d = origin.cotangent
+            d, own = origin.cotangent, int(k < count)
             program.names.setdefault(id(d), f"d{k}")
             if chained or k == count:
-                values[-1].formula = formulas[origin.argument]
+                values[-1].formula = f"({FORMULAS['linear', origin.argument][own]})"
                 is_product = d.origin is not None and d.origin.op in _ACTIVATIONS
-                d.formula = formulas[0] if is_product else ""
+                d.formula = f"({FORMULAS['activation', 0][own]})" if is_product else ""
 
 
 def _name_squared_error(program: Program, values: list[Value]) -> None:
@@ -132,7 +146,7 @@ def _name_squared_error(program: Program, values: list[Value]) -> None:
         last = values[-1]
         program.names.setdefault(id(last), "loss")
         if last.function is np.true_divide and last.args[1] == error.shape[0]:
-            last.formula = "(5), (6)"
+            last.formula = ", ".join(f"({k})" for k in FORMULAS["mse_loss", -1])
 
 
 def _name_others(run: Trace, program: Program) -> None:

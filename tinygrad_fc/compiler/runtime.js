@@ -76,7 +76,7 @@ const R = (() => {
   };
   const run = Object.fromEntries(Object.entries(functions).map(([name, f]) => [name, elementwise(f)]));
 
-  run.float32 = (x) => make(wrap(x).shape, Float64Array.from(wrap(x).data, Math.fround));
+  run.float32 = (x) => make(wrap(x).shape, Float64Array.from(Float32Array.from(wrap(x).data)));
   run.cast = (x, dtype) => {
     if (dtype === "float32") return run.float32(x);
     const convert = dtype === "bool" ? (a) => a !== 0 : dtype.includes("int") ? Math.trunc : null;
@@ -127,6 +127,8 @@ const R = (() => {
   run.prod = reduction(1, functions.multiply);
   run.max = reduction(-Infinity, functions.maximum);
   run.min = reduction(Infinity, functions.minimum);
+  run.all = reduction(1, functions.logical_and);
+  run.any = reduction(0, functions.logical_or);
   run.argmax = (x, { axis = null } = {}) => {
     if (axis === null) return make([], Float64Array.of(x.data.indexOf(Math.max(...x.data))));
     const top = run.max(x, { axis, keepdims: true }), k = axis < 0 ? axis + x.shape.length : axis;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tinygrad_fc.compiler.naming import FORMULAS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,20 +31,18 @@ def formula_numbers(nodes: Sequence[Node]) -> dict[tuple[int, int], tuple[int, .
     last = linear[-1]
     for node in nodes:
         if node.name == "mse_loss":
-            numbers[node.number, 0] = (8,)
+            numbers[node.number, 0] = FORMULAS["mse_loss", 0]
         elif node in linear:
-            output = node is last
-            numbers[node.number, 0] = (33,)
-            numbers[node.number, 1] = (14,) if output else (37,)
-            numbers[node.number, 2] = (17,) if output else (38,)
+            for i in range(3):
+                cited = FORMULAS["linear", i]
+                numbers[node.number, i] = cited[:1] if node is last else cited[-1:]
         elif node.name in ACTIVATIONS:
-            source = node.inputs[0]
-            if source is None or nodes[source] not in linear:
+            source, (output, hidden) = node.inputs[0], FORMULAS["activation", 0]
+            readers = [reader for reader in nodes if node.number in reader.inputs]
+            if source is None or nodes[source] not in linear or len(readers) != 1:
                 continue
-            if nodes[source] is not last:
-                readers = [reader for reader in nodes if node.number in reader.inputs]
-                if len(readers) == 1 and readers[0] in linear:
-                    numbers[node.number, 0] = (36,)
-            elif nodes[-1].name == "mse_loss" and nodes[-1].inputs[0] == node.number:
-                numbers[node.number, 0] = (13,)
+            if nodes[source] is not last and readers[0] in linear:
+                numbers[node.number, 0] = (hidden,)
+            elif nodes[source] is last and readers[0].name == "mse_loss":
+                numbers[node.number, 0] = (output,)
     return numbers

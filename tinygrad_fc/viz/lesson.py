@@ -11,6 +11,7 @@ import functools
 import json
 import operator
 import re
+from bisect import bisect
 from collections import Counter, defaultdict
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.formula import FormulaPrinter
-from tinygrad_fc.compiler.ir import Origin, Program, Value, operands
+from tinygrad_fc.compiler.ir import Origin, Value, operands
 from tinygrad_fc.compiler.javascript import generator_state, print_program
-from tinygrad_fc.compiler.naming import op_calls
+from tinygrad_fc.compiler.naming import FORMULAS, op_calls
 from tinygrad_fc.compiler.numpy_printer import ATOM, NumPyPrinter
 from tinygrad_fc.pytree import mapped
 
@@ -28,25 +29,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.compiler.ir import Source
+    from tinygrad_fc.compiler.trace import Traced
 
 __all__ = ["Lesson"]
 
-MOST_READ = 4
 LONGEST_TEXT = 120
 
 LESSONS: dict[str, dict[str, str]] = json.loads(
     files("tinygrad_fc").joinpath("viz/lessons.json").read_bytes()
 )
-"""Title, sentence, rule and relation of steps: by op with the argument of its vjp rule, or phase.
+"""Title, sentence, rule, formula of steps: by op with the argument of its vjp rule, or phase.
 
-The relation of the cells of arguments and result has a name of page.js.
+`part` is the sign of what one sample adds to the gradient.
 """
-# Formulas of the document that are part of a line, for which the program cites another one.
-FORMULAS = {"linear 0": (33,), "mse_loss 0": (8,)}
 # Origins of what belongs to no op: sums of gradients, and arrays computed without a gradient.
 SUM, ARRAYS = Origin("sum of gradients", "backward", 0), Origin("arrays", "forward")
 UPDATES = ("guards", "update")
 """Phases of what an optimizer computes."""
+SYMBOLS = {"lr": "η", "x": "x", "y": "ŷ"}
+LETTERS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
+"""Symbols of inputs, and of the state of optimizers."""
+THRESHOLDS = {
+    "cross_entropy": 0.0,
+    "nll_loss": 0.0,
+    "binary_cross_entropy": 0.5,
+    "binary_cross_entropy_with_logits": 0.0,
+}
+"""Losses of classifiers, and from where on a single output means class 1."""
 OTHERS = {"linear", "softmax", SUM.op}
 """Ops of a layer that are no elementwise activation function."""
 
@@ -68,8 +77,9 @@ def _input_array(source: Source, arguments: Sequence[Any]) -> Any:
 class Lesson:
     """A program with its numbers, and the steps of the page."""
 
-    def __init__(self, program: Program, arguments: Sequence[Any]) -> None:
-        self.program = program
+    def __init__(self, traced: Traced, arguments: Sequence[Any]) -> None:
+        self.traced, self.program = traced, traced.program
+        program = traced.program
         self.javascript = print_program(program)
         self.numbers = self.javascript.numbers
         self.arrays = self._run(arguments)
@@ -113,12 +123,10 @@ class Lesson:
 
     def _labels(self) -> dict[int, str]:
         """Return the name of every value: the program's, or ∂C/∂y for part of a line."""
-        names = {id(v): "condition" for v, _ in self.program.expects}
-        names |= self.program.default_names | self.program.names | self.variables
-        chains = (
-            self.printer.overwritten.items()
-        )  # values of a parameter between its old and its new
-        names |= {key: f"{names[id(old)]} on the way" for key, old in chains}
+        names = self.program.default_names | self.program.names
+        names |= {id(v): "condition" for v, _ in self.program.expects} | self.variables
+        chains = self.printer.overwritten  # values of a parameter between its old and its new
+        names |= {key: f"{names[id(old)]} on the way" for key, old in chains.items()}
         names |= {key: f"new {names[id(old)]}" for key, old in self.changed.items()}
         derivatives = {}
         for origin, values in self.calls:
@@ -246,12 +254,105 @@ class Lesson:
             lines.setdefault(id(value), next(known, []))
         return lines
 
+    # Symbols, layers and what the plots show
+
+    def layers(self) -> list[dict[str, int | None]]:
+        """Return the linear calls: numbers of what they read and compute, and of its gradients.
+
+        `output` is what the next layer reads, or the loss: a value after all ops of the layer.
+        """
+        calls = [values for origin, values in self.forward if origin.op == "linear"]
+        reads = [list(self.reads(values)) for values in calls]
+        outputs = [*(values[0] for values in reads[1:]), self.output()][: len(calls)]
+        cotangents = {id(result): key for key, result in self.cotangent_of.items()}
+        names = ("input", "weight", "bias", "sums", "output", "d", "d_output")
+        layers = []
+        for values, (x, *rest), output in zip(calls, reads, outputs, strict=True):
+            shapes = [len(v.shape) if v is not None else 0 for v in (x, *rest[:1], output)]
+            if shapes == [2, 2, 2] and output is not None:
+                found = [x, rest[0], rest[1] if len(rest) > 1 else None, values[-1], output]
+                keys = [None if v is None else id(v) for v in found]
+                keys += [cotangents.get(id(v)) for v in (values[-1], output)]
+                numbers = [None if k is None else self.numbers.get(k) for k in keys]
+                layers.append(dict(zip(names, numbers, strict=True)))
+        return layers
+
+    def output(self) -> Value | None:
+        """Return the model's output: the value through which the input meets the target.
+
+        Of several values that the loss reads beside the target, the one that all come from.
+        """
+        needs = {
+            id(values[-1]): [v for r in self.reads(values) for v in self.behind(r)]
+            for _, values in self.forward
+        }
+        place = {key: k for k, key in enumerate(needs)}
+        reached: list[set[int]] = []
+        for number in (0, 1):
+            inputs = (v for v in self.program.inputs if v.source.kind == "argument")
+            ids = {id(v) for v in inputs if v.source.subject == number}
+            for key, read in needs.items():
+                if not ids.isdisjoint(map(id, read)):
+                    ids.add(key)
+            reached.append(ids)
+        from_x, from_y = reached
+        meeting = {id(v): v for key in needs if key in from_y for v in needs[key]}
+        meeting = {key: v for key, v in meeting.items() if key in from_x - from_y}
+        while len(meeting) > 1 and all(key in place for key in meeting):
+            latest = max(meeting, key=lambda key: place[key])
+            meeting |= {id(v): v for v in needs[latest] if id(v) in from_x}
+            del meeting[latest]
+        if not meeting:
+            last = self.reads(self.forward[-1][1]) if self.forward else iter(())
+            return next((v for v in last if len(v.shape or ()) == 2), None)
+        return next(iter(meeting.values())) if len(meeting) == 1 else None
+
+    def threshold(self) -> float | None:
+        """Return from where on a single output of a classifier means class 1, else None."""
+        kinds = [THRESHOLDS[o.op] for o, _ in self.forward if o.op in THRESHOLDS]
+        return kinds[-1] if kinds else None
+
+    def gradients(self) -> dict[int, int]:
+        """Return the number of the gradient of each parameter, by the parameter's number."""
+        inputs = {id(v.source): self.numbers[id(v)] for v in self.program.inputs}
+        pairs = (
+            (id(s), self.program.outputs[k]) for s, k in self.traced.gradients if k is not None
+        )
+        return {inputs[s]: self.numbers[id(v)] for s, v in pairs if s in inputs}
+
+    def symbols(self) -> dict[int, str]:
+        """Return the document's symbol of values, such as W^2 or ∂C/∂W^2, by number."""
+        symbols: dict[Any, str] = {}
+        letters = {"weight": "W", "bias": "b", "sums": "z", "d": "d"}
+        for k, layer in enumerate(self.layers(), 1):
+            symbols |= {layer[name]: f"{letter}^{k}" for name, letter in letters.items()}
+        by_label = {self.labels[key]: n for key, n in self.numbers.items() if key in self.labels}
+        for name, number in by_label.items():
+            if match := re.match(r"(∂C/∂)?y(\d+)$", name):
+                symbols.setdefault(number, f"{match[1] or ''}y^{match[2]}")
+        symbols |= {by_label[name]: text for name, text in SYMBOLS.items() if name in by_label}
+        symbols |= {g: f"∂C/∂{symbols[k]}" for k, g in self.gradients().items() if k in symbols}
+        for name, number in by_label.items():
+            match = re.match(rf"(.*)_({'|'.join(LETTERS)})(_\d+)?$", name)
+            read = match and symbols.get(by_label.get(f"{match[1]}{match[3] or ''}"))
+            if match and read:
+                symbols[number] = f"{LETTERS[match[2]]}_{read}"
+        changes = ((self.numbers[id(a)], self.numbers[id(b)]) for a, b in self.program.changes)
+        symbols |= {new: f"{symbols[old]}\N{PRIME}" for old, new in changes if old in symbols}
+        return {number: text for number, text in symbols.items() if number is not None}
+
     # Steps
 
     def steps(self) -> list[dict[str, Any]]:
-        """Return the steps: forward calls, vjp rules, updates, guards."""
-        calls = [self._call_step(*call) for call in self.calls]
-        return [*calls, *self._update_steps(), *self._guard_steps()]
+        """Return the steps in the order of execution: forward calls, vjp rules, updates, guards."""
+        numbers = {self.numbers[id(v)]: k for k, v in enumerate(self.program.instructions)}
+
+        def place(step: dict[str, Any]) -> int:
+            return numbers.get(step["writes"], -1)
+
+        steps = [*(self._call_step(*call) for call in self.calls), *self._update_steps()]
+        steps.sort(key=place)
+        return sorted([*steps, *self._guard_steps([*map(place, steps)])], key=place)
 
     def _step(
         self,
@@ -278,13 +379,17 @@ class Lesson:
             "title": title,
             "phase": phase,
             "sentence": lesson["sentence"],
-            "relation": lesson.get("relation", "elementwise" if _is_elementwise(values) else ""),
-            "formulas": (),
+            "part": lesson.get("part", "its part"),
+            "formulas": (lesson["formula"],) if "formula" in lesson else (),
             "text": self._text(values, result) or lesson.get("rule", ""),
             "lines": sorted(lines),
             "box": None,
-            "reads": [self.numbers[id(v)] for v in reads[:MOST_READ]],
-            "between": [self.numbers[id(v)] for v in own if v is not result],
+            "reads": [self.numbers[id(v)] for v in reads],
+            "between": [
+                self.numbers[id(v)]
+                for v in own
+                if v is not result and not self.labels[id(v)].endswith(" on the way")
+            ],
             "writes": self.numbers[id(result)],
         } | others
 
@@ -298,7 +403,9 @@ class Lesson:
         call = f"{kind} {'forward' if origin.argument < 0 else origin.argument}"
         lesson = LESSONS.get(call) or self._other_lesson(origin, values)
         cited = tuple(map(int, re.findall(r"\d+", result.formula)))
-        inner = FORMULAS.get(call, ())
+        if kind in ("linear", "mse_loss") and origin.argument == 0:
+            cited = FORMULAS[kind, 0][:1]  # part of a line that the program cites another one for
+        more = (lesson["formula"],) if "formula" in lesson else ()
         return self._step(
             f"Layer {layer}: {lesson['title']}" if layer else lesson["title"],
             "forward" if origin.argument < 0 else "backward",
@@ -306,7 +413,8 @@ class Lesson:
             values,
             list(self.reads(values)),
             result,
-            formulas=inner if kind == "linear" and inner else (*inner, *cited),
+            formulas=(*cited, *more),
+            is_hidden=layer is not None and layer < max(self.layer_of.values()),
             box=self.box_of.get(id(forward)),
         )
 
@@ -314,7 +422,9 @@ class Lesson:
         """Return title and sentence of a call that LESSONS does not have."""
         name = self.labels.get(id(values[-1]), "value")
         if origin is ARRAYS:
-            return {"title": name} | LESSONS["arrays"]
+            read = {id(v) for _, vs in self.forward for v in self.reads(vs)}
+            kind = "statistics" if not read.isdisjoint(map(id, values)) else "arrays"
+            return {"title": name} | LESSONS[kind]
         if origin is SUM:
             kind = "add" if any(v.function is np.add for v in values) else "broadcast"
             return {"title": f"{origin.op}: {name}"} | LESSONS[kind]
@@ -345,7 +455,11 @@ class Lesson:
 
     def _update_step(self, old: Value, new: Value, values: Sequence[Value]) -> dict[str, Any]:
         reading = (k for k, vs in enumerate(self.boxes) if any(v is old for v in self.reads(vs)))
-        lesson = LESSONS.get(_optimizer(values), LESSONS["update"])
+        state = next(
+            (n for n in map(self.labels.get, map(id, values)) if n and "momentum" in n), ""
+        )
+        kind = f"{_optimizer(values)} with momentum" if state else _optimizer(values)
+        lesson = LESSONS.get(kind, LESSONS["update"])
         reads = [v for v in self.reads(values) if v.shape == new.shape]
         title = f"{_optimizer(values)}: {self.labels.get(id(old), 'parameter')}"
         box = next(reading, None)
@@ -359,15 +473,20 @@ class Lesson:
         title = f"{optimizer}: shared numbers"
         return self._step(title, "update", lesson, values, reads, result, text=text)
 
-    def _guard_steps(self) -> list[dict[str, Any]]:
-        """Return a step for all conditions, with the values that they compare."""
-        values = [v for v in self.program.instructions if id(v) in self.guards]
-        if not values:
-            return []
-        *others, last = [v for v, _ in self.program.expects]
-        step = self._step("Guards", "guard", LESSONS["guards"], values, (), last, text="")
-        shown = {"reads": self.reads(values), "between": others}
-        return [step | {k: [self.numbers[id(v)] for v in vs] for k, vs in shown.items()}]
+    def _guard_steps(self, places: list[int]) -> list[dict[str, Any]]:
+        """Return a step for the conditions between two other steps, which are at `places`."""
+        groups: defaultdict[int, list[Value]] = defaultdict(list)
+        for k, value in enumerate(self.program.instructions):
+            if id(value) in self.guards:
+                groups[bisect(places, k)].append(value)
+        conditions = {id(v) for v, _ in self.program.expects}
+        steps = []
+        for values in groups.values():
+            *others, last = [v for v in values if id(v) in conditions] or values
+            step = self._step("Guards", "guard", LESSONS["guards"], values, (), last, text="")
+            shown = {"reads": self.reads(values), "between": others}
+            steps.append(step | {k: [self.numbers[id(v)] for v in vs] for k, vs in shown.items()})
+        return steps
 
     def _leading_to(self, new: Value) -> list[Value]:
         """Return the instructions of an update that `new` depends on, in order."""
@@ -389,13 +508,6 @@ class Lesson:
                 lines.append(f"{label} = {printer.text(v)}")
                 printer.texts[id(v)] = label, ATOM
         return "\n".join(line for line in lines if len(line) <= LONGEST_TEXT)
-
-
-def _is_elementwise(values: Sequence[Value]) -> bool:
-    """Tell whether each cell of the result comes from the same cells of the arguments."""
-    ufuncs = (isinstance(v.function, np.ufunc) and not v.function.signature for v in values)
-    scalar = (not any(x.shape for x in operands(v)) for v in values)
-    return all(map(operator.or_, ufuncs, scalar))
 
 
 def _is_update(value: Value) -> bool:

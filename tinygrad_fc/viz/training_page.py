@@ -19,22 +19,28 @@ import numpy as np
 
 from tinygrad_fc.compiler.compiled import Compiled
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.graph import Node
+from tinygrad_fc.graph import array_of
 from tinygrad_fc.viz.draw import svg
 from tinygrad_fc.viz.graph import shape_text
 from tinygrad_fc.viz.layout import Box, Layout, arrange
 from tinygrad_fc.viz.lesson import Lesson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
 
-    from tinygrad_fc.compiler.ir import Program
+    from tinygrad_fc.compiler.ir import Value
+    from tinygrad_fc.compiler.trace import Traced
 
 __all__ = ["Page", "page"]
 
+SCRIPTS = (
+    *("values", "expression", "text", "arrays", "cell", "network", "plots"),
+    *("training", "page"),
+)
 MOST_WIDTHS = 8
-MOST_NUMBERS = 50_000
+MOST_BYTES = 3_000_000
+"""Of parameters, optimizer and batch, so that a page has at most 4 MB."""
 
 
 class Page:
@@ -57,36 +63,42 @@ def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html")
 
     `step(x, y)` is a function compiled by `tinygrad_fc.compile` that has been called with these
     shapes; it is not called here, and nothing is changed. A notebook shows what is returned. The
-    file needs no network: graph,
-    numbers, formulas and program stand in it, and it trains the network in the browser. Numbers
-    are recorded ones where an operation has no form in JavaScript, which the page says. Raises
-    `TypeError` for what is not compiled, and `ShapeError` where no program has these shapes or
-    parameters and batch have more than 50,000 numbers, which a browser trains too slowly.
+    file needs no network: graph, numbers, formulas and program stand in it, each number shows how
+    it was computed, and it trains the network in the browser. Numbers are recorded ones where an
+    operation has no form in JavaScript, which the page says. Raises `TypeError` for what is not
+    compiled, and `ShapeError` where no program has these shapes, where the step takes other
+    arguments than two arrays, or where parameters, optimizer and batch have more than 3 MB.
     """
     if not isinstance(step, Compiled):
         raise TypeError(
             f"page takes a function compiled by tinygrad_fc.compile, got {type(step).__name__}"
         )
-    arguments = [np.asarray(a._array if isinstance(a, Node) else a) for a in (x, y)]
-    program = _program(step, arguments)
-    size = sum(v.size for v in program.inputs if v.shape)
-    if size > MOST_NUMBERS:
+    arguments = [np.asarray(array_of(a)) for a in (x, y)]
+    traced = _traced(step, arguments)
+    size = sum(v.size * v.dtype.itemsize for v in traced.program.inputs if v.shape)
+    if size > MOST_BYTES:
         raise ShapeError(
-            f"the page of {step.__name__} would hold {size:,} numbers of parameters, optimizer and "
-            f"batch; at most {MOST_NUMBERS:,} are shown. Pass a smaller batch or train a smaller "
-            "network."
+            f"the page of {step.__name__} would hold {size / 1e6:.1f} MB of parameters, optimizer "
+            f"and batch; at most {MOST_BYTES / 1e6:.0f} MB are shown. Pass a smaller batch, train "
+            "a smaller network, or use float32."
         )
-    lesson = Lesson(program, arguments)
+    lesson = Lesson(traced, arguments)
     Path(path).write_text(_html(lesson), encoding="utf-8")
     return Page(Path(path))
 
 
-def _program(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Program:
+def _traced(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Traced:
     shapes = [a.shape for a in arguments]
-    for program in step.programs:
-        inputs = [v for v in program.inputs if v.source.kind == "argument"]
+    for call in step._calls:
+        inputs = [v for v in call.program.inputs if v.source.kind == "argument"]
+        count = 1 + max((v.source.subject for v in inputs), default=-1)
+        if count > len(shapes):
+            raise ShapeError(
+                f"{step.__name__} takes {count} arguments, and a page shows a step of an input and "
+                "a target. Compile a function of two arrays, which reads the others outside."
+            )
         if all(v.shape == shapes[v.source.subject] for v in inputs):
-            return program
+            return call.traced
     raise ShapeError(
         f"{step.__name__} has no program for shapes {shapes}. Call it once with this batch."
     )
@@ -124,14 +136,15 @@ def _data(lesson: Lesson) -> dict[str, Any]:
     shown += program.instructions if missing else []
     rate = next((v for v in program.inputs if lesson.labels.get(id(v)) == "lr"), None)
     loss = next((vs[-1] for _, vs in reversed(lesson.forward) if vs[-1].shape == ()), None)
-    output = next((v for v in lesson.reads(lesson.forward[-1][1]) if len(v.shape or ()) == 2), None)
     arguments = {v.source.subject: v for v in program.inputs if v.source.kind == "argument"}
-    updated = {id(old) for old, _ in program.changes}
-    kinds = {number[id(v)]: "parameter" for v in program.inputs if id(v) in updated}
+    gradients = lesson.gradients()
+    kinds = dict.fromkeys(gradients, "parameter")
     kinds |= {number[id(vs[-1])]: "cotangent" for o, vs in lesson.calls if o.argument >= 0}
-    special = {"loss": loss, "output": output, "rate": rate}
+    special: dict[str, Value | None] = {"loss": loss, "output": lesson.output(), "rate": rate}
     special |= {"x": arguments.get(0), "y": arguments.get(1)}
-    return {
+    numbers = {name: None if v is None else number[id(v)] for name, v in special.items()}
+    changes = [(number[id(old)], number[id(new)]) for old, new in program.changes]
+    return numbers | {
         "values": {
             number[id(v)]: lesson.generators.get(id(v)) or _numbers(lesson.arrays[id(v)])
             for v in shown
@@ -140,11 +153,16 @@ def _data(lesson: Lesson) -> dict[str, Any]:
             number[id(v)]: lesson.labels.get(id(v), "value")
             for v in (*program.inputs, *program.instructions)
         },
+        "symbols": lesson.symbols() | ({} if loss is None else {number[id(loss)]: "C"}),
         "kinds": kinds,
-        "changes": [(number[id(old)], number[id(new)]) for old, new in program.changes],
+        "changes": changes,
+        "trains": not gradients.keys().isdisjoint(old for old, _ in changes),
+        "gradients": gradients,
+        "layers": lesson.layers(),
+        "threshold": lesson.threshold(),
         "steps": lesson.steps(),
         "missing": missing,
-    } | {name: None if v is None else number[id(v)] for name, v in special.items()}
+    }
 
 
 def _title(lesson: Lesson) -> str:
@@ -160,27 +178,47 @@ def _title(lesson: Lesson) -> str:
 
 def _html(lesson: Lesson) -> str:
     """Return the page."""
-    formulas = json.loads(_file("viz/formulas.json"))
+    data = _data(lesson)
+    scripts = [_file(f"viz/scripts/{name}.js").decode() for name in SCRIPTS]
     parts = {
         "title": escape(_title(lesson)),
         "font": b64encode(_file("viz/math.woff2")).decode(),
-        "css": _file("viz/page.css").decode(),
+        "css": _short(_file("viz/page.css").decode()),
         "graph": svg(_layout(lesson), interactive=True),
         "source": "".join(
             f'<span data-number="{k}">{escape(line) or " "}</span>'
             for k, line in enumerate(lesson.source)
         ),
-        "formulas": "".join(
-            f'<li data-number="{k}"><span class="number">({k})</span>{math}</li>'
-            for k, math in formulas.items()
-        ),
-        "data": json.dumps(_data(lesson), separators=(",", ":")).replace("</", "<\\/"),
-        "runtime": _file("compiler/runtime.js").decode(),
-        "program": lesson.javascript.text,
-        "script": _file("viz/page.js").decode(),
+        "formulas": "".join(_formulas(data["steps"], len(data["layers"]))),
+        "data": json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
+        "runtime": _short(_file("compiler/runtime.js").decode()),
+        "program": lesson.javascript.text.replace(";\n", "; yield;\n"),
+        "script": _short("".join(scripts)),
     }
     template = _file("viz/page.html").decode()
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+
+
+def _formulas(steps: Sequence[Any], layers: int) -> Iterator[str]:
+    """Yield the formulas of the document that hold for a network, and those of its other ops."""
+    cited = {str(k) for step in steps for k in step["formulas"]}
+    others: set[int] = set()  # of a squared error, of an output neuron by itself, of a plain chain
+    others |= set() if "8" in cited else {5, 8}
+    others |= set() if "13" in cited else {7, 11, 13, 15}
+    others |= set() if "36" in cited or layers == 1 else {4, 18, *range(20, 24), *range(25, 37)}
+    for key, (formula, sentence) in json.loads(_file("viz/formulas.json")).items():
+        if key in cited or (key.isdigit() and int(key) not in others):
+            number = f"({key})" if key.isdigit() else key
+            yield (
+                f'<li data-number="{key}"><span class="number">{number}</span>{formula}'
+                f"<p>{sentence}</p></li>"
+            )
+
+
+def _short(script: str) -> str:
+    """Return a script without indentation and lines of comments."""
+    lines = (line.strip() for line in script.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//")) + "\n"
 
 
 def _file(path: str) -> bytes:
@@ -188,8 +226,18 @@ def _file(path: str) -> bytes:
 
 
 def _numbers(array: Any) -> dict[str, Any]:
-    """Return shape and data of an array for JSON, which has NaN and infinities as text alone."""
-    flat = np.asarray(array, float).ravel().tolist()
+    """Return shape and data of an array for JSON: base64 of floats, or a list where it is shorter.
+
+    JSON has NaN and infinities as text alone.
+    """
+    kind = "float32" if np.asarray(array).dtype == np.float32 else "float64"
+    shape, floats = list(np.shape(array)), np.asarray(array, np.dtype(kind).newbyteorder("<"))
     words = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-    data = [x if math.isfinite(x) else words[str(x)] for x in flat]
-    return {"shape": list(np.shape(array)), "data": data}
+    data = [
+        (int(x) if x.is_integer() else x) if math.isfinite(x) else words[str(x)]
+        for x in floats.ravel().tolist()
+    ]
+    text = b64encode(floats.tobytes()).decode()
+    if len(json.dumps(data)) < len(text) + 20:
+        return {"shape": shape, "numbers": data}
+    return {"shape": shape, "type": kind, "numbers": text}

@@ -1,0 +1,121 @@
+// Arrays as tables, as roomy as all those of a step fit. The samples of a batch lie across.
+
+const MOST_COLUMNS = 120, MOST_ROWS = 24, GAP = 12, HEAD = 20, AXIS = 13, FRAME = 10, SIDE = 26;
+const BESIDE = 80;  // the numbers of the chosen sample
+// Height of cells and width of those with numbers (0: colours alone), from roomy to dense.
+const DENSITIES = [
+  [20, 54], [17, 54], [15, 34], [13, 34], [13, 0], [10, 0], [8, 0], [6, 0], [5, 0], [4, 0], [3, 0],
+];
+let sample = Math.min(samples - 1, Math.round(samples * 0.4));
+let pinned = null;   // the cell that is held: {k, element}
+let hovered = null;  // the cell under the pointer
+
+const clamped = (x, low, high) => Math.min(Math.max(x, low), high);
+
+// Rows and columns as they lie on the page, of which a window with the wanted cell is shown.
+function extents({ k, x }) {
+  const { shape, data: { length } } = x, batch = isBatch(x);
+  const width = shape.length > 1 ? shape.at(-1) : 1, height = shape.length ? length / width : 1;
+  const [n, m] = batch ? [width, height] : [height, width];
+  const [rows, columns] = [Math.min(n, MOST_ROWS), Math.min(m, MOST_COLUMNS)];
+  const own = pinned?.k === k ? pinned.element : 0;
+  const [i, j] = batch ? [own % width, sample] : [Math.floor(own / width), own % width];
+  const start = (wanted, all, some) => (
+    wanted < some ? 0 : clamped(wanted - Math.floor(some / 2), 0, all - some));
+  return { batch, width, n, m, rows, columns, top: start(i, n, rows), left: start(j, m, columns) };
+}
+
+// Sizes of an array in pixels at a density, where `space` is the width of the page's column.
+function sized(entry, [height, wide], space) {
+  const { batch, rows, columns, m } = entry;
+  const numbers = wide > 0 && columns === m && columns * (wide + 1) + SIDE <= space;
+  const beside = batch && !numbers ? BESIDE : 0;
+  const most = Math.floor((space - SIDE - beside) / columns) - 1;
+  const cell = numbers ? wide : clamped(most, 1, batch ? 14 : Math.max(4, height));
+  const axis = height >= 8 && (batch || columns > 1) ? AXIS : 0;
+  const width = clamped(SIDE + columns * (cell + 1) + beside, 172, space);
+  const tall = FRAME + HEAD + rows * (height + 1) + axis;
+  return { ...entry, height, cell, numbers, beside, axis, across: width, tall, tight: wide < 40 };
+}
+
+// The height of boxes that lie beside each other as long as they fit.
+function stacked(boxes, space) {
+  let [height, x, line] = [0, 0, 0];
+  for (const { across, tall } of boxes) {
+    if (x && x + across > space) [height, x, line] = [height + line + 2, 0, 0];
+    [x, line] = [x + across + GAP, Math.max(line, tall)];
+  }
+  return height + line;
+}
+
+function tableHtml(box) {
+  const { x, batch, width, n, m, rows, columns, top, left, numbers, beside, tight } = box;
+  const most = largest(x), write = (y) => (tight ? short(y) : text(y, 3));
+  const cell = (e, inner, more) => `<td tabindex="-1" data-e="${e}" ${more} style="background:${
+    colour(x.data[e], most)}">${inner}</td>`;
+  let html = "";
+  for (let i = top; i < top + rows; i++) {
+    html += `<tr><td class="side">${n > 1 ? i : ""}</td>`;
+    for (let j = left; j < left + columns; j++) {
+      const e = batch ? j * width + i : i * width + j;
+      const kind = batch && j === sample ? ' class="sample"' : "";
+      html += cell(e, numbers ? write(x.data[e]) : "", `data-at="${i},${j}"${kind}`);
+    }
+    const own = sample * width + i;
+    html += `${beside ? cell(own, text(x.data[own], 3), 'class="beside"') : ""}</tr>`;
+  }
+  if (!box.axis) return html;
+  const places = Array.from({ length: columns }, (_, j) => `<td>${j}</td>`);
+  const last = left + columns - 1;
+  const end = `${last}${last < m - 1 ? ` of ${m}` : ""}`;
+  const ends = `<td colspan="${columns}"><span>${batch ? "sample " : ""}${left}</span><span>${
+    end}</span></td>${beside ? `<td class="beside">b = ${sample}</td>` : ""}`;
+  const axis = numbers ? places.join("") : ends;
+  const corner = numbers && batch ? "b" : "";
+  return `${html}<tr class="axis"><td class="side">${corner}</td>${axis}</tr>`;
+}
+
+function boxHtml(box) {
+  const { k, x, head, role, height, numbers } = box, name = data.labels[k];
+  const kinds = ["array", role, role !== "part" && data.kinds[k], numbers ? "numbers" : "heat"];
+  const size = `${x.shape.join(" × ")} ${
+    x.data.length > 1 ? `|max| ${text(largest(x), 3)}` : text(x.data[0])}`;
+  const code = data.symbols[k] ? ` <code>${escaped(name)}</code>` : "";
+  const font = height < 8 ? 0 : Math.min(height - 2, box.tight ? 10 : 11);
+  const style = `width:${box.across}px;--h:${height}px;--w:${box.cell}px;--text-size:${font}px`;
+  return `<div class="${kinds.filter(Boolean).join(" ")}" data-k="${k}" role="group" aria-label="${
+    role === "result" || !role ? plain(k) : role}" style="${style}"><h3 title="${escaped(name)}, ${
+    size}">${head ?? `<b>${symbol(k)}</b>${code}`} ${size}</h3><table>${tableHtml(box)}`
+    + "</table></div>";
+}
+
+// The arrays of a step: what it reads, what it computes on the way, its result; for a gradient the
+// part of one sample, for an update the change.
+function arraysOf(step) {
+  const { reads, between, writes, phase } = step;
+  const arrays = [...reads, ...between].map((k) => ({ k, x: v[k], role: "" }));
+  arrays.push({ k: writes, x: v[writes], role: "result" });
+  const cotangent = reads.find((k) => data.kinds[k] === "cotangent" && isBatch(v[k]));
+  if (writes in parameterOf && cotangent !== undefined && canRun) {
+    const head = `<b>b = ${sample} alone: <i>${step.part}</i></b>`;
+    arrays.push({ k: writes, x: partOf(step, cotangent, sample), role: "part", head });
+  }
+  const old = data.changes.find(([, k]) => k === writes)?.[0];
+  if (phase === "update" && reads.includes(old)) {
+    const x = R.subtract(v[writes], v[old]);
+    arrays.push({ k: writes, x, role: "change", head: `<b>Δ${symbol(old)}</b>` });
+  }
+  return arrays.map((entry) => ({ ...entry, ...extents(entry) }));
+}
+
+function showArrays() {  // the height of all is computed for each density until they fit
+  const panel = $("arrays"), space = panel.clientWidth - 4, arrays = arraysOf(steps[at]);
+  const boxesAt = (density) => arrays.map((entry) => sized(entry, density, space));
+  const fits = (density) => stacked(boxesAt(density), space) <= panel.clientHeight;
+  const isFree = getComputedStyle(panel).overflowY === "visible";  // the page scrolls instead
+  const density = isFree ? DENSITIES[2] : DENSITIES.find(fits) ?? DENSITIES.at(-1);
+  const boxes = boxesAt(density);
+  panel.innerHTML = boxes.map(boxHtml).join("");
+  [...panel.children].forEach((node, i) => { node.box = boxes[i]; });
+  panel.querySelector(".result td[data-e]")?.setAttribute("tabindex", "0");
+}

@@ -1,0 +1,219 @@
+// One cell: its computation, the step of a factor, another number in its place, the check of a
+// gradient. Pointing previews; a click, or the focus, holds.
+
+let trail = [];             // where clicks on factors came from
+let litCells = new Set();   // "k,element" of the sources of the shown cell
+let edited = null;          // what the last change did to the cost
+let isChecking = false;
+
+const isEditable = (k) => (
+  canRun && data.values[k] && !data.values[k].state && data.labels[k] !== undefined);
+const isCell = (here, k, element) => here !== null && here.k === k && here.element === element;
+
+// The computation
+
+const isOfSample = (tree) => leavesOf(tree).some((x) => sampleOf(x.cell, x.element) === sample);
+const hasSum = (tree) => tree.op === "sum" || (tree.args ?? []).some(hasSum);
+
+function termHtml(tree, most, isChosen) {
+  const style = most ? ` style="--share:${colour(tree.number, most)}"` : "";
+  const symbols = leavesOf(tree).length ? `<span>${written(tree, false)}</span>` : "";
+  return `<span class="term${isChosen ? " chosen" : ""}"${style}>${symbols}<span>${
+    written(tree, true)}</span></span>`;
+}
+
+function sumHtml({ args }) {
+  const most = Math.max(...args.map((x) => Math.abs(x.number)));
+  const rows = new Set(args.flatMap(leavesOf).map((x) => sampleOf(x.cell, x.element)));
+  const isChosen = (x) => rows.size > 2 && isOfSample(x);
+  const shown = new Set(shownTerms(args, isChosen)), rest = args.filter((x) => !shown.has(x));
+  const parts = [...shown].map((x) => termHtml(x, most, isChosen(x)));
+  if (rest.length) {
+    parts.push(`<span class="term"><span>${rest.length} smaller terms</span><span>${
+      text(total(rest))}</span></span>`);
+  }
+  return parts.join(" + ");
+}
+
+function computationHtml(tree) {
+  if (tree.op === "sum") return sumHtml(tree);
+  if (!INFIX[tree.op] || !hasSum(tree)) return termHtml(tree, 0, false);
+  const part = (x) => (x.op === "sum" ? `( ${sumHtml(x)} )` : computationHtml(x));
+  return tree.args.map(part).join(INFIX[tree.op][0]);
+}
+
+function showCell() {
+  if (document.activeElement?.id === "editor") return;
+  const here = hovered ?? pinned;
+  litCells = new Set();
+  $("hint").hidden = here !== null;
+  $("computation").innerHTML = here ? computationOf(here) : "";
+  for (const cell of all("#arrays td[data-e]")) {
+    const { k } = cell.closest(".array").dataset, element = Number(cell.dataset.e);
+    cell.classList.toggle("here", isCell(here, Number(k), element));
+    cell.classList.toggle("from", litCells.has(`${k},${element}`));
+  }
+  showCheck(here);
+  showNetwork();
+}
+
+function computationOf({ k, element }) {
+  const tree = expand(graph[k], element, knownFor(k, steps[at])), isLeaf = tree.cell === k;
+  const name = symbol(k, indices(k, element)), number = v[k].data[element];
+  if (!isLeaf) litCells = new Set(leavesOf(tree).map((x) => `${x.cell},${x.element}`));
+  const slope = v[data.gradients[k]]?.data[element];
+  const note = slope === undefined ? "an input of the program" : `∂C/∂${name} = ${text(slope)}`;
+  const field = `<input id="editor" type="number" step="any" value="${number}" aria-label="${
+    plain(k)}, new number"> <span class="hint">${note}; Enter accepts another number</span>`;
+  const how = isLeaf ? "" : ` = ${computationHtml(tree)}`;
+  const value = isLeaf && isEditable(k) ? field : `<b class="value">${text(number)}</b>`;
+  return `<b>${name}</b>${how} = ${value}`;
+}
+
+const cellNode = ({ k, element }) => (
+  document.querySelector(`.array[data-k="${k}"] td[data-e="${element}"]`));
+
+function pin(k, element) {  // hold a cell, and its sample; returns its place on the page
+  [pinned, hovered] = [{ k, element }, null];
+  const b = sampleOf(k, element) ?? sample;
+  if (b !== sample) chooseSample(b);
+  else if (!cellNode(pinned)) showArrays();  // another window of a large array
+  showCell();
+  const node = cellNode(pinned);
+  for (const cell of all('#arrays td[tabindex="0"]')) cell.setAttribute("tabindex", "-1");
+  node?.setAttribute("tabindex", "0");
+  return node;
+}
+
+function chooseSample(b) {
+  sample = clamped(b, 0, samples - 1);
+  if (pinned && sampleOf(pinned.k, 0) !== null) {  // the held cell moves along
+    const width = v[pinned.k].shape[1];
+    pinned.element = sample * width + (pinned.element % width);
+  }
+  showArrays();
+  showCell();
+  showFit();
+}
+
+// Go to a cell: in the step that computes it, or that changes it; where `isNear`, in this one.
+function visit(k, element, isNear) {
+  const tests = [
+    (step) => step === steps[at] && [...step.between, ...(isNear ? step.reads : [])].includes(k),
+    (step) => step.writes === k,
+    (step) => step.between.includes(k),
+    (step) => step.writes === newOf[k],
+    (step) => step.reads.includes(k),
+  ];
+  const target = tests.map((test) => steps.findIndex(test)).find((i) => i >= 0) ?? at;
+  if (!isNear && target !== at) trail.push({ at, pinned });
+  pinned = { k: steps[target].writes === newOf[k] ? newOf[k] : k, element };
+  go(target);
+}
+
+// Another number in the place of one
+
+function change(k, element, number) {
+  const before = cost(), old = v[k].data[element], gradient = v[data.gradients[k]];
+  const slope = gradient ? gradient.data[element] : NaN;
+  v[k] = withNumber(v[k], element, number);
+  compute();
+  edited = { k, element, old, number, change: cost() - before, slope };
+  show();
+}
+
+function undo() {
+  change(edited.k, edited.element, edited.old);
+  edited = null;
+  showEdit();
+}
+
+function showEdit() {
+  $("edited").hidden = !edited;
+  if (!edited) return;
+  const { k, element, old, number, change: by, slope } = edited, moved = number - old;
+  const linear = `; gradient · Δ = (${text(slope)}) · (${text(moved)}) = <b>${
+    text(slope * moved)}</b>; the rest, ${text(by - slope * moved, 3)}, is curvature`;
+  const name = symbol(k, indices(k, element));
+  $("edited-text").innerHTML = `${name}: ${text(old)} → ${text(number)}: Δ<i>C</i> = <b>${
+    text(by)}</b>${Number.isNaN(slope) ? "" : linear}.`;
+}
+
+// The check of a gradient by a difference quotient
+
+function digitsHtml(a, b) {  // both numbers to ten digits, those that agree marked
+  const [p, q] = [a, b].map((x) => minus(x.toExponential(9)).split("e"));
+  let n = 0;
+  while (p[1] === q[1] && n < p[0].length && p[0][n] === q[0][n]) n++;
+  const html = ([head, tail]) => (
+    `<code><mark>${head.slice(0, n)}</mark>${head.slice(n)}e${tail.replace("+", "")}</code>`);
+  return [html(p), html(q), p[0].slice(0, n).replace(/\D/g, "").length];
+}
+
+function showCheck(here) {
+  const { writes } = steps[at], k = parameterOf[writes];
+  $("check").hidden = k === undefined || data.loss === null || !canRun;
+  $("check-on").setAttribute("aria-pressed", isChecking);
+  $("check").classList.toggle("on", isChecking);  // of one height: cells must not move away
+  $("check-result").textContent = isChecking ? "Point at a cell of the gradient." : "";
+  if ($("check").hidden || !isChecking || here?.k !== writes) return;
+  const quotient = difference(k, here.element, Number($("h").value));
+  const [p, q, digits] = digitsHtml(v[writes].data[here.element], quotient);
+  $("check-result").innerHTML = `<em>${digits === 1 ? "1 digit agrees" : `${digits} digits agree`}`
+    + `</em><i class="break"></i> back-propagated ${p} (C(w+h) − C(w−h)) / 2h ${q}`;
+}
+
+function toggleCheck() {
+  isChecking = !isChecking;
+  showStep();
+}
+
+// Pointer and keyboard
+
+function cellAt({ target }) {
+  const cell = target.closest?.("#arrays td[data-e]");
+  if (!cell) return null;
+  return { k: Number(cell.closest(".array").dataset.k), element: Number(cell.dataset.e), cell };
+}
+
+function point(here) {
+  if (here === null && hovered === null) return;
+  hovered = here;
+  showCell();
+}
+
+function focusCell(event) {
+  const here = cellAt(event);
+  if (here && !isCell(pinned, here.k, here.element)) pin(here.k, here.element);
+}
+
+const ARROWS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+
+function moveCell({ k, element, cell }, [down, right]) {  // also beyond the window of a large array
+  const { batch, width, n, m } = cell.closest(".array").box;
+  const [i, j] = (cell.dataset.at ?? "0,0").split(",").map(Number);
+  const [row, column] = [clamped(i + down, 0, n - 1), clamped(j + right, 0, m - 1)];
+  const next = batch ? column * width + row : row * width + column;
+  if (next !== element) pin(k, next)?.focus();
+}
+
+function edit(event) {
+  const here = cellAt(event);
+  if (!here || !isEditable(here.k)) return;
+  event.preventDefault();
+  pin(here.k, here.element);
+  $("editor")?.select();
+}
+
+function acceptNumber(field) {
+  const number = field.valueAsNumber;
+  field.setAttribute("aria-invalid", !Number.isFinite(number));
+  field.blur();
+  if (Number.isFinite(number)) change(pinned.k, pinned.element, number);
+}
+
+function goBack() {
+  const last = trail.pop();
+  pinned = last.pinned;
+  go(last.at);
+}

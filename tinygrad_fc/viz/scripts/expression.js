@@ -1,0 +1,205 @@
+// How a cell was computed: a tree of {op, args, number}, {cell: k, element, number} and {number}.
+// The number of a tree is computed from those of its leaves, as the program does it.
+
+// The program as a graph: it runs once over symbols. A node is {k} or {k, name, args}.
+
+const graph = [];
+for (const k of stored) graph[k] = { k };
+finished(runProgram(graph, new Proxy({}, { get: (_, name) => (...args) => ({ name, args }) })));
+graph.forEach((node, k) => {
+  const inner = node.name === "float32" ? node.args[0] : null;
+  if (inner?.name && inner.k === undefined) Object.assign(node, inner, { rounded: true });
+  node.k = k;
+});
+
+const isNode = (x) => x !== null && typeof x === "object" && "k" in x;
+const resolved = (x, value) => (isNode(x) ? value(x)
+  : Array.isArray(x) ? x.map((y) => resolved(y, value)) : x);
+const valueOf = (x) => (typeof x === "number" ? array([], [x]) : v[x.k]);
+
+function evaluated(node, known) {  // with other values in the place of those in `known`
+  if (typeof node === "number") return node;
+  if (!known.has(node.k)) {
+    const isCall = node.name && node.name !== "draw";
+    const args = isCall && node.args.map((x) => resolved(x, (y) => evaluated(y, known)));
+    const x = isCall ? R[node.name](...args) : v[node.k];
+    known.set(node.k, node.rounded ? R.float32(x) : x);
+  }
+  return known.get(node.k);
+}
+
+// What is kept of nodes until numbers change.
+let cellsOf = new Map();
+function forgetCells() { cellsOf = new Map(); }
+function once(node, compute) {
+  if (!cellsOf.has(node)) cellsOf.set(node, compute());
+  return cellsOf.get(node);
+}
+
+// Functions that only move cells, from their first and third argument, run over numbers of cells.
+const MOVED = "transpose reshape broadcast getitem item concatenate stack put".split(" ");
+const numbered = ({ shape }) => array(shape, [...Array(sizeOf(shape)).keys()]);
+
+function moved(node, element) {  // the argument, and its cell, that arrives at `element`
+  const { ids, owners } = once(node, () => {
+    const owners = [];
+    const number = (x) => {
+      const { shape, data: numbers } = valueOf(x);
+      return array(shape, numbers.map((_, i) => owners.push([x, i]) - 1));
+    };
+    const args = node.args.map((x, i) => (i === 1 ? resolved(x, valueOf)
+      : Array.isArray(x) ? x.map(number) : number(x)));
+    return { ids: R[node.name](...args).data, owners };
+  });
+  return owners[ids[element]];
+}
+
+const DEFAULTS = { argsort: { axis: -1 }, argmax: { axis: null }, cumsum: { axis: null } };
+
+// The cells of an argument along the axes of a reduction, by cell of the result.
+function lines(node) {
+  return once(node, () => {
+    const [x, options] = node.args, value = valueOf(x);
+    const { axis } = { axis: 0, ...DEFAULTS[node.name], ...options };
+    const to = R.broadcast(numbered(R.max(value, { axis, keepdims: true })), value.shape);
+    const found = [];
+    to.data.forEach((cell, i) => (found[cell] ??= []).push(i));
+    return { found, to: to.data };
+  });
+}
+
+// The cell of `x` that an elementwise function reads for one of its result.
+function spread(x, shape, element) {
+  const from = valueOf(x).shape, skip = shape.length - from.length;
+  let offset = 0, step = 1;
+  for (let axis = shape.length - 1; axis >= skip; axis--) {
+    if (from[axis - skip] > 1) offset += (element % shape[axis]) * step;
+    step *= from[axis - skip];
+    element = Math.floor(element / shape[axis]);
+  }
+  return offset;
+}
+
+const numberOf = (x) => x.number;
+const total = (args) => args.reduce((sum, x) => sum + x.number, 0);
+const scalar = (op, args) => ({ op, args, number: R[op](...args.map(numberOf)).data[0] });
+const row = (args) => array([args.length], args.map(numberOf));
+const sum = (args) => (args.length === 1 ? args[0] : { op: "sum", args, number: total(args) });
+
+function product(a, b) {
+  const isOne = (x) => !x.op && x.cell === undefined && x.number === 1;
+  if (isOne(a) || isOne(b)) return isOne(a) ? b : a;
+  const isSquare = a.cell !== undefined && a.cell === b.cell && a.element === b.element;
+  return isSquare ? scalar("square", [a]) : scalar("multiply", [a, b]);
+}
+
+function added(a, b) {  // a bias is one more term of the sum
+  const { number } = scalar("add", [a, b]), [whole, term] = a.op === "sum" ? [a, b] : [b, a];
+  if (whole.op !== "sum" || term.op === "sum") return { op: "add", args: [a, b], number };
+  return { op: "sum", args: [...whole.args, term], number };
+}
+
+// What the runtime's functions compute a cell from; `inner(x, i)` is the tree of a cell of `x`.
+const EXPANDED = {
+  dot: ({ args: [a, b] }, element, inner) => {
+    const [p, q] = [valueOf(a).shape, valueOf(b).shape];
+    const n = p.at(-1), m = q.length > 1 ? q[1] : 1, i = Math.floor(element / m);
+    const isScalar = !p.length || !q.length;
+    if (isScalar) return product(inner(a, p.length && element), inner(b, q.length && element));
+    const factors = (t) => product(inner(a, i * n + t), inner(b, t * m + (element % m)));
+    return sum(Array.from({ length: n }, (_, t) => factors(t)));
+  },
+  vdot: ({ args: [a, b] }, _, inner) => sum(Array.from(
+    valueOf(a).data, (_, i) => product(inner(a, i), inner(b, i)))),
+  addAt: ({ args: [x, at, value] }, element, inner) => {
+    const to = R.getitem(numbered(valueOf(x)), resolved(at, valueOf));
+    const from = [...to.data.keys()].filter((i) => to.data[i] === element);
+    return sum([inner(x, element), ...from.map((i) => inner(value, spread(value, to.shape, i)))]);
+  },
+  cumsum: (node, element, inner) => {
+    const { found, to } = lines(node);
+    return sum(found[to[element]].filter((i) => i <= element).map((i) => inner(node.args[0], i)));
+  },
+  argmax: (node, element, inner) => {
+    const args = lines(node).found[element].map((i) => inner(node.args[0], i));
+    return { op: "argmax", args, number: R.argmax(row(args)).data[0] };
+  },
+  argsort: (node, element, inner) => {
+    const { found, to } = lines(node), own = found[to[element]];
+    const args = own.map((i) => inner(node.args[0], i)), rank = own.indexOf(element);
+    return { op: "argsort", args, rank, number: R.argsort(row(args)).data[rank] };
+  },
+  cast: ({ args: [x, dtype] }, element, inner) => {
+    const tree = inner(x, element), number = R.cast(tree.number, dtype).data[0];
+    return Object.is(number, tree.number) ? tree : { op: dtype, args: [tree], number };
+  },
+  full: ({ args: [, x] }, _, inner) => inner(x, 0),
+  zeros: () => ({ number: 0 }),
+  ones: () => ({ number: 1 }),
+  draw: () => null,
+};
+for (const name of MOVED) {
+  EXPANDED[name] = (node, element, inner) => inner(...moved(node, element));
+}
+for (const name of ["sum", "prod", "max", "min", "all", "any"]) {
+  EXPANDED[name] = (node, element, inner) => {
+    const { initial } = node.args[1] ?? {};
+    const args = (lines(node).found[element] ?? []).map((i) => inner(node.args[0], i));
+    if (initial !== undefined) args.unshift({ number: Number(initial) });
+    if (name === "sum") return args.length ? sum(args) : { number: 0 };
+    return { op: name, args, number: R[name](row(args)).data[0] };
+  };
+}
+
+function elementwise({ k, name, args }, element, inner) {
+  const { shape } = v[k];
+  const trees = args.map((x) => inner(x, spread(x, shape, element)));
+  if (name === "multiply") return product(...trees);
+  return name === "add" ? added(...trees) : scalar(name, trees);
+}
+
+// The tree of a cell over the cells of the values in `known`.
+function expand(node, element, known) {
+  if (typeof node === "number") return { number: node };
+  const leaf = { cell: node.k, element, number: v[node.k].data[element] };
+  if (known.has(node.k)) return leaf;
+  if (!node.name) return data.labels[node.k] === undefined ? { number: leaf.number } : leaf;
+  const inner = (x, i) => expand(x, i, known);
+  const tree = (EXPANDED[node.name] ?? elementwise)(node, element, inner);
+  if (!tree) return leaf;
+  return node.rounded ? { ...tree, number: Math.fround(tree.number) } : tree;
+}
+
+function leavesOf(tree) {
+  return tree.cell !== undefined ? [tree] : (tree.args ?? []).flatMap(leavesOf);
+}
+
+// What a step computes a value from: what it reads, and what it has computed by then.
+function knownFor(k, step) {
+  const { reads, between, writes } = step;
+  if (k === writes) return new Set([...reads, ...between]);
+  if (between.includes(k)) return new Set([...reads, ...between.slice(0, between.indexOf(k))]);
+  const own = steps[stepOf(k)];
+  return own ? knownFor(k, own) : new Set([k]);
+}
+
+const stepOf = (k) => steps.findIndex((step) => step.writes === k);
+
+// The part of one sample: a vjp rule is linear in its cotangent, so it runs over that row alone.
+function partOf(step, cotangent, b) {
+  const x = v[cotangent], width = sizeOf(x.shape) / x.shape[0];
+  const known = new Map(step.reads.map((k) => [k, v[k]]));
+  known.set(cotangent, array(x.shape, x.data.map((y, i) => (Math.floor(i / width) === b ? y : 0))));
+  return evaluated(graph[step.writes], known);
+}
+
+// The output for other inputs. What has no row for each sample, such as the statistics of batch
+// norm, stays as it is, and so do random numbers.
+function outputFor(x) {
+  const known = new Map([[data.x, x]]);
+  v.forEach((value, k) => {
+    const isRow = value?.shape[0] === samples && graph[k]?.name;
+    if (!isRow && k !== data.x) known.set(k, value);
+  });
+  return evaluated(graph[data.output], known);
+}

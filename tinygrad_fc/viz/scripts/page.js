@@ -1,0 +1,227 @@
+// The page: its steps, tabs, links and keys. `page` is for those who open the console.
+
+let at = 0;        // the step that is shown
+let timer = null;
+
+function light(selector, isLit) {
+  const nodes = all(selector);
+  for (const node of nodes) node.classList.toggle("lit", isLit(node.dataset));
+  const first = nodes.find((node) => isLit(node.dataset));
+  if (first) scrollWithin(first.closest("[role=tabpanel]"), first);
+}
+
+function scrollWithin(panel, node) {
+  const outer = panel.getBoundingClientRect(), inner = node.getBoundingClientRect();
+  const [x, y] = [inner.left - outer.left, inner.top - outer.top];
+  if (y < 50 || y > panel.clientHeight - 30) panel.scrollTop += y - panel.clientHeight / 3;
+  if (x < 0 || x > panel.clientWidth - 50) panel.scrollLeft += x - 16;
+}
+
+function formulaHtml(step, number) {  // below the last layer, one of layer L holds for layer l
+  const item = document.querySelector(`#derivation li[data-number="${number}"]`);
+  if (!item) return "";
+  const math = item.querySelector("math").outerHTML;
+  const shown = step.is_hidden ? math.replaceAll("<mi>L</mi>", "<mi>l</mi>") : math;
+  const name = item.querySelector(".number").textContent + (shown === math ? "" : ", l for L");
+  return `<div class="formula">${shown}<span class="number">${name}</span></div>`;
+}
+
+function showRule(step) {
+  const formulas = step.formulas.map((number) => formulaHtml(step, number)).join("");
+  const lines = step.text ? step.text.split("\n") : [];
+  $("rule").innerHTML = (formulas && `<div class="formulas">${formulas}</div>`)
+    + `<div class="words"><p class="here-rule">${lines.map(inSymbols).join("<br>")}</p>`
+    + `<code>${escaped(step.text)}</code><p class="sentence">${escaped(step.sentence)}</p></div>`;
+}
+
+function showStep() {
+  const step = steps[at];
+  document.body.dataset.phase = step.phase;
+  $("step-title").innerHTML = `<span class="phase">${step.phase}</span> ${inSymbols(step.title)}`;
+  showRule(step);
+  showEdit();
+  $("return").hidden = !trail.length;
+  if (pinned && ![step.writes, ...step.reads, ...step.between].includes(pinned.k)) pinned = null;
+  hovered = null;
+  showCheck(pinned);  // before the arrays, which take the space that is left
+  showArrays();
+  light("#program span", ({ number }) => step.lines.includes(Number(number)));
+  light("#derivation li", ({ number }) => step.formulas.map(String).includes(number));
+  light(".tg-graph g[data-box]", ({ box }) => Number(box) === step.box);
+  showCell();
+  $("slider").value = at;
+  $("position").textContent = `Step ${at + 1} of ${steps.length}`;
+  $("back").disabled = $("first").disabled = at === 0;
+  $("next").disabled = at === steps.length - 1;
+}
+
+function show() {
+  showStep();
+  showFit();
+  showTraining();
+}
+
+function go(k) {
+  at = clamped(k, 0, steps.length - 1);
+  if (location.protocol !== "about:") history.replaceState(null, "", `#step=${at + 1}`);
+  showStep();
+}
+
+function move(k) {  // by a control, which ends the way of the clicks
+  play(false);
+  trail = [];
+  go(k);
+}
+
+function play(on) {
+  clearInterval(timer);
+  const isLast = () => at === steps.length - 1, next = () => (isLast() ? play(false) : go(at + 1));
+  if (on && isLast()) go(0);
+  timer = on ? setInterval(next, 1500) : null;
+  $("play").textContent = on ? "Pause" : "Play";
+}
+
+function goToLink() {
+  const number = Number(location.hash.match(/^#step=(\d+)$/)?.[1]);
+  if (number) move(number - 1);
+}
+
+function showTab(tab) {
+  for (const other of all("[role=tab]", tab.parentNode)) {
+    other.setAttribute("aria-selected", other === tab);
+    $(other.getAttribute("aria-controls")).hidden = other !== tab;
+  }
+  showStep();
+}
+
+function openBox(box) {  // the next step of an op, else its first one
+  const own = [...steps.keys()].filter((k) => steps[k].box === Number(box.dataset.box));
+  if (own.length) move(own.find((k) => k > at) ?? own[0]);
+}
+
+function openLine(line) {  // of several steps in turn; those that its comment cites come first
+  const comment = line.textContent.split("#")[1] ?? "", number = Number(line.dataset.number);
+  const own = [...steps.keys()].filter((k) => steps[k].lines.includes(number));
+  const isCited = (k) => steps[k].formulas.some((formula) => comment.includes(`(${formula})`));
+  const order = [...own.filter(isCited), ...own.filter((k) => !isCited(k))];
+  if (own.length) move(order[(order.indexOf(at) + 1) % order.length]);
+}
+
+function nested({ shape: [n, ...rest], data: numbers }) {  // as lists of lists
+  const size = sizeOf(rest), part = (i) => numbers.slice(i * size, (i + 1) * size);
+  if (n === undefined) return numbers[0];
+  return Array.from({ length: n }, (_, i) => nested({ shape: rest, data: part(i) }));
+}
+
+function exportWeights() {
+  const weights = Object.keys(data.gradients).map((k) => [data.labels[k], nested(v[k])]);
+  const file = new Blob([JSON.stringify(Object.fromEntries(weights))]);
+  const link = document.createElement("a");
+  [link.href, link.download] = [URL.createObjectURL(file), "weights.json"];
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+async function copyProgram() {  // selected as well, where the clipboard is not allowed
+  getSelection().selectAllChildren(document.querySelector("#program pre"));
+  const lines = all("#program span[data-number]").map((line) => line.textContent.trimEnd());
+  const copied = navigator.clipboard?.writeText(`${lines.join("\n")}\n`);
+  const isCopied = await copied?.then(() => true, () => false);
+  $("note").textContent = isCopied ? "Copied." : "Selected: press Ctrl+C.";
+}
+
+function zoomGraph() {
+  const svg = document.querySelector(".tg-graph"), width = svg.viewBox.baseVal.width;
+  svg.style.cssText = `width:${(width * $("zoom").value) / 100}px;min-width:0;max-width:none`;
+}
+
+// Controls: what a press, an input, a key does
+
+const cellOf = ({ dataset: { k, e } }) => [Number(k), Number(e)];
+const PRESSED = {
+  "#first": () => move(0), "#back": () => move(at - 1), "#next": () => move(at + 1),
+  "#play": () => play(timer === null), "#return": goBack,
+  "#train": () => (running ? stop() : train()), "#train-1": () => train(1), "#reset": reset,
+  "#undo": undo, "#check-on": toggleCheck, "#copy": copyProgram, "#export": exportWeights,
+  "[role=tab]": showTab, "#fit": (_, event) => chooseInPlot(event),
+  ".tg-graph g[data-box]": openBox, "#program span[data-number]": openLine,
+  "#cell a[data-k]": (node) => visit(...cellOf(node), false),
+  "#network-svg g[data-k]": (node) => visit(...cellOf(node), true),
+};
+const CHANGED = {
+  slider: ({ value }) => move(Number(value)), sample: ({ value }) => chooseSample(Number(value)),
+  rate: () => { setRate(); show(); }, h: () => showCheck(pinned), zoom: zoomGraph,
+};
+const KEYS = {
+  ArrowRight: () => at + 1, ArrowLeft: () => at - 1, Home: () => 0, End: () => steps.length - 1,
+};
+
+function press(event) {
+  for (const [selector, act] of Object.entries(PRESSED)) {
+    const node = event.target.closest(selector);
+    if (node) act(node, event);
+  }
+}
+
+function pressKey(event) {  // buttons are pressed by the browser
+  const { key, target } = event, here = cellAt(event);
+  const isField = ["INPUT", "SELECT"].includes(target.tagName);
+  if (target.id === "editor" && key === "Enter") acceptNumber(target);
+  if (isField || event.ctrlKey || event.metaKey || event.altKey) return;
+  const isPress = key === "Enter" || key === " ";
+  if (isPress && target.matches("g, a")) press(event);
+  else if (isPress && here) edit(event);
+  else if (here && ARROWS[key]) moveCell(here, ARROWS[key]);
+  else if (KEYS[key]) move(KEYS[key]());
+  else return;
+  event.preventDefault();
+}
+
+function listen() {
+  const listeners = {
+    click: press, keydown: pressKey, dblclick: edit, focusin: focusCell,
+    input: ({ target }) => CHANGED[target.id]?.(target),
+    pointerover: (event) => point(cellAt(event)),
+    pointermove: (event) => event.buttons && event.target.closest("#fit") && chooseInPlot(event),
+  };
+  for (const [kind, act] of Object.entries(listeners)) document.addEventListener(kind, act);
+  addEventListener("resize", show);
+  addEventListener("hashchange", goToLink);
+}
+
+// `page.steps` lists the steps; `goTo(k)` shows step k, from 1; `train(n)` returns a promise;
+// `costs` are the costs before each step that was trained; `values(name)` are the numbers of a
+// value by its name or symbol; `missing` names the functions that cannot run here.
+const page = {
+  steps: steps.map(({ title, phase, sentence }) => ({ title, phase, sentence })),
+  missing: data.missing,
+  goTo: (k) => move(k - 1),
+  train,
+  get costs() { return [...costs]; },
+  values: (name) => {
+    const k = Object.keys(data.labels).find((key) => [data.labels[key], plain(key)].includes(name));
+    return k === undefined ? undefined : nested(v[k]);
+  },
+};
+
+function start() {
+  const hasSteps = new Set(steps.flatMap((step) => step.lines));
+  for (const line of all("#program span[data-number]")) {
+    line.classList.toggle("step", hasSteps.has(Number(line.dataset.number)));
+  }
+  const notice = !canRun
+    ? `This page shows recorded numbers: ${data.missing.join(", ")} cannot run in the browser.`
+    : data.trains ? "" : "This step updates no parameter, so there is nothing to train.";
+  $("notice").hidden = !notice;
+  $("notice").textContent = notice;
+  $("train").disabled = $("train-1").disabled = !canRun || !data.trains;
+  [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
+  $("rate-label").hidden = data.rate === null;
+  if (data.rate !== null) $("rate").value = decoded(data.values[data.rate]).data[0];
+  reset();
+  listen();
+  $("network-tab").hidden = !layers.length;
+  if (!layers.length) showTab($("graph-tab"));
+  goToLink();
+}
+start();

@@ -1,0 +1,178 @@
+// Plots with axes: output and targets, decision region, cost, norms of gradients.
+
+const HUES = ["--value", "--gradient", "--parameter", "--fourth", "--fifth", "--sixth"];
+const hue = (i) => `var(${HUES[i % HUES.length]})`;
+
+function ticks(low, high, most, log) {
+  const found = [];
+  if (log) {
+    const [from, to] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+    const every = Math.ceil((to - from) / 5), within = to - from <= 2 ? [1, 2, 5] : [1];
+    for (let p = from; p <= to; p += every) found.push(...within.map((m) => m * 10 ** p));
+    return found.filter((x) => x >= low && x <= high);
+  }
+  const rough = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const by = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
+  const first = Math.ceil(low / by);
+  for (let k = first; k * by <= high; k++) found.push(Number((k * by).toPrecision(9)));
+  return found;
+}
+
+function tickText(x) {
+  const p = Math.floor(Math.log10(Math.abs(x)) + 1e-9);
+  if (x === 0 || (p > -4 && p < 5)) return minus(String(Number(x.toPrecision(4))));
+  const m = Number((x / 10 ** p).toPrecision(3));
+  return `${m === 1 ? "" : `${minus(String(m))}·`}10${superscript(p)}`;
+}
+
+function range(points, axis, log) {  // a little wider than the points; counts begin at 0
+  const wider = ([a, b], p) => [Math.min(a, p[axis]), Math.max(b, p[axis])];
+  const [low, high] = points.reduce(wider, [Infinity, -Infinity]), more = (high - low || 1) * 0.06;
+  if (log) return [low / 1.3, high * 1.3];
+  return [axis === 0 && low === 0 ? 0 : low - more, high + more];
+}
+
+// Draws curves of [x, y] points; `below` and `above` return more SVG. Returns the scales, or null.
+function plot(svg, { curves, log = false, xName, yName, below = () => "", above = () => "" }) {
+  const width = svg.clientWidth || 360, height = svg.clientHeight || 170;
+  const [left, right, top, bottom] = [46, width - 14, 20, height - 30];
+  const isShown = ([, y]) => Number.isFinite(y) && (!log || y > 0);
+  const points = curves.flatMap((curve) => curve.points.filter(isShown));
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.innerHTML = "";
+  if (!points.length) return null;
+  const [x0, x1] = range(points, 0), [y0, y1] = range(points, 1, log);
+  const f = log ? Math.log : (y) => y;
+  const px = (x) => left + ((x - x0) / (x1 - x0)) * (right - left);
+  const py = (y) => bottom - ((f(y) - f(y0)) / (f(y1) - f(y0))) * (bottom - top);
+  let html = below(px, py, [x0, x1, y0, y1]);
+  for (const x of ticks(x0, x1, width / 75)) {
+    html += `<line class="grid" x1="${px(x)}" x2="${px(x)}" y1="${top}" y2="${bottom}"/>`
+      + `<text x="${px(x)}" y="${bottom + 12}" class="middle">${tickText(x)}</text>`;
+  }
+  for (const y of ticks(y0, y1, 4, log)) {
+    html += `<line class="grid" x1="${left}" x2="${right}" y1="${py(y)}" y2="${py(y)}"/>`
+      + `<text x="${left - 5}" y="${py(y) + 3.5}" class="end">${tickText(y)}</text>`;
+  }
+  html += `<text x="${right}" y="${height - 4}" class="end name">${xName}</text>`
+    + `<text x="4" y="12" class="name">${yName}</text>`;
+  for (const { points: all, kind, stroke } of curves) {
+    const path = all.filter(isShown).map(([x, y]) => `${px(x).toFixed(1)} ${py(y).toFixed(1)}`);
+    if (path.length && kind) {
+      html += `<path class="${kind}" style="stroke:${stroke}" d="M${path[0]}L${path.join("L")}"/>`;
+    }
+  }
+  svg.innerHTML = html + above(px, py);
+  return { px, py };
+}
+
+// Output and target of each sample; over the plane of two inputs, the output everywhere
+
+let fitPlaces = [];  // where the samples lie in the plot: [x, y] in pixels
+
+const rowOf = (x, b) => {
+  const width = x.data.length / samples;
+  return x.data.subarray(b * width, (b + 1) * width);
+};
+const isTarget = () => data.y !== null && v[data.y].shape[0] === samples;
+const isClassifier = () => data.threshold !== null && isTarget();
+
+// The class of an output or target: of several columns the largest, of one on which side it is.
+function classOf(row, threshold) {
+  return row.length > 1 ? row.indexOf(Math.max(...row)) : Number(row[0] > threshold);
+}
+
+function targetOf(b) {
+  const row = rowOf(v[data.y], b);
+  return isClassifier() && row.length > 1 ? classOf(row) : row[0];
+}
+
+function outputOf(b, output = v[data.output]) {
+  const row = rowOf(output, b);
+  return isClassifier() ? classOf(row, data.threshold) : row[0];
+}
+
+const CLASS_COLOURS = [
+  [86, 165, 216], [235, 145, 70], [85, 190, 150], [190, 120, 210], [200, 180, 60],
+];
+const colourOf = (y) => (isClassifier() ? CLASS_COLOURS[y % CLASS_COLOURS.length]
+  : colour(y, 1).match(/\d+/g));
+
+function regionHtml(px, py, [x0, x1, y0, y1]) {  // a picture of one pixel a point
+  const n = 48, canvas = document.createElement("canvas"), image = new ImageData(n, n);
+  const point = (i) => [
+    x0 + ((i % n) + 0.5) * (x1 - x0) / n, y1 - (Math.floor(i / n) + 0.5) * (y1 - y0) / n];
+  for (let start = 0; start < n * n; start += samples) {
+    const some = Array.from({ length: samples }, (_, b) => point(start + b));
+    const output = outputFor(array([samples, 2], some.flat()));
+    for (let b = 0; b < samples && start + b < n * n; b++) {
+      image.data.set([...colourOf(outputOf(b, output)), 110], 4 * (start + b));
+    }
+  }
+  [canvas.width, canvas.height] = [n, n];
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  const size = `width="${px(x1) - px(x0)}" height="${py(y0) - py(y1)}"`;
+  return `<image href="${canvas.toDataURL()}" x="${px(x0)}" y="${py(y1)}" ${size} `
+    + 'preserveAspectRatio="none"/>';
+}
+
+function showFit() {
+  const isHidden = data.output === null || data.x === null || samples === 1;
+  $("data-plot").hidden = isHidden;
+  if (isHidden) return;
+  const x = v[data.x], isPlane = x.shape[1] === 2, isLine = x.data.length === samples;
+  const all = [...Array(samples).keys()], name = plain(data.output);
+  const across = (b) => (isPlane ? rowOf(x, b)[0] : isLine ? x.data[b] : b);
+  const seen = (b) => (isPlane ? rowOf(x, b)[1] : outputOf(b));
+  const dotted = (b) => (isPlane || !isTarget() ? seen(b) : targetOf(b));
+  const order = all.toSorted((a, b) => across(a) - across(b));
+  const curve = (y, kind) => (
+    { points: order.map((b) => [across(b), y(b)]), kind: isPlane || isClassifier() ? "" : kind });
+  const circle = (b, y, kind, r, style = "") => (
+    `<circle class="${kind}${b === sample ? " sample" : ""}" cx="${fit.px(across(b))}" cy="${
+      fit.py(y)}" r="${b === sample ? r + 2 : r}" style="${style}"/>`);
+  let fit = null;
+  const above = (px, py) => {
+    fit = { px, py };
+    const fill = (b) => (isPlane && isTarget() ? `fill:rgb(${colourOf(targetOf(b))})` : "");
+    const [kind, r] = isPlane ? ["point", 3.5] : ["dot", 2];
+    const dots = all.map((b) => circle(b, dotted(b), kind, r, fill(b)));
+    const ringed = isPlane ? [] : isClassifier() ? all : [sample];
+    return [...dots, ...ringed.map((b) => circle(b, seen(b), "ring", 3))].join("");
+  };
+  const right = all.filter((b) => isClassifier() && outputOf(b) === targetOf(b)).length;
+  const accuracy = isClassifier() ? `, accuracy ${(100 * right / samples).toFixed(0)} %` : "";
+  const yName = isPlane ? `x₁; colour: ${name}, points: ŷ`
+    : isClassifier() ? "class by output (rings), target (dots)" : `${name} (line), ŷ (dots)`;
+  const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
+  const curves = [curve(seen, "output"), curve(dotted, "target")];
+  const below = isPlane && canRun ? regionHtml : undefined;
+  plot($("fit"), { curves, xName, yName: yName + accuracy, below, above });
+  fitPlaces = fit ? all.map((b) => [fit.px(across(b)), isPlane ? fit.py(seen(b)) : 0]) : [];
+  $("sample").value = sample;
+  $("sample-text").textContent = `b = ${sample} of ${samples}, y = ${text(outputOf(sample), 3)}${
+    isTarget() ? `, ŷ = ${text(targetOf(sample), 3)}` : ""}`;
+}
+
+function chooseInPlot(event) {
+  const box = $("fit").getBoundingClientRect(), isPlane = v[data.x].shape[1] === 2;
+  const [x, y] = [event.clientX - box.left, isPlane ? event.clientY - box.top : 0];
+  const distances = fitPlaces.map(([a, b]) => (a - x) ** 2 + (b - y) ** 2);
+  if (distances.length) chooseSample(distances.indexOf(Math.min(...distances)));
+}
+
+// Cost and gradients over the steps
+
+function showTraining() {
+  const curve = (run, ys, kind, stroke = "") => (
+    { points: run.steps.map((x, i) => [x, ys[i]]), kind, stroke });
+  const runs = before ? [before, past] : [past];
+  const curves = runs.map((run) => curve(run, run.costs, run === past ? "cost" : "before"));
+  const log = runs.every((run) => run.costs.every((c) => !(c <= 0)));
+  const yName = `cost C${log ? " (log axis)" : ""}${before ? "; pale: before Reset" : ""}`;
+  plot($("cost"), { curves, log, xName: "steps", yName });
+  const norms = past.norms.map((ys, l) => curve(past, ys, "norm", hue(l)));
+  const numbers = layers.map((_, l) => `<tspan style="fill:${hue(l)}"> ${l + 1}</tspan>`).join(",");
+  const name = `‖∂C/∂(W, b)‖ of layers${numbers} (log axis)`;
+  plot($("norms"), { curves: norms, log: true, xName: "steps", yName: name });
+}
