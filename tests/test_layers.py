@@ -22,7 +22,7 @@ LAYERS = [
     *(
         "nn",
         "optim",
-        "distributions serialization utils handderived",
+        "distributions serialization utils handderived course",
         "testing compiler viz parallel",
     ),
     "__init__ torch",

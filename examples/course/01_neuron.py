@@ -4,13 +4,13 @@
 
 Afterwards you can compute a neuron's output by formula (1), say what its weights and its bias
 do, and record the computation as a graph.
+
+*Time to read: 6 minutes.*
 """
 
 # %% [markdown]
 # "The document" is the tutorial on back-propagation whose formulas (1) to (38) this course follows;
-# the important ones are repeated. The chapters are notebooks, and scripts too: a
-# notebook shows the pictures, a script saves them, with `viz.draw(output).save("neuron.svg")`.
-# The answers to the exercises are in the folded cells.
+# the important ones are repeated.
 #
 # An artificial neuron has an input vector $x$, a weight $w_i$ for each input, and a bias
 # $\theta$. Formula (1) of the document:
@@ -71,20 +71,87 @@ viz.draw(output, names={"w": weights, "θ": bias, "x": inputs})
 # %% [markdown]
 # ## Exercises
 #
-# **1.** A neuron has one input and the weight 2. Which bias gives the output one half at $x = 3$?
+# Write an answer in place of the three dots and run the cell: `check` says that it is right, or
+# which step to look at again. The solutions are folded.
 
-# %% tags=["hide-cell"]
-# The sigmoid is one half at z = 0, so 2 · 3 + θ = 0.
-answer = -6
-assert sigmoid(2 * 3 + answer) == 0.5
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
+from tinygrad_fc.course import exercises
+
+
+def fires(answer, *pair):
+    """Return the output for a pair of inputs."""
+    return sigmoid(np.sum(np.asarray(answer[0]) * pair) + answer[1])
+
+
+check = exercises(
+    {
+        1: [
+            (lambda bias: bias not in {3, -3}, "step 2: the weight is 2, and z is 2 · 3 + θ"),
+            (lambda bias: bias != 6, "step 3: the sign"),
+            (
+                lambda bias: sigmoid(2 * 3 + bias) == 0.5,
+                "step 1: the z at which the sigmoid is one half",
+            ),
+        ],
+        2: [
+            (
+                lambda a: np.shape(a[0]) == (2,) and np.ndim(a[1]) == 0,
+                "step 1: two weights and a bias",
+            ),
+            (lambda a: fires(a, 0, 0) < 0.1, "step 2: at (0, 0) the sum is the bias alone"),
+            (
+                lambda a: max(fires(a, 1, 0), fires(a, 0, 1)) < 0.1,
+                "step 3: one input must not be enough",
+            ),
+            (lambda a: fires(a, 1, 1) > 0.9, "step 4: both inputs together must be enough"),
+        ],
+    }
+)
+
+# %% [markdown]
+# **1.** A neuron has one input and the weight 2. Which bias gives the output one half at $x = 3$?
+#
+# Step 1: at which $z$ is the sigmoid one half? Step 2: what is $z$ at $x = 3$? Step 3: solve for
+# $\theta$.
+
+# %%
+answer = ...
+check(1, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The sigmoid is one half at $z = 0$, so $2 \cdot 3 + \theta = 0$.
+#
+# ```python
+# answer = -6
+# assert sigmoid(2 * 3 + answer) == 0.5
+# ```
+#
+# </details>
 
 # %% [markdown]
 # **2.** Find weights and a bias such that a neuron with two inputs computes AND: above 0.9 for
 # $x = (1, 1)$ and below 0.1 for the other three pairs of zeros and ones.
+#
+# Step 1: write them as a pair, `np.array([w1, w2]), theta`. Step 2: what must hold of $\theta$ for
+# $x = (0, 0)$? Step 3: and of one weight plus $\theta$? Step 4: and of both weights plus $\theta$?
 
-# %% tags=["hide-cell"]
-# The sum must be well above zero only where both inputs are 1.
-w, theta = np.array([10.0, 10.0]), -15.0
-for pair in ((0, 0), (0, 1), (1, 0), (1, 1)):
-    fires = sigmoid(np.sum(w * pair) + theta)
-    assert fires > 0.9 if pair == (1, 1) else fires < 0.1
+# %%
+answer = ...  # a pair of the weights and the bias
+check(2, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The sum must be well above zero only where both inputs are 1. The sigmoid is below 0.1 for $z$
+# below -2.2, and above 0.9 for $z$ above 2.2.
+#
+# ```python
+# answer = np.array([10.0, 10.0]), -15.0
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Next:** many neurons, in layers, make a network: chapter 2.

@@ -4,6 +4,8 @@
 
 Afterwards you can compute a fully connected network by formulas (2) to (4), count its parameters,
 and write the same network with `nn.Sequential`.
+
+*Time to read: 7 minutes.*
 """
 
 # %% [markdown]
@@ -88,22 +90,85 @@ viz.draw(output)
 # %% [markdown]
 # ## Exercises
 #
-# **1.** How many parameters does the network 1-8-5-3-1 have?
+# Write an answer in place of the three dots and run the cell: `check` says that it is right, or
+# which step to look at again. The solutions are folded.
 
-# %% tags=["hide-cell"]
-# Layer l has a weight for each pair of its neurons and those of the layer before, and a bias for
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
+from tinygrad_fc.course import exercises
+
+
+def linear_only(x):
+    """Return the output of the network without activations."""
+    return nn.Sequential(*model[::2])(tg.tensor([[float(x)]])).numpy()
+
+
+check = exercises(
+    {
+        1: [
+            (lambda n: n != 66, "step 2: each neuron has a bias, too"),
+            (lambda n: n not in {17, 18}, "step 1: a weight for each pair of neurons"),
+            (lambda n: n != 84, "step 2: the input is no neuron with a bias"),
+            (lambda n: n == 83, "step 3: the sum over the layers 1 to 4"),
+        ],
+        2: [
+            (
+                lambda a: np.shape(a[0]) == (1, 1),
+                "step 1: the product of the weights has the shape (1, 1)",
+            ),
+            (lambda a: np.allclose(a[0], linear_only(1) - linear_only(0)), "step 2: the weight"),
+            (lambda a: np.allclose(a[1], linear_only(0)), "step 3: the bias"),
+        ],
+    }
+)
+
+# %% [markdown]
+# **1.** How many parameters does the network 1-8-5-3-1 have?
+#
+# Step 1: how many weights lead from one layer to the next? Step 2: how many biases has a layer?
+# Step 3: add up.
+
+# %%
+answer = ...
+check(1, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Layer $l$ has a weight for each pair of its neurons and those of the layer before, and a bias for
 # each neuron.
-answer = 8 * 1 + 8 + 5 * 8 + 5 + 3 * 5 + 3 + 1 * 3 + 1
-assert answer == sum(p.numel() for p in model.parameters()) == 83
+#
+# ```python
+# answer = 8 * 1 + 8 + 5 * 8 + 5 + 3 * 5 + 3 + 1 * 3 + 1
+# assert answer == sum(p.numel() for p in model.parameters())
+# ```
+#
+# </details>
 
 # %% [markdown]
 # **2.** Without activations, a network of any depth is a single linear layer. Compute its weight
-# and its bias for the network above.
+# and its bias for the network above, from `weights` and `biases`.
+#
+# Step 1: begin with $A x + b$, where $A = 1$ and $b = 0$, so that each has the shape (1, 1). Step
+# 2: what is $A$ after one more layer? Step 3: what is $b$?
 
-# %% tags=["hide-cell"]
-# Each layer maps A x + b to ω (A x + b) + θ: the new A is ω A, the new b is ω b + θ.
-total, shift = np.eye(1), np.zeros((1, 1))
-for omega, theta in zip(weights, biases, strict=True):
-    total, shift = omega @ total, omega @ shift + theta
-linear_only = nn.Sequential(*model[::2])
-assert np.allclose(linear_only(tg.tensor(x)).numpy(), total @ x + shift)
+# %%
+answer = ...  # a pair of the weight and the bias
+check(2, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Each layer maps $A x + b$ to $\omega (A x + b) + \theta$: the new $A$ is $\omega A$, the new $b$
+# is $\omega b + \theta$.
+#
+# ```python
+# total, shift = np.eye(1), np.zeros((1, 1))
+# for omega, theta in zip(weights, biases, strict=True):
+#     total, shift = omega @ total, omega @ shift + theta
+# answer = total, shift
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Next:** to say how good its outputs are, we need one number, the cost: chapter 3.

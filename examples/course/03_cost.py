@@ -4,6 +4,8 @@
 
 Afterwards you can compute the cost of a sample and of a batch by formulas (5) and (6), and choose
 the reduction of a loss, the way in which it makes one number of all squares, that matches them.
+
+*Time to read: 5 minutes.*
 """
 
 # %% [markdown]
@@ -56,29 +58,83 @@ axes.grid(visible=True)
 # %% [markdown]
 # ## Exercises
 #
-# **1.** An epoch of 7 samples is cut into batches of 3, 3 and 1. Is the mean of the three batch
-# costs the cost of all samples? If not, which factors $w_k$ make $\sum_k w_k C_k$ of the three
-# batch costs $C_k$ the cost of all samples?
+# Write an answer in place of the three dots and run the cell: `check` says that it is right, or
+# which step to look at again. The solutions are folded.
 
-# %% tags=["hide-cell"]
-# The last batch is divided by its own length, so its one sample would count three times as much.
-sample_costs = np.arange(1.0, 8.0)
-batches = [sample_costs[:3], sample_costs[3:6], sample_costs[6:]]
-means = np.array([batch.mean() for batch in batches])
-assert not np.isclose(means.mean(), sample_costs.mean())
-assert np.isclose(np.average(means, weights=[3, 3, 1]), sample_costs.mean())
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
+from tinygrad_fc.course import exercises
+
+check = exercises(
+    {
+        1: [
+            (lambda w: len(w) == 3, "step 1: a factor for each batch"),
+            (lambda w: np.isclose(np.sum(w), 1), "step 2: they must add up to 1"),
+            (lambda w: w[0] != w[2], "step 3: the last batch has one sample, not three"),
+            (lambda w: np.allclose(w, [3 / 7, 3 / 7, 1 / 7]), "step 3: the share of the samples"),
+        ],
+        2: [
+            (lambda a: a[0] not in {3, 6}, "step 1: (3, 1) and (3,) are broadcast to (3, 3)"),
+            (lambda a: a[0] == 9, "step 2: the number of elements of that shape"),
+            (lambda a: a[1] is ShapeError, "step 3: the class of the error"),
+        ],
+    }
+)
+
+# %% [markdown]
+# **1.** An epoch of 7 samples is cut into batches of 3, 3 and 1. The mean of the three batch costs
+# is not the cost of all samples. Which factors $w_k$ make $\sum_k w_k C_k$ of the three batch costs
+# $C_k$ the cost of all samples?
+#
+# Step 1: there is one factor for each batch. Step 2: if all samples had the cost 1, what would the
+# sum have to be? Step 3: which part of the samples is in each batch?
+
+# %%
+answer = ...  # a list of three numbers
+check(1, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Each batch cost is divided by the batch's own length. In the mean of the three, the one sample of
+# the last batch would count three times as much as the others.
+#
+# ```python
+# answer = [3 / 7, 3 / 7, 1 / 7]
+# sample_costs = np.arange(1.0, 8.0)
+# means = [sample_costs[:3].mean(), sample_costs[3:6].mean(), sample_costs[6:].mean()]
+# assert not np.isclose(np.mean(means), sample_costs.mean())
+# assert np.isclose(np.dot(answer, means), sample_costs.mean())
+# ```
+#
+# </details>
 
 # %% [markdown]
 # **2.** Outputs have the shape (3, 1), targets the shape (3,). How many pairs would NumPy
-# compare, and what does `batch_cost` do? Try it.
+# compare, and which error does `batch_cost` raise? Try it.
+#
+# Step 1: to which shape does NumPy broadcast the two? Step 2: how many elements has it? Step 3:
+# call `batch_cost` and read the last line of the error.
 
-# %% tags=["hide-cell"]
+# %%
+answer = ...  # a pair of the number and the class of the error
+check(2, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
 # Broadcasting makes (3, 3) of them: nine pairs instead of three. The loss refuses.
-column, row = np.zeros((3, 1)), np.ones(3)
-assert (column - row).size == 9
-try:
-    batch_cost(tg.tensor(column), tg.tensor(row))
-except ShapeError as error:
-    print(error)
-else:
-    raise AssertionError
+#
+# ```python
+# column, row = np.zeros((3, 1)), np.ones(3)
+# try:
+#     batch_cost(tg.tensor(column), tg.tensor(row))
+# except ShapeError as error:
+#     print(error)
+# answer = (column - row).size, ShapeError
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Next:** how does the cost change with a weight of the last layer? Chapter 4 applies the chain
+# rule of chapter 0 to it.

@@ -4,6 +4,8 @@
 
 Afterwards you can derive the gradient of the last layer's weights and biases by the chain rule,
 formulas (7) to (17), and check it against autograd.
+
+*Time to read: 9 minutes.*
 """
 
 # %% [markdown]
@@ -73,24 +75,85 @@ assert np.allclose(layer[0].bias.grad.numpy(), theta_gradient[:, 0])
 # %% [markdown]
 # ## Exercises
 #
-# **1.** A weight leads from a neuron whose output is exactly 0. What is its gradient?
+# Write an answer in place of the three dots and run the cell: `check` says that it is right, or
+# which step to look at again. The solutions are folded.
 
-# %% tags=["hide-cell"]
-# The factor (10) is that output: the gradient is 0 for every cost.
-silent = y_before.copy()
-silent[1] = 0
-gradient = d @ silent.T
-assert np.all(gradient[:, 1] == 0)
-assert np.all(gradient[:, [0, 2]] != 0)
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
+from tinygrad_fc.course import exercises
+
+check = exercises(
+    {
+        1: [(lambda g: g == 0, "step 2: the factor (10) is the output of that neuron")],
+        2: [
+            (
+                lambda f: not np.allclose(f(np.tanh(z)), np.tanh(z) * (1 - np.tanh(z))),
+                "step 1: y (1 - y) belongs to the sigmoid",
+            ),
+            (lambda f: np.allclose(f(np.zeros(1)), 1), "step 1: the slope of tanh at z = 0 is 1"),
+            (
+                lambda f: np.allclose(f(np.tanh(z)), 1 - np.tanh(z) ** 2),
+                "step 2: write it in y = tanh(z), not in z",
+            ),
+        ],
+    }
+)
 
 # %% [markdown]
-# **2.** Replace the sigmoid by tanh. Which of the formulas (8), (9), (10) changes, and to what?
+# **1.** A weight leads from a neuron whose output is exactly 0. What is its gradient?
+#
+# Step 1: write the three factors of (7). Step 2: which of them has that output?
 
-# %% tags=["hide-cell"]
-# Only (9) contains Act': the derivative of tanh is 1 - y².
-y = np.tanh(z)
-d = 2 * (y - target) * (1 - y * y)
-weight = tg.tensor(omega, requires_grad=True)
-output = (tg.tensor(y_before.T) @ weight.T + tg.tensor(theta[:, 0])).tanh()
-((output - tg.tensor(target.T)) ** 2).sum().backward()
-assert np.allclose(weight.grad.numpy(), d @ y_before.T)
+# %%
+answer = ...
+check(1, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The factor (10) is that output: the gradient is 0 for every cost.
+#
+# ```python
+# silent = y_before.copy()
+# silent[1] = 0
+# gradient = d @ silent.T
+# assert np.all(gradient[:, 1] == 0)
+# assert np.all(gradient[:, [0, 2]] != 0)
+# answer = 0
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2.** Replace the sigmoid by tanh. One of the formulas (8), (9), (10) changes: write the new one
+# as a function of $y = \tanh(z)$.
+#
+# Step 1: which formula has $\mathrm{Act}'$, and what is the derivative of tanh? Step 2: write it
+# with $y$.
+
+# %%
+answer = ...  # a function, called as answer(y)
+check(2, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Only (9) contains $\mathrm{Act}'$: the derivative of tanh is $1 - y^2$.
+#
+# ```python
+# def answer(y):
+#     return 1 - y * y
+#
+#
+# y = np.tanh(z)
+# d = 2 * (y - target) * answer(y)
+# weight = tg.tensor(omega, requires_grad=True)
+# output = (tg.tensor(y_before.T) @ weight.T + tg.tensor(theta[:, 0])).tanh()
+# ((output - tg.tensor(target.T)) ** 2).sum().backward()
+# assert np.allclose(weight.grad.numpy(), d @ y_before.T)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Next:** the layers before the last one act on the cost through all that follows. Chapter 5
+# carries the derivatives back to them.

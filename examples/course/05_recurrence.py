@@ -4,6 +4,8 @@
 
 Afterwards you can carry the derivatives from one layer to the one before it, formulas (26) to
 (38), write the whole backward pass as a loop, and say why gradients shrink on the way.
+
+*Time to read: 9 minutes.*
 """
 
 # %% [markdown]
@@ -84,35 +86,95 @@ axes.grid(visible=True)
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Where is the derivative of the sigmoid largest, and how large is it there?
+# Write an answer in place of the three dots and run the cell: `check` says that it is right, or
+# which step to look at again. The solutions are folded.
 
-# %% tags=["hide-cell"]
-# y (1 - y) is largest at y = 1/2, that is at z = 0.
-z = np.linspace(-5, 5, 1001)
-slopes = sigmoid(z) * (1 - sigmoid(z))
-assert z[slopes.argmax()] == 0
-assert slopes.max() == 0.25
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
+from tinygrad_fc.course import exercises
+
+check = exercises(
+    {
+        1: [
+            (lambda a: a[0] == 0, "step 1: y (1 - y) is largest at y = 1/2; which z is that"),
+            (lambda a: a[1] != 0.5, "step 2: y is one half there; the derivative is y (1 - y)"),
+            (lambda a: a[1] == 0.25, "step 2: put y into y (1 - y)"),
+        ],
+        2: [
+            (lambda s: np.size(s) == 1, "step 2: a sum over k, one number"),
+            (
+                lambda s: not np.isclose(s, np.sum(ds[1][:, 0] * network.weights[1][:, 0])),
+                "step 1: lists begin at 0",
+            ),
+            (
+                lambda s: np.isclose(s, np.sum(ds[2][:, 0] * network.weights[2][:, 0])),
+                "step 2: d_k of layer 3, and the column of ω that belongs to neuron 0",
+            ),
+        ],
+    }
+)
 
 # %% [markdown]
-# **2.** Formula (33) sums over the neurons $k$ of the next layer. Check it for the first neuron of
-# layer 2 and the three of layer 3 by a difference: move the neuron's output by a small $h$ up and
-# down, and see how the cost moves. Which entries of `weights` and `ds` are in the sum?
+# **1.** Where is the derivative of the sigmoid largest, and how large is it there?
+#
+# Step 1: for which $y$ is $y (1 - y)$ largest, and for which $z$ is that? Step 2: how large is it?
 
-# %% tags=["hide-cell"]
-# Those of layer 3, at index 2. The cost changes by h Σ d_k ω_ki, up to terms of order h².
-y2 = x
-for omega, theta in zip(network.weights[:2], network.biases[:2], strict=True):
-    y2 = sigmoid(omega @ y2 + theta)
+# %%
+answer = ...  # a pair of z and the derivative
+check(1, answer)
 
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# $y (1 - y)$ is largest at $y = 1/2$, that is at $z = 0$.
+#
+# ```python
+# answer = 0, 0.25
+# z = np.linspace(-5, 5, 1001)
+# slopes = sigmoid(z) * (1 - sigmoid(z))
+# assert z[slopes.argmax()] == 0
+# assert slopes.max() == 0.25
+# ```
+#
+# </details>
 
-def cost(y):
-    """Return the cost from the outputs of layer 2 on."""
-    for omega, theta in zip(network.weights[2:], network.biases[2:], strict=True):
-        y = sigmoid(omega @ y + theta)
-    return ((y - target) ** 2).item()
+# %% [markdown]
+# **2.** Compute $\partial C / \partial y_0^{(2)}$ for the first neuron of layer 2 by formula (33),
+# from `network.weights` and `ds`. A difference, as in chapter 0, checks the result.
+#
+# Step 1: which index has layer 3 in the two lists? Step 2: which entries of them are in the sum
+# over $k$?
 
+# %%
+answer = ...
+check(2, answer)
 
-h = np.zeros_like(y2)
-h[0] = 1e-5
-difference = (cost(y2 + h) - cost(y2 - h)) / 2e-5
-assert np.isclose(difference, np.sum(ds[2][:, 0] * network.weights[2][:, 0]), rtol=1e-5)
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Those of layer 3, at index 2. The cost changes by $h \sum_k d_k \omega_{k0}$, up to terms of order
+# $h^2$.
+#
+# ```python
+# answer = np.sum(ds[2][:, 0] * network.weights[2][:, 0])
+#
+# y2 = x
+# for omega, theta in zip(network.weights[:2], network.biases[:2], strict=True):
+#     y2 = sigmoid(omega @ y2 + theta)
+#
+#
+# def cost(y):
+#     for omega, theta in zip(network.weights[2:], network.biases[2:], strict=True):
+#         y = sigmoid(omega @ y + theta)
+#     return ((y - target) ** 2).item()
+#
+#
+# h = np.zeros_like(y2)
+# h[0] = 1e-5
+# assert np.isclose((cost(y2 + h) - cost(y2 - h)) / 2e-5, answer, rtol=1e-5)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Next:** the gradient says in which direction the cost grows. Chapter 6 goes the other way, step
+# by step.

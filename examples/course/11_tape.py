@@ -1,9 +1,11 @@
 # %% [markdown]
 """
-# 6. Scalars and a tape
+# 11. Scalars and a tape
 
 Afterwards you can write an autograd engine for scalars in less than 60 lines, and say what an
 operation has to remember for the backward pass.
+
+*Time to read: 7 minutes.*
 """
 
 # %% [markdown]
@@ -91,25 +93,87 @@ print(viz.explain(a * a + a, a, names={"a": a}))
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Add subtraction to `Value`, with one line for its derivatives.
+# Write an answer in place of the three dots and run the cell: `check` says that it is right, or
+# which step to look at again. The solutions are folded.
+
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
+from tinygrad_fc.course import exercises
 
 
-# %% tags=["hide-cell"]
-def subtract(a, b):
-    """Return a - b, whose derivatives are 1 and -1."""
-    return Value(a.data - b.data, ((a, 1.0), (b, -1.0)))
+def local(subtract):
+    """Return the local derivatives of a difference."""
+    return tuple(derivative for _, derivative in subtract(Value(5.0), Value(3.0)).arguments)
 
 
-a, b = Value(5.0), Value(3.0)
-subtract(a * a, b).backward()
-assert (a.grad, b.grad) == (10.0, -1.0)
+check = exercises(
+    {
+        1: [
+            (lambda f: f(Value(5.0), Value(3.0)).data == 2.0, "step 1: the result"),
+            (
+                lambda f: len(f(Value(5.0), Value(3.0)).arguments) == 2,
+                "step 2: both arguments are recorded",
+            ),
+            (lambda f: local(f) == (1.0, -1.0), "step 3: the derivatives of a - b"),
+        ],
+        2: [
+            (lambda g: g != 3.0, "step 2: that is what an assignment leaves"),
+            (lambda g: g == 6.0, "step 1: the derivative of a · a is 2 a"),
+        ],
+    }
+)
 
 # %% [markdown]
-# **2.** Why does `backward` add to `grad` instead of assigning it? Give a program whose gradient
-# would be wrong with an assignment.
+# **1.** Write subtraction for `Value`: a function of `a` and `b` that returns `a - b`.
+#
+# Step 1: compute the result from `a.data` and `b.data`. Step 2: which arguments have to be
+# recorded? Step 3: with which derivatives?
 
-# %% tags=["hide-cell"]
-# A value that is used twice gets a part of its gradient from each use: in a · a each part is a.
-a = Value(3.0)
-(a * a).backward()
-assert a.grad == 6.0  # an assignment would leave 3.0
+# %%
+answer = ...  # a function, called as answer(a, b)
+check(1, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The derivatives of $a - b$ are 1 and -1.
+#
+# ```python
+# def answer(a, b):
+#     return Value(a.data - b.data, ((a, 1.0), (b, -1.0)))
+#
+#
+# a, b = Value(5.0), Value(3.0)
+# answer(a * a, b).backward()
+# assert (a.grad, b.grad) == (10.0, -1.0)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2.** `backward` adds to `grad` instead of assigning it. What is `a.grad` after
+# `(a * a).backward()` with `a = Value(3.0)`, and what would an assignment leave?
+#
+# Step 1: what is the derivative? Step 2: which part does each use of `a` bring? Answer with the
+# right one.
+
+# %%
+answer = ...
+check(2, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# A value that is used twice gets a part of its gradient from each use: in $a \cdot a$ each part is
+# $a$. An assignment would leave 3.
+#
+# ```python
+# a = Value(3.0)
+# (a * a).backward()
+# assert a.grad == 6.0
+# answer = 6.0
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **Next:** the tape is read from its end. Chapter 12 shows what happens in another order.

@@ -1,9 +1,11 @@
 # %% [markdown]
 """
-# 7. The order of the backward pass
+# 12. The order of the backward pass
 
 Afterwards you can say why a recursive backward pass gives wrong gradients or takes forever, and
 which order is right.
+
+*Time to read: 7 minutes.*
 """
 
 # %% [markdown]
@@ -98,56 +100,117 @@ picture
 # %% [markdown]
 # ## Exercises
 #
+# Write an answer in place of the three dots and run the cell: `check` says that it is right, or
+# which step to look at again. The solutions are folded.
+
+# %% tags=["remove-cell"] jupyter={"source_hidden": true}
+from tinygrad_fc.course import exercises
+
+check = exercises(
+    {
+        1: [
+            (lambda a: a[1] == 11, "step 2: ordered visits each value once, a and ten sums"),
+            (
+                lambda a: a[0] not in {1023, 1024, 2048},
+                "step 1: the calls of all levels, 1 + 2 + 4 + ...",
+            ),
+            (
+                lambda a: a[0] == 2047,
+                "step 1: each level has twice as many calls as the one before",
+            ),
+        ],
+        2: [
+            (lambda a: len(a) == 3, "step 1: three answers, of naive, ordered and the library"),
+            (
+                lambda a: a[0] == "RecursionError",
+                "step 1: naive calls itself for each value of the chain",
+            ),
+            (lambda a: a[1:] == ("right", "right"), "step 2: what is in place of the recursion"),
+        ],
+    }
+)
+
+# %% [markdown]
 # **1.** Passing on only the new part of the gradient (`gradient * derivative`) makes the
-# recursion right. How many calls does it take for `x = x + x`, repeated n times, and how many
+# recursion right. How many calls does it take for `x = x + x`, repeated 10 times, and how many
 # values does `ordered` visit?
+#
+# Step 1: how many calls does each level make, and all of them together? Step 2: how many values are
+# there?
 
-# %% tags=["hide-cell"]
-# Each level doubles the number of paths: 2^(n + 1) - 1 calls. There are n + 1 values.
-calls = 0
+# %%
+answer = ...  # a pair of numbers
+check(1, answer)
 
-
-def paths(value, gradient):
-    """Pass on the new part only, once for every path."""
-    global calls
-    calls += 1
-    value.grad += gradient
-    for argument, derivative in value.arguments:
-        paths(argument, gradient * derivative)
-
-
-a = Value(1.0)
-x = a
-for _ in range(10):
-    x = x + x
-paths(x, 1.0)
-assert a.grad == 2**10
-assert calls == 2**11 - 1
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Each level doubles the number of paths: $2^{n + 1} - 1$ calls. There are $n + 1$ values.
+#
+# ```python
+# calls = 0
+#
+#
+# def paths(value, gradient):
+#     global calls
+#     calls += 1
+#     value.grad += gradient
+#     for argument, derivative in value.arguments:
+#         paths(argument, gradient * derivative)
+#
+#
+# a = Value(1.0)
+# x = a
+# for _ in range(10):
+#     x = x + x
+# paths(x, 1.0)
+# assert a.grad == 2**10
+# answer = calls, 11
+# ```
+#
+# </details>
 
 # %% [markdown]
 # **2.** What happens to `naive`, to `ordered` and to the library's backward pass on a chain of
-# 100,000 additions `x = x + one`? Python allows about a thousand nested calls. Build a new chain
-# for each of them, since gradients add up.
+# 100,000 additions `x = x + one`? Python allows about a thousand nested calls.
+#
+# Answer with three strings, each either `"right"` or `"RecursionError"`. Step 1: which of them
+# calls itself? Step 2: which has a loop?
 
-# %% tags=["hide-cell"]
+# %%
+answer = ...  # three strings
+check(2, answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
 # Python's recursion limit is reached after about a thousand calls of `naive`. The other two have a
-# loop in place of the recursion.
-chain = Value(1.0)
-for _ in range(100_000):
-    chain = chain + Value(1.0)
-try:
-    naive(chain, 1.0)
-except RecursionError:
-    pass
-else:
-    raise AssertionError
-ordered(chain)
+# loop in place of the recursion. (To try it, build a new chain for each of them, since gradients
+# add up. 10,000 additions are enough.)
+#
+# ```python
+# chain = Value(1.0)
+# for _ in range(10_000):
+#     chain = chain + Value(1.0)
+# try:
+#     naive(chain, 1.0)
+# except RecursionError:
+#     first = "RecursionError"
+# ordered(chain)
+#
+# leaf = tg.tensor(1.0, requires_grad=True)
+# result = leaf
+# for _ in range(10_000):
+#     result = result + 1.0
+# result.backward()
+# assert leaf.grad.item() == 1
+# while chain.arguments:  # free the chain without recursion, too
+#     chain = chain.arguments[0][0]
+# answer = first, "right", "right"
+# ```
+#
+# </details>
 
-leaf = tg.tensor(1.0, requires_grad=True)
-result = leaf
-for _ in range(100_000):
-    result = result + 1.0
-result.backward()
-assert leaf.grad.item() == 1
-while chain.arguments:  # free the chain without recursion, too
-    chain = chain.arguments[0][0]
+# %% [markdown]
+# **Next:** numbers become arrays, and a derivative would be a matrix. Chapter 13 never writes it
+# down.
