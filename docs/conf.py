@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jupytext
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx.ext.autosummary import autosummary_toc
+from sphinx.util.inspect import signature, stringify_signature
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim, viz
@@ -22,12 +24,20 @@ HERE = Path(__file__).parent
 project = "tinygrad_fc"
 author = copyright = "tinygrad_fc contributors"  # noqa: A001  Sphinx reads this name
 version = release = tg.__version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "conf.py", "jupyter_execute"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build", "_notebooks", "_templates", "conf.py", "jupyter_execute"]
+templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "tinygrad_fc"
 html_static_path = ["_static", "../tinygrad_fc/viz/math.woff2"]
 html_css_files = ["site.css"]
+html_extra_path = ["_notebooks"]  # to download
 html_copy_source = False
 
 # Formulas are MathML and widgets are left out: no page asks another host for a script.
@@ -35,17 +45,28 @@ html_math_renderer = "mathml"
 nb_ipywidgets_js: dict[str, Any] = {}
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 
-nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
-nb_output_stderr = "remove-warn"
+nb_output_stderr = "remove"  # checks on a slow machine warn that their time was up
 nb_mime_priority_overrides = [("html", "image/svg+xml", 0)]
 
 default_role = "code"
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
+
+
+# The formulas and vjp rules of ops, for the pages of functions.
+autosummary_context = {
+    "formulas": {
+        f"{place.__name__}.{name}": viz.explain(op)
+        for place in (tg, nn.functional)
+        for name in dir(place)
+        if isinstance(op := getattr(place, name), tg.Op)
+    }
+}
+autosummary_ignore_module_all = False
 
 
 def visit_math(self: Any, node: Any) -> None:
@@ -65,6 +86,23 @@ def escape_stars(*arguments: Any) -> None:
             parts[::2] = [re.sub(r"(?<!\\)([*|]|_\b)", r"\\\1", part) for part in parts[::2]]
             # A letter after code, as in `Subset`s, needs a separator that is not shown.
             lines[i] = re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", "".join(parts))
+
+
+def types_of_op(*event: Any) -> tuple[str, str] | None:
+    """Return the signature of an op with its types, which `inspect.signature` leaves out."""
+    op = event[3]
+    if not isinstance(op, tg.Op):
+        return None
+    parameters, _, result = stringify_signature(signature(vars(op)["__wrapped__"])).partition(
+        " -> "
+    )
+    return parameters, result
+
+
+def leave_out_of_the_sidebar(_: Sphinx, document: nodes.document) -> None:
+    """Leave the pages of functions out of the sidebar, which every page would repeat."""
+    for tree in list(document.findall(autosummary_toc)):
+        tree.parent.remove(tree)
 
 
 def write_page(path: Path) -> None:
@@ -92,11 +130,24 @@ def write_page(path: Path) -> None:
     viz.page(step, x, y, path)
 
 
+def write_notebooks(*folders: Path) -> None:
+    """Write the chapters of the course, which are scripts, as notebooks."""
+    for script in (HERE.parent / "examples/course").glob("*.py"):
+        notebook = jupytext.read(script)
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+        notebook.metadata.language_info = {"name": "python"}
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            jupytext.write(notebook, folder / f"{script.stem}.ipynb")
+
+
 def setup(app: Sphinx) -> None:
-    """Copy the course, which is part of the examples, to where Sphinx looks for it."""
+    """Write what the site shows, and set how it is shown."""
     write_page(HERE / "_static/backprop.html")
-    shutil.copytree(HERE.parent / "examples/course", HERE / "course", dirs_exist_ok=True)
+    write_notebooks(HERE / "course", HERE / "_notebooks/course")
     app.add_html_math_renderer(
         "mathml", inline_renderers=(visit_math, None), block_renderers=(visit_math, None)
     )
     app.connect("autodoc-process-docstring", escape_stars)
+    app.connect("autodoc-process-signature", types_of_op)
+    app.connect("doctree-read", leave_out_of_the_sidebar, priority=0)
