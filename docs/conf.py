@@ -37,6 +37,7 @@ html_theme = "furo"
 html_title = "tinygrad_fc"
 html_static_path = ["_static", "../tinygrad_fc/viz/math.woff2"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_extra_path = ["_notebooks"]  # to download
 html_copy_source = False
 
