@@ -9,6 +9,7 @@ document's whole experiment as one call, what an import costs, and whether a lon
 operations costs time and memory in proportion to its length.
 
     python benchmarks/step.py [--rounds N] [--processes N] [--quick] [--torch-compile] [--json]
+    python benchmarks/step.py --against REV     this working tree against another commit
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import one_thread  # noqa: F401  before NumPy
 
 # isort: split
+import against
 import numpy as np
 from contestants import RATIOS, ROWS, Contestant, Row, characters, contestants, installed
 from experiment import experiment
@@ -285,10 +287,14 @@ def main() -> None:
     parser.add_argument(
         "--rows", action="store_true", help="those of training steps alone, as JSON"
     )
+    parser.add_argument("--against", metavar="REV", help="eager steps and calls, here and at REV")
     options = parser.parse_args()
     for name in ("rounds", "processes"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if options.against:
+        against.report(options.against, options.rounds)
+        return
     if options.rows:
         print(json.dumps(rows(options)))
         return
