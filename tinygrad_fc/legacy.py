@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,11 @@ from tinygrad_fc.graph import Node, as_array, owner, wrap
 from tinygrad_fc.ops.elementwise import mul, sub
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinygrad_fc.tensor import Tensor
+
+M = TypeVar("M", bound="Callable[..., Any]")
 
 __all__ = ["BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor"]
 __all__ += ["IntTensor", "LongTensor", "ShortTensor", "contiguous_format", "divide", "ger"]
@@ -215,9 +219,21 @@ def old_name(names: dict[str, Any], name: str) -> Any:
     return names[f"{name}_"]
 
 
-def factor_first(name: str, call: str) -> None:
-    """Warn that the factor is the first argument, as in `x.add_(2, y)`."""
-    deprecated(f"{name}: a factor before the tensors is deprecated. Use {name}({call})", 4)
+def accepts_factor(name: str, tensors: int) -> Callable[[M], M]:
+    """Return a decorator of a method of tensors, whose factor `name` may come before them."""
+
+    def decorate(method: M) -> M:
+        @functools.wraps(method)
+        def wrapper(self: Any, *args: Any, **settings: Any) -> Any:
+            if len(args) > tensors:
+                call = f"{method.__name__}({', '.join(['tensor'] * tensors)}, {name}=...)"
+                deprecated(f"a factor before the tensors is deprecated. Use {call}")
+                settings[name], *args = args  # type: ignore[assignment]
+            return method(self, *args, **settings)
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
 
 
 def pop_reduction(settings: dict[str, Any]) -> None:
@@ -244,7 +260,25 @@ def accepts_size_average(loss: Any) -> Any:
 # Methods
 
 
-class OldMethods(Node):
+def _cast(dtype: Any) -> Any:
+    def cast(self: Any) -> Tensor:
+        return self.to(dtype)  # type: ignore[no-any-return]
+
+    cast.__doc__ = f"Return the tensor cast to {np.dtype(dtype)}."
+    return cast
+
+
+class Casts(Node):
+    """Casts to dtypes under PyTorch's names."""
+
+    __slots__ = ()
+
+    double, float, half = _cast(np.float64), _cast(np.float32), _cast(np.float16)
+    long, int, short = _cast(np.int64), _cast(np.int32), _cast(np.int16)
+    char, byte, bool = _cast(np.int8), _cast(np.uint8), _cast(np.bool_)
+
+
+class OldMethods(Casts):
     """Methods and attributes of a tensor that code for several dtypes and devices uses."""
 
     __slots__ = ()
@@ -317,18 +351,6 @@ class OldMethods(Node):
     def storage_offset(self: Any) -> int:
         """Return the number of elements in memory before the first."""
         return int((self.data_ptr() - self.storage().data_ptr()) // self._array.itemsize)
-
-    def byte(self: Any) -> Tensor:
-        """Return the tensor cast to uint8."""
-        return self.to(np.uint8)  # type: ignore[no-any-return]
-
-    def char(self: Any) -> Tensor:
-        """Return the tensor cast to int8."""
-        return self.to(np.int8)  # type: ignore[no-any-return]
-
-    def short(self: Any) -> Tensor:
-        """Return the tensor cast to int16."""
-        return self.to(np.int16)  # type: ignore[no-any-return]
 
     def pin_memory(self: Any, device: Any = None) -> Tensor:
         """Return itself: memory is not pinned."""

@@ -17,7 +17,7 @@ from tinygrad_fc.errors import GraphError, error_class
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
 from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
-from tinygrad_fc.legacy import OldMethods, factor_first
+from tinygrad_fc.legacy import OldMethods, accepts_factor
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg, special
@@ -156,10 +156,6 @@ def assign(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     _change(t, "x[...] = y", lambda a: assign_elements(a, steps, array), value)
 
 
-_addcmul_ = _in_place(elementwise.addcmul, "addcmul")
-_addcdiv_ = _in_place(elementwise.addcdiv, "addcdiv")
-
-
 class Methods(OldMethods):
     """Base class of `Tensor` with the methods that are also functions, and the in-place methods."""
 
@@ -170,18 +166,14 @@ class Methods(OldMethods):
     __iadd__, __isub__ = _operator(e.add, "+="), _operator(e.subtract, "-=")
     __imul__, __itruediv__ = _operator(e.multiply, "*="), _operator(e.divide, "/=")
 
-    def add_(self: Any, other: Any, *old: Any, alpha: float = 1) -> Tensor:
+    @accepts_factor("alpha", 1)
+    def add_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
         """Add `alpha * other`; return itself."""
-        if old:
-            factor_first("add_", "other, alpha=...")
-            alpha, (other,) = other, old
         return _apply(self, "add_", e.add, other, alpha)
 
-    def sub_(self: Any, other: Any, *old: Any, alpha: float = 1) -> Tensor:
+    @accepts_factor("alpha", 1)
+    def sub_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
         """Subtract `alpha * other`; return itself."""
-        if old:
-            factor_first("sub_", "other, alpha=...")
-            alpha, (other,) = other, old
         return _apply(self, "sub_", e.sub, other, alpha)
 
     def mul_(self: Any, other: Any) -> Tensor:
@@ -192,19 +184,8 @@ class Methods(OldMethods):
         """Divide by `other`; return itself."""
         return _apply(self, "div_", e.divide, other)
 
-    def addcmul_(self: Any, tensor1: Any, tensor2: Any, *old: Any, value: float = 1) -> Tensor:
-        """Add `value * tensor1 * tensor2`; return itself."""
-        if old:
-            factor_first("addcmul_", "tensor1, tensor2, value=...")
-            value, tensor1, tensor2 = tensor1, tensor2, *old
-        return _addcmul_(self, tensor1, tensor2, value=value)
-
-    def addcdiv_(self: Any, tensor1: Any, tensor2: Any, *old: Any, value: float = 1) -> Tensor:
-        """Add `value * tensor1 / tensor2`; return itself."""
-        if old:
-            factor_first("addcdiv_", "tensor1, tensor2, value=...")
-            value, tensor1, tensor2 = tensor1, tensor2, *old
-        return _addcdiv_(self, tensor1, tensor2, value=value)
+    addcmul_ = accepts_factor("value", 2)(_in_place(elementwise.addcmul, "addcmul"))
+    addcdiv_ = accepts_factor("value", 2)(_in_place(elementwise.addcdiv, "addcdiv"))
 
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""

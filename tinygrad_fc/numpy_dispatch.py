@@ -7,6 +7,7 @@ two middle elements.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -17,7 +18,6 @@ from tinygrad_fc.errors import DtypeError, GraphError
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.graph import Node, array_of, mutation_lock, record, record_change
 from tinygrad_fc.op import NUMPY_NAMES, no_rule_error, registry
-from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops.elementwise import clamp, multiply
@@ -63,9 +63,7 @@ def _median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     axes = [normalize_dim(k, a.ndim, "median") for k in axes]
     rest = [k for k in range(a.ndim) if k not in axes]
     rows = a.permute(*rest, *axes).reshape(*(a.shape[k] for k in rest), -1)
-    ordered, n = f.indexing.sort(rows).values, rows.shape[-1]
-    out = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
-    out = f.elementwise.where(np.isnan(ordered[..., -1]), ordered[..., -1], out)  # NaN is last
+    out = f.reduction.quantile(_float(rows), 0.5, -1)
     return out.reshape([1 if k in axes else a.shape[k] for k in range(a.ndim)]) if keepdims else out
 
 
@@ -89,14 +87,15 @@ def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     return x[(*before, np.asarray(array_of(indices)))]
 
 
+def _variance(op: Any, a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    return op(a, axis=axis, correction=ddof, keepdim=keepdims)
+
+
 # Matrices
 
 
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    a = f.shape.movedim(a, (axis1, axis2), (-2, -1))
-    down, right = max(-offset, 0), max(offset, 0)
-    k = np.arange(max(min(a.shape[-2] - down, a.shape[-1] - right), 0))
-    return a[..., k + down, k + right]
+    return f.shape.diagonal(a, offset, axis1, axis2)
 
 
 def _float(a: Any) -> Any:
@@ -133,14 +132,8 @@ ADAPTERS: dict[Any, Any] = {
     np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: clamp(
         a, min if a_min is None else a_min, max if a_max is None else a_max
     ),
-    np.amax: lambda a, axis=None, *, keepdims=False: r.amax(a, axis=axis, keepdim=keepdims),
-    np.amin: lambda a, axis=None, *, keepdims=False: r.amin(a, axis=axis, keepdim=keepdims),
-    np.var: lambda a, axis=None, *, ddof=0, keepdims=False: r.var(
-        a, axis=axis, correction=ddof, keepdim=keepdims
-    ),
-    np.std: lambda a, axis=None, *, ddof=0, keepdims=False: r.std(
-        a, axis=axis, correction=ddof, keepdim=keepdims
-    ),
+    np.var: functools.partial(_variance, r.var),
+    np.std: functools.partial(_variance, r.std),
     np.dot: _dot,
     np.outer: lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)),
     np.einsum: f.linalg.einsum,
@@ -168,7 +161,6 @@ ADAPTERS: dict[Any, Any] = {
     np.take_along_axis: _take_along_axis,
     np.take: _take,
     np.argwhere: f.indexing.nonzero,
-    np.around: lambda a, decimals=0: c.round(a, decimals=decimals),
     np.hstack: lambda tup: f.shape.hstack([_tensor(x) for x in tup]),
     np.vstack: lambda tup: f.shape.vstack([_tensor(x) for x in tup]),
     np.tile: lambda A, reps: f.shape.tile(A, reps if np.ndim(reps) else (reps,)),
@@ -196,6 +188,7 @@ ADAPTERS: dict[Any, Any] = {
 }
 
 
+ALIASES: dict[Any, Any] = {np.amax: np.max, np.amin: np.min, np.around: np.round}
 REDUCED = {np.add: r.sum, np.multiply: r.prod, np.maximum: r.amax, np.minimum: r.amin}
 
 
@@ -235,6 +228,7 @@ def _record(called: Any, op: Any, inputs: Any, settings: Any, rest: dict[str, An
 
 def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Implement `__array_function__`: call the adapter or the op of the function."""
+    called = ALIASES.get(called, called)
     adapter = ADAPTERS.get(called)
     if adapter is not None:
         try:

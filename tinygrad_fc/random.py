@@ -39,8 +39,7 @@ __all__ += ["randn", "randn_like", "randperm", "set_rng_state"]
 # The seed of a new Generator in PyTorch.
 _FIRST_SEED = 67280421310721
 _SEEDS = range(-(2**63), 2**64)
-# A generator's state: the seed, PCG64's state and increment, and a buffered 32-bit half of a draw.
-_STATE = np.dtype([("seed", "<u8"), ("pcg", "<u8", 4), ("has_half", "<u4"), ("half", "<u4")])
+_STATE_SIZE = 256  # bytes of a generator's state, JSON with spaces at its end
 _seeding = allocate_lock()
 
 
@@ -96,35 +95,29 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """Return the state as a tensor of dtype uint8."""
+        import json  # noqa: PLC0415  which takes a millisecond
+
         bits = self.rng.bit_generator
         with bits.lock:
-            state: Any = bits.state
-        words = [half for n in state["state"].values() for half in divmod(n, 2**64)[::-1]]
-        packed = np.array([(self._seed, words, state["has_uint32"], state["uinteger"])], _STATE)
-        return wrap(packed.view(np.uint8))
+            text = json.dumps([self._seed, bits.state])
+        return wrap(np.frombuffer(text.ljust(_STATE_SIZE).encode(), np.uint8).copy())
 
     def set_state(self, new_state: Tensor) -> Self:
         """Continue from a state that `get_state` returned.
 
         Raises `ShapeError` for any other tensor.
         """
-        array = np.ascontiguousarray(as_array(new_state))
-        if array.dtype != np.uint8 or array.shape != (_STATE.itemsize,):
+        import json  # noqa: PLC0415
+
+        array, bits = as_array(new_state), np.random.PCG64()
+        try:
+            seed, bits.state = json.loads(array.astype(np.uint8, casting="safe").tobytes())
+        except (ValueError, TypeError, KeyError) as error:
             raise ShapeError(
-                f"a generator's state is a tensor of shape ({_STATE.itemsize},) and dtype uint8, "
-                f"got {array.shape} and {array.dtype}"
-            )
-        packed = array.view(_STATE)[0]
-        words = [int(word) for word in packed["pcg"]]
-        bits = np.random.PCG64()
-        bits.state = {
-            "bit_generator": "PCG64",
-            "state": {"state": words[0] | words[1] << 64, "inc": words[2] | words[3] << 64},
-            "has_uint32": int(packed["has_half"]),
-            "uinteger": int(packed["half"]),
-        }
-        self._seed = int(packed["seed"])
-        self._rng = np.random.Generator(bits)
+                f"a generator's state is a tensor of shape ({_STATE_SIZE},) and dtype uint8, got "
+                f"{array.shape} and {array.dtype}, or other numbers. Pass a result of get_state()"
+            ) from error
+        self._seed, self._rng = seed, np.random.Generator(bits)
         return self
 
 
@@ -414,23 +407,11 @@ def multinomial(
         )
     rng = rng_of(generator)
     rows = np.atleast_2d(weights).astype(np.float64)
-    if replacement:
-        indices = _with_replacement(rows / rows.max(axis=-1, keepdims=True), num_samples, rng)
-    else:
-        # The sample is the smallest of exponential variables with the weights as rates. Logarithms
-        # are compared, so that small weights do not underflow.
-        times = np.maximum(rng.standard_exponential(rows.shape), np.finfo(np.float64).tiny)
-        with np.errstate(divide="ignore"):
-            indices = np.argsort(np.log(times) - np.log(rows), axis=-1)[:, :num_samples]
-    return wrap(indices.reshape(*weights.shape[:-1], num_samples))
-
-
-def _with_replacement(rows: Any, count: int, rng: np.random.Generator) -> Any:
-    sums = np.cumsum(rows, axis=-1)
-    # Strictly below the last sum, so that a category of weight 0 at the end is never drawn.
-    aims = np.minimum(rng.random((len(rows), count)) * sums[:, -1:], np.nextafter(sums[:, -1:], 0))
-    indices = [np.searchsorted(s, aim, side="right") for s, aim in zip(sums, aims, strict=True)]
-    return np.array(indices, np.int64).reshape(len(rows), count)
+    indices = [
+        rng.choice(len(row), num_samples, replacement, row / row.sum())
+        for row in rows / rows.max(axis=-1, keepdims=True)
+    ]
+    return wrap(np.array(indices, np.int64).reshape(*weights.shape[:-1], num_samples))
 
 
 def normal(

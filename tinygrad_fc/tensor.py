@@ -615,30 +615,6 @@ class Tensor(methods.Methods):
             return legacy.name_of(self.dtype)
         return self.to(legacy.dtype_of(dtype))
 
-    def double(self) -> Tensor:
-        """Return the tensor cast to float64."""
-        return self.to(np.float64)
-
-    def float(self) -> Tensor:
-        """Return the tensor cast to float32, PyTorch's float."""
-        return self.to(np.float32)
-
-    def half(self) -> Tensor:
-        """Return the tensor cast to float16."""
-        return self.to(np.float16)
-
-    def long(self) -> Tensor:
-        """Return the tensor cast to int64."""
-        return self.to(np.int64)
-
-    def int(self) -> Tensor:
-        """Return the tensor cast to int32."""
-        return self.to(np.int32)
-
-    def bool(self) -> Tensor:
-        """Return the tensor cast to bool."""
-        return self.to(np.bool_)
-
     def cpu(self) -> Tensor:
         """Return the tensor on the CPU; itself if it is there."""
         return self.to(CPU)

@@ -206,8 +206,7 @@ def grad(
     gradients: dict[int, Any] = {id(t): g if isinstance(g, Node) else wrap(g) for t, g in pairs}
     if materialize_grads:
         for t in sources:
-            if id(t) not in gradients:
-                gradients[id(t)] = wrap(np.zeros_like(t._array))
+            gradients.setdefault(id(t), wrap(np.zeros_like(t._array)))
     return tuple(gradients.get(id(t)) for t in sources)  # type: ignore[misc]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
-from tinygrad_fc.autograd.functional import gradients
+from tinygrad_fc.autograd.functional import basis, gradients
 from tinygrad_fc.autograd.numerical import derivatives, longest_steps, power_of_two
 from tinygrad_fc.device import CPU, device_of, move_to_device
 from tinygrad_fc.errors import DtypeError
@@ -158,10 +158,9 @@ def _jacobians(rng: np.random.Generator, outputs: Any, inputs: Any) -> list[Any]
     """Return the Jacobian by each input, one backward pass per element of the outputs."""
     rows = []
     for output in outputs:
-        for element in np.ndindex(output._array.shape):
-            cotangent = np.zeros(output._array.shape, output._array.dtype)
-            cotangent[element] = scale = float(_random(rng, ()))
-            rows.append([g / scale for g in _gradients([output], inputs, [cotangent])])
+        for one in basis(output):
+            scale = float(_random(rng, ()))
+            rows.append([g / scale for g in _gradients([output], inputs, [one._array * scale])])
     return [
         np.reshape([row[k] for row in rows], (len(rows), t._array.size))
         for k, t in enumerate(inputs)

@@ -156,14 +156,11 @@ class Function:
         # `forward` gets recorded aliases, so that arguments that it saves are part of the graph.
         # With `mark_dirty`, it changes copies, which are then assigned to the arguments.
         changes = "mark_dirty" in cls.forward.__code__.co_names
-        inputs = tuple(
-            a
-            if not isinstance(a, Node)
-            else wrap(a._array.copy())
-            if changes
-            else record(_alias, (a,), NO_KWARGS)
-            for a in args
-        )
+
+        def alias(a: Any) -> Any:
+            return wrap(a._array.copy()) if changes else record(_alias, (a,), NO_KWARGS)
+
+        inputs = tuple(alias(a) if isinstance(a, Node) else a for a in args)
         with grad_mode.no_grad(), _no_in_place_change(f"forward of {cls.__name__}"):
             if op.separate:
                 result = cls.forward(*inputs, **kwargs)

@@ -310,7 +310,7 @@ class Evaluation:
             sources, tops = transposed(outputs, inputs)
         create = self.recorded(outputs)
         rows = [
-            [gradients((top,), sources, (one,), create=create) for one in _basis(t)]
+            [gradients((top,), sources, (one,), create=create) for one in basis(t)]
             for top, t in zip(tops, inputs if forward else outputs, strict=True)
         ]
 
@@ -355,7 +355,7 @@ def copy_of(t: Any, *, create: bool) -> Any:
     return t.detach().requires_grad_()
 
 
-def _basis(t: Any) -> Iterator[Any]:
+def basis(t: Any) -> Iterator[Any]:
     """Yield the tensors of the shape of `t` that have one element 1, and all others 0."""
     for k in range(t._array.size):
         one = np.zeros(t._array.shape, t._array.dtype)
@@ -373,17 +373,14 @@ def _stacked(items: Sequence[Any], output: Any, t: Any, axis: int) -> Any:
 
 def sources(tensors: Sequence[Any]) -> Iterator[Any]:
     """Yield the leaves that `tensors` depend on and that require grad."""
-    seen: set[int] = set()
-    pending = [t for t in tensors if t._requires_grad]
-    while pending:
-        node = pending.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
+    nodes = {id(t): t for t in tensors if t._requires_grad}
+    pending = [*nodes.values()]
+    for node in pending:
         if node._parents is None:
             yield node
-        else:
-            pending += [a for a in node._parents if a is not None]
+        new = {id(a): a for a in node._parents or () if a is not None and id(a) not in nodes}
+        nodes |= new
+        pending += new.values()
 
 
 def _positions(name: str, argnums: Any, count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,9 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EventList", "FunctionEvent", "profile", "record_function"]
 
-FORWARD: Any = vars(Op)["forward"]
-PLAIN: Any = vars(Op)["plain"]
-RULES: Any = vars(Op)["rules"]
+SLOTS: dict[str, Any] = {name: vars(Op)[name] for name in ("forward", "plain", "rules")}
 _running: list[profile] = []
 
 
@@ -45,22 +44,14 @@ class EventList(list[FunctionEvent]):
         rows = sorted(self, key=lambda event: -getattr(event, sort_by, 0))[:row_limit]
         whole = sum(event.self_cpu_time_total for event in self) or 1.0
         width = max([4, *(len(event.key) for event in rows)])
-        head = (
-            "Name".ljust(width),
-            "Self CPU %",
-            "  Self CPU",
-            " CPU total",
-            "  CPU time",
-            "Calls",
-        )
-        lines = ["  ".join(head), "  ".join("-" * len(name) for name in head)]
+        names = (f"{name:>10}" for name in ("Self CPU %", "Self CPU", "CPU total", "CPU time"))
+        lines = ["  ".join(["Name".ljust(width), *names, "Calls"])]
+        lines.append("-" * len(lines[0]))
         for event in rows:
+            share = f"{event.self_cpu_time_total / whole:10.1%}"
             times = (event.self_cpu_time_total, event.cpu_time_total, event.cpu_time)
-            columns = [
-                f"{event.self_cpu_time_total / whole:10.1%}",
-                *map("{:8.0f}us".format, times),
-            ]
-            lines.append("  ".join([event.key.ljust(width), *columns, f"{event.count:5d}"]))
+            columns = [event.key.ljust(width), share, *map("{:8.0f}us".format, times)]
+            lines.append("  ".join([*columns, f"{event.count:5d}"]))
         return "\n".join([*lines, f"Self CPU time total: {whole / 1000:.3f}ms"])
 
 
@@ -87,26 +78,22 @@ class profile:  # noqa: N801  PyTorch's name
             if _running:
                 raise RuntimeError("profile runs already. Leave its block before another one")
             _running.append(self)
-            kind: Any = Op
-            kind.forward = property(self._forward, FORWARD.__set__)
-            kind.plain = property(self._plain, PLAIN.__set__)
-            kind.rules = property(self._rules, RULES.__set__)
+            for name, slot in SLOTS.items():
+                get = self._rules if name == "rules" else partial(self._function, slot)
+                setattr(Op, name, property(get, slot.__set__))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.enabled:
             _running.remove(self)
-            kind: Any = Op
-            kind.forward, kind.plain, kind.rules = FORWARD, PLAIN, RULES
+            for name, slot in SLOTS.items():
+                setattr(Op, name, slot)
 
-    def _forward(self, op: Op[...]) -> Any:
-        return self._timed(op.name, FORWARD.__get__(op))
-
-    def _plain(self, op: Op[...]) -> Any:
-        return self._timed(op.name, PLAIN.__get__(op))
+    def _function(self, slot: Any, op: Op[...]) -> Any:
+        return self._timed(op.name, slot.__get__(op))
 
     def _rules(self, op: Op[...]) -> Any:
-        rules = RULES.__get__(op)
+        rules = SLOTS["rules"].__get__(op)
         if not isinstance(rules, tuple):
             return rules
         return tuple(rule and self._timed(f"{op.name} backward", rule) for rule in rules)

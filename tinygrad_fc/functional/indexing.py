@@ -19,16 +19,8 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["argsort", "bincount", "gather", "histogram", "index_add", "index_fill"]
-__all__ += [
-    "index_select",
-    "masked_select",
-    "narrow",
-    "nonzero",
-    "scatter",
-    "scatter_add",
-    "searchsorted",
-]
-__all__ += ["select", "sort", "take", "take_along_dim", "topk", "unique"]
+__all__ += ["index_select", "masked_select", "narrow", "nonzero", "scatter", "scatter_add"]
+__all__ += ["searchsorted", "select", "sort", "take", "take_along_dim", "topk", "unique"]
 
 
 class ValuesIndices(NamedTuple):
@@ -43,7 +35,7 @@ def values_at(input: Any, dim: int, keepdim: bool, at: Any) -> ValuesIndices:
     if not input.ndim:
         return ValuesIndices(input.clone(), at)
     axis = dim % input.ndim
-    values = i.gather(input, at, axis=axis)
+    values = i.getitem(input, at=i.full_index(as_array(at), axis))
     if keepdim:
         return ValuesIndices(values, at)
     return ValuesIndices(values.squeeze(axis), at.squeeze(axis))
@@ -104,9 +96,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             [3.]])
     """
     dim, at = _elementwise_indices(input, dim, index, "gather")
-    if not input.ndim:
-        return input.reshape(1)[at.reshape(-1)].reshape(())
-    return i.gather(input, at, axis=dim)
+    return i.getitem(input, at=i.full_index(at.copy(), dim)) if input.ndim else input.clone()
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
@@ -251,7 +241,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     part = src[tuple(slice(n) for n in at.shape)]
     if not input.ndim:
         return input + part
-    return input + i.scatter_add_along_axis(part, at, axis=dim, shape=input.shape)
+    return input + i.scatter_add(part, at=i.full_index(at.copy(), dim), shape=input.shape)
 
 
 def scatter(
@@ -375,14 +365,8 @@ def unique(
     del sorted  # they always are
     if dim is not None:
         dim = normalize_dim(dim, input.ndim, "unique")
-    _, first, inverse, counts = np.unique(
-        input._array,
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
-        axis=dim,
-        equal_nan=False,
-    )
+    parts: Any = dict.fromkeys(("return_index", "return_inverse", "return_counts"), True)
+    _, first, inverse, counts = np.unique(input._array, axis=dim, equal_nan=False, **parts)
     flat = input.reshape(-1) if dim is None else input
     values = flat[(slice(None),) * (dim or 0) + (first,)]
     shape = input.shape if dim is None else (input.shape[dim],)

@@ -310,10 +310,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     out = input
     for step, dim in zip(steps, axes, strict=True):
         along = normalize_dim(dim, input.ndim, "roll")
-        before = (slice(None),) * along
-        k = -step % (input.shape[along] or 1)
-        if k:
-            out = cat([out[(*before, slice(k, None))], out[(*before, slice(k))]], along)
+        n = input.shape[along]
+        out = out[(slice(None),) * along + ((np.arange(n) - step) % (n or 1),)]
     return input.clone() if out is input else out
 
 
@@ -326,20 +324,10 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     >>> tg.movedim(tg.zeros(2, 3, 4), 0, -1).shape
     Size([3, 4, 2])
     """
-    old, new = (
-        [normalize_dim(k, input.ndim or 1, "movedim") for k in as_shape((v,))]
-        for v in (source, destination)
-    )
-    if len(old) != len(new) or len(set(old)) != len(old) or len(set(new)) != len(new):
-        raise ShapeError(
-            f"movedim needs one destination per axis, and no axis twice: {source} to {destination}"
-        )
     if not input.ndim:
         return input
-    order = [k for k in range(input.ndim) if k not in old]
-    for position, axis in sorted(zip(new, old, strict=True)):
-        order.insert(position, axis)
-    return s.transpose(input, axes=tuple(order))
+    sizes = np.empty(range(input.ndim))  # which tell the axes apart; it has no elements
+    return s.transpose(input, axes=np.moveaxis(sizes, source, destination).shape)
 
 
 def ravel(input: Tensor) -> Tensor:
@@ -554,19 +542,13 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
             'meshgrid needs vectors, and indexing "ij" or "xy"; got shapes '
             f"{[v.shape for v in vectors]} and {indexing!r}"
         )
-    count = len(vectors)
-    axes = list(range(count))
-    if indexing == "xy" and count > 1:
-        axes[:2] = 1, 0
-    shape = [1] * count
-    for k, v in zip(axes, vectors, strict=True):
-        shape[k] = v.numel()
-    return tuple(
-        s.broadcast_to(
-            s.reshape(v, shape=tuple(-1 if j == k else 1 for j in range(count))), shape=tuple(shape)
-        )
-        for k, v in zip(axes, vectors, strict=True)
-    )
+    shape = tuple(v.numel() for v in vectors)
+    grid = [
+        s.broadcast_to(v[(..., *(None,) * (len(shape) - k - 1))], shape=shape)
+        for k, v in enumerate(vectors)
+    ]
+    swapped = indexing == "xy" and len(shape) > 1
+    return tuple(x.transpose(0, 1) for x in grid) if swapped else tuple(grid)
 
 
 def diff(

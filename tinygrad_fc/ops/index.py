@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.device import is_non_numpy_array
-from tinygrad_fc.domain import axis, index, indices, real
+from tinygrad_fc.domain import indices, real
 from tinygrad_fc.graph import array_of, owner
 from tinygrad_fc.op import define
 
@@ -158,53 +158,3 @@ def full_index(at: Any, axis: int) -> tuple[Any, ...]:
     ]
     grid[axis] = at
     return tuple(grid)
-
-
-def _gather_axes(x: Any, at: Any) -> list[int]:
-    """Return the axes for which `gather(x, at)` is valid, by the shapes and the range of `at`."""
-    smaller = [m <= n for m, n in zip(at.shape, x.shape, strict=True)]
-    return [
-        k
-        for k in axis(x)
-        if all(smaller[j] or j == k % x.ndim for j in range(x.ndim))
-        and ((at >= -x.shape[k]) & (at < x.shape[k])).all()
-    ]
-
-
-def _gather_rule(g: Any, _out: Any, _x: Any, at: Any, axis: Any) -> Any:
-    return scatter_add_along_axis(g, at, axis=axis, shape=_x.shape)
-
-
-@define(
-    domain=(real("b", "n"), index("n")("c", "k")),
-    settings={"axis": _gather_axes},
-    rules=(_gather_rule, None),
-)
-def gather(input: Any, at: Any, *, axis: Any) -> Any:
-    """Return the elements of `input` at the indices `at` along `axis`.
-
-    The other axes of `at` may be shorter than those of `input`.
-
-    >>> gather(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1)
-    array([[2., 1.]])
-    """
-    return input[full_index(at, axis)]
-
-
-@define(
-    domain=(real("b", "k"), index(3)("b", "k")),
-    settings={
-        "axis": lambda *_: (1, -1),
-        "shape": lambda x, at: ((len(x), 3), (len(x) + 1, 4)),
-    },
-    rules=(lambda g, _out, _x, at, axis, shape: gather(g, at, axis=axis), None),
-)
-def scatter_add_along_axis(source: Any, at: Any, *, axis: Any, shape: Any) -> Any:
-    """Return zeros of `shape` with each element of `source` added at its index along `axis`.
-
-    >>> scatter_add_along_axis(np.array([[1.0, 2.0]]), np.array([[1, 0]]), axis=1, shape=(1, 2))
-    array([[2., 1.]])
-    """
-    out = np.zeros(shape, source.dtype, like=source)
-    np.add.at(out, full_index(at, axis), source)
-    return out
