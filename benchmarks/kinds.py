@@ -240,13 +240,16 @@ def print_compile_times(kinds: list[Kind]) -> None:
         contestants(KINDS[0])[name]()()  # imports
     print(f"{'seconds of the first step':30}{'Numba':>9}{'JAX':>9}")
     for kind in kinds:
-        spent = []
+        spent = {}
         for name in ("Numba", "JAX"):
             step = contestants(kind)[name]()
             start = time.perf_counter()
             step()
-            spent.append(time.perf_counter() - start)
-        print(f"{kind.name:30}{spent[0]:9.2f}{spent[1]:9.2f}", flush=True)
+            spent[name] = time.perf_counter() - start
+        limit = max(3.0, 3 * spent["JAX"])
+        over = "" if spent["Numba"] <= limit else "  over"
+        cells = "".join(f"{t:9.2f}" for t in spent.values())
+        print(f"{kind.name:30}{cells}  (limit {limit:.1f}){over}", flush=True)
 
 
 # Peak memory, each in a process of its own, whose C library returns what is freed

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_fc.compiler import numba_math
+from tinygrad_fc.compiler.numba_math import TYPES
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.ops import special
 
@@ -51,11 +52,14 @@ def gemm(*args: Any) -> None:
 
 
 NAMES: dict[str, Any] = {
-    **numba_math.NAMES,
+    **{code: getattr(np, str(kind)) for code, kind in TYPES.items() if code != "b1"},
+    "np": np,
+    "math": math,
+    "inf": math.inf,
+    "nan": math.nan,
     "exp": np.exp,
     "tanh": np.tanh,
     "ndtr": special.ndtr,
-    "memory": Memory,
     "temporary": temporary,
     "gemm_f4": gemm,
     "gemm_f8": gemm,
@@ -72,6 +76,7 @@ def run(program: Program, inputs: list[Any]) -> tuple[bool, list[Any]]:
     outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]
     known: dict[str, Any] = {"input": inputs, "output": outputs}
     args = [known[a.kind][a.value] if a.kind in known else a.value for a in printer.arguments]
+    args = [Memory(x) if isinstance(x, np.ndarray) else x for x in args]
     with np.errstate(all="ignore"):
         failed = space["steps"](0, 1, *args) < 1
     return failed, outputs

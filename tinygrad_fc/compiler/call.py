@@ -86,8 +86,9 @@ class _Arrays:
     def replace(self, k: int, array: Any) -> bool:
         """Let `array` take the place of the one that input `k` had so far; return if it may."""
         value = self.inputs[k]
-        if (array.shape, array.dtype, array.strides) != (value.shape, value.dtype, value.strides):
-            return False
+        known = value.shape, value.dtype, value.strides
+        if (array.shape, array.dtype, array.strides) != known or not isinstance(array, np.ndarray):
+            return False  # native code takes its address
         others = range(len(self.known)) if k in self.changed else self.changed
         if any(j != k and np.may_share_memory(array, self.known[j]) for j in others):
             return False

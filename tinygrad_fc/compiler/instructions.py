@@ -214,7 +214,7 @@ reciprocal sign sin sinh square tan
 """
 for _name in _UFUNCS.split():
     define(getattr(np, _name), javascript=_name)
-define(np.absolute, np.fabs, number=operator.abs, native="abs({0})", javascript="absolute")
+define(np.absolute, np.fabs, number=operator.abs, native="np.absolute({0})", javascript="absolute")
 define(np.positive, operator.pos, native="{0}", javascript="positive")
 define(np.sqrt, number=math.sqrt, javascript="sqrt")
 define(math.sqrt, native="math.sqrt({0})", javascript="sqrt")

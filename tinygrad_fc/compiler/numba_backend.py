@@ -25,9 +25,10 @@ import numpy as np
 from numba import njit, types
 from numba.core.errors import NumbaError
 
-from tinygrad_fc.compiler import numba_math, numpy_printer
+from tinygrad_fc.compiler import numba_codegen, numba_math, numpy_printer
 from tinygrad_fc.compiler.instructions import draw
 from tinygrad_fc.compiler.ir import GuardFailed
+from tinygrad_fc.compiler.numba_codegen import native
 from tinygrad_fc.compiler.numba_lowering import Unsupported
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.pytree import mapped
@@ -110,25 +111,27 @@ def _compiled(printer: NumbaPrinter, what: str) -> Any:
     """Return the native function of a program."""
     file = _stored(printer.source)
     # Numba looks up the module of what it reads back, so it has to be an existing one.
-    space = {**numba_math.NAMES, "__name__": __name__, "__file__": file or "<native>"}
-    exec(compile(printer.source, space["__file__"], "exec"), space)  # noqa: S102  it is ours
+    space = {"run": native(printer.source), "__name__": __name__, "__file__": file or "<native>"}
+    names = ", ".join(["first", "last", *(argument.name for argument in printer.arguments)])
+    text = f"def steps({names}): return run(({names}))"
+    exec(compile(text, space["__file__"], "exec"), space)  # noqa: S102  it is ours
     line = f"compiling {what} to native code, once for these shapes and dtypes"
     timer = threading.Timer(PATIENCE, print, [line], {"file": sys.stderr, "flush": True})
     timer.start()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Dividing by 0 gives what IEEE 754 says, as in NumPy. No `fastmath`: NaN stays.
-            signature = (types.intp, types.intp, *(a.type for a in printer.arguments))
+            signature = (types.int64, types.int64, *(a.type for a in printer.arguments))
+            # dividing by 0 gives what IEEE 754 says, as in NumPy
             decorator = njit([signature], cache=file is not None, error_model="numpy")
-            native = decorator(space["steps"])
+            compiled = decorator(space["steps"])
     except NumbaError as error:
         raise Unsupported(f"Numba cannot compile {what}: {error!r:.300}") from error
     finally:
         timer.cancel()
     # the dispatcher, which would choose among several types, takes as long as a small kernel
-    (compiled,) = native.overloads.values()
-    return compiled.entry_point
+    (overload,) = compiled.overloads.values()
+    return overload.entry_point
 
 
 def _stored(source: str) -> str | None:
@@ -136,8 +139,9 @@ def _stored(source: str) -> str | None:
     variable = os.environ.get("TINYGRAD_FC_CACHE")
     if variable == "":
         return None
-    functions = Path(numba_math.__file__).read_text(encoding="utf-8")
-    parts = (sys.version, np.__version__, np.__file__, functions, source)
+    files = map(str, (numba_math.__file__, numba_codegen.__file__))
+    modules = (Path(file).read_text(encoding="utf-8") for file in files)
+    parts = (sys.version, np.__version__, np.__file__, *modules, source)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     try:
         folder = Path(variable or "~/.cache/tinygrad_fc").expanduser().absolute()

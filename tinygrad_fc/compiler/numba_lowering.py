@@ -301,7 +301,7 @@ class Lowering:
             self._reduction(value, [y], (0,))
         elif value.function is np.vdot or (value.function is np.dot and len(b) > 2):
             raise unsupported(value, f" of shapes {a} and {b}")
-        elif _is_large(value) and code(value.dtype) in GEMMS:
+        elif _is_large(value) and f"gemm_{code(value.dtype)}" in GEMMS:
             self._emit("gemm", value, [self._packed(v, value.dtype) for v in (x, y)])
         else:  # as sums over the last axis
             if x.is_input and _is_tall(x):

@@ -6,14 +6,14 @@ Statements over one shape share loops where they can; values pass between them w
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba.core import types
 
 from tinygrad_fc.compiler.ir import LARGE
 from tinygrad_fc.compiler.numba_lowering import Lowering, Statement, code, literal, placeholder
-from tinygrad_fc.compiler.numba_math import TYPES
+from tinygrad_fc.compiler.numba_math import TYPES, pointer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,8 @@ FUSED = ("elementwise", "reduce")
 """Kinds of statements that may share loops with others."""
 UNROLLED = 32
 """Terms up to which the sum of a product is the innermost loop."""
+_NAMES = re.compile(r"\b(?:(?:input|output|draw|stack|constant|memory)\d+|step)\b")
+"""Names that functions of loops take as parameters."""
 
 
 class Schedule:
@@ -178,7 +180,7 @@ class Nest:
                 texts[k] = f"({name} != 0)" if value.dtype == bool else name
         text = statement.text.format(*texts)
         if statement.kind == "test":
-            self.body += [f"if {text}:", "    return step"]
+            self.body += [f"if {text}:", "    return 1"]
         elif statement.kind in ("reduce", "product"):
             self._reduce(statement, text)
         elif statement.kind == "update":
@@ -199,9 +201,10 @@ class Nest:
         while start and axes[start - 1] in statement.axes:
             start -= 1
         if start < len(axes) and statement.axes.isdisjoint(axes[:start]):
-            self.before[start].append(f"s_{memory} = {statement.initial}")
-            self.after[start].append(f"{place} = s_{memory}")
-            place = f"s_{memory}"
+            total = self.names[statement.out, "total"] = f"total{len(self.names)}"
+            self.before[start].append(f"{total} = {statement.initial}")
+            self.after[start].append(f"{place} = {total}")
+            place = total
         else:
             self.before[0].append(f"for k0 in range({math.prod(statement.out.shape or ())}):")
             self.before[0].append(f"    {memory}[k0] = {statement.initial}")
@@ -219,7 +222,7 @@ class Nest:
             first, along = self.lowering.where(index, self.shape[:wide])
             name = self._read(index, (first, (*along, *[0] * (len(self.shape) - wide))))
             if index.function is not placeholder and self.lowering.constant(index) is None:
-                self.body += [f"if ({name} < -{size}) | ({name} >= {size}):", "    return step"]
+                self.body += [f"if ({name} < -{size}) | ({name} >= {size}):", "    return 1"]
             terms.append(f"select({name} < 0, i8({name}) + {size}, i8({name})) * {stride}")
         return start, (*[0] * wide, *strides[count:]), *terms
 
@@ -229,7 +232,10 @@ class Nest:
         terms += [f"k{k} * {strides[axis]}" for k, axis in enumerate(self.axes) if strides[axis]]
         if value in self.printer.stacks:
             terms.append(f"step * {value.size}")
-        return f"{self.printer.place(value)}[{' + '.join([*terms, str(start)])}]"
+        terms = [term.removesuffix(" * 1") for term in terms] + [str(start)] * bool(
+            start or not terms
+        )
+        return f"{self.printer.place(value)}[{' + '.join(terms)}]"
 
     def _read(self, value: Value, where: Any = None) -> str:
         """Return the name of an element in loops; load it where that was not done."""
@@ -242,13 +248,20 @@ class Nest:
             self.body.append(f"{self.names[element]} = {element}")
         return self.names[element]
 
-    def write(self) -> None:
-        """Write the loops."""
+    def lines(self) -> list[str]:
+        """Return the loops."""
+        lines = list[str]()
         for k, axis in enumerate(self.axes):
-            self.printer.write([*self.before[k], f"for k{k} in range({self.shape[axis]}):"], k)
-        self.printer.write([*self.before[-1], *self.body, *self.stores], len(self.axes))
+            lines += indented([*self.before[k], f"for k{k} in range({self.shape[axis]}):"], k)
+        lines += indented([*self.before[-1], *self.body, *self.stores], len(self.axes))
         for k in reversed(range(len(self.axes))):
-            self.printer.write(self.after[k], k)
+            lines += indented(self.after[k], k)
+        return lines
+
+
+def indented(lines: Sequence[str], depth: int) -> list[str]:
+    """Return lines that are `depth` loops deep."""
+    return ["    " * depth + line for line in lines]
 
 
 class Argument(NamedTuple):
@@ -276,6 +289,8 @@ class NumbaPrinter:
         self.numbers: dict[Value, str] = {}
         self.stacks: list[Value] = []
         self._lines: list[str] = []
+        self._functions: dict[Any, str] = {}
+        self._codes = {"step": "i8"}  # of dtypes, by the names of memories and numbers
         self.lowering = Lowering(program)
         inputs = self._inputs(program, batches)
         outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
@@ -296,14 +311,20 @@ class NumbaPrinter:
         temporaries = [v for v in self.schedule.temporaries() if v not in self.memory]
         for values in self.schedule.shared(temporaries):
             size = max(value.size for value in values)
-            self._take(values[0], f'temporary("{code(values[0].dtype)}", {size})')
-            self.memory |= dict.fromkeys(values, self.memory[values[0]])
+            name = f"memory{len(self.memory)}"
+            self._take(values[0], name)
+            self._lines.append(f'{name} = temporary("{code(values[0].dtype)}", {size})')
+            self.memory |= dict.fromkeys(values, name)
         for group in self.schedule.groups:
             self._group(group)
         names = ", ".join(["first", "last", *(argument.name for argument in self.arguments)])
-        lines = [f"def steps({names}):", "    for step in range(first, last):"]
-        lines += self._lines or ["        pass"]
-        self.source = "\n".join([*lines, "    return last\n"])
+        lines = [
+            f"def steps({names}):",
+            *["    for step in range(first, last):"] * bool(self._lines),
+        ]
+        lines += indented(self._lines, 2)
+        functions = (f"def {name}{text}\n\n\n" for (text, _), name in self._functions.items())
+        self.source = "".join(functions) + "\n".join([*lines, "    return last\n"])
 
     def _inputs(self, program: Program, batches: frozenset[int]) -> list[Value]:
         """Return the inputs, whole data sets for batches, and add statements that select rows."""
@@ -319,24 +340,19 @@ class NumbaPrinter:
 
     # Names and memory
 
-    def write(self, lines: Sequence[str], depth: int = 0) -> None:
-        """Write some lines, `depth` loops deep."""
-        self._lines += ["    " * (depth + 2) + line for line in lines]
-
-    def _take(self, value: Value, memory: str) -> None:
-        """Let a value be in some memory, which has a name."""
-        name = self.memory[value] = f"m{len(self.memory)}"
-        self.write([f"{name} = {memory}"])
+    def _take(self, value: Value, name: str) -> None:
+        """Let a value be in the memory of some name."""
+        self.memory[value], self._codes[name] = name, code(value.dtype)
 
     def _argument(self, kind: str, value: Value, what: Any) -> None:
         """Take a number or an array as an argument."""
         name, dtype = f"{kind}{len(self.arguments)}", TYPES[code(value.dtype)]
+        self._take(value, name)
         if value.is_number:
-            self.numbers[value] = name
-        else:
-            dtype = types.Array(dtype, len(value.shape) + (kind == "stack"), "A")
-            self._take(value, f"memory({name})")
-        self.arguments.append(Argument(name, kind, dtype, what))
+            self.numbers[value] = self.memory.pop(value)
+        self.arguments.append(
+            Argument(name, kind, dtype if value.is_number else pointer(dtype), what)
+        )
 
     def _stack(self, value: Value, what: Any) -> Value:
         self.stacks.append(value)
@@ -352,7 +368,7 @@ class NumbaPrinter:
 
     def _group(self, group: list[Statement]) -> None:
         if group[0].kind != "gemm":
-            Nest(self, group).write()
+            self._call(Nest(self, group).lines())
             return
         (statement,) = group
         (x, y), (m, n), dtype = statement.args, statement.out.shape, statement.out.dtype
@@ -361,4 +377,25 @@ class NumbaPrinter:
         factors = (
             f"101, {left}, {right}, {shape}, {one}, {self.place(x)}, {a}, {self.place(y)}, {b}"
         )
-        self.write([f"gemm_{code(dtype)}({factors}, {zero}, {self.place(statement.out)}, {n})"])
+        self._lines.append(
+            f"gemm_{code(dtype)}({factors}, {zero}, {self.place(statement.out)}, {n})"
+        )
+
+    def _call(self, lines: list[str]) -> None:
+        """Write a call of a function of these lines, one for all loops that differ in names alone.
+
+        LLVM takes most of the time of a compilation, and layers are often alike.
+        """
+        names: dict[str, str] = {}
+
+        def parameter(match: re.Match[str]) -> str:
+            return names.setdefault(match[0], f"p{len(names)}")
+
+        text = "\n".join(indented([_NAMES.sub(parameter, line) for line in lines], 1))
+        text = f"({', '.join(names.values())}):\n{text}"
+        key = text, tuple(self._codes[name] for name in names)
+        call = (
+            f"{self._functions.setdefault(key, f'loops{len(self._functions)}')}({', '.join(names)})"
+        )
+        fails = "return 1" in text
+        self._lines += [f"if {call}:", "    return step"] if fails else [call]

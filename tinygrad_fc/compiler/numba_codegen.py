@@ -1,0 +1,284 @@
+"""From the text of native functions to LLVM, with Numba's functions of numbers.
+
+Numba's own way from Python to LLVM takes most of the time of a compilation: it infers types,
+follows variables through branches and unpacks arrays. The text of `numba_printer` needs none of
+that, since each number has the dtype that the text says, and memory is a pointer. It is a small
+part of Python: functions of pointers and numbers, loops over `range`, `if` with a `return`,
+assignments, operators on numbers of one dtype, and calls: of other functions of the text, of NumPy
+and math, of dtypes (a cast), of `select`, `add_product` and `temporary`, and of `numba_math`'s.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import NativeValue, intrinsic, unbox
+from numba.np.numpy_support import ufunc_find_matching_loop
+from numba.np.ufunc_db import get_ufunc_info
+
+from tinygrad_fc.compiler.numba_math import FUNCTIONS, GEMMS, LOOSE, TYPES, pointer
+
+_OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
+_NUMBA_OPERATORS: Any = {
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+_COMPARISONS |= {ast.Eq: "==", ast.NotEq: "!="}
+_KINDS = {bool: types.boolean, int: types.int64, float: types.float64}
+_DATA = 2
+"""Where the C struct of an array has the address of its elements, in words (`PyArrayObject`)."""
+
+Number = tuple[Any, Any]
+"""A value of LLVM, and its type in Numba."""
+
+
+@unbox(types.CPointer)
+def _address(kind: Any, array: Any, c: Any) -> Any:
+    """Read the address of the elements of an array, which is an argument."""
+    words = c.builder.bitcast(array, c.context.get_value_type(kind).as_pointer())
+    return NativeValue(c.builder.load(c.builder.gep(words, [ir.IntType(64)(_DATA)])))
+
+
+def native(source: str) -> Any:
+    """Return what calls the last function of a text with a tuple of arguments, for Numba."""
+
+    @intrinsic
+    def run(typing: Any, args: Any) -> Any:  # noqa: ARG001
+        def generate(context: Any, b: Any, sig: Any, values: Any) -> Any:  # noqa: ARG001
+            body: Any = ast.parse(source).body
+            nodes = {node.name: node for node in body}
+            text = _Text(context, b.module, nodes)
+            numbers = zip(cgutils.unpack_tuple(b, values[0]), args, strict=True)
+            return text.call(b, next(reversed(nodes)), list(numbers))[0]
+
+        return types.int64(args), generate
+
+    return run
+
+
+class _Text:
+    """The functions of a text, each written into the module at its first call."""
+
+    def __init__(self, context: Any, module: Any, nodes: dict[str, ast.FunctionDef]) -> None:
+        self.context, self.module, self.nodes = context, module, nodes
+        self._functions: dict[str, Any] = {}
+
+    def call(self, b: Any, name: str, args: list[Number]) -> Number:
+        """Write a call; a function returns a whole number, as Numba's do."""
+        convention, kinds = self.context.call_conv, [kind for _, kind in args]
+        if name not in self._functions:
+            kind = convention.get_function_type(types.int64, kinds)
+            function = ir.Function(self.module, kind, self.module.get_unique_name(name))
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            for argument in function.args:
+                # no two memories of a function overlap; else LLVM would not vectorize their loops
+                if isinstance(argument.type, ir.PointerType):
+                    argument.add_attribute("noalias")
+            self._functions[name] = function
+            _Body(self, function).write(self.nodes[name], kinds)
+        function = self._functions[name]
+        _, result = convention.call_function(b, function, types.int64, kinds, [x for x, _ in args])
+        return result, types.int64
+
+
+class _Body:
+    """Writes the body of a function."""
+
+    def __init__(self, text: _Text, function: Any) -> None:
+        self.text, self.context, self.b = text, text.context, ir.IRBuilder()
+        self.function = function
+        self.b.position_at_end(function.append_basic_block())
+        self.names: dict[str, Number] = {}
+        self.variables: set[str] = set()
+        """Names that get several values, which are in memory."""
+
+    def write(self, node: ast.FunctionDef, kinds: list[Any]) -> None:
+        """Write the function."""
+        args = self.context.call_conv.get_arguments(self.function)
+        values = self.context.get_arg_packer(kinds).from_arguments(self.b, args)
+        names = [argument.arg for argument in node.args.args]
+        self.names |= zip(names, zip(values, kinds, strict=True), strict=True)
+        targets = (n.targets[0] for n in ast.walk(node) if isinstance(n, ast.Assign))
+        count = Counter(t.id for t in targets if isinstance(t, ast.Name))
+        self.variables = {name for name, times in count.items() if times > 1}
+        self.block(node.body)
+        if not self.b.block.is_terminated:
+            self.context.call_conv.return_value(self.b, ir.IntType(64)(0))
+
+    def block(self, nodes: list[ast.stmt]) -> None:
+        """Write statements."""
+        for node in nodes:
+            getattr(self, f"_{type(node).__name__.lower()}")(node)
+
+    # Statements
+
+    def _for(self, node: Any) -> None:
+        *first, last = [self.number(x)[0] for x in node.iter.args]
+        with cgutils.for_range(self.b, last, *first) as loop:
+            self.names[node.target.id] = loop.index, types.int64
+            self.block(node.body)
+
+    def _if(self, node: Any) -> None:
+        with self.b.if_then(self.number(node.test, types.boolean)[0], likely=False):
+            self.block(node.body)
+
+    def _return(self, node: Any) -> None:
+        self.context.call_conv.return_value(self.b, self.number(node.value, types.int64)[0])
+
+    def _expr(self, node: Any) -> None:
+        self.number(node.value)
+
+    def _assign(self, node: Any) -> None:
+        target, number = node.targets[0], self.number(node.value)
+        if isinstance(target, ast.Subscript):
+            place, kind = self._place(target)
+            self.b.store(self.cast(number, kind)[0], place)
+        elif target.id not in self.variables:
+            self.names[target.id] = number
+        else:
+            if target.id not in self.names:
+                place = cgutils.alloca_once(self.b, number[0].type)
+                self.names[target.id] = place, number[1]
+            place, kind = self.names[target.id]
+            self.b.store(self.cast(number, kind)[0], place)
+
+    # Expressions
+
+    def number(self, node: Any, kind: Any = None) -> Number:
+        """Write an expression; cast its value to a type."""
+        number = getattr(self, f"_{type(node).__name__.lower()}")(node)
+        return self.cast(number, kind) if kind else number
+
+    def cast(self, number: Number, kind: Any) -> Number:
+        """Return a number as one of another type."""
+        value, before = number
+        return (value if before == kind else self.context.cast(self.b, value, before, kind)), kind
+
+    def _alike(self, *nodes: Any) -> tuple[list[Any], Any]:
+        """Return values of one type: of floats if one is, else whole numbers or truth values."""
+        numbers = [self.number(node) for node in nodes]
+        kinds = {kind for _, kind in numbers}
+        float_kinds = [kind for kind in kinds if isinstance(kind, types.Float)]
+        kind = max(float_kinds, key=lambda k: k.bitwidth, default=types.int64)
+        kind = kinds.pop() if len(kinds) == 1 else kind
+        return [self.cast(number, kind)[0] for number in numbers], kind
+
+    def _constant(self, node: Any) -> Number:
+        kind = _KINDS[type(node.value)]
+        return self.context.get_constant(kind, node.value), kind
+
+    def _name(self, node: Any) -> Number:
+        if node.id in ("inf", "nan"):
+            return ir.DoubleType()(float(node.id)), types.float64
+        value, kind = self.names[node.id]
+        return (self.b.load(value) if node.id in self.variables else value), kind
+
+    def _place(self, node: Any) -> Number:
+        address, kind = self.names[node.value.id]
+        at = self.number(node.slice, types.int64)[0]
+        return self.b.gep(address, [at], inbounds=True), kind.dtype
+
+    def _subscript(self, node: Any) -> Number:
+        place, kind = self._place(node)
+        return self.b.load(place), kind
+
+    def _unaryop(self, node: Any) -> Number:
+        value, kind = self.number(node.operand)
+        return (self.b.fneg if isinstance(kind, types.Float) else self.b.neg)(value), kind
+
+    def _binop(self, node: Any) -> Number:
+        values, kind = self._alike(node.left, node.right)
+        if isinstance(node.op, ast.BitOr):
+            return self.b.or_(*values), kind
+        function = _NUMBA_OPERATORS.get(type(node.op))
+        if function:
+            return self.context.get_function(function, kind(kind, kind))(self.b, values), kind
+        name = _OPERATORS[type(node.op)]
+        if isinstance(kind, types.Float):
+            return getattr(self.b, f"f{name}")(*values), kind
+        return getattr(self.b, name)(*values, flags=("nsw",)), kind
+
+    def _compare(self, node: Any) -> Number:
+        values, kind = self._alike(node.left, node.comparators[0])
+        sign = _COMPARISONS[type(node.ops[0])]
+        compare: Any = self.b.icmp_unsigned if kind == types.boolean else self.b.icmp_signed
+        if isinstance(kind, types.Float):  # NaN differs from all numbers
+            compare = self.b.fcmp_unordered if sign == "!=" else self.b.fcmp_ordered
+        return compare(sign, *values), types.boolean
+
+    def _call(self, node: Any) -> Number:
+        function, args = node.func, node.args
+        if isinstance(function, ast.Attribute):
+            module: Any = {"np": np, "math": math}[function.value.id]  # type: ignore[attr-defined]
+            return self._library(getattr(module, function.attr), args)
+        name = function.id
+        if name in TYPES:
+            return self.number(args[0], TYPES[name])
+        if name in FUNCTIONS:
+            number = self.number(args[0])
+            value, _ = self.cast(number, types.float64)
+            value = FUNCTIONS[name](self.b, value, long=number[1] == types.float64)
+            return self.cast((value, types.float64), number[1])
+        if name in GEMMS:
+            symbol, kinds = GEMMS[name]
+            return self._external(symbol, kinds, args)
+        special = getattr(self, f"_{name}", None)
+        return (
+            special(*args)
+            if special
+            else self.text.call(self.b, name, list(map(self.number, args)))
+        )
+
+    def _select(self, condition: Any, x: Any, y: Any) -> Number:
+        """Write x or y, without a branch."""
+        test, (values, kind) = self.number(condition, types.boolean), self._alike(x, y)
+        return self.b.select(test[0], *values), kind
+
+    def _add_product(self, total: Any, x: Any, y: Any) -> Number:
+        """Write total + x * y, whose terms may be added in any order."""
+        value, kind = self.number(total)
+        factors = [self.number(factor, kind)[0] for factor in (x, y)]
+        if not isinstance(kind, types.Float):
+            return self.b.add(value, self.b.mul(*factors)), kind
+        return self.b.fadd(value, self.b.fmul(*factors, flags=LOOSE), flags=LOOSE), kind
+
+    def _temporary(self, code: Any, size: Any) -> Number:
+        """Write memory that the program has for itself, for some numbers of a dtype."""
+        kind, module = pointer(TYPES[code.value]), self.text.module
+        array = ir.ArrayType(self.context.get_data_type(kind.dtype), size.value)
+        place = ir.GlobalVariable(module, array, module.get_unique_name("temporary"))
+        place.linkage, place.align, place.initializer = "internal", 64, ir.Constant(array, None)
+        return self.b.bitcast(place, self.context.get_value_type(kind)), kind
+
+    def _external(self, symbol: str, kinds: Any, args: Any) -> Number:
+        """Write a call of a function of C that returns nothing."""
+        values = [self.number(x, kind)[0] for x, kind in zip(args, kinds, strict=True)]
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        self.b.call(cgutils.get_or_insert_function(self.text.module, kind, symbol), values)
+        return None, types.none
+
+    def _library(self, function: Any, nodes: Any) -> Number:
+        """Write a function of numbers of NumPy or math, as Numba has it."""
+        numbers = [self.number(node) for node in nodes]
+        if isinstance(function, np.ufunc):
+            loop = ufunc_find_matching_loop(function, [kind for _, kind in numbers])
+            kind, kinds = loop.outputs[0], loop.inputs
+            generate = get_ufunc_info(function)[loop.ufunc_sig]
+        else:
+            kinds = [kind for _, kind in numbers]
+            kind = kinds[0]
+        signature = kind(*kinds)
+        values = [self.cast(x, kind)[0] for x, kind in zip(numbers, kinds, strict=True)]
+        if isinstance(function, np.ufunc):
+            return generate(self.context, self.b, signature, values), kind
+        return self.context.get_function(function, signature)(self.b, values), kind
