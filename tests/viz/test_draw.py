@@ -36,6 +36,13 @@ def test_boxes_do_not_overlap_and_edges_point_down(seed: int, count: int):
         assert boxes[source].y + boxes[source].height < boxes[target].y
 
 
+def test_small_arrays_are_written_out():
+    w = tg.tensor([1.0, -2.0], requires_grad=True)
+    picture = str(viz.draw((w * w).sum()))
+    assert "value [1 4]" in picture
+    assert "grad [2 -4]" in picture
+
+
 @given(seeds, st.integers(1, 25))
 def test_edges_pass_through_no_box(seed: int, count: int):
     layout = arrange(fold(viz.graph(scalars(seed, count)[1])))

@@ -92,6 +92,17 @@ def test_paths_through_arrays_show_rules():
     assert np.array2string(np.exp([[1.0], [2.0]]) * 3, precision=4) in text
 
 
+def test_a_result_has_paths_as_a_leaf_has():
+    a = tg.tensor(3.0, requires_grad=True)
+    m = a * a
+    text = viz.explain(m * m + m, m, names={"m": m})
+    assert text.splitlines()[0] == "gradient of m: 19, the sum over 3 paths"
+    assert "a result of multiply" in viz.explain(m * a, m)
+    printed: list[str] = []
+    text._repr_pretty_(type("Printer", (), {"text": printed.append}))
+    assert printed == [str(text)]
+
+
 def test_too_many_paths_are_refused():
     w = tg.tensor(1.0, requires_grad=True)
     x = w

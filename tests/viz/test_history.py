@@ -70,6 +70,8 @@ def test_the_plot_has_every_layer(monkeypatch: pytest.MonkeyPatch):
     assert curve.lines[0].get_ydata() == pytest.approx(history.loss)
     assert [line.get_label() for line in norms.lines] == ["0", "2"]
     assert [line.get_label() for line in shares.lines] == ["1", "3"]
+    assert "<svg" in str(history._repr_svg_())
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert history._repr_svg_() is None
     with pytest.raises(ImportError, match=r"tinygrad-fc\[plot\]"):
         history.plot()

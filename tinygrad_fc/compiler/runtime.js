@@ -1,5 +1,5 @@
-// NumPy's functions for programs of fully connected networks. An array is {shape, data}, data flat in
-// C order; a number stands for an array of no axes. Nothing changes its arguments.
+// NumPy's functions for programs of fully connected networks. An array is {shape, data}, data flat
+// in C order; a number stands for an array of no axes. Nothing changes its arguments.
 "use strict";
 const R = (() => {
   const make = (shape, data) => ({ shape, data });
@@ -19,8 +19,13 @@ const R = (() => {
   const offsets = (x, shape) => {
     if (x.shape.length === shape.length && x.shape.every((n, k) => n === shape[k])) return null;
     const steps = strides(x.shape), missing = shape.length - x.shape.length;
-    const step = shape.map((_, k) => (k < missing || x.shape[k - missing] === 1 ? 0 : steps[k - missing]));
-    return walk(shape, step);
+    const isRepeated = (k) => k < missing || x.shape[k - missing] === 1;
+    return walk(shape, shape.map((_, k) => (isRepeated(k) ? 0 : steps[k - missing])));
+  };
+  const gather = (data, at) => {
+    const out = new Float64Array(at.length);
+    for (let i = 0; i < at.length; i++) out[i] = data[at[i]];
+    return out;
   };
   const walk = (shape, step) => {
     const out = new Int32Array(size(shape)), at = Array(shape.length).fill(0);
@@ -60,23 +65,26 @@ const R = (() => {
   };
   const ndtr = (x) => erfc(-x * Math.SQRT1_2) / 2;
   const functions = {
-    absolute: Math.abs, add: (a, b) => a + b, cos: Math.cos, cosh: Math.cosh, divide: (a, b) => a / b,
-    equal: (a, b) => a === b, exp: Math.exp, exp2: (a) => 2 ** a,
+    absolute: Math.abs, add: (a, b) => a + b, cos: Math.cos, cosh: Math.cosh,
+    divide: (a, b) => a / b, equal: (a, b) => a === b, exp: Math.exp, exp2: (a) => 2 ** a,
     expm1: Math.expm1, floor_divide: (a, b) => Math.floor(a / b), greater: (a, b) => a > b,
     greater_equal: (a, b) => a >= b, isfinite: Number.isFinite, isnan: Number.isNaN,
     less: (a, b) => a < b, less_equal: (a, b) => a <= b, log: Math.log, log10: Math.log10,
     log1p: Math.log1p, log2: Math.log2, logical_and: (a, b) => !!(a && b), logical_not: (a) => !a,
     logical_or: (a, b) => !!(a || b), maximum: extreme(Math.max), minimum: extreme(Math.min),
-    multiply: (a, b) => a * b, negative: (a) => -a, not_equal: (a, b) => a !== b, positive: (a) => a,
-    power: (a, b) => a ** b, reciprocal: (a) => 1 / a, remainder: (a, b) => (a % b && (a % b < 0) !== (b < 0) ? (a % b) + b : a % b),
-    sign: Math.sign, sin: Math.sin, sinh: Math.sinh, sqrt: Math.sqrt, square: (a) => a * a, subtract: (a, b) => a - b, tan: Math.tan, tanh: Math.tanh,
+    multiply: (a, b) => a * b, negative: (a) => -a, not_equal: (a, b) => a !== b,
+    positive: (a) => a, power: (a, b) => a ** b, reciprocal: (a) => 1 / a,
+    remainder: (a, b) => (a % b && (a % b < 0) !== (b < 0) ? (a % b) + b : a % b),
+    sign: Math.sign, sin: Math.sin, sinh: Math.sinh, sqrt: Math.sqrt, square: (a) => a * a,
+    subtract: (a, b) => a - b, tan: Math.tan, tanh: Math.tanh,
     bitwise_and: (a, b) => a & b, bitwise_or: (a, b) => a | b, where: (c, a, b) => (c ? a : b),
     clip: (a, low, high) => Math.min(Math.max(a, low), high),
     erf, ndtr,
   };
-  const run = Object.fromEntries(Object.entries(functions).map(([name, f]) => [name, elementwise(f)]));
+  const run = {};
+  for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f);
 
-  run.float32 = (x) => make(wrap(x).shape, Float64Array.from(Float32Array.from(wrap(x).data)));
+  run.float32 = (x) => make(wrap(x).shape, new Float64Array(new Float32Array(wrap(x).data)));
   run.cast = (x, dtype) => {
     if (dtype === "float32") return run.float32(x);
     const convert = dtype === "bool" ? (a) => a !== 0 : dtype.includes("int") ? Math.trunc : null;
@@ -93,12 +101,12 @@ const R = (() => {
   };
   run.broadcast = (x, shape) => {
     const at = offsets(wrap(x), shape), data = wrap(x).data;
-    return make(shape, at ? Float64Array.from(at, (i) => data[i]) : data);
+    return make(shape, at ? gather(data, at) : data);
   };
   run.transpose = (x, axes) => {
     const order = axes ?? x.shape.map((_, k) => x.shape.length - 1 - k), steps = strides(x.shape);
     const shape = order.map((k) => x.shape.at(k));
-    return make(shape, Float64Array.from(walk(shape, order.map((k) => steps.at(k))), (i) => x.data[i]));
+    return make(shape, gather(x.data, walk(shape, order.map((k) => steps.at(k)))));
   };
   run.dot = (a, b) => {
     if (!a.shape.length || !b.shape.length) return run.multiply(a, b);
@@ -112,7 +120,7 @@ const R = (() => {
     }
     return make([...a.shape.slice(0, -1), ...b.shape.slice(1)], out);
   };
-  run.vdot = (a, b) => make([], Float64Array.of(a.data.reduce((sum, x, i) => sum + x * b.data[i], 0)));
+  run.vdot = (a, b) => run.item(a.data.reduce((sum, x, i) => sum + x * b.data[i], 0));
 
   const reduction = (start, f) => (x, { axis = 0, keepdims = false, initial = start } = {}) => {
     const axes = axis === null ? x.shape.map((_, k) => k)
@@ -135,8 +143,8 @@ const R = (() => {
     const step = strides(x.shape)[k], at = offsets(top, x.shape);
     const out = run.full(top.shape.filter((_, j) => j !== k), -1);
     x.data.forEach((value, i) => {
-      const cell = at ? at[i] : i;
-      if (value === top.data[cell] && out.data[cell] < 0) out.data[cell] = Math.floor(i / step) % x.shape[k];
+      const cell = at ? at[i] : i, isFirst = value === top.data[cell] && out.data[cell] < 0;
+      if (isFirst) out.data[cell] = Math.floor(i / step) % x.shape[k];
     });
     return out;
   };
@@ -148,44 +156,37 @@ const R = (() => {
     const dots = at.indexOf("...") < 0 ? at.length : at.indexOf("...");
     const rest = Array(x.shape.length - named).fill({ slice: [null, null, null] });
     at = [...at.slice(0, dots), ...rest, ...at.slice(dots + 1)];
-    const arrays = at.filter((i) => i && i.shape), joint = broadcastShape([[], ...arrays.map((i) => i.shape)]);
-    const steps = strides(x.shape), shape = [], parts = [];
-    let axis = 0, placed = false, start = 0;
+    const arrays = at.filter((i) => i && i.shape), steps = strides(x.shape), shape = [];
+    const joint = broadcastShape([[], ...arrays.map((i) => i.shape)]);
+    let axis = 0, offsets = [0], waiting = arrays.length, joined = null;
+    const add = (cells) => { offsets = offsets.flatMap((o) => Array.from(cells, (c) => o + c)); };
     for (const i of at) {
-      if (i === null) { shape.push(1); parts.push(null); continue; }
+      if (i === null) { shape.push(1); continue; }
       const n = x.shape[axis], step = steps[axis++];
-      if (typeof i === "number") start += (i < 0 ? i + n : i) * step;
+      if (typeof i === "number") add([(i < 0 ? i + n : i) * step]);
       else if (i.slice) {
-        const by = i.slice[2] ?? 1, clip = (k) => Math.min(Math.max(k < 0 ? k + n : k, by < 0 ? -1 : 0), by < 0 ? n - 1 : n);
-        const from = i.slice[0] === null ? (by < 0 ? n - 1 : 0) : clip(i.slice[0]);
-        const to = i.slice[1] === null ? (by < 0 ? -1 : n) : clip(i.slice[1]);
+        const by = i.slice[2] ?? 1, low = by < 0 ? -1 : 0, high = by < 0 ? n - 1 : n;
+        const clip = (k) => Math.min(Math.max(k < 0 ? k + n : k, low), high);
+        const from = i.slice[0] === null ? (by < 0 ? high : low) : clip(i.slice[0]);
+        const to = i.slice[1] === null ? (by < 0 ? low : high) : clip(i.slice[1]);
         shape.push(Math.max(0, Math.ceil((to - from) / by)));
-        parts.push({ step: by * step });
-        start += from * step;
+        add(Array.from({ length: shape.at(-1) }, (_, k) => (from + k * by) * step));
       } else {
         const cells = run.broadcast(i, joint).data.map((k) => (k < 0 ? k + n : k) * step);
-        if (placed) { placed.cells = placed.cells.map((c, k) => c + cells[k]); continue; }
-        placed = { cells, axes: joint.length };
-        shape.push(...joint);
-        parts.push(placed);
+        joined = joined ? joined.map((c, k) => c + cells[k]) : cells;
+        waiting -= 1;
+        if (waiting === 0) { shape.push(...joint); add(joined); }
       }
     }
-    // Steps within arrays come from their cells: walk over plain steps, then add the cells.
-    const step = [], cellStep = [], inner = strides(joint);
-    for (const part of parts) {
-      if (part === null) { step.push(0); cellStep.push(0); }
-      else if (part.cells) joint.forEach((_, k) => { step.push(0); cellStep.push(inner[k]); });
-      else { step.push(part.step); cellStep.push(0); }
-    }
-    const cell = walk(shape, cellStep);
-    return { shape, at: walk(shape, step).map((o, k) => start + o + (placed ? placed.cells[cell[k]] : 0)) };
+    return { shape, at: offsets };
   };
   run.getitem = (x, index) => {
     const { shape, at } = located(x, index);
-    return make(shape, Float64Array.from(at, (i) => x.data[i]));
+    return make(shape, gather(x.data, at));
   };
   const changed = (f) => (x, index, value) => {
-    const { shape, at } = located(x, index), data = Float64Array.from(x.data), from = run.broadcast(value, shape).data;
+    const { shape, at } = located(x, index), data = Float64Array.from(x.data);
+    const from = run.broadcast(value, shape).data;
     at.forEach((i, k) => { data[i] = f(data[i], from[k]); });
     return make(x.shape, data);
   };
@@ -198,7 +199,10 @@ const R = (() => {
     const inner = xs.map((x) => size(x.shape.slice(k))), outer = size(xs[0].shape.slice(0, k));
     const data = new Float64Array(xs.reduce((n, x) => n + x.data.length, 0));
     for (let i = 0, start = 0; i < outer; i++) {
-      xs.forEach((x, j) => { data.set(x.data.slice(i * inner[j], (i + 1) * inner[j]), start); start += inner[j]; });
+      xs.forEach((x, j) => {
+        data.set(x.data.slice(i * inner[j], (i + 1) * inner[j]), start);
+        start += inner[j];
+      });
     }
     const shape = xs[0].shape.slice();
     shape[k] = xs.reduce((n, x) => n + x.shape[k], 0);
@@ -206,7 +210,8 @@ const R = (() => {
   };
   run.stack = (arrays, { axis = 0 } = {}) => {
     const k = axis < 0 ? axis + wrap(arrays[0]).shape.length + 1 : axis;
-    return run.concatenate(arrays.map(wrap).map((x) => make(x.shape.toSpliced(k, 0, 1), x.data)), { axis: k });
+    const parts = arrays.map(wrap).map((x) => make(x.shape.toSpliced(k, 0, 1), x.data));
+    return run.concatenate(parts, { axis: k });
   };
   const along = (f) => (x, { axis = null } = {}) => {  // `f` of each row, which it changes
     const flat = axis === null ? make([x.data.length], x.data) : x;
@@ -225,7 +230,8 @@ const R = (() => {
 
   // NumPy's generator PCG64 (O'Neill, 2014), {state, inc}, whose state advances with each draw.
   const bits = (rng) => {
-    rng.state = BigInt.asUintN(128, BigInt(rng.state) * 0x2360ED051FC65DA44385DF649FCCF645n + BigInt(rng.inc));
+    const product = BigInt(rng.state) * 0x2360ED051FC65DA44385DF649FCCF645n;
+    rng.state = BigInt.asUintN(128, product + BigInt(rng.inc));
     const mixed = BigInt.asUintN(64, (rng.state >> 64n) ^ rng.state), turn = rng.state >> 122n;
     return BigInt.asUintN(64, (mixed >> turn) | (mixed << (64n - turn)));
   };
@@ -239,7 +245,8 @@ const R = (() => {
     if (method !== "random") throw new Error(`the page draws no ${method}`);
     const named = Array.isArray(options[0]) ? { size: options[0], dtype: options[1] } : options[0];
     const { size: shape, dtype } = named;
-    const one = dtype === "float32" ? () => (halves(rng) >>> 8) / 2 ** 24 : () => Number(bits(rng) >> 11n) / 2 ** 53;
+    const one = dtype === "float32" ? () => (halves(rng) >>> 8) / 2 ** 24
+      : () => Number(bits(rng) >> 11n) / 2 ** 53;
     return make([shape].flat(), Float64Array.from({ length: size([shape].flat()) }, one));
   };
   return run;

@@ -17,6 +17,7 @@ from tinygrad_fc.op import Op, registry
 from tinygrad_fc.tensor import Tensor
 from tinygrad_fc.viz.document import formula_numbers
 from tinygrad_fc.viz.graph import argument_name, graph, number_text, shape_text
+from tinygrad_fc.viz.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,9 +35,10 @@ def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | 
 
     Of an op or a NumPy function: the formula, that of each vjp rule, the domain, an example. Of
     a tensor without gradient: why. Of a scalar result: its backward pass step by step, with the
-    document's formula numbers. With `wrt`, a leaf: every path from the result to it with the
-    product of local derivatives; the sum over paths is the gradient. Raises `TypeError` for
-    anything else, and `GraphError` where `wrt` is not reached or there are more than 64 paths.
+    document's formula numbers. With `wrt`, a leaf or a result before it: every path from the result
+    to that, with the product of local derivatives; the sum over paths is the gradient. Notebooks
+    print what is returned. Raises `TypeError` for anything else, and `GraphError` where `wrt` is
+    not reached or there are more than 64 paths.
 
     >>> import tinygrad_fc as tg
     >>> print(explain(tg.tanh))
@@ -53,18 +55,18 @@ def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | 
     """
     if isinstance(x, Tensor):
         if wrt is not None:
-            return _explain_gradient(x, wrt, names)
+            return Text(_explain_gradient(x, wrt, names))
         recorded: Any = x
         if x.is_leaf or recorded._parents is None or x.numel() != 1:
-            return autograd.explain(x)
-        return _explain_backward(x, names)
+            return Text(autograd.explain(x))
+        return Text(_explain_backward(x, names))
     op = x if isinstance(x, Op) else _op_of(x) if callable(x) else None
     if op is None:
         raise TypeError(
             f"explain takes an op such as tg.tanh or np.tanh, or a tensor; got {x!r:.80}. A "
             "function composed of ops is explained through its result: explain(f(x))."
         )
-    return _explain_op(op)
+    return Text(_explain_op(op))
 
 
 # An op
@@ -216,7 +218,8 @@ def _explain_gradient(loss: Tensor, leaf: Tensor, names: Mapping[str, Tensor] | 
         )
     known = {id(t): name for name, t in (names or {}).items()}
     paths = list(_paths(nodes, wanted._array))
-    name = known.get(id(leaf)) or f"a leaf of shape {leaf.shape}"
+    kind = "leaf" if wanted._op is None else f"result of {wanted._op.name}"
+    name = known.get(id(leaf)) or f"a {kind} of shape {leaf.shape}"
     count = f"{len(paths)} path{'s' * (len(paths) != 1)}"
     lines = [f"gradient of {name}: {_value(total.numpy())}, the sum over {count}"]
     for path in paths:
@@ -232,10 +235,10 @@ def _explain_gradient(loss: Tensor, leaf: Tensor, names: Mapping[str, Tensor] | 
 
 
 def _paths(nodes: Sequence[Node], array: Any) -> Iterator[list[tuple[Node, int]]]:
-    """Yield each way from the last node to the leaf with `array`, as nodes and arguments."""
+    """Yield each way from the last node to where `array` is read, as nodes and arguments."""
     leading: set[int] = set()
     for node in nodes:
-        if any(_is_leaf(node, i, array) or s in leading for i, s in enumerate(node.inputs)):
+        if any(node.arguments[i] is array or s in leading for i, s in enumerate(node.inputs)):
             leading.add(node.number)
     pending: list[list[tuple[Node, int]]] = [[]]
     count = 0
@@ -243,7 +246,7 @@ def _paths(nodes: Sequence[Node], array: Any) -> Iterator[list[tuple[Node, int]]
         path = pending.pop()
         at = nodes[path[-1][0].inputs[path[-1][1]] or 0] if path else nodes[-1]
         for i, source in reversed(list(enumerate(at.inputs))):
-            if _is_leaf(at, i, array):
+            if at.arguments[i] is array:
                 pending.append([*path, (at, -1 - i)])
             elif source in leading:
                 pending.append([*path, (at, i)])
@@ -256,10 +259,6 @@ def _paths(nodes: Sequence[Node], array: Any) -> Iterator[list[tuple[Node, int]]
                     "why the backward pass sums at each node. Explain a smaller graph."
                 )
             yield [*start, (node, -1 - i)]
-
-
-def _is_leaf(node: Node, i: int, array: Any) -> bool:
-    return node.inputs[i] is None and node.arguments[i] is array
 
 
 def _pull_back(node: Node, i: int, g: Any) -> Any:

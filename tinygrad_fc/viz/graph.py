@@ -146,6 +146,9 @@ def record(model: Module) -> Iterator[None]:
             handle.remove()
 
 
+LONGEST = 14
+"""Characters of an array that is written out."""
+
 # The traversal
 
 
@@ -290,14 +293,17 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def magnitude_text(array: Any) -> str:
-    """Return the one number of `array`, or its largest magnitude; "absent" for None.
+    """Return a small array, or the largest magnitude of a larger one; "absent" for None.
 
-    >>> magnitude_text(np.array([1.0, -2.0])), magnitude_text(None)
-    ('|max| 2', 'absent')
+    >>> magnitude_text(np.array([1.0, -2.0])), magnitude_text(np.arange(9.0)), magnitude_text(None)
+    ('[1 -2]', '|max| 8', 'absent')
     """
     if array is None:
         return "absent"
     a = np.asarray(array)
     if not a.size:
         return "empty"
+    text = " ".join(np.array2string(a, formatter={"float_kind": "{:.3g}".format}).split())
+    if a.size > 1 and len(text) <= LONGEST:
+        return text
     return number_text(a.reshape(())) if a.size == 1 else f"|max| {number_text(np.abs(a).max())}"

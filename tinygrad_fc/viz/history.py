@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -98,6 +100,16 @@ class History:
         for path, shares in self.saturated.items():
             shares.append(self._shares.get(path, float("nan")))
         return self._step(*args, **kwargs)
+
+    def _repr_svg_(self) -> str | None:
+        """Return the figure for notebooks; None without matplotlib."""
+        try:
+            figure, text = self.plot(), StringIO()
+        except ImportError:
+            return None
+        figure.savefig(text, format="svg")
+        import_module("matplotlib.pyplot").close(figure)
+        return text.getvalue()
 
     def plot(self) -> Figure:
         """Return a figure of the three records over the steps; needs the extra `plot`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.viz.graph import graph, shape_text
 from tinygrad_fc.viz.layout import fold
@@ -17,6 +17,15 @@ __all__ = ["dot", "tree"]
 
 DEEPEST = 40
 """Columns of indentation at most: a long chain stays within the page."""
+
+
+class Text(str):
+    """A string that notebooks print as it is."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, *_: object) -> None:
+        printer.text(str(self))
 
 
 def tree(loss: Tensor, *, names: Mapping[str, Tensor] | None = None) -> str:
@@ -53,7 +62,7 @@ def tree(loss: Tensor, *, names: Mapping[str, Tensor] | None = None) -> str:
         written.add(item)
         lines.append(f"{label}, {shape_text(node.shape)}" + (f", in {node.path}" * bool(node.path)))
         pending += [(depth + 1, child) for child in reversed(_children(node))]
-    return "\n".join(lines)
+    return Text("\n".join(lines))
 
 
 def _children(node: Node) -> list[int | str]:

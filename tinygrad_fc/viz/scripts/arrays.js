@@ -1,6 +1,6 @@
 // Arrays as tables, as roomy as all those of a step fit. The samples of a batch lie across.
 
-const MOST_COLUMNS = 120, MOST_ROWS = 24, GAP = 12, HEAD = 20, AXIS = 13, FRAME = 10, SIDE = 26;
+const GAP = 12, HEAD = 20, AXIS = 13, FRAME = 10, SIDE = 26, LARGE = 4096;
 const BESIDE = 80;  // the numbers of the chosen sample
 // Height of cells and width of those with numbers (0: colours alone), from roomy to dense.
 const DENSITIES = [
@@ -17,7 +17,8 @@ function extents({ k, x }) {
   const { shape, data: { length } } = x, batch = isBatch(x);
   const width = shape.length > 1 ? shape.at(-1) : 1, height = shape.length ? length / width : 1;
   const [n, m] = batch ? [width, height] : [height, width];
-  const [rows, columns] = [Math.min(n, MOST_ROWS), Math.min(m, MOST_COLUMNS)];
+  const [most, wide] = length > LARGE && !batch ? [12, 24] : [24, batch ? 120 : 40];
+  const [rows, columns] = [Math.min(n, most), Math.min(m, wide)];
   const own = pinned?.k === k ? pinned.element : 0;
   const [i, j] = batch ? [own % width, sample] : [Math.floor(own / width), own % width];
   const start = (wanted, all, some) => (
@@ -48,9 +49,11 @@ function stacked(boxes, space) {
   return height + line;
 }
 
+const writer = ({ tight, numbers }) => (y) => (tight && numbers ? short(y) : text(y, 3));
+
 function tableHtml(box) {
-  const { x, batch, width, n, m, rows, columns, top, left, numbers, beside, tight } = box;
-  const most = largest(x), write = (y) => (tight ? short(y) : text(y, 3));
+  const { x, batch, width, n, m, rows, columns, top, left, numbers, beside } = box;
+  const most = largest(x), write = writer(box);
   const cell = (e, inner, more) => `<td tabindex="-1" data-e="${e}" ${more} style="background:${
     colour(x.data[e], most)}">${inner}</td>`;
   let html = "";
@@ -62,7 +65,7 @@ function tableHtml(box) {
       html += cell(e, numbers ? write(x.data[e]) : "", `data-at="${i},${j}"${kind}`);
     }
     const own = sample * width + i;
-    html += `${beside ? cell(own, text(x.data[own], 3), 'class="beside"') : ""}</tr>`;
+    html += `${beside ? cell(own, write(x.data[own]), 'class="beside"') : ""}</tr>`;
   }
   if (!box.axis) return html;
   const places = Array.from({ length: columns }, (_, j) => `<td>${j}</td>`);
@@ -75,18 +78,20 @@ function tableHtml(box) {
   return `${html}<tr class="axis"><td class="side">${corner}</td>${axis}</tr>`;
 }
 
+const sizeText = ({ shape, data: numbers }) => `${shape.join(" × ")} ${
+  numbers.length > 1 ? `|max| ${text(largest({ data: numbers }), 3)}` : text(numbers[0])}`;
+
 function boxHtml(box) {
   const { k, x, head, role, height, numbers } = box, name = data.labels[k];
   const kinds = ["array", role, role !== "part" && data.kinds[k], numbers ? "numbers" : "heat"];
-  const size = `${x.shape.join(" × ")} ${
-    x.data.length > 1 ? `|max| ${text(largest(x), 3)}` : text(x.data[0])}`;
+  const size = sizeText(x);
   const code = data.symbols[k] ? ` <code>${escaped(name)}</code>` : "";
   const font = height < 8 ? 0 : Math.min(height - 2, box.tight ? 10 : 11);
   const style = `width:${box.across}px;--h:${height}px;--w:${box.cell}px;--text-size:${font}px`;
   return `<div class="${kinds.filter(Boolean).join(" ")}" data-k="${k}" role="group" aria-label="${
     role === "result" || !role ? plain(k) : role}" style="${style}"><h3 title="${escaped(name)}, ${
-    size}">${head ?? `<b>${symbol(k)}</b>${code}`} ${size}</h3><table>${tableHtml(box)}`
-    + "</table></div>";
+    size}">${head ?? `<b>${symbol(k)}</b>${code}`} <span>${size}</span></h3>`
+    + `<table>${tableHtml(box)}</table></div>`;
 }
 
 // The arrays of a step: what it reads, what it computes on the way, its result; for a gradient the
@@ -118,4 +123,16 @@ function showArrays() {  // the height of all is computed for each density until
   panel.innerHTML = boxes.map(boxHtml).join("");
   [...panel.children].forEach((node, i) => { node.box = boxes[i]; });
   panel.querySelector(".result td[data-e]")?.setAttribute("tabindex", "0");
+}
+
+function refreshArrays() {  // in place, while the network trains
+  arraysOf(steps[at]).forEach(({ x }, i) => {
+    const node = $("arrays").children[i], most = largest(x), write = writer(node.box);
+    node.querySelector("h3 > span").textContent = sizeText(x);
+    for (const cell of node.querySelectorAll("td[data-e]")) {
+      const value = x.data[cell.dataset.e];
+      cell.style.background = colour(value, most);
+      if (cell.firstChild) cell.firstChild.data = write(value);
+    }
+  });
 }

@@ -42,12 +42,17 @@ function computationHtml(tree) {
   return tree.args.map(part).join(INFIX[tree.op][0]);
 }
 
-function showCell() {
-  if (document.activeElement?.id === "editor") return;
+function showComputation() {
   const here = hovered ?? pinned;
   litCells = new Set();
   $("hint").hidden = here !== null;
   $("computation").innerHTML = here ? computationOf(here) : "";
+  return here;
+}
+
+function showCell() {
+  if (document.activeElement?.id === "editor") return;
+  const here = showComputation();
   for (const cell of all("#arrays td[data-e]")) {
     const { k } = cell.closest(".array").dataset, element = Number(cell.dataset.e);
     cell.classList.toggle("here", isCell(here, Number(k), element));

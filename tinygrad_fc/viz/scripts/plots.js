@@ -99,7 +99,7 @@ const colourOf = (y) => (isClassifier() ? CLASS_COLOURS[y % CLASS_COLOURS.length
   : colour(y, 1).match(/\d+/g));
 
 function regionHtml(px, py, [x0, x1, y0, y1]) {  // a picture of one pixel a point
-  const n = 48, canvas = document.createElement("canvas"), image = new ImageData(n, n);
+  const n = 40, canvas = document.createElement("canvas"), image = new ImageData(n, n);
   const point = (i) => [
     x0 + ((i % n) + 0.5) * (x1 - x0) / n, y1 - (Math.floor(i / n) + 0.5) * (y1 - y0) / n];
   for (let start = 0; start < n * n; start += samples) {

@@ -1,6 +1,6 @@
 // Training by animation frames: a few milliseconds of instructions in each, so that the page lives.
 
-const MOST_POINTS = 400, SLICE = 12, REDRAW = 100;
+const MOST_POINTS = 400, SLICE = 12;
 let costs = [];     // the cost before each step
 let past = null;    // what is plotted of this run: {steps, costs, norms, every}
 let before = null;  // and of the run before Reset
@@ -41,30 +41,35 @@ function train(count = Infinity) {  // resolves when that many steps are done, o
   edited = null;
   return new Promise((resolve) => {
     const started = performance.now(), left = canRun ? count : 0;
-    running = { left, resolve, started, from: costs.length, drawn: started };
+    running = { left, resolve, started, from: costs.length, next: 0, part: 0 };
     running.frame = requestAnimationFrame(slice);
     showStatus();
   });
 }
 
-function slice(now) {
-  const own = running, end = performance.now() + SLICE;
+function slice() {  // a frame computes, or draws a part of the page for a third of the time
+  const own = running, start = performance.now();
+  if (start > own.next) {
+    const parts = [refreshArrays, showComputation, showNetwork, showFit, showTraining, showStatus];
+    parts[own.part++ % parts.length]();
+    own.next = performance.now() + 2 * (performance.now() - start) + SLICE;
+  } else computeUntil(start + SLICE);
+  if (own.left <= 0) stop();
+  else own.frame = requestAnimationFrame(slice);
+}
+
+function computeUntil(end) {
+  const own = running;
   while (own.left > 0 && performance.now() < end) {
     own.step ??= { before: cost(), computation: updating() };
     let isDone = false;
     while (!isDone && performance.now() < end) isDone = own.step.computation.next().done;
-    if (!isDone) break;
+    if (!isDone) return;
     costs.push(own.step.before);
     own.step = null;
     own.left = hasDiverged() ? 0 : own.left - 1;
     record();
   }
-  if (own.left <= 0) { stop(); return; }
-  if (now - own.drawn > REDRAW) {
-    own.drawn = now;
-    for (const draw of [showArrays, showCell, showFit, showTraining, showStatus]) draw();
-  }
-  own.frame = requestAnimationFrame(slice);
 }
 
 function stop() {  // a step that is not complete changes nothing
