@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +47,7 @@ html_math_renderer = "mathml"
 nb_ipywidgets_js: dict[str, Any] = {}
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 
+os.environ.pop("MPLBACKEND", None)  # notebooks show their figures
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120

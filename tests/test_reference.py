@@ -74,3 +74,17 @@ def test_every_attribute_of_a_tensor_is_documented():
     own = {name for name in dir(tg.Tensor) if not name.startswith("_")}
     names = {name.removeprefix("Tensor.") for name in documented()}
     assert own - names == {"is_meta", "is_mkldnn", "is_quantized", "is_sparse", "layout"}
+
+
+# They need another library, write a file or raise; and rules for tests of the ops' settings.
+NO_EXAMPLE = {"testing.from_autograd", "testing.from_jax", "viz.page", "set_default_device"}
+
+
+def test_every_function_has_an_example():
+    names = [
+        name
+        for name, value in documented().items()
+        if callable(value) and not isinstance(value, type) and ">>>" not in str(value.__doc__)
+    ]
+    names = [name for name in names if not name.startswith(("Tensor.", "domain."))]
+    assert set(names) == NO_EXAMPLE

@@ -174,6 +174,10 @@ def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
 
     `negative=False` excludes negative indices, as for the class indices of a loss. Raises
     `TypeError` or `ValueError` unless `n` is a size or an axis name.
+
+    >>> from tinygrad_fc.domain import index
+    >>> index("n", negative=False)
+    index('n', negative=False)
     """
     size = _parse_size(n, 1, "the size of the axis of an index")
     if negative:

@@ -29,7 +29,12 @@ _default = float64
 
 
 def get_default_dtype() -> np.dtype[Any]:
-    """Return the dtype of tensors of Python floats, and of the parameters of layers."""
+    """Return the dtype of tensors of Python floats, and of the parameters of layers.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.get_default_dtype()
+    dtype('float64')
+    """
     return _default
 
 

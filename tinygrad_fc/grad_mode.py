@@ -193,5 +193,11 @@ class uncompiled(Switch):  # noqa: N801  like the others
 
 
 def is_grad_enabled() -> bool:
-    """Return whether calls are recorded."""
+    """Return whether calls are recorded.
+
+    >>> import tinygrad_fc as tg
+    >>> with tg.no_grad():
+    ...     tg.is_grad_enabled()
+    False
+    """
     return bool(flags.get() & RECORD)

@@ -169,7 +169,14 @@ def set_default_tensor_type(t: Any) -> None:
 
 
 def range(start: float = 0, end: float = 0, step: float = 1, **settings: Any) -> Tensor:
-    """Return the numbers from `start` to `end`, included; deprecated: use `arange`."""
+    """Return the numbers from `start` to `end`, included; deprecated: use `arange`.
+
+    >>> import warnings
+    >>> import tinygrad_fc as tg
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     tg.range(1, 3)
+    tensor([1., 2., 3.])
+    """
     deprecated("range is deprecated, since it includes its end. Use arange, which excludes it")
     numbers = start + np.arange(int((end - start) / step) + 1) * step
     return tensor(
@@ -198,7 +205,12 @@ def is_floating_point(input: Tensor) -> bool:
 
 
 def is_complex(input: Tensor) -> bool:
-    """Return False: there are no complex tensors."""
+    """Return False: there are no complex tensors.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.is_complex(tg.tensor(1.0))
+    False
+    """
     del input
     return False
 
@@ -288,11 +300,21 @@ class OldMethods(Casts):
     layout = strided
 
     def new(self: Any, *args: Any, device: Any = None) -> Tensor:
-        """Return a tensor of the same dtype from sizes or data, as `Tensor(...)`."""
+        """Return a tensor of the same dtype from sizes or data, as `Tensor(...)`.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.tensor([1, 2]).new([3, 4])
+        tensor([3, 4])
+        """
         return wrap(sizes_or_data(args, self.dtype, device or self.device))
 
     def new_tensor(self: Any, data: Any, **settings: Any) -> Tensor:
-        """Return `tensor(data)`, by default of the same dtype."""
+        """Return `tensor(data)`, by default of the same dtype.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.tensor([1, 2]).new_tensor([3, 4])
+        tensor([3, 4])
+        """
         return tensor(data, **{"dtype": self.dtype, "device": self.device, **settings})
 
     @property
@@ -306,15 +328,32 @@ class OldMethods(Casts):
         return not self.is_cuda
 
     def ndimension(self: Any) -> int:
-        """Return the number of axes."""
+        """Return the number of axes.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3).ndimension()
+        2
+        """
         return int(self.ndim)
 
     def view_as(self: Any, other: Tensor) -> Tensor:
-        """Return a view in the shape of `other`."""
+        """Return a view in the shape of `other`.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.arange(4).view_as(tg.zeros(2, 2))
+        tensor([[0, 1],
+                [2, 3]])
+        """
         return self.view(other.shape)  # type: ignore[no-any-return]
 
     def reshape_as(self: Any, other: Tensor) -> Tensor:
-        """Return the elements in the shape of `other`."""
+        """Return the elements in the shape of `other`.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.arange(4).reshape_as(tg.zeros(2, 2))
+        tensor([[0, 1],
+                [2, 3]])
+        """
         return self.reshape(other.shape)  # type: ignore[no-any-return]
 
     def resize_(self: Any, *sizes: Any) -> Tensor:
@@ -340,7 +379,12 @@ class OldMethods(Casts):
         return wrap(owner(self._array).ravel(order="K"))
 
     def stride(self: Any, dim: int | None = None) -> Any:
-        """Return the distance in memory of neighbours along each axis, or along `dim`."""
+        """Return the distance in memory of neighbours along each axis, or along `dim`.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3).stride()
+        (3, 1)
+        """
         strides = tuple(n // self._array.itemsize for n in self._array.strides)
         return strides if dim is None else strides[dim]
 
@@ -349,7 +393,12 @@ class OldMethods(Casts):
         return int(self._array.__array_interface__["data"][0])
 
     def storage_offset(self: Any) -> int:
-        """Return the number of elements in memory before the first."""
+        """Return the number of elements in memory before the first.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3)[1].storage_offset()
+        3
+        """
         return int((self.data_ptr() - self.storage().data_ptr()) // self._array.itemsize)
 
     def pin_memory(self: Any, device: Any = None) -> Tensor:

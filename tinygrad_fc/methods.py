@@ -323,11 +323,22 @@ class Methods(OldMethods):
     bernoulli, multinomial = random.bernoulli, random.multinomial
 
     def polygamma(self: Any, n: int) -> Tensor:
-        """Return derivative `n` of `digamma`."""
+        """Return derivative `n` of `digamma`.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.tensor([1.0]).polygamma(1)
+        tensor([1.6449])
+        """
         return elementwise.polygamma(n, self)
 
     def where(self: Any, condition: Any, other: Any) -> Tensor:
-        """Return the elements of `self` where `condition` is true, else those of `other`."""
+        """Return the elements of `self` where `condition` is true, else those of `other`.
+
+        >>> import tinygrad_fc as tg
+        >>> x = tg.tensor([-1.0, 2.0])
+        >>> x.where(x > 0, 0.0)
+        tensor([0., 2.])
+        """
         return elementwise.where(condition, self, other)  # type: ignore[no-any-return]
 
 

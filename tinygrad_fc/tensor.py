@@ -124,7 +124,12 @@ class Size(tuple[int, ...]):
     __slots__ = ()
 
     def numel(self) -> int:
-        """Return the number of elements of a tensor of this shape."""
+        """Return the number of elements of a tensor of this shape.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3).numel()
+        6
+        """
         return math.prod(self)
 
     def __repr__(self) -> str:
@@ -201,11 +206,21 @@ class Tensor(methods.Methods):
 
     @accepts_arrays
     def size(self, dim: int | None = None) -> Any:
-        """Return the shape, or the size of axis `dim`."""
+        """Return the shape, or the size of axis `dim`.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3).size(), tg.zeros(2, 3).size(0)
+        (Size([2, 3]), 2)
+        """
         return self.shape if dim is None else self.shape[dim]
 
     def dim(self) -> int:
-        """Return the number of axes."""
+        """Return the number of axes.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3).dim()
+        2
+        """
         return self.ndim
 
     def numel(self) -> int:
@@ -215,15 +230,30 @@ class Tensor(methods.Methods):
     nelement = numel
 
     def element_size(self) -> int:
-        """Return the size of an element in bytes."""
+        """Return the size of an element in bytes.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3).element_size()
+        8
+        """
         return self._array.itemsize  # type: ignore[no-any-return]
 
     def is_floating_point(self) -> bool:
-        """Return whether the elements are floats."""
+        """Return whether the elements are floats.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.tensor([1]).is_floating_point()
+        False
+        """
         return self._array.dtype.kind == "f"  # type: ignore[no-any-return]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Return whether the elements are contiguous in memory, in C order."""
+        """Return whether the elements are contiguous in memory, in C order.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3).t().is_contiguous()
+        False
+        """
         del memory_format
         return bool(self._array.flags.c_contiguous)
 
@@ -233,6 +263,10 @@ class Tensor(methods.Methods):
         """Return a read-only view of the array, also if the tensor requires grad.
 
         Raises `TypeError` for a tensor on a GPU: `x.cpu().numpy()` copies it.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, requires_grad=True).numpy()
+        array([0., 0.])
         """
         if not is_on(self._array, CPU):
             raise TypeError(
@@ -244,7 +278,12 @@ class Tensor(methods.Methods):
         return view
 
     def item(self) -> Any:
-        """Return the only element as a Python number; raise `ShapeError` unless there is one."""
+        """Return the only element as a Python number; raise `ShapeError` unless there is one.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.tensor([1.5]).item()
+        1.5
+        """
         if self._array.size != 1:
             raise ShapeError(
                 f"item() needs a tensor of one element, got shape {self.shape}: use tolist()"
@@ -252,7 +291,12 @@ class Tensor(methods.Methods):
         return self._array.item()
 
     def tolist(self) -> Any:
-        """Return the elements as nested lists of Python numbers."""
+        """Return the elements as nested lists of Python numbers.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.tensor([[1, 2]]).tolist()
+        [[1, 2]]
+        """
         return self._array.tolist()
 
     def __float__(self) -> float:
@@ -321,7 +365,12 @@ class Tensor(methods.Methods):
         self._requires_grad = bool(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set `requires_grad`; return the tensor itself."""
+        """Set `requires_grad`; return the tensor itself.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(1).requires_grad_()
+        tensor([0.], requires_grad=True)
+        """
         self.requires_grad = requires_grad
         return self
 
@@ -377,16 +426,32 @@ class Tensor(methods.Methods):
             self._array = array
 
     def detach(self) -> Tensor:
-        """Return a tensor that shares the memory, but does not require grad."""
+        """Return a tensor that shares the memory, but does not require grad.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.ones(2, requires_grad=True).detach().requires_grad
+        False
+        """
         return wrap(self._array)
 
     def clone(self, *, memory_format: Any = None) -> Tensor:
-        """Return a copy in C order; its gradient flows back to this tensor."""
+        """Return a copy in C order; its gradient flows back to this tensor.
+
+        >>> import tinygrad_fc as tg
+        >>> x = tg.zeros(2)
+        >>> x.clone().fill_(1.0), x
+        (tensor([1., 1.]), tensor([0., 0.]))
+        """
         del memory_format
         return s.copy(self)
 
     def contiguous(self, memory_format: Any = None) -> Tensor:
-        """Return the tensor itself if it is contiguous in memory, else a contiguous copy."""
+        """Return the tensor itself if it is contiguous in memory, else a contiguous copy.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3).t().contiguous().is_contiguous()
+        True
+        """
         del memory_format
         return self if self.is_contiguous() else s.copy(self)
 
@@ -396,7 +461,16 @@ class Tensor(methods.Methods):
         return None if self.is_leaf else GradFn(self)
 
     def retain_grad(self) -> None:
-        """Make backward passes add the gradient of this result to its `.grad`."""
+        """Make backward passes add the gradient of this result to its `.grad`.
+
+        >>> import tinygrad_fc as tg
+        >>> w = tg.tensor(3.0, requires_grad=True)
+        >>> y = w * w
+        >>> y.retain_grad()
+        >>> (2 * y).backward()
+        >>> y.grad
+        tensor(2.)
+        """
         if not self._requires_grad:
             raise GraphError(
                 "this tensor does not require grad: there will be no gradient to retain"
@@ -446,6 +520,12 @@ class Tensor(methods.Methods):
         graph for another pass; with `inputs`, only these tensors get a gradient. Raises
         `GraphError`, and changes nothing, if nothing requires grad, the graph was freed, or a value
         was changed in place.
+
+        >>> import tinygrad_fc as tg
+        >>> w = tg.tensor(3.0, requires_grad=True)
+        >>> (w * w).backward()
+        >>> w.grad
+        tensor(6.)
         """
         plain = gradient is None and inputs is None and not create_graph
         if plain and self._requires_grad and self._array.shape == ():
@@ -565,7 +645,12 @@ class Tensor(methods.Methods):
         methods.assign(self, index.steps_of(at, self.ndim), value)
 
     def swapaxes(self, axis1: Any, axis2: Any) -> Tensor:
-        """Return the tensor with two axes exchanged."""
+        """Return the tensor with two axes exchanged.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2, 3, 4).swapaxes(0, 2).shape
+        Size([4, 3, 2])
+        """
         return transpose(self, axis1, axis2)
 
     @property
@@ -586,6 +671,10 @@ class Tensor(methods.Methods):
 
         The arguments are a dtype, a device, both, or a tensor with the wanted dtype and device. A
         move to a GPU needs CuPy; it is recorded: gradients return to the device of the leaf.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2).to(tg.float32)
+        tensor([0., 0.], dtype=float32)
         """
         where, dtype = device_and_dtype(args, kwargs)
         flags = [a for a in args if isinstance(a, bool)]  # non_blocking, then copy
@@ -599,7 +688,12 @@ class Tensor(methods.Methods):
 
     @accepts_arrays
     def astype(self, dtype: Any) -> Tensor:
-        """Return the tensor cast to `dtype`; casts between float dtypes are recorded."""
+        """Return the tensor cast to `dtype`; casts between float dtypes are recorded.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.tensor([1.5]).astype("int64")
+        tensor([1])
+        """
         return record(s.astype, (self,), {"dtype": np.dtype(dtype)})
 
     type_as = to
@@ -616,7 +710,13 @@ class Tensor(methods.Methods):
         return self.to(legacy.dtype_of(dtype))
 
     def cpu(self) -> Tensor:
-        """Return the tensor on the CPU; itself if it is there."""
+        """Return the tensor on the CPU; itself if it is there.
+
+        >>> import tinygrad_fc as tg
+        >>> x = tg.zeros(2)
+        >>> x.cpu() is x
+        True
+        """
         return self.to(CPU)
 
     def cuda(self, device: Any = None) -> Tensor:

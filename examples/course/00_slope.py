@@ -141,8 +141,8 @@ from tinygrad_fc.course import exercises
 check = exercises(
     {
         1: [
-            (lambda s: s not in {2, 4}, "step 2: the third machine squares what arrives there"),
-            (lambda s: s not in {14, 17}, "step 3: all three slopes are multiplied"),
+            (lambda s: s not in (2, 4), "step 2: the third machine squares what arrives there"),
+            (lambda s: s not in (14, 17), "step 3: all three slopes are multiplied"),
             (lambda s: s == 28, "step 1: which number arrives at each machine"),
         ],
         2: [
@@ -160,8 +160,9 @@ check = exercises(
 # **1.** A number goes through three machines: the first doubles it, the second adds 5, the third
 # squares it. The number is 1. What is the slope of the result?
 #
-# Step 1: which number arrives at each machine? Step 2: what is the slope of each machine there?
-# Step 3: what is the slope of the chain?
+# - Step 1: which number arrives at each machine?
+# - Step 2: what is the slope of each machine there?
+# - Step 3: what is the slope of the chain?
 
 # %%
 answer = ...
@@ -184,9 +185,10 @@ check(1, answer)
 # **2.** Write a function of `f` and `w` that returns the slope of `f` at `w`, with an error below
 # 1e-8 for functions such as the exponential, without looking at the one above.
 #
-# Step 1: divide the change of the result by the change of the number. Step 2: let the errors of the
-# two directions cancel. Step 3: choose the nudge. Computers keep about 16 digits: what do they keep
-# of the change for a nudge of 1e-12?
+# - Step 1: divide the change of the result by the change of the number.
+# - Step 2: let the errors of the two directions cancel.
+# - Step 3: choose the nudge. Computers keep about 16 digits: what do they keep of the change for a
+#   nudge of 1e-12?
 
 # %%
 answer = ...  # a function, called as answer(f, w)

@@ -86,7 +86,7 @@ def fires(answer, *pair):
 check = exercises(
     {
         1: [
-            (lambda bias: bias not in {3, -3}, "step 2: the weight is 2, and z is 2 · 3 + θ"),
+            (lambda bias: bias not in (3, -3), "step 2: the weight is 2, and z is 2 · 3 + θ"),
             (lambda bias: bias != 6, "step 3: the sign"),
             (
                 lambda bias: sigmoid(2 * 3 + bias) == 0.5,
@@ -111,8 +111,9 @@ check = exercises(
 # %% [markdown]
 # **1.** A neuron has one input and the weight 2. Which bias gives the output one half at $x = 3$?
 #
-# Step 1: at which $z$ is the sigmoid one half? Step 2: what is $z$ at $x = 3$? Step 3: solve for
-# $\theta$.
+# - Step 1: at which $z$ is the sigmoid one half?
+# - Step 2: what is $z$ at $x = 3$?
+# - Step 3: solve for $\theta$.
 
 # %%
 answer = ...
@@ -134,8 +135,10 @@ check(1, answer)
 # **2.** Find weights and a bias such that a neuron with two inputs computes AND: above 0.9 for
 # $x = (1, 1)$ and below 0.1 for the other three pairs of zeros and ones.
 #
-# Step 1: write them as a pair, `np.array([w1, w2]), theta`. Step 2: what must hold of $\theta$ for
-# $x = (0, 0)$? Step 3: and of one weight plus $\theta$? Step 4: and of both weights plus $\theta$?
+# - Step 1: write them as a pair, `np.array([w1, w2]), theta`.
+# - Step 2: what must hold of $\theta$ for $x = (0, 0)$?
+# - Step 3: and of one weight plus $\theta$?
+# - Step 4: and of both weights plus $\theta$?
 
 # %%
 answer = ...  # a pair of the weights and the bias

@@ -106,7 +106,7 @@ check = exercises(
     {
         1: [
             (lambda n: n != 66, "step 2: each neuron has a bias, too"),
-            (lambda n: n not in {17, 18}, "step 1: a weight for each pair of neurons"),
+            (lambda n: n not in (17, 18), "step 1: a weight for each pair of neurons"),
             (lambda n: n != 84, "step 2: the input is no neuron with a bias"),
             (lambda n: n == 83, "step 3: the sum over the layers 1 to 4"),
         ],
@@ -124,8 +124,9 @@ check = exercises(
 # %% [markdown]
 # **1.** How many parameters does the network 1-8-5-3-1 have?
 #
-# Step 1: how many weights lead from one layer to the next? Step 2: how many biases has a layer?
-# Step 3: add up.
+# - Step 1: how many weights lead from one layer to the next?
+# - Step 2: how many biases has a layer?
+# - Step 3: add up.
 
 # %%
 answer = ...
@@ -148,8 +149,9 @@ check(1, answer)
 # **2.** Without activations, a network of any depth is a single linear layer. Compute its weight
 # and its bias for the network above, from `weights` and `biases`.
 #
-# Step 1: begin with $A x + b$, where $A = 1$ and $b = 0$, so that each has the shape (1, 1). Step
-# 2: what is $A$ after one more layer? Step 3: what is $b$?
+# - Step 1: begin with $A x + b$, where $A = 1$ and $b = 0$, so that each has the shape (1, 1).
+# - Step 2: what is $A$ after one more layer?
+# - Step 3: what is $b$?
 
 # %%
 answer = ...  # a pair of the weight and the bias

@@ -73,7 +73,7 @@ check = exercises(
             (lambda w: np.allclose(w, [3 / 7, 3 / 7, 1 / 7]), "step 3: the share of the samples"),
         ],
         2: [
-            (lambda a: a[0] not in {3, 6}, "step 1: (3, 1) and (3,) are broadcast to (3, 3)"),
+            (lambda a: a[0] not in (3, 6), "step 1: (3, 1) and (3,) are broadcast to (3, 3)"),
             (lambda a: a[0] == 9, "step 2: the number of elements of that shape"),
             (lambda a: a[1] is ShapeError, "step 3: the class of the error"),
         ],
@@ -85,8 +85,9 @@ check = exercises(
 # is not the cost of all samples. Which factors $w_k$ make $\sum_k w_k C_k$ of the three batch costs
 # $C_k$ the cost of all samples?
 #
-# Step 1: there is one factor for each batch. Step 2: if all samples had the cost 1, what would the
-# sum have to be? Step 3: which part of the samples is in each batch?
+# - Step 1: there is one factor for each batch.
+# - Step 2: if all samples had the cost 1, what would the sum have to be?
+# - Step 3: which part of the samples is in each batch?
 
 # %%
 answer = ...  # a list of three numbers
@@ -112,8 +113,9 @@ check(1, answer)
 # **2.** Outputs have the shape (3, 1), targets the shape (3,). How many pairs would NumPy
 # compare, and which error does `batch_cost` raise? Try it.
 #
-# Step 1: to which shape does NumPy broadcast the two? Step 2: how many elements has it? Step 3:
-# call `batch_cost` and read the last line of the error.
+# - Step 1: to which shape does NumPy broadcast the two?
+# - Step 2: how many elements has it?
+# - Step 3: call `batch_cost` and read the last line of the error.
 
 # %%
 answer = ...  # a pair of the number and the class of the error

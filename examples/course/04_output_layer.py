@@ -101,7 +101,8 @@ check = exercises(
 # %% [markdown]
 # **1.** A weight leads from a neuron whose output is exactly 0. What is its gradient?
 #
-# Step 1: write the three factors of (7). Step 2: which of them has that output?
+# - Step 1: write the three factors of (7).
+# - Step 2: which of them has that output?
 
 # %%
 answer = ...
@@ -127,8 +128,8 @@ check(1, answer)
 # **2.** Replace the sigmoid by tanh. One of the formulas (8), (9), (10) changes: write the new one
 # as a function of $y = \tanh(z)$.
 #
-# Step 1: which formula has $\mathrm{Act}'$, and what is the derivative of tanh? Step 2: write it
-# with $y$.
+# - Step 1: which formula has $\mathrm{Act}'$, and what is the derivative of tanh?
+# - Step 2: write it with $y$.
 
 # %%
 answer = ...  # a function, called as answer(y)

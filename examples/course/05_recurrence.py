@@ -116,7 +116,8 @@ check = exercises(
 # %% [markdown]
 # **1.** Where is the derivative of the sigmoid largest, and how large is it there?
 #
-# Step 1: for which $y$ is $y (1 - y)$ largest, and for which $z$ is that? Step 2: how large is it?
+# - Step 1: for which $y$ is $y (1 - y)$ largest, and for which $z$ is that?
+# - Step 2: how large is it?
 
 # %%
 answer = ...  # a pair of z and the derivative
@@ -141,8 +142,8 @@ check(1, answer)
 # **2.** Compute $\partial C / \partial y_0^{(2)}$ for the first neuron of layer 2 by formula (33),
 # from `network.weights` and `ds`. A difference, as in chapter 0, checks the result.
 #
-# Step 1: which index has layer 3 in the two lists? Step 2: which entries of them are in the sum
-# over $k$?
+# - Step 1: which index has layer 3 in the two lists?
+# - Step 2: which entries of them are in the sum over $k$?
 
 # %%
 answer = ...

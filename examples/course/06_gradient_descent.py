@@ -154,7 +154,7 @@ check = exercises(
     {
         1: [
             (
-                lambda rate: rate not in {0.4, 2 / 5},
+                lambda rate: rate not in (0.4, 2 / 5),
                 "step 1: the derivative of 5 (w - 1)² is 10 (w - 1)",
             ),
             (
@@ -187,8 +187,9 @@ check = exercises(
 # %% [markdown]
 # **1.** For the cost $5 (w - 1)^2$, below which learning rate does gradient descent converge?
 #
-# Step 1: what is the slope, and what is the curvature? Step 2: by which factor does one step
-# multiply the distance to the minimum? Step 3: for which rates is it between -1 and 1?
+# - Step 1: what is the slope, and what is the curvature?
+# - Step 2: by which factor does one step multiply the distance to the minimum?
+# - Step 3: for which rates is it between -1 and 1?
 
 # %%
 answer = ...
@@ -210,8 +211,9 @@ check(1, answer)
 # **2.** Write gradient descent: a function of the slope (a function of `w`), the starting `w`, the
 # rate and the number of steps, which returns the list of all `w`, the first one included.
 #
-# Step 1: one step. Step 2: where is the slope needed in the next one? Step 3: what goes into the
-# list?
+# - Step 1: one step.
+# - Step 2: where is the slope needed in the next one?
+# - Step 3: what goes into the list?
 
 # %%
 answer = ...  # a function, called as answer(slope, w, rate, number)

@@ -127,13 +127,13 @@ from tinygrad_fc.course import exercises
 check = exercises(
     {
         1: [
-            (lambda n: n not in {101_632, 203_264}, "step 1: the biases are parameters, too"),
-            (lambda n: n not in {101_770, 101_771}, "step 2: up and down, two passes for each"),
+            (lambda n: n not in (101_632, 203_264), "step 1: the biases are parameters, too"),
+            (lambda n: n not in (101_770, 101_771), "step 2: up and down, two passes for each"),
             (lambda n: n == 203_540, "step 1: weights and biases of both layers"),
         ],
         2: [
             (lambda a: a[0] == 66, "step 1: a product for each weight"),
-            (lambda a: a[1] not in {66, 132}, "step 3: no slopes are carried back to the input"),
+            (lambda a: a[1] not in (66, 132), "step 3: no slopes are carried back to the input"),
             (lambda a: a[1] == 124, "step 2: (37) for each layer, and (33) for all but the first"),
         ],
     }
@@ -143,7 +143,8 @@ check = exercises(
 # **1.** The network 784-128-10 reads handwritten digits. How many forward passes would a gradient
 # by central differences take?
 #
-# Step 1: how many parameters are there? Step 2: how many forward passes does each need?
+# - Step 1: how many parameters are there?
+# - Step 2: how many forward passes does each need?
 
 # %%
 answer = ...
@@ -164,9 +165,10 @@ check(1, answer)
 # **2.** Count the multiplications by weights or of weights' gradients, for one sample and the
 # network 1-8-5-3-1: those of the forward pass, and those of the backward pass.
 #
-# Step 1: a forward pass multiplies each weight once. Step 2: the backward pass multiplies for each
-# gradient of a weight, formula (37), and to carry $d$ back, formula (33). Step 3: to which layers
-# is $d$ carried back?
+# - Step 1: a forward pass multiplies each weight once.
+# - Step 2: the backward pass multiplies for each gradient of a weight, formula (37), and to carry
+#   $d$ back, formula (33).
+# - Step 3: to which layers is $d$ carried back?
 
 # %%
 answer = ...  # a pair of numbers

@@ -160,7 +160,9 @@ check = exercises(
 # %% [markdown]
 # **1.** Which probabilities has the softmax of the scores $(0, \log 2, \log 5)$?
 #
-# Step 1: what are the exponentials? Step 2: what is their sum? Step 3: divide.
+# - Step 1: what are the exponentials?
+# - Step 2: what is their sum?
+# - Step 3: divide.
 
 # %%
 answer = ...  # a list of three numbers
@@ -182,8 +184,9 @@ check(1, answer)
 # **2.** Write the cross entropy of one sample: a function of the scores `z` (classes,) and the
 # number `t` of the right class. It has to be right for scores of 1000, too.
 #
-# Step 1: write the formula $\log \sum_k e^{z_k} - z_t$. Step 2: which score is $z_t$? Step 3: which
-# number may be subtracted from all scores, so that no exponential overflows?
+# - Step 1: write the formula $\log \sum_k e^{z_k} - z_t$.
+# - Step 2: which score is $z_t$?
+# - Step 3: which number may be subtracted from all scores, so that no exponential overflows?
 
 # %%
 answer = ...  # a function, called as answer(z, t)

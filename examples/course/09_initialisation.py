@@ -132,8 +132,9 @@ check = exercises(
 # **1.** A neuron has 100 inputs with the mean square 1, and its weights have the standard deviation
 # 0.5. What is the standard deviation of $z$?
 #
-# Step 1: what is the variance of a weight? Step 2: what is the variance of the sum? Step 3: and the
-# standard deviation?
+# - Step 1: what is the variance of a weight?
+# - Step 2: what is the variance of the sum?
+# - Step 3: and the standard deviation?
 
 # %%
 answer = ...
@@ -154,8 +155,9 @@ check(1, answer)
 # **2.** Write a function of `n_in` and `n_out` that returns random weights for a layer of ReLUs,
 # such that the numbers keep their size over 20 layers.
 #
-# Step 1: which shape has the weight of `nn.Linear`? Step 2: which mean do the weights have? Step 3:
-# which variance? ReLU sets half of the numbers to 0.
+# - Step 1: which shape has the weight of `nn.Linear`?
+# - Step 2: which mean do the weights have?
+# - Step 3: which variance? ReLU sets half of the numbers to 0.
 
 # %%
 answer = ...  # a function, called as answer(n_in, n_out)

@@ -130,8 +130,8 @@ check = exercises(
 # %% [markdown]
 # **1.** At which epoch should the run above have stopped?
 #
-# Step 1: which column of `errors` decides, training (0) or validation (1)? Step 2: at which epoch
-# is it lowest?
+# - Step 1: which column of `errors` decides, training (0) or validation (1)?
+# - Step 2: at which epoch is it lowest?
 
 # %%
 answer = ...
@@ -153,8 +153,9 @@ check(1, answer)
 # **2.** Write a function of the number of samples and the share of the test data that returns two
 # arrays of indices: of the training data and of the test data.
 #
-# Step 1: how long are the two? Step 2: each sample belongs to one of them. Step 3: data are often
-# sorted, so do not take the last ones.
+# - Step 1: how long are the two?
+# - Step 2: each sample belongs to one of them.
+# - Step 3: data are often sorted, so do not take the last ones.
 
 # %%
 answer = ...  # a function, called as answer(n, share)

@@ -125,8 +125,9 @@ check = exercises(
 # %% [markdown]
 # **1.** Write subtraction for `Value`: a function of `a` and `b` that returns `a - b`.
 #
-# Step 1: compute the result from `a.data` and `b.data`. Step 2: which arguments have to be
-# recorded? Step 3: with which derivatives?
+# - Step 1: compute the result from `a.data` and `b.data`.
+# - Step 2: which arguments have to be recorded?
+# - Step 3: with which derivatives?
 
 # %%
 answer = ...  # a function, called as answer(a, b)
@@ -153,8 +154,8 @@ check(1, answer)
 # **2.** `backward` adds to `grad` instead of assigning it. What is `a.grad` after
 # `(a * a).backward()` with `a = Value(3.0)`, and what would an assignment leave?
 #
-# Step 1: what is the derivative? Step 2: which part does each use of `a` bring? Answer with the
-# right one.
+# - Step 1: what is the derivative?
+# - Step 2: which part does each use of `a` bring? Answer with the right one.
 
 # %%
 answer = ...

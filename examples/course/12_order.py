@@ -111,7 +111,7 @@ check = exercises(
         1: [
             (lambda a: a[1] == 11, "step 2: ordered visits each value once, a and ten sums"),
             (
-                lambda a: a[0] not in {1023, 1024, 2048},
+                lambda a: a[0] not in (1023, 1024, 2048),
                 "step 1: the calls of all levels, 1 + 2 + 4 + ...",
             ),
             (
@@ -135,8 +135,8 @@ check = exercises(
 # recursion right. How many calls does it take for `x = x + x`, repeated 10 times, and how many
 # values does `ordered` visit?
 #
-# Step 1: how many calls does each level make, and all of them together? Step 2: how many values are
-# there?
+# - Step 1: how many calls does each level make, and all of them together?
+# - Step 2: how many values are there?
 
 # %%
 answer = ...  # a pair of numbers
@@ -174,8 +174,10 @@ check(1, answer)
 # **2.** What happens to `naive`, to `ordered` and to the library's backward pass on a chain of
 # 100,000 additions `x = x + one`? Python allows about a thousand nested calls.
 #
-# Answer with three strings, each either `"right"` or `"RecursionError"`. Step 1: which of them
-# calls itself? Step 2: which has a loop?
+# Answer with three strings, each either `"right"` or `"RecursionError"`.
+#
+# - Step 1: which of them calls itself?
+# - Step 2: which has a loop?
 
 # %%
 answer = ...  # three strings

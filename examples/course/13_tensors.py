@@ -78,7 +78,7 @@ from tinygrad_fc.course import exercises
 check = exercises(
     {
         1: [
-            (lambda a: a in {"sum", "mean"}, 'step 1: answer with "sum" or "mean"'),
+            (lambda a: a in ("sum", "mean"), 'step 1: answer with "sum" or "mean"'),
             (lambda a: a == "mean", "step 2: the sum of cotangents that contain 1/N"),
         ],
         2: [
@@ -96,8 +96,8 @@ check = exercises(
 # **1.** A loss is the mean over the batch, so that `g` contains the factor $1/N$. Is the gradient
 # of a bias then the sum or the mean of the samples' gradients?
 #
-# Step 1: what does the rule of a bias do with `g`, `"sum"` or `"mean"`? Step 2: which factor is in
-# each entry of `g`?
+# - Step 1: what does the rule of a bias do with `g`, `"sum"` or `"mean"`?
+# - Step 2: which factor is in each entry of `g`?
 
 # %%
 answer = ...  # "sum" or "mean"
@@ -129,8 +129,9 @@ check(1, answer)
 # **2.** Write the vjp rule for `y = x.mean()` of a matrix: a function of `g`, a number, and `x`, an
 # array.
 #
-# Step 1: which shape has the result? Step 2: what is the derivative of the mean with respect to one
-# entry? Step 3: where does `g` come in?
+# - Step 1: which shape has the result?
+# - Step 2: what is the derivative of the mean with respect to one entry?
+# - Step 3: where does `g` come in?
 
 # %%
 answer = ...  # a function, called as answer(g, x)

@@ -90,7 +90,7 @@ check = exercises(
             (agrees, "step 2: the product rule"),
         ],
         2: [
-            (lambda a: a in {"yes", "no"}, 'step 1: answer with "yes" or "no"'),
+            (lambda a: a in ("yes", "no"), 'step 1: answer with "yes" or "no"'),
             (lambda a: a == "no", "step 2: call check_vjp, and read the first line of the error"),
         ],
     }
@@ -99,8 +99,9 @@ check = exercises(
 # %% [markdown]
 # **1.** Write the rule of `swish(x) = x * sigmoid(x)` in NumPy. `check` here calls `check_vjp`.
 #
-# Step 1: write the sigmoid. Step 2: differentiate the product: which two terms are there? Step 3: a
-# rule returns the derivative times `g`.
+# - Step 1: write the sigmoid.
+# - Step 2: differentiate the product: which two terms are there?
+# - Step 3: a rule returns the derivative times `g`.
 
 # %%
 answer = ...  # a rule, called as answer(g, out, x)
@@ -123,7 +124,8 @@ check(1, answer)
 # **2.** A rule of the square returns `2 * x` in place of `g * 2 * x`: it ignores the cotangent. A
 # test with a cotangent of ones would pass it. Does `check_vjp`?
 #
-# Step 1: answer with `"yes"` or `"no"`. Step 2: try it, with `np.square` and the rule.
+# - Step 1: answer with `"yes"` or `"no"`.
+# - Step 2: try it, with `np.square` and the rule.
 
 # %%
 answer = ...  # "yes" or "no"

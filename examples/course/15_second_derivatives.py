@@ -97,8 +97,9 @@ check = exercises(
 # **1.** Compute the matrix of the second derivatives, the Hessian, of $f(u, v) = u^2 v$ at (3, 5),
 # by hand.
 #
-# Step 1: what are the two first derivatives? Step 2: differentiate each by its own variable. Step
-# 3: differentiate each by the other variable, and write the four numbers in two rows.
+# - Step 1: what are the two first derivatives?
+# - Step 2: differentiate each by its own variable.
+# - Step 3: differentiate each by the other variable, and write the four numbers in two rows.
 
 # %%
 answer = ...  # [[..., ...], [..., ...]]
@@ -126,7 +127,7 @@ check(1, answer)
 # **2.** ReLU is piecewise linear. What is its second derivative away from the kink, and what does
 # that mean for Newton's method on a network of ReLUs?
 #
-# Step 1: what is the curvature of a straight line?
+# - Step 1: what is the curvature of a straight line?
 
 # %%
 answer = ...

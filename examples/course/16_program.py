@@ -100,7 +100,7 @@ check = exercises(
         ],
         2: [
             (
-                lambda n: n in {2, 3, 5},
+                lambda n: n in (2, 3, 5),
                 "step 1: count products of matrices and vectors in the program",
             ),
             (lambda n: n == 5, "step 2: two weights, two biases and the loss"),
@@ -113,8 +113,9 @@ check = exercises(
 # their number. It has `update_batch(samples, 0.1)`. Write `samples`, from `x` and `target`, such
 # that it changes the weights as a call of `step` does. `check` compares the two.
 #
-# Step 1: a list with a pair for each sample. Step 2: each of the pair is a column, an array of
-# shape (1, 1). Step 3: which is first?
+# - Step 1: a list with a pair for each sample.
+# - Step 2: each of the pair is a column, an array of shape (1, 1).
+# - Step 3: which is first?
 
 # %%
 answer = ...  # a list of pairs
@@ -134,8 +135,8 @@ check(1, answer)
 # %% [markdown]
 # **2.** How often does the program sum over the samples?
 #
-# Step 1: look for `dot` and `vdot` whose inner sum goes over the rows. Step 2: which gradients and
-# values need such a sum?
+# - Step 1: look for `dot` and `vdot` whose inner sum goes over the rows.
+# - Step 2: which gradients and values need such a sum?
 
 # %%
 answer = ...

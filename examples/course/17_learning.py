@@ -169,8 +169,9 @@ check = exercises(
 # **1.** The loss of a network that always returns the mean of the target is the variance of the
 # target. What is it for $(\cos x + 1) / 2$ over whole periods?
 #
-# Step 1: what is the variance of the cosine, the mean of its square? Step 2: what does the factor
-# 1/2 do to a variance? Step 3: and the constant?
+# - Step 1: what is the variance of the cosine, the mean of its square?
+# - Step 2: what does the factor 1/2 do to a variance?
+# - Step 3: and the constant?
 
 # %%
 answer = ...
@@ -198,7 +199,8 @@ check(1, answer)
 # on the batch it was computed from. Which rate is small enough for this network? Then state it as a
 # property, with hypothesis, over seeds.
 #
-# Step 1: by how much does the loss change, to first order? Step 2: try rates, from large to small.
+# - Step 1: by how much does the loss change, to first order?
+# - Step 2: try rates, from large to small.
 
 # %%
 answer = ...

@@ -36,7 +36,12 @@ class UnpackedDualTensor(NamedTuple):
 
 
 def enter_dual_level() -> int:
-    """Begin a level of duals, and return its number, 0. Raises `RuntimeError` for a nested one."""
+    """Begin a level of duals, and return its number, 0. Raises `RuntimeError` for a nested one.
+
+    >>> from tinygrad_fc.autograd import forward_ad
+    >>> forward_ad.enter_dual_level(), forward_ad.exit_dual_level()
+    (0, None)
+    """
     if _duals.get() is not None:
         raise RuntimeError("enter_dual_level: levels do not nest. Use func.jvp, which does")
     _duals.set([])
@@ -44,14 +49,27 @@ def enter_dual_level() -> int:
 
 
 def exit_dual_level(*, level: int | None = None) -> None:
-    """End the level: its duals have no tangents any more."""
+    """End the level: its duals have no tangents any more.
+
+    >>> from tinygrad_fc.autograd import forward_ad
+    >>> level = forward_ad.enter_dual_level()
+    >>> forward_ad.exit_dual_level(level=level)
+    """
     del level
     _duals.set(None)
 
 
 @contextmanager
 def dual_level() -> Iterator[int]:
-    """Return a context between `enter_dual_level` and `exit_dual_level`."""
+    """Return a context between `enter_dual_level` and `exit_dual_level`.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc.autograd import forward_ad
+    >>> with forward_ad.dual_level():
+    ...     x = forward_ad.make_dual(tg.tensor(3.0), tg.tensor(1.0))
+    ...     forward_ad.unpack_dual(x * x).tangent
+    tensor(6.)
+    """
     level = enter_dual_level()
     try:
         yield level
@@ -87,6 +105,13 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     """Return the value of `tensor` and its tangent; None for one that depends on no dual.
 
     Both are part of the graph of the other tensors that they depend on and that require grad.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc.autograd import forward_ad
+    >>> with forward_ad.dual_level():
+    ...     x = forward_ad.make_dual(tg.tensor(3.0), tg.tensor(1.0))
+    ...     forward_ad.unpack_dual(x.square()).primal
+    tensor(9.)
     """
     del level
     duals = _duals.get() or []

@@ -21,24 +21,48 @@ class Constraint:
 
 
 def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """Return the closed interval between two numbers or tensors."""
+    """Return the closed interval between two numbers or tensors.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc.distributions import constraints
+    >>> constraints.interval(0, 2).check(tg.tensor([1.5, 3.0]))
+    tensor([ True, False])
+    """
     name = f"Interval(lower_bound={lower_bound}, upper_bound={upper_bound})"
     return Constraint(name, lambda x: (x >= lower_bound) & (x <= upper_bound))
 
 
 def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """Return the integers of the closed interval between two numbers or tensors."""
+    """Return the integers of the closed interval between two numbers or tensors.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc.distributions import constraints
+    >>> constraints.integer_interval(0, 2).check(tg.tensor([2.0, 1.5]))
+    tensor([ True, False])
+    """
     inside = interval(lower_bound, upper_bound)
     return Constraint(f"Integer{inside.name}", lambda x: (x % 1 == 0) & inside.check(x))
 
 
 def greater_than(lower_bound: Any) -> Constraint:
-    """Return the open interval above a number or tensor."""
+    """Return the open interval above a number or tensor.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc.distributions import constraints
+    >>> constraints.greater_than(1).check(tg.tensor([1.0, 2.0]))
+    tensor([False,  True])
+    """
     return Constraint(f"GreaterThan(lower_bound={lower_bound})", lambda x: x > lower_bound)
 
 
 def independent(base_constraint: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
-    """Return the set of arrays whose elements, along the last axes, are all in a set."""
+    """Return the set of arrays whose elements, along the last axes, are all in a set.
+
+    >>> import tinygrad_fc as tg
+    >>> from tinygrad_fc.distributions import constraints
+    >>> constraints.independent(constraints.positive, 1).check(tg.tensor([[1.0, 2.0], [1.0, -2.0]]))
+    tensor([ True, False])
+    """
     base, n = base_constraint, reinterpreted_batch_ndims
     check = lambda x: base.check(x).all(dim=tuple(range(-n, 0)))  # noqa: E731
     return Constraint(f"Independent({base.name}, {n})", check, base.event_dim + n) if n else base

@@ -128,12 +128,22 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill `tensor` with zeros, and return it."""
+    """Fill `tensor` with zeros, and return it.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.init.zeros_(tg.empty(2))
+    tensor([0., 0.])
+    """
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill `tensor` with ones, and return it."""
+    """Fill `tensor` with ones, and return it.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.init.ones_(tg.empty(2))
+    tensor([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
@@ -173,6 +183,11 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
 
     This preserves the variance of activations and gradients through layers (Glorot and Bengio,
     2010). Raises `ShapeError` for fewer than two dimensions.
+
+    >>> import tinygrad_fc as tg
+    >>> weight = tg.nn.init.xavier_normal_(tg.empty(100, 100))
+    >>> abs(weight.std().item() - 0.1) < 0.01  # sqrt(2 / (100 + 100))
+    True
     """
     std = gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor)))
     return normal_(tensor, 0.0, std, generator)
@@ -211,6 +226,11 @@ def kaiming_normal_(
     """Fill `tensor` from N(0, std**2), std = gain / sqrt(fan); return it.
 
     The arguments and errors are those of `kaiming_uniform_`.
+
+    >>> import tinygrad_fc as tg
+    >>> weight = tg.nn.init.kaiming_normal_(tg.empty(100, 200))
+    >>> abs(weight.std().item() - 0.1) < 0.01  # sqrt(2 / 200)
+    True
     """
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 

@@ -49,7 +49,13 @@ def restore(module: Any, name: str, value: Any, *parts: str) -> Any:
 
 
 def type_before_parametrizations(module: Module) -> type[Any]:
-    """Return the class of `module` without its parametrizations."""
+    """Return the class of `module` without its parametrizations.
+
+    >>> from tinygrad_fc import nn
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 1))
+    >>> nn.utils.parametrize.type_before_parametrizations(layer) is nn.Linear
+    True
+    """
     kind = type(module)
     return kind.__bases__[0] if "_properties" in vars(kind) else kind
 
@@ -136,7 +142,13 @@ def register_parametrization(
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Return whether the tensor, by default any tensor, of `module` is parametrized."""
+    """Return whether the tensor, by default any tensor, of `module` is parametrized.
+
+    >>> from tinygrad_fc import nn
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 1))
+    >>> nn.utils.parametrize.is_parametrized(layer, "weight")
+    True
+    """
     names = vars(module).get("parametrizations", ())
     return bool(names) if tensor_name is None else tensor_name in names
 
@@ -146,6 +158,11 @@ def remove_parametrizations(module: Any, tensor_name: str, leave_parametrized: b
 
     With `leave_parametrized=False` it gets the value of `original`. Raises `ValueError` for a
     tensor that is not parametrized.
+
+    >>> from tinygrad_fc import nn
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 1))
+    >>> nn.utils.parametrize.remove_parametrizations(layer, "weight")
+    Linear(in_features=2, out_features=1, bias=True)
     """
     fits = is_parametrized(module, tensor_name)
     check_argument(fits, "parametrize", "a parametrized tensor", tensor_name=tensor_name)

@@ -75,11 +75,24 @@ def l1_unstructured(module: Any, name: str, amount: float, importance_scores: An
 
 
 def remove(module: Any, name: str) -> Any:
-    """Make the pruned values permanent; raises `ValueError` for a parameter that is not pruned."""
+    """Make the pruned values permanent; raises `ValueError` for a parameter that is not pruned.
+
+    >>> from tinygrad_fc import nn
+    >>> layer = nn.utils.prune.l1_unstructured(nn.Linear(2, 2), "weight", amount=1)
+    >>> layer = nn.utils.prune.remove(layer, "weight")
+    >>> (layer.weight == 0).sum().item(), nn.utils.prune.is_pruned(layer)
+    (1, False)
+    """
     check_argument(hasattr(module, f"{name}_mask"), "prune", "a pruned parameter", name=name)
     return restore(module, name, getattr(module, name), "orig", "mask")
 
 
 def is_pruned(module: Any) -> bool:
-    """Return whether a parameter of `module`, or of a module below it, is pruned."""
+    """Return whether a parameter of `module`, or of a module below it, is pruned.
+
+    >>> from tinygrad_fc import nn
+    >>> layer = nn.utils.prune.l1_unstructured(nn.Linear(2, 2), "weight", amount=1)
+    >>> nn.utils.prune.is_pruned(layer)
+    True
+    """
     return any(name.endswith("_mask") for name, _ in module.named_buffers())

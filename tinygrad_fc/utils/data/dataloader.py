@@ -176,7 +176,11 @@ class DataLoader(Generic[T_co]):
 
 
 def get_worker_info() -> None:
-    """Return None: batches are created in this process, never in worker processes."""
+    """Return None: batches are created in this process, never in worker processes.
+
+    >>> from tinygrad_fc.utils.data import get_worker_info
+    >>> get_worker_info()
+    """
 
 
 def _loaded(dataset: Any, batch_sampler: Any, collate: Callable[[Any], Any]) -> Iterator[Any]:
