@@ -43,12 +43,12 @@ def steps(rate, number=20, w=1.2):
 grid = np.linspace(-0.1, 1.4, 100)
 rates = {0.005: "too small", 0.05: "right", 0.105: "large", 0.113: "too large"}
 figure, panels = plt.subplots(1, 4, figsize=(11, 2.8), layout="constrained", sharey=True)
+panels[0].set(ylabel="cost")
 for axes, (rate, name) in zip(panels, rates.items(), strict=True):
     path = steps(rate, 8)
     axes.plot(grid, cost(grid), color="0.7")
     axes.plot(path, cost(path), "o-", markersize=4)
     axes.set(title=f"rate {rate}: {name}", xlabel="w", xlim=(-0.1, 1.4), ylim=(-0.2, 5))
-panels[0].set(ylabel="cost")
 
 # %% [markdown]
 # With a small rate the steps are in the right direction, and there are many of them. With a larger
@@ -122,13 +122,13 @@ def train(rate, number=200):
 
 
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
-curves = {rate: train(rate) for rate in (0.003, 0.3, 0.5)}
+curves = {rate: train(rate) for rate in (0.003, 0.1, 0.5)}
 for (rate, costs), style in zip(curves.items(), ("-", "--", ":"), strict=True):
     axes.plot(costs, style, label=f"rate {rate}")
 axes.set(xlabel="step", ylabel="cost", yscale="log")
 axes.legend()
 axes.grid(visible=True)
-assert curves[0.3][-1] < curves[0.003][-1] / 4
+assert curves[0.1][-1] < curves[0.003][-1] / 4
 
 # %% [markdown]
 # How to read such curves: a straight, slow slope, and the rate can be larger; a curve that jumps up

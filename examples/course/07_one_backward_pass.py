@@ -16,7 +16,7 @@ multiplications of both, and measure them.
 
 # %%
 from itertools import pairwise
-from time import perf_counter
+from time import process_time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,19 +24,20 @@ import numpy as np
 from tinygrad_fc.handderived import NeuralNetwork
 
 
+def cost(network, x, target):
+    """Return the cost of one sample: a forward pass and formula (5)."""
+    return np.sum((network.feedforward(x) - target) ** 2)
+
+
 def by_nudging(network, x, target, nudge=1e-6):
     """Return the gradient of all weights and biases, by a forward pass for each."""
-
-    def cost():
-        return np.sum((network.feedforward(x) - target) ** 2)
-
-    before = cost()
+    before = cost(network, x, target)
     gradients = []
     for array in network.weights + network.biases:
         gradient = np.zeros_like(array)
         for index in np.ndindex(array.shape):
             array[index] += nudge
-            gradient[index] = (cost() - before) / nudge
+            gradient[index] = (cost(network, x, target) - before) / nudge
             array[index] -= nudge
         gradients.append(gradient)
     return gradients
@@ -49,12 +50,12 @@ def by_backward_pass(network, x, target):
 
 
 def seconds(f, *arguments, times=1):
-    """Return how long a call takes, the shortest of several."""
+    """Return how long the processor needs for a call, the shortest time of several."""
     durations = []
     for _ in range(times):
-        start = perf_counter()
+        start = process_time()
         f(*arguments)
-        durations.append(perf_counter() - start)
+        durations.append(process_time() - start)
     return min(durations)
 
 
@@ -67,7 +68,7 @@ for width in (2, 4, 8, 16, 32):
     ):
         assert np.allclose(ours, theirs, atol=1e-5)
     numbers.append(sum(a.size for a in network.weights + network.biases))
-    forward.append(seconds(network.feedforward, x, times=20))
+    forward.append(seconds(cost, network, x, target, times=20))
     nudged.append(seconds(by_nudging, network, x, target))
     backward.append(seconds(by_backward_pass, network, x, target, times=20))
     print(
@@ -76,8 +77,8 @@ for width in (2, 4, 8, 16, 32):
     )
 
 # %% [markdown]
-# Nudging takes about as many forward passes as there are parameters. The backward pass takes a
-# few, however many parameters there are.
+# Nudging takes about as many forward passes as there are parameters. The backward pass takes about
+# two, however many parameters there are.
 
 # %%
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
@@ -90,7 +91,7 @@ assert nudged[-1] / backward[-1] > 20
 
 # %% [markdown]
 # For a million parameters and a forward pass of a millisecond, nudging takes a quarter of an hour
-# for one step of gradient descent; the backward pass takes a few milliseconds.
+# for one step of gradient descent; forward and backward pass take three milliseconds.
 #
 # ## Where the work is saved
 #

@@ -76,10 +76,11 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
 left.plot(zs, (y - 1) ** 2, label="squared error")
 left.plot(zs, -np.log(y), "--", label="cross entropy")
 left.set(xlabel="z", title="cost")
-left.legend()
 right.plot(zs, 2 * (y - 1) * y * (1 - y), label="squared error")
 right.plot(zs, y - 1, "--", label="cross entropy")
 right.set(xlabel="z", title="gradient with respect to z")
+left.legend()
+right.grid(visible=True)
 
 # %% [markdown]
 # ## Three classes
@@ -111,10 +112,10 @@ grid = np.stack(np.meshgrid(np.linspace(-2.5, 2.5, 60), np.linspace(-2.5, 2.5, 6
 with tg.no_grad():
     regions = softmax(model(tg.tensor(grid.reshape(-1, 2))).numpy()).reshape(60, 60, 3)
 figure, axes = plt.subplots(figsize=(4.5, 4), layout="constrained")
+axes.set(title="probabilities of the classes, as colours")
 axes.imshow(0.4 + 0.6 * regions, origin="lower", extent=(-2.5, 2.5, -2.5, 2.5))
 for k, marker in enumerate("o^s"):
     axes.scatter(*points[labels == k].T, marker=marker, s=18, edgecolor="k", linewidth=0.5)
-axes.set(title="probabilities of the classes, as colours")
 
 # %% [markdown]
 # The *accuracy* is what we care for, the share of right answers. It cannot be the cost: it does not

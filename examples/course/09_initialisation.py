@@ -88,7 +88,7 @@ assert results[0.3][1][0] < 1e-3 * results[1.0][1][0]
 #
 # What else helps: activations whose slope is 1 over a wide range (ReLU), normalisation
 # (`nn.BatchNorm1d`, `nn.LayerNorm`), and, for gradients that explode, `nn.utils.clip_grad_norm_`.
-# `nn.Linear` starts as PyTorch's does, uniform between $-1/\sqrt{n}$ and $1/\sqrt{n}$. Biases may
+# `nn.Linear` starts as PyTorch's does, uniform between `-1 / sqrt(n)` and `1 / sqrt(n)`. Biases may
 # start at 0.
 
 # %% [markdown]
