@@ -1,13 +1,22 @@
-"""The dtypes under PyTorch's names, and the default one. They are NumPy's own."""
+"""The dtypes under PyTorch's names, the default one, and how ops promote them.
+
+The dtypes are NumPy's own; ops of tensors promote by PyTorch's rules: the operands of the highest
+category decide (booleans, then integers, then floats), of these the tensors with axes, else those
+without, else numbers. NumPy's functions, and ops called with arrays alone, promote as NumPy.
+"""
 
 from __future__ import annotations
 
+import builtins
 from math import e, inf, nan, pi
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["bool", "double", "e", "finfo", "float", "float16", "float32", "float64"]
 __all__ += ["get_default_dtype", "half", "iinfo", "inf", "int", "int8", "int16", "int32", "int64"]
@@ -66,3 +75,83 @@ def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:
     dtypes = np.dtype(type1), np.dtype(type2)
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]
     return floats[0] if len(floats) == 1 else np.promote_types(*dtypes)
+
+
+# How an op promotes its operands. Here an operand is the type of a number, or the dtype of an array
+# and whether it has axes.
+
+_CATEGORIES = {"b": 0, "u": 1, "i": 1}
+_NUMBERS: dict[Any, Any] = {builtins.bool: bool_, builtins.int: int64}
+_INTEGERS, _FLOATS = 1, 2
+
+
+def category(dtype: np.dtype[Any]) -> builtins.int:
+    """Return the rank of the category of `dtype`."""
+    return _CATEGORIES.get(dtype.kind, _FLOATS)
+
+
+def operand_of(x: Any) -> Any:
+    """Return the operand for an array or a number; the compiler traces some numbers."""
+    if x.__class__ is np.ndarray:
+        return x.dtype, x.ndim > 0
+    if not hasattr(x, "dtype"):
+        return x.__class__
+    if getattr(x, "is_number", False):
+        return (builtins.bool, builtins.int, builtins.float)[category(x.dtype)]
+    return x.dtype, x.ndim > 0
+
+
+def result_type(operands: Iterable[Any]) -> np.dtype[Any]:
+    """Return the dtype to which PyTorch promotes `operands`."""
+    ranked: list[Any] = [None, None, None]  # numbers, arrays without axes, arrays with axes
+    for x in operands:
+        dtype, rank = (x[0], 1 + x[1]) if type(x) is tuple else (_NUMBERS.get(x, _default), 0)
+        ranked[rank] = promote_types(ranked[rank] or dtype, dtype)
+    result = ranked.pop()
+    for dtype in reversed(ranked):
+        if result is None or (dtype is not None and category(dtype) > category(result)):
+            result = dtype
+    return result or _default
+
+
+class Promotion(NamedTuple):
+    """How an op promotes its operands: by `result_type`, except for the first `skipped` ones.
+
+    `to_float`: integers become the default dtype, or `to_long`: int64. `least`: the lowest category
+    that the result, or `each` operand, may have. `equal`: dtypes that differ are refused.
+    `numbers`: whether numbers take part. `wraps`: those out of the range of an integer dtype wrap.
+    """
+
+    to_float: builtins.bool = False
+    to_long: builtins.bool = False
+    least: builtins.int = 0
+    each: builtins.bool = False
+    equal: builtins.bool = False
+    numbers: builtins.bool = True
+    wraps: builtins.bool = False
+    skipped: builtins.int = 0
+
+    def dtype(self, name: str, operands: Sequence[Any]) -> np.dtype[Any]:
+        """Return the dtype in which the op `name` computes; raise `DtypeError` for others."""
+        used = [
+            x
+            for x in operands[self.skipped :]
+            if type(x) is tuple or (self.numbers and not self.equal and x is not type(None))
+        ]
+        result = result_type(used)
+        dtypes = dict.fromkeys(result_type([x]) for x in used)
+        if self.equal and len(dtypes) > 1:
+            raise DtypeError(
+                f"{name}: expected operands of one dtype, got {' and '.join(map(str, dtypes))}. "
+                "Convert one of them: x.to(y.dtype)"
+            )
+        if (self.to_float or self.to_long) and category(result) < _FLOATS:
+            return _default if self.to_float else int64
+        lowest = min(dtypes, key=category) if self.each else result
+        if category(lowest) < self.least:
+            what, how = ("numbers", "x.long(), x.double()"), ("floats", "x.double()")
+            expected, cast = (what, how)[self.least - 1]
+            raise DtypeError(
+                f"{name}: expected {expected}, got {lowest}. Convert it first: {cast} or x.float()"
+            )
+        return result

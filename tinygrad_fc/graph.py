@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from _thread import RLock, allocate_lock  # `threading` costs an import half a millisecond
 from contextlib import nullcontext, suppress
-from functools import partial
+from functools import lru_cache, partial
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
@@ -27,11 +27,11 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.device import is_non_numpy_array, refuse_dask
-from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.dtypes import float32, float64, get_default_dtype, operand_of
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tinygrad_fc.op import Op
     from tinygrad_fc.tensor import Tensor
@@ -41,6 +41,7 @@ _seq_of = attrgetter("_seq")
 _new = object.__new__
 _flags = grad_mode.flags.get
 _RECORD, _DETECT_ANOMALY = grad_mode.RECORD, grad_mode.DETECT_ANOMALY
+_ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
 _PYTHON_SCALARS = frozenset((float, int, bool, type(None)))
 _SCALARS = (np.generic, float, int)
 _accumulation_lock = allocate_lock()
@@ -92,16 +93,24 @@ class state:  # noqa: N801  a namespace of the process
     changes: dict[int, int] = {}  # noqa: RUF012  last change by id of `owner(array)`
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
     assigned: dict[int, int] = {}  # noqa: RUF012  last recorded assignment, as `changes`
-    tensor_class: type[Any] = Node  # tensor.py sets it to Tensor
 
 
 _assigned = state.assigned
+_tensor_class: type[Any] = Node
+
+
+def set_tensor_class(tensor_class: type[Any]) -> None:
+    """Set the class of results; tensor.py calls this."""
+    global _tensor_class  # noqa: PLW0603  a global is read faster than an attribute
+    _tensor_class = tensor_class
 
 
 # Recording
 
 
-def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
+def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
+    op: Op, args: Sequence[Any], settings: dict[str, Any]
+) -> Tensor:
     """Call `op`; return a tensor, which records the call if an argument requires grad.
 
     `op(*args, **settings)` is the same after a check of the arguments; functions that have checked
@@ -109,33 +118,49 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     """
     arrays: list[Any] = []
     parents: list[Any] = []
-    tracked = False
+    tracked = mixed = False
+    dtype = None
     if _assigned:
         follow_assignments(args)
     for a in args:
-        if isinstance(a, Node):
-            arrays.append(a._array)
+        if a.__class__ is _tensor_class or isinstance(a, Node):
+            array = a._array
+            arrays.append(array)
+            other = array.dtype
+            if other is not dtype:
+                if dtype is None:
+                    dtype = other
+                else:
+                    mixed = True
             if a._requires_grad:
                 tracked = True
                 parents.append(a)
                 continue
+        elif a.__class__ in _PYTHON_SCALARS:
+            arrays.append(a)
         else:
-            arrays.append(a if a.__class__ in _PYTHON_SCALARS else _operand(a, op))
+            array = _operand(a, op)
+            arrays.append(array)
+            mixed = mixed or getattr(array, "dtype", dtype) is not dtype
         parents.append(None)
+    if (mixed or (dtype is not float64 and dtype is not float32)) and op.promotion is not None:
+        promoted = _promoted(op, args, arrays, settings)
+        if promoted is not None:
+            return record(op, promoted, settings)
     seq = next_seq() if tracked else 0  # before the values are read: another thread may change them
     try:
         out = op.forward(*arrays, **settings) if settings else op.plain(*arrays)
     except Exception as error:
         op.raise_described(error, arrays, settings)  # returns if it has nothing to add
         raise
-    if out.__class__ is not np.ndarray and isinstance(out, _SCALARS):
+    if out.__class__ is not _ndarray and isinstance(out, _SCALARS):
         out = np.asarray(out)
-    t: Tensor = _new(state.tensor_class)
+    t: Tensor = _new(_tensor_class)
     t._array = out
     t._op = op
     t._grad = t._hooks = None
     flags = _flags()
-    if flags & _DETECT_ANOMALY:
+    if flags != _RECORD and flags & _DETECT_ANOMALY:
         op.check_finite(out, arrays)
     if (
         tracked
@@ -157,9 +182,43 @@ def record(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     return t
 
 
+def _promoted(
+    op: Op, args: Sequence[Any], arrays: list[Any], settings: Mapping[str, Any]
+) -> list[Any] | None:
+    """Return the arguments in the dtype in which `op` computes; None if they have it."""
+    if settings and settings.get("dtype") is not None:
+        return None
+    operands = tuple([operand_of(x) for x in arrays])
+    dtype, casts, low, high = _plan(op, operands, get_default_dtype())
+    wrap_at = [i for i, x in enumerate(arrays) if x.__class__ is int and not low <= x <= high]
+    if not casts and not wrap_at:
+        return None
+    changed = list(args)
+    for i in casts:
+        x: Any = args[i] if isinstance(args[i], Node) else np.asarray(arrays[i])
+        changed[i] = x.astype(dtype)
+    for i in wrap_at:
+        changed[i] = np.asarray(arrays[i] % 2 ** (8 * dtype.itemsize)).astype(dtype)
+    return changed
+
+
+@lru_cache(4096)
+def _plan(op: Op, operands: tuple[Any, ...], _default: Any) -> tuple[Any, list[int], Any, Any]:
+    """Return the dtype in which `op` computes, what to cast to it, and which numbers it holds."""
+    promotion: Any = op.promotion
+    dtype = promotion.dtype(op.name, operands)
+    rest = range(promotion.skipped, len(operands))
+    casts = [i for i in rest if operands[i].__class__ is tuple and operands[i][0] != dtype]
+    if not any(operands[i].__class__ is tuple for i in rest):  # two numbers in `where`
+        casts = list(rest)
+    if not promotion.wraps or dtype.kind not in "iu":
+        return dtype, casts, -np.inf, np.inf
+    return dtype, casts, np.iinfo(dtype).min, np.iinfo(dtype).max
+
+
 def wrap(array: Any) -> Tensor:
     """Return a leaf around `array`."""
-    t: Tensor = _new(state.tensor_class)
+    t: Tensor = _new(_tensor_class)
     t._array = array
     t._op = t._parents = t._args = t._grad = t._hooks = None
     t._requires_grad = False
@@ -226,11 +285,13 @@ def as_array(
 
 def _operand(value: Any, op: Op) -> Any:
     """Return an operand of `op` as an array; tracers and CuPy arrays unchanged."""
-    if value.__class__ is np.ndarray and value.dtype.kind in "fiub":
+    if value.__class__ is _ndarray and value.dtype.kind in "fiub":
         return value
     if hasattr(value, "__array_function__") and not isinstance(value, np.ndarray):
         refuse_dask(value, op.name)
         return value
+    if isinstance(value, np.generic) and value.dtype.kind in "fiub":
+        return value.item()  # a number does not promote
     return as_array(value, what=f"an operand of {op.name}")
 
 
@@ -323,7 +384,7 @@ def _check_unchanged(node: Any) -> None:
 
 def copy_node(t: Any) -> Any:
     """Return a tensor with the array and the autograd metadata of `t`."""
-    copy: Any = _new(state.tensor_class)
+    copy: Any = _new(_tensor_class)
     for name in ("_array", "_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
         setattr(copy, name, getattr(t, name))
     copy._grad, copy._hooks = None, t._hooks
@@ -454,7 +515,7 @@ def accumulate_gradients(pairs: Iterable[list[Any]]) -> None:
 
 def change_in_place(array: Any, method: str, value: Any) -> bool:
     """Call a method of a NumPy array that changes it; return whether it can be changed."""
-    if array.__class__ is not np.ndarray or not array.flags.writeable:
+    if array.__class__ is not _ndarray or not array.flags.writeable:
         return False
     with mutation_lock:
         getattr(array, method)(value)
@@ -549,7 +610,7 @@ class _Pass:
                     continue
                 gradient = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
                 if (
-                    gradient.__class__ is not np.ndarray
+                    gradient.__class__ is not _ndarray
                     or gradient.shape != array.shape
                     or gradient.dtype is not array.dtype
                 ):
@@ -686,7 +747,7 @@ def _copy_aliased(pairs: list[list[Any]]) -> None:
         # An array that a rule has just created has one reference.
         if getrefcount(g) != _UNALIASED_REFCOUNT or not (
             g.base is None and g.flags.writeable
-            if g.__class__ is np.ndarray
+            if g.__class__ is _ndarray
             else is_non_numpy_array(g) and g.flags.owndata
         ):
             pair[1] = g.copy()

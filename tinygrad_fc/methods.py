@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_fc import grad_mode, random
 from tinygrad_fc.assignment import assign_elements, record_assignment
 from tinygrad_fc.device import device_of, move_to_device, refuse_dask
+from tinygrad_fc.dtypes import category
 from tinygrad_fc.errors import GraphError, error_class
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
@@ -92,17 +93,34 @@ def _array(operand: Any) -> Any:
     if isinstance(operand, Node):
         return operand._array
     refuse_dask(operand, "a change in place")
-    return operand
+    return operand.item() if isinstance(operand, np.generic) else operand
+
+
+def _store(array: Any, result: Any) -> None:
+    """Set the elements of `array` to `result`, of its category (booleans, integers, floats)."""
+    value = _array(result)
+    if category(value.dtype) > category(array.dtype):
+        raise TypeError(f"the result is {value.dtype}; expected {array.dtype} or a lower category")
+    if value.shape != array.shape:
+        raise ValueError(f"the result has shape {value.shape}, which is not that of the tensor")
+    np.copyto(array, value, casting="unsafe")
 
 
 def _apply(t: Any, what: str, op: Any, other: Any, alpha: float = 1) -> Tensor:
     """Set the elements of `t` to `op(t, alpha * other)`; return `t`."""
-    value = _array(other) if alpha == 1 else np.multiply(_array(other), alpha)
+    value = _array(other)
 
     def result() -> Any:
-        return op(t, other if alpha == 1 else other * alpha)
+        return op(t, other) if alpha == 1 else op(t, other, alpha=alpha)
 
-    return _change(t, what, lambda a: op.function(a, value, out=a), other, result=result)
+    def change(a: Any) -> None:
+        same = value.__class__ in (float, int) or getattr(value, "dtype", None) == a.dtype
+        if same and a.dtype.kind == "f":  # the usual case, without a copy
+            op.function(a, value if alpha == 1 else np.multiply(value, alpha), out=a)
+        else:
+            _store(a, result())
+
+    return _change(t, what, change, other, result=result)
 
 
 def _in_place(function: Any, name: str, *, reshapes: bool = False) -> Callable[..., Tensor]:
@@ -117,7 +135,7 @@ def _in_place(function: Any, name: str, *, reshapes: bool = False) -> Callable[.
             if reshapes:
                 self.data = result
             else:
-                np.copyto(array, _array(result), casting="same_kind")
+                _store(array, result)
 
         recorded = None if reshapes else lambda: function(self, *args, **kwargs)
         return _change(self, f"{name}_", change, *args, *kwargs.values(), result=recorded)
@@ -211,7 +229,7 @@ class Methods(OldMethods):
         if low is None and high is None:
             raise ValueError("clamp_ needs a bound: pass min, max or both")
         return _change(
-            *(self, "clamp_", lambda a: np.clip(a, low, high, out=a), min, max),
+            *(self, "clamp_", lambda a: _store(a, e.clamp(wrap(a), low, high)), min, max),
             result=lambda: e.clamp(self, min, max),
         )
 

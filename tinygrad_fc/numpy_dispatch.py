@@ -41,13 +41,21 @@ def _running(op: Any, a: Any, axis: Any) -> Any:
     return op(*_flat(a, axis))
 
 
+def _common(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return tensors of the dtype to which NumPy promotes `a` and `b`; ops refuse two dtypes."""
+    a, b = _tensor(a), _tensor(b)
+    dtype = np.result_type(a.dtype, b.dtype)
+    return a.to(dtype), b.to(dtype)
+
+
 def _dot(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return multiply(a, b)
+    a, b = _common(a, b)
     if np.ndim(b) <= MATRIX:
         return a @ b
     # Every row of a is multiplied by every matrix of b; matmul would pair them.
-    return f.linalg.tensordot(_tensor(a), _tensor(b), ([-1], [-2]))
+    return f.linalg.tensordot(a, b, ([-1], [-2]))
 
 
 # Sorting and selection
@@ -105,9 +113,7 @@ def _float(a: Any) -> Any:
 
 
 def _solve(a: Any, b: Any) -> Any:
-    a, b = _float(a), _float(b)
-    dtype = np.result_type(a.dtype, b.dtype)
-    a, b = a.to(dtype), b.to(dtype)
+    a, b = _common(_float(a), _float(b))
     if b.ndim == 1:
         return f.linalg.solve(a, b[:, None])[..., 0]
     return f.linalg.solve(a, b[None] if b.shape == a.shape[:-1] else b)
@@ -172,8 +178,8 @@ ADAPTERS: dict[Any, Any] = {
     np.diag: lambda v, k=0: f.shape.diag(v, k),
     np.diagonal: _diagonal,
     np.trace: lambda a, offset=0, axis1=0, axis2=1: _diagonal(a, offset, axis1, axis2).sum(-1),
-    np.inner: lambda a, b: f.linalg.inner(_tensor(a), _tensor(b)),
-    np.tensordot: lambda a, b, axes=2: f.linalg.tensordot(_tensor(a), _tensor(b), axes),
+    np.inner: lambda a, b: f.linalg.inner(*_common(a, b)),
+    np.tensordot: lambda a, b, axes=2: f.linalg.tensordot(*_common(a, b), axes),
     np.kron: lambda a, b: f.linalg.kron(_tensor(a), _tensor(b)),
     np.linalg.norm: lambda x, ord=None, axis=None, keepdims=False: f.linalg.norm(
         _float(x), ord, axis, keepdims

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import ParamSpec
 
     from tinygrad_fc.domain import Domain
+    from tinygrad_fc.dtypes import Promotion
     from tinygrad_fc.tensor import Tensor
 
     Rule = Callable[..., Any]
@@ -79,7 +80,7 @@ class Op(Generic[P]):
 
     __slots__ = (
         *("__dict__", "accepted", "arity", "defaults", "domain", "forward", "function", "name"),
-        *("names", "options", "outer", "plain", "prepare", "rules", "settings"),
+        *("names", "options", "outer", "plain", "prepare", "promotion", "rules", "settings"),
     )
 
     arity: int  # the number of operands, -1 for any number
@@ -105,6 +106,7 @@ class Op(Generic[P]):
         self.forward = forward
         self.plain = plain or forward  # for calls without settings, which may be faster
         self.prepare = prepare
+        self.promotion: Promotion | None = None  # of operands; None: as NumPy, in `forward`
         self.domain = domain
         self.rules = rules
         self.settings = settings or {}

@@ -29,7 +29,6 @@ from tinygrad_fc.graph import (
     next_seq,
     record,
     record_change,
-    state,
     wrap,
 )
 from tinygrad_fc.ops import comparison as c
@@ -841,4 +840,4 @@ def text(start: str, t: Any) -> str:
     return f"{start}{body})"
 
 
-state.tensor_class = Tensor
+graph.set_tensor_class(Tensor)

@@ -205,7 +205,7 @@ def full_like(input: Tensor, fill_value: Any, **options: Unpack[Options]) -> Ten
     tensor([7., 7.])
     """
     like, dtype = array_of(input), options.get("dtype")
-    return created(np.full_like(like, fill_value, dtype=dtype, order="C"), options)
+    return created(np.full_like(like, array_of(fill_value), dtype=dtype, order="C"), options)
 
 
 def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.graph import Node, as_array, record, wrap
+from tinygrad_fc.graph import Node, array_of, as_array, record, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import shape as s
@@ -36,7 +36,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode == "trunc":
         if _is_integral(input) and _is_integral(other):
             return e.floor_divide(e.subtract(input, e.fmod(input, other)), other)
-        return c.trunc(e.divide(input, other)).type_as(input)
+        return c.trunc(e.divide(input, other))
     raise ValueError(f'rounding_mode must be None, "trunc" or "floor", got {rounding_mode!r}')
 
 
@@ -67,13 +67,15 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 
 def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
-    """Return `input` with `value` where `mask`, which broadcasts to it, is true.
+    """Return `input` with `value` where `mask`, which broadcasts to it, is true; in its dtype.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).masked_fill(tg.tensor([True, False]), 0)
     tensor([0., 2.])
     """
-    return e.where(mask, value, input)
+    if input._array.dtype.kind != "f":  # the dtype is that of the input
+        value = np.array(array_of(value), input.dtype)  # 2.5 becomes 2
+    return e.where(mask, value, input).to(input.dtype)
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:
@@ -173,4 +175,5 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """
     if eps is not None:  # at eps, unlike that of `clamp`, the derivative is not 0
         input = e.where(input < eps, eps, e.where(input > 1 - eps, 1 - eps, input))
-    return e.log(e.divide(input, e.subtract(1, input)))
+    x = e.divide(input, 1) if input.dtype.kind != "f" else input
+    return e.log(e.divide(x, e.subtract(1, x)))

@@ -17,6 +17,7 @@ How to read an op:
   `Op(f, forward=...)` alone does neither: `forward` runs, and `f` is the function that it stands
   for. `name` is the name in messages and drawings, for `define` by default that of the decorated
   function; two ops may have the same.
+- Which dtype an op computes in, for operands of several, is in the table of `promotion`.
 - `domain` has one domain per argument, such as `real` or the open `interval(low, high)`; tests
   include its `special` values. `real` alone is an argument of any shape that broadcasts with the
   others. `real(..., "n", "k?")` has a fixed shape: `"n"` is a size that is the same for all
@@ -52,6 +53,7 @@ from tinygrad_fc.ops import (
     linalg,
     loss,
     norm,
+    promotion,
     reduce,
     shape,
     special,
@@ -59,5 +61,5 @@ from tinygrad_fc.ops import (
 
 builtin_ops.update(registry.values())  # which `tinygrad_fc.op` refuses to replace
 
-__all__ = ["activation", "comparison", "elementwise", "index", "linalg", "loss", "norm", "reduce"]
-__all__ += ["shape", "special"]
+__all__ = ["activation", "comparison", "elementwise", "index", "linalg", "loss", "norm"]
+__all__ += ["promotion", "reduce", "shape", "special"]

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
-from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DivisionError, DtypeError, ShapeError
 from tinygrad_fc.op import define, without_warnings
 
@@ -36,49 +35,46 @@ LN2 = math.log(2)
 LN10 = math.log(10)
 
 
-def promote_integers(function: Any, count: int = 1) -> Any:
-    """Return `function` with integers and booleans cast to the default float dtype.
+class _Silent(thread_local):
+    """Calls ufuncs without warnings, in a context where `np.errstate` is entered once per thread.
 
-    NumPy would cast int8 to float16. `count` is the number of arguments of a `function` that is not
-    a ufunc.
+    NumPy keeps this state in a context variable; to enter it for each call would take 0.8 µs.
     """
 
-    # The result for floats has the dtype of the input, so the check is one comparison. For integers
-    # it differs, and the result is computed again.
-    def unary(x: Any) -> Any:
-        out = function(x)
-        dtype = getattr(x, "dtype", None)
-        return out if out.dtype is dtype else _as_floats(function, out, x)
-
-    def variadic(*arrays: Any) -> Any:
-        out = function(*arrays)
-        dtype = out.dtype
-        for a in arrays:
-            if getattr(a, "dtype", None) is dtype:
-                return out
-        return _as_floats(function, out, *arrays)
-
-    return unary if getattr(function, "nin", count) == 1 else variadic
+    def __init__(self) -> None:
+        context = contextvars.Context()
+        context.run(np.errstate(all="ignore").__enter__)
+        self.call = context.run
 
 
-def _as_floats(function: Any, out: Any, *arrays: Any) -> Any:
-    """Return `out` if an argument is a float array or none an array, else `function` of floats."""
-    dtypes = [getattr(a, "dtype", None) for a in arrays]
-    if all(d is None for d in dtypes) or any(d is not None and d.kind == "f" for d in dtypes):
-        return out
-    dtype = get_default_dtype()
-    return function(*(a.astype(dtype) if hasattr(a, "dtype") else a for a in arrays))
+_silent = _Silent()
+
+
+_ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
+_PLAIN = frozenset((_ndarray, float, int, bool))
+
+
+def _silent_ufunc(ufunc: Any) -> Any:
+    """Return `ufunc` without floating-point warnings."""
+    other = without_warnings(ufunc)  # for CuPy and tracers, whose code needs its own context
+
+    def forward(*arrays: Any) -> Any:
+        for x in arrays:
+            if x.__class__ not in _PLAIN:
+                return other(*arrays)
+        return _silent.call(ufunc, *arrays)
+
+    return forward
 
 
 def define_ufunc(
     function: Any, *, overflows: bool = False, **rest: Any
 ) -> Callable[[Callable[Q, Any]], Op[Q]]:
-    """Return a decorator for the op of a ufunc with float results.
+    """Return a decorator for the op of a ufunc.
 
     `overflows` disables warnings: the overflow may be in a branch that `where` discards.
     """
-    forward = promote_integers(function)
-    return define(function, forward=without_warnings(forward) if overflows else forward, **rest)
+    return define(function, forward=_silent_ufunc(function) if overflows else None, **rest)
 
 
 # Multiplication and division with 0 * inf = 0
@@ -143,6 +139,15 @@ def divide_no_nan(a: Any, b: Any) -> Any:
 _ALPHA = {"alpha": lambda *_: (1, -2.5)}
 
 
+def _scaled(x: Any, alpha: Any) -> Any:
+    if alpha == 1:
+        return x
+    kind = getattr(x, "dtype", np.dtype(type(x))).kind
+    if kind == "b" or (kind != "f" and isinstance(alpha, float)):
+        raise DtypeError(f"alpha is {alpha}; expected an integer, for integers: use x.double()")
+    return x * alpha
+
+
 def _second_term_rule(g: Any, _out: Any, _x: Any, _y: Any, alpha: Any = 1) -> Any:
     return g if alpha == 1 else g * alpha
 
@@ -161,7 +166,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
     >>> tg.add(tg.tensor([1.0, 2.0]), 3, alpha=10)
     tensor([31., 32.])
     """
-    return np.add(input, other if alpha == 1 else other * alpha)
+    return np.add(input, _scaled(other, alpha))
 
 
 @define(
@@ -181,12 +186,12 @@ def subtract(input: Any, other: Any, *, alpha: float = 1) -> Any:
     >>> tg.sub(tg.tensor([1.0, 2.0]), 3)
     tensor([-2., -1.])
     """
-    return np.subtract(input, other if alpha == 1 else other * alpha)
+    return np.subtract(input, _scaled(other, alpha))
 
 
 @define(
     np.multiply,
-    forward=without_warnings(np.multiply),  # no warning for 0 * inf, as in x * log(x)
+    forward=_silent_ufunc(np.multiply),  # no warning for 0 * inf, as in x * log(x)
     domain=(real, real),
     rules=(
         lambda g, _out, _x, y: multiply_no_nan(g, y),
@@ -283,7 +288,7 @@ def absolute(input: Any) -> Any:
 
 @define(
     np.reciprocal,
-    forward=promote_integers(lambda x: 1 / x),  # np.reciprocal truncates integers
+    forward=lambda x: 1 / x,  # np.reciprocal truncates integers
     domain=(nonzero,),
     rules=(lambda g, out, x: -divide_no_nan(multiply_no_nan(g, out), x),),
 )
@@ -386,7 +391,7 @@ def _rsqrt(x: Any) -> Any:
 
 
 @define(
-    forward=promote_integers(_rsqrt),
+    forward=_rsqrt,
     domain=(positive,),
     rules=(lambda g, out, x: divide_no_nan(multiply_no_nan(g, out), -2 * x),),
 )
@@ -536,7 +541,7 @@ def _xlogy_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
 
 
 @define(
-    forward=promote_integers(_xlogy, 2),
+    forward=_xlogy,
     domain=(real, positive),
     rules=(_xlogy_rule, lambda g, _out, x, y: divide_no_nan(multiply_no_nan_symmetric(g, x), y)),
 )
@@ -892,22 +897,7 @@ PYTHON_ONE = 1
 
 
 def _one(x: Any) -> Any:
-    return ONE.get(x.dtype.char, PYTHON_ONE) if x.__class__ is np.ndarray else PYTHON_ONE
-
-
-class _Silent(thread_local):
-    """Calls ufuncs without warnings, in a context where `np.errstate` is entered once per thread.
-
-    NumPy keeps this state in a context variable; to enter it for each call would take 0.8 µs.
-    """
-
-    def __init__(self) -> None:
-        context = contextvars.Context()
-        context.run(np.errstate(all="ignore").__enter__)
-        self.call = context.run
-
-
-_silent = _Silent()
+    return ONE.get(x.dtype.char, PYTHON_ONE) if x.__class__ is _ndarray else PYTHON_ONE
 
 
 def _sigmoid_rule(g: Any, out: Any, _x: Any) -> Any:
@@ -929,9 +919,7 @@ def sigmoid(input: Any) -> Any:
     # For large negative inputs exp overflows, and the quotient is 0, as it should be: a second
     # branch is not needed.
     one = _one(input)
-    if one is PYTHON_ONE and input.dtype.kind != "f":
-        input = input.astype(get_default_dtype())
-    if input.__class__ is np.ndarray:
+    if input.__class__ is _ndarray:
         denominator = _silent.call(np.exp, -input)
     else:  # CuPy, or numbers
         with np.errstate(over="ignore", under="ignore"):

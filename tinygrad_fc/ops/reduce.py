@@ -69,13 +69,6 @@ def _rows(x: Any, axis: Any) -> Any:
 # Sums and means
 
 
-def _cast(x: Any, dtype: Any) -> Any:
-    """Return `x` cast to `dtype`; without one, unsigned integers to int64, as PyTorch does."""
-    if dtype is not None or x.dtype.kind == "u":
-        return x.astype(np.int64 if dtype is None else dtype)
-    return x
-
-
 @define(
     numpy=np.sum,
     domain=(real,),
@@ -93,8 +86,8 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(dim=0)
     tensor([4., 6.])
     """
-    if dtype is not None or input.dtype.kind == "u":
-        input = _cast(input, dtype)
+    if dtype is not None:
+        input = input.astype(dtype)
     return _add_reduce(input, axis=dim, keepdims=keepdim)
 
 
@@ -404,7 +397,7 @@ def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 
 def _running(function: Any, x: Any, dim: Any, dtype: Any) -> Any:
     dim = _one_axis(x, dim, function.__name__)
-    x = _cast(x, dtype)
+    x = x if dtype is None else x.astype(dtype)
     is_small = x.dtype.kind == "f" and x.dtype.itemsize < 8  # PyTorch, too, adds up in float64
     out = function(x.astype(np.float64) if is_small else x, axis=dim)
     return (out if x.ndim else out.reshape(())).astype(x.dtype if is_small else out.dtype)
@@ -492,4 +485,5 @@ def prod(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = Non
     >>> x.grad
     tensor([0., 6., 0.])
     """
-    return _multiply_reduce(_cast(input, dtype), axis=dim, keepdims=keepdim)
+    x = input if dtype is None else input.astype(dtype)
+    return _multiply_reduce(x, axis=dim, keepdims=keepdim)

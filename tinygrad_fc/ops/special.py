@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.domain import positive, real
-from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.graph import scalar_to_array
 from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.elementwise import multiply_no_nan
@@ -50,7 +49,7 @@ def _elementwise(function: Any) -> Any:
     def forward(x: Any, **settings: Any) -> Any:
         x = scalar_to_array(x)
         out = function(x.astype(float, copy=False).ravel(), **settings).reshape(x.shape)
-        return out.astype(x.dtype if x.dtype.kind == "f" else get_default_dtype(), copy=False)
+        return out.astype(x.dtype, copy=False) if x.dtype.kind == "f" else out
 
     return forward
 
@@ -261,8 +260,7 @@ def _by_tail_probability(x: Any, scale: float, near: Any, far: Any) -> Any:
         rest = part.take(outer)
         out[start + inner] = near(part.take(inner))
         out[start + outer] = far(rest, _upper_tail(np.abs(rest) * scale))
-    dtype = x.dtype if x.dtype.kind == "f" else get_default_dtype()
-    return out.reshape(x.shape).astype(dtype, copy=False)
+    return out.reshape(x.shape).astype(x.dtype if x.dtype.kind == "f" else float, copy=False)
 
 
 def _lower_tail(x: Any, tail: Any) -> Any:

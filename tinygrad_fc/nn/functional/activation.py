@@ -23,6 +23,7 @@ from tinygrad_fc.ops.activation import (
     softplus,
 )
 from tinygrad_fc.ops.elementwise import relu, sigmoid, tanh
+from tinygrad_fc.ops.promotion import FLOATS_ONLY
 from tinygrad_fc.ops.reduce import log_softmax, softmax
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ __all__ = [
 # With these, outputs keep mean 0 and variance 1: Klambauer et al. (2017), formula 14.
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
+
+
+def _check_floats(function: str, input: Tensor) -> None:
+    FLOATS_ONLY.dtype(function, [(input.dtype, True)])
+
 
 # Smooth
 
@@ -113,6 +119,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     >>> tg.nn.functional.glu(tg.tensor([3.0, 0.0]))
     tensor([1.5])
     """
+    _check_floats("glu", input)
     if not input.ndim or input.shape[normalize_dim(dim, input.ndim, "glu")] % 2:
         raise ShapeError(
             f"glu: the input has shape {input.shape}, expected an even size along dim {dim}, which "
@@ -175,6 +182,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.hardsigmoid(tg.tensor([-4.0, 0.0, 1.5]))
     tensor([0.  , 0.5 , 0.75])
     """
+    _check_floats("hardsigmoid", input)
     return (hardtanh(input, -3.0, 3.0) + 3) / 6
 
 
@@ -185,6 +193,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.hardswish(tg.tensor([1.5, 3.0]))
     tensor([1.125, 3.   ])
     """
+    _check_floats("hardswish", input)
     return input * hardsigmoid(input)
 
 
@@ -195,6 +204,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> tg.nn.functional.hardshrink(tg.tensor([0.5, 2.0]))
     tensor([0., 2.])
     """
+    _check_floats("hardshrink", input)
     return elementwise.where((input >= -lambd) & (input <= lambd), 0, input)
 
 
@@ -207,6 +217,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> tg.nn.functional.softshrink(tg.tensor([-2.0, 0.25]))
     tensor([-1.5,  0. ])
     """
+    _check_floats("softshrink", input)
     check_argument(lambd >= 0, "softshrink", "at least 0", lambd=lambd)
     return elementwise.relu(input - lambd) - elementwise.relu(-lambd - input)
 
