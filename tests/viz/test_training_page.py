@@ -345,6 +345,19 @@ def test_a_cell_shows_its_computation_and_leads_to_that_of_its_factors(
     shown.close()
 
 
+def test_a_weight_leads_to_its_gradient_and_its_update(chromium: Any, tmp_path: Path):
+    shown = opened(chromium, tmp_path, training([1, 3, 1]))
+    page = shown.page
+    page.click(".parameter td[data-e] >> nth=1")
+    for link, title in [(0, "Layer 1: gradient of the weights"), (1, "SGD: W")]:
+        page.evaluate("page.goTo(1)")
+        page.click(".parameter td[data-e] >> nth=1")
+        page.click(f"#cell .term a >> nth={link}")
+        assert title in page.inner_text("#step-title")
+        assert page.evaluate("pinned.element") == 1
+    shown.close()
+
+
 def test_long_sums_show_the_largest_terms_and_those_of_the_sample(chromium: Any, tmp_path: Path):
     shown = opened(chromium, tmp_path, training([1, 3, 1], 40))
     page = shown.page
@@ -693,7 +706,7 @@ def test_what_has_no_form_in_javascript_is_recorded(chromium: Any, tmp_path: Pat
     x, y = tg.randn(5, 2), tg.rand(5, 1)
     step(x, y)
     shown = opened(chromium, tmp_path, (step, x, y))
-    assert "recorded numbers: cumprod cannot run" in shown.page.inner_text("#notice")
+    assert "recorded numbers: cumprod cannot run here" in shown.page.inner_text("#notice")
     assert shown.page.is_disabled("#train")
     shown.page.hover(".result td[data-e]")
     assert shown.page.locator("#cell .term").count() == 3

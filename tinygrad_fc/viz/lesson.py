@@ -400,8 +400,9 @@ class Lesson:
             forward = self.cotangent_of.get(id(result))
         layer = self.layer_of.get(id(forward))
         kind = "activation" if layer and origin.op not in OTHERS else origin.op
-        call = f"{kind} {'forward' if origin.argument < 0 else origin.argument}"
-        lesson = LESSONS.get(call) or self._other_lesson(origin, values)
+        rule = "forward" if origin.argument < 0 else origin.argument
+        known = (LESSONS.get(f"{name} {rule}") for name in (origin.op, kind))
+        lesson = next(filter(None, known), None) or self._other_lesson(origin, values)
         cited = tuple(map(int, re.findall(r"\d+", result.formula)))
         if kind in ("linear", "mse_loss") and origin.argument == 0:
             cited = FORMULAS[kind, 0][:1]  # part of a line that the program cites another one for

@@ -208,9 +208,9 @@ def _formulas(steps: Sequence[Any], layers: int) -> Iterator[str]:
     others |= set() if "36" in cited or layers == 1 else {4, 18, *range(20, 24), *range(25, 37)}
     for key, (formula, sentence) in json.loads(_file("viz/formulas.json")).items():
         if key in cited or (key.isdigit() and int(key) not in others):
-            number = f"({key})" if key.isdigit() else key
+            number, kind = (f"({key})", "") if key.isdigit() else (key, ' class="named"')
             yield (
-                f'<li data-number="{key}"><span class="number">{number}</span>{formula}'
+                f'<li data-number="{key}"{kind}><span class="number">{number}</span>{formula}'
                 f"<p>{sentence}</p></li>"
             )
 

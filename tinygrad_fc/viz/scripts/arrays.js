@@ -1,10 +1,11 @@
 // Arrays as tables, as roomy as all those of a step fit. The samples of a batch lie across.
 
-const GAP = 12, HEAD = 20, AXIS = 13, FRAME = 10, SIDE = 26, LARGE = 4096;
+const GAP = 12, HEAD = 20, AXIS = 13, FRAME = 10, SIDE = 24, LARGE = 4096;
 const BESIDE = 80;  // the numbers of the chosen sample
 // Height of cells and width of those with numbers (0: colours alone), from roomy to dense.
 const DENSITIES = [
-  [20, 54], [17, 54], [15, 34], [13, 34], [13, 0], [10, 0], [8, 0], [6, 0], [5, 0], [4, 0], [3, 0],
+  [20, 54], [17, 54], [15, 31], [13, 31],
+  [13, 0], [11, 0], [9, 0], [8, 0], [7, 0], [6, 0], [5, 0], [4, 0], [3, 0],
 ];
 let sample = Math.min(samples - 1, Math.round(samples * 0.4));
 let pinned = null;   // the cell that is held: {k, element}
@@ -14,7 +15,7 @@ const clamped = (x, low, high) => Math.min(Math.max(x, low), high);
 
 // Rows and columns as they lie on the page, of which a window with the wanted cell is shown.
 function extents({ k, x }) {
-  const { shape, data: { length } } = x, batch = isBatch(x);
+  const { shape, data: { length } } = x, batch = isBatch(k);
   const width = shape.length > 1 ? shape.at(-1) : 1, height = shape.length ? length / width : 1;
   const [n, m] = batch ? [width, height] : [height, width];
   const [most, wide] = length > LARGE && !batch ? [12, 24] : [24, batch ? 120 : 40];
@@ -30,11 +31,11 @@ function extents({ k, x }) {
 function sized(entry, [height, wide], space) {
   const { batch, rows, columns, m } = entry;
   const numbers = wide > 0 && columns === m && columns * (wide + 1) + SIDE <= space;
-  const beside = batch && !numbers ? BESIDE : 0;
+  const beside = batch && !numbers && height >= 8 ? BESIDE : 0;
   const most = Math.floor((space - SIDE - beside) / columns) - 1;
-  const cell = numbers ? wide : clamped(most, 1, batch ? 14 : Math.max(4, height));
+  const cell = numbers ? wide : clamped(most, 1, batch && height >= 8 ? 14 : Math.max(4, height));
   const axis = height >= 8 && (batch || columns > 1) ? AXIS : 0;
-  const width = clamped(SIDE + columns * (cell + 1) + beside, 172, space);
+  const width = clamped(SIDE + columns * (cell + 1) + beside, 192, space);
   const tall = FRAME + HEAD + rows * (height + 1) + axis;
   return { ...entry, height, cell, numbers, beside, axis, across: width, tall, tight: wide < 40 };
 }
@@ -100,7 +101,7 @@ function arraysOf(step) {
   const { reads, between, writes, phase } = step;
   const arrays = [...reads, ...between].map((k) => ({ k, x: v[k], role: "" }));
   arrays.push({ k: writes, x: v[writes], role: "result" });
-  const cotangent = reads.find((k) => data.kinds[k] === "cotangent" && isBatch(v[k]));
+  const cotangent = reads.find((k) => data.kinds[k] === "cotangent" && isBatch(k));
   if (writes in parameterOf && cotangent !== undefined && canRun) {
     const head = `<b>b = ${sample} alone: <i>${step.part}</i></b>`;
     arrays.push({ k: writes, x: partOf(step, cotangent, sample), role: "part", head });

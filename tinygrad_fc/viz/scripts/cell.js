@@ -66,10 +66,13 @@ function computationOf({ k, element }) {
   const tree = expand(graph[k], element, knownFor(k, steps[at])), isLeaf = tree.cell === k;
   const name = symbol(k, indices(k, element)), number = v[k].data[element];
   if (!isLeaf) litCells = new Set(leavesOf(tree).map((x) => `${x.cell},${x.element}`));
-  const slope = v[data.gradients[k]]?.data[element];
-  const note = slope === undefined ? "an input of the program" : `∂C/∂${name} = ${text(slope)}`;
+  const gradient = data.gradients[k], linked = (x) => written(leafOf(x, element), true);
+  const origin = gradient === undefined ? "an input of the step"
+    : `∂C/∂${name} = ${linked(gradient)}`;
+  const after = newOf[k] === undefined ? "" : `; after the update ${linked(newOf[k])}`;
   const field = `<input id="editor" type="number" step="any" value="${number}" aria-label="${
-    plain(k)}, new number"> <span class="hint">${note}; Enter accepts another number</span>`;
+    plain(k)}, new number"> <span class="term">${origin}${after}</span> <span class="hint">${
+    "Type another number, and Enter."}</span>`;
   const how = isLeaf ? "" : ` = ${computationHtml(tree)}`;
   const value = isLeaf && isEditable(k) ? field : `<b class="value">${text(number)}</b>`;
   return `<b>${name}</b>${how} = ${value}`;
@@ -93,7 +96,7 @@ function pin(k, element) {  // hold a cell, and its sample; returns its place on
 function chooseSample(b) {
   sample = clamped(b, 0, samples - 1);
   if (pinned && sampleOf(pinned.k, 0) !== null) {  // the held cell moves along
-    const width = v[pinned.k].shape[1];
+    const width = widthOf(pinned.k);
     pinned.element = sample * width + (pinned.element % width);
   }
   showArrays();
@@ -101,18 +104,18 @@ function chooseSample(b) {
   showFit();
 }
 
-// Go to a cell: in the step that computes it, or that changes it; where `isNear`, in this one.
+// Go to a cell in the step that computes it; to an input, or where `isNear`, in this step.
 function visit(k, element, isNear) {
   const tests = [
     (step) => step === steps[at] && [...step.between, ...(isNear ? step.reads : [])].includes(k),
     (step) => step.writes === k,
     (step) => step.between.includes(k),
-    (step) => step.writes === newOf[k],
+    (step) => step === steps[at] && step.reads.includes(k),
     (step) => step.reads.includes(k),
   ];
   const target = tests.map((test) => steps.findIndex(test)).find((i) => i >= 0) ?? at;
   if (!isNear && target !== at) trail.push({ at, pinned });
-  pinned = { k: steps[target].writes === newOf[k] ? newOf[k] : k, element };
+  pinned = { k, element };
   go(target);
 }
 

@@ -13,6 +13,19 @@ graph.forEach((node, k) => {
 });
 
 const isNode = (x) => x !== null && typeof x === "object" && "k" in x;
+
+// Values with a row for each sample: computed from input and target before any update.
+const perSample = new Set([data.x, data.y]);
+const updated = new Set(steps.flatMap((step) => (step.phase === "update" ? step.between : [])));
+for (const { k, args = [] } of graph.filter(Boolean)) {
+  if (args.flat(2).some((x) => isNode(x) && perSample.has(x.k))) perSample.add(k);
+}
+const isAggregate = (k) => k in parameterOf || updated.has(k) || changedValues.has(k);
+const isBatch = (k) => samples > 1 && perSample.has(k) && !isAggregate(k)
+  && v[k].shape[0] === samples && v[k].shape.length < 3;
+const widthOf = (k) => v[k].shape[1] ?? 1;
+const sampleOf = (k, element) => (isBatch(k) ? Math.floor(element / widthOf(k)) : null);
+
 const resolved = (x, value) => (isNode(x) ? value(x)
   : Array.isArray(x) ? x.map((y) => resolved(y, value)) : x);
 const valueOf = (x) => (typeof x === "number" ? array([], [x]) : v[x.k]);
@@ -68,17 +81,8 @@ function lines(node) {
   });
 }
 
-// The cell of `x` that an elementwise function reads for one of its result.
-function spread(x, shape, element) {
-  const from = valueOf(x).shape, skip = shape.length - from.length;
-  let offset = 0, step = 1;
-  for (let axis = shape.length - 1; axis >= skip; axis--) {
-    if (from[axis - skip] > 1) offset += (element % shape[axis]) * step;
-    step *= from[axis - skip];
-    element = Math.floor(element / shape[axis]);
-  }
-  return offset;
-}
+// For each cell of an elementwise result, the cell of `x` that it is computed from.
+const spread = (x, shape) => R.broadcast(numbered(valueOf(x)), shape).data;
 
 const numberOf = (x) => x.number;
 const total = (args) => args.reduce((sum, x) => sum + x.number, 0);
@@ -114,7 +118,8 @@ const EXPANDED = {
   addAt: ({ args: [x, at, value] }, element, inner) => {
     const to = R.getitem(numbered(valueOf(x)), resolved(at, valueOf));
     const from = [...to.data.keys()].filter((i) => to.data[i] === element);
-    return sum([inner(x, element), ...from.map((i) => inner(value, spread(value, to.shape, i)))]);
+    const cells = spread(value, to.shape);
+    return sum([inner(x, element), ...from.map((i) => inner(value, cells[i]))]);
   },
   cumsum: (node, element, inner) => {
     const { found, to } = lines(node);
@@ -125,8 +130,8 @@ const EXPANDED = {
     return { op: "argmax", args, number: R.argmax(row(args)).data[0] };
   },
   argsort: (node, element, inner) => {
-    const { found, to } = lines(node), own = found[to[element]];
-    const args = own.map((i) => inner(node.args[0], i)), rank = own.indexOf(element);
+    const { found, to } = lines(node), own = found[to[element]], rank = own.indexOf(element);
+    const args = own.map((i) => inner(node.args[0], i));
     return { op: "argsort", args, rank, number: R.argsort(row(args)).data[rank] };
   },
   cast: ({ args: [x, dtype] }, element, inner) => {
@@ -151,17 +156,20 @@ for (const name of ["sum", "prod", "max", "min", "all", "any"]) {
   };
 }
 
-function elementwise({ k, name, args }, element, inner) {
-  const { shape } = v[k];
-  const trees = args.map((x) => inner(x, spread(x, shape, element)));
+function elementwise(node, element, inner) {
+  const { k, name, args } = node;
+  const cells = once(node, () => args.map((x) => spread(x, v[k].shape)));
+  const trees = args.map((x, i) => inner(x, cells[i][element]));
   if (name === "multiply") return product(...trees);
   return name === "add" ? added(...trees) : scalar(name, trees);
 }
 
 // The tree of a cell over the cells of the values in `known`.
+const leafOf = (k, element) => ({ cell: k, element, number: v[k].data[element] });
+
 function expand(node, element, known) {
   if (typeof node === "number") return { number: node };
-  const leaf = { cell: node.k, element, number: v[node.k].data[element] };
+  const leaf = leafOf(node.k, element);
   if (known.has(node.k)) return leaf;
   if (!node.name) return data.labels[node.k] === undefined ? { number: leaf.number } : leaf;
   const inner = (x, i) => expand(x, i, known);
@@ -198,8 +206,7 @@ function partOf(step, cotangent, b) {
 function outputFor(x) {
   const known = new Map([[data.x, x]]);
   v.forEach((value, k) => {
-    const isRow = value?.shape[0] === samples && graph[k]?.name;
-    if (!isRow && k !== data.x) known.set(k, value);
+    if (k !== data.x && !(isBatch(k) && graph[k]?.name)) known.set(k, value);
   });
   return evaluated(graph[data.output], known);
 }

@@ -31,7 +31,7 @@ function showRule(step) {
   const lines = step.text ? step.text.split("\n") : [];
   $("rule").innerHTML = (formulas && `<div class="formulas">${formulas}</div>`)
     + `<div class="words"><p class="here-rule">${lines.map(inSymbols).join("<br>")}</p>`
-    + `<code>${escaped(step.text)}</code><p class="sentence">${escaped(step.sentence)}</p></div>`;
+    + `<p class="sentence">${escaped(step.sentence)}</p><code>${escaped(step.text)}</code></div>`;
 }
 
 function showStep() {
@@ -209,11 +209,10 @@ function start() {
   for (const line of all("#program span[data-number]")) {
     line.classList.toggle("step", hasSteps.has(Number(line.dataset.number)));
   }
-  const notice = !canRun
-    ? `This page shows recorded numbers: ${data.missing.join(", ")} cannot run in the browser.`
-    : data.trains ? "" : "This step updates no parameter, so there is nothing to train.";
-  $("notice").hidden = !notice;
-  $("notice").textContent = notice;
+  const reasons = [
+    [!canRun, `This page shows recorded numbers: ${data.missing.join(", ")} cannot run here.`],
+    [!data.trains, "This step updates no parameter, so there is nothing to train."]];
+  $("notice").textContent = reasons.find(([holds]) => holds)?.[1] ?? "";
   $("train").disabled = $("train-1").disabled = !canRun || !data.trains;
   [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
   $("rate-label").hidden = data.rate === null;

@@ -18,18 +18,13 @@ function ticks(low, high, most, log) {
   return found;
 }
 
-function tickText(x) {
-  const p = Math.floor(Math.log10(Math.abs(x)) + 1e-9);
-  if (x === 0 || (p > -4 && p < 5)) return minus(String(Number(x.toPrecision(4))));
-  const m = Number((x / 10 ** p).toPrecision(3));
-  return `${m === 1 ? "" : `${minus(String(m))}·`}10${superscript(p)}`;
-}
+const tickText = (x) => minus(String(Number(x.toPrecision(4))));
 
 function range(points, axis, log) {  // a little wider than the points; counts begin at 0
   const wider = ([a, b], p) => [Math.min(a, p[axis]), Math.max(b, p[axis])];
   const [low, high] = points.reduce(wider, [Infinity, -Infinity]), more = (high - low || 1) * 0.06;
   if (log) return [low / 1.3, high * 1.3];
-  return [axis === 0 && low === 0 ? 0 : low - more, high + more];
+  return axis === 0 && low === 0 ? [0, Math.max(high, 1)] : [low - more, high + more];
 }
 
 // Draws curves of [x, y] points; `below` and `above` return more SVG. Returns the scales, or null.
@@ -150,7 +145,7 @@ function showFit() {
   plot($("fit"), { curves, xName, yName: yName + accuracy, below, above });
   fitPlaces = fit ? all.map((b) => [fit.px(across(b)), isPlane ? fit.py(seen(b)) : 0]) : [];
   $("sample").value = sample;
-  $("sample-text").textContent = `b = ${sample} of ${samples}, y = ${text(outputOf(sample), 3)}${
+  $("sample-text").textContent = `b = ${sample} of ${samples}: y = ${text(outputOf(sample), 3)}${
     isTarget() ? `, ŷ = ${text(targetOf(sample), 3)}` : ""}`;
 }
 
@@ -164,14 +159,13 @@ function chooseInPlot(event) {
 // Cost and gradients over the steps
 
 function showTraining() {
-  const curve = (run, ys, kind, stroke = "") => (
-    { points: run.steps.map((x, i) => [x, ys[i]]), kind, stroke });
-  const runs = before ? [before, past] : [past];
-  const curves = runs.map((run) => curve(run, run.costs, run === past ? "cost" : "before"));
-  const log = runs.every((run) => run.costs.every((c) => !(c <= 0)));
+  const curve = (run, place, kind, stroke = "") => (
+    { points: run.points.map((p) => [p[0], p[place]]), kind, stroke });
+  const curves = [...(before ? [curve(before, 1, "before")] : []), curve(past, 1, "cost")];
+  const log = curves.every(({ points }) => points.every(([, c]) => !(c <= 0)));
   const yName = `cost C${log ? " (log axis)" : ""}${before ? "; pale: before Reset" : ""}`;
   plot($("cost"), { curves, log, xName: "steps", yName });
-  const norms = past.norms.map((ys, l) => curve(past, ys, "norm", hue(l)));
+  const norms = layers.map((_, l) => curve(past, 2 + l, "norm", hue(l)));
   const numbers = layers.map((_, l) => `<tspan style="fill:${hue(l)}"> ${l + 1}</tspan>`).join(",");
   const name = `‖∂C/∂(W, b)‖ of layers${numbers} (log axis)`;
   plot($("norms"), { curves: norms, log: true, xName: "steps", yName: name });

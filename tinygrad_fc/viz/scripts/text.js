@@ -44,12 +44,8 @@ const plain = (k) => (data.symbols[k] ?? data.labels[k] ?? "")
   .replace(/\^(\d+)/, (_, n) => `⁽${superscript(n)}⁾`);
 
 function indices(k, element) {
-  const found = [];
-  for (const size of [...v[k].shape].reverse()) {
-    found.unshift(element % size);
-    element = Math.floor(element / size);
-  }
-  return found.join(",");
+  const next = ([rest, found], n) => [Math.floor(rest / n), [rest % n, ...found]];
+  return v[k].shape.reduceRight(next, [element, []])[1].join(",");
 }
 
 // A line of the program in symbols.

@@ -2,7 +2,7 @@
 
 const MOST_POINTS = 400, SLICE = 12;
 let costs = [];     // the cost before each step
-let past = null;    // what is plotted of this run: {steps, costs, norms, every}
+let past = null;    // what is plotted of this run: {points, every}
 let before = null;  // and of the run before Reset
 let running = null;
 
@@ -11,16 +11,12 @@ function norm({ weight, bias }) {
   return Math.sqrt(gradients.reduce((sum, x) => x.data.reduce((s, y) => s + y * y, sum), 0));
 }
 
-function record() {  // at most MOST_POINTS: of more, every second one stays
+function record() {  // [step, cost, ...norms]; of more than MOST_POINTS every second
   if (costs.length % past.every) return;
-  past.steps.push(costs.length);
-  past.costs.push(cost());
-  layers.forEach((layer, l) => past.norms[l].push(norm(layer)));
-  if (past.steps.length <= MOST_POINTS) return;
+  past.points.push([costs.length, cost(), ...layers.map(norm)]);
+  if (past.points.length <= MOST_POINTS) return;
   past.every *= 2;
-  for (const list of [past.steps, past.costs, ...past.norms]) {
-    list.splice(0, list.length, ...list.filter((_, i) => i % 2 === 0));
-  }
+  past.points = past.points.filter((_, i) => i % 2 === 0);
 }
 
 const hasDiverged = () => data.loss !== null && !Number.isFinite(cost());
@@ -93,13 +89,13 @@ function setRate() {
 
 function reset() {
   stop();
-  if (past?.steps.length > 1) before = past;
+  if (past?.points.length > 1) before = past;
   v = [];
   for (const k of stored) v[k] = decoded(data.values[k]);
   compute();
   setRate();
   [costs, edited] = [[], null];
-  past = { steps: [], costs: [], norms: layers.map(() => []), every: 1 };
+  past = { points: [], every: 1 };
   record();
   show();
   showStatus();

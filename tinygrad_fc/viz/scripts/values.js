@@ -75,8 +75,7 @@ function difference(k, element, h) {  // (C(w + h) - C(w - h)) / 2h; changes not
 
 const largest = (x) => x.data.reduce(
   (most, y) => (Number.isFinite(y) ? Math.max(most, Math.abs(y)) : most), 0);
-const isBatch = (x) => x.shape.length === 2 && x.shape[0] === samples && samples > 1;
-const sampleOf = (k, element) => (isBatch(v[k]) ? Math.floor(element / v[k].shape[1]) : null);
 const parameterOf = Object.fromEntries(
   Object.entries(data.gradients).map(([k, gradient]) => [gradient, Number(k)]));
 const newOf = Object.fromEntries(data.changes);
+const changedValues = new Set(data.changes.map(([, k]) => k));
