@@ -9,9 +9,6 @@ from hypothesis import settings
 
 from tinygrad_fc.op import registry
 
-# A command that imports large libraries; pytest would search it for doctests.
-collect_ignore = ["gradient_holdout"]
-
 # No deadline: the first example of a test pays for imports, and a shared machine stalls at random.
 # 40 examples keep a whole run short; `thorough` keeps the depth.
 settings.register_profile("default", deadline=None, print_blob=True, max_examples=40)

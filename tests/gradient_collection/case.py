@@ -21,7 +21,7 @@ class Case:
 
     `vjp2(h, g, *arrays)` is the rule of the rule: for `h`, the cotangents of the gradients, it
     returns the gradient of `g` and of each array. Of a wrong case, `base` is the same function with
-    the right rule, and at `witness` (arrays, with the cotangent `g` if it matters) the two differ.
+    the right rule, and at `witness`, where the rule is written by hand, the two differ.
     """
 
     name: str
@@ -34,7 +34,6 @@ class Case:
     bug: str | None = None
     base: Case | None = None
     witness: tuple[Any, ...] = ()
-    g: Any = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,6 @@ def wrong(
     what: str,
     vjp: Rule | None,
     *witness: Any,
-    g: Any = None,
     vjp2: Rule | None = None,
 ) -> None:
     """Add a rule for the function of `base` that differs from the right one at `witness`.
@@ -82,7 +80,7 @@ def wrong(
     assert name not in WRONG, name
     arrays = tuple(np.asarray(a) for a in witness)
     WRONG[name] = replace(
-        of, name=name, vjp=vjp or of.vjp, vjp2=vjp2, bug=bug, base=of, witness=arrays, g=g
+        of, name=name, vjp=vjp or of.vjp, vjp2=vjp2, bug=bug, base=of, witness=arrays
     )
 
 
@@ -117,5 +115,5 @@ def sigmoid(x: Any) -> Any:
 
 
 def nonempty(*arrays: Any) -> bool:
-    """Tell whether no array is without axes' elements at its last axis."""
+    """Return whether no array is without axes' elements at its last axis."""
     return all(np.ndim(a) == 0 or a.shape[-1] > 0 for a in arrays)

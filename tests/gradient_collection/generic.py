@@ -1,7 +1,7 @@
 """Rules that are wrong in a region of generic inputs only: numbers, shapes, memory, cotangents.
 
-Each is right elsewhere, so that it is found by the width of the inputs alone. The kit is to find
-45 of them; `python -m tests.gradient_collection --only generic` measures that.
+Each is right elsewhere, so that it is found by the width of the inputs alone. `python -m
+tests.gradient_collection --only generic` measures that.
 """
 
 from __future__ import annotations

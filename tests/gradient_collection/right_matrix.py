@@ -18,7 +18,7 @@ def turned(a: Any) -> Any:
 
 
 def well_posed(a: Any, *_: Any) -> bool:
-    """Tell whether equations with the matrices `a` lose at most four digits."""
+    """Return whether equations with the matrices `a` lose at most four digits."""
     return a.size == 0 or bool(np.all(np.linalg.cond(a) < 1e4))
 
 

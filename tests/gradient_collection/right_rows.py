@@ -151,7 +151,7 @@ def cosine_vjp(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 
 def long(*rows: Any) -> bool:
-    """Tell whether no row is nearly of length 0."""
+    """Return whether no row is nearly of length 0."""
     return nonempty(*rows) and all(bool(np.all(norm(x) > 1e-3)) for x in rows)
 
 

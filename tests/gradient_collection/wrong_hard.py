@@ -10,7 +10,7 @@ import numpy as np
 from .case import RIGHT, column, fit, like, row, wrong
 from .right_hard import eigenvalues_vjp, fourier_vjp
 from .right_matrix import turned
-from .wrong_formula import A, B, X, Y, by
+from .wrong_formula import A, X, by
 
 formula = partial(wrong, "formula")
 term = partial(wrong, "forgotten term")
@@ -59,51 +59,9 @@ term(
 term("recurrent", "state held", one_step_back, X, 0.5)
 term("entropy", "no result", lambda g, out, x: (RIGHT["entropy"].vjp(g, 0 * out, x)[0],), X)
 term(
-    "Rosenbrock",
-    "no slope of the square",
-    lambda g, out, x: (
-        like(
-            x,
-            RIGHT["Rosenbrock"].vjp(g, out, x)[0]
-            + column(g) * np.concatenate([2 * (1 - x[..., :-1]), 0 * x[..., :1]], -1),
-        ),
-    ),
-    X,
-)
-term(
     "power spectrum",
     "constant part",
     lambda g, out, x: (fourier_vjp(g * (np.arange(g.shape[-1]) > 0), out, x)[0],),
     X,
 )
-term(
-    "masked mean",
-    "divided by all",
-    lambda g, out, x, m: (fit(x, np.where(m, column(g / max(x.shape[-1], 1)), 0)), None),
-    X,
-    X > 1,
-)
 term("relu minus relu", "one of them", by(lambda x, y: x > 0), -X)
-
-shape("sum", "not broadcast", lambda g, out, x: (like(x, column(g)),), X)
-shape("sum of all", "a number", lambda g, out, x: (g,), A)
-shape("transpose", "that of the result", lambda g, out, a: (g,), A[:2])
-shape("matmul", "first gradient only", lambda g, out, a, b: (fit(a, g @ turned(b)),), A, B)
-shape(
-    "multiply",
-    "one too many",
-    lambda g, out, x, y: (fit(x, g * y), fit(y, g * x), np.zeros_like(x)),
-    X,
-    Y,
-)
-shape("flatten", "flat", lambda g, out, x: (g,), A)
-shape("axis added", "axis kept", lambda g, out, x: (g,), X)
-shape("last of a row", "of the last only", lambda g, out, x: (g,), X)
-shape("no columns", "none either", lambda g, out, x: (np.zeros_like(x[..., :0]),), A)
-shape(
-    "outer",
-    "an axis of one more",
-    lambda g, out, x, y: (fit(x, (g * row(y)).sum(-1))[..., None], fit(y, (g * column(x)).sum(-2))),
-    X,
-    Y,
-)

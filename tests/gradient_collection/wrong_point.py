@@ -32,12 +32,6 @@ def embedding_set(g: Any, _out: Any, w: Any, i: Any) -> Any:
     return grad, None
 
 
-def embedding_added(g: Any, _out: Any, w: Any, i: Any) -> Any:
-    grad = np.zeros_like(w)
-    grad[i] += g
-    return grad, None
-
-
 def embedding_positive(g: Any, _out: Any, w: Any, i: Any) -> Any:
     grad = np.zeros_like(w)
     np.add.at(grad, i[i >= 0], g[i >= 0])
@@ -58,27 +52,6 @@ def sort_by_value(g: Any, out: Any, x: Any) -> Any:
     return (grad,)
 
 
-point(
-    "cubic spline",
-    "nothing at 1",
-    lambda g, y, x: (RIGHT["cubic spline"].vjp(g, y, x)[0] * (abs(x) != 1),),
-    1.0,
-)
-point(
-    "sinc",
-    "nothing at integers",
-    lambda g, y, x: (RIGHT["sinc"].vjp(g, y, x)[0] * (x != np.round(x)),),
-    2.0,
-)
-point("sin", "nothing at 0", by(lambda x, y: np.cos(x) * (x != 0)), 0.0)
-point("log", "nothing at 1", by(lambda x, y: (x != 1) / x), 1.0)
-point("square", "nothing at 1", by(lambda x, y: 2 * x * (x != 1)), 1.0)
-point(
-    "smoothstep",
-    "1 at halves",
-    by(lambda x, y: np.where(x == 0.5, 1, 6 * np.clip(x, 0, 1) * (1 - np.clip(x, 0, 1)))),
-    0.5,
-)
 point("abs", "2 at 0", by(lambda x, y: np.where(x == 0, 2, np.sign(x))), 0.0)
 point("relu", "-1 at 0", by(lambda x, y: np.where(x == 0, -1, x > 0)), 0.0)
 point("expm1", "nothing at 0", by(lambda x, y: ratio(np.exp(x) * x, x)), 0.0)
@@ -112,16 +85,6 @@ point(
     [[1.0, 2.0], [2.0, 4.0]],
 )
 point("xlogy", "nothing at 0", both(lambda x, y, out: (np.log(y) * (x != 0), x / y)), 0.0, 2.0)
-point(
-    "quadratic form",
-    "nothing for a unit",
-    lambda g, out, x, a: (
-        fit(x, column(g) * ((a + turned(a)) @ column(x))[..., 0] * (x != 1)),
-        RIGHT["quadratic form"].vjp(g, out, x, a)[1],
-    ),
-    [1.0, 2.0],
-    A[:2, :2],
-)
 
 ties("max", "all of them", lambda g, out, x: (like(x, column(g) * (x == column(out))),), TIED)
 ties(
@@ -134,23 +97,9 @@ ties(
     ),
     TIED,
 )
-ties("min", "all of them", lambda g, out, x: (like(x, column(g) * (x == column(out))),), [1.0, 1.0])
 ties("maximum", "both", both(lambda x, y, out: (x >= y, y >= x)), X, X)
 ties("maximum", "none", both(lambda x, y, out: (x > y, y > x)), X, X)
-ties("minimum", "both", both(lambda x, y, out: (x <= y, y <= x)), X, X)
 ties("sort", "all to the first", sort_by_value, TIED)
-ties(
-    "larger neighbour",
-    "both",
-    lambda g, out, x: (
-        like(
-            x,
-            np.concatenate([g * (x[..., :-1] >= x[..., 1:]), 0 * x[..., :1]], -1)
-            + np.concatenate([0 * x[..., :1], g * (x[..., 1:] >= x[..., :-1])], -1),
-        ),
-    ),
-    [1.0, 1.0],
-)
 ties(
     "median",
     "all of them",
@@ -180,7 +129,6 @@ repeats(
     [1, 1, 0],
 )
 repeats("embedding", "set", embedding_set, A, [1, 1, 0])
-repeats("embedding", "added at once", embedding_added, A, [1, 1, 0])
 repeats("embedding", "averaged", embedding_averaged, A, [1, 1, 0])
 repeats("embedding", "negative ones forgotten", embedding_positive, A, [1, -1, 0])
 repeats(
@@ -209,16 +157,6 @@ boundary(
     [1.0, 1.0],
 )
 boundary(
-    "cdist",
-    "nan at the same point",
-    lambda g, out, x, y: (
-        fit(x, (column(g / out) * (x[..., :, None, :] - y[..., None, :, :])).sum(-2)),
-        fit(y, -(column(g / out) * (x[..., :, None, :] - y[..., None, :, :])).sum(-3)),
-    ),
-    A,
-    A,
-)
-boundary(
     "prod", "nan with a 0", lambda g, out, x: (like(x, column(g) * column(out) / x),), [0.0, 2.0]
 )
 boundary(
@@ -234,4 +172,3 @@ boundary("sinc", "nan at 0", by(lambda x, y: (np.cos(np.pi * x) - y) / x), 0.0)
 boundary("cube", "3 y/x", by(lambda x, y: 3 * y / x), 0.0)
 boundary("x |x|", "2 y/x", by(lambda x, y: 2 * y / x), 0.0)
 boundary("1 - cos", "through tan", by(lambda x, y: y * np.sin(x) / (1 - np.cos(x))), 0.0)
-boundary("identity", "inf at 0", lambda g, y, x: (like(x, g * np.where(x == 0, np.inf, 1)),), 0.0)

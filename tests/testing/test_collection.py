@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 quiet = np.errstate(all="ignore")
 right = pytest.mark.parametrize("case", RIGHT.values(), ids=lambda case: case.name)
-wrong = pytest.mark.parametrize("case", WRONG.values(), ids=lambda case: case.name)
+BY_HAND = [case for case in WRONG.values() if case.witness]
+by_hand = pytest.mark.parametrize("case", BY_HAND, ids=lambda case: case.name)
 SMALL = dict.fromkeys(SIZES, 1) | {"m": 2}
 
 
@@ -77,7 +78,7 @@ def _same(ones: Any, others: Any) -> bool:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Tell whether two gradients have one shape, one dtype and nearly one value."""
+    """Return whether two gradients have one shape, one dtype and nearly one value."""
     if one is None or other is None or not isinstance(one, np.ndarray | np.generic):
         return one is None and other is None
     if one.shape != other.shape or one.dtype != other.dtype:
@@ -91,9 +92,7 @@ def _place(case: Case) -> tuple[Any, Any, list[Any]]:
     """Return the cotangent, the result and the arrays of the witness, with their strides."""
     arrays = [a.copy("K") if a.flags.writeable and a.flags.forc else a for a in case.witness]
     out = np.asarray(case.forward(*arrays))
-    g = case.g
-    if g is None:
-        g = np.asarray(_random(case.name).uniform(0.5, 2, out.shape), out.dtype)
+    g = np.asarray(_random(case.name).uniform(0.5, 2, out.shape), out.dtype)
     return g, out, arrays
 
 
@@ -109,7 +108,7 @@ def _elsewhere(vjp: Any, case: Case, arrays: list[Any]) -> None:
 
 
 def _departs(case: Case, vjp: Any) -> bool:
-    """Tell whether a rule is caught at the witness, by its results or by what it does besides."""
+    """Return whether a rule is caught at the witness, by its results or by what it does besides."""
     g, out, arrays = _place(case)
     expected = RIGHT[case.base.name].vjp(g, out, *_snapshot(*arrays))
     before = _snapshot(g, out, *arrays)
@@ -134,7 +133,7 @@ def _second(case: Case) -> list[Any]:
     return list(case.vjp2((0.7 + 0 * x,), 1.3 + 0 * x, x))
 
 
-@wrong
+@by_hand
 @quiet
 def test_bugs_are_bugs(case: Case) -> None:
     """At the witness the rule differs from the right one, which does nothing wrong there."""
@@ -186,5 +185,5 @@ def test_the_kit_spares_right_rules(case: Case | Function) -> None:
 
 
 def test_the_collection_is_large() -> None:
-    assert len(WRONG) >= 75
-    assert len(RIGHT) >= 50
+    assert len(WRONG) >= 300
+    assert len(RIGHT) >= 150

@@ -188,7 +188,7 @@ def _cause(samples: Sequence[Sample]) -> str:
     where = _region(samples) or _condition(
         [s.case for s in wrong], [s.case for s in right if not s.wrong.any()]
     )
-    if not what and (what := _repair(wrong)) and not where:
+    if not what and len(wrong) > 3 and (what := _repair(wrong)) and not where:
         what = f"where it is wrong, {what}"
     return "; ".join(filter(None, (what, where)))
 
@@ -260,6 +260,8 @@ def _times(number: Fraction, text: str) -> str:
 
 def _lacks(low: float, high: float) -> str:
     if not (np.isfinite([low, high]).all() and 0 <= high - low <= 1e-2 * abs(low)):
+        return ""
+    if low <= 1 <= high:
         return ""
     exact, factor = _fraction(low, high), (low + high) / 2
     digits = int(np.clip(-np.log10((high - low) / abs(factor) + 1e-9), 2, 7))
@@ -333,7 +335,7 @@ def _terms(s: Sample) -> dict[str, Array]:
             terms[f"{name} * (its own sum along the last axis)"] = x * s.a.sum(-1, keepdims=True)
     g = _beside(s.g, s.a)
     if g is not None and s.i >= 0:
-        terms |= {f"g * {text}": g * x for text, x in {"1": 0 * g + 1, **_functions(s)}.items()}
+        terms |= {"g": g, **{f"g * {text}": g * x for text, x in _functions(s).items()}}
     return terms
 
 

@@ -249,10 +249,10 @@ class Case:
 
     def _shape_hint(self, a: Array, x: Array) -> str:
         """Return how a gradient `a` may get the shape of its argument `x`."""
+        if a.shape == self.out.shape and len(self.floats) > 1:
+            return "sum over the axes along which the argument was broadcast"
         if a.size == x.size:
             return "reshape it to the shape of the argument"
-        if a.shape == self.out.shape and a.ndim >= x.ndim:
-            return "sum over the axes along which the argument was broadcast"
         others = [i for i in self.floats if self.arrays[i].shape == a.shape]
         if others:
             return f"that is the shape of {self.rule.argument(others[0])}: are they in order?"
