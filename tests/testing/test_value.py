@@ -17,6 +17,7 @@ from tinygrad_fc import linalg, nn
 from tinygrad_fc.testing import (
     GradientError,
     NothingCheckedError,
+    assert_vjp,
     boolean,
     check,
     check_derivatives,
@@ -307,3 +308,16 @@ def test_float32_gradients_may_turn_within_a_few_ulps(m: float) -> None:
         return np.sqrt(x.var(axis=0) + x.dtype.type(1e-5))
 
     assert check_vjp(norm, vjp, np.full((2, 3), m, np.float32)).examples == 1
+
+
+def test_a_step_that_float32_does_not_resolve_is_inconclusive() -> None:
+    """All steps of a difference lie in the saturation of tanh, where it looks like a sign."""
+
+    def vjp(g: Any, _out: Any, x: Any, w: Any) -> Any:
+        d = g * (1 - np.tanh(x @ w) ** 2)
+        return d @ w.T, x.T @ d
+
+    x = np.zeros((2, 2), np.float32)
+    w = np.array([[-57344.0, -75497472.0], [3584.0, -0.25]], np.float32)
+    with pytest.raises(NothingCheckedError):
+        assert_vjp(lambda x, w: np.tanh(x @ w), vjp, x, w, dtypes=np.float32)

@@ -86,6 +86,7 @@ def derivative(
         count = LEVELS if eps <= EPS else LEVELS + FINER
         s = _sampled(line, first * 0.5 ** np.arange(count), point, direction)
         near = _near(line, s.here, 4 * first)
+        of_results = s.rounding_of_results(eps, noise) + rounding
         least = s.rounding(eps, noise) + rounding
         right, left = s.up - s.here, s.down - s.here
         most = 2.0 ** (32 if eps <= EPS else 12) * np.where(np.isfinite(least), least, 0).max(
@@ -93,11 +94,14 @@ def derivative(
         )
         far = np.fmax(np.abs(right), np.abs(left)).max(axis=0, initial=0)
         least = np.maximum(least, np.where(near.grain <= far * COARSEST, near.grain, 0))
-        blur = np.clip(_roughness(near, s.central, s.h), least, np.maximum(least, most))
+        measured = _roughness(near, s.central, s.h)
+        blur = np.clip(measured, least, np.maximum(least, most))
         value, error = extrapolated(s.central, blur / s.h, CENTRAL)
         jump, doubt = extrapolated(s.one_sided_gap, 4 * blur / s.h, JUMP)
         error = error + (np.abs(jump) + doubt) / 2
-        discontinuous = _discontinuous(right, blur) | _discontinuous(left, blur)
+        # Steps that are rounded are no excuse for a jump: it is as high at steps of any length.
+        at_jumps = np.clip(measured, of_results, 2.0**12 * of_results) if eps > EPS else blur
+        discontinuous = _discontinuous(right, at_jumps) | _discontinuous(left, at_jumps)
         steepest = np.fmax(np.abs(right[-1]), np.abs(left[-1])) / s.h[-1]
         discontinuous |= near.flat & (_stair(right, blur) | _stair(left, blur))
         discontinuous |= near.contradicts(value, error, least[-1], steepest)
@@ -205,12 +209,16 @@ class _Samples(NamedTuple):
         """Differences between the slopes on both sides."""
         return np.asarray((self.up - 2 * self.here + self.down) / self.h)
 
+    def rounding_of_results(self, eps: float, noise: float) -> Array:
+        """Return the error of the results due to the relative accuracy of `f`."""
+        largest = np.maximum(np.maximum(np.abs(self.up), np.abs(self.down)), np.abs(self.here))
+        return np.asarray(2 * max(eps, noise) * largest)
+
     def rounding(self, eps: float, noise: float) -> Array:
         """Return the error of the results due to the relative accuracy of `f` and of the steps."""
-        largest = np.maximum(np.maximum(np.abs(self.up), np.abs(self.down)), np.abs(self.here))
         # In float64 the steps of numbers with 24 bits are exact.
         steps = max(8, 2 * self.ratio if eps > EPS else 0) * eps * np.abs(self.central)
-        return np.asarray(2 * max(eps, noise) * largest + steps)
+        return np.asarray(self.rounding_of_results(eps, noise) + steps)
 
 
 def _line(

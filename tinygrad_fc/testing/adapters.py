@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tinygrad_fc.testing.laws import aligned
 from tinygrad_fc.testing.rule import Rule, argument_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     Pullback = Callable[..., tuple[Any, Callable[..., Sequence[Any]]]]
 
@@ -73,7 +73,8 @@ def from_torch(f: Callable[..., Any]) -> Rule:
 
         return out, pull
 
-    return _rule("torch", f, tensor, lambda t: t.numpy(force=True), pullback, Foreign)
+    library = Library("torch", tensor, lambda t: t.numpy(force=True), pullback)
+    return _rule(f, library._replace(is_float=lambda t: t.dtype.is_floating_point), Foreign)
 
 
 def from_jax(f: Callable[..., Any]) -> Rule:
@@ -86,13 +87,26 @@ def from_jax(f: Callable[..., Any]) -> Rule:
     `ImportError` without jax.
     """
     jax = import_module("jax")
+    errors = jax.errors.JAXTypeError, jax.errors.JAXIndexError
+
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        jitted = jax.jit(function)
+
+        def call(*args: Any) -> Any:
+            try:
+                return jitted(*args)
+            except errors:  # a branch on values, which jax.vjp allows
+                return function(*args)
+
+        return call
 
     def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
         out, pull = jax.vjp(function, *floats)
         dtypes = jax.tree.map(lambda a: a.dtype, out)
         return out, lambda g: pull(jax.tree.map(jax.numpy.asarray, g, dtypes))
 
-    return _rule("jax", f, lambda a: aligned(np.asarray(a)), np.array, pullback, Compiled)
+    library = Library("jax", lambda a: aligned(np.asarray(a)), np.array, pullback, compiled)
+    return _rule(f, library, Compiled)
 
 
 def from_autograd(f: Callable[..., Any]) -> Rule:
@@ -110,62 +124,78 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
         pull, out = core.make_vjp(of_tuple, builtins.tuple(tuple(floats)))
         return out, lambda g: pull(builtins.tuple(g) if isinstance(g, tuple) else g)
 
-    return _rule("autograd", f, np.asarray, np.array, pullback, Foreign)
+    return _rule(f, Library("autograd", np.asarray, np.array, pullback), Foreign)
 
 
-def _rule(
-    library: str,
-    f: Callable[..., Any],
-    native: Callable[[Any], Any],
-    to_numpy: Callable[[Any], Array],
-    pullback: Pullback,
-    kind: type[Foreign],
-) -> Rule:
-    """Return the rule of a function, from `pullback(function, floats)`: its result and its vjp."""
-    if not callable(f):
-        raise TypeError(f"from_{library} got {f!r:.80}; expected a function of its arrays")
+class Library(NamedTuple):
+    """How another library computes: its arrays, and its vjps."""
+
+    name: str
+    native: Callable[[Any], Any]
+    to_numpy: Callable[[Any], Array]
+    pullback: Pullback
+    """Takes a function and its floats, returns the result and its vjp."""
+    compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
+    is_float: Callable[[Any], bool] = lambda a: a.dtype.kind == "f"
+
+
+def _native(f: Callable[..., Any], library: Library) -> tuple[Callable[..., Any], ...]:
+    """Return `f` and its gradients of first and second order, functions of native arrays."""
 
     def one_result(*args: Any) -> Any:
         out = f(*args)
         if not hasattr(out, "dtype"):
             raise TypeError(
-                f"from_{library}: the function returned {out!r:.80}; expected one tensor or array. "
-                "Choose one, or join them, as by a lambda"
+                f"from_{library.name}: the function returned {out!r:.80}; expected one tensor or "
+                "array. Choose one, or join them, as by a lambda"
             )
         return out
 
-    def split(arrays: Sequence[Any]) -> tuple[list[bool], list[Any], Callable[..., Any]]:
-        """Return which arguments are floats, these, and the function of them alone."""
-        is_float = [np.asarray(a).dtype.kind == "f" for a in arrays]
-        args = [native(a) for a in arrays]
+    def of_floats(args: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
+        """Return the function of the arguments that are floats alone, and these."""
 
-        def of_floats(*floats: Any) -> Any:
+        def function(*floats: Any) -> Any:
             rest = iter(floats)
-            return one_result(
-                *(next(rest) if x else a for a, x in zip(args, is_float, strict=True))
-            )
+            return one_result(*(next(rest) if library.is_float(a) else a for a in args))
 
-        return is_float, [a for a, x in zip(args, is_float, strict=True) if x], of_floats
+        return function, [a for a in args if library.is_float(a)]
 
-    def forward(*arrays: Any) -> Any:
-        return to_numpy(one_result(*map(native, arrays)))
+    def gradients(g: Any, *args: Any) -> Any:
+        function, floats = of_floats(args)
+        return tuple(library.pullback(function, floats)[1](g))
 
-    def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
-        is_float, floats, of_floats = split(arrays)
-        _, pull = pullback(of_floats, floats)
-        grads = iter(pull(native(g)))
-        return tuple(to_numpy(next(grads)) if x else None for x in is_float)
-
-    def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
-        is_float, floats, of_floats = split(arrays)
+    def second(h: Any, g: Any, *args: Any) -> Any:
+        function, floats = of_floats(args)
 
         def first(g: Any, *floats: Any) -> Any:
-            return tuple(pullback(of_floats, floats)[1](g))
+            return tuple(library.pullback(function, floats)[1](g))
 
-        _, pull = pullback(first, [native(g), *floats])
-        grads = iter(pull(tuple(native(w) for w in h if w is not None)))
-        of_g = to_numpy(next(grads))
-        return (of_g, *(to_numpy(next(grads)) if x else None for x in is_float))
+        return tuple(library.pullback(first, [g, *floats])[1](h))
+
+    return tuple(map(library.compiled, (one_result, gradients, second)))
+
+
+def _rule(f: Callable[..., Any], library: Library, kind: type[Foreign]) -> Rule:
+    """Return a function of another library as a rule."""
+    if not callable(f):
+        raise TypeError(f"from_{library.name} got {f!r:.80}; expected a function of its arrays")
+    result, gradients, second = _native(f, library)
+    native, to_numpy = library.native, library.to_numpy
+
+    def by_argument(grads: Iterator[Any], arrays: Sequence[Any]) -> tuple[Any, ...]:
+        floats = [np.asarray(a).dtype.kind == "f" for a in arrays]
+        return tuple(to_numpy(next(grads)) if x else None for x in floats)
+
+    def forward(*arrays: Any) -> Any:
+        return to_numpy(result(*map(native, arrays)))
+
+    def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
+        return by_argument(iter(gradients(native(g), *map(native, arrays))), arrays)
+
+    def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
+        used = tuple(native(w) for w in h if w is not None)
+        grads = iter(second(used, native(g), *map(native, arrays)))
+        return to_numpy(next(grads)), *by_argument(grads, arrays)
 
     name = getattr(f, "__name__", type(f).__name__)
     functools.update_wrapper(forward, f, assigned=())  # its signature
@@ -174,6 +204,6 @@ def _rule(
         *(name, forward, vjp, vjp2),
         limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
         names=argument_names(f),
-        code=f"check(from_{library}({code.text})",
+        code=f"check(from_{library.name}({code.text})",
         note=code_note(code),
     )

@@ -363,7 +363,7 @@ def _region(samples: Sequence[Sample]) -> str:
     for name in (*[name for name in samples[0].known if name != "out"], "out", "g"):
         arrays = [{**s.known, "g": s.g}.get(name) for s in samples]
         pairs = [(s, np.asarray(x)) for s, x in zip(samples, arrays, strict=True) if x is not None]
-        if any(x.shape != s.a.shape for s, x in pairs):
+        if not pairs or any(x.shape != s.a.shape for s, x in pairs):
             continue
         wrong, right = (
             np.concatenate([x[m] for (_, x), m in zip(pairs, masks, strict=True)])

@@ -43,6 +43,8 @@ SHORTER = (2.0**-10, 2.0**-22)
 """Factors of all steps for functions that oscillate within the usual ones."""
 LINES = 12
 """Along how many lines, and means of two, kinks are looked for."""
+NEARBY = 96
+"""At how many points beside a kink slopes are measured: of many ties each may come first."""
 
 
 class Tolerance(NamedTuple):
@@ -571,7 +573,7 @@ def subgradients(
     low, high = measured.value - bound, measured.value + bound
     nearby = [
         [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in where]
-        for rng in map(np.random.default_rng, range(32))
+        for rng in map(np.random.default_rng, range(NEARBY))
     ]
     for one in measure([(point, v) for point in nearby], first=2.0**-14):
         finite = non_smooth & np.isfinite(one.error)
