@@ -147,20 +147,18 @@ sys.modules.update({f"tinygrad_fc.{path}": module for path, module in _modules.i
 
 def cupy() -> Any:
     """Return the module CuPy; raise `RuntimeError` if it is missing or finds no GPU."""
-    advice = (
-        "Expected an NVIDIA GPU and its driver. Write device = 'cuda' if cuda.is_available() else "
-        "'cpu', and .to(device)"
-    )
     try:
         import cupy as module  # noqa: PLC0415  an extra, which takes a second to import
-    except ImportError as error:
-        raise RuntimeError(
-            "there is no device 'cuda': CuPy is not installed. Install it with "
-            f"pip install 'tinygrad-fc[cuda]'. {advice}"
-        ) from error
-    if not module.cuda.is_available():
-        raise RuntimeError(f"there is no device 'cuda': CuPy finds no GPU. {advice}")
-    return module
+    except ImportError:
+        reason = "CuPy is not installed: pip install 'tinygrad-fc[cuda]'"
+    else:
+        if module.cuda.is_available():
+            return module
+        reason = "CuPy finds no GPU"
+    raise RuntimeError(
+        f"there is no device 'cuda': {reason}. Expected an NVIDIA GPU and its driver. Write "
+        "device = 'cuda' if cuda.is_available() else 'cpu', and .to(device)"
+    )
 
 
 def device_of(array: Any) -> device:

@@ -49,7 +49,10 @@ class Switch:
         _replaced.set(rest)
 
     def __call__(self, function: F) -> F:
-        """Decorate a function or generator function; write `with` in an asynchronous one."""
+        """Decorate a function, or a generator function to which no value is sent.
+
+        Write `with` in an asynchronous function.
+        """
         if inspect.isgeneratorfunction(function):
             wrapped = self._generator(function)
         else:
@@ -63,23 +66,14 @@ class Switch:
     def _generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         # The switch is on only while the body runs, not in the caller between two values.
         def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            generator = function(*args, **kwargs)
-            step, sent = generator.send, None
+            values = function(*args, **kwargs)
             while True:
-                try:
-                    with self:
-                        value = step(sent)
-                except StopIteration as stop:
-                    return stop.value
-                try:
-                    sent = yield value
-                    step = generator.send
-                except GeneratorExit:
-                    with self:
-                        generator.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001  thrown into the body
-                    step, sent = generator.throw, error
+                with self:
+                    try:
+                        value = next(values)
+                    except StopIteration as stop:
+                        return stop.value
+                yield value
 
         return wrapped
 
@@ -177,7 +171,7 @@ class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
     ...     tg.log(tg.tensor([1.0, 0.0]))
     Traceback (most recent call last):
         ...
-    tinygrad_fc.errors.AnomalyError: log returned -inf at index (1,) for finite arguments: its ...
+    tinygrad_fc.errors.AnomalyError: log returned -inf at index (1,) for finite arguments: ...
     """
 
     bit = DETECT_ANOMALY

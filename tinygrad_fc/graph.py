@@ -575,7 +575,7 @@ class _Pass:
 
     def run(self, *, create_graph: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
         """Visit all nodes, filling `gradients` and `visited`."""
-        queue, pending, needed, leaves = self.queue, self.pending, self.needed, self.leaves
+        queue, pending, needed, add = self.queue, self.pending, self.needed, self.add
         visited, has_inputs = self.visited.append, self.wanted is not None
         detect_anomaly, last_change = _flags() & _DETECT_ANOMALY, state.last_change
         while queue:
@@ -618,17 +618,9 @@ class _Pass:
                         continue
                     gradient = _unbroadcast(gradient, array, node, a, create_graph=create_graph)
                 if detect_anomaly:
-                    op.check_gradient_finite(gradient, g, _argument_name(node, a))
-                key = id(a)
-                if key in pending:
-                    self.add(a, gradient)
-                else:
-                    pending[key] = gradient
-                    if a._op is None:
-                        leaves.append(a)
-                    else:
-                        heappush(queue, (-a._seq, key, a))
-        for a in leaves:
+                    op.check_finite(gradient, (g,), _argument_name(node, a))
+                add(a, gradient)
+        for a in self.leaves:
             if a._hooks is None and not has_inputs:
                 self.gradients.append([a, pending.pop(id(a))])
             else:

@@ -129,6 +129,7 @@ ADAPTERS: dict[Any, Any] = {
     np.transpose: lambda a, axes=None: s.transpose(
         a, axes=tuple(range(a.ndim))[::-1] if axes is None else tuple(axes)
     ),
+    np.swapaxes: f.shape.transpose,
     np.reshape: lambda a, shape: s.reshape(a, shape=shape),
     np.ravel: lambda a: s.reshape(a, shape=(-1,)),
     np.squeeze: _reshaped(np.squeeze),
@@ -148,9 +149,7 @@ ADAPTERS: dict[Any, Any] = {
     np.size: lambda a: a.numel(),
     np.zeros_like: lambda a, dtype=None: f.creation.zeros_like(a, dtype=dtype),
     np.ones_like: lambda a, dtype=None: f.creation.ones_like(a, dtype=dtype),
-    np.full_like: lambda a, fill_value, dtype=None: f.creation.full_like(
-        a, fill_value, dtype=dtype
-    ),
+    np.full_like: f.creation.full_like,
     np.array_equal: lambda a1, a2: bool(np.array_equal(array_of(a1), array_of(a2))),
     np.allclose: lambda a, b, rtol=1e-5, atol=1e-8: bool(
         np.allclose(array_of(a), array_of(b), rtol, atol)

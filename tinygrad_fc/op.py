@@ -26,17 +26,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 import numpy as np
 
+from tinygrad_fc import errors
 from tinygrad_fc.device import CPU, device_of, move_to_device, refuse_dask
-from tinygrad_fc.errors import (
-    AnomalyError,
-    DtypeError,
-    GraphError,
-    NoRuleError,
-    RangeError,
-    ShapeError,
-    error_class,
-)
-from tinygrad_fc.graph import Node, as_array, record
+from tinygrad_fc.graph import Node, array_of, as_array, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -143,11 +135,7 @@ class Op(Generic[P]):
                 has_other = True
         if has_other or not has_array:
             return self._call_on_array_likes(args, settings)
-        try:
-            return self.forward(*args, **settings)
-        except _FORWARD_ERRORS as error:
-            self.raise_described(error, args, settings)
-            raise
+        return self._run(args, settings)
 
     def _bound(
         self, args: tuple[Any, ...], settings: dict[str, Any]
@@ -180,15 +168,15 @@ class Op(Generic[P]):
 
     def _renamed(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
         """Return all operands, removing those passed by keyword; rename NumPy's settings."""
-        if rename_settings(self.name, settings, self.accepted):
-            for name in self.names[len(args) : self.arity]:
-                if name not in settings and name not in self.defaults:
-                    break
-                args = (*args, settings.pop(name) if name in settings else self.defaults[name])
-            if "inplace" in self.options:
-                settings.pop("inplace", None)
-            if not settings.keys() <= self.accepted:
-                raise self._signature_error(args, settings)
+        rename_settings(self.name, settings, self.accepted)
+        for name in self.names[len(args) : self.arity]:
+            if name not in settings and name not in self.defaults:
+                break
+            args = (*args, settings.pop(name) if name in settings else self.defaults[name])
+        if "inplace" in self.options:
+            settings.pop("inplace", None)
+        if not settings.keys() <= self.accepted:
+            raise self._signature_error(args, settings)
         return args
 
     def _call_on_array_likes(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
@@ -206,10 +194,13 @@ class Op(Generic[P]):
         args = tuple(as_array(a) if isinstance(a, convert) else a for a in args)
         if not has_array:
             return record(self, args, settings)
+        return self._run(args, settings)
+
+    def _run(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Any:
         try:
-            return self.forward(*args, **settings)
+            return self.forward(*arrays, **settings)
         except _FORWARD_ERRORS as error:
-            self.raise_described(error, args, settings)
+            self.raise_described(error, arrays, settings)
             raise
 
     def _is_absent(self, i: int, operand: Any) -> bool:
@@ -254,9 +245,7 @@ class Op(Generic[P]):
         """The signature of the function that documents the op, without annotations."""
         if "__wrapped__" not in vars(self):
             raise AttributeError("an op without a documented function has no signature")
-        signature = inspect.signature(vars(self)["__wrapped__"])
-        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-        return signature.replace(parameters=plain, return_annotation=signature.empty)
+        return plain_signature(vars(self)["__wrapped__"])
 
     def _signature_error(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
         call = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
@@ -292,35 +281,28 @@ class Op(Generic[P]):
             if not name.startswith("_") or (k == 1 and self.outer is not None):
                 yield "result" if k == 1 else argument_name(k - 2, name), array
 
-    def check_finite(self, out: Any, arrays: Sequence[Any]) -> None:
-        """Raise `AnomalyError` if `out` is not finite though all of `arrays` are."""
-        out, *arrays = (move_to_device(a, CPU) for a in (out, *arrays))
-        if _finite(out) or not all(_finite(a) for a in arrays):
+    def check_finite(self, out: Any, arrays: Sequence[Any], gradient_of: str = "") -> None:
+        """Raise `AnomalyError` if `out` is not finite though all of `arrays` are.
+
+        `gradient_of` names an argument if `out` is its gradient, and `arrays` the cotangent.
+        """
+        out, *arrays = (move_to_device(array_of(a), CPU) for a in (out, *arrays))
+        if _finite(out) or not all(map(_finite, arrays)):
             return
         at = tuple(int(k) for k in np.argwhere(~np.isfinite(out))[0])
-        values = [
-            f"argument {i} {_value_at(np.shape(out), at, np.asarray(a))}"
-            for i, a in enumerate(arrays)
-            if np.size(a) and a is not None
-        ] or [f"arguments {tuple(arrays)!r:.80}"]
-        raise AnomalyError(
-            f"{self.name} returned {out[at]} at index {at} for finite arguments: its "
-            f"{'; its '.join(values)}. Keep the argument inside the operation's domain (clamp it, "
-            "or add a small number), or check the op that computed it."
+        message = (
+            f"{gradient_of}: the gradient is {out[at]} at index {at}, though that of the result is "
+            "finite: the operation has no finite derivative at this value"
         )
-
-    def check_gradient_finite(self, gradient: Any, g: Any, argument: str) -> None:
-        """Raise `AnomalyError` if a rule returned a non-finite `gradient` for a finite `g`."""
-        array, cotangent = (
-            move_to_device(a._array if isinstance(a, Node) else a, CPU) for a in (gradient, g)
-        )
-        if not _finite(array) and _finite(cotangent):
-            at = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-            raise AnomalyError(
-                f"{argument}: the gradient is {array[at]} at index {at}, though that of the result "
-                "is finite: the operation has no finite derivative at this value. Keep the "
-                "argument away from it (clamp it, or add a small number)."
+        if not gradient_of:
+            values = "; ".join(
+                f"argument {i} {_value_at(out, at, a)}" for i, a in enumerate(arrays)
             )
+            message = f"{self.name} returned {out[at]} at index {at} for finite arguments: {values}"
+        raise errors.AnomalyError(
+            f"{message}. Keep the argument inside the domain of the operation (clamp it, or add a "
+            "small number), or check the op that computed it"
+        )
 
     def raise_described(self, error: Exception, arrays: Sequence[Any], settings: Any) -> None:
         """Raise an error with the op and its arguments from `error` of the forward function.
@@ -334,11 +316,13 @@ class Op(Generic[P]):
         non_numeric = next(
             (i for i, a in enumerate(arrays) if not (is_numeric(a) or self._is_absent(i, a))), None
         )
-        kind = error_class(error)
-        if non_numeric is not None and kind is not RangeError:
+        kind = errors.error_class(error)
+        if non_numeric is not None and kind is not errors.RangeError:
             raise self._operand_error(arrays, non_numeric, settings) from error
         devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
-        reason = kind is ShapeError and not settings and _mismatch([np.shape(a) for a in arrays])
+        reason = (
+            kind is errors.ShapeError and not settings and _mismatch([np.shape(a) for a in arrays])
+        )
         if len(devices) > 1:
             reason = (
                 f"its arguments are on devices {' and '.join(devices)}. Move one of them: "
@@ -346,8 +330,8 @@ class Op(Generic[P]):
             )
         raise kind(f"{self._call(arrays, settings)}: {reason or error}") from error
 
-    def _operand_error(self, arrays: Sequence[Any], i: int, settings: Any) -> DtypeError:
-        return DtypeError(
+    def _operand_error(self, arrays: Sequence[Any], i: int, settings: Any) -> errors.DtypeError:
+        return errors.DtypeError(
             f"{self._call(arrays, settings)}: {self.argument(i)} is {arrays[i]!r:.60}; pass a "
             "tensor, an array or a number"
         )
@@ -415,37 +399,25 @@ class VariadicRule:
 def define(
     function: Callable[..., Any] | None = None,
     *,
-    domain: tuple[Domain, ...],
-    rules: Sequence[Rule | None] | VariadicRule | None = None,
     numpy: Callable[..., Any] | None = None,
     forward: Callable[..., Any] | None = None,
-    settings: Settings | None = None,
     name: str | None = None,
-    plain: Callable[..., Any] | None = None,
-    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    **options: Any,
 ) -> Callable[[Callable[Q, Any]], Op[Q]]:
     """Return a decorator that makes a documented function an op of this package.
 
     The op has its name, signature and docstring. What runs is `forward` if it is passed, else
     `function`, for example NumPy's, else the body; in the first two cases the body is a docstring
     only. `function(tensor)`, or `numpy(tensor)`, calls the op. `plain` runs in calls without
-    settings, and `prepare` changes the settings of other calls before they are recorded. Property
-    tests cover these ops, so that their rules get the arrays themselves; rules registered by `op`
-    get read-only views.
+    settings, and `prepare` changes the settings of other calls before they are recorded; these and
+    the other `options` are those of `Op`. Property tests cover these ops, so that their rules get
+    the arrays themselves; rules registered by `op` get read-only views.
     """
 
     def decorate(documented: Callable[Q, Any]) -> Op[Q]:
         implementation = forward or function or documented
-        registered: Any = _register(
-            function or numpy or implementation,
-            forward=implementation,
-            domain=domain,
-            rules=rules,
-            settings=settings,
-            name=name or documented.__name__.rstrip("_"),
-            plain=plain,
-            prepare=prepare,
-        )
+        key, op_name = function or numpy or implementation, name or documented.__name__.rstrip("_")
+        registered: Any = _register(key, forward=implementation, name=op_name, **options)
         _document(registered, documented)
         return registered  # type: ignore[no-any-return]
 
@@ -493,7 +465,7 @@ def op(
                 f"{op_name}: {option} is a tuple of one per argument; got {value!r:.80}"
             )
     if rules is not None:
-        rules = tuple(r and _ReadOnlyRule(op_name, i, r) for i, r in enumerate(rules))
+        rules = tuple(r and _ReadOnlyRule(r) for r in rules)
     registered = _register(
         function,
         forward=forward or function,
@@ -506,7 +478,7 @@ def op(
 
 
 def _register(
-    function: Any, *, forward: Any, domain: Any, rules: Any, name: str, **rest: Any
+    function: Any, *, forward: Any, domain: Any, name: str, rules: Any = None, **rest: Any
 ) -> Op:
     if isinstance(rules, tuple):
         expected = function.nin if isinstance(function, np.ufunc) else len(domain)
@@ -543,38 +515,30 @@ def _document(op: Op, function: Any) -> Op:
 
 
 def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
-    raise GraphError(
+    raise errors.GraphError(
         f"{name} has no rule for argument {i}, which requires grad. Register one, or pass "
         "`x.detach()` if no gradient is needed."
     )
 
 
 class _ReadOnlyRule:
-    """A rule called with read-only views: a change in place raises an error."""
+    """A rule called with read-only views: NumPy raises an error for a change in place."""
 
-    __slots__ = ("__wrapped__", "i", "name")
+    __slots__ = ("__wrapped__",)
 
-    def __init__(self, name: str, i: int, rule: Rule) -> None:
-        self.name, self.i, self.__wrapped__ = name, i, rule
+    def __init__(self, rule: Rule) -> None:
+        self.__wrapped__ = rule
 
     def __call__(self, *arrays: Any, **settings: Any) -> Any:
-        try:
-            return self.__wrapped__(*map(readonly, arrays), **settings)
-        except ValueError as error:
-            if "read-only" not in str(error):
-                raise
-            raise GraphError(
-                f"the rule of {self.name} for argument {self.i} changes an array in place that "
-                "other rules need. Write `g = g * 2` for `g *= 2`."
-            ) from error
+        return self.__wrapped__(*map(readonly, arrays), **settings)
 
 
-def no_rule_error(function: Any, count: int = 1) -> NoRuleError:
+def no_rule_error(function: Any, count: int = 1) -> errors.NoRuleError:
     """Return the error for a tensor passed to `function` of `count` arrays, which is no op."""
     name = qualified_name(function)
     count = getattr(function, "nin", count)
     rule = f"lambda g, out, {', '.join('xyzuvw'[:count])}: ..."
-    return NoRuleError(
+    return errors.NoRuleError(
         f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, "
         f"domain=({'real, ' * count}), rules=({(rule + ', ') * count})), with the gradient of each "
         "argument in place of the dots, and `from tinygrad_fc.domain import real`; or, if no "
@@ -593,6 +557,13 @@ def qualified_name(function: Any) -> str:
             return f"{place.replace('numpy', 'np')}.{name}"
     module = getattr(function, "__module__", None)
     return f"{module}.{name}" if module else name
+
+
+def plain_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of `function` without annotations."""
+    signature = inspect.signature(function)
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return signature.replace(parameters=plain, return_annotation=signature.empty)
 
 
 # Cached, since the backward pass calls this for all rules after an in-place change, such as batch
@@ -629,31 +600,23 @@ def as_axes(dim: Any, empty: Any = None) -> Any:
     return dim[0] if len(dim) == 1 else tuple(dim) or empty
 
 
-def rename_settings(function: str, settings: dict[str, Any], accepted: Container[str]) -> bool:
-    """Rename NumPy's names in the keyword arguments `settings` to PyTorch's, if `accepted`.
-
-    Return whether there are others that are not accepted.
-    """
-    others = False
-    for name in [*settings]:
-        if name not in accepted:
-            ours = NUMPY_NAMES.get(name, "")
-            if ours not in accepted:
-                others = True
-            elif settings.get(ours) is not None:
+def rename_settings(function: str, settings: dict[str, Any], accepted: Container[str]) -> None:
+    """Rename NumPy's names in the keyword arguments `settings` to PyTorch's, if `accepted`."""
+    for name in [name for name in settings if name in NUMPY_NAMES]:
+        ours = NUMPY_NAMES[name]
+        if name not in accepted and ours in accepted:
+            if settings.get(ours) is not None:
                 raise TypeError(f"{function}: pass {ours} or {name}, not both")
-            else:
-                value = settings.pop(name)
-                settings[ours] = value if value.__class__ is int else as_axes(value, ())
-    return others
+            value = settings.pop(name)
+            settings[ours] = value if value.__class__ is int else as_axes(value, ())
 
 
-def _value_at(shape: tuple[int, ...], at: tuple[int, ...], array: Any) -> str:
-    """Describe `array`, broadcast to `shape`, at `at`; if it does not broadcast, its range."""
+def _value_at(out: Any, at: tuple[int, ...], array: Any) -> str:
+    """Describe `array` at the index `at` of `out`; as a whole if it does not broadcast to it."""
     try:
-        return f"there is {np.broadcast_to(array, shape)[at]}"
+        return f"there is {np.broadcast_to(array, out.shape)[at]}"
     except ValueError:
-        return f"has shape {array.shape} and lies within [{np.min(array):g}, {np.max(array):g}]"
+        return f"has shape {array.shape}"
 
 
 _PYTHON_NUMBERS = frozenset((float, int, bool))

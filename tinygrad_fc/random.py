@@ -16,6 +16,7 @@ from tinygrad_fc.device import CPU, device_of, is_non_numpy_array, move_to_devic
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.arguments import (
+    Options,
     accept_arrays,
     as_shape,
     as_size,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
-    from tinygrad_fc.functional.arguments import Options
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed"]
@@ -119,6 +119,12 @@ class Generator:
             ) from error
         self._seed, self._rng = seed, np.random.Generator(bits)
         return self
+
+
+class RandomOptions(Options, total=False):
+    """Options of functions that create random tensors."""
+
+    generator: Generator | None
 
 
 _scoped: ContextVar[Generator | None] = ContextVar("_scoped", default=None)
@@ -237,9 +243,7 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
 # Tensors by shape
 
 
-def rand(
-    *shape: Any, size: Any = None, generator: Generator | None = None, **options: Unpack[Options]
-) -> Tensor:
+def rand(*shape: Any, size: Any = None, **options: Unpack[RandomOptions]) -> Tensor:
     """Return numbers from the uniform distribution on [0, 1): `rand(2, 3)` or `rand((2, 3))`.
 
     `options` are those of `zeros`; `dtype` is a float dtype, by default the default dtype. Raises
@@ -250,53 +254,42 @@ def rand(
     Size([2, 3])
     """
     array = np.empty(as_size(shape, size), dtype_in(options))
-    fill_uniform(array, 0.0, 1.0, generator)
+    fill_uniform(array, 0.0, 1.0, options.pop("generator", None))
     return created(array, options)
 
 
-def randn(
-    *shape: Any, size: Any = None, generator: Generator | None = None, **options: Unpack[Options]
-) -> Tensor:
+def randn(*shape: Any, size: Any = None, **options: Unpack[RandomOptions]) -> Tensor:
     """Return numbers from the standard normal distribution; see `rand`.
 
     >>> import tinygrad_fc as tg
     >>> tg.randn(2, 3, dtype=tg.float32).dtype
     dtype('float32')
     """
-    return normal(0.0, 1.0, as_size(shape, size), generator=generator, **options)
+    return normal(0.0, 1.0, as_size(shape, size), **options)
 
 
-def rand_like(
-    input: Tensor, *, generator: Generator | None = None, **options: Unpack[Options]
-) -> Tensor:
+def rand_like(input: Tensor, **options: Unpack[RandomOptions]) -> Tensor:
     """Return `rand` of the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.rand_like(tg.zeros(2, 3)).shape
     Size([2, 3])
     """
-    return rand(size=input.shape, generator=generator, **options_like(input, options))
+    return rand(size=input.shape, **options_like(input, options))
 
 
-def randn_like(
-    input: Tensor, *, generator: Generator | None = None, **options: Unpack[Options]
-) -> Tensor:
+def randn_like(input: Tensor, **options: Unpack[RandomOptions]) -> Tensor:
     """Return `randn` of the shape and, by default, the dtype of `input`.
 
     >>> import tinygrad_fc as tg
     >>> tg.randn_like(tg.zeros(2, 3)).shape
     Size([2, 3])
     """
-    return randn(size=input.shape, generator=generator, **options_like(input, options))
+    return randn(size=input.shape, **options_like(input, options))
 
 
 def randint(
-    low: Any = 0,
-    high: Any = None,
-    size: Any = None,
-    *,
-    generator: Generator | None = None,
-    **options: Unpack[Options],
+    low: Any = 0, high: Any = None, size: Any = None, **options: Unpack[RandomOptions]
 ) -> Tensor:
     """Return a tensor of integers from the uniform distribution on [low, high).
 
@@ -316,14 +309,14 @@ def randint(
     if not low < high:
         raise ValueError(f"randint draws from [low, high) with low < high, got [{low}, {high})")
     dtype = dtype_in(options, np.int64)
-    numbers = rng_of(generator).integers(
+    numbers = rng_of(options.pop("generator", None)).integers(
         *(low, high, as_shape((size,))), dtype=np.int64 if dtype.kind == "f" else dtype
     )
     return created(np.asarray(numbers, dtype), options)
 
 
 def randint_like(
-    input: Tensor, low: Any = 0, high: Any = None, **options: Unpack[Options]
+    input: Tensor, low: Any = 0, high: Any = None, **options: Unpack[RandomOptions]
 ) -> Tensor:
     """Return `randint` of the shape and, by default, the dtype of `input`.
 
@@ -335,7 +328,7 @@ def randint_like(
     return randint(low, high, input.shape, **options_like(input, options))
 
 
-def randperm(n: int, *, generator: Generator | None = None, **options: Unpack[Options]) -> Tensor:
+def randperm(n: int, **options: Unpack[RandomOptions]) -> Tensor:
     """Return the numbers 0 ... n-1 in random order, int64 by default.
 
     Raises `ValueError` for a negative `n`.
@@ -346,7 +339,7 @@ def randperm(n: int, *, generator: Generator | None = None, **options: Unpack[Op
     """
     if n < 0:
         raise ValueError(f"randperm: n is {n}, expected at least 0")
-    numbers = rng_of(generator).permutation(n)
+    numbers = rng_of(options.pop("generator", None)).permutation(n)
     return created(numbers.astype(dtype_in(options, np.int64), copy=False), options)
 
 
@@ -407,21 +400,20 @@ def multinomial(
         )
     rng = rng_of(generator)
     rows = np.atleast_2d(weights).astype(np.float64)
-    indices = [
-        rng.choice(len(row), num_samples, replacement, row / row.sum())
-        for row in rows / rows.max(axis=-1, keepdims=True)
-    ]
-    return wrap(np.array(indices, np.int64).reshape(*weights.shape[:-1], num_samples))
+    if replacement:
+        rows = rows / rows.max(axis=-1, keepdims=True)
+        shares = rows / rows.sum(axis=-1, keepdims=True)
+        indices = np.array([rng.choice(len(p), num_samples, p=p) for p in shares], np.int64)
+    else:
+        # The sample is the smallest of exponential variables with the weights as rates. Logarithms
+        # are compared, so that small weights do not underflow.
+        times = np.maximum(rng.standard_exponential(rows.shape), np.finfo(np.float64).tiny)
+        with np.errstate(divide="ignore"):
+            indices = np.argsort(np.log(times) - np.log(rows), axis=-1)[:, :num_samples]
+    return wrap(indices.reshape(*weights.shape[:-1], num_samples))
 
 
-def normal(
-    mean: Any,
-    std: Any = 1.0,
-    size: Any = None,
-    *,
-    generator: Generator | None = None,
-    **options: Unpack[Options],
-) -> Tensor:
+def normal(mean: Any, std: Any = 1.0, size: Any = None, **options: Unpack[RandomOptions]) -> Tensor:
     """Return numbers from normal distributions of `mean` and `std`, numbers or tensors.
 
     If either is a tensor, the result has their broadcast shape; else `size` is required. Raises
@@ -442,7 +434,7 @@ def normal(
     else:
         shape, dtype = as_shape((size,)), dtype_in(options)
     array = np.empty(shape, dtype)
-    fill_normal(array, mean, std, generator)
+    fill_normal(array, mean, std, options.pop("generator", None))
     return created(array, options)
 
 

@@ -22,15 +22,7 @@ from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.shape import transpose
-from tinygrad_fc.graph import (
-    GradientHooks,
-    Node,
-    as_array,
-    next_seq,
-    record,
-    record_change,
-    wrap,
-)
+from tinygrad_fc.graph import Node, as_array, next_seq, record, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg
@@ -421,7 +413,7 @@ class Tensor(methods.Methods):
                 "set .grad to None first"
             )
         with graph.mutation_lock:
-            record_change(self._array, array)
+            graph.record_change(self._array, array)
             self._array = array
 
     def detach(self) -> Tensor:
@@ -500,9 +492,9 @@ class Tensor(methods.Methods):
         handle.hooks[handle.id] = hook
         return handle
 
-    def _gradient_hooks(self) -> GradientHooks:
+    def _gradient_hooks(self) -> graph.GradientHooks:
         if self._hooks is None:
-            self._hooks = GradientHooks()
+            self._hooks = graph.GradientHooks()
         return self._hooks
 
     def backward(

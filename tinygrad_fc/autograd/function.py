@@ -347,9 +347,11 @@ class FunctionOp(Op):
         del i, out
         return arrays[-1].reads()  # type: ignore[no-any-return]
 
-    def check_finite(self, out: Any, arrays: Sequence[Any]) -> None:
-        """Raise if a result is not finite although all arguments are."""
-        del out
+    def check_finite(self, out: Any, arrays: Sequence[Any], gradient_of: str = "") -> None:
+        """Raise if a result is not finite although all arguments are, or as `Op.check_finite`."""
+        if gradient_of:
+            super().check_finite(out, arrays, gradient_of)
+            return
         for array in arrays[-1].parts():
             super().check_finite(array, [a for a in arrays[:-1] if a is not None])
 

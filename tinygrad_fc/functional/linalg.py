@@ -247,12 +247,6 @@ def _without_ellipsis(equation: str, ndims: list[int]) -> tuple[list[str], str]:
         raise ShapeError(f"einsum: {equation!r} names {len(terms)} operands, got {len(ndims)}")
     free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in equation]
     extra = [n - len(term.replace("...", "")) for term, n in zip(terms, ndims, strict=True)]
-    for term, n, ndim in zip(terms, extra, ndims, strict=True):
-        if n < 0 or (n and "..." not in term):
-            raise ShapeError(
-                f"einsum: the term {term!r} of {equation!r} does not fit an operand of {ndim} "
-                "dimensions"
-            )
     batch = free[: max(extra, default=0)]
     terms = [
         term.replace("...", "".join(batch[len(batch) - n :]))

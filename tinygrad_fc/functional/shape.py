@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -81,10 +82,10 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     >>> tg.zeros(2, 3).transpose(0, 1).shape
     Size([3, 2])
     """
-    if not input.ndim:
-        dim0, dim1 = (normalize_dim(k, 1, "transpose") for k in (dim0, dim1))
-        return s.reshape(input, shape=())
-    return s.swapaxes(input, axis1=dim0, axis2=dim1)
+    axes = list(range(input.ndim or 1))
+    first, second = (normalize_dim(k, len(axes), "transpose") for k in (dim0, dim1))
+    axes[first], axes[second] = axes[second], axes[first]
+    return s.transpose(input, axes=tuple(axes[: input.ndim]))
 
 
 def numel(input: Tensor) -> int:
@@ -108,7 +109,7 @@ def t(input: Tensor) -> Tensor:
         raise ShapeError(
             f"t() needs at most 2 dimensions, got shape {input.shape}: use .mT or permute"
         )
-    return s.swapaxes(input, axis1=0, axis2=1) if input.ndim == 2 else input
+    return s.transpose(input, axes=(1, 0)) if input.ndim == 2 else input
 
 
 def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
@@ -222,11 +223,9 @@ def split(
         counts = [int(k) for k in split_size_or_sections]
         if math.fsum(counts) != n or any(k < 0 for k in counts):
             raise ShapeError(f"split sizes {counts} must add up to {n}, the size of axis {dim}")
-    parts, start = [], 0
-    for k in counts:
-        parts.append(tensor[(slice(None),) * dim + (slice(start, start + k),)])
-        start += k
-    return tuple(parts)
+    ends = itertools.accumulate(counts, initial=0)
+    before = (slice(None),) * dim
+    return tuple(tensor[(*before, slice(*part))] for part in itertools.pairwise(ends))
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:

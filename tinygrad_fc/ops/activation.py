@@ -7,7 +7,7 @@ Sigmoid, tanh and relu are in `elementwise`, softmax is in `reduce`, composition
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.op import define, without_warnings
 from tinygrad_fc.ops.elementwise import clamp, exp, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
+
+if TYPE_CHECKING:
+    from tinygrad_fc.tensor import Tensor
 
 __all__ = ["elu", "hardtanh", "leaky_relu", "logsigmoid", "mish", "silu", "softplus"]
 
@@ -195,17 +198,14 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     >>> tg.nn.functional.leaky_relu(tg.tensor([-1.0, 2.0]))
     tensor([-0.01,  2.  ])
     """
+    if 0 < negative_slope <= 1:  # half the work
+        return np.maximum(input, input * negative_slope)
     return np.maximum(input, 0) + np.minimum(input, 0) * negative_slope
 
 
-@define(
-    domain=(real,),
-    settings={"min_val": lambda *_: (-1.0, 0.0), "max_val": lambda *_: (1.0, 6.0)},
-    rules=(
-        lambda g, _out, x, min_val=-1.0, max_val=1.0: np.where((x > min_val) & (x < max_val), g, 0),
-    ),
-)
-def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+def hardtanh(
+    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
     """Return `x` clamped to [min_val, max_val]; the derivative at a bound is 0.
 
     Raises `ValueError` for `min_val > max_val`.
@@ -216,4 +216,4 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     """
     if min_val > max_val:
         raise ShapeError(f"hardtanh: min_val is {min_val}, expected at most max_val = {max_val}")
-    return np.minimum(np.maximum(input, min_val), max_val)
+    return clamp(input, min_val, max_val)

@@ -488,37 +488,16 @@ def log1p(input: Any) -> Any:
     """
 
 
-def _sigmoid_of_difference_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
-    return multiply_no_nan(g, out * sigmoid_of_difference(y, x))
-
-
-# The derivative of logaddexp by x, computed from x - y: exp(x - logaddexp(x, y)) would magnify the
-# rounding error of the logarithm.
-@define(
-    domain=(real, real),
-    rules=(
-        _sigmoid_of_difference_rule,
-        lambda g, out, x, y: -_sigmoid_of_difference_rule(g, out, x, y),
-    ),
-)
-@without_warnings
-def sigmoid_of_difference(x: Any, y: Any) -> Any:
-    """Return exp(x) / (exp(x) + exp(y)).
-
-    >>> sigmoid_of_difference(np.array([0.0]), np.array([0.0]))
-    array([0.5])
-    """
-    return 1 / (1 + np.exp(y - x))
+def _logaddexp_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
+    # exp(x - logaddexp(x, y)) would magnify the rounding error of the logarithm.
+    return multiply_no_nan(g, sigmoid(x - y))
 
 
 @define_ufunc(
     np.logaddexp,
     overflows=True,  # NumPy warns for NaN
     domain=(real, real),
-    rules=(
-        lambda g, _out, x, y: multiply_no_nan(g, sigmoid_of_difference(x, y)),
-        lambda g, _out, x, y: multiply_no_nan(g, sigmoid_of_difference(y, x)),
-    ),
+    rules=(_logaddexp_rule, lambda g, _out, x, y: _logaddexp_rule(g, _out, y, x)),
 )
 def logaddexp(input: Any, other: Any) -> Any:
     """Return log(exp(input) + exp(other)) without overflow.
@@ -744,14 +723,16 @@ def arctan2(input: Any, other: Any) -> Any:
 # Selection
 
 
-@define(
-    np.maximum,
-    domain=(real, real),
-    rules=(
-        lambda g, _out, x, y: np.where(x > y, g, np.where(x == y, g * 0.5, 0)),
-        lambda g, _out, x, y: np.where(y > x, g, np.where(x == y, g * 0.5, 0)),
-    ),
-)
+def _extremum_rules(wins: Any) -> tuple[Any, Any]:
+    """Return the rules of an extremum of two, of which the first is it where `wins`."""
+
+    def first(g: Any, _out: Any, x: Any, y: Any) -> Any:
+        return np.where(wins(x, y), g, np.where(x == y, g * 0.5, 0))
+
+    return first, lambda g, _out, x, y: first(g, _out, y, x)
+
+
+@define(np.maximum, domain=(real, real), rules=_extremum_rules(np.greater))
 def maximum(input: Any, other: Any) -> Any:
     """Return the larger of two; a tie shares the gradient evenly.
 
@@ -761,14 +742,7 @@ def maximum(input: Any, other: Any) -> Any:
     """
 
 
-@define(
-    np.minimum,
-    domain=(real, real),
-    rules=(
-        lambda g, _out, x, y: np.where(x < y, g, np.where(x == y, g * 0.5, 0)),
-        lambda g, _out, x, y: np.where(y < x, g, np.where(x == y, g * 0.5, 0)),
-    ),
-)
+@define(np.minimum, domain=(real, real), rules=_extremum_rules(np.less))
 def minimum(input: Any, other: Any) -> Any:
     """Return the smaller of two; a tie shares the gradient evenly.
 

@@ -20,7 +20,7 @@ INTEGERS, FLOATS = 1, 2
 FLOATS_ONLY = Promotion(least=FLOATS)
 TABLE: dict[Promotion, tuple[Any, ...]] = {
     Promotion(): (
-        *(e.multiply_no_nan, e.multiply_no_nan_symmetric, e.divide_no_nan, e.sigmoid_of_difference),
+        *(e.multiply_no_nan, e.multiply_no_nan_symmetric, e.divide_no_nan),
         *(c.bitwise_and, c.bitwise_or, c.bitwise_xor, shape.concatenate, shape.stack, norm.affine),
     ),
     Promotion(skipped=1): (e.where,),

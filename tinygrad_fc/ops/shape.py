@@ -72,21 +72,6 @@ def transpose(input: Any, *, axes: Any) -> Any:
 
 
 @define(
-    np.swapaxes,
-    forward=lambda x, axis1, axis2: x.swapaxes(axis1, axis2),
-    domain=(real(..., "n"),),
-    settings={"axis1": axis, "axis2": axis},
-    rules=(lambda g, _out, _x, axis1, axis2: g.swapaxes(axis1, axis2),),
-)
-def swapaxes(input: Any, *, axis1: Any, axis2: Any) -> Any:
-    """Return `input` with two axes exchanged.
-
-    >>> swapaxes(np.zeros((2, 3)), axis1=0, axis2=1).shape
-    (3, 2)
-    """
-
-
-@define(
     np.flip,
     forward=lambda x, axis=None: np.flip(x, axis=axis).copy(),
     domain=(real,),

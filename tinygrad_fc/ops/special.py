@@ -223,27 +223,14 @@ def _erf_near(x: Any) -> Any:
 def _upper_tail(x: Any) -> Any:
     """Return 1 - Phi(x), the upper tail probability, of a 1-d array x >= NEAR."""
     x = np.minimum(x, LARGEST)
-    # exp would magnify the rounding error of x**2. The square of `short`, x truncated to 1/16, is
-    # exact.
-    short = np.trunc(x * 16)
-    short *= 1 / 16
-    rest = x - short
-    rest *= x + short
-    short *= short
+    density = np.exp(x * x * -0.5)
     out = _rational(TAIL_MIDDLE, np.minimum(x, TAIL_FAR_FROM))
-    rest *= -0.5
-    short *= -0.5
-    np.exp(rest, out=rest)
-    np.exp(short, out=short)
-    out *= rest
-    out *= short
+    out *= density
     far = np.flatnonzero(x > TAIL_FAR_FROM)
     if far.size:
         y = x.take(far)
         t = 1 / np.square(y)
-        out[far] = (
-            (INV_SQRT_2PI - t * _rational(TAIL_FAR, t)) / y * short.take(far) * rest.take(far)
-        )
+        out[far] = (INV_SQRT_2PI - t * _rational(TAIL_FAR, t)) / y * density.take(far)
     return out
 
 
