@@ -541,7 +541,7 @@ def test_a_click_on_a_line_shows_its_step(chromium: Any, tmp_path: Path):
         ("d1 =", "Layer 1: back through the activation"),  # (36), which the line cites
         ("d1 =", "Layer 2: gradient of the inputs"),
         ("bias_2 -=", "Adam: b"),
-        ("adam_pow =", "Adam: shared numbers"),
+        ("root =", "Adam: shared numbers"),
         ("raise GuardFailed >> nth=0", "Guards"),
     ]:
         text, *nth = line.split(" >> ")

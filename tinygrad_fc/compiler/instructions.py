@@ -115,6 +115,11 @@ def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
     x, shape = value.args
     if x.function is np.reshape:
         return builder.emit(np.reshape, (x.args[0], shape))
+    if x.kwargs.get("keepdims"):  # of a sum, for example, along axes that are not wanted
+        axis = x.kwargs.get("axis", 0)
+        kept = np.empty(x.args[0].shape, "?").sum(axis).shape
+        if shape == kept:
+            return builder.emit(x.function, x.args, {"axis": axis})
     return _unchanged(builder, value)
 
 
@@ -131,6 +136,17 @@ def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
     x = x.sample if getattr(x, "is_constant", False) else x
     one = type(x) in (int, float, np.ndarray) and np.size(x) and bool(np.all(x == 1))
     return _unchanged(builder, value) if one else None
+
+
+def _chosen(_: Any, value: Value) -> Value | None:
+    """Return x or y of `where` if its condition is the same number everywhere."""
+    condition, *choices = value.args
+    known: Any = condition.sample if getattr(condition, "is_constant", False) else None
+    if known is None or not known.size or known.min() != known.max():
+        return None
+    x: Any = choices[0] if known.flat[0] else choices[1]
+    same = (getattr(x, "shape", ...), getattr(x, "dtype", ...)) == (value.shape, value.dtype)
+    return x if same else None
 
 
 # How calls of tracers become other calls
@@ -222,7 +238,13 @@ define(np.exp, native="exp({0})", javascript="exp")
 define(np.tanh, native="tanh({0})", javascript="tanh")
 define(np.maximum, native=_LARGER, javascript="maximum")
 define(np.minimum, native=_LARGER.replace(">=", "<="), javascript="minimum")
-define(np.where, traced=RECORDED, native="select({0}, {1}, {2})", javascript="where")
+define(
+    np.where,
+    traced=RECORDED,
+    simplified=_chosen,
+    native="select({0}, {1}, {2})",
+    javascript="where",
+)
 define(np.clip, traced=RECORDED, lowered="clip", javascript="clip")
 define(special.erf.forward, traced=WHOLE, native="math.erf({0})", javascript="erf")
 define(special.ndtr.forward, traced=WHOLE, native=_ndtr_text, javascript="ndtr")

@@ -9,13 +9,17 @@ of algebra are applied (x * 1, x.T.T, reshape of a reshape: `instructions`).
 
 from __future__ import annotations
 
+import dis
 import math
 import operator
 import os
 import site
+import string
 import sys
 import weakref
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,8 +86,9 @@ class Value:
     values as leaves. An input has a `source`; a constant has neither function nor source. `sample`
     is the array of the traced call, which lives as long as a tracer has it where it is large, and
     is computed again if need be; after the trace, only numbers and constants have one. A plain
-    Python number has the shape None, and several results also the dtype None. `formula` is set
-    after the trace where the instruction is a formula of the document.
+    Python number has the shape None, and several results also the dtype None. `name` is that of
+    the variable that the traced code assigns it to. `formula` is set after the trace where the
+    instruction is a formula of the document.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class Value:
         self.shape: Any = getattr(sample, "shape", None)
         self.dtype: Any = getattr(sample, "dtype", kind)
         self.origin: Origin | None = None
+        self.name = ""
         self.formula = ""
         self.strides: Any = getattr(sample, "strides", None)
         self.size = math.prod(self.shape or ())
@@ -151,6 +157,8 @@ class Program:
     """Names for variables, by id of the value: parameters, arguments, gradients, z1, y1, d1."""
     default_names: dict[int, str] = field(default_factory=dict)
     """Names for values that need a variable only where the printer does not inline them."""
+    option_names: dict[float, str] = field(default_factory=dict)
+    """Names for numbers: options of optimizers."""
 
 
 # Trees of arguments
@@ -183,6 +191,8 @@ def _folder(file: Any) -> str:
 
 
 COMPILER, LIBRARY, NUMPY = map(_folder, (__file__, tinygrad_fc.__file__, np.__file__))
+_VAGUE = {*string.ascii_lowercase, "out", "result", "value", "array"}  # in the library's code
+_RECORDING = [f"{LIBRARY}{name}.py" for name in ("tensor", "graph", "op", "methods")]
 CONVERSIONS = LIBRARY + "tensor.py"  # item(), float(): who calls them reads the value
 STANDARD = (_folder(os.__file__), *(path for path in sys.path if path.endswith(".zip")))
 OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), "<frozen")
@@ -208,6 +218,38 @@ def asked_by_library() -> bool:
     """
     frame = frame_outside((COMPILER, NUMPY, CONVERSIONS))
     return bool(frame.f_code.co_filename.startswith(LIBRARY))
+
+
+@cache
+def _instructions(code: Any) -> Any:
+    instructions = list(dis.get_instructions(code))
+    return [i.offset for i in instructions], instructions
+
+
+def assigned_name(*, through_calls: bool) -> str:
+    """Return the variable that running code assigns the value to which it computes now, or "".
+
+    A function that returns the value hands it to its caller; so do those that record a call of an
+    op, which are passed `through_calls` alone.
+    """
+    frame: Any = sys._getframe(1)
+    while frame:
+        code, at, frame = frame.f_code, frame.f_lasti, frame.f_back
+        if code.co_filename.startswith((COMPILER, NUMPY)):
+            continue
+        if code.co_filename not in _RECORDING:
+            offsets, instructions = _instructions(code)
+            following = bisect_right(offsets, at)
+            name = instructions[following].opname if following < len(offsets) else ""
+            if name.startswith("STORE_FAST"):  # of one or two names
+                argument = instructions[following].argval
+                name = argument if isinstance(argument, str) else argument[0]
+                return name if is_users(code) or name not in _VAGUE else ""
+            if not name.startswith("RETURN"):
+                return ""
+        elif not through_calls:
+            return ""
+    return ""
 
 
 def is_users(code: Any) -> bool:
@@ -262,7 +304,11 @@ class ProgramBuilder:
 
     def emit(self, function: Any, args: Any, kwargs: Any = None) -> Value:
         """Compute a call on samples and record it; return its value, or that of the same call."""
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
+        if kwargs.get("keepdims") is False:  # as one would write it
+            del kwargs["keepdims"]
+        if isinstance(kwargs.get("axis"), tuple) and len(kwargs["axis"]) == 1:
+            kwargs["axis"] = kwargs["axis"][0]
         key = (function, _key(args), _key(kwargs))
         if key in self._calls and function is not draw:
             return self._calls[key]
@@ -279,6 +325,7 @@ class ProgramBuilder:
         if known and isinstance(value.sample, np.ndarray) and value.size <= LARGE:
             return self.constant(value.sample)
         value.origin = self.origin
+        value.name = assigned_name(through_calls=getattr(self.origin, "argument", -1) < 0)
         self.instructions.append(value)
         return value
 

@@ -6,12 +6,14 @@ z, formula (12), is d. Other values are named by their module and op, such as `n
 
 from __future__ import annotations
 
+import itertools
 import keyword
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinygrad_fc.compiler.instructions import item
 from tinygrad_fc.compiler.ir import Origin, Program, Source, Value, operands
 from tinygrad_fc.op import Op
 from tinygrad_fc.ops import activation
@@ -58,10 +60,17 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
     for node, grad in run.grads.items():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
+    for group in itertools.chain(*(vars(o)["param_groups"] for o in run.optimizers)):
+        for key, option in group.items():
+            if type(option) is float and not option.is_integer():
+                program.option_names[option] = key
+            for k, part in enumerate(option if key == "betas" else (), 1):
+                program.option_names |= {part: f"beta{k}", 1 - part: f"one_minus_beta{k}"}
     _name_layers(program)
     for value in (program.outputs[number] for number in program.returned):
         if not value.is_constant:
-            names.setdefault(id(value), "loss" if _is_loss(value.origin) else "result")
+            name = value.name or ("loss" if _is_loss(value.origin) else "result")
+            names.setdefault(id(value), identifier(name))
     _name_others(run, program)
 
 
@@ -149,19 +158,33 @@ def _name_squared_error(program: Program, values: list[Value]) -> None:
             last.formula = ", ".join(f"({k})" for k in FORMULAS["mse_loss", -1])
 
 
+def _is_backward(value: Value) -> bool:
+    return value.origin is not None and value.origin.phase == "backward"
+
+
 def _name_others(run: Trace, program: Program) -> None:
     """Name what is left by phase, module, op and function; parts of an update by its parameter."""
     updated = {id(new): program.names[id(old)] for old, new in program.changes if new.shape}
     for value in reversed(program.instructions):
         if id(value) in updated:
-            parts = (v for v in operands(value) if v.shape == value.shape)
+            parts = (v for v in operands(value) if v.shape == value.shape and not _is_backward(v))
             updated = {id(v): updated[id(value)] for v in parts} | updated
     last = {id(values[-1]) for _, values in op_calls(program)}
     for value in program.instructions:
         stem, origin = run.modules.get(id(value), "t"), value.origin
+        module = getattr(origin, "module", stem.rpartition(".")[0])
         if origin is not None:
             op = "loss" if _is_loss(origin) else origin.op.lower()
-            stem = ".".join(filter(None, ("d" * (origin.phase == "backward"), origin.module, op)))
-        stem = updated.get(id(value), stem)
+            stem = ".".join(filter(None, ("d" * (origin.phase == "backward"), module, op)))
         word = "" if id(value) in last else f".{getattr(value.function, '__name__', '')}"
+        if value.function is item:  # a number of the state, such as that of steps
+            state = program.names.get(id(value.args[0]), "number")
+            stem = next((word for word in reversed(state.split("_")) if not word.isdigit()), "t")
+            word = ""
+        elif value.function is np.full and id(value.args[1]) in program.default_names:
+            stem, word = program.default_names[id(value.args[1])], ".array"
+        elif id(value) in updated:
+            stem, word = updated[id(value)], f".{value.name}" if value.name else word
+        elif value.name:  # as in the code that was traced
+            stem, word = f"{module}.{value.name}", ""
         program.default_names.setdefault(id(value), identifier(stem + word))

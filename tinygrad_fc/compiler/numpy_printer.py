@@ -26,6 +26,7 @@ _LEVELS |= {"@": PRODUCT, "&": BITS, "|": BITS, "^": BITS}
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
 LONGEST_INLINE, LONGEST_SHARED, LONGEST_LINE = 48, 24, 96
 """Characters of an expression with one reader, with several, and of a line."""
+_RAISE = "    raise GuardFailed"
 SMALL = 6
 """Elements of constants that are written out."""
 _NAMES_OF_NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
@@ -158,6 +159,7 @@ class NumPyPrinter(Expressions):
         self._constants: dict[Any, str] = {}
         self._definitions: list[str] = []
         self._numbers: dict[Any, str] = {}  # variables of 0-d arrays
+        self._guards: list[str] = []  # of the last statement that raises GuardFailed
         self.inputs = [self._set_variable(v) for v in program.inputs]
         truths = {id(v): truth for v, truth in program.expects}
         for value in program.instructions:
@@ -166,7 +168,8 @@ class NumPyPrinter(Expressions):
         self._free()
         usable = program.name.isidentifier() and not keyword.iskeyword(program.name)
         self.name = program.name if usable else "compiled"
-        self.name += "_" * (self.name in self._taken)
+        outside = {"np", "math", "GuardFailed", *self.bound, *self._constants.values()}
+        self.name += "_" * (self.name in outside)
 
     # Changes in place
 
@@ -194,9 +197,10 @@ class NumPyPrinter(Expressions):
         if id(first) in self.used_after or not any(old is x for x, _ in self.program.changes):
             return None
         others = [u for u in self.users[id(first)] if u is not value]
-        reads = [self._last_reads[id(u)] for u in others]
-        reads += [self._positions.get(id(v), -1) for v, _ in self.program.expects]
-        return old if max(reads, default=-1) < self._positions[id(value)] else None
+        position = self._positions[id(value)]
+        reads = [self._last_reads[id(u)] for u in others]  # those of this line come first
+        reads += [self._positions.get(id(v), -1) + 1 for v, _ in self.program.expects]
+        return old if max(reads, default=-1) <= position else None
 
     # Names and literals
 
@@ -216,6 +220,7 @@ class NumPyPrinter(Expressions):
         key = (array.dtype, array.shape, small)
         if key not in self._constants:
             name, text = _constant_text(array)
+            name = name if array.ndim else self.program.option_names.get(array.item(), name)
             self._constants[key] = name = self.fresh(name)
             if text:
                 self._definitions.append(f"{name} = {text}")
@@ -263,9 +268,23 @@ class NumPyPrinter(Expressions):
             else:
                 self._assign(value, self._set_variable(value), value)
         if truth is not None:
-            text = f"not {self.text(value, SIGN)}" if truth else self.text(value)
-            self.lines.append(Line(value, f"if {text}:"))
-            self.lines.append(Line(value, "    raise GuardFailed"))
+            text = self.text(value) if truth else f"not {self.text(value, COMPARED - 1)}"
+            if self._guards and self.lines[-1].text == _RAISE:  # one statement for all
+                del self.lines[-len(self._wrapped_guards()) - 1 :]
+            else:
+                self._guards = []
+            self._guards.append(text)
+            self.lines += [Line(value, line) for line in (*self._wrapped_guards(), _RAISE)]
+
+    def _wrapped_guards(self) -> list[str]:
+        """Return the lines of a statement that raises where a guard does not hold."""
+        first, *others = self._guards
+        if not others and first.startswith("not "):
+            return [f"if {first.removeprefix('not ')}:"]
+        line = f"if not ({' and '.join(self._guards)}):"
+        if len(line) <= LONGEST_LINE:
+            return [line]
+        return ["if not (", f"    {first}", *(f"    and {text}" for text in others), "):"]
 
     def _assign(self, value: Value, name: str, result: Value) -> None:
         """Write `name = value` for a line of `result`; in place where an operand has no other use.
@@ -405,14 +424,18 @@ def _is_number(x: Any) -> bool:
 def _constant_text(array: Any) -> tuple[str, str]:
     """Return a name for a constant, and how to write it; an empty text where it is too large."""
     dtype = "" if array.dtype == np.float64 else f", {dtype_text(array.dtype)}"
-    if array.size > 1 and not any(array.strides):
-        name, text = _constant_text(np.array(array[(0,) * array.ndim]))
-        return (
-            "ones" if name == "one" else name
-        ), text and f"np.broadcast_to({text}, {array.shape})"
-    if array.ndim and array.size and (array == 1).all():
+    is_broadcast = array.size > 1 and not any(array.strides)
+    if array.ndim and array.size and np.isfinite(array.flat[0]):
         shape = array.shape[0] if array.ndim == 1 else array.shape
-        return "ones", f"np.ones({shape}{dtype})"
+        text = repr(array.flat[0].item())
+        name = {"0.0": "zeros", "1.0": "ones"}.get(text, "scale")
+        if is_broadcast:
+            return name, f"np.broadcast_to(np.array({text}{dtype}), {array.shape})"
+        if array.tobytes() == array.flat[0].tobytes() * array.size and (
+            name == "ones" or array.size > SMALL
+        ):
+            value = f", {text}" if name == "scale" else ""
+            return name, f"np.{'full' if value else name}({shape}{value}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():
         return "rows", f"np.arange({len(array)})"
     if 0 < array.size <= SMALL and np.isfinite(array).all():

@@ -380,14 +380,20 @@ def _add_output(program: Program, tracer: Tracer) -> int:
     return len(program.outputs) - 1
 
 
+def _reads_inputs(value: Value) -> bool:
+    """Return whether a value is computed from inputs, without an op."""
+    known = value.function is None or value.origin is None or value.origin.phase == "update"
+    return known and value.function is not draw and all(map(_reads_inputs, ir.operands(value)))
+
+
 def _order(run: Trace, program: Program) -> None:
     """Write the instructions that are needed into `program`, and the inputs of these.
 
-    Conditions of optimizers, on their numbers alone, come first: a call that fails them has changed
-    nothing.
+    Conditions on inputs alone come first, such as those on classes and on numbers of optimizers: a
+    call that fails them has changed nothing.
     """
     needed = {id(v) for v in ir.leaves([program.outputs, program.changes, program.expects])}
-    first = {id(v) for v, _ in program.expects if v.origin and v.origin.phase == "update"}
+    first = {id(v) for v, _ in program.expects if _reads_inputs(v)}
     for value in reversed(run.instructions):
         if id(value) in needed or value.function is draw:
             needed.update(map(id, ir.operands(value)))

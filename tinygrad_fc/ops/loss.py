@@ -108,15 +108,17 @@ _COUNTS = {"count": lambda x, *_: (None, 1, max(len(x), 1))}
 
 
 def _shifted_and_log_sum(x: Any) -> tuple[Any, Any]:
-    """Return d, `x` minus the maximum of its row, and log(sum(exp(d))) per row."""
+    """Return `x` minus the maximum of its row, and log(sum(exp(shifted))) per row."""
     if not x.size:
         return x, x.sum(axis=1)
     rows, top = np.arange(len(x)), x.argmax(axis=1)
-    d = x - x[rows, top][:, None]
-    e = np.exp(d)
+    # Programs compute softmax by another exponential, of `x` minus np.max(x, 1), which takes longer
+    # than argmax for short rows.
+    shifted = x - x[rows, top][:, None]
+    exp = np.exp(shifted)
     # The largest exponential is 1; adding it by log1p keeps a loss near 0 accurate.
-    e[rows, top] = 0
-    return d, np.log1p(np.add.reduce(e, axis=1))
+    exp[rows, top] = 0
+    return shifted, np.log1p(np.add.reduce(exp, axis=1))
 
 
 def _total(losses: Any, count: Any) -> Any:
@@ -150,8 +152,9 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     >>> cross_entropy(np.zeros((1, 2)), np.array([0]))
     array([0.69314718])
     """
-    d, rest = _shifted_and_log_sum(input)
-    return _total(rest - d[np.arange(len(input)), target], count)
+    shifted, log_sum = _shifted_and_log_sum(input)
+    losses = log_sum - shifted[np.arange(len(input)), target]
+    return _total(losses, count)
 
 
 @define(

@@ -20,7 +20,8 @@ def _mean(x: Any, axis: Any) -> Any:
 def _center_and_std(x: Any, axis: Any, eps: Any, centered: Any) -> tuple[Any, Any]:
     """Return d, `x` minus its mean if `centered`, else `x`; and sqrt(mean(d * d) + eps)."""
     d = x - _mean(x, axis) if centered else x
-    return d, np.sqrt(_mean(d * d, axis) + eps)
+    std = np.sqrt(_mean(d * d, axis) + eps)
+    return d, std
 
 
 def _normalize_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centered: Any = True) -> Any:

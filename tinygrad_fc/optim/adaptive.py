@@ -246,10 +246,11 @@ class Adam(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return Adam's rule; the bias correction of v is folded into eps and the step size."""
-        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
-        root = (1 - beta2**t) ** 0.5
-        rate = float(group["lr"]) * root / (1 - beta1**t)
-        numbers = (float(group["eps"]) * root, rate, beta1, 1 - beta1, beta2, 1 - beta2)
+        step, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        root = (1 - beta2**step) ** 0.5
+        rate = float(group["lr"]) * root / (1 - beta1**step)
+        eps = float(group["eps"]) * root
+        numbers = (eps, rate, beta1, 1 - beta1, beta2, 1 - beta2)
         if group["amsgrad"]:
             return Update(_amsgrad, {**MOMENTS, "max_exp_avg_sq": 0.0}, numbers)
         return Update(_adam, MOMENTS, numbers)

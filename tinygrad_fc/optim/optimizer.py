@@ -383,7 +383,8 @@ class Elementwise(Optimizer):
                 if current != previous:  # usually all parameters have the same numbers
                     previous = current
                     scalars = dict(zip(initial_scalars, current[1:], strict=True))
-                    scalars["step"] += 1
+                    step = scalars["step"] + 1
+                    scalars["step"] = step
                     update = self._prepared(group, self.rule(group, scalars), array)
                 arrays = [array, *self._arrays(state, update.state, array)]
                 changed += arrays

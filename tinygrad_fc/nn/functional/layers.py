@@ -91,9 +91,13 @@ def _check_integers(function: str, indices: Any) -> None:
 
 
 def _check_range(function: str, indices: Any, count: int, setting: str) -> None:
-    if indices.size and not 0 <= indices.min() <= indices.max() < count:
+    if not indices.size:
+        return
+    lowest = indices.min()
+    highest = indices.max()
+    if not (lowest >= 0 and highest < count):
         raise RangeError(
-            f"{function}: the indices are {indices.min()} to {indices.max()}, expected 0 to "
+            f"{function}: the indices are {lowest} to {highest}, expected 0 to "
             f"{count - 1}. Number them from 0, or raise {setting}"
         )
 
@@ -347,18 +351,21 @@ def batch_norm(
     return norm.affine(input, scale, (0.0 if bias is None else bias) - mean * scale)
 
 
-def _update(input: Any, axes: tuple[int, ...], mean: Any, var: Any, momentum: float) -> None:
+def _update(
+    input: Any, axes: tuple[int, ...], running_mean: Any, running_var: Any, momentum: float
+) -> None:
     """Update the running statistics (C,) in place with those of the batch over `axes`."""
     x = input._array
-    if not x.size or mean is None or var is None:
+    if not x.size or running_mean is None or running_var is None:
         return
     count = math.prod(x.shape[k] for k in axes)
-    batch_mean = np.add.reduce(x, axis=axes, keepdims=True) / count
-    deviation = x - batch_mean
-    deviation *= deviation
-    batch_var = np.add.reduce(deviation, axis=axes, keepdims=True) / (count - 1)
+    mean = np.add.reduce(x, axis=axes, keepdims=True) / count
+    deviation = x - mean
+    square = deviation * deviation
+    squares = np.add.reduce(square, axis=axes, keepdims=True)
+    var = squares / (count - 1)
     with mutation_lock:  # so that a backward pass in another thread sees the change
-        for running, batch in ((mean, batch_mean), (var, batch_var)):
+        for running, batch in ((running_mean, mean), (running_var, var)):
             per_sample = batch.reshape(-1, x.shape[1])  # several rows only for instance norm
             statistic = per_sample[0] if len(per_sample) == 1 else per_sample.mean(axis=0)
             running._array += momentum * (statistic - running._array)
