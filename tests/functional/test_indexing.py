@@ -280,3 +280,29 @@ def test_gather_equals_a_loop(a: Any, data: Any):
         if wrong.size and wrong.ndim == a.ndim:
             with pytest.raises(IndexError, match="gather"):
                 tg.gather(tg.tensor(a), dim, tg.tensor(wrong))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(50, 90), (30, 5, 40)])
+def test_many_repeated_indices_add_their_gradients(dtype: str, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x = tg.tensor(rng.normal(size=shape).astype(dtype), requires_grad=True)
+    rows = rng.integers(-shape[0], shape[0], (60, 2))
+    elements = tuple(rng.integers(-n, n, (70, 80)) for n in shape)
+    for at in (rows, elements, (elements[0], elements[1])):
+        y = x[at]
+        g = rng.normal(size=y.shape).astype(dtype)
+        (found,) = tg.autograd.grad(y, x, tg.tensor(g))
+        expected = np.zeros(shape)
+        np.add.at(expected, at, g)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+@given(st.integers(0, 2**16), st.booleans(), st.integers(1, 9), st.sampled_from([0, 1, -1]))
+def test_topk_of_many_elements_is_the_start_of_the_sorted(
+    seed: int, largest: bool, k: int, dim: int
+) -> None:
+    x = tg.tensor(np.random.default_rng(seed).permutation(80 * 72).reshape(80, 72) / 7)
+    found, expected = x.topk(k, dim, largest), x.sort(dim, descending=largest)
+    for a, b in zip(found, expected, strict=True):
+        assert np.array_equal(a.numpy(), b.numpy().take(range(k), dim))

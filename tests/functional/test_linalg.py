@@ -421,3 +421,32 @@ def test_cdist_equals_numpy(data: Any, p: float):
     close(got.numpy(), np.reshape(expected, (len(a), len(b))), tolerance=1e-14)
     with pytest.raises(ShapeError, match="cdist needs rows of equal length"):
         tg.cdist(tg.ones(2, 3), tg.ones(2, 2))
+
+
+@given(
+    st.sampled_from(
+        (
+            "ij,jk->ik",
+            "ij,kj->ki",
+            "bij,bjk->bik",
+            "ijk,kl->lij",
+            "abc,cbd->da",
+            "ij,ij->i",
+            "ab,cd->ad",
+        )
+    )
+)
+def test_einsum_of_large_operands_equals_that_of_numpy(equation: str) -> None:
+    rng, sizes = np.random.default_rng(0), dict(zip("abcdijkl", range(9, 20), strict=False))
+    terms = equation.partition("->")[0].split(",")
+    arrays = [rng.normal(size=[sizes[c] for c in term]) for term in terms]
+    tensors = [tg.tensor(a, requires_grad=True) for a in arrays]
+    out = tg.einsum(equation, *tensors)
+    np.testing.assert_allclose(out.detach().numpy(), np.einsum(equation, *arrays), atol=1e-9)
+    g = rng.normal(size=out.shape)
+    gradients = tg.autograd.grad(out, tensors, tg.tensor(g))
+    for k, (gradient, a) in enumerate(zip(gradients, arrays, strict=True)):
+        d = rng.normal(size=a.shape)
+        moved = [d if j == k else b for j, b in enumerate(arrays)]
+        expected = (g * np.einsum(equation, *moved)).sum()
+        np.testing.assert_allclose((gradient.numpy() * d).sum(), expected, rtol=1e-8)

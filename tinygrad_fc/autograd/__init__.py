@@ -17,7 +17,7 @@ from tinygrad_fc.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
-from tinygrad_fc.graph import Node, as_array, wrap
+from tinygrad_fc.graph import Node, array_of, as_array, wrap
 from tinygrad_fc.legacy import deprecated
 
 if TYPE_CHECKING:
@@ -80,9 +80,10 @@ def _seed(root: Any, gradient: Any) -> Any:
                 ".sum(), or pass backward(weights) with one weight per element"
             )
         return np.ones_like(root._array)
-    if np.shape(gradient) != shape:
+    actual = np.shape(array_of(gradient))
+    if actual != shape:
         raise ShapeError(
-            f"the gradient has shape {np.shape(gradient)}, expected the shape {shape} of the result"
+            f"the gradient has shape {actual}, expected the shape {shape} of the result"
         )
     if isinstance(gradient, Node) and gradient._requires_grad:
         return gradient.to(dtype)  # type: ignore[attr-defined]

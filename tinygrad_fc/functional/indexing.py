@@ -327,6 +327,10 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return c.argsort(input, axis=dim, descending=bool(descending))
 
 
+PARTITIONED = 8
+"""The share of the elements up to which `topk` chooses before it sorts."""
+
+
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesIndices:
@@ -340,10 +344,17 @@ def topk(
     axis = normalize_dim(dim, input.ndim or 1, "topk")
     if not 0 <= k <= (input.shape or (1,))[axis]:
         raise ShapeError(f"topk: k = {k} is out of range for axis {dim} of shape {input.shape}")
-    at = argsort(input, dim, descending=largest)
-    if input.ndim:
-        at = at[(slice(None),) * axis + (slice(k),)]
-    return ValuesIndices(gather(input, dim, at) if input.ndim else input.clone(), at)
+    if not input.ndim:
+        return ValuesIndices(input.clone(), argsort(input, dim))
+    array, n = input._array, input.shape[axis]
+    if array.__class__ is np.ndarray and 0 < k <= n // PARTITIONED:
+        part = slice(n - k, None) if largest else slice(k)
+        kth = np.argpartition(array, n - k if largest else k - 1, axis=axis)
+        chosen = wrap(np.sort(kth[(slice(None),) * axis + (part,)], axis=axis))
+        at = gather(chosen, dim, argsort(gather(wrap(array), dim, chosen), dim, largest))
+    else:
+        at = argsort(input, dim, largest)[(slice(None),) * axis + (slice(k),)]
+    return ValuesIndices(gather(input, dim, at), at)
 
 
 def unique(

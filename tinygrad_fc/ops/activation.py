@@ -138,8 +138,7 @@ def gelu_tanh(input: Any) -> Any:
     return input * sigmoid(_sigmoid_argument(np.clip(input, -CLIP, CLIP)))
 
 
-# Piecewise. elu and leaky_relu multiply by boolean masks: for random signs, `np.where` mispredicts
-# half of its branches, and takes as long as ten multiplications.
+# Piecewise, by boolean masks, as in `elementwise`.
 
 
 def _elu_rule(

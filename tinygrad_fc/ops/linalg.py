@@ -142,6 +142,34 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     return broadcast_to(gradient.reshape(tuple(lengths.get(k, 1) for k in term)), shape=xs[i].shape)
 
 
+MATMUL_SIZE = 1 << 14
+"""From which product of the sizes of two operands on `einsum` goes through a matrix product."""
+
+
+def _contracted(x: Any, y: Any, equation: str) -> Any:
+    """Return `einsum` of two operands as a matrix product, None where it is not one."""
+    terms, _, result = equation.partition("->")
+    first, _, second = terms.partition(",")
+    left, right = (
+        "".join(k for k in a if k not in b) for a, b in ((first, second), (second, first))
+    )
+    both = [k for k in first if k in second]
+    summed = "".join(k for k in both if k not in result)
+    batch = "".join(k for k in both if k in result)
+    sizes, others = (dict(zip(t, a.shape, strict=True)) for t, a in ((first, x), (second, y)))
+    if not (left and right and summed and {*result} == {*batch, *left, *right}) or any(
+        sizes[k] != others[k] for k in both
+    ):
+        return None
+    a = np.transpose(x, [first.index(k) for k in batch + left + summed])
+    b = np.transpose(y, [second.index(k) for k in batch + summed + right])
+    n = math.prod(sizes[k] for k in summed)
+    outer, shape = a.shape[: len(batch)], a.shape[: len(batch + left)]
+    matrix = a.reshape((*outer, -1, n)) @ b.reshape((*outer, n, -1))
+    out = matrix.reshape((*shape, *b.shape[len(batch + summed) :]))
+    return np.transpose(out, [(batch + left + right).index(k) for k in result])
+
+
 @define(
     domain=(real("n", "k"), real("k", "m")),
     settings={"equation": lambda *_: ("ij,jk->ik", "ij,jk->", "ij,jk->kji", "ij,jk->k")},
@@ -155,6 +183,10 @@ def einsum_(*xs: Any, equation: str) -> Any:
     >>> einsum_(np.ones((2, 3)), np.ones(3), equation="ij,j->i")
     array([3., 3.])
     """
+    if len(xs) == 2 and xs[0].size * xs[1].size > MATMUL_SIZE:
+        product = _contracted(*xs, equation)
+        if product is not None:
+            return product
     return np.einsum(equation, *xs, optimize=len(xs) > 2)
 
 

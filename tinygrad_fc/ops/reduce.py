@@ -137,9 +137,9 @@ def _var_rule(
     g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, correction: Any = 1
 ) -> Any:
     d = x - mean(x, dim=dim, keepdim=True)
-    scaled = broadcast_back(g, x.shape, dim, keepdim) * 2
+    scaled = divide_no_nan(g * 2, _degrees_of_freedom(x.shape, dim, correction))
     # 0 for equal elements, also with 0 degrees of freedom.
-    return multiply_no_nan(d, divide_no_nan(scaled, _degrees_of_freedom(x.shape, dim, correction)))
+    return multiply_no_nan(d, broadcast_back(scaled, x.shape, dim, keepdim))
 
 
 @define(domain=(real,), settings=_VARIANCE_SETTINGS, prepare=_correction, rules=(_var_rule,))
@@ -172,9 +172,9 @@ def _std_rule(
     # 0; adding 1 to the denominator makes all derivatives of the quotient 0.
     d = x - mean(x, dim=dim, keepdim=True)
     divisor = _degrees_of_freedom(x.shape, dim, correction)
-    denominator = broadcast_back(out, x.shape, dim, keepdim) * divisor
-    denominator = denominator + 1 if _count(x.shape, dim) == 1 else denominator
-    return broadcast_back(g, x.shape, dim, keepdim) * divide_no_nan(d, denominator)
+    denominator = out * divisor + 1 if _count(x.shape, dim) == 1 else out * divisor
+    quotient = divide_no_nan(d, broadcast_back(denominator, x.shape, dim, keepdim))
+    return broadcast_back(g, x.shape, dim, keepdim) * quotient
 
 
 @define(domain=(real,), settings=_VARIANCE_SETTINGS, prepare=_correction, rules=(_std_rule,))
@@ -202,7 +202,7 @@ def _extreme_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = Fals
     # Ties divide the gradient evenly.
     is_extreme = x == broadcast_back(out, x.shape, dim, keepdim)
     ties = np.maximum(is_extreme.sum(axis=dim, keepdims=True), 1).astype(x.dtype)
-    return np.where(is_extreme, broadcast_back(g, x.shape, dim, keepdim), 0) / ties
+    return multiply_no_nan(is_extreme, g.reshape(ties.shape) / ties)
 
 
 @define(numpy=np.max, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
@@ -248,7 +248,8 @@ def median(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> float(median(np.array([1.0, 4.0, 3.0, 2.0])))
     2.0
     """
-    ordered = np.sort(_rows(input, dim), axis=-1)
+    rows = _rows(input, dim)
+    ordered = np.partition(rows, ((rows.shape[-1] - 1) // 2, -1), axis=-1)  # NaN comes last
     middle = ordered[:, (ordered.shape[-1] - 1) // 2]
     if input.dtype.kind == "f":
         middle = np.where(np.isnan(ordered[:, -1]), ordered[:, -1], middle)
@@ -385,6 +386,11 @@ def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
     """
+    squares = np.square(input).sum(axis=dim, keepdims=True)
+    if input.__class__ is np.ndarray and input.dtype.kind == "f":
+        limits = np.finfo(input.dtype)
+        if ((squares > limits.tiny / limits.eps**2) & (squares < np.inf)).all():
+            return np.sqrt(squares if keepdim else squares.squeeze(dim))
     # Scaled by the largest, so that squares neither overflow nor underflow.
     top = _largest(np.abs(input), dim, 0.0)
     scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(input.dtype)
