@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
@@ -24,6 +25,7 @@ LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *tg.nn._UNSUPPORTED}
 HELPERS = {"accepts_size_average", "error_class"}
 
 
+@cache
 def documented() -> dict[str, Any]:
     """Return the names in the reference, without the package's, and their values."""
     names = []

@@ -46,7 +46,8 @@ def _verdict(conditions: Conditions, answer: Any) -> str:
         try:
             holds = np.all(condition(answer))
         except Exception as error:  # noqa: BLE001  of the answer, which is the learner's
-            return f"not yet. Look again at {step} ({type(error).__name__}: {error})"
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            return f"not yet. Look again at {step} ({reason})"
         if not holds:
             return f"not yet. Look again at {step}"
     return "right"

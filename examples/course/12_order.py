@@ -112,7 +112,7 @@ check = exercises(
             (lambda a: a[1] == 11, "step 2: ordered visits each value once, a and ten sums"),
             (
                 lambda a: a[0] not in (1023, 1024, 2048),
-                "step 1: the calls of all levels, 1 + 2 + 4 + ...",
+                "step 1: the calls of all levels, 1 + 2 + 4 and so on",
             ),
             (
                 lambda a: a[0] == 2047,
@@ -125,7 +125,10 @@ check = exercises(
                 lambda a: a[0] == "RecursionError",
                 "step 1: naive calls itself for each value of the chain",
             ),
-            (lambda a: a[1:] == ("right", "right"), "step 2: what is in place of the recursion"),
+            (
+                lambda a: list(a[1:]) == ["right", "right"],
+                "step 2: what is in place of the recursion",
+            ),
         ],
     }
 )
