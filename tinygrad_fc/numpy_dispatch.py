@@ -37,10 +37,6 @@ def _reshaped(function: Any) -> Any:
     return adapter
 
 
-def _running(op: Any, a: Any, axis: Any) -> Any:
-    return op(*_flat(a, axis))
-
-
 def _common(a: Any, b: Any) -> tuple[Any, Any]:
     """Return tensors of the dtype to which NumPy promotes `a` and `b`; ops refuse two dtypes."""
     a, b = _tensor(a), _tensor(b)
@@ -122,8 +118,8 @@ def _solve(a: Any, b: Any) -> Any:
 ADAPTERS: dict[Any, Any] = {
     np.where: f.elementwise.where,
     np.nonzero: f.elementwise.where,
-    np.cumsum: lambda a, axis=None: _running(r.cumsum, a, axis),
-    np.cumprod: lambda a, axis=None: _running(r.cumprod, a, axis),
+    np.cumsum: lambda a, axis=None: r.cumsum(*_flat(a, axis)),
+    np.cumprod: lambda a, axis=None: r.cumprod(*_flat(a, axis)),
     np.concatenate: lambda arrays, axis=0: f.shape.cat(list(arrays), axis),
     np.stack: lambda arrays, axis=0: f.shape.stack(list(arrays), axis),
     np.transpose: lambda a, axes=None: s.transpose(

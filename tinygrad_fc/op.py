@@ -144,8 +144,12 @@ class Op(Generic[P]):
         if "dim" in settings and settings["dim"].__class__ is not int:
             # In PyTorch an empty `dim` is all axes; NumPy's `axis=()` reduces nothing.
             settings["dim"] = as_axes(settings["dim"])
-        if settings and not settings.keys() <= self.accepted:
-            args = self._renamed(args, settings)
+        if (
+            settings
+            and not settings.keys() <= self.accepted
+            and rename_settings(self.name, settings, self.accepted)
+        ):
+            args = self._with_operands_by_name(args, settings)
         n = self.arity
         if len(args) > n >= 0:
             if len(args) == n + 1 and self.options:  # the usual case, faster
@@ -166,9 +170,8 @@ class Op(Generic[P]):
                 raise self._signature_error(args, settings) from None
         return args, settings if self.prepare is None else self.prepare(settings)
 
-    def _renamed(self, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, ...]:
-        """Return all operands, removing those passed by keyword; rename NumPy's settings."""
-        rename_settings(self.name, settings, self.accepted)
+    def _with_operands_by_name(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        """Return all operands, removing those passed by keyword from `settings`."""
         for name in self.names[len(args) : self.arity]:
             if name not in settings and name not in self.defaults:
                 break
@@ -466,14 +469,8 @@ def op(
             )
     if rules is not None:
         rules = tuple(r and _ReadOnlyRule(r) for r in rules)
-    registered = _register(
-        function,
-        forward=forward or function,
-        domain=domain,
-        rules=rules,
-        settings=settings,
-        name=op_name,
-    )
+    options = {"domain": domain, "rules": rules, "settings": settings}
+    registered = _register(function, forward=forward or function, name=op_name, **options)
     return _document(registered, function) if isinstance(function, FunctionType) else registered
 
 
@@ -600,15 +597,23 @@ def as_axes(dim: Any, empty: Any = None) -> Any:
     return dim[0] if len(dim) == 1 else tuple(dim) or empty
 
 
-def rename_settings(function: str, settings: dict[str, Any], accepted: Container[str]) -> None:
-    """Rename NumPy's names in the keyword arguments `settings` to PyTorch's, if `accepted`."""
-    for name in [name for name in settings if name in NUMPY_NAMES]:
-        ours = NUMPY_NAMES[name]
-        if name not in accepted and ours in accepted:
-            if settings.get(ours) is not None:
+def rename_settings(function: str, settings: dict[str, Any], accepted: Container[str]) -> bool:
+    """Rename NumPy's names in the keyword arguments `settings` to PyTorch's, if `accepted`.
+
+    Return whether there are others that are not accepted.
+    """
+    others = False
+    for name in (*settings,):
+        if name not in accepted:
+            ours = NUMPY_NAMES.get(name, "")
+            if ours not in accepted:
+                others = True
+            elif settings.get(ours) is not None:
                 raise TypeError(f"{function}: pass {ours} or {name}, not both")
-            value = settings.pop(name)
-            settings[ours] = value if value.__class__ is int else as_axes(value, ())
+            else:
+                value = settings.pop(name)
+                settings[ours] = value if value.__class__ is int else as_axes(value, ())
+    return others
 
 
 def _value_at(out: Any, at: tuple[int, ...], array: Any) -> str:
