@@ -156,10 +156,10 @@ def function_code(function: Any, fallback: str) -> Code:
 
 
 def _in_library(function: Any) -> str:
-    for place in LIBRARIES:
-        for name, value in list(getattr(sys.modules.get(place), "__dict__", {}).items()):
+    for module in LIBRARIES:
+        for name, value in list(getattr(sys.modules.get(module), "__dict__", {}).items()):
             if value is function and not name.startswith("_"):
-                return f"{place.replace('tinygrad_fc', 'tg')}.{name}"
+                return f"{module.replace('tinygrad_fc', 'tg')}.{name}"
     return ""
 
 
@@ -183,8 +183,8 @@ def _lambda_code(function: Any) -> Code | None:
     """Return the source of a lambda; None where it cannot be read or is long."""
     code = function.__code__
     source = "".join(linecache.getlines(code.co_filename, function.__globals__))
-    places = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
-    first = min(((p[0], p[2]) for p in places), default=None)
+    positions = [p for p in code.co_positions() if None not in p and p[2] != p[3]]
+    first = min(((p[0], p[2]) for p in positions), default=None)
     nodes = [n for n in _lambdas(source) if (n.body.lineno, n.body.col_offset) == first]
     names = [a.arg for n in nodes for a in (*n.args.posonlyargs, *n.args.args)]
     if len(nodes) != 1 or names != list(code.co_varnames[: code.co_argcount]):

@@ -31,6 +31,7 @@ FEW = 16
 TIES = "where numbers are equal, their shares of g must add up to g"
 BRANCH = "it is 0 wherever it is wrong, and not elsewhere: a branch leaves something out"
 MISSING = "it is 0 everywhere: the rule is missing or returns None, or what it reads is detached"
+SIZE = ", where n is "
 FORMULA = "by differences it is"
 AVERAGED = "it is averaged over the axes along which the argument was broadcast: sum over them"
 
@@ -188,16 +189,17 @@ def _cause(samples: Sequence[Sample]) -> str:
     where = _region(samples) or _condition(
         [s.case for s in wrong], [s.case for s in right if not s.wrong.any()]
     )
-    if not what and len(wrong) > 3 and (what := _repair(wrong)) and not where:
+    if not what and len(wrong) > 3 and (what := _repair(wrong, sizes=False)) and not where:
         what = f"where it is wrong, {what}"
     return "; ".join(filter(None, (what, where)))
 
 
-def _repair(wrong: Sequence[Sample]) -> str:
+def _repair(wrong: Sequence[Sample], *, sizes: bool = True) -> str:
     """Return the first change, from the simplest on, that makes all wrong entries right."""
-    if not wrong:
+    low, high = _bounds([(s.a, s.n, s) for s in wrong])
+    if not wrong or low <= 1 <= high:
         return ""
-    if factor := _lacks(*_bounds([(s.a, s.n, s) for s in wrong])):
+    if factor := _lacks(low, high):
         return factor
     for name in wrong[0].others:
         if all(_equal(s.a, s.others[name]) for s in wrong):
@@ -207,7 +209,11 @@ def _repair(wrong: Sequence[Sample]) -> str:
         for text in (text for text in tables[0] if all(text in t for t in tables)):
             target = [s.n - s.a if candidates is _terms else s.n for s in wrong]
             c = _number([(t[text], n, s) for t, n, s in zip(tables, target, wrong, strict=True)])
-            if c is not None and (c == 1 or candidates is not _changes):
+            if (
+                c is not None
+                and (sizes or SIZE not in text)
+                and (c == 1 or candidates is not _changes)
+            ):
                 return sentence.format(_times(c, text))
     return ""
 
@@ -261,10 +267,8 @@ def _times(number: Fraction, text: str) -> str:
 def _lacks(low: float, high: float) -> str:
     if not (np.isfinite([low, high]).all() and 0 <= high - low <= 1e-2 * abs(low)):
         return ""
-    if low <= 1 <= high:
-        return ""
     exact, factor = _fraction(low, high), (low + high) / 2
-    digits = int(np.clip(-np.log10((high - low) / abs(factor) + 1e-9), 2, 7))
+    digits = int(np.clip(2 - np.log10((high - low) / abs(factor) + 1e-12), 2, 9))
     if exact == -1:
         return "the sign is wrong"
     if 0 < factor < 1:
@@ -319,7 +323,7 @@ def _factors(s: Sample) -> dict[str, Array]:
         values = {"n": n, "1 / n": 1 / n, "(n - 1)": n - 1, "n / (n - 1)": n / (n - 1)}
         values |= {"1 / (n - 1)": 1 / (n - 1), "(n - 1) / n": 1 - 1 / n}
         for text, value in {**values, "(n + 1) / n": 1 + 1 / n}.items():
-            factors[f"{text}, where n is {what}"] = s.a * value
+            factors[f"{text}{SIZE}{what}"] = s.a * value
     return factors | {text: s.a * x for text, x in _functions(s).items()}
 
 
@@ -378,7 +382,7 @@ def _between(name: str, wrong: Array, right: Array) -> str:
     """Return what numbers of wrong entries, and none of right ones, have in common."""
     if right.size < 5:
         return ""
-    if not wrong.any() and right.all():
+    if not wrong.any() and right.all() and name != "out":
         return f"it is right where {name} is not 0"
     if min(np.unique(wrong).size, np.unique(right).size) < 4:
         return ""

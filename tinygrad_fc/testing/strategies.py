@@ -131,10 +131,12 @@ def _filled(
 
 # Numbers: three bytes each, of which the first says of what kind the number is.
 
-SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, BESIDE = range(7)
+SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, BESIDE, SCALED = range(8)
 _KINDS = np.array([SPECIAL, WHOLE, EIGHTHS, GENERIC, DECADES, BESIDE, WIDE, SPECIAL])
-NUMBER_KINDS = (None, None, None, SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES)
+NUMBER_KINDS = (None, None, None, SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, SCALED)
 """What all numbers of an array are of; None for a mixture."""
+MAGNITUDES = 61
+"""Powers of 2 from 2^-30 to 2^30."""
 _NUMBER_KINDS = st.sampled_from(NUMBER_KINDS)
 
 
@@ -151,7 +153,7 @@ def _free(kind: Array, a: Array, b: Array) -> Array:
         _zigzag(a) / 8,
         _zigzag(256 * a + b) / 8192,
         sign * np.ldexp(1 + b / 256, _zigzag(a // 2 % 17)),
-        sign * np.ldexp(1 + b % 8 / 8, _zigzag(a // 2 % 53)),
+        sign * np.ldexp(1 + b % 8 / 8, _zigzag(a // 2 % MAGNITUDES)),
     ]
     kinds = [WHOLE, EIGHTHS, GENERIC, WIDE, DECADES]
     return np.select([kind == k for k in kinds], choices, choices[1])
@@ -176,6 +178,8 @@ def numbers(domain: Domain, raw: Array, of: int | None = None) -> Array:
     around = np.array([*values, *edges])[a % (len(values) + len(edges))]
     low, high = domain.low, domain.high
     x = _free(kind, a, b)
+    if of == SCALED:  # numbers of one magnitude
+        x = np.ldexp(_free(0 * kind + GENERIC, a, b), _zigzag(raw[:1, 0].astype(int) % MAGNITUDES))
     if high - low <= 64:
         near = np.ldexp(1.0, -1 - (b % 24)) * np.where(a % 2, -1, 1)
         share = np.where(kind == DECADES, np.sign(near) - near, _zigzag(256 * a + b) / 32768.5)
@@ -288,7 +292,7 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
     if len(batched) > 1:
         pairs: list[tuple[Shape, Shape]] = [((2, 2), s) for s in ((2,), (), (1, 2), (2, 1))]
         pairs += [((3, 1), (1, 2)), ((0,), (1,)), ((0,), ()), ((2, 0), (2, 1)), ((1,), ())]
-        pairs += [((2, 3, 2), (1, 2))]
+        pairs += [((2, 3, 2), (1, 2)), ((2, 3, 2), (1, 3, 2))]
         for large, small in pairs:
             alone = (tuple(small if k == i else large for k in range(count)) for i in batched)
             stretched += [Form(batch, 2) for batch in alone]
@@ -296,6 +300,7 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
     kinds = (GENERIC, DECADES, EIGHTHS, WIDE, GENERIC, BESIDE)
     many = [Form(all_of(n), -k, v) for k, (n, v) in enumerate(zip(SIZES, kinds, strict=True), 1)]
     many += [Form(all_of(2, 1, 3, 2), 5, GENERIC), Form(all_of(), 9, GENERIC)]
+    many += [Form(all_of(3, 2), 4, GENERIC), Form(all_of(2, 5), 5, EIGHTHS)] * bool(batched)
     powers = [Form(all_of(1), 1, single=s * 2.0**e) for e in SINGLE for s in (1, -1)]
     rest = zip_longest(empty, stretched, values, single, many)
     return usual + [f for several in rest for f in several if f is not None] + powers
@@ -312,7 +317,7 @@ def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Siz
     if form.odd is not None:
         chosen[form.odd[0]] = form.odd[1]
     sizes = iter(chosen)
-    # Letters are met in the order of `smallest_sizes`.
+    # Names come in the order of `smallest_sizes`.
     return _filled(_patterns(domains), form.batch, lambda: next(sizes), shortest)
 
 
@@ -346,6 +351,7 @@ def first_examples(domains: Sequence[Domain]) -> Iterator[tuple[Array, ...]]:
                 arrays.append((np.arange(n) % 3 != 1).reshape(shape))
             elif domain.kind == "index":
                 raw = np.arange(n) * (form.values not in {SPECIAL, SAME})
+                raw = raw[::-1] if form.values == WHOLE else raw
                 if n and not _count(domain, sizes):
                     break
                 arrays.append(_indices(domain, shape, sizes, raw))
