@@ -8,7 +8,7 @@ derivative, the gradients' own rounding, and `rtol` of the terms of the sum.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -369,39 +369,39 @@ def agree(
     Results whose derivative is well known are compared by themselves, so that those at a kink,
     whose bound is as large as the kink, hide nothing; these are compared among themselves.
     """
-    f, _, where, _ = problem
-    report, here = Report(), problem.point
-    chosen = directions(where, seed, tolerance.eps)[: tolerance.lines]
+    chosen = directions(problem.arguments, seed, tolerance.eps)[: tolerance.lines]
     if (count := _agree_quickly(problem, chosen, seed, tolerance)) is not None:
         return Report(compared=count)
-    measure = _measuring(f, tolerance)
-    compare = partial(_compare, problem, tolerance, measure, cancelled)
-    along = measure([(here, v) for v in chosen])
-    coarse = tolerance.blur**0.5
-    resolution = max(RESOLVED, coarse if tolerance.eps <= EPS else 16 * coarse)
+    report, measure = Report(), _measuring(problem.f, tolerance)
+    along = measure([(problem.point, v) for v in chosen])
     for k, v in enumerate(chosen):
         measured = along[k]
         w = weights(measured.value, seed, k)
-        resolved = measured.error <= resolution * measured.scale.max(initial=0)
-        unknown = np.isinf(measured.error)
-        imprecise = ~resolved & ~unknown
+        resolved, imprecise = _known(measured, tolerance)
         # An empty result is compared once: it must have its gradient.
-        for part in [resolved] * bool(resolved.any() or not w.size) + [imprecise] * bool(
-            imprecise.any()
-        ):
-            compare(np.where(part, w, 0), v, measured)
+        parts = [resolved] * bool(resolved.any() or not w.size)
+        parts += [imprecise] * bool(imprecise.any())
+        for part in parts:
+            part_of_w = np.where(part, w, 0)
+            _Comparison(problem, tolerance, measure, cancelled, v, measured, part_of_w).require()
         if imprecise.any() and len(chosen) == tolerance.lines:
-            chosen.append(in_step(where, tolerance.eps))
-            along += measure([(here, chosen[-1])])
-        non_smooth = imprecise & is_kink(measured, coarse)
+            chosen.append(in_step(problem.arguments, tolerance.eps))
+            along += measure([(problem.point, chosen[-1])])
+        non_smooth = imprecise & is_kink(measured, tolerance.blur**0.5)
         report.compared += int((resolved & _depends(measured, v)).sum())
         report.kinks += int(non_smooth.sum())
         if k < tolerance.lines:  # the direction of equal steps is for kinks alone
-            wide = int((imprecise & ~non_smooth).sum())
-            report.inconclusive += Counter(
-                {"jump or noise": int(unknown.sum()), "wide bound": wide}
-            )
+            report.inconclusive["jump or noise"] += int(np.isinf(measured.error).sum())
+            report.inconclusive["wide bound"] += int((imprecise & ~non_smooth).sum())
     return report
+
+
+def _known(measured: Derivative, tolerance: Tolerance) -> tuple[Array, Array]:
+    """Return which derivatives are well known, and which have a bound that is wide."""
+    coarse = tolerance.blur**0.5
+    resolution = max(RESOLVED, coarse if tolerance.eps <= EPS else 16 * coarse)
+    resolved = measured.error <= resolution * measured.scale.max(initial=0)
+    return resolved, ~resolved & ~np.isinf(measured.error)
 
 
 def _measuring(f: n.Function, tolerance: Tolerance) -> Callable[..., list[Derivative]]:
@@ -456,57 +456,80 @@ def weights(value: Array, seed: int, k: int) -> Array:
     return w
 
 
-def _compare(
-    problem: Problem,
-    tolerance: Tolerance,
-    measure: Callable[..., list[Derivative]],
-    cancelled: Callable[[], Array],
-    w: Array,
-    v: Direction,
-    measured: Derivative,
-) -> None:
-    """Raise `Mismatch` unless the gradients agree, or something explains that they do not.
+@dataclass
+class _Comparison:
+    """The gradients and the derivatives along `v`, for weights of the results."""
 
-    Other steps, the gradients' own rounding, kinks and jumps cost more to measure; they are
-    measured in turn where gradients disagree.
-    """
-    f, vjp, where, _ = problem
-    underflow = UNDERFLOW if tolerance.eps <= EPS else UNDERFLOW32
-    mine = prediction(vjp(w), v, w, underflow)
-    if not math.isfinite(mine.total):
-        w = w * CALM
-        mine = prediction(vjp(w), v, w, underflow)
-    if mine.agrees(measured, tolerance.rtol):
-        return
-    point, rtol = problem.point, max(tolerance.rtol, 64 * tolerance.blur)
-    far = max((float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in (*point, *v)), default=0)
-    (blurred,) = measure([(point, v)], rounding=2 * tolerance.eps * far * cancelled())
-    (other,) = measure([(point, v)], first=13 / 64)
-    if mine.agrees(blurred, rtol):
-        return
-    w = np.where(other.agrees(measured), w, 0)
-    slack = underflow + _slack(vjp, w, v, tolerance.blur)
+    problem: Problem
+    tolerance: Tolerance
+    measure: Callable[..., list[Derivative]]
+    cancelled: Callable[[], Array]
+    v: Direction
+    measured: Derivative
+    w: Array
+    slack: float = 0.0
+    """How far the sum may be off by rounding."""
 
-    def explained(*candidates: Derivative) -> bool:
-        again = prediction(vjp(w), v, w, slack)
-        return any(again.agrees(one, rtol) for one in candidates)
+    def require(self) -> None:
+        """Raise `Mismatch` unless the gradients agree, or something explains that they do not.
 
-    if explained(measured, other):
-        return
-    discontinuous, non_smooth = kinks_around(measure, where, measured, tolerance.blur**0.5)
-    w = np.where(discontinuous | (non_smooth & (tolerance.kinks == "skip")), 0, w)
-    if explained(measured, other):
-        return
-    if non_smooth.any() and explained(subgradients(measure, where, v, measured, non_smooth)):
-        return
-    mine = prediction(vjp(w), v, w, slack)
-    numeric, _ = measured.weighted(w)
-    if n.gained_by_jumps(f, point, v, w, mine.total - numeric, tolerance.eps):
-        return
-    kind = "kink" if (non_smooth & (w != 0)).any() else "value"
-    if tolerance.rtol < RTOL and mine.agrees(measured, RTOL):
-        kind = "imprecise"
-    raise Mismatch(w, v, mine.total, measured.weighted(w), kind)
+        Other steps, the gradients' own rounding, kinks and jumps cost more to measure; they are
+        measured in turn where gradients disagree.
+        """
+        eps = self.tolerance.eps
+        self.slack = UNDERFLOW if eps <= EPS else UNDERFLOW32
+        if not math.isfinite(self.predicted().total):
+            self.w = self.w * CALM
+        if self.predicted().agrees(self.measured, self.tolerance.rtol) or self._cancels():
+            return
+        (other,) = self.measure([(self.problem.point, self.v)], first=13 / 64)
+        self.w = np.where(other.agrees(self.measured), self.w, 0)
+        self.slack += _slack(self.problem.vjp, self.w, self.v, self.tolerance.blur)
+        if self._agrees(self.measured, other):
+            return
+        non_smooth = self._smooth_part()
+        if self._agrees(self.measured, other) or self._is_subgradient(non_smooth):
+            return
+        mine, (numeric, _) = self.predicted(), self.measured.weighted(self.w)
+        missing = mine.total - numeric
+        if n.gained_by_jumps(self.problem.f, self.problem.point, self.v, self.w, missing, eps):
+            return
+        kind = "kink" if (non_smooth & (self.w != 0)).any() else "value"
+        if self.tolerance.rtol < RTOL and mine.agrees(self.measured, RTOL):
+            kind = "imprecise"
+        raise Mismatch(self.w, self.v, mine.total, self.measured.weighted(self.w), kind)
+
+    def predicted(self) -> Prediction:
+        """Return the derivative according to the gradients."""
+        return prediction(self.problem.vjp(self.w), self.v, self.w, self.slack)
+
+    def _agrees(self, *candidates: Derivative) -> bool:
+        """Return whether the gradients agree with one of several estimates."""
+        mine, rtol = self.predicted(), max(self.tolerance.rtol, 64 * self.tolerance.blur)
+        return any(mine.agrees(one, rtol) for one in candidates)
+
+    def _cancels(self) -> bool:
+        """Return whether intermediate numbers that cancel explain the difference."""
+        point = self.problem.point
+        # Near 0 what cancels, as in 1 - cos(x), may be as large as at ordinary numbers.
+        sizes = (np.abs(a[np.isfinite(a)]).max(initial=1) for a in (*point, *self.v))
+        rounding = 2 * self.tolerance.eps * max(map(float, sizes), default=1) * self.cancelled()
+        return self._agrees(*self.measure([(point, self.v)], rounding=rounding))
+
+    def _smooth_part(self) -> Array:
+        """Leave out the results of which no slope is known; return which have a kink."""
+        where, coarse = self.problem.arguments, self.tolerance.blur**0.5
+        discontinuous, non_smooth = kinks_around(self.measure, where, self.measured, coarse)
+        left_out = discontinuous | (non_smooth & (self.tolerance.kinks == "skip"))
+        self.w = np.where(left_out, 0, self.w)
+        return non_smooth
+
+    def _is_subgradient(self, non_smooth: Array) -> bool:
+        """Return whether the gradients lie between the slopes around a kink."""
+        where, measure = self.problem.arguments, self.measure
+        return bool(non_smooth.any()) and self._agrees(
+            subgradients(measure, where, self.v, self.measured, non_smooth)
+        )
 
 
 def _slack(vjp: Callable[..., list[Array]], w: Array, v: Direction, eps: float) -> float:
