@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.formula import FormulaPrinter
+from tinygrad_fc.compiler.instructions import draw
 from tinygrad_fc.compiler.ir import Origin, Value, operands
 from tinygrad_fc.compiler.javascript import generator_state, print_program
 from tinygrad_fc.compiler.naming import FORMULAS, op_calls
@@ -46,16 +47,6 @@ LESSONS: dict[str, dict[str, str]] = json.loads(
 SUM, ARRAYS = Origin("sum of gradients", "backward", 0), Origin("arrays", "forward")
 UPDATES = ("guards", "update")
 """Phases of what an optimizer computes."""
-SYMBOLS = {"lr": "η", "x": "x", "y": "ŷ"}
-LETTERS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
-"""Symbols of inputs, and of the state of optimizers."""
-THRESHOLDS = {
-    "cross_entropy": 0.0,
-    "nll_loss": 0.0,
-    "binary_cross_entropy": 0.5,
-    "binary_cross_entropy_with_logits": 0.0,
-}
-"""Losses of classifiers, and from where on a single output means class 1."""
 OTHERS = {"linear", "softmax", SUM.op}
 """Ops of a layer that are no elementwise activation function."""
 
@@ -254,93 +245,6 @@ class Lesson:
             lines.setdefault(id(value), next(known, []))
         return lines
 
-    # Symbols, layers and what the plots show
-
-    def layers(self) -> list[dict[str, int | None]]:
-        """Return the linear calls: numbers of what they read and compute, and of its gradients.
-
-        `output` is what the next layer reads, or the loss: a value after all ops of the layer.
-        """
-        calls = [values for origin, values in self.forward if origin.op == "linear"]
-        reads = [list(self.reads(values)) for values in calls]
-        outputs = [*(values[0] for values in reads[1:]), self.output()][: len(calls)]
-        cotangents = {id(result): key for key, result in self.cotangent_of.items()}
-        names = ("input", "weight", "bias", "sums", "output", "d", "d_output")
-        layers = []
-        for values, (x, *rest), output in zip(calls, reads, outputs, strict=True):
-            shapes = [len(v.shape) if v is not None else 0 for v in (x, *rest[:1], output)]
-            if shapes == [2, 2, 2] and output is not None:
-                found = [x, rest[0], rest[1] if len(rest) > 1 else None, values[-1], output]
-                keys = [None if v is None else id(v) for v in found]
-                keys += [cotangents.get(id(v)) for v in (values[-1], output)]
-                numbers = [None if k is None else self.numbers.get(k) for k in keys]
-                layers.append(dict(zip(names, numbers, strict=True)))
-        return layers
-
-    def output(self) -> Value | None:
-        """Return the model's output: the value through which the input meets the target.
-
-        Of several values that the loss reads beside the target, the one that all come from.
-        """
-        needs = {
-            id(values[-1]): [v for r in self.reads(values) for v in self.behind(r)]
-            for _, values in self.forward
-        }
-        place = {key: k for k, key in enumerate(needs)}
-        reached: list[set[int]] = []
-        for number in (0, 1):
-            inputs = (v for v in self.program.inputs if v.source.kind == "argument")
-            ids = {id(v) for v in inputs if v.source.subject == number}
-            for key, read in needs.items():
-                if not ids.isdisjoint(map(id, read)):
-                    ids.add(key)
-            reached.append(ids)
-        from_x, from_y = reached
-        meeting = {id(v): v for key in needs if key in from_y for v in needs[key]}
-        meeting = {key: v for key, v in meeting.items() if key in from_x - from_y}
-        while len(meeting) > 1 and all(key in place for key in meeting):
-            latest = max(meeting, key=lambda key: place[key])
-            meeting |= {id(v): v for v in needs[latest] if id(v) in from_x}
-            del meeting[latest]
-        if not meeting:
-            last = self.reads(self.forward[-1][1]) if self.forward else iter(())
-            return next((v for v in last if len(v.shape or ()) == 2), None)
-        return next(iter(meeting.values())) if len(meeting) == 1 else None
-
-    def threshold(self) -> float | None:
-        """Return from where on a single output of a classifier means class 1, else None."""
-        kinds = [THRESHOLDS[o.op] for o, _ in self.forward if o.op in THRESHOLDS]
-        return kinds[-1] if kinds else None
-
-    def gradients(self) -> dict[int, int]:
-        """Return the number of the gradient of each parameter, by the parameter's number."""
-        inputs = {id(v.source): self.numbers[id(v)] for v in self.program.inputs}
-        pairs = (
-            (id(s), self.program.outputs[k]) for s, k in self.traced.gradients if k is not None
-        )
-        return {inputs[s]: self.numbers[id(v)] for s, v in pairs if s in inputs}
-
-    def symbols(self) -> dict[int, str]:
-        """Return the document's symbol of values, such as W^2 or ∂C/∂W^2, by number."""
-        symbols: dict[Any, str] = {}
-        letters = {"weight": "W", "bias": "b", "sums": "z", "d": "d"}
-        for k, layer in enumerate(self.layers(), 1):
-            symbols |= {layer[name]: f"{letter}^{k}" for name, letter in letters.items()}
-        by_label = {self.labels[key]: n for key, n in self.numbers.items() if key in self.labels}
-        for name, number in by_label.items():
-            if match := re.match(r"(∂C/∂)?y(\d+)$", name):
-                symbols.setdefault(number, f"{match[1] or ''}y^{match[2]}")
-        symbols |= {by_label[name]: text for name, text in SYMBOLS.items() if name in by_label}
-        symbols |= {g: f"∂C/∂{symbols[k]}" for k, g in self.gradients().items() if k in symbols}
-        for name, number in by_label.items():
-            match = re.match(rf"(.*)_({'|'.join(LETTERS)})(_\d+)?$", name)
-            read = match and symbols.get(by_label.get(f"{match[1]}{match[3] or ''}"))
-            if match and read:
-                symbols[number] = f"{LETTERS[match[2]]}_{read}"
-        changes = ((self.numbers[id(a)], self.numbers[id(b)]) for a, b in self.program.changes)
-        symbols |= {new: f"{symbols[old]}\N{PRIME}" for old, new in changes if old in symbols}
-        return {number: text for number, text in symbols.items() if number is not None}
-
     # Steps
 
     def steps(self) -> list[dict[str, Any]]:
@@ -423,8 +327,14 @@ class Lesson:
         """Return title and sentence of a call that LESSONS does not have."""
         name = self.labels.get(id(values[-1]), "value")
         if origin is ARRAYS:
-            read = {id(v) for _, vs in self.forward for v in self.reads(vs)}
-            kind = "statistics" if not read.isdisjoint(map(id, values)) else "arrays"
+            waiting = [v for _, vs in self.forward for v in self.reads(vs)]
+            known = {id(v): v for v in waiting}
+            while waiting:
+                more = {id(v): v for v in operands(waiting.pop()) if id(v) not in known}
+                waiting += more.values()
+                known |= more
+            kind = "statistics" if id(values[-1]) in known else "arrays"
+            kind = "random" if any(v.function is draw for v in values) else kind
             return {"title": name} | LESSONS[kind]
         if origin is SUM:
             kind = "add" if any(v.function is np.add for v in values) else "broadcast"

@@ -24,6 +24,7 @@ from tinygrad_fc.viz.draw import svg
 from tinygrad_fc.viz.graph import shape_text
 from tinygrad_fc.viz.layout import Box, Layout, arrange
 from tinygrad_fc.viz.lesson import Lesson
+from tinygrad_fc.viz.network import gradients, layers, output, symbols, threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,10 +138,10 @@ def _data(lesson: Lesson) -> dict[str, Any]:
     rate = next((v for v in program.inputs if lesson.labels.get(id(v)) == "lr"), None)
     loss = next((vs[-1] for _, vs in reversed(lesson.forward) if vs[-1].shape == ()), None)
     arguments = {v.source.subject: v for v in program.inputs if v.source.kind == "argument"}
-    gradients = lesson.gradients()
-    kinds = dict.fromkeys(gradients, "parameter")
+    parameters = gradients(lesson)
+    kinds = dict.fromkeys(parameters, "parameter")
     kinds |= {number[id(vs[-1])]: "cotangent" for o, vs in lesson.calls if o.argument >= 0}
-    special: dict[str, Value | None] = {"loss": loss, "output": lesson.output(), "rate": rate}
+    special: dict[str, Value | None] = {"loss": loss, "output": output(lesson), "rate": rate}
     special |= {"x": arguments.get(0), "y": arguments.get(1)}
     numbers = {name: None if v is None else number[id(v)] for name, v in special.items()}
     changes = [(number[id(old)], number[id(new)]) for old, new in program.changes]
@@ -153,13 +154,13 @@ def _data(lesson: Lesson) -> dict[str, Any]:
             number[id(v)]: lesson.labels.get(id(v), "value")
             for v in (*program.inputs, *program.instructions)
         },
-        "symbols": lesson.symbols() | ({} if loss is None else {number[id(loss)]: "C"}),
+        "symbols": symbols(lesson) | ({} if loss is None else {number[id(loss)]: "C"}),
         "kinds": kinds,
         "changes": changes,
-        "trains": not gradients.keys().isdisjoint(old for old, _ in changes),
-        "gradients": gradients,
-        "layers": lesson.layers(),
-        "threshold": lesson.threshold(),
+        "trains": not parameters.keys().isdisjoint(old for old, _ in changes),
+        "gradients": parameters,
+        "layers": layers(lesson),
+        "threshold": threshold(lesson),
         "steps": lesson.steps(),
         "missing": missing,
     }

@@ -71,8 +71,7 @@ function computationOf({ k, element }) {
     : `∂C/∂${name} = ${linked(gradient)}`;
   const after = newOf[k] === undefined ? "" : `; after the update ${linked(newOf[k])}`;
   const field = `<input id="editor" type="number" step="any" value="${number}" aria-label="${
-    plain(k)}, new number"> <span class="term">${origin}${after}</span> <span class="hint">${
-    "Type another number, and Enter."}</span>`;
+    plain(k)}, new number"> <span>${origin}${after}. Type another number, and Enter.</span>`;
   const how = isLeaf ? "" : ` = ${computationHtml(tree)}`;
   const value = isLeaf && isEditable(k) ? field : `<b class="value">${text(number)}</b>`;
   return `<b>${name}</b>${how} = ${value}`;
