@@ -122,7 +122,7 @@ def test_a_cluster_without_workers_is_waited_for_and_then_named() -> None:
         cluster.scale(0)
         while client.nthreads():
             time.sleep(0.05)
-        pattern = r"no worker takes tasks for 1 s: .* \d+ left, the last at \d.*Start workers"
+        pattern = r"no worker takes tasks for 1 s: .* \d+ left, the last at \d.*Start one"
         for data in ((x, y), (x[:0:-1], y[:0:-1])):
             with pytest.raises(ConnectionError, match=pattern):
                 parallel.backward(model, steps.mean, *data, client=client, timeout=1)

@@ -29,6 +29,7 @@ import numpy as np
 from tinygrad_fc.graph import accumulate_gradients, array_of, wrap
 from tinygrad_fc.nn import Module, Parameter
 from tinygrad_fc.random import Generator, drawing_from, rng_of
+from tinygrad_fc.utils.data.sampler import positive
 
 try:
     import cloudpickle
@@ -111,7 +112,7 @@ def backward(
         raise ValueError(f"reduction is 'mean' or 'sum', got {reduction!r}")
     if compiled is True:
         compiled = "numba" if find_spec("numba") else "numpy"
-    step = Step(reduction, compiled or None, check, evaluate=False)
+    step = Step(reduction, compiled or None, check)
     sizes = chunk_rows, groups, client, timeout, progress
     weight, loss, *sums = _sums(model, loss_fn, arrays, step, *sizes)
     divisor = 1.0 if reduction == "sum" else weight.item()
@@ -145,9 +146,8 @@ def evaluate(
     >>> parallel.evaluate(model, lambda model, x: model(x).mean(), x, chunk_rows=4)
     2.5
     """
-    step = Step("mean", None, check=False, evaluate=True)
     sizes = chunk_rows, groups, client, timeout, progress
-    weight, total = _sums(model, metric, arrays, step, *sizes)
+    weight, total = _sums(model, metric, arrays, Step("mean", None, evaluate=True), *sizes)
     return float(total / weight)
 
 
@@ -169,7 +169,7 @@ def map(  # noqa: A001  the name that Client and executors have
     >>> [run.result for run in parallel.map(lambda n: n * n, [2, 3])]
     [4, 9]
     """
-    seed = _seed()
+    seed = int(rng_of(None).integers(2**62))
     code = delayed(train if client is None else _pickled(train), traverse=False)
     run = delayed(_attempt, pure=False)
     tasks = [run(code, c, seed + k) for k, c in enumerate(configurations)]
@@ -185,18 +185,13 @@ def _attempt(code: Any, configuration: Any, seed: int) -> Run:
         return Run(configuration, error=error, line=worker.line_of(error))
 
 
-def _seed() -> int:
-    return int(rng_of(None).integers(2**62))
-
-
 def _sums(
     model: Any, function: Any, arrays: Any, step: Step, chunk_rows: Any, groups: int, *where: Any
 ) -> Any:
     """Return the weight, the loss, gradients and buffers, summed over all rows of the arrays."""
-    if groups < 1:
-        raise ValueError(f"groups is {groups}; expected at least 1")
+    groups = positive("groups", groups)
     rows, *chunks = columns(arrays, chunk_rows)
-    seed, tensors = _seed(), tensors_of(model)
+    seed, tensors = int(rng_of(None).integers(2**62)), tensors_of(model)
     pickle, values = _pickled((model, function), tensors), [t._array for t in tensors]
     limit, count = 1, rows[-1].stop
     if worker.may_be_cut(model, step):  # one gradient for chunks that are smaller than it
@@ -273,8 +268,7 @@ def _computed(tasks: Callable[[], Any], client: Any, timeout: float, progress: b
                 return _results(client, tasks(), timeout, progress)
     raise ConnectionError(
         f"the client is {client.status}: it was closed, or the scheduler or workers with data went "
-        "away. Nothing changed. Connect again, Client(address), and load the data again, as with "
-        "client.persist(x)"
+        "away. Nothing changed. Connect again, Client(address), and persist the data again"
     )
 
 
@@ -315,9 +309,8 @@ def _wait_for_workers(client: Any, timeout: float) -> None:
             last = time.strftime("%X", time.localtime(left[-1])) if left else "never"
             raise ConnectionError(
                 f"no worker takes tasks for {timeout:g} s: {len(client.nthreads())} are paused for "
-                f"their memory, {len(left)} left, the last at {last}. Nothing changed. Start "
-                f"workers (dask worker {client.scheduler.address}), or give them more memory, and "
-                "repeat the step; timeout= sets how long to wait"
+                f"their memory, {len(left)} left, the last at {last}. Nothing changed. Start one: "
+                f"dask worker {client.scheduler.address}, give them memory, or a longer timeout"
             )
         time.sleep(_POLL_SECONDS)
 

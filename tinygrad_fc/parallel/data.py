@@ -13,11 +13,11 @@ import numpy as np
 from dask.delayed import delayed
 
 from tinygrad_fc.graph import array_of
+from tinygrad_fc.utils.data.sampler import count_batches, positive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_STATE = ("seed", "epoch", "position")
 CHUNK_BYTES = 1 << 24
 """The size of a chunk by default."""
 
@@ -53,8 +53,7 @@ def _chunks(array: Any, rows: list[range]) -> Sequence[Any]:
         return array.rechunk((sizes, *[-1] * (array.ndim - 1))).to_delayed().ravel()  # type: ignore[no-any-return]
     if isinstance(getattr(array, "base", None), mmap.mmap) and getattr(array, "mode", "c") != "c":
         # Workers open the file: a memory map that is pickled is copied whole.
-        order = "F" if array.flags.fnc else "C"
-        array = (array.filename, array.dtype, "r", array.offset, array.shape, order)
+        array = (array.filename, array.dtype, "r", array.offset, array.shape, "CF"[array.flags.fnc])
     elif isinstance(array, np.ndarray):
         return [array[r.start : r.stop] for r in rows]
     return [partial(_read, array, r) for r in rows]
@@ -103,35 +102,29 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         pieces: int = 8,
         drop_last: bool = False,
     ) -> None:
-        sizes = {"batch_size": batch_size, "window": window, "pieces": pieces}
-        if wrong := [f"{name}={n}" for name, n in sizes.items() if n < 1]:
-            raise ValueError(f"expected sizes of at least 1, got {', '.join(wrong)}")
+        self.batch_size = positive("batch_size", batch_size)
+        self.window, self.pieces = positive("window", window), positive("pieces", pieces)
+        self.seed, self.client, self.drop_last = seed, client, drop_last
         rows, *chunks = columns(arrays, chunk_rows)
-        self._sizes = [len(r) for r in rows]
+        self._sizes = sizes = [len(r) for r in rows]
         read, one = delayed(loaded, pure=False), dask.array.from_delayed
         self._chunks = [
-            [
-                one(read(c), (n, *a.shape[1:]), a.dtype)
-                for c, n in zip(column, self._sizes, strict=True)
-            ]
+            [one(read(c), (n, *a.shape[1:]), a.dtype) for c, n in zip(column, sizes, strict=True)]
             for a, column in zip(map(array_of, arrays), chunks, strict=True)
         ]
-        self.batch_size, self.seed, self.client = batch_size, seed, client
-        self.window, self.pieces, self.drop_last = window, pieces, drop_last
         self.epoch, self.position = 0, 0
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        full, rest = divmod(sum(self._sizes), self.batch_size)
-        return full + bool(rest and not self.drop_last)
+        return count_batches(sum(self._sizes), self.batch_size, drop_last=self.drop_last)
 
     def state_dict(self) -> dict[str, int]:
         """Return the seed, the epoch, and the number of batches that were yielded in it."""
-        return {name: getattr(self, name) for name in _STATE}
+        return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on from a state of `state_dict`, of a loader with the same arrays and sizes."""
-        self.seed, self.epoch, self.position = (int(state[name]) for name in _STATE)
+        self.seed, self.epoch, self.position = (int(state[k]) for k in self.state_dict())
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         count = len(self._sizes)

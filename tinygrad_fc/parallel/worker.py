@@ -43,8 +43,8 @@ class Step(NamedTuple):
 
     reduction: str
     backend: str | None  # of the compiler; None: the function itself runs
-    check: bool
-    evaluate: bool
+    check: bool = False
+    evaluate: bool = False
 
 
 def may_be_cut(model: Any, step: Step) -> bool:
@@ -66,33 +66,29 @@ def chunk_sums(state: Any, step: Step, seed: int, rows: range, before: Any, *col
         if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
             _thread.replica, _thread.code = _Replica(code, step), (code, step)
         replica: _Replica = _thread.replica
-        if replica.unchecked and not rows.start:
+        if replica.unchecked and not rows.start and len(rows) > 1:
             replica.load(arrays)
             replica.check(tensors, seed)
-            replica.unchecked = len(rows) < 2
+            replica.unchecked = False
         size = BLOCK_ROWS if replica.may_be_cut else len(rows)
         sums = None
         with drawing_from(replica.generator.manual_seed(seed + rows.start)):
             for k in range(0, len(rows), size):
                 replica.load(arrays)
-                sums = _added(sums, replica.sums([t[k : k + size] for t in tensors]))
-        return _added(before, sums)
+                part = replica.sums([t[k : k + size] for t in tensors])
+                sums = add_sums(sums, part, in_place=True)
+        return add_sums(before, sums, in_place=True)  # a worker holds no third gradient
     except Exception as error:
         message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
         at = f" At {line}." if (line := line_of(error)) else ""
         raise ChunkError(f"{message}{at} Parameters and gradients are unchanged") from error
 
 
-def _added(total: Any, part: Any) -> Any:
-    """Return `total + part`, in the memory of `part`: a worker holds no third gradient."""
+def add_sums(total: Any, part: Any, *, in_place: bool = False) -> Any:
+    """Return `total + part`: new arrays, since Dask may need these again, or `part` in place."""
     if total is None:
         return part
-    return [_plus(a, b, b) for a, b in zip(total, part, strict=True)]
-
-
-def add_sums(a: Any, b: Any) -> Any:
-    """Return the sums of two groups as new arrays, since Dask may need the old ones again."""
-    return [_plus(*pair) for pair in zip(a, b, strict=True)]
+    return [_plus(a, b, b if in_place else None) for a, b in zip(total, part, strict=True)]
 
 
 def _plus(total: Any, part: Any, out: Any = None) -> Any:
@@ -165,8 +161,6 @@ class _Replica:
     def check(self, tensors: Sequence[Tensor], seed: int) -> None:
         """Raise `ValueError` where the loss of rows does not follow from those of two parts."""
         count, reduction = min(len(tensors[0]), 64), self.settings.reduction
-        if count < 2:
-            return
 
         def value(start: int, stop: int, seed: int) -> tuple[float, float]:
             with drawing_from(Generator().manual_seed(seed)), no_grad():

@@ -31,6 +31,7 @@ from tinygrad_fc.utils.data.sampler import (
     T_co,
     as_indices,
     batches,
+    count_batches,
     positive,
     size_of,
 )
@@ -168,11 +169,8 @@ class DataLoader(Generic[T_co]):
     def __len__(self) -> int:
         if not self._streams:
             return size_of(self.sampler if self.batch_sampler is None else self.batch_sampler)
-        samples = size_of(self.dataset)
-        if self.batch_size is None:
-            return samples
-        full, rest = divmod(samples, self.batch_size)
-        return full + bool(rest and not self.drop_last)
+        size = 1 if self.batch_size is None else self.batch_size
+        return count_batches(size_of(self.dataset), size, drop_last=self.drop_last)
 
 
 def get_worker_info() -> None:

@@ -230,8 +230,13 @@ class BatchSampler(Sampler[list[int]]):
                 yield batch
 
     def __len__(self) -> int:
-        full, rest = divmod(size_of(self.sampler), self.batch_size)
-        return full + bool(rest and not self.drop_last)
+        return count_batches(size_of(self.sampler), self.batch_size, drop_last=self.drop_last)
+
+
+def count_batches(samples: int, batch_size: int, *, drop_last: bool) -> int:
+    """Return the number of batches of so many samples."""
+    full, rest = divmod(samples, batch_size)
+    return full + bool(rest and not drop_last)
 
 
 def batches(batch_sampler: Any, chosen: Any = None) -> Iterator[Any]:
