@@ -73,7 +73,8 @@ picture
 
 # %% [markdown]
 # The derivative of the sigmoid is at most 1/4. Each layer multiplies by it once more, and so the
-# first layers of a deep network get small gradients, unless large weights make up for it.
+# first layers of a deep network get small gradients, unless large weights make up for it: this is
+# the *vanishing gradient*, to which chapter 9 comes back.
 
 # %%
 deep = NeuralNetwork([1] + [8] * 10 + [1], rng=3)

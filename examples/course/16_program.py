@@ -55,10 +55,11 @@ print(step.source)
 # program before anything has changed; the caller does not see it, since the function is traced
 # again or runs uncompiled.
 #
-# `viz.page` writes a page that puts graph, numbers, program and the derivation by hand side by
-# side. Next walks through the step; each line of the program is highlighted with its formula, and
-# the product in the line `d1 = ...` is split into (33) and (36). The page trains in the browser, by
-# the same program printed as JavaScript. A notebook shows the page; a script leaves it in
+# `viz.page` writes a page that puts network, numbers, program and the derivation by hand side by
+# side. Next walks through the step; each line of the program is highlighted with its formula. Point
+# at a number, and its computation appears; double-click a weight, and all that depends on it
+# changes; "Check by differences" nudges it, as in chapter 0. The page trains in the browser, by the
+# same program printed as JavaScript. A notebook shows the page; a script leaves it in
 # `backprop.html`.
 
 # %%

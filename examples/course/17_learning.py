@@ -80,10 +80,10 @@ for layer in range(4):
     rows[1, layer].ticklabel_format(style="sci", scilimits=(0, 0), axis="x")
 
 # %% [markdown]
-# A likely reason why 100 epochs learn nothing is that the first layers, which have to place the
-# waves of the cosine, get small gradients: their $d$ has gone through up to three more factors
-# $\mathrm{Act}'$, and part of their units is saturated. More epochs do learn. An optimizer that
-# divides each step by the size of past gradients leaves the plateau within 100:
+# A likely reason why 100 epochs learn nothing is the vanishing gradient: the first layers, which
+# have to place the waves of the cosine, get small gradients, as their $d$ has gone through up to
+# three more factors $\mathrm{Act}'$, and part of their units is saturated. More epochs do learn. An
+# optimizer that divides each step by the size of past gradients leaves the plateau within 100:
 
 # %%
 longer = train(model, 1900, optim.SGD(model.parameters(), lr=0.1))
