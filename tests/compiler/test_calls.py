@@ -147,6 +147,7 @@ def test_trees():
 def test_arrays_in_and_out():
     compiled = agree(lambda x, y: x * 2 + np.exp(y).mean(axis=0), X.numpy(), X.numpy())
     assert type(compiled(X.numpy(), X.numpy())) is np.ndarray
+    agree(lambda x: tg.from_numpy(x) * 2, X.numpy())
 
 
 def test_arrays_from_outside_are_inputs():

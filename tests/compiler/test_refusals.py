@@ -274,12 +274,6 @@ def result_with_a_graph(x: Any) -> Any:
     return x * result  # here
 
 
-def result_of_another_dtype(x: Any) -> Any:
-    counts = (x * 0).long()
-    counts.mul_(0.5)  # here
-    return counts
-
-
 def decayed_rate(x: Any) -> Any:  # here
     optimizer.param_groups[0]["lr"] *= 0.5
     return x
@@ -319,7 +313,6 @@ REFUSED: dict[Any, str] = {
     **dict.fromkeys((stored_in_an_attribute, stored_in_a_global), "last.*outside|outside.*last"),
     stored_in_a_module: "first.*outside|outside.*first",
     result_with_a_graph: "graph",
-    result_of_another_dtype: "int64 gets float64",
     decayed_rate: "'lr', an option of SGD",
     **dict.fromkeys((branch_on_rate, largest_rate), "branch.*number"),
     **dict.fromkeys((counted, repeated, deleted), r"np\..*value"),

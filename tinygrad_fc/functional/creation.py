@@ -83,7 +83,8 @@ def from_numpy(ndarray: Any) -> Tensor:
     >>> tg.from_numpy(np.arange(3))
     tensor([0, 1, 2])
     """
-    if not isinstance(ndarray, np.ndarray):
+    kinds: Any = np.ndarray, np.lib.mixins.NDArrayOperatorsMixin  # arrays, and tracers of arrays
+    if not isinstance(ndarray, kinds):
         raise TypeError(
             f"from_numpy takes a NumPy array, got {type(ndarray).__name__}: use tensor(...)"
         )
