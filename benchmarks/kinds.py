@@ -1,4 +1,4 @@
-"""Time compiled training steps of thirteen kinds beside JAX and PyTorch eager.
+"""Time training steps of fifteen kinds, eager and compiled, beside JAX and PyTorch eager.
 
     python benchmarks/kinds.py             times of steps, and their ratios to JAX with the limits
     python benchmarks/kinds.py --compile   seconds until the first native step, without caches
@@ -73,19 +73,36 @@ KINDS = (
         dtype="float32", batch=128, limit=1.2,
     ),
     Kind("3x64 ELU, Huber f32", (8, *[64] * 3, 1), "ELU", "huber_loss", dtype="float32"),
+    Kind(
+        "SIREN 3x64 f32, Adam", (2, *[64] * 3, 3), "Sine", optimizer="Adam",
+        dtype="float32", batch=256,
+    ),
+    Kind("CBOW 1000 words, Adam", (50, 1000), "", "cross_entropy", "Adam", "Context"),
 )  # fmt: skip
+
+
+def layer_of(library: ModuleType, name: str, function: Callable[[Any], Any]) -> Module:
+    """Return a layer without parameters that computes a function; JAX knows it by its name."""
+    layer: Any = type(name, (library.nn.Module,), {"forward": lambda _, x: function(x)})
+    return layer()  # type: ignore[no-any-return]
 
 
 def model_of(kind: Kind, library: ModuleType) -> Module:
     """Return the network, the same for both libraries."""
     nn, layers = library.nn, []
+    if kind.between == "Context":
+        layers += [nn.Embedding(kind.sizes[-1], kind.sizes[0])]
+        layers += [layer_of(library, "Mean", lambda x: x.mean(1))]
     if kind.between == "Embedding":
         layers += [nn.Embedding(27, 10), nn.Flatten()]
     for n_in, n_out in pairwise(kind.sizes[:-1]):
         layers.append(nn.Linear(n_in, n_out))
         if "Norm" in kind.between:
             layers.append(getattr(nn, kind.between)(n_out))
-        layers.append(getattr(nn, kind.activation)())
+        if kind.activation == "Sine":  # Sitzmann et al. (2020)
+            layers.append(layer_of(library, "Sine", lambda x: library.sin(30 * x)))
+        else:
+            layers.append(getattr(nn, kind.activation)())
         if kind.between == "Dropout":
             layers.append(nn.Dropout(0.5))
     layers.append(nn.Linear(*kind.sizes[-2:]))
@@ -98,6 +115,8 @@ def batch_of(kind: Kind) -> tuple[Array, Array]:
     x = rng.random((n, kind.sizes[0])).astype(kind.dtype)
     if kind.between == "Embedding":
         x = rng.integers(0, 27, (n, 3))
+    if kind.between == "Context":
+        x = rng.integers(0, kind.sizes[-1], (n, 4))
     if kind.loss == "cross_entropy":
         return x, rng.integers(0, kind.sizes[-1], n)
     return x, rng.integers(0, 2, (n, kind.sizes[-1])).astype(kind.dtype)
@@ -131,6 +150,8 @@ def jax_layer(jax: ModuleType, name: str, x: Array, p: Iterator[Array], key: Arr
         return x @ next(p).T + next(p)
     if name in ("Embedding", "Flatten"):
         return next(p)[x] if name == "Embedding" else x.reshape(len(x), -1)
+    if name in ("Sine", "Mean"):
+        return jax.numpy.sin(30 * x) if name == "Sine" else x.mean(1)
     if "Norm" in name:
         axis = 0 if name == "BatchNorm1d" else -1
         mean, var = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
@@ -202,6 +223,7 @@ def contestants(kind: Kind) -> dict[str, Callable[[], Step]]:
     jax.config.update("jax_enable_x64", val=True)
     torch.set_num_threads(1)
     return {
+        "eager": lambda: pytorch_style(kind, tg),
         "NumPy": lambda: pytorch_style(kind, tg, backend="numpy"),
         "Numba": lambda: pytorch_style(kind, tg, backend="numba"),
         "JAX": lambda: jax_style(kind, jax),
@@ -220,7 +242,8 @@ def seconds(step: Step, duration: float = 0.02) -> float:
 
 def print_times(kinds: list[Kind], rounds: int) -> None:
     """Print microseconds of steps, and the ratio of the faster backend to JAX."""
-    print(f"{'microseconds of a step':30}{'NumPy':>9}{'Numba':>9}{'JAX':>9}{'PyTorch':>9}  / JAX")
+    names = "".join(f"{name:>9}" for name in ("eager", "NumPy", "Numba", "JAX", "PyTorch"))
+    print(f"{'microseconds of a step':30}{names}  / JAX, eager / PyTorch")
     for kind in kinds:
         steps = {name: create() for name, create in contestants(kind).items()}
         best = dict.fromkeys(steps, float("inf"))
@@ -230,7 +253,8 @@ def print_times(kinds: list[Kind], rounds: int) -> None:
         ratio = min(best["NumPy"], best["Numba"]) / best["JAX"]
         cells = "".join(f"{1e6 * t:9.1f}" for t in best.values())
         over = "" if ratio <= kind.limit else "  over"
-        print(f"{kind.name:30}{cells}  {ratio:.2f} (limit {kind.limit}){over}", flush=True)
+        eager = f"{best['eager'] / best['PyTorch']:.2f}"
+        print(f"{kind.name:30}{cells}  {ratio:.2f} (limit {kind.limit}){over}, {eager}", flush=True)
 
 
 def print_compile_times(kinds: list[Kind]) -> None:
@@ -284,7 +308,7 @@ def print_peaks(name: str, hidden: int) -> None:
 
 def main() -> None:
     """Print what the options ask for."""
-    parser = argparse.ArgumentParser(description="Time training steps of thirteen kinds.")
+    parser = argparse.ArgumentParser(description="Time training steps of fifteen kinds.")
     parser.add_argument("words", nargs="*", help="of the names of kinds")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--compile", action="store_true")
