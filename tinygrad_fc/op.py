@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from itertools import chain, count, islice
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -48,6 +48,7 @@ else:
     P = ParamSpec("P")
 
 Q = ParamSpec("Q")
+R = TypeVar("R")
 Dim = int | Sequence[int] | None  # the type of `dim` in signatures
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
 """The names of an op's settings, by NumPy's names, which calls may use instead."""
@@ -56,9 +57,33 @@ builtin_ops: set[Any] = set()  # the ops of this package, filled by ops/__init__
 registry: dict[Any, Op] = {}
 """All ops, by the NumPy or SciPy function that they differentiate and by the op itself."""
 
-# Without floating-point warnings: infinities are visible in the result, and a branch that `where`
-# discards must not warn.
-without_warnings = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+_ignored = {"divide": "ignore", "over": "ignore", "invalid": "ignore"}
+
+
+def without_warnings(function: Callable[Q, R]) -> Callable[Q, R]:
+    """Return `function` without floating-point warnings.
+
+    Infinities are visible in the result, and a branch that `where` discards must not warn.
+    """
+    if _error_state is None:
+        return np.errstate(**_ignored)(function)  # type: ignore[arg-type]
+    enter, leave = _error_state.set, _error_state.reset
+
+    @functools.wraps(function)
+    def silent(*args: Q.args, **kwargs: Q.kwargs) -> R:
+        token = enter(_silent)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            leave(token)
+
+    return silent
+
+
+# What `np.errstate` sets, whose own call takes as long as a ufunc of few elements.
+_umath = sys.modules.get("numpy._core.umath")
+_error_state: Any = getattr(_umath, "_extobj_contextvar", None)
+_silent = _umath._make_extobj(**_ignored) if _umath and _error_state else None
 
 
 class Op(Generic[P]):

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_fc.domain import real
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.op import define, without_warnings
-from tinygrad_fc.ops.elementwise import clamp, exp, sigmoid
+from tinygrad_fc.ops.elementwise import clamp, exp, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
 
 if TYPE_CHECKING:
@@ -71,8 +71,13 @@ def logsigmoid(input: Any) -> Any:
     return -softplus.forward(-input)
 
 
-# sigmoid(-x) is 1 - sigmoid(x) without cancellation.
-@define(domain=(real,), rules=(lambda g, out, x: g * (sigmoid(x) + out * sigmoid(-x)),))
+def _silu_rule(g: Any, out: Any, x: Any) -> Any:
+    e = exp(-x)
+    s = 1 / (1 + e)
+    return g * (s + out * multiply_no_nan(s, e))  # s * e is 1 - s without cancellation
+
+
+@define(domain=(real,), rules=(_silu_rule,))
 @without_warnings
 def silu(input: Any, inplace: bool = False) -> Any:
     """Return `x * sigmoid(x)`, also called swish. Elfwing et al. (2017).

@@ -96,8 +96,8 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     domain=(real,),
     settings=_REDUCTION_SETTINGS,
     rules=(
-        lambda g, _out, _x, dim=None, keepdim=False, dtype=None: (
-            broadcast_back(g, _x.shape, dim, keepdim) / max(_count(_x.shape, dim), 1)
+        lambda g, _out, _x, dim=None, keepdim=False, dtype=None: broadcast_back(
+            g / max(_count(_x.shape, dim), 1), _x.shape, dim, keepdim
         ),
     ),
 )
