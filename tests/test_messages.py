@@ -318,7 +318,7 @@ def test_a_numpy_function_without_a_rule():
         (lambda: tg.ones(3).gather(0, tg.tensor([3])), ("gather", "0 to 2")),
         (lambda: tg.ones(3).topk(4), ("topk: k = 4 is out of range", "(3,)")),
         (lambda: tg.arange(0, 3, -1), ("arange(0, 3, -1)", "sign of step")),
-        (lambda: tg.einsum("ij->i", tg.ones(2)), ("einsum", "'ij'", "1 dim")),
+        (lambda: tg.einsum("ij->i", tg.ones(2)), ("einsum", "ij->i", "too many subscripts")),
         (lambda: tg.autograd.grad(T(np.ones(())), [2]), ("inputs must be tensors, got int",)),
         (lambda: tg.ones(2).retain_grad(), ("does not require grad",)),
     ],

@@ -13,21 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc import graph
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.functional import shape
-from tinygrad_fc.graph import (
-    Node,
-    array_of,
-    copy_node,
-    follow_assignments,
-    keep_state,
-    mutation_lock,
-    next_seq,
-    owner,
-    record_change,
-    state,
-    wrap,
-)
+from tinygrad_fc.graph import Node, array_of, owner, wrap
 from tinygrad_fc.ops import index
 
 if TYPE_CHECKING:
@@ -48,7 +37,7 @@ def assign_elements(array: Any, steps: tuple[Any, ...], values: Any) -> None:
 
 def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     """Make `t` the result of assigning `value` to its elements; a view makes its base that."""
-    follow_assignments((t, value))
+    graph.follow_assignments((t, value))
     array, (base, views) = t._array, _base_and_views(t)
     if base._requires_grad and base.is_leaf:
         raise GraphError(
@@ -59,7 +48,7 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     at = steps[0]
     if views or len(steps) > 1:
         at = tuple(_elements_of_view(grid, views, steps) for grid in np.indices(base.shape))
-    before = keep_state(base) if base._requires_grad else None
+    before = graph.keep_state(base) if base._requires_grad else None
     value = _with_earlier_state(value, base, before)
     if before is None and _is_shared(array):
         raise GraphError(
@@ -67,9 +56,9 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
             "computed from it, would not follow. Assign before x is used, or build it with "
             "stack(), cat() or where()"
         )
-    with mutation_lock:
+    with graph.mutation_lock:
         assign_elements(array, steps, array_of(value))
-        record_change(array)
+        graph.record_change(array)
         _become_result(base, index.index_put, before, value, at)
 
 
@@ -153,7 +142,7 @@ def _refer_to_earlier_state(node: Any, k: int, memory: int, states: dict[int, An
 def _state_of(view: Any, memory: int, states: dict[int, Any]) -> Any:
     """Return a copy of `view` for earlier calls, which refers to the earlier state of its base."""
     if id(view) not in states:
-        states[id(view)] = earlier = copy_node(view)
+        states[id(view)] = earlier = graph.copy_node(view)
         earlier._parents = [
             p
             if p is None or p._op is None or id(owner(p._array)) != memory
@@ -177,4 +166,4 @@ def _become_result(t: Any, op: Op, before: Any, value: Any, at: Any) -> None:
     t._op, t._settings, t._requires_grad = op, {"at": at}, True
     t._parents = [before, value if isinstance(value, Node) and value._requires_grad else None]
     t._args = [t._array, array_of(value)]
-    state.assigned[id(owner(t._array))] = t._seq = next_seq()
+    graph.state.assigned[id(owner(t._array))] = t._seq = graph.next_seq()
