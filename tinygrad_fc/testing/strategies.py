@@ -274,8 +274,7 @@ SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9, 30)
 
 def forms(domains: Sequence[Domain]) -> list[Form]:
     """Return the shapes to begin with, and the numbers: what is smallest first."""
-    count = len(domains)
-    patterns = _patterns(domains)
+    count, patterns = len(domains), _patterns(domains)
     batched = [i for i, p in enumerate(patterns) if ... in p]
     names = range(len(smallest_sizes(domains)))
 
@@ -288,22 +287,38 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
     empty += [Form(b, 2) for b in (all_of(0), all_of(2, 0), all_of(0, 2))] * bool(batched)
     single = [Form(all_of(2), 3, WHOLE, (k, 1)) for k in names]
     single += [Form(all_of(2, 1), 3), Form(all_of(1, 2), 3)] * bool(batched)
-    stretched = []
-    if len(batched) > 1:
-        pairs: list[tuple[Shape, Shape]] = [((2, 2), s) for s in ((2,), (), (1, 2), (2, 1))]
-        pairs += [((3, 1), (1, 2)), ((0,), (1,)), ((0,), ()), ((2, 0), (2, 1)), ((1,), ())]
-        pairs += [((2, 3, 2), (1, 2)), ((2, 3, 2), (1, 3, 2))]
-        for large, small in pairs:
-            alone = (tuple(small if k == i else large for k in range(count)) for i in batched)
-            stretched += [Form(batch, 2) for batch in alone]
     values = [Form(all_of(3), 3, v) for v in (SAME, SPECIAL, BESIDE, WHOLE, DECADES, GENERIC)]
-    kinds = (GENERIC, DECADES, EIGHTHS, WIDE, GENERIC, BESIDE)
-    many = [Form(all_of(n), -k, v) for k, (n, v) in enumerate(zip(SIZES, kinds, strict=True), 1)]
-    many += [Form(all_of(2, 1, 3, 2), 5, GENERIC), Form(all_of(), 9, GENERIC)]
-    many += [Form(all_of(3, 2), 4, GENERIC), Form(all_of(2, 5), 5, EIGHTHS)] * bool(batched)
     powers = [Form(all_of(1), 1, single=s * 2.0**e) for e in SINGLE for s in (1, -1)]
-    rest = zip_longest(empty, stretched, values, single, many)
+    large = _large_forms(count) + _oblong_forms(count) * bool(batched)
+    rest = zip_longest(empty, _broadcast_forms(count, batched), values, single, large)
     return usual + [f for several in rest for f in several if f is not None] + powers
+
+
+def _large_forms(count: int) -> list[Form]:
+    """Return forms with a long axis, with many axes, and with named axes of 9."""
+    kinds = (GENERIC, DECADES, EIGHTHS, WIDE, GENERIC, BESIDE)
+    rows = enumerate(zip(SIZES, kinds, strict=True), 1)
+    long = [Form(((n,),) * count, -k, v) for k, (n, v) in rows]
+    return [*long, Form(((2, 1, 3, 2),) * count, 5, GENERIC), Form(((),) * count, 9, GENERIC)]
+
+
+def _oblong_forms(count: int) -> list[Form]:
+    """Return a form with more rows than columns, and one with many columns."""
+    return [Form(((3, 2),) * count, 4, GENERIC), Form(((2, 5),) * count, 5, EIGHTHS)]
+
+
+def _broadcast_forms(count: int, batched: Sequence[int]) -> list[Form]:
+    """Return forms in which one argument is broadcast to the shape of the others."""
+    if len(batched) < 2:
+        return []
+    pairs: list[tuple[Shape, Shape]] = [((2, 2), s) for s in ((2,), (), (1, 2), (2, 1))]
+    pairs += [((3, 1), (1, 2)), ((0,), (1,)), ((0,), ()), ((2, 0), (2, 1)), ((1,), ())]
+    pairs += [((2, 3, 2), (1, 2)), ((2, 3, 2), (1, 3, 2))]
+    return [
+        Form(tuple(small if k == i else large for k in range(count)), 2)
+        for large, small in pairs
+        for i in batched
+    ]
 
 
 def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Sizes]:
