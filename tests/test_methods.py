@@ -436,10 +436,25 @@ def test_shapes_changed_in_place(a: Any):
         assert t.shape == shape
         assert np.shares_memory(t.numpy(), a)
     assert np.array_equal(t.numpy(), a[:, 0])
-    for recorded in (T(a), T(a) * 1):
-        with pytest.raises(GraphError, match="squeeze_ would change a"):
-            recorded.squeeze_(1)
-        assert recorded.shape == (2, 1, 3)
+    leaf = T(a)
+    with pytest.raises(GraphError, match="squeeze_ would change a"):
+        leaf.squeeze_(1)
+    assert leaf.shape == (2, 1, 3)
+
+
+@given(arrays((2, 1, 3)), seeds)
+def test_shapes_of_recorded_results_are_changed_in_place(a: Any, seed: int):
+    def changed(x: Any) -> Any:
+        y = x * x
+        used = y.sum(1)
+        with pytest.raises(ShapeError):
+            y.transpose_(0, 5)
+        assert y.squeeze_(1) is y
+        return used * y.t_().unsqueeze_(0)[0].t()
+
+    (got,) = gradients(changed, [T(a)], seed)
+    (expected,) = gradients(lambda x: (x * x).sum(1) * (x * x)[:, 0], [T(a)], seed)
+    close(got, expected)
 
 
 @given(st.data(), arrays((3, 2)))

@@ -342,23 +342,48 @@ def test_augmented_assignment_of_items_is_recorded(steps: list[Any]):
         assert w.grad is None or w.grad.item() == factor @ [1, 2, 3]
 
 
-def test_first_assignment_raises_if_a_view_or_a_result_is_alive():
-    # They do not require grad, so they could not follow. Those of a recorded tensor do.
-    w = tg.tensor(1.0, requires_grad=True)
-    for use in (lambda x: x[0], lambda x: x.view(2, 1), lambda x: x + w):
-        out = tg.zeros(2)
-        used = use(out)
-        with pytest.raises(GraphError, match="would not follow"):
-            out[1] = w
-        with pytest.raises(GraphError, match="would not follow"):
-            out[1] += w
-        assert out.tolist() == [0, 0]
-        del used
-        out[1] = w
-        used = use(out)
+def test_views_from_before_a_first_assignment_raise_where_they_are_used():
+    # They do not require grad, so they cannot follow. Those of a recorded tensor do.
+    w = tg.tensor(3.0, requires_grad=True)
+    for view in (lambda x: x[:1], lambda x: x.view(2, 1), lambda x: x.t()[1:]):
+        out = tg.zeros(1) + tg.zeros(2)
+        before, detached, result = view(out), out.detach(), (out + 1) * w
         out[0] = w
-        assert used.requires_grad
-        assert out.tolist() == [1, 1]
+        assert detached.tolist() == out.tolist() == [3, 0]
+        for use in (lambda v: v * 2, lambda v: v.sum(), lambda v: v + w):
+            with pytest.raises(GraphError, match=r"cannot follow. Take it after the assignment"):
+                use(before)
+        assert (detached * 2).tolist() == [6, 0]
+        used = view(out)
+        out[1] = w
+        (used.sum() * 0 + out.sum() + result.sum()).backward()
+        assert w.grad.item() == 4
+        w.grad = None
+    whole = tg.zeros(2, 3)
+    with pytest.raises(GraphError, match="the tensor that x views would not follow"):
+        whole[0][1] = w
+    alone = tg.zeros(6).reshape(2, 3)
+    alone[0, 1] = w
+    assert alone.requires_grad
+    read = tg.zeros(2)
+    result = read * w
+    read[0] = w
+    with pytest.raises(GraphError, match="changed in place"):
+        result.sum().backward()
+
+
+def test_changes_of_data_are_not_recorded():
+    p = tg.ones(2, requires_grad=True)
+    for slow in (tg.zeros(2), p.data.clone(), tg.zeros(2, requires_grad=True), p * 1):
+        slow.data.copy_(p * 3)
+        slow.data[0] = p.sum()
+        slow.data += p
+        assert slow.tolist() == [3, 4]
+        assert (slow + p).tolist() == [4, 5]
+
+
+def test_leaves_cannot_be_assigned_to():
+    w = tg.tensor(3.0, requires_grad=True)
     for leaf in (tg.zeros(2, requires_grad=True), tg.zeros(2, requires_grad=True)[:1]):
         with pytest.raises(GraphError, match="no_grad"):
             leaf[0] = w

@@ -16,14 +16,13 @@ import numpy as np
 from tinygrad_fc import graph
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.functional import shape
-from tinygrad_fc.graph import Node, array_of, owner, wrap
+from tinygrad_fc.graph import Node, array_of, owner
 from tinygrad_fc.ops import index
 
 if TYPE_CHECKING:
     from tinygrad_fc.op import Op
 
-_owned = wrap(np.zeros(1))
-_OWNED_REFCOUNT = getrefcount(_owned._array)  # of an array that only one tensor refers to
+_VIEW_REFCOUNT = 3  # of memory to which one view refers, a variable and the argument of the count
 
 
 def assign_elements(array: Any, steps: tuple[Any, ...], values: Any) -> None:
@@ -50,11 +49,11 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
         at = tuple(_elements_of_view(grid, views, steps) for grid in np.indices(base.shape))
     before = graph.keep_state(base) if base._requires_grad else None
     value = _with_earlier_state(value, base, before)
-    if before is None and _is_shared(array):
+    memory = owner(array)
+    if before is None and memory is not array and getrefcount(memory) > _VIEW_REFCOUNT:
         raise GraphError(
-            "x[...] = y would make x a recorded result, and a view of x, or a result that was "
-            "computed from it, would not follow. Assign before x is used, or build it with "
-            "stack(), cat() or where()"
+            "x[...] = y would make x a recorded result, and the tensor that x views would not "
+            "follow. Assign to that tensor, or to a copy (`x.clone()`)"
         )
     with graph.mutation_lock:
         assign_elements(array, steps, array_of(value))
@@ -92,15 +91,6 @@ def _fitted(value: Any, to: tuple[int, ...]) -> Any:
         sizes = sizes[1:]
     value = value if sizes == old else shape.reshape(value, sizes)
     return value if sizes == to else shape.broadcast_to(value, to)
-
-
-def _is_shared(array: Any) -> bool:
-    """Return whether other arrays than that of one tensor refer to the memory of `array`."""
-    memory = owner(array)  # here and in the caller, variables refer to the arrays, too
-    is_owner = memory is array
-    return getrefcount(array) > _OWNED_REFCOUNT + 2 + is_owner or (
-        getrefcount(memory) > _OWNED_REFCOUNT + 1 + 2 * is_owner
-    )
 
 
 def _with_earlier_state(value: Any, t: Any, before: Any) -> Any:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 next_seq = count(1).__next__
+UNRECORDED = -1  # the sequence number of `x.data`, whose changes are never recorded
 _seq_of = attrgetter("_seq")
 _new = object.__new__
 _flags = grad_mode.flags.get
@@ -147,7 +148,9 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         promoted = _promoted(op, args, arrays, settings)
         if promoted is not None:
             return record(op, promoted, settings)
-    seq = next_seq() if tracked else 0  # before the values are read: another thread may change them
+    seq = (
+        next_seq() if tracked or _assigned else 0
+    )  # before the values are read: another thread may change them
     try:
         out = op.forward(*arrays, **settings) if settings else op.plain(*arrays)
     except Exception as error:
@@ -178,7 +181,7 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     else:
         t._requires_grad = False
         t._parents = t._args = None
-        t._seq = 0
+        t._seq = seq if _assigned else 0
     return t
 
 
@@ -195,8 +198,8 @@ def _promoted(
         return None
     changed = list(args)
     for i in casts:
-        x: Any = args[i] if isinstance(args[i], Node) else np.asarray(arrays[i])
-        changed[i] = x.astype(dtype)
+        x: Any = args[i] if isinstance(args[i], Node) else arrays[i]
+        changed[i] = x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
     for i in wrap_at:
         changed[i] = np.asarray(arrays[i] % 2 ** (8 * dtype.itemsize)).astype(dtype)
     return changed
@@ -385,10 +388,15 @@ def _check_unchanged(node: Any) -> None:
 def copy_node(t: Any) -> Any:
     """Return a tensor with the array and the autograd metadata of `t`."""
     copy: Any = _new(_tensor_class)
-    for name in ("_array", "_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
-        setattr(copy, name, getattr(t, name))
+    become(copy, t)
     copy._grad, copy._hooks = None, t._hooks
     return copy
+
+
+def become(t: Any, other: Any) -> None:
+    """Give `t` the array and the place in the graph of `other`."""
+    for name in ("_array", "_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
+        setattr(t, name, getattr(other, name))
 
 
 def keep_state(t: Any) -> Any:
@@ -416,13 +424,18 @@ def _version(t: Any, seq: int) -> Any:
 def follow_assignments(values: Iterable[Any]) -> None:
     """Renew the graph of those tensors that are views of memory with a later assignment."""
     for t in values:
-        if isinstance(t, Node) and t._requires_grad and t._op is not None:
+        if isinstance(t, Node) and t._op is not None:
             key = id(owner(t._array))
             if _assigned.get(key, 0) > t._seq:
                 _renew(t, key)
 
 
 def _renew(view: Any, key: int) -> None:
+    if not view._requires_grad:
+        raise GraphError(
+            f"the result of {view._op.name} shares memory with a tensor to whose elements a "
+            "recorded value was assigned since, and cannot follow. Take it after the assignment"
+        )
     if view._parents is None:
         raise _freed_graph_error(view)
     base = view._parents[0]
@@ -573,11 +586,25 @@ class _Pass:
         else:
             heappush(self.queue, (-a._seq, key, a))
 
+    def is_needed(self, a: Any) -> bool:
+        """Return whether the pass computes the gradient of the argument `a`."""
+        return a is not None and (self.needed is None or id(a) in self.needed)
+
+    def changeable(self, a: Any, array: Any) -> Any:
+        """Return the gradient of `a` so far, zeros at first, as an unaliased array."""
+        total = self.pending.get(id(a))
+        if total is None:
+            self.add(a, np.zeros(array.shape, array.dtype))
+        elif not is_changeable(total):
+            self.pending[id(a)] = total.copy()
+        return self.pending[id(a)]
+
     def run(self, *, create_graph: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
         """Visit all nodes, filling `gradients` and `visited`."""
         queue, pending, needed, add = self.queue, self.pending, self.needed, self.add
         visited, has_inputs = self.visited.append, self.wanted is not None
         detect_anomaly, last_change = _flags() & _DETECT_ANOMALY, state.last_change
+        is_special = create_graph or detect_anomaly
         while queue:
             node = heappop(queue)[2]
             g = pending.pop(id(node))
@@ -594,6 +621,9 @@ class _Pass:
             visited(node)
             if has_inputs or node._hooks is not None:
                 g = self.finish(node, g, create_graph=create_graph, is_visited=True)
+            if op.run_in_place is not None and g.__class__ is _ndarray and not is_special:
+                op.run_in_place(self, node, g)
+                continue
             values = args
             if create_graph:
                 out = node
@@ -643,6 +673,12 @@ class _Pass:
             is_inner_input = is_visited and self.wanted is not None
             self.gradients.append([a, before if is_inner_input else g])
         return g
+
+
+def is_changeable(gradient: Any) -> bool:
+    """Return whether only one variable of the caller, and one that holds it, refer to an array."""
+    is_owned = getrefcount(gradient) <= _CALLER_REFCOUNT and gradient.__class__ is _ndarray
+    return is_owned and gradient.base is None and gradient.flags.writeable
 
 
 def _freed_graph_error(node: Any) -> GraphError:
@@ -753,3 +789,4 @@ def _unaliased_refcount() -> int:
 
 
 _UNALIASED_REFCOUNT = _unaliased_refcount()
+_CALLER_REFCOUNT = _UNALIASED_REFCOUNT + 1

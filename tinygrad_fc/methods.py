@@ -17,7 +17,16 @@ from tinygrad_fc.dtypes import category
 from tinygrad_fc.errors import GraphError, error_class
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
-from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
+from tinygrad_fc.graph import (
+    UNRECORDED,
+    Node,
+    become,
+    keep_state,
+    mutation_lock,
+    record,
+    record_change,
+    wrap,
+)
 from tinygrad_fc.legacy import OldMethods, accepts_factor
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -30,10 +39,10 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensor import Tensor
 
 
-def _tracked(*operands: Any) -> bool:
-    if not grad_mode.flags.get() & grad_mode.RECORD:
+def _tracked(t: Any, *operands: Any) -> bool:
+    if t._seq == UNRECORDED or not grad_mode.flags.get() & grad_mode.RECORD:
         return False
-    return any(isinstance(a, Node) and a._requires_grad for a in operands)
+    return any(isinstance(a, Node) and a._requires_grad for a in (t, *operands))
 
 
 def _change(
@@ -137,6 +146,11 @@ def _in_place(function: Any, name: str, *, reshapes: bool = False) -> Callable[.
             else:
                 _store(array, result)
 
+        if reshapes and _tracked(self) and not self.is_leaf:
+            function(self.detach(), *args, **kwargs)  # which raises for wrong arguments
+            become(self, function(keep_state(self), *args, **kwargs))
+            record_change()  # earlier calls then read the state before
+            return self  # type: ignore[no-any-return]
         recorded = None if reshapes else lambda: function(self, *args, **kwargs)
         return _change(self, f"{name}_", change, *args, *kwargs.values(), result=recorded)
 

@@ -97,7 +97,8 @@ class Op(Generic[P]):
 
     __slots__ = (
         *("__dict__", "accepted", "arity", "defaults", "domain", "forward", "function", "name"),
-        *("names", "options", "outer", "plain", "prepare", "promotion", "rules", "settings"),
+        *("names", "options", "outer", "plain", "prepare", "promotion", "rules", "run_in_place"),
+        "settings",
     )
 
     arity: int  # the number of operands, -1 for any number
@@ -129,6 +130,7 @@ class Op(Generic[P]):
         self.settings = settings or {}
         self.name = name
         self.outer = None
+        self.run_in_place: Any = None  # instead of the rules, unless the pass is recorded
         self.arity = -1 if isinstance(rules, VariadicRule) else len(domain)
         self.names, self.options, self.defaults = (), (), {}
         self.accepted = frozenset(self.settings)
@@ -266,6 +268,7 @@ class Op(Generic[P]):
         for kind in type(self).__mro__:
             for name in vars(kind).get("__slots__", ()):
                 setattr(other, name, getattr(self, name))
+        other.run_in_place = None  # which stands for these rules
         return other
 
     @property

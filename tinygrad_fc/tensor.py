@@ -400,7 +400,9 @@ class Tensor(methods.Methods):
     @property
     def data(self) -> Tensor:
         """A tensor that shares the memory but not the graph; in-place changes affect both."""
-        return wrap(self._array)
+        data = wrap(self._array)
+        data._seq = graph.UNRECORDED
+        return data
 
     @data.setter
     def data(self, value: Tensor) -> None:

@@ -212,7 +212,9 @@ def compare(ours: Any, theirs: Any, program: str) -> None:
             x, message = ours[name], f"{name} in:\n{program}"
             assert x.shape == tuple(y.shape), message
             assert str(x.dtype) == str(y.dtype).removeprefix("torch."), message
-            assert x.requires_grad == y.requires_grad, message
+            # A view from before a first recorded assignment raises where it is used.
+            is_refused = run("x + 0", {"x": x}).startswith("GraphError: the result of")
+            assert x.requires_grad == y.requires_grad or is_refused, message
             a, b = x.detach().numpy(), y.detach().numpy()
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12, err_msg=message)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.domain import indices, real
-from tinygrad_fc.graph import array_of, owner
+from tinygrad_fc.graph import array_of, is_changeable, owner
 from tinygrad_fc.op import define
 
 _PLAIN = frozenset((int, slice, type(None)))
@@ -173,6 +173,34 @@ def index_put(input: Any, values: Any, *, at: Any) -> Any:
     out = input.copy()
     out[at] = values
     return out
+
+
+# Without create_graph, `n` calls change one array in the backward pass, in linear time.
+
+
+def _select_in_place(run: Any, node: Any, g: Any) -> None:
+    (x,), (array,), at = node._parents, node._args, node._settings["at"]
+    if run.is_needed(x):
+        total = run.changeable(x, array)
+        if _cannot_repeat(at):
+            total[at] += g
+        else:
+            np.add.at(total, at, g)
+
+
+def _assign_in_place(run: Any, node: Any, g: Any) -> None:
+    (before, values), at = node._parents, node._settings["at"]
+    if run.is_needed(values):
+        dtype = node._args[1].dtype
+        # A copy, since `g` changes; without a variable for the view, which would refer to `g`.
+        run.add(values, np.array(_assigned_rule(g, None, None, None, at), dtype))
+    if run.is_needed(before):
+        g = g if is_changeable(g) else g.copy()
+        g[at] = 0
+        run.add(before, g)
+
+
+getitem.run_in_place, index_put.run_in_place = _select_in_place, _assign_in_place
 
 
 def full_index(at: Any, axis: int) -> tuple[Any, ...]:

@@ -129,10 +129,10 @@ def _cotangent_per_row(g: Any, count: Any) -> Any:
     return (g if count is None else g / max(count, 1))[..., None]
 
 
-def _one_hot(y: Any, classes: int) -> Any:
+def _one_hot(y: Any, classes: int, dtype: Any) -> Any:
     numbers = np.arange(classes)
     numbers = np.asarray(numbers, like=y) if is_non_numpy_array(y) else numbers
-    return (y % classes)[..., None] == numbers  # negative indices count from the end
+    return ((y % classes)[..., None] == numbers).astype(dtype)  # negative: from the end
 
 
 @define(
@@ -140,7 +140,7 @@ def _one_hot(y: Any, classes: int) -> Any:
     settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
-            (softmax(x, dim=1) - _one_hot(y, x.shape[1])) * _cotangent_per_row(g, count)
+            (softmax(x, dim=1) - _one_hot(y, x.shape[1], x.dtype)) * _cotangent_per_row(g, count)
         ),
         None,
     ),

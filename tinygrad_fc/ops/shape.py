@@ -13,8 +13,8 @@ from tinygrad_fc.op import Op, VariadicRule, define
 
 
 def _broadcast_to(x: Any, shape: Any) -> Any:
-    if x.shape == shape:
-        return x
+    if x.shape == shape:  # a view, by which an assignment sees that another tensor has the memory
+        return x.view() if x.__class__ is np.ndarray else x
     if shape[-x.ndim or len(shape) :] == x.shape and math.prod(shape) == x.size:
         return x.reshape(shape)  # no element is repeated: a view that can be changed
     return np.broadcast_to(x, shape)
