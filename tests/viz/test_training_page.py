@@ -380,6 +380,7 @@ def test_a_number_is_changed_and_the_change_is_undone(chromium: Any, tmp_path: P
     page.keyboard.type("0.75")
     page.keyboard.press("Enter")
     assert page.evaluate("page.values('weight_0')[2][0]") == 0.75
+    assert page.evaluate("document.activeElement.dataset.e") == "2"  # back at the cell
     change, slope, by = page.evaluate("[edited.change, edited.slope, edited.number - edited.old]")
     assert change == page.evaluate("cost()") - before[page.evaluate("data.loss")][0]
     assert abs(change - slope * by) < abs(by) ** 2
@@ -620,7 +621,7 @@ def test_axe_has_no_violation(chromium: Any, tmp_path: Path, scheme: str, width:
     program = training([1, 8, 5, 3, 1], 40)
     shown = opened(chromium, tmp_path, program, color_scheme=scheme, viewport=view)
     shown.page.evaluate(script)
-    for step in (1, 12, 21):
+    for step in (3, 21):
         shown.page.evaluate(f"page.goTo({step})")
         shown.page.evaluate("pin(steps[at].writes, 0)")
         violations = shown.page.evaluate("axe.run().then(result => result.violations)")

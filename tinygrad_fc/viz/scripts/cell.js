@@ -44,6 +44,7 @@ function computationHtml(tree) {
 
 function showComputation() {
   const here = hovered ?? pinned;
+  if (document.activeElement?.id === "editor") return here;  // a number is being typed
   litCells = new Set();
   $("hint").hidden = here !== null;
   $("computation").innerHTML = here ? computationOf(here) : "";
@@ -51,7 +52,6 @@ function showComputation() {
 }
 
 function showCell() {
-  if (document.activeElement?.id === "editor") return;
   const here = showComputation();
   for (const cell of all("#arrays td[data-e]")) {
     const { k } = cell.closest(".array").dataset, element = Number(cell.dataset.e);
@@ -216,7 +216,9 @@ function acceptNumber(field) {
   const number = field.valueAsNumber;
   field.setAttribute("aria-invalid", !Number.isFinite(number));
   field.blur();
-  if (Number.isFinite(number)) change(pinned.k, pinned.element, number);
+  if (!Number.isFinite(number)) return;
+  change(pinned.k, pinned.element, number);
+  cellNode(pinned)?.focus();
 }
 
 function goBack() {

@@ -125,10 +125,6 @@ const EXPANDED = {
     const { found, to } = lines(node);
     return sum(found[to[element]].filter((i) => i <= element).map((i) => inner(node.args[0], i)));
   },
-  argmax: (node, element, inner) => {
-    const args = lines(node).found[element].map((i) => inner(node.args[0], i));
-    return { op: "argmax", args, number: R.argmax(row(args)).data[0] };
-  },
   argsort: (node, element, inner) => {
     const { found, to } = lines(node), own = found[to[element]], rank = own.indexOf(element);
     const args = own.map((i) => inner(node.args[0], i));
@@ -146,7 +142,7 @@ const EXPANDED = {
 for (const name of MOVED) {
   EXPANDED[name] = (node, element, inner) => inner(...moved(node, element));
 }
-for (const name of ["sum", "prod", "max", "min", "all", "any"]) {
+for (const name of ["sum", "prod", "max", "min", "all", "any", "argmax"]) {
   EXPANDED[name] = (node, element, inner) => {
     const { initial } = node.args[1] ?? {};
     const args = (lines(node).found[element] ?? []).map((i) => inner(node.args[0], i));

@@ -137,8 +137,9 @@ function showFit() {
   };
   const right = all.filter((b) => isClassifier() && outputOf(b) === targetOf(b)).length;
   const accuracy = isClassifier() ? `, accuracy ${(100 * right / samples).toFixed(0)} %` : "";
-  const yName = isPlane ? `x₁; colour: ${name}, points: ŷ`
-    : isClassifier() ? "class by output (rings), target (dots)" : `${name} (line), ŷ (dots)`;
+  const first = v[data.output].data.length > samples ? " of neuron 0" : "";
+  const yName = isPlane ? `x₁; colour: ${name}, points: ŷ` : isClassifier()
+    ? "class by output (rings), target (dots)" : `${name} (line), ŷ (dots)${first}`;
   const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
   const curves = [curve(seen, "output"), curve(dotted, "target")];
   const below = isPlane && canRun ? regionHtml : undefined;

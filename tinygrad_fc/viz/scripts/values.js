@@ -33,10 +33,9 @@ function* computing(values) {
 }
 
 function finished(computation) {
-  for (;;) {
-    const { done, value } = computation.next();
-    if (done) return value;
-  }
+  let last = computation.next();
+  while (!last.done) last = computation.next();
+  return last.value;
 }
 
 function compute() {
