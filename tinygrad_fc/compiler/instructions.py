@@ -343,9 +343,9 @@ for _name in ("flip", "moveaxis", "ndim", "shape", "size"):  # NumPy's code, whi
     define(getattr(np, _name), traced=inspect.unwrap(getattr(np, _name)))
 _ONLY_NUMPY = """
 allclose array_equal count_nonzero cumprod diag diff einsum hstack inner isclose
-kron mean median nan_to_num outer pad roll round searchsorted sort std take take_along_axis
-tensordot tile trace tril triu var vstack linalg.cholesky linalg.det linalg.eigh linalg.inv
-linalg.norm linalg.slogdet linalg.solve linalg.svd
+kron mean median nan_to_num outer pad partition roll round searchsorted sort std take
+take_along_axis tensordot tile trace tril triu var vstack linalg.cholesky linalg.det linalg.eigh
+linalg.inv linalg.norm linalg.slogdet linalg.solve linalg.svd
 """
 for _name in _ONLY_NUMPY.split():
     define(operator.attrgetter(_name)(np), traced=RECORDED)
