@@ -58,7 +58,8 @@ def test_the_page_runs_and_finds_its_bug(
     assert "reproduce: check_vjp(softplus, textbook, np.array(" in printed
     assert printed.count(" derivatives compared") >= 4 + (find_spec("torch") is not None)
     assert all(f"\n{k}. " in printed for k in range(1, 6))
-    overflow, _, *of_torch = failures
+    overflow, *others = failures  # at the square root, an error or a warning
+    of_torch = [failure for failure in others if failure.kind == "second-order"]
     (x,) = overflow.arrays
     assert x.size <= 3
     assert overflow.kind in {"nonfinite", "float32"}
@@ -66,7 +67,6 @@ def test_the_page_runs_and_finds_its_bug(
     if find_spec("torch") is not None:
         assert bool(of_torch) is not _power_of_torch_is_right()
     for failure in of_torch:
-        assert failure.kind == "second-order"
         assert (failure.arrays[1] == 0).any()
         assert max(x.size for x in failure.arrays) <= 3
 

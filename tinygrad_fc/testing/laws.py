@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.numerical import CALM, EPS, longest_steps
 from tinygrad_fc.testing import rounding as r
-from tinygrad_fc.testing.report import DiscardError, GradientError, Report
+from tinygrad_fc.testing.report import FLOAT32_REFUSED, DiscardError, GradientError, Report
 from tinygrad_fc.testing.rule import ordinary, ordinary_point
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def mixed_dtypes(case: Case) -> Report:
     """With float32 arguments the gradients are float32; some of them for functions of tensors."""
     narrow = case.cast(np.float32)
     if not accepts(narrow):  # a model has parameters of one dtype
-        return Report(skipped=Counter({"float32 refused": 1}))
+        return Report(skipped=Counter({FLOAT32_REFUSED: 1}))
     soundness(narrow)
     if case.rule.of_tensors:
         other = case.cast(np.float32, [bool(case.seed >> k & 1) for k in range(len(case.arrays))])
