@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import one_thread  # noqa: F401  before NumPy
 
 # isort: split
+import history
 import numpy as np
 
 if TYPE_CHECKING:
@@ -244,6 +245,7 @@ def print_times(kinds: list[Kind], rounds: int) -> None:
     """Print microseconds of steps, and the ratio of the faster backend to JAX."""
     names = "".join(f"{name:>9}" for name in ("eager", "NumPy", "Numba", "JAX", "PyTorch"))
     print(f"{'microseconds of a step':30}{names}  / JAX, eager / PyTorch")
+    figures = {}
     for kind in kinds:
         steps = {name: create() for name, create in contestants(kind).items()}
         best = dict.fromkeys(steps, float("inf"))
@@ -255,6 +257,9 @@ def print_times(kinds: list[Kind], rounds: int) -> None:
         over = "" if ratio <= kind.limit else "  over"
         eager = f"{best['eager'] / best['PyTorch']:.2f}"
         print(f"{kind.name:30}{cells}  {ratio:.2f} (limit {kind.limit}){over}, {eager}", flush=True)
+        figures[f"{kind.name} / JAX"] = ratio
+    if len(kinds) == len(KINDS):
+        history.record("kinds", figures)
 
 
 def print_compile_times(kinds: list[Kind]) -> None:

@@ -30,6 +30,7 @@ import one_thread  # noqa: F401  before NumPy
 
 # isort: split
 import against
+import history
 import numpy as np
 from contestants import RATIOS, ROWS, Contestant, Row, characters, contestants, installed
 from experiment import experiment
@@ -307,6 +308,11 @@ def main() -> None:
         "import_ms": import_milliseconds(3 if options.quick else 20),
         "chains": [chain_cost(tinygrad_fc, length) for length in lengths],
     }
+    if not options.quick:
+        ratios = {
+            f"{f['row']}: {name}": x for f in results["steps"] for name, x in f["ratios"].items()
+        }
+        history.record("step", {name: x for name, x in ratios.items() if x is not None})
     if options.json:
         print(json.dumps(results, indent=2))
     else:

@@ -68,7 +68,7 @@ class Watched(NamedTuple):
 
 
 def same(a: Any, b: Any) -> bool:
-    """Tell whether `a` is `b`, or a plain value equal to it and of its type."""
+    """Return whether `a` is `b`, or a plain value equal to it and of its type."""
     if a is b:
         return True
     if type(a) is type(b) is tuple:
@@ -89,7 +89,7 @@ def contents(container: Any) -> list[Any]:
 
 
 def same_contents(container: Any, before: Any) -> bool:
-    """Tell whether a container holds what it held."""
+    """Return whether a container holds what it held."""
     now, before = contents(container), contents(before)
     return len(now) == len(before) and all(map(same, now, before))
 
@@ -251,7 +251,7 @@ class Captured:
 
 
 def _is_users_object(value: Any) -> bool:
-    """Tell whether a Python module or class is the user's; any other object but a tensor is."""
+    """Return whether a Python module or class is the user's; any other object but a tensor is."""
     if isinstance(value, type):
         value = sys.modules.get(value.__module__)
     if isinstance(value, ModuleType):

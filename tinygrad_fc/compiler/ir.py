@@ -212,7 +212,7 @@ def frame_outside(folders: tuple[str, ...]) -> Any:
 
 
 def asked_by_library() -> bool:
-    """Tell whether the code that reads a value is the library's own.
+    """Return whether the code that reads a value is the library's own.
 
     It may branch, since its conditions are guards then; the user's code would have to branch again.
     """
@@ -253,7 +253,7 @@ def assigned_name(*, through_calls: bool) -> str:
 
 
 def is_users(code: Any) -> bool:
-    """Tell whether code is the user's: neither the library's nor an installed package's."""
+    """Return whether code is the user's: neither the library's nor an installed package's."""
     return code is not None and not code.co_filename.startswith(OTHERS)
 
 

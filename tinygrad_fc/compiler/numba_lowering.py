@@ -384,14 +384,14 @@ _REDUCTIONS = (np.add, np.multiply, np.maximum, np.minimum, np.logical_or, np.lo
 
 
 def _is_large(value: Value) -> bool:
-    """Tell whether a product is one of two matrices that BLAS computes faster than loops."""
+    """Return whether a product is one of two matrices that BLAS computes faster than loops."""
     a, b = (tuple(getattr(v, "shape", None) or ()) for v in value.args)
     matrices = len(a) == len(b) == 2 and value.dtype.kind == "f"
     return matrices and a[0] * a[1] * b[1] > SMALL
 
 
 def _is_tall(value: Value) -> bool:
-    """Tell whether a matrix is to be column-major, so that loops over its rows are vectorized."""
+    """Return whether a matrix is to be column-major, so that loops over its rows are vectorized."""
     shape = tuple(value.shape or ())
     by_blas = value.function in (np.dot, np.matmul) and _is_large(value)
     tall = len(shape) == 2 and shape[0] > shape[1] and value.size <= TALL
@@ -404,7 +404,7 @@ def _promoted(x: Any) -> Any:
 
 
 def _is_native(value: Value) -> bool:
-    """Tell whether native code has numbers of a dtype, at places that are multiples of its size."""
+    """Return whether native code has numbers of a dtype, at places that are multiples of its size."""
     dtype, strides = value.dtype, (value.is_input and value.strides) or ()
     return code(dtype) in TYPES and dtype.isnative and not any(s % dtype.itemsize for s in strides)
 

@@ -74,19 +74,19 @@ class Schedule:
             self.readers.setdefault(self.lowering.root(value), []).append((value, statement))
 
     def _fits(self, statement: Statement, number: int) -> bool:
-        """Tell whether a statement may share the loops of a group."""
+        """Return whether a statement may share the loops of a group."""
         one = self.groups[number][0]
         return statement.kind in FUSED and one.kind in FUSED and one.shape == statement.shape
 
     def _passes(self, value: Value, statement: Statement, number: int) -> bool:
-        """Tell whether `statement` can read a value of a group in its loops, without memory."""
+        """Return whether `statement` can read a value of a group in its loops, without memory."""
         if not self._fits(statement, number) or (statement.at and value is statement.args[-1]):
             return False
         whole = self.lowering.root(value) is value and (value.shape or ()) == statement.shape
         return whole and (value.is_input or self.producer[value].kind == "elementwise")
 
     def _is_direct(self, target: Value, statement: Statement) -> bool:
-        """Tell whether a statement may compute its value in the memory of an input that changes."""
+        """Return whether a statement may compute its value in the memory of an input that changes."""
         tests = [n.group for n in self.lowering.statements if n.kind == "test" or n.at]
         later = [(v, n) for v, n in self.readers.get(target, []) if n.group >= statement.group]
         return (

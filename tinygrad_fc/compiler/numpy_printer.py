@@ -300,7 +300,7 @@ class NumPyPrinter(Expressions):
         self.lines.append(Line(result, f"{name} = {self.expression(value)[0]}"))
 
     def _is_temporary(self, x: Any, value: Value) -> bool:
-        """Tell whether `value` may overwrite `x`, a large new array that nothing else reads."""
+        """Return whether `value` may overwrite `x`, a large new array that nothing else reads."""
         if not isinstance(x, Value) or id(x) not in self._inlined or len(self.users[id(x)]) > 1:
             return False
         is_new = isinstance(x.function, np.ufunc) or x.function is np.dot
@@ -329,7 +329,7 @@ class NumPyPrinter(Expressions):
             self.lines.append(Line(value, f"np.add.at({name}, {self.text(at)}, {self.text(new)})"))
 
     def _may_inline(self, value: Value) -> bool:
-        """Tell whether a value may be written where it is used, if its text is short."""
+        """Return whether a value may be written where it is used, if its text is short."""
         if id(value) in self.used_after or id(value) in self.program.names:
             return False
         if value.function in (put, add_at, draw):
@@ -408,7 +408,7 @@ class NumPyPrinter(Expressions):
         return [*lines, *stores], returned
 
     def _is_shared(self, value: Value) -> bool:
-        """Tell whether the array of a value may be one that is changed or belongs to the caller."""
+        """Return whether the array of a value may be one that is changed or belongs to the caller."""
         return value.function is None or value.is_view or id(value) in self.overwritten
 
 

@@ -50,7 +50,7 @@ _running: list[Trace] = []
 
 
 def tracing() -> bool:
-    """Tell whether this thread runs a trace."""
+    """Return whether this thread runs a trace."""
     return bool(_running) and _running[-1].thread == get_ident()
 
 

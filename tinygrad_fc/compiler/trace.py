@@ -66,7 +66,7 @@ class StateCreatedError(CompileError):
 
 
 def is_inside(node: Any) -> bool:
-    """Tell whether a tensor was created by the trace."""
+    """Return whether a tensor was created by the trace."""
     try:
         return not isinstance(patches.ARRAY.__get__(node), np.ndarray)
     except AttributeError:  # it is being created
