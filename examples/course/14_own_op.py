@@ -18,7 +18,7 @@ import numpy as np
 
 import tinygrad_fc as tg
 from tinygrad_fc import viz
-from tinygrad_fc.domain import real
+from tinygrad_fc.domain import interval, real
 from tinygrad_fc.testing import GradientError, check, check_vjp
 
 softsign = tg.op(
@@ -34,7 +34,7 @@ print(viz.explain(softsign))
 # numerical derivatives, in first and second order.
 
 # %%
-check(softsign, real)
+check(softsign, interval(-100, 100))  # far out, its slope is lost in the rounding of its values
 
 x = tg.linspace(-2, 2, 5).requires_grad_()
 loss = softsign(x).sum()

@@ -404,7 +404,7 @@ def _promoted(x: Any) -> Any:
 
 
 def _is_native(value: Value) -> bool:
-    """Return whether native code has numbers of a dtype, at places that are multiples of its size."""
+    """Return whether native code has the dtype, at places that are multiples of its size."""
     dtype, strides = value.dtype, (value.is_input and value.strides) or ()
     return code(dtype) in TYPES and dtype.isnative and not any(s % dtype.itemsize for s in strides)
 

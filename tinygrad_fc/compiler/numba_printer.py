@@ -86,7 +86,7 @@ class Schedule:
         return whole and (value.is_input or self.producer[value].kind == "elementwise")
 
     def _is_direct(self, target: Value, statement: Statement) -> bool:
-        """Return whether a statement may compute its value in the memory of an input that changes."""
+        """Return whether a statement may compute into the memory of an input that changes."""
         tests = [n.group for n in self.lowering.statements if n.kind == "test" or n.at]
         later = [(v, n) for v, n in self.readers.get(target, []) if n.group >= statement.group]
         return (

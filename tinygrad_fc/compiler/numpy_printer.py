@@ -408,7 +408,7 @@ class NumPyPrinter(Expressions):
         return [*lines, *stores], returned
 
     def _is_shared(self, value: Value) -> bool:
-        """Return whether the array of a value may be one that is changed or belongs to the caller."""
+        """Return whether the array of a value may be changed or belong to the caller."""
         return value.function is None or value.is_view or id(value) in self.overwritten
 
 
