@@ -157,7 +157,9 @@ def test_chapter(
     number = 0
     for head, cell in cells(chapter):
         if "[markdown]" not in head:
-            exec(compile(cell, chapter, "exec"), names)  # noqa: S102
+            # At the lines of the file, from which `inspect` reads the source of functions.
+            before = "\n" * text[: text.index(cell)].count("\n")
+            exec(compile(before + cell, chapter, "exec"), names)  # noqa: S102
             continue
         if not (code := solution(cell)):
             continue
