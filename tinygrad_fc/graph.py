@@ -148,9 +148,8 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         promoted = _promoted(op, args, arrays, settings)
         if promoted is not None:
             return record(op, promoted, settings)
-    seq = (
-        next_seq() if tracked or _assigned else 0
-    )  # before the values are read: another thread may change them
+    # Before the values are read: another thread may change them.
+    seq = next_seq() if tracked or _assigned else 0
     try:
         out = op.forward(*arrays, **settings) if settings else op.plain(*arrays)
     except Exception as error:

@@ -396,12 +396,18 @@ def test_a_number_is_changed_and_the_change_is_undone(chromium: Any, tmp_path: P
     shown.close()
 
 
-def test_a_gradient_is_checked_by_a_difference_quotient(chromium: Any, tmp_path: Path):
-    shown = opened(chromium, tmp_path, training([1, 8, 5, 3, 1], 12))
-    page = shown.page
-    page.evaluate(
+def opened_at_a_gradient(chromium: Any, tmp_path: Path, batch: int) -> Any:
+    """Return the page of a batch at the step with the gradient of the weights of layer 2."""
+    shown = opened(chromium, tmp_path, training([1, 8, 5, 3, 1], batch))
+    shown.page.evaluate(
         "page.goTo(1 + steps.findIndex((s) => s.title.startsWith('Layer 2: gradient of the w')))"
     )
+    return shown
+
+
+def test_a_gradient_is_checked_by_a_difference_quotient(chromium: Any, tmp_path: Path):
+    shown = opened_at_a_gradient(chromium, tmp_path, 12)
+    page = shown.page
     page.click("#check-on")
     top = page.locator(".result").bounding_box()
     page.click('.result td[data-at="1,3"]')
@@ -416,11 +422,8 @@ def test_a_gradient_is_checked_by_a_difference_quotient(chromium: Any, tmp_path:
 
 
 def test_one_sample_is_marked_in_all_arrays(chromium: Any, tmp_path: Path):
-    shown = opened(chromium, tmp_path, training([1, 8, 5, 3, 1], 40))
+    shown = opened_at_a_gradient(chromium, tmp_path, 40)
     page = shown.page
-    page.evaluate(
-        "page.goTo(1 + steps.findIndex((s) => s.title.startsWith('Layer 2: gradient of the w')))"
-    )
     page.focus("#sample")
     page.keyboard.press("ArrowRight")
     assert page.inner_text("#sample-text").startswith("b = 17 of 40")
