@@ -7,7 +7,8 @@ the same loop with chunks of that size, and shows how much of the difference is 
 The second table has the time that the client spends on each chunk when the chunks are tiny, with
 the scheduler in a process of its own. The third has a step of large models on 16 chunks and two
 processes, beside a plain step on all rows: its bytes on the loopback interface (Linux), in
-gradients without those of data and parameters, and the most memory of a worker.
+gradients without those of data and parameters, and the most memory of a worker. Its workers keep
+freed memory, as `docs/howto/scale_out.md` advises for large models.
 
     python benchmarks/parallel.py [--rounds N] [loop-1 loop-2 client wire-1 wire-20]
 
@@ -53,6 +54,11 @@ LIMITS = {1: 1.15, 2: 0.65}
 CLIENT_MS = 1.0
 WIDTHS, WIRE_ROWS, GROUPS = {"wire-1": 1000, "wire-20": 4470}, 320, 8
 """Of square layers with 1 and 20 M parameters, and the rows of their data."""
+KEEP_MEMORY = {
+    "MALLOC_ARENA_MAX": 1,
+    "MALLOC_MMAP_MAX_": 0,
+    "MALLOC_TRIM_THRESHOLD_": 4_000_000_000,
+}
 ROWS = (*(f"loop-{workers}" for workers in LIMITS), "client", *WIDTHS)
 WIRE_LIMIT = 3.0
 """The time that a step of 20 M parameters may take, in plain steps."""
@@ -167,7 +173,10 @@ def add_costs(table: Table, data: tuple[Array, Array], stack: ExitStack) -> bool
 def add_wire(table: Table, row: str, rounds: int, stack: ExitStack) -> bool:
     """Add the row of a model; return whether a limit is missed."""
     local = partial(LocalCluster, threads_per_worker=1, memory_limit=0)
-    gradients, ratio, cells = wire_row(WIDTHS[row], connected(stack, local, 2), rounds)
+    environment = dask.config.get("distributed.nanny.pre-spawn-environ") | KEEP_MEMORY
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
+        client = connected(stack, local, 2)
+    gradients, ratio, cells = wire_row(WIDTHS[row], client, rounds)
     limit = WIRE_LIMIT if row == "wire-20" else None
     table.add_row(*cells[:-1], f"{limit:.2f}" if limit else "", cells[-1])
     return gradients > GROUPS + 2 or bool(limit and ratio > limit)
