@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import keyword
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from tinygrad_fc.op import Op
 from tinygrad_fc.ops import activation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from tinygrad_fc.compiler.trace import Trace
 
@@ -112,37 +113,49 @@ def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
     yield from calls.values()
 
 
-def _name_layers(program: Program) -> None:
-    """Name z, y and d of layers, and the loss; cite the formulas of the document.
+def number_layers(
+    calls: Iterable[tuple[str, Hashable, AbstractSet[Any]]],
+) -> tuple[dict[Hashable, int], range]:
+    """Return the layer, from 1, of each z and y, and the layers whose backward formulas hold.
 
-    Below the last layer, those of the backward pass hold if only the next layer reads a layer.
+    `calls` are the ops in order: name, result, and what it reads. The last layer's formulas hold;
+    those of the others where the layers are a chain, of which only the next layer reads a layer.
     """
-    layers: dict[int, int] = {}  # by id of z and y
-    others: set[int] = set()  # ids of what other ops read
-    chained, count = True, 0
-    calls = list(op_calls(program))
-    for origin, values in (call for call in calls if call[0].phase == "forward"):
-        last, reads = values[-1], {id(v) for value in values for v in operands(value)}
-        activates = origin.op in _ACTIVATIONS and not reads.isdisjoint(layers)
-        if origin.op != "linear" and not activates:
+    layers: dict[Hashable, int] = {}
+    sums, others = set[Any](), set[Any]()  # the z, and what other ops read
+    chained = True
+    for op, result, reads in calls:
+        if op == "linear" or (op in _ACTIVATIONS and not reads.isdisjoint(sums)):
+            chained &= not layers or next(reversed(layers)) in reads  # the layer below
+            sums |= {result} if op == "linear" else set()
+            layers[result] = len(sums)
+        else:
             others |= reads
-            if origin.op == "mse_loss":
-                _name_squared_error(program, values)
-            continue
-        chained &= not layers or next(reversed(layers)) in reads  # the layer below
-        count += origin.op == "linear"
-        letter, kind = ("y", "activation") if activates else ("z", "linear")
-        last.formula = f"({FORMULAS[kind, -1][0]})"
-        layers[id(last)] = count
-        program.names.setdefault(id(last), f"{letter}{count}")
     chained &= others.isdisjoint(list(layers)[:-1])
+    return layers, range(1 if chained else len(sums), len(sums) + 1)
+
+
+def _name_layers(program: Program) -> None:
+    """Name z, y and d of layers, and the loss; cite the formulas of the document."""
+    calls = list(op_calls(program))
+    layers, cited = number_layers(
+        (origin.op, id(values[-1]), {id(v) for value in values for v in operands(value)})
+        for origin, values in calls
+        if origin.phase == "forward"
+    )
     for origin, values in calls:
-        k = layers.get(id(origin.result))
-        if origin.op == "linear" and origin.argument > 0 and k is not None:
-            d, own = origin.cotangent, int(k < count)
+        last, k = values[-1], layers.get(id(values[-1]), layers.get(id(origin.result)))
+        if id(last) in layers:
+            letter, kind = ("z", "linear") if origin.op == "linear" else ("y", "activation")
+            last.formula = f"({FORMULAS[kind, -1][0]})"
+            program.names.setdefault(id(last), f"{letter}{k}")
+        elif origin.op == "mse_loss" and origin.phase == "forward":
+            _name_squared_error(program, values)
+        elif origin.op == "linear" and origin.argument > 0 and k is not None:
+            d, own = origin.cotangent, int(k < cited[-1])
             program.names.setdefault(id(d), f"d{k}")
-            if chained or k == count:
-                values[-1].formula = f"({FORMULAS['linear', origin.argument][own]})"
+            if k in cited:
+                last.formula = f"({FORMULAS['linear', origin.argument][own]})"
                 is_product = d.origin is not None and d.origin.op in _ACTIVATIONS
                 d.formula = f"({FORMULAS['activation', 0][own]})" if is_product else ""
 

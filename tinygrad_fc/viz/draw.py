@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.viz.graph import graph
-from tinygrad_fc.viz.layout import BOX_WIDTH, PADDING, ROW_HEIGHT, arrange, ends, fold
+from tinygrad_fc.viz.layout import BOX_WIDTH, PADDING, ROW_HEIGHT, fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,16 +58,15 @@ def draw(
     A box is an op with the shape and the largest magnitude of its value and gradient; its lines
     are the leaves that it reads, ◆ with gradient and ◇ without. Solid arrows are values, dashed
     ones gradients. `depth` folds modules: 1 shows the model's children as one box each, 0 the
-    model as one (on a graph computed under `viz.record(model)`). `names` names leaves. A branching
-    graph needs the extra `viz`. Raises `GraphError` as `graph` does, and `ShapeError` above 1,000
-    boxes.
+    model as one (on a graph computed under `viz.record(model)`). `names` names leaves. Raises
+    `GraphError` as `graph` does, and `ShapeError` above 1,000 boxes.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
     >>> str(draw((w * w).sum(), names={"w": w}))[:4]
     '<svg'
     """
-    return Picture(svg(arrange(fold(graph(loss, names=names), depth))))
+    return Picture(svg(fold(graph(loss, names=names), depth)))
 
 
 def svg(layout: Layout, *, interactive: bool = False) -> str:
@@ -76,7 +75,7 @@ def svg(layout: Layout, *, interactive: bool = False) -> str:
     An interactive one has buttons for boxes, named by their text, and no style of its own.
     """
     width, height = layout.width + 2 * MARGIN, layout.height
-    edges = "".join(_edge(layout, *edge) for edge in layout.routes)
+    edges = "".join(_edge(layout, *edge) for edge in layout.edges)
     boxes = "".join(_box(box, interactive=interactive) for box in layout.boxes)
     background = (
         f'<style>{STYLE}</style><rect x="{-MARGIN}" width="{width:.0f}" height="{height:.0f}" '
@@ -101,17 +100,20 @@ def _marker(name: str, colour: str) -> str:
 
 
 def _edge(layout: Layout, source: int, target: int) -> str:
-    points = ends(layout, source, target)
-    down = [(x - 7, y) for x, y in points]
-    lines = _line("value", down)
-    if layout.boxes[source].has_gradient:
-        lines += _line("gradient", [(x + 7, y) for x, y in reversed(points)])
-    return lines
+    start, end = layout.boxes[source], layout.boxes[target]
+    bottom, middle = start.y + start.height, BOX_WIDTH // 2
+    value, gradient = f"M{middle - 7} {bottom}V{end.y}", f"M{middle + 7} {end.y}V{bottom}"
+    if target - source > 1:  # the arc of the gradient lies around that of the value
+        far = BOX_WIDTH + layout.reach(source, target) * 4 // 3
+        value = f"M{BOX_WIDTH} {bottom - 8}C{far - 16} {bottom - 8} {far - 16} {end.y + 8} "
+        value += f"{BOX_WIDTH} {end.y + 8}"
+        gradient = f"M{BOX_WIDTH} {end.y + 20}C{far} {end.y + 20} {far} {bottom - 20} "
+        gradient += f"{BOX_WIDTH} {bottom - 20}"
+    return _line("value", value) + (_line("gradient", gradient) if start.has_gradient else "")
 
 
-def _line(kind: str, points: list[tuple[float, float]]) -> str:
-    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return f'<path class="{kind}" d="M{path}" marker-end="url(#tg-{kind})"/>'
+def _line(kind: str, path: str) -> str:
+    return f'<path class="{kind}" d="{path}" marker-end="url(#tg-{kind})"/>'
 
 
 def _box(box: Box, *, interactive: bool) -> str:
@@ -130,7 +132,7 @@ def _box(box: Box, *, interactive: bool) -> str:
     title = "" if interactive else f"<title>{escape(box.description)}</title>"
     button = f' role="button" tabindex="0" data-box="{box.number}"' if interactive else ""
     return (
-        f'<g transform="translate({box.x:.1f} {box.y:.1f})"{button}>{title}'
+        f'<g transform="translate(0 {box.y})"{button}>{title}'
         f'<rect width="{BOX_WIDTH}" height="{box.height}" rx="5"/>{"".join(lines)}</g>'
     )
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 import math
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc import autograd
 from tinygrad_fc.compiler.formula import forward_text, rule_text
+from tinygrad_fc.compiler.naming import FORMULAS, number_layers
 from tinygrad_fc.domain import parse_axis
 from tinygrad_fc.errors import GraphError
 from tinygrad_fc.op import Op, registry
 from tinygrad_fc.tensor import Tensor
-from tinygrad_fc.viz.document import formula_numbers
 from tinygrad_fc.viz.graph import argument_name, graph, number_text, shape_text
 from tinygrad_fc.viz.text import Text
 
@@ -122,11 +123,8 @@ def _sample(word: Domain, words: Sequence[Domain]) -> Any:
 
 def _inside(word: Domain) -> float:
     """Return a number inside the bounds of `word`: 0.5 where that is one."""
-    if word.low < 0.5 < word.high:
-        return 0.5
-    if math.isinf(word.high):
-        return word.low + 1
-    return word.high - 1 if math.isinf(word.low) else (word.low + word.high) / 2
+    margin = min(1, word.high - word.low) / 4
+    return float(np.clip(0.5, word.low + margin, word.high - margin))
 
 
 def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
@@ -170,7 +168,7 @@ def _example(op: Op, names: Sequence[str], settings: Mapping[str, Any]) -> list[
 
 def _explain_backward(loss: Tensor, names: Mapping[str, Tensor] | None) -> str:
     nodes = graph(loss, names=names).nodes
-    numbers = formula_numbers(nodes)
+    layers, cited = number_layers((node.name, node.number, {*node.inputs}) for node in nodes)
     name = nodes[-1].name
     lines = [
         f"backward pass of {name}, last op first; g is the cotangent of a result, |g| its norm"
@@ -179,11 +177,15 @@ def _explain_backward(loss: Tensor, names: Mapping[str, Tensor] | None) -> str:
         where = f" in {node.path}" if node.path else ""
         size = "absent" if node.gradient is None else number_text(np.linalg.norm(node.gradient))
         lines.append(f"{node.number} {node.name}{where}: g {shape_text(node.shape)}, |g| {size}")
+        layer = layers.get(node.number)
+        kind = node.name if layer is None or node.name == "linear" else "activation"
         for i, name in _arguments(node):
-            cited = "".join(f" ({k})" for k in numbers.get((node.number, i), ()))
+            formulas = FORMULAS.get((kind, i), ()) if layer is None or layer in cited else ()
+            formula = formulas[0 if layer in {None, cited[-1]} else -1] if formulas else None
             shape = shape_text(np.shape(node.arguments[i]))
             rule = _rule(node.op, i, _names(node), node.arguments, node.settings)
-            lines.append(f"    gradient of {name}, {shape}: {rule}{cited and '  formula' + cited}")
+            number = "" if formula is None else f"  formula ({formula})"
+            lines.append(f"    gradient of {name}, {shape}: {rule}{number}")
     return "\n".join(lines)
 
 
@@ -217,7 +219,12 @@ def _explain_gradient(loss: Tensor, leaf: Tensor, names: Mapping[str, Tensor] | 
             "no path leads from the result to this tensor: it was computed from other tensors"
         )
     known = {id(t): name for name, t in (names or {}).items()}
-    paths = list(_paths(nodes, wanted._array))
+    paths = list(islice(_paths(nodes, wanted._array), MOST_PATHS + 1))
+    if len(paths) > MOST_PATHS:
+        raise GraphError(
+            f"more than {MOST_PATHS} paths lead from the result to this tensor, which is why the "
+            "backward pass sums at each node. Explain a smaller graph."
+        )
     kind = "leaf" if wanted._op is None else f"result of {wanted._op.name}"
     name = known.get(id(leaf)) or f"a {kind} of shape {leaf.shape}"
     count = f"{len(paths)} path{'s' * (len(paths) != 1)}"
@@ -236,29 +243,22 @@ def _explain_gradient(loss: Tensor, leaf: Tensor, names: Mapping[str, Tensor] | 
 
 def _paths(nodes: Sequence[Node], array: Any) -> Iterator[list[tuple[Node, int]]]:
     """Yield each way from the last node to where `array` is read, as nodes and arguments."""
-    leading: set[int] = set()
+    leading: dict[int, list[int]] = {}  # arguments on the way, by the number of the node
     for node in nodes:
-        if any(node.arguments[i] is array or s in leading for i, s in enumerate(node.inputs)):
-            leading.add(node.number)
-    pending: list[list[tuple[Node, int]]] = [[]]
-    count = 0
+        arguments = enumerate(node.arguments)
+        on_the_way = [i for i, a in arguments if a is array or node.inputs[i] in leading]
+        if on_the_way:
+            leading[node.number] = on_the_way
+    pending: list[tuple[list[tuple[Node, int]], int | None]] = [([], len(nodes) - 1)]
     while pending:
-        path = pending.pop()
-        at = nodes[path[-1][0].inputs[path[-1][1]] or 0] if path else nodes[-1]
-        for i, source in reversed(list(enumerate(at.inputs))):
-            if at.arguments[i] is array:
-                pending.append([*path, (at, -1 - i)])
-            elif source in leading:
-                pending.append([*path, (at, i)])
-        while pending and pending[-1][-1][1] < 0:
-            *start, (node, i) = pending.pop()
-            count += 1
-            if count > MOST_PATHS:
-                raise GraphError(
-                    f"more than {MOST_PATHS} paths lead from the result to this tensor, which is "
-                    "why the backward pass sums at each node. Explain a smaller graph."
-                )
-            yield [*start, (node, -1 - i)]
+        path, number = pending.pop()
+        if number is None:
+            yield path
+            continue
+        node = nodes[number]
+        for i in reversed(leading[number]):
+            source = None if node.arguments[i] is array else node.inputs[i]
+            pending.append(([*path, (node, i)], source))
 
 
 def _pull_back(node: Node, i: int, g: Any) -> Any:

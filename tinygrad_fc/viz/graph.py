@@ -62,7 +62,6 @@ class Node:
 
     number: int
     op: Op
-    name: str
     inputs: tuple[int | None, ...]
     leaves: tuple[Leaf, ...]
     arguments: tuple[Any, ...]
@@ -70,6 +69,11 @@ class Node:
     value: Any
     gradient: Any = None
     calls: tuple[Call, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the op."""
+        return self.op.name
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -123,18 +127,18 @@ def record(model: Module) -> Iterator[None]:
         _recorded.clear()
     calls: list[Call] = []
     _recorded.append((calls, {id(p._array): name for name, p in model.named_parameters()}))
+    paths = {id(module): path for path, module in model.named_modules()}
+    starts: list[int] = []  # of the calls that are running: they nest
+
+    def before(*_: Any) -> None:
+        starts.append(next_seq())
+
+    def after(module: Module, *_: Any) -> None:
+        kind = type(module).__name__
+        calls.append(Call(paths[id(module)], kind, starts.pop(), next_seq()))
+
     handles = []
-    for path, module in model.named_modules():
-        starts: list[int] = []
-
-        def before(_: Module, __: Any, starts: list[int] = starts) -> None:
-            starts.append(next_seq())
-
-        def after(
-            module: Module, _: Any, __: Any, path: str = path, starts: list[int] = starts
-        ) -> None:
-            calls.append(Call(path, type(module).__name__, starts.pop(), next_seq()))
-
+    for module in model.modules():
         handles.append(module.register_forward_pre_hook(before, prepend=True))
         handles.append(module.register_forward_hook(after, always_call=True))
     _active += 1
@@ -242,31 +246,14 @@ class _Builder:
                 value = np.array(move_to_device(array, CPU))
                 leaves.append(Leaf(name, i, value, parent is not None, own))
         calls = tuple(call for call in self.calls if call.first < t._seq < call.last)
-        read = (tuple(inputs), tuple(leaves), tuple(args))
+        read = (tuple(inputs), tuple(leaves), tuple(args), t._settings)
         if op.outer is not None:
             z = np.asarray(op.inner.forward(*args))
             cotangent = None if gradient is None else op.outer.rules[0](gradient, t._array, None)
-            self._append(op.inner, *read, t._settings, z, cotangent, calls)
-            read = ((len(self.nodes) - 1,), (), (z,))
-            op = op.outer
-        self.numbers[id(t)] = self._append(op, *read, t._settings, t._array, gradient, calls)
-
-    def _append(
-        self,
-        op: Op,
-        inputs: tuple[int | None, ...],
-        leaves: tuple[Leaf, ...],
-        arguments: tuple[Any, ...],
-        settings: Mapping[str, Any],
-        value: Any,
-        gradient: Any,
-        calls: tuple[Call, ...],
-    ) -> int:
-        number = len(self.nodes)
-        self.nodes.append(
-            Node(number, op, op.name, inputs, leaves, arguments, settings, value, gradient, calls)
-        )
-        return number
+            self.nodes.append(Node(len(self.nodes), op.inner, *read, z, cotangent, calls))
+            op, read = op.outer, ((len(self.nodes) - 1,), (), (z,), t._settings)
+        self.numbers[id(t)] = len(self.nodes)
+        self.nodes.append(Node(len(self.nodes), op, *read, t._array, gradient, calls))
 
 
 def argument_name(op: Op, i: int) -> str:

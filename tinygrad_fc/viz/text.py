@@ -97,5 +97,5 @@ def dot(
         rows = [f"{box.title}  {box.shape}", *(f"{left}  {right}" for left, right, _ in box.rows)]
         label = r"\n".join(row.replace("\\", "\\\\").replace('"', r"\"") for row in rows)
         lines.append(f'  {box.number} [label="{label}"]')
-    lines += [f"  {source} -> {target}" for source, target in layout.routes]
+    lines += [f"  {source} -> {target}" for source, target in layout.edges]
     return "\n".join([*lines, "}"])

@@ -22,7 +22,7 @@ from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import array_of
 from tinygrad_fc.viz.draw import svg
 from tinygrad_fc.viz.graph import shape_text
-from tinygrad_fc.viz.layout import Box, Layout, arrange
+from tinygrad_fc.viz.layout import Box, Layout
 from tinygrad_fc.viz.lesson import Lesson
 from tinygrad_fc.viz.network import gradients, layers, output, symbols, threshold
 
@@ -109,7 +109,7 @@ def _traced(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Traced:
 
 
 def _layout(lesson: Lesson) -> Layout:
-    boxes, routes = [], {}
+    boxes, edges = [], []
     updated = {id(old) for old, _ in lesson.program.changes}
     for number, values in enumerate(lesson.boxes):
         origin: Any = values[-1].origin
@@ -118,7 +118,7 @@ def _layout(lesson: Lesson) -> Layout:
         for v in read.values():
             source = lesson.box_of.get(id(v))
             if source is not None:
-                routes[source, number] = list[tuple[float, float]]()
+                edges.append((source, number))
             elif v.shape is not None:
                 mark = "◆" if id(v) in updated else "◇"
                 label = f"{mark} {lesson.labels.get(id(v), 'data')}"
@@ -127,7 +127,7 @@ def _layout(lesson: Lesson) -> Layout:
         where = f"layer {layer}" if layer else str(origin.module or "")
         shape = shape_text(values[-1].shape or ())
         boxes.append(Box(number, origin.op, shape, rows, path=where))
-    return arrange(Layout(boxes, routes))
+    return Layout(boxes, edges)
 
 
 def _data(lesson: Lesson) -> dict[str, Any]:
