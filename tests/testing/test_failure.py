@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -102,19 +103,13 @@ WRONG = (
           "hint: it is averaged over the axes along which the argument was broadcast"),
     Wrong("length", np.sin, lambda g, out, x: g * np.cos(x) / x.shape[-1],
           (real("m", "n>=1"),), "value",
-          "hint: it lacks the factor n, where n is the length of its last axis"),
+          "hint: it lacks the factor n, the length of its last axis"),
     Wrong("swapped", np.multiply, lambda g, out, x, y: (g * x, g * y), (real("n"), real("n")),
           "value", "hint: it is the gradient of argument "),
     Wrong("term of a product", lambda x: x * np.exp(x), lambda g, out, x: g * out,
           (interval(-2, 2)("n"),), "value", "hint: it lacks the term g * exp(x)"),
-    Wrong("formula", np.sin, lambda g, out, x: g * out, (real,), "value",
-          "hint: by differences it is g * cos(x)"),
     Wrong("complement", lambda x: np.logaddexp(0, -x), lambda g, out, x: g / (1 + np.exp(x)),
           (interval(-8, 8),), "value", "hint: the sign is wrong"),
-    Wrong("region", np.square, lambda g, out, x: 2 * g * np.clip(x, -4, 4), (real("n"),),
-          "value", "hint: by differences it is 2 * g * x; it is right where |x| is up to "),
-    Wrong("long", np.square, lambda g, out, x: 2 * g * x * (3 if x.size > 20 else 1), (real("n"),),
-          "value", "hint: by differences it is 2 * g * x; it is right for axes up to"),
     Wrong("zero", np.sin, lambda g, out, x: 0 * g, (real,), "value",
           "hint: it is 0 everywhere: the rule is missing"),
     Wrong("branch", np.sin, lambda g, out, x: g * np.cos(x) * (x < 0).astype(x.dtype), (real("n"),),
@@ -123,7 +118,7 @@ WRONG = (
           (real("n"), real("n")), "kink", "hint: where numbers are equal, their shares of g"),
     Wrong("no subgradient", np.abs,
           lambda g, out, x: (g * (np.sign(x) + 3 * (x == 0))).astype(x.dtype), (real,), "kink",
-          "the slopes to both sides. At a kink any value between"),
+          "expected a number between -"),
     Wrong("no g", np.sin, lambda g, out, x: np.cos(x), (real,), "nonlinear",
           "for g = 0 is"),
     Wrong("size of g", np.sin, lambda g, out, x: np.abs(g) * np.cos(x), (real,), "nonlinear",
@@ -186,7 +181,8 @@ def test_the_whole_message_and_the_attributes() -> None:
         "  x = np.array([1.0, 2.0, 4.0])\n"
         f"  g = np.array({error.g.tolist()})\n"
         "  hint: it lacks the factor 2\n"
-        "  reproduce: check_vjp(np.square, lambda g, out, x: g * x, np.array([1.0, 2.0, 4.0]))"
+        "  reproduce: check_vjp(np.square, vjp, np.array([1.0, 2.0, 4.0]))"
+        "  # with vjp as in the check"
     )
     assert error.analytic == right / 2
     assert abs(error.numerical - right) <= error.error < 1e-9
@@ -317,30 +313,6 @@ def pasted(call: Any, **known: Any) -> str:
     return line
 
 
-def test_lambdas_are_pasted_as_they_are_written() -> None:
-    line = pasted(lambda: check_vjp(lambda x: x * x, lambda g, out, x: g * x, np.array(3.0)))
-    assert line == "check_vjp(lambda x: x * x, lambda g, out, x: g * x, np.array(3.0))"
-    several = lambda x: (  # noqa: E731  of two lines
-        x * x.detach()
-    )
-    assert pasted(lambda: check(several, np.ones(2))).startswith("check(lambda x: x * x.detach(), ")
-
-
-def test_names_that_a_lambda_captures_are_noted() -> None:
-    scale = 2.0
-    line = pasted(
-        lambda: check(lambda x, k=scale: x.detach() * x * scale * k, np.array(3.0)), scale=2.0
-    )
-    assert line.startswith("check(lambda x, k=scale: x.detach() * x * scale * k, ")
-    assert line.endswith("  # with scale as in the check")
-
-
-def test_functions_without_source_are_noted() -> None:
-    f = eval("lambda x: x * x.detach()")  # noqa: S307  of which there is no file
-    line = pasted(lambda: check(f, np.array(3.0)), f=f)
-    assert line == "check(f, np.array(3.0))  # with f as in the check"
-
-
 class Square:
     """A function that is an object, a method, a method of the class."""
 
@@ -359,20 +331,18 @@ class Square:
         return Square()(x)
 
 
-def test_objects_and_methods() -> None:
-    square = Square()
-    for f in (square, square.method):
-        line = pasted(lambda f=f: check(f, np.array(3.0)), f=f)
+def test_functions_are_pasted_by_name_and_others_are_noted() -> None:
+    square, at = Square(), np.array(3.0)
+    unnamed = lambda x: x * x.detach()  # noqa: E731
+    for f in (square, square.method, unnamed):
+        line = pasted(lambda f=f: check(f, at), f=f)
         assert line == "check(f, np.array(3.0))  # with f as in the check"
     for g in (Square.of_class, Square.of_none):
-        line = pasted(lambda g=g: check(g, np.array(3.0)), Square=Square)
+        line = pasted(lambda g=g: check(g, at), Square=Square)
         assert line == f"check(Square.{g.__name__}, np.array(3.0))"
-
-
-def test_functions_of_libraries_are_pasted_by_their_place() -> None:
-    square = lambda g, out, x: g * x  # noqa: E731
-    line = pasted(lambda: check_vjp(np.square, square, np.array(1.0)), square=square)
-    assert line.startswith("check_vjp(np.square, lambda g, out, x: g * x, ")
+    half = lambda g, out, x: g * x  # noqa: E731
+    line = pasted(lambda: check_vjp(np.square, half, at), vjp=half)
+    assert line == "check_vjp(np.square, vjp, np.array(3.0))  # with vjp as in the check"
 
 
 @check_derivatives(real("n", 2), positive("n"), max_examples=10)
@@ -390,8 +360,14 @@ def test_decorated_functions_are_pasted_undecorated() -> None:
     line = pasted(decorated, decorated=decorated)
     assert line.startswith("check(decorated.function, np.array(")
     test = TestDecorated()
-    line = pasted(lambda: test.method(scale=2.0), TestDecorated=TestDecorated, self=test, scale=2.0)
-    assert line.startswith("check(lambda x: TestDecorated.method.function(self, x, scale=scale), ")
+    line = pasted(
+        lambda: test.method(scale=2.0),
+        partial=partial,
+        TestDecorated=TestDecorated,
+        self=test,
+        scale=2.0,
+    )
+    assert line.startswith("check(partial(TestDecorated.method.function, self, scale=scale), ")
     assert line.endswith("  # with self and scale as in the check")
 
 

@@ -38,17 +38,16 @@ def check(
     """Check the derivatives of `f`, a function of tensors, on inputs drawn from domains.
 
     `domains` holds one for each argument: `real`, `positive`, `interval(0, 1)` draw shapes that
-    broadcast; called, they have axes by names or sizes: `real("batch", 3)`. Arrays in their
+    broadcast; called, they have axes by names or sizes: `real(..., "n", 3)`. Arrays in their
     place are checked as they are (`domains=(real,)` says where they may move). An op alone is
     checked on its own domain, against the laws of ops; `settings` are its keywords at given arrays.
 
-    Options, by keyword: `order`, 2 for second derivatives too (default) or 1; `signature`, shapes
-    as NumPy's gufuncs have them, `"(n,m),(m)->(n)"`, behind broadcast axes; `dtypes`, np.float64,
-    np.float32 or both (default); `where(*arrays)`, a condition; `max_examples`, by default that of
-    hypothesis' profile; `seconds`, how long it may take after the first 20 of them, 5 by default;
-    `seed` of hypothesis; `rtol`, demanded of the gradient relative to its
-    terms, by default half of the digits, 0 for all that can be resolved; `noise`, the relative
-    accuracy of `f`; `kinks`, "subgradient" (between the slopes to both sides) or "skip".
+    Options, by keyword: `order`, 2 for second derivatives too (default) or 1; `dtypes`,
+    np.float64, np.float32 or both (default); `where(*arrays)`, a condition; `max_examples`, by
+    default that of hypothesis' profile; `seconds`, how long it may take after the first 20 of them,
+    5 by default; `seed` of hypothesis; `rtol`, demanded of the gradient relative to its terms, by
+    default half of the digits, 0 for all that can be resolved; `noise`, the relative accuracy of
+    `f`; `kinks`, "subgradient" (between the slopes to both sides) or "skip".
 
     Returns a `Report` and warns where little was checked. Raises `GradientError` where a gradient
     is wrong, `NothingCheckedError` where nothing could be compared, `TypeError` or `ValueError`
@@ -150,8 +149,7 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
             text, names = f"{code.text}.function", [p.name for p in (*owner, *fixtures)]
             if names:
                 by_name = [f"{p.name}={p.name}" for p in fixtures]
-                passed = ", ".join([*names[: len(owner)], *drawn, *by_name])
-                text = f"lambda {', '.join(drawn)}: {text}({passed})"
+                text = f"partial({', '.join([text, *names[: len(owner)], *by_name])})"
             note = code_note(code, *(Code("", name) for name in names))
             rule = of_function(partial(f, *args, **kwargs), text, note)
             rule = replace(rule, name=f.__name__, names=tuple(drawn), assertions=True)
@@ -224,10 +222,10 @@ def _check_op(
 ) -> Report:
     """Check an op on its own domain, or at given arrays."""
     chosen = o.validated("check", options)
-    if (settings and not arrays) or chosen.signature or chosen.domains:
+    if (settings and not arrays) or chosen.domains:
         raise TypeError(
-            f"check of the op {op.name} got settings, signature or domains; expected none, since "
-            "an op has its own. Settings are for given arrays"
+            f"check of the op {op.name} got settings or domains; expected none, since an op "
+            "has its own. Settings are for given arrays"
         )
     code = function_code(op, "op")
     rule, domains = of_op(op, code.text, code.note)

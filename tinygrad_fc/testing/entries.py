@@ -7,24 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.numerical import derivatives
 from tinygrad_fc.testing.rounding import cotangent
 from tinygrad_fc.testing.value import (
     Mismatch,
     entry_derivatives,
     first_problem,
-    prediction,
     second_problem,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tinygrad_fc.testing.report import GradientError
     from tinygrad_fc.testing.rule import Case
     from tinygrad_fc.testing.value import Problem
 
-    Index = tuple[int, tuple[int, ...]]
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -53,7 +48,7 @@ class Entries:
         return np.where(known, np.where(np.isnan(far), np.inf, far / scale), -1.0)
 
     @property
-    def worst(self) -> Index:
+    def worst(self) -> tuple[int, tuple[int, ...]]:
         """The number of the gradient that is the most wrong, and the index."""
         excess = [self.excess(k) for k in range(len(self.analytic))]
         k = int(np.argmax([e.max(initial=-2) for e in excess]))
@@ -73,7 +68,7 @@ def entries_of_failure(error: GradientError) -> Entries | None:
     problem = mismatch.problem
     with np.errstate(all="ignore"):
         grads = [np.asarray(a, float) for a in problem.vjp(mismatch.w)]
-    measured = _measured(problem, mismatch.w, grads, _bisected(mismatch, grads))
+    measured = _measured(problem, mismatch.w, grads)
     if error.kind == "imprecise":
         measured = Entries(measured.w, grads, measured.numeric, measured.error, rtol=0.0)
     return measured if measured.wrong else None
@@ -87,45 +82,15 @@ def entries_of_case(case: Case, noise: float, *, second: bool) -> Entries:
         w = cotangent(np.zeros(sum(case.arrays[i].size for i in case.floats)), case.seed)
     grads = [np.asarray(a, float) for a in problem.vjp(w)]
     problem = problem._replace(eps=max(problem.eps, noise))
-    return _measured(problem, np.asarray(w, float), grads, _indices(problem))
+    return _measured(problem, np.asarray(w, float), grads)
 
 
-def _measured(problem: Problem, w: Array, grads: list[Array], indices: list[Index]) -> Entries:
+def _measured(problem: Problem, w: Array, grads: list[Array]) -> Entries:
+    """Return gradients beside numerical ones, of the first `MANY` entries."""
+    pairs = enumerate(problem.arguments)
+    indices = [(k, tuple(at.tolist())) for k, p in pairs for at in np.argwhere(p.reach)][:MANY]
     numeric = [np.zeros(p.x.shape) for p in problem.arguments]
     bound = [np.full(p.x.shape, np.inf) for p in problem.arguments]
     for (k, at), one in zip(indices, entry_derivatives(problem, indices), strict=True):
         numeric[k][at], bound[k][at] = one.weighted(w)
     return Entries(w, grads, numeric, bound)
-
-
-def _indices(problem: Problem) -> list[Index]:
-    return [
-        (k, tuple(int(j) for j in at))
-        for k, p in enumerate(problem.arguments)
-        for at in np.argwhere(p.reach)
-    ]
-
-
-def _bisected(mismatch: Mismatch, grads: Sequence[Array]) -> list[Index]:
-    """Return at most `MANY` entries, those to which the mismatch along a direction is due."""
-    problem, indices = mismatch.problem, _indices(mismatch.problem)
-    while len(indices) > MANY:
-        halves = indices[: len(indices) // 2], indices[len(indices) // 2 :]
-        lines = [(problem.point, _direction(mismatch.v, half)) for half in halves]
-        excess = []
-        for (_, v), along in zip(
-            lines, derivatives(problem.f, lines, eps=problem.eps), strict=True
-        ):
-            numeric, error = along.weighted(mismatch.w)
-            far = abs(prediction(grads, v, mismatch.w).total - numeric) - error
-            excess.append(far if np.isfinite(far) else -np.inf)
-        indices = halves[excess[1] > excess[0]]
-    return indices
-
-
-def _direction(v: Sequence[Array], indices: Sequence[Index]) -> list[Array]:
-    """Return `v` with 0 in all entries but those of `indices`."""
-    part = [np.zeros(a.shape) for a in v]
-    for k, at in indices:
-        part[k][at] = v[k][at]
-    return part
