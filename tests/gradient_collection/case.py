@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,6 @@ class Case:
     forward: Callable[..., Any]
     vjp: Rule
     domains: tuple[Domain, ...]
-    sig: str | None = None
     where: Callable[..., bool] | None = None
     vjp2: Rule | None = None
     bug: str | None = None
@@ -59,9 +59,16 @@ def right(
     where: Callable[..., bool] | None = None,
     vjp2: Rule | None = None,
 ) -> None:
-    """Add a function whose rule is right."""
+    """Add a function whose rule is right; `sig` is that of a gufunc, behind broadcast axes."""
     assert name not in RIGHT, name
-    RIGHT[name] = Case(name, forward, vjp, domains, sig, where, vjp2)
+    if sig is not None:
+        cores = re.findall(r"\((.*?)\)", sig.split("->")[0])
+        pairs = zip(domains, cores, strict=True)
+        domains = tuple(
+            d if d.shape is not None else d(..., *filter(None, core.split(",")))
+            for d, core in pairs
+        )
+    RIGHT[name] = Case(name, forward, vjp, domains, where, vjp2)
 
 
 def wrong(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +18,13 @@ SIZES = {"n": 3, "m": 4, "k": 3, "d": 2, "c": 2, "v": 4, "p": 3}
 
 
 def shapes(case: Case, sizes: dict[str, int], batch: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return a shape for each argument, with the letters' `sizes`."""
-    if case.sig is not None:
-        cores = re.findall(r"\(([^)]*)\)", case.sig.split("->")[0])
-        letters: list[Any] = [core.split(",") if core else [] for core in cores]
-        return [batch + tuple(sizes[a] for a in core) for core in letters]
+    """Return a shape for each argument, with the `sizes` of names."""
     result = []
     for domain in case.domains:
-        axes = (...,) if domain.shape is None else domain.shape
-        shape: tuple[int, ...] = ()
-        for a in axes:
-            shape += (
-                (3, 4) if a is ... else (sizes[parse_axis(a).name] if isinstance(a, str) else a,)
-            )
+        shape: tuple[int, ...] = (3, 4) if domain.shape is None else ()
+        for a in domain.shape or ():
+            size = sizes[parse_axis(a).name] if isinstance(a, str) else a
+            shape += batch if a is ... else (size,)
         result.append(shape)
     return result
 

@@ -57,5 +57,5 @@ def checked(case: Case | Function, seed: int | None, max_examples: int | None = 
     options: dict[str, Any] = {"max_examples": max_examples, "seed": seed}
     if isinstance(case, Function):
         return outcome(lambda: check(case.f, *case.domains, **options))
-    options |= {"signature": case.sig, "where": case.where, "vjp2": case.vjp2}
+    options |= {"where": case.where, "vjp2": case.vjp2}
     return outcome(lambda: check_vjp(case.forward, case.vjp, *case.domains, **options))

@@ -222,7 +222,9 @@ def test_long_axes_are_drawn(n: int) -> None:
         return g @ b.T * (1.5 if a.shape[1] == n else 1.0), a.T @ g
 
     with pytest.raises(GradientError):
-        check_vjp(np.matmul, vjp, real("n", "k"), real("k", "m"), **ONCE, max_examples=100)
+        check_vjp(
+            np.matmul, vjp, real("n", "k"), real("k", "m"), **ONCE, max_examples=100, seconds=60
+        )
 
 
 def _set(g: Any, _out: Any, x: Any, i: Any) -> Any:
@@ -347,14 +349,14 @@ def test_conditions_hold_wherever_the_function_is_called_first() -> None:
         assert check_vjp(np.linalg.inv, vjp, domain, where=where, max_examples=30).compared
 
 
-def test_signatures_give_shapes_behind_broadcast_axes() -> None:
+def test_named_axes_stand_behind_broadcast_axes() -> None:
     seen = set()
 
     def f(a: Any, b: Any) -> Any:
         seen.add((a.ndim, b.ndim))
         return (a @ b.unsqueeze(-1)).squeeze(-1)
 
-    check(f, real, real, signature="(n,m),(m)->(n)", max_examples=30, **ONCE)
+    check(f, real(..., "n", "m"), real(..., "m"), max_examples=30, **ONCE)
     assert {(2, 1), (3, 2)} <= seen
     check(lambda x: (x, x.sum()), real("n"), max_examples=10)
 
@@ -507,8 +509,6 @@ def test_float32_alone() -> None:
         ({"max_examples": 0}, "max_examples is 0; expected an integer of at least 1"),
         ({"seed": "a"}, "seed is 'a'; expected an integer"),
         ({"where": 3}, "where is 3; expected a function of the arrays"),
-        ({"signature": "n->n"}, "signature is 'n->n'; expected axes by names"),
-        ({"signature": "(n),(n)->()"}, "has 2 arguments; expected one for each of 1 domain"),
         ({"domains": (real,)}, "domains= is for given arrays. Leave it out"),
     ],
 )  # fmt: skip
@@ -534,7 +534,7 @@ def test_every_option_names_what_it_expects(odd: Any) -> None:
     ("call", "text"),
     [
         (lambda: check(3, real), "check got 3; expected a function of tensors"),
-        (lambda: check(tg.exp, real, foo=1), "check has no option 'foo'; expected order, sig"),
+        (lambda: check(tg.exp, real, foo=1), "check has no option 'foo'; expected order, where"),
         (lambda: check(tg.exp, float), "expected a domain such as real, .* or an array of real"),
         (lambda: check(tg.exp, np.array([1j])), "expected a domain .*, or an array of real"),
         (lambda: check(tg.exp, [[1.0], [1.0, 2.0]]), "or an array of real numbers"),
@@ -546,7 +546,7 @@ def test_every_option_names_what_it_expects(odd: Any) -> None:
         (lambda: check_vjp(np.sin, cosine, real, vjp2=3), r"expected vjp2\(h, g, \*arrays\)"),
         (lambda: check_derivatives(real, foo=1), "check_derivatives has no option 'foo'"),
         (lambda: check(tg.exp, real(where=lambda x: x > 0)), "where= is a condition on whole arr"),
-        (lambda: check(tg.ops.elementwise.exp, settings={"axis": 1}), "got settings, signature"),
+        (lambda: check(tg.ops.elementwise.exp, settings={"axis": 1}), "got settings or domains"),
     ],
 )  # fmt: skip
 def test_arguments_of_another_type(call: Any, text: str) -> None:

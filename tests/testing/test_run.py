@@ -69,7 +69,6 @@ FAILING = {
     "dtypes": lambda: check(_cut, real, dtypes=3),
     "no domain": lambda: check(_cut, "a"),
     "many domains": lambda: check(_cut, real, real, max_examples=5),
-    "signature": lambda: check(_cut, real, signature="n"),
     "axis": lambda: real("n n"),
     "parameters": check_derivatives(real, max_examples=5)(lambda x, y: x),
     "no function of autograd": lambda: from_autograd(3),  # type: ignore[arg-type]

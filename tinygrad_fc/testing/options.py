@@ -1,9 +1,8 @@
-"""Options, domains and signatures of a check, validated before it begins."""
+"""Options and domains of a check, validated before it begins."""
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -13,7 +12,6 @@ import numpy as np
 
 from tinygrad_fc.domain import Domain, boolean, holds, real, smallest_sizes
 from tinygrad_fc.graph import Node
-from tinygrad_fc.testing.report import counted
 from tinygrad_fc.testing.value import RTOL, Tolerance
 
 if TYPE_CHECKING:
@@ -27,9 +25,6 @@ FLOATS = (np.float64, np.float32)
 KINDS = {"f": "float", "i": "index", "u": "index", "b": "bool"}
 """The kind of domain that an array belongs to, by the kind of its dtype."""
 DOMAIN = "a domain such as real, positive or interval(0, 1)"
-_AXIS = r"\w+(?:\?|>=\d+)?"
-_CORE = rf"\(\s*(?:{_AXIS}\s*(?:,\s*{_AXIS}\s*)*)?\)"
-_SIGNATURE = re.compile(rf"\s*({_CORE}(?:\s*,\s*{_CORE})*)\s*->\s*({_CORE})\s*")
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,6 @@ class Options:
     """The validated options of a check."""
 
     order: int = 2
-    signature: str | None = None
     where: Callable[..., Any] | None = None
     dtypes: tuple[Any, ...] = FLOATS
     rtol: float = RTOL
@@ -81,10 +75,6 @@ def _size(value: Any) -> bool:
 
 LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "order": (lambda v: v in {1, 2}, "1, or 2 for second derivatives too"),
-    "signature": (
-        lambda v: v is None or (isinstance(v, str) and _SIGNATURE.fullmatch(v)),
-        "axes by names of each argument and of one result, as in '(n,m),(m)->(n)'",
-    ),
     "where": (lambda v: v is None or callable(v), "a function of the arrays that returns a bool"),
     "dtypes": (
         lambda v: v and {np.dtype(d) for d in v} <= {np.dtype(d) for d in FLOATS},
@@ -154,7 +144,7 @@ def domains_and_arrays(
         )
     if all(d.kind != "float" for d in domains):
         raise ValueError(f"{called} got {domains!r:.80}; expected a domain of floats, such as real")
-    return with_signature(domains, options.signature), ()
+    return with_known_axes(domains), ()
 
 
 def as_array(value: Any) -> Array:
@@ -182,38 +172,13 @@ def _domains_beside(
     return tuple(domains)
 
 
-def with_signature(domains: Sequence[Domain], signature: str | None) -> tuple[Domain, ...]:
-    """Return domains with the shapes of `signature`, behind broadcast axes.
-
-    Raises `ValueError` for a signature that does not fit, or an index of an axis that is nowhere.
-    """
-    shaped = tuple(domains)
-    if signature is not None:
-        cores, _ = parsed(signature)
-        if len(cores) != len(domains):
-            raise ValueError(
-                f"signature {signature!r} has {counted(len(cores), 'argument')}; expected one for "
-                f"each of {counted(len(domains), 'domain')}"
-            )
-        shaped = tuple(
-            d if d.shape is not None else d._replace(shape=(..., *core))
-            for d, core in zip(domains, cores, strict=True)
-        )
-    axis_names = smallest_sizes(shaped)
-    for d in shaped:
+def with_known_axes(domains: Sequence[Domain]) -> tuple[Domain, ...]:
+    """Return `domains`; raises `ValueError` for an index of an axis that is nowhere."""
+    axis_names = smallest_sizes(domains)
+    for d in domains:
         if isinstance(d.size, str) and d.size not in axis_names:
             raise ValueError(
                 f"{d!r} indexes an axis {d.size!r} that no argument has. Name it in a shape, as in "
                 f"real({d.size!r}), or give its size, as in index(3)"
             )
-    return shaped
-
-
-def parsed(signature: str) -> tuple[list[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return the axes of each argument of a gufunc signature, and those of the result."""
-    arguments, result = signature.split("->")
-    return [_axes(core) for core in re.findall(_CORE, arguments)], _axes(result)
-
-
-def _axes(core: str) -> tuple[Any, ...]:
-    return tuple(int(n) if n.isdigit() else n for n in re.findall(_AXIS, core))
+    return tuple(domains)

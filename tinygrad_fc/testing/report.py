@@ -131,7 +131,7 @@ class Report:
                 texts.append(
                     f"At {count} of {self.examples + count} inputs {what}. Nothing is checked "
                     "there: choose domains and shapes that the function takes (positive, nonzero, "
-                    "real('n', 3), signature=), dtypes= of one type, or a condition (where=)"
+                    "real('n', 3)), dtypes= of one type, or a condition (where=)"
                 )
         return texts
 

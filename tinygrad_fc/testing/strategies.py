@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from tinygrad_fc.domain import parse_axis, real, smallest_sizes
-from tinygrad_fc.testing.options import with_signature
+from tinygrad_fc.testing.options import with_known_axes
 from tinygrad_fc.testing.rule import SEEDS
 
 if TYPE_CHECKING:
@@ -434,14 +434,11 @@ def _few_shapes(plan: Plan) -> list[Any] | None:
 # Public strategies
 
 
-def inputs(
-    *domains: Domain, signature: str | None = None, dtype: Any = np.float64
-) -> st.SearchStrategy[tuple[Array, ...]]:
+def inputs(*domains: Domain, dtype: Any = np.float64) -> st.SearchStrategy[tuple[Array, ...]]:
     """Return a hypothesis strategy for a tuple of arrays, one for each domain, that fit together.
 
     Shapes and numbers are those that `check` draws: special values, ties, small, large and
-    generic numbers; 0-d, empty, square, long and broadcast shapes. `signature` gives shapes as for
-    `check`; `dtype` is that of floats.
+    generic numbers; 0-d, empty, square, long and broadcast shapes. `dtype` is that of floats.
 
     >>> from tinygrad_fc.testing import positive
     >>> inputs(positive("n", 3)).example()[0].shape[1] == 3  # doctest: +SKIP
@@ -450,7 +447,7 @@ def inputs(
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind.kind != "f":
         raise TypeError(f"inputs: dtype is {dtype!r:.80}. Give that of floats, such as np.float32")
-    return _inputs(with_signature(domains or (real,), signature), kind)
+    return _inputs(with_known_axes(domains or (real,)), kind)
 
 
 @st.composite
