@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from itertools import pairwise
 from typing import Any
 
@@ -66,9 +64,12 @@ def test_shapes_and_counts_of_a_network(
     assert shown.trainable == shown.parameters - sum(p.numel() for p in frozen.parameters())
     assert shown.parameters == sum(row.parameters for row in shown.layers)
     assert shown.trainable == sum(row.trainable for row in shown.layers)
-    assert shown.parameter_bytes == 8 * shown.parameters
-    assert shown.input_bytes == 8 * batch * widths[0]
-    assert shown.output_bytes == 8 * batch * 2 * sum(widths[1:])
+    assert shown.memory == {
+        "parameters": 8 * shown.parameters,
+        "buffers": 0,
+        "input": 8 * batch * widths[0],
+        "outputs": 8 * batch * 2 * sum(widths[1:]),
+    }
 
 
 def test_rows_are_indented_and_have_the_paths_of_get_submodule():
@@ -93,59 +94,39 @@ def test_rows_are_indented_and_have_the_paths_of_get_submodule():
 def test_shared_layers_and_shared_parameters_count_once():
     shared, tied = nn.Linear(3, 3), nn.Linear(3, 3, bias=False)
     tied.weight = shared.weight
-    shown = summary(nn.Sequential(shared, nn.Tanh(), shared, tied), (2, 3))
+    model = nn.Sequential(shared, nn.Tanh(), shared, tied)
+    model[1].outer = model  # a module may contain itself
+    shown = summary(model, (2, 3))
     assert shown.parameters == 12
     assert rows(shown) == [
         ["model", "Sequential", "(2, 3)", "-", "-"],
         ["  0", "Linear", "2 x (2, 3)", "12", "12"],
         ["  1", "Tanh", "(2, 3)", "-", "-"],
+        ["    1.outer", "Sequential", "same as model", "-", "-"],
         ["  2", "Linear", "same as 0", "-", "-"],
         ["  3", "Linear", "(2, 3)", "-", "-"],
     ]
 
 
-def test_a_module_that_contains_itself_is_listed_twice():
-    model = Plain(lambda self, x: x, layer=nn.Linear(2, 2))
-    model.layer.outer = model
-    assert rows(summary(model, (1, 2)))[1:] == [
-        ["  layer", "Linear", "not called", "6", "6"],
-        ["    layer.outer", "Plain", "same as model", "-", "-"],
-    ]
-
-
-def test_two_modules_with_one_path_have_a_row_each():
-    layers = {"b.c": nn.Linear(2, 3), "b": {"c": nn.Linear(3, 4)}}
-    model = Plain(lambda self, x: self.b["c"](vars(self)["b.c"](x)), **layers)
-    assert [row[0:3] for row in rows(summary(model, (5, 2)))[1:]] == [
-        ["  b.c", "Linear", "(5, 3)"],
-        ["  b.c", "Linear", "(5, 4)"],
-    ]
-
-
 def test_rows_list_all_output_shapes():
-    layer = nn.Identity()
     model = Plain(
         lambda self, x: {"a": self.layer(x), "b": (self.layer(x[0]), self.layer(x), None)},
-        layer=layer,
+        layer=nn.Identity(),
+        unused=nn.Identity(),
     )
-    shown = summary(model, (2, 3))
-    assert rows(shown)[0][2] == "{'a': (2, 3), 'b': [(3,), (2, 3), 'NoneType']}"
-    assert rows(shown)[1][2] == "2 x (2, 3), (3,)"
-    assert shown.layers[1].outputs == [(2, 3), (3,), (2, 3)]
+    assert [row[2] for row in rows(summary(model, (2, 3)))] == [
+        "{'a': (2, 3), 'b': ((3,), (2, 3), 'NoneType')}",
+        "2 x (2, 3), (3,)",
+        "not called",
+    ]
 
 
-def test_outputs_that_are_views_of_inputs_take_no_memory():
-    model = nn.Sequential(nn.Identity(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(6, 1), nn.Tanh())
-    assert summary(model, (4, 2, 3)).output_bytes == 4 * 8 + 4 * 8
-
-
-def test_memory_depends_on_dtypes_and_includes_buffers():
-    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8)).float()
-    shown = summary(model, (2, 4))
-    assert shown.buffers == 8 + 8 + 1
-    assert shown.buffer_bytes == sum(b.numel() * b.element_size() for b in model.buffers())
-    assert shown.parameter_bytes == 4 * (4 * 8 + 8 + 16)
-    assert shown.input_bytes == 4 * 2 * 4
+def test_memory_depends_on_dtypes_and_views_take_none():
+    model = nn.Sequential(
+        nn.Identity(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(4, 8), nn.BatchNorm1d(8)
+    ).float()
+    shown = summary(model, (2, 2, 2))
+    assert shown.memory["buffers"] == sum(b.numel() * b.element_size() for b in model.buffers())
     assert str(shown).endswith(
         "memory: parameters 224 B, buffers 72 B,\n        input 32 B, outputs 128 B"
     )
@@ -164,7 +145,9 @@ def test_memory_depends_on_dtypes_and_includes_buffers():
     ],
 )
 def test_memory_is_shown_in_powers_of_1024(count: int, text: str):
-    assert f"input {text}," in str(Summary([], 0, 0, 0, 0, 0, count, 0))
+    assert f"input {text}" in str(
+        Summary([], 0, 0, dict.fromkeys(("parameters", "input", "outputs"), count))
+    )
 
 
 def test_str_and_repr_are_equal_and_ascii():
@@ -188,24 +171,26 @@ def test_several_inputs_are_a_list_of_shapes_with_dtypes():
     for shapes in ([(5,), (5, 4)], ((5,), (5, 4)), [[5], [5, 4]]):
         shown = summary(model, shapes, dtypes=[tg.int64, tg.float64])
         assert shown.layers[0].outputs == [(5, 2)]
-        assert shown.input_bytes == 8 * (5 + 5 * 4)
-    assert summary(nn.Embedding(10, 4), (5, 3), tg.int64).layers[0].outputs == [(5, 3, 4)]
+        assert shown.memory["input"] == 8 * (5 + 5 * 4)
+    with pytest.raises(ValueError, match="zip"):
+        summary(nn.Tanh(), (1, 2), dtypes=[tg.float64, tg.float64])
 
 
-def test_a_shape_is_a_tuple_or_list_of_any_length():
-    model = nn.Sequential(nn.Linear(3, 2))
-    for shape in ((3,), [3], (np.int64(3),)):
-        assert summary(model, shape).layers[0].outputs == [(2,)]
-    assert summary(model, (0, 3)).layers[0].outputs == [(0, 2)]
-    assert summary(nn.Tanh(), ()).layers[0].outputs == [()]
+@pytest.mark.parametrize("shape", [(3,), [3], (np.int64(3),), (0, 3), ()])
+def test_a_shape_is_a_tuple_or_list_of_any_length(shape: Any):
+    assert summary(nn.Tanh(), shape).layers[0].outputs == [tuple(shape)]
 
 
-def test_inputs_have_the_dtype_of_the_parameters():
-    seen = []
-    model = Plain(lambda self, x: seen.append(x.dtype), layer=nn.Linear(1, 1).float())
-    summary(model, (1,))
-    summary(Plain(lambda self, x: seen.append(x.dtype)), (1,))
-    assert seen == [tg.float32, tg.get_default_dtype()]
+def test_inputs_have_the_dtype_of_the_parameters_and_forward_runs_in_evaluation_mode():
+    seen: list[Any] = []
+
+    def forward(self: Any, x: Any) -> None:
+        recorded = [layer(x).requires_grad for layer in self.children()]
+        seen.append((x.dtype, self.training, *recorded))
+
+    summary(Plain(forward, layer=nn.Linear(1, 1).float()), (1,))
+    summary(Plain(forward), (1,))
+    assert seen == [(tg.float32, False, False), (tg.get_default_dtype(), False)]
 
 
 @pytest.mark.parametrize(
@@ -226,17 +211,6 @@ def test_invalid_models_and_shapes(model: Any, shape: Any, error: type, message:
     with pytest.raises(error) as caught:
         summary(model, shape)
     assert message in str(caught.value)
-
-
-def test_the_number_of_dtypes_must_match_the_inputs():
-    with pytest.raises(ValueError, match="zip"):
-        summary(nn.Tanh(), (1, 2), dtypes=[tg.float64, tg.float64])
-
-
-def test_errors_of_forward_name_the_layer():
-    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(8, 3))
-    with pytest.raises(nn.LayerError, match="layer '2' of Sequential"):
-        summary(model, (2, 4))
 
 
 # No side effects
@@ -262,7 +236,7 @@ def noisy() -> nn.Sequential:
         nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
     )
     model[1].eval()
-    model[2][0].register_forward_hook(lambda module, args, output: output * 2)
+    model[2][0].register_forward_hook(lambda module, args, output: output[:, :1].expand(-1, 4))
     return model
 
 
@@ -278,62 +252,18 @@ def test_the_model_and_the_generator_are_unchanged(width: int):
     assert state_of(model) == before
 
 
-def test_buffers_that_forward_changes_are_restored():
+def test_attributes_that_forward_changes_are_restored():
     def change(self: Any, x: Any) -> Any:
         self.calls.add_(1)
         self.stored.data = tg.ones(3)
         self.last = x.detach().sum()
-        self.noise = tg.rand(3)
-        return x
+        return tg.tensor(np.log(0 * x.numpy()))  # whose warning is suppressed
 
     model = Plain(change)
     model.register_buffer("calls", tg.zeros(1))
-    model.register_buffer("stored", tg.full((2,), float("nan")))
+    model.register_buffer("stored", tg.zeros(2))
     model.register_buffer("last", None)
-    model.register_buffer("noise", tg.zeros(3))
-    attributes = dict(vars(model))
-    values = copy.deepcopy(model.state_dict())
-    generator = default_generator.get_state().tolist()
+    attributes, before = dict(vars(model)), model.calls.tolist() + model.stored.tolist()
     summary(model, (2, 2))
     assert vars(model) == attributes
-    assert all(
-        np.array_equal(value.numpy(), values[name].numpy(), equal_nan=True)
-        for name, value in model.state_dict().items()
-    )
-    assert default_generator.get_state().tolist() == generator
-
-
-def test_a_backward_pass_after_the_summary():
-    model = noisy()
-    loss = model(tg.rand(6, 3)).sum()
-    summary(model, (2, 3))
-    loss.backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-
-
-def test_forward_runs_in_evaluation_mode_without_recording():
-    seen = []
-    model = Plain(lambda self, x: seen.append((self.training, self.layer(x).requires_grad)))
-    model.layer = nn.Linear(2, 2)
-    summary(model, (1, 2))
-    assert seen == [(False, False)]
-
-
-def test_shapes_are_those_after_hooks_of_the_model():
-    model = nn.Sequential(nn.Linear(2, 3))
-    handle = model[0].register_forward_hook(lambda module, args, output: output[:, :1])
-    assert summary(model, (4, 2)).layers[1].outputs == [(4, 1)]
-    handle.remove()
-    assert summary(model, (4, 2)).layers[1].outputs == [(4, 3)]
-
-
-def test_numpys_warnings_are_suppressed():
-    model = Plain(lambda self, x: tg.tensor(np.log(0 * x.numpy())))
-    assert summary(model, (2,)).layers[0].outputs == [(2,)]
-
-
-def test_a_model_can_be_pickled_afterwards():
-    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
-    before = pickle.dumps(model)
-    summary(model, (1, 2))
-    assert pickle.dumps(model) == before
+    assert model.calls.tolist() + model.stored.tolist() == before

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc import pytree
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.grad_mode import no_grad
@@ -20,7 +20,7 @@ from tinygrad_fc.random import default_generator
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["Summary", "summary"]
 
@@ -48,18 +48,14 @@ class Row:
 class Summary:
     """A model's layers and totals: `repr` is the table.
 
-    `parameters`, `trainable` and `buffers` are numbers of elements; `output_bytes` is the memory of
-    the outputs of modules that call no other module, in one forward pass.
+    `parameters` and `trainable` are numbers of elements; `memory` is the bytes of parameters,
+    buffers, input, and the outputs of modules without submodules, in one forward pass.
     """
 
     layers: Sequence[Row]
     parameters: int
     trainable: int
-    buffers: int
-    parameter_bytes: int
-    buffer_bytes: int
-    input_bytes: int
-    output_bytes: int
+    memory: Mapping[str, int]
 
     def __repr__(self) -> str:
         rows = [
@@ -80,10 +76,8 @@ class Summary:
             for row in (head, *rows, total)
         )
         separator = "-" * len(head_line)
-        memory = (
-            f"memory: parameters {_size(self.parameter_bytes)}, buffers {_size(self.buffer_bytes)},"
-            f"\n        input {_size(self.input_bytes)}, outputs {_size(self.output_bytes)}"
-        )
+        sizes = [f"{name} {_size(count)}" for name, count in self.memory.items()]
+        memory = f"memory: {', '.join(sizes[:2])},\n        {', '.join(sizes[2:])}"
         return "\n".join([head_line, separator, *lines, separator, total_line, memory])
 
 
@@ -118,22 +112,16 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     layers: list[Row] = []
     first_rows: dict[int, Row] = {}
     _add_rows(layers, first_rows, model, "", 0)
+    held = {"parameters": model.parameters(), "buffers": model.buffers(), "input": inputs}
+    memory = {name: _bytes(tensors) for name, tensors in held.items()}
     random_state = default_generator.get_state()
     try:
-        output_bytes = _run(model, inputs, first_rows)
+        memory["outputs"] = _run(model, inputs, first_rows)
     finally:
         default_generator.set_state(random_state)
-    parameters, buffers = list(model.parameters()), list(model.buffers())
-    return Summary(
-        layers=layers,
-        parameters=sum(p.numel() for p in parameters),
-        trainable=sum(p.numel() for p in parameters if p.requires_grad),
-        buffers=sum(b.numel() for b in buffers),
-        parameter_bytes=_bytes(parameters),
-        buffer_bytes=_bytes(buffers),
-        input_bytes=_bytes(inputs),
-        output_bytes=output_bytes,
-    )
+    parameters = sum(row.parameters for row in layers)
+    trainable = sum(row.trainable for row in layers)
+    return Summary(layers, parameters, trainable, memory)
 
 
 def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
@@ -181,52 +169,29 @@ def _add_rows(
 
 def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Row]) -> int:
     """Call `model`, add the output shapes to `rows`, and return the bytes of new outputs."""
-    total = 0
-    calls: list[bool] = []  # stack of calls: whether each has called a submodule
+    sizes = []
 
-    def enter(module: Module, args: Any) -> None:
-        del module, args
-        if calls:
-            calls[-1] = True
-        calls.append(False)
-
-    def leave(module: Module, args: Any, output: Any) -> None:
-        nonlocal total
-        rows[id(module)].outputs.append(_shape_of(output))
-        if not calls.pop():
+    def note(module: Module, args: Any, output: Any) -> None:
+        rows[id(module)].outputs.append(pytree.mapped(_shape_of, output))
+        if not members(module, Module):
+            outputs, inputs = _tensors(output), _tensors(args)
             # An output that is a view of an input takes no memory.
-            total += _bytes(
-                out
-                for out in _tensors(output)
-                if not any(np.may_share_memory(out._array, x._array) for x in _tensors(args))
-            )
+            shared = {t for t in outputs for x in inputs if np.may_share_memory(t._array, x._array)}
+            sizes.append(_bytes(set(outputs) - shared))
 
     for module in model.modules():
-        module.register_forward_pre_hook(enter)
-        module.register_forward_hook(leave)
+        module.register_forward_hook(note)
     with no_grad(), np.errstate(all="ignore"):
         model(*inputs)
-    return total
+    return sum(sizes)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors among a module's arguments or results."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(item)
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in pytree.flatten(value)[0] if isinstance(leaf, Tensor)]
 
 
 def _shape_of(value: Any) -> Any:
-    """Return `value` with shapes in place of tensors, class names in place of other leaves."""
-    if isinstance(value, Tensor):
-        return tuple(value.shape)
-    if isinstance(value, Mapping):
-        return {key: _shape_of(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shape_of(item) for item in value]
-    return type(value).__name__
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
