@@ -41,63 +41,18 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.parametrizations"), _OLDER[name])
 
 
-def get_total_norm(
-    tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False
-) -> Tensor:
-    """Return the norm of order `norm_type` of all elements of the tensors, as a 0-d tensor.
-
-    2 is the Euclidean norm, `inf` the largest absolute value. The norm is computed in double
-    precision, without overflow of squares. With `error_if_nonfinite`, raises `RuntimeError` if it
-    is infinite or NaN.
-
-    >>> import tinygrad_fc as tg
-    >>> get_total_norm([tg.tensor([3.0]), tg.tensor([[4.0]])])
-    tensor(5.)
-    """
-    arrays = [tensor._array for tensor in _listed(tensors, "get_total_norm", "tensors")]
-    return _as_tensor(_total(arrays, norm_type, error_if_nonfinite), arrays)
-
-
-def _total(arrays: list[Any], norm_type: float, error_if_nonfinite: bool) -> float:
-    order = float(norm_type)
-    if not arrays:
-        return 0.0
-    with np.errstate(all="ignore"):
-        total = _norm(np.array([_norm(array, order) for array in arrays]), order)
-    if error_if_nonfinite and not math.isfinite(total):
-        raise RuntimeError(
-            f"the total norm of order {order} is non-finite ({total}), expected a finite norm. "
-            "Find the op under autograd.detect_anomaly(), or pass error_if_nonfinite=False"
-        )
-    return total
-
-
-def _as_tensor(total: float, arrays: list[Any]) -> Tensor:
-    dtype = np.result_type(*arrays) if arrays else get_default_dtype()
-    with np.errstate(over="ignore"):
-        array = np.asarray(total, dtype)
-    return wrap(move_to_device(array, device_of(arrays[0])) if arrays else array)
-
-
 def _norm(array: Any, order: float) -> float:
     """Return the norm of all elements; a positive order neither overflows nor underflows."""
     values = array.reshape(-1).astype(np.float64, copy=False)
-    if order == 2:
-        total = float(values @ values)
-        if 1e-290 < total < math.inf:
-            return float(np.sqrt(total))
-    size = np.abs(values)
-    if not size.size:
+    if not values.size:
         return 0.0 if order >= 0 else math.inf
-    if math.isinf(order):
-        return float(size.max() if order > 0 else size.min())
-    if order == 0:
-        return float(np.count_nonzero(size))
-    largest = float(size.max())
-    if order < 0 or not 0 < largest < math.inf:
-        largest = 1.0
-    total = ((size / largest) ** order).sum()
-    return largest * float(total ** (1 / order))
+    norm = float(np.linalg.norm(values, order))
+    if order > 0 and not (order == 2 and 1e-145 < norm < math.inf):
+        # Powers may overflow or underflow; those of the values divided by the largest do not.
+        largest = float(np.abs(values).max())
+        if 0 < largest < math.inf:
+            return largest * float(np.linalg.norm(values / largest, order))
+    return norm
 
 
 def clip_grad_norm_(
@@ -105,10 +60,11 @@ def clip_grad_norm_(
 ) -> Tensor:
     """Scale all gradients in place by `max_norm / (norm + 1e-6)`, if that is below 1.
 
-    Returns the norm of all gradients, `get_total_norm` (Pascanu et al., 2013). Parameters whose
-    `.grad` is None are skipped. A NaN makes all gradients NaN, and an infinite norm makes finite
-    gradients 0; with `error_if_nonfinite` both raise `RuntimeError` and change nothing. Raises
-    `ValueError` for a `max_norm` that is negative or NaN.
+    Returns the norm of order `norm_type` of all elements of all gradients, as if they were one
+    vector (Pascanu et al., 2013). Parameters whose `.grad` is None are skipped. A NaN makes all
+    gradients NaN, and an infinite norm makes finite gradients 0; with `error_if_nonfinite` both
+    raise `RuntimeError` and change nothing. Raises `ValueError` for a `max_norm` that is negative
+    or NaN.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([3.0, 4.0], requires_grad=True)
@@ -118,37 +74,23 @@ def clip_grad_norm_(
     >>> w.grad
     tensor([0.6, 0.8])
     """
-    limit = _limit("max_norm", max_norm)
-    grads = _gradients(parameters, "clip_grad_norm_")
+    _check_limit("max_norm", max_norm)
+    grads, order = _gradients(parameters, "clip_grad_norm_"), float(norm_type)
     arrays = [grad._array for grad in grads]
-    total = _total(arrays, norm_type, error_if_nonfinite)
-    _scale(grads, limit, total)
-    return _as_tensor(total, arrays)
-
-
-def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Tensor) -> None:
-    """Scale all gradients in place by `max_norm / (total_norm + 1e-6)`, if that is below 1.
-
-    Raises `ValueError` for a `max_norm` that is negative or NaN.
-
-    >>> import tinygrad_fc as tg
-    >>> w = tg.tensor([1.0], requires_grad=True)
-    >>> w.sum().backward()
-    >>> clip_grads_with_norm_(w, 1.0, tg.tensor(4.0))
-    >>> w.grad
-    tensor([0.25])
-    """
-    grads = _gradients(parameters, "clip_grads_with_norm_")
-    _scale(grads, _limit("max_norm", max_norm), float(total_norm))
-
-
-def _scale(grads: list[Tensor], limit: float, total: float) -> None:
     with np.errstate(all="ignore"), no_grad():
+        total = _norm(np.array([_norm(array, order) for array in arrays]), order) if grads else 0.0
+        if error_if_nonfinite and not math.isfinite(total):
+            raise RuntimeError(
+                f"the total norm of order {order} is non-finite ({total}), expected a finite norm. "
+                "Find the op under autograd.detect_anomaly(), or pass error_if_nonfinite=False"
+            )
         # Multiply also by a scale of 1, so that a step under `tinygrad_fc.compile` needs no branch.
-        scale = np.minimum(float(limit) / (float(total) + 1e-6), 1.0)
+        scale = np.minimum(float(max_norm) / (total + 1e-6), 1.0)
         for grad in grads:
             # A float would be rounded to float16, which has few digits for a small scale.
             grad.mul_(scale if grad.dtype == np.float16 else float(scale))
+        norm = np.asarray(total, np.result_type(*arrays) if grads else get_default_dtype())
+    return wrap(move_to_device(norm, device_of(arrays[0])) if grads else norm)
 
 
 def clip_grad_value_(parameters: Tensors, clip_value: float) -> None:
@@ -164,10 +106,10 @@ def clip_grad_value_(parameters: Tensors, clip_value: float) -> None:
     >>> w.grad
     tensor([ 2., -3.])
     """
-    limit = _limit("clip_value", clip_value)
+    _check_limit("clip_value", clip_value)
     with no_grad():
         for grad in _gradients(parameters, "clip_grad_value_"):
-            grad.clamp_(-limit, limit)
+            grad.clamp_(-float(clip_value), float(clip_value))
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
@@ -230,6 +172,5 @@ def _gradients(parameters: Tensors, function: str) -> list[Tensor]:
     return [p.grad for p in params if p.grad is not None]
 
 
-def _limit(name: str, value: float) -> float:
+def _check_limit(name: str, value: float) -> None:
     check_argument(float(value) >= 0, "clip_grad", "at least 0", **{name: value})
-    return float(value)
