@@ -65,8 +65,8 @@ def test_pad_equals_numpys_with_the_last_axis_first(data: st.DataObject, shape: 
     [
         ((1,), "constant", "expected two widths per axis"),
         ((1, 1, 1, 1), "constant", r"pad is \(1, 1, 1, 1\) for an input of shape \(3,\)"),
-        ((3, 0), "reflect", "3, 0.* axis -1 of size 3, expected at most 2 for mode 'reflect'"),
-        ((4, 0), "circular", "expected at most 3 for mode 'circular'"),
+        ((3, 0), "reflect", r"3, 0.* shape \(3,\), expected at most \(2,\) for mode 'reflect'"),
+        ((4, 0), "circular", r"expected at most \(3,\) for mode 'circular'"),
         ((1, 1), "mirror", "mode is 'mirror', expected one of constant, reflect"),
     ],
 )

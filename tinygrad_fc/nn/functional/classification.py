@@ -90,16 +90,18 @@ class ClassificationInputs:
         weight = weight if self.valid is None else np.where(self.valid, weight, 0)
         return weight.astype(self.scores._array.dtype)
 
+    def is_class(self) -> Any:
+        """Return whether each class is that of the sample, (n, C)."""
+        classes = move_to_device(np.arange(self.num_classes), device_of(self.indices))
+        return self.indices[:, None] == classes
+
     def smoothed(self, smoothing: float) -> Any:
         """Return weighted target probabilities (n, C) with label smoothing."""
-        n, where = len(self.indices), device_of(self.indices)
-        uniform, valid = self.class_weight, self.valid
-        if uniform is None:
-            uniform = move_to_device(np.ones(self.num_classes), where)
-        if valid is None:
-            valid = move_to_device(np.ones(n), where)
-        out = np.outer(valid, uniform * (smoothing / self.num_classes))
-        out[np.arange(n), self.indices] += self.sample_weight() * (1 - smoothing)
+        out = self.is_class() * (1 - smoothing) + smoothing / self.num_classes
+        if self.class_weight is not None:
+            out = out * self.class_weight
+        if self.valid is not None:
+            out = out * self.valid[:, None]
         return out.astype(self.scores._array.dtype)
 
     def reduced(self, losses: Tensor, reduction: str, *, is_weighted: bool = False) -> Tensor:
@@ -261,8 +263,7 @@ def multi_margin_loss(
     x, y = classes.scores, classes.indices
     excess = elementwise.relu(margin - x[np.arange(len(y)), y][..., None] + x)
     excess = excess if p == 1 else excess * excess
-    others = y[:, None] != move_to_device(np.arange(classes.num_classes), device_of(y))
-    losses = elementwise.where(others, excess, 0).mean(-1)
+    losses = elementwise.where(classes.is_class(), 0, excess).mean(-1)
     if classes.class_weight is not None:
         losses = losses * classes.class_weight[y]
     return reduced(losses.reshape(classes.target_shape), reduction)

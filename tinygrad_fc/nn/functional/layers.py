@@ -15,7 +15,6 @@ from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.functional.linalg import einsum
-from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import as_array, mutation_lock, record, record_change, wrap
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.ops import elementwise, norm
@@ -70,10 +69,8 @@ def embedding(
     tensor([[2.],
             [2.]])
     """
-    indices = as_array(input)
-    _check_integers("embedding", indices)
     count = weight.shape[0]
-    _check_range("embedding", indices, count, "num_embeddings")
+    indices = _checked_indices("embedding", input, count, "num_embeddings")
     if max_norm is not None:
         _clip_rows(weight._array, np.unique(indices), max_norm, norm_type)
     out = weight[indices]
@@ -83,23 +80,19 @@ def embedding(
     return elementwise.where(padding[..., None], out.detach(), out)
 
 
-def _check_integers(function: str, indices: Any) -> None:
+def _checked_indices(function: str, input: Any, count: int, setting: str) -> Any:
+    """Return an array of integers; raise an error if they are not in [0, count)."""
+    indices = as_array(input)
     if indices.dtype.kind not in "iu":
         raise DtypeError(
             f"{function}: the indices are {indices.dtype}, expected integers. Write x.long()"
         )
-
-
-def _check_range(function: str, indices: Any, count: int, setting: str) -> None:
-    if not indices.size:
-        return
-    lowest = indices.min()
-    highest = indices.max()
-    if not (lowest >= 0 and highest < count):
+    if indices.size and not (indices.min() >= 0 and indices.max() < count):
         raise RangeError(
-            f"{function}: the indices are {lowest} to {highest}, expected 0 to "
+            f"{function}: the indices are {indices.min()} to {indices.max()}, expected 0 to "
             f"{count - 1}. Number them from 0, or raise {setting}"
         )
+    return indices
 
 
 def padding_row(padding_idx: int, count: int) -> int:
@@ -132,12 +125,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     tensor([[0, 1],
             [1, 0]])
     """
-    indices = as_array(tensor)
-    _check_integers("one_hot", indices)
     if num_classes == -1:
-        num_classes = int(indices.max(initial=-1)) + 1
+        num_classes = int(as_array(tensor).max(initial=-1)) + 1
     check_argument(num_classes >= 1, "one_hot", "at least 1", num_classes=num_classes)
-    _check_range("one_hot", indices, num_classes, "num_classes")
+    indices = _checked_indices("one_hot", tensor, num_classes, "num_classes")
     classes = move_to_device(np.arange(num_classes), device_of(indices))
     return wrap((indices[..., None] == classes).astype(np.int64))
 
@@ -164,27 +155,23 @@ def pad(
             f"pad: pad is {tuple(pad)} for an input of shape {input.shape}, expected two widths "
             "per axis, the last axis first. Pass (before, after, ...)"
         )
-    x = input
-    for axis, widths in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
-        rest = (slice(None),) * (axis - 1)
-        before, after = (max(-n, 0) for n in widths)
-        x = x[(..., slice(before, max(x.shape[-axis] - after, before)), *rest)]
-        before, after = (max(n, 0) for n in widths)
-        size = x.shape[-axis]
-        if mode == "constant":
-            ends = ((*x.shape[:-axis], n, *x.shape[x.ndim - axis + 1 :]) for n in (before, after))
-            left, right = (full(shape, value or 0, dtype=x.dtype) for shape in ends)
-            x = cat([left, x, right], -axis)
-        elif max(before, after) > {"reflect": size - 1, "circular": size}.get(mode, math.inf):
-            raise ShapeError(
-                f"pad: {widths} values are added to axis -{axis} of size {size}, expected at most "
-                f"{size - (mode == 'reflect')} for mode {mode!r}. Use mode='replicate'"
-            )
-        else:
-            x = x[
-                (..., np.pad(np.arange(size), (before, after), mode=modes.get(mode, mode)), *rest)
-            ]
-    return x
+    widths = np.zeros((input.ndim, 2), int)
+    widths[input.ndim - len(pad) // 2 :] = np.reshape(pad, (-1, 2))[::-1]
+    starts, ends = np.maximum(-widths[:, 0], 0), np.minimum(widths[:, 1], 0) + input.shape
+    x = input[tuple(map(slice, starts, np.maximum(starts, ends)))]
+    added = np.maximum(widths, 0)
+    if mode == "constant":
+        out = full((added.sum(axis=1) + x.shape).tolist(), value or 0, dtype=x.dtype)
+        out[tuple(map(slice, added[:, 0], added[:, 0] + x.shape))] = x
+        return out
+    most = np.array(x.shape) - (mode == "reflect")
+    if mode != "replicate" and (added.max(axis=1) > most).any():
+        raise ShapeError(
+            f"pad: {tuple(pad)} values are added to an input of shape {input.shape}, expected at "
+            f"most {tuple(most.tolist())} for mode {mode!r}. Use mode='replicate'"
+        )
+    pairs = zip(x.shape, added, strict=True)
+    return x[np.ix_(*(np.pad(np.arange(n), w, mode=modes.get(mode, mode)) for n, w in pairs))]
 
 
 # Normalization: mean 0, variance 1, then scale and shift
