@@ -9,7 +9,7 @@ from tinygrad_fc.graph import Node
 from tinygrad_fc.legacy import pop_reduction
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.layer_error import LayerError
+from tinygrad_fc.nn.layer_error import check_size
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
 
@@ -63,11 +63,7 @@ class FromFunction(Module):
 
     def __init_subclass__(cls, function: Callable[..., Any] | None = None) -> None:
         super().__init_subclass__()
-        fields = {
-            name: annotation
-            for name, annotation in inspect.get_annotations(cls).items()
-            if not str(annotation).startswith("ClassVar")
-        }
+        fields = inspect.get_annotations(cls)
         cls._settings += tuple(fields)
         cls._tensors += tuple(
             name for name, annotation in fields.items() if "Tensor" in str(annotation)
@@ -133,10 +129,12 @@ class Tanh(Activation, function=F.tanh):
     """Hyperbolic tangent."""
 
 
-class ReLU(Activation, function=F.relu):
-    """Rectified linear unit."""
-
+class _InPlace(Activation):
     inplace: bool = False
+
+
+class ReLU(_InPlace, function=F.relu):
+    """Rectified linear unit."""
 
 
 class LeakyReLU(Activation, function=F.leaky_relu):
@@ -146,22 +144,16 @@ class LeakyReLU(Activation, function=F.leaky_relu):
     inplace: bool = False
 
 
-class ReLU6(Activation, function=F.relu6):
+class ReLU6(_InPlace, function=F.relu6):
     """Rectified linear unit with the upper bound 6."""
 
-    inplace: bool = False
 
-
-class SiLU(Activation, function=F.silu):
+class SiLU(_InPlace, function=F.silu):
     """Sigmoid linear unit."""
 
-    inplace: bool = False
 
-
-class Mish(Activation, function=F.mish):
+class Mish(_InPlace, function=F.mish):
     """Mish activation."""
-
-    inplace: bool = False
 
 
 class GELU(Activation, function=F.gelu):
@@ -188,10 +180,8 @@ class ELU(Activation, function=F.elu):
     inplace: bool = False
 
 
-class SELU(Activation, function=F.selu):
+class SELU(_InPlace, function=F.selu):
     """Scaled exponential linear unit."""
-
-    inplace: bool = False
 
 
 class CELU(Activation, function=F.celu):
@@ -217,16 +207,12 @@ class Hardtanh(Activation, function=F.hardtanh):
     inplace: bool = False
 
 
-class Hardsigmoid(Activation, function=F.hardsigmoid):
+class Hardsigmoid(_InPlace, function=F.hardsigmoid):
     """Piecewise linear sigmoid."""
 
-    inplace: bool = False
 
-
-class Hardswish(Activation, function=F.hardswish):
+class Hardswish(_InPlace, function=F.hardswish):
     """SiLU with the piecewise linear sigmoid."""
-
-    inplace: bool = False
 
 
 class _Shrink(Activation):
@@ -287,6 +273,8 @@ class PReLU(Module):
     tensor([-0.25,  2.  ])
     """
 
+    _shown = ("num_parameters",)
+
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
     ) -> None:
@@ -300,10 +288,6 @@ class PReLU(Module):
         init.constant_(self.weight, self.init)
 
     def forward(self, input: Tensor) -> Tensor:
-        n = self.num_parameters
-        if input.ndim > 1 and n not in (1, input.shape[1]):
-            raise LayerError(self, input, axis=1, expected=n, setting="num_parameters")
+        if self.num_parameters != 1:
+            check_size(self, input, 1, self.num_parameters, "num_parameters")
         return F.prelu(input, self.weight)
-
-    def extra_repr(self) -> str:
-        return f"num_parameters={self.num_parameters}"

@@ -44,7 +44,7 @@ def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return `module.forward(*args, **kwargs)`, with the hooks called around it."""
     hooks = list((module._hooks or {}).values())
     backward = [hook.function for hook in hooks if hook.when == "backward"]
-    called = []
+    after = iter([hook for hook in hooks if hook.when == "after"])
     try:
         for hook in hooks:
             if hook.when == "before":
@@ -53,14 +53,12 @@ def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if gradients:
             args = gradients.watch_inputs(args)
         result = module.forward(*args, **kwargs)
-        for hook in hooks:
-            if hook.when == "after":
-                called.append(hook)
-                result = _after(hook, module, args, kwargs, result)
+        for hook in after:
+            result = _after(hook, module, args, kwargs, result)
         return gradients.watch_outputs(result) if gradients else result
     except Exception:
-        for hook in hooks:
-            if hook.always_call and hook not in called:
+        for hook in after:  # that were not called yet
+            if hook.always_call:
                 _after(hook, module, args, kwargs, None)
         raise
 
@@ -68,15 +66,13 @@ def call(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def _before(
     hook: Hook, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    result = (
-        hook.function(module, args, kwargs) if hook.with_kwargs else hook.function(module, args)
-    )
+    options = (kwargs,) if hook.with_kwargs else ()
+    result = hook.function(module, args, *options)
     if result is None:
         return args, kwargs
-    if not hook.with_kwargs:
-        return (result if isinstance(result, tuple) else (result,)), kwargs
-    args, kwargs = result
-    return args, kwargs
+    if hook.with_kwargs:
+        return result  # type: ignore[no-any-return]
+    return (result if isinstance(result, tuple) else (result,)), kwargs
 
 
 def _after(
@@ -142,11 +138,9 @@ def _with_backward(
         result = callback(tuple(by_position.get(k) for k in range(count)))
         return tuple(result[k] for k in positions)
 
-    watched = list(values)
     results = _identity().apply(backward, *[values[k] for k in positions])
-    for k, t in zip(positions, results, strict=True):
-        watched[k] = t
-    return tuple(watched)
+    watched = dict(zip(positions, results, strict=True))
+    return tuple(watched.get(k, value) for k, value in enumerate(values))
 
 
 @cache

@@ -115,6 +115,12 @@ class LayerError(ShapeError):
         )
 
 
+def check_size(layer: Module, input: Any, axis: int, expected: int, setting: str) -> None:
+    """Raise `LayerError` if the input has an `axis`, and it is not of the size `expected`."""
+    if -input.ndim <= axis < input.ndim and input.shape[axis] != expected:
+        raise LayerError(layer, input, axis=axis, expected=expected, setting=setting)
+
+
 def add_path(
     error: Exception, outer: Module, name: str | None = None, previous: Previous | None = None
 ) -> None:

@@ -14,7 +14,7 @@ from tinygrad_fc.graph import record
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.functional.layers import padding_row
-from tinygrad_fc.nn.layer_error import LayerError
+from tinygrad_fc.nn.layer_error import LayerError, check_size
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import Parameter, unfilled
 from tinygrad_fc.ops import linalg
@@ -49,6 +49,8 @@ class Linear(Module):
     Size([4, 2])
     """
 
+    _shown = ("in_features", "out_features", "bias")
+
     def __init__(
         self,
         in_features: int,
@@ -81,12 +83,6 @@ class Linear(Module):
                 self, input, axis=-1, expected=self.in_features, setting="in_features"
             ) from error.__cause__
 
-    def extra_repr(self) -> str:
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"bias={self.bias is not None}"
-        )
-
 
 def _init_uniform(weight: Any, bias: Any, fan_in: int) -> None:
     bound = 1 / math.sqrt(fan_in)
@@ -106,6 +102,8 @@ class Bilinear(Module):
     >>> tg.nn.Bilinear(2, 3, 5)(tg.zeros(4, 2), tg.zeros(4, 3)).shape
     Size([4, 5])
     """
+
+    _shown = ("in1_features", "in2_features", "out_features", "bias")
 
     def __init__(
         self,
@@ -130,17 +128,9 @@ class Bilinear(Module):
         _init_uniform(self.weight, self.bias, self.in1_features)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
-        for input, setting in ((input1, "in1_features"), (input2, "in2_features")):
-            expected = getattr(self, setting)
-            if input.ndim == 0 or input.shape[-1] != expected:
-                raise LayerError(self, input, axis=-1, expected=expected, setting=setting)
+        check_size(self, input1, -1, self.in1_features, "in1_features")
+        check_size(self, input2, -1, self.in2_features, "in2_features")
         return F.bilinear(input1, input2, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        return (
-            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
-            f"out_features={self.out_features}, bias={self.bias is not None}"
-        )
 
 
 class Embedding(Module):
@@ -230,15 +220,14 @@ class Flatten(Module):
     Size([4, 6])
     """
 
+    _shown = ("start_dim", "end_dim")
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, input: Tensor) -> Tensor:
         return flatten(input, self.start_dim, self.end_dim)
-
-    def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
 class Unflatten(Module):

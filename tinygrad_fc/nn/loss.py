@@ -22,6 +22,11 @@ class _Reduced(FromFunction):
     reduction: str = "mean"
 
 
+class _Weighted(FromFunction):
+    weight: Tensor | None = None
+    reduction: str = "mean"
+
+
 class MSELoss(_Reduced, function=F.mse_loss):
     """Mean squared error; with "batchmean", the squared errors of a sample are summed."""
 
@@ -59,18 +64,13 @@ class NLLLoss(FromFunction, function=F.nll_loss):
     reduction: str = "mean"
 
 
-class BCELoss(FromFunction, function=F.binary_cross_entropy):
+class BCELoss(_Weighted, function=F.binary_cross_entropy):
     """Binary cross entropy of probabilities."""
 
-    weight: Tensor | None = None
-    reduction: str = "mean"
 
-
-class BCEWithLogitsLoss(FromFunction, function=F.binary_cross_entropy_with_logits):
+class BCEWithLogitsLoss(_Weighted, function=F.binary_cross_entropy_with_logits):
     """Binary cross entropy of logits."""
 
-    weight: Tensor | None = None
-    reduction: str = "mean"
     pos_weight: Tensor | None = None
 
 
@@ -115,11 +115,8 @@ class SoftMarginLoss(_Reduced, function=F.soft_margin_loss):
     """Logistic loss of labels 1 and -1."""
 
 
-class MultiLabelSoftMarginLoss(FromFunction, function=F.multilabel_soft_margin_loss):
+class MultiLabelSoftMarginLoss(_Weighted, function=F.multilabel_soft_margin_loss):
     """Binary cross entropy averaged over labels."""
-
-    weight: Tensor | None = None
-    reduction: str = "mean"
 
 
 class CosineEmbeddingLoss(FromFunction, function=F.cosine_embedding_loss):

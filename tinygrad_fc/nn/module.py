@@ -59,6 +59,7 @@ class Module:
 
     training: bool = True
     _buffer_names: Mapping[str, bool] = {}  # name: whether it is persistent
+    _shown: tuple[str, ...] = ()  # names of the settings that `repr` shows
     _hooks: dict[int, hooks.Hook] | None = None
 
     def __call__(self, x: Any = _NOTHING, /, *more: Any, **kwargs: Any) -> Tensor:
@@ -403,8 +404,11 @@ class Module:
         return hooks.add(vars(self).setdefault("_hooks", {}), hook, prepend=prepend)
 
     def extra_repr(self) -> str:
-        """Return the settings that `repr` shows; subclasses override it."""
-        return ""
+        """Return the settings that `repr` shows, of a parameter whether the layer has it."""
+        values = ((name, getattr(self, name)) for name in self._shown)
+        return ", ".join(
+            f"{name}={value is not None if name == 'bias' else value!r}" for name, value in values
+        )
 
     def _get_name(self) -> str:
         return type(self).__name__

@@ -11,7 +11,7 @@ from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.functional.layers import check_probability
-from tinygrad_fc.nn.layer_error import LayerError
+from tinygrad_fc.nn.layer_error import check_size
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
 
@@ -53,6 +53,7 @@ class _RunningNorm(_Affine):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
     _default = True  # default of affine and track_running_stats
+    _shown = ("eps", "momentum", "affine", "bias", "track_running_stats")
 
     def __init__(
         self,
@@ -91,16 +92,8 @@ class _RunningNorm(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
-    def _check(self, input: Any, axis: int) -> None:
-        n = self.num_features
-        if input.ndim > 1 and input.shape[axis] != n:
-            raise LayerError(self, input, axis=axis, expected=n, setting="num_features")
-
     def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
+        return f"{self.num_features}, {super().extra_repr()}"
 
 
 class BatchNorm1d(_RunningNorm):
@@ -119,7 +112,7 @@ class BatchNorm1d(_RunningNorm):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input, 1)
+        check_size(self, input, 1, self.num_features, "num_features")
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -149,7 +142,7 @@ class InstanceNorm1d(_RunningNorm):
     _default = False
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check(input, input.ndim - 2)
+        check_size(self, input, input.ndim - 2, self.num_features, "num_features")
         out = F.instance_norm(
             input if input.ndim == 3 else input.reshape((1, *input.shape)),
             self.running_mean,
@@ -166,24 +159,32 @@ class InstanceNorm1d(_RunningNorm):
 class _LastAxesNorm(_Affine):
     """Base of layers that normalize each sample over its last axes."""
 
-    def _setup(
-        self, shape: Any, eps: Any, affine: bool, device: Any, dtype: Any, *, bias: bool
+    _shown: tuple[str, ...] = ("eps", "elementwise_affine")
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: Any = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        super().__init__()
+        shape: Any = normalized_shape
         self.normalized_shape = tuple(shape) if hasattr(shape, "__iter__") else (int(shape),)
-        self.eps, self.elementwise_affine = eps, affine
-        self._add_affine(self.normalized_shape, device, dtype, weight=affine, bias=bias)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        affine = {"weight": elementwise_affine, "bias": bias}
+        self._add_affine(self.normalized_shape, device, dtype, **affine)
         self.reset_parameters()
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-        )
+        return f"{self.normalized_shape}, {super().extra_repr()}"
 
     def _check(self, input: Any) -> None:
         shape = self.normalized_shape
         for axis, size in enumerate(shape, -len(shape)):
-            if -axis <= input.ndim and input.shape[axis] != size:
-                raise LayerError(self, input, axis=axis, expected=size, setting="normalized_shape")
+            check_size(self, input, axis, size, "normalized_shape")
 
 
 class LayerNorm(_LastAxesNorm):
@@ -198,24 +199,11 @@ class LayerNorm(_LastAxesNorm):
     tensor([[-1.,  1.]])
     """
 
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float = 1e-5,
-        elementwise_affine: bool = True,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        self._setup(normalized_shape, eps, elementwise_affine, device, dtype, bias=bias)
+    _shown = ("eps", "elementwise_affine", "bias")
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, bias={self.bias is not None}"
 
 
 class RMSNorm(_LastAxesNorm):
@@ -238,8 +226,7 @@ class RMSNorm(_LastAxesNorm):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__()
-        self._setup(normalized_shape, eps, elementwise_affine, device, dtype, bias=False)
+        super().__init__(normalized_shape, eps, elementwise_affine, False, device, dtype)  # noqa: FBT003  no bias
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
@@ -257,6 +244,8 @@ class GroupNorm(_Affine):
     >>> tg.nn.GroupNorm(2, 4, eps=0.0)(tg.tensor([[1.0, 3.0, 0.0, 8.0]])).detach()
     tensor([[-1.,  1., -1.,  1.]])
     """
+
+    _shown = ("eps", "affine", "bias")
 
     def __init__(
         self,
@@ -278,28 +267,22 @@ class GroupNorm(_Affine):
         self.reset_parameters()
 
     def forward(self, input: Tensor) -> Tensor:
-        n = self.num_channels
-        if input.ndim > 1 and input.shape[1] != n:
-            raise LayerError(self, input, axis=1, expected=n, setting="num_channels")
+        check_size(self, input, 1, self.num_channels, "num_channels")
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
-            f"bias={self.bias is not None}"
-        )
+        return f"{self.num_groups}, {self.num_channels}, {super().extra_repr()}"
 
 
 class _Dropout(Module):
     """Base of dropout layers; `inplace` has no effect."""
 
+    _shown = ("p", "inplace")
+
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         check_probability(p)
         self.p, self.inplace = p, inplace
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Dropout(_Dropout):
