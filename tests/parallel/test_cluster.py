@@ -25,6 +25,8 @@ parallel = pytest.importorskip(
 # Dask reports what it does to workers that die by logging and by warnings of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
 
+PATIENT = 300  # seconds in which a killed worker starts again, on a busy machine too
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
@@ -37,7 +39,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def client(cluster: Any) -> Iterator[Any]:
     with distributed.Client(cluster, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=30)
+        client.wait_for_workers(2, timeout=PATIENT)
         yield client
 
 
@@ -77,10 +79,11 @@ def test_a_killed_worker_changes_no_bit(client: Any, tmp_path: Path, compiled: A
 
 def test_a_loss_that_always_ends_its_worker_is_named(client: Any) -> None:
     model, (x, y) = steps.network(0), steps.data(0, 41)
+    settings = {"chunk_rows": 10, "client": client, "timeout": PATIENT}
     with pytest.raises(parallel.ChunkError, match=r"rows 40:41: \d workers ended"):
-        parallel.backward(model, steps.deadly, x, y, chunk_rows=10, client=client)
+        parallel.backward(model, steps.deadly, x, y, **settings)
     assert not steps.gradients(model)
-    parallel.backward(model, steps.mean, x, y, chunk_rows=10, client=client)
+    parallel.backward(model, steps.mean, x, y, **settings)
     assert steps.gradients(model)
 
 
@@ -129,7 +132,7 @@ def test_a_cluster_without_workers_is_waited_for_and_then_named() -> None:
         assert not steps.gradients(model)
         joining = threading.Timer(1, cluster.scale, [1])
         joining.start()
-        parallel.backward(model, steps.mean, x, y, client=client, timeout=30)
+        parallel.backward(model, steps.mean, x, y, client=client, timeout=PATIENT)
         joining.join()
     assert steps.gradients(model)
 
