@@ -19,11 +19,12 @@ notes = runpy.run_path(str(ROOT / ".ci/release.py"))["release_notes"]
 
 
 def test_the_local_script_runs_every_job_of_linux():
-    """`tests` are the README's commands; a release needs a tag."""
+    """`tests` and `coverage` are the README's commands; a release needs a tag."""
     script = (ROOT / ".ci/run").read_text()
     loops = "".join(re.findall(r"for job in (.+); do", script))
     run = {*loops.split(), *re.findall(r"run_job (\w+)", script)}
-    assert run == JOBS.keys() - {"tests", "release"}
+    assert run == JOBS.keys() - {"tests", "coverage", "release"}
+    assert JOBS["coverage"]["steps"][-1]["run"] in script
     commands = [step["run"] for step in JOBS["tests"]["steps"] if "run" in step]
     readme = " && ".join(commands[-2:])
     assert readme in (ROOT / "README.md").read_text()
