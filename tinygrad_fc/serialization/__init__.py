@@ -16,8 +16,7 @@ import json
 import math
 import os
 from collections import Counter, OrderedDict
-from contextlib import contextmanager, suppress
-from errno import ENOENT
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -40,7 +39,6 @@ _STRUCTURE = "tinygrad_fc.structure"
 _VERSION_KEY = "tinygrad_fc.version"
 _VERSION = "1"
 _MAX_DEPTH = 100
-_MAX_KEYS = 10_000  # of a dict whose keys are not strings: only their hashes can be made to collide
 _EXACT = 2**53  # larger integers differ between readers of JSON
 _DTYPES = {dtype.name: dtype for dtype in map(np.dtype, "?bhilBHILefd")}
 _DICTS: dict[str, type[dict[Any, Any]]] = {
@@ -60,7 +58,8 @@ def save(obj: Any, f: Any) -> None:
     twice is restored as two. In other readers of safetensors, the tensors have names such as
     `model.0.weight`.
 
-    A file at a path is replaced atomically, after the new file is complete and on the disk. Raises
+    A file at a path is replaced atomically, after the new file is complete and on the disk; a
+    killed process leaves its draft, `.saving-*.tmp`, beside it. An open file is buffered. Raises
     `TypeError`, with the path in `obj`, for unsupported types, `ValueError` for an object that
     contains itself or is nested more than 100 deep.
 
@@ -73,13 +72,8 @@ def save(obj: Any, f: Any) -> None:
     3
     """
     arrays, metadata = _pack(obj)
-    if hasattr(f, "write"):
-        if isinstance(f, io.TextIOBase):
-            raise TypeError("save writes bytes, got a text file: open it with mode 'wb'")
-        safetensors.write(f, arrays, metadata)
-    else:
-        with _replacing(_path(f, "save")) as file:
-            safetensors.write(file, arrays, metadata)
+    with _opened(f, "save") as file:
+        safetensors.write(file, arrays, metadata)
 
 
 def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) -> Any:
@@ -102,24 +96,24 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) 
     del weights_only
     if isinstance(map_location, str | device):
         check(map_location)
-    if hasattr(f, "read"):
-        if isinstance(f, io.TextIOBase):
-            raise TypeError("load reads bytes, got a text file: open it with mode 'rb'")
-        arrays, metadata = safetensors.read(f)
-    else:
-        with Path(_path(f, "load")).open("rb") as file:
-            arrays, metadata = safetensors.read(file)
-    return _unpack(arrays, metadata)
+    with _opened(f, "load") as file:
+        return _unpack(*safetensors.read(file.read()))
 
 
-def _path(f: Any, function: str) -> str:
+def _opened(f: Any, function: str) -> AbstractContextManager[Any]:
+    """Return a context with the binary file `f`, or with the file at the path `f`."""
+    if isinstance(f, io.TextIOBase):
+        raise TypeError(f"{function}: got a text file, expected a binary one. Open it with a 'b'")
+    if hasattr(f, "write" if function == "save" else "read"):
+        return nullcontext(f)
     try:
-        return os.fsdecode(f)
+        path = os.fsdecode(f)
     except TypeError as error:
         call = "save(obj, path)" if function == "save" else "load(path)"
         raise TypeError(
             f"{function} takes a path or a binary file, got a {type(f).__name__}. Write {call}"
         ) from error
+    return _replacing(path) if function == "save" else Path(path).open("rb")
 
 
 @contextmanager
@@ -135,49 +129,22 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
         with target.open("wb") as file:
             yield file
         return
-    if not target.parent.is_dir():
-        raise FileNotFoundError(ENOENT, "there is no such folder to save in", str(target.parent))
     mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666
     # Opened directly, since `tempfile` restricts the permissions.
     draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")
-    with _locked(target.parent):
-        try:
-            opener = partial(os.open, mode=mode)
-            with open(draft, "xb", opener=opener) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
-                draft.chmod(mode)  # with what the umask took away
-            os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Remove drafts of killed processes if no other one saves here; flush the folder in the end."""
+    opener = partial(os.open, mode=mode)
     try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # where a folder cannot be opened, as on Windows
-        yield
-        return
-    import fcntl  # noqa: PLC0415  which Windows lacks
-
-    try:
+        with open(draft, "xb", opener=opener) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            draft.chmod(mode)  # with what the umask took away
+        os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
+    except BaseException:
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for old in folder.glob(".saving-*.tmp"):
-                old.unlink()
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
-        with suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
+            draft.unlink()
+        raise
 
 
 # The structure: `path` is the keys that lead to a value in the saved object.
@@ -258,9 +225,6 @@ class _Packer:
             packed = [self.packed(v, (*path, i)) for i, v in enumerate(value)]
         elif all(type(key) is str for key in value):
             packed = {key: self.packed(v, (*path, key)) for key, v in value.items()}
-        elif len(value) > _MAX_KEYS:
-            count = f"{len(value)} keys that are not all strings"
-            raise ValueError(f"cannot save {_place(path)}: it has {count}. Save two lists instead")
         else:
             packed = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
         self.open.remove(id(value))
@@ -350,8 +314,6 @@ class _Unpacker:
         if isinstance(content, dict):
             return kind({key: self.unpacked(value, depth + 1) for key, value in content.items()})
         items: dict[Any, Any] = {}
-        if isinstance(content, list) and len(content) > _MAX_KEYS:
-            raise _wrong(f"has a dict of {len(content)} pairs, expected at most {_MAX_KEYS}")
         for pair in content if isinstance(content, list) else [None]:
             if not isinstance(pair, list) or len(pair) != 2:
                 raise _wrong("has a dict that is not of pairs")
