@@ -10,7 +10,8 @@ Formulas count layers from 0, the input, to L, the output. The input has no para
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from operator import index
+from typing import SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -76,8 +77,8 @@ class NeuralNetwork:
     `act` and `act_derivative` map an array of pre-activations z to one of its shape;
     `cost_derivative(y, target)` is the gradient of one sample's cost for its outputs.
 
-    Raises TypeError or ValueError for fewer than two layers, a size that is not a positive
-    integer, and an activation without its derivative.
+    Raises ValueError for fewer than two layers, a size below 1, and an activation without its
+    derivative, TypeError for a size that is not an integer.
 
     >>> network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
     >>> [w.shape for w in network.weights]
@@ -92,8 +93,12 @@ class NeuralNetwork:
         cost_derivative: Callable[[Array, Array], Array] = cost_derivative,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        self.sizes = _checked_sizes(sizes)
-        _check_functions(act, act_derivative)
+        self.sizes = [_checked_count(n, f"sizes[{i}]", 1) for i, n in enumerate(sizes)]
+        if len(self.sizes) < 2:
+            raise ValueError(f"sizes must name at least two layers, got {sizes}; add the outputs")
+        # One default beside one function of the user would give a wrong gradient, and no error.
+        if (act is sigmoid) != (act_derivative is sigmoid_derivative):
+            raise ValueError("got one of act and act_derivative, expected both; pass the other too")
         self.act = act
         self.act_derivative = act_derivative
         self.cost_derivative = cost_derivative
@@ -237,11 +242,7 @@ class NeuralNetwork:
 def _checked_columns(
     values: npt.ArrayLike, rows: int, name: str, size: str, *, one: bool = False
 ) -> Array:
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{name} must hold real numbers, got dtype {array.dtype}; convert it to np.float64"
-        )
+    array = np.asarray(values, np.float64)
     if array.ndim != 2 or array.shape[0] != rows or (one and array.shape[1] != 1):
         expected = f"({rows}, 1)" if one else f"({rows}, m) with a sample in every column"
         raise ValueError(
@@ -249,43 +250,19 @@ def _checked_columns(
             "or transpose it"
         )
     if not np.isfinite(array).all():
-        index = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
         raise ValueError(
-            f"{name} must be finite, got {array[index]} at {index}; leave that sample out"
+            f"{name} must be finite, got {array.tolist()!r:.60}; leave that sample out"
         )
-    return array.astype(np.float64, copy=False)
+    return array
 
 
-def _checked_count(value: object, name: str, minimum: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(
-            f"{name} must be an integer, got {value!r}; pass an int of at least {minimum}"
-        )
-    if value < minimum:
+def _checked_count(value: SupportsIndex, name: str, minimum: int) -> int:
+    if index(value) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}; pass a larger one")
-    return int(value)
-
-
-def _checked_sizes(sizes: object) -> list[int]:
-    example = "list the neurons of every layer, input first, for example [2, 8, 1]"
-    if not isinstance(sizes, Iterable):
-        raise TypeError(f"sizes must be a list of integers, got {sizes!r}; {example}")
-    layers = list(sizes)
-    if len(layers) < 2:
-        raise ValueError(f"sizes must name at least two layers, got {layers}; {example}")
-    return [_checked_count(n, f"sizes[{i}]", 1) for i, n in enumerate(layers)]
+    return index(value)
 
 
 def _checked_rate(value: float) -> float:
     if not 0 <= value < np.inf:
         raise ValueError(f"learning_rate must be finite and at least 0, got {value}; pass 0.1")
     return float(value)
-
-
-def _check_functions(act: object, act_derivative: object) -> None:
-    # With one default and one function of the user, the gradient would be wrong without an error.
-    if (act is sigmoid) != (act_derivative is sigmoid_derivative):
-        missing = "act" if act is sigmoid else "act_derivative"
-        raise ValueError(
-            f"act and act_derivative must be passed together, got one of them; pass {missing} too"
-        )

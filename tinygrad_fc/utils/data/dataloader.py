@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -83,58 +82,42 @@ class DataLoader(Generic[T_co]):
         *,
         generator: Generator | None = None,
     ) -> None:
-        self.dataset = dataset
-        self._streams = isinstance(dataset, IterableDataset)
+        self.dataset, self._streams = dataset, isinstance(dataset, IterableDataset)
         self._rows = None if self._streams else _rows(dataset)
-        self._set_samplers(batch_size, shuffle, sampler, batch_sampler, drop_last, generator)
-        self.num_workers, self.pin_memory, self.generator = num_workers, pin_memory, generator
-        if collate_fn is None:
-            single = self.batch_sampler is None and self.batch_size is None
-            collate_fn = default_convert if single else default_collate
-        self.collate_fn = collate_fn
-        self._initialized = True
-
-    def _set_samplers(
-        self,
-        batch_size: Any,
-        shuffle: bool | None,
-        sampler: Any,
-        batch_sampler: Any,
-        drop_last: bool,
-        generator: Generator | None,
-    ) -> None:
-        """Set sampler and batch sampler; raise if the options contradict each other."""
-        if self._streams and (shuffle or sampler is not None or batch_sampler is not None):
-            raise ValueError(
-                "an IterableDataset has its own order: omit shuffle, sampler and batch_sampler, or "
-                "shuffle in its __iter__"
-            )
-        if sampler is not None and shuffle:
-            raise ValueError("sampler option is mutually exclusive with shuffle: pass one of them")
+        has_order = bool(shuffle) or sampler is not None
+        contradictions = {
+            "an IterableDataset has its own order: omit shuffle, sampler and batch_sampler, or "
+            "shuffle in its __iter__": self._streams and (has_order or batch_sampler is not None),
+            "sampler option is mutually exclusive with shuffle: pass one of them": (
+                shuffle and sampler is not None
+            ),
+            "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and "
+            "drop_last: it determines all of them": (
+                batch_sampler is not None and (batch_size != 1 or has_order or drop_last)
+            ),
+            "batch_size=None option disables auto-batching and is mutually exclusive with "
+            "drop_last": batch_size is None and drop_last,
+        }
+        for message, contradicts in contradictions.items():
+            if contradicts:
+                raise ValueError(message)
         if batch_sampler is not None:
-            if batch_size != 1 or shuffle or sampler is not None or drop_last:
-                raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
-                    "and drop_last: it determines all of them"
-                )
             batch_size = None
-        elif batch_size is None and drop_last:
-            raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with "
-                "drop_last"
-            )
-        if batch_size is not None:
+        elif batch_size is not None:
             batch_size = positive("batch_size", batch_size)
-        if sampler is None and not self._streams:
-            source = self.dataset if self._rows is None else self._rows
-            sampler = (
-                RandomSampler(source, generator=generator) if shuffle else SequentialSampler(source)
-            )
-        if batch_size is not None and not self._streams:
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
-        self.batch_size: int | None = batch_size
-        self.drop_last = drop_last
-        self.sampler, self.batch_sampler = sampler, batch_sampler
+        if not self._streams:
+            source = dataset if self._rows is None else self._rows
+            in_order = SequentialSampler(source) if sampler is None else sampler
+            sampler = RandomSampler(source, generator=generator) if shuffle else in_order
+            if batch_size is not None:
+                batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.batch_size, self.drop_last = batch_size, drop_last
+        self.sampler: Any = sampler
+        self.batch_sampler = batch_sampler
+        self.num_workers, self.pin_memory, self.generator = num_workers, pin_memory, generator
+        single = batch_sampler is None and batch_size is None
+        self.collate_fn = collate_fn or (default_convert if single else default_collate)
+        self._initialized = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._initialized and name in _FIXED:
@@ -183,15 +166,13 @@ def get_worker_info() -> None:
 
 def _loaded(dataset: Any, batch_sampler: Any, collate: Callable[[Any], Any]) -> Iterator[Any]:
     dataset, chosen = resolved(dataset)
-    columns: Any = columns_of(dataset) if collate is default_collate else None
-    bare = type(dataset) is Rows
-    owner = dataset.name if bare else type(dataset).__name__
+    is_plain = collate is default_collate and columns_of(dataset) is not None
     for batch in batches(batch_sampler, chosen):
-        rows = None if columns is None else as_indices(batch)
+        rows = as_indices(batch) if is_plain else None
         if rows is not None:
             # The same as the general case below, at half the cost for a small batch.
-            picked = take_rows(columns, rows, owner=owner)
-            yield picked[0] if bare else picked
+            picked = take_rows(dataset, rows)
+            yield picked[0] if isinstance(dataset, Rows) else picked
             continue
         samples = fetch(dataset, batch)
         if isinstance(samples, Batch) and collate is not default_collate:
@@ -251,9 +232,7 @@ def default_collate(batch: Any) -> Any:
                 "default_collate: each element in list of batch should be of equal size, got "
                 f"sizes {sorted({len(sample) for sample in batch})}. Pad them, or pass collate_fn"
             )
-        columns = [default_collate(samples) for samples in zip(*batch, strict=True)]
-        is_tuple = isinstance(first, tuple) and not hasattr(first, "_fields")
-        return columns if is_tuple else rebuilt(first, columns)
+        return rebuilt(first, [default_collate(samples) for samples in zip(*batch, strict=True)])
     raise _unsupported(type(first))
 
 
@@ -271,28 +250,19 @@ def default_convert(data: Any) -> Any:
     if isinstance(data, Mapping):
         return rebuilt(data, {key: default_convert(value) for key, value in data.items()})
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        parts = [default_convert(part) for part in data]
-        is_tuple = isinstance(data, tuple) and not hasattr(data, "_fields")
-        return parts if is_tuple else rebuilt(data, parts)
+        return rebuilt(data, [default_convert(part) for part in data])
     return data
 
 
 def rebuilt(like: Any, parts: Any) -> Any:
-    """Return `parts` in a container of the type of `like`; unchanged if it can't be created."""
-    if hasattr(like, "_fields"):
-        return type(like)(*parts)
+    """Return `parts` in a container of the type of `like`; unchanged if it can't be created.
+
+    A tuple becomes a list, as in PyTorch.
+    """
+    if type(like) is tuple:
+        return parts
     try:
-        if isinstance(like, MutableMapping):
-            # A copy has the container's other attributes as well.
-            clone: Any = copy.copy(like)
-            clone.update(parts)
-            return clone
-        if isinstance(like, MutableSequence):
-            clone = copy.copy(like)
-            for i, part in enumerate(parts):
-                clone[i] = part
-            return clone
-        return type(like)(parts)
+        return type(like)(*parts) if hasattr(like, "_fields") else type(like)(parts)
     except TypeError:
         return parts
 

@@ -105,36 +105,26 @@ class TensorDataset(Dataset[tuple["Tensor", ...]]):
     def __getitem__(self, at: Any) -> tuple[Tensor, ...]:
         return tuple(tensor[at] for tensor in self.tensors)
 
-    def __getitems__(self, indices: Any) -> Sequence[tuple[Tensor, ...]]:
-        """Return the samples with these indices, by one indexing operation."""
+    def __getitems__(self, indices: Any) -> Sequence[Any]:
+        """Return the samples at these indices."""
         at = as_indices(indices)
-        if at is None or type(self).__getitem__ is not TensorDataset.__getitem__:
+        if at is None or columns_of(self) is None:
             return [self[i] for i in items_of(indices)]
-        return Batch(take_rows(self.tensors, at, owner=type(self).__name__))
+        return Batch(take_rows(self, at), bare=isinstance(self, Rows))
 
     def __len__(self) -> int:
         return len(self.tensors[0])
 
 
-class Rows(Dataset["Tensor"]):
+class Rows(TensorDataset):
     """The rows of one array or table that was passed to a `DataLoader`."""
 
     def __init__(self, data: Any) -> None:
         self.name = f"the {type(data).__name__} that DataLoader got"
-        self.tensor = as_column(data, self.name)
+        self.tensors = (as_column(data, self.name),)
 
-    def __getitem__(self, at: Any) -> Tensor:
-        return self.tensor[at]
-
-    def __getitems__(self, indices: Any) -> Sequence[Tensor]:
-        """Return the rows with these indices, by one indexing operation."""
-        at = as_indices(indices)
-        if at is None:
-            return [self[i] for i in items_of(indices)]
-        return Batch(take_rows([self.tensor], at, owner=self.name), bare=True)
-
-    def __len__(self) -> int:
-        return len(self.tensor)
+    def __getitem__(self, at: Any) -> Any:
+        return self.tensors[0][at]
 
 
 class Subset(Dataset[T_co]):
@@ -209,7 +199,7 @@ class ConcatDataset(Dataset[T_co]):
 
 
 # Methods that take ranges and arrays; others get lists, as in PyTorch.
-_TAKE_ARRAYS = (TensorDataset.__getitems__, Rows.__getitems__, Subset.__getitems__)
+_TAKE_ARRAYS = (TensorDataset.__getitems__, Subset.__getitems__)
 
 
 def fetch(dataset: Any, indices: Any) -> Sequence[Any]:
@@ -241,15 +231,13 @@ def resolved(dataset: Any) -> tuple[Any, Any]:
 
 def columns_of(dataset: Any) -> Any:
     """Return the tensors whose rows are the samples; None for other datasets."""
-    if type(dataset) is Rows:
-        return [dataset.tensor]
     kind = type(dataset)
-    if not isinstance(dataset, TensorDataset) or (kind.__getitem__, kind.__getitems__) != (
-        TensorDataset.__getitem__,
-        TensorDataset.__getitems__,
-    ):
-        return None
-    return dataset.tensors
+    is_plain = (
+        isinstance(dataset, TensorDataset)
+        and kind.__getitems__ is TensorDataset.__getitems__
+        and kind.__getitem__ in (TensorDataset.__getitem__, Rows.__getitem__)
+    )
+    return dataset.tensors if is_plain else None
 
 
 def random_split(
@@ -331,16 +319,17 @@ class Batch(Sequence[Any]):
         return self.columns[0] if self.bare else list(self.columns)
 
 
-def take_rows(columns: Sequence[Tensor], at: Any, *, owner: str) -> list[Tensor]:
-    """Return copies of the rows `at`, a range or an array of indices, of every column.
+def take_rows(dataset: TensorDataset, at: Any) -> list[Tensor]:
+    """Return copies of the rows `at`, a range or an array of indices, of every tensor.
 
-    Raises `RangeError` for an index out of range of `owner`.
+    Raises `RangeError` for an index out of range.
     """
     try:
-        return [_rows(column, at) for column in columns]
+        return [_rows(column, at) for column in dataset.tensors]
     except IndexError as error:
-        count, indices = len(columns[0]), np.asarray(at, np.intp)
+        count, indices = len(dataset), np.asarray(at, np.intp)
         wrong = indices[(indices < -count) | (indices >= count)]
+        owner = dataset.name if isinstance(dataset, Rows) else type(dataset).__name__
         raise RangeError(
             f"{owner} has {count} samples, and a sampler yielded the index "
             f"{wrong[0] if wrong.size else indices.tolist()}. Create the sampler for this dataset"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from operator import index
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -118,29 +118,25 @@ class RandomSampler(_Ordered):
         return size_of(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
-        if self.num_samples <= max(size_of(self.data_source), DRAWN_AT_ONCE):
-            return super().__iter__()
-        rng, n = rng_of(self.generator), size_of(self.data_source)
-        return self._long_epoch(np.random.default_rng(rng.integers(2**63)), n)
-
-    def _long_epoch(self, rng: np.random.Generator, n: int) -> Iterator[int]:
-        left = self.num_samples
-        while left:
-            size = min(left, DRAWN_AT_ONCE)
-            indices = rng.integers(0, n, size) if self.replacement else rng.permutation(n)[:size]
-            yield from indices.tolist()
-            left -= len(indices)
+        order = self._order()
+        if order is not None:
+            return iter(order.tolist())
+        rng = np.random.default_rng(rng_of(self.generator).integers(2**63))
+        return chain.from_iterable(part.tolist() for part in self._parts(rng))
 
     def _order(self) -> Any:
-        rng, n, count = rng_of(self.generator), size_of(self.data_source), self.num_samples
-        if count > max(n, DRAWN_AT_ONCE):
+        if self.num_samples > max(size_of(self.data_source), DRAWN_AT_ONCE):
             return None
-        if self.replacement:
-            return rng.integers(0, n, count)
-        if count <= n:
-            return rng.permutation(n)[:count]
-        rounds = [rng.permutation(n) for _ in range(-(-count // n))]
-        return np.concatenate(rounds)[:count]
+        return np.concatenate([*self._parts(rng_of(self.generator))])
+
+    def _parts(self, rng: np.random.Generator) -> Iterator[Any]:
+        """Yield the indices of an epoch in arrays of at most `DRAWN_AT_ONCE`, or permutations."""
+        n, left = size_of(self.data_source), self.num_samples
+        while left:
+            size = min(left, DRAWN_AT_ONCE)
+            part = rng.integers(0, n, size) if self.replacement else rng.permutation(n)[:left]
+            yield part
+            left -= len(part)
 
     def __len__(self) -> int:
         return self.num_samples
