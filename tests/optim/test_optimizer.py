@@ -223,7 +223,6 @@ result = parameter(2) * 2
         (w, TypeError, r"takes a list of parameters, got a Tensor: pass \[tensor\]"),
         ({"params": [w]}, TypeError, r"got a dict: pass \[tensor\], \[group\], or dict.values"),
         ({w}, TypeError, "parameters need an order, got a set: pass a list"),
-        (3, TypeError, "takes a list of parameters, got 3"),
         ([3.0], TypeError, "optimizes tensors, got a float. Parameters are"),
         ([nn.Linear(1, 1)], TypeError, "optimizes tensors, got a Linear. Parameters are"),
         ([result], ValueError, r"got the result of \w+, of shape \(2,\), expected a leaf"),

@@ -17,16 +17,8 @@ if TYPE_CHECKING:
 
 # PyTorch's paths of the same classes: `from tinygrad_fc.optim.adam import Adam`
 for _path in (
-    "adadelta",
-    "adagrad",
-    "adam",
-    "adamax",
-    "adamw",
-    "asgd",
-    "nadam",
-    "radam",
-    "rmsprop",
-):
+    "adadelta", "adagrad", "adam", "adamax", "adamw", "asgd", "nadam", "radam", "rmsprop",
+):  # fmt: skip
     sys.modules[f"{__name__}.{_path}"] = sys.modules[__name__]
 
 

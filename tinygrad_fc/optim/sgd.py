@@ -48,10 +48,7 @@ class SGD(Optimizer):
     tensor([0.8, 1.6], requires_grad=True)
     """
 
-    ranges: ClassVar[Mapping[str, Range]] = {
-        **dict.fromkeys(("lr", "momentum", "weight_decay"), NON_NEGATIVE),
-        "dampening": FINITE,
-    }
+    ranges: ClassVar[Mapping[str, Range]] = {**Elementwise.ranges, "dampening": FINITE}
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinygrad_fc.optim.lr_scheduler.base import (
@@ -296,13 +297,9 @@ class OneCycleLR(LRScheduler):
                 f"OneCycleLR was created for {self.total_steps} steps, and this is step "
                 f"{self.last_epoch}. Set total_steps to the number of training steps"
             )
-        start = 0.0
-        for phase in self._schedule_phases[:-1]:
-            if self.last_epoch <= phase["end_step"]:
-                break
-            start = phase["end_step"]
-        else:
-            phase = self._schedule_phases[-1]
+        last_steps = [phase["end_step"] for phase in self._schedule_phases[:-1]]
+        i = bisect_left(last_steps, self.last_epoch)
+        start, phase = last_steps[i - 1] if i else 0.0, self._schedule_phases[i]
         length = phase["end_step"] - start
         fraction = (self.last_epoch - start) / length if length else 1.0
         between = _on_half_cosine if self._anneal_func_type == "cos" else _on_line
