@@ -17,7 +17,14 @@ ROOT = Path(tinygrad_fc.__file__).parent
 # From the lowest to the highest; modules of one line may import each other. The methods of a tensor
 # are functions of `functional`, so that `tensor` stands above it.
 LAYERS = [
-    *("errors pytree", "device dtypes grad_mode", "domain graph", "op", "ops", "functional"),
+    *(
+        "errors errstate pytree",
+        "device dtypes grad_mode",
+        "domain graph",
+        "op",
+        "ops",
+        "functional",
+    ),
     *("random legacy", "numpy_dispatch assignment methods", "tensor", "autograd func"),
     *(
         "nn",

@@ -43,4 +43,6 @@ def error_class(error: Exception) -> type[Exception]:
     """Return the class of this package for an error that Python or NumPy raised."""
     if isinstance(error, IndexError | KeyError):  # NumPy's AxisError is one, too
         return RangeError
+    if isinstance(error, np.linalg.LinAlgError):
+        return LinAlgError
     return DtypeError if isinstance(error, TypeError | AttributeError) else ShapeError

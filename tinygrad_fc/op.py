@@ -22,12 +22,13 @@ import sys
 from collections.abc import Sequence
 from itertools import chain, count, islice
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 import numpy as np
 
 from tinygrad_fc import errors
 from tinygrad_fc.device import CPU, device_of, move_to_device, refuse_dask
+from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.graph import Node, array_of, as_array, record
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ else:
     P = ParamSpec("P")
 
 Q = ParamSpec("Q")
-R = TypeVar("R")
 Dim = int | Sequence[int] | None  # the type of `dim` in signatures
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
 """The names of an op's settings, by NumPy's names, which calls may use instead."""
@@ -56,34 +56,6 @@ NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
 builtin_ops: set[Any] = set()  # the ops of this package, filled by ops/__init__.py
 registry: dict[Any, Op] = {}
 """All ops, by the NumPy or SciPy function that they differentiate and by the op itself."""
-
-_ignored = {"divide": "ignore", "over": "ignore", "invalid": "ignore"}
-
-
-def without_warnings(function: Callable[Q, R]) -> Callable[Q, R]:
-    """Return `function` without floating-point warnings.
-
-    Infinities are visible in the result, and a branch that `where` discards must not warn.
-    """
-    if _error_state is None:
-        return np.errstate(**_ignored)(function)  # type: ignore[arg-type]
-    enter, leave = _error_state.set, _error_state.reset
-
-    @functools.wraps(function)
-    def silent(*args: Q.args, **kwargs: Q.kwargs) -> R:
-        token = enter(_silent)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            leave(token)
-
-    return silent
-
-
-# What `np.errstate` sets, whose own call takes as long as a ufunc of few elements.
-_umath = sys.modules.get("numpy._core.umath")
-_error_state: Any = getattr(_umath, "_extobj_contextvar", None)
-_silent = _umath._make_extobj(**_ignored) if _umath and _error_state else None
 
 
 class Op(Generic[P]):
@@ -351,9 +323,8 @@ class Op(Generic[P]):
         if non_numeric is not None and kind is not errors.RangeError:
             raise self._operand_error(arrays, non_numeric, settings) from error
         devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
-        reason = (
-            kind is errors.ShapeError and not settings and _mismatch([np.shape(a) for a in arrays])
-        )
+        broadcasts = not settings and all(d.shape is None for d in self.domain)
+        reason = broadcasts and kind is errors.ShapeError and _mismatch(list(map(np.shape, arrays)))
         if len(devices) > 1:
             reason = (
                 f"its arguments are on devices {' and '.join(devices)}. Move one of them: "

@@ -99,7 +99,7 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "vstack": (lambda: tg.vstack(X), ("needs a list or tuple of tensors, [x, y],", "`tensors`")),
     "hstack": (lambda: tg.hstack(X), ("needs a list or tuple of tensors, [x, y],",)),
     "amax": (lambda: X.amax("x"), ("amax cannot take (2, 2), dim='x'",)),
-    "cumsum": (lambda: X.cumsum("x"), ("needs the dimension to run along", "got 'x'")),
+    "cumsum": (lambda: X.cumsum("x"), ("cumsum cannot take (2, 2), dim='x'",)),
     "norm": (lambda: tg.norm(None), ("needs a tensor for `input`, got None",)),
     "eye": (lambda: tg.eye(2, dtype=3), ("signature is eye(n, m=None",)),
     "to": (lambda: X.to(3), ("signature is to(",)),
@@ -127,7 +127,7 @@ def test_errors_have_their_cause_and_clear_ones_are_unchanged():
     with pytest.raises(DtypeError) as raised:
         tg.kron(X, None)
     assert isinstance(raised.value.__cause__, TypeError)
-    with pytest.raises(ShapeError, match=r"^inner: .*equal last sizes"):
+    with pytest.raises(ShapeError, match=r"^inner: the last axes"):
         tg.inner(X, tg.ones(3))
     with pytest.raises(
         TypeError, match="missing 1 required positional argument: 'other'"

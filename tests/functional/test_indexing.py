@@ -204,14 +204,14 @@ WRONG = {
     "remainder": (lambda: tg.tensor([1]) % tg.tensor([0]), ZeroDivisionError, "remainder"),
     "addcdiv": (lambda: tg.addcdiv(*[tg.tensor([1])] * 3), DtypeError, "addcdiv divides floats"),
     "tensordot": (
-        lambda: tg.tensordot(tg.ones(2, 3), tg.ones(4, 3), 1), ShapeError, "sizes 3 and 4",
+        lambda: tg.tensordot(tg.ones(2, 3), tg.ones(4, 3), 1), ShapeError, "einsum cannot take",
     ),
-    "inner": (lambda: tg.inner(tg.ones(2), tg.ones(3)), ShapeError, "expected equal last sizes"),
+    "inner": (lambda: tg.inner(tg.ones(2), tg.ones(3)), ShapeError, "the last axes of"),
     "alpha": (
         lambda: tg.tensor([1]).index_add(0, tg.tensor([0]), tg.tensor([1]), alpha=2.5),
         DtypeError, "equal dtypes",
     ),
-    "power": (lambda: tg.tensor([2]) ** tg.tensor([-1]), DtypeError, r"x\.double\(\)"),
+    "power": (lambda: tg.tensor([2]) ** tg.tensor([-1]), ShapeError, "negative integer powers"),
     "along": (
         lambda: tg.ones(3, 2).take_along_dim(tg.tensor([[0], [1]]), 1),
         ShapeError, "shape mismatch",

@@ -33,15 +33,15 @@ from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, signature
 from tinygrad_fc.compiler.self_check import checking_calls
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.errstate import silent
 from tinygrad_fc.graph import Node, owner, record_change, record_changes_by_id, wrap
-from tinygrad_fc.ops.elementwise import _silent
 from tinygrad_fc.pytree import flatten
 
 MISS = object()
 """What a call returns whose guards do not hold; no array is changed then."""
 _FUNCTIONS = (wrap, record_change, record_changes_by_id, same, same_contents, flatten, GuardFailed)
 _NAMES: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
-_NAMES |= {"default_dtype": get_default_dtype, "flags": grad_mode.flags, "silent": _silent}
+_NAMES |= {"default_dtype": get_default_dtype, "flags": grad_mode.flags, "silent": silent}
 _NAMES |= {"MISS": MISS, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
 

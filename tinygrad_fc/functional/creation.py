@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.functional.arguments import Options, as_size, created, dtype_in, options_like
+from tinygrad_fc.functional.arguments import (
+    Options,
+    as_shape,
+    as_size,
+    created,
+    dtype_in,
+    options_like,
+)
 from tinygrad_fc.graph import Node, array_of, as_array
 
 if TYPE_CHECKING:
@@ -99,39 +106,25 @@ def from_numpy(ndarray: Any) -> Tensor:
 def from_dlpack(x: Any) -> Tensor:
     """Return a tensor that shares the memory of another library's array, by the DLPack protocol.
 
-    Raises `BufferError` for a dtype that NumPy lacks (bfloat16), for an array that requires grad,
-    and for an array on a GPU.
+    Raises NumPy's or the other library's error for an array that cannot be shared: on a GPU, that
+    requires grad, or of a dtype that NumPy lacks, such as bfloat16.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> tg.from_dlpack(np.arange(3))
     tensor([0, 1, 2])
     """
-    try:
-        array = np.from_dlpack(x)
-    except (BufferError, RuntimeError, ValueError, AttributeError, TypeError) as error:
-        raise BufferError(
-            f"from_dlpack cannot share the memory of {type(x).__name__}: {error}. Expected an "
-            "array on the CPU that does not require grad, with a dtype of NumPy: detach it, or "
-            "cast it to float32"
-        ) from error
-    return created(as_array(array), {})
+    return created(as_array(np.from_dlpack(x)), {})
 
 
-def full(
-    *shape: Any, fill_value: Any = None, size: Any = None, **options: Unpack[Options]
-) -> Tensor:
+def full(size: Any, fill_value: Any, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of a shape filled with one value: `full((2, 3), 0.5)`.
 
     >>> import tinygrad_fc as tg
     >>> tg.full((2,), 0.5)
     tensor([0.5, 0.5])
     """
-    if fill_value is None and shape:
-        *shape, fill_value = shape  # type: ignore[assignment]
-    if fill_value is None or not (shape or size is not None):
-        raise TypeError("full takes a shape and a value: full((2, 3), 0.5)")
     value = as_array(fill_value, options.get("dtype"))
-    return created(np.full(as_size(tuple(shape), size), value), options)
+    return created(np.full(as_shape((size,)), value), options)
 
 
 def zeros(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:

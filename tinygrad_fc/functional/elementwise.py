@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.graph import Node, array_of, as_array, record, wrap
+from tinygrad_fc.functional.indexing import nonzero
+from tinygrad_fc.graph import Node, array_of, as_array, record
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import shape as s
@@ -55,11 +56,11 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     >>> tg.where(x > 0, x.sqrt(), 0.0)
     tensor([0., 2.])
     """
-    if input is None and other is None:
-        return tuple(wrap(k) for k in np.nonzero(np.atleast_1d(as_array(condition))))
-    if input is None or other is None:
+    if input is None:
+        return nonzero(condition, as_tuple=True)
+    if other is None:
         raise TypeError(
-            "where got two arguments; expected where(condition) or where(condition, input, other)"
+            "where takes one or three arguments: (condition), (condition, input, other)"
         )
     if isinstance(condition, Node) and condition._array.dtype != bool:
         condition = record(s.astype, (condition,), {"dtype": np.dtype(bool)})

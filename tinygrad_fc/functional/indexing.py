@@ -308,7 +308,6 @@ def sort(
     >>> tg.tensor([3.0, 1.0, 2.0]).sort().indices
     tensor([1, 2, 0])
     """
-    del stable  # it always is
     at = argsort(input, dim, descending)
     return ValuesIndices(gather(input, dim, at) if input.ndim else input.clone(), at)
 
@@ -320,7 +319,6 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     >>> tg.tensor([3.0, 1.0, 2.0]).argsort(descending=True)
     tensor([0, 2, 1])
     """
-    del stable
     dim = normalize_dim(dim, input.ndim or 1, "sort")
     if not input.ndim:
         return c.argmax(input)
@@ -340,7 +338,6 @@ def topk(
     >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).values
     tensor([3., 2.])
     """
-    del sorted  # they always are
     axis = normalize_dim(dim, input.ndim or 1, "topk")
     if not 0 <= k <= (input.shape or (1,))[axis]:
         raise ShapeError(f"topk: k = {k} is out of range for axis {dim} of shape {input.shape}")
@@ -373,7 +370,6 @@ def unique(
     >>> tg.unique(tg.tensor([3, 1, 3]), return_counts=True)
     (tensor([1, 3]), tensor([1, 2]))
     """
-    del sorted  # they always are
     if dim is not None:
         dim = normalize_dim(dim, input.ndim, "unique")
     parts: Any = dict.fromkeys(("return_index", "return_inverse", "return_counts"), True)

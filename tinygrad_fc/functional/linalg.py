@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["addmm", "bmm", "cdist", "cross", "det", "dot", "einsum", "inner", "kron", "mm", "mv"]
 __all__ += ["outer", "slogdet", "tensordot", "trace"]
+
+
+_LETTERS = string.ascii_letters  # name axes in equations of `einsum`
 
 
 def _check_ndim(name: str, *pairs: tuple[Any, int]) -> None:
@@ -79,9 +83,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """
     _check_ndim("bmm", (input, 3), (mat2, 3))
     if input.shape[0] != mat2.shape[0]:
-        raise ShapeError(
-            f"bmm: the shapes are {input.shape} and {mat2.shape}; expected equal sizes of axis 0"
-        )
+        raise ShapeError(f"bmm: axis 0 of {input.shape} and {mat2.shape} must have equal sizes")
     return l.matmul(input, mat2)
 
 
@@ -123,9 +125,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     if not input.ndim or not other.ndim:
         return input * other
     if input.shape[-1] != other.shape[-1]:
-        raise ShapeError(
-            f"inner: the shapes are {input.shape} and {other.shape}; expected equal last sizes"
-        )
+        raise ShapeError(f"inner: the last axes of {input.shape} and {other.shape} must be equal")
     return tensordot(input, other, ([-1], [-1]))
 
 
@@ -140,42 +140,20 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     >>> tg.tensordot(tg.ones(2, 3, 4), tg.ones(4, 3), dims=([1, 2], [1, 0]))
     tensor([12., 12.])
     """
-    left, right = _paired_axes(a, b, dims)
-    for x, y in zip(left, right, strict=True):
-        n, m = a.shape[x], b.shape[y]
-        if n != m and 1 in (n, m):  # as in PyTorch, an axis of size 1 is broadcast
-            a = a if n == 1 else a.sum(x, keepdim=True)
-            b = b if m == 1 else b.sum(y, keepdim=True)
-        elif n != m:
-            raise ShapeError(
-                f"tensordot: axis {x} of {a.shape} and axis {y} of {b.shape} have sizes {n} and "
-                f"{m}; expected equal sizes"
-            )
-    rest = [k for k in range(a.ndim) if k not in left], [k for k in range(b.ndim) if k not in right]
-    shape = tuple([a.shape[k] for k in rest[0]] + [b.shape[k] for k in rest[1]])
-    count = math.prod(a.shape[k] for k in left)
-    rows, columns = (math.prod(shape[: len(rest[0])]), math.prod(shape[len(rest[0]) :]))
-    flat = a.permute(*rest[0], *left).reshape(rows, count)
-    other = b.permute(*right, *rest[1]).reshape(count, columns)
-    return l.matmul(flat, other).reshape(shape)
-
-
-def _paired_axes(a: Tensor, b: Tensor, dims: Any) -> tuple[list[int], list[int]]:
-    """Return the axes of `a` and those of `b` that `tensordot` sums over, from 0 on."""
     if hasattr(dims, "tolist"):
         dims = dims.tolist()
-    if isinstance(dims, int):
-        if not 0 <= dims <= min(a.ndim, b.ndim):
-            raise ShapeError(
-                f"tensordot: dims={dims} is out of range for shapes {a.shape} and {b.shape}"
-            )
+    if isinstance(dims, int) and dims >= 0:
         dims = range(a.ndim - dims, a.ndim), range(dims)
     left, right = ([k] if isinstance(k, int) else list(k) for k in dims)
     left = [normalize_dim(k, a.ndim, "tensordot") for k in left]
     right = [normalize_dim(k, b.ndim, "tensordot") for k in right]
     if len(left) != len(right) or len(set(left)) < len(left) or len(set(right)) < len(right):
         raise ShapeError(f"tensordot needs as many axes of a as of b, and none twice: got {dims}")
-    return left, right
+    first, second = list(_LETTERS[: a.ndim]), list(_LETTERS[a.ndim : a.ndim + b.ndim])
+    for x, y in zip(left, right, strict=True):
+        second[y] = first[x]
+    rest = [c for c in first if c not in second] + [c for c in second if c not in first]
+    return l.einsum_(a, b, equation=f"{''.join(first)},{''.join(second)}->{''.join(rest)}")
 
 
 def kron(input: Tensor, other: Tensor) -> Tensor:
@@ -245,7 +223,7 @@ def _without_ellipsis(equation: str, ndims: list[int]) -> tuple[list[str], str]:
     terms = inputs.split(",")
     if len(terms) != len(ndims):
         raise ShapeError(f"einsum: {equation!r} names {len(terms)} operands, got {len(ndims)}")
-    free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in equation]
+    free = [c for c in _LETTERS if c not in equation]
     extra = [n - len(term.replace("...", "")) for term, n in zip(terms, ndims, strict=True)]
     batch = free[: max(extra, default=0)]
     terms = [

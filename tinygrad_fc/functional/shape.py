@@ -179,8 +179,6 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
     Size([3, 3])
     """
     parts = tuple(tensors)
-    if not parts:
-        raise ShapeError("cat needs at least one tensor, got none")
     dim = dim if axis is None else axis
     ends, end = [], 0
     for part in parts:
@@ -197,10 +195,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -
     >>> tg.stack([tg.zeros(3), tg.ones(3)], dim=1).shape
     Size([3, 2])
     """
-    parts = tuple(tensors)
-    if not parts:
-        raise ShapeError("stack needs at least one tensor, got none")
-    return s.stack(*parts, axis=dim if axis is None else axis)
+    return s.stack(*tensors, axis=dim if axis is None else axis)
 
 
 def split(

@@ -13,7 +13,8 @@ import numpy as np
 
 from tinygrad_fc.domain import real
 from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.op import define, without_warnings
+from tinygrad_fc.errstate import without_warnings
+from tinygrad_fc.op import define
 from tinygrad_fc.ops.elementwise import clamp, exp, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
 
@@ -35,25 +36,18 @@ def _softplus_rule(g: Any, _out: Any, x: Any, beta: Any = 1.0, threshold: Any = 
     return gradient if threshold >= 20 else np.where(x * beta > threshold, g, gradient)
 
 
-@define(
-    domain=(real,),
-    settings={"beta": lambda *_: (1.0, 2.0, 0.5)},
-    rules=(_softplus_rule,),
-)
+@define(domain=(real,), settings={"beta": lambda *_: (1.0, 2.0, 0.5)}, rules=(_softplus_rule,))
 @without_warnings
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """Return `log(1 + exp(beta * x)) / beta`, a smooth approximation of relu.
 
     Where `beta * x > threshold` and `threshold < 20` the result is `x`, as in PyTorch. A
-    `threshold` of 20 or more has no effect, since the formula is accurate for all `x`. Raises
-    `ValueError` for `beta = 0`.
+    `threshold` of 20 or more has no effect, since the formula is accurate for all `x`.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.functional.softplus(tg.tensor([0.0, 1000.0]))
     tensor([6.9315e-01, 1.0000e+03])
     """
-    if beta == 0:
-        raise ShapeError("softplus: beta is 0, expected a nonzero number")
     x = input if beta == 1 else input * beta
     out = np.maximum(x, 0) + log1p_exp_neg_abs(x)
     out = out if beta == 1 else out / beta
@@ -186,15 +180,14 @@ def elu(
     return out
 
 
-@define(
-    domain=(real,),
-    settings={"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)},
-    rules=(
-        lambda g, _out, x, negative_slope=0.01: (
-            g * ((x > 0) + (x <= 0).astype(x.dtype) * negative_slope)
-        ),
-    ),
-)
+def _leaky_relu_rule(g: Any, _out: Any, x: Any, negative_slope: Any = 0.01) -> Any:
+    return g * ((x > 0) + (x <= 0).astype(x.dtype) * negative_slope)
+
+
+_SLOPES = {"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)}
+
+
+@define(domain=(real,), settings=_SLOPES, rules=(_leaky_relu_rule,))
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """Return `x` for `x > 0`, else `negative_slope * x`. Maas et al. (2013).
 

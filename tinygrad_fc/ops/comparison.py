@@ -232,9 +232,7 @@ def signbit(input: Any) -> Any:
 
 
 @define(
-    np.sign,
-    forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x),
-    domain=(real,),
+    np.sign, forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x), domain=(real,)
 )
 def sign(input: Any) -> Any:
     """Return the sign of `input`: -1, 0 or 1.
@@ -342,17 +340,8 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return input.argmin(axis=dim, keepdims=keepdim)
 
 
-def _argsort(x: Any, *, axis: int = -1, descending: bool = False) -> Any:
-    if not descending:
-        return np.argsort(x, axis=axis, kind="stable")
-    # The flipped array is sorted, and the result flipped, so that the sort is stable.
-    back = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
-    return np.flip(x.shape[axis] - 1 - back, axis)
-
-
 @define(
-    np.argsort,
-    forward=_argsort,
+    numpy=np.argsort,
     domain=(real(..., "n"),),
     settings={"axis": axis, "descending": true_or_false},
 )
@@ -362,6 +351,11 @@ def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
     >>> argsort(np.array([3.0, 1.0, 2.0]))
     array([1, 2, 0])
     """
+    if not descending:
+        return np.argsort(input, axis=axis, kind="stable")
+    # The flipped array is sorted, and the result flipped, so that the sort is stable.
+    back = np.argsort(np.flip(input, axis), axis=axis, kind="stable")
+    return np.flip(input.shape[axis] - 1 - back, axis)
 
 
 @define(numpy=np.all, domain=(real,), settings=_SETTINGS)
@@ -372,8 +366,7 @@ def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([True, False]).all()
     tensor(False)
     """
-    reduce: Any = np.all  # whose overloads differ between releases
-    return reduce(input, axis=dim, keepdims=keepdim)
+    return input.all(axis=dim, keepdims=keepdim)
 
 
 @define(numpy=np.any, domain=(real,), settings=_SETTINGS)
@@ -384,8 +377,7 @@ def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([True, False]).any()
     tensor(True)
     """
-    reduce: Any = np.any  # whose overloads differ between releases
-    return reduce(input, axis=dim, keepdims=keepdim)
+    return input.any(axis=dim, keepdims=keepdim)
 
 
 @define(numpy=np.count_nonzero, domain=(real,), settings={"dim": axis})

@@ -9,21 +9,16 @@ that an infinite gradient stays visible. Where either factor may be the 0 of a d
 
 from __future__ import annotations
 
-import contextvars
 import math
-from _thread import _local as thread_local  # `threading` is slower to import
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
 from tinygrad_fc.errors import DivisionError, DtypeError, ShapeError
-from tinygrad_fc.op import define, without_warnings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tinygrad_fc.op import Op, Q
+from tinygrad_fc.errstate import silent, without_warnings
+from tinygrad_fc.op import define
 
 __all__ = ["abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "clamp"]
 __all__ += ["clip", "cos", "cosh", "exp", "exp2", "expm1", "floor_divide", "fmod", "hypot", "lerp"]
@@ -35,46 +30,9 @@ LN2 = math.log(2)
 LN10 = math.log(10)
 
 
-class _Silent(thread_local):
-    """Calls ufuncs without warnings, in a context where `np.errstate` is entered once per thread.
-
-    NumPy keeps this state in a context variable; to enter it for each call would take 0.8 µs.
-    """
-
-    def __init__(self) -> None:
-        context = contextvars.Context()
-        context.run(np.errstate(all="ignore").__enter__)
-        self.call = context.run
-
-
-_silent = _Silent()
-
-
-_ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
-_PLAIN = frozenset((_ndarray, float, int, bool))
-
-
-def _silent_ufunc(ufunc: Any) -> Any:
-    """Return `ufunc` without floating-point warnings."""
-    other = without_warnings(ufunc)  # for CuPy and tracers, whose code needs its own context
-
-    def forward(*arrays: Any) -> Any:
-        for x in arrays:
-            if x.__class__ not in _PLAIN:
-                return other(*arrays)
-        return _silent.call(ufunc, *arrays)
-
-    return forward
-
-
-def define_ufunc(
-    function: Any, *, overflows: bool = False, **rest: Any
-) -> Callable[[Callable[Q, Any]], Op[Q]]:
-    """Return a decorator for the op of a ufunc.
-
-    `overflows` disables warnings: the overflow may be in a branch that `where` discards.
-    """
-    return define(function, forward=_silent_ufunc(function) if overflows else None, **rest)
+def both_rules(rule: Any) -> tuple[Any, Any]:
+    """Return the rules of an op with f(x, y) = f(y, x), from the rule of its first argument."""
+    return rule, lambda g, _out, x, y, **settings: rule(g, _out, y, x, **settings)
 
 
 # Multiplication and division with 0 * inf = 0
@@ -200,12 +158,9 @@ def subtract(input: Any, other: Any, *, alpha: float = 1) -> Any:
 
 @define(
     np.multiply,
-    forward=_silent_ufunc(np.multiply),  # no warning for 0 * inf, as in x * log(x)
+    forward=without_warnings(np.multiply),  # no warning for 0 * inf, as in x * log(x)
     domain=(real, real),
-    rules=(
-        lambda g, _out, _x, y: multiply_no_nan(g, y),
-        lambda g, _out, x, _y: multiply_no_nan(g, x),
-    ),
+    rules=(_multiply_no_nan_rule, lambda g, _out, x, _y: multiply_no_nan(g, x)),
 )
 def multiply(input: Any, other: Any) -> Any:
     """Return `input * other`, broadcast.
@@ -243,14 +198,7 @@ def _exponent_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
 def _power(x: Any, y: Any) -> Any:
     if y.__class__ in {int, float} and y == 3:  # np.power takes 50 times as long
         return x * x * x
-    try:
-        return x**y  # which has faster squares and roots than np.power
-    except ValueError as error:
-        if "negative integer powers" not in str(error):
-            raise
-        raise DtypeError(
-            "power: integers have no integer powers of negative exponent. Use floats: x.double()"
-        ) from error
+    return x**y  # which has faster squares and roots than np.power
 
 
 @define(
@@ -387,7 +335,7 @@ def floor_divide(input: Any, other: Any) -> Any:
 # Powers, exponentials and logarithms
 
 
-@define_ufunc(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: divide_no_nan(g, 2 * out),))
+@define(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: divide_no_nan(g, 2 * out),))
 def sqrt(input: Any) -> Any:
     """Return the square root `input**0.5`.
 
@@ -397,12 +345,7 @@ def sqrt(input: Any) -> Any:
     """
 
 
-def _rsqrt(x: Any) -> Any:
-    return 1 / np.sqrt(x)
-
-
 @define(
-    forward=_rsqrt,
     domain=(positive,),
     rules=(lambda g, out, x: divide_no_nan(multiply_no_nan(g, out), -2 * x),),
 )
@@ -413,10 +356,14 @@ def rsqrt(input: Any) -> Any:
     >>> tg.rsqrt(tg.tensor([4.0, 1.0]))
     tensor([0.5, 1. ])
     """
+    return 1 / np.sqrt(input)
 
 
-@define_ufunc(
-    np.exp, overflows=True, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, out),)
+@define(
+    np.exp,
+    forward=without_warnings(np.exp),
+    domain=(real,),
+    rules=(lambda g, out, _x: multiply_no_nan(g, out),),
 )
 def exp(input: Any) -> Any:
     """Return e ** input.
@@ -427,9 +374,9 @@ def exp(input: Any) -> Any:
     """
 
 
-@define_ufunc(
+@define(
     np.exp2,
-    overflows=True,
+    forward=without_warnings(np.exp2),
     domain=(real,),
     rules=(lambda g, out, _x: multiply_no_nan(g, out) * LN2,),
 )
@@ -442,9 +389,9 @@ def exp2(input: Any) -> Any:
     """
 
 
-@define_ufunc(
+@define(
     np.expm1,
-    overflows=True,
+    forward=without_warnings(np.expm1),
     domain=(real,),
     rules=(lambda g, out, _x: multiply_no_nan(g, out + 1),),
 )
@@ -457,7 +404,7 @@ def expm1(input: Any) -> Any:
     """
 
 
-@define_ufunc(np.log, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x),))
+@define(np.log, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x),))
 def log(input: Any) -> Any:
     """Return the natural logarithm: the `y` with `exp(y) = input`.
 
@@ -467,7 +414,7 @@ def log(input: Any) -> Any:
     """
 
 
-@define_ufunc(np.log2, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN2),))
+@define(np.log2, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN2),))
 def log2(input: Any) -> Any:
     """Return the logarithm to base 2, `log(input) / log(2)`.
 
@@ -477,7 +424,7 @@ def log2(input: Any) -> Any:
     """
 
 
-@define_ufunc(np.log10, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN10),))
+@define(np.log10, domain=(positive,), rules=(lambda g, _out, x: divide_no_nan(g, x * LN10),))
 def log10(input: Any) -> Any:
     """Return the logarithm to base 10, `log(input) / log(10)`.
 
@@ -487,7 +434,7 @@ def log10(input: Any) -> Any:
     """
 
 
-@define_ufunc(
+@define(
     np.log1p, domain=(interval(-1, np.inf),), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x),)
 )
 def log1p(input: Any) -> Any:
@@ -504,11 +451,11 @@ def _logaddexp_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
     return multiply_no_nan(g, sigmoid(x - y))
 
 
-@define_ufunc(
+@define(
     np.logaddexp,
-    overflows=True,  # NumPy warns for NaN
+    forward=without_warnings(np.logaddexp),  # NumPy warns for NaN
     domain=(real, real),
-    rules=(_logaddexp_rule, lambda g, _out, x, y: _logaddexp_rule(g, _out, y, x)),
+    rules=both_rules(_logaddexp_rule),
 )
 def logaddexp(input: Any, other: Any) -> Any:
     """Return log(exp(input) + exp(other)) without overflow.
@@ -519,19 +466,11 @@ def logaddexp(input: Any, other: Any) -> Any:
     """
 
 
-def _xlogy(x: Any, y: Any) -> Any:
-    log_y = (
-        np.log(y) if hasattr(y, "dtype") else float(np.log(y))
-    )  # a float must not promote the dtype
-    return np.where((x == 0) & (y == y), 0, x * log_y)  # noqa: PLR0124  false for NaN
-
-
 def _xlogy_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
     return np.where((x == 0) & (y <= 0), 0, xlogy(g, y))
 
 
 @define(
-    forward=_xlogy,
     domain=(real, positive),
     rules=(_xlogy_rule, lambda g, _out, x, y: divide_no_nan(multiply_no_nan_symmetric(g, x), y)),
 )
@@ -542,12 +481,15 @@ def xlogy(input: Any, other: Any) -> Any:
     >>> tg.xlogy(tg.tensor([0.0, 2.0]), tg.tensor([0.0, 1.0]))
     tensor([0., 0.])
     """
+    log_y = np.log(other)
+    product = input * (log_y if hasattr(other, "dtype") else float(log_y))  # keeps the dtype
+    return np.where((input == 0) & (other == other), 0, product)  # noqa: PLR0124  false for NaN
 
 
 # Angles, circular and hyperbolic
 
 
-@define_ufunc(np.sin, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, np.cos(x)),))
+@define(np.sin, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, np.cos(x)),))
 def sin(input: Any) -> Any:
     """Return the sine of an angle in radians.
 
@@ -557,7 +499,7 @@ def sin(input: Any) -> Any:
     """
 
 
-@define_ufunc(np.cos, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, -np.sin(x)),))
+@define(np.cos, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, -np.sin(x)),))
 def cos(input: Any) -> Any:
     """Return the cosine of an angle in radians.
 
@@ -567,7 +509,7 @@ def cos(input: Any) -> Any:
     """
 
 
-@define_ufunc(np.tan, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, 1 + out * out),))
+@define(np.tan, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, 1 + out * out),))
 def tan(input: Any) -> Any:
     """Return the tangent of an angle in radians.
 
@@ -577,11 +519,11 @@ def tan(input: Any) -> Any:
     """
 
 
-@define_ufunc(
-    np.arcsin,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: divide_no_nan(g, sqrt((1 - x) * (1 + x))),),
-)
+def _arcsin_rule(g: Any, _out: Any, x: Any) -> Any:
+    return divide_no_nan(g, sqrt((1 - x) * (1 + x)))
+
+
+@define(np.arcsin, domain=(interval(-1, 1),), rules=(_arcsin_rule,))
 def arcsin(input: Any) -> Any:
     """Return the inverse sine: the angle in [-pi/2, pi/2], in radians, whose sine is `input`.
 
@@ -591,11 +533,11 @@ def arcsin(input: Any) -> Any:
     """
 
 
-@define_ufunc(
-    np.arccos,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: -divide_no_nan(g, sqrt((1 - x) * (1 + x))),),
-)
+def _arccos_rule(g: Any, _out: Any, x: Any) -> Any:
+    return -_arcsin_rule(g, _out, x)
+
+
+@define(np.arccos, domain=(interval(-1, 1),), rules=(_arccos_rule,))
 def arccos(input: Any) -> Any:
     """Return the inverse cosine: the angle in [0, pi], in radians, whose cosine is `input`.
 
@@ -605,7 +547,7 @@ def arccos(input: Any) -> Any:
     """
 
 
-@define_ufunc(np.arctan, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x * x),))
+@define(np.arctan, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x * x),))
 def arctan(input: Any) -> Any:
     """Return the inverse tangent: the angle in (-pi/2, pi/2), in radians, with tangent `input`.
 
@@ -619,7 +561,7 @@ def _sinh_rule(g: Any, _out: Any, x: Any) -> Any:
     return multiply_no_nan(g, cosh(x))
 
 
-@define_ufunc(np.sinh, overflows=True, domain=(real,), rules=(_sinh_rule,))
+@define(np.sinh, forward=without_warnings(np.sinh), domain=(real,), rules=(_sinh_rule,))
 def sinh(input: Any) -> Any:
     """Return the hyperbolic sine `(exp(x) - exp(-x)) / 2` of `x = input`.
 
@@ -629,8 +571,11 @@ def sinh(input: Any) -> Any:
     """
 
 
-@define_ufunc(
-    np.cosh, overflows=True, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, sinh(x)),)
+@define(
+    np.cosh,
+    forward=without_warnings(np.cosh),
+    domain=(real,),
+    rules=(lambda g, _out, x: multiply_no_nan(g, sinh(x)),),
 )
 def cosh(input: Any) -> Any:
     """Return the hyperbolic cosine `(exp(x) + exp(-x)) / 2` of `x = input`.
@@ -641,7 +586,7 @@ def cosh(input: Any) -> Any:
     """
 
 
-@define_ufunc(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
+@define(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
 def tanh(input: Any) -> Any:
     """Return the hyperbolic tangent `(exp(x) - exp(-x)) / (exp(x) + exp(-x))` of `x = input`.
 
@@ -651,9 +596,7 @@ def tanh(input: Any) -> Any:
     """
 
 
-@define_ufunc(
-    np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),)
-)
+@define(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),))
 def arcsinh(input: Any) -> Any:
     """Return the inverse hyperbolic sine `log(x + sqrt(x**2 + 1))` of `x = input`.
 
@@ -663,7 +606,7 @@ def arcsinh(input: Any) -> Any:
     """
 
 
-@define_ufunc(
+@define(
     np.arccosh,
     domain=(interval(1, np.inf),),
     rules=(lambda g, _out, x: divide_no_nan(g, sqrt((x - 1) * (x + 1))),),
@@ -677,7 +620,7 @@ def arccosh(input: Any) -> Any:
     """
 
 
-@define_ufunc(
+@define(
     np.arctanh,
     domain=(interval(-1, 1),),
     rules=(lambda g, _out, x: divide_no_nan(g, (1 - x) * (1 + x)),),
@@ -691,7 +634,7 @@ def arctanh(input: Any) -> Any:
     """
 
 
-@define_ufunc(
+@define(
     np.hypot,
     domain=(real, real),
     rules=(
@@ -714,7 +657,7 @@ def _over_square(v: Any, x: Any, y: Any) -> Any:
     return divide_no_nan(divide_no_nan(v, radius), radius)
 
 
-@define_ufunc(
+@define(
     np.arctan2,
     domain=(real, real),
     rules=(
@@ -735,17 +678,12 @@ def arctan2(input: Any, other: Any) -> Any:
 # as long as ten multiplications.
 
 
-def _extremum_rules(wins: Any) -> tuple[Any, Any]:
-    """Return the rules of an extremum of two, of which the first is it where `wins`."""
-
-    def first(g: Any, _out: Any, x: Any, y: Any) -> Any:
-        halves = wins(x, y).astype(np.int8) * 2 + (x == y).astype(np.int8)
-        return multiply_no_nan(halves, g * 0.5)
-
-    return first, lambda g, _out, x, y: first(g, _out, y, x)
+def _extremum_rule(wins: Any, g: Any, _out: Any, x: Any, y: Any) -> Any:
+    halves = wins(x, y).astype(np.int8) * 2 + (x == y).astype(np.int8)
+    return multiply_no_nan(halves, g * 0.5)
 
 
-@define(np.maximum, domain=(real, real), rules=_extremum_rules(np.greater))
+@define(np.maximum, domain=(real, real), rules=both_rules(partial(_extremum_rule, np.greater)))
 def maximum(input: Any, other: Any) -> Any:
     """Return the larger of two; a tie shares the gradient evenly.
 
@@ -755,7 +693,7 @@ def maximum(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.minimum, domain=(real, real), rules=_extremum_rules(np.less))
+@define(np.minimum, domain=(real, real), rules=both_rules(partial(_extremum_rule, np.less)))
 def minimum(input: Any, other: Any) -> Any:
     """Return the smaller of two; a tie shares the gradient evenly.
 
@@ -863,10 +801,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     rules=(lambda g, _out, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),),
 )
 def nan_to_num(
-    input: Any,
-    nan: float | None = 0.0,
-    posinf: float | None = None,
-    neginf: float | None = None,
+    input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Any:
     """Return `input` with numbers in place of NaN (0) and infinities (the largest of the dtype).
 
@@ -881,6 +816,7 @@ def nan_to_num(
 
 # Sigmoid and ReLU
 
+_ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
 # In a ufunc, a 0-d array of the same dtype takes half the time of a Python number.
 ONE = {c: np.ones((), c) for c in "efdg"}
 PYTHON_ONE = 1
@@ -909,11 +845,8 @@ def sigmoid(input: Any) -> Any:
     # For large negative inputs exp overflows, and the quotient is 0, as it should be: a second
     # branch is not needed.
     one = _one(input)
-    if input.__class__ is _ndarray:
-        denominator = _silent.call(np.exp, -input)
-    else:  # CuPy, or numbers
-        with np.errstate(over="ignore", under="ignore"):
-            denominator = np.exp(-input)
+    is_numpy = input.__class__ is _ndarray  # else CuPy, or a number
+    denominator = silent.call(np.exp, -input) if is_numpy else exp.forward(-input)
     denominator += one
     return one / denominator
 

@@ -30,12 +30,10 @@ def _cannot_repeat(at: Any) -> bool:
 
     Then assignment equals addition to zeros. Arrays of integers may repeat.
     """
-    for part in _parts(at):
-        if not isinstance(part, BASIC) and not (
-            isinstance(part, np.ndarray) and part.dtype == bool
-        ):
-            return False
-    return True
+    return all(
+        isinstance(part, BASIC) or (isinstance(part, np.ndarray) and part.dtype == bool)
+        for part in _parts(at)
+    )
 
 
 def steps_of(at: Any, ndim: int) -> tuple[Any, ...]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from functools import lru_cache
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import interval, real
+from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.graph import Node, constant_like
-from tinygrad_fc.op import Chain, Op, VariadicRule, define, without_warnings
+from tinygrad_fc.op import Chain, Op, VariadicRule, define
 from tinygrad_fc.ops import elementwise
 from tinygrad_fc.ops.elementwise import multiply_no_nan
-from tinygrad_fc.ops.index import scatter_add
 from tinygrad_fc.ops.shape import broadcast_to
 
 __all__ = ["matmul"]
@@ -79,7 +78,7 @@ def _rows(v: Any) -> Any:
     return v if v.ndim == 2 else v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def _ones(n: int, dtype: str) -> Any:
     return np.ones(n, dtype)
 
@@ -142,32 +141,8 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     return broadcast_to(gradient.reshape(tuple(lengths.get(k, 1) for k in term)), shape=xs[i].shape)
 
 
-MATMUL_SIZE = 1 << 14
-"""From which product of the sizes of two operands on `einsum` goes through a matrix product."""
-
-
-def _contracted(x: Any, y: Any, equation: str) -> Any:
-    """Return `einsum` of two operands as a matrix product, None where it is not one."""
-    terms, _, result = equation.partition("->")
-    first, _, second = terms.partition(",")
-    left, right = (
-        "".join(k for k in a if k not in b) for a, b in ((first, second), (second, first))
-    )
-    both = [k for k in first if k in second]
-    summed = "".join(k for k in both if k not in result)
-    batch = "".join(k for k in both if k in result)
-    sizes, others = (dict(zip(t, a.shape, strict=True)) for t, a in ((first, x), (second, y)))
-    if not (left and right and summed and {*result} == {*batch, *left, *right}) or any(
-        sizes[k] != others[k] for k in both
-    ):
-        return None
-    a = np.transpose(x, [first.index(k) for k in batch + left + summed])
-    b = np.transpose(y, [second.index(k) for k in batch + summed + right])
-    n = math.prod(sizes[k] for k in summed)
-    outer, shape = a.shape[: len(batch)], a.shape[: len(batch + left)]
-    matrix = a.reshape((*outer, -1, n)) @ b.reshape((*outer, n, -1))
-    out = matrix.reshape((*shape, *b.shape[len(batch + summed) :]))
-    return np.transpose(out, [(batch + left + right).index(k) for k in result])
+OPTIMIZED = 1 << 14
+"""From which product of the sizes on NumPy's `einsum` goes through matrix products of pairs."""
 
 
 @define(
@@ -183,11 +158,7 @@ def einsum_(*xs: Any, equation: str) -> Any:
     >>> einsum_(np.ones((2, 3)), np.ones(3), equation="ij,j->i")
     array([3., 3.])
     """
-    if len(xs) == 2 and xs[0].size * xs[1].size > MATMUL_SIZE:
-        product = _contracted(*xs, equation)
-        if product is not None:
-            return product
-    return np.einsum(equation, *xs, optimize=len(xs) > 2)
+    return np.einsum(equation, *xs, optimize=math.prod(x.size for x in xs) > OPTIMIZED)
 
 
 # Linear equations
@@ -285,33 +256,15 @@ def _cofactors_by_svd(a: Any) -> Any:
     return (np.linalg.det(u) * np.linalg.det(v))[..., None, None] * ((u * others[..., None, :]) @ v)
 
 
-def _cofactors_rule(g: Any, _out: Any, a: Any) -> Any:
+def cofactors(a: Any) -> Any:
+    """Return the cofactor matrix of a (..., n, n)."""
+    n = a.shape[-1]
+    if n > SMALL and a.__class__ is np.ndarray:
+        return map_matrices(_cofactors_by_svd, a.shape, a)
     # Each further order of differentiation takes n**2 times as long, since there are n**2 minors;
     # `logabsdet` has no such cost.
-    if not a.shape[-1]:
-        return g
-    rows, columns, signs = _minors(a.shape[-1])
-    at = (..., rows, columns)
-    gradients = multiply_no_nan((g * constant_like(signs, a))[..., None, None], cofactors(a[at]))
-    return scatter_add(gradients, at=at, shape=a.shape)
-
-
-@define(domain=(real(..., "n", "n"),), rules=(_cofactors_rule,))
-@without_warnings
-def cofactors(a: Any) -> Any:
-    """Return the cofactor matrix of a (..., n, n).
-
-    >>> cofactors(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    array([[ 4., -3.],
-           [-2.,  1.]])
-    """
-    n = a.shape[-1]
-    if not n:
-        return a.copy()
     rows, columns, signs = _minors(n)
-    if n <= SMALL:
-        return np.linalg.det(a[..., rows, columns]) * constant_like(signs, a)
-    return map_matrices(_cofactors_by_svd, a.shape, a)
+    return det(a[..., rows, columns]) * constant_like(signs, a)
 
 
 @define(
@@ -392,12 +345,8 @@ def cholesky(a: Any) -> Any:
 
 
 def _singular_vectors(a: Any) -> Any:
-    def joined(matrix: Any) -> Any:
-        left, _, right = np.linalg.svd(matrix, full_matrices=False)
-        return np.concatenate([left, right.swapaxes(-1, -2)], axis=-2)
-
-    *batch, n, m = a.shape
-    return map_matrices(joined, (*batch, n + m, min(n, m)), a)
+    left, _, right = np.linalg.svd(a, full_matrices=False)
+    return np.concatenate([left, right.swapaxes(-1, -2)], axis=-2)
 
 
 def _singular_vectors_rule(g: Any, out: Any, a: Any) -> Any:
@@ -435,14 +384,6 @@ singular_vectors = Op(
 )
 
 
-def _singular_values(a: Any) -> Any:
-    *batch, n, m = a.shape
-    values = map_matrices(
-        lambda x: np.linalg.svd(x, compute_uv=False)[..., None], (*batch, min(n, m), 1), a
-    )
-    return values[..., 0]
-
-
 def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
     vectors, n = singular_vectors(a), a.shape[-2]
     return (vectors[..., :n, :] * g[..., None, :]) @ vectors[..., n:, :].swapaxes(-1, -2)
@@ -450,7 +391,7 @@ def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
 
 singular_values = Op(
     np.linalg.svdvals,
-    forward=without_warnings(_singular_values),
+    forward=without_warnings(np.linalg.svdvals),
     domain=(real(..., "n", "m"),),
     rules=(_singular_values_rule,),
     name="singular values",

@@ -8,9 +8,10 @@ import numpy as np
 
 from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.domain import index, interval, real
-from tinygrad_fc.op import define, without_warnings
+from tinygrad_fc.errstate import without_warnings
+from tinygrad_fc.op import define
 from tinygrad_fc.ops.activation import log1p_exp_neg_abs
-from tinygrad_fc.ops.elementwise import clamp, log, log1p, multiply_no_nan, sigmoid
+from tinygrad_fc.ops.elementwise import both_rules, clamp, log, log1p, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.reduce import log_softmax, softmax
 
 VDOT_LIMIT = 4096
@@ -20,10 +21,7 @@ VDOT_LIMIT = 4096
     name="mse_loss",
     domain=(real("n", "m"), real("n", "m")),
     settings={"count": lambda x, *_: (1, max(len(x), 1), max(x.size, 1))},
-    rules=(
-        lambda g, _out, x, y, count: (x - y) * (g * (2 / count)),
-        lambda g, _out, x, y, count: (y - x) * (g * (2 / count)),
-    ),
+    rules=both_rules(lambda g, _out, x, y, count: (x - y) * (g * (2 / count))),
 )
 def squared_error(input: Any, target: Any, *, count: Any) -> Any:
     """Return sum((input - target) ** 2) / count.
@@ -42,10 +40,7 @@ def squared_error(input: Any, target: Any, *, count: Any) -> Any:
     name="huber_loss",
     domain=(real, real),
     settings={"delta": lambda *_: (1.0, 0.5, 2.0)},
-    rules=(
-        lambda g, _out, x, y, delta: g * clamp(x - y, -delta, delta),
-        lambda g, _out, x, y, delta: g * clamp(y - x, -delta, delta),
-    ),
+    rules=both_rules(lambda g, _out, x, y, delta: g * clamp(x - y, -delta, delta)),
 )
 def huber(input: Any, target: Any, *, delta: Any) -> Any:
     """Return d**2 / 2 for d = |input - target| up to `delta`, else delta * (d - delta / 2).
@@ -86,10 +81,7 @@ def binary_cross_entropy(input: Any, target: Any) -> Any:
 
 @define(
     domain=(real, real),
-    rules=(
-        lambda g, _out, x, y: g * (sigmoid(x) - y),
-        lambda g, _out, x, _y: g * -x,
-    ),
+    rules=(lambda g, _out, x, y: g * (sigmoid(x) - y), lambda g, _out, x, _y: g * -x),
 )
 def binary_cross_entropy_with_logits(input: Any, target: Any) -> Any:
     """Return `binary_cross_entropy` of sigmoid(input), without cancellation.
@@ -135,16 +127,12 @@ def _one_hot(y: Any, classes: int, dtype: Any) -> Any:
     return ((y % classes)[..., None] == numbers).astype(dtype)  # negative: from the end
 
 
-@define(
-    domain=(real("n", "k"), index("k")("n")),
-    settings=_COUNTS,
-    rules=(
-        lambda g, _out, x, y, count=None: (
-            (softmax(x, dim=1) - _one_hot(y, x.shape[1], x.dtype)) * _cotangent_per_row(g, count)
-        ),
-        None,
-    ),
-)
+def _logits_rule(g: Any, _out: Any, x: Any, y: Any, count: Any = None) -> Any:
+    residual = softmax(x, dim=1) - _one_hot(y, x.shape[1], x.dtype)
+    return residual * _cotangent_per_row(g, count)
+
+
+@define(domain=(real("n", "k"), index("k")("n")), settings=_COUNTS, rules=(_logits_rule, None))
 @without_warnings
 def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     """Return -log_softmax(input)[target], per row, for class indices `target` (n,).

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
-from tinygrad_fc.errors import DtypeError, RangeError
+from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.graph import scalar_to_array
-from tinygrad_fc.op import Dim, define, without_warnings
+from tinygrad_fc.op import Dim, define
 from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
 from tinygrad_fc.ops.shape import broadcast_to
 
@@ -36,12 +37,19 @@ def _with_reduced_axes(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any)
     return v if keepdims or v.ndim == len(shape) else v.reshape(_ones(shape, axis))
 
 
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Return the axes, from 0 on, of an array of `ndim` dimensions that `axis` reduces."""
+    if axis is None or not ndim:
+        return tuple(range(ndim))
+    return tuple([k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))])
+
+
 def _ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     """Return `shape` with 1 for the reduced axes."""
     if axis is None:
         return (1,) * len(shape)
-    reduced = {k % len(shape) for k in (axis if isinstance(axis, tuple) else (axis,))}
-    return tuple(1 if k in reduced else n for k, n in enumerate(shape))
+    reduced = _axes(axis, len(shape))
+    return tuple([1 if k in reduced else n for k, n in enumerate(shape)])
 
 
 def broadcast_back(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
@@ -51,17 +59,14 @@ def broadcast_back(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> 
 
 def _count(shape: tuple[int, ...], axis: Any) -> int:
     """Return how many elements of an array of `shape` are reduced to one."""
-    if axis is None or not shape:
+    if axis is None:
         return math.prod(shape)
-    n = 1
-    for k in axis if isinstance(axis, tuple) else (axis,):
-        n *= shape[k]
-    return n
+    return math.prod([shape[k] for k in _axes(axis, len(shape))])
 
 
 def _rows(x: Any, axis: Any) -> Any:
     """Return `x` as a matrix; each row holds the elements that are reduced to one."""
-    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = _axes(axis, x.ndim)
     last = np.moveaxis(x, axes, range(-len(axes), 0))
     return last.reshape(-1, _count(x.shape, axis))
 
@@ -69,16 +74,11 @@ def _rows(x: Any, axis: Any) -> Any:
 # Sums and means
 
 
-@define(
-    numpy=np.sum,
-    domain=(real,),
-    settings=_REDUCTION_SETTINGS,
-    rules=(
-        lambda g, _out, _x, dim=None, keepdim=False, dtype=None: broadcast_back(
-            g, _x.shape, dim, keepdim
-        ),
-    ),
-)
+def _sum_rule(g: Any, _out: Any, _x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Any:
+    return broadcast_back(g, _x.shape, dim, keepdim)
+
+
+@define(numpy=np.sum, domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_sum_rule,))
 def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Return the sum over `dim` (all, one or several axes); `dtype` casts `input` first.
 
@@ -91,16 +91,11 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     return _add_reduce(input, axis=dim, keepdims=keepdim)
 
 
-@define(
-    numpy=np.mean,
-    domain=(real,),
-    settings=_REDUCTION_SETTINGS,
-    rules=(
-        lambda g, _out, _x, dim=None, keepdim=False, dtype=None: broadcast_back(
-            g / max(_count(_x.shape, dim), 1), _x.shape, dim, keepdim
-        ),
-    ),
-)
+def _mean_rule(g: Any, _out: Any, _x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Any:
+    return broadcast_back(g / max(_count(_x.shape, dim), 1), _x.shape, dim, keepdim)
+
+
+@define(numpy=np.mean, domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_mean_rule,))
 @without_warnings
 def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Return the mean over `dim` (all, one or several axes); `dtype` casts `input` first.
@@ -112,7 +107,8 @@ def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = Non
     x = input if dtype is None else input.astype(dtype)
     if x.dtype.char == "e":
         return x.mean(axis=dim, keepdims=keepdim)  # sums in float32; float16 would overflow
-    return np.true_divide(_add_reduce(x, axis=dim, keepdims=keepdim), _count(x.shape, dim))
+    total = _add_reduce(x, axis=dim, keepdims=keepdim)
+    return np.true_divide(total, x.size // max(total.size, 1))
 
 
 def _degrees_of_freedom(shape: tuple[int, ...], axis: Any, correction: Any) -> Any:
@@ -237,11 +233,7 @@ def _no_three_equal(x: Any) -> bool:
 
 # If three elements are equal to the median, each derivative is 0 or does not exist, but the rule
 # returns a third of the gradient. Such inputs are outside the domain.
-@define(
-    domain=(real(where=_no_three_equal),),
-    settings=_EXTREMUM_SETTINGS,
-    rules=(_extreme_rule,),
-)
+@define(domain=(real(where=_no_three_equal),), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
 def median(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Return the median over `dim`, of an even number of elements the lower, as in PyTorch.
 
@@ -312,9 +304,14 @@ def logsumexp(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 # Softmax and norm
 
 
-def _softmax_dim(x: Any, dim: Any) -> Any:
-    """Return `dim`, or PyTorch's choice for None."""
-    return (0 if x.ndim in (0, 1, 3) else 1) if dim is None else dim
+def _softmax_dim(x: Any, dim: Any, function: str = "") -> Any:
+    """Return `dim`, or for None PyTorch's choice, with a warning if `function` is named."""
+    if dim is None:
+        dim = 0 if x.ndim in (0, 1, 3) else 1
+        if function:
+            message = f"{function} without dim is deprecated. Pass the dim to sum over: dim={dim}"
+            warnings.warn(message, UserWarning, stacklevel=5)
+    return dim
 
 
 def _softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None) -> Any:
@@ -323,19 +320,6 @@ def _softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None)
 
 def _log_softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None) -> Any:
     return g - np.exp(out) * g.sum(axis=_softmax_dim(g, dim), keepdims=True)
-
-
-def _one_axis(x: Any, dim: Any, function: str, purpose: str = "to run along") -> Any:
-    """Return `dim`; raise an error if it is no axis. `softmax` chooses one for None."""
-    if dim is None and "softmax" in function:
-        dim = _softmax_dim(x, dim)
-        message = f"{function} without dim is deprecated. Pass the dim that sums to 1: dim={dim}"
-        warnings.warn(message, UserWarning, stacklevel=5)
-    if not (hasattr(dim, "__index__") or isinstance(dim, tuple)):
-        raise DtypeError(f"{function} needs the dimension {purpose}, such as dim=-1; got {dim!r}")
-    if not x.ndim and dim not in (0, -1, ()):
-        raise RangeError(f"{function}: dim {dim} is out of range for a tensor without dimensions")
-    return dim if x.ndim else 0
 
 
 @define(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_softmax_rule,))
@@ -347,8 +331,7 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     >>> tg.tensor([0.0, 0.0]).softmax(dim=0)
     tensor([0.5, 0.5])
     """
-    if dim.__class__ is not int or not input.ndim:
-        dim = _one_axis(input, dim, "softmax", "that sums to 1")
+    dim = _softmax_dim(input, dim, "softmax")
     x = input if dtype is None else input.astype(dtype)
     if not x.size:
         return x.copy()
@@ -365,21 +348,17 @@ def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     >>> tg.tensor([0.0, -50.0]).log_softmax(dim=0)
     tensor([-1.9287e-22, -5.0000e+01])
     """
-    dim = _one_axis(input, dim, "log_softmax", "that sums to 1")
+    dim = _softmax_dim(input, dim, "log_softmax")
     _, d, rest = _shifted_logits(input if dtype is None else input.astype(dtype), dim)
     return d - rest
 
 
-@define(
-    domain=(real,),
-    settings=_REDUCTION_SETTINGS,
-    rules=(
-        lambda g, out, x, dim=None, keepdim=False: (
-            broadcast_back(g, x.shape, dim, keepdim)
-            * divide_no_nan(x, broadcast_back(out, x.shape, dim, keepdim))
-        ),
-    ),
-)
+def _norm_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    unit = divide_no_nan(x, broadcast_back(out, x.shape, dim, keepdim))
+    return broadcast_back(g, x.shape, dim, keepdim) * unit
+
+
+@define(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_norm_rule,))
 def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Return the root of the summed squares over `dim`; where it is 0, the gradient is 0.
 
@@ -402,7 +381,8 @@ def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 
 
 def _running(function: Any, x: Any, dim: Any, dtype: Any) -> Any:
-    dim = _one_axis(x, dim, function.__name__)
+    if dim is None:
+        raise DtypeError(f"{function.__name__} needs a dim, such as dim=-1")
     x = x if dtype is None else x.astype(dtype)
     is_small = x.dtype.kind == "f" and x.dtype.itemsize < 8  # PyTorch, too, adds up in float64
     out = function(x.astype(np.float64) if is_small else x, axis=dim)
@@ -460,21 +440,17 @@ def cumprod(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     return _running(np.cumprod, input, dim, dtype)
 
 
-def _prod_rule(
-    g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, dtype: Any = None
-) -> Any:
+def _prod_rule(g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Any:
     if not x.size or not x.ndim:
         return broadcast_back(g, x.shape, dim, keepdim)
     # Move the reduced axes to the end and merge them into one.
-    over = range(x.ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
-    last = [k % x.ndim for k in over]
+    last = _axes(dim, x.ndim)
     order = (*(k for k in range(x.ndim) if k not in last), *last)
-    row = np.transpose(x, order)
-    flat = row.reshape((*row.shape[: x.ndim - len(last)], math.prod(x.shape[k] for k in last)))
-    before, after = _exclusive_cumprod(flat), _exclusive_cumprod(flat[..., ::-1])[..., ::-1]
-    others: Any = multiply_no_nan_symmetric(before, after)
-    back = tuple(np.argsort(order).tolist())
-    others = np.transpose(others.reshape(row.shape), back)
+    moved = np.transpose(x, order)
+    rows = moved.reshape((-1, _count(x.shape, dim)))
+    before, after = _exclusive_cumprod(rows), _exclusive_cumprod(rows[..., ::-1])[..., ::-1]
+    others: Any = multiply_no_nan_symmetric(before, after).reshape(moved.shape)
+    others = np.transpose(others, tuple(np.argsort(order).tolist()))
     return multiply_no_nan(broadcast_back(g, x.shape, dim, keepdim), others)
 
 
