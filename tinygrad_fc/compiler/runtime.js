@@ -64,22 +64,20 @@ const R = (() => {
     return Math.exp(-x * x) / Math.sqrt(Math.PI) / tail;
   };
   const ndtr = (x) => erfc(-x * Math.SQRT1_2) / 2;
+  const { cos, cosh, exp, expm1, log, log10, log1p, log2, sign, sin, sinh, sqrt, tan, tanh } = Math;
   const functions = {
-    absolute: Math.abs, add: (a, b) => a + b, cos: Math.cos, cosh: Math.cosh,
-    divide: (a, b) => a / b, equal: (a, b) => a === b, exp: Math.exp, exp2: (a) => 2 ** a,
-    expm1: Math.expm1, floor_divide: (a, b) => Math.floor(a / b), greater: (a, b) => a > b,
-    greater_equal: (a, b) => a >= b, isfinite: Number.isFinite, isnan: Number.isNaN,
-    less: (a, b) => a < b, less_equal: (a, b) => a <= b, log: Math.log, log10: Math.log10,
-    log1p: Math.log1p, log2: Math.log2, logical_and: (a, b) => !!(a && b), logical_not: (a) => !a,
-    logical_or: (a, b) => !!(a || b), maximum: extreme(Math.max), minimum: extreme(Math.min),
-    multiply: (a, b) => a * b, negative: (a) => -a, not_equal: (a, b) => a !== b,
-    positive: (a) => a, power: (a, b) => a ** b, reciprocal: (a) => 1 / a,
+    cos, cosh, exp, expm1, log, log10, log1p, log2, sign, sin, sinh, sqrt, tan, tanh, erf, ndtr,
+    absolute: Math.abs, exp2: (a) => 2 ** a, negative: (a) => -a, positive: (a) => a,
+    reciprocal: (a) => 1 / a, square: (a) => a * a, isfinite: Number.isFinite, isnan: Number.isNaN,
+    add: (a, b) => a + b, subtract: (a, b) => a - b, multiply: (a, b) => a * b,
+    divide: (a, b) => a / b, floor_divide: (a, b) => Math.floor(a / b), power: (a, b) => a ** b,
     remainder: (a, b) => (a % b && (a % b < 0) !== (b < 0) ? (a % b) + b : a % b),
-    sign: Math.sign, sin: Math.sin, sinh: Math.sinh, sqrt: Math.sqrt, square: (a) => a * a,
-    subtract: (a, b) => a - b, tan: Math.tan, tanh: Math.tanh,
+    equal: (a, b) => a === b, not_equal: (a, b) => a !== b, greater: (a, b) => a > b,
+    greater_equal: (a, b) => a >= b, less: (a, b) => a < b, less_equal: (a, b) => a <= b,
+    logical_and: (a, b) => !!(a && b), logical_or: (a, b) => !!(a || b), logical_not: (a) => !a,
     bitwise_and: (a, b) => a & b, bitwise_or: (a, b) => a | b, where: (c, a, b) => (c ? a : b),
+    maximum: extreme(Math.max), minimum: extreme(Math.min),
     clip: (a, low, high) => Math.min(Math.max(a, low), high),
-    erf, ndtr,
   };
   const run = {};
   for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f);
@@ -137,24 +135,14 @@ const R = (() => {
   run.min = reduction(Infinity, functions.minimum);
   run.all = reduction(1, functions.logical_and);
   run.any = reduction(0, functions.logical_or);
-  run.argmax = (x, { axis = null } = {}) => {
-    if (axis === null) return make([], Float64Array.of(x.data.indexOf(Math.max(...x.data))));
-    const top = run.max(x, { axis, keepdims: true }), k = axis < 0 ? axis + x.shape.length : axis;
-    const step = strides(x.shape)[k], at = offsets(top, x.shape);
-    const out = run.full(top.shape.filter((_, j) => j !== k), -1);
-    x.data.forEach((value, i) => {
-      const cell = at ? at[i] : i, isFirst = value === top.data[cell] && out.data[cell] < 0;
-      if (isFirst) out.data[cell] = Math.floor(i / step) % x.shape[k];
-    });
-    return out;
-  };
 
   // Indexing: numbers, slices, None, "..." and index arrays that stand side by side.
+  const WHOLE = { slice: [null, null, null] };
   const located = (x, index) => {
     let at = Array.isArray(index) ? index : [index];
     const named = at.filter((i) => i !== null && i !== "...").length;
     const dots = at.indexOf("...") < 0 ? at.length : at.indexOf("...");
-    const rest = Array(x.shape.length - named).fill({ slice: [null, null, null] });
+    const rest = Array(x.shape.length - named).fill(WHOLE);
     at = [...at.slice(0, dots), ...rest, ...at.slice(dots + 1)];
     const arrays = at.filter((i) => i && i.shape), steps = strides(x.shape), shape = [];
     const joint = broadcastShape([[], ...arrays.map((i) => i.shape)]);
@@ -165,12 +153,12 @@ const R = (() => {
       const n = x.shape[axis], step = steps[axis++];
       if (typeof i === "number") add([(i < 0 ? i + n : i) * step]);
       else if (i.slice) {
-        const by = i.slice[2] ?? 1, low = by < 0 ? -1 : 0, high = by < 0 ? n - 1 : n;
-        const clip = (k) => Math.min(Math.max(k < 0 ? k + n : k, low), high);
-        const from = i.slice[0] === null ? (by < 0 ? high : low) : clip(i.slice[0]);
-        const to = i.slice[1] === null ? (by < 0 ? low : high) : clip(i.slice[1]);
-        shape.push(Math.max(0, Math.ceil((to - from) / by)));
-        add(Array.from({ length: shape.at(-1) }, (_, k) => (from + k * by) * step));
+        const [start, stop, by] = i.slice, cells = [...Array(n).keys()];
+        if (by < 0) cells.reverse();
+        const end = (k) => (k === null ? undefined : by < 0 ? -k - 1 : k);
+        const some = cells.slice(end(start), end(stop)).filter((_, k) => k % (by ?? 1) === 0);
+        shape.push(some.length);
+        add(some.map((k) => k * step));
       } else {
         const cells = run.broadcast(i, joint).data.map((k) => (k < 0 ? k + n : k) * step);
         joined = joined ? joined.map((c, k) => c + cells[k]) : cells;
@@ -195,26 +183,23 @@ const R = (() => {
 
   // Arrays of others, and along an axis.
   run.concatenate = (arrays, { axis = 0 } = {}) => {
-    const xs = arrays.map(wrap), k = axis < 0 ? axis + xs[0].shape.length : axis;
-    const inner = xs.map((x) => size(x.shape.slice(k))), outer = size(xs[0].shape.slice(0, k));
-    const data = new Float64Array(xs.reduce((n, x) => n + x.data.length, 0));
-    for (let i = 0, start = 0; i < outer; i++) {
-      xs.forEach((x, j) => {
-        data.set(x.data.slice(i * inner[j], (i + 1) * inner[j]), start);
-        start += inner[j];
-      });
-    }
-    const shape = xs[0].shape.slice();
+    const xs = arrays.map(wrap), shape = xs[0].shape.slice();
+    const k = axis < 0 ? axis + shape.length : axis, before = Array(k).fill(WHOLE);
     shape[k] = xs.reduce((n, x) => n + x.shape[k], 0);
-    return make(shape, data);
+    let [out, start] = [run.zeros(shape), 0];
+    for (const x of xs) {
+      const slice = [start, start += x.shape[k], null];
+      out = run.put(out, [...before, { slice }, "..."], x);
+    }
+    return out;
   };
   run.stack = (arrays, { axis = 0 } = {}) => {
     const k = axis < 0 ? axis + wrap(arrays[0]).shape.length + 1 : axis;
-    const parts = arrays.map(wrap).map((x) => make(x.shape.toSpliced(k, 0, 1), x.data));
+    const parts = arrays.map((x) => run.getitem(wrap(x), [...Array(k).fill(WHOLE), null, "..."]));
     return run.concatenate(parts, { axis: k });
   };
   const along = (f) => (x, { axis = null } = {}) => {  // `f` of each row, which it changes
-    const flat = axis === null ? make([x.data.length], x.data) : x;
+    const flat = axis === null ? run.reshape(x, -1) : x;
     const order = flat.shape.map((_, j) => j), last = order.splice(axis ?? 0, 1);
     order.push(...last);
     const rows = run.transpose(flat, order), n = rows.shape.at(-1);
@@ -222,11 +207,13 @@ const R = (() => {
     return run.transpose(rows, order.map((_, j) => order.indexOf(j)));
   };
   run.cumsum = along((row) => { for (let i = 1; i < row.length; i++) row[i] += row[i - 1]; });
-  run.argsort = (x, { axis = -1 } = {}) => along((row) => {
-    const value = (i) => (Number.isNaN(row[i]) ? Infinity : row[i]);  // NaN last
-    const later = (i, j) => Number.isNaN(row[i]) - Number.isNaN(row[j]);
-    row.set(Array.from(row.keys()).sort((i, j) => value(i) - value(j) || later(i, j) || i - j));
-  })(x, { axis });
+  const sorted = along((row) => {  // NaN last
+    const order = (i, j) => Number.isNaN(row[i]) - Number.isNaN(row[j]) || row[i] - row[j] || i - j;
+    row.set(Array.from(row.keys()).sort(order));
+  });
+  run.argsort = (x, { axis = -1 } = {}) => sorted(x, { axis });
+  const first = along((row) => row.fill(row.indexOf(Math.max(...row))));
+  run.argmax = (x, { axis = null } = {}) => run.max(first(x, { axis }), { axis });
 
   // NumPy's generator PCG64 (O'Neill, 2014), {state, inc}, whose state advances with each draw.
   const bits = (rng) => {
@@ -243,8 +230,8 @@ const R = (() => {
   };
   run.draw = (rng, method, ...options) => {
     if (method !== "random") throw new Error(`the page draws no ${method}`);
-    const named = Array.isArray(options[0]) ? { size: options[0], dtype: options[1] } : options[0];
-    const { size: shape, dtype } = named;
+    const [named] = options, isNamed = !Array.isArray(named);
+    const [shape, dtype] = isNamed ? [named.size, named.dtype] : options;
     const one = dtype === "float32" ? () => (halves(rng) >>> 8) / 2 ** 24
       : () => Number(bits(rng) >> 11n) / 2 ** 53;
     return make([shape].flat(), Float64Array.from({ length: size([shape].flat()) }, one));

@@ -84,7 +84,6 @@ def svg(layout: Layout, *, interactive: bool = False) -> str:
     return (
         f'<svg class="tg-graph" xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" '
         f'height="{height:.0f}" viewBox="{-MARGIN} 0 {width:.0f} {height:.0f}" '
-        f'style="min-width:{0.8 * width * interactive:.0f}px" '
         f'role="{"group" if interactive else "img"}" aria-label="graph of operations"><defs>'
         f"{_marker('value', '#0072b2')}{_marker('gradient', '#b34400')}</defs>"
         f"{'' if interactive else background}{edges}{boxes}</svg>"

@@ -7,7 +7,6 @@ compiler recorded it. The program in JavaScript computes all numbers from the in
 from __future__ import annotations
 
 import json
-import math
 import re
 from base64 import b64encode
 from html import escape
@@ -180,6 +179,11 @@ def _title(lesson: Lesson) -> str:
 def _html(lesson: Lesson) -> str:
     """Return the page."""
     data = _data(lesson)
+    linked = {line for step in data["steps"] for line in step["lines"]}
+    notice = "" if data["trains"] else "This step updates no parameter: there is nothing to train."
+    if data["missing"]:
+        names = ", ".join(data["missing"])
+        notice = f"This page shows recorded numbers: {names} cannot run here."
     scripts = [_file(f"viz/scripts/{name}.js").decode() for name in SCRIPTS]
     parts = {
         "title": escape(_title(lesson)),
@@ -187,9 +191,10 @@ def _html(lesson: Lesson) -> str:
         "css": _short(_file("viz/page.css").decode()),
         "graph": svg(_layout(lesson), interactive=True),
         "source": "".join(
-            f'<span data-number="{k}">{escape(line) or " "}</span>'
+            f'<span data-number="{k}"{" class=step" * (k in linked)}>{escape(line) or " "}</span>'
             for k, line in enumerate(lesson.source)
         ),
+        "notice": escape(notice),
         "formulas": "".join(_formulas(data["steps"], len(data["layers"]))),
         "data": json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
         "runtime": _short(_file("compiler/runtime.js").decode()),
@@ -227,18 +232,8 @@ def _file(path: str) -> bytes:
 
 
 def _numbers(array: Any) -> dict[str, Any]:
-    """Return shape and data of an array for JSON: base64 of floats, or a list where it is shorter.
-
-    JSON has NaN and infinities as text alone.
-    """
+    """Return shape and data of an array for JSON: base64 of floats."""
     kind = "float32" if np.asarray(array).dtype == np.float32 else "float64"
-    shape, floats = list(np.shape(array)), np.asarray(array, np.dtype(kind).newbyteorder("<"))
-    words = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-    data = [
-        (int(x) if x.is_integer() else x) if math.isfinite(x) else words[str(x)]
-        for x in floats.ravel().tolist()
-    ]
+    floats = np.asarray(array, np.dtype(kind).newbyteorder("<"))
     text = b64encode(floats.tobytes()).decode()
-    if len(json.dumps(data)) < len(text) + 20:
-        return {"shape": shape, "numbers": data}
-    return {"shape": shape, "type": kind, "numbers": text}
+    return {"shape": list(np.shape(array)), "type": kind, "numbers": text}

@@ -1,6 +1,6 @@
 // Arrays as tables, as roomy as all those of a step fit. The samples of a batch lie across.
 
-const GAP = 12, HEAD = 20, AXIS = 13, FRAME = 10, SIDE = 24, LARGE = 4096;
+const GAP = 12, HEAD = 20, AXIS = 13, FRAME = 10, SIDE = 24;
 const BESIDE = 80;  // the numbers of the chosen sample
 // Height of cells and width of those with numbers (0: colours alone), from roomy to dense.
 const DENSITIES = [
@@ -18,8 +18,7 @@ function extents({ k, x }) {
   const { shape, data: { length } } = x, batch = isBatch(k);
   const width = shape.length > 1 ? shape.at(-1) : 1, height = shape.length ? length / width : 1;
   const [n, m] = batch ? [width, height] : [height, width];
-  const [most, wide] = length > LARGE && !batch ? [12, 24] : [24, batch ? 120 : 40];
-  const [rows, columns] = [Math.min(n, most), Math.min(m, wide)];
+  const [rows, columns] = [Math.min(n, 24), Math.min(m, batch ? 120 : 40)];
   const own = pinned?.k === k ? pinned.element : 0;
   const [i, j] = batch ? [own % width, sample] : [Math.floor(own / width), own % width];
   const start = (wanted, all, some) => (
@@ -75,8 +74,7 @@ function tableHtml(box) {
   const ends = `<td colspan="${columns}"><span>${batch ? "sample " : ""}${left}</span><span>${
     end}</span></td>${beside ? `<td class="beside">b = ${sample}</td>` : ""}`;
   const axis = numbers ? places.join("") : ends;
-  const corner = numbers && batch ? "b" : "";
-  return `${html}<tr class="axis"><td class="side">${corner}</td>${axis}</tr>`;
+  return `${html}<tr class="axis"><td class="side">${numbers && batch ? "b" : ""}</td>${axis}</tr>`;
 }
 
 const sizeText = ({ shape, data: numbers }) => `${shape.join(" × ")} ${

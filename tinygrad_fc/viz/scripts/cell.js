@@ -105,17 +105,12 @@ function chooseSample(b) {
 
 // Go to a cell in the step that computes it; to an input, or where `isNear`, in this step.
 function visit(k, element, isNear) {
-  const tests = [
-    (step) => step === steps[at] && [...step.between, ...(isNear ? step.reads : [])].includes(k),
-    (step) => step.writes === k,
-    (step) => step.between.includes(k),
-    (step) => step === steps[at] && step.reads.includes(k),
-    (step) => step.reads.includes(k),
-  ];
-  const target = tests.map((test) => steps.findIndex(test)).find((i) => i >= 0) ?? at;
-  if (!isNear && target !== at) trail.push({ at, pinned });
+  const here = steps[at], near = [here, ...steps], isShown = isNear && here.reads.includes(k);
+  const step = isShown ? here : near.find(({ between }) => between.includes(k))
+    ?? steps[stepOf(k)] ?? near.find(({ reads }) => reads.includes(k)) ?? here;
+  if (!isNear && step !== here) trail.push({ at, pinned });
   pinned = { k, element };
-  go(target);
+  go(steps.indexOf(step));
 }
 
 // Another number in the place of one
@@ -161,7 +156,6 @@ function showCheck(here) {
   const { writes } = steps[at], k = parameterOf[writes];
   $("check").hidden = k === undefined || data.loss === null || !canRun;
   $("check-on").setAttribute("aria-pressed", isChecking);
-  $("check").classList.toggle("on", isChecking);  // of one height: cells must not move away
   $("check-result").textContent = isChecking ? "Point at a cell of the gradient." : "";
   if ($("check").hidden || !isChecking || here?.k !== writes) return;
   const quotient = difference(k, here.element, Number($("h").value));

@@ -1,7 +1,6 @@
 // The page: its steps, tabs, links and keys. `page` is for those who open the console.
 
-let at = 0;        // the step that is shown
-let timer = null;
+let at = 0;  // the step that is shown
 
 function light(selector, isLit) {
   const nodes = all(selector);
@@ -68,17 +67,8 @@ function go(k) {
 }
 
 function move(k) {  // by a control, which ends the way of the clicks
-  play(false);
   trail = [];
   go(k);
-}
-
-function play(on) {
-  clearInterval(timer);
-  const isLast = () => at === steps.length - 1, next = () => (isLast() ? play(false) : go(at + 1));
-  if (on && isLast()) go(0);
-  timer = on ? setInterval(next, 1500) : null;
-  $("play").textContent = on ? "Pause" : "Play";
 }
 
 function goToLink() {
@@ -94,17 +84,9 @@ function showTab(tab) {
   showStep();
 }
 
-function openBox(box) {  // the next step of an op, else its first one
-  const own = [...steps.keys()].filter((k) => steps[k].box === Number(box.dataset.box));
+function openNext(isOwn) {  // of several steps the next one, or again the first
+  const own = [...steps.keys()].filter((k) => isOwn(steps[k]));
   if (own.length) move(own.find((k) => k > at) ?? own[0]);
-}
-
-function openLine(line) {  // of several steps in turn; those that its comment cites come first
-  const comment = line.textContent.split("#")[1] ?? "", number = Number(line.dataset.number);
-  const own = [...steps.keys()].filter((k) => steps[k].lines.includes(number));
-  const isCited = (k) => steps[k].formulas.some((formula) => comment.includes(`(${formula})`));
-  const order = [...own.filter(isCited), ...own.filter((k) => !isCited(k))];
-  if (own.length) move(order[(order.indexOf(at) + 1) % order.length]);
 }
 
 function nested({ shape: [n, ...rest], data: numbers }) {  // as lists of lists
@@ -113,26 +95,17 @@ function nested({ shape: [n, ...rest], data: numbers }) {  // as lists of lists
   return Array.from({ length: n }, (_, i) => nested({ shape: rest, data: part(i) }));
 }
 
-function exportWeights() {
+function exportWeights(link) {
   const weights = Object.keys(data.gradients).map((k) => [data.labels[k], nested(v[k])]);
-  const file = new Blob([JSON.stringify(Object.fromEntries(weights))]);
-  const link = document.createElement("a");
-  [link.href, link.download] = [URL.createObjectURL(file), "weights.json"];
-  link.click();
-  URL.revokeObjectURL(link.href);
+  const text = JSON.stringify(Object.fromEntries(weights));
+  link.href = `data:application/json,${encodeURIComponent(text)}`;
 }
 
 async function copyProgram() {  // selected as well, where the clipboard is not allowed
-  getSelection().selectAllChildren(document.querySelector("#program pre"));
-  const lines = all("#program span[data-number]").map((line) => line.textContent.trimEnd());
-  const copied = navigator.clipboard?.writeText(`${lines.join("\n")}\n`);
-  const isCopied = await copied?.then(() => true, () => false);
-  $("note").textContent = isCopied ? "Copied." : "Selected: press Ctrl+C.";
-}
-
-function zoomGraph() {
-  const svg = document.querySelector(".tg-graph"), width = svg.viewBox.baseVal.width;
-  svg.style.cssText = `width:${(width * $("zoom").value) / 100}px;min-width:0;max-width:none`;
+  const program = document.querySelector("#program pre");
+  getSelection().selectAllChildren(program);
+  const copied = navigator.clipboard?.writeText(program.innerText).then(() => true, () => false);
+  $("note").textContent = await copied ? "Copied." : "Selected: press Ctrl+C.";
 }
 
 // Controls: what a press, an input, a key does
@@ -140,21 +113,20 @@ function zoomGraph() {
 const cellOf = ({ dataset: { k, e } }) => [Number(k), Number(e)];
 const PRESSED = {
   "#first": () => move(0), "#back": () => move(at - 1), "#next": () => move(at + 1),
-  "#play": () => play(timer === null), "#return": goBack,
   "#train": () => (running ? stop() : train()), "#train-1": () => train(1), "#reset": reset,
-  "#undo": undo, "#check-on": toggleCheck, "#copy": copyProgram, "#export": exportWeights,
-  "[role=tab]": showTab, "#fit": (_, event) => chooseInPlot(event),
-  ".tg-graph g[data-box]": openBox, "#program span[data-number]": openLine,
+  "#return": goBack, "#undo": undo, "#check-on": toggleCheck, "#copy": copyProgram,
+  "#export": exportWeights, "[role=tab]": showTab, "#fit": (_, event) => chooseInPlot(event),
+  ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),
+  "#program span[data-number]": ({ dataset }) => (
+    openNext((step) => step.lines.includes(Number(dataset.number)))),
   "#cell a[data-k]": (node) => visit(...cellOf(node), false),
   "#network-svg g[data-k]": (node) => visit(...cellOf(node), true),
 };
 const CHANGED = {
   slider: ({ value }) => move(Number(value)), sample: ({ value }) => chooseSample(Number(value)),
-  rate: () => { setRate(); show(); }, h: () => showCheck(pinned), zoom: zoomGraph,
+  rate: () => { setRate(); show(); }, h: () => showCheck(pinned),
 };
-const KEYS = {
-  ArrowRight: () => at + 1, ArrowLeft: () => at - 1, Home: () => 0, End: () => steps.length - 1,
-};
+const KEYS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
 
 function press(event) {
   for (const [selector, act] of Object.entries(PRESSED)) {
@@ -169,10 +141,10 @@ function pressKey(event) {  // buttons are pressed by the browser
   if (target.id === "editor" && key === "Enter") acceptNumber(target);
   if (isField || event.ctrlKey || event.metaKey || event.altKey) return;
   const isPress = key === "Enter" || key === " ";
-  if (isPress && target.matches("g, a")) press(event);
+  if (isPress && target.matches("g, a[role]")) press(event);
   else if (isPress && here) edit(event);
   else if (here && ARROWS[key]) moveCell(here, ARROWS[key]);
-  else if (KEYS[key]) move(KEYS[key]());
+  else if (KEYS[key]) move(at + KEYS[key]);
   else return;
   event.preventDefault();
 }
@@ -205,14 +177,6 @@ const page = {
 };
 
 function start() {
-  const hasSteps = new Set(steps.flatMap((step) => step.lines));
-  for (const line of all("#program span[data-number]")) {
-    line.classList.toggle("step", hasSteps.has(Number(line.dataset.number)));
-  }
-  const reasons = [
-    [!canRun, `This page shows recorded numbers: ${data.missing.join(", ")} cannot run here.`],
-    [!data.trains, "This step updates no parameter, so there is nothing to train."]];
-  $("notice").textContent = reasons.find(([holds]) => holds)?.[1] ?? "";
   $("train").disabled = $("train-1").disabled = !canRun || !data.trains;
   [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
   $("rate-label").hidden = data.rate === null;

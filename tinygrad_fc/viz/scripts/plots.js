@@ -3,19 +3,13 @@
 const HUES = ["--value", "--gradient", "--parameter", "--fourth", "--fifth", "--sixth"];
 const hue = (i) => `var(${HUES[i % HUES.length]})`;
 
-function ticks(low, high, most, log) {
-  const found = [];
-  if (log) {
-    const [from, to] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
-    const every = Math.ceil((to - from) / 5), within = to - from <= 2 ? [1, 2, 5] : [1];
-    for (let p = from; p <= to; p += every) found.push(...within.map((m) => m * 10 ** p));
-    return found.filter((x) => x >= low && x <= high);
-  }
-  const rough = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(rough));
-  const by = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
-  const first = Math.ceil(low / by);
-  for (let k = first; k * by <= high; k++) found.push(Number((k * by).toPrecision(9)));
-  return found;
+function ticks(low, high, most, log) {  // powers of ten over more than two decades
+  const isPowers = log && high > 100 * low, f = isPowers ? Math.log10 : (x) => x;
+  const rough = (f(high) - f(low)) / most || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const nice = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
+  const by = isPowers ? Math.ceil(rough) : nice, first = Math.ceil(f(low) / by);
+  const found = Array.from({ length: Math.floor(f(high) / by) - first + 1 }, (_, k) => first + k);
+  return found.map((k) => (isPowers ? 10 ** (k * by) : Number((k * by).toPrecision(9))));
 }
 
 const tickText = (x) => minus(String(Number(x.toPrecision(4))));
@@ -27,7 +21,7 @@ function range(points, axis, log) {  // a little wider than the points; counts b
   return axis === 0 && low === 0 ? [0, Math.max(high, 1)] : [low - more, high + more];
 }
 
-// Draws curves of [x, y] points; `below` and `above` return more SVG. Returns the scales, or null.
+// Draws curves of [x, y] points; `below` and `above` return more SVG.
 function plot(svg, { curves, log = false, xName, yName, below = () => "", above = () => "" }) {
   const width = svg.clientWidth || 360, height = svg.clientHeight || 170;
   const [left, right, top, bottom] = [46, width - 14, 20, height - 30];
@@ -35,7 +29,7 @@ function plot(svg, { curves, log = false, xName, yName, below = () => "", above 
   const points = curves.flatMap((curve) => curve.points.filter(isShown));
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.innerHTML = "";
-  if (!points.length) return null;
+  if (!points.length) return;
   const [x0, x1] = range(points, 0), [y0, y1] = range(points, 1, log);
   const f = log ? Math.log : (y) => y;
   const px = (x) => left + ((x - x0) / (x1 - x0)) * (right - left);
@@ -58,7 +52,6 @@ function plot(svg, { curves, log = false, xName, yName, below = () => "", above 
     }
   }
   svg.innerHTML = html + above(px, py);
-  return { px, py };
 }
 
 // Output and target of each sample; over the plane of two inputs, the output everywhere
@@ -72,20 +65,15 @@ const rowOf = (x, b) => {
 const isTarget = () => data.y !== null && v[data.y].shape[0] === samples;
 const isClassifier = () => data.threshold !== null && isTarget();
 
-// The class of an output or target: of several columns the largest, of one on which side it is.
-function classOf(row, threshold) {
-  return row.length > 1 ? row.indexOf(Math.max(...row)) : Number(row[0] > threshold);
+// A number of sample b; for a classifier its class: of several columns the largest, of one that of
+// an output on which side of the threshold it is.
+function shownOf(x, b, threshold) {
+  const row = rowOf(x, b);
+  if (isClassifier() && row.length > 1) return row.indexOf(Math.max(...row));
+  return isClassifier() && threshold !== undefined ? Number(row[0] > threshold) : row[0];
 }
-
-function targetOf(b) {
-  const row = rowOf(v[data.y], b);
-  return isClassifier() && row.length > 1 ? classOf(row) : row[0];
-}
-
-function outputOf(b, output = v[data.output]) {
-  const row = rowOf(output, b);
-  return isClassifier() ? classOf(row, data.threshold) : row[0];
-}
+const targetOf = (b) => shownOf(v[data.y], b);
+const outputOf = (b, output = v[data.output]) => shownOf(output, b, data.threshold);
 
 const CLASS_COLOURS = [
   [86, 165, 216], [235, 145, 70], [85, 190, 150], [190, 120, 210], [200, 180, 60],
@@ -116,38 +104,38 @@ function showFit() {
   $("data-plot").hidden = isHidden;
   if (isHidden) return;
   const x = v[data.x], isPlane = x.shape[1] === 2, isLine = x.data.length === samples;
-  const all = [...Array(samples).keys()], name = plain(data.output);
-  const across = (b) => (isPlane ? rowOf(x, b)[0] : isLine ? x.data[b] : b);
+  const all = [...Array(samples).keys()], name = plain(data.output), isCurve = !isClassifier();
+  const across = (b) => (isPlane || isLine ? rowOf(x, b)[0] : b);
   const seen = (b) => (isPlane ? rowOf(x, b)[1] : outputOf(b));
-  const dotted = (b) => (isPlane || !isTarget() ? seen(b) : targetOf(b));
+  const wanted = (b) => (isPlane || !isTarget() ? seen(b) : targetOf(b));
   const order = all.toSorted((a, b) => across(a) - across(b));
   const curve = (y, kind) => (
-    { points: order.map((b) => [across(b), y(b)]), kind: isPlane || isClassifier() ? "" : kind });
-  const circle = (b, y, kind, r, style = "") => (
-    `<circle class="${kind}${b === sample ? " sample" : ""}" cx="${fit.px(across(b))}" cy="${
-      fit.py(y)}" r="${b === sample ? r + 2 : r}" style="${style}"/>`);
-  let fit = null;
+    { points: order.map((b) => [across(b), y(b)]), kind: isPlane || !isCurve ? "" : kind });
   const above = (px, py) => {
-    fit = { px, py };
-    const fill = (b) => (isPlane && isTarget() ? `fill:rgb(${colourOf(targetOf(b))})` : "");
-    const [kind, r] = isPlane ? ["point", 3.5] : ["dot", 2];
-    const dots = all.map((b) => circle(b, dotted(b), kind, r, fill(b)));
-    const ringed = isPlane ? [] : isClassifier() ? all : [sample];
-    return [...dots, ...ringed.map((b) => circle(b, seen(b), "ring", 3))].join("");
+    const circle = (b, y, kind, r, fill = "") => (
+      `<circle class="${kind}${b === sample ? " sample" : ""}" cx="${px(across(b))}" cy="${
+        py(y)}" r="${b === sample ? r + 2 : r}" style="${fill}"/>`);
+    const point = (b) => (
+      circle(b, seen(b), "point", 3.5, isTarget() ? `fill:rgb(${colourOf(targetOf(b))})` : ""));
+    fitPlaces = all.map((b) => [px(across(b)), isPlane ? py(seen(b)) : 0]);
+    if (isPlane) return all.map(point).join("");
+    const rings = (isCurve ? [sample] : all).map((b) => circle(b, seen(b), "ring", 3));
+    return [...all.map((b) => circle(b, wanted(b), "dot", 2)), ...rings].join("");
   };
-  const right = all.filter((b) => isClassifier() && outputOf(b) === targetOf(b)).length;
-  const accuracy = isClassifier() ? `, accuracy ${(100 * right / samples).toFixed(0)} %` : "";
+  const right = all.filter((b) => !isCurve && outputOf(b) === targetOf(b)).length;
+  const accuracy = isCurve ? "" : `, accuracy ${(100 * right / samples).toFixed(0)} %`;
   const first = v[data.output].data.length > samples ? " of neuron 0" : "";
-  const yName = isPlane ? `x₁; colour: ${name}, points: ŷ` : isClassifier()
-    ? "class by output (rings), target (dots)" : `${name} (line), ŷ (dots)${first}`;
+  const yName = isPlane ? `x₁; colour: ${name}, points: ŷ`
+    : isCurve ? `${name} (line), ŷ (dots)${first}` : "class by output (rings), target (dots)";
   const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
-  const curves = [curve(seen, "output"), curve(dotted, "target")];
+  const curves = [curve(seen, "output"), curve(wanted, "target")];
   const below = isPlane && canRun ? regionHtml : undefined;
+  fitPlaces = [];
   plot($("fit"), { curves, xName, yName: yName + accuracy, below, above });
-  fitPlaces = fit ? all.map((b) => [fit.px(across(b)), isPlane ? fit.py(seen(b)) : 0]) : [];
   $("sample").value = sample;
-  $("sample-text").textContent = `b = ${sample} of ${samples}: y = ${text(outputOf(sample), 3)}${
-    isTarget() ? `, ŷ = ${text(targetOf(sample), 3)}` : ""}`;
+  const target = isTarget() ? `, ŷ = ${text(targetOf(sample), 3)}` : "";
+  $("sample-text").textContent = (
+    `b = ${sample} of ${samples}: y = ${text(outputOf(sample), 3)}${target}`);
 }
 
 function chooseInPlot(event) {

@@ -2,8 +2,6 @@
 
 const minus = (x) => x.replaceAll("-", "−");
 const escaped = (x) => x.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
-const superscript = (n) => [...String(n)].map((c) => (
-  c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
 
 function text(x, digits = 4) {
   if (!Number.isFinite(x)) return minus(String(x));
@@ -41,7 +39,7 @@ function symbol(k, indices = "") {
 }
 
 const plain = (k) => (data.symbols[k] ?? data.labels[k] ?? "")
-  .replace(/\^(\d+)/, (_, n) => `⁽${superscript(n)}⁾`);
+  .replace(/\^(\d+)/, (_, n) => `⁽${[...n].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}⁾`);
 
 function indices(k, element) {
   const next = ([rest, found], n) => [Math.floor(rest / n), [rest % n, ...found]];
@@ -50,15 +48,11 @@ function indices(k, element) {
 
 // A line of the program in symbols.
 function inSymbols(line) {
-  const known = Object.keys(data.symbols).filter((k) => data.labels[k]);
-  known.sort((a, b) => data.labels[b].length - data.labels[a].length);
-  if (!known.length) return escaped(line);
-  const names = known.map((k) => data.labels[k].replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const tidied = (part) => minus(escaped(part).replaceAll(".T", "<sup>T</sup>")
-    .replaceAll(" @ ", " ").replaceAll("np.", "").replaceAll(" * ", " · ")
-    .replaceAll("ones ", "1<sup>T</sup> "));
-  return line.split(new RegExp(`(?<![\\w/])(${names.join("|")})(?!\\w)`)).map((part, i) => (
-    i % 2 ? symbol(known.find((k) => data.labels[k] === part)) : tidied(part))).join("");
+  const known = new Map(Object.keys(data.symbols).map((k) => [data.labels[k], k]));
+  const tidied = minus(escaped(line).replaceAll(".T", "<sup>T</sup>").replaceAll(" @ ", " ")
+    .replaceAll("np.", "").replaceAll(" * ", " · ").replaceAll("ones ", "1<sup>T</sup> "));
+  return tidied.replace(/(new |∂C\/∂)?[a-z_]\w*/gi, (name) => (
+    known.has(name) ? symbol(known.get(name)) : name));
 }
 
 // A tree in symbols or in numbers. Each cell is a link to the step that computed it.
@@ -66,8 +60,7 @@ function inSymbols(line) {
 const INFIX = {  // sign and rank
   add: [" + ", 1], subtract: [" − ", 1], multiply: ["·", 2], divide: [" / ", 2], power: ["^", 4],
   equal: [" = ", 0], not_equal: [" ≠ ", 0], less: [" < ", 0], less_equal: [" ≤ ", 0],
-  greater: [" > ", 0], greater_equal: [" ≥ ", 0], logical_and: [" and ", 0],
-  bitwise_and: [" and ", 0], logical_or: [" or ", 0], bitwise_or: [" or ", 0],
+  greater: [" > ", 0], greater_equal: [" ≥ ", 0],
 };
 
 // The terms of a sum that are shown: of many the largest, and those of the chosen sample.

@@ -12,11 +12,10 @@ function norm({ weight, bias }) {
 }
 
 function record() {  // [step, cost, ...norms]; of more than MOST_POINTS every second
-  if (costs.length % past.every) return;
-  past.points.push([costs.length, cost(), ...layers.map(norm)]);
-  if (past.points.length <= MOST_POINTS) return;
-  past.every *= 2;
-  past.points = past.points.filter((_, i) => i % 2 === 0);
+  const { points, every } = past;
+  if (costs.length % every === 0) points.push([costs.length, cost(), ...layers.map(norm)]);
+  const half = () => points.filter((_, i) => i % 2 === 0);
+  if (points.length > MOST_POINTS) past = { points: half(), every: 2 * every };
 }
 
 const hasDiverged = () => data.loss !== null && !Number.isFinite(cost());
@@ -32,40 +31,38 @@ function showStatus() {
   $("train").setAttribute("aria-pressed", running !== null);
 }
 
+function* training(count) {  // yields after each instruction
+  for (let k = 0; k < count && !hasDiverged(); k++) {
+    const before = cost();
+    yield* updating();
+    costs.push(before);
+    record();
+  }
+}
+
 function train(count = Infinity) {  // resolves when that many steps are done, or it is stopped
   stop();
   edited = null;
+  showEdit();
   return new Promise((resolve) => {
-    const started = performance.now(), left = canRun ? count : 0;
-    running = { left, resolve, started, from: costs.length, next: 0, part: 0 };
+    const started = performance.now(), computation = training(canRun ? count : 0);
+    running = { computation, resolve, started, from: costs.length, next: 0, part: 0 };
     running.frame = requestAnimationFrame(slice);
     showStatus();
   });
 }
 
+const PARTS = [refreshArrays, showCell, showFit, showTraining, showStatus];
+
 function slice() {  // a frame computes, or draws a part of the page for a third of the time
   const own = running, start = performance.now();
+  let isDone = false;
   if (start > own.next) {
-    const parts = [refreshArrays, showComputation, showNetwork, showFit, showTraining, showStatus];
-    parts[own.part++ % parts.length]();
+    PARTS[own.part++ % PARTS.length]();
     own.next = performance.now() + 2 * (performance.now() - start) + SLICE;
-  } else computeUntil(start + SLICE);
-  if (own.left <= 0) stop();
+  } else while (!isDone && performance.now() < start + SLICE) isDone = own.computation.next().done;
+  if (isDone) stop();
   else own.frame = requestAnimationFrame(slice);
-}
-
-function computeUntil(end) {
-  const own = running;
-  while (own.left > 0 && performance.now() < end) {
-    own.step ??= { before: cost(), computation: updating() };
-    let isDone = false;
-    while (!isDone && performance.now() < end) isDone = own.step.computation.next().done;
-    if (!isDone) return;
-    costs.push(own.step.before);
-    own.step = null;
-    own.left = hasDiverged() ? 0 : own.left - 1;
-    record();
-  }
 }
 
 function stop() {  // a step that is not complete changes nothing
@@ -73,9 +70,12 @@ function stop() {  // a step that is not complete changes nothing
   const { frame, resolve } = running;
   cancelAnimationFrame(frame);
   running = null;
-  show();
-  showStatus();
-  resolve();
+  const draw = ([part, ...others]) => {  // a part in each frame, as while it trains
+    part();
+    if (others.length) requestAnimationFrame(() => draw(others));
+    else resolve();
+  };
+  draw([showStatus, ...PARTS]);
 }
 
 function setRate() {

@@ -14,9 +14,8 @@ let next = [];   // generators after the step
 const sizeOf = (shape) => shape.reduce((n, m) => n * m, 1);
 const array = (shape, numbers) => ({ shape, data: Float64Array.from(numbers) });
 
-function decoded({ shape, numbers, type, ...generator }) {  // a list, or base64 of floats
+function decoded({ shape, numbers, type, ...generator }) {  // base64 of floats
   if (generator.state) return { shape, data: [], ...generator };
-  if (!type) return array(shape, numbers);
   const bytes = Uint8Array.from(atob(numbers), (c) => c.charCodeAt(0)).buffer;
   return array(shape, type === "float32" ? new Float32Array(bytes) : new Float64Array(bytes));
 }
