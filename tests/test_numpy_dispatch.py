@@ -200,7 +200,6 @@ FUNCTIONS = {
     "cumprod(axis)": (lambda x: np.cumprod(x, axis=1), None),
     "median": (np.median, None),
     "median(axis)": (lambda x: np.median(x[:2], axis=0, keepdims=True), None),
-    "median(axes)": (lambda x: np.median(np.stack([x, 2 * x]), axis=(0, -1)), None),
     "sort": (np.sort, None),
     "sort(flat)": (lambda x: np.sort(x, axis=None), None),
     "unique": (np.unique, None),

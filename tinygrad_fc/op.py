@@ -73,13 +73,6 @@ class Op(Generic[P]):
         "settings",
     )
 
-    arity: int  # the number of operands, -1 for any number
-    names: tuple[str, ...]  # of the positional parameters, operands first
-    options: tuple[str, ...]  # names of the positional settings
-    accepted: frozenset[str]  # names of the settings
-    defaults: dict[str, Any]  # of positional parameters
-    outer: Any  # for a chain of two ops, the second one; else None
-
     def __init__(
         self,
         function: Callable[..., Any],
@@ -101,11 +94,13 @@ class Op(Generic[P]):
         self.rules = rules
         self.settings = settings or {}
         self.name = name
-        self.outer = None
+        self.outer: Any = None  # for a chain of two ops, the second one
         self.run_in_place: Any = None  # instead of the rules, unless the pass is recorded
-        self.arity = -1 if isinstance(rules, VariadicRule) else len(domain)
-        self.names, self.options, self.defaults = (), (), {}
-        self.accepted = frozenset(self.settings)
+        self.arity = -1 if isinstance(rules, VariadicRule) else len(domain)  # -1: any number
+        self.names: tuple[str, ...] = ()  # of the positional parameters, operands first
+        self.options: tuple[str, ...] = ()  # of the positional settings
+        self.defaults: dict[str, Any] = {}  # of positional parameters
+        self.accepted = frozenset(self.settings)  # names of the settings
 
     @overload
     def __call__(self, *args: P.args, **settings: P.kwargs) -> Tensor: ...
@@ -143,14 +138,15 @@ class Op(Generic[P]):
         if "dim" in settings and settings["dim"].__class__ is not int:
             # In PyTorch an empty `dim` is all axes; NumPy's `axis=()` reduces nothing.
             settings["dim"] = as_axes(settings["dim"])
-        if (
+        has_other_names = (
             settings
             and not settings.keys() <= self.accepted
             and rename_settings(self.name, settings, self.accepted)
-        ):
-            args = self._with_operands_by_name(args, settings)
+        )
         n = self.arity
-        if len(args) > n >= 0:
+        if len(args) < n:
+            args = self._with_all_operands(args, settings)
+        elif len(args) > n >= 0:
             if len(args) == n + 1 and self.options:  # the usual case, faster
                 given = {self.options[0]: args[n]}
             else:
@@ -162,23 +158,19 @@ class Op(Generic[P]):
             given.pop("inplace", None)  # PyTorch's option, without effect
             settings = settings | given if settings else given
             args = args[:n]
-        elif len(args) < n:
-            try:
-                args = (*args, *(self.defaults[k] for k in self.names[len(args) : n]))
-            except KeyError:
-                raise self._signature_error(args, settings) from None
+        if has_other_names:
+            if "inplace" in self.options:
+                settings.pop("inplace", None)
+            if not settings.keys() <= self.accepted:
+                raise self._signature_error(args, settings)
         return args, settings if self.prepare is None else self.prepare(settings)
 
-    def _with_operands_by_name(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-        """Return all operands, removing those passed by keyword from `settings`."""
-        for name in self.names[len(args) : self.arity]:
+    def _with_all_operands(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        """Return all operands: those passed by keyword, removed from `settings`, and defaults."""
+        for name in self.names[len(args) : self.arity] or ("",):
             if name not in settings and name not in self.defaults:
-                break
+                raise self._signature_error(args, settings)
             args = (*args, settings.pop(name) if name in settings else self.defaults[name])
-        if "inplace" in self.options:
-            settings.pop("inplace", None)
-        if not settings.keys() <= self.accepted:
-            raise self._signature_error(args, settings)
         return args
 
     def _call_on_array_likes(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
@@ -237,18 +229,11 @@ class Op(Generic[P]):
     def __copy__(self) -> Op[P]:
         """Return another op, which is not registered."""
         other: Op[P] = object.__new__(type(self))
-        for kind in type(self).__mro__:
-            for name in vars(kind).get("__slots__", ()):
-                setattr(other, name, getattr(self, name))
+        vars(other).update(vars(self))
+        for name in Op.__slots__[1:]:
+            setattr(other, name, getattr(self, name))
         other.run_in_place = None  # which stands for these rules
         return other
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        """The signature of the function that documents the op, without annotations."""
-        if "__wrapped__" not in vars(self):
-            raise AttributeError("an op without a documented function has no signature")
-        return plain_signature(vars(self)["__wrapped__"])
 
     def _signature_error(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
         call = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
@@ -353,10 +338,6 @@ class Chain(Op[P]):
     sigmoid does: the backward pass applies it first, then the rules of the inner op.
     """
 
-    __slots__ = ("inner",)
-
-    inner: Any
-
     def __init__(self, inner: Op[P], outer: Op[...]) -> None:
         super().__init__(
             self,
@@ -382,8 +363,6 @@ class VariadicRule:
     If it reads no argument (`*_xs`), it is called without them, at a cost that is independent of
     their number.
     """
-
-    __slots__ = ("names", "reads_arguments", "rest", "rule")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -520,8 +499,6 @@ def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
 class _ReadOnlyRule:
     """A rule called with read-only views: NumPy raises an error for a change in place."""
 
-    __slots__ = ("__wrapped__",)
-
     def __init__(self, rule: Rule) -> None:
         self.__wrapped__ = rule
 
@@ -553,13 +530,6 @@ def qualified_name(function: Any) -> str:
             return f"{place.replace('numpy', 'np')}.{name}"
     module = getattr(function, "__module__", None)
     return f"{module}.{name}" if module else name
-
-
-def plain_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return the signature of `function` without annotations."""
-    signature = inspect.signature(function)
-    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-    return signature.replace(parameters=plain, return_annotation=signature.empty)
 
 
 # Cached, since the backward pass calls this for all rules after an in-place change, such as batch

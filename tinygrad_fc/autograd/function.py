@@ -318,8 +318,6 @@ def _recorded(op: FunctionOp, args: Sequence[Any], call: Call) -> list[Any]:
 class FunctionOp(Op):
     """The op of a `Function`: one run of its `backward` computes the gradients of all arguments."""
 
-    __slots__ = ("cut", "kind", "pick", "separate")
-
     def __init__(self, kind: type[Function], *, separate: bool) -> None:
         self.kind, self.separate = kind, separate
         name = kind.__name__
@@ -385,7 +383,6 @@ def _pick_rule(g: Any, _out: Any, _node: Any, _array: Any, *, at: slice) -> Any:
 class _Rules:
     """The vjp rules of one node, which share one run of `backward`."""
 
-    __slots__ = ("gradients", "op")
     reads_arguments = True
 
     def __init__(self, op: FunctionOp) -> None:

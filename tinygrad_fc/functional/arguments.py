@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from operator import index
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
@@ -14,7 +15,7 @@ from tinygrad_fc.device import device as as_device
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, RangeError, error_class
 from tinygrad_fc.graph import Node, as_array, wrap
-from tinygrad_fc.op import plain_signature, rename_settings
+from tinygrad_fc.op import rename_settings
 from tinygrad_fc.pytree import flatten, mapped
 
 if TYPE_CHECKING:
@@ -221,8 +222,9 @@ def _prepared(
 
 
 def _translated(function: Any, error: Exception) -> Exception:
-    usage = plain_signature(function)
-    name = function.__name__
+    signature, name = inspect.signature(function), function.__name__
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    usage = signature.replace(parameters=plain, return_annotation=signature.empty)
     return error_class(error)(
         f"{name} cannot take these arguments: {error}. Its signature is {name}{usage}"
     )
