@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -27,7 +28,7 @@ _replaced: ContextVar[tuple[int, Any] | None] = ContextVar("tinygrad_fc_replaced
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-class Switch:
+class Switch(ContextDecorator):
     """Turns one bit of the mode on or off, for a `with` block or for every call of a function."""
 
     bit = RECORD
@@ -53,18 +54,11 @@ class Switch:
 
         Write `with` in an asynchronous function.
         """
-        if inspect.isgeneratorfunction(function):
-            wrapped = self._generator(function)
-        else:
+        if not inspect.isgeneratorfunction(function):
+            return super().__call__(function)
 
-            def wrapped(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    return function(*args, **kwargs)
-
-        return functools.wraps(function)(wrapped)  # type: ignore[return-value]
-
-    def _generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         # The switch is on only while the body runs, not in the caller between two values.
+        @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             values = function(*args, **kwargs)
             while True:
@@ -75,7 +69,7 @@ class Switch:
                         return stop.value
                 yield value
 
-        return wrapped
+        return wrapped  # type: ignore[return-value]
 
 
 class _Fixed(Switch):

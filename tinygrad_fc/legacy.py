@@ -75,73 +75,32 @@ class TensorType(type):
         return isinstance(instance, Node) and instance._array.dtype == cls.dtype
 
 
-class FloatTensor(metaclass=TensorType):
-    """Tensors of dtype float32: `FloatTensor(2, 3)` of zeros, `FloatTensor([1.0, 2.0])` of data.
+def _type(name: str, dtype: np.dtype[Any]) -> TensorType:
+    """Return the class of tensors of a dtype.
 
-    `x.type(FloatTensor)` is a cast; `isinstance(x, FloatTensor)` compares the dtype. The other
-    types differ in the dtype only.
+    `FloatTensor(2, 3)` are zeros, `FloatTensor([1.0, 2.0])` are data; `x.type(FloatTensor)` is a
+    cast, and `isinstance(x, FloatTensor)` compares the dtype.
 
     >>> import tinygrad_fc as tg
     >>> tg.FloatTensor(2), tg.LongTensor([1, 2])
     (tensor([0., 0.], dtype=float32), tensor([1, 2]))
     """
-
-    dtype = dtypes.float32
-
-
-class DoubleTensor(metaclass=TensorType):
-    """Tensors of dtype float64; see `FloatTensor`."""
-
-    dtype = dtypes.float64
+    doc = f"Tensors of dtype {dtype}: `{name}(2, 3)` of zeros, `{name}([1, 2])` of data."
+    TYPES[name] = TensorType(name, (), {"dtype": dtype, "__doc__": doc})
+    setattr(cuda, name, TYPES[name])
+    return TYPES[name]
 
 
-class HalfTensor(metaclass=TensorType):
-    """Tensors of dtype float16; see `FloatTensor`."""
-
-    dtype = dtypes.float16
-
-
-class LongTensor(metaclass=TensorType):
-    """Tensors of dtype int64; see `FloatTensor`."""
-
-    dtype = dtypes.int64
-
-
-class IntTensor(metaclass=TensorType):
-    """Tensors of dtype int32; see `FloatTensor`."""
-
-    dtype = dtypes.int32
-
-
-class ShortTensor(metaclass=TensorType):
-    """Tensors of dtype int16; see `FloatTensor`."""
-
-    dtype = dtypes.int16
-
-
-class CharTensor(metaclass=TensorType):
-    """Tensors of dtype int8; see `FloatTensor`."""
-
-    dtype = dtypes.int8
-
-
-class ByteTensor(metaclass=TensorType):
-    """Tensors of dtype uint8; see `FloatTensor`."""
-
-    dtype = dtypes.uint8
-
-
-class BoolTensor(metaclass=TensorType):
-    """Tensors of dtype bool; see `FloatTensor`."""
-
-    dtype = dtypes.bool_
-
-
-TYPES: dict[str, Any] = {name: globals()[name] for name in __all__ if name.endswith("Tensor")}
-
-
-for _name, _type in TYPES.items():
-    setattr(cuda, _name, _type)
+TYPES: dict[str, TensorType] = {}
+FloatTensor = _type("FloatTensor", dtypes.float32)
+DoubleTensor = _type("DoubleTensor", dtypes.float64)
+HalfTensor = _type("HalfTensor", dtypes.float16)
+LongTensor = _type("LongTensor", dtypes.int64)
+IntTensor = _type("IntTensor", dtypes.int32)
+ShortTensor = _type("ShortTensor", dtypes.int16)
+CharTensor = _type("CharTensor", dtypes.int8)
+ByteTensor = _type("ByteTensor", dtypes.uint8)
+BoolTensor = _type("BoolTensor", dtypes.bool_)
 
 
 def name_of(dtype: np.dtype[Any]) -> str:

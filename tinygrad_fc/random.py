@@ -64,7 +64,13 @@ class Generator:
     def manual_seed(self, seed: int) -> Self:
         """Start from `seed`; return the generator.
 
+        As a function it seeds the default generator, which all draws without `generator=` use.
         Raises `ValueError` unless it is in [-2**63, 2**64); a negative one counts back from 2**64.
+
+        >>> import tinygrad_fc as tg
+        >>> a, b = (tg.manual_seed(0) and tg.rand(2) for _ in range(2))
+        >>> bool((a == b).all())
+        True
         """
         number = int(seed)
         if number not in _SEEDS:
@@ -90,11 +96,22 @@ class Generator:
         return self._seed
 
     def initial_seed(self) -> int:
-        """Return the seed that the generator started from."""
+        """Return the seed that the generator started from.
+
+        >>> import tinygrad_fc as tg
+        >>> _ = tg.manual_seed(7)
+        >>> tg.initial_seed()
+        7
+        """
         return self._seed
 
     def get_state(self) -> Tensor:
-        """Return the state as a tensor of dtype uint8."""
+        """Return the state as a tensor of dtype uint8.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.get_rng_state().dtype
+        dtype('uint8')
+        """
         import json  # noqa: PLC0415  which takes a millisecond
 
         bits = self.rng.bit_generator
@@ -106,6 +123,13 @@ class Generator:
         """Continue from a state that `get_state` returned.
 
         Raises `ShapeError` for any other tensor.
+
+        >>> import tinygrad_fc as tg
+        >>> state = tg.get_rng_state()
+        >>> a = tg.rand(2)
+        >>> _ = tg.set_rng_state(state)
+        >>> bool((tg.rand(2) == a).all())
+        True
         """
         import json  # noqa: PLC0415
 
@@ -132,53 +156,9 @@ default_generator = Generator()
 default_generator.seed()
 
 
-def manual_seed(seed: int) -> Generator:
-    """Seed and return the default generator, which all draws without `generator=` use.
-
-    Raises `ValueError` unless the seed is in [-2**63, 2**64).
-
-    >>> import tinygrad_fc as tg
-    >>> _ = tg.manual_seed(0)
-    >>> a = tg.rand(2)
-    >>> _ = tg.manual_seed(0)
-    >>> bool((tg.rand(2) == a).all())
-    True
-    """
-    return default_generator.manual_seed(seed)
-
-
-def initial_seed() -> int:
-    """Return the seed that the default generator started from.
-
-    >>> import tinygrad_fc as tg
-    >>> _ = tg.manual_seed(7)
-    >>> tg.initial_seed()
-    7
-    """
-    return default_generator.initial_seed()
-
-
-def get_rng_state() -> Tensor:
-    """Return the state of the default generator, a tensor of bytes.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.get_rng_state().dtype
-    dtype('uint8')
-    """
-    return default_generator.get_state()
-
-
-def set_rng_state(new_state: Tensor) -> None:
-    """Set the state of the default generator to one that `get_rng_state` returned.
-
-    >>> import tinygrad_fc as tg
-    >>> state = tg.get_rng_state()
-    >>> a = tg.rand(2)
-    >>> tg.set_rng_state(state)
-    >>> bool((tg.rand(2) == a).all())
-    True
-    """
-    default_generator.set_state(new_state)
+manual_seed = default_generator.manual_seed
+initial_seed = default_generator.initial_seed
+get_rng_state, set_rng_state = default_generator.get_state, default_generator.set_state
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def options_like(input: Any, options: Options) -> Any:
 
 # Functions that accept arrays, lists and numbers in place of tensors
 
-_UNCONVERTED = {"div", "where", "reshape", "view", "transpose", "manual_seed"}
+_UNCONVERTED = {"div", "where", "reshape", "view", "transpose"}
 """Not wrapped, since training steps call them; their ops raise clear errors."""
 
 
