@@ -28,6 +28,7 @@ from tinygrad_fc.graph import (
     wrap,
 )
 from tinygrad_fc.legacy import OldMethods, accepts_factor
+from tinygrad_fc.op import without_warnings
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg, special
@@ -60,20 +61,12 @@ def _change(
         if result is not None and not (t._requires_grad and t.is_leaf):
             assign(t, (...,), result())
             return t  # type: ignore[no-any-return]
-        if t._requires_grad and t.is_leaf:
-            change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
-            message = (
-                f"{what} would change a tensor that requires grad, and the change cannot be "
-                f"recorded. Two ways work: `with no_grad(): {change_of.format('w')}`, or "
-                f"`{change_of.format('w.data')}`"
-            )
-        else:
-            message = (
-                f"{what} would change a recorded value in place, and its gradient would be wrong. "
-                "Write it out of place (`x = x + y` for `x.add_(y)`, where() or stack() for "
-                "x[i] = y), or inside `with no_grad():` if no gradient is wanted"
-            )
-        raise GraphError(message)
+        change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
+        raise GraphError(
+            f"{what} would change a tensor that requires grad, and the change cannot be recorded. "
+            f"Two ways work: `with no_grad(): {change_of.format('w')}`, or "
+            f"`{change_of.format('w.data')}`"
+        )
     with mutation_lock:
         try:
             change(t._array)
@@ -115,56 +108,66 @@ def _store(array: Any, result: Any) -> None:
     np.copyto(array, value, casting="unsafe")
 
 
-def _apply(t: Any, what: str, op: Any, other: Any, alpha: float = 1) -> Tensor:
-    """Set the elements of `t` to `op(t, alpha * other)`; return `t`."""
-    value = _array(other)
-
-    def result() -> Any:
-        return op(t, other) if alpha == 1 else op(t, other, alpha=alpha)
-
-    def change(a: Any) -> None:
-        same = value.__class__ in (float, int) or getattr(value, "dtype", None) == a.dtype
-        if same and a.dtype.kind == "f":  # the usual case, without a copy
-            op.function(a, value if alpha == 1 else np.multiply(value, alpha), out=a)
-        else:
-            _store(a, result())
-
-    return _change(t, what, change, other, result=result)
+def _fits(array: Any, operand: Any) -> bool:
+    """Return whether a ufunc of both has the dtype of the float array."""
+    return operand.__class__ in (float, int) or getattr(operand, "dtype", None) == array.dtype
 
 
-def _in_place(function: Any, name: str, *, reshapes: bool = False) -> Callable[..., Tensor]:
-    """Return the in-place variant of a method: it sets the elements, or the shape, to its result.
+def _in_place(function: Any, name: str) -> Any:
+    """Return the in-place variant of a method: it sets the elements to the result of `function`.
 
     The elements stay in the same memory, with the same dtype.
     """
+    is_ufunc = isinstance(getattr(function, "function", None), np.ufunc)
+    ufunc: Any = without_warnings(function.function) if is_ufunc else None
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Tensor:
+        arrays = [_array(a) for a in args]
+
         def change(array: Any) -> None:
-            result = function(self, *args, **kwargs)
-            if reshapes:
-                self.data = result
+            is_plain = ufunc and array.dtype.kind == "f" and not kwargs
+            if is_plain and all(_fits(array, a) for a in arrays):
+                ufunc(array, *arrays, out=array)  # the usual case, without a copy
             else:
-                _store(array, result)
+                _store(array, function(self, *args, **kwargs))
 
-        if reshapes and _tracked(self) and not self.is_leaf:
-            function(self.detach(), *args, **kwargs)  # which raises for wrong arguments
-            become(self, function(keep_state(self), *args, **kwargs))
-            record_change()  # earlier calls then read the state before
-            return self  # type: ignore[no-any-return]
-        recorded = None if reshapes else lambda: function(self, *args, **kwargs)
-        return _change(self, f"{name}_", change, *args, *kwargs.values(), result=recorded)
+        def result() -> Any:
+            return function(self, *args, **kwargs)
 
-    method.__name__ = f"{name}_"
-    method.__doc__ = f"Change to the result of `{name}`; return itself."
+        return _change(self, name, change, *args, *kwargs.values(), result=result)
+
+    return _documented(method, name)
+
+
+def _reshaping(function: Any, name: str) -> Any:
+    """Return the in-place variant of a method that returns a view of another shape."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Tensor:
+        if not _tracked(self) or self.is_leaf:
+            result = function(self, *args, **kwargs)
+            return _change(self, name, lambda _: setattr(self, "data", result))
+        function(self.detach(), *args, **kwargs)  # which raises for wrong arguments
+        become(self, function(keep_state(self), *args, **kwargs))
+        record_change()  # earlier calls then read the state before
+        return self  # type: ignore[no-any-return]
+
+    return _documented(method, name)
+
+
+def _documented(method: Any, name: str) -> Any:
+    method.__name__ = name
+    method.__doc__ = f"Change to the result of `{name.rstrip('_')}`; return itself."
     return method
 
 
 def _operator(op: Any, symbol: str) -> Any:
+    in_place = _in_place(op, symbol)
+
     def operator(self: Any, other: Any) -> Any:
         # Between recorded tensors `x += y` is `x = x + y`: Python binds the name to the new result.
         if _tracked(self, other) and not (self._requires_grad and self.is_leaf):
             return record(op, (self, other), {})
-        return _apply(self, symbol, op, other)
+        return in_place(self, other)
 
     return operator
 
@@ -198,26 +201,12 @@ class Methods(OldMethods):
     __iadd__, __isub__ = _operator(e.add, "+="), _operator(e.subtract, "-=")
     __imul__, __itruediv__ = _operator(e.multiply, "*="), _operator(e.divide, "/=")
 
-    @accepts_factor("alpha", 1)
-    def add_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
-        """Add `alpha * other`; return itself."""
-        return _apply(self, "add_", e.add, other, alpha)
-
-    @accepts_factor("alpha", 1)
-    def sub_(self: Any, other: Any, *, alpha: float = 1) -> Tensor:
-        """Subtract `alpha * other`; return itself."""
-        return _apply(self, "sub_", e.sub, other, alpha)
-
-    def mul_(self: Any, other: Any) -> Tensor:
-        """Multiply by `other`; return itself."""
-        return _apply(self, "mul_", e.mul, other)
-
-    def div_(self: Any, other: Any) -> Tensor:
-        """Divide by `other`; return itself."""
-        return _apply(self, "div_", e.divide, other)
-
-    addcmul_ = accepts_factor("value", 2)(_in_place(elementwise.addcmul, "addcmul"))
-    addcdiv_ = accepts_factor("value", 2)(_in_place(elementwise.addcdiv, "addcdiv"))
+    add_ = accepts_factor("alpha", 1)(_in_place(e.add, "add_"))
+    sub_ = accepts_factor("alpha", 1)(_in_place(e.subtract, "sub_"))
+    mul_, div_ = _in_place(e.multiply, "mul_"), _in_place(e.divide, "div_")
+    clamp_ = _in_place(e.clamp, "clamp_")
+    addcmul_ = accepts_factor("value", 2)(_in_place(elementwise.addcmul, "addcmul_"))
+    addcdiv_ = accepts_factor("value", 2)(_in_place(elementwise.addcdiv, "addcdiv_"))
 
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""
@@ -236,16 +225,6 @@ class Methods(OldMethods):
     def zero_(self: Any) -> Tensor:
         """Set every element to 0; return itself."""
         return _change(self, "zero_", lambda a: a.fill(0), result=lambda: 0.0)
-
-    def clamp_(self: Any, min: Any = None, max: Any = None) -> Tensor:
-        """Limit every element to [`min`, `max`]; return itself."""
-        low, high = _array(min), _array(max)
-        if low is None and high is None:
-            raise ValueError("clamp_ needs a bound: pass min, max or both")
-        return _change(
-            *(self, "clamp_", lambda a: _store(a, e.clamp(wrap(a), low, high)), min, max),
-            result=lambda: e.clamp(self, min, max),
-        )
 
     def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
         """Draw every element from a normal distribution; return itself."""
@@ -387,5 +366,5 @@ _names |= {"triu"}
 _views = {"squeeze", "t", "transpose", "unsqueeze"}
 for _name in (_names | _views) - {"allclose", "equal", "isclose", "where"}:
     if not hasattr(Methods, f"{_name}_"):
-        _variant = _in_place(getattr(Methods, _name), _name, reshapes=_name in _views)
-        setattr(Methods, f"{_name}_", _variant)
+        _variant = _reshaping if _name in _views else _in_place
+        setattr(Methods, f"{_name}_", _variant(getattr(Methods, _name), f"{_name}_"))
