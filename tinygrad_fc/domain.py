@@ -208,10 +208,7 @@ def axes(x: Any, *_: Any) -> Sequence[Any]:
 
 def nonempty_axes(x: Any, *_: Any) -> Sequence[Any]:
     """Return `axes(x)` without those that would reduce zero elements."""
-    empty = {k for k in range(-x.ndim, x.ndim) if x.shape[k] == 0}
-    several = (a for a in axes(x) if a is not None)
-    whole = [] if empty else [None]
-    return whole + [a for a in several if empty.isdisjoint(a if isinstance(a, tuple) else (a,))]
+    return [a for a in axes(x) if np.all(x.shape if a is None else np.take(x.shape, a))]
 
 
 def true_or_false(*_: Any) -> Sequence[bool]:

@@ -175,8 +175,6 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         t._args = arrays
         t._settings = settings
         t._seq = seq
-        if state.last_change > seq:
-            _discount_own_change(out, arrays, seq)
     else:
         t._requires_grad = False
         t._parents = t._args = None
@@ -263,7 +261,7 @@ def as_array(
         return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
     refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, what)
     try:
-        array = np.array(data, copy=copy) if dtype is None else np.array(data, dtype, copy=copy)
+        array = np.array(data, dtype, copy=copy)
     except (ValueError, TypeError, OverflowError) as error:
         raise DtypeError(
             f"cannot make {what} of {data!r:.80}; expected real numbers or booleans, in rows of "
@@ -338,18 +336,6 @@ def _remove_entries(key: int, _: Any, state: Any = state) -> None:  # globals ma
     state.owners.pop(key, None)
     state.changes.pop(key, None)
     state.assigned.pop(key, None)
-
-
-def _discount_own_change(out: Any, arrays: Sequence[Any], seq: int) -> None:
-    """Date the change of `out` that its own forward function recorded to the call, `seq`.
-
-    A forward function may fill its result by in-place tensor operations. They change earlier
-    results in the same memory, but not this one, since the call ends after them. If `out` aliases
-    an argument, the argument has changed too.
-    """
-    key = id(owner(out))
-    if state.changes.get(key, 0) > seq and key not in {id(owner(a)) for a in arrays}:
-        state.changes[key] = seq
 
 
 def _check_unchanged(node: Any) -> None:
@@ -430,18 +416,14 @@ def follow_assignments(values: Iterable[Any]) -> None:
 
 
 def _renew(view: Any, key: int) -> None:
-    if not view._requires_grad:
-        raise GraphError(
-            f"the result of {view._op.name} shares memory with a tensor to whose elements a "
-            "recorded value was assigned since, and cannot follow. Take it after the assignment"
-        )
-    if view._parents is None:
+    if view._requires_grad and view._parents is None:
         raise _freed_graph_error(view)
-    base = view._parents[0]
+    base = view._parents and view._parents[0]
     if base is None or id(owner(base._array)) != key:
         raise GraphError(
             f"the result of {view._op.name} shares memory with a tensor to whose elements a "
-            "recorded value was assigned since, and is no view of it. Use a copy (x.clone())"
+            "recorded value was assigned since, and cannot follow. Take it after the assignment, "
+            "or use a copy (x.clone())"
         )
     follow_assignments((base,))
     keep_state(view)
@@ -691,12 +673,9 @@ def _freed_graph_error(node: Any) -> GraphError:
 
 def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: bool) -> Any:
     """Return `gradient` summed to the shape of `array` and cast to its dtype."""
-    if create_graph:
-        gradient = gradient if isinstance(gradient, Node) else wrap(scalar_to_array(gradient))
-    elif isinstance(gradient, Node):
-        gradient = gradient._array
-    else:
-        gradient = scalar_to_array(gradient)
+    gradient = scalar_to_array(gradient)
+    if isinstance(gradient, Node) is not create_graph:
+        gradient = wrap(gradient) if create_graph else gradient._array
     if not hasattr(gradient, "astype") or gradient.dtype.kind not in "fiub":
         raise GraphError(
             f"the rule of {_argument_name(node, a)} returned {gradient!r:.80}; expected an array "

@@ -182,22 +182,22 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
             return result
     if method == "reduce" and called in REDUCED:
         settings = {"dim": kwargs.pop("axis", 0), "keepdim": kwargs.pop("keepdims", False)}
-        return _record(called, REDUCED[called], inputs, settings, kwargs)
+        return _record(called, REDUCED[called], inputs, settings | kwargs)
     function = called if method == "__call__" else getattr(called, method)
     op = registry.get(function)
     if op is None:
         raise no_rule_error(function, len(inputs))
-    return _record(called, op, inputs, {}, kwargs)
+    return _record(called, op, inputs, kwargs)
 
 
-def _record(called: Any, op: Any, inputs: Any, settings: Any, rest: dict[str, Any]) -> Any:
-    rest = {k: v for k, v in rest.items() if v is not None}
+def _record(called: Any, op: Any, inputs: Any, settings: dict[str, Any]) -> Any:
+    rest = [k for k in settings if k not in op.accepted and settings[k] is not None]
     if rest:
         raise DtypeError(
             f"{called.__name__} of a tensor does not take {', '.join(rest)}: leave it out, or use "
             "x.numpy()"
         )
-    return record(op, tuple(inputs), settings)
+    return record(op, tuple(inputs), {k: settings[k] for k in settings if k in op.accepted})
 
 
 def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -220,9 +220,5 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     names = list(inspect.signature(called).parameters)
     arguments = dict(zip(names, args, strict=False)) | kwargs
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]
-    settings = {}
-    for name in list(arguments):
-        ours = name if name in op.accepted else NUMPY_NAMES.get(name)
-        if ours in op.accepted:
-            settings[ours] = arguments.pop(name)
-    return _record(called, op, arrays, settings, arguments)
+    settings = {k if k in op.accepted else RENAMED.get(k, k): arguments[k] for k in arguments}
+    return _record(called, op, arrays, settings)

@@ -614,14 +614,10 @@ class Tensor(methods.Methods):
     def __neg__(self) -> Tensor:
         return record(e.negative, (self,), NO_SETTINGS)
 
+    __abs__, __invert__ = e.absolute, c.invert
+
     def __pos__(self) -> Tensor:
         return self
-
-    def __abs__(self) -> Tensor:
-        return record(e.absolute, (self,), NO_SETTINGS)
-
-    def __invert__(self) -> Tensor:
-        return record(c.invert, (self,), NO_SETTINGS)
 
     def __getitem__(self, at: Any) -> Tensor:
         if at.__class__ is not int:
