@@ -15,6 +15,7 @@ from tinygrad_fc.assignment import assign_elements, record_assignment
 from tinygrad_fc.device import device_of, move_to_device, refuse_dask
 from tinygrad_fc.dtypes import category
 from tinygrad_fc.errors import GraphError, error_class
+from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
 from tinygrad_fc.graph import (
@@ -28,7 +29,6 @@ from tinygrad_fc.graph import (
     wrap,
 )
 from tinygrad_fc.legacy import OldMethods, accepts_factor
-from tinygrad_fc.op import without_warnings
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg, special
@@ -118,8 +118,11 @@ def _in_place(function: Any, name: str) -> Any:
 
     The elements stay in the same memory, with the same dtype.
     """
-    is_ufunc = isinstance(getattr(function, "function", None), np.ufunc)
-    ufunc: Any = without_warnings(function.function) if is_ufunc else None
+    ufunc: Any = getattr(function, "function", None)
+    if not isinstance(ufunc, np.ufunc):
+        ufunc = None
+    elif ufunc is not function.plain:
+        ufunc = without_warnings(ufunc)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Tensor:
         arrays = [_array(a) for a in args]
