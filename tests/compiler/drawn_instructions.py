@@ -175,9 +175,6 @@ class Drawing:
         axis = self.one([None, *range(len(x.shape))])
         return self.one((np.argmax, np.argmin)), (x,), {"axis": axis, "keepdims": self.chance()}
 
-    def clip(self) -> Any:
-        return np.clip, (self.value(), self.one((0, None)), 2), {}
-
     def join(self) -> Any:
         x = self.value(lambda v: v.shape)
         y = self.value(lambda v: v.shape == x.shape)
@@ -227,7 +224,7 @@ class Drawing:
 
 _KINDS = (
     *("unary", "binary", "binary", "binary", "where", "cast", "constant", "filled", "view", "view"),
-    *("reduce", "reduce", "product", "product", "extremum", "clip", "join", "gather"),
+    *("reduce", "reduce", "product", "product", "extremum", "join", "gather"),
     *("put",),
 )
 

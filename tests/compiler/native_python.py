@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,12 +56,14 @@ NAMES: dict[str, Any] = {
     **{code: getattr(np, str(kind)) for code, kind in TYPES.items() if code != "b1"},
     "np": np,
     "math": math,
+    "operator": operator,
     "inf": math.inf,
     "nan": math.nan,
     "exp": np.exp,
     "tanh": np.tanh,
     "ndtr": special.ndtr,
     "temporary": temporary,
+    "variable": lambda start: Memory(np.array(start)),
     "gemm_f4": gemm,
     "gemm_f8": gemm,
     "select": lambda condition, x, y: x if condition else y,

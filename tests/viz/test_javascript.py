@@ -19,7 +19,7 @@ from tinygrad_fc.ops.special import erf, ndtr
 RUNTIME = files("tinygrad_fc.compiler").joinpath("runtime.js").read_text(encoding="utf-8")
 in_browser = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 matrices = hnp.array_shapes(min_dims=2, max_dims=2, max_side=4).flatmap(arrays)
-UFUNCS = {e.javascript: f for f, e in TABLE.items() if isinstance(f, np.ufunc) and e.javascript}
+UFUNCS = {e.js: f for f, e in TABLE.items() if isinstance(f, np.ufunc) and e.js}
 LOGICAL = ("bitwise_and", "bitwise_or")
 
 
@@ -51,7 +51,7 @@ def sent(x: Any) -> Any:
 def test_every_name_of_the_table_is_in_the_runtime(chromium: Any):
     page = chromium.new_page()
     page.add_script_tag(content=RUNTIME)
-    assert {e.javascript for e in TABLE.values()} - {""} <= set(page.evaluate("Object.keys(R)"))
+    assert {e.js for e in TABLE.values()} - {""} <= set(page.evaluate("Object.keys(R)"))
     page.close()
 
 
@@ -92,7 +92,6 @@ def test_products_and_views(runtime: Any, n: int, k: int, m: int, seed: int):
     np.testing.assert_array_equal(runtime("reshape", cube, [-1, m]), cube.reshape(-1, m))
     np.testing.assert_array_equal(runtime("broadcast", u, [n, k]), np.broadcast_to(u, (n, k)))
     np.testing.assert_array_equal(runtime("where", a > 0.5, a, 0), np.where(a > 0.5, a, 0))
-    np.testing.assert_array_equal(runtime("clip", a, 0.2, 0.7), a.clip(0.2, 0.7))
     np.testing.assert_array_equal(runtime("float32", a), a.astype(np.float32))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler.instructions import instruction
 from tinygrad_fc.compiler.ir import Value
 from tinygrad_fc.compiler.numpy_printer import ATOM, SIGN, Expressions
 from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
@@ -20,27 +21,6 @@ __all__ = ["FormulaPrinter", "forward_text", "function_text", "rule_text"]
 
 LONGEST = 200
 """Characters of a formula of a forward function."""
-
-_REDUCTIONS = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min"}
-_REDUCTIONS |= {np.logical_and: "all", np.logical_or: "any"}
-
-
-class FormulaBuilder(TracingBuilder):
-    """Records calls of ops and of all of NumPy's functions as instructions; values may be read."""
-
-    def call_op(self, op: Op, args: Any, settings: Any) -> Any:
-        """Record the call of an op as one instruction, of its ufunc where it is one."""
-        plain = isinstance(op.function, np.ufunc) and not settings
-        function = op.function if plain else op
-        return Tracer(self, self.emit(function, self.values(args), self.values(settings)))
-
-    def records(self, function: Any) -> bool:  # noqa: ARG002
-        """Return True: a formula may name any function."""
-        return True
-
-    def may_read(self) -> bool:
-        """Return True: the formula is that of the arguments it is traced with."""
-        return True
 
 
 class FormulaPrinter(Expressions):
@@ -69,17 +49,13 @@ class FormulaPrinter(Expressions):
 
     def form(self, value: Value) -> str:
         """Return the form of a call, `x @ y` and `x.sum(axis=0)` for what is faster to run."""
-        function, owner = value.function, getattr(value.function, "__self__", None)
+        function, entry = value.function, instruction(value.function)
         if function in (np.dot, np.matmul) and all(x.shape for x in value.args):
             return "@"
-        if owner in _REDUCTIONS and function == owner.reduce:
-            named = [
-                f"{key}={{{k}}}"
-                for k, (key, x) in enumerate(value.kwargs.items(), 1)
-                if x is not None and x is not False
-            ]
-            named += ["axis=0"] * ("axis" not in value.kwargs)
-            return f"{{0}}.{_REDUCTIONS[owner]}({', '.join(named)})"
+        if entry.lowered == "reduce":
+            options = ({"axis": 0} | value.kwargs).items()
+            named = [f"{key}={x}" for key, x in options if x is not None and x is not False]
+            return f"{{0}}.{entry.js}({', '.join(named)})"
         return super().form(value)
 
     def function_name(self, function: Any) -> str:
@@ -89,7 +65,7 @@ class FormulaPrinter(Expressions):
 
 def function_text(function: Any, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return the text of `function`, traced with arrays of these names; others are themselves."""
-    builder, tracers = FormulaBuilder(), list[Any]()
+    builder, tracers = TracingBuilder(is_formula=True), list[Any]()
     names, shapes = dict[int, str](), dict[Any, str]()
     for name, x in arguments.items():
         if isinstance(x, np.ndarray):

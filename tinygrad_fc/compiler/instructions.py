@@ -39,7 +39,7 @@ class Instruction:
     `numpy` is an operator, or a text with `{0}`, `{1}` for arguments, or a function of the value
     that returns such a text; empty, the function is called by its name. `native` is the text of an
     operation on numbers for Numba, or a function of their dtype that returns it; or `lowered` is
-    the method of `Lowering` that translates a call. `javascript` is the name in runtime.js.
+    the method of `Lowering` that translates a call. `js` is the name in runtime.js.
     """
 
     traced: Any = None
@@ -49,7 +49,7 @@ class Instruction:
     numpy: Any = ""
     native: Any = ""
     lowered: str = ""
-    javascript: str = ""
+    js: str = ""
 
 
 TABLE: dict[Any, Instruction] = {}
@@ -104,22 +104,27 @@ def draw(rng: Any, method: str, *args: Any, **kwargs: Any) -> Any:
 # Simplifications
 
 
-def _unchanged(_: Any, value: Value) -> Value | None:
+def _unchanged(_: Any, value: Value, argument: int = 0) -> Value | None:
     """Return the argument where the result is the same array."""
-    x = value.args[0]
+    x = value.args[argument]
     same = (getattr(x, "shape", ...), getattr(x, "dtype", ...)) == (value.shape, value.dtype)
     return x if same else None
+
+
+def _known(x: Any) -> Any:
+    """Return the array of a constant or number; an empty one of other values."""
+    if type(x) in (int, float):
+        return np.array(x)
+    return x.sample if getattr(x, "is_constant", False) else np.empty(0)
 
 
 def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
     x, shape = value.args
     if x.function is np.reshape:
         return builder.emit(np.reshape, (x.args[0], shape))
-    if x.kwargs.get("keepdims"):  # of a sum, for example, along axes that are not wanted
-        axis = x.kwargs.get("axis", 0)
-        kept = np.empty(x.args[0].shape, "?").sum(axis).shape
-        if shape == kept:
-            return builder.emit(x.function, x.args, {"axis": axis})
+    axis = x.kwargs.get("axis", 0)
+    if x.kwargs.get("keepdims") and shape == np.empty(x.args[0].shape, "?").sum(axis).shape:
+        return builder.emit(x.function, x.args, {"axis": axis})  # a sum, for example
     return _unchanged(builder, value)
 
 
@@ -132,21 +137,16 @@ def _transposed(_: Any, value: Value) -> Value | None:
 
 
 def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
-    x: Any = value.args[1]
-    x = x.sample if getattr(x, "is_constant", False) else x
-    one = type(x) in (int, float, np.ndarray) and np.size(x) and bool(np.all(x == 1))
-    return _unchanged(builder, value) if one else None
+    factor = _known(value.args[1])
+    return _unchanged(builder, value) if factor.size and (factor == 1).all() else None
 
 
-def _chosen(_: Any, value: Value) -> Value | None:
+def _chosen(builder: ProgramBuilder, value: Value) -> Value | None:
     """Return x or y of `where` if its condition is the same number everywhere."""
-    condition, *choices = value.args
-    known: Any = condition.sample if getattr(condition, "is_constant", False) else None
-    if known is None or not known.size or known.min() != known.max():
+    condition = _known(value.args[0])
+    if not condition.size or condition.min() != condition.max():
         return None
-    x: Any = choices[0] if known.flat[0] else choices[1]
-    same = (getattr(x, "shape", ...), getattr(x, "dtype", ...)) == (value.shape, value.dtype)
-    return x if same else None
+    return _unchanged(builder, value, 1 if condition.flat[0] else 2)
 
 
 # How calls of tracers become other calls
@@ -166,6 +166,13 @@ def _swapped(x: Any, axis1: int, axis2: int) -> Any:
     return x.transpose(order)
 
 
+def _clipped(x: Any, a_min: Any = None, a_max: Any = None, **ends: Any) -> Any:
+    """Return the clipped array by two ufuncs, which is faster than `np.clip`."""
+    for ufunc, end in ((np.maximum, ends.get("min", a_min)), (np.minimum, ends.get("max", a_max))):
+        x = x if end is None else ufunc(x, end)
+    return x
+
+
 def _by_counts(function: Any, x: Any, counts: Any, axis: Any = None) -> Any:
     if hasattr(counts, "value") and not counts.value.is_constant:
         counts.read(f"the shape of np.{function.__name__} depends on the value")
@@ -174,6 +181,25 @@ def _by_counts(function: Any, x: Any, counts: Any, axis: Any = None) -> Any:
 
 def _layout(x: Any) -> Any:
     return getattr(x, "layout", x)
+
+
+def _squeezed(x: Any, axis: Any = None) -> Any:
+    return x.reshape(np.empty(x.shape, "?").squeeze(axis).shape)
+
+
+# How calls are printed
+
+
+def _dot_text(value: Value) -> str:
+    return "{0}.dot({1})" if value.args[0].shape else ""
+
+
+def _transpose_text(value: Value) -> str:
+    return "{0}.transpose({1})" if value.args[1] else "{0}.T"
+
+
+def _full_text(value: Value) -> str:
+    return "" if value.args[0] else "np.array({1}, {2})"
 
 
 def _draw_text(value: Value) -> str:
@@ -204,18 +230,19 @@ for _sign, _ufunc, _number in (
     (">", np.greater, operator.gt),
     (">=", np.greater_equal, operator.ge),
 ):
+    _call = f"operator.{_number.__name__}({{0}}, {{1}})"
     define(
         _ufunc,
         number=_number,
         simplified=_by_one if _sign in ("*", "/", "**") else None,
         numpy=_sign,
-        native=f"{{0}} {_sign} {{1}}",
-        javascript=_ufunc.__name__,
+        native=_call if _sign in ("//", "%", "**") else f"{{0}} {_sign} {{1}}",
+        js=_ufunc.__name__,
     )
-define(np.bitwise_and, numpy="&", javascript="bitwise_and")
-define(np.bitwise_or, numpy="|", javascript="bitwise_or")
+define(np.bitwise_and, numpy="&", js="bitwise_and")
+define(np.bitwise_or, numpy="|", js="bitwise_or")
 define(np.bitwise_xor, numpy="^")
-define(np.negative, number=operator.neg, numpy="-{0}", native="-{0}", javascript="negative")
+define(np.negative, number=operator.neg, numpy="-{0}", native="-{0}", js="negative")
 define(np.invert, numpy="~{0}")
 # In formulas of rules: products and quotients that are 0 where the cotangent is.
 define(elementwise.multiply_no_nan, elementwise.multiply_no_nan_symmetric, numpy="*")
@@ -229,50 +256,32 @@ cos cosh exp2 expm1 isfinite isnan log log10 log1p log2 logical_and logical_not 
 reciprocal sign sin sinh square tan
 """
 for _name in _UFUNCS.split():
-    define(getattr(np, _name), javascript=_name)
-define(np.absolute, np.fabs, number=operator.abs, native="np.absolute({0})", javascript="absolute")
-define(np.positive, operator.pos, native="{0}", javascript="positive")
-define(np.sqrt, number=math.sqrt, javascript="sqrt")
-define(math.sqrt, native="math.sqrt({0})", javascript="sqrt")
-define(np.exp, native="exp({0})", javascript="exp")
-define(np.tanh, native="tanh({0})", javascript="tanh")
-define(np.maximum, native=_LARGER, javascript="maximum")
-define(np.minimum, native=_LARGER.replace(">=", "<="), javascript="minimum")
-define(
-    np.where,
-    traced=RECORDED,
-    simplified=_chosen,
-    native="select({0}, {1}, {2})",
-    javascript="where",
-)
-define(np.clip, traced=RECORDED, lowered="clip", javascript="clip")
-define(special.erf.forward, traced=WHOLE, native="math.erf({0})", javascript="erf")
-define(special.ndtr.forward, traced=WHOLE, native=_ndtr_text, javascript="ndtr")
+    define(getattr(np, _name), js=_name)
+define(np.absolute, np.fabs, number=operator.abs, native="np.absolute({0})", js="absolute")
+define(np.positive, operator.pos, native="{0}", js="positive")
+define(np.sqrt, number=math.sqrt, native="math.sqrt({0})", js="sqrt")
+define(np.exp, native="exp({0})", js="exp")
+define(np.tanh, native="tanh({0})", js="tanh")
+define(np.maximum, native=_LARGER, js="maximum")
+define(np.minimum, native=_LARGER.replace(">=", "<="), js="minimum")
+define(np.where, traced=RECORDED, simplified=_chosen, native="select({0}, {1}, {2})", js="where")
+define(np.clip, traced=_clipped)
+define(special.erf.forward, traced=WHOLE, native="math.erf({0})", js="erf")
+define(special.ndtr.forward, traced=WHOLE, native=_ndtr_text, js="ndtr")
 define(special.lgamma.forward, special.polygamma.forward, traced=WHOLE)
 
 # Reductions and products
 
-_PAIRS: Any = (
-    (np.add, np.sum, "sum"),
-    (np.multiply, np.prod, "prod"),
-    (np.maximum, np.max, "max"),
-    (np.minimum, np.min, "min"),
-    (np.logical_and, np.all, "all"),
-    (np.logical_or, np.any, "any"),
-)
-for _reducing, _function, _name in _PAIRS:
-    define(_reducing.reduce, lowered="reduce", javascript=_name)
+_REDUCING: Any = (np.add, np.multiply, np.maximum, np.minimum, np.logical_and, np.logical_or)
+for _reducing, _function in zip(
+    _REDUCING, (np.sum, np.prod, np.max, np.min, np.all, np.any), strict=True
+):
+    define(_reducing.reduce, lowered="reduce", js=_function.__name__)
     define(_function, traced=partial(_reduced, _reducing))
-define(
-    np.dot,
-    traced=RECORDED,
-    numpy=lambda value: "{0}.dot({1})" if value.args[0].shape else "",
-    lowered="dot",
-    javascript="dot",
-)
-define(np.matmul, lowered="dot", javascript="dot")
-define(np.vdot, traced=RECORDED, lowered="dot", javascript="vdot")
-define(np.argmax, traced=RECORDED, lowered="extremum", javascript="argmax")
+define(np.dot, traced=RECORDED, numpy=_dot_text, lowered="dot", js="dot")
+define(np.matmul, lowered="dot", js="dot")
+define(np.vdot, traced=RECORDED, lowered="dot", js="vdot")
+define(np.argmax, traced=RECORDED, lowered="extremum", js="argmax")
 define(np.argmin, traced=RECORDED, lowered="extremum")
 
 # Shapes, indices and copies
@@ -283,45 +292,39 @@ define(
     simplified=_reshaped,
     is_view=True,
     numpy="{0}.reshape({1})",
-    javascript="reshape",
+    js="reshape",
 )
 define(
     np.transpose,
     traced=inspect.unwrap(np.transpose),
     simplified=_transposed,
     is_view=True,
-    numpy=lambda value: "{0}.transpose({1})" if value.args[1] else "{0}.T",
-    javascript="transpose",
+    numpy=_transpose_text,
+    js="transpose",
 )
 define(
     np.broadcast_to,
     traced=lambda x, shape, **_: x.view(np.broadcast_to, tuple(shape)),
     simplified=_unchanged,
     is_view=True,
-    javascript="broadcast",
+    js="broadcast",
 )
-define(np.concatenate, traced=RECORDED, lowered="join", javascript="concatenate")
-define(np.stack, traced=RECORDED, lowered="join", javascript="stack")
-define(operator.getitem, numpy="{0}[{1}]", lowered="gather", javascript="getitem")
-define(put, lowered="put", javascript="put")
-define(add_at, lowered="put", javascript="addAt")
-define(cast, simplified=_unchanged, numpy="{0}.astype({1})", native="{0}", javascript="cast")
-define(item, numpy="{0}.item()", native="{0}", javascript="item")
-define(draw, numpy=_draw_text, javascript="draw")
-define(np.cumsum, traced=RECORDED, javascript="cumsum")
-define(np.argsort, traced=RECORDED, javascript="argsort")
+define(np.concatenate, traced=RECORDED, lowered="join", js="concatenate")
+define(np.stack, traced=RECORDED, lowered="join", js="stack")
+define(operator.getitem, numpy="{0}[{1}]", lowered="gather", js="getitem")
+define(put, lowered="put", js="put")
+define(add_at, lowered="put", js="addAt")
+define(cast, simplified=_unchanged, numpy="{0}.astype({1})", native="{0}", js="cast")
+define(item, numpy="{0}.item()", native="{0}", js="item")
+define(draw, numpy=_draw_text, js="draw")
+define(np.cumsum, traced=RECORDED, js="cumsum")
+define(np.argsort, traced=RECORDED, js="argsort")
 
 # Arrays that NumPy makes without asking a tracer
 
 define(np.array, np.asarray, np.ascontiguousarray, traced=CONVERTED)
 define(np.zeros, np.ones, np.empty, np.arange, np.eye, traced=CREATED)
-define(
-    np.full,
-    traced=CREATED,
-    numpy=lambda value: "" if value.args[0] else "np.array({1}, {2})",
-    native="{0}",
-    javascript="full",
-)
+define(np.full, traced=CREATED, numpy=_full_text, native="{0}", js="full")
 define(np.zeros_like, np.empty_like, traced=partial(_like, np.zeros))
 define(np.ones_like, traced=partial(_like, np.ones))
 define(np.full_like, traced=partial(_like, np.full))
@@ -329,9 +332,7 @@ define(np.full_like, traced=partial(_like, np.full))
 # Functions that call others, or that only NumPy has
 
 define(np.ravel, traced=lambda x, **_: x.reshape(-1))
-define(
-    np.squeeze, traced=lambda x, axis=None: x.reshape(np.empty(x.shape, "?").squeeze(axis).shape)
-)
+define(np.squeeze, traced=_squeezed)
 define(np.swapaxes, traced=_swapped)
 define(np.copy, traced=lambda x, **_: x.copy(), native="{0}")
 define(np.copyto, traced=lambda to, x, where=True, **_: to.copy_from(x, where))

@@ -33,7 +33,7 @@ class JavaScriptPrinter:
         self.text = "".join(map(self._line, program.instructions))
 
     def _line(self, value: Value) -> str:
-        name = instruction(value.function).javascript
+        name = instruction(value.function).js
         if not name:
             owner = getattr(value.function, "__self__", None)  # of logical_xor.reduce
             name = getattr(value.function, "__name__", str(value.function))

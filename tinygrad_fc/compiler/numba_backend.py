@@ -16,7 +16,6 @@ import hashlib
 import os
 import sys
 import tempfile
-import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 STEPS = 64
 """Steps of an epoch after which it returns to Python, where it can be interrupted."""
-PATIENCE = 1.0
-"""Seconds after which a slow compilation is announced."""
 
 
 def build(program: Program) -> Any:
@@ -112,12 +109,9 @@ def _compiled(printer: NumbaPrinter, what: str) -> Any:
     file = _stored(printer.source)
     # Numba looks up the module of what it reads back, so it has to be an existing one.
     space = {"run": native(printer.source), "__name__": __name__, "__file__": file or "<native>"}
-    names = ", ".join(["first", "last", *(argument.name for argument in printer.arguments)])
-    text = f"def steps({names}): return run(({names}))"
+    names = ", ".join(argument.name for argument in printer.arguments)
+    text = f"def steps(first, last, {names}): return run((first, last, {names}))"
     exec(compile(text, space["__file__"], "exec"), space)  # noqa: S102  it is ours
-    line = f"compiling {what} to native code, once for these shapes and dtypes"
-    timer = threading.Timer(PATIENCE, print, [line], {"file": sys.stderr, "flush": True})
-    timer.start()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -127,8 +121,6 @@ def _compiled(printer: NumbaPrinter, what: str) -> Any:
             compiled = decorator(space["steps"])
     except NumbaError as error:
         raise Unsupported(f"Numba cannot compile {what}: {error!r:.300}") from error
-    finally:
-        timer.cancel()
     # the dispatcher, which would choose among several types, takes as long as a small kernel
     (overload,) = compiled.overloads.values()
     return overload.entry_point

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -26,13 +25,9 @@ from numba.np.ufunc_db import get_ufunc_info
 from tinygrad_fc.compiler.numba_math import FUNCTIONS, GEMMS, LOOSE, TYPES, pointer
 
 _OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
-_NUMBA_OPERATORS: Any = {
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-}
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _COMPARISONS |= {ast.Eq: "==", ast.NotEq: "!="}
+_MODULES = {"np": np, "math": math, "operator": operator}
 _KINDS = {bool: types.boolean, int: types.int64, float: types.float64}
 _DATA = 2
 """Where the C struct of an array has the address of its elements, in words (`PyArrayObject`)."""
@@ -99,8 +94,6 @@ class _Body:
         self.function = function
         self.b.position_at_end(function.append_basic_block())
         self.names: dict[str, Number] = {}
-        self.variables: set[str] = set()
-        """Names that get several values, which are in memory."""
 
     def write(self, node: ast.FunctionDef, kinds: list[Any]) -> None:
         """Write the function."""
@@ -108,9 +101,6 @@ class _Body:
         values = self.context.get_arg_packer(kinds).from_arguments(self.b, args)
         names = [argument.arg for argument in node.args.args]
         self.names |= zip(names, zip(values, kinds, strict=True), strict=True)
-        targets = (n.targets[0] for n in ast.walk(node) if isinstance(n, ast.Assign))
-        count = Counter(t.id for t in targets if isinstance(t, ast.Name))
-        self.variables = {name for name, times in count.items() if times > 1}
         self.block(node.body)
         if not self.b.block.is_terminated:
             self.context.call_conv.return_value(self.b, ir.IntType(64)(0))
@@ -140,16 +130,10 @@ class _Body:
 
     def _assign(self, node: Any) -> None:
         target, number = node.targets[0], self.number(node.value)
-        if isinstance(target, ast.Subscript):
-            place, kind = self._place(target)
-            self.b.store(self.cast(number, kind)[0], place)
-        elif target.id not in self.variables:
+        if isinstance(target, ast.Name):
             self.names[target.id] = number
         else:
-            if target.id not in self.names:
-                place = cgutils.alloca_once(self.b, number[0].type)
-                self.names[target.id] = place, number[1]
-            place, kind = self.names[target.id]
+            place, kind = self._place(target)
             self.b.store(self.cast(number, kind)[0], place)
 
     # Expressions
@@ -180,8 +164,7 @@ class _Body:
     def _name(self, node: Any) -> Number:
         if node.id in ("inf", "nan"):
             return ir.DoubleType()(float(node.id)), types.float64
-        value, kind = self.names[node.id]
-        return (self.b.load(value) if node.id in self.variables else value), kind
+        return self.names[node.id]
 
     def _place(self, node: Any) -> Number:
         address, kind = self.names[node.value.id]
@@ -200,9 +183,6 @@ class _Body:
         values, kind = self._alike(node.left, node.right)
         if isinstance(node.op, ast.BitOr):
             return self.b.or_(*values), kind
-        function = _NUMBA_OPERATORS.get(type(node.op))
-        if function:
-            return self.context.get_function(function, kind(kind, kind))(self.b, values), kind
         name = _OPERATORS[type(node.op)]
         if isinstance(kind, types.Float):
             return getattr(self.b, f"f{name}")(*values), kind
@@ -219,8 +199,8 @@ class _Body:
     def _call(self, node: Any) -> Number:
         function, args = node.func, node.args
         if isinstance(function, ast.Attribute):
-            module: Any = {"np": np, "math": math}[function.value.id]  # type: ignore[attr-defined]
-            return self._library(getattr(module, function.attr), args)
+            owner: Any = function.value
+            return self._library(getattr(_MODULES[owner.id], function.attr), args)
         name = function.id
         if name in TYPES:
             return self.number(args[0], TYPES[name])
@@ -232,12 +212,9 @@ class _Body:
         if name in GEMMS:
             symbol, kinds = GEMMS[name]
             return self._external(symbol, kinds, args)
-        special = getattr(self, f"_{name}", None)
-        return (
-            special(*args)
-            if special
-            else self.text.call(self.b, name, list(map(self.number, args)))
-        )
+        if name in self.text.nodes:
+            return self.text.call(self.b, name, list(map(self.number, args)))
+        return getattr(self, f"_{name}")(*args)  # type: ignore[no-any-return]
 
     def _select(self, condition: Any, x: Any, y: Any) -> Number:
         """Write x or y, without a branch."""
@@ -251,6 +228,13 @@ class _Body:
         if not isinstance(kind, types.Float):
             return self.b.add(value, self.b.mul(*factors)), kind
         return self.b.fadd(value, self.b.fmul(*factors, flags=LOOSE), flags=LOOSE), kind
+
+    def _variable(self, start: Any) -> Number:
+        """Write memory for one number that changes, which LLVM keeps in a register."""
+        number = self.number(start)
+        kind = pointer(number[1])
+        value, _ = self.cast(number, kind.dtype)
+        return cgutils.alloca_once_value(self.b, value), kind
 
     def _temporary(self, code: Any, size: Any) -> Number:
         """Write memory that the program has for itself, for some numbers of a dtype."""
@@ -270,15 +254,11 @@ class _Body:
     def _library(self, function: Any, nodes: Any) -> Number:
         """Write a function of numbers of NumPy or math, as Numba has it."""
         numbers = [self.number(node) for node in nodes]
-        if isinstance(function, np.ufunc):
-            loop = ufunc_find_matching_loop(function, [kind for _, kind in numbers])
-            kind, kinds = loop.outputs[0], loop.inputs
-            generate = get_ufunc_info(function)[loop.ufunc_sig]
-        else:
-            kinds = [kind for _, kind in numbers]
-            kind = kinds[0]
-        signature = kind(*kinds)
-        values = [self.cast(x, kind)[0] for x, kind in zip(numbers, kinds, strict=True)]
-        if isinstance(function, np.ufunc):
-            return generate(self.context, self.b, signature, values), kind
-        return self.context.get_function(function, signature)(self.b, values), kind
+        if not isinstance(function, np.ufunc):
+            values, kinds = zip(*numbers, strict=True)
+            generate = self.context.get_function(function, kinds[0](*kinds))
+            return generate(self.b, values), kinds[0]
+        loop = ufunc_find_matching_loop(function, [kind for _, kind in numbers])
+        values = [self.cast(x, kind)[0] for x, kind in zip(numbers, loop.inputs, strict=True)]
+        signature, generate = loop.outputs[0](*loop.inputs), get_ufunc_info(function)
+        return generate[loop.ufunc_sig](self.context, self.b, signature, values), loop.outputs[0]

@@ -253,15 +253,6 @@ class Lowering:
         first = BOOLEAN if function is np.where else dtype
         self.elementwise(value, form, args, first, *[dtype] * (len(args) - 1))
 
-    def clip(self, value: Value) -> None:
-        """Add bounds from below and above."""
-        x, *bounds = value.args
-        for function, bound in zip((np.maximum, np.minimum), bounds, strict=True):
-            if bound is not None:
-                form = str(operation(function, value.dtype))
-                x = self.elementwise(placeholder(value.shape, value.dtype), form, [x, bound])
-        self.elementwise(value, "{0}", [x])
-
     # Reductions and products
 
     def reduce(self, value: Value) -> None:

@@ -116,21 +116,14 @@ class Schedule:
             for value in (v for statement in group for v in (statement.out, *statement.args)):
                 live.setdefault(self.lowering.root(value), []).append(k)
         shared: list[list[Value]] = []
-        for value in sorted(values, key=lambda v: live[v][0]):
-            free = [
-                others
-                for others in shared
-                if (others[0].dtype, value.size >= LARGE, others[0].size >= LARGE)
-                == (value.dtype, True, True)
-                and max(live[v][-1] for v in others) < live[value][0]
-            ]
-            closest = min(
-                free, key=lambda vs: abs(max(v.size for v in vs) - value.size), default=[]
-            )
-            closest.append(value)
-            if len(closest) == 1:
-                shared.append(closest)
-        return shared
+        for value in sorted((v for v in values if v.size >= LARGE), key=lambda v: live[v][0]):
+            ended = [vs for vs in shared if live[vs[-1]][-1] < live[value][0]]
+            free = [vs for vs in ended if vs[0].dtype == value.dtype]
+            if free:
+                min(free, key=lambda vs: abs(vs[0].size - value.size)).append(value)
+            else:
+                shared.append([value])
+        return [*([v] for v in values if v.size < LARGE), *shared]
 
 
 class Nest:
@@ -194,19 +187,17 @@ class Nest:
     def _reduce(self, statement: Statement, text: str) -> None:
         """Add a reduction, in a variable where it is along the innermost loops."""
         axes, start = self.axes, len(self.axes)
-        memory, place = (
-            self.printer.place(statement.out),
-            self._element(statement.out, self._result(statement)),
-        )
+        place = self._element(statement.out, self._result(statement))
         while start and axes[start - 1] in statement.axes:
             start -= 1
         if start < len(axes) and statement.axes.isdisjoint(axes[:start]):
             total = self.names[statement.out, "total"] = f"total{len(self.names)}"
-            self.before[start].append(f"{total} = {statement.initial}")
-            self.after[start].append(f"{place} = {total}")
-            place = total
+            self.before[start].append(f"{total} = variable({statement.initial})")
+            self.after[start].append(f"{place} = {total}[0]")
+            place = f"{total}[0]"
         else:
             self.before[0].append(f"for k0 in range({math.prod(statement.out.shape or ())}):")
+            memory = self.printer.place(statement.out)
             self.before[0].append(f"    {memory}[k0] = {statement.initial}")
         self.body.append(f"{place} = {statement.function.format(place, text)}")
 
@@ -232,10 +223,8 @@ class Nest:
         terms += [f"k{k} * {strides[axis]}" for k, axis in enumerate(self.axes) if strides[axis]]
         if value in self.printer.stacks:
             terms.append(f"step * {value.size}")
-        terms = [term.removesuffix(" * 1") for term in terms] + [str(start)] * bool(
-            start or not terms
-        )
-        return f"{self.printer.place(value)}[{' + '.join(terms)}]"
+        terms = [term.removesuffix(" * 1") for term in (*terms, *[str(start)] * bool(start))]
+        return f"{self.printer.place(value)}[{' + '.join(terms) or 0}]"
 
     def _read(self, value: Value, where: Any = None) -> str:
         """Return the name of an element in loops; load it where that was not done."""
@@ -317,12 +306,10 @@ class NumbaPrinter:
             self.memory |= dict.fromkeys(values, name)
         for group in self.schedule.groups:
             self._group(group)
-        names = ", ".join(["first", "last", *(argument.name for argument in self.arguments)])
-        lines = [
-            f"def steps({names}):",
-            *["    for step in range(first, last):"] * bool(self._lines),
-        ]
-        lines += indented(self._lines, 2)
+        names = ", ".join(argument.name for argument in self.arguments)
+        lines = [f"def steps(first, last, {names}):"]
+        if self._lines:
+            lines += ["    for step in range(first, last):", *indented(self._lines, 2)]
         functions = (f"def {name}{text}\n\n\n" for (text, _), name in self._functions.items())
         self.source = "".join(functions) + "\n".join([*lines, "    return last\n"])
 
@@ -350,9 +337,8 @@ class NumbaPrinter:
         self._take(value, name)
         if value.is_number:
             self.numbers[value] = self.memory.pop(value)
-        self.arguments.append(
-            Argument(name, kind, dtype if value.is_number else pointer(dtype), what)
-        )
+        given = dtype if value.is_number else pointer(dtype)
+        self.arguments.append(Argument(name, kind, given, what))
 
     def _stack(self, value: Value, what: Any) -> Value:
         self.stacks.append(value)
@@ -373,12 +359,11 @@ class NumbaPrinter:
         (statement,) = group
         (x, y), (m, n), dtype = statement.args, statement.out.shape, statement.out.dtype
         (left, a), (right, b) = self.lowering.blas(x), self.lowering.blas(y)
-        one, zero, shape = literal(1, dtype), literal(0, dtype), f"{m}, {n}, {x.shape[1]}"
-        factors = (
-            f"101, {left}, {right}, {shape}, {one}, {self.place(x)}, {a}, {self.place(y)}, {b}"
-        )
+        shape, alpha = f"{m}, {n}, {x.shape[1]}", literal(1, dtype)
+        factors = f"{alpha}, {self.place(x)}, {a}, {self.place(y)}, {b}"
+        result = f"{literal(0, dtype)}, {self.place(statement.out)}, {n}"
         self._lines.append(
-            f"gemm_{code(dtype)}({factors}, {zero}, {self.place(statement.out)}, {n})"
+            f"gemm_{code(dtype)}(101, {left}, {right}, {shape}, {factors}, {result})"
         )
 
     def _call(self, lines: list[str]) -> None:
@@ -394,8 +379,6 @@ class NumbaPrinter:
         text = "\n".join(indented([_NAMES.sub(parameter, line) for line in lines], 1))
         text = f"({', '.join(names.values())}):\n{text}"
         key = text, tuple(self._codes[name] for name in names)
-        call = (
-            f"{self._functions.setdefault(key, f'loops{len(self._functions)}')}({', '.join(names)})"
-        )
-        fails = "return 1" in text
-        self._lines += [f"if {call}:", "    return step"] if fails else [call]
+        function = self._functions.setdefault(key, f"loops{len(self._functions)}")
+        call = f"{function}({', '.join(names)})"
+        self._lines += [f"if {call}:", "    return step"] if "return 1" in text else [call]

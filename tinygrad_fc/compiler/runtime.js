@@ -77,7 +77,6 @@ const R = (() => {
     logical_and: (a, b) => !!(a && b), logical_or: (a, b) => !!(a || b), logical_not: (a) => !a,
     bitwise_and: (a, b) => a & b, bitwise_or: (a, b) => a | b, where: (c, a, b) => (c ? a : b),
     maximum: extreme(Math.max), minimum: extreme(Math.min),
-    clip: (a, low, high) => Math.min(Math.max(a, low), high),
   };
   const run = {};
   for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f);

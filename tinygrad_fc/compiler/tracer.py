@@ -48,11 +48,14 @@ _ADVICE = "Return the tensor and look at it outside; for a branch, write where(c
 
 
 class TracingBuilder(ProgramBuilder):
-    """A program that tracers record: what they ask for beside `emit`."""
+    """A program that tracers record: what they ask for beside `emit`.
 
-    def __init__(self) -> None:
+    A formula may call ops and any function of NumPy, and read values of the arguments it is for.
+    """
+
+    def __init__(self, *, is_formula: bool = False) -> None:
         super().__init__()
-        self.refused: list[CompileError] = []
+        self.is_formula, self.refused = is_formula, list[CompileError]()
 
     def refusal(self, problem: str, advice: str) -> CompileError:
         """Return an error, which is raised at the end if the function catches it."""
@@ -76,17 +79,9 @@ class TracingBuilder(ProgramBuilder):
         """Return the tracer of an array that is no tracer's: a constant."""
         return Tracer(self, self.constant(np.asarray(array)))
 
-    def call_op(self, op: Op, args: Any, settings: Any) -> Any:
-        """Return the result of an op called with tracers."""
-        return op.forward(*args, **settings)
-
-    def records(self, function: Any) -> bool:
-        """Return whether a call of a function without an entry is an instruction."""
-        return bool(instruction(function).traced == RECORDED)
-
     def may_read(self) -> bool:
         """Return whether the code that runs may read a value."""
-        return asked_by_library()
+        return self.is_formula or asked_by_library()
 
 
 class Tracer(NDArrayOperatorsMixin):
@@ -95,16 +90,6 @@ class Tracer(NDArrayOperatorsMixin):
     It also takes the place of a NumPy generator, of which each draw is an instruction.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_sample",
-        "_value",
-        "base",
-        "graph",
-        "layout",
-        "read_by_rule",
-        "recipe",
-    )
     __array_priority__ = 500
     __hash__ = object.__hash__
 
@@ -235,14 +220,17 @@ class Tracer(NDArrayOperatorsMixin):
         if any(issubclass(kind, Node) for kind in types):
             return NotImplemented
         if isinstance(function, Op):
-            return self.graph.call_op(function, args, kwargs)
+            plain = isinstance(function.function, np.ufunc) and not kwargs
+            named: Any = function.function if plain else function
+            recorded = partial(self.call, named) if self.graph.is_formula else function.forward
+            return recorded(*args, **kwargs)
         kwargs = _passed(kwargs)
         out, traced = kwargs.pop("out", None), instruction(function).traced
         if traced in (CREATED, CONVERTED):  # like=
             return created(self.graph, function, *args, **kwargs)
         if callable(traced):
             return _into(out, traced(*args, **kwargs))
-        if self.graph.records(function):
+        if traced == RECORDED or self.graph.is_formula:
             return _into(out, self.call(function, *args, **kwargs))
         self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
         return function(*self.graph.samples(args), **self.graph.samples(kwargs))
