@@ -55,7 +55,6 @@ def test_a_program_for_each_signature(shapes: list[tuple[int, ...]]):
             x = tg.tensor(np.full(shape, 0.5, dtype))
             same("result", compiled(x), (x * 2).exp().sum())
     assert len(compiled.sources) == 2 * len(set(shapes))
-    assert {key.split(" #")[0].split("[")[0] for key in compiled.sources} == {"float64", "float32"}
 
 
 def test_python_values_are_part_of_the_signature():

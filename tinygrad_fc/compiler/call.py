@@ -29,7 +29,7 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import numpy_printer
 from tinygrad_fc.compiler.guards import ABSENT, PLAIN, same, same_contents
-from tinygrad_fc.compiler.ir import GuardFailed, Program, Source, signature
+from tinygrad_fc.compiler.ir import GuardFailed, Program, Source
 from tinygrad_fc.compiler.self_check import checking_calls
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
@@ -58,7 +58,6 @@ class Executable:
     ) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
         leaves, structure = flatten((args, kwargs))
-        self.signature = signature(leaves)
         self.loop: Any = None
         self.due = checking_calls()
         writer = _Writer(traced, kernel)

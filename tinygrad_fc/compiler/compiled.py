@@ -99,8 +99,6 @@ class Compiled(Generic[P, R]):
             traced = self._trace(args, kwargs)
         kernel = _backend(self.backend).build(traced.program)
         call = Executable(traced, kernel, args, kwargs, self._do_and_check if self.check else None)
-        count = 1 + sum(c.signature.split(" #")[0] == call.signature for c in self._calls)
-        call.signature += f" #{count}" if count > 1 else ""
         self._put_first(call)
         if len(self._calls) == _WARN_AFTER:
             warnings.warn(
@@ -183,7 +181,7 @@ class Compiled(Generic[P, R]):
 
     @property
     def programs(self) -> list[Program]:
-        """The programs, one for each signature, that of the last call first."""
+        """The programs, one for each combination of shapes, dtypes and guards, the latest first."""
         return [call.program for call in self._calls]
 
     @property
@@ -194,18 +192,16 @@ class Compiled(Generic[P, R]):
         return str(self._calls[0].kernel.source)
 
     @property
-    def sources(self) -> dict[str, str]:
-        """The source of every program by its signature; that of the last call first.
-
-        Several programs of one signature are numbered in the order of their traces.
+    def sources(self) -> list[str]:
+        """The source of every program; that of the last call first.
 
         >>> import tinygrad_fc as tg
         >>> double = tg.compile(lambda x: x * 2, backend="numpy")
-        >>> _ = double(tg.ones(3)), double(tg.ones(2, 2)), double(tg.ones(3, requires_grad=True))
-        >>> list(double.sources)
-        ['float64[3] #2', 'float64[2, 2]', 'float64[3]']
+        >>> _ = double(tg.ones(3)), double(tg.ones(2, 2)), double(tg.ones(3))
+        >>> len(double.sources)
+        2
         """
-        return {call.signature: call.kernel.source for call in self._calls}
+        return [str(call.kernel.source) for call in self._calls]
 
 
 def _no_program(*_: Any) -> Any:

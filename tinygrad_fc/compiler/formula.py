@@ -65,7 +65,8 @@ class FormulaPrinter(Expressions):
 
 def function_text(function: Any, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return the text of `function`, traced with arrays of these names; others are themselves."""
-    builder, tracers = TracingBuilder(is_formula=True), list[Any]()
+    builder, tracers = TracingBuilder(), list[Any]()
+    builder.is_formula = True
     names, shapes = dict[int, str](), dict[Any, str]()
     for name, x in arguments.items():
         if isinstance(x, np.ndarray):

@@ -27,7 +27,6 @@ import numpy as np
 
 import tinygrad_fc
 from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
-from tinygrad_fc.graph import array_of
 from tinygrad_fc.pytree import flatten, mapped
 
 LARGE = 4096
@@ -172,15 +171,6 @@ def leaves(tree: Any) -> list[Value]:
 def operands(value: Value) -> list[Value]:
     """Return the values that an instruction reads."""
     return leaves((value.args, value.kwargs))
-
-
-def signature(leaves: list[Any]) -> str:
-    """Return the name of a program for these leaves of arguments: `float64[32, 8], True`."""
-    arrays = map(array_of, leaves)
-    parts = (
-        f"{a.dtype}{list(a.shape)}" if isinstance(a, np.ndarray) else f"{a!r:.40}" for a in arrays
-    )
-    return ", ".join(parts)
 
 
 # Refusals

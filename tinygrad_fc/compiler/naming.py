@@ -149,8 +149,9 @@ def _name_layers(program: Program) -> None:
             letter, kind = ("z", "linear") if origin.op == "linear" else ("y", "activation")
             last.formula = f"({FORMULAS[kind, -1][0]})"
             program.names.setdefault(id(last), f"{letter}{k}")
-        elif origin.op == "mse_loss" and origin.phase == "forward":
-            _name_squared_error(program, values)
+        elif (origin.op, origin.argument) == ("mse_loss", -1):
+            if last.args[-1] == values[0].shape[0]:  # the mean over the samples
+                last.formula = ", ".join(f"({k})" for k in FORMULAS["mse_loss", -1])
         elif origin.op == "linear" and origin.argument > 0 and k is not None:
             d, own = origin.cotangent, int(k < cited[-1])
             program.names.setdefault(id(d), f"d{k}")
@@ -160,28 +161,14 @@ def _name_layers(program: Program) -> None:
                 d.formula = f"({FORMULAS['activation', 0][own]})" if is_product else ""
 
 
-def _name_squared_error(program: Program, values: list[Value]) -> None:
-    """Name the error and the loss, which is formula (6) if it is the mean over the samples."""
-    error = next((v for v in values if v.function is np.subtract), None)
-    if error is not None:
-        program.names.setdefault(id(error), "error")
-        last = values[-1]
-        program.names.setdefault(id(last), "loss")
-        if last.function is np.true_divide and last.args[1] == error.shape[0]:
-            last.formula = ", ".join(f"({k})" for k in FORMULAS["mse_loss", -1])
-
-
-def _is_backward(value: Value) -> bool:
-    return value.origin is not None and value.origin.phase == "backward"
-
-
 def _name_others(run: Trace, program: Program) -> None:
     """Name what is left by phase, module, op and function; parts of an update by its parameter."""
     updated = {id(new): program.names[id(old)] for old, new in program.changes if new.shape}
     for value in reversed(program.instructions):
         if id(value) in updated:
-            parts = (v for v in operands(value) if v.shape == value.shape and not _is_backward(v))
-            updated = {id(v): updated[id(value)] for v in parts} | updated
+            parts = [v for v in operands(value) if v.shape == value.shape]
+            own = [v for v in parts if getattr(v.origin, "phase", "") != "backward"]
+            updated = dict.fromkeys(map(id, own), updated[id(value)]) | updated
     last = {id(values[-1]) for _, values in op_calls(program)}
     for value in program.instructions:
         stem, origin = run.modules.get(id(value), "t"), value.origin

@@ -255,9 +255,9 @@ class _Body:
         """Write a function of numbers of NumPy or math, as Numba has it."""
         numbers = [self.number(node) for node in nodes]
         if not isinstance(function, np.ufunc):
-            values, kinds = zip(*numbers, strict=True)
+            kinds = [kind for _, kind in numbers]
             generate = self.context.get_function(function, kinds[0](*kinds))
-            return generate(self.b, values), kinds[0]
+            return generate(self.b, [value for value, _ in numbers]), kinds[0]
         loop = ufunc_find_matching_loop(function, [kind for _, kind in numbers])
         values = [self.cast(x, kind)[0] for x, kind in zip(numbers, loop.inputs, strict=True)]
         signature, generate = loop.outputs[0](*loop.inputs), get_ufunc_info(function)

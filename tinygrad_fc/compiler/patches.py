@@ -2,10 +2,9 @@
 
 Each exchange but the last holds in the tracing thread alone; other threads get the original. They
 are: the slots `_array` and `_grad` of tensors, an op's `forward`, `plain` and `rules`,
-`Module.__call__`, `Optimizer.step` and `param_groups`, `get_last_lr` of schedulers, a generator's
-`rng`, methods that only the first call would run, and in the library's modules those names that do
-not ask NumPy's protocols, np.zeros and the like and `float`; and the table of fused layers, so that
-each layer is called.
+`Module.__call__`, `Optimizer.step` and `param_groups`, a generator's `rng`, methods that only the
+first call would run, and in the library's modules those names that do not ask NumPy's protocols,
+np.zeros and the like and `float`; and the table of fused layers, so that each layer is called.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ RULES: Any = vars(Op)["rules"]
 _ONCE: dict[tuple[Any, str], str] = {
     (Generator, "manual_seed"): "a random generator gets a seed",
     (LRScheduler, "step"): "a learning rate scheduler takes a step",
+    (LRScheduler, "get_last_lr"): "the learning rates of a scheduler are read",
 }
 """Methods that only the first call would run, and what messages say of them."""
 _UNTOUCHED = ("tinygrad_fc.compiler", "tinygrad_fc.testing")
@@ -95,7 +95,6 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z
     groups = here(trace.read_groups, lambda optimizer: vars(optimizer)["param_groups"])
     yield Optimizer, "param_groups", property(groups, _set_groups)
-    yield LRScheduler, "get_last_lr", here(trace.get_last_lr, LRScheduler.get_last_lr)
     for kind in _optimizers(Optimizer):
         yield kind, "step", here(partial(trace.step, kind.step), kind.step)
     # Programs do not check learning rates.

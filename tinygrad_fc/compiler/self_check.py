@@ -54,13 +54,11 @@ def check(
 ) -> Any:
     """Do call `number` by the function; return the outputs of its program, None if a guard fails.
 
-    Raises `CompileError` where they differ, and where arguments alias what the function changes.
+    Raises `CompileError` where they differ.
     """
     where = f"call {number} of {step.__name__} ({call.traced.captured.line})"
     values = call.program.inputs
     changed = {id(old) for old, _ in call.program.changes}
-    if aliases := _aliases(call.program, inputs, changed):
-        raise CompileError(f"{where}: {aliases}. Pass a copy: x.clone()")
     copies = [
         _copied(x) if id(value) in changed or getattr(x, "nbytes", 0) <= _COPIED else x
         for value, x in zip(values, inputs, strict=True)
@@ -89,17 +87,6 @@ def others_call() -> bool:
                 return True
             frame = frame.f_back  # type: ignore[assignment]  # noqa: PLW2901
     return False
-
-
-def _aliases(program: Any, inputs: Any, changed: set[int]) -> str:
-    """Return which input shares memory with one that the program changes."""
-    arrays = [(v, x) for v, x in zip(program.inputs, inputs, strict=True) if hasattr(x, "shape")]
-    for value, x in arrays:
-        for other, y in arrays:
-            if id(value) in changed and other is not value and np.shares_memory(x, y):
-                names = (program.names.get(id(v), "an array") for v in (other, value))
-                return "{} shares memory with {}, which the function changes".format(*names)
-    return ""
 
 
 def _copied(x: Any) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir, patches
-from tinygrad_fc.compiler.guards import Captured, same
+from tinygrad_fc.compiler.guards import Captured
 from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
@@ -279,15 +279,6 @@ class Trace(TracingBuilder):
         """Replace the tracers in groups of optimizers; what the function has set stays."""
         for group, key, old, tracer in itertools.chain(*self.optimizers.values()):
             group[key] = old if group[key] is tracer else group[key]
-
-    def get_last_lr(self, scheduler: Any) -> Any:
-        """Return the learning rates of a scheduler, which are those of its optimizer."""
-        groups = self.param_groups(scheduler.optimizer)
-        rates = [old for _, key, old, _ in self.optimizers[scheduler.optimizer] if key == "lr"]
-        if not all(map(same, rates, scheduler._last_lr)):
-            problem = "the learning rates of a scheduler are not those of its optimizer"
-            raise self.refusal(problem, "Read them outside of the function")
-        return [group["lr"] for group in groups]
 
     def _option(self, group: Any, path: tuple[Any, ...], x: Any) -> Any:
         if isinstance(x, tuple):

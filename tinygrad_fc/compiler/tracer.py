@@ -53,9 +53,11 @@ class TracingBuilder(ProgramBuilder):
     A formula may call ops and any function of NumPy, and read values of the arguments it is for.
     """
 
-    def __init__(self, *, is_formula: bool = False) -> None:
+    is_formula = False
+
+    def __init__(self) -> None:
         super().__init__()
-        self.is_formula, self.refused = is_formula, list[CompileError]()
+        self.refused: list[CompileError] = []
 
     def refusal(self, problem: str, advice: str) -> CompileError:
         """Return an error, which is raised at the end if the function catches it."""
