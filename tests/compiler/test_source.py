@@ -321,14 +321,6 @@ def test_a_layer_that_the_document_does_not_have_ends_no_derivation(model: nn.Mo
 # Names, tracebacks
 
 
-def test_sources_by_signature():
-    double = tg.compile(lambda x: x * 2, backend="numpy")
-    for x in (tg.ones(3), tg.ones(2, 2), tg.ones(3, requires_grad=True)):
-        double(x)
-    assert list(double.sources) == ["float64[3] #2", "float64[2, 2]", "float64[3]"]
-    assert next(iter(double.sources.values())) == double.source
-
-
 @pytest.mark.parametrize("name", ["if", "np", "step", "float", "x", "größe", "range", "len", "d1"])
 @pytest.mark.parametrize("function", ["step", "np", "range"])
 def test_names_of_parameters_hide_nothing(name: str, function: str):

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _ADVICE = (
     "A program repeats what the function did when it was traced. The function depends on, or "
     "changes, what is neither a tensor nor a name that its code reads: a file, an environment "
-    "variable, an iterator, an object's hidden state. Pass it as an argument, as a tensor if it "
-    "changes often. The state is that of the function"
+    "variable, an iterator, an object's hidden state, memory that an argument shares. Pass it as "
+    "an argument, as a tensor if it changes often, or a copy. The state is that of the function"
 )
 
 _RANDOM = "the state of a random generator"
