@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optimizers import EPOCHS, SCHEDULES, SIMPLE_SCHEDULES, one_of, schedule
 
 import tinygrad_fc as tg
 
 torch = pytest.importorskip("torch")
 
-EPOCHS = 20
 few = settings(max_examples=settings.default.max_examples // 8)
 
 
@@ -25,111 +24,12 @@ def _float64() -> Any:
     torch.set_default_dtype(torch.float32)
 
 
-def one_of(*values: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(values)
-
-
-def options(**own: Any) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(own)
-
-
-class Falling:
-    """A function of the epoch with a state that is saved."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-
-    def __call__(self, epoch: float) -> float:
-        return 1 / (1 + self.rate * epoch)
-
-
-gamma = one_of(0.1, 0.9, 1.0, 1.02)
-iters = one_of(1, 2, 7, 60)
-rate = one_of(0.001, 0.1, [0.1, 0.2])
-functions = one_of(
-    lambda epoch: 0.95**epoch, lambda epoch: 1 / (1 + epoch), [Falling(0.1), Falling(1.0)]
-)
-
-# Each schedule with a strategy for its options, for two groups: a new one joins by a line.
-SCHEDULES = {
-    "StepLR": options(step_size=one_of(1, 3, 60), gamma=gamma),
-    "MultiStepLR": options(milestones=one_of([], [30, 4], [1, 4, 4]), gamma=gamma),
-    "ExponentialLR": options(gamma=gamma),
-    "ConstantLR": options(factor=one_of(0.3, 1.0), total_iters=iters),
-    "LinearLR": options(
-        start_factor=one_of(0.1, 1.0), end_factor=one_of(0.0, 0.5, 1.0), total_iters=iters
-    ),
-    "PolynomialLR": options(total_iters=iters, power=one_of(0.5, 1.0, 2.0)),
-    "CosineAnnealingLR": options(T_max=one_of(1, 5, 50, 70), eta_min=one_of(0.0, 0.01)),
-    "CosineAnnealingWarmRestarts": options(
-        T_0=one_of(1, 3, 60), T_mult=one_of(1, 2), eta_min=one_of(0.0, 0.01)
-    ),
-    "LambdaLR": options(lr_lambda=functions),
-    "MultiplicativeLR": options(lr_lambda=one_of(lambda epoch: 1 - 0.1 / epoch, Falling(1e-3))),
-    "OneCycleLR": options(
-        max_lr=rate,
-        total_steps=one_of(EPOCHS, 70),
-        pct_start=one_of(0.0, 0.3, 0.5),
-        anneal_strategy=one_of("cos", "linear"),
-        cycle_momentum=st.booleans(),
-        base_momentum=one_of(0.8, [0.7, 0.8]),
-        div_factor=one_of(1.0, 25.0),
-        final_div_factor=one_of(10.0, 1e4),
-        three_phase=st.booleans(),
-    ),
-    "CyclicLR": options(
-        base_lr=one_of(0.0001, [0.01, 0.02]),
-        max_lr=rate,
-        step_size_up=one_of(1, 5, 60),
-        step_size_down=one_of(None, 3),
-        mode=one_of("triangular", "triangular2", "exp_range"),
-        gamma=one_of(0.9, 1.0),
-        scale_fn=one_of(None, Falling(0.1)),
-        scale_mode=one_of("cycle", "iterations"),
-        cycle_momentum=st.booleans(),
-        max_momentum=one_of(0.9, 0.95),
-    ),
-    "ReduceLROnPlateau": options(
-        mode=one_of("min", "max"),
-        factor=one_of(0.1, 0.9),
-        patience=one_of(0, 1, 5),
-        threshold=one_of(1e-4, 0.1),
-        threshold_mode=one_of("rel", "abs"),
-        cooldown=one_of(0, 3),
-        min_lr=one_of(0, [0.01, 0.0]),
-    ),
-}
-PARTS = ("StepLR", "ExponentialLR", "ConstantLR", "LinearLR", "CosineAnnealingLR", "PolynomialLR")
-parts = st.lists(
-    st.sampled_from(PARTS).flatmap(lambda name: st.tuples(st.just(name), SCHEDULES[name])),
-    min_size=1,
-    max_size=3,
-)
-SCHEDULES |= {
-    "SequentialLR": options(
-        parts=parts, milestones=st.lists(st.integers(0, 60), min_size=2, max_size=2).map(sorted)
-    ),
-    "ChainedScheduler": options(parts=parts),
-}
-
 OPTIMIZERS = {
     "SGD": {"momentum": 0.9, "nesterov": True},
     "Adam": {"amsgrad": True},
     "RMSprop": {"momentum": 0.5, "centered": True},
     "NAdam": {},
 }
-
-
-def schedule(library: Any, name: str, optimizer: Any, given_: dict[str, Any], **more: Any) -> Any:
-    given_ = copy.deepcopy(given_)
-    module = library.optim.lr_scheduler
-    if "parts" in given_:
-        schedulers = [getattr(module, part)(optimizer, **own) for part, own in given_.pop("parts")]
-        if name == "ChainedScheduler":
-            return module.ChainedScheduler(schedulers)
-        milestones = given_["milestones"][: len(schedulers) - 1]
-        return module.SequentialLR(optimizer, schedulers, milestones, **more)
-    return getattr(module, name)(optimizer, **given_, **more)
 
 
 class Side:
@@ -247,7 +147,7 @@ def test_resumed_at_an_epoch(name: str, data: st.DataObject, lrs: list[float], e
         assert_close(mine, yours)
 
 
-@pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"SequentialLR", "ChainedScheduler"}))
+@pytest.mark.parametrize("name", SIMPLE_SCHEDULES)
 @few
 @given(data=st.data(), lr=one_of(0.001, 0.5))
 def test_learning_rates_that_are_tensors(name: str, data: st.DataObject, lr: float):

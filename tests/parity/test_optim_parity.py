@@ -9,6 +9,7 @@ import pytest
 from against_torch import SINCE_2_14
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optimizers import LBFGS, OPTIMIZERS, options
 
 import tinygrad_fc as tg
 
@@ -25,57 +26,7 @@ def _float64() -> Any:
     torch.set_default_dtype(torch.float32)
 
 
-@st.composite
-def sgd(draw: st.DrawFn) -> dict[str, Any]:
-    options = {
-        "lr": draw(st.floats(0, 0.5)),
-        "momentum": draw(st.sampled_from([0, 0.5, 0.9])),
-        "dampening": draw(st.sampled_from([0, 0.3])),
-        "weight_decay": draw(st.sampled_from([0, 0.1])),
-        "maximize": draw(st.booleans()),
-    }
-    nesterov = options["momentum"] > 0 and options["dampening"] == 0 and draw(st.booleans())
-    return {**options, "nesterov": nesterov}
-
-
-def one_of(*values: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(values)
-
-
-def options(**own: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw the options that most have, and an optimizer's own."""
-    shared = {"lr": st.floats(0, 0.5), "weight_decay": one_of(0, 0.1), "maximize": st.booleans()}
-    return st.fixed_dictionaries({**shared, **own})
-
-
-betas = one_of((0.9, 0.999), (0.9, 0.9), (0.5, 0.99), (0.0, 0.999), (0.0, 0.0))
-eps = one_of(1e-8, 1e-3)
-
-
-def adam(**own: Any) -> st.SearchStrategy[dict[str, Any]]:
-    return options(betas=betas, eps=eps, **own)
-
-
-# Each optimizer with a strategy for its options: a new one joins by a line.
-OPTIMIZERS = {
-    "SGD": sgd(),
-    "Adam": adam(amsgrad=st.booleans(), decoupled_weight_decay=st.booleans()),
-    "AdamW": adam(amsgrad=st.booleans()),
-    "Adamax": adam(),
-    "NAdam": adam(momentum_decay=one_of(0, 4e-3), decoupled_weight_decay=st.booleans()),
-    "RAdam": adam(decoupled_weight_decay=st.booleans()),
-    "RMSprop": options(
-        alpha=one_of(0.5, 0.9, 0.99), eps=eps, momentum=one_of(0, 0.9), centered=st.booleans()
-    ),
-    "Adagrad": options(
-        lr_decay=one_of(0, 0.1), eps=one_of(1e-10, 1e-3), initial_accumulator_value=one_of(0, 0.1)
-    ),
-    "Adadelta": options(rho=one_of(0, 0.5, 0.9), eps=one_of(1e-6, 1e-3)),
-    "Rprop": options(
-        etas=one_of((0.5, 1.2), (0.9, 1.01)), step_sizes=one_of((1e-6, 50), (0.1, 0.2))
-    ).map(lambda given: {k: v for k, v in given.items() if k != "weight_decay"}),
-    "ASGD": options(lambd=one_of(0, 1e-4, 0.1), alpha=one_of(0, 0.75), t0=one_of(0, 5, 1e6)),
-}
+each = pytest.mark.parametrize("name", [n for n in OPTIMIZERS if hasattr(torch.optim, n)])
 
 
 def slope(p: Any, noise: Any) -> Any:
@@ -138,15 +89,15 @@ def assert_same_state(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
                 assert_close(value, theirs["state"][number][key])
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@each
 @few
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_trajectories(name: str, data: st.DataObject, seed: int):
     shapes = data.draw(st.lists(st.sampled_from([(), (3,), (2, 3)]), min_size=1, max_size=3))
-    options = [data.draw(OPTIMIZERS[name]) for _ in shapes]
+    drawn = [data.draw(OPTIMIZERS[name]) for _ in shapes]
     rng = np.random.default_rng(seed)
     starts = [np.asarray(rng.standard_normal(shape)) for shape in shapes]
-    ours, theirs = (Side(library, name, starts, options) for library in (tg, torch))
+    ours, theirs = (Side(library, name, starts, drawn) for library in (tg, torch))
     for _ in range(STEPS):
         noises = [None if rng.random() < 0.1 else rng.standard_normal(shape) for shape in shapes]
         ours.step(noises)
@@ -157,13 +108,13 @@ def test_trajectories(name: str, data: st.DataObject, seed: int):
     assert same_repr(ours.optimizer, theirs.optimizer)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@each
 @few
 @given(data=st.data())
 def test_a_state_of_pytorchs_is_gone_on_from(name: str, data: st.DataObject):
-    options = [data.draw(OPTIMIZERS[name])]
+    drawn = [data.draw(OPTIMIZERS[name])]
     start = np.linspace(-1, 1, 4)
-    theirs = Side(torch, name, [start], options)
+    theirs = Side(torch, name, [start], drawn)
     noise = np.ones(4)
     for _ in range(3):
         theirs.step([noise])
@@ -180,7 +131,7 @@ def test_a_state_of_pytorchs_is_gone_on_from(name: str, data: st.DataObject):
         assert_close(ours.values()[0], theirs.values()[0])
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@each
 def test_defaults(name: str):
     ours, theirs = (
         getattr(library.optim, name)([library.ones(2, requires_grad=True)])
@@ -190,7 +141,7 @@ def test_defaults(name: str):
     assert same_repr(ours, theirs)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@each
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -211,16 +162,7 @@ def test_what_both_refuse(name: str, wrong: Any):
 
 # LBFGS calls for the loss itself, so it is not in the table.
 
-lbfgs = st.fixed_dictionaries(
-    {
-        "lr": one_of(0.1, 0.5, 1.0),
-        "max_iter": one_of(1, 2, 5),
-        "max_eval": one_of(None, 3, 50),
-        "history_size": one_of(1, 3, 100),
-        "line_search_fn": one_of(None, "strong_wolfe"),
-    }
-    | ({"maximize": st.booleans()} if SINCE_2_14 else {})
-)
+lbfgs = options(**LBFGS, **({"maximize": st.booleans()} if SINCE_2_14 else {}))
 
 
 def closure_of(side: Side) -> Any:
@@ -246,12 +188,12 @@ def lbfgs_side(library: Any, options: dict[str, Any], starts: list[Any]) -> Side
 
 
 @few
-@given(options=lbfgs, seed=st.integers(0, 2**32 - 1), saved=st.integers(0, 5))
-def test_lbfgs(options: dict[str, Any], seed: int, saved: int):
+@given(drawn=lbfgs, seed=st.integers(0, 2**32 - 1), saved=st.integers(0, 5))
+def test_lbfgs(drawn: dict[str, Any], seed: int, saved: int):
     rng = np.random.default_rng(seed)
     starts = [np.asarray(rng.standard_normal(shape)) for shape in ((), (3,), (2, 2), (2,))]
-    ours, theirs = (lbfgs_side(library, options, starts) for library in (tg, torch))
-    for step in range(STEPS // options["max_iter"]):
+    ours, theirs = (lbfgs_side(library, drawn, starts) for library in (tg, torch))
+    for step in range(STEPS // drawn["max_iter"]):
         mine, yours = (side.optimizer.step(closure_of(side)) for side in (ours, theirs))
         assert_close(mine.item(), yours.item())
         for a, b in zip(ours.values(), theirs.values(), strict=True):
