@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import operator
-from functools import partial
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,12 +61,11 @@ class Domain(NamedTuple):
         it is positive definite. Raises `TypeError` or `ValueError` for an invalid axis.
         """
         axes: Any = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        what = f"an axis of {self.name}"
-        axes = tuple(... if axis in (..., "...") else _parse_size(axis, 0, what) for axis in axes)
+        axes = tuple(... if axis in (..., "...") else _parse_size(axis) for axis in axes)
         if where is None:
             return self._replace(shape=axes)
         # A condition without a shape applies to arrays of every shape.
-        return self._replace(shape=axes if shape else self.shape, condition=partial(holds, where))
+        return self._replace(shape=axes if shape else self.shape, condition=where)
 
     def contains(self, x: Any) -> Any:
         """Return elementwise whether `x` is in the domain; NaN is if it is one of `special`."""
@@ -92,25 +90,9 @@ class Domain(NamedTuple):
         return f"{self.name}({', '.join(axes_)})"
 
 
-def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
-    """Return whether arrays satisfy `condition`; raise `TypeError` if it returns an array."""
-    met = condition(*arrays)
-    if np.ndim(met):
-        raise TypeError(
-            "where= is a condition on whole arrays, and returned an array of shape "
-            f"{np.shape(met)}: write np.all(...) around it, or choose a domain such as positive"
-        )
-    return bool(met)
-
-
-def _parse_size(value: Any, minimum: int, what: str) -> Any:
+def _parse_size(value: Any) -> Any:
     """Return the size of an axis, a number or a name; raise an error for anything else."""
-    if isinstance(value, str):
-        return parse_axis(value) and value
-    size = operator.index(value)
-    if size < minimum:
-        raise ValueError(f"{what} is {value}; expected at least {minimum}, or a name such as 'n'")
-    return size
+    return parse_axis(value) and value if isinstance(value, str) else operator.index(value)
 
 
 class NamedAxis(NamedTuple):
@@ -179,10 +161,8 @@ def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
     >>> index("n", negative=False)
     index('n', negative=False)
     """
-    size = _parse_size(n, 1, "the size of the axis of an index")
-    if negative:
-        return Domain(f"index({size!r})", kind="index", size=size)
-    return Domain(f"index({size!r}, negative=False)", low=0, kind="index", size=size)
+    size, low, option = _parse_size(n), -math.inf if negative else 0, ", negative=False"
+    return Domain(f"index({size!r}{'' if negative else option})", low, kind="index", size=size)
 
 
 real = Domain("real", special=(0.0, 1.0, -1.0, 0.5))

@@ -97,13 +97,7 @@ class state:  # noqa: N801  a namespace of the process
 
 
 _assigned = state.assigned
-_tensor_class: type[Any] = Node
-
-
-def set_tensor_class(tensor_class: type[Any]) -> None:
-    """Set the class of results; tensor.py calls this."""
-    global _tensor_class  # noqa: PLW0603  a global is read faster than an attribute
-    _tensor_class = tensor_class
+tensor_class: type[Any] = Node  # of results; tensor.py sets it
 
 
 # Recording
@@ -124,7 +118,7 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     if _assigned:
         follow_assignments(args)
     for a in args:
-        if a.__class__ is _tensor_class or isinstance(a, Node):
+        if a.__class__ is tensor_class or isinstance(a, Node):
             array = a._array
             arrays.append(array)
             other = array.dtype
@@ -157,7 +151,7 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         raise
     if out.__class__ is not _ndarray and isinstance(out, _SCALARS):
         out = np.asarray(out)
-    t: Tensor = _new(_tensor_class)
+    t: Tensor = _new(tensor_class)
     t._array = out
     t._op = op
     t._grad = t._hooks = None
@@ -218,7 +212,7 @@ def _plan(op: Op, operands: tuple[Any, ...], _default: Any) -> tuple[Any, list[i
 
 def wrap(array: Any) -> Tensor:
     """Return a leaf around `array`."""
-    t: Tensor = _new(_tensor_class)
+    t: Tensor = _new(tensor_class)
     t._array = array
     t._op = t._parents = t._args = t._grad = t._hooks = None
     t._requires_grad = False
@@ -372,7 +366,7 @@ def _check_unchanged(node: Any) -> None:
 
 def copy_node(t: Any) -> Any:
     """Return a tensor with the array and the autograd metadata of `t`."""
-    copy: Any = _new(_tensor_class)
+    copy: Any = _new(tensor_class)
     become(copy, t)
     copy._grad, copy._hooks = None, t._hooks
     return copy

@@ -321,6 +321,7 @@ class Methods(OldMethods):
     repeat, tile, repeat_interleave = shape.repeat, shape.tile, shape.repeat_interleave
     flip, roll, movedim = shape.flip, shape.roll, shape.movedim
     moveaxis, swapdims = movedim, transpose
+    swapaxes: Callable[..., Tensor] = transpose
     split, chunk, unbind = shape.split, shape.chunk, shape.unbind
     new_zeros, new_ones = creation.new_zeros, creation.new_ones
     new_empty, new_full = creation.new_empty, creation.new_full

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Sequence
 from itertools import chain, count, islice
 from types import FunctionType, MethodType
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.dtypes import Promotion
     from tinygrad_fc.tensor import Tensor
 
-    Rule = Callable[..., Any]
+    VjpRule = Callable[..., Any]
     Settings = Mapping[str, Callable[..., Sequence[Any]]]
     P = ParamSpec("P", default=...)
 else:
@@ -364,16 +363,16 @@ class VariadicRule:
     their number.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: VjpRule) -> None:
         self.rule = rule
         names, self.rest = positional(rule)
         self.names = names[1:]
         self.reads_arguments = not self.rest.startswith("_")
 
-    def __iter__(self) -> Iterator[Rule]:
+    def __iter__(self) -> Iterator[VjpRule]:
         return map(self.__getitem__, count())
 
-    def __getitem__(self, i: int) -> Rule:
+    def __getitem__(self, i: int) -> VjpRule:
         return functools.partial(self.rule, i)
 
 
@@ -409,7 +408,7 @@ def op(
     function: Callable[..., Any],
     *,
     domain: tuple[Domain, ...],
-    rules: Sequence[Rule | None] | None = None,
+    rules: Sequence[VjpRule | None] | None = None,
     forward: Callable[..., Any] | None = None,
     settings: Settings | None = None,
     name: str | None = None,
@@ -499,7 +498,7 @@ def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
 class _ReadOnlyRule:
     """A rule called with read-only views: NumPy raises an error for a change in place."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: VjpRule) -> None:
         self.__wrapped__ = rule
 
     def __call__(self, *arrays: Any, **settings: Any) -> Any:
@@ -525,11 +524,10 @@ def qualified_name(function: Any) -> str:
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc):
         return f"{qualified_name(owner)}.{name}"
-    for place in ("numpy", "numpy.linalg", "numpy.fft", "scipy.special"):
-        if getattr(sys.modules.get(place), name, None) is function:
-            return f"{place.replace('numpy', 'np')}.{name}"
     module = getattr(function, "__module__", None)
-    return f"{module}.{name}" if module else name
+    if module is None and isinstance(function, np.ufunc):
+        module = "numpy" if getattr(np, name, None) is function else "scipy.special"
+    return f"{module}.{name}".replace("numpy.", "np.") if module else name
 
 
 # Cached, since the backward pass calls this for all rules after an in-place change, such as batch

@@ -21,7 +21,6 @@ from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_devic
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.functional.arguments import accepts_arrays
-from tinygrad_fc.functional.shape import transpose
 from tinygrad_fc.graph import Node, as_array, next_seq, record, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -409,11 +408,6 @@ class Tensor(methods.Methods):
         array = as_array(value)
         if self._requires_grad and array.dtype.kind != "f":
             raise DtypeError(f".data must be float for a gradient, got {array.dtype}: use .float()")
-        if self._grad is not None and array.shape != self._grad._array.shape:
-            raise ShapeError(
-                f".data of shape {array.shape} do not fit the .grad of shape {self._grad.shape}: "
-                "set .grad to None first"
-            )
         with graph.mutation_lock:
             graph.record_change(self._array, array)
             self._array = array
@@ -633,15 +627,6 @@ class Tensor(methods.Methods):
         at = _index(at)
         methods.assign(self, index.steps_of(at, self.ndim), value)
 
-    def swapaxes(self, axis1: Any, axis2: Any) -> Tensor:
-        """Return the tensor with two axes exchanged.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3, 4).swapaxes(0, 2).shape
-        Size([4, 3, 2])
-        """
-        return transpose(self, axis1, axis2)
-
     @property
     def T(self) -> Tensor:
         """The tensor with its axes in reversed order."""
@@ -650,7 +635,7 @@ class Tensor(methods.Methods):
     @property
     def mT(self) -> Tensor:
         """The tensor with its last two axes exchanged."""
-        return self.swapaxes(-1, -2)
+        return self.transpose(-1, -2)
 
     # Other dtypes
 
@@ -829,4 +814,4 @@ def text(start: str, t: Any) -> str:
     return f"{start}{body})"
 
 
-graph.set_tensor_class(Tensor)
+graph.tensor_class = Tensor

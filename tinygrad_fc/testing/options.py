@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.domain import Domain, boolean, holds, real, smallest_sizes
+from tinygrad_fc.domain import Domain, boolean, real, smallest_sizes
 from tinygrad_fc.graph import Node
 from tinygrad_fc.testing.value import RTOL, Tolerance
 
@@ -110,8 +109,6 @@ def validated(called: str, options: Mapping[str, Any]) -> Options:
         if wrong:
             raise ValueError(f"{called}: {name} is {value!r:.80}; expected {expected}")
     chosen["dtypes"] = tuple(dict.fromkeys(map(np.dtype, chosen["dtypes"])))
-    if chosen.get("where") is not None:
-        chosen["where"] = partial(holds, chosen["where"])
     return Options(**chosen)
 
 
