@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.arguments import check_argument, normalize_dim
+from tinygrad_fc.functional.shape import expand
 from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -111,17 +112,15 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         return input.reshape(-1)[_indices(indices, input.numel(), "take_along_dim").reshape(-1)]
-    at = as_array(indices)
-    if at.ndim != input.ndim:
+    if indices.ndim != input.ndim:
         raise ShapeError(
-            f"take_along_dim needs indices of {input.ndim} dimensions, as the tensor "
-            f"{input.shape} has, got {at.shape}"
+            f"take_along_dim: {input.shape} and {indices.shape} must be of equal length"
         )
     dim = normalize_dim(dim, input.ndim, "take_along_dim")
-    _indices(at, input.shape[dim], "take_along_dim")
-    both = np.broadcast_shapes(*((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, at)))
-    wide, at = ((*both[:dim], x.shape[dim], *both[dim + 1 :]) for x in (input, at))
-    return gather(s.broadcast_to(input, shape=wide), dim, np.broadcast_to(as_array(indices), at))  # type: ignore[arg-type]
+    both = [(*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices)]
+    shape = np.broadcast_shapes(*both)
+    x, at = (expand(x, *shape[:dim], x.shape[dim], *shape[dim + 1 :]) for x in (input, indices))
+    return gather(x, dim, at)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -278,25 +277,21 @@ def scatter(
     if not input.ndim:
         out: Tensor = source.clone()
         return out
-    if reduce is not None:
-        return _scatter_multiply(input, i.full_index(at, dim), source, at.shape)
     if not at.size:
         return input.clone()
+    part, where = source[tuple(slice(n) for n in at.shape)], i.full_index(at, dim)
+    if reduce == "multiply":
+        if input.requires_grad or source.requires_grad:
+            raise GraphError(
+                'scatter with reduce="multiply" has no gradient, as in PyTorch: pass x.detach(), '
+                "or add logarithms with scatter_add"
+            )
+        product = input._array.copy()
+        np.multiply.at(product, where, part._array)
+        return wrap(product)
     position = np.full(input.shape, -1)  # in the flattened source, of each element of the result
-    position[i.full_index(at, dim)] = np.arange(at.size).reshape(at.shape)
-    part = source[tuple(slice(n) for n in at.shape)].reshape(-1)
-    return e.where(position >= 0, part[np.maximum(position, 0)], input)
-
-
-def _scatter_multiply(input: Tensor, at: Any, source: Any, shape: tuple[int, ...]) -> Tensor:
-    if input.requires_grad or source.requires_grad:
-        raise GraphError(
-            'scatter with reduce="multiply" has no gradient, as in PyTorch: pass x.detach(), or '
-            "add logarithms with scatter_add"
-        )
-    out = input._array.copy()
-    np.multiply.at(out, at, source._array[tuple(slice(n) for n in shape)])
-    return wrap(out)
+    position[where] = np.arange(at.size).reshape(at.shape)
+    return e.where(position >= 0, part.reshape(-1)[np.maximum(position, 0)], input)
 
 
 def sort(
@@ -447,14 +442,11 @@ def searchsorted(
     >>> tg.searchsorted(tg.tensor([1.0, 3.0, 5.0]), tg.tensor([3.0, 6.0]))
     tensor([1, 3])
     """
-    if side not in (None, "left", "right") or (side == "left" and right):
-        raise ShapeError(
-            f'searchsorted: side must be "left" or "right", got {side!r} with right={right}'
-        )
+    check_argument(not (right and side == "left"), "searchsorted", '"right" or None', side=side)
     rows, values = as_array(sorted_sequence), as_array(input)
     if sorter is not None:
         rows = np.take_along_axis(rows, as_array(sorter), -1)
-    where: Any = "right" if right or side == "right" else "left"
+    where: Any = side or ("right" if right else "left")
     if rows.ndim == 1:
         indices = np.asarray(rows.searchsorted(values, where))
     elif rows.ndim and rows.shape[:-1] == values.shape[:-1]:
@@ -463,8 +455,8 @@ def searchsorted(
             indices[k] = rows[k].searchsorted(values[k], where)
     else:
         raise ShapeError(
-            f"searchsorted: the sequence has shape {rows.shape} and the values {values.shape}; "
-            "expected (n,), or (..., n) and (..., k)"
+            f"searchsorted: got a sequence {rows.shape} and values {values.shape}; expected (n,), "
+            "or (..., n) and (..., k)"
         )
     return wrap(indices.astype(np.int32 if out_int32 else np.int64))
 

@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, argsort, sort, values_at
+from tinygrad_fc.functional.shape import movedim
 from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -116,13 +117,11 @@ def quantile(
     position = rounding[interpolation](at * (n - 1))
     low, high = np.floor(position).astype(np.intp), np.ceil(position).astype(np.intp)
     weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else position - low
-    last = (*(k for k in range(x.ndim) if k != along), along)
-    ordered = sort(s.transpose(x, axes=last)).values
+    ordered = sort(movedim(x, along, -1)).values
     out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
     largest = ordered._array[..., -1:] if at.ndim else ordered._array[..., -1]
     out = e.where(np.isnan(largest), np.nan, out)  # NaN is sorted last
-    if at.ndim:
-        out = s.transpose(out, axes=(out.ndim - 1, *range(out.ndim - 1)))
+    out = movedim(out, -1, 0) if at.ndim else out
     if not keepdim:
         return out
     rest = tuple(1 if dim is None or k == along else m for k, m in enumerate(input.shape))

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.functional.arguments import as_shape, check_argument, normalize_dim
-from tinygrad_fc.graph import Node, as_array, owner, wrap
+from tinygrad_fc.graph import as_array, owner, wrap
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import shape as s
@@ -112,14 +112,13 @@ def t(input: Tensor) -> Tensor:
     return s.transpose(input, axes=(1, 0)) if input.ndim == 2 else input
 
 
-def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Return the tensor without its axes of size 1; `dim` (one or several) restricts them.
 
     >>> import tinygrad_fc as tg
     >>> tg.zeros(1, 2, 1).squeeze(0).shape
     Size([2, 1])
     """
-    dim = dim if axis is None else axis
     dims = range(input.ndim) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
     dims = [normalize_dim(k, input.ndim or 1, "squeeze") for k in dims]
     return s.reshape(
@@ -169,7 +168,7 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
     return s.broadcast_to(input, shape=sizes)
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors joined along `dim`.
 
     Raises `ShapeError` if their other sizes differ, or for an empty list.
@@ -178,24 +177,18 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
     >>> tg.cat([tg.zeros(2, 3), tg.ones(1, 3)]).shape
     Size([3, 3])
     """
-    parts = tuple(tensors)
-    dim = dim if axis is None else axis
-    ends, end = [], 0
-    for part in parts:
-        shape = np.shape(part._array if isinstance(part, Node) else part)
-        end += shape[normalize_dim(dim, len(shape), "cat")]
-        ends.append(end)
-    return s.concatenate(*parts, axis=dim, ends=tuple(ends))
+    sizes = [x.shape[normalize_dim(dim, x.ndim, "cat")] for x in tensors]
+    return s.concatenate(*tensors, axis=dim, ends=tuple(itertools.accumulate(sizes)))
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return tensors of equal shape joined along a new axis `dim`.
 
     >>> import tinygrad_fc as tg
     >>> tg.stack([tg.zeros(3), tg.ones(3)], dim=1).shape
     Size([3, 2])
     """
-    return s.stack(*tensors, axis=dim if axis is None else axis)
+    return s.stack(*tensors, axis=dim)
 
 
 def split(
@@ -208,17 +201,14 @@ def split(
     [[0, 1], [2, 3], [4]]
     """
     dim = normalize_dim(dim, tensor.ndim, "split")
-    n = tensor.shape[dim]
-    if isinstance(split_size_or_sections, int | np.integer):
-        size = int(split_size_or_sections)
-        if size < 0 or (size == 0 and n):
-            raise ShapeError(f"split needs a positive size, got {size}")
-        counts = [size] * (n // size) + [n % size] * (n % size > 0) if n else [0]
+    n, sizes = tensor.shape[dim], split_size_or_sections
+    if isinstance(sizes, int | np.integer):
+        check_argument(sizes > 0 or (sizes == n == 0), "split", "a positive size", size=sizes)
+        ends = [*range(0, n, sizes), n] if n else [0, 0]
     else:
-        counts = [int(k) for k in split_size_or_sections]
-        if math.fsum(counts) != n or any(k < 0 for k in counts):
-            raise ShapeError(f"split sizes {counts} must add up to {n}, the size of axis {dim}")
-    ends = itertools.accumulate(counts, initial=0)
+        ends = [*itertools.accumulate(map(int, sizes), initial=0)]
+        if ends[-1] != n or ends != sorted(ends):
+            raise ShapeError(f"split sizes {sizes} must add up to {n}, the size of axis {dim}")
     before = (slice(None),) * dim
     return tuple(tensor[(*before, slice(*part))] for part in itertools.pairwise(ends))
 
@@ -293,12 +283,9 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     >>> tg.roll(tg.arange(4), 1)
     tensor([3, 0, 1, 2])
     """
-    steps = as_shape((shifts,))
-    if dims is None or (isinstance(dims, tuple | list) and not dims):
-        if len(steps) != 1:
-            raise ShapeError(f"roll of the flattened tensor takes one shift, got {steps}")
-        return s.reshape(roll(s.reshape(input, shape=(-1,)), steps[0], 0), shape=input.shape)
-    axes = as_shape((dims,))
+    steps, axes = as_shape((shifts,)), () if dims is None else as_shape((dims,))
+    if not axes and len(steps) == 1:
+        return s.reshape(roll(s.reshape(input, shape=(-1,)), steps, 0), shape=input.shape)
     if len(axes) != len(steps):
         raise ShapeError(f"roll needs a shift for each dim, got {steps} for {axes}")
     out = input
@@ -496,8 +483,8 @@ def repeat_interleave(
     """Return each element (or slice along `dim`) `repeats` times in a row.
 
     `repeats` is a number, or one number per element. Without `dim` the tensor is flattened.
-    `repeat_interleave(repeats)` repeats the indices. Raises `ShapeError` for another number of
-    `repeats`.
+    `repeat_interleave(repeats)` repeats the indices; `output_size` has no effect. Raises
+    `ShapeError` for another number of `repeats`.
 
     >>> import tinygrad_fc as tg
     >>> tg.repeat_interleave(tg.tensor([5, 6]), tg.tensor([1, 2]))
@@ -505,23 +492,18 @@ def repeat_interleave(
     """
     if repeats is None:
         indices: Tensor = wrap(np.arange(input.numel()))
-        return repeat_interleave(indices, input, 0, output_size=output_size)
+        return repeat_interleave(indices, input, 0)
     x, along = (input.reshape(-1), 0) if dim is None else (input, dim)
     x = x if x.ndim else x.reshape(1)
     along = normalize_dim(along, x.ndim, "repeat_interleave")
     at = np.repeat(np.arange(x.shape[along]), as_array(repeats))
-    if output_size is not None and output_size != at.size:
-        raise ShapeError(
-            f"repeat_interleave returns {at.size} elements, but output_size is {output_size}"
-        )
     return x[(slice(None),) * along + (at,)]
 
 
 def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple[Tensor, ...]:
     """Return the coordinates of a grid: tensors (n, m, ...) for vectors (n,), (m,), ...
 
-    With `indexing="xy"` the first two axes are exchanged, as for plots. Raises `ShapeError` for
-    matrices.
+    With `indexing="xy"` the first two axes are exchanged, as for plots.
 
     >>> import tinygrad_fc as tg
     >>> rows, columns = tg.meshgrid(tg.arange(2), tg.arange(3))
@@ -531,11 +513,7 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
     """
     # PyTorch also accepts one list of vectors.
     vectors: Any = tensors[0] if tensors and isinstance(tensors[0], tuple | list) else tensors
-    if not vectors or any(v.ndim > 1 for v in vectors) or indexing not in ("ij", "xy"):
-        raise ShapeError(
-            'meshgrid needs vectors, and indexing "ij" or "xy"; got shapes '
-            f"{[v.shape for v in vectors]} and {indexing!r}"
-        )
+    check_argument(indexing in ("ij", "xy"), "meshgrid", ("ij", "xy"), indexing=indexing)
     shape = tuple(v.numel() for v in vectors)
     grid = [
         s.broadcast_to(v[(..., *(None,) * (len(shape) - k - 1))], shape=shape)

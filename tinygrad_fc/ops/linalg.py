@@ -259,7 +259,7 @@ def _cofactors_by_svd(a: Any) -> Any:
 def cofactors(a: Any) -> Any:
     """Return the cofactor matrix of a (..., n, n)."""
     n = a.shape[-1]
-    if n > SMALL and a.__class__ is np.ndarray:
+    if n > SMALL and not isinstance(a, Node):
         return map_matrices(_cofactors_by_svd, a.shape, a)
     # Each further order of differentiation takes n**2 times as long, since there are n**2 minors;
     # `logabsdet` has no such cost.

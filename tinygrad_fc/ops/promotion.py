@@ -35,7 +35,7 @@ TABLE: dict[Promotion, tuple[Any, ...]] = {
         *(la.matmul, la.linear, la.linear_relu, la.linear_sigmoid, la.linear_tanh, la.einsum_),
     ),
     Promotion(equal=True): (c.isclose,),
-    Promotion(least=FLOATS, equal=True): (e.lerp,),
+    Promotion(least=FLOATS, equal=True): (e.lerp, la.solve),
     Promotion(to_long=True): (r.sum, r.prod, r.cumsum, r.cumprod),
     Promotion(to_float=True): (
         *(e.divide, e.reciprocal, e.sqrt, e.rsqrt, e.exp, e.exp2, e.expm1, e.log, e.log1p, e.log2),
@@ -47,7 +47,8 @@ TABLE: dict[Promotion, tuple[Any, ...]] = {
         *(e.hypot, e.logaddexp, a.softplus, a.logsigmoid, a.silu, a.mish, a.gelu, a.gelu_tanh),
         *(a.elu, a.leaky_relu, r.mean, r.var, r.std, r.softmax, r.log_softmax, r.norm),
         *(norm.normalized, loss.squared_error, loss.huber, loss.binary_cross_entropy),
-        *(loss.binary_cross_entropy_with_logits, loss.soft_cross_entropy),
+        *(loss.binary_cross_entropy_with_logits, loss.soft_cross_entropy, la.inv, la.cholesky),
+        *(la.det, la.det_sign, la.logabsdet, la.singular_values, la.singular_vectors),
     ),
 }
 

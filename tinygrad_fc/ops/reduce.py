@@ -411,7 +411,7 @@ def _exclusive_cumprod(x: Any) -> Any:
 
 
 def _cumprod_rule(g: Any, _out: Any, x: Any, dim: Any, dtype: Any = None) -> Any:
-    if not x.size or not x.ndim:
+    if 0 in x.shape or not x.ndim:
         return g
     x, g = x.swapaxes(dim, -1), g.swapaxes(dim, -1)
     # The gradient of x[i] is prod(x[:i]) * carry[i] with carry[i] = g[i] + x[i + 1] * carry[i + 1],
@@ -441,7 +441,7 @@ def cumprod(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
 
 
 def _prod_rule(g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Any:
-    if not x.size or not x.ndim:
+    if 0 in x.shape or not x.ndim:
         return broadcast_back(g, x.shape, dim, keepdim)
     # Move the reduced axes to the end and merge them into one.
     last = _axes(dim, x.ndim)
