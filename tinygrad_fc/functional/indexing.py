@@ -80,8 +80,7 @@ def _elementwise_indices(
 def _check_dtypes(source: Any, input: Any, what: str) -> None:
     if source.dtype != input.dtype:
         raise DtypeError(
-            f"{what}: the source is {source.dtype} and the tensor {input.dtype}; expected equal "
-            "dtypes: use source.type_as(x)"
+            f"{what} needs equal dtypes (x.type_as(y)), got {source.dtype}, {input.dtype}"
         )
 
 
@@ -415,11 +414,8 @@ def histogram(
     >>> tg.histogram(tg.tensor([1.0, 2.0, 1.0]), bins=2, range=(0.0, 2.0)).hist
     tensor([0., 3.])
     """
-    x = as_array(input)
-    options: dict[str, Any] = {"range": range, "density": density}
-    if weight is not None:
-        options["weights"] = as_array(weight)
-    arrays = np.histogram(x, as_array(bins), **options)
+    x, weights = as_array(input), None if weight is None else as_array(weight)
+    arrays = np.histogram(x, as_array(bins), range, density, weights)
     return Histogram(*(wrap(a.astype(np.result_type(x, np.float32))) for a in arrays))
 
 

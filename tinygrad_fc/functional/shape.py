@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fc.errors import GraphError, ShapeError
 from tinygrad_fc.functional.arguments import as_shape, check_argument, normalize_dim
-from tinygrad_fc.graph import as_array, owner, wrap
+from tinygrad_fc.graph import array_of, as_array, owner, wrap
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import shape as s
@@ -106,9 +106,7 @@ def t(input: Tensor) -> Tensor:
     Size([3, 2])
     """
     if input.ndim > 2:
-        raise ShapeError(
-            f"t() needs at most 2 dimensions, got shape {input.shape}: use .mT or permute"
-        )
+        raise ShapeError(f"t() needs at most 2 dimensions, got {input.shape}: use .mT or permute")
     return s.transpose(input, axes=(1, 0)) if input.ndim == 2 else input
 
 
@@ -177,7 +175,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     >>> tg.cat([tg.zeros(2, 3), tg.ones(1, 3)]).shape
     Size([3, 3])
     """
-    sizes = [x.shape[normalize_dim(dim, x.ndim, "cat")] for x in tensors]
+    shapes = [array_of(x).shape for x in tensors]
+    sizes = [shape[normalize_dim(dim, len(shape), "cat")] for shape in shapes]
     return s.concatenate(*tensors, axis=dim, ends=tuple(itertools.accumulate(sizes)))
 
 

@@ -341,9 +341,7 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 @define(
-    numpy=np.argsort,
-    domain=(real(..., "n"),),
-    settings={"axis": axis, "descending": true_or_false},
+    numpy=np.argsort, domain=(real(..., "n"),), settings={"axis": axis, "descending": true_or_false}
 )
 def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
     """Return the indices that sort along `axis`; equal elements keep their order.

@@ -115,6 +115,10 @@ def _scaled(x: Any, alpha: Any) -> Any:
     return x * alpha
 
 
+def _first_term_rule(g: Any, _out: Any, _x: Any, _y: Any, alpha: Any = 1) -> Any:
+    return g
+
+
 def _second_term_rule(g: Any, _out: Any, _x: Any, _y: Any, alpha: Any = 1) -> Any:
     return g if alpha == 1 else g * alpha
 
@@ -124,7 +128,7 @@ def _second_term_rule(g: Any, _out: Any, _x: Any, _y: Any, alpha: Any = 1) -> An
     plain=np.add,
     domain=(real, real),
     settings=_ALPHA,
-    rules=(lambda g, _out, _x, _y, alpha=1: g, _second_term_rule),
+    rules=(_first_term_rule, _second_term_rule),
 )
 def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """Return `input + alpha * other`, broadcast.
@@ -141,10 +145,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
     plain=np.subtract,
     domain=(real, real),
     settings=_ALPHA,
-    rules=(
-        lambda g, _out, _x, _y, alpha=1: g,
-        lambda g, _out, _x, _y, alpha=1: -g if alpha == 1 else g * -alpha,
-    ),
+    rules=(_first_term_rule, lambda g, _out, _x, _y, alpha=1: -g if alpha == 1 else g * -alpha),
 )
 def subtract(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """Return `input - alpha * other`, broadcast.
@@ -245,12 +246,12 @@ def absolute(input: Any) -> Any:
     """
 
 
-@define(
-    np.reciprocal,
-    forward=lambda x: 1 / x,  # np.reciprocal truncates integers
-    domain=(nonzero,),
-    rules=(lambda g, out, x: -divide_no_nan(multiply_no_nan(g, out), x),),
-)
+def _reciprocal_rule(g: Any, out: Any, x: Any) -> Any:
+    return -divide_no_nan(multiply_no_nan(g, out), x)
+
+
+# np.reciprocal truncates integers
+@define(np.reciprocal, forward=lambda x: 1 / x, domain=(nonzero,), rules=(_reciprocal_rule,))
 def reciprocal(input: Any) -> Any:
     """Return `1 / input`.
 
@@ -346,8 +347,7 @@ def sqrt(input: Any) -> Any:
 
 
 @define(
-    domain=(positive,),
-    rules=(lambda g, out, x: divide_no_nan(multiply_no_nan(g, out), -2 * x),),
+    domain=(positive,), rules=(lambda g, out, x: divide_no_nan(multiply_no_nan(g, out), -2 * x),)
 )
 def rsqrt(input: Any) -> Any:
     """Return `1 / sqrt(input)`.
@@ -359,12 +359,11 @@ def rsqrt(input: Any) -> Any:
     return 1 / np.sqrt(input)
 
 
-@define(
-    np.exp,
-    forward=without_warnings(np.exp),
-    domain=(real,),
-    rules=(lambda g, out, _x: multiply_no_nan(g, out),),
-)
+def _exp_rule(g: Any, out: Any, _x: Any) -> Any:
+    return multiply_no_nan(g, out)
+
+
+@define(np.exp, forward=without_warnings(np.exp), domain=(real,), rules=(_exp_rule,))
 def exp(input: Any) -> Any:
     """Return e ** input.
 
@@ -374,12 +373,11 @@ def exp(input: Any) -> Any:
     """
 
 
-@define(
-    np.exp2,
-    forward=without_warnings(np.exp2),
-    domain=(real,),
-    rules=(lambda g, out, _x: multiply_no_nan(g, out) * LN2,),
-)
+def _exp2_rule(g: Any, out: Any, _x: Any) -> Any:
+    return multiply_no_nan(g, out) * LN2
+
+
+@define(np.exp2, forward=without_warnings(np.exp2), domain=(real,), rules=(_exp2_rule,))
 def exp2(input: Any) -> Any:
     """Return 2 ** input.
 
@@ -389,12 +387,11 @@ def exp2(input: Any) -> Any:
     """
 
 
-@define(
-    np.expm1,
-    forward=without_warnings(np.expm1),
-    domain=(real,),
-    rules=(lambda g, out, _x: multiply_no_nan(g, out + 1),),
-)
+def _expm1_rule(g: Any, out: Any, _x: Any) -> Any:
+    return multiply_no_nan(g, out + 1)
+
+
+@define(np.expm1, forward=without_warnings(np.expm1), domain=(real,), rules=(_expm1_rule,))
 def expm1(input: Any) -> Any:
     """Return e ** input - 1, accurate also near 0.
 
@@ -571,12 +568,11 @@ def sinh(input: Any) -> Any:
     """
 
 
-@define(
-    np.cosh,
-    forward=without_warnings(np.cosh),
-    domain=(real,),
-    rules=(lambda g, _out, x: multiply_no_nan(g, sinh(x)),),
-)
+def _cosh_rule(g: Any, _out: Any, x: Any) -> Any:
+    return multiply_no_nan(g, sinh(x))
+
+
+@define(np.cosh, forward=without_warnings(np.cosh), domain=(real,), rules=(_cosh_rule,))
 def cosh(input: Any) -> Any:
     """Return the hyperbolic cosine `(exp(x) + exp(-x)) / 2` of `x = input`.
 
@@ -606,11 +602,11 @@ def arcsinh(input: Any) -> Any:
     """
 
 
-@define(
-    np.arccosh,
-    domain=(interval(1, np.inf),),
-    rules=(lambda g, _out, x: divide_no_nan(g, sqrt((x - 1) * (x + 1))),),
-)
+def _arccosh_rule(g: Any, _out: Any, x: Any) -> Any:
+    return divide_no_nan(g, sqrt((x - 1) * (x + 1)))
+
+
+@define(np.arccosh, domain=(interval(1, np.inf),), rules=(_arccosh_rule,))
 def arccosh(input: Any) -> Any:
     """Return the inverse hyperbolic cosine `log(x + sqrt(x**2 - 1))` of `x = input`.
 
@@ -620,11 +616,11 @@ def arccosh(input: Any) -> Any:
     """
 
 
-@define(
-    np.arctanh,
-    domain=(interval(-1, 1),),
-    rules=(lambda g, _out, x: divide_no_nan(g, (1 - x) * (1 + x)),),
-)
+def _arctanh_rule(g: Any, _out: Any, x: Any) -> Any:
+    return divide_no_nan(g, (1 - x) * (1 + x))
+
+
+@define(np.arctanh, domain=(interval(-1, 1),), rules=(_arctanh_rule,))
 def arctanh(input: Any) -> Any:
     """Return the inverse hyperbolic tangent `log((1 + x) / (1 - x)) / 2` of `x = input`.
 

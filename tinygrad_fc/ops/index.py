@@ -203,9 +203,6 @@ getitem.run_in_place, index_put.run_in_place = _select_in_place, _assign_in_plac
 
 def full_index(at: Any, axis: int) -> tuple[Any, ...]:
     """Return the index tuple with which `x[index]` is `torch.gather(x, axis, at)`."""
-    grid = [
-        np.arange(n).reshape([-1 if j == k else 1 for j in range(at.ndim)])
-        for k, n in enumerate(at.shape)
-    ]
+    grid = list(np.indices(at.shape, sparse=True))
     grid[axis] = at
     return tuple(grid)

@@ -219,10 +219,11 @@ def solve(a: Any, b: Any) -> Any:
     return map_matrices(np.linalg.solve, (*batch, *b.shape[-2:]), a, b)
 
 
-@define(
-    domain=(real(..., "n", "n", where=well_conditioned),),
-    rules=(lambda g, out, _a: -(out.swapaxes(-1, -2) @ g @ out.swapaxes(-1, -2)),),
-)
+def _inv_rule(g: Any, out: Any, _a: Any) -> Any:
+    return -(out.swapaxes(-1, -2) @ g @ out.swapaxes(-1, -2))
+
+
+@define(domain=(real(..., "n", "n", where=well_conditioned),), rules=(_inv_rule,))
 @without_warnings
 def inv(a: Any) -> Any:
     """Return the inverse of a (..., n, n).
@@ -243,9 +244,7 @@ def _minors(n: int) -> tuple[Any, Any, Any]:
 
     The indices broadcast to (n, n, n - 1, n - 1).
     """
-    others = np.array([[k for k in range(n) if k != i] for i in range(n)], np.intp).reshape(
-        n, max(n - 1, 0)
-    )
+    others = np.nonzero(~np.eye(n, dtype=bool))[1].reshape(n, max(n - 1, 0))
     rows, columns = others[:, None, :, None], others[None, :, None, :]
     return rows, columns, (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
 
@@ -267,18 +266,19 @@ def cofactors(a: Any) -> Any:
     return det(a[..., rows, columns]) * constant_like(signs, a)
 
 
-@define(
-    np.linalg.det,
-    forward=without_warnings(np.linalg.det),
-    domain=(real(..., "n", "n"),),
-    rules=(lambda g, _out, a: multiply_no_nan(g[..., None, None], cofactors(a)),),
-)
+def _det_rule(g: Any, _out: Any, a: Any) -> Any:
+    return multiply_no_nan(g[..., None, None], cofactors(a))
+
+
+@define(numpy=np.linalg.det, domain=(real(..., "n", "n"),), rules=(_det_rule,))
+@without_warnings
 def det(a: Any) -> Any:
     """Return the determinant of a (..., n, n).
 
     >>> float(det(np.array([[2.0]])))
     2.0
     """
+    return np.linalg.det(a)
 
 
 # `slogdet` has two results: an op for each.
@@ -295,10 +295,11 @@ def det_sign(a: Any) -> Any:
     return np.linalg.slogdet(a).sign
 
 
-@define(
-    domain=(real(..., "n", "n", where=well_conditioned),),
-    rules=(lambda g, _out, a: multiply_no_nan(g[..., None, None], inv(a).swapaxes(-1, -2)),),
-)
+def _logabsdet_rule(g: Any, _out: Any, a: Any) -> Any:
+    return multiply_no_nan(g[..., None, None], inv(a).swapaxes(-1, -2))
+
+
+@define(domain=(real(..., "n", "n", where=well_conditioned),), rules=(_logabsdet_rule,))
 @without_warnings
 def logabsdet(a: Any) -> Any:
     """Return the logarithm of the absolute value of the determinant of a (..., n, n).

@@ -32,11 +32,6 @@ _VARIANCE_SETTINGS = {**_REDUCTION_SETTINGS, "correction": lambda *_: (0, 1)}
 _AXIS_SETTINGS = {"dim": axis}
 
 
-def _with_reduced_axes(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
-    """Return `v`, reduced from an array of `shape`, reshaped as with keepdims=True."""
-    return v if keepdims or v.ndim == len(shape) else v.reshape(_ones(shape, axis))
-
-
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """Return the axes, from 0 on, of an array of `ndim` dimensions that `axis` reduces."""
     if axis is None or not ndim:
@@ -54,7 +49,8 @@ def _ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
 
 def broadcast_back(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
     """Return `v`, reduced from an array of `shape`, broadcast back to `shape`."""
-    return broadcast_to(_with_reduced_axes(v, shape, axis, keepdims), shape=shape)
+    v = v if keepdims or v.ndim == len(shape) else v.reshape(_ones(shape, axis))
+    return broadcast_to(v, shape=shape)
 
 
 def _count(shape: tuple[int, ...], axis: Any) -> int:
@@ -366,14 +362,13 @@ def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     5.0
     """
     squares = np.square(input).sum(axis=dim, keepdims=True)
-    if input.__class__ is np.ndarray and input.dtype.kind == "f":
-        limits = np.finfo(input.dtype)
-        if ((squares > limits.tiny / limits.eps**2) & (squares < np.inf)).all():
-            return np.sqrt(squares if keepdim else squares.squeeze(dim))
-    # Scaled by the largest, so that squares neither overflow nor underflow.
-    top = _largest(np.abs(input), dim, 0.0)
-    scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(input.dtype)
-    out = scale * np.sqrt(np.square(input / scale).sum(axis=dim, keepdims=True))
+    out, limits = np.sqrt(squares), np.finfo(input.dtype)
+    normal = (squares > limits.tiny / limits.eps**2) & (squares < np.inf)
+    if input.__class__ is not np.ndarray or not normal.all():
+        # Scaled by the largest, so that squares neither overflow nor underflow.
+        top = _largest(np.abs(input), dim, 0.0)
+        scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(input.dtype)
+        out = scale * np.sqrt(np.square(input / scale).sum(axis=dim, keepdims=True))
     return out if keepdim else out.squeeze(dim)
 
 

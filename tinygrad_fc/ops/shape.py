@@ -12,17 +12,8 @@ from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, 
 from tinygrad_fc.op import Op, VariadicRule, define
 
 
-def _broadcast_to(x: Any, shape: Any) -> Any:
-    if x.shape == shape:  # a view, by which an assignment sees that another tensor has the memory
-        return x.view() if x.__class__ is np.ndarray else x
-    if shape[-x.ndim or len(shape) :] == x.shape and math.prod(shape) == x.size:
-        return x.reshape(shape)  # no element is repeated: a view that can be changed
-    return np.broadcast_to(x, shape)
-
-
 @define(
-    np.broadcast_to,
-    forward=_broadcast_to,
+    numpy=np.broadcast_to,
     domain=(real,),
     settings={"shape": broadcast_shapes},
     rules=(lambda g, _out, _x, shape: g,),
@@ -34,6 +25,11 @@ def broadcast_to(input: Any, *, shape: Any) -> Any:
     array([[1., 2.],
            [1., 2.]])
     """
+    if input.shape == shape:  # a view, so that an assignment sees another tensor of its memory
+        return input.view() if input.__class__ is np.ndarray else input
+    if shape[-input.ndim or len(shape) :] == input.shape and math.prod(shape) == input.size:
+        return input.reshape(shape)  # no element is repeated: a view that can be changed
+    return np.broadcast_to(input, shape)
 
 
 @define(

@@ -128,11 +128,7 @@ def _cot_pi_derivative(x: Any, n: int) -> Any:
     return np.pi ** (n + 1) * _polynomial([float(v) for v in p[::-1]], _cot_pi(x))
 
 
-@define(
-    domain=(positive,),
-    settings={"n": lambda *_: (0, 1, 2)},
-    rules=(_polygamma_rule,),
-)
+@define(domain=(positive,), settings={"n": lambda *_: (0, 1, 2)}, rules=(_polygamma_rule,))
 @_elementwise
 def polygamma(input: Any, *, n: Any) -> Any:
     """Return derivative `n` of the digamma function.
@@ -155,10 +151,7 @@ def polygamma(input: Any, *, n: Any) -> Any:
 # nodes with 60 digits; small compared with 1, so that its rounding errors hardly matter.
 NEAR = 0.66291
 ERF_NEAR = (
-    (
-        *(-0.004951229096210269, -0.02664417645021071, -0.3258630246314575),
-        0.1283791670955126,
-    ),
+    (*(-0.004951229096210269, -0.02664417645021071, -0.3258630246314575), 0.1283791670955126),
     (
         *(7.512395999069756e-05, 0.004129010277090527, 0.060601301416432427),
         *(0.3915227488817303, 1.0),
