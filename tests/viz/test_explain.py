@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,10 +34,10 @@ def test_functions_of_numpy_are_explained_as_their_ops():
     assert ">>>" in viz.explain(linear)
 
 
-@pytest.mark.parametrize("x", [3.0, None, len, nn.Linear(1, 1), "tanh"])
-def test_what_is_no_op_is_refused(x: Any):
-    with pytest.raises(TypeError, match="explain takes an op"):
-        viz.explain(x)
+def test_what_is_no_op_is_refused():
+    for x in (3.0, len, nn.Linear(1, 1)):
+        with pytest.raises(TypeError, match="explain takes an op"):
+            viz.explain(x)
 
 
 @given(widths, st.sampled_from(["sigmoid", "tanh", "relu"]), seeds)

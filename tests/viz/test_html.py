@@ -32,12 +32,6 @@ def test_tensors_show_shape_dtype_and_values(shape: tuple[int, ...], dtype: obje
         assert ("…" in text) == (max(shape) > 9)
 
 
-def test_a_tensor_says_where_it_comes_from():
-    w = tg.tensor([1.0, 2.0], requires_grad=True)
-    assert "requires grad" in w._repr_html_()
-    assert "result of multiply" in (w * 2)._repr_html_()
-
-
 @given(widths, seeds)
 def test_modules_are_tables_whose_counts_add_up(sizes: list[int], seed: int):
     model, _, _ = network(sizes, "tanh", seed)
