@@ -47,7 +47,7 @@ def _verdict(conditions: Conditions, answer: Any) -> str:
             holds = np.all(condition(answer))
         except Exception as error:  # noqa: BLE001  of the answer, which is the learner's
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-            return f"not yet. Look again at {step} ({reason})"
+            return f"not yet. {reason}. Look again at {step}"
         if not holds:
             return f"not yet. Look again at {step}"
     return "right"

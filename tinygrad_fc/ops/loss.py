@@ -129,8 +129,8 @@ def _one_hot(y: Any, classes: int, dtype: Any) -> Any:
 
 
 def _logits_rule(g: Any, _out: Any, x: Any, y: Any, count: Any = None) -> Any:
-    residual = softmax(x, dim=1) - _one_hot(y, x.shape[1], x.dtype)
-    return residual * _cotangent_per_row(g, count)
+    one_hot = _one_hot(y, x.shape[1], x.dtype)
+    return (softmax(x, dim=1) - one_hot) * _cotangent_per_row(g, count)
 
 
 @define(domain=(real("n", "k"), index("k")("n")), settings=_COUNTS, rules=(_logits_rule, None))

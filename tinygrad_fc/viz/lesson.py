@@ -341,7 +341,7 @@ class Lesson:
             return {"title": f"{origin.op}: {name}"} | LESSONS[kind]
         if origin.argument < 0:
             return {"title": origin.op} | LESSONS["forward"]
-        return {"title": f"{origin.op}: {name}"} | LESSONS["backward"]
+        return {"title": f"back through {origin.op}: {name}"} | LESSONS["backward"]
 
     def _update_steps(self) -> list[dict[str, Any]]:
         """Return a step for each parameter, after one for the numbers that belong to none alone."""

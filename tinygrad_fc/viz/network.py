@@ -100,10 +100,12 @@ def symbols(lesson: Lesson) -> dict[int, str]:
         found |= {layer[name]: f"{letter}^{k}" for name, letter in letters.items()}
     by_label = {lesson.labels[key]: n for key, n in lesson.numbers.items() if key in lesson.labels}
     for name, number in by_label.items():
-        if match := re.match(r"(∂C/∂)?y(\d+)$", name):
-            found.setdefault(number, f"{match[1] or ''}y^{match[2]}")
+        if match := re.match(r"y(\d+)$", name):
+            found.setdefault(number, f"y^{match[1]}")
     found |= {by_label[name]: text for name, text in SYMBOLS.items() if name in by_label}
-    found |= {g: f"∂C/∂{found[k]}" for k, g in gradients(lesson).items() if k in found}
+    pairs = {lesson.numbers[id(y)]: lesson.numbers.get(d) for d, y in lesson.cotangent_of.items()}
+    pairs |= gradients(lesson)
+    found = {g: f"∂C/∂{found[k]}" for k, g in pairs.items() if k in found} | found
     for name, number in by_label.items():
         match = re.match(rf"(.*)_({'|'.join(LETTERS)})(_\d+)?$", name)
         read = match and found.get(by_label.get(f"{match[1]}{match[3] or ''}"))
