@@ -62,6 +62,14 @@ LAYOUTS = ("plain", "fortran", "reversed", "strided", "readonly")
 layouts = st.sampled_from(LAYOUTS)
 
 
+class Plain(tg.nn.Module):
+    """A module with its keyword arguments as attributes, without `super().__init__()`."""
+
+    def __init__(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
 def T(array: Any) -> tg.Tensor:
     """Return a tensor that requires grad and shares the memory of `array`."""
     return tg.as_tensor(array).requires_grad_()

@@ -7,7 +7,7 @@ import inspect
 import math
 import pickle
 from decimal import Context, Decimal, localcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_fc as tg
 from tinygrad_fc import nn
 from tinygrad_fc.nn.activation import FromFunction
-from tinygrad_fc.ops.special import erf, ndtr
+from tinygrad_fc.ops.special import ndtr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,31 +102,6 @@ def test_gradients_equal_numerical_derivatives(name: str, x: np.ndarray):
     close(actual, expected)
 
 
-# The derivative at each kink, as in PyTorch.
-AT_KINKS: list[tuple[nn.Module, list[float], list[float]]] = [
-    (nn.ReLU(), [0.0], [0.0]),
-    (nn.LeakyReLU(0.25), [0.0], [0.25]),
-    (nn.PReLU(init=0.25), [0.0], [0.25]),
-    (nn.ELU(2.0), [0.0], [2.0]),
-    (nn.ReLU6(), [0.0, 6.0], [0.0, 0.0]),
-    (nn.Hardtanh(), [-1.0, 1.0], [0.0, 0.0]),
-    (nn.Hardsigmoid(), [-3.0, 3.0], [0.0, 0.0]),
-    (nn.Hardswish(), [-3.0, 3.0], [0.0, 1.0]),
-    (nn.Hardshrink(), [-0.5, 0.5], [0.0, 0.0]),
-    (nn.Softshrink(), [-0.5, 0.5], [0.0, 0.0]),
-    (nn.Threshold(0.5, 1.0), [0.5], [0.0]),
-    (nn.Softsign(), [0.0], [1.0]),
-]
-
-
-@pytest.mark.parametrize(("module", "kinks", "expected"), AT_KINKS, ids=lambda v: str(v)[:12])
-def test_derivatives_at_kinks(module: nn.Module, kinks: list[float], expected: list[float]):
-    x = tg.tensor(kinks, requires_grad=True)
-    module(x).sum().backward()
-    assert x.grad is not None
-    assert x.grad.tolist() == expected
-
-
 # Accuracy, in decimal arithmetic
 
 
@@ -155,27 +130,11 @@ def sigmoid(x: Decimal) -> Decimal:
     return 1 / (1 + (-x).exp())
 
 
-class Accurate(NamedTuple):
-    """A function, its exact value and derivative, and the error in ulp that is allowed."""
-
-    ours: Callable[[Any], Any]
-    exact: Callable[[Decimal], Decimal]
-    derivative: Callable[[Decimal], Decimal]
-    ulps: int = 4
-
-
-EXACT = {
-    "silu": Accurate(
-        F.silu, lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1 + x * sigmoid(-x))
-    ),
-    "elu": Accurate(
-        F.elu, lambda x: x if x > 0 else x.exp() - 1, lambda x: min(x, Decimal(0)).exp()
-    ),
-    # The quotient of two polynomials of degree 8 has an error of a few ulp.
-    "ndtr": Accurate(ndtr, distribution, density, 6),
-    "gelu": Accurate(
-        F.gelu, lambda x: x * distribution(x), lambda x: distribution(x) + x * density(x), 6
-    ),
+EXACT: dict[str, tuple[Any, Callable[[Decimal], Decimal]]] = {
+    "silu": (F.silu, lambda x: x * sigmoid(x)),
+    "elu": (F.elu, lambda x: x if x > 0 else x.exp() - 1),
+    "ndtr": (ndtr, distribution),
+    "gelu": (F.gelu, lambda x: x * distribution(x)),
 }
 
 
@@ -183,83 +142,22 @@ EXACT = {
 @floats
 @few
 @given(x=st.floats(-40, 40, width=32))
-def test_values_and_derivatives_are_accurate_to_a_few_ulp(name: str, dtype: Any, x: float):
-    function, info = EXACT[name], np.finfo(dtype)
-    t = T(np.array(x, dtype))
-    out = function.ours(t)
-    out.backward()
-    assert t.grad is not None
-    actual = Decimal(out.item())
+def test_values_are_accurate_also_where_they_are_small(name: str, dtype: Any, x: float):
+    ours, exact = EXACT[name]
+    actual, info = Decimal(ours(tg.tensor(np.array(x, dtype))).item()), np.finfo(dtype)
     with localcontext(Context(prec=60, traps=[])):
-        expected = function.exact(Decimal(x))
-        derivative = function.derivative(Decimal(x))
-        assert abs(Decimal(t.grad.item()) - derivative) <= 4 * Decimal(float(info.eps))
+        expected = exact(Decimal(x))
         # GELU may be a normal number where the distribution function underflows.
-        if abs(expected) < 40 * Decimal(float(info.tiny)):
-            assert abs(actual) <= 40 * info.tiny
-            return
-        ulp = Decimal(math.ldexp(float(info.eps), math.frexp(expected)[1] - 1))
-        assert abs(actual - expected) <= function.ulps * ulp
-
-
-@given(st.floats(allow_nan=False))
-def test_error_function_equals_that_of_math(x: float):
-    actual = float(erf(np.array(x)))
-    assert abs(actual - math.erf(x)) <= 6 * np.spacing(abs(math.erf(x)))
-    assert float(erf(np.array(-x))) == -actual
-
-
-def test_error_function_of_integers_empty_arrays_and_nan():
-    assert float(erf(np.array(1))) == pytest.approx(math.erf(1), rel=1e-15)
-    assert erf(np.zeros((0, 3))).shape == (0, 3)
-    assert np.isnan(erf(np.array([math.nan]))).all()
-
-
-# Relations of activations
-
-
-@given(hnp.arrays(float, 4, elements=st.floats(-700, 700)))
-def test_identities_of_activations(x: np.ndarray):
-    t = tg.tensor(x)
-
-    def same(a: Any, b: Any) -> None:
-        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-12)
-
-    same(F.softplus(t) - F.softplus(-t), t)
-    same(F.logsigmoid(t), -F.softplus(-t))
-    same(F.logsigmoid(t), F.binary_cross_entropy_with_logits(t, tg.ones(4), reduction="none") * -1)
-    same(F.silu(t) - F.silu(-t), t)
-    same(F.gelu(t) - F.gelu(-t), t)
-    same(F.softplus(t, beta=3.0), F.softplus(t * 3) / 3)
-    same(F.softmin(t, dim=0), F.softmax(-t, dim=0))
-    same(F.selu(t), F.elu(t, F.activation.SELU_ALPHA) * F.activation.SELU_SCALE)
-    same(F.celu(t, 2.0), F.elu(t / 2) * 2)
-    same(F.relu(t) - F.relu(-t), t)
-    same(F.leaky_relu(t, -1.0), t.abs())
-    same(F.hardtanh(F.hardtanh(t)), F.hardtanh(t))
-    same(F.softshrink(t) + F.hardtanh(t, -0.5, 0.5), t)
-    same(F.hardswish(t), t * F.relu6(t + 3) / 6)
-    same(F.glu(tg.stack([t, t])[None], dim=1)[0, 0], F.silu(t))
-    same(F.prelu(t, tg.tensor([0.25])), F.leaky_relu(t, 0.25))
-
-
-@given(st.floats(-40, 40))
-def test_approximate_gelu_is_close_to_gelu(x: float):
-    t = tg.tensor(x)
-    assert abs(F.gelu(t, "tanh") - F.gelu(t)).item() < 5e-4
+        limit = max(6 * Decimal(float(info.eps)) * abs(expected), 40 * Decimal(float(info.tiny)))
+        assert abs(actual - expected) <= limit
 
 
 @given(st.floats(-100, 100), st.sampled_from([0.5, 5.0, 19.0]))
 def test_softplus_is_the_identity_above_the_threshold(x: float, threshold: float):
-    t = T(np.array(x))
-    out = F.softplus(t, threshold=threshold)
-    out.backward()
-    assert t.grad is not None
-    if x > threshold:
-        assert out.item() == x
-        assert t.grad.item() == 1
-    else:
-        assert out.item() == F.softplus(t).item()
+    (slope,) = gradients_of(lambda t: F.softplus(t, threshold=threshold), [T(np.array(x))], 0)
+    value = F.softplus(tg.tensor(x), threshold=threshold).item()
+    assert value == (x if x > threshold else F.softplus(tg.tensor(x)).item())
+    assert x <= threshold or slope == cotangent((), 0)
 
 
 # Modules
@@ -280,42 +178,18 @@ def test_copies_give_the_same_result(name: str):
         assert again(x).tolist() == POINTWISE[name](x).tolist()
 
 
-@given(st.integers(2, 4), st.integers(0, 2**32 - 1))
-def test_prelu_has_one_slope_per_channel(channels: int, seed: int):
-    rng = np.random.default_rng(seed)
-    x, w = rng.normal(size=(3, channels, 2)), rng.normal(size=channels)
-    x += np.where(x > 0, 0.1, -0.1)  # away from the kink
-    inputs = [T(x), T(w)]
-    actual = gradients_of(F.prelu, inputs, seed)
-
-    def plain(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.where(a > 0, a, a * b[:, None])
-
-    close(F.prelu(*inputs).numpy(), plain(x, w))
-    for a, b in zip(actual, slopes(plain, [x, w], seed), strict=True):
-        close(a, b)
-
-
 def test_prelu_errors_name_the_layer():
     net = nn.Sequential(nn.Linear(2, 4), nn.PReLU(3))
-    with pytest.raises(nn.LayerError) as caught:
+    message = r"layer '1' of Sequential, PReLU\(num_parameters=3\), got an input of shape \(5, 4\)"
+    with pytest.raises(nn.LayerError, match=message):
         net(tg.zeros(5, 2))
-    assert "layer '1' of Sequential, PReLU(num_parameters=3), got an input of shape (5, 4)" in str(
-        caught.value
-    )
-    with pytest.raises(
-        tg.errors.ShapeError, match=r"the weight has shape \(3,\) and the input \(5, 4\)"
-    ):
-        F.prelu(tg.zeros(5, 4), tg.zeros(3))
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (
-            lambda: F.glu(tg.zeros(2, 3)),
-            r"shape \(2, 3\), expected an even size along dim -1",
-        ),
+        (lambda: F.glu(tg.zeros(2, 3)), r"shape \(2, 3\), expected an even size along dim -1"),
+        (lambda: F.prelu(tg.zeros(5, 4), tg.zeros(3)), r"has shape \(3,\) and the input \(5, 4\)"),
         (lambda: F.gelu(tg.zeros(2), "x"), 'expected "none" or "tanh"'),
         (lambda: nn.Hardtanh(1.0, 0.0)(tg.zeros(2)), "min_val is 1.0, expected at most max_val"),
         (lambda: F.softshrink(tg.zeros(2), -1), "lambd is -1, expected at least 0"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import T, close
+from drawing import Plain, T, close
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,14 +17,6 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn
 
 Module = nn.Module
-
-
-class Plain(Module):
-    """A module with its keyword arguments as attributes, without `super().__init__()`."""
-
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
 
 
 def test_a_module_without_forward_raises():
@@ -37,14 +29,6 @@ class AllArguments(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return args, kwargs
-
-
-@given(
-    st.lists(st.integers(), max_size=3),
-    st.dictionaries(st.sampled_from(["a", "b"]), st.integers(), max_size=2),
-)
-def test_a_call_passes_all_arguments_to_forward(args: list[int], kwargs: dict[str, int]):
-    assert AllArguments()(*args, **kwargs) == (tuple(args), kwargs)
 
 
 def test_hooks_run_in_order_replace_values_and_can_be_removed():

@@ -9,19 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from drawing import Plain
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
 
 Module = nn.Module
-
-
-class Plain(Module):
-    """A module with its keyword arguments as attributes, without `super().__init__()`."""
-
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
 
 
 def layer_error(module: Module, x: Any) -> nn.LayerError:

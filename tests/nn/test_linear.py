@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import T, close, cotangent, gradients, same, slopes
+from drawing import T, close, gradients, same, slopes
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -78,36 +78,6 @@ def test_invalid_pads(pad: Any, mode: str, message: str):
 # Layers
 
 
-@given(seeds, st.sampled_from([(), (3,), (2, 4), (0,)]), st.sampled_from([None, 0, -1]))
-def test_embedding_is_a_product_with_one_hot_vectors(
-    seed: int, shape: tuple[int, ...], padding: int | None
-):
-    layer = nn.Embedding(5, 3, padding_idx=padding)
-    rows = np.random.default_rng(seed).integers(0, 5, shape)
-    out = layer(tg.tensor(rows))
-    hot = F.one_hot(tg.tensor(rows), 5).numpy()
-    close(out.detach().numpy(), hot @ layer.weight.detach().numpy())
-    g = cotangent(out.shape, seed)
-    out.backward(tg.tensor(g))
-    expected = np.einsum("nv,nd->vd", hot.reshape(-1, 5), g.reshape(-1, 3))
-    if padding is not None:
-        assert not layer.weight.detach().numpy()[padding].any()
-        expected[padding] = 0
-    assert layer.weight.grad is not None
-    close(layer.weight.grad.numpy(), expected)
-
-
-@given(seeds, st.sampled_from([1.0, 2.0, np.inf]))
-def test_max_norm_scales_the_indexed_rows_only(seed: int, p: float):
-    layer = nn.Embedding(4, 3, max_norm=0.5, norm_type=p)
-    before = layer.weight.detach().clone().numpy()
-    used = np.unique(np.random.default_rng(seed).integers(0, 4, 2))
-    layer(tg.tensor(used))
-    after = layer.weight.detach().numpy()
-    assert (np.linalg.norm(after[used], p, axis=1) <= 0.5).all()
-    assert np.array_equal(np.delete(after, used, 0), np.delete(before, used, 0))
-
-
 def test_pretrained_embeddings_are_frozen_by_default():
     layer = nn.Embedding.from_pretrained(tg.ones(3, 2), padding_idx=1)
     assert not layer.weight.requires_grad
@@ -129,38 +99,17 @@ def test_bilinear_and_its_gradients(seed: int):
         close(a, b)
 
 
-@given(seeds)
-def test_unflatten_undoes_flatten(seed: int):
-    x = tg.tensor(np.random.default_rng(seed).normal(size=(2, 3, 4)))
-    net = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (3, -1)))
-    assert net(x).tolist() == x.tolist()
-    assert nn.Unflatten(-1, (2, 2))(x).shape == (2, 3, 2, 2)
+X = tg.zeros(5, 2)
 
 
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (
-            lambda: nn.Embedding(3, 2)(tg.tensor([0, 3])),
-            RangeError,
-            "the indices are 0 to 3, expected 0 to 2",
-        ),
+        (lambda: nn.Embedding(3, 2)(tg.tensor([0, 3])), RangeError, "are 0 to 3, expected 0 to 2"),
         (lambda: nn.Embedding(3, 2)(tg.tensor([-1])), RangeError, "the indices are -1 to -1"),
-        (
-            lambda: nn.Embedding(3, 2)(tg.zeros(1)),
-            DtypeError,
-            "the indices are float64, expected integers",
-        ),
-        (
-            lambda: nn.Embedding(3, 2, padding_idx=3),
-            RangeError,
-            "padding_idx is 3, expected -3 to 2",
-        ),
-        (
-            lambda: nn.Unflatten(1, (2, 2))(tg.zeros(3, 5)),
-            ShapeError,
-            "cannot split axis",
-        ),
+        (lambda: nn.Embedding(3, 2)(tg.zeros(1)), DtypeError, "are float64, expected integers"),
+        (lambda: nn.Embedding(3, 2, padding_idx=3), RangeError, "is 3, expected -3 to 2"),
+        (lambda: F.one_hot(tg.tensor([3]), 2), RangeError, "are 3 to 3, expected 0 to 1"),
         (
             lambda: nn.Bilinear(2, 3, 4)(tg.zeros(5, 2), tg.zeros(5, 2)),
             nn.LayerError,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from drawing import Plain
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,14 +16,6 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn
 
 Module, Parameter = nn.Module, nn.Parameter
-
-
-class Plain(Module):
-    """A module with its keyword arguments as attributes, without `super().__init__()`."""
-
-    def __init__(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
 
 
 class Model(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import T, close, cotangent, gradients, slopes
+from drawing import T, close, cotangent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,30 +54,6 @@ def test_results_have_mean_0_and_mean_square_1(name: str, seed: int):
 
 
 @every
-@few
-@given(seeds, st.floats(0.1, 10), st.floats(-10, 10))
-def test_results_do_not_depend_on_scale_and_shift_of_the_input(
-    name: str, seed: int, scale: float, shift: float
-):
-    make, _, centered = LAYERS[name]
-    x, layer = drawn(seed, 5, 4, 3), make(eps=0.0)
-    shifted = x * scale + (shift if centered else 0)
-    close(layer(tg.tensor(shifted)).numpy(), layer(tg.tensor(x)).numpy())
-
-
-@every
-@few
-@given(seeds)
-def test_gradients_equal_numerical_derivatives(name: str, seed: int):
-    make, axes, centered = LAYERS[name]
-    layer, x = make(eps=0.1), drawn(seed, 3, 4, 3)
-    (actual,) = gradients(layer, [T(x)], seed)
-    close(actual, slopes(lambda a: layer(tg.tensor(a)).numpy(), [x], seed)[0], tolerance=1e-6)
-    if centered:  # a shift of the input changes nothing
-        close(actual.sum(axis=axes), np.zeros_like(actual.sum(axis=axes)))
-
-
-@every
 def test_constant_inputs_give_finite_results_and_gradients(name: str):
     make, *_ = LAYERS[name]
     x = T(np.full((2, 4, 3), 7.0))
@@ -113,18 +89,6 @@ def test_copies_give_the_same_result(name: str):
         layer.train()
 
 
-@given(seeds)
-def test_identities_of_normalizations(seed: int):
-    x = tg.tensor(drawn(seed, 3, 4, 5))
-    one = F.group_norm(x, 1)
-    close(one.numpy(), F.layer_norm(x, (4, 5)).numpy())
-    close(F.group_norm(x, 4).numpy(), F.instance_norm(x).numpy())
-    alone = F.batch_norm(x[:1], None, None, training=True)
-    close(alone.numpy(), F.instance_norm(x[:1]).numpy())
-    centered = x - x.mean((1, 2), keepdim=True)
-    close(F.rms_norm(centered, (4, 5), eps=1e-5).numpy(), F.layer_norm(x, (4, 5)).numpy())
-
-
 # Running statistics
 
 
@@ -146,40 +110,14 @@ def test_running_statistics_equal_their_formula(seed: int, momentum: float | Non
     close(layer.running_mean.numpy(), mean)
     close(layer.running_var.numpy(), var)
     assert memory.tolist() == layer.running_mean.tolist()  # changed in place
-    layer.eval()
-    x = drawn(seed, 1, 3)
-    close(layer(tg.tensor(x)).detach().numpy(), (x - mean) / np.sqrt(var + 1e-5))
-    close(layer.running_mean.numpy(), mean)
-    again = nn.BatchNorm1d(3)
-    again.load_state_dict(layer.state_dict())
-    assert again.eval()(tg.tensor(x)).tolist() == layer(tg.tensor(x)).tolist()
     layer.reset_running_stats()
     assert layer.running_var.tolist() == [1.0, 1.0, 1.0]
     assert layer.num_batches_tracked.item() == 0
 
 
-def test_all_get_gradients_in_evaluation():
-    layer = nn.BatchNorm1d(2).eval()
-    x = tg.tensor([[1.0, 2.0]], requires_grad=True)
-    layer(x).sum().backward()
-    for p in (x, layer.weight, layer.bias):
-        assert p is not None
-        assert p.grad is not None
-    assert x.grad is not None
-    close(x.grad.numpy(), np.full((1, 2), 1 / np.sqrt(1 + 1e-5)))
-
-
-def test_disabled_weights_and_statistics_do_not_exist():
-    assert [n for n, _ in nn.BatchNorm1d(2, affine=False).named_parameters()] == []
-    assert [n for n, _ in nn.BatchNorm1d(2, bias=False).named_parameters()] == ["weight"]
-    assert list(nn.BatchNorm1d(2, affine=False, track_running_stats=False).state_dict()) == []
-    assert list(nn.LayerNorm(2, elementwise_affine=False).state_dict()) == []
-    layer = nn.BatchNorm1d(2, track_running_stats=False).eval()
-    x = drawn(0, 4, 2)
-    close(layer(tg.tensor(x)).detach().numpy(), (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5))
-
-
 # Errors
+
+X = tg.zeros(2, 3)
 
 
 def test_a_wrong_width_names_the_layer_and_the_previous_one():
@@ -197,33 +135,15 @@ def test_a_wrong_width_names_the_layer_and_the_previous_one():
     [
         (lambda: nn.LayerNorm(3)(tg.zeros(2, 4)), nn.LayerError, "axis -1 has size 4, but its"),
         (lambda: nn.LayerNorm((2, 3))(tg.zeros(4, 3)), nn.LayerError, "axis -2 has size 4"),
-        (
-            lambda: nn.LayerNorm((2, 3))(tg.zeros(3)),
-            ShapeError,
-            r"expected the last axes to be \(2, 3\)",
-        ),
         (lambda: nn.GroupNorm(2, 4)(tg.zeros(2, 6)), nn.LayerError, "num_channels is 4"),
-        (
-            lambda: nn.GroupNorm(2, 3),
-            ValueError,
-            "num_groups is 2, expected a divisor of num_channels = 3",
-        ),
+        (lambda: nn.LayerNorm((2, 3))(tg.zeros(3)), ShapeError, r"last axes to be \(2, 3\)"),
+        (lambda: nn.GroupNorm(2, 3), ValueError, "is 2, expected a divisor of num_channels = 3"),
         (lambda: nn.BatchNorm1d(3)(tg.zeros(3)), ShapeError, r"shape \(3,\), expected \(N, C\)"),
         (lambda: nn.BatchNorm1d(3)(tg.zeros(1, 3)), ValueError, "more than one value per channel"),
         (lambda: nn.InstanceNorm1d(3)(tg.zeros(2, 3, 1)), ValueError, "expected .* L above 1"),
-        (lambda: F.instance_norm(tg.zeros(2, 3)), ValueError, r"expected \(N, C, L\)"),
         (lambda: F.group_norm(tg.zeros(1, 2), 2), ValueError, "more than one value per group"),
         (lambda: F.group_norm(tg.zeros(2, 4), 3), ShapeError, "num_groups is 3, expected"),
-        (
-            lambda: F.layer_norm(tg.zeros(2, 4), (3,)),
-            ShapeError,
-            r"expected the last axes to be \(3,\)",
-        ),
-        (
-            lambda: F.batch_norm(tg.zeros(2, 3), tg.zeros(1), tg.ones(1)),
-            ShapeError,
-            "expected one value per channel",
-        ),
+        (lambda: F.batch_norm(X, X[0, :1], X[0, :1]), ShapeError, "expected one value per channel"),
     ],
 )
 def test_invalid_arguments(call: Callable[[], Any], kind: type[Exception], message: str):
@@ -269,31 +189,16 @@ def test_gradients_of_dropout_have_the_same_mask(seed: int, p: float, dtype: Any
 
 
 @both
-def test_each_call_draws_a_mask_from_the_seeded_generator(make: Any):
+def test_dropout_draws_from_the_seeded_generator_in_training_only(make: Any):
     layer, x = make(), tg.ones(64)
     tg.manual_seed(3)
     first, second = layer(x).tolist(), layer(x).tolist()
     assert first != second
     tg.manual_seed(3)
     assert layer(x).tolist() == first
-
-
-@both
-def test_dropout_is_the_identity_in_evaluation_or_for_p_0(make: Any):
-    x = tg.ones(64)
-    assert make().eval()(x) is x
+    assert layer.eval()(x) is x
     assert make(0.0)(x) is x
     assert make(1.0)(x).tolist() == [0.0] * 64
-    assert copy.deepcopy(make(0.2)).p == 0.2
-
-
-@both
-def test_dropout_is_active_in_training_only(make: Any):
-    net = nn.Sequential(nn.Linear(3, 64), make(0.5))
-    x = tg.ones(2, 3)
-    assert net(x).tolist() != net(x).tolist()
-    net.eval()
-    assert net(x).tolist() == net(x).tolist()
 
 
 @both

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawing import Plain
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +17,11 @@ from tinygrad_fc.nn.summary import Summary, summary
 from tinygrad_fc.random import default_generator
 
 
-class Plain(nn.Module):
+class Calling(Plain):
     """A module with attributes, whose forward is `function(self, *inputs)`."""
 
     def __init__(self, function: Any, **attributes: Any) -> None:
-        self.function = function
-        for name, value in attributes.items():
-            setattr(self, name, value)
+        super().__init__(function=function, **attributes)
 
     def forward(self, *inputs: Any) -> Any:
         return self.function(self, *inputs)
@@ -73,7 +72,7 @@ def test_shapes_and_counts_of_a_network(
 
 
 def test_rows_are_indented_and_have_the_paths_of_get_submodule():
-    block = Plain(lambda self, x: x + self.layers[1](self.layers[0](x)), layers=None)
+    block = Calling(lambda self, x: x + self.layers[1](self.layers[0](x)), layers=None)
     block.layers = [nn.Linear(4, 4), nn.ReLU()]
     model = nn.Sequential(nn.Linear(3, 4), block, nn.Linear(4, 2))
     model[0].requires_grad_(requires_grad=False)
@@ -81,7 +80,7 @@ def test_rows_are_indented_and_have_the_paths_of_get_submodule():
     assert rows(shown) == [
         ["model", "Sequential", "(5, 2)", "-", "-"],
         ["  0", "Linear", "(5, 4)", "16", "0"],
-        ["  1", "Plain", "(5, 4)", "-", "-"],
+        ["  1", "Calling", "(5, 4)", "-", "-"],
         ["    1.layers.0", "Linear", "(5, 4)", "20", "20"],
         ["    1.layers.1", "ReLU", "(5, 4)", "-", "-"],
         ["  2", "Linear", "(5, 2)", "10", "10"],
@@ -109,7 +108,7 @@ def test_shared_layers_and_shared_parameters_count_once():
 
 
 def test_rows_list_all_output_shapes():
-    model = Plain(
+    model = Calling(
         lambda self, x: {"a": self.layer(x), "b": (self.layer(x[0]), self.layer(x), None)},
         layer=nn.Identity(),
         unused=nn.Identity(),
@@ -163,7 +162,7 @@ def test_str_and_repr_are_equal_and_ascii():
 
 
 def test_several_inputs_are_a_list_of_shapes_with_dtypes():
-    model = Plain(
+    model = Calling(
         lambda self, i, x: self.layer(self.table(i) + x),
         table=nn.Embedding(10, 4),
         layer=nn.Linear(4, 2),
@@ -188,8 +187,8 @@ def test_inputs_have_the_dtype_of_the_parameters_and_forward_runs_in_evaluation_
         recorded = [layer(x).requires_grad for layer in self.children()]
         seen.append((x.dtype, self.training, *recorded))
 
-    summary(Plain(forward, layer=nn.Linear(1, 1).float()), (1,))
-    summary(Plain(forward), (1,))
+    summary(Calling(forward, layer=nn.Linear(1, 1).float()), (1,))
+    summary(Calling(forward), (1,))
     assert seen == [(tg.float32, False, False), (tg.get_default_dtype(), False)]
 
 
@@ -259,7 +258,7 @@ def test_attributes_that_forward_changes_are_restored():
         self.last = x.detach().sum()
         return tg.tensor(np.log(0 * x.numpy()))  # whose warning is suppressed
 
-    model = Plain(change)
+    model = Calling(change)
     model.register_buffer("calls", tg.zeros(1))
     model.register_buffer("stored", tg.zeros(2))
     model.register_buffer("last", None)

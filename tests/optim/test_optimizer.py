@@ -409,10 +409,10 @@ def test_invalid_parameters(params: Any, error: type[Exception], message: str):
         SGD(params, lr=0.1)
 
 
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "dampening": 0.1}])
-def test_nesterov_needs_momentum_without_dampening(options: dict[str, Any]):
-    with pytest.raises(ValueError, match="nesterov needs a momentum above 0 and a dampening of 0"):
-        SGD([w], lr=0.1, nesterov=True, **options)
+def test_nesterov_needs_momentum_without_dampening():
+    for wrong in ({}, {"momentum": 0.9, "dampening": 0.1}):
+        with pytest.raises(ValueError, match="needs a momentum above 0 and a dampening of 0"):
+            SGD([w], lr=0.1, nesterov=True, **wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

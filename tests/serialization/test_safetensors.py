@@ -13,23 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_serialization import loaded, saved
 
 import tinygrad_fc as tg
 from tinygrad_fc import serialization
-from tinygrad_fc.serialization import FormatError, load, save
+from tinygrad_fc.serialization import FormatError, load
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def saved(obj: Any) -> bytes:
-    file = io.BytesIO()
-    save(obj, file)
-    return file.getvalue()
-
-
-def loaded(data: bytes) -> Any:
-    return load(io.BytesIO(data))
 
 
 def assembled(header: Any, body: bytes = b"", length: int | None = None) -> bytes:

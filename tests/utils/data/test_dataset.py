@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import Augmented, Batched, Countdown, Squares, X, Y, generator, order_of, seen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,65 +15,12 @@ from tinygrad_fc.utils.data import (
     ConcatDataset,
     DataLoader,
     Dataset,
-    IterableDataset,
     Sampler,
     Subset,
     TensorDataset,
     default_collate,
     random_split,
 )
-
-X = np.arange(20.0).reshape(10, 2)
-Y = np.arange(10)
-
-
-class Squares(Dataset[Any]):
-    """A dataset with only `__getitem__` and `__len__`."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __getitem__(self, at: int) -> tuple[float, str]:
-        return at * at, f"number {at}"
-
-
-class Batched(Squares):
-    """A dataset with `__getitems__`, which takes a list of indices."""
-
-    def __getitems__(self, indices: list[int]) -> list[Any]:
-        assert type(indices) is list
-        assert all(type(i) is int for i in indices)
-        return [(i, "batched") for i in indices]
-
-
-class Augmented(TensorDataset):
-    """A subclass of TensorDataset that changes samples in `__getitem__`."""
-
-    def __getitem__(self, at: Any) -> Any:
-        assert type(at) is int
-        x, y = super().__getitem__(at)
-        return x * 10, y
-
-
-class Countdown(IterableDataset[Any]):
-    def __iter__(self) -> Any:
-        return iter([5, 4, 3, 2, 1])
-
-
-def generator(seed: int = 0) -> Any:
-    return tg.Generator().manual_seed(seed)
-
-
-def seen(loader: Any) -> list[Any]:
-    return [part.tolist() for _, part in loader]
-
-
-def order_of(loader: Any) -> list[int]:
-    return [i for batch in seen(loader) for i in batch]
-
 
 # Batches
 
@@ -197,8 +145,6 @@ def test_a_tensor_dataset_shares_memory_with_arrays():
 
 
 def test_invalid_tensor_datasets():
-    with pytest.raises(ValueError, match=r"shapes \(10, 2\), \(9,\): Size mismatch.*first axis"):
-        TensorDataset(X, Y[:9])
     with pytest.raises(AssertionError, match="at least one tensor"):
         TensorDataset()
     with pytest.raises(
@@ -207,7 +153,7 @@ def test_invalid_tensor_datasets():
         TensorDataset(1.0)
     with pytest.raises(TypeError, match="argument 0 of TensorDataset, a list, cannot be a tensor"):
         TensorDataset(["a", "b"])
-    with pytest.raises(ValueError, match=r"shapes \(10, 2\), \(9,\)"):
+    with pytest.raises(ValueError, match=r"shapes \(10, 2\), \(9,\): Size mismatch.*first axis"):
         DataLoader((X, Y[:9]))
 
 
@@ -274,14 +220,9 @@ def test_a_split_has_each_sample_once(n: int, parts: list[int]):
     assert type(splits[0].indices) is list
 
 
-def test_samples_left_by_rounding_go_to_the_first_subsets():
-    splits = random_split(range(10), [0.33, 0.33, 0.34], generator())
-    assert [len(split) for split in splits] == [4, 3, 3]
-    assert [len(split) for split in random_split(range(7), [0.5, 0.5])] == [4, 3]
-    # With rounding, these sum to more than 1.
-    thirds = [0.7, 0.2, 0.1 + 1e-16]
+def test_fractions_are_rounded_and_empty_subsets_warn():
+    thirds = [0.7, 0.2, 0.1 + 1e-16]  # with rounding, these sum to more than 1
     assert [len(split) for split in random_split(range(10), thirds)] == [7, 2, 1]
-    assert [len(split) for split in random_split(range(1), [0, 1])] == [0, 1]
     with pytest.warns(UserWarning, match=r"random_split: subset 1, 0\.1 of 3 samples, is empty"):
         random_split(range(3), [0.9, 0.1])
 
@@ -293,8 +234,6 @@ def test_invalid_lengths_of_splits():
         random_split(range(10), [6, 3])
     with pytest.raises(ValueError, match="none negative"):
         random_split(range(10), [11, -1])
-    with pytest.raises(TypeError, match="float"):
-        random_split(range(10), [5.0, 5.0])
 
 
 # Arrays and tables

@@ -87,8 +87,7 @@ def clip_grad_norm_(
         # Multiply also by a scale of 1, so that a step under `tinygrad_fc.compile` needs no branch.
         scale = np.minimum(float(max_norm) / (total + 1e-6), 1.0)
         for grad in grads:
-            # A float would be rounded to float16, which has few digits for a small scale.
-            grad.mul_(scale if grad.dtype == np.float16 else float(scale))
+            grad.mul_(float(scale))
         norm = np.asarray(total, np.result_type(*arrays) if grads else get_default_dtype())
     return wrap(move_to_device(norm, device_of(arrays[0])) if grads else norm)
 
