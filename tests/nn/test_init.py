@@ -82,47 +82,6 @@ def test_backward_detects_a_fill_after_the_forward_pass(fill: Any):
         loss.backward()
 
 
-LARGE = (120, 200)
-FAN_IN, FAN_OUT = 200, 120
-
-
-@pytest.mark.parametrize(
-    ("fill", "bound"),
-    [
-        (lambda t, g: init.uniform_(t, -0.5, 0.5, g), 0.5),
-        (lambda t, g: init.xavier_uniform_(t, 2.0, g), 2 * math.sqrt(6 / (FAN_IN + FAN_OUT))),
-        (lambda t, g: init.kaiming_uniform_(t, generator=g), math.sqrt(6 / FAN_IN)),
-        (lambda t, g: init.kaiming_uniform_(t, math.sqrt(5), generator=g), 1 / math.sqrt(FAN_IN)),
-        (
-            lambda t, g: init.kaiming_uniform_(t, 0, "fan_out", "tanh", g),
-            5 / 3 * math.sqrt(3 / FAN_OUT),
-        ),
-    ],
-)
-def test_uniform_distributions(fill: Any, bound: float):
-    values = fill(tg.empty(LARGE), seeded()).numpy().ravel()
-    assert abs(values).max() <= bound
-    assert stats.kstest(values, "uniform", (-bound, 2 * bound)).pvalue > 1e-3
-
-
-@pytest.mark.parametrize(
-    ("fill", "mean", "std"),
-    [
-        (lambda t, g: init.normal_(t, 3.0, 0.1, g), 3.0, 0.1),
-        (lambda t, g: init.xavier_normal_(t, 2.0, g), 0.0, 2 * math.sqrt(2 / (FAN_IN + FAN_OUT))),
-        (lambda t, g: init.kaiming_normal_(t, generator=g), 0.0, math.sqrt(2 / FAN_IN)),
-        (
-            lambda t, g: init.kaiming_normal_(t, mode="fan_out", nonlinearity="relu", generator=g),
-            0.0,
-            math.sqrt(2 / FAN_OUT),
-        ),
-    ],
-)
-def test_normal_distributions(fill: Any, mean: float, std: float):
-    values = fill(tg.empty(LARGE), seeded()).numpy().ravel()
-    assert stats.kstest(values, stats.norm(mean, std).cdf).pvalue > 1e-3
-
-
 @pytest.mark.parametrize(
     ("mean", "std", "a", "b"),
     [(0, 1, -2, 2), (0, 0.02, -2, 2), (1, 2, 0, 9), (0, 1, 5, 6), (0, 1, -99, -8), (9, 1, -2, 2)],

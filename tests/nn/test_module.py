@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +16,6 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn
 
 Module, Parameter = nn.Module, nn.Parameter
-
-
-class Model(NamedTuple):
-    """A module with its expected parameters and modules."""
-
-    module: Module
-    parameters: list[tuple[str, Any]]  # under each of their paths
-    modules: list[tuple[str, Module]]
 
 
 # A recipe describes a module, and is drawn by Hypothesis.
@@ -47,61 +39,42 @@ _parts = st.recursive(st.one_of(_parameter, _other, _again), _inside, max_leaves
 _models = st.dictionaries(_names, _parts, max_size=4)
 
 
-class Builder:
-    """Builds a module from a recipe, and lists its parameters and modules."""
-
-    def __init__(self) -> None:
-        self.created: list[Any] = []  # parameters and modules, which may be shared
-        self.direct: dict[
-            int, tuple[list[Any], list[Any]]
-        ] = {}  # direct parameters and modules, by id
-
-    def build(self, recipe: dict[str, Any]) -> Model:
-        root = self.module(recipe)
-        modules = list(self.below(root, ""))
-        parameters = [
-            (f"{path}.{name}" if path else name, value)
-            for path, module in modules
-            for name, value in self.direct[id(module)][0]
-        ]
-        return Model(root, parameters, modules)
-
-    def module(self, items: dict[str, Any]) -> Module:
-        mine: tuple[list[Any], list[Any]] = ([], [])
-        value = Plain(**{name: self.part(item, name, mine) for name, item in items.items()})
-        self.direct[id(value)] = mine
-        self.created.append(value)  # last, so that no module contains itself
-        return value
-
-    def part(self, recipe: Any, path: str, mine: tuple[list[Any], list[Any]]) -> Any:
-        kind, content = recipe
-        if kind == "other":
-            return content
-        if kind == "dict":
-            return {key: self.part(item, f"{path}.{key}", mine) for key, item in content.items()}
-        if kind in (list, tuple):
-            return kind(self.part(item, f"{path}.{i}", mine) for i, item in enumerate(content))
-        value = self.item(kind, content)
-        if value is not None:
-            mine[isinstance(value, Module)].append((path, value))
-        return value
-
-    def item(self, kind: Any, content: Any) -> Any:
-        if kind == "module":
-            return self.module(content)
-        if kind == "again":
-            return self.created[content % len(self.created)] if self.created else None
-        self.created.append(Parameter(np.full(2, float(len(self.created)))))
-        return self.created[-1]
-
-    def below(self, module: Module, path: str) -> Any:
-        yield path, module
-        for name, child in self.direct[id(module)][1]:
-            yield from self.below(child, f"{path}.{name}" if path else name)
+def built(recipe: Any, created: list[Any]) -> Any:
+    """Return the value of a recipe; parameters and modules join `created`, and may be shared."""
+    kind, content = recipe
+    if kind == "dict":
+        return {key: built(item, created) for key, item in content.items()}
+    if kind in (list, tuple):
+        return kind([built(item, created) for item in content])
+    if kind == "again":
+        return created[content % len(created)] if created else None
+    if kind == "other":
+        return content
+    if kind == "parameter":
+        created.append(Parameter(np.full(2, float(len(created)))))
+    else:  # after its attributes, so that no module contains itself
+        created.append(Plain(**{key: built(item, created) for key, item in content.items()}))
+    return created[-1]
 
 
-def build(recipe: dict[str, Any]) -> Model:
-    return Builder().build(recipe)
+def below(value: Any, path: str, *, enter: bool) -> Any:
+    """Yield path and value of what a module or a container holds; `enter` modules inside."""
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    for name, item in (value if isinstance(value, dict) else vars(value)).items():
+        inside = f"{path}.{name}" if path else str(name)
+        yield inside, item
+        if isinstance(item, list | tuple | dict) or (enter and isinstance(item, Module)):
+            yield from below(item, inside, enter=enter)
+
+
+def build(recipe: dict[str, Any]) -> tuple[Module, list[Any], list[Any]]:
+    """Return a module, and its parameters and modules under each of their paths."""
+    root = built(("module", recipe), [])
+    all_below = [("", root), *below(root, "", enter=True)]
+    modules = [(path, m) for path, m in all_below if isinstance(m, Module)]
+    own = [pair for path, module in modules for pair in below(module, path, enter=False)]
+    return root, [pair for pair in own if isinstance(pair[1], Parameter)], modules
 
 
 def first_of_each(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
