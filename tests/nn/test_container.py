@@ -2,163 +2,58 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
+import operator
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
 
-indices = st.integers(-6, 6)
-slices = st.slices(6)
-counts = st.integers(0, 3)
+# Operations on a list or a container: `i` is an index, `new` are modules.
+EDITS: dict[str, Any] = {
+    "get": lambda items, i, part, new: items[i],
+    "slice": lambda items, i, part, new: items[part],
+    "replace": lambda items, i, part, new: items.__setitem__(i, new[0]),
+    "delete": lambda items, i, part, new: items.__delitem__(i),
+    "delete a slice": lambda items, i, part, new: items.__delitem__(part),
+    "append": lambda items, i, part, new: items.append(new[0]),
+    "extend": lambda items, i, part, new: items.extend(new),
+    "insert": lambda items, i, part, new: items.insert(i, new[0]),
+    "pop": lambda items, i, part, new: items.pop(i),
+    "add": lambda items, i, part, new: items + new,
+    "add in place": lambda items, i, part, new: operator.iadd(items, new),
+}
+edits = st.lists(st.tuples(st.sampled_from(sorted(EDITS)), st.integers(-6, 6), st.slices(6)))
 
 
-class Item(nn.Module):
-    """A module with a number that identifies it."""
-
-    number = 0
-
-    def __init__(self) -> None:
-        Item.number += 1
-        self.number = Item.number
-
-    def forward(self, x: Any) -> Any:
-        return [*x, self.number]
-
-
-class ListMachine(RuleBasedStateMachine):
-    """Apply the same operations to a container and a list, and compare."""
-
-    kind: Any = nn.ModuleList
-
-    @initialize(count=counts)
-    def start(self, count: int):
-        self.model = [Item() for _ in range(count)]
-        self.container = self.make(self.model)
-
-    def make(self, items: list[Any]) -> Any:
-        return self.kind(items)
-
-    def both(self, act: Any) -> Any:
-        """Run `act` on the list and on the container: the same result, or IndexError from both."""
+@pytest.mark.parametrize("kind", [nn.ModuleList, nn.Sequential])
+@given(edits)
+def test_lists_of_modules_behave_as_lists(kind: Any, edits: list[tuple[str, int, slice]]):
+    model: list[nn.Module] = []
+    container = kind()
+    container.note = "text"  # other attributes are no items
+    for name, *where in edits:
+        arguments = (*where, [nn.Identity(), nn.Tanh()])
         try:
-            expected = act(self.model)
+            expected = EDITS[name](model, *arguments)
         except IndexError:
             with pytest.raises(IndexError):
-                act(self.container)
-            return None
-        actual = act(self.container)
+                EDITS[name](container, *arguments)
+            continue
+        actual = EDITS[name](container, *arguments)
         if isinstance(expected, list):
-            assert type(actual) is self.kind
-            actual = list(actual)
-        return actual, expected
-
-    @rule(index=indices)
-    def get(self, index: int):
-        result = self.both(lambda items: items[index])
-        assert result is None or result[0] is result[1]
-
-    @rule(index=slices)
-    def part(self, index: slice):
-        actual, expected = self.both(lambda items: items[index])
-        assert actual == expected
-
-    @rule(index=indices)
-    def replace(self, index: int):
-        item = Item()
-        self.both(lambda items: items.__setitem__(index, item))
-
-    @rule(index=indices)
-    def delete(self, index: int):
-        self.both(lambda items: items.__delitem__(index))
-
-    @rule(index=slices)
-    def delete_part(self, index: slice):
-        self.both(lambda items: items.__delitem__(index))
-
-    @rule()
-    def append(self):
-        item = Item()
-        self.model.append(item)
-        assert self.container.append(item) is self.container
-
-    @rule(count=counts)
-    def extend(self, count: int):
-        items = [Item() for _ in range(count)]
-        self.model.extend(items)
-        assert self.container.extend(items) is self.container
-
-    @rule(index=indices)
-    def insert(self, index: int):
-        item = Item()
-        self.both(lambda items: items.insert(index, item))
-
-    @rule(index=indices)
-    def pop(self, index: int):
-        result = self.both(lambda items: items.pop(index))
-        assert result is None or result[0] is result[1]
-
-    @rule(count=counts)
-    def add(self, count: int):
-        more = self.make([Item() for _ in range(count)])
-        assert list(self.container + more) == self.model + list(more)
-        self.container += more
-        self.model += list(more)
-
-    @rule(train=st.booleans())
-    def other_attributes_are_no_items(self, train: bool):
-        self.container.train(train)
-        self.container.note = "text"
-
-    @rule()
-    def copy(self):
-        twin = pickle.loads(pickle.dumps(copy.deepcopy(self.container)))
-        assert [item.number for item in twin] == [item.number for item in self.model]
-
-    @invariant()
-    def the_same(self):
-        assert list(self.container) == self.model
-        assert len(self.container) == len(self.model)
-        assert [name for name, _ in self.container.named_children()] == [
-            str(i) for i in range(len(self.model))
-        ]
-
-
-class SequentialMachine(ListMachine):
-    """The operations of a list on a Sequential, whose items are called in order."""
-
-    kind = nn.Sequential
-
-    def make(self, items: list[Any]) -> Any:
-        return nn.Sequential(*items)
-
-    @rule(index=slices)
-    def part(self, index: slice):
-        # A slice has the names of its items, as in PyTorch.
-        part = self.container[index]
-        assert type(part) is nn.Sequential
-        names = [str(i) for i in range(len(self.model))][index]
-        assert [name for name, _ in part.named_children()] == names
-        assert list(part) == self.model[index]
-
-    @rule()
-    def call(self):
-        assert self.container([]) == [item.number for item in self.model]
-
-
-TestModuleList = ListMachine.TestCase
-TestSequential = SequentialMachine.TestCase
-TestModuleList.settings = TestSequential.settings = settings(
-    max_examples=settings.default.max_examples // 5
-)
+            assert type(actual) is kind
+            assert list(actual) == expected
+        elif expected is not None:
+            assert actual is expected
+        assert list(container) == model
+        assert list(container.named_children()) == [(str(i), m) for i, m in enumerate(model)]
+        assert len(container) == len(model)
 
 
 def test_named_layers_are_attributes():

@@ -7,15 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
 from tinygrad_fc.nn import utils
-
-FLOATS = [np.float64, np.float32, np.float16]
 
 
 def parameters(*grads: Any) -> list[Any]:
@@ -27,48 +22,7 @@ def parameters(*grads: Any) -> list[Any]:
     return params
 
 
-values = st.floats(-100, 100, width=16).map(lambda v: v if abs(v) > 1e-3 else 0.0)
-gradients = st.sampled_from(FLOATS).flatmap(
-    lambda dtype: st.lists(
-        hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=2, max_side=3), elements=values),
-        min_size=1,
-        max_size=3,
-    )
-)
-
-
-@given(
-    grads=gradients, max_norm=st.floats(0, 300), order=st.sampled_from([2.0, 1.0, 3.0, math.inf])
-)
-def test_clipping_limits_the_norm_and_preserves_the_direction(
-    grads: Any, max_norm: float, order: float
-):
-    params = parameters(*grads)
-    flat = np.concatenate([np.float64(g).reshape(-1) for g in grads])
-    eps = np.finfo(grads[0].dtype).eps
-    total = utils.clip_grad_norm_(params, max_norm, order)
-    expected = np.linalg.norm(flat, order)
-    assert (total.shape, total.dtype) == ((), grads[0].dtype)
-    np.testing.assert_allclose(total.item(), expected, rtol=4 * eps)
-    clipped = np.concatenate([np.float64(p.grad.numpy()).reshape(-1) for p in params])
-    scale = min(1.0, max_norm / (expected + 1e-6))
-    np.testing.assert_allclose(clipped, flat * scale, rtol=8 * eps, atol=max(1e-7, eps / 100))
-    if scale == 1:
-        np.testing.assert_array_equal(clipped, flat)
-    for p, grad in zip(params, grads, strict=True):
-        assert (p.grad.shape, p.grad.dtype) == (grad.shape, grad.dtype)
-
-
-@pytest.mark.parametrize(
-    ("order", "expected"),
-    [
-        *((2, 13), (1, 19), (3, 1819 ** (1 / 3)), (0.5, (3**0.5 + 2 + 12**0.5) ** 2), (-1, 1.5)),
-        *((math.inf, 12), ("inf", 12), (-math.inf, 3), (0, 2)),
-    ],
-)
-def test_the_total_norm_is_the_norm_of_the_norms(order: Any, expected: float):
-    total = utils.clip_grad_norm_(parameters([3.0, -4.0], [[12.0]]), math.inf, order)
-    assert total.item() == pytest.approx(expected, rel=1e-14)
+# tests/parity compares clipped gradients and norms of every order with PyTorch's
 
 
 @pytest.mark.parametrize("scale", [1e300, 1e-300, 5e-324])
@@ -94,9 +48,6 @@ def test_nonfinite_norms():
     assert utils.clip_grad_norm_(params, 1.0).item() == math.inf
     np.testing.assert_array_equal(params[0].grad.numpy(), [0, math.nan])
     assert params[1].grad.tolist() == [0.0]
-    params = parameters([1.0], [math.nan])
-    assert math.isnan(utils.clip_grad_norm_(params, 1.0).item())
-    assert math.isnan(params[0].grad.item())
 
 
 def test_clip_grad_value_clamps_in_place():

@@ -2,58 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from drawing import seeds
-from hypothesis import given
-from hypothesis import strategies as st
-from optimizers import few, one_of, parameter
+from optimizers import parameter
 
 import tinygrad_fc as tg
 from tinygrad_fc import optim
 
 w = parameter(2)
-
-
-def quadratic(seed: int, size: int) -> tuple[Any, Any, Any]:
-    """Return a positive definite matrix, a vector, and the minimum of their quadratic form."""
-    rng = np.random.default_rng(seed)
-    root = rng.standard_normal((size, size))
-    matrix, vector = root @ root.T + np.eye(size), rng.standard_normal(size)
-    return matrix, vector, np.linalg.solve(matrix, vector)
-
-
-@few
-@given(seeds, st.integers(1, 6), one_of(1, 2, 100), st.booleans())
-def test_lbfgs_finds_the_optimum_of_a_quadratic(seed: int, size: int, history: int, maximize: bool):
-    matrix, vector, minimum = quadratic(seed, size)
-    x = parameter(size, seed=seed)
-    optimizer = optim.LBFGS(
-        [x],
-        max_iter=500,
-        max_eval=2000,
-        tolerance_change=0,
-        history_size=history,
-        line_search_fn="strong_wolfe",
-        maximize=maximize,
-    )
-    losses = []
-
-    def closure() -> tg.Tensor:
-        optimizer.zero_grad()
-        loss = 0.5 * (x @ tg.tensor(matrix) @ x) - tg.tensor(vector) @ x
-        loss = -loss if maximize else loss
-        loss.backward()
-        losses.append(loss.item())
-        return loss
-
-    with tg.no_grad():  # the closure is called with grad enabled
-        first = optimizer.step(closure)
-    assert first.item() == losses[0]
-    assert optimizer.state[x]["func_evals"] == len(losses)
-    np.testing.assert_allclose(x.numpy(), minimum, rtol=1e-4, atol=1e-6)
 
 
 def rosenbrock(p: tg.Tensor) -> tg.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 import pickle
 from typing import Any
@@ -12,7 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optimizers import SCHEDULES, SIMPLE_SCHEDULES, Falling, few, inverse, one_of, schedule
+from optimizers import (
+    SCHEDULES,
+    SIMPLE_SCHEDULES,
+    Falling,
+    few,
+    inverse,
+    one_of,
+    restored,
+    schedule,
+)
 
 import tinygrad_fc as tg
 from tinygrad_fc.optim import LBFGS, SGD, Optimizer, lr_scheduler
@@ -86,11 +94,7 @@ def test_a_saved_state_resumes_exactly(name: str, data: st.DataObject, epochs: i
     optimizer = scheduler.optimizer
     follow(scheduler, range(epochs))
     if how in ("dict", "file"):
-        saved = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
-        if how == "file":
-            file = io.BytesIO()
-            tg.save(saved, file)
-            saved = tg.load(io.BytesIO(file.getvalue()))
+        saved = restored((optimizer.state_dict(), scheduler.state_dict()), how)
         twin = schedule(tg, name, sgd(0.3, 0.3), drawn)
         twin.load_state_dict(saved[1])
         twin.optimizer.load_state_dict(saved[0])

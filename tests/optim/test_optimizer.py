@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
 import math
 import pickle
 import re
@@ -15,7 +14,7 @@ import pytest
 from drawing import seeds
 from hypothesis import given
 from hypothesis import strategies as st
-from optimizers import LBFGS, OPTIMIZERS, few, one_of, options, parameter, set_gradient
+from optimizers import LBFGS, OPTIMIZERS, few, one_of, options, parameter, restored, set_gradient
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
@@ -176,11 +175,7 @@ def test_training_resumes_exactly_from_a_saved_state(
     optimizer = getattr(optim, name)(net.parameters(), **drawn)
     train(net, optimizer, steps)
     if how in ("dict", "file"):
-        saved = copy.deepcopy((net.state_dict(), optimizer.state_dict()))
-        if how == "file":
-            file = io.BytesIO()
-            tg.save(saved, file)
-            saved = tg.load(io.BytesIO(file.getvalue()))
+        saved = restored((net.state_dict(), optimizer.state_dict()), how)
         twin = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
         other = getattr(optim, name)(twin.parameters(), lr=0.7)
         twin.load_state_dict(saved[0])
