@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -132,21 +134,10 @@ def test_memory_depends_on_dtypes_and_views_take_none():
 
 
 @pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (2**20 - 1, "1024.0 KiB"),
-        (2**20, "1.0 MiB"),
-        (3 * 2**29, "1.5 GiB"),
-        (2**42, "4096.0 GiB"),
-    ],
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 * 2**29, "1.5 GiB")]
 )
 def test_memory_is_shown_in_powers_of_1024(count: int, text: str):
-    assert f"input {text}" in str(
-        Summary([], 0, 0, dict.fromkeys(("parameters", "input", "outputs"), count))
-    )
+    assert f"buffers {text}," in str(Summary([], 0, 0, {"parameters": 0, "buffers": count}))
 
 
 def test_str_and_repr_are_equal_and_ascii():
@@ -210,54 +201,23 @@ def test_invalid_models_and_shapes(model: Any, shape: Any, message: str):
 # No side effects
 
 
-def state_of(model: nn.Module) -> Any:
-    """Return all that could change: attributes, values, modes, the state of the generator."""
-    return (
-        [sorted(vars(module)) for module in model.modules()],
-        [vars(module).get("training") for module in model.modules()],
-        [dict(module._hooks or {}) for module in model.modules()],
-        [id(tensor) for tensor in (*model.parameters(), *model.buffers())],
-        [tensor.tolist() for tensor in model.state_dict().values()],
-        [parameter.grad for parameter in model.parameters()],
-        default_generator.get_state().tolist(),
-        tg.is_grad_enabled(),
-    )
+class Noisy(nn.Module):
+    """A layer that draws numbers, changes its buffer and its attributes, and warns."""
 
+    def __init__(self) -> None:
+        self.register_buffer("calls", tg.zeros(1))
 
-def noisy() -> nn.Sequential:
-    """Return a model with dropout and batch norm, some in evaluation mode, and a hook."""
-    model = nn.Sequential(
-        nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
-    )
-    model[1].eval()
-    model[2][0].register_forward_hook(lambda module, args, output: output[:, :1].expand(-1, 4))
-    return model
+    def forward(self, x: Any) -> Any:
+        self.calls.add_(1)
+        self.last = np.log(0 * x.detach().numpy())
+        return x + tg.rand(*x.shape)
 
 
 @pytest.mark.parametrize("width", [3, 4])
 def test_the_model_and_the_generator_are_unchanged(width: int):
-    model = noisy()
-    before = state_of(model)
-    if width == 3:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4).eval(), nn.Dropout(0.5), Noisy())
+    before = pickle.dumps(model), default_generator.get_state().tolist()
+    with nullcontext() if width == 3 else pytest.raises(nn.LayerError):
         summary(model, (5, width))
-    else:
-        with pytest.raises(nn.LayerError):
-            summary(model, (5, width))
-    assert state_of(model) == before
-
-
-def test_attributes_that_forward_changes_are_restored():
-    def change(self: Any, x: Any) -> Any:
-        self.calls.add_(1)
-        self.stored.data = tg.ones(3)
-        self.last = x.detach().sum()
-        return tg.tensor(np.log(0 * x.numpy()))  # whose warning is suppressed
-
-    model = Calling(change)
-    model.register_buffer("calls", tg.zeros(1))
-    model.register_buffer("stored", tg.zeros(2))
-    model.register_buffer("last", None)
-    attributes, before = dict(vars(model)), model.calls.tolist() + model.stored.tolist()
-    summary(model, (2, 2))
-    assert vars(model) == attributes
-    assert model.calls.tolist() + model.stored.tolist() == before
+    assert (pickle.dumps(model), default_generator.get_state().tolist()) == before
+    assert tg.is_grad_enabled()
