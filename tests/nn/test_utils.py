@@ -89,8 +89,6 @@ def test_invalid_arguments_of_clipping():
         utils.clip_grad_norm_(model, 1.0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"clip_grad_norm_ .* Call it: model\.parameters\(\)"):
         utils.clip_grad_norm_(model.parameters, 1.0)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="an item is a str, expected tensors"):
-        utils.clip_grad_value_(["weight"], 1.0)  # type: ignore[list-item]
 
 
 def test_parameters_to_vector_and_back():
@@ -119,6 +117,6 @@ def test_vectors_of_another_shape_or_dtype_change_nothing():
     for wrong in (tg.zeros(2), tg.zeros(4), tg.zeros(3, 1)):
         with pytest.raises(ValueError, match=r"expected \(3,\), the number of elements"):
             utils.vector_to_parameters(wrong, model.parameters())
-    with pytest.raises(TypeError, match="vec is int64, expected floats"):
+    with pytest.raises(TypeError, match="must be float for a gradient, got int64"):
         utils.vector_to_parameters(tg.arange(3), model.parameters())
     assert utils.parameters_to_vector(model.parameters()).tolist() == before
