@@ -210,6 +210,8 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: F.nll_loss(X, Y - 1), RangeError, "is -1, expected 0 to 2"),
     (lambda: F.cross_entropy(X, Y[:, None]), ShapeError, r"\(2,\) for 3 .* target.reshape\(\(2,"),
     (lambda: F.cross_entropy(X, Y[:1]), ShapeError, "Pass one class index per sample"),
+    (lambda: F.cross_entropy(X[0, 0], Y[0]), ShapeError, "Give the input an axis for the classes"),
+    (lambda: F.multi_margin_loss(X[None], Y), ShapeError, "Flatten the other axes"),
     (lambda: F.cross_entropy(X, X[:, 0]), DtypeError, r"float64, expected .* target.long\(\)"),
     (lambda: F.cross_entropy(X, X.long()), DtypeError, "int64 .* expected float probabilities"),
     (lambda: F.cross_entropy(X, Y, X[:, 0]), ShapeError, r"weight has .* per class: \(3,\)"),

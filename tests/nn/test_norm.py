@@ -44,10 +44,13 @@ def drawn(seed: int, *shape: int) -> Any:
 
 @every
 @few
-@given(seeds)
-def test_results_have_mean_0_and_mean_square_1(name: str, seed: int):
+@given(seeds, st.floats(0.1, 10), st.floats(-10, 10))
+def test_results_have_mean_0_and_mean_square_1_for_any_scale_and_shift(
+    name: str, seed: int, scale: float, shift: float
+):
     make, axes, centered = LAYERS[name]
-    out = make(eps=0.0)(tg.tensor(drawn(seed, 5, 4, 3))).numpy()
+    x = drawn(seed, 5, 4, 3) * scale + shift
+    out = make(eps=0.0)(tg.tensor(x)).numpy()
     close((out**2).mean(axis=axes), np.ones_like(out.mean(axis=axes)))
     if centered:
         close(out.mean(axis=axes), np.zeros_like(out.mean(axis=axes)))

@@ -1,4 +1,4 @@
-"""Datasets, their batches and errors; arrays, pandas tables and scikit-learn data."""
+"""Datasets, their batches and errors; arrays and pandas tables."""
 
 from __future__ import annotations
 
@@ -285,12 +285,7 @@ def test_errors_name_columns_that_are_not_numbers():
         random_split(frame, [1, 1])
 
 
-def test_data_of_scikit_learn():
-    datasets = pytest.importorskip("sklearn.datasets")
-    x, y = datasets.load_digits(return_X_y=True, as_frame=True)
-    batch, target = next(iter(DataLoader(TensorDataset(x, y), batch_size=16)))
-    np.testing.assert_array_equal(batch.numpy(), x.to_numpy()[:16])
-    assert target.shape == (16,)
+def test_sparse_matrices_are_refused():
     sparse = pytest.importorskip("scipy.sparse").eye(3, format="csr")
     with pytest.raises(TypeError, match=r"is a sparse matrix: pass its \.toarray\(\)"):
         TensorDataset(sparse)
