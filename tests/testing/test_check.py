@@ -61,6 +61,17 @@ def test_a_report_counts_what_was_compared() -> None:
     assert str(report).startswith(f"30 examples: {report.compared} derivatives compared, ")
 
 
+def test_a_right_smooth_function_is_not_warned_of() -> None:
+    def softsign(x: Any) -> Any:
+        return x / (1 + np.abs(x))
+
+    def slope(g: Any, _out: Any, x: Any) -> Any:
+        return g / (1 + np.abs(x)) ** 2
+
+    for f, vjp in ((softsign, slope), (np.sin, cosine)):
+        assert not check_vjp(f, vjp, real, **ONCE).warnings()
+
+
 def test_kinks_are_counted() -> None:
     assert check(tg.relu, real, max_examples=30).kinks
 

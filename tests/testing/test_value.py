@@ -99,11 +99,13 @@ STAIRS = {
     "cross entropy": lambda x: x * x - (1 - x.sigmoid()).log(),
     "logit": lambda x: (x.sigmoid() / (1 - x.sigmoid())).log() + x.sin(),
     "weight decay": lambda x: ((x * x) / 100 - (1 - x.sigmoid()).log()).sum(),
+    "short stairs": lambda x: x * x / 2 - (1 - x.sigmoid()).log(),
+    "stairs of tanh": lambda x: x * x + (-(x.tanh() ** 2)).log1p(),
 }
 
 
 @pytest.mark.parametrize(
-    ("f", "x"), [*zip(STAIRS.values(), (31.0, 33.65625, 28.0), strict=True)], ids=STAIRS
+    ("f", "x"), [*zip(STAIRS.values(), (31.0, 33.65625, 28.0, 16.0, 8.0), strict=True)], ids=STAIRS
 )
 def test_a_staircase_beside_a_slope_is_no_wrong_gradient(f: Any, x: float) -> None:
     check(f, np.array([x, 0.53125, -1.59375]), order=1)

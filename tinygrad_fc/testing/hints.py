@@ -166,7 +166,7 @@ def _multiple(rows: Sequence[tuple[Array, Array, Sample]]) -> str:
     """
     low, high = -np.inf, np.inf
     for base, target, s in rows:
-        if base.shape != target.shape:
+        if not base.shape == target.shape == s.wrong.shape:
             return ""
         b, t = base[s.wrong], target[s.wrong]
         eps = max(float(np.finfo(s.case.arrays[i].dtype).eps) for i in s.case.floats)

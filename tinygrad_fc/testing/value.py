@@ -39,8 +39,10 @@ RESOLVED = 2.0**-22
 """How well a derivative must be known, relative to the largest, to be compared by itself."""
 UNDERFLOW, UNDERFLOW32 = 2.0**-512, 2.0**-64
 """Derivatives up to this may be 0, since squares of intermediate numbers underflow."""
-SHORTER = (2.0**-10, 2.0**-22)
-"""Factors of all steps for functions that oscillate within the usual ones."""
+KNOWN = 2.0**-6
+"""Up to which relative error bound a derivative counts as compared."""
+SHORTER = 2.0**-10
+"""Factor of all steps for functions that oscillate within the usual ones."""
 LINES = 12
 """Along how many lines, and means of two, kinks are looked for."""
 NEARBY = 96
@@ -388,11 +390,12 @@ def agree(
             chosen.append(in_step(problem.arguments, tolerance.eps))
             along += measure([(problem.point, chosen[-1])])
         non_smooth = imprecise & is_kink(measured, tolerance.blur**0.5)
-        report.compared += int((resolved & _depends(measured, v)).sum())
+        known = ~non_smooth & (measured.error <= KNOWN * np.abs(measured.value))
+        report.compared += int(((resolved | known) & _depends(measured, v)).sum())
         report.kinks += int(non_smooth.sum())
         if k < tolerance.lines:  # the direction of equal steps is for kinks alone
             report.inconclusive["jump or noise"] += int(np.isinf(measured.error).sum())
-            report.inconclusive["wide bound"] += int((imprecise & ~non_smooth).sum())
+            report.inconclusive["wide bound"] += int((imprecise & ~non_smooth & ~known).sum())
     return report
 
 
@@ -410,7 +413,9 @@ def _measuring(f: n.Function, tolerance: Tolerance) -> Callable[..., list[Deriva
 
     def measure(lines: Sequence[n.Line], first: float = 0.25, **more: Any) -> list[Derivative]:
         along = n.derivatives(f, lines, first=first, **options, **more)
-        for shorter in SHORTER if tolerance.blur <= EPS and first > SHORTER[0] else ():
+        # Around 1e9 steps of about 1 are still exact.
+        largest = max(float(np.abs(a).max(initial=1)) for _, v in lines for a in v)
+        for shorter in (SHORTER, 1 / largest) if tolerance.blur <= EPS and first > SHORTER else ():
             unknown = [np.isinf(d.error) for d in along]
             if not any(u.any() for u in unknown):
                 break
