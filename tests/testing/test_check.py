@@ -266,7 +266,7 @@ def test_undefined_points_are_reported() -> None:
         return -g * (np.log(np.abs(x)) + 1)
 
     report = check_vjp(entropy, vjp, interval(-2, 2, (0.0, 1.0)), max_examples=40)
-    assert "not defined, and not checked, where argument 0 (x) is 0" in str(report)
+    assert report.nonfinite
     report = check(lambda x: x.amax(), distinct("n"), max_examples=40)
     assert "For every empty array the function raises" in str(report)
     report = check(lambda x: x.sum(), real("n"), max_examples=10)

@@ -13,7 +13,7 @@ from tinygrad_fc.testing.entries import Entries, entries_of_case
 from tinygrad_fc.testing.rule import ordinary_point
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.testing.report import GradientError
     from tinygrad_fc.testing.rule import Case
@@ -30,6 +30,7 @@ FEW = 16
 TIES = "where numbers are equal, their shares of g must add up to g"
 BRANCH = "it is 0 wherever it is wrong, and not elsewhere: a branch leaves something out"
 MISSING = "it is 0 everywhere: the rule is missing or returns None, or what it reads is detached"
+REPEATED = "it is right where no index repeats: add up the cotangents (np.add.at), do not assign"
 AVERAGED = "it is averaged over the axes along which the argument was broadcast: sum over them"
 
 
@@ -67,9 +68,11 @@ def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
         for other in _other_cases(error.drawn or case, plan):
             try:
                 there = entries_of_case(other, plan.options.noise, second=second)
-                samples.append(_sample(other, there, k, second=second))
+                sample = _sample(other, there, k, second=second)
             except Exception:  # noqa: BLE001, S112  it may raise anything at other arrays
                 continue
+            if sample.a.shape == sample.n.shape:
+                samples.append(sample)
         return _cause(samples)
 
 
@@ -125,16 +128,17 @@ def _other_shapes(case: Case, plan: Plan) -> Iterator[Case]:
 
 
 def _cause(samples: Sequence[Sample]) -> str:
-    """Return what is wrong with a gradient, or where it is."""
+    """Return what is wrong with a gradient."""
     wrong = [s for s in samples if s.wrong.any()]
     if len(wrong) < 2 or sum(int(s.wrong.sum()) for s in wrong) < 3:
         return ""
     if not any(s.a[s.wrong].any() for s in wrong):
         return BRANCH if any(s.a.any() for s in samples) else MISSING
-    right = [s.case for s in samples if s.right.any() and not s.wrong.any()]
-    return _repair([s._replace(wrong=s.wrong | s.right) for s in samples]) or _condition(
-        [s.case for s in wrong], right
-    )
+    if repaired := _repair([s._replace(wrong=s.wrong | s.right) for s in samples]):
+        return repaired
+    right = [s for s in samples if s.right.any() and not s.wrong.any()]
+    only = all(_has_repeats(s.case) for s in wrong) and not any(_has_repeats(s.case) for s in right)
+    return REPEATED * only
 
 
 def _repair(samples: Sequence[Sample]) -> str:
@@ -166,7 +170,7 @@ def _multiple(rows: Sequence[tuple[Array, Array, Sample]]) -> str:
     """
     low, high = -np.inf, np.inf
     for base, target, s in rows:
-        if not base.shape == target.shape == s.wrong.shape:
+        if not base.shape == target.shape == s.n.shape:
             return ""
         b, t = base[s.wrong], target[s.wrong]
         eps = max(float(np.finfo(s.case.arrays[i].dtype).eps) for i in s.case.floats)
@@ -207,27 +211,5 @@ def _candidates(s: Sample) -> dict[str, tuple[Array, Array]]:
     return table
 
 
-def _condition(wrong: Sequence[Case], right: Sequence[Case]) -> str:
-    """Return what all wrong cases, and none of the right ones, have in common."""
-    if len(right) < 3:
-        return ""
-    for text, holds in CONDITIONS.items():
-        if all(map(holds, wrong)) and not any(map(holds, right)):
-            return f"it is right where {text}"
-    return ""
-
-
-def _any(test: Callable[[Array], Any], kinds: str) -> Callable[[Case], bool]:
-    return lambda case: any(test(a) for a in case.arrays if a.dtype.kind in kinds)
-
-
-CONDITIONS: dict[str, Callable[[Case], bool]] = {
-    "no index repeats: add up the cotangents (np.add.at), do not assign": _any(
-        lambda a: len(np.unique(a)) < a.size, "iu"
-    ),
-    "no argument is 0-d": _any(lambda a: not a.ndim, "f"),
-    "no axis has the length 1": _any(lambda a: 1 in a.shape, "f"),
-    "no argument is broadcast": lambda c: len({c.arrays[i].shape for i in c.floats}) > 1,
-    "no number is 0": _any(lambda a: (a == 0).any(), "f"),
-}
-"""Properties of inputs, by the words for where they do not hold."""
+def _has_repeats(case: Case) -> bool:
+    return any(len(np.unique(a)) < a.size for a in case.arrays if a.dtype.kind in "iu")

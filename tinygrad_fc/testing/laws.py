@@ -107,32 +107,16 @@ def mixed_dtypes(case: Case) -> Report:
     soundness(narrow)
     if case.rule.of_tensors:
         other = case.cast(np.float32, [bool(case.seed >> k & 1) for k in range(len(case.arrays))])
-        try:
-            require_finite(other)
-        except GradientError as error:
-            if case.strict:
-                raise
-            raise DiscardError from error  # a function may refuse arguments of several dtypes
-        soundness(other)
+        if accepts(other):
+            soundness(other)
     return Report()
 
 
 # The cotangent
 
 
-def zero_cotangent(case: Case) -> None:
-    """A cotangent of 0, from a branch that was not taken, gives exactly 0."""
-    grads = case.gradients(case.g, case.out)
-    zeros = case.gradients(np.zeros_like(case.out), case.out)
-    for i, a, zero in zip(case.floats, grads, zeros, strict=True):
-        wrong = np.where(np.isfinite(a), zero, 0)  # 0 times an infinite slope is NaN
-        if wrong.any():
-            how = "for g = 0"
-            raise _differs(case, "nonlinear", i, wrong, np.zeros_like(a), how, "Multiply by g")
-
-
 def linearity(case: Case) -> None:
-    """Gradients are linear in the cotangent: for its negative, multiples, sums, and ones."""
+    """Gradients are linear in the cotangent: for 0, its negative, multiples, sums, and ones."""
     require_finite(case)
     out, g, large, small = case.out, case.g, 2.0**20, 2.0**-20
     # Eighths are exact in every float dtype; thirds show a rule that rounds its cotangent.
@@ -140,11 +124,13 @@ def linearity(case: Case) -> None:
     ones = np.ones_like(g)
     if not r.all_finite(case.gradients(large * g, out)):  # intermediate numbers overflow
         large, g, h, ones = 2.0**-6, CALM * g, CALM * h, CALM * ones
-    cotangents = (g, h, ones, -g, large * g, small * g, g + h, g + ones)
+    cotangents = (g, h, ones, 0 * g, -g, large * g, small * g, g + h, g + ones)
     results = [case.gradients(k, out) for k in cotangents]
     for k, i in enumerate(case.floats):
-        a, b, c, negated, larger, smaller, sum_h, sum_ones = (grads[k] for grads in results)
+        a, b, c, zero, negated, larger, smaller, sum_h, sum_ones = (grads[k] for grads in results)
         parts = (
+            # 0 times an infinite slope is NaN.
+            ("g = 0", g, 0, zero, np.where(np.isfinite(a), 0, zero), None),
             ("-g", g, 1, negated, -a, None),
             (f"{large:g} g", g, large, larger, large * a, None),
             (f"{small:g} g", g, small, smaller, small * a, None),
@@ -248,7 +234,6 @@ def purity(case: Case) -> None:
         text = f"equal calls of the function give {out[at]} at {at}, then {again[at]}"
         raise case.wrong("nondeterministic", text, hint=STATE)
     _require_repeated(case, case.gradients(g, out, arrays), before)
-    _refill(case, other, before)
 
 
 def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
@@ -297,21 +282,6 @@ def partly_equal(case: Case, holds: Callable[[Case], Any]) -> Any:
                 text = f"the gradient of {case.rule.argument(i)} is that of an earlier call"
                 raise other.wrong("nondeterministic", text, argument=i, hint=STATE) from None
         raise
-
-
-def _refill(case: Case, other: Case, expected: list[Array]) -> None:
-    """Call with arrays that held other numbers before: a cache by identity is stale."""
-    arrays = [a.copy() for a in other.arrays]
-    with np.errstate(all="ignore"):
-        out = case.forward(arrays)
-        case.gradients(r.cotangent(out, case.seed + 1), out, arrays)
-    for a, b in zip(arrays, case.arrays, strict=True):
-        a[...] = b
-    grads = case.gradients(case.g, case.forward(arrays), arrays)
-    for i, a, b in _differing(case, case.g, grads, expected, r.close):
-        how = "in arrays that held other numbers at an earlier call"
-        why = "Something is cached by the identity of an array"
-        raise _differs(case, "nondeterministic", i, a, b, how, why)
 
 
 def _differing(
@@ -366,15 +336,11 @@ def same_object(case: Case) -> None:
     arrays = list(case.arrays)
     arrays[j] = arrays[i].copy()
     equal = case.at(arrays)
-    arrays[j] = arrays[i]
-    try:
-        require_finite(equal)
-        if not equal.inside() or equal.out.shape != case.g.shape:
-            return
-        expected = equal.gradients(case.g)
-    except DiscardError:
+    if not equal.inside():
         return
-    grads = case.gradients(case.g, case.forward(arrays), arrays)
+    require_finite(equal)
+    arrays[j] = arrays[i]
+    grads, expected = case.gradients(case.g, equal.out, arrays), equal.gradients(case.g)
     for k, a, b in _differing(equal, case.g, grads, expected, r.close):
         how = f"where arguments {i} and {j} are one array"
         raise _differs(equal, "layout", k, a, b, how, "Two equal arrays give that", g=case.g)
@@ -463,19 +429,8 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
     except DiscardError:
         return False
     how = f"for {name} {'arguments' if which[0] else 'cotangents'}"
-    if not r.close(np.asarray(out), plain.out, lambda: _result_rounding(plain)):
-        raise case.wrong("layout", f"the function gives {out} {how}; expected {plain.out}")
     expected = plain.gradients(g.copy(order="C"))
     for i, a, b in _differing(plain, g, case.gradients(g, out, arrays), expected, r.close):
         why = "Contiguous arrays of the same numbers give that"
         raise _differs(plain, "layout", i, a, b, how, why, g=np.array(g))
     return True
-
-
-def _result_rounding(case: Case) -> Array:
-    """Return the rounding of the result; in saturation no ulp moves it."""
-    usual = np.abs(case.at_point(ordinary_point(case)).out)
-    spread = r.spread(
-        lambda perturbation: [case.forward([perturbation(a) for a in case.arrays])], EPS
-    )[0]
-    return spread + 8 * float(np.finfo(usual.dtype).eps) * usual

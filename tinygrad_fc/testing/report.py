@@ -106,7 +106,7 @@ class Report:
     def warnings(self) -> list[str]:
         """Return warnings about a check that passed."""
         texts = []
-        unclear, unchecked = self.inconclusive.total(), self.empty_unchecked if self.examples else 0
+        unclear = self.inconclusive.total()
         total = self.compared + self.kinks + unclear
         if 10 * unclear > total and unclear > 8:
             hardly = ": the gradient was hardly checked" if 2 * unclear >= total else ""
@@ -127,7 +127,7 @@ class Report:
             (self.nonfinite, "the result is NaN or infinite"),
             (self.raised, f"the function raises {self.refusal}"),
         ):
-            if (count - unchecked) * 9 > self.examples and count > 2:
+            if count * 9 > self.examples and count > 2:
                 texts.append(
                     f"At {count} of {self.examples + count} inputs {what}. Nothing is checked "
                     "there: choose domains and shapes that the function takes (positive, nonzero, "

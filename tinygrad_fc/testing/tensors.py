@@ -40,15 +40,10 @@ class TensorRule(Rule):
         return out
 
     def gradients(
-        self,
-        g: Array,
-        out: Any,
-        arrays: Sequence[Any],
-        settings: Mapping[str, Any],
-        only: Sequence[int] | None = None,
+        self, g: Array, out: Any, arrays: Sequence[Any], settings: Mapping[str, Any]
     ) -> Sequence[Any]:
-        """Return the gradients of `arrays`, or of `only` some; `out` replaces the result."""
-        args = self._arguments(arrays, self.differentiable if only is None else only)
+        """Return the gradients of `arrays`; `out` replaces the result."""
+        args = self._arguments(arrays, self.differentiable)
         result = self._call(args, settings)
         if out is not None and result._op is not None:
             result._array = out
@@ -201,22 +196,4 @@ def zero_outside(case: Case, order: int = 2) -> Report:
             if grad.any():
                 text = f"the gradient of the gradient for g = 0 is {grad}; expected 0"
                 raise case.wrong("second-order", text, g=g)
-    return Report()
-
-
-def gradient_alone(case: Case) -> Report:
-    """The gradient of an argument does not depend on whether the others require grad."""
-    if len(case.floats) < 2:
-        return Report()
-    rule: Any = case.rule
-    for i, a in zip(case.floats, case.gradients(case.g), strict=True):
-        with case.errstate():
-            alone = rule.gradients(case.g, None, case.arrays, case.settings, only=(i,))[i]
-        if not np.array_equal(a, alone, equal_nan=True):
-            raise case.wrong(
-                "value",
-                f"the gradient of {case.rule.argument(i)} is {a}, but {alone} where no other "
-                "argument requires grad",
-                argument=i,
-            )
     return Report()
