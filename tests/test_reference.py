@@ -79,7 +79,7 @@ def test_every_attribute_of_a_tensor_is_documented():
 
 
 # They need another library, write a file or raise; and rules for tests of the ops' settings.
-NO_EXAMPLE = {"testing.from_autograd", "testing.from_jax", "viz.page", "set_default_device"}
+NO_EXAMPLE = {"testing.from_autograd", "testing.from_jax", "set_default_device"}
 
 
 def test_every_function_has_an_example():
@@ -88,5 +88,5 @@ def test_every_function_has_an_example():
         for name, value in documented().items()
         if callable(value) and not isinstance(value, type) and ">>>" not in str(value.__doc__)
     ]
-    names = [name for name in names if not name.startswith(("Tensor.", "domain."))]
+    names = [name for name in names if not name.startswith("Tensor.")]
     assert set(names) == NO_EXAMPLE

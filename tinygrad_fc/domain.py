@@ -96,7 +96,11 @@ def _parse_size(value: Any) -> Any:
 
 
 class NamedAxis(NamedTuple):
-    """A named axis of a shape, whether it may be absent, and its smallest size."""
+    """A named axis of a shape, whether it may be absent, and its smallest size.
+
+    >>> parse_axis("n?").optional
+    True
+    """
 
     name: str
     optional: bool
@@ -104,7 +108,11 @@ class NamedAxis(NamedTuple):
 
 
 def parse_axis(axis: str) -> NamedAxis:
-    """Parse "n", "n?" or "n>=2"; raise `ValueError` for anything else."""
+    """Parse "n", "n?" or "n>=2"; raise `ValueError` for anything else.
+
+    >>> parse_axis("n>=2")
+    NamedAxis(name='n', optional=False, minimum=2)
+    """
     name, _, low = axis.removesuffix("?").partition(">=")
     bounded = low.isdecimal() and axis == f"{name}>={low}"
     if not name.isidentifier() or not (bounded or axis in (name, f"{name}?")):
@@ -116,7 +124,11 @@ def parse_axis(axis: str) -> NamedAxis:
 
 
 def smallest_sizes(domains: Iterable[Domain]) -> dict[str, int]:
-    """Return the smallest size of every named axis, in order of first occurrence."""
+    """Return the smallest size of every named axis, in order of first occurrence.
+
+    >>> smallest_sizes([real("n", "k>=2"), real("n>=3")])
+    {'n': 3, 'k': 2}
+    """
     sizes: dict[str, int] = {}
     for domain in domains:
         for axis in domain.shape or ():
@@ -176,44 +188,76 @@ boolean = Domain("boolean", kind="bool")
 
 
 def axis(x: Any, *_: Any) -> Sequence[int]:
-    """Return all axes of `x`, counted from the front and from the end."""
+    """Return all axes of `x`, counted from the front and from the end.
+
+    >>> list(axis(np.ones((2, 3))))
+    [-2, -1, 0, 1]
+    """
     return range(-x.ndim, x.ndim)
 
 
 def axes(x: Any, *_: Any) -> Sequence[Any]:
-    """Return None, all axes, and pairs of axes."""
+    """Return None, all axes, and pairs of axes.
+
+    >>> axes(np.ones((2, 3)))
+    [None, -2, -1, 0, 1, (0, -1)]
+    """
     several = [(i, j - x.ndim) for i in range(x.ndim) for j in range(i + 1, x.ndim)]
     return [None, *axis(x), *several]
 
 
 def nonempty_axes(x: Any, *_: Any) -> Sequence[Any]:
-    """Return `axes(x)` without those that would reduce zero elements."""
+    """Return `axes(x)` without those that would reduce zero elements.
+
+    >>> nonempty_axes(np.ones((2, 0)))
+    [-2, 0]
+    """
     return [a for a in axes(x) if np.all(x.shape if a is None else np.take(x.shape, a))]
 
 
 def true_or_false(*_: Any) -> Sequence[bool]:
-    """Return False and True."""
+    """Return False and True.
+
+    >>> true_or_false()
+    (False, True)
+    """
     return (False, True)
 
 
 def axis_permutations(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
-    """Return all permutations of the axes of `x`."""
+    """Return all permutations of the axes of `x`.
+
+    >>> axis_permutations(np.ones((2, 3)))
+    [(0, 1), (1, 0)]
+    """
     return [tuple(p) for p in permutations(range(x.ndim))]
 
 
 def reshaped(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
-    """Return shapes that `x` can be reshaped to."""
+    """Return shapes that `x` can be reshaped to.
+
+    >>> reshaped(np.ones((2, 3)))
+    [(2, 3), (6,), (1, 6), (3, 2), (2, 3, 1)]
+    """
     return [x.shape, (x.size,), (1, x.size), x.shape[::-1], (*x.shape, 1)]
 
 
 def broadcast_shapes(x: Any, *_: Any) -> Sequence[tuple[int, ...]]:
-    """Return shapes that `x` broadcasts to."""
+    """Return shapes that `x` broadcasts to.
+
+    >>> broadcast_shapes(np.ones((2, 1)))
+    [(2, 1), (2, 3), (2, 2, 3), (0, 2, 1), (2, 1, 2, 1)]
+    """
     wider = tuple(3 if n == 1 else n for n in x.shape)
     return [x.shape, wider, (2, *wider), (0, *x.shape), (2, 1, *x.shape)]
 
 
 def indices(x: Any, *_: Any) -> Sequence[Any]:
-    """Return indices of `x[...]`: basic, boolean and advanced ones."""
+    """Return indices of `x[...]`: basic, boolean and advanced ones.
+
+    >>> len(indices(np.ones(3)))
+    16
+    """
     even = np.arange(x.size).reshape(x.shape) % 2 == 0
     items: list[Any] = [..., (), None, np.zeros(x.shape, bool), even]
     if x.ndim:

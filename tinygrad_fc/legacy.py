@@ -334,7 +334,12 @@ class OldMethods(Casts):
         return self  # type: ignore[no-any-return]
 
     def storage(self: Any) -> Tensor:
-        """Return the memory that the tensor is a view of, as a flat tensor."""
+        """Return the memory that the tensor is a view of, as a flat tensor.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.arange(6).reshape(2, 3)[1].storage()
+        tensor([0, 1, 2, 3, 4, 5])
+        """
         return wrap(owner(self._array).ravel(order="K"))
 
     def stride(self: Any, dim: int | None = None) -> Any:
@@ -348,7 +353,13 @@ class OldMethods(Casts):
         return strides if dim is None else strides[dim]
 
     def data_ptr(self: Any) -> int:
-        """Return the address of the first element."""
+        """Return the address of the first element.
+
+        >>> import tinygrad_fc as tg
+        >>> x = tg.zeros(2, 3)
+        >>> x[1].data_ptr() - x.data_ptr() == 3 * x.element_size()
+        True
+        """
         return int(self._array.__array_interface__["data"][0])
 
     def storage_offset(self: Any) -> int:
@@ -361,7 +372,13 @@ class OldMethods(Casts):
         return int((self.data_ptr() - self.storage().data_ptr()) // self._array.itemsize)
 
     def pin_memory(self: Any, device: Any = None) -> Tensor:
-        """Return itself: memory is not pinned."""
+        """Return itself: memory is not pinned.
+
+        >>> import tinygrad_fc as tg
+        >>> x = tg.zeros(2)
+        >>> x.pin_memory() is x
+        True
+        """
         del device
         return self  # type: ignore[no-any-return]
 

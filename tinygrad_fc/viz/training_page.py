@@ -68,6 +68,21 @@ def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html")
     operation has no form in JavaScript, which the page says. Raises `TypeError` for what is not
     compiled, and `ShapeError` where no program has these shapes, where the step takes other
     arguments than two arrays, or where parameters, optimizer and batch have more than 3 MB.
+
+    >>> import tempfile
+    >>> import tinygrad_fc as tg
+    >>> weight = tg.ones(2, 1, requires_grad=True)
+    >>> @tg.compile(backend="numpy")
+    ... def step(x, y):
+    ...     loss = ((x @ weight - y) ** 2).mean()
+    ...     loss.backward()
+    ...     return loss
+    >>> x, y = tg.ones(3, 2), tg.zeros(3, 1)
+    >>> step(x, y)
+    tensor(4.)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page(step, x, y, f"{folder}/step.html").path.name
+    'step.html'
     """
     if not isinstance(step, Compiled):
         raise TypeError(
