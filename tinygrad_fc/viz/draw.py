@@ -116,9 +116,8 @@ def _line(kind: str, path: str) -> str:
 
 
 def _box(box: Box, *, interactive: bool) -> str:
-    where = f'<tspan class="muted" dx="6">{escape(box.path)}</tspan>' if box.path else ""
-    if box.path and box.title.endswith(box.path):
-        where = ""
+    is_shown = box.path and not box.title.endswith(box.path)
+    where = f'<tspan class="muted" dx="6">{escape(box.path)}</tspan>' if is_shown else ""
     lines = [f'<text x="10" y="{PADDING + 13}">{escape(box.title)}{where}</text>']
     lines.append(_right(box.shape, PADDING + 13))
     for i, (left, right, parameter) in enumerate(box.rows, 1):

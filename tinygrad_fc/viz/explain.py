@@ -80,8 +80,7 @@ def _op_of(function: Any) -> Op | None:
 
 
 def _explain_op(op: Op) -> str:
-    names = [argument_name(op, i) for i in range(len(op.domain))]
-    names = [name.replace("argument ", "x") for name in names]
+    names = _names(op, len(op.domain))
     arguments = [np.asarray(_sample(word, op.domain)) for word in op.domain]
     settings = _required_settings(op, arguments)
     called = ", ".join([*names, *settings])
@@ -104,6 +103,11 @@ def _rule(
         return "no rule"
     except (IndexError, TypeError, ValueError):
         return "depends on the settings"
+
+
+def _node_rule(node: Node, i: int) -> str:
+    names = _names(node.op, len(node.arguments))
+    return _rule(node.op, i, names, node.arguments, node.settings)
 
 
 def _sample(word: Domain, words: Sequence[Domain]) -> Any:
@@ -183,7 +187,7 @@ def _explain_backward(loss: Tensor, names: Mapping[str, Tensor] | None) -> str:
             formulas = FORMULAS.get((kind, i), ()) if layer is None or layer in cited else ()
             formula = formulas[0 if layer in {None, cited[-1]} else -1] if formulas else None
             shape = shape_text(np.shape(node.arguments[i]))
-            rule = _rule(node.op, i, _names(node), node.arguments, node.settings)
+            rule = _node_rule(node, i)
             number = "" if formula is None else f"  formula ({formula})"
             lines.append(f"    gradient of {name}, {shape}: {rule}{number}")
     return "\n".join(lines)
@@ -200,9 +204,8 @@ def _arguments(node: Node) -> Iterator[tuple[int, str]]:
             yield i, leaf.name
 
 
-def _names(node: Node) -> list[str]:
-    names = [argument_name(node.op, i) for i in range(len(node.arguments))]
-    return [name.replace("argument ", "x") for name in names]
+def _names(op: Op, count: int) -> list[str]:
+    return [argument_name(op, i).replace("argument ", "x") for i in range(count)]
 
 
 # One gradient
@@ -277,7 +280,7 @@ def _local(node: Node, i: int) -> str:
     """Return the local derivative where it is a number, else the rule."""
     if np.size(node.value) == np.size(node.arguments[i]) == 1:
         return number_text(_pull_back(node, i, np.ones(node.shape)).reshape(()))
-    return f"[{_rule(node.op, i, _names(node), node.arguments, node.settings)}]"
+    return f"[{_node_rule(node, i)}]"
 
 
 def _value(array: Any) -> str:

@@ -95,10 +95,8 @@ class Graph:
     @property
     def edges(self) -> list[tuple[int, int]]:
         """Pairs of the numbers of a node and of one that reads its result, each pair once."""
-        pairs = {
-            (i, node.number): None for node in self.nodes for i in node.inputs if i is not None
-        }
-        return list(pairs)
+        pairs = ((i, node.number) for node in self.nodes for i in node.inputs if i is not None)
+        return list(dict.fromkeys(pairs))
 
 
 # Module paths: an op belongs to the calls whose span has its number in the order of recording.
@@ -175,7 +173,7 @@ def graph(
     1 add 10.0 1.0
     """
     tensors = _collect(loss)
-    leaves = {id(p): p for t in tensors for p in _parents(t) if p is not None and p._op is None}
+    leaves = {id(p): p for t in tensors for p in t._parents if p is not None and p._op is None}
     gradient_of: dict[int, Any] = {}
     if gradients and loss._array.size == 1:
         targets = [*tensors, *leaves.values()]
@@ -187,11 +185,6 @@ def graph(
     for t in tensors:
         builder.add(t)
     return Graph(builder.nodes)
-
-
-def _parents(t: Any) -> Sequence[Any]:
-    parents: Sequence[Any] = t._parents
-    return parents
 
 
 def _collect(loss: Tensor) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from importlib import import_module
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Self
@@ -64,7 +66,9 @@ class History:
                 self.gradient_norms[path] = []
             if type(module) in SATURATED:
                 self.saturated[path] = []
-                self._handles.append(module.register_forward_hook(self._on_activation(path)))
+                self._handles.append(
+                    module.register_forward_hook(partial(self._on_activation, path))
+                )
         self._optimizer, self._step = optimizer, optimizer.step
         vars(optimizer)["step"] = self._on_step
 
@@ -83,11 +87,8 @@ class History:
     def _on_loss(self, _: Module, __: Any, output: Any) -> None:
         self._last_loss = float(output.detach().mean())
 
-    def _on_activation(self, path: str) -> Callable[..., None]:
-        def note(module: Module, _: Any, output: Any) -> None:
-            self._shares[path] = float(np.mean(SATURATED[type(module)](output.numpy())))
-
-        return note
+    def _on_activation(self, path: str, module: Module, _: Any, output: Any) -> None:
+        self._shares[path] = float(np.mean(SATURATED[type(module)](output.numpy())))
 
     def _on_step(self, *args: Any, **kwargs: Any) -> Any:
         self.loss.append(self._last_loss)
@@ -129,7 +130,8 @@ class History:
             (norms, "gradient norm per layer", self.gradient_norms),
             (shares, "share of saturated units", self.saturated),
         ):
-            for style, (path, values) in zip(_styles(len(records)), records.items(), strict=True):
+            styles = itertools.cycle(("-", "--", "-.", ":"))  # that differ without colour, too
+            for style, (path, values) in zip(styles, records.items(), strict=False):
                 axes.plot(*_windows(values), style, label=path)
             axes.set(title=title, xlabel="step")
             if records:
@@ -145,8 +147,3 @@ def _windows(values: list[float]) -> tuple[Any, Any]:
     count = len(values) // length
     means = np.reshape(values[: count * length], (count, length)).mean(axis=1)
     return np.arange(count) * length + (length - 1) / 2, means
-
-
-def _styles(count: int) -> list[str]:
-    """Return line styles that differ without colour, too."""
-    return [("-", "--", "-.", ":")[k % 4] for k in range(count)]

@@ -327,14 +327,7 @@ class Lesson:
         """Return title and sentence of a call that LESSONS does not have."""
         name = self.labels.get(id(values[-1]), "value")
         if origin is ARRAYS:
-            waiting = [v for _, vs in self.forward for v in self.reads(vs)]
-            known = {id(v): v for v in waiting}
-            while waiting:
-                more = {id(v): v for v in operands(waiting.pop()) if id(v) not in known}
-                waiting += more.values()
-                known |= more
-            kind = "statistics" if id(values[-1]) in known else "arrays"
-            kind = "random" if any(v.function is draw for v in values) else kind
+            kind = "random" if any(v.function is draw for v in values) else "arrays"
             return {"title": name} | LESSONS[kind]
         if origin is SUM:
             kind = "add" if any(v.function is np.add for v in values) else "broadcast"
@@ -366,10 +359,8 @@ class Lesson:
 
     def _update_step(self, old: Value, new: Value, values: Sequence[Value]) -> dict[str, Any]:
         reading = (k for k, vs in enumerate(self.boxes) if any(v is old for v in self.reads(vs)))
-        state = next(
-            (n for n in map(self.labels.get, map(id, values)) if n and "momentum" in n), ""
-        )
-        kind = f"{_optimizer(values)} with momentum" if state else _optimizer(values)
+        has_momentum = any("momentum" in self.labels.get(id(v), "") for v in values)
+        kind = _optimizer(values) + " with momentum" * has_momentum
         lesson = LESSONS.get(kind, LESSONS["update"])
         reads = [v for v in self.reads(values) if v.shape == new.shape]
         title = f"{_optimizer(values)}: {self.labels.get(id(old), 'parameter')}"
@@ -380,8 +371,7 @@ class Lesson:
         result = next((v for v in reversed(values) if count[id(v)]), values[-1])
         optimizer, reads = _optimizer(values), list(self.reads(values))
         lesson = LESSONS.get(f"shared numbers of {optimizer}", LESSONS["shared numbers"])
-        text = lesson.get("rule", "")
-        title = f"{optimizer}: shared numbers"
+        title, text = f"{optimizer}: shared numbers", lesson.get("rule", "")
         return self._step(title, "update", lesson, values, reads, result, text=text)
 
     def _guard_steps(self, places: list[int]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -144,40 +145,60 @@ def _layout(lesson: Lesson) -> Layout:
     return Layout(boxes, edges)
 
 
-def _data(lesson: Lesson) -> dict[str, Any]:
-    program, number = lesson.program, lesson.numbers
+@dataclass
+class PageData:
+    """What the scripts of the page read; values are given by their numbers in JavaScript."""
+
+    steps: list[dict[str, Any]]
+    values: dict[int, dict[str, Any]]  # arrays and generators that the page does not compute
+    labels: dict[int, str]  # the program's names
+    symbols: dict[int, str]  # such as W^2
+    kinds: dict[int, str]  # "parameter" or "cotangent"
+    gradients: dict[int, int]  # by parameter
+    changes: list[tuple[int, int]]  # of old and new values
+    layers: list[dict[str, Any]]
+    threshold: float | None  # of a classifier with one output
+    missing: list[str]  # functions that have no form in JavaScript
+    x: int | None
+    y: int | None
+    output: int | None
+    loss: int | None
+    rate: int | None
+
+
+def _data(lesson: Lesson) -> PageData:
+    program, numbers = lesson.program, lesson.numbers
+
+    def number(v: Value | None) -> int | None:
+        return None if v is None else numbers[id(v)]
+
     missing = sorted(set(lesson.javascript.missing))
-    shown = [*program.inputs, *lesson.javascript.constants]
-    shown += program.instructions if missing else []
-    rate = next((v for v in program.inputs if lesson.labels.get(id(v)) == "lr"), None)
+    computed = [*program.inputs, *program.instructions]
+    shown = [*(computed if missing else program.inputs), *lesson.javascript.constants]
     loss = next((vs[-1] for _, vs in reversed(lesson.forward) if vs[-1].shape == ()), None)
     arguments = {v.source.subject: v for v in program.inputs if v.source.kind == "argument"}
     parameters = gradients(lesson)
-    kinds = dict.fromkeys(parameters, "parameter")
-    kinds |= {number[id(vs[-1])]: "cotangent" for o, vs in lesson.calls if o.argument >= 0}
-    special: dict[str, Value | None] = {"loss": loss, "output": output(lesson), "rate": rate}
-    special |= {"x": arguments.get(0), "y": arguments.get(1)}
-    numbers = {name: None if v is None else number[id(v)] for name, v in special.items()}
-    changes = [(number[id(old)], number[id(new)]) for old, new in program.changes]
-    return numbers | {
-        "values": {
-            number[id(v)]: lesson.generators.get(id(v)) or _numbers(lesson.arrays[id(v)])
+    rules = {numbers[id(vs[-1])]: "cotangent" for o, vs in lesson.calls if o.argument >= 0}
+    return PageData(
+        steps=lesson.steps(),
+        values={
+            numbers[id(v)]: lesson.generators.get(id(v)) or _numbers(lesson.arrays[id(v)])
             for v in shown
         },
-        "labels": {
-            number[id(v)]: lesson.labels.get(id(v), "value")
-            for v in (*program.inputs, *program.instructions)
-        },
-        "symbols": symbols(lesson) | ({} if loss is None else {number[id(loss)]: "C"}),
-        "kinds": kinds,
-        "changes": changes,
-        "trains": not parameters.keys().isdisjoint(old for old, _ in changes),
-        "gradients": parameters,
-        "layers": layers(lesson),
-        "threshold": threshold(lesson),
-        "steps": lesson.steps(),
-        "missing": missing,
-    }
+        labels={numbers[id(v)]: lesson.labels.get(id(v), "value") for v in computed},
+        symbols=symbols(lesson) | ({} if loss is None else {numbers[id(loss)]: "C"}),
+        kinds=dict.fromkeys(parameters, "parameter") | rules,
+        gradients=parameters,
+        changes=[(numbers[id(old)], numbers[id(new)]) for old, new in program.changes],
+        layers=layers(lesson),
+        threshold=threshold(lesson),
+        missing=missing,
+        x=number(arguments.get(0)),
+        y=number(arguments.get(1)),
+        output=number(output(lesson)),
+        loss=number(loss),
+        rate=number(next((v for v in program.inputs if lesson.labels.get(id(v)) == "lr"), None)),
+    )
 
 
 def _title(lesson: Lesson) -> str:
@@ -194,10 +215,11 @@ def _title(lesson: Lesson) -> str:
 def _html(lesson: Lesson) -> str:
     """Return the page."""
     data = _data(lesson)
-    linked = {line for step in data["steps"] for line in step["lines"]}
-    notice = "" if data["trains"] else "This step updates no parameter: there is nothing to train."
-    if data["missing"]:
-        names = ", ".join(data["missing"])
+    linked = {line for step in data.steps for line in step["lines"]}
+    is_trained = not data.gradients.keys().isdisjoint(old for old, _ in data.changes)
+    notice = "" if is_trained else "This step updates no parameter: there is nothing to train."
+    if data.missing:
+        names = ", ".join(data.missing)
         notice = f"This page shows recorded numbers: {names} cannot run here."
     scripts = [_file(f"viz/scripts/{name}.js").decode() for name in SCRIPTS]
     parts = {
@@ -210,8 +232,9 @@ def _html(lesson: Lesson) -> str:
             for k, line in enumerate(lesson.source)
         ),
         "notice": escape(notice),
-        "formulas": "".join(_formulas(data["steps"], len(data["layers"]))),
-        "data": json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
+        "trains": "disabled" if notice else "",
+        "formulas": "".join(_formulas(data.steps, len(data.layers))),
+        "data": json.dumps(vars(data), separators=(",", ":")).replace("</", "<\\/"),
         "runtime": _short(_file("compiler/runtime.js").decode()),
         "program": lesson.javascript.text.replace(";\n", "; yield;\n"),
         "script": _short("".join(scripts)),

@@ -177,7 +177,6 @@ const page = {
 };
 
 function start() {
-  $("train").disabled = $("train-1").disabled = !canRun || !data.trains;
   [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
   $("rate-label").hidden = data.rate === null;
   if (data.rate !== null) $("rate").value = decoded(data.values[data.rate]).data[0];
