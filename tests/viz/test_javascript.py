@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from tinygrad_fc.compiler.instructions import TABLE
 from tinygrad_fc.compiler.javascript import generator_state
 from tinygrad_fc.ops.special import erf, ndtr
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 RUNTIME = files("tinygrad_fc.compiler").joinpath("runtime.js").read_text(encoding="utf-8")
 in_browser = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 matrices = hnp.array_shapes(min_dims=2, max_dims=2, max_side=4).flatmap(arrays)
@@ -24,22 +27,27 @@ LOGICAL = ("bitwise_and", "bitwise_or")
 
 
 @pytest.fixture(scope="module")
-def runtime(chromium: Any) -> Any:
-    """Call a function of the runtime with arrays; return an array."""
+def page(chromium: Any) -> Iterator[Any]:
+    """A page with the runtime."""
     page = chromium.new_page()
     page.add_script_tag(content=RUNTIME)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def runtime(page: Any) -> Callable[..., Any]:
+    """Call a function of the runtime with arrays; return an array."""
+    script = """([name, args]) => {
+      const out = R[name](...args);
+      return [out.shape, Array.from(out.data, String)];
+    }"""
 
     def call(name: str, *args: Any) -> Any:
-        result = page.evaluate(
-            "([name, args]) => { const out = R[name](...args);"
-            " return [out.shape, Array.from(out.data, String)]; }",
-            [name, [sent(a) for a in args]],
-        )
-        numbers = [float(x.replace("Infinity", "inf")) for x in result[1]]
-        return np.array(numbers).reshape(result[0])
+        shape, numbers = page.evaluate(script, [name, [*map(sent, args)]])
+        return np.array([float(x.replace("Infinity", "inf")) for x in numbers]).reshape(shape)
 
-    yield call
-    page.close()
+    return call
 
 
 def sent(x: Any) -> Any:
@@ -48,11 +56,8 @@ def sent(x: Any) -> Any:
     return [sent(part) for part in x] if isinstance(x, tuple | list) else x
 
 
-def test_every_name_of_the_table_is_in_the_runtime(chromium: Any):
-    page = chromium.new_page()
-    page.add_script_tag(content=RUNTIME)
+def test_every_name_of_the_table_is_in_the_runtime(page: Any):
     assert {e.js for e in TABLE.values()} - {""} <= set(page.evaluate("Object.keys(R)"))
-    page.close()
 
 
 @pytest.mark.parametrize("name", sorted(UFUNCS.keys() - {"dot", "vdot"}))
@@ -143,20 +148,18 @@ def test_error_functions(runtime: Any, op: Any):
     np.testing.assert_allclose(runtime(op.name, x), op(x), rtol=2e-13, atol=1e-300)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_draws_are_those_of_numpy(chromium: Any, dtype: Any):
-    rng, page = np.random.default_rng(7), chromium.new_page()
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_draws_are_those_of_numpy(page: Any, dtype: Any):
+    rng = np.random.default_rng(7)
     rng.random(3, np.float32)  # half of a state is left over
-    page.add_script_tag(content=RUNTIME)
-    name, state = np.dtype(dtype).name, generator_state(rng)
     draw = "R.draw(rng, 'random', [2, 3], dtype).data, R.draw(rng, 'random', {size: 2, dtype}).data"
-    drawn = page.evaluate(f"([rng, dtype]) => [{draw}].map((x) => [...x])", [state, name])
+    state = [generator_state(rng), dtype]
+    drawn = page.evaluate(f"([rng, dtype]) => [{draw}].map((x) => [...x])", state)
     np.testing.assert_array_equal(drawn[0], rng.random((2, 3), dtype).ravel())
     np.testing.assert_array_equal(drawn[1], rng.random(2, dtype))
-    page.close()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int64", "bool", "float64"])
-def test_casts(runtime: Any, dtype: str):
+def test_casts(runtime: Any):
     x = np.array([-1.7, 0.0, 0.1, 2.5])
-    np.testing.assert_array_equal(runtime("cast", x, dtype), x.astype(dtype))
+    for dtype in ("float32", "int64", "bool", "float64"):
+        np.testing.assert_array_equal(runtime("cast", x, dtype), x.astype(dtype))
