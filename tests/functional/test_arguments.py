@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import linalg
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional import arguments
 
 FUNCTIONS = {
@@ -78,29 +78,13 @@ X = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
 WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "kron": (lambda: tg.kron(X, None), ("needs a tensor for `other`, got None",)),
     "inner": (lambda: tg.inner("a", X), ("needs a tensor for `input`, got 'a'",)),
-    "index_add": (lambda: tg.index_add(X, 0, None, X), ("needs a tensor for `index`, got None",)),
     "meshgrid": (lambda: tg.meshgrid(X[0], None), ("a tensor for `tensors`, got None",)),
     "tensordot": (lambda: tg.tensordot(X, X, "a"), ("signature is tensordot(a, b, dims=2)",)),
-    "fmod": (
-        lambda: tg.fmod(X, None),
-        ("argument 1 (other) is None", "an array or a num"),
-    ),
-    "hypot": (lambda: tg.hypot(None, 1.0), ("argument 0 (input) is None",)),
-    "arctan2": (lambda: tg.atan2("a", 1.0), ("argument 0 (input) is 'a'",)),
+    "fmod": (lambda: tg.fmod(X, None), ("argument 1 (other) is None", "an array or a num")),
     "diag": (lambda: tg.diag(X, 1.5), ("signature is diag(input, diagonal=0)",)),
-    "tril": (lambda: X.tril(None), ("signature is tril(input, diagonal=0)",)),
-    "topk": (lambda: X.topk(None), ("signature is topk(input, k, dim=-1",)),
-    "select": (lambda: X.select(0, "a"), ("signature is select(input, dim, index)",)),
-    "narrow": (lambda: X.narrow(0, None, 1), ("signature is narrow(input, dim,",)),
-    "isclose": (
-        lambda: X.isclose(X, rtol=None),
-        ("isclose cannot take", "rtol=None"),
-    ),
+    "isclose": (lambda: X.isclose(X, rtol=None), ("isclose cannot take", "rtol=None")),
     "vstack": (lambda: tg.vstack(X), ("needs a list or tuple of tensors, [x, y],", "`tensors`")),
-    "hstack": (lambda: tg.hstack(X), ("needs a list or tuple of tensors, [x, y],",)),
     "amax": (lambda: X.amax("x"), ("amax cannot take (2, 2), dim='x'",)),
-    "cumsum": (lambda: X.cumsum("x"), ("cumsum cannot take (2, 2), dim='x'",)),
-    "norm": (lambda: tg.norm(None), ("needs a tensor for `input`, got None",)),
     "eye": (lambda: tg.eye(2, dtype=3), ("signature is eye(n, m=None",)),
     "to": (lambda: X.to(3), ("signature is to(",)),
     "sum": (lambda: tg.sum(None), ("argument 0 (input) is None",)),
@@ -113,14 +97,6 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
 def test_messages_name_the_invalid_argument(name: str):
     call, words = WRONG[name]
     assert_error(name, call, *words)
-
-
-@pytest.mark.parametrize("dim", [9, -3])
-@pytest.mark.parametrize("name", ["sum", "prod", "amax", "median", "cumsum", "select", "all"])
-def test_an_axis_out_of_range_raises_range_error(name: str, dim: int):
-    function = getattr(tg, name)
-    with pytest.raises(RangeError, match=rf"{name}.*{dim}"):
-        function(X, dim, *([0] if name == "select" else []))
 
 
 def test_errors_have_their_cause_and_clear_ones_are_unchanged():

@@ -76,20 +76,6 @@ def test_invalid_shapes_raise():
             call()
 
 
-@given(st.integers(-5, 5), st.integers(-5, 5), st.integers(-3, 3).filter(bool))
-def test_arange_of_integers(start: int, end: int, step: int):
-    if (end - start) / step < 0:
-        with pytest.raises(ValueError, match="sign of step"):
-            tg.arange(start, end, step)
-        return
-    same(tg.arange(start, end, step), np.arange(start, end, step))
-    same(
-        tg.arange(start=start, end=end, step=step, dtype=tg.float32),
-        np.arange(start, end, step, np.float32),
-    )
-    same(tg.arange(abs(end)), np.arange(abs(end)))
-
-
 @given(st.integers(0, 10), numbers(), numbers())
 def test_linspace_eye_and_arange_of_floats(steps: int, start: float, end: float):
     same(tg.linspace(start, end, steps), np.linspace(start, end, steps))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import FLOATS, T, arrays, close, cotangent, gradients, seeds, slopes
+from drawing import FLOATS, T, arrays, close, cotangent, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -51,26 +51,6 @@ def test_inv_and_solve_satisfy_their_equations(n: int, batch: tuple[int, ...], s
     close((la.solve(A, B.mT, left=False) @ A).numpy(), b.swapaxes(-1, -2), tolerance=1e-12)
     vector = b[..., 0]
     close((A @ la.solve(A, tg.tensor(vector))[..., None]).numpy()[..., 0], vector, tolerance=1e-12)
-
-
-@given(st.integers(1, 3), st.sampled_from([(), (2,)]), seeds)
-@settings(max_examples=20)
-def test_gradients_equal_numerical_derivatives(n: int, batch: tuple[int, ...], seed: int):
-    a, b, d = regular(n, seed, *batch), some(n, 3, seed=seed), definite(n, seed, *batch)
-    for ours, numpys, inputs in (
-        (la.inv, np.linalg.inv, [a]),
-        (la.solve, np.linalg.solve, [a, b]),
-        (la.det, np.linalg.det, [a]),
-        (lambda a: la.slogdet(a).logabsdet, lambda a: np.linalg.slogdet(a)[1], [a]),
-        (
-            la.cholesky,
-            lambda a: np.linalg.cholesky((a + a.swapaxes(-1, -2)) / 2),
-            [d],
-        ),
-    ):
-        actual = gradients(ours, [T(x.copy()) for x in inputs], seed)
-        for got, expected in zip(actual, slopes(numpys, inputs, seed), strict=True):
-            close(got, expected, tolerance=1e-8)
 
 
 # Determinants
@@ -131,19 +111,6 @@ def test_gradient_of_det_is_the_cofactor_matrix(n: int, defect: int, seed: int, 
     close(x.grad.numpy() / scale, np.array(minors) / scale, tolerance=1e-12)
 
 
-@given(sizes, batches, seeds)
-def test_slogdet_and_its_gradient(n: int, batch: tuple[int, ...], seed: int):
-    a = regular(n, seed, *batch)
-    x = T(a)
-    sign, log = la.slogdet(x)
-    assert not sign.requires_grad
-    close((sign * log.exp()).detach().numpy(), np.linalg.det(a), tolerance=1e-12)
-    g = cotangent(log.shape, seed)
-    log.backward(tg.tensor(g))
-    inverse = np.linalg.inv(a).swapaxes(-1, -2)
-    close(x.grad.numpy(), g[..., None, None] * inverse, tolerance=1e-12)
-
-
 def test_slogdet_beyond_the_range_of_floats():
     x = T(1e-3 * np.eye(200))
     assert la.det(x).item() == 0
@@ -171,20 +138,6 @@ def test_cholesky_and_its_symmetric_gradient(
 
 
 # Norms
-
-
-@given(hnp.arrays(float, (3, 4), elements=st.floats(-3, 3)), st.integers(-2, 1))
-def test_norms_equal_numpy(a: Any, dim: int):
-    x = tg.tensor(a)
-    for order in (0, 1, 2, 3, 2.5, math.inf, -math.inf):
-        with np.errstate(all="ignore"):
-            expected = np.linalg.norm(a, order, axis=dim)
-        close(la.vector_norm(x, order, dim).numpy(), expected, tolerance=1e-12)
-        close(la.norm(x, order, dim, keepdim=True).squeeze(dim).numpy(), expected, tolerance=1e-12)
-    for order in ("fro", 1, -1, math.inf, -math.inf, 2, -2, "nuc"):
-        close(la.norm(x, order).numpy(), np.linalg.norm(a, order), tolerance=1e-12)
-        close(la.matrix_norm(x, order).numpy(), np.linalg.norm(a, order), tolerance=1e-12)
-    close(la.norm(x).numpy(), np.linalg.norm(a), tolerance=1e-12)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 2.5, 1.5, 0.5, math.inf])
@@ -313,16 +266,6 @@ ERRORS = {
     "cholesky": (lambda: la.cholesky(-tg.eye(2)), LinAlgError, INDEFINITE),
     "no square": (lambda: la.inv(tg.ones(2, 3)), ShapeError, r"inv needs square .*\(2, 3\)"),
     "integers": (lambda: la.det(tg.eye(2).long()), DtypeError, r"expected floats.*x\.double"),
-    "right side": (
-        lambda: la.solve(tg.eye(2), tg.ones(3, 1)),
-        ShapeError,
-        "size 3 is different from 2",
-    ),
-    "two dtypes": (
-        lambda: la.solve(tg.eye(2), tg.ones(2).float()),
-        DtypeError,
-        "operands of one dtype",
-    ),
     "order of a vector": (lambda: tg.norm(tg.ones(2), "x"), ShapeError, "must be a number, got"),
     "svd of a vector": (lambda: la.svd(tg.ones(3)), ShapeError, r"need matrices \(\.\.\., n, m\)"),
     "full svd": (lambda: la.svd(tg.ones(3, 2)), ShapeError, "not square. Pass full_matrices=False"),
@@ -348,45 +291,6 @@ def test_a_matrix_of_nan_is_not_reported_as_singular():
 
 
 # Products
-
-
-@given(st.data(), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
-def test_matrix_products_equal_numpy(data: Any, n: int, k: int, m: int):
-    a, b, u, v = (data.draw(arrays(s)) for s in ((n, k), (k, m), (k,), (m,)))
-    x, y, p, q = (tg.tensor(array) for array in (a, b, u, v))
-    for got, expected in (
-        *((tg.mm(x, y), a @ b), (x.mm(y), a @ b), (tg.matmul(x, y), a @ b), (x @ y, a @ b)),
-        *((tg.mv(x, p), a @ u), (x.mv(p), a @ u), (tg.dot(p, p), u @ u), (p.dot(p), u @ u)),
-        *((tg.outer(p, q), np.outer(u, v)), (p.outer(q), np.outer(u, v)), (p @ p, u @ u)),
-        *((tg.bmm(x[None], y[None]), (a @ b)[None]), (x[None].bmm(y[None]), (a @ b)[None])),
-        *(
-            (tg.addmm(q, x, y), v + a @ b),
-            (q.addmm(x, y, beta=2, alpha=0.5), 2 * v + 0.5 * (a @ b)),
-        ),
-        *((tg.addmm(tg.tensor(1.0), x, y, beta=0), a @ b),),
-        *(
-            (tg.nn.functional.linear(x, y.mT), a @ b),
-            (tg.nn.functional.linear(p, y.T, q), u @ b + v),
-        ),
-        *((tg.nn.functional.linear(x.reshape(1, n, k), y.T, q), (a @ b + v)[None]),),
-        *((tg.einsum("ij,jk->ki", x, y), (a @ b).T), (tg.einsum("ij,jk", x, y), a @ b)),
-        *((tg.einsum("...j,jk", x, y), a @ b), (tg.einsum("i,i", [p, p]), u @ u)),
-        *((tg.einsum("ij->", x), a.sum()), (tg.einsum(" i j -> j i ", x), a.T)),
-    ):
-        close(got.numpy(), np.asarray(expected), tolerance=1e-13)
-    for name, call in (
-        ("mm", lambda: tg.mm(x, p)),
-        ("mv", lambda: tg.mv(p, p)),
-        ("dot", lambda: tg.dot(x, p)),
-        ("outer", lambda: tg.outer(x, p)),
-        ("bmm", lambda: tg.bmm(x, y)),
-        ("matmul", lambda: tg.matmul(x, tg.ones(k + 1, 2))),
-        ("matmul", lambda: tg.matmul(x, tg.tensor(2.0))),
-        ("linear", lambda: tg.nn.functional.linear(x, tg.ones(2, k + 1))),
-        ("linear", lambda: tg.nn.functional.linear(tg.tensor(2.0), tg.ones(2, 3), tg.ones(2))),
-    ):
-        with pytest.raises(ShapeError, match=name):
-            call()
 
 
 @given(st.data(), seeds)

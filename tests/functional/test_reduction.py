@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import FLOATS, T, arrays, close, cotangent, same, seeds
+from drawing import T, arrays, close, cotangent, same, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -76,29 +76,6 @@ def test_prod_over_several_axes_equals_prod_over_each(x: Any, seed: int):
         close(a.grad.numpy(), b.grad.numpy(), tolerance=1e-9)
 
 
-@given(st.data(), st.sampled_from(FLOATS))
-def test_prod_and_cumulative_functions_equal_numpy(data: Any, dtype: Any):
-    a = data.draw(arrays(hnp.array_shapes(max_dims=3, max_side=4), dtype=dtype))
-    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
-    x = tg.tensor(a)
-    sums = np.cumsum(a, dim, dtype=np.float64).astype(dtype)  # as in PyTorch
-    same(x.cumsum(dim), sums)
-    same(tg.cumprod(x, dim=dim), np.cumprod(a, dim, dtype=np.float64).astype(dtype))
-    same(x.cumsum(axis=dim), sums)
-    same(x.prod(dim, keepdim=True), np.prod(a, dim, keepdims=True))
-    same(tg.prod(x), np.asarray(np.prod(a)))
-    assert x.cumsum(dim, dtype=tg.float64).dtype == np.float64
-
-
-@given(arrays((3, 4)), seeds)
-def test_gradient_of_cumsum_is_the_reversed_cumsum(a: Any, seed: int):
-    x = T(a)
-    out = x.cumsum(1)
-    g = cotangent(out.shape, seed)
-    out.backward(tg.tensor(g))
-    close(x.grad.numpy(), g[:, ::-1].cumsum(1)[:, ::-1], tolerance=1e-14)
-
-
 def test_gradient_of_prod_does_not_overflow_in_between():
     x = T(np.array([1e200, 1e-200, 1e200, 0.0]))
     x.prod().backward()
@@ -153,73 +130,6 @@ def test_reductions_equal_numpy(drawn: Any):
     same(tg.mean(tg.tensor(flags), dtype=tg.float32), np.asarray(flags.mean(dtype=np.float32)))
 
 
-@given(along(several=False))
-def test_max_and_min_return_values_and_indices(drawn: Any):
-    a, dim, keepdim = drawn
-    x = tg.tensor(a)
-    if dim is None:
-        same(x.max(), np.asarray(a.max()))
-        same(tg.min(x), np.asarray(a.min()))
-        same(x.argmax(), np.asarray(a.argmax()))
-        same(tg.argmin(x), np.asarray(a.argmin()))
-        return
-    for call, value, at in (
-        (tg.max, np.max, np.argmax),
-        (tg.min, np.min, np.argmin),
-    ):
-        result = call(x, dim, keepdim)
-        values, indices = result
-        same(values, value(a, axis=dim, keepdims=keepdim))
-        same(indices, np.asarray(at(a, axis=dim, keepdims=keepdim)))
-        assert result.values is values
-        assert result.indices is indices
-        assert call(x, axis=dim, keepdims=keepdim).values.shape == values.shape
-    same(x.argmax(dim=dim, keepdim=keepdim), np.asarray(a.argmax(dim, keepdims=keepdim)))
-    same(tg.max(x, tg.tensor(0.5)), np.maximum(a, 0.5))
-    with pytest.raises((TypeError, ShapeError)):
-        x.max((0,))
-    with pytest.raises((TypeError, ShapeError)):
-        x.max(dim=a.ndim)
-
-
-@given(along(filled, several=False), st.integers(0, 2))
-def test_var_and_std_with_corrections(drawn: Any, correction: int):
-    a, dim, keepdim = drawn
-    count = a.size if dim is None else a.shape[dim]
-    if count <= correction:
-        return
-    over = {"axis": dim, "keepdims": keepdim}
-    x, expected = tg.tensor(a), np.var(a, ddof=correction, **over)
-    close(x.var(dim, correction=correction, keepdim=keepdim).numpy(), expected, tolerance=1e-13)
-    close(
-        tg.std(x, dim, correction=correction, keepdim=keepdim).numpy(),
-        np.sqrt(expected),
-        tolerance=1e-13,
-    )
-    if correction == 1:
-        close(x.var(dim, keepdim=keepdim).numpy(), expected, tolerance=1e-13)
-        close(x.var(dim, True, keepdim).numpy(), expected, tolerance=1e-13)  # noqa: FBT003  PyTorch's order
-    if correction == 0:
-        close(x.var(dim, unbiased=False, keepdim=keepdim).numpy(), expected, tolerance=1e-13)
-    if correction == 0 and dim is None:
-        close(x.std(False).numpy(), np.std(a), tolerance=1e-13)  # noqa: FBT003  as above
-
-
-@given(arrays(hnp.array_shapes(max_dims=3, max_side=3)), st.data())
-def test_softmax_and_log_softmax(a: Any, data: Any):
-    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
-    x, e = tg.tensor(a), np.exp(a - a.max(dim, keepdims=True))
-    expected = e / e.sum(dim, keepdims=True)
-    for got in (
-        tg.softmax(x, dim),
-        x.softmax(dim=dim),
-        x.softmax(axis=dim),
-        x.log_softmax(dim).exp(),
-    ):
-        close(got.numpy(), expected, tolerance=1e-14)
-    assert tg.log_softmax(x, dim, dtype=tg.float32).dtype == np.float32
-
-
 def test_reductions_of_empty_tensors():
     empty = tg.zeros(0, 3)
     assert empty.sum().item() == 0
@@ -235,13 +145,6 @@ def test_reductions_of_empty_tensors():
     for call in (empty.max, empty.argmin, lambda: empty.amax(dim=0), lambda: empty.max(dim=0)):
         with pytest.raises((ShapeError, IndexError)):
             call()
-
-
-@pytest.mark.parametrize("f", [tg.amax, tg.amin, tg.median])
-def test_ties_share_the_gradient_evenly(f: Any):
-    x = T(np.array([2.0, 2.0, 2.0, 2.0]))
-    f(x).backward(tg.tensor(0.75))
-    assert x.grad.tolist() == [0.1875] * 4
 
 
 def test_gradient_of_median_over_a_dim_goes_to_its_index():

@@ -44,6 +44,7 @@ KINKS = (
     Kink("max of all, ties", lambda x: x.max(), [[[3.0, 1.0], [2.0, 3.0]]], [[[0.5, 0], [0, 0.5]]]),
     Kink("min of all, ties", lambda x: x.min(), [[[1.0, 3.0], [1.0, 3.0]]], [[[0.5, 0], [0.5, 0]]]),
     Kink("max of all, three", lambda x: x.max(), [[1.0, 1.0, 1.0]], [[1 / 3, 1 / 3, 1 / 3]]),
+    Kink("median, ties", tg.median, [[2.0, 2.0, 2.0, 2.0]], [[0.25, 0.25, 0.25, 0.25]]),
     Kink("max over a dim, chosen", lambda x: x.max(0).values, [[1.0, 3.0, 3.0]], [[0.0, 1.0, 0.0]]),
     Kink("min over a dim, chosen", lambda x: x.min(0).values, [[3.0, 1.0, 1.0]], [[0.0, 1.0, 0.0]]),
     Kink("norm of 0", np.linalg.norm, [[0.0, 0.0]], [[0.0, 0.0]]),

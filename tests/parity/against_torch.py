@@ -7,6 +7,7 @@ gradients of those gradients must agree.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -133,7 +134,7 @@ def gathered(draw: st.DrawFn) -> Drawn:
     dim = draw(st.integers(-len(shape), len(shape) - 1))
     sides = [draw(st.integers(1, 4 if k == dim % len(shape) else n)) for k, n in enumerate(shape)]
     at = draw(hnp.arrays(np.int64, tuple(sides), elements=st.integers(0, shape[dim] - 1)))
-    return [shape], {"dim": dim, "at": at}
+    return [shape], {"dim": dim, "index": at}
 
 
 @st.composite
@@ -154,19 +155,29 @@ keep = st.booleans()
 numbers = st.sampled_from([-1.5, -1, 0.5, 2, 3])
 
 
-def index_of(t: Any, at: Any) -> Any:
-    """Return an index with the tensors of the library `t` in place of arrays."""
-    if isinstance(at, tuple):
-        return tuple(index_of(t, part) for part in at)
-    return t.tensor(at) if isinstance(at, np.ndarray) else at
+def with_tensors(t: Any, setting: Any) -> Any:
+    """Return a setting with tensors of the library `t` in place of arrays."""
+    if isinstance(setting, tuple):
+        return tuple(with_tensors(t, part) for part in setting)
+    if isinstance(setting, dict):
+        return {name: with_tensors(t, value) for name, value in setting.items()}
+    return t.tensor(setting) if isinstance(setting, np.ndarray) else setting
 
 
-def both(name: str) -> tuple[Any, Any]:
-    """Return a name as a function and as a method."""
-    return (
-        lambda t, *tensors, **k: getattr(t, name)(*tensors, **k),
-        lambda t, x, *tensors, **k: getattr(x, name)(*tensors, **k),
-    )
+def calling(name: str, last: str = "") -> Any:
+    """Return the call of "linalg.inv", or of a method, "Tensor.sum"; what is in () is a comment.
+
+    The last tensor is passed under the name `last`.
+    """
+    path, is_method = name.partition("(")[0], name.startswith("Tensor.")
+    find = attrgetter(path.removeprefix("Tensor."))
+
+    def call(t: Any, *tensors: Any, **settings: Any) -> Any:
+        if last:
+            *tensors, settings[last] = tensors  # type: ignore[assignment]
+        return find(tensors[0] if is_method else t)(*tensors[is_method:], **settings)
+
+    return call
 
 
 class Table(dict[str, Line]):
@@ -182,13 +193,13 @@ class Table(dict[str, Line]):
         ties: bool = True,
         flat: bool = False,
         rough: float = 1,
+        last: str = "",
         call: Any = None,
     ) -> None:
-        """Add a line: for a name, which is a function and a method, one for each."""
-        if call is not None:
-            self[name] = Line(call, drawn, low, high, ties, flat, rough)
-            return
-        for call_, name_ in zip(both(name), (name, f"Tensor.{name}"), strict=True):
+        """Add a line: for a bare name, which is a function and a method, one for each."""
+        only = call or "(" in name or "." in name
+        for name_ in (name,) if only else (name, f"Tensor.{name}"):
+            call_ = call or calling(name_, last)
             self[name_] = Line(call_, drawn, low, high, ties, flat, rough)
 
 
@@ -246,8 +257,8 @@ def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
     ours = [tg.tensor(a, requires_grad=True) for a in arrays]
     theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
     outs, wanted = (
-        listed(entry.call(tg, *ours, **settings_)),
-        listed(entry.call(torch, *theirs, **settings_)),
+        listed(entry.call(t, *tensors, **with_tensors(t, settings_)))
+        for t, tensors in ((tg, ours), (torch, theirs))
     )
     assert len(outs) == len(wanted)
     for x, y in zip(outs, wanted, strict=True):
@@ -277,8 +288,8 @@ def compare_aliases(entry: Line, data: Any, seed: int) -> None:
     shapes, settings_ = data.draw(entry.drawn)
     arrays = [values(shape, rng, entry, np.float64) for shape in shapes]
     ours, theirs = [tg.tensor(a) for a in arrays], [torch.tensor(a) for a in arrays]
-    ours += listed(entry.call(tg, *ours, **settings_))
-    theirs += listed(entry.call(torch, *theirs, **settings_))
+    for t, tensors in ((tg, ours), (torch, theirs)):
+        tensors.extend(listed(entry.call(t, *tensors, **with_tensors(t, settings_))))
     for k in range(len(arrays), len(ours)):
         if not theirs[k].numel():
             continue

@@ -15,7 +15,6 @@ from against_torch import (
     along,
     compare,
     compare_aliases,
-    gathered,
     keep,
     numbers,
     several,
@@ -41,7 +40,7 @@ def picked(draw: st.DrawFn) -> Drawn:
     shape = draw(hnp.array_shapes(max_dims=3, max_side=3))
     dim = draw(st.integers(-len(shape), len(shape) - 1))
     at = draw(st.lists(st.integers(0, shape[dim] - 1), max_size=4))
-    return [shape], {"dim": dim, "at": np.array(at, np.int64)}
+    return [shape], {"dim": dim, "index": np.array(at, np.int64)}
 
 
 @st.composite
@@ -49,7 +48,7 @@ def added(draw: st.DrawFn) -> Drawn:
     """Draw what `index_add` takes: as above, and the shape of what is added."""
     (shape,), settings_ = draw(picked())
     source = list(shape)
-    source[settings_["dim"]] = len(settings_["at"])
+    source[settings_["dim"]] = len(settings_["index"])
     return [shape, tuple(source)], {**settings_, "alpha": draw(st.sampled_from([1, -0.5, 2]))}
 
 
@@ -71,7 +70,7 @@ def scattered(draw: st.DrawFn, *, once: bool = False) -> Drawn:
     else:
         at = draw(hnp.arrays(np.int64, tuple(sides), elements=st.integers(0, shape[dim] - 1)))
     # PyTorch has the gradient of what is put for the shape of the index only.
-    return [shape, tuple(sides)], {"dim": dim - len(shape) * draw(keep), "at": at.copy()}
+    return [shape, tuple(sides)], {"dim": dim - len(shape) * draw(keep), "index": at.copy()}
 
 
 @st.composite
@@ -154,18 +153,8 @@ line("addcmul", several(3, value=numbers))
 line("addcdiv", several(3, value=numbers), 0.5)
 line("clamp_min", several(2), ties=SINCE_2_14)
 line("clamp_max", several(2), ties=SINCE_2_14)
-line(
-    "clamp_min(number)",
-    some(min=numbers),
-    ties=SINCE_2_14,
-    call=lambda t, x, min: t.clamp_min(x, min),
-)
-line(
-    "clamp_max(number)",
-    some(max=numbers),
-    ties=SINCE_2_14,
-    call=lambda t, x, max: x.clamp_max(max=max),
-)
+line("clamp_min(number)", some(min=numbers), ties=SINCE_2_14)
+line("Tensor.clamp_max(number)", some(max=numbers), ties=SINCE_2_14)
 line(
     "nan_to_num",
     some(nan=st.sampled_from([0.0, 2.0, None]), posinf=numbers | st.none()),
@@ -178,28 +167,21 @@ line("Tensor.nan_to_num", some(), call=lambda t, x: (x * x).nan_to_num(neginf=2.
 # Reductions and scans
 
 line("prod", some(min_side=1))
-line("prod(dim)", along(keepdim=keep), call=lambda t, x, dim, keepdim: t.prod(x, dim, keepdim))
+line("prod(dim)", along(keepdim=keep))
 line("prod(dtype)", some(), call=lambda t, x: x.prod(dtype=t.float64))
 line("cumsum", along())
 line("cumprod", along())
 line("cumsum(dtype)", along(), call=lambda t, x, dim: t.cumsum(x, dim, dtype=t.float64))
 line("median", some(min_side=1))
-line(
-    "median(dim)",
-    along(keepdim=keep),
-    ties=False,
-    call=lambda t, x, dim, keepdim: tuple(t.median(x, dim, keepdim)),
-)
+line("median(dim)", along(keepdim=keep), ties=False)
 line(
     "median(values)",
     along(keepdim=keep),
     call=lambda t, x, dim, keepdim: x.median(dim, keepdim).values.detach(),
 )
+corrections = st.sampled_from([0, 1])
 line(
-    "var_mean",
-    along(many=True, keepdim=keep, correction=st.sampled_from([0, 1]), min_side=3),
-    ties=False,
-    call=lambda t, x, dim, **k: t.var_mean(x, dim, **k),
+    "var_mean(dim)", along(many=True, keepdim=keep, correction=corrections, min_side=3), ties=False
 )
 line("var_mean(all)", shaped(2, 3), ties=False, call=lambda t, x: t.var_mean(x))
 line("count_nonzero", along(many=True, none=True))
@@ -221,69 +203,26 @@ def without_signs(U: Any, S: Any, right: Any) -> Any:
 
 
 line("norm", some(min_side=1), ties=False)
-line(
-    "norm(p)",
-    along(many=True, keepdim=keep, p=orders),
-    ties=False,
-    rough=10,
-    call=lambda t, x, p, dim, keepdim: t.norm(x, p, dim, keepdim),
-)
-line(
-    "norm(0)",
-    along(many=True, keepdim=keep),
-    flat=True,
-    call=lambda t, x, dim, keepdim: t.norm(x, 0, dim, keepdim),
-)
+line("norm(p)", along(many=True, keepdim=keep, p=orders), ties=False, rough=10)
+line("norm(0)", along(many=True, keepdim=keep, p=st.just(0)), flat=True)
 line("norm(fro)", shaped(2, 3), ties=False, call=lambda t, x: x.norm("fro", dim=(0, 1)))
 line("norm(dtype)", shaped(3), ties=False, call=lambda t, x: t.norm(x, dtype=t.float64))
-line(
-    "linalg.vector_norm",
-    along(many=True, none=True, keepdim=keep, ord=orders),
-    ties=False,
-    rough=10,
-    call=lambda t, x, **k: t.linalg.vector_norm(x, **k),
-)
-line(
-    "linalg.vector_norm(ties)",
-    along(ord=st.sampled_from([1, math.inf])),
-    0.5,
-    call=lambda t, x, **k: t.linalg.vector_norm(x, **k),
-)
-line(
-    "linalg.norm(matrix)",
-    some(2, 2, 1, ord=st.sampled_from([None, "fro", 1, -1, math.inf, -math.inf])),
-    ties=False,
-    call=lambda t, x, ord: t.linalg.norm(x, ord),
-)
+matrix_orders = st.sampled_from([None, "fro", 1, -1, math.inf, -math.inf])
+value_orders = st.sampled_from([2, -2, "nuc"])
+powers = {"ties": False, "rough": 10}
+line("linalg.vector_norm", along(many=True, none=True, keepdim=keep, ord=orders), **powers)
+line("linalg.vector_norm(ties)", along(ord=st.sampled_from([1, math.inf])), 0.5)
+line("linalg.norm(matrix)", some(2, 2, 1, ord=matrix_orders), ties=False)
 line(
     "linalg.norm(dims)",
-    some(3, 3, 1, ord=st.sampled_from([None, "fro", 1, -math.inf]), keepdim=keep),
+    some(3, 3, 1, ord=matrix_orders, keepdim=keep, dim=st.just((2, 0))),
     ties=False,
-    call=lambda t, x, **k: t.linalg.norm(x, dim=(2, 0), **k),
 )
-line(
-    "linalg.norm(vector)",
-    along(ord=orders),
-    ties=False,
-    rough=10,
-    call=lambda t, x, **k: t.linalg.norm(x, **k),
-)
-line("linalg.matrix_norm", shaped(2, 2, 3), ties=False, call=lambda t, x: t.linalg.matrix_norm(x))
-
-line(
-    "linalg.norm(singular values)",
-    some(2, 3, 1, ord=st.sampled_from([2, -2, "nuc"]), keepdim=keep),
-    ties=False,
-    rough=1e3,
-    call=lambda t, x, **k: t.linalg.matrix_norm(x, **k),
-)
-line(
-    "linalg.svdvals",
-    some(2, 3, 1),
-    ties=False,
-    rough=1e3,
-    call=lambda t, x: t.linalg.svdvals(x),
-)
+line("linalg.norm(vector)", along(ord=orders), **powers)
+line("linalg.matrix_norm", shaped(2, 2, 3), ties=False)
+values = {"ties": False, "rough": 1e3}
+line("linalg.matrix_norm(singular values)", some(2, 3, 1, ord=value_orders, keepdim=keep), **values)
+line("linalg.svdvals", some(2, 3, 1), **values)
 line(
     "linalg.svd",
     squares(),
@@ -304,12 +243,7 @@ def apart(t: Any, x: Any) -> Any:
 
 line("linalg.inv", squares(), ties=False, call=lambda t, x: t.linalg.inv(apart(t, x)))
 line("inverse", squares(), ties=False, call=lambda t, x: apart(t, x).inverse())
-line(
-    "linalg.solve",
-    squares("nk"),
-    ties=False,
-    call=lambda t, x, y: t.linalg.solve(apart(t, x), y),
-)
+line("linalg.solve", squares("nk"), ties=False, call=lambda t, x, y: t.linalg.solve(apart(t, x), y))
 line(
     "linalg.solve(vector)",
     squares("n"),
@@ -398,51 +332,19 @@ line("cross(dim)", shaped(3, 2), call=lambda t, x: t.cross(x, x * x + 1, dim=0))
 
 # Elements picked and put
 
-line(
-    "index_select",
-    picked(),
-    call=lambda t, x, dim, at: t.index_select(x, dim, t.tensor(at)),
-)
-line("Tensor.index_select", picked(), call=lambda t, x, dim, at: x.index_select(dim, t.tensor(at)))
-line(
-    "index_add",
-    added(),
-    call=lambda t, x, y, dim, at, alpha: t.index_add(x, dim, t.tensor(at), y, alpha=alpha),
-)
-line(
-    "Tensor.index_add",
-    added(),
-    call=lambda t, x, y, dim, at, alpha: x.index_add(dim, t.tensor(at), y),
-)
+line("index_select", picked())
+line("index_add", added(), last="source")
 line("select", along(index=st.just(0)))
 line("select(last)", along(), call=lambda t, x, dim: t.select(x, dim, -1))
 line("narrow", along(min_side=2, start=st.sampled_from([0, 1, -1]), length=st.sampled_from([0, 1])))
 line("masked_select", several(2), call=lambda t, x, m: t.masked_select(x, m > 0))
 line("Tensor.masked_select", several(2), call=lambda t, x, m: x.masked_select(m > 0))
-line(
-    "scatter",
-    scattered(once=True),
-    call=lambda t, x, y, dim, at: t.scatter(x, dim, t.tensor(at), y),
-)
+line("scatter", scattered(once=True), last="src")
+line("scatter_add", scattered(), last="src")
 line(
     "scatter(value)",
     scattered(),
-    call=lambda t, x, y, dim, at: (x.scatter(dim, t.tensor(at), value=2.5), y),
-)
-line(
-    "scatter(value by position)",
-    scattered(),
-    call=lambda t, x, y, dim, at: (x.scatter(dim, t.tensor(at), 2.5), y),
-)
-line(
-    "scatter_add",
-    scattered(),
-    call=lambda t, x, y, dim, at: t.scatter_add(x, dim, t.tensor(at), y),
-)
-line(
-    "Tensor.scatter_add",
-    scattered(),
-    call=lambda t, x, y, dim, at: x.scatter_add(dim, t.tensor(at), y),
+    call=lambda t, x, y, dim, index: (x.scatter(dim, index, value=2.5), x.scatter(dim, index, 2.5)),
 )
 line(
     "take_along_dim",
@@ -459,7 +361,6 @@ line(
 )
 line("nonzero", some(), call=lambda t, x: (t.nonzero(x), x.nonzero()))
 line("nonzero(tuple)", some(), call=lambda t, x: t.nonzero(x, as_tuple=True))
-line("gather(method)", gathered(), call=lambda t, x, dim, at: x.gather(dim, t.tensor(at)))
 
 # Order
 

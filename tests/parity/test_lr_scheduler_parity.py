@@ -17,11 +17,7 @@ torch = pytest.importorskip("torch")
 few = settings(max_examples=settings.default.max_examples // 8)
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Any:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("default_float64")
 
 
 OPTIMIZERS = {

@@ -16,11 +16,7 @@ import tinygrad_fc as tg
 torch = pytest.importorskip("torch")
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Any:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("default_float64")
 
 
 def net_class(library: Any) -> Any:

@@ -19,11 +19,7 @@ STEPS = 15
 few = settings(max_examples=settings.default.max_examples // 4)
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Any:
-    torch.set_default_dtype(torch.float64)  # what PyTorch counts by, too
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("default_float64")  # what PyTorch counts by, too
 
 
 each = pytest.mark.parametrize("name", [n for n in OPTIMIZERS if hasattr(torch.optim, n)])
