@@ -163,10 +163,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     n, first = input.shape[dim], as_int(start)
     first = first + n if first < 0 else first
     if not 0 <= first <= first + length <= n:
-        raise RangeError(
-            f"narrow: start {start} and length {length} exceed the size {n} of axis {dim} of a "
-            f"tensor {input.shape}"
-        )
+        raise RangeError(f"narrow: start {start} and length {length} exceed size {n} of axis {dim}")
     return input[_before(dim, slice(first, first + length))]
 
 

@@ -30,8 +30,6 @@ def _extreme(input: Tensor, dim: Any, keepdim: bool, reduce: Any, index: Any, pa
         return reduce(input, None, keepdim)
     if isinstance(dim, Node | np.ndarray):
         return pair(input, dim)
-    if isinstance(dim, tuple | list):
-        raise ShapeError(f"{reduce.name[1:]} takes one dim, got {dim}: use {reduce.name}")
     return values_at(input, dim, keepdim, index(input, dim, True))
 
 

@@ -52,9 +52,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     """
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         if input.requires_grad:
-            raise GraphError(
-                "view(dtype) has no gradient: use x.detach().view(dtype), or x.to(dtype)"
-            )
+            raise GraphError("view(dtype) has no gradient: use x.detach().view(dtype)")
         return wrap(input._array.view(shape[0]))
     out = reshape(input, *shape)
     if input.numel() and not np.may_share_memory(out._array, input._array):
