@@ -1,4 +1,4 @@
-"""Linear equations, determinants, Cholesky factors, norms and products of random matrices."""
+"""Determinants, norms and singular values where they are singular or tied; errors; einsum."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import FLOATS, T, arrays, close, cotangent, seeds
+from drawing import FLOATS, T, arrays, close, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -26,31 +26,12 @@ def some(*shape: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def regular(n: int, seed: int, *batch: int) -> np.ndarray:
-    """Return diagonally dominant matrices, which are far from singular."""
-    return np.tanh(some(*batch, n, n, seed=seed)) + 3 * n * np.eye(n)
-
-
 def definite(n: int, seed: int, *batch: int) -> np.ndarray:
     a = some(*batch, n, n, seed=seed)
     return a @ a.swapaxes(-1, -2) + np.eye(n)
 
 
 batches = st.sampled_from([(), (2,), (2, 3), (0,)])
-
-
-# Linear equations
-
-
-@given(sizes, batches, seeds)
-def test_inv_and_solve_satisfy_their_equations(n: int, batch: tuple[int, ...], seed: int):
-    a, b = regular(n, seed, *batch), some(*batch, n, 2, seed=seed + 1)
-    A, B = tg.tensor(a), tg.tensor(b)
-    close((A @ la.inv(A)).numpy(), np.broadcast_to(np.eye(n), a.shape), tolerance=1e-12)
-    close((A @ la.solve(A, B)).numpy(), b, tolerance=1e-12)
-    close((la.solve(A, B.mT, left=False) @ A).numpy(), b.swapaxes(-1, -2), tolerance=1e-12)
-    vector = b[..., 0]
-    close((A @ la.solve(A, tg.tensor(vector))[..., None]).numpy()[..., 0], vector, tolerance=1e-12)
 
 
 # Determinants
@@ -120,23 +101,6 @@ def test_slogdet_beyond_the_range_of_floats():
     close(x.grad.numpy(), 1e3 * np.eye(200))
 
 
-# Cholesky factors
-
-
-@given(sizes, batches, seeds, st.booleans())
-def test_cholesky_and_its_symmetric_gradient(
-    n: int, batch: tuple[int, ...], seed: int, upper: bool
-):
-    a = definite(n, seed, *batch)
-    x = T(a)
-    out = la.cholesky(x, upper=upper)
-    low = out.mT if upper else out
-    close((low @ low.mT).detach().numpy(), a, tolerance=1e-12)
-    assert np.array_equal(np.tril(low.detach().numpy()), low.detach().numpy())
-    out.backward(tg.tensor(cotangent(out.shape, seed)))
-    close(x.grad.numpy(), x.grad.mT.numpy(), tolerance=1e-12)
-
-
 # Norms
 
 
@@ -149,19 +113,6 @@ def test_gradient_of_a_norm_at_0_is_0(order: float):
     la.vector_norm(y, order).backward()
     assert y.grad.numpy()[0] == 0
     assert np.isfinite(y.grad.numpy()).all()
-
-
-@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from([(), (2,), (0,)]), seeds)
-@settings(max_examples=20)
-def test_svdvals_and_its_gradient(n: int, m: int, batch: tuple[int, ...], seed: int):
-    a = some(*batch, n, m, seed=seed)
-    x = T(a.copy())
-    out = la.svdvals(x)
-    close(out.detach().numpy(), np.linalg.svdvals(a), tolerance=1e-12)
-    u, _, v = np.linalg.svd(a, full_matrices=False)
-    g = cotangent(out.shape, seed)
-    out.backward(tg.tensor(g))
-    close(x.grad.numpy(), (u * g[..., None, :]) @ v, tolerance=1e-10)
 
 
 def separate(a: np.ndarray) -> bool:
@@ -291,38 +242,6 @@ def test_a_matrix_of_nan_is_not_reported_as_singular():
 
 
 # Products
-
-
-@given(st.data(), seeds)
-def test_einsum_with_diagonals_ellipsis_and_axes_of_size_1(data: Any, seed: int):
-    a = data.draw(arrays((3, 3)))
-    c = data.draw(arrays((2, 3, 3)))
-    one = data.draw(arrays((1,)))
-    for equation, operands in (
-        ("ii->i", [a]),
-        ("ii", [a]),
-        ("...ii->...i", [c]),
-        ("bij,bjk->bik", [c, c]),
-        ("...ij,jk->...ik", [c, a]),
-        ("ij,ij,ij->", [a, a, a]),
-        ("i,i->i", [one, a[0]]),
-        ("ij,kj->", [a, one[None]]),
-        ("i,j->ij", [a[0], one]),
-    ):
-        got = tg.einsum(equation, *map(tg.tensor, operands))
-        close(got.numpy(), np.einsum(equation, *operands), tolerance=1e-13)
-        for i, operand in enumerate(operands):
-            # The result is linear in each operand: <gradient, operand> = <weights, result>.
-            inputs = [T(o.copy()) if k == i else tg.tensor(o) for k, o in enumerate(operands)]
-            out = tg.einsum(equation, *inputs)
-            weights = np.random.default_rng(seed).uniform(1, 2, out.shape)
-            out.backward(tg.tensor(weights))
-            close(
-                (inputs[i].grad.numpy() * operand).sum(),
-                (out.detach().numpy() * weights).sum(),
-                tolerance=1e-12,
-            )
-            assert inputs[i].grad.shape == operand.shape
 
 
 @given(st.data(), st.sampled_from([1.0, 2.0, 3.0, np.inf]))

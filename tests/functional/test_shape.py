@@ -1,4 +1,4 @@
-"""Shapes, joining and splitting compared with NumPy; 0-d and empty tensors included."""
+"""Differences of adjacent elements, and aliases of functions of shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 
-sizes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 filled = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
 
 
@@ -33,4 +32,5 @@ def test_diff_equals_numpy(data: Any, n: int):
 
 def test_aliases():
     assert tg.concat is tg.concatenate is tg.cat
+    assert tg.clip is tg.clamp
     assert tg.ones(2, 3).shape.numel() == tg.ones(2, 3).size().numel() == 6
