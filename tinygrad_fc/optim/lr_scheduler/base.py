@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.optim.optimizer import Group, Optimizer
+from tinygrad_fc.pytree import mapped
 from tinygrad_fc.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class LRScheduler:
     step_needs_metric = False
     """Whether `step` takes a metric, as in `ReduceLROnPlateau`; then it cannot be combined."""
     _is_initial: bool = False
+    _functions: tuple[str, ...] = ()  # names of attributes that hold functions
     _get_lr_called_within_step = True  # schedulers written for PyTorch read it
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -121,8 +123,12 @@ class LRScheduler:
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all attributes except the optimizer, which has a state of its own."""
-        return {key: value for key, value in vars(self).items() if key != "optimizer"}
+        """Return all attributes except the optimizer, which has a state of its own.
+
+        For a function it has None, for another callable object its attributes.
+        """
+        state = {key: value for key, value in vars(self).items() if key != "optimizer"}
+        return state | {name: mapped(_attributes_of, state[name]) for name in self._functions}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a copy of a state dict. Load the state of the optimizer as well.
@@ -149,10 +155,17 @@ class LRScheduler:
                 )
 
     def _load(self, state: dict[str, Any]) -> None:
+        for name in self._functions:
+            functions, saved = vars(self)[name], state.pop(name, None)
+            several = isinstance(functions, list)
+            pairs = zip(functions, saved, strict=True) if several else [(functions, saved)]
+            for function, attributes in pairs:
+                if attributes is not None:
+                    vars(function).update(attributes)
         vars(self).update(state)
 
 
-def attributes_of(function: Any) -> dict[str, Any] | None:
+def _attributes_of(function: Any) -> dict[str, Any] | None:
     """Return the attributes of a callable object to save; None for a plain function."""
     if isinstance(function, FunctionType):
         return None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tinygrad_fc.optim.lr_scheduler.base import (
     LRScheduler,
-    attributes_of,
     check_optimizer,
     per_group,
     set_rate,
@@ -147,6 +146,8 @@ class CyclicLR(LRScheduler):
     [0.75]
     """
 
+    _functions = ("_scale_fn_custom",)
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -209,16 +210,6 @@ class CyclicLR(LRScheduler):
                 set_momentum(group, top - (top - base) * height)
         pairs = zip(self.base_lrs, self.max_lrs, strict=True)
         return [base + (top - base) * height for base, top in pairs]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all attributes; None for a `scale_fn` that is a function."""
-        return {**super().state_dict(), "_scale_fn_custom": attributes_of(self._scale_fn_custom)}
-
-    def _load(self, state: dict[str, Any]) -> None:
-        attributes = state.pop("_scale_fn_custom", None)
-        if attributes is not None:
-            vars(self._scale_fn_custom).update(attributes)
-        super()._load(state)
 
 
 class OneCycleLR(LRScheduler):

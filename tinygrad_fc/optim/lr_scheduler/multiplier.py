@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tinygrad_fc.optim.lr_scheduler.base import (
     LRScheduler,
-    attributes_of,
     check_optimizer,
     per_group,
     rates_of,
@@ -309,6 +308,8 @@ class LambdaLR(LRScheduler):
     [0.5]
     """
 
+    _functions = ("lr_lambdas",)
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -328,16 +329,6 @@ class LambdaLR(LRScheduler):
         """Return the initial learning rates times lr_lambda(t)."""
         pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
         return [rate * function(self.last_epoch) for rate, function in pairs]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all attributes; None for functions, the attributes of callable objects."""
-        return {**super().state_dict(), "lr_lambdas": [attributes_of(f) for f in self.lr_lambdas]}
-
-    def _load(self, state: dict[str, Any]) -> None:
-        for function, attributes in zip(self.lr_lambdas, state.pop("lr_lambdas"), strict=True):
-            if attributes is not None:
-                vars(function).update(attributes)
-        super()._load(state)
 
 
 class MultiplicativeLR(LambdaLR):
