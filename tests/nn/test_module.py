@@ -259,24 +259,3 @@ def test_unknown_paths_raise():
         net.get_buffer("mean")
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = net.nothing  # type: ignore[attr-defined]
-
-
-def test_repr_shows_submodules_and_settings():
-    class Net(Module):
-        def __init__(self) -> None:
-            self.body = nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU())
-            self.heads = {"a": nn.Identity()}
-
-        def extra_repr(self) -> str:
-            return "depth=2"
-
-    assert repr(Net()) == (
-        "Net(\n"
-        "  depth=2\n"
-        "  (body): Sequential(\n"
-        "    (0): Linear(in_features=2, out_features=3, bias=False)\n"
-        "    (1): ReLU()\n"
-        "  )\n"
-        "  (heads.a): Identity()\n"
-        ")"
-    )

@@ -95,16 +95,6 @@ def test_a_model_that_contains_itself_has_parameters_and_no_state_dict():
         outer.state_dict()
 
 
-def test_a_shared_layer_is_saved_under_each_path_and_listed_once():
-    shared = nn.Linear(2, 2)
-    net = Plain(a=shared, b=[shared])
-    assert list(net.state_dict()) == ["a.weight", "a.bias", "b.0.weight", "b.0.bias"]
-    assert len(list(net.parameters())) == 2
-    twin = copy.deepcopy(net)
-    assert twin.a is twin.b[0]
-    twin.load_state_dict(net.state_dict())
-
-
 class Running(Module):
     """A module with persistent and other buffers."""
 
