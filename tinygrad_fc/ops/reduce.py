@@ -113,16 +113,14 @@ def _degrees_of_freedom(shape: tuple[int, ...], axis: Any, correction: Any) -> A
 
 def _correction(settings: dict[str, Any]) -> dict[str, Any]:
     """Return `settings` with PyTorch's `unbiased`, also in `var(x, unbiased)`, as `correction`."""
-    unbiased = settings.pop("unbiased", None)
+    unbiased, correction = settings.pop("unbiased", None), settings.pop("correction", None)
     if isinstance(settings.get("dim"), bool):
         unbiased = settings.pop("dim")
-    if unbiased is not None:
-        if settings.get("correction") is not None:
-            raise TypeError("pass correction or unbiased, not both")
-        settings["correction"] = int(unbiased)
-    if settings.get("correction", 1) is None:
-        del settings["correction"]
-    return settings
+    if unbiased is None:
+        return settings if correction is None else settings | {"correction": correction}
+    if correction is not None:
+        raise TypeError("pass correction or unbiased, not both")
+    return settings | {"correction": int(unbiased)}
 
 
 def _var_rule(
