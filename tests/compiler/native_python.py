@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_fc.compiler.numba_math import TYPES
+from tinygrad_fc.compiler.numba_codegen import TYPES
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.ops import special
 

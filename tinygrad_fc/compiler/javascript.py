@@ -13,11 +13,12 @@ import numpy as np
 
 from tinygrad_fc.compiler.instructions import instruction
 from tinygrad_fc.compiler.ir import Value, leaves, operands
+from tinygrad_fc.compiler.numpy_printer import Expressions
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
-__all__ = ["JavaScriptPrinter", "generator_state", "print_program"]
+__all__ = ["JavaScriptPrinter", "generator_state"]
 
 
 class JavaScriptPrinter:
@@ -35,18 +36,14 @@ class JavaScriptPrinter:
     def _line(self, value: Value) -> str:
         name = instruction(value.function).js
         if not name:
-            owner = getattr(value.function, "__self__", None)  # of logical_xor.reduce
-            name = getattr(value.function, "__name__", str(value.function))
-            self.missing.append(f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name)
+            self.missing.append(Expressions().function_name(value.function))
             return ""
         args = [*map(self._argument, value.args)]
         if value.kwargs:
-            args.append(
-                f"{{{', '.join(f'{k}: {self._argument(x)}' for k, x in value.kwargs.items())}}}"
-            )
+            options = (f"{key}: {self._argument(x)}" for key, x in value.kwargs.items())
+            args.append(f"{{{', '.join(options)}}}")
         text = f"R.{name}({', '.join(args)})"
-        if value.dtype == np.float32:
-            text = f"R.float32({text})"
+        text = f"R.float32({text})" if value.dtype == np.float32 else text
         return f"v[{self.numbers[id(value)]}] = {text};\n"
 
     def _argument(self, x: Any) -> str:
@@ -55,28 +52,15 @@ class JavaScriptPrinter:
         if isinstance(x, tuple | list):
             return f"[{', '.join(map(self._argument, x))}]"
         if isinstance(x, slice):
-            parts = (x.start, x.stop, x.step)
-            return f"{{slice: [{', '.join(map(self._argument, parts))}]}}"
-        if x is None or x is Ellipsis:
-            return "null" if x is None else '"..."'
-        if isinstance(x, bool | int | float):
-            words = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
-            text = repr(x).lower()
-            return words.get(text, text)
-        return json.dumps(x if isinstance(x, str) else np.dtype(x).name)
-
-
-def print_program(program: Program) -> JavaScriptPrinter:
-    """Return `program` as JavaScript; `missing` names functions that the runtime has not."""
-    return JavaScriptPrinter(program)
+            return f"{{slice: {self._argument((x.start, x.stop, x.step))}}}"
+        if not isinstance(x, str | bool | int | float | None):
+            x = "..." if x is Ellipsis else np.dtype(x).name
+        return json.dumps(x)
 
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
     """Return the state of a PCG64 generator as the runtime's `draw` takes it."""
     state: Any = rng.bit_generator.state
     integers = {key: str(n) for key, n in state["state"].items()}
-    return (
-        integers
-        | {"shape": [], "data": []}
-        | ({"half": state["uinteger"]} if state["has_uint32"] else {})
-    )
+    half = {"half": state["uinteger"]} if state["has_uint32"] else {}
+    return {**integers, "shape": [], "data": [], **half}

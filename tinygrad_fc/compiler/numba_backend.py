@@ -24,10 +24,9 @@ import numpy as np
 from numba import njit, types
 from numba.core.errors import NumbaError
 
-from tinygrad_fc.compiler import numba_codegen, numba_math, numpy_printer
+from tinygrad_fc.compiler import numba_codegen, numpy_printer
 from tinygrad_fc.compiler.instructions import draw
 from tinygrad_fc.compiler.ir import GuardFailed
-from tinygrad_fc.compiler.numba_codegen import native
 from tinygrad_fc.compiler.numba_lowering import Unsupported
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.pytree import mapped
@@ -108,7 +107,11 @@ def _compiled(printer: NumbaPrinter, what: str) -> Any:
     """Return the native function of a program."""
     file = _stored(printer.source)
     # Numba looks up the module of what it reads back, so it has to be an existing one.
-    space = {"run": native(printer.source), "__name__": __name__, "__file__": file or "<native>"}
+    space = {
+        "run": numba_codegen.native(printer.source),
+        "__name__": __name__,
+        "__file__": file or "<native>",
+    }
     names = ", ".join(argument.name for argument in printer.arguments)
     text = f"def steps(first, last, {names}): return run((first, last, {names}))"
     exec(compile(text, space["__file__"], "exec"), space)  # noqa: S102  it is ours
@@ -131,9 +134,8 @@ def _stored(source: str) -> str | None:
     variable = os.environ.get("TINYGRAD_FC_CACHE")
     if variable == "":
         return None
-    files = map(str, (numba_math.__file__, numba_codegen.__file__))
-    modules = (Path(file).read_text(encoding="utf-8") for file in files)
-    parts = (sys.version, np.__version__, np.__file__, *modules, source)
+    code = Path(numba_codegen.__file__).read_text(encoding="utf-8")
+    parts = (sys.version, np.__version__, np.__file__, code, source)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     try:
         folder = Path(variable or "~/.cache/tinygrad_fc").expanduser().absolute()

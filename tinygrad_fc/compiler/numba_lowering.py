@@ -3,7 +3,7 @@
 Views vanish into the addresses of what reads them. The other instructions become statements, each
 of which computes or updates a value that has memory of its own (a root). An operation on numbers is
 written as Python, with `{0}`, `{1}` for elements that were cast to the types in which NumPy
-computes. Its names are those of `numba_math`.
+computes. Its names are those of `numba_codegen`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import as_strided
 from tinygrad_fc.compiler import instructions
 from tinygrad_fc.compiler.instructions import instruction
 from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands
-from tinygrad_fc.compiler.numba_math import GEMMS, TYPES
+from tinygrad_fc.compiler.numba_codegen import GEMMS, TYPES
 from tinygrad_fc.pytree import mapped
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.compiler.ir import LARGE
+from tinygrad_fc.compiler.numba_codegen import TYPES, pointer
 from tinygrad_fc.compiler.numba_lowering import Lowering, Statement, code, literal, placeholder
-from tinygrad_fc.compiler.numba_math import TYPES, pointer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ import numpy as np
 from tinygrad_fc.compiler.formula import FormulaPrinter
 from tinygrad_fc.compiler.instructions import draw
 from tinygrad_fc.compiler.ir import Origin, Value, operands
-from tinygrad_fc.compiler.javascript import generator_state, print_program
+from tinygrad_fc.compiler.javascript import JavaScriptPrinter, generator_state
 from tinygrad_fc.compiler.naming import FORMULAS, op_calls
 from tinygrad_fc.compiler.numpy_printer import ATOM, NumPyPrinter
 from tinygrad_fc.pytree import mapped
@@ -71,7 +71,7 @@ class Lesson:
     def __init__(self, traced: Traced, arguments: Sequence[Any]) -> None:
         self.traced, self.program = traced, traced.program
         program = traced.program
-        self.javascript = print_program(program)
+        self.javascript = JavaScriptPrinter(program)
         self.numbers = self.javascript.numbers
         self.arrays = self._run(arguments)
         self.printer = NumPyPrinter(program)
