@@ -128,14 +128,6 @@ def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
     return _unchanged(builder, value)
 
 
-def _transposed(_: Any, value: Value) -> Value | None:
-    x, order = value.args
-    if order == tuple(range(len(x.shape))):
-        return x  # type: ignore[no-any-return]
-    back = order is None and x.function is np.transpose and x.args[1] is None
-    return x.args[0] if back else None
-
-
 def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
     factor = _known(value.args[1])
     return _unchanged(builder, value) if factor.size and (factor == 1).all() else None
@@ -297,7 +289,6 @@ define(
 define(
     np.transpose,
     traced=inspect.unwrap(np.transpose),
-    simplified=_transposed,
     is_view=True,
     numpy=_transpose_text,
     js="transpose",
