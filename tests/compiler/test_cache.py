@@ -1,4 +1,4 @@
-"""Native code on disk, the choice between backends, the progress line, a zipped library."""
+"""Native code on disk, the choice between backends, a zipped standard library."""
 
 from __future__ import annotations
 
@@ -107,9 +107,7 @@ def test_processes_share_native_code(folder: Path):
     assert files(folder) == before
     assert len({out for out, _ in outputs}) == 1
     assert end(start("numpy", script=SMALL))[0] == outputs[0][0]
-    line = r"compiling step to native code, [^\n]*\n"
-    for _, errors in outputs:
-        assert re.fullmatch(f"({line})?", errors), errors
+    assert not any(errors for _, errors in outputs)
 
 
 @native

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import pickle
 import pydoc
+import re
 import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,8 +23,8 @@ from tinygrad_fc import func, nn
 from tinygrad_fc.compiler import CompileError
 from tinygrad_fc.nn import functional as F
 
-from .networks import batch, perceptron, seeds
-from .twins import BACKENDS, generator, near, same, share, step
+from .networks import batch, seeds
+from .twins import BACKENDS, generator, near, same, share
 
 X, Y = batch()
 
@@ -370,43 +370,11 @@ def test_another_generator_may_take_the_place_of_one():
             same("draw", noisy(X), X + tg.rand(6, 4, generator=own))
 
 
-def test_results_require_no_grad():
-    w = tg.ones(4, requires_grad=True)
-    compiled = tg.compile(lambda x: {"loss": (x * w).sum(), "w": w}, backend="numpy")
-    for _ in range(2):
-        results = compiled(X)
-        assert not results["loss"].requires_grad
-        assert results["w"] is w
-
-
 def test_named_tuples():
     agree(lambda x: (x.max(dim=1), {"sorted": [x.sort(dim=0)]}), X)
 
 
 # What is compiled
-
-
-class Trainer:
-    """A step that is a method."""
-
-    def __init__(self) -> None:
-        self.training = perceptron()
-        self.factor = 2.0
-
-    @tg.compile(backend="numpy")
-    def step(self, x: Any, y: Any) -> Any:
-        """Take one step."""
-        return step(self.training, x, y) * self.factor
-
-
-def test_methods_and_their_attributes():
-    trainers = Trainer(), Trainer()
-    assert Trainer.step.__doc__ == "Take one step."
-    for factor in (2.0, 2.0, 0.5):
-        for trainer in trainers:
-            trainer.factor = factor
-            eager = copy.deepcopy(trainer.training)
-            same("loss", trainer.step(X, Y), step(eager, X, Y) * factor)
 
 
 def test_modules():
@@ -415,11 +383,6 @@ def test_modules():
     model.eval()
     with tg.no_grad():
         same("result", compiled(X), model(X))
-
-
-def test_compiled_functions_in_compiled_functions():
-    inner = tg.compile(lambda x: x * 2, backend="numpy")
-    agree(lambda x: inner(x) + 1, X)
 
 
 def test_a_layer_that_is_created_inside_is_drawn_in_every_call():
@@ -435,27 +398,6 @@ def test_copies_start_without_programs():
     for twin in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
         assert not twin.sources
         same("result", twin(X), compiled(X))
-
-
-def test_threads_share_a_compiled_function():
-    training = perceptron()
-    compiled, errors = tg.compile(step, backend="numpy"), []
-
-    def work() -> None:
-        try:
-            for _ in range(20):
-                compiled(training, X, Y)
-                (X * 2).sum()
-        except BaseException as error:  # noqa: BLE001  reported below
-            errors.append(error)
-
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert len(compiled.sources) == 1
 
 
 def test_detect_anomaly_watches_each_operation():
@@ -483,6 +425,8 @@ def test_help_states_the_contract():
     assert tg.compile.__name__ == tg.compile.__qualname__ == "compile"
     text = pydoc.render_doc(tg.compile, renderer=pydoc.plaintext)
     assert "function compile in module" in text
+    for word in ("traced|tracer", "guard|captured", "refuse", "jax.jit", "checks itself"):
+        assert re.search(word, text), word
     assert pickle.loads(pickle.dumps(tg.compile)) is tg.compile
 
 

@@ -28,7 +28,8 @@ from .networks import (
     seeds,
     sgd,
 )
-from .twins import BACKENDS, Training, Twins, native, near, quickly, share
+from .twins import Training, Twins, native, near, quickly, share
+from .twins import step as one_step
 
 GROUPS = (ACTIVATIONS, ("batch norm", "dropout", "softmax"), ("layer norm", "group norm"))
 """Layers that are compiled in one network; `OTHERS` has variants of them."""
@@ -98,6 +99,8 @@ def test_each_optimizer(name: str, data: st.DataObject, seed: int, dtype: str):
     twins = Twins(lambda: perceptron(optimizer, dtype=dtype))
     for _ in range(8):
         twins.step(*batch(seed, dtype=dtype))
+    if name not in ("RAdam", "ASGD"):  # they take another path later
+        assert len(twins.compiled.sources) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "Rprop"])
@@ -132,38 +135,25 @@ class SideBySide(nn.Module):
         return tg.cat([layer(x) for layer in self.layers], dim=1)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_layers_in_one_network(backend: str):
-    for group in groups_for(backend, GROUPS):
-        check_layers(group, backend)
-
-
-def groups_for(backend: str, groups: Any) -> Any:
-    """Return all groups for NumPy, and a random one for Numba, which takes seconds for each."""
-    return groups if backend == "numpy" else [random.choice(groups)]  # noqa: S311
-
-
-def check_layers(group: Any, backend: str) -> None:
-    """Compare training steps of a network that has all layers of the group."""
+@native
+def test_layers_in_native_code():
+    """Those of a random group in one network, since each compilation takes seconds."""
+    group = random.choice(GROUPS)  # noqa: S311
 
     def create() -> Training:
         model = SideBySide(group)
         return Training(model, sgd(model.parameters()), nn.MSELoss())
 
-    twins = Twins(create, backend=backend)
+    twins = Twins(create, backend="numba")
     for k in range(3):
         x, _ = batch(k)
         twins.step(x, tg.zeros(6, 4 * len(group)))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_losses_in_one_step(backend: str):
-    for names in groups_for(backend, [sorted(LOSSES)[::2], sorted(LOSSES)[1::2]]):
-        check_losses(names, backend)
-
-
-def check_losses(names: Any, backend: str) -> None:
-    """Compare training steps whose loss is the sum of several losses."""
+@native
+def test_losses_in_native_code():
+    """Half of them in one step."""
+    names = sorted(LOSSES)[random.choice((0, 1)) :: 2]  # noqa: S311
     data = {kind: batch(1, kind=kind)[1] for kind in ("unit", "real", "sign", "class")}
 
     class Total(nn.Module):
@@ -177,37 +167,21 @@ def check_losses(names: Any, backend: str) -> None:
                 [loss(prediction, data[LOSSES[name][0]]) for name, loss in losses]
             ).sum()
 
-    twins = Twins(lambda: perceptron(loss=Total()), backend=backend)
+    twins = Twins(lambda: perceptron(loss=Total()), backend="numba")
     for k in range(3):
         twins.step(*batch(k))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_optimizers_in_one_step(backend: str):
-    names = sorted(OPTIMIZERS) if backend == "numpy" else ["Adam", "SGD"]
-
+@native
+def test_optimizers_in_native_code():
     def step(trainings: Any, x: Any, y: Any) -> Any:
-        total = 0.0
-        for t in trainings:
-            t.optimizer.zero_grad()
-            loss = t.loss(t.model(x), y)
-            loss.backward()
-            t.optimizer.step()
-            total = total + loss.detach()
-        return total
+        return sum(one_step(t, x, y) for t in trainings)
 
     class All(list):  # type: ignore[type-arg]
         def tensors(self) -> Any:
             return ((f"{k}: {name}", t) for k, one in enumerate(self) for name, t in one.tensors())
 
-    def create() -> Any:
-        linear = [nn.Linear(4, 3) for _ in names]
-        return All(
-            Training(model, getattr(optim, name)(model.parameters()), nn.MSELoss())
-            for name, model in zip(names, linear, strict=True)
-        )
-
-    twins = Twins(create, step, backend)
+    twins = Twins(lambda: All(map(perceptron, (optim.Adam, momentum))), step, "numba")
     for k in range(3):
         twins.step(*batch(k))
 

@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from tinygrad_fc import Op
 
 OPS = list(dict.fromkeys(registry.values()))
-drawn_inputs = getattr(testing, "inputs", None) or testing.arrays
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 @share(2)
 @given(data=st.data())
 def test_each_op(op: Op, data: st.DataObject):
-    arrays = data.draw(drawn_inputs(*op.domain))
+    arrays = data.draw(testing.arrays(*op.domain))
     arrays = arrays if isinstance(arrays, tuple) else (arrays,)
     chosen: dict[str, Any] = {}
     for name, legal in op.settings.items():

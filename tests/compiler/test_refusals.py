@@ -30,7 +30,8 @@ optimizer = optim.SGD([w], lr=0.1)
 scheduler = optim.lr_scheduler.StepLR(optimizer, 1)
 numpy_generator = np.random.default_rng(0)
 values: list[Any] = []
-holder: Any = SimpleNamespace(last=None)
+holder: Any = SimpleNamespace(last=None, calls=0)
+table = {"calls": 0}
 last: Any = None
 numbers, counter = iter([1.0, 2.0]), itertools.count()
 iterators, tools = [iter([1.0, 2.0])], {"numbers": itertools.cycle([1.0, 2.0])}
@@ -259,6 +260,50 @@ def stored_in_a_module(x: Any) -> Any:  # here
     return storing(x) + 1
 
 
+class Counting(nn.Module):
+    """A module that counts its calls."""
+
+    calls = 0
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        return x * self.calls
+
+
+counting = Counting()
+
+
+def count_in_a_global(x: Any) -> Any:  # here
+    global last  # noqa: PLW0603  the point
+    last = (last or 0) + 1
+    return x * last
+
+
+def count_in_an_attribute(x: Any) -> Any:  # here
+    holder.calls += 1
+    return x * holder.calls
+
+
+def count_in_an_item(x: Any) -> Any:  # here
+    table["calls"] += 1
+    return x * table["calls"]
+
+
+def count_in_a_closure() -> Any:
+    calls = 0
+
+    def count_in_a_closure(x: Any) -> Any:  # here
+        nonlocal calls
+        calls += 1
+        return x * calls
+
+    return count_in_a_closure
+
+
+def count_in_a_module(x: Any) -> Any:  # here
+    return counting(x)
+
+
 # Arguments and results
 
 
@@ -311,6 +356,11 @@ REFUSED: dict[Any, str] = {
     switched_mode: "changes training",
     appended: "outside",
     **dict.fromkeys((stored_in_an_attribute, stored_in_a_global), "last.*outside|outside.*last"),
+    **dict.fromkeys(
+        (count_in_an_attribute, count_in_an_item, count_in_a_closure(), count_in_a_module),
+        "calls.* change a tensor in place|table.* change a tensor in place",
+    ),
+    count_in_a_global: "last.* change a tensor in place",
     stored_in_a_module: "first.*outside|outside.*first",
     result_with_a_graph: "graph",
     decayed_rate: "'lr', an option of SGD",

@@ -17,7 +17,7 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.nn import functional as F
 
-from .networks import batch, networks, perceptron
+from .networks import batch, networks
 from .programs import UNARY, inputs, programs, with_gradients
 from .twins import Training, share, step
 
@@ -50,33 +50,6 @@ def program_of(model: Any, loss: Any, *data: Any, rate: float = 0.1) -> tuple[An
 
     step(*data)
     return step, optimizer
-
-
-LINES = (
-    *(r"z1 = x\b.*layer1_weight.*layer1_bias  # \(3\)", r"y1 = .*exp.*z1.*  # \(2\)"),
-    *(r"z2 = y1\b.*layer2_weight.*layer2_bias  # \(3\)", r"y2 = .*exp.*z2.*  # \(2\)"),
-    *(r"loss = .*  # \(5\), \(6\)", r"d2 = .*  # \(13\)"),
-    *(r"layer2_weight_grad = d2\b.*y1.*  # \(14\)", r"layer2_bias_grad = .*d2.*  # \(17\)"),
-    *(r"d1 = .*d2.*layer2_weight.*  # \(36\)", r"layer1_weight_grad = d1\b.*x.*  # \(37\)"),
-    *(r"layer1_bias_grad = .*d1.*  # \(38\)", r"layer1_weight -= "),
-)
-"""Lines of the program of the network in the README, in this order."""
-
-
-def test_the_network_of_the_readme():
-    data = tg.rand(32, 8), tg.rand(32, 1)
-    compiled, _ = program_of(Network(), nn.MSELoss(reduction="batchmean"), *data)
-    lines = compiled.source.splitlines()
-    position = 0
-    for pattern in LINES:
-        matches = [k for k, line in enumerate(lines) if re.match(rf" +{pattern}", line)]
-        assert matches, f"{pattern}\n{compiled.source}"
-        assert matches[0] >= position, f"{pattern}\n{compiled.source}"
-        position = matches[0]
-    body = compiled.source.partition("\ndef step(")[2]
-    assert len(body.splitlines()) < 45
-    for title in ("Forward", "Backward", "Update"):
-        assert f"# {title}" in body
 
 
 def run_source(source: str, name: str, values: dict[str, Any]) -> None:
@@ -267,19 +240,11 @@ def test_formulas_of_the_document(hidden: list[Any], last: Any, loss: Any):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "batchmean"])
 @pytest.mark.parametrize("outputs", [1, 2])
-@pytest.mark.parametrize("samples", [1, 4])
-def test_the_cost_is_a_sum_over_outputs_and_a_mean_over_samples(
-    reduction: str, outputs: int, samples: int
-):
-    model = nn.Sequential(nn.Linear(3, outputs))
-    loss, target = nn.MSELoss(reduction=reduction), tg.zeros(samples, outputs)
-    formulas = cited(lambda y, _: loss(y[:samples], target), model)
-    if samples == len(X):
-        formulas = cited(lambda y, _: loss(y, target), model)
-        divisor = {"mean": samples * outputs, "sum": 1, "batchmean": samples}[reduction]
-        assert ("loss" in formulas) == (divisor == samples)
-    else:
-        assert formulas["z1"] == "(3)"
+def test_the_cost_is_a_sum_over_outputs_and_a_mean_over_samples(reduction: str, outputs: int):
+    loss, target = nn.MSELoss(reduction=reduction), tg.zeros(4, outputs)
+    formulas = cited(lambda y, _: loss(y, target), nn.Sequential(nn.Linear(3, outputs)))
+    divisor = {"mean": 4 * outputs, "sum": 1, "batchmean": 4}[reduction]
+    assert ("loss" in formulas) == (divisor == 4)
 
 
 def test_a_hidden_layer_with_two_heads():
@@ -351,14 +316,6 @@ def test_sources_of_networks_use_the_names_of_their_parameters(create: Any):
     for name, _ in model.named_parameters():
         words = name.split(".")
         assert re.search(rf"\b{words[-1]}_{words[0]}\b|\b{words[0]}_{words[-1]}\b", compiled.source)
-
-
-def test_the_source_of_a_perceptron_is_short():
-    training = perceptron()
-    compiled = tg.compile(lambda x, y: step(training, x, y), backend="numpy")
-    compiled(*batch())
-    assert "tanh" in compiled.source
-    assert len(compiled.source.splitlines()) < 60
 
 
 # Whole texts, in sources/; a fifth one stands in the README, and tests/test_readme.py
