@@ -55,17 +55,28 @@ def tracing() -> bool:
 
 
 @contextmanager
+def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Replace an attribute for a while."""
+    own = name in vars(owner)
+    before = vars(owner).get(name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+@contextmanager
 def placed(trace: Trace) -> Iterator[None]:
     """Make the exchanges for `trace`."""
     with ExitStack() as undo:
         _running.append(trace)
         undo.callback(_running.pop)
-        for owner, name, exchanged in list(_exchanges(trace)):
-            if name in vars(owner):
-                undo.callback(setattr, owner, name, vars(owner)[name])
-            else:
-                undo.callback(delattr, owner, name)
-            setattr(owner, name, exchanged)
+        for exchange in list(_exchanges(trace)):
+            undo.enter_context(patched(*exchange))
         # under a profiler, impure calls are not seen
         undo.callback(sys.setprofile, sys.getprofile())
         sys.setprofile(sys.getprofile() or refuse_impure_calls)

@@ -178,30 +178,25 @@ class Trace(TracingBuilder):
 
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
         """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
-        outer = self.origin
-        if outer is None:
+        origin = self.origin
+        if origin is None:
             known = args[:2] if argument >= 0 else (None, None)
             cotangent, result = self.values(mapped(array_of, known))
             phase, module = "forward", self.active[-1]
             if argument >= 0:  # a rule belongs to the module that called the op
                 phase, module = "backward", getattr(result.origin, "module", "")
-            self.origin = Origin(op.name, phase, argument, cotangent, result, module)
-        try:
+            origin = Origin(op.name, phase, argument, cotangent, result, module)
+        with patches.patched(self, "origin", origin):
             result = function(*args, **settings)
-        finally:
-            self.origin = outer
         if argument < 0 and type(result) is Tracer:
             self._release_unread(op, result, args)
         return result
 
     def _release_unread(self, op: Any, result: Tracer, args: Any) -> None:
         """Let samples of arguments go that no rule reads: that of relu reads its result alone."""
-        thread, self.thread = self.thread, 0  # for the rules themselves
-        try:
+        with patches.patched(self, "thread", 0):  # for the rules themselves
             rules = range(len(op.rules) if isinstance(op.rules, tuple) else 0)
             read = [x for i in rules for _, x in op.values_read_by(i, result, args)]
-        finally:
-            self.thread = thread
         for x in read if rules else args:
             if type(x) is Tracer:
                 x.hold(by_rule=True)
@@ -211,11 +206,8 @@ class Trace(TracingBuilder):
 
     def _call_whole(self, function: Any, /, *args: Any, **settings: Any) -> Tracer:
         """Record a call as one instruction."""
-        thread, self.thread = self.thread, 0  # the function computes with arrays
-        try:
+        with patches.patched(self, "thread", 0):  # the function computes with arrays
             return Tracer(self, self.emit(function, self.values(args), self.values(settings)))
-        finally:
-            self.thread = thread
 
     def call_module(self, call: Any, module: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a module; note attributes of all modules below it before."""
@@ -235,18 +227,15 @@ class Trace(TracingBuilder):
 
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
         """Run the step of an optimizer, with inputs for what schedulers set."""
-        name, outer, state = type(optimizer).__name__, self.origin, optimizer.state
+        name, state = type(optimizer).__name__, optimizer.state
         optimizer.has_stepped = True  # as `_check_rates` sets it, which is exchanged
         for container in (state, *state.values()):
             self.captured.watch(container, _STATE)
         self.captured.watch(vars(optimizer), f"an option of {name}")
         self.param_groups(optimizer)
         count = sum(map(len, state.values()))
-        self.origin = None if closure else Origin(name, "update")
-        try:
+        with patches.patched(self, "origin", None if closure else Origin(name, "update")):
             loss = step(optimizer, closure)
-        finally:
-            self.origin = outer
         self.creates_state |= sum(map(len, state.values())) != count
         return loss
 
