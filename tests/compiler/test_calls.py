@@ -430,20 +430,8 @@ def test_help_states_the_contract():
     assert pickle.loads(pickle.dumps(tg.compile)) is tg.compile
 
 
-@pytest.mark.parametrize("under", ["ignore", "raise"])
-@share(10)
-@given(x=st.floats(-1000, 1000))
-def test_underflow_is_as_quiet_as_in_eager_code(under: Any, x: float):
-    def raises(function: Any) -> bool:
-        try:
-            with np.errstate(under="raise"):
-                function(tg.tensor([x, 1.0]))
-        except FloatingPointError:
-            return True
-        return False
-
-    for function in (tg.sigmoid, F.silu, F.softplus, tg.tanh, F.logsigmoid, tg.exp):
-        compiled = tg.compile(lambda x, function=function: function(x), backend="numpy")
-        with np.errstate(under=under):
-            compiled(tg.zeros(2))
-        assert raises(function) or not raises(compiled)
+def test_warnings_of_numpy_are_not_given():
+    compiled = tg.compile(lambda x: (x / 0, x.exp(), (-x).exp()), backend="numpy")
+    with np.errstate(all="raise"):
+        for _ in range(3):
+            compiled(tg.tensor([-1000.0, 0.0, 1000.0]))

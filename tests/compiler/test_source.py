@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ from .programs import UNARY, inputs, programs, with_gradients
 from .twins import Training, share, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 
 class Network(nn.Module):
@@ -107,84 +106,6 @@ def test_the_source_of_a_drawn_program_runs_by_itself(program: Any, arrays: Any)
     lines = source.splitlines()
     assert all(len(line) <= 120 for line in lines if "array(" not in line), source
     assert all(isinstance(a, np.ndarray | np.generic | float | int) for a in results)
-
-
-# No more operations than by hand
-
-
-class Counted(np.ndarray[Any, Any]):
-    """An array that counts the operations on arrays of its kind."""
-
-    done: ClassVar[list[str]] = []
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **named: Any) -> Any:
-        self.done.append(ufunc.__name__)
-        plain = [a.view(np.ndarray) if isinstance(a, Counted) else a for a in args]
-        out = tuple(a.view(np.ndarray) for a in named.pop("out", ()))
-        result = getattr(ufunc, method)(*plain, **named, **({"out": out} if out else {}))
-        return np.asarray(result).view(Counted)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, named: Any) -> Any:
-        self.done.append(function.__name__)
-        plain = [a.view(np.ndarray) if isinstance(a, Counted) else a for a in args]
-        return np.asarray(function(*plain, **named)).view(Counted)
-
-    def dot(self, other: Any, out: Any = None) -> Any:
-        assert out is None
-        self.done.append("dot")
-        return self.view(np.ndarray).dot(other.view(np.ndarray)).view(Counted)
-
-
-def count(function: Callable[..., Any], arguments: Sequence[Any]) -> int:
-    """Return the number of array operations in a call."""
-    Counted.done.clear()
-    function(*(a.copy().view(Counted) if isinstance(a, np.ndarray) else a for a in arguments))
-    return len(Counted.done)
-
-
-def by_hand(x: Any, target: Any, *rest: Any) -> None:
-    """Formulas (4), (13) to (38) for a batch of samples as rows, and the step of section 3."""
-    *parameters, rate = rest
-    weights, biases = parameters[::2], parameters[1::2]
-    ys = [x]
-    for weight, bias in zip(weights, biases, strict=True):
-        ys.append(1 / (1 + np.exp(-(ys[-1] @ weight.T + bias))))  # (4)
-    error = ys[-1] - target
-    np.vdot(error, error) / len(x)  # (5), (6)
-    d = error * (2 / len(x))
-    for k in range(len(weights) - 1, -1, -1):
-        d = d * (ys[k + 1] * (1 - ys[k + 1]))  # (13), (36)
-        weight_grad, bias_grad = d.T @ ys[k], d.sum(axis=0)  # (37), (38)
-        if k:
-            d = d @ weights[k]
-        weights[k] -= rate * weight_grad
-        biases[k] -= rate * bias_grad
-
-
-@share(20)
-@given(st.lists(st.integers(1, 5), min_size=2, max_size=4), st.integers(1, 7))
-def test_no_more_operations_than_by_hand(sizes: list[int], n: int):
-    layers: list[nn.Module] = []
-    for n_in, n_out in pairwise(sizes):
-        layers += [nn.Linear(n_in, n_out), nn.Sigmoid()]
-    model, rng = nn.Sequential(*layers), np.random.default_rng(0)
-    data = rng.random((n, sizes[0])), rng.random((n, sizes[-1]))
-    loss = nn.MSELoss(reduction="sum")
-    compiled, _ = program_of(model, lambda y, t: loss(y, t) / n, *map(tg.from_numpy, data))
-    arrays = {
-        re.sub(r"(\d+)\.(\w+)", r"\2_\1", name): p.detach().numpy()
-        for name, p in model.named_parameters()
-    }
-    scope: dict[str, Any] = {}
-    exec(compiled.source, scope)  # noqa: S102  as above
-    for name, value in scope.items():
-        if isinstance(value, np.ndarray):
-            scope[name] = value.view(Counted)
-    values = {"x": data[0], "target": data[1], "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0}
-    function = scope["step"]
-    arguments = [(values | arrays)[name] for name in inspect.signature(function).parameters]
-    # A guard may compare the loss with itself, once more, for NaN.
-    assert count(function, arguments) - 1 <= count(by_hand, [*data, *arrays.values(), 0.5])
 
 
 # Formulas
