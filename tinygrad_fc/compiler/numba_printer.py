@@ -278,8 +278,7 @@ class NumbaPrinter:
         self.numbers: dict[Value, str] = {}
         self.stacks: list[Value] = []
         self._lines: list[str] = []
-        self._functions: dict[Any, str] = {}
-        self._codes = {"step": "i8"}  # of dtypes, by the names of memories and numbers
+        self._functions: list[str] = []
         self.lowering = Lowering(program)
         inputs = self._inputs(program, batches)
         outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
@@ -301,7 +300,6 @@ class NumbaPrinter:
         for values in self.schedule.shared(temporaries):
             size = max(value.size for value in values)
             name = f"memory{len(self.memory)}"
-            self._take(values[0], name)
             self._lines.append(f'{name} = temporary("{code(values[0].dtype)}", {size})')
             self.memory |= dict.fromkeys(values, name)
         for group in self.schedule.groups:
@@ -310,8 +308,7 @@ class NumbaPrinter:
         lines = [f"def steps(first, last, {names}):"]
         if self._lines:
             lines += ["    for step in range(first, last):", *indented(self._lines, 2)]
-        functions = (f"def {name}{text}\n\n\n" for (text, _), name in self._functions.items())
-        self.source = "".join(functions) + "\n".join([*lines, "    return last\n"])
+        self.source = "".join(self._functions) + "\n".join([*lines, "    return last\n"])
 
     def _inputs(self, program: Program, batches: frozenset[int]) -> list[Value]:
         """Return the inputs, whole data sets for batches, and add statements that select rows."""
@@ -327,16 +324,10 @@ class NumbaPrinter:
 
     # Names and memory
 
-    def _take(self, value: Value, name: str) -> None:
-        """Let a value be in the memory of some name."""
-        self.memory[value], self._codes[name] = name, code(value.dtype)
-
     def _argument(self, kind: str, value: Value, what: Any) -> None:
         """Take a number or an array as an argument."""
         name, dtype = f"{kind}{len(self.arguments)}", TYPES[code(value.dtype)]
-        self._take(value, name)
-        if value.is_number:
-            self.numbers[value] = self.memory.pop(value)
+        (self.numbers if value.is_number else self.memory)[value] = name
         given = dtype if value.is_number else pointer(dtype)
         self.arguments.append(Argument(name, kind, given, what))
 
@@ -367,18 +358,9 @@ class NumbaPrinter:
         )
 
     def _call(self, lines: list[str]) -> None:
-        """Write a call of a function of these lines, one for all loops that differ in names alone.
-
-        LLVM takes most of the time of a compilation, and layers are often alike.
-        """
-        names: dict[str, str] = {}
-
-        def parameter(match: re.Match[str]) -> str:
-            return names.setdefault(match[0], f"p{len(names)}")
-
-        text = "\n".join(indented([_NAMES.sub(parameter, line) for line in lines], 1))
-        text = f"({', '.join(names.values())}):\n{text}"
-        key = text, tuple(self._codes[name] for name in names)
-        function = self._functions.setdefault(key, f"loops{len(self._functions)}")
-        call = f"{function}({', '.join(names)})"
+        """Write a call of a function of these lines: LLVM knows that its memories are apart."""
+        text = "\n".join(indented(lines, 1))
+        names = ", ".join(dict.fromkeys(_NAMES.findall(text)))
+        call = f"loops{len(self._functions)}({names})"
+        self._functions.append(f"def {call}:\n{text}\n\n\n")
         self._lines += [f"if {call}:", "    return step"] if "return 1" in text else [call]
