@@ -180,57 +180,43 @@ def native(source: str) -> Any:
         def generate(context: Any, b: Any, sig: Any, values: Any) -> Any:  # noqa: ARG001
             body: Any = ast.parse(source).body
             nodes = {node.name: node for node in body}
-            text = _Text(context, b.module, nodes)
-            numbers = zip(cgutils.unpack_tuple(b, values[0]), args, strict=True)
-            return text.call(b, next(reversed(nodes)), list(numbers))[0]
+            numbers = list(zip(cgutils.unpack_tuple(b, values[0]), args, strict=True))
+            return _written(context, b.module, nodes, b, next(reversed(nodes)), numbers)[0]
 
         return types.int64(args), generate
 
     return run
 
 
-class _Text:
-    """The functions of a text, each written into the module at its first call."""
-
-    def __init__(self, context: Any, module: Any, nodes: dict[str, ast.FunctionDef]) -> None:
-        self.context, self.module, self.nodes = context, module, nodes
-        self._functions: dict[str, Any] = {}
-
-    def call(self, b: Any, name: str, args: list[Number]) -> Number:
-        """Write a call; a function returns a whole number, as Numba's do."""
-        convention, kinds = self.context.call_conv, [kind for _, kind in args]
-        if name not in self._functions:
-            kind = convention.get_function_type(types.int64, kinds)
-            function = ir.Function(self.module, kind, self.module.get_unique_name(name))
-            function.linkage = "internal"
-            function.attributes.add("noinline")
-            for argument in function.args:
-                # no two memories of a function overlap; else LLVM would not vectorize their loops
-                if isinstance(argument.type, ir.PointerType):
-                    argument.add_attribute("noalias")
-            self._functions[name] = function
-            _Body(self, function).write(self.nodes[name], kinds)
-        function = self._functions[name]
-        _, result = convention.call_function(b, function, types.int64, kinds, [x for x, _ in args])
-        return result, types.int64
+def _written(context: Any, module: Any, nodes: Any, b: Any, name: str, args: Any) -> Number:
+    """Write a function of the text into a module, and a call of it, with the builder `b`."""
+    kinds = [kind for _, kind in args]
+    function = _Function(context, module, nodes, name, kinds).function
+    values = [value for value, _ in args]
+    _, result = context.call_conv.call_function(b, function, types.int64, kinds, values)
+    return result, types.int64
 
 
-class _Body:
-    """Writes the body of a function."""
+class _Function:
+    """Writes a function of the text, which returns a whole number, and those that it calls."""
 
-    def __init__(self, text: _Text, function: Any) -> None:
-        self.text, self.context, self.b = text, text.context, ir.IRBuilder()
-        self.function = function
-        self.b.position_at_end(function.append_basic_block())
-        self.names: dict[str, Number] = {}
-
-    def write(self, node: ast.FunctionDef, kinds: list[Any]) -> None:
-        """Write the function."""
-        args = self.context.call_conv.get_arguments(self.function)
-        values = self.context.get_arg_packer(kinds).from_arguments(self.b, args)
-        names = [argument.arg for argument in node.args.args]
-        self.names |= zip(names, zip(values, kinds, strict=True), strict=True)
-        self.block(node.body)
+    def __init__(self, context: Any, module: Any, nodes: Any, name: str, kinds: list[Any]) -> None:
+        self.context, self.module, self.nodes, self.b = context, module, nodes, ir.IRBuilder()
+        kind = context.call_conv.get_function_type(types.int64, kinds)
+        self.function = ir.Function(module, kind, module.get_unique_name(name))
+        self.function.linkage = "internal"
+        self.function.attributes.add("noinline")
+        for argument in self.function.args:
+            # no two memories of a function overlap; else LLVM would not vectorize their loops
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        self.b.position_at_end(self.function.append_basic_block())
+        args = context.call_conv.get_arguments(self.function)
+        values = context.get_arg_packer(kinds).from_arguments(self.b, args)
+        names = [argument.arg for argument in nodes[name].args.args]
+        numbers = zip(values, kinds, strict=True)
+        self.names: dict[str, Number] = dict(zip(names, numbers, strict=True))
+        self.block(nodes[name].body)
         if not self.b.block.is_terminated:
             self.context.call_conv.return_value(self.b, ir.IntType(64)(0))
 
@@ -341,8 +327,9 @@ class _Body:
         if name in GEMMS:
             symbol, kinds = GEMMS[name]
             return self._external(symbol, kinds, args)
-        if name in self.text.nodes:
-            return self.text.call(self.b, name, list(map(self.number, args)))
+        if name in self.nodes:
+            values = list(map(self.number, args))
+            return _written(self.context, self.module, self.nodes, self.b, name, values)
         return getattr(self, f"_{name}")(*args)  # type: ignore[no-any-return]
 
     def _select(self, condition: Any, x: Any, y: Any) -> Number:
@@ -367,7 +354,7 @@ class _Body:
 
     def _temporary(self, code: Any, size: Any) -> Number:
         """Write memory that the program has for itself, for some numbers of a dtype."""
-        kind, module = pointer(TYPES[code.value]), self.text.module
+        kind, module = pointer(TYPES[code.value]), self.module
         array = ir.ArrayType(self.context.get_data_type(kind.dtype), size.value)
         place = ir.GlobalVariable(module, array, module.get_unique_name("temporary"))
         place.linkage, place.align, place.initializer = "internal", 64, ir.Constant(array, None)
@@ -377,7 +364,7 @@ class _Body:
         """Write a call of a function of C that returns nothing."""
         values = [self.number(x, kind)[0] for x, kind in zip(args, kinds, strict=True)]
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-        self.b.call(cgutils.get_or_insert_function(self.text.module, kind, symbol), values)
+        self.b.call(cgutils.get_or_insert_function(self.module, kind, symbol), values)
         return None, types.none
 
     def _library(self, function: Any, nodes: Any) -> Number:
