@@ -75,10 +75,14 @@ class Generator:
         number = int(seed)
         if number not in _SEEDS:
             raise ValueError(f"a seed is an integer in [-2**63, 2**64), got {seed}")
-        with _seeding:
-            self._seed = number % 2**64
-            self._rng: np.random.Generator | None = None
+        self._start(number % 2**64)
         return self
+
+    def _start(self, seed: int) -> None:
+        """Start from a seed: of this object, so that a trace can refuse it."""
+        with _seeding:
+            self._seed = seed
+            self._rng: np.random.Generator | None = None
 
     @property
     def rng(self) -> np.random.Generator:

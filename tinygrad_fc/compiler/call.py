@@ -172,6 +172,7 @@ class _Writer:
         guards += [f"x{k}.dtype == {self.name(array.dtype)}"]
         if tensor:  # without a graph recorded outside
             guards += [f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None"]
+            guards += [f"l{k} is {self.name(leaf)}"] * (id(leaf) in self.known)
         self.unless(" and ".join(guards))
 
     def outside(self) -> None:
@@ -203,8 +204,6 @@ class _Writer:
             single = [(k, t) for k, t in items if isinstance(t, Node) and t._array.size == 1]
             guards = [f"{c}[{k!r}] is {self.name(t)}" for k, t in single]
             self.unless(" and ".join([*guards, f"{c} == {self.name(before)}"]))
-        for k, tensor in traced.captured_arguments:
-            self.unless(f"l{k} is {self.name(tensor)}")
         for tensor, requires_grad in traced.tensors:
             p, hooks = self.name(tensor), f"{self.name(tensor)}._hooks is None"
             if tensor._hooks:

@@ -213,11 +213,6 @@ class Captured:
         what = f"the function reads {name}, an iterator, and moves it on"
         return ir.not_repeated(self.line, what, "Pass what it yields as an argument")
 
-    def among(self, arguments: Any) -> list[tuple[int, Any]]:
-        """Return the numbers of arguments that are captured as well, and the tensors."""
-        known = self.ids()
-        return [(k, a) for k, a in enumerate(arguments) if isinstance(a, Node) and id(a) in known]
-
     def ids(self) -> set[int]:
         """Return the ids of all values that were read."""
         known = {id(read.value) for read in self.names.values()}

@@ -40,7 +40,7 @@ FORWARD: Any = vars(Op)["forward"]
 PLAIN: Any = vars(Op)["plain"]
 RULES: Any = vars(Op)["rules"]
 _ONCE: dict[tuple[Any, str], str] = {
-    (Generator, "manual_seed"): "a random generator gets a seed",
+    (Generator, "_start"): "a random generator gets a seed",
     (LRScheduler, "step"): "a learning rate scheduler takes a step",
     (LRScheduler, "get_last_lr"): "the learning rates of a scheduler are read",
 }

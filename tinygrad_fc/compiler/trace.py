@@ -57,8 +57,6 @@ class Traced(NamedTuple):
     """Tensors whose `.grad` was read: source, whether it was None."""
     tensors: list[tuple[Any, bool]]
     """Tensors from outside, and whether they require grad."""
-    captured_arguments: list[tuple[int, Any]]
-    """Arguments that are captured as well: number, tensor."""
 
 
 class StateCreatedError(CompileError):
@@ -282,7 +280,7 @@ class Trace(TracingBuilder):
 
     # The end
 
-    def finished(self, name: str, flags: int, result: Any, args: Any) -> Traced:
+    def finished(self, name: str, flags: int, result: Any) -> Traced:
         """Return the program, and what its calls compare and write."""
         program = Program(name, expects=self.expects)
         gradients = [
@@ -296,8 +294,7 @@ class Trace(TracingBuilder):
         _order(self, program)
         sources = self.sources.values()
         tensors = [(s.subject, s.subject._requires_grad) for s in sources if s.kind == "tensor"]
-        arguments = self.captured.among(args)
-        guards = self.captured, flags, list(self.grad_reads.values()), tensors, arguments
+        guards = self.captured, flags, list(self.grad_reads.values()), tensors
         return Traced(program, result, gradients, *guards)
 
     def _result(self, program: Program, leaf: Any) -> Any:
@@ -345,7 +342,7 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, run_functio
         captured.check(_STATE if run.creates_state else None)
         if run.creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
-        traced = run.finished(name, flags, result, args)
+        traced = run.finished(name, flags, result)
         name_values(run, traced.program, names)
     finally:
         captured.restore()
