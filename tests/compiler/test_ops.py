@@ -27,7 +27,7 @@ OPS = list(dict.fromkeys(registry.values()))
 @share(2)
 @given(data=st.data())
 def test_each_op(op: Op, data: st.DataObject):
-    arrays = data.draw(testing.arrays(*op.domain))
+    arrays = data.draw(testing.inputs(*op.domain))
     arrays = arrays if isinstance(arrays, tuple) else (arrays,)
     chosen: dict[str, Any] = {}
     for name, legal in op.settings.items():

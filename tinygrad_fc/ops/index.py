@@ -203,6 +203,6 @@ getitem.run_in_place, index_put.run_in_place = _select_in_place, _assign_in_plac
 
 def full_index(at: Any, axis: int) -> tuple[Any, ...]:
     """Return the index tuple with which `x[index]` is `torch.gather(x, axis, at)`."""
-    grid = list(np.indices(at.shape, sparse=True))
+    grid = [np.arange(n).reshape(n, *[1] * (at.ndim - k)) for k, n in enumerate(at.shape, 1)]
     grid[axis] = at
     return tuple(grid)
