@@ -172,7 +172,8 @@ class _Writer:
         guards += [f"x{k}.dtype == {self.name(array.dtype)}"]
         if tensor:  # without a graph recorded outside
             guards += [f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None"]
-            guards += [f"l{k} is {self.name(leaf)}"] * (id(leaf) in self.known)
+        if tensor and id(leaf) in self.known:
+            guards += [f"l{k} is {self.name(leaf)}"]
         self.unless(" and ".join(guards))
 
     def outside(self) -> None:
