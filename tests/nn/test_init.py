@@ -50,19 +50,6 @@ def test_random_values_are_set_in_place_and_are_reproducible(shape: Any, dtype: 
     np.testing.assert_array_equal(fill(tg.zeros(shape, dtype=dtype)).numpy(), array)
 
 
-@given(st.integers(1, 5), st.integers(1, 5), floats)
-def test_fixed_values(n: int, m: int, dtype: Any):
-    for fill, expected in (
-        (init.zeros_, np.zeros((n, m))),
-        (init.ones_, np.ones((n, m))),
-        (lambda t: init.constant_(t, 0.5), np.full((n, m), 0.5)),
-        (init.eye_, np.eye(n, m)),
-    ):
-        tensor = fill(tg.nn.Parameter(tg.randn(n, m, dtype=dtype)))
-        np.testing.assert_array_equal(tensor.numpy(), expected)
-        assert (tensor.dtype, tensor.requires_grad) == (dtype, True)
-
-
 @given(st.sampled_from(RANDOM + FIXED))
 def test_strided_views_are_filled(fill: Any):
     base = tg.from_numpy(np.zeros((4, 6)))

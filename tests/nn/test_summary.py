@@ -140,15 +140,6 @@ def test_memory_is_shown_in_powers_of_1024(count: int, text: str):
     assert f"buffers {text}," in str(Summary([], 0, 0, {"parameters": 0, "buffers": count}))
 
 
-def test_str_and_repr_are_equal_and_ascii():
-    shown = summary(nn.Linear(2, 1), (1, 2))
-    assert repr(shown) == str(shown) == f"{shown}"
-    assert str(shown).isascii()
-    lines = str(shown).splitlines()
-    assert not any(line != line.rstrip() for line in lines)
-    assert len({len(line) for line in lines[:-2]}) == 1
-
-
 # Arguments
 
 
