@@ -1,7 +1,6 @@
 // The network as neurons and edges, with the numbers of the chosen sample as the pass proceeds.
 
-const MOST_NEURONS = 12;
-const { layers } = data;
+const MOST_NEURONS = 12, { layers } = data;
 
 // The neurons of a column that are drawn.
 const neurons = (k) => [...Array(Math.min(v[k].shape.at(-1), MOST_NEURONS)).keys()];

@@ -30,7 +30,7 @@ function showRule(step) {
   const lines = step.text ? step.text.split("\n") : [];
   $("rule").innerHTML = (formulas && `<div class="formulas">${formulas}</div>`)
     + `<div class="words"><p class="here-rule">${lines.map(inSymbols).join("<br>")}</p>`
-    + `<p class="sentence">${escaped(step.sentence)}</p><code>${escaped(step.text)}</code></div>`;
+    + `<p class="sentence">${escaped(step.sentence)}</p></div>`;
 }
 
 function showStep() {

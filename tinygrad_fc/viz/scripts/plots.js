@@ -3,13 +3,18 @@
 const HUES = ["--value", "--gradient", "--parameter", "--fourth", "--fifth", "--sixth"];
 const hue = (i) => `var(${HUES[i % HUES.length]})`;
 
-function ticks(low, high, most, log) {  // powers of ten over more than two decades
-  const isPowers = log && high > 100 * low, f = isPowers ? Math.log10 : (x) => x;
-  const rough = (f(high) - f(low)) / most || 1, power = 10 ** Math.floor(Math.log10(rough));
-  const nice = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
-  const by = isPowers ? Math.ceil(rough) : nice, first = Math.ceil(f(low) / by);
-  const found = Array.from({ length: Math.floor(f(high) / by) - first + 1 }, (_, k) => first + k);
-  return found.map((k) => (isPowers ? 10 ** (k * by) : Number((k * by).toPrecision(9))));
+function ticks(low, high, most, log) {
+  if (log && high > 5 * low) {  // powers of ten, up to two decades also 2 and 5 times these
+    const [p, q] = [low, high].map((x) => Math.floor(Math.log10(x)));
+    const powers = Array.from({ length: q - p + 1 }, (_, k) => 10 ** (p + k));
+    const some = q - p > 2 ? powers.filter((_, k) => k % Math.ceil((q - p) / 5) === 0)
+      : powers.flatMap((x) => [x, 2 * x, 5 * x]);
+    return some.filter((x) => x >= low && x <= high);
+  }
+  const rough = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const by = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
+  const first = Math.ceil(low / by), count = Math.floor(high / by) - first + 1;
+  return Array.from({ length: count }, (_, k) => Number(((first + k) * by).toPrecision(9)));
 }
 
 const tickText = (x) => minus(String(Number(x.toPrecision(4))));
@@ -130,7 +135,6 @@ function showFit() {
   const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
   const curves = [curve(seen, "output"), curve(wanted, "target")];
   const below = isPlane && canRun ? regionHtml : undefined;
-  fitPlaces = [];
   plot($("fit"), { curves, xName, yName: yName + accuracy, below, above });
   $("sample").value = sample;
   const target = isTarget() ? `, ŷ = ${text(targetOf(sample), 3)}` : "";
