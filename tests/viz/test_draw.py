@@ -79,9 +79,8 @@ def test_pictures_are_shown_saved_and_the_same_each_time(tmp_path: Path):
     picture.save(tmp_path / "graph.svg")
     assert (tmp_path / "graph.svg").read_text(encoding="utf-8") == picture._repr_svg_()
     assert "save(" in repr(picture)
-    assert str(viz.draw(loss)) == str(picture)
-    assert viz.dot(loss) == viz.dot(loss)
-    assert viz.tree(loss) == viz.tree(loss)
+    for show in (viz.draw, viz.dot, viz.tree):
+        assert str(show(loss)) == str(show(loss))
 
 
 def test_dot_has_every_box_and_edge_and_escapes_quotes():
