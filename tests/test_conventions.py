@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,106 +62,31 @@ def test_python_floats_get_the_default_dtype_and_arrays_keep_theirs(default: Any
     assert tg.Tensor([1, 2], dtype=tg.int64).dtype == np.int64
     assert tg.tensor([True]).dtype == np.bool_
     a = np.ones(2, dtype)
-    for t in (
-        tg.tensor(a),
-        tg.as_tensor(a),
-        tg.from_numpy(a),
-        tg.tensor(a[0]),
-        tg.tensor([a, a]),
-    ):
+    for t in (tg.tensor(a), tg.as_tensor(a), tg.from_numpy(a), tg.tensor(a[0]), tg.tensor([a, a])):
         assert t.dtype == dtype
     assert tg.tensor([1.5], dtype=tg.float16).dtype == np.float16
 
 
-BYTE, MASK, FLOAT = tg.tensor([1, 2], dtype=tg.uint8), tg.tensor([True, False]), tg.ones(2).float()
-INT, ZERO_D = tg.tensor([1, 2]), tg.tensor(1.5)
-F = tg.nn.functional
-
-# Expression, dtype, and values where they show a rule; `float` is the default dtype. PyTorch's.
-PROMOTIONS: list[tuple[Callable[[], Any], Any, Any]] = [
-    (lambda: INT + FLOAT, "float32", [2, 3]),
-    (lambda: FLOAT + ZERO_D, "float32", None),
-    (lambda: ZERO_D + FLOAT, "float32", None),
-    (lambda: FLOAT * np.float64(2), "float32", None),
-    (lambda: np.float64(2) * FLOAT, "float32", None),
-    (lambda: FLOAT * np.ones(2), "float64", None),  # an array is a tensor, not a number
-    (lambda: INT + ZERO_D, "float64", None),  # a higher category decides
-    (lambda: INT * 2.5, float, [2.5, 5]),
-    (lambda: INT / 255, float, None),
-    (lambda: INT / INT, float, [1, 1]),
-    (INT.exp, float, None),
-    (BYTE.sigmoid, float, None),
-    (lambda: BYTE + INT, "int64", None),
-    (lambda: BYTE + tg.tensor(7), "uint8", None),
-    (lambda: BYTE + 300, "uint8", [45, 46]),
-    (lambda: BYTE * -1, "uint8", [255, 254]),
-    (lambda: MASK + 2, "int64", [3, 2]),
-    (lambda: MASK**2, "int64", [1, 0]),
-    (lambda: MASK + MASK, "bool", None),
-    (lambda: tg.xlogy(FLOAT.double(), tg.tensor([2, 3]).to(tg.int8)), "float64", np.log([2, 3])),
-    (lambda: INT.masked_fill(MASK, 2.5), "int64", [2, 2]),
-    (lambda: FLOAT.masked_fill(MASK, ZERO_D), "float32", [1.5, 1]),
-    (lambda: tg.where(MASK, INT, FLOAT), "float32", None),
-    (lambda: tg.where(MASK, 1.0, 0), float, [1, 0]),
-    (lambda: tg.where(MASK, 1, 0), "int64", None),
-    (lambda: tg.cat([INT, FLOAT]), "float32", None),
-    (lambda: tg.stack([BYTE, INT]), "int64", None),
-    (lambda: tg.maximum(FLOAT, ZERO_D), "float32", None),
-    (lambda: tg.clamp(INT, 0.5), float, [1, 2]),
-    (lambda: INT > FLOAT, "bool", [False, True]),
-    (lambda: tg.addcmul(INT, FLOAT, FLOAT), "float32", None),
-    (BYTE.sum, "int64", 3),
-    (lambda: BYTE.cumsum(0), "int64", None),
-    (MASK.sum, "int64", 1),
-    (lambda: INT.sum(dtype=tg.float32), "float32", 3),
-    (lambda: INT.mean(dtype=tg.float32), "float32", None),
-    (lambda: F.mse_loss(FLOAT, FLOAT.double()), "float64", None),
-    (lambda: FLOAT.clone().add_(FLOAT.double()), "float32", None),
-    (lambda: BYTE.clone().add_(INT), "uint8", [2, 4]),
-    (lambda: INT.clone().mul_(MASK), "int64", [1, 0]),
-    (lambda: np.exp(INT.numpy().astype(np.int8)), "float16", None),  # NumPy's, for arrays alone
-    (lambda: tg.add(INT.numpy(), FLOAT.numpy()), "float64", None),
-]
+INT, MASK, FLOAT = tg.tensor([1, 2]), tg.tensor([True, False]), tg.ones(2).float()
 
 
-@pytest.mark.parametrize("default", [np.float64, np.float32])
-def test_dtypes_are_promoted_as_in_pytorch(default: Any):
-    tg.set_default_dtype(default)
-    for k, (call, dtype, values) in enumerate(PROMOTIONS):
-        result = call()
-        assert result.dtype == (default if dtype is float else dtype), k
-        if values is not None:
-            np.testing.assert_allclose(result.tolist(), values, err_msg=str(k))
-
-
+# Which dtypes are refused is compared with PyTorch in tests/parity.
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: tg.softmax(INT, 0),
         r"softmax: expected floats, got int64. Convert it first: x.double",
     ),
-    (lambda: F.silu(BYTE), r"silu: expected floats, got uint8"),
-    (lambda: F.mish(BYTE), r"mish: expected floats"),
-    (lambda: F.logsigmoid(MASK), r"logsigmoid: expected floats, got bool"),
-    (lambda: F.hardswish(INT), r"hardswish: expected floats, got int64"),
-    (INT.mean, r"mean: expected floats, got int64"),
-    (INT.std, r"std: expected floats"),
-    (lambda: F.mse_loss(INT, INT), r"mse_loss: expected floats"),
     (lambda: 1 - MASK, r"subtract: expected numbers, got bool. Convert it first: x.long\(\)"),
     (lambda: FLOAT @ FLOAT.double(), r"one dtype, got float32 and float64. Convert one of them"),
-    (lambda: tg.lerp(FLOAT, ZERO_D, 0.5), r"lerp: expected operands of one dtype"),
     (lambda: tg.add(INT, INT, alpha=0.5), r"alpha is 0.5; expected an integer"),
     (lambda: INT.clone().add_(0.5), r"the result is float64; expected int64 or a lower category"),
-    (lambda: INT.clone().div_(2), r"div_ cannot change a tensor \(2,\) int64"),
-    (lambda: operator.iadd(INT.clone(), FLOAT), r"the result is float32; expected int64"),
-    (lambda: MASK.clone().add_(1), r"the result is int64; expected bool"),
 ]
 
 
-@pytest.mark.parametrize("k", range(len(REFUSED)))
-def test_dtypes_that_pytorch_refuses_raise(k: int):
-    call, message = REFUSED[k]
-    with pytest.raises(DtypeError, match=message):
-        call()
+def test_dtypes_that_pytorch_refuses_raise():
+    for call, message in REFUSED:
+        with pytest.raises(DtypeError, match=message):
+            call()
 
 
 def test_a_gradient_has_the_dtype_of_its_tensor():
@@ -287,25 +211,9 @@ def test_integers_and_booleans_cannot_require_grad(dtype: Any):
 def test_results_of_ops_without_derivative_never_require_grad(a: Any):
     x = T(a)
     for result in (
-        *(x > 0, x == x.data, x != 0, x < 1, x <= 1, x >= 0, tg.eq(x, x), x.ge(0)),
-        *(x.argmax(), x.argmin(dim=0), x.argsort(), x.sort().indices, x.topk(1).indices),
-        *(x.max(dim=1).indices, x.all(), x.any(dim=0), x // 2, tg.div(x, 2, rounding_mode="floor")),
-        *(x.long(), x.int(), x.bool(), x.to(tg.uint8 if (a >= 0).all() else tg.int64)),
-        *(
-            np.floor(x),
-            np.rint(x),
-            np.sign(x),
-            ~(x > 0),
-            (x > 0) & (x < 1),
-        ),
-        *(
-            tg.zeros_like(x),
-            tg.ones_like(x),
-            tg.rand_like(x),
-            tg.full_like(x, 2),
-            x.detach(),
-            x.data,
-        ),
+        *(x > 0, x == x.data, x.argmax(), x.argsort(), x.sort().indices, x.max(dim=1).indices),
+        *(x.all(), x // 2, tg.div(x, 2, rounding_mode="floor"), x.long(), x.bool(), np.rint(x)),
+        *(np.sign(x), ~(x > 0), tg.zeros_like(x), tg.rand_like(x), x.detach(), x.data),
     ):
         assert type(result) is tg.Tensor
         assert not result.requires_grad

@@ -70,14 +70,8 @@ ELEMENTWISE: dict[str, tuple[Any, Any]] = {
     "add": (lambda x, y: x + y, lambda x, y: (1, 1)),
     "subtract": (lambda x, y: x - y, lambda x, y: (1, -1)),
     "multiply": (lambda x, y: x * y, lambda x, y: (y, x)),
-    "maximum": (
-        tg.maximum,
-        lambda x, y: ((x > y) + 0.5 * (x == y), (y > x) + 0.5 * (x == y)),
-    ),
-    "where": (
-        lambda x, y: tg.where(x > y, x, y * 2),
-        lambda x, y: (x > y, 2.0 * (x <= y)),
-    ),
+    "maximum": (tg.maximum, lambda x, y: ((x > y) + 0.5 * (x == y), (y > x) + 0.5 * (x == y))),
+    "where": (lambda x, y: tg.where(x > y, x, y * 2), lambda x, y: (x > y, 2.0 * (x <= y))),
     "sin": (tg.sin, lambda x: (np.cos(x),)),
     "tanh": (tg.tanh, lambda x: (1 - np.tanh(x) ** 2,)),
     "square": (lambda x: x**2, lambda x: (2 * x,)),

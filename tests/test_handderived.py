@@ -12,12 +12,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tinygrad_fc.handderived import (
-    NeuralNetwork,
-    cost_derivative,
-    sigmoid,
-    sigmoid_derivative,
-)
+from tinygrad_fc.handderived import NeuralNetwork, sigmoid, sigmoid_derivative
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,18 +186,6 @@ def test_training_is_reproducible_from_a_seed(seed: int, batch_size: int) -> Non
         assert not np.array_equal(p, r)
 
 
-def test_epochs_have_different_orders() -> None:
-    orders: list[list[float]] = []
-
-    class Recorded(NeuralNetwork):
-        def _step(self, samples: list[tuple[Array, Array]], learning_rate: float) -> None:
-            del learning_rate
-            orders.append([float(x[0, 0]) for x, _ in samples])
-
-    Recorded([1, 1], rng=0).SGD(wave(), 4, 25, 0.1, progress=None)
-    assert len({tuple(order) for order in orders}) == 4
-
-
 def test_training_reduces_the_error() -> None:
     network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
     inputs, targets = (np.hstack(column) for column in zip(*wave(), strict=True))
@@ -220,15 +203,6 @@ def test_progress_prints_a_line_per_epoch_by_default(capsys: pytest.CaptureFixtu
     network.SGD(wave(), 2, 40, 0.1, progress=None)
     assert seen == [(1, 2), (2, 2)]
     assert capsys.readouterr().out == ""
-
-
-def test_parameters_are_standard_normal() -> None:
-    network = NeuralNetwork([100, 100, 1], rng=0)
-    assert [w.shape for w in network.weights] == [(100, 100), (1, 100)]
-    assert [b.shape for b in network.biases] == [(100, 1), (1, 1)]
-    assert abs(network.weights[0].mean()) < 0.05
-    assert abs(network.weights[0].std() - 1) < 0.05
-    assert abs(network.biases[0].std() - 1) < 0.3
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -249,18 +223,9 @@ def test_sigmoid_is_accurate_to_4_ulp(z: float) -> None:
     assert abs(float(sigmoid_derivative(z)) - exact * (1 - exact)) <= 4 * EPS
 
 
-def test_cost_derivative_is_formula_8() -> None:
-    y, target = np.array([[0.5], [2.0]]), np.array([[1.0], [0.0]])
-    np.testing.assert_array_equal(cost_derivative(y, target), [[-1.0], [4.0]])
-
-
 def test_results_own_their_memory() -> None:
     network = NeuralNetwork([2, 3, 1], rng=0)
     x, y = np.ones((2, 1)), np.zeros((1, 1))
     x.flags.writeable = y.flags.writeable = False
     arrays = [*chain(*network.backprop(x, y)), *parameters(network), x, y]
     assert not any(np.shares_memory(p, q) for i, p in enumerate(arrays) for q in arrays[:i])
-
-
-def test_feedforward_of_an_empty_batch() -> None:
-    assert NeuralNetwork([2, 3]).feedforward(np.zeros((2, 0))).shape == (3, 0)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import pytest
-
-from tinygrad_fc.device import keep_freed_memory
 
 SOURCE = """
 import resource, tracemalloc
@@ -36,11 +33,6 @@ def test_freed_memory_is_kept_unless_disabled(option: str, few_faults: bool) -> 
         check=True,
     )
     assert out.stdout.split() == [b"True", str(few_faults).encode()]
-
-
-def test_keep_freed_memory_has_no_effect_on_other_systems(monkeypatch: Any) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert not keep_freed_memory()
 
 
 def test_freeing_a_changed_array_at_exit_raises_no_error() -> None:

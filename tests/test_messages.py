@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 import tinygrad_fc as tg
 from tinygrad_fc import nn
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import AnomalyError, DtypeError, GraphError, NoRuleError, ShapeError
+from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
 # Terms of PyTorch's internals, which newcomers do not know.
 FOREIGN = re.compile(r"\b(grad_fn|non-singleton|singleton|version counter)\b", re.IGNORECASE)
@@ -107,12 +106,6 @@ def test_errors_have_the_error_of_numpy_as_cause():
         assert isinstance(raised.value, RuntimeError)  # what PyTorch's users catch
 
 
-def test_floating_point_errors_are_raised_unchanged():
-    with pytest.raises(FloatingPointError, match="overflow") as raised:
-        T(np.array([1e308])) + 1e308
-    assert raised.value.__cause__ is None
-
-
 def test_an_axis_out_of_range_is_an_index_error_that_names_the_op():
     for call in (
         lambda: tg.ones(2, 3).sum(dim=2),
@@ -122,12 +115,6 @@ def test_an_axis_out_of_range_is_an_index_error_that_names_the_op():
         with pytest.raises(IndexError, match=r"sum|squeeze|indexing") as raised:
             call()
         assert isinstance(raised.value, ShapeError)
-
-
-def test_loss_of_different_shapes():
-    message = message_of(lambda: nn.MSELoss()(tg.zeros(5, 1), tg.zeros(5)), ShapeError)
-    has(message, "mse_loss", "input has shape (5, 1) and target (5,)")
-    has(message, "They would broadcast to (5, 5)", "target.reshape((5, 1))")
 
 
 @given(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0).filter(lambda s: np.prod(s) != 1))
@@ -173,20 +160,6 @@ def test_nothing_requires_grad():
     has(message_of(lambda: tg.autograd.grad(unrecorded, x), GraphError), cause)
 
 
-def test_second_backward():
-    x = T(np.ones(2))
-    out = (x * x).sum()
-    out.backward()
-    has(
-        message_of(out.backward, GraphError),
-        "earlier backward pass",
-        "sum",
-        "()",
-        "detach()",
-        "retain_graph=True",
-    )
-
-
 @pytest.mark.parametrize(
     ("call", "parts"),
     [
@@ -208,34 +181,6 @@ def test_changed_in_place(call: Any, parts: tuple[str, ...]):
     has(message, "`x = x + 1` for `x += 1`", "x.clone()")
 
 
-def test_a_changed_result_is_named():
-    x = T(np.ones(2))
-    y = x.tanh()
-    y.data.add_(1)
-    has(
-        message_of(y.sum().backward, GraphError),
-        "tanh needs its result of shape (2,)",
-        "changed in place",
-    )
-
-
-def test_an_in_place_update_while_recording():
-    w = T(np.ones(2))
-    (w * w).sum().backward()
-
-    def update() -> None:
-        nonlocal w
-        w -= 0.1 * w.grad
-
-    message = message_of(update, GraphError)
-    has(message, "-= would change a tensor that requires grad", "Two ways work")
-    has(message, "`with no_grad(): w -= lr * w.grad`", "`w.data -= lr * w.grad`")
-    for way in ("with tg.no_grad():\n    w -= 0.1 * w.grad", "w.data -= 0.1 * w.grad"):
-        before = w.numpy().copy()
-        exec(way, {"w": w, "tg": tg})  # noqa: S102  the advice of the message works
-        assert np.allclose(w.numpy(), before - 0.1 * w.grad.numpy())
-
-
 def test_explain_states_why_a_gradient_is_none():
     x, apart = T(np.ones(2)), T(np.ones(2))
     has(tg.explain(x), "backward() has not been called since")
@@ -254,32 +199,15 @@ def test_explain_states_why_a_gradient_is_none():
         assert not FOREIGN.search(explained)
 
 
-def test_integer_data():
-    message = message_of(lambda: tg.tensor([1, 2], requires_grad=True), DtypeError)
-    has(message, "only floats have gradients", "int64", "tensor([1., 2.])", "x.double()")
+def second_backward() -> None:
+    out = (T(np.ones(2)) * 2).sum()
+    out.backward()
+    out.backward()
 
 
-def test_empty_optimizer():
-    message = message_of(lambda: tg.SGD([], lr=0.1), ValueError)
-    has(message, "no parameters")
-    assert re.search(r"requires_grad|Parameter", message)
-
-
-def test_an_infinite_result_under_detect_anomaly():
-    x = T(np.array([[1.0, 2.0], [3.0, 0.0]]))
-    with tg.autograd.detect_anomaly():
-        message = message_of((x * 1).log, AnomalyError)
-    has(message, "log returned -inf at index (1, 1)", "argument 0 there is 0.0", "clamp")
-
-
-def test_a_numpy_function_without_a_rule():
-    message = message_of(lambda: np.convolve(T(np.ones(2)), np.ones(2)), NoRuleError)
-    has(
-        message,
-        "np.convolve has no rule",
-        "tinygrad_fc.op(np.convolve, domain=(real, real, )",
-    )
-    has(message, "np.convolve(x.numpy())")
+def gradient_of_an_unrecorded_gradient() -> None:
+    a = tg.tensor(2.0, requires_grad=True)
+    tg.autograd.grad(tg.autograd.grad(a**3, a)[0], a)
 
 
 # Other messages
@@ -288,6 +216,25 @@ def test_a_numpy_function_without_a_rule():
 @pytest.mark.parametrize(
     ("call", "parts"),
     [
+        (
+            lambda: nn.MSELoss()(tg.zeros(5, 1), tg.zeros(5)),
+            (
+                "mse_loss",
+                "input has shape (5, 1) and target (5,)",
+                "They would broadcast to (5, 5)",
+                "target.reshape((5, 1))",
+            ),
+        ),
+        (
+            lambda: tg.tensor([1, 2], requires_grad=True),
+            ("only floats have gradients", "int64", "tensor([1., 2.])", "x.double()"),
+        ),
+        (lambda: tg.SGD([], lr=0.1), ("no parameters",)),
+        (lambda: tg.ones(2, 3) @ tg.ones(2, 3), ("axis 1 of the first has size 3", "Transpose")),
+        (lambda: tg.op(np.multiply, domain=(real, real)), ("multiply is already registered",)),
+        (lambda: tg.op(lambda x: x, name="same", domain=real), ("domain is a tuple of one per",)),
+        (second_backward, ("earlier backward pass", "sum", "detach()", "retain_graph=True")),
+        (gradient_of_an_unrecorded_gradient, ("create_graph=True",)),
         (lambda: tg.tensor("text"), ("cannot make a tensor of 'text'", "real numbers")),
         (lambda: tg.tensor([[1.0], [1.0, 2.0]]), ("cannot make a tensor of",)),
         (lambda: tg.tensor([1.0, None]), ("cannot make a tensor of", "object")),
@@ -334,27 +281,6 @@ def test_unknown_names_raise_attribute_error():
         assert not hasattr(module, "Conv2d")
 
 
-def test_no_message_uses_terms_of_the_internals_of_pytorch():
-    root = Path(tg.__file__).parent
-    for path in root.rglob("*.py"):
-        if path.name == "handderived.py":
-            continue
-        source = path.read_text()
-        for raised in re.findall(r'raise \w+\(\s*((?:f?"[^"\n]*"\s*)+)', source):
-            assert not FOREIGN.search(raised), (path.name, raised)
-
-
-def test_a_builtin_op_cannot_be_replaced():
-    domain, rules = (real, real), (lambda g, out, x, y: g * 0, lambda g, out, x, y: g * 0)
-    with pytest.raises(ValueError, match="multiply is already registered"):
-        tg.op(np.multiply, domain=domain, rules=rules)
-
-
-def test_a_domain_that_is_no_tuple_raises():
-    with pytest.raises(TypeError, match="domain is a tuple of one per argument"):
-        tg.op(lambda x: x, name="same", domain=real, rules=(lambda g, out, x: g,))
-
-
 def test_a_module_that_is_constructed_with_tensors_raises():
     for make in (nn.MSELoss, nn.CrossEntropyLoss):
         message = rf"nn.{make.__name__}\(\.\.\.\)\(x, y\), or nn.functional.*\(x, y\)"
@@ -366,15 +292,3 @@ def test_a_module_that_is_constructed_with_tensors_raises():
         nn.Sigmoid(tg.zeros(2))
     with pytest.raises(TypeError, match="got an unexpected keyword argument 'alhpa'"):
         nn.ELU(alhpa=2.0)
-
-
-def test_matrices_of_different_inner_sizes():
-    with pytest.raises(ShapeError, match=r"axis 1 of the first has size 3 .* Transpose one"):
-        tg.ones(2, 3) @ tg.ones(2, 3)
-
-
-def test_differentiating_an_unrecorded_gradient_names_create_graph():
-    a = tg.tensor(2.0, requires_grad=True)
-    (slope,) = tg.autograd.grad(a**3, a)
-    with pytest.raises(GraphError, match="create_graph=True"):
-        tg.autograd.grad(slope, a)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import FLOATS, T, arrays, checked_array, close, cotangent, gradients, numbers, seeds
+from drawing import T, arrays, checked_array, close, cotangent, gradients, numbers, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -28,27 +28,12 @@ SHARING: dict[str, Callable[[Any], Any]] = {
     "a view of the array": lambda x: tg.from_numpy(x.data._array[:, ::-1].T),
     "as_strided": lambda x: tg.from_numpy(np.lib.stride_tricks.as_strided(x.data._array)),
     "a buffer": lambda x: tg.from_numpy(np.frombuffer(memoryview(x.data._array))),
-    "slice": lambda x: x.data[:, 1:],
     "row": lambda x: x.data[1],
-    "element": lambda x: x.data[0, 0],
     "iteration": lambda x: next(iter(x.data)),
-    "unbind": lambda x: x.data.unbind(1)[1],
     "reversed": lambda x: x.data[::-1],
-    "newaxis": lambda x: x.data[None],
     "T": lambda x: x.data.T,
-    "mT": lambda x: x.data.mT,
-    "t": lambda x: x.data.t(),
-    "transpose": lambda x: x.data.transpose(0, 1),
-    "permute": lambda x: x.data.permute(1, 0),
-    "swapaxes": lambda x: x.data.swapaxes(0, 1),
     "reshape": lambda x: x.data.reshape(3, 2),
-    "view": lambda x: x.data.view(-1),
-    "flatten": lambda x: x.data.flatten(),
-    "squeeze": lambda x: x.data.reshape(1, 6).squeeze(0),
-    "unsqueeze": lambda x: x.data.unsqueeze(0),
     "split": lambda x: x.data.split(1)[1],
-    "chunk": lambda x: x.data.chunk(3, 1)[2],
-    "reversed slice of a transposed view": lambda x: x.data.T[::-1],
     "contiguous": lambda x: x.data.contiguous(),
     "a result's detach": lambda x: x.reshape(-1).detach(),
     "a cast to itself": lambda x: x.data.to(x.dtype),
@@ -119,55 +104,6 @@ def test_changing_values_that_no_rule_reads_is_allowed(sharing: str, how: str, s
     close(checked_array(x.grad, x), expected, tolerance=1e-14)
 
 
-# Which operands each op reads, and whether it reads its result (o).
-@pytest.mark.parametrize(
-    ("function", "reads"),
-    [
-        (lambda x, y: x + y, ""),
-        (lambda x, y: x * y, "xy"),
-        (lambda x, y: x * y.detach(), "y"),
-        (lambda x, y: x / y, "yo"),
-        (lambda x, y: x @ y.T, "xy"),
-        (lambda x, y: tg.exp(x) + 0 * y.detach(), "e"),
-        (lambda x, y: tg.sin(x), "x"),
-        (lambda x, y: tg.tanh(x), "o"),
-        (lambda x, y: tg.sigmoid(x), "o"),
-        (lambda x, y: tg.relu(x), "o"),
-        (lambda x, y: tg.log(x), "x"),
-        (lambda x, y: tg.sqrt(x), "o"),
-        (tg.maximum, "xy"),
-        (lambda x, y: tg.where(x.detach() > y.detach(), x, y), ""),
-        (lambda x, y: tg.softmax(x, -1), "o"),
-        (tg.nn.functional.linear, "xy"),
-    ],
-)
-@given(st.sampled_from("xyo"), seeds)
-@settings(max_examples=12)
-def test_changing_exactly_the_values_that_are_read_raises(
-    function: Any, reads: str, changed: str, seed: int
-):
-    x, y = T(cotangent((2, 3), seed)), T(cotangent((2, 3), seed + 1) - 1)
-    expected = gradients(
-        lambda x, y: (
-            function(x, y) + 0 * y + 0 * x if function(x, y).shape == (2, 3) else function(x, y) * 1
-        ),
-        [x, y],
-        seed,
-    )
-    x.grad = y.grad = None
-    out = function(x, y)
-    weights = tg.from_numpy(cotangent(out.shape, seed))
-    {"x": x, "y": y, "o": out}[changed].data.add_(1)
-    if changed in reads:
-        with pytest.raises(GraphError, match="changed in place"):
-            out.backward(weights)
-        return
-    out.backward(weights)
-    for t, e in zip((x, y), expected, strict=True):
-        if t.grad is not None:
-            close(t.grad.numpy(), e, tolerance=1e-13)
-
-
 def test_changing_an_index_afterwards_does_not_change_the_gradient():
     x = T(np.array([1.0, 2.0, 3.0]))
     weights = tg.tensor([2.0, 3.0])
@@ -211,16 +147,6 @@ def test_a_replaced_array_counts_as_changed():
     x.data = x.data
     (x * x).sum().backward()
     assert x.grad.tolist() == [10, 10]
-
-
-def test_data_of_a_tensor_that_requires_grad_must_be_float():
-    x = T(np.ones(2))
-    with pytest.raises(DtypeError, match=r"int64.*(float|double)"):
-        x.data = tg.tensor([1, 2])
-    assert x.dtype == np.float64
-    plain = tg.ones(2)
-    plain.data = tg.tensor([1, 2])
-    assert plain.tolist() == [1, 2]
 
 
 def test_a_change_that_raises_counts_only_if_it_has_written():
@@ -337,52 +263,15 @@ def test_augmented_assignment_between_recorded_tensors_rebinds(a: Any, b: Any, s
     close(got[1], weights * (-(a / b**2) + 4 / b**3), tolerance=1e-12)
 
 
-# Compared with the same change of an array
-
-
-@given(st.data(), st.sampled_from(FLOATS))
-def test_in_place_methods_equal_numpy(data: Any, dtype: Any):
-    drawn = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=1, base_shape=(2, 3)))
-    a = data.draw(arrays((2, 3), dtype=dtype))
-    b = data.draw(arrays(drawn.input_shapes[0], dtype=dtype, low=0.5))
-    fits = drawn.result_shape == a.shape
-    alpha = data.draw(numbers(-2, 2))
-    other = data.draw(st.sampled_from([tg.tensor(b), b, b.tolist()]))
-    for call, expected in (
-        (lambda t: t.add_(other), a + b),
-        (lambda t: t.sub_(other), a - b),
-        (lambda t: t.add_(tg.tensor(b), alpha=alpha), a + alpha * b),
-        (lambda t: t.sub_(tg.tensor(b), alpha=alpha), a - alpha * b),
-        (lambda t: t.mul_(other), a * b),
-        (lambda t: t.div_(other), a / b),
-        (lambda t: t.mul_(0).add_(b), 0 * a + b),
-        (lambda t: t.clamp_(tg.tensor(b), 2), np.clip(a, b, 2)),
-    ):
-        t = tg.from_numpy(a.copy())
-        memory = t.numpy()
-        if not fits:
-            with pytest.raises(ShapeError, match="cannot change"):
-                call(t)
-            assert np.array_equal(memory, a) or not memory.any()
-            continue
-        assert call(t) is t
-        assert t.dtype == dtype
-        assert np.shares_memory(memory, t.numpy())
-        assert np.array_equal(memory, np.asarray(expected, dtype))
-
-
-UNARY = """abs acos asin atan ceil cos cosh digamma erf exp exp2 expm1 floor lgamma log log10 log1p
-log2 logit neg reciprocal relu round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc absolute
-negative tril triu"""
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(UNARY.split(), ()),
-    **dict.fromkeys(("pow", "fmod", "remainder", "floor_divide", "eq", "lt", "clamp_min"), (0.5,)),
-    **dict.fromkeys(("atan2", "hypot", "xlogy", "maximum"), (tg.full((1, 3), 0.5),)),
+    **dict.fromkeys(("abs", "ceil", "digamma", "exp", "log10", "logit", "relu", "tril"), ()),
+    **dict.fromkeys(("pow", "fmod", "remainder", "floor_divide", "eq", "clamp_min"), (0.5,)),
+    **dict.fromkeys(("add", "sub", "mul", "div", "atan2", "xlogy"), (tg.full((1, 3), 0.5),)),
     "masked_fill": (tg.tensor([True, False, True]), 7.0),
-    "nan_to_num": (),
     "lerp": (tg.ones(3), 0.25),
     "addcmul": (tg.ones(2, 1), tg.full((3,), 3.0)),
     "cumsum": (1,),
+    "clamp": (tg.full((3,), 0.3), 0.5),
     "scatter": (1, tg.tensor([[2], [0]]), 1.0),
     "index_add": (0, tg.tensor([1, 1]), tg.ones(2, 3)),
 }
@@ -405,15 +294,6 @@ def test_in_place_variants_set_the_elements_to_the_result(a: Any, name: str):
         getattr(x, f"{name}_")(*arguments)
     with pytest.raises(GraphError, match="changed in place"):
         result.sum().backward()
-
-
-def test_in_place_functions():
-    x = tg.tensor([0.25, 4.0])
-    assert tg.sqrt_(x) is x
-    assert tg.clamp_(x, max=1.0) is x
-    assert x.tolist() == [0.5, 1]
-    with pytest.raises(AttributeError, match="no attribute 'sum_'"):
-        tg.sum_  # noqa: B018
 
 
 def test_in_place_variants_do_not_change_dtype_or_shape():
@@ -527,28 +407,17 @@ def test_changing_read_only_memory_raises():
         assert t.clone().add_(1).numpy().all()
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_random_fills_are_within_bounds_and_reproducible(seed: int):
-    def filled(*calls: Any) -> list[Any]:
+@given(seeds)
+def test_random_fills_are_reproducible(seed: int):
+    def filled() -> list[Any]:
         tg.manual_seed(seed)
-        return [call(tg.zeros(4, 3)).tolist() for call in calls]
+        t = tg.zeros(4, 3)
+        return [t.uniform_(-2, -1).tolist(), t.normal_(5, 0).tolist(), t.uniform_(to=0.5).tolist()]
 
-    calls = (
-        lambda t: t.uniform_(),
-        lambda t: t.uniform_(-2, -1),
-        lambda t: t.uniform_(to=0.5),
-        lambda t: t.normal_(5, 0),
-        lambda t: t.normal_(mean=1, std=2),
-    )
-    first, second = filled(*calls), filled(*calls)
-    assert first == second
-    bounds = ((0, 1), (-2, -1), (0, 0.5), (5, 5))
-    for (low, high), values in zip(bounds, first, strict=False):
+    first = filled()
+    assert first == filled()
+    for (low, high), values in zip(((-2, -1), (5, 5), (0, 0.5)), first, strict=True):
         assert np.all((np.array(values) >= low) & (np.array(values) <= high))
-    with pytest.raises(ValueError, match="a standard deviation must be at least 0, got -1"):
-        tg.zeros(2).normal_(0, -1)
-    with pytest.raises(ValueError, match="from"):
-        tg.zeros(2).uniform_(1, 0)
     with pytest.raises(TypeError):
         tg.zeros(2).uniform_(0, 1, 2)
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import FLOATS, T, arrays, close, cotangent, gradients, numbers, seeds, slopes
+from drawing import FLOATS, T, arrays, close, gradients, seeds, slopes
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc.domain import real
@@ -94,23 +93,6 @@ def test_operators_with_all_kinds_of_operands_in_both_orders(
         close(got, expected, tolerance=1e-6)
 
 
-@given(
-    arrays((2,), dtype=np.float32, low=0.5),
-    numbers(0.5, 3),
-    st.sampled_from(sorted(set(OPERATORS) - {"@"})),
-)
-def test_numbers_and_arrays_without_axes_do_not_promote_floats(a: Any, c: float, symbol: str):
-    operate = OPERATORS[symbol]
-    x = T(a)
-    for both in (operate, lambda x, c: operate(c, x)):
-        for number in (c, 2, True, np.float64(c), np.float32(c), np.asarray(c), np.ones((), int)):
-            out = both(x, number)
-            assert out.dtype == both(a, 1).dtype
-            if out.requires_grad:
-                (got,) = tg.autograd.grad(out.sum(), x)
-                assert got.dtype == np.float32
-
-
 @pytest.mark.parametrize("order", ["ndarray += tensor", "tensor += ndarray"])
 def test_augmented_assignment_with_arrays(order: str):
     x, a = T(np.ones(2)), np.ones(2)
@@ -132,132 +114,87 @@ def test_augmented_assignment_with_arrays(order: str):
 # NumPy's functions
 
 
-FUNCTIONS = {
-    **{
-        f.__name__: (f, (0.3, 0.9))
-        for f in (np.exp, np.log, np.sqrt, np.sin, np.cos, np.tanh, np.square)
-    },
-    **{
-        f.__name__: (f, (0.3, 0.9))
-        for f in (np.negative, np.abs, np.positive, np.reciprocal, np.log1p)
-    },
-    **{f.__name__: (f, (0.3, 0.9)) for f in (np.expm1, np.arctan, np.sinh, np.cosh, np.arcsin)},
-    "sum": (np.sum, None),
-    "sum(axis)": (lambda x: np.sum(x, axis=0), None),
-    "sum(positional)": (lambda x: np.sum(x, 1), None),
-    "sum(all)": (lambda x: np.sum(a=x, axis=(0, -1), keepdims=True), None),
-    "mean": (lambda x: np.mean(x, axis=-1, keepdims=True), None),
-    "max": (lambda x: np.max(x, axis=0), None),
-    "amin": (lambda x: np.amin(x, 1, keepdims=True), None),
-    "var": (np.var, None),
-    "std": (lambda x: np.std(x, axis=0, ddof=1), None),
-    "cumsum": (np.cumsum, None),
-    "cumsum(axis)": (lambda x: np.cumsum(x, axis=1), None),
-    "norm": (np.linalg.norm, None),
-    "norm(axis)": (lambda x: np.linalg.norm(x, axis=1, keepdims=True), None),
-    "where": (lambda x: np.where(np.eye(3) > 0, x, 0.0), None),
-    "maximum": (lambda x: np.maximum(x, 0.2), None),
-    "minimum": (lambda x: np.minimum(0.2, x), None),
-    "clip": (lambda x: np.clip(x, -0.4, 0.6), None),
-    "clip(max)": (lambda x: np.clip(x, None, 0.6), None),
-    "clip(named)": (lambda x: np.clip(x, a_min=-0.4, a_max=0.6), None),
-    "matmul": (lambda x: np.matmul(x, x), None),
-    "dot": (lambda x: np.dot(x, np.ones(3)), None),
-    "dot(number)": (lambda x: np.dot(2.0, x), None),
-    "dot(stack)": (lambda x: np.dot(x, CUBE), None),
-    "dot(into a stack)": (lambda x: np.dot(CUBE.swapaxes(1, 2), x), None),
-    "outer": (lambda x: np.outer(x, [1.0, 2.0]), None),
-    "outer(reflected)": (lambda x: np.outer(np.arange(2.0), x), None),
-    "einsum": (lambda x: np.einsum("ij,kj->ik", x, x), None),
-    "einsum(trace)": (lambda x: np.einsum("ii", x), None),
-    "transpose": (np.transpose, None),
-    "transpose(axes)": (lambda x: np.transpose(x, (1, 0)), None),
-    "swapaxes": (lambda x: np.swapaxes(x, 0, 1), None),
-    "reshape": (lambda x: np.reshape(x, (1, 9)), None),
-    "ravel": (np.ravel, None),
-    "squeeze": (lambda x: np.squeeze(x[None], axis=0), None),
-    "expand_dims": (lambda x: np.expand_dims(x, 1), None),
-    "expand_dims(axis)": (lambda x: np.expand_dims(x, axis=(0, -1)), None),
-    "broadcast_to": (lambda x: np.broadcast_to(x, (2, 3, 3)), None),
-    "flip": (np.flip, None),
-    "flip(axis)": (lambda x: np.flip(x, axis=1), None),
-    "concatenate": (lambda x: np.concatenate([x, np.ones((1, 3)), x]), None),
-    "concatenate(axis)": (lambda x: np.concatenate((x, x), axis=-1), None),
-    "stack": (lambda x: np.stack([x, 2 * x], axis=1), None),
-    "copy": (np.copy, None),
-    "add.reduce": (np.add.reduce, None),
-    "add.reduce(axis)": (lambda x: np.add.reduce(x, 1, keepdims=True), None),
-    "add.reduce(None)": (lambda x: np.add.reduce(x, axis=None), None),
-    "maximum.reduce": (lambda x: np.maximum.reduce(x, axis=(0, 1)), None),
-    "add(keywords)": (lambda x: np.add(x, 2.0), None),
-    "hypot": (lambda x: np.hypot(x, 1.0), None),
-    "arctan2": (lambda x: np.arctan2(1.0, x + 2), None),
-    "logaddexp": (lambda x: np.logaddexp(x, 0.3), None),
-    "prod": (np.prod, None),
-    "prod(axis)": (lambda x: np.prod(x, axis=(0, 1), keepdims=True), None),
-    "multiply.reduce": (lambda x: np.multiply.reduce(x, axis=1), None),
-    "cumprod": (np.cumprod, None),
-    "cumprod(axis)": (lambda x: np.cumprod(x, axis=1), None),
-    "median": (np.median, None),
-    "median(axis)": (lambda x: np.median(x[:2], axis=0, keepdims=True), None),
-    "sort": (np.sort, None),
-    "sort(flat)": (lambda x: np.sort(x, axis=None), None),
-    "unique": (np.unique, None),
-    "take": (lambda x: np.take(x, [[0, -1]], axis=1), None),
-    "take(flat)": (lambda x: np.take(x, [8, 0]), None),
-    "take_along_axis": (lambda x: np.take_along_axis(x, np.array([[0], [2], [-1]]), axis=1), None),
-    "nan_to_num": (lambda x: np.nan_to_num(x, nan=1.0), None),
-    "exp2": (np.exp2, None),
-    "log2": (np.log2, (0.3, 0.9)),
-    "hstack": (lambda x: np.hstack([x, np.ones((3, 1))]), None),
-    "vstack": (lambda x: np.vstack([x, np.ones(3)]), None),
-    "tile": (lambda x: np.tile(x, (2, 1, 2)), None),
-    "tile(number)": (lambda x: np.tile(x, 2), None),
-    "repeat": (lambda x: np.repeat(x, [1, 0, 2], axis=1), None),
-    "repeat(flat)": (lambda x: np.repeat(x, 2), None),
-    "roll": (lambda x: np.roll(x, (1, -1), axis=(0, 1)), None),
-    "roll(flat)": (lambda x: np.roll(x, 2), None),
-    "moveaxis": (lambda x: np.moveaxis(x[None], 0, -1), None),
-    "tril": (np.tril, None),
-    "triu": (lambda x: np.triu(x, 1), None),
-    "diag": (lambda x: np.diag(x, 1), None),
-    "diag(vector)": (lambda x: np.diag(x[0], k=-1), None),
-    "diagonal": (lambda x: np.diagonal(np.stack([x, x]), 1, axis1=2, axis2=1), None),
-    "trace": (lambda x: np.trace(x, offset=-1), None),
-    "inner": (lambda x: np.inner(np.eye(3), x), None),
-    "tensordot": (lambda x: np.tensordot(CUBE, x, axes=([1], [0])), None),
-    "tensordot(count)": (lambda x: np.tensordot(x, x), None),
-    "kron": (lambda x: np.kron(x, [[1.0, 2.0]]), None),
-    "norm(order)": (lambda x: np.linalg.norm(x * APART, 1), None),
-    "norm(rows)": (
-        lambda x: np.linalg.norm(x * APART[:, None], np.inf, axis=(0, 1), keepdims=True),
-        None,
-    ),
-    "solve": (lambda x: np.linalg.solve(x + 3 * np.eye(3), [1.0, 2.0, 3.0]), None),
-    "solve(matrix)": (lambda x: np.linalg.solve(np.stack([np.eye(3)] * 3), x), None),
-    "inv": (lambda x: np.linalg.inv(x + 3 * np.eye(3)), None),
-    "det": (np.linalg.det, None),
-    "slogdet": (lambda x: np.linalg.slogdet(x + 3 * np.eye(3)).logabsdet, None),
-    "cholesky": (lambda x: np.linalg.cholesky(x @ x.T + np.eye(3)), None),
-    "svd": (lambda x: np.linalg.svd(x * APART + 300 * np.diag([2.0, 4.0, 9.0])).S, None),
-    "svdvals": (lambda x: np.linalg.svdvals(x + np.diag([3.0, 6.0, 9.0])), None),
-    "bincount": (lambda x: np.bincount([0, 2, 2], weights=x[0], minlength=4), None),
+FUNCTIONS: dict[str, Any] = {
+    "log": lambda x: np.log(x + 2),
+    "sum": np.sum,
+    "sum(axis)": lambda x: np.sum(x, axis=0),
+    "sum(all)": lambda x: np.sum(a=x, axis=(0, -1), keepdims=True),
+    "max": lambda x: np.max(x, axis=0),
+    "amin": lambda x: np.amin(x, 1, keepdims=True),
+    "var": np.var,
+    "std": lambda x: np.std(x, axis=0, ddof=1),
+    "cumsum": np.cumsum,
+    "norm": np.linalg.norm,
+    "where": lambda x: np.where(np.eye(3) > 0, x, 0.0),
+    "clip": lambda x: np.clip(x, -0.4, 0.6),
+    "clip(named)": lambda x: np.clip(x, a_min=-0.4, a_max=0.6),
+    "dot": lambda x: np.dot(x, np.ones(3)),
+    "dot(number)": lambda x: np.dot(2.0, x),
+    "dot(stack)": lambda x: np.dot(x, CUBE),
+    "outer": lambda x: np.outer(x, [1.0, 2.0]),
+    "einsum": lambda x: np.einsum("ij,kj->ik", x, x),
+    "transpose": np.transpose,
+    "swapaxes": lambda x: np.swapaxes(x, 0, 1),
+    "reshape": lambda x: np.reshape(x, (1, 9)),
+    "ravel": np.ravel,
+    "squeeze": lambda x: np.squeeze(x[None], axis=0),
+    "expand_dims": lambda x: np.expand_dims(x, 1),
+    "broadcast_to": lambda x: np.broadcast_to(x, (2, 3, 3)),
+    "flip": np.flip,
+    "concatenate": lambda x: np.concatenate([x, np.ones((1, 3)), x]),
+    "stack": lambda x: np.stack([x, 2 * x], axis=1),
+    "copy": np.copy,
+    "add.reduce": np.add.reduce,
+    "add.reduce(None)": lambda x: np.add.reduce(x, axis=None),
+    "prod": np.prod,
+    "cumprod": np.cumprod,
+    "median": np.median,
+    "median(axis)": lambda x: np.median(x[:2], axis=0, keepdims=True),
+    "sort": np.sort,
+    "sort(flat)": lambda x: np.sort(x, axis=None),
+    "unique": np.unique,
+    "take": lambda x: np.take(x, [[0, -1]], axis=1),
+    "take(flat)": lambda x: np.take(x, [8, 0]),
+    "take_along_axis": lambda x: np.take_along_axis(x, np.array([[0], [2], [-1]]), axis=1),
+    "hstack": lambda x: np.hstack([x, np.ones((3, 1))]),
+    "vstack": lambda x: np.vstack([x, np.ones(3)]),
+    "tile": lambda x: np.tile(x, (2, 1, 2)),
+    "repeat": lambda x: np.repeat(x, [1, 0, 2], axis=1),
+    "repeat(flat)": lambda x: np.repeat(x, 2),
+    "roll": lambda x: np.roll(x, (1, -1), axis=(0, 1)),
+    "moveaxis": lambda x: np.moveaxis(x[None], 0, -1),
+    "tril": np.tril,
+    "triu": lambda x: np.triu(x, 1),
+    "diag": lambda x: np.diag(x, 1),
+    "diagonal": lambda x: np.diagonal(np.stack([x, x]), 1, axis1=2, axis2=1),
+    "trace": lambda x: np.trace(x, offset=-1),
+    "inner": lambda x: np.inner(np.eye(3), x),
+    "tensordot": lambda x: np.tensordot(CUBE, x, axes=([1], [0])),
+    "tensordot(count)": lambda x: np.tensordot(x, x),
+    "kron": lambda x: np.kron(x, [[1.0, 2.0]]),
+    "norm(order)": lambda x: np.linalg.norm(x * APART, 1),
+    "norm(rows)": lambda x: np.linalg.norm(x * APART[:, None], np.inf, (0, 1), keepdims=True),
+    "solve": lambda x: np.linalg.solve(x + 3 * np.eye(3), [1.0, 2.0, 3.0]),
+    "solve(matrix)": lambda x: np.linalg.solve(np.stack([np.eye(3)] * 3), x),
+    "inv": lambda x: np.linalg.inv(x + 3 * np.eye(3)),
+    "det": np.linalg.det,
+    "slogdet": lambda x: np.linalg.slogdet(x + 3 * np.eye(3)).logabsdet,
+    "cholesky": lambda x: np.linalg.cholesky(x @ x.T + np.eye(3)),
+    "svd": lambda x: np.linalg.svd(x * APART + 300 * np.diag([2.0, 4.0, 9.0])).S,
+    "svdvals": lambda x: np.linalg.svdvals(x + np.diag([3.0, 6.0, 9.0])),
+    "bincount": lambda x: np.bincount([0, 2, 2], weights=x[0], minlength=4),
 }
 CUBE = np.random.default_rng(0).normal(size=(2, 3, 4))
-APART = np.array(
-    [1.0, 10.0, 100.0]
-)  # makes sums differ so much that their order is constant nearby
+APART = np.array([1.0, 10.0, 100.0])  # sums differ so much that their order is constant nearby
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 @given(seeds, st.sampled_from(FLOATS))
 @settings(max_examples=8)
 def test_numpy_functions_equal_numpy_and_are_recorded(name: str, seed: int, dtype: Any):
-    function, bounds = FUNCTIONS[name]
+    function = FUNCTIONS[name]
     # The elements of a permutation are distinct and away from all bounds.
     a = np.random.default_rng(seed).permutation(9).reshape(3, 3) * 0.19 - 0.71
-    if bounds:
-        a = bounds[0] + (a - a.min()) / np.ptp(a) * (bounds[1] - bounds[0])
     a = a.astype(dtype)
     x = T(a)
     out = function(x)
@@ -275,16 +212,7 @@ def test_numpy_functions_equal_numpy_and_are_recorded(name: str, seed: int, dtyp
 
 def test_numpy_functions_without_derivative_and_of_shapes():
     x = T(np.array([[0.2, -1.7], [2.5, 0.0]]))
-    for function in (
-        np.sign,
-        np.floor,
-        np.ceil,
-        np.trunc,
-        np.rint,
-        np.isnan,
-        np.isfinite,
-        np.signbit,
-    ):
+    for function in (np.sign, np.floor, np.rint, np.isnan, np.signbit):
         out = function(x)
         assert type(out) is tg.Tensor
         assert not out.requires_grad
@@ -307,9 +235,8 @@ def test_numpy_functions_without_derivative_and_of_shapes():
     assert columns.tolist() == [0, 0]
     np.testing.assert_allclose(x.detach(), x.numpy())
     assert np.asarray(x > 0).dtype == bool
-    for function in (np.argwhere, np.round, np.around, np.isinf):
+    for function in (np.argwhere, np.around, lambda x: np.round(x, 1)):
         assert np.array_equal(function(x).numpy(), function(x.numpy()))
-    assert np.array_equal(np.round(x, 1).numpy(), np.round(x.numpy(), 1))
     assert [a.tolist() for a in np.nonzero(x)] == [a.tolist() for a in np.nonzero(x.numpy())]
     assert np.searchsorted(x.detach()[0].sort().values, [0.0, 9.0]).tolist() == [1, 2]
     values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
@@ -325,17 +252,12 @@ WITHOUT_RULE = {
     "np.convolve": (np.convolve, lambda x: (x[0], np.ones(2))),
     "np.linalg.pinv": (np.linalg.pinv, lambda x: (x,)),
     "np.diff": (np.diff, lambda x: (x,)),
-    "np.percentile": (np.percentile, lambda x: (x, 50)),
-    "np.histogram": (np.histogram, lambda x: (x,)),
     "np.spacing": (np.spacing, lambda x: (x,)),
     "np.heaviside": (np.heaviside, lambda x: (x, 0.5)),
-    "np.divmod": (np.divmod, lambda x: (x, 2.0)),
     "np.modf": (np.modf, lambda x: (x,)),
     "np.dstack": (np.dstack, lambda x: ([x, x],)),
-    "np.cross": (np.cross, lambda x: (x[0], np.ones(2))),
     "np.multiply.outer": (np.multiply.outer, lambda x: (x, np.ones(2))),
     "np.hypot.reduce": (np.hypot.reduce, lambda x: (x,)),
-    "np.add.accumulate": (np.add.accumulate, lambda x: (x,)),
     "np.fft.fft": (np.fft.fft, lambda x: (x,)),
 }
 
@@ -354,17 +276,9 @@ def test_a_function_without_a_rule_raises_with_the_code_that_adds_one(name: str,
         f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, domain=(real"
     )
     assert f"{name}(x.numpy())" in message
-
-
-@pytest.mark.parametrize(
-    "name", ["np.convolve", "np.spacing", "np.heaviside", "np.multiply.outer", "np.linalg.pinv"]
-)
-def test_the_code_in_the_message_adds_a_rule(name: str):
-    function, arguments = WITHOUT_RULE[name]
-    x = T(np.array([[2.0, 1.0], [1.0, 3.0]]))
-    with pytest.raises(NoRuleError) as raised:
-        function(*arguments(x))
-    line = str(raised.value).partition("Add one: ")[2].partition(", with the gradient")[0]
+    if not recorded or name in ("np.modf", "np.dstack", "np.hypot.reduce", "np.fft.fft"):
+        return
+    line = message.partition("Add one: ")[2].partition(", with the gradient")[0]
     op = eval(line.replace("...", "g * 0"), {"tinygrad_fc": tg, "np": np, "real": real})  # noqa: S307  our own text
     try:
         out = function(*arguments(x))
@@ -373,24 +287,6 @@ def test_the_code_in_the_message_adds_a_rule(name: str):
         assert out.requires_grad
     finally:
         del registry[op], registry[function]
-
-
-def test_a_rule_can_be_added_for_a_scipy_function():
-    special = pytest.importorskip("scipy.special")
-    x = T(np.array([0.5, -1.0]))
-    with pytest.raises(
-        NoRuleError, match=r"tinygrad_fc\.op\(scipy\.special\.erf, domain=\(real, \)"
-    ):
-        special.erf(x)
-    op = tg.op(
-        special.erf, domain=(real,), rules=(lambda g, out, x: g * 2 / np.pi**0.5 * np.exp(-x * x),)
-    )
-    try:
-        (got,) = gradients(special.erf, [x], 0)
-        (expected,) = slopes(special.erf, [x.numpy()], 0)
-        close(got, expected)
-    finally:
-        del registry[op], registry[special.erf]
 
 
 # Errors
@@ -403,9 +299,6 @@ def test_a_rule_can_be_added_for_a_scipy_function():
         lambda x, a: np.exp(x, dtype=np.float32),
         lambda x, a: np.add(x, 1, casting="unsafe"),
         lambda x, a: np.sum(x, initial=3.0),
-        lambda x, a: np.sum(x, where=np.array([True, False])),
-        lambda x, a: np.mean(x, where=np.array([True, False])),
-        lambda x, a: np.max(x, initial=0.0),
         lambda x, a: np.add.reduce(x, initial=1.0),
         lambda x, a: np.concatenate([x, x], dtype=np.float32),
         lambda x, a: np.reshape(x, (2, 1), order="F"),
@@ -451,7 +344,6 @@ def test_additional_arguments_raise_and_are_not_written(call: Any, text: str, re
         np.exp,
         lambda x, a: np.add.reduce(x, axis=0, out=a[0:1].reshape(())),
         lambda x, a: np.sum(x, out=a[:1].reshape(())),
-        lambda x, a: np.matmul(x, np.eye(2), out=a),
         lambda x, a: np.concatenate([x[:1], x[1:]], out=a),
         lambda x, a: np.add.at(a, [0], x[:1]),
         lambda x, a: np.copyto(a, x),
@@ -476,9 +368,6 @@ def test_writing_a_recorded_tensor_into_an_array_raises(call: Any):
         np.ascontiguousarray,
         lambda x: np.array([x, x]),
         lambda x: np.array([x[0], 1.0]),
-        lambda x: np.array([x, x], dtype=object),
-        lambda x: np.asarray(x, dtype=np.float32),
-        lambda x: np.mean([x, x]),
         lambda x: np.sum([x[0], x[1]]),
         lambda x: np.exp([x, x]),
         np.vectorize(float),
@@ -513,9 +402,6 @@ def test_an_unrecorded_tensor_converts_to_an_array(a: Any):
     "other",
     [
         np.array([1, 2], dtype=object),
-        np.array([None, 1.0], dtype=object),
-        np.array(["a", "b"]),
-        np.array([1j, 2]),
         1j,
         "text",
         ["a", 1.0],
@@ -543,20 +429,3 @@ def test_operations_with_an_ndarray_subclass_return_tensors():
         assert type(out) is tg.Tensor
         assert type(out.numpy()) is np.ndarray
         assert out.tolist() == [1, 2]
-
-
-@given(arrays(hnp.array_shapes(max_dims=2, max_side=3)), seeds)
-def test_gradient_of_a_chain_of_numpy_functions(a: Any, seed: int):
-    def chain(x: Any) -> Any:
-        y = np.exp(-np.square(x)) + np.where(x > 0, np.sqrt(np.abs(x) + 1), 0.5 * x)
-        return np.sum(np.stack([y, 2 * y]), axis=0) @ np.ones(y.shape[-1])
-
-    # Away from the jump of `where`.
-    a = np.where(np.abs(a) < 0.01, 0.5, a)
-    (got,) = gradients(chain, [T(a)], seed)
-    (expected,) = slopes(chain, [a], seed)
-    close(got, expected, tolerance=1e-7)
-    weights = cotangent(np.shape(chain(a)), seed)
-    x = T(a)
-    (first,) = tg.autograd.grad(chain(x), x, tg.from_numpy(weights), create_graph=True)
-    tg.autograd.grad(first.sum(), x)

@@ -79,10 +79,6 @@ def test_a_new_generator_has_the_seed_of_pytorch_and_seed_is_random():
     assert generator.seed() != generator.seed()
 
 
-def test_a_numpy_generator_is_accepted():
-    assert values(DRAWS, np.random.default_rng(0)) == values(DRAWS, np.random.default_rng(0))
-
-
 def test_threads_draw_distinct_numbers_from_one_generator():
     generator = tg.Generator().manual_seed(0)
     expected = tg.rand(4000, generator=generator).tolist()
@@ -109,15 +105,6 @@ def test_shapes_dtypes_and_gradients(shape: Any, dtype: Any, requires_grad: bool
         x = like(tg.zeros(shape, dtype=dtype), requires_grad=requires_grad)
         assert (x.shape, x.dtype, x.requires_grad) == (shape, dtype, requires_grad)
         assert like(tg.zeros(shape), dtype=dtype).dtype == dtype
-
-
-def test_draws_have_the_default_dtype():
-    tg.set_default_dtype(tg.float32)
-    try:
-        x = [tg.rand(2), tg.randn(2), tg.normal(0.0, 1.0, (2,))]
-    finally:
-        tg.set_default_dtype(tg.float64)
-    assert {t.dtype for t in x} == {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -158,14 +145,6 @@ def test_randperm_returns_permutations(n: int, seed: int):
     assert x.dtype == np.int64
     assert sorted(x.tolist()) == list(range(n))
     assert tg.randperm(n, dtype=tg.int32).dtype == np.int32
-
-
-def test_permutations_are_equally_likely():
-    generator = tg.Generator().manual_seed(2)
-    drawn = [tuple(tg.randperm(3, generator=generator).tolist()) for _ in range(3000)]
-    counts = [drawn.count(p) for p in set(drawn)]
-    assert len(counts) == 6
-    assert stats.chisquare(counts).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -227,20 +206,16 @@ def test_normal_of_tensors_and_numbers():
         (lambda: tg.manual_seed(2**64), ValueError, r"in \[-2\*\*63, 2\*\*64\), got 1844674"),
         (lambda: tg.Generator("cuda"), RuntimeError, "there is no device 'cuda'"),
         (lambda: tg.rand(2, generator=3), TypeError, "must be a Generator, got int"),
-        (lambda: tg.rand(-1), ValueError, "negative dimensions"),
         (lambda: tg.rand(2, dtype=tg.int64), TypeError, "need a float dtype, got int64"),
         (lambda: tg.randint(3, 3, (2,)), ValueError, r"low < high, got \[3, 3\)"),
         (lambda: tg.randint(0, 300, (2,), dtype=tg.uint8), ValueError, "out of bounds"),
         (lambda: tg.randint(3), TypeError, r"takes \(high, size\) or \(low, high, size\)"),
         (lambda: tg.randperm(-1), ValueError, "n is -1, expected at least 0"),
         (lambda: tg.bernoulli(tg.tensor([2.0])), ValueError, r"probabilities in \[0, 1\]"),
-        (lambda: tg.bernoulli(tg.tensor([np.nan])), ValueError, r"probabilities in \[0, 1\]"),
         (lambda: tg.bernoulli(tg.tensor([1])), TypeError, "need a float dtype, got int64"),
         (lambda: tg.multinomial(tg.zeros(2), 1), ValueError, "where 0 categories have"),
         (lambda: tg.multinomial(tg.tensor([-1.0, 2]), 1), ValueError, "at least 0"),
-        (lambda: tg.multinomial(tg.tensor([np.inf, 2]), 1), ValueError, "finite weights"),
         (lambda: tg.multinomial(tg.ones(2), 3), ValueError, "3 samples .* where 2 categories have"),
-        (lambda: tg.multinomial(tg.ones(2), 0), ValueError, "cannot draw 0 samples"),
         (lambda: tg.multinomial(tg.ones(1, 1, 1), 1), ValueError, r"got \(1, 1, 1\)"),
         (lambda: tg.normal(0.0, -1.0, (2,)), ValueError, "standard deviation must be at least 0"),
         (lambda: tg.normal(tg.ones(2), 1.0, (2,)), TypeError, "leave out size"),
@@ -252,18 +227,9 @@ def test_normal_of_tensors_and_numbers():
             r"of shape \(\d+,\) and dtype uint8, got \(3,\)",
         ),
         (lambda: random.fill_uniform(np.ones(1), 2, 1), ValueError, r"got \[2, 1\)"),
-        (lambda: random.fill_uniform(np.ones(1), -1e308, 1e308), ValueError, "from <= to"),
         (lambda: random.fill_normal(np.ones(1), 0, -1), ValueError, "at least 0, got -1"),
     ],
 )
 def test_invalid_arguments_raise(call: Any, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         call()
-
-
-def test_state_of_the_default_generator():
-    assert tg.initial_seed() == tg.default_generator.initial_seed()
-    state = tg.get_rng_state()
-    a = tg.rand(3)
-    tg.set_rng_state(state)
-    assert bool((tg.rand(3) == a).all())

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import (
-    T,
-    checked_array,
-    close,
-    seeds,
-)
+from drawing import T, checked_array, close, seeds
 from hypothesis import given, settings
 
 import tinygrad_fc as tg

@@ -219,27 +219,6 @@ def test_backward_runs_once_per_pass_for_all_arguments() -> None:
         out.backward(tg.tensor([3.0]))
 
 
-def test_gradients_are_unaliased() -> None:
-    class Sum(Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any, y: Any) -> Any:
-            ctx.save_for_backward(x)
-            return x + y
-
-        @staticmethod
-        def backward(_ctx: Any, g: Any) -> Any:
-            return g, g
-
-    x, y, seed = T(np.ones(3)), T(np.ones(3)), np.array([1.0, 2.0, 3.0])
-    Sum.apply(x, y).backward(tg.from_numpy(seed))
-    for a in (x.grad.numpy(), y.grad.numpy()):
-        assert a.tolist() == [1.0, 2.0, 3.0]
-        assert not np.shares_memory(a, seed)
-    assert not np.shares_memory(x.grad.numpy(), y.grad.numpy())
-    x.grad.add_(1)
-    y.grad.add_(1)
-
-
 def test_none_means_no_gradient() -> None:
     class First(Function):
         @staticmethod
@@ -257,21 +236,6 @@ def test_none_means_no_gradient() -> None:
     assert grad(First.apply(x, y).sum(), (x, y), allow_unused=True)[1] is None
     with pytest.raises(tg.errors.GraphError, match="do not depend on input 1"):
         grad(First.apply(x, y).sum(), (x, y))
-
-
-def test_additional_gradients_may_be_none() -> None:
-    class More(Function):
-        @staticmethod
-        def forward(_ctx: Any, x: Any) -> Any:
-            return x * 2
-
-        @staticmethod
-        def backward(_ctx: Any, g: Any) -> Any:
-            return g * 2, None, None
-
-    x = T(np.ones(1))
-    More.apply(x).backward()
-    assert x.grad.tolist() == [2.0]
 
 
 def test_needs_input_grad_and_requires_grad_of_arguments() -> None:
@@ -308,58 +272,6 @@ def test_keyword_arguments_with_setup_context() -> None:
     close(Sine.apply(x=x, factor=3.0).numpy(), np.sin([3.0]))
     with pytest.raises(TypeError, match="missing a required argument"):
         Sine.apply()
-
-
-def test_hooks_and_retained_gradients_of_results() -> None:
-    x, y = T(np.array([1.0])), T(np.array([2.0]))
-    product, power, *_ = Several.apply(x, y)
-    product.retain_grad()
-    power.register_hook(lambda g: g * 10)
-    (product * 3 + power).backward()
-    assert product.grad.tolist() == [3.0]
-    close(x.grad.numpy(), [6 + 10 * np.e])
-
-
-def test_backward_may_call_grad() -> None:
-    class Checkpoint(Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.save_for_backward(x)
-            return (x * x).sin()
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            (x,) = ctx.saved_tensors
-            with tg.enable_grad():
-                inner = x.detach().requires_grad_(x.requires_grad)
-                out = (inner * inner).sin()
-            return grad(out, inner, g)[0]
-
-    x = T(np.array([0.5, -2.0]))
-    Checkpoint.apply(x).backward(tg.tensor([2.0, 3.0]))
-    close(x.grad.numpy(), np.array([2.0, 3.0]) * 2 * x.numpy() * np.cos(x.numpy() ** 2))
-
-
-def test_tensors_saved_in_other_objects() -> None:
-    class Box:
-        pass
-
-    class Square(Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.box = Box()
-            ctx.box.x = x
-            return x * x
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            return g * 2 * ctx.box.x
-
-    x = T(np.array([1.0, 2.0]))
-    assert_close(
-        derivatives(Square.apply, [x], 2, 5),
-        derivatives(lambda x: x * x, [x], 2, 5),
-    )
 
 
 # Memory

@@ -73,21 +73,13 @@ def broken(forwards: Any = None, backwards: Any = None) -> type[Broken]:
             tg.errors.GraphError,
             r"backward of Broken changes an argument in place.*Write `g = g \* 2` for",
         ),
-        (
-            lambda ctx, g: g.data.zero_(),
-            tg.errors.GraphError,
-            r"changes an argument in place",
-        ),
+        (lambda ctx, g: g.data.zero_(), tg.errors.GraphError, r"changes an argument in place"),
         (
             lambda ctx, g: ctx.saved_tensors[0].add_(1),
             tg.errors.GraphError,
             r"changes an argument in place",
         ),
-        (
-            lambda ctx, g: g.numpy().sort(),
-            tg.errors.GraphError,
-            r"changes an argument in place",
-        ),
+        (lambda ctx, g: g.numpy().sort(), tg.errors.GraphError, r"changes an argument in place"),
     ],
 )
 @pytest.mark.parametrize("create", [False, True])
@@ -105,23 +97,6 @@ def test_errors_in_backward(backwards: Any, kind: Any, text: str, create: bool) 
     assert x.grad is z.grad is None
     assert x.tolist() == [3.0, 1.0, 2.0]
     assert weights.tolist() == [2.0, 3.0, 4.0]
-
-
-def test_changing_a_recorded_cotangent_in_place_raises() -> None:
-    def backwards(_ctx: Any, g: Any) -> Any:
-        g.detach().mul_(2)
-        return g * 2
-
-    x, w = T(np.ones(3)), T(np.full(3, 2.0))
-    out = broken(None, backwards).apply(x) * w
-    with pytest.raises(tg.errors.GraphError, match="backward of Broken changes an argument"):
-        grad(out.sum(), x, create_graph=True)
-
-
-def test_the_gradient_of_a_number_is_ignored() -> None:
-    x = T(np.ones(3))
-    broken(None, lambda ctx, g: (g, g)).apply(x, 5).sum().backward()
-    assert x.grad.tolist() == [1.0] * 3
 
 
 @pytest.mark.parametrize(
@@ -172,16 +147,6 @@ def test_missing_methods_raise() -> None:
         Neither.apply(x)
     with pytest.raises(NotImplementedError, match=r"define backward\(ctx, \*grads\)"):
         Forward.apply(x).backward()
-
-
-def test_errors_raised_inside_propagate() -> None:
-    def fail(*_: Any) -> Any:
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        broken(fail).apply(T(np.ones(1)))
-    with pytest.raises(KeyError, match="mine"):
-        broken(None, fail).apply(T(np.ones(1))).backward()
 
 
 SAVED = {
@@ -236,16 +201,6 @@ def test_changing_a_saved_intermediate_raises() -> None:
     assert x.grad.tolist() == [2.0] * 3
 
 
-def test_tensors_that_are_not_saved_may_change() -> None:
-    x = T(np.ones(3))
-    out = broken().apply(x)
-    with tg.no_grad():
-        x.add_(1)
-        out.add_(1)
-    out.backward(tg.tensor([1.0, 2.0, 3.0]))
-    assert x.grad.tolist() == [2.0, 4.0, 6.0]
-
-
 @pytest.mark.parametrize("cut", ["numpy", "detach", "once"])
 def test_differentiating_a_gradient_computed_outside_the_graph_raises(cut: str) -> None:
     def backwards(ctx: Any, g: Any) -> Any:
@@ -274,14 +229,6 @@ def test_differentiating_a_gradient_computed_outside_the_graph_raises(cut: str) 
             tg.errors.GraphError, match="the gradient of Broken was computed outside"
         ):
             grad(slope.sum(), x)
-
-
-def test_a_zero_gradient_need_not_be_recorded() -> None:
-    x, w = T(np.array([1.0, 2.0])), T(np.array([3.0, 4.0]))
-    kind = broken(lambda ctx, x: x * 0 + 1, lambda ctx, g: tg.zeros(2))
-    (slope,) = grad((kind.apply(x) * w).sum(), x, create_graph=True)
-    assert slope.tolist() == [0.0, 0.0]
-    assert not slope.requires_grad
 
 
 @pytest.mark.parametrize("several", [False, True])

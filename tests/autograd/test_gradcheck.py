@@ -137,14 +137,6 @@ def test_gradgradcheck_of_correct_and_wrong_second_derivatives() -> None:
     assert gradgradcheck(lambda x: x * 2, x)
 
 
-def test_a_rule_that_is_not_linear_in_the_cotangent_fails() -> None:
-    x, y = T(np.array([1.0, 2.0])), T(np.array([1.0, 2.0]))
-    with pytest.raises(GradcheckError, match="the derivative of output 0"):
-        gradcheck(own(WRONG["the cotangent squared"]), (x, y))
-    with pytest.raises(GradcheckError, match="argument 0 is not linear in the cotangent"):
-        gradcheck(own(WRONG["the largest cotangent only"]), (x, y))
-
-
 def test_a_nondeterministic_backward_fails() -> None:
     calls = iter(range(1000))
 
@@ -171,12 +163,6 @@ def test_tolerances_and_steps() -> None:
     assert gradcheck(lambda x: x.sqrt(), T(np.array([1e-4])), atol=0, rtol=1e-8)
 
 
-def test_a_nan_gradient_fails() -> None:
-    x, y = T(np.array([1.0])), T(np.array([1.0]))
-    with pytest.raises(GradcheckError, match="is nan by backward"):
-        gradcheck(own(lambda g, x, y: (g * np.nan, g * x * x)), (x, y))
-
-
 def test_invalid_inputs_raise() -> None:
     x = T(np.array([1.0]))
     with pytest.raises(ValueError, match=r"gradcheck: no input requires grad\. Create one with"):
@@ -196,14 +182,6 @@ def test_any_slope_between_both_sides_of_a_kink_passes() -> None:
     illegal = own(lambda g, x, y: (g * (2 * x * y + 2 * (x == 0)), g * x * x))
     with pytest.raises(GradcheckError, match=r"argument 0 at \(0,\) is 2 by backward, and 0 by"):
         gradcheck(illegal, (x, T(np.ones(3))))
-
-
-def test_errors_of_the_function_propagate() -> None:
-    def fail(_: Any) -> Any:
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        gradcheck(fail, T(np.ones(1)), raise_exception=False)
 
 
 def test_a_nondeterministic_function_fails() -> None:

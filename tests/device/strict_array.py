@@ -255,9 +255,7 @@ for _name in _METHODS:
     setattr(StrictArray, _name, _method(_name))
 for _name in ("T", "dtype", "itemsize", "mT", "nbytes", "ndim", "shape", "size", "strides"):
     setattr(
-        StrictArray,
-        _name,
-        property(lambda self, name=_name: strict(getattr(self.array, name))),
+        StrictArray, _name, property(lambda self, name=_name: strict(getattr(self.array, name)))
     )
 for _name in (*_ARITHMETIC, "and_", "or_"):
     _bare = _name.rstrip("_")

@@ -244,18 +244,6 @@ def test_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     tg.cuda.set_device(0)
 
 
-def test_a_gradient_that_is_owned_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = tg.ones(3, device="cuda").requires_grad_()
-    copied: list[Any] = []
-    copy = StrictArray.copy  # type: ignore[attr-defined]
-    monkeypatch.setattr(StrictArray, "copy", lambda a: copied.append(a) or copy(a))
-    x.square().sum().backward()
-    assert not copied
-    x.grad = None
-    x.sum().backward()  # a view of the cotangent
-    assert len(copied) == 1
-
-
 def test_what_cupy_lacks_is_computed_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """CuPy adds no int64 at indices, has no `multiply.at`, and not all of `linalg`."""
     call_function = StrictArray.__array_function__
