@@ -30,14 +30,13 @@ M = TypeVar("M", bound="Callable[..., Any]")
 __all__ = ["BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor"]
 __all__ += ["IntTensor", "LongTensor", "ShortTensor", "contiguous_format", "divide", "ger"]
 __all__ += ["is_complex", "is_floating_point", "is_tensor", "moveaxis", "multiply"]
-__all__ += ["preserve_format", "range", "set_default_tensor_type", "strided", "subtract"]
+__all__ += ["preserve_format", "range", "set_default_tensor_type", "subtract"]
 __all__ += ["swapaxes", "swapdims", "true_divide"]
 
 divide = true_divide = div
 ger, multiply, subtract, moveaxis = outer, mul, sub, movedim
 swapaxes = swapdims = transpose
 contiguous_format = preserve_format = "contiguous"  # values of `memory_format=`
-strided = "strided"  # of `layout=`
 
 
 # Constructors
@@ -255,8 +254,7 @@ class OldMethods(Casts):
     __slots__ = ()
 
     is_complex = is_complex
-    is_sparse = is_quantized = is_mkldnn = is_meta = False
-    layout = strided
+    is_sparse = False
 
     def new(self: Any, *args: Any, device: Any = None) -> Tensor:
         """Return a tensor of the same dtype from sizes or data, as `Tensor(...)`.
@@ -323,10 +321,6 @@ class OldMethods(Casts):
             flat = np.concatenate([flat, np.zeros(n - flat.size, flat.dtype)])
         self.data = wrap(flat[:n].reshape(shape))
         return self  # type: ignore[no-any-return]
-
-    def resize_as_(self: Any, other: Tensor) -> Tensor:
-        """Change the shape to that of `other`, as `resize_`; return itself."""
-        return self.resize_(other.shape)  # type: ignore[no-any-return]
 
     def detach_(self: Any) -> Tensor:
         """Make the tensor a leaf, without its graph; return itself."""

@@ -246,8 +246,8 @@ class Methods(OldMethods):
         """
         low, high = (0, from_ or None) if to is None else (from_, to)
         if high is None:
-            digits = np.finfo(self.dtype).nmant + 1 if self.dtype.kind == "f" else 62
-            high = min(2**digits, np.iinfo(self.dtype).max) if self.dtype.kind != "f" else 2**digits
+            is_float, dtype = self.is_floating_point(), self.dtype
+            high = 2 ** (np.finfo(dtype).nmant + 1) if is_float else np.iinfo(dtype).max
         drawn = random.randint(low, high, self.shape, generator=generator)._array
         return _change(self, "random_", lambda a: np.copyto(a, drawn, casting="unsafe"))
 

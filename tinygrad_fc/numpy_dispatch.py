@@ -51,12 +51,6 @@ def _flat(a: Any, axis: Any) -> tuple[Any, int]:
     return (_tensor(a).reshape(-1), 0) if axis is None else (_tensor(a), axis)
 
 
-def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
-    a, k = _flat(arr, axis)
-    at: Any = np.asarray(array_of(indices))
-    return f.indexing.take_along_dim(a, np.where(at < 0, at + a.shape[k], at), k)
-
-
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     x, k = _flat(a, axis)
     before = (slice(None),) * normalize_dim(k, x.ndim, "take")
@@ -117,12 +111,8 @@ ADAPTERS: dict[Any, Any] = {
     np.moveaxis: f.shape.movedim,
     np.nonzero: f.elementwise.where,
     np.repeat: f.shape.repeat_interleave,
-    np.searchsorted: f.indexing.searchsorted,
     np.swapaxes: f.shape.transpose,
     np.where: f.elementwise.where,
-    np.bincount: lambda x, weights=None, minlength=0: f.indexing.bincount(
-        x, None if weights is None else _tensor(weights).to(np.float64), minlength
-    ),
     np.broadcast_to: lambda array, shape: s.broadcast_to(array, shape=shape),
     np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: clamp(
         a, min if a_min is None else a_min, max if a_max is None else a_max
@@ -147,13 +137,9 @@ ADAPTERS: dict[Any, Any] = {
     np.squeeze: _reshaped(np.squeeze),
     np.std: _variance(r.std),
     np.take: _take,
-    np.take_along_axis: _take_along_axis,
     np.tensordot: lambda a, b, axes=2: f.linalg.tensordot(*_common(a, b), axes),
     np.trace: lambda a, *args, **settings: np.diagonal(a, *args, **settings).sum(-1),
     np.transpose: lambda a, axes=None: a.T if axes is None else s.transpose(a, axes=tuple(axes)),
-    np.unique: lambda ar, *, return_inverse=False, return_counts=False: f.indexing.unique(
-        ar, return_inverse=return_inverse, return_counts=return_counts
-    ),
     np.var: _variance(r.var),
     np.linalg.solve: _solve,
     **{

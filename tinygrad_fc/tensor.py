@@ -458,12 +458,8 @@ class Tensor(methods.Methods):
         >>> y.grad
         tensor(2.)
         """
-        if not self._requires_grad:
-            raise GraphError(
-                "this tensor does not require grad: there will be no gradient to retain"
-            )
-        if not self.is_leaf:
-            self._gradient_hooks().retain = True
+        hooks = self._gradient_hooks()
+        hooks.retain = not self.is_leaf
 
     @property
     def retains_grad(self) -> bool:
@@ -480,15 +476,13 @@ class Tensor(methods.Methods):
         >>> w.grad
         tensor([10., 10.])
         """
-        if not self._requires_grad:
-            raise GraphError(
-                "this tensor does not require grad: a hook on it would never be called"
-            )
         handle = RemovableHandle(self._gradient_hooks().functions)
         handle.hooks[handle.id] = hook
         return handle
 
     def _gradient_hooks(self) -> graph.GradientHooks:
+        if not self._requires_grad:
+            raise GraphError("this tensor does not require grad: there will be no gradient of it")
         if self._hooks is None:
             self._hooks = graph.GradientHooks()
         return self._hooks
