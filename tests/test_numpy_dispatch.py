@@ -152,10 +152,8 @@ FUNCTIONS: dict[str, Any] = {
     "median(axis)": lambda x: np.median(x[:2], axis=0, keepdims=True),
     "sort": np.sort,
     "sort(flat)": lambda x: np.sort(x, axis=None),
-    "unique": np.unique,
     "take": lambda x: np.take(x, [[0, -1]], axis=1),
     "take(flat)": lambda x: np.take(x, [8, 0]),
-    "take_along_axis": lambda x: np.take_along_axis(x, np.array([[0], [2], [-1]]), axis=1),
     "hstack": lambda x: np.hstack([x, np.ones((3, 1))]),
     "vstack": lambda x: np.vstack([x, np.ones(3)]),
     "tile": lambda x: np.tile(x, (2, 1, 2)),
@@ -182,7 +180,6 @@ FUNCTIONS: dict[str, Any] = {
     "cholesky": lambda x: np.linalg.cholesky(x @ x.T + np.eye(3)),
     "svd": lambda x: np.linalg.svd(x * APART + 300 * np.diag([2.0, 4.0, 9.0])).S,
     "svdvals": lambda x: np.linalg.svdvals(x + np.diag([3.0, 6.0, 9.0])),
-    "bincount": lambda x: np.bincount([0, 2, 2], weights=x[0], minlength=4),
 }
 CUBE = np.random.default_rng(0).normal(size=(2, 3, 4))
 APART = np.array([1.0, 10.0, 100.0])  # sums differ so much that their order is constant nearby
@@ -238,10 +235,6 @@ def test_numpy_functions_without_derivative_and_of_shapes():
     for function in (np.argwhere, np.around, lambda x: np.round(x, 1)):
         assert np.array_equal(function(x).numpy(), function(x.numpy()))
     assert [a.tolist() for a in np.nonzero(x)] == [a.tolist() for a in np.nonzero(x.numpy())]
-    assert np.searchsorted(x.detach()[0].sort().values, [0.0, 9.0]).tolist() == [1, 2]
-    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    assert (values.tolist(), counts.tolist()) == ([-1.7, 0, 0.2, 2.5], [1] * 4)
-    assert inverse.shape == (2, 2)
     assert np.linalg.slogdet(x).sign.item() == np.linalg.slogdet(x.numpy()).sign
 
 
