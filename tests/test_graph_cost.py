@@ -16,7 +16,6 @@ from drawing import T
 
 import tinygrad_fc as tg
 from tinygrad_fc.domain import real
-from tinygrad_fc.ops import shape
 
 
 def test_a_long_chain_needs_no_recursion():
@@ -110,17 +109,6 @@ def test_an_error_in_the_backward_pass_leaks_no_graph():
         assert [ref() for ref in alive] == [None] * 3
     finally:
         gc.enable()
-
-
-def test_rules_of_stack_and_cat_are_called_without_the_tensors():
-    # With all n tensors as arguments, n calls would take a time of n * n.
-    for op in (shape.stack, shape.concatenate):
-        assert not op.rules.reads_arguments
-    for join in (tg.stack, tg.cat):
-        leaves = [T(np.ones(1)) for _ in range(3)]
-        changed = tg.zeros(1).add_(1)  # then the check for changed values runs, too
-        (join(leaves) * changed).sum().backward()
-        assert [leaf.grad.item() for leaf in leaves] == [1, 1, 1]
 
 
 def test_rows_take_linear_time_in_the_backward_pass():

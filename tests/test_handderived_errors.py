@@ -68,21 +68,6 @@ def test_invalid_batches_and_learning_rates(
     assert_error(network, method, arguments, error, message)
 
 
-@pytest.mark.parametrize(
-    ("epochs", "batch_size", "error", "message"),
-    [
-        (-1, 1, ValueError, r"epochs must be at least 0, got -1"),
-        (1, 0, ValueError, r"batch_size must be at least 1, got 0"),
-        (1, None, TypeError, r"interpreted as an integer"),
-    ],
-)
-def test_invalid_epochs_and_batch_sizes(
-    epochs: object, batch_size: object, error: type[Exception], message: str
-) -> None:
-    network = NeuralNetwork([1, 2, 1], rng=0)
-    assert_error(network, "SGD", ([GOOD], epochs, batch_size, 0.1), error, message)
-
-
 def test_an_update_that_overflows_changes_nothing() -> None:
     network = NeuralNetwork([1, 1], lambda z: z, np.ones_like, rng=0)
     batch = [([[1e200]], [[0.0]])]
@@ -118,15 +103,3 @@ def assert_error(
     assert network.rng.bit_generator.state == state
     for old, new in zip(before, network.weights + network.biases, strict=True):
         np.testing.assert_array_equal(old, new)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "values", "message"),
-    [
-        ([1, 1], np.zeros(5), r"a must have shape \(1, m\) with .*, got \(5,\); reshape or"),
-        ([2, 1], np.zeros((5, 2)), r"a must have shape \(2, m\) with .*got \(5, 2\); reshape or"),
-    ],
-)
-def test_invalid_inputs_of_feedforward(sizes: list[int], values: Array, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        NeuralNetwork(sizes).feedforward(values)

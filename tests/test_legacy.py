@@ -51,20 +51,6 @@ def test_data_are_copied_and_cast(a: Any):
             tg.Tensor(*wrong)
 
 
-@given(arrays((2, 3)), arrays((2, 3), low=0.5, high=2), st.floats(-3, 3))
-def test_a_factor_may_be_the_first_argument(a: Any, b: Any, k: float):
-    x, y = tg.tensor(a), tg.tensor(b)
-    for name, args, expected in (
-        ("add_", (y,), a + k * b),
-        ("sub_", (y,), a - k * b),
-        ("addcmul_", (y, y), a + k * b * b),
-        ("addcdiv_", (x, y), a + k * a / b),
-    ):
-        with pytest.warns(UserWarning, match="factor before the tensors is deprecated"):
-            result = getattr(x.clone(), name)(k, *args)
-        assert np.allclose(result.numpy(), expected)
-
-
 OLD = (
     ({"size_average": False}, "sum"),
     ({"size_average": True}, "mean"),
@@ -84,16 +70,6 @@ def test_size_average_and_reduce(name: str, old: dict[str, bool], reduction: str
         assert nn.MSELoss(**old).reduction == reduction  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="size_average"):
         assert nn.L1Loss(False).reduction == "sum"  # type: ignore[arg-type]  # noqa: FBT003
-
-
-@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4), (2, 1, 3, 2)])
-def test_softmax_without_dim(shape: tuple[int, ...]):
-    x, dim = tg.rand(*shape), 0 if len(shape) in (0, 1, 3) else 1
-    for function in (F.softmax, F.log_softmax, nn.Softmax(), nn.LogSoftmax()):
-        with pytest.warns(UserWarning, match=f"dim={dim}"):
-            got = function(x)
-        named = getattr(F, "log_softmax" if "og" in str(function)[:17].lower() else "softmax")
-        assert got.tolist() == named(x, dim).tolist()
 
 
 def test_module_paths_and_layers_that_do_not_exist():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -77,19 +76,6 @@ def test_a_new_generator_has_the_seed_of_pytorch_and_seed_is_random():
     generator = tg.Generator()
     assert generator.seed() == generator.initial_seed()
     assert generator.seed() != generator.seed()
-
-
-def test_threads_draw_distinct_numbers_from_one_generator():
-    generator = tg.Generator().manual_seed(0)
-    expected = tg.rand(4000, generator=generator).tolist()
-    generator.manual_seed(0)
-
-    def draw(_: int) -> list[float]:
-        return [tg.rand((), generator=generator).item() for _ in range(500)]
-
-    with ThreadPoolExecutor(8) as pool:
-        drawn = [value for part in pool.map(draw, range(8)) for value in part]
-    assert sorted(drawn) == sorted(expected)
 
 
 @given(shapes, st.sampled_from(FLOATS), st.booleans())

@@ -181,19 +181,6 @@ def test_casts(a: Any, dtype: Any):
     assert g.shape == a.shape
 
 
-@given(arrays(hnp.array_shapes(min_dims=2, max_dims=3, min_side=2, max_side=3)))
-def test_contiguous_returns_the_tensor_itself_or_a_copy_in_c_order(a: Any):
-    x = tg.tensor(a)
-    assert x.contiguous() is x
-    assert x.is_contiguous()
-    transposed = x.mT
-    assert not transposed.is_contiguous()
-    same(transposed.contiguous(), a.swapaxes(-1, -2))
-    assert transposed.contiguous().is_contiguous()
-    (g,) = gradients(lambda x: x.mT.contiguous() * 2, [T(a)], 0)
-    assert g.shape == a.shape
-
-
 # PyTorch's attributes
 
 
