@@ -87,12 +87,10 @@ class Generator:
     @property
     def rng(self) -> np.random.Generator:
         """NumPy's generator, created at the first draw, since its import is slow."""
-        rng = self._rng
-        if rng is None:
-            with _seeding:
-                rng = self._rng or np.random.Generator(np.random.PCG64(self._seed))
-                self._rng = rng
-        return rng
+        with _seeding:
+            if self._rng is None:
+                self._rng = np.random.Generator(np.random.PCG64(self._seed))
+            return self._rng
 
     def seed(self) -> int:
         """Start from a random seed, and return it."""
@@ -288,8 +286,6 @@ def randint(
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    if size is None:
-        raise TypeError("randint takes (high, size) or (low, high, size), with size a tuple")
     if not low < high:
         raise ValueError(f"randint draws from [low, high) with low < high, got [{low}, {high})")
     dtype = dtype_in(options, np.int64)

@@ -20,8 +20,7 @@ from tinygrad_fc import graph, legacy, methods, numpy_dispatch
 from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_device, refuse_dask
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
-from tinygrad_fc.functional.arguments import accepts_arrays
-from tinygrad_fc.graph import Node, as_array, next_seq, record, wrap
+from tinygrad_fc.graph import Node, array_of, as_array, next_seq, record, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg
@@ -59,21 +58,13 @@ def _index(at: Any) -> Any:
         return at
     if at.__class__ is slice:
         parts = (at.start, at.stop, at.step)
-        is_plain = _PLAIN_BOUNDS.issuperset(map(type, parts))
-        return at if is_plain else slice(*map(_index, parts))
-    if isinstance(at, tuple) or (
-        isinstance(at, list) and any(isinstance(part, _TUPLE_PARTS) for part in at)
-    ):
+        return at if _PLAIN_BOUNDS.issuperset(map(type, parts)) else slice(*map(_index, parts))
+    if isinstance(at, list) and not any(isinstance(part, _TUPLE_PARTS) for part in at):
+        at = np.asarray(at, None if at else np.intp)
+    if isinstance(at, tuple | list):
         return tuple(map(_index, at))
-    if isinstance(at, list):
-        return np.asarray(at) if at else np.zeros(0, np.intp)
-    return _index_of_array(at)
-
-
-def _index_of_array(at: Any) -> Any:
-    array = at._array if isinstance(at, Node) else at
-    if type(array) is not np.ndarray:
-        refuse_dask(array, "an index")
+    array = array_of(at)
+    refuse_dask(array, "an index")
     if not hasattr(array, "dtype") or isinstance(array, np.generic):
         return array
     if array.dtype.kind == "f":
@@ -194,7 +185,6 @@ class Tensor(methods.Methods):
         """The device that holds the elements."""
         return device_of(self._array)
 
-    @accepts_arrays
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the size of axis `dim`.
 
@@ -633,7 +623,6 @@ class Tensor(methods.Methods):
 
     # Other dtypes
 
-    @accepts_arrays
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the tensor with another dtype or on another device; itself if nothing changes.
 
@@ -654,7 +643,6 @@ class Tensor(methods.Methods):
             return out
         return out.astype(out.dtype if dtype is None else dtype)
 
-    @accepts_arrays
     def astype(self, dtype: Any) -> Tensor:
         """Return the tensor cast to `dtype`; casts between float dtypes are recorded.
 
