@@ -9,7 +9,6 @@ import pytest
 from drawing import T, arrays, checked_array, close, cotangent, gradients, seeds
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc.errors import DtypeError, GraphError
@@ -135,33 +134,6 @@ def test_arrays_of_the_other_byte_order_are_converted_or_raise(a: Any):
     assert tg.as_tensor(other).dtype == np.float64
     with pytest.raises(DtypeError, match=r"not that of this machine: use tensor"):
         tg.from_numpy(other)
-
-
-@given(arrays(hnp.array_shapes(min_dims=0, max_dims=2, min_side=1)))
-def test_data_and_grad_share_memory(a: Any):
-    x = T(a)
-    assert type(x.data) is tg.Tensor
-    assert not x.data.requires_grad
-    x.data.fill_(3.0)
-    assert np.all(a == 3)
-    x.sum().backward()
-    assert type(x.grad) is tg.Tensor
-    assert not x.grad.requires_grad
-    x.grad.fill_(7.0)
-    assert np.all(x.grad.numpy() == 7)
-    before = x.data
-    x.data = tg.full(x.shape, 5.0)
-    assert np.all(x.numpy() == 5)
-    assert np.all(before.numpy() == 3)
-
-
-@given(arrays(), st.booleans())
-def test_variable_is_a_leaf_that_shares(a: Any, requires_grad: bool):
-    for x in (tg.from_numpy(a), T(a) * 1):
-        y = tg.autograd.Variable(x, requires_grad=requires_grad)
-        assert y.is_leaf
-        assert y.requires_grad is requires_grad
-        assert np.shares_memory(y.numpy(), x.numpy()) or not a.size
 
 
 @given(arrays())

@@ -7,6 +7,7 @@ two middle elements.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -32,13 +33,6 @@ def _reshaped(function: Any) -> Any:
 
     def adapter(a: Any, axis: Any = None) -> Any:
         return s.reshape(a, shape=function(np.broadcast_to(0, a.shape), axis).shape)
-
-    return adapter
-
-
-def _variance(op: Any) -> Any:
-    def adapter(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-        return op(a, axis=axis, correction=ddof, keepdim=keepdims)
 
     return adapter
 
@@ -102,7 +96,7 @@ def _same(module: Any, *names: str) -> dict[Any, Any]:
 ADAPTERS: dict[Any, Any] = {
     **_same(f.creation, "full_like", "ones_like", "zeros_like"),
     **_same(f.linalg, "einsum", "kron"),
-    **_same(f.shape, "diag", "diagonal", "hstack", "stack", "tile", "tril", "triu"),
+    **_same(f.shape, "diag", "diagonal", "hstack", "ravel", "stack", "tile", "tril", "triu"),
     **_same(f.shape, "vstack"),
     np.allclose: f.elementwise.allclose,
     np.argwhere: f.indexing.nonzero,
@@ -114,9 +108,7 @@ ADAPTERS: dict[Any, Any] = {
     np.swapaxes: f.shape.transpose,
     np.where: f.elementwise.where,
     np.broadcast_to: lambda array, shape: s.broadcast_to(array, shape=shape),
-    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: clamp(
-        a, min if a_min is None else a_min, max if a_max is None else a_max
-    ),
+    np.clip: clamp,
     np.cumprod: lambda a, axis=None: r.cumprod(*_flat(a, axis)),
     np.cumsum: lambda a, axis=None: r.cumsum(*_flat(a, axis)),
     np.dot: _dot,
@@ -128,19 +120,18 @@ ADAPTERS: dict[Any, Any] = {
     ),
     np.ndim: lambda a: a.ndim,
     np.outer: lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)),
-    np.ravel: lambda a: s.reshape(a, shape=(-1,)),
     np.reshape: lambda a, shape: s.reshape(a, shape=shape),
     np.roll: lambda a, shift, axis=None: f.shape.roll(a, shift, axis),
     np.shape: lambda a: a.shape,
     np.size: lambda a: a.numel(),
     np.sort: lambda a, axis=-1: f.indexing.sort(*_flat(a, axis)).values,
     np.squeeze: _reshaped(np.squeeze),
-    np.std: _variance(r.std),
+    np.std: functools.partial(r.std, correction=0),
     np.take: _take,
     np.tensordot: lambda a, b, axes=2: f.linalg.tensordot(*_common(a, b), axes),
     np.trace: lambda a, *args, **settings: np.diagonal(a, *args, **settings).sum(-1),
     np.transpose: lambda a, axes=None: a.T if axes is None else s.transpose(a, axes=tuple(axes)),
-    np.var: _variance(r.var),
+    np.var: functools.partial(r.var, correction=0),
     np.linalg.solve: _solve,
     **{
         getattr(np.linalg, name): _of_floats(getattr(f.linalg, name))
@@ -149,6 +140,7 @@ ADAPTERS: dict[Any, Any] = {
 }
 ALIASES: dict[Any, Any] = {np.amax: np.max, np.amin: np.min, np.around: np.round}
 RENAMED = NUMPY_NAMES | {"axis1": "dim1", "axis2": "dim2", "k": "diagonal"}
+RENAMED |= {"a_min": "min", "a_max": "max"}
 REDUCED = {np.add: r.sum, np.multiply: r.prod, np.maximum: r.amax, np.minimum: r.amin}
 
 
