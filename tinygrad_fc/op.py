@@ -257,10 +257,7 @@ class Op(Generic[P]):
 
         A parameter whose name begins with `_` is not read. A chain's outer rule reads the result.
         """
-        if isinstance(self.rules, VariadicRule):
-            names, rest = self.rules.names, self.rules.rest
-        else:
-            names, rest = positional(self.rules[i] if self.rules is not None else None)
+        names, rest = positional(self.rules[i] if self.rules is not None else None)
         # Of the `n` arguments of a variadic op, all or none are read: `n` steps per rule are many.
         end = max(len(names) - 1, 0) if rest.startswith("_") else None
         for k, array in enumerate(islice(chain((out,), arrays), end), 1):
@@ -365,9 +362,7 @@ class VariadicRule:
 
     def __init__(self, rule: VjpRule) -> None:
         self.rule = rule
-        names, self.rest = positional(rule)
-        self.names = names[1:]
-        self.reads_arguments = not self.rest.startswith("_")
+        self.reads_arguments = not positional(rule)[1].startswith("_")
 
     def __iter__(self) -> Iterator[VjpRule]:
         return map(self.__getitem__, count())
