@@ -210,6 +210,7 @@ FOR_THE_CPU = {
     "tg.compile": "compile is for the CPU",
     "tg.explain": "Copy it first",
     "Tensor.numpy": "numpy() cannot view a tensor on device",
+    "Tensor.data_ptr": "__array_interface__",
     "Tensor.storage_offset": "__array_interface__",
     "autograd.gradcheck": "gradcheck is for the CPU",
     "autograd.gradgradcheck": "gradcheck is for the CPU",
