@@ -68,6 +68,7 @@ HOSTILE = {
         "has a shape that is not",
     ),
     "a negative size": (assembled({"a": entry(shape=(-1,))}, b"1234"), "has a shape that is not"),
+    "a true size": (assembled({"a": entry(shape=(True,))}, b"1234"), "has a shape that is not"),
     "many sizes": (assembled({"a": entry(shape=(1,) * 65)}, b"1234"), "at most 64 sizes"),
     "huge sizes": (assembled({"a": entry(shape=(2**62, 2**62))}, b"1234"), "match shape"),
     "huge sizes of nothing": (
@@ -96,6 +97,7 @@ HOSTILE = {
     "a scalar of objects": (structured({"scalar": ["object", "00"]}), "the invalid scalar"),
     "a tuple of a number": (structured({"tuple": 3}), "has the unknown type 'tuple'"),
     "a dict of a number": (structured({"dict": 3}), "not of pairs"),
+    "a dict with a list for a key": (structured({"dict": [[[], 1]]}), "or repeated key"),
     "a dict with a key twice": (
         structured({"dict": [[1, 1], [True, 2]]}),
         "an invalid or repeated key",
@@ -103,6 +105,7 @@ HOSTILE = {
     "a tensor that is not there": (structured({"tensor": ["a", False]}), "or it is missing"),
     "a tensor twice": (structured([{"array": "a"}, {"array": "a"}], a=entry()), "uses tensor 'a'"),
     "a tensor left over": (structured(1, a=entry()), "does not use tensor 'a'"),
+    "a maybe": (structured({"tensor": ["a", 1]}, a=entry()), "has the invalid tensor"),
     "integers that require grad": (
         structured({"tensor": ["a", True]}, a=entry("I32")),
         "of int32 that requires grad",
