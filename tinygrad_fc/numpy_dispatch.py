@@ -22,9 +22,6 @@ from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops.elementwise import clamp, multiply
 
-MATRIX = 2
-
-
 _tensor: Any = f.creation.as_tensor
 
 
@@ -65,10 +62,8 @@ def _dot(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return multiply(a, b)
     a, b = _common(a, b)
-    if np.ndim(b) <= MATRIX:
-        return a @ b
     # Every row of a is multiplied by every matrix of b; matmul would pair them.
-    return f.linalg.tensordot(a, b, ([-1], [-2]))
+    return f.linalg.tensordot(a, b, ([-1], [-2 if b.ndim > 1 else -1]))
 
 
 def _float(a: Any) -> Any:
@@ -83,9 +78,7 @@ def _of_floats(function: Any) -> Any:
 
 def _solve(a: Any, b: Any) -> Any:
     a, b = _common(_float(a), _float(b))
-    if b.ndim == 1:
-        return f.linalg.solve(a, b[:, None])[..., 0]
-    return f.linalg.solve(a, b[None] if b.shape == a.shape[:-1] else b)
+    return f.linalg.solve(a, b[None] if b.ndim > 1 and b.shape == a.shape[:-1] else b)
 
 
 def _same(module: Any, *names: str) -> dict[Any, Any]:
