@@ -34,7 +34,6 @@ JUMP = (2.0, 8.0, 32.0, 128.0)
 """These factors for the difference of the two one-sided slopes: h, h^3, ..."""
 ONE_SIDED = (2.0, 4.0, 8.0, 16.0)
 """These factors for a one-sided difference: h, h^2, ..."""
-QUICK_LEVELS, QUICK_TERMS = 4, 3
 CALM = 2.0**-16
 """Factor for cotangents if intermediate numbers overflow."""
 COARSEST = 2.0**-16
@@ -58,10 +57,6 @@ class Derivative(NamedTuple):
         used = weights != 0  # 0 times an infinite bound is 0
         w, value, error = weights[used], self.value[used], self.error[used]
         return float((w * value).sum()), float((np.abs(w) * error).sum())
-
-    def agrees(self, other: Derivative) -> Array:
-        """Return for each result whether `other` is equal within both error bounds."""
-        return np.asarray(np.abs(self.value - other.value) <= self.error + other.error)
 
 
 def derivative(
@@ -94,7 +89,7 @@ def derivative(
         )
         far = np.fmax(np.abs(right), np.abs(left)).max(axis=0, initial=0)
         least = np.maximum(least, np.where(near.grain <= far * COARSEST, near.grain, 0))
-        measured = _roughness(near, s.central, s.h)
+        measured = near.third_differences.max(axis=0)
         blur = np.clip(measured, least, np.maximum(least, most))
         value, error = extrapolated(s.central, blur / s.h, CENTRAL)
         jump, doubt = extrapolated(s.one_sided_gap, 4 * blur / s.h, JUMP)
@@ -122,37 +117,9 @@ def derivative(
         return Derivative(value, error, np.nan_to_num(np.abs(jump) - doubt, nan=-np.inf), scale)
 
 
-def quick_derivative(
-    f: Function,
-    point: Sequence[Array],
-    direction: Sequence[Array],
-    *,
-    rounding: Array | float = 0.0,
-    eps: float = EPS,
-    noise: float = 0.0,
-) -> Derivative:
-    """Return derivatives from a quarter of the steps; the bound is infinite if `f` is not smooth.
-
-    Most functions are smooth at most points, where few differences give twelve digits.
-    """
-    longest, tiny = (2.0**-5, 1398101 * 2.0**-42) if eps <= EPS else (2.0**-2, 683 * 2.0**-18)
-    with np.errstate(all="ignore"):
-        steps = np.array([*(longest * 0.5 ** np.arange(QUICK_LEVELS)), tiny])
-        s = _sampled(_line(f, point, direction), steps, point, direction)
-        blur = (s.rounding(eps, noise) + rounding) / s.h
-        value, error = extrapolated(s.central[:-1], blur[:-1], CENTRAL[:QUICK_TERMS])
-        jump, doubt = extrapolated(s.one_sided_gap[:-1], 4 * blur[:-1], JUMP[:QUICK_TERMS])
-        error = error + (np.abs(jump) + doubt) / 2
-        smooth = np.abs(s.central[-1] - value) <= error + 4 * blur[-1]
-        error = np.where(smooth & (np.abs(jump) <= doubt), error, np.inf)
-        value = np.where(np.isfinite(error), value, 0)
-        return Derivative(value, error, np.abs(jump) - doubt, np.abs(s.here) + np.abs(value))
-
-
 def derivatives(
     f: Function,
     lines: Sequence[Line],
-    measure: Callable[..., Derivative] = derivative,
     *,
     rounding: Array | float = 0.0,
     **options: float,
@@ -169,7 +136,7 @@ def derivatives(
         sides = zip(*some, strict=True)
         points, directions = ([np.stack(a) for a in zip(*s, strict=True)] for s in sides)
         blur = np.tile(rounding, len(some) if np.ndim(rounding) else 1)
-        whole = measure(together, points, directions, rounding=blur, **options)
+        whole = derivative(together, points, directions, rounding=blur, **options)
         parts = (np.split(a, len(some)) for a in whole)
         results += [Derivative(*part) for part in zip(*parts, strict=True)]
     return results
@@ -339,20 +306,6 @@ def _grain(numbers: Array) -> Array:
     lowest = np.ldexp((whole & -whole).astype(float), exponent - 53)
     least = np.where(whole == 0, np.inf, lowest).min(axis=0, initial=np.inf)
     return np.asarray(np.where(np.isinf(least), 0, least))
-
-
-def _roughness(near: _Near, central: Array, h: Array) -> Array:
-    """Return the rounding of tiny steps, or that of the finest differences if it is larger."""
-    fine = (4 * central[1:] - central[:-1]) / 3
-    scatter = (np.abs(np.diff(fine[-4:], axis=0)) * h[-3:]).max(axis=0) / 1.5
-    third_differences = near.third_differences.max(axis=0)
-    return np.asarray(
-        np.where(
-            scatter <= 64 * third_differences,
-            np.maximum(third_differences, scatter),
-            third_differences,
-        )
-    )
 
 
 def _discontinuous(gap: Array, noise: Array) -> Array:

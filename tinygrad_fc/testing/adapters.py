@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,18 +27,6 @@ CONSTANT = (
     "The parameters of the model are constants, their gradients are not checked: pass them as "
     "arguments, as torch.func.functional_call takes them"
 )
-
-
-class Foreign(Rule):
-    """A function of another library, whose loops may depend on the addresses of its arrays."""
-
-    repeatable = False
-
-
-class Compiled(Foreign):
-    """A function that is compiled for each shape."""
-
-    few_shapes = True
 
 
 def from_torch(f: Callable[..., Any]) -> Rule:
@@ -74,7 +63,7 @@ def from_torch(f: Callable[..., Any]) -> Rule:
         return out, pull
 
     library = Library("torch", tensor, lambda t: t.numpy(force=True), pullback)
-    return _rule(f, library._replace(is_float=lambda t: t.dtype.is_floating_point), Foreign)
+    return _rule(f, library._replace(is_float=lambda t: t.dtype.is_floating_point))
 
 
 def from_jax(f: Callable[..., Any]) -> Rule:
@@ -106,7 +95,7 @@ def from_jax(f: Callable[..., Any]) -> Rule:
         return out, lambda g: pull(jax.tree.map(jax.numpy.asarray, g, dtypes))
 
     library = Library("jax", lambda a: aligned(np.asarray(a)), np.array, pullback, compiled)
-    return _rule(f, library, Compiled)
+    return replace(_rule(f, library), few_shapes=True)
 
 
 def from_autograd(f: Callable[..., Any]) -> Rule:
@@ -124,7 +113,7 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
         pull, out = core.make_vjp(of_tuple, builtins.tuple(tuple(floats)))
         return out, lambda g: pull(builtins.tuple(g) if isinstance(g, tuple) else g)
 
-    return _rule(f, Library("autograd", np.asarray, np.array, pullback), Foreign)
+    return _rule(f, Library("autograd", np.asarray, np.array, pullback))
 
 
 class Library(NamedTuple):
@@ -175,8 +164,8 @@ def _native(f: Callable[..., Any], library: Library) -> tuple[Callable[..., Any]
     return tuple(map(library.compiled, (one_result, gradients, second)))
 
 
-def _rule(f: Callable[..., Any], library: Library, kind: type[Foreign]) -> Rule:
-    """Return a function of another library as a rule."""
+def _rule(f: Callable[..., Any], library: Library) -> Rule:
+    """Return a function of another library, whose loops may depend on addresses, as a rule."""
     if not callable(f):
         raise TypeError(f"from_{library.name} got {f!r:.80}; expected a function of its arrays")
     result, gradients, second = _native(f, library)
@@ -200,8 +189,9 @@ def _rule(f: Callable[..., Any], library: Library, kind: type[Foreign]) -> Rule:
     name = getattr(f, "__name__", type(f).__name__)
     functools.update_wrapper(forward, f, assigned=())  # its signature
     code = function_code(f, "f")
-    return kind(
+    return Rule(
         *(name, forward, vjp, vjp2),
+        repeatable=False,
         limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
         names=argument_names(f),
         code=f"check(from_{library.name}({code.text})",

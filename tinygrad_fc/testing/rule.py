@@ -54,12 +54,13 @@ class Rule:
     assertions: bool = False
     """Whether an AssertionError in it is a failure, as in a test."""
 
+    repeatable: bool = True
+    """Whether equal calls give equal bits; otherwise they are equal up to rounding."""
+    few_shapes: bool = False
+    """Whether it is compiled for each shape."""
+
     of_tensors = False
     """Whether it is a function of this package's tensors, which promise more."""
-    repeatable = True
-    """Whether equal calls give equal bits; otherwise they are equal up to rounding."""
-    few_shapes = False
-    """Whether it is compiled for each shape."""
 
     def result(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Array:
         """Return the result for `arrays`."""
@@ -253,9 +254,6 @@ class Case:
             return "sum over the axes along which the argument was broadcast"
         if a.size == x.size:
             return "reshape it to the shape of the argument"
-        others = [i for i in self.floats if self.arrays[i].shape == a.shape]
-        if others:
-            return f"that is the shape of {self.rule.argument(others[0])}: are they in order?"
         return "broadcast it to the shape of the argument" if a.size < x.size else ""
 
     def _checked_count(self, result: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:

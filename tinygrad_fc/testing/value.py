@@ -338,29 +338,6 @@ class Mismatch(Exception):  # noqa: N818  turned into a GradientError, which kno
         self.numeric, self.error = measured
 
 
-class Prediction(NamedTuple):
-    """The derivative of a weighted sum of results, according to the gradients."""
-
-    weights: Array
-    total: float
-    size: float
-    """The sum of the absolute terms, to which rounding is relative."""
-    slack: float
-
-    def agrees(self, measured: Derivative, rtol: float) -> bool:
-        """Return whether the prediction lies within the tolerance."""
-        numeric, error = measured.weighted(self.weights)
-        allowed = error + self.slack + rtol * self.size
-        return math.isfinite(self.total) and abs(self.total - numeric) <= allowed
-
-
-def prediction(grads: Sequence[Array], v: Direction, w: Array, slack: float = 0.0) -> Prediction:
-    """Return the derivative along `v` of results weighted by `w`, according to `grads`."""
-    products = [np.where(b == 0, 0, a * b).ravel() for a, b in zip(grads, v, strict=True)]
-    terms = np.concatenate(products)
-    return Prediction(w, float(terms.sum()), float(np.abs(terms).sum()), slack)
-
-
 @np.errstate(all="ignore")  # what is not finite lies within no bound
 def agree(
     problem: Problem, seed: int, tolerance: Tolerance, cancelled: Callable[[], Array]
@@ -372,8 +349,6 @@ def agree(
     whose bound is as large as the kink, hide nothing; these are compared among themselves.
     """
     chosen = directions(problem.arguments, seed, tolerance.eps)[: tolerance.lines]
-    if (count := _agree_quickly(problem, chosen, seed, tolerance)) is not None:
-        return Report(compared=count)
     report, measure = Report(), _measuring(problem.f, tolerance)
     along = measure([(problem.point, v) for v in chosen])
     for k, v in enumerate(chosen):
@@ -435,24 +410,6 @@ def _depends(measured: Derivative, v: Direction) -> Array:
     return np.asarray((measured.value != 0) | moves_all)
 
 
-def _agree_quickly(
-    problem: Problem, chosen: Sequence[Direction], seed: int, tolerance: Tolerance
-) -> int | None:
-    """Return how many derivatives agree; None where they must be measured better."""
-    options = {"eps": tolerance.eps, "noise": tolerance.noise}
-    lines = [(problem.point, v) for v in chosen]
-    quick = n.derivatives(problem.f, lines, n.quick_derivative, **options)
-    for k, (v, measured) in enumerate(zip(chosen, quick, strict=True)):
-        if not np.isfinite(measured.error).all():
-            return None
-        w = weights(measured.value, seed, k)
-        mine = prediction(problem.vjp(w), v, w)
-        numeric, error = measured.weighted(w)
-        if not abs(mine.total - numeric) + error <= tolerance.rtol * mine.size:
-            return None
-    return sum(int(_depends(m, v).sum()) for m, v in zip(quick, chosen, strict=True))
-
-
 def weights(value: Array, seed: int, k: int) -> Array:
     """Return the weights of the results: random ones, or one alone where there are few."""
     w = r.cotangent(value, seed + k)
@@ -483,35 +440,41 @@ class _Comparison:
         """
         eps = self.tolerance.eps
         self.slack = UNDERFLOW if eps <= EPS else UNDERFLOW32
-        if not math.isfinite(self.predicted().total):
+        if not math.isfinite(self.total()[0]):
             self.w = self.w * CALM
-        if self.predicted().agrees(self.measured, self.tolerance.rtol) or self._cancels():
+        if self._agrees(self.measured, rtol=self.tolerance.rtol) or self._cancels():
             return
         (other,) = self.measure([(self.problem.point, self.v)], first=13 / 64)
-        self.w = np.where(other.agrees(self.measured), self.w, 0)
         self.slack += _slack(self.problem.vjp, self.w, self.v, self.tolerance.blur)
         if self._agrees(self.measured, other):
             return
         non_smooth = self._smooth_part()
         if self._agrees(self.measured, other) or self._is_subgradient(non_smooth):
             return
-        mine, (numeric, _) = self.predicted(), self.measured.weighted(self.w)
-        missing = mine.total - numeric
+        total, measured = self.total()[0], self.measured.weighted(self.w)
+        missing = total - measured[0]
         if n.gained_by_jumps(self.problem.f, self.problem.point, self.v, self.w, missing, eps):
             return
         kind = "kink" if (non_smooth & (self.w != 0)).any() else "value"
-        if self.tolerance.rtol < RTOL and mine.agrees(self.measured, RTOL):
+        if self.tolerance.rtol < RTOL and self._agrees(self.measured, rtol=RTOL):
             kind = "imprecise"
-        raise Mismatch(self.w, self.v, mine.total, self.measured.weighted(self.w), kind)
+        raise Mismatch(self.w, self.v, total, measured, kind)
 
-    def predicted(self) -> Prediction:
-        """Return the derivative according to the gradients."""
-        return prediction(self.problem.vjp(self.w), self.v, self.w, self.slack)
+    def total(self) -> tuple[float, float]:
+        """Return the derivative according to the gradients, and the sum of its absolute terms."""
+        pairs = zip(self.problem.vjp(self.w), self.v, strict=True)
+        terms = np.concatenate([np.where(b == 0, 0, a * b).ravel() for a, b in pairs])
+        return float(terms.sum()), float(np.abs(terms).sum())
 
-    def _agrees(self, *candidates: Derivative) -> bool:
+    def _agrees(self, *candidates: Derivative, rtol: float | None = None) -> bool:
         """Return whether the gradients agree with one of several estimates."""
-        mine, rtol = self.predicted(), max(self.tolerance.rtol, 64 * self.tolerance.blur)
-        return any(mine.agrees(one, rtol) for one in candidates)
+        if rtol is None:
+            rtol = max(self.tolerance.rtol, 64 * self.tolerance.blur)
+        total, size = self.total()
+        estimates = (one.weighted(self.w) for one in candidates)
+        return math.isfinite(total) and any(
+            abs(total - numeric) <= error + self.slack + rtol * size for numeric, error in estimates
+        )
 
     def _cancels(self) -> bool:
         """Return whether intermediate numbers that cancel explain the difference."""
