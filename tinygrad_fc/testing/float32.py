@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd.numerical import CALM, EPS, longest_steps
-from tinygrad_fc.testing.laws import accepts, natural_sizes, require_finite
+from tinygrad_fc.testing.laws import accepts, differs, natural_sizes, require_finite
 from tinygrad_fc.testing.report import DiscardError
 from tinygrad_fc.testing.rounding import EPS32, cotangent, distance, roughness, spread
 from tinygrad_fc.testing.value import has_kink
@@ -53,19 +53,9 @@ def float32(case: Case) -> None:
     if (np.abs(out - wide) > np.abs(wide) / 2).any() or has_kink(case):
         raise DiscardError  # it lies on the other side of a kink, or has no digit left
     k = next(k for k, r in enumerate(right) if not r.all())
-    at = tuple(int(j) for j in np.argwhere(~right[k])[0])
-    got, expected, error = grads[k][at], plain[k][at], allowed[k][at]
-    raise narrow.wrong(
-        "float32",
-        f"the gradient of {case.rule.argument(case.floats[k])} at {at} is {got} in float32; "
-        f"expected {expected} +- {error:.2g}, as in float64",
-        argument=case.floats[k],
-        index=at,
-        analytic=got,
-        numerical=expected,
-        error=error,
-        g=g,
-    )
+    wrong = np.where(right[k], plain[k], grads[k])
+    why = f"In float64 it is that, to which rounding explains +- {allowed[k].max():.2g}"
+    raise differs(narrow, "float32", case.floats[k], wrong, plain[k], "in float32", why, g=g)
 
 
 def _gradients(case: Case, narrow: Case) -> tuple[Array, list[Array], list[Array], list[Array]]:

@@ -190,8 +190,6 @@ class _Search:
         self.until = time.monotonic() + SEARCHING * plan.options.seconds
         self.deadline = np.inf
         self.failure: GradientError | None = None
-        self.first: GradientError | None = None
-        """The failure among the first cases, which are small."""
         self.empty_checked = 0
         self.done = 0
 
@@ -208,9 +206,11 @@ class _Search:
                 self._call(case)
                 part = hold(case, self.plan, 0 if self.failure else self.done, last, late=late)
         except GradientError as error:
-            if not self._is_nearer(error):
-                return
-            self.failure = error
+            before = self.failure
+            if before is None or _rank(error) <= _rank(before):
+                self.failure = error
+            elif error.kind != before.kind:
+                return  # another bug
             self.deadline = min(self.deadline, time.monotonic() + self.shrinking)
             raise
         if self.failure is not None:
@@ -219,13 +219,6 @@ class _Search:
         self.report.examples += 1
         self.empty_checked += _has_empty(case)
         self.report.add(part)
-
-    def _is_nearer(self, error: GradientError) -> bool:
-        """Return whether it is the same bug as before, or one nearer to the cause."""
-        before = self.failure
-        if before is None or error.kind == before.kind:
-            return True
-        return self.deadline == np.inf and _rank(error) < _rank(before)
 
     def begin(self, cases: Iterator[Case]) -> None:
         """Check the first cases, up to one that fails."""
@@ -236,19 +229,10 @@ class _Search:
                 continue
             except TimeUp:  # as the next example does again
                 return
-            except GradientError as error:
-                self.first = error
+            except GradientError:
                 self.deadline = np.inf  # it is made small where hypothesis finds it again
                 self.until = time.monotonic() + self.shrinking
                 return
-
-    @property
-    def smallest(self) -> GradientError | None:
-        """The failure with the fewest numbers."""
-        first, latest = self.first, self.failure
-        if first is None or latest is None or first.kind != latest.kind:
-            return latest
-        return min(latest, first, key=lambda e: sum(a.size for a in e.arrays))
 
     def _call(self, case: Case) -> None:
         """Discard inputs that the function refuses or at which it is not finite."""
@@ -270,29 +254,20 @@ class _Search:
             self.report.empty_unchecked += _has_empty(case)
 
 
-def _rank(error: GradientError) -> tuple[bool, int]:
-    """Return how far a failure is from the cause: those at empty arrays are shown last."""
-    return error.drawn is not None and _has_empty(error.drawn), error.law
+def _rank(error: GradientError) -> tuple[bool, int, int]:
+    """Return how plain a failure is: the nearest to the cause is first, then the smallest."""
+    empty = error.drawn is not None and _has_empty(error.drawn)
+    return empty, error.law, sum(a.size for a in error.arrays)
 
 
 def _has_empty(case: Case) -> bool:
     return not all(a.size for a in case.arrays)
 
 
-def _hypothesis() -> tuple[Any, Any]:
-    """Return hypothesis and the strategies, which need it; importing it takes a second."""
-    try:
-        return import_module("hypothesis"), import_module("tinygrad_fc.testing.strategies")
-    except ImportError as error:
-        raise ImportError(
-            "drawing inputs needs hypothesis, which is not installed: pip install "
-            "'tinygrad-fc[testing]'. At given arrays nothing is drawn"
-        ) from error
-
-
 def check_drawn(plan: Plan, one_in: int = 1) -> Report:
     """Check the laws at inputs that hypothesis draws: one in `one_in` of `max_examples`."""
-    hy, strategies = _hypothesis()
+    strategies = import_module("tinygrad_fc.testing.strategies")
+    hy = import_module("hypothesis")  # whose import takes a second
     most = max((plan.options.max_examples or hy.settings().max_examples) // one_in, 1)
     search = _Search(plan, most)
     search.begin(strategies.first_cases(plan, most // 2))
@@ -319,8 +294,8 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
     try:
         with hy.reporting.with_reporter(lambda _: None):
             drawn()
-    except GradientError as error:
-        search.failure = error
+    except GradientError:
+        pass
     except TimeUp:
         search.report.not_checked = most - search.done if search.failure is None else 0
     except hy.errors.Flaky:
@@ -328,8 +303,8 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
             raise
     except hy.errors.Unsatisfiable:  # the first cases may be all there are
         pass
-    if search.smallest is not None:
-        raise explained(search.smallest, plan, search.report) from search.smallest.__cause__
+    if search.failure is not None:
+        raise explained(search.failure, plan, search.report) from search.failure.__cause__
     return _finished(search)
 
 

@@ -14,13 +14,20 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from hypothesis import reject
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from tinygrad_fc.domain import parse_axis, real, smallest_sizes
 from tinygrad_fc.testing.options import with_known_axes
 from tinygrad_fc.testing.rule import SEEDS
+
+try:
+    from hypothesis import reject
+    from hypothesis import strategies as st
+    from hypothesis.extra.numpy import mutually_broadcastable_shapes
+except ImportError as error:
+    raise ImportError(
+        "drawing inputs needs hypothesis, which is not installed: pip install "
+        "'tinygrad-fc[testing]'. At given arrays nothing is drawn"
+    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -289,22 +296,18 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
     single += [Form(all_of(2, 1), 3), Form(all_of(1, 2), 3)] * bool(batched)
     values = [Form(all_of(3), 3, v) for v in (SAME, SPECIAL, BESIDE, WHOLE, DECADES, GENERIC)]
     powers = [Form(all_of(1), 1, single=s * 2.0**e) for e in SINGLE for s in (1, -1)]
-    large = _large_forms(count) + _oblong_forms(count) * bool(batched)
+    large = _large_forms(count)
     rest = zip_longest(empty, _broadcast_forms(count, batched), values, single, large)
     return usual + [f for several in rest for f in several if f is not None] + powers
 
 
 def _large_forms(count: int) -> list[Form]:
-    """Return forms with a long axis, with many axes, and with named axes of 9."""
+    """Return forms with a long axis, many axes, named axes of 9, and more rows or columns."""
     kinds = (GENERIC, DECADES, EIGHTHS, WIDE, GENERIC, BESIDE)
     rows = enumerate(zip(SIZES, kinds, strict=True), 1)
     long = [Form(((n,),) * count, -k, v) for k, (n, v) in rows]
-    return [*long, Form(((2, 1, 3, 2),) * count, 5, GENERIC), Form(((),) * count, 9, GENERIC)]
-
-
-def _oblong_forms(count: int) -> list[Form]:
-    """Return a form with more rows than columns, and one with many columns."""
-    return [Form(((3, 2),) * count, 4, GENERIC), Form(((2, 5),) * count, 5, EIGHTHS)]
+    sizes = {(2, 1, 3, 2): 5, (): 9, (3, 2): 4, (2, 5): 5}
+    return long + [Form((shape,) * count, size, GENERIC) for shape, size in sizes.items()]
 
 
 def _broadcast_forms(count: int, batched: Sequence[int]) -> list[Form]:
