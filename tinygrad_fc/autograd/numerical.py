@@ -255,10 +255,6 @@ class _Near(NamedTuple):
     slopes: Array
     third_differences: Array
     """Third differences, which are only rounding for a smooth function."""
-    jumps: Array
-    """Differences between the slopes on both sides."""
-    middles: Array
-    """Means of the slopes on both sides: near a kink, `slopes` contain the curvature too."""
     flat: Array
     """Whether all results are equal: a constant, or a stair of rounded intermediate numbers."""
     grain: Array
@@ -266,16 +262,8 @@ class _Near(NamedTuple):
 
     def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
         """Return where slopes differ from `value`: a staircase looks smooth at large steps."""
-        # Third differences at a kink are not 0 either, but proportional to the step.
-        kink = np.abs(self.jumps[0] - self.jumps[1]) <= self.jumps[0] / 64
-        kink &= self.third_differences[1] <= self.third_differences[0] / 64
-        kink &= self.jumps[0] > np.abs(self.middles - self.slopes)[0]
-        noise = np.maximum(
-            np.where(kink, self.third_differences[1], self.third_differences), rounding
-        )
-        slopes = np.where(kink, self.middles, self.slopes)
-        half = np.where(kink, self.jumps[0] / 2, 0)
-        off = np.abs(slopes - value) + half - error - (np.abs(slopes) + half) / 4096
+        noise = np.maximum(self.third_differences, rounding)
+        off = np.abs(self.slopes - value) - error - np.abs(self.slopes) / 4096
         leaps = self.third_differences > 2.0**16 * rounding + 16 * self.steps * steepest
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
@@ -290,13 +278,9 @@ def _near(line: Callable[[float], Array], here: Array, scale: float) -> _Near:
     h = steps[:, None]
     slopes = (8 * (y[:, 3] - y[:, 1]) - (y[:, 4] - y[:, 0])) / (12 * h)
     third_differences = np.abs(np.diff(y, 3, axis=1)).max(axis=1, initial=0) / 2
-    right = (4 * y[:, 3] - 3 * here - y[:, 4]) / (2 * h)
-    left = (3 * here - 4 * y[:, 1] + y[:, 0]) / (2 * h)
     flat = (y == here).all(axis=(0, 1))
     grain = np.where(flat, 0, _grain(y.reshape(12, here.size)))
-    return _Near(
-        h, slopes, third_differences, np.abs(right - left), (left + right) / 2, flat, grain
-    )
+    return _Near(h, slopes, third_differences, flat, grain)
 
 
 def _grain(numbers: Array) -> Array:

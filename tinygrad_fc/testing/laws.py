@@ -378,6 +378,7 @@ def _stride_0(x: Array, *, axes: int) -> Array:
 
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "Fortran": lambda x: x.copy(order="F"),
+    "transposed": lambda x: x.swapaxes(0, -1).copy().swapaxes(0, -1) if x.ndim > 1 else x.copy(),
     "reversed": lambda x: np.flip(np.flip(x).copy()),
     "reversed along one axis": lambda x: x[::-1].copy()[::-1] if x.ndim else x.copy(),
     "strided": _strided,
