@@ -285,6 +285,37 @@ class Crash(BaseException):
     """A BaseException such as KeyboardInterrupt."""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs locks of POSIX")
+def test_drafts_of_killed_processes_are_removed_and_those_of_others_kept(tmp_path: Path):
+    (tmp_path / ".saving-killed.tmp").write_bytes(b"half")
+    with _replacing(str(tmp_path / "a")) as file:
+        assert not (tmp_path / ".saving-killed.tmp").exists()
+        tg.save(tg.ones(2), tmp_path / "b")
+        file.write(b"complete")
+    assert (tmp_path / "a").read_bytes() == b"complete"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "match"),
+    [
+        (serialization, "_MAX_KEYS", "9 pairs, expected at most 8"),
+        (serialization.safetensors, "MAX_TENSORS", "has 4 entries, and at most 2"),
+    ],
+)
+def test_sizes_that_take_long_are_refused(module: Any, name: str, match: str):
+    file, saved = io.BytesIO(), {k: tg.ones(1) for k in range(3)} | dict.fromkeys(range(3, 9))
+    tg.save(saved, file)
+    limit, wrong = getattr(module, name), dict.fromkeys(range(10_001))
+    with pytest.raises(ValueError, match=r"stack some|not all strings"):
+        tg.save(wrong if name == "_MAX_KEYS" else [tg.ones(0)] * limit, io.BytesIO())
+    file.seek(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, {"_MAX_KEYS": 8, "MAX_TENSORS": 2}[name])
+        with pytest.raises(serialization.FormatError, match=match):
+            tg.load(file)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs permissions of POSIX")
 def test_a_draft_has_the_permissions_of_its_target_from_the_start(tmp_path: Path):
     path = tmp_path / "secret"

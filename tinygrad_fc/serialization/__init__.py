@@ -39,6 +39,7 @@ _STRUCTURE = "tinygrad_fc.structure"
 _VERSION_KEY = "tinygrad_fc.version"
 _VERSION = "1"
 _MAX_DEPTH = 100
+_MAX_KEYS = 10_000  # of a dict whose keys are not strings: only their hashes can be made to collide
 _EXACT = 2**53  # larger integers differ between readers of JSON
 _DTYPES = {dtype.name: dtype for dtype in map(np.dtype, "?bhilBHILefd")}
 _DICTS: dict[str, type[dict[Any, Any]]] = {
@@ -58,8 +59,8 @@ def save(obj: Any, f: Any) -> None:
     twice is restored as two. In other readers of safetensors, the tensors have names such as
     `model.0.weight`.
 
-    A file at a path is replaced atomically, after the new file is complete and on the disk; a
-    killed process leaves its draft, `.saving-*.tmp`, beside it. An open file is buffered. Raises
+    A file at a path is replaced atomically, after the new file is complete and on the disk; drafts
+    of killed processes, `.saving-*.tmp`, go at the next save. An open file is buffered. Raises
     `TypeError`, with the path in `obj`, for unsupported types, `ValueError` for an object that
     contains itself or is nested more than 100 deep.
 
@@ -133,18 +134,41 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
     # Opened directly, since `tempfile` restricts the permissions.
     draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")
     opener = partial(os.open, mode=mode)
+    with _without_old_drafts(target.parent):
+        try:
+            with open(draft, "xb", opener=opener) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                draft.chmod(mode)  # with what the umask took away
+            os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+
+
+@contextmanager
+def _without_old_drafts(folder: Path) -> Iterator[None]:
+    """Remove drafts of killed processes, if no other process saves in `folder`."""
     try:
-        with open(draft, "xb", opener=opener) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            draft.chmod(mode)  # with what the umask took away
-        os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
-    except BaseException:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # there is none, or it cannot be opened, as on Windows
+        yield
+        return
+    import fcntl  # noqa: PLC0415  which Windows lacks
+
+    try:
         with suppress(OSError):
-            draft.unlink()
-        raise
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for old in folder.glob(".saving-*.tmp"):
+                old.unlink()
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
 
 
 # The structure: `path` is the keys that lead to a value in the saved object.
@@ -225,6 +249,9 @@ class _Packer:
             packed = [self.packed(v, (*path, i)) for i, v in enumerate(value)]
         elif all(type(key) is str for key in value):
             packed = {key: self.packed(v, (*path, key)) for key, v in value.items()}
+        elif len(value) > _MAX_KEYS:
+            count = f"{len(value)} keys that are not all strings"
+            raise ValueError(f"cannot save {_place(path)}: it has {count}. Save two lists instead")
         else:
             packed = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
         self.open.remove(id(value))
@@ -314,6 +341,8 @@ class _Unpacker:
         if isinstance(content, dict):
             return kind({key: self.unpacked(value, depth + 1) for key, value in content.items()})
         items: dict[Any, Any] = {}
+        if isinstance(content, list) and len(content) > _MAX_KEYS:
+            raise _wrong(f"has a dict of {len(content)} pairs, expected at most {_MAX_KEYS}")
         for pair in content if isinstance(content, list) else [None]:
             if not isinstance(pair, list) or len(pair) != 2:
                 raise _wrong("has a dict that is not of pairs")

@@ -16,6 +16,7 @@ import numpy as np
 
 METADATA = "__metadata__"
 HEADER_LIMIT = 100_000_000  # of the format
+MAX_TENSORS = 100_000  # which take seconds to check
 
 _DTYPES = {
     "BOOL": np.dtype("?"),
@@ -54,8 +55,12 @@ def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
     """Write arrays, of dtypes that `supports` accepts, and strings to a binary file.
 
     The order of the names is preserved. Raises `ValueError` for a header above the limit of the
-    format.
+    format, and for 100,000 tensors or more.
     """
+    if len(arrays) >= MAX_TENSORS:
+        raise ValueError(
+            f"save: {len(arrays)} tensors, expected fewer than {MAX_TENSORS}: stack some"
+        )
     header: dict[str, Any] = {METADATA: metadata} if metadata else {}
     # The largest elements first, as in the reference library: tensors are then aligned to their
     # element size, so that a reader can map the file.
@@ -100,6 +105,8 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
             f"the format at most {HEADER_LIMIT}{_guess(data)}"
         )
     header, body = parse(data[8 : 8 + length], "the header"), memoryview(data)[8 + length :]
+    if len(header) > MAX_TENSORS:
+        raise _wrong(f"its header has {len(header)} entries, and at most {MAX_TENSORS} are read")
     metadata = header.pop(METADATA, None)
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
