@@ -118,11 +118,7 @@ def derivative(
 
 
 def derivatives(
-    f: Function,
-    lines: Sequence[Line],
-    *,
-    rounding: Array | float = 0.0,
-    **options: float,
+    f: Function, lines: Sequence[Line], *, rounding: Array | float = 0.0, **options: float
 ) -> list[Derivative]:
     """Return the derivatives along several lines, measured together to save time."""
 

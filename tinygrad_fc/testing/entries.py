@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.testing.rounding import cotangent
-from tinygrad_fc.testing.value import (
-    Mismatch,
-    entry_derivatives,
-    first_problem,
-    second_problem,
-)
+from tinygrad_fc.testing.value import Mismatch, entry_derivatives, first_problem, second_problem
 
 if TYPE_CHECKING:
     from tinygrad_fc.testing.report import GradientError
     from tinygrad_fc.testing.rule import Case
     from tinygrad_fc.testing.value import Problem
-
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 

@@ -294,14 +294,12 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
     try:
         with hy.reporting.with_reporter(lambda _: None):
             drawn()
-    except GradientError:
-        pass
     except TimeUp:
         search.report.not_checked = most - search.done if search.failure is None else 0
     except hy.errors.Flaky:
         if search.failure is None:
             raise
-    except hy.errors.Unsatisfiable:  # the first cases may be all there are
+    except (GradientError, hy.errors.Unsatisfiable):  # the first cases may be all there are
         pass
     if search.failure is not None:
         raise explained(search.failure, plan, search.report) from search.failure.__cause__

@@ -348,9 +348,7 @@ def _form_values(form: Form, i: int, domain: Domain, shape: Shape) -> Array:
         return np.full(shape, form.single)
     if values == SAME:
         raw[:] = (0, 1, 0)
-    elif values == EIGHTHS and n > 8:
-        raw[:, 1] = rng.permutation(n) * 255 // n
-    elif values == EIGHTHS:
+    elif values == EIGHTHS and n <= 8:
         raw[:, 1] %= 32
     elif values == SPECIAL:
         raw[:, 1:] = np.stack([np.arange(n) + i, np.full(n, n % 2)], 1)  # -0.0 for odd n
