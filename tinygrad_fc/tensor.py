@@ -20,6 +20,7 @@ from tinygrad_fc import graph, legacy, methods, numpy_dispatch
 from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_device, refuse_dask
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.graph import Node, array_of, as_array, next_seq, record, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -623,6 +624,7 @@ class Tensor(methods.Methods):
 
     # Other dtypes
 
+    @accepts_arrays
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the tensor with another dtype or on another device; itself if nothing changes.
 
