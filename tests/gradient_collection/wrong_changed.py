@@ -1,7 +1,7 @@
 """Right rules that are changed: sign, factor, terms, order, shape, memory, state, cotangent.
 
 A change takes a right rule and returns a wrong one; each is applied to several functions of which
-the gradient then differs. There is no witness: that the right rule passes is measured as well.
+the gradient then differs.
 """
 
 from __future__ import annotations

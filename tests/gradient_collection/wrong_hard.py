@@ -10,15 +10,13 @@ import numpy as np
 from .case import RIGHT, column, fit, like, row, wrong
 from .right_hard import eigenvalues_vjp, fourier_vjp
 from .right_matrix import turned
-from .wrong_formula import A, X, by
+from .wrong_formula import by
 
 formula = partial(wrong, "formula")
 term = partial(wrong, "forgotten term")
 ties = partial(wrong, "ties")
 shape = partial(wrong, "shape")
 boundary = partial(wrong, "not finite")
-
-RISING = [1.0, 2.0, 1.5, 2.0, 3.0]
 
 
 def one_step_back(g: Any, out: Any, x: Any, w: Any) -> Any:
@@ -43,25 +41,21 @@ formula(
     "logcumsumexp",
     "as if all came before",
     lambda g, out, x: (like(x, (column(g) * np.exp(np.minimum(row(x) - column(out), 0))).sum(-2)),),
-    X,
 )
-boundary("logcumsumexp", "exponentials apart", unshifted, [800.0, 1.0])
-ties("cummax", "every tie", every_tie, RISING)
-formula("Kepler", "slope at m", by(lambda x, y: 1 / (1 - 0.5 * np.cos(x))), X)
-formula("cubic root by Newton", "its last step only", by(lambda x, y: 1 / (3 * y * y)), X)
-formula("bump", "distance not squared", by(lambda x, y: -2 * x * y / (1 - x * x)), 0.5)
-formula("log gamma", "logarithm for digamma", by(lambda x, y: np.log(x)), X)
-formula("triangle wave", "rounded down", by(lambda x, y: np.sign(x - 2 * np.floor(x / 2))), 1.5)
-term("eigenvalues", "one side of a + a'", lambda g, out, a: (eigenvalues_vjp(g, out, a)[0] / 2,), A)
-term(
-    "fourth power", "one factor", lambda g, out, a: (4 * g @ turned(a) @ turned(a) @ turned(a),), A
-)
-term("recurrent", "state held", one_step_back, X, 0.5)
-term("entropy", "no result", lambda g, out, x: (RIGHT["entropy"].vjp(g, 0 * out, x)[0],), X)
+boundary("logcumsumexp", "exponentials apart", unshifted)
+ties("cummax", "every tie", every_tie)
+formula("Kepler", "slope at m", by(lambda x, y: 1 / (1 - 0.5 * np.cos(x))))
+formula("cubic root by Newton", "its last step only", by(lambda x, y: 1 / (3 * y * y)))
+formula("bump", "distance not squared", by(lambda x, y: -2 * x * y / (1 - x * x)))
+formula("log gamma", "logarithm for digamma", by(lambda x, y: np.log(x)))
+formula("triangle wave", "rounded down", by(lambda x, y: np.sign(x - 2 * np.floor(x / 2))))
+term("eigenvalues", "one side of a + a'", lambda g, out, a: (eigenvalues_vjp(g, out, a)[0] / 2,))
+term("fourth power", "one factor", lambda g, out, a: (4 * g @ turned(a) @ turned(a) @ turned(a),))
+term("recurrent", "state held", one_step_back)
+term("entropy", "no result", lambda g, out, x: (RIGHT["entropy"].vjp(g, 0 * out, x)[0],))
 term(
     "power spectrum",
     "constant part",
     lambda g, out, x: (fourier_vjp(g * (np.arange(g.shape[-1]) > 0), out, x)[0],),
-    X,
 )
-term("relu minus relu", "one of them", by(lambda x, y: x > 0), -X)
+term("relu minus relu", "one of them", by(lambda x, y: x > 0))

@@ -10,14 +10,12 @@ import numpy as np
 from .case import RIGHT, column, fit, like, wrong
 from .right_matrix import turned, well_posed
 from .right_rows import hot, ratio, reverse_cumsum
-from .wrong_formula import A, X, both, by
+from .wrong_formula import both, by
 
 point = partial(wrong, "one point")
 ties = partial(wrong, "ties")
 repeats = partial(wrong, "repeated indices")
 boundary = partial(wrong, "not finite")
-
-TIED = [2.0, 1.0, 2.0, 1.0, 0.5]
 
 
 def first_only(x: Any, i: Any) -> Any:
@@ -52,21 +50,18 @@ def sort_by_value(g: Any, out: Any, x: Any) -> Any:
     return (grad,)
 
 
-point("abs", "2 at 0", by(lambda x, y: np.where(x == 0, 2, np.sign(x))), 0.0)
-point("relu", "-1 at 0", by(lambda x, y: np.where(x == 0, -1, x > 0)), 0.0)
-point("expm1", "nothing at 0", by(lambda x, y: ratio(np.exp(x) * x, x)), 0.0)
+point("abs", "2 at 0", by(lambda x, y: np.where(x == 0, 2, np.sign(x))))
+point("relu", "-1 at 0", by(lambda x, y: np.where(x == 0, -1, x > 0)))
+point("expm1", "nothing at 0", by(lambda x, y: ratio(np.exp(x) * x, x)))
 point(
     "prod",
     "as if no factor were 0",
     lambda g, out, x: (like(x, column(g) * ratio(column(out), x)),),
-    [0.0, 2.0, 3.0],
 )
 point(
     "multiply",
     "nothing where a factor is 0",
     both(lambda x, y, out: (ratio(out, x), ratio(out, y))),
-    0.0,
-    2.0,
 )
 point(
     "det",
@@ -82,11 +77,10 @@ point(
             ),
         ),
     ),
-    [[1.0, 2.0], [2.0, 4.0]],
 )
-point("xlogy", "nothing at 0", both(lambda x, y, out: (np.log(y) * (x != 0), x / y)), 0.0, 2.0)
+point("xlogy", "nothing at 0", both(lambda x, y, out: (np.log(y) * (x != 0), x / y)))
 
-ties("max", "all of them", lambda g, out, x: (like(x, column(g) * (x == column(out))),), TIED)
+ties("max", "all of them", lambda g, out, x: (like(x, column(g) * (x == column(out))),))
 ties(
     "max",
     "none of them",
@@ -95,11 +89,10 @@ ties(
             x, column(g) * ((x == column(out)) & ((x == column(out)).sum(-1, keepdims=True) == 1))
         ),
     ),
-    TIED,
 )
-ties("maximum", "both", both(lambda x, y, out: (x >= y, y >= x)), X, X)
-ties("maximum", "none", both(lambda x, y, out: (x > y, y > x)), X, X)
-ties("sort", "all to the first", sort_by_value, TIED)
+ties("maximum", "both", both(lambda x, y, out: (x >= y, y >= x)))
+ties("maximum", "none", both(lambda x, y, out: (x > y, y > x)))
+ties("sort", "all to the first", sort_by_value)
 ties(
     "median",
     "all of them",
@@ -108,7 +101,6 @@ ties(
         if x.shape[-1] % 2
         else RIGHT["median"].vjp(g, out, x)[0],
     ),
-    [1.0, 1.0, 2.0],
 )
 ties(
     "largest gap",
@@ -118,57 +110,44 @@ ties(
             x, column(g) * (1.0 * (x == x.max(-1, keepdims=True)) - (x == x.min(-1, keepdims=True)))
         ),
     ),
-    TIED,
 )
 
 repeats(
     "gather",
     "counted once",
     lambda g, out, x, i: (fit(x, (column(g) * first_only(x, i)).sum(-2)), None),
-    X,
-    [1, 1, 0],
 )
-repeats("embedding", "set", embedding_set, A, [1, 1, 0])
-repeats("embedding", "averaged", embedding_averaged, A, [1, 1, 0])
-repeats("embedding", "negative ones forgotten", embedding_positive, A, [1, -1, 0])
+repeats("embedding", "set", embedding_set)
+repeats("embedding", "averaged", embedding_averaged)
+repeats("embedding", "negative ones forgotten", embedding_positive)
 repeats(
     "bins",
     "shared",
     lambda g, out, x, i: (like(x, g[i] / np.bincount(i % 5, minlength=5)[i]), None),
-    X,
-    [1, 1, 0, 4],
 )
 repeats(
     "cross entropy",
     "negative class forgotten",
     lambda g, out, x, t: RIGHT["cross entropy"].vjp(g, out, x, np.maximum(t, 0)),
-    X,
-    -1,
 )
 
-boundary("norm", "nan at 0", lambda g, out, x: (like(x, column(g) * x / column(out)),), [0.0, 0.0])
-boundary("hypot", "nan at 0", both(lambda x, y, out: (x / out, y / out)), 0.0, 0.0)
+boundary("norm", "nan at 0", lambda g, out, x: (like(x, column(g) * x / column(out)),))
+boundary("hypot", "nan at 0", both(lambda x, y, out: (x / out, y / out)))
 boundary(
     "std",
     "nan for equal numbers",
     lambda g, out, x: (
         like(x, column(g) * (x - x.mean(-1, keepdims=True)) / (column(out) * x.shape[-1])),
     ),
-    [1.0, 1.0],
 )
-boundary(
-    "prod", "nan with a 0", lambda g, out, x: (like(x, column(g) * column(out) / x),), [0.0, 2.0]
-)
-boundary(
-    "cumprod", "nan with a 0", lambda g, out, x: (like(x, reverse_cumsum(g * out) / x),), [0.0, 2.0]
-)
+boundary("prod", "nan with a 0", lambda g, out, x: (like(x, column(g) * column(out) / x),))
+boundary("cumprod", "nan with a 0", lambda g, out, x: (like(x, reverse_cumsum(g * out) / x),))
 boundary(
     "logsumexp",
     "not shifted",
     lambda g, out, x: (like(x, column(g) * np.exp(x) / np.exp(x).sum(-1, keepdims=True)),),
-    [800.0, 1.0],
 )
-boundary("sinc", "nan at 0", by(lambda x, y: (np.cos(np.pi * x) - y) / x), 0.0)
-boundary("cube", "3 y/x", by(lambda x, y: 3 * y / x), 0.0)
-boundary("x |x|", "2 y/x", by(lambda x, y: 2 * y / x), 0.0)
-boundary("1 - cos", "through tan", by(lambda x, y: y * np.sin(x) / (1 - np.cos(x))), 0.0)
+boundary("sinc", "nan at 0", by(lambda x, y: (np.cos(np.pi * x) - y) / x))
+boundary("cube", "3 y/x", by(lambda x, y: 3 * y / x))
+boundary("x |x|", "2 y/x", by(lambda x, y: 2 * y / x))
+boundary("1 - cos", "through tan", by(lambda x, y: y * np.sin(x) / (1 - np.cos(x))))

@@ -10,7 +10,6 @@ import numpy as np
 from .case import RIGHT, fit, like, row, wrong
 from .right_matrix import turned
 from .right_rows import reverse_cumsum
-from .wrong_formula import A, B, X
 
 broadcast = partial(wrong, "broadcast")
 axis = partial(wrong, "axis")
@@ -48,21 +47,11 @@ def exclusive(g: Any) -> Any:
 
 
 broadcast(
-    "multiply",
-    "only axes that are lacking",
-    lambda g, out, x, y: (lead(x, g * y), lead(y, g * x)),
-    A,
-    A[:, :1],
+    "multiply", "only axes that are lacking", lambda g, out, x, y: (lead(x, g * y), lead(y, g * x))
 )
+broadcast("subtract", "last axes for the first", lambda g, out, x, y: (first(x, g), first(y, -g)))
 broadcast(
-    "subtract", "last axes for the first", lambda g, out, x, y: (first(x, g), first(y, -g)), A, B[0]
-)
-broadcast(
-    "divide",
-    "axis lost",
-    lambda g, out, x, y: (last_kept(x, g / y), last_kept(y, -g * out / y)),
-    A,
-    2 + abs(A[:, :1]),
+    "divide", "axis lost", lambda g, out, x, y: (last_kept(x, g / y), last_kept(y, -g * out / y))
 )
 
 axis(
@@ -73,25 +62,20 @@ axis(
         if np.ndim(g) and x.shape[-1] == np.shape(g)[-1]
         else RIGHT["sum"].vjp(g, out, x)[0],
     ),
-    A,
 )
 axis(
-    "cumsum",
-    "along the first axis",
-    lambda g, out, x: (g[::-1].cumsum(0)[::-1] if x.ndim else g,),
-    A,
+    "cumsum", "along the first axis", lambda g, out, x: (g[::-1].cumsum(0)[::-1] if x.ndim else g,)
 )
-axis("cumsum", "without itself", lambda g, out, x: (exclusive(g),), X)
-axis("softmax", "summed over all", lambda g, out, x: (like(x, out * (g - (g * out).sum())),), A)
-axis("repeat", "as tiled", lambda g, out, x: (g.reshape(*x.shape[:-1], 2, x.shape[-1]).sum(-2),), A)
-axis("tile", "as repeated", lambda g, out, x: (g.reshape(*x.shape, 2).sum(-1),), X)
+axis("cumsum", "without itself", lambda g, out, x: (exclusive(g),))
+axis("softmax", "summed over all", lambda g, out, x: (like(x, out * (g - (g * out).sum())),))
+axis("repeat", "as tiled", lambda g, out, x: (g.reshape(*x.shape[:-1], 2, x.shape[-1]).sum(-2),))
+axis("tile", "as repeated", lambda g, out, x: (g.reshape(*x.shape, 2).sum(-1),))
 axis(
     "sort",
     "as if its own inverse",
     lambda g, out, x: (np.take_along_axis(g, np.argsort(x, -1, kind="stable"), -1),),
-    [2.0, 3.0, 1.0],
 )
-axis("centre", "over all", lambda g, out, x: (g - g.mean(),), A)
+axis("centre", "over all", lambda g, out, x: (g - g.mean(),))
 
 single(
     "matmul",
@@ -100,6 +84,4 @@ single(
         fit(a, g * row(b.sum(-1)) if a.shape[-2] == 1 else g @ turned(b)),
         fit(b, turned(a) @ g),
     ),
-    A[:1],
-    B,
 )
