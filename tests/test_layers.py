@@ -29,7 +29,7 @@ LAYERS = [
     *(
         "nn",
         "optim",
-        "distributions serialization utils handderived course",
+        "distributions serialization utils handderived",
         "testing compiler viz parallel",
     ),
     "__init__ torch",

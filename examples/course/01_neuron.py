@@ -75,7 +75,7 @@ viz.draw(output, names={"w": weights, "θ": bias, "x": inputs})
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 
 def fires(answer, *pair):

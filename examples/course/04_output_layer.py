@@ -79,7 +79,7 @@ assert np.allclose(layer[0].bias.grad.numpy(), theta_gradient[:, 0])
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 check = exercises(
     {

@@ -142,7 +142,7 @@ assert curves[0.1][-1] < curves[0.003][-1] / 4
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 
 def slope_of_square(w):

@@ -123,7 +123,7 @@ print(f"forward pass {forward_products}, by nudging {(parameters + 1) * forward_
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 check = exercises(
     {

@@ -128,7 +128,7 @@ for k, marker in enumerate("o^s"):
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 check = exercises(
     {

@@ -98,7 +98,7 @@ assert results[0.3][1][0] < 1e-3 * results[1.0][1][0]
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 
 def kept(weights):

@@ -97,7 +97,7 @@ print(viz.explain(a * a + a, a, names={"a": a}))
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 
 def gradients(subtract):

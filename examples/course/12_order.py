@@ -104,7 +104,7 @@ picture
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 check = exercises(
     {

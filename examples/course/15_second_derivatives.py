@@ -73,7 +73,7 @@ assert abs(u.item() - np.log(2)) < 1e-15
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 check = exercises(
     {

@@ -72,7 +72,7 @@ viz.page(step, x, target, "backprop.html")
 # which step to look at again. The solutions are folded.
 
 # %% tags=["remove-cell"] jupyter={"source_hidden": true}
-from tinygrad_fc.course import exercises
+from tinygrad_fc.utils.course import exercises
 
 
 def by_hand():

@@ -1,4 +1,4 @@
-"""Utilities: `data`, datasets and loaders, and `benchmark`, times of statements."""
+"""Utilities: `data`, datasets and loaders; `benchmark`, times; `course`, checks of exercises."""
 
 from tinygrad_fc.utils import benchmark, data
 
