@@ -66,10 +66,10 @@ class Report:
     """Counts of a check that passed.
 
     At `examples` of `planned` inputs all laws held. `compared` derivatives agreed, `kinks` were
-    checked against the slopes to both sides, `inconclusive` counts the others by reason: "jump"
-    (no derivative, or none within reach) or "noise" (the error bound is too wide). `raised` and
-    `nonfinite` count inputs at which the function raised, or was NaN or infinite, `skipped` laws
-    that could not be checked, by reason. `inconclusive_range` holds, for the arguments of
+    checked against the slopes to both sides, `inconclusive` counts the others by reason:
+    "jump or noise" (no derivative, or none within reach) or "wide bound" (above a 64th). `raised`
+    and `nonfinite` count inputs at which the function raised, or was NaN or infinite, `skipped`
+    laws that could not be checked, by reason. `inconclusive_range` holds, for the arguments of
     inconclusive inputs, the least and the greatest of their largest absolute numbers.
     """
 
