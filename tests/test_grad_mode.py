@@ -31,6 +31,7 @@ MODES = {
     "enable_grad": (tg.enable_grad, True),
     "inference_mode": (tg.inference_mode, False),
     "inference_mode(mode=True)": (lambda: tg.inference_mode(mode=True), False),
+    "inference_mode(mode=False)": (lambda: tg.inference_mode(mode=False), True),
     "set_grad_enabled(False)": (lambda: tg.set_grad_enabled(False), False),
     "set_grad_enabled(True)": (lambda: tg.set_grad_enabled(True), True),
     "set_grad_enabled(mode=False)": (lambda: tg.set_grad_enabled(mode=False), False),

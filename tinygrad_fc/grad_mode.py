@@ -139,7 +139,9 @@ class set_grad_enabled(Switch):  # noqa: N801  PyTorch's spelling
 
 
 class inference_mode(no_grad):  # noqa: N801  PyTorch's spelling
-    """`no_grad` under PyTorch's other name; `mode` is a function to decorate, or True.
+    """`no_grad` under PyTorch's other name; with `mode` False `enable_grad`.
+
+    `mode` is a boolean, or a function to decorate.
 
     >>> import tinygrad_fc as tg
     >>> with tg.inference_mode():
@@ -149,6 +151,8 @@ class inference_mode(no_grad):  # noqa: N801  PyTorch's spelling
 
     def __new__(cls, mode: Any = None) -> Any:
         """Return a switch, or the decorated function."""
+        if mode is False:
+            return enable_grad()
         return super().__new__(cls, None if mode is True else mode)
 
 
