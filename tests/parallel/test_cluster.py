@@ -131,11 +131,19 @@ def test_an_interrupted_step_leaves_no_tasks(client: Any) -> None:
 
     model, (x, y) = steps.network(0), steps.data(0, 40)
     before = tasks()
-    interrupt = threading.Timer(1, signal.raise_signal, [signal.SIGINT])
-    interrupt.start()
+    done = threading.Event()
+
+    def interrupt() -> None:  # again, since Python drops one that meets a garbage collection
+        for seconds in (1, 10, 10):
+            if not done.wait(seconds):
+                signal.raise_signal(signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
     with pytest.raises(KeyboardInterrupt):
         parallel.backward(model, steps.slow, x, y, chunk_rows=1, client=client)
-    interrupt.join()
+    done.set()
+    interrupting.join()
     for _ in range(100):
         if tasks() <= before:
             break
