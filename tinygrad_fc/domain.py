@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import operator
+from functools import partial
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,7 +66,7 @@ class Domain(NamedTuple):
         if where is None:
             return self._replace(shape=axes)
         # A condition without a shape applies to arrays of every shape.
-        return self._replace(shape=axes if shape else self.shape, condition=where)
+        return self._replace(shape=axes if shape else self.shape, condition=partial(holds, where))
 
     def contains(self, x: Any) -> Any:
         """Return elementwise whether `x` is in the domain; NaN is if it is one of `special`."""
@@ -88,6 +89,21 @@ class Domain(NamedTuple):
             return self.name
         axes_ = ("..." if axis is ... else repr(axis) for axis in self.shape)
         return f"{self.name}({', '.join(axes_)})"
+
+
+def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
+    """Return whether arrays satisfy `condition`; raise `TypeError` if it returns an array.
+
+    >>> holds(lambda x: (x > 0).all(), np.ones(3))
+    True
+    """
+    met = condition(*arrays)
+    if np.ndim(met):
+        raise TypeError(
+            "where= is a condition on whole arrays, and returned an array of shape "
+            f"{np.shape(met)}: write np.all(...) around it, or choose a domain such as positive"
+        )
+    return bool(met)
 
 
 def _parse_size(value: Any) -> Any:

@@ -61,6 +61,11 @@ def _change(
         if result is not None and not (t._requires_grad and t.is_leaf):
             assign(t, (...,), result())
             return t  # type: ignore[no-any-return]
+        if not (t._requires_grad and t.is_leaf):
+            raise GraphError(
+                f"{what} would change a recorded value in place, and its gradient would be wrong. "
+                "Change a copy (x.detach().clone()), or inside `with no_grad():`"
+            )
         change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
         raise GraphError(
             f"{what} would change a tensor that requires grad, and the change cannot be recorded. "
@@ -124,13 +129,16 @@ def _in_place(function: Any, name: str) -> Any:
     elif ufunc is not function.plain:
         ufunc = without_warnings(ufunc)
 
+    factors = {"alpha"} & getattr(function, "accepted", frozenset())
+
     def method(self: Any, *args: Any, **kwargs: Any) -> Tensor:
         arrays = [_array(a) for a in args]
 
         def change(array: Any) -> None:
-            is_plain = ufunc and array.dtype.kind == "f" and not kwargs
-            if is_plain and all(_fits(array, a) for a in arrays):
-                ufunc(array, *arrays, out=array)  # the usual case, without a copy
+            is_plain = ufunc and array.dtype.kind == "f" and kwargs.keys() <= factors
+            if is_plain and all(_fits(array, a) for a in (*arrays, *kwargs.values())):
+                scaled = [arrays[0] * kwargs["alpha"]] if kwargs else arrays
+                ufunc(array, *scaled, out=array)  # the usual case, without a copy
             else:
                 _store(array, function(self, *args, **kwargs))
 

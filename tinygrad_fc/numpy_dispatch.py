@@ -62,8 +62,10 @@ def _dot(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return multiply(a, b)
     a, b = _common(a, b)
+    if b.ndim <= 2:
+        return a @ b
     # Every row of a is multiplied by every matrix of b; matmul would pair them.
-    return f.linalg.tensordot(a, b, ([-1], [-2 if b.ndim > 1 else -1]))
+    return f.linalg.tensordot(a, b, ([-1], [-2]))
 
 
 def _float(a: Any) -> Any:
@@ -91,7 +93,7 @@ ADAPTERS: dict[Any, Any] = {
     **_same(f.linalg, "einsum", "kron"),
     **_same(f.shape, "diag", "diagonal", "hstack", "ravel", "stack", "tile", "tril", "triu"),
     **_same(f.shape, "vstack"),
-    np.allclose: f.elementwise.allclose,
+    np.allclose: lambda a, b, *rest, **named: np.allclose(array_of(a), array_of(b), *rest, **named),
     np.argwhere: f.indexing.nonzero,
     np.array_equal: f.elementwise.equal,
     np.concatenate: f.shape.cat,

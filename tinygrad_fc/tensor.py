@@ -399,6 +399,11 @@ class Tensor(methods.Methods):
         array = as_array(value)
         if self._requires_grad and array.dtype.kind != "f":
             raise DtypeError(f".data must be float for a gradient, got {array.dtype}: use .float()")
+        if self._grad is not None and array.shape != self._grad._array.shape:
+            raise ShapeError(
+                f".data of shape {array.shape} do not fit the .grad of shape {self._grad.shape}: "
+                "set .grad to None first"
+            )
         with graph.mutation_lock:
             graph.record_change(self._array, array)
             self._array = array

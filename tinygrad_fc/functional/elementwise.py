@@ -56,9 +56,9 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     >>> tg.where(x > 0, x.sqrt(), 0.0)
     tensor([0., 2.])
     """
-    if input is None:
+    if input is None and other is None:
         return nonzero(condition, as_tuple=True)
-    if other is None:
+    if input is None or other is None:
         raise TypeError(
             "where takes one or three arguments: (condition), (condition, input, other)"
         )

@@ -151,6 +151,10 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         raise ShapeError(f"tensordot needs as many axes of a as of b, and none twice: got {dims}")
     first, second = list(_LETTERS[: a.ndim]), list(_LETTERS[a.ndim : a.ndim + b.ndim])
     for x, y in zip(left, right, strict=True):
+        n, m = a.shape[x], b.shape[y]
+        if n != m and 1 not in (n, m):
+            sizes = f"axis {x} of {a.shape} and axis {y} of {b.shape}"
+            raise ShapeError(f"tensordot: {sizes} have sizes {n} and {m}; expected equal ones")
         second[y] = first[x]
     rest = [c for c in first if c not in second] + [c for c in second if c not in first]
     return l.einsum_(a, b, equation=f"{''.join(first)},{''.join(second)}->{''.join(rest)}")

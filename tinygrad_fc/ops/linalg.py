@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -137,12 +138,12 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     wide = tuple(j for j, k in enumerate(letters) if sizes[k] == 1 != gradient.shape[j])
     if wide:
         gradient = gradient.sum(axis=wide, keepdims=True)
-    lengths = dict(zip(letters, gradient.shape, strict=True))
+    lengths = dict(zip(letters, gradient.shape, strict=False))
     return broadcast_to(gradient.reshape(tuple(lengths.get(k, 1) for k in term)), shape=xs[i].shape)
 
 
 OPTIMIZED = 1 << 14
-"""From which product of the sizes on NumPy's `einsum` goes through matrix products of pairs."""
+"""From how many terms on NumPy's `einsum` goes through matrix products of pairs."""
 
 
 @define(
@@ -158,7 +159,9 @@ def einsum_(*xs: Any, equation: str) -> Any:
     >>> einsum_(np.ones((2, 3)), np.ones(3), equation="ij,j->i")
     array([3., 3.])
     """
-    return np.einsum(equation, *xs, optimize=math.prod(x.size for x in xs) > OPTIMIZED)
+    letters = equation.partition("->")[0].replace(",", "")
+    lengths = dict(zip(letters, chain.from_iterable(x.shape for x in xs), strict=False))
+    return np.einsum(equation, *xs, optimize=math.prod(lengths.values()) > OPTIMIZED)
 
 
 # Linear equations
@@ -392,7 +395,7 @@ def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
 
 singular_values = Op(
     np.linalg.svdvals,
-    forward=without_warnings(np.linalg.svdvals),
+    forward=without_warnings(partial(np.linalg.svd, compute_uv=False)),
     domain=(real(..., "n", "m"),),
     rules=(_singular_values_rule,),
     name="singular values",

@@ -283,6 +283,8 @@ def _listed(params: Any, owner: str) -> list[Any]:
     refuse_module(params, owner, "parameters")
     if isinstance(params, set | frozenset):
         raise TypeError(f"{owner}: parameters need an order, got a set: pass a list")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"{owner} takes a list of parameters, got {params!r:.80}. {_ADVICE}")
     return list(params)
 
 

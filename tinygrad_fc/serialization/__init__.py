@@ -17,6 +17,7 @@ import math
 import os
 from collections import Counter, OrderedDict
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from errno import ENOENT
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -130,6 +131,8 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
         with target.open("wb") as file:
             yield file
         return
+    if not target.parent.is_dir():
+        raise FileNotFoundError(ENOENT, "there is no such folder to save in", str(target.parent))
     mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666
     # Opened directly, since `tempfile` restricts the permissions.
     draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")

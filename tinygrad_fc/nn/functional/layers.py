@@ -13,9 +13,16 @@ import numpy as np
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.arguments import check_argument
-from tinygrad_fc.functional.creation import full
 from tinygrad_fc.functional.linalg import einsum
-from tinygrad_fc.graph import as_array, mutation_lock, record, record_change, wrap
+from tinygrad_fc.functional.shape import cat
+from tinygrad_fc.graph import (
+    as_array,
+    constant_like,
+    mutation_lock,
+    record,
+    record_change,
+    wrap,
+)
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.ops.linalg import linear
@@ -155,23 +162,27 @@ def pad(
             f"pad: pad is {tuple(pad)} for an input of shape {input.shape}, expected two widths "
             "per axis, the last axis first. Pass (before, after, ...)"
         )
-    widths = np.zeros((input.ndim, 2), int)
-    widths[input.ndim - len(pad) // 2 :] = np.reshape(pad, (-1, 2))[::-1]
-    starts, ends = np.maximum(-widths[:, 0], 0), np.minimum(widths[:, 1], 0) + input.shape
-    x = input[tuple(map(slice, starts, np.maximum(starts, ends)))]
-    added = np.maximum(widths, 0)
-    if mode == "constant":
-        out = full((added.sum(axis=1) + x.shape).tolist(), value or 0, dtype=x.dtype)
-        out[tuple(map(slice, added[:, 0], added[:, 0] + x.shape))] = x
-        return out
-    most = np.array(x.shape) - (mode == "reflect")
-    if mode != "replicate" and (added.max(axis=1) > most).any():
-        raise ShapeError(
-            f"pad: {tuple(pad)} values are added to an input of shape {input.shape}, expected at "
-            f"most {tuple(most.tolist())} for mode {mode!r}. Use mode='replicate'"
-        )
-    pairs = zip(x.shape, added, strict=True)
-    return x[np.ix_(*(np.pad(np.arange(n), w, mode=modes.get(mode, mode)) for n, w in pairs))]
+    x = input
+    for axis, widths in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
+        rest = (slice(None),) * (axis - 1)
+        before, after = (max(-n, 0) for n in widths)
+        x = x[(..., slice(before, max(x.shape[-axis] - after, before)), *rest)]
+        before, after = (max(n, 0) for n in widths)
+        size = x.shape[-axis]
+        if mode == "constant":
+            ends = ((*x.shape[:-axis], n, *x.shape[x.ndim - axis + 1 :]) for n in (before, after))
+            left, right = (wrap(constant_like(np.full(n, value or 0), x)) for n in ends)
+            x = cat([left, x, right], -axis)
+        elif max(before, after) > {"reflect": size - 1, "circular": size}.get(mode, math.inf):
+            raise ShapeError(
+                f"pad: {widths} values are added to axis -{axis} of size {size}, expected at most "
+                f"{size - (mode == 'reflect')} for mode {mode!r}. Use mode='replicate'"
+            )
+        else:
+            x = x[
+                (..., np.pad(np.arange(size), (before, after), mode=modes.get(mode, mode)), *rest)
+            ]
+    return x
 
 
 # Normalization: mean 0, variance 1, then scale and shift

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import DtypeError, ShapeError
 from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.grad_mode import no_grad
@@ -126,7 +126,8 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Set the parameters to slices of `vec` (N,), reshaped to their shapes.
 
     The parameters share the memory and dtype of `vec`, as in PyTorch. Raises `ShapeError` unless N
-    is the number of their elements, `DtypeError` for integers if a parameter requires grad.
+    is the number of their elements, `DtypeError` for a vector that is not of floats if a parameter
+    requires grad, and then changes nothing.
 
     >>> import tinygrad_fc as tg
     >>> layer = tg.nn.Linear(2, 1)
@@ -141,6 +142,10 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
             f"vector_to_parameters: vec has shape {vec.shape}, expected ({needed},), the number of "
             "elements of the parameters. Pass what parameters_to_vector returned"
         )
+    if any(parameter.requires_grad for parameter in params) and not vec.is_floating_point():
+        raise DtypeError(
+            f"vector_to_parameters: vec is {vec.dtype}, expected floats. Write vec.double()"
+        )
     end = 0
     for parameter in params:
         start, end = end, end + parameter.numel()
@@ -151,7 +156,14 @@ def _listed(tensors: Tensors, function: str, name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         return [tensors]
     refuse_module(tensors, function, name)
-    return list(tensors)
+    items = list(tensors)
+    for tensor in items:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"{function}: an item is a {type(tensor).__name__}, expected tensors. Pass "
+                "model.parameters()"
+            )
+    return items
 
 
 def _gradients(parameters: Tensors, function: str) -> list[Tensor]:
