@@ -111,6 +111,11 @@ def test_a_staircase_beside_a_slope_is_no_wrong_gradient(f: Any, x: float) -> No
     check(f, np.array([x, 0.53125, -1.59375]), order=1)
 
 
+@pytest.mark.parametrize("f", [np.floor, np.round])
+def test_stairs_that_are_shorter_than_all_steps_are_no_slope(f: Any) -> None:
+    assert check_vjp(f, lambda g, out, x: 0 * g, np.array([2.0**30])).compared
+
+
 def squashed(x: Any) -> Any:
     """Return what the logarithm of a probability changes by where actions are bounded by tanh."""
     return -(1 - x.tanh() ** 2 + 1e-6).log().sum()

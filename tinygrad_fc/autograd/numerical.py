@@ -334,11 +334,14 @@ def gained_by_jumps(
     def gain(low: float, high: float) -> float:
         return float(w[used] @ (line(high) - line(low))[used]) / (high - low)
 
-    def matches(way: float, fine: float, doubt: float) -> bool:
+    def matches(way: float, fine: float, doubt: float, expected: float) -> bool:
         slopes = [gain(t - way * fine, t + way * fine) for t in (way * nodes).tolist()]
         jumps = gain(-way, way) - float(coefficients @ slopes) / 2
         noise = doubt * float(np.abs(w * line(0.0))[used].sum()) / (way * fine)
-        return abs(jumps - missing) <= 0.4 * abs(missing) - noise
+        return abs(jumps - expected) <= 0.4 * abs(expected) - noise
 
     ways = (0.75 * 0.5 ** np.arange(8)).tolist()
-    return sum(matches(way, 2 * eps**0.5, eps - EPS) for way in ways) > 1
+    if sum(matches(way, 2 * eps**0.5, eps - EPS, missing) for way in ways) > 1:
+        return True
+    # All steps may be longer than stairs, as those of `floor` at 1e9.
+    return eps <= EPS and all(matches(way, 2.0**-40, EPS, -missing) for way in ways[:6])

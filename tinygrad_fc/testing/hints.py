@@ -193,11 +193,10 @@ def _candidates(s: Sample) -> dict[str, tuple[Array, Array]]:
     if s.a.ndim:
         table["it is right when its last axis is reversed"] = s.a[..., ::-1], s.n
         length = s.a.shape[-1]
-        table["it lacks the factor {}n, the length of its last axis"] = s.a * length, s.n
-        table["it lacks the factor {}1 / n, where n is that length"] = s.a / length, s.n
+        table["it lacks the factor n, the length of its last axis"] = s.a * length, s.n
+        table["it lacks the factor 1 / n, where n is that length"] = s.a / length, s.n
     if s.a.ndim > 1:
         table["it is right when transposed"] = s.a.swapaxes(-1, -2), s.n
-        table["it lacks the term {}its own transpose"] = s.a.swapaxes(-1, -2), s.n - s.a
     functions: dict[str, Array] = {}
     named = {s.case.rule.short_name(i): s.case.arrays[i] for i in s.case.floats}
     for name, x in {"out": s.case.out, **named}.items():
