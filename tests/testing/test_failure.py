@@ -343,6 +343,9 @@ def test_functions_are_pasted_by_name_and_others_are_noted() -> None:
     half = lambda g, out, x: g * x  # noqa: E731
     line = pasted(lambda: check_vjp(np.square, half, at), vjp=half)
     assert line == "check_vjp(np.square, vjp, np.array(3.0))  # with vjp as in the check"
+    wrong = tg.op(lambda x: x * x, name="square", domain=(real,), rules=(half,))
+    line = pasted(lambda: check(wrong, at), op=wrong)
+    assert line == "check(op, np.array(3.0))  # with op as in the check"
 
 
 @check_derivatives(real("n", 2), positive("n"), max_examples=10)

@@ -16,7 +16,7 @@ from tinygrad_fc.domain import interval, positive, real
 from tinygrad_fc.op import Op
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg, reduce, shape
-from tinygrad_fc.testing import GradientError, NothingCheckedError, check
+from tinygrad_fc.testing import GradientError, NothingCheckedError, check, check_vjp
 from tinygrad_fc.testing.tensors import differentiable, registered_ops
 
 if TYPE_CHECKING:
@@ -266,3 +266,11 @@ def test_a_wrong_op_that_users_add_is_found() -> None:
         rules=(lambda g, out, x: g * (-2 / 3.14159**0.5) * np.exp(-x * x),),
     )
     finds("value", wrong)
+
+
+def test_a_function_that_reads_the_order_of_memory_is_found() -> None:
+    def in_memory_order(x: Any) -> Any:
+        return x.ravel("K").reshape(x.shape)
+
+    with pytest.raises(GradientError, match=r"\[layout\] .* the function gives"):
+        check_vjp(in_memory_order, lambda g, out, x: g * 1.0, real("n>=2", "m>=2"))

@@ -228,7 +228,7 @@ def _check_op(
             "has its own. Settings are for given arrays"
         )
     code = function_code(op, "op")
-    rule, domains = of_op(op, code.text, code.note)
+    rule, domains = of_op(op, code.text, code_note(code))
     plan = Plan(rule, domains, laws_for_op(chosen, rule), chosen, op.settings, strict=True)
     if arrays:
         return check_at(plan, [o.as_array(a) for a in arrays], settings, SEEDS)

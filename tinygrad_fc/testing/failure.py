@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import BuiltinMethodType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -111,12 +111,13 @@ class Code(NamedTuple):
 
 def function_code(function: Any, fallback: str) -> Code:
     """Return the name of `function`; `fallback` stands for one that has none, as a lambda."""
-    name = qualified_name(function)
+    name, owner = qualified_name(function), getattr(function, "__self__", None)
+    importable = name.startswith(("np.", "scipy.")) or not isinstance(function, BuiltinMethodType)
     if not name.startswith(("np.", "scipy.")):
-        name = str(getattr(function, "__qualname__", "")).rpartition("<locals>.")[2]
-    owner = getattr(function, "__self__", None)
+        path = str(getattr(function, "__qualname__", "")).rpartition("<locals>.")[2]
+        name = f"{owner.__name__}.{function.__name__}" if isinstance(owner, type) else path
     bound = not (owner is None or isinstance(owner, ModuleType | type | np.ufunc))
-    legal = all(map(str.isidentifier, name.split("."))) and not bound
+    legal = importable and not bound and all(map(str.isidentifier, name.split(".")))
     return Code(name) if legal else Code(fallback, fallback)
 
 

@@ -423,6 +423,12 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
     except DiscardError:
         return False
     how = f"for {name} {'arguments' if which[0] else 'cotangents'}"
+
+    def moved(perturbation: r.Perturbation) -> list[Array]:
+        return [plain.forward([perturbation(a) for a in plain.arrays])]
+
+    if not r.close(np.asarray(out), plain.out, lambda: r.spread(moved, EPS)[0]):
+        raise case.wrong("layout", f"the function gives {out} {how}; expected {plain.out}")
     expected = plain.gradients(g.copy(order="C"))
     for i, a, b in _differing(plain, g, case.gradients(g, out, arrays), expected, r.close):
         why = "Contiguous arrays of the same numbers give that"
