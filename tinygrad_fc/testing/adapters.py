@@ -186,11 +186,10 @@ def _rule(f: Callable[..., Any], library: Library) -> Rule:
         grads = iter(second(used, native(g), *map(native, arrays)))
         return to_numpy(next(grads)), *by_argument(grads, arrays)
 
-    name = getattr(f, "__name__", type(f).__name__)
     functools.update_wrapper(forward, f, assigned=())  # its signature
     code = function_code(f, "f")
     return Rule(
-        *(name, forward, vjp, vjp2),
+        *(getattr(f, "__name__", type(f).__name__), forward, vjp, vjp2),
         repeatable=False,
         limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
         names=argument_names(f),

@@ -64,8 +64,7 @@ class Options:
 
 
 def _whole(value: Any, low: float) -> bool:
-    number = isinstance(value, Integral) and not isinstance(value, bool)
-    return value is None or (number and value >= low)
+    return value is None or (isinstance(value, Integral) and value is not True and value >= low)  # type: ignore[operator]
 
 
 def _size(value: Any) -> bool:
@@ -162,11 +161,10 @@ def _domains_beside(
     any_index = boolean._replace(name="index", kind="index")  # of an axis that is not known
     whole = {"float": real, "bool": boolean, "index": any_index}
     kinds = [KINDS[a.dtype.kind] for a in arrays]
-    if domains is None:
-        return tuple(whole[kind] for kind in kinds)
-    if [d.kind for d in domains] != kinds:
+    chosen = tuple(whole[kind] for kind in kinds) if domains is None else tuple(domains)
+    if [d.kind for d in chosen] != kinds:
         raise ValueError(f"domains is {domains!r:.80}; expected one for each array: {kinds}")
-    return tuple(domains)
+    return chosen
 
 
 def with_known_axes(domains: Sequence[Domain]) -> tuple[Domain, ...]:

@@ -158,17 +158,15 @@ def counted(many: int, noun: str) -> str:
 def first_line(error: BaseException) -> str:
     """Return the type and the first line of an exception."""
     first = str(error).strip().partition("\n")[0].rstrip().removesuffix(".")
-    name = type(error).__name__
-    return f"{name}: {first}" if first else name
+    return f"{type(error).__name__}: {first}".removesuffix(": ")
 
 
 def as_code(a: Any) -> str:
     """Return an array as Python code."""
     if not isinstance(a, np.ndarray):
         return repr(a)
-    default = a.dtype in {np.dtype(float), np.dtype(int), np.dtype(bool)}
-    kind = "" if default else f"np.{a.dtype}"
     if a.size == 0:
         return f"np.zeros({a.shape}, np.{a.dtype})"
     values = repr(a.tolist()).replace("inf", "np.inf").replace("nan", "np.nan")
-    return f"np.array({values}{', ' + kind if kind else ''})"
+    default = a.dtype in {np.dtype(float), np.dtype(int), np.dtype(bool)}
+    return f"np.array({values}{'' if default else f', np.{a.dtype}'})"
