@@ -131,19 +131,13 @@ def test_an_interrupted_step_leaves_no_tasks(client: Any) -> None:
 
     model, (x, y) = steps.network(0), steps.data(0, 40)
     before = tasks()
-    done = threading.Event()
-
-    def interrupt() -> None:  # again, since Python drops one that meets a garbage collection
-        for seconds in (1, 10, 10):
-            if not done.wait(seconds):
-                signal.raise_signal(signal.SIGINT)
-
-    interrupting = threading.Thread(target=interrupt)
-    interrupting.start()
-    with pytest.raises(KeyboardInterrupt):
+    interrupt = threading.Timer(1, signal.raise_signal, [signal.SIGINT])
+    interrupt.start()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background
+    with pytest.raises(KeyboardInterrupt):  # has none
         parallel.backward(model, steps.slow, x, y, chunk_rows=1, client=client)
-    done.set()
-    interrupting.join()
+    signal.signal(signal.SIGINT, handler)
+    interrupt.join()
     for _ in range(100):
         if tasks() <= before:
             break
