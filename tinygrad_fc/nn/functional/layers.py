@@ -15,14 +15,7 @@ from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.functional.arguments import check_argument
 from tinygrad_fc.functional.linalg import einsum
 from tinygrad_fc.functional.shape import cat
-from tinygrad_fc.graph import (
-    as_array,
-    constant_like,
-    mutation_lock,
-    record,
-    record_change,
-    wrap,
-)
+from tinygrad_fc.graph import as_array, constant_like, mutation_lock, record, record_change, wrap
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.ops.linalg import linear

@@ -143,9 +143,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
             "elements of the parameters. Pass what parameters_to_vector returned"
         )
     if any(parameter.requires_grad for parameter in params) and not vec.is_floating_point():
-        raise DtypeError(
-            f"vector_to_parameters: vec is {vec.dtype}, expected floats. Write vec.double()"
-        )
+        raise DtypeError(f"vector_to_parameters: vec is {vec.dtype}, expected floats: vec.double()")
     end = 0
     for parameter in params:
         start, end = end, end + parameter.numel()
@@ -159,10 +157,8 @@ def _listed(tensors: Tensors, function: str, name: str) -> list[Tensor]:
     items = list(tensors)
     for tensor in items:
         if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"{function}: an item is a {type(tensor).__name__}, expected tensors. Pass "
-                "model.parameters()"
-            )
+            kind = type(tensor).__name__
+            raise TypeError(f"{function}: got a {kind}, expected tensors. Pass model.parameters()")
     return items
 
 
