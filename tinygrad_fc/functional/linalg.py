@@ -535,8 +535,8 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None) -> LstsqResult:
 def det(A: Tensor) -> Tensor:
     """Return the determinant of a matrix (..., n, n).
 
-    Derivatives of every order are correct also for singular matrices. The second derivative takes
-    n**2 times as long as the first: for large matrices use `slogdet`.
+    Derivatives of every order are correct also for singular matrices. A recorded first one takes
+    n**2 times as long as a plain one: for large matrices use `slogdet`.
 
     >>> import tinygrad_fc as tg
     >>> A = tg.tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
