@@ -154,7 +154,7 @@ def _listed(tensors: Tensors, function: str, name: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         return [tensors]
     refuse_module(tensors, function, name)
-    items = list(tensors)
+    items: list[Any] = list(tensors)
     for tensor in items:
         if not isinstance(tensor, Tensor):
             kind = type(tensor).__name__
