@@ -412,7 +412,8 @@ def histogram(
     tensor([0., 3.])
     """
     x, weights = as_array(input), None if weight is None else as_array(weight)
-    arrays = np.histogram(x, as_array(bins), range, density, weights)
+    numpy: Any = np  # whose types allow no array of this kind in some releases
+    arrays = numpy.histogram(x, as_array(bins), range, density, weights)
     return Histogram(*(wrap(a.astype(np.result_type(x, np.float32))) for a in arrays))
 
 
