@@ -58,10 +58,11 @@ def _change(
     If gradients flow through `t` or the operands, assign the elements of `result()` instead.
     """
     if _tracked(t, *operands):
-        if result is not None and not (t._requires_grad and t.is_leaf):
+        is_result = not (t._requires_grad and t.is_leaf)
+        if is_result and result is not None:
             assign(t, (...,), result())
             return t  # type: ignore[no-any-return]
-        if not (t._requires_grad and t.is_leaf):
+        if is_result:
             raise GraphError(
                 f"{what} would change a recorded value in place, and its gradient would be wrong. "
                 "Change a copy (x.detach().clone()), or inside `with no_grad():`"

@@ -412,8 +412,8 @@ def histogram(
     tensor([0., 3.])
     """
     x, weights = as_array(input), None if weight is None else as_array(weight)
-    numpy: Any = np  # whose types allow no array of this kind in some releases
-    arrays = numpy.histogram(x, as_array(bins), range, density, weights)
+    options: dict[str, Any] = {"range": range, "density": density, "weights": weights}
+    arrays = np.histogram(x, as_array(bins), **options)
     return Histogram(*(wrap(a.astype(np.result_type(x, np.float32))) for a in arrays))
 
 

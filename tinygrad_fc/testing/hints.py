@@ -149,7 +149,7 @@ def _repair(samples: Sequence[Sample]) -> str:
     for text in tables[0]:
         if all(text in t for t in tables):
             c = _multiple([(*t[text], s) for t, s in zip(tables, samples, strict=True)])
-            # Other multiples than these agree by chance.
+            # An agreement of another multiple is a coincidence.
             if c == "1" or ("{}" in text and c in {"-1", "2", "-2", "0.5", "-0.5"}):
                 return text.format({"1": "", "-1": "-"}.get(c, f"{c} * "))
     return ""
