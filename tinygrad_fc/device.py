@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class device:  # noqa: N801  PyTorch's spelling
     type: str
     index: int | None
 
-    def __init__(self, type: Any, index: int | None = None) -> None:
+    def __init__(self, type: DeviceLike, index: int | None = None) -> None:
         name, _, number = str(type).partition(":")
         if name not in KINDS or not (number.isdecimal() or not number):
             raise RuntimeError(
@@ -55,6 +55,7 @@ class device:  # noqa: N801  PyTorch's spelling
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
 
+DeviceLike: TypeAlias = device | str | int | None
 CPU = device("cpu")
 
 

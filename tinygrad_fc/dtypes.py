@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 from math import e, inf, nan, pi
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from tinygrad_fc.errors import DtypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+    DTypeLike: TypeAlias = npt.DTypeLike | None
+    Sizes: TypeAlias = Sequence[builtins.int]
 
 __all__ = ["bool", "double", "e", "finfo", "float", "float16", "float32", "float64"]
 __all__ += ["get_default_dtype", "half", "iinfo", "inf", "int", "int8", "int16", "int32", "int64"]
@@ -34,7 +39,7 @@ bool_ = np.dtype(np.bool_)
 bool, float, int = bool_, float32, int32  # as in PyTorch, where a float has 32 bits
 finfo, iinfo = np.finfo, np.iinfo
 
-_default = float64
+_default: np.dtype[Any] = float64
 
 
 def get_default_dtype() -> np.dtype[Any]:
@@ -47,7 +52,7 @@ def get_default_dtype() -> np.dtype[Any]:
     return _default
 
 
-def set_default_dtype(d: Any) -> None:
+def set_default_dtype(d: DTypeLike) -> None:
     """Set the dtype of tensors of Python floats to `d`, a float dtype.
 
     Raises `DtypeError` for a dtype that is not a float.
@@ -59,13 +64,13 @@ def set_default_dtype(d: Any) -> None:
     >>> tg.set_default_dtype(tg.float64)
     """
     global _default  # noqa: PLW0603  one process, one default, as in PyTorch
-    dtype = np.dtype(d)
+    dtype: np.dtype[Any] = np.dtype(d)
     if dtype.kind != "f":
         raise DtypeError(f"the default dtype must be a float, got {dtype}: try float32 or float64")
     _default = dtype
 
 
-def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:
+def promote_types(type1: DTypeLike, type2: DTypeLike) -> np.dtype[Any]:
     """Return the dtype of a sum of tensors: the float one, or the larger of one kind.
 
     >>> import tinygrad_fc as tg

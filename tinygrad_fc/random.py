@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
+    from tinygrad_fc.dtypes import Sizes
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed"]
@@ -225,7 +226,7 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
 # Tensors by shape
 
 
-def rand(*shape: Any, size: Any = None, **options: Unpack[RandomOptions]) -> Tensor:
+def rand(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOptions]) -> Tensor:
     """Return numbers from the uniform distribution on [0, 1): `rand(2, 3)` or `rand((2, 3))`.
 
     `options` are those of `zeros`; `dtype` is a float dtype, by default the default dtype. Raises
@@ -240,7 +241,7 @@ def rand(*shape: Any, size: Any = None, **options: Unpack[RandomOptions]) -> Ten
     return created(array, options)
 
 
-def randn(*shape: Any, size: Any = None, **options: Unpack[RandomOptions]) -> Tensor:
+def randn(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOptions]) -> Tensor:
     """Return numbers from the standard normal distribution; see `rand`.
 
     >>> import tinygrad_fc as tg
@@ -271,7 +272,7 @@ def randn_like(input: Tensor, **options: Unpack[RandomOptions]) -> Tensor:
 
 
 def randint(
-    low: Any = 0, high: Any = None, size: Any = None, **options: Unpack[RandomOptions]
+    low: int = 0, high: Any = None, size: Sizes | None = None, **options: Unpack[RandomOptions]
 ) -> Tensor:
     """Return a tensor of integers from the uniform distribution on [low, high).
 
@@ -296,7 +297,7 @@ def randint(
 
 
 def randint_like(
-    input: Tensor, low: Any = 0, high: Any = None, **options: Unpack[RandomOptions]
+    input: Tensor, low: int = 0, high: int | None = None, **options: Unpack[RandomOptions]
 ) -> Tensor:
     """Return `randint` of the shape and, by default, the dtype of `input`.
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Protocol
 
+    import numpy.typing as npt
+
+    from tinygrad_fc.device import DeviceLike
+    from tinygrad_fc.dtypes import DTypeLike
     from tinygrad_fc.op import Op
 
     class Operator(Protocol):
@@ -158,7 +162,7 @@ class Tensor(methods.Methods):
     __hash__ = methods.Methods.__hash__
 
     def __init__(
-        self, *data: Any, requires_grad: bool = False, dtype: Any = None, device: Any = None
+        self, *data: Any, requires_grad: bool = False, dtype: Any = None, device: DeviceLike = None
     ) -> None:
         self._set_leaf(legacy.sizes_or_data(data, dtype, device))
         if requires_grad:
@@ -240,7 +244,7 @@ class Tensor(methods.Methods):
 
     # Conversions
 
-    def numpy(self) -> Any:
+    def numpy(self) -> np.ndarray:
         """Return a read-only view of the array, also if the tensor requires grad.
 
         Raises `TypeError` for a tensor on a GPU: `x.cpu().numpy()` copies it.
@@ -254,11 +258,11 @@ class Tensor(methods.Methods):
                 f"numpy() cannot view a tensor on device {str(self.device)!r}; expected one on the "
                 "CPU. Copy it first: x.cpu().numpy()"
             )
-        view = self._array.view()
+        view: np.ndarray = self._array.view()
         view.flags.writeable = False
         return view
 
-    def item(self) -> Any:
+    def item(self) -> float:
         """Return the only element as a Python number; raise `ShapeError` unless there is one.
 
         >>> import tinygrad_fc as tg
@@ -269,7 +273,7 @@ class Tensor(methods.Methods):
             raise ShapeError(
                 f"item() needs a tensor of one element, got shape {self.shape}: use tolist()"
             )
-        return self._array.item()
+        return self._array.item()  # type: ignore[no-any-return]
 
     def tolist(self) -> Any:
         """Return the elements as nested lists of Python numbers.
@@ -287,7 +291,7 @@ class Tensor(methods.Methods):
         return int(self.item())
 
     def __index__(self) -> int:
-        return operator.index(self.item())
+        return operator.index(self.item())  # type: ignore[arg-type]
 
     def __bool__(self) -> bool:
         if self._array.size != 1:
@@ -485,7 +489,7 @@ class Tensor(methods.Methods):
 
     def backward(
         self,
-        gradient: Any = None,
+        gradient: npt.ArrayLike | None = None,
         retain_graph: bool | None = None,
         create_graph: bool = False,
         inputs: Sequence[Tensor] | None = None,
@@ -650,7 +654,7 @@ class Tensor(methods.Methods):
             return out
         return out.astype(out.dtype if dtype is None else dtype)
 
-    def astype(self, dtype: Any) -> Tensor:
+    def astype(self, dtype: DTypeLike) -> Tensor:
         """Return the tensor cast to `dtype`; casts between float dtypes are recorded.
 
         >>> import tinygrad_fc as tg

@@ -21,6 +21,8 @@ from tinygrad_fc.graph import Node, array_of, as_array, wrap
 from tinygrad_fc.legacy import deprecated
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinygrad_fc.autograd import forward_ad, function, functional, profiler
     from tinygrad_fc.autograd.check import GradcheckError, gradcheck, gradgradcheck
     from tinygrad_fc.autograd.function import Function
@@ -149,11 +151,11 @@ class Variable(metaclass=_VariableType):
 
 
 def backward(
-    tensors: Any,
+    tensors: Tensor | Sequence[Tensor],
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    inputs: Any = None,
+    inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradients of the results `tensors` to the `.grad` of the leaves.
 
@@ -172,8 +174,8 @@ def backward(
 
 
 def grad(
-    outputs: Any,
-    inputs: Any,
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,

@@ -243,7 +243,7 @@ def gradgradcheck(func: Func, inputs: Any, grad_outputs: Any = None, **options: 
 
     def gradient(*xs: Any) -> tuple[Any, ...]:
         ins, seeds = xs[: len(args)], xs[len(args) :]
-        chosen = [a for a in ins if isinstance(a, Node) and a._requires_grad]
+        chosen: Any = [a for a in ins if isinstance(a, Node) and a._requires_grad]
         result = grad(tracked(*ins), chosen, seeds, create_graph=True, allow_unused=True)
         return tuple(g for g in result if g is not None)
 

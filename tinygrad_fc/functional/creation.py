@@ -21,6 +21,10 @@ from tinygrad_fc.graph import Node, array_of, as_array
 if TYPE_CHECKING:
     from typing import Unpack
 
+    import numpy.typing as npt
+
+    from tinygrad_fc.device import DeviceLike
+    from tinygrad_fc.dtypes import DTypeLike, Sizes
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["arange", "as_tensor", "clone", "detach", "empty"]
@@ -29,7 +33,11 @@ __all__ += ["ones", "ones_like", "tensor", "zeros", "zeros_like"]
 
 
 def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    data: npt.ArrayLike,
+    *,
+    dtype: DTypeLike = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return a tensor with a copy of `data`: numbers, nested lists of them, or an array.
 
@@ -46,7 +54,7 @@ def tensor(
     return created(as_array(data, dtype, copy=True), options)
 
 
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: DTypeLike = None, device: DeviceLike = None) -> Tensor:
     """Return `data` as a tensor; an array shares its memory, a tensor is returned unchanged.
 
     >>> import numpy as np, tinygrad_fc as tg
@@ -81,7 +89,7 @@ def detach(input: Tensor) -> Tensor:
     return input.detach()
 
 
-def from_numpy(ndarray: Any) -> Tensor:
+def from_numpy(ndarray: np.ndarray) -> Tensor:
     """Return a tensor that shares the memory of an array.
 
     Raises `TypeError` for other objects.
@@ -116,7 +124,7 @@ def from_dlpack(x: Any) -> Tensor:
     return created(as_array(np.from_dlpack(x)), {})
 
 
-def full(size: Any, fill_value: Any, **options: Unpack[Options]) -> Tensor:
+def full(size: int | Sizes, fill_value: npt.ArrayLike, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of a shape filled with one value: `full((2, 3), 0.5)`.
 
     >>> import tinygrad_fc as tg
@@ -127,7 +135,7 @@ def full(size: Any, fill_value: Any, **options: Unpack[Options]) -> Tensor:
     return created(np.full(as_shape((size,)), value), options)
 
 
-def zeros(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
+def zeros(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`.
 
     `options` are `dtype`, `device` and `requires_grad`.
@@ -139,7 +147,7 @@ def zeros(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
     return created(np.zeros(as_size(shape, size), dtype_in(options)), options)
 
 
-def ones(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
+def ones(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of ones of a shape; see `zeros`.
 
     >>> import tinygrad_fc as tg
@@ -149,7 +157,7 @@ def ones(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
     return created(np.ones(as_size(shape, size), dtype_in(options)), options)
 
 
-def empty(*shape: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
+def empty(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of a shape, to be overwritten; it holds zeros, unlike in PyTorch.
 
     >>> import tinygrad_fc as tg
@@ -189,7 +197,7 @@ def empty_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     return full_like(input, 0, **options)
 
 
-def full_like(input: Tensor, fill_value: Any, **options: Unpack[Options]) -> Tensor:
+def full_like(input: Tensor, fill_value: npt.ArrayLike, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of the shape and dtype of `input` filled with `fill_value`.
 
     `layout` and `memory_format` have no effect: elements are in C order.

@@ -15,13 +15,15 @@ from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops import special
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["addcdiv", "addcmul", "allclose", "clamp_max", "clamp_min", "digamma", "div", "equal"]
 __all__ += ["logit", "masked_fill", "polygamma", "where"]
 
 
-def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Tensor, other: npt.ArrayLike, *, rounding_mode: str | None = None) -> Tensor:
     """Return `input / other`, broadcast; optionally rounded toward 0 ("trunc") or down ("floor").
 
     A rounded quotient has no gradient. Raises `ValueError` for another rounding mode.
@@ -67,7 +69,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     return e.where(condition, input, other)
 
 
-def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
+def masked_fill(input: Tensor, mask: npt.ArrayLike, value: npt.ArrayLike) -> Tensor:
     """Return `input` with `value` where `mask`, which broadcasts to it, is true; in its dtype.
 
     >>> import tinygrad_fc as tg
@@ -79,7 +81,7 @@ def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
     return e.where(mask, value, input).to(input.dtype)
 
 
-def clamp_min(input: Tensor, min: Any) -> Tensor:
+def clamp_min(input: Tensor, min: npt.ArrayLike) -> Tensor:
     """Return the larger of `input` and `min`, a number or a tensor, as `clamp(input, min=min)`.
 
     >>> import tinygrad_fc as tg
@@ -89,7 +91,7 @@ def clamp_min(input: Tensor, min: Any) -> Tensor:
     return e.clamp(input, min)
 
 
-def clamp_max(input: Tensor, max: Any) -> Tensor:
+def clamp_max(input: Tensor, max: npt.ArrayLike) -> Tensor:
     """Return the smaller of `input` and `max`, a number or a tensor, as `clamp(input, max=max)`.
 
     >>> import tinygrad_fc as tg

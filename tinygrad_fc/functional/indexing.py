@@ -17,6 +17,8 @@ from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["argsort", "bincount", "gather", "histogram", "index_add", "index_fill"]
@@ -419,13 +421,13 @@ def histogram(
 
 def searchsorted(
     sorted_sequence: Tensor,
-    input: Any,
+    input: npt.ArrayLike,
     *,
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
     sorter: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """Return the indices at which `input` would be inserted to keep a sequence sorted.
 
     `sorted_sequence` is (n,) for `input` of any shape, or (..., n) for (..., k). The index is

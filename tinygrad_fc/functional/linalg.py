@@ -20,6 +20,7 @@ from tinygrad_fc.ops import reduce as r
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinygrad_fc.dtypes import DTypeLike
     from tinygrad_fc.op import Dim
     from tinygrad_fc.tensor import Tensor
 
@@ -392,7 +393,7 @@ thin_svd.__name__ = "svd"  # its public name, `tg.svd`
 
 
 def norm(
-    A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
+    A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: DTypeLike = None
 ) -> Tensor:
     """Return `matrix_norm` if `A` is a matrix or `dim` names two axes, else `vector_norm`.
 

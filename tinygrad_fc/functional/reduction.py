@@ -20,6 +20,9 @@ from tinygrad_fc.ops import reduce as r
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tinygrad_fc.op import Dim
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["max", "median", "min", "quantile", "var_mean"]
@@ -86,7 +89,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 def quantile(
     input: Tensor,
-    q: Any,
+    q: npt.ArrayLike,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -128,7 +131,7 @@ def quantile(
 
 def var_mean(
     input: Tensor,
-    dim: Any = None,
+    dim: Dim = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,

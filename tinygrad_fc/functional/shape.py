@@ -19,6 +19,8 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinygrad_fc.dtypes import Sizes
+    from tinygrad_fc.op import Dim
     from tinygrad_fc.tensor import Tensor
 
 __all__ = ["broadcast_to", "cat", "chunk", "concat", "concatenate", "diag", "diag_embed"]
@@ -28,7 +30,7 @@ __all__ += ["repeat_interleave", "reshape", "roll", "split", "squeeze", "stack",
 __all__ += ["transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "vstack"]
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *shape: int | Sizes) -> Tensor:
     """Return the same elements in another shape; one size may be -1, which is computed.
 
     Raises `ShapeError` if the numbers of elements differ.
@@ -63,7 +65,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     return out
 
 
-def permute(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
+def permute(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Tensor:
     """Return the tensor with its axes in the order `dims`: `permute(x, (1, 0))`.
 
     >>> import tinygrad_fc as tg
@@ -108,7 +110,7 @@ def t(input: Tensor) -> Tensor:
     return s.transpose(input, axes=(1, 0)) if input.ndim == 2 else input
 
 
-def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+def squeeze(input: Tensor, dim: Dim = None) -> Tensor:
     """Return the tensor without its axes of size 1; `dim` (one or several) restricts them.
 
     >>> import tinygrad_fc as tg
@@ -234,7 +236,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(input[(slice(None),) * dim + (k,)] for k in range(input.shape[dim]))
 
 
-def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
+def flip(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Tensor:
     """Return the tensor with the order of elements along `dims` reversed: `flip(x, [0, 1])`.
 
     >>> import tinygrad_fc as tg
@@ -270,7 +272,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat([x if x.ndim > 1 else x.reshape(1, -1) for x in tensors], 0)
 
 
-def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+def roll(input: Tensor, shifts: int | Sizes, dims: Dim = None) -> Tensor:
     """Return the tensor with elements shifted along `dims`; the last ones reappear at the front.
 
     Without `dims` the flattened tensor is shifted. Raises `ShapeError` unless there are as many
@@ -318,7 +320,7 @@ def ravel(input: Tensor) -> Tensor:
     return flatten(input.contiguous())
 
 
-def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
     """Return the tensor with axis `dim` split into axes of `sizes`; one may be -1.
 
     Raises `ShapeError` unless their product is the size of the axis.
@@ -417,7 +419,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return e.where(_lower_triangle(input, diagonal - 1, "triu"), np.zeros((), input.dtype), input)
 
 
-def broadcast_to(input: Tensor, size: Any) -> Tensor:
+def broadcast_to(input: Tensor, size: Sizes) -> Tensor:
     """Return a view broadcast to the shape `size`; see `expand`.
 
     >>> import tinygrad_fc as tg
@@ -462,7 +464,7 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     return out.clone() if owner(out._array) is owner(input._array) else out
 
 
-def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
+def tile(input: Tensor, *times: int | Sizes, dims: Sizes | None = None) -> Tensor:
     """Return `repeat` with 1 in front of `dims` if they are fewer than the axes.
 
     >>> import tinygrad_fc as tg

@@ -101,10 +101,10 @@ class FromFunction(Module):
                 self.register_buffer(name, value)
 
 
-def _forward(function: Callable[..., Any], settings: Sequence[str]) -> Callable[..., Any]:
+def _forward(function: Callable[..., Tensor], settings: Sequence[str]) -> Callable[..., Any]:
     passed = [name for name in settings if name != "inplace"]  # `inplace` has no effect
 
-    def forward(self: Module, *inputs: Any, **named_inputs: Any) -> Any:
+    def forward(self: Module, *inputs: Any, **named_inputs: Any) -> Tensor:
         attributes = vars(self)
         for name in passed:
             named_inputs[name] = attributes[name]

@@ -198,7 +198,7 @@ class Sequential(_List[Module]):
     def _part(self, named: list[tuple[str, Module]]) -> Self:
         return type(self)(dict(named))
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """Return the output of the last layer."""
         current_name = ""
         pending: Any = None  # a Linear, which is fused with the next layer if that has a fused op
@@ -216,11 +216,8 @@ class Sequential(_List[Module]):
                         continue
                     input, pending = pending(input), None
                 current_name = name
-                if (
-                    kind is Linear
-                    and forward is _LINEAR_FORWARD
-                    and getattr(layer, "bias", None) is not None
-                ):
+                is_linear = kind is Linear and forward is _LINEAR_FORWARD
+                if is_linear and getattr(layer, "bias", None) is not None:
                     pending = layer
                 else:
                     input = layer(input)

@@ -22,6 +22,8 @@ from tinygrad_fc.ops import linalg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinygrad_fc.device import DeviceLike
+    from tinygrad_fc.dtypes import DTypeLike
     from tinygrad_fc.op import Op
     from tinygrad_fc.tensor import Tensor
 
@@ -56,8 +58,8 @@ class Linear(Module):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: DeviceLike = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__()
         _check_widths("Linear", in_features=in_features, out_features=out_features)
@@ -111,8 +113,8 @@ class Bilinear(Module):
         in2_features: int,
         out_features: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: DeviceLike = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__()
         widths = {"in1_features": in1_features, "in2_features": in2_features}
@@ -156,8 +158,8 @@ class Embedding(Module):
         norm_type: float = 2.0,
         _weight: Tensor | None = None,
         _freeze: bool = False,
-        device: Any = None,
-        dtype: Any = None,
+        device: DeviceLike = None,
+        dtype: DTypeLike = None,
     ) -> None:
         super().__init__()
         if padding_idx is not None:
@@ -204,7 +206,7 @@ class Identity(Module):
     tensor([1., 1.])
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         del args, kwargs
         super().__init__()
 

@@ -21,6 +21,8 @@ from tinygrad_fc.tensor import Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import numpy.typing as npt
+
     from tinygrad_fc.nn.module import Module
 
 __all__ = ["Parameter"]
@@ -39,7 +41,7 @@ class Parameter(Tensor):
     tensor([0., 0.], requires_grad=True)
     """
 
-    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+    def __init__(self, data: npt.ArrayLike | None = None, requires_grad: bool = True) -> None:
         super().__init__(())
         if data is not None:
             self._array = as_array(data)

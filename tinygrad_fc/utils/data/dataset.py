@@ -241,7 +241,7 @@ def columns_of(dataset: Any) -> Any:
 
 
 def random_split(
-    dataset: Any, lengths: Sequence[float], generator: Generator | None = None
+    dataset: Dataset[Any], lengths: Sequence[float], generator: Generator | None = None
 ) -> list[Subset[Any]]:
     """Return random disjoint `Subset`s of the lengths, or fractions, in `lengths`.
 
