@@ -347,6 +347,7 @@ def test_random_numbers_of_vmap() -> None:
         (func.vmap(tg.sin, in_dims=2), "in_dims is 2, expected axes"),
         (lambda x: func.vmap(tg.add)(x, x[:1]), "of one size"),
         (lambda x: func.vmap(tg.sin)(x[:0]), "of at least 1"),
+        (func.vmap(tg.sin, in_dims=(None,)), r"in_dims is \(None,\), expected axes"),
         (func.vmap(lambda x: (x, x), out_dims=(0,)), "does not fit a pytree"),
         (lambda x: func.vmap(tg.sin, randomness="no"), "randomness is 'no', expected one of error"),
     ],

@@ -242,6 +242,7 @@ X = tg.tensor([0.5, -1.0])
         (lambda: d.Uniform(0.0, 1.0).log_prob(X), "value argument"),
         (lambda: d.Categorical(X**2).log_prob(tg.tensor(2)), "IntegerInterval"),
         (lambda: d.Normal(X, 1.0).log_prob(tg.zeros(3)), "broadcast"),
+        (lambda: d.MultivariateNormal(X, tg.eye(2)).log_prob(X[:1]), r"event_shape=Size\(\[2\]\)"),
     ],
 )
 def test_arguments_are_checked(call: Any, text: str) -> None:

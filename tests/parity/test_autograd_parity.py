@@ -270,69 +270,6 @@ def test_gradcheck(factor: float) -> None:
     compare(program, np.array([1.0, 2.0]))
 
 
-REFUSED = {
-    "too few gradients": lambda tg, x: custom(tg, lambda g: ()).apply(x).sum().backward(),
-    "too many gradients": lambda tg, x: custom(tg, lambda g: (g, g)).apply(x).sum().backward(),
-    "wrong shape": lambda tg, x: (
-        custom(tg, lambda g: g[:1].sum() * tg.ones(3)).apply(x).sum().backward()
-    ),
-    "no tensor": lambda tg, x: custom(tg, lambda g: 2.0).apply(x).sum().backward(),
-    "saved no tensor": lambda tg, x: saving(tg).apply(x),
-    "vjp without v": lambda tg, x: tg.autograd.functional.vjp(lambda x: x, x),
-    "jvp without v": lambda tg, x: tg.autograd.functional.jvp(lambda x: x, x),
-    "hessian of several": lambda tg, x: tg.autograd.functional.hessian(lambda x: x, x),
-    "strict": lambda tg, x: tg.autograd.functional.jacobian(lambda x: tg.ones(1), x, strict=True),
-    "a number to differentiate by": lambda tg, x: tg.autograd.functional.jacobian(lambda x: x, 2.0),
-    "grad of several": lambda tg, x: tg.func.grad(lambda x: x)(x),
-    "argnums": lambda tg, x: tg.func.grad(lambda x: x.sum(), argnums=2)(x),
-    "argnums twice": lambda tg, x: tg.func.grad(lambda x, y: x.sum(), argnums=(0, 0))(x, x),
-    "a pair": lambda tg, x: tg.func.grad(lambda x: x.sum(), has_aux=True)(x),
-    "weights": lambda tg, x: tg.func.vjp(lambda x: (x, x), x)[1](x),
-    "primals": lambda tg, x: tg.func.jvp(lambda x: x, x, (x,)),
-    "vmap of a number": lambda tg, x: tg.func.vmap(tg.sin)(2.0),
-    "vmap of two sizes": lambda tg, x: tg.func.vmap(tg.add)(x, x[:1]),
-    "vmap over nothing": lambda tg, x: tg.func.vmap(tg.sin, in_dims=(None,))(x),
-    "vmap with other in_dims": lambda tg, x: tg.func.vmap(tg.sin, in_dims=(0, 0))(x),
-    "a dual without a level": lambda tg, x: tg.autograd.forward_ad.make_dual(x, x),
-    "stacked nothing": lambda tg, x: tg.func.stack_module_state([]),
-    "a name twice": lambda tg, x: tg.func.functional_call(
-        tg.nn.Linear(2, 1), ({"weight": x}, {"weight": x}), x
-    ),
-    "nothing to check": lambda tg, x: tg.autograd.gradcheck(lambda x: x, x.detach()),
-}
-
-
-def custom(tg: Any, rule: Any) -> Any:
-    class Custom(tg.autograd.Function):
-        @staticmethod
-        def forward(_ctx: Any, x: Any) -> Any:
-            return x * 2
-
-        @staticmethod
-        def backward(_ctx: Any, g: Any) -> Any:
-            return rule(g)
-
-    return Custom
-
-
-def saving(tg: Any) -> Any:
-    class Saving(tg.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.save_for_backward(3)
-            return x * 2
-
-    return Saving
-
-
-@pytest.mark.parametrize("what", REFUSED)
-def test_both_refuse(what: str) -> None:
-    for tg in LIBRARIES:
-        x = tg.tensor([1.0, 2.0], requires_grad=True)
-        with pytest.raises((RuntimeError, TypeError, ValueError, AssertionError)):
-            REFUSED[what](tg, x)
-
-
 # Gradients in memory, hooks of inner inputs, copies
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from drawing import seeds
 from hypothesis import given, settings
-from test_autograd_parity import LIBRARIES, compare
+from test_autograd_parity import compare
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("default_float64")
@@ -96,27 +96,3 @@ def test_divergences(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     bounds = ((0.2, 3), (0.2, 3), (0.05, 0.95)) * 2
     compare(program, *(rng.uniform(*b, (2, 3)) for b in bounds))
-
-
-REFUSED: dict[str, Any] = {
-    "scale": lambda d, t: d.Normal(0.0, -t),
-    "nan": lambda d, t: d.Normal(t * float("nan"), 1.0),
-    "interval": lambda d, t: d.Uniform(t, t),
-    "probability": lambda d, t: d.Bernoulli(t + 1),
-    "none": lambda d, t: d.Categorical(),
-    "negative": lambda d, t: d.Categorical(t * -1 + 1.75),
-    "matrix": lambda d, t: d.MultivariateNormal(t, -(t.diag())),
-    "axes": lambda d, t: d.Independent(d.Normal(t, 1.0), 2),
-    "support": lambda d, t: d.Uniform(0.0, t).log_prob(t + 1),
-    "category": lambda d, t: d.Categorical(t).log_prob((t * 7).long()),
-    "number": lambda d, t: d.Normal(0.0, 1.0).log_prob(0.5),
-    "shape": lambda d, t: d.Normal(t, 1.0).log_prob(t[:1].repeat(3)),
-    "event": lambda d, t: d.MultivariateNormal(t, t.diag()).log_prob(t[:1]),
-}
-
-
-@pytest.mark.parametrize("what", REFUSED)
-def test_both_refuse(what: str) -> None:
-    for library in LIBRARIES:
-        with pytest.raises(ValueError):  # noqa: PT011
-            REFUSED[what](library.distributions, library.tensor([1.0, 2.0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from typing import Any
 
@@ -161,54 +160,28 @@ def test_forward_and_gradients(name: str, seed: int, n: int):
         )
 
 
-# What is done to a list of layers, and what is left of it: a new line joins by itself.
+# What is done to named layers; tests/nn does the same to lists of layers and to lists.
 EDITS = {
     "append": lambda net, lib: net.append(lib.nn.ReLU()),
     "extend": lambda net, lib: net.extend([lib.nn.ReLU(), lib.nn.Tanh()]),
-    "insert": lambda net, lib: net.insert(1, lib.nn.ReLU()) and None,
-    "insert from the end": lambda net, lib: net.insert(-1, lib.nn.ReLU()) and None,
     "replace": lambda net, lib: net.__setitem__(-1, lib.nn.ReLU()),
-    "replace nothing": lambda net, lib: net.__setitem__(7, lib.nn.ReLU()),
     "delete": lambda net, lib: net.__delitem__(0),
     "delete some": lambda net, lib: net.__delitem__(slice(0, 2)),
     "pop": lambda net, lib: net.pop(1),
     "slice": lambda net, lib: net[1:],
-    "item": lambda net, lib: net[-2],
-    "no item": lambda net, lib: net[3],
-    "add": lambda net, lib: net + type(net)(*[lib.nn.ReLU()]) if _sequential(net) else net[:1],
-    "not a module": lambda net, lib: net.append(3),
-    "not modules": lambda net, lib: net.extend(3),
-    "length": lambda net, lib: str(len(net)),
+    "add": lambda net, lib: net + lib.nn.Sequential(lib.nn.ReLU()),
     "add_module": lambda net, lib: net.add_module("7", lib.nn.ReLU()),
-    "no name": lambda net, lib: net.add_module("", lib.nn.ReLU()),
-    "dotted name": lambda net, lib: net.add_module("a.b", lib.nn.ReLU()),
-    "taken name": lambda net, lib: net.add_module("forward", lib.nn.ReLU()),
 }
 
 
-def _sequential(net: Any) -> bool:
-    return type(net).__name__ == "Sequential"
-
-
 @pytest.mark.parametrize("edit", EDITS)
-@pytest.mark.parametrize("named", [False, True])
-@pytest.mark.parametrize("kind", ["Sequential", "ModuleList"])
-def test_editing(edit: str, kind: str, named: bool):
-    if edit.startswith("insert") and (named or (kind == "ModuleList" and edit != "insert")):
-        pytest.skip("PyTorch looks for numbers among the names, or inserts elsewhere than asked")
+def test_editing_named_layers(edit: str):
     found = []
     for lib in (tg, torch):
         layers = [lib.nn.Linear(2, 2), lib.nn.Tanh(), lib.nn.Linear(2, 2)]
-        if kind == "Sequential" and named:
-            net = lib.nn.Sequential(OrderedDict(zip("abc", layers, strict=True)))
-        else:
-            net = getattr(lib.nn, kind)(*(layers if kind == "Sequential" else [layers]))
-        try:
-            result = repr(EDITS[edit](net, lib))
-        except Exception as error:  # noqa: BLE001  whatever it is, the other must raise one too
-            result = "raised"
-            del error
-        found.append((result, repr(net), names(net.named_children())))
+        net = lib.nn.Sequential(OrderedDict(zip("abc", layers, strict=True)))
+        result = EDITS[edit](net, lib)
+        found.append((repr(result), repr(net), names(net.named_children())))
     assert found[0] == found[1]
 
 
@@ -233,25 +206,6 @@ def test_order_of_hooks(kinds: list[str]):
         log.append(float(module(lib.tensor(1.0))))
         logs.append(log)
     assert logs[0] == logs[1]
-
-
-@given(st.sets(st.sampled_from(["0.weight", "0.bias", "2.weight", "2.bias"])), st.booleans())
-def test_what_loading_returns(missing: set[str], more: bool):
-    found = []
-    for lib in (tg, torch):
-        net = lib.nn.Sequential(lib.nn.Linear(2, 2), lib.nn.Tanh(), lib.nn.Linear(2, 1))
-        state = {k: v for k, v in copy.deepcopy(net.state_dict()).items() if k not in missing}
-        if more:
-            state["3.weight"] = lib.ones(1)
-        keys = net.load_state_dict(state, strict=False)
-        found.append((keys.missing_keys, keys.unexpected_keys))
-        if missing or more:
-            with pytest.raises(RuntimeError):
-                net.load_state_dict(state)
-        state["0.weight"] = lib.ones(3)
-        with pytest.raises(RuntimeError):
-            net.load_state_dict(state, strict=False)
-    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

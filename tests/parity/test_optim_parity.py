@@ -137,25 +137,6 @@ def test_defaults(name: str):
     assert same_repr(ours, theirs)
 
 
-@each
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda library, w: [],
-        lambda library, w: w,
-        lambda library, w: [w * 2],
-        lambda library, w: [3.0],
-        lambda library, w: [{"params": [w]}, {"params": [w]}],
-        lambda library, w: [{"params": {w}}],
-        lambda library, w: library.nn.Linear(1, 1),
-    ],
-)
-def test_what_both_refuse(name: str, wrong: Any):
-    for library in (torch, tg):
-        with pytest.raises((TypeError, ValueError)):
-            getattr(library.optim, name)(wrong(library, library.ones(2, requires_grad=True)))
-
-
 # LBFGS calls for the loss itself, so it is not in the table.
 
 lbfgs = options(**LBFGS, **({"maximize": st.booleans()} if SINCE_2_14 else {}))

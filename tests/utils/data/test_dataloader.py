@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -134,44 +135,41 @@ def test_indices_out_of_range():
 
 
 def test_an_empty_dataset():
-    empty = TensorDataset(X[:0], Y[:0])
-    assert list(DataLoader(empty)) == []
-    assert len(DataLoader(empty)) == 0
-    with pytest.raises(ValueError, match=r"num_samples should be a positive.*the dataset is empty"):
-        DataLoader(empty, shuffle=True)
+    empty = DataLoader(TensorDataset(X[:0], Y[:0]))
+    assert list(empty) == []
+    assert len(empty) == 0
 
 
-def test_invalid_batch_sizes():
-    with pytest.raises(ValueError, match="batch_size should be a positive integer value, but got"):
-        DataLoader(Y, batch_size=1.5)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"got batch_size=ndarray.*TensorDataset\(x, y\)"):
-        DataLoader(X, Y)
+D, R = partial(DataLoader, TensorDataset(X, Y)), RandomSampler
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("call", "message"),
     [
-        ({"shuffle": True, "sampler": [0]}, "mutually exclusive with shuffle"),
-        ({"batch_sampler": [[0]], "batch_size": 2}, "batch_sampler option is mutually exclusive"),
-        ({"batch_sampler": [[0]], "drop_last": True}, "batch_sampler option is mutually exclusive"),
-        ({"batch_size": None, "drop_last": True}, "batch_size=None option disables"),
-        ({"drop_last": 1}, "drop_last should be a boolean"),
+        (lambda: D(shuffle=True, sampler=[0]), "mutually exclusive with shuffle"),
+        (lambda: D(batch_sampler=[[0]], batch_size=2), "batch_sampler option is mutually"),
+        (lambda: D(batch_sampler=[[0]], drop_last=True), "batch_sampler option is mutually"),
+        (lambda: D(batch_sampler=[[0]], shuffle=True), "batch_sampler option is mutually"),
+        (lambda: D(batch_size=None, drop_last=True), "batch_size=None option disables"),
+        (lambda: D(drop_last=1), "drop_last should be a boolean"),
+        (lambda: D(batch_size=0), "batch_size should be a positive integer value, but got"),
+        (lambda: D(batch_size=1.5), "batch_size should be a positive integer value, but got"),
+        (lambda: D(Y), r"got batch_size=ndarray.*TensorDataset\(x, y\)"),
+        (lambda: DataLoader(X[:0], shuffle=True), "should be a positive.*the dataset is empty"),
+        (lambda: R([]), "num_samples should be a positive.*the dataset is empty"),
+        (lambda: R(Y, num_samples=0), "num_samples should be a positive integer"),
+        (lambda: R(Y, replacement=1), "replacement should be a boolean"),
+        (lambda: WeightedRandomSampler([1.0], 0), "num_samples should be a positive integer"),
+        (lambda: WeightedRandomSampler([1.0], 1, 1), "replacement should be a boolean"),
+        (lambda: WeightedRandomSampler([[1.0]], 1), "weights should be a 1d sequence"),
+        (lambda: iter(SubsetRandomSampler(["a"])), "indices must be integers"),
+        (lambda: BatchSampler([1], 0, drop_last=False), "batch_size should be a positive integer"),
+        (lambda: BatchSampler([1], 1, drop_last=3), "drop_last should be a boolean"),
     ],
 )
-def test_contradictory_options(options: Any, message: str):
-    with pytest.raises(ValueError, match=message):
-        DataLoader(TensorDataset(X, Y), **options)
-
-
-def test_invalid_arguments_of_samplers():
-    with pytest.raises(TypeError, match="replacement should be a boolean"):
-        RandomSampler(Y, replacement=1)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="num_samples should be a positive integer"):
-        WeightedRandomSampler([1.0], 0)
-    with pytest.raises(ValueError, match="weights should be a 1d sequence"):
-        WeightedRandomSampler([[1.0]], 1)
-    with pytest.raises(TypeError, match="SubsetRandomSampler: indices must be integers"):
-        iter(SubsetRandomSampler(["a"]))  # type: ignore[list-item]
+def test_invalid_options(call: Any, message: str):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
 
 
 def test_options_cannot_be_changed_later():
