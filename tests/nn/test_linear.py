@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from device.strict_array import StrictArray
-from drawing import T, close, gradients, same, slopes
+from drawing import T, close, same
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = nn.functional
-seeds = st.integers(0, 2**32 - 1)
 
 
 # Padding
@@ -94,23 +93,6 @@ def test_pretrained_embeddings_are_frozen_by_default():
     assert not layer.weight.requires_grad
     assert layer(tg.tensor([1])).tolist() == [[1.0, 1.0]]
     assert nn.Embedding.from_pretrained(tg.ones(3, 2), freeze=False).weight.requires_grad
-
-
-@given(seeds)
-def test_bilinear_and_its_gradients(seed: int):
-    rng = np.random.default_rng(seed)
-    arrays = [rng.normal(size=s) for s in ((2, 3), (2, 4), (5, 3, 4), (5,))]
-
-    def plain(x: Any, y: Any, w: Any, b: Any) -> Any:
-        return np.stack([[a @ v @ c for v in w] for a, c in zip(x, y, strict=True)]) + b
-
-    inputs = [T(a) for a in arrays]
-    close(F.bilinear(*inputs).detach().numpy(), plain(*arrays))
-    for a, b in zip(gradients(F.bilinear, inputs, seed), slopes(plain, arrays, seed), strict=True):
-        close(a, b)
-
-
-X = tg.zeros(5, 2)
 
 
 @pytest.mark.parametrize(

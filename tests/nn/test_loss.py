@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import T, close, cotangent, gradients
+from drawing import T, cotangent
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = nn.functional
-seeds = st.integers(0, 2**32 - 1)
 
 # Losses of a prediction and a target of one shape: add a line for a new one.
 LOSSES: dict[str, Callable[..., Any]] = {
@@ -56,19 +54,15 @@ def test_losses_do_not_broadcast(name: str, shapes: Any):
 
 
 @every
-def test_predictions_must_be_tensors(name: str):
+def test_arguments_of_another_kind(name: str):
+    x = tg.full((2, 2), 0.5)
+    with pytest.raises(ValueError, match="reduction is 'average', expected one of mean, sum, none"):
+        LOSSES[name](x, x, reduction="average")
     with pytest.raises(DtypeError, match=r"target is a list, expected a tensor"):
         LOSSES[name](tg.zeros(2), [0.0, 0.0])
     if "lambda" not in repr(LOSSES[name]):
         with pytest.raises(DtypeError, match=r"input is a ndarray, expected a tensor"):
             LOSSES[name](np.zeros(2), tg.zeros(2))
-
-
-@every
-def test_unknown_reductions(name: str):
-    x = tg.full((2, 2), 0.5)
-    with pytest.raises(ValueError, match="reduction is 'average', expected one of mean, sum, none"):
-        LOSSES[name](x, x, reduction="average")
 
 
 @every
@@ -78,31 +72,16 @@ def test_float32_is_preserved_for_targets_of_any_dtype(name: str, kind: Any):
     loss = LOSSES[name](x, tg.tensor(np.ones((2, 3), kind)))
     loss.backward()
     assert loss.dtype == np.float32
-    assert x.grad is not None
     assert x.grad.dtype == np.float32
 
 
 # Values; tests/parity compares those of all losses with PyTorch's
 
-REDUCTIONS = {
-    "mean": lambda d: (d * d).mean(),
-    "sum": lambda d: (d * d).sum(),
-    "none": lambda d: d * d,
-    "batchmean": lambda d: (d * d).sum() / len(d),
-}
 
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@given(seeds, hnp.array_shapes(min_dims=1, max_dims=3, max_side=4))
-def test_mse_loss_and_its_reductions(reduction: str, seed: int, shape: Any):
-    a, b = (np.random.default_rng(seed + k).normal(size=shape) for k in range(2))
-    loss = nn.MSELoss(reduction=reduction)
-    out = loss(T(a), T(b))
-    close(out.detach().numpy(), REDUCTIONS[reduction](a - b), tolerance=1e-14)
-    count = {"mean": a.size, "batchmean": shape[0]}.get(reduction, 1)
-    to_input, to_target = gradients(loss, [T(a), T(b)], seed)
-    close(to_input, 2 * (a - b) * cotangent(out.shape, seed) / count, tolerance=1e-13)
-    close(to_target, -to_input, tolerance=1e-15)
+def test_batchmean_divides_by_the_number_of_samples():
+    x, y = tg.rand(4, 3), tg.rand(4, 3)
+    expected = ((x - y) ** 2).sum() / 4
+    assert nn.MSELoss(reduction="batchmean")(x, y).item() == pytest.approx(expected.item())
 
 
 def test_a_nan_target_raises():
@@ -117,7 +96,6 @@ def test_a_target_probability_of_0_adds_nothing_to_the_divergence():
     loss = F.kl_div(x, tg.tensor([1.0, 0.0]), reduction="sum")
     loss.backward()
     assert loss.item() == pytest.approx(math.log(2))
-    assert x.grad is not None
     assert x.grad.tolist() == [-1.0, 0.0]
 
 
@@ -135,35 +113,32 @@ def test_distances_of_zero_vectors_have_finite_gradients(p: float):
     x = tg.zeros(1, 3).requires_grad_()
     F.pairwise_distance(x, tg.zeros(1, 3), p, eps=0.0).backward(tg.tensor(cotangent((1,), 0)))
     F.cosine_similarity(x, tg.ones(1, 3)).sum().backward()
-    assert x.grad is not None
     assert np.isfinite(x.grad.numpy()).all()
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_losses_of_empty_tensors(reduction: str):
+def test_losses_of_empty_tensors():
     x = tg.zeros(0, 3).requires_grad_()
-    loss = F.mse_loss(x, tg.zeros(0, 3), reduction=reduction)
-    assert np.isnan(loss.numpy()).any() == (reduction == "mean")
-    if reduction != "none":
-        loss.backward()
-        assert x.grad is not None
-        assert x.grad.shape == (0, 3)
+    assert np.isnan(F.mse_loss(x, tg.zeros(0, 3)).item())
+    F.mse_loss(x, tg.zeros(0, 3), reduction="sum").backward()
+    assert x.grad.shape == (0, 3)
 
 
 # Classification
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=4))
-def test_cross_entropy_is_finite_for_finite_logits(scores: list[float]):
-    spread = max(scores) - min(scores)
-    if not math.isfinite(spread):
-        return
-    x = T(np.array([scores]))
-    loss = F.cross_entropy(x, tg.tensor([0]))
-    loss.backward()
-    assert x.grad is not None
-    assert np.isfinite(loss.numpy())
-    assert np.isfinite(x.grad.numpy()).all()
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(finite, min_size=2, max_size=4), finite, st.sampled_from([0.0, 1.0]))
+def test_cross_entropies_are_finite_for_finite_logits(scores: list[float], logit: float, y: float):
+    x, z = T(np.array([scores])), T(np.array([logit]))
+    losses = [F.binary_cross_entropy_with_logits(z, tg.tensor([y]))]
+    if math.isfinite(max(scores) - min(scores)):
+        losses.append(F.cross_entropy(x, tg.tensor([0])))
+    for loss, t in zip(losses, (z, x), strict=False):
+        loss.backward()
+        assert np.isfinite(loss.numpy())
+        assert (abs(t.grad.numpy()) <= 1).all()
 
 
 @pytest.mark.parametrize("logit", [30.0, 50.0, 300.0])
@@ -183,22 +158,11 @@ def test_ignored_samples_do_not_count():
 # Two classes
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([0.0, 1.0]))
-def test_binary_cross_entropy_is_finite_for_finite_logits(x: float, y: float):
-    t = T(np.array([x]))
-    loss = F.binary_cross_entropy_with_logits(t, tg.tensor([y]))
-    loss.backward()
-    assert t.grad is not None
-    assert np.isfinite(loss.numpy())
-    assert abs(t.grad.item()) <= 1
-
-
 def test_a_probability_of_0_for_the_target_gives_a_finite_loss():
     p = tg.tensor([0.0, 1.0], requires_grad=True)
     loss = F.binary_cross_entropy(p, tg.tensor([1.0, 0.0]), reduction="none")
     assert loss.tolist() == [100.0, 100.0]
     loss.sum().backward()
-    assert p.grad is not None
     assert np.isfinite(p.grad.numpy()).all()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from drawing import T, close, cotangent
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
@@ -20,17 +21,15 @@ if TYPE_CHECKING:
 
 
 F = nn.functional
-few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
 seeds = st.integers(0, 2**32 - 1)
 
-# Each layer for four channels, the axes of (N, 4, L) that it normalizes over, and whether it
-# subtracts the mean: add a line for a new one.
-LAYERS: dict[str, tuple[Callable[..., nn.Module], tuple[int, ...], bool]] = {
-    "BatchNorm1d": (lambda **more: nn.BatchNorm1d(4, **more), (0, 2), True),
-    "InstanceNorm1d": (lambda **more: nn.InstanceNorm1d(4, **more), (2,), True),
-    "LayerNorm": (lambda **more: nn.LayerNorm((4, 3), **more), (1, 2), True),
-    "RMSNorm": (lambda **more: nn.RMSNorm((4, 3), **more), (1, 2), False),
-    "GroupNorm": (lambda **more: nn.GroupNorm(1, 4, **more), (1, 2), True),
+# Each layer for four channels; tests/parity compares their values with PyTorch's.
+LAYERS: dict[str, Callable[..., nn.Module]] = {
+    "BatchNorm1d": partial(nn.BatchNorm1d, 4),
+    "InstanceNorm1d": partial(nn.InstanceNorm1d, 4),
+    "LayerNorm": partial(nn.LayerNorm, (4, 3)),
+    "RMSNorm": partial(nn.RMSNorm, (4, 3)),
+    "GroupNorm": partial(nn.GroupNorm, 1, 4),
 }
 every = pytest.mark.parametrize("name", LAYERS)
 
@@ -41,42 +40,16 @@ def drawn(seed: int, *shape: int) -> Any:
 
 
 @every
-@few
-@given(seeds, st.floats(0.1, 10), st.floats(-10, 10))
-def test_results_have_mean_0_and_mean_square_1_for_any_scale_and_shift(
-    name: str, seed: int, scale: float, shift: float
-):
-    make, axes, centered = LAYERS[name]
-    x = drawn(seed, 5, 4, 3) * scale + shift
-    out = make(eps=0.0)(tg.tensor(x)).numpy()
-    close((out**2).mean(axis=axes), np.ones_like(out.mean(axis=axes)))
-    if centered:
-        close(out.mean(axis=axes), np.zeros_like(out.mean(axis=axes)))
-
-
-@every
-def test_constant_inputs_give_finite_results_and_gradients(name: str):
-    make, *_ = LAYERS[name]
-    x = T(np.full((2, 4, 3), 7.0))
-    out = make()(x)
-    (out * tg.tensor(drawn(0, *out.shape))).sum().backward()
-    assert x.grad is not None
-    assert np.isfinite(x.grad.numpy()).all()
-    assert np.isfinite(out.numpy()).all()
-
-
-@every
-def test_float32_is_preserved(name: str):
-    make, *_ = LAYERS[name]
-    layer = make(dtype=tg.float32)
-    x = T(drawn(0, 2, 4, 3).astype(np.float32))
+@pytest.mark.parametrize("dtype", [tg.float64, tg.float32])
+def test_constant_inputs_give_finite_results_and_gradients_of_their_dtype(name: str, dtype: Any):
+    layer = LAYERS[name](dtype=dtype)
+    x = T(np.full((2, 4, 3), 7, dtype))
     out = layer(x)
-    out.sum().backward()
-    assert out.dtype == np.float32
-    for p in (x, *layer.parameters()):
-        assert p.grad is not None
-        assert p.grad.dtype == np.float32
-    assert all(b.dtype in (np.float32, np.int64) for b in layer.buffers())
+    (out * tg.tensor(drawn(0, *out.shape).astype(dtype))).sum().backward()
+    for t in (out, x.grad, *(p.grad for p in layer.parameters())):
+        assert t.dtype == dtype
+        assert np.isfinite(t.numpy()).all()
+    assert all(b.dtype in (dtype, np.int64) for b in layer.buffers())
 
 
 # Running statistics
@@ -86,7 +59,6 @@ def test_float32_is_preserved(name: str):
 def test_running_statistics_equal_their_formula(seed: int, momentum: float | None, batches: int):
     layer = nn.BatchNorm1d(3, momentum=momentum)
     mean, var = np.zeros(3), np.ones(3)
-    assert layer.running_mean is not None
     memory = layer.running_mean.data
     for k in range(batches):
         x = drawn(seed + k, 6, 3)
@@ -94,8 +66,6 @@ def test_running_statistics_equal_their_formula(seed: int, momentum: float | Non
         weight = 1 / (k + 1) if momentum is None else momentum
         mean += weight * (x.mean(axis=0) - mean)
         var += weight * (x.var(axis=0, ddof=1) - var)
-    assert layer.num_batches_tracked is not None
-    assert layer.running_var is not None
     assert layer.num_batches_tracked.item() == batches
     close(layer.running_mean.numpy(), mean)
     close(layer.running_var.numpy(), var)
@@ -110,14 +80,13 @@ def test_running_statistics_equal_their_formula(seed: int, momentum: float | Non
 X = tg.zeros(2, 3)
 
 
-def test_a_wrong_width_names_the_layer_and_the_previous_one():
+def test_a_wrong_width_names_the_axis_and_the_setting():
     net = nn.Sequential(nn.Linear(2, 5), nn.BatchNorm1d(4))
     with pytest.raises(nn.LayerError) as caught:
         net(tg.zeros(3, 2))
-    message = str(caught.value)
-    assert message.startswith("layer '1' of Sequential, BatchNorm1d(4, ")
-    assert "got an input of shape (3, 5): axis 1 has size 5, but its num_features is 4" in message
-    assert "The layer before it, '0' (Linear(in_features=2, out_features=5, bias=True))" in message
+    assert "got an input of shape (3, 5): axis 1 has size 5, but its num_features" in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,32 @@ def test_one_hot(indices: Any, count: int):
     assert_close([ours.numpy()], [theirs.numpy()], 0)
 
 
+# tests/nn refuses the rest, with texts.
+REFUSED = {
+    "smoothing": lambda t, F: F.cross_entropy(t.zeros(2, 3), t.tensor([0, 1]), label_smoothing=1.5),
+    "ignored": lambda t, F: F.cross_entropy(t.zeros(2, 3), t.zeros(2, 3), ignore_index=1),
+    "delta": lambda t, F: F.huber_loss(t.zeros(2), t.zeros(2), delta=-1.0),
+    "beta": lambda t, F: F.smooth_l1_loss(t.zeros(2), t.zeros(2), beta=-1.0),
+    "p": lambda t, F: F.multi_margin_loss(t.zeros(2, 3), t.tensor([0, 1]), p=3),
+    "margin": lambda t, F: F.triplet_margin_loss(*[t.zeros(2, 3)] * 3, margin=0),
+    "cosine": lambda t, F: F.cosine_embedding_loss(*[t.zeros(2, 3)] * 2, t.ones(2, 1)),
+    "alpha": lambda t, F: F.celu(t.zeros(3), 0),
+    "no running mean": lambda t, F: F.batch_norm(t.zeros(2, 3), None, None),
+    "RMS shape": lambda t, F: t.nn.RMSNorm(3)(t.zeros(2, 4)),
+    "sizes": lambda t, F: t.nn.Unflatten(1, (2, 2))(t.zeros(2, 6)),
+    "no features": lambda t, F: t.nn.Bilinear(0, 3, 4),
+    "negative class": lambda t, F: F.one_hot(t.tensor([-2])),
+    "class of floats": lambda t, F: F.one_hot(t.zeros(2)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_both_refuse(name: str):
+    for lib in (torch, tg):
+        with pytest.raises((ValueError, RuntimeError, ArithmeticError)):
+            REFUSED[name](lib, lib.nn.functional)
+
+
 def test_table_has_every_name_of_pytorch():
     known = {n for line in TABLE for n in (line.function, line.module)} - {None}
     names = {n for n in dir(F) if callable(getattr(F, n)) and hasattr(torch.nn.functional, n)}
