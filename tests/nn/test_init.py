@@ -41,9 +41,7 @@ def test_random_values_are_set_in_place_and_are_reproducible(shape: Any, dtype: 
     assert fill(tensor, generator=seeded()) is tensor
     assert np.shares_memory(array, tensor.numpy())
     assert array.any()
-    assert tensor.is_leaf
-    assert tensor.requires_grad
-    assert tensor.dtype == dtype
+    assert (tensor.is_leaf, tensor.requires_grad, tensor.dtype) == (True, True, dtype)
     again = fill(tg.zeros(shape, dtype=dtype), generator=seeded())
     np.testing.assert_array_equal(again.numpy(), array)
     tg.manual_seed(0)
@@ -86,8 +84,7 @@ def test_truncated_normal_distributions_also_in_the_tails(
 
 def test_fans_are_multiplied_by_the_sizes_of_further_axes():
     wide = init.xavier_uniform_(tg.empty(4, 3, 50, 10), generator=seeded()).numpy()
-    assert abs(wide).max() <= math.sqrt(6 / (3 * 500 + 4 * 500))
-    assert abs(wide).max() > 0.99 * math.sqrt(6 / (3 * 500 + 4 * 500))
+    assert 0.99 < abs(wide).max() / math.sqrt(6 / (3 * 500 + 4 * 500)) <= 1
 
 
 @given(matrices, st.floats(0.1, 10), st.integers(0, 100))
@@ -128,13 +125,10 @@ def test_invalid_arguments(act: Any, message: str):
         act()
 
 
-@given(st.integers(1, 12), st.integers(1, 5), st.floats(0, 1))
-def test_sparse_sets_a_fraction_of_each_column_to_zero(rows: int, columns: int, sparsity: float):
-    w = init.sparse_(tg.empty(rows, columns), sparsity, std=0.5)
-    assert ((w.numpy() == 0).sum(axis=0) == math.ceil(sparsity * rows)).all()
-
-
-def test_sparse_is_normal_at_random_positions():
+def test_sparse_is_normal_at_random_positions_of_a_fraction_of_each_column():
+    for rows, sparsity in ((7, 0.5), (1, 0.01), (12, 1.0), (5, 0.0)):
+        w = init.sparse_(tg.empty(rows, 3), sparsity)
+        assert ((w.numpy() == 0).sum(axis=0) == math.ceil(sparsity * rows)).all()
     w = init.sparse_(tg.empty(2000, 50), 0.5, std=0.1).numpy()
     assert abs(w[w != 0].std() - 0.1) < 0.002
     assert abs((w == 0).mean(axis=1) - 0.5).max() < 0.4  # no row is nearly always 0
