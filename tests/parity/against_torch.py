@@ -232,54 +232,41 @@ def agree(ours: Any, theirs: Any, dtype: Any, rough: float = 1) -> None:
     np.testing.assert_allclose(a, b, rtol=0, atol=200 * rough * np.finfo(dtype).eps * scale)
 
 
-def weighed(outs: list[Any], weights: list[Any]) -> tuple[list[Any], list[Any]]:
-    pairs = [(out, w) for out, w in zip(outs, weights, strict=True) if out.requires_grad]
-    return [out for out, _ in pairs], [w for _, w in pairs]
-
-
-def slopes_of(t: Any, outs: Any, inputs: Any, weights: Any, **settings: Any) -> list[Any]:
-    return list(
-        t.autograd.grad(
-            *weighed(outs, weights)[:1],
-            inputs,
-            weighed(outs, weights)[1],
-            allow_unused=True,
-            **settings,
-        )
+def gradients(t: Any, outs: Any, inputs: Any, seed: int) -> Any:
+    """Return gradients under random cotangents, with their graph; zeros where there are none."""
+    outs = [(x, np.random.default_rng([seed, k])) for k, x in enumerate(outs) if x.requires_grad]
+    if not outs:
+        return [t.zeros_like(x) for x in inputs]
+    weights = [
+        t.tensor(rng.uniform(0.5, 2, tuple(x.shape)).astype(dtype_name(x))) for x, rng in outs
+    ]
+    return t.autograd.grad(
+        [x for x, _ in outs], inputs, weights, create_graph=True, materialize_grads=True
     )
 
 
 def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
-    """Draw arguments for a line, and compare all that is there to compare."""
+    """Draw arguments for a line, and compare results, gradients and their gradients."""
     rng = np.random.default_rng(seed)
     shapes, settings_ = data.draw(entry.drawn)
     arrays = [values(shape, rng, entry, dtype) for shape in shapes]
-    ours = [tg.tensor(a, requires_grad=True) for a in arrays]
-    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
-    outs, wanted = (
+    inputs = [[t.tensor(a, requires_grad=True) for a in arrays] for t in (tg, torch)]
+    ours, theirs = (
         listed(entry.call(t, *tensors, **with_tensors(t, settings_)))
-        for t, tensors in ((tg, ours), (torch, theirs))
+        for t, tensors in zip((tg, torch), inputs, strict=True)
     )
-    assert len(outs) == len(wanted)
-    for x, y in zip(outs, wanted, strict=True):
+    for x, y in zip(ours, theirs, strict=True):
         assert dtype_name(x) == dtype_name(y)
         assert x.requires_grad == (y.requires_grad and not entry.flat)
         agree(x, y, np.float16 if "float16" in dtype_name(y) else dtype, entry.rough)
-    if not any(x.requires_grad for x in outs):
-        return
-    weights = [rng.uniform(0.5, 2, tuple(y.shape)).astype(dtype_name(y)) for y in wanted]
-    first = slopes_of(tg, outs, ours, [tg.tensor(w) for w in weights], create_graph=True)
-    expected = slopes_of(
-        torch, wanted, theirs, [torch.tensor(w) for w in weights], create_graph=True
-    )
-    for x, g, e in zip(ours, first, expected, strict=True):
-        if e is None or g is None:  # no gradient, and a gradient of zeros, are the same
-            assert all(v is None or not v.detach().numpy().any() for v in (g, e))
-            continue
-        assert g.dtype == x.dtype
-        agree(g, e, dtype, entry.rough)
-    pairs = [(g, e) for g, e in zip(first, expected, strict=True) if None not in (g, e)]
-    second(pairs, ours, theirs, rng, dtype, entry.rough)
+    for order in () if entry.flat else (1, 2):
+        ours, theirs = (
+            gradients(t, outs, tensors, seed + order)
+            for t, outs, tensors in zip((tg, torch), (ours, theirs), inputs, strict=True)
+        )
+        for x, g, e in zip(inputs[0], ours, theirs, strict=True):
+            assert g.dtype == x.dtype
+            agree(g, e, dtype, entry.rough)
 
 
 def compare_aliases(entry: Line, data: Any, seed: int) -> None:
@@ -300,27 +287,6 @@ def compare_aliases(entry: Line, data: Any, seed: int) -> None:
         ours[k].copy_(tg.full_like(ours[k], k))
         for x, y in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-9, atol=1e-9)
-
-
-def second(pairs: Any, ours: Any, theirs: Any, rng: Any, dtype: Any, rough: float) -> None:
-    """Compare the gradients of gradients, where PyTorch has any."""
-    pairs = [(g, e) for g, e in pairs if e.requires_grad and e.numel()]
-    if not pairs:
-        return
-    weights = [rng.uniform(0.5, 2, tuple(e.shape)).astype(dtype) for _, e in pairs]
-    expected = slopes_of(torch, [e for _, e in pairs], theirs, [torch.tensor(w) for w in weights])
-    if not any(g.requires_grad for g, _ in pairs):
-        assert not any(e is not None and e.numpy(force=True).any() for e in expected)
-        return
-    found = slopes_of(tg, [g for g, _ in pairs], ours, [tg.tensor(w) for w in weights])
-    for x, g, e in zip(ours, found, expected, strict=True):
-        zeros = np.zeros(x.shape)
-        agree(
-            tg.tensor(zeros) if g is None else g,
-            torch.tensor(zeros) if e is None else e,
-            dtype,
-            rough,
-        )
 
 
 def refused(call: Callable[[Any], Any], *, kind: bool = True) -> None:
