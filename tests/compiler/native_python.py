@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_fc.compiler.numba_codegen import TYPES
+from tinygrad_fc.compiler.numba_codegen import EXACT, TYPES
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.ops import special
 
@@ -52,11 +51,34 @@ def gemm(*args: Any) -> None:
     matrix(out, out_step, 111, m, n)[...] = product
 
 
+class Stopped(Exception):  # noqa: N818
+    """Raised with the result of a function that stops."""
+
+
+def stop(condition: Any, result: int) -> None:
+    """Stop a function where a condition holds."""
+    if condition:
+        raise Stopped(result)
+
+
+def function(body: Any) -> Any:
+    """Return a function of the text, which may stop."""
+
+    def call(*args: Any) -> Any:
+        try:
+            return body(*args)
+        except Stopped as stopped:
+            return stopped.args[0]
+
+    return call
+
+
 NAMES: dict[str, Any] = {
+    "function": function,
+    "stop": stop,
     **{code: getattr(np, str(kind)) for code, kind in TYPES.items() if code != "b1"},
     "np": np,
-    "math": math,
-    "operator": operator,
+    **{function.__name__: function for function in EXACT},
     "inf": math.inf,
     "nan": math.nan,
     "exp": np.exp,

@@ -202,7 +202,7 @@ def _draw_text(value: Value) -> str:
 
 def _ndtr_text(dtype: Any) -> str:
     short = dtype == np.float32  # in vector instructions
-    return "ndtr({0})" if short else "(0.5 * math.erfc({0} * -0.7071067811865476))"
+    return "ndtr({0})" if short else "(0.5 * erfc({0} * -0.7071067811865476))"
 
 
 # Operators
@@ -222,7 +222,7 @@ for _sign, _ufunc, _number in (
     (">", np.greater, operator.gt),
     (">=", np.greater_equal, operator.ge),
 ):
-    _call = f"operator.{_number.__name__}({{0}}, {{1}})"
+    _call = f"{_number.__name__}({{0}}, {{1}})"
     define(
         _ufunc,
         number=_number,
@@ -251,14 +251,14 @@ for _name in _UFUNCS.split():
     define(getattr(np, _name), js=_name)
 define(np.absolute, np.fabs, number=operator.abs, native="np.absolute({0})", js="absolute")
 define(np.positive, operator.pos, native="{0}", js="positive")
-define(np.sqrt, number=math.sqrt, native="math.sqrt({0})", js="sqrt")
+define(np.sqrt, number=math.sqrt, native="np.sqrt({0})", js="sqrt")
 define(np.exp, native="exp({0})", js="exp")
 define(np.tanh, native="tanh({0})", js="tanh")
 define(np.maximum, native=_LARGER, js="maximum")
 define(np.minimum, native=_LARGER.replace(">=", "<="), js="minimum")
 define(np.where, traced=RECORDED, simplified=_chosen, native="select({0}, {1}, {2})", js="where")
 define(np.clip, traced=_clipped)
-define(special.erf.forward, traced=WHOLE, native="math.erf({0})", js="erf")
+define(special.erf.forward, traced=WHOLE, native="erf({0})", js="erf")
 define(special.ndtr.forward, traced=WHOLE, native=_ndtr_text, js="ndtr")
 define(special.lgamma.forward, special.polygamma.forward, traced=WHOLE)
 

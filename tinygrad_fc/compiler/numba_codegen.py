@@ -2,34 +2,37 @@
 
 Numba's own way from Python to LLVM takes most of the time of a compilation: it infers types,
 follows variables through branches and unpacks arrays. The text of `numba_printer` needs none of
-that, since each number has the dtype that the text says, and memory is a pointer. It is a small
-part of Python: functions of pointers and numbers, loops over `range`, `if` with a `return`,
-assignments, operators on numbers of one dtype, and calls: of other functions of the text, of NumPy
-and math, of dtypes (a cast), of `select`, `variable`, `temporary` and `add_product`, of NumPy's
-matrix product, and of `exp`, `tanh` and `ndtr`: within a unit or two in the last place, as NumPy's
-are, in a form that LLVM turns into vector instructions. These compute a float32 with doubles, by a
-series of a lower degree.
+that, since each number has the dtype that the text says, and memory is a pointer. It is Python, and
+is run once with the numbers and functions here, which write what it does: operators on numbers of
+one dtype, loops over `range`, and calls: of other functions of the text, of NumPy, of `EXACT`, of
+dtypes (a cast), of the methods of `Writer`, of NumPy's matrix product, and of `exp`, `tanh` and
+`ndtr`: within three units in the last place, in a form that LLVM turns into vector instructions.
+These compute a float32 with doubles, by a series of a lower degree.
 """
 
 from __future__ import annotations
 
-import ast
 import ctypes
 import importlib
 import itertools
 import math
 import operator
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import from_dtype
+from numba import from_dtype, typeof
 from numba.core import cgutils, types
 from numba.extending import NativeValue, intrinsic, unbox
 from numba.np.numpy_support import ufunc_find_matching_loop
 from numba.np.ufunc_db import get_ufunc_info
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
-DOUBLE = ir.DoubleType()
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOUBLE, WHOLE = ir.DoubleType(), ir.IntType(64)
 LOOSE = ("reassoc", "contract")
 """Of sums whose order is free, as in reductions; all other arithmetic is done as written."""
 FUSED = ("contract",)
@@ -48,14 +51,17 @@ def _series(b: Any, x: Any, coefficients: Any) -> Any:
     return total
 
 
-def _exp(b: Any, x: Any, *, long: bool) -> Any:
-    """exp(x) = 2**n * exp(rest), with x = n * log(2) + rest."""
-    # Beyond the ends the result is infinite or 0. A NaN passes both comparisons.
-    for sign, end in ((">", 750.0), ("<", -750.0)):
-        x = b.select(b.fcmp_ordered(sign, x, DOUBLE(end)), DOUBLE(end), x)
+def _power(b: Any, x: Any, end: float, *, long: bool) -> tuple[Any, Any]:
+    """Return n, in an integer, and p with exp(x) = 2**n * (1 + p); |x| is at most `end`.
+
+    With x = n * log(2) + rest, p is exp(rest) - 1.
+    """
+    # Beyond the ends the result is infinite, or as far as it goes. A NaN passes both comparisons.
+    for sign, last in ((">", end), ("<", -end)):
+        x = b.select(b.fcmp_ordered(sign, x, DOUBLE(last)), DOUBLE(last), x)
     # Added to a large number, x / log(2) is rounded to an integer, which stands in the last bits
     # of the sum: no conversion, which has no vector form for 64 bits on most machines.
-    whole, large = ir.IntType(64), DOUBLE(1.5 * 2.0**52)
+    large = DOUBLE(1.5 * 2.0**52)
     shifted = b.fadd(b.fmul(x, DOUBLE(1 / math.log(2)), flags=FUSED), large, flags=FUSED)
     n, rest = b.fsub(shifted, large), x
     # The first part of log(2) has so few digits that its product with n is exact.
@@ -63,26 +69,29 @@ def _exp(b: Any, x: Any, *, long: bool) -> Any:
         rest = b.fsub(rest, b.fmul(n, DOUBLE(part), flags=FUSED), flags=FUSED)
     tail = _series(b, rest, [1 / math.factorial(k) for k in range(13 if long else 7, 1, -1)])
     tail = b.fmul(b.fmul(rest, rest), tail, flags=FUSED)
-    power = b.fadd(DOUBLE(1.0), b.fadd(rest, tail, flags=FUSED))
+    return b.sub(b.bitcast(shifted, WHOLE), b.bitcast(large, WHOLE)), b.fadd(
+        rest, tail, flags=FUSED
+    )
+
+
+def _power_of_2(b: Any, n: Any) -> Any:
+    return b.bitcast(b.shl(b.add(n, WHOLE(1023)), WHOLE(52)), DOUBLE)
+
+
+def _exp(b: Any, x: Any, *, long: bool) -> Any:
+    n, p = _power(b, x, 750.0, long=long)
     # Two powers of 2, as one would be too large or too small for a float near the ends.
-    k = b.sub(b.bitcast(shifted, whole), b.bitcast(large, whole))
-    half = b.ashr(k, whole(1))
-    for exponent in (half, b.sub(k, half)):
-        bits = b.shl(b.add(exponent, whole(1023)), whole(52))
-        power = b.fmul(power, b.bitcast(bits, DOUBLE))
-    return power
-
-
-# S. L. Moshier's Cephes library (1989), tanh.c: x + x**3 * P(x**2) / Q(x**2) near 0.
-_ABOVE = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
-_BELOW = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
+    half = b.ashr(n, WHOLE(1))
+    power = b.fmul(b.fadd(DOUBLE(1.0), p), _power_of_2(b, half))
+    return b.fmul(power, _power_of_2(b, b.sub(n, half)))
 
 
 def _tanh(b: Any, x: Any, *, long: bool) -> Any:
-    one, two, z = DOUBLE(1.0), DOUBLE(2.0), b.fmul(x, x)
-    far = b.fsub(one, b.fdiv(two, b.fadd(_exp(b, b.fadd(x, x), long=long), one)))
-    near = b.fmul(b.fmul(x, z), b.fdiv(_series(b, z, _ABOVE), _series(b, z, _BELOW)))
-    return b.select(b.fcmp_ordered("<", z, DOUBLE(0.625**2)), b.fadd(x, near), far)
+    """tanh(x) = m / (m + 2), with m = exp(2 * x) - 1."""
+    n, p = _power(b, b.fadd(x, x), 40.0, long=long)
+    power = _power_of_2(b, n)
+    m = b.fadd(b.fmul(power, p), b.fsub(power, DOUBLE(1.0)))
+    return b.fdiv(m, b.fadd(m, DOUBLE(2.0)))
 
 
 # exp(z**2) * erfc(z) / (2 * t) for z >= 0 as a polynomial in 2 * t - 1, with t = 1 / (1 + 0.4 * z):
@@ -153,228 +162,182 @@ GEMMS = _gemms()
 
 # The text
 
-_OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
-_COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
-_COMPARISONS |= {ast.Eq: "==", ast.NotEq: "!="}
-_MODULES = {"np": np, "math": math, "operator": operator}
-_KINDS = {bool: types.boolean, int: types.int64, float: types.float64}
+EXACT = (math.erf, math.erfc, operator.floordiv, operator.mod, operator.pow)
+"""Functions that no ufunc computes, or none as NumPy rounds."""
 _DATA = 2
 """Where the C struct of an array has the address of its elements, in words (`PyArrayObject`)."""
-
-Number = tuple[Any, Any]
-"""A value of LLVM, and its type in Numba."""
 
 
 @unbox(types.CPointer)
 def _address(kind: Any, array: Any, c: Any) -> Any:
     """Read the address of the elements of an array, which is an argument."""
     words = c.builder.bitcast(array, c.context.get_value_type(kind).as_pointer())
-    return NativeValue(c.builder.load(c.builder.gep(words, [ir.IntType(64)(_DATA)])))
+    return NativeValue(c.builder.load(c.builder.gep(words, [WHOLE(_DATA)])))
 
 
 def native(source: str) -> Any:
-    """Return what calls the last function of a text with a tuple of arguments, for Numba."""
+    """Return what calls the function `steps` of a text with a tuple of arguments, for Numba."""
 
     @intrinsic
     def run(typing: Any, args: Any) -> Any:  # noqa: ARG001
         def generate(context: Any, b: Any, sig: Any, values: Any) -> Any:  # noqa: ARG001
-            body: Any = ast.parse(source).body
-            nodes = {node.name: node for node in body}
-            numbers = list(zip(cgutils.unpack_tuple(b, values[0]), args, strict=True))
-            return _written(context, b.module, nodes, b, next(reversed(nodes)), numbers)[0]
+            writer = Writer(context, b)
+            space = writer.names()
+            exec(source, space)  # noqa: S102  it is ours
+            pairs = zip(cgutils.unpack_tuple(b, values[0]), args, strict=True)
+            return space["steps"](*(Number(writer, *pair) for pair in pairs)).value
 
         return types.int64(args), generate
 
     return run
 
 
-def _written(context: Any, module: Any, nodes: Any, b: Any, name: str, args: Any) -> Number:
-    """Write a function of the text into a module, and a call of it, with the builder `b`."""
-    kinds = [kind for _, kind in args]
-    function = _Function(context, module, nodes, name, kinds).function
-    values = [value for value, _ in args]
-    _, result = context.call_conv.call_function(b, function, types.int64, kinds, values)
-    return result, types.int64
+class Number(NDArrayOperatorsMixin):
+    """A number of LLVM, or the address of numbers, with its type in Numba.
+
+    Operators and functions of NumPy write instructions; they take Python's numbers, too.
+    """
+
+    def __init__(self, writer: Writer, value: Any, kind: Any) -> None:
+        self.writer, self.value, self.kind = writer, value, kind
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any) -> Number:
+        del method
+        return self.writer.ufunc(ufunc, *inputs)
+
+    def __getitem__(self, at: Any) -> Number:
+        return Number(self.writer, self.writer.b.load(self._place(at)), self.kind.dtype)
+
+    def __setitem__(self, at: Any, x: Any) -> None:
+        self.writer.b.store(self.writer.cast(x, self.kind.dtype).value, self._place(at))
+
+    def _place(self, at: Any) -> Any:
+        at = self.writer.cast(at, types.int64).value
+        return self.writer.b.gep(self.value, [at], inbounds=True)
 
 
-class _Function:
-    """Writes a function of the text, which returns a whole number, and those that it calls."""
+class Writer:
+    """Writes what the text does to numbers, which it is run with, as instructions of LLVM."""
 
-    def __init__(self, context: Any, module: Any, nodes: Any, name: str, kinds: list[Any]) -> None:
-        self.context, self.module, self.nodes, self.b = context, module, nodes, ir.IRBuilder()
-        kind = context.call_conv.get_function_type(types.int64, kinds)
-        self.function = ir.Function(module, kind, module.get_unique_name(name))
-        self.function.linkage = "internal"
-        self.function.attributes.add("noinline")
-        for argument in self.function.args:
-            # no two memories of a function overlap; else LLVM would not vectorize their loops
-            if isinstance(argument.type, ir.PointerType):
-                argument.add_attribute("noalias")
-        self.b.position_at_end(self.function.append_basic_block())
-        args = context.call_conv.get_arguments(self.function)
-        values = context.get_arg_packer(kinds).from_arguments(self.b, args)
-        names = [argument.arg for argument in nodes[name].args.args]
-        numbers = zip(values, kinds, strict=True)
-        self.names: dict[str, Number] = dict(zip(names, numbers, strict=True))
-        self.block(nodes[name].body)
-        if not self.b.block.is_terminated:
-            self.context.call_conv.return_value(self.b, ir.IntType(64)(0))
+    def __init__(self, context: Any, b: Any) -> None:
+        self.context, self.module, self.b = context, b.module, b
 
-    def block(self, nodes: list[ast.stmt]) -> None:
-        """Write statements."""
-        for node in nodes:
-            getattr(self, f"_{type(node).__name__.lower()}")(node)
+    def names(self) -> dict[str, Any]:
+        """Return what the text calls, by name."""
+        own = (self.function, self.stop, self.select, self.add_product, self.variable)
+        names = {method.__name__: method for method in (*own, self.temporary)}
+        names |= {"range": self.loop, "np": np, "inf": math.inf, "nan": math.nan}
+        names |= {name: partial(self.cast, kind=kind) for name, kind in TYPES.items()}
+        names |= {name: partial(self.external, *gemm) for name, gemm in GEMMS.items()}
+        names |= {name: partial(self.smooth, write) for name, write in FUNCTIONS.items()}
+        return names | {f.__name__: partial(self.exact, f) for f in EXACT}
 
-    # Statements
+    # Numbers
 
-    def _for(self, node: Any) -> None:
-        *first, last = [self.number(x)[0] for x in node.iter.args]
-        with cgutils.for_range(self.b, last, *first) as loop:
-            self.names[node.target.id] = loop.index, types.int64
-            self.block(node.body)
+    def cast(self, x: Any, kind: Any = None) -> Number:
+        """Return a number, as one of a type if that is named."""
+        if not isinstance(x, Number):
+            own = typeof(x)
+            x = Number(self, self.context.get_constant(own, x), own)
+        if kind in (None, x.kind):
+            return x
+        return Number(self, self.context.cast(self.b, x.value, x.kind, kind), kind)
 
-    def _if(self, node: Any) -> None:
-        with self.b.if_then(self.number(node.test, types.boolean)[0], likely=False):
-            self.block(node.body)
+    def ufunc(self, ufunc: Any, *args: Any) -> Number:
+        """Write a function of NumPy, as Numba has it."""
+        numbers = list(map(self.cast, args))
+        loop = ufunc_find_matching_loop(ufunc, [x.kind for x in numbers])
+        values = [self.cast(x, kind).value for x, kind in zip(numbers, loop.inputs, strict=True)]
+        (kind,), write = loop.outputs, get_ufunc_info(ufunc)[loop.ufunc_sig]
+        return Number(self, write(self.context, self.b, kind(*loop.inputs), values), kind)
 
-    def _return(self, node: Any) -> None:
-        self.context.call_conv.return_value(self.b, self.number(node.value, types.int64)[0])
+    def exact(self, function: Any, *args: Any) -> Number:
+        """Write one of `EXACT`, whose arguments and result are of one type."""
+        numbers = list(map(self.cast, args))
+        kinds = [x.kind for x in numbers]
+        write = self.context.get_function(function, kinds[0](*kinds))
+        return Number(self, write(self.b, [x.value for x in numbers]), kinds[0])
 
-    def _expr(self, node: Any) -> None:
-        self.number(node.value)
+    def smooth(self, write: Any, x: Any) -> Number:
+        """Write one of `FUNCTIONS`."""
+        x = self.cast(x)
+        double = self.cast(x, types.float64).value
+        result = Number(self, write(self.b, double, long=x.kind == types.float64), types.float64)
+        return self.cast(result, x.kind)
 
-    def _assign(self, node: Any) -> None:
-        target, number = node.targets[0], self.number(node.value)
-        if isinstance(target, ast.Name):
-            self.names[target.id] = number
-        else:
-            place, kind = self._place(target)
-            self.b.store(self.cast(number, kind)[0], place)
+    def select(self, condition: Any, x: Any, y: Any) -> Number:
+        """Write x or y, of one type, without a branch."""
+        test, x, y = self.cast(condition, types.boolean), self.cast(x), self.cast(y)
+        return Number(self, self.b.select(test.value, x.value, y.value), x.kind)
 
-    # Expressions
-
-    def number(self, node: Any, kind: Any = None) -> Number:
-        """Write an expression; cast its value to a type."""
-        number = getattr(self, f"_{type(node).__name__.lower()}")(node)
-        return self.cast(number, kind) if kind else number
-
-    def cast(self, number: Number, kind: Any) -> Number:
-        """Return a number as one of another type."""
-        value, before = number
-        return (value if before == kind else self.context.cast(self.b, value, before, kind)), kind
-
-    def _alike(self, *nodes: Any) -> tuple[list[Any], Any]:
-        """Return values of one type: of floats if one is, else whole numbers or truth values."""
-        numbers = [self.number(node) for node in nodes]
-        kinds = {kind for _, kind in numbers}
-        float_kinds = [kind for kind in kinds if isinstance(kind, types.Float)]
-        kind = max(float_kinds, key=lambda k: k.bitwidth, default=types.int64)
-        kind = kinds.pop() if len(kinds) == 1 else kind
-        return [self.cast(number, kind)[0] for number in numbers], kind
-
-    def _constant(self, node: Any) -> Number:
-        kind = _KINDS[type(node.value)]
-        return self.context.get_constant(kind, node.value), kind
-
-    def _name(self, node: Any) -> Number:
-        if node.id in ("inf", "nan"):
-            return ir.DoubleType()(float(node.id)), types.float64
-        return self.names[node.id]
-
-    def _place(self, node: Any) -> Number:
-        address, kind = self.names[node.value.id]
-        at = self.number(node.slice, types.int64)[0]
-        return self.b.gep(address, [at], inbounds=True), kind.dtype
-
-    def _subscript(self, node: Any) -> Number:
-        place, kind = self._place(node)
-        return self.b.load(place), kind
-
-    def _unaryop(self, node: Any) -> Number:
-        value, kind = self.number(node.operand)
-        return (self.b.fneg if isinstance(kind, types.Float) else self.b.neg)(value), kind
-
-    def _binop(self, node: Any) -> Number:
-        values, kind = self._alike(node.left, node.right)
-        if isinstance(node.op, ast.BitOr):
-            return self.b.or_(*values), kind
-        name = _OPERATORS[type(node.op)]
-        if isinstance(kind, types.Float):
-            return getattr(self.b, f"f{name}")(*values), kind
-        return getattr(self.b, name)(*values, flags=("nsw",)), kind
-
-    def _compare(self, node: Any) -> Number:
-        values, kind = self._alike(node.left, node.comparators[0])
-        sign = _COMPARISONS[type(node.ops[0])]
-        compare: Any = self.b.icmp_unsigned if kind == types.boolean else self.b.icmp_signed
-        if isinstance(kind, types.Float):  # NaN differs from all numbers
-            compare = self.b.fcmp_unordered if sign == "!=" else self.b.fcmp_ordered
-        return compare(sign, *values), types.boolean
-
-    def _call(self, node: Any) -> Number:
-        function, args = node.func, node.args
-        if isinstance(function, ast.Attribute):
-            owner: Any = function.value
-            return self._library(getattr(_MODULES[owner.id], function.attr), args)
-        name = function.id
-        if name in TYPES:
-            return self.number(args[0], TYPES[name])
-        if name in FUNCTIONS:
-            number = self.number(args[0])
-            value, _ = self.cast(number, types.float64)
-            value = FUNCTIONS[name](self.b, value, long=number[1] == types.float64)
-            return self.cast((value, types.float64), number[1])
-        if name in GEMMS:
-            symbol, kinds = GEMMS[name]
-            return self._external(symbol, kinds, args)
-        if name in self.nodes:
-            values = list(map(self.number, args))
-            return _written(self.context, self.module, self.nodes, self.b, name, values)
-        return getattr(self, f"_{name}")(*args)  # type: ignore[no-any-return]
-
-    def _select(self, condition: Any, x: Any, y: Any) -> Number:
-        """Write x or y, without a branch."""
-        test, (values, kind) = self.number(condition, types.boolean), self._alike(x, y)
-        return self.b.select(test[0], *values), kind
-
-    def _add_product(self, total: Any, x: Any, y: Any) -> Number:
+    def add_product(self, total: Number, x: Any, y: Any) -> Number:
         """Write total + x * y, whose terms may be added in any order."""
-        value, kind = self.number(total)
-        factors = [self.number(factor, kind)[0] for factor in (x, y)]
+        b, kind = self.b, total.kind
         if not isinstance(kind, types.Float):
-            return self.b.add(value, self.b.mul(*factors)), kind
-        return self.b.fadd(value, self.b.fmul(*factors, flags=LOOSE), flags=LOOSE), kind
+            return self.cast(total + x * y, kind)
+        product = b.fmul(*(self.cast(factor, kind).value for factor in (x, y)), flags=LOOSE)
+        return Number(self, b.fadd(total.value, product, flags=LOOSE), kind)
 
-    def _variable(self, start: Any) -> Number:
+    # Memory
+
+    def variable(self, start: Any) -> Number:
         """Write memory for one number that changes, which LLVM keeps in a register."""
-        number = self.number(start)
-        kind = pointer(number[1])
-        value, _ = self.cast(number, kind.dtype)
-        return cgutils.alloca_once_value(self.b, value), kind
+        number = self.cast(start)
+        kind = pointer(number.kind)
+        value = self.cast(number, kind.dtype).value
+        return Number(self, cgutils.alloca_once_value(self.b, value), kind)
 
-    def _temporary(self, code: Any, size: Any) -> Number:
+    def temporary(self, code: str, size: int) -> Number:
         """Write memory that the program has for itself, for some numbers of a dtype."""
-        kind, module = pointer(TYPES[code.value]), self.module
-        array = ir.ArrayType(self.context.get_data_type(kind.dtype), size.value)
+        kind, module = pointer(TYPES[code]), self.module
+        array = ir.ArrayType(self.context.get_data_type(kind.dtype), size)
         place = ir.GlobalVariable(module, array, module.get_unique_name("temporary"))
         place.linkage, place.align, place.initializer = "internal", 64, ir.Constant(array, None)
-        return self.b.bitcast(place, self.context.get_value_type(kind)), kind
+        return Number(self, self.b.bitcast(place, self.context.get_value_type(kind)), kind)
 
-    def _external(self, symbol: str, kinds: Any, args: Any) -> Number:
+    # Loops and functions
+
+    def loop(self, *ends: Any) -> Iterator[Number]:
+        """Write a loop of what is done before the next number is asked for."""
+        *first, last = [self.cast(x, types.int64).value for x in ends]
+        with cgutils.for_range(self.b, last, *first) as loop:
+            yield Number(self, loop.index, types.int64)
+
+    def stop(self, condition: Any, result: Any) -> None:
+        """Write a return of `result` where a condition holds."""
+        with self.b.if_then(self.cast(condition, types.boolean).value, likely=False):
+            self._return(result)
+
+    def _return(self, result: Any) -> None:
+        self.context.call_conv.return_value(self.b, self.cast(result, types.int64).value)
+
+    def function(self, body: Any) -> Any:
+        """Return what writes a function of the text, which yields a whole number, and a call."""
+
+        def call(*args: Number) -> Number:
+            outer, convention = self.b, self.context.call_conv
+            kinds = [x.kind for x in args]
+            kind = convention.get_function_type(types.int64, kinds)
+            function = ir.Function(self.module, kind, self.module.get_unique_name(body.__name__))
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            for argument in function.args:
+                # no two memories of a function overlap; else LLVM would not vectorize their loops
+                if isinstance(argument.type, ir.PointerType):
+                    argument.add_attribute("noalias")
+            self.b = ir.IRBuilder(function.append_basic_block())
+            packer = self.context.get_arg_packer(kinds)
+            values = packer.from_arguments(self.b, convention.get_arguments(function))
+            self._return(body(*map(partial(Number, self), values, kinds)) or 0)
+            self.b = outer
+            values = [x.value for x in args]
+            _, result = convention.call_function(outer, function, types.int64, kinds, values)
+            return Number(self, result, types.int64)
+
+        return call
+
+    def external(self, symbol: str, kinds: Any, *args: Any) -> None:
         """Write a call of a function of C that returns nothing."""
-        values = [self.number(x, kind)[0] for x, kind in zip(args, kinds, strict=True)]
+        values = [self.cast(x, kind).value for x, kind in zip(args, kinds, strict=True)]
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
         self.b.call(cgutils.get_or_insert_function(self.module, kind, symbol), values)
-        return None, types.none
-
-    def _library(self, function: Any, nodes: Any) -> Number:
-        """Write a function of numbers of NumPy or math, as Numba has it."""
-        numbers = [self.number(node) for node in nodes]
-        if not isinstance(function, np.ufunc):
-            kinds = [kind for _, kind in numbers]
-            generate = self.context.get_function(function, kinds[0](*kinds))
-            return generate(self.b, [value for value, _ in numbers]), kinds[0]
-        loop = ufunc_find_matching_loop(function, [kind for _, kind in numbers])
-        values = [self.cast(x, kind)[0] for x, kind in zip(numbers, loop.inputs, strict=True)]
-        signature, generate = loop.outputs[0](*loop.inputs), get_ufunc_info(function)
-        return generate[loop.ufunc_sig](self.context, self.b, signature, values), loop.outputs[0]

@@ -173,7 +173,7 @@ class Nest:
                 texts[k] = f"({name} != 0)" if value.dtype == bool else name
         text = statement.text.format(*texts)
         if statement.kind == "test":
-            self.body += [f"if {text}:", "    return 1"]
+            self.body.append(f"stop({text}, 1)")
         elif statement.kind in ("reduce", "product"):
             self._reduce(statement, text)
         elif statement.kind == "update":
@@ -213,7 +213,7 @@ class Nest:
             first, along = self.lowering.where(index, self.shape[:wide])
             name = self._read(index, (first, (*along, *[0] * (len(self.shape) - wide))))
             if index.function is not placeholder and self.lowering.constant(index) is None:
-                self.body += [f"if ({name} < -{size}) | ({name} >= {size}):", "    return 1"]
+                self.body.append(f"stop(({name} < -{size}) | ({name} >= {size}), 1)")
             terms.append(f"select({name} < 0, i8({name}) + {size}, i8({name})) * {stride}")
         return start, (*[0] * wide, *strides[count:]), *terms
 
@@ -305,7 +305,7 @@ class NumbaPrinter:
         for group in self.schedule.groups:
             self._group(group)
         names = ", ".join(argument.name for argument in self.arguments)
-        lines = [f"def steps(first, last, {names}):"]
+        lines = ["@function", f"def steps(first, last, {names}):"]
         if self._lines:
             lines += ["    for step in range(first, last):", *indented(self._lines, 2)]
         self.source = "".join(self._functions) + "\n".join([*lines, "    return last\n"])
@@ -362,5 +362,5 @@ class NumbaPrinter:
         text = "\n".join(indented(lines, 1))
         names = ", ".join(dict.fromkeys(_NAMES.findall(text)))
         call = f"loops{len(self._functions)}({names})"
-        self._functions.append(f"def {call}:\n{text}\n\n\n")
-        self._lines += [f"if {call}:", "    return step"] if "return 1" in text else [call]
+        self._functions.append(f"@function\ndef {call}:\n{text}\n\n\n")
+        self._lines.append(f"stop({call}, step)" if "stop(" in text else call)
